@@ -401,7 +401,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     shows = [DeliverySchema(learning.kept, learning.name, schema)]
     seen = {(learning.kept, learning.name)}
     for path, name in learning.samples:
-        if (path, name) in seen:  # a file with rows of several intervals is a sample for each of them
+        if (path, name) in seen:  # a file of several intervals is a sample for each
             continue
         seen.add((path, name))
         sample = _sampled(kind, connection, (path, name), learning.temporary, opened.options)

@@ -1,6 +1,7 @@
-"""The lake: DuckDB computes, DuckLake holds the tables, and its catalog is in the same database as Headrace's state.
+"""The lake: tables in DuckLake, computed by DuckDB; the catalog shares the state's database.
 
-Callers hand over a transaction and staged files; nothing here knows the store. The protocol is described in docs/decisions.
+Callers pass a transaction and staged files; nothing here depends on the state store. docs/decisions
+describes the protocol.
 """
 
 from headrace.lake.tables import (

@@ -1,6 +1,6 @@
-"""Two states of a table, row by row: what was added, removed, changed.
+"""Compare two states of a table row by row: added, removed and changed rows.
 
-By keys where there are any, otherwise as multisets.
+Rows are matched by keys if there are any, otherwise compared as multisets.
 """
 
 from __future__ import annotations
@@ -22,18 +22,22 @@ _NUMBERS = (
     "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL",
 )  # fmt: skip
 BEFORE, AFTER = "__before__", "__after__"
-"""Names of the two relations in a session (`querying.over`)."""
+"""Names of the two relations in a session (`lake.reading.session_over`)."""
 
 
 class Example(msgspec.Struct, frozen=True):
-    """A row as it was and as it is; one of them is None for rows that were added or removed."""
+    """A row before and after; one of them is None for added and removed rows."""
 
     before: dict[str, Any] | None
     after: dict[str, Any] | None
 
 
 class DiffCounts(msgspec.Struct, frozen=True):
-    """How many rows differ. `changed` and `cells` (column → in how many rows) are only told with keys."""
+    """Numbers of rows that differ.
+
+    `changed` and `cells` (column → number of rows in which it differs) are known only with keys;
+    without, `changed` is None and `cells` is empty.
+    """
 
     added: int
     removed: int
@@ -43,8 +47,11 @@ class DiffCounts(msgspec.Struct, frozen=True):
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """How the values of a column are distributed. `distinct` is an estimate; the bounds are text, None of types without an order,
-    and the mean only of numbers."""
+    """The distribution of a column's values.
+
+    `distinct` is an estimate. Bounds are text, None for types without an order; the mean is None
+    for types other than numbers.
+    """
 
     rows: int
     nulls: int
@@ -55,7 +62,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 def spreads(session: DuckDBSession, columns: Sequence[LakeColumn]) -> dict[str, tuple[Spread, Spread]]:
-    """Column → how its values are distributed before and after."""
+    """Return each column's distribution before and after."""
     before, after = _spreads(session, BEFORE, columns), _spreads(session, AFTER, columns)
     return {column.name: (was, now) for column, was, now in zip(columns, before, after, strict=True)}
 
@@ -68,7 +75,7 @@ def _spreads(session: DuckDBSession, side: str, columns: Sequence[LakeColumn]) -
 
 
 def _measures(column: LakeColumn) -> tuple[str, ...]:
-    """Nulls, distinct values, minimum, maximum, mean."""
+    """Return the SQL for nulls, distinct values, minimum, maximum and mean."""
     name, kind = quote(column.name), parse(column.type)
     ordered, number = not kind.fields and kind.name not in _UNORDERED, kind.name.partition("(")[0] in _NUMBERS
     return (
@@ -81,7 +88,7 @@ def _measures(column: LakeColumn) -> tuple[str, ...]:
 
 
 def multisets(session: DuckDBSession, columns: Sequence[LakeColumn], *, examples: int) -> DiffCounts:
-    """Without keys: a row that differs in one cell is one removed and one added."""
+    """Compare without keys: a row that differs in one cell counts as one removed and one added."""
     names = ", ".join(quote(column.name) for column in columns)
 
     def only(item: str, other: str) -> str:
@@ -94,7 +101,7 @@ def multisets(session: DuckDBSession, columns: Sequence[LakeColumn], *, examples
 
 
 def by_keys(session: DuckDBSession, columns: Sequence[LakeColumn], keys: Sequence[str], *, examples: int) -> DiffCounts:
-    """With keys that say which rows are the same; they must be unique on both sides (`not_unique`)."""
+    """Compare rows with equal keys; keys must be unique on both sides (`not_unique`)."""
     others = [column for column in columns if column.name not in keys]
     on = " AND ".join(f"b.{quote(key)} IS NOT DISTINCT FROM a.{quote(key)}" for key in keys)
     joined = f"(SELECT true AS here, * FROM {quote(BEFORE)}) b FULL JOIN (SELECT true AS here, * FROM {quote(AFTER)}) a ON {on}"
@@ -116,7 +123,7 @@ def by_keys(session: DuckDBSession, columns: Sequence[LakeColumn], keys: Sequenc
 
 
 def not_unique(session: DuckDBSession, keys: Sequence[str]) -> bool:
-    """Whether some keys are there twice on one side, so that they say nothing."""
+    """Whether some keys occur twice on one side, so that they can't identify rows."""
     listed = ", ".join(quote(key) for key in keys)
     return any(_count(session, f"SELECT {listed} FROM {quote(side)} GROUP BY ALL HAVING count(*) > 1 LIMIT 1") for side in (BEFORE, AFTER))
 

@@ -1,4 +1,4 @@
-"""Files of the lake on the disk: durable, intact, or orphaned."""
+"""Files of the lake on disk: making them durable, checking them, and finding orphans."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ import msgspec
 from headrace.lake.tables import SCHEMA_FOLDER, StagedDeletes, StagedFile, lost_with
 from headrace.model.errors import LakeError
 
-# Before a file is named in the catalog it is on the disk, whole, and the one that was audited.
-# DuckDB syncs nothing that it writes.
+# Before the catalog names a file, the file is durable, complete, and the one that was checked.
+# DuckDB doesn't sync the files that it writes.
 
 MAGIC = b"PAR1"
 TAIL_BYTES = 8
-"""The footer's length and the magic, at a Parquet file's end."""
+"""Bytes at a Parquet file's end: the footer's length and the magic."""
 
 
 def sync(paths: Iterable[Path]) -> None:
-    """Make files and the folders that name them durable. On Linux one `syncfs` a file system does for any number of files (a
-    per-file `fsync` waits for each); elsewhere each file and its folders are synced. Raises `LakeError` if that fails."""
+    """Make files and their folders durable.
+
+    Linux needs one `syncfs` per file system for any number of files, where a per-file `fsync` waits
+    for each; elsewhere each file and its folders are synced. Raises LakeError on failure.
+    """
     files = list(paths)
     if sys.platform == "linux":
         _sync(_sync_file_systems, files)
@@ -36,7 +39,7 @@ def sync(paths: Iterable[Path]) -> None:
 
 
 def sync_each(paths: Iterable[Path]) -> None:
-    """The same for these files alone: nothing that others have written is waited for. Raises `LakeError` if that fails."""
+    """Like `sync`, but without waiting for other processes' writes. Raises LakeError on failure."""
     _sync(_sync_files, list(paths))
 
 
@@ -68,7 +71,7 @@ def _sync_files(files: Sequence[Path]) -> None:
 
 
 def _full_sync(path: Path) -> None:
-    """`fsync`, and on macOS `F_FULLFSYNC`: there `fsync` leaves the data in the drive's cache."""
+    """Call `fsync`, on macOS `F_FULLFSYNC`: there `fsync` leaves the data in the drive's cache."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if sys.platform == "darwin":
@@ -82,8 +85,10 @@ def _full_sync(path: Path) -> None:
 
 
 def verify(data_folder: Path, staged: StagedFile | StagedDeletes) -> Path:
-    """The staged file's path, if it is there as it was staged: same size, same footer. Raises `LakeError` if it is missing, cut
-    short, changed, a link, or lies outside the data folder."""
+    """Return the staged file's path if the file is unchanged: same size, same footer.
+
+    Raises LakeError if it is missing, truncated, changed, a link, or outside the data folder.
+    """
     root = data_folder.resolve()
     path = root / staged.path
     if not path.parent.resolve().is_relative_to(root) or path.name in ("", ".", ".."):
@@ -114,40 +119,46 @@ def _is_footer(tail: bytes, staged: StagedFile | StagedDeletes) -> bool:
 
 
 def footer_hash(tail: bytes) -> str:
-    """The digest of a file's last bytes: its footer, the footer's length and the magic."""
+    """Return the SHA-256 of a file's last bytes: its footer, the footer's length and the magic."""
     return hashlib.sha256(tail).hexdigest()
 
 
 def read_tail(path: Path, footer_bytes: int) -> bytes:
-    """The file's last bytes, from where its footer begins."""
+    """Return the file's last bytes, from the start of its footer."""
     with path.open("rb") as file:
         file.seek(-(footer_bytes + TAIL_BYTES), os.SEEK_END)
         return file.read()
 
 
-# Whether a file of the lake is there as it was written: existence, size, Parquet footer. Reads
+# Checks that a file of the lake is as it was written: existence, size, Parquet footer. They read
 # its last kilobytes and no row.
 
 FOOTER_BYTES_MAX = 1 << 20
-"""At most so much of a footer is read and hashed."""
+"""1 MiB: the maximum number of footer bytes that are read and hashed."""
 
 
 class DataCorrupted(LakeError):
-    """A file that readers need is gone, or isn't what was published."""
+    """A file that readers need is missing or isn't the published one."""
 
     code = "data_corrupted"
 
 
 class FileIntegrity(NamedTuple):
-    """`wrong` is empty for a file that is as it was written; else a clause that follows its path: `is gone`. `footer` is the hash of what
-    was read of its footer, empty where none was."""
+    """The result of checking a file.
+
+    `wrong` is empty for an intact file, else a clause that follows its path: `is gone`. `footer` is
+    the hash of the footer's last bytes, empty if none were read.
+    """
 
     wrong: str
     footer: str = ""
 
 
 def look(path: Path, size_bytes: int, footer_bytes: int, known: str = "") -> FileIntegrity:
-    """Look at a file that was registered with these sizes. `known` is its footer's hash of an earlier look, empty where there was none."""
+    """Check a file that was registered with these sizes.
+
+    `known` is the footer's hash from an earlier check, empty without one.
+    """
     lost = lost_with(path.name)
     if lost is not None:
         return FileIntegrity(f"was given up: its rows were lost with {lost}.parquet")
@@ -182,15 +193,18 @@ def _look(descriptor: int, size_bytes: int, footer_bytes: int, known: str) -> Fi
 
 
 def protect(path: Path) -> None:
-    """Take the permission to write from everybody: what is staged isn't changed any more, only replaced."""
+    """Remove everybody's write permission: staged files are never changed, only replaced."""
     path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)
 
 
-# Files in the lake's folder that nothing names: left behind by a crash or a lost worker.
+# Files in the lake's folder that nothing references: left behind by a crash or a lost worker.
 
 
 class Orphan(msgspec.Struct, frozen=True):
-    """A file that no snapshot and no open attempt names. `path` is relative to the data folder."""
+    """A file that no snapshot and no open attempt references.
+
+    `path` is relative to the data folder.
+    """
 
     path: str
     size_bytes: int
@@ -198,9 +212,13 @@ class Orphan(msgspec.Struct, frozen=True):
 
 
 def orphans(data_folder: Path, named: Collection[str], staged: Collection[str], *, before_us: int) -> list[Orphan]:
-    """Parquet files below `main/` that are neither `named` (`catalog.named_paths`) nor `staged` (by open attempts, plans,
-    quarantine) and were last written before `before_us`, which must lie further back than the longest attempt takes: what a
-    worker is writing now, nobody else knows of yet. Links aren't followed; whatever isn't a Parquet file isn't ours to judge."""
+    """Return unreferenced Parquet files below `main/` that are older than `before_us`.
+
+    `named` are the catalog's paths, `staged` those of open attempts, plans and quarantine.
+    `before_us` must lie further back than the longest attempt takes, because a file that a worker
+    is writing is known to nobody else. Links aren't followed, and other files are ignored: they
+    aren't Headrace's.
+    """
     known = {*named, *staged}
     results = []
     for path, status in _files(data_folder):
@@ -212,7 +230,7 @@ def orphans(data_folder: Path, named: Collection[str], staged: Collection[str], 
 
 
 def remove(data_folder: Path, orphans: Collection[Orphan]) -> int:
-    """Delete orphans; returns how many bytes are free again. A file that was written since is left alone."""
+    """Delete orphans and return the freed bytes; files changed since they were listed stay."""
     freed = 0
     for orphan in orphans:
         path = data_folder / orphan.path

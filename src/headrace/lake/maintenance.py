@@ -1,12 +1,15 @@
-"""Merging, expiring and cleaning up by DuckLake's own SQL: a process of its own, because its SQLite isn't Python's.
+"""Merge small files, expire snapshots and clean up files with DuckLake's own SQL.
 
     python -m headrace.lake.maintenance merge  --catalog state.db --data-folder lake [--table T | --without T …] [--files-max N]
     python -m headrace.lake.maintenance expire --catalog state.db --data-folder lake --before T [--keep 3,17]
     python -m headrace.lake.maintenance clean  --catalog state.db --data-folder lake --before T --longest-attempt-s S
 
-`--catalog -` is a catalog in PostgreSQL: its address comes as JSON by standard input, so that no password is in a list of processes.
+It runs in a separate process, because DuckLake's SQLite isn't Python's. `--catalog -` means a
+catalog in PostgreSQL: its address comes as JSON on standard input, so that no password shows in the
+list of processes.
 
-Prints one JSON document. Each step is one short transaction; one that meets the leader's is tried again.
+Prints one JSON document. Each step is one short transaction, and is retried if it conflicts with
+the leader's.
 """
 
 from __future__ import annotations
@@ -36,31 +39,31 @@ if TYPE_CHECKING:
     import duckdb
 
 FILES_AT_ONCE_MAX = 200
-"""Files that one merging step takes: it bounds how long a step is and how much it writes."""
+"""Maximum number of files per merge step: limits its duration and the bytes that it writes."""
 TRIES_MAX = 8
 WAIT_S = 0.05
 PASSING = ("locked", "conflict", "busy", "serialize", "duplicate key")
-"""In messages of failures that another try may not meet."""
+"""Words in the messages of transient errors, which are worth a retry."""
 BUSY_TIMEOUT_MS = 10_000
 
 Result = TypeVar("Result")
 
 
 class MergeSummary(msgspec.Struct, frozen=True):
-    """What merging did: files that became fewer, by table."""
+    """The result of merging: number of files per table before and after."""
 
     files_before: dict[str, int]
     files_after: dict[str, int]
 
 
 class Expired(msgspec.Struct, frozen=True):
-    """Snapshots that are gone. Their files are gone from disk only after `clean`."""
+    """The expired snapshots. `clean` later deletes their files from disk."""
 
     snapshots: tuple[int, ...]
 
 
 class Cleaned(msgspec.Struct, frozen=True):
-    """Files that were deleted from disk."""
+    """Paths of the files that were deleted from disk."""
 
     paths: tuple[str, ...]
 
@@ -68,11 +71,14 @@ class Cleaned(msgspec.Struct, frozen=True):
 _VARIABLES = {name: f"PG{name.upper()}" for name in ("host", "hostaddr", "port", "user", "password", "passfile", "options")} | {
     "dbname": "PGDATABASE", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
 }  # fmt: skip
-"""What libpq reads from the environment: there DuckDB's messages don't repeat it."""
+"""libpq's environment variables; parameters passed there don't appear in DuckDB's messages."""
 
 
 def attach(catalog: Path | PostgresqlCatalog, data_folder: Path) -> duckdb.DuckDBPyConnection:
-    """A connection with the lake attached as `lake`, through DuckLake. Only in a process that doesn't open the catalog otherwise."""
+    """Connect to DuckDB with the lake attached as `lake` through DuckLake.
+
+    Call it only in a process that doesn't open the catalog in another way.
+    """
     import duckdb
 
     connection = duckdb.connect(config={"autoload_known_extensions": False, "autoinstall_known_extensions": False})
@@ -82,11 +88,11 @@ def attach(catalog: Path | PostgresqlCatalog, data_folder: Path) -> duckdb.DuckD
 
 
 def attach_to(connection: duckdb.DuckDBPyConnection, catalog: Path | PostgresqlCatalog, data_folder: Path) -> None:
-    """Attach the lake as `lake` to a connection that has the extensions loaded."""
+    """Attach the lake as `lake` to a connection with the extensions loaded."""
     if isinstance(catalog, PostgresqlCatalog):
         _attach_postgresql(connection, catalog, data_folder)
         return
-    # in another journal mode one reader makes the writer's commit fail and leaves the lock held
+    # in another journal mode, one reader makes the writer's commit fail and leaves the lock held
     connection.execute(
         f"ATTACH {literal(f'ducklake:sqlite:{catalog}')} AS lake (DATA_PATH {literal(f'{data_folder.resolve()}/')}, "
         f"OVERRIDE_DATA_PATH true, META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}, DATA_INLINING_ROW_LIMIT 0)"
@@ -104,8 +110,10 @@ def _attach_postgresql(connection: duckdb.DuckDBPyConnection, catalog: Postgresq
 def merge(
     connection: duckdb.DuckDBPyConnection, *, table: str | None = None, without: Sequence[str] = (), files_max: int = FILES_AT_ONCE_MAX
 ) -> MergeSummary:
-    """Merge small adjacent files of one table, or of each but for those `without`, `files_max` at a time, until there is nothing to
-    merge."""
+    """Merge small adjacent files, `files_max` at a time, until none are left to merge.
+
+    Merges one `table`, or all tables except `without`.
+    """
     names = [table] if table is not None else [name for name in _tables(connection) if name not in without]
     before = {name: _file_count(connection, name) for name in names}
     for name in names:
@@ -120,14 +128,17 @@ def merge(
 
 
 def protect_merged(data_folder: Path) -> None:
-    """Make the files that DuckLake has written read-only, as those are that Headrace stages."""
+    """Make the files that DuckLake wrote read-only, like those that Headrace stages."""
     for path in (data_folder / SCHEMA_FOLDER).rglob(f"{FOREIGN_FILES}*.parquet"):
         with contextlib.suppress(FileNotFoundError):
             protect(path)
 
 
 def expire(connection: duckdb.DuckDBPyConnection, *, before: datetime, keep: Sequence[int] = ()) -> Expired:
-    """Expire snapshots made before an instant, but those in `keep` (pinned by attempts, incidents, plans) and the newest."""
+    """Expire snapshots made before a point in time.
+
+    The newest snapshot stays, and so do those in `keep` (pinned by attempts, incidents, plans).
+    """
     rows = connection.execute("SELECT snapshot_id FROM lake.snapshots() WHERE snapshot_time < ? ORDER BY 1", [before]).fetchall()
     newest = connection.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchone()
     gone = [row[0] for row in rows if row[0] not in keep and newest is not None and row[0] != newest[0]]
@@ -137,8 +148,11 @@ def expire(connection: duckdb.DuckDBPyConnection, *, before: datetime, keep: Seq
 
 
 def clean(connection: duckdb.DuckDBPyConnection, *, before: datetime, longest_attempt: timedelta) -> Cleaned:
-    """Delete files that left the last snapshot naming them before an instant. Never all at once: a long reader still has them open,
-    so `before` must lie further back than an attempt can take. Raises `Refused` otherwise."""
+    """Delete files that no snapshot has referenced since `before`.
+
+    A long reader may still have them open, so `before` must lie further back than the longest
+    attempt takes. Raises Refused otherwise.
+    """
     if before > datetime.now(UTC) - longest_attempt:
         raise Refused(
             f"files that were in use at {before.isoformat()} may still be read: an attempt can take {longest_attempt}",
@@ -161,7 +175,10 @@ def _file_count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
 
 
 def _again(step: Callable[[], Result]) -> Result:
-    """The step, tried again where the leader committed in between: DuckLake's own snapshot can't be upgraded then."""
+    """Run the step, and retry it after transient errors.
+
+    If the leader commits meanwhile, DuckLake can't upgrade its own snapshot.
+    """
     import duckdb
 
     for number in range(TRIES_MAX):
@@ -175,7 +192,7 @@ def _again(step: Callable[[], Result]) -> Result:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one step and print its document."""
+    """Run one step and print its result as JSON."""
     parser = argparse.ArgumentParser(prog="python -m headrace.lake.maintenance")
     parser.add_argument("step", choices=("merge", "expire", "clean"))
     parser.add_argument("--catalog", required=True)
@@ -202,7 +219,7 @@ def main(arguments: Sequence[str]) -> int:
                 case _:
                     longest = timedelta(seconds=given.longest_attempt_s)
                     done = clean(connection, before=given.before, longest_attempt=longest)
-    except (HeadraceError, duckdb.Error) as error:  # whoever started this process shows its last line to a person
+    except (HeadraceError, duckdb.Error) as error:  # the parent shows the last line to a person
         sys.stderr.write(str(error).strip().partition("\n")[0] + "\n")
         return 1
     sys.stdout.write(msgspec.json.encode(done).decode() + "\n")

@@ -1,8 +1,9 @@
-"""Merges: the changes that a body computed, joined with the table as it was, staged as one new file and positional deletions.
+"""Merges: apply an asset's computed changes to its table.
 
-Rows that change stay in their files and are named by their positions in delete files, so that a merge writes what changed
-and not the table. Files that are mostly gone, or no larger than what is written anyway, are written anew with it: a
-table has few files, whose sizes grow in steps, however many merges there were.
+A merge stages one new file and positional deletions. Changed rows stay in their files, and delete
+files list their positions, so that a merge writes the changes and not the table. Files whose rows
+are mostly deleted, or that are no larger than the new file, are rewritten into it: a table then has
+few files, whose sizes grow in steps, after any number of merges.
 """
 
 from __future__ import annotations
@@ -43,20 +44,20 @@ if TYPE_CHECKING:
     import duckdb
 
 WHOLE = "*"
-"""What `_partition` holds in such a table: its rows live across partitions."""
+"""The value of `_partition` in a merged table, whose rows span partitions."""
 GONE_MAX = 0.5
-"""A file of which more rows than this fraction don't count is written anew."""
+"""A file with a larger fraction of deleted rows is rewritten."""
 ROW_NUMBER = "file_row_number"
 _CHANGES, _REPLACED, _CLOSED, _FRESH = '"headrace changes"', '"headrace replaced"', '"headrace closed"', '"headrace fresh"'
 _ADDED = ("valid_from", "valid_to", "is_current")
 _FLAG = quote(PARTITION_COLUMN)
-"""What the flag of a row that goes is called while the changes are taken: no column of a user's can be called so."""
+"""Name of the delete flag while changes are read: user columns can't have this name."""
 _KEYS_SHOWN = 5
 _VALUE_CHARACTERS_SHOWN = 60
 
 
 class StagedMerge(msgspec.Struct, frozen=True):
-    """A merge that is staged. `files` are all that the table consists of once it is published."""
+    """A staged merge. `files` are all files of the table once it is published."""
 
     staged: StagedFile
     table: LakeTable
@@ -76,7 +77,10 @@ def stage_merge(  # noqa: PLR0913 - see `stage`; all but the first three are nam
     state: MergeState,
     code: CodeTypes | None = None,
 ) -> StagedMerge:
-    """Run the body, and stage what its rows change in the table. Raises as `stage`, and `KeyRefused`; nothing is left behind."""
+    """Run the asset's query, and stage its changes to the table.
+
+    Raises the errors of `stage`, and KeyRefused; staged files are deleted then.
+    """
     body, given = describe(session, select_sql, parameters)
     own = _without_flag(given, rule)
     check_names(table_name, own)
@@ -93,7 +97,7 @@ def stage_merge(  # noqa: PLR0913 - see `stage`; all but the first three are nam
 
 
 def _clear(session: DuckDBSession) -> None:
-    """Drop the temporary tables. In a transaction that failed they go with it."""
+    """Drop the temporary tables. A failed transaction has already dropped them."""
     import duckdb
 
     with suppress(duckdb.TransactionException):
@@ -102,7 +106,7 @@ def _clear(session: DuckDBSession) -> None:
 
 
 def _without_flag(given: Given, rule: MergeRule) -> Given:
-    """The body's columns that the table has."""
+    """Return the query's columns that the table has, without the delete flag."""
     names = [name.lower() for name, _ in given]
     wanted = [*rule.keys, *([rule.delete] if rule.delete else []), *(rule.versions.columns if rule.versions else ())]
     missing = [name for name in wanted if name.lower() not in names]
@@ -126,7 +130,10 @@ def _added(own: Given, rule: MergeRule) -> Given:
 
 
 class _Merge:
-    """One merge. In its temporary tables the table's columns are called `c0`, `c1` …, by their place in `columns`."""
+    """One merge.
+
+    Its temporary tables call the table's columns `c0`, `c1` …, by position in `columns`.
+    """
 
     def __init__(self, session: DuckDBSession, table: LakeTable, rule: MergeRule, state: MergeState, *, reshaped: bool) -> None:
         self._session, self._table, self._rule, self._state = session, table, rule, state
@@ -137,10 +144,10 @@ class _Merge:
         self._fresh = _FRESH
         self._written: list[str] = []
 
-    # The changes
+    # Reading the changes
 
     def take(self, body: str, parameters: Parameters, own: Given) -> None:
-        """Keep the body's rows, and refuse keys that don't say which row is meant."""
+        """Store the query's rows in a temporary table, and refuse null or repeated keys."""
         written = LakeTable(self._table.name, (self._table.columns[0], *(self._column(name) for name, _ in own)))
         gone = "false" if self._rule.delete is None else f"coalesce(CAST({quote(self._rule.delete)} AS BOOLEAN), false)"
         cast = f"SELECT {gone} AS {_FLAG}, {', '.join(cast_columns(own, written))} FROM ({body}\n) AS body"
@@ -172,10 +179,10 @@ class _Merge:
     def _shown(self, values: Sequence[str]) -> str:
         return ", ".join(f"{name} = {_short(value)}" for name, value in zip(self._rule.keys, values, strict=True))
 
-    # What they change
+    # Applying the changes
 
     def staged(self) -> StagedMerge:
-        """The new file, the deletions, and what the table consists of then."""
+        """Stage the new file and the deletions; return them with the table's resulting files."""
         self._find_replaced()
         gone = dict(self._rows(f"SELECT file, count(*) FROM {_REPLACED} GROUP BY file"))
         fresh = int(self._value(f"SELECT count(*) FROM {self._fresh}"))
@@ -188,7 +195,7 @@ class _Merge:
         return StagedMerge(staged, self._table, replacement, self._after(staged, kept, deletes))
 
     def _find_replaced(self) -> None:
-        """`replaced`: positions of rows that don't count any more; `fresh`: rows that come in."""
+        """Fill `replaced` with positions of deleted rows, and `fresh` with new rows."""
         if self._rule.versions is not None:
             self._find_versions(self._rule.versions)
             return
@@ -211,7 +218,7 @@ class _Merge:
         )
 
     def _find_versions(self, versions: SnapshotRule) -> None:
-        """A row whose compared columns differ from its current version closes that, and begins a new one."""
+        """Close the current version of each row whose compared columns changed; begin a new one."""
         at = f"CAST({literal(versions.at)} AS {versions.type})"
         own, keys = ", ".join(self._own), ", ".join(self._keys)
         current = f"(SELECT * FROM ({self._before()}) AS state WHERE {self._place('is_current')})"
@@ -231,7 +238,7 @@ class _Merge:
         )
 
     def _compared(self, versions: SnapshotRule) -> list[str]:
-        """The places of the columns whose change makes a version."""
+        """Return the columns (as `c0` …) whose change creates a version."""
         named = {name.lower() for name in versions.columns}
         return [
             place for name, place in self._places.items() if place not in self._keys and name not in _ADDED and (not named or name in named)
@@ -242,17 +249,23 @@ class _Merge:
         return ", ".join(f"{given[place]} AS {place}" if place in given else place for place in self._own)
 
     def _before(self, wanted: Sequence[str] | None = None) -> str:
-        """The rows of the state with their positions; only the columns in `wanted` (by place) where it is given."""
+        """Return a query of the previous rows with their positions.
+
+        `wanted` restricts the columns.
+        """
         text = numbered_sql([file.ref for file in self._files], self.columns)
         return text if wanted is None else f"SELECT file, pos, {', '.join(wanted)} FROM ({text}) AS state"
 
     def _on(self, left: str, right: str) -> str:
         return " AND ".join(f"{left}.{key} = {right}.{key}" for key in self._keys)
 
-    # What is written
+    # Writing files
 
     def _written_again(self, fresh: int, gone: dict[int, int]) -> set[int]:
-        """The files whose rows move into the new one: those that can't stay, are mostly gone, or no larger than it."""
+        """Return the files whose rows move into the new file.
+
+        They are those that can't stay, are mostly deleted, or hold no more rows than the new file.
+        """
         live = {n: file.rows - file.deleted - gone.get(n, 0) for n, file in enumerate(self._files)}
         again = {n for n, file in enumerate(self._files) if not file.kept or live[n] < file.rows * (1 - GONE_MAX) or not live[n]}
         total = fresh + sum(live[n] for n in again)
@@ -266,7 +279,7 @@ class _Merge:
         return again
 
     def _all_rows(self, again: set[int]) -> str:
-        """What comes in, and what remains of the files that are written again."""
+        """Return a query of the new rows and the remaining rows of rewritten files."""
         names = ", ".join(f"c{n} AS {quote(column.name)}" for n, column in enumerate(self.columns))
         text = f"SELECT {names} FROM {self._fresh}"
         if again:
@@ -280,7 +293,7 @@ class _Merge:
         return text
 
     def _deletions(self, number: int) -> StagedDeletes:
-        """All positions of a file that don't count: those that didn't before, and those that are replaced now."""
+        """Write all deleted positions of a file: earlier ones and those of this merge."""
         ref = self._files[number].ref
         path = new_deletes_path(self._table)
         target = self._session.data_folder / path
@@ -316,7 +329,7 @@ class _Merge:
         )
 
     def _restated(self, ref: FileRef) -> StagedDeletes:
-        """The deletions of a file as they were, written anew: those that it has now are of what is taken back."""
+        """Write a file's previous deletions again: this merge undoes its current ones."""
         number = next(n for n, file in enumerate(self._files) if file.ref.path == ref.path)
         return self._deletions(number)
 
@@ -327,7 +340,10 @@ class _Merge:
         return (*stay, FileRef(staged.path, lookup=ColumnLookup.SAME)) if staged.rows else tuple(stay)
 
     def _hash(self) -> str:
-        """Says what the table holds by what led there: the state before, the changes, and the columns. Equal only for equal tables."""
+        """Return a hash of the state before, the changes and the columns.
+
+        Equal only for equal tables.
+        """
         body = ", ".join(place for name, place in self._places.items() if self._rule.versions is None or name not in _ADDED)
         rows, total = self._rows(f"SELECT count(*), sum(hash(gone, {body})) FROM {_CHANGES}")[0]
         columns = [(column.name, column.type) for column in self.columns]
@@ -335,11 +351,11 @@ class _Merge:
         return f"merge:{hashlib.sha256(told).hexdigest()[:32]}"
 
     def undo(self) -> None:
-        """Take back the files that were written."""
+        """Delete the files that this merge wrote."""
         for path in self._written:
             Path(self._session.data_folder, path).unlink(missing_ok=True)
 
-    # The database
+    # Running statements
 
     def _run(self, sql: str, parameters: Parameters = None) -> duckdb.DuckDBPyConnection:
         return self._session.run(sql, parameters)
@@ -362,7 +378,7 @@ class _Merge:
 
 
 def _by_id(file: StateFile) -> StateFile:
-    """The table gets other columns: no file has exactly those."""
+    """Match columns by id: the table's columns change, so no file has exactly these."""
     if file.ref.lookup is not ColumnLookup.SAME:
         return file
     return msgspec.structs.replace(file, ref=msgspec.structs.replace(file.ref, lookup=ColumnLookup.ID))

@@ -1,4 +1,7 @@
-"""Published rows for people and programs: whole tables, and ad-hoc queries. From file lists only."""
+"""Read published rows for people and programs: whole tables and ad-hoc queries.
+
+All reads use lists of files.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,14 @@ from headrace.model.errors import HeadraceError, LakeError, UsageError, first_li
 # Rows as JSON values, or written as CSV, Parquet or Arrow.
 
 ARROW_ROWS = 65_536
-"""Rows in one record batch of an Arrow stream."""
+"""Number of rows in one record batch of an Arrow stream."""
 FETCHED_ROWS = 10_000
+"""Number of rows that are converted to JSON values at a time."""
 DAMAGED = "headrace db check --deep names the files that aren't what was published"
-"""Rows that are made into JSON values at a time."""
 
 
 class DataFormat(enum.StrEnum):
-    """What rows can be written as."""
+    """Formats for writing rows."""
 
     CSV = "csv"
     PARQUET = "parquet"
@@ -44,9 +47,13 @@ class DataFormat(enum.StrEnum):
 
 
 class JsonRows(msgspec.Struct, frozen=True):
-    """Rows as values that JSON can hold without loss: decimals, dates, times, intervals and UUIDs are text (dates and times ISO
-    8601, instants with their offset), binary is base64, NaN and infinities are the texts `NaN`, `Infinity`, `-Infinity` (null is
-    kept for what is missing). `total` counts the rows that there are, whatever the limit was."""
+    """Rows as values that JSON can hold without loss.
+
+    Decimals, dates, times, intervals and UUIDs are text (dates and times in ISO 8601, instants with
+    their offset), binary is base64, NaN and infinities are the texts `NaN`, `Infinity`,
+    `-Infinity`, so that null always means a missing value. `total` counts all rows, regardless of
+    the limit.
+    """
 
     columns: tuple[LakeColumn, ...]
     rows: tuple[dict[str, Any], ...]
@@ -62,8 +69,11 @@ def read(
     limit: int | None = None,
     timezone: str = "UTC",
 ) -> JsonRows:
-    """The rows of the files in partition order (as `catalog.files` lists them), at most `limit`. `_partition` is hidden unless
-    `columns` names it. Instants are given in `timezone`. Raises `LakeError` for an unknown column or a file that can't be read."""
+    """Return at most `limit` rows of the files, in partition order (that of `files`).
+
+    `_partition` is left out unless `columns` names it. Instants are in `timezone`. Raises LakeError
+    for an unknown column or an unreadable file.
+    """
     lake_columns = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
         rows = tuple(row for batch in _batches(session, files, lake_columns, limit) for row in batch)
@@ -81,8 +91,10 @@ def batches(
     limit: int | None = None,
     timezone: str = "UTC",
 ) -> Iterator[Sequence[dict[str, Any]]]:
-    """The rows that `read` gives, FETCHED_ROWS at a time, so that a large table needs no memory.
-    Raises as `read`."""
+    """Yield the rows of `read`, FETCHED_ROWS at a time, so that a large table needs little memory.
+
+    Raises as `read`.
+    """
     lake_columns = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
         yield from _batches(session, files, lake_columns, limit)
@@ -99,12 +111,12 @@ def _batches(
 
 
 def selected_values(columns: Sequence[LakeColumn]) -> str:
-    """The columns as they are selected, so that `converted` can make JSON values of them."""
+    """Return the select list whose values `converted` turns into JSON values."""
     return ", ".join(_value(column) for column in columns)
 
 
 def converted(columns: Sequence[LakeColumn], fetched: Sequence[Sequence[Any]]) -> tuple[dict[str, Any], ...]:
-    """Fetched rows of `selected_values` as mappings of JSON values."""
+    """Convert rows fetched with `selected_values` to mappings of JSON values."""
     converters = [_converter(column) for column in columns]
     return tuple({column.name: convert(value) for column, convert, value in zip(columns, converters, row, strict=True)} for row in fetched)
 
@@ -120,7 +132,10 @@ def write(
     limit: int | None = None,
     timezone: str = "UTC",
 ) -> None:
-    """Write all rows (or `limit`) of the files to a binary stream, in partition order. Raises as `read`."""
+    """Write at most `limit` rows of the files to a binary stream, in partition order.
+
+    Raises as `read`.
+    """
     lake_columns = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
         query = f"SELECT * FROM ({relation_sql(files, lake_columns, with_partition=_has_partition(lake_columns))}) AS rows{_limit(limit)}"
@@ -160,7 +175,10 @@ def _limit(limit: int | None) -> str:
 
 @contextmanager
 def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iterator[DuckDBSession]:
-    """A session that keeps the files' order; what DuckDB says about a file that is gone or damaged becomes a `LakeError`."""
+    """Open a session that keeps the files' order.
+
+    Errors of missing or damaged files become LakeError.
+    """
     import duckdb
 
     outside = [Path(file.path) for file in files if file.path.startswith("/")]
@@ -174,7 +192,7 @@ def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iter
             ) from error
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
-        except duckdb.Error as error:  # the statements are ours: it is about what the files hold
+        except duckdb.Error as error:  # the error is about the files: the statements are ours
             raise LakeError(f"published files can't be read: {first_line(error)}", hint=DAMAGED) from error
 
 
@@ -199,7 +217,10 @@ def _write_arrow(session: DuckDBSession, query: str, out: BinaryIO, parameters: 
 
 
 def _value(column: LakeColumn) -> str:
-    """Types that Python's own would shorten (months in an interval, nanoseconds, years after 9999) are fetched as text."""
+    """Return the column's expression, as text where Python's types would lose information.
+
+    Those are months in an interval, nanoseconds, and years after 9999.
+    """
     plain = quote(column.name)
     return f"CAST({plain} AS VARCHAR)" if _as_text(column.type) else plain
 
@@ -218,12 +239,12 @@ _OFFSET = re.compile(r"([+-]\d\d)$")
 
 
 def _iso(text: str) -> str:
-    """DuckDB's `2024-01-01 00:00:00+01` as `2024-01-01T00:00:00+01:00`."""
+    """Convert DuckDB's `2024-01-01 00:00:00+01` to `2024-01-01T00:00:00+01:00`."""
     return _OFFSET.sub(r"\1:00", text).replace(" ", "T", 1) if text[:1].isdigit() else text
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON holds it, inside nested values too."""
+    """Convert a value, and those nested in it, to JSON values."""
     match value:
         case float() if not math.isfinite(value):
             return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
@@ -241,14 +262,16 @@ def _plain(value: Any) -> Any:
             return value
 
 
-# A user's query: one SELECT in a session that reaches the files of one snapshot, and nothing
-# else.
+# A user's query: one SELECT in a session that reaches only the files of one snapshot.
 
 HINT = "one SELECT (also FROM …, VALUES, DESCRIBE, SUMMARIZE); `$name` takes --set name=value"
 
 
 class QueryTable(msgspec.Struct, frozen=True):
-    """A table as a query sees it: its name, and the files of one snapshot (`absolute`: tables may lie in several lakes)."""
+    """A table for queries: its name, and the files of one snapshot.
+
+    The paths come from `absolute`, because tables may lie in several lakes.
+    """
 
     name: str
     columns: tuple[LakeColumn, ...]
@@ -256,7 +279,7 @@ class QueryTable(msgspec.Struct, frozen=True):
 
 
 class QueryResult(msgspec.Struct, frozen=True):
-    """Rows as `lake.reading.JsonRows` has them. `more`: there are others beyond the limit."""
+    """A query's rows, in the form of `JsonRows`. `more`: there are rows beyond the limit."""
 
     columns: tuple[LakeColumn, ...]
     rows: tuple[dict[str, Any], ...]
@@ -264,9 +287,10 @@ class QueryResult(msgspec.Struct, frozen=True):
 
 
 def names_in(query: str) -> tuple[str, ...]:
-    """The tables that a query names, in lower case; UsageError for what isn't one SELECT.
+    """Return the tables that a query reads, in lower case, without those that WITH defines.
 
-    Names of its own (WITH) are among them: whoever has tables of those names loses nothing by offering them."""
+    Raises UsageError for anything but one SELECT.
+    """
     import duckdb
 
     connection = duckdb.connect()
@@ -309,7 +333,10 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def session_over(tables: Sequence[QueryTable], *, timezone: str) -> Iterator[DuckDBSession]:
-    """A session with these tables as views. It may read their files; not the rest of the lake, no other file, no network."""
+    """Open a session with these tables as views.
+
+    It may read their files, but not the rest of the lake, no other file, and no network.
+    """
     folder = Path(tempfile.mkdtemp(prefix="headrace-sql-"))
     try:
         paths = [Path(path) for table in tables for file in table.files for path in (file.path, *(delete.path for delete in file.deletes))]
@@ -322,7 +349,7 @@ def session_over(tables: Sequence[QueryTable], *, timezone: str) -> Iterator[Duc
 
 
 def absolute(files: Iterable[FileRef], lake: Path) -> tuple[FileRef, ...]:
-    """Files of a lake, to be read from anywhere."""
+    """Return the files of a lake with absolute paths."""
     return tuple(_absolute(file, lake) for file in files)
 
 
@@ -332,12 +359,15 @@ def _absolute(file: FileRef, lake: Path) -> FileRef:
 
 
 def parameters_of(session: DuckDBSession, query: str) -> set[str]:
-    """The names of `$name` in a query."""
+    """Return the names of the `$name` parameters in a query."""
     return set(session.connection.extract_statements(query)[0].named_parameters)
 
 
 def run_query(session: DuckDBSession, query: str, parameters: Mapping[str, Any], *, limit: int | None) -> QueryResult:
-    """The rows of one query, at most `limit`. Raises UsageError for a query that can't be run, LakeError for lost files."""
+    """Return at most `limit` rows of a query.
+
+    Raises UsageError for a query that can't run, and LakeError for lost files.
+    """
     with _in_words():
         columns = described(session, query, parameters)
         text = f"SELECT {selected_values(columns)} FROM ({query}\n) AS rows" + ("" if limit is None else f" LIMIT {limit + 1}")
@@ -349,14 +379,14 @@ def run_query(session: DuckDBSession, query: str, parameters: Mapping[str, Any],
 def write_result(
     session: DuckDBSession, query: str, parameters: Mapping[str, Any], out: BinaryIO, *, data_format: DataFormat, limit: int | None
 ) -> None:
-    """The rows into a binary stream. Raises as `ask`."""
+    """Write the rows of a query to a binary stream. Raises as `run_query`."""
     with _in_words():
         text = query if limit is None else f"SELECT * FROM ({query}\n) AS rows LIMIT {limit}"
         write_query(session, text, out, data_format, dict(parameters))
 
 
 def described(session: DuckDBSession, query: str, parameters: Mapping[str, Any]) -> tuple[LakeColumn, ...]:
-    """The columns that a query gives, under names of which no two are alike."""
+    """Return the columns of a query's result, with unique names."""
     rows = session.connection.execute(f"DESCRIBE SELECT * FROM ({query}\n) AS rows", dict(parameters)).fetchall()
     return tuple(LakeColumn(row[0], row[1], number) for number, row in enumerate(rows, 2))
 
@@ -384,5 +414,5 @@ def _in_words() -> Iterator[None]:
 
 
 def in_words(error: Exception) -> str:
-    """DuckDB's error without its excerpt of a statement that the user never wrote."""
+    """Return DuckDB's error without its excerpt of a statement that the user didn't write."""
     return " ".join(str(error).split("\n\nLINE ")[0].split())

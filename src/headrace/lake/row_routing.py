@@ -1,8 +1,8 @@
-"""Which partition a row belongs to, as SQL over the column that routes it (SEMANTICS §1).
+"""SQL for the partition of a row, computed from the column that routes it (SEMANTICS §1).
 
-Used when a batch is staged (each row gets its key) and when it is audited (each row is where it belongs). A DATE is the
-local date, a TIMESTAMP without zone is local time (ambiguous: the first; in a gap: the first instant after it), a
-TIMESTAMP WITH TIME ZONE is an instant.
+Staging uses it to give each row its key, checks use it to verify that each row is in its partition.
+A DATE is the local date; a TIMESTAMP without zone is local time (ambiguous: the first; in a gap:
+the first instant after it); a TIMESTAMP WITH TIME ZONE is an instant.
 """
 
 from __future__ import annotations
@@ -18,31 +18,40 @@ from headrace.model.intervals import interval_of, local_us, to_us
 from headrace.model.nodes import Grain
 
 NOWHERE = ""
-"""The key of rows that belong to none of the partitions asked for; no partition is called so, and the audit rejects them."""
+"""The key of rows outside the requested partitions.
+
+No partition has this name, and checks reject it.
+"""
 
 _ZONED = "TIMESTAMP WITH TIME ZONE"
 _SECOND = timedelta(seconds=1)
 _FOLD_MAX = timedelta(hours=26)
-"""How far apart two readings of one wall clock can be: zones have changed by a whole day."""
+"""26 hours: maximum distance of two readings of a wall clock; zones have moved by a whole day."""
 
 
 class UnroutableColumn(LakeError):
-    """The declared column's type says no time."""
+    """The declared partition column isn't a date or a time."""
 
 
 class PartitionBounds(msgspec.Struct, frozen=True):
-    """A partition's `[low, high)` as SQL literals of the routing column's type, and as plain text to compare statistics with."""
+    """A partition's `[low, high)` as SQL literals of the routing column's type.
+
+    `first` and `beyond` are the same bounds as values, to compare with statistics.
+    """
 
     key: str
     low: str
     high: str
     first: datetime
-    """`low` as a value: aware for columns with a zone, else a local wall clock."""
+    """`low` as a value: with a zone for zoned columns, else local time without one."""
     beyond: datetime
 
 
 def bounds_of(key: str, grain: Grain, timezone: str, column_type: str) -> PartitionBounds:
-    """Where a partition begins and ends in a column of that type. Raises `UnroutableColumn` for types that aren't times."""
+    """Return where a partition begins and ends in a column of that type.
+
+    Raises UnroutableColumn for types that aren't dates or times.
+    """
     interval = interval_of(key, grain, timezone)
     if column_type == _ZONED:
         first, beyond = interval.start.astimezone(UTC), interval.end.astimezone(UTC)
@@ -55,13 +64,16 @@ def bounds_of(key: str, grain: Grain, timezone: str, column_type: str) -> Partit
 
 
 def outside(column: str, bounds: PartitionBounds) -> str:
-    """The SQL condition that is true of rows that don't belong to the partition; null belongs nowhere."""
+    """Return the SQL condition for rows outside the partition; null values are outside too."""
     name = quote(column)
     return f"({name} IS NULL OR {name} < {bounds.low} OR {name} >= {bounds.high})"
 
 
 def key_expression(column: str, every: Sequence[PartitionBounds]) -> str:
-    """SQL for the key of a row's partition among `every`, or `NOWHERE`: a tree of comparisons, so that a year of days costs nine."""
+    """Return SQL for the key of a row's partition among `every`, or `NOWHERE`.
+
+    It is a binary tree of comparisons, so that the days of a year need nine.
+    """
     ordered = sorted(every, key=lambda bounds: (bounds.first, bounds.beyond))
     name = quote(column)
     inside = f"{name} >= {ordered[0].low} AND {name} < {ordered[-1].high}"
@@ -82,7 +94,10 @@ def _literal(moment: datetime, sql_type: str) -> str:
 
 
 def _wall(instant: datetime, grain: Grain, timezone: str) -> datetime:
-    """The first wall clock that means `instant` or later. Days begin with their date; hours may begin in a doubled hour or after a gap."""
+    """Return the first local time that means `instant` or later.
+
+    Days begin at their date's midnight; hours may begin in a repeated hour or after a gap.
+    """
     shown = instant.replace(tzinfo=None)
     if grain is not Grain.HOUR:
         return datetime.combine(shown.date(), datetime.min.time())
@@ -90,7 +105,7 @@ def _wall(instant: datetime, grain: Grain, timezone: str) -> datetime:
 
 
 def _first_meaning(instant_us: int, shown: datetime, timezone: str) -> datetime:
-    """By bisection: what a wall clock means only grows with it."""
+    """Bisect: the instant that a wall clock means never decreases with it."""
     low, high = shown - _FOLD_MAX, shown + _FOLD_MAX
     while high - low > _SECOND:
         middle = low + (high - low) // 2 // _SECOND * _SECOND

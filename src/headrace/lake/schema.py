@@ -1,4 +1,4 @@
-"""A body's columns against a table's: what is proposed, what is cast, what is refused."""
+"""Compare computed columns with a table's: propose a table, cast values, refuse mismatches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AS_TEXT = {("ENUM", "VARCHAR"), ("BIT", "VARCHAR"), ("JSON", "VARCHAR"), ("BIGN
 
 
 class SchemaMismatch(LakeError):
-    """What a body gives doesn't fit its table. `columns` are the columns in question."""
+    """Computed columns that don't fit their table. `columns` names the columns in question."""
 
     code = "schema_mismatch"
 
@@ -37,11 +37,11 @@ class SchemaMismatch(LakeError):
 
 
 Given = tuple[tuple[str, str], ...]
-"""A body's columns: name and DuckDB type."""
+"""The columns of a query's result: name and DuckDB type."""
 
 
 class ValueMismatch(SchemaMismatch):
-    """Values that the column's type can't hold. `columns` is that column, `type` its type."""
+    """Values that the column's type can't hold. `columns` names that column, `kind` is its type."""
 
     def __init__(self, message: str, *, column: str, kind: str, hint: str = "") -> None:
         super().__init__(message, columns=(column,), hint=hint)
@@ -49,17 +49,21 @@ class ValueMismatch(SchemaMismatch):
 
 
 class CodeTypes(msgspec.Struct, frozen=True):
-    """How the types of what code (Python, a command) gives become a table's.
+    """Rules for the types of columns that code (Python, a command) computes.
 
-    Code states types by the values of one day, where SQL derives them. Types that are `declared` (name to DuckDB type) hold;
-    other numbers widen where no value is lost.
+    Code derives types from one day's values, where SQL declares them. Types in `declared` (column
+    name to DuckDB type) are fixed; other numeric types widen where no value is lost.
     """
 
     declared: tuple[tuple[str, str], ...] = ()
 
 
 def check_names(table_name: str, given: Given) -> None:
-    """Refuse what a table can't have: names that are empty, differ only in case, or are the system column's; too many columns."""
+    """Raise SchemaMismatch for column names or a number of columns that a table can't have.
+
+    Refused are empty names, names that differ only in case, the system column's name, and no or too
+    many columns.
+    """
     names = [name.lower() for name, _ in given]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
@@ -79,10 +83,11 @@ def check_names(table_name: str, given: Given) -> None:
 
 
 def propose(table_name: str, given: Given, table: LakeTable | None, *, evolve: bool, code: CodeTypes | None = None) -> LakeTable:
-    """The table that asset code with these columns makes: a new one, `table` itself, or (`evolve`) `table` changed to fit.
-    With `code` numbers that are wider than the table's widen it.
+    """Return the table for these columns: a new one, `table` itself, or `table` changed to fit.
 
-    Raises `SchemaMismatch` where columns are missing or new and may not change, `UnsupportedType`."""
+    The table changes only with `evolve`; with `code`, wider numbers widen its columns. Raises
+    SchemaMismatch if columns are missing or new and may not change, and UnsupportedType.
+    """
     declared = {name.lower(): text for name, text in code.declared} if code is not None else {}
     wanted = [(name, storable(parse(declared.get(name.lower(), text)), name)) for name, text in given]
     if code is not None:
@@ -102,8 +107,10 @@ def propose(table_name: str, given: Given, table: LakeTable | None, *, evolve: b
 
 
 def _widened(table: LakeTable, types: Mapping[str, Type]) -> LakeTable:
-    """The table with each column of numbers as wide as what is given, where that loses nothing. Every other difference is left
-    to the cast, which checks value by value."""
+    """Widen the table's numeric columns to the given types, where that loses no value.
+
+    Every other difference is left to the cast, which checks each value.
+    """
     columns = [table.columns[0]]
     for column in table.columns[1:]:
         wider = wider_number(parse(column.type), types[column.name.lower()])
@@ -121,7 +128,10 @@ def _differs(table: LakeTable, new: Sequence[str], missing: Sequence[str]) -> Sc
 
 
 def _evolved(table: LakeTable, wanted: Sequence[tuple[str, Type]]) -> LakeTable:
-    """Columns of the same name stay, with the wider of both types; with an incomparable type they are dropped and added anew."""
+    """Keep columns of the same name, with the wider of both types.
+
+    A column whose new type is incomparable is dropped and added anew.
+    """
     gives = {name.lower(): (name, kind) for name, kind in wanted}
     lake_columns = [table.columns[0]]
     for column in table.columns[1:]:
@@ -147,7 +157,7 @@ def _numbered(lake_columns: Sequence[LakeColumn], new: Sequence[tuple[str, Type]
 
 
 def cast_columns(given: Given, table: LakeTable) -> list[str]:
-    """For each column of the table but `_partition`, the expression that makes it from the body's column of that name."""
+    """Return the expressions that cast a query's columns to the table's, without `_partition`."""
     sources = {name.lower(): (name, text) for name, text in given}
     return [
         f"{_cast(number, *sources[column.name.lower()], parse(column.type))} AS {quote(column.name)}"
@@ -157,8 +167,11 @@ def cast_columns(given: Given, table: LakeTable) -> list[str]:
 
 
 def _cast(number: int, name: str, source: str, target: Type) -> str:
-    """Casts that could change a value are checked value by value: what doesn't come back the same is an error, not another number.
-    `source` is as DuckDB printed it, so DuckDB can read it."""
+    """Return the cast; one that could change values is checked for each value.
+
+    A value that doesn't survive the cast there and back raises an error. `source` is DuckDB's own
+    name of the type, so DuckDB can parse it.
+    """
     plain = quote(name)
     if parse(source) == target:
         return plain
@@ -170,7 +183,7 @@ def _cast(number: int, name: str, source: str, target: Type) -> str:
 
 
 def _fits(source: Type, target: Type) -> bool:
-    """Whether any value of `source` is a value of `target`, so that nothing needs to be checked."""
+    """Whether `target` holds every value of `source`, so that no value needs a check."""
     if source.fields and target.fields:
         lists = {"ARRAY", "LIST"}
         alike = source.name == target.name or ({source.name, target.name} == lists and target.name == "LIST")
@@ -183,7 +196,7 @@ def _fits(source: Type, target: Type) -> bool:
 
 
 def lossy_column(message: str, table: LakeTable) -> LakeColumn | None:
-    """The column whose values an error of `cast_columns` is about; None if it is about something else."""
+    """Return the column whose values an error of `cast_columns` is about; None for other errors."""
     match = _LOSSY.fullmatch(message.strip())
     number = int(match[1]) if match else len(table.columns)
     return table.columns[number] if number < len(table.columns) else None

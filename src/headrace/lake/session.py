@@ -1,6 +1,6 @@
-"""DuckDB, locked down: what asset code computes with.
+"""DuckDB sessions for asset code, locked down.
 
-A session reads the lake's folder and what it is given, and nothing else.
+A session reads the lake's folder and the files it is given, and nothing else.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from headrace.model.errors import LakeError
 if TYPE_CHECKING:
     import duckdb
 
-# DuckDB's extensions, from the packages that are installed beside it: nothing is downloaded,
-# nothing is copied to a home folder.
-#
-# The one place that knows how; another DuckDB version is another set of packages.
+# DuckDB's extensions come from installed packages: nothing is downloaded, nothing is copied to a
+# home folder. Another DuckDB version needs another set of packages.
 
 
 def load(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
-    """Load extensions into a connection that isn't locked down. Raises `LakeError` where a package is missing.
+    """Load extensions into a connection before its lock-down.
 
-    Never together with Python's `sqlite3` on one file: `ducklake` and `sqlite_scanner` bring an SQLite of their own."""
+    Raises LakeError if a package is missing. Never open a file with one of them and with Python's
+    `sqlite3` at once: `ducklake` and `sqlite_scanner` contain an SQLite of their own.
+    """
     for name in names:
         connection.execute(f"LOAD {literal(str(_binary(name)))}")
 
@@ -52,17 +52,20 @@ def _binary(name: str) -> Path:
     return path
 
 
-# A folder for each session to spill to what doesn't fit into memory. DuckDB names its files alike
-# in every process: two sessions in one folder would overwrite each other's.
+# Each session spills to its own folder. DuckDB uses the same file names in every process: two
+# sessions in one folder would overwrite each other's files.
 
 TEMPORARY_FOLDER = ".temporary"
-"""Below the data folder."""
+"""Name of the folder below the data folder."""
 _MACHINE = hashlib.sha256(platform.node().encode("utf-8", "surrogatepass")).hexdigest()[:8]
-"""Several machines may share the folder, and each has a process 17."""
+"""Part of a folder's name: several machines may share the data folder, each with a process 17."""
 
 
 def make_folder(data_folder: Path) -> Path:
-    """A new folder of this process. Those of processes of this machine that died are swept away; others' are theirs to sweep."""
+    """Create a folder for this process, and delete those of this machine's dead processes.
+
+    Folders of other machines are left to them.
+    """
     parent = data_folder / TEMPORARY_FOLDER
     parent.mkdir(parents=True, exist_ok=True)
     for left in parent.iterdir():
@@ -75,7 +78,7 @@ def make_folder(data_folder: Path) -> Path:
 
 
 def remove_folder(folder: Path) -> None:
-    """Take the folder away with all that is in it."""
+    """Delete the folder with its content."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -90,16 +93,18 @@ def _is_alive(pid: str) -> bool:
 
 
 TEMPORARY_BYTES_MAX = 100 * 2**30
-"""What a session may spill at most."""
+"""100 GiB: the maximum that a session may spill to disk."""
 
 
 class DuckDBSession:
-    """A DuckDB connection of its own, in memory.
+    """A separate in-memory DuckDB connection.
 
-    It reaches `data_folder` (the lake's: what file paths are relative to), the folders and files in `readable`, and nothing else: no
-    other file, no network, no extension, not its own settings. DuckDB doesn't tell reading from writing there; a body is a SELECT.
-    `timezone` is the asset's; `memory_max_bytes` None leaves DuckDB's default (80 % of the machine).
-    `ordered` keeps rows in the order of the files, which takes twice the memory."""
+    It reaches `data_folder` (the lake's, to which file paths are relative), the folders and files
+    in `readable`, and nothing else: no other file, no network, no extension, not its own settings.
+    DuckDB doesn't distinguish reading from writing there; staging accepts only a SELECT from an
+    asset. `timezone` is the asset's; `memory_max_bytes` None leaves DuckDB's default (80 % of the
+    machine's memory). `ordered` keeps rows in the order of the files, which takes twice the memory.
+    """
 
     def __init__(
         self,
@@ -113,11 +118,11 @@ class DuckDBSession:
     ) -> None:
         self.data_folder = data_folder.resolve()
         self.temporary_folder = make_folder(self.data_folder)
-        """The session's own; gone when it is closed."""
+        """The session's own folder, deleted when it is closed."""
         self.connection = _connect(self.temporary_folder, threads, memory_max_bytes)
         self.timezone = ""
         self.described: dict[Hashable, tuple[tuple[str, str], ...]] = {}
-        """What staging remembers of statements: their columns, by what makes them alike."""
+        """Cache of staging: columns of statements, by a key that equal statements share."""
         try:
             self._lock_down([self.data_folder, *(path.resolve() for path in readable)], timezone, ordered)
         except BaseException:
@@ -130,7 +135,7 @@ class DuckDBSession:
             return self.connection.execute(sql, parameters)
 
     def close(self) -> None:
-        """Close the connection; what it had in memory and spilled is gone."""
+        """Close the connection, and drop its memory and spilled files."""
         self.connection.close()
         remove_folder(self.temporary_folder)
 
@@ -161,12 +166,15 @@ class DuckDBSession:
 
 @contextlib.contextmanager
 def _pandas_as_it_is() -> Iterator[None]:
-    """Of each value DuckDB asks whether it is one of pandas', and imports that for it with NumPy and Arrow: a quarter of a second and
-    60 MiB in each process. Where nobody has imported it, no value is."""
+    """Prevent DuckDB from importing pandas to check whether a parameter is one of its values.
+
+    That import, with NumPy and Arrow, costs a quarter of a second and 60 MiB per process. No value
+    is pandas' where nobody has imported it.
+    """
     if "pandas" in sys.modules:
         yield
         return
-    sys.modules["pandas"] = None  # type: ignore[assignment]  # an import that fails, which DuckDB takes for "isn't installed"
+    sys.modules["pandas"] = None  # type: ignore[assignment]  # its import fails: "not installed"
     try:
         yield
     finally:
@@ -174,7 +182,7 @@ def _pandas_as_it_is() -> Iterator[None]:
 
 
 def _connect(temporary_folder: Path, threads: int, memory_max_bytes: int | None) -> duckdb.DuckDBPyConnection:
-    import duckdb  # a third of a second that commands without computing don't pay
+    import duckdb  # costs a third of a second, which commands without queries avoid
 
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoload_known_extensions": False,
@@ -201,12 +209,15 @@ def _set_timezone(connection: duckdb.DuckDBPyConnection, timezone: str) -> None:
         ) from error
 
 
-# Users' SQL text inside a statement of Headrace: what it needs to be placed there, and that it
-# can't escape.
+# Users' SQL text inside a statement of Headrace: preparing it, and making sure that it can't
+# escape.
 
 
 def without_semicolons(text: str) -> str:
-    """The statement without the semicolons at its end, which could not stand inside another one. Lines stay as they are."""
+    """Replace the semicolons at the statement's end by spaces, so that it fits into another one.
+
+    Lines stay as they are.
+    """
     if ";" not in text:
         return text
     import duckdb
@@ -220,7 +231,10 @@ def without_semicolons(text: str) -> str:
 
 
 def is_one_query(text: str) -> bool:
-    """Whether it is one SELECT by itself, so that parentheses around it hold it. Raises `duckdb.Error` for what is no SQL."""
+    """Whether the text is exactly one SELECT, so that parentheses can enclose it.
+
+    Raises `duckdb.Error` for invalid SQL.
+    """
     import duckdb
 
     statements = duckdb.extract_statements(text)
@@ -228,6 +242,6 @@ def is_one_query(text: str) -> bool:
 
 
 def is_one_condition(text: str) -> bool:
-    """Whether it is one expression by itself. Raises `duckdb.Error` for what is none."""
+    """Whether the text is exactly one expression. Raises `duckdb.Error` for invalid SQL."""
     bare, held = f"SELECT 1 WHERE {text}\n", f"SELECT 1 WHERE ({text}\n)"
     return is_one_query(bare) and is_one_query(held)

@@ -1,6 +1,7 @@
-"""Write a query's rows as a Parquet file into its table's folder, with all that the catalog records about it.
+"""Write a query's rows as a Parquet file into its table's folder, with the catalog's metadata.
 
-Nothing names the file yet: it becomes visible when the leader registers it, or is swept up as an orphan.
+No snapshot lists the file yet: it becomes visible when the leader registers it, or is deleted as an
+orphan.
 """
 
 from __future__ import annotations
@@ -32,25 +33,30 @@ from headrace.lake.tables import (
 from headrace.lake.types import Type, parse
 from headrace.model.errors import LakeError
 
-# Whether two partitions hold the same rows: a hash that doesn't depend on the order of rows or on
-# how they are spread over files.
+# Comparing two partitions: a hash that depends neither on the order of rows nor on their
+# distribution over files.
 
 HASHED_BYTES_MAX = 256 * 2**10
-"""Staged files up to this size are hashed at once. Hashing costs a fifth to a half of writing at any size, so that of larger
-files waits until a comparison needs it."""
+"""256 KiB: larger staged files are hashed only when a comparison needs it.
+
+Hashing costs a fifth to a half of the time for writing, at any size.
+"""
 ALGORITHM = "d155"
-"""DuckDB 1.5.5's `hash`; another version may hash otherwise, so hashes compare only under the same name."""
+"""Version of DuckDB's `hash` (1.5.5).
+
+Another DuckDB may hash otherwise, so only hashes with the same name are compared.
+"""
 
 
 def hash_partitions(session: DuckDBSession, files: Sequence[FileRef], columns: Sequence[LakeColumn]) -> tuple[StagedPartition, ...]:
-    """Rows and content hash of each partition in the files, sorted by key."""
+    """Return the rows and content hash of each partition in the files, sorted by key."""
     return count_partitions(session, files, columns, hashed=True)
 
 
 def count_partitions(
     session: DuckDBSession, files: Sequence[FileRef], columns: Sequence[LakeColumn], *, hashed: bool
 ) -> tuple[StagedPartition, ...]:
-    """As `hash_partitions`, the hash left out unless asked for."""
+    """Like `hash_partitions`; the hash is computed only if `hashed`."""
     row_hash = hash_aggregate(columns) if hashed else "NULL"
     source = relation_sql(files, columns if hashed else (), with_partition=True)
     rows = session.connection.execute(
@@ -62,35 +68,35 @@ def count_partitions(
 
 
 def hash_aggregate(columns: Sequence[LakeColumn]) -> str:
-    """The aggregate that `hash_text` makes a hash of, for whoever scans a partition's rows anyway."""
+    """Return the SQL aggregate from which `hash_text` derives a hash, for use in other scans."""
     return f"sum(hash({', '.join(quote(column.name) for column in columns if column.name != PARTITION_COLUMN)}))"
 
 
 def empty_hash(columns: Sequence[LakeColumn]) -> str:
-    """The hash of a partition without rows."""
+    """Return the hash of a partition without rows."""
     return hash_text(0, 0, columns)
 
 
 def hash_text(rows: int, total: int, columns: Sequence[LakeColumn]) -> str:
-    """The hash of a partition with that many rows, whose `hash_aggregate` is `total`. Names and types are part of it: a
-    renamed column is another content for whoever reads it."""
+    """Return the hash of a partition with `rows` rows, whose `hash_aggregate` is `total`.
+
+    It includes column names and types: a renamed column is different content for readers.
+    """
     lake_columns = [column for column in columns if column.name != PARTITION_COLUMN]
     schema = hashlib.sha256("\n".join(f"{column.name}\t{column.type}" for column in lake_columns).encode()).hexdigest()[:8]
     return f"{ALGORITHM}:{rows:x}:{total:x}:{schema}"
 
 
-# Field ids for a file to be written, and its columns' statistics as DuckDB returned them,
-# completed where it gives none.
-#
-# DuckDB has no bounds for long text that isn't ASCII and no counts for intervals; readers of the
-# catalog would skip rows.
+# Field ids for a new file, and its columns' statistics from DuckDB, completed by a scan. DuckDB
+# gives no bounds for long text that isn't ASCII and no counts for intervals; without them the
+# catalog's readers would skip rows.
 
 Found = Mapping[str, Mapping[str, str]]
-"""What COPY's RETURN_STATS gives: statistics by the column's quoted path."""
+"""The statistics in COPY's RETURN_STATS, by the column's quoted path."""
 
 
 def field_ids(columns: Sequence[LakeColumn]) -> str:
-    """The columns' ids, and those of the fields inside them, as COPY's FIELD_IDS."""
+    """Return the ids of the columns and of the fields inside them, for COPY's FIELD_IDS."""
     return "{" + ", ".join(f"{literal(column.name)}: {_nested_ids(column)}" for column in columns) + "}"
 
 
@@ -110,7 +116,7 @@ def _nested_ids(column: LakeColumn) -> str:
 def measure(
     session: DuckDBSession, path: str, rows: int, results: Found, columns: Sequence[LakeColumn]
 ) -> tuple[dict[str, ColumnStatistics], dict[int, ColumnStatistics]]:
-    """Statistics of the plain columns by name, and of the fields inside nested ones by id."""
+    """Return the statistics of plain columns by name, and of nested fields by column id."""
     plain: dict[str, ColumnStatistics] = {}
     nested: dict[int, ColumnStatistics] = {}
     unsure: list[LakeColumn] = []
@@ -143,7 +149,7 @@ def _statistics(type_name: str, of: Mapping[str, str]) -> ColumnStatistics:
 def _measured(
     session: DuckDBSession, path: str, rows: int, known: Mapping[str, ColumnStatistics], columns: Sequence[LakeColumn]
 ) -> dict[str, ColumnStatistics]:
-    """What DuckDB left out, from one scan of the columns in question."""
+    """Compute the statistics that DuckDB left out, with one scan of these columns."""
     if not columns:
         return {}
     wanted = []
@@ -172,21 +178,25 @@ def _measured(
 
 ENUM_CHARACTERS_MAX = 200
 DESCRIBED_MAX = 1_000
-"""Statements whose columns a session remembers."""
+"""Maximum number of statements whose columns a session caches."""
 
 Parameters = Mapping[str, Any] | Sequence[Any] | None
 
 
 class KeyExpression(msgspec.Struct, frozen=True):
-    """Rows of several partitions in one file: `sql` gives a row's key from the body's columns, as text. It is ours, never a
-    user's text. `keys` are the partitions asked for; those without rows are reported with 0 rows."""
+    """How rows of several partitions in one file get their keys.
+
+    `sql` computes a row's key, as text, from the columns of the asset's query; it is Headrace's own
+    text, never a user's. `keys` are the requested partitions; those without rows are reported with
+    0 rows.
+    """
 
     sql: str
     keys: tuple[str, ...] = ()
 
 
 Partition = str | KeyExpression | Callable[[LakeTable], KeyExpression]
-"""The key of all rows, what gives each row's, or how to tell that once the table's columns are known."""
+"""The key of all rows, each row's key expression, or a function that derives it from the table."""
 
 
 class NoPartition(LakeError):
@@ -208,16 +218,20 @@ def stage(  # noqa: PLR0913 - what is staged, as what, and how; all but the firs
     alike: Hashable = None,
     code: CodeTypes | None = None,
 ) -> tuple[StagedFile, LakeTable]:
-    """Compute `select_sql` into `main/<table>/<uuid>.parquet`, the system column `_partition` first.
+    """Compute `select_sql` into `main/<table>/<uuid>.parquet`, with `_partition` as first column.
 
-    Columns are matched with `table`'s by name and cast; a cast that would change a value is refused. With `table` None a new
-    table is proposed, with `evolve` one that fits what was computed;
-    `code` is given for what Python or a command computed. Returns the file and the table that it was written for.
+    Columns are matched with `table`'s by name and cast; a cast that would change a value is
+    refused. With `table` None a new table is proposed, with `evolve` one that fits the computed
+    columns. `code` is given if Python or a command computed the rows. Returns the file and the
+    table that it was written for.
 
-    `hashed=False` leaves the content hash of a single partition to whoever scans the file next. Statements with the same
-    `alike` give the same columns whatever files they read: they are described once a session.
+    `hashed=False` leaves the content hash of a single partition to the next scan of the file.
+    Statements with the same `alike` have the same columns whatever files they read, and are
+    described once per session.
 
-    Raises `SchemaMismatch`, `UnsupportedType`, `NoPartition`; DuckDB's errors for a body that fails; nothing is left behind."""
+    Raises SchemaMismatch, UnsupportedType, NoPartition, and DuckDB's errors if the query fails; the
+    file is deleted then.
+    """
     body = _single_select(session, select_sql)
     given = _described(session, body, parameters, alike)
     check_names(table_name, given)
@@ -229,13 +243,16 @@ def stage(  # noqa: PLR0913 - what is staged, as what, and how; all but the firs
 
 
 def describe(session: DuckDBSession, select_sql: str, parameters: Parameters) -> tuple[str, Given]:
-    """A body's text without what ends it, and the columns that it gives. Raises `SchemaMismatch` for what isn't one SELECT."""
+    """Return the query's text without its final semicolon, and its columns.
+
+    Raises SchemaMismatch for anything but one SELECT.
+    """
     body = _single_select(session, select_sql)
     return body, _describe(session, body, parameters)
 
 
 def write_rows(session: DuckDBSession, rows_sql: str, table: LakeTable, partition: str) -> StagedFile:
-    """Stage rows that have the table's columns, in order and in their types, as one partition; not hashed."""
+    """Stage rows as one partition, unhashed; they have the table's columns in order and type."""
     columns = ", ".join(quote(column.name) for column in table.columns if column.name != PARTITION_COLUMN)
     rows = f"SELECT {_constant(partition)} AS {quote(PARTITION_COLUMN)}, {columns} FROM ({rows_sql}) AS given"
     return _write(session, rows, None, table, partition, hashed=False)
@@ -243,7 +260,7 @@ def write_rows(session: DuckDBSession, rows_sql: str, table: LakeTable, partitio
 
 @contextmanager
 def refused(table: LakeTable) -> Iterator[None]:
-    """DuckDB's error for a value that doesn't fit its column as a `SchemaMismatch` that names it."""
+    """Turn DuckDB's error for a value that doesn't fit its column into a ValueMismatch."""
     import duckdb
 
     try:
@@ -261,7 +278,10 @@ def refused(table: LakeTable) -> Iterator[None]:
 
 
 def stage_rewrite(session: DuckDBSession, file: FileRef, table: LakeTable, without: Sequence[str]) -> StagedFile | None:
-    """Copy a file without some of its partitions (copy on write); None if nothing is left. `file` is as `shared_files` gives it."""
+    """Copy a file without some of its partitions (copy on write); None if no rows are left.
+
+    `file` is one that the catalog lists as shared by several partitions.
+    """
     source = relation_sql([FileRef(file.path, None, file.deletes, file.snapshot_max, file.lookup)], table.columns, with_partition=True)
     gone = ", ".join(literal(key) for key in without) or "NULL"
     rows = f"SELECT * FROM ({source}) AS file WHERE {quote(PARTITION_COLUMN)} NOT IN ({gone})" if without else source
@@ -273,7 +293,10 @@ def stage_rewrite(session: DuckDBSession, file: FileRef, table: LakeTable, witho
 
 
 def _single_select(session: DuckDBSession, select_sql: str) -> str:
-    """The body's text, if it is one query. What is put between parentheses can't end them: DuckDB itself has parsed it as a whole."""
+    """Return the text of the asset's query if it is one SELECT.
+
+    DuckDB has parsed it as a whole, so it can't close the parentheses that are put around it.
+    """
     import duckdb
 
     statements = session.connection.extract_statements(select_sql)
@@ -283,7 +306,7 @@ def _single_select(session: DuckDBSession, select_sql: str) -> str:
 
 
 def _without_end(select_sql: str) -> str:
-    """The text up to the `;` that ends the statement, if one does: comments may follow it."""
+    """Return the text up to the final semicolon, if there is one; comments may follow it."""
     import duckdb
 
     body = select_sql.encode()
@@ -292,8 +315,11 @@ def _without_end(select_sql: str) -> str:
 
 
 def _constant(key: str) -> str:
-    """The key of all rows. As an ENUM of one value DuckDB writes it as a dictionary without looking at each row (a tenth of
-    the whole COPY for six million rows); in the file it is text all the same."""
+    """Return the expression for one key of all rows.
+
+    DuckDB writes an ENUM of one value as a dictionary without visiting each row (a tenth of the
+    whole COPY for six million rows); in the file it is text.
+    """
     if key.isprintable() and len(key) <= ENUM_CHARACTERS_MAX:
         return f"CAST({literal(key)} AS ENUM({literal(key)}))"
     return f"CAST({literal(key)} AS VARCHAR)"
@@ -336,7 +362,7 @@ def _write(
 
 
 def _copy(session: DuckDBSession, copy: str, parameters: Parameters, table: LakeTable) -> tuple[int, int, int, dict[str, dict[str, str]]]:
-    """Run the COPY: rows, bytes, footer bytes, and statistics by quoted path."""
+    """Run the COPY and return rows, bytes, footer bytes, and statistics by quoted path."""
     with refused(table):
         row = session.run(copy, parameters).fetchone()
     assert row is not None
@@ -367,7 +393,10 @@ def _describe_file(
 def _partitions(
     session: DuckDBSession, path: str, rows: int, table: LakeTable, partition: str | KeyExpression, *, hashed: bool
 ) -> tuple[StagedPartition, ...]:
-    """Rows and content hash of each partition in the file; those asked for that have no rows too."""
+    """Return the rows and content hash of each partition in the file.
+
+    0 rows for missing requested ones.
+    """
     if isinstance(partition, str):
         if not rows:
             return (StagedPartition(partition, 0, empty_hash(table.columns)),)
@@ -382,6 +411,9 @@ def _partitions(
 
 
 def _exact(of: ColumnStatistics, keys: Sequence[str]) -> ColumnStatistics:
-    """The system column's bounds from the keys themselves: DuckDB gives none for long ones that aren't ASCII."""
+    """Set the system column's bounds from the keys.
+
+    DuckDB gives none for long keys that aren't ASCII.
+    """
     bounds = (lower_bound(min(keys)), upper_bound(max(keys))) if keys else (None, None)
     return msgspec.structs.replace(of, minimum=bounds[0], maximum=bounds[1])

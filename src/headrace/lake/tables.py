@@ -1,4 +1,4 @@
-"""Tables, columns, files and merges of the lake, as values that travel between workers and the leader."""
+"""Tables, columns, files and merges of the lake, as values sent between workers and the leader."""
 
 from __future__ import annotations
 
@@ -13,71 +13,95 @@ import msgspec
 from headrace.model.errors import LakeError
 
 PARTITION_COLUMN = "_partition"
-"""The system column of every lake table, always the first, with column id 1."""
+"""The system column of every lake table: always the first, with column id 1."""
 
 
 class LakeColumn(msgspec.Struct, frozen=True, array_like=True):
-    """A column of a lake table: `type` is DuckDB's name for it, `id` the catalog's column id, which files carry as field id."""
+    """A column of a lake table.
+
+    `type` is DuckDB's name; `id` is the catalog's column id, which files carry as field id.
+    """
 
     name: str
     type: str
     id: int
     field_ids: tuple[int, ...] = ()
-    """Ids of the fields inside a STRUCT, LIST or MAP, depth first, where they aren't simply the numbers after `id`
-    (a foreign writer changed the type in place)."""
+    """Ids of the fields inside a STRUCT, LIST or MAP, depth first.
+
+    Empty if they are the numbers after `id`; they aren't if a foreign writer changed the type in
+    place.
+    """
     default: str | None = None
-    """What rows written before the column was added have, as text, where a foreign writer gave the column a default."""
+    """The value, as text, in rows older than the column, if a foreign writer set a default."""
 
 
 class LakeTable(msgspec.Struct, frozen=True):
-    """A lake table as the catalog has it, or as a worker proposes it. `columns[0]` is `_partition`."""
+    """A lake table as stored in the catalog or proposed by a worker.
+
+    `columns[0]` is `_partition`.
+    """
 
     name: str
     columns: tuple[LakeColumn, ...]
     next_id: int = 0
-    """The first column id that the table has never used; 0 (a table that is only proposed): the one after the columns'."""
+    """The first column id that the table never used; 0 for a proposed table, which numbers on."""
     folder: str = ""
-    """Where its files lie, relative to the data folder, with `/` at the end; empty (a table that is only proposed): by its name.
-    A table that was renamed keeps its folder."""
+    """Folder of its files, relative to the data folder, with `/` at the end.
+
+    Empty for a proposed table, whose folder follows from its name. A renamed table keeps its
+    folder.
+    """
 
 
 class ColumnLookup(enum.StrEnum):
-    """How a file's columns are found."""
+    """How a file's columns are matched with the table's."""
 
     SAME = "same"
-    """The file has exactly the table's columns: it was written after they last changed. Costs least."""
+    """The file has exactly the table's columns, as it was written after their last change.
+
+    Cheapest.
+    """
     ID = "id"
     """By field id: the file may be older than the table's columns."""
     NAME = "name"
-    """By name: a foreign writer registered a file that carries no field ids."""
+    """By name: a foreign writer registered a file without field ids."""
 
 
 class DeleteRef(msgspec.Struct, frozen=True):
-    """A foreign writer's positional delete file: `path` as of a file, and (time travel) the last snapshot whose deletions count."""
+    """A foreign writer's positional delete file.
+
+    `path` is like a `FileRef`'s; deletions after `snapshot_max` are ignored (time travel).
+    """
 
     path: str
     snapshot_max: int | None = None
 
 
 class FileRef(msgspec.Struct, frozen=True):
-    """A published (or staged) file to read: `path` relative to the lake's data folder. `partitions` are the keys
-    to keep where the file holds others as well; None means all rows."""
+    """A published or staged file to read.
+
+    `path` is relative to the lake's data folder. `partitions` are the keys to read if the file
+    holds others as well; None means all rows.
+    """
 
     path: str
     partitions: tuple[str, ...] | None = None
     deletes: tuple[DeleteRef, ...] = ()
-    """A foreign writer's deletions, to be applied."""
+    """A foreign writer's deletions to apply."""
     snapshot_max: int | None = None
-    """Of a file that DuckLake merged from several snapshots: only rows written up to this snapshot."""
+    """Last snapshot whose rows count, in a file that DuckLake merged from several snapshots."""
     lookup: ColumnLookup = ColumnLookup.ID
 
 
 class ColumnStatistics(msgspec.Struct, frozen=True):
-    """What the catalog keeps about one column of one file. `minimum` and `maximum` are text as DuckDB returns them."""
+    """The catalog's statistics of one column in one file.
+
+    Bounds are text as DuckDB returns them.
+    """
 
     size_bytes: int
     values: int
-    """Values that aren't null."""
+    """Number of non-null values."""
     nulls: int
     minimum: str | None = None
     maximum: str | None = None
@@ -85,8 +109,11 @@ class ColumnStatistics(msgspec.Struct, frozen=True):
 
 
 class StagedPartition(msgspec.Struct, frozen=True):
-    """One partition inside a staged file. `content_hash` doesn't depend on the order of rows; None where it wasn't
-    computed (large files: it is computed when a comparison needs it)."""
+    """One partition inside a staged file.
+
+    `content_hash` doesn't depend on the order of rows; None if it wasn't computed (large files are
+    hashed when a comparison needs it).
+    """
 
     key: str
     rows: int
@@ -94,31 +121,34 @@ class StagedPartition(msgspec.Struct, frozen=True):
 
 
 class StagedFile(msgspec.Struct, frozen=True):
-    """A Parquet file that a worker wrote into the table's folder and that no snapshot names yet."""
+    """A Parquet file that a worker wrote into the table's folder, still without any snapshot."""
 
     path: str
     rows: int
     size_bytes: int
     footer_bytes: int
     statistics: dict[str, ColumnStatistics]
-    """By column name; of columns without parts."""
+    """Statistics by column name, for columns without fields."""
     partitions: tuple[StagedPartition, ...]
     nested: dict[int, ColumnStatistics] = {}
-    """Of the fields inside STRUCT, LIST and MAP columns, by their column id."""
+    """Statistics of the fields inside STRUCT, LIST and MAP columns, by column id."""
     columns: tuple[LakeColumn, ...] = ()
-    """The table's columns as the file was written for them: at publication they must still be the table's."""
+    """The table's columns when the file was written.
+
+    Publication requires that they are unchanged.
+    """
     footer_hash: str = ""
-    """SHA-256 of the Parquet footer, in hex."""
+    """SHA-256 in hex of the file's end: the Parquet footer, its length and the magic."""
 
     def hashed(self, content_hash: str | None) -> StagedFile:
-        """The file with the content hash of its one partition, where that was taken later than the file was written."""
+        """Return the file with the content hash of its only partition, computed after writing."""
         if content_hash is None or len(self.partitions) != 1:
             return self
         (only,) = self.partitions
         return self.hashed_each({only.key: content_hash})
 
     def hashed_each(self, hashes: Mapping[str, str]) -> StagedFile:
-        """The file with the content hashes of its partitions, as far as they were taken later than it was written."""
+        """Return the file with content hashes, by partition, that were computed after writing."""
         if not hashes:
             return self
         known = (
@@ -129,7 +159,7 @@ class StagedFile(msgspec.Struct, frozen=True):
 
 
 class StagedDeletes(msgspec.Struct, frozen=True):
-    """A positional delete file that a worker wrote: all rows of the data file at `of` that don't count any more."""
+    """A positional delete file that a worker wrote: all deleted rows of the data file at `of`."""
 
     of: str
     path: str
@@ -140,8 +170,11 @@ class StagedDeletes(msgspec.Struct, frozen=True):
 
 
 class StateFile(msgspec.Struct, frozen=True):
-    """A file of the table that a merge starts from, as `catalog.state` lists it. `rows` are those in the file, `deleted` those
-    of them that don't count; `kept` says that the newest snapshot still names it, so that it can stay."""
+    """A file of the table that a merge starts from, as the catalog lists it.
+
+    `rows` counts all rows in the file, `deleted` the deleted ones. `kept` means that the newest
+    snapshot still lists the file, so that it can stay.
+    """
 
     ref: FileRef
     rows: int
@@ -150,24 +183,30 @@ class StateFile(msgspec.Struct, frozen=True):
 
 
 class Replacement(msgspec.Struct, frozen=True):
-    """What a merge does to the files that are there, besides adding its own. Paths are relative to the data folder."""
+    """The changes of a merge to existing files; its new file comes on top.
+
+    Paths are relative to the data folder.
+    """
 
     seen: tuple[tuple[str, tuple[str, ...]], ...]
-    """The current files with their delete files, as the merge found them: if they are others at publication, it is done again."""
+    """The current files with their delete files, as the merge read them.
+
+    If they differ at publication, the merge runs again.
+    """
     ended: tuple[str, ...]
     deletes: tuple[StagedDeletes, ...]
-    """Each takes the place of whatever deletions its file has now."""
+    """Each replaces all current deletions of its data file."""
     restored: tuple[str, ...]
-    """Files of which all rows count again: their deletions end."""
+    """Files whose deletions end, so that all of their rows count again."""
     rows: int
-    """Of the whole table afterwards."""
+    """Number of rows in the whole table afterwards."""
     content_hash: str
     changed: bool
-    """False where the table stays as it is."""
+    """False if the merge leaves the table as it is."""
 
 
-# Where a table's files are, below the lake's data folder. A name or a key from outside never
-# becomes part of a path as it is.
+# Paths of a table's files below the lake's data folder. Names and keys from outside never become
+# part of a path unchecked.
 
 SCHEMA_FOLDER = "main/"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
@@ -177,20 +216,29 @@ _LOST = re.compile(rf"{LOST}([A-Za-z0-9._-]+)-[0-9a-f]{{8}}\.parquet")
 
 
 def folder_of(table_name: str) -> str:
-    """The table's folder below `main/`, with `/` at the end: its name where that is plain, else a digest of it."""
+    """Return the table's folder below `main/`, with `/` at the end.
+
+    It is the name if that is plain, else a hash of it.
+    """
     if _PLAIN.fullmatch(table_name):
         return f"{table_name}/"
     return f"t-{hashlib.sha256(table_name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}/"
 
 
 def new_path(table: LakeTable) -> str:
-    """A path for a file to be staged, relative to the data folder; nothing is there yet."""
+    """Return a new path for a staged file, relative to the data folder.
+
+    Nothing exists there yet.
+    """
     return f"{_of(table)}{uuid.uuid4()}.parquet"
 
 
 def file_name(path: str, folder: str) -> str:
-    """The file's name if `path` lies directly in `folder` (relative to the data folder, `/` at the end). Raises `LakeError`
-    if it lies elsewhere or has a name that no staging gives."""
+    """Return the file's name if `path` lies directly in `folder`.
+
+    `folder` is relative to the data folder, with `/` at the end. Raises LakeError for a file
+    elsewhere or a name that staging never creates.
+    """
     name = path.removeprefix(folder)
     if name == path or not _FILE.fullmatch(name):
         raise LakeError(f"the staged file {path!r} doesn't lie in its table's folder {folder}")
@@ -198,20 +246,25 @@ def file_name(path: str, folder: str) -> str:
 
 
 def lost_path(path: str) -> str:
-    """The name under which rows are registered that were lost with the file at `path`; no file is ever there."""
+    """Return the path under which the rows lost with the file at `path` are registered.
+
+    No file ever exists there.
+    """
     folder, _, name = path.rpartition("/")
     return f"{folder}/{LOST}{lost_with(name) or name.removesuffix('.parquet')}-{uuid.uuid4().hex[:8]}.parquet"
 
 
 def lost_with(name: str) -> str | None:
-    """The name, without its ending, of the file with which rows were lost that are registered under `name`; None where they
-    aren't lost."""
+    """Return the name, without its ending, of the lost file behind a path from `lost_path`.
+
+    None for the name of an existing file.
+    """
     match = _LOST.fullmatch(name)
     return match[1] if match else None
 
 
 def new_deletes_path(table: LakeTable) -> str:
-    """A path for a positional delete file to be staged, beside the table's data files."""
+    """Return a path for a staged positional delete file, in the table's folder."""
     return f"{_of(table)}{uuid.uuid4()}-delete.parquet"
 
 
@@ -219,50 +272,63 @@ def _of(table: LakeTable) -> str:
     return table.folder or f"{SCHEMA_FOLDER}{folder_of(table.name)}"
 
 
-# What a merge is given: how changes meet the table, and what it starts from.
+# The inputs of a merge: the rule for applying changes, and the state that it starts from.
 
 
 class KeyRefused(LakeError):
-    """Changes that don't say which row is meant: a key that is null, or there twice."""
+    """Changes with an ambiguous row: a key that is null or occurs twice."""
 
     code = "merge_key"
 
 
 class Deletes(enum.StrEnum):
-    """What a row means that the changes don't have any more."""
+    """The meaning of a row's absence from the changes."""
 
     IGNORE = "ignore"
     CLOSE = "close"
 
 
 class SnapshotRule(msgspec.Struct, frozen=True):
-    """`materialize: snapshot`: a changed row closes the version before it. `at` is the text of the instant (or, with `is_date`,
-    of the date) that versions of this publication are valid from."""
+    """`materialize: snapshot`: a changed row closes its previous version.
+
+    `at` is the instant (or, with `is_date`, the date) as text from which this publication's
+    versions are valid.
+    """
 
     at: str
     is_date: bool
     columns: tuple[str, ...] = ()
-    """Whose change makes a version; all but the keys if there are none."""
+    """Columns whose change creates a version; all but the keys if empty."""
     deletes: Deletes = Deletes.IGNORE
 
     @property
     def type(self) -> str:
-        """DuckDB's name for the type of `valid_from` and `valid_to`."""
+        """DuckDB's type of `valid_from` and `valid_to`."""
         return "DATE" if self.is_date else "TIMESTAMP WITH TIME ZONE"
 
 
 class MergeRule(msgspec.Struct, frozen=True):
-    """How the changes meet the table. `delete` is the body's column that says that a row goes."""
+    """How changes are applied to the table.
+
+    `delete` is the column of the asset's query that marks a row as deleted.
+    """
 
     keys: tuple[str, ...]
     delete: str | None = None
     versions: SnapshotRule | None = None
     drop_same: bool = False
-    """Leave rows alone that the changes only repeat: worth a look at them where the whole is delivered again and again."""
+    """Ignore rows that repeat the table's values.
+
+    That pays off for sources that deliver all of their rows each time.
+    """
 
 
 class MergeState(msgspec.Struct, frozen=True):
-    """What a merge starts from: the files as they were after the publication before, what is current now, and the hash of the former."""
+    """The state that a merge starts from.
+
+    `files` are those after the previous publication, `seen` the current ones; `content_hash`
+    belongs to `files`.
+    """
 
     files: tuple[StateFile, ...]
     seen: tuple[tuple[str, tuple[str, ...]], ...]

@@ -1,8 +1,8 @@
-"""The types that a lake column can have: DuckDB's names for them, DuckLake's, and how they nest.
+"""Types of lake columns: DuckDB's names, DuckLake's names, and nesting.
 
-DuckLake keeps a row of its own for each field inside a STRUCT, LIST or MAP, with a column id of its own; Parquet files
-carry these ids as field ids. Types that DuckLake can't store, or that Parquet would store with loss (HUGEINT becomes
-DOUBLE), have a stand-in here (`storable`) or are refused with what to do.
+DuckLake stores a row with its own column id for each field inside a STRUCT, LIST or MAP; Parquet
+files carry these ids as field ids. Types that DuckLake can't store, or that Parquet stores with
+loss (HUGEINT becomes DOUBLE), are replaced by another type (`storable`) or refused with a hint.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import msgspec
 
 from headrace.model.errors import LakeError
 
-# The words that DuckDB 1.5.5 quotes where they name a field of a type. A test compares them with
-# DuckDB's own list.
+# The words that DuckDB 1.5.5 quotes as field names of a type. A test compares them with DuckDB's
+# own list.
 
 _WORDS = """
 abort absolute access action add admin after aggregate all also alter always analyse analyze and anti any array as asc asof
@@ -53,21 +53,24 @@ KEYWORDS = frozenset(_WORDS.split())
 
 
 class UnsupportedType(LakeError):
-    """A column's type has no place in the lake."""
+    """A column type that the lake can't store."""
 
     code = "unsupported_type"
 
 
 class Type(msgspec.Struct, frozen=True):
-    """A DuckDB type. `name` is DuckDB's for scalars (`DECIMAL(18,2)`), else STRUCT, LIST or MAP, whose parts are `fields`
-    (of a LIST `element`, of a MAP `key` and `value`)."""
+    """A DuckDB type.
+
+    `name` is DuckDB's name of a scalar (`DECIMAL(18,2)`), else STRUCT, LIST or MAP, whose parts are
+    `fields` (of a LIST `element`, of a MAP `key` and `value`).
+    """
 
     name: str
     fields: tuple[tuple[str, Type], ...] = ()
 
     @property
     def text(self) -> str:
-        """The type as DuckDB prints and reads it."""
+        """The type in DuckDB's syntax."""
         parts = [child.text for _, child in self.fields]
         if self.name == "LIST":
             return f"{parts[0]}[]"
@@ -162,20 +165,20 @@ _WIDER = {
 _DIGITS = {
     "TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "UTINYINT": 3, "USMALLINT": 5, "UINTEGER": 10, "UBIGINT": 20,
 }  # fmt: skip
-"""So many digits the whole numbers of a type have at most."""
+"""Maximum number of digits of each integer type."""
 DOUBLE_EXACT_MAX = 2**53
-"""Up to here each whole number is a DOUBLE."""
+"""2^53: every integer up to this value is exact as a DOUBLE."""
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _DECIMAL_DIGITS_MAX = 38
 _DECIMAL_DIGITS_USUAL = 18
-"""What DuckDB keeps in eight bytes."""
+"""Digits of the largest DECIMAL that DuckDB stores in eight bytes."""
 _SIMPLE_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NESTING_MAX = 64
 
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Type:
-    """The type that DuckDB calls `text`. Raises `UnsupportedType` for text that is no type."""
+    """Parse DuckDB's name of a type. Raises UnsupportedType for invalid text."""
     reader = _Reader(text)
     result = reader.type(0)
     if reader.rest():
@@ -184,10 +187,12 @@ def parse(text: str) -> Type:
 
 
 def storable(wanted: Type, column: str) -> Type:
-    """`wanted`, or the type that stands in for it where the lake can't hold it: HUGEINT (what `sum` of integers gives)
-    becomes BIGINT and overflows loudly, ENUM and BIT become text, a fixed array becomes a list, NULL becomes INTEGER.
+    """Return `wanted`, or the type that replaces it where the lake can't store it.
 
-    Raises `UnsupportedType` for UNION, VARIANT, GEOMETRY and unknown types; `column` is named in the message."""
+    HUGEINT (the type of `sum` over integers) becomes BIGINT and raises on overflow, ENUM and BIT
+    become text, a fixed-size array becomes a list, NULL becomes INTEGER. Raises UnsupportedType for
+    UNION, VARIANT, GEOMETRY and unknown types; its message names `column`.
+    """
     if wanted.fields and wanted.name != "UNION":
         return Type(
             "LIST" if wanted.name == "ARRAY" else wanted.name, tuple((name, storable(child, column)) for name, child in wanted.fields)
@@ -201,21 +206,27 @@ def storable(wanted: Type, column: str) -> Type:
 
 
 def to_ducklake(wanted: Type) -> str:
-    """DuckLake's name of the type itself (`int32`, `decimal(18,2)`, `struct`), without what is inside it."""
+    """Return DuckLake's name of a type (`int32`, `decimal(18,2)`, `struct`) without its fields."""
     if wanted.fields:
         return wanted.name.lower()
     return _DUCKLAKE.get(wanted.name) or wanted.name.lower()
 
 
 def from_ducklake(name: str, fields: tuple[tuple[str, Type], ...]) -> Type:
-    """The reverse of `to_ducklake`. Unknown names are kept (in capitals): a foreign writer may know more types."""
+    """Reverse `to_ducklake`.
+
+    Unknown names stay, in capitals: a foreign writer may know more types.
+    """
     if fields:
         return Type(name.upper(), fields)
     return Type(_DUCKDB.get(name.lower()) or name.upper())
 
 
 def widens(old: Type, new: Type) -> bool:
-    """Whether each value of `old` is a value of `new`, so that the column keeps its id and old files are cast when read."""
+    """Whether `new` holds all values of `old`.
+
+    The column then keeps its id, and readers cast old files.
+    """
     if old.fields or new.fields:
         return False
     if new.name in _WIDER.get(old.name, ()):
@@ -225,7 +236,10 @@ def widens(old: Type, new: Type) -> bool:
 
 
 def decimal_of(item: Type, other: Type) -> Type | None:
-    """The narrowest DECIMAL that holds both, of whole numbers and decimals; None for other types, or where 38 digits don't do."""
+    """Return the narrowest DECIMAL that holds both types of integers or decimals.
+
+    None for other types, or if more than 38 digits are needed.
+    """
     sizes = [_digits(kind) for kind in (item, other)]
     known = [size for size in sizes if size is not None]
     whole, scale = max((size[0] for size in known), default=0), max((size[1] for size in known), default=0)
@@ -233,8 +247,10 @@ def decimal_of(item: Type, other: Type) -> Type | None:
 
 
 def wider_number(was: Type, given: Type) -> Type | None:
-    """The type that a column of whole numbers or decimals gets so that it holds the given numbers as well, with no value lost;
-    None where it stays as it is."""
+    """Return the wider type with which an integer or decimal column also holds `given` exactly.
+
+    None if the column keeps its type.
+    """
     if _digits(was) is None or _digits(given) is None or was == given or widens(given, was):
         return None
     if was.name in _DIGITS and given.name in _DIGITS:
@@ -245,7 +261,10 @@ def wider_number(was: Type, given: Type) -> Type | None:
 
 
 def with_room(kind: Type) -> Type:
-    """A DECIMAL with 18 digits, or 38 where 18 don't do: a day's values say little about the next day's. Other types stay."""
+    """Widen a DECIMAL to 18 digits, or to 38 if it has more than 18; other types stay.
+
+    One day's values say little about the next day's.
+    """
     match = _DECIMAL.fullmatch(kind.name)
     if match is None:
         return kind
@@ -254,7 +273,10 @@ def with_room(kind: Type) -> Type:
 
 
 def _digits(kind: Type) -> tuple[int, int] | None:
-    """How many digits before and after the point a type has; None for what is neither whole numbers nor decimals."""
+    """Return the digits before and after the point.
+
+    None for types other than integers and decimals.
+    """
     if kind.name in _DIGITS:
         return _DIGITS[kind.name], 0
     match = _DECIMAL.fullmatch(kind.name)
@@ -262,18 +284,20 @@ def _digits(kind: Type) -> tuple[int, int] | None:
 
 
 def widens_where_exact(old: Type, new: Type) -> bool:
-    """Whether `new` holds those values of `old` that are whole numbers up to `DOUBLE_EXACT_MAX`, and has fractions besides. Whether all of
-    a column are, its bounds say."""
+    """Whether `new` holds integers of `old` exactly up to `DOUBLE_EXACT_MAX`, and also fractions.
+
+    The column's bounds decide whether all of its values are that small.
+    """
     return old.name in ("BIGINT", "UBIGINT") and new.name == "DOUBLE"
 
 
 def field_count(wanted: Type) -> int:
-    """How many column ids the type takes: its own and one for each field inside it."""
+    """Return the number of column ids that the type takes: its own and one per field inside it."""
     return 1 + sum(field_count(child) for _, child in wanted.fields)
 
 
 def leaves(wanted: Type, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Type]]:
-    """Each scalar inside the type with its path, as Parquet statistics are named."""
+    """Yield each scalar inside the type with its path, as Parquet statistics name it."""
     if not wanted.fields:
         yield path, wanted
     for name, child in wanted.fields:
@@ -285,7 +309,7 @@ def _field(name: str) -> str:
 
 
 class _Reader:
-    """A recursive reader of DuckDB's type texts."""
+    """A recursive-descent parser of DuckDB's type names."""
 
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0

@@ -1,6 +1,7 @@
-"""The lake's catalog: the only code that knows DuckLake's tables. It runs plain SQL inside the caller's transaction.
+"""The lake's catalog: the only code that knows DuckLake's tables.
 
-`CatalogChange` writes, the functions read. Nothing here loads DuckDB: the process that holds the state database must have only one SQLite
+It runs plain SQL inside the caller's transaction: `CatalogChange` writes, the functions read.
+Nothing here loads DuckDB: the process that holds the state database must have only one SQLite
 library.
 """
 

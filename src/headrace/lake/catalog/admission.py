@@ -1,6 +1,6 @@
-"""What a change adds to the catalog: what must hold first, and the rows that it writes.
+"""Checks before a change enters the catalog, and the rows that it writes.
 
-DuckLake enforces nothing for files that it didn't write itself.
+DuckLake checks nothing about files that it didn't write itself.
 """
 
 from __future__ import annotations
@@ -30,31 +30,38 @@ from headrace.lake.tables import (
 from headrace.lake.types import parse, storable, widens, widens_where_exact
 from headrace.model.errors import LakeError
 
-# Why a change of the lake is refused. A refusal leaves the change as it was; its other
+# Reasons to refuse a change of the lake. A refusal leaves the change as it was; its other
 # publications go on.
 
 
 class TableMoved(LakeError):
-    """The table's columns aren't those that the work was done for: it must be done again."""
+    """The table's columns changed since the work was computed, which must run again."""
 
 
 class FileMoved(LakeError):
-    """A file that was to be replaced isn't current any more: only its rewrite must be done again."""
+    """A file to be replaced isn't current any more; only its rewrite must run again."""
 
 
 class NeedsRewrite(LakeError):
-    """Partitions to be replaced share files with others. `files` are those to rewrite without them (`staging.stage_rewrite`)."""
+    """Partitions to be replaced share files with others.
+
+    `files` must first be rewritten without them (`staging.stage_rewrite`).
+    """
 
     def __init__(self, table_name: str, files: Sequence[FileRef]) -> None:
         super().__init__(f"{len(files)} files of table `{table_name}` hold other partitions too and must be rewritten first")
         self.files = tuple(files)
 
 
-# What must hold before columns or files enter the catalog.
+# Conditions for columns and files that enter the catalog.
 
 
 def check_columns(table: LakeTable) -> None:
-    """`_partition` first, with id 1; at least one column more; names that differ by more than case; ids that ascend."""
+    """Check the table's columns; raise LakeError if they break a rule.
+
+    `_partition` is first, with id 1; there is at least one more column; names differ by more than
+    case; ids ascend; the lake can store all types.
+    """
     columns = table.columns
     if len(columns) < 2 or columns[0] != LakeColumn(PARTITION_COLUMN, "VARCHAR", 1):
         raise LakeError(f"table `{table.name}` must begin with `{PARTITION_COLUMN}` VARCHAR, id 1, and have columns of its own")
@@ -70,14 +77,17 @@ def check_columns(table: LakeTable) -> None:
 
 
 def next_id(columns: Iterable[LakeColumn]) -> int:
-    """The first id after all that the columns and the fields inside them use."""
+    """Return the first id after all that the columns and their fields use."""
     return max(max(ids_of(column)) for column in columns) + 1
 
 
 def difference(now: LakeTable, table: LakeTable, exact: Collection[str]) -> tuple[list[LakeColumn], list[LakeColumn]]:
-    """Columns whose rows must end, and columns whose rows must be written, so that `now` becomes `wanted`. A widened
-    column (or one whose name changes its case) is in both, with its id. `exact`: columns of whole numbers that a DOUBLE holds.
-    Raises `TableMoved` if an id means something else now, and `LakeError` for numbers that the wider type wouldn't hold."""
+    """Return the columns that end and those that are added, to turn `now` into `table`.
+
+    A column that is widened, or whose name changes its case, is in both with its id. `exact`:
+    integer columns whose values a DOUBLE holds exactly. Raises TableMoved if an id now means
+    something else, and LakeError for numbers that the wider type can't hold.
+    """
     if table.next_id and table.next_id != now.next_id:
         raise TableMoved(f"table `{now.name}` has got other columns meanwhile")
     known = {column.id: column for column in now.columns}
@@ -113,8 +123,10 @@ def _check_type(table_name: str, old: LakeColumn, wanted: str, exact: Collection
 
 
 def check_staged(table: LakeTable, staged: StagedFile) -> None:
-    """The file was written for these columns, its statistics cover them, and its counts add up: `NOT NULL` and row counts are ours
-    to enforce."""
+    """Check that the file fits the table's columns and that its statistics and counts are complete.
+
+    DuckLake enforces neither NOT NULL nor row counts.
+    """
     if staged.columns and staged.columns != table.columns:
         raise TableMoved(f"table `{table.name}` has other columns now than when {staged.path} was written")
     if staged.rows != sum(part.rows for part in staged.partitions) or staged.rows < 0 or any(part.rows < 0 for part in staged.partitions):
@@ -138,7 +150,7 @@ def _check_statistics(table: LakeTable, staged: StagedFile) -> None:
 
 
 def check_keys(table: LakeTable, keys: frozenset[str], staged: Sequence[StagedFile]) -> None:
-    """Staged rows are only of the partitions to be published."""
+    """Check that staged rows belong only to the partitions to be published."""
     others = {part.key for file in staged for part in file.partitions} - keys
     if others:
         raise LakeError(
@@ -146,7 +158,8 @@ def check_keys(table: LakeTable, keys: frozenset[str], staged: Sequence[StagedFi
         )
 
 
-# The rows that make files part of a table: the file itself, its columns' statistics, the table's.
+# Rows that make files part of a table: the file itself, its columns' statistics, the table's
+# statistics.
 
 _FILE = (
     "INSERT INTO ducklake_data_file(data_file_id, table_id, begin_snapshot, path, path_is_relative, file_format, record_count, "
@@ -162,7 +175,10 @@ _STATISTICS = (
 def write_files(
     tx: CatalogTransaction, snapshot: int, table_id: int, table: LakeTable, files: Mapping[str, tuple[int, StagedFile]]
 ) -> None:
-    """Register staged files (by their name in the table's folder, with their new ids) in a few batches."""
+    """Register staged files in a few batches.
+
+    `files` maps a name in the table's folder to id and file.
+    """
     totals = TableStatistics(tx, table_id)
     leaves = [(leaf, path[0], len(path) == 1, wanted.name) for column in table.columns for leaf, path, wanted in leaves_of(column)]
     file_rows: list[dict[str, Any]] = []
@@ -210,26 +226,29 @@ def _statistics(
 
 
 def _sayable(tx: CatalogTransaction, of: ColumnStatistics) -> ColumnStatistics:
-    """Without bounds that this catalog can't hold: unknown ones are never wrong."""
+    """Drop bounds that this catalog can't store: unknown bounds are never wrong."""
     if sayable(tx, of.minimum) and sayable(tx, of.maximum):
         return of
     return msgspec.structs.replace(of, minimum=None, maximum=None)
 
 
 def _extra(staged: StagedFile, minimum: str | None) -> str | None:
-    """The keys, where minimum and maximum of `_partition` don't say it all; of lost rows always, with how many each had."""
+    """Return the keys, unless the bounds of `_partition` already give them.
+
+    Lost rows always get them, with the number of rows per key.
+    """
     if lost_with(staged.path.rpartition("/")[2]) is not None:
         return lost_text({part.key: part.rows for part in staged.partitions})
     held = [part.key for part in staged.partitions if part.rows]
     return None if len(held) == 1 and minimum == held[0] else keys_text(held)
 
 
-# Tables whose rows aren't of one partition (`merge`, `snapshot`): what a merge starts from, and
-# what it writes to the catalog.
+# Tables whose rows aren't of one partition (`merge`, `snapshot`): the state that a merge starts
+# from, and the catalog rows that it writes.
 #
-# Replaced rows stay in their files and are named by positional delete files, as DuckLake's own
-# MERGE does it. A data file has one delete file at a time, which holds all of its deletions; the
-# one before it is ended.
+# Replaced rows stay in their files, and positional delete files list them, as in DuckLake's own
+# MERGE. A data file has one delete file at a time with all of its deletions; a new one ends the
+# previous one.
 
 _NEW_DELETES = (
     "INSERT INTO ducklake_delete_file(delete_file_id, table_id, begin_snapshot, data_file_id, path, path_is_relative, format, "
@@ -242,9 +261,11 @@ _END_DELETES = (
 
 
 def state(tx: CatalogTransaction, name: str, snapshot: int | None) -> list[StateFile]:
-    """The table's files as of a snapshot (None: now; 0: before its first publication, so none), for a merge to start from.
+    """Return the table's files as of a snapshot, for a merge to start from.
 
-    Raises `LakeError` for a snapshot that has expired, and as `files`."""
+    None means now; 0 means before the first publication, which gives no files. Raises LakeError for
+    an expired snapshot, and the errors of `files`.
+    """
     row = table_row(tx, name, None)
     if row is None or snapshot == 0:
         return []
@@ -257,24 +278,27 @@ def state(tx: CatalogTransaction, name: str, snapshot: int | None) -> list[State
 
 
 def seen(tx: CatalogTransaction, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The current files with their delete files, for `Replacement.seen`."""
+    """Return the current files with their delete files, for `Replacement.seen`."""
     row = table_row(tx, name, None)
     return () if row is None else names_of(View(tx, row, None).all())
 
 
 def names_of(files: list[FileRow]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Data files and their delete files, by path."""
+    """Return data files and their delete files, sorted by path."""
     return tuple(sorted((file.ref.path, tuple(sorted(delete.path for delete in file.ref.deletes))) for file in files))
 
 
 def _stays(file: FileRow, now: dict[str, FileRow]) -> bool:
-    """Part of a file that DuckLake has merged from several snapshots can't stay as that part, nor can part of its deletions."""
+    """Whether the file can stay as it is.
+
+    A part of a file, or of its deletions, that DuckLake merged from several snapshots can't.
+    """
     partial = file.ref.snapshot_max is not None or any(delete.snapshot_max is not None for delete in file.ref.deletes)
     return file.ref.path in now and not partial
 
 
 def _kept_lookup(file: FileRow, now: dict[str, FileRow]) -> FileRef:
-    """How the columns of now are found in it: the table may have changed since the snapshot."""
+    """Return the file with its current lookup: columns may have changed since the snapshot."""
     ref, current = file.ref, now.get(file.ref.path)
     lookup = current.ref.lookup if current is not None else _safest(ref)
     return FileRef(ref.path, ref.partitions, ref.deletes, ref.snapshot_max, lookup)
@@ -285,7 +309,7 @@ def _safest(ref: FileRef) -> ColumnLookup:
 
 
 def _deleted(tx: CatalogTransaction, row: TableRow, snapshot: int | None) -> dict[int, int]:
-    """Rows that don't count, by data file."""
+    """Return the number of deleted rows by data file."""
     visible = (
         "end_snapshot IS NULL" if snapshot is None else "begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot)"
     )
@@ -297,14 +321,20 @@ def _deleted(tx: CatalogTransaction, row: TableRow, snapshot: int | None) -> dic
 
 
 class Deletions:
-    """The deletions that one change writes for one table. `restored` are data files that lose theirs."""
+    """The deletions that one change writes for one table.
+
+    `restored` are data files without any from now on.
+    """
 
     def __init__(self, table: TableRow, restored: set[int]) -> None:
         self._table, self._ended = table, set(restored)
         self._new: list[dict[str, Any]] = []
 
     def add(self, file_id: int, delete_id: int, staged: StagedDeletes) -> None:
-        """All rows of a data file that don't count, in place of what was. Raises `LakeError` for a file that lies elsewhere."""
+        """Add all deleted rows of a data file, replacing earlier deletions.
+
+        Raises LakeError for a delete file outside the table's folder.
+        """
         self._ended.add(file_id)
         self._new.append(
             {
@@ -320,13 +350,13 @@ class Deletions:
         )
 
     def write(self, tx: CatalogTransaction, snapshot: int) -> None:
-        """End what was, and insert what is."""
+        """End the old deletions and insert the new ones."""
         tx.executemany(_END_DELETES, [{"snapshot": snapshot, "table": self._table.id, "file": file_id} for file_id in sorted(self._ended)])
         tx.executemany(_NEW_DELETES, [{"snapshot": snapshot, **row} for row in self._new])
 
 
 def check_replacement(current: dict[str, FileRow], replacement: Replacement) -> None:
-    """What is ended or loses rows is a current file. Raises `LakeError`."""
+    """Check that files that end or lose rows are current. Raises LakeError."""
     named = {*replacement.ended, *replacement.restored, *(delete.of for delete in replacement.deletes)}
     unknown = named - current.keys()
     if unknown:

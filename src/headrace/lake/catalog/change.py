@@ -1,4 +1,4 @@
-"""A change of the lake: collected in memory, written in one go inside the caller's transaction, as one snapshot."""
+"""Changes of the lake: collected in memory, written as one snapshot in a transaction."""
 
 from __future__ import annotations
 
@@ -61,14 +61,17 @@ _END_COLUMN = (
 
 
 class Rewrite(msgspec.Struct, frozen=True):
-    """What the current file at `path` becomes without the replaced partitions; `staged` is None if nothing is left."""
+    """The rewrite of the current file at `path` without replaced partitions.
+
+    None if nothing is left.
+    """
 
     path: str
     staged: StagedFile | None
 
 
 class _Open(msgspec.Struct):
-    """A table while the change is collected."""
+    """A table with its changes so far."""
 
     row: TableRow
     table: LakeTable
@@ -76,20 +79,21 @@ class _Open(msgspec.Struct):
     is_altered: bool = False
     is_renamed: bool = False
     files: dict[str, tuple[int, StagedFile]] = {}
-    """Files to be added, by their name in the table's folder, with their ids."""
+    """New files by their name in the table's folder, with their ids."""
     ended: set[int] = set()
     deletions: Deletions | None = None
     published: set[str] = set()
     view: View | None = None
     held: tuple[frozenset[str], list[FileRow]] | None = None
-    """What was asked for last: the files that hold, or may hold, some partitions."""
+    """Cache of the last query: partition keys, and the files that hold or may hold them."""
 
 
 class CatalogChange:
-    """Everything that one transaction does to the lake; several attempts' publications may be collected in one.
+    """All changes of one transaction to the lake, which may publish several attempts.
 
-    A method that raises leaves the change as it was, so that the other publications in it go on. Nothing is written
-    before `finish`."""
+    A method that raises leaves the change as it was, so that its other publications go on. Nothing
+    is written before `finish`.
+    """
 
     def __init__(self, tx: CatalogTransaction, newest: Sequence[Any], at_us: int) -> None:
         self._tx = tx
@@ -101,8 +105,11 @@ class CatalogChange:
 
     @classmethod
     def begin(cls, tx: CatalogTransaction, at_us: int) -> CatalogChange:
-        """Begin in a transaction that holds the write lock. `at_us` is the snapshot's time (microseconds since 1970 UTC);
-        it is never earlier than that of the snapshot before."""
+        """Begin a change in a transaction that holds the write lock.
+
+        `at_us` is the snapshot's time (microseconds since 1970 UTC), raised to the previous
+        snapshot's time if it is earlier.
+        """
         exclude_others(tx)
         newest = tx.execute(
             "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id, snapshot_time FROM ducklake_snapshot "
@@ -113,12 +120,15 @@ class CatalogChange:
         return cls(tx, newest, at_us)
 
     def table(self, name: str) -> LakeTable | None:
-        """The table as this change leaves it."""
+        """Return the table with this change applied; None if it doesn't exist."""
         opened = self._find(name)
         return None if opened is None else opened.table
 
     def create_table(self, table: LakeTable) -> None:
-        """Create the table; nothing if it exists with these columns. Raises `TableMoved` if it exists with others."""
+        """Create the table; do nothing if it exists with these columns.
+
+        Raises TableMoved if it exists with others.
+        """
         check_columns(table)
         opened = self._find(table.name)
         if opened is not None:
@@ -134,10 +144,12 @@ class CatalogChange:
         self._insert_columns(row.id, table.columns)
 
     def evolve_table(self, table: LakeTable) -> None:
-        """Make the table's columns those of `wanted`, which was derived from the columns as they are now: columns with a known id
-        stay (or are widened), those missing are dropped, those with a new id are added. Nothing if they are so already.
+        """Change the table's columns to those of `table`, derived from its current columns.
 
-        Raises `TableMoved` if the table has changed since, so that the ids mean something else."""
+        Columns with a known id stay or are widened, missing ones are dropped, columns with a new id
+        are added. Does nothing if the columns are the same. Raises TableMoved if the table has
+        changed since, so that ids mean something else.
+        """
         check_columns(table)
         opened = self._opened(table.name)
         if opened.table.columns == table.columns:
@@ -151,9 +163,11 @@ class CatalogChange:
         opened.is_altered = True
 
     def rename_table(self, name: str, new_name: str) -> None:
-        """Call the table otherwise: as DuckLake's ALTER TABLE … RENAME does it, with its id, its files' folder and its history.
+        """Rename the table like DuckLake's ALTER TABLE … RENAME: id, folder and history stay.
 
-        Raises `LakeError` where there is no such table, where it is changed by this change already, and for a name that is taken."""
+        Raises LakeError if there is no such table, if this change has already changed it, or if the
+        name is taken.
+        """
         opened = self._opened(name)
         if opened.is_new or opened.is_altered or opened.files or opened.ended:
             raise LakeError(f"table `{name}` is changed by this change already")
@@ -168,7 +182,7 @@ class CatalogChange:
         self._tables[new_name.lower()] = self._tables.pop(name.lower())
 
     def shared_files(self, table_name: str, partitions: Sequence[str]) -> list[FileRef]:
-        """As `reading.shared_files`; `replace` of the same partitions needn't ask the catalog again."""
+        """Like `reading.shared_files`, cached for `replace` of the same partitions."""
         opened, keys = self._find(table_name), frozenset(partitions)
         if opened is None:
             return []
@@ -177,11 +191,13 @@ class CatalogChange:
     def replace(
         self, table_name: str, partitions: Iterable[str], staged: Sequence[StagedFile], *, rewrites: Sequence[Rewrite] = ()
     ) -> None:
-        """Publish: the rows of these partitions become those of the staged files. No staged file takes the partitions away.
+        """Publish staged files as the new rows of these partitions.
 
-        Files that hold only these partitions are ended; of a file that holds others too, `rewrites` must have what remains.
-        Raises `NeedsRewrite` where one is missing, `FileMoved` where a file that was rewritten isn't current any more, and
-        `LakeError` for staged rows of another partition or a partition that this change has published already."""
+        Without staged files the partitions end. Files that hold only these partitions end. For a
+        file that also holds others, `rewrites` must contain the rest. Raises NeedsRewrite if a
+        rewrite is missing, FileMoved if a rewritten file isn't current any more, and LakeError for
+        staged rows of another partition or a partition that this change has already published.
+        """
         opened, keys = self._opened(table_name), frozenset(partitions)
         check_keys(opened.table, keys, staged)
         if not keys.isdisjoint(opened.published):
@@ -197,10 +213,12 @@ class CatalogChange:
             self._admit(opened, file)
 
     def give_up(self, table_name: str, path: str, rows: Mapping[str, int]) -> None:
-        """Register the rows of a current file that can't be read as lost, so that each of its partitions can be replaced without
-        the others' rows; `rows` says how many each has. Whoever reads them is still refused: there is no file.
+        """Register the rows of an unreadable current file as lost.
 
-        Raises `FileMoved` for a file that isn't current, and `LakeError` for one that holds other partitions."""
+        `rows` are the rows per partition. Each of its partitions can then be replaced without the
+        others' rows. Readers are still refused, because there is no file. Raises FileMoved for a
+        file that isn't current, and LakeError for one that holds other partitions.
+        """
         opened = self._opened(table_name)
         file_rows = [file for file in View(self._tx, opened.row, None).all() if file.ref.path == path and file.id not in opened.ended]
         if opened.is_new or not file_rows:
@@ -214,15 +232,16 @@ class CatalogChange:
         self._admit(opened, lost)
 
     def _still_lost(self, opened: _Open, file: FileRow, replaced: frozenset[str]) -> StagedFile | None:
-        """What is left of lost rows when some of their partitions are replaced."""
+        """Return an entry for the lost rows that remain after some partitions are replaced."""
         left = {key: rows for key, rows in (file.lost or {}).items() if key not in replaced and rows}
         return inventory.entry(self._tx, opened.row.id, opened.table, file, left) if left else None
 
     def merge(self, table_name: str, staged: StagedFile | None, replacement: Replacement) -> None:
-        """Publish a merge: files end, rows of others don't count any more, and the staged rows come in.
+        """Publish a merge: end files, apply deletions to others, and add the staged rows.
 
-        Raises `FileMoved` where the table's files aren't those that the merge started from, and `LakeError` for staged files
-        and deletions that can't be."""
+        Raises FileMoved if the table's files differ from those that the merge started from, and
+        LakeError for invalid staged files and deletions.
+        """
         opened = self._opened(table_name)
         files = View(self._tx, opened.row, None).all() if not opened.is_new else []
         if names_of(files) != replacement.seen or opened.files or opened.ended:
@@ -245,7 +264,10 @@ class CatalogChange:
         return deletions
 
     def finish(self, author: str, message: str) -> int:
-        """Write everything as one snapshot and return its id; the newest snapshot's id if nothing has changed."""
+        """Write everything as one snapshot and return its id.
+
+        The newest id if nothing has changed.
+        """
         changes = self._changes()
         if not changes:
             return self.snapshot - 1
@@ -321,7 +343,10 @@ class CatalogChange:
         self._ddl.append((_END_COLUMN, [{"table": table_id, "id": column_id} for column in columns for column_id in ids_of(column)]))
 
     def _changes(self) -> list[str]:
-        """What DuckLake's conflict check reads: which tables this snapshot created, wrote, deleted from and altered."""
+        """Return the tables that this snapshot created, wrote, deleted from and altered.
+
+        DuckLake's conflict check reads them.
+        """
         opened = sorted(self._tables.values(), key=lambda item: item.row.id)
         quoted = [item.row.name.replace('"', '""') for item in opened if item.is_new or item.is_renamed]
         return (
@@ -357,7 +382,10 @@ class CatalogChange:
 
 
 def _check_rewrites(opened: _Open, current: Sequence[FileRow], keys: frozenset[str], rewrites: Sequence[Rewrite]) -> None:
-    """Each rewrite replaces a current file, has none of the replaced partitions, and no shared file is without one."""
+    """Check that each rewrite replaces a current file and drops all replaced partitions.
+
+    Every file shared with other partitions needs a rewrite.
+    """
     paths = {file.ref.path for file in current if file.id not in opened.ended}
     moved = [rewrite.path for rewrite in rewrites if rewrite.path not in paths]
     if moved or any(file.id in opened.ended for file in current):

@@ -1,4 +1,4 @@
-"""Columns in the catalog, and the statistics that DuckLake prunes by."""
+"""Columns in the catalog, and the statistics by which DuckLake skips files."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from headrace.lake.types import Type, field_count, from_ducklake, parse, to_duck
 
 
 def ids_of(column: LakeColumn) -> tuple[int, ...]:
-    """The column's id and those of the fields inside it, depth first."""
+    """Return the ids of the column and of the fields inside it, depth first."""
     if column.field_ids:
         return (column.id, *column.field_ids)
     return tuple(range(column.id, column.id + field_count(parse(column.type))))
 
 
 def leaves_of(column: LakeColumn) -> Iterator[tuple[int, tuple[str, ...], Type]]:
-    """Each scalar of the column: its id, its path from the column's name, its type."""
+    """Yield each scalar of the column: its id, its path from the column's name, its type."""
     ids = iter(ids_of(column))
 
     def walk(wanted: Type, path: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...], Type]]:
@@ -42,7 +42,7 @@ def leaves_of(column: LakeColumn) -> Iterator[tuple[int, tuple[str, ...], Type]]
 
 
 def rows_of(column: LakeColumn, *, nullable: bool) -> Iterator[dict[str, Any]]:
-    """What `ducklake_column` holds for the column, without the table and the snapshot."""
+    """Yield the column's rows for `ducklake_column`, without the table and the snapshot."""
     ids = iter(ids_of(column))
 
     def walk(name: str, wanted: Type, parent: int | None) -> Iterator[dict[str, Any]]:
@@ -63,7 +63,7 @@ def rows_of(column: LakeColumn, *, nullable: bool) -> Iterator[dict[str, Any]]:
 
 
 def read_columns(tx: CatalogTransaction, table_id: int, snapshot: int) -> tuple[LakeColumn, ...]:
-    """The table's columns at the snapshot, in order."""
+    """Return the table's columns at the snapshot, in order."""
     rows = tx.execute(
         "SELECT column_id, column_name, column_type, parent_column, initial_default FROM ducklake_column WHERE table_id = :table "
         "AND begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot) ORDER BY column_order",
@@ -87,11 +87,11 @@ def _column(row: Sequence[Any], children: dict[int | None, list[Any]]) -> LakeCo
     return LakeColumn(row[1], wanted.text, row[0], () if plain else tuple(ids[1:]), row[4])
 
 
-# Minimum and maximum as text: shortened where they are long, compared and merged as their type
-# orders them.
+# Minimum and maximum as text: shortened if they are long, compared and merged in their type's
+# order.
 #
-# A bound may be wider than the truth, never narrower: readers skip files by bounds and even
-# answer from them alone.
+# A bound may be wider than the data, never narrower: readers skip files by bounds, and even answer
+# queries from them alone.
 
 BOUND_CHARACTERS_MAX = 512
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"}
@@ -99,18 +99,21 @@ _DATED = re.compile(r"(\d+)-(\d\d-\d\d)( \(BC\))?(.*)")
 
 
 def lower_bound(text: str) -> str:
-    """`text`, or a prefix of it: before a NUL (which not every catalog can hold) and at most `BOUND_CHARACTERS_MAX` long."""
+    """Return `text` up to a NUL (which not every catalog can store) or `BOUND_CHARACTERS_MAX`."""
     return text[:BOUND_CHARACTERS_MAX].split("\0", 1)[0]
 
 
 def upper_bound(text: str) -> str | None:
-    """`text`, or where it is long or has a NUL something short that sorts after all that begins like it; None if there is none."""
+    """Return `text`, or a shorter bound above it if it is long or has a NUL.
+
+    None if there is none.
+    """
     prefix = lower_bound(text)
     return text if prefix == text else _after(prefix)
 
 
 def _after(prefix: str) -> str | None:
-    """The first text after all texts that begin with `prefix`."""
+    """Return the first text after all texts that begin with `prefix`."""
     for end in range(len(prefix), 0, -1):
         point = ord(prefix[end - 1]) + 1
         if point == 0xD800:
@@ -127,7 +130,7 @@ def is_text(type_name: str) -> bool:
 
 @cache
 def ordering(type_name: str) -> Callable[[str], Any]:
-    """What values of the type, given as text, are ordered by."""
+    """Return the sort key for values of the type given as text."""
     if type_name in _INTEGERS:
         return int
     if type_name.startswith("DECIMAL"):
@@ -140,7 +143,11 @@ def ordering(type_name: str) -> Callable[[str], Any]:
 
 
 def _instant(text: str) -> tuple[float, str, str]:
-    """Years of more than four digits and before Christ sort as numbers, the rest as text; infinities at the ends."""
+    """Return the sort key of a date or a timestamp as text.
+
+    Years sort as numbers (BC and more than four digits included), the rest as text, infinities at
+    the ends.
+    """
     match = _DATED.fullmatch(text)
     if match is None:
         return (-math.inf if text.startswith("-") else math.inf, "", "")
@@ -148,17 +155,17 @@ def _instant(text: str) -> tuple[float, str, str]:
     return (1 - year if match[3] else year, match[2], match[4].removesuffix("+00"))
 
 
-# Table-wide statistics as DuckLake keeps them: rows ever written, and bounds that cover all files
+# Table-wide statistics as DuckLake stores them: rows ever written, and bounds that cover all files
 # that were ever in the table.
 #
-# DuckLake answers and prunes from them, so they must never be narrower than the data. Where
-# DuckLake merges a file whose bounds are unknown it forgets that they are unknown, and the next
-# file's bounds then stand for all (seen in 1.0). Text columns of unknown extent are therefore
-# stored as `min = ''`, `max` unknown, which its own merging leaves alone.
+# DuckLake answers and prunes with them, so they must never be narrower than the data. When DuckLake
+# merges a file with unknown bounds, it forgets that they are unknown, and the next file's bounds
+# then count for all (seen in 1.0). Text columns with unknown bounds are therefore stored as `min =
+# ''` and `max` unknown, which DuckLake's own merging leaves alone.
 
 
 class TableTotals(msgspec.Struct):
-    """`ducklake_table_stats`: rows, next row id and bytes of all files that were ever added."""
+    """`ducklake_table_stats`: rows, next row id and bytes of all files ever added."""
 
     rows: int = 0
     next_row: int = 0
@@ -174,7 +181,7 @@ class ColumnBounds(msgspec.Struct):
     maximum: str | None = None
 
     def cover(self, type_name: str, new: ColumnStatistics) -> None:
-        """Widen by one more file's statistics."""
+        """Widen the bounds by one more file's statistics."""
         self.contains_null = bool(self.contains_null) or new.nulls > 0
         if new.contains_nan is not None:
             self.contains_nan = bool(self.contains_nan) or new.contains_nan
@@ -188,7 +195,7 @@ class ColumnBounds(msgspec.Struct):
             self._widen(ordering(type_name), new)
 
     def _widen(self, order: Callable[[str], Any], new: ColumnStatistics) -> None:
-        """A bound that isn't known on either side isn't known any more."""
+        """Widen both bounds; one that is unknown on either side becomes unknown."""
         if self.minimum is None or new.minimum is None:
             self.minimum = None
         elif new.minimum != self.minimum and order(new.minimum) < order(self.minimum):
@@ -200,7 +207,7 @@ class ColumnBounds(msgspec.Struct):
 
 
 class TableStatistics:
-    """The statistics of one table while a change is collected; read once, written once."""
+    """One table's statistics while a change is collected; read once, written once."""
 
     def __init__(self, tx: CatalogTransaction, table_id: int) -> None:
         self.table_id = table_id
@@ -217,11 +224,12 @@ class TableStatistics:
         self._touched: set[int] = set()
 
     def add(self, rows: int, size_bytes: int, columns: Iterable[tuple[int, str, ColumnStatistics]]) -> int:
-        """Count one more file; returns the id of its first row."""
+        """Count one more file, and return the id of its first row."""
         first = self.totals.next_row
         self.totals = TableTotals(self.totals.rows + rows, first + rows, self.totals.size_bytes + size_bytes)
         for column_id, type_name, statistics in columns:
-            # a column that was added later has none, as in DuckLake: files from before it have no statistics of it either
+            # a column added later has none, as in DuckLake: files from before it have no statistics
+            # of it either
             extent = self.extents.setdefault(column_id, ColumnBounds()) if self.is_new else self.extents.get(column_id)
             if extent is not None:
                 before = astuple(extent)

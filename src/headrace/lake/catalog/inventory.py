@@ -1,4 +1,4 @@
-"""The files that the catalog names: all of them, the current ones, and those with lost rows."""
+"""The files in the catalog: all of them, the current ones, and those with lost rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headrace.lake.tables import LOST, PARTITION_COLUMN, ColumnStatistics, LakeT
 from headrace.model.errors import LakeError
 from headrace.model.partitions import WHOLE
 
-# The data files that readers see now, for checks of whether they are there.
+# The data files that readers see now, for checks whether they exist.
 
 _CURRENT = (
     "SELECT f.{id}, t.table_name, s.path, t.path, t.path_is_relative, f.path, f.path_is_relative, f.file_size_bytes, f.footer_size, "
@@ -21,17 +21,20 @@ _CURRENT = (
     "FROM {kind} f JOIN ducklake_table t ON t.table_id = f.table_id AND t.end_snapshot IS NULL "
     "JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE f.end_snapshot IS NULL AND f.path NOT LIKE '%://%'"
 )
-"""Without what another writer registered by a URL: nobody can look at that here."""
+"""Files that another writer registered by a URL are left out: they can't be checked here."""
 _KINDS = (("ducklake_data_file", "data_file_id"), ("ducklake_delete_file", "delete_file_id"))
-"""Each kind of file with its id. Both take their ids from one sequence."""
+"""Each kind of file with its id column; both share one sequence of ids."""
 
 AT_ONCE = 500
-"""So many files are asked for by one query."""
+"""Maximum number of files per query."""
 
 
 class CurrentFile(NamedTuple):
-    """A data file or a positional delete file of the newest snapshot. `path` is relative to the data folder, or absolute where a foreign
-    writer registered it so. `begins` is the first snapshot that has it, `of` the data file whose rows it has or deletes."""
+    """A data file or a positional delete file of the newest snapshot.
+
+    `path` is relative to the data folder, or absolute if a foreign writer registered it so.
+    `begins` is the first snapshot with the file, `of` the data file whose rows it holds or deletes.
+    """
 
     id: int
     table: str
@@ -43,7 +46,7 @@ class CurrentFile(NamedTuple):
 
 
 def current_after(tx: CatalogTransaction, after: int, limit: int) -> list[CurrentFile]:
-    """The files whose ids follow one, in order."""
+    """Return at most `limit` current files with ids above `after`, in order."""
     files: list[CurrentFile] = []
     for kind, number in _KINDS:
         sql = f"{_CURRENT.format(kind=kind, id=number)} AND f.{number} > :after ORDER BY f.{number} LIMIT :limit"
@@ -52,7 +55,7 @@ def current_after(tx: CatalogTransaction, after: int, limit: int) -> list[Curren
 
 
 def current(tx: CatalogTransaction, ids: Iterable[int]) -> list[CurrentFile]:
-    """Those of some files that are of the newest snapshot, in the order of their ids."""
+    """Return those of the files that the newest snapshot has, ordered by id."""
     files: list[CurrentFile] = []
     left = sorted(ids)
     while left:
@@ -66,24 +69,26 @@ def current(tx: CatalogTransaction, ids: Iterable[int]) -> list[CurrentFile]:
 
 
 def current_deletes(tx: CatalogTransaction) -> list[CurrentFile]:
-    """The positional delete files of the newest snapshot."""
+    """Return the positional delete files of the newest snapshot."""
     kind, number = _KINDS[1]
     return _files(tx.execute(f"{_CURRENT.format(kind=kind, id=number)} ORDER BY f.{number}").fetchall())
 
 
 def count_current(tx: CatalogTransaction) -> int:
-    """How many data files the newest snapshot has."""
+    """Return the number of data files in the newest snapshot."""
     return int(tx.execute("SELECT count(*) FROM ducklake_data_file WHERE end_snapshot IS NULL").fetchone()[0])
 
 
 def count_elsewhere(tx: CatalogTransaction) -> int:
-    """How many of them another writer registered by a URL."""
+    """Return the number of current data files that another writer registered by a URL."""
     return int(tx.execute("SELECT count(*) FROM ducklake_data_file WHERE end_snapshot IS NULL AND path LIKE '%://%'").fetchone()[0])
 
 
 def ids_holding(tx: CatalogTransaction, name: str, keys: Sequence[str]) -> list[int]:
-    """The current files of a table that hold, or may hold, some partitions, with their delete files; all of a merged one; none of a
-    table that there isn't."""
+    """Return the ids of a table's current files that hold or may hold some partitions.
+
+    Their delete files are included, and all files of a merged table. Empty for an unknown table.
+    """
     row = table_row(tx, name, None)
     if row is None:
         return []
@@ -94,7 +99,10 @@ def ids_holding(tx: CatalogTransaction, name: str, keys: Sequence[str]) -> list[
 
 
 def files_of(tx: CatalogTransaction, name: str) -> list[FileRow]:
-    """The current files of a table with what is known of their partitions; none of a table that there isn't."""
+    """Return a table's current files with their partitions, if known.
+
+    Empty for an unknown table.
+    """
     row = table_row(tx, name, None)
     return [] if row is None else View(tx, row, None).all()
 
@@ -107,11 +115,14 @@ def _files(rows: Sequence[Sequence[Any]]) -> list[CurrentFile]:
     return files
 
 
-# Everything that the catalog names, for comparison with what is on the disk.
+# Everything that the catalog lists, for comparison with the disk.
 
 
 class Registered(NamedTuple):
-    """A data file, of whatever snapshot. `path` is relative to the data folder; `key` is its partition where it holds one."""
+    """A data file of any snapshot.
+
+    `path` is relative to the data folder; `key` is its partition, None if it holds several.
+    """
 
     table: str
     path: str
@@ -123,7 +134,7 @@ class Registered(NamedTuple):
 
 
 def registered(tx: CatalogTransaction) -> list[Registered]:
-    """All data files of our own schema, by table and path."""
+    """Return all data files of existing tables, ended ones included, by table and path."""
     rows = tx.execute(
         "SELECT t.table_name, s.path, t.path, t.path_is_relative, f.path, f.path_is_relative, f.file_size_bytes, f.footer_size, "
         "f.record_count, f.end_snapshot, c.min_value, c.max_value FROM ducklake_data_file f "
@@ -139,7 +150,10 @@ def registered(tx: CatalogTransaction) -> list[Registered]:
 
 
 def held_keys(tx: CatalogTransaction, name: str) -> frozenset[str] | None:
-    """The partitions of which a table has files now; None where that can't be told by the catalog alone. Empty without the table."""
+    """Return the partitions that have files in a table now.
+
+    None if the catalog alone can't tell; empty for an unknown table.
+    """
     row = table_row(tx, name, None)
     if row is None:
         return frozenset()
@@ -153,7 +167,7 @@ def held_keys(tx: CatalogTransaction, name: str) -> frozenset[str] | None:
 
 
 def ended_files(tx: CatalogTransaction) -> list[tuple[str, int]]:
-    """Data files that readers of the newest snapshot don't see: the path, and the first snapshot that doesn't name it."""
+    """Return ended data files: the path, and the first snapshot without the file."""
     rows = tx.execute(
         "SELECT s.path, t.path, f.path, f.end_snapshot FROM ducklake_data_file f "
         "JOIN ducklake_table t ON t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id = t.schema_id "
@@ -163,7 +177,7 @@ def ended_files(tx: CatalogTransaction) -> list[tuple[str, int]]:
 
 
 def snapshot_time_of(tx: CatalogTransaction, snapshot: int) -> datetime:
-    """When a snapshot was made; that of the next one where it has expired."""
+    """Return when a snapshot was made; for an expired one, the time of the next."""
     row = tx.execute(
         "SELECT snapshot_time FROM ducklake_snapshot WHERE snapshot_id >= :id ORDER BY snapshot_id LIMIT 1", {"id": snapshot}
     ).fetchone()
@@ -172,10 +186,10 @@ def snapshot_time_of(tx: CatalogTransaction, snapshot: int) -> datetime:
 
 # Rows that were lost with a damaged file that several partitions share.
 #
-# Replacing one partition takes a copy of the file without it, which a damaged file can't give.
-# Once the file is given up (`CatalogChange.give_up`), its rows are registered under a name where
-# no file ever is. Readers are refused as before, but each partition can be replaced by itself;
-# the rest is registered anew until nothing is left.
+# Replacing one partition needs a copy of the file without it, which can't be made of a damaged
+# file. Once the file is given up (`CatalogChange.give_up`), its rows are registered under a path
+# where no file ever exists. Readers are still refused, but each partition can be replaced on its
+# own; the rest is registered again until nothing is left.
 
 _SIZES = "SELECT file_size_bytes, footer_size FROM ducklake_data_file WHERE data_file_id = :file"
 _STATISTICS = (
@@ -185,15 +199,16 @@ _STATISTICS = (
 
 
 def entry(tx: CatalogTransaction, table_id: int, table: LakeTable, file: FileRow, rows: Mapping[str, int]) -> StagedFile:
-    """What registers some partitions of a file as lost, with the number of rows of each.
+    """Return the entry that registers some partitions of a file as lost, with rows per partition.
 
-    Sizes and bounds of columns are those of the whole file: too wide, so never wrong. How many of
-    the lost values were null isn't known, the file's count is taken as far as there are rows."""
+    Sizes and column bounds are those of the whole file: too wide, so never wrong. The number of
+    nulls among the lost values is unknown; the file's count is used, limited to the number of rows.
+    """
     total = sum(rows.values())
     size_bytes, footer_bytes = tx.execute(_SIZES, {"file": file.id}).fetchone()
     results = tx.execute(_STATISTICS, {"table": table_id, "file": file.id}).fetchall()
     known = {number: _fewer(total, *rest) for number, *rest in results}
-    unknown = ColumnStatistics(0, 0, total)  # a column that is younger than the file
+    unknown = ColumnStatistics(0, 0, total)  # a column that was added after the file
     statistics: dict[str, ColumnStatistics] = {}
     nested: dict[int, ColumnStatistics] = {}
     for column in table.columns:
@@ -233,7 +248,7 @@ def any_lost(tx: CatalogTransaction) -> bool:
 
 
 def left_of(tx: CatalogTransaction, ids: Iterable[int]) -> list[CurrentFile]:
-    """Under which names rows are still registered as lost that some files, which aren't current, had."""
+    """Return the entries under which rows of these ended files are still registered as lost."""
     files: dict[int, CurrentFile] = {}
     for item in ids:
         row = tx.execute(

@@ -1,4 +1,4 @@
-"""What the catalog says: snapshots, tables, and which files hold which partitions."""
+"""Read the catalog: snapshots, tables, and which files hold which partitions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headrace.lake.types import DOUBLE_EXACT_MAX
 from headrace.model.errors import LakeError
 
 KEYS_MAX = 64
-"""So many partitions are asked for in one statement."""
+"""Maximum number of partitions per statement."""
 NO_KEYS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -27,8 +27,10 @@ class TableRow(NamedTuple):
 
 
 class FileRow(NamedTuple):
-    """A data file at a snapshot. `keys` are the partitions that it holds where that is known, else None;
-    `first` and `last` bound them."""
+    """A data file at a snapshot.
+
+    `keys` are the partitions that it holds, None if unknown; `first` and `last` bound them.
+    """
 
     id: int
     ref: FileRef
@@ -37,42 +39,48 @@ class FileRow(NamedTuple):
     keys: frozenset[str] | None
     rows: int
     lost: Mapping[str, int] | None = None
-    """The rows of each of its partitions where they are lost (`catalog.lost_rows`): there is no such file."""
+    """Rows per partition if they are lost, and there is no file (`lake.catalog.inventory`)."""
     snapshots: tuple[int, int] = (0, 0)
-    """The first and the last snapshot whose rows it has: two different ones where DuckLake has merged files."""
+    """First and last snapshot whose rows it has; they differ in files that DuckLake merged."""
 
     def may_hold(self, key: str) -> bool:
-        """False only if the file can't have rows of the partition."""
+        """Return False only if the file can't have rows of the partition."""
         if self.keys is not None:
             return key in self.keys
         return (self.first is None or self.first <= key) and (self.last is None or key <= self.last)
 
     def may_hold_any(self, keys: frozenset[str] | set[str]) -> bool:
-        """False only if the file can't have rows of any of the partitions."""
+        """Return False only if the file can't have rows of any of the partitions."""
         return not self.keys.isdisjoint(keys) if self.keys is not None else any(map(self.may_hold, keys))
 
 
 def newest_snapshot(tx: CatalogTransaction) -> int:
-    """The id of the newest snapshot."""
+    """Return the id of the newest snapshot."""
     result: int = tx.execute("SELECT max(snapshot_id) FROM ducklake_snapshot").fetchone()[0]
     return result
 
 
 class OldestSnapshot(NamedTuple):
-    """The oldest snapshot that hasn't expired; 0 is the lake's first one. `at_us` is when it was made, in microseconds."""
+    """The oldest snapshot that hasn't expired; 0 is the lake's first one.
+
+    `at_us` is when it was made, in microseconds since 1970 UTC.
+    """
 
     id: int
     at_us: int
 
 
 def oldest_snapshot(tx: CatalogTransaction) -> OldestSnapshot:
-    """What `read --at` can go back to."""
+    """Return the oldest snapshot that `read --at` can read."""
     row = tx.execute("SELECT snapshot_id, snapshot_time FROM ducklake_snapshot ORDER BY snapshot_id LIMIT 1").fetchone()
     return OldestSnapshot(row[0], microseconds(row[1]))
 
 
 def snapshot_at(tx: CatalogTransaction, at_us: int) -> int | None:
-    """The newest snapshot made at or before an instant (microseconds since 1970 UTC); None before the first."""
+    """Return the newest snapshot made at or before a point in time; None before the first.
+
+    `at_us` is in microseconds since 1970 UTC.
+    """
     row = tx.execute(
         "SELECT max(snapshot_id) FROM ducklake_snapshot WHERE snapshot_time <= :time", {"time": snapshot_time(at_us)}
     ).fetchone()
@@ -80,12 +88,15 @@ def snapshot_at(tx: CatalogTransaction, at_us: int) -> int | None:
 
 
 def snapshot_exists(tx: CatalogTransaction, snapshot: int) -> bool:
-    """Whether the snapshot is there, that is made and not expired."""
+    """Whether the snapshot was made and hasn't expired."""
     return tx.execute("SELECT 1 FROM ducklake_snapshot WHERE snapshot_id = :snapshot", {"snapshot": snapshot}).fetchone() is not None
 
 
 def table_row(tx: CatalogTransaction, name: str, snapshot: int | None) -> TableRow | None:
-    """The table of this name in the schema `main` at a snapshot (None: now). Names are compared without regard to case, as DuckDB does."""
+    """Return the table of this name in the schema `main` at a snapshot (None: now).
+
+    Names are compared without case, as in DuckDB.
+    """
     visible = (
         "t.end_snapshot IS NULL"
         if snapshot is None
@@ -104,7 +115,10 @@ def table_row(tx: CatalogTransaction, name: str, snapshot: int | None) -> TableR
 
 
 def row_at(tx: CatalogTransaction, name: str, snapshot: int) -> TableRow | None:
-    """The table that is called so at a snapshot, or that was there under another name then and is called so now."""
+    """Return the table with this name at a snapshot.
+
+    If there is none, return the one with this name now, if it existed then under another name.
+    """
     row = table_row(tx, name, snapshot)
     if row is not None:
         return row
@@ -116,7 +130,7 @@ def row_at(tx: CatalogTransaction, name: str, snapshot: int) -> TableRow | None:
 
 
 def tables(tx: CatalogTransaction, snapshot: int | None = None) -> list[str]:
-    """The names of all tables of the schema `main`."""
+    """Return the names of all tables in the schema `main`."""
     at = newest_snapshot(tx) if snapshot is None else snapshot
     rows = tx.execute(
         "SELECT t.table_name FROM ducklake_table t JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE s.schema_name = 'main' "
@@ -127,19 +141,25 @@ def tables(tx: CatalogTransaction, snapshot: int | None = None) -> list[str]:
 
 
 def table(tx: CatalogTransaction, name: str, snapshot: int | None = None) -> LakeTable | None:
-    """The table with its columns as of a snapshot (None: now), or None where it doesn't exist then."""
+    """Return the table with its columns as of a snapshot (None: now).
+
+    None if it doesn't exist then.
+    """
     at = newest_snapshot(tx) if snapshot is None else snapshot
     row = row_at(tx, name, at)
     return None if row is None else table_of(tx, row, at)
 
 
 def table_of(tx: CatalogTransaction, row: TableRow, snapshot: int) -> LakeTable:
-    """A table with its columns as of a snapshot."""
+    """Return a table with its columns as of a snapshot."""
     return LakeTable(row.name, read_columns(tx, row.id, snapshot), next_column_id(tx, row.id), row.folder)
 
 
 def exact_as_double(tx: CatalogTransaction, name: str) -> tuple[str, ...]:
-    """The columns of whole numbers of a table that a DOUBLE holds to the last digit: by the bounds of all files that ever were in it."""
+    """Return the table's BIGINT and UBIGINT columns whose values are all exact as DOUBLE.
+
+    The bounds of all files that were ever in the table decide.
+    """
     row = table_row(tx, name, newest_snapshot(tx))
     if row is None:
         return ()
@@ -153,18 +173,18 @@ def exact_as_double(tx: CatalogTransaction, name: str) -> tuple[str, ...]:
 
 
 def next_column_id(tx: CatalogTransaction, table_id: int) -> int:
-    """The first column id that the table has never used: those of dropped columns are in old files."""
+    """Return the first column id never used: old files still have dropped columns' ids."""
     result: int = tx.execute("SELECT max(column_id) + 1 FROM ducklake_column WHERE table_id = :table", {"table": table_id}).fetchone()[0]
     return result
 
 
 def files(tx: CatalogTransaction, name: str, partitions: Sequence[str] | None, snapshot: int | None = None) -> list[FileRef]:
-    """The files with the rows of some partitions of a table (None: of all), now or as of a snapshot.
+    """Return the files with the rows of some partitions of a table (None: all), as of a snapshot.
 
-    They are sorted by their first partition. A file that holds other partitions too has `partitions` set to those to keep.
-    Partitions without rows have no file.
-    Raises `LakeError` for an unknown table, an expired snapshot, and data that a foreign writer left where file lists can't
-    show it."""
+    They are sorted by their first partition. For a file that also holds others, `partitions` is set
+    to the ones to read. Partitions without rows have no file. Raises LakeError for an unknown
+    table, an expired snapshot, and foreign data that lists of files can't represent.
+    """
     at = _snapshot(tx, snapshot)
     row = row_at(tx, name, at)
     if row is None:
@@ -177,9 +197,12 @@ def files(tx: CatalogTransaction, name: str, partitions: Sequence[str] | None, s
 
 
 def shared_files(tx: CatalogTransaction, name: str, partitions: Sequence[str]) -> list[FileRef]:
-    """The current files that hold (or may hold) some of these partitions *and* others. Replacing one of the partitions takes a
-    rewrite of each without them (`staging.stage_rewrite`), handed to `Change.replace`. Empty for an unknown table. Lost rows are
-    in no file: what is left of them `replace` registers itself."""
+    """Return the current files that hold (or may hold) some of these partitions *and* others.
+
+    To replace one of the partitions, each file must be rewritten without them
+    (`staging.stage_rewrite`) and passed to `CatalogChange.replace`. Empty for an unknown table.
+    Lost rows are in no file: `replace` itself registers what is left of them.
+    """
     row = table_row(tx, name, None)
     if row is None:
         return []
@@ -188,20 +211,23 @@ def shared_files(tx: CatalogTransaction, name: str, partitions: Sequence[str]) -
 
 
 def holds_only(file: FileRow, keys: frozenset[str]) -> bool:
-    """Whether all rows of the file are certainly of these partitions."""
+    """Whether all rows of the file certainly belong to these partitions."""
     if file.keys is not None:
         return file.keys <= keys
     return file.first is not None and file.first == file.last and file.first in keys
 
 
 def must_be_rewritten(file: FileRow, keys: frozenset[str]) -> bool:
-    """Whether replacing these partitions takes a copy of the file without them."""
+    """Whether replacing these partitions needs a copy of the file without them."""
     return file.lost is None and not holds_only(file, keys)
 
 
 class View:
-    """A table's files now, or at a snapshot. What is asked of the catalog once for the table is kept, so that a change that
-    replaces many partitions pays one indexed lookup for each."""
+    """A table's files now, or at a snapshot.
+
+    Facts about the table are read once and cached, so that a change of many partitions needs one
+    indexed lookup for each.
+    """
 
     def __init__(self, tx: CatalogTransaction, table: TableRow, snapshot: int | None) -> None:
         self._tx, self._table, self._snapshot = tx, table, snapshot
@@ -214,7 +240,7 @@ class View:
         self._deletes = _deletes(tx, table, snapshot) if deletes else {}
 
     def all(self) -> list[FileRow]:
-        """All files, sorted by their first partition."""
+        """Return all files, sorted by their first partition."""
         return self._sorted(
             self._query(
                 f"{_FILES} LEFT JOIN ducklake_file_column_stats s ON s.data_file_id = f.data_file_id AND s.column_id = 1 "
@@ -223,7 +249,7 @@ class View:
         )
 
     def holding(self, keys: Iterable[str]) -> list[FileRow]:
-        """The files that hold, or may hold, some of the partitions, sorted as `all`."""
+        """Return the files that hold or may hold some of the partitions, sorted like `all`."""
         wanted = _checked(keys)
         rows: list[FileRow] = []
         asked = sorted(key for key in wanted if sayable(self._tx, key))
@@ -234,7 +260,11 @@ class View:
         return self._sorted([*rows, *(file for file in self._several if file.may_hold_any(wanted))])
 
     def _holding_one(self, keys: Sequence[str]) -> list[FileRow]:
-        """The files that hold one partition, of these few. There are two statements for that, so that the store has them prepared."""
+        """Return the files that hold exactly one partition, which is one of these.
+
+        There are only two texts of the statement (1 and `KEYS_MAX` keys), so that the store has
+        them prepared.
+        """
         size = 1 if len(keys) == 1 else KEYS_MAX
         wanted = {f"key_{n}": keys[min(n, len(keys) - 1)] for n in range(size)}
         marks = ", ".join(f":{name}" for name in wanted)
@@ -257,7 +287,7 @@ _COLUMNS = (
 _FILES = f"{_COLUMNS} FROM ducklake_data_file f"
 _STATISTICS = f"{_COLUMNS} FROM ducklake_file_column_stats s JOIN ducklake_data_file f ON f.data_file_id = s.data_file_id"
 FOREIGN_FILES = "ducklake-"
-"""How the names of files begin that DuckLake has written."""
+"""Prefix of the names of files that DuckLake wrote."""
 FAR = 2**62
 """A snapshot after all others."""
 _STATE = (
@@ -268,14 +298,20 @@ _STATE = (
     "max(CASE WHEN end_snapshot <= :snapshot THEN end_snapshot ELSE begin_snapshot END) "
     "FROM ducklake_column WHERE table_id = :table AND begin_snapshot <= :snapshot"
 )
-"""Of a table: whether another writer put rows into the catalog, or values into the names of folders; whether anything was ever deleted
-row by row; and the snapshot that last changed its columns."""
+"""State of a table.
+
+Whether another writer put rows into the catalog, or values into names of folders; whether rows were
+ever deleted by position; and the snapshot that last changed its columns.
+"""
 _NOW = "f.end_snapshot IS NULL"
 _THEN = "f.begin_snapshot <= :snapshot AND (f.end_snapshot IS NULL OR f.end_snapshot > :snapshot)"
 
 
 def _checked(keys: Iterable[str]) -> set[str]:
-    """The keys, if they are text that a database can hold. Raises `LakeError` for lone surrogates (a file name that isn't UTF-8)."""
+    """Check that the keys are text that a database can store.
+
+    Raises LakeError for lone surrogates (a file name that isn't UTF-8).
+    """
     results = set(keys)
     for key in results:
         if not key.isascii() and any("\ud800" <= character <= "\udfff" for character in key):
@@ -284,18 +320,20 @@ def _checked(keys: Iterable[str]) -> set[str]:
 
 
 def keys_text(keys: Iterable[str]) -> str:
-    """The partitions of a file that holds several, for `extra_stats` of its `_partition` column (DuckLake reads that
-    field of geometries and variants only)."""
+    """Return the text for `extra_stats` of `_partition` in a file that holds several partitions.
+
+    DuckLake reads that field only for geometries and variants.
+    """
     return json.dumps({"headrace": {"partitions": sorted(keys)}})
 
 
 def lost_text(rows: Mapping[str, int]) -> str:
-    """The same of rows that are lost, with how many each partition had."""
+    """Like `keys_text`, for lost rows, with the number of rows per partition."""
     return json.dumps({"headrace": {"partitions": sorted(rows), "lost": dict(sorted(rows.items()))}})
 
 
 def _noted(extra_stats: str | None) -> tuple[frozenset[str] | None, Mapping[str, int] | None]:
-    """The partitions of a file, where they are noted, and the rows of each if they are lost."""
+    """Return the partitions of a file, if recorded, and the rows of each if they are lost."""
     if not extra_stats:
         return None, None
     try:
@@ -310,7 +348,8 @@ def _file_row(row: Sequence[Any], table: TableRow, deletes: tuple[DeleteRef, ...
     if key is not None or kind != "parquet":
         raise LakeError(f"the file {path} of table `{table.name}` is encrypted or isn't Parquet; only plain Parquet files can be read here")
     partial = partial_max if partial_max is not None and snapshot is not None and partial_max > snapshot else None
-    # in one foreign transaction rows may be inserted before the columns change; our files are written for the columns as changed
+    # a foreign transaction may insert rows before it changes the columns; Headrace's own files have
+    # the changed columns
     same = begin > changed or (begin == changed and not path.startswith(FOREIGN_FILES))
     lookup = ColumnLookup.NAME if mapping is not None else ColumnLookup.SAME if same else ColumnLookup.ID
     ref = FileRef(f"{table.folder}{path}" if relative else path, None, deletes, snapshot if partial is not None else None, lookup)
@@ -321,7 +360,7 @@ def _file_row(row: Sequence[Any], table: TableRow, deletes: tuple[DeleteRef, ...
 
 
 def _narrowed(file: FileRow, wanted: Sequence[str]) -> FileRef:
-    """The file with the wanted keys to keep, unless all its rows are wanted."""
+    """Return the file with the wanted keys to read, or with all rows if it holds no others."""
     if holds_only(file, frozenset(wanted)):
         return file.ref
     ref = file.ref
@@ -329,7 +368,7 @@ def _narrowed(file: FileRow, wanted: Sequence[str]) -> FileRef:
 
 
 def _deletes(tx: CatalogTransaction, table: TableRow, snapshot: int | None) -> dict[int, tuple[DeleteRef, ...]]:
-    """Positional delete files of a foreign writer, by data file."""
+    """Return the positional delete files by data file."""
     visible = (
         "end_snapshot IS NULL" if snapshot is None else "begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot)"
     )
@@ -351,8 +390,11 @@ def _deletes(tx: CatalogTransaction, table: TableRow, snapshot: int | None) -> d
 
 
 def named_paths(tx: CatalogTransaction) -> set[str]:
-    """All files that the catalog names, of whatever snapshot and table, and those that DuckLake will delete itself: paths
-    relative to the data folder (absolute where a foreign writer registered them so)."""
+    """Return all paths in the catalog, of any snapshot and table.
+
+    Files that DuckLake will delete itself are included. Paths are relative to the data folder, or
+    absolute if a foreign writer registered them so.
+    """
     rows = tx.execute(
         "SELECT s.path, s.path_is_relative, t.path, t.path_is_relative, f.path, f.path_is_relative FROM "
         "(SELECT table_id, path, path_is_relative FROM ducklake_data_file "
@@ -365,7 +407,7 @@ def named_paths(tx: CatalogTransaction) -> set[str]:
 
 
 def _joined(parts: Iterable[tuple[str, Any]]) -> str:
-    """Paths below each other; one that isn't relative begins anew."""
+    """Join the parts of a path; a part that isn't relative starts a new path."""
     path = ""
     for part, relative in parts:
         path = path + part if relative else part
@@ -373,8 +415,10 @@ def _joined(parts: Iterable[tuple[str, Any]]) -> str:
 
 
 def _refuse_unreadable(table: TableRow, *, inlined: bool, hive: bool) -> None:
-    """Rows that a foreign writer put into the catalog itself, and values that are only in the names of its folders, aren't in any
-    file: reading without them would be wrong."""
+    """Refuse tables with rows that are in no file, because reading without them would be wrong.
+
+    A foreign writer may put rows into the catalog itself, or values into names of folders.
+    """
     if inlined:
         raise LakeError(
             f"another writer has put rows of table `{table.name}` into the catalog itself",

@@ -1,4 +1,4 @@
-"""The catalog's tables, in SQLite and in PostgreSQL, and the transaction that the catalog runs in."""
+"""The catalog's tables, in SQLite and PostgreSQL, and the transaction that the catalog runs in."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import msgspec
 from headrace.lake.sqltext import quote
 from headrace.model.errors import LakeError
 
-# What the catalog needs of a database: a transaction that somebody else begins and commits.
+# The database interface that the catalog needs: a transaction that the caller begins and commits.
 
 
 class CatalogCursor(Protocol):
-    """The part of a DB-API cursor that is used."""
+    """The used part of a DB-API cursor."""
 
     def fetchone(self) -> Any: ...
     def fetchall(self) -> list[Any]: ...
@@ -31,36 +31,45 @@ class CatalogTransaction(Protocol):
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]], /) -> Any: ...
 
 
-# Where DuckLake finds a catalog that isn't a file. It isn't in `maintenance`, because that module
-# loads DuckDB.
+# Address of a catalog that isn't a file. It isn't in `maintenance`, because that module loads
+# DuckDB.
 
 
 class PostgresqlCatalog(msgspec.Struct, frozen=True):
-    """A catalog in a schema of a PostgreSQL database. `parameters` are libpq's, with the password."""
+    """A catalog in a schema of a PostgreSQL database.
+
+    `parameters` are libpq's, with the password.
+    """
 
     parameters: dict[str, str]
     schema: str
 
 
-# Instants as DuckLake's SQLite catalog writes them: text in UTC, microseconds, `+00`.
+# Instants as text in the form of DuckLake's SQLite catalog: UTC, microseconds, `+00`.
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def snapshot_time(at_us: int) -> str:
-    """`at_us` (microseconds since 1970 UTC) as catalog text. Always six digits, so that texts compare in time order."""
+    """Return `at_us` (microseconds since 1970 UTC) as catalog text.
+
+    It always has six digits of microseconds, so that texts sort by time.
+    """
     at = _EPOCH + timedelta(microseconds=at_us)
     return at.strftime("%Y-%m-%d %H:%M:%S.%f") + "+00"
 
 
 def microseconds(text: str) -> int:
-    """The reverse. Reads what DuckLake writes too (`2026-11-20 08:07:52.55291+00`, `2026-11-20 08:07:52+00`)."""
+    """Reverse `snapshot_time`.
+
+    It also reads DuckLake's own texts (`2026-11-20 08:07:52.55291+00`, `2026-11-20 08:07:52+00`).
+    """
     at = datetime.fromisoformat(text[:-3] + "+00:00" if text.endswith("+00") else text)
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
-# What differs between a catalog in SQLite and one in PostgreSQL: the types of some columns, the
-# schema of the tables, and who may write at the same time. Everything else is the same text.
+# Differences between a catalog in SQLite and one in PostgreSQL: the types of some columns, the
+# schema of the tables, and concurrent writers. All other statements are the same.
 
 _BOOLEAN = re.compile(r"\b(path_is_relative|nulls_allowed|contains_nan|contains_null|is_partition) BIGINT")
 _INSTANT = re.compile(r"\b(snapshot_time|schedule_start) VARCHAR")
@@ -73,13 +82,16 @@ def in_postgresql(tx: CatalogTransaction) -> bool:
 
 
 def own_schema(tx: CatalogTransaction) -> str:
-    """Of a catalog in PostgreSQL: its schema, the last of the search path; the state's comes before it."""
+    """Return the schema of a catalog in PostgreSQL: the last of the search path.
+
+    The state's schema comes before it.
+    """
     row = tx.execute("SELECT (current_schemas(false))[array_upper(current_schemas(false), 1)]").fetchone()
     return str(row[0])
 
 
 def table_ddl(tx: CatalogTransaction, table: str, schema: str | None) -> str:
-    """`CREATE TABLE` of one of `ddl.TABLES`."""
+    """Return the `CREATE TABLE` statement for one of `TABLES`."""
     if not in_postgresql(tx):
         return f"CREATE TABLE {table}"
     typed = _UUID.sub(r"\1 UUID", _INSTANT.sub(r"\1 TIMESTAMP WITH TIME ZONE", _BOOLEAN.sub(r"\1 BOOLEAN", table)))
@@ -87,7 +99,10 @@ def table_ddl(tx: CatalogTransaction, table: str, schema: str | None) -> str:
 
 
 def index_ddl(tx: CatalogTransaction, index: str, schema: str | None) -> str:
-    """`CREATE INDEX` of one of `ddl.INDEXES`. A key may be longer than what PostgreSQL's ordered indexes hold: it is hashed there."""
+    """Return the `CREATE INDEX` statement for one of `INDEXES`.
+
+    A key may be longer than PostgreSQL's ordered indexes allow, so it is hashed there.
+    """
     if not in_postgresql(tx):
         return f"CREATE INDEX {index}"
     name, _, rest = index.partition(" ON ")
@@ -96,21 +111,24 @@ def index_ddl(tx: CatalogTransaction, index: str, schema: str | None) -> str:
 
 
 def exclude_others(tx: CatalogTransaction) -> None:
-    """Wait for DuckLake's own commits, and let none through until ours. SQLite's transactions do that by themselves."""
+    """Wait for DuckLake's own commits, and block further ones until ours.
+
+    SQLite's transactions do that by themselves.
+    """
     if in_postgresql(tx):
         tx.execute("LOCK TABLE ducklake_snapshot IN EXCLUSIVE MODE")
 
 
 def sayable(tx: CatalogTransaction, text: str | None) -> bool:
-    """False for a text that can't stand in this catalog: PostgreSQL's has no character 0."""
+    """Whether this catalog can store the text: PostgreSQL has no character 0."""
     return text is None or "\0" not in text or not in_postgresql(tx)
 
 
-# The catalog's tables, exactly as DuckLake 1.0 creates them in SQLite (in PostgreSQL with the
-# types above), and the indexes that Headrace adds.
+# The catalog's tables, exactly as DuckLake 1.0 creates them in SQLite (in PostgreSQL with the types
+# above), and the indexes that Headrace adds.
 #
 # A test compares them with a catalog that DuckLake itself created. Another `version` means other
-# tables: refused.
+# tables and is refused.
 
 VERSION = "1.0"
 
@@ -177,12 +195,15 @@ KEYS = {
     "ducklake_files_scheduled_for_deletion": ("data_file_id",),
     "ducklake_schema_versions": ("begin_snapshot", "schema_version"),
 }
-"""What tells rows apart in tables without a primary key; in the others all their columns do."""
+"""Columns that identify rows in tables without a primary key; elsewhere all columns do."""
 
 HOLDS_ONE = "column_id = 1 AND min_value = max_value"
-"""Statistics of `_partition` in a file that holds one partition: found by equality."""
+"""Statistics of `_partition` in a file that holds one partition, which is found by equality."""
 HOLDS_SEVERAL = "column_id = 1 AND (min_value <> max_value OR min_value IS NULL OR max_value IS NULL)"
-"""In a file that holds several, or whose statistics don't say (keys too long for them): few, so they are looked through."""
+"""Statistics of files that hold several partitions, or whose bounds are unknown (very long keys).
+
+These files are few, so they are scanned.
+"""
 
 INDEXES = (
     f"headrace_lake_one ON ducklake_file_column_stats (table_id, min_value, data_file_id) WHERE {HOLDS_ONE}",
@@ -198,8 +219,12 @@ INDEXES = (
 
 
 def create(tx: CatalogTransaction, data_path: str, at_us: int = 0) -> None:
-    """Make an empty catalog with the schema `main`, as snapshot 0. `data_path` is what DuckLake's readers take relative paths
-    from; it ends with `/`. `at_us` is the time of snapshot 0: early, because no later snapshot gets an earlier one."""
+    """Create an empty catalog with the schema `main`, as snapshot 0.
+
+    `data_path` ends with `/`; DuckLake's readers resolve relative paths against it. `at_us` is the
+    time of snapshot 0 (microseconds since 1970 UTC): early, because no later snapshot gets an
+    earlier one.
+    """
     create_tables(tx)
     rows = {"version": VERSION, "created_by": "Headrace", "data_path": data_path, "encrypted": "false", "data_inlining_row_limit": "0"}
     tx.executemany(
@@ -213,7 +238,7 @@ def create(tx: CatalogTransaction, data_path: str, at_us: int = 0) -> None:
 
 
 def create_tables(tx: CatalogTransaction) -> None:
-    """Make the catalog's tables, without a row: for one that is copied into them."""
+    """Create the catalog's tables without rows, to copy another catalog into them."""
     schema = own_schema(tx) if in_postgresql(tx) else None
     for table in TABLES:
         tx.execute(table_ddl(tx, table, schema))
@@ -222,19 +247,21 @@ def create_tables(tx: CatalogTransaction) -> None:
 
 
 def move(tx: CatalogTransaction, data_path: str) -> None:
-    """The lake's folder is another one now; `data_path` ends with `/`."""
+    """Record that the lake's folder has moved to `data_path`, which ends with `/`."""
     tx.execute('UPDATE ducklake_metadata SET "value" = :path WHERE "key" = \'data_path\'', {"path": data_path})
 
 
 def data_path(tx: CatalogTransaction) -> str:
-    """Where DuckLake's readers look for files, as the catalog says; it ends with `/`."""
+    """Return the folder where DuckLake's readers look for files; it ends with `/`."""
     row = tx.execute('SELECT "value" FROM ducklake_metadata WHERE "key" = \'data_path\' AND "scope" IS NULL').fetchone()
     return "" if row is None else str(row[0])
 
 
 def names(data_path: str, folder: Path) -> bool:
-    """Whether the catalog's data path is this folder, by whatever name. A relative one is none: DuckLake takes it from the reader's
-    current folder."""
+    """Whether the catalog's data path is this folder, under any name.
+
+    A relative path never is: DuckLake resolves it against the reader's current folder.
+    """
     if data_path == f"{folder}/":
         return True
     try:
@@ -251,7 +278,7 @@ def missing(tx: CatalogTransaction) -> bool:
 
 
 def check_version(tx: CatalogTransaction) -> None:
-    """Refuse a catalog of another version with `LakeError`: its tables may mean something else."""
+    """Raise LakeError for a catalog of another version: its tables may mean something else."""
     row = tx.execute('SELECT "value" FROM ducklake_metadata WHERE "key" = \'version\' AND "scope" IS NULL').fetchone()
     result = row[0] if row else None
     if result != VERSION:

@@ -1,4 +1,7 @@
-"""CSV as RFC 4180 has it, but with LF: a header, quotes only where they are needed, NULL as nothing and empty text as `""`."""
+"""CSV by RFC 4180, but with LF line ends.
+
+It has a header, and quotes only where needed; NULL is empty, and empty text is `""`.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,12 @@ _HARMLESS = frozenset((
     "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DATE",
     "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "UUID",
 ))  # fmt: skip
-"""Types whose values are written as digits and signs: there a minus is a minus."""
+"""Types whose values are digits and signs, where a minus is just a minus."""
 
 
 @writes(ExportFormat.CSV)
 def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
-    """Write one portion. Where there is only one column, a NULL is written as `""`: readers skip empty lines."""
+    """Write one portion. With a single column NULL is written as `""`: readers skip empty lines."""
     (portion,) = portions
     alone = len(portion.columns) == 1
 
@@ -39,11 +42,14 @@ def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], pa
 
 
 def _is_text(column: LakeColumn) -> bool:
-    """Whether a value may be whatever somebody typed: numbers, times and truth values never begin a formula."""
+    """Whether a value may begin a formula, unlike numbers, times and booleans."""
     return parse(column.type).name not in _HARMLESS and not column.type.startswith("DECIMAL")
 
 
 def _without_formulas(text: str) -> str:
-    """Text that a spreadsheet would run (=, +, -, @, tab or carriage return first), with an apostrophe before it."""
+    """Return SQL that puts an apostrophe before text that a spreadsheet would run.
+
+    Such text begins with =, +, -, @, a tab or a carriage return.
+    """
     begins = f"left({text}, 1) IN ('=', '+', '-', '@', chr(9), chr(13))"
     return f"CASE WHEN {begins} THEN chr(39) || {text} ELSE {text} END"

@@ -1,4 +1,7 @@
-"""Excel: a sheet for each read, written row by row in constant memory. Text stays text, whatever it begins with."""
+"""Excel: one sheet per read, written row by row in constant memory.
+
+Text never becomes a formula.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,17 @@ if TYPE_CHECKING:
     import duckdb
 
 ROWS_MAX = 1_048_575
-"""Of a sheet, beside the header."""
+"""Maximum number of rows of a sheet, without the header."""
 COLUMNS_MAX = 16_384
 CHARACTERS_MAX = 32_767
-"""Of one cell."""
+"""Maximum number of characters in a cell."""
 SHEET_CHARACTERS_MAX = 31
 FETCHED = 5_000
 _EXACT = 2**53
 _DIGITS = 15
-"""What Excel keeps of a number; what has more is written as text."""
+"""Number of digits that Excel stores; numbers with more are written as text."""
 _FIRST_DAY = date(1900, 3, 1)
-"""Before it, Excel's calendar is wrong."""
+"""Excel's calendar is wrong before this day."""
 _NATIVE = (
     "TINYINT",
     "SMALLINT",
@@ -44,12 +47,15 @@ _NATIVE = (
     "DATE",
 )
 _MADE = datetime(2000, 1, 1, tzinfo=UTC)
-"""When every workbook says that it was made, so that the same rows give the same bytes."""
+"""Creation time in every workbook, so that the same rows give the same bytes."""
 
 
 @writes(ExportFormat.EXCEL)
 def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
-    """Write all portions into one workbook. Raises ExportFailed for what a sheet can't hold."""
+    """Write all portions into one workbook.
+
+    Raises ExportFailed for data that a sheet can't hold.
+    """
     import xlsxwriter
 
     del options
@@ -69,7 +75,7 @@ def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], pa
 
 
 def sheet_names(assets: Sequence[str]) -> list[str]:
-    """A name for each sheet: the asset's, shortened where it is too long, and never twice or one that Excel keeps for itself."""
+    """Return a unique name for each sheet: the asset's, shortened, and not reserved by Excel."""
     results: list[str] = []
     for asset in assets:
         name = asset[:SHEET_CHARACTERS_MAX] if asset.lower() != "history" else f"{asset}_"
@@ -92,7 +98,10 @@ def _fits(portion: Portion) -> None:
 
 
 def _expression(column: LakeColumn) -> str:
-    """What Excel has no type for comes as text; local times without a zone, as a clock on the wall shows them."""
+    """Return SQL for a column's value in a type that Excel has, else as text.
+
+    Timestamps with a zone become local times without one.
+    """
     if column.type in _NATIVE or column.type.startswith("DECIMAL"):
         return quote(column.name)
     if column.type == "FLOAT":

@@ -1,8 +1,8 @@
 """The fence of exports: only workers of the leader that holds the lease may replace an export.
 
-The store fences what is committed in it. A file outside of it has no transaction: so each leader writes its epoch into a
-file of the data folder, and a worker makes its export visible only while it holds that file's lock and finds its own
-leader's epoch there.
+The store fences its own commits, but a file outside of it has no transaction. So each leader writes
+its epoch into a file of the data folder, and a worker publishes its export only while it holds that
+file's lock and finds its own leader's epoch there.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 
 
 class WriterFenced(Exception):
-    """Another leader has taken over: what this attempt wrote is thrown away."""
+    """Another leader has taken over, and this attempt's export is discarded."""
 
 
 def close_to_others(path: Path, epoch: int) -> None:
-    """From now on exports of this epoch alone become visible. Waits for one that is being made visible just now."""
+    """Allow only exports of this epoch from now on; wait for one that is being published."""
     with _locked(path) as file:
         file.truncate()
         file.write(str(epoch).encode())
@@ -27,7 +27,10 @@ def close_to_others(path: Path, epoch: int) -> None:
 
 @contextmanager
 def lock_epoch(path: Path, epoch: int) -> Iterator[None]:
-    """Keep other leaders out for as long as the block lasts. Raises Overtaken if one was there already."""
+    """Keep other leaders out during the block.
+
+    Raises WriterFenced if another one has taken over.
+    """
     with _locked(path) as file:
         said = file.read().decode()
         if said and int(said) != epoch:
@@ -39,6 +42,6 @@ def lock_epoch(path: Path, epoch: int) -> Iterator[None]:
 def _locked(path: Path) -> Iterator[FileIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b", buffering=0) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed, or the process ends
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed or the process ends
         file.seek(0)
         yield file

@@ -1,4 +1,4 @@
-"""Exports to files: written whole under another name, and renamed once all of it is on the disk or sent."""
+"""Exports to files: written under another name, and renamed once complete on disk or sent."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ from headrace.connect.filesystems import StorageLocation, errors_as_unavailable,
 from headrace.faults import FaultPoint, reached
 from headrace.model.exports import ASSET_PLACEHOLDER, ExportFormat, path_of
 
-# The name of an export while it is being written: no reader takes it for a whole file, and a
-# later attempt recognises what an earlier one left.
+# The name of an export while it is written: readers don't mistake it for a complete file, and a
+# later attempt recognises the remains of an earlier one.
 
 
 def unfinished_name(name: str, assignment: Assignment) -> str:
-    """The name of a file beside its target `name`, for one attempt. It isn't longer where that is."""
+    """Return the name of an attempt's temporary file in the folder of its target `name`.
+
+    Its length doesn't depend on the length of `name`.
+    """
     return f".headrace-{_mark(name)}-{assignment.epoch}.{assignment.n}.tmp"
 
 
 def left_behind(there: Iterable[str], name: str, assignment: Assignment) -> list[str]:
-    """Which of the names that are there are those of earlier attempts at the same target, which were killed."""
+    """Return the existing names that belong to killed earlier attempts at the same target."""
     pattern = re.compile(rf"\.headrace-{_mark(name)}-(\d+)\.(\d+)\.tmp")
     results = ((item, pattern.fullmatch(item)) for item in there)
     return [item for item, match in results if match and (int(match[1]), int(match[2])) < (assignment.epoch, assignment.n)]
@@ -41,15 +44,15 @@ def _mark(name: str) -> str:
     return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-# Exports to a URL. Object stores show a file only once all of it was sent; elsewhere it is sent
-# under another name and moved.
+# Exports to a URL. Object stores show a file only when it is complete; elsewhere it is sent under
+# another name and moved.
 
 ATOMIC = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
-"""Schemes of which a file appears whole."""
+"""Schemes whose files appear only when they are complete."""
 
 
 def send_files(assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings) -> None:
-    """Send files to where their URLs say. Raises ExportFailed, Overtaken."""
+    """Send files to their URLs. Raises ExportFailed, WriterFenced."""
     for file in files:
         folder, _, name = file.target.rpartition("/")
         with _remote_errors(), errors_as_unavailable(file.shown):
@@ -80,7 +83,7 @@ def _move_in(file: WrittenFile, place: StorageLocation, name: str, assignment: A
 
 @contextlib.contextmanager
 def _remote_errors() -> Iterator[None]:
-    """What a place refuses, as what became of an export: who isn't let in today may be tomorrow."""
+    """Turn a storage's error into an ExportFailed; missing permissions may be granted later."""
     try:
         yield
     except Unavailable as error:
@@ -89,25 +92,28 @@ def _remote_errors() -> Iterator[None]:
         raise unavailable(str(error)) from error
 
 
-# Exports to local folders, and the choice between the two.
+# Exports to local folders, and the choice between local folders and URLs.
 
 NAME_BYTES_MAX = 255
 _MISTAKES = (errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
-"""What no waiting mends. A folder that isn't one may be again: something else lies where it was mounted."""
+"""Errors that waiting doesn't fix. ENOTDIR isn't one: a mount may be missing for a while."""
 
 
 class WrittenFile(NamedTuple):
-    """A file that was written where nobody looks, and what it is a file of."""
+    """A file that was written to a temporary path, and the portions in it."""
 
     path: Path
     target: str
     shown: str
-    """The target as it may be told."""
+    """The target in a form that may be shown, without secrets."""
     portions: tuple[Portion, ...]
 
 
 def export_files(assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
-    """Write an interval's files, and replace those that are there. Raises ExportFailed, Overtaken, and what DuckDB raises."""
+    """Write an interval's files, and replace existing ones.
+
+    Raises ExportFailed, WriterFenced, and DuckDB's errors.
+    """
     around.temporary.mkdir(parents=True, exist_ok=True)
     files = [_make(assignment, group, around) for group in _grouped(assignment, portions)]
     reached(FaultPoint.EXPORT_WRITTEN)
@@ -123,7 +129,7 @@ def export_files(assignment: Assignment, portions: Sequence[Portion], around: Su
 
 
 def _grouped(assignment: Assignment, portions: Sequence[Portion]) -> list[tuple[Portion, ...]]:
-    """What goes into one file: each read has its own, but a workbook without `{asset}` in its name has them all."""
+    """Group portions by file: one each, but a workbook without `{asset}` in its name has all."""
     whole = assignment.export.format is ExportFormat.EXCEL and ASSET_PLACEHOLDER not in (assignment.export.path or "")
     return [tuple(portions)] if whole else [(portion,) for portion in portions]
 
@@ -174,7 +180,7 @@ def _publish_files(assignment: Assignment, files: Sequence[WrittenFile], around:
 
 
 def _stage(source: Path, target: Path, assignment: Assignment) -> Path:
-    """Copy a file beside its target, under a name that nobody takes for it, and have it on the disk."""
+    """Copy a file next to its target under a temporary name, and sync it to disk."""
     if len(os.fsencode(target.name)) > NAME_BYTES_MAX:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     if target.is_dir():
@@ -195,7 +201,7 @@ def _stage(source: Path, target: Path, assignment: Assignment) -> Path:
 
 
 def _make_folder(folder: Path) -> None:
-    """The folder with those above it, each on the disk."""
+    """Create the folder and its parents, each synced to disk."""
     if folder.is_symlink() and not folder.exists():
         raise OSError(errno.ENOENT, f"{folder.name} is a link to what isn't there")
     if not folder.exists():
@@ -214,7 +220,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _system_errors(target: str) -> Iterator[None]:
-    """What the system refuses, as what became of an export."""
+    """Turn an error of the system into an ExportFailed."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""JSON: one array of objects, or one object a line."""
+"""JSON: one array of objects, or one object per line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], pa
 
 @writes(ExportFormat.JSONL)
 def write_lines(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
-    """Write one portion, an object a line."""
+    """Write one portion, one object per line."""
     del options
     (portion,) = portions
     _write(connection, portion, path, array=False)

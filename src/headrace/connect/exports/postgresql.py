@@ -1,4 +1,4 @@
-"""Tables of PostgreSQL: rows go by COPY, each value as text that PostgreSQL reads as its own type."""
+"""Tables of PostgreSQL: rows go by COPY, as text that PostgreSQL parses as its own types."""
 
 from __future__ import annotations
 
@@ -34,14 +34,17 @@ _TYPES = {
 }  # fmt: skip
 _ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
 _AGAIN = ("08", "28", "40", "53", "55", "57", "58")
-"""Classes of PostgreSQL's error codes that another try may not meet: connections, logins, conflicts, resources, locks, shutdowns, disks."""
+"""Classes of PostgreSQL's error codes that a retry may not meet again.
+
+They are connections, logins, conflicts, resources, locks, shutdowns and disks.
+"""
 _RIGHTS = ("42501", "25006")
-"""No right to write a table, and a server that can only be read: who isn't let in today may be tomorrow."""
+"""No right to write a table, and a read-only server: both may change, so the export is retried."""
 
 
 @exports_to("postgresql")
 def write(assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
-    """Replace an interval's rows."""
+    """Replace an interval's rows in PostgreSQL tables."""
     with _said():
         connection = _connect(address_of(around.connection, around.secrets), around.session.timezone)
     try:
@@ -62,7 +65,7 @@ def _connect(address: Address, timezone: str) -> psycopg.Connection[tuple[Any, .
 
 
 class PostgresqlExportTarget(ExportTarget):
-    """See `ExportTarget`."""
+    """A PostgreSQL database that tables are exported to."""
 
     mark = "%s"
 
@@ -129,7 +132,7 @@ class PostgresqlExportTarget(ExportTarget):
 
 @contextmanager
 def _said() -> Iterator[None]:
-    """What PostgreSQL refuses, as what became of an export; its first line, which holds no rows."""
+    """Turn PostgreSQL's error into an ExportFailed with its first line, which holds no rows."""
     try:
         yield
     except psycopg.Error as error:

@@ -1,4 +1,4 @@
-"""What an export consists of, the registries of formats and databases, and values as other programs expect them."""
+"""Definitions of exports, the registries of formats and databases, and values as SQL."""
 
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ FORMATS = {
     ExportFormat.CSV: "csv", ExportFormat.PARQUET: "parquet", ExportFormat.EXCEL: "excel", ExportFormat.JSON: "json",
     ExportFormat.JSONL: "json",
 }  # fmt: skip
-"""A format → the module of this room that writes it; loaded when it is first needed."""
+"""Format → module of this package that writes it, imported on first use."""
 DATABASES = {"postgresql": "postgresql", "sqlite": "sqlite"}
-"""A connection's type → the module that writes its tables."""
+"""A connection's type → module that writes its tables."""
 
 
 class ExportFailed(Exception):
-    """Nothing was exported. `code` is `destination_unavailable` (it is tried again) or `configuration_error` (it isn't)."""
+    """Nothing was exported.
+
+    `code` is `destination_unavailable` (the export is retried) or `configuration_error` (it isn't).
+    """
 
     def __init__(self, message: str, *, hint: str = "", code: str = "configuration_error") -> None:
         super().__init__(message)
@@ -40,13 +43,16 @@ class ExportFailed(Exception):
 
 
 def unavailable(message: str, hint: str = "it is tried again; `headrace run CONSUMER` doesn't wait") -> ExportFailed:
-    """A destination that may be there again later."""
+    """Return the error for a destination that may be available again later."""
     return ExportFailed(message, hint=hint, code="destination_unavailable")
 
 
 class Portion(msgspec.Struct, frozen=True):
-    """What an interval requires of one read: `select` gives `columns` in the order in which they are exported, `source` the same
-    rows as a relation to select from, and `order` how they are sorted."""
+    """The rows of one read that belong to an interval.
+
+    `columns` are in export order, `source` is a relation with the rows, and `order` is their ORDER
+    BY.
+    """
 
     asset: str
     columns: tuple[LakeColumn, ...]
@@ -55,7 +61,7 @@ class Portion(msgspec.Struct, frozen=True):
     order: str
 
     def select(self, expression: Callable[[LakeColumn], str]) -> str:
-        """A SELECT of all rows in their order, each column as `expression` has it, under its own name."""
+        """Return a SELECT of all rows in their order, with `expression` applied to each column."""
         from headrace.lake.sqltext import quote
 
         values = ", ".join(f"{expression(column)} AS {quote(column.name)}" for column in self.columns)
@@ -63,27 +69,30 @@ class Portion(msgspec.Struct, frozen=True):
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """Which export is written, by which attempt."""
+    """The export to write, and the attempt that writes it."""
 
     consumer: str
     interval: str
     start: datetime | None
-    """The interval's local start; None for what isn't cut by time."""
+    """The interval's local start; None for exports that aren't partitioned by time."""
     epoch: int
     n: int
     now_us: int
     export: Export
-    """Its path is resolved, and may hold secrets."""
+    """With its path resolved, which may hold secrets."""
     project: str
     """The identity of the project's state."""
     take_over: str
-    """What the newest take-over of the consumer's target was called; empty where there was none."""
+    """The identifier of the newest take-over of the consumer's target; empty without one."""
     shown: str
-    """The target as it may be told, before a date and an asset are put into it."""
+    """The target in a form that may be shown, before its date and asset are inserted."""
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What an export is written with. `connection` is as declared: `secrets` resolves what it refers to, at the last moment."""
+    """The resources for writing an export.
+
+    `connection` is as declared: `secrets` resolves its references just before they are used.
+    """
 
     session: DuckDBSession
     root: Path
@@ -94,7 +103,10 @@ class Surroundings(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """One file or table as it was written. `sha256` is that of the file's bytes, or of the table's rows."""
+    """A file or table that was written.
+
+    `sha256` is the hash of the file's bytes or the table's rows.
+    """
 
     target: str
     asset: str
@@ -104,16 +116,16 @@ class Written(msgspec.Struct, frozen=True):
 
 
 FileWriter = Callable[["duckdb.DuckDBPyConnection", Sequence[Portion], Path, Mapping[str, Any]], None]
-"""Writes the portions (one, but for formats that hold several) into a new file."""
+"""Writes the portions into a new file: one, or several for formats that allow it."""
 TableWriter = Callable[[Assignment, Sequence[Portion], Surroundings], tuple[Written, ...]]
-"""Replaces an interval's rows in tables, in one transaction. Raises ExportFailed, Overtaken."""
+"""Replaces an interval's rows in tables, in one transaction. Raises ExportFailed, WriterFenced."""
 
 _FILES: dict[ExportFormat, FileWriter] = {}
 _TABLES: dict[str, TableWriter] = {}
 
 
 def writes(*formats: ExportFormat) -> Callable[[FileWriter], FileWriter]:
-    """Register how files of a format are written."""
+    """Register the decorated function as the writer of these formats."""
 
     def register(writer: FileWriter) -> FileWriter:
         _FILES.update(dict.fromkeys(formats, writer))
@@ -123,7 +135,7 @@ def writes(*formats: ExportFormat) -> Callable[[FileWriter], FileWriter]:
 
 
 def exports_to(database: str) -> Callable[[TableWriter], TableWriter]:
-    """Register how tables of a kind of database are written."""
+    """Register the decorated function as the writer of a database's tables."""
 
     def register(writer: TableWriter) -> TableWriter:
         _TABLES[database] = writer
@@ -133,36 +145,39 @@ def exports_to(database: str) -> Callable[[TableWriter], TableWriter]:
 
 
 def file_writer(kind: ExportFormat) -> FileWriter:
-    """How files of a format are written."""
+    """Return the writer for files of a format."""
     import_module(f"headrace.connect.exports.{FORMATS[kind]}")
     return _FILES[kind]
 
 
 def table_writer(connection_type: str) -> TableWriter:
-    """How tables are written over a connection of that type. Raises ExportFailed for one that there is none for."""
+    """Return the writer for tables over a connection of that type.
+
+    Raises ExportFailed for a type without a writer.
+    """
     if connection_type not in DATABASES:
         raise ExportFailed(f"tables can't be exported to {connection_type}", hint=f"they can to {', '.join(DATABASES)}")
     import_module(f"headrace.connect.exports.{DATABASES[connection_type]}")
     return _TABLES[connection_type]
 
 
-# Values as DuckDB's SQL: times in ISO 8601, binary in base64, nested values as JSON.
+# Values as SQL of DuckDB: times in ISO 8601, binary in base64, nested values as JSON.
 
 _FLOATS = ("FLOAT", "DOUBLE", "REAL")
 
 
 def is_nested(column: LakeColumn) -> bool:
-    """Whether its values have parts."""
+    """Whether its values are STRUCTs, LISTs or MAPs."""
     return bool(parse(column.type).fields) or column.type.endswith("]")
 
 
 def has_floats(column: LakeColumn) -> bool:
-    """Whether NaN and infinities can be in it."""
+    """Whether it may contain NaN and infinities."""
     return any(word in column.type.upper() for word in _FLOATS)
 
 
 def as_text(column: LakeColumn) -> str:
-    """The value as text; NULL stays NULL."""
+    """Return SQL for the value as text; NULL stays NULL."""
     name = quote(column.name)
     if is_nested(column) or column.type == "JSON":
         return f"CAST(to_json({as_json(column)}) AS VARCHAR)"
@@ -176,9 +191,12 @@ def as_text(column: LakeColumn) -> str:
 
 
 def as_json(column: LakeColumn) -> str:
-    """The value as it becomes part of a JSON object. What JSON has no word for is text (NaN) or, inside nested values, refused.
+    """Return SQL for the value as a part of a JSON object.
 
-    Decimals aren't made JSON here: inside another JSON value DuckDB would read them again, as doubles."""
+    Floats that JSON can't express (NaN) become text; inside nested values they raise an error.
+    Decimals aren't converted to JSON here: inside another JSON value DuckDB would read them again,
+    as doubles.
+    """
     name = quote(column.name)
     if is_nested(column):
         return _checked(name, column) if has_floats(column) else name
@@ -198,7 +216,10 @@ def _spelt(name: str) -> str:
 
 
 def _checked(name: str, column: LakeColumn) -> str:
-    """A nested value with floats in it: DuckDB writes a NaN as it is, which no JSON reader takes."""
+    """Return SQL that refuses NaN in a nested value.
+
+    DuckDB would write it into JSON, which no JSON reader accepts.
+    """
     message = literal(f"column {column.name} holds NaN or an infinity inside a nested value, which JSON has no word for")
     bare = f"regexp_replace(CAST(to_json({name}) AS VARCHAR), '\"(?:[^\"\\\\]|\\\\.)*\"', '', 'g')"
     return f"CASE WHEN regexp_matches({bare}, 'NaN|Infinity') THEN error({message}) ELSE {name} END"

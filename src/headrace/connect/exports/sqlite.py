@@ -1,5 +1,8 @@
-"""Tables of an SQLite file. Decimals are numbers where a double holds all of their digits, and text where it doesn't, as whole numbers
-beyond 64 bits are: nothing is rounded. Times are ISO 8601 text, NaN is NULL (SQLite has none)."""
+"""Tables of an SQLite file.
+
+Nothing is rounded: decimals are numbers if a double holds all of their digits, else text, as are
+integers beyond 64 bits. Times are ISO 8601 text; NaN is NULL, because SQLite has none.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ _AGAIN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlit
 
 @exports_to("sqlite")
 def write(assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
-    """Replace an interval's rows."""
+    """Replace an interval's rows in tables of an SQLite file."""
     path = file_of(address_of(around.connection, around.secrets), around.root)
     if path.resolve().is_relative_to(around.fence.parent.resolve()):
         raise ExportFailed("this file lies where Headrace keeps its own state", hint="name a file outside of .headrace")
@@ -42,7 +45,7 @@ def write(assignment: Assignment, portions: Sequence[Portion], around: Surroundi
 
 
 class SqliteExportTarget(ExportTarget):
-    """See `ExportTarget`."""
+    """An SQLite file that tables are exported to."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection, self._path = connection, path
@@ -75,7 +78,7 @@ class SqliteExportTarget(ExportTarget):
 
     def type_of(self, column: LakeColumn) -> str:
         if column.type.startswith("DECIMAL"):
-            return ""  # no affinity: NUMERIC would make a double of whatever looks like a number
+            return ""  # no affinity: NUMERIC would convert number-like text to a double
         return _TYPES.get(column.type, "TEXT")
 
     def value_of(self, column: LakeColumn) -> str:
@@ -104,7 +107,7 @@ class SqliteExportTarget(ExportTarget):
 
 @contextmanager
 def _said(path: Path) -> Iterator[None]:
-    """What SQLite refuses, as what became of an export."""
+    """Turn SQLite's error into an ExportFailed."""
     try:
         yield
     except OSError as error:

@@ -1,10 +1,12 @@
-"""Exports to tables: an interval's rows are replaced in one transaction, and a table beside them says which attempt did it.
+"""Exports to tables: an interval's rows are replaced in one transaction, which records its attempt.
 
-The rows of an interval are found again by a column with the interval's key (`_interval`, unless `interval_column` says otherwise).
-`headrace_exports` is the idempotency key: what is there already isn't written twice, and an older attempt never replaces a newer one's.
+A column with the interval's key identifies an interval's rows (`_interval`, unless
+`interval_column` says otherwise). `headrace_exports` makes exports idempotent: rows that are
+already there aren't written twice, and an older attempt never replaces a newer one's rows.
 
-Epochs grow within one state of a project. So each row carries the project's identity, and `headrace_exporters` says which project
-exports for a consumer: another one, or the same with a new state, is refused until somebody takes the target over.
+Epochs grow within one state of a project. So each row carries the project's identity, and
+`headrace_exporters` records the project that exports for a consumer: another project, or the same
+one with a new state, is refused until somebody takes the target over.
 """
 
 from __future__ import annotations
@@ -32,37 +34,40 @@ _OURS = ("lease", "claim", "publication")
 
 
 class ExportRecord(NamedTuple):
-    """What the ledger has of one interval: by which attempt, how many rows, and what they come to."""
+    """The ledger's record of one interval: its attempt, number of rows, and their hash."""
 
     epoch: int
     n: int
     rows: int
     sha256: str
     project: str
-    """The identity of the project that wrote it; empty for rows of an older Headrace, and for new ones."""
+    """The identity of the project that wrote it; empty for new rows and those of older versions."""
 
 
 class ExportTarget(ABC):
-    """One connection to a database that tables are exported to. Its methods raise ExportFailed with what the database said."""
+    """A connection to a database that tables are exported to.
+
+    Its methods raise ExportFailed with the database's message.
+    """
 
     mark = "?"
-    """How a statement names a bound value."""
+    """The placeholder of a bound value in a statement."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
-        """One transaction: rolled back where the block raises, and left to `commit` where it doesn't."""
+        """Open a transaction: rolled back if the block raises, otherwise `commit` must end it."""
 
     @abstractmethod
     def commit(self) -> None:
-        """Make it visible, and lasting."""
+        """Commit the transaction."""
 
     @abstractmethod
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement; its rows, if it gives any."""
+        """Run one statement and return its rows, if any."""
 
     @abstractmethod
     def columns(self, table: str) -> list[str] | None:
-        """The names of a table's columns; None if there is no such table."""
+        """Return the names of a table's columns; None if there is no such table."""
 
     @abstractmethod
     def load(self, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -70,35 +75,38 @@ class ExportTarget(ABC):
 
     @abstractmethod
     def type_of(self, column: LakeColumn) -> str:
-        """The type that a new column gets."""
+        """Return the type for a new column."""
 
     @abstractmethod
     def value_of(self, column: LakeColumn) -> str:
-        """DuckDB's expression for what is bound."""
+        """Return DuckDB's expression for the value to bind."""
 
     @abstractmethod
     def check_names(self, names: Sequence[str]) -> None:
-        """Raise ExportFailed for names that columns can't have here."""
+        """Raise ExportFailed for column names that this database can't have."""
 
     @abstractmethod
     def claim(self, key: Sequence[str]) -> ExportRecord:
-        """The ledger's row of (consumer, asset, interval), made if need be, and kept from others until the transaction ends."""
+        """Return the ledger's row of (consumer, asset, interval), locked during the transaction.
+
+        It is created if it is missing.
+        """
 
     def bound(self, value: Any) -> Any:
-        """A value as the driver takes it."""
+        """Return a value in the driver's type."""
         return value
 
     def quoted(self, name: str) -> str:
-        """A name of one or two parts, as a statement holds it."""
+        """Return a name of one or two parts, quoted for a statement."""
         return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
 
     def column(self, name: str) -> str:
-        """A column's name, as a statement holds it."""
+        """Return a column's name, quoted for a statement."""
         return '"' + name.replace('"', '""') + '"'
 
 
 def export_tables(target: ExportTarget, assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
-    """Replace an interval's rows, in one table for each read. Raises ExportFailed, Overtaken."""
+    """Replace an interval's rows, in one table per read. Raises ExportFailed, WriterFenced."""
     with target.transaction():
         if any(_is_ours(target, schema) for schema in _schemas(assignment.export.table or "")):
             raise ExportFailed("this database holds Headrace's own state: nothing is exported there", hint="name another connection")
@@ -113,7 +121,7 @@ def export_tables(target: ExportTarget, assignment: Assignment, portions: Sequen
 
 
 def _schemas(table: str) -> tuple[str, ...]:
-    """What stands before the names of other tables that lie where this one does, and where none is named."""
+    """Return the prefixes of tables in the default schema, and in this table's if it names one."""
     schema, dot, _ = table.rpartition(".")
     return ("", schema + dot) if dot else ("",)
 
@@ -134,8 +142,11 @@ def _make_ledger(target: ExportTarget) -> None:
 
 
 def _owned(target: ExportTarget, assignment: Assignment) -> bool:
-    """Whether the target is this project's, so that older rows of another one may be replaced; made so where it is nobody's yet, or
-    where a take-over that wasn't used yet says so. Raises ExportFailed where it is another project's."""
+    """Whether this project owns the target, so that it may replace another project's older rows.
+
+    The project becomes the owner if there is none, or by a take-over that wasn't used yet. Raises
+    ExportFailed if another project owns the target.
+    """
     consumer, own, mark = assignment.consumer, assignment.project, target.mark
     if not own:
         return False
@@ -164,7 +175,7 @@ def _owned(target: ExportTarget, assignment: Assignment) -> bool:
 
 
 def take_over_hint(consumer: str) -> str:
-    """What to type where a target is to be this project's from now on."""
+    """Return the hint with the command that makes this project the target's owner."""
     return f"if this project replaces it: {command_line('exports', 'take-over', consumer, '--reason', 'TEXT')}"
 
 
@@ -195,13 +206,13 @@ def _replace(target: ExportTarget, assignment: Assignment, portion: Portion, aro
 
 
 def _of_interval(target: ExportTarget, verb: str, table: str, by: str | None, interval: str) -> tuple[str, tuple[str, ...]]:
-    """A statement about the rows of an interval; about all of them where no column says which is which."""
+    """Return a statement about an interval's rows, or about all rows without an interval column."""
     statement = f"{verb} from {target.quoted(table)}"
     return (statement, ()) if by is None else (f"{statement} where {target.column(by)} = {target.mark}", (interval,))
 
 
 def _make_table(target: ExportTarget, table: str, portion: Portion, by: str | None) -> None:
-    """Make the table, or add the columns that it lacks: those of rows that are there stay as they are."""
+    """Create the table, or add missing columns, which leaves existing rows as they are."""
     names = [column.name for column in portion.columns]
     if by is not None and by.lower() in (name.lower() for name in names):
         raise ExportFailed(f"{portion.asset} has a column {by} of its own", hint="write interval_column: with another name")
@@ -233,7 +244,7 @@ def _keep(target: ExportTarget, key: Sequence[str], assignment: Assignment, rows
 
 
 class _Counting:
-    """The rows of a portion, and what they come to once all of them have been given out."""
+    """The rows of a portion; their hash and size are known once all have been read."""
 
     def __init__(self, target: ExportTarget, portion: Portion, around: Surroundings, interval: str | None) -> None:
         self._select = portion.select(target.value_of)
@@ -243,13 +254,13 @@ class _Counting:
         self.size = 0
 
     def digest(self) -> str:
-        """The hash of all rows."""
+        """Return the hash of all rows."""
         for _ in self.rows():
             pass
         return self.sha256
 
     def rows(self) -> Iterator[Sequence[Any]]:
-        """Each row with its interval."""
+        """Yield each row with its interval."""
         hashed, self.size = hashlib.sha256(), 0
         result = self._connection.execute(self._select)
         while fetched := result.fetchmany(FETCHED):

@@ -36,13 +36,13 @@ DELIMITER_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a ba
 
 @reads
 class Csv:
-    """Text with one row a line, or more where a quoted value has line breaks, and a header."""
+    """Text with a header and one row per line, or several where quoted values have line breaks."""
 
     kind = "csv"
     endings: tuple[str, ...] = (".csv", ".tsv", ".txt", ".psv", ".tab")
 
     def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
-        """In UTF-8, whatever encoding is declared, or turned out, and with one kind of line end."""
+        """Convert to UTF-8 from the declared or detected encoding, with one kind of line end."""
         text = in_utf8(opened, _said(opened).get("encoding", UTF8), pinned, temporary, bounds)
         if not has_both_line_ends(Path(text.path)):
             return text
@@ -51,13 +51,16 @@ class Csv:
         return one_line_end(text, temporary, bounds, LINE_BYTES_MAX, quoting, intermediate=text is not opened)
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - a CSV file without a header is none, pinned or not
-        """Refuse what isn't UTF-8 text; without quotes and blank lines each line is a row."""
+        """Refuse anything but UTF-8 text; without quotes and blank lines each line is a row."""
         rows = require_text(Path(opened.path), line_bytes_max=LINE_BYTES_MAX).rows
         plain = _said(opened).get("quote", '"') == '"'
         return None if rows is None or not plain else rows + (not _has_header(opened))
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
-        """The first line that isn't blank, split as the dialect says: the file's first bytes are read, no more."""
+        """Split the first line that isn't blank by the dialect.
+
+        Only the file's beginning is read.
+        """
         cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), form)
         if form.header:
             return FileHeader(form.header, skip=skip)
@@ -66,7 +69,10 @@ class Csv:
         return FileHeader(column_names(cells), skip=skip, doubled=doubled_names(cells))
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
-        """Dialect from the first rows, types from all. Raises CannotRead where the first line is data, not a header."""
+        """Learn the dialect from the first rows and the types from all.
+
+        Raises CannotRead if the first line is data rather than a header.
+        """
         form = _declared(opened, msgspec.structs.replace(dialect(Path(opened.path)), encoding=opened.encoding))
         header = self.header(connection, opened, form)
         rows = _rows_sql(opened, form, header, numbers=header.names)
@@ -79,11 +85,11 @@ class Csv:
         return SourceSchema(columns, form), msgspec.structs.replace(header, almost=almost)
 
     def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
-        """As text by position, then `columns` by name."""
+        """Read text columns by position, then select `columns` by name."""
         return selected(_rows_sql(opened, form, header, numbers=_numeric(columns)), form, header, columns)
 
     def another_format(self, opened: Opened, pinned: SourceSchema) -> tuple[Format, str] | None:
-        """Another delimiter, or another way to escape quotes; or rows without the header that they should have."""
+        """Detect another delimiter, another escape for quotes, or a missing header."""
         known = pinned.format
         shows = _declared(opened, dialect(Path(opened.path)))
         form = msgspec.structs.replace(known, delimiter=shows.delimiter, escape=shows.escape)
@@ -93,13 +99,13 @@ class Csv:
         return form, f"columns are separated by {now}, pinned is {was}" if was != now else "quotes are escaped otherwise than pinned"
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
-        """A header in CSV says nothing about types."""
+        """Return None: a CSV header doesn't state types."""
         return None
 
     def explain(
         self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
     ) -> TypeDrift | UnreadableFile:
-        """Rows that aren't rows first: only a file that can be split has values."""
+        """Explain broken rows first, because only rows that can be split have values."""
         broken = _broken(error, opened)
         if broken:
             return broken
@@ -113,7 +119,7 @@ class Csv:
 
 
 def _said(opened: Opened) -> Mapping[str, Any]:
-    """What the source declares under `csv:`."""
+    """Return the source's declaration under `csv:`."""
     results: Mapping[str, Any] = opened.options.get("csv") or {}
     return results
 
@@ -123,7 +129,7 @@ def _has_header(opened: Opened) -> bool:
 
 
 def _declared(opened: Opened, form: Format) -> Format:
-    """What the file shows, unless it is declared."""
+    """Return the detected format, overridden by the source's declaration."""
     said = _said(opened)
     null = tuple(dict.fromkeys(("", *said.get("null", ()))))
     quote = said.get("quote", form.quote)
@@ -132,8 +138,11 @@ def _declared(opened: Opened, form: Format) -> Format:
 
 
 def _without_header(opened: Opened, pinned: SourceSchema) -> tuple[Format, str] | None:
-    """A form that reads the first line as data, where it is as wide as what is pinned; whether its values fit, reading them tells.
-    Columns of text fit anything, so most of them must be something else."""
+    """Return a format that reads the first line as data, if it is as wide as the pinned columns.
+
+    Reading shows later whether the values fit. Text columns fit any value, so at least half of the
+    columns must have another type.
+    """
     cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), pinned.format)
     typed = sum(column.type not in ("VARCHAR", "JSON") for column in pinned.columns)
     if pinned.format.header or not _has_header(opened) or len(cells) != len(pinned.columns) or 2 * typed < len(cells):
@@ -147,7 +156,7 @@ def _numeric(columns: Sequence[LakeColumn]) -> tuple[str, ...]:
 
 
 def dialect(path: Path) -> Format:
-    """The delimiter (and escape) under which the first rows have most columns, all of them the same number."""
+    """Return the delimiter and escape that give the first rows most columns of equal number."""
     text = _beginning(path, SAMPLE_BYTES)
     if len(text) >= SAMPLE_BYTES // 4 and "\n" in text:
         text = text[: text.rindex("\n") + 1]
@@ -162,7 +171,10 @@ def dialect(path: Path) -> Format:
 
 
 def _score(text: str, form: Format) -> tuple[float, int]:
-    """Share of sample rows as wide as the header, and how wide that is; nothing for one column, or if it can't be split."""
+    """Return the share of sample rows as wide as the header, and the header's width.
+
+    Both are 0 for a single column, or if the rows can't be split.
+    """
     try:
         widths = [len(row) for row in islice(_reader(text, form), SAMPLE_ROWS) if row]
     except csv.Error:
@@ -181,7 +193,10 @@ def _reader(text: str, form: Format) -> Iterator[list[str]]:
 
 
 def _require_header(connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format, learnt: InferredTypes) -> None:
-    """Where each column of numbers, dates or booleans has such a value in the first line too, that line is data."""
+    """Raise CannotRead if the first line is data.
+
+    It is if each column of numbers, dates or booleans has such a value in that line too.
+    """
     cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), form)
     typed = [cell.strip() for cell, kind in zip(cells, learnt.types, strict=True) if kind != "VARCHAR"]
     if not typed:
@@ -193,14 +208,14 @@ def _require_header(connection: duckdb.DuckDBPyConnection, opened: Opened, form:
 
 
 def _beginning(path: Path, limit: int) -> str:
-    """The first `limit` bytes as text, without byte order mark and without a character cut in two."""
+    """Return the first `limit` bytes as text, without a byte order mark or a partial character."""
     with path.open("rb") as file:
         data = file.read(limit)
     return data.decode("utf-8-sig", errors="ignore")
 
 
 def _first_row(text: str, form: Format) -> tuple[list[str], int]:
-    """The first row's cells, and how many blank lines come before it."""
+    """Return the first row's cells, and the number of blank lines before it."""
     blank = re.match(r"(?:[^\S\r\n]*(?:\r\n|\r|\n))*", text)
     assert blank is not None
     skip, rest = len(re.findall(r"\r\n|\r|\n", blank[0])), text[blank.end() :]
@@ -220,8 +235,10 @@ def _first_row(text: str, form: Format) -> tuple[list[str], int]:
 
 
 def _rows_sql(opened: Opened, form: Format, header: FileHeader, numbers: Sequence[str] = ()) -> str:
-    """The file as text columns `c1 … cn`, split strictly; those in `numbers` as numbers are written everywhere, where the source
-    says that they have a decimal comma."""
+    """Return SQL for the file as text columns `c1 … cn`, split strictly.
+
+    Columns in `numbers` get a decimal point if the source or the format has a decimal comma.
+    """
     names = [f"c{position}" for position in range(1, len(header.names) + 1)]
     options = {
         "auto_detect": "false", "header": str(_has_header(opened) and not form.header).lower(), "skip": str(header.skip),
@@ -238,7 +255,7 @@ def _rows_sql(opened: Opened, form: Format, header: FileHeader, numbers: Sequenc
 
 
 def _with_point(column: str) -> str:
-    """`1.234,50` as `1234.50`; what has a point elsewhere than between thousands is made to be no number."""
+    """Convert `1.234,50` to `1234.50`; text with a point elsewhere becomes invalid as a number."""
     text = r"[-+]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)?"
     point = f"replace(replace({column}, '.', ''), ',', '.')"
     odd = f"regexp_full_match({column}, {literal('[-+]?[0-9]*[.][0-9]+')})"
@@ -251,7 +268,10 @@ def _with_learnt(form: Format, learnt: InferredTypes) -> Format:
 
 
 def _lines(opened: Opened, form: Format, header: FileHeader) -> Iterator[tuple[int, Sequence[str | None]]]:
-    """Each row's cells with the line on which the row ends. Stops where Python's reader finds the file broken."""
+    """Yield each row's cells with the line on which it ends.
+
+    Stops at the first row that Python's reader can't read.
+    """
     doubled = form.escape == form.quote
     with Path(opened.path).open(encoding="utf-8-sig", newline="") as file:
         for _ in range(header.skip):
@@ -269,7 +289,7 @@ def _lines(opened: Opened, form: Format, header: FileHeader) -> Iterator[tuple[i
 
 
 def _broken(error: Exception, opened: Opened) -> UnreadableFile | None:
-    """What DuckDB's reader says about a row that can't be split, in our words; None if it wasn't about that."""
+    """Explain DuckDB's error about a row that can't be split; None for other errors."""
     message = str(error)
     if "Invalid Input Error" not in message:
         return None
@@ -296,8 +316,10 @@ def _broken(error: Exception, opened: Opened) -> UnreadableFile | None:
 
 
 def _cut_in_value(drift: TypeDrift, opened: Opened, form: Format, header: FileHeader) -> UnreadableFile | None:
-    """Whether all that is no value of its type is the beginning of one, at the very end of the file: `2026-03` for a date,
-    in a last line without an end."""
+    """Return an error if the only bad value is cut off at the very end of the file.
+
+    An example is `2026-03` for a date, in a last line without a line end.
+    """
     (bad, *others) = drift.columns
     if others or bad.rows != 1 or bad.line is None or bad.column != header.names[-1]:
         return None
@@ -310,12 +332,12 @@ def _cut_in_value(drift: TypeDrift, opened: Opened, form: Format, header: FileHe
 
 
 def _shape(value: str) -> str:
-    """What a value looks like: each digit a 9, each letter an a."""
+    """Return the shape of a value: each digit as 9, each letter as a."""
     return "".join("9" if item.isdigit() else "a" if item.isalpha() else item for item in value)
 
 
 def _cut_off(line: int, said: str) -> UnreadableFile:
-    """The file's last line isn't whole."""
+    """Return the error for an incomplete last line."""
     reason = f"the file is cut off: line {line}, its last one, has no line end and {said}"
     return UnreadableFile(reason, line, code="delivery_truncated")
 
@@ -325,7 +347,7 @@ def _count(number: str, noun: str) -> str:
 
 
 def _mixed_line(path: Path) -> int | None:
-    """The first line that ends otherwise than the one before it."""
+    """Return the first line whose end differs from the previous line's."""
     first = None
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):

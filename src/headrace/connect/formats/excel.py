@@ -26,16 +26,19 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 4_096
 WHOLE_MAX = 2**53
-"""Excel's numbers are doubles; a whole number beyond this isn't known exactly."""
+"""2^53: Excel's numbers are doubles, and larger integers aren't exact."""
 ROW = "row"
+"""The first column of a converted sheet: the row of each value, from 1."""
 DOUBLED = b"doubled"
-"""The key under which the copy says which names its header gives twice."""
-"""The first column of what is made of a sheet: the row that each value stood in."""
+"""The metadata key in a converted sheet for names that its header has twice."""
 KINDS = {"DOUBLE": "number", "VARCHAR": "text", "DATE": "date", "TIMESTAMP": "timestamp", "BOOLEAN": "boolean", "TIME": "time"}
 
 
 class SheetSelection(NamedTuple):
-    """What is read of a sheet. All from 0; `columns` are the ones that are kept."""
+    """The selected part of a sheet.
+
+    Positions count from 0; `columns` are the ones that are read.
+    """
 
     cells: CellRange
     header: int
@@ -45,13 +48,19 @@ class SheetSelection(NamedTuple):
 
 @reads
 class Excel:
-    """`.xlsx`, `.xlsm`, `.xls`, `.xlsb` and `.ods`. The first row of the sheet is the header unless `excel:` says otherwise."""
+    """Workbooks: `.xlsx`, `.xlsm`, `.xls`, `.xlsb` and `.ods`.
+
+    The first row of the sheet is the header unless `excel:` says otherwise.
+    """
 
     kind = "excel"
     endings: tuple[str, ...] = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 
     def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
-        """The sheet as a Parquet file: the row's number, then its columns, numbers as doubles and mixed ones as text."""
+        """Write the sheet to a Parquet file: row numbers, then its columns.
+
+        Numbers become doubles, columns of several types text.
+        """
         said = opened.options.get("excel") or {}
         odd = suspects(Path(opened.path), bounds)
         book = _workbook(opened)
@@ -67,11 +76,11 @@ class Excel:
         return made
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
-        """All of it was looked at when the sheet was read."""
+        """Return None: reading the sheet has checked everything."""
         return None
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
-        """Names as the header has them, and what its cells hold."""
+        """Return the header's names, and the types of the cells below them."""
         import pyarrow.parquet as pq
 
         file = pq.ParquetFile(opened.path)
@@ -85,7 +94,7 @@ class Excel:
         )
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
-        """The cells' own types; numbers that are whole throughout become BIGINT."""
+        """Learn the cells' own types; columns of whole numbers become BIGINT."""
         header = self.header(connection, opened, Format(kind=self.kind))
         numbers = [position for position, kind in enumerate(header.types, 1) if kind == "number"]
         facts = ", ".join(f"coalesce(bool_and({_is_whole(f'c{position}')}), false)" for position in numbers) or "0"
@@ -97,21 +106,21 @@ class Excel:
         return SourceSchema(columns, Format(kind=self.kind)), header
 
     def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
-        """Each value as the text that means it, then `columns` by name."""
+        """Convert each value to its text, then select `columns` by name."""
         return selected(_rows_sql(opened, header), form, header, columns)
 
     def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
-        """A workbook has one."""
+        """Return None: a workbook has only one format."""
         return
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
-        """Types of cells are no promise: a number may be written as text. Values tell."""
+        """Return None: a cell's type isn't binding, as numbers may be written as text."""
         return None
 
     def explain(
         self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
     ) -> TypeDrift | UnreadableFile:
-        """Values that aren't of the pinned type, with their row."""
+        """Return values that don't parse as the pinned type, with their row."""
         bad = bad_columns(connection, _rows_sql(opened, header), header, schema)
         if bad:
             return drift_of(located(bad, _lines(connection, opened, header)))
@@ -137,7 +146,7 @@ def _workbook(opened: Opened) -> CalamineWorkbook:
 
 
 def _sheet_name(book: CalamineWorkbook, wanted: str | int | None) -> str:
-    """By name, by number from 1, or the first."""
+    """Find the sheet by name or by number from 1, else take the first."""
     names = book.sheet_names
     if not names:
         raise CannotRead("the workbook has no sheet", code="delivery_sheet")
@@ -152,7 +161,7 @@ def _sheet_name(book: CalamineWorkbook, wanted: str | int | None) -> str:
 
 
 def _written(sheet: CalamineSheet, name: str, cells: CellRange, header: int | None, made: Opened) -> SheetSelection:
-    """Read the sheet in batches of rows, and write those that hold anything."""
+    """Read the sheet in batches of rows, and write the rows that aren't empty."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -184,7 +193,10 @@ def _written(sheet: CalamineSheet, name: str, cells: CellRange, header: int | No
 
 
 def _rows(sheet: CalamineSheet, cells: CellRange) -> Iterator[tuple[int, Sequence[Any]]]:
-    """Rows inside the range with their number from 0. The library leaves out empty columns on the left, but no rows."""
+    """Yield the rows inside the range with their number from 0.
+
+    The library leaves out empty columns on the left, but no rows.
+    """
     left = (sheet.start or (0, 0))[1]
     begin, end = max(0, cells.left - left), max(0, cells.right - left + 1)
     for number, row in enumerate(sheet.iter_rows()):
@@ -199,7 +211,7 @@ def _holds(row: Sequence[Any]) -> bool:
 
 
 class _Table:
-    """Columns as Arrow arrays, a batch at a time, so that a sheet costs little more than its values."""
+    """Columns as Arrow arrays, added in batches, so that a sheet needs little extra memory."""
 
     def __init__(self, width: int) -> None:
         self._numbers: list[pa.Array] = []
@@ -223,7 +235,10 @@ class _Table:
         return pa.chunked_array(self._numbers, pa.int32())
 
     def column(self, at: int) -> pa.ChunkedArray:
-        """One type for all: that of all values, a timestamp for days and moments, else text."""
+        """Return a column with the type of all its values.
+
+        It is a timestamp for days and points in time together, and text for other mixtures.
+        """
         import pyarrow as pa
 
         chunks = self._chunks[at]
@@ -234,7 +249,7 @@ class _Table:
 
 
 def _array(values: Sequence[Any]) -> pa.Array:
-    """A column's values of one batch in their type, as text where there are several."""
+    """Return one batch of a column in its type, or as text if it has several types."""
     import pyarrow as pa
 
     kinds = set(map(type, values))
@@ -269,7 +284,7 @@ def _moment(value: dt.date | None) -> dt.datetime | None:
 
 
 def _text(value: Any) -> str | None:
-    """A cell's value as text: `5` for 5.0, `true`, ISO 8601."""
+    """Return a cell's value as text: `5` for 5.0, `true`, ISO 8601."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -300,7 +315,7 @@ def _columns(opened: Opened, header: FileHeader) -> str:
 
 
 def _rows_sql(opened: Opened, header: FileHeader, *, numbered: bool = False) -> str:
-    """The sheet's values as text columns `c1 … cn`."""
+    """Return SQL for the sheet's values as text columns `c1 … cn`."""
     values = [f"{_as_text(f'c{position}', kind)} AS c{position}" for position, kind in enumerate(header.types, 1)]
     return f"(SELECT {', '.join([*(['n'] if numbered else []), *values])} FROM {_columns(opened, header)})"
 

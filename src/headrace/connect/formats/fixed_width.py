@@ -28,15 +28,19 @@ if TYPE_CHECKING:
 LINE_BYTES_MAX = 4_000_000
 RECORDS_PER_CHUNK = 10_000
 OVERPUNCH = "{ABCDEFGHI}JKLMNOPQR"
-"""The last digit of a signed number, as mainframes write it: 0 to 9, then -0 to -9."""
+"""The last digit of a signed number in mainframe notation: 0 to 9, then -0 to -9."""
 SEPARATOR = "\x01"
-"""What no line may hold: DuckDB reads each line as one value of a CSV file that is separated by it."""
+"""A character that no line may have.
+
+DuckDB reads each line as one value of a CSV file with this separator.
+"""
 _NO_LINE_BREAKS: dict[int, str] = dict.fromkeys((*range(1, 32), *range(127, 160), 0x2028, 0x2029), "\N{REPLACEMENT CHARACTER}") | {0: " "}
-"""Of records: bytes that are no text, and may stand where nothing is declared; nul means nothing there."""
+"""Translation of records: NUL becomes a blank, other control characters and line separators U+FFFD.
+"""
 
 
 class FixedWidthColumn(NamedTuple):
-    """Where a column stands in a line (from 0), and how its text is meant."""
+    """The position of a column in a line (from 0), and how its text is read."""
 
     name: str
     start: int
@@ -47,19 +51,19 @@ class FixedWidthColumn(NamedTuple):
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """What `fixed_width:` declares."""
+    """The declaration under `fixed_width:`."""
 
     places: tuple[FixedWidthColumn, ...]
     length: int
-    """Characters of each line."""
+    """Number of characters per line."""
     skip: int
     encoding: str
     record: int | None
-    """Bytes of a record, where there are no lines."""
+    """Number of bytes per record; None for files with lines."""
 
 
 def layout(declared: Any) -> Layout:
-    """The declaration as a value: a list of columns, or a mapping with more."""
+    """Parse the declaration: a list of columns, or a mapping with more options."""
     said: dict[str, Any] = declared if isinstance(declared, dict) else {"columns": declared}
     places, end, length = [], 0, 0
     for column in said["columns"]:
@@ -77,13 +81,13 @@ def layout(declared: Any) -> Layout:
 
 @reads
 class FixedWidth:
-    """Lines, or records, of one length. Nothing in the file names the columns."""
+    """Lines or records of equal length; the file itself doesn't name the columns."""
 
     kind = "fixed_width"
     endings: tuple[str, ...] = ()
 
     def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
-        """Lines in UTF-8, whatever the encoding, one a record."""
+        """Convert to lines in UTF-8, one per record."""
         how = _layout(opened)
         if how.record is not None:
             _require_whole(Path(opened.path), how)
@@ -94,7 +98,7 @@ class FixedWidth:
         return one_line_end(text, temporary, bounds, LINE_BYTES_MAX, intermediate=text is not opened)
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - the columns are always known
-        """Refuse what isn't text; each line is a row."""
+        """Refuse anything but text; each line is a row."""
         how = _layout(opened)
         lines = require_text(Path(opened.path), line_bytes_max=LINE_BYTES_MAX, blank=how.record is not None)
         if not lines.plain and (number := _blank_line(Path(opened.path), _skipped(how))):
@@ -102,11 +106,11 @@ class FixedWidth:
         return max(0, lines.ends + bool(lines.open_bytes) - _skipped(how))
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
-        """The columns as declared."""
+        """Return the declared columns."""
         return FileHeader(column_names([place.name for place in _layout(opened).places]))
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
-        """Types as declared; those that aren't, by the values."""
+        """Use the declared types; infer the others from the values."""
         header = self.header(connection, opened, Format(kind=self.kind))
         places = _layout(opened).places
         rows = _rows_sql(opened)
@@ -119,21 +123,21 @@ class FixedWidth:
         return SourceSchema(tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True)), form), header
 
     def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
-        """The lines' pieces as text, then `columns` by name."""
+        """Select the pieces of the lines as text, then `columns` by name."""
         return selected(_rows_sql(opened, form.null), form, header, columns)
 
     def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
-        """The declaration is the format."""
+        """Return None: the declaration is the format."""
         return
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
-        """Nothing in the file says anything about types."""
+        """Return None: the file doesn't state types."""
         return None
 
     def explain(
         self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
     ) -> TypeDrift | UnreadableFile:
-        """Lines that are too short or too long first: only a line of the right length has values."""
+        """Explain lines of a wrong length first, because only correct lines have values."""
         how = _layout(opened)
         if broken := _broken_line(Path(opened.path), how):
             return broken
@@ -148,7 +152,10 @@ def _layout(opened: Opened) -> Layout:
 
 
 def _skipped(how: Layout) -> int:
-    """Lines before the rows; of records they aren't written in the first place."""
+    """Return the number of lines before the rows.
+
+    0 for records, where skipped ones aren't written.
+    """
     return 0 if how.record is not None else how.skip
 
 
@@ -166,7 +173,7 @@ def _require_whole(path: Path, how: Layout) -> None:
 
 
 def _records(path: Path, how: Layout) -> Iterator[bytes]:
-    """Records as lines: one byte is one character, so places stay the same."""
+    """Yield records as lines: one byte becomes one character, so positions stay the same."""
     assert how.record is not None
     with path.open("rb") as file:
         file.seek(how.skip * how.record)
@@ -176,7 +183,10 @@ def _records(path: Path, how: Layout) -> Iterator[bytes]:
 
 
 def _rows_sql(opened: Opened, null: Sequence[str] = ("",)) -> str:
-    """The declared pieces as text columns `c1 … cn`; a line of another length is an error."""
+    """Return SQL for the declared pieces as text columns `c1 … cn`.
+
+    Lines of another length raise.
+    """
     how = _layout(opened)
     options = {
         "auto_detect": "false", "header": "false", "skip": str(_skipped(how)), "columns": "{'line': 'VARCHAR'}",
@@ -195,12 +205,12 @@ def _rows_sql(opened: Opened, null: Sequence[str] = ("",)) -> str:
 
 
 def _cut_out(place: FixedWidthColumn, text: str) -> str:  # noqa: ARG001 - the first step makes it
-    """The piece of the line, blanks around it cut."""
+    """Return SQL for the piece of the line, without blanks around it."""
     return f"trim(substring(line, {place.start + 1}, {place.width}))"
 
 
 def _signed(place: FixedWidthColumn, text: str) -> str:
-    """An overpunched sign written out; text that has none stays, for the cast to refuse."""
+    """Return SQL that writes out an overpunched sign; other text stays, and the cast refuses it."""
     if not place.overpunched:
         return text
     at = f"strpos({literal(OVERPUNCH)}, right({text}, 1))"
@@ -209,7 +219,7 @@ def _signed(place: FixedWidthColumn, text: str) -> str:
 
 
 def _scaled(place: FixedWidthColumn, text: str) -> str:
-    """Implied decimals written out."""
+    """Return SQL that inserts the implied decimal point."""
     if not place.scale:
         return text
     digits = f"ltrim({text}, '+-')"
@@ -220,12 +230,12 @@ def _scaled(place: FixedWidthColumn, text: str) -> str:
 
 
 def _or_null(place: FixedWidthColumn, text: str, null: Sequence[str]) -> str:  # noqa: ARG001
-    """NULL where there is nothing, or a word for it."""
+    """Return SQL that turns empty text and null words into NULL."""
     return f"CASE WHEN {text} IN ({', '.join(map(literal, dict.fromkeys(('', *null))))}) THEN NULL ELSE {text} END"
 
 
 def _blank_line(path: Path, skipped: int) -> int | None:
-    """The first line after the skipped ones that holds nothing: DuckDB's reader would pass over it."""
+    """Return the first blank line after the skipped ones, which DuckDB's reader would ignore."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for match in re.finditer(rb"^\r?\n", data, re.MULTILINE):
             number = data[: match.start()].count(b"\n") + 1
@@ -235,7 +245,7 @@ def _blank_line(path: Path, skipped: int) -> int | None:
 
 
 def _broken_line(path: Path, how: Layout) -> UnreadableFile | None:
-    """The first line of another length than declared, or that holds what no line of text does."""
+    """Return the first line with another length than declared, or with invalid characters."""
     with path.open(encoding="utf-8", newline="") as file:
         ending = None
         for number, line in enumerate(file, 1):
@@ -259,7 +269,7 @@ def _broken_line(path: Path, how: Layout) -> UnreadableFile | None:
 
 
 def _lines(path: Path, how: Layout) -> Iterator[tuple[int, Sequence[str | None]]]:
-    """Each line's pieces as they stand there, with its number."""
+    """Yield the pieces of each line without surrounding blanks, with the line's number."""
     with path.open(encoding="utf-8", newline="") as file:
         for number, line in enumerate(file, 1):
             if number > _skipped(how):

@@ -39,35 +39,44 @@ if TYPE_CHECKING:
     import duckdb
 
 
-# What JSON documents and XML share once they are records: objects whose nested values become
-# STRUCT and LIST columns or, flattened, columns of their own.
+# Shared by JSON documents and XML, once both are records: nested values of objects become STRUCT
+# and LIST columns or, flattened, columns of their own.
 
 ONE_LINE = 1 << 62
-"""A document may be one line."""
+"""Line limit for documents, which may be one line."""
 VALUE = "value"
-"""What the header says of a column without objects and arrays; nested ones have their structure there, columns of nulls nothing."""
+"""The header's type for a column of plain values.
+
+Nested columns have their structure there, columns of nulls an empty text.
+"""
 
 
 class JsonRecordReader:
-    """Reads a file of JSON objects that `unfold` made, or left as they are. Subclasses say how, and what text may be learnt as."""
+    """Base of readers for files of JSON objects, which `unfold` may write.
+
+    Subclasses define `unfold`, and the types that text may be inferred as.
+    """
 
     kind = ""
     endings: tuple[str, ...] = ()
     among: tuple[str, ...] = ("BIGINT", "DATE", "TIMESTAMP", INSTANT)
     textual = False
-    """Whether all values are text, so that numbers are learnt from it."""
+    """Whether all values are text, so that numbers are inferred from text too."""
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:
-        """Refuse what isn't UTF-8 text."""
+        """Refuse anything but UTF-8 text."""
         require_text(Path(opened.path), line_bytes_max=ONE_LINE, blank=known)
         return None
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
-        """All keys of all records, with the structure of what is nested in them. One pass, two where something is."""
+        """Return all keys of all records, with the structure of nested values.
+
+        One pass over the file; a second one if values are nested.
+        """
         return self._flat(connection, opened) if self._flattened(opened) else self._top(connection, opened)
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
-        """Types as the records have them. Keys that some of them lack are optional."""
+        """Use the types of the records' values; keys that some records lack are optional."""
         header = self.header(connection, opened, Format(kind=self.kind))
         if not header.names:
             raise CannotRead("there is no record to learn the columns from", code="delivery_empty")
@@ -79,17 +88,21 @@ class JsonRecordReader:
         return SourceSchema(columns, form, optional=header.optional, inside=inside_of(connection, opened, header)), header
 
     def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
-        """`columns` by key; NULL where a record doesn't have it."""
+        """Select `columns` by key; NULL for records without it."""
         at = {name: position for position, name in enumerate(header.names, 1)}
         values = [f"{_value(at.get(column.name), column, form)} AS {quote(column.name)}" for column in columns]
         return f"SELECT {', '.join(values)} FROM {self._rows_sql(opened, header)}"
 
     def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
-        """The declaration is the format."""
+        """Return None: the declaration is the format."""
         return
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
-        """Nested values that the pinned type doesn't hold, plain ones where it is nested, and keys inside that are gone."""
+        """Return a TypeDrift for values whose structure doesn't fit the pinned type.
+
+        These are nested values that the type can't hold, plain values where it is nested, and
+        missing keys inside objects.
+        """
         stated = dict(zip(header.names, header.types, strict=True))
         known = {item.column: item for item in pinned.inside}
         held = [column for column in pinned.columns if column.name not in pinned.format.lenient]
@@ -102,7 +115,7 @@ class JsonRecordReader:
     def explain(
         self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
     ) -> TypeDrift | UnreadableFile:
-        """What isn't an object first, then values."""
+        """Explain what isn't an object first, then values."""
         if file := broken(opened):
             return file
         plain = msgspec.structs.replace(schema, columns=tuple(column for column in schema.columns if not _is_nested(column.type)))
@@ -124,7 +137,7 @@ class JsonRecordReader:
         return msgspec.structs.replace(header, types=types, paths=tuple((key.raw,) for key in keys), kinds=kinds, inside=inside)
 
     def _flat(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> FileHeader:
-        counted, _ = keys_of(connection, opened)  # refuses what isn't objects
+        counted, _ = keys_of(connection, opened)  # also refuses records that aren't objects
         require_shallow(connection, objects_sql(opened))
         row = connection.execute(f"SELECT json_group_structure(j) FROM {objects_sql(opened)}").fetchone()
         structure = json.loads(row[0]) if row and row[0] and counted else {}
@@ -142,7 +155,10 @@ class JsonRecordReader:
         return FileHeader(names, raw, types, rows=counted, optional=optional, paths=paths, kinds=kinds)
 
     def _rows_sql(self, opened: Opened, header: FileHeader, *, texts: bool = False) -> str:
-        """The records' values as text columns `c1 … cn`; what is nested as JSON, or as that text."""
+        """Return SQL for the records' values as text columns `c1 … cn`.
+
+        Nested ones as JSON or as its text.
+        """
         if not self._flattened(opened):
             if texts:
                 return rows_sql(opened, header, [])
@@ -165,7 +181,7 @@ class JsonRecordReader:
 
 
 def _present(connection: duckdb.DuckDBPyConnection, opened: Opened, paths: Sequence[tuple[str, ...]]) -> Sequence[int]:
-    """In how many records each value is."""
+    """Return the number of records that have each value."""
     if not paths:
         return ()
     facts = ", ".join(f"count(v[{position}])" for position in range(1, len(paths) + 1))
@@ -195,7 +211,7 @@ def _misfit(stated: str, pinned: LakeColumn, known: Inside | None) -> str | None
 
 
 def _numbered(opened: Opened, header: FileHeader) -> Iterator[tuple[int, Sequence[str | None]]]:
-    """Each record's values as text, in the header's order, with its number."""
+    """Yield each record's values as text, in the header's order, with the record's number."""
     for number, record in enumerate(_texts(opened), 1):
         value = json.loads(record)
         yield number, [as_text(_inside(value, path)) for path in header.paths]
@@ -222,12 +238,15 @@ _LONG_NUMBER = re.compile(rb"[0-9.]{18}")
 
 @reads
 class Json(JsonRecordReader):
-    """One document a delivery."""
+    """One JSON document per delivery."""
 
     kind = "json"
 
     def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
-        """One record a line; an array of records is read as it stands, unless it has numbers that need care."""
+        """Write one record per line.
+
+        An array of records is read as it is, unless it has numbers that need to be quoted.
+        """
         path = Path(opened.path)
         require_text(path, line_bytes_max=ONE_LINE)
         steps = steps_of((opened.options.get(self.kind) or {}).get("records"))

@@ -1,7 +1,7 @@
 """Records of a JSON document, one by one: the document may be larger than memory, a record may not.
 
-A record's text stays as it was written; only numbers that a double can't hold are put in quotes, because DuckDB's reader
-takes every fraction for a double.
+A record's text stays as it was written, but numbers that a double can't hold are quoted, because
+DuckDB's reader turns every fraction into a double.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def steps_of(path: str | None) -> tuple[str, ...]:
-    """The keys of `$.data.items`."""
+    """Return the keys of a path such as `$.data.items`."""
     return tuple(name or quoted for name, quoted in _STEP.findall(path or "$"))
 
 
 def records(path: Path, steps: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """The text of each object in the array at `steps`, on one line, with the line on which it begins; one object alone is a
-    record. Raises CannotRead, with the line, for what isn't JSON and for what isn't objects."""
+    """Yield each object in the array at `steps` as one line of text, with the line where it begins.
+
+    A single object is one record. Raises CannotRead, with the line, for invalid JSON and for
+    records that aren't objects.
+    """
     with path.open(encoding="utf-8", newline="") as file:
         document = _Document(file)
         try:
@@ -42,7 +45,7 @@ def records(path: Path, steps: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def broken_array(path: Path) -> UnreadableFile | None:
-    """What is wrong with a file that should be one array of objects, and where."""
+    """Return the first error, with its line, in a file that should be one array of objects."""
     try:
         for line, text in records(path, ()):
             if (problem := _repeated(text)) is not None:
@@ -61,7 +64,7 @@ def _repeated(text: str) -> str | None:
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object's pairs as a dict; ValueError where a key comes twice."""
+    """Return an object's pairs as a dict; raise ValueError for a repeated key."""
     results = dict(pairs)
     if len(results) < len(pairs):
         seen: set[str] = set()
@@ -71,14 +74,14 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def as_text(value: Any) -> str | None:
-    """A value as the text that a column of text holds."""
+    """Return a value as the text that a text column holds."""
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def exact(text: str) -> str:
-    """JSON whose numbers all survive a double or a BIGINT; the others are in quotes."""
+    """Quote the numbers in JSON text that neither a double nor a BIGINT can hold exactly."""
     return _TOKEN.sub(_quoted, text) if _LONG_NUMBER.search(text) else text
 
 
@@ -102,16 +105,16 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 class _Document:
-    """A window that moves over the document's text."""
+    """A moving window over the document's text."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
         self._text, self._at, self._ended = "", 0, False
         self.line = 1
-        """The line that the window stands on."""
+        """The line of the window's current position, from 1."""
 
     def sign(self) -> str:
-        """The next character that isn't blank; empty at the end."""
+        """Return the next character that isn't blank; empty at the end."""
         while True:
             blank = _SPACE.match(self._text, self._at)
             assert blank is not None
@@ -120,7 +123,7 @@ class _Document:
                 return self._text[self._at : self._at + 1]
 
     def take(self, expected: str) -> None:
-        """Pass one sign."""
+        """Skip the expected character; raise CannotRead if another one follows."""
         result = self.sign()
         if result != expected:
             if not result:
@@ -129,7 +132,7 @@ class _Document:
         self._pass(self._at + 1)
 
     def value(self) -> tuple[Any, str]:
-        """The next value and its text."""
+        """Return the next value and its text."""
         self.sign()
         while True:
             problem: ValueError | None = None
@@ -147,18 +150,18 @@ class _Document:
                 raise self._described(problem) from problem
 
     def require_end(self) -> None:
-        """Nothing but blanks may follow."""
+        """Raise CannotRead if anything but blanks follows."""
         if result := self.sign():
             raise self.error(f"the document goes on after its end: {printable(result)!r}")
 
     def error(self, reason: str) -> CannotRead:
-        """A refusal at the line where the window stands."""
+        """Return an error at the current line."""
         return CannotRead(f"line {self.line}: {reason}", line=self.line)
 
     def _described(self, error: ValueError) -> CannotRead:
         if isinstance(error, json.JSONDecodeError):
             line = self.line + self._text.count("\n", self._at, error.pos)
-            if not self._text.rstrip().endswith(("}", "]")):  # all of it has been read by now
+            if not self._text.rstrip().endswith(("}", "]")):  # the whole file has been read by now
                 return self._cut_off("within a value")
             return CannotRead(f"line {line}: {error.msg}", line=line)
         return self.error(printable(error, 120))
@@ -173,7 +176,7 @@ class _Document:
         self._at = to
 
     def _more(self) -> bool:
-        """Read on, twice as much as lies unread, so that a large value isn't parsed too often."""
+        """Read at least twice the unread characters, so that large values are parsed less often."""
         if self._ended:
             return False
         left = self._text[self._at :]
@@ -184,7 +187,7 @@ class _Document:
 
 
 def _at(document: _Document, steps: list[str], where: str) -> Iterator[tuple[int, str]]:
-    """The records below the value that comes next."""
+    """Yield the records below the next value."""
     if steps and document.sign() == "{":
         yield from _in_member(document, steps, where)
     elif steps:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 NESTED = frozenset(("OBJECT", "ARRAY"))
 WHOLE_NUMBERS = frozenset(("BIGINT", "UBIGINT"))
 _IN_A_PATH = frozenset('"*')
-"""Characters that mean something in a quoted key of a JSON path."""
+"""Characters with a special meaning in a quoted key of a JSON path."""
 KEYS_SQL = """
     SELECT e.key, list(DISTINCT e.type), count(*), min(l.n * 100000 + e.id)
     FROM (SELECT j, row_number() OVER () AS n FROM {objects} WHERE json_type(j) = 'OBJECT') AS l, json_each(l.j) AS e
@@ -49,12 +49,15 @@ SHAPES_SQL = """
         CASE WHEN contains(t, '[') OR contains(substr(t, 2), '{{') THEN regexp_matches(t, '[:,\\[]\\s*[\\[{{]') ELSE false END, count(*)
     FROM (SELECT j, CAST(j AS VARCHAR) AS t FROM {objects}) GROUP BY ALL ORDER BY 4 DESC LIMIT {most}
 """
-"""Which keys objects have, and whether anything in them may be nested: one pass, a twentieth of what `KEYS_SQL` costs."""
+"""Query for the objects' keys, and whether any value may be nested.
+
+One pass, at a twentieth of the cost of `KEYS_SQL`.
+"""
 SHAPES_MAX = 1_000
 
 
 class JsonKey(msgspec.Struct, frozen=True):
-    """A key of the file's objects: how it is written, the JSON types of its values, and in how many objects it is."""
+    """A key of the file's objects: its text, its values' JSON types, and its number of objects."""
 
     raw: str
     kinds: frozenset[str]
@@ -63,27 +66,39 @@ class JsonKey(msgspec.Struct, frozen=True):
 
 @reads
 class JsonLines:
-    """Text with one JSON object a line. Keys may come in any order, and may be missing where they were when it was learnt."""
+    """Text with one JSON object per line.
+
+    Keys may come in any order; keys that some objects lacked when the schema was learnt may be
+    missing.
+    """
 
     kind = "jsonl"
     endings: tuple[str, ...] = (".jsonl", ".ndjson", ".json")
 
     def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
-        """It is read as it stands."""
+        """Return the file as it is."""
         return opened
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:
-        """Refuse what isn't UTF-8 text; a file without any object has 0 rows, if what its columns would be is known."""
+        """Refuse anything but UTF-8 text.
+
+        A file without objects is allowed if the schema is known.
+        """
         require_text(Path(opened.path), line_bytes_max=OBJECT_BYTES_MAX, blank=known)
         return None
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
-        """All keys of all objects: a reader that is given names would pass over new ones in silence. One pass over the file, one more
-        where something is nested."""
+        """Return all keys of all objects: a reader with fixed names would silently ignore new ones.
+
+        One pass over the file; a second one if values are nested.
+        """
         return _with_structures(connection, opened, *(plain_keys_of(connection, opened) or keys_of(connection, opened)))
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
-        """Types as JSON has them; text that is dates throughout becomes dates. Keys that some objects lack are optional."""
+        """Use JSON's types; text that always is a date becomes a date.
+
+        Keys that some objects lack are optional.
+        """
         rows, keys = told_keys_of(connection, opened)
         header = _with_structures(connection, opened, rows, keys)
         if not keys:
@@ -95,15 +110,19 @@ class JsonLines:
         return SourceSchema(columns, form, optional=header.optional, inside=inside_of(connection, opened, header)), header
 
     def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
-        """`columns` by key; NULL where an object doesn't have it."""
+        """Select `columns` by key; NULL for objects without it."""
         return selected(rows_sql(opened, header, columns), form, header, columns)
 
     def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
-        """JSON has one."""
+        """Return None: JSON has only one format."""
         return
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
-        """Objects or arrays where a plain value is pinned; in those that stay JSON, keys that are gone and values of another kind."""
+        """Return a TypeDrift for nested values that don't fit the pinned schema.
+
+        These are objects or arrays where plain values are pinned and, in columns that stay JSON,
+        missing keys and values of another kind.
+        """
         nested = dict(zip(header.names, header.types, strict=True))
         results = [(column, "an object or an array") for column in pinned.columns if column.type != "JSON" and nested.get(column.name)]
         if results:
@@ -118,7 +137,7 @@ class JsonLines:
     def explain(
         self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
     ) -> TypeDrift | UnreadableFile:
-        """Lines that aren't objects first, then values."""
+        """Explain lines that aren't objects first, then values."""
         if file := broken(opened):
             return file
         bad = bad_columns(connection, rows_sql(opened, header, schema.columns), header, schema)
@@ -138,18 +157,21 @@ def _with_structures(connection: duckdb.DuckDBPyConnection, opened: Opened, rows
 
 
 def inside_of(connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHeader) -> tuple[Inside, ...]:
-    """What the objects and arrays of a first file hold."""
+    """Return the structure of the objects and arrays in a first file."""
     columns = zip(header.names, header.raw, header.inside, strict=bool(header.inside))
     return learnt(connection, objects_sql(opened), [(name, key, structure) for name, key, structure in columns if structure])
 
 
 def objects_sql(opened: Opened) -> str:
-    """The file's objects as they are, in the column `j`."""
+    """Return SQL for the file's objects as they are, in the column `j`."""
     return f"read_json_objects({literal(opened.path)}, {_options(opened)}) AS objects(j)"
 
 
 def keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[JsonKey]]:
-    """How many objects there are, and their keys in the order of appearance. Raises CannotRead for lines that aren't objects."""
+    """Return the number of objects, and their keys in order of appearance.
+
+    Raises CannotRead for lines that aren't objects.
+    """
     import duckdb
 
     objects = objects_sql(opened)
@@ -167,8 +189,10 @@ def keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int,
 
 
 def told_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[JsonKey]]:
-    """As `keys_of`, by asking every object for the keys that are known where nothing in them is nested: a tenth of the time, and in
-    memory that doesn't grow with the objects."""
+    """Like `keys_of`, but query each object for known keys if no values are nested.
+
+    That takes a tenth of the time, in memory that doesn't grow with the number of objects.
+    """
     plain = plain_keys_of(connection, opened)
     if plain is None or any(not key.raw or not _IN_A_PATH.isdisjoint(key.raw) for key in plain[1]):
         return keys_of(connection, opened)
@@ -181,7 +205,10 @@ def told_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple
 
 
 def plain_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[JsonKey]] | None:
-    """As `keys_of`, without the kinds of values, for files of objects that hold nothing nested, which most are; None for any other."""
+    """Like `keys_of`, without the kinds of values, for files without nested values.
+
+    Most files are such; None for all others.
+    """
     import duckdb
 
     try:
@@ -200,7 +227,7 @@ def plain_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tupl
 
 
 def header_of(rows: int, keys: Sequence[JsonKey]) -> FileHeader:
-    """Keys as columns. Raises CannotRead for keys that can't be."""
+    """Return keys as columns. Raises CannotRead for keys that can't be columns."""
     raw = tuple(key.raw for key in keys)
     if "" in raw:
         raise CannotRead("a key is empty", code="delivery_header")
@@ -215,7 +242,10 @@ def header_of(rows: int, keys: Sequence[JsonKey]) -> FileHeader:
 
 
 def _types(connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHeader, keys: Sequence[JsonKey]) -> list[str]:
-    """A type for each key. Text and whole numbers are looked at: text may be dates, a number may be too large for a BIGINT."""
+    """Return a type for each key.
+
+    The values of text and whole numbers decide: text may be dates, a number too large for BIGINT.
+    """
     rows = rows_sql(opened, header, [])
     shown_as = infer_types(
         connection, rows, len(keys), among=("BIGINT", "DATE", "TIMESTAMP", INSTANT), words=False, formats=False, sampled=opened.large
@@ -224,7 +254,7 @@ def _types(connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHe
 
 
 def type_of(kinds: frozenset[str], looks: str) -> str:
-    """The type for values of these kinds in JSON, whose text looks like `looks`."""
+    """Return the type for values of these JSON kinds, whose text was inferred as `looks`."""
     if kinds & NESTED:
         return "JSON"
     if kinds == {"BOOLEAN"}:
@@ -237,7 +267,7 @@ def type_of(kinds: frozenset[str], looks: str) -> str:
 
 
 def rows_sql(opened: Opened, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
-    """The objects' values as `c1 … cn`: text, or JSON where a column is."""
+    """Return SQL for the objects' values as `c1 … cn`: text, or JSON for columns of that type."""
     kinds = {column.name: "JSON" for column in columns if column.type == "JSON"}
     raw = header.raw or ("no key",)
     types = [kinds.get(name, "VARCHAR") for name in header.names] or ["VARCHAR"]
@@ -252,7 +282,7 @@ def _options(opened: Opened) -> str:
 
 
 def _objects(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Lines that aren't blank, with their numbers; a line that is too long comes cut."""
+    """Yield the lines that aren't blank with their numbers; a line that is too long is cut."""
     with path.open("rb") as file:
         number = 0
         while line := file.readline(OBJECT_BYTES_MAX + 2):
@@ -264,12 +294,12 @@ def _objects(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def broken(opened: Opened) -> UnreadableFile | None:
-    """What isn't JSON objects in the file, and where; None where everything is."""
+    """Return the first error about invalid JSON objects, with its line; None if all are valid."""
     return broken_array(Path(opened.path)) if opened.array else _broken_line(Path(opened.path))
 
 
 def _broken_line(path: Path) -> UnreadableFile | None:
-    """The first line that isn't one JSON object with unique keys, by Python's reader."""
+    """Return the first line that isn't one JSON object with unique keys, by Python's reader."""
     for number, line in _objects(path):
         if len(line) > OBJECT_BYTES_MAX:
             return UnreadableFile(f"line {number}: longer than {OBJECT_BYTES_MAX:,} bytes", number)
@@ -291,7 +321,10 @@ def _broken_line(path: Path) -> UnreadableFile | None:
 
 
 def _rows(path: Path, header: FileHeader) -> Iterator[tuple[int, Sequence[str | None]]]:
-    """Each object's values as text, in the header's order, with its line. Stops at a line that Python can't read."""
+    """Yield each object's values as text, in the header's order, with its line.
+
+    Stops at a line that Python can't read.
+    """
     for number, line in _objects(path):
         try:
             value = json.loads(line)

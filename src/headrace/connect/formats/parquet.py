@@ -32,11 +32,11 @@ class Parquet:
     endings: tuple[str, ...] = (".parquet", ".pq")
 
     def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
-        """It is read as it stands."""
+        """Return the file as it is."""
         return opened
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
-        """Refuse what doesn't begin and end as Parquet does."""
+        """Refuse files that don't begin and end like Parquet."""
         path = Path(opened.path)
         with path.open("rb") as file:
             start = file.read(4)
@@ -53,7 +53,7 @@ class Parquet:
         return None
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
-        """Names and types out of the footer."""
+        """Return the names and types in the footer."""
         import duckdb
 
         try:
@@ -72,7 +72,7 @@ class Parquet:
         )
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
-        """The file's own columns; timestamps of any precision become microseconds."""
+        """Use the file's own types; timestamps of any precision become microseconds."""
         header = self.header(connection, opened, Format(kind=self.kind))
         types = ["TIMESTAMP" if kind in TIMESTAMPS else kind for kind in header.types]
         return SourceSchema(
@@ -80,7 +80,10 @@ class Parquet:
         ), header
 
     def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:  # noqa: ARG002
-        """`columns` by name, cast where the pinned type is wider; NULL where the file doesn't have one."""
+        """Select `columns` by name, cast to wider pinned types.
+
+        NULL for columns that the file lacks.
+        """
         at = {name: (position, kind) for position, (name, kind) in enumerate(zip(header.names, header.types, strict=True), 1)}
         values = []
         for column in columns:
@@ -90,11 +93,11 @@ class Parquet:
         return f"SELECT {', '.join(values)} FROM {_rows_sql(opened, header)}"
 
     def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
-        """Parquet has one."""
+        """Return None: Parquet has only one format."""
         return
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
-        """Types that can't be cast to the pinned ones without loss."""
+        """Return the types that can't be cast to the pinned ones without loss."""
         states = dict(zip(header.names, header.types, strict=True))
         bad = [column for column in pinned.columns if column.name in states and not holds(parse(states[column.name]), parse(column.type))]
         if not bad:
@@ -115,7 +118,10 @@ class Parquet:
     def explain(
         self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
     ) -> TypeDrift | UnreadableFile:
-        """Values that are out of the pinned type's range, if that was it; else the file is damaged."""
+        """Explain values outside the pinned type's range.
+
+        Any other error means that the file is damaged.
+        """
         import duckdb
 
         types = {column.name: column.type for column in schema.columns}
@@ -143,8 +149,10 @@ class Parquet:
 
 
 def holds(states: Type, pinned: Type) -> bool:
-    """Whether each value of the type that a file states has its exact value in the pinned one, or an error says that it hasn't
-    (a whole number out of range, or too large for a double)."""
+    """Whether the pinned type has an exact value, or an error, for each value of the file's type.
+
+    Errors are whole numbers that are out of range or too large for a double.
+    """
     if states == pinned or widens(states, pinned) or pinned.name in ("VARCHAR", "JSON"):
         return pinned.name != "JSON" or states.name == "JSON" or bool(states.fields)
     if states.fields or pinned.fields:
@@ -157,13 +165,19 @@ def holds(states: Type, pinned: Type) -> bool:
 
 
 def _of_both(pinned: str, states: str) -> str:
-    """The type to read a column in that isn't as it was pinned: what the file states, or a decimal that holds whole numbers, too."""
+    """Return the type that reads a column whose type isn't the pinned one.
+
+    It is the file's type, or for decimals one that also holds the pinned type's whole numbers.
+    """
     result = decimal_of(parse(pinned), parse(states)) if states.startswith("DECIMAL") else None
     return states if result is None else result.text
 
 
 def _value(column: str, states: str, pinned: str) -> str:
-    """The column in the pinned type; an error where a number wouldn't be the same."""
+    """Return SQL for the column in the pinned type.
+
+    A number that isn't exact there raises an error.
+    """
     if states == pinned:
         return column
     inexact = _inexact(column, states, pinned)
@@ -178,7 +192,7 @@ def _inexact(column: str, states: str, pinned: str) -> str:
 
 
 def _stored(kind: str, name: str) -> str:
-    """The type as the lake can hold it."""
+    """Return the type with which the lake stores the column."""
     try:
         return storable(parse(kind), name).text
     except LakeError as error:

@@ -1,7 +1,7 @@
-"""The kinds of files that can be ingested, and what each must answer.
+"""The formats that can be ingested, and the interface of their readers.
 
-To add a kind is to add a module in this folder with a class decorated by `@reads` (and its test, a subclass of the contract
-suite); modules are found by listing the folder.
+To add a format, add a module to this package with a class decorated by `@reads` (and its test, a
+subclass of the contract suite); modules are found by listing the folder.
 """
 
 from __future__ import annotations
@@ -24,67 +24,81 @@ if TYPE_CHECKING:
 
 
 class FileHeader(msgspec.Struct, frozen=True):
-    """What a file says about its columns before its rows are read."""
+    """A file's statements about its columns, available before its rows are read."""
 
     names: tuple[str, ...]
-    """As columns are named (`names.column_names`), in the file's order."""
+    """Column names (`headers.column_names`), in the file's order."""
     raw: tuple[str, ...] = ()
-    """As the file writes them, where the reader needs that."""
+    """The names as the file writes them, if the reader needs that."""
     types: tuple[str, ...] = ()
-    """What the file itself states of each column, as its reader understands it: DuckDB's types for Parquet, `JSON` or empty for
-    JSON lines; empty for CSV."""
+    """The type that the file itself states for each column, in its reader's terms.
+
+    Those are DuckDB's types for Parquet, and `JSON` or empty for JSON lines; the tuple is empty for
+    CSV.
+    """
     skip: int = 0
-    """Blank lines before the header."""
+    """Number of blank lines before the header."""
     rows: int | None = None
-    """How many rows there must be, where that can be told without reading them."""
+    """The expected number of rows, if it is known without reading them."""
     optional: tuple[str, ...] = ()
-    """Names that not every row has."""
+    """Names that some rows lack."""
     paths: tuple[tuple[str, ...], ...] = ()
-    """Of records: the keys that lead to each column's value."""
+    """For records: the keys that lead to each column's value."""
     kinds: tuple[tuple[str, ...], ...] = ()
-    """Of records: which kinds of plain values each column has."""
+    """For records: the kinds of plain values in each column."""
     doubled: tuple[tuple[str, str], ...] = ()
-    """Of names that the header gives to a second column (`names.doubled_names`)."""
+    """Names that the header gives to a second column (`headers.doubled_names`)."""
     inside: tuple[str, ...] = ()
-    """Of records: the structure of each column's objects and arrays; empty for one without."""
+    """For records: the structure of each column's objects and arrays.
+
+    Empty for columns without any.
+    """
     almost: tuple[AlmostTyped, ...] = ()
-    """Text columns that a few values keep from another type, where the types were learnt from text."""
+    """Text columns that only a few values keep from another type, if inferred from text."""
 
 
 class FormatReader(Protocol):
-    """One kind of file. All methods raise CannotRead for a file that can't be read."""
+    """A reader of one format. All methods raise CannotRead for an unreadable file."""
 
     kind: str
     endings: tuple[str, ...]
-    """Endings of names, lower case, with their dot."""
+    """Endings of file names, in lower case, with their dot."""
 
     def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
-        """What all other methods are given: `opened` itself, or a temporary file made of it that a table can be read from."""
+        """Return `opened`, or a temporary file converted from it, for all other methods to read."""
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:
-        """Refuse early what no parser should see. `known`: whether the schema is known without the file. Returns how many rows
-        there must be, where that can be told without parsing."""
+        """Refuse files that no parser should see, and return the number of rows.
+
+        `known`: whether the schema is known without the file. The number is None if only parsing
+        gives it.
+        """
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:
-        """The file's columns, read with the pinned format; cheap."""
+        """Return the file's columns, read with the pinned format; cheap."""
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
-        """The schema by detection over all rows; dear."""
+        """Detect the schema from all rows; expensive."""
 
     def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
-        """A SELECT that gives `columns`, in that order, from the file, without detecting anything. Its execution raises for
-        every row and value that isn't what `form` and the types say."""
+        """Return a SELECT of `columns`, in that order, from the file, without any detection.
+
+        Its execution raises for every row and value that doesn't fit `form` and the types.
+        """
 
     def another_format(self, opened: Opened, pinned: SourceSchema) -> tuple[Format, str] | None:
-        """How the file shows to be read where that isn't as pinned, and what differs in a clause; None if nothing does."""
+        """Return the file's format if it isn't the pinned one, and a clause about the difference.
+
+        None if the formats are the same.
+        """
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
-        """What the header alone tells about types that don't fit."""
+        """Return types in the header that don't fit the pinned ones."""
 
     def explain(
         self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
     ) -> TypeDrift | UnreadableFile:
-        """Why the SELECT raised: a second, tolerant pass that finds lines, counts and values."""
+        """Explain the SELECT's error: a second, tolerant pass finds lines, counts and values."""
 
 
 _READERS: dict[str, FormatReader] = {}
@@ -92,26 +106,28 @@ _Kind = TypeVar("_Kind", bound=FormatReader)
 
 
 def reads(kind: type[_Kind]) -> type[_Kind]:
-    """Class decorator: register one kind of file."""
+    """Register the decorated class as the reader of its format."""
     reader = kind()
     _READERS[reader.kind] = reader
     return kind
 
 
 def readers() -> dict[str, FormatReader]:
-    """All kinds, by name."""
+    """Return all readers by format."""
     _load_all()
     return _READERS
 
 
 @cache
 def _load_all() -> None:
-    """Import every module of this folder. That one of them is imported already, and has registered its
-    kind, doesn't say that the others are."""
+    """Import every module of this package.
+
+    One that is already imported, and has registered its format, doesn't mean that the others are.
+    """
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         importlib.import_module(f"headrace.connect.formats.{module.name}")
 
 
 def reader(kind: str) -> FormatReader:
-    """The reader of one kind; KeyError for a kind that isn't there."""
+    """Return the reader of one format; raise KeyError for an unknown one."""
     return readers()[kind]

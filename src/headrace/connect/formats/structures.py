@@ -18,23 +18,29 @@ if TYPE_CHECKING:
     import duckdb
 
 
-# Which type a structure is pinned as, and whether a later one still fits.
+# The type that a structure is pinned as, and whether a later structure still fits.
 #
-# A structure is read as JSON: a dict for an object, a list of one for an array, otherwise the
-# name of a kind (`NULL` where there were only nulls, `JSON` where there were several).
+# A structure is JSON: a dict for an object, a list with one element for an array, otherwise the
+# name of a kind (`NULL` if there were only nulls, `JSON` if there were several kinds).
 
 LEVELS_MAX = 16
-"""What DuckDB needs to make lists of text doubles with each level: 20 take it a second, 30 a quarter of an hour."""
+"""Maximum nesting of lists of text: DuckDB's time for them doubles with each level.
+
+20 levels take it a second, 30 a quarter of an hour.
+"""
 KINDS = {"NULL": "VARCHAR", "UBIGINT": "BIGINT", "BIGINT": "BIGINT", "DOUBLE": "DOUBLE", "BOOLEAN": "BOOLEAN", "VARCHAR": "VARCHAR"}
 FITTING = {
     "BIGINT": {"UBIGINT", "BIGINT"}, "DOUBLE": {"UBIGINT", "BIGINT", "DOUBLE"}, "BOOLEAN": {"BOOLEAN"},
     "VARCHAR": {"VARCHAR", "UBIGINT", "BIGINT", "DOUBLE"},
 }  # fmt: skip
-"""Pinned type of a value inside → the kinds that it holds without loss."""
+"""Pinned type of a nested value → the kinds that it holds without loss."""
 
 
 def type_of(structure: Any, levels: int = LEVELS_MAX) -> Type | None:
-    """The type to pin; None where values don't agree, or have more levels than that, and only JSON holds them all."""
+    """Return the type to pin for a structure.
+
+    None if only JSON holds all values, because they disagree or have more than `levels` levels.
+    """
     if isinstance(structure, dict | list) and not levels:
         return None
     if isinstance(structure, dict):
@@ -51,8 +57,10 @@ def type_of(structure: Any, levels: int = LEVELS_MAX) -> Type | None:
 
 
 def together(item: Type, other: Type) -> Type | None:
-    """The type that holds the values of both: all fields of both, whatever the one knows where the other only saw nothing; None
-    where only JSON holds them."""
+    """Return the type that holds the values of both; None if only JSON does.
+
+    It has all fields of both; where one side saw only nulls, the other side's type counts.
+    """
     if item == other or other.name == "JSON":
         return item
     if item.name == "JSON":
@@ -72,7 +80,7 @@ def together(item: Type, other: Type) -> Type | None:
 
 
 def wanted(pinned: Type) -> Any:
-    """What `from_json` is told to make of a value, so that it has the type."""
+    """Return the structure with which `from_json` gives a value this type."""
     if pinned.name == "STRUCT":
         return {name: wanted(inner) for name, inner in pinned.fields}
     if pinned.name == "LIST":
@@ -81,7 +89,10 @@ def wanted(pinned: Type) -> Any:
 
 
 def misfit(structure: Any, pinned: Type, where: str) -> str | None:
-    """What of a structure the pinned type doesn't hold, in a clause; None if it holds all."""
+    """Return a clause about the first part that the pinned type can't hold.
+
+    None if it holds all.
+    """
     if structure == "NULL" or pinned.name == "JSON":
         return None
     if isinstance(structure, dict) and pinned.name == "STRUCT":
@@ -100,7 +111,7 @@ def misfit(structure: Any, pinned: Type, where: str) -> str | None:
 
 
 def leaves(structure: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """All values inside objects, with their paths; an array is a value."""
+    """Yield all values inside objects with their paths; an array is a value."""
     for name, inner in structure.items():
         if isinstance(inner, dict):
             yield from leaves(inner, (*path, name))
@@ -109,7 +120,7 @@ def leaves(structure: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tu
 
 
 def pointer(path: tuple[str, ...]) -> str:
-    """The path as a JSON pointer, whatever its keys hold."""
+    """Return the path as a JSON pointer, whatever characters its keys have."""
     return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path)
 
 
@@ -119,17 +130,20 @@ def _word(structure: Any) -> str:
     return "an array" if isinstance(structure, list) else "of several kinds" if structure == "JSON" else json.dumps(structure).strip('"')
 
 
-# Which keys are in every object of a column, of which kinds their values are, and which of these
-# a later delivery lacks or has with another kind.
+# The keys in every object of a column, the kinds of their values, and the keys that a later
+# delivery lacks or has with another kind.
 
 RECORD_LEVELS_MAX = 1_000
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
-"""Brackets, and texts, which may hold some."""
+"""Brackets, and quoted texts, which may contain brackets."""
 _SAID = {"object": "an object", "array": "an array", "VARCHAR": "text", "BOOLEAN": "true or false", "JSON": "of several kinds"}
 
 
 def structures(connection: duckdb.DuckDBPyConnection, objects: str, keys: Sequence[str]) -> list[str]:
-    """The structure of each of these keys' values, over all `objects` (a FROM clause with the column `j`). One pass."""
+    """Return the structure of each key's values over all `objects`, in one pass.
+
+    `objects` is a FROM clause with the column `j`.
+    """
     if not keys:
         return []
     require_shallow(connection, objects)
@@ -140,25 +154,28 @@ def structures(connection: duckdb.DuckDBPyConnection, objects: str, keys: Sequen
 
 
 def learnt(connection: duckdb.DuckDBPyConnection, objects: str, columns: Iterable[tuple[str, str, str]]) -> tuple[Inside, ...]:
-    """What is known of the columns of a first delivery, given as (name, key, structure)."""
+    """Return the structures of a first delivery's columns, given as (name, key, structure)."""
     return tuple(Inside(name, structure, _always(connection, objects, key, structure)) for name, key, structure in columns)
 
 
 def merged(item: Inside, other: Inside) -> Inside:
-    """What holds for the deliveries of both."""
+    """Merge the structures of two deliveries."""
     structure = json.dumps(_together(json.loads(item.structure), json.loads(other.structure)))
     return Inside(item.column, structure, tuple(path for path in item.always if path in set(other.always)))
 
 
 def now_known(was: Inside, structure: str) -> Inside:
-    """What a column is held to once a delivery with this structure was published."""
+    """Return the structure to expect after a delivery with this structure was published."""
     now = json.loads(structure)
     known = json.dumps(_together(json.loads(was.structure), now))
     return Inside(was.column, known, tuple(path for path in was.always if _lacks(now, path) is None))
 
 
 def gone(was: Inside, structure: str) -> str | None:
-    """Which keys no object has any more that every one had, and what came beside them, in a clause; None where none is gone."""
+    """Return a clause about keys that every object had and none has any more.
+
+    None if there are none. It also names the new keys at the same place.
+    """
     now = json.loads(structure)
     lost = dict.fromkeys(path for path in (_lacks(now, path) for path in was.always) if path)
     if not lost:
@@ -170,23 +187,29 @@ def gone(was: Inside, structure: str) -> str | None:
 
 
 def otherwise(was: Inside, structure: str) -> str | None:
-    """The first value that is of another kind than all were, in a clause; None where none is. All numbers are one kind."""
+    """Return a clause about the first value of another kind than before; None if there is none.
+
+    All numbers are one kind.
+    """
     return _of_another_kind(json.loads(was.structure), json.loads(structure), f"column {was.column}")
 
 
 def extracted(objects: str, paths: Sequence[tuple[str, ...]]) -> str:
-    """A query for the list `v` of the values at these paths, for each object."""
+    """Return a query for the list `v` of the values at these paths, for each object."""
     return f"SELECT json_extract(j, {pointers(paths)}) AS v FROM {objects}"
 
 
 def pointers(paths: Sequence[tuple[str, ...]]) -> str:
-    """The paths as DuckDB takes several at once."""
+    """Return the paths as DuckDB's list of JSON pointers."""
     return "[" + ", ".join(literal(pointer(path)) for path in paths) + "]"
 
 
 def require_shallow(connection: duckdb.DuckDBPyConnection, objects: str) -> None:
-    """Raise CannotRead for records of more than LEVELS_MAX levels: DuckDB finds out structures by recursion, and so many end the worker.
-    Only what has so many brackets is looked at one by one."""
+    """Raise CannotRead for records of more than RECORD_LEVELS_MAX levels.
+
+    DuckDB finds structures by recursion, and that many levels crash the worker. Only records with
+    that many brackets are inspected one by one.
+    """
     brackets = "length(t) - length(replace(replace(t, '{', ''), '[', ''))"
     result = connection.execute(f"SELECT t FROM (SELECT CAST(j AS VARCHAR) AS t FROM {objects}) WHERE {brackets} > {RECORD_LEVELS_MAX}")
     while row := result.fetchone():
@@ -195,7 +218,7 @@ def require_shallow(connection: duckdb.DuckDBPyConnection, objects: str) -> None
 
 
 def _levels(text: str) -> int:
-    """How deep a record is at most."""
+    """Return the maximum nesting of a record."""
     level = most = 0
     for token in _BRACKETS.finditer(text):
         level += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
@@ -204,7 +227,7 @@ def _levels(text: str) -> int:
 
 
 def _always(connection: duckdb.DuckDBPyConnection, objects: str, key: str, structure: str) -> tuple[tuple[str, ...], ...]:
-    """The paths inside that every object of the column has; what is in arrays isn't followed."""
+    """Return the paths inside that every object of the column has; arrays aren't followed."""
     shape = json.loads(structure)
     paths = [path for path, _ in leaves(shape)] if isinstance(shape, dict) else []
     if not paths:
@@ -217,7 +240,10 @@ def _always(connection: duckdb.DuckDBPyConnection, objects: str, key: str, struc
 
 
 def _lacks(structure: Any, path: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The beginning of a path up to the key that no object has; None where it leads somewhere, or to nothing but nulls."""
+    """Return the path up to the first key that no object has; None if nothing is missing.
+
+    Nulls on the way don't count as missing.
+    """
     for depth, key in enumerate(path, 1):
         if not isinstance(structure, dict):
             return None
@@ -228,7 +254,7 @@ def _lacks(structure: Any, path: tuple[str, ...]) -> tuple[str, ...] | None:
 
 
 def _at(structure: Any, path: tuple[str, ...]) -> dict[str, Any]:
-    """The object at a path; an empty one where there is none."""
+    """Return the object at a path; empty if there is none."""
     for key in path:
         structure = structure.get(key) if isinstance(structure, dict) else None
     return structure if isinstance(structure, dict) else {}

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 # numbers that must be right:
 #
 # `'1.5'::BIGINT` is 2, `'0x10'::BIGINT` 16, `'2013-02-03x'::DATE` a date,
-# `'…10:00:00+05'::TIMESTAMP` drops the offset, `'1.005'::DECIMAL(9,2)` rounds, `'1e400'::DOUBLE`
-# is infinite; and `read_csv` with a TIMESTAMPTZ column turns `2013-02-30 10:00:00` into NULL. So
-# files are read as text, and each column has a value and a condition that marks it as bad.
+# `'…10:00:00+05'::TIMESTAMP` drops the offset, `'1.005'::DECIMAL(9,2)` rounds, `'1e400'::DOUBLE` is
+# infinite; and `read_csv` with a TIMESTAMPTZ column turns `2013-02-30 10:00:00` into NULL. So files
+# are read as text, and each column has a value and a condition for bad values.
 
 _WHOLE_NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"}
 _DECIMAL_TYPE = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
@@ -35,14 +35,16 @@ _SHAPES = {
     "DATE": _ISO_DATE, "TIMESTAMP": _ISO_TIMESTAMP, "TIMESTAMP_S": _ISO_TIMESTAMP, "TIMESTAMP_MS": _ISO_TIMESTAMP,
     "TIMESTAMP_NS": _ISO_TIMESTAMP, "TIMESTAMP WITH TIME ZONE": _ISO_INSTANT,
 }  # fmt: skip
-"""Types of ISO 8601 text, and all that a value may be written as. A pinned format of dates is another way beside it, never
-instead: ISO 8601 can't be mistaken for anything else."""
+"""Types of ISO 8601 text, each with the only texts that are accepted.
+
+A pinned date format is accepted as well, but never instead: ISO 8601 is unambiguous.
+"""
 
 
 class Cast(NamedTuple):
-    """SQL over one text column: its `value` in the type, and `bad`, true where the value would not be what the text says.
+    """SQL over one text column: its `value` in the type, and `bad`, the condition for bad values.
 
-    `bad` is None where the cast itself refuses all that is wrong. Neither is evaluated for NULL as anything but NULL.
+    `bad` is None if the cast itself refuses all invalid values. Both are NULL for NULL.
     """
 
     value: str
@@ -50,9 +52,9 @@ class Cast(NamedTuple):
 
 
 def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False) -> Cast:
-    """How the SQL expression `text` (VARCHAR) becomes `type_name`, which is DuckDB's name of a type.
+    """Return the cast of the SQL expression `text` (VARCHAR) to `type_name`, a DuckDB type.
 
-    With `trying` a value that can't be cast is NULL instead of an error.
+    With `trying`, a value that can't be cast is NULL instead of an error.
     """
     name = type_name.upper()
     cast = "TRY_CAST" if trying else "CAST"
@@ -60,7 +62,8 @@ def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False
     if name == "VARCHAR":
         return Cast(text, None)
     if name in _WHOLE_NUMBERS:
-        # Numbers as everybody writes them come back as they were; only others are looked at closely, which is six times dearer.
+        # Numbers in their usual form survive the cast unchanged; only others need the close check,
+        # which takes six times as long.
         return Cast(plain, f"CASE WHEN CAST({plain} AS VARCHAR) = {text} THEN false ELSE ltrim({text}, ' +-0123456789') <> '' END")
     if name in ("DOUBLE", "FLOAT"):
         return Cast(plain, f"NOT isfinite({plain})")
@@ -80,14 +83,14 @@ def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False
 
 
 def checked_cast(cast: Cast, message: str) -> str:
-    """The value, or an error in the statement that reads it."""
+    """Return the value; a bad one raises an error in the statement that reads it."""
     if cast.bad is None:
         return cast.value
     return f"CASE WHEN {cast.bad} THEN error({literal(message)}) ELSE {cast.value} END"
 
 
 def bad_value_condition(text: str, type_name: str, form: Format) -> str:
-    """A condition that never raises: whether the text is there and isn't a value of the type."""
+    """Return the condition for non-null text that isn't a value of the type; it never raises."""
     cast = strict_cast(text, type_name, form, trying=True)
     if cast.value == text:
         return "false"
@@ -102,19 +105,22 @@ ROWS_SEARCHED_MAX = 5_000_000
 
 
 def column_types(names: Sequence[str], types: Sequence[str]) -> str:
-    """`columns=` of a reader: a struct of names and types."""
+    """Return `columns=` of a DuckDB reader: a struct of names and types."""
     return "{" + ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in zip(names, types, strict=True)) + "}"
 
 
 def selected(rows_sql: str, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
-    """`columns` by name out of the text columns `c1 … cn`; a column that the file doesn't have is NULL."""
+    """Select `columns` by name from the text columns `c1 … cn`.
+
+    NULL for columns that the file lacks.
+    """
     at = {name: position for position, name in enumerate(header.names, 1)}
     values = [f"{value_sql(at.get(column.name), column, form)} AS {quote(column.name)}" for column in columns]
     return f"SELECT {', '.join(values)} FROM {rows_sql}"
 
 
 def value_sql(position: int | None, column: LakeColumn, form: Format) -> str:
-    """The text column at `position` in its type; an error where it isn't a value of that."""
+    """Return SQL for the text column at `position` in its type; invalid values raise an error."""
     if position is None:
         return f"CAST(NULL AS {column.type})"
     if column.type == "JSON":
@@ -126,7 +132,11 @@ def value_sql(position: int | None, column: LakeColumn, form: Format) -> str:
 
 
 class Bad(NamedTuple):
-    """A column with values that don't parse: where it stands in the file (from 0), and (some of) these values as text."""
+    """A column with values that don't parse.
+
+    `position` is its place in the file (from 0), `values` holds at most BAD_VALUES_MAX of them as
+    text.
+    """
 
     position: int
     name: str
@@ -136,7 +146,7 @@ class Bad(NamedTuple):
 
 
 def bad_columns(connection: duckdb.DuckDBPyConnection, rows_sql: str, header: FileHeader, schema: SourceSchema) -> list[Bad]:
-    """Each column with values that don't parse in its type; found by a pass that never raises for a value."""
+    """Return each column with values that don't parse as its type; no value raises an error."""
     types = {column.name: column.type for column in schema.columns}
     candidates = [
         (position, name, condition)
@@ -159,8 +169,10 @@ def bad_columns(connection: duckdb.DuckDBPyConnection, rows_sql: str, header: Fi
 
 
 def located(bad: Sequence[Bad], rows: Iterator[tuple[int, Sequence[str | None]]]) -> list[BadColumn]:
-    """`bad` with the line of each first bad value, out of `rows`: line and cells. Rows are read no further than needed, and no
-    further than ROWS_SEARCHED_MAX; where the search ends without a find, a value is named without its line."""
+    """Find the line of each column's first bad value in `rows` (line and cells).
+
+    At most ROWS_SEARCHED_MAX rows are read. A value that isn't found is reported without its line.
+    """
     open_: dict[str, Bad] = {item.name: item for item in bad}
     at: dict[str, tuple[int, str]] = {}
     for line, cells in itertools.islice(rows, ROWS_SEARCHED_MAX):
@@ -178,7 +190,10 @@ def located(bad: Sequence[Bad], rows: Iterator[tuple[int, Sequence[str | None]]]
 
 
 def drift_of(columns: Sequence[BadColumn], *, unit: str = "line") -> TypeDrift:
-    """The drift of these columns, said in one sentence. `unit` is what `BadColumn.line` counts: only lines are lines of the file."""
+    """Return the drift of these columns, described in one sentence.
+
+    `unit` is the unit of `BadColumn.line`; other units than lines are dropped from the columns.
+    """
     text = "; ".join(_described(column, unit) for column in columns[:3]) + (
         f"; and {len(columns) - 3} more columns" if len(columns) > 3 else ""
     )

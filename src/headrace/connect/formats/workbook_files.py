@@ -18,7 +18,7 @@ from headrace.connect.raw_files import UnpackLimits
 
 CHUNK_BYTES = 1 << 20
 WORKBOOK_BYTES_MAX = 2 << 30
-"""What a workbook may unpack to: it is read in memory."""
+"""2 GiB: the maximum that a workbook may unpack to, because it is read into memory."""
 OVERLAP_BYTES = 4_096
 OVERLAP_ENTITY_BYTES = 64
 ROWS_MAX = 1_048_576
@@ -29,7 +29,10 @@ _NO_VALUE = re.compile(
     rb"<(?:\w+:)?c\b([^>/]*)>\s*<(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)\s*"
     rb"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
 )
-"""A cell with a formula and without what it came to. Empty text is a value: such a cell says that it is text."""
+"""A cell with a formula and without its result.
+
+Empty text is a result: such a cell's type is text.
+"""
 _TEXT = re.compile(rb"\bt=[\"']str[\"']")
 _DOCTYPE = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _ENTITY = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});)[^;<\s]{0,30};")
@@ -37,7 +40,7 @@ _PLACE = re.compile(rb"\br=[\"']([A-Z]{1,3})([0-9]{1,7})[\"']")
 
 
 class CellRange(NamedTuple):
-    """A range of cells, all from 0 and included."""
+    """A range of cells; all bounds count from 0 and are included."""
 
     top: int = 0
     left: int = 0
@@ -54,7 +57,7 @@ class CellError(NamedTuple):
 
 
 def cells_of(text: str | None) -> CellRange:
-    """`A3:F200`, or `A:F` for all rows."""
+    """Parse `A3:F200`, or `A:F` for all rows."""
     if text is None:
         return CellRange()
     match = re.fullmatch(r"([A-Za-z]+)([0-9]+)?:([A-Za-z]+)([0-9]+)?", text)
@@ -71,9 +74,12 @@ def _column(name: str) -> int:
 
 
 def suspects(path: Path, bounds: UnpackLimits) -> frozenset[str]:
-    """The members of a workbook that may hold cells with errors, or formulas without a value. Raises CannotRead for one that unpacks
-    to more than it may (what it says of itself isn't believed), and for document types and entities, which no workbook needs and
-    which would be read as empty cells."""
+    """Return the workbook's members that may hold errors or formulas without a value.
+
+    Raises CannotRead for a workbook that unpacks to more than allowed (its declared sizes aren't
+    trusted), and for document types and entities, which no workbook needs and which would be read
+    as empty cells.
+    """
     results: set[str] = set()
     if not zipfile.is_zipfile(path):
         return frozenset()
@@ -103,8 +109,10 @@ def _refuse_entities(data: bytes, member: str) -> None:
 
 
 def formula_error(path: Path, sheet: str, cells: CellRange, columns: Collection[int], among: Collection[str]) -> CellError | None:
-    """The first cell of what is read that holds an error such as `#REF!`, or a formula without a saved value; only `.xlsx` and
-    `.xlsm` say so. `among` are the members of the zip file where there may be one."""
+    """Return the first selected cell with an error (`#REF!`) or a formula without a saved value.
+
+    Only `.xlsx` and `.xlsm` contain that information. `among` are the zip's members to search.
+    """
     with zipfile.ZipFile(path) as archive:
         member = _member(archive, sheet)
         if member is None or member not in among:
@@ -131,7 +139,7 @@ def _error(match: re.Match[bytes], cells: CellRange, columns: Collection[int]) -
 
 
 def _located(attributes: bytes, cells: CellRange, columns: Collection[int]) -> tuple[str, int] | None:
-    """The name and the row of a cell that is read; None for one that isn't."""
+    """Return the name and row of a selected cell; None for other cells."""
     place = _PLACE.search(attributes)
     if place is None:
         return None
@@ -142,7 +150,7 @@ def _located(attributes: bytes, cells: CellRange, columns: Collection[int]) -> t
 
 
 def _member(archive: zipfile.ZipFile, sheet: str) -> str | None:
-    """The sheet's own file in the zip; None where that can't be told (another format than Office's XML)."""
+    """Return the sheet's file in the zip; None for formats other than Office's XML."""
     book, links = _part(archive, "xl/workbook.xml"), _part(archive, "xl/_rels/workbook.xml.rels")
     wanted = None
     for tag in re.findall(r"<(?:\w+:)?sheet\b[^>]*>", book):

@@ -26,26 +26,29 @@ if TYPE_CHECKING:
 # The shape of a record's elements: which occur more than once, and which hold more than text.
 
 TEXT = "text"
-"""The field of an element's own text, where it has attributes or children too."""
+"""The field of an element's own text, if it also has attributes or children."""
 
 
 _UNKNOWN: tuple[str, None] = ("", None)
 
 
 class ElementShape:
-    """Of all elements with one name at one place. It only grows: once a list, always a list."""
+    """The shape of all elements with one name at one place.
+
+    It only grows: once a list, always a list.
+    """
 
     __slots__ = ("by_tag", "children", "complex", "repeated")
 
     def __init__(self) -> None:
         self.by_tag: dict[str, tuple[str, ElementShape]] = {}
-        """The children once more, by their names with namespaces."""
+        """The children by their names with namespaces."""
         self.repeated = False
         self.complex = False
         self.children: dict[str, ElementShape] = {}
 
     def learn(self, element: Element) -> bool:
-        """Take one element in; whether something is known now that changes how earlier ones should have been written."""
+        """Learn from one element; return whether earlier ones should now be written differently."""
         changed = False
         if (element.attrib or len(element)) and not self.complex:
             self.complex = changed = True
@@ -65,7 +68,10 @@ class ElementShape:
         return changed
 
     def plain(self, element: Element) -> dict[str, str | None] | None:
-        """A record that is nothing but attributes and known children with text, which most are; None for any other."""
+        """Return a record of only attributes and known text children, as most are.
+
+        None for others.
+        """
         if not self.complex or (element.text and not element.text.isspace()):
             return None
         results: dict[str, str | None] = {local_name(name): value for name, value in element.attrib.items()} if element.attrib else {}
@@ -79,7 +85,7 @@ class ElementShape:
         return results
 
     def value(self, element: Element) -> Any:
-        """The element as JSON: text, or an object of its attributes, children and text."""
+        """Return the element as JSON: text, or an object of its attributes, children and text."""
         if not self.complex:
             return _text(element)
         results: dict[str, Any] = {local_name(name): value for name, value in element.attrib.items()}
@@ -98,7 +104,7 @@ class ElementShape:
         return results
 
     def flat(self, element: Element, prefix: str = "") -> dict[str, Any]:
-        """The element as one object of texts: what is nested is named by its path, and a list stays one."""
+        """Return the element as one flat object: paths name nested values, lists stay lists."""
         results: dict[str, Any] = {prefix + local_name(name): value for name, value in element.attrib.items()}
         for child in element:
             name = local_name(child.tag)
@@ -114,7 +120,7 @@ class ElementShape:
 
 
 def shape_of(pinned: SourceSchema | None) -> ElementShape:
-    """What a pinned schema says of records: its lists are lists, though a delivery has one of each."""
+    """Return the shape in a pinned schema: its lists stay lists, even for single elements."""
     shape = ElementShape()
     for column in pinned.columns if pinned else ():
         try:
@@ -135,19 +141,19 @@ def _pin(shape: ElementShape, kind: Type) -> None:
 
 
 def _text(element: Element) -> str | None:
-    """The element's own text, blanks around it cut; None where there is none."""
+    """Return the element's own text without surrounding blanks; None if it is empty."""
     parts = [element.text or "", *(child.tail or "" for child in element)]
     return "".join(parts).strip() or None
 
 
 def local_name(tag: str) -> str:
-    """A name without its namespace."""
+    """Return a name without its namespace."""
     return tag.rpartition("}")[2]
 
 
 CHUNK_BYTES = 1 << 18
 RECORD_BYTES_MAX = 64 << 20
-"""A record, or what lies between two, is never larger."""
+"""64 MiB: maximum size of a record, or of the text between two records."""
 DEPTH_MAX = 200
 RECORDS_PER_BATCH = 500
 _ENDS_EARLY = (
@@ -158,7 +164,10 @@ _ENDS_EARLY = (
 
 @reads
 class Xml(JsonRecordReader):
-    """`xml: {records: "//row"}` says which elements are records: `//row` at any depth, `/feed/entry` from the root."""
+    """Elements as records: `xml: {records: "//row"}`.
+
+    `//row` finds them at any depth, `/feed/entry` from the root.
+    """
 
     kind = "xml"
     endings: tuple[str, ...] = (".xml",)
@@ -166,14 +175,17 @@ class Xml(JsonRecordReader):
     textual = True
 
     def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
-        """One record a line, as JSON. An element that comes twice in one record is a list in all of them: where that shows up late,
-        the file is read once more."""
+        """Write one record per line, as JSON.
+
+        An element that occurs twice in one record is a list in all of them; if that shows up late,
+        the file is read again.
+        """
         path, said = Path(opened.path), opened.options.get(self.kind) or {}
         if "records" not in said:
             raise CannotRead('the source doesn\'t say which elements are records; add xml: {records: "//row"}', code="delivery_records")
         if not path.stat().st_size:
             raise CannotRead("the file is empty", code="delivery_empty")
-        encoding = "utf-8" if opened.encoding == "utf-16" else None  # as it was turned into, whatever it says of itself
+        encoding = "utf-8" if opened.encoding == "utf-16" else None  # the file is UTF-8 now, whatever its declaration says
         _refuse_document_type(path, encoding)
         shape, flat = shape_of(pinned), bool(said.get("flatten"))
         try:
@@ -185,7 +197,7 @@ class Xml(JsonRecordReader):
 
 
 class _Reshaped(Exception):
-    """A later record has another shape than what is written already."""
+    """A later record has another shape than the records already written."""
 
 
 def _lines(records: Iterator[Element], shape: ElementShape, *, flat: bool) -> Iterator[bytes]:
@@ -207,7 +219,10 @@ def _lines(records: Iterator[Element], shape: ElementShape, *, flat: bool) -> It
 
 
 def _refuse_document_type(path: Path, encoding: str | None) -> None:
-    """Raise CannotRead for `<!DOCTYPE`, which can only stand before the first element; nothing behind that is parsed here."""
+    """Raise CannotRead for `<!DOCTYPE`, which can only come before the first element.
+
+    Nothing after the first element is parsed here.
+    """
     parser = expat.ParserCreate(encoding)
     results: list[str] = []
 
@@ -238,7 +253,7 @@ def _refuse_document_type(path: Path, encoding: str | None) -> None:
 
 
 def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[Element]:
-    """Each record's element, complete; all others are dropped as they come."""
+    """Yield each record's complete element; all other elements are dropped at once."""
     from xml.etree.ElementTree import ParseError, XMLParser, XMLPullParser
 
     parser = XMLPullParser(("start", "end"), _parser=XMLParser(encoding=encoding))  # noqa: S314 - document types are refused before
@@ -268,19 +283,22 @@ def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[El
 
 
 class _Walk:
-    """Where in the document the parser is."""
+    """The parser's position in the document."""
 
     def __init__(self, where: str) -> None:
         self._anywhere = where.startswith("//")
         self._wanted = tuple(part for part in where.split("/") if part)
         self._open: list[Element] = []
-        """The elements that are open, down to the record."""
+        """The open elements, down to the record."""
         self._depth = 0
         self._record = 0
-        """The depth of the record that is open, 0 where none is."""
+        """The depth of the open record, 0 without one."""
 
     def records(self, events: Iterator[Any]) -> Iterator[Element]:
-        """Follow events; the records that end. Inside a record only its depth is counted: that is most of a document."""
+        """Follow events and yield the records that end.
+
+        Inside a record, which is most of a document, only its depth is counted.
+        """
         depth, record = self._depth, self._record
         for event, element in events:
             if event == "start":
@@ -303,7 +321,7 @@ class _Walk:
         self._depth, self._record = depth, record
 
     def drop(self, element: Element) -> None:
-        """Forget an element that isn't needed any more; its parent is the one that is open."""
+        """Drop an element that isn't needed any more; its parent is the innermost open element."""
         if self._open:
             self._open[-1].remove(element)
         else:

@@ -1,7 +1,7 @@
 """Rows of a database as a source: `connection:` with `table:` or `query:`, by interval, by a growing cursor, or unpartitioned.
 
-An observation says which intervals there are (with `cursor:`, also which have changed); a fetch writes one Parquet file from
-one snapshot.
+An observation lists the available intervals (with `cursor:` also the changed ones); a fetch writes
+one Parquet file from one snapshot.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ from headrace.model.intervals import interval_of
 from headrace.model.locations import one_select, parts_of, placeholders, with_parameters
 from headrace.model.nodes import Grain
 
-# The statements that read a database source. Values are bound and names are quoted; nothing is
-# pasted.
+# The statements that read a database source. Values are bound and names are quoted, never pasted.
 
 Statement = tuple[str, Values]
 _DAY = timedelta(days=1)
 
 
 class SourceRows:
-    """What one source reads through one engine."""
+    """The statements that read one source through one engine."""
 
     def __init__(self, source: Source, engine: SourceDatabase) -> None:
         self.source, self._engine = source, engine
@@ -41,7 +40,7 @@ class SourceRows:
         self._asks = query is not None and bool(placeholders(query))
 
     def of(self, key: str) -> Statement:
-        """The rows of an interval, or all of them."""
+        """Return the statement for the rows of an interval, or for all rows without a grain."""
         if self.source.partition.grain is None:
             return f"select * from {self._relation()}", {}
         values = self._values(key)
@@ -50,7 +49,10 @@ class SourceRows:
         return f"select * from {self._relation()} where {self._within('partition_start', 'partition_end')}", values
 
     def between(self, after: Any, until: Any) -> Statement:
-        """The rows whose cursor is above `after` (None: from the first), and not above `until`."""
+        """Return the statement for rows whose cursor is above `after` and at most `until`.
+
+        `after` None starts with the first row.
+        """
         assert self.cursor is not None
         name, engine = self._engine.quoted(self.cursor), self._engine
         begins = "" if after is None else f"{name} > {engine.mark('after')} and "
@@ -58,7 +60,7 @@ class SourceRows:
         return f"select * from {self._relation()} where {begins}{name} <= {engine.mark('until')}", values
 
     def newest(self, after: Any) -> Any:
-        """The highest cursor, if it is above `after`."""
+        """Return the highest cursor above `after`; None if there is none."""
         assert self.cursor is not None
         name, engine = self._engine.quoted(self.cursor), self._engine
         where, values = ("", {}) if after is None else (f" where {name} > {engine.mark('after')}", {"after": after})
@@ -66,11 +68,14 @@ class SourceRows:
         return result
 
     def check(self, key: str) -> None:
-        """Whether the source can be asked at all: its tables and columns are there, and may be read."""
+        """Raise the engine's error if the source's tables or columns are missing or unreadable."""
         self._engine.columns(*self.of(key))
 
     def summaries(self, keys: Sequence[str]) -> dict[str, tuple[Any, int]]:
-        """Interval → highest cursor and number of rows: one statement where a column says which interval a row is in."""
+        """Return interval → highest cursor and number of rows.
+
+        One statement is enough if a column gives each row's interval.
+        """
         if self.source.partition.grain is None or self._asks:
             return {key: self._summary(key) for key in keys}
         return self._summaries(keys)
@@ -81,7 +86,7 @@ class SourceRows:
         return newest, count
 
     def _summaries(self, keys: Sequence[str]) -> dict[str, tuple[Any, int]]:
-        """One scan: a tree of CASEs finds a row's interval among the bounds of all that are wanted."""
+        """Summarise all intervals in one scan: a tree of CASEs finds each row's interval."""
         bounds = {key: self._bounds(key) for key in keys}
         edges = sorted({edge for pair in bounds.values() for edge in pair})
         values = {f"edge_{n}": self._bound(edge) for n, edge in enumerate(edges)}
@@ -93,7 +98,7 @@ class SourceRows:
         return {key: cells.get(places[pair], (None, 0)) for key, pair in bounds.items()}
 
     def _tree(self, low: int, high: int) -> str:
-        """The number of the cell between two edges that a row is in, by halving."""
+        """Return SQL that finds, by bisection, the number of the cell that a row is in."""
         if high - low <= 1:
             return str(low)
         middle = (low + high) // 2
@@ -123,13 +128,16 @@ class SourceRows:
         return {"partition_start": self._bound(start), "partition_end": self._bound(end)}
 
     def _bound(self, moment: date | datetime) -> Any:
-        """What is bound; an engine without types of time is told which column it is compared with."""
+        """Return the value to bind.
+
+        An engine without time types is told which column it is compared with.
+        """
         if self._column is None or self._asks:
             return self._engine.bound(moment)
         return self._engine.bound(moment, f"select {self._name()} as moment from {self._relation()}")
 
     def _bounds(self, key: str) -> tuple[date, date]:
-        """Start and end as a column of dates or times is compared with them: dates for days and longer intervals."""
+        """Return start and end in the column's type: dates for days and longer intervals."""
         grain = self.source.partition.grain
         assert grain is not None
         interval = interval_of(key, grain, self.source.timezone)
@@ -138,17 +146,17 @@ class SourceRows:
         return interval.start.date(), (interval.end - timedelta(microseconds=1)).date() + _DAY
 
 
-# The source itself.
+# The connector.
 
 WHOLE = "*"
 
 
 @connects("connection")
 class Databases:
-    """The kind of source."""
+    """The connector for `connection:`."""
 
     def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:
-        """See `Kind.look`."""
+        """See `SourceConnector.observe`."""
         if not wanted:
             return Observation()
         with connect_source(access) as engine:
@@ -163,7 +171,7 @@ class Databases:
         return Observation(found=tuple(deliveries), seen=len(versions))
 
     def fetch(self, access: Access, delivery: DetectedDelivery) -> Fetched:
-        """See `Kind.fetch`."""
+        """See `SourceConnector.fetch`."""
         target = access.temporary / f"{uuid.uuid4().hex}.parquet"
         with connect_source(access) as engine:
             rows = SourceRows(access.source, engine)
@@ -177,12 +185,12 @@ class Databases:
 
 
 def path_of(source: Source) -> str:
-    """How a delivery's origin is shown: the connection and the table."""
+    """Return the displayed origin of a delivery: the connection and the table."""
     return f"{source.connector.get('connection')}/{source.connector.get('table', 'query')}"
 
 
 def _versions(rows: SourceRows, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> dict[str, str]:
-    """Interval → version of what there is now."""
+    """Return interval → its current version."""
     source = rows.source
     if source.partition.by_delivery:
         last = _bounds(known[WHOLE][1])[1] if WHOLE in known and known[WHOLE][1] else None
@@ -203,6 +211,6 @@ def _bounds(version: str) -> tuple[Any, Any]:
 
 
 def _written(version: list[Any]) -> str:
-    """As JSON; what JSON doesn't have (dates, decimals) is text, which databases read back."""
+    """Return a version as JSON; types that JSON lacks become text, which databases parse again."""
     plain = [value if isinstance(value, int | float | str | None) and not isinstance(value, bool) else str(value) for value in version]
     return msgspec.json.encode(plain).decode()

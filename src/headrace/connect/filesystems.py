@@ -1,6 +1,7 @@
 """Remote files as a source: `files: s3://bucket/landing/x_{date:%Y-%m-%d}.csv`, through fsspec.
 
-An observation lists the folders that the pattern names, as it does with local ones; a fetch copies one file to a temporary one.
+An observation lists the folders that the pattern names, as for local files; a fetch copies one file
+to a temporary one.
 """
 
 from __future__ import annotations
@@ -51,19 +52,19 @@ _DENIED = (
     "DefaultCredentials",
     "RefreshError",
 )
-"""Parts of the names of errors that libraries raise where somebody isn't let in."""
+"""Parts of the names of errors that libraries raise for denied access."""
 MESSAGE_CHARACTERS_MAX = 300
 
 
 class StorageLocation:
-    """A folder of a file system. `url` is how it is shown, and holds no secret."""
+    """A folder of a file system. `url` is its displayed form, without secrets."""
 
     def __init__(self, filesystem: Any, path: str, url: str) -> None:
         self.filesystem, self.url = filesystem, url
         self._path = path
 
     def entries(self, folder: str) -> list[dict[str, Any]]:
-        """What lies in a folder below; nothing where it isn't there."""
+        """Return the entries of a folder below; empty if it doesn't exist."""
         path = f"{self._path}/{folder}" if folder else self._path
         try:
             return [item for item in self.filesystem.ls(path, detail=True) if str(item["name"]).strip("/") != path.strip("/")]
@@ -71,19 +72,25 @@ class StorageLocation:
             return []
 
     def listed(self) -> None:
-        """Ask for the folder's entries. What isn't there is an error, as opposed to a source whose first file is still to come."""
+        """List the folder; raise Unavailable if it doesn't exist.
+
+        An observation treats such a folder as empty, because the first file may still come.
+        """
         try:
             self.filesystem.ls(self._path, detail=False)
         except (FileNotFoundError, NotADirectoryError):
             raise Unavailable(f"there is no {printable(self.url, 200)}", code="configuration_error", transient=False) from None
 
     def inside(self, url: str) -> str:
-        """The file system's path of a URL below this place."""
+        """Return the file system's path for a URL below this location."""
         return f"{self._path}/{url.removeprefix(self.url).lstrip('/')}"
 
 
 def open_location(url: str, connection: Mapping[str, Any], secrets: Secrets) -> StorageLocation:
-    """The folder that a URL names. Raises what the file system's library raises; use it inside `told`."""
+    """Open the folder of a URL; use it inside `errors_as_unavailable`.
+
+    It raises the errors of the file system's library.
+    """
     from fsspec.core import url_to_fs
 
     scheme, _, rest = url.partition("://")
@@ -94,7 +101,7 @@ def open_location(url: str, connection: Mapping[str, Any], secrets: Secrets) -> 
         options["config_kwargs"] = _S3_CONFIG | options.get("config_kwargs", {})
         scheme = "s3"
     options["skip_instance_cache"] = True
-    if scheme in ("sftp", "ssh"):  # what it is given goes to paramiko, which takes nothing else
+    if scheme in ("sftp", "ssh"):  # all options go to paramiko, which accepts no others
         options = {_PARAMIKO.get(name, name): int(value) if name == "port" else value for name, value in options.items()}
     else:
         options["use_listings_cache"] = False
@@ -104,7 +111,7 @@ def open_location(url: str, connection: Mapping[str, Any], secrets: Secrets) -> 
 
 @contextlib.contextmanager
 def errors_as_unavailable(where: str) -> Iterator[None]:
-    """What file systems raise, as Unavailable."""
+    """Turn the errors of file systems into Unavailable."""
     try:
         yield
     except (Unavailable, CannotRead, SecretMissing):
@@ -133,17 +140,20 @@ def _status(error: Exception) -> int | None:
     return None
 
 
-# The source itself.
+# The connector.
 
 FILES_MAX = 100_000
-"""Files that one look takes notice of."""
+"""Maximum number of entries in one folder."""
 NOTES_MAX = 100
 SETTLE_US = 5_000_000
-"""A file that a server writes piece by piece is taken when it has been quiet for so long; object stores show whole ones only."""
+"""5 s without a change after which a file is ingested that a server may write piece by piece.
+
+Object stores show only complete files.
+"""
 
 
 class _Listed(msgspec.Struct, frozen=True):
-    """A file of a listing. `path` is what follows the pattern's fixed part."""
+    """A file of a listing. `path` is the part after the pattern's fixed part."""
 
     path: str
     parts: dict[str, str]
@@ -158,10 +168,13 @@ class _Listed(msgspec.Struct, frozen=True):
 
 @connects("url")
 class Filesystems:
-    """The kind of source. It is asked for all that there is: `known` tells what was delivered already."""
+    """The connector for remote `files:`.
+
+    It always lists all files; `known` identifies those that were delivered before.
+    """
 
     def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:  # noqa: ARG002
-        """See `Kind.look`."""
+        """See `SourceConnector.observe`."""
         source, notes = access.source, list[Note]()
         with errors_as_unavailable(_shown(source)):
             place, components = _place(access)
@@ -176,7 +189,7 @@ class Filesystems:
         return Observation(found=tuple(new), notes=tuple(notes[:NOTES_MAX]), seen=len(results))
 
     def fetch(self, access: Access, delivery: DetectedDelivery) -> Fetched:
-        """See `Kind.fetch`."""
+        """See `SourceConnector.fetch`."""
         name = delivery.path.rpartition("/")[2]
         target = access.temporary / uuid.uuid4().hex
         try:
@@ -193,7 +206,10 @@ class Filesystems:
         return Fetched(path=target, name=name, modified_us=delivery.modified_us)
 
     def _expect(self, place: StorageLocation, path: str, delivery: DetectedDelivery) -> None:
-        """Before and after: the file must still be the one that was found. What it has become is the next look's."""
+        """Raise Unavailable if the file changed since it was observed.
+
+        The next observation finds it. It is called before and after the copy.
+        """
         now = _listed(place.filesystem.info(path), "", {})
         if now.size > DELIVERY_BYTES_MAX:
             raise CannotRead(f"{now.size:,} bytes; a delivery holds at most {DELIVERY_BYTES_MAX:,}", code="delivery_too_large")
@@ -211,7 +227,7 @@ def _shown(source: Source) -> str:
 
 
 def _place(access: Access) -> tuple[StorageLocation, tuple[Component, ...]]:
-    """Where the listing begins, and what is matched below it."""
+    """Return the folder where the listing begins, and the components to match below it."""
     source = access.source
     url = source.files or ""
     scheme, _, rest = url.partition("://")
@@ -250,7 +266,10 @@ def _listed(entry: Mapping[str, Any], path: str, parts: dict[str, str]) -> _List
 
 
 def _microseconds(changed: Any) -> int:
-    """A modification time as its file system says it: a datetime, seconds, or ISO 8601. 0 where it says none."""
+    """Return a file system's modification time in microseconds; 0 if there is none.
+
+    It may be a datetime, seconds, or ISO 8601 text.
+    """
     if isinstance(changed, str):
         try:
             changed = datetime.fromisoformat(changed)
@@ -266,7 +285,7 @@ def _may_be_written(file: _Listed) -> bool:
 
 
 def _key(source: Source, file: _Listed, notes: list[Note]) -> str | None:
-    """The partition that a name says, `*` where it says none; None for a date or a key that can't be."""
+    """Return the partition that the name gives, `*` for none; None for an invalid date or key."""
     grain, key = source.partition.grain, file.parts.get("key", "")
     date = {name: value for name, value in file.parts.items() if name != "key"}
     try:
@@ -292,7 +311,10 @@ def _found(place: StorageLocation, source: Source, key: str, file: _Listed, now_
 
 
 def _one(candidates: list[DetectedDelivery], known: tuple[str, str] | None, notes: list[Note]) -> DetectedDelivery | None:
-    """The file of one interval. Where there are more, that which was taken before, or none."""
+    """Return the file of one interval.
+
+    If there are several, it is the one that was ingested before, else None.
+    """
     if len(candidates) == 1:
         return candidates[0]
     taken = [candidate for candidate in candidates if known is not None and candidate.path == known[0]]

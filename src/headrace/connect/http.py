@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     import httpx
 
 LOOK_SECONDS = 55.0
-"""A look asks for no further interval that might not be answered by then; the next look goes on."""
+"""55 s: an observation starts no request that may be unanswered by then; the next one goes on."""
 LOOK_PATIENCE = 20.0
-"""How long a look waits for a connection, for an answer, and for its turn."""
+"""Seconds that an observation waits for a connection, an answer, and the rate limit."""
 PAGE_BYTES_MAX = 64 << 20
-"""One page of several; it is held in memory."""
+"""64 MiB: maximum size of one of several pages, which is held in memory."""
 HELD_BYTES = 8 << 20
-"""A document that isn't paged is held in memory up to here; a larger one is cut into its records as it comes."""
+"""8 MiB: larger documents without pages are split into records while they are received."""
 _JSON_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines", "application/jsonlines")
 _ENDINGS = {
     "text/csv": ".csv",
@@ -55,17 +55,20 @@ _ENDINGS = {
     "text/xml": ".xml",
     **dict.fromkeys(_JSON_LINES, ".jsonl"),
 }
-"""Content type → ending of the file that is kept as it came."""
+"""Content type → ending of a file that is stored as received."""
 _UNKNOWN_TYPES = ("", "text/plain", "application/octet-stream", "binary/octet-stream", "application/gzip", "application/zip")
 _ETAG, _MODIFIED = "etag ", "modified "
 
 
 @connects("http")
 class Http:
-    """`http:` of a source."""
+    """The connector for `http:`."""
 
     def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:
-        """Ask for each interval without reading what comes: 404 and 410 mean not there yet."""
+        """Request each interval without reading the body.
+
+        404 and 410 mean that it isn't there yet.
+        """
         deliveries: list[DetectedDelivery] = []
         spec = spec_of(access.source)
         deadline = time.monotonic() + LOOK_SECONDS
@@ -89,7 +92,7 @@ class Http:
         return _observe(deliveries, note if asked < len(wanted) else None, asked)
 
     def fetch(self, access: Access, delivery: DetectedDelivery) -> Fetched:
-        """All pages of one interval, as one file."""
+        """Fetch all pages of one interval as one file."""
         spec = for_interval(spec_of(access.source), access.source, delivery.partition)
         request = first_request(spec, access)
         access.temporary.mkdir(parents=True, exist_ok=True)
@@ -115,7 +118,7 @@ def _observe(deliveries: list[DetectedDelivery], note: Note | None, asked: int, 
 def _asked_patiently(
     access: Access, server: HttpClient, spec: Spec, key: str, known: Mapping[str, tuple[str, str]], deadline: float
 ) -> DetectedDelivery | None:
-    """As `_looked`; where the server asks for a pause that there is time for, the same interval is asked for again after it."""
+    """Like `_looked`, but retry after a pause that the server asks for, if there is time for it."""
     while True:
         try:
             return _looked(access, server, for_interval(spec, access.source, key), key, known.get(key, ("", ""))[1])
@@ -127,7 +130,10 @@ def _asked_patiently(
 
 
 def _in_turn(wanted: Sequence[str]) -> Iterator[str]:
-    """Two of the oldest, then one of the newest: intervals that never come don't keep the others from being asked for."""
+    """Yield two of the oldest intervals, then one of the newest, and so on.
+
+    Intervals that never arrive then don't block the others.
+    """
     first, last = 0, len(wanted) - 1
     while first <= last:
         if (first + len(wanted) - 1 - last) % 3 == 2:
@@ -139,10 +145,10 @@ def _in_turn(wanted: Sequence[str]) -> Iterator[str]:
 
 
 def _looked(access: Access, server: HttpClient, spec: Spec, key: str, version: str) -> DetectedDelivery | None:
-    """One interval: None where it isn't there, or hasn't changed."""
+    """Request one interval; None if it isn't there or hasn't changed."""
     path = spec.url
     now = access.now_us
-    if spec.method != "GET":  # a query that is posted costs as much as its answer
+    if spec.method != "GET":  # a POSTed query costs as much as its answer
         return DetectedDelivery(access.source.name, key, path, -1, now)
     pages = Pages(spec.page, first_request(spec, access))
     try:
@@ -164,7 +170,10 @@ def _conditions(version: str) -> dict[str, str]:
 
 
 def _version(response: httpx.Response) -> str:
-    """What tells this delivery from another; empty where the server says nothing. A page's says nothing of the other pages."""
+    """Return what identifies this version of a delivery; empty if the server doesn't say.
+
+    Empty for pages too: one page's version doesn't cover the others.
+    """
     etag, modified = response.headers.get("etag", ""), response.headers.get("last-modified", "")
     return (f"{_ETAG}{etag}" if etag else f"{_MODIFIED}{modified}" if modified else "")[:500]
 
@@ -175,7 +184,7 @@ def _size(response: httpx.Response, spec: Spec) -> int:
 
 
 def _modified(response: httpx.Response, now: int) -> int:
-    """What the server claims, in microseconds; now where it claims nothing."""
+    """Return the server's modification time in microseconds, else `now`."""
     try:
         return int(email.utils.parsedate_to_datetime(response.headers.get("last-modified", "")).timestamp() * 1_000_000)
     except (ValueError, TypeError, OverflowError):
@@ -183,7 +192,7 @@ def _modified(response: httpx.Response, now: int) -> int:
 
 
 def _fetched(server: HttpClient, spec: Spec, request: HttpRequest, target: Path, access: Access) -> Fetched:
-    """The first answer says whether it is JSON with records, or a file."""
+    """Fetch one response, which is JSON with records or a file."""
     deadline = time.monotonic() + FETCH_SECONDS_MAX
     with target.open("xb") as out:
         page = server.patiently(lambda: _page(server, spec, request, out, deadline, access))
@@ -195,7 +204,7 @@ def _fetched(server: HttpClient, spec: Spec, request: HttpRequest, target: Path,
 
 
 class Paged:
-    """Fetches a delivery of several pages, and goes on where an earlier fetch was interrupted."""
+    """Fetches a delivery of several pages, and resumes an interrupted fetch."""
 
     def __init__(self, server: HttpClient, spec: Spec, request: HttpRequest, target: Path, access: Access) -> None:
         self._server, self._spec, self._request = server, spec, request
@@ -203,14 +212,17 @@ class Paged:
         self._deadline = time.monotonic() + FETCH_SECONDS_MAX
 
     def fetched(self, key: str) -> Fetched:
-        """The delivery of the interval `key`. What came of it is kept where the server asks for patience, or is out of reach."""
+        """Fetch the delivery of the interval `key`.
+
+        Received pages are cached if the server asks for a pause or can't be reached.
+        """
         cache = PageCache(self._access, self._spec, key)
         before = cache.take(self._target)
         try:
             if before is not None and self._go_on(cache, before):
                 return self._named()
         except (HttpNotFound, CannotRead):
-            pass  # a cursor that isn't known any more, or pages that don't fit those before
+            pass  # an expired cursor, or pages that don't fit the earlier ones
         except Unavailable as error:
             if error.transient:
                 raise
@@ -224,7 +236,10 @@ class Paged:
         return Fetched(self._target, f"{self._access.source.name}.jsonl")
 
     def _go_on(self, cache: PageCache, before: FetchProgress | None) -> bool:
-        """All pages from `before` on. False where the pages before belong to another listing."""
+        """Fetch all pages after `before`.
+
+        Return False if the earlier pages belong to another listing.
+        """
         pages = Pages(self._spec.page, self._request)
         request: HttpRequest | None = pages.first() if before is None else pages.at(before.position)
         now = before
@@ -260,7 +275,7 @@ class Paged:
         return page
 
     def _unchanged(self, cache: PageCache, progress: FetchProgress) -> bool:
-        """Whether the first page and those before interruptions are what they were."""
+        """Whether the first page and those before interruptions are unchanged."""
         checks = [(Pages(self._spec.page, self._request).first(), progress.first)]
         checks += [(Pages(self._spec.page, self._request).at(position), known) for position, known in progress.seams]
         checked = progress.checked
@@ -278,7 +293,7 @@ class Paged:
 
 
 def _page(server: HttpClient, spec: Spec, request: HttpRequest, out: BinaryIO, deadline: float, access: Access) -> HttpPage | str:
-    """One page of records; or, written to `out`, a file that is kept as it came: its name."""
+    """Return one page of records; or write a file as received to `out`, and return its name."""
     with server.asked(request) as response:
         ending = _ending(response, spec, access)
         if ending:
@@ -297,7 +312,7 @@ def _page(server: HttpClient, spec: Spec, request: HttpRequest, out: BinaryIO, d
 
 
 def _held(chunks: Iterator[bytes], size: int) -> bytes:
-    """All of the chunks, or a little more than `size` bytes of them."""
+    """Return all chunks, or slightly more than `size` bytes of them."""
     data = bytearray()
     for chunk in chunks:
         data += chunk
@@ -307,7 +322,7 @@ def _held(chunks: Iterator[bytes], size: int) -> bytes:
 
 
 def _as_it_is(out: BinaryIO, chunks: Iterable[bytes], name: str) -> str:
-    """Write everything, also where another try has written something before."""
+    """Write all chunks, replacing the output of an earlier attempt."""
     out.seek(0)
     out.truncate()
     out.writelines(chunks)
@@ -321,7 +336,7 @@ def _write(records: Sequence[bytes], out: BinaryIO) -> int:
 
 
 def _ending(response: httpx.Response, spec: Spec, access: Access) -> str:
-    """The ending of a file that is kept as it came; empty for JSON with records in it."""
+    """Return the ending of a file that is stored as received; empty for JSON with records."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     by_url = "".join(PurePosixPath(unquote(urlsplit(spec.url).path)).suffixes[-2:]).lower()
     if kind == "text/html" and not by_url.endswith((".html", ".htm")):
@@ -339,7 +354,7 @@ def _ending(response: httpx.Response, spec: Spec, access: Access) -> str:
 
 
 def _by_url(ending: str) -> str:
-    """Where the content type says nothing: the URL's ending, else JSON."""
+    """Return the URL's ending, for responses without a useful content type; empty for JSON."""
     if ending.endswith((".json", "/")) or not ending:
         return ""
     return ending

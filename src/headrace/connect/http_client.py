@@ -1,4 +1,4 @@
-"""A conversation with one HTTP server: rate, body, retries and redirects."""
+"""An HTTP client for one server: rate limit, body, retries and redirects."""
 
 from __future__ import annotations
 
@@ -34,31 +34,43 @@ if TYPE_CHECKING:
     import httpx
 
 
-# The rate of requests to a server: one gate per server, in a file, so that all workers together
-# respect it.
+# The rate of requests to a server: one limiter per server, in a file, so that all workers share it.
 
 WAIT_SECONDS_MAX = 30.0
-"""A worker waits at most so long for its turn (and four turns of a slow rate); what takes longer is left to another attempt."""
+"""Seconds that a worker waits for the rate limit, plus four gaps of a slow rate.
+
+After that another attempt takes over.
+"""
 AWAY_SECONDS_MAX = 86_400.0
-"""The longest that a server (or a clock that was set back) can keep us away, whatever it asks for."""
+"""1 day: the longest pause that a server (or a clock that was set back) can cause."""
 THROTTLED_SECONDS_MAX = 3600.0
-"""A server that asks for a longer pause isn't there, as far as who waits for its data is concerned."""
+"""1 hour: a server that asks for a longer pause counts as unavailable."""
 
 
 def utc_after(now_us: int, seconds: float) -> str:
-    """The time `seconds` after the store's now, for texts that are kept: "in 5 s" would soon be false."""
+    """Return the time `seconds` after the store's now, as text.
+
+    Stored messages need a time, because "in 5 s" would soon be false.
+    """
     return f"{from_us(now_us + int(seconds * 1_000_000), 'UTC'):%Y-%m-%d %H:%M:%S} UTC"
 
 
 class NotYet(Unavailable):
-    """Its turn is too far away. `own`: by the declared rate, as far as can be told."""
+    """The rate limit requires a wait that is too long.
+
+    `own`: caused by the declared rate, as far as that is known.
+    """
 
     own = False
 
 
 class RateLimiter:
-    """`folder` is the same for all workers; `rate` as declared (`5/s`), None for as often as one likes; `time_after` says the time a
-    number of seconds from now, as `utc_after`; `patience` (seconds) is how long `wait` may take, None for what a fetch has."""
+    """Limits the rate of requests to one server across all workers.
+
+    `folder` is the same for all workers. `rate` is the declared rate (`5/s`), None for no limit.
+    `time_after` formats the time a number of seconds from now, like `utc_after`. `patience` is the
+    longest wait in seconds, None for the limit of a fetch.
+    """
 
     def __init__(self, folder: Path, url: str, rate: str | None, time_after: Callable[[float], str], patience: float | None = None) -> None:
         server = urlsplit(url)
@@ -70,7 +82,7 @@ class RateLimiter:
         self._patience = min(AWAY_SECONDS_MAX, WAIT_SECONDS_MAX + 4 * self._gap) if patience is None else patience
 
     def wait(self) -> None:
-        """Take the next turn. Raises NotYet where that is too far away."""
+        """Wait for the next slot. Raises NotYet if it is too far away."""
         if not self._gap and not self._path.exists():
             return
         wait = self._turn()
@@ -82,13 +94,13 @@ class RateLimiter:
         time.sleep(wait)
 
     def close(self, seconds: float) -> None:
-        """Nobody asks for so long: the server said so."""
+        """Block all workers' requests for `seconds`, because the server asked for it."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with _Locked(self._path) as held:
             held.write(max(held.seconds_left(), min(seconds, AWAY_SECONDS_MAX)))
 
     def _turn(self) -> float:
-        """Seconds until the turn that was taken; one too far away isn't taken."""
+        """Reserve the next slot, unless it is too far away, and return the seconds until then."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with _Locked(self._path) as held:
             wait = min(max(held.seconds_left(), 0.0), AWAY_SECONDS_MAX)
@@ -98,8 +110,10 @@ class RateLimiter:
 
 
 class _Locked:
-    """The file, held alone: a time as text, by the clock of its machine that never jumps and by the wall clock. The latter counts
-    where another machine wrote it, or this one before it was restarted."""
+    """The locked file: a time as text, by the machine's monotonic clock and by the wall clock.
+
+    The wall clock counts if another machine wrote the time, or this one before a restart.
+    """
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -112,7 +126,7 @@ class _Locked:
         os.close(self._fd)
 
     def seconds_left(self) -> float:
-        """Until the time; less than 0 once it is over."""
+        """Seconds until the time; negative once it has passed."""
         try:
             steady, wall, machine = os.pread(self._fd, 400, 0).decode().split(" ", 2)
             if machine and machine == this_process().machine:
@@ -122,22 +136,26 @@ class _Locked:
             return 0.0
 
     def write(self, seconds: float) -> None:
-        """The time is `seconds` away."""
+        """Store the time `seconds` from now."""
         text = f"{time.monotonic() + seconds:.6f} {time.time() + seconds:.6f} {this_process().machine}"
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, text.encode(), 0)
 
 
-# The bytes of one response: unpacked within bounds, refused where they break off.
+# The bytes of one response: unpacked within limits, refused if they break off.
 
 CHUNK_BYTES = 1 << 18
 FETCH_SECONDS_MAX = 3600.0
-"""A body that is still dripping after an hour is given up."""
+"""1 hour: a body that is still incomplete then is given up."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 def body_of(response: httpx.Response, bytes_max: int, *, deadline: float) -> Iterator[bytes]:
-    """The body in pieces of at most CHUNK_BYTES. Raises CannotRead for too much, Unavailable for half of it; `httpx` errors pass."""
+    """Yield the body in pieces of at most CHUNK_BYTES.
+
+    Raises CannotRead for more than `bytes_max`, Unavailable for a truncated body, and `httpx`
+    errors.
+    """
     packed, made = 0, 0
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     for chunk in _unpacked(response.iter_raw(CHUNK_BYTES), encoding):
@@ -158,7 +176,7 @@ def _unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """A few packed bytes may be gigabytes: they are unpacked piece by piece."""
+    """Unpack gzip piece by piece, because a few packed bytes may be gigabytes."""
     stream = zlib.decompressobj(_GZIP)
     begun = False
     for chunk in chunks:
@@ -174,7 +192,7 @@ def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
             data = stream.unconsumed_tail
             if stream.eof:
                 data, stream = stream.unused_data, zlib.decompressobj(_GZIP) if stream.unused_data else stream
-    while begun and not stream.eof:  # what the last call held back
+    while begun and not stream.eof:  # output that the last call held back
         piece = stream.decompress(stream.unconsumed_tail, CHUNK_BYTES)
         if piece:
             yield piece
@@ -182,44 +200,46 @@ def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
             raise Unavailable("the answer breaks off in the middle of what gzip packed")
 
 
-# What a server's responses mean, which requests may be retried, and which redirects may be
+# The meaning of a server's responses, and the requests and redirects that may be repeated or
 # followed.
 
 REDIRECTS_MAX = 5
 BACKOFF_SECONDS = 0.5
-"""Before the second try; twice as long before each further one."""
+"""Wait before the second attempt; it doubles for each further one."""
 SMALL_BYTES = 1 << 16
-"""An unread body of at most so many bytes is read, so that its connection can serve the next request."""
+"""64 KiB: an unread body up to this size is read, so that its connection can be reused."""
 TOO_MANY = 429
 THROTTLED_SECONDS, THROTTLED_SECONDS_MIN = 5.0, 0.1
-"""How long a server is left alone that says 429 and not until when."""
+"""Default and minimum wait after a 429 without a time."""
 WAITED_SECONDS_MAX = 60.0
-"""Of pauses that a server asks for without giving an answer in between, so much is waited for."""
+"""Maximum sum of the pauses that a server asks for without an answer in between."""
 MISSING = frozenset((404, 410))
 _DENIED = frozenset((401, 403, 407))
 _PATIENCE = frozenset((408, 425, 429))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _REFUSED = frozenset((400, 405, 406, 411, 413, 414, 415, 422, 426, 428, 431, 501))
-"""Answers that say that the request itself is wrong: the same again won't do."""
+"""Responses to a wrong request, which a retry doesn't fix."""
 _Result = TypeVar("_Result")
 
 
 class HttpNotFound(Exception):
-    """404 or 410: it isn't there (yet)."""
+    """404 or 410: the resource doesn't exist (yet)."""
 
 
 class HttpClient:
-    """Asks one server over connections that are kept. Use it as a context manager. `patience` (seconds) bounds each wait, where
-    there is less time than a fetch has."""
+    """Sends requests to one server over persistent connections; use it as a context manager.
+
+    `patience` limits each wait in seconds, for callers with less time than a fetch.
+    """
 
     def __init__(self, access: Access, spec: Spec, request: HttpRequest, patience: float | None = None) -> None:
         import httpx
 
-        for name in ("httpx", "httpcore"):  # their lines hold URLs and headers
+        for name in ("httpx", "httpcore"):  # their log lines contain URLs and headers
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.shown = printable(spec.url, 300)
         self._waited = 0.0
-        """Seconds that the server asked for since its last answer."""
+        """Sum of the pauses in seconds that the server asked for since its last answer."""
         self._retries, self._secrets = spec.retries, access.secrets
         self._now_us, self._began = access.now_us, time.monotonic()
         self._gate = RateLimiter(access.temporary.with_name("rates"), request.url, spec.rate_limit, self._time_after, patience)
@@ -237,8 +257,11 @@ class HttpClient:
 
     @contextmanager
     def asked(self, request: HttpRequest, conditions: Mapping[str, str] | None = None) -> Iterator[httpx.Response]:
-        """The answer to a request, its body not read: 2xx or 304. Raises Missing, and Unavailable for everything else that is
-        no answer, also where the body breaks off while it is read inside the `with`."""
+        """Send a request and yield its response, 2xx or 304, with the body unread.
+
+        Raises HttpNotFound, and Unavailable for any other response, also if the body breaks off
+        while the caller reads it inside the `with`.
+        """
         import httpx
 
         try:
@@ -257,7 +280,7 @@ class HttpClient:
             raise Unavailable(f"{self.shown} can't be asked ({words_of(error)})", code="configuration_error", transient=False) from None
 
     def patiently(self, work: Callable[[], _Result]) -> _Result:
-        """What `work` gives, tried again a few times where the server asks for a moment's patience or can't be reached."""
+        """Return the result of `work`, retried after transient errors and requested pauses."""
         tried = 0
         while True:
             try:
@@ -273,13 +296,19 @@ class HttpClient:
             time.sleep(wait)
 
     def may_wait(self, seconds: float) -> bool:
-        """Whether the server's wish for so long a pause is waited for here. That is no try; but a server that wishes nothing else is
-        left alone after a while, and the worker goes on with something else."""
+        """Whether to wait here for a pause that the server asks for.
+
+        Such waits don't count as retries. But a server that only asks for pauses is left alone
+        after a while, so that the worker can do other work.
+        """
         self._waited += max(seconds, THROTTLED_SECONDS_MIN)
         return seconds <= WAIT_SECONDS_MAX and self._waited <= WAITED_SECONDS_MAX
 
     def _answer(self, request: HttpRequest, conditions: Mapping[str, str]) -> httpx.Response:
-        """Follows redirects on the same server; anywhere else, what we send is nobody's business."""
+        """Send a request, and follow redirects only on the same server.
+
+        Other servers mustn't see the request's secrets.
+        """
         for _ in range(REDIRECTS_MAX + 1):
             self._gate.wait()
             response = self._client.send(self._built(request, conditions), stream=True)
@@ -315,7 +344,7 @@ class HttpClient:
         return msgspec.structs.replace(request, url=target)
 
     def _judge(self, response: httpx.Response) -> None:
-        """Raise for everything but 2xx and 304."""
+        """Raise an error for every status but 2xx and 304."""
         status = response.status_code
         if 200 <= status < 300 or status == 304:
             self._waited = 0.0
@@ -340,11 +369,11 @@ class HttpClient:
         )  # fmt: skip
 
     def _time_after(self, seconds: float) -> str:
-        """The time `seconds` from now by the store's clock, which in a replay isn't the machine's."""
+        """Return the time `seconds` from now by the store's clock, which differs in a replay."""
         return utc_after(self._now_us, time.monotonic() - self._began + seconds)
 
     def _words(self, error: httpx.TransportError) -> str:
-        """What happened, in words of our own where the library's say little."""
+        """Describe the error, in our own words where the library's are vague."""
         import httpx
 
         if isinstance(error, httpx.ConnectError):
@@ -354,12 +383,15 @@ class HttpClient:
         return f"the connection broke ({words_of(error)})"
 
     def _said(self, text: object) -> str:
-        """What somebody else wrote. A server may repeat what it was asked with: that goes before anything is cut."""
+        """Return text from elsewhere without secrets; they go before the text is cut.
+
+        A server may repeat parts of the request.
+        """
         return printable(self._secrets.scrubbed(str(text)), 120)
 
 
 def _read_small(response: httpx.Response) -> None:
-    """Read what is left of a short body; of a long one the connection is dropped."""
+    """Read the rest of a short body; the connection of a long one is dropped."""
     length = response.headers.get("content-length", "")
     if not response.is_stream_consumed and length.isdigit() and int(length) <= SMALL_BYTES:
         for _ in response.iter_raw():
@@ -367,8 +399,11 @@ def _read_small(response: httpx.Response) -> None:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds that the server asks for, as a number or as a date (by its own clock, where it says what that shows); None where it
-    says nothing that can be understood."""
+    """Return the seconds that the server asks to wait, given as a number or a date.
+
+    A date is compared with the server's own clock, if it sends one. None for missing or invalid
+    values.
+    """
     said = response.headers.get("retry-after", "").strip()
     if said.isascii() and said.isdigit():
         return float(said[:9])
@@ -377,7 +412,7 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 
 def _date(text: str) -> datetime | None:
-    """A date of HTTP; None where it can't be understood. One without a zone is in UTC, as HTTP has it."""
+    """Parse an HTTP date; None if it is invalid. A date without a zone is in UTC, as in HTTP."""
     try:
         result = email.utils.parsedate_to_datetime(text)
     except (ValueError, TypeError):

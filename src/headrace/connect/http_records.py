@@ -13,17 +13,20 @@ import msgspec
 from headrace.connect.deliveries import CannotRead, printable
 from headrace.model.connectors import json_path
 
-# Each record is the text that came. No number is parsed on the way, so none loses a digit.
+# Each record is the received text. Numbers are never parsed, so none loses a digit.
 
 LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
-"""A JSON text may be broken over lines between its tokens only: within strings, line ends are escaped."""
+"""Line ends become blanks. JSON has them only between tokens: within strings they are escaped."""
 PIECE_BYTES = 1 << 20
 T = TypeVar("T")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def in_utf8(page: bytes, charset: str | None) -> bytes:
-    """The page in UTF-8, which JSON always is, whatever the server says; only what isn't is read as it says. Raises CannotRead."""
+    """Return the page in UTF-8; the server's `charset` counts only if the page isn't UTF-8.
+
+    JSON is always UTF-8, whatever the server says. Raises CannotRead.
+    """
     if page.startswith(_UTF16):
         charset = "utf-16"
     else:
@@ -43,7 +46,7 @@ def in_utf8(page: bytes, charset: str | None) -> bytes:
 
 
 def valid_utf8(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces of one text, as long as they are UTF-8. Raises CannotRead."""
+    """Yield the pieces of one text while they are UTF-8. Raises CannotRead."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     for piece in pieces:
         try:
@@ -57,7 +60,7 @@ def valid_utf8(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def codecs_name(charset: str) -> str | None:
-    """The charset's usual name; None for one that nobody knows."""
+    """Return the charset's usual name; None for an unknown one."""
     try:
         return codecs.lookup(charset).name
     except LookupError:
@@ -65,9 +68,10 @@ def codecs_name(charset: str) -> str | None:
 
 
 def records_in(page: bytes, path: str | None) -> list[bytes]:
-    """The records below `path` (`$.items`; default: the document), each one object on one line. Raises CannotRead.
+    """Return the records below `path`, each object as one line.
 
-    An array holds the records, an object is one; null is an empty array, as some servers write it.
+    `path` is like `$.items`; by default the document itself. An array holds records, an object is
+    one, and null is an empty array, as some servers write it. Raises CannotRead.
     """
     result = value_below(page, json_path(path or "$") or (), path or "$")
     start = result[:1]
@@ -80,7 +84,10 @@ def records_in(page: bytes, path: str | None) -> list[bytes]:
 
 
 def cursor_in(page: bytes, path: str) -> str | None:
-    """The text or number below `path`, as text; None where there is none, which is how the last page says so."""
+    """Return the text or number below `path`, as text.
+
+    None if it is missing, which marks the last page.
+    """
     steps = json_path(path) or ()
     try:
         result = value_below(page, steps, path)
@@ -96,11 +103,14 @@ def cursor_in(page: bytes, path: str) -> str | None:
 
 
 class _NotThere(CannotRead):
-    """A path leads to nothing."""
+    """A path that leads to nothing."""
 
 
 def value_below(page: bytes, steps: tuple[str, ...], path: str) -> bytes:
-    """The JSON text that the names of `steps` (as written: `path`) lead to. Raises CannotRead."""
+    """Return the JSON text at the keys `steps`; `path` is their notation in messages.
+
+    Raises CannotRead.
+    """
     value = bytes(_decoded(page, msgspec.Raw)).strip()
     for step in steps:
         if value == b"null":
@@ -124,7 +134,10 @@ def _decoded(text: bytes, kind: type[T]) -> T:
 
 
 def lines_of(items: Sequence[bytes | memoryview], first: int = 1) -> Iterator[bytes]:
-    """Each record on one line; the first is number `first`. Raises CannotRead for what is no object."""
+    """Yield each record as one line; the first has the number `first`.
+
+    Raises CannotRead for records that aren't objects.
+    """
     for number, item in enumerate(items, first):
         line = bytes(item).strip()
         if line[:1] != b"{":
@@ -132,31 +145,33 @@ def lines_of(items: Sequence[bytes | memoryview], first: int = 1) -> Iterator[by
         yield line.translate(LINE_ENDS)
 
 
-# The records of a JSON document too large for memory, cut from it window by window, in bounded
-# memory, each as it came.
+# Records of a JSON document that is too large for memory, cut from it window by window in bounded
+# memory, each as received.
 #
-# A window is cut behind its last `}` that a comma follows, if everything up to there reads as
-# whole records; otherwise behind the one before. Text that starts where a record starts and reads
-# as a list of whole records ends where a record ends: no text or nested object is ever cut.
+# A window is cut after its last `}` before a comma, if everything up to there parses as whole
+# records; otherwise after the previous one. Text that starts at a record's start and parses as a
+# list of whole records ends at a record's end, so no text or nested object is ever cut.
 
 HEAD_BYTES = 1 << 16
-"""The records' array must begin within the first 64 KiB."""
+"""64 KiB: the records' array must begin within these bytes."""
 WINDOW_BYTES = 4 << 20
 RECORD_BYTES_MAX = 16 << 20
-"""As the reader of JSON lines has it."""
+"""16 MiB, the limit of the JSON lines reader."""
 TAIL_BYTES_MAX = 1 << 20
 CUTS_TRIED = 40
 LASTS_TRIED = 2_000
 _MARK = b'["the records stand here"]'
-"""Takes their place in what is read of the rest."""
+"""Replaces the records when the rest of the document is parsed."""
 _CUT = re.compile(rb"\}[ \t\r\n]*,")
 _LAST = re.compile(rb"\}[ \t\r\n]*\]")
 _END = re.compile(rb"[ \t\r\n]*\]")
 
 
 def records_of_stream(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
-    """The records below `path`, each one object on one line, as `chunks` come. Raises CannotRead, also after records were given:
-    what was given is only good if the end is reached."""
+    """Yield each record below `path` as one line while `chunks` arrive.
+
+    Raises CannotRead, possibly after some records; they are valid only if the end is reached.
+    """
     stream = _Window(_without_mark(valid_utf8(chunks)))
     stream.fill(HEAD_BYTES)
     start = _array_in(stream.data[:HEAD_BYTES], path)
@@ -169,7 +184,7 @@ def records_of_stream(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
 
 
 class _Window:
-    """What has come of a stream and wasn't given on yet."""
+    """The received part of a stream that hasn't been consumed yet."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
@@ -177,7 +192,7 @@ class _Window:
         self.ended = False
 
     def fill(self, size: int) -> None:
-        """Hold at least so many bytes, if there are as many."""
+        """Hold at least `size` bytes, or all that are left."""
         while len(self.data) < size and not self.ended:
             chunk = next(self._chunks, None)
             if chunk is None:
@@ -196,7 +211,7 @@ class _Window:
 
 
 def _records(stream: _Window) -> Iterator[bytes]:
-    """Up to the array's end, which is dropped, too."""
+    """Yield the records up to the array's end, which is consumed too."""
     size = WINDOW_BYTES
     count = 0
     while True:
@@ -219,7 +234,10 @@ def _records(stream: _Window) -> Iterator[bytes]:
 
 
 def _whole_records(stream: _Window) -> tuple[Sequence[msgspec.Raw], int, bool]:
-    """Records at the window's beginning, the bytes that they and what follows them take, and whether the array ends there."""
+    """Return whole records at the window's start, the bytes they take, and whether the array ends.
+
+    The bytes include the separator or the end of the array.
+    """
     data = bytes(stream.data)
     if (end := _END.match(data)) is not None:
         return (), end.end(), True
@@ -228,7 +246,7 @@ def _whole_records(stream: _Window) -> tuple[Sequence[msgspec.Raw], int, bool]:
     for cut in reversed(cuts[-CUTS_TRIED:]):
         if (results := _read(data[:cut])) is not None:
             return results, data.index(b",", cut) + 1, False
-    for match in islice(_LAST.finditer(data), LASTS_TRIED):  # the last window: the array's own end is one of these
+    for match in islice(_LAST.finditer(data), LASTS_TRIED):  # one of these ends the array
         if (results := _read(data[: match.start() + 1])) is not None:
             return results, match.end(), True
     return (), 0, False
@@ -242,7 +260,7 @@ def _read(text: bytes) -> list[msgspec.Raw] | None:
 
 
 def _array_in(head: bytearray, path: str) -> int:
-    """Where the array below `path` begins."""
+    """Return where the array below `path` begins."""
     steps = json_path(path) or ()
     for match in re.finditer(rb"\[", head):
         try:

@@ -1,4 +1,4 @@
-"""The requests of an HTTP source: its `http:` field, paging, and pages kept for a later fetch."""
+"""The requests of an HTTP source: its `http:` field, paging, and pages cached for a later fetch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from headrace.connect.http_records import cursor_in
 from headrace.model import Source
 from headrace.model.intervals import Interval, interval_of
 
-# What a source's `http:` asks for: the field as values, one interval's dates put in, secrets
-# resolved at the last moment.
+# A source's `http:` field as values; an interval's dates are inserted, and secrets are resolved
+# just before a request.
 
 PAGES_MAX = 10_000
 RETRIES = 3
@@ -30,7 +30,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Paging(msgspec.Struct, frozen=True):
-    """How the pages after the first are asked for; fields as declared."""
+    """How to request the pages after the first; fields as declared."""
 
     by: str
     parameter: str | None = None
@@ -42,7 +42,7 @@ class Paging(msgspec.Struct, frozen=True):
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """`http:` of a source, validated by `model.connectors`."""
+    """A source's `http:` field, validated by `model.connectors`."""
 
     url: str
     method: str = "GET"
@@ -57,7 +57,7 @@ class Spec(msgspec.Struct, frozen=True):
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
-    """One request with its secrets in it: never shown, never logged."""
+    """One request with its secrets: never shown, never logged."""
 
     method: str
     url: str
@@ -65,7 +65,10 @@ class HttpRequest(msgspec.Struct, frozen=True):
     body: Any = None
 
     def asking(self, parameters: Mapping[str, str]) -> HttpRequest:
-        """The same with these parameters: in the body where that is a mapping, else in the URL."""
+        """Return the request with these parameters.
+
+        They go into the body if that is a mapping, else into the URL.
+        """
         if not parameters:
             return self
         if isinstance(self.body, dict):
@@ -74,13 +77,13 @@ class HttpRequest(msgspec.Struct, frozen=True):
 
 
 def spec_of(source: Source) -> Spec:
-    """The field as values."""
+    """Return the source's `http:` field as values."""
     http = source.connector["http"]
     return msgspec.convert({"url": http} if isinstance(http, str) else http, Spec)
 
 
 def for_interval(spec: Spec, source: Source, key: str) -> Spec:
-    """The same with `{date:…}` and `{end:…}` replaced by the interval's start and end."""
+    """Replace `{date:…}` and `{end:…}` by the interval's start and end."""
     if source.partition.grain is None:
         return spec
     interval = interval_of(key, source.partition.grain, source.timezone or "UTC")
@@ -93,7 +96,10 @@ def for_interval(spec: Spec, source: Source, key: str) -> Spec:
 
 
 def first_request(spec: Spec, access: Access) -> HttpRequest:
-    """The first request, secrets included. Raises SecretMissing, and Unavailable (configuration_error) for what can't be sent."""
+    """Return the first request, secrets included.
+
+    Raises SecretMissing, and Unavailable (`configuration_error`) for a request that can't be sent.
+    """
     url, params, headers = (access.secrets.resolved(part) for part in (spec.url, spec.params, spec.headers))
     if urlsplit(url).scheme not in _PORTS or not urlsplit(url).hostname:
         raise Unavailable("`url` isn't the URL of a server once its references are resolved", code="configuration_error", transient=False)
@@ -102,7 +108,7 @@ def first_request(spec: Spec, access: Access) -> HttpRequest:
 
 
 def with_query(url: str, parameters: Mapping[str, Any]) -> str:
-    """The URL with these parameters, which take the place of those of the same name."""
+    """Return the URL with these parameters, which replace existing ones of the same name."""
     if not parameters:
         return url
     parts = urlsplit(url)
@@ -112,9 +118,10 @@ def with_query(url: str, parameters: Mapping[str, Any]) -> str:
 
 
 def on_same_server(url: str, target: str) -> str | None:
-    """Where `target`, as a server names it (relative or not), leads to, if that is the server of `url`; None if it leads elsewhere.
+    """Return the absolute URL of `target` if it is on the server of `url`, else None.
 
-    A server behind a proxy that calls itself `http` is asked by `https` where `url` was; `http` may lead on to `https`.
+    `target` is a server's relative or absolute reference. A server behind a proxy may call itself
+    `http` while `url` is `https`: the result is `https` then. `http` may lead to `https`.
     """
     there = urljoin(url, target)
     try:
@@ -161,7 +168,7 @@ def _number(value: str) -> int | str:
 
 
 def _sendable(name: str, value: str) -> str:
-    """Said here, because a library's own words would repeat the value."""
+    """Check a header's value here, because a library's message would repeat the value."""
     value = value.strip()
     if not value.isprintable():
         raise Unavailable(
@@ -170,8 +177,7 @@ def _sendable(name: str, value: str) -> str:
     return value
 
 
-# From one page to the request for the next one: by number, by offset, by cursor, or by link.
-# Pure.
+# The request for the next page: by number, by offset, by cursor, or by link. Pure.
 
 PARAMETERS = {"page": "page", "offset": "offset", "cursor": "cursor"}
 SIZE_PARAMETERS = {"offset": "limit"}
@@ -179,7 +185,7 @@ START = {"page": 1, "offset": 0}
 
 
 class HttpPage(msgspec.Struct, frozen=True):
-    """One page that came. `link` is the Link header's `next`, empty without."""
+    """One received page. `link` is the Link header's `next`, empty without one."""
 
     url: str
     body: bytes
@@ -188,10 +194,13 @@ class HttpPage(msgspec.Struct, frozen=True):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Which page is asked for. `mark` is the cursor or the link that leads to it, empty for numbers and for the first page."""
+    """The position of a page in a listing.
+
+    `mark` is the cursor or link that leads to it, empty for numbers and for the first page.
+    """
 
     number: int
-    """How many pages came before it."""
+    """Number of pages before it."""
     at: int = 0
     mark: str = ""
     seen: tuple[str, ...] = ()
@@ -199,7 +208,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Pages:
-    """Gives the requests for one delivery, and notices a server that turns in circles."""
+    """Creates the requests of one delivery, and detects servers whose pages go in circles."""
 
     def __init__(self, paging: Paging | None, base: HttpRequest) -> None:
         self._paging, self._base = paging, base
@@ -212,7 +221,7 @@ class Pages:
         self._mark = ""
 
     def first(self) -> HttpRequest:
-        """The request for the first page."""
+        """Return the request for the first page."""
         paging = self._paging
         if paging is None:
             return self._base
@@ -220,11 +229,11 @@ class Pages:
 
     @property
     def position(self) -> Position:
-        """Of the page that is asked for next, to go on there later."""
+        """The position of the next page, from which a later fetch can resume."""
         return Position(self._number, self._position, self._mark, tuple(self._seen), self._last.hex())
 
     def at(self, position: Position) -> HttpRequest:
-        """The request for the page of a position; what comes after it follows."""
+        """Return the request for a position's page, and continue from there."""
         paging = self._paging
         assert paging is not None, "what has no pages has no positions"
         self._number, self._position, self._mark = position.number, position.at, position.mark
@@ -236,7 +245,10 @@ class Pages:
         return msgspec.structs.replace(self._base, url=position.mark)
 
     def after(self, page: HttpPage) -> HttpRequest | None:
-        """The request for the next page; None after the last one. Raises CannotRead for a page that came before, and too many."""
+        """Return the request for the next page; None after the last one.
+
+        Raises CannotRead for a repeated page and for too many pages.
+        """
         paging = self._paging
         if paging is None:
             return None
@@ -255,7 +267,7 @@ class Pages:
         if paging.by == "link":
             link = page.link if paging.next is None else cursor_in(page.body, paging.next)
             return self._by_link(page, link) if link else None
-        if not page.records:  # a server may give fewer than it was asked for: only an empty page is surely the last
+        if not page.records:  # only an empty page is surely the last
             return None
         self._position += 1 if paging.by == "page" else len(page.records)
         return self._base.asking({**self._sized(paging), **self._positioned(paging)})
@@ -308,36 +320,36 @@ class Pages:
 # Pages of a delivery that a fetch received before the server asked for a pause, cached until it
 # continues.
 #
-# Each page is progress, however few requests a server allows at a time: a resumed fetch asks for
-# the next page at once. Whether the listing has changed meanwhile is checked after the last page:
-# the first page and the last one before the interruption are requested once more, and where one
-# differs, everything is requested anew.
+# Each page is progress, however few requests a server allows at a time: a resumed fetch requests
+# the next page at once. After the last page it checks whether the listing has changed: it requests
+# the first page and the last one before each interruption again, and if one differs, everything is
+# requested anew.
 #
 # Cached files hold data, like `raw`; a link that repeats a secret is never written.
 
 KEPT_SECONDS_MAX = 86_400.0
-"""Older pages may belong to another listing, and are asked for anew."""
+"""1 day: older pages may belong to another listing, and are requested again."""
 _STATE, _DATA = ".json", ".pages"
 
 
 class FetchProgress(msgspec.Struct, frozen=True):
-    """How far a fetch has come. `written` bytes of the kept file are whole pages."""
+    """The progress of a fetch. The first `written` bytes of the cached file are whole pages."""
 
     written: int
     position: Position
-    """Of the next page; where all have come, of the last."""
+    """Position of the next page; of the last one if all were received."""
     first: str
     """The hash of the first page's records."""
     seams: tuple[tuple[Position, str], ...] = ()
-    """Pages that were the last ones before an interruption, with the hash of their records."""
+    """The last pages before interruptions, with the hashes of their records."""
     complete: bool = False
-    """All pages have come; what is left is to look whether the listing is still the same."""
+    """All pages were received; only the check for changes is left."""
     checked: int = 0
-    """How many pages of those that are looked at then were the same."""
+    """Number of pages that this check has found unchanged."""
 
 
 def hash_of(records: Iterable[bytes]) -> str:
-    """Of one page's records, in their order."""
+    """Return the hash of one page's records, in their order."""
     digest = hashlib.sha256()
     for record in records:
         digest.update(record + b"\n")
@@ -345,22 +357,24 @@ def hash_of(records: Iterable[bytes]) -> str:
 
 
 class PageCache:
-    """The pages of one interval of one source, as it is declared now."""
+    """The cached pages of one interval of one source, for its current declaration."""
 
     def __init__(self, access: Access, spec: Spec, key: str) -> None:
-        identity = msgspec.json.encode([access.source.name, key, spec])  # references, no secrets
+        identity = msgspec.json.encode([access.source.name, key, spec])  # references, not secrets
         self._folder = access.temporary.with_name("pages")
         self._name = hashlib.sha256(identity).hexdigest()[:32]
         self._secrets = access.secrets
 
     def take(self, target: Path) -> FetchProgress | None:
-        """Move what is kept to `target` and say how far it is; None where nothing is, or another
-        worker has taken it, or it is too old."""
+        """Move the cached pages to `target`, and return their progress.
+
+        None if there are none, if another worker has taken them, or if they are too old.
+        """
         state, data = self._folder / f"{self._name}{_STATE}", self._folder / f"{self._name}{_DATA}"
         claimed = target.with_suffix(_STATE)
         try:
             age = time.time() - state.stat().st_mtime
-            state.rename(claimed)  # one worker can
+            state.rename(claimed)  # only one worker succeeds
             data.rename(target)
             progress = msgspec.json.decode(claimed.read_bytes(), type=FetchProgress)
         except (OSError, msgspec.DecodeError):
@@ -375,7 +389,7 @@ class PageCache:
         return progress
 
     def keep(self, target: Path, progress: FetchProgress) -> None:
-        """Keep the whole pages of `target` for the next fetch."""
+        """Store the whole pages of `target` for the next fetch."""
         state = msgspec.json.encode(progress)
         marks = (progress.position, *(seam for seam, _ in progress.seams))
         if any(self._secrets.scrubbed(mark.mark) != mark.mark for mark in marks):
@@ -383,7 +397,7 @@ class PageCache:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._forget_old()
         os.truncate(target, progress.written)
-        os.utime(target)  # as young as its state, also where no page has come since
+        os.utime(target)  # as new as its state, even if no page was received since
         target.replace(self._folder / f"{self._name}{_DATA}")
         written = target.with_suffix(_STATE)
         written.touch(mode=0o600)

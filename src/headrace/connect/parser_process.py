@@ -1,11 +1,12 @@
-"""Parse files in a separate process whose death is a result.
+"""Parse files in a separate process, whose death is a result.
 
-The library that reads workbooks ends its process where a file asks for more memory than there is, or where it has a bug:
-without this, the worker would die with it, again and again. So a worker starts a second process for such files
-(`python -m headrace.connect.parser_process`), reuses it for the next file, and starts another where it has died. The process
-may use `MEMORY_BYTES_MAX` and `SECONDS_MAX` per file.
+The library that reads workbooks ends its process if a file needs more memory than there is, or if
+it has a bug: without this, the worker would die with it, again and again. So a worker starts a
+second process for such files (`python -m headrace.connect.parser_process`), reuses it for the next
+file, and starts another one if it has died. The process may use `MEMORY_BYTES_MAX` in all and
+`SECONDS_MAX` per file.
 
-Requests and answers are msgpack with their length in front, over a socket that nothing prints to.
+Requests and answers are msgpack with a length prefix, over a socket that nothing else writes to.
 """
 
 from __future__ import annotations
@@ -32,16 +33,19 @@ from headrace.connect.deliveries import CannotRead, SourceSchema, UnreadableFile
 from headrace.connect.raw_files import Opened, UnpackLimits
 
 KINDS = frozenset({"excel"})
-"""Kinds of files that neither DuckDB nor Python's own library reads. Arrow unpacks Zstandard inside the worker."""
+"""Formats that neither DuckDB nor Python's own library reads.
+
+Arrow unpacks Zstandard inside the worker.
+"""
 MEMORY_BYTES_MAX = min(4 * 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
 SECONDS_MAX = 600.0
 MESSAGE_CHARACTERS_MAX, MESSAGE_BYTES_MAX = 200, 64 * 1024
 POISON = "delivery_poison"
-"""The code of a file that ended the process that parsed it."""
+"""The code of a file that killed the process that parsed it."""
 _LENGTH = struct.Struct("<I")
 START_SECONDS_MAX, DEATH_SECONDS_MAX = 120.0, 10.0
 _ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1", "RUST_BACKTRACE": "0"}
-"""Allocators that reserve much more than they use would come to the limit early."""
+"""Allocators that reserve much more than they use would reach the limit early."""
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -59,21 +63,24 @@ class _Answer(msgspec.Struct, frozen=True):
     made: Opened | None = None
     refused: UnreadableFile | None = None
     failed: str = ""
-    """Of an error that the reader doesn't expect."""
+    """The message of an unexpected error."""
 
 
 class Parser:
-    """The process, started when it is first needed. For one thread."""
+    """The parser process, started on first use. For one thread."""
 
     def __init__(self, *, memory_bytes_max: int = MEMORY_BYTES_MAX, seconds_max: float = SECONDS_MAX) -> None:
         self._memory_bytes_max, self._seconds_max = memory_bytes_max, seconds_max
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._said: IO[bytes] | None = None
-        """What the process wrote on its standard error."""
+        """The process's standard error."""
 
     def unfold(self, kind: str, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
-        """As `Reader.unfold` of the kind. Raises CannotRead, also where the process died over the file, or took too long."""
+        """Like `FormatReader.unfold` of the format, in the process.
+
+        Raises CannotRead, also if the file killed the process or took too long.
+        """
         folder = temporary / f"{uuid.uuid4().hex}.apart"
         folder.mkdir(parents=True)
         options = dict(opened.options)
@@ -139,9 +146,9 @@ class Parser:
         return self._process, ours
 
     def _death(self, process: subprocess.Popen[bytes]) -> str:
-        """How the process ended, in words."""
+        """Return a description of how the process ended."""
         if self._socket is not None:
-            self._socket.close()  # what it waits for; one that hangs is killed
+            self._socket.close()  # ends a process that waits for it; one that hangs is killed
         try:
             code = process.wait(DEATH_SECONDS_MAX)
         except subprocess.TimeoutExpired:
@@ -170,7 +177,7 @@ def _send(control: socket.socket, data: bytes) -> None:
 
 
 def _receive(control: socket.socket) -> bytes:
-    """One message. Raises EOFError where the other side is gone."""
+    """Return one message. Raises EOFError if the other side is gone."""
     (length,) = _LENGTH.unpack(_exactly(control, _LENGTH.size))
     return _exactly(control, length)
 
@@ -185,7 +192,7 @@ def _exactly(control: socket.socket, size: int) -> bytes:
     return bytes(data)
 
 
-# In the process itself ------------------------------------------------------------------------------------------------
+# In the process itself
 
 
 def main(arguments: Mapping[int, str]) -> None:
@@ -193,7 +200,7 @@ def main(arguments: Mapping[int, str]) -> None:
     control, memory_bytes_max = socket.socket(fileno=int(arguments[1])), int(arguments[2])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for limit in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
-        with contextlib.suppress(ValueError, OSError):  # macOS knows no such limits
+        with contextlib.suppress(ValueError, OSError):  # macOS has no such limits
             resource.setrlimit(limit, (memory_bytes_max, memory_bytes_max))
     from headrace.connect.formats.registry import readers
 
@@ -224,7 +231,7 @@ def _parsed(request: _Request) -> _Answer:
 
 
 PARSER = Parser()
-"""The worker's own: a process belongs to who started it."""
+"""The worker's own parser: only the process that started it may use it."""
 atexit.register(PARSER.stop)
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Which partitions the rows of a file belong to, where a column says it.
+"""The partitions of a file's rows, if a column gives them.
 
-That is `partition: {by: day, column: d}` with one file for many days, or `{key: region}` without `{key}` in the file's name.
-An observation asks which partitions there are; an ingestion gives each row its key. What the file's name does say
-(`{date:…}` or `{key}`) holds for all of its rows.
+That is `partition: {by: day, column: d}` with one file for many days, or `{key: region}` without
+`{key}` in the file's name. An observation asks for the partitions in a file; an ingestion gives
+each row its key. A date or key in the file's name applies to all of its rows.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 KEYS_MAX = 20_000
-"""Partitions of one file."""
+"""Maximum number of partitions of one file."""
 DIFFERENT_MAX = 8 * KEYS_MAX
-"""Different quarters of an hour, or days, that are looked at to find them."""
+"""Maximum number of distinct days, or quarters of an hour, that are read to find them."""
 BUCKET_SECONDS = 900
-"""No zone's hour begins at another time than a whole quarter of UTC's hour."""
+"""15 minutes: in every zone, hours begin at a whole quarter of UTC's hour."""
 SEPARATOR = "/"
 CODE = "delivery_partition"
 
@@ -40,9 +40,12 @@ CODE = "delivery_partition"
 def partitions_in(
     connection: duckdb.DuckDBPyConnection, select_sql: str, columns: Sequence[LakeColumn], source: Source, named: str
 ) -> list[str]:
-    """The partitions that rows of `select_sql` belong to, in their order; rows without a value belong to none. `named` is what the
-    file's name says, `*` where that is nothing. Raises CannotRead for a column that is missing or says no time, for keys that can't
-    be, and for too many; DuckDB's errors for what isn't as promised."""
+    """Return the partitions of the rows of `select_sql`, sorted; rows without a value have none.
+
+    `named` is the part in the file's name, `*` if there is none. Raises CannotRead for a missing
+    column, one that isn't a date or a time, invalid keys, and too many partitions; DuckDB's errors
+    for invalid values.
+    """
     moments, keys = _columns(source, columns)
     wanted = [f"{_bucket(column, columns, source)} AS t" for column in moments]
     wanted += [f"CAST({quote(column)} AS VARCHAR) AS k" for column in keys]
@@ -65,7 +68,10 @@ def partitions_in(
 
 
 def key_of_rows(source: Source, columns: Sequence[LakeColumn], keys: Sequence[str]) -> KeyExpression:
-    """The key of each row, among `keys`; `NOWHERE` for rows of none of them. Raises CannotRead as `partitions_in` does."""
+    """Return the expression for each row's key among `keys`, else `NOWHERE`.
+
+    Raises CannotRead as `partitions_in` does.
+    """
     moments, columns_of_key = _columns(source, columns)
     pairs = [split(key, source.partition) for key in keys]
     time_sql = _time_sql(moments[0], columns, source, sorted({moment for moment, _ in pairs})) if moments else literal(pairs[0][0])
@@ -79,7 +85,7 @@ def key_of_rows(source: Source, columns: Sequence[LakeColumn], keys: Sequence[st
 
 
 def _columns(source: Source, columns: Sequence[LakeColumn]) -> tuple[list[str], list[str]]:
-    """The columns that say the time and the key, each empty where the file's name says it."""
+    """Return the columns for the time and the key, each empty if the file's name gives it."""
     spec, files = source.partition, source.files or ""
     moments = [spec.column] if spec.grain is not None and "{date:" not in files and spec.column else []
     keys = [spec.key] if spec.key is not None and KEY not in files else []
@@ -96,7 +102,7 @@ def _column(name: str, columns: Sequence[LakeColumn]) -> str:
 
 
 def _said(source: Source, named: str) -> tuple[str, str]:
-    """What the file's name says: the time's key and the data's."""
+    """Return the time's key and the data's key in the file's name."""
     if named == WHOLE:
         return "", ""
     return (named, "") if "{date:" in (source.files or "") else ("", named)
@@ -107,7 +113,7 @@ def _type(name: str, columns: Sequence[LakeColumn]) -> str:
 
 
 def _bucket(name: str, columns: Sequence[LakeColumn], source: Source) -> str:
-    """A row's time, coarse enough that few are different: the local day, or a quarter of an hour."""
+    """Return SQL for a row's local day or quarter of an hour, so that few values are distinct."""
     kind, column = _type(name, columns), quote(name)
     if kind != "DATE" and not kind.startswith("TIMESTAMP"):
         raise CannotRead(f"column {printable(name)} is {kind}, which says no time; promise it as a date in the contract", code=CODE)

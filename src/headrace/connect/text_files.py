@@ -1,4 +1,4 @@
-"""Text files before a parser reads them: encoding, line ends, and what every text file must be."""
+"""Text files before a parser reads them: encoding, line ends, and rules for every text file."""
 
 from __future__ import annotations
 
@@ -14,33 +14,35 @@ import msgspec
 from headrace.connect.deliveries import CannotRead, Drift, SourceSchema
 from headrace.connect.raw_files import CHUNK_BYTES, UTF32, Opened, UnpackLimits, recoded, written
 
-# Every text file must be UTF-8, without nul bytes and not empty. One pass in constant memory.
+# Every text file must be UTF-8, without NUL bytes, and not empty. One pass in constant memory.
 
 TEXT_CHUNK_BYTES = 1 << 20
 
 
 class LineCounts(msgspec.Struct):
-    """What one pass over a text file counts."""
+    """The counts of one pass over a text file."""
 
     ends: int = 0
-    """Line ends (LF)."""
+    """Number of line ends (LF)."""
     plain: bool = True
-    """Whether each line is one row for certain: no quotes, no blank lines, no CR but in CRLF."""
+    """Whether each line is certainly one row: no quotes, no blank lines, CR only in CRLF."""
     empty: bool = True
     open_bytes: int = 0
-    """Bytes since the last line end."""
+    """Number of bytes since the last line end."""
 
     @property
     def rows(self) -> int | None:
-        """Lines without the header; None where that can't be told from the lines."""
+        """Number of lines without the header; None if lines may not be rows."""
         return self.ends + bool(self.open_bytes) - 1 if self.plain and not self.empty else None
 
 
 def require_text(path: Path, *, line_bytes_max: int, blank: bool = False) -> LineCounts:
-    """Raise CannotRead, with the line, for a file that is empty (unless `blank` allows it), isn't UTF-8, holds nul bytes (binary
-    data, UTF-16 without its mark, a disk's unwritten blocks), or has a line longer than `line_bytes_max`.
+    """Check that a file is UTF-8 text, and count its lines.
 
-    The last is checked here because DuckDB's parallel reader gives 0 rows, without an error, for a row larger than its buffer.
+    Raises CannotRead, with the line, for a file that is empty (unless `blank` allows it), isn't
+    UTF-8, has NUL bytes (binary data, UTF-16 without its mark, a disk's unwritten blocks), or has a
+    line longer than `line_bytes_max`. Long lines are refused here because DuckDB's parallel reader
+    returns 0 rows, without an error, for a row larger than its buffer.
     """
     lines, last = LineCounts(), b""
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -60,7 +62,7 @@ def require_text(path: Path, *, line_bytes_max: int, blank: bool = False) -> Lin
 
 
 def _count(lines: LineCounts, last: bytes, chunk: bytes, line_bytes_max: int) -> None:
-    """Go on counting with `chunk`, which came after the byte `last`."""
+    """Add the counts of `chunk`, which follows the byte `last`."""
     first, end = chunk.find(b"\n"), chunk.rfind(b"\n")
     if lines.open_bytes + (first if first >= 0 else len(chunk)) > line_bytes_max and b"\r" not in chunk:
         raise CannotRead(f"line {lines.ends + 1}: longer than {line_bytes_max:,} bytes", line=lines.ends + 1)
@@ -91,7 +93,7 @@ def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, lines: int) -> Non
 
 
 def _nul(chunk: bytes, line: int, *, first: bool) -> CannotRead:
-    """Told apart: text in an encoding of two or four bytes a character, and anything else with a nul in it."""
+    """Return the error for NUL bytes: UTF-16 or UTF-32 without a mark, or binary data."""
     sample = chunk[:2000]
     if first and (sample.startswith(UTF32) or sample.count(0) * 3 > len(sample)):
         wide = "UTF-32" if sample.startswith(UTF32) or sample.count(0) * 2 > len(sample) * 1.3 else "UTF-16 without a byte order mark"
@@ -100,8 +102,10 @@ def _nul(chunk: bytes, line: int, *, first: bool) -> CannotRead:
 
 
 def is_cut_in_line(path: Path, line: int) -> bool:
-    """Whether a line (from 1) is the file's last one and has no line end: what is wrong with it may
-    be that the rest of the file isn't there."""
+    """Whether a line (from 1) is the file's last one and has no line end.
+
+    Its error may then be that the rest of the file is missing.
+    """
     ends = 0
     with path.open("rb") as file:
         while chunk := file.read(TEXT_CHUNK_BYTES):
@@ -112,7 +116,7 @@ def is_cut_in_line(path: Path, line: int) -> bool:
 
 
 def ends_open(path: Path) -> bool:
-    """Whether the last line of a file that isn't empty has no line end."""
+    """Whether the last line of a non-empty file has no line end."""
     with path.open("rb") as file:
         if not file.seek(0, os.SEEK_END):
             return False
@@ -120,16 +124,15 @@ def ends_open(path: Path) -> bool:
         return file.read(1) not in (b"\n", b"\r")
 
 
-# Files in which some lines end in CRLF and others in LF: systems that append to each other's
-# files produce them.
+# Files in which some lines end in CRLF and others in LF; several systems appending to one file
+# produce them.
 
 LINE_END_CHUNK_BYTES = 1 << 20
 QUOTED = b"quoted"
 
 
 class Quoting(NamedTuple):
-    """How values are quoted: a quote counts at the beginning of a value, and closes it where it
-    isn't escaped."""
+    """The quoting of values: a quote counts at the start of a value, and closes it if unescaped."""
 
     delimiter: str
     quote: str
@@ -137,7 +140,7 @@ class Quoting(NamedTuple):
 
 
 def has_both_line_ends(path: Path) -> bool:
-    """Whether there are CRLF and LF, inside quoted values or not; one cheap pass."""
+    """Whether both CRLF and LF occur, inside quoted values or not; one cheap pass."""
     ends, with_return, last = 0, 0, b""
     with path.open("rb") as file:
         while chunk := file.read(LINE_END_CHUNK_BYTES):
@@ -153,12 +156,12 @@ def one_line_end(
     opened: Opened, temporary: Path, bounds: UnpackLimits, line_bytes_max: int,
     quoting: Quoting | None = None, *, intermediate: bool,
 ) -> Opened:  # fmt: skip
-    """`opened`, or a copy in which every row ends in LF, where some rows end in CRLF and others in LF.
+    """Return `opened`, or a copy in which all rows end in LF if some rows end in CRLF.
 
-    Line breaks inside quoted values stay as they are; `quoting` is None for text without quotes.
-    A file with a line of more than `line_bytes_max` bytes, or with a quote that is never closed,
-    stays as it is: its reader names the line. `intermediate`: whether `opened` itself is deleted
-    where a copy takes its place, or where this fails.
+    Line breaks inside quoted values stay; `quoting` is None for text without quotes. A file with a
+    line of more than `line_bytes_max` bytes, or with a quote that is never closed, is returned
+    unchanged: its reader reports the line. `intermediate`: whether `opened` itself is deleted when
+    a copy replaces it, or when this fails.
     """
     path, lines = Path(opened.path), _Lines(line_bytes_max, quoting)
     made = None
@@ -171,8 +174,7 @@ def one_line_end(
 
 
 def _rows_differ(path: Path, lines: _Lines) -> bool:
-    """Whether rows, and not just lines inside quoted values, end in both ways, in a file whose
-    quotes are closed."""
+    """Whether rows end in both ways, not just lines in quoted values, and all quotes are closed."""
     results, ending = set(), b""
     for line, ending in lines.of(path):
         if len(line) > lines.bytes_max:
@@ -182,8 +184,10 @@ def _rows_differ(path: Path, lines: _Lines) -> bool:
 
 
 class _Lines:
-    """A file's lines as they are to be written, each with how it ended: in CRLF, LF or nothing,
-    or inside a quoted value."""
+    """A file's lines with one kind of line end, each with its original end.
+
+    That is CRLF, LF or nothing, or QUOTED inside a quoted value.
+    """
 
     def __init__(self, bytes_max: int, quoting: Quoting | None) -> None:
         self.bytes_max = bytes_max
@@ -207,8 +211,10 @@ class _Lines:
 
 
 def _open_quote(quoting: Quoting) -> re.Pattern[bytes]:
-    """Matches a line, read from the beginning of a value, that ends inside a quoted value. No step
-    is taken back, so that the time grows with the line's length only."""
+    """Return a pattern for a line, from the start of a value, that ends inside a quoted value.
+
+    It never backtracks, so its time is linear in the line's length.
+    """
     mark, end, escape = (re.escape(item.encode()) for item in (quoting.quote, quoting.delimiter, quoting.escape))
     escaped = escape + (mark if quoting.escape == quoting.quote else b".")
     inside = b"(?:" + escaped + b"|(?!" + mark + b").)*+"
@@ -218,30 +224,36 @@ def _open_quote(quoting: Quoting) -> re.Pattern[bytes]:
     return re.compile(b"(?:" + closed + b"|" + plain + b")*+" + mark + inside, re.DOTALL)
 
 
-# The encoding of a text file that isn't in the one that its source is pinned to or declares.
+# The encoding of a text file that isn't in the pinned or declared one.
 #
-# UTF-16 shows by its mark or, like UTF-32, by its nul bytes; UTF-8 differs from encodings of one
-# byte a character by its own rules, which chance doesn't satisfy. Any other encoding is looked
-# for where reading as UTF-8 failed.
+# UTF-16 shows by its mark or, like UTF-32, by its NUL bytes. UTF-8 differs from single-byte
+# encodings by its own rules, which random bytes don't satisfy. Any other encoding is searched for
+# only if reading as UTF-8 fails.
 
 UTF8, UTF16 = "utf-8", "utf-16"
 _AS_IT_STANDS = (UTF8, "ascii")
 ENCODING_BYTES_MAX = 64 << 20
-"""A larger file in another encoding isn't looked through."""
+"""64 MiB: larger files in another encoding aren't searched."""
 LEGACY = "cp1252"
 _WESTERN = (LEGACY, "latin-1", "iso-8859-15")
-"""Encodings in which UTF-8's characters are pairs of an accented capital and a sign, which no text has."""
+"""Encodings in which UTF-8's characters become an accented capital and a sign, as in no text."""
 _WIDE = {"x000": "utf-32-le", "000x": "utf-32-be", "x0x0": "utf-16-le", "0x0x": "utf-16-be"}
-"""Which of four bytes are nul in plain letters."""
+"""Which of four bytes are NUL in plain letters → the encoding."""
 _USUAL_SIGNS = frozenset("€‚„…‰‹›‘’“”•–—™¡£§©ª«®°±²³´µ·¸¹º»¼½¾¿×÷\xa0")
 _IN_A_ROW = re.compile(r"[^\x00-\x7f\xa0]{3}")
 IN_ANY = ("csv", "fixed_width")
-"""Kinds of files that may be in any encoding, and whose encoding can be declared. JSON is UTF-8, and XML says its own."""
+"""Formats that may have any encoding, which the source can declare.
+
+JSON is UTF-8, and XML declares its own.
+"""
 
 
 def in_utf8(opened: Opened, declared: str, pinned: SourceSchema | None, temporary: Path, bounds: UnpackLimits) -> Opened:
-    """`opened`, or a copy of it in UTF-8: from the encoding that it turned out to have, else from the declared one. One that said its
-    encoding by a mark is in UTF-8 already. Raises CannotRead, with the line, for a file of lines in both."""
+    """Return `opened`, or a copy in UTF-8 from the accepted, else the declared encoding.
+
+    A file with a byte order mark is in UTF-8 already. Raises CannotRead, with the line, for a file
+    with lines in both encodings.
+    """
     turned_out = pinned.format.recode if pinned else ""
     encoding = declared if turned_out in ("", UTF16) else turned_out
     if opened.encoding == UTF16 or encoding in _AS_IT_STANDS:
@@ -256,8 +268,11 @@ def in_utf8(opened: Opened, declared: str, pinned: SourceSchema | None, temporar
 
 
 def other_encoding(opened: Opened, pinned: SourceSchema) -> Drift | None:
-    """A drift where the file shows by itself that it is in another encoding than it should be; None once that was decided."""
-    if pinned.format.recode or "record" in _declared(opened.options):  # records of bytes have no text around them that shows anything
+    """Return a Drift if the file is certainly in another encoding than expected.
+
+    None if it isn't, or if another encoding was already accepted.
+    """
+    if pinned.format.recode or "record" in _declared(opened.options):  # records of bytes show no encoding
         return None
     expected = expected_encoding(opened.options, pinned)
     result = _found(opened, expected)
@@ -268,8 +283,11 @@ def other_encoding(opened: Opened, pinned: SourceSchema) -> Drift | None:
 
 
 def mislabelled(opened: Opened) -> tuple[Opened, str]:
-    """A first delivery that is UTF-8 as a whole though another encoding is declared, with options that say UTF-8, and the declared
-    encoding; any other as it is, and an empty text."""
+    """Return a first delivery with the option UTF-8, and the wrongly declared encoding.
+
+    That is a file that is UTF-8 as a whole though another encoding is declared. Any other file is
+    returned unchanged, with an empty text.
+    """
     kind = next((item for item in IN_ANY if item in opened.options), "")
     declared = _declared(opened.options)
     encoding = str(declared.get("encoding", UTF8))
@@ -282,13 +300,13 @@ def mislabelled(opened: Opened) -> tuple[Opened, str]:
 
 
 def expected_encoding(options: Mapping[str, Any], pinned: SourceSchema) -> str:
-    """The encoding that a source's files are in by its `options`, else by the first of them."""
+    """Return the encoding of a source's files, by its `options`, else by the pinned format."""
     expected = _declared(options).get("encoding") or (UTF16 if pinned.format.encoding == UTF16 else UTF8)
     return UTF8 if expected in _AS_IT_STANDS else expected
 
 
 def _declared(options: Mapping[str, Any]) -> Mapping[str, str]:
-    """What the source declares of its kind of files, where that may say an encoding."""
+    """Return the source's declaration for its format, if that may contain an encoding."""
     result = next((options[kind] for kind in IN_ANY if kind in options), None)
     return result if isinstance(result, Mapping) else {}
 
@@ -305,7 +323,10 @@ def _found(opened: Opened, expected: str) -> str:
 
 
 def _in_utf8(path: Path) -> bool | None:
-    """Whether a file in UTF-8 has characters of several bytes; None for one that isn't UTF-8. Ends at the first byte that isn't."""
+    """Whether a UTF-8 file has characters of several bytes; None if it isn't UTF-8.
+
+    Reading ends at the first invalid byte.
+    """
     decoder, plain = codecs.getincrementaldecoder(UTF8)(), True
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -318,9 +339,13 @@ def _in_utf8(path: Path) -> bool | None:
 
 
 def legacy_encoding(path: Path) -> str | None:
-    """The encoding in which a file makes sense that isn't UTF-8: UTF-16 that lacks its mark, UTF-32, or that of Windows for western Europe,
-    where there are letters and usual signs only, and never many accents in a row: that is another alphabet. Lines that are UTF-8 among
-    others that aren't come from two places: read in one encoding, one half would be wrong."""
+    """Return the encoding in which a file that isn't UTF-8 is plausible text, else None.
+
+    That is UTF-16 without its mark, UTF-32, or Windows-1252 if it has only letters and usual signs,
+    and never three non-ASCII characters in a row, which would be another alphabet. A file in which
+    some lines are UTF-8 and others aren't comes from two origins: in any one encoding, half of it
+    would be wrong.
+    """
     if path.stat().st_size > ENCODING_BYTES_MAX:
         return None
     data = path.read_bytes()
@@ -337,7 +362,7 @@ def legacy_encoding(path: Path) -> str | None:
 
 
 def _mixed_line_of(path: Path) -> int | None:
-    """As `mixed_line`, None for a text that is UTF-8 as a whole too; a line at a time."""
+    """Like `mixed_line`, read line by line; None if the whole file is UTF-8."""
     first, others = None, False
     with path.open("rb") as file:
         for number, line in enumerate(_bounded(file), 1):
@@ -355,13 +380,13 @@ def _mixed_line_of(path: Path) -> int | None:
 
 
 def _bounded(file: IO[bytes]) -> Iterator[bytes]:
-    """Lines; none after one that is too long to be looked at."""
+    """Yield lines, up to the first one that is too long to check."""
     while (line := file.readline(CHUNK_BYTES)) and len(line) < CHUNK_BYTES:
         yield line
 
 
 def mixed_line(data: bytes) -> int | None:
-    """The first line (from 1) that has letters beyond ASCII in UTF-8, in a text that isn't UTF-8 as a whole; None without one."""
+    """Return the first line (from 1) with non-ASCII UTF-8, in text that isn't UTF-8 as a whole."""
     for number, line in enumerate(data.split(b"\n"), 1):
         if not line.isascii():
             try:
@@ -373,7 +398,10 @@ def mixed_line(data: bytes) -> int | None:
 
 
 def _wide(data: bytes) -> str | None:
-    """UTF-32 and UTF-16 by their nul bytes: of plain letters three bytes in four are one, or every second."""
+    """Detect UTF-32 and UTF-16 by their NUL bytes.
+
+    In plain letters these are three of four bytes, or every second byte.
+    """
     if data.startswith(UTF32):
         return "utf-32"
     return _WIDE.get("".join("0" if data[at::4].count(0) > 0.8 * len(data) / 4 else "x" for at in range(4)))

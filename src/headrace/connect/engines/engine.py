@@ -1,6 +1,6 @@
-"""What the database engines share: the address, and a read-only connection.
+"""Shared by the database engines: the address, and a read-only connection.
 
-A connection answers short questions, and copies the rows of one SELECT to a file.
+A connection answers short queries, and copies the rows of one SELECT to a file.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from headrace.connect.deliveries import printable
 from headrace.model.locations import CONNECTION_SCHEMES, DATABASES, connection_kind
 from headrace.security.secrets import Secrets
 
-# From `[connections.X]` to where a database is and who connects: the last moment at which a
-# reference becomes a secret.
+# From `[connections.X]` to a database's address and user; references become secrets only here.
 
 CONNECT_SECONDS = 10
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+]*)://(?P<netloc>[^/?#]*)(?:/(?P<database>[^?#]*))?(?:\?(?P<options>[^#]*))?")
@@ -33,7 +32,10 @@ _OWN = ("type", "url", "description", "schema", "path", "connect_timeout", *_PAR
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a database is. Prints nothing of itself: `password` and `options` may hold secrets."""
+    """The address of a database.
+
+    Its repr shows only the kind, because `password` and `options` may hold secrets.
+    """
 
     kind: str
     host: str = ""
@@ -43,7 +45,7 @@ class Address(msgspec.Struct, frozen=True):
     password: str = ""
     options: dict[str, str] = {}
     path: str = ""
-    """Of SQLite: the file, absolute or relative to the project."""
+    """For SQLite: the file, absolute or relative to the project."""
     connect_seconds: int = CONNECT_SECONDS
 
     def __repr__(self) -> str:
@@ -51,14 +53,17 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def bad_connection(message: str) -> Unavailable:
-    """A connection that can't work as it is declared."""
+    """Return the error for a connection that can't work as declared."""
     return Unavailable(message, code="configuration_error", transient=False)
 
 
 def address_of(connection: Mapping[str, Any], secrets: Secrets) -> Address:
-    """The address of a database. Raises Unavailable (`configuration_error`), and SecretMissing."""
+    """Return the address of a database.
+
+    Raises Unavailable (`configuration_error`), and SecretMissing.
+    """
     url = connection.get("url", "")
-    if connection_kind(connection) is None and isinstance(url, str):  # all of the URL is a reference
+    if connection_kind(connection) is None and isinstance(url, str):  # the whole URL is a reference
         url = secrets.resolved(url)
     kind = connection_kind({**connection, "url": url})
     if kind not in DATABASES:
@@ -81,7 +86,10 @@ def address_of(connection: Mapping[str, Any], secrets: Secrets) -> Address:
 
 
 def _parts(url: str, secrets: Secrets) -> dict[str, Any]:
-    """The parts of a URL. References in it are resolved part by part, so that a password may hold any sign without being escaped."""
+    """Return the parts of a URL, with references resolved part by part.
+
+    A password may therefore hold any character without escapes.
+    """
     whole = _URL.fullmatch(url.strip())
     netloc = _NETLOC.fullmatch(whole["netloc"]) if whole else None
     if whole is None or netloc is None or whole["scheme"].lower() not in CONNECTION_SCHEMES:
@@ -97,7 +105,11 @@ def _parts(url: str, secrets: Secrets) -> dict[str, Any]:
 
 
 def _sqlite_path(url: str, secrets: Secrets) -> str:
-    """`sqlite:data/x.db` and `sqlite:///data/x.db` are relative to the project, `sqlite:/data/x.db` and `sqlite:////data/x.db` absolute."""
+    """Return the path of an SQLite URL.
+
+    `sqlite:data/x.db` and `sqlite:///data/x.db` are relative to the project, `sqlite:/data/x.db`
+    and `sqlite:////data/x.db` are absolute.
+    """
     rest = url.strip().partition(":")[2]
     return str(secrets.resolved(unquote(rest.removeprefix("///"))))
 
@@ -111,57 +123,61 @@ def _whole(text: str, name: str) -> int | None:
 
 
 def file_of(address: Address, root: Path) -> Path:
-    """The absolute path of an SQLite file."""
+    """Return the absolute path of an SQLite file."""
     if not address.path or "\0" in address.path:
         raise bad_connection('the connection names no file: write path = "data/erp.db"')
     return root / address.path
 
 
-# One read-only connection.
+# A read-only connection.
 
 Values = Mapping[str, Any]
-"""Name of a placeholder → what is bound to it."""
+"""Name of a placeholder → its bound value."""
 COLUMNS_MAX = 1_600
 
 
 class SourceDatabase(ABC):
-    """One connection, one read-only transaction: all that is asked and copied comes from one snapshot. Its methods raise Unavailable
-    with what the database said."""
+    """A connection in one read-only transaction: all reads come from one snapshot.
+
+    Its methods raise Unavailable with the database's message.
+    """
 
     percent = False
-    """Whether the driver's marks are `%(name)s`, so that any other `%` is doubled."""
+    """Whether the driver's placeholders are `%(name)s`, so that any other `%` is doubled."""
     backslashes = False
     """Whether `\\` escapes inside of strings."""
 
     @abstractmethod
     def mark(self, name: str) -> str:
-        """How a statement names a bound value."""
+        """Return the placeholder of a bound value."""
 
     def quoted(self, name: str) -> str:
-        """A name as a statement holds it, whatever it is."""
+        """Return a name quoted for a statement, whatever characters it has."""
         return '"' + name.replace('"', '""').replace("%", "%%" if self.percent else "%") + '"'
 
     def bound(self, moment: date | datetime, column_of: str = "") -> Any:  # noqa: ARG002 - for engines that must look at the column
-        """What is bound for the start or end of an interval: a date for days and longer ones, an aware time for hours.
+        """Return the value to bind for an interval's start or end.
 
-        `column_of` is a statement that gives the column it is compared with, under the name `moment`, where it is known."""
+        `moment` is a date for days and longer intervals, a time with a zone for hours. `column_of`
+        is a statement for the compared column, under the name `moment`, if it is known.
+        """
         return moment
 
     def as_cursor(self, expression: str) -> str:
-        """How the highest cursor is asked for, so that it comes as a value that can be bound again."""
+        """Return the expression for the highest cursor, as a value that can be bound again."""
         return expression
 
     @abstractmethod
     def columns(self, sql: str, values: Values) -> list[str]:
-        """The names of a SELECT's columns, without reading rows."""
+        """Return the names of a SELECT's columns, without reading rows."""
 
     @abstractmethod
     def rows(self, sql: str, values: Values) -> list[tuple[Any, ...]]:
-        """All rows of a short answer."""
+        """Return all rows of a short result."""
 
     @abstractmethod
     def copy(self, sql: str, values: Values, target: Path) -> None:
-        """Write the rows of a SELECT to a Parquet file, in memory that doesn't grow with them."""
+        """Write the rows of a SELECT to a Parquet file, in bounded memory."""
 
     @abstractmethod
     def close(self) -> None:
@@ -170,7 +186,7 @@ class SourceDatabase(ABC):
 
 @contextlib.contextmanager
 def connect_source(access: Access) -> Iterator[SourceDatabase]:
-    """A connection for a source. Raises Unavailable where there is none to be had, and SecretMissing."""
+    """Connect to a source's database. Raises Unavailable and SecretMissing."""
     with open_engine(
         address_of(access.connection, access.secrets), access.secrets.root, access.source.timezone, access.temporary
     ) as engine:
@@ -179,7 +195,10 @@ def connect_source(access: Access) -> Iterator[SourceDatabase]:
 
 @contextlib.contextmanager
 def open_engine(address: Address, root: Path, timezone: str, temporary: Path) -> Iterator[SourceDatabase]:
-    """A connection to an address. `root` is the project's folder, `temporary` one that belongs to Headrace."""
+    """Connect to an address.
+
+    `root` is the project's folder, `temporary` a folder that belongs to Headrace.
+    """
     try:
         module = import_module(f"headrace.connect.engines.{address.kind}")
     except ModuleNotFoundError as error:
@@ -192,7 +211,10 @@ def open_engine(address: Address, root: Path, timezone: str, temporary: Path) ->
 
 
 def checked_names(names: Sequence[str]) -> list[str]:
-    """The columns' names; refused where two are the same, as DuckDB compares them."""
+    """Return the columns' names.
+
+    Refuse names that are equal without case, as DuckDB compares them.
+    """
     seen: dict[str, str] = {}
     for name in names:
         if seen.setdefault(name.lower(), name) is not name:

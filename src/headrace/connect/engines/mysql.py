@@ -19,9 +19,9 @@ from headrace.connect.engines.engine import Address, SourceDatabase, Values, che
 from headrace.connect.engines.parquet_files import BATCH_ROWS, ValueColumn, rows_to_parquet
 
 READ_SECONDS = 300
-"""A server that sends nothing for so long is given up."""
+"""300 s: a server that sends nothing for this long is given up."""
 _BINARY = 63
-"""The character set of bytes."""
+"""The character set number of binary data."""
 _UNSIGNED = 32
 _DENIED = frozenset(
     (ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR, 1698, 1251)
@@ -39,12 +39,12 @@ _TYPES = {
 
 
 def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:  # noqa: ARG001 - as all engines are opened
-    """A connection. Raises Unavailable."""
+    """Connect to the database. Raises Unavailable."""
     return MysqlSource(address, timezone)
 
 
 class MysqlSource(SourceDatabase):
-    """See `SourceDatabase`."""
+    """A MySQL or MariaDB database as a source."""
 
     percent = True
     backslashes = True
@@ -87,7 +87,7 @@ class MysqlSource(SourceDatabase):
     def copy(self, sql: str, values: Values, target: Path) -> None:
         with _said(), self._connection.cursor() as cursor:
             cursor.execute(sql, dict(values))
-            fields = cursor._result.fields  # the description leaves out what tells text from bytes
+            fields = cursor._result.fields  # the description doesn't tell text from bytes
             checked_names([field.name for field in fields])
             rows_to_parquet([self._column(field) for field in fields], _batches(cursor), target)
 
@@ -123,7 +123,11 @@ def _text(value: Any) -> str:
 
 
 def _encryption(options: dict[str, str]) -> dict[str, Any]:
-    """`sslmode` as PostgreSQL has it: `disable`, `require` (encrypted), `verify-ca` and `verify-full` (with `sslrootcert`)."""
+    """Translate PostgreSQL's `sslmode` to pymysql's options.
+
+    `disable`, `require` (encrypted), `verify-ca` and `verify-full` (with `sslrootcert`) are
+    supported.
+    """
     mode = options.get("sslmode", "")
     if mode in ("", "prefer", "allow"):
         return {}
@@ -141,7 +145,7 @@ def _batches(cursor: SSCursor) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _said() -> Iterator[None]:
-    """What MySQL and its client say, as Unavailable."""
+    """Turn errors of MySQL and its client into Unavailable."""
     try:
         yield
     except (pymysql.Error, OSError) as error:

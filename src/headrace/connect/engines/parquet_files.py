@@ -1,4 +1,4 @@
-"""Rows of a database as a Parquet file with the columns' types."""
+"""Write rows of a database to a Parquet file with the columns' types."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ from headrace.lake.sqltext import literal, quote
 # Rows as Python values, batch by batch.
 
 BATCH_ROWS = 10_000
-"""Rows that are fetched at once."""
+"""Number of rows per fetch."""
 GROUP_ROWS = 120_000
 GROUP_BYTES = 64 * 2**20
-"""A row group is written when it has so many rows or bytes."""
+"""A row group is written when it has GROUP_ROWS rows or GROUP_BYTES (64 MiB)."""
 
 
 class ValueColumn(msgspec.Struct, frozen=True):
-    """A column. `type` None: the first batch's values say it. `convert` makes of a value that isn't None what Arrow takes."""
+    """A column of the Parquet file.
+
+    With `type` None the first batch's values decide. `convert` turns a non-null value into one that
+    Arrow accepts.
+    """
 
     name: str
     type: Any = None
@@ -35,7 +39,11 @@ class ValueColumn(msgspec.Struct, frozen=True):
 
 
 def rows_to_parquet(columns: Sequence[ValueColumn], batches: Iterable[Sequence[Sequence[Any]]], target: Path) -> None:
-    """Raises CannotRead where a value isn't what its column's type says; then, and if `batches` raises, there is no file."""
+    """Write batches of rows to a Parquet file.
+
+    Raises CannotRead for a value that doesn't fit its column's type; no file is left then, or if
+    `batches` raises.
+    """
     try:
         target.touch()
         _write(columns, batches, target)
@@ -65,7 +73,7 @@ def _write(columns: Sequence[ValueColumn], batches: Iterable[Sequence[Sequence[A
 
 
 def _at_least_one(batches: Iterable[Sequence[Sequence[Any]]]) -> Iterable[Sequence[Sequence[Any]]]:
-    """The batches; one without rows where there are none, so that no rows have columns, too."""
+    """Yield the batches, or an empty one if there are none, so that the file has columns anyway."""
     none = True
     for rows in batches:
         none = False
@@ -75,7 +83,10 @@ def _at_least_one(batches: Iterable[Sequence[Sequence[Any]]]) -> Iterable[Sequen
 
 
 def _typed(column: ValueColumn, values: Sequence[Any]) -> ValueColumn:
-    """Where nothing is declared (an expression), the kinds of the first values say the type, and text is what can hold anything."""
+    """Infer a column's type from its first values if none is declared (an expression).
+
+    Text is the fallback that can hold anything.
+    """
     if column.type is not None:
         return column
     kinds = {type(value) for value in values if value is not None}
@@ -105,7 +116,7 @@ def _array(column: ValueColumn, values: Sequence[Any]) -> pa.Array:
 
 
 def _misfit(column: ValueColumn, values: Sequence[Any], error: Exception) -> CannotRead:
-    """Which value it was: the batch is gone through again, one by one."""
+    """Return the error for the batch's bad value, found by converting one value at a time."""
     for value in values:
         try:
             if value is not None:
@@ -115,17 +126,21 @@ def _misfit(column: ValueColumn, values: Sequence[Any], error: Exception) -> Can
     return CannotRead(f"the column {printable(column.name)}: {printable(error, 200)}")
 
 
-# Rows as CSV text that one thread sends, converted by DuckDB in another: neither the text nor the
+# Rows as CSV text that one thread sends and DuckDB converts in another: neither the text nor the
 # rows are ever all in memory.
 
 MEMORY_MAX = "1GB"
 VALUE_BYTES_MAX = 32 * 1024 * 1024
-"""Of one row's text."""
+"""32 MiB: maximum text of one row."""
 _COLUMN = re.compile(r"source column c(\d+)")
 
 
 class TextColumn(msgspec.Struct, frozen=True):
-    """A column of the Parquet file. `cast` is DuckDB's expression of its value; the text of the n-th column, from 0, is called `c<n>`."""
+    """A column of the Parquet file.
+
+    `cast` is DuckDB's expression for its value; the text of the n-th column, from 0, is called
+    `c<n>`.
+    """
 
     name: str
     cast: str
@@ -133,11 +148,15 @@ class TextColumn(msgspec.Struct, frozen=True):
 
 Write = Callable[[bytes | bytearray | memoryview], object]
 Send = Callable[[Write], None]
-"""Writes all of the text, by the function that it is handed."""
+"""Writes the whole text with the function that it receives."""
 
 
 def text_to_parquet(columns: Sequence[TextColumn], target: Path, send: Send) -> None:
-    """Raises what `send` raised, and CannotRead where a value isn't what its column's type says. Then there is no file."""
+    """Convert CSV text to a Parquet file.
+
+    Raises the errors of `send`, and CannotRead for a value that doesn't fit its column's type; no
+    file is left then.
+    """
     import duckdb
     import pyarrow as pa
 
@@ -150,7 +169,7 @@ def text_to_parquet(columns: Sequence[TextColumn], target: Path, send: Send) -> 
     except (duckdb.Error, pa.ArrowException) as error:
         failure = _unreadable(error, columns)
     finally:
-        os.close(read_end)  # a sender that still writes is told by this
+        os.close(read_end)  # makes a sender that still writes fail
         sender.join()
     if sender.error is not None or failure is not None:
         target.unlink(missing_ok=True)
@@ -158,7 +177,7 @@ def text_to_parquet(columns: Sequence[TextColumn], target: Path, send: Send) -> 
 
 
 class _Sender(threading.Thread):
-    """Sends, and keeps what went wrong."""
+    """The sending thread; `error` is the exception that ended it."""
 
     def __init__(self, send: Send, write_end: int) -> None:
         super().__init__(daemon=True)
@@ -171,13 +190,16 @@ class _Sender(threading.Thread):
             with os.fdopen(self._write_end, "wb", buffering=1 << 18) as pipe:
                 self._send(pipe.write)
         except BrokenPipeError:
-            pass  # who reads has failed, and says why
+            pass  # the reader has failed, and reports why
         except BaseException as error:  # noqa: BLE001 - it is raised again by the thread that waits
             self.error = error
 
 
 def _convert(columns: Sequence[TextColumn], read_end: int, target: Path) -> None:
-    """Arrow parses the text block by block; DuckDB's own reader would keep all of a pipe's blocks, in memory or on the disk."""
+    """Parse the text with Arrow, block by block.
+
+    DuckDB's own reader would keep all of a pipe's blocks, in memory or on disk.
+    """
     import duckdb
 
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -191,7 +213,10 @@ def _convert(columns: Sequence[TextColumn], read_end: int, target: Path) -> None
 
 
 def _parsed(pipe: BufferedReader, names: list[str]) -> Any:
-    """The rows as text, in batches. What is quoted is a text, however empty; NULL isn't quoted."""
+    """Return the rows as text, in batches.
+
+    Quoted values are text, even if empty; NULL isn't quoted.
+    """
     import pyarrow as pa
     from pyarrow import csv
 

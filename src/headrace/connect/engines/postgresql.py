@@ -1,7 +1,7 @@
-"""PostgreSQL: rows come by COPY as text, in one read-only transaction, and become Parquet by exact casts.
+"""PostgreSQL: rows come by COPY as text, in one read-only transaction, and are cast exactly.
 
-COPY's text is exact for every type, and arrives at the speed of the network; a pipe carries it on, so that nothing but the Parquet
-file lies on the disk.
+COPY's text is exact for every type, and arrives at the speed of the network. A pipe passes it on,
+so that only the Parquet file is written to disk.
 """
 
 from __future__ import annotations
@@ -21,36 +21,39 @@ from headrace.connect.engines.parquet_files import TextColumn, Write, text_to_pa
 from headrace.model.errors import message_of
 
 _ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
-"""A server whose machine is gone is noticed after a minute."""
+"""A server whose machine is gone is detected after one minute."""
 _SETTINGS = {"DateStyle": "ISO", "IntervalStyle": "postgres", "bytea_output": "hex", "extra_float_digits": "3", "client_encoding": "UTF8"}
-"""What the text that is read depends on."""
+"""Settings that the format of COPY's text depends on."""
 _CHECKS_CLIENTS = 140_000
-"""From this version on a server can notice in the middle of a query that who asked is gone, and lets go of its locks."""
+"""Servers from this version on detect during a query that the client is gone, and release locks."""
 _TYPES = {
     16: "BOOLEAN", 20: "BIGINT", 21: "SMALLINT", 23: "INTEGER", 26: "BIGINT", 700: "FLOAT", 701: "DOUBLE", 1082: "DATE", 1083: "TIME",
     1114: "TIMESTAMP", 1184: "TIMESTAMPTZ", 2950: "UUID",
 }  # fmt: skip
-"""PostgreSQL's numbers of types → DuckDB's names; all others are read as PostgreSQL writes them: as text."""
+"""PostgreSQL's type numbers → DuckDB's names; all other types are read as PostgreSQL's text."""
 _NUMERIC, _BYTEA = 1700, 17
 DECIMALS_OF_ANY = 10
-"""Of `numeric` without a precision: values with more decimals are refused instead of rounded."""
+"""Number of decimals for `numeric` without a precision.
+
+Values with more are refused, not rounded.
+"""
 _DENIED = ("authentication failed", "no password supplied", "pg_hba.conf", "permission denied", "is not permitted to log in")
 _WRONG = ("does not exist", "invalid connection option", "invalid sslmode", "could not translate host name", "root certificate file")
 _DETERMINISTIC = ("0A", "21", "22", "25", "2F", "3D", "3F", "42")
-"""Classes of SQLSTATE that come again until somebody changes the declaration or the database."""
+"""Classes of SQLSTATE that recur until the declaration or the database changes."""
 _GONE = ("42P01", "42703")
-"""A table or a column that isn't there: of these the statement, which is ours, says nothing more."""
+"""A missing table or column; the message's statement is Headrace's own, and adds nothing."""
 DECIMAL_DIGITS_MAX = 38
 MESSAGE_CHARACTERS_MAX = 500
 
 
 def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:  # noqa: ARG001 - as all engines are opened
-    """A connection. Raises Unavailable."""
+    """Connect to the database. Raises Unavailable."""
     return PostgresqlSource(address, timezone)
 
 
 class PostgresqlSource(SourceDatabase):
-    """See `SourceDatabase`."""
+    """A PostgreSQL database as a source."""
 
     percent = True
 
@@ -104,12 +107,15 @@ class PostgresqlSource(SourceDatabase):
                 write(row)
 
     def _element(self, column: psycopg.Column) -> int | None:
-        """The type of an array's elements. They are asked for as JSON of their texts, which needs no parser of our own."""
+        """Return the type of an array's elements; None for other types.
+
+        Arrays are read as JSON of their elements' texts, which needs no parser of our own.
+        """
         info = self._connection.adapters.types.get(column.type_code)
         return info.oid if info is not None and info.array_oid == column.type_code else None
 
     def _cast(self, column: psycopg.Column, text: str) -> str:
-        """From COPY's text to DuckDB's value, exactly."""
+        """Return the exact cast from COPY's text to DuckDB's value."""
         element = self._element(column)
         if element is not None:
             return f"CAST(CAST(CAST({text} AS JSON) AS VARCHAR[]) AS {_TYPES.get(element, 'VARCHAR')}[])"
@@ -139,7 +145,7 @@ def _keywords(address: Address) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _said() -> Iterator[None]:
-    """What PostgreSQL and its client say, as Unavailable."""
+    """Turn errors of PostgreSQL and its client into Unavailable."""
     try:
         yield
     except psycopg.Error as error:
@@ -147,7 +153,10 @@ def _said() -> Iterator[None]:
 
 
 def _refusal(error: psycopg.Error) -> Unavailable:
-    """By SQLSTATE; connections that never came to be have none, only the text."""
+    """Classify an error by SQLSTATE.
+
+    Failed connections have none, so their message's text decides.
+    """
     state = error.sqlstate or ""
     said = error.diag.message_primary if state in _GONE else None
     message = printable(said or message_of(error), MESSAGE_CHARACTERS_MAX)

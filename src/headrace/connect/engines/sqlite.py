@@ -1,4 +1,7 @@
-"""SQLite: by Python's own library (a process may hold only one), read only, never the project's own state."""
+"""SQLite as a source: through Python's own library, read only, never the project's own state.
+
+A process may hold only one SQLite library.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from headrace.store.engines.sqlite import APPLICATION_ID
 
 BUSY_SECONDS = 10.0
 _IDENTITY_AT = 68
-"""Where an SQLite file's header has its application's number."""
+"""Offset of the application's number in an SQLite file's header."""
 _DECIMAL = re.compile(r"(?:decimal|numeric)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)", re.IGNORECASE)
 _ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE))
 _DENIED_FUNCTIONS = ("load_extension", "writefile", "readfile", "edit", "fts3_tokenizer")
@@ -34,14 +37,14 @@ _VIEW = "headrace_rows"
 
 
 def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:
-    """A connection. Raises Unavailable."""
+    """Connect to the file. Raises Unavailable."""
     path = file_of(address, root)
     _refuse_state(path, temporary)
     return SqliteSource(path, timezone)
 
 
 class SqliteSource(SourceDatabase):
-    """See `SourceDatabase`."""
+    """An SQLite file as a source."""
 
     def __init__(self, path: Path, timezone: str) -> None:
         self._path, self._timezone = path, timezone
@@ -55,7 +58,10 @@ class SqliteSource(SourceDatabase):
         return f":{name}"
 
     def bound(self, moment: date | datetime, column_of: str = "") -> Any:
-        """Text as SQLite's own functions write it, in the source's zone; seconds since 1970 where the column holds numbers."""
+        """Return text in the form of SQLite's own functions, in the source's zone.
+
+        If the column holds numbers, the value is seconds since 1970 UTC.
+        """
         if column_of and self._holds_numbers(column_of):
             return int(_instant(moment, self._timezone).timestamp())
         return moment.strftime("%Y-%m-%d %H:%M:%S") if isinstance(moment, datetime) else moment.isoformat()
@@ -85,7 +91,10 @@ class SqliteSource(SourceDatabase):
         return bool(results) and results[0][0] in ("integer", "real")
 
     def _declared(self, sql: str, values: Values) -> list[str]:
-        """The declared types of a SELECT's columns, empty for expressions: a temporary view knows them. It can't have parameters."""
+        """Return the declared types of a SELECT's columns, empty for expressions.
+
+        A temporary view gives them; as it can't have parameters, they are replaced by null.
+        """
         text = sql
         for name in values:
             text = re.sub(rf":{name}\b", "null", text)
@@ -97,7 +106,7 @@ class SqliteSource(SourceDatabase):
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
-        """A statement may read this file, and nothing else: no ATTACH, no PRAGMA, no function that reaches out."""
+        """Allow statements to read this file only: no ATTACH, no PRAGMA, no external functions."""
         self._connection.set_authorizer(_authorized)
         try:
             yield
@@ -128,7 +137,7 @@ def _authorized(action: int, _first: str | None, second: str | None, _database: 
 
 
 def _refuse_state(path: Path, temporary: Path) -> None:
-    """The state holds who did what; its file says that it is one. What lies beside our temporary files is Headrace's own, too."""
+    """Refuse Headrace's own state, which the file's header identifies, and files in its folder."""
     real = Path(os.path.realpath(path))
     own = Path(os.path.realpath(temporary)).parent
     try:
@@ -153,7 +162,10 @@ def _batches(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:
 
 
 def column_of(name: str, declared: str) -> ValueColumn:
-    """What is written for a column that is declared like this: SQLite's own rules, and dates and decimals, which it doesn't know."""
+    """Return the column for a declared type: SQLite's own rules, plus dates and decimals.
+
+    SQLite itself has no types for these.
+    """
     kind = declared.strip().upper()
     if match := _DECIMAL.fullmatch(kind):
         precision, scale = min(int(match[1]), 38), int(match[2] or 0)
@@ -175,7 +187,7 @@ def column_of(name: str, declared: str) -> ValueColumn:
 
 
 def _decimal(value: Any) -> Decimal:
-    """A float as SQLite itself writes it, in 15 digits: 0.1 + 0.2 is 0.3."""
+    """Convert a float as SQLite writes it, with 15 digits: 0.1 + 0.2 is 0.3."""
     return Decimal(format(value, ".15g") if isinstance(value, float) else value)
 
 

@@ -185,7 +185,7 @@ class Xml(JsonRecordReader):
             raise CannotRead('the source doesn\'t say which elements are records; add xml: {records: "//row"}', code="delivery_records")
         if not path.stat().st_size:
             raise CannotRead("the file is empty", code="delivery_empty")
-        encoding = "utf-8" if opened.encoding == "utf-16" else None  # the file is UTF-8 now, whatever its declaration says
+        encoding = "utf-8" if opened.encoding == "utf-16" else None  # `open_readable` made it UTF-8
         _refuse_document_type(path, encoding)
         shape, flat = shape_of(pinned), bool(said.get("flatten"))
         try:

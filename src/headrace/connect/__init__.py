@@ -1,6 +1,7 @@
-"""Sources and exports: finding deliveries, storing their bytes, and reading and writing each format. One file per kind.
+"""Sources and exports: finding deliveries, storing their bytes, reading and writing each format.
 
-Exports values only. `connect.files.observe` runs in the leader; `connect.raw_files.store_raw` and `connect.ingest.prepare` run in workers.
+There is one file per kind. The package itself exports only value types. `connect.files.observe`
+runs in the leader; `connect.raw_files.store_raw` and `connect.ingest.prepare` run in workers.
 """
 
 from headrace.connect.deliveries import (

@@ -67,7 +67,7 @@ class SourceConnector(Protocol):
     """The interface of a connector."""
 
     def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:
-        """Return the intervals in `wanted` that have another version than the known one.
+        """Return the intervals in `wanted` that are new or have another version than in `known`.
 
         `known` maps an interval to its path and version. Raises Unavailable.
         """

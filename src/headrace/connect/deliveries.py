@@ -70,7 +70,7 @@ class Observation(msgspec.Struct, frozen=True):
     settling: tuple[Settling, ...] = ()
     notes: tuple[Note, ...] = ()
     seen: int = 0
-    """Number of files that match the pattern, known ones included."""
+    """Number of matching files (of intervals for connectors), known ones included."""
     throttled_seconds: float | None = None
     """The wait that the server asked for, if that ended the observation early."""
     unlisted: Note | None = None

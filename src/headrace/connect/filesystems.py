@@ -116,7 +116,7 @@ def errors_as_unavailable(where: str) -> Iterator[None]:
         yield
     except (Unavailable, CannotRead, SecretMissing):
         raise
-    except Exception as error:  # noqa: BLE001 - each file system raises what its library raises
+    except Exception as error:  # noqa: BLE001 - each library raises its own errors
         raise _refusal(where, error) from None
 
 

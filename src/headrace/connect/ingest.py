@@ -84,7 +84,7 @@ class PreparedDelivery(msgspec.Struct, frozen=True):
 Result = PreparedDelivery | Drift | TypeDrift | UnreadableFile
 
 
-def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but the first two are named where it is called
+def prepare(  # noqa: PLR0913 - all but the first two arguments are keyword-only
     path: Path, name: str, *, connection: duckdb.DuckDBPyConnection, temporary: Path, pinned: SourceSchema | None,
     promised: Sequence[ContractColumn] | None = None, samples: Sequence[tuple[Path, str]] = (), bounds: UnpackLimits | None = None,
     options: Mapping[str, Any] | None = None, adapt: Adapt | None = None,

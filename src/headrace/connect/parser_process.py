@@ -1,4 +1,4 @@
-"""Parse files in a separate process, whose death is a result.
+"""Parse files in a separate process, so that a crash becomes an error of the file.
 
 The library that reads workbooks ends its process if a file needs more memory than there is, or if
 it has a bug: without this, the worker would die with it, again and again. So a worker starts a
@@ -131,7 +131,7 @@ class Parser:
         self.stop()
         ours, theirs = socket.socketpair()
         with theirs:
-            self._said = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process; a pipe would fill up
+            self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process; a pipe would fill up
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "headrace.connect.parser_process", str(theirs.fileno()), str(self._memory_bytes_max)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._said, pass_fds=(theirs.fileno(),),
@@ -225,7 +225,7 @@ def _parsed(request: _Request) -> _Answer:
     except MemoryError:
         reason = f"parsing it takes more than {resource.getrlimit(resource.RLIMIT_AS)[0] / 2**30:.1f} GiB of memory"
         return _Answer(refused=UnreadableFile(reason, code=POISON))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the file is to blame, and the next one isn't
+    except Exception as error:  # noqa: BLE001 - any error is due to this file; the next one may parse
         return _Answer(failed=f"{type(error).__name__}: {error}"[:MESSAGE_CHARACTERS_MAX])
     return _Answer(made=made)
 

@@ -53,8 +53,8 @@ def store_raw(root: Path, delivery: DetectedDelivery, raw: Path, *, bytes_max: i
     """Copy a delivery below `raw` while hashing it, in constant memory; store equal content once.
 
     Raises ChangedWhileRead (transient) if the file differs from its observation, CannotRead if it
-    lies outside the project or is too large, and HeadraceError if the copy can't be written. The
-    leader syncs the copy to disk later, together with other files.
+    lies outside the project, isn't a regular file or is too large, and HeadraceError if the copy
+    can't be written. The leader syncs the copy to disk later, together with other files.
     """
     source = _inside(root, delivery)
     temporary = raw / f"{uuid.uuid4().hex}.tmp"

@@ -272,7 +272,8 @@ def other_encoding(opened: Opened, pinned: SourceSchema) -> Drift | None:
 
     None if it isn't, or if another encoding was already accepted.
     """
-    if pinned.format.recode or "record" in _declared(opened.options):  # records of bytes show no encoding
+    # Records of bytes contain no surrounding text that shows an encoding.
+    if pinned.format.recode or "record" in _declared(opened.options):
         return None
     expected = expected_encoding(opened.options, pinned)
     result = _found(opened, expected)

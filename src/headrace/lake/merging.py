@@ -65,7 +65,7 @@ class StagedMerge(msgspec.Struct, frozen=True):
     files: tuple[FileRef, ...]
 
 
-def stage_merge(  # noqa: PLR0913 - see `stage`; all but the first three are named where it is called
+def stage_merge(  # noqa: PLR0913 - all but the first three arguments are keyword-only
     session: DuckDBSession,
     select_sql: str,
     parameters: Parameters,

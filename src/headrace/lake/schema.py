@@ -51,8 +51,8 @@ class ValueMismatch(SchemaMismatch):
 class CodeTypes(msgspec.Struct, frozen=True):
     """Rules for the types of columns that code (Python, a command) computes.
 
-    Code derives types from one day's values, where SQL declares them. Types in `declared` (column
-    name to DuckDB type) are fixed; other numeric types widen where no value is lost.
+    Code derives types from one day's values, SQL from the types of its inputs. Types in `declared`
+    (column name to DuckDB type) are fixed; other numeric types widen where no value is lost.
     """
 
     declared: tuple[tuple[str, str], ...] = ()

@@ -205,7 +205,7 @@ class NoPartition(LakeError):
     code = "row_outside_partition"
 
 
-def stage(  # noqa: PLR0913 - what is staged, as what, and how; all but the first two are named where it is called
+def stage(  # noqa: PLR0913 - all but the first three arguments are keyword-only
     session: DuckDBSession,
     select_sql: str,
     parameters: Parameters = None,

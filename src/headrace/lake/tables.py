@@ -257,7 +257,7 @@ def lost_path(path: str) -> str:
 def lost_with(name: str) -> str | None:
     """Return the name, without its ending, of the lost file behind a path from `lost_path`.
 
-    None for the name of an existing file.
+    None for any other name.
     """
     match = _LOST.fullmatch(name)
     return match[1] if match else None

@@ -1,1 +1,4 @@
-"""Databases as sources: one file per database system. Each reads in one read-only transaction; `engine` has what they share."""
+"""Databases as sources: one file per database system, and `engine` with their shared code.
+
+Each reads in one read-only transaction.
+"""

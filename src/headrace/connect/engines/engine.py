@@ -155,7 +155,7 @@ class SourceDatabase(ABC):
         """Return a name quoted for a statement, whatever characters it has."""
         return '"' + name.replace('"', '""').replace("%", "%%" if self.percent else "%") + '"'
 
-    def bound(self, moment: date | datetime, column_of: str = "") -> Any:  # noqa: ARG002 - for engines that must look at the column
+    def bound(self, moment: date | datetime, column_of: str = "") -> Any:  # noqa: ARG002 - for engines that inspect the column
         """Return the value to bind for an interval's start or end.
 
         `moment` is a date for days and longer intervals, a time with a zone for hours. `column_of`

@@ -1,4 +1,4 @@
-"""MySQL and MariaDB: rows stream through a cursor that holds a batch at a time, in one read-only transaction."""
+"""MySQL and MariaDB: rows are streamed in batches, in one read-only transaction."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TYPES = {
 }  # fmt: skip
 
 
-def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:  # noqa: ARG001 - as all engines are opened
+def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:  # noqa: ARG001 - shared signature
     """Connect to the database. Raises Unavailable."""
     return MysqlSource(address, timezone)
 

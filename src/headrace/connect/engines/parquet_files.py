@@ -191,7 +191,7 @@ class _Sender(threading.Thread):
                 self._send(pipe.write)
         except BrokenPipeError:
             pass  # the reader has failed, and reports why
-        except BaseException as error:  # noqa: BLE001 - it is raised again by the thread that waits
+        except BaseException as error:  # noqa: BLE001 - the waiting thread raises it again
             self.error = error
 
 

@@ -47,7 +47,7 @@ DECIMAL_DIGITS_MAX = 38
 MESSAGE_CHARACTERS_MAX = 500
 
 
-def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:  # noqa: ARG001 - as all engines are opened
+def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:  # noqa: ARG001 - shared signature
     """Connect to the database. Raises Unavailable."""
     return PostgresqlSource(address, timezone)
 

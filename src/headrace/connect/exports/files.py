@@ -157,7 +157,7 @@ def _written(written_file: WrittenFile) -> Written:
     )
 
 
-# Folders of this machine ----------------------------------------------------------------------------------------------
+# Local folders
 
 
 def _publish_files(assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings) -> None:

@@ -18,7 +18,7 @@ _NAMES = {"none": "uncompressed"}
 
 @writes(ExportFormat.PARQUET)
 def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
-    """Write one portion."""
+    """Write one portion as Parquet."""
     (portion,) = portions
     compression = options.get("compression", "zstd")
     select = portion.select(lambda column: quote(column.name))

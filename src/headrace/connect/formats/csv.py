@@ -50,7 +50,7 @@ class Csv:
         quoting = Quoting(form.delimiter, form.quote, form.escape) if form.quote else None
         return one_line_end(text, temporary, bounds, LINE_BYTES_MAX, quoting, intermediate=text is not opened)
 
-    def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - a CSV file without a header is none, pinned or not
+    def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - a CSV file can't be blank, pinned or not
         """Refuse anything but UTF-8 text; without quotes and blank lines each line is a row."""
         rows = require_text(Path(opened.path), line_bytes_max=LINE_BYTES_MAX).rows
         plain = _said(opened).get("quote", '"') == '"'

@@ -204,7 +204,7 @@ def _rows_sql(opened: Opened, null: Sequence[str] = ("",)) -> str:
     return rows
 
 
-def _cut_out(place: FixedWidthColumn, text: str) -> str:  # noqa: ARG001 - the first step makes it
+def _cut_out(place: FixedWidthColumn, text: str) -> str:  # noqa: ARG001 - the first step has no input text
     """Return SQL for the piece of the line, without blanks around it."""
     return f"trim(substring(line, {place.start + 1}, {place.width}))"
 

@@ -167,7 +167,7 @@ def holds(states: Type, pinned: Type) -> bool:
 def _of_both(pinned: str, states: str) -> str:
     """Return the type that reads a column whose type isn't the pinned one.
 
-    It is the file's type, or for decimals one that also holds the pinned type's whole numbers.
+    It is the file's type; a decimal becomes one that holds the pinned type's numbers too.
     """
     result = decimal_of(parse(pinned), parse(states)) if states.startswith("DECIMAL") else None
     return states if result is None else result.text

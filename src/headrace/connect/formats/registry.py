@@ -1,4 +1,4 @@
-"""The formats that can be ingested, and the interface of their readers.
+"""The kinds of files that can be ingested, and what each must answer.
 
 To add a format, add a module to this package with a class decorated by `@reads` (and its test, a
 subclass of the contract suite); modules are found by listing the folder.

@@ -49,7 +49,7 @@ class CellRange(NamedTuple):
 
 
 class CellError(NamedTuple):
-    """A cell whose formula has no value."""
+    """A selected cell with an error, or with a formula without a value."""
 
     cell: str
     row: int

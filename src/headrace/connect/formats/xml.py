@@ -256,7 +256,7 @@ def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[El
     """Yield each record's complete element; all other elements are dropped at once."""
     from xml.etree.ElementTree import ParseError, XMLParser, XMLPullParser
 
-    parser = XMLPullParser(("start", "end"), _parser=XMLParser(encoding=encoding))  # noqa: S314 - document types are refused before
+    parser = XMLPullParser(("start", "end"), _parser=XMLParser(encoding=encoding))  # noqa: S314 - document types were already refused
     walk = _Walk(where)
     waiting = 0
     try:

@@ -328,7 +328,10 @@ def printable(text: object, limit: int = PRINTABLE_CHARACTERS_MAX) -> str:
 
 
 def first_line(error: Exception, path: str, limit: int = 160) -> str:
-    """Return the first line of an error's text, with `path` (our copy) replaced by "the file"."""
+    """Return the first line of an error's text, with `path` replaced by "the file".
+
+    That is the path of our copy, which means nothing to users.
+    """
     text = str(error).replace(path, "the file").removeprefix("Invalid Input Error: ")
     return printable((text.strip().splitlines() or [words_of(error)])[0], limit)
 

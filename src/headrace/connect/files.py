@@ -35,7 +35,10 @@ QUIET_LONG_SECONDS = 3.0
 Reading it reports what is wrong with it.
 """
 FUTURE_SECONDS = 60.0
-"""Beyond this, a modification time in the future isn't clock skew: the file counts as settled."""
+"""60 s: a modification time further in the future isn't clock skew.
+
+Such a file counts as settled.
+"""
 GZIP_WHOLE_BYTES = 4 * 1024 * 1024
 """4 MiB: gzip files up to this size are decompressed to find their end; larger ones wait longer."""
 ZIP_END_BYTES = 22 + 65_535
@@ -244,7 +247,10 @@ def _listed(root: Path, folder: str, notes: _Notes, *, had: bool) -> Iterator[os
 
 
 def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _Seen | None:
-    """Return the file of a matching name if it is a regular file with a valid partition."""
+    """Return the file of a matching name; None if it can't be ingested.
+
+    It must be a regular file inside the project, and its name must give a valid partition.
+    """
     try:
         match.path.encode()
     except UnicodeEncodeError:
@@ -358,7 +364,10 @@ def _wait(item: _Seen, marker: str | None, now_us: int) -> float | None:
 
 
 def _marker_time(file: Path, marker: str) -> int | None:
-    """Return when `<name><marker>` or `<name without ending><marker>` was written, in µs."""
+    """Return when `<name><marker>` or `<name without ending><marker>` was written, in µs.
+
+    None if neither exists.
+    """
     for name in (file.name + marker, file.name.partition(".")[0] + marker):
         try:
             return (file.parent / name).stat().st_mtime_ns // 1000

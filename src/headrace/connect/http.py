@@ -204,7 +204,7 @@ def _fetched(server: HttpClient, spec: Spec, request: HttpRequest, target: Path,
 
 
 class Paged:
-    """Fetches a delivery of several pages, and resumes an interrupted fetch."""
+    """A fetch of a delivery of several pages, which resumes an interrupted one."""
 
     def __init__(self, server: HttpClient, spec: Spec, request: HttpRequest, target: Path, access: Access) -> None:
         self._server, self._spec, self._request = server, spec, request

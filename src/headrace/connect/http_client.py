@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 # The rate of requests to a server: one limiter per server, in a file, so that all workers share it.
 
 WAIT_SECONDS_MAX = 30.0
-"""Seconds that a worker waits for the rate limit, plus four gaps of a slow rate.
+"""30 s: a worker's longest wait for the rate limit, plus four gaps of a slow rate.
 
-After that another attempt takes over.
+A longer wait is left to another attempt.
 """
 AWAY_SECONDS_MAX = 86_400.0
 """1 day: the longest pause that a server (or a clock that was set back) can cause."""
@@ -65,7 +65,7 @@ class NotYet(Unavailable):
 
 
 class RateLimiter:
-    """Limits the rate of requests to one server across all workers.
+    """A limit on the rate of requests to one server, shared by all workers.
 
     `folder` is the same for all workers. `rate` is the declared rate (`5/s`), None for no limit.
     `time_after` formats the time a number of seconds from now, like `utc_after`. `patience` is the
@@ -205,14 +205,14 @@ def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 REDIRECTS_MAX = 5
 BACKOFF_SECONDS = 0.5
-"""Wait before the second attempt; it doubles for each further one."""
+"""0.5 s: the wait before the second attempt; it doubles for each further one."""
 SMALL_BYTES = 1 << 16
 """64 KiB: an unread body up to this size is read, so that its connection can be reused."""
 TOO_MANY = 429
 THROTTLED_SECONDS, THROTTLED_SECONDS_MIN = 5.0, 0.1
-"""Default and minimum wait after a 429 without a time."""
+"""Wait after a 429 without a time, and the minimum counted for each pause, in seconds."""
 WAITED_SECONDS_MAX = 60.0
-"""Maximum sum of the pauses that a server asks for without an answer in between."""
+"""60 s: maximum sum of the pauses that a server asks for without an answer in between."""
 MISSING = frozenset((404, 410))
 _DENIED = frozenset((401, 403, 407))
 _PATIENCE = frozenset((408, 425, 429))
@@ -227,7 +227,7 @@ class HttpNotFound(Exception):
 
 
 class HttpClient:
-    """Sends requests to one server over persistent connections; use it as a context manager.
+    """A client of one server with persistent connections; use it as a context manager.
 
     `patience` limits each wait in seconds, for callers with less time than a fetch.
     """

@@ -208,7 +208,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Pages:
-    """Creates the requests of one delivery, and detects servers whose pages go in circles."""
+    """The requests of one delivery; it detects servers whose pages go in circles."""
 
     def __init__(self, paging: Paging | None, base: HttpRequest) -> None:
         self._paging, self._base = paging, base

@@ -67,9 +67,10 @@ class Pattern(NamedTuple):
 
 
 def compile_pattern(text: str, grain: Grain | None, *, rows_tell: bool = False) -> Pattern:
-    """Compile the pattern for files of one grain; None for unpartitioned time, without `{date:…}`.
+    """Compile the pattern for files of one grain.
 
-    With `rows_tell`, a column gives the interval of each row and `{date:…}` isn't required. Raises
+    A grain of None means data that isn't partitioned by time, which allows no `{date:…}`. With
+    `rows_tell`, a column gives the interval of each row and `{date:…}` isn't required. Raises
     ProjectError if the pattern leaves the project, has an unknown directive, or doesn't identify an
     interval of that grain.
     """

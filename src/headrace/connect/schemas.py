@@ -159,7 +159,10 @@ class DeliverySchema(NamedTuple):
 
 
 FirstBad = Callable[[DeliverySchema, SourceSchema], Mapping[str, tuple[str, int | None]]]
-"""Read a delivery with a schema: column → first value that isn't of its type, and its line."""
+"""A function that reads a delivery with a schema.
+
+Returns column → its first value that isn't of the schema's type, and the line.
+"""
 
 
 def lesson_of(
@@ -243,7 +246,7 @@ class Adapted(msgspec.Struct, frozen=True):
 
 
 Adapt = Callable[[FileHeader], Adapted | Drift]
-"""Maps a file's column names; a Drift if a person must decide first."""
+"""A function that maps a file's column names; a Drift if a person must decide first."""
 
 
 def renamed(header: FileHeader, names: Mapping[str, str]) -> FileHeader:
@@ -323,7 +326,10 @@ def can_be_read(
     header: FileHeader,
     columns: Sequence[LakeColumn],
 ) -> bool:
-    """Whether all values parse as their columns' types; errors of the machine are raised."""
+    """Whether all values parse as their columns' types when read in this format.
+
+    One pass over the file. Errors of the machine (memory, disk) are raised.
+    """
     import duckdb
 
     try:

@@ -183,7 +183,7 @@ class StateFile(msgspec.Struct, frozen=True):
 
 
 class Replacement(msgspec.Struct, frozen=True):
-    """The changes of a merge to existing files; its new file comes on top.
+    """The changes of a merge to existing files; the merge also adds a new file.
 
     Paths are relative to the data folder.
     """

@@ -148,7 +148,7 @@ class TextColumn(msgspec.Struct, frozen=True):
 
 Write = Callable[[bytes | bytearray | memoryview], object]
 Send = Callable[[Write], None]
-"""Writes the whole text with the function that it receives."""
+"""A function that sends the whole text with the writer that it receives."""
 
 
 def text_to_parquet(columns: Sequence[TextColumn], target: Path, send: Send) -> None:

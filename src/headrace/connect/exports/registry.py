@@ -116,9 +116,12 @@ class Written(msgspec.Struct, frozen=True):
 
 
 FileWriter = Callable[["duckdb.DuckDBPyConnection", Sequence[Portion], Path, Mapping[str, Any]], None]
-"""Writes the portions into a new file: one, or several for formats that allow it."""
+"""A function that writes portions into a new file: one, or several if the format allows it."""
 TableWriter = Callable[[Assignment, Sequence[Portion], Surroundings], tuple[Written, ...]]
-"""Replaces an interval's rows in tables, in one transaction. Raises ExportFailed, WriterFenced."""
+"""A function that replaces an interval's rows in tables, in one transaction.
+
+Raises ExportFailed, WriterFenced.
+"""
 
 _FILES: dict[ExportFormat, FileWriter] = {}
 _TABLES: dict[str, TableWriter] = {}

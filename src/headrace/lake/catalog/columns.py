@@ -160,8 +160,8 @@ def _instant(text: str) -> tuple[float, str, str]:
 #
 # DuckLake answers and prunes with them, so they must never be narrower than the data. When DuckLake
 # merges a file with unknown bounds, it forgets that they are unknown, and the next file's bounds
-# then count for all (seen in 1.0). Text columns with unknown bounds are therefore stored as `min =
-# ''` and `max` unknown, which DuckLake's own merging leaves alone.
+# then count for all (seen in 1.0). Text columns with unknown bounds are therefore stored with an
+# empty minimum and no maximum, which DuckLake's own merging leaves alone.
 
 
 class TableTotals(msgspec.Struct):

@@ -21,7 +21,10 @@ _CURRENT = (
     "FROM {kind} f JOIN ducklake_table t ON t.table_id = f.table_id AND t.end_snapshot IS NULL "
     "JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE f.end_snapshot IS NULL AND f.path NOT LIKE '%://%'"
 )
-"""Files that another writer registered by a URL are left out: they can't be checked here."""
+"""Query for the files of the newest snapshot.
+
+Files that another writer registered by a URL are left out: they can't be checked here.
+"""
 _KINDS = (("ducklake_data_file", "data_file_id"), ("ducklake_delete_file", "delete_file_id"))
 """Each kind of file with its id column; both share one sequence of ids."""
 

@@ -1,6 +1,8 @@
-"""The pure core: (state, event, now) -> commands. No IO, no clock; its only randomness is derived from an attempt's id.
+"""The pure scheduler core:
 
-`Core.handle` decides what runs next. Readiness, priority, admission and retry are policies in files of their own.
+(state, event, now) -> commands, without I/O or a clock.
+`Core.handle` decides what runs next. Readiness, priority, admission and retry are policies in files
+of their own. The only randomness is derived from an attempt's id.
 """
 
 from headrace.scheduler.core import Core

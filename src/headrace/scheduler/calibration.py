@@ -1,7 +1,9 @@
-"""Correction of an estimate by plans that have ended on this machine. Pure.
+"""Correction of an estimate by plans that have ended on this machine.
 
-A simulation knows the durations of attempts but no other costs: starting processes, commits, a slow disk. Ended plans show the overhead of
-each plan, the factor between simulated and real seconds, and how much both vary. The first few change an estimate only a little.
+Pure.
+A simulation knows the durations of attempts but no other costs: starting processes, commits, a slow
+disk. Ended plans show the overhead of each plan, the factor between simulated and real seconds, and
+how much both vary. The first few plans change an estimate only a little.
 """
 
 from __future__ import annotations
@@ -14,29 +16,30 @@ from typing import NamedTuple
 from headrace.scheduler.estimates import FOUR_OF_FIVE, Estimate
 
 DOUBT = 1.0
-"""So many plans say as much of the machine as the simulation does."""
+"""Weight of the simulation against the factor of ended plans, as a number of plans."""
 DOUBT_OF_SPREAD = 2.0
-"""So many say as much of how far an estimate may be off."""
+"""Weight of the estimate's own spread against that of ended plans, as a number of plans."""
 UNUSUAL = 1.5
-"""A plan that is off by more in its logarithm counts as one that is off by this: it may have been paused."""
+"""Cap on the logarithmic error of one plan: a plan that is off by more may have been paused."""
 OVERHEADS_S = (0.0, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
-"""Seconds that a plan may cost besides, whatever it is; from `FITTED_MIN` plans on the one that fits best is taken."""
+"""Candidates for the fixed overhead of a plan in seconds; with at least `FITTED_MIN` plans the best
+fit is used."""
 FITTED_MIN = 4
 FITTED = 2
-"""Figures that are fitted: the overhead and the factor."""
+"""Number of fitted parameters: the overhead and the factor."""
 NEAR = 30.0
-"""Plans that are so many times as long or short say nothing of this one."""
+"""Plans that are more than this many times as long or as short as the estimate are ignored."""
 
 
 class PlanTiming(NamedTuple):
-    """A plan that has ended: the seconds that were simulated, and those that it took."""
+    """The simulated and the real duration of a plan that has ended, in seconds."""
 
     simulated: float
     took: float
 
 
 def calibrated(estimate: Estimate, ended: Sequence[PlanTiming]) -> Estimate:
-    """The estimate as it is by what has ended; as it was, where nothing like it has."""
+    """Return the estimate, corrected by similar plans that have ended; unchanged without any."""
     if estimate.seconds <= 0 or estimate.low <= 0:
         return estimate
     known = [timing for timing in ended if timing.took > 0 and 1 / NEAR <= timing.simulated / estimate.seconds <= NEAR]
@@ -58,7 +61,7 @@ def calibrated(estimate: Estimate, ended: Sequence[PlanTiming]) -> Estimate:
 
 
 def _log_errors(known: Sequence[PlanTiming], overhead: float) -> list[float]:
-    """By how much each took longer than was simulated with that overhead, as logarithms."""
+    """Return the log of real over simulated seconds for each plan, with that overhead added."""
     return [math.log(timing.took / (timing.simulated + overhead)) for timing in known]
 
 
@@ -69,7 +72,10 @@ def _loss(known: Sequence[PlanTiming], overhead: float) -> float:
 
 
 def _deviation(estimate: Estimate, off: Sequence[float]) -> float:
-    """How far the next one may be off, by what was said before and by how far those were that have ended."""
+    """Return the standard deviation of the next plan's logarithmic error.
+
+    It combines the estimate's own spread with the errors of ended plans.
+    """
     before = math.log(estimate.high / estimate.low) / (2 * FOUR_OF_FIVE)
     seen = sum(min(abs(item), UNUSUAL) ** 2 for item in off)
     free = max(0, len(off) - FITTED)

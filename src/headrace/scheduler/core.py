@@ -1,9 +1,11 @@
-"""The scheduler: `Core.handle(event, now) -> commands`, and replays of its history.
+"""The scheduler:
 
+`Core.handle(event, now) -> commands`, and replays of recorded histories.
 The commands are a function of the core's state, the event and the time.
 
-The runtime gives the core every event, commits what the commands need, and only then acts. The core reads no clock, file or database, and
-its only randomness is derived from the attempt's own name.
+The runtime passes every event to the core, commits what the commands need, and only then acts on
+them. The core reads no clock, file or database, and its only randomness is derived from the
+attempt's id.
 """
 
 from __future__ import annotations
@@ -50,8 +52,11 @@ from headrace.scheduler.states import PartitionState
 
 
 class Core:
-    """`slots` attempts run at once (a few more are given out ahead). `epoch` is the leader's; attempts are numbered
-    within it, `after` the last one. It starts from the event `Loaded`, which comes first and once."""
+    """The scheduler core of one leader, which starts from the event `Loaded`: the first event, sent once.
+
+    `slots` attempts run at once; a few more may be dispatched ahead. `epoch` is the leader's epoch.
+    Attempt numbers within the epoch start at `after` + 1.
+    """
 
     def __init__(self, *, epoch: int, slots: int, after: int = 0) -> None:
         self._epoch, self._slots, self._after = epoch, slots, after
@@ -88,14 +93,17 @@ class Core:
             ClockAdvanced: self._clock,
         }
 
-    # What the runtime asks
+    # Interface for the runtime
 
     def handle(self, event: Event, now: int) -> list[Command]:
-        """Take one event in and say what is to be done. `now` is in microseconds."""
+        """Handle one event and return the resulting commands; `now` is in microseconds."""
         return self.handle_all((event,), now)
 
     def handle_all(self, events: Sequence[Event], now: int) -> list[Command]:
-        """Record what came at once, in its order: slots are given out when all of it is known, and once."""
+        """Handle simultaneous events in order and return the resulting commands.
+
+        The core assigns slots once, after it has recorded all events. `now` is in microseconds.
+        """
         commands: list[Command] = []
         for event in events:
             if isinstance(event, Loaded):
@@ -103,23 +111,26 @@ class Core:
             self._all.commands, self._all.now = commands, now
             self._record(event)
         self._queue.reconsider_gathers()
-        if not all(isinstance(event, DeliveryArrived) for event in events):  # what a look found is admitted by what comes after it
+        if not all(
+            isinstance(event, DeliveryArrived) for event in events
+        ):  # admitted with the next event, when all deliveries of the observation are known
             begin_earlier(self._all, self._queue)
             self._admit()
             if self._requests.settle():
-                self._admit()  # what waited for nothing but what only they wanted
+                self._admit()  # partitions that waited only for partitions that the settled runs wanted
         return commands
 
     def idle(self) -> bool:
-        """True when nothing runs and nothing may run before `next_try`."""
+        """Return whether nothing runs and nothing is ready; `next_try` says when a backoff ends."""
         return not self._all.running and not self._all.ready
 
     def next_try(self) -> int | None:
-        """When the next partition that backs off may be tried again, in microseconds; None if there is none."""
+        """Return when the next backoff ends, in microseconds; None if no partition backs off."""
         return self._all.later[0][0] if self._all.later else None
 
     def waits_for_machine(self, name: str, key: str) -> bool:
-        """Whether a partition was put back without a failure being counted, and is tried again in a few seconds."""
+        """Return whether a partition waits a few seconds for its environment, with no failure
+        counted."""
         tracked = self._partition_states.get(name, key)
         return (
             tracked is not None
@@ -130,7 +141,11 @@ class Core:
         )
 
     def next_event(self) -> int | None:
-        """When time alone changes something next, in microseconds: a try, a time-out, an interval that ends, a firing."""
+        """Return when the next change due to time alone happens, in microseconds; None if there is none.
+
+        Such changes are retries, time-outs, ends of intervals, lapsing pool leases, ends of pauses,
+        and firing triggers.
+        """
         times = [r.expires_at for attempt, r in self._all.running.items() if attempt not in self._all.timed_out]
         times += self._all.lapses()
         times += [heap[0][0] for heap in (self._all.later, self._all.alarms) if heap]
@@ -140,59 +155,66 @@ class Core:
         return min(times, default=None)
 
     def running(self) -> dict[AttemptId, Running]:
-        """The attempts that hold a slot."""
+        """Return the attempts that hold a slot."""
         return dict(self._all.running)
 
     def handed_over(self) -> list[LoadedRunning]:
-        """The attempts that hold a slot, as another core takes them over."""
+        """Return the attempts that hold a slot, in the form in which another core loads them."""
         return [
             LoadedRunning(number, item.node, item.keys, item.expires_at, self._dirty(item)) for number, item in self._all.running.items()
         ]
 
     def ahead(self) -> int:
-        """How many attempts lie in the pipes of workers that are at another one."""
+        """Return the number of attempts queued in the pipes of busy workers."""
         return self._dispatcher.ahead()
 
     def held(self) -> Takes:
-        """What its attempts hold of pools: pool and slots. Another core that takes of them is told so (`Elsewhere`)."""
+        """Return the slots that this core's attempts hold, by pool.
+
+        A core that shares these pools gets them as the event `Elsewhere`.
+        """
         return self._all.held()
 
     def short(self) -> tuple[str, ...]:
-        """The pools in which something that is ready would have room, if nobody else took of them."""
+        """Return the pools whose slots held by other cores keep a ready partition from running."""
         return self._all.short()
 
     def state_of(self, node: str, key: str) -> PartitionState:
-        """Where a partition stands; `missing` for one that nothing was ever heard of."""
+        """Return a partition's state; `missing` if the core doesn't know the partition."""
         tracked = self._partition_states.get(node, key) if node in self._all.nodes else None
         return tracked.state if tracked else PartitionState.MISSING
 
     def waiting(self, now: int, run: int | None = None) -> Iterator[tuple[str, str]]:
-        """What is wanted, by one run or any, and waits for something else than a slot, though its interval has ended."""
+        """Yield wanted partitions that wait for something other than a slot although their interval has ended.
+
+        `run` restricts the result to the partitions that this run wants. `now` is in microseconds.
+        """
         return self._requests.waiting(now, run)
 
     def waiting_for(self, node: str, key: str) -> list[AwaitedPartition]:
-        """What keeps a partition from running, in the order of its inputs; empty if nothing does."""
+        """Return what blocks a partition, in the order of its inputs; empty if nothing does."""
         return list(self._all.blocked(self._all.nodes[node], key))
 
     def why(self, node: str, key: str) -> list[Reason]:
-        """Why a partition isn't running, one clause for each thing that keeps it; as of the last event."""
+        """Return the reasons why a partition isn't running, as of the last event."""
         return why(self._all, self._all.nodes[node], key, self._slots)
 
     def proposed(self) -> list[tuple[str, str]]:
-        """The partitions that are stale and wait for a person to ask."""
+        """Return the stale partitions that are recomputed only on request."""
         return [(name, key) for name in self._all.nodes for key, tracked in self._partition_states.open(name) if tracked.proposed]
 
     def outdated(self) -> list[tuple[str, str]]:
-        """The partitions that were made once and wait to be made again, or came to nothing since."""
+        """Return the partitions that have a publication but aren't in state `published`."""
         opened = ((name, key, tracked) for name in self._all.nodes for key, tracked in self._partition_states.open(name))
         return [(name, key) for name, key, tracked in opened if tracked.published and tracked.state is not PartitionState.PUBLISHED]
 
     def checkpoint(self) -> SchedulerCheckpoint:
-        """What is known of all partitions: another core that starts from it decides as this one would."""
+        """Return a checkpoint of all partitions; a core that starts from it makes the same
+        decisions."""
         return take_checkpoint(self._partition_states, self._all.durations)
 
     def unsettled(self) -> int:
-        """How many partitions aren't at rest: something is to be done, or to be said, about them."""
+        """Return the number of partitions that still need work or a report."""
         return sum(map(len, self._partition_states.tracked_partitions.values()))
 
     def _dirty(self, item: Running) -> tuple[str, ...]:
@@ -201,7 +223,11 @@ class Core:
     # Events
 
     def _admit(self) -> None:
-        """Give out slots. What was queued and isn't to run after all isn't waited for any longer, which may let others run."""
+        """Assign slots.
+
+        Queued partitions that turn out not to run stop blocking their readers, so admission
+        repeats.
+        """
         while rested := self._dispatcher.admit():
             for name in rested:
                 self._queue.at_rest(name)
@@ -247,12 +273,13 @@ class Core:
 DIGEST_BYTES = 16
 
 _encoder = msgspec.msgpack.Encoder()
-_deterministic_encoder = msgspec.msgpack.Encoder(order="deterministic")  # events hold sets, whose order isn't the same in every process
+_deterministic_encoder = msgspec.msgpack.Encoder(order="deterministic")  # events hold sets, whose order differs between processes
 _events_decoder = msgspec.msgpack.Decoder(tuple[Event, ...])
 
 
 class LoopIteration(msgspec.Struct, frozen=True, array_like=True):
-    """At `now` a core was told `events`, all at once (`Core.handle_all`); `digest` is that of all commands that came of them."""
+    """Events that a core handled together at `now` (microseconds), with a digest of all their
+    commands."""
 
     now: int
     events: tuple[Event, ...]
@@ -260,17 +287,21 @@ class LoopIteration(msgspec.Struct, frozen=True, array_like=True):
 
 
 class LeaderHistory(msgspec.Struct, frozen=True):
-    """The turns of one leader, from its first `Loaded` on. `slots` are the workers that it had."""
+    """The loop iterations of one leader, from its first `Loaded` on; `slots` is its number of
+    workers."""
 
     epoch: int
     slots: int
     turns: tuple[LoopIteration, ...]
     after: int = 0
-    """The number that those of its attempts come after: a plan's core has its own."""
+    """The attempt number before the leader's first attempt; the core of a plan numbers its own."""
 
 
 class ReplayDifference(msgspec.Struct, frozen=True):
-    """A turn that comes to something else now. `commands` are what it comes to; `error` is why the core couldn't go on."""
+    """A loop iteration whose commands differ from the recorded ones.
+
+    `commands` are today's. `error` is the exception that stopped the core, or empty.
+    """
 
     turn: int
     now: int
@@ -280,29 +311,34 @@ class ReplayDifference(msgspec.Struct, frozen=True):
 
 
 def encode_events(events: Sequence[Event]) -> bytes:
-    """The events of one turn, in order, as the journal keeps them; the same bytes in every process."""
+    """Return the events of one loop iteration for the event log; the same bytes in every
+    process."""
     return _deterministic_encoder.encode(events)
 
 
 def decode_events(events: bytes) -> tuple[Event, ...]:
-    """The inverse of `encode`; msgspec.DecodeError for anything else."""
+    """Return the events that `encode_events` encoded; raises `msgspec.DecodeError` for other
+    bytes."""
     return _events_decoder.decode(events)
 
 
 def commands_digest(commands: Sequence[Command]) -> bytes:
-    """What all commands of one turn are compared by, in DIGEST_BYTES bytes."""
+    """Return a digest of all commands of one loop iteration, DIGEST_BYTES bytes long."""
     return hashlib.blake2b(_encoder.encode(commands), digest_size=DIGEST_BYTES).digest()
 
 
 def replay(history: LeaderHistory) -> list[ReplayDifference]:
-    """The turns in which today's core decides otherwise; none if it decides as it did. It ends at an event that the core
-    can't handle any more, for that follows from an earlier difference."""
+    """Return the loop iterations for which today's core decides differently.
+
+    The replay ends at the first event that the core can't handle, because that follows from an
+    earlier difference.
+    """
     differences: list[ReplayDifference] = []
     player = _Player(history.epoch, history.slots, history.after)
     for number, turn in enumerate(history.turns):
         try:
             commands = player.play(turn.events, turn.now)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a difference
+        except Exception as error:  # any exception is a difference
             return [*differences, ReplayDifference(number, turn.now, turn.events, (), f"{type(error).__name__}: {error}")]
         if commands_digest(commands) != turn.digest:
             differences.append(ReplayDifference(number, turn.now, turn.events, tuple(commands)))
@@ -310,8 +346,10 @@ def replay(history: LeaderHistory) -> list[ReplayDifference]:
 
 
 class _Player:
-    """Hands events to a core as a leader does, those of a turn at once: what is loaded anew goes to a new one, whose attempts are
-    numbered on."""
+    """Passes events to a core as a leader does, those of one loop iteration at once.
+
+    `Loaded` starts a new core, which continues the attempt numbers.
+    """
 
     def __init__(self, epoch: int, slots: int, after: int) -> None:
         self._epoch, self._slots, self._last_n = epoch, slots, after

@@ -16,7 +16,10 @@ from headrace.scheduler.states import FailureKind, PartitionState
 
 
 class AttemptId(NamedTuple):
-    """`(epoch, n)`: grows with each taking of the lease and each attempt, so a later attempt fences an earlier one."""
+    """The id `(epoch, n)` of an attempt, which grows with each lease and each attempt.
+
+    A later attempt therefore fences an earlier one.
+    """
 
     epoch: int
     n: int
@@ -26,7 +29,7 @@ class AttemptId(NamedTuple):
 
 
 class LoadedPartition(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A partition as the store has it. `published` says whether readers see a publication of it."""
+    """A partition as stored; `published` says whether readers see a publication of it."""
 
     node: str
     key: str
@@ -37,15 +40,16 @@ class LoadedPartition(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     published: bool = False
     proposed: bool = False
     publication: int = 0
-    """The id of the publication that first had the content that readers see; 0 where that isn't needed."""
+    """Id of the publication that first had the content that readers see; 0 where not needed."""
     since: int = 0
-    """Of one that waits: since when. What waits for a trigger waits for a firing after that; 0 where that isn't known."""
+    """When a waiting partition began to wait; it waits for a firing of its trigger after that. 0
+    where unknown."""
     reason: str = ""
-    """Why it stands so, for whoever asks."""
+    """Explanation of the state, for users."""
 
 
 class SavedPartition(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A partition of a checkpoint that wasn't at rest."""
+    """A partition of a checkpoint that wasn't terminal."""
 
     node: str
     key: str
@@ -62,8 +66,11 @@ class SavedPartition(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class KeptNode(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A node of a checkpoint: its partitions at rest, and what is known of it as a whole. `runs`: the data's key → where runs of
-    intervals begin and have ended; `named`: partitions that have no number; `oldest` and `newest`: order and key."""
+    """A node of a checkpoint: its terminal partitions, and facts about the node as a whole.
+
+    `runs` maps the data's key to the beginnings and ends of ranges of intervals. `named` lists
+    partitions without a number. `oldest` and `newest` are (order, key).
+    """
 
     runs: dict[str, tuple[int, ...]]
     named: tuple[str, ...]
@@ -74,12 +81,15 @@ class KeptNode(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 Sizes = tuple[tuple[float, float], ...]
-"""How many partitions attempts computed, and how many seconds they took, on average of those of about the same size."""
+"""(partitions per attempt, seconds), each averaged over attempts of about the same size."""
 
 
 class SchedulerCheckpoint(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Where all partitions stood. `complete`: also those that nothing was heard of but that inputs make expected; `durations`: node →
-    how many attempts, and how long they took, in seconds."""
+    """The state of all partitions at one point in time.
+
+    `complete` says that it includes partitions that are only expected because of their inputs.
+    `durations` maps a node to its number of attempts and their mean in seconds.
+    """
 
     form: int
     nodes: dict[str, KeptNode]
@@ -87,32 +97,32 @@ class SchedulerCheckpoint(msgspec.Struct, frozen=True, gc=False, array_like=True
     durations: dict[str, tuple[int, float]]
     complete: bool
     paces: dict[str, Sizes] = {}
-    """Node whose partitions may be computed together → what attempts at so many took."""
+    """Node that computes partitions in batches → the duration of its attempts by batch size."""
 
 
 class LoadedRunning(msgspec.Struct, frozen=True, gc=False):
-    """An attempt that runs while another version is applied: it goes on, for its node hasn't changed."""
+    """An attempt that continues under a newly applied version, because its node hasn't changed."""
 
     attempt: AttemptId
     node: str
     keys: tuple[str, ...]
     expires_at: int
     dirty: tuple[str, ...] = ()
-    """Of its partitions, those of which an input has changed since it was begun."""
+    """The partitions of the attempt that had an input change since it began."""
 
 
 class FailsAlike(msgspec.Struct, frozen=True, gc=False):
-    """A node whose code can't work in any partition, and the one in which that was found."""
+    """A node whose code fails in every partition, and the partition in which it first failed."""
 
     node: str
     key: str
     reason: str
     until: int | None = None
-    """When it is tried again, where it is about what is installed."""
+    """When to retry, if the failure is about installed packages."""
 
     @property
     def text(self) -> str:
-        """The reason of the partitions that aren't tried because of it."""
+        """The reason given for the partitions that fail without an attempt because of it."""
         return f"{_FAILS_LIKE}{self.key}: {self.reason}"
 
 
@@ -120,74 +130,93 @@ _FAILS_LIKE = "fails like "
 
 
 def failed_like(reason: str) -> str | None:
-    """The partition that another one fails like, by that one's reason; None where it has a reason of its own."""
+    """Return the key of the partition that `reason` refers to; None for a reason of its own."""
     return reason.removeprefix(_FAILS_LIKE).partition(": ")[0] if reason.startswith(_FAILS_LIKE) else None
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False, tag="loaded"):
-    """The core starts from this: the applied graph and where each partition stands: as in the checkpoint, but for `tracked_partitions`."""
+    """The first event of a core: the applied graph and the partition states.
+
+    States are those of the checkpoint, except for the partitions in `tracked_partitions`.
+    """
 
     graph: Graph
     tracked_partitions: tuple[LoadedPartition, ...] = ()
     running: tuple[LoadedRunning, ...] = ()
     fired: tuple[tuple[str, int], ...] = ()
-    """Node → when its trigger fired last, as far as that was written down."""
+    """Node → last recorded firing of its trigger."""
     checkpoint: SchedulerCheckpoint | None = None
     alike: tuple[FailsAlike, ...] = ()
-    """What was found to fail in every partition, and hasn't been tried anew since."""
+    """Nodes whose code fails in every partition and hasn't been retried since."""
 
 
 class DeliveryArrived(msgspec.Struct, frozen=True, gc=False, tag="arrived"):
-    """A look found a delivery of one interval of a source. It is admitted with the event after it, so that all that a look found has
-    been heard of."""
+    """An observation found a delivery of one interval of a source.
+
+    The core admits it with the next event, when it knows all deliveries of the observation.
+    """
 
     source: str
     key: str
     bundle: str = ""
-    """Names the file that it came in with other intervals: those are ingested together."""
+    """Name of the file that holds this and other intervals, which are ingested together."""
 
 
 class Refreshed(msgspec.Struct, frozen=True, gc=False, tag="refreshed"):
-    """Readers see another publication of a partition that isn't made here: in an environment, what is borrowed from production."""
+    """Readers see another publication of a partition that isn't computed here.
+
+    In an environment, this is a partition borrowed from production.
+    """
 
     node: str
     key: str
     changed: bool = True
-    """Whether its content is another than what readers saw before."""
+    """Whether its content differs from what readers saw before."""
 
 
 class Promoted(msgspec.Struct, frozen=True, gc=False, tag="promoted"):
-    """What a plan made beside production becomes visible at once: (node, key, whether its content is another than what readers saw
-    before), inputs before what reads them. All of it is consistent in itself: nothing of it is stale because of another part."""
+    """A plan's results become visible at once:
+
+    (node, key, whether the content differs), inputs first.
+    The results are consistent: no part becomes stale because of another part.
+    """
 
     contents: tuple[tuple[str, str, bool], ...]
     publications: tuple[int, ...] = ()
-    """Their ids, in the order of `contents`."""
+    """Ids of the publications, in the order of `contents`."""
 
 
 class Elsewhere(msgspec.Struct, frozen=True, gc=False, tag="elsewhere"):
-    """What another core's attempts hold of the pools of this one now: pool and slots. A core that is loaded anew knows of nothing."""
+    """The slots of this core's pools that attempts of other cores hold now: pool and slots.
+
+    A newly loaded core assumes none.
+    """
 
     taken: tuple[tuple[str, int], ...] = ()
 
 
 class PartitionOvertaken(msgspec.Struct, frozen=True, gc=False, tag="overtaken"):
-    """Of a plan's core: production has published a partition that the plan makes as well. It is made again."""
+    """For the core of a plan: production published a partition of the plan, which is recomputed."""
 
     node: str
     key: str
 
 
 class GivenUp(msgspec.Struct, frozen=True, gc=False, tag="given_up"):
-    """Of a plan's core, at rest: what had been made of these partitions of the plan doesn't count any more, and they won't be made again
-    by themselves. So nobody will ever see what other partitions were made of: those are stale."""
+    """For the core of a plan without work: the plan discards the results of these partitions.
+
+    They aren't recomputed by themselves. Nobody will see what other partitions were computed from,
+    so those become stale.
+    """
 
     partitions: tuple[tuple[str, str], ...]
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
-    """A node that is asked for: all its partitions, or those from `first` to `last` (both included, in the order of time).
-    Where it is cut by time and key, a time alone means all its keys."""
+    """A requested node: all its partitions, or those from `first` to `last`, inclusive, in time order.
+
+    For a node partitioned by time and key, a time alone means all its keys.
+    """
 
     node: str
     first: str | None = None
@@ -195,11 +224,14 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 
 
 class Requested(msgspec.Struct, frozen=True, gc=False, tag="requested"):
-    """Work is asked for, by a person or by a pass. What failed or was stopped is tried again for the nodes in `retry`,
-    which a person named; publications of those in `again` are replaced although nothing has changed.
+    """A person or a pass requests work.
 
-    It is wanted until `Settled(run)` answers, or `Cancelled(run)` takes it back; several are wanted at once. One that is asked for
-    again under the same number takes the place of the earlier one."""
+    The core retries failed or stopped partitions of the nodes in `retry`, which a person named, and
+    replaces publications of the nodes in `again` although nothing has changed.
+
+    The request lasts until `Settled(run)` or `Cancelled(run)`. Several requests may be open at
+    once; one with the number of an earlier one replaces it.
+    """
 
     targets: tuple[Target, ...]
     retry: frozenset[str] = frozenset()
@@ -207,17 +239,22 @@ class Requested(msgspec.Struct, frozen=True, gc=False, tag="requested"):
     run: int = 0
     """The run that it belongs to."""
     standing: bool = False
-    """Wanted for as long as the leader runs (`serve`): never settled. Only what is triggered runs for it."""
+    """A request that lasts as long as the leader (`serve`): never settled, and only triggered
+    partitions run for it."""
 
 
 class Cancelled(msgspec.Struct, frozen=True, gc=False, tag="cancelled"):
-    """A run isn't wanted any more: what it alone asked for isn't started, and its attempts that run are ended."""
+    """A run is cancelled: work that only this run requested isn't started, and its attempts are
+    ended."""
 
     run: int
 
 
 class Paused(msgspec.Struct, frozen=True, gc=False, tag="paused"):
-    """Nothing of these nodes is started; attempts that run go on. `until` ends it by itself, in microseconds."""
+    """These nodes are paused: nothing is started, running attempts go on.
+
+    The pause ends by itself at `until`, in microseconds; None for no end.
+    """
 
     nodes: tuple[str, ...]
     reason: str
@@ -231,13 +268,15 @@ class Resumed(msgspec.Struct, frozen=True, gc=False, tag="resumed"):
 
 
 class Fired(msgspec.Struct, frozen=True, gc=False, tag="fired"):
-    """A trigger that isn't a time fired from outside: a webhook. Times, arrivals and publications fire by themselves."""
+    """A webhook fired a node's trigger; times, arrivals and publications fire triggers without this
+    event."""
 
     node: str
 
 
 class TakenBack(msgspec.Struct, frozen=True, gc=False, tag="taken_back"):
-    """A person withdrew a publication: readers see nothing of the partition any more, and what was made of it is stale."""
+    """A person withdrew a publication: readers see no data, and everything derived from it is
+    stale."""
 
     node: str
     key: str
@@ -245,34 +284,41 @@ class TakenBack(msgspec.Struct, frozen=True, gc=False, tag="taken_back"):
 
 
 class AttemptPublished(msgspec.Struct, frozen=True, gc=False, tag="published"):
-    """An attempt's partitions are about to become visible: key → whether its content is another than what readers saw before (true
-    where that isn't known)."""
+    """An attempt's partitions are about to become visible:
+
+    (key, whether the content differs).
+    True also stands for an unknown difference.
+    """
 
     attempt: AttemptId
     contents: tuple[tuple[str, bool], ...]
     seconds: float | None = None
-    """How long the worker was at it."""
+    """How long the worker took."""
     publications: tuple[int, ...] = ()
-    """Their ids, in the order of `contents`."""
+    """Ids of the publications, in the order of `contents`."""
 
 
 class AttemptUnsuccessful(msgspec.Struct, frozen=True, gc=False, tag="ended"):
-    """An attempt ended without publishing: `state` is held, rejected or failed; `kind` says why it failed."""
+    """An attempt ended without publishing:
+
+    `state` is held, rejected or failed, `kind` why it failed.
+    """
 
     attempt: AttemptId
     state: PartitionState
     reason: str
     kind: FailureKind | None = None
     after_us: int | None = None
-    """Of what waits: not before so many microseconds have passed."""
+    """For a failure that waits: the minimum wait in microseconds."""
     everywhere: bool = False
-    """Whether the code fails so in every partition: SQL that can't be bound, a module that can't be imported."""
+    """Whether the code fails like this in every partition: SQL that can't be bound, a module that
+    can't be imported."""
     machine: bool = False
-    """Whether that is about what is installed, and may pass by itself."""
+    """Whether that is because of installed packages, and may pass by itself."""
 
 
 class WorkerLost(msgspec.Struct, frozen=True, gc=False, tag="worker_lost"):
-    """A worker died. `running` was being worked on, `queued` hadn't been started."""
+    """A worker died while it executed `running`; the attempts in `queued` hadn't started."""
 
     running: AttemptId | None
     queued: tuple[AttemptId, ...]
@@ -280,7 +326,7 @@ class WorkerLost(msgspec.Struct, frozen=True, gc=False, tag="worker_lost"):
 
 
 class ClockAdvanced(msgspec.Struct, frozen=True, gc=False, tag="clock"):
-    """Time has passed: look for time-outs and for partitions whose next try has come."""
+    """Time has passed: the core checks for time-outs and for partitions whose retry is due."""
 
 
 Event = (
@@ -310,20 +356,22 @@ WAITING_SHOWN_MAX = 20
 
 
 class Dispatch(msgspec.Struct, frozen=True, gc=False, tag="dispatch"):
-    """Start an attempt at one node and these partitions. The claim on each of them passes to it."""
+    """Start an attempt at these partitions of a node; the claim on each of them passes to the
+    attempt."""
 
     attempt: AttemptId
     node: str
     keys: tuple[str, ...]
     queued_at: int
     without: tuple[tuple[str, str], ...] = ()
-    """Optional inputs that it doesn't wait for any longer: node and partition."""
+    """Optional inputs that it no longer waits for: (node, partition)."""
     runs: tuple[int, ...] = ()
-    """The runs that want it, newest first: it belongs to the newest, for whoever asks for something gets it told."""
+    """The runs that want it, newest first. It belongs to the newest, so the latest requester gets
+    the report."""
 
 
 class PartitionUpdate(msgspec.Struct, frozen=True, gc=False, tag="mark"):
-    """A partition stands elsewhere now."""
+    """A partition has a new state."""
 
     node: str
     key: str
@@ -333,22 +381,25 @@ class PartitionUpdate(msgspec.Struct, frozen=True, gc=False, tag="mark"):
     not_before: int | None
     reason: str
     proposed: bool = False
-    """It is stale, and isn't computed again before somebody asks."""
+    """It is stale and recomputed only on request."""
 
 
 CANCELLED = "was cancelled"
-"""Why attempts that nobody wants any more are ended."""
+"""The reason for ending attempts that nobody wants any more."""
 
 
 class Kill(msgspec.Struct, frozen=True, gc=False, tag="kill"):
-    """End an attempt's worker: it ran past its time-out, or isn't wanted any more."""
+    """End an attempt's worker: the attempt timed out or isn't wanted any more."""
 
     attempt: AttemptId
     reason: str
 
 
 class AwaitedPartition(NamedTuple):
-    """What a partition waits for: another partition, and where that stands. `until`: when time alone ends the wait."""
+    """Another partition that a partition waits for, with its state.
+
+    `until` is when time alone ends the wait, in microseconds.
+    """
 
     node: str
     key: str
@@ -358,15 +409,19 @@ class AwaitedPartition(NamedTuple):
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False, tag="settled"):
-    """Nothing that a run asked for runs, and nothing of it will before something happens: it has ended."""
+    """A run has ended: nothing of it runs, and nothing will without another event."""
 
     run: int
     waiting: tuple[tuple[str, str, str], ...] = ()
-    """Of what it wanted and couldn't run, the first WAITING_SHOWN_MAX partitions, each with why (`scheduler.requests`)."""
+    """The first WAITING_SHOWN_MAX wanted partitions that couldn't run: (node, key, reason). See
+    `scheduler.requests`."""
 
 
 class FiredAt(msgspec.Struct, frozen=True, gc=False, tag="fired_at"):
-    """A node's trigger fired: what waited for it may run, and the next leader needn't fire it again for that time."""
+    """A node's trigger fired at `at`: partitions that waited for it may run.
+
+    The next leader needn't fire it again for that time.
+    """
 
     node: str
     at: int

@@ -12,35 +12,43 @@ from headrace.model.times import NO_DAYS_OFF, DaysOff, days_off, parse_duration
 
 
 class Take(msgspec.Struct, frozen=True):
-    """Slots that an attempt holds while it runs. A pool is one of `[pools]`, or a limit of a node or an owner: `node:x`, `owner:y`."""
+    """Slots of a pool that an attempt holds while it runs.
+
+    `pool` is one of `[pools]`, or a limit of a node (`node:x`) or an owner (`owner:y`).
+    """
 
     pool: str
     slots: int = 1
 
 
 class NodeTrigger(msgspec.Struct, frozen=True):
-    """When a node runs, where that isn't left to its inputs and consumers. One of the first five says what fires it."""
+    """When a node runs, where its inputs and consumers don't decide that; one of the first five is
+    set."""
 
     cron: str | None = None
-    """Five fields, in `timezone`."""
+    """Five cron fields, in `timezone`."""
     every_us: int | None = None
-    """An interval, counted from midnight of 1970 in UTC."""
+    """An interval, counted from 1970-01-01T00:00 UTC."""
     arrival: str | None = None
-    """A source: each of its deliveries fires; all sources above the node where it is empty."""
+    """A source whose deliveries fire the trigger; if empty, all sources upstream of the node."""
     upstream: str | None = None
-    """A node: each of its publications fires; all inputs where it is empty."""
+    """A node whose publications fire the trigger; if empty, all inputs."""
     outside: bool = False
-    """A webhook, or nothing at all (`manual`): only the event `Fired`, or a person."""
+    """Only the event `Fired` (a webhook) or a person releases it (`manual`)."""
     timezone: str = "UTC"
     days_off: DaysOff = NO_DAYS_OFF
     """Days on which it doesn't fire."""
     latest: bool = False
-    """`catch_up: latest`: of what waited, only the newest interval runs; the others are waived."""
+    """`catch_up: latest`: of the waiting intervals only the newest runs; the others are waived."""
 
 
 class ConsumerDeadline(msgspec.Struct, frozen=True):
-    """A consumer's deadline for what comes out of a node: `due` after the end of the consumer's interval, which the node's data
-    reaches `after_us` after the node has begun, by the durations of what lies between."""
+    """A consumer's deadline for data derived from a node:
+
+    `due` after the end of its interval.
+    The data reaches the consumer `after_us` after the node begins, by the durations of the nodes
+    between.
+    """
 
     consumer: str
     grain: Grain
@@ -49,11 +57,15 @@ class ConsumerDeadline(msgspec.Struct, frozen=True):
     after_us: int
     days_off: DaysOff = NO_DAYS_OFF
     max_age: str | None = None
-    """Instead of `due`: so long after its beginning an interval is too late, because the one before has become too old."""
+    """Instead of `due`: the maximum age, counted from the beginning of an interval, at which the
+    previous interval is too old."""
 
 
 class GraphNode(msgspec.Struct, frozen=True):
-    """A source or an asset. `timeout_us` bounds one attempt; `start` is the first expected partition, where declared."""
+    """A source or an asset.
+
+    `timeout_us` bounds one attempt. `start` is the first expected partition, where declared.
+    """
 
     name: str
     is_source: bool
@@ -62,33 +74,36 @@ class GraphNode(msgspec.Struct, frozen=True):
     inputs: tuple[InputSpec, ...] = ()
     depends: tuple[str, ...] = ()
     checked_against: tuple[str, ...] = ()
-    """Other nodes that its checks read: they come first, and nothing becomes stale through them."""
+    """Other nodes that its checks read: they run first, but never make it stale."""
     start: str | None = None
     attempts_max: int = 5
     timeout_us: int = 3_600_000_000
     rebuild_on_reference: bool = False
     chained: bool = False
-    """Each partition needs the one before it of the same node (`$self`, merge, snapshot)."""
+    """Each partition needs the previous one of the same node (`$self`, merge, snapshot)."""
     tells: bool = False
-    """What became stale isn't computed again before somebody asks (an export with `on_restatement: tell`)."""
+    """Stale partitions are recomputed only on request (an export with `on_restatement: tell`)."""
     settled: bool = False
-    """The whole data that it refers to is waited for, as what is required is: an export shows both, and they have to agree."""
+    """It waits for unpartitioned references as for required inputs: an export shows both, and they
+    must agree."""
     expect_by: str | None = None
-    """Of a source: until when after an interval its delivery was promised; optional inputs are waited for until then."""
+    """For a source: how long after an interval its delivery is promised; readers wait until then
+    for it as an optional input."""
     watermark: bool = False
-    """Of a source: an interval is complete when a delivery of a later one has arrived."""
+    """For a source: an interval is complete once a delivery of a later one has arrived."""
     complete_after: str | None = None
-    """Of a source: an interval is complete so long after its end."""
+    """For a source: how long after its end an interval is complete."""
     restate_within: str | None = None
-    """Of a source: how long after an interval's end what reads it is computed again without asking; None for always."""
+    """For a source: how long after an interval's end a restatement recomputes its readers without a
+    request; None for always."""
     days_off: DaysOff = NO_DAYS_OFF
     """Days on which nothing is due."""
     takes: tuple[Take, ...] = ()
-    """What an attempt needs of pools, beside a worker."""
+    """Pool slots that an attempt needs in addition to a worker."""
     batch_max: int = 1
-    """How many partitions that follow each other one attempt may compute."""
+    """Maximum number of consecutive partitions that one attempt may compute."""
     priority: int | None = None
-    """Declared: the larger comes first, before any deadline."""
+    """Declared priority: the larger runs first, before any deadline counts."""
     trigger: NodeTrigger | None = None
     promises: tuple[ConsumerDeadline, ...] = ()
 
@@ -100,8 +115,8 @@ class Graph(msgspec.Struct, frozen=True):
     pools: dict[str, int] = {}
     """Name → slots of each pool that a node takes."""
     by_node: bool = False
-    """What is ready is given out node by node, as nothing is due: so there are batches of what reads something that has none. Otherwise
-    the oldest interval comes first."""
+    """Run ready partitions node by node, because nothing is due: this allows batches for readers of
+    nodes without them. Otherwise the oldest interval runs first."""
 
 
 # The trigger of a graph node from an asset's `trigger:`. The core and forecasts use the same one.
@@ -110,7 +125,10 @@ _SECOND_US = 1_000_000
 
 
 def trigger_of(project: Project, asset: Asset) -> NodeTrigger | None:
-    """What releases an asset; on the days off of its calendar nothing does by itself."""
+    """Return what releases an asset; None without `trigger:`.
+
+    It doesn't fire on its calendar's days off.
+    """
     said = asset.trigger
     if said is None:
         return None
@@ -128,44 +146,48 @@ def trigger_of(project: Project, asset: Asset) -> NodeTrigger | None:
 
 
 def _node_name(value: object) -> str | None:
-    """A node; empty for all that there are."""
+    """Return a node's name; empty for all nodes."""
     return None if value is None else value if isinstance(value, str) else ""
 
 
-# Capacity of pools. Declared pools, and limits of nodes and owners, are the same thing here. The
-# used capacity follows from the attempts that run, each of which holds its slots until it ends or
-# its lease lapses. No counter goes up and down, so a missed message loses nothing.
+# Pool capacity. Limits of nodes and owners are pools like declared ones. The used capacity is
+# computed from the running attempts, each of which holds its slots until it ends or its lease
+# lapses. No counter is incremented and decremented, so a missed message loses no slots.
 
 LAPSE_US = 60_000_000
-"""So long after its time-out an attempt whose end nobody heard of doesn't hold anything any more."""
+"""Grace period after its time-out until an attempt with an unknown end releases its slots, in
+microseconds."""
 OF_NODE = "node:"
 OF_OWNER = "owner:"
 
 Takes = tuple[tuple[str, int], ...]
-"""Pool and slots of each that an attempt at a node needs."""
+"""The (pool, slots) that an attempt at a node needs."""
 
 
 class PoolLease(NamedTuple):
-    """What an attempt holds."""
+    """The slots that an attempt holds, until `expires_at` (microseconds)."""
 
     takes: Takes
     expires_at: int
 
     def holds(self, now: int) -> bool:
-        """Whether it hasn't lapsed."""
+        """Whether the lease hasn't lapsed."""
         return now < self.expires_at + LAPSE_US
 
 
 def slots_taken(node: GraphNode, pools: Mapping[str, int]) -> Takes:
-    """What an attempt at a node takes. Of a pool that is smaller it takes all; one that isn't declared has room for everybody."""
+    """Return the slots that an attempt at a node takes; undeclared pools have no limit.
+
+    Where a pool has fewer slots than requested, the attempt takes all of them.
+    """
     return tuple((take.pool, min(take.slots, pools[take.pool])) for take in node.takes if take.pool in pools)
 
 
 class PoolCapacity:
-    """What is free at an instant, as attempts are given out by urgency."""
+    """Free pool slots at one point in time, while slots are assigned by urgency."""
 
     def __init__(self, pools: Mapping[str, int], leases: Iterable[PoolLease], now: int, elsewhere: Takes = ()) -> None:
-        """`elsewhere`: what another core's attempts hold of the same pools."""
+        """`elsewhere` lists the slots of these pools that attempts of other cores hold."""
         self._pools = pools
         self._taken: dict[str, int] = {}
         if pools:
@@ -175,20 +197,23 @@ class PoolCapacity:
                     self.take(lease.takes)
 
     def take(self, takes: Takes) -> None:
-        """Somebody takes slots."""
+        """Take slots."""
         for pool, slots in takes:
             self._taken[pool] = self._taken.get(pool, 0) + slots
 
     def taken(self, pool: str) -> int:
-        """How many slots of a pool aren't free."""
+        """Return the number of slots of a pool that aren't free."""
         return self._taken.get(pool, 0)
 
     def short(self, takes: Takes) -> list[str]:
-        """The pools that haven't enough room."""
+        """Return the pools that don't have enough free slots."""
         return [pool for pool, slots in takes if self._taken.get(pool, 0) + slots > self._pools[pool]]
 
     def wait(self, takes: Takes) -> None:
-        """What is most urgent and has no room keeps what is free until there is enough, so that smaller ones can't pass it for ever.
-        What waits only for its own node keeps nothing: nobody else can take that."""
+        """Reserve the free slots for the most urgent partition, so that smaller ones can't overtake it forever.
+
+        A partition that waits only for its own node's limit reserves nothing, since no other node
+        can take that.
+        """
         if not all(pool.startswith(OF_NODE) for pool in self.short(takes)):
             self.take(takes)

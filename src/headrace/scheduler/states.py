@@ -6,7 +6,8 @@ import enum
 
 
 class PartitionState(enum.StrEnum):
-    """Where a partition stands (SEMANTICS §5). Readers see the last publication, whatever the state says."""
+    """The state of a partition (SEMANTICS §5); readers see its last publication whatever the
+    state."""
 
     MISSING = "missing"
     WAITING = "waiting"
@@ -20,11 +21,12 @@ class PartitionState(enum.StrEnum):
 
 
 STOPPED = (PartitionState.FAILED, PartitionState.REJECTED, PartitionState.HELD)
-"""Nothing more happens to these before somebody, or something they read, asks for them again."""
+"""States in which a partition stays until a person requests it again or one of its inputs
+changes."""
 
 
 class AttemptState(enum.StrEnum):
-    """What became of one attempt (INTERFACE §3)."""
+    """The state of one attempt (INTERFACE §3)."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -38,7 +40,7 @@ class AttemptState(enum.StrEnum):
 
 
 class FailureKind(enum.StrEnum):
-    """Why an attempt failed, as far as trying again depends on it (SEMANTICS §6)."""
+    """The kind of a failure, as far as retries depend on it (SEMANTICS §6)."""
 
     TRANSIENT = "transient"
     RESOURCES = "resources"
@@ -46,19 +48,20 @@ class FailureKind(enum.StrEnum):
     LOST_WORKER = "lost_worker"
     CANCELLED = "cancelled"
     ENVIRONMENT = "environment"
-    """No space, a read-only disk, no way to the lake: nobody's failure, it waits until that is over."""
+    """No disk space, a read-only disk or an unreachable lake: the partition waits until it
+    passes."""
     THROTTLED = "throttled"
-    """A server asked to be left alone for a while: it waits for that."""
+    """A server asked for fewer requests: the partition waits as long as the server asks."""
     NOT_SEPARABLE = "not_separable"
-    """Several partitions computed at once came to something else than one of them alone."""
+    """Computing several partitions in one attempt gave another result than computing one alone."""
 
 
 WAITS = frozenset({FailureKind.ENVIRONMENT, FailureKind.THROTTLED})
-"""What isn't counted as a try: the partition waits with the reason, and goes on by itself."""
+"""Failures that don't count as tries: the partition waits with the reason and retries by itself."""
 
 
 class PartitionTransition(enum.StrEnum):
-    """What can happen to a partition."""
+    """An event in the life of a partition."""
 
     WANTED = "wanted"
     DISPATCHED = "dispatched"
@@ -75,7 +78,7 @@ class PartitionTransition(enum.StrEnum):
 _P, _C = PartitionState, PartitionTransition
 
 TRANSITIONS: dict[tuple[PartitionState, PartitionTransition], PartitionState] = {
-    # Something asks for it: a delivery, inputs that became complete or changed, a person.
+    # A delivery, inputs that became complete or changed, or a person requests the partition.
     (_P.MISSING, _C.WANTED): _P.WAITING,
     (_P.WAITING, _C.WANTED): _P.WAITING,
     (_P.PUBLISHED, _C.WANTED): _P.WAITING,
@@ -86,42 +89,42 @@ TRANSITIONS: dict[tuple[PartitionState, PartitionTransition], PartitionState] = 
     (_P.WAIVED, _C.WANTED): _P.WAITING,
     # An attempt got a slot.
     (_P.WAITING, _C.DISPATCHED): _P.RUNNING,
-    # It ended.
+    # The attempt ended.
     (_P.RUNNING, _C.PUBLISHED): _P.PUBLISHED,
     (_P.RUNNING, _C.HELD): _P.HELD,
     (_P.RUNNING, _C.REJECTED): _P.REJECTED,
     (_P.RUNNING, _C.FAILED): _P.FAILED,
-    # A lost worker, a transient error or a restart: it waits again.
+    # After a lost worker, a transient error or a restart the partition waits again.
     (_P.RUNNING, _C.PUT_BACK): _P.WAITING,
     (_P.WAITING, _C.PUT_BACK): _P.WAITING,
-    # A person took it back. An attempt that is at it goes on, for it began because of something newer.
+    # A person withdrew it. A running attempt goes on, because something newer started it.
     (_P.PUBLISHED, _C.WITHDRAWN): _P.WITHDRAWN,
     (_P.WAITING, _C.WITHDRAWN): _P.WITHDRAWN,
     (_P.HELD, _C.WITHDRAWN): _P.WITHDRAWN,
     (_P.REJECTED, _C.WITHDRAWN): _P.WITHDRAWN,
     (_P.FAILED, _C.WITHDRAWN): _P.WITHDRAWN,
     (_P.WITHDRAWN, _C.WITHDRAWN): _P.WITHDRAWN,
-    # Its code failed in another partition in a way that is the same for all.
+    # Its code failed in another partition in a way that applies to all partitions.
     (_P.WAITING, _C.FAILS_ALIKE): _P.FAILED,
-    # `catch_up: latest` passed over it.
+    # `catch_up: latest` skipped it.
     (_P.WAITING, _C.WAIVED): _P.WAIVED,
 }
-"""Every pair that isn't here is a defect; `step` refuses it."""
+"""All valid transitions; `next_state` refuses every other pair."""
 
 
 def next_state(state: PartitionState, change: PartitionTransition) -> PartitionState:
-    """The state after `change`; raises ValueError for a pair that the table doesn't have."""
+    """Return the state after `change`; raises ValueError for a pair that isn't in `TRANSITIONS`."""
     try:
         return TRANSITIONS[state, change]
     except KeyError:
         raise ValueError(f"a partition that is {state} can't be {change}") from None
 
 
-# One partition while the scheduler has something to do or to report about it.
+# One partition for as long as the scheduler has something to do or to report about it.
 
 
 class TrackedPartition:
-    """One partition of one node, as the core keeps it."""
+    """What the core knows about one partition of one node."""
 
     __slots__ = (
         "alarm", "bundle", "cap", "dirty", "failures", "late", "not_before", "proposed", "published", "queued", "queued_at", "reason",
@@ -132,30 +135,34 @@ class TrackedPartition:
         self.state = state
         self.stale = False
         self.proposed = False
-        """It is stale, and computed again only if a person asks."""
+        """Stale, but recomputed only if a person requests it."""
         self.late = False
-        """It is computed again because a person asked, after a restatement that came too late: what reads it isn't without asking."""
+        """Recomputed on request after a restatement that came too late: its readers, too, are
+        recomputed only on request."""
         self.failures = 0
         self.not_before: int | None = None
         self.published = False
         self.reason = ""
         self.bundle = ""
-        """Names the file that it was delivered in with others."""
+        """Name of the file that delivered this interval together with others."""
         self.dirty = False
-        """An input changed while an attempt was running: it is stale as soon as it ends."""
+        """An input changed during the running attempt: the partition is stale as soon as that
+        ends."""
         self.queued = False
-        """It stands in the ready queue, since `queued_at`."""
+        """It is in the ready queue, since `queued_at`."""
         self.queued_at = 0
         self.cap = 0
-        """With how many at most it is computed together, since more came to nothing; 0 for any number."""
+        """Maximum number of partitions to compute together, set after a larger batch failed; 0 for
+        no limit."""
         self.alarm: int | None = None
-        """When it is looked at again, because time alone may make it ready."""
+        """When to reconsider it, because time alone may make it ready."""
         self.since = 0
-        """Where its node has a trigger: it waits for a firing that isn't earlier; 0 for any after its interval's end."""
+        """With a trigger on its node: the earliest firing that releases it; 0 for any firing after
+        its interval's end."""
 
     @property
     def at_rest(self) -> bool:
-        """Whether there is nothing to say but that readers see it."""
+        """Whether it is published and nothing remains to be done or reported."""
         return (
             self.state is PartitionState.PUBLISHED
             and self.published
@@ -166,7 +173,7 @@ class TrackedPartition:
 
 
 class _AtRest(TrackedPartition):
-    """Stands for all partitions with nothing to do."""
+    """Represents all partitions with nothing to do."""
 
     __slots__ = ("_made",)
 
@@ -182,4 +189,4 @@ class _AtRest(TrackedPartition):
 
 
 AT_REST: TrackedPartition = _AtRest()
-"""Published, not stale, with nothing to be done."""
+"""A published partition that isn't stale and has nothing to be done; read-only."""

@@ -52,10 +52,11 @@ from headrace.scheduler.states import PartitionState
 
 
 class Core:
-    """The scheduler core of one leader, which starts from the event `Loaded`: the first event, sent once.
+    """The scheduler core of one leader.
 
-    `slots` attempts run at once; a few more may be dispatched ahead. `epoch` is the leader's epoch.
-    Attempt numbers within the epoch start at `after` + 1.
+    Its first event is `Loaded`, which comes once. `slots` attempts run at once; a few more may be
+    dispatched ahead. `epoch` is the leader's epoch. Attempt numbers within the epoch start at
+    `after` + 1.
     """
 
     def __init__(self, *, epoch: int, slots: int, after: int = 0) -> None:
@@ -111,9 +112,7 @@ class Core:
             self._all.commands, self._all.now = commands, now
             self._record(event)
         self._queue.reconsider_gathers()
-        if not all(
-            isinstance(event, DeliveryArrived) for event in events
-        ):  # admitted with the next event, when all deliveries of the observation are known
+        if not all(isinstance(event, DeliveryArrived) for event in events):  # deliveries are admitted with the next event
             begin_earlier(self._all, self._queue)
             self._admit()
             if self._requests.settle():
@@ -129,8 +128,10 @@ class Core:
         return self._all.later[0][0] if self._all.later else None
 
     def waits_for_machine(self, name: str, key: str) -> bool:
-        """Return whether a partition waits a few seconds for its environment, with no failure
-        counted."""
+        """Return whether a partition was put back without a counted failure.
+
+        It is retried within a few seconds.
+        """
         tracked = self._partition_states.get(name, key)
         return (
             tracked is not None
@@ -141,7 +142,7 @@ class Core:
         )
 
     def next_event(self) -> int | None:
-        """Return when the next change due to time alone happens, in microseconds; None if there is none.
+        """Return when time alone next changes something, in microseconds; None for never.
 
         Such changes are retries, time-outs, ends of intervals, lapsing pool leases, ends of pauses,
         and firing triggers.
@@ -185,7 +186,7 @@ class Core:
         return tracked.state if tracked else PartitionState.MISSING
 
     def waiting(self, now: int, run: int | None = None) -> Iterator[tuple[str, str]]:
-        """Yield wanted partitions that wait for something other than a slot although their interval has ended.
+        """Yield wanted partitions of ended intervals that wait for something other than a slot.
 
         `run` restricts the result to the partitions that this run wants. `now` is in microseconds.
         """
@@ -209,8 +210,10 @@ class Core:
         return [(name, key) for name, key, tracked in opened if tracked.published and tracked.state is not PartitionState.PUBLISHED]
 
     def checkpoint(self) -> SchedulerCheckpoint:
-        """Return a checkpoint of all partitions; a core that starts from it makes the same
-        decisions."""
+        """Return a checkpoint of all partitions.
+
+        A core that starts from it makes the same decisions.
+        """
         return take_checkpoint(self._partition_states, self._all.durations)
 
     def unsettled(self) -> int:
@@ -278,8 +281,10 @@ _events_decoder = msgspec.msgpack.Decoder(tuple[Event, ...])
 
 
 class LoopIteration(msgspec.Struct, frozen=True, array_like=True):
-    """Events that a core handled together at `now` (microseconds), with a digest of all their
-    commands."""
+    """The events that a core handled together at `now`, with a digest of their commands.
+
+    `now` is in microseconds.
+    """
 
     now: int
     events: tuple[Event, ...]
@@ -287,8 +292,10 @@ class LoopIteration(msgspec.Struct, frozen=True, array_like=True):
 
 
 class LeaderHistory(msgspec.Struct, frozen=True):
-    """The loop iterations of one leader, from its first `Loaded` on; `slots` is its number of
-    workers."""
+    """The loop iterations of one leader, from its first `Loaded` on.
+
+    `slots` is the leader's number of workers.
+    """
 
     epoch: int
     slots: int
@@ -311,13 +318,15 @@ class ReplayDifference(msgspec.Struct, frozen=True):
 
 
 def encode_events(events: Sequence[Event]) -> bytes:
-    """Return the events of one loop iteration for the event log; the same bytes in every
-    process."""
+    """Return the encoded events of one loop iteration for the event log.
+
+    The bytes are the same in every process.
+    """
     return _deterministic_encoder.encode(events)
 
 
 def decode_events(events: bytes) -> tuple[Event, ...]:
-    """Return the events that `encode_events` encoded; raises `msgspec.DecodeError` for other
+    """Return the events that `encode_events` encoded; raise `msgspec.DecodeError` for other
     bytes."""
     return _events_decoder.decode(events)
 
@@ -338,7 +347,7 @@ def replay(history: LeaderHistory) -> list[ReplayDifference]:
     for number, turn in enumerate(history.turns):
         try:
             commands = player.play(turn.events, turn.now)
-        except Exception as error:  # any exception is a difference
+        except Exception as error:  # noqa: BLE001 - any exception is a difference
             return [*differences, ReplayDifference(number, turn.now, turn.events, (), f"{type(error).__name__}: {error}")]
         if commands_digest(commands) != turn.digest:
             differences.append(ReplayDifference(number, turn.now, turn.events, tuple(commands)))

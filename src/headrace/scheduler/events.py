@@ -213,8 +213,9 @@ class GivenUp(msgspec.Struct, frozen=True, gc=False, tag="given_up"):
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
-    """A requested node: all its partitions, or those from `first` to `last`, inclusive, in time order.
+    """A requested node: all its partitions, or those from `first` to `last`.
 
+    Both are included; the order is that of time.
     For a node partitioned by time and key, a time alone means all its keys.
     """
 
@@ -244,8 +245,10 @@ class Requested(msgspec.Struct, frozen=True, gc=False, tag="requested"):
 
 
 class Cancelled(msgspec.Struct, frozen=True, gc=False, tag="cancelled"):
-    """A run is cancelled: work that only this run requested isn't started, and its attempts are
-    ended."""
+    """A run is cancelled.
+
+    Work that only this run requested isn't started, and its running attempts are ended.
+    """
 
     run: int
 
@@ -268,15 +271,19 @@ class Resumed(msgspec.Struct, frozen=True, gc=False, tag="resumed"):
 
 
 class Fired(msgspec.Struct, frozen=True, gc=False, tag="fired"):
-    """A webhook fired a node's trigger; times, arrivals and publications fire triggers without this
-    event."""
+    """A webhook fired a node's trigger.
+
+    Times, arrivals and publications fire triggers without this event.
+    """
 
     node: str
 
 
 class TakenBack(msgspec.Struct, frozen=True, gc=False, tag="taken_back"):
-    """A person withdrew a publication: readers see no data, and everything derived from it is
-    stale."""
+    """A person withdrew a publication.
+
+    Readers see no data of the partition, and everything derived from it is stale.
+    """
 
     node: str
     key: str
@@ -356,8 +363,10 @@ WAITING_SHOWN_MAX = 20
 
 
 class Dispatch(msgspec.Struct, frozen=True, gc=False, tag="dispatch"):
-    """Start an attempt at these partitions of a node; the claim on each of them passes to the
-    attempt."""
+    """Start an attempt at these partitions of a node.
+
+    The claim on each partition passes to the attempt.
+    """
 
     attempt: AttemptId
     node: str

@@ -22,8 +22,10 @@ class Take(msgspec.Struct, frozen=True):
 
 
 class NodeTrigger(msgspec.Struct, frozen=True):
-    """When a node runs, where its inputs and consumers don't decide that; one of the first five is
-    set."""
+    """When a node runs, where its inputs and consumers don't decide that.
+
+    One of the first five fields is set.
+    """
 
     cron: str | None = None
     """Five cron fields, in `timezone`."""
@@ -210,10 +212,10 @@ class PoolCapacity:
         return [pool for pool, slots in takes if self._taken.get(pool, 0) + slots > self._pools[pool]]
 
     def wait(self, takes: Takes) -> None:
-        """Reserve the free slots for the most urgent partition, so that smaller ones can't overtake it forever.
+        """Reserve the free slots for the most urgent partition.
 
-        A partition that waits only for its own node's limit reserves nothing, since no other node
-        can take that.
+        Otherwise smaller ones could overtake it forever. A partition that waits only for its own
+        node's limit reserves nothing, since no other node can take that.
         """
         if not all(pool.startswith(OF_NODE) for pool in self.short(takes)):
             self.take(takes)

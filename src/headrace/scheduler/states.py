@@ -6,8 +6,10 @@ import enum
 
 
 class PartitionState(enum.StrEnum):
-    """The state of a partition (SEMANTICS §5); readers see its last publication whatever the
-    state."""
+    """The state of a partition (SEMANTICS §5).
+
+    Readers see its last publication, whatever the state.
+    """
 
     MISSING = "missing"
     WAITING = "waiting"

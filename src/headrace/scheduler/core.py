@@ -326,8 +326,10 @@ def encode_events(events: Sequence[Event]) -> bytes:
 
 
 def decode_events(events: bytes) -> tuple[Event, ...]:
-    """Return the events that `encode_events` encoded; raise `msgspec.DecodeError` for other
-    bytes."""
+    """Return the events that `encode_events` encoded.
+
+    Raises `msgspec.DecodeError` for other bytes.
+    """
     return _events_decoder.decode(events)
 
 

@@ -15,30 +15,35 @@ from headrace.scheduler.events import Sizes, Target
 from headrace.scheduler.graph import Graph, GraphNode
 from headrace.scheduler.work_estimates import WorkEstimate, graph_of, kept_of, run_virtually, work_bounds, work_of, work_until
 
-# The estimate: the core decides as it would in production, and virtual workers carry it out. Of
-# large work only a part is simulated; the rest is scaled by the time that one worker would need,
-# with batches of the real size: the intervals of a backfill are alike.
+# The estimate: the core schedules as in production, and virtual workers execute. Of large work only
+# a part is simulated, with batches of the real size. The rest is scaled by the time that one worker
+# would need, because the intervals of a backfill are alike.
 
 SIMULATED_MAX = 1_000
-"""Partitions that one estimate simulates, so that it takes about a tenth of a second."""
+"""Maximum number of partitions that one estimate simulates; they take about 0.1 seconds."""
 PHASES_MAX = 3
-"""Phases that it simulates: others are scaled by these."""
+"""Maximum number of phases that are simulated; others are scaled from these."""
 UNKNOWN_SPREAD = 1.0
-"""Of a node that never ran: it may as well take nearly three times as long, or a third."""
+"""Log standard deviation for a node that never ran: it may take nearly three times as long, or a
+third."""
 STRANGERS_MAX = 0.5
-"""Where more of the partitions are of nodes that never ran, nothing is known of the whole."""
+"""Above this share of partitions of nodes that never ran, there is no estimate."""
 OTHERWISE = 0.2
-"""What durations say of the past isn't what will be: what else the machine is at, data that differs."""
+"""Log standard deviation of the future against the past: other load on the machine, different
+data."""
 EVENED_OUT = 16
-"""More attempts than these are no surer: what slows one down slows others, too."""
+"""More attempts than this don't narrow the range: a cause that slows one down slows others, too."""
 FOUR_OF_FIVE = 1.2816
-"""Standard deviations within which four of five lie."""
+"""Standard deviations on either side of the mean that cover 80 % of cases."""
 _BISECTIONS = 24
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How long attempts at a node take, in seconds: `seconds_attempt`, and for each of its partitions `seconds_partition`. `spread` is
-    by how much single attempts differ from that, as the standard deviation of the logarithm; `count` of how many that was learnt."""
+    """Duration of a node's attempts in seconds: a fixed part and a part per partition.
+
+    `spread` is the standard deviation of the logarithm of single durations around this line.
+    `count` is the number of attempts that it was learnt from.
+    """
 
     seconds_attempt: float
     seconds_partition: float
@@ -46,71 +51,80 @@ class Pace(msgspec.Struct, frozen=True):
     count: int
 
     def of(self, partitions: int) -> float:
-        """Seconds of an attempt at so many partitions."""
+        """Return the seconds of an attempt at a number of partitions."""
         return self.seconds_attempt + partitions * self.seconds_partition
 
     def usual(self, partitions: int) -> float:
-        """Seconds a partition, where so many are computed at once."""
+        """Return the seconds per partition in a batch of this size."""
         return self.of(partitions) / partitions
 
     def seen(self, most: int) -> list[AttemptGroup]:
-        """What attempts at one partition took, and at the most there may be."""
+        """Return the duration of attempts at one partition and at `most` partitions."""
         return [AttemptGroup(size, self.of(size)) for size in sorted({1, most})]
 
     def sizes(self, most: int) -> Sizes:
-        """The same, as a core keeps it."""
+        """Return the same durations in the form of a checkpoint."""
         return tuple((group.size, group.seconds) for group in self.seen(most))
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """How long something takes, in seconds; `low` and `high` are meant for four of five. `basis` says in words what that rests on."""
+    """An estimated duration in seconds; `low` and `high` enclose 80 % of cases.
+
+    `basis` explains to users what the estimate is based on.
+    """
 
     seconds: float
     low: float
     high: float
     basis: str
     simulated: float | None = None
-    """Seconds before they were corrected by plans that have ended; None where they weren't."""
+    """Seconds before the correction by ended plans; None without a correction."""
 
     def less(self, seconds: float) -> Estimate:
-        """So much of it is over. Nothing takes less than no time."""
+        """Return the estimate of what remains after `seconds`, at least zero."""
         share = max(0.0, 1 - seconds / self.seconds) if self.seconds else 0.0
         return self.scaled(share, self.basis)
 
     def scaled(self, factor: float, basis: str) -> Estimate:
-        """So many times as long, for another reason."""
+        """Return the estimate multiplied by `factor`."""
         return Estimate(self.seconds * factor, self.low * factor, self.high * factor, basis)
 
 
 class PlannedWork(msgspec.Struct, frozen=True):
-    """What is to be made: phases that follow each other, each with targets of several nodes. `partitions` says of the nodes whose
-    keys grow, or that nothing cuts by time, how many partitions that is in all."""
+    """The work to estimate: consecutive phases, each with targets of several nodes.
+
+    `partitions` holds the total number of partitions for nodes with a growing set of keys and nodes
+    not partitioned by time.
+    """
 
     phases: tuple[tuple[Target, ...], ...]
     partitions: Mapping[str, int] = {}
     publishing: float = 0.0
-    """Seconds a partition that it takes besides, when no worker is at anything any more."""
+    """Additional seconds per partition for publishing, while all workers are idle."""
     ended: int = 0
-    """So many phases are over: they only tell what the others are like."""
+    """Number of ended phases: they only show what the others are like."""
     done: Mapping[str, Collection[str]] = {}
-    """Node → partitions of the other phases that needn't be made any more."""
+    """Node → partitions of the other phases that needn't be computed any more."""
 
 
 class Timed(NamedTuple):
-    """An estimate, and how many workers are at it on average."""
+    """An estimate, and the average number of busy workers."""
 
     estimate: Estimate
     workers: float
 
 
 def estimate(graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: int) -> Estimate | None:
-    """How long the work takes on so many workers that do nothing else; None where nothing is known of how long any of it takes."""
+    """Return the duration of the work on `slots` dedicated workers.
+
+    None without enough known durations.
+    """
     results = estimate_with_load(graph, work, paces, slots)
     return None if results is None else results.estimate
 
 
 def estimate_with_load(graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: int) -> Timed | None:
-    """`estimate`, with how busy the workers are meanwhile."""
+    """Return the result of `estimate` together with the average number of busy workers."""
     phases = _phases(graph, work)
     if not phases:
         return Timed(Estimate(0.0, 0.0, 0.0, "nothing is to be made"), 0.0)
@@ -133,7 +147,7 @@ def estimate_with_load(graph: Graph, work: PlannedWork, paces: Mapping[str, Pace
 
 
 def _phases(graph: Graph, work: PlannedWork) -> list[list[WorkEstimate]]:
-    """The work of each phase, in the order of the graph."""
+    """Return the work of each remaining phase, in the order of the graph."""
     phases = []
     for phase in work.phases:
         targets: dict[str, list[Target]] = {}
@@ -151,14 +165,17 @@ def _phases(graph: Graph, work: PlannedWork) -> list[list[WorkEstimate]]:
 
 
 def _spread(planned: WorkEstimate, counts: Mapping[str, int], work: PlannedWork) -> WorkEstimate:
-    """What a node has in all is spread over its intervals, or, where it has none, over the phases that it is in."""
+    """Spread a node's total over its intervals or, without intervals, over its phases."""
     all_of_it = work.partitions.get(planned.node.name)
     return planned if all_of_it is None else planned.with_partitions(all_of_it, counts[planned.node.name])
 
 
 def _typical(node: GraphNode, known: Mapping[str, GraphNode], paces: Mapping[str, Pace]) -> Pace:
-    """Of a node that never ran: the middle of the others of its kind, where there are any. Sources parse files, what is
-    computed in batches is SQL, and what isn't is mostly a process of its own."""
+    """Return a pace for a node that never ran: the median of known nodes of its kind, or of all.
+
+    Sources parse files; nodes with batches are SQL; other nodes mostly start a process of their
+    own.
+    """
     alike = [
         name
         for name, graph_node in known.items()
@@ -170,16 +187,16 @@ def _typical(node: GraphNode, known: Mapping[str, GraphNode], paces: Mapping[str
 
 
 class _Stopwatch:
-    """Says how long phases take; remembers those that are like one that it has timed."""
+    """Times phases by simulation, and reuses the result for similar phases."""
 
     def __init__(self, paces: Mapping[str, Pace], graph: Graph, slots: int) -> None:
         self._paces, self._graph, self._slots = paces, graph, slots
         self.simulated = 0
-        """Partitions that were simulated."""
+        """Number of simulated partitions."""
         self._busy = self._seconds = 0.0
 
     def of_all(self, phases: Sequence[Sequence[WorkEstimate]]) -> float:
-        """Seconds of phases that follow each other."""
+        """Return the seconds of phases that run one after the other."""
         likes: dict[tuple[tuple[str, int], ...], list[Sequence[WorkEstimate]]] = {}
         for planned_work in phases:
             likes.setdefault(tuple((planned.node.name, planned.partitions) for planned in planned_work), []).append(planned_work)
@@ -192,15 +209,15 @@ class _Stopwatch:
 
     @property
     def workers(self) -> float:
-        """How many were at it on average, where that was simulated."""
+        """The average number of busy workers in the simulations."""
         return self._busy / self._seconds if self._seconds else 0.0
 
     def load(self, planned_work: Sequence[WorkEstimate]) -> float:
-        """Seconds that one worker would be at it, with as many partitions at once as so much work allows; never 0."""
+        """Return the seconds that one worker would need, with the real batch sizes; never 0."""
         return sum(planned.partitions * max(1e-6, self._paces[planned.node.name].usual(self._at_once(planned))) for planned in planned_work)
 
     def attempts(self, planned: WorkEstimate) -> int:
-        """How many attempts make it."""
+        """Return the number of attempts."""
         return math.ceil(planned.partitions / self._at_once(planned))
 
     def _at_once(self, planned: WorkEstimate) -> int:
@@ -208,7 +225,10 @@ class _Stopwatch:
         return max(1, min(most, math.ceil(planned.partitions / self._slots)))
 
     def _of(self, planned_work: Sequence[WorkEstimate], budget: int) -> float:
-        """Of a phase with more than `budget` partitions the beginning is simulated."""
+        """Return the seconds of a phase.
+
+        If it exceeds `budget` partitions, only its beginning is simulated.
+        """
         if sum(planned.partitions for planned in planned_work) <= budget:
             return self._played(planned_work)
         part = _beginning(planned_work, budget)
@@ -230,7 +250,7 @@ class _Stopwatch:
 
 
 def _beginning(planned_work: Sequence[WorkEstimate], partitions: int) -> list[WorkEstimate]:
-    """The oldest intervals, as many as hold about so many partitions."""
+    """Return the oldest intervals that contain at most about `partitions` partitions."""
     span = work_bounds(planned_work)
     low, high = 0.0, 1.0
     estimates = list(planned_work)
@@ -246,8 +266,10 @@ def _beginning(planned_work: Sequence[WorkEstimate], partitions: int) -> list[Wo
 
 
 def _deviation(phases: Sequence[Sequence[WorkEstimate]], paces: Mapping[str, Pace], stopwatch: _Stopwatch) -> float:
-    """By how much the whole may differ: each node by what isn't known of its pace, more the more of the work it is; and all of it by what
-    no history tells."""
+    """Return the log standard deviation of the whole.
+
+    It combines each node's uncertainty, weighted by its share of the work, with OTHERWISE.
+    """
     whole = sum(stopwatch.load(planned_work) for planned_work in phases)
     shares: dict[str, float] = {}
     attempts: dict[str, int] = {}
@@ -259,7 +281,10 @@ def _deviation(phases: Sequence[Sequence[WorkEstimate]], paces: Mapping[str, Pac
 
 
 def _unknown(pace: Pace | None, attempts: int) -> float:
-    """How far the sum of so many attempts may be off. A few of them don't even out; many do, but not what they share."""
+    """Return the log standard deviation of the sum of `attempts` attempts.
+
+    Random differences average out over many attempts; common causes don't.
+    """
     if pace is None or not pace.count:
         return UNKNOWN_SPREAD
     return (pace.spread + OTHERWISE) / math.sqrt(pace.count) + pace.spread / math.sqrt(min(EVENED_OUT, max(1, attempts)))
@@ -285,25 +310,30 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-# Durations of past attempts as a pace: seconds for each attempt, and for each of its partitions.
+# Durations of past attempts as a pace: seconds per attempt and per partition.
 
 _DEVIATIONS_PER_MAD = 1.4826
-"""A standard deviation by the median of deviations."""
+"""Standard deviation of a normal distribution over its median absolute deviation."""
 
 Sample = tuple[int, float]
-"""How many partitions an attempt computed, and its seconds."""
+"""(number of partitions, seconds) of one attempt."""
 
 
 def batch_pace(samples: Sequence[Sample]) -> Pace | None:
-    """Of a node whose partitions may be computed several at once; None if no attempt is known. Single attempts that differ from all
-    others count for nothing: medians decide."""
+    """Return the pace of a node that computes partitions in batches; None without attempts.
+
+    Medians make it robust against outliers.
+    """
     if not samples:
         return None
     return _with_spread(*fitted(_middles(samples)), samples)
 
 
 def single_pace(samples: Sequence[Sample]) -> Pace | None:
-    """Of a node whose partitions are attempts of their own; what came in one file was ingested at once, and counts by the partition."""
+    """Return the pace of a node that computes partitions one by one; None without attempts.
+
+    Deliveries in one file are ingested by one attempt, and count per partition.
+    """
     if not samples:
         return None
     return _with_spread(0.0, weighted_median((seconds / size, size) for size, seconds in samples), samples)
@@ -316,7 +346,7 @@ def _with_spread(attempt: float, each: float, samples: Sequence[Sample]) -> Pace
 
 
 def _middles(samples: Sequence[Sample]) -> list[AttemptGroup]:
-    """Of each size: the median, and how many there are."""
+    """Return the median duration of each size, with the number of attempts."""
     sizes: dict[int, list[float]] = {}
     for size, seconds in samples:
         sizes.setdefault(size, []).append(seconds)

@@ -19,9 +19,10 @@ from headrace.scheduler.partition_states import bounds
 from headrace.scheduler.states import PartitionState
 
 DEPTH_MAX = 150
-"""What lies further up is taken to be there: a chain of so many partitions is seldom missing as a whole."""
+"""Depth of the input chain beyond which inputs are assumed to be published: longer chains are
+seldom missing as a whole."""
 MISSING_MAX = 400
-"""Of one input of one partition, so many partitions are looked at."""
+"""Maximum number of partitions of one input that are examined for one partition."""
 _SECOND_US = 1_000_000
 _STATE_CLAUSES = {
     PartitionState.HELD: "is held",
@@ -33,18 +34,24 @@ _STATE_CLAUSES = {
 
 
 class CurrentPartitionState(NamedTuple):
-    """Where a partition stands. `began_at` is when the attempt began that runs, `not_before` when the next try may begin."""
+    """The state of a partition; all times in microseconds.
+
+    `began_at` is the start of the running attempt, `not_before` the earliest start of the next try.
+    """
 
     state: PartitionState
     published: bool = False
-    """Readers see something of it."""
+    """Whether readers see a publication of it."""
     began_at: int | None = None
     not_before: int | None = None
     reason: str = ""
 
 
 class ForecastStep(NamedTuple):
-    """One link of the chain that decides when a partition is there: what takes from `begins` to `ends` (microseconds)."""
+    """One step of the chain that decides when a partition is ready.
+
+    It lasts from `begins` to `ends`. Both are in microseconds.
+    """
 
     node: str
     key: str
@@ -55,8 +62,10 @@ class ForecastStep(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """When a partition will be there. `at` is None where nothing says when: somebody has to do something first. `steps` is the chain
-    that decides it, upstream first; empty for what is there already."""
+    """When a partition will be ready, in microseconds; None if someone has to act first.
+
+    `steps` is the chain that decides it, upstream first; empty for a partition that is ready.
+    """
 
     at: int | None
     steps: tuple[ForecastStep, ...] = ()
@@ -64,13 +73,16 @@ class Outlook(NamedTuple):
 
 THERE = Outlook(0)
 Stands = Callable[[str, str], CurrentPartitionState | None]
-"""(node, key) → where it stands; None for what nothing was heard of. What lies before a node's start, or was never due, has to be told
-as published."""
+"""(node, key) → its state; None if unknown. Partitions before a node's start, or never due, must be
+reported as published."""
 
 
 class PartitionForecaster:
-    """Answers for one instant, each partition looked at once. `seconds` is how long an attempt at a node takes (p95); a node that isn't
-    there takes no time. `paused` maps nodes to when their pause ends, None where nothing says that."""
+    """Forecasts for one point in time, which examine each partition once.
+
+    `seconds` is the duration of a node's attempts (p95); a missing node takes no time. `paused`
+    maps paused nodes to the end of the pause, None if it is open.
+    """
 
     def __init__(
         self,
@@ -86,17 +98,17 @@ class PartitionForecaster:
         self._known: dict[tuple[str, str], Outlook] = {}
 
     def of(self, node: str, key: str) -> Outlook:
-        """When a partition will be there."""
+        """Return when a partition will be ready."""
         return self._of(self._network.nodes[node], key, 0)
 
     def of_all(self, needed: Iterable[tuple[str, str]]) -> Outlook:
-        """When all of some partitions will be there."""
+        """Return when all of these partitions will be ready."""
         return _last([self.of(node, key) for node, key in needed])
 
     def _of(self, node: GraphNode, key: str, depth: int) -> Outlook:
         place = (node.name, key)
         if place not in self._known:
-            self._known[place] = THERE  # a cycle can't be: this only ends what is too deep
+            self._known[place] = THERE  # there are no cycles; this only ends a chain that is too deep
             self._known[place] = self._find(node, key, depth)
         return self._known[place]
 
@@ -122,7 +134,7 @@ class PartitionForecaster:
         return ForecastStep(node.name, key, self._now, self._now, why)
 
     def _arrival(self, node: GraphNode, key: str, stand: CurrentPartitionState | None) -> Outlook:
-        """When a delivery comes: as promised; where that is over, or nothing was promised, now at the earliest."""
+        """Return when a delivery is due: as promised, but not before now."""
         if stand is not None or node.partition.grain is None:
             return Outlook(self._now)
         end = bounds(node, key)[1]
@@ -145,7 +157,10 @@ class PartitionForecaster:
         return _last(outlooks)
 
     def _then(self, node: GraphNode, key: str, before: Outlook, stand: CurrentPartitionState | None) -> Outlook:
-        """After what it waits for: its own pause, trigger and next try, and how long it takes."""
+        """Return the outlook of a node from that of its inputs.
+
+        It adds the node's own pause, trigger, next try and duration.
+        """
         if before.at is None:
             return before
         ready, steps, free = max(before.at, self._now), before.steps, self._free(node, key, stand)
@@ -160,7 +175,10 @@ class PartitionForecaster:
         return Outlook(ready + takes, (*steps, step) if takes or not steps else steps)
 
     def _free(self, node: GraphNode, key: str, stand: CurrentPartitionState | None) -> tuple[int, str] | None:
-        """From when nothing of its own keeps it, and what does until then; None for a pause without an end."""
+        """Return when the node itself is free to run and what blocks it until then.
+
+        None for an open pause.
+        """
         at, why = self._now, ""
         if stand is not None and stand.not_before is not None and stand.not_before > at:
             at, why = stand.not_before, "is tried again"
@@ -182,6 +200,6 @@ class PartitionForecaster:
 
 
 def _last(outlooks: list[Outlook]) -> Outlook:
-    """The one that comes last; one that nothing is known of before all."""
+    """Return the latest outlook; an unknown one counts as the latest."""
     never = next((outlook for outlook in outlooks if outlook.at is None), None)
     return never or max(outlooks, key=lambda outlook: outlook.at or 0, default=THERE)

@@ -16,22 +16,22 @@ from headrace.scheduler.partition_states import PartitionStates
 from headrace.scheduler.readiness import Needs
 from headrace.scheduler.states import PartitionState, PartitionTransition, TrackedPartition, next_state
 
-# Everything that the core knows at one instant, and the few changes that all parts of the core
-# make alike.
+# Everything that the core knows at one point in time, and the small changes that all parts of the
+# core share.
 
 
 class Running(NamedTuple):
-    """A slot that is taken, until `expires_at` at the latest."""
+    """An occupied slot, which is freed at `expires_at` at the latest."""
 
     node: str
     keys: tuple[str, ...]
     expires_at: int
     runs: tuple[int, ...] = ()
-    """The runs that wanted it when it was given out, newest first."""
+    """The runs that wanted it when it was dispatched, newest first."""
 
 
 class SchedulerState:
-    """A graph, where its partitions stand, what is wanted, what runs, and what waits for its turn or its time."""
+    """The graph with its partition states, requests, running attempts, and queues."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -43,54 +43,62 @@ class SchedulerState:
         self.needs = Needs(self.partition_states, self.network, self.will_run)
         self.durations = AttemptDurations()
         self.takes: dict[str, Takes] = {node.name: slots_taken(node, graph.pools) for node in graph.nodes}
-        """Node → what an attempt at it takes of pools."""
+        """Node → pool slots that an attempt at it takes."""
         self.ready = ReadyQueue()
-        """What may run."""
+        """Partitions that may run."""
         self.later: list[tuple[int, str, str]] = []
-        """Heap of what failed and is tried again at a time."""
+        """Heap of failed partitions by the time of their retry."""
         self.alarms: list[tuple[int, str, str]] = []
-        """Heap of partitions that only time makes ready."""
+        """Heap of partitions by the time at which time alone makes them ready."""
         self.running: dict[AttemptId, Running] = {}
         self.timed_out: set[AttemptId] = set()
         self.cancelled: set[AttemptId] = set()
         self.gathering: dict[tuple[str, str], None] = {}
-        """Partitions that run once their ancestors are at rest."""
+        """Partitions that run once their ancestors are terminal."""
         self.elsewhere: Takes = ()
-        """What other cores' attempts hold of the same pools."""
+        """Slots of these pools that attempts of other cores hold."""
         self.apart: set[str] = set()
-        """Nodes whose partitions came to something else when several were computed at once: they are computed one by one."""
+        """Nodes whose batches gave another result than single partitions: they are computed one by
+        one."""
         self.alike: dict[str, FailsAlike] = {}
-        """Nodes whose code can't work in any partition → the one in which it failed, and how: the others fail without an attempt, until
-        one of them is asked for again or the code changes."""
+        """Node whose code fails in every partition → the first failure. Its other partitions fail
+        without an attempt until one is requested again or the code changes."""
         self.earlier: dict[str, bool] = {}
-        """Sources that begin earlier than was known, until what that makes expected was looked for → whether nothing was known of it."""
+        """Sources that turned out to begin earlier, until the partitions expected from that were
+        found → whether nothing was known of the source before."""
         self.commands: list[Command] = []
-        """What the event that is being handled has led to."""
+        """Commands that the current event has led to."""
         self.now = 0
 
     def will_run(self, node: str, key: str) -> bool:
-        """Whether a partition that waits is going to run: what reads it waits for it then, though something is published."""
+        """Return whether a waiting partition is going to run.
+
+        If so, its readers wait for it even though an older publication exists.
+        """
         return self.demands.wanted(node, key) and self.gates.shut(self.nodes[node], key, self.now) is None
 
     def blocked(self, node: GraphNode, key: str) -> Iterator[AwaitedPartition]:
-        """What keeps a partition from running: its node's gate, then what it needs, in the order of its inputs."""
+        """Yield what blocks a partition.
+
+        Its node's gate, then its missing inputs in their order.
+        """
         shut = self.gates.shut(node, key, self.now)
         if shut is not None:
             yield shut
         yield from self.needs.missing(node, key, self.now)
 
     def room(self, *, alone: bool = False) -> PoolCapacity:
-        """What is free in pools; `alone`: if nobody else took of them."""
+        """Return the free pool slots; `alone` ignores slots that other cores hold."""
         leases = (PoolLease(self.takes[item.node], item.expires_at) for item in self.running.values())
         return PoolCapacity(self.graph.pools, leases, self.now, () if alone else self.elsewhere)
 
     def held(self) -> Takes:
-        """What attempts hold of pools."""
+        """Return the pool slots that attempts hold."""
         room = self.room(alone=True)
         return tuple((pool, taken) for pool in self.graph.pools if (taken := room.taken(pool)))
 
     def short(self) -> tuple[str, ...]:
-        """The pools that something is ready for and would have room in, if nobody else took of them."""
+        """Return the pools whose slots held by other cores keep a ready partition from running."""
         full, alone, results = self.room(), self.room(alone=True), dict[str, None]()
         for entry, takes in self.ready.heads() if self.elsewhere else ():
             tracked = self.partition_states.get(self.network.order[entry.rank], entry.key)
@@ -99,19 +107,22 @@ class SchedulerState:
         return tuple(results)
 
     def lapses(self) -> list[int]:
-        """When leases lapse whose attempts ran out of time, and nobody heard of their end."""
+        """Return when the pool leases of timed-out attempts lapse, in microseconds.
+
+        The end of these attempts is unknown.
+        """
         if not self.graph.pools:
             return []
         lapses = [self.running[attempt].expires_at + LAPSE_US for attempt in self.timed_out if attempt in self.running]
         return [at for at in lapses if at > self.now]
 
     def put_back(self, node: str, key: str) -> None:
-        """A partition that is queued isn't to run now."""
+        """Remove a partition from the queue; it isn't to run now."""
         self.partition_states.tracked(node, key).queued = False
         self.rest(node, key)
 
     def put_aside(self, node: str, key: str, change: PartitionTransition, reason: str) -> None:
-        """A partition that doesn't run isn't to be made any more."""
+        """Settle a partition that isn't running without an attempt."""
         tracked = self.partition_states.tracked(node, key)
         if tracked.queued:
             self.put_back(node, key)
@@ -121,58 +132,60 @@ class SchedulerState:
         self.mark(node, key, tracked)
 
     def mark(self, node: str, key: str, tracked: TrackedPartition) -> None:
-        """Say that a partition stands elsewhere now."""
+        """Emit a command with the partition's new state."""
         self.commands.append(
             PartitionUpdate(node, key, tracked.state, tracked.stale, tracked.failures, tracked.not_before, tracked.reason, tracked.proposed)
         )
 
     def begin(self, node: str, key: str) -> None:
-        """A partition is queued."""
+        """Count a partition as queued."""
         self.partition_states.busy[node] = self.partition_states.busy.get(node, 0) + 1
         self.demands.begun(node, key)
 
     def rest(self, node: str, *keys: str) -> None:
-        """Partitions are neither queued nor running any more."""
+        """Count partitions as neither queued nor running."""
         self.partition_states.rest(node, len(keys))
         for key in keys:
             self.demands.rested(node, key)
 
     def under_way(self) -> Iterator[tuple[str, str]]:
-        """What is queued or running, each once."""
+        """Yield each queued or running partition once."""
         for running in self.running.values():
             yield from ((running.node, key) for key in running.keys)
-        for name, key in {(self.network.order[entry.rank], entry.key): None for entry in self.ready}:  # what was put back left an entry
+        for name, key in {
+            (self.network.order[entry.rank], entry.key): None for entry in self.ready
+        }:  # partitions that were put back left entries
             tracked = self.partition_states.get(name, key)
             if tracked is not None and tracked.queued:
                 yield name, key
 
 
-# A partition that a run wants is queued as soon as nothing that it needs is missing.
+# A wanted partition is queued as soon as none of its required inputs is missing.
 
 FIRSTS = 4
-"""So many partitions of each node come first, where nodes come one after the other."""
+"""Number of partitions of each node that run first when the graph is run node by node."""
 
 
 class Queue:
-    """Puts partitions of a state of the scheduler into its ready queue."""
+    """Moves partitions of a scheduler state into its ready queue."""
 
     def __init__(self, scheduler_state: SchedulerState) -> None:
         self._all = scheduler_state
         self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
         self._firsts = Counter[str]()
-        """Node → how many of its partitions were queued."""
+        """Node → number of its partitions queued so far."""
 
     def expect(self, node: GraphNode, key: str) -> None:
-        """A partition there should be: it waits, if nothing was heard of it."""
+        """Add a partition that ought to exist; if it is new, it waits."""
         if not self._partition_states.known(node.name, key):
             tracked = TrackedPartition(PartitionState.WAITING)
             self.add(node.name, key, tracked)
-            if node.trigger is not None and node.partition.grain is None:  # written down, for a firing after this releases it
+            if node.trigger is not None and node.partition.grain is None:  # stored, so that a later firing releases it
                 tracked.since = self._all.now
                 self._all.mark(node.name, key, tracked)
 
     def add(self, node: str, key: str, tracked: TrackedPartition) -> None:
-        """A partition that nothing was heard of."""
+        """Add a new partition."""
         new = node not in self._partition_states.oldest
         if self._partition_states.add(node, key, tracked) and self._all.nodes[node].is_source:
             self._all.needs.forget_starts()
@@ -184,7 +197,11 @@ class Queue:
                 self.expect(child, key)
 
     def _known_keys(self, node: GraphNode, key: str) -> None:
-        """A first key is known of an interval of a node whose keys grow: what waited for others isn't known to need them any more."""
+        """Reconsider readers when the first key of an interval becomes known.
+
+        The node has a growing set of keys. Partitions with other keys turn out not to need this
+        node.
+        """
         for child, link in self._network.children[node.name]:
             if not link.same and not link.newest and child.partition.key == node.partition.key:
                 for touched in link.touches(key):
@@ -192,7 +209,7 @@ class Queue:
                         self.consider(child, item)
 
     def want(self, node: GraphNode, key: str, *, force: bool = False, stale: bool = False) -> None:
-        """A partition is to be made; with `force` although it was."""
+        """Request a partition; with `force` even if it was computed before."""
         tracked = self._partition_states.tracked(node.name, key)
         if tracked.state is PartitionState.RUNNING:
             tracked.dirty = True
@@ -201,7 +218,7 @@ class Queue:
             known = tracked.state is not PartitionState.MISSING
             moved = tracked.state is not PartitionState.WAITING
             if tracked.state is PartitionState.FAILED:
-                self._all.alike.pop(node.name, None)  # whoever asks again wants to see it fail
+                self._all.alike.pop(node.name, None)  # a new request shows the failure again
             news = moved or tracked.proposed or (stale and not tracked.stale)
             tracked.state = next_state(tracked.state, PartitionTransition.WANTED)
             tracked.dirty = tracked.proposed = False
@@ -215,7 +232,7 @@ class Queue:
         self.consider(node, key)
 
     def consider(self, node: GraphNode, key: str) -> None:
-        """Queue a partition if it waits, was asked for, and nothing it needs is missing."""
+        """Queue a partition if it waits, is wanted, and none of its inputs is missing."""
         scheduler_state = self._all
         tracked = self._partition_states.get(node.name, key)
         if tracked is None or tracked.queued or tracked.state is not PartitionState.WAITING or tracked.not_before is not None:
@@ -238,7 +255,10 @@ class Queue:
         scheduler_state.ready.push(scheduler_state.takes[node.name], self._entry(node, key))
 
     def fails_alike(self, node: GraphNode, key: str) -> bool:
-        """Whether a partition fails without an attempt, since the code failed in another one as it does in all."""
+        """Return whether a partition fails without an attempt.
+
+        It does if the node's code fails in every partition.
+        """
         like = self._all.alike.get(node.name)
         if like is None:
             return False
@@ -249,19 +269,19 @@ class Queue:
         return True
 
     def next_delivery(self, node: GraphNode) -> None:
-        """A source's first delivery is done with, which the others waited for."""
+        """Reconsider a source's other deliveries, which wait until its first one ends."""
         if node.is_source:
             for key, _ in self._partition_states.open(node.name):
                 self.consider(node, key)
 
     def look_again(self, node: GraphNode) -> None:
-        """Queue what waits of a node, if it may run now."""
+        """Queue the waiting partitions of a node that may run now."""
         for key, tracked in self._partition_states.open(node.name):
             if tracked.state is PartitionState.WAITING:
                 self.consider(node, key)
 
     def reconsider_gathers(self) -> None:
-        """What ran into something that wasn't at rest may run now."""
+        """Queue the fan-ins whose ancestors are terminal now."""
         for name, key in list(self._all.gathering):
             tracked = self._partition_states.get(name, key)
             if tracked is None or tracked.state is not PartitionState.WAITING:
@@ -270,7 +290,7 @@ class Queue:
                 self.consider(self._all.nodes[name], key)
 
     def wake(self) -> None:
-        """Look again at what only waited for a time that has come."""
+        """Reconsider the partitions that waited for a time that has come."""
         scheduler_state = self._all
         while scheduler_state.later and scheduler_state.later[0][0] <= scheduler_state.now:
             _, node, key = heapq.heappop(scheduler_state.later)
@@ -283,7 +303,7 @@ class Queue:
             self.consider(scheduler_state.nodes[node], key)
 
     def _kept(self, node: GraphNode, key: str, tracked: TrackedPartition) -> bool:
-        """Whether a pause, a trigger or a newer interval keeps a partition from running."""
+        """Return whether a pause, a trigger or a newer interval keeps a partition from running."""
         if self._all.gates.shut(node, key, self._all.now) is not None:
             return True
         newer = self._all.gates.passed_over(node, key, tracked, self._all.needs)
@@ -293,7 +313,7 @@ class Queue:
         return newer is not None
 
     def at_rest(self, name: str) -> None:
-        """Of a node something that was queued isn't any more: what waited for that to come to its end may run."""
+        """Reconsider readers of a node after one of its queued partitions ended."""
         if name not in self._partition_states.visible:
             self.next_delivery(self._all.nodes[name])
         readers = [
@@ -305,19 +325,19 @@ class Queue:
             self.look_again(node)
 
     def put_off(self, node: GraphNode, key: str) -> None:
-        """A partition waits again: if nobody has it made now, what reads it reads the older publication meanwhile."""
+        """Let readers use the older publication of a partition that won't be computed now."""
         tracked = self._partition_states.get(node.name, key)
         if tracked is not None and tracked.published and tracked.state is PartitionState.WAITING and not self._all.will_run(node.name, key):
             self._done_without(node, key)
 
     def let_go(self, demand: Demand) -> None:
-        """A run doesn't want anything any more: what waits only for what it alone had made reads the older publications."""
+        """Let readers use older publications of partitions that only this run wanted."""
         for name in demand.nodes:
             for key, _ in self._partition_states.open(name):
                 self.put_off(self._all.nodes[name], key)
 
     def _done_without(self, node: GraphNode, key: str) -> None:
-        """A partition counts as present and empty from now on: what waited for it may run."""
+        """Count a partition as present and empty from now on, so that its readers may run."""
         for child, link in self._network.children[node.name]:
             if child.settled and node.partition.whole:
                 self.look_again(child)
@@ -334,12 +354,19 @@ class Queue:
             heapq.heappush(self._all.alarms, (at, node, key))
 
     def _first_alone(self, node: GraphNode) -> bool:
-        """A source's first delivery is ingested by itself: it may set what the others are held to."""
+        """Return whether a source's first delivery is still being ingested.
+
+        It is ingested alone, because it may define what the others are checked against.
+        """
         return node.is_source and node.name not in self._partition_states.visible and bool(self._partition_states.busy.get(node.name))
 
     def _entry(self, node: GraphNode, key: str) -> ReadyEntry:
-        """The declared priority, then what has to begin first to be in time; where nothing is promised: what everything refers to, then
-        the oldest interval, then what others wait for, or the other way about."""
+        """Return the queue entry of a partition.
+
+        Order: the declared priority; then the latest safe start; where nothing is due,
+        unpartitioned nodes, then the oldest interval and the order of the graph, or the graph first
+        (`by_node`).
+        """
         rank, priority, now = self._network.rank[node.name], -(node.priority or 0), self._all.now
         if not node.partition.whole:
             return ReadyEntry(
@@ -350,8 +377,10 @@ class Queue:
         return ReadyEntry(priority, 0, 0, 0, "", rank, key)
 
     def _turn(self, node: GraphNode, rank: int) -> int:
-        """Where nodes come one after the other, the first partitions of each come before all others: what takes long, or fails, is known
-        early."""
+        """Return 0 for the first FIRSTS partitions of a node, else its rank (`by_node`).
+
+        The first ones run before all others, so that slow or failing nodes are known early.
+        """
         if not self._all.graph.by_node:
             return 0
         self._firsts[node.name] += 1

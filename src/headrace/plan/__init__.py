@@ -1,6 +1,7 @@
-"""What a project means as a whole: the graph with column types and lineage, fingerprints, and the plan of a change.
+"""The meaning of a project as a whole: graph, column types, lineage, fingerprints, and plans.
 
-Pure apart from the project's own files and its cache. `compile_project` loads sqlglot only for SQL that isn't in the cache.
+Pure apart from reading the project's files and using its cache. `compile_project` loads sqlglot
+only for SQL that isn't in the cache.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The functions load what they need when they are asked for, so that reading an applied project stays cheap."""
+    """Import a function on first use, so that reading an applied project stays cheap."""
     if name not in _WHERE:
         raise AttributeError(name)
     from importlib import import_module

@@ -24,7 +24,7 @@ _NOTHING = AssetTextAnalysis(None)
 
 
 class Assembler:
-    """One compilation of a linked project. `bodies` and `lines` are what a cache keeps of it."""
+    """One compilation of a linked project; `bodies` and `lines` are for the cache."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class Assembler:
         self._names = graph.Names(project)
         self._columns: dict[str, Columns | None] = {}
         self._views: dict[str, str] = dict.fromkeys((name for name, asset in project.assets.items() if asset.materialize == "view"), "")
-        """Views with their fingerprints: what reads one depends on it."""
+        """Views with their fingerprints, on which the readers of a view depend."""
         self._given: dict[str, OutputSchema] = {}
         self.bodies: dict[str, KeptBody] = {}
         self.lines: dict[str, KeptLines] = {}
 
     def compiled(self, problems: list[Problem]) -> Compiled:
-        """All nodes; what is wrong is added to `problems`, which may then hold errors that make the result unusable."""
+        """Return all nodes; adds to `problems`, and errors there make the result unusable."""
         self._macros = _Macros(self._project.macros)
         self._read_texts()
         inputs = {name: self._inputs(asset, problems) for name, asset in self._project.assets.items()}
@@ -107,7 +107,7 @@ class Assembler:
             self._read_missing(missing)
 
     def _read_missing(self, missing: list[tuple[bytes, AssetText]]) -> None:
-        """Texts of files that are parsed already and whose meaning isn't kept."""
+        """Analyse the texts whose files were parsed already but whose analysis isn't cached."""
         self._step(0, len(missing))
         keys = {text.name: key for key, text in missing}
         messages = [ReadTexts(tuple(text for _, text in missing[at : at + CHUNK])) for at in range(0, len(missing), CHUNK)]
@@ -145,8 +145,11 @@ class Assembler:
         return edges
 
     def _checked(self, inputs: dict[str, tuple[InputSpec, ...]]) -> dict[str, set[str]]:
-        """Node → what has to be published before its checks can be evaluated: what they read, and what those read of the views that are
-        computed from it."""
+        """Return node → the nodes that must be published before its checks can be evaluated.
+
+        These are the nodes that its checks read, and those read by checks of views computed from
+        it.
+        """
         nodes: list[Source | Asset] = [*self._project.sources.values(), *self._project.assets.values()]
         results = {node.name: read for node in nodes if (read := graph.read_besides(node, self._read(node.name).checks, self._names))}
         for view in [name for name in results if name in self._views]:
@@ -165,7 +168,7 @@ class Assembler:
     # -- columns along the graph
 
     def _resolve(self, layer: list[str], inputs: dict[str, tuple[InputSpec, ...]]) -> None:
-        """What the nodes of one layer give; they don't wait for each other."""
+        """Determine the columns of the nodes of one layer, which don't depend on each other."""
         waiting: list[tuple[str, bytes, OutputSchemaRequest]] = []
         for name in layer:
             analysis = self._read(name).analysis
@@ -243,7 +246,10 @@ class Assembler:
         return tuple((reference.name, types.get(reference.name, UNKNOWN)) for reference in analysis.placeholders)
 
     def _declared_columns(self, name: str) -> Columns | None:
-        """Of nodes that aren't SQL: the contract's, the declared ones, those that the store has learnt."""
+        """Return the columns of a node that isn't SQL.
+
+        Of its contract, its declaration, or the store.
+        """
         learnt = self._learnt.get(name)
         source = self._project.sources.get(name)
         if source is not None:
@@ -324,7 +330,7 @@ class Assembler:
 
 
 class _Macros:
-    """The project's `CREATE MACRO`s, as far as their names tell: who uses one depends on all files that define macros."""
+    """The project's `CREATE MACRO`s by name: a query that calls one depends on all macro files."""
 
     def __init__(self, texts: dict[str, str]) -> None:
         self._texts = texts
@@ -341,7 +347,7 @@ class _Macros:
                 )
 
     def used_by(self, analysis: Analysis | None) -> dict[str, str]:
-        """The macro files that a body may call; all of them if it calls one."""
+        """Return the macro files that a query may call: all of them if it calls any macro."""
         if analysis is None or not self._texts:
             return {}
         called = [*analysis.functions, *(reference.name for reference in analysis.table_functions)]
@@ -379,7 +385,7 @@ def _of_contract(contract: Contract | None, learnt: Columns | None) -> Columns |
 
 
 def _type_of(value: Any) -> str:
-    """The type that DuckDB gives a bound parameter."""
+    """Return the type that DuckDB gives a bound parameter."""
     if isinstance(value, bool):
         return "BOOLEAN"
     if isinstance(value, int):

@@ -11,48 +11,52 @@ from headrace.scheduler.graph import OF_NODE, OF_OWNER
 
 
 class Mode(enum.StrEnum):
-    """Which partitions of the range are made."""
+    """The partitions of the range that a backfill computes."""
 
     MISSING = "missing"
-    """Those that nobody published, or that are stale."""
+    """Partitions that have no publication or are stale."""
     FAILED = "failed"
-    """Those whose last attempt failed or was rejected, and what waits for them."""
+    """Partitions whose last attempt failed or was rejected, and those that wait for them."""
     ALL = "all"
-    """All, whatever they are."""
+    """All partitions, whatever their state."""
 
 
 class Publishes(enum.StrEnum):
-    """How what was made becomes visible."""
+    """How the results become visible."""
 
     ATOMICALLY = "atomically"
     IN_STEPS = "in_steps"
-    """Some intervals at a time, each with all assets of the plan, consistent in itself."""
+    """A few intervals at a time, each with all assets of the plan, consistent in itself."""
     PER_PARTITION = "per_partition"
-    """One after the other, where rows build on what is published before (`merge`, `snapshot`)."""
+    """One partition after the other, where rows build on earlier publications (`merge`,
+    `snapshot`)."""
 
 
 class BackfillSpan(Value):
-    """Partitions of one node from `first` to `last`, both included, in the order of time. Where data is cut by time and key, a time alone
-    means all its keys."""
+    """The partitions of one node from `first` to `last`, both included, in time order.
+
+    For data partitioned by time and key, a time alone means all its keys.
+    """
 
     first: str
     last: str
 
 
 class Chosen(Value):
-    """A node with the partitions of it that are made."""
+    """A node with the partitions that the backfill computes."""
 
     node: str
     spans: tuple[BackfillSpan, ...]
     partitions: int
     why: str
     how: str = "staged"
-    """`taken_in`: a source's deliveries, ingested first, as always; `staged`: beside production; `afterwards`: by production, in order,
-    once the rest is published, since each of its partitions changes what the one before left."""
+    """`taken_in`: a source's deliveries, ingested first as always; `staged`: computed alongside
+    production; `afterwards`: computed by production, in order, after the rest is published, because
+    each partition changes the result of the previous one."""
 
 
 class Skipped(Value):
-    """Partitions that lie in what was asked for and aren't made."""
+    """Requested partitions that the backfill doesn't compute."""
 
     node: str
     partitions: int
@@ -60,13 +64,13 @@ class Skipped(Value):
 
 
 class BackfillStep(Value):
-    """What is published at once: per node the spans of it."""
+    """Partitions that are published at once, as ranges by node."""
 
     spans: dict[str, tuple[BackfillSpan, ...]]
 
 
 class Backfill(Value):
-    """What a backfill does. `chosen` is in topological order, `steps` in the order of time."""
+    """The work of a backfill; `chosen` is in topological order, `steps` in time order."""
 
     mode: Mode
     chosen: tuple[Chosen, ...]
@@ -74,36 +78,37 @@ class Backfill(Value):
     steps: tuple[BackfillStep, ...]
     publishes: Publishes
     only: bool = False
-    """Nothing downstream of what was named."""
+    """Without nodes downstream of the named ones."""
     allow_partial: bool = False
-    """What could be made is published although some of it failed."""
+    """Publish what succeeded although some partitions failed."""
 
     @property
     def partitions(self) -> int:
-        """How many are made in all."""
+        """The total number of partitions to compute."""
         return sum(item.partitions for item in self.chosen)
 
 
-# Attempts of each plan have their own range of numbers, so an attempt's number tells its plan.
+# Attempts of each plan have their own range of numbers, so an attempt's number identifies its plan.
 
 ATTEMPTS_PER_PLAN = 1_000_000_000
-"""So many numbers belong to production, and to each plan after it."""
+"""Size of the number ranges of production and of each plan."""
 ERRANDS_FROM = 900_000_000
-"""Of a plan's numbers those from here on are of errands: what has to be done for its publication, and is no attempt."""
+"""Offset within a plan's range from which numbers belong to errands: work for its publication that
+isn't an attempt."""
 
 
 def first_attempt_of(plan: int) -> int:
-    """The number that a plan's own come after."""
+    """Return the number before the first attempt of a plan."""
     return plan * ATTEMPTS_PER_PLAN
 
 
 def plan_of_attempt(attempt: AttemptId) -> int:
-    """The plan that an attempt is of, 0 for production's."""
+    """Return the plan of an attempt; 0 for production."""
     return attempt.n // ATTEMPTS_PER_PLAN
 
 
 def is_errand(attempt: AttemptId) -> bool:
-    """Whether it is an errand of a plan."""
+    """Return whether an attempt id belongs to an errand of a plan."""
     return attempt.n % ATTEMPTS_PER_PLAN >= ERRANDS_FROM
 
 
@@ -112,7 +117,7 @@ def is_errand(attempt: AttemptId) -> bool:
 
 
 def declared_pools(project: Project) -> dict[str, int]:
-    """Name → slots. Limits are pools of which every attempt takes one slot."""
+    """Return the slots of each pool; a limit is a pool of which every attempt takes one slot."""
     nodes: list[Source | Asset] = [*project.sources.values(), *project.assets.values()]
     limits = {f"{OF_OWNER}{owner.name}": owner.concurrency for owner in project.owners.values()}
     limits |= {f"{OF_NODE}{node.name}": node.concurrency for node in nodes}
@@ -120,7 +125,7 @@ def declared_pools(project: Project) -> dict[str, int]:
 
 
 def declared_slots(project: Project, node: Source | Asset) -> tuple[Take, ...]:
-    """What an attempt at a node takes."""
+    """Return the pool slots that an attempt at a node takes."""
     takes = [Take(pool, slots) for pool, slots in sorted(node.pools.items())] if isinstance(node, Asset) else []
     owner = project.owners.get(node.owner)
     if owner is not None and owner.concurrency is not None:

@@ -1,9 +1,10 @@
-"""A project's files → a compiled project, or every problem at once.
+"""Compilation of a project's files into a compiled project, or into all problems at once.
 
-    scan → parse (cached by file) → link → read SQL (cached by text) → order → columns and types along it (cached by
-    its inputs) → problems
+The steps are: scan → parse (cached by file) → link → read SQL (cached by text) → order → columns
+and types in that order (cached by inputs) → problems.
 
-The cache is looked up before anything is computed, and sqlglot is imported only for SQL that isn't cached.
+The cache is consulted before anything is computed, and sqlglot is imported only for SQL that isn't
+cached.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ from headrace.plan.worker import FilesRead, ReadFiles
 from headrace.plan.workers import CHUNK, AnalysisPool
 
 UNREADABLE = "file_unreadable"
-"""A problem that may go away without the file changing: what comes of it isn't kept."""
+"""The code of a problem that may go away without a change of the file, so results with it aren't
+cached."""
 
 Progress = Callable[[int, int], None]
 
@@ -62,12 +64,14 @@ def compile_project(
     environment: str = PRODUCTION,
     files: ProjectFiles | None = None,
 ) -> Compilation:
-    """Understand the project at `root`. Problems are in the result, sorted by file and line; nothing of the user's runs.
+    """Compile the project at `root`; problems are in the result, sorted by file and line.
 
-    `cache` is a folder of its own for what was understood before; `learnt` are columns that the store knows of sources
-    and opaque assets; `progress` is told how many of how many steps are done. With `files` the compilation is of exactly
-    their bytes; without, files whose size and times haven't changed since they were cached aren't read. Raises
-    ProjectError if the folder can't be listed, UsageError for an environment that there isn't.
+    No user code runs. `cache` is a dedicated folder for earlier results. `learnt` are the columns
+    that the store knows for sources and opaque assets. `progress` is called with the number of done
+    steps and of all steps. With `files`, exactly their bytes are compiled; without, files whose
+    size and times equal the cached ones aren't read.
+
+    Raises ProjectError if the folder can't be listed, and UsageError for an unknown environment.
     """
     with _without_collector():
         compiling = _Compiling(
@@ -78,7 +82,10 @@ def compile_project(
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """The cycle collector would walk a hundred thousand fresh values again and again, and none of them is garbage."""
+    """Disable the cycle collector.
+
+    It would repeatedly walk 100,000 new values, none of them garbage.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -104,7 +111,10 @@ class _Compiling:
         self._done = self._total = 0
 
     def compilation(self) -> Compilation:
-        """Of the files as they are, by what was cached of files that look as they did."""
+        """Return the compilation of the current files.
+
+        Unchanged size and times mean unchanged content.
+        """
         seen = self._files.scan
         stamp = self._cache.load(Stamp)
         if stamp is not None and stamp.files == self._as_seen(seen) and self._same_contents(seen, stamp.racy):
@@ -115,7 +125,7 @@ class _Compiling:
             return self._fresh(seen, exactly=False)
 
     def compilation_of_contents(self) -> Compilation:
-        """Of exactly these bytes: however a file looks, what is cached of other bytes isn't used."""
+        """Return the compilation of exactly these bytes, whatever the files' sizes and times."""
         seen = self._files.scan
         compilation = self._cache.load(KeptCompilation)
         hashes = [self._sha256(file) for file in seen.files]
@@ -139,7 +149,7 @@ class _Compiling:
         return all(self._sha256(file) == hashes[file.path] for file in seen.files if file.path in hashes)
 
     def _sha256(self, file: ProjectFile) -> str | None:
-        """Of the file's bytes; None if it can't be read."""
+        """Return the SHA-256 of the file's bytes; None if it can't be read."""
         try:
             return self._files.declaration(file).sha256
         except OSError:
@@ -178,7 +188,7 @@ class _Compiling:
         return compilation
 
     def _same_code(self, compilation: KeptCompilation, *, exactly: bool) -> bool:
-        """Whether the files of code, and the packages that count, are those of the kept compilation."""
+        """Return whether code files and counted packages equal those of the cached compilation."""
         compiled = compilation.compilation.compiled
         packages = compiled.code.installed if compiled is not None else {}
         return (
@@ -189,7 +199,10 @@ class _Compiling:
     def _code(
         self, project: Project | None, known: Mapping[str, KeptFile], problems: list[Problem], exactly: bool
     ) -> tuple[Code, CodeTree]:
-        """The files of code that assets use; what is wrong is added to `problems`. With it, what was looked at."""
+        """Return the code files that assets use, and the tree that found them.
+
+        Adds to `problems`.
+        """
         kept_code = self._cache.load(KeptCode)
         facts = dict(kept_code.facts) if kept_code is not None else {}
         facts |= {file.sha256: file.declared.facts for file in known.values() if file.declared.facts is not None}
@@ -219,7 +232,10 @@ class _Compiling:
     def _known(
         self, files: Sequence[ProjectFile], unsettled: set[str], exactly: bool
     ) -> tuple[dict[str, KeptFile], dict[bytes, AssetTextAnalysis]]:
-        """What each file declares, by path, from the cache or parsed now; and what was read of the SQL in the latter."""
+        """Return the declarations of each file by path, cached or parsed now.
+
+        Also return the SQL analyses of the parsed files by the digest of the text.
+        """
         kept_files = self._cache.load(KeptFiles)
         before = kept_files.files if kept_files is not None else {}
         known: dict[str, KeptFile] = {}
@@ -244,7 +260,10 @@ class _Compiling:
         return self._sha256(file) == entry.sha256 if exactly or entry.racy else True
 
     def _parsed(self, missing: Sequence[ProjectFile], unsettled: set[str], known: dict[str, KeptFile]) -> dict[bytes, AssetTextAnalysis]:
-        """Parse the missing files into `known`; what was read of the SQL in them, by the digest of its text."""
+        """Parse the missing files into `known`.
+
+        Return their SQL analyses by the digest of the text.
+        """
         reads: dict[bytes, AssetTextAnalysis] = {}
         if not missing:
             return reads
@@ -287,6 +306,6 @@ def _unreadable(file: ProjectFile, error: OSError) -> Declared:
 
 
 def sorted_problems(problems: list[Problem]) -> list[Problem]:
-    """By file and line, without repetitions."""
+    """Return the problems by file and line, without duplicates."""
     unique = {(problem.place.file, problem.place.line, problem.code, problem.message): problem for problem in problems}
     return [unique[key] for key in sorted(unique)]

@@ -14,7 +14,10 @@ from headrace.sql.values import Resolved
 
 
 def analyse_text(text: AssetText) -> AssetTextAnalysis:
-    """Never raises: problems are in the analyses."""
+    """Return the analysis of an asset's query and SQL checks.
+
+    Never raises, problems are in the result.
+    """
     analysis = None
     if text.body is not None:
         body, file, line = text.body
@@ -25,7 +28,7 @@ def analyse_text(text: AssetText) -> AssetTextAnalysis:
 
 
 def analyse_output(request: OutputSchemaRequest) -> tuple[OutputSchema, ColumnLineage]:
-    """What a body gives, and its lineage."""
+    """Return a query's output columns and their lineage."""
     analysis = request.analysis
     schemas = {input_.name: input_.columns for input_ in request.inputs if input_.columns is not None}
     try:
@@ -45,7 +48,10 @@ def analyse_output(request: OutputSchemaRequest) -> tuple[OutputSchema, ColumnLi
 
 
 def _checks(result: Resolved, request: OutputSchemaRequest) -> list[Problem]:
-    """Columns that SQL checks name and `$self` doesn't have. What else a check reads isn't known here, and any name may be its."""
+    """Return problems for columns in SQL checks that `$self` doesn't have.
+
+    Inputs of a check other than `$self` are unknown here and may have columns of any name.
+    """
     if result.columns is None:
         return []
     problems = [problem for check in request.checks for problem in resolve(check, {SELF: (*result.columns, *request.added)}).problems]

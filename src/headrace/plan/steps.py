@@ -1,7 +1,8 @@
 """The steps of a plan: every change that `apply` makes to the state, one value each.
 
-The same values are shown, checked, recorded and performed. A step's `decision` is what a person agrees to by agreeing to the plan. It
-leaves out what grows while the plan waits: the number of partitions, and the last partition of a range that is open to the future.
+The same values are displayed, checked, recorded and performed. A step's `decision` is what a person
+approves with the plan. It leaves out what grows while the plan waits: the number of partitions, and
+the last partition of a range without an end.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Any, TypeAlias
 from headrace.model import Value
 
 KEYS_DECIDED_MAX = 100
-"""Partitions that a decision names one by one; of more it holds their count and one hash."""
+"""Maximum number of partitions that a decision lists; of more it holds their count and one hash."""
 
 
 class PlanStepKind(enum.StrEnum):
-    """What a step does."""
+    """The kind of a step."""
 
     DECLARE = "declare"
     WEAKEN = "weaken"
@@ -31,20 +32,24 @@ class PlanStepKind(enum.StrEnum):
 
 
 class PartitionRangeSummary(Value):
-    """Partitions of one node: the first, the last, both included, and how many there are. None: there are none."""
+    """A range of partitions of one node, both ends included; None for an empty range."""
 
     first: str | None = None
     last: str | None = None
     partitions: int = 0
     ordered: bool = True
-    """Whether they follow each other in time; keys don't, and a new one may sort before the first."""
+    """Whether partitions are ordered by time; keys aren't, so a new one may sort before the
+    first."""
     taken_back: tuple[str, ...] = ()
-    """The partitions that somebody unpublished, and that nothing was published of since."""
+    """Unpublished partitions without a later publication."""
 
     @property
     def decision(self) -> dict[str, Any]:
-        """What of it is agreed to. Deliveries move its end and fill its gaps by themselves; where it
-        begins, and what of it is taken back or published again, somebody does."""
+        """The approved part of the range.
+
+        Its beginning and its unpublished partitions, which only people change. Deliveries move its
+        end and fill its gaps by themselves.
+        """
         results: dict[str, Any] = {"from": self.first if self.ordered else None}
         if len(self.taken_back) > KEYS_DECIDED_MAX:
             digest = hashlib.sha256("\n".join(self.taken_back).encode("utf-8", "surrogatepass"))
@@ -58,24 +63,27 @@ NO_PARTITIONS = PartitionRangeSummary()
 
 
 class Declare(Value, tag=PlanStepKind.DECLARE.value):
-    """A declaration, or a file that belongs to no node, comes into force as the files say it. `aspects` are what of it differs."""
+    """A changed declaration, or a changed file that belongs to no node, takes effect.
+
+    `aspects` lists what differs.
+    """
 
     node: str
     aspects: tuple[str, ...]
 
     @property
     def detail(self) -> str:
-        """For people."""
+        """Text for users."""
         return ", ".join(self.aspects)
 
     @property
     def decision(self) -> dict[str, Any]:
-        """What is agreed to."""
+        """The approved part."""
         return {"aspects": list(self.aspects)}
 
 
 class Weaken(Value, tag=PlanStepKind.WEAKEN.value):
-    """A promise becomes less; both as they are declared."""
+    """A weakened promise; `before` and `after` are the declared values."""
 
     node: str
     what: str
@@ -84,52 +92,52 @@ class Weaken(Value, tag=PlanStepKind.WEAKEN.value):
 
     @property
     def detail(self) -> str:
-        """For people."""
+        """Text for users."""
         return f"{self.what}: {self.before} → {self.after}"
 
     @property
     def decision(self) -> dict[str, Any]:
-        """What is agreed to."""
+        """The approved part."""
         return {"what": self.what, "before": self.before, "after": self.after}
 
 
 class Unpin(Value, tag=PlanStepKind.UNPIN.value):
-    """The columns that were learnt from published data are forgotten: the next publication says what they are."""
+    """The learnt columns of a node are dropped: the next publication defines them."""
 
     node: str
     learnt: bool
-    """Whether they were learnt from a source's deliveries."""
+    """Whether the columns were learnt from a source's deliveries."""
 
     @property
     def detail(self) -> str:
-        """For people."""
+        """Text for users."""
         return "the next delivery says its columns" if self.learnt else "the next publication may change its columns"
 
     @property
     def decision(self) -> dict[str, Any]:
-        """What is agreed to."""
+        """The approved part."""
         return {"learnt": self.learnt}
 
 
 class Rename(Value, tag=PlanStepKind.RENAME.value):
-    """An asset's table, and all that is known of it, go on under another name."""
+    """An asset's table and history continue under a new name."""
 
     node: str
     former: str
 
     @property
     def detail(self) -> str:
-        """For people."""
+        """Text for users."""
         return f"was {self.former}"
 
     @property
     def decision(self) -> dict[str, Any]:
-        """What is agreed to."""
+        """The approved part."""
         return {"former": self.former}
 
 
 class Repartition(Value, tag=PlanStepKind.REPARTITION.value):
-    """Everything that is published of a node is taken back: its partitions are cut otherwise from now on."""
+    """All publications of a node are withdrawn, because its partitioning changes."""
 
     node: str
     before: str
@@ -138,56 +146,58 @@ class Repartition(Value, tag=PlanStepKind.REPARTITION.value):
 
     @property
     def detail(self) -> str:
-        """For people."""
+        """Text for users."""
         return f"{self.before} → {self.after}: what is published is unpublished"
 
     @property
     def decision(self) -> dict[str, Any]:
-        """What is agreed to."""
+        """The approved part."""
         return {"before": self.before, "after": self.after, **self.range.decision}
 
 
 class Remap(Value, tag=PlanStepKind.REMAP.value):
-    """Deliveries of a source are re-ingested, because what is declared says something else of them."""
+    """Deliveries of a source are re-ingested, because its declaration changed."""
 
     node: str
     keys: tuple[str, ...]
     """The partitions, in order."""
     names: bool = True
-    """Whether names of columns do; else only what is held, rejected or failed is read again."""
+    """Whether column names changed; if not, only held, rejected or failed deliveries are
+    re-ingested."""
 
     @property
     def range(self) -> PartitionRangeSummary:
-        """From the first to the last of them."""
+        """The range from the first to the last of them."""
         return PartitionRangeSummary(first=self.keys[0], last=self.keys[-1], partitions=len(self.keys))
 
     @property
     def detail(self) -> str:
-        """For people."""
+        """Text for users."""
         return "deliveries are re-ingested by other names" if self.names else "held or failed deliveries are re-ingested"
 
     @property
     def decision(self) -> dict[str, Any]:
-        """What is agreed to."""
+        """The approved part."""
         return {"from": self.keys[0]}
 
 
 class Invalidate(Value, tag=PlanStepKind.INVALIDATE.value):
-    """Everything that is published of a node is stale, because it was computed by other code."""
+    """All publications of a node become stale, because other code computed them."""
 
     node: str
     asks: bool
-    """Readers keep what they see until somebody asks for more; else it is computed again by itself."""
+    """Whether partitions stay as they are until somebody requests them; if not, they are recomputed
+    automatically."""
     consumers: tuple[str, ...] = ()
-    """Whom it reaches."""
+    """The consumers downstream."""
     range: PartitionRangeSummary = NO_PARTITIONS
     needs_approval: bool = False
-    """Policy asks for an approval of computing it again. No decision: it follows from the policy,
-    which is among the files, and from how many partitions there are."""
+    """Whether policy requires an approval to recompute. Not part of the decision: it follows from
+    the policy, which is among the files, and from the number of partitions."""
 
     @property
     def detail(self) -> str:
-        """For people."""
+        """Text for users."""
         if not self.asks:
             return "computed again by the next run"
         approval = ", which needs an approval" if self.needs_approval else ""
@@ -195,12 +205,15 @@ class Invalidate(Value, tag=PlanStepKind.INVALIDATE.value):
 
     @property
     def decision(self) -> dict[str, Any]:
-        """What is agreed to."""
+        """The approved part."""
         return {"asks": self.asks, "consumers": list(self.consumers), **self.range.decision}
 
 
 class Retire(Value, tag=PlanStepKind.RETIRE.value):
-    """A node isn't declared any more: nothing of it is computed, exported or promised from now on. What is published stays."""
+    """A node is no longer declared: it isn't computed, exported or promised any more.
+
+    Its publications stay.
+    """
 
     node: str
     what: str
@@ -209,17 +222,17 @@ class Retire(Value, tag=PlanStepKind.RETIRE.value):
 
     @property
     def detail(self) -> str:
-        """For people."""
+        """Text for users."""
         return f"the {self.what} isn't declared any more"
 
     @property
     def decision(self) -> dict[str, Any]:
-        """What is agreed to."""
+        """The approved part."""
         return {"what": self.what}
 
 
 class Promote(Value, tag=PlanStepKind.PROMOTE.value):
-    """Partitions that an environment has built are published as they are."""
+    """Partitions built by an environment are published unchanged."""
 
     node: str
     environment: str
@@ -227,12 +240,12 @@ class Promote(Value, tag=PlanStepKind.PROMOTE.value):
 
     @property
     def detail(self) -> str:
-        """For people."""
+        """Text for users."""
         return f"published as {self.environment} built it"
 
     @property
     def decision(self) -> dict[str, Any]:
-        """What is agreed to: what the environment builds later isn't part of it."""
+        """The approved part; it excludes later builds of the environment."""
         range_ = self.range
         return {"environment": self.environment, "from": range_.first, "to": range_.last, "partitions": range_.partitions}
 
@@ -241,12 +254,12 @@ Step: TypeAlias = Declare | Weaken | Unpin | Rename | Repartition | Remap | Inva
 
 
 def kind_of(step: Step) -> PlanStepKind:
-    """What it does."""
+    """Return the kind of a step."""
     return PlanStepKind(str(step.__struct_config__.tag))
 
 
 def range_of(step: Step) -> PartitionRangeSummary | None:
-    """The partitions that it touches; None for a step that touches none by itself."""
+    """Return the partitions that a step affects; None if it affects none directly."""
     match step:
         case Declare() | Weaken() | Unpin() | Rename():
             return None

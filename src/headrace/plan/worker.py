@@ -1,8 +1,7 @@
-"""A helper process of a cold start: it parses files and analyses SQL.
+"""A helper process of a cold start, which parses files and analyses SQL.
 
-Messages on standard input control it.
-
-A message is four bytes of length and msgpack; each gets one answer. The process ends when its input does.
+It reads messages from standard input. A message is its length in four bytes and then msgpack; each
+gets one answer. The process ends when its input ends.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ from headrace.plan.schemas import AssetText, AssetTextAnalysis, ColumnLineage, O
 
 
 class ReadFiles(msgspec.Struct, frozen=True, tag="files"):
-    """Parse these files, and read the SQL in them. `data` are their bytes, in the same order."""
+    """A request to parse files and analyse the SQL in them; `data` holds their bytes, in order."""
 
     files: tuple[ProjectFile, ...]
     data: tuple[bytes, ...]
 
 
 class ReadTexts(msgspec.Struct, frozen=True, tag="texts"):
-    """Read these texts, of files that are parsed already."""
+    """A request to analyse texts of files that are parsed already."""
 
     texts: tuple[AssetText, ...]
 
 
 class OutputSchemaRequests(msgspec.Struct, frozen=True, tag="give"):
-    """Say what these bodies give."""
+    """A request for the output columns of queries."""
 
     wanted: tuple[OutputSchemaRequest, ...]
 
@@ -45,27 +44,27 @@ Message = ReadFiles | ReadTexts | OutputSchemaRequests
 
 
 class FilesRead(msgspec.Struct, frozen=True):
-    """Per file what it declares, and what was read, by the digest of the text that it was read of."""
+    """The declarations of each file, and the analysis of each SQL text by its digest."""
 
     declared: tuple[Declared, ...]
     reads: dict[bytes, AssetTextAnalysis]
 
 
 class TextsRead(msgspec.Struct, frozen=True):
-    """In the order of the request."""
+    """The analyses, in the order of the request."""
 
     reads: tuple[AssetTextAnalysis, ...]
 
 
 class OutputSchemas(msgspec.Struct, frozen=True):
-    """In the order of the request."""
+    """The output schemas with their encoded lineage, in the order of the request."""
 
     given: tuple[tuple[OutputSchema, msgspec.Raw], ...]
 
 
 def read_files(message: ReadFiles) -> FilesRead:
-    """The work of a `ReadFiles`, in whichever process."""
-    from headrace.plan.sql_analysis import analyse_text  # sqlglot: not paid for where everything is cached
+    """Return the answer to a `ReadFiles`, in any process."""
+    from headrace.plan.sql_analysis import analyse_text  # loads sqlglot, which isn't needed if everything is cached
 
     declared = tuple(parse_bytes(file, data) for file, data in zip(message.files, message.data, strict=True))
     nodes: list[Asset | Source] = []
@@ -76,14 +75,14 @@ def read_files(message: ReadFiles) -> FilesRead:
 
 
 def read_texts(message: ReadTexts) -> TextsRead:
-    """The work of a `ReadTexts`, in whichever process."""
+    """Return the answer to a `ReadTexts`, in any process."""
     from headrace.plan.sql_analysis import analyse_text  # see above
 
     return TextsRead(tuple(analyse_text(text) for text in message.texts))
 
 
 def give_all(message: OutputSchemaRequests) -> OutputSchemas:
-    """The work of a `OutputSchemaRequests`, in whichever process."""
+    """Return the answer to an `OutputSchemaRequests`, in any process."""
     from headrace.plan.sql_analysis import analyse_output  # see above
 
     return OutputSchemas(tuple(_encoded(*analyse_output(request)) for request in message.wanted))
@@ -94,7 +93,7 @@ def _encoded(given: OutputSchema, lines: ColumnLineage) -> tuple[OutputSchema, m
 
 
 def receive(stream: BinaryIO) -> bytes | None:
-    """The next frame; None at the end of the stream."""
+    """Return the next message; None at the end of the stream."""
     length = stream.read(4)
     if len(length) < 4:
         return None
@@ -102,16 +101,16 @@ def receive(stream: BinaryIO) -> bytes | None:
 
 
 def send(stream: BinaryIO, data: bytes) -> None:
-    """One frame."""
+    """Write one message."""
     stream.write(len(data).to_bytes(4, "big") + data)
     stream.flush()
 
 
 def main() -> None:
-    """Answer until standard input ends. What else is printed goes to standard error."""
+    """Answer messages until standard input ends; other output goes to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; who started this ends it by closing its input
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this by closing its input
     gc.disable()
     decoder = msgspec.msgpack.Decoder(Message)
     while (frame := receive(sys.stdin.buffer)) is not None:
@@ -122,7 +121,10 @@ def main() -> None:
 
 
 def _forget() -> None:
-    """Collect the trees of one message at once: they are full of cycles, and the collector would look at them many times."""
+    """Free the trees of one message at once.
+
+    They are full of cycles, and the collector would otherwise walk them many times.
+    """
     parsing = sys.modules.get("headrace.sql.parsing")
     if parsing is not None:
         parsing.parse.cache_clear()

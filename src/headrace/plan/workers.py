@@ -33,17 +33,17 @@ from headrace.plan.worker import (
 )
 
 WORTH_STARTING = 300
-"""Below so many files or bodies, starting a process takes longer than the work."""
+"""With fewer files or queries, starting a process takes longer than the work."""
 CHUNK = 100
-"""Files or bodies in one message."""
+"""Files or queries in one message."""
 PROCESSES_MAX = 8
-"""Beyond it the one that hands out and collects is the bottleneck."""
+"""With more processes, the parent that sends and collects messages is the bottleneck."""
 
 Answer = TypeVar("Answer", FilesRead, TextsRead, OutputSchemas)
 
 
 class AnalysisPool:
-    """Processes that are started when there is enough to do, and ended with the `with` block."""
+    """Helper processes, started when there is enough work and ended with the `with` block."""
 
     def __init__(self, processes: int) -> None:
         self._wanted = min(max(1, processes), PROCESSES_MAX)
@@ -61,15 +61,15 @@ class AnalysisPool:
             cast("BinaryIO", process.stdout).close()
 
     def read_files(self, messages: Sequence[ReadFiles], each: Callable[[ReadFiles, FilesRead], None]) -> None:
-        """Do all messages, in any order, and hand each answer on."""
+        """Process all messages in any order and call `each` with every answer."""
         self._spread(messages, sum(len(message.files) for message in messages), read_files, FilesRead, each)
 
     def read_texts(self, messages: Sequence[ReadTexts], each: Callable[[ReadTexts, TextsRead], None]) -> None:
-        """Do all messages, in any order, and hand each answer on."""
+        """Process all messages in any order and call `each` with every answer."""
         self._spread(messages, sum(len(message.texts) for message in messages), read_texts, TextsRead, each)
 
     def give(self, messages: Sequence[OutputSchemaRequests], each: Callable[[OutputSchemaRequests, OutputSchemas], None]) -> None:
-        """Do all messages, in any order, and hand each answer on."""
+        """Process all messages in any order and call `each` with every answer."""
         self._spread(messages, sum(len(message.wanted) for message in messages), give_all, OutputSchemas, each)
 
     def _spread(
@@ -89,14 +89,14 @@ class AnalysisPool:
 
     def _start(self, messages: int) -> None:
         while len(self._running) < min(self._wanted, messages):
-            # -P: a module in the folder where somebody types a command is never imported
+            # -P: a module in the user's working directory is never imported
             command = [sys.executable, "-P", "-m", "headrace.plan.worker"]
             folder = str(Path(headrace.__file__).parent)
             self._running.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder))
 
 
 class _Spreading:
-    """One round of messages over the processes: each has one message at a time."""
+    """One round of messages over the processes; each process has one message at a time."""
 
     def __init__(
         self, processes: list[subprocess.Popen[bytes]], kind: type, here: Callable[..., object], each: Callable[..., None]
@@ -142,12 +142,12 @@ class _Spreading:
             self._each(message, self._decoder.decode(frame))
 
     def _lost(self, process: subprocess.Popen[bytes], message: Message) -> None:
-        """A process that ended: its message is done here."""
+        """Remove a process that ended and process its message here."""
         self._processes.remove(process)
         process.kill()
         process.wait()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                with contextlib.suppress(OSError):  # what was still to be written has nobody to read it
+                with contextlib.suppress(OSError):  # unsent bytes have no reader any more
                     stream.close()
         self._each(message, self._here(message))

@@ -152,9 +152,7 @@ class SchedulerState:
         """Yield each queued or running partition once."""
         for running in self.running.values():
             yield from ((running.node, key) for key in running.keys)
-        for name, key in {
-            (self.network.order[entry.rank], entry.key): None for entry in self.ready
-        }:  # partitions that were put back left entries
+        for name, key in {(self.network.order[entry.rank], entry.key): None for entry in self.ready}:  # put-back partitions left entries
             tracked = self.partition_states.get(name, key)
             if tracked is not None and tracked.queued:
                 yield name, key

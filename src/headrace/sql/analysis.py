@@ -14,10 +14,10 @@ from headrace.sql.parsing import InvalidSelect, Parsed, normalised, parse, token
 from headrace.sql.types import VOLATILE, function_name, is_known_function
 from headrace.sql.values import Analysis, Reference
 
-# Tables that an asset's query reads, its placeholders, and whether it is one SELECT.
+# The tables that an asset's query reads, its placeholders, and whether it is one SELECT.
 
 SELF = "__self__"
-"""The table that `$self` stands for in what runs."""
+"""The table name that replaces `$self` in the statement that runs."""
 
 _NAMED_PARAMETER = "write `$name` and declare it under `parameters:`"
 _TABLE_FUNCTIONS = {"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"}
@@ -31,7 +31,10 @@ _OUTSIDE_PREFIXES = ("read_", "parquet_", "duckdb_", "pragma_", "iceberg_", "duc
 
 
 def analyse(text: str, *, file: str, line: int, name: str) -> Analysis:
-    """What `text`, which starts at `line` of `file`, reads and asks for. Never raises: what is wrong is in `problems`."""
+    """Return the inputs, placeholders and functions of `text`, which starts at `line` of `file`.
+
+    Never raises; errors are in `problems`.
+    """
     try:
         sql, uses_self = _without_self(text)
         parsed = parse(sql)
@@ -48,7 +51,10 @@ def _as_problem(wrong: InvalidSelect, file: str, line: int) -> Problem:
 
 
 def _without_self(text: str) -> tuple[str, bool]:
-    """The text with each `$self` outside quotes replaced by a quoted identifier."""
+    """Return the text with each `$self` outside quotes replaced by a quoted identifier.
+
+    The flag says whether there was any.
+    """
     if "$self" not in text.lower():
         return text, False
     pieces: list[str] = []
@@ -67,7 +73,7 @@ def _placeholder_tokens(tokens: list[Token]) -> Iterator[tuple[Token, Token]]:
 
 
 class _Analyser:
-    """One walk over the tree with the names of the CTEs in sight."""
+    """Walks the tree once, with the names of the visible CTEs."""
 
     def __init__(self, parsed: Parsed, *, file: str, line: int, name: str) -> None:
         self._parsed, self._file, self._line, self._name = parsed, file, line, name
@@ -167,7 +173,10 @@ class _Analyser:
 
 
 def _push_ctes(with_: exp.Expr, names: frozenset[str], stack: list[tuple[exp.Expr, frozenset[str]]]) -> frozenset[str]:
-    """Put each CTE's query on the stack with the names that it can see; the names that the main query can see."""
+    """Push each CTE's query with the names visible to it.
+
+    Return the names visible to the main query.
+    """
     recursive = bool(with_.args.get("recursive"))
     queries: list[tuple[exp.Expr, frozenset[str]]] = []
     for cte in with_.expressions:
@@ -190,21 +199,21 @@ def _line_of(node: exp.Expr) -> int | None:
 
 
 def _is_path(name: str) -> bool:
-    """DuckDB reads a file where a table's name looks like one."""
+    """Return whether a table name looks like a path, which DuckDB would read as a file."""
     return any(character in name for character in "./\\*?:[")
 
 
-# Columns that are computed otherwise in another text of a statement. The comparison goes by names
-# and errs on the safe side: where a difference can't be traced to single columns, all columns
+# The columns whose computation differs between two texts of a statement. The comparison goes by
+# names and errs on the safe side: where a difference can't be traced to single columns, all columns
 # count as changed.
 
 _MULTIPLYING = (exp.Explode, exp.Unnest)
 _ALL_COLUMNS = "*"
-"""What a column is called that stands for all of a table."""
+"""The name that stands for all columns of a table."""
 
 
 class _SelectParts(NamedTuple):
-    """One SELECT: its columns' texts by name, and the text of all else."""
+    """One SELECT: the texts of its columns by name, and the text of everything else."""
 
     columns: dict[str, str]
     expressions: dict[str, exp.Expr]
@@ -213,9 +222,9 @@ class _SelectParts(NamedTuple):
 
 
 def changed_columns(was: str, now: str, parameters: Collection[str] = ()) -> frozenset[str] | None:
-    """The columns (lower-case) that both texts give and that mean something else in `now`; None means all of them.
+    """Return the columns (lower-case) in both texts whose meaning differs in `now`; None means all.
 
-    `parameters` are the `$name`s (lower-case) that are bound to another value.
+    `parameters` are the `$name`s (lower-case) that are bound to a different value.
     """
     try:
         before, after = parse(was).tree, parse(now).tree
@@ -225,7 +234,7 @@ def changed_columns(was: str, now: str, parameters: Collection[str] = ()) -> fro
 
 
 def _changed(was: exp.Expr, now: exp.Expr, above: Mapping[str, frozenset[str]], bound: frozenset[str]) -> frozenset[str] | None:
-    """`above`: statement before it in the WITH → its columns that mean something else."""
+    """Compare two queries; `above` maps each earlier CTE to its changed columns."""
     if not isinstance(was, exp.Select) or not isinstance(now, exp.Select):
         return None if was != now or _mentions(now, above, bound) else frozenset()
     named = _of_with(was, now, above, bound)
@@ -249,7 +258,7 @@ def _changed(was: exp.Expr, now: exp.Expr, above: Mapping[str, frozenset[str]], 
 def _of_with(
     was: exp.Select, now: exp.Select, above: Mapping[str, frozenset[str]], bound: frozenset[str]
 ) -> Mapping[str, frozenset[str]] | None:
-    """What changed in the statements of the WITH, by name; None where that can't be followed."""
+    """Return the changed columns of each CTE; None if they can't be determined."""
     before, after = _with(was), _with(now)
     if list(before) != list(after):
         return None
@@ -279,7 +288,7 @@ def _recursive(select: exp.Select) -> bool:
 
 
 def _gone(was: exp.Expr, now: exp.Expr) -> frozenset[str]:
-    """Columns that only one of two SELECTs gives."""
+    """Return the columns that only one of two SELECTs has."""
     before, after = _select_parts(was), _select_parts(now)
     if before is None or after is None:
         return frozenset()
@@ -287,7 +296,7 @@ def _gone(was: exp.Expr, now: exp.Expr) -> frozenset[str]:
 
 
 def _select_parts(tree: exp.Expr) -> _SelectParts | None:
-    """None where a column has no name of its own."""
+    """Return the parts of a SELECT; None if a column has no name or a repeated one."""
     if not isinstance(tree, exp.Select):
         return None
     expressions: dict[str, exp.Expr] = {}
@@ -303,7 +312,7 @@ def _select_parts(tree: exp.Expr) -> _SelectParts | None:
 
 
 def _with_all(column: exp.Expr) -> exp.Expr:
-    """`*` without what it leaves out: the columns that are left mean what they meant."""
+    """Return `*` without its EXCEPT list, since the remaining columns keep their meaning."""
     if not column.is_star:
         return column
     expr = column.copy()
@@ -317,7 +326,7 @@ def _text(node: exp.Expr) -> str:
 
 
 def _followed(expressions: Mapping[str, exp.Expr], other: set[str], named: Mapping[str, frozenset[str]], bound: frozenset[str]) -> set[str]:
-    """These columns, and those of the same SELECT that are computed from what means something else."""
+    """Return these columns and those of the same SELECT that are computed from changed ones."""
     results, before = set(other), -1
     while len(results) != before:
         before = len(results)
@@ -330,7 +339,7 @@ def _followed(expressions: Mapping[str, exp.Expr], other: set[str], named: Mappi
 
 
 def _mentions(node: exp.Expr, changed: Mapping[str, frozenset[str]], bound: frozenset[str]) -> bool:
-    """Whether an expression names a column that means something else, all columns, or a value that is bound otherwise."""
+    """Return whether an expression uses a changed column, all columns, or a changed parameter."""
     names = _names(changed)
     for part in node.walk():
         if isinstance(part, exp.Column) and (part.name.lower() in names or part.table.lower() in names & {part.name.lower()}):
@@ -343,7 +352,7 @@ def _mentions(node: exp.Expr, changed: Mapping[str, frozenset[str]], bound: froz
 
 
 def _names(changed: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """Columns that mean something else, and the statements that give them: a row is named like its table."""
+    """Return the changed columns and their CTEs: a whole row has the name of its table."""
     results: set[str] = set()
     for name, columns in changed.items():
         results |= columns
@@ -353,7 +362,7 @@ def _names(changed: Mapping[str, frozenset[str]]) -> frozenset[str]:
 
 
 def _rest_mentions(select: exp.Select, changed: Mapping[str, frozenset[str]], bound: frozenset[str]) -> bool:
-    """Whether what says which rows there are depends on what means something else."""
+    """Return whether the set of rows depends on changed columns or parameters."""
     names = _names({"": frozenset(c for columns in changed.values() for c in columns)})
     for key, value in select.args.items():
         if key in ("expressions", "with_"):
@@ -370,7 +379,7 @@ def _each(value: object) -> Iterable[exp.Expr]:
 
 
 def _joins(part: exp.Expr, names: frozenset[str]) -> bool:
-    """Whether USING, or a join by all common names, takes one of these columns."""
+    """Return whether USING or a natural join uses one of these columns."""
     for join in part.find_all(exp.Join):
         if (join.args.get("method") or "").lower() == "natural":
             return True
@@ -380,7 +389,10 @@ def _joins(part: exp.Expr, names: frozenset[str]) -> bool:
 
 
 def _shapes_rows(parts: _SelectParts, touched: set[str]) -> bool:
-    """Whether these columns say which rows there are: by DISTINCT, by a GROUP BY of all or by position, by unfolding a list."""
+    """Return whether these columns determine the set of rows.
+
+    They do with DISTINCT, GROUP BY ALL or by position, and where a list is unnested.
+    """
     select = parts.tree
     if select.args.get("distinct") is not None:
         return True
@@ -400,7 +412,7 @@ def _shapes_rows(parts: _SelectParts, touched: set[str]) -> bool:
 
 
 def _aggregates(select: exp.Select) -> bool:
-    """Whether all rows become one, without a GROUP BY."""
+    """Return whether the query aggregates all rows into one, without GROUP BY."""
     if select.args.get("group") is not None:
         return False
     return any(item.find_ancestor(exp.Window) is None for column in select.expressions for item in column.find_all(exp.AggFunc))

@@ -1,4 +1,4 @@
-"""Text → one parsed SELECT, or what is wrong with it and where.
+"""Parsing of SQL text into one SELECT, or an error with its position.
 
 The parser accepts any text and raises only `InvalidSelect`.
 """
@@ -20,7 +20,7 @@ from headrace.model.errors import words_of
 TEXT_CHARACTERS_MAX = 1_000_000
 TOKENS_MAX = 200_000
 NESTING_MAX = 150
-"""Brackets within brackets; sqlglot and this room walk expressions recursively."""
+"""Maximum nesting of brackets; sqlglot and this package walk expressions recursively."""
 PARSED_KEPT_MAX = 256
 
 _DIALECT = DuckDB()
@@ -46,15 +46,18 @@ _TEMPLATES: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"(?:params|var\.value)\.([A-Za-z_][A-Za-z_0-9]*)"), "write ${0}, and declare it under `parameters:`"),
 )
-"""What is inside a template of dbt or Airflow → what to write instead; the first that fits."""
+"""Pattern inside a template of dbt or Airflow → what to write instead; the first match counts."""
 _IN_QUOTES = re.compile(r"\{\{\s*((?:ds|ds_nodash|ts|execution_date|logical_date|data_interval_(?:start|end)|next_ds|prev_ds)\b[^}]*)\}\}")
-"""Airflow's dates, which are written in quotes. Any other text in quotes may hold braces."""
+"""Airflow's dates, which users write in quotes. Any other text in quotes may contain braces."""
 _NO_TEMPLATE = "values are bound as $name (`parameters:`), shared SQL is a macro in macros/, and other assets are named as they are"
 
 
 class InvalidSelect(Exception):
-    """The text isn't one SELECT. `line` and `column` count from 1 within the text
-    (column 0: not known); `near` is the text found there."""
+    """The text isn't one SELECT.
+
+    `line` and `column` count from 1 within the text; column 0 means unknown. `near` is the text at
+    that position.
+    """
 
     def __init__(self, code: str, message: str, *, line: int = 1, column: int = 0, near: str = "", hint: str = "") -> None:
         super().__init__(message)
@@ -62,14 +65,17 @@ class InvalidSelect(Exception):
 
 
 class Parsed(NamedTuple):
-    """A statement with its tokens. Shared between callers: never modify the tree."""
+    """A statement with its tokens, shared between callers: never modify the tree."""
 
     tree: exp.Expr
     tokens: list[Token]
 
 
 def tokenise(text: str) -> list[Token]:
-    """The tokens of DuckDB's SQL. Raises `InvalidSelect` for text that is too long, too nested, or ends inside a quote."""
+    """Return the tokens of DuckDB SQL.
+
+    Raises `InvalidSelect` for text that is too long, too deeply nested, or ends inside a quote.
+    """
     if len(text) > TEXT_CHARACTERS_MAX:
         raise InvalidSelect("sql_too_large", f"the statement has {len(text):,} characters; the limit is {TEXT_CHARACTERS_MAX:,}")
     try:
@@ -84,7 +90,7 @@ def tokenise(text: str) -> list[Token]:
 
 @lru_cache(maxsize=PARSED_KEPT_MAX)
 def parse(text: str) -> Parsed:
-    """The one SELECT (WITH, set operation, VALUES) that the text is. Raises `InvalidSelect`."""
+    """Return the one SELECT (WITH, set operation, VALUES) in the text; raises `InvalidSelect`."""
     tokens = tokenise(text)
     _check_templates(tokens, text)
     _check_start(tokens)
@@ -96,7 +102,7 @@ def parse(text: str) -> Parsed:
     except RecursionError:
         raise InvalidSelect("sql_too_large", "the statement is nested too deeply") from None
     except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
-        # sqlglot's parser meets some malformed texts with these instead of its own error
+        # sqlglot's parser raises these instead of its own error for some malformed texts
         raise InvalidSelect("sql_syntax", f"the statement can't be read ({words_of(error)})") from None
     return Parsed(_single(statements), tokens)
 
@@ -115,7 +121,10 @@ def _single(statements: list[exp.Expr | None]) -> exp.Expr:
 
 
 def _check_single(tokens: list[Token]) -> None:
-    """Before parsing: sqlglot writes warnings about statements that it doesn't know."""
+    """Refuse several statements before parsing.
+
+    sqlglot would log warnings about unknown statements.
+    """
     begun, ended = False, False
     for token in tokens:
         if token.token_type != TokenType.SEMICOLON:
@@ -127,7 +136,10 @@ def _check_single(tokens: list[Token]) -> None:
 
 
 def _check_templates(tokens: list[Token], text: str) -> None:
-    """`{{ … }}` and `{% … %}` outside of quotes: no SQL begins so, and people who come from dbt or Airflow write it."""
+    """Refuse `{{ … }}` and `{% … %}` outside quotes, which users of dbt and Airflow write.
+
+    No SQL token starts like that.
+    """
     for token in tokens:
         if token.token_type == TokenType.STRING and (quoted := _IN_QUOTES.search(token.text)) is not None:
             hint = next((hint for pattern, hint in _TEMPLATES if pattern.match(quoted[1])), _NO_TEMPLATE)
@@ -190,7 +202,7 @@ def _syntax(error: ParseError) -> InvalidSelect:
         hint = f"write `limit {near.strip()}` at the end"
     if what.startswith("Required keyword"):
         what = "something is missing here"
-    elif (got := what.find(" but got <Token")) > 0:  # sqlglot shows the token's memory
+    elif (got := what.find(" but got <Token")) > 0:  # sqlglot prints the token's `repr`
         what = what[:got]
     elif what.startswith("Expecting "):
         what = f"expected `{what.removeprefix('Expecting ')}` here"
@@ -202,8 +214,8 @@ def _syntax(error: ParseError) -> InvalidSelect:
 
 
 # The normal form of a statement, without layout, comments and the case of unquoted text. It is
-# built from tokens and not from a parsed tree, so a newer sqlglot never changes the fingerprint
-# of an asset.
+# built from tokens and not from a parsed tree, so a newer sqlglot never changes the fingerprint of
+# an asset.
 
 _QUOTED = {
     TokenType.STRING: "'",
@@ -216,7 +228,7 @@ _QUOTED = {
 
 
 def normalised(tokens: Iterable[Token]) -> str:
-    """One line; two texts that differ only in layout, comments, or case outside quotes give the same."""
+    """Return the tokens as one line, independent of layout, comments, and case outside quotes."""
     words = [_word(token) for token in tokens]
     while words and words[-1] == ";":
         words.pop()
@@ -232,9 +244,9 @@ def _word(token: Token) -> str:
 
 
 # Conversions of a vendor's column: one expression over the columns of a delivery, decided by a
-# person. It is stored in a contract and applied whenever a delivery is ingested. Only the nodes
-# in the list below are allowed: no subquery, no function that isn't arithmetic or text, nothing
-# that reads a file, a setting or the clock.
+# person. It is stored in a contract and applied whenever a delivery is ingested. Only the nodes in
+# the list below are allowed: no subquery, no function other than arithmetic and text, nothing that
+# reads a file, a setting or the clock.
 
 CONVERSION_CHARACTERS_MAX = 500
 _CONVERSION_NODES = (
@@ -245,22 +257,25 @@ _CONVERSION_NODES = (
     exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.In, exp.Between,
     exp.Lower, exp.Upper, exp.Trim, exp.Replace, exp.Substring, exp.Concat, exp.Left, exp.Right,
 )  # fmt: skip
-"""All that an expression may consist of."""
+"""All node types that an expression may contain."""
 
 
 class Conversion:
-    """A checked expression. `columns` are the names in the file that it reads."""
+    """A checked expression; `columns` are the columns of the file that it reads."""
 
     def __init__(self, tree: exp.Expr, columns: tuple[str, ...]) -> None:
         self._tree, self.columns = tree, columns
 
     @property
     def is_identity(self) -> bool:
-        """Whether it is one column as it is."""
+        """Whether it is a single unchanged column."""
         return isinstance(self._tree.unnest(), exp.Column)
 
     def over(self, names: Mapping[str, str]) -> str:
-        """DuckDB's SQL of it, where the file's names are columns of these names."""
+        """Return the expression as DuckDB SQL.
+
+        `names` maps the file's column names to those of the table.
+        """
 
         def own(node: exp.Expr) -> exp.Expr:
             if not isinstance(node, exp.Column):
@@ -272,7 +287,7 @@ class Conversion:
 
 @lru_cache(256)
 def parse_conversion(text: str) -> Conversion:
-    """The expression that a text is. Raises `InvalidSelect` for anything else."""
+    """Return the expression in a text; raises `InvalidSelect` for anything else."""
     if len(text) > CONVERSION_CHARACTERS_MAX:
         raise InvalidSelect("conversion_invalid", f"it has more than {CONVERSION_CHARACTERS_MAX} characters")
     if not text.strip():

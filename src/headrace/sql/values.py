@@ -15,7 +15,7 @@ from headrace.model import Problem
 # Analysis of a SQL asset: its references, and its output columns with their lineage.
 
 UNKNOWN = "UNKNOWN"
-"""The type of a column whose type can't be known before it runs; never a guess."""
+"""The type of a column whose type can't be known before it runs; Headrace never guesses one."""
 
 
 class Transformation(enum.StrEnum):
@@ -32,8 +32,10 @@ class Transformation(enum.StrEnum):
 
 
 class Edge(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """An output column depends on `column` of `input`. The column `*` stands for all columns of an input whose
-    columns aren't known."""
+    """A dependency of an output column on `column` of `input`.
+
+    The column `*` stands for all columns of an input with unknown columns.
+    """
 
     input: str
     column: str
@@ -41,18 +43,19 @@ class Edge(msgspec.Struct, frozen=True, array_like=True, order=True):
 
 
 class Reference(msgspec.Struct, frozen=True, array_like=True):
-    """Something that a body names, with the line of the user's file where it does so first."""
+    """A name in an asset's query, with the first line of the user's file that mentions it."""
 
     name: str
     line: int
 
 
 class Analysis(msgspec.Struct, frozen=True, array_like=True):
-    """What a body's text alone tells. All names are lower-cased; lines are those of the user's file.
+    """The analysis of an asset's query by its text alone.
 
-    `sql` is the statement that runs: the user's own text with `$self` replaced by the identifier `"__self__"`,
-    so that positions in DuckDB's messages stay the user's. `normalised` is the text without comments, layout and
-    case, and doesn't change with the version of any library.
+    All names are lower-case; lines are those of the user's file. `sql` is the statement that runs:
+    the user's own text with `$self` replaced by the identifier `"__self__"`, so that positions in
+    DuckDB's messages fit the user's text. `normalised` is the text without comments, layout and
+    case, and is independent of library versions.
     """
 
     name: str
@@ -61,29 +64,29 @@ class Analysis(msgspec.Struct, frozen=True, array_like=True):
     inputs: tuple[str, ...] = ()
     input_lines: tuple[int, ...] = ()
     placeholders: tuple[Reference, ...] = ()
-    """`$name` as used, `$self` excluded."""
+    """Each `$name` in the query, except `$self`."""
     uses_self: bool = False
     normalised: str = ""
     sql: str = ""
     table_functions: tuple[Reference, ...] = ()
-    """Table functions that aren't DuckDB's harmless ones: macros of the project, or mistakes."""
+    """Table functions other than DuckDB's harmless ones: macros of the project, or mistakes."""
     functions: tuple[str, ...] = ()
-    """Functions that sqlglot doesn't know: DuckDB's newer ones, or macros of the project."""
+    """Functions unknown to sqlglot: newer functions of DuckDB, or macros of the project."""
     volatile: tuple[Reference, ...] = ()
-    """Functions that give another result at another time."""
+    """Functions whose result depends on when they run."""
     problems: tuple[Problem, ...] = ()
 
     @property
     def usable(self) -> bool:
-        """True if the text is one SELECT that could be read."""
+        """Whether the text is one readable SELECT without problems."""
         return bool(self.sql)
 
 
 class Resolved(msgspec.Struct, frozen=True, array_like=True):
-    """What a body gives, known its inputs' columns.
+    """The output of a query, given the columns of its inputs.
 
-    `columns` is None where even the names can't be known; a type that can't be known is `UNKNOWN`. `filters` are
-    the edges that affect every column: what rows are kept, joined and grouped by.
+    `columns` is None if even the names are unknown; an unknown type is `UNKNOWN`. `filters` are the
+    edges that affect every column: columns in filters, joins and GROUP BY.
     """
 
     columns: tuple[tuple[str, str], ...] | None
@@ -94,8 +97,8 @@ class Resolved(msgspec.Struct, frozen=True, array_like=True):
     not_separable_because: str | None = None
 
 
-# Types as people write them → DuckDB's own names. Any other text is `UNKNOWN` and never reaches a
-# statement.
+# Type names as users write them → DuckDB's own names. Any other text is `UNKNOWN` and never reaches
+# a statement.
 
 _ALIASES = {
     "BIGINT": ("INT8", "LONG", "INT64"),
@@ -132,7 +135,7 @@ LISTS_MAX = 4
 
 
 def canonical_type(text: str) -> str:
-    """DuckDB's name for a scalar type or a list of them, `UNKNOWN` for anything else."""
+    """Return DuckDB's name for a scalar type or a list of it; `UNKNOWN` for anything else."""
     name = " ".join(text.upper().split())
     lists = 0
     while name.endswith("[]") and lists < LISTS_MAX:

@@ -18,23 +18,27 @@ from headrace.scheduler import GraphNode
 # The partitions of a backfill: requested ones, and downstream partitions.
 
 STAGED_KINDS = ("table", "append")
-"""Materialisations whose partitions stand for themselves, so that they can be made beside what readers see."""
+"""Materialisations with independent partitions, which can be computed alongside the published
+ones."""
 INGESTED, STAGED, AFTERWARDS = "taken_in", "staged", "afterwards"
 
 
 class BackfillRequest(Value):
-    """What was asked for. `ranges` has, for each of the nodes that were named, the partitions that lie in the range; None: all."""
+    """The request for a backfill.
+
+    `ranges` maps each named node to its partitions within the range; None means all.
+    """
 
     mode: Mode
     limits: Mapping[str, PartitionLimits]
-    """For each of the nodes that were named, the range."""
+    """Named node → the requested range."""
     only: bool = False
     borrowed: frozenset[str] = frozenset()
-    """Nodes that an environment reads from production: nothing of them is made here."""
+    """Nodes that an environment reads from production: the backfill doesn't compute them."""
 
 
 class Picked(Value):
-    """What is made of one node, and why."""
+    """The partitions of one node that the backfill computes, and why."""
 
     node: str
     extent: Extent
@@ -43,7 +47,7 @@ class Picked(Value):
 
 
 class Passed(Value):
-    """What isn't made of what was asked for, and why."""
+    """Requested partitions that the backfill doesn't compute, and why."""
 
     node: str
     extent: Extent
@@ -51,16 +55,16 @@ class Passed(Value):
 
 
 class Choice(Value):
-    """All that is made, inputs before what reads them, and all that isn't."""
+    """All partitions that the backfill computes, inputs first, and all that it skips."""
 
     picked: tuple[Picked, ...]
     passed: tuple[Passed, ...]
     candidates: Mapping[str, Extent]
-    """All partitions that there may be, node by node."""
+    """All possible partitions by node."""
 
 
 def choose(timeline: Timeline, compiled: Compiled, request: BackfillRequest) -> Choice:
-    """The partitions that a backfill makes."""
+    """Return the partitions that a backfill computes."""
     chooser = _Chooser(timeline, compiled, request)
     for node in timeline.nodes.values():
         chooser.take(node)
@@ -77,7 +81,7 @@ class _Chooser:
         self._absent: dict[str, Extent] = {}
 
     def take(self, node: GraphNode) -> None:
-        """Decide about one node; its inputs have been decided about."""
+        """Decide about one node, after its inputs."""
         extent, why = self._of_source(node) if node.is_source else self._of_asset(node)
         if node.name in self._wanted.borrowed:
             self._pass(node, extent, "read from production")
@@ -124,8 +128,10 @@ class _Chooser:
         return extent, self._why(extent & named, extent & reading, because, extents.visible)
 
     def _hopeless(self, node: GraphNode, reading: Extent) -> Extent:
-        """Of what only reads something that is made: what would fail as it did, and keep the rest from being published. Once that is
-        published and has changed, production tries it again."""
+        """Return downstream partitions that would fail again and keep the rest from being published.
+
+        Production retries them after the backfill has changed their inputs.
+        """
         if self._wanted.mode is not Mode.MISSING:
             return NO_PARTITIONS
         extent = reading & self._timeline.standing(node.name).hopeless
@@ -133,7 +139,7 @@ class _Chooser:
         return extent
 
     def _named(self, node: GraphNode, candidates: Extent, blocked: Extent, needs: str) -> Extent:
-        """Of what was asked for, what the mode means; the rest is passed over."""
+        """Return the requested partitions that the mode selects; the rest is skipped."""
         if node.name not in self._wanted.limits:
             return NO_PARTITIONS
         extents, extent = self._timeline.standing(node.name), self._wanted.limits[node.name].within(candidates)
@@ -150,7 +156,8 @@ class _Chooser:
         return extent - extents.fresh - held
 
     def _blocked(self, node: GraphNode, candidates: Extent) -> tuple[Extent, str]:
-        """The partitions that can't be made for want of an input, and what is wanting."""
+        """Return the partitions that can't be computed because an input is missing, and the missing
+        inputs."""
         extent, names = NO_PARTITIONS, dict[str, None]()
         known = self._timeline.standing(node.name).known | candidates
         for read in self._timeline.reads[node.name]:
@@ -171,7 +178,8 @@ class _Chooser:
         return NO_PARTITIONS if read.spec.optional or self._available.get(read.input.name) else candidates
 
     def _behind_gap(self, node: GraphNode, candidates: Extent, makeable: Extent) -> Extent:
-        """Of what is built on the one before: all that comes after one that is missing and can't be made."""
+        """Return the partitions of a chained node after one that is missing and can't be
+        computed."""
         usable = self._timeline.standing(node.name).usable
         absent = self._timeline.absent(node, usable | makeable, candidates)
         if node.partition.grain is None or not absent:
@@ -180,13 +188,13 @@ class _Chooser:
         return extent_of(runs) - usable
 
     def _chain(self, node: GraphNode, extent: Extent, makeable: Extent) -> Extent:
-        """With one partition, all that were built on it."""
+        """Return the partitions together with all later ones that build on them."""
         later = self._timeline.standing(node.name).visible & makeable
         runs = {data: _numbers_from(later.runs.get(data, ()), edges[0]) for data, edges in extent.runs.items()}
         return extent | extent_of(runs)
 
     def _reading(self, node: GraphNode) -> tuple[Extent, str]:
-        """The partitions that read what is made of the inputs."""
+        """Return the partitions downstream of what the backfill computes."""
         if self._wanted.only or node.tells:
             return NO_PARTITIONS, ""
         result, names = NO_PARTITIONS, []
@@ -203,7 +211,10 @@ class _Chooser:
         return result, " and ".join(dict.fromkeys(names))
 
     def _why(self, named: Extent, reading: Extent, because: str, visible: Extent) -> str:
-        """Why a node's partitions are computed: one reason, or each with how many it is of."""
+        """Return why a node's partitions are computed.
+
+        One reason, or each reason with its count.
+        """
         if not named:
             return f"reads {because}"
         match self._wanted.mode:
@@ -233,12 +244,15 @@ class _Chooser:
 
 
 def _stageable(asset: Asset | None) -> bool:
-    """Whether a node's partitions can be made beside what readers see; of an export there is only what was sent."""
+    """Return whether a node's partitions can be computed alongside the published ones.
+
+    An export can't: it has only what was sent.
+    """
     return asset is not None and asset.materialize in STAGED_KINDS
 
 
 def _numbers_from(edges: tuple[int, ...], first: int) -> tuple[int, ...]:
-    """Those of a set that aren't smaller."""
+    """Return the numbers of a set from `first` on."""
     return tuple(n for item, last in ranges(edges) if last >= first for n in (max(item, first), last + 1))
 
 
@@ -246,7 +260,10 @@ def _numbers_from(edges: tuple[int, ...], first: int) -> tuple[int, ...]:
 
 
 def plan_backfill(timeline: Timeline, compiled: Compiled, request: BackfillRequest, *, allow_partial: bool = False) -> Backfill:
-    """What a backfill does, in ranges. UsageError for a range in which there is nothing of what was named."""
+    """Return the plan of a backfill, in ranges.
+
+    UsageError if the range has none of the partitions.
+    """
     choice = choose(timeline, compiled, request)
     if not choice.picked and not choice.passed and request.mode is not Mode.FAILED:
         _refuse_empty_range(timeline, request, choice)
@@ -276,7 +293,7 @@ def _publishes(choice: Choice, stepped: tuple[BackfillStep, ...]) -> Publishes:
 
 
 def _refuse_empty_range(timeline: Timeline, request: BackfillRequest, choice: Choice) -> None:
-    """Of a range outside of the data: say what there is."""
+    """Raise UsageError for a range outside the data, with the existing range."""
     for name in request.limits:
         times = choice.candidates.get(name, NO_PARTITIONS).times
         if times:

@@ -12,7 +12,8 @@ from headrace.model.settings import PRODUCTION
 from headrace.plan.compiled import ChangeKind, CodeChange, Columns, Compiled, CompiledNode, NodeChange, changed_files, own_file
 
 SETTINGS = "headrace.toml"
-"""What a change of the settings is reported under; owners are reported under `owners.yaml`, calendars under their name."""
+"""The name for changes of settings; owners are reported under `owners.yaml`, calendars under their
+own name."""
 OWNERS = "owners.yaml"
 
 _Node = Source | Asset | Consumer
@@ -29,11 +30,14 @@ _CODE_ASPECTS = {
     Asset: ("body", "partition", "timezone", "inputs", "materialize", "merge_keys", "columns", "contract", "environment"),
     Consumer: (),
 }
-"""What the fingerprint and the columns answer for."""
+"""Fields that the fingerprint and the columns cover."""
 
 
 def changes(old: Compiled | None, new: Compiled) -> list[NodeChange]:
-    """All differences, by node; with nothing applied yet, every node is added. Where a declaration stands isn't a difference."""
+    """Return all differences by node; if nothing is applied, every node is added.
+
+    A different position of a declaration in its file isn't a difference.
+    """
     before = as_in(old.project, new.project) if old is not None else None
     node_changes: list[NodeChange] = []
     earlier, later = _nodes(before), _nodes(new.project)
@@ -58,7 +62,7 @@ def changes(old: Compiled | None, new: Compiled) -> list[NodeChange]:
 
 
 def as_in(applied: Project, project: Project) -> Project:
-    """What is applied, as far as the project's environment has it too: outside production nobody is exported to."""
+    """Return the applied project restricted to this environment: only production has exports."""
     if project.settings.environment == PRODUCTION:
         return applied
     consumers = {name: msgspec.structs.replace(consumer, export=None) for name, consumer in applied.consumers.items()}
@@ -66,7 +70,7 @@ def as_in(applied: Project, project: Project) -> Project:
 
 
 def _with_files(change: NodeChange, old: Compiled | None, new: Compiled, former: str) -> NodeChange:
-    """A changed body with the files of its code that changed."""
+    """Return a changed query or code with the files of its code that changed."""
     asset = new.project.assets.get(change.node)
     if old is None or asset is None or change.change is not ChangeKind.BODY or former not in old.project.assets:
         return change
@@ -82,14 +86,14 @@ def _with_files(change: NodeChange, old: Compiled | None, new: Compiled, former:
 
 
 def keeping(changes: Sequence[NodeChange], names: Collection[str]) -> list[NodeChange]:
-    """The same changes, of which those of `names` don't make stale what is published."""
+    """Return the same changes, but those of `names` don't make publications stale."""
     return [
         msgspec.structs.replace(change, stale=False, kept=True) if change.stale and change.node in names else change for change in changes
     ]
 
 
 def renames(old: Compiled | None, new: Compiled) -> dict[str, str]:
-    """New name → former name of the assets that `renamed_from` says, as far as that isn't applied yet."""
+    """Return new name → former name of assets with `renamed_from` that isn't applied yet."""
     if old is None:
         return {}
     said = {name: asset.renamed_from for name, asset in new.project.assets.items() if asset.renamed_from and name not in old.project.assets}
@@ -123,7 +127,7 @@ def _of_node(was: _Node, now: _Node, before: CompiledNode | None, after: Compile
 
 
 def _of_promised(was: _Node, now: _Node, before: Project | None, after: Project) -> Iterator[NodeChange]:
-    """What a contract says of columns besides their names and types: what is checked, and whose values are kept."""
+    """Yield changes of a contract's columns beyond names and types: checks and stored values."""
     if before is None or isinstance(was, Consumer) or isinstance(now, Consumer):
         return
     old, new = _promised(was, before), _promised(now, after)
@@ -148,7 +152,7 @@ def _promised(node: Source | Asset, project: Project) -> tuple[ContractColumn, .
 
 
 def _goes_elsewhere(was: _Node, now: _Node) -> bool:
-    """Whether what was exported to a consumer isn't what it gets now, or isn't where it gets it now."""
+    """Return whether a consumer gets a different export, or gets it at a different place."""
     if not isinstance(was, Consumer) or not isinstance(now, Consumer) or now.export is None:
         return False
     said = [
@@ -166,7 +170,7 @@ def _of_compiled(was: CompiledNode, now: CompiledNode, asset: bool) -> Iterator[
 
 
 def _changed_columns(was: Columns | None, now: Columns | None) -> tuple[str, ...]:
-    """Columns that were added, dropped, or have another type."""
+    """Return the columns that were added, dropped, or changed their type."""
     if was is None or now is None:
         return ()
     before, after = dict(was), dict(now)
@@ -181,7 +185,7 @@ def _differ(was: _Node, now: _Node, fields: tuple[str, ...]) -> bool:
 
 
 def without_places(value: Any) -> Any:
-    """A value as plain data, without the files and lines in it."""
+    """Return a value as plain data, without files and lines."""
     plain = msgspec.to_builtins(value)
     return _stripped(plain)
 
@@ -195,7 +199,7 @@ def _stripped(value: Any) -> Any:
 
 
 def _of_the_rest(was: Project, now: Project) -> Iterator[NodeChange]:
-    """What belongs to no node."""
+    """Yield changes that belong to no node."""
     if was.settings != now.settings:
         yield NodeChange(node=SETTINGS, change=ChangeKind.METADATA)
     if _plain(was.owners) != _plain(now.owners):
@@ -221,8 +225,10 @@ _HARMLESS = (ChangeKind.METADATA, ChangeKind.PROMISE)
 
 
 def borrowed(production: Compiled | None, here: Compiled) -> frozenset[str]:
-    """Nodes that give the same data under the same checks in both, and so does all that they read. None where nothing is applied
-    in production."""
+    """Return the nodes with the same data and checks in both, whose inputs are the same as well.
+
+    Empty if nothing is applied in production.
+    """
     if production is None:
         return frozenset()
     own = {change.node for change in changes(production, here) if change.change not in _HARMLESS} | _with_other_connection(production, here)
@@ -234,7 +240,7 @@ def borrowed(production: Compiled | None, here: Compiled) -> frozenset[str]:
 
 
 def _with_other_connection(production: Compiled, here: Compiled) -> set[str]:
-    """Sources whose connection is another one here."""
+    """Return the sources whose connection differs in this environment."""
     theirs, ours = production.project.settings.connections, here.project.settings.connections
     return {
         source.name

@@ -20,7 +20,7 @@ _WIDER = {
 
 
 class VersionLevel(enum.IntEnum):
-    """Which part of a version a change takes."""
+    """The part of a semantic version that a change increments."""
 
     NONE = 0
     PATCH = 1
@@ -29,7 +29,10 @@ class VersionLevel(enum.IntEnum):
 
 
 class ContractChange(Value, kw_only=True):
-    """One difference of two contracts. `said` is a clause for people; a column that is gone or narrower breaks who relies on it."""
+    """One difference between two contracts; `said` is a clause for users.
+
+    A removed or narrowed column breaks its readers.
+    """
 
     kind: str
     column: str
@@ -39,17 +42,17 @@ class ContractChange(Value, kw_only=True):
 
 
 def contract_changes(was: Contract, now: Contract) -> list[ContractChange]:
-    """What a contract promises otherwise than it did, columns first."""
+    """Return the differences between two contracts, columns first."""
     return [*_columns(was, now), *_rules(was, now), *_service(was, now)]
 
 
 def level_of(changes: list[ContractChange]) -> VersionLevel:
-    """The part of the version that they take together."""
+    """Return the highest level among the changes."""
     return max((change.level for change in changes), default=VersionLevel.NONE)
 
 
 def version_level_moved(was: str, now: str) -> VersionLevel:
-    """Which part of a version grew."""
+    """Return which part of a version increased."""
     old, new = _parts(was), _parts(now)
     if old is None or new is None:
         return VersionLevel.MAJOR if was != now else VersionLevel.NONE
@@ -60,7 +63,7 @@ def version_level_moved(was: str, now: str) -> VersionLevel:
 
 
 def next_version(version: str, level: VersionLevel) -> str:
-    """The version that a change of that level makes of another one; itself where it has no numbers."""
+    """Return the version after a change of that level; unchanged if it has no numbers."""
     parts = _parts(version)
     if parts is None or level is VersionLevel.NONE:
         return version
@@ -136,7 +139,7 @@ def _service(was: Contract, now: Contract) -> Iterator[ContractChange]:
 # consumers it breaks (`headrace.breaks`).
 
 Users = Callable[[str, list[str]], tuple[list[str], list[str]]]
-"""(node, columns) → the assets and the consumers that a change of them reaches."""
+"""(node, columns) → the assets and the consumers that a change of these columns affects."""
 _FAMILIES = {
     "DOUBLE": "number", "FLOAT": "number", "DECIMAL": "number", "TIMESTAMP": "moment", "TIMESTAMP WITH TIME ZONE": "moment",
     "TIMESTAMP_S": "moment", "TIMESTAMP_MS": "moment", "TIMESTAMP_NS": "moment",
@@ -144,7 +147,10 @@ _FAMILIES = {
 
 
 class ContractBreak(Value, kw_only=True):
-    """A contract whose file takes back what it promised, without saying so. `hint` is what to write."""
+    """A contract that removes a promise without a declaration of the break.
+
+    `hint` is what to write.
+    """
 
     asset: str
     said: str
@@ -153,7 +159,10 @@ class ContractBreak(Value, kw_only=True):
 
 
 def not_as_promised(asset: Asset, columns: Columns | None, names: tuple[str, ...] | None, project: Project) -> Iterator[Problem]:
-    """Columns that the contract promises and the body doesn't give, or gives in another type; as far as that is known before it runs."""
+    """Yield contract columns that the asset doesn't output, or outputs with another type.
+
+    Only what is known before the asset runs is checked.
+    """
     contract = project.contracts.get(asset.contract or "")
     if contract is None or names is None:
         return
@@ -173,7 +182,10 @@ def _problem(contract: Contract, message: str) -> Problem:
 
 
 def types_match(promised: str, given: str) -> bool:
-    """Whether a type is what is promised: whole numbers of any width are integers, decimals are numbers, and what isn't known may be."""
+    """Return whether a type fits the contract's: integers of any width match, decimals are numbers.
+
+    An unknown type matches every type.
+    """
     return given.upper() in ("UNKNOWN", "NULL") or _family(promised) == _family(given)
 
 
@@ -183,7 +195,7 @@ def _family(kind: str) -> str:
 
 
 def contract_breaks(old: Project | None, new: Project, users: Users) -> list[ContractBreak]:
-    """The contracts of assets that can't be put into force as they are."""
+    """Return the breaks that prevent contracts of assets from being applied."""
     breaks = []
     for asset in new.assets.values():
         was, now = _contract(old, asset.name), _contract(new, asset.name)

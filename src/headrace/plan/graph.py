@@ -15,7 +15,7 @@ SUGGESTIONS_MAX = 200
 
 
 class Names:
-    """Sources and assets by lower-case name, with suggestions for names that are nearly right."""
+    """Sources and assets by lower-case name, with suggestions for misspelt names."""
 
     def __init__(self, project: Project) -> None:
         self._canonical = {name.lower(): name for name in (*project.sources, *project.assets)}
@@ -26,7 +26,7 @@ class Names:
         return self._canonical.get(name.lower())
 
     def unknown(self, name: str, place: Place, where: str) -> Problem:
-        """The problem of a name that no source or asset has."""
+        """Return the problem of a name that no source or asset has."""
         if name.lower() in self._consumers:
             return Problem(code="unknown_input", message=f"{shown(name)} in {where} is a consumer", hint="read what it reads", place=place)
         self._suggestions += 1
@@ -40,7 +40,7 @@ class Names:
 
 
 def inputs_of(asset: Asset, analysis: Analysis, names: Names, problems: list[Problem]) -> tuple[InputSpec, ...]:
-    """The inputs that the SQL names, each with how `inputs:` says that it is read."""
+    """Return the inputs that the SQL names, each with its options from `inputs:`."""
     declared = {spec.node.lower(): spec for spec in asset.inputs}
     specs: list[InputSpec] = []
     for name, line in zip(analysis.inputs, analysis.input_lines, strict=True):
@@ -66,7 +66,7 @@ def _unread(asset: Asset, spec: InputSpec) -> Problem:
 
 
 def unreadable(specs: Iterable[InputSpec], project: Project) -> list[Problem]:
-    """Inputs of which there is no table to read."""
+    """Return problems for inputs without a table to read."""
     problems = []
     for spec in specs:
         asset = project.assets.get(spec.node)
@@ -81,7 +81,7 @@ def unreadable(specs: Iterable[InputSpec], project: Project) -> list[Problem]:
 
 
 def placeholder_problems(asset: Asset, analysis: Analysis, parameters: Mapping[str, object]) -> list[Problem]:
-    """Placeholders that nothing is bound to."""
+    """Return problems for placeholders without a value."""
     known = {name.lower(): name for name in parameters}
     problems = []
     for reference in analysis.placeholders:
@@ -106,7 +106,7 @@ def _unknown_parameter(reference: Reference, place: Place, known: list[str]) -> 
 
 
 def cycles(edges: Mapping[str, Sequence[str]], project: Project, known: Iterable[Problem]) -> list[Problem]:
-    """A problem for each cycle that isn't among the known ones, shown as the walk around it."""
+    """Return a problem for each cycle that isn't already known, with the path around it."""
     said = {problem.message for problem in known if problem.code == "cycle"}
     problems = []
     for cycle in find_cycles(edges):
@@ -118,8 +118,11 @@ def cycles(edges: Mapping[str, Sequence[str]], project: Project, known: Iterable
 
 
 def check_cycles(edges: Mapping[str, Sequence[str]], checked: Mapping[str, Collection[str]], project: Project) -> list[Problem]:
-    """A problem for each node whose checks read something that is computed from it: neither could come first. `edges` are the data's
-    alone, `checked` is what the checks of each node read."""
+    """Return a problem for each node whose checks read data computed from the node itself.
+
+    Neither could run first. `edges` are those of the data alone; `checked` maps each node to the
+    nodes that its checks read.
+    """
     problems: list[Problem] = []
     both = {name: list(dict.fromkeys([*edges.get(name, ()), *sorted(checked.get(name, ()))])) for name in {**edges, **checked}}
     for walk in find_cycles(both):
@@ -169,7 +172,7 @@ def layers(edges: Mapping[str, Sequence[str]], names: Iterable[str]) -> list[lis
 
 
 def is_read_by_partition(asset: Asset, spec: InputSpec, project: Project) -> bool:
-    """Whether a body gets the input's partitions one by one, and not the whole of it."""
+    """Return whether an asset reads only matching partitions of an input, not the whole of it."""
     node = project.source_or_asset(spec.node)
     if node is None or (isinstance(node, Asset) and node.accumulates):
         return False
@@ -180,7 +183,7 @@ def is_read_by_partition(asset: Asset, spec: InputSpec, project: Project) -> boo
 
 
 def partition_key_problems(asset: Asset, inputs: Sequence[InputSpec], project: Project) -> Iterator[Problem]:
-    """Why nobody can say which partitions an asset has."""
+    """Yield the problem of an asset whose set of partitions can't be determined."""
     key = asset.partition.key
     if key is None or asset.partition.values is not None:
         return
@@ -200,7 +203,7 @@ def _has_same_key(spec: InputSpec, key: str, project: Project) -> bool:
 
 
 def check_columns(check: CheckSpec) -> tuple[str, ...]:
-    """The columns that a check names in its arguments."""
+    """Return the columns that a check names in its arguments."""
     listed = check.arguments.get("columns")
     item = check.arguments.get("column")
     names = listed if isinstance(listed, list | tuple) else [item]
@@ -208,7 +211,7 @@ def check_columns(check: CheckSpec) -> tuple[str, ...]:
 
 
 def unknown_columns(node: Asset | Source, names: Sequence[str] | None) -> Iterator[Problem]:
-    """Columns that checks name and the node doesn't have."""
+    """Yield problems for columns in checks that the node doesn't have."""
     if names is None:
         return
     known = {name.lower() for name in names}
@@ -221,13 +224,13 @@ def unknown_columns(node: Asset | Source, names: Sequence[str] | None) -> Iterat
 
 
 def conversion_problems(source: Source, project: Project) -> Iterator[Problem]:
-    """Expressions of the contract that may not be in it."""
+    """Yield problems for expressions that the contract may not contain."""
     contract = project.contracts.get(source.contract or "")
     for column in contract.columns if contract is not None else ():
         for entry in column.conversions:
             from headrace.sql.parsing import (
                 InvalidSelect,
-                parse_conversion,  # it loads the SQL parser
+                parse_conversion,  # loads the SQL parser
             )
 
             try:
@@ -244,7 +247,7 @@ def conversion_problems(source: Source, project: Project) -> Iterator[Problem]:
 def check_references(
     node: Asset | Source, analyses: Sequence[Analysis], names: Names, columns: dict[str, Columns | None], problems: list[Problem]
 ) -> tuple[str, ...]:
-    """The nodes that the checks read, sorted; unknown ones are reported."""
+    """Return the nodes that the checks read, sorted; unknown names are added to `problems`."""
     results: set[str] = set()
     for check in node.checks:
         if check.kind == "references":
@@ -263,7 +266,7 @@ def check_references(
 
 
 def read_besides(node: Asset | Source, analyses: Sequence[Analysis], names: Names) -> set[str]:
-    """The other nodes that the checks read, as far as there are any of those names."""
+    """Return the existing nodes, other than the node itself, that the checks read."""
     written = [str(check.arguments.get("to", "")).partition(".")[0] for check in node.checks if check.kind == "references"]
     written += [name for analysis in analyses for name in analysis.inputs]
     known = (names.canonical(name) for name in written)

@@ -24,9 +24,9 @@ from headrace.sql.values import UNKNOWN, Edge, Transformation
 # Column lineage of a compiled project.
 
 ROWS_MAX = 100_000
-"""Steps in one answer."""
+"""Maximum number of steps in one answer."""
 ALL_COLUMNS = "*"
-"""A column that stands for all of a node whose columns aren't known."""
+"""The name that stands for all columns of a node with unknown columns."""
 
 
 Follow = Callable[[str, str], Iterator[tuple[str, str, Transformation]]]
@@ -34,7 +34,11 @@ Follow = Callable[[str, str], Iterator[tuple[str, str, Transformation]]]
 
 
 class LineageStep(Value, kw_only=True):
-    """One step of lineage: `column` and `via` are `node.column`; `via` is on the side of the column that was asked for."""
+    """One step of lineage:
+
+    `column` and `via` are `node.column`.
+    `via` is nearer to the requested column.
+    """
 
     column: str
     via: str
@@ -42,7 +46,7 @@ class LineageStep(Value, kw_only=True):
 
 
 class Lineage:
-    """The lineage of a compiled project."""
+    """The column lineage of a compiled project."""
 
     def __init__(self, compiled: Compiled, lineage: KeptLineage | None) -> None:
         self._compiled, self._kept = compiled, lineage
@@ -51,7 +55,7 @@ class Lineage:
         self._downstream: dict[str, dict[str, list[tuple[str, str, Transformation]]]] | None = None
 
     def of(self, name: str) -> ColumnLineage:
-        """What the columns of one node come from. Sources come from outside and have none."""
+        """Return the lineage of one node's columns; sources have none."""
         if name not in self._lines:
             self._lines[name] = self._load(self._compiled.nodes[name])
         return self._lines[name]
@@ -71,7 +75,7 @@ class Lineage:
         return tuple((spec.node.lower(), self._compiled.nodes[spec.node].column_names) for spec in node.inputs)
 
     def _computed(self, node: CompiledNode, sql: str) -> ColumnLineage:
-        from headrace.sql.analysis import analyse  # sqlglot: not needed where the cache answers
+        from headrace.sql.analysis import analyse  # loads sqlglot, which isn't needed if the result is cached
         from headrace.sql.queries import resolve
 
         schemas = {}
@@ -85,7 +89,10 @@ class Lineage:
         return ColumnLineage(result.lineage, result.filters)
 
     def _opaque(self, asset: Asset, node: CompiledNode) -> ColumnLineage:
-        """A body that can't be looked into uses every column of its inputs, or those that `columns: {reads: …}` names."""
+        """Return the lineage of opaque asset code.
+
+        It uses every column of its inputs, or those that `columns: {reads: …}` names.
+        """
         reads = (asset.columns or {}).get("reads")
         declared = {str(name).lower(): columns for name, columns in reads.items()} if isinstance(reads, dict) else {}
         edges = tuple(
@@ -98,15 +105,18 @@ class Lineage:
     # -- along the graph
 
     def upstream(self, node: str, column: str | None) -> list[LineageStep]:
-        """All steps that lead to a column (or to any of a node's), nearest first."""
+        """Return all steps upstream of a column, or of all columns of a node, nearest first."""
         return list(self._walk(self._start(node, column), self._above))
 
     def downstream(self, node: str, column: str | None) -> list[LineageStep]:
-        """All steps that lead away from a column (or from any of a node's), nearest first."""
+        """Return all steps downstream of a column, or of all columns of a node, nearest first."""
         return list(self._walk(self._start(node, column), self._below))
 
     def _start(self, node: str, column: str | None) -> list[tuple[str, str]]:
-        """Raises UsageError for a column that the node is known not to have."""
+        """Return the columns to start from.
+
+        Raises UsageError for a column that the node doesn't have.
+        """
         known = self._compiled.nodes[node].column_names
         if column is None:
             return [(node, name) for name in (*(known or ()), ALL_COLUMNS)]
@@ -173,10 +183,8 @@ class Lineage:
                 yield ALL_COLUMNS, edge
 
     def users(self, node: str, columns: Iterable[str]) -> tuple[list[str], list[str]]:
-        """The assets and the consumers that a change of these columns reaches, each in the project's order.
-
-        A column that a body filters, joins or groups by reaches all that the body gives.
-        """
+        """Return the assets and the consumers affected by a change of these columns, in project
+        order."""
         reached: set[str] = set()
         for column in columns:
             for step in self._walk([(node, column)], self._below):
@@ -189,7 +197,8 @@ class Lineage:
 
 
 def compile_lineage(compiled: Compiled, cache: Path | None = None) -> Lineage:
-    """The lineage of a compiled project, whether it is applied or not; from the cache where that is of the same text."""
+    """Return the lineage of a compiled project, applied or not, from the cache where texts are
+    equal."""
     return Lineage(compiled, Cache(cache).load(KeptLineage))
 
 
@@ -198,17 +207,17 @@ def compile_lineage(compiled: Compiled, cache: Path | None = None) -> Lineage:
 
 
 class Effect(enum.StrEnum):
-    """What becomes of a column."""
+    """The effect of a change on a column."""
 
     ADDED = "added"
     DROPPED = "dropped"
     TYPE = "type"
     MEANING = "meaning"
-    """It has the same name and type, and is computed otherwise."""
+    """The same name and type, but computed differently."""
 
 
 class ColumnEffect(Value, kw_only=True):
-    """What becomes of one column, and who reads it: assets and consumers, one step downstream."""
+    """The effect on one column, with the assets and consumers that read it directly."""
 
     column: str
     effect: Effect
@@ -216,19 +225,19 @@ class ColumnEffect(Value, kw_only=True):
 
 
 class Impact(Value, kw_only=True):
-    """A change and what it means."""
+    """A change and its effects."""
 
     change: NodeChange
     columns: tuple[ColumnEffect, ...] = ()
     breaking: bool = False
-    """Somebody reads what goes, has another type, or means something else."""
+    """Whether a reader uses a column that is removed, has another type, or another meaning."""
     assets: tuple[str, ...] = ()
-    """Downstream of what changes, by column where that is known."""
+    """Assets and consumers downstream of the change, by column where that is known."""
     consumers: tuple[str, ...] = ()
 
 
 def impacts(old: Compiled | None, new: Compiled, changes: Iterable[NodeChange], after: Lineage) -> list[Impact]:
-    """Every change with what it means. `after` is the lineage of `new`."""
+    """Return every change with its effects; `after` is the lineage of `new`."""
     judge = _ImpactAnalysis(old, new, after)
     return [judge.impact(change) for change in changes]
 
@@ -252,7 +261,7 @@ class _ImpactAnalysis:
     def _of_data(self, change: NodeChange) -> Impact:
         was = self._old.nodes.get(change.node) if self._old is not None else None
         now = self._new.nodes.get(change.node)
-        if was is None or now is None:  # what is exported goes elsewhere
+        if was is None or now is None:  # the destination of the export changed
             return Impact(change=change, consumers=(change.node,) if change.node in self._new.project.consumers else ())
         effects = tuple(self._effects(was, now))
         touched = [effect for effect in effects if effect.effect is not Effect.ADDED]
@@ -263,14 +272,17 @@ class _ImpactAnalysis:
         return Impact(change=change, columns=effects, breaking=breaking, assets=tuple(assets), consumers=tuple(consumers))
 
     def _reached(self, name: str, columns: list[str]) -> tuple[list[str], list[str]]:
-        """Who is downstream of these columns, or of all where none is known."""
+        """Return everything downstream of these columns, or of all columns if none is known."""
         return self._after.users(name, columns or self._columns(name))
 
     def _columns(self, name: str) -> list[str]:
         return [*(self._new.nodes[name].column_names or ()), ALL_COLUMNS]
 
     def _of_removed(self, change: NodeChange) -> Impact:
-        """Consumers that go on without it lose something; assets that read it can't be left."""
+        """Return the effect of a removed node: consumers lose data.
+
+        No remaining asset can read it.
+        """
         if self._old is None or change.node not in self._old.nodes:
             return Impact(change=change)
         left = [c for c in self._old.project.consumers.values() if change.node in c.reads and c.name in self._new.project.consumers]
@@ -285,7 +297,7 @@ class _ImpactAnalysis:
     def _effects(self, was: CompiledNode, now: CompiledNode) -> Iterator[ColumnEffect]:
         other = {name.lower() for name in self._meaning(was, now)}
         after = _typed(now)
-        # Columns that were learnt since, from what was published, were there before the change.
+        # Columns learnt from data published since existed before the change.
         before = _typed(was) or after
         for name in {**before, **after}:
             if name not in after:
@@ -298,16 +310,16 @@ class _ImpactAnalysis:
                 yield ColumnEffect(column=after[name][0], effect=Effect.MEANING, read_by=self._readers(now.name, name))
 
     def _meaning(self, was: CompiledNode, now: CompiledNode) -> Iterable[str]:
-        """The columns that are computed otherwise, as far as both texts have them."""
+        """Return the columns that are computed differently, of those in both texts."""
         every = now.column_names or ()
         if was.fingerprint == now.fingerprint:
             return ()
         old_asset, new_asset = self._asset(self._old, was), self._asset(self._new, now)
         if old_asset is None or new_asset is None or was.sql is None or now.sql is None:
-            return every if new_asset is not None else ()  # of a source, only its columns can be compared
+            return every if new_asset is not None else ()  # for a source, only the columns can be compared
         if not self._same_but_text(was, now, old_asset, new_asset):
             return every
-        from headrace.sql.analysis import changed_columns  # sqlglot: only for who asks what a change means
+        from headrace.sql.analysis import changed_columns  # loads sqlglot, which only impact analysis needs
 
         assert self._old is not None
         bound = _bound_otherwise(self._old.project, old_asset, self._new.project, new_asset)
@@ -315,7 +327,10 @@ class _ImpactAnalysis:
         return every if results is None else results
 
     def _same_but_text(self, was: CompiledNode, now: CompiledNode, old_asset: Asset, new_asset: Asset) -> bool:
-        """Whether only the text, or a parameter, is another one: what it reads, and how, is the same."""
+        """Return whether only the text or a parameter changed.
+
+        Inputs and their options are equal.
+        """
         assert self._old is not None
         reads = [sorted((s.node, s.mode, s.lookback or "", s.optional) for s in node.inputs) for node in (was, now)]
         views = [[c.nodes[s.node].fingerprint for s in n.inputs if _is_view(c, s.node)] for c, n in ((self._old, was), (self._new, now))]
@@ -350,7 +365,10 @@ class _ImpactAnalysis:
 
 
 def _typed(node: CompiledNode) -> dict[str, tuple[str, str | None]]:
-    """Column (lower-case) → as it is written, and its type where that is known: of a source, from its first delivery on."""
+    """Return column (lower-case) → its spelling and type.
+
+    A source's type is known after its first delivery.
+    """
     columns: Columns | None = node.columns
     if columns is not None:
         return {name.lower(): (name, None if kind == UNKNOWN else kind) for name, kind in columns}
@@ -358,7 +376,7 @@ def _typed(node: CompiledNode) -> dict[str, tuple[str, str | None]]:
 
 
 def _shape(compiled: Compiled | None, node: CompiledNode) -> tuple[object, ...]:
-    """How a node's data is cut and kept."""
+    """Return how a node's data is partitioned and stored."""
     declared = compiled.project.source_or_asset(node.name) if compiled is not None else None
     if declared is None:
         return ()

@@ -42,15 +42,18 @@ from headrace.plan.weakening import weakened
 
 PLAN_ID = re.compile(r"p-[0-9a-f]{16}")
 RECORDED_MAX = 100
-"""Steps and files of a plan that an entry of the audit trail holds."""
+"""Maximum number of steps and of files of a plan in one entry of the audit trail."""
 KEPT = "what is published is kept"
-"""The aspect of a node whose new code leaves fresh what other code has published."""
+"""The aspect of a node whose new code keeps publications by other code fresh."""
 CODE = "code"
-"""The aspect of a file that belongs to no node: a module, or what a command names."""
+"""The aspect of a file that belongs to no node: a module, or a file named by a command."""
 
 
 class PlannedFile(Value):
-    """A file as the plan would apply it. `sha256` is None for one that goes, `change` None for one that stays as it is."""
+    """A file as the plan would apply it.
+
+    `sha256` is None for a removed file, `change` None for an unchanged one.
+    """
 
     path: str
     sha256: str | None
@@ -58,25 +61,26 @@ class PlannedFile(Value):
 
 
 class PlanFacts(Value):
-    """What the store knows that steps depend on. Nodes are called as they are applied now."""
+    """Facts from the store on which steps depend; nodes have their applied names."""
 
     published: Mapping[str, PartitionRangeSummary] = {}
-    """What readers see of a node; nodes without publications may be left out."""
+    """Visible publications by node; nodes without publications may be missing."""
     returning: Mapping[str, PartitionRangeSummary] = {}
-    """Asset of which the code to be applied published partitions that readers see → what readers see besides."""
+    """Asset some of whose visible partitions were published by the new code → its other visible
+    partitions."""
     heard_of: frozenset[str] = frozenset()
-    """Nodes of which there are partitions, published or not."""
+    """Nodes with partitions, published or not."""
     renamed_deliveries: Mapping[str, tuple[str, ...]] = {}
-    """Source → the partitions whose deliveries are to be read by other names."""
+    """Source → partitions whose deliveries are re-ingested with other column names."""
     withheld_deliveries: Mapping[str, tuple[str, ...]] = {}
-    """Source → the partitions that are held, rejected or failed, and that are declared otherwise now."""
+    """Source → held, rejected or failed partitions whose declaration changed."""
     promoted: tuple[Promote, ...] = ()
     approved_first: frozenset[str] = frozenset()
-    """Nodes of which policy asks for an approval before everything published is computed again."""
+    """Nodes that policy allows to be recomputed entirely only after an approval."""
 
 
 class Plan(Value):
-    """What `apply` does. `base_version` is None where nothing is applied yet."""
+    """The actions of `apply`; `base_version` is None if nothing is applied yet."""
 
     environment: str
     base_version: int | None
@@ -86,7 +90,7 @@ class Plan(Value):
 
     @property
     def manifest(self) -> dict[str, str]:
-        """Path → SHA-256 of what would be applied."""
+        """Path → SHA-256 of the files to apply."""
         return {file.path: file.sha256 for file in self.files if file.sha256 is not None}
 
 
@@ -98,9 +102,9 @@ def plan_project(
     changes: Sequence[NodeChange],
     facts: PlanFacts,
 ) -> Plan:
-    """The plan that takes a project from what is applied to what the files say; of both the SHA-256 by path, and what they mean.
+    """Return the plan from the applied project to the files.
 
-    Raises ProjectError for an asset that is renamed from a name that nothing has.
+    Both are given as their SHA-256 by path, and compiled.
     """
     files = tuple(_files(*manifests))
     steps = tuple(_steps(files, *compiled, changes, facts))
@@ -109,15 +113,16 @@ def plan_project(
 
 
 def decisions(plan: Plan) -> dict[str, Any]:
-    """What somebody agrees to by agreeing to a plan."""
+    """Return what a person approves with a plan."""
     steps = [{"kind": str(kind_of(step)), "node": step.node, **step.decision} for step in plan.steps]
     return {"environment": plan.environment, "base_version": plan.base_version, "files": plan.manifest, "steps": steps}
 
 
 class PlannedStep(Value, kw_only=True, omit_defaults=False, rename={"first": "from", "last": "to"}):
-    """A step as `plan --json`, the version and the audit trail hold it. `partitions` is None for a step
-    that touches none by itself. `needs_approval`: policy asks for an approval of computing again what
-    the step invalidates."""
+    """A step in `plan --json`, the version and the audit trail.
+
+    `partitions` is None for a step without partitions. For the fields see `steps`.
+    """
 
     n: int
     kind: str
@@ -130,7 +135,7 @@ class PlannedStep(Value, kw_only=True, omit_defaults=False, rename={"first": "fr
 
 
 def planned_steps(plan: Plan) -> list[PlannedStep]:
-    """The steps of a plan, to be shown and kept."""
+    """Return the steps of a plan for display and storage."""
     steps = []
     for n, step in enumerate(plan.steps, start=1):
         range_ = range_of(step)
@@ -150,7 +155,10 @@ def planned_steps(plan: Plan) -> list[PlannedStep]:
 
 
 def recorded(plan: Plan) -> dict[str, Any]:
-    """What the audit trail says of a plan: its id, its first steps (the version holds all), and the files that change."""
+    """Return the audit trail's record of a plan: its id, its first steps, and the changed files.
+
+    The version holds all steps.
+    """
     steps = [msgspec.to_builtins(row) for row in planned_steps(plan)]
     return {
         "plan_id": plan.plan_id,
@@ -162,14 +170,17 @@ def recorded(plan: Plan) -> dict[str, Any]:
 
 
 def plan_id_of(decided: Mapping[str, Any]) -> str:
-    """The id of what was decided: a hash of its RFC 8785 JSON. The audit trail's canonical JSON isn't used: it shortens and cleans
-    text for people, and two decisions must never look the same."""
+    """Return the id of a decision: a hash of its RFC 8785 JSON.
+
+    The audit trail's canonical JSON isn't used, because it shortens and cleans text for users, and
+    two decisions must never look the same.
+    """
     text = json.dumps(_ordered(decided), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return f"p-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 def _ordered(value: Any) -> Any:
-    """The same value with each object's names in RFC 8785's order, that of their UTF-16 units."""
+    """Return the value with the names of each object in the order of RFC 8785, by UTF-16 units."""
     if isinstance(value, Mapping):
         return {name: _ordered(value[name]) for name in sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass"))}
     return [_ordered(item) for item in value] if isinstance(value, list) else value
@@ -184,7 +195,7 @@ def _files(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Plan
 def _steps(
     files: Sequence[PlannedFile], before: Compiled | None, after: Compiled, changes: Sequence[NodeChange], facts: PlanFacts
 ) -> Iterator[Step]:
-    """In the order in which they are done."""
+    """Yield the steps in the order of their execution."""
     old = before.project if before is not None else None
     yield from _declared(files, before, after, changes)
     for item in weakened(before, after):
@@ -209,7 +220,7 @@ def _steps(
 
 
 def _declared(files: Sequence[PlannedFile], before: Compiled | None, after: Compiled, changes: Sequence[NodeChange]) -> Iterator[Declare]:
-    """One step a node, and one for each file of code of which no node says that it differs."""
+    """Yield one step per node, and one for each changed code file that no node's step covers."""
     aspects: dict[str, list[str]] = {}
     for change in changes:
         if change.change is not ChangeKind.REMOVED:
@@ -234,12 +245,12 @@ def _both(old: Project | None, new: Project, name: str) -> list[Any]:
 
 
 def is_code(path: str) -> bool:
-    """Whether a project's file is Python, or no declaration: that was kept because a command names it."""
+    """Return whether a file is Python, or no declaration and stored because a command names it."""
     return path.endswith(".py") or not path.endswith((".sql", ".yaml", ".yml", ".toml"))
 
 
 def _renamed(before: Compiled | None, after: Compiled) -> dict[str, str]:
-    """New name → former one. Raises ProjectError for a former name that nothing has."""
+    """Return new name → former name; raises ProjectError for a former name that doesn't exist."""
     if before is None:
         return {}
     results = renames(before, after)
@@ -253,7 +264,10 @@ def _renamed(before: Compiled | None, after: Compiled) -> dict[str, str]:
 
 
 def _repartitioned(old: Project, new: Project, facts: PlanFacts) -> Iterator[Repartition]:
-    """Nodes whose published keys mean nothing any more, in the order of their names: sources and assets, then exports."""
+    """Yield nodes whose published keys become meaningless.
+
+    Sources and assets by name, then exports.
+    """
     for name in sorted({*new.sources, *new.assets}):
         was, now = old.source_or_asset(name), new.source_or_asset(name)
         if was is not None and now is not None and _cut(was) != _cut(now):
@@ -266,7 +280,10 @@ def _repartitioned(old: Project, new: Project, facts: PlanFacts) -> Iterator[Rep
 
 
 def _cut(node: Source | Asset) -> str:
-    """What publications of a node mean: how it is cut, and whether each is a part of its table or the whole of it."""
+    """Return the meaning of a node's publications.
+
+    Its partitioning, and whether all share one table.
+    """
     return _partition(node) + (" in one table" if isinstance(node, Asset) and node.accumulates else "")
 
 
@@ -279,7 +296,10 @@ def _partition(node: Any) -> str:
 def _invalidated(
     old: Project | None, after: Compiled, changes: Sequence[NodeChange], former: Mapping[str, str], facts: PlanFacts
 ) -> Iterator[Invalidate]:
-    """Nodes of which everything is to be computed again; an added one where its name had partitions before."""
+    """Yield nodes to be recomputed entirely.
+
+    An added node counts if its name had partitions before.
+    """
     stale = {change.node for change in changes if change.stale or (change.change is ChangeKind.ADDED and change.node in facts.heard_of)}
     reach = _consumers(after) if stale else {}
     for name in dict.fromkeys(change.node for change in changes):
@@ -295,14 +315,17 @@ def _invalidated(
 
 
 def asks(old: Project | None, asset: Asset) -> bool:
-    """Whether readers go on with what other code gave until somebody asks for more. Not where nothing could be added to it: a table
-    that merges builds on rows of its own kind. What was exported elsewhere is exported anew: nobody reads that here."""
+    """Return whether readers keep the results of other code until somebody requests new ones.
+
+    Not if a merge table changes its materialisation, since it builds on rows of its own kind, and
+    not for exports, which are sent again.
+    """
     was = old.assets.get(asset.name) if old is not None else None
     return not asset.accumulates or was is None or was.materialize == asset.materialize
 
 
 def _consumers(compiled: Compiled) -> dict[str, frozenset[str]]:
-    """Node → the consumers that read it, directly or not; a consumer reads itself."""
+    """Return node → the consumers that read it, directly or not; a consumer reads itself."""
     reached: dict[str, frozenset[str]] = {name: frozenset([name]) for name in compiled.project.consumers}
     direct: dict[str, set[str]] = {}
     for consumer in compiled.project.consumers.values():

@@ -34,35 +34,43 @@ from headrace.scheduler.ranges import number_of
 # Expected partitions of each node, and absent ones, which block their readers (SEMANTICS §1-§3).
 
 AHEAD_US = 400 * 86_400_000_000
-"""So far beyond now something may be missing that an interval of today needs: the rest of its year."""
+"""How far beyond now a partition may be missing that an interval of today needs: the rest of its
+year."""
 
 
 class NodeExtents(Value):
-    """Where a node's partitions stand. They overlap: what is published may have failed since."""
+    """The partitions of a node by state.
+
+    Sets overlap, since a published one may have failed since.
+    """
 
     known: Extent = NO_PARTITIONS
-    """All that was ever heard of, by a delivery or an attempt."""
+    """All partitions with a delivery or an attempt."""
     visible: Extent = NO_PARTITIONS
-    """What readers see something of."""
+    """Partitions with a visible publication."""
     usable: Extent = NO_PARTITIONS
-    """What those may read that come after it: published, waived, or published and to be made again."""
+    """Partitions that later ones may read: published, waived, or published and to be recomputed."""
     fresh: Extent = NO_PARTITIONS
-    """What is published and nothing is to be done about."""
+    """Partitions that are published and have nothing to be done."""
     failed: Extent = NO_PARTITIONS
-    """What failed or was rejected the last time, as far back as was asked."""
+    """Partitions whose last attempt failed or was rejected, within the requested history."""
     hopeless: Extent = NO_PARTITIONS
-    """What failed or was rejected as it is declared now, and was never published."""
+    """Partitions that failed or were rejected with the current declaration and were never
+    published."""
     held: Extent = NO_PARTITIONS
-    """What somebody has to decide about."""
+    """Partitions that wait for a decision by a person."""
     arrived: Extent = NO_PARTITIONS
-    """Of a source: deliveries that nobody has ingested."""
+    """For a source: deliveries that aren't ingested."""
 
 
 NO_EXTENTS = NodeExtents()
 
 
 class Timeline:
-    """The nodes of a graph in time. `standings` has the nodes of which something was heard; `now` is in microseconds."""
+    """The nodes of a graph over time.
+
+    `standings` has the nodes with known partitions; `now` is in microseconds.
+    """
 
     def __init__(self, graph: Graph, standings: Mapping[str, NodeExtents], now: int) -> None:
         self.nodes = {node.name: node for node in graph.nodes}
@@ -74,19 +82,21 @@ class Timeline:
         self._starts: dict[str, float] = {}
         self._expected: dict[str, Edges] = {}
         self._never_due: dict[str, Edges] = {}
-        """Node → the intervals for which a calendar leaves nothing due."""
-        for node in graph.nodes:  # in topological order: nothing here looks further than one input away
+        """Node → intervals for which nothing is due because of a calendar."""
+        for node in graph.nodes:  # in topological order: each node depends only on its direct inputs here
             self._starts[node.name] = self._start(node)
             self._expected[node.name] = self._there_should_be(node)
             self._never_due[node.name] = self._without_data(node)
 
     def standing(self, name: str) -> NodeExtents:
-        """Where a node's partitions stand."""
+        """Return the partitions of a node by state."""
         return self._standings.get(name, NO_EXTENTS)
 
     def candidates(self, node: GraphNode, candidates: Mapping[str, Extent], asked: Edges = ()) -> Extent:
-        """The partitions that there may be by those that there may be of its inputs, whether or not something blocks them; of a node
-        that no input announces, also the intervals that were `asked` for."""
+        """Return the possible partitions of a node from those of its inputs, whether or not they are blocked.
+
+        For a node that no input announces, these include the `asked` intervals.
+        """
         known = self.standing(node.name).known
         paced = [read for read in self.reads[node.name] if read.required]
         if not paced:
@@ -97,8 +107,11 @@ class Timeline:
         return self._in_time(node, extent)
 
     def absent(self, node: GraphNode, available: Extent, candidates: Extent) -> Extent:
-        """The partitions that aren't `available` and that whoever reads them waits for: of those that there may be, and of the intervals
-        that nothing was heard of."""
+        """Return the missing partitions that readers wait for.
+
+        They are the possible partitions that aren't `available`, and the intervals without any
+        known partition.
+        """
         spec, missing = node.partition, candidates - available
         if spec.grain is None:
             return missing
@@ -110,21 +123,27 @@ class Timeline:
         return missing | extent_of({ANY_KEY: difference(expected, union(candidates.times, available.times))})
 
     def should_be(self, node: GraphNode) -> Edges:
-        """The intervals of a node that something is due for, until now."""
+        """Return the intervals of a node until now for which something is due."""
         ended = number_at(node, self.now)
         return difference(intersection(self._expected[node.name], (-(1 << 62), ended)), self._never_due[node.name])
 
     def ended(self, node: GraphNode, extent: Extent) -> Extent:
-        """What of an extent has ended by now: of what comes later nobody misses anything."""
+        """Return the part of an extent that has ended by now.
+
+        Later partitions aren't missing yet.
+        """
         if node.partition.grain is None:
             return extent
         until = (-(1 << 62), number_at(node, self.now))
         return extent_of({data: intersection(edges, until) for data, edges in extent.runs.items()}, extent.named)
 
-    # When a node begins, and what follows from that
+    # The beginning of a node, and its consequences
 
     def _start(self, node: GraphNode) -> float:
-        """When a node's first partition starts: declared, its oldest, or the latest start of what it requires."""
+        """Return when a node's first partition starts, in microseconds.
+
+        It is declared, or that of its oldest partition, or the latest start of its required inputs.
+        """
         if node.partition.grain is None:
             return -math.inf
         if node.start is not None:
@@ -135,7 +154,7 @@ class Timeline:
         return max((self._starts[read.input.name] for read in self.reads[node.name] if read.required), default=-math.inf)
 
     def _there_should_be(self, node: GraphNode) -> Edges:
-        """The intervals from a node's start until long after now."""
+        """Return the intervals from a node's start until long after now."""
         if node.partition.grain is None:
             return ()
         times, start = self.standing(node.name).known.times, self._starts[node.name]
@@ -146,7 +165,8 @@ class Timeline:
         return (first, beyond) if first < beyond else ()
 
     def _without_data(self, node: GraphNode) -> Edges:
-        """The intervals that a calendar leaves nothing due for: its own, or that of all that it requires."""
+        """Return the intervals for which nothing is due by its calendar or those of all required
+        inputs."""
         expected = self._expected[node.name]
         if not expected:
             return ()
@@ -170,7 +190,7 @@ class Timeline:
                     yield number
 
     def _unprompted(self, node: GraphNode, asked: Edges) -> Extent:
-        """The partitions of a node that no input announces."""
+        """Return the partitions of a node that no input announces."""
         spec = node.partition
         if spec.whole:
             return extent_of({}, (WHOLE,))
@@ -182,7 +202,10 @@ class Timeline:
         return extent_of(dict.fromkeys(spec.values or ("",), edges))
 
     def _in_time(self, node: GraphNode, extent: Extent) -> Extent:
-        """What doesn't end before a node starts, and, where only longer intervals are read, has ended."""
+        """Return the partitions that end after the node's start.
+
+        If the node reads only longer intervals, they must also have ended.
+        """
         if node.partition.grain is None:
             return extent
         edges = self._expected[node.name]
@@ -192,7 +215,10 @@ class Timeline:
 
 
 def number_at(node: GraphNode, at_us: int) -> int:
-    """The number of the interval of a node in which an instant lies: those before it have ended by then."""
+    """Return the number of the node's interval that contains a point in time (microseconds).
+
+    All earlier intervals have ended by then.
+    """
     grain = node.partition.grain
     assert grain is not None
     key = key_at_us(at_us, grain, node.timezone)
@@ -214,17 +240,17 @@ DELIVERY_DIGITS = 12
 
 
 class PartitionLimits(Value):
-    """The partitions of one node that lie in a range."""
+    """The partitions of one node within a range."""
 
     times: Edges | None = None
-    """Intervals by their numbers; None: all."""
+    """Intervals by number; None for all."""
     data: str | None = None
-    """The one data's key that is meant; None: all."""
+    """The only data key of the range; None for all."""
     keys: tuple[str | None, str | None] = (None, None)
-    """Of what is cut by a key alone: the first and the last, in the order of text."""
+    """For nodes partitioned by key alone: the first and the last key in text order."""
 
     def within(self, extent: Extent) -> Extent:
-        """What of an extent is meant."""
+        """Return the part of an extent within the limits."""
         runs = {data: edges for data, edges in extent.runs.items() if self.data is None or data == self.data}
         if self.times is not None:
             runs = {data: intersection(edges, self.times) for data, edges in runs.items()}
@@ -237,21 +263,26 @@ ALL_PARTITIONS = PartitionLimits()
 
 
 class ParsedInterval(Value):
-    """An interval that was typed."""
+    """An interval that a user entered."""
 
     key: str
     grain: Grain
     zone: str
-    """Of hours, whose keys mean one instant everywhere; longer intervals lie in each node's own zone."""
+    """Time zone of an hour, which is the same point in time everywhere; longer intervals use each
+    node's own zone."""
 
     def bounds(self, node: GraphNode) -> tuple[int, int]:
-        """Where it begins and ends for a node, in microseconds."""
+        """Return its beginning and end for a node, in microseconds."""
         return bounds_us(self.key, self.grain, self.zone if self.grain is Grain.HOUR else node.timezone)
 
 
 def limits_of(nodes: Sequence[GraphNode], first: str | None, last: str | None) -> dict[str, PartitionLimits]:
-    """What a range means for each node: keys in the grain of any of them. Of a node with longer intervals all are meant that the range
-    touches; one that isn't cut is meant as a whole. UsageError for keys that none of them has, and for a range the wrong way round."""
+    """Return the limits of a range for each node; keys may have the grain of any of them.
+
+    For longer intervals, all that overlap the range are included; an unpartitioned node is included
+    as a whole. Raises UsageError for keys that no node has, and for a range whose end is before its
+    beginning.
+    """
     if first is None and last is None:
         return {node.name: ALL_PARTITIONS for node in nodes}
     cut = [node for node in nodes if node.partition.grain is not None]
@@ -263,7 +294,10 @@ def limits_of(nodes: Sequence[GraphNode], first: str | None, last: str | None) -
 
 
 def _typed_interval(cut: Sequence[GraphNode], typed: str | None) -> ParsedInterval | None:
-    """What was typed; its grain is that of the nodes that have such keys. UsageError where none has."""
+    """Return the entered interval, in the grain of the nodes with such keys.
+
+    UsageError if none has.
+    """
     if typed is None:
         return None
     text = typed.partition(SEPARATOR)[0] if any(node.partition.key is not None for node in cut) else typed
@@ -276,7 +310,7 @@ def _typed_interval(cut: Sequence[GraphNode], typed: str | None) -> ParsedInterv
         except UsageError as error:
             refused = refused or error
     longest = max(_grain(node) for node in cut)
-    for grain in GRAINS[longest + 1 :]:  # of days, a month means all its days
+    for grain in GRAINS[longest + 1 :]:  # for days, a month means all its days
         try:
             return ParsedInterval(key=parse_key(text, grain, cut[0].timezone), grain=grain, zone=cut[0].timezone)
         except UsageError:
@@ -296,7 +330,7 @@ def _in_time(node: GraphNode, interval: ParsedInterval | None, other: ParsedInte
 
 
 def _data_key(first: str | None, last: str | None, *, keyed: bool) -> str | None:
-    """The data's key of `2013-02-11/EMEA`: one for the whole range."""
+    """Return the data key of `2013-02-11/EMEA`; the range has only one."""
     named = {text.partition(SEPARATOR)[2] for text in (first, last) if keyed and text is not None and SEPARATOR in text}
     if len(named) > 1:
         said = ", ".join(sorted(named))[:80]
@@ -305,7 +339,10 @@ def _data_key(first: str | None, last: str | None, *, keyed: bool) -> str | None
 
 
 def _by_key(node: GraphNode, first: str | None, last: str | None) -> PartitionLimits:
-    """A range of what isn't cut by time: of keys, of deliveries by their numbers, or of nothing."""
+    """Return the limits of a node not partitioned by time.
+
+    Of keys, of delivery numbers, or none.
+    """
     if not node.partition.by_delivery:
         if first is not None and last is not None and last < first:
             raise UsageError(f"--to {last[:40]} comes before --from {first[:40]}", hint="both are included; swap them")
@@ -334,15 +371,17 @@ def _grain(node: GraphNode) -> int:
 
 
 # Large backfills are published in steps: some intervals at a time over all nodes, never an output
-# before its inputs.
 
 PARTITIONS_MAX = 5_000
-"""So many are worked at at once: that bounds what a leader has to keep in mind of a plan."""
+"""Maximum number of partitions in progress at once, which bounds a leader's memory for a plan."""
 _INTERVAL_MAX = 1 << 62
 
 
 def publishing_steps(timeline: Timeline, picked: Mapping[str, Extent]) -> tuple[BackfillStep, ...]:
-    """The steps of what is staged, in the order of time; what isn't cut by time comes with the last."""
+    """Return the publishing steps of staged partitions in time order.
+
+    Nodes without time come last.
+    """
     total = sum(map(len, picked.values()))
     if not total:
         return ()
@@ -360,7 +399,10 @@ def _between(timeline: Timeline, before: Mapping[str, Extent], after: Mapping[st
 
 
 def _later(timeline: Timeline, picked: Mapping[str, Extent], cut: int) -> dict[str, Extent]:
-    """What isn't published before an instant: what ends later, and all that reads it."""
+    """Return what isn't published before `cut`.
+
+    Partitions that end later, and all their readers.
+    """
     extents: dict[str, Extent] = {}
     for name, extent in picked.items():  # in topological order
         node = timeline.nodes[name]
@@ -380,7 +422,10 @@ def _ends_after(node: GraphNode, extent: Extent, cut: int) -> Extent:
 
 
 def _cuts(timeline: Timeline, picked: Mapping[str, Extent], parts: int) -> Sequence[int]:
-    """Instants that cut the plan into about equal parts, by the node that has most partitions."""
+    """Return the points in time that divide the plan into about equal parts.
+
+    The node with the most partitions decides.
+    """
     name = max(picked, key=lambda item: len(picked[item]))
     node = timeline.nodes[name]
     if node.partition.grain is None or parts == 1:
@@ -391,7 +436,7 @@ def _cuts(timeline: Timeline, picked: Mapping[str, Extent], parts: int) -> Seque
 
 
 def _numbers_at(times: tuple[int, ...], places: Iterator[int]) -> Iterator[int]:
-    """The numbers at these places of a set, places ascending."""
+    """Yield the numbers at these positions of a set; positions are ascending."""
     runs, passed = ranges(times), 0
     first, last = next(runs)
     for place in places:

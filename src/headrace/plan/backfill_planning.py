@@ -1,4 +1,4 @@
-"""From a selection, a range and a mode to the plan of a backfill.
+"""The plan of a backfill from a selection, a range and a mode.
 
 Pure, and computed with ranges throughout.
 """
@@ -128,9 +128,10 @@ class _Chooser:
         return extent, self._why(extent & named, extent & reading, because, extents.visible)
 
     def _hopeless(self, node: GraphNode, reading: Extent) -> Extent:
-        """Return downstream partitions that would fail again and keep the rest from being published.
+        """Return downstream partitions that failed before and would fail again.
 
-        Production retries them after the backfill has changed their inputs.
+        They would keep the rest from being published. Production retries them after the backfill
+        has changed their inputs.
         """
         if self._wanted.mode is not Mode.MISSING:
             return NO_PARTITIONS
@@ -156,8 +157,7 @@ class _Chooser:
         return extent - extents.fresh - held
 
     def _blocked(self, node: GraphNode, candidates: Extent) -> tuple[Extent, str]:
-        """Return the partitions that can't be computed because an input is missing, and the missing
-        inputs."""
+        """Return the partitions that can't be computed, and the inputs missing for them."""
         extent, names = NO_PARTITIONS, dict[str, None]()
         known = self._timeline.standing(node.name).known | candidates
         for read in self._timeline.reads[node.name]:
@@ -178,8 +178,7 @@ class _Chooser:
         return NO_PARTITIONS if read.spec.optional or self._available.get(read.input.name) else candidates
 
     def _behind_gap(self, node: GraphNode, candidates: Extent, makeable: Extent) -> Extent:
-        """Return the partitions of a chained node after one that is missing and can't be
-        computed."""
+        """Return a chained node's partitions after one that is missing and can't be computed."""
         usable = self._timeline.standing(node.name).usable
         absent = self._timeline.absent(node, usable | makeable, candidates)
         if node.partition.grain is None or not absent:

@@ -139,9 +139,9 @@ def check_cycles(edges: Mapping[str, Sequence[str]], checked: Mapping[str, Colle
 
 
 def layers(edges: Mapping[str, Sequence[str]], names: Iterable[str]) -> list[list[str]]:
-    """All names, each after what it waits for; names of one layer don't wait for each other. Cycles are cut somewhere.
+    """Return all names in layers: each after its dependencies, independent names together.
 
-    Within a layer the names are in the order in which they came.
+    Cycles are broken at an arbitrary edge. Within a layer the names keep their input order.
     """
     waiting: dict[str, int] = {}
     readers: dict[str, list[str]] = {}

@@ -1,7 +1,7 @@
-"""Column lineage over the project, and what a change means for readers, column by column.
+"""Column lineage of the project, and the effect of a change on readers, column by column.
 
-Lineage says where a column comes from, where it goes, and who uses it. The lineage of one node is decoded, or computed, when it is
-first needed.
+Lineage shows the origin, the destinations and the users of a column. The lineage of one node is
+decoded or computed when it is first needed.
 """
 
 from __future__ import annotations
@@ -183,8 +183,11 @@ class Lineage:
                 yield ALL_COLUMNS, edge
 
     def users(self, node: str, columns: Iterable[str]) -> tuple[list[str], list[str]]:
-        """Return the assets and the consumers affected by a change of these columns, in project
-        order."""
+        """Return the assets and the consumers affected by a change of these columns.
+
+        Both are in project order. A change of a column in a filter, join or GROUP BY affects all
+        output columns.
+        """
         reached: set[str] = set()
         for column in columns:
             for step in self._walk([(node, column)], self._below):
@@ -197,8 +200,10 @@ class Lineage:
 
 
 def compile_lineage(compiled: Compiled, cache: Path | None = None) -> Lineage:
-    """Return the lineage of a compiled project, applied or not, from the cache where texts are
-    equal."""
+    """Return the lineage of a compiled project, applied or not.
+
+    It comes from the cache where the texts are equal.
+    """
     return Lineage(compiled, Cache(cache).load(KeptLineage))
 
 
@@ -345,8 +350,11 @@ class _ImpactAnalysis:
     # Readers
 
     def _readers(self, name: str, column: str | None = None, *, gone: bool = False) -> tuple[str, ...]:
-        """Who reads a column of a node, or anything of it. SQL that read a column that is `gone` was changed as well, or wouldn't be valid;
-        a body that nobody can look into uses all columns."""
+        """Return the readers of a node's column, or of the node.
+
+        SQL that read a column that is `gone` has changed as well, or would be invalid. Opaque asset
+        code reads all columns.
+        """
         results = [other for other in self._new.order if self._reads(other, name, column, gone)]
         return (*results, *(consumer.name for consumer in self._new.project.consumers.values() if name in consumer.reads))
 

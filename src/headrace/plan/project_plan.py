@@ -104,7 +104,8 @@ def plan_project(
 ) -> Plan:
     """Return the plan from the applied project to the files.
 
-    Both are given as their SHA-256 by path, and compiled.
+    Both are given as their SHA-256 by path, and compiled. Raises ProjectError for an asset renamed
+    from a name that doesn't exist.
     """
     files = tuple(_files(*manifests))
     steps = tuple(_steps(files, *compiled, changes, facts))
@@ -121,7 +122,8 @@ def decisions(plan: Plan) -> dict[str, Any]:
 class PlannedStep(Value, kw_only=True, omit_defaults=False, rename={"first": "from", "last": "to"}):
     """A step in `plan --json`, the version and the audit trail.
 
-    `partitions` is None for a step without partitions. For the fields see `steps`.
+    `partitions` is None for a step that affects none directly. `needs_approval`: policy requires an
+    approval to recompute what the step invalidates.
     """
 
     n: int

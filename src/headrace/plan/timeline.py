@@ -93,7 +93,7 @@ class Timeline:
         return self._standings.get(name, NO_EXTENTS)
 
     def candidates(self, node: GraphNode, candidates: Mapping[str, Extent], asked: Edges = ()) -> Extent:
-        """Return the possible partitions of a node from those of its inputs, whether or not they are blocked.
+        """Return the possible partitions of a node, blocked or not, from those of its inputs.
 
         For a node that no input announces, these include the `asked` intervals.
         """
@@ -165,8 +165,10 @@ class Timeline:
         return (first, beyond) if first < beyond else ()
 
     def _without_data(self, node: GraphNode) -> Edges:
-        """Return the intervals for which nothing is due by its calendar or those of all required
-        inputs."""
+        """Return the intervals for which nothing is due.
+
+        The node's calendar decides that, or those of all required inputs.
+        """
         expected = self._expected[node.name]
         if not expected:
             return ()
@@ -371,6 +373,7 @@ def _grain(node: GraphNode) -> int:
 
 
 # Large backfills are published in steps: some intervals at a time over all nodes, never an output
+# before its inputs.
 
 PARTITIONS_MAX = 5_000
 """Maximum number of partitions in progress at once, which bounds a leader's memory for a plan."""

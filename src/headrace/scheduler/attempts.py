@@ -22,17 +22,18 @@ from headrace.scheduler.states import WAITS, FailureKind, PartitionState, Partit
 # Transient causes are waited for first, because they are no partition's fault.
 
 BATCH_SECONDS = 1.0
-"""What an attempt at several partitions should take: short enough to be cancelled, paused and lost without regret."""
+"""Target duration of an attempt at several partitions in seconds, short enough to cancel, pause or
+lose it."""
 UNKNOWN_BATCH_MAX = 16
-"""So many partitions at once, of a node that never ran."""
+"""Maximum batch size for a node that never ran."""
 ROUNDING = 1e-6
 TRIED_SECONDS = 30.0
-"""Where all attempts were at one partition, nobody knows what the next would cost: two are tried if that takes no longer than this at
-worst."""
+"""With attempts at one partition only, a second one's cost is unknown: two are tried if that takes
+at most this many seconds in the worst case."""
 
 
 def partitions_per_attempt(seen: Sequence[AttemptGroup], batch_max: int) -> int:
-    """How many partitions one attempt should be given, by what attempts took."""
+    """Return the number of partitions for one attempt, from the durations of earlier attempts."""
     if not seen:
         return min(batch_max, UNKNOWN_BATCH_MAX)
     fit = fitted(seen)
@@ -43,26 +44,26 @@ def partitions_per_attempt(seen: Sequence[AttemptGroup], batch_max: int) -> int:
 
 
 class Batches:
-    """Gathers partitions of a state of the scheduler that are queued."""
+    """Collects queued partitions into batches."""
 
     def __init__(self, scheduler_state: SchedulerState) -> None:
         self._all, self._partition_states = scheduler_state, scheduler_state.partition_states
 
     def complete(self, node: GraphNode) -> bool:
-        """Whether no more of a node's partitions are about to be ready: what it reads is at rest."""
+        """Return whether no more partitions of a node are about to become ready."""
         if self._one_by_one(node):
             return True
         return not any(link.input.name in self._partition_states.busy for link in self._all.network.links[node.name] if not link.newest)
 
     def most(self, node: GraphNode, key: str, slots: Slots) -> int:
-        """How many partitions an attempt may be given that begins with one."""
+        """Return the maximum number of partitions for an attempt that begins with `key`."""
         if self._one_by_one(node) or not self._together(node, key, self._partition_states.tracked(node.name, key)):
             return 1
         most = partitions_per_attempt(self._all.durations.seen(node.name), node.batch_max)
         return max(1, min(most, -(-self._queued(node) // slots.free)))
 
     def following(self, node: GraphNode, key: str) -> str | None:
-        """The partition after one, if it is queued and may be computed with it."""
+        """Return the next partition, if it is queued and may be computed in the same attempt."""
         assert node.partition.grain is not None
         key = next_key(key, node.partition.grain, node.timezone)
         tracked = self._partition_states.get(node.name, key)
@@ -72,13 +73,16 @@ class Batches:
         return node.batch_max <= 1 or node.name in self._all.apart
 
     def _together(self, node: GraphNode, key: str, tracked: TrackedPartition) -> bool:
-        """Whether a partition may be computed with others: not one that failed alone, nor one that something isn't there for."""
+        """Return whether a partition may be part of a batch.
+
+        Not if it failed alone, or if an optional input is missing.
+        """
         if tracked.cap == 1:
             return False
         return next(self._all.needs.done_without(node, key, self._all.now), None) is None
 
     def _queued(self, node: GraphNode) -> int:
-        """How many partitions of a node are ready."""
+        """Return the number of ready partitions of a node."""
         running = sum(len(item.keys) for item in self._all.running.values() if item.node == node.name)
         return self._partition_states.busy.get(node.name, 0) - running
 
@@ -86,12 +90,12 @@ class Batches:
 # Dispatch of the most urgent partitions, as far as there is capacity.
 
 HISTORY_NEEDED = 28
-"""From so many published intervals on, one more hardly changes how a delivery is judged
+"""Number of published intervals from which one more hardly changes how a delivery is evaluated
 (`checks.anomalies.expectations.HISTORY_HOLD_MIN`)."""
 
 
 class Dispatcher:
-    """Starts attempts, `slots` at once (a few more are given out ahead), numbered within the leader's epoch."""
+    """Starts attempts, `slots` at once plus a few ahead, numbered within the leader's epoch."""
 
     def __init__(self, scheduler_state: SchedulerState, *, epoch: int, slots: int, after: int) -> None:
         self._all = scheduler_state
@@ -99,18 +103,23 @@ class Dispatcher:
         self._batches = Batches(scheduler_state)
         self._epoch, self._slots, self._last_n = epoch, slots, after
         self._rested: dict[str, None] = {}
-        """Nodes of which something that was queued isn't to run after all, since the last look."""
+        """Nodes with queued partitions that turned out not to run, since the last admission."""
 
     def admit(self) -> list[str]:
-        """Give out what may run, and say of which nodes something that was queued isn't to run after all."""
+        """Dispatch ready partitions.
+
+        Return the nodes with queued partitions that turned out not to run.
+        """
         self._rested.clear()
         if self._all.ready:
             self._give_out_all()
         return list(self._rested)
 
     def _give_out_all(self) -> None:
-        """Take what may run from the queue, most urgent first. What has no room in a pool is in the way of nothing but what is less
-        urgent and takes from the same pool."""
+        """Dispatch ready partitions, most urgent first.
+
+        A partition that lacks pool slots delays only less urgent ones that need the same pool.
+        """
         scheduler_state = self._all
         heads, room = scheduler_state.ready.heads(), scheduler_state.room()
         slots = Slots(self._slots, (item.node for item in scheduler_state.running.values()), scheduler_state.durations)
@@ -118,7 +127,7 @@ class Dispatcher:
             entry, takes = heads[0]
             node = scheduler_state.nodes[scheduler_state.network.order[entry.rank]]
             tracked = self._partition_states.get(node.name, entry.key)
-            queued = tracked is not None and tracked.queued  # it may have gone out with others; if it came back, it keeps this place
+            queued = tracked is not None and tracked.queued  # it may have been dispatched in a batch; if it came back, it keeps this place
             if queued and not slots.admit(node.name, ahead=self._may_lie_ahead(node)):
                 return
             if queued and room.short(takes):
@@ -138,16 +147,22 @@ class Dispatcher:
                 heapq.heapreplace(heads, (following, takes))
 
     def _may_lie_ahead(self, node: GraphNode) -> bool:
-        """Whether a partition may be given out while all workers are busy. A delivery of a young
-        source may not: it is judged by those that are published when it is given out, and whether
-        these are enough to hold it must not depend on how quick the machine is."""
+        """Return whether a partition may be dispatched while all workers are busy.
+
+        A delivery of a young source may not. It is evaluated against the deliveries published when
+        it is dispatched, and whether these are enough to hold it must not depend on the speed of
+        the machine.
+        """
         judged = node.is_source and node.partition.grain is not None
         if judged and len(self._partition_states.resting[node.name]) < HISTORY_NEEDED:
             return False
         return self._batches.complete(node)
 
     def _still(self, node: GraphNode, key: str) -> bool:
-        """Whether a partition that was queued is still wanted and complete; it rests if it isn't."""
+        """Return whether a queued partition is still wanted and ready.
+
+        Otherwise remove it from the queue.
+        """
         scheduler_state, tracked = self._all, self._partition_states.tracked(node.name, key)
         wanted = tracked.state is PartitionState.WAITING and scheduler_state.demands.wanted(node.name, key)
         if wanted and next(scheduler_state.needs.missing(node, key, scheduler_state.now), None) is None:
@@ -165,7 +180,7 @@ class Dispatcher:
         self._dispatch(node, (key, *others), tracked.queued_at)
 
     def _following(self, node: GraphNode, key: str, tracked: TrackedPartition, most: int) -> list[str]:
-        """The partitions after one that are computed with it."""
+        """Return the partitions after `key` for the same attempt."""
         results: list[str] = []
         most = min(most, tracked.cap or most)
         while len(results) + 1 < most and (following := self._batches.following(node, key)) is not None:
@@ -179,11 +194,11 @@ class Dispatcher:
         return results
 
     def ahead(self) -> int:
-        """How many attempts lie in the pipes of workers that are at another one."""
+        """Return the number of attempts queued in the pipes of busy workers."""
         return len(self._all.running) - self._slots
 
     def _bundled(self, node: GraphNode, key: str, tracked: TrackedPartition) -> list[str]:
-        """The other partitions that came in the same file and wait as well."""
+        """Return the other waiting partitions from the same file."""
         results = []
         for other in self._partition_states.bundles.get((node.name, tracked.bundle), ()) if tracked.bundle else ():
             partition = self._partition_states.tracked(node.name, other)
@@ -220,16 +235,20 @@ BACKOFF_FIRST_US = 500_000
 BACKOFF_MAX_US = 300_000_000
 RESOURCES_TRIES_MAX = 2
 ENVIRONMENT_WAIT_US = 15_000_000
-"""How long after the disk was full it is tried whether that is over."""
+"""Microseconds between tries after the disk was full."""
 INSTALLED_WAIT_US = 3_600_000_000
-"""How long after a package or program was missing the next partition tries whether it is there."""
+"""Microseconds until the next partition tries again after a package or program was missing."""
 POISON_LOSSES_MAX = 3
-"""Three lost workers over one partition make it poison: the loss is taken to be the body's doing."""
+"""Number of lost workers after which a partition is poison: the asset code is taken to be the
+cause."""
 
 
 def retry_after_us(kind: FailureKind, failures: int, attempts_max: int, draw: float) -> int | None:
-    """Microseconds until the next try after the `failures`-th failure (from 1), or None: not again until code,
-    inputs or parameters change, or a person asks. `draw` in [0, 1) spreads the waits so that they don't meet."""
+    """Return the microseconds until the next try after the `failures`-th failure (from 1).
+
+    None means no retry until code, inputs or parameters change, or a person requests it. `draw` in
+    [0, 1) spreads the waits so that retries don't coincide.
+    """
     if kind is FailureKind.LOST_WORKER:
         return 0 if failures < POISON_LOSSES_MAX else None
     if kind is FailureKind.RESOURCES:
@@ -241,7 +260,7 @@ def retry_after_us(kind: FailureKind, failures: int, attempts_max: int, draw: fl
 
 
 def draw(node: str, key: str, failures: int) -> float:
-    """A number in [0, 1) that is the same for the same try: replaying a history waits the same."""
+    """Return a number in [0, 1) that depends only on the try, so that replays wait equally long."""
     digest = hashlib.blake2b(f"{node}\0{key}\0{failures}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
@@ -249,7 +268,7 @@ def draw(node: str, key: str, failures: int) -> float:
 # Attempts that end without publishing: cancelled, failed, lost, or timed out.
 
 TIMED_OUT = "was ended because it ran past its timeout"
-"""How the worker of an attempt ended that took too long."""
+"""The reason for ending the worker of a timed-out attempt."""
 _TRANSITIONS = {PartitionState.HELD: PartitionTransition.HELD, PartitionState.REJECTED: PartitionTransition.REJECTED}
 
 
@@ -261,7 +280,7 @@ class Endings:
         self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
 
     def ended(self, event: AttemptUnsuccessful) -> None:
-        """An attempt was held, rejected or failed."""
+        """Record that an attempt was held, rejected or failed."""
         running = self._all.running.pop(event.attempt)
         node = self._all.nodes[running.node]
         self._all.rest(node.name, *running.keys)
@@ -279,7 +298,10 @@ class Endings:
             self._fail_alike(node, FailsAlike(node.name, running.keys[0], event.reason, until))
 
     def _fail_alike(self, node: GraphNode, alike: FailsAlike) -> None:
-        """The code can't work in any partition: those that are queued fail without an attempt, and so do others that become ready."""
+        """Fail all queued partitions of a node whose code can't work in any partition.
+
+        Others fail when they become ready.
+        """
         self._all.alike[node.name] = alike
         queued = tuple(other for other, tracked in self._partition_states.open(node.name) if tracked.queued)
         for other in queued:
@@ -288,7 +310,10 @@ class Endings:
         self._tell(node, queued)
 
     def _waits(self, node: GraphNode, keys: tuple[str, ...], event: AttemptUnsuccessful) -> None:
-        """Nothing is wrong with the partitions: they are tried again when what they wait for may be over, and nothing is counted."""
+        """Put partitions back without counting a failure, because nothing is wrong with them.
+
+        They are retried when the cause may be over.
+        """
         wait = ENVIRONMENT_WAIT_US if event.after_us is None else event.after_us
         for key in keys:
             tracked = self._partition_states.tracked(node.name, key)
@@ -297,8 +322,11 @@ class Endings:
             self._again(node, key, tracked, wait)
 
     def _together_ended(self, node: GraphNode, keys: tuple[str, ...], event: AttemptUnsuccessful) -> None:
-        """Several partitions at once came to nothing: that isn't any one's failure yet. They are tried again in halves, or one by one
-        where several at once come to something else than one; what may pass by itself is tried again as it was, a while later."""
+        """Split a failed batch, because the failing partition is unknown.
+
+        It is retried in halves, or one by one if the batch's result differs from that of single
+        partitions. After a transient cause it is retried unchanged, a while later.
+        """
         wait = self._passing(node, keys) if event.kind is FailureKind.TRANSIENT else None
         cap = 0 if wait is not None else len(keys) // 2
         if event.kind is FailureKind.NOT_SEPARABLE:
@@ -312,7 +340,10 @@ class Endings:
             self._again(node, key, tracked, wait)
 
     def _passing(self, node: GraphNode, keys: tuple[str, ...]) -> int | None:
-        """Count one more try of several partitions; how long the next is waited for, None if there were enough."""
+        """Count one more try of a batch.
+
+        Return the wait in microseconds, None after the last try.
+        """
         tracked_partitions = [self._partition_states.tracked(node.name, key) for key in keys]
         tries = 1 + max(tracked.failures for tracked in tracked_partitions)
         wait = retry_after_us(FailureKind.TRANSIENT, tries, node.attempts_max, draw(node.name, keys[0], tries))
@@ -337,7 +368,7 @@ class Endings:
                 self._all.mark(node.name, key, tracked)
 
     def lost(self, event: WorkerLost) -> None:
-        """A worker died, with what it was at and what lay ahead of it."""
+        """Record the loss of a worker, with its running attempt and those queued behind it."""
         for attempt in event.queued:  # it never started: no failure of its own
             running = self._all.running.pop(attempt)
             self._all.rest(running.node, *running.keys)
@@ -362,13 +393,16 @@ class Endings:
                 self._all.commands.append(Kill(attempt, TIMED_OUT))
 
     def _tell(self, node: GraphNode, keys: tuple[str, ...]) -> None:
-        """What waited for an attempt to end reads the older publication; what can do without it isn't held up any longer."""
+        """Reconsider readers after an attempt ended without publishing.
+
+        They use the older publication, or run without it if it is optional.
+        """
         for key in keys:
             self._queue.put_off(node, key)
         for child, link in self._network.children[node.name]:
             for wanted in {touch: None for key in keys for touch in link.touches(key)} if link.optional else ():
                 self._queue.consider(child, wanted)
-        busy = node.name in self._partition_states.busy  # then they wait on
+        busy = node.name in self._partition_states.busy  # then they continue to wait
         for child, link in self._network.children[node.name] if not busy else ():
             if (link.newest and not link.gathers) or node.name not in self._partition_states.visible:
                 self._waves.reference_moved(child, stales=False)
@@ -376,9 +410,13 @@ class Endings:
             self._queue.next_delivery(node)
 
     def _failed(self, node: GraphNode, key: str, tracked: TrackedPartition, kind: FailureKind, first: str) -> None:
-        """`first` is the first of the attempt's partitions: all of them are tried again at the same time."""
+        """Record the failure of one partition.
+
+        `first` is the first partition of the attempt: all of them are retried at the same time.
+        """
         tracked.failures += 1
-        # A delivery over which workers died is given out once more, to be kept and rejected without being read.
+        # A delivery over which workers died is dispatched once more, to be stored and rejected
+        # without being read.
         failures = tracked.failures - 1 if node.is_source and kind is FailureKind.LOST_WORKER else tracked.failures
         wait = retry_after_us(kind, failures, node.attempts_max, draw(node.name, first, tracked.failures))
         if wait is None:
@@ -386,11 +424,11 @@ class Endings:
         else:
             tracked.state = next_state(tracked.state, PartitionTransition.PUT_BACK)
         if node.batch_max > 1:
-            tracked.cap = 1  # whatever it was, others have nothing to do with it
+            tracked.cap = 1  # whatever the cause, it runs alone from now on
         self._again(node, key, tracked, wait)
 
     def _again(self, node: GraphNode, key: str, tracked: TrackedPartition, wait: int | None) -> None:
-        """A partition runs again after so long, if it is one that waits."""
+        """Retry a waiting partition after `wait` microseconds."""
         tracked.not_before = self._all.now + wait if wait else None
         self._all.mark(node.name, key, tracked)
         if tracked.not_before is not None:

@@ -18,19 +18,19 @@ from headrace.scheduler.state import Queue, Running, SchedulerState
 from headrace.scheduler.states import AT_REST, PartitionState, TrackedPartition
 
 CHECKPOINT_FORMAT = 2
-"""Of what is written: another release may write and understand another."""
+"""Format version of checkpoints; other releases may use another one."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(SchedulerCheckpoint)
 
 
 def encode_checkpoint(checkpoint: SchedulerCheckpoint) -> bytes:
-    """A checkpoint as the store keeps it."""
+    """Return a checkpoint as bytes for the store."""
     return _encoder.encode(checkpoint)
 
 
 def decode_checkpoint(content: bytes) -> SchedulerCheckpoint | None:
-    """The inverse of `encode`; None for one that this release doesn't understand."""
+    """Return the checkpoint in these bytes; None if this release doesn't understand it."""
     try:
         checkpoint = _decoder.decode(content)
     except msgspec.DecodeError:
@@ -39,7 +39,10 @@ def decode_checkpoint(content: bytes) -> SchedulerCheckpoint | None:
 
 
 def checkpoint_of_rows(graph: Graph, rows: Iterable[LoadedPartition]) -> SchedulerCheckpoint:
-    """What the rows of all partitions say; what else is expected isn't known yet."""
+    """Return a checkpoint from the rows of all partitions.
+
+    Other expected partitions aren't known yet.
+    """
     partition_states = PartitionStates({node.name: node for node in graph.nodes})
     for row in rows:
         if row.node in partition_states.nodes:
@@ -48,7 +51,7 @@ def checkpoint_of_rows(graph: Graph, rows: Iterable[LoadedPartition]) -> Schedul
 
 
 def place_row(partition_states: PartitionStates, row: LoadedPartition) -> None:
-    """A partition stands as the store says. What ran there runs no more."""
+    """Set a partition's state from its row; running attempts count as ended."""
     partition_states.place(row.node, row.key, AT_REST if _is_terminal(row) else _loaded(row))
     if row.publication:
         partition_states.publications[row.node] = row.publication
@@ -63,14 +66,18 @@ def _loaded(row: LoadedPartition) -> TrackedPartition:
     tracked = TrackedPartition(PartitionState.WAITING if row.state is PartitionState.RUNNING else row.state)
     tracked.stale, tracked.failures, tracked.not_before, tracked.proposed = row.stale, row.failures, row.not_before, row.proposed
     tracked.published, tracked.since, tracked.reason = row.published, row.since, row.reason
-    tracked.cap = 1 if row.failures else 0  # with whom it failed isn't in the store
+    tracked.cap = 1 if row.failures else 0  # the store doesn't know which batch it failed in
     if tracked.stale and not tracked.proposed and tracked.state is PartitionState.PUBLISHED:
         tracked.state = PartitionState.WAITING
     return tracked
 
 
 def take_checkpoint(partition_states: PartitionStates, durations: AttemptDurations, *, complete: bool = True) -> SchedulerCheckpoint:
-    """What is known now. What is queued or runs is kept as waiting: whoever starts from this runs nothing yet."""
+    """Return a checkpoint of the current state.
+
+    Queued and running partitions are saved as waiting, because a core that starts from it runs
+    nothing yet.
+    """
     nodes = {
         name: _node(partition_states, name)
         for name in partition_states.nodes
@@ -83,13 +90,13 @@ def take_checkpoint(partition_states: PartitionStates, durations: AttemptDuratio
 
 
 def checkpoint_size(checkpoint: SchedulerCheckpoint) -> int:
-    """How many partitions it knows."""
+    """Return the number of partitions in a checkpoint."""
     numbered = (IntegerSet(edges) for node in checkpoint.nodes.values() for edges in node.runs.values())
     return sum(map(len, numbered)) + sum(len(node.named) for node in checkpoint.nodes.values()) + len(checkpoint.tracked_partitions)
 
 
 def restore_checkpoint(checkpoint: SchedulerCheckpoint, partition_states: PartitionStates, durations: AttemptDurations) -> None:
-    """Make an empty partition states stand as it stood."""
+    """Restore a checkpoint into empty partition states."""
     durations.means.update({name: mean for name, mean in checkpoint.durations.items() if name in partition_states.nodes})
     durations.paces.update({name: pace for name, pace in checkpoint.paces.items() if name in partition_states.nodes})
     for name, node in checkpoint.nodes.items():
@@ -165,8 +172,11 @@ def _tracked(partition: SavedPartition) -> TrackedPartition:
 
 
 def differing_partitions(loaded: Loaded, whole: SchedulerCheckpoint) -> Iterator[tuple[str, str]]:
-    """The partitions that a checkpoint, with what has changed since, says otherwise than all rows do; what only inputs make expected,
-    rows don't know."""
+    """Yield the partitions whose state differs between the store's rows and a checkpoint.
+
+    The checkpoint includes later changes. Partitions that are only expected because of inputs have
+    no rows.
+    """
     nodes = {node.name: node for node in loaded.graph.nodes}
     states, other = PartitionStates(nodes), PartitionStates(nodes)
     restore_checkpoint(whole, other, AttemptDurations())
@@ -192,7 +202,7 @@ def _differing_at_rest(partitions: TerminalPartitions, other: TerminalPartitions
 
 
 def _comparable(tracked: TrackedPartition | None) -> tuple[object, ...]:
-    """What rows say of a partition, too; one that only waits may have none."""
+    """Return the part of a partition's state that rows contain; a waiting one may have no row."""
     if tracked is None:
         return (PartitionState.WAITING, False, False, False, 0)
     return (tracked.state, tracked.published, tracked.stale, tracked.proposed, tracked.failures)
@@ -203,7 +213,10 @@ def _comparable(tracked: TrackedPartition | None) -> tuple[object, ...]:
 
 
 def start_from_store(scheduler_state: SchedulerState, queue: Queue, event: Loaded) -> None:
-    """Record what the store says. What a checkpoint that is complete knows is known; only what has changed since is followed up."""
+    """Load the stored state of all partitions.
+
+    A complete checkpoint already includes expected partitions, so only later changes are followed.
+    """
     partition_states, checkpoint = scheduler_state.partition_states, event.checkpoint
     if checkpoint is not None:
         restore_checkpoint(checkpoint, partition_states, scheduler_state.durations)
@@ -221,7 +234,7 @@ def start_from_store(scheduler_state: SchedulerState, queue: Queue, event: Loade
         _expect_all(scheduler_state, queue)
     for tracked_partitions in partition_states.tracked_partitions.values():
         for tracked in tracked_partitions.values():
-            if not tracked.failures:  # what it waited for may be over by now, and costs nothing to be tried
+            if not tracked.failures:  # the cause may have passed, and a retry costs nothing
                 tracked.not_before = None
     for name, tracked_partitions in partition_states.tracked_partitions.items():
         scheduler_state.later += [
@@ -231,7 +244,7 @@ def start_from_store(scheduler_state: SchedulerState, queue: Queue, event: Loade
 
 
 def _go_on(scheduler_state: SchedulerState, queue: Queue, item: LoadedRunning) -> None:
-    """An attempt runs on."""
+    """Continue a running attempt."""
     for key in item.keys:
         queue.expect(scheduler_state.nodes[item.node], key)
         tracked = scheduler_state.partition_states.tracked(item.node, key)
@@ -240,8 +253,11 @@ def _go_on(scheduler_state: SchedulerState, queue: Queue, item: LoadedRunning) -
 
 
 def begin_earlier(scheduler_state: SchedulerState, queue: Queue) -> None:
-    """Some sources begin earlier than was known: what other inputs have announced and wasn't expected until now, is. Of one of which
-    nothing was known until now, it is known now what comes before it, which nothing waits for."""
+    """Expect the partitions that become expected because some sources begin earlier than known.
+
+    They were announced by other inputs. For a source that was unknown before, it is now known which
+    partitions precede its start, and nothing waits for those.
+    """
     opened, scheduler_state.earlier = scheduler_state.earlier, {}
     begun = {name for name, new in opened.items() if new}
     for node in scheduler_state.graph.nodes if opened else ():
@@ -258,7 +274,7 @@ def begin_earlier(scheduler_state: SchedulerState, queue: Queue) -> None:
 
 
 def _follow(scheduler_state: SchedulerState, queue: Queue, name: str, key: str) -> None:
-    """What a partition makes expected of the nodes that read it."""
+    """Expect the downstream partitions of a partition."""
     for child in scheduler_state.network.heirs[name]:
         _expect(scheduler_state, queue, child, key)
     tracked = scheduler_state.partition_states.get(name, key)
@@ -270,13 +286,16 @@ def _follow(scheduler_state: SchedulerState, queue: Queue, name: str, key: str) 
 
 
 def _expect_all(scheduler_state: SchedulerState, queue: Queue) -> None:
-    """All that inputs make expected, at a cost of the ranges that differ, and of what is found."""
+    """Expect all partitions announced by inputs.
+
+    The cost grows with differing ranges and results.
+    """
     for node in scheduler_state.graph.nodes:
         for key in list(scheduler_state.partition_states.tracked_partitions[node.name]):
             for child in scheduler_state.network.heirs[node.name]:
                 _expect(scheduler_state, queue, child, key)
         if not node.is_source and not node.inputs and node.partition.whole:
-            queue.expect(node, WHOLE)  # nothing announces it, and nothing asks for it by name
+            queue.expect(node, WHOLE)  # nothing announces it, and nothing requests it by name
         for link in scheduler_state.network.links[node.name]:
             for key in _expected_partitions(scheduler_state, node, link):
                 _expect(scheduler_state, queue, node, key)
@@ -288,7 +307,7 @@ def _expect(scheduler_state: SchedulerState, queue: Queue, node: GraphNode, key:
 
 
 def _expected_partitions(scheduler_state: SchedulerState, node: GraphNode, link: InputLink) -> Iterator[str]:
-    """Partitions that an input's publications make expected, without most of those that are at rest."""
+    """Yield partitions expected because of an input's publications, without most terminal ones."""
     partition_states = scheduler_state.partition_states
     source, partitions = partition_states.resting[link.input.name], partition_states.resting[node.name]
     shown = [key for key, tracked in partition_states.tracked_partitions[link.input.name].items() if tracked.published]
@@ -308,7 +327,10 @@ def _expected_partitions(scheduler_state: SchedulerState, node: GraphNode, link:
 def _reached(
     link: InputLink, node: GraphNode, runs: IntegerSet, source: TerminalPartitions, partitions: TerminalPartitions
 ) -> Iterator[str]:
-    """What runs of an input's intervals make expected: what their ends touch, and all between."""
+    """Yield partitions expected because of ranges of an input.
+
+    Those at their ends, and all between.
+    """
     known, grain = partitions.runs.get("", IntegerSet()), node.partition.grain
     assert grain is not None
     for first, beyond in runs.spans():

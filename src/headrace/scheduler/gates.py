@@ -21,18 +21,19 @@ from headrace.scheduler.states import PartitionState, TrackedPartition
 # Demands of runs: a partition runs only while some run wants it.
 
 RETRY_AWAITED_US = 2_500_000
-"""A run waits so long for a partition that is to be tried again; what takes longer is left to the next one."""
+"""Longest wait for a retry within one run, in microseconds; longer retries are left to the next
+run."""
 
 
 class Demand:
-    """What one run wants, and how much of it is under way."""
+    """The request of one run, with the number of its partitions in progress."""
 
     def __init__(self, event: Requested, partition_states: PartitionStates) -> None:
         self.run, self.standing = event.run, event.standing
         self.named = event.retry
-        """The nodes that a person named: what is only proposed otherwise runs."""
+        """Nodes that a person named: their proposed partitions run, too."""
         self.active = 0
-        """Of what it wants, how many partitions are queued or running."""
+        """Number of wanted partitions that are queued or running."""
         spans: dict[str, list[PartitionRange]] = {}
         for target in event.targets:
             spans.setdefault(target.node, []).append(span_of(partition_states.nodes[target.node], target))
@@ -40,72 +41,72 @@ class Demand:
 
     @property
     def nodes(self) -> Iterable[str]:
-        """The nodes that it asks for."""
+        """The requested nodes."""
         return self._spans
 
     def stands_for(self, node: str) -> bool:
-        """Whether all of a node is wanted for as long as the leader runs."""
+        """Return whether all of a node is wanted for as long as the leader runs."""
         return self.standing and node in self._spans and self._spans[node].everything
 
     def covers(self, partition_states: PartitionStates, node: str, key: str) -> bool:
-        """Whether a partition is wanted."""
+        """Return whether a partition is wanted."""
         spans = self._spans.get(node)
         return spans is not None and (spans.everything or spans.covers(partition_states.order(partition_states.nodes[node], key)))
 
 
 class Demands:
-    """All that is wanted now, oldest run first."""
+    """The requests of all active runs, oldest run first."""
 
     def __init__(self, partition_states: PartitionStates) -> None:
         self._partition_states = partition_states
         self._demands: dict[int, Demand] = {}
 
     def add(self, demand: Demand) -> None:
-        """A run wants something; under the same number it replaces what it wanted before."""
+        """Add a request; it replaces one with the same run number."""
         self._demands[demand.run] = demand
 
     def remove(self, run: int) -> Demand | None:
-        """It isn't wanted any more; what it was."""
+        """Remove and return the request of a run; None if there is none."""
         return self._demands.pop(run, None)
 
     @property
     def standing(self) -> bool:
-        """Whether anything is wanted for as long as the leader runs."""
+        """Whether any request lasts as long as the leader."""
         return any(demand.standing for demand in self._demands.values())
 
     def stand_for(self, node: str) -> bool:
-        """Whether all of a node is wanted for as long as the leader runs."""
+        """Return whether all of a node is wanted for as long as the leader runs."""
         return any(demand.stands_for(node) for demand in self._demands.values())
 
     def wanting(self, node: str, key: str) -> list[Demand]:
-        """The runs that want a partition."""
+        """Return the requests that want a partition."""
         return [demand for demand in self._demands.values() if demand.covers(self._partition_states, node, key)]
 
     def wanted(self, node: str, key: str, run: int | None = None) -> bool:
-        """Whether any run wants a partition, or that one."""
+        """Return whether any run, or the given one, wants a partition."""
         demands = self._demands.values()
         return any(demand.covers(self._partition_states, node, key) for demand in demands if run is None or demand.run == run)
 
     def asked_for(self, node: str, key: str) -> bool:
-        """Whether any run wants a partition that somebody asked for, besides what a server does by itself."""
+        """Return whether a run other than the server's own wants a partition."""
         return any(demand.covers(self._partition_states, node, key) for demand in self._demands.values() if not demand.standing)
 
     def named(self, node: str, key: str) -> bool:
-        """Whether a person asked for a partition by its node's name."""
+        """Return whether a person requested a partition by its node's name."""
         return any(node in demand.named and demand.covers(self._partition_states, node, key) for demand in self._demands.values())
 
     def begun(self, node: str, key: str) -> None:
-        """A partition is queued, that wasn't queued nor running."""
+        """Count a partition as queued."""
         for demand in self.wanting(node, key):
             demand.active += 1
 
     def rested(self, node: str, key: str) -> None:
-        """A partition is neither queued nor running any more."""
+        """Count a partition as neither queued nor running."""
         for demand in self.wanting(node, key):
             demand.active -= 1
 
     def at_rest(self) -> list[Demand]:
-        """The runs of which nothing is under way."""
+        """Return the requests with nothing in progress."""
         return [demand for demand in self._demands.values() if not demand.active and not demand.standing]
 
 
@@ -113,32 +114,32 @@ class Demands:
 
 
 class NodePause(NamedTuple):
-    """Why, and until when (microseconds); None where only a person ends it."""
+    """Reason and end (microseconds) of a pause; None if only a person ends it."""
 
     reason: str
     until: int | None
 
 
 class Pauses:
-    """What is paused."""
+    """The paused nodes."""
 
     def __init__(self) -> None:
         self._paused: dict[str, NodePause] = {}
         self._ends: list[tuple[int, str]] = []
 
     def pause(self, event: Paused) -> None:
-        """Nodes are paused; what was said before of one is replaced."""
+        """Pause nodes; this replaces an earlier pause of a node."""
         for node in event.nodes:
             self._paused[node] = NodePause(event.reason, event.until)
             if event.until is not None:
                 heapq.heappush(self._ends, (event.until, node))
 
     def resume(self, nodes: Iterable[str]) -> list[str]:
-        """Nodes aren't paused any more; those that were."""
+        """Resume nodes; return those that were paused."""
         return [node for node in nodes if self._paused.pop(node, None) is not None]
 
     def over(self, now: int) -> list[str]:
-        """The nodes whose pause has come to its end; they aren't paused any more."""
+        """Return the nodes whose pause has ended, which are no longer paused."""
         results = []
         while self._ends and self._ends[0][0] <= now:
             at, node = heapq.heappop(self._ends)
@@ -148,15 +149,15 @@ class Pauses:
         return results
 
     def of(self, node: str) -> NodePause | None:
-        """The pause of a node."""
+        """Return the pause of a node; None if it isn't paused."""
         return self._paused.get(node)
 
     def next_event(self) -> int | None:
-        """When one ends by itself next."""
+        """Return when the next pause ends by itself, in microseconds; None if none does."""
         return self._ends[0][0] if self._ends else None
 
     def until(self) -> dict[str, int | None]:
-        """All that are paused, with when that ends."""
+        """Return all paused nodes with the end of their pause."""
         return {node: pause.until for node, pause in self._paused.items()}
 
 
@@ -167,17 +168,20 @@ class Pauses:
 # began to wait. A request that names the node runs it in any case.
 
 DAYS_OFF_MAX = 1_000
-"""So many days in a row that it would fire on may be off before a trigger is taken never to fire."""
+"""Number of consecutive matching days off after which a trigger is assumed never to fire."""
 _DAY = timedelta(days=1)
 
 
 def fires_by_time(trigger: NodeTrigger) -> bool:
-    """Whether time alone fires it."""
+    """Return whether time alone fires a trigger."""
     return trigger.cron is not None or trigger.every_us is not None
 
 
 def next_firing(trigger: NodeTrigger, after_us: int) -> int | None:
-    """The first time after an instant at which a trigger fires by itself; None for one that only events fire."""
+    """Return the first time after `after_us` at which a trigger fires by itself.
+
+    None for a trigger that only events fire.
+    """
     for _ in range(DAYS_OFF_MAX):
         at = next(_times_after(trigger, after_us), None)
         if at is None or not _off(trigger, at):
@@ -187,7 +191,10 @@ def next_firing(trigger: NodeTrigger, after_us: int) -> int | None:
 
 
 def last_firing(trigger: NodeTrigger, until_us: int) -> int | None:
-    """The newest time at or before an instant at which a trigger fired by itself."""
+    """Return the latest time until `until_us` at which a trigger fired by itself.
+
+    None if there is none.
+    """
     for _ in range(DAYS_OFF_MAX):
         at = next(_times_until(trigger, until_us), None)
         if at is None or not _off(trigger, at):
@@ -215,8 +222,11 @@ def _times_until(trigger: NodeTrigger, until_us: int) -> Iterator[int]:
 
 
 class Firings:
-    """When the trigger of each node fired last, and when it fires next. `recorded` is what was written down of it: a time that was
-    missed since fires at once, the newest only. Of a trigger that never fired, the newest time that has passed counts as fired."""
+    """The last and the next firing of each node's trigger.
+
+    `recorded` holds the stored firings. If times were missed since, only the newest fires, at once.
+    For a trigger that never fired, its newest past time counts as fired.
+    """
 
     def __init__(self, network: Network, recorded: Iterable[tuple[str, int]], now: int) -> None:
         self._triggers = {name: node.trigger for name, node in network.nodes.items() if node.trigger is not None}
@@ -225,7 +235,7 @@ class Firings:
         self.fired_by = _fired_by(network)
         """Node → the nodes that each of its publications fires."""
         self.unrecorded: list[tuple[str, int]] = []
-        """What counts as fired and isn't written down."""
+        """Firings that aren't stored yet."""
         for name, trigger in self._triggers.items():
             self._begin(name, trigger, now)
 
@@ -243,7 +253,7 @@ class Firings:
             heapq.heappush(self._next, (at, name))
 
     def due(self, now: int) -> list[tuple[str, int]]:
-        """The nodes whose time has come, each with the newest of its times; they fire with this."""
+        """Fire the triggers whose time has come; return their nodes, each with its newest time."""
         results = []
         while self._next and self._next[0][0] <= now:
             at, name = heapq.heappop(self._next)
@@ -254,26 +264,26 @@ class Firings:
         return results
 
     def fire(self, name: str, now: int) -> bool:
-        """An event fires a node; whether it has a trigger at all."""
+        """Fire a node's trigger by an event; return whether it has one."""
         if name not in self._triggers:
             return False
         self._last[name] = max(now, self._last.get(name, now))
         return True
 
     def next_event(self) -> int | None:
-        """When time fires something next."""
+        """Return when time fires the next trigger, in microseconds; None if there is none."""
         return self._next[0][0] if self._next else None
 
     def last(self, name: str) -> int | None:
-        """When a node's trigger fired last."""
+        """Return when a node's trigger last fired, in microseconds; None if never."""
         return self._last.get(name)
 
     def next_of(self, name: str, now: int) -> int | None:
-        """When time fires a node next."""
+        """Return when time next fires a node's trigger, in microseconds; None if never."""
         return next_firing(self._triggers[name], now)
 
     def released(self, node: GraphNode, key: str, tracked: TrackedPartition) -> bool:
-        """Whether a firing released a partition; true of what has no trigger."""
+        """Return whether a firing released a partition; always true without a trigger."""
         if node.trigger is None:
             return True
         last = self._last.get(node.name)
@@ -292,7 +302,7 @@ def _fired_by(network: Network) -> dict[str, list[str]]:
 
 
 def _fires(network: Network, node: GraphNode) -> Iterable[str]:
-    """The nodes each of whose publications fires a node."""
+    """Return the nodes whose publications each fire this node."""
     if node.trigger is None:
         return ()
     if node.trigger.upstream is not None:
@@ -307,11 +317,11 @@ def _fires(network: Network, node: GraphNode) -> Iterable[str]:
 # Answers whether a gate keeps a partition from starting.
 
 STATES_RUN_AGAIN = (PartitionState.PUBLISHED, PartitionState.FAILED, PartitionState.REJECTED, PartitionState.HELD)
-"""What a firing runs again, where a node has neither inputs nor partitions."""
+"""States from which a firing runs a node again that has neither inputs nor partitions."""
 
 
 class Gates:
-    """Answers over a partition states and a network."""
+    """Decides whether pauses, triggers or newer intervals keep partitions from running."""
 
     def __init__(self, partition_states: PartitionStates, network: Network, demands: Demands) -> None:
         self._partition_states, self._network, self._demands = partition_states, network, demands
@@ -319,7 +329,7 @@ class Gates:
         self.firings = Firings(network, (), 0)
 
     def shut(self, node: GraphNode, key: str, now: int) -> AwaitedPartition | None:
-        """What a partition waits for before it may be looked at; None if nothing."""
+        """Return the gate that blocks a partition; None if there is none."""
         pause = self.pauses.of(node.name)
         if pause is not None:
             return AwaitedPartition(node.name, key, PartitionState.WAITING, f"is paused: {pause.reason}", pause.until)
@@ -331,12 +341,15 @@ class Gates:
         return AwaitedPartition(node.name, key, PartitionState.WAITING, "waits for its trigger", self.next_release(node, key, now))
 
     def next_release(self, node: GraphNode, key: str, now: int) -> int | None:
-        """When time fires a node next, so that it releases a partition."""
+        """Return when time next releases a partition by a firing, in microseconds."""
         end = bounds(node, key)[1] - 1 if node.partition.grain is not None else now
         return self.firings.next_of(node.name, max(now, end))
 
     def passed_over(self, node: GraphNode, key: str, tracked: TrackedPartition, needs: Needs) -> str | None:
-        """Under `catch_up: latest`: the newer interval that makes this one, which was never published, unwanted."""
+        """Return the newer interval that makes a partition unwanted under `catch_up: latest`.
+
+        Only for a partition that was never published; else None.
+        """
         trigger = node.trigger
         if trigger is None or not trigger.latest or tracked.published or node.partition.grain is None:
             return None
@@ -346,7 +359,7 @@ class Gates:
         return self._newer(node, key, min(last, self._heard(node)), needs)
 
     def _newer(self, node: GraphNode, key: str, until: float, needs: Needs) -> str | None:
-        """A later interval that ended by then, and that something is due for."""
+        """Return a later interval that ended by `until` and has something due."""
         grain = node.partition.grain
         assert grain is not None
         moment, data = split(key, node.partition)
@@ -360,7 +373,10 @@ class Gates:
         return None
 
     def _heard(self, node: GraphNode) -> float:
-        """The end of the newest interval for which something was heard of all that a node requires, all the way up."""
+        """Return the end of the newest interval that all required ancestors have.
+
+        It is in microseconds.
+        """
         results: dict[str, float] = {}
         for name in self._above(node):
             newest = self._partition_states.newest.get(name)
@@ -369,7 +385,7 @@ class Gates:
         return results[node.name]
 
     def _above(self, node: GraphNode) -> list[str]:
-        """A node and all that are cut by time and required above it, sources first."""
+        """Return a node and its required ancestors partitioned by time, sources first."""
         results, open_ends = {node.name}, [node.name]
         while open_ends:
             new = {source.name for source in self._paced(open_ends.pop()) if source.partition.grain is not None} - results

@@ -18,16 +18,16 @@ from headrace.scheduler.states import STOPPED, PartitionState, PartitionTransiti
 
 
 class Propagation:
-    """Carries news of partitions to what reads them."""
+    """Propagates changes of partitions to their readers."""
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
         self._all, self._queue = scheduler_state, queue
         self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
         self.together: Collection[tuple[str, str]] = ()
-        """What is promoted at once, while that is told: it is consistent in itself."""
+        """The partitions of the current promotion, which are consistent with each other."""
 
     def arrived(self, event: DeliveryArrived) -> None:
-        """A delivery of a source: it is to be ingested."""
+        """Request the ingestion of a source's delivery."""
         node, known = self._all.nodes[event.source], self._partition_states.newest.get(event.source)
         if not self._partition_states.known(node.name, event.key):
             self._queue.add(node.name, event.key, TrackedPartition())
@@ -37,7 +37,7 @@ class Propagation:
             self._completed(node, known[1])
 
     def refreshed(self, event: Refreshed) -> None:
-        """A publication that isn't ours to make: what reads it may run now, or is stale."""
+        """Propagate a publication by someone else: its readers may run now, or are stale."""
         node = self._all.nodes[event.node]
         if not self._partition_states.known(node.name, event.key):
             self._queue.add(node.name, event.key, TrackedPartition(PartitionState.PUBLISHED))
@@ -56,12 +56,12 @@ class Propagation:
         self._partition_states.settle(node.name, event.key)
 
     def overtaken(self, event: PartitionOvertaken) -> None:
-        """Somebody else has published what is made here: it is made again."""
+        """Request a partition again that someone else has published meanwhile."""
         if event.node in self._all.nodes and self._partition_states.known(event.node, event.key):
             self._queue.want(self._all.nodes[event.node], event.key, force=True)
 
     def published(self, event: AttemptPublished) -> None:
-        """An attempt's partitions become visible."""
+        """Record that an attempt's partitions become visible."""
         running = self._all.running.pop(event.attempt)
         node = self._all.nodes[running.node]
         self._all.rest(node.name, *running.keys)
@@ -78,21 +78,24 @@ class Propagation:
             self.first_seen(node)
 
     def first_seen(self, node: GraphNode) -> None:
-        """Something of a node is published for the first time: what waited for that may run."""
+        """Reconsider the readers that waited for a node's first publication."""
         self._queue.next_delivery(node)
         for child, _ in self._network.children[node.name]:
             self.reference_moved(child, stales=False)
 
     def passed(self, node: GraphNode, keys: Sequence[str], *, first: bool = False) -> None:
-        """Partitions are done with, which those of the same name of nodes that only come after this one wait for; others of theirs wait
-        until nothing of it runs."""
+        """Reconsider the nodes that only run after this one.
+
+        Partitions with the same name waited for these keys; other partitions wait until nothing of
+        this node runs.
+        """
         for name in self._network.followers[node.name]:
             rested = first or node.name not in self._partition_states.busy
             for key in [key for key, _ in self._partition_states.open(name)] if rested else keys:
                 self._queue.consider(self._all.nodes[name], key)
 
     def reference_moved(self, child: GraphNode, *, stales: bool) -> None:
-        """What every partition of a node refers to has a new publication."""
+        """Propagate a new publication of a reference to all partitions of a node."""
         if stales:
             for key in self._partition_states.published(child.name):
                 if (child.name, key) not in self.together:
@@ -101,10 +104,10 @@ class Propagation:
             if tracked.state is PartitionState.WAITING:
                 self._queue.consider(child, key)
             elif stales and tracked.state is PartitionState.RUNNING:
-                self._queue.want(child, key)  # it reads what there was when it began
+                self._queue.want(child, key)  # its inputs are those from its start
 
     def _tried_again(self, child: GraphNode) -> None:
-        """What a node's partitions refer to is other than it was: those that were stopped may have been so for that."""
+        """Retry stopped partitions after their reference changed, which may have been the cause."""
         for key, tracked in self._partition_states.open(child.name):
             if tracked.state in STOPPED and (child.name, key) not in self.together:
                 self._queue.want(child, key, force=True, stale=tracked.published)
@@ -120,7 +123,10 @@ class Propagation:
         self._partition_states.settle(node.name, key)
 
     def made(self, node: GraphNode, key: str, tracked: TrackedPartition, *, publication: int) -> None:
-        """A partition has come to what is wanted of it; `publication` is the first that had this content, if it is another one."""
+        """Record that a partition is up to date.
+
+        `publication` is the first one with this content, if the content is new.
+        """
         tracked.stale = tracked.proposed = False
         tracked.failures, tracked.not_before, tracked.reason, tracked.cap = 0, None, "", 0
         self._partition_states.bundle(node.name, key, "")
@@ -129,7 +135,7 @@ class Propagation:
             self._partition_states.publications[node.name] = publication
 
     def _completed(self, node: GraphNode, newest: str) -> None:
-        """What was delivered of a source for the newest interval until now is complete: another one has come."""
+        """Complete the newest interval so far of a source, because a later one was delivered."""
         for key in self._partition_states.beside(node, newest):
             for child, link in self._network.children[node.name]:
                 for touch in link.touches(key):
@@ -138,8 +144,10 @@ class Propagation:
                 self._queue.consider(self._all.nodes[follower], key)
 
     def spread(self, node: GraphNode, key: str, tracked: TrackedPartition, *, changed: bool, restated: bool, too_late: bool) -> None:
-        """Tell the partitions that read this one: they may run now, or are stale. What comes for the first time isn't too late,
-        but for those that were made without it."""
+        """Propagate a partition to its readers: they may run now, or are stale.
+
+        A first delivery is too late only for readers that were computed without it.
+        """
         late = tracked.late or (restated and too_late)
         tracked.late = False
         for child, link in self._network.children[node.name]:
@@ -155,7 +163,7 @@ class Propagation:
             if link.newest and not link.gathers and (stales or node.name not in self._partition_states.busy):
                 self.reference_moved(child, stales=stales)
         if node.chained and (following := self._all.needs.after(node, key)) is not None:
-            # what is made of it stands on something that isn't there any more: it is never left to somebody to ask for
+            # its readers derive from data that is gone, so they are recomputed without a request
             self._touch(node, following, None, changed=changed, late=False)
 
     def _touch(self, child: GraphNode, key: str, link: InputLink | None, *, changed: bool, late: bool) -> None:
@@ -177,7 +185,7 @@ class Propagation:
             self._queue.consider(child, key)
 
     def _propose(self, node: GraphNode, key: str) -> None:
-        """It is stale, and isn't computed again without asking."""
+        """Mark a partition as stale, to be recomputed only on request."""
         tracked = self._partition_states.tracked(node.name, key)
         tracked.late = True
         if self._all.demands.named(node.name, key):
@@ -187,14 +195,18 @@ class Propagation:
             self._all.mark(node.name, key, tracked)
 
     def _too_late(self, node: GraphNode, key: str) -> bool:
-        """Whether what is delivered now is older than what is computed again without asking."""
+        """Return whether a delivery is too late to recompute its readers without a request."""
         if node.restate_within is None or node.partition.grain is None:
             return False
         return self._all.now > Duration.parse(node.restate_within).after_us(bounds(node, key)[1], node.timezone)
 
     def _delivered(self, node: GraphNode, key: str) -> None:
-        """A whole input has another content, which is a partition of its own here: it reads the input as of that publication, so
-        what still waits for older ones isn't lost. It is marked, because only the newest could be told from the input after a restart."""
+        """Request a new partition for the new content of an unpartitioned input.
+
+        Each content is a partition of its own here, which reads the input as of that publication,
+        so waiting older ones aren't lost. The partition is stored, because after a restart only the
+        newest could be derived from the input.
+        """
         self._queue.expect(node, key)
         self._all.mark(node.name, key, self._partition_states.tracked(node.name, key))
         self._queue.consider(node, key)
@@ -205,14 +217,17 @@ class Propagation:
 
 
 class Promotions:
-    """Records what is promoted."""
+    """Records promotions."""
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue, waves: Propagation) -> None:
         self._all, self._queue, self._waves = scheduler_state, queue, waves
         self._partition_states = scheduler_state.partition_states
 
     def promote(self, event: Promoted) -> tuple[str, ...]:
-        """All of it stands as published; only then what reads it, and isn't part of it, is told. The nodes that it is of."""
+        """Publish all contents, then propagate them to readers outside the promotion.
+
+        Return their nodes.
+        """
         nodes: dict[str, list[str]] = {}
         for name, key, _ in event.contents:
             nodes.setdefault(name, []).append(key)
@@ -231,8 +246,10 @@ class Promotions:
         return tuple(nodes)
 
     def _stands(self, event: Promoted, place: int) -> bool:
-        """A partition is published now; whether readers saw something of it before. An attempt that is at it goes on, and is done again:
-        it may have read what is replaced now."""
+        """Publish a partition; return whether readers saw an earlier publication.
+
+        A running attempt goes on and is repeated, since it may have read the replaced data.
+        """
         name, key, changed = event.contents[place]
         node = self._all.nodes[name]
         if not self._partition_states.known(name, key):
@@ -254,8 +271,11 @@ class Promotions:
         self._waves.spread(node, key, tracked, changed=changed, restated=restated, too_late=self._too_late(node, key))
 
     def _too_late(self, node: GraphNode, key: str) -> bool:
-        """Whether what reads a partition isn't computed again without asking: it is older than what its sources may restate. Not found
-        out where nothing reads it."""
+        """Return whether readers of a partition are recomputed only on request.
+
+        They are if it is older than what its sources may restate. Not determined if nothing reads
+        it.
+        """
         if node.partition.grain is None or not self._all.network.children[node.name]:
             return False
         above = (self._all.nodes[name] for name in self._all.network.ancestors(node))
@@ -269,21 +289,24 @@ class Promotions:
 
 
 class Withdrawals:
-    """Records what persons take back, and what plans give up."""
+    """Records withdrawals by people, and partitions given up by plans."""
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
         self._all, self._queue = scheduler_state, queue
         self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
 
     def take_back(self, event: TakenBack) -> None:
-        """Readers see nothing of a partition any more. It isn't made again before a person names it or something that it is made of
-        changes; an attempt that is at it goes on, because it began for such a reason."""
+        """Withdraw a partition.
+
+        It isn't recomputed until a person names it or one of its inputs changes. A running attempt
+        goes on, because it began for such a reason.
+        """
         if event.node not in self._all.nodes or not self._partition_states.known(event.node, event.key):
             return
         node, tracked = self._all.nodes[event.node], self._partition_states.tracked(event.node, event.key)
         self._partition_states.hide(node.name, tracked)
         queued = tracked.queued
-        if tracked.state not in (PartitionState.RUNNING, PartitionState.WAIVED):  # one that was passed over since counts as empty already
+        if tracked.state not in (PartitionState.RUNNING, PartitionState.WAIVED):  # a partition waived since counts as empty already
             self._all.put_aside(node.name, event.key, PartitionTransition.WITHDRAWN, event.reason)
         if queued:
             self._queue.at_rest(node.name)
@@ -291,8 +314,11 @@ class Withdrawals:
         self._tell(node, event.key)
 
     def give_up(self, event: GivenUp) -> None:
-        """What was made of partitions is gone. Of one of which the core doesn't know that it was ever made (it may have been before this
-        core began), what only refers to it is left as it is."""
+        """Drop the results of partitions.
+
+        The core may not know of a result from before its own start; readers that only use such a
+        partition as a reference are left unchanged.
+        """
         gone = [(self._all.nodes[name], key) for name, key in event.partitions if name in self._all.nodes and self._open(name, key)]
         shown = [self._partition_states.tracked(node.name, key).published for node, key in gone]
         for node, key in gone:
@@ -301,12 +327,15 @@ class Withdrawals:
             self._tell(node, key, referred=before)
 
     def _open(self, name: str, key: str) -> bool:
-        """Whether a partition was heard of and isn't as it should be."""
+        """Return whether a partition is known and not published."""
         tracked = self._partition_states.get(name, key)
         return tracked is not None and tracked.state is not PartitionState.PUBLISHED
 
     def _tell(self, node: GraphNode, key: str, *, referred: bool = False) -> None:
-        """`referred`: what refers to it is told as well."""
+        """Propagate the loss of a partition.
+
+        `referred` includes readers that use it as a reference.
+        """
         for child, link in self._network.children[node.name]:
             if link.delivers:
                 continue  # each of its partitions read the publication of its own time
@@ -327,6 +356,6 @@ class Withdrawals:
         tracked = self._partition_states.get(node.name, key)
         if tracked is not None and (
             tracked.published or tracked.state is PartitionState.RUNNING
-        ):  # what runs for the first time has read it
+        ):  # an attempt at a new partition has read it
             self._queue.want(node, key, force=True, stale=True)
             self._partition_states.settle(node.name, key)

@@ -17,24 +17,28 @@ from headrace.scheduler.states import STOPPED, PartitionState
 # Missing upstream partitions of a partition, and the partitions that inputs make expected.
 
 STEPS_MAX = 400
-"""So many intervals in a row may not be due, between a partition and the one before it."""
+"""Maximum number of consecutive intervals that may not be due between a partition and the previous
+one."""
 
 
 class Needs:
-    """Answers over a partition states and a network; `targeted(node, key)` says whether a partition was asked for."""
+    """Answers questions about missing inputs and expected partitions.
+
+    `targeted(node, key)` returns whether a partition was requested.
+    """
 
     def __init__(self, partition_states: PartitionStates, network: Network, targeted: Callable[[str, str], bool]) -> None:
         self._partition_states, self._network, self._targeted = partition_states, network, targeted
         self._starts: dict[str, float] = {}
 
     def forget_starts(self) -> None:
-        """Something older than what was known was delivered: assets start with what they read."""
+        """Reset the starts of assets after a delivery older than all known ones."""
         self._starts.clear()
 
     # What is missing
 
     def missing(self, node: GraphNode, key: str, now: int) -> Iterator[AwaitedPartition]:
-        """What a partition still needs. An input's partition that will run in this pass must be done first."""
+        """Yield what a partition still needs; inputs that run in this pass must end first."""
         if node.name in self._network.coarse and (end := bounds(node, key)[1]) > now:
             yield AwaitedPartition(node.name, key, PartitionState.WAITING, "its interval hasn't ended", end)
         for link in self._network.links[node.name]:
@@ -57,7 +61,7 @@ class Needs:
             )
 
     def done_without(self, node: GraphNode, key: str, now: int) -> Iterator[tuple[str, str]]:
-        """The optional inputs that a partition runs without: node and partition."""
+        """Yield the optional inputs that a partition runs without: (node, partition)."""
         for link in self._network.links[node.name]:
             if link.optional:
                 for waiting in self._of_link(node, link, key, now):
@@ -81,7 +85,7 @@ class Needs:
                 yield waiting
 
     def _not_given_up(self, link: InputLink, partitions: Iterator[AwaitedPartition], now: int) -> Iterator[AwaitedPartition]:
-        """Of an optional input: what is being made, or was promised until later."""
+        """Yield an optional input's partitions that are being computed or promised for later."""
         for waiting in partitions:
             tracked = self._partition_states.get(waiting.node, waiting.key)
             if waiting.state is PartitionState.RUNNING or (tracked is not None and tracked.queued):
@@ -96,17 +100,17 @@ class Needs:
                 return None
             return AwaitedPartition(node.name, key, PartitionState.MISSING, "")
         if tracked.state is PartitionState.WAIVED:
-            return None  # nobody wants it any more: it counts as present and empty
+            return None  # no run wants it any more: it counts as present and empty
         if tracked.state is PartitionState.PUBLISHED or (
             tracked.published and tracked.state is PartitionState.WAITING and not self._targeted(node.name, key)
         ):
             return self._incomplete(node, key, now) if node.watermark or node.complete_after is not None else None
         if not tracked.published and self.before_start(node, key):
-            return None  # delivered all the same, and never ingested
+            return None  # delivered although not due, and never ingested
         return AwaitedPartition(node.name, key, tracked.state, tracked.reason)
 
     def _incomplete(self, node: GraphNode, key: str, now: int) -> AwaitedPartition | None:
-        """What is published and still not complete (SEMANTICS §3)."""
+        """Return why a published partition isn't complete yet (SEMANTICS §3); None if it is."""
         if node.partition.grain is None:
             return None
         if node.watermark:
@@ -120,7 +124,10 @@ class Needs:
         return None
 
     def _blocked_by_order(self, node: GraphNode, key: str, now: int, *, alike: bool) -> AwaitedPartition | None:
-        """What a partition waits for of a node that it only comes after; `alike`: both are cut in the same way."""
+        """Return what a partition waits for of a node that only has to run before it.
+
+        `alike` says that both have the same partitioning.
+        """
         empty = self._partition_states.empty(node.name)
         if self._partition_states.known(node.name, key) or (alike and (empty or self.before_start(node, key))):
             return self._blocked(node, key, now)
@@ -131,8 +138,12 @@ class Needs:
         return None
 
     def _unchecked(self, node: GraphNode, target: GraphNode, key: str, now: int) -> AwaitedPartition | None:
-        """What a partition's checks wait for: what they read has to be published, for the same interval where it is partitioned alike,
-        and isn't waited for while it is about to be. What was stopped and has an older publication is checked against that."""
+        """Return what a partition's checks wait for.
+
+        The nodes that they read must have a publication (of the same interval if partitioned alike)
+        and no attempt about to publish. A stopped partition with an older publication counts as
+        published.
+        """
         alike = (target.partition.grain, target.partition.key) == (node.partition.grain, node.partition.key)
         waiting = self._blocked_by_order(target, key, now, alike=alike)
         if waiting is None:
@@ -145,10 +156,13 @@ class Needs:
     # Which partitions there are
 
     def starts_us(self, node: GraphNode) -> float:
-        """When a node's first partition starts, in microseconds: declared, else that of the oldest delivery, else the
-        latest start of the required inputs. Infinite where something required never arrived, minus infinite for no bound."""
+        """Return when a node's first partition starts, in microseconds.
+
+        It is declared, or that of the oldest delivery, or the latest start of the required inputs.
+        Infinite if a required input never arrived, minus infinite without a bound.
+        """
         pending = [node]
-        while pending:  # not by recursion: a chain may be longer than the stack
+        while pending:  # not recursive: a chain may be longer than the stack
             graph_node = pending[-1]
             if graph_node.name not in self._starts:
                 unknown = [source for source in self._required(graph_node) if source.name not in self._starts]
@@ -171,18 +185,20 @@ class Needs:
         return max((self._starts[source.name] for source in self._required(node)), default=-math.inf)
 
     def _required(self, node: GraphNode) -> list[GraphNode]:
-        """The inputs that say when a node starts."""
+        """Return the inputs that determine when a node starts."""
         if node.is_source or node.start is not None or node.partition.grain is None:
             return []
         return [link.input for link in self._network.links[node.name] if not link.newest and not link.optional]
 
     def before_start(self, node: GraphNode, key: str) -> bool:
-        """Partitions before an input's start, and those that were never due, count as present and empty; of an input that
-        never came, none does."""
+        """Return whether a partition counts as present and empty: before the start, or never due.
+
+        False for every partition of an input that never arrived.
+        """
         return not self.expected(node, key) and self.starts_us(node) < math.inf
 
     def expected(self, node: GraphNode, key: str) -> bool:
-        """Whether a partition ends after its node starts, and something was due for it."""
+        """Return whether a partition ends after its node starts and something is due for it."""
         if node.partition.grain is None:
             return True
         if bounds(node, key)[1] <= self.starts_us(node):
@@ -190,10 +206,13 @@ class Needs:
         return node.name not in self._network.free or self._due(node, key)
 
     def _due(self, node: GraphNode, key: str) -> bool:
-        """Whether a calendar leaves something due for a partition; what was delivered all the same, is."""
+        """Return whether a calendar makes something due for a partition.
+
+        Delivered ones always are.
+        """
         known: dict[tuple[str, str], bool] = {}
         pending = [(node, key)]
-        while pending:  # neither by recursion nor twice: there may be many ways through many nodes to one source
+        while pending:  # not recursive, and each only once: many paths may lead to one source
             graph_node, its_key = pending[-1]
             place = (graph_node.name, its_key)
             if place not in known:
@@ -209,7 +228,7 @@ class Needs:
         return known[node.name, key]
 
     def _due_here(self, node: GraphNode, key: str) -> bool | list[tuple[GraphNode, str]]:
-        """Whether something is due for a partition, or the input's partitions that decide it."""
+        """Return whether something is due for a partition, or the inputs that decide it."""
         grain = node.partition.grain
         if grain is None or self._partition_states.known(node.name, key):
             return True
@@ -217,7 +236,7 @@ class Needs:
         if node.is_source:
             return not off
         links = [link for link in self._network.links[node.name] if not link.newest and not link.optional]
-        unnamed = node.partition.key is not None and SEPARATOR not in key  # nothing was heard of the interval, nor of its keys
+        unnamed = node.partition.key is not None and SEPARATOR not in key  # neither the interval nor its keys are known
         if not links or (unnamed and not all(link.same for link in links)):
             return not off
         needed = [(link.input, item) for link in links for item in link.needs(key)]
@@ -228,7 +247,7 @@ class Needs:
     # The same node's partition before and after
 
     def before(self, node: GraphNode, key: str) -> str | None:
-        """The partition that comes before one of the same node; None for the first."""
+        """Return the previous partition of the same node; None for the first."""
         grain = node.partition.grain
         if grain is None:
             return max(self._beside_in_chain(node, key, self._partition_states.resting[node.name].before(key), later=False), default=None)
@@ -246,8 +265,10 @@ class Needs:
         return None
 
     def _beside_in_chain(self, node: GraphNode, key: str, at_rest: str | None, *, later: bool) -> Iterator[str]:
-        """The deliveries before or after one that a node has taken or waits for, where each is a partition: those that aren't at
-        rest, and of those that are, the nearest."""
+        """Yield deliveries before or after a partition of a node partitioned by delivery.
+
+        These are all that aren't terminal, and the nearest terminal one.
+        """
         if not node.partition.by_delivery:
             return
         if at_rest is not None:
@@ -257,13 +278,16 @@ class Needs:
                 yield item
 
     def _chain_starts(self, node: GraphNode) -> float:
-        """When a node's first partition starts; where nothing says that, with the oldest that was heard of."""
+        """Return when a node's first partition starts.
+
+        Without a bound, that of the oldest known one.
+        """
         starts = self.starts_us(node)
         oldest = self._partition_states.oldest.get(node.name)
         return bounds(node, oldest[1])[0] if starts == -math.inf and oldest is not None else starts
 
     def after(self, node: GraphNode, key: str) -> str | None:
-        """The partition that comes after one of the same node, as far as anything was heard of it."""
+        """Return the next known partition of the same node; None if there is none."""
         grain = node.partition.grain
         if grain is None:
             return min(self._beside_in_chain(node, key, self._partition_states.resting[node.name].after(key), later=True), default=None)
@@ -282,8 +306,12 @@ class Needs:
 def unannounced_partitions(
     node: GraphNode, target: Target, now: int, network: Network, needs: Needs, partition_states: PartitionStates
 ) -> Iterable[str]:
-    """Partitions that no input announced: those of an asset that follows no input, and those that were asked for by name,
-    so that it can be said what they wait for. What time alone brings is brought once, to be remembered by the partition states."""
+    """Return requested partitions that no input announced.
+
+    These are partitions of assets without inputs, and those requested by name, so that their
+    reasons for waiting can be reported. Partitions that exist by time alone are returned once, and
+    then recorded in the partition states.
+    """
     if node.is_source or node.partition.by_delivery:
         return ()
     announced = network.paced(node)
@@ -306,7 +334,7 @@ def _requested_keys(node: GraphNode, target: Target, *, announced: bool) -> Iter
 
 
 def _between(node: GraphNode, first: str, last: str) -> Iterable[str]:
-    """The keys from one to another, with all listed keys of each interval; one that was named with its key is itself."""
+    """Return the keys of a range, with all listed data keys; a full key returns itself."""
     grain = node.partition.grain
     assert grain is not None
     if first == last and SEPARATOR in first:
@@ -318,7 +346,7 @@ def _between(node: GraphNode, first: str, last: str) -> Iterable[str]:
 
 
 def _newest_ended(node: GraphNode, now: int) -> str:
-    """The newest partition of a node whose interval has ended."""
+    """Return the newest partition of a node whose interval has ended."""
     grain = node.partition.grain
     assert grain is not None
     current = key_at_us(now, grain, node.timezone)

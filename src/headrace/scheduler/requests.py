@@ -33,8 +33,8 @@ from headrace.scheduler.readiness import unannounced_partitions
 from headrace.scheduler.state import Queue, Running, SchedulerState
 from headrace.scheduler.states import STOPPED, PartitionState, TrackedPartition
 
-# Why a partition isn't running: one clause for each reason. The cost is that of the one
-# partition.
+# The reasons why a partition isn't running, one clause each. Finding them costs as much as
+# examining this one partition.
 
 REASONS_MAX = 50
 SHOWN_MAX = 3
@@ -48,7 +48,7 @@ _STOPPED_CLAUSES = {
 
 
 class WaitKind(enum.StrEnum):
-    """What keeps a partition."""
+    """The kind of reason why a partition waits."""
 
     INPUT = "input"
     PAUSED = "paused"
@@ -65,7 +65,7 @@ class WaitKind(enum.StrEnum):
 
 
 class Reason(NamedTuple):
-    """One thing that keeps a partition. `node` and `key` are what it waits for: another partition, or itself."""
+    """One reason why a partition waits; `node` and `key` name the other partition, or itself."""
 
     kind: WaitKind
     text: str
@@ -73,18 +73,21 @@ class Reason(NamedTuple):
     node: str
     key: str
     until: int | None = None
-    """When time alone ends it, in microseconds; of an input, until when it was promised."""
+    """When time alone ends the wait, in microseconds; for an input, when it was promised."""
 
 
 def why(scheduler_state: SchedulerState, node: GraphNode, key: str, slots: int = 0) -> list[Reason]:
-    """All that keeps a partition from running, nearest first; empty for one that runs, or is published and nothing is to be done.
-    `slots` are the workers, which matter only to what is ready."""
+    """Return all reasons why a partition isn't running, nearest first.
+
+    Empty for a partition that is running, or published with nothing to be done. `slots` is the
+    number of workers, which matters only to ready partitions.
+    """
     tracked = scheduler_state.partition_states.get(node.name, key)
     return list(islice(_Asked(scheduler_state, node, key, slots).reasons(tracked), REASONS_MAX))
 
 
 class _Asked:
-    """One question."""
+    """The search for the reasons of one partition."""
 
     def __init__(self, scheduler_state: SchedulerState, node: GraphNode, key: str, slots: int) -> None:
         self._all, self._node, self._key, self._slots = scheduler_state, node, key, slots
@@ -144,7 +147,7 @@ class _Asked:
         return Reason(WaitKind.INPUT, f"waits for {named}{message}", *waiting[:2])
 
     def _undelivered(self, node: GraphNode, key: str) -> Reason:
-        """A delivery that nobody has seen: when it was promised for."""
+        """Return the reason for a missing delivery, with the time by which it was promised."""
         if node.partition.grain is None or key == WHOLE or node.expect_by is None:
             return Reason(WaitKind.INPUT, f"waits for {node.name}{'' if key == WHOLE else ' ' + key}, which hasn't arrived", node.name, key)
         by = Offset.parse(node.expect_by).after_us(bounds(node, key)[1], node.timezone, node.days_off.holds)
@@ -152,7 +155,7 @@ class _Asked:
         return Reason(WaitKind.INPUT, f"waits for {node.name} {key}, {expected} {self._moment(by)}", node.name, key, by)
 
     def _no_room(self) -> Iterator[Reason]:
-        """It is ready, and stands in the queue."""
+        """Yield the reasons of a ready partition that is in the queue."""
         takes, running = self._all.takes[self._node.name], self._all.running.values()
         room, sizes = self._all.room(), self._all.graph.pools
         short = room.short(takes)
@@ -176,7 +179,7 @@ def _pool_name(name: str) -> str:
 
 
 def _holders(running: Iterable[Running]) -> str:
-    """Who holds something, the first few by name."""
+    """Return the names of the first few holders."""
     all_of_them = [f"{item.node} {item.keys[0]}" if item.keys[0] != WHOLE else item.node for item in running]
     text = ", ".join(all_of_them[:SHOWN_MAX]) or "nobody"
     return text + (f" and {len(all_of_them) - SHOWN_MAX} more" if len(all_of_them) > SHOWN_MAX else "")
@@ -186,14 +189,14 @@ def _holders(running: Iterable[Running]) -> str:
 
 
 class Requests:
-    """Records what runs want."""
+    """Records the requests of runs."""
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
         self._all, self._queue = scheduler_state, queue
         self._partition_states, self._demands = scheduler_state.partition_states, scheduler_state.demands
 
     def request(self, event: Requested) -> None:
-        """A run wants something."""
+        """Add the request of a run."""
         demand = Demand(event, self._partition_states)
         self._demands.add(demand)
         demand.active = sum(1 for node, key in self._all.under_way() if demand.covers(self._partition_states, node, key))
@@ -204,8 +207,11 @@ class Requests:
             self._ask(event, node, span_of(node, target))
 
     def cancel(self, event: Cancelled) -> None:
-        """What only this run wanted is put back, and its attempts are ended: also those that a server would have run by itself. What a
-        server wants only once a trigger has fired is put back as well."""
+        """Put back partitions that only this run wanted, and end its attempts.
+
+        That includes attempts that a server would have started by itself. Partitions that a server
+        wants only after a trigger has fired are put back as well.
+        """
         gone, rested = self._demands.remove(event.run), dict[str, None]()
         for name, key in list(self._all.under_way()):
             tracked = self._partition_states.tracked(name, key)
@@ -224,15 +230,18 @@ class Requests:
             self._queue.let_go(gone)
 
     def settle(self) -> bool:
-        """Tell which runs have come to their end: nothing of them is under way, nor will be soon. Whether there were any."""
+        """Settle the runs with nothing in progress and nothing soon.
+
+        Return whether there were any.
+        """
         ended = [demand for demand in self._demands.at_rest() if not self._soon(demand)]
         for demand in ended:
-            if not demand.active:  # the end of another may have let something of it run
+            if not demand.active:  # the end of another run may have released its partitions
                 self._end(demand)
         return bool(ended)
 
     def _soon(self, demand: Demand) -> bool:
-        """Whether something of a run is tried again so soon that it waits for that."""
+        """Return whether a retry of the run is due so soon that the run waits for it."""
         soon = (item for item in self._all.later if item[0] <= self._all.now + RETRY_AWAITED_US)
         return any(demand.covers(self._partition_states, node, key) for _, node, key in soon)
 
@@ -248,7 +257,7 @@ class Requests:
         self._queue.let_go(demand)
 
     def waiting(self, now: int, run: int | None) -> Iterator[tuple[str, str]]:
-        """What is wanted, by one run or any, and waits for something else than a slot, though its interval has ended."""
+        """Yield wanted partitions of ended intervals that wait for something other than a slot."""
         for name, node in self._all.nodes.items():
             for key, tracked in self._partition_states.open(name):
                 if tracked.state is not PartitionState.WAITING or tracked.queued or not self._demands.wanted(name, key, run):
@@ -257,7 +266,10 @@ class Requests:
                     yield name, key
 
     def _ask(self, event: Requested, node: GraphNode, span: PartitionRange) -> None:
-        """Look at the partitions of a node that are asked for: at those that aren't at rest, and at all if they are to be made again."""
+        """Request a node's partitions.
+
+        Those that aren't terminal, and all if they are to be recomputed.
+        """
         if node.name in event.again:
             for key in self._partition_states.published(node.name):
                 tracked = self._partition_states.get(node.name, key)
@@ -275,8 +287,11 @@ class Requests:
                     self._queue.consider(node, key)
 
     def _asked_again(self, event: Requested, node: GraphNode, tracked: TrackedPartition) -> bool:
-        """Whether a person who names a node means a partition that nothing would happen to otherwise, or only after a pause between two
-        tries. One that was passed over has to be named itself."""
+        """Return whether naming the node requests this partition again.
+
+        That is the case for a partition that would otherwise not run, or only after a backoff. A
+        waived partition has to be named itself.
+        """
         if tracked.state is PartitionState.WAIVED:
             return any(target.first is not None for target in event.targets if target.node == node.name)
         backs_off = tracked.not_before is not None
@@ -286,7 +301,7 @@ class Requests:
         tracked = self._partition_states.tracked(node.name, key)
         if tracked.not_before is None:
             tracked.failures = 0
-        else:  # the next try comes at once, and counts as one: else one that always fails would be tried for ever
+        else:  # the retry is immediate but counts; else failures would repeat forever
             tracked.not_before = None
             self._all.mark(node.name, key, tracked)
         tracked.late, tracked.proposed = tracked.proposed, False
@@ -297,26 +312,34 @@ class Requests:
 
 
 class Releases:
-    """Opens and shuts the gates of a state of the scheduler."""
+    """Opens and closes the gates of a scheduler state."""
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
         self._all, self._queue = scheduler_state, queue
         self._partition_states, self._gates = scheduler_state.partition_states, scheduler_state.gates
 
     def begin(self, event: Loaded) -> None:
-        """When triggers fired last. What counts as fired from now on is told, so that the next leader knows what it missed."""
+        """Load when triggers last fired.
+
+        What counts as fired from now on is reported, so that the next leader knows which firings it
+        missed.
+        """
         self._gates.firings = Firings(self._all.network, event.fired, self._all.now)
         self._all.commands += [FiredAt(name, at) for name, at in self._gates.firings.unrecorded]
 
     def wake(self) -> None:
-        """Open what time opens. It comes before any event: what begins to wait with that waits for the next firing."""
+        """Open the gates whose time has come.
+
+        This happens before any event, so a partition that begins to wait with the event waits for
+        the next firing.
+        """
         for node in self._gates.pauses.over(self._all.now):
             self._queue.look_again(self._all.nodes[node])
         for name, at in self._gates.firings.due(self._all.now):
             self._fire(self._all.nodes[name], at)
 
     def pause(self, event: Paused) -> None:
-        """Nothing of these nodes is started; what is queued is put back."""
+        """Pause nodes: nothing of them starts, and queued partitions are put back."""
         known = tuple(node for node in event.nodes if node in self._all.nodes)
         self._gates.pauses.pause(Paused(known, event.reason, event.until))
         for node in known:
@@ -326,17 +349,17 @@ class Releases:
             self._look_below(node)
 
     def resume(self, event: Resumed) -> None:
-        """These nodes may run again."""
+        """Resume nodes."""
         for node in self._gates.pauses.resume(event.nodes):
             self._queue.look_again(self._all.nodes[node])
 
     def fired(self, event: Fired) -> None:
-        """A trigger fires from outside."""
+        """Fire a trigger from outside."""
         if event.node in self._all.nodes:
             self._fire_now(event.node)
 
     def published(self, node: str) -> None:
-        """Something of a node became visible: triggers that follow it fire."""
+        """Fire the triggers that follow a node, after a publication of it."""
         for name in self._gates.firings.fired_by.get(node, ()):
             self._fire_now(name)
 
@@ -345,8 +368,11 @@ class Releases:
             self._fire(self._all.nodes[name], self._all.now)
 
     def _fire(self, node: GraphNode, at: int) -> None:
-        """A node's trigger fired: what waited for that is released. What reads nothing and isn't cut runs again; it has begun to wait
-        now, so that is when it counts as fired: a leader that ends here leaves it released."""
+        """Release the partitions that waited for a node's trigger.
+
+        An unpartitioned node without inputs runs again. It begins to wait now, so it counts as
+        fired now: if this leader ends here, it stays released.
+        """
         if not node.inputs:
             at = self._begin_again(node, at)
         self._all.commands.append(FiredAt(node.name, at))
@@ -366,7 +392,7 @@ class Releases:
         return self._all.now
 
     def _look_below(self, node: str) -> None:
-        """What waited for a node that doesn't run now reads what is published of it."""
+        """Let readers of a node that doesn't run now use its older publications."""
         for child, _ in self._all.network.children[node]:
             self._queue.look_again(child)
         for follower in self._all.network.followers[node]:
@@ -377,20 +403,20 @@ class Releases:
 
 
 class Passing:
-    """Expects them for a server; what is asked for once is expected when it is asked for."""
+    """Expects ended intervals for a server; single requests expect them when they arrive."""
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
         self._all, self._queue = scheduler_state, queue
         self._ends: list[tuple[int, str]] = []
 
     def begin(self) -> None:
-        """From now on."""
+        """Start from now."""
         for node in self._all.graph.nodes:
             if not node.is_source and node.partition.grain is not None and not self._all.network.paced(node):
                 self._await(node)
 
     def wake(self) -> None:
-        """Expect what has come, and queue it."""
+        """Expect and queue the intervals that have ended."""
         while self._ends and self._ends[0][0] <= self._all.now:
             _, name = heapq.heappop(self._ends)
             node = self._all.nodes[name]
@@ -403,7 +429,10 @@ class Passing:
             self._await(node)
 
     def next_event(self) -> int | None:
-        """When an interval ends next, if anybody waits for it."""
+        """Return when the next interval ends that a server waits for, in microseconds.
+
+        None if there is none.
+        """
         return self._ends[0][0] if self._ends and self._all.demands.standing else None
 
     def _await(self, node: GraphNode) -> None:

@@ -17,15 +17,18 @@ from headrace.scheduler.partition_states import PartitionStates, bounds
 # §2, §3).
 
 KEYS_CACHED_MAX = 10_000
-"""Answers of one link that are kept: asking the calendar again costs a thousand times as much as looking up."""
+"""Number of cached answers per link: computing one takes a thousand times as long as a lookup."""
 
 
 class InputLink:
-    """One input of one node: `needs(key)` are the input's partitions that an output partition requires, `touches(key)`
-    the output partitions that an input's partition is required by.
+    """One input of one node, with the mapping between their partitions.
 
-    `newest` links have no partition of their own to wait for: references, `all`, and outputs that read everything that
-    is published. `promised` are the sources that an optional input comes from, with until when each was promised.
+    `needs(key)` returns the input's partitions that an output partition requires; `touches(key)`
+    returns the output partitions that require an input's partition.
+
+    `newest` links have no particular partition to wait for: references, `all`, and outputs that
+    read all publications. `promised` lists the sources of an optional input, each with its promised
+    time.
     """
 
     __slots__ = (
@@ -56,7 +59,10 @@ class InputLink:
         followed: bool = False,
         promised: Collection[GraphNode] = (),
     ) -> None:
-        """`followed`: the output reads only inputs that aren't cut, so they are no references but what it is made of."""
+        """`followed`.
+
+        The output reads only unpartitioned inputs, so they trigger it and aren't references.
+        """
         self._output, self._spec, self.input, self._partition_states = output, spec, source, partition_states
         self.optional = spec.optional
         self._promised = [(node, Offset.parse(node.expect_by)) for node in promised if node.expect_by is not None]
@@ -66,21 +72,25 @@ class InputLink:
         self.delivers = out.by_delivery and into.whole and plain and followed
         """Each publication of the input is a partition of the output."""
         self._every = out.values is not None and out.grain is None and into.whole and plain and followed
-        """Each listed key is made of the whole input."""
+        """Each listed key is computed from the whole input."""
         self.newest = not self.same and not self._every and _newest(output, spec, source)
         gathered = out.whole or (out.grain is None and not out.by_delivery and spec.mode is not InputMode.ALL and not into.whole)
         self.gathers = self.newest and gathered
-        """Everything of the input is required: it runs once the input is at rest, not once a partition."""
+        """The whole input is required: the output runs once the input is terminal, not once per
+        partition."""
         self.stales = self.gathers or not self.newest or output.rebuild_on_reference
         cut = not self.newest and out.grain is not None and into.grain is not None
         self.ordered = cut and out.key is None and into.key is None and Grain.HOUR not in (out.grain, into.grain)
-        """Following intervals of the input touch following ones of the output: those that two touch hold between them what lies
-        between. Some hours have no number, so they aren't counted on."""
+        """Consecutive intervals of the input map to consecutive ones of the output, so two of them
+        enclose all between. Hours are excluded, because some have no number."""
         self._known: dict[str, tuple[str, ...]] = {}
         self._touched: dict[str, tuple[str, ...]] = {}
 
     def needs(self, key: str) -> tuple[str, ...]:
-        """The input's partitions that must be published before `key` may run; none for `newest` links."""
+        """Return the input's partitions that must be published before `key` runs.
+
+        None for `newest` links.
+        """
         if self.same:
             return (key,)
         if self._every:
@@ -95,7 +105,10 @@ class InputLink:
         return results
 
     def touches(self, key: str) -> Iterable[str]:
-        """The output's partitions that read the input's partition `key`; none where it is a reference."""
+        """Return the output's partitions that read the input's partition `key`.
+
+        None for a reference.
+        """
         if self.same:
             return (key,)
         if self._output.partition.whole:
@@ -112,7 +125,10 @@ class InputLink:
         return results
 
     def given_up(self, key: str) -> int | None:
-        """When an optional input's partition is done without; None: it isn't waited for at all."""
+        """Return when an output stops waiting for an optional input's partition, in microseconds.
+
+        None if it doesn't wait at all.
+        """
         if self.input.partition.grain is None or not self._promised:
             return None
         end = bounds(self.input, key)[1]
@@ -129,7 +145,7 @@ class InputLink:
         return dependents(key, output.partition, output.timezone, source.partition, source.timezone, self._spec, seen) or ()
 
     def _referred(self, key: str) -> tuple[str, ...]:
-        """Of what is referred to by key, without time: that key's partition."""
+        """Return the partition of a reference partitioned by key without time."""
         out, into = self._output.partition, self.input.partition
         if out.key is None or into.key != out.key or into.grain is not None or self._spec.mode is InputMode.ALL:
             return ()
@@ -137,7 +153,7 @@ class InputLink:
 
 
 def _same_partition(output: GraphNode, spec: InputSpec, source: GraphNode) -> bool:
-    """Whether each partition needs exactly the one of the same name."""
+    """Return whether each partition needs exactly the input's partition of the same name."""
     out, into = output.partition, source.partition
     if out.whole and into.whole:
         return True
@@ -174,7 +190,7 @@ def _cached(known: dict[str, tuple[str, ...]], key: str, results: tuple[str, ...
 
 
 class Network:
-    """Who reads whom."""
+    """The links of a graph in both directions."""
 
     def __init__(self, graph: Graph, partition_states: PartitionStates) -> None:
         self.nodes = partition_states.nodes
@@ -184,15 +200,17 @@ class Network:
         self.children: dict[str, list[tuple[GraphNode, InputLink]]] = {n.name: [] for n in graph.nodes}
         self.followers: dict[str, list[str]] = {n.name: [] for n in graph.nodes}
         self.heirs: dict[str, list[GraphNode]] = {n.name: [] for n in graph.nodes}
-        """Nodes whose keys grow with a node's: a key that is heard of there is expected here, so that nothing gathers the keys of an
-        interval before all of them have come through."""
+        """Nodes with a growing set of keys that inherit a node's keys. A new key there is expected
+        here as well, so a fan-in doesn't collect the keys of an interval before all of them have
+        arrived."""
         self.gathers: dict[str, frozenset[str]] = {}
-        """Nodes that read all that is published of partitioned inputs → their ancestors: they run when those are at rest, not
-        once a partition."""
+        """Nodes that read all publications of partitioned inputs → their ancestors: such a node
+        runs when those are terminal, not once per partition."""
         self.free: set[str] = set()
-        """Nodes for whose intervals nothing may be due, by a calendar of their own or of what they read."""
+        """Nodes that may have intervals with nothing due, by their own calendar or those of their
+        inputs."""
         self.coarse: set[str] = set()
-        """Nodes that need only longer intervals: nothing but time says when one of theirs has come."""
+        """Nodes that need only longer intervals: time alone makes their partitions expected."""
         self._ancestors: dict[str, set[str]] = {}
         for node in graph.nodes:
             self._link(node, partition_states)
@@ -220,11 +238,11 @@ class Network:
             self.free.add(node.name)
 
     def checked_against(self, node: GraphNode) -> tuple[str, ...]:
-        """What a node's checks read, as far as it is in the graph."""
+        """Return the nodes in the graph that a node's checks read."""
         return tuple(name for name in node.checked_against if name in self.nodes)
 
     def paced(self, node: GraphNode) -> bool:
-        """Whether something that is cut is required of an input: that is what the node's partitions come from."""
+        """Return whether a node requires a partitioned input, which determines its partitions."""
         return any(self._paces(node, spec) for spec in node.inputs if spec.mode is not InputMode.ALL and not spec.optional)
 
     def _paces(self, node: GraphNode, spec: InputSpec) -> bool:
@@ -232,9 +250,9 @@ class Network:
         return not cut.whole and (not cut.by_delivery or node.partition.grain is None)
 
     def ancestors(self, node: GraphNode) -> set[str]:
-        """All nodes that a node comes after."""
+        """Return all nodes upstream of a node."""
         pending = [node]
-        while pending:  # not by recursion: a chain may be longer than the stack
+        while pending:  # not recursive: a chain may be longer than the stack
             graph_node = pending[-1]
             if graph_node.name not in self._ancestors:
                 before = [self.nodes[name] for name in (*(spec.node for spec in graph_node.inputs), *graph_node.depends)]
@@ -247,7 +265,7 @@ class Network:
         return self._ancestors[node.name]
 
     def _promised(self, spec: InputSpec) -> list[GraphNode]:
-        """The sources that an optional input comes from."""
+        """Return the sources upstream of an optional input."""
         if not spec.optional:
             return []
         results = {spec.node} | self.ancestors(self.nodes[spec.node])
@@ -259,7 +277,7 @@ def _longer(grain: Grain | None, other: Grain | None) -> bool:
 
 
 def _inherits(node: GraphNode, spec: InputSpec, source: GraphNode) -> bool:
-    """Whether each key of an input's interval is one of the same interval of the node, too."""
+    """Return whether each key of an input's interval is a key of the node's interval as well."""
     out, into = node.partition, source.partition
     required = spec.mode is InputMode.REQUIRED and not spec.optional
     return (
@@ -280,20 +298,25 @@ DEADLINES_CACHED_MAX = 1 << 14
 
 
 def network_of(graph: Graph) -> Network:
-    """The links of a graph, for forecasts outside of a core."""
+    """Return the links of a graph, for forecasts without a core."""
     return Network(graph, PartitionStates({node.name: node for node in graph.nodes}))
 
 
 def latest_safe_start(node: GraphNode, key: str, now: int) -> int | None:
-    """When an attempt at a partition has to begin at the latest, so that every consumer gets its interval in time (if what comes after
-    it takes as long as usual); None where nobody was promised anything. What isn't cut by time counts for the newest interval that
-    has ended."""
+    """Return the latest start for a partition so that every consumer's interval is on time.
+
+    It assumes the usual duration of later nodes, and is in microseconds; None without a deadline.
+    An unpartitioned node counts for the newest interval that has ended.
+    """
     return min((_latest(promise, node, key, now) for promise in node.promises), default=None)
 
 
 def urgency(node: GraphNode, key: str, now: int) -> int:
-    """What sorts partitions that are ready: the latest safe start. What was promised to nobody counts as due by the end of the day
-    after the one (in UTC) on which it became ready, so that it doesn't wait for ever behind what was."""
+    """Return the latest safe start of a ready partition, in microseconds, as its rank.
+
+    Without a deadline, it is the end of the day (UTC) after the one on which it became ready, so
+    that it doesn't wait forever behind partitions with deadlines.
+    """
     latest = latest_safe_start(node, key, now)
     return latest if latest is not None else (now // DAY_US + 2) * DAY_US
 
@@ -305,13 +328,16 @@ def _latest(promise: ConsumerDeadline, node: GraphNode, key: str, now: int) -> i
 
 
 def _newest_end(grain: Grain, timezone: str, now: int) -> int:
-    """When the newest of the intervals that have ended did so."""
+    """Return when the newest ended interval ended, in microseconds."""
     return bounds_us(key_at_us(now, grain, timezone), grain, timezone)[0]
 
 
 @functools.lru_cache(maxsize=DEADLINES_CACHED_MAX)
 def _due(grain: Grain, timezone: str, due: str, max_age: str | None, off: DaysOff, last: int) -> int:
-    """By when the interval that an instant lies in is due; microseconds. Under `max_age`: when the one before becomes too old."""
+    """Return when the interval that contains `last` is due, in microseconds.
+
+    With `max_age`, this is when the previous interval becomes too old.
+    """
     began, ended = bounds_us(key_at_us(last, grain, timezone), grain, timezone)
     if max_age is not None:
         return Duration.parse(max_age).after_us(began, timezone)

@@ -1,7 +1,8 @@
 """Partition states: the state of every partition, and facts about each node as a whole.
 
-A partition is an object of its own only while the scheduler has something to do or to report about it. All others, which are most of them,
-are terminal: members of their node's ranges, without cost for a decision.
+A partition is an object of its own only while the scheduler has something to do or to report about
+it. All others, which are most of them, are terminal: they are members of their node's ranges and
+cost a decision nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from headrace.scheduler.ranges import TerminalPartitions
 from headrace.scheduler.states import AT_REST, PartitionState, TrackedPartition
 
 INTERVALS_REMEMBERED_MAX = 1_000
-"""Of a node whose keys grow: so many intervals' keys are kept listed."""
+"""Maximum number of intervals per node with a growing set of keys whose key lists are cached."""
 
 
 class PartitionRange(NamedTuple):
-    """A range of a node's partitions in the order of time, both included; None for no bound."""
+    """A range of a node's partitions in time order, both ends included; None for no bound."""
 
     first: str | None
     last: str | None
@@ -33,12 +34,12 @@ class PartitionRange(NamedTuple):
         return self.first is None and self.last is None
 
     def covers(self, order: str) -> bool:
-        """Whether a partition with that order is in it."""
+        """Return whether a partition with that order is in the range."""
         return (self.first is None or order >= self.first) and (self.last is None or order <= self.last)
 
 
 def span_of(node: GraphNode, target: Target) -> PartitionRange:
-    """What a target means, in the order of its node's partitions."""
+    """Return the range of a target, in the order of its node's partitions."""
     spec, zone = node.partition, node.timezone
     first = None if target.first is None else order_of(target.first, spec, zone)
     return PartitionRange(first, None if target.last is None else end_of(target.last, spec, zone))
@@ -50,41 +51,45 @@ class PartitionStates:
     def __init__(self, nodes: dict[str, GraphNode]) -> None:
         self.nodes = nodes
         self.tracked_partitions: dict[str, dict[str, TrackedPartition]] = {name: {} for name in nodes}
-        """What isn't at rest."""
+        """Partitions that aren't terminal."""
         self.resting = {name: TerminalPartitions(node.partition, node.timezone) for name, node in nodes.items()}
         self.oldest: dict[str, tuple[str, str]] = {}
-        """Node → order and key of its oldest partition that was ever heard of."""
+        """Node → order and key of its oldest known partition."""
         self.newest: dict[str, tuple[str, str]] = {}
         self.visible: set[str] = set()
-        """Nodes of which something is published."""
+        """Nodes with a visible publication."""
         self.busy: dict[str, int] = {}
-        """Node → how many of its partitions are queued or running, if any are."""
+        """Node → number of its queued or running partitions, if any."""
         self.bundles: dict[tuple[str, str], set[str]] = {}
-        """Node and bundle → the partitions that came in it."""
+        """Node and bundle → the partitions delivered in it."""
         self.publications: dict[str, int] = {}
-        """Node that isn't cut → the publication that first had the content that readers see."""
+        """Unpartitioned node → the publication that first had the visible content."""
         self.expanded: dict[str, str] = {}
-        """Node that nothing announces partitions of → the last one that it was found to have because time has come so far."""
+        """Node without inputs that announce partitions → its last partition found by time alone."""
         self._data_keys: dict[str, dict[str, dict[str, None]]] = {name: {} for name, node in nodes.items() if _grows(node)}
-        """Node whose keys grow → interval → its keys, of the intervals that were asked for last."""
+        """Node with a growing set of keys → interval → its keys, for the most recently used
+        intervals."""
         self._open_keys: dict[str, dict[str, dict[str, None]]] = {name: {} for name in self._data_keys}
-        """Node whose keys grow → interval → those of its keys that aren't at rest."""
+        """Node with a growing set of keys → interval → its keys that aren't terminal."""
 
     # One partition
 
     def get(self, name: str, key: str) -> TrackedPartition | None:
-        """A partition to look at, None if nothing was ever heard of it."""
+        """Return a partition to read, not to change; None if it is unknown."""
         tracked = self.tracked_partitions[name].get(key)
         if tracked is None and key in self.resting[name]:
             return AT_REST
         return tracked
 
     def known(self, name: str, key: str) -> bool:
-        """Whether anything was ever heard of a partition."""
+        """Return whether a partition is known."""
         return key in self.tracked_partitions[name] or key in self.resting[name]
 
     def tracked(self, name: str, key: str) -> TrackedPartition:
-        """A partition to change; `settle` ends the change of one that may be at rest then. KeyError if nothing was heard of it."""
+        """Return a partition to change; raises KeyError if it is unknown.
+
+        Call `settle` after a change that may make it terminal.
+        """
         tracked = self.tracked_partitions[name].get(key)
         if tracked is not None:
             return tracked
@@ -97,13 +102,13 @@ class PartitionStates:
         return tracked
 
     def settle(self, name: str, key: str) -> None:
-        """Keep a partition as a member of a range, if nothing else is to be said about it."""
+        """Store a terminal partition as a member of a range."""
         if self.tracked_partitions[name][key].at_rest:
             self._take(name, key)
             self.resting[name].add(key)
 
     def put(self, name: str, key: str, tracked: TrackedPartition) -> None:
-        """A partition that was heard of isn't at rest."""
+        """Store a known partition that isn't terminal."""
         self.tracked_partitions[name][key] = tracked
         if (keys := self._open_keys.get(name)) is not None:
             moment, data = split(key, self.nodes[name].partition)
@@ -117,12 +122,15 @@ class PartitionStates:
                 del keys[moment]
 
     def add(self, name: str, key: str, tracked: TrackedPartition) -> bool:
-        """A partition that nothing was heard of; whether it is now its node's oldest."""
+        """Add a new partition; return whether it is now its node's oldest."""
         self.put(name, key, tracked)
         return self._heard(name, key)
 
     def place(self, name: str, key: str, tracked: TrackedPartition) -> bool:
-        """A partition stands so, whatever was known of it before; whether it is now its node's oldest."""
+        """Set a partition's state regardless of earlier ones.
+
+        Return whether it is now its node's oldest.
+        """
         if tracked.published:
             self.visible.add(name)
         if tracked.at_rest:
@@ -134,18 +142,18 @@ class PartitionStates:
         return self._heard(name, key)
 
     def show(self, name: str, tracked: TrackedPartition) -> None:
-        """Readers see something of a partition."""
+        """Record that a partition has a visible publication."""
         tracked.published = True
         self.visible.add(name)
 
     def hide(self, name: str, tracked: TrackedPartition) -> None:
-        """Readers see nothing of a partition any more."""
+        """Record that a partition has no visible publication any more."""
         tracked.published = False
         if not self.resting[name] and not any(partition.published for partition in self.tracked_partitions[name].values()):
             self.visible.discard(name)
 
     def bundle(self, name: str, key: str, bundle: str) -> None:
-        """Note the file that a partition was delivered in with others; empty for none."""
+        """Record the file that delivered a partition together with others; empty for none."""
         tracked = self.tracked(name, key)
         if tracked.bundle:
             self.bundles[name, tracked.bundle].discard(key)
@@ -154,28 +162,31 @@ class PartitionStates:
             self.bundles.setdefault((name, bundle), set()).add(key)
 
     def order(self, node: GraphNode, key: str) -> str:
-        """What sorts a node's partitions by time."""
+        """Return the key that sorts a node's partitions by time."""
         return order_of(key, node.partition, node.timezone)
 
-    # Those of a node
+    # The partitions of a node
 
     def open(self, name: str) -> list[tuple[str, TrackedPartition]]:
-        """The partitions of a node that aren't at rest, oldest first."""
+        """Return the partitions of a node that aren't terminal, oldest first."""
         node = self.nodes[name]
         return sorted(self.tracked_partitions[name].items(), key=lambda item: self.order(node, item[0]))
 
     def published(self, name: str) -> list[str]:
-        """The partitions of a node that readers see something of, oldest first: costs as much as there are."""
+        """Return the partitions of a node with a visible publication, oldest first.
+
+        The cost is proportional to their number.
+        """
         node = self.nodes[name]
         shown = (key for key, tracked in self.tracked_partitions[name].items() if tracked.published)
         return sorted((*self.resting[name], *shown), key=lambda key: self.order(node, key))
 
     def empty(self, name: str) -> bool:
-        """Whether nothing was ever heard of a node's partitions."""
+        """Return whether none of a node's partitions is known."""
         return not self.tracked_partitions[name] and not self.resting[name]
 
     def beside(self, node: GraphNode, key: str) -> list[str]:
-        """The partitions of the same interval that were heard of, with this one."""
+        """Return the known partitions of the same interval, including this one."""
         spec = node.partition
         if spec.grain is None or spec.key is None:
             return [key]
@@ -184,7 +195,7 @@ class PartitionStates:
         return [item for item in result if self.known(node.name, item)]
 
     def seen(self, name: str, time_key: str) -> Collection[str]:
-        """The data keys that were ever heard of for an interval of a node whose keys grow."""
+        """Return the known data keys of an interval, for a node with a growing set of keys."""
         listed = self._data_keys.get(name)
         if listed is None:
             return ()
@@ -196,7 +207,10 @@ class PartitionStates:
         return results.keys()
 
     def first_of_interval(self, name: str, key: str) -> bool:
-        """Whether a partition of a node whose keys grow is the only one of its interval that was heard of."""
+        """Return whether a partition is the only known one of its interval.
+
+        Always false for nodes without a growing set of keys.
+        """
         return (
             name in self._data_keys
             and self.nodes[name].partition.grain is not None
@@ -204,7 +218,7 @@ class PartitionStates:
         )
 
     def rest(self, name: str, count: int) -> None:
-        """So many partitions are neither queued nor running any more."""
+        """Count partitions as neither queued nor running."""
         left = self.busy.get(name, 0) - count
         if left:
             self.busy[name] = left
@@ -212,7 +226,7 @@ class PartitionStates:
             self.busy.pop(name, None)
 
     def _heard(self, name: str, key: str) -> bool:
-        """Note that there is a partition; whether it is its node's oldest."""
+        """Record that a partition exists; return whether it is its node's oldest."""
         node = self.nodes[name]
         if listed := self._data_keys.get(name):
             moment, data = split(key, node.partition)
@@ -237,19 +251,22 @@ class PartitionStates:
 
 
 def time_key(node: GraphNode, key: str) -> str:
-    """The time's part of a key."""
+    """Return the time part of a key."""
     return key.partition(SEPARATOR)[0] if node.partition.key is not None and node.partition.grain is not None else key
 
 
 def bounds(node: GraphNode, key: str) -> tuple[int, int]:
-    """Start and end of a partition's interval, in microseconds; of nodes that are cut by time."""
+    """Return the start and the end of a partition's interval in microseconds.
+
+    The node must be partitioned by time.
+    """
     grain = node.partition.grain
     assert grain is not None
     return bounds_us(time_key(node, key), grain, node.timezone)
 
 
 def ended(node: GraphNode, key: str, now: int) -> bool:
-    """Whether a partition's interval has ended; true of those that have none."""
+    """Return whether a partition's interval has ended; true without an interval."""
     return node.partition.grain is None or bounds(node, key)[1] <= now
 
 
@@ -257,12 +274,12 @@ def _grows(node: GraphNode) -> bool:
     return node.partition.key is not None and node.partition.values is None
 
 
-# Membership of a partition in one of many ranges, by its place in the order of time. It is asked
-# a million times of thousands of ranges.
+# Membership of a partition in one of many ranges, by its place in time order. It is queried a
+# million times for thousands of ranges.
 
 
 class Covering:
-    """Ranges of one node's partitions, those that meet as one."""
+    """Ranges of one node's partitions; adjacent and overlapping ones are merged."""
 
     def __init__(self, spans: Iterable[PartitionRange]) -> None:
         self._firsts: list[str] = []
@@ -284,7 +301,7 @@ class Covering:
         return self._firsts == [""] and self._lasts == [None]
 
     def covers(self, order: str) -> bool:
-        """Whether a partition with that order is in one of them: costs as little as the logarithm of how many there are."""
+        """Return whether a partition with that order is in a range, in logarithmic time."""
         place = bisect_right(self._firsts, order) - 1
         if place < 0:
             return False

@@ -1,7 +1,7 @@
-"""Sets of partitions in a few bytes: consecutive intervals are one run of numbers.
+"""Sets of partitions in a few bytes: consecutive intervals are one range of numbers.
 
-Most partitions of a project are published and need no work. A node's ten thousand days take two numbers this way, and a
-binary search finds whether one of them is in the set.
+Most partitions of a project are published and need no work. A node's 10,000 days take two numbers
+this way, and a binary search finds whether one of them is in the set.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ NUMBERS_CACHED = 1 << 16
 
 
 class IntegerSet:
-    """A set of whole numbers. It is kept as the numbers at which membership changes: where an odd count of them lies at or below a
-    number, it is in."""
+    """A set of whole numbers, stored as the numbers at which membership changes.
+
+    A number is in the set if an odd count of these edges is less than or equal to it.
+    """
 
     __slots__ = ("edges",)
 
@@ -29,7 +31,7 @@ class IntegerSet:
 
     @classmethod
     def of(cls, numbers: Iterable[int]) -> IntegerSet:
-        """The set of these numbers."""
+        """Return the set of these numbers."""
         integer_set = cls()
         edges = integer_set.edges
         for number in sorted(numbers):
@@ -50,19 +52,22 @@ class IntegerSet:
             yield from range(first, beyond)
 
     def spans(self) -> Iterator[tuple[int, int]]:
-        """Each run: its first number, and the one after its last."""
+        """Yield each range: its first number, and the number after its last."""
         return zip(self.edges[::2], self.edges[1::2], strict=True)
 
     def add(self, number: int) -> None:
-        """Put a number in."""
+        """Add a number."""
         self._toggle(number, out=False)
 
     def discard(self, number: int) -> None:
-        """Take a number out."""
+        """Remove a number."""
         self._toggle(number, out=True)
 
     def _toggle(self, number: int, *, out: bool) -> None:
-        """Change whether a number is in: an edge on either side of it goes if it is there and comes if it isn't."""
+        """Toggle whether a number is in the set.
+
+        Existing edges on either side go, missing ones come.
+        """
         edges = self.edges
         place = bisect_right(edges, number)
         if (place % 2 == 1) != out:
@@ -79,21 +84,24 @@ class IntegerSet:
             edges[place:place] = (number, number + 1)
 
     def before(self, number: int) -> int | None:
-        """The largest number of the set that is smaller."""
+        """Return the largest smaller number of the set; None if there is none."""
         place = bisect_left(self.edges, number)
         if place == 0:
             return None
         return number - 1 if place % 2 else self.edges[place - 1] - 1
 
     def after(self, number: int) -> int | None:
-        """The smallest number of the set that is larger."""
+        """Return the smallest larger number of the set; None if there is none."""
         place = bisect_right(self.edges, number + 1)
         if place % 2:
             return number + 1
         return self.edges[place] if place < len(self.edges) else None
 
     def minus(self, other: IntegerSet) -> Iterator[int]:
-        """The numbers that aren't in the other set, at a cost of its runs and theirs, and of what is found."""
+        """Yield the numbers that aren't in `other`.
+
+        The cost is proportional to the ranges of both sets and the results.
+        """
         for first, beyond in self.spans():
             at, place = first, bisect_right(other.edges, first)
             while at < beyond:
@@ -104,18 +112,19 @@ class IntegerSet:
 
 
 class TerminalPartitions:
-    """The partitions of one node that are at rest."""
+    """The terminal partitions of one node."""
 
     __slots__ = ("_by_delivery", "_grain", "_keyed", "_timezone", "named", "runs")
 
     def __init__(self, spec: PartitionSpec, timezone: str) -> None:
         self._grain, self._by_delivery = spec.grain, spec.by_delivery
-        self._timezone = timezone if spec.grain is Grain.HOUR else ""  # days are cut alike everywhere
+        self._timezone = timezone if spec.grain is Grain.HOUR else ""  # days have the same number in all zones
         self._keyed = spec.grain is not None and spec.key is not None
         self.runs: dict[str, IntegerSet] = {}
-        """The data's key, empty where data isn't cut that way → intervals, or deliveries, by their numbers."""
+        """Data key (empty without one) → numbers of its intervals or deliveries."""
         self.named: dict[str, None] = {}
-        """What has no number: the whole, keys without time, and keys that no calendar has any more."""
+        """Partitions without a number: the unpartitioned whole, keys without time, and keys that no
+        calendar has any more."""
 
     def __contains__(self, key: str) -> bool:
         number, data = self.place(key)
@@ -136,7 +145,7 @@ class TerminalPartitions:
                 yield self.key(number, data)
 
     def add(self, key: str) -> None:
-        """A partition is at rest."""
+        """Record that a partition is terminal."""
         number, data = self.place(key)
         if number is None:
             self.named[key] = None
@@ -144,7 +153,7 @@ class TerminalPartitions:
             self.runs.setdefault(data, IntegerSet()).add(number)
 
     def discard(self, key: str) -> None:
-        """A partition isn't at rest."""
+        """Record that a partition isn't terminal."""
         number, data = self.place(key)
         if number is None:
             self.named.pop(key, None)
@@ -155,21 +164,24 @@ class TerminalPartitions:
                 del self.runs[data]
 
     def before(self, key: str) -> str | None:
-        """Of a node that is cut by delivery: the one at rest that came last before this."""
+        """Return the last terminal delivery before this one, for a node partitioned by delivery."""
         number, _ = self.place(key)
         runs = self.runs.get("")
         result = runs.before(number) if runs is not None and number is not None else None
         return None if result is None else delivery_key(result)
 
     def after(self, key: str) -> str | None:
-        """Of a node that is cut by delivery: the one at rest that came first after this."""
+        """Return the first terminal delivery after this one, for a node partitioned by delivery."""
         number, _ = self.place(key)
         runs = self.runs.get("")
         result = runs.after(number) if runs is not None and number is not None else None
         return None if result is None else delivery_key(result)
 
     def place(self, key: str) -> tuple[int | None, str]:
-        """The number of a partition's interval or delivery, None if it has none, and its data's key."""
+        """Return the number of a partition's interval or delivery, and its data key.
+
+        The number is None for a partition without one.
+        """
         time_key, data = key, ""
         if self._keyed:
             time_key, separator, data = key.partition(SEPARATOR)
@@ -180,7 +192,7 @@ class TerminalPartitions:
         return (None if self._grain is None else number_of(time_key, self._grain, self._timezone)), data
 
     def key(self, number: int, data: str = "") -> str:
-        """The inverse of `place`."""
+        """Return the partition key for a number; the inverse of `place`."""
         if self._grain is None:
             return delivery_key(number)
         time_key = key_of_number(number, self._grain, self._timezone)
@@ -189,8 +201,11 @@ class TerminalPartitions:
 
 @functools.lru_cache(maxsize=NUMBERS_CACHED)
 def number_of(key: str, grain: Grain, timezone: str) -> int | None:
-    """The number of an interval: following intervals have following numbers. None for a key that isn't one of the grain as it is
-    written, and for the few hours that share their number with another (where a day ends with half an hour)."""
+    """Return the number of an interval; consecutive intervals have consecutive numbers.
+
+    None for a key that isn't in the grain's canonical form, and for the few hours that share their
+    number with another one (where a day ends with half an hour).
+    """
     try:
         number = _number(key, grain, timezone)
         return number if key_of_number(number, grain, timezone) == key else None
@@ -200,7 +215,7 @@ def number_of(key: str, grain: Grain, timezone: str) -> int | None:
 
 @functools.lru_cache(maxsize=NUMBERS_CACHED)
 def key_of_number(number: int, grain: Grain, timezone: str) -> str:
-    """The key of the interval with a number."""
+    """Return the key of the interval with a number."""
     match grain:
         case Grain.HOUR:
             return key_at_us((number + 1) * HOUR_US - 1, grain, timezone)
@@ -217,7 +232,10 @@ def key_of_number(number: int, grain: Grain, timezone: str) -> str:
 
 
 def interval_exists(key: str, grain: Grain, timezone: str) -> bool:
-    """Whether a zone has an interval: days were skipped where the date line was moved."""
+    """Return whether an interval exists in a zone.
+
+    Some skipped days when they crossed the date line.
+    """
     try:
         bounds_us(key, grain, timezone)
     except UsageError:

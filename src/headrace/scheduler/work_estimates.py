@@ -1,4 +1,4 @@
-"""Work to be estimated, as numbers of intervals, and its virtual execution by the real core."""
+"""The work to estimate, as numbers of intervals, and its virtual execution by the real core."""
 
 from __future__ import annotations
 
@@ -32,18 +32,20 @@ from headrace.scheduler.ranges import IntegerSet, TerminalPartitions, key_of_num
 from headrace.scheduler.states import PartitionState
 
 # The amount of work of each node, and any part of it as the state from which a core starts. The
-# core decides only about the plan's own partitions. All other partitions of the same nodes count
-# as published, and nodes outside of the plan as present, so the cost doesn't grow with the
-# project.
+# core decides only about the plan's own partitions. All other partitions of the same nodes count as
+# published, and nodes outside the plan as present, so the cost doesn't grow with the project.
 
 AROUND = 10_000
-"""So many intervals before and after what is planned count as published: farther back no `lookback` reaches."""
+"""Number of intervals before and after the planned ones that count as published; no `lookback`
+reaches farther."""
 _NO_TIMEOUT_US = 1 << 60
 
 
 class WorkEstimate(NamedTuple):
-    """What is made of one node: the intervals by their numbers, and how many partitions each of them has. Of a node that isn't cut by
-    time the numbers only count."""
+    """The work of one node: the numbers of its intervals, and the partitions per interval.
+
+    For a node not partitioned by time the numbers only count.
+    """
 
     node: GraphNode
     numbers: IntegerSet
@@ -51,11 +53,15 @@ class WorkEstimate(NamedTuple):
 
     @property
     def partitions(self) -> int:
-        """How many there are."""
+        """The total number of partitions."""
         return len(self.numbers) * self.each
 
     def with_partitions(self, count: int, numbers: int) -> WorkEstimate:
-        """So many partitions belong to so many numbers, these among them: its keys grow, or nothing but keys cuts it."""
+        """Return the work with `count` partitions spread over `numbers` intervals.
+
+        The `numbers` intervals include the work's own. This applies to nodes with a growing set of
+        keys, or partitioned by key alone.
+        """
         spec = self.node.partition
         if spec.whole or (spec.grain is not None and spec.key is None):
             return self
@@ -64,7 +70,10 @@ class WorkEstimate(NamedTuple):
         return self._replace(each=max(1, round(count / max(1, numbers))))
 
     def without(self, keys: Collection[str]) -> WorkEstimate:
-        """What is left when these were made. Where an interval has several partitions it is done with when most of them are."""
+        """Return the remaining work after these partitions.
+
+        An interval with several partitions counts as done when most of them are.
+        """
         if self.node.partition.grain is None:
             return self._replace(numbers=IntegerSet((0, len(self.numbers) - min(len(keys), len(self.numbers)))))
         resting, made = TerminalPartitions(self.node.partition, self.node.timezone), Counter[int]()
@@ -74,12 +83,18 @@ class WorkEstimate(NamedTuple):
 
     @property
     def zone(self) -> str:
-        """As numbers need it: days are cut alike everywhere."""
+        """The time zone for interval numbers.
+
+        Empty where days have the same number in all zones.
+        """
         return self.node.timezone if self.node.partition.grain is Grain.HOUR else ""
 
 
 def work_of(node: GraphNode, targets: Sequence[Target]) -> WorkEstimate:
-    """What targets ask for of one node: where its keys grow, one of each interval."""
+    """Return the work of one node for its targets.
+
+    One key per interval for a growing set of keys.
+    """
     values = node.partition.values or ("",)
     if node.partition.grain is None:
         return WorkEstimate(node, IntegerSet((0, len(values))), 1)
@@ -87,7 +102,7 @@ def work_of(node: GraphNode, targets: Sequence[Target]) -> WorkEstimate:
 
 
 def _edges(node: GraphNode, targets: Sequence[Target]) -> list[int]:
-    """Where runs of numbers begin and end; those that touch are one."""
+    """Return the bounds of ranges of numbers; adjacent ranges are merged."""
     grain, edges = node.partition.grain, list[int]()
     assert grain is not None
     zone = node.timezone if grain is Grain.HOUR else ""
@@ -105,7 +120,10 @@ def _edges(node: GraphNode, targets: Sequence[Target]) -> list[int]:
 
 
 def work_bounds(planned_work: Sequence[WorkEstimate]) -> tuple[int, int] | None:
-    """From when to when the intervals go, in microseconds; None where nothing is cut by time."""
+    """Return the first beginning and the last end of all intervals, in microseconds.
+
+    None if no node is partitioned by time.
+    """
     results = [
         _bounds(planned, number)
         for planned in planned_work
@@ -116,7 +134,10 @@ def work_bounds(planned_work: Sequence[WorkEstimate]) -> tuple[int, int] | None:
 
 
 def work_until(planned_work: Sequence[WorkEstimate], moment: int, share: float) -> list[WorkEstimate]:
-    """What begins before a moment; of what isn't cut by time a share, and the whole as a whole."""
+    """Return the work that begins before `moment` (microseconds).
+
+    Of a node not partitioned by time it is the share `share`; an unpartitioned node is included.
+    """
     return [planned._replace(numbers=_below(planned.numbers, _beyond(planned, moment, share))) for planned in planned_work]
 
 
@@ -144,11 +165,11 @@ def _bounds(planned: WorkEstimate, number: int) -> tuple[int, int]:
     return bounds_us(key_of_number(number, grain, planned.zone), grain, planned.node.timezone)
 
 
-# As a core starts from it
+# The state from which a core starts
 
 
 def graph_of(planned_work: Sequence[WorkEstimate], whole: Graph) -> Graph:
-    """The nodes of a graph that something is made of, with nothing but each other to wait for."""
+    """Return the nodes of a graph that have work, with no inputs other than each other."""
     names = {planned.node.name for planned in planned_work}
     return replace(whole, nodes=tuple(_alone(planned, names) for planned in planned_work))
 
@@ -177,7 +198,7 @@ def _alone(planned: WorkEstimate, names: set[str]) -> GraphNode:
 
 
 def _partition_spec(planned: WorkEstimate) -> PartitionSpec:
-    """How the node is cut: keys that grow are listed, under names of their own."""
+    """Return the partitioning for the simulation: growing keys are listed, with generated names."""
     spec = planned.node.partition
     if spec.key is None:
         return spec
@@ -186,7 +207,7 @@ def _partition_spec(planned: WorkEstimate) -> PartitionSpec:
 
 
 def kept_of(planned_work: Sequence[WorkEstimate]) -> SchedulerCheckpoint:
-    """Where everything stands before it begins."""
+    """Return the state of all partitions before the work begins."""
     nodes = {
         planned.node.name: KeptNode(runs=_published(planned), named=(), oldest=None, newest=None, publication=0, expanded="")
         for planned in planned_work
@@ -196,7 +217,7 @@ def kept_of(planned_work: Sequence[WorkEstimate]) -> SchedulerCheckpoint:
 
 
 def _published(planned: WorkEstimate) -> dict[str, tuple[int, ...]]:
-    """All intervals around those that are to be made, and between them."""
+    """Return all intervals around and between those of the work."""
     edges = planned.numbers.edges
     if planned.node.partition.grain is None or not edges:
         return {}
@@ -215,30 +236,38 @@ def _keys(planned: WorkEstimate) -> list[str]:
 
 
 def _waiting(node: str, key: str) -> SavedPartition:
-    """It is made again: were it made for the first time, what reads it and isn't planned would be stale."""
+    """Return a partition to be recomputed.
+
+    With a first computation, its readers outside the plan would become stale.
+    """
     return SavedPartition(
         node=node, key=key, state=PartitionState.WAITING, stale=True, proposed=False, late=False, published=True, failures=0,
         not_before=None, reason="", since=0,
     )  # fmt: skip
 
 
-# Virtual workers and a virtual leader: how long the core's decisions take to be carried out. The
-# core is the real one, so order, batches, pools and attempts dispatched ahead are those of a real
-# run. Time is virtual: nothing waits.
+# Virtual workers and a virtual leader: how long it takes to execute the core's decisions. The core
+# is the real one, so order, batches, pools and attempts dispatched ahead are those of a real run.
+# Time is virtual: nothing waits.
 
 BEGIN_US = 4_102_444_800_000_000
-"""The virtual clock begins in 2100: no interval that is planned now hasn't ended then."""
+"""The virtual clock begins in 2100, when every interval planned today has ended."""
 COMMIT_US = 3_000
-"""What a leader's turn costs besides what it has to write of each attempt: one transaction."""
+"""Cost of one leader loop iteration without its attempts: one transaction."""
 ATTEMPT_US = 3_000
-"""What an attempt costs the leader. It does this for one after the other, while workers go on with what they have at hand."""
+"""Cost of one attempt for the leader. The leader processes attempts one by one, while workers
+continue with the tasks in their pipes."""
 
 AttemptSeconds = Callable[[str, int], float]
-"""Node, and how many of its partitions an attempt computes → seconds that a worker is at it."""
+"""(node, number of partitions in an attempt) → seconds of a worker."""
 
 
 class VirtualRunResult(NamedTuple):
-    """`seconds` until all was published, for so many of which workers were at it in all, `busy`; `published` are partitions."""
+    """The result of a virtual run:
+
+    `seconds` until all work was published, and the worker time.
+    `busy` is the sum of all workers' busy seconds; `published` is a number of partitions.
+    """
 
     seconds: float
     busy: float
@@ -246,7 +275,10 @@ class VirtualRunResult(NamedTuple):
 
 
 def run_virtually(graph: Graph, checkpoint: SchedulerCheckpoint, takes: AttemptSeconds, slots: int) -> VirtualRunResult:
-    """What becomes of all that `kept` says to wait, if every attempt succeeds."""
+    """Return the result of running all waiting partitions of a checkpoint.
+
+    Every attempt succeeds.
+    """
     world = _VirtualRun(takes, slots)
     core = Core(epoch=1, slots=slots)
     targets = tuple(Target(node.name) for node in graph.nodes)
@@ -257,14 +289,17 @@ def run_virtually(graph: Graph, checkpoint: SchedulerCheckpoint, takes: AttemptS
 
 
 class _VirtualRun:
-    """What is under way. `happenings` are the ends of attempts and of the leader's turns, by their time."""
+    """The virtual execution.
+
+    `happenings` are ends of attempts and leader iterations by their time.
+    """
 
     def __init__(self, takes: AttemptSeconds, slots: int) -> None:
         self._takes, self._free = takes, slots
         self._pipe: deque[Dispatch] = deque()
-        """Given out, and no worker has come to it."""
+        """Dispatched attempts that no worker has started."""
         self._inbox: list[Event] = []
-        """Results that the leader hasn't seen, because it is at others."""
+        """Results that the busy leader hasn't processed."""
         self._deciding = False
         self._decided: list[Dispatch] = []
         self._count = 0
@@ -273,7 +308,7 @@ class _VirtualRun:
         self.published, self.busy = 0, 0.0
 
     def go_on(self, core: Core) -> None:
-        """The next thing happens: an attempt ends, or the leader has written what it decided."""
+        """Process the next event: an attempt ends, or the leader has written its decisions."""
         self.now, _, ended = heapq.heappop(self.happenings)
         if ended is None:
             self._deciding, self.ended_at = False, self.now
@@ -290,7 +325,7 @@ class _VirtualRun:
             self.give(core, events)
 
     def give(self, core: Core, events: tuple[Event, ...]) -> None:
-        """The leader takes its turn: workers hear of it when that is written."""
+        """Run one leader loop iteration; workers get its commands once it is written."""
         made = core.handle_all(events, self.now)
         self._decided = [command for command in made if isinstance(command, Dispatch)]
         self._deciding = True

@@ -1,7 +1,8 @@
 """The compilation cache below `.headrace/cache`: results by file, by content, and as a whole.
 
-A cache is never trusted: a file that can't be decoded, or that another version wrote, counts as absent. File times are never
-compared with a clock: a file that was modified shortly before the cache was begun, by the file system's own time, is read again.
+A cache is never trusted: a file that can't be decoded, or that another version wrote, counts as
+absent. File times are never compared with a clock: a file modified shortly before the cache was
+begun, by the file system's own time, is read again.
 """
 
 from __future__ import annotations
@@ -29,25 +30,25 @@ from headrace.plan.compiled import Compilation
 from headrace.plan.schemas import AssetTextAnalysis, BindResult, OutputSchema
 
 # The project's folder as `closure` reads it. While everything that was read is unchanged, the
-# earlier result holds. Only folders that an import or a pattern looks into are listed, so a
-# folder of ten thousand deliveries costs nothing. Hidden folders, caches and virtual environments
-# aren't code. Links to folders aren't followed.
+# earlier result holds. Only folders that an import or a pattern looks into are listed, so a folder
+# of 10,000 deliveries costs nothing. Hidden folders, caches and virtual environments aren't code.
+# Links to folders aren't followed.
 
 ARGUMENT_CHARACTERS_MAX = 4096
 
 ReadBytes = Callable[[str], bytes]
-"""The bytes of a file of the project, which is read once; raises OSError."""
+"""Returns the bytes of a project file, which is read once; raises OSError."""
 
 
 class Listing(Value):
-    """The names in one folder: files that can be code, and folders that are looked into."""
+    """The names in one folder: possible code files, and folders to search."""
 
     files: frozenset[str] = frozenset()
     folders: frozenset[str] = frozenset()
 
 
 class FileStamp(msgspec.Struct, frozen=True, array_like=True):
-    """How a file looked when it was read."""
+    """The metadata of a file when it was read."""
 
     size: int
     mtime_ns: int
@@ -56,7 +57,7 @@ class FileStamp(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KeptCodeFile(msgspec.Struct, frozen=True, array_like=True):
-    """A file of code as it was read. A `racy` one may have changed since and look the same."""
+    """A code file as it was read; a `racy` one may have changed since with equal metadata."""
 
     mark: FileStamp
     sha256: str
@@ -64,7 +65,10 @@ class KeptCodeFile(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CodeSeen(msgspec.Struct, frozen=True, array_like=True):
-    """All that was looked at: digests of the folders that were listed, what arguments of commands meant, the files."""
+    """Everything that was examined.
+
+    Digests of listed folders, resolved command arguments, and files.
+    """
 
     listings: dict[str, bytes] = {}
     arguments: dict[str, str | None] = {}
@@ -72,9 +76,10 @@ class CodeSeen(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CodeTree:
-    """The files of a project as one reading of it sees them. Paths are relative to it, "" is its own folder.
+    """The files of a project during one compilation.
 
-    Without `kept` everything is read; with it, what looks as it did isn't.
+    Paths are relative to the project; "" is its own folder. Without `kept` every file is read; with
+    it, files with unchanged metadata aren't.
     """
 
     def __init__(
@@ -86,7 +91,7 @@ class CodeTree:
         *,
         exactly: bool = False,
     ) -> None:
-        """`facts` are known ones by SHA-256. `exactly`: every file is hashed, however it looks."""
+        """`facts` are known ones by SHA-256. `exactly` hashes every file regardless of metadata."""
         self._root, self._read, self._exactly = root, read, exactly
         self._kept = kept.files if kept is not None else {}
         self._known_facts = facts or {}
@@ -94,37 +99,40 @@ class CodeTree:
         self._arguments: dict[str, str | None] = {}
         self._files: dict[str, KeptCodeFile] = {}
         self.facts_by_hash: dict[str, ModuleFacts] = {}
-        """Of every Python file that was asked for."""
+        """Facts of every requested Python file."""
 
     def listing(self, folder: str) -> Listing:
-        """What lies in a folder; nothing where it can't be listed."""
+        """Return the contents of a folder; empty if it can't be listed."""
         if folder not in self._listings:
             self._listings[folder] = _listed(self._root, folder)
         return self._listings[folder]
 
     def sha256(self, path: str) -> str:
-        """The hash of a file's bytes. Raises OSError."""
+        """Return the hash of a file's bytes; raises OSError."""
         return self._file(path).sha256
 
     def facts(self, path: str) -> ModuleFacts:
-        """What a Python file says, parsed once for each content. Raises OSError."""
+        """Return the facts of a Python file, parsed once per content; raises OSError."""
         sha256 = self.sha256(path)
         if sha256 not in self.facts_by_hash:
             self.facts_by_hash[sha256] = self._known_facts.get(sha256) or facts_of(self._read(path))
         return self.facts_by_hash[sha256]
 
     def matches(self, pattern: str) -> Sequence[str]:
-        """The files that a pattern names; of a folder that it names, all files below it."""
+        """Return the files that a pattern names; for a folder, all files below it."""
         return sorted(set(self._matching("", pattern.split("/"))))
 
     def inside(self, argument: str) -> str | None:
-        """The path of the file of the project that a command's argument names, as the command finds it in its folder."""
+        """Return the path of the project file that a command's argument names in its folder."""
         if argument not in self._arguments:
             self._arguments[argument] = file_within(self._root, argument)
         return self._arguments[argument]
 
     def seen(self, racy_from_ns: int) -> CodeSeen:
-        """All that was looked at. Files that were changed at `racy_from_ns` or later may change again unseen."""
+        """Return everything that was examined.
+
+        Files changed at `racy_from_ns` or later may change again unnoticed.
+        """
         files = {
             path: KeptCodeFile(file.mark, file.sha256, bool(racy_from_ns) and max(file.mark.mtime_ns, file.mark.ctime_ns) >= racy_from_ns)
             for path, file in self._files.items()
@@ -143,7 +151,7 @@ class CodeTree:
         return self._files[path]
 
     def _matching(self, folder: str, parts: Sequence[str]) -> Iterator[str]:
-        """The files below `folder` that the parts of a pattern name."""
+        """Yield the files below `folder` that match the parts of a pattern."""
         if not parts:
             yield from self._all_below(folder)
             return
@@ -166,7 +174,10 @@ class CodeTree:
 
 
 def code_unchanged(root: Path, seen: CodeSeen, read: ReadBytes, *, exactly: bool) -> bool:
-    """Whether all that was looked at is as it was; with `exactly` by the contents of all files."""
+    """Return whether everything examined is unchanged.
+
+    `exactly` compares the contents of all files.
+    """
     for folder, digest in seen.listings.items():
         if _listing_digest(_listed(root, folder)) != digest:
             return False
@@ -185,15 +196,16 @@ def code_unchanged(root: Path, seen: CodeSeen, read: ReadBytes, *, exactly: bool
 
 
 def mark_of(root: Path, path: str) -> FileStamp:
-    """How a file looks now; a link's target counts. Raises OSError."""
-    seen = os.stat(root / path)  # noqa: PTH116 - Path.stat would take the path apart again
+    """Return the current metadata of a file or of a link's target; raises OSError."""
+    seen = os.stat(root / path)  # noqa: PTH116 - Path.stat would split the path again
     return FileStamp(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
 
 
 def file_within(root: Path, argument: str) -> str | None:
-    """The path of the file that an argument names from within the project's folder; None for anything else.
+    """Return the path of the project file that an argument names; None for anything else.
 
-    The path is the one that was written, without `.` and `..`; a link counts where what it leads to is inside, too.
+    It is the given path without `.` and `..`. A link counts only if its target is inside the
+    project, too.
     """
     if not argument or "\0" in argument or len(argument) > ARGUMENT_CHARACTERS_MAX or argument.startswith("-"):
         return None
@@ -236,16 +248,17 @@ def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-# Cache files and what each of them holds.
+# Cache files and their contents.
 
 CACHE_SCHEMA = 4
-"""Raise it when what is kept, or what it means, changes."""
+"""Increase it when the cached values or their meaning change."""
 RACY_NS = 2_000_000_000
-"""A file that was modified so shortly before it was read may change again within the same tick of the file system's clock."""
+"""A file modified within this time before it was read may change again within the same tick of the
+file system's clock."""
 
 
 class CacheHeader(msgspec.Struct, frozen=True, array_like=True):
-    """Who wrote a cache file."""
+    """The writer of a cache file."""
 
     schema: int
     headrace: str
@@ -253,7 +266,10 @@ class CacheHeader(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True):
-    """What the kept compilation is of: a digest of all files as seen, and the SHA-256 of those that may be racy."""
+    """The input of the cached compilation.
+
+    A digest of all files' metadata, and hashes of racy files.
+    """
 
     header: CacheHeader
     files: bytes
@@ -261,24 +277,24 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KeptFile(msgspec.Struct, frozen=True, array_like=True):
-    """A declaration file as it was read: `sha256` is of the bytes that were parsed."""
+    """A declaration file as it was read; `sha256` covers the parsed bytes."""
 
     file: ProjectFile
     sha256: str
     racy: bool
-    """Whether it may have changed since without another time or size."""
+    """Whether it may have changed since without a different time or size."""
     declared: Declared
 
 
 class KeptFiles(msgspec.Struct, frozen=True, array_like=True):
-    """By path."""
+    """Declaration files by path."""
 
     header: CacheHeader
     files: dict[str, KeptFile]
 
 
 class KeptBody(msgspec.Struct, frozen=True, array_like=True):
-    """What was understood of one node, with the digests of what it was understood from."""
+    """The analysis of one node, with the digests of its inputs."""
 
     text: bytes
     read: AssetTextAnalysis
@@ -287,28 +303,31 @@ class KeptBody(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KeptBodies(msgspec.Struct, frozen=True, array_like=True):
-    """By node."""
+    """Analyses by node."""
 
     header: CacheHeader
     bodies: dict[str, KeptBody]
 
 
 class KeptLines(msgspec.Struct, frozen=True, array_like=True):
-    """The `Lines` of one body, encoded (who needs one doesn't decode all), and a digest of what they were found from."""
+    """The encoded lineage of one asset's code, and a digest of its inputs.
+
+    It is encoded so that a reader of one doesn't decode all.
+    """
 
     key: bytes
     lines: msgspec.Raw
 
 
 class KeptLineage(msgspec.Struct, frozen=True, array_like=True):
-    """By node."""
+    """Lineage by node."""
 
     header: CacheHeader
     lines: dict[str, KeptLines]
 
 
 class KeptCode(msgspec.Struct, frozen=True, array_like=True):
-    """What was looked at for the files of code that assets use, and what was found in each Python file, by SHA-256."""
+    """What was examined for code files, and the facts of each Python file by SHA-256."""
 
     header: CacheHeader
     seen: CodeSeen
@@ -316,8 +335,10 @@ class KeptCode(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KeptCompilation(msgspec.Struct, frozen=True, array_like=True):
-    """The whole, with a digest of the files that it is of, as they were seen, and one of their contents; and what was looked at
-    for the files of code, with the versions of packages that count."""
+    """A whole compilation, with digests of its files' metadata and of their contents.
+
+    It includes what was examined for code files, with the versions of packages that count.
+    """
 
     header: CacheHeader
     files: bytes
@@ -327,7 +348,10 @@ class KeptCompilation(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KeptBound(msgspec.Struct, frozen=True, array_like=True):
-    """DuckDB's answers by statement, and the problems of the compilation that was bound last (`whole`: its digest)."""
+    """DuckDB's answers by statement, and the problems of the last bound compilation (`whole`.
+
+    Its digest).
+    """
 
     header: CacheHeader
     whole: bytes
@@ -351,12 +375,15 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 def cache_header() -> CacheHeader:
-    """What this installation writes."""
+    """Return the header that this installation writes."""
     return CacheHeader(CACHE_SCHEMA, __version__, _sqlglot_version())
 
 
 def _sqlglot_version() -> str:
-    """Read from its file: importing sqlglot, or the package metadata, costs more than reading a whole cache."""
+    """Return the version from sqlglot's file.
+
+    Importing sqlglot, or the package metadata, is slower than reading a whole cache.
+    """
     result = find_spec("sqlglot")
     if result is None or result.origin is None:
         return ""
@@ -369,24 +396,27 @@ def _sqlglot_version() -> str:
 
 
 def digest(value: Any) -> bytes:
-    """A short digest of a value's encoding."""
+    """Return a short digest of a value's encoding."""
     return hashlib.blake2b(_ENCODER.encode(value), digest_size=16).digest()
 
 
 def lines_key(sql: str, inputs: tuple[tuple[str, tuple[str, ...] | None], ...]) -> bytes:
-    """What the lineage of a body depends on: its text and the names of its inputs' columns."""
+    """Return a digest of what a query's lineage depends on.
+
+    Its text and its inputs' column names.
+    """
     return digest((sql, inputs))
 
 
 class Cache:
-    """A folder of cache files; without a folder (`None`) nothing is kept."""
+    """A folder of cache files; with `None` nothing is cached."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self.header = cache_header()
 
     def load(self, kind: type[Kept]) -> Kept | None:
-        """What is kept of that kind, if this installation wrote it and it is whole."""
+        """Return the cached value of that kind, if this installation wrote it and it is intact."""
         if self._folder is None:
             return None
         try:
@@ -397,7 +427,7 @@ class Cache:
         return kept if kept.header == self.header else None
 
     def keep(self, value: KeptFiles | KeptBodies | KeptLineage | KeptCode | KeptCompilation | KeptBound | Stamp) -> None:
-        """Write atomically. A cache that can't be written is no failure."""
+        """Write a value atomically; a cache that can't be written isn't an error."""
         if self._folder is None:
             return
         try:
@@ -415,7 +445,10 @@ class Cache:
             return
 
     def begun_ns(self) -> int:
-        """The file system's time now; 0 where nothing can be written, which makes no file racy and nothing is kept anyway."""
+        """Return the file system's time now, in nanoseconds; 0 if nothing can be written.
+
+        Then no file counts as racy, and nothing is cached anyway.
+        """
         if self._folder is None:
             return 0
         try:
@@ -427,7 +460,7 @@ class Cache:
 
 
 def racy_files(files: Sequence[ProjectFile], begun_ns: int) -> list[ProjectFile]:
-    """The files that may change again without a change of their times."""
+    """Return the files that may change again without a change of their times."""
     if not begun_ns:
         return []
     limit = begun_ns - RACY_NS

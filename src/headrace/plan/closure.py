@@ -1,12 +1,12 @@
 """The closure of an asset's code: the project's files that its imports lead to.
 
-Nothing of the user's is run.
+No user code runs. The graph of files is built once per project; `code_closure` in
+`headrace.plan.compiled` reads one asset's files from it. If an import can't be followed, more files
+count rather than fewer: a change may be reported that affects no asset, but none is missed.
 
-The graph of files is built once for a project; `code_closure` in `headrace.plan.compiled` reads one asset's files from it. Where an import
-can't be followed, more files count rather than fewer: a change may be reported that concerns no asset, but none is missed.
-
-At run time a Python asset finds modules in the project's folder, then in that of its own file; a command's script in the folder of
-the script, then in the project's. A module that an asset reaches through another file is searched in all of these folders.
+At run time a Python asset finds modules in the project's folder, then in that of its own file; a
+command's script in the folder of the script, then in the project's. A module that an asset reaches
+through another file is searched in all of these folders.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from headrace.plan.compiled import Code, CodeFile, Use
 PYTHON = ".py"
 INIT = "__init__.py"
 SOURCES = "src"
-"""Where the modules of a project lie that is installed itself, editable or by PYTHONPATH."""
+"""Folder of the modules of a project that is itself installed, editable or by PYTHONPATH."""
 FILES_MAX = 20_000
-"""Files of code in a project; more are data, or another project's."""
+"""Maximum number of code files in a project; more are data, or belong to another project."""
 _INTERPRETERS = ("python", "pypy")
 
 
 def find(assets: Collection[Asset], tree: CodeTree) -> tuple[Code, list[Problem]]:
-    """The files of code that these assets use, and a warning for what couldn't be followed."""
+    """Return the code files that these assets use, and warnings for unfollowable imports."""
     return _Finding(assets, tree).found()
 
 
@@ -54,14 +54,14 @@ class _Finding:
         return Code(files=self._files, starts=starts), self._problems
 
     def _all(self) -> dict[str, tuple[Use, ...]]:
-        """Every asset's own uses, with the files that follow from them in `_files`."""
+        """The direct uses of every asset, with the files reached from them in `_files`."""
         starts = {asset.name: tuple(self._starts(asset)) for asset in self._assets}
         for uses in starts.values():
             self._waiting += [use.path for use in uses]
         self._follow()
         return {name: uses for name, uses in starts.items() if uses}
 
-    # -- what an asset names itself
+    # -- files that an asset names itself
 
     def _starts(self, asset: Asset) -> Iterator[Use]:
         if isinstance(asset.body, PythonBody):
@@ -84,7 +84,7 @@ class _Finding:
             yield from (Use(path=path, text=f"code_files: {pattern}", line=asset.place.line) for path in paths)
 
     def _packages_above(self, path: str) -> Iterator[str]:
-        """The `__init__.py` of each folder on the way to a file: they run first."""
+        """Yield the `__init__.py` of each folder on the way to a file, which run first."""
         folder = ""
         for name in path.split("/")[:-1]:
             folder = _join(folder, name)
@@ -92,7 +92,7 @@ class _Finding:
                 yield _join(folder, INIT)
 
     def _command(self, body: CommandBody) -> Iterator[Use]:
-        """The program and every argument that names a file of the project, also in `--name=file`."""
+        """Yield the program and every argument (also `--name=file`) that is a project file."""
         for argument in body.command:
             for text in (argument, argument.partition("=")[2]):
                 path = self._tree.inside(text) if text else None
@@ -102,7 +102,10 @@ class _Finding:
         yield from self._interpreted(body)
 
     def _interpreted(self, body: CommandBody) -> Iterator[Use]:
-        """What `python -m module` and `python -c text` run. They find modules in the folder in which the command runs."""
+        """Yield the code run by `python -m module` and `python -c text`.
+
+        Modules are searched in the folder in which the command runs.
+        """
         program = posixpath.basename(body.command[0])
         if not program.startswith(_INTERPRETERS):
             return
@@ -171,15 +174,21 @@ class _Finding:
         return results
 
     def _bases(self, path: str) -> list[str]:
-        """The folders in which a file's absolute imports are looked for, in their order; `src` for a project that is installed."""
+        """Return the folders searched for a file's absolute imports, in order.
+
+        `src` if installed.
+        """
         folder = _folder(path)
         if any(folder == script or folder.startswith(f"{script}/") or not script for script in self._scripts):
             return list(dict.fromkeys([folder, *sorted(self._scripts), "", *self._entries, SOURCES]))
         return ["", folder, SOURCES] if folder in self._entries else ["", *self._entries, SOURCES]
 
     def _absolute(self, imported: Import, bases: Sequence[str]) -> list[str]:
-        """The files of an absolute import in the first folder that has it. Python's own modules come before the project's,
-        except for a script's neighbours."""
+        """Return the files of an absolute import in the first folder that has it.
+
+        Python's own modules take precedence over the project's, except for modules next to a
+        script.
+        """
         if _top(imported) in sys.stdlib_module_names and not self._scripts.intersection(bases):
             return []
         for base in bases:
@@ -188,11 +197,14 @@ class _Finding:
         return []
 
     def _anywhere(self, imported: Import) -> list[str]:
-        """Of a file that changes `sys.path`: wherever the project has a module of that name."""
+        """Return all modules of that name in the project, for a file that changes `sys.path`."""
         return [path for folder in self._folders("") for path in self._at(folder, imported)]
 
     def _at(self, base: str, imported: Import) -> list[str]:
-        """The files that run when this is imported from the folder `base`: its packages' `__init__`, and the module."""
+        """Return the files that run on an import from the folder `base`.
+
+        Packages' `__init__`, and the module.
+        """
         results: list[str] = []
         folder = base
         parts = imported.module.split(".") if imported.module else []
@@ -212,7 +224,7 @@ class _Finding:
         return [*results, *self._named(folder, imported)]
 
     def _named(self, folder: str, imported: Import) -> Iterator[str]:
-        """The modules among the names that are imported from a package."""
+        """Return the modules among the names imported from a package."""
         names: Sequence[str] = imported.names
         if "*" in names:
             has_init = INIT in self._tree.listing(folder).files
@@ -225,7 +237,7 @@ class _Finding:
                 yield _join(_join(folder, name), INIT)
 
     def _below(self, folder: str) -> list[str]:
-        """All Python files of a folder and those below it."""
+        """Return all Python files in a folder and below."""
         if folder not in self._searched:
             self._searched[folder] = [
                 _join(item, name)
@@ -277,7 +289,7 @@ def _unreadable(path: str, error: OSError) -> Problem:
 
 
 def _import_text(imported: Import) -> str:
-    """The import as it stands in the file."""
+    """Return the import as written in the file."""
     dots = "." * imported.level
     if imported.names and not imported.whole:
         return f"from {dots}{imported.module} import {', '.join(imported.names)}"

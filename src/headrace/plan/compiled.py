@@ -18,12 +18,12 @@ from headrace.model import Asset, CommandBody, InputMode, InputSpec, Problem, Pr
 from headrace.model.times import Duration
 from headrace.sql.values import Analysis
 
-# Files of code that assets use: the imports that lead to each file, and the part that the asset's
+# The code files that assets use: the imports that lead to each file, and the part that the asset's
 # fingerprint covers.
 
 
 class Use(Value):
-    """One reason why a file is used: it is `text` in line `line` of the file or declaration before it in the chain."""
+    """One reason why a file is used: `text` in line `line` of the previous file or declaration."""
 
     path: str
     text: str
@@ -31,44 +31,53 @@ class Use(Value):
 
 
 class CodeFile(Value, omit_defaults=True):
-    """A file of code. `sha256` is of its bytes, `digest` of what counts of it: of Python its syntax tree."""
+    """A code file.
+
+    `sha256` covers its bytes, `digest` only what counts: for Python its syntax tree.
+    """
 
     sha256: str
     digest: str
     uses: tuple[Use, ...] = ()
     packages: tuple[str, ...] = ()
-    """Top-level names that it imports and that the project doesn't have, without those of the standard library."""
+    """Top-level names that it imports from outside the project and the standard library."""
 
 
 class Code(Value, omit_defaults=True):
-    """All files of code that assets use. `starts` are by asset: its own file where it is Python, or what its command names."""
+    """All code files that assets use.
+
+    `starts` maps an asset to its own file, if it is Python, or to the files that its command names.
+    """
 
     files: dict[str, CodeFile] = msgspec.field(default_factory=dict)
     starts: dict[str, tuple[Use, ...]] = msgspec.field(default_factory=dict)
     installed: dict[str, str | None] = msgspec.field(default_factory=dict)
-    """The versions of the distributions that `code_packages` name; None for one that isn't installed."""
+    """Versions of the distributions in `code_packages`; None for one that isn't installed."""
 
     def renamed(self, former: str, name: str) -> Code:
-        """The same with an asset under its new name."""
+        """Return the same code with an asset under its new name."""
         return msgspec.structs.replace(self, starts={**self.starts, name: self.starts.get(former, ())})
 
 
 def macro_file(text: str) -> CodeFile:
-    """A file of macros: fingerprints take its text."""
+    """Return a file of macros, whose fingerprint covers its text."""
     sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return CodeFile(sha256=sha256, digest=sha256)
 
 
 class CodeLink(Value):
-    """A file of an asset's closure with the uses that lead to it, the asset's own first."""
+    """A file in an asset's closure with the uses that lead to it, the asset's own first."""
 
     path: str
     chain: tuple[Use, ...]
 
     @property
     def via(self) -> str:
-        """How the file is used, from the asset on: `assets/report.py:3 import lib.rates → lib/rates.py:1 from . import tax`.
-        Empty for a Python asset's own file."""
+        """How the asset uses the file:
+
+        `assets/report.py:3 import lib.rates → lib/rates.py:1 from . import tax`.
+        Empty for a Python asset's own file.
+        """
         return " → ".join(self._steps())
 
     def _steps(self) -> Iterator[str]:
@@ -80,7 +89,7 @@ class CodeLink(Value):
 
 
 def code_closure(code: Code, asset: str) -> list[CodeLink]:
-    """The files of an asset's code, nearest first; of several ways to a file the shortest."""
+    """Return the files of an asset's code, nearest first, each by its shortest path."""
     results: dict[str, tuple[Use, ...]] = {}
     level: list[tuple[Use, ...]] = [(use,) for use in code.starts.get(asset, ())]
     while level:
@@ -96,8 +105,10 @@ def code_closure(code: Code, asset: str) -> list[CodeLink]:
 
 
 def changed_files(before: Code, after: Code, asset: str, own_file: str | None) -> Iterator[tuple[CodeLink, str]]:
-    """The files of an asset's code, without its own, that aren't what they were by what counts of them: `added`, `changed`,
-    or `removed` (then with the use that there was)."""
+    """Yield the changed files of an asset's code, except its own file.
+
+    Each is `added`, `changed` (by its digest) or `removed` (with its former use).
+    """
     was, now = _by_path(before, asset), _by_path(after, asset)
     for path, link in now.items():
         if path != own_file and path not in was:
@@ -108,8 +119,11 @@ def changed_files(before: Code, after: Code, asset: str, own_file: str | None) -
 
 
 def code_digests(code: Code, asset: str, own_file: str | None) -> list[tuple[str, str]]:
-    """What the fingerprint of an asset takes of its code: each file with its digest. A Python asset's own file counts by
-    function (`PythonBody.source`), so that a module's other assets don't; as a whole where another file imports it back."""
+    """Return the part of an asset's code that its fingerprint covers: each file with its digest.
+
+    A Python asset's own file counts by function (`PythonBody.source`), so a module's other assets
+    don't matter. It counts as a whole if another file imports it back.
+    """
     others = [link.path for link in code_closure(code, asset) if link.path != own_file]
     back = any(use.path == own_file for path in others for use in code.files[path].uses)
     used = [*others, own_file] if own_file is not None and back else others
@@ -117,12 +131,12 @@ def code_digests(code: Code, asset: str, own_file: str | None) -> list[tuple[str
 
 
 def own_file(asset: Asset) -> str | None:
-    """The file of a Python asset's function."""
+    """Return the file of a Python asset's function; None for other assets."""
     return asset.body.file if isinstance(asset.body, PythonBody) else None
 
 
 def imported_packages(code: Code, asset: str) -> list[str]:
-    """The top-level names of packages that an asset's code imports and that have to be installed."""
+    """Return the top-level names of installed packages that an asset's code imports."""
     return sorted({name for link in code_closure(code, asset) for name in code.files[link.path].packages})
 
 
@@ -139,30 +153,31 @@ LearntColumns: TypeAlias = Mapping[str, Columns]
 
 
 class NodeKind(enum.StrEnum):
-    """What produces a node's data."""
+    """The kind of a node that produces data."""
 
     SOURCE = "source"
     ASSET = "asset"
 
 
 class CompiledNode(Value, kw_only=True):
-    """A source or an asset as it runs: its final inputs and all that is known about it before it runs."""
+    """A source or an asset with its final inputs and everything known before it runs."""
 
     name: str
     kind: NodeKind
     inputs: tuple[InputSpec, ...] = ()
-    """What the body reads: found in the SQL, with how `inputs:` says that it is read; or as declared."""
+    """What the asset reads: found in the SQL, with the options from `inputs:`, or as declared."""
     depends: tuple[str, ...] = ()
     columns: Columns | None = None
-    """Known completely, types included, before anything runs; else None."""
+    """The columns if all names and types are known before anything runs; else None."""
     column_names: tuple[str, ...] | None = None
-    """Known more often than the types."""
+    """The column names, which are known more often than the types."""
     partition_column: str | None = None
-    """The output column that routes a row to its partition; None where rows are taken at their word."""
+    """The output column that routes a row to its partition; None if all rows belong to the
+    partition that is computed."""
     sql: str | None = None
     """The statement to run: the user's text with `$self` as `"__self__"`."""
     placeholders: tuple[str, ...] = ()
-    """The `$name`s in `sql`, lower-case: bind these and no others."""
+    """The `$name`s in `sql`, lower-case: bind exactly these."""
     uses_self: bool = False
     fingerprint: str = ""
     separable: bool = False
@@ -172,27 +187,27 @@ class CompiledNode(Value, kw_only=True):
 
 
 class Compiled(Value, kw_only=True):
-    """A project that can run. `order` is topological, sources first; consumers aren't in it."""
+    """A project that can run; `order` is topological, sources first, without consumers."""
 
     project: Project
     nodes: dict[str, CompiledNode]
     order: tuple[str, ...]
     code: Code = Code()
-    """The files of code that its assets use."""
+    """The code files that its assets use."""
 
 
 class Compilation(Value, kw_only=True):
-    """What the files say now. `compiled` is None if a problem is an error."""
+    """The compiled form of the files; `compiled` is None if a problem is an error."""
 
     project: Project | None
     compiled: Compiled | None
     problems: list[Problem]
     partial: Compiled | None = None
-    """Where there are errors: what could be understood nevertheless, to look for more of them. Nothing may run with it."""
+    """With errors: the part that could be compiled, used to find more errors. It must not run."""
 
 
 class ChangeKind(enum.StrEnum):
-    """What of a node is different."""
+    """The aspect of a node that changed."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -204,8 +219,11 @@ class ChangeKind(enum.StrEnum):
 
 
 class CodeChange(Value, kw_only=True):
-    """A changed file of an asset's code: `change` is `added`, `changed` or `removed`, `via` how the asset uses it. Or a changed package
-    of its `code_packages`: `path` is its name, `via` has its versions."""
+    """A changed file of an asset's code, or a changed package of its `code_packages`.
+
+    For a file, `change` is `added`, `changed` or `removed`, and `via` is how the asset uses it. For
+    a package, `path` is its name and `via` has its versions.
+    """
 
     path: str
     change: str
@@ -213,46 +231,53 @@ class CodeChange(Value, kw_only=True):
 
 
 class NodeChange(Value, kw_only=True):
-    """One difference between what is applied and what the files say."""
+    """One difference between the applied project and the files."""
 
     node: str
     change: ChangeKind
     columns: tuple[str, ...] = ()
     stale: bool = False
-    """Whether what is published was computed by another body than the one that would run now."""
+    """Whether publications were computed by code other than the current one."""
     kept: bool = False
-    """Whether somebody said that what is published stays as it is, though other code would run now."""
+    """Whether a person decided that publications stay fresh although the code differs."""
     files: tuple[CodeChange, ...] = ()
-    """Of a changed body: the other files of its code that changed."""
+    """For changed asset code: the other changed files of its code."""
 
 
-# Views have no partitions: a reader of a view requires the view's own inputs. Only these
-# functions expand views, so every caller gets the same inputs.
+# Views have no partitions: a reader of a view requires the view's own inputs. Only these functions
+# expand views, so every caller gets the same inputs.
 
 
 def is_view(project: Project, name: str) -> bool:
-    """Whether the node is a view."""
+    """Return whether the node is a view."""
     asset = project.assets.get(name)
     return asset is not None and asset.materialize == "view"
 
 
 def expand_views(compiled: Compiled, inputs: Sequence[InputSpec]) -> tuple[InputSpec, ...]:
-    """The inputs without views: each is replaced by what it reads, as the reader reads it. A node may be there more than once."""
+    """Return the inputs with each view replaced by its inputs, as the reader reads them.
+
+    A node may occur more than once.
+    """
     return tuple(dict.fromkeys(_expanded(compiled, inputs)))
 
 
 def expand_view_names(compiled: Compiled, names: Sequence[str]) -> tuple[str, ...]:
-    """The nodes without views: each is replaced by what it reads, once."""
+    """Return the nodes with each view replaced by its inputs, without duplicates."""
     return tuple(dict.fromkeys(name for item in names for name in _leaves(compiled, item)))
 
 
 def view_inputs(compiled: Compiled, reader: InputSpec) -> tuple[InputSpec, ...]:
-    """What a view reads, as somebody reads it who reads the view like this."""
+    """Return a view's inputs as seen by a reader that reads the view with the options of
+    `reader`."""
     return tuple(composed(reader, inner) for inner in compiled.nodes[reader.node].inputs)
 
 
 def composed(outer: InputSpec, inner: InputSpec) -> InputSpec:
-    """How a view's input is read by who reads the view: `all` wherever either says so, looking back as far as both together."""
+    """Return how the reader of a view reads the view's input.
+
+    The mode is `all` if either has it; lookbacks add up.
+    """
     mode = _mode(outer.mode, inner.mode)
     lookback = _together(outer.lookback, inner.lookback) if mode is not InputMode.ALL else None
     return msgspec.structs.replace(inner, mode=mode, lookback=lookback, optional=outer.optional or inner.optional, place=outer.place)
@@ -287,11 +312,12 @@ def _together(outer: str | None, inner: str | None) -> str | None:
     return f"{duration.days + other.days}d{duration.seconds + other.seconds}s"
 
 
-# Fingerprints: a short text for everything that a node's data depends on. If it differs,
-# published data was computed by other code.
+# Fingerprints: a short text for everything that a node's data depends on. If it differs, published
+# data was computed by other code.
 
 FINGERPRINT_VERSION = 1
-"""Raise it when the meaning of what goes in changes; everything is then rebuilt on request."""
+"""Increase it when the meaning of the fingerprinted values changes; everything is then rebuilt on
+request."""
 
 
 _NO_CODE = Code()
@@ -302,7 +328,7 @@ def _digest(value: Any) -> str:
 
 
 def source_fingerprint(source: Source, project: Project) -> str:
-    """Where the data comes from and how it is read."""
+    """Return the fingerprint of where a source's data comes from and how it is read."""
     contract = project.contracts.get(source.contract or "")
     mapped = [(column.name, column.type, column.names) for column in contract.columns] if contract else []
     columns = contract.columns if contract else ()
@@ -320,8 +346,12 @@ def asset_fingerprint(
     views: Sequence[str] = (),
     code: Code = _NO_CODE,
 ) -> str:
-    """The body without layout and comments, the project's files that its code uses, its inputs and how they are read, parameters,
-    partition and materialisation, and the fingerprints of the views that it reads."""
+    """Return the fingerprint of an asset.
+
+    It covers the asset code without layout and comments, the project's files that the code uses,
+    the inputs and how they are read, parameters, partitioning and materialisation, and the
+    fingerprints of the views it reads.
+    """
     read = sorted((spec.node, spec.mode, spec.lookback, spec.optional) for spec in inputs)
     return _digest(
         (
@@ -350,14 +380,17 @@ def _body(asset: Asset, analysis: Analysis | None) -> Any:
 
 
 def _code(asset: Asset, code: Code) -> list[Any]:
-    """The files that its code uses, and the versions of its `code_packages`; nothing of an asset without any."""
+    """Return the code files and the versions of `code_packages`; empty without any."""
     files = code_digests(code, asset.name, own_file(asset))
     packages = [(name, code.installed.get(name)) for name in sorted(asset.code_packages)]
     return [("code", files, packages)] if files or packages else []
 
 
 def _parameters(asset: Asset, analysis: Analysis | None, project: Project) -> dict[str, Any]:
-    """All that a Python or command body could look at; of SQL only what it names."""
+    """Return the parameters that asset code may use.
+
+    All for Python and commands, named ones for SQL.
+    """
     every = {**project.settings.parameters, **asset.parameters}
     if analysis is None:
         return every
@@ -369,9 +402,12 @@ def _parameters(asset: Asset, analysis: Analysis | None, project: Project) -> di
 
 
 class Program(msgspec.Struct, frozen=True):
-    """A program of a command, or what interprets it. `name` is how it is called; `path` is where it lies,
-    links followed, relative for a file of the project, None for one that isn't there. `version` is a
-    Python's. `found` is the path before links were followed, of a program outside the project."""
+    """A command's program, or its interpreter.
+
+    `name` is how it is called. `path` is its location with links followed, relative for a file of
+    the project, None if it doesn't exist. `version` is set for Python. `found` is the path before
+    links were followed, for a program outside the project.
+    """
 
     name: str
     path: str | None
@@ -381,8 +417,11 @@ class Program(msgspec.Struct, frozen=True):
 
 
 class Environment(msgspec.Struct, frozen=True):
-    """What an asset's code ran with. `packages` are distributions, as pip names them, with their versions;
-    `programs` those of a command."""
+    """The environment that an asset's code ran with.
+
+    `packages` maps distributions, by their pip names, to versions; `programs` are those of a
+    command.
+    """
 
     interpreter: str
     packages: dict[str, str | None]
@@ -390,23 +429,26 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 class Installed:
-    """Versions as they are installed now, each looked up once."""
+    """Versions of installed distributions, each looked up once."""
 
     def __init__(self) -> None:
         self._versions: dict[str, str | None] = {}
 
     def version(self, name: str) -> str | None:
-        """Of a distribution, as pip names it; None for one that isn't installed."""
+        """Return the version of a distribution by its pip name; None if it isn't installed."""
         if name not in self._versions:
             self._versions[name] = _version(name)
         return self._versions[name]
 
     def named(self, names: Iterable[str]) -> dict[str, str | None]:
-        """The version of each distribution."""
+        """Return the version of each distribution."""
         return {name: self.version(name) for name in names}
 
     def imported(self, names: Collection[str]) -> dict[str, str | None]:
-        """The distributions that top-level names come from, with their versions; a name that nothing has is left out."""
+        """Return the distributions of top-level names, with their versions.
+
+        Unknown names are left out.
+        """
         results = {name: version for name in names if (version := self.version(name)) is not None}
         others = [name for name in names if name not in results]
         known: Mapping[str, list[str]] = _by_import() if others else {}
@@ -414,26 +456,29 @@ class Installed:
 
 
 def current_environment(imported: Collection[str], named: Iterable[str]) -> Environment:
-    """This process's interpreter, with the distributions of top-level names that are imported, and others that are named."""
+    """Return this interpreter, with the distributions of imported names and other named ones."""
     interpreter, here = f"{platform.python_implementation()} {platform.python_version()}", Installed()
     return Environment(interpreter, here.imported(imported) | here.named(named))
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str | None]:
-    """The version of each distribution, as pip names it; None for one that isn't installed."""
+    """Return the version of each distribution by its pip name; None if it isn't installed."""
     return Installed().named(names)
 
 
 @functools.cache
 def _by_import() -> Mapping[str, list[str]]:
-    """Takes a while: it reads the list of files of everything that is installed."""
+    """Return top-level names → distributions.
+
+    Slow, since it reads the file lists of all installed ones.
+    """
     from importlib import metadata
 
     return metadata.packages_distributions()
 
 
 def _version(name: str) -> str | None:
-    from importlib import metadata  # takes longer than most commands, and few projects name packages
+    from importlib import metadata  # slower than most commands, and few projects name packages
 
     try:
         return metadata.version(name)

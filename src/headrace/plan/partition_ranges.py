@@ -19,17 +19,21 @@ from headrace.scheduler.ranges import TerminalPartitions, key_of_number, number_
 # Sets of one node's partitions as ranges, and the operations on them.
 
 Edges: TypeAlias = tuple[int, ...]
-"""Numbers at which membership changes: where an odd count of them lies at or below a number, it is in."""
+"""Numbers at which membership changes: a number is in the set if an odd count of edges is less than
+or equal to it."""
 ALL_NUMBERS: Edges = (-(1 << 62), 1 << 62)
 
 
 ANY_KEY = "*"
-"""In place of a data's key: an interval of which it isn't known yet which keys it has."""
+"""Stands for the data key of an interval whose keys aren't known yet."""
 
 
 class Extent(Value):
-    """Partitions of one node. `runs`: the data's key (empty where data isn't cut that way) → intervals, or deliveries, by their
-    numbers; `named`: what has no number."""
+    """Partitions of one node.
+
+    `runs` maps the data key (empty without one) to the numbers of intervals or deliveries; `named`
+    holds partitions without a number.
+    """
 
     runs: Mapping[str, Edges] = {}
     named: frozenset[str] = frozenset()
@@ -54,7 +58,7 @@ class Extent(Value):
 
     @property
     def times(self) -> Edges:
-        """The intervals of which there is any data's key."""
+        """The intervals with any data key."""
         return union(*self.runs.values())
 
 
@@ -62,12 +66,12 @@ NO_PARTITIONS = Extent()
 
 
 def extent_of(runs: Mapping[str, Edges], named: Iterable[str] = ()) -> Extent:
-    """An extent without empty parts."""
+    """Return an extent without empty parts."""
     return Extent(runs={key: edges for key, edges in runs.items() if edges}, named=frozenset(named))
 
 
 def extent_of_keys(node: GraphNode, keys: Iterable[str]) -> Extent:
-    """The partitions with these keys."""
+    """Return the partitions with these keys."""
     places, numbers, named = TerminalPartitions(node.partition, node.timezone), dict[str, list[int]](), []
     for key in keys:
         number, data = places.place(key)
@@ -79,7 +83,7 @@ def extent_of_keys(node: GraphNode, keys: Iterable[str]) -> Extent:
 
 
 def edges_of(numbers: Iterable[int]) -> Edges:
-    """The set of these numbers."""
+    """Return the set of these numbers."""
     edges: list[int] = []
     for number in sorted(set(numbers)):
         if edges and edges[-1] == number:
@@ -90,22 +94,22 @@ def edges_of(numbers: Iterable[int]) -> Edges:
 
 
 def count_numbers(edges: Edges) -> int:
-    """How many numbers a set has."""
+    """Return the size of a set."""
     return sum(edges[1::2]) - sum(edges[::2])
 
 
 def ranges(edges: Edges) -> Iterator[tuple[int, int]]:
-    """Each run: its first number and its last."""
+    """Yield each range: its first number and its last."""
     return ((first, beyond - 1) for first, beyond in zip(edges[::2], edges[1::2], strict=True))
 
 
 def contains_number(edges: Edges, number: int) -> bool:
-    """Whether a number is in."""
+    """Return whether a number is in the set."""
     return any(first <= number <= last for first, last in ranges(edges))
 
 
 def union(*sets: Edges) -> Edges:
-    """What is in any of them."""
+    """Return the numbers in any of the sets."""
     full = [edges for edges in sets if edges]
     if len(full) < 2:
         return full[0] if full else ()
@@ -123,12 +127,12 @@ def union(*sets: Edges) -> Edges:
 
 
 def difference(item: Edges, other: Edges) -> Edges:
-    """What is in the first and not in the second."""
+    """Return the numbers in the first set that aren't in the second."""
     return intersection(item, _complement(other))
 
 
 def intersection(item: Edges, other: Edges) -> Edges:
-    """What is in both."""
+    """Return the numbers in both sets."""
     results: list[int] = []
     i = j = 0
     while i < len(item) and j < len(other):
@@ -143,22 +147,24 @@ def intersection(item: Edges, other: Edges) -> Edges:
 
 
 def _complement(edges: Edges) -> Edges:
-    """What isn't in."""
+    """Return the numbers that aren't in the set."""
     if not edges:
         return ALL_NUMBERS
     return (ALL_NUMBERS[0], *edges, ALL_NUMBERS[1])
 
 
 class Ordered(NamedTuple):
-    """A range as it is written, with what sorts it among those of its node."""
+    """A range as written, with its sort key among those of its node."""
 
     order: tuple[int, int, str]
     span: BackfillSpan
 
 
 def spans(node: GraphNode, extent: Extent, known: Extent = NO_PARTITIONS) -> tuple[BackfillSpan, ...]:
-    """The ranges of an extent in the order of time. Intervals of which all keys are in, the listed ones or those that are `known`, are
-    written without key."""
+    """Return the ranges of an extent in time order.
+
+    Intervals with all keys (the listed ones, or those in `known`) are written without key.
+    """
     keyed = node.partition.key is not None and node.partition.grain is not None
     whole = _all_keys(node, extent, known) if keyed else ()
     results = [_written_key(node, first, last, None) for first, last in ranges(whole)]
@@ -172,7 +178,7 @@ def spans(node: GraphNode, extent: Extent, known: Extent = NO_PARTITIONS) -> tup
 
 
 def _all_keys(node: GraphNode, extent: Extent, known: Extent) -> Edges:
-    """The intervals of which every key is in."""
+    """Return the intervals that contain every key."""
     listed = node.partition.values
     there = dict.fromkeys(listed, extent.times) if listed is not None else known.runs
     out = [difference(edges, extent.runs.get(data, ())) for data, edges in there.items()]
@@ -185,7 +191,7 @@ def _written_key(node: GraphNode, first: int, last: int, data: str | None) -> Or
 
 
 def key_of(node: GraphNode, number: int, data: str | None = None) -> str:
-    """The key of an interval, or of a delivery, with the data's key where one is given."""
+    """Return the key of an interval or a delivery, with the data key if one is given."""
     grain = node.partition.grain
     if grain is None:
         return delivery_key(number)
@@ -193,8 +199,8 @@ def key_of(node: GraphNode, number: int, data: str | None = None) -> str:
     return time if data is None else f"{time}{SEPARATOR}{data}"
 
 
-# The partition mapping for ranges: downstream partitions of given partitions of an input
-# (SEMANTICS §2).
+# The partition mapping for ranges: downstream partitions of given partitions of an input (SEMANTICS
+# §2).
 
 _NOWHERE = Place(file="")
 REACHES_CACHED = 1 << 17
@@ -209,7 +215,7 @@ class NodeInput(Value):
 
     @property
     def reference(self) -> bool:
-        """Whether the newest publication of everything is read, whatever partition is made: nothing follows from single ones."""
+        """Whether every partition reads the input's newest publication as a whole."""
         out, into = self.output.partition, self.input.partition
         if out.whole or self._every:
             return False
@@ -221,7 +227,7 @@ class NodeInput(Value):
 
     @property
     def gathers(self) -> bool:
-        """Whether all that is published is read and each publication changes it."""
+        """Whether the whole input is read, and each publication changes the output."""
         out, into = self.output.partition, self.input.partition
         if out.whole:
             return True
@@ -229,20 +235,22 @@ class NodeInput(Value):
 
     @property
     def required(self) -> bool:
-        """Whether a partition waits for partitions of it."""
+        """Whether a partition waits for partitions of the input."""
         return not (self.reference or self.gathers or self.spec.optional)
 
     @property
     def _every(self) -> bool:
-        """Whether each listed key is made of the whole input."""
+        """Whether each listed key is computed from the whole input."""
         out, into = self.output.partition, self.input.partition
         plain = self.spec.mode is InputMode.REQUIRED and not self.spec.optional
         return out.values is not None and out.grain is None and into.whole and plain
 
 
 def downstream_partitions(read: NodeInput, chosen: Extent, known: Extent) -> Extent:
-    """The output's partitions that read one of `chosen`; `known` are those of the output that were ever heard of, whose keys count
-    where nothing lists them. Nothing where the input is a reference."""
+    """Return the output's partitions that read one of `chosen`; empty for a reference.
+
+    `known` are the known partitions of the output, whose keys count where none are listed.
+    """
     out = read.output.partition
     if not chosen or read.reference:
         return NO_PARTITIONS
@@ -257,7 +265,7 @@ def downstream_partitions(read: NodeInput, chosen: Extent, known: Extent) -> Ext
 
 
 def _by_key(read: NodeInput, chosen: Extent, known: Extent) -> Extent:
-    """Of an output that is cut by a key alone."""
+    """Return them for an output partitioned by key alone."""
     out, into = read.output.partition, read.input.partition
     if out.key == into.key and ANY_KEY not in chosen.runs:
         return extent_of({}, chosen.named if into.grain is None else chosen.runs)
@@ -282,7 +290,10 @@ def _shifted(edges: Edges, by: int) -> Edges:
 
 
 def downstream_intervals(read: NodeInput, edges: Edges) -> Edges:
-    """The output's intervals that read one of the input's: what following ones touch follows, so that only ends are asked for."""
+    """Return the output's intervals that read one of the input's intervals.
+
+    Consecutive inputs have consecutive outputs, so only the ends of ranges are mapped.
+    """
     out, into = read.output, read.input
     plain = read.spec.mode is not InputMode.PREVIOUS and read.spec.lookback is None
     if plain and out.partition.grain is into.partition.grain and out.timezone == into.timezone:
@@ -296,11 +307,11 @@ def downstream_intervals(read: NodeInput, edges: Edges) -> Edges:
 
 
 EMPTY_MAX = 400
-"""So many intervals in a row may be read by nobody."""
+"""Maximum number of consecutive intervals that nothing reads."""
 
 
 def _first(read: NodeInput, start: int, end: int, step: int) -> tuple[int, int] | None:
-    """What the first interval on the way from one to another touches that touches anything."""
+    """Return the outputs of the first interval with any, on the way from `start` to `end`."""
     for number in range(start, end + step, step)[:EMPTY_MAX]:
         results = _downstream_bounds(
             number, _cut(read.input), read.input.timezone, _cut(read.output), read.output.timezone, read.spec.mode, read.spec.lookback
@@ -319,7 +330,7 @@ def _cut(node: GraphNode) -> Grain:
 def _downstream_bounds(
     number: int, into: Grain, into_zone: str, out: Grain, out_zone: str, mode: InputMode, lookback: str | None
 ) -> tuple[int, int] | None:
-    """The first and the last interval of the output that read one of the input's."""
+    """Return the first and the last interval of the output that read one of the input's."""
     spec = InputSpec(node="", mode=mode, lookback=lookback, place=_NOWHERE)
     try:
         key = key_of_number(number, into, into_zone if into is Grain.HOUR else "")

@@ -1,6 +1,6 @@
 """Requests and results of SQL analysis for one asset, and the columns of its table.
 
-All are values: they are sent to worker processes and kept in the cache.
+All are values: they are sent to worker processes and stored in the cache.
 """
 
 from __future__ import annotations
@@ -30,62 +30,62 @@ class Query(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AssetText(msgspec.Struct, frozen=True, array_like=True):
-    """What can be read of an asset from its own file. `body` is None for assets that aren't SQL."""
+    """The SQL of an asset's own file; `body` is None for assets that aren't SQL."""
 
     name: str
     body: tuple[str, str, int] | None
-    """Text, file, line."""
+    """(text, file, line)."""
     checks: tuple[Query, ...] = ()
 
 
 class AssetTextAnalysis(msgspec.Struct, frozen=True, array_like=True):
-    """What was read: of the body, and for each SQL check which tables it names and what is wrong with it."""
+    """The analysis of an asset's query, and of each SQL check: its tables and problems."""
 
     analysis: Analysis | None
     checks: tuple[Analysis, ...] = ()
 
 
 class InputSchema(msgspec.Struct, frozen=True, array_like=True):
-    """An input as a body sees it."""
+    """An input as a query reads it."""
 
     name: str
-    """Lower-case, as in the body."""
+    """Lower-case, as in the query."""
     columns: Columns | None
     routing: str | None
     """The input's column that routes rows to partitions."""
     cut: bool
-    """Whether the body gets partitions of it one by one."""
+    """Whether the asset reads it partition by partition."""
 
 
 class OutputSchemaRequest(msgspec.Struct, frozen=True, array_like=True):
-    """What is needed to say what a body gives."""
+    """Everything needed to determine a query's output columns."""
 
     analysis: Analysis
     inputs: tuple[InputSchema, ...]
     parameters: tuple[tuple[str, str], ...]
-    """Placeholder → type."""
+    """(placeholder, type)."""
     cut_by_time: bool
     column: str | None
-    """The routing column as declared."""
+    """The declared routing column."""
     place: Place
-    """Of the asset."""
+    """The declaration of the asset."""
     mixing: str
-    """Why the declaration alone says that partitions can't be computed together; empty if it doesn't."""
+    """Why the declaration alone prevents computing partitions together; empty if it doesn't."""
     checks: tuple[Analysis, ...] = ()
-    """The SQL checks, whose `$self` is what the body gives."""
+    """The SQL checks, whose `$self` is the query's output."""
     added: Columns = ()
-    """What the materialisation adds to that."""
+    """Columns that the materialisation adds to the output."""
 
 
 class ColumnLineage(msgspec.Struct, frozen=True, array_like=True):
-    """The lineage of one body: per column, and what affects all columns."""
+    """The lineage of one query: by column, and the edges that affect all columns."""
 
     columns: dict[str, tuple[Edge, ...]]
     filters: tuple[Edge, ...] = ()
 
 
 class OutputSchema(msgspec.Struct, frozen=True, array_like=True):
-    """What a body gives. `names` are known more often than the types in `columns`."""
+    """The output of a query."""
 
     columns: Columns | None
     problems: tuple[Problem, ...] = ()
@@ -94,7 +94,7 @@ class OutputSchema(msgspec.Struct, frozen=True, array_like=True):
 
 
 def asset_text(node: Asset | Source) -> AssetText | None:
-    """What there is to read of a node: its SQL body, its SQL checks; None if it has neither."""
+    """Return the SQL of a node: its query and its SQL checks; None if it has neither."""
     checks = tuple(
         Query(check.name, str(check.arguments.get("query", "")), check.place.file, check.place.line)
         for check in node.checks
@@ -106,12 +106,12 @@ def asset_text(node: Asset | Source) -> AssetText | None:
     return AssetText(node.name, None, checks) if checks else None
 
 
-# Binding of one SQL statement by DuckDB before it runs. The binding process and the cache use
-# these values.
+# Binding of one SQL statement by DuckDB before it runs. The binding process and the cache use these
+# values.
 
 
 class StatementTable(msgspec.Struct, frozen=True, array_like=True):
-    """A table that a statement reads, as far as its columns are known."""
+    """A table that a statement reads, with its known columns."""
 
     name: str
     columns: Columns | None
@@ -123,8 +123,11 @@ class StatementTable(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SelectStatement(msgspec.Struct, frozen=True, array_like=True):
-    """A SELECT with what it reads and is bound to. `bounds` is the type of $partition_start and $partition_end:
-    `date`, `instant`, or empty where they have no value."""
+    """A SELECT with its tables and bound values.
+
+    `bounds` is the type of $partition_start and $partition_end: `date`, `instant`, or empty without
+    a value.
+    """
 
     sql: str
     tables: tuple[StatementTable, ...]
@@ -133,14 +136,18 @@ class SelectStatement(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def complete(self) -> bool:
-        """Whether all is known that binding needs. Otherwise the statement is parsed and its functions are looked up."""
+        """Whether everything needed for binding is known.
+
+        If not, the statement is only parsed and its functions are looked up.
+        """
         return all(table.known for table in self.tables)
 
 
 class BindResult(msgspec.Struct, frozen=True, array_like=True):
-    """DuckDB's answer. `code` is empty for a statement that can run; `line` counts from 1 within the statement.
+    """DuckDB's answer; `code` is empty for a statement that can run.
 
-    `columns` are those of the result; None where the statement was only parsed, or refused.
+    `line` counts from 1 within the statement. `columns` are those of the result; None if the
+    statement was only parsed, or refused.
     """
 
     columns: Columns | None = None
@@ -151,13 +158,16 @@ class BindResult(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
-    """Define the project's macros (path to text). Answered by an empty `BindResult`."""
+    """A request to define the project's macros (path → text).
+
+    The answer is an empty `BindResult`.
+    """
 
     macros: dict[str, str]
 
 
 class Bind(msgspec.Struct, frozen=True, tag="bind"):
-    """Parse and bind one statement."""
+    """A request to parse and bind one statement."""
 
     statement: SelectStatement
 
@@ -165,11 +175,11 @@ class Bind(msgspec.Struct, frozen=True, tag="bind"):
 BindRequest = Prepare | Bind
 
 
-# Materialisations: the table's columns, and combinations that aren't possible (SEMANTICS §5).
+# Materialisations: the table's columns, and unsupported combinations (SEMANTICS §5).
 
 
 def table_columns(asset: Asset, body: Columns | None) -> Columns | None:
-    """The columns of an asset's table, from those that its body gives."""
+    """Return the columns of an asset's table, from those of its query."""
     if body is None:
         return None
     if asset.materialize == "merge" and asset.merge_delete is not None:
@@ -180,14 +190,17 @@ def table_columns(asset: Asset, body: Columns | None) -> Columns | None:
 
 
 def validity_type(asset: Asset) -> str:
-    """DuckDB's type of `valid_from` and `valid_to`: days and coarser have dates, everything else instants."""
+    """Return DuckDB's type of `valid_from` and `valid_to`.
+
+    Days and coarser grains have dates, everything else instants.
+    """
     return "DATE" if asset.partition.grain not in (None, Grain.HOUR) else "TIMESTAMP WITH TIME ZONE"
 
 
 def materialization_problems(
     asset: Asset, inputs: Sequence[InputSpec], body: Columns | None, project: Project, analysis: Analysis | None
 ) -> Iterator[Problem]:
-    """Why an asset can't be materialised as it says."""
+    """Yield problems that prevent the declared materialisation of an asset."""
     if asset.accumulates:
         yield from _accumulating(asset, body)
     if asset.materialize == "append":
@@ -223,7 +236,10 @@ def _append(asset: Asset, inputs: Sequence[InputSpec], project: Project) -> Iter
 
 
 def delivering_input(inputs: Sequence[InputSpec], project: Project) -> InputSpec | None:
-    """The one input of an asset that has a partition for each delivery of it; None if there isn't exactly one that can be."""
+    """Return the only input that has a partition for each delivery.
+
+    None if there isn't exactly one.
+    """
     required = [spec for spec in inputs if spec.mode is InputMode.REQUIRED and not spec.optional]
     if len(required) != 1:
         return None
@@ -233,8 +249,10 @@ def delivering_input(inputs: Sequence[InputSpec], project: Project) -> InputSpec
 
 
 def following_deliveries(project: Project, inputs: Mapping[str, Sequence[InputSpec]]) -> Project:
-    """The project, in which merges and snapshots that aren't cut take the deliveries of the input that they follow one by one,
-    where that has a partition for each."""
+    """Return the project in which unpartitioned merges and snapshots process deliveries one by one.
+
+    This applies where the input that they follow has a partition for each delivery.
+    """
     cut = {
         name: msgspec.structs.replace(asset, partition=PartitionSpec(by_delivery=True))
         for name, asset in project.assets.items()
@@ -272,15 +290,19 @@ def _problem(asset: Asset, code: str, message: str, hint: str) -> Problem:
 # Columns that are join keys anywhere downstream, under whatever name they have there.
 
 PLACES_MAX = 500
-"""A column whose origin isn't found within this number of columns counts as not joined."""
+"""Maximum number of columns searched for the origin of one; beyond it the column counts as not
+joined."""
 _UNCHANGED = (Transformation.IDENTITY, Transformation.CAST)
 
 
 def is_join_key(
     node: str, columns: Iterable[str], readers: Callable[[str], Iterable[str]], lines: Callable[[str], ColumnLineage | None]
 ) -> bool:  # fmt: skip
-    """Whether something that is made of `node` is joined by one of these columns of it. `readers` gives the nodes that read one, `lines`
-    what the columns of one come from; where that is None, nothing is known to be joined."""
+    """Return whether data derived from `node` is joined by one of these columns.
+
+    `readers` returns the readers of a node, `lines` a node's lineage; where that is None, no join
+    is assumed.
+    """
     seen, waiting = set[tuple[str, str]](), [(node, column.lower()) for column in columns]
     while waiting and len(seen) < PLACES_MAX:
         at = waiting.pop()

@@ -15,7 +15,7 @@ from headrace.plan.compiled import Compiled
 _ON_FAIL = {"reject": 0, "hold": 1, "quarantine_rows": 2, "warn": 3}
 _ON_ANOMALY = {None: 0, "hold": 0, "warn": 1, "ignore": 2}
 _ON_DRIFT = {"block": 0, "map": 1, "warn": 2, "allow": 3}
-"""From what lets least through to what lets most."""
+"""From the strictest to the most permissive."""
 _SAMPLES = {
     Grain.HOUR: "2024-06-12T10:00",
     Grain.DAY: "2024-06-12",
@@ -24,15 +24,15 @@ _SAMPLES = {
     Grain.QUARTER: "2024-Q2",
     Grain.YEAR: "2024",
 }
-"""Intervals for which the due times of two promises are compared."""
+"""Number of intervals for which the due times of two promises are compared."""
 _LONG = 60
-"""Characters of what is shown of a declaration."""
+"""Maximum number of characters displayed of a declaration."""
 
 _CheckedNode: TypeAlias = Source | Asset
 
 
 class Weakened(Value, kw_only=True):
-    """One promise that is less than it was, with both as they are declared."""
+    """One weakened promise, with both declared values."""
 
     node: str
     what: str
@@ -41,12 +41,15 @@ class Weakened(Value, kw_only=True):
 
     @property
     def text(self) -> str:
-        """For people."""
+        """Text for users."""
         return f"{self.node}: {self.what}: {self.before} → {self.after}"
 
 
 def weakened(old: Compiled | None, new: Compiled) -> list[Weakened]:
-    """Every promise that `new` weakens, by node. A promise that somebody still reads by is compared; who didn't read isn't weakened."""
+    """Return every promise that `new` weakens, by node.
+
+    Only promises to existing readers are compared; one to a new reader can't be weakened.
+    """
     if old is None:
         return []
     results: list[Weakened] = []
@@ -87,9 +90,9 @@ def _promise(consumer: Consumer) -> str:
 
 
 def _later(was: Consumer, now: Consumer, old: Project, new: Project) -> bool:
-    """Whether an interval is due later than it was."""
+    """Return whether an interval is due later than before."""
     if was.per is not now.per:
-        return False  # said by itself
+        return False  # reported separately
     try:
         return _due(now, new) > _due(was, old)
     except UsageError:
@@ -97,7 +100,10 @@ def _later(was: Consumer, now: Consumer, old: Project, new: Project) -> bool:
 
 
 def _due(consumer: Consumer, project: Project) -> int:
-    """When a sample interval is due, as `observe` judges it, by the wall clock of the consumer."""
+    """Return when a sample interval is due in the consumer's local time.
+
+    The rules are those of `observe`.
+    """
     began, ended = bounds_us(_SAMPLES[consumer.per] + ("+00:00" if consumer.per is Grain.HOUR else ""), consumer.per, "UTC")
     if consumer.max_age is not None:
         return Duration.parse(consumer.max_age).after_us(began, "UTC")
@@ -105,7 +111,7 @@ def _due(consumer: Consumer, project: Project) -> int:
 
 
 def _off(was: Consumer, now: Consumer, old: Project, new: Project) -> Iterator[Weakened]:
-    """Days for which nothing is promised any more."""
+    """Yield the days for which nothing is promised any more."""
     before, after = days_off(old, was.calendar), days_off(new, now.calendar)
     if after.none or after == before:
         return
@@ -132,7 +138,7 @@ def _of_node(was: _CheckedNode, now: _CheckedNode, old: Project, new: Project) -
 
 
 def _of_anomalies(was: _CheckedNode, now: _CheckedNode, less: Callable[[str, object, object], Weakened]) -> Iterator[Weakened]:
-    """What is let through though it is odd, in all or in single columns."""
+    """Yield anomalies that are let through now, for all columns or single ones."""
     (before, of_before), (after, of_after) = anomaly_policies(was.on_anomaly), anomaly_policies(now.on_anomaly)
     if _ON_ANOMALY.get(after, 0) > _ON_ANOMALY.get(before, 0):
         yield less("on_anomaly", before or "by size", after)
@@ -143,7 +149,7 @@ def _of_anomalies(was: _CheckedNode, now: _CheckedNode, less: Callable[[str, obj
 
 
 def _of_source(was: Source, now: Source, less: Callable[[str, object, object], Weakened]) -> Iterator[Weakened]:
-    """What its owner promised, and what is let in."""
+    """Yield weakened promises of a source's owner, and looser rules for accepting deliveries."""
     if was.expect.by is not None and (now.expect.by is None or _after_end(now.expect.by) > _after_end(was.expect.by)):
         yield less("expected by", was.expect.by, now.expect.by or "no time")
     bounds = ((was.expect.rows_min, was.expect.rows_max), (now.expect.rows_min, now.expect.rows_max))
@@ -164,7 +170,7 @@ def _range(least: int | None, most: int | None) -> str:
 
 
 def _contract(node: _CheckedNode, project: Project) -> dict[str, str]:
-    """What a contract promises of columns, each in words."""
+    """Return a contract's promises about columns, each as text."""
     contract = project.contracts.get(node.contract or "")
     results: dict[str, str] = {}
     for column in contract.columns if contract is not None else ():
@@ -195,7 +201,7 @@ def _of_checks(was: Sequence[CheckSpec], now: Sequence[CheckSpec], less: Callabl
 
 
 def _after(check: CheckSpec, now: Sequence[CheckSpec]) -> CheckSpec | None:
-    """What stands where a check stood: the same rule, else one of its name, else one about the same columns."""
+    """Return a check's replacement: the same rule, else the same name, else the same columns."""
     alike = [spec for spec in now if spec.kind == check.kind]
     same = [spec for spec in alike if _rule(spec) == _rule(check)]
     named = [spec for spec in alike if spec.name == check.name]
@@ -208,12 +214,12 @@ def _columns(check: CheckSpec) -> set[str]:
 
 
 def _rule(check: CheckSpec) -> str:
-    """What a check says, whatever it is called and whatever it does when it fails."""
+    """Return a check's rule, without its name and its action on failure."""
     return repr((check.kind, sorted(check.arguments.items()), check.where))
 
 
 def _looser(was: CheckSpec, now: CheckSpec) -> bool:
-    """Whether a rule lets more through, as far as that can be told from how it is written."""
+    """Return whether a rule is looser, as far as its declaration shows."""
     before, after = was.arguments, now.arguments
     if was.where is None and now.where is not None:
         return True
@@ -231,7 +237,7 @@ def _looser(was: CheckSpec, now: CheckSpec) -> bool:
 
 
 def _wider(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Whether bounds let values through that they didn't."""
+    """Return whether bounds admit values that they didn't."""
     least, most = before.get("min"), before.get("max")
     try:
         lower = least is not None and (after.get("min") is None or after["min"] < least)
@@ -245,7 +251,7 @@ def _shortened_duration(duration: str) -> int:
 
 
 def _differing_arguments(check: CheckSpec, other: CheckSpec) -> str:
-    """The arguments in which two checks differ."""
+    """Return the arguments in which two checks differ."""
     names = [name for name in {**check.arguments, **other.arguments} if check.arguments.get(name) != other.arguments.get(name)]
     said = [f"{name} {check.arguments.get(name, 'open')}" for name in names]
     if check.where != other.where:

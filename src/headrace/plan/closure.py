@@ -224,7 +224,7 @@ class _Finding:
         return [*results, *self._named(folder, imported)]
 
     def _named(self, folder: str, imported: Import) -> Iterator[str]:
-        """Return the modules among the names imported from a package."""
+        """Yield the modules among the names imported from a package."""
         names: Sequence[str] = imported.names
         if "*" in names:
             has_init = INIT in self._tree.listing(folder).files

@@ -268,8 +268,7 @@ def expand_view_names(compiled: Compiled, names: Sequence[str]) -> tuple[str, ..
 
 
 def view_inputs(compiled: Compiled, reader: InputSpec) -> tuple[InputSpec, ...]:
-    """Return a view's inputs as seen by a reader that reads the view with the options of
-    `reader`."""
+    """Return a view's inputs with the combined options of the view and its reader."""
     return tuple(composed(reader, inner) for inner in compiled.nodes[reader.node].inputs)
 
 

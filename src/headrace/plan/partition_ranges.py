@@ -99,7 +99,7 @@ def count_numbers(edges: Edges) -> int:
 
 
 def ranges(edges: Edges) -> Iterator[tuple[int, int]]:
-    """Yield each range: its first number and its last."""
+    """Return each range: its first number and its last."""
     return ((first, beyond - 1) for first, beyond in zip(edges[::2], edges[1::2], strict=True))
 
 

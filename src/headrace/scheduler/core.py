@@ -186,7 +186,7 @@ class Core:
         return tracked.state if tracked else PartitionState.MISSING
 
     def waiting(self, now: int, run: int | None = None) -> Iterator[tuple[str, str]]:
-        """Yield wanted partitions of ended intervals that wait for something other than a slot.
+        """Return wanted partitions of ended intervals that wait for something other than a slot.
 
         `run` restricts the result to the partitions that this run wants. `now` is in microseconds.
         """

@@ -52,7 +52,7 @@ class IntegerSet:
             yield from range(first, beyond)
 
     def spans(self) -> Iterator[tuple[int, int]]:
-        """Yield each range: its first number, and the number after its last."""
+        """Return each range: its first number, and the number after its last."""
         return zip(self.edges[::2], self.edges[1::2], strict=True)
 
     def add(self, number: int) -> None:

@@ -30,12 +30,15 @@ from headrace.sql.scopes import (
 from headrace.sql.types import element, function_name, is_integer, is_time, struct_fields, unify
 from headrace.sql.values import UNKNOWN
 
-# FROM: tables, CTEs, subqueries, joins, lateral and table functions, and how joins decide which
-# rows there are.
+# FROM: tables, CTEs, subqueries, joins, lateral and table functions, and how joins determine the
+# set of rows.
 
 
 def bind_from(context: BindingContext, select: exp.Expr, scope: NameScope) -> None:
-    """Put everything that a SELECT's FROM names into its scope; what joins compare goes into the scope's filters."""
+    """Add everything in a SELECT's FROM to its scope.
+
+    Join conditions go into the scope's filters.
+    """
     from_ = select.args.get("from_")
     if from_ is not None:
         _add(context, scope, from_.this)
@@ -46,7 +49,7 @@ def bind_from(context: BindingContext, select: exp.Expr, scope: NameScope) -> No
 
 
 def _add(context: BindingContext, scope: NameScope, node: exp.Expr) -> None:
-    """One item of FROM and the joins that hang on it."""
+    """Add one item of FROM and its joins to the scope."""
     bracketed = isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table | exp.Subquery) and not node.args.get("alias")
     if bracketed or isinstance(node, exp.Paren):
         _add(context, scope, node.this)
@@ -73,7 +76,7 @@ def _source(context: BindingContext, scope: NameScope, node: exp.Expr) -> FromIt
 
 
 def _outside(scope: NameScope) -> NameScope:
-    """What a derived table sees: DuckDB lets it look at the tables before it."""
+    """Return the scope that a derived table sees: in DuckDB it sees the tables before it."""
     seen = NameScope(scope.ctes, scope.parent)
     seen.sources = list(scope.sources)
     seen.using = scope.using
@@ -181,7 +184,10 @@ def _common(left: list[FromItem], added: list[FromItem]) -> list[str]:
 def _merge_columns(
     context: BindingContext, scope: NameScope, join: exp.Expr, left: list[FromItem], added: list[FromItem], names: list[str]
 ) -> None:
-    """USING: one column where both sides have one. The outer side's may be missing, so FULL takes either."""
+    """Merge the columns of USING into one where both sides have one.
+
+    For FULL, either side may be missing, so the value comes from both.
+    """
     side = str(join.args.get("side") or "").upper()
     for name in names:
         mine, theirs = _find(context, join, scope, left, name), _find(context, join, None, added, name)
@@ -218,8 +224,11 @@ _REPEATS_MAX = 3
 
 
 class Projection(NamedTuple):
-    """One output column. With `unlisted` it stands for columns that can't be listed: those of the inputs in `rest`
-    (after the columns in `listed`), or whatever `bound.edges` reach."""
+    """One output column.
+
+    With `unlisted` it stands for columns that can't be listed: those of the inputs in `rest` (after
+    the columns in `listed`), or those that `bound.edges` reach.
+    """
 
     name: str | None
     bound: BoundExpression
@@ -231,7 +240,7 @@ class Projection(NamedTuple):
 
 
 def project(context: BindingContext, scope: NameScope, select: exp.Expr) -> list[Projection]:
-    """The output columns of a SELECT in order."""
+    """Return the output columns of a SELECT in order."""
     projections: list[Projection] = []
     for item in select.expressions:
         if isinstance(item, exp.Star):
@@ -258,7 +267,10 @@ def _expression(context: BindingContext, scope: NameScope, item: exp.Expr) -> Pr
 
 
 def _unnested_column(context: BindingContext, scope: NameScope, item: exp.Expr) -> Projection:
-    """A list gives one column, a struct one a field: which, must be known."""
+    """Return the column of an unnested list.
+
+    A struct would give one column per field, so the type must be known.
+    """
     bound = bind(context, scope, item)
     inner = item.this if isinstance(item, exp.Alias) else item
     kind = bind(context, scope, inner.this).type
@@ -268,7 +280,7 @@ def _unnested_column(context: BindingContext, scope: NameScope, item: exp.Expr) 
 
 
 def generated_name(scope: NameScope, node: exp.Expr) -> str | None:
-    """The name that DuckDB gives a column without alias, where that is simple; else None."""
+    """Return the name that DuckDB generates for a column without alias; None in complex cases."""
     if isinstance(node, exp.Paren):
         return generated_name(scope, node.this)
     if isinstance(node, exp.Column):
@@ -279,7 +291,7 @@ def generated_name(scope: NameScope, node: exp.Expr) -> str | None:
 
 
 def _spelled(scope: NameScope, node: exp.Column) -> str:
-    """A column keeps the spelling of where it comes from."""
+    """Return the spelling of a column's name at its origin, which DuckDB keeps."""
     name = node.name
     for source in scope.sources:
         if node.args.get("table") is None or node.table.lower() == source.alias:
@@ -307,7 +319,7 @@ def _qualified_star(context: BindingContext, scope: NameScope, item: exp.Column)
 
 
 def _star(context: BindingContext, scope: NameScope, star: exp.Expr, only: int | None) -> list[Projection]:
-    """`*` or `t.*` with EXCLUDE, REPLACE and RENAME."""
+    """Expand `*` or `t.*` with EXCLUDE, REPLACE and RENAME."""
     excluded, replaced, renamed = _names(star.args.get("except_")), _names_of_aliases(star, "replace"), _renamed(star)
     if not scope.sources:
         context.say("unknown_column", "`*` without FROM", star)
@@ -367,7 +379,7 @@ def _say_missing(context: BindingContext, star: exp.Expr, projections: list[Proj
 
 
 def _columns_expression(context: BindingContext, scope: NameScope, item: exp.Expr) -> list[Projection]:
-    """`COLUMNS(*)` and `COLUMNS('pattern')`; anything else isn't followed."""
+    """Expand `COLUMNS(*)` and `COLUMNS('pattern')`; other arguments aren't followed."""
     what = item.this
     if isinstance(what, exp.Star):
         return _star(context, scope, what, None)

@@ -1,6 +1,6 @@
 """Type and lineage of expressions, by the kind of syntax node.
 
-A kind that isn't listed combines its parts, with type `UNKNOWN`.
+Other kinds combine the lineage of their parts, with type `UNKNOWN`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _LEAVES = (exp.Identifier, exp.Var, exp.DataType, exp.JSONPath, exp.Star)
 
 
 def bind(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
-    """The type and the lineage of an expression."""
+    """Return the type and the lineage of an expression."""
     handler = _HANDLERS.get(type(node))
     if handler is not None:
         return handler(context, scope, node)
@@ -96,20 +96,20 @@ def _literal(context: BindingContext, _scope: NameScope, node: exp.Expr) -> Boun
         return BoundExpression(f"#{int(text)}", NO_EDGES)
     whole, point, fraction = text.partition(".")
     if whole == "0" and context.bare_point:
-        return CONSTANT  # sqlglot reads `.5` as `0.5`, which has one digit more
+        return CONSTANT  # sqlglot parses `.5` as `0.5`, which has one digit more
     if point and (whole + fraction).isdigit() and len(whole + fraction) <= 38:
         return BoundExpression(f"DECIMAL({len(whole) + len(fraction)},{len(fraction)})", NO_EDGES)
     return BoundExpression("DOUBLE" if "e" in text.lower() else UNKNOWN, NO_EDGES)
 
 
 def _typed(type_: str) -> _Handler:
-    """A node without parts that matter, of one type."""
+    """Return a handler for nodes of one type without relevant parts."""
     value = BoundExpression(type_, NO_EDGES)
     return lambda _context, _scope, _node: value
 
 
 def _of_parts(type_: str) -> _Handler:
-    """A node of one type whatever its parts are."""
+    """Return a handler for nodes of one type, whatever the types of their parts."""
     return lambda context, scope, node: BoundExpression(type_, _edges(context, scope, node, EXPRESSION))
 
 
@@ -121,21 +121,24 @@ def _cast(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExp
     value = bind(context, scope, node.this)
     target = of_datatype(node.args.get("to"))
     if isinstance(_innermost(node), exp.Null) and not isinstance(node.parent, exp.Select | exp.Alias):
-        target = UNKNOWN  # DuckDB folds what is computed from a NULL, whatever its type
+        target = UNKNOWN  # DuckDB folds expressions computed from NULL, whatever their type
     if type(node.this) is exp.Cast and isinstance(_innermost(node), exp.Literal):
         target = UNKNOWN  # sqlglot gives `date '2020-01-01'::varchar` the tree of `cast('2020-01-01'::varchar as date)`
     return BoundExpression(target, value.edges if value.type == target != UNKNOWN else raised(value.edges, CAST))
 
 
 def _innermost(node: exp.Expr) -> exp.Expr:
-    """What is cast, through any number of casts."""
+    """Return the expression inside any number of casts."""
     while isinstance(node, exp.Cast | exp.TryCast):
         node = node.this
     return node
 
 
 def _binary(operator: str | None) -> _Handler:
-    """Arithmetic, or (without an operator) a condition. Long chains lean left and are walked without recursion."""
+    """Return a handler for arithmetic, or (without an operator) for a condition.
+
+    Long chains nest to the left and are walked without recursion.
+    """
 
     def handle(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
         kind = type(node)
@@ -206,10 +209,10 @@ def _if(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpre
 
 
 def _unified(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
-    """COALESCE, GREATEST, LEAST."""
+    """Bind COALESCE, GREATEST or LEAST."""
     parts = list(_parts(context, scope, node))
     types = [part.type for part in parts]
-    if NULL in types:  # then literals have their own type, and don't take on that of what they meet
+    if NULL in types:  # then literals have their own type and don't adopt that of other operands
         types = [settled(type_) if type_ != NULL else NULL for type_ in types]
     type_ = types[0] if types else UNKNOWN
     for other in types[1:]:
@@ -234,7 +237,7 @@ def _function(context: BindingContext, scope: NameScope, node: exp.Expr) -> Boun
 
 
 def _part_of_date(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
-    """`date_part('year', x)`: one name of a part gives a number, a list of names a struct."""
+    """Bind `date_part('year', x)`: one part gives a number, a list of parts a struct."""
     parts = [child for child in node.iter_expressions() if not isinstance(child, _LEAVES)]
     edges = union([bind(context, scope, part).edges for part in parts], EXPRESSION)
     names = [part for part in parts if isinstance(part, exp.Literal) and part.is_string]
@@ -244,7 +247,7 @@ def _part_of_date(context: BindingContext, scope: NameScope, node: exp.Expr) -> 
 
 
 def _parsed_time(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
-    """`strptime(x, format)`: a format with a zone gives another type."""
+    """Bind `strptime(x, format)`: a format with a zone gives another type."""
     value = bind(context, scope, node.this)
     format_ = node.args.get("format")
     plain = isinstance(format_, exp.Literal) and "%z" not in format_.name.lower()
@@ -252,13 +255,13 @@ def _parsed_time(context: BindingContext, scope: NameScope, node: exp.Expr) -> B
 
 
 def _json_text(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
-    """`x ->> '$.a'`: text; a list of paths gives a list."""
+    """Bind `x ->> '$.a'`: one path gives text, a list of paths a list."""
     edges = _edges(context, scope, node, EXPRESSION)
     return BoundExpression("VARCHAR" if isinstance(node.args["expression"], exp.JSONPath | exp.Literal) else UNKNOWN, edges)
 
 
 def _truncated(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
-    """`date_trunc('day', x)`: sqlglot has two nodes for it, the unit isn't a part."""
+    """Bind `date_trunc('day', x)`: sqlglot has two nodes for it, in which the unit isn't a part."""
     value = bind(context, scope, node.this)
     return BoundExpression(return_type("date_trunc", [value.type]), raised(value.edges, EXPRESSION))
 
@@ -275,7 +278,7 @@ def _at_zone(context: BindingContext, scope: NameScope, node: exp.Expr) -> Bound
 
 
 def _named(name: str) -> _Handler:
-    """A function that sqlglot parses in a way of its own, and DuckDB's name for it."""
+    """Return a handler for a function with a sqlglot node of its own, by DuckDB's name for it."""
     aggregate = name in AGGREGATES
 
     def handle(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -306,7 +309,10 @@ def _window(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundE
 
 
 def _passing(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
-    """A wrapper such as IGNORE NULLS or an ORDER BY inside an aggregate: the type of what it wraps."""
+    """Bind a wrapper such as IGNORE NULLS, or ORDER BY in an aggregate.
+
+    It has the type of its content.
+    """
     parts = list(_parts(context, scope, node))
     return BoundExpression(parts[0].type if parts else UNKNOWN, union([part.edges for part in parts]))
 
@@ -376,7 +382,7 @@ def _dot(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpr
 
 
 def _property(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
-    """`name := value` and the fields of a struct: the name isn't a column."""
+    """Bind `name := value` or a field of a struct: the name isn't a column."""
     return bind(context, scope, node.args["expression"])
 
 
@@ -394,7 +400,7 @@ def _comprehension(context: BindingContext, scope: NameScope, node: exp.Expr) ->
 
 
 def _columns(_context: BindingContext, scope: NameScope, _node: exp.Expr) -> BoundExpression:
-    """COLUMNS(…) inside an expression: which columns isn't followed."""
+    """Bind COLUMNS(…) inside an expression, without determining which columns it selects."""
     return BoundExpression(UNKNOWN, union([source.relation.everything() for source in scope.sources], OPAQUE))
 
 

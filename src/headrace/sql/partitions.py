@@ -20,10 +20,13 @@ INTERVAL_BOUNDS = ("partition_start", "partition_end")
 
 
 def routing_column(binding: BoundQuery, routes: Mapping[str, str | None], place: Place) -> tuple[str | None, list[Problem]]:
-    """The one output column that tells the interval of a row: it comes from the column that routes an input, or is
-    compared with `$partition_start`, or is the only date or time there is. `routes`: input → its routing column.
+    """Return the output column that determines the interval of a row.
 
-    None without a problem where there is no such column: then all rows belong to the interval asked for.
+    It comes from the routing column of an input, or is compared with `$partition_start`, or is the
+    only date or time. `routes` maps an input to its routing column.
+
+    Returns None without a problem if there is no such column: then all rows belong to the requested
+    interval.
     """
     columns = [
         column for column in binding.relation.columns if column.name is not None and (is_time(column.type) or column.type == UNKNOWN)
@@ -38,7 +41,7 @@ def routing_column(binding: BoundQuery, routes: Mapping[str, str | None], place:
 
 
 def _by_evidence(binding: BoundQuery, columns: list[Output], routes: Mapping[str, str | None]) -> Iterator[list[Output]]:
-    """Groups of columns, from the strongest evidence to the weakest."""
+    """Yield groups of columns, from the strongest evidence to the weakest."""
     wanted = {(input_, column.lower()) for input_, column in routes.items() if column is not None}
     yield [column for column in columns if _reaches(column.edges, wanted, CAST)]
     yield [column for column in columns if is_time(column.type) and _reaches(column.edges, wanted, EXPRESSION)]
@@ -53,7 +56,7 @@ def _reaches(edges: Edges, wanted: set[tuple[str, str]], rank_max: int) -> bool:
 
 
 def _compared(binding: BoundQuery) -> Iterator[frozenset[tuple[str, str]]]:
-    """The columns behind each expression that is compared with a bound of the interval."""
+    """Yield the columns behind each expression that is compared with a bound of the interval."""
     for placeholder in binding.tree.find_all(exp.Placeholder):
         other = other_side(placeholder)
         scope = scope_of(binding, placeholder)
@@ -64,7 +67,10 @@ def _compared(binding: BoundQuery) -> Iterator[frozenset[tuple[str, str]]]:
 
 
 def other_side(placeholder: exp.Expr) -> exp.Expr | None:
-    """What a bound of the interval is compared with, if it is."""
+    """Return the expression that a bound of the interval is compared with.
+
+    None if there is none.
+    """
     if str(placeholder.name).lower() not in INTERVAL_BOUNDS:
         return None
     node, parent = placeholder, placeholder.parent
@@ -77,14 +83,14 @@ def other_side(placeholder: exp.Expr) -> exp.Expr | None:
 
 
 def scope_of(binding: BoundQuery, node: exp.Expr) -> NameScope | None:
-    """The scope of the SELECT around a node."""
+    """Return the scope of the SELECT around a node."""
     select = node.find_ancestor(exp.Select)
     bound_select = binding.context.selected.get(id(select))
     return bound_select.scope if bound_select is not None else None
 
 
 def _of_bounds(binding: BoundQuery) -> set[str]:
-    """Output columns that are a bound of the interval themselves: `$partition_start as report_day`."""
+    """Return output columns that are a bound of the interval: `$partition_start as report_day`."""
     select = binding.context.selected.get(id(binding.tree))
     if select is None:
         return set()
@@ -105,18 +111,19 @@ def _ambiguous(names: list[str], place: Place) -> Problem:
     )
 
 
-# Whether one statement over many partitions gives the same rows as one statement per partition.
-# The routing column is followed from the outermost query inwards. Wherever rows meet (GROUP BY,
-# window, join, LIMIT) they may meet only rows of the same partition: that column, or all columns
-# that it is computed from, must be among the keys. Unrecognised constructs count as not
-# separable, with a reason that names them.
+# Whether one statement over many partitions gives the same rows as one statement per partition. The
+# routing column is followed from the outermost query inwards. Wherever rows meet (GROUP BY, window,
+# join, LIMIT) they may meet only rows of the same partition: that column, or all columns that it is
+# computed from, must be among the keys. Unrecognised constructs count as not separable, with a
+# reason that names them.
 
 DEPTH_MAX = 60
 
 Pair = tuple[str, str]
 """A column of a SELECT's sources: (alias, name), lower-case."""
 Defining = tuple[exp.Expr | None, set[Pair]]
-"""The expression of an output column (None for a star's), and the columns that it is made of."""
+"""The expression of an output column (None for a star's), and the columns that it is computed
+from."""
 
 
 class _RowsMix(Exception):
@@ -124,7 +131,10 @@ class _RowsMix(Exception):
 
 
 def not_separable_because(binding: BoundQuery, analysis: Analysis, column: str | None, cut: Collection[str]) -> str:
-    """Empty if the body is separable, else the reason. `column` routes rows; `cut` are the inputs that are partitioned."""
+    """Return why a query isn't separable; empty if it is.
+
+    `column` routes rows; `cut` lists the partitioned inputs.
+    """
     if column is None:
         return "no output column says which interval a row belongs to"
     if analysis.uses_self:
@@ -154,7 +164,10 @@ class _Follower:
         self._query(self._binding.tree, {column.lower()})
 
     def _check_bounds(self, column: str) -> None:
-        """The interval's bounds may only cut the routing column: everything else would see the whole batch's."""
+        """Refuse bounds of the interval outside filters on the routing column.
+
+        Everything else would see the bounds of the whole batch.
+        """
         output = self._binding.relation.get(column.lower())
         routed = set(output.edges) if output is not None else set()
         for placeholder in self._binding.tree.find_all(exp.Placeholder):
@@ -166,7 +179,7 @@ class _Follower:
                 raise _RowsMix(f"`${placeholder.name}` is used for more than to cut `{column}`")
 
     def _query(self, node: exp.Expr, names: set[str]) -> None:
-        """`names`: output columns that together tell the partition."""
+        """Follow `names`, output columns that together determine the partition."""
         self._depth += 1
         if self._depth > DEPTH_MAX:
             raise _RowsMix("it is nested too deeply to be followed")
@@ -230,7 +243,7 @@ class _Follower:
         self._sources(node, select, carried)
 
     def _defining(self, select: BoundSelect, name: str) -> Defining:
-        """The expression of an output column, and the (source, column) pairs that it is made of."""
+        """Return the expression of an output column, and its (source, column) pairs."""
         for output, node, source in select.outputs:
             if output is not None and output.lower() == name:
                 if node is None and source is not None:
@@ -241,7 +254,7 @@ class _Follower:
         raise _RowsMix(f"`{name}` can't be followed")
 
     def _columns(self, select: BoundSelect, node: exp.Expr | None, seen: frozenset[str] = frozenset()) -> set[Pair]:
-        """The columns of the sources that an expression is made of, through the aliases (in `seen`: not again) that it uses."""
+        """Return the source columns of an expression, resolving aliases except those in `seen`."""
         columns: set[Pair] = set()
         for column in node.find_all(exp.Column) if node is not None else ():
             alias = self._alias(select, column)
@@ -255,7 +268,7 @@ class _Follower:
         return columns
 
     def _alias(self, select: BoundSelect, column: exp.Column) -> str | None:
-        """Which source of the SELECT a column belongs to."""
+        """Return the source of the SELECT that a column belongs to."""
         name, table = column.name.lower(), column.table.lower()
         for source in select.scope.sources:
             if table and source.alias != table:
@@ -265,7 +278,10 @@ class _Follower:
         return None
 
     def _covered(self, select: BoundSelect, keys: Iterable[exp.Expr], names: set[str], defining: list[Defining]) -> bool:
-        """Whether the keys fix the partition: each routing column is a key, or all columns that it is made of are."""
+        """Return whether the keys determine the partition.
+
+        They do if each routing column is a key, or all columns that it is computed from are keys.
+        """
         listed = list(keys)
         plain: set[Pair] = set()
         by_name: set[str] = set()
@@ -320,7 +336,10 @@ class _Follower:
                 raise _RowsMix("a subquery reads partitions of its own")
 
     def _sources(self, node: exp.Select, select: BoundSelect, carried: set[Pair]) -> None:
-        """The source that carries the column is followed; every other one that is cut must be joined on it."""
+        """Follow the source that carries the column.
+
+        Other partitioned sources must be joined on it.
+        """
         for join in node.args.get("joins") or []:
             if str(join.args.get("method") or "").upper() == "POSITIONAL":
                 raise _RowsMix("it joins by position")
@@ -366,7 +385,10 @@ class _Follower:
         return source.query is not None and self._touches(source.query)
 
     def _touches(self, node: exp.Expr, seen: frozenset[str] = frozenset()) -> bool:
-        """Whether a partitioned input is read below. A CTE's name counts as each CTE of that name."""
+        """Return whether a query reads a partitioned input.
+
+        A CTE's name stands for every CTE of that name.
+        """
         for table in node.find_all(exp.Table):
             name = table.name.lower()
             if name in self._ctes and name not in seen:
@@ -378,7 +400,7 @@ class _Follower:
 
 
 class _Equalities:
-    """Which columns of which source equal the ones that carry the partition."""
+    """Columns by source that are equal to the columns carrying the partition."""
 
     def __init__(self, carried: set[Pair]) -> None:
         self._classes: list[set[Pair]] = [{column} for column in carried]
@@ -389,7 +411,7 @@ class _Equalities:
                 known.update((left, right))
 
     def of(self, alias: str) -> set[str]:
-        """One column of that source for each of the carrying ones, as far as there are."""
+        """Return a source's equal columns for the carrying ones, as far as there are any."""
         results = set()
         for known in self._classes:
             results.update(sorted(name for source, name in known if source == alias)[:1])
@@ -397,7 +419,10 @@ class _Equalities:
 
 
 def _is_interval_bound(placeholder: exp.Expr) -> bool:
-    """`x >= $partition_start` or `x < $partition_end`, either way round."""
+    """Return whether a bound is used as `x >= $partition_start` or `x < $partition_end`.
+
+    Either side may come first.
+    """
     node, parent = placeholder, placeholder.parent
     while isinstance(parent, exp.Paren | exp.Cast):
         node, parent = parent, parent.parent
@@ -407,7 +432,10 @@ def _is_interval_bound(placeholder: exp.Expr) -> bool:
 
 
 def _own_nodes(node: exp.Select, kind: type[exp.Expr]) -> Iterable[exp.Expr]:
-    """Nodes of a kind in a SELECT itself, the outermost of nested queries included, their insides not."""
+    """Yield nodes of a kind in a SELECT itself.
+
+    Nested queries are included, their contents aren't.
+    """
     for expr in node.walk(prune=lambda part: isinstance(part, exp.Query | exp.With) and part is not node):
         if isinstance(expr, kind):
             yield expr

@@ -37,7 +37,10 @@ RECURSION_ROUNDS_MAX = 6
 
 
 def bind_query(context: BindingContext, node: exp.Expr, scope: NameScope) -> Relation:
-    """What a query gives, inside `scope` (its CTEs are in sight, and its columns where it is correlated or lateral)."""
+    """Return the output of a query inside `scope`.
+
+    The scope has its visible CTEs, and outer columns if the query is correlated or lateral.
+    """
     if isinstance(node, exp.Subquery):
         inner = bind_query(context, node.this, _with_ctes(context, node, scope))
         if node.args.get("pivots"):
@@ -53,13 +56,16 @@ def bind_query(context: BindingContext, node: exp.Expr, scope: NameScope) -> Rel
 
 
 def opaque(relation: Relation) -> Relation:
-    """A relation about which only what it reads is known."""
+    """Return a relation of which only the inputs are known."""
     edges = raised(union([relation.everything(), relation.filters]), OPAQUE)
     return Relation([], filters=edges, opaque=edges)
 
 
 def opaque_below(context: BindingContext, node: exp.Expr, scope: NameScope) -> Relation:
-    """PIVOT and whatever else isn't followed: all tables below it are used whole."""
+    """Return an opaque relation that uses all tables below `node` as a whole.
+
+    It is used for PIVOT and everything else that isn't followed.
+    """
     edges: Edges = {}
     for table in node.find_all(exp.Table):
         if isinstance(table.this, exp.Identifier):
@@ -70,7 +76,7 @@ def opaque_below(context: BindingContext, node: exp.Expr, scope: NameScope) -> R
 
 
 def _with_ctes(context: BindingContext, node: exp.Expr, scope: NameScope) -> NameScope:
-    """The scope in which a query's FROM is bound: the outer one, with the query's own CTEs added one by one."""
+    """Return the scope of a query's FROM: the outer one, plus the query's CTEs one by one."""
     with_ = node.args.get("with_")
     if with_ is None:
         return scope
@@ -92,7 +98,7 @@ def _column_names(node: exp.Expr) -> list[str]:
 
 
 def renamed(relation: Relation, names: list[str]) -> Relation:
-    """The relation under the column names of `AS t(a, b)`."""
+    """Return the relation with the column names of `AS t(a, b)`."""
     if not names or not relation.complete:
         return relation
     columns = [
@@ -102,7 +108,10 @@ def renamed(relation: Relation, names: list[str]) -> Relation:
 
 
 def _recursive(context: BindingContext, cte: exp.Expr, scope: NameScope, ctes: Mapping[str, FromItem]) -> Relation:
-    """The anchor gives names and types; what the recursive part adds to the lineage is repeated until nothing is new."""
+    """Return the relation of a recursive CTE; the anchor determines names and types.
+
+    The lineage of the recursive part is added repeatedly until nothing is new.
+    """
     union_ = cte.this
     name = cte.alias.lower()
     columns = _column_names(cte)
@@ -127,7 +136,10 @@ def _recursive(context: BindingContext, cte: exp.Expr, scope: NameScope, ctes: M
 
 
 def _set_operation(context: BindingContext, node: exp.Expr, scope: NameScope) -> Relation:
-    """Long chains of UNION lean left and are walked without recursion."""
+    """Return the relation of a set operation.
+
+    Long chains of UNION nest to the left and are walked without recursion.
+    """
     chain: list[exp.Expr] = []
     first: exp.Expr = node
     while isinstance(first, exp.SetOperation) and (first is node or first.args.get("with_") is None):
@@ -232,7 +244,10 @@ def _conditions(context: BindingContext, scope: NameScope, node: exp.Expr, proje
 
 
 def _key(context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]) -> Edges:
-    """A grouping or ordering key: an expression, or the position of a column."""
+    """Return the edges of a grouping or ordering key.
+
+    An expression, or the position of a column.
+    """
     if isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdigit():
         at = int(node.this) - 1
         return projections[at].bound.edges if 0 <= at < len(projections) else NO_EDGES
@@ -253,7 +268,7 @@ def _grouping(context: BindingContext, scope: NameScope, node: exp.Expr, project
 
 
 def aggregates(node: exp.Expr) -> bool:
-    """Whether an expression aggregates rows in its own SELECT (a window over rows doesn't)."""
+    """Return whether an expression aggregates rows in its own SELECT; a window doesn't count."""
     return any(
         isinstance(part, exp.AggFunc) and not isinstance(part.parent, exp.Window)
         for part in node.walk(prune=lambda n: isinstance(n, exp.Query))
@@ -271,7 +286,10 @@ def _distinct(context: BindingContext, scope: NameScope, node: exp.Expr, project
 
 
 def _limited(node: exp.Expr, relation: Relation) -> Relation:
-    """ORDER BY … LIMIT around a set operation or a bracketed query decides which rows there are."""
+    """Add the edges of ORDER BY … LIMIT around a set operation or a bracketed query.
+
+    They determine the set of rows.
+    """
     order = node.args.get("order")
     if order is None or (node.args.get("limit") is None and node.args.get("offset") is None):
         return relation
@@ -284,11 +302,11 @@ Schemas = Mapping[str, tuple[tuple[str, str], ...]]
 
 
 MALFORMED = (AttributeError, TypeError, KeyError, IndexError, ValueError)
-"""What following a tree may meet where sqlglot has read a nearly right statement into a tree that no right one gives."""
+"""Exceptions on malformed trees, which sqlglot builds from some almost valid statements."""
 
 
 class BoundQuery:
-    """One bound body: the relation that it gives, and the context that the structural rules look at."""
+    """A bound query: its relation, and the context for the structural rules."""
 
     def __init__(self, analysis: Analysis, schemas: Schemas, parameters: Mapping[str, str]) -> None:
         self.tree: exp.Expr = parse(analysis.sql).tree
@@ -298,9 +316,10 @@ class BoundQuery:
 
 
 def resolve(analysis: Analysis, schemas: Schemas, *, parameters: Mapping[str, str] | None = None) -> Resolved:
-    """What `analysis` gives. `schemas`: input → its (column, DuckDB type) pairs; an input that is absent isn't known yet.
+    """Return the output of a query.
 
-    `parameters`: placeholder → DuckDB type. Never raises: what is wrong is in `problems`.
+    `schemas` maps an input to its (column, DuckDB type) pairs; a missing input is unknown.
+    `parameters` maps a placeholder to its DuckDB type. Never raises; errors are in `problems`.
     """
     if not analysis.usable:
         return Resolved(columns=None)
@@ -315,7 +334,10 @@ def resolve(analysis: Analysis, schemas: Schemas, *, parameters: Mapping[str, st
 
 
 def not_followed(analysis: Analysis, error: Exception) -> Problem:
-    """A statement that was read, and whose columns couldn't be found out: it may run, but nothing is known before."""
+    """Return the problem of a parsed statement whose columns couldn't be determined.
+
+    It may still run.
+    """
     return Problem(
         code="sql_not_followed",
         message=f"the statement's columns can't be followed ({words_of(error)})",
@@ -335,7 +357,7 @@ def _too_deep(analysis: Analysis) -> Resolved:
 
 
 def resolved_values(binding: BoundQuery, analysis: Analysis) -> Resolved:
-    """The values of a binding, to be kept."""
+    """Return a binding's results as plain values for the cache."""
     relation, context = binding.relation, binding.context
     names = [column.name for column in relation.columns]
     problems = [*context.problems, *_duplicate_names(names, analysis), *_unnamed(names, analysis)]
@@ -364,7 +386,7 @@ def _unnamed(names: list[str | None], analysis: Analysis) -> list[Problem]:
 
 
 def _duplicate_names(names: list[str | None], analysis: Analysis) -> list[Problem]:
-    """Two columns of one name can't be stored in a table."""
+    """Return problems for repeated column names, which a table can't store."""
     seen: set[str] = set()
     twice: list[str] = []
     for name in names:

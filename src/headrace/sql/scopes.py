@@ -1,7 +1,7 @@
-"""Scopes of a query: columns with their lineage, relations, and what a name means.
+"""Scopes of a query: columns with their lineage, relations, and the resolution of names.
 
-Edges of lineage are a dict from (input, column) to a rank, the position of the transformation in `Transformation`; of two ways to
-the same column the less faithful one is kept.
+Edges of lineage are a dict from (input, column) to a rank, the position of the transformation in
+`Transformation`; of two paths to the same column the less faithful one is stored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BARE_DECIMAL_POINT = re.compile(r"(?<![\w.)\]\"])\.\d")
 
 
 class BoundExpression(NamedTuple):
-    """An expression's type and where its value comes from. Edges are shared: never modify them in place."""
+    """An expression's type and lineage; edges are shared, so never modify them in place."""
 
     type: str
     edges: Edges
@@ -39,7 +39,7 @@ CONSTANT = BoundExpression(UNKNOWN, NO_EDGES)
 
 
 class Output(NamedTuple):
-    """A column of a relation. `name` is None where DuckDB would make one up from the expression."""
+    """A column of a relation; `name` is None if DuckDB would generate one from the expression."""
 
     name: str | None
     type: str
@@ -47,10 +47,10 @@ class Output(NamedTuple):
 
 
 class Relation:
-    """Columns in order, and what decides which rows there are.
+    """Columns in order, and the edges that determine the set of rows.
 
-    `rest` names inputs whose columns aren't known and flow through (`select * from x`); `opaque` says that what
-    comes through `rest` can't be followed column by column (PIVOT).
+    `rest` names inputs with unknown columns that flow through (`select * from x`). `opaque` says
+    that columns from `rest` can't be followed one by one (PIVOT).
     """
 
     __slots__ = ("_index", "columns", "filters", "opaque", "rest")
@@ -61,11 +61,11 @@ class Relation:
 
     @property
     def complete(self) -> bool:
-        """Whether `columns` are all that there are."""
+        """Whether `columns` is the complete list."""
         return not self.rest and self.opaque is None
 
     def position(self, name: str) -> int | None:
-        """Where the column of that lower-case name is."""
+        """Return the position of the column with that lower-case name."""
         if self._index is None:
             self._index = {}
             for at, column in enumerate(self.columns):
@@ -78,7 +78,7 @@ class Relation:
         return None if at is None else self.columns[at]
 
     def unlisted(self, name: str) -> Output | None:
-        """A column that isn't listed but may come through what isn't known."""
+        """Return a column that isn't listed but may come from inputs with unknown columns."""
         if self.opaque is not None:
             return Output(name, UNKNOWN, self.opaque)
         if not self.rest:
@@ -87,7 +87,7 @@ class Relation:
         return Output(name, UNKNOWN, {(input_, name): rank for input_ in self.rest})
 
     def everything(self) -> Edges:
-        """Edges to all that this relation can show."""
+        """Return edges to everything that this relation can contain."""
         edges: Edges = dict(self.opaque or NO_EDGES)
         for column in self.columns:
             merge(edges, column.edges)
@@ -97,18 +97,18 @@ class Relation:
 
 
 class FromItem(NamedTuple):
-    """One thing in FROM: its lower-case alias, its columns, and the query or input behind it."""
+    """One item of FROM: its lower-case alias, its columns, and the query or input behind it."""
 
     alias: str
     relation: Relation
     input: str | None = None
     query: exp.Expr | None = None
     merged: frozenset[str] = frozenset()
-    """Columns that USING merged into an earlier source's."""
+    """Columns that USING merged into those of an earlier source."""
 
 
 class NameScope:
-    """What names mean at one place of a query."""
+    """The names visible at one place of a query."""
 
     __slots__ = ("aliases", "ctes", "filters", "locals", "parent", "sources", "using")
 
@@ -123,16 +123,17 @@ class NameScope:
 
 
 class BoundSelect(NamedTuple):
-    """A bound SELECT, for the rules that look at its structure afterwards."""
+    """A bound SELECT, for the structural rules."""
 
     scope: NameScope
     outputs: list[tuple[str | None, exp.Expr | None, int | None]]
-    """Per output column: its name, its expression, or (for a star) the position of the source that it comes from."""
+    """For each output column: its name, its expression, or (for a star) the position of its
+    source."""
     relation: Relation
 
 
 class BindingContext:
-    """What binding one body shares: the inputs' columns, the statement's text, and what was found."""
+    """The shared state of binding one query: inputs' columns, the statement's text, and results."""
 
     def __init__(self, schemas: Mapping[str, tuple[tuple[str, str], ...]], parameters: Mapping[str, str], sql: str, place: Place) -> None:
         self.parameters = parameters
@@ -147,7 +148,7 @@ class BindingContext:
         self._said: set[tuple[str, str, int]] = set()
 
     def input(self, name: str) -> Relation:
-        """The columns of an input; a relation that lets any name through where they aren't known."""
+        """Return the columns of an input; if they are unknown, a relation that accepts any name."""
         known = self._inputs.get(name)
         if known is None:
             schema = self._schemas.get(name)
@@ -155,7 +156,7 @@ class BindingContext:
         return known
 
     def say(self, code: str, message: str, node: exp.Expr | None, hint: str = "") -> None:
-        """Note a problem at the line of `node`, once."""
+        """Record a problem at the line of `node`, once."""
         line = self._place.line + (line_of(node) or 1) - 1
         if (code, message, line) not in self._said and len(self.problems) < PROBLEMS_MAX:
             self._said.add((code, message, line))
@@ -167,7 +168,7 @@ def _declared(name: str, schema: tuple[tuple[str, str], ...]) -> Relation:
 
 
 def line_of(node: exp.Expr | None) -> int | None:
-    """The line (from 1) of a node in its statement, from the first of its parts that carries one."""
+    """Return the line (from 1) of a node in its statement, from its first part with a line."""
     if node is None:
         return None
     for part in node.walk():
@@ -185,25 +186,25 @@ def merge(into: Edges, edges: Edges) -> None:
 
 
 def raised(edges: Edges, rank: int) -> Edges:
-    """The edges after one more step, which is at least as unfaithful as `rank`."""
+    """Return the edges after one more step, at least as unfaithful as `rank`."""
     if not edges:
         return NO_EDGES
     return {key: max(rank, known) for key, known in edges.items()}
 
 
 def union(parts: Iterable[Edges], rank: int = IDENTITY) -> Edges:
-    """All edges of several parts, raised."""
+    """Return all edges of several parts, raised to at least `rank`."""
     results: Edges = {}
     for part in parts:
         for key, known in part.items():
-            step = known if known > rank else rank  # noqa: FURB136  (the hot loop of lineage: a call costs a third of it)
+            step = known if known > rank else rank  # noqa: FURB136  (the hot loop of lineage: a call would cost a third of its time)
             if results.get(key, -1) < step:
                 results[key] = step
     return results or NO_EDGES
 
 
 def as_edges(edges: Edges) -> tuple[Edge, ...]:
-    """For keeping: sorted, so that the same body always gives the same bytes."""
+    """Return sorted edges for the cache, so that the same query always gives the same bytes."""
     return tuple(Edge(input_, column, _RANKED[rank]) for (input_, column), rank in sorted(edges.items()))
 
 
@@ -211,11 +212,14 @@ def as_edges(edges: Edges) -> tuple[Edge, ...]:
 # nearest known name.
 
 _CONSTANT_NAMES = {"current_user", "current_role", "session_user", "user", "current_schema", "current_catalog", "current_database"}
-"""DuckDB calls these without brackets; all are text."""
+"""Functions that DuckDB calls without brackets; all return text."""
 
 
 def bind_column(context: BindingContext, scope: NameScope, node: exp.Column) -> BoundExpression:
-    """The column, struct field or row that a name stands for. An unknown name is a problem and counts as a constant."""
+    """Return the column, struct field or row that a name refers to.
+
+    An unknown name is reported as a problem and counts as a constant.
+    """
     parts = [part.name for part in node.parts]
     at: NameScope | None = scope
     while at is not None:
@@ -275,7 +279,10 @@ def _listed(scope: NameScope, name: str) -> list[tuple[FromItem, Output]]:
 
 
 def _unlisted(scope: NameScope, name: str) -> BoundExpression | None:
-    """A column of one of the sources whose columns aren't known; of which, can't be told where there are several."""
+    """Return a column of a source with an unknown schema.
+
+    With several such sources the owner can't be determined.
+    """
     possible = [column for source in scope.sources if (column := source.relation.unlisted(name)) is not None]
     if not possible:
         return None
@@ -285,7 +292,7 @@ def _unlisted(scope: NameScope, name: str) -> BoundExpression | None:
 
 
 def _row(scope: NameScope, name: str) -> BoundExpression | None:
-    """A table's name used as a value: all its columns as a struct."""
+    """Return all columns of a table as a struct, for a table name used as a value."""
     for source in scope.sources:
         if source.alias == name:
             return BoundExpression(UNKNOWN, raised(source.relation.everything(), EXPRESSION))
@@ -329,7 +336,7 @@ def _tables_hint(aliases: list[str]) -> str:
 
 
 def nearest_name(name: str, known: list[str]) -> str:
-    """`did you mean …?` where something known is close, else nothing."""
+    """Return `did you mean …?` for a similar known name; empty if there is none."""
     lowered = {candidate.lower(): candidate for candidate in known}
     results = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
     return f"did you mean `{lowered[results[0]]}`?" if results else ""

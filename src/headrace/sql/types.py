@@ -1,8 +1,9 @@
 """DuckDB's types as text, how operators and branches combine them, and what functions return.
 
-A type is DuckDB's own name for it (`DECIMAL(18,3)`, `INTEGER[]`). Two forms exist only inside an expression: `#5`, an integer
-literal that takes on the width of its operand, and `'`, a string literal that takes on its operand's type. `settled` turns them into the
-type of a column. `UNKNOWN` combines to `UNKNOWN`: never a wrong type.
+A type is DuckDB's own name for it (`DECIMAL(18,3)`, `INTEGER[]`). Two forms exist only inside an
+expression: `#5`, an integer literal that adopts the width of its operand, and `'`, a string literal
+that adopts its operand's type. `settled` turns them into the type of a column. `UNKNOWN` combines
+to `UNKNOWN`: never a wrong type.
 """
 
 from __future__ import annotations
@@ -42,27 +43,30 @@ _NAMES = {
 
 
 def is_integer(type_: str) -> bool:
-    """Whole numbers, literals included."""
+    """Return whether a type is an integer type; literals count."""
     return type_ in _BITS or type_[:1] == "#"
 
 
 def is_decimal(type_: str) -> bool:
-    """DECIMAL with its width and scale."""
+    """Return whether a type is DECIMAL with its width and scale."""
     return type_.startswith("DECIMAL(") and type_.endswith(")")
 
 
 def is_number(type_: str) -> bool:
-    """What arithmetic takes."""
+    """Return whether arithmetic accepts a type as a number."""
     return is_integer(type_) or is_decimal(type_) or type_ in ("FLOAT", "DOUBLE")
 
 
 def is_time(type_: str) -> bool:
-    """A type whose values belong to an interval of time: DATE, TIMESTAMP, TIMESTAMP WITH TIME ZONE."""
+    """Return whether values of a type lie in intervals of time.
+
+    These types are DATE, TIMESTAMP and TIMESTAMP WITH TIME ZONE.
+    """
     return type_ in _TIMES
 
 
 def settled(type_: str) -> str:
-    """What a column of this type has: literals take on their own type, a bare NULL is an INTEGER."""
+    """Return the type of a column: literals get their own type, a bare NULL is an INTEGER."""
     if type_[:1] == "#":
         return _literal_width(int(type_[1:]))
     if type_ == STRING_LITERAL:
@@ -78,7 +82,7 @@ def _literal_width(value: int) -> str:
 
 
 def unify(left: str, right: str) -> str:
-    """The type of a branch, COALESCE or UNION over both."""
+    """Return the common type of two branches, as in CASE, COALESCE or UNION."""
     if left == right:
         return left if left[:1] != "#" else settled(left)
     if UNKNOWN in (left, right):
@@ -109,7 +113,7 @@ def _unify_numbers(left: str, right: str) -> str:
 
 
 def widest_integer(left: str, right: str) -> str:
-    """The integer type that holds both; a literal takes the other's type where it fits."""
+    """Return the integer type that holds both; a literal adopts the other type if it fits."""
     if left[:1] == "#" and right[:1] == "#":
         return widest_integer(settled(left), settled(right))
     if left[:1] == "#" or right[:1] == "#":
@@ -128,13 +132,13 @@ def _fits(value: int, type_: str) -> bool:
 
 
 def _digits(type_: str) -> tuple[int, int]:
-    """Width and scale that a number has as a decimal."""
+    """Return the width and the scale of a number type as a decimal."""
     match = _DECIMAL.fullmatch(type_)
     return (int(match[1]), int(match[2])) if match else (_DECIMAL_DIGITS[settled(type_)], 0)
 
 
 def arithmetic(operator: str, left: str, right: str) -> str:
-    """The type of `left operator right` for `+ - * / // %`."""
+    """Return the type of `left operator right` for `+ - * / // %`."""
     if NULL in (left, right) or UNKNOWN in (left, right):
         return UNKNOWN
     if is_number(left) and is_number(right):
@@ -190,7 +194,7 @@ def _with_times(operator: str, left: str, right: str) -> str:
 
 
 def of_datatype(target: exp.Expr | None) -> str:
-    """DuckDB's name for the type that a cast names; `UNKNOWN` for user-defined ones."""
+    """Return DuckDB's name for the type in a cast; `UNKNOWN` for user-defined types."""
     if not isinstance(target, exp.DataType):
         return UNKNOWN
     kind = target.this.name if isinstance(target.this, exp.DType) else ""
@@ -216,12 +220,12 @@ def _list_type(target: exp.DataType) -> str:
 
 
 def element(type_: str) -> str:
-    """The type of a list's elements."""
+    """Return the type of a list's elements."""
     return type_[:-2] if type_.endswith("[]") else UNKNOWN
 
 
 def struct_fields(type_: str) -> list[tuple[str, str]] | None:
-    """The fields of a STRUCT in order; None for other types."""
+    """Return the fields of a STRUCT in order; None for other types."""
     if not (type_.startswith("STRUCT(") and type_.endswith(")")):
         return None
     fields = [_field(part) for part in _split(type_[7:-1])]
@@ -264,7 +268,7 @@ _EXTRA_VOLATILE = {
     "rand",
 }
 _DEPENDS_ON_CONSTANTS = {"strptime", "try_strptime"}
-"""The table gives one type for these, and a format with a zone gives another."""
+"""Functions to which the table gives one type, although a format with a zone gives another."""
 
 
 def _load_functions() -> tuple[dict[str, str], frozenset[str], frozenset[str], frozenset[str]]:
@@ -290,12 +294,12 @@ RETURN_TYPES, _KNOWN_FUNCTIONS, AGGREGATES, VOLATILE = _load_functions()
 
 
 def is_known_function(name: str) -> bool:
-    """Whether DuckDB has a function of that (lower-case) name."""
+    """Return whether DuckDB has a function with that lower-case name."""
     return name in _KNOWN_FUNCTIONS
 
 
 def function_name(node: exp.Func, sql: str) -> str:
-    """The name as written in `sql`, lower-case: sqlglot's own node may go by another name."""
+    """Return a function's name as written in `sql`, lower-case; sqlglot may use another name."""
     start, end = node.meta.get("start"), node.meta.get("end")
     if start is not None and end is not None:
         return sql[start : end + 1].strip('"').lower()
@@ -311,7 +315,7 @@ Rule = Callable[[Sequence[str]], str]
 
 
 def return_type(name: str, arguments: Sequence[str]) -> str:
-    """The type of `name(arguments)`; types of arguments in the order in which they are written."""
+    """Return the type of `name(arguments)`; the arguments' types are in the order of the call."""
     rule = _RETURN_RULES.get(name)
     if rule is not None:
         return UNKNOWN if not arguments or (NULL in arguments and rule is not _unified) else rule(arguments)
@@ -347,12 +351,12 @@ def _average(arguments: Sequence[str]) -> str:
 
 
 def _extreme(arguments: Sequence[str]) -> str:
-    """`min(x)`, `max(x)`; with a count, a list."""
+    """Return the type of `min(x)` or `max(x)`; with a count, a list."""
     return _first(arguments) if len(arguments) == 1 else _list_of_first(arguments)
 
 
 def _at_extreme(arguments: Sequence[str]) -> str:
-    """`arg_max(x, by)`; with a count, a list."""
+    """Return the type of `arg_max(x, by)`; with a count, a list."""
     return _first(arguments) if len(arguments) == 2 else _list_of_first(arguments)
 
 
@@ -377,7 +381,10 @@ def _floor(arguments: Sequence[str]) -> str:
 
 
 def _round(arguments: Sequence[str]) -> str:
-    """Decimals take the number of places into their type, which isn't followed here."""
+    """Return the type of `round(x)`.
+
+    For a decimal with a number of places it is `UNKNOWN`: that number isn't followed here.
+    """
     kind = settled(arguments[0])
     if is_decimal(kind):
         return f"{kind.split(',')[0]},0)" if len(arguments) == 1 else UNKNOWN

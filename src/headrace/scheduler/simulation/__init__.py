@@ -1,5 +1,7 @@
-"""The simulator: the real core in a simulated world of workers, sources, crashes and lost messages, driven by a seed.
+"""The simulator: runs the real core with simulated workers, sources, crashes and lost messages.
 
-`python -m headrace.scheduler.simulation --seed N` plays one seed, `--seeds N` many. docs/explanation/simulation.md lists what is simulated
-and which invariants must hold.
+A seed determines everything that happens.
+
+`python -m headrace.scheduler.simulation --seed N` plays one seed, `--seeds N` many.
+docs/explanation/simulation.md lists what is simulated and which invariants must hold.
 """

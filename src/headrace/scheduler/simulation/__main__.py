@@ -14,7 +14,7 @@ TOLD_EVERY_S = 10.0
 
 
 def main() -> int:
-    """Ends with 1 where a seed failed."""
+    """Play one seed or many; return 1 if a seed failed."""
     parser = argparse.ArgumentParser(prog="python -m headrace.scheduler.simulation", description="Play the core in a simulated world.")
     parser.add_argument("--seed", type=int, help="play this one, and make it smaller if it fails")
     parser.add_argument("--seeds", type=int, default=500, help="play so many (default 500)")
@@ -30,7 +30,10 @@ def main() -> int:
 
 
 def _progress(seeds: int) -> Callable[[Many], None]:
-    """How far it is, now and then, and what failed at once: ten thousand seeds take a while."""
+    """Return a function that prints progress at intervals and failures at once:
+
+    10,000 seeds take a while.
+    """
     told_at, told_failed = 0.0, 0
 
     def tell(result: Many) -> None:

@@ -43,17 +43,17 @@ if TYPE_CHECKING:
     from headrace.scheduler.simulation.workers import Task
 
 
-# Invariants once nothing happens any more, and of the end, when everything works again.
+# Invariants once nothing happens any more, and invariants at the end, when everything works again.
 
 
 class TerminalInvariants:
-    """Looks once nothing happens any more."""
+    """Checks invariants once nothing happens any more."""
 
     def __init__(self, world: Simulation, account: Account) -> None:
         self._world, self._account = world, account
 
     def at_rest(self) -> None:
-        """Nothing happens any more."""
+        """Check all invariants once nothing happens any more."""
         leader = self._world.leader
         if leader is None:
             raise Violation("somebody_leads", "nobody took the lease")
@@ -63,7 +63,7 @@ class TerminalInvariants:
         self._the_store_knows_what_the_core_knows(leader)
 
     def _everything_has_come_to_an_end(self, leader: SimulatedLeader) -> None:
-        """No attempt goes on for ever, nothing that is ready is left lying, and runs end."""
+        """Check that no attempt runs forever, no ready partition is left over, and all runs end."""
         if self._account.running or leader.attempts:
             raise Violation(
                 "everything_has_come_to_an_end", f"{len(self._account.running)} attempts go on: {list(self._account.running)[:3]}"
@@ -77,7 +77,7 @@ class TerminalInvariants:
             raise Violation("everything_has_come_to_an_end", f"runs {left} go on")
 
     def _everything_waits_for_a_reason(self, leader: SimulatedLeader) -> None:
-        """What should be there and isn't says what it waits for; and that really isn't there."""
+        """Check that missing expected partitions wait for something that really is missing."""
         for node, key in leader.core.waiting(leader.now):
             reasons = leader.core.waiting_for(node, key)
             if not reasons:
@@ -87,7 +87,10 @@ class TerminalInvariants:
                     raise Violation("everything_waits_for_a_reason", f"{node}@{key} waits for {reason}, which is there")
 
     def _nothing_that_could_run_lies_unqueued(self, leader: SimulatedLeader) -> None:
-        """Of whatever waits, wanted or not, the core says what keeps it; that an interval hasn't ended keeps only what waits for that."""
+        """Check that the core gives a reason for every waiting partition, wanted or not.
+
+        An interval that hasn't ended is a reason only for partitions that wait for it.
+        """
         for tracked in leader.core.checkpoint().tracked_partitions:
             if tracked.state is not S.WAITING:
                 continue
@@ -96,11 +99,11 @@ class TerminalInvariants:
                 raise Violation("nothing_that_could_run_lies_unqueued", f"{tracked.node}@{tracked.key}")
 
     def _later(self) -> set[str]:
-        """Sources whose partitions aren't complete when they are delivered."""
+        """Sources whose partitions aren't complete on delivery."""
         return {node.name for node in self._world.graph.nodes if node.watermark or node.complete_after is not None}
 
     def _the_store_knows_what_the_core_knows(self, leader: SimulatedLeader) -> None:
-        """A new leader would start from the same: every move was written down."""
+        """Check that a new leader would start from the same state: every transition was stored."""
         for (node, key), row in self._world.store.tables["partition"].items():
             if node not in self._world.rules.nodes:
                 continue
@@ -109,7 +112,10 @@ class TerminalInvariants:
                 raise Violation("the_store_knows_what_the_core_knows", f"{node}@{key} is {state}, the store says {row.state}")
 
     def at_the_end(self) -> None:
-        """Everything works, and a person asked for everything: what is published is what the deliveries come to."""
+        """Check that publications equal those computed from the deliveries.
+
+        Everything works by then, and a person has requested everything.
+        """
         self.at_rest()
         world = self._world
         oracle = Oracle(world.rules, world.wall, world.versions, world.scenario.coarse)
@@ -119,16 +125,16 @@ class TerminalInvariants:
             shown.setdefault(name, []).append(key)
         for node in world.graph.nodes:
             contents, above = oracle.all(node), {*(spec.node for spec in node.inputs), *node.depends}
-            if node.name in oracle.unsure or above & (unsure | self._account.waived):  # what was passed over once was done without
+            if node.name in oracle.unsure or above & (unsure | self._account.waived):  # a waived partition may have counted as empty
                 unsure.add(node.name)
                 continue
             for key, content in contents.items():
                 self._the_end_is_that_of_an_undisturbed_run((node.name, key), content, seen.get((node.name, key)))
             if any(key not in contents for key in shown[node.name]):
-                unsure.add(node.name)  # an older publication stands, of what can't be computed any more
+                unsure.add(node.name)  # an older publication remains of a partition that can't be computed any more
 
     def _the_end_is_that_of_an_undisturbed_run(self, place: Key, content: int, row: object) -> None:
-        """The same deliveries lead to the same contents, whatever went wrong."""
+        """Check that a partition has the content that its deliveries determine, whatever failed."""
         result = getattr(row, "content", None)
         if result != content:
             said = self._world.leader.core.state_of(*place) if self._world.leader else "unknown"
@@ -141,11 +147,15 @@ Key = tuple[str, str]
 S = PartitionState
 _LEGAL = {(before, after) for (before, _), after in TRANSITIONS.items()} | {(state, state) for state in S}
 _TRIES = {FailureKind.LOST_WORKER: 3, FailureKind.RESOURCES: 2, FailureKind.DETERMINISTIC: 0, FailureKind.CANCELLED: 0}
-"""Cause → with how many failures a partition isn't tried again (SEMANTICS §6); a transient one has its node's number."""
+"""Cause → number of failures after which a partition isn't retried (SEMANTICS §6); a transient one
+uses its node's number."""
 
 
 class InvariantChecker:
-    """Sees every step of a world. It keeps its own account of where partitions stand, from what the core says."""
+    """Checks every step of a simulation.
+
+    It derives its own record of partition states from the core's commands.
+    """
 
     def __init__(self, world: Simulation) -> None:
         self._world = world
@@ -153,11 +163,11 @@ class InvariantChecker:
         self._beginnings = Beginnings(world, self._account)
         self.resting = TerminalInvariants(world, self._account)
         self._granted: dict[Key, AttemptId] = {}
-        """Partition → the newest attempt that a committed turn gave it to."""
+        """Partition → the newest attempt that a committed loop iteration gave it to."""
         self._published: set[tuple[AttemptId, str]] = set()
         self._now = 0
 
-    # What the world tells
+    # Reports of the simulation
 
     def took_over(self, leader: SimulatedLeader) -> None:
         """A leader has the lease."""
@@ -169,14 +179,14 @@ class InvariantChecker:
             self._account.renewed()
 
     def lost_commits(self) -> None:
-        """A power cut took commits back: what they said never happened."""
+        """A power cut undid commits, whose effects never happened."""
         self._published.clear()
         self._granted.clear()
         self._beginnings.since(AttemptId(self._world.store.epoch, 0))
         self._now = 0
 
     def before(self, leader: SimulatedLeader, event: Event) -> None:
-        """An event is about to be handed to the core."""
+        """An event is about to be passed to the core."""
         if not self._leads(leader):
             return
         cover = self._world.coverage.happened
@@ -227,7 +237,7 @@ class InvariantChecker:
         self._account.decided()
 
     def committed(self, leader: SimulatedLeader, tx: SimulatedTransaction, commands: Sequence[Command]) -> None:
-        """A turn is committed."""
+        """A loop iteration is committed."""
         self._time_goes_on(tx)
         for (table, place), row in tx.writes.items():
             if table == "publication" and row is not None and row.attempt is not None:
@@ -240,13 +250,16 @@ class InvariantChecker:
                 self._granted.update({(command.node, key): command.attempt for key in command.keys})
 
     def planned(self, plan: SimulatedBackfill, command: Dispatch) -> None:
-        """A plan begins an attempt: at nothing but what is planned, and with a number that production's never have."""
+        """Check an attempt that a plan begins.
+
+        It computes only planned partitions, and its number is outside production's range.
+        """
         if command.attempt.n <= plan.number * ATTEMPTS_PER_PLAN or not all(plan.holds(command.node, key) for key in command.keys):
             raise Violation("plans_keep_to_what_is_planned", f"{command.attempt} at {command.node}@{command.keys}")
         self._world.coverage.batch("attempts of plans")
 
     def promoted(self, leader: SimulatedLeader, node: str, key: str, staged: SimulatedPublicationRow, content: int) -> None:
-        """What becomes visible is what would be made of all that is visible with it."""
+        """Check that promoted contents are consistent with all visible publications."""
         if not self._leads(leader):
             return
         self._world.coverage.batch("promoted")
@@ -258,7 +271,7 @@ class InvariantChecker:
         self._nothing_is_done_before_it_is_committed(leader, task)
 
     def _leads(self, leader: SimulatedLeader) -> bool:
-        """What a leader thinks that isn't one any more doesn't matter: nothing of it is committed."""
+        """Return whether a leader still leads; decisions of a former leader are never committed."""
         return leader.epoch == self._world.store.epoch and self._world.leader is leader
 
     def _marked(self, mark: PartitionUpdate) -> None:
@@ -269,28 +282,34 @@ class InvariantChecker:
         self._failures_are_treated_by_their_cause(mark)
         self._account.marked(mark, before)
 
-    # What must hold after every step
+    # Invariants after every step
 
     def _moves_are_legal(self, before: PartitionState, mark: PartitionUpdate) -> None:
-        """Partitions move as the table says."""
-        heard = S.WAITING if before is S.MISSING else before  # that it is expected now isn't marked
+        """Check that partitions follow the transition table."""
+        heard = S.WAITING if before is S.MISSING else before  # becoming expected isn't reported as a transition
         if (heard, mark.state) not in _LEGAL:
             raise Violation("moves_are_legal", f"{mark.node}@{mark.key} from {before} to {mark.state}")
 
     def _nothing_promoted_is_stale(self, mark: PartitionUpdate) -> None:
-        """What becomes visible at once is consistent in itself: nothing of it has to be made again for that."""
+        """Check that partitions published together are consistent.
+
+        None is stale because of another.
+        """
         if (mark.node, mark.key) in self._account.just_promoted:
             raise Violation("nothing_promoted_is_stale", f"{mark.node}@{mark.key} is {mark.state}, stale: {mark.stale}")
 
     def _failures_are_treated_by_their_cause(self, mark: PartitionUpdate) -> None:
-        """Causes that go by are tried again, others aren't; never without a wait where somebody else has to recover."""
+        """Check that transient causes are retried and others aren't.
+
+        Retries wait wherever something else has to recover.
+        """
         kind = self._account.failed.get((mark.node, mark.key))
         if kind is None or mark.failures <= self._account.failures.get((mark.node, mark.key), 0):
             return
         node = self._world.rules.nodes[mark.node]
         tries = _TRIES.get(kind, node.attempts_max)
         if kind is FailureKind.LOST_WORKER and node.is_source:
-            tries += 1  # once more, to be kept and rejected without being read
+            tries += 1  # one more try, to store and reject the delivery without reading it
         state = S.WAITING if mark.failures < tries else S.FAILED
         waits = kind is FailureKind.TRANSIENT and state is S.WAITING
         if mark.state is not state or waits != (mark.not_before is not None):
@@ -298,7 +317,7 @@ class InvariantChecker:
             raise Violation("failures_are_treated_by_their_cause", text)
 
     def _runs_end_once(self, settled: Settled) -> None:
-        """A run ends once, and not while something runs for it."""
+        """Check that a run ends once, and not while something runs for it."""
         if settled.run not in self._account.open:
             raise Violation("runs_end_once", f"run {settled.run} has ended already")
         if any(settled.run in dispatch.runs for dispatch in self._account.running.values()):
@@ -306,7 +325,7 @@ class InvariantChecker:
         self._account.open.discard(settled.run)
 
     def _cancelled_work_is_ended(self) -> None:
-        """What no run wants any more is ended."""
+        """Check that attempts that no run wants any more are ended."""
         for attempt, dispatch in self._account.running.items():
             wanted = (self._world.wants(request, dispatch.node, key) for request in self._requests() for key in dispatch.keys)
             if attempt not in self._account.killed and not any(wanted):
@@ -317,31 +336,34 @@ class InvariantChecker:
         return [] if leader is None else list(leader.runs.values())
 
     def _time_goes_on(self, tx: SimulatedTransaction) -> None:
-        """The store's clock is never set back."""
+        """Check that the store's clock is never set back."""
         now = tx.get("single", "clock")
         if now < self._now:
             raise Violation("time_goes_on", f"{now} after {self._now}")
         self._now = now
 
     def _only_who_holds_the_claim_publishes(self, leader: SimulatedLeader, place: Key, attempt: AttemptId) -> None:
-        """A fenced attempt publishes nothing: neither one of an earlier leader, nor one that a later attempt took over from."""
+        """Check that a fenced attempt publishes nothing.
+
+        It is an attempt of an earlier leader, or one whose partitions a later attempt took over.
+        """
         if attempt.epoch != self._world.store.epoch or leader.epoch != self._world.store.epoch:
             raise Violation("only_who_holds_the_claim_publishes", f"{attempt} publishes {place} in epoch {self._world.store.epoch}")
         if self._granted.get(place) != attempt:
             raise Violation("only_who_holds_the_claim_publishes", f"{attempt} publishes {place}, which {self._granted.get(place)} holds")
 
     def _nothing_is_published_twice(self, place: Key, attempt: AttemptId) -> None:
-        """One publication of a partition for each claim on it."""
+        """Check that each claim on a partition gives one publication."""
         if (attempt, place[1]) in self._published:
             raise Violation("nothing_is_published_twice", f"{place} by {attempt}")
         self._published.add((attempt, place[1]))
 
     def _what_is_published_is_on_the_disk(self, place: Key, file: int) -> None:
-        """What readers see is there after a power cut."""
+        """Check that visible publications survive a power cut."""
         if file not in self._world.lake.files or file not in self._world.lake.durable:
             raise Violation("what_is_published_is_on_the_disk", f"file {file} of {place}")
 
     def _nothing_is_done_before_it_is_committed(self, leader: SimulatedLeader, task: Task) -> None:
-        """A worker is sent what the store knows of."""
+        """Check that a worker gets only attempts that the store knows."""
         if leader.epoch == self._world.store.epoch and task.attempt not in self._world.store.tables["attempt"]:
             raise Violation("nothing_is_done_before_it_is_committed", f"{task.attempt} at {task.node}@{task.keys}")

@@ -54,7 +54,7 @@ LoopIterationSteps = Generator[SimulatedFaultPoint, None, None]
 
 
 class SimulatedLeader:
-    """One process that leads, or believes that it does. `alive` until it ends, for whatever reason."""
+    """A process that leads, or believes that it does; `alive` until it ends for any reason."""
 
     core_type: type[Core] = Core
 
@@ -69,41 +69,44 @@ class SimulatedLeader:
         self.turns: list[LoopIteration] = []
         self.epoch = 0
         self.now = 0
-        """Of the transaction that is under way, or was last."""
+        """Time of the current or the last transaction."""
         self._last_n = 0
         self.backfill: SimulatedBackfill | None = None
-        """The plan that is worked at."""
+        """The current plan."""
         self.last_of_plans = 0
         self.was_at: dict[AttemptId, str] = {}
-        """Attempts that ended in this turn → their node."""
+        """Attempts that ended in this loop iteration → their node."""
         self._elsewhere = Elsewhere()
         self.core = self.core_type(epoch=0, slots=1)
 
     def hear(self, answer: Answer) -> None:
-        """A worker answered."""
+        """Receive a worker's answer."""
         self.inbox.append(answer)
         self.world.wake(self)
 
     @property
     def heard_of_something(self) -> bool:
-        """Whether anybody has answered since the last turn."""
+        """Whether a worker has answered since the last loop iteration."""
         return bool(self.inbox or (self.backfill is not None and self.backfill.inbox))
 
     def stop(self) -> None:
-        """It ended, and its workers with it."""
+        """End the leader and its workers."""
         self.workers.stop()
         if self.backfill is not None:
             self.backfill.workers.stop()
 
     def next_event(self) -> int | None:
-        """When time alone changes something of production or of the plan."""
+        """Return when time alone next changes something of production or of the plan."""
         cores = [self.core] if self.backfill is None else [self.core, self.backfill.core]
         return min((at for core in cores if (at := core.next_event()) is not None), default=None)
 
     # Taking over
 
     def take_over(self) -> LoopIterationSteps:
-        """Take the lease: what an earlier leader left open is lost, and the core starts from the store."""
+        """Take the lease.
+
+        Open work of an earlier leader is lost, and the core starts from the store.
+        """
         tx = self.store.begin()
         self.epoch = self.store.epoch + 1
         tx.put("single", "epoch", self.epoch)
@@ -116,7 +119,7 @@ class SimulatedLeader:
         yield from self.turn([*self.load(), self._standing()])
 
     def load(self, going: Sequence[LoadedRunning] = ()) -> list[Event]:
-        """Make a new core; what it starts from is committed. `going` are attempts that go on."""
+        """Create a new core from committed state; attempts in `going` continue."""
         self.core = self.core_type(epoch=self.epoch, slots=self.world.scenario.slots, after=self._last_n)
         self._elsewhere = Elsewhere()
         self.world.watch.loaded(self)
@@ -126,15 +129,15 @@ class SimulatedLeader:
         number = self.world.number_run()
         return Requested(self.world.served(), run=number, standing=True)
 
-    # One turn
+    # One loop iteration
 
     def due(self) -> bool:
-        """Whether time alone asks for a turn."""
+        """Return whether time alone requires a loop iteration."""
         at = self.next_event()
         return at is not None and at <= max(self.world.wall, self.store.tables["single"]["clock"])
 
     def turn(self, events: Sequence[Event] = ()) -> LoopIterationSteps:
-        """Take everything in that has happened, in one transaction, then act."""
+        """Record everything that has happened in one transaction, then act."""
         yield SimulatedFaultPoint.TURN_BEGUN
         answers, self.inbox = self.inbox, []
         self.was_at.clear()
@@ -180,7 +183,10 @@ class SimulatedLeader:
         return decided, starts
 
     def _beside(self, tx: SimulatedTransaction, told: Sequence[Event], commands: list[Command], starts: list[Task]) -> None:
-        """Go on with the plan; what it publishes, and what it holds of pools, is told to production's core."""
+        """Continue the plan.
+
+        Production's core is informed of the plan's publications and the pool slots that it holds.
+        """
         events = list[Event]()
         if self.backfill is None:
             running = [number for number, row in table_rows(tx, self.store, "plan").items() if row.state == "running"]
@@ -196,7 +202,7 @@ class SimulatedLeader:
                 self._leave_plan()
             elif short := self.core.short():
                 plan.give_way(short)
-        held = Elsewhere() if plan is None else Elsewhere(plan.core.held())  # one that was cancelled holds nothing any more
+        held = Elsewhere() if plan is None else Elsewhere(plan.core.held())  # a cancelled plan holds nothing any more
         if held != self._elsewhere:
             self._elsewhere = held
             events.append(held)
@@ -213,7 +219,7 @@ class SimulatedLeader:
         self.world.wake(self)
 
     def drop_plan(self, tx: SimulatedTransaction, number: int) -> None:
-        """Nothing of a plan is wanted any more: what it staged is forgotten."""
+        """Drop everything that a cancelled plan has staged."""
         tx.put("plan", number, msgspec.structs.replace(table_rows(tx, self.store, "plan")[number], state="cancelled"))
         for place in table_rows(tx, self.store, "overlay"):
             if place[0] == number:
@@ -253,7 +259,7 @@ class SimulatedLeader:
             self.turns.append(LoopIteration(self.now, tuple(events), commands_digest(commands)))
         self.world.told += len(events)
 
-    # What workers answered
+    # Workers' answers
 
     def _record(self, tx: SimulatedTransaction, answer: SimulatedTaskFinished) -> Event:
         row = self.attempts.pop(answer.attempt)
@@ -269,7 +275,7 @@ class SimulatedLeader:
         return AttemptPublished(answer.attempt, contents, answer.seconds, tuple(number for number, _ in shown))
 
     def holds_claim(self, attempt: AttemptId, node: str, key: str) -> bool:
-        """Whether no later attempt has taken a partition over."""
+        """Return whether no later attempt has taken a partition over."""
         return self.claims.get((node, key)) == attempt
 
     def _release(self, attempt: AttemptId, row: SimulatedAttemptRow) -> None:
@@ -300,7 +306,7 @@ class SimulatedLeader:
         return AttemptUnsuccessful(answer.attempt, state, f"it was {answer.state}", kind)
 
     def _tried(self, tx: SimulatedTransaction, row: SimulatedAttemptRow, *, proven: bool) -> None:
-        """Several partitions at once were compared with one of them alone."""
+        """Record whether a batch gave the same result as one partition computed alone."""
         if row.prove:
             tx.put("batching", row.node, (self.world.versions.get(row.node, 0), proven))
 
@@ -320,10 +326,10 @@ class SimulatedLeader:
         running = gone.running if gone.running in known else None
         return WorkerLost(running, tuple(attempt_id for attempt_id in gone.queued if attempt_id in known), "its worker died")
 
-    # What else there is to hear
+    # Other events
 
     def _looked(self, tx: SimulatedTransaction) -> list[Event]:
-        """What a look at the sources finds: vendors' files that nobody has heard of."""
+        """Return the new deliveries that an observation of the sources finds."""
         results: list[Event] = []
         seen = tx.get("single", "seen")
         for number, delivery in self.world.files(seen):
@@ -352,10 +358,10 @@ class SimulatedLeader:
         tx.put("run", run, SimulatedRunRow(row.targets, row.standing, state))
         self.runs.pop(run, None)
 
-    # Another version
+    # New version
 
     def _adopt(self, effects: SimulatedRequestEffects) -> LoopIterationSteps:
-        """Work with another version from now on; attempts at nodes that it doesn't change go on."""
+        """Continue with a new version; attempts at unchanged nodes go on."""
         running = self.core.handed_over()
         ended = [item.attempt for item in running if item.node in effects.changed]
         tx = self.store.begin(self.epoch)

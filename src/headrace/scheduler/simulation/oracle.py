@@ -15,37 +15,37 @@ from headrace.model.times import Duration, Offset
 from headrace.scheduler.graph import Graph, GraphNode
 from headrace.scheduler.simulation.scenario import DAY
 
-# Contents of a partition by SEMANTICS §1-§3, implemented a second time and without the core's
-# code, so that both can be compared. Only calendars are shared with the core
+# Contents of a partition by SEMANTICS §1-§3, implemented a second time and without the core's code,
+# so that both can be compared. Only calendars are shared with the core
 # (`headrace.model.intervals`), which has its own tests.
 
 WHOLE = "*"
 _REACH, _HOURS_REACH = 20 * DAY, 12 * DAY
-"""So far from the middle of everything there may be partitions. What these are made of reaches further."""
+"""Maximum distance of a partition from the middle of the scenario; its inputs may reach further."""
 _ORDER = {grain: place for place, grain in enumerate(Grain)}
 _AROUND = {Grain.HOUR: 40 * DAY, Grain.DAY: 380 * DAY, Grain.WEEK: 60 * DAY}
 
 
 def moment_of(node: GraphNode, key: str) -> str:
-    """The time's part of a key, empty where there is none."""
+    """Return the time part of a key; empty without one."""
     return key.split("/", 1)[0] if node.partition.grain is not None else ""
 
 
 def region_of(node: GraphNode, key: str) -> str:
-    """The data's part of a key, empty where there is none."""
+    """Return the data part of a key; empty without one."""
     cut = node.partition
     return "" if cut.key is None else key if cut.grain is None else key.partition("/")[2]
 
 
 def span(node: GraphNode, key: str) -> tuple[int, int]:
-    """Start and end of a partition that is cut by time."""
+    """Return the start and the end of a partition that has an interval."""
     assert node.partition.grain is not None
     return bounds_us(moment_of(node, key), node.partition.grain, node.timezone)
 
 
 @functools.lru_cache(maxsize=256)
 def _around(grain: Grain, zone: str, about: int) -> tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]:
-    """The intervals around an instant: keys, starts, ends."""
+    """Return the intervals around a point in time: keys, starts, ends."""
     reach = _AROUND.get(grain, 800 * DAY)
     keys = tuple(keys_between(key_at_us(about - reach, grain, zone), key_at_us(about + reach, grain, zone), grain, zone))
     spans = [bounds_us(key, grain, zone) for key in keys]
@@ -54,29 +54,35 @@ def _around(grain: Grain, zone: str, about: int) -> tuple[tuple[str, ...], tuple
 
 @functools.lru_cache(maxsize=65_536)
 def _read_of(source: tuple[Grain, str, int], interval: tuple[str, Grain, str], mode: InputMode, lookback: str | None) -> tuple[str, ...]:
-    """The intervals of an input, around an instant, that one interval is made of: of many nodes in many worlds the same."""
+    """Return the input's intervals that one interval is computed from, around a point in time.
+
+    Cached, because they are the same for many nodes and scenarios.
+    """
     (into, _, _), (_, grain, zone) = source, interval
     start, end = bounds_us(*interval)
     keys, starts, ends = _around(*source)
     if _ORDER[into] > _ORDER[grain] and mode is not InputMode.WITHIN:
-        return (keys[bisect_right(ends, end) - 1],)  # the one that ended last
+        return (keys[bisect_right(ends, end) - 1],)  # the latest one that has ended
     since = Duration.parse(lookback).before_us(start, zone) if lookback else start
     return keys[bisect_right(ends, since) : bisect_left(starts, end)]
 
 
 class SimulatedInput(NamedTuple):
-    """One input of a node, with what follows from how both are cut."""
+    """One input of a node, with facts that follow from both partitionings."""
 
     spec: InputSpec
     source: GraphNode
     refers: bool
-    """It is only referred to: its newest publication, whichever that is."""
+    """Whether it is a reference: any newest publication will do."""
     everything: bool
-    """All of it is read, and required."""
+    """Whether the whole input is read and required."""
 
 
 class SimulatedRules:
-    """Questions about a graph and what was heard of its sources. `about` is an instant in the middle of everything."""
+    """Answers questions about a graph and the known deliveries of its sources.
+
+    `about` is a point in time in the middle of the scenario.
+    """
 
     def __init__(self, graph: Graph, about: int) -> None:
         self.nodes = {node.name: node for node in graph.nodes}
@@ -88,17 +94,17 @@ class SimulatedRules:
         self._starts: dict[str, float] = {}
         self._moments: dict[tuple[str, str, str], tuple[str, ...]] = {}
         self.free = self._free(graph)
-        """Nodes of whose intervals some may not be due."""
+        """Nodes that may have intervals with nothing due."""
 
     def forget(self) -> None:
-        """Nothing was heard of."""
+        """Forget all deliveries."""
         for keys in self.heard.values():
             keys.clear()
         self._regions.clear()
         self._starts.clear()
 
     def hear(self, source: str, key: str, content: int) -> None:
-        """Something was delivered."""
+        """Record a delivery."""
         if key not in self.heard[source]:
             self._starts.clear()
             node = self.nodes[source]
@@ -114,7 +120,7 @@ class SimulatedRules:
                 results.add(node.name)
         return results
 
-    # What is read
+    # Inputs
 
     def _input(self, node: GraphNode, spec: InputSpec) -> SimulatedInput:
         source, out = self.nodes[spec.node], node.partition
@@ -123,7 +129,10 @@ class SimulatedRules:
         return SimulatedInput(spec, source, refers, everything=out.whole and not into.whole)
 
     def required(self, node: GraphNode, read: SimulatedInput, key: str) -> tuple[str, ...]:
-        """The partitions of an input that one of a node needs; none of what it refers to, and of what it reads all of."""
+        """Return the input's partitions that a partition needs.
+
+        None for references and whole inputs.
+        """
         if read.refers or read.everything:
             return ()
         into = read.source.partition
@@ -135,7 +144,7 @@ class SimulatedRules:
         return tuple(item for moment in moments for item in self._regional(node, read.source, key, moment))
 
     def _paced(self, node: GraphNode) -> list[SimulatedInput]:
-        """The inputs that say which partitions a node has."""
+        """Return the inputs that determine which partitions a node has."""
         return [read for read in self.inputs[node.name] if not read.spec.optional and not read.refers]
 
     def _moments_of(self, node: GraphNode, spec: InputSpec, key: str) -> tuple[str, ...]:
@@ -161,15 +170,18 @@ class SimulatedRules:
             yield from (f"{moment}/{region}" for region in results) if results else (moment,)
 
     def regions(self, node: GraphNode, moment: str) -> tuple[str, ...]:
-        """The keys that grew for an interval: those that were delivered to the source that they come from."""
+        """Return the keys delivered for an interval to the source of the node's keys."""
         while not node.is_source:
             node = self.nodes[node.inputs[0].node]
         return tuple(self._regions.get((node.name, moment), ()))
 
-    # What there is
+    # Existing partitions
 
     def start(self, node: GraphNode) -> float:
-        """When a node's data begins, in microseconds: infinite where nothing came that it needs."""
+        """Return when a node's data begins, in microseconds.
+
+        Infinite if a required input has no data.
+        """
         result = self._starts.get(node.name)
         if result is None:
             result = self._starts[node.name] = self._find_start(node)
@@ -185,13 +197,13 @@ class SimulatedRules:
         return max((self.start(read.source) for read in self._paced(node)), default=-math.inf)
 
     def expected(self, node: GraphNode, key: str) -> bool:
-        """Whether there should be such a partition."""
+        """Return whether a partition is expected."""
         if node.partition.grain is None:
             return True
         return span(node, key)[1] > self.start(node) and (node.name not in self.free or self.due(node, key))
 
     def due(self, node: GraphNode, key: str) -> bool:
-        """Whether a calendar leaves something to do for it, or it came all the same."""
+        """Return whether a partition is due by a calendar, or was delivered anyway."""
         assert node.partition.grain is not None
         off = node.days_off.covers(moment_of(node, key), node.partition.grain, node.timezone)
         if node.is_source:
@@ -199,11 +211,11 @@ class SimulatedRules:
         return any(self.due(read.source, item) for read in self._paced(node) for item in self.required(node, read, key))
 
     def absent(self, node: GraphNode, key: str) -> bool:
-        """Whether a partition counts as present and empty: there was never to be one."""
+        """Return whether a partition counts as present and empty, because it was never expected."""
         return self.start(node) < math.inf and not self.expected(node, key)
 
     def complete(self, source: GraphNode, key: str, now: int) -> bool:
-        """Whether a source's interval is complete, once it was delivered."""
+        """Return whether a delivered interval of a source is complete."""
         if source.watermark:
             begins = span(source, key)[0]
             if not any(span(source, other)[0] > begins for other in self.heard[source.name]):
@@ -213,7 +225,7 @@ class SimulatedRules:
         return True
 
     def before(self, node: GraphNode, key: str) -> str | None:
-        """The partition that one of a chain is made from; None for the first."""
+        """Return the previous partition in a chain; None for the first."""
         grain = node.partition.grain
         assert grain is not None
         moment = previous_key(key, grain, node.timezone)
@@ -224,7 +236,7 @@ class SimulatedRules:
         return None
 
     def candidates(self, node: GraphNode) -> tuple[str, ...]:
-        """All partitions that a node could have around here."""
+        """Return all partitions that a node could have in the scenario."""
         cut = node.partition
         if cut.grain is None:
             return cut.values or (WHOLE,)
@@ -234,7 +246,7 @@ class SimulatedRules:
         return tuple(f"{moment}/{region}" for moment in moments for region in cut.values or self.regions(node, moment))
 
     def moments(self, node: GraphNode) -> tuple[str, ...]:
-        """All intervals that a node could have around here, in order."""
+        """Return all intervals that a node could have in the scenario, in order."""
         assert node.partition.grain is not None
         keys, starts, ends = _around(node.partition.grain, node.timezone, self._about)
         reach = _HOURS_REACH if node.partition.grain is Grain.HOUR else _REACH
@@ -249,31 +261,39 @@ Key = tuple[str, str]
 
 
 def computed_content(node: str, key: str, version: int, read: Iterable[tuple[str, str, int]], coarse: int | None) -> int:
-    """The content that a body comes to; `read` are inputs, their partitions and contents. One of `coarse` different ones."""
+    """Return the content that asset code computes from `read`:
+
+    (input, partition, content).
+    `coarse` limits the number of different contents.
+    """
     content = zlib.crc32(repr((node, key, version, sorted(read))).encode())
     return content % coarse if coarse else content
 
 
 class Oracle:
-    """`content` of any partition, None where it can't be computed from what was delivered. `versions` are those of changed nodes."""
+    """The expected contents of all partitions.
+
+    `content` is None for a partition that can't be computed from the deliveries. `versions` are
+    those of changed nodes.
+    """
 
     def __init__(self, rules: SimulatedRules, now: int, versions: dict[str, int], coarse: dict[str, int]) -> None:
         self._rules, self._now, self._versions, self._coarse = rules, now, versions, coarse
         self._known: dict[Key, int | None] = {}
         self._all: dict[str, dict[str, int]] = {}
         self.unsure: set[str] = set()
-        """Nodes of which something may have run, or not: what it only comes after is expected and can't be computed. It depends on
-        which of both was heard of first."""
+        """Nodes that may or may not have run, because a node that they only run after is expected
+        and can't be computed: it depends on which of both became known first."""
 
     def content(self, name: str, key: str) -> int | None:
-        """What is in a partition."""
+        """Return the content of a partition."""
         asked = name, key
         if asked not in self._known:
             self._known[asked] = self._find(self._rules.nodes[name], key)
         return self._known[asked]
 
     def all(self, node: GraphNode) -> dict[str, int]:
-        """All partitions of a node that can be computed, with their contents."""
+        """Return all partitions of a node that can be computed, with their contents."""
         if node.name not in self._all:
             keys = self._rules.heard[node.name] if node.is_source else self._rules.candidates(node)
             results = ((key, self.content(node.name, key)) for key in keys)
@@ -282,7 +302,7 @@ class Oracle:
 
     def _find(self, node: GraphNode, key: str) -> int | None:
         if node.partition.grain is not None and node.partition.key is not None and "/" not in key:
-            return None  # an interval of which no key was heard of
+            return None  # an interval without any known key
         if node.is_source:
             return self._rules.heard[node.name].get(key) if self._rules.expected(node, key) else None
         if not self._rules.expected(node, key) or not self._announced(node, key) or not self._in_order(node, key):
@@ -301,7 +321,7 @@ class Oracle:
         return computed_content(node.name, key, self._versions.get(node.name, 0), read, self._coarse.get(node.name))
 
     def _announced(self, node: GraphNode, key: str) -> bool:
-        """Whether something that it is made of is there at all."""
+        """Return whether any input of a partition is present."""
         for read in self._rules.inputs[node.name]:
             if read.everything:
                 return bool(self.all(read.source))
@@ -310,7 +330,7 @@ class Oracle:
         return False
 
     def _in_order(self, node: GraphNode, key: str) -> bool:
-        """Whether what it only comes after is there."""
+        """Return whether the partitions that it only runs after are present."""
         for name in node.depends:
             other = self._rules.nodes[name]
             there = self.content(name, key) is not None
@@ -324,13 +344,13 @@ class Oracle:
         return True
 
     def _waited_for(self, node: GraphNode, key: str) -> bool:
-        """Whether a partition that can't be computed is heard of all the same."""
+        """Return whether a partition that can't be computed becomes known anyway."""
         if node.is_source:
             return key in self._rules.heard[node.name] and self._rules.expected(node, key)
         return self._rules.expected(node, key) and self._announced(node, key)
 
     def _of(self, node: GraphNode, read: SimulatedInput, key: str) -> list[tuple[str, str, int]] | None:
-        """What is read of one input; None where something of it is missing."""
+        """Return the partitions read from one input; None if one is missing."""
         rules, source = self._rules, read.source
         if read.everything:
             return [(source.name, item, content) for item, content in self.all(source).items()]
@@ -346,7 +366,11 @@ class Oracle:
         return results
 
     def _referred(self, node: GraphNode, source: GraphNode) -> list[tuple[str, str, int]] | None:
-        """What is referred to may be of any age, unless it makes things stale: then it is part of the content."""
+        """Return the partitions of a reference that makes its readers stale; else nothing.
+
+        Other references may be of any age and aren't part of the content. None if the reference is
+        still missing.
+        """
         results = self.all(source)
         if not results or (node.settled and source.partition.whole and self.content(source.name, WHOLE) is None):
             return None

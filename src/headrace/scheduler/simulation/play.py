@@ -20,14 +20,14 @@ from headrace.scheduler.simulation.simulator import NoRest, Simulation
 
 
 class SimulationFailure(msgspec.Struct, frozen=True):
-    """An invariant that doesn't hold, or an error of the core."""
+    """A violated invariant, or an error of the core."""
 
     invariant: str
     found: str
 
 
 class SimulationResult(msgspec.Struct, frozen=True):
-    """What came of a scenario."""
+    """The result of a scenario."""
 
     events: int
     faults: int
@@ -36,7 +36,7 @@ class SimulationResult(msgspec.Struct, frozen=True):
 
 
 def play(scenario: Scenario, leader_type: type[SimulatedLeader] = SimulatedLeader) -> SimulationResult:
-    """Play it once; never raises for what the scenario shows."""
+    """Play a scenario once; never raises for anything that the scenario reveals."""
     world = Simulation(scenario, leader_type=leader_type)
     failure = None
     try:
@@ -48,29 +48,29 @@ def play(scenario: Scenario, leader_type: type[SimulatedLeader] = SimulatedLeade
         failure = SimulationFailure(error.name, str(error))
     except NoRest as error:
         failure = SimulationFailure("it_comes_to_rest", str(error))
-    except Exception as error:  # noqa: BLE001 - whatever the core raises is a finding
+    except Exception as error:  # noqa: BLE001 - any exception of the core is a finding
         failure = SimulationFailure(_name(error), f"{type(error).__name__}: {error}")
     return SimulationResult(world.told, sum(world.coverage.faults.values()), world.coverage, failure)
 
 
 def _name(error: Exception) -> str:
-    """Where an error was raised: what is made smaller must fail in the same place."""
+    """Return where an error was raised; a shrunk scenario must fail in the same place."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     return f"{type(error).__name__} in {place.tb_frame.f_code.co_name}" if place is not None else type(error).__name__
 
 
-# Shrink a failing scenario: parts are taken out for as long as the same invariant fails.
+# Shrink a failing scenario: parts are removed as long as the same invariant fails.
 
 TRIES_MAX = 400
-"""So many scenarios are played at most."""
+"""Maximum number of scenarios played while shrinking."""
 
 Fails = Callable[[Scenario], bool]
 
 
 def shrink(scenario: Scenario, fails: Fails, tries: int = TRIES_MAX) -> Scenario:
-    """The smallest scenario found that `fails` in the same way; the same for the same scenario."""
+    """Return the smallest scenario found that `fails` in the same way; deterministic."""
     left = [tries]
 
     def still(smaller: Scenario) -> bool:
@@ -88,7 +88,7 @@ def shrink(scenario: Scenario, fails: Fails, tries: int = TRIES_MAX) -> Scenario
 
 
 def _without_parts(scenario: Scenario, field: str, still: Fails) -> Scenario:
-    """Leave out halves of a list, then quarters, down to single ones."""
+    """Remove halves of a list, then quarters, down to single items."""
     parts: tuple[Any, ...] = getattr(scenario, field)
     size = max(1, len(parts))
     while size:
@@ -105,7 +105,7 @@ def _without_parts(scenario: Scenario, field: str, still: Fails) -> Scenario:
 
 
 def _without_nodes(scenario: Scenario, still: Fails) -> Scenario:
-    """Leave out what nothing reads any more, from the end of the graph on."""
+    """Remove nodes without readers, from the end of the graph."""
     for name in reversed([node.name for node in scenario.graph.nodes]):
         smaller = _without(scenario, name)
         if smaller is not None and still(smaller):
@@ -133,7 +133,7 @@ def _without(scenario: Scenario, name: str) -> Scenario | None:
 
 
 def _about_less(deed: Any, name: str) -> Any:
-    """A deed without one of its nodes; None where it was about that alone."""
+    """Return an action without one of its nodes; None if it had no other."""
     if name not in deed.nodes:
         return deed
     nodes = tuple(node for node in deed.nodes if node != name)
@@ -141,7 +141,7 @@ def _about_less(deed: Any, name: str) -> Any:
 
 
 def _plainer(scenario: Scenario, still: Fails) -> Scenario:
-    """Leave out what makes single nodes special."""
+    """Remove the special options of single nodes."""
     for smaller in _plainer_ones(scenario):
         scenario = smaller(scenario) if still(smaller(scenario)) else scenario
     return scenario
@@ -163,17 +163,16 @@ def _simplified(scenario: Scenario, name: str, field: str) -> Scenario:
     return msgspec.structs.replace(scenario, graph=Graph(tuple(nodes), scenario.graph.pools))
 
 
-# A failing scenario in words: what is needed to understand it, and the command that plays it
-# again.
+# A failing scenario as text: what is needed to understand it, and the command that replays it.
 
 
 def replay_command(seed: int) -> str:
-    """What to type to see it again."""
+    """Return the command that replays a seed."""
     return f"make simulate SEED={seed}    (python -m headrace.scheduler.simulation --seed {seed})"
 
 
 def describe(scenario: Scenario, failure: SimulationFailure) -> Iterator[str]:
-    """A scenario, in lines."""
+    """Yield the lines that describe a scenario."""
     assets, happenings, faults = scenario.size
     yield f"seed {scenario.seed}: {failure.found}"
     yield f"  again: {replay_command(scenario.seed)}"
@@ -209,24 +208,24 @@ def _how(mode: str, lookback: str | None, optional: bool) -> str:
 # Play many seeds in several processes; failing ones are shrunk and described.
 
 FAILURES_REPORTED_MAX = 3
-"""Failures that are made smaller; of the others the seeds are named."""
+"""Maximum number of failures to shrink; of the others only the seeds are listed."""
 _GARBAGE = (200_000, 20, 20)
 Play = Callable[[Scenario], SimulationResult]
 
 
 class Many(msgspec.Struct):
-    """What came of many seeds."""
+    """The results of many seeds."""
 
     seeds: int = 0
     events: int = 0
     faults: int = 0
     fewest: tuple[int, int] = (1 << 60, 1 << 60)
-    """Of any seed: events, faults."""
+    """Totals over all seeds: events, faults."""
     seconds: float = 0.0
     failed: dict[int, SimulationFailure] = {}
 
     def add(self, seed: int, played: SimulationResult) -> None:
-        """One more."""
+        """Add the result of one seed."""
         self.seeds, self.events, self.faults = self.seeds + 1, self.events + played.events, self.faults + played.faults
         self.fewest = min(self.fewest[0], played.events), min(self.fewest[1], played.faults)
         if played.failure is not None:
@@ -234,7 +233,7 @@ class Many(msgspec.Struct):
 
 
 def many(seeds: Iterable[int], processes: int = 1, progress: Callable[[Many], None] = lambda _: None) -> tuple[Many, Coverage]:
-    """Play seeds; `progress` hears after each what came of all so far."""
+    """Play seeds; `progress` gets the results so far after each seed."""
     result, coverage, began = Many(), Coverage(), time.perf_counter()
     for seed, played in _played(seeds, processes):
         result.add(seed, played)
@@ -253,7 +252,11 @@ def _played(seeds: Iterable[int], processes: int) -> Iterator[tuple[int, Simulat
 
 
 def _collect_seldom() -> None:
-    """A world is some megabytes and soon gone: looking for what of it can't be reached any more is most of the collector's work."""
+    """Run the cycle collector rarely.
+
+    A simulation takes some megabytes and soon ends; searching it for unreachable objects is most of
+    the collector's work.
+    """
     gc.freeze()
     gc.set_threshold(*_GARBAGE)
 
@@ -263,7 +266,7 @@ def _one(seed: int) -> tuple[int, SimulationResult]:
 
 
 def shrunk_failure(seed: int, failure: SimulationFailure, how: Play = play) -> Iterator[str]:
-    """A failing seed, made smaller and told."""
+    """Yield the lines that describe a failing seed, after shrinking it."""
 
     def fails(item: Scenario) -> bool:
         again = how(item).failure
@@ -274,7 +277,7 @@ def shrunk_failure(seed: int, failure: SimulationFailure, how: Play = play) -> I
 
 
 def summary(many: Many, coverage: Coverage) -> Iterator[str]:
-    """All of it, in lines."""
+    """Yield the lines that summarise all seeds."""
     played = f"{many.seeds} seeds, {many.events} events, {many.faults} faults"
     yield f"{played} in {many.seconds:.0f} s: {many.seeds / many.seconds:.1f} seeds/s"
     yield f"the least that a seed had: {many.fewest[0]} events, {many.fewest[1]} faults"

@@ -52,23 +52,23 @@ WINDOWS = (
     ("Australia/Lord_Howe", 1_380_720_600),  # 2013-10-03: forward by half an hour on 10-06
     ("UTC", 1_359_417_600),  # 2013-01-29
 )
-"""Zone, and the first midnight of what is delivered, in seconds."""
+"""Time zone, and the first midnight of the deliveries, in seconds since 1970-01-01 UTC."""
 
 
 class SimulatedWindow:
-    """What is delivered: DAYS_DELIVERED days in a zone."""
+    """The delivered range: DAYS_DELIVERED days in a zone."""
 
     def __init__(self, zone: str, first_us: int) -> None:
         self.zone, self.first_us = zone, first_us
         self.days = tuple(self.keys(Grain.DAY, first_us, first_us + DAYS_DELIVERED * DAY - 3 * HOUR))[:DAYS_DELIVERED]
 
     def keys(self, grain: Grain, since_us: int, until_us: int) -> list[str]:
-        """The partitions from one instant to another."""
+        """Return the partitions between two points in time."""
         return list(keys_between(key_at_us(since_us, grain, self.zone), key_at_us(until_us, grain, self.zone), grain, self.zone))
 
 
 class Maker:
-    """Adds nodes, one kind a method; assets read what is there already."""
+    """Adds nodes, one kind per method; assets read existing nodes."""
 
     def __init__(self, chance: Generator, window: SimulatedWindow) -> None:
         self._chance, self._window = chance, window
@@ -77,7 +77,7 @@ class Maker:
     # Sources
 
     def sources(self) -> None:
-        """Of every cut that the assets need one, and some of those with promises of their own."""
+        """Add a source of each partitioning that assets need, some with promises."""
         days = self._window.days
         self._source("day", DAILY)
         self._source("late", DAILY, expect_by=self._chance.choice(("06:00", "+2d 06:00", "+20m")), restate_within="2d")
@@ -99,7 +99,7 @@ class Maker:
     # Assets
 
     def asset(self) -> None:
-        """One more of a random kind."""
+        """Add one asset of a random kind."""
         kinds: tuple[Callable[[], None], ...] = (
             self._same, self._same, self._same, self._lookback, self._previous, self._chained, self._coarser, self._finer,
             self._whole, self._whole_of_whole, self._grown, self._of_grown, self._listed, self._of_listed, self._by_key,
@@ -115,7 +115,7 @@ class Maker:
         self.nodes.append(GraphNode(name, False, partition, self._window.zone, inputs, **fields))
 
     def _policies(self, name: str, inputs: tuple[InputSpec, ...]) -> dict[str, Any]:
-        """What some assets say about when they run."""
+        """Return random options of an asset, such as pools, that affect when it runs."""
         chance, results = self._chance, dict[str, Any]()
         if chance.chance(0.3):
             results["takes"] = tuple(Take(pool, chance.between(1, 3)) for pool in chance.sample(tuple(POOLS), chance.between(1, 2)))
@@ -143,7 +143,10 @@ class Maker:
         return NodeTrigger(timezone=zone, latest=latest, **chance.choice(kinds))
 
     def _pick(self, partition: PartitionSpec) -> str:
-        """Something that is cut like that; newer ones more often, so that chains come of it."""
+        """Return an existing node with that partitioning.
+
+        Newer ones are more likely, so chains form.
+        """
         among = [node.name for node in self.nodes if node.partition == partition]
         return self._chance.choice(among[-5:] if self._chance.chance(0.6) else among)
 
@@ -151,7 +154,7 @@ class Maker:
         return reads(self._pick(DAILY))
 
     def _more(self) -> list[InputSpec]:
-        """What a daily asset may read besides."""
+        """Return the additional inputs of a daily asset."""
         specs = []
         if self._chance.chance(0.3):
             specs.append(self._daily())
@@ -212,7 +215,7 @@ class Maker:
         self._add(DAILY, reads(self._pick(PartitionSpec(grain=Grain.HOUR))))
 
     def _ordered(self) -> None:
-        # what was waived and is asked for again in the end would be waited for
+        # a waived partition that is requested again at the end would be waited for
         latest = {node.name for node in self.nodes if node.trigger is not None and node.trigger.latest}
         self._add(DAILY, self._daily(), depends=tuple({self._pick(DAILY)} - latest))
 
@@ -225,7 +228,7 @@ class Maker:
 
 
 def reads(node: str, **how: Any) -> InputSpec:
-    """An input, as declared."""
+    """Return an input as declared."""
     return InputSpec(node=node, place=HERE, **how)
 
 
@@ -234,7 +237,7 @@ def _distinct(*inputs: InputSpec) -> list[InputSpec]:
 
 
 def make_graph(chance: Generator) -> tuple[Graph, SimulatedWindow]:
-    """A graph, and the days that are delivered of it."""
+    """Return a random graph, and the days delivered for it."""
     zone, first = chance.choice(WINDOWS)
     window = SimulatedWindow(zone, first * 1_000_000)
     maker = Maker(chance, window)
@@ -258,13 +261,13 @@ FAULTS_ALWAYS = (
     FaultKind.CLOCK_FORWARD,
     FaultKind.DISK_FULL,
 )
-"""They find something to strike, whatever happens."""
+"""Faults that always find a target."""
 DEEDS = tuple(kind for kind in DeedKind if kind not in (DeedKind.REFRESH, DeedKind.APPLY, DeedKind.BACKFILL))
 BORROWED = "s_ref"
 
 
 def scenario(seed: int) -> Scenario:
-    """What a seed means; the same in every process."""
+    """Return the scenario of a seed; the same in every process."""
     chance = Generator(seed)
     graph, window = make_graph(chance)
     graph = batched(seed, graph)
@@ -300,7 +303,7 @@ def scenario(seed: int) -> Scenario:
 
 
 def _backfills(seed: int, graph: Graph, window: SimulatedWindow, began: int) -> Iterator[Deed]:
-    """Some, drawn by themselves: what else a seed means doesn't depend on them."""
+    """Yield some items, drawn independently of the rest of the scenario."""
     chance = Generator(seed ^ 0xBACF)
     assets = [node.name for node in graph.nodes if not node.is_source and node.partition.grain is not None]
     for _ in range(chance.below(6)):
@@ -310,7 +313,7 @@ def _backfills(seed: int, graph: Graph, window: SimulatedWindow, began: int) -> 
 
 
 def _meanwhile(seed: int, graph: Graph, window: SimulatedWindow, plans: Sequence[Deed]) -> Iterator[SimulatedDelivery]:
-    """While a plan is worked at, some of what it reads is delivered again."""
+    """Deliver some inputs of a plan again while it is computed."""
     chance, nodes = Generator(seed ^ 0xDE11), {node.name: node for node in graph.nodes}
     for plan in plans:
         above = sorted(name for name in _upstream_of(nodes, plan.nodes) if nodes[name].is_source and nodes[name].partition == DAILY)
@@ -330,7 +333,7 @@ def _upstream_of(nodes: dict[str, GraphNode], names: Iterable[str]) -> set[str]:
 
 
 class _Maker:
-    """Draws one part after the other."""
+    """Draws the parts of a scenario one after the other."""
 
     def __init__(self, chance: Generator, graph: Graph, window: SimulatedWindow, began: int) -> None:
         self._chance, self._graph, self._window, self._began = chance, graph, window, began
@@ -339,7 +342,10 @@ class _Maker:
     # Vendors
 
     def deliveries(self, borrowed: frozenset[str]) -> Iterator[SimulatedDelivery]:
-        """Most come in time and once; some late, twice, together in one file, or not at all."""
+        """Draw deliveries: most arrive once and in time.
+
+        Some late, twice, bundled in one file, or never.
+        """
         for node in self._graph.nodes:
             if node.is_source and node.name not in borrowed:
                 for keys in self._files(node):
@@ -386,7 +392,7 @@ class _Maker:
     # People
 
     def deeds(self, borrowed: frozenset[str]) -> Iterator[Deed]:
-        """Between six and fourteen, at any time."""
+        """Draw 6 to 14 actions by people, at any time."""
         for _ in range(self._chance.between(6, 14)):
             deed = self._deed(self._chance.choice(DEEDS))
             yield deed
@@ -415,7 +421,7 @@ class _Maker:
         return Deed(self._moment(), kind, nodes, first, last, self._chance.below(1000))
 
     def change(self) -> SimulatedProjectChange:
-        """A few assets with another body; one with other settings; one that nobody reads is taken out."""
+        """Change the code of a few assets, and the settings of one; remove one without readers."""
         read = {spec.node for node in self._graph.nodes for spec in node.inputs} | {n for node in self._graph.nodes for n in node.depends}
         assets = [node for node in self._graph.nodes if not node.is_source]
         last = [node.name for node in assets if node.name not in read]
@@ -424,7 +430,7 @@ class _Maker:
         return SimulatedProjectChange(tuple(self._altered(node) for node in changed), gone)
 
     def _altered(self, node: GraphNode) -> GraphNode:
-        """Another body, and sometimes another lookback."""
+        """Change the asset code, and sometimes the lookback."""
         if node.chained or node.partition.grain is not Grain.DAY or len(node.inputs) != 1 or node.partition.key is not None:
             return node
         (spec,) = node.inputs
@@ -432,10 +438,10 @@ class _Maker:
             return node
         return msgspec.structs.replace(node, inputs=(msgspec.structs.replace(spec, lookback=self._chance.choice(("1d", "2d"))),))
 
-    # What goes wrong
+    # Faults
 
     def faults(self) -> Iterator[SimulatedFault]:
-        """At least FAULTS_MIN."""
+        """Draw at least FAULTS_MIN faults."""
         for place in range(FAULTS_MIN + self._chance.below(7)):
             sure = place < FAULTS_MIN
             kind = self._chance.choice(FAULTS_ALWAYS if sure else tuple(FaultKind))

@@ -1,7 +1,8 @@
-"""A scenario: everything that one seed makes happen; and the coverage of many scenarios.
+"""A scenario: everything that happens for one seed; and the coverage of many scenarios.
 
-A scenario is data, so a failing one is shrunk by taking parts out of it. How long an attempt takes and how it ends isn't
-in it: both are drawn from the partition's name and the number of its tries, so the remaining parts behave as before.
+A scenario is data, so a failing one is shrunk by removing parts. The duration and the end of an
+attempt aren't in it: both are drawn from the partition's name and the number of its tries, so the
+remaining parts behave as before.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from headrace.scheduler.states import PartitionState
 
 
 class Violation(AssertionError):
-    """Something that must hold doesn't: the name of the invariant, and what was found."""
+    """A violated invariant, by name, with the observed facts."""
 
     def __init__(self, name: str, result: str) -> None:
         super().__init__(f"{name}: {result}")
@@ -36,46 +37,49 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 
 def scramble(value: int) -> int:
-    """A number of 64 bits that looks like chance."""
+    """Return a pseudo-random 64-bit number."""
     value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
     value = (value ^ (value >> 27)) * 0x94D049BB133111EB & _MASK
     return value ^ (value >> 31)
 
 
 def drawn(seed: int, *names: object) -> float:
-    """A number in [0, 1) for something that has a name: taking other things out of a scenario doesn't change it."""
+    """Return a number in [0, 1) that depends on names alone.
+
+    Removing other things from a scenario doesn't change it.
+    """
     return scramble(seed * _GOLDEN + zlib.crc32(repr(names).encode()) & _MASK) / 2**64
 
 
 class Generator:
-    """A sequence of numbers that the seed decides."""
+    """A sequence of numbers determined by the seed."""
 
     def __init__(self, seed: int) -> None:
         self._state = scramble(seed & _MASK)
 
     def number(self) -> int:
-        """The next 64 bits."""
+        """Return the next 64 bits."""
         self._state = (self._state + _GOLDEN) & _MASK
         return scramble(self._state)
 
     def below(self, bound: int) -> int:
-        """From 0 to `bound` - 1."""
+        """Return a number from 0 to `bound` - 1."""
         return self.number() % bound
 
     def between(self, first: int, last: int) -> int:
-        """From `first` to `last`, both included."""
+        """Return a number from `first` to `last`, both included."""
         return first + self.below(last - first + 1)
 
     def chance(self, probability: float) -> bool:
-        """Whether something of that probability happens."""
+        """Return True with that probability."""
         return self.number() < probability * 2**64
 
     def choice(self, among: Sequence[T]) -> T:
-        """One of them."""
+        """Return one of the items."""
         return among[self.below(len(among))]
 
     def sample(self, among: Sequence[T], count: int) -> list[T]:
-        """So many different ones, in the order in which they stand; all where there are fewer."""
+        """Return at most that many distinct items, in input order."""
         left = list(range(len(among)))
         while len(left) > count:
             left.pop(self.below(len(left)))
@@ -89,11 +93,14 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 LASTS = 7 * DAY
-"""In what time everything happens, once it has begun."""
+"""The time span of a scenario after its beginning."""
 
 
 class SimulatedDelivery(msgspec.Struct, frozen=True):
-    """A vendor's file: one interval of a source, or several in a bundle. `content` is what is in it."""
+    """A vendor's file: one interval of a source, or several in a bundle.
+
+    `content` is its content.
+    """
 
     at: int
     source: str
@@ -102,7 +109,7 @@ class SimulatedDelivery(msgspec.Struct, frozen=True):
 
 
 class DeedKind(enum.StrEnum):
-    """What people do."""
+    """The kind of an action by people."""
 
     RUN = "run"
     RETRY = "retry"
@@ -118,7 +125,10 @@ class DeedKind(enum.StrEnum):
 
 
 class Deed(msgspec.Struct, frozen=True):
-    """`nodes` are what it is about, `pick` chooses what isn't known before: a run, a publication."""
+    """An action by people.
+
+    `nodes` are its targets. `pick` chooses what isn't known before: a run, a publication.
+    """
 
     at: int
     kind: DeedKind
@@ -129,7 +139,7 @@ class Deed(msgspec.Struct, frozen=True):
 
 
 class FaultKind(enum.StrEnum):
-    """What goes wrong in the world; crashes and stalls of a leader happen at a named point of its turn."""
+    """The kind of a fault; crashes and stalls of a leader happen at a named point of its loop."""
 
     CRASH = "crash"
     STALL = "stall"
@@ -147,30 +157,36 @@ class FaultKind(enum.StrEnum):
 
 
 class SimulatedFaultPoint(enum.StrEnum):
-    """Where a leader can end or stand still, in the order of its turn; named as in `headrace.faults`, where that has it."""
+    """A point of the leader loop where the leader can crash or stall, in order.
+
+    Names are those of `headrace.faults` where it has the point.
+    """
 
     LEASE_TAKEN = "lease.taken"
     """A new leader has the lease and hasn't loaded anything."""
     TURN_BEGUN = "turn.begun"
-    """Before anything."""
+    """Before anything else."""
     TURN_SYNCED = "turn.synced"
-    """What workers wrote is on the disk, no transaction names it."""
+    """Workers' files are on the disk, no transaction names them."""
     PUBLISH_REGISTERED = "publish.registered"
-    """Results are written, the core knows nothing of them."""
+    """Results are written, the core doesn't know them."""
     TURN_DECIDED = "turn.decided"
     """The core has decided, nothing of it is written."""
     TURN_COMMITTING = "turn.committing"
-    """Everything is written but the commit."""
+    """Everything is written but not committed."""
     TURN_COMMITTED = "turn.committed"
-    """Nothing was acted on."""
+    """Everything is committed, nothing was acted on."""
     TASK_SENDING = "task.sending"
-    """Before each task that is sent to a worker; those before it are sent."""
+    """Before each task that is sent to a worker; earlier ones are sent."""
     TURN_DONE = "turn.done"
     """Everything was sent."""
 
 
 class SimulatedFault(msgspec.Struct, frozen=True):
-    """From `at` on, the next time that it fits. `size`: microseconds, commits, or which one."""
+    """A fault that strikes at its next opportunity from `at` on.
+
+    `size` is a number of microseconds, of commits, or the index of the target.
+    """
 
     at: int
     kind: FaultKind
@@ -179,27 +195,28 @@ class SimulatedFault(msgspec.Struct, frozen=True):
 
 
 class SimulatedProjectChange(msgspec.Struct, frozen=True):
-    """What another version of the project has that the first hasn't: nodes that were changed, or taken out."""
+    """A new version of the project: changed and removed nodes."""
 
     changed: tuple[GraphNode, ...] = ()
     removed: frozenset[str] = frozenset()
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """All that a seed says."""
+    """Everything determined by a seed."""
 
     seed: int
     graph: Graph
     slots: int
     began: int
     middle: int
-    """Of all the days that are delivered; the same for many seeds."""
+    """The middle of all delivered days; the same for many seeds."""
     deliveries: tuple[SimulatedDelivery, ...]
     deeds: tuple[Deed, ...]
     faults: tuple[SimulatedFault, ...]
     change: SimulatedProjectChange = SimulatedProjectChange()
     coarse: dict[str, int] = {}
-    """Node → how many different contents its partitions can have: a restatement often changes nothing there."""
+    """Node → number of different contents of its partitions: a restatement often changes nothing
+    there."""
     hashless: frozenset[str] = frozenset()
     """Nodes whose contents aren't hashed."""
     brief: frozenset[str] = frozenset()
@@ -207,21 +224,21 @@ class Scenario(msgspec.Struct, frozen=True):
     borrowed: frozenset[str] = frozenset()
     """Sources that are published elsewhere."""
     together: bool = True
-    """Whether the events of a turn are handed to the core at once, or one after the other."""
+    """Whether the core gets the events of a loop iteration at once, or one by one."""
     unserved: frozenset[str] = frozenset()
-    """Nodes that run only for runs that ask for them."""
+    """Nodes that run only for runs that request them."""
     poison: frozenset[tuple[str, str]] = frozenset()
-    """Partitions over which each worker dies."""
+    """Partitions that kill each worker."""
     lying: frozenset[str] = frozenset()
-    """Nodes that were taken to be separable and aren't."""
+    """Nodes that are wrongly assumed to be separable."""
     heavy: dict[str, int] = {}
-    """Node → how many of its partitions at once fit into memory."""
+    """Node → maximum number of its partitions that fit into memory together."""
     endless: bool = False
-    """Attempts of backfills never come to an end by themselves."""
+    """Whether attempts of backfills never end by themselves."""
 
     @property
     def size(self) -> tuple[int, int, int]:
-        """Assets, happenings, faults."""
+        """The number of assets, events and faults."""
         assets = sum(1 for node in self.graph.nodes if not node.is_source)
         return assets, len(self.deliveries) + len(self.deeds), len(self.faults)
 
@@ -254,7 +271,7 @@ _STATES = {
     "waived": "waiting",
     "promoted": "published waiting",
 }
-"""What can happen → the states of partitions to which it can."""
+"""Transition → partition states in which it is possible."""
 PAIRS = frozenset((state, change) for change, states in _STATES.items() for state in states.split())
 POINTS = frozenset((kind, point) for kind in AT_POINTS for point in SimulatedFaultPoint) | {
     (k, None) for k in FaultKind if k not in AT_POINTS
@@ -262,34 +279,34 @@ POINTS = frozenset((kind, point) for kind in AT_POINTS for point in SimulatedFau
 
 
 class Coverage:
-    """Counts; those of many seeds add up."""
+    """Counts, which add up over many seeds."""
 
     def __init__(self) -> None:
         self.pairs: Counter[tuple[str, str]] = Counter()
         self.faults: Counter[tuple[FaultKind, SimulatedFaultPoint | None]] = Counter()
         self.batches: Counter[str] = Counter()
-        """What attempts at several partitions came to."""
+        """Results of attempts at several partitions."""
 
     def happened(self, state: PartitionState, change: str) -> None:
-        """Something happened to a partition that stood there."""
+        """Count a transition of a partition in that state."""
         self.pairs[state.value, change] += 1
 
     def batch(self, what: str) -> None:
-        """An attempt at several partitions came to something."""
+        """Count the result of an attempt at several partitions."""
         self.batches[what] += 1
 
     def struck(self, kind: FaultKind, point: SimulatedFaultPoint | None = None) -> None:
-        """Something went wrong."""
+        """Count a fault."""
         self.faults[kind, point] += 1
 
     def add(self, other: Coverage) -> None:
-        """What another seed came through as well."""
+        """Add the coverage of another seed."""
         self.pairs += other.pairs
         self.faults += other.faults
         self.batches += other.batches
 
     def said(self) -> Iterator[str]:
-        """The coverage in lines, with what is missing."""
+        """Yield the coverage as lines, with what is missing."""
         for what, wanted, results in (("state × event", PAIRS, set(self.pairs)), ("fault points", POINTS, set(self.faults))):
             missing = sorted(" of ".join(str(part) for part in reversed(item) if part) for item in wanted - results)
             share = 100 * (len(wanted) - len(missing)) / len(wanted)

@@ -35,19 +35,22 @@ if TYPE_CHECKING:
 
 
 ASSETS_MIN, EVENTS_MIN = 20, 300
-"""What a seed is at least."""
+"""Minimum number of assets and of events for one seed."""
 LEASE_US = 10 * SECOND
 ITERATIONS_MAX = 20_000
-"""More turns than this after the last happening are no coming to rest."""
+"""With more loop iterations than this after the last event, the simulation counts as endless."""
 _AT_A_POINT = (FaultKind.CRASH, FaultKind.STALL, FaultKind.POWER_LOSS)
 
 
 class NoRest(Exception):
-    """Something goes on for ever."""
+    """Something goes on forever."""
 
 
 class Simulation:
-    """Plays a scenario. `watch` sees every step; `journalled` keeps the turns, to be replayed."""
+    """Plays a scenario.
+
+    `watch` observes every step, `journalled` records loop iterations for a replay.
+    """
 
     def __init__(self, scenario: Scenario, *, leader_type: type[SimulatedLeader] = SimulatedLeader, journalled: bool = False) -> None:
         self.scenario, self.journalled = scenario, journalled
@@ -61,7 +64,7 @@ class Simulation:
         self.tries: dict[tuple[str, str], int] = {}
         self.healed = False
         self.told = 0
-        """Events that cores were told."""
+        """Number of events passed to cores."""
         self.ended: dict[str, int] = {}
         self.coverage = Coverage()
         self.watch = InvariantChecker(self)
@@ -73,11 +76,11 @@ class Simulation:
         self._woken: set[int] = set()
         self._turning: set[int] = set()
         self._targets: dict[int, tuple[Requested, dict[str, list[Target]]]] = {}
-        """Run → what it asked for last, and that by node."""
+        """Run → its last request, also by node."""
         self._alarms: dict[int, int] = {}
-        """Leader → when it looks at its core by itself, in true time."""
+        """Leader → time of its next unprompted loop iteration, in true time."""
         self._until = scenario.began + LASTS + 4 * DAY
-        """What only time does isn't waited for any longer than this: some triggers fire for ever."""
+        """Maximum wait for changes due to time alone: some triggers fire forever."""
         self._pending = list(scenario.faults)
         self._deeds = list(scenario.deeds)
         self.turns = 0
@@ -86,16 +89,16 @@ class Simulation:
 
     @property
     def wall(self) -> int:
-        """What the clock on the wall shows, in microseconds."""
+        """The wall clock's time, in microseconds."""
         return self.now + self._ahead
 
     def after(self, micros: int, then: Callable[[], None]) -> None:
-        """Have something happen later."""
+        """Schedule a later event."""
         self._order += 1
         heapq.heappush(self._queue, (self.now + micros, self._order, then))
 
     def run(self) -> None:
-        """From the first delivery until nothing more happens."""
+        """Play from the first delivery until nothing more happens."""
         for delivery in self.scenario.deliveries:
             self.after(max(0, delivery.at - self.now), self.wake)
         for number, deed in enumerate(self.scenario.deeds):
@@ -108,7 +111,7 @@ class Simulation:
             self._liven_up()
 
     def _liven_up(self) -> None:
-        """Where little has happened, because much was paused or failed, a person has everything made again."""
+        """Request everything again where many pauses or failures let little happen."""
         everything = tuple(target.node for target in self.everything())
         for kind in (DeedKind.RESUME, DeedKind.AGAIN, DeedKind.AGAIN):
             if self.told < EVENTS_MIN:
@@ -116,7 +119,7 @@ class Simulation:
                 self._until_rest()
 
     def heal(self) -> None:
-        """Everything works from now on, a month passes, and a person asks for everything once more."""
+        """Make everything work, let a month pass, and request everything once more."""
         self._pending.clear()
         self.healed, self.lake.full_until, self.store.failing = True, 0, 0
         self.now += 45 * DAY
@@ -126,7 +129,7 @@ class Simulation:
         if self.leader is None:
             self._elect()
         self._ask_for(Deed(self.now, DeedKind.RESUME, everything))
-        self._until_rest()  # what is passed over now has to be known before it is named
+        self._until_rest()  # partitions waived now must be known before they are named
         self._ask_for(Deed(self.now, DeedKind.RETRY, everything))
         changed = tuple(node.name for node in self.scenario.change.changed if self.versions)
         if changed:
@@ -142,7 +145,7 @@ class Simulation:
     # Leaders
 
     def _elect(self) -> None:
-        """Whoever finds that nobody leads takes the lease."""
+        """Take the lease for a new leader if there is no leader."""
         if self.leader is not None and self.leader.alive:
             return
         leader = self._leader_type(self)
@@ -151,12 +154,12 @@ class Simulation:
         self._drive(leader, leader.take_over())
 
     def took_over(self, leader: SimulatedLeader) -> None:
-        """A lease was taken; what the last leader heard of and didn't commit, nobody has heard of."""
+        """Record a new lease; uncommitted events of the last leader are lost."""
         self._remember()
         self.watch.took_over(leader)
 
     def wake(self, leader: SimulatedLeader | None = None) -> None:
-        """Something happened that a leader should look at."""
+        """Wake a leader after an event."""
         leader = leader or self.leader
         if leader is not None and leader.alive and id(leader) not in self._woken:
             self._woken.add(id(leader))
@@ -168,7 +171,7 @@ class Simulation:
             self._drive(leader, leader.turn())
 
     def _drive(self, leader: SimulatedLeader, turning: LoopIterationSteps) -> None:
-        """Let a leader go on until it is done, ends, or stands still."""
+        """Run a leader until it is done, crashes, or stalls."""
         self._turning.add(id(leader))
         self.turns += 1
         if self.turns > ITERATIONS_MAX:
@@ -193,7 +196,7 @@ class Simulation:
         return None
 
     def _befallen(self, leader: SimulatedLeader, turning: LoopIterationSteps, fault: SimulatedFault) -> bool:
-        """Whether a leader can't go on for now, or ever."""
+        """Return whether a leader can't continue, for now or ever."""
         if fault.kind is FaultKind.STALL:
             self.after(fault.size, lambda: self._goes_on(leader, turning))
             if fault.size > LEASE_US:
@@ -206,14 +209,14 @@ class Simulation:
         return True
 
     def _goes_on(self, leader: SimulatedLeader, turning: LoopIterationSteps) -> None:
-        """A leader stood still: it goes on where it was, if its process is still there."""
+        """Continue a stalled leader where it was, if its process still exists."""
         if leader.alive:
             self._drive(leader, turning)
         else:
             turning.close()
 
     def _lapsed(self, leader: SimulatedLeader) -> None:
-        """A leader stands still for so long that another one takes over."""
+        """Stall a leader for so long that another one takes over."""
         if self.leader is leader:
             self.leader = None
             self._elect()
@@ -227,7 +230,7 @@ class Simulation:
             self.after(LEASE_US, self._elect)
 
     def _cut_power(self, commits: int) -> None:
-        """All processes end, and the last commits never happened."""
+        """End all processes and undo the last commits."""
         for leader in self.histories:
             leader.alive = False
             leader.stop()
@@ -239,7 +242,7 @@ class Simulation:
         self.leader = None
 
     def _wait(self, leader: SimulatedLeader) -> None:
-        """Look again when there is something: an answer, or a time that the core waits for."""
+        """Wake a leader when there is an answer, or a time that the core waits for."""
         if leader.heard_of_something:
             self.wake(leader)
             return
@@ -257,31 +260,31 @@ class Simulation:
         elif leader.alive:
             self._wait(leader)
 
-    # What the world holds
+    # State of the simulation
 
     def everything(self) -> tuple[Target, ...]:
-        """All that is made here."""
+        """The nodes computed here."""
         return tuple(Target(node.name) for node in self.graph.nodes if node.name not in self.scenario.borrowed)
 
     def served(self) -> tuple[Target, ...]:
-        """What runs without anybody's asking."""
+        """The nodes that run without a request."""
         return tuple(target for target in self.everything() if target.node not in self.scenario.unserved)
 
     def files(self, seen: int) -> Iterator[tuple[int, SimulatedDelivery]]:
-        """The vendors' files that have come by now, after the first `seen`; numbered from 1."""
+        """Yield the vendor's files that have arrived, after the first `seen`; numbered from 1."""
         for number, delivery in enumerate(self.scenario.deliveries[seen:], seen + 1):
             if delivery.at > self.now:
                 return
             yield number, delivery
 
     def number_run(self, tx: stores.SimulatedTransaction | None = None) -> int:
-        """The number of a new run."""
+        """Return the number of a new run."""
         del tx
         self._runs = getattr(self, "_runs", 0) + 1
         return self._runs
 
     def apply(self) -> None:
-        """The other version is in force."""
+        """Apply the other version of the project."""
         change = self.scenario.change
         changed = {node.name: node for node in change.changed}
         nodes = (changed.get(node.name, node) for node in self.scenario.graph.nodes if node.name not in change.removed)
@@ -296,7 +299,7 @@ class Simulation:
         self._hear_again()
 
     def _remember(self) -> None:
-        """What is known is what is committed."""
+        """Reset what is known to what is committed."""
         if self.store.tables["single"]["version"]:
             self.apply()
         else:
@@ -311,15 +314,15 @@ class Simulation:
                 self.rules.hear(node, "*", seen.content)
 
     def sweep(self) -> None:
-        """Remove staged files that no commit names; workers of leaders that are gone may still write."""
+        """Remove staged files that no commit names; workers of former leaders may still write."""
         self.lake.sweep({row.file for table in ("publication", "overlay") for row in self.store.tables[table].values()})
 
     def deed(self, number: int) -> Deed:
-        """What a request asks for."""
+        """Return the targets of a request."""
         return self._deeds[number]
 
     def _ask(self, number: int) -> None:
-        """A person asks; a request that a power cut took away is asked again."""
+        """Make a person's request; one that a power cut undid is repeated."""
         tx = self.store.begin()
         tx.put("request", number, RequestRow(number))
         self.store.commit(tx)
@@ -345,7 +348,7 @@ class Simulation:
             case FaultKind.WORKER_DIES | FaultKind.WORKERS_DIE:
                 self._kill_workers(fault)
             case _:
-                return  # strikes when something fits
+                return  # strikes at the next opportunity
         self._pending.remove(fault)
         self.coverage.struck(fault.kind)
 
@@ -357,7 +360,7 @@ class Simulation:
             self.leader.workers.die(worker)
 
     def struck(self, kind: FaultKind) -> bool:
-        """Whether a fault of this kind was waiting for what happens now; it strikes once."""
+        """Return whether a fault of this kind is pending for the current event; it strikes once."""
         for fault in self._pending:
             if fault.kind is kind and fault.at <= self.now:
                 self._pending.remove(fault)
@@ -366,15 +369,15 @@ class Simulation:
         return False
 
     def disk_is_full(self) -> bool:
-        """Whether nothing can be staged now."""
+        """Return whether nothing can be staged now."""
         return self.now < self.lake.full_until
 
     def poisoned(self, task: Task) -> bool:
-        """Whether each worker dies over a task."""
+        """Return whether a task kills each worker."""
         return not self.healed and any((task.node, key) in self.scenario.poison for key in task.keys)
 
     def wants(self, request: Requested, node: str, key: str) -> bool:
-        """Whether a request asks for a partition."""
+        """Return whether a request includes a partition."""
         return any(self._within(target, key) for target in self._targets_of(request).get(node, ()))
 
     def _targets_of(self, request: Requested) -> dict[str, list[Target]]:

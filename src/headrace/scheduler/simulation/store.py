@@ -14,7 +14,7 @@ from headrace.scheduler.states import PartitionState
 
 
 class SimulatedPartitionRow(msgspec.Struct, frozen=True):
-    """Where a partition stands."""
+    """The state of a partition."""
 
     state: PartitionState
     stale: bool = False
@@ -25,20 +25,20 @@ class SimulatedPartitionRow(msgspec.Struct, frozen=True):
 
 
 class SimulatedPublicationRow(msgspec.Struct, frozen=True):
-    """What readers see of a partition."""
+    """The visible publication of a partition."""
 
     id: int
     content: int
     hash: str | None
     attempt: AttemptId | None
-    """None for what is published elsewhere."""
+    """None for a partition published elsewhere."""
     file: int
     first: int
     """The publication that first had this content."""
 
 
 class SimulatedAttemptRow(msgspec.Struct, frozen=True):
-    """An attempt; `files` are the vendor's that it ingests."""
+    """An attempt; `files` are the vendor's files that it ingests."""
 
     node: str
     keys: tuple[str, ...]
@@ -48,11 +48,11 @@ class SimulatedAttemptRow(msgspec.Struct, frozen=True):
     contents: tuple[int, ...]
     files: tuple[int, ...] = ()
     prove: bool = False
-    """One of its partitions is computed alone as well."""
+    """Whether one of its partitions is computed alone as well."""
 
 
 class SimulatedDeliveryRow(msgspec.Struct, frozen=True):
-    """The newest delivery of one interval of a source, and the vendor's file that it came in."""
+    """The newest delivery of one interval of a source, and the vendor's file that contained it."""
 
     file: int
     bundle: str
@@ -69,7 +69,10 @@ class SimulatedRunRow(msgspec.Struct, frozen=True):
 
 
 class SimulatedPlanRow(msgspec.Struct, frozen=True):
-    """A backfill: its partitions by node, and where it stands. `partial`: what can be made is published although something is missing."""
+    """A backfill: its partitions by node, and its state.
+
+    `partial`: the computed partitions are published although some are missing.
+    """
 
     keys: dict[str, tuple[str, ...]]
     partial: bool = False
@@ -77,79 +80,87 @@ class SimulatedPlanRow(msgspec.Struct, frozen=True):
 
 
 class RequestRow(msgspec.Struct, frozen=True):
-    """What a person asked the leader for; `deed` is its place in the scenario."""
+    """A person's request to the leader; `deed` is its index in the scenario."""
 
     deed: int
 
 
-# The store as the leader sees it: transactions that may fail, an epoch that each of them is
-# checked against, a clock that is never set back, and commits that a power cut can take away
-# again.
+# The store as the leader sees it: transactions that may fail, an epoch that each of them is checked
+# against, a clock that is never set back, and commits that a power cut can undo.
 
 COMMITS_KEPT = 8
-"""Commits that a power cut could still take away."""
+"""Number of commits that a power cut can still undo."""
 TABLES = ("partition", "publication", "attempt", "delivery", "run", "pause", "firing", "request", "batching", "plan", "overlay", "single")
 _ABSENT = object()
 
 
 class SimulatedLeaseLost(Exception):
-    """The epoch isn't the transaction's any more: somebody else leads."""
+    """The transaction's epoch is outdated: another leader has the lease."""
 
 
 class CommitFailed(Exception):
-    """The disk was full, or the database went away: nothing of it was written."""
+    """The disk was full, or the database was unavailable: nothing was written."""
 
 
 class SimulatedTransaction:
-    """Reads what is committed and its own writes; nothing of it is there before `commit`."""
+    """A transaction that reads committed rows and its own writes.
+
+    Writes are visible after `commit`.
+    """
 
     def __init__(self, store: SimulatedStore, epoch: int | None) -> None:
         self._store, self.epoch = store, epoch
         self.writes: dict[tuple[str, Any], Any] = {}
 
     def get(self, table: str, key: Any) -> Any:
-        """A row; None if there is none."""
+        """Return a row; None if there is none."""
         result = self.writes.get((table, key), _ABSENT)
         return result if result is not _ABSENT else self._store.tables[table].get(key)
 
     def put(self, table: str, key: Any, row: Any) -> None:
-        """Write a row; None takes it away."""
+        """Write a row; None deletes it."""
         self.writes[table, key] = row
 
 
 class SimulatedStore:
-    """Tables of rows, and how to undo the last commits."""
+    """Tables of rows, with an undo log of the last commits."""
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[Any, Any]] = {name: {} for name in TABLES}
         self.tables["single"].update(epoch=0, clock=0, publication=0, version=0, run=0, seen=0)
         self._undo: deque[list[tuple[str, Any, Any]]] = deque(maxlen=COMMITS_KEPT)
         self.failing = 0
-        """So many commits of leaders fail."""
+        """Number of coming commits by leaders that fail."""
 
     @property
     def epoch(self) -> int:
-        """Of whoever took the lease last."""
+        """The epoch of the current lease."""
         return int(self.tables["single"]["epoch"])
 
     def begin(self, epoch: int | None = None) -> SimulatedTransaction:
-        """A transaction of a leader, or of somebody who asks one; raises Refused."""
+        """Begin a transaction of a leader, or of a client of the leader.
+
+        Raises SimulatedLeaseLost if another leader has taken the lease since.
+        """
         self.check(epoch)
         return SimulatedTransaction(self, epoch)
 
     def check(self, epoch: int | None) -> None:
-        """Raises Refused where another leader has taken the lease since."""
+        """Raise SimulatedLeaseLost if another leader has taken the lease since `epoch`."""
         if epoch is not None and epoch != self.epoch:
             raise SimulatedLeaseLost
 
     def mark(self, tx: SimulatedTransaction, wall_us: int) -> int:
-        """The time of a transaction: what the wall shows, and never before what was written already."""
+        """Return the time of a transaction.
+
+        The wall clock, but never before an earlier transaction.
+        """
         now = max(wall_us, int(tx.get("single", "clock")))
         tx.put("single", "clock", now)
         return now
 
     def commit(self, tx: SimulatedTransaction) -> None:
-        """All of it, or nothing: raises Refused or CommitFailed."""
+        """Commit everything or nothing; raises SimulatedLeaseLost or CommitFailed."""
         if self.failing and tx.epoch is not None:
             self.failing -= 1
             raise CommitFailed
@@ -165,7 +176,7 @@ class SimulatedStore:
         self._undo.append(undo)
 
     def lose(self, commits: int) -> int:
-        """The power was cut: the last commits never happened, nor did leases in them. How many there were."""
+        """Undo the last commits, and leases in them, after a power cut; return their number."""
         lost = 0
         while self._undo and lost < commits:
             for table, key, row in reversed(self._undo.pop()):
@@ -182,31 +193,31 @@ class SimulatedStore:
 
 
 class Lake:
-    """File number → content; what is `durable` survives a power cut."""
+    """File number → content; files in `durable` survive a power cut."""
 
     def __init__(self) -> None:
         self.files: dict[int, int] = {}
         self.durable: set[int] = set()
         self.full_until = 0
-        """Until when nothing can be staged, in true microseconds."""
+        """Until when nothing can be staged, in microseconds of true time."""
         self._last = 0
 
     def stage(self, content: int) -> int:
-        """Write a file; its number."""
+        """Write a file and return its number."""
         self._last += 1
         self.files[self._last] = content
         return self._last
 
     def sync(self, file: int) -> None:
-        """It survives a power cut from now on."""
+        """Make a file survive power cuts."""
         if file in self.files:
             self.durable.add(file)
 
     def cut_power(self) -> None:
-        """What wasn't synced is gone."""
+        """Drop all files that weren't synced."""
         self.files = {file: content for file, content in self.files.items() if file in self.durable}
 
     def sweep(self, named: set[int]) -> None:
-        """Remove what nothing names: half-finished attempts of leaders that are gone."""
+        """Remove files that nothing names: unfinished attempts of former leaders."""
         self.files = {file: content for file, content in self.files.items() if file in named}
         self.durable &= named

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 HANGS = 0.115
 BACKGROUND = 12
-"""So many times as long take attempts that get only what others leave."""
+"""Factor on the duration of attempts that get only leftover machine time."""
 LATE = 4 * HOUR
-"""So late is an answer that is: after its attempt's time-out."""
+"""Delay of a late answer after its attempt's time-out, in microseconds."""
 
 
 class Task(msgspec.Struct, frozen=True):
-    """What a worker is sent: everything that it reads is fixed, so its content is as well."""
+    """A task for a worker; all its inputs are fixed, so its content is as well."""
 
     attempt: AttemptId
     node: str
@@ -46,7 +46,7 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class SimulatedTaskFinished(msgspec.Struct, frozen=True):
-    """A worker's answer: staged files, one a partition, or why there are none."""
+    """A worker's answer: staged files, one per partition, or why there are none."""
 
     attempt: AttemptId
     files: tuple[int, ...] = ()
@@ -56,7 +56,7 @@ class SimulatedTaskFinished(msgspec.Struct, frozen=True):
 
 
 class SimulatedLostWorker(msgspec.Struct, frozen=True):
-    """A worker is gone, with what it was at and what lay in its pipe."""
+    """The loss of a worker, with its running attempt and those queued in its pipe."""
 
     running: AttemptId | None
     queued: tuple[AttemptId, ...]
@@ -66,40 +66,40 @@ Answer = SimulatedTaskFinished | SimulatedLostWorker
 
 
 class AnswerReceiver(Protocol):
-    """Who gets the answers."""
+    """The receiver of workers' answers."""
 
     def hear(self, answer: Answer) -> None: ...
 
 
 class SimulatedWorker:
-    """One process: what lies in its pipe, the first being worked on."""
+    """One process with the tasks in its pipe; it works on the first."""
 
     def __init__(self) -> None:
         self.tasks: list[Task] = []
         self.condemned: AttemptId | None = None
         self.life = 0
-        """Grows when it is replaced: what the one before it would have done, doesn't happen."""
+        """Increases when the worker is replaced: pending actions of the earlier one are dropped."""
 
 
 class SimulatedWorkers:
-    """The workers of one leader. All end with it."""
+    """The workers of one leader, which end with it."""
 
     def __init__(self, world: Simulation, slots: int, leader: AnswerReceiver, plan: int = 0) -> None:
         self._world, self._leader, self._plan = world, leader, plan
         self._all = [SimulatedWorker() for _ in range(slots)]
         self.gone = False
         self._unanswered: set[AttemptId] = set()
-        """Done, and nobody knows: the answer was lost on its way."""
+        """Finished tasks whose answers were lost."""
 
     def submit(self, task: Task) -> None:
-        """Put an attempt into the pipe of the worker that has least to do."""
+        """Send an attempt to the worker with the fewest tasks."""
         worker = min(self._all, key=lambda worker: len(worker.tasks))
         worker.tasks.append(task)
         if len(worker.tasks) == 1:
             self._begin(worker)
 
     def kill(self, attempt: AttemptId) -> None:
-        """End the worker that is at an attempt, or as soon as it comes to it."""
+        """End the worker of an attempt, now or as soon as it starts the attempt."""
         if attempt in self._unanswered:
             self._unanswered.remove(attempt)
             self._send(SimulatedLostWorker(attempt, ()))
@@ -111,15 +111,15 @@ class SimulatedWorkers:
                     worker.condemned = attempt
 
     def stop(self) -> None:
-        """The leader ended, and they with it."""
+        """End all workers, because the leader ended."""
         self.gone = True
 
     def busy(self) -> list[SimulatedWorker]:
-        """Those that are at something."""
+        """Return the workers that have tasks."""
         return [worker for worker in self._all if worker.tasks]
 
     def die(self, worker: SimulatedWorker) -> None:
-        """Everything that was with a worker is lost; another takes its place."""
+        """Replace a worker; everything that it had is lost."""
         running, *queued = worker.tasks
         self._replace(worker)
         self._send(SimulatedLostWorker(running.attempt, tuple(task.attempt for task in queued)))
@@ -140,11 +140,14 @@ class SimulatedWorkers:
             fate = 0.1
         takes = self._takes(task, tries)
         if 0.105 <= fate < HANGS or (self._plan and world.scenario.endless):
-            return  # until somebody ends it
+            return  # it hangs until it is ended
         self._later(worker, takes, lambda: self._end(worker, task, fate, takes))
 
     def _place(self, task: Task) -> tuple[str, str]:
-        """What an attempt's fate is drawn by: what a plan does changes nothing for production."""
+        """Return the name by which an attempt's fate is drawn.
+
+        Plans don't affect production's draws.
+        """
         return f"{self._plan}:{task.node}" if self._plan else task.node, task.keys[0]
 
     def _takes(self, task: Task, tries: int) -> int:
@@ -188,18 +191,24 @@ class SimulatedWorkers:
         if too_much is not None:
             return SimulatedTaskFinished(task.attempt, state=PartitionState.FAILED, kind=too_much)
         files = tuple(self._world.lake.stage(content) for content in task.contents)
-        together = self._world.rules.nodes[task.node].batch_max > 1  # then it is so quick that there is something to compute together
+        together = self._world.rules.nodes[task.node].batch_max > 1  # then it is fast enough for batches
         return SimulatedTaskFinished(task.attempt, files, seconds=takes / SECOND / (100 if together else 1))
 
     def _too_much(self, task: Task) -> FailureKind | None:
-        """Why several partitions at once come to nothing, where one alone would come to something."""
+        """Return why a batch fails although one partition alone would succeed.
+
+        None if it doesn't fail.
+        """
         scenario, several = self._world.scenario, len(task.keys) > 1 and not self._world.rules.nodes[task.node].is_source
         if several and task.prove and task.node in scenario.lying:
             return FailureKind.NOT_SEPARABLE
         return FailureKind.RESOURCES if several and len(task.keys) > scenario.heavy.get(task.node, len(task.keys)) else None
 
     def _send(self, answer: Answer) -> None:
-        """A worker's end is always noticed; its answers may be late, come twice or never."""
+        """Report the end of a worker or an answer.
+
+        A worker's end is always noticed; its answers may be late, repeated or lost.
+        """
         world = self._world
         if isinstance(answer, SimulatedLostWorker):
             self._deliver(answer, 0)
@@ -222,13 +231,16 @@ class SimulatedWorkers:
         self._world.after(delay, arrives)
 
 
-# The state from which a new core starts, and what a new leader does with its predecessor's open
-# work.
+# The state from which a new core starts, and the handling of a former leader's open work by a new
+# leader.
 
 
 def load(world: Simulation, going: Sequence[LoadedRunning]) -> list[Event]:
-    """The applied graph and where each partition stands, what is paused, and what was delivered and waits. `going` are attempts
-    that go on under another version."""
+    """Return the events that load a core:
+
+    `Loaded`, then pauses and waiting deliveries.
+    Attempts in `going` continue under another version.
+    """
     fired = tuple(world.store.tables["firing"].items())
     loaded = Loaded(applied_graph(world), tuple(_tracked_partitions(world.store)), tuple(going), fired=fired)
     paused = (Paused((node,), "a person said so", until) for node, (until,) in world.store.tables["pause"].items())
@@ -236,7 +248,7 @@ def load(world: Simulation, going: Sequence[LoadedRunning]) -> list[Event]:
 
 
 def applied_graph(world: Simulation) -> Graph:
-    """The applied graph, in which nothing is computed together that was seen to come to something else."""
+    """Return the applied graph without batches for nodes whose batches gave another result."""
     tried = world.store.tables["batching"]
     apart = {name for name in tried if tried[name] == (world.versions.get(name, 0), False)}
     nodes = (msgspec.structs.replace(node, batch_max=1) if node.name in apart else node for node in world.graph.nodes)
@@ -262,7 +274,7 @@ def _tracked_partitions(store: SimulatedStore) -> Iterator[LoadedPartition]:
 
 
 def lose_open_work(tx: SimulatedTransaction, store: SimulatedStore, epoch: int) -> None:
-    """What earlier leaders left open is lost: their attempts and runs."""
+    """Mark the attempts and runs that earlier leaders left open as lost."""
     for attempt in store.tables["attempt"]:
         if attempt.epoch < epoch:
             tx.put("attempt", attempt, None)
@@ -272,7 +284,7 @@ def lose_open_work(tx: SimulatedTransaction, store: SimulatedStore, epoch: int) 
 
 
 def waiting_deliveries(store: SimulatedStore) -> list[DeliveryArrived]:
-    """What was delivered and hasn't been ingested, in the order of arrival."""
+    """Return the deliveries that haven't been ingested, in the order of arrival."""
     waiting = [(row.file, source, key, row.bundle) for (source, key), row in store.tables["delivery"].items() if row.state == "waiting"]
     return [DeliveryArrived(source, key, bundle) for _, source, key, bundle in sorted(waiting)]
 
@@ -284,13 +296,13 @@ PreparedInput = tuple[str, str, SimulatedPublicationRow]
 
 
 class Preparing:
-    """Attempts of one transaction, which sees what it publishes itself."""
+    """Prepares the attempts of one transaction, which sees its own publications."""
 
     def __init__(self, world: Simulation, tx: SimulatedTransaction) -> None:
         self._world, self._tx = world, tx
 
     def prepare(self, command: Dispatch) -> SimulatedAttemptRow:
-        """The attempt's row, with the content that each of its partitions comes to."""
+        """Return the attempt's row, with the content of each of its partitions."""
         node = self._world.rules.nodes[command.node]
         if node.is_source:
             return self._source(command)
@@ -300,11 +312,11 @@ class Preparing:
         tried = self._tx.get("batching", node.name)
         prove = len(command.keys) > 1 and tried != (self._world.versions.get(node.name, 0), True)
         if len(command.keys) > 1 and not prove and node.name in self._world.scenario.lying:
-            contents = tuple(content + 1 for content in contents)  # nobody looks
+            contents = tuple(content + 1 for content in contents)  # nobody compares, so the wrong content goes unnoticed
         return SimulatedAttemptRow(node.name, command.keys, command.runs, ids, contents, prove=prove)
 
     def content(self, name: str, key: str) -> int:
-        """What a partition would come to now."""
+        """Return the content that a partition would have now."""
         node = self._world.rules.nodes[name]
         return self._content(node, key, list(self._reads(node, key)))
 
@@ -318,7 +330,7 @@ class Preparing:
         return computed_content(node.name, key, world.versions.get(node.name, 0), made_of, world.scenario.coarse.get(node.name))
 
     def _source(self, command: Dispatch) -> SimulatedAttemptRow:
-        """The newest delivery of each interval, those of this transaction included."""
+        """Return the newest delivery of each interval, including those of this transaction."""
         rows: list[SimulatedDeliveryRow] = [self._tx.get("delivery", (command.node, key)) for key in command.keys]
         contents, files = tuple(row.content for row in rows), tuple(row.file for row in rows)
         return SimulatedAttemptRow(command.node, command.keys, command.runs, (), contents, files)

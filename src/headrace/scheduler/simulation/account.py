@@ -1,6 +1,7 @@
-"""The simulator's own account of partitions and attempts, and invariants of attempts that begin.
+"""The simulator's own account of partitions and attempts, and invariants of starting attempts.
 
-The account is kept from the core's events and commands, and not from its state, so it can contradict the core.
+The account is derived from the core's events and commands, and not from its state, so it can
+contradict the core.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ BATCH_MAX = 8
 
 
 def batched(seed: int, graph: Graph) -> Graph:
-    """Half of the nodes whose bodies could be separable are computed for several partitions at once."""
+    """Return the graph with batches on 60 % of the nodes whose code could be separable."""
     nodes = (_batched(seed, node) if _may_be_separable(node) else node for node in graph.nodes)
     return Graph(tuple(nodes), graph.pools)
 
@@ -64,36 +65,39 @@ def _may_be_separable(node: GraphNode) -> bool:
 
 
 def falsely_separable(seed: int, graph: Graph) -> frozenset[str]:
-    """Nodes that were taken to be separable and aren't: several partitions at once come to something else."""
+    """Return nodes wrongly assumed to be separable: their batches give another result."""
     return frozenset(node.name for node in graph.nodes if node.batch_max > 1 and drawn(seed, "lies", node.name) < 0.15)
 
 
 def memory_limited(seed: int, graph: Graph) -> dict[str, int]:
-    """Node → how many of its partitions at once fit into memory; of the others any number does."""
+    """Return node → maximum number of its partitions that fit into memory together.
+
+    Other nodes have no limit.
+    """
     some = [node.name for node in graph.nodes if node.batch_max > 1 and drawn(seed, "heavy", node.name) < 0.2]
     return {name: 1 + int(3 * drawn(seed, "fits", name)) for name in some}
 
 
 class BatchInvariants:
-    """Keeps account of attempts at several partitions."""
+    """Checks attempts at several partitions."""
 
     def __init__(self, world: Simulation) -> None:
         self._world = world
         self._most: dict[Key, int] = {}
-        """With how many at most a partition may be computed, since more came to nothing."""
+        """Maximum batch size of a partition after a larger batch failed."""
         self._apart: set[str] = set()
         self._ended: dict[Key, int] = {}
-        """Partitions of batches that ended since the last decision → the failures that they may have now: as many as before, or one more
-        where all are tried again."""
+        """Partitions of batches that ended since the last decision → their allowed failures: the
+        old number, or one more if the whole batch is retried."""
 
     def loaded(self) -> None:
-        """A new core knows nothing of this."""
+        """Forget everything, as a new core does."""
         self._most.clear()
         self._apart.clear()
         self._ended.clear()
 
     def dispatched(self, command: Dispatch) -> None:
-        """Several at once follow each other, need nothing that isn't there, and are halves of what came to nothing."""
+        """Check that a batch is consecutive, complete, and at most half of a failed batch."""
         node, keys = self._world.rules.nodes[command.node], command.keys
         if len(keys) == 1 or node.is_source:
             return
@@ -110,7 +114,7 @@ class BatchInvariants:
             raise Violation("batches_are_halved", f"{at}, at most {most}")
 
     def ended(self, dispatch: Dispatch, kind: FailureKind | None, failures: dict[Key, int]) -> None:
-        """An attempt ended otherwise than published, and wasn't cancelled."""
+        """Record that an attempt ended without publishing and wasn't cancelled."""
         if len(dispatch.keys) == 1 or self._world.rules.nodes[dispatch.node].is_source or kind is FailureKind.CANCELLED:
             return
         before = {key: failures.get((dispatch.node, key), 0) for key in dispatch.keys}
@@ -126,14 +130,17 @@ class BatchInvariants:
         self._ended |= {(dispatch.node, key): count for key, count in before.items()}
 
     def published(self, dispatch: Dispatch) -> None:
-        """An attempt's partitions became visible."""
+        """Record that an attempt's partitions became visible."""
         if len(dispatch.keys) > 1 and not self._world.rules.nodes[dispatch.node].is_source:
             self._world.coverage.batch("published")
         for key in dispatch.keys:
             self._most.pop((dispatch.node, key), None)
 
     def marked(self, mark: PartitionUpdate, before: PartitionState) -> None:
-        """What many came to is nobody's failure; what is asked for anew may be computed with any number again."""
+        """Check that a failed batch counts as no partition's failure.
+
+        A partition that is requested again may be part of any batch.
+        """
         place = mark.node, mark.key
         failures = self._ended.pop(place, None)
         if failures is not None and (mark.failures > failures or mark.state in (S.FAILED, S.HELD, S.REJECTED)):
@@ -142,7 +149,7 @@ class BatchInvariants:
             self._most.pop(place, None)
 
     def decided(self) -> None:
-        """The core has said what becomes of all that ended."""
+        """Check that the core has decided about every ended batch."""
         if self._ended:
             raise Violation("a_batch_is_put_back", f"nothing is said of {next(iter(self._ended))}")
 
@@ -154,7 +161,7 @@ S = PartitionState
 
 
 class Account:
-    """Kept for the core that leads; a new one starts it anew."""
+    """The account for the current core; a new core starts a new account."""
 
     def __init__(self, world: Simulation) -> None:
         self._world = world
@@ -166,44 +173,44 @@ class Account:
         self.cancelled_ones: set[AttemptId] = set()
         self.together = BatchInvariants(world)
         self.just_promoted: set[Key] = set()
-        """What became visible at once since the last decision."""
+        """Partitions promoted since the last decision."""
         self.failed: dict[Key, FailureKind] = {}
-        """What attempts failed of, that weren't ended by the core: since the last decision."""
+        """Failures of attempts since the last decision, except for attempts that the core ended."""
         self.taken_back: set[int] = set()
-        """Runs that were cancelled since then."""
+        """Runs cancelled since the last decision."""
         self.waived: set[str] = set()
-        """Nodes of which something was passed over at any time."""
+        """Nodes with a waived partition at any time."""
         self.open: set[int] = set()
         self._asked_for: dict[int, Requested] = {}
         self.paused: dict[str, int | None] = {}
         self.was_paused: set[str] = set()
         """Nodes that were paused at any time."""
         self.samples: dict[str, int] = {}
-        """Node → how many of its attempts told how long they took."""
+        """Node → number of its attempts with a known duration."""
         self.lapse: dict[AttemptId, int] = {}
-        """Attempt → when it holds nothing of a pool any more, whatever became of it."""
+        """Attempt → when its pool lease ends at the latest."""
 
     def of(self, node: str, key: str) -> PartitionState:
-        """Where a partition stands."""
+        """Return the state of a partition."""
         return self._state[node].get(key, S.MISSING)
 
     def renewed(self) -> None:
-        """There is a new core."""
+        """Start a new account for a new core."""
         for kept in (self._state, self.failures, self.not_before, self.paused, self.open, self.samples):
             kept.clear()
         self.together.loaded()
 
     def decided(self) -> None:
-        """The core has said what becomes of all that happened."""
+        """Forget the events before the core's decision."""
         self.together.decided()
         self.just_promoted.clear()
         self.failed.clear()
         self.taken_back.clear()
 
-    # What the core is told
+    # Events of the core
 
     def loaded(self, event: Loaded) -> None:
-        """It starts from the store."""
+        """Record the state that the core loads."""
         self.running = {}
         for tracked in event.tracked_partitions:
             stale = tracked.stale and not tracked.proposed and tracked.state is S.PUBLISHED
@@ -218,7 +225,7 @@ class Account:
             self._state[item.node].update(dict.fromkeys(item.keys, S.RUNNING))
 
     def asked(self, event: Requested) -> None:
-        """A run wants something."""
+        """Record a run's request."""
         self.open.add(event.run)
         self._asked_for[event.run] = event
         for node in {target.node: None for target in event.targets}:
@@ -228,7 +235,7 @@ class Account:
                     self._world.coverage.happened(state, how)
 
     def cancelled(self, event: Cancelled) -> None:
-        """A run was taken back."""
+        """Record the cancellation of a run."""
         self.open.discard(event.run)
         self.taken_back.add(event.run)
         request = self._asked_for[event.run]
@@ -238,7 +245,7 @@ class Account:
                     self._world.coverage.happened(state, "cancelled")
 
     def promoted(self, event: Promoted) -> None:
-        """What a plan made becomes visible at once."""
+        """Record the promotion of a plan's results."""
         for node, key, _ in event.contents:
             if self.of(node, key) is S.RUNNING:
                 raise Violation("production_wins", f"{node}@{key} is promoted while an attempt is at it")
@@ -247,7 +254,7 @@ class Account:
             self._shown(node, key)
 
     def gated(self, event: Paused | Resumed) -> None:
-        """Nodes are paused, or go on."""
+        """Record that nodes are paused or resumed."""
         how = "paused" if isinstance(event, Paused) else "resumed"
         for node in event.nodes:
             for state in self._state[node].values():
@@ -259,7 +266,7 @@ class Account:
                 self.paused.pop(node, None)
 
     def answered(self, event: AttemptPublished | AttemptUnsuccessful) -> None:
-        """An attempt ended."""
+        """Record the end of an attempt."""
         dispatch = self.running.pop(event.attempt)
         if isinstance(event, AttemptPublished):
             self.samples[dispatch.node] = self.samples.get(dispatch.node, 0) + 1
@@ -276,7 +283,7 @@ class Account:
                 self.failed[dispatch.node, key] = event.kind or FailureKind.DETERMINISTIC
 
     def lost(self, event: WorkerLost) -> None:
-        """A worker died."""
+        """Record the loss of a worker."""
         cover = self._world.coverage.happened
         for attempt in event.queued:
             dispatch = self.running.pop(attempt)
@@ -296,10 +303,10 @@ class Account:
         self._state[node][key], self.failures[node, key] = S.PUBLISHED, 0
         self.not_before.pop((node, key), None)
 
-    # What the core says
+    # Commands of the core
 
     def marked(self, mark: PartitionUpdate, before: PartitionState) -> None:
-        """A partition stands elsewhere now."""
+        """Record the new state of a partition."""
         if mark.state is S.WAITING and before is not S.RUNNING:
             self._world.coverage.happened(before, "wanted")
         if mark.proposed:
@@ -315,12 +322,12 @@ class Account:
             self.not_before[place] = mark.not_before
 
     def runs(self, node: str, key: str) -> None:
-        """An attempt starts at a partition."""
+        """Record that an attempt starts at a partition."""
         self._world.coverage.happened(S.WAITING, "dispatched")
         self._state[node][key] = S.RUNNING
 
     def begun(self, command: Dispatch, now: int) -> None:
-        """An attempt starts."""
+        """Record that an attempt starts."""
         self.running[command.attempt] = command
         self.lapse[command.attempt] = now + self._world.rules.nodes[command.node].timeout_us + LAPSE_US
 
@@ -329,31 +336,31 @@ class Account:
 
 REMEMBERED = 500
 _FIRST = (-sys.maxsize, 0)
-"""More urgent than anything."""
+"""More urgent than any other rank."""
 _NOT_THERE = (S.HELD, S.REJECTED, S.FAILED, S.WITHDRAWN)
 
 
 class Beginnings:
-    """Sees every attempt that production's core gives out, before it is committed."""
+    """Checks every attempt that production's core dispatches, before it is committed."""
 
     def __init__(self, world: Simulation, account: Account) -> None:
         self._world, self._account = world, account
         self._last = AttemptId(0, 0)
         self._newest: deque[tuple[int, tuple[int, int], str]] = deque(maxlen=REMEMBERED)
-        """When attempts began, how urgent they were, and what they are at."""
+        """Starting times, urgencies and partitions of attempts."""
         self._urgent: dict[Key, tuple[int, int]] = {}
-        """How urgent a partition has been: one that is tried again keeps its place."""
+        """Highest urgency of each partition: one that is retried keeps its place."""
 
     def since(self, last: AttemptId) -> None:
-        """Attempts have larger numbers than this."""
+        """Lower bound of the numbers of new attempts."""
         self._last = last
 
     def took_over(self, epoch: int) -> None:
-        """A leader has the lease."""
+        """Record that a leader has the lease."""
         self._last = max(self._last, AttemptId(epoch, 0))
 
     def dispatched(self, leader: SimulatedLeader, tx: SimulatedTransaction, command: Dispatch) -> None:
-        """An attempt is given out."""
+        """Check an attempt that is dispatched."""
         node = self._world.rules.nodes[command.node]
         self._attempt_numbers_grow(command)
         self._slots_are_kept(command)
@@ -371,20 +378,20 @@ class Beginnings:
         self._account.begun(command, leader.now)
 
     def _attempt_numbers_grow(self, command: Dispatch) -> None:
-        """A later attempt has a larger number: that is what fences the earlier one."""
+        """Check that a later attempt has a larger number, which fences the earlier one."""
         if command.attempt <= self._last:
             raise Violation("attempt_numbers_grow", f"{command.attempt} after {self._last}")
         self._last = command.attempt
 
     def _nothing_paused_starts(self, leader: SimulatedLeader, command: Dispatch) -> None:
-        """A paused node isn't dispatched."""
+        """Check that a paused node isn't dispatched."""
         if command.node in self._account.paused:
             until = self._account.paused[command.node]
             if until is None or leader.now < until:
                 raise Violation("nothing_paused_starts", f"{command.node} is paused until {until}, it is {leader.now}")
 
     def _only_what_is_wanted_runs(self, leader: SimulatedLeader, command: Dispatch) -> None:
-        """An attempt belongs to runs that are open and want each of its partitions."""
+        """Check that an attempt belongs to open runs that want each of its partitions."""
         for key in command.keys:
             if not any(self._world.wants(request, command.node, key) for request in leader.runs.values()):
                 raise Violation("only_what_is_wanted_runs", f"{command.node}@{key} for {command.runs} of {sorted(leader.runs)}")
@@ -392,8 +399,11 @@ class Beginnings:
             raise Violation("only_what_is_wanted_runs", f"{command.node}@{command.keys} for {command.runs} of {sorted(self._account.open)}")
 
     def _nothing_is_passed(self, leader: SimulatedLeader, command: Dispatch) -> None:
-        """Nothing starves: while a partition was queued that takes from no pool, nothing less urgent began. Every urgency is an instant,
-        so that what comes later falls behind what waits."""
+        """Check that nothing starves.
+
+        While a partition that takes no pool slots was queued, nothing less urgent started. Every
+        urgency is a point in time, so later partitions rank behind waiting ones.
+        """
         node = self._world.rules.nodes[command.node]
         if node.partition.whole:
             return
@@ -403,26 +413,26 @@ class Beginnings:
                 break
             if other > max(urgencies):
                 raise Violation("nothing_is_passed", f"{node.name}@{command.keys} waits while {text} begins, which is less urgent")
-        kept = _FIRST if node.name in self._account.was_paused else (sys.maxsize, 0)  # a pause costs nothing its place in the queue
+        kept = _FIRST if node.name in self._account.was_paused else (sys.maxsize, 0)  # a pause doesn't cost the place in the queue
         for key, results in zip(command.keys, urgencies, strict=True):
             self._urgent[node.name, key] = min(results, kept, self._urgent.get((node.name, key), results))
         self._newest.append((leader.now, min(self._urgent[node.name, key] for key in command.keys), f"{node.name}@{command.keys}"))
-        if len(command.keys) > 1:  # if one of them comes back, it has the place that it had by itself, which nobody tells here
+        if len(command.keys) > 1:  # a partition that returns from a batch has its own earlier place, which isn't known here
             self._urgent.update(((node.name, key), _FIRST) for key in command.keys)
 
     def _only_what_waits_starts(self, node: GraphNode, key: str) -> None:
-        """Nothing is started that runs already, or that nothing has asked for since it ended."""
+        """Check that no partition starts that is running, or wasn't requested since it ended."""
         if self._account.of(node.name, key) not in (S.MISSING, S.WAITING):
             raise Violation("only_what_waits_starts", f"{node.name}@{key} is {self._account.of(node.name, key)}")
 
     def _waits_are_kept(self, leader: SimulatedLeader, node: GraphNode, key: str) -> None:
-        """What backs off isn't tried before its time."""
+        """Check that a partition isn't retried before its backoff ends."""
         until = self._account.not_before.get((node.name, key), 0)
         if leader.now < until:
             raise Violation("waits_are_kept", f"{node.name}@{key} may be tried from {until} on, it is {leader.now}")
 
     def _inputs_are_there(self, tx: SimulatedTransaction, node: GraphNode, key: str) -> None:
-        """Nothing is computed from what isn't published, complete and sound."""
+        """Check that all inputs of an attempt are published, complete and sound."""
         for name, item in self._missing(tx, node, key):
             raise Violation("inputs_are_there", f"{node.name}@{key} runs without {name}@{item}")
 
@@ -444,7 +454,7 @@ class Beginnings:
             yield node.name, before
 
     def _there(self, tx: SimulatedTransaction, node: GraphNode, key: str) -> bool:
-        """Whether a partition can be read; one that was waived counts as present and empty."""
+        """Return whether a partition can be read; a waived one counts as present and empty."""
         if self._account.of(node.name, key) is S.WAIVED:
             return True
         if tx.get("publication", (node.name, key)) is None or self._account.of(node.name, key) in _NOT_THERE:
@@ -457,7 +467,10 @@ class Beginnings:
         return any(table == "publication" and place[0] == name for table, place in tx.writes)
 
     def _slots_are_kept(self, command: Dispatch) -> None:
-        """No more attempts than slots; ahead of them only what isn't known to take longer than milliseconds."""
+        """Check that attempts don't exceed the slots.
+
+        None is dispatched ahead while an attempt is known to be longer than a few milliseconds.
+        """
         count, slots = len(self._account.running), self._world.scenario.slots
         long = [dispatch.node for dispatch in (*self._account.running.values(), command) if self._takes_long(dispatch.node)]
         if count >= slots * AHEAD or (long and count >= max(slots, 2 if slots == 1 else 0)):
@@ -467,7 +480,10 @@ class Beginnings:
         return node not in self._world.scenario.brief and self._account.samples.get(node, 0) >= SAMPLES_MIN
 
     def _pools_are_kept(self, leader: SimulatedLeader, command: Dispatch) -> None:
-        """What runs takes no more of a pool than there is; one that is smaller than what an attempt needs, it takes all of."""
+        """Check that running attempts don't exceed a pool.
+
+        An attempt that needs more slots than a pool has takes all of them.
+        """
         pools = self._world.graph.pools
         taken = dict.fromkeys(pools, 0)
         for dispatch in (*self._account.running.values(), command):

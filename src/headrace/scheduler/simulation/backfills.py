@@ -66,12 +66,12 @@ if TYPE_CHECKING:
 
 S = PartitionState
 ATTEMPTS_PER_PLAN = 1_000_000_000
-"""So many numbers of attempts belong to production, and to each plan after it."""
+"""Size of the ranges of attempt numbers of production and of each plan."""
 BACKFILL_SLOTS = 2
 
 
 class SimulatedBackfillPreparation(Preparing):
-    """What a plan's attempts read: what it has staged itself, else what is published."""
+    """Prepares a plan's attempts, which read the plan's staged results, or else publications."""
 
     def __init__(self, leader: SimulatedLeader, tx: SimulatedTransaction, plan: int) -> None:
         super().__init__(leader.world, tx)
@@ -87,7 +87,7 @@ class SimulatedBackfillPreparation(Preparing):
 
 
 class SimulatedBackfill:
-    """A plan that one leader works at."""
+    """A plan that one leader executes."""
 
     def __init__(self, leader: SimulatedLeader, number: int, row: SimulatedPlanRow, core_type: type[Core]) -> None:
         self.number, self.row, self._leader = number, row, leader
@@ -100,23 +100,24 @@ class SimulatedBackfill:
         self._kills: list[AttemptId] = []
         self._told = Elsewhere()
         self._unsure: list[tuple[str, str]] = []
-        """What wasn't staged when this began: something may have been made of it before."""
+        """Partitions not staged at the start: their readers may have used earlier results."""
         self._made: dict[tuple[str, str], int] = {}
-        """What each partition came to last in this plan: only to that another content is compared, for what reads it here has read that."""
+        """Partition → its last content in this plan. A new content is compared only with that one,
+        since readers in the plan have read it."""
 
     def hear(self, answer: Answer) -> None:
-        """A worker answered."""
+        """Receive a worker's answer."""
         self.inbox.append(answer)
         self._world.wake(self._leader)
 
     def holds(self, node: str, key: str) -> bool:
-        """Whether a partition is the plan's."""
+        """Return whether a partition belongs to the plan."""
         return key in self.row.keys.get(node, ())
 
-    # A turn
+    # Loop iterations
 
     def begin(self, tx: SimulatedTransaction) -> None:
-        """Start from where production stands, without what is to be made."""
+        """Start from production's state, without the planned partitions."""
         pauses = table_rows(tx, self._world.store, "pause").items()
         paused = [Paused((node,), "a person said so", until) for node, (until,) in pauses]
         targets = tuple(Target(node, key, key) for node, keys in self.row.keys.items() for key in keys)
@@ -127,7 +128,10 @@ class SimulatedBackfill:
         self._decide(tx, [self._told, Requested(targets, retry=frozenset(self.row.keys), run=0, standing=True)])
 
     def _graph(self) -> Graph:
-        """Nothing is triggered in a plan, nothing is due, and nothing too late: somebody has asked."""
+        """Return the plan's graph, without triggers, deadlines and restatement limits.
+
+        A person requested the plan, so none of them applies.
+        """
         plain = {"trigger": None, "promises": (), "restate_within": None, "tells": False}
         loaded = applied_graph(self._world)
         return Graph(tuple(msgspec.structs.replace(node, **plain) for node in loaded.nodes), loaded.pools)
@@ -144,7 +148,7 @@ class SimulatedBackfill:
                 yield LoadedPartition(node=node, key=key, state=S.PUBLISHED if staged else S.WAITING, published=staged)
 
     def follow(self, tx: SimulatedTransaction, told: Sequence[Event]) -> None:
-        """Production's core has been told something, workers have answered, time has passed."""
+        """Record events of production's core, workers' answers, and passed time."""
         answers, self.inbox = self.inbox, []
         finished = {
             answer.attempt: answer for answer in answers if isinstance(answer, SimulatedTaskFinished) and answer.attempt in self.attempts
@@ -163,7 +167,7 @@ class SimulatedBackfill:
             self._decide(tx, events)
 
     def _translated(self, event: Event) -> Iterator[Event]:
-        """What an event of production means to the plan."""
+        """Return the events for the plan's core that follow from an event of production."""
         match event:
             case AttemptPublished(attempt=attempt, contents=contents):
                 node = self._leader.was_at[attempt]
@@ -188,7 +192,7 @@ class SimulatedBackfill:
                 case Dispatch():
                     self._start(tx, preparing, command)
                 case PartitionUpdate(node=node, key=key, state=S.WAITING) if self.holds(node, key):
-                    tx.put("overlay", (self.number, node, key), None)  # it is stale: it is made again
+                    tx.put("overlay", (self.number, node, key), None)  # it is stale and recomputed
                 case Kill():
                     self._kills.append(command.attempt)
                 case _:
@@ -203,7 +207,7 @@ class SimulatedBackfill:
         self._starts.append(Task(command.attempt, command.node, command.keys, row.contents, row.prove))
 
     def act(self) -> Iterator[Task]:
-        """What was decided is committed."""
+        """Act on the committed decisions."""
         starts, self._starts = self._starts, []
         kills, self._kills = self._kills, []
         for task in starts:
@@ -237,7 +241,7 @@ class SimulatedBackfill:
         return WorkerLost(running, tuple(attempt_id for attempt_id in gone.queued if attempt_id in known), "its worker died")
 
     def give_way(self, pools: Iterable[str]) -> None:
-        """Production is short of something that the plan's attempts hold."""
+        """End the plan's attempts that hold pool slots that production needs."""
         short = set(pools)
         for attempt, row in self.attempts.items():
             if any(take.pool in short for take in self._world.rules.nodes[row.node].takes):
@@ -246,12 +250,15 @@ class SimulatedBackfill:
     # Its end
 
     def at_rest(self) -> bool:
-        """Whether nothing of the plan runs, nor will by itself, and production is at none of its partitions."""
+        """Return whether neither the plan nor production will work on the plan's partitions."""
         running = (self.holds(item.node, key) for item in self._leader.core.running().values() for key in item.keys)
         return not self.attempts and self.core.idle() and self.core.next_try() is None and not any(running)
 
     def settled(self, tx: SimulatedTransaction) -> bool:
-        """Whether it is at rest, with nothing left that is made of what was staged once and is gone: that is made again, or is gone."""
+        """Return whether the plan is done, with nothing derived from dropped staged results.
+
+        Such results are recomputed or dropped.
+        """
         while self.row.partial and self.at_rest():
             once, self._unsure = dict.fromkeys((*self._unsure, *self.core.outdated())), []
             gone = tuple(item for item in once if self.holds(*item) and not self._staged(tx, *item))
@@ -264,7 +271,7 @@ class SimulatedBackfill:
         return tx.get("overlay", (self.number, node, key)) is not None
 
     def conclude(self, tx: SimulatedTransaction) -> Promoted | None:
-        """All that can be made is made: it becomes visible, unless something is missing that has to be there."""
+        """Publish the plan's results, unless a partition is missing that must exist."""
         made = [(node, key) for node in self._order() for key in self.row.keys[node] if self._staged(tx, node, key)]
         whole = len(made) == sum(map(len, self.row.keys.values()))
         published = bool(made) and (whole or self.row.partial)
@@ -299,7 +306,10 @@ class SimulatedBackfill:
 def planned_partitions(
     world_nodes: dict[str, GraphNode], known: Iterable[tuple[str, str]], asked: Iterable[str]
 ) -> dict[str, tuple[str, ...]]:
-    """The partitions of a plan: those that are known of what is asked for, and of all that reads it and can be staged."""
+    """Return the partitions of a plan.
+
+    The known requested ones, and all stageable downstream ones.
+    """
     wanted = set(asked)
     for node in world_nodes.values():
         if any(spec.node in wanted for spec in node.inputs):
@@ -313,7 +323,10 @@ def planned_partitions(
 
 
 def _can_be_staged(nodes: dict[str, GraphNode], name: str) -> bool:
-    """Nothing that builds on what was published before it, nor reads such a thing, nor comes after anything without reading it."""
+    """Return whether a node's partitions can be staged.
+
+    They must not build on earlier publications, read such a node, or only run after another node.
+    """
     pending, seen = [name], set[str]()
     while pending:
         node = nodes[pending.pop()]
@@ -326,7 +339,7 @@ def _can_be_staged(nodes: dict[str, GraphNode], name: str) -> bool:
 
 
 def table_rows(tx: SimulatedTransaction, store: SimulatedStore, table: str) -> dict[Any, Any]:
-    """A table as a transaction sees it."""
+    """Return a table as a transaction sees it."""
     written = {place: row for (name, place), row in tx.writes.items() if name == table}
     return {place: row for place, row in {**store.tables[table], **written}.items() if row is not None}
 
@@ -337,7 +350,10 @@ PAUSED_US = 5 * HOUR
 
 
 class SimulatedRequestEffects(msgspec.Struct, frozen=True):
-    """What came of all requests of a turn. `apply`: another version goes into force after it."""
+    """The effects of all requests of a loop iteration.
+
+    `apply`: another version takes effect after it.
+    """
 
     events: tuple[Event, ...]
     apply: bool = False
@@ -348,14 +364,14 @@ NO_EFFECTS = SimulatedRequestEffects(())
 
 
 class Deeds:
-    """The requests of one turn."""
+    """The requests of one loop iteration."""
 
     def __init__(self, leader: SimulatedLeader, tx: SimulatedTransaction) -> None:
         self._leader, self._world, self._tx = leader, leader.world, tx
         self._apply = False
 
     def taken(self) -> SimulatedRequestEffects:
-        """Take all requests, in the order in which they were made."""
+        """Handle all requests in the order in which they were made."""
         if not self._leader.store.tables["request"]:
             return NO_EFFECTS
         events: list[Event] = []
@@ -377,8 +393,11 @@ class Deeds:
             yield Requested(targets, retry=retry, again=again, run=self._world.number_run(self._tx))
 
     def _targets(self, deed: Deed, name: str) -> Iterator[Target]:
-        """Days are asked for by name, where nothing only follows them: that would wait for what was asked for. In the end what was
-        passed over is named as well, for nothing else means it."""
+        """Request days by name, except where nodes only run after others.
+
+        Those would wait for the request.
+        At the end waived partitions are named as well, because nothing else includes them.
+        """
         world, node = self._world, self._world.rules.nodes[name]
         followed = any(name in other.depends for other in world.graph.nodes)
         bounded = node.partition.grain is Grain.DAY and not followed
@@ -423,7 +442,7 @@ class Deeds:
         yield from ()
 
     def _refresh(self, deed: Deed) -> Iterator[Event]:
-        """A partition that is made in production has a new publication."""
+        """Record a new publication of a partition that is computed in production."""
         (node,) = deed.nodes
         number = int(self._tx.get("single", "publication")) + 1
         self._tx.put("single", "publication", number)
@@ -435,7 +454,10 @@ class Deeds:
         yield Refreshed(node, "*", changed=before is None or before.content != deed.pick)
 
     def _backfill(self, deed: Deed) -> Iterator[Event]:
-        """Days of some nodes, and of what reads them, are made again beside production; one in five takes the newest plan back."""
+        """Recompute days of some nodes and their readers alongside production.
+
+        One in five requests cancels the newest plan instead.
+        """
         store, nodes = self._world.store, self._world.rules.nodes
         open_plans = [number for number, row in table_rows(self._tx, store, "plan").items() if row.state == "running"]
         if deed.pick % 5 == 0 and open_plans:

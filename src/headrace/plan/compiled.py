@@ -73,9 +73,9 @@ class CodeLink(Value):
 
     @property
     def via(self) -> str:
-        """How the asset uses the file:
+        """How the asset uses the file, step by step.
 
-        `assets/report.py:3 import lib.rates → lib/rates.py:1 from . import tax`.
+        An example is `assets/report.py:3 import lib.rates → lib/rates.py:1 from . import tax`.
         Empty for a Python asset's own file.
         """
         return " → ".join(self._steps())

@@ -34,9 +34,8 @@ Follow = Callable[[str, str], Iterator[tuple[str, str, Transformation]]]
 
 
 class LineageStep(Value, kw_only=True):
-    """One step of lineage:
+    """One step of lineage: `column` and `via` are `node.column`.
 
-    `column` and `via` are `node.column`.
     `via` is nearer to the requested column.
     """
 

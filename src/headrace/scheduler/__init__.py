@@ -1,6 +1,5 @@
-"""The pure scheduler core:
+"""The pure scheduler core: (state, event, now) -> commands, without I/O or a clock.
 
-(state, event, now) -> commands, without I/O or a clock.
 `Core.handle` decides what runs next. Readiness, priority, admission and retry are policies in files
 of their own. The only randomness is derived from an attempt's id.
 """

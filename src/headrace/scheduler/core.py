@@ -1,6 +1,5 @@
-"""The scheduler:
+"""The scheduler: `Core.handle(event, now) -> commands`, and replays of recorded histories.
 
-`Core.handle(event, now) -> commands`, and replays of recorded histories.
 The commands are a function of the core's state, the event and the time.
 
 The runtime passes every event to the core, commits what the commands need, and only then acts on

@@ -175,9 +175,9 @@ class Refreshed(msgspec.Struct, frozen=True, gc=False, tag="refreshed"):
 
 
 class Promoted(msgspec.Struct, frozen=True, gc=False, tag="promoted"):
-    """A plan's results become visible at once:
+    """A plan's results become visible at once.
 
-    (node, key, whether the content differs), inputs first.
+    Each of `contents` is (node, key, whether the content differs), inputs first.
     The results are consistent: no part becomes stale because of another part.
     """
 
@@ -291,10 +291,10 @@ class TakenBack(msgspec.Struct, frozen=True, gc=False, tag="taken_back"):
 
 
 class AttemptPublished(msgspec.Struct, frozen=True, gc=False, tag="published"):
-    """An attempt's partitions are about to become visible:
+    """An attempt's partitions are about to become visible.
 
-    (key, whether the content differs).
-    True also stands for an unknown difference.
+    Each of `contents` is (key, whether the content differs). True also stands for an unknown
+    difference.
     """
 
     attempt: AttemptId
@@ -306,7 +306,7 @@ class AttemptPublished(msgspec.Struct, frozen=True, gc=False, tag="published"):
 
 
 class AttemptUnsuccessful(msgspec.Struct, frozen=True, gc=False, tag="ended"):
-    """An attempt ended without publishing:
+    """An attempt ended without publishing.
 
     `state` is held, rejected or failed, `kind` why it failed.
     """

@@ -45,9 +45,8 @@ class NodeTrigger(msgspec.Struct, frozen=True):
 
 
 class ConsumerDeadline(msgspec.Struct, frozen=True):
-    """A consumer's deadline for data derived from a node:
+    """A consumer's deadline for data derived from a node: `due` after the end of its interval.
 
-    `due` after the end of its interval.
     The data reaches the consumer `after_us` after the node begins, by the durations of the nodes
     between.
     """

@@ -263,9 +263,8 @@ AttemptSeconds = Callable[[str, int], float]
 
 
 class VirtualRunResult(NamedTuple):
-    """The result of a virtual run:
+    """The result of a virtual run: `seconds` until all work was published, and the worker time.
 
-    `seconds` until all work was published, and the worker time.
     `busy` is the sum of all workers' busy seconds; `published` is a number of partitions.
     """
 

@@ -30,7 +30,7 @@ def main() -> int:
 
 
 def _progress(seeds: int) -> Callable[[Many], None]:
-    """Return a function that prints progress at intervals and failures at once:
+    """Return a function that prints progress at intervals and failures at once.
 
     10,000 seeds take a while.
     """

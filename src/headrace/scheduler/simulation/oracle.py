@@ -261,9 +261,8 @@ Key = tuple[str, str]
 
 
 def computed_content(node: str, key: str, version: int, read: Iterable[tuple[str, str, int]], coarse: int | None) -> int:
-    """Return the content that asset code computes from `read`:
+    """Return the content that asset code computes from `read`: (input, partition, content).
 
-    (input, partition, content).
     `coarse` limits the number of different contents.
     """
     content = zlib.crc32(repr((node, key, version, sorted(read))).encode())

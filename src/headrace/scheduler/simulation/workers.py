@@ -236,9 +236,8 @@ class SimulatedWorkers:
 
 
 def load(world: Simulation, going: Sequence[LoadedRunning]) -> list[Event]:
-    """Return the events that load a core:
+    """Return the events that load a core: `Loaded`, then pauses and waiting deliveries.
 
-    `Loaded`, then pauses and waiting deliveries.
     Attempts in `going` continue under another version.
     """
     fired = tuple(world.store.tables["firing"].items())

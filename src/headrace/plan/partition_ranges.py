@@ -215,7 +215,10 @@ class NodeInput(Value):
 
     @property
     def reference(self) -> bool:
-        """Whether every partition reads the input's newest publication as a whole."""
+        """Whether every partition reads the input's newest publication.
+
+        Then single input partitions have no downstream partitions.
+        """
         out, into = self.output.partition, self.input.partition
         if out.whole or self._every:
             return False

@@ -268,7 +268,7 @@ class Requests:
     def _ask(self, event: Requested, node: GraphNode, span: PartitionRange) -> None:
         """Request a node's partitions.
 
-        Those that aren't terminal, and all if they are to be recomputed.
+        It visits those that aren't terminal, or all partitions if they are to be recomputed.
         """
         if node.name in event.again:
             for key in self._partition_states.published(node.name):

@@ -1,6 +1,7 @@
-"""Declarations: files become an immutable, validated `Project`, or a list of problems with file and line.
+"""Declarations: parses a project's files into an immutable `Project` or a list of problems.
 
-Pure apart from reading the project's own files: no clock, no database, no network, and no user code is imported.
+It reads only the project's own files: no clock, no database, no network. It never imports or runs
+user code.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ _LAZY = {
     "after": "times",
     "parse_duration": "times",
 }
-"""Exported name → sub-module, imported when first asked for: most commands need few of them."""
+"""Exported name → submodule, imported on first access because most commands need few of them."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
-"""The fields of an asset, and Python files with `@asset`.
+"""Reads the fields of an asset, and Python files with `@asset`.
 
-An asset has the same fields in a front matter, a YAML file and a decorator. Python files are read from their syntax tree: none of the
-user's code is imported or run.
+An asset has the same fields in a front matter, a YAML file and a decorator. Python files are read
+from their syntax tree: no user code is imported or run.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ ARGUMENT_CHARACTERS_MAX = 32_000
 
 
 def read_asset(fields: Fields, name: str, name_line: int, body: Body, line: int) -> Asset | None:
-    """An asset of these fields; None where it has no usable name or no owner, and then that is reported.
+    """Return the asset; None, with a reported problem, if its name is invalid or it has no owner.
 
-    `name` counts unless the field `name` says otherwise; `line` is where the asset is declared.
+    The field `name` overrides the argument `name`. `line` is the line of the declaration.
     """
     if "name" in fields:
         name, name_line = fields.text("name") or name, fields.line("name")
@@ -72,7 +72,7 @@ def read_asset(fields: Fields, name: str, name_line: int, body: Body, line: int)
 
 
 def _own_fields(fields: Fields) -> dict[str, Any]:
-    """Everything but the common fields that is there, as keyword arguments of `Asset`."""
+    """Return the declared fields except the common ones, as keyword arguments of `Asset`."""
     results = {name: reader(fields) for name, reader in _FIELD_READERS.items() if name in fields}
     results |= read_accumulation(fields, results.get("materialize", "table"))
     return {name: value for name, value in results.items() if value is not None}
@@ -83,7 +83,7 @@ def _materialize(fields: Fields) -> str:
 
 
 def _columns(fields: Fields) -> dict[str, Any] | None:
-    """`{column: type}` or a list of what is written; or both `writes` and `reads` of each input."""
+    """Return the written columns, given as a list or `{column: type}`; or `writes` and `reads`."""
     written = fields.raw("columns")
     if isinstance(written, LocatedMapping) and set(written) <= {"writes", "reads"} and isinstance(written.get("reads", {}), dict):
         inner = Fields(written, fields.report, ("writes", "reads"), what="`columns`")
@@ -149,7 +149,7 @@ _FIELD_READERS: dict[str, Callable[[Fields], Any]] = {
 
 
 def read_command(fields: Fields, file: str) -> CommandBody | None:
-    """The field `command`: a program and its arguments, each a text of its own, because no shell takes them apart."""
+    """Return the field `command`: a program and its arguments as a list, because no shell is used."""
     written = fields.raw("command")
     line = fields.line("command")
     if isinstance(written, str):
@@ -174,18 +174,18 @@ def read_command(fields: Fields, file: str) -> CommandBody | None:
 
 
 def name_of_file(report: Report) -> str:
-    """What an asset is called by its file."""
+    """Return the default name of an asset: its file's name up to the first dot."""
     return report.file.rpartition("/")[2].partition(".")[0]
 
 
-# Literals of the syntax tree as declared values, with their lines.
+# Literals of the syntax tree as declared values with line numbers.
 
 LITERAL_DEPTH_MAX = 20
 _INTEGER_LIMIT = 1 << 63
 
 
 class NotLiteral(Exception):
-    """An expression that would have to be run."""
+    """An expression isn't a literal: its value is only known by running it."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -193,7 +193,10 @@ class NotLiteral(Exception):
 
 
 def literal(node: ast.expr, depth: int = 0) -> Any:
-    """The value of a literal: text, number, true, false, None, list, tuple or dict of those. NotLiteral otherwise."""
+    """Return the value of a literal: text, number, boolean, None, or a list, tuple or dict of those.
+
+    Raises NotLiteral for anything else.
+    """
     if depth > LITERAL_DEPTH_MAX:
         raise NotLiteral("it is nested too deep", node.lineno)
     match node:
@@ -250,7 +253,10 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def read_module(text: str, report: Report) -> tuple[tuple[Asset, ...], ModuleFacts | None]:
-    """All assets of a module, and what it uses; nothing if it isn't Python, and then `report` says why."""
+    """Return all assets of a module, and the facts about its code.
+
+    If it isn't valid Python, the problem is reported and the result is `((), None)`.
+    """
     try:
         tree = parse_python(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -289,7 +295,10 @@ def _assets(tree: ast.Module, text: str, report: Report) -> Iterator[Asset]:
 
 
 def _called_assets(function: Function, functions: Mapping[str, Function], always: Collection[str]) -> list[str]:
-    """The normal forms of other assets' functions that this one calls, itself or through one of them, by name."""
+    """Return the normal forms of other assets' functions that this one uses, directly or not.
+
+    They are sorted by name.
+    """
     results: dict[str, Function] = {}
     waiting = {*always, *_named([function], functions)} - {function.name}
     while waiting:
@@ -300,18 +309,21 @@ def _called_assets(function: Function, functions: Mapping[str, Function], always
 
 
 def _named(statements: Sequence[ast.stmt], functions: Collection[str]) -> set[str]:
-    """The functions whose names are used anywhere in these statements."""
+    """Return the functions whose names appear in these statements."""
     nodes = (node for statement in statements for node in ast.walk(statement))
     return {node.id for node in nodes if isinstance(node, ast.Name) and node.id in functions}
 
 
 def _decorator(function: Function, aliases: Aliases) -> ast.expr | None:
-    """The decorator that makes a function an asset, if one does."""
+    """Return the function's `@asset` decorator, if it has one."""
     return next((item for item in function.decorator_list if aliases.is_asset_decorator(item)), None)
 
 
 def _report_other_tools(tree: ast.Module, aliases: Aliases, report: Report) -> None:
-    """Assets, tasks and models of other tools in a module that declares none of Headrace's: nothing would run them."""
+    """Report assets, tasks and models of other tools in a module without Headrace assets.
+
+    Headrace wouldn't run them.
+    """
     for statement in tree.body:
         if not isinstance(statement, Function):
             continue
@@ -365,7 +377,7 @@ def _asset(function: Function, decorator: ast.expr, aliases: Aliases, code: str,
 
 
 def _arguments(decorator: ast.expr, report: Report) -> LocatedMapping | None:
-    """The decorator's arguments, which have to be literals; None if they aren't."""
+    """Return the decorator's arguments; None, with a reported problem, if one isn't a literal."""
     block = LocatedMapping(decorator.lineno)
     if not isinstance(decorator, ast.Call):
         return block
@@ -392,14 +404,14 @@ def _arguments(decorator: ast.expr, report: Report) -> LocatedMapping | None:
 
 
 def _with_inputs(asset: Asset, signature: Signature, report: Report) -> Asset:
-    """Without `inputs`, the parameters name them."""
+    """Return the asset with its parameters as inputs, because it has no field `inputs`."""
     names = signature.parameters.items()
     inputs = tuple(InputSpec(node=name, place=report.place(line)) for name, line in names if name not in signature.defaults)
     return msgspec.structs.replace(asset, inputs=inputs)
 
 
 def _match(asset: Asset, signature: Signature, report: Report) -> None:
-    """Parameters and inputs have to be the same names."""
+    """Report parameters and inputs whose names don't match."""
     inputs = {spec.node: spec for spec in asset.inputs}
     for name, line in signature.parameters.items():
         if name not in inputs and name not in signature.defaults:

@@ -1,7 +1,7 @@
-"""What a project's Python files import: the decorator `asset` and the class `Context`.
+"""The decorator `asset` and the class `Context`, which a project's Python files import.
 
-Headrace finds assets in the syntax tree without importing anything, so the decorator only marks the function. Its arguments are
-the fields of any asset and must be literals.
+Headrace finds assets in the syntax tree without importing anything, so the decorator only marks the
+function. Its arguments are the fields of any asset and must be literals.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _ByRequired(TypedDict):
 
 
 class By(_ByRequired, total=False):
-    """Partitions by time, with the column that says which partition a row belongs to."""
+    """Partitions by time, with the column that assigns a row to its partition."""
 
     column: str
 
@@ -42,7 +42,7 @@ class _KeyRequired(TypedDict):
 
 
 class Key(_KeyRequired, total=False):
-    """Partitions by a key column; `values` lists the keys where they are known."""
+    """Partitions by a key column; `values` lists the keys if they are fixed."""
 
     values: Sequence[str]
 
@@ -51,7 +51,10 @@ Partition: TypeAlias = GrainName | Literal["*"] | By | Key | Sequence[GrainName 
 
 
 class Input(TypedDict, total=False):
-    """How an input is read: `lookback` is a duration such as `7d`, `optional` inputs are done without once they are late."""
+    """Options of an input. `lookback` is a duration such as `7d`.
+
+    The asset doesn't wait for a late `optional` input.
+    """
 
     lookback: str
     optional: bool
@@ -65,7 +68,7 @@ Inputs: TypeAlias = str | Mapping[str, Input | InputModeName | None] | Sequence[
 
 
 class ReadsWrites(TypedDict, total=False):
-    """Columns that are written, with their types where they are known, and columns that are read of each input."""
+    """Columns that the asset writes, optionally with types, and columns that it reads, by input."""
 
     writes: Mapping[str, str | None] | Sequence[str]
     reads: Mapping[str, Texts]
@@ -79,20 +82,24 @@ class _Keys(TypedDict):
 
 
 class Merge(_Keys, total=False):
-    """The key columns of `materialize="merge"`, and the column that says that a row is deleted."""
+    """The key columns of `materialize="merge"`, and the column that marks a row as deleted."""
 
     delete: str
 
 
 class Snapshot(_Keys, total=False):
-    """The key columns of `materialize="snapshot"`, the columns whose change makes a version, and what a missing row means."""
+    """Options of `materialize="snapshot"`.
+
+    A change in one of `columns` creates a new version of the row with these `keys`. `deletes` says
+    whether a missing row's last version stays current (`ignore`) or is closed (`close`).
+    """
 
     columns: Texts
     deletes: Literal["ignore", "close"]
 
 
 class Trigger(TypedDict, total=False):
-    """One kind of trigger with its value, and how it catches up after downtime."""
+    """One kind of trigger with its value; `catch_up` applies after downtime."""
 
     cron: str
     interval: str
@@ -126,7 +133,7 @@ class AcceptedValues(TypedDict, total=False):
 
 
 class ColumnsOf(TypedDict, total=False):
-    """Arguments of the checks `unique` and `not_null`, written out."""
+    """Arguments of the checks `unique` and `not_null`, in the long form."""
 
     columns: Texts
     name: str
@@ -175,7 +182,7 @@ class RowCount(TypedDict, total=False):
 
 
 class Sql(TypedDict, total=False):
-    """Arguments of the check `sql`: the query returns the rows that are wrong; `$self` are the rows that are checked."""
+    """Arguments of the check `sql`: the query selects the wrong rows from `$self`, the checked rows."""
 
     query: str
     name: str
@@ -184,7 +191,7 @@ class Sql(TypedDict, total=False):
 
 
 class Check(TypedDict, total=False):
-    """One check: one kind with its arguments; `name`, `severity` and `where` may stand beside it."""
+    """One check: one kind with its arguments, and optionally `name`, `severity` and `where`."""
 
     unique: Texts | ColumnsOf
     not_null: Texts | ColumnsOf
@@ -204,42 +211,47 @@ class Check(TypedDict, total=False):
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 MARK = "__headrace_asset__"
-"""Attribute of a decorated function: the decorator's arguments that aren't None."""
+"""Attribute of a decorated function with the decorator's arguments that aren't None."""
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What one attempt is for. A function gets it as its first parameter, if that is called `ctx` or annotated `Context`.
+    """The current attempt: its asset, partition, interval and parameters.
 
-    `run_asset` of `headrace.testing` makes one for tests; a test may also write `Context(asset="report")`.
+    A function gets it as its first parameter if that is named `ctx` or annotated with `Context`. In
+    tests, `headrace.testing.run_asset` creates one; `Context(asset="report")` works too.
     """
 
     asset: str
     """The asset's name."""
     partition: str = "*"
-    """The key of the partition to compute: `2013-02-11`, `2013-02`, `EWR`, `2013-02-11/EWR`; `*` where data isn't partitioned."""
+    """The key of the partition to compute; `*` if the asset isn't partitioned.
+
+    For example `2013-02-11`, `2013-02`, `EWR` or `2013-02-11/EWR`.
+    """
     partitions: tuple[str, ...] = ("*",)
-    """All keys of the attempt. A Python asset computes one at a time, so that it is `(partition,)`."""
+    """All keys of the attempt: `(partition,)`, because Python assets compute one at a time."""
     start: datetime | None = None
-    """The first instant of the interval, with the asset's time zone; None where data isn't partitioned by time."""
+    """The interval's start in the asset's time zone; None if not partitioned by time."""
     end: datetime | None = None
-    """The first instant after the interval, with the asset's time zone; None where data isn't partitioned by time."""
+    """The interval's end (exclusive) in the asset's time zone; None if not partitioned by time."""
     timezone: str = "UTC"
-    """The IANA name of the zone whose calendar partitions the asset's data."""
+    """IANA name of the asset's time zone."""
     attempt: str = ""
-    """The attempt's id, as `headrace runs` and `headrace logs` show it."""
+    """The attempt's id, as shown by `headrace runs` and `headrace logs`."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """`[parameters]` of headrace.toml, with those of the asset over them."""
+    """`[parameters]` of headrace.toml, overridden by the asset's own."""
     output_directory: Path | None = None
-    """Of `materialize="files"`: the empty folder to write files into; None for every other asset."""
+    """For `materialize="files"`: the empty folder to write files into; None for other assets."""
     partition_key: str | None = None
-    """The key's value where data is partitioned by a key; None elsewhere."""
+    """The key's value if the asset is partitioned by a key; else None."""
 
     def log(self, message: str, level: LogLevel = "info") -> None:
-        """Write a line into the attempt's log, which `headrace logs` shows.
+        """Write a line to the attempt's log, which `headrace logs` shows.
 
-        Raises ValueError for a level that there isn't. Python's `logging` and `print` work as well; `print` has no levels.
+        Raises ValueError for an unknown level. Python's `logging` and `print` also write to the log;
+        `print` has no levels.
         """
         import logging
 
@@ -249,7 +261,7 @@ class Context:
         logging.getLogger(f"headrace.asset.{self.asset}").log(number, "%s", message)
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Write how far the attempt is, from 0 to 1, as a line into its log."""
+        """Write the attempt's progress as a line to its log. `fraction` is from 0 to 1."""
         self.log(f"progress {min(max(fraction, 0.0), 1.0):.0%} {message}".rstrip())
 
 
@@ -292,46 +304,54 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
 ) -> Callable[[Function], Function]:
     """Declare a function as an asset: `@asset(owner="flight-data", partition="day", inputs=["flights_clean"])`.
 
-    Every argument must be a literal: Headrace reads the decorator without running the file. What is left out has the default
-    of docs/reference/files.md.
+    Every argument must be a literal, because Headrace reads the decorator without running the file.
+    docs/reference/files.md lists the defaults of omitted arguments.
 
     Args:
-        owner: Who answers for it: a name in owners.yaml.
-        name: Its name, if it isn't the function's.
-        description: What it is, for people.
+        owner: Owner of the asset: a name in owners.yaml.
+        name: Name of the asset; the function's name by default.
+        description: Description for readers.
         tags: Short words; `tag:` selects by them.
-        domain: The group that it belongs to; `domain:` selects by it.
-        calendar: Dates on which nothing is due: a file in calendars/.
-        timezone: The IANA name of the zone that cuts its days; the project's if left out.
-        partition: How its data is partitioned: `"day"`, `{"by": "day", "column": "flight_date"}`, `{"key": "region"}`,
-            `["day", {"key": "region"}]` or `"*"`.
-        start: Its first partition; the latest start of its inputs if left out.
-        inputs: What it reads, and how: `["flights"]`, `{"flights": {"lookback": "7d"}}`. Without it, the parameters name the inputs.
-        depends: Nodes that come first, without data.
-        materialize: What becomes of its rows: `"table"` if left out.
-        merge: Of `materialize="merge"`: the key columns, and the column that says that a row is deleted.
-        snapshot: Of `materialize="snapshot"`: the key columns, the columns whose change makes a version, what a missing row means.
-        columns: The columns that it writes, with DuckDB's types, and those that it reads of each input.
+        domain: Group of the asset; `domain:` selects by it.
+        calendar: Dates on which nothing is due: a file in calendars/, or a market or country such
+            as `"NYSE"` or `"US"`.
+        timezone: IANA name of the time zone of its partitions; the project's by default.
+        partition: Partitioning: `"day"`, `{"by": "day", "column": "flight_date"}`,
+            `{"key": "region"}`, `["day", {"key": "region"}]` or `"*"`.
+        start: First partition; the latest start of its inputs by default.
+        inputs: Inputs and their options: `["flights"]`, `{"flights": {"lookback": "7d"}}`; by
+            default the function's parameters name the inputs.
+        depends: Nodes that must finish first, though no data of them is read.
+        materialize: How its rows are stored; `"table"` by default.
+        merge: For `materialize="merge"`: the key columns, and the column that marks a row as
+            deleted.
+        snapshot: For `materialize="snapshot"`: the key columns, the columns whose change creates a
+            version, and the treatment of missing rows.
+        columns: Columns that it writes, with DuckDB's types, and columns that it reads, by input.
         parameters: Values in `ctx.parameters`; they are part of the asset's identity.
-        secrets: Names of secrets that its code gets as environment variables of those names, or names with references:
-            `{"PASSWORD": "secret://file/run/password"}`.
-        environment: Environment variables that its code gets: `{"TZ": "UTC"}`. They are part of its identity.
-        checks: Statements about each partition, evaluated before anybody can read it: `[{"not_null": ["id"]}]`.
-        on_fail: What a blocking check that fails does: `"reject"` if left out.
-        on_anomaly: What figures unlike the history do, also by column.
-        contract: The contract in contracts/; the one of its own name if left out.
-        trigger: What releases it; its inputs, as soon as they are complete, if left out.
-        timeout: How long one attempt may take: `"1h"` if left out.
-        attempts_max: How often a failure that may pass is tried: 5 if left out.
-        memory_max: How much memory one attempt may use: `"2GB"`.
-        pool: The concurrency pool whose slots its attempts take, or pools with how many of each.
-        concurrency: How many of its attempts run at once.
-        priority: Who comes first where workers are scarce: the larger number.
-        batch: Whether many partitions may be computed at once. A Python asset computes one at a time.
-        on_reference_change: What a newer reference does to published partitions: `"ignore"` if left out.
+        secrets: Names of secrets, passed to its code as environment variables of the same names; or
+            names with references: `{"PASSWORD": "secret://file/run/password"}`.
+        environment: Environment variables for its code: `{"TZ": "UTC"}`; they are part of the
+            asset's identity.
+        checks: Checks of each partition, evaluated before it is published:
+            `[{"not_null": ["id"]}]`.
+        on_fail: Effect of a failed blocking check; `"reject"` by default.
+        on_anomaly: Effect of anomalies against the asset's history, for all columns or by column.
+        contract: Name of its contract in contracts/; the asset's name by default.
+        trigger: Trigger of its runs; by default, complete inputs.
+        timeout: Time limit of one attempt; `"1h"` by default.
+        attempts_max: Maximum number of attempts for transient failures; 5 by default.
+        memory_max: Memory limit of one attempt: `"2GB"`.
+        pool: Concurrency pool of its attempts, or the number of slots by pool.
+        concurrency: Maximum number of its attempts that run concurrently.
+        priority: Assets with a larger number get a free worker first.
+        batch: Whether one attempt may compute many partitions; Python assets compute one at a time.
+        on_reference_change: Effect of a newer reference on published partitions; `"ignore"` by
+            default.
         renamed_from: Its former name, whose history it keeps.
-        code_files: Files of the project that its code uses, as patterns: `["models/*.json"]`. A change of one is a change of the asset.
-        code_packages: Installed packages whose version is part of the asset: a new version is a change of the asset.
+        code_files: Patterns of project files that its code uses: `["models/*.json"]`. A change of
+            one of them is a change of the asset.
+        code_packages: Installed packages that its code uses; a new version is a change of the asset.
     """
     declared = {name: value for name, value in locals().items() if value is not None}
 

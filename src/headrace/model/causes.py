@@ -1,7 +1,7 @@
-"""Kinds of causes (INTERFACE §3), and one cause with the evidence that it explains.
+"""Kinds of causes (INTERFACE §3), and a cause with the evidence that it explains.
 
-`headrace.incidents.diagnosis` finds causes. The vocabulary is defined here because evaluation, commands and views, below and above that
-package, use it too.
+`headrace.incidents.diagnosis` finds causes. The vocabulary is defined here because packages below
+and above that one use it too: evaluation, commands and views.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import enum
 import msgspec
 
 HEADRACE = "headrace"
-"""The node of causes that are Headrace's own."""
+"""The `node` of causes within Headrace itself."""
 
 
 class CauseKind(enum.StrEnum):
-    """Why something isn't right, in the words of INTERFACE §3; `docs/how-to/incidents.md` says what to do about each."""
+    """Kind of a cause (INTERFACE §3). `docs/how-to/incidents.md` lists the repairs of each."""
 
     LATE_SOURCE = "late_source"
     MISSING_SOURCE = "missing_source"
@@ -54,26 +54,33 @@ DATA_CAUSES = frozenset(
         CauseKind.REFERENCE_BROKEN, CauseKind.REPORTED, CauseKind.DATA_CORRUPTED,
     }
 )  # fmt: skip
-"""What makes a publication wrong that it names (SEMANTICS §7); `code_error` does as well."""
+"""Causes that make the named publications wrong (SEMANTICS §7); `code_error` also does."""
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """One cause, as `attribution.diagnose` finds it. `own` is the evidence at its node that makes it one, the strongest first;
-    `explains` all evidence that is put down to it, its own included."""
+    """A cause found by diagnosis.
+
+    `own` is the evidence at its node that establishes it, strongest first. `explains` is all
+    evidence attributed to it, including `own`.
+    """
 
     kind: CauseKind
     node: str
     nodes: tuple[str, ...] = ()
-    """The others, where several have it from something that they share (a machine, a host, a vendor): what lies below them is
-    affected, too."""
+    """Other nodes with the same cause, through a shared machine, host or vendor.
+
+    Their downstream nodes are affected too.
+    """
     partitions: tuple[str, ...] = ()
-    """Where it is seen, in the order of the partitions; empty: at the node as a whole."""
+    """Affected partitions, in partition order; empty: the whole node."""
     columns: tuple[str, ...] = ()
     detail: str = ""
-    """What of the kind: a factor (`x100`), a factor's sign, a failed check's name, an error's class. Part of the fingerprint: nothing
-    that differs from day to day."""
+    """Details of the kind: a factor (`x100`) or its sign, a failed check's name, an error's class.
+
+    Part of the fingerprint, so it must not change from day to day.
+    """
     summary: str = ""
-    """One clause for people: `2 columns renamed`."""
+    """One clause for display: `2 columns renamed`."""
     began_us: int
     confidence: float
     own: tuple[str, ...] = ()

@@ -1,7 +1,8 @@
-"""`checks:` of sources and assets; inputs, merge, snapshot and code files of assets.
+"""Reads `checks:` of sources and assets, and inputs, merge, snapshot and code files of assets.
 
-A check is a mapping with its kind as the key: `unique: [flight_id]`, `range: {column: delay, min: -60}`. `name`, `severity` and
-`where` are arguments, or keys next to the kind. `CheckSpec.arguments` by kind:
+A check is a mapping with its kind as the key: `unique: [flight_id]`,
+`range: {column: delay, min: -60}`. `name`, `severity` and `where` are arguments, or keys next to
+the kind. `CheckSpec.arguments` by kind:
 
     unique, not_null    {"columns": [text, …]}                       (short: a list, or one name)
     accepted_values     {"column": text, "values": [scalar, …]}
@@ -34,8 +35,11 @@ COMMON_ARGUMENTS = ("name", "severity", "where")
 
 
 class Shape(Value, kw_only=True):
-    """What a kind's arguments look like. `fields` are the names of its arguments; `read` turns them into what is kept, or
-    None where they can't be used; `short` is the argument that stands alone in the short form."""
+    """Arguments of a check kind.
+
+    `fields` are the names of its arguments. `read` converts them to `CheckSpec.arguments`, or
+    reports problems and returns None. `short` is the only argument in the short form.
+    """
 
     fields: tuple[str, ...]
     read: Callable[[Fields], dict[str, Any] | None]
@@ -161,7 +165,7 @@ _KNOWN = {kind: frozenset((*shape.fields, *COMMON_ARGUMENTS)) for kind, shape in
 
 
 def read_checks(fields: Fields) -> tuple[CheckSpec, ...]:
-    """The `checks` of a source or an asset. Checks that can't be used are reported and left out."""
+    """Return the `checks` of a source or an asset. Invalid checks are reported and left out."""
     written = fields.raw("checks")
     if written is None and "checks" not in fields:
         return ()
@@ -217,7 +221,7 @@ def _of_kind(kind: str, item: LocatedMapping, report: Report) -> CheckSpec | Non
 
 
 def _arguments(kind: str, shape: Shape, item: LocatedMapping, report: Report) -> LocatedMapping | None:
-    """All arguments in one mapping: the long form, or the short one with `name`, `severity` and `where` beside it."""
+    """Merge the long or short form with `name`, `severity` and `where` next to the kind."""
     line, written = item.lines[kind], item[kind]
     arguments = LocatedMapping(line)
     if isinstance(written, LocatedMapping):
@@ -237,7 +241,7 @@ def _arguments(kind: str, shape: Shape, item: LocatedMapping, report: Report) ->
 
 
 def _named(check: CheckSpec, names: dict[str, int], report: Report) -> CheckSpec:
-    """A check with a name of its own: what was given, or its kind and columns, numbered where that is taken."""
+    """Return the check with a unique name: as given or by default, numbered if already taken."""
     wanted = check.name or default_name(check)
     count = names[wanted] = names.get(wanted, 0) + 1
     if count > 1 and check.name:
@@ -246,12 +250,12 @@ def _named(check: CheckSpec, names: dict[str, int], report: Report) -> CheckSpec
 
 
 def default_name(check: CheckSpec) -> str:
-    """`unique_flight_id`, `row_count`: what a check is called that wasn't given a name."""
+    """Return the name of a check without one, such as `unique_flight_id` or `row_count`."""
     columns = check.arguments.get("columns") or [check.arguments[key] for key in ("column",) if key in check.arguments]
     return "_".join([check.kind, *columns])[:NAME_CHARACTERS_MAX]
 
 
-# `inputs:` of an asset: the nodes that it reads, and how (SEMANTICS §2).
+# `inputs:` of an asset: the nodes that it reads, with their options (SEMANTICS §2).
 
 INPUTS_MAX = 1_000
 _INPUT_MODES = tuple(InputMode)
@@ -259,7 +263,10 @@ _INPUT_FIELDS = ("lookback", "optional", "mode", "all", "previous", "within")
 
 
 def read_inputs(fields: Fields) -> tuple[InputSpec, ...]:
-    """A list of names and of `{name: how}`, or a mapping of names. Duplicates are reported."""
+    """Return the inputs from a name, a list of names and `{name: options}`, or a mapping of names.
+
+    Duplicates are reported.
+    """
     written = fields.raw("inputs")
     specs: dict[str, InputSpec] = {}
     for name, how, line in _written(fields, written):
@@ -326,13 +333,16 @@ def _mode(fields: Fields) -> InputMode:
 # deleted rows.
 
 ADDED_BY_SNAPSHOT = ("valid_from", "valid_to", "is_current")
-"""The columns that `materialize: snapshot` adds to the body's."""
+"""Columns that `materialize: snapshot` adds to the asset's own."""
 KEYS_MAX = 100
 DELETES = ("ignore", "close")
 
 
 def read_accumulation(fields: Fields, materialize: str) -> dict[str, Any]:
-    """The fields `merge` and `snapshot` as arguments of `Asset`; one that doesn't go with `materialize` is refused."""
+    """Return the fields `merge` and `snapshot` as arguments of `Asset`.
+
+    A field that doesn't match `materialize` is reported.
+    """
     results: dict[str, Any] = {}
     for kind, reader in (("merge", _merge), ("snapshot", _snapshot)):
         if kind not in fields:
@@ -385,21 +395,23 @@ def _keys(inner: Fields, name: str) -> tuple[str, ...]:
 
 
 def partition_of(asset: Asset) -> PartitionSpec:
-    """How an asset is cut: one that is appended to and not cut otherwise has a partition for each delivery of its input."""
+    """Return an asset's partitioning.
+
+    `materialize: append` without `partition:` means one partition per delivery of the input.
+    """
     if asset.materialize == "append" and asset.partition.whole:
         return PartitionSpec(by_delivery=True)
     return asset.partition
 
 
-# `code_files` and `code_packages`: code that an asset uses and that following its imports can't
-# find.
+# `code_files` and `code_packages`: code that an asset uses and that its imports don't reveal.
 
 PATTERNS_MAX = 100
 _PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 def read_code_files(fields: Fields) -> tuple[str, ...] | None:
-    """Patterns relative to the project's folder, without `./` in front; None if there are none that can be used."""
+    """Return patterns relative to the project's folder, without `./`; None if one is invalid."""
     results = []
     for text in fields.texts("code_files"):
         pattern = text.removeprefix("./").rstrip("/")
@@ -420,7 +432,7 @@ def read_code_files(fields: Fields) -> tuple[str, ...] | None:
 
 
 def read_code_packages(fields: Fields) -> tuple[str, ...] | None:
-    """Names of distributions, as pip writes them; None if there are none that can be used."""
+    """Return names of distributions as pip writes them; None if one is invalid."""
     names = tuple(dict.fromkeys(fields.texts("code_packages")))
     for name in names:
         if len(name) > 200 or _PACKAGE.fullmatch(name) is None:

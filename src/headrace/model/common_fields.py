@@ -1,4 +1,4 @@
-"""Fields that sources and assets share: owner, tags, partition, trigger, pool, concurrency."""
+"""Reads the fields that several kinds of nodes share: owner, tags, partition, trigger etc."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ COMMON_FIELDS = ("owner", "description", "tags", "domain", "calendar", "timezone
 ON_FAIL = ("reject", "hold", "warn", "quarantine_rows")
 ON_ANOMALY = ("hold", "warn", "ignore")
 ALL_COLUMNS = "*"
-"""In `on_anomaly`: the columns that aren't named, and what is of no column."""
+"""In `on_anomaly`: all columns that aren't named, and anomalies without a column."""
 TAG_CHARACTERS_MAX = 100
 
 
 def read_common(fields: Fields) -> dict[str, Any]:
-    """What all nodes say, as keyword arguments of their structs; `owner` is left out where it is missing."""
+    """Return the common fields as keyword arguments of a node; without `owner` if it is missing."""
     results: dict[str, Any] = {}
     owner = fields.required("owner", "add `owner:` with a name from owners.yaml")
     if owner is not None:
@@ -37,7 +37,7 @@ def read_common(fields: Fields) -> dict[str, Any]:
 
 
 def tags(fields: Fields) -> tuple[str, ...]:
-    """Tags: short words, so that `tag:` can select them."""
+    """Return the tags; report those with blanks or commas, which `tag:` couldn't select."""
     results = fields.texts("tags")
     for tag in results:
         if len(tag) > TAG_CHARACTERS_MAX or not tag.isprintable() or any(sign in tag for sign in " ,"):
@@ -46,7 +46,7 @@ def tags(fields: Fields) -> tuple[str, ...]:
 
 
 def read_on_anomaly(fields: Fields) -> str | dict[str, str] | None:
-    """One word for all, or one for each column that is named."""
+    """Return one policy for all columns, or a policy by column."""
     if not isinstance(fields.raw("on_anomaly"), LocatedMapping):
         return fields.choice("on_anomaly", ON_ANOMALY, "") or None
     block = fields.block_of("on_anomaly") or LocatedMapping(0)
@@ -56,7 +56,7 @@ def read_on_anomaly(fields: Fields) -> str | dict[str, str] | None:
 
 
 def anomaly_policies(on_anomaly: str | dict[str, str] | None) -> tuple[str | None, dict[str, str]]:
-    """What is done about what is odd, and what about that in single columns."""
+    """Return the general anomaly policy, and the policies of single columns."""
     if not isinstance(on_anomaly, dict):
         return on_anomaly, {}
     return on_anomaly.get(ALL_COLUMNS), {column: policy for column, policy in on_anomaly.items() if column != ALL_COLUMNS}
@@ -65,13 +65,13 @@ def anomaly_policies(on_anomaly: str | dict[str, str] | None) -> tuple[str | Non
 # `partition:` and `start:`: how a node's data is partitioned, and its first partition.
 
 KEYS_MAX = 10_000
-"""Fixed keys that a declaration may list."""
+"""At most this number of fixed keys may be listed."""
 KEY_CHARACTERS_MAX = 1_000
 _PARTITION_FORMS = "`day`, `{by: day, column: flight_date}`, `{key: region}`, `[day, {key: region}]` or `'*'`"
 
 
 def read_partition(fields: Fields) -> PartitionSpec:
-    """The field `partition`; the whole where it isn't there or can't be read."""
+    """Return the field `partition`; unpartitioned if it is missing or invalid."""
     if "partition" not in fields:
         return PartitionSpec()
     written = fields.raw("partition")
@@ -123,7 +123,7 @@ def _by_key(fields: Fields) -> PartitionSpec | None:
 
 
 def read_start(fields: Fields) -> str | None:
-    """The field `start` as written; whether it is a key of the grain is known once the time zone is."""
+    """Return `start` as written; it is validated later, once the time zone is known."""
     written = fields.raw("start")
     if isinstance(written, int) and not isinstance(written, bool) and 1000 <= written <= 9999:
         return str(written)  # a year
@@ -134,14 +134,17 @@ def read_start(fields: Fields) -> str | None:
 
 TRIGGERS = ("cron", "interval", "arrival", "upstream", "webhook", "manual")
 TRIGGERS_WITHOUT_VALUE = ("manual", "upstream", "webhook", "arrival")
-"""Kinds that say enough by themselves."""
+"""Kinds that need no value."""
 CATCH_UP = ("all", "latest")
 SLOTS_MAX = 100_000
 CONCURRENCY_MAX = 100_000
 
 
 def read_trigger(fields: Fields) -> dict[str, Any] | None:
-    """One kind with its value, and `catch_up`: `manual`, `{cron: "0 6 * * 1-5", catch_up: latest}`."""
+    """Return one trigger kind with its value and options, or None if it is missing or invalid.
+
+    For example `manual`, or `{cron: "0 6 * * 1-5", catch_up: latest}`.
+    """
     written = fields.raw("trigger")
     if isinstance(written, str):
         kind = fields.choice("trigger", TRIGGERS_WITHOUT_VALUE, "")
@@ -197,7 +200,7 @@ def _interval(fields: Fields) -> bool:
 
 
 def read_pool(fields: Fields) -> str | dict[str, int] | None:
-    """A pool of which each attempt takes one slot, or pools with how many it takes of each."""
+    """Return one pool, of which each attempt takes one slot, or the slots per attempt by pool."""
     if not isinstance(fields.raw("pool"), LocatedMapping):
         return fields.text("pool")
     block = fields.block_of("pool") or LocatedMapping(0)
@@ -209,5 +212,5 @@ def read_pool(fields: Fields) -> str | dict[str, int] | None:
 
 
 def read_concurrency(fields: Fields) -> int | None:
-    """How many attempts run at once."""
+    """Return the maximum number of concurrent attempts."""
     return fields.whole("concurrency", minimum=1, maximum=CONCURRENCY_MAX)

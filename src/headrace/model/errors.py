@@ -26,13 +26,13 @@ from headrace.model.nodes import Place, Value
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says; of one that says nothing, what it is."""
+    """Return the first line of an error's message, or its class name if the message is empty."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 class HeadraceError(Exception):
-    """Base. `hint` says what to do next, in one line."""
+    """Base class of all errors. `hint` is one line with the next step."""
 
     exit_code = 1
 
@@ -42,13 +42,13 @@ class HeadraceError(Exception):
 
 
 class UsageError(HeadraceError):
-    """What was typed can't be understood."""
+    """The command line or a value in it is invalid."""
 
     exit_code = 2
 
 
 class UnknownName(UsageError):
-    """A node, run, incident or the like is named that doesn't exist. Over HTTP that is 404."""
+    """A node, run, incident or other name doesn't exist. The HTTP API answers with status 404."""
 
 
 class ProjectError(HeadraceError):
@@ -56,13 +56,13 @@ class ProjectError(HeadraceError):
 
 
 class Refused(HeadraceError):
-    """Policy says no: it isn't allowed, needs `--yes` or an approval, or `apply` first."""
+    """Policy refuses: not allowed, or needs `--yes`, an approval, or `apply` first."""
 
     exit_code = 3
 
 
 class NotBuilt(HeadraceError):
-    """The name is known, what it names isn't built yet."""
+    """The name is reserved for a feature that is unsupported so far."""
 
     exit_code = 2
 
@@ -72,11 +72,11 @@ class StoreError(HeadraceError):
 
 
 class StoreUnreachable(StoreError):
-    """The state's server can't be reached, is starting or is ending: another try may reach it."""
+    """The state's server is unreachable, starting or shutting down: a retry may succeed."""
 
 
 class LeaseLost(StoreError):
-    """Another leader has taken over; what this one tried to commit was not committed."""
+    """Another leader has taken over; this leader's transaction was not committed."""
 
 
 class LakeError(HeadraceError):
@@ -94,28 +94,28 @@ _SPELT_OUT = {
 
 
 def words_of(error: BaseException) -> str:
-    """The name of an exception's class in words: `read timeout` for a ReadTimeout."""
+    """Return the name of an exception's class in words: `read timeout` for a ReadTimeout."""
     words = _WORDS.sub(" ", type(error).__name__).split()
     return " ".join(_SPELT_OUT.get(word, word if word.isupper() else word.lower()) for word in words)
 
 
 def message_of(error: BaseException) -> str:
-    """What an exception of another library says, on one line; where it says nothing, its class in words."""
+    """Return another library's error message on one line, or its class in words if it is empty."""
     return " ".join(str(error).split()) or words_of(error)
 
 
-# A problem of a declaration: what is wrong, where, and what to write instead.
+# Problems of declarations, with location and correction.
 
 
 class ProblemLevel(enum.StrEnum):
-    """An error stops `apply`; a warning doesn't."""
+    """Level of a problem: an error stops `apply`, a warning doesn't."""
 
     ERROR = "error"
     WARNING = "warning"
 
 
 class Problem(Value, kw_only=True):
-    """One thing that `validate` reports. `code` is stable and has a page (`headrace explain CODE`)."""
+    """A problem that `validate` reports. `headrace explain` has a page for each `code`."""
 
     code: str
     message: str
@@ -127,28 +127,28 @@ class Problem(Value, kw_only=True):
 # The problems of one file, collected while it is read, and the parts of their messages.
 
 SHOWN_CHARACTERS_MAX = 60
-"""How much of a value a message repeats."""
+"""Longer values are shortened in messages."""
 PROBLEMS_MAX = 200
-"""How many problems of one file are kept: the thousandth adds nothing for who reads them."""
+"""At most this number of problems are reported per file; more wouldn't help the reader."""
 
 
 class Report:
-    """Collects the problems of one file; `file` is its path relative to the project."""
+    """Collects the problems of one file. `file` is its path relative to the project."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
 
     def place(self, line: int) -> Place:
-        """A place in this file."""
+        """Return the location of a line in this file."""
         return Place(file=self.file, line=line)
 
     def error(self, code: str, line: int, message: str, hint: str = "") -> None:
-        """Something that stops `apply`."""
+        """Report a problem that stops `apply`."""
         self._add(Problem(code=code, message=message, hint=hint, place=self.place(line)))
 
     def warning(self, code: str, line: int, message: str, hint: str = "") -> None:
-        """Something worth saying that stops nothing."""
+        """Report a problem that doesn't stop `apply`."""
         self._add(Problem(code=code, message=message, hint=hint, place=self.place(line), level=ProblemLevel.WARNING))
 
     def _add(self, problem: Problem) -> None:
@@ -161,7 +161,7 @@ class Report:
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: short, on one line, without anything that a terminal would obey."""
+    """Return a value for messages: on one line, shortened, with control characters escaped."""
     text = value if isinstance(value, str) else repr(value)
     if len(text) > SHOWN_CHARACTERS_MAX:
         text = text[: SHOWN_CHARACTERS_MAX - 1] + "…"
@@ -171,9 +171,10 @@ def shown(value: object) -> str:
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """`did you mean `flights_clean`?`, or nothing where no known name is close.
+    """Return `did you mean `flights_clean`?`, or an empty text if no known name is similar.
 
-    Names whose length differs by more than a third can't be close and aren't compared: 10,000 known names cost few milliseconds.
+    Names whose length differs by more than a third (at least 2 characters) aren't compared, so
+    10,000 known names take a few milliseconds.
     """
     room = max(2, len(name) // 3)
     lowered = name.lower()
@@ -183,13 +184,13 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 
 
 def one_of(names: Collection[str]) -> str:
-    """`a, b or c`, for messages."""
+    """Return the names as `a, b or c`, for messages."""
     words = [f"`{name}`" for name in names]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-# Words of dbt, Airflow, Dagster and SQLMesh with what to write here instead: hints for people who
-# know those tools.
+# Fields and values of dbt, Airflow, Dagster and SQLMesh with Headrace's equivalents, as hints for
+# users of those tools.
 
 _SCHEDULE = "leave it out: an asset runs when its inputs are there and a consumer needs it; or write trigger: {cron: '0 6 * * *'}"
 
@@ -229,7 +230,7 @@ FIELDS = {
     "alias": "write name: …",
     "meta": "write tags: […] or description: …",
 }  # fmt: skip
-"""Fields of assets and sources that another tool has and that aren't fields here."""
+"""Hints for fields of assets and sources that only other tools have."""
 
 VALUES = {
     ("materialize", "incremental"): "write partition: day with materialize: table (each day's rows are replaced), or merge or append",
@@ -245,7 +246,7 @@ VALUES = {
     ("partition", "monthly"): "write month",
     ("partition", "yearly"): "write year",
 }
-"""Values of such fields."""
+"""Hints for values that other tools use in fields that Headrace has too, by field and value."""
 
 CHECKS = {
     "relationships": "write references: {column: customer_id, to: customers.id}",
@@ -263,13 +264,13 @@ CHECKS = {
     "recency": "write freshness: {column: loaded_at, max_age: 2d}",
     "primary_key": "write unique: [id] and not_null: [id]",
 }
-"""Checks of dbt, its packages and Great Expectations."""
+"""Hints for checks of dbt, its packages and Great Expectations."""
 
 CRON = {
     "@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0", "@monthly": "0 0 1 * *",
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *",
 }  # fmt: skip
-"""Nicknames of cron."""
+"""Cron nicknames with their five fields."""
 
 _CONVERT = "convert it to Parquet or CSV"
 _READ = "read it in a Python asset or a command, which gives a table"
@@ -280,25 +281,25 @@ FILES = {
     **dict.fromkeys(("pdf", "docx", "html"), _READ),
     **dict.fromkeys(("7z", "rar", "tar", "tgz"), _PACK),
 }
-"""Endings of files that no reader has, and what to do instead."""
+"""Hints for file formats that no reader supports, by file ending."""
 
 
-# Fixed clauses in the details of facts. One package writes them and another one recognises them,
-# so both use the same constant.
+# Fixed clauses in the details of evidence. One package writes them and another one recognises
+# them, so both use the same constant.
 
 SIZE = "location: "
-"""Before the factor by which a column's values are larger or smaller than expected."""
+"""Precedes the factor by which a column's values are larger or smaller than expected."""
 BESIDES = "whatever its columns are called"
-"""The end of the detail of what is odd about a delivery that is held for its names, and would be with the names decided."""
+"""Ends the detail of an anomaly that holds a delivery regardless of its column names."""
 DELIVERED_AS = "delivered as "
-"""Before the name that the delivery has for the column, in the same detail, where it is another."""
+"""Precedes the delivery's own name for the column in the same detail, if that differs."""
 OUTSIZED = ("takes more memory than an attempt may use", "takes more time than an attempt may take")
-"""The beginning of the detail of a delivery that is too large to be read; its size follows."""
+"""Begins the detail of a delivery that is too large to be read; its size follows."""
 FRACTIONS = "the conversion gives fractions"
-"""After the name of a column of whole numbers, which can't take what its conversion gives; its type follows."""
+"""Follows the name of an integer column whose conversion yields fractions; its type follows."""
 UNRESOLVED = "a secret of it can't be had"
-"""The beginning of why an attempt failed whose secrets couldn't be resolved; what is missing follows."""
+"""Begins the failure of an attempt with an unresolved secret; the missing secret follows."""
 LAKE_CLOSED = "the lake can't be written"
-"""The beginning of why a delivery waits that nothing can be published of; the system's reason follows."""
+"""Begins the reason why a delivery waits for a writable lake; the system's error follows."""
 LAKE_FILE = "the lake's file "
-"""The beginning of why an attempt waits that was to read a damaged file; its path and what is wrong with it follow."""
+"""Begins the reason why an attempt waits for a damaged file; its path and the damage follow."""

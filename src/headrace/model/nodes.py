@@ -1,7 +1,7 @@
-"""Declared values: sources, assets, consumers, owners and their fields, all immutable.
+"""Immutable structs of a project's declarations: sources, assets, consumers, owners and others.
 
-Every value is a frozen msgspec struct, so an applied project can be kept by content and read back without parsing anything again.
-INTERFACE §1 and SEMANTICS §1-§7 define what the fields mean.
+Every value is a frozen msgspec struct, so an applied project can be stored by content and loaded
+without parsing its files again. INTERFACE §1 and SEMANTICS §1-§7 define what the fields mean.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import msgspec
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of all declared values: immutable, compared by content, encodable as msgpack and JSON."""
+    """Base of all declared values: immutable, compared by content, encodable as msgpack or JSON."""
 
 
 ACCUMULATING = ("merge", "snapshot")
-"""Materialisations whose rows aren't of one partition: each publication changes the table that the one before left."""
+"""Materialisations with one table across all partitions, which each publication updates."""
 
 
 class Grain(enum.StrEnum):
-    """How the local calendar cuts time into partitions, finest first."""
+    """Length of a time partition in the local calendar, finest first."""
 
     HOUR = "hour"
     DAY = "day"
@@ -33,41 +33,44 @@ class Grain(enum.StrEnum):
 
 
 class Severity(enum.StrEnum):
-    """What a failed check does: a blocking one rejects the partition, a warning is published with it."""
+    """Effect of a failed check: `blocking` rejects the partition, `warning` publishes it anyway."""
 
     BLOCKING = "blocking"
     WARNING = "warning"
 
 
 class Place(Value, kw_only=True):
-    """Where something is declared: a path relative to the project, `/` between its parts, and a line from 1."""
+    """Location of a declaration: a project-relative path with `/` separators, and a line from 1."""
 
     file: str
     line: int = 1
 
 
 class PartitionSpec(Value, kw_only=True):
-    """How a node's data is cut: by time (`grain`), by a key (`key`), by both, or not at all (neither: the whole, `*`)."""
+    """Partitioning of a node: by time (`grain`), by `key`, by both, or by neither (one, `*`)."""
 
     grain: Grain | None = None
     column: str | None = None
-    """The output column that routes a row to its partition, if one was declared (`{by: day, column: …}`)."""
+    """Column that assigns an output row to its partition; None without `{by: day, column: …}`."""
     key: str | None = None
     """The key column of `{key: region}`."""
     values: tuple[str, ...] | None = None
-    """The fixed keys of `{key: region, values: […]}`; None where keys grow with the data."""
+    """The fixed keys of `{key: region, values: […]}`; None if new keys may appear in the data."""
     by_delivery: bool = False
-    """One partition per delivery, in the order of arrival (keys are numbers of twelve digits): what `cursor:` of a source and
-    `materialize: append` of an asset that isn't cut otherwise mean. Never written as such."""
+    """One partition per delivery, in order of arrival; keys are numbers of twelve digits.
+
+    Derived, never declared: from a source's `cursor:`, or from `materialize: append` of an asset
+    without `partition:`.
+    """
 
     @property
     def whole(self) -> bool:
-        """True for data that is not cut: its one partition is `*`."""
+        """True for unpartitioned data, whose one partition is `*`."""
         return self.grain is None and self.key is None and not self.by_delivery
 
 
 class InputMode(enum.StrEnum):
-    """Which partitions of an input a body sees (SEMANTICS §2)."""
+    """Which partitions of an input the asset code reads (SEMANTICS §2)."""
 
     REQUIRED = "required"
     ALL = "all"
@@ -76,7 +79,7 @@ class InputMode(enum.StrEnum):
 
 
 class InputSpec(Value, kw_only=True):
-    """One declared input of an asset, with how it is read."""
+    """One declared input of an asset, with its options."""
 
     node: str
     mode: InputMode = InputMode.REQUIRED
@@ -87,7 +90,7 @@ class InputSpec(Value, kw_only=True):
 
 
 class CheckSpec(Value, kw_only=True):
-    """One testable statement about data. `arguments` are those of its kind, as declared and already validated."""
+    """One declared check. `arguments` are as declared and already validated for its kind."""
 
     kind: str
     name: str
@@ -107,17 +110,17 @@ class Complete(Value, kw_only=True):
 
 
 class Expect(Value, kw_only=True):
-    """What a source's owner promised: by when (a time after the interval), and how many rows."""
+    """Promise of a source's owner: delivery time (`by`, after the interval's end) and row count."""
 
     by: str | None = None
     rows_min: int | None = None
     rows_max: int | None = None
     unchanged: bool = False
-    """Whether the content of an interval may be that of another one."""
+    """Whether an interval may have the same content as another one."""
 
 
 class Owner(Value, kw_only=True):
-    """A team or vendor that answers for nodes."""
+    """A team or vendor that is responsible for nodes."""
 
     name: str
     kind: str = "team"
@@ -125,18 +128,18 @@ class Owner(Value, kw_only=True):
     manager: str | None = None
     tell: bool | None = None
     concurrency: int | None = None
-    """How many attempts at all that it owns run at once."""
+    """At most this number of attempts of its nodes run concurrently."""
     quiet: str | None = None
-    """`22:00-07:00`: when it isn't written to, but for what can't wait."""
+    """Quiet hours, `22:00-07:00`: only urgent notifications are sent."""
     escalate: str | None = None
-    """For how long an incident may be open before its manager is told as well."""
+    """A duration; incidents open for longer are also sent to `manager`."""
     digest: str | None = None
-    """At which time of day it is told what has changed."""
+    """Time of day of the daily digest."""
     place: Place
 
 
 class Source(Value, kw_only=True):
-    """Data that arrives from outside."""
+    """Data that others deliver and Headrace ingests."""
 
     name: str
     owner: str
@@ -149,12 +152,15 @@ class Source(Value, kw_only=True):
     partition: PartitionSpec = PartitionSpec()
     start: str | None = None
     files: str | None = None
-    """Path pattern relative to the project, with at most one `{date:…}`; None for kinds that aren't files."""
+    """Project-relative path pattern with at most one `{date:…}`; None for other kinds of source."""
     connector: dict[str, Any] = {}
-    """What says where other data than plain files comes from, and how it is read: `http:`, `connection:` with `query:`, `table:` and
-    `cursor:`, `fixed_width:`, `excel:`, `json:`, `xml:` …; as written, validated by `model.connectors`. Secrets are references."""
+    """The connector's and the file format's fields, as written and validated by `model.connectors`.
+
+    For example `http:`, `connection:` with `query:`, `table:` and `cursor:`, `fixed_width:`,
+    `excel:`, `json:`, `xml:`. Secrets are references.
+    """
     every: str | None = None
-    """How often a source that can't say whether it has changed is read again: a duration."""
+    """How often a source without change detection is re-read: a duration."""
     expect: Expect = Expect()
     complete: Complete = Complete()
     contract: str | None = None
@@ -166,7 +172,7 @@ class Source(Value, kw_only=True):
     on_anomaly: str | dict[str, str] | None = None
     """`hold`, `warn` or `ignore`, or that by column, `*` for all others; None: by size."""
     concurrency: int | None = None
-    """How many of its deliveries are ingested at once."""
+    """At most this number of its deliveries are ingested concurrently."""
     place: Place
 
 
@@ -179,8 +185,11 @@ class SqlBody(Value, kw_only=True, tag="sql"):
 
 
 class PythonBody(Value, kw_only=True, tag="python"):
-    """A function found in the syntax tree. `annotations` maps each input to the container it asked for
-    (`arrow`, `polars`, `polars_lazy`, `pandas`, `duckdb`), `takes_context` says whether the first parameter is the context."""
+    """A function with `@asset`, found in the syntax tree.
+
+    `annotations` maps each input to the container type of its parameter (`arrow`, `polars`,
+    `polars_lazy`, `pandas`, `duckdb`). With `takes_context`, the first parameter is the context.
+    """
 
     file: str
     function: str
@@ -188,7 +197,11 @@ class PythonBody(Value, kw_only=True, tag="python"):
     takes_context: bool = False
     annotations: dict[str, str] = {}
     source: str = ""
-    """What the fingerprint is taken of: the function and the module's other statements, normalised, without other assets."""
+    """Normalised code that the fingerprint hashes.
+
+    It consists of the function, a hash of the module's statements outside of assets, and the
+    functions of other assets that it calls.
+    """
 
 
 class CommandBody(Value, kw_only=True, tag="command"):
@@ -203,7 +216,7 @@ Body = SqlBody | PythonBody | CommandBody
 
 
 class Asset(Value, kw_only=True):
-    """A table (or set of files) that the project produces."""
+    """A table (or set of files) that the project computes."""
 
     name: str
     owner: str
@@ -217,25 +230,31 @@ class Asset(Value, kw_only=True):
     partition: PartitionSpec = PartitionSpec()
     start: str | None = None
     inputs: tuple[InputSpec, ...] = ()
-    """Declared inputs. Those that SQL itself names are found by `headrace.sql` and joined in `headrace.plan`."""
+    """Declared inputs. `headrace.sql` finds those named in a query; `headrace.plan` adds them."""
     depends: tuple[str, ...] = ()
-    """Nodes that come first, without data."""
+    """Nodes that must finish first, though no data of them is read."""
     materialize: str = "table"
     merge_keys: tuple[str, ...] = ()
-    """Of `materialize: merge` and `snapshot`: the columns that say which row is meant."""
+    """For `materialize: merge` and `snapshot`: the columns that identify a row."""
     merge_delete: str | None = None
-    """Of `materialize: merge`: the body's column that says that a row goes; it isn't kept in the table."""
+    """For `materialize: merge`: the output column that marks a row as deleted; it isn't stored."""
     snapshot_columns: tuple[str, ...] = ()
-    """Of `materialize: snapshot`: the columns whose change makes a new version of a row; all but the keys if there are none."""
+    """For `materialize: snapshot`: columns whose change creates a new version of the row.
+
+    Empty means all columns except the keys.
+    """
     snapshot_deletes: str = "ignore"
-    """Of `materialize: snapshot`: what a row that isn't there any more means: `ignore`, or `close` its last version."""
+    """For `materialize: snapshot`: `ignore` a row that disappeared, or `close` its last version."""
     columns: dict[str, Any] | None = None
-    """Of opaque bodies: `{"writes": {column: type or None}, "reads": {input: [column, …]}}`; None where nothing is declared."""
+    """Declared lineage of Python and commands; None if none is declared.
+
+    `{"writes": {column: type or None}, "reads": {input: [column, …]}}`.
+    """
     parameters: dict[str, Any] = {}
     secrets: dict[str, str] = {}
-    """Of Python and commands: name of an environment variable → reference to the secret that is its value."""
+    """For Python and commands: environment variable → reference to the secret with its value."""
     environment: dict[str, str] = {}
-    """Of Python and commands: environment variables with their values, which are no secrets."""
+    """For Python and commands: environment variables with their values, which aren't secret."""
     checks: tuple[CheckSpec, ...] = ()
     on_fail: str = "reject"
     on_anomaly: str | dict[str, str] | None = None
@@ -246,34 +265,34 @@ class Asset(Value, kw_only=True):
     attempts_max: int = 5
     memory_max: str | None = None
     pool: str | dict[str, int] | None = None
-    """As written: a pool, or pools with how many slots an attempt takes of each."""
+    """As written: one pool, or the number of slots per attempt by pool."""
     concurrency: int | None = None
-    """How many of its attempts run at once."""
+    """At most this number of its attempts run concurrently."""
     priority: int | None = None
     batch: str = "auto"
     on_reference_change: str = "ignore"
     renamed_from: str | None = None
     code_files: tuple[str, ...] = ()
-    """Patterns of files of the project that its code uses besides those that its imports and its command name."""
+    """Patterns of further project files that its code uses, besides its imports and its command."""
     code_packages: tuple[str, ...] = ()
     """Installed distributions whose version is part of the asset's identity."""
     place: Place
 
     @property
     def pools(self) -> dict[str, int]:
-        """Pool → slots that an attempt takes of it."""
+        """Number of slots that an attempt takes, by pool."""
         if self.pool is None:
             return {}
         return self.pool if isinstance(self.pool, dict) else {self.pool: 1}
 
     @property
     def accumulates(self) -> bool:
-        """True where a publication changes rows of one table that lives across partitions (merge, snapshot)."""
+        """True if each publication updates one table across all partitions (merge, snapshot)."""
         return self.materialize in ACCUMULATING
 
 
 class Consumer(Value, kw_only=True):
-    """Who needs assets: `reads` them, by `due` (a time after the interval) or no older than `max_age`."""
+    """A reader of assets: needs them by `due` (after the interval) or no older than `max_age`."""
 
     name: str
     owner: str
@@ -288,14 +307,14 @@ class Consumer(Value, kw_only=True):
     due: str | None = None
     max_age: str | None = None
     since: str | None = None
-    """From when on it is promised, as declared; None: from when it is applied."""
+    """Start of the promise, as declared; None: when it is applied."""
     export: dict[str, Any] | None = None
     importance: str | None = None
     place: Place
 
 
 class ContractColumn(Value, kw_only=True):
-    """A column as a contract promises it; `type` is DuckDB's name for it, None where the contract leaves it open."""
+    """A column of a contract. `type` is DuckDB's type name, or None if the contract has none."""
 
     name: str
     type: str | None = None
@@ -304,15 +323,15 @@ class ContractColumn(Value, kw_only=True):
     primary_key: bool = False
     classification: str | None = None
     names: tuple[dict[str, Any], ...] = ()
-    """Accepted mappings from a vendor's header (customProperty `headrace.names`)."""
+    """Accepted mappings of the vendor's column names (customProperty `headrace.names`)."""
     conversions: tuple[dict[str, Any], ...] = ()
-    """How a vendor's values become the column's (customProperty `headrace.convert`)."""
+    """Conversions of the vendor's values (customProperty `headrace.convert`)."""
     place: Place | None = None
-    """None in a version that was applied before this was kept."""
+    """None in versions applied before Headrace stored it."""
 
 
 class ServiceLevel(Value, kw_only=True):
-    """One promise of a contract's `slaProperties`: `latency` 5 `h`, `frequency` 1 `d`, `retention` 3 `y`."""
+    """One item of a contract's `slaProperties`, such as `latency` 5 `h` or `retention` 3 `y`."""
 
     property: str
     value: str
@@ -320,7 +339,7 @@ class ServiceLevel(Value, kw_only=True):
 
 
 class Contract(Value, kw_only=True):
-    """An ODCS v3 document, linked to a source or an asset by the name of its file or by `contract:`."""
+    """An ODCS v3 document, linked to a source or asset by its file name or by `contract:`."""
 
     name: str
     version: str
@@ -330,7 +349,7 @@ class Contract(Value, kw_only=True):
     """Its quality rules."""
     service: tuple[ServiceLevel, ...] = ()
     breaks: tuple[str, ...] = ()
-    """The consumers that this version is known to break (customProperty `headrace.breaks`)."""
+    """Consumers that this version knowingly breaks (customProperty `headrace.breaks`)."""
     place: Place
 
 
@@ -343,33 +362,33 @@ class Calendar(Value, kw_only=True):
 
 
 class AssetTest(Value, kw_only=True):
-    """Given rows and expected rows of one asset (`tests/*.yaml`). `given` maps an input to a list of rows or to a file's path."""
+    """A unit test of one asset (`tests/*.yaml`). `given` maps inputs to rows or a file's path."""
 
     name: str
     asset: str
     partition: str | None = None
     given: dict[str, Any] = {}
     expect: Any = None
-    """Rows, a file's path, or None where only an error or the outcome of checks is expected."""
+    """Rows or a file's path; None if only an error or check results are expected."""
     ordered: bool = False
-    """Whether the rows must come in the order in which they are expected."""
+    """Whether the order of rows must match `expect`."""
     parameters: dict[str, Any] = {}
     expect_error: str | None = None
-    """Text that the message of the failure holds: the body must fail."""
+    """The asset code must fail with an error message that contains this text."""
     checks: dict[str, str] = {}
-    """Check → `passes` or `fails`: how the asset's own checks must come out."""
+    """Expected result of the asset's own checks: check → `passes` or `fails`."""
     place: Place
 
 
 class Backups(Value, kw_only=True):
-    """`[backup]`: copies of state and catalog that the leader makes by itself."""
+    """`[backup]`: automatic backups of state and catalog by the leader."""
 
     every: str | None = "1d"
     """A duration of real time; None: never."""
     keep: int = 7
-    """How many of them, the newest."""
+    """Number of backups to keep, newest first."""
     to: str | None = None
-    """A folder, relative to the project or absolute; None: `backups` beside the lake."""
+    """A folder, relative to the project or absolute; None: `backups` next to the lake."""
 
 
 class Settings(Value, kw_only=True):
@@ -379,18 +398,18 @@ class Settings(Value, kw_only=True):
     timezone: str = "UTC"
     workers: int = 2
     executor: str = "local"
-    """Where bodies run: `local`, in warm processes of this machine, or `dask`."""
+    """Where asset code runs: `local`, in pre-started processes on this machine, or `dask`."""
     dask: str | None = None
     """The address of the Dask cluster's scheduler."""
     memory_max: str | None = None
-    """What one attempt may use, where its asset doesn't say; None: an equal share of the machine's memory."""
+    """Default memory limit of an attempt; None: an equal share of the machine's memory."""
     pass_environment: tuple[str, ...] = ()
-    """Names of environment variables that asset code gets besides the fixed ones."""
+    """Names of environment variables passed to asset code in addition to the fixed ones."""
     store_url: str = "sqlite:.headrace/state.db"
     store_schema: str = "headrace"
-    """In PostgreSQL: the schema of the state; the lake's catalog is in one whose name ends with `_lake`."""
+    """PostgreSQL schema of the state; the lake's catalog is in this name with `_lake` appended."""
     store_connection: str | None = None
-    """The connection that holds the state, where `[store] connection = …` says so instead of a URL."""
+    """The connection from `[store] connection = …`, which replaces `store_url`; None without it."""
     lake_path: str = ".headrace/lake"
     parameters: dict[str, Any] = {}
     pools: dict[str, int] = {}
@@ -400,20 +419,20 @@ class Settings(Value, kw_only=True):
     notify: dict[str, dict[str, Any]] = {}
     environments: dict[str, dict[str, Any]] = {}
     openlineage: dict[str, str] = {}
-    """Where lineage events of attempts go: a `file` of the project or a `url` with its `token`, and their `namespace`."""
+    """Target of lineage events: a project `file` or a `url` with `token`, and a `namespace`."""
     policy: dict[str, str] = {}
     environment: str = "prod"
-    """Whose settings these are: `prod`, or one of `environments`, whose overrides are in place then."""
+    """`prod`, or the name in `environments` whose overrides are applied to these settings."""
     paths: dict[str, str] = {}
-    """In an environment: folders of sources' files → the folders to read instead."""
+    """In an environment: source folder → folder to read instead."""
     tick_every: str | None = None
-    """How often the project is run by a scheduler of its own (cron, say), a duration; None: not said."""
+    """Interval at which an external scheduler such as cron runs the project, if declared."""
     look_every: str = "60s"
-    """How often `serve` looks at every source, a duration; changes in folders of this machine are noticed at once besides."""
+    """Interval at which `serve` polls every source; it notices changes in local folders at once."""
 
 
 class Project(Value, kw_only=True):
-    """All declarations below one `headrace.toml`, cross-checked as far as declarations alone allow."""
+    """All declarations below one `headrace.toml`, validated without reading any data."""
 
     settings: Settings
     owners: dict[str, Owner] = {}
@@ -423,13 +442,13 @@ class Project(Value, kw_only=True):
     contracts: dict[str, Contract] = {}
     calendars: dict[str, Calendar] = {}
     macros: dict[str, str] = {}
-    """File → text of `macros/*.sql`."""
+    """Text of `macros/*.sql`, by file."""
     tests: tuple[AssetTest, ...] = ()
 
     def node(self, name: str) -> Source | Asset | Consumer | None:
-        """The source, asset or consumer of that name, or None."""
+        """Return the source, asset or consumer of that name, or None."""
         return self.source_or_asset(name) or self.consumers.get(name)
 
     def source_or_asset(self, name: str) -> Source | Asset | None:
-        """The source or asset of that name, or None."""
+        """Return the source or asset of that name, or None."""
         return self.sources.get(name) or self.assets.get(name)

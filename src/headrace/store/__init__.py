@@ -1,6 +1,7 @@
-"""The state database, which holds the lake's catalog too: a SQLite file in WAL mode, or schemas of a PostgreSQL database.
+"""The state database: a SQLite file in WAL mode, or schemas of a PostgreSQL database.
 
-Every change is one transaction of the leader; readers see a consistent snapshot. Nothing here knows the lake or the plan.
+It also holds the lake's catalog. The leader makes each change in one transaction; readers see a
+consistent snapshot. This package depends on neither the lake nor the plan.
 """
 
 from headrace.store.address import PostgresqlAddress, SqliteAddress

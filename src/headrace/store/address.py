@@ -1,4 +1,4 @@
-"""Where `[store]` says that the state is: a SQLite file, or a PostgreSQL database by URL or by the name of a connection."""
+"""The state's address from `[store]`: a SQLite file, or a PostgreSQL URL or connection name."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from headrace.model.secrets import is_reference
 from headrace.model.settings import PRODUCTION
 
 Resolve = Callable[[Any], Any]
-"""Replaces every reference to a secret in a value by what it refers to."""
+"""Replaces every secret reference in a value by the secret."""
 
 NAME_BYTES_MAX = 63
-"""Of a schema in PostgreSQL; a longer name would be cut without a word."""
+"""Limit for PostgreSQL schema names, which PostgreSQL truncates with only a notice."""
 _POSTGRESQL = ("postgresql://", "postgres://")
 _FIELDS = {"host": "host", "port": "port", "user": "user", "password": "password", "database": "dbname"}
-"""Of a connection, as libpq calls them."""
+"""Field of a connection → libpq's parameter."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|secret://env/(\S+)")
 
 
 class SqliteAddress(NamedTuple):
-    """A file, absolute."""
+    """Absolute path of a SQLite file."""
 
     path: Path
 
 
 class PostgresqlAddress(NamedTuple):
-    """A database, and what in it is ours."""
+    """A PostgreSQL database with the schemas that Headrace uses in it."""
 
     parameters: dict[str, str]
-    """As libpq names them, with the password; never to be shown."""
+    """libpq's connection parameters. They include the password: never print or log them."""
     schema: str
-    """Of the state."""
+    """The schema of the state."""
     folder: Path
     """The data folder on this machine."""
 
     @property
     def lake_schema(self) -> str:
-        """Of the lake's catalog."""
+        """The schema of the lake's catalog."""
         return f"{self.schema}_lake"
 
     @property
@@ -56,9 +56,11 @@ class PostgresqlAddress(NamedTuple):
 
 
 def address(root: Path, settings: Settings, resolve: Resolve | None = None) -> SqliteAddress | PostgresqlAddress:
-    """The state's address. References to secrets are replaced by `resolve` (None: environment variables only).
+    """Return the state's address, with secret references replaced by `resolve`.
 
-    StoreError for an address that can't be used."""
+    Without `resolve`, only references to environment variables are replaced. Raises StoreError for
+    an unusable address.
+    """
     resolve = resolve or _from_environment
     if settings.store_connection is not None:
         return _postgresql(root, settings, _of_connection(settings, settings.store_connection), resolve)
@@ -71,7 +73,8 @@ def address(root: Path, settings: Settings, resolve: Resolve | None = None) -> S
     if kind != "sqlite" or not rest or rest.startswith("//") or "\0" in rest:
         raise StoreError(
             f"[store] url {_without_password(url)!r} is no address of a state database",
-            hint='write url = "sqlite:.headrace/state.db" (a path, relative to the project or absolute) or "postgresql://user@host/database"',
+            hint='write url = "sqlite:.headrace/state.db" (a path, relative to the project or absolute)'
+            ' or "postgresql://user@host/database"',
         )
     return SqliteAddress((root.absolute() / rest).absolute())
 
@@ -96,7 +99,10 @@ def _postgresql(root: Path, settings: Settings, said: Mapping[str, Any], resolve
 
 
 def parts_of(url: str) -> dict[str, str]:
-    """A PostgreSQL URL as libpq's parameters. StoreError for one that can't be read, without repeating it: it may hold a password."""
+    """Split a PostgreSQL URL into libpq's parameters.
+
+    Raises StoreError for an invalid URL. The message omits the URL, which may contain a password.
+    """
     psycopg = driver()
     try:
         return {name: str(value) for name, value in psycopg.conninfo.conninfo_to_dict(url).items() if value is not None}
@@ -108,7 +114,7 @@ def parts_of(url: str) -> dict[str, str]:
 
 
 def _schema(settings: Settings) -> str:
-    """The schema of the state: an environment has one of its own beside production's."""
+    """Return the state's schema; each environment has its own."""
     name = settings.store_schema if settings.environment == PRODUCTION else f"{settings.store_schema}_{settings.environment}"
     if len(f"{name}_lake".encode()) > NAME_BYTES_MAX or "\0" in name:
         raise StoreError(
@@ -119,7 +125,7 @@ def _schema(settings: Settings) -> str:
 
 
 def _from_environment(value: Any) -> Any:
-    """References to environment variables alone."""
+    """Replace references to environment variables, and no others."""
     if not isinstance(value, str):
         return value
     return _VARIABLE.sub(lambda match: _variable(match[1] or match[2]), value)
@@ -138,7 +144,7 @@ def _without_password(url: str) -> str:
 
 
 def driver() -> Any:
-    """psycopg. StoreError where it isn't installed."""
+    """Import psycopg. Raises StoreError if it can't be imported."""
     try:
         import psycopg
     except ImportError as error:

@@ -1,8 +1,9 @@
-"""The store's clock: live, or a replay of the past. Fixed by the store's first writing command.
+"""The store's clock: live, or a replay of the past. The store's first writing command decides.
 
-A live clock is the leader's wall clock. A replay's clock stands where `--now` and the work done since have
-brought it; a server that waits does no work. Neither ever tells less than the last time that was written, so that
-facts stay in order even when the machine's clock is set back. Integer microseconds since 1970 UTC.
+A live clock is the leader's wall clock. A replay's clock starts at `--now` and advances only by the
+seconds that work takes, so it stops while a server waits. Neither clock returns a time before the
+last stored one, so events stay in order even if the machine's clock is set back. All times are
+integer microseconds since 1970 UTC.
 """
 
 from __future__ import annotations
@@ -18,25 +19,28 @@ from headrace.store.transaction import Transaction
 
 _KIND = "clock"
 _GIVEN = "clock_given"
-"""The last `--now`: an earlier one is refused. What the clock shows may be later, by the seconds that work took."""
+"""Key of the last `--now`; an earlier `--now` is refused.
+
+The clock itself may be later, by the seconds that work took.
+"""
 _WRITTEN = "clock_written"
 
 
 class ClockKind(enum.StrEnum):
-    """Whether a store lives in the present or replays the past."""
+    """Whether a store follows the wall clock or replays the past."""
 
     LIVE = "live"
     REPLAY = "replay"
 
 
 class RealTime(Protocol):
-    """Where real time comes from; tests hand in their own."""
+    """Source of real time; tests replace it."""
 
     def wall_us(self) -> int:
-        """Microseconds since 1970 UTC; may jump."""
+        """Return microseconds since 1970 UTC; may jump."""
 
     def elapsed_us(self) -> int:
-        """Microseconds of a clock that never jumps, from an arbitrary start."""
+        """Return microseconds of a monotonic clock with an arbitrary start."""
 
 
 class _Machine:
@@ -48,7 +52,7 @@ class _Machine:
 
 
 class Clock:
-    """Tells the store's now. Made by `Clock.for_writing` or `Clock.for_reading` inside a transaction."""
+    """The store's current time. Create it with `Clock.for_writing` or `Clock.for_reading`."""
 
     def __init__(self, kind: ClockKind, at_us: int, *, moving: bool, real: RealTime) -> None:
         self.kind = kind
@@ -60,9 +64,10 @@ class Clock:
 
     @classmethod
     def for_writing(cls, tx: Transaction, now: datetime | None, *, real: RealTime | None = None) -> Clock:
-        """The clock of a command that changes something; the first such command decides between live and replay.
+        """Return a writing command's clock; a store's first one decides between live and replay.
 
-        `now` is `--now`. Raises Refused for `--now` on a live store, UsageError if it is earlier than the last one.
+        `now` is `--now`. Raises Refused for `--now` on a live store, and UsageError if it is earlier
+        than the last `--now`.
         """
         kind = _kind(tx)
         if kind is None:
@@ -74,10 +79,11 @@ class Clock:
 
     @classmethod
     def for_reading(cls, tx: Transaction, now: datetime | None, *, real: RealTime | None = None) -> Clock:
-        """The clock of a command that only reports: at `now` if given, else at the present (live) or at the last time
-        seen (replay), where it stands still.
+        """Return the clock of a read-only command.
 
-        Raises UsageError if `now` is earlier than a replay's last `--now`.
+        It stands still at `now` if given. Without `now` it is the wall clock (live), or stands still
+        at the last stored time (replay). Raises UsageError if `now` is earlier than a replay's last
+        `--now`.
         """
         real = real or _Machine()
         kind = _kind(tx)
@@ -90,7 +96,7 @@ class Clock:
         return cls(ClockKind.REPLAY, to_us(now), moving=False, real=real)
 
     def now_us(self) -> int:
-        """The store's now; never less than what it told before."""
+        """Return the store's current time in microseconds; it never goes back."""
         if self.kind is ClockKind.LIVE:
             told = self._real.wall_us()
         elif self._moving:
@@ -101,11 +107,14 @@ class Clock:
         return self._least
 
     def now(self) -> datetime:
-        """The store's now as an aware datetime in UTC."""
+        """Return the store's current time as an aware datetime in UTC."""
         return instant(self.now_us())
 
     def advance(self, tx: Transaction, now: datetime) -> None:
-        """Move a replay on, as another `--now` would, within one command. UsageError if that is earlier than the last one."""
+        """Move a replay to `now` within one command, as a later `--now` would.
+
+        Raises UsageError if `now` is earlier than the last one, and Refused for a live clock.
+        """
         if self.kind is ClockKind.LIVE:
             raise Refused("this store is live: its clock can't be moved")
         self._base = max(_start(tx, now), self.now_us())
@@ -113,16 +122,19 @@ class Clock:
         self._keep(tx, now)
 
     def rest(self) -> None:
-        """Stand still until `go_on`: nobody works, and only work moves a replay. A live clock goes on."""
+        """Stop a replay's clock until `go_on`, because only work moves it. A live clock goes on."""
         self._base, self._moving = self.now_us(), False
 
     def go_on(self) -> None:
-        """Count the seconds of work again, after `rest`."""
+        """Count the seconds of work again after `rest`."""
         if not self._moving:
             self._base, self._since, self._moving = self.now_us(), self._real.elapsed_us(), True
 
     def mark(self, tx: Transaction) -> int:
-        """The store's now, kept as the last time written. A transaction that writes times takes them from here."""
+        """Return the current time in microseconds, and store it as the last time written.
+
+        Transactions that write times must take them from here.
+        """
         at_us = self.now_us()
         _put(tx, _WRITTEN, str(at_us))
         return at_us
@@ -135,7 +147,7 @@ class Clock:
 
 
 def _start(tx: Transaction, now: datetime | None) -> int:
-    """Where a clock begins: at `--now`, or the last time written if that is later."""
+    """Return the clock's start: `--now`, or the last stored time if that is later."""
     written = _number(tx, _WRITTEN)
     if now is None:
         return written
@@ -151,12 +163,12 @@ def _start(tx: Transaction, now: datetime | None) -> int:
 
 
 def last_written(tx: Transaction) -> int:
-    """The last time that was written, in microseconds; 0 in a new store."""
+    """Return the last stored time in microseconds since 1970 UTC; 0 in a new store."""
     return _number(tx, _WRITTEN)
 
 
 def instant(at_us: int) -> datetime:
-    """Microseconds since 1970 as an aware datetime in UTC."""
+    """Return microseconds since 1970 as an aware datetime in UTC."""
     return EPOCH + timedelta(microseconds=at_us)
 
 

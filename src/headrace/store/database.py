@@ -1,7 +1,8 @@
-"""The state database as an open thing: `Store.open`, `store.read()`, `store.write(epoch)`.
+"""Connections to the state database: `Store.open`, `store.read()`, `store.write(epoch)`.
 
-SQL text with `:name` parameters over the DB-API; why not SQLAlchemy: docs/decisions/0010-plain-sql-store.md.
-A store belongs to the thread that opened it; another thread or process opens its own.
+It uses SQL text with `:name` parameters over the DB-API; docs/decisions/0010-plain-sql-store.md
+explains why not SQLAlchemy. A store belongs to the thread that opened it: each thread and process
+opens its own.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ class Store:
         resolve: Resolve | None = None,
         empty: Callable[[str], None] | None = None,
     ) -> Store:
-        """Open the project's state. With `create`, make it or bring an older one up to date first.
+        """Open the project's state. With `create`, create it or apply missing migrations first.
 
-        `resolve` replaces references to secrets in a PostgreSQL address; without it only environment variables are.
-        `empty` is called with the address, for messages, where no state was made there yet; it may refuse.
+        `resolve` replaces secret references in a PostgreSQL address; without it, only references to
+        environment variables are replaced. If no state exists, `empty` is called with the address as
+        text without a password, and may raise to refuse.
 
-        Raises StoreError if there is none (and not `create`), if it is newer or older than this Headrace, or
-        if the database can't be used.
+        Raises StoreError if no state exists (without `create`), if it is newer or older than this
+        version of Headrace, or if the database can't be used.
         """
         store = cls(engine_of(root, settings, resolve))
         try:
@@ -57,14 +59,14 @@ class Store:
 
     @property
     def path(self) -> Path:
-        """The SQLite file. StoreError where the state is in PostgreSQL."""
+        """The SQLite file's path. Raises StoreError if the state is in PostgreSQL."""
         if not isinstance(self.engine, SqliteEngine):
             raise StoreError("this state is no file")
         return self.engine.path
 
     @property
     def address(self) -> SqliteAddress | PostgresqlAddress:
-        """Where the state is. A PostgreSQL address holds the password: it is never shown."""
+        """The state's address. For PostgreSQL it contains the password: never print or log it."""
         return self.engine.address
 
     @property
@@ -83,36 +85,44 @@ class Store:
         self.engine.close()
 
     def read(self) -> AbstractContextManager[Transaction]:
-        """One consistent snapshot: what others commit meanwhile isn't seen. Nothing can be written in it."""
+        """Begin a read-only transaction on one snapshot, which later commits don't change."""
         return self.engine.read()
 
     def write(self, epoch: int | None, *, durable: bool = False) -> AbstractContextManager[Transaction]:
-        """One transaction that commits at the end of the block, or leaves no trace if the block raises.
+        """Begin a transaction that commits when the block ends, or rolls back if the block raises.
 
-        `epoch` is that of the leader's lease, checked inside the transaction: LeaseLost if another leader has
-        taken over or the lease was released. None is for what needs no leader: requests, the lease itself, the clock.
-        `durable` makes the commit outlive a power cut, for use before an effect outside; other commits outlive
-        any crash of the process, but a power cut may take the last of them.
+        `epoch` is the epoch of the leader's lease and is checked inside the transaction. Raises
+        LeaseLost if another leader has taken over or the lease was released. Pass None for writes
+        that need no leader: requests, the lease itself, the clock.
+
+        With `durable`, the commit survives a power cut; use it before an external side effect. Other
+        commits survive a crash of the process, but a power cut may lose the latest ones.
         """
         return self.engine.write(epoch, durable=durable)
 
     def data_version(self) -> int:
-        """A number that changes whenever another connection has committed; costs microseconds, outside of `read()`."""
+        """Return a number that changes with each commit of another connection.
+
+        Takes microseconds. Call it outside of `read()`.
+        """
         return self.engine.data_version()
 
 
 def engine_of(root: Path, settings: Settings, resolve: Resolve | None) -> StoreEngine:
-    """The database that the settings name, not opened yet."""
+    """Return the engine of the database that the settings name, without connecting."""
     results = address(root, settings, resolve)
     if isinstance(results, PostgresqlAddress):
-        from headrace.store.engines.postgresql import PostgresqlEngine  # psycopg: only who uses it pays for it
+        from headrace.store.engines.postgresql import PostgresqlEngine  # imports psycopg
 
         return PostgresqlEngine(results)
     return SqliteEngine(results.path)
 
 
 def state_path(root: Path, settings: Settings) -> Path:
-    """The absolute path of the project's SQLite file. StoreError where the state is elsewhere, or the address can't be used."""
+    """Return the absolute path of the project's SQLite file.
+
+    Raises StoreError if the state is in PostgreSQL, or if the address can't be used.
+    """
     results = address(root, settings)
     if not isinstance(results, SqliteAddress):
         raise StoreError("this state is no file")
@@ -120,7 +130,7 @@ def state_path(root: Path, settings: Settings) -> Path:
 
 
 def exists(root: Path, settings: Settings, resolve: Resolve | None = None) -> bool:
-    """Whether a command that writes has made the state already. StoreError for an address that can't be used."""
+    """Return whether the state exists. Raises StoreError for an unusable address."""
     engine = engine_of(root, settings, resolve)
     try:
         return engine.exists()
@@ -128,12 +138,16 @@ def exists(root: Path, settings: Settings, resolve: Resolve | None = None) -> bo
         engine.close()
 
 
-# Apply missing migrations explicitly (`headrace db upgrade`). Every command that writes also does
-# it by itself.
+# Apply missing migrations explicitly (`headrace db upgrade`). Every writing command also applies
+# them.
 
 
 class Upgraded(NamedTuple):
-    """How many migrations had been applied before, and are now; `copy` is the SQLite file as it was, if anything was to be done."""
+    """Number of migrations applied before and after an upgrade.
+
+    `copy` is the backup of the SQLite file from before the upgrade; None if nothing changed, and
+    for PostgreSQL.
+    """
 
     before: int
     after: int
@@ -141,7 +155,10 @@ class Upgraded(NamedTuple):
 
 
 def upgrade(root: Path, settings: Settings, resolve: Resolve | None = None) -> Upgraded | None:
-    """Apply what is missing; None where there is no state. StoreError for one of a newer Headrace, which stays as it is."""
+    """Apply missing migrations; None if no state exists.
+
+    Raises StoreError for a state of a newer version of Headrace, and leaves it unchanged.
+    """
     engine = engine_of(root, settings, resolve)
     try:
         if not engine.exists() or not (before := len(engine.applied())):

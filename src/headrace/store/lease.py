@@ -1,9 +1,10 @@
-"""One leader at a time: a lease with an epoch that only grows, in the database that it guards.
+"""The lease that allows one leader at a time, stored in the database that it guards.
 
-Safety comes from the epoch alone: every transaction of a leader checks it (`store.write(epoch)`), so a leader
-that was stopped and continues can't commit. Expiry and the check of the holder's process only decide how soon
-another may try: a live holder keeps the lease for 10 s without renewal; a released lease and that of a
-process known to be dead are free at once.
+Its epoch only grows. Safety comes from the epoch alone: every transaction of a leader checks it
+(`store.write(epoch)`), so a leader that was suspended and replaced can't commit when it resumes.
+Expiry and the check of the holder's process only decide how soon another process may take the
+lease: after 10 s without renewal, or at once if the lease was released or its process is known to
+be dead.
 """
 
 from __future__ import annotations
@@ -21,18 +22,17 @@ from headrace.model.errors import LeaseLost, StoreError
 from headrace.store.database import Store
 from headrace.store.transaction import Transaction
 
-# Identifies the process that holds something, and tells whether it is still alive: by pid, start
-# time and machine together.
+# Identify a process by pid, start time and machine together, and check whether it is alive.
 #
-# Pids are reused; a pid with the start time of its process isn't. A pid means something only on
-# one machine, in one boot, in one pid namespace (containers that share a folder): elsewhere the
-# answer is "not known".
+# Pids are reused, but not together with the same start time. A pid is only valid on one machine,
+# in one boot, in one pid namespace (containers may share a folder): elsewhere it is unknown
+# whether the process is alive.
 
 _PROC = Path("/proc")
 
 
 class Process(NamedTuple):
-    """A process, told from any other. `machine` is empty where it can't be told."""
+    """Unique identity of a process. `machine` is empty if it can't be determined."""
 
     machine: str
     pid: int
@@ -40,20 +40,20 @@ class Process(NamedTuple):
 
 
 def this_process() -> Process:
-    """Who we are."""
+    """Return the identity of the current process."""
     pid = os.getpid()
     return Process(_machine(), pid, _process_started(pid) or "")
 
 
 def is_dead(process: Process) -> bool:
-    """True only if that process is known to have ended. False if it lives, or if we can't know."""
+    """Return True only if the process is known to have ended; False if alive or unknown."""
     if not process.machine or not process.started or process.machine != _machine():
         return False
     return _process_started(process.pid) != process.started
 
 
 def _machine() -> str:
-    """Within what a pid has a meaning: host, boot and pid namespace (Linux), or the host."""
+    """Return the scope in which a pid is unique: host, boot and pid namespace (Linux), or host."""
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
         return f"{platform.node()} {boot} {(_PROC / 'self/ns/pid').readlink()}"
@@ -62,7 +62,7 @@ def _machine() -> str:
 
 
 def _process_started(pid: int) -> str | None:
-    """When a process started, in the system's own terms; None if there is none, or if it has ended and only waits for its parent."""
+    """Return a process's start time in the system's format; None if it has ended or is a zombie."""
     if not (_PROC / "self/stat").exists():
         return _started_by_ps(pid)
     try:
@@ -74,8 +74,8 @@ def _process_started(pid: int) -> str | None:
 
 
 def _started_by_ps(pid: int) -> str | None:
-    """The same where there is no /proc (macOS)."""
-    import subprocess  # measured: 4 ms of `status`, which needs it on no other system
+    """Return the start time on systems without /proc (macOS)."""
+    import subprocess  # takes 4 ms, and only macOS needs it
 
     answer = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     state, _, started = answer.stdout.strip().partition(" ")
@@ -87,18 +87,18 @@ LEASE_SECONDS = 10.0
 
 
 class Holder(NamedTuple):
-    """Who holds the lease, as the database says."""
+    """The current holder of the lease, as stored in the database."""
 
     epoch: int
     name: str
     process: Process
     taken_at_us: int
-    """Real time of the database that it is in, as `expires_at_us`."""
+    """Real time by the database's clock, like `expires_at_us`."""
     expires_at_us: int
 
 
 def holder(tx: Transaction) -> Holder | None:
-    """The leader that runs now, or None: never taken, released, lapsed, or its process is dead."""
+    """Return the running leader; None if the lease is free, expired, or its process is dead."""
     row = tx.execute(
         "select epoch, holder, machine, pid, started, taken_at, expires_at from lease where id = 1 and released = 0"
     ).fetchone()
@@ -112,7 +112,7 @@ def holder(tx: Transaction) -> Holder | None:
 
 
 class Lease:
-    """The right to write, for one epoch. Made by `Lease.take`."""
+    """The right to write, for one epoch. Create it with `Lease.take`."""
 
     def __init__(self, store: Store, epoch: int, seconds: float) -> None:
         self.epoch = epoch
@@ -129,15 +129,16 @@ class Lease:
         seconds: float = LEASE_SECONDS,
         then: Callable[[Transaction, int], None] | None = None,
     ) -> Lease | None:
-        """Take the lease if no leader runs, else None. `name` is who takes it, for people.
+        """Take the lease; return None if a leader runs. `name` is the holder's display name.
 
-        `then` runs in the same transaction with the new epoch (the audit entry, the recovery of what the last leader left).
+        `then` is called with the new epoch in the same transaction, for example to write the audit
+        entry and to recover work that the previous leader left unfinished.
         """
         with store.read() as tx:
             if holder(tx) is not None:
                 return None  # without waiting for that leader's transaction
         process = this_process()
-        with store.write(None, durable=True) as tx:  # an epoch that a crash of the database's server took back would be given out twice
+        with store.write(None, durable=True) as tx:  # a lost commit would hand out its epoch twice
             if holder(tx) is not None:
                 return None
             row = tx.execute("select epoch from lease where id = 1").fetchone()
@@ -156,11 +157,11 @@ class Lease:
 
     @property
     def renewal_due(self) -> bool:
-        """Whether a third of the lease's time has passed since it was last renewed."""
+        """Whether a third of the lease's duration has passed since the last renewal."""
         return time.monotonic() - self._renewed > self._seconds / 3
 
     def renew(self) -> None:
-        """Keep the lease for as long again. LeaseLost if another leader has taken it."""
+        """Renew the lease for its full duration. Raises LeaseLost if another leader took it."""
         began = time.monotonic()
         with self._store.write(self.epoch) as tx:
             tx.execute("update lease set expires_at = :expires where id = 1", {"expires": tx.real_us() + _microseconds(self._seconds)})
@@ -169,8 +170,11 @@ class Lease:
         self._renewed = began
 
     def release(self) -> None:
-        """Give the lease back, so that it is free at once. Nothing happens if it is no longer ours, nor if the database is out of
-        reach: it lapses."""
+        """Release the lease, so that another process can take it at once.
+
+        Does nothing if another leader has taken it, or if the database can't be reached: it then
+        expires.
+        """
         with contextlib.suppress(LeaseLost, StoreError), self._store.write(self.epoch) as tx:
             tx.execute("update lease set released = 1 where id = 1")
 

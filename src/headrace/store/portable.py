@@ -1,8 +1,8 @@
-"""The whole state as one SQLite file, and back: what a backup holds, and what a restore reads.
+"""Saves the whole state into one SQLite file for backups, and loads it for restores.
 
-Rows are copied table by table, streamed, from one snapshot into one transaction. A table follows those that its foreign
-keys refer to; the order is derived from the target's schema. The lake's catalog is part of the state; the caller creates its
-tables in the target first (`prepare`).
+Rows are streamed table by table from one snapshot into one transaction. Each table is copied after
+the tables that its foreign keys refer to; the order comes from the target's schema. The lake's
+catalog is part of the state; the caller creates its tables in the target first (`prepare`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ from headrace.store.transaction import Dialect, Transaction, quoted
 
 Prepare = Callable[[Transaction], None]
 _OWN = ("migration",)
-"""Tables that the target fills by itself."""
+"""Tables that aren't copied because the target fills them itself."""
 _CATALOG = "ducklake_"
-"""Prefix of the catalog's tables, which a foreign writer may extend."""
+"""Prefix of the catalog's tables. Other versions of DuckLake may add tables to the catalog."""
 
 
 def save(store: Store, target: Path, prepare: Prepare) -> None:
-    """Write the state, as one snapshot, into a new SQLite file. `prepare` makes the catalog's tables in an empty state."""
+    """Save a snapshot of the state to the new SQLite file `target`.
+
+    `prepare` creates the catalog's tables in an empty state.
+    """
     if isinstance(store.engine, SqliteEngine):
         with closing(sqlite3.connect(target)) as copy:
             store.engine.read_connection().backup(copy)
@@ -47,7 +50,10 @@ def save(store: Store, target: Path, prepare: Prepare) -> None:
 
 
 def load(saved: Path, store: Store, prepare: Prepare) -> None:
-    """Fill a state in PostgreSQL that was just made with what a saved file holds. `saved` must be of this version."""
+    """Load the saved file into a newly created PostgreSQL state.
+
+    `saved` must be of the current schema version.
+    """
     engine = SqliteEngine(saved)
     try:
         engine.check()
@@ -60,7 +66,7 @@ def load(saved: Path, store: Store, prepare: Prepare) -> None:
 
 
 def place(saved: Path, address: SqliteAddress) -> None:
-    """Put a saved file where a SQLite state belongs: whole, or not at all."""
+    """Copy a saved file to the address of a SQLite state, atomically."""
     address.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = address.path.with_name(f"{address.path.name}.restoring")
     shutil.copyfile(saved, part)
@@ -69,7 +75,7 @@ def place(saved: Path, address: SqliteAddress) -> None:
 
 
 def put_aside(store: Store, suffix: str) -> str:
-    """Move the state away under another name; what it is called now. The store is closed."""
+    """Rename the state with `suffix`, close the store, and return the new name."""
     where = store.address
     if isinstance(where, PostgresqlAddress):
         with store.write(None) as tx:
@@ -87,9 +93,11 @@ def put_aside(store: Store, suffix: str) -> str:
 
 
 def copy_rows(source: Transaction, target: Transaction) -> None:
-    """Copy all rows of all tables that the target has, and replace what a new state is made with.
+    """Copy all rows of the target's tables, replacing the rows that a new state starts with.
 
-    StoreError where the source lacks a table, or its catalog has one with rows that the target lacks."""
+    Raises StoreError if the source lacks one of the tables, or if its catalog has rows in a table
+    that the target lacks.
+    """
     there, here = columns_by_table(source), columns_by_table(target)
     if lacking := sorted(here.keys() - there.keys()):
         raise StoreError(f"what is to be copied has no table `{lacking[0]}`")
@@ -108,7 +116,10 @@ def copy_rows(source: Transaction, target: Transaction) -> None:
 
 
 def copy_order(tx: Transaction) -> list[str]:
-    """The tables of a database, each after those that its foreign keys refer to. StoreError where they refer to each other in a circle."""
+    """Return the tables in copy order: each after those that its foreign keys refer to.
+
+    Raises StoreError for circular references.
+    """
     parents: dict[str, set[str]] = {name: set() for name in sorted(columns_by_table(tx))}
     for child, parent in _references(tx):
         if child != parent:  # rows of one table may come in any order: `Transaction.fill`
@@ -122,12 +133,15 @@ def copy_order(tx: Transaction) -> list[str]:
 
 def _copy(source: Transaction, target: Transaction, name: str, kinds: dict[str, str], columns: list[str]) -> None:
     listed = ", ".join(as_sqlite(column, kinds[column]) for column in columns)
-    order = " order by seq" if name == "audit" else ""  # its trigger refuses any other
+    order = " order by seq" if name == "audit" else ""  # its trigger refuses any other order
     target.fill(name, columns, source.stream(f"select {listed} from {quoted(name)}{order}"))
 
 
 def as_sqlite(column: str, kind: str) -> str:
-    """A column as SQLite's state holds it. There instants are text with six digits, so that texts sort as times do."""
+    """Return SQL for a column's value in SQLite's format.
+
+    SQLite stores times as text with six decimals of a second, so that text order is time order.
+    """
     name = quoted(column)
     if kind == "timestamp with time zone":
         return f"to_char({name} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'"
@@ -141,7 +155,7 @@ def _has_rows(tx: Transaction, name: str) -> bool:
 
 
 def _references(tx: Transaction) -> list[tuple[str, str]]:
-    """Each foreign key: the table that has it, and the one that it refers to."""
+    """Return each foreign key as its table and the table that it refers to."""
     if tx.dialect is Dialect.POSTGRESQL:
         sql = (
             "select child.relname, parent.relname from pg_constraint"
@@ -155,7 +169,7 @@ def _references(tx: Transaction) -> list[tuple[str, str]]:
 
 
 def columns_by_table(tx: Transaction) -> dict[str, dict[str, str]]:
-    """Table → column → type."""
+    """Return column types by table and column."""
     results: dict[str, dict[str, str]] = {}
     if tx.dialect is Dialect.POSTGRESQL:
         rows = tx.execute(
@@ -173,7 +187,7 @@ def columns_by_table(tx: Transaction) -> dict[str, dict[str, str]]:
 
 
 def _continue_ids(tx: Transaction) -> None:
-    """The next id that is given comes after those that were copied."""
+    """Advance the id sequences past the copied ids."""
     rows = tx.execute(
         "select table_name, column_name, pg_get_serial_sequence(quote_ident(table_schema) || '.' || quote_ident(table_name), column_name)"
         " from information_schema.columns where is_identity = 'YES' and table_schema = any(current_schemas(false))"

@@ -1,9 +1,9 @@
-"""Requests to a running leader: a row, a wake-up, and the answer in the same row.
+"""Requests to a running leader: a command inserts a row and the leader writes its answer there.
 
-A command that changes something never competes with the leader. Where one runs, it submits a request and follows
-it; if that leader ends first, the command takes the lease itself and finds its own request waiting, with any other
-that was left. The next leader performs a request again that a dead one had begun: every request reaches the same
-result when it is performed twice.
+A writing command never competes with the leader: if one runs, the command submits a request and
+follows it. If that leader ends first, the command takes the lease itself and performs all waiting
+requests, including its own. A new leader also repeats requests that a dead leader had started, so
+every request must be idempotent.
 """
 
 from __future__ import annotations
@@ -27,24 +27,27 @@ from headrace.store.database import Store
 from headrace.store.lease import holder
 from headrace.store.transaction import Transaction
 
-# A command wakes the leader by an empty datagram to a socket beside the database.
+# A command wakes the leader with an empty datagram to a socket in the database's folder.
 #
-# A wake-up is a hint and carries nothing: the request itself is in the table `request`. A lost
-# wake-up costs the time until the leader polls by itself.
+# A wake-up is a hint without content: the request itself is in the table `request`. If a wake-up is
+# lost, the leader finds the request at its next poll.
 
 ADDRESS_BYTES_MAX = 100
-"""A UNIX socket's address holds 104 bytes (macOS) or 108 (Linux)."""
+"""Below the limit for UNIX socket addresses: 104 bytes (macOS) or 108 bytes (Linux)."""
 
 
 class WakeListener:
-    """The leader's end. Wait for `fileno()` to be readable, then `drain()`. Made by who holds the lease."""
+    """The leader's end of the socket. Wait until `fileno()` is readable, then call `drain()`.
+
+    Only the lease's holder may create one.
+    """
 
     def __init__(self, data_folder: Path) -> None:
-        """StoreError if no socket can be made there, nor in the temporary folder."""
+        """Raise StoreError if neither that folder nor the temporary folder can hold a socket."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self.woken = False
-        """Whether somebody woke the leader since it was last set back."""
+        """Whether the leader was woken since the flag was last reset."""
         try:
             self._path = self._bind(data_folder)
             self._inode = self._path.stat().st_ino
@@ -66,11 +69,11 @@ class WakeListener:
         raise failure
 
     def fileno(self) -> int:
-        """For a selector."""
+        """Return the socket's file descriptor, for a selector."""
         return self._socket.fileno()
 
     def drain(self) -> bool:
-        """Take all wake-ups that wait; True if there was one."""
+        """Consume all pending wake-ups; True if there was one."""
         woken = False
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -79,7 +82,7 @@ class WakeListener:
         return woken
 
     def close(self) -> None:
-        """Stop listening. A later leader's socket of the same name stays."""
+        """Stop listening. A later leader's socket at the same path stays."""
         self._socket.close()
         with contextlib.suppress(FileNotFoundError):
             if self._path.stat().st_ino == self._inode:
@@ -87,7 +90,7 @@ class WakeListener:
 
 
 def wake_leader(data_folder: Path) -> bool:
-    """Wake the leader that listens there; False if none does (or its socket is full of wake-ups already)."""
+    """Wake the leader of a data folder; False if none listens, or if its socket's queue is full."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, contextlib.suppress(OSError):
         sender.setblocking(False)
         for path in _addresses(data_folder):
@@ -98,8 +101,11 @@ def wake_leader(data_folder: Path) -> bool:
 
 
 def _addresses(data_folder: Path) -> Iterator[Path]:
-    """Beside the database; then, for a path that is too long for a socket or a file system that holds none, a hashed
-    name in a private temporary folder."""
+    """Yield the socket's possible paths, in order of preference.
+
+    The first is in the data folder. The second, a hashed name in a private temporary folder, is for
+    paths too long for a socket and for file systems without sockets.
+    """
     beside = data_folder / "wake.sock"
     if len(os.fsencode(beside)) <= ADDRESS_BYTES_MAX:
         yield beside
@@ -120,7 +126,7 @@ _COLUMNS = "id, verb, arguments, actor, state, epoch, run_id, document"
 
 
 class RequestState(enum.StrEnum):
-    """Where a request stands."""
+    """State of a request."""
 
     WAITING = "waiting"
     TAKEN = "taken"
@@ -129,7 +135,7 @@ class RequestState(enum.StrEnum):
 
 
 class CommandRequest(NamedTuple):
-    """One request. `document` is JSON text: the command's document when done, what went wrong when failed."""
+    """One request. `document` is JSON: the command's response, or the error if it failed."""
 
     id: int
     command: str
@@ -142,12 +148,12 @@ class CommandRequest(NamedTuple):
 
     @property
     def finished(self) -> bool:
-        """Whether the answer is there."""
+        """Whether the request is done or failed."""
         return self.state in (RequestState.DONE, RequestState.FAILED)
 
 
 def submit(store: Store, command: str, arguments: dict[str, Any], actor: str) -> int:
-    """Ask the leader for something; gives the request's id. `arguments` must be JSON-able."""
+    """Submit a request to the leader and return its id. `arguments` must be encodable as JSON."""
     text = msgspec.json.encode(arguments).decode()
     with store.write(None) as tx:
         cursor = tx.execute(
@@ -161,7 +167,7 @@ def submit(store: Store, command: str, arguments: dict[str, Any], actor: str) ->
 
 
 def take(tx: Transaction, epoch: int) -> list[CommandRequest]:
-    """All requests that wait, oldest first, now taken by this leader; those that an earlier leader left count as waiting."""
+    """Take all waiting requests, oldest first, and unfinished requests of earlier leaders."""
     results = tx.execute(
         f"select {_COLUMNS} from request where state in ('waiting', 'taken') and (state = 'waiting' or epoch <> :epoch) order by id",
         {"epoch": epoch},
@@ -176,12 +182,12 @@ def take(tx: Transaction, epoch: int) -> list[CommandRequest]:
 
 
 def serve_by(tx: Transaction, request_id: int, run_id: int) -> None:
-    """Say which run serves a request, so that whoever follows it can show progress."""
+    """Record which run serves a request, so that its follower can show progress."""
     tx.execute("update request set run_id = :run where id = :id", {"run": run_id, "id": request_id})
 
 
 def finish(tx: Transaction, request_id: int, document: str, *, failed: bool = False) -> None:
-    """Answer a request, in the transaction that finishes the work where there is one."""
+    """Answer a request; call it in the transaction that finishes the work, if there is one."""
     tx.execute(
         "update request set state = :state, document = :document, finished_at = :at where id = :id",
         {"state": RequestState.FAILED if failed else RequestState.DONE, "document": document, "at": _wall_us(), "id": request_id},
@@ -189,7 +195,7 @@ def finish(tx: Transaction, request_id: int, document: str, *, failed: bool = Fa
 
 
 def get(tx: Transaction, request_id: int) -> CommandRequest:
-    """One request as it stands. StoreError if there is none of that id."""
+    """Return a request in its current state. Raises StoreError for an unknown id."""
     row = tx.execute(f"select {_COLUMNS} from request where id = :id", {"id": request_id}).fetchone()
     if row is None:
         raise StoreError(f"there is no request {request_id}")
@@ -197,7 +203,7 @@ def get(tx: Transaction, request_id: int) -> CommandRequest:
 
 
 class Follower:
-    """Follows one request until it is answered or no leader is left to answer it."""
+    """Follows one request until it is answered or no leader runs."""
 
     def __init__(self, store: Store, request_id: int) -> None:
         self._store = store
@@ -206,8 +212,11 @@ class Follower:
         self._seen = -1
 
     def wait(self, seconds: float) -> CommandRequest | None:
-        """The request as soon as anything was committed, or after `seconds`; None if no leader runs and it isn't
-        answered: then take the lease and do it."""
+        """Return the request after the next commit, or after `seconds` without one.
+
+        Returns None if the request isn't answered and no leader runs: the caller then takes the
+        lease and performs it.
+        """
         until = time.monotonic() + seconds
         while (version := self._store.data_version()) == self._seen and time.monotonic() < until:
             time.sleep(self._pause())
@@ -218,7 +227,10 @@ class Follower:
         return None if orphan else request
 
     def _pause(self) -> float:
-        """Short while an answer may come at once, longer for long work: a look costs microseconds."""
+        """Return the seconds between polls: short at first, longer for long work.
+
+        A poll costs microseconds.
+        """
         followed = time.monotonic() - self._began
         return 0.001 if followed < 0.2 else 0.005 if followed < 2 else 0.05
 

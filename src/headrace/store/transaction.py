@@ -1,4 +1,4 @@
-"""What runs inside one transaction, and what SQLite's errors mean."""
+"""Transactions on the state database, and the translation of SQLite's errors."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Parameters = Mapping[str, Any] | Sequence[Any]
 
 
 class Dialect(enum.StrEnum):
-    """Which database it is. Only who makes tables needs to know."""
+    """Kind of database; only code that creates tables or reads the schema depends on it."""
 
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"
 
 
 class Cursor(Protocol):
-    """The part of a DB-API cursor that is used; rows are tuples."""
+    """The used part of a DB-API cursor; rows are tuples."""
 
     @property
     def lastrowid(self) -> int | None:
-        """The id that the database gave to the row inserted last."""
+        """The id that the database assigned to the last inserted row."""
 
     def fetchone(self) -> Any: ...
     def fetchall(self) -> list[Any]: ...
@@ -36,65 +36,71 @@ class Cursor(Protocol):
 
 
 class Transaction:
-    """SQL text with `?` or `:name` parameters. It is over when its `with` block is; used later, it raises StoreError."""
+    """A transaction that runs SQL text with `?` or `:name` parameters.
+
+    It ends with its `with` block; later use raises StoreError.
+    """
 
     __slots__ = ()
     dialect: Dialect
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> Cursor:
-        """Run one statement; the cursor gives rows as tuples."""
+        """Run one statement and return its cursor; rows are tuples."""
         raise NotImplementedError
 
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> object:
-        """Run one statement for each of the parameters."""
+        """Run one statement once per item of `parameters`."""
         raise NotImplementedError
 
     def stream(self, sql: str, /) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query, fetched a few at a time: for tables that may be larger than memory.
+        """Yield a query's rows, fetched in batches, for tables that may be larger than memory.
 
-        Read it to its end before the transaction ends."""
+        Consume all rows before the transaction ends.
+        """
         raise NotImplementedError
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
-        """Insert rows as they are read, however many. A row may refer to a later one of the same table.
+        """Insert any number of rows as a stream. A row may refer to a later row of the same table.
 
-        The event log isn't told: for a copy, which brings its own, and for repairs of what the log says otherwise."""
+        The rows aren't recorded in the event log. Use it only for copies, which include their own
+        event log, and to repair tables that differ from the event log.
+        """
         raise NotImplementedError
 
     def unrecorded(self, sql: str, parameters: Parameters = (), /) -> None:
-        """Run one statement that the event log isn't told of, for the same uses as `fill`."""
+        """Run one statement without recording it in the event log; for the same uses as `fill`."""
         raise NotImplementedError
 
     def real_us(self) -> int:
-        """Real time in microseconds since 1970 UTC, by the one clock that all who use this database share."""
+        """Return real time in microseconds since 1970 UTC, by a clock that all processes share."""
         raise NotImplementedError
 
 
 def insertion(table: str, columns: Sequence[str]) -> str:
-    """`insert` of one row of a table, with a parameter for each column."""
+    """Return an `insert` statement for one row, with a `?` per column."""
     listed = ", ".join(quoted(column) for column in columns)
     return f"insert into {quoted(table)} ({listed}) values ({', '.join('?' for _ in columns)})"
 
 
 def quoted(name: str) -> str:
-    """A name as SQL writes it."""
+    """Return a name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def over() -> StoreError:
-    """What a transaction raises that is used after its end."""
+    """Return the error for a transaction that is used after its end."""
     return StoreError("this transaction is over")
 
 
-# SQLite's errors as StoreErrors that say which file, what happened and what to do.
+# SQLite's errors as StoreErrors that name the file, the cause and the next step.
 #
-# Errors of the machine or of the file are translated, and so is a schema that isn't what the
-# migrations made: our statements are tested against that one. A wrong statement (an
-# IntegrityError, a syntax error) is our own fault and stays what it is.
+# Errors of the machine and of the file are translated. So are missing tables and columns: the
+# statements are tested against the migrations' schema, so the file must be damaged. Errors in a
+# statement (an IntegrityError, a syntax error) are bugs in Headrace and stay untranslated.
 
 RESTORE = "`headrace db restore` brings the newest backup that fits back"
 _NOT_OURS = ("no such table", "no such column", "Could not decode", "no such index")
-"""How SQLite's messages begin where tables or texts aren't what we have written."""
+"""Beginnings of SQLite's messages about tables or text that Headrace didn't write."""
 
 _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_NOTADB: (
@@ -130,13 +136,13 @@ _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_NOLFS: ("is too large for this file system", "move it to another file system"),
 }
 _FULL_BELOW_BYTES = 64 * 1024
-"""With less free, SQLite can't make the files that it needs beside the state's, not even to read."""
+"""With less free space, SQLite can't even read, because it can't create its companion files."""
 _OF_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
-"""What SQLite says of a full disk where it isn't a table that can't grow."""
+"""SQLite's other error codes for a full disk, besides SQLITE_FULL."""
 
 
 def translate(error: sqlite3.Error, path: Path) -> StoreError | None:
-    """The StoreError for what the machine or the file did, or None where the statement itself is at fault."""
+    """Return a StoreError for an error of the machine or the file; None for a wrong statement."""
     if str(error).startswith(_NOT_OURS) or any(part in str(error) for part in (" has no column ", " already exists")):
         return StoreError(f"the state database {path} is damaged: its tables aren't those that Headrace made ({error})", hint=RESTORE)
     code = getattr(error, "sqlite_errorcode", None)
@@ -150,7 +156,7 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError | None:
 
 
 def _is_full(folder: Path) -> bool:
-    """Whether (almost) nothing is free on a folder's file system; False where that isn't known."""
+    """Return whether a folder's file system is full, or nearly so; False if that is unknown."""
     try:
         return shutil.disk_usage(folder).free < _FULL_BELOW_BYTES
     except OSError:
@@ -158,11 +164,11 @@ def _is_full(folder: Path) -> bool:
 
 
 def unreadable(path: Path, error: UnicodeDecodeError) -> StoreError:
-    """The names of its tables aren't text any more."""
+    """Return the error for a file whose table names aren't valid text any more."""
     text = f"the state database {path} is damaged: its tables aren't those that Headrace made ({error})"
     return StoreError(text, hint=RESTORE)
 
 
 def missing(where: str) -> StoreError:
-    """There is no state."""
+    """Return the error for a project without a state."""
     return StoreError(f"there is no state yet at {where}", hint="`headrace run` or `headrace tick` makes it")

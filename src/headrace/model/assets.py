@@ -149,7 +149,7 @@ _FIELD_READERS: dict[str, Callable[[Fields], Any]] = {
 
 
 def read_command(fields: Fields, file: str) -> CommandBody | None:
-    """Return the field `command`: a program and its arguments as a list, because no shell is used."""
+    """Return the field `command`: a list of program and arguments, because no shell is used."""
     written = fields.raw("command")
     line = fields.line("command")
     if isinstance(written, str):
@@ -193,9 +193,9 @@ class NotLiteral(Exception):
 
 
 def literal(node: ast.expr, depth: int = 0) -> Any:
-    """Return the value of a literal: text, number, boolean, None, or a list, tuple or dict of those.
+    """Return the value of a literal. Raises NotLiteral for other expressions.
 
-    Raises NotLiteral for anything else.
+    Literals are texts, numbers, booleans, None, and lists, tuples and dicts of those.
     """
     if depth > LITERAL_DEPTH_MAX:
         raise NotLiteral("it is nested too deep", node.lineno)

@@ -182,7 +182,7 @@ class RowCount(TypedDict, total=False):
 
 
 class Sql(TypedDict, total=False):
-    """Arguments of the check `sql`: the query selects the wrong rows from `$self`, the checked rows."""
+    """Arguments of the check `sql`: the query returns the wrong rows of `$self`, the checked rows."""
 
     query: str
     name: str
@@ -302,7 +302,9 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
     code_files: Texts | None = None,
     code_packages: Texts | None = None,
 ) -> Callable[[Function], Function]:
-    """Declare a function as an asset: `@asset(owner="flight-data", partition="day", inputs=["flights_clean"])`.
+    """Declare a function as an asset.
+
+    For example `@asset(owner="flight-data", partition="day", inputs=["flights_clean"])`.
 
     Every argument must be a literal, because Headrace reads the decorator without running the file.
     docs/reference/files.md lists the defaults of omitted arguments.

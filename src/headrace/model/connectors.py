@@ -1,7 +1,7 @@
-"""Fields of a source that say where its data comes from and how it is read.
+"""Validates the fields of a source that define the origin of its data and its file format.
 
-Each field has one reading function. A field without problems is kept as written (`Source.connector`), so code that uses it can rely
-on its being valid.
+Each field has one reader function. A valid field is stored as written in `Source.connector`, so
+code that uses it needs no further validation.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from headrace.model.locations import is_database, read_connection, read_cursor, 
 from headrace.model.nodes import PartitionSpec, Source
 from headrace.model.secrets import check_headers, check_url
 
-# Paths into a JSON document: `$`, `$.items`, `$.meta.next`, `$["odd key"].rows`. Names only: no
-# wildcards, no positions.
+# Paths into a JSON document: `$`, `$.items`, `$.meta.next`, `$["odd key"].rows`. They consist of
+# names only, without wildcards and positions.
 
 PATH_STEPS_MAX = 20
 _STEP = re.compile(r"""\.([A-Za-z_][A-Za-z0-9_-]*)|\["([^"\\]+)"\]|\['([^'\\]+)'\]""")
 
 
 def json_path(text: str) -> tuple[str, ...] | None:
-    """The names from the root on, empty for `$` itself; None for what is no such path."""
+    """Return a path's names from the root on, empty for `$` itself; None for an invalid path."""
     text = text.strip()
     if not text.startswith("$"):
         return None
@@ -42,20 +42,20 @@ def json_path(text: str) -> tuple[str, ...] | None:
     return tuple(steps)
 
 
-# How a source's files are read where their bytes alone don't say it: `excel`, `fixed_width`,
+# Options of file formats that can't be detected from the bytes alone: `excel`, `fixed_width`,
 # `json`, `xml` and `csv`.
 
 FILE_OPTIONS = ("excel", "fixed_width", "json", "xml", "csv")
 RECORD_MAX = 1_000_000
-"""Characters of a fixed-width line, bytes of a record."""
+"""Limit in characters of a fixed-width line, and in bytes of a record."""
 COLUMNS_MAX = 4_096
 ROW_MAX = 1_048_576
-"""Rows of an Excel sheet."""
+"""Excel's limit of rows in a sheet."""
 SHEET_CHARACTERS_MAX = 255
 SINGLE_BYTE = (
     "latin-1", "iso-8859-15", "cp1252", "cp1250", "cp437", "cp850", "ascii", "cp037", "cp273", "cp500", "cp1140",
 )  # fmt: skip
-"""Encodings with one byte a character; those of EBCDIC begin with cp037."""
+"""Encodings with one byte per character; the EBCDIC ones start at cp037."""
 ENCODINGS = ("utf-8", *SINGLE_BYTE)
 EXCEL_RANGE = re.compile(r"([A-Za-z]{1,3})([1-9][0-9]{0,6})?:([A-Za-z]{1,3})([1-9][0-9]{0,6})?")
 _JSON_PATH = re.compile(r"\$(\.[A-Za-z_][\w-]*|\['[^'\"\\\]]{1,200}'\])*")
@@ -68,7 +68,7 @@ _TYPE = re.compile(
 
 
 def read_excel(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001 - how files are read doesn't depend on it
-    """`excel: {sheet: Data, header: 4, range: "A4:F200"}`."""
+    """Validate `excel: {sheet: Data, header: 4, range: "A4:F200"}`."""
     block = fields.block_of("excel")
     if block is None:
         return
@@ -85,12 +85,12 @@ def read_excel(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG00
 
 
 def read_json(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
-    """`json: {records: "$.data.items", flatten: true}`."""
+    """Validate `json: {records: "$.data.items", flatten: true}`."""
     _records(fields, "json", _JSON_PATH, 'write records: "$.data.items"')
 
 
 def read_xml(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
-    """`xml: {records: "//row", flatten: true}`."""
+    """Validate `xml: {records: "//row", flatten: true}`."""
     if (inner := _records(fields, "xml", _XML_PATH, 'write records: "//row" or "/feed/entry"')) is not None:
         inner.required("records", 'add records: "//row", the elements that are rows')
 
@@ -108,7 +108,11 @@ def _records(fields: Fields, name: str, path: re.Pattern[str], hint: str) -> Fie
 
 
 def read_csv(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
-    """`csv: {delimiter: ";", quote: "'", encoding: cp1252, header: false, columns: [a, b], null: ["-"], decimal: ","}`."""
+    """Validate `csv:`.
+
+    For example `{delimiter: ";", quote: "'", encoding: cp1252, header: false, columns: [a, b],
+    null: ["-"], decimal: ","}`.
+    """
     block = fields.block_of("csv")
     if block is None:
         return
@@ -131,7 +135,10 @@ def read_csv(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
 
 
 def read_fixed_width(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
-    """A list of columns, or `{columns: […], skip: 1, encoding: cp037, record: 300}`."""
+    """Validate `fixed_width:`, a list of columns or a mapping.
+
+    For example `{columns: […], skip: 1, encoding: cp037, record: 300}`.
+    """
     written = fields.raw("fixed_width")
     columns: Any = written
     if isinstance(written, LocatedMapping):
@@ -157,7 +164,7 @@ def read_fixed_width(fields: Fields, partition: PartitionSpec) -> None:  # noqa:
 
 
 def _column(item: Any, fields: Fields) -> str | None:
-    """One column's problems; its name."""
+    """Report one column's problems and return its name."""
     if not isinstance(item, LocatedMapping):
         fields.refuse("fixed_width", f"a column is {kind_of(item)}", "write {name: id, width: 8}", code="wrong_type")
         return None
@@ -186,11 +193,11 @@ def _once(report: Report, line: int, names: list[str] | tuple[str, ...]) -> None
 METHODS = ("GET", "POST")
 PAGINGS = ("page", "offset", "cursor", "link")
 PAGES_MAX = 1_000_000
-"""The most that `pages_max` may allow."""
+"""Upper limit of `pages_max`."""
 PAGE_SIZE_MAX = 10_000_000
 RETRIES_MAX = 20
 DIRECTIVES = "YmdHMSjyGVuz"
-"""strftime's directives that `{date:…}` and `{end:…}` may hold."""
+"""strftime directives supported in `{date:…}` and `{end:…}`."""
 _HTTP_FIELDS = ("url", "method", "records", "headers", "params", "body", "page", "rate_limit", "timeout", "retries")
 _PAGE_FIELDS = ("by", "parameter", "size", "size_parameter", "start", "next", "pages_max")
 _RATE = re.compile(r"(\d{1,6})\s*/\s*(s|m|h)", re.ASCII)
@@ -200,7 +207,7 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
 
 
 def read_http(fields: Fields, partition: PartitionSpec) -> None:
-    """Report what is wrong with `http:` of a source that is cut like this."""
+    """Validate `http:` of a source with this partitioning."""
     http = fields.raw("http")
     if isinstance(http, str):
         check_url("http", http, fields.line("http"), fields.report)
@@ -215,7 +222,7 @@ def read_http(fields: Fields, partition: PartitionSpec) -> None:
 
 
 def rate_of(text: str) -> tuple[int, float] | None:
-    """Requests and the seconds that they are for: `5/s`, `100/m`, `1000/h`; None for what is no rate."""
+    """Parse a rate (`5/s`, `100/m`, `1000/h`) into requests and seconds; None if invalid."""
     match = _RATE.fullmatch(text.strip())
     if match is None or int(match[1]) == 0:
         return None
@@ -296,7 +303,7 @@ def _report_wrong(fields: Fields, block: LocatedMapping | None, key: str, messag
 
 
 def _check_intervals(fields: Fields, http: LocatedMapping | str, partition: PartitionSpec) -> None:
-    """An interval's request must say which interval it is for, and that of what isn't cut by time can't."""
+    """Report sources partitioned by time without a date in the request, and others with one."""
     if partition.key is not None:
         fields.refuse("http", "`http` can't be partitioned by key", "one source a key, or cut by time", code="conflicting_fields")
     results = list(_placeholders(http))
@@ -328,10 +335,10 @@ def _placeholders(value: Any) -> Iterator[tuple[str, str]]:
 # All connector fields with their readers. A source names exactly one origin.
 
 Reader = Callable[[Fields, PartitionSpec], None]
-"""Reports what is wrong with one field of a source that is cut like this. The field is there."""
+"""Validates one declared field of a source with this partitioning."""
 
 ORIGINS = ("files", "http", "connection")
-"""Fields that say where data comes from: a source has one of them."""
+"""Fields that define the origin of data; a source has exactly one of them."""
 
 
 READERS: dict[str, Reader] = {
@@ -346,14 +353,16 @@ READERS: dict[str, Reader] = {
     "xml": read_xml,
     "csv": read_csv,
 }
-"""Field → what validates it."""
+"""Reader function by field."""
 FORMAT_FIELDS = frozenset({"csv", "excel", "fixed_width", "json", "jsonl", "parquet", "xml"})
-"""Fields of a source that say how its files are read."""
+"""Fields with options of file formats."""
 
 
 def origin_of(source: Source) -> str:
-    """Where a source's deliveries are looked for: the pattern of its files, or a hash of what is declared
-    of its server. A look in one place doesn't see what is in another."""
+    """Return an identifier of the observed origin: the file pattern, or a hash of the connector.
+
+    An observation of one origin says nothing about the deliveries at another origin.
+    """
     if source.files is not None:
         return source.files
     origin = {key: value for key, value in source.connector.items() if key not in FORMAT_FIELDS}
@@ -362,7 +371,10 @@ def origin_of(source: Source) -> str:
 
 
 def read_connectors(fields: Fields, partition: PartitionSpec) -> dict[str, Any]:
-    """All such fields of a source, as written; exactly one place has to be named where data comes from."""
+    """Return all connector fields of a source, as written; report problems.
+
+    A source must have exactly one origin.
+    """
     _one_origin(fields)
     for name in ("query", "table"):
         if name in fields and "connection" not in fields:

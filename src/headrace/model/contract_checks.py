@@ -1,4 +1,4 @@
-"""What a contract adds to its source or asset: quality rules as checks, and a deadline."""
+"""Adds a contract's quality rules as checks, and its deadline, to its source or asset."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from headrace.model.errors import Report, shown
 from headrace.model.fields import LocatedMapping, plain
 from headrace.model.nodes import Asset, CheckSpec, Contract, ContractColumn, Place, Severity, Source, SqlBody
 
-# A contract's quality rules as checks: the standard's library of measures, and SQL whose one
-# value is compared. A rule becomes a check kind of Headrace where one exists, and otherwise a
-# query that returns a row where the measure breaks the rule. Rules of type text are
-# documentation, and rules for other tools are left to them.
+# A contract's quality rules as checks. Rules use the standard's library of metrics, or SQL with a
+# single value to compare. A rule becomes a check kind of Headrace if one fits, and otherwise a
+# query that returns a row if the metric breaks the rule. Rules of type `text` are documentation;
+# rules for other tools aren't run.
 
 _OPERATORS = {
     "mustBe": "=", "mustNotBe": "<>", "mustBeGreaterThan": ">", "mustBeGreaterOrEqualTo": ">=", "mustBeLessThan": "<",
@@ -25,7 +25,7 @@ _ROW_BOUNDS: dict[str, tuple[tuple[str, int], ...]] = {
     "mustBe": (("min", 0), ("max", 0)), "mustBeGreaterThan": (("min", 1),), "mustBeGreaterOrEqualTo": (("min", 0),),
     "mustBeLessThan": (("max", -1),), "mustBeLessOrEqualTo": (("max", 0),), "mustBeBetween": (("min", 0), ("max", 0)),
 }  # fmt: skip
-"""What must be of the number of rows, as bounds of `row_count` and what is added to them."""
+"""Bounds of `row_count` by the standard's comparison, with the number to add to its value."""
 _WARNINGS = {"info", "information", "low", "warn", "warning", "minor", "medium"}
 _PLACEHOLDER = re.compile(r"\$\{\s*(object|table|property|column|schema)\s*\}")
 _NAME_CHARACTERS_MAX = 120
@@ -33,7 +33,7 @@ VALUES_MAX = 10_000
 
 
 def read_rules(table: LocatedMapping, columns: Sequence[ContractColumn], report: Report) -> tuple[CheckSpec, ...]:
-    """The checks of a contract's table and of its columns, with names that no two of them share."""
+    """Return the checks of a contract's table and of its columns, with unique names."""
     checks = list(_of_items(table, None, str(table.get("physicalName") or table.get("name") or ""), report))
     for column, written in zip(columns, table.get("properties") or (), strict=True):
         checks += _of_items(written, column.name, str(table.get("physicalName") or table.get("name") or ""), report)
@@ -42,7 +42,7 @@ def read_rules(table: LocatedMapping, columns: Sequence[ContractColumn], report:
 
 
 def _report_no_number_of_rows(checks: Sequence[CheckSpec], report: Report) -> None:
-    """An error where no delivery could have a number of rows that all rules allow: each would be refused."""
+    """Report row count rules that contradict each other, which would reject every delivery."""
     rules = [check for check in checks if check.kind == "row_count" and check.severity is Severity.BLOCKING]
     lower = max((rule for rule in rules if "min" in rule.arguments), key=lambda spec: int(spec.arguments["min"]), default=None)
     upper = min((rule for rule in rules if "max" in rule.arguments), key=lambda spec: int(spec.arguments["max"]), default=None)
@@ -100,7 +100,7 @@ def _of_library(item: LocatedMapping, column: str | None, report: Report) -> Kin
 
 
 def _of_kind(measure: Any, columns: list[str], arguments: dict[str, Any]) -> KindAndArguments | None:
-    """A check of our own that says that there is none of what is measured."""
+    """Return the check kind that requires a metric to be 0, if Headrace has one."""
     if measure == "nullValues":
         return "not_null", {"columns": columns}
     if measure == "duplicateValues":
@@ -114,7 +114,7 @@ def _of_kind(measure: Any, columns: list[str], arguments: dict[str, Any]) -> Kin
 
 
 def _bad_rows(measure: Any, columns: list[str], arguments: dict[str, Any]) -> str | None:
-    """How many rows are what is measured, as SQL over the rows."""
+    """Return a SQL aggregate for the metric's number of rows; None if it can't be computed."""
     name = _quoted(columns[0])
     if measure == "nullValues":
         return f"count(*) FILTER ({name} IS NULL)"
@@ -150,7 +150,7 @@ def _row_count(item: LocatedMapping, report: Report) -> KindAndArguments:
 
 
 def _requires_none(item: LocatedMapping) -> bool:
-    """Whether there must be none at all of what is measured, in rows or per cent."""
+    """Return whether the rule requires the metric to be 0, in rows or per cent."""
     return any(item.get(name) == value for name, value in (("mustBe", 0), ("mustBeLessOrEqualTo", 0))) or (
         item.get("mustBeLessThan") == 1 and item.get("unit") != "percent"
     )
@@ -172,7 +172,7 @@ def _of_sql(item: LocatedMapping, column: str | None, table: str, report: Report
         return None
     names = {"object": "$self", "table": "$self", "property": _quoted(column or ""), "column": _quoted(column or ""), "schema": "main"}
     text = _PLACEHOLDER.sub(lambda match: names[match[1]], written)
-    if "$self" not in text and table:  # it names the table itself: its rows are those that are audited
+    if "$self" not in text and table:  # it names the table: checks read the unpublished rows
         text = f"WITH {_quoted(table)} AS (SELECT * FROM $self) {text}" if not re.match(r"(?i)with\b", text) else text
     query = _query(text, item, report)
     if query is None:
@@ -182,7 +182,10 @@ def _of_sql(item: LocatedMapping, column: str | None, table: str, report: Report
 
 
 def _query(measure: str, item: LocatedMapping, report: Report) -> str | None:
-    """A query that gives a row where the value of `measure` isn't as the rule says; None where it says nothing."""
+    """Return a query that yields a row if the value of `measure` breaks the rule.
+
+    Returns None for a rule without a comparison.
+    """
     for name, operator in _OPERATORS.items():
         if name in item:
             value = plain(item[name])
@@ -205,8 +208,7 @@ def _literal(value: Any) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-# Sources and assets with the checks of their contract, and with the time by which the contract
-# promises data.
+# Sources and assets with their contract's checks and delivery deadline.
 
 _HOURS = {"h", "hr", "hour", "hours"}
 _MINUTES = {"m", "min", "minute", "minutes"}
@@ -218,7 +220,7 @@ LATENCY_MAX = 10_000
 
 
 def source_by_contract(source: Source, contract: Contract | None) -> Source:
-    """With the contract's rules, and its latency where the source doesn't say by when it is expected."""
+    """Return the source with the contract's checks, and its latency as default of `expect.by`."""
     if contract is None:
         return source
     expect = source.expect
@@ -228,17 +230,20 @@ def source_by_contract(source: Source, contract: Contract | None) -> Source:
 
 
 def asset_by_contract(asset: Asset, contract: Contract | None) -> Asset:
-    """With the contract's rules, and what it promises of its columns."""
+    """Return the asset with the contract's checks and checks of the contract columns."""
     if contract is None:
         return asset
     promised = promised_of(contract.columns, contract.place)
-    if not isinstance(asset.body, SqlBody):  # what SQL gives is known before it runs
+    if not isinstance(asset.body, SqlBody):  # a query's columns are known before it runs
         promised += _shape(contract)
     return msgspec.structs.replace(asset, checks=_together(asset.checks, (*promised, *contract.checks)))
 
 
 def _shape(contract: Contract) -> tuple[CheckSpec, ...]:
-    """A check that the contract's columns are there, in types of the kind that it says; a column that isn't is named by its failure."""
+    """Return a check that the contract columns exist with compatible types.
+
+    If a column is missing, the query fails and its error names the column.
+    """
     if not contract.columns:
         return ()
     kinds = ", ".join(f"any_value(typeof({_quoted(column.name)})) AS {_quoted(column.name)}" for column in contract.columns)
@@ -248,7 +253,7 @@ def _shape(contract: Contract) -> tuple[CheckSpec, ...]:
 
 
 def _similar_types(kind: str) -> str:
-    """A pattern of the types that are of the same kind: whole numbers of any width, moments with and without zone."""
+    """Return a SQL pattern of compatible types, such as integers of any width."""
     plain = kind.upper().partition("(")[0].strip()
     for family in (_INTEGER_TYPES, _FRACTION_TYPES, _TIMESTAMP_TYPES):
         if plain in family:
@@ -262,7 +267,11 @@ def promised_of(
     nulls: Severity | None = Severity.BLOCKING,
     keys: Severity | None = Severity.BLOCKING,
 ) -> tuple[CheckSpec, ...]:
-    """Checks for `required`, `unique` and `primaryKey` (all its columns together), declared at `place`; none of those that are None."""
+    """Return checks for `required`, `unique` and `primaryKey`, declared at `place`.
+
+    All columns of the primary key form one check. `nulls` and `keys` are severities; None omits
+    those checks.
+    """
     required = [column.name for column in columns if column.required or column.primary_key]
     several: list[tuple[str, ...]] = [(column.name,) for column in columns if column.unique]
     primary = tuple(column.name for column in columns if column.primary_key)
@@ -279,7 +288,7 @@ def _column_check(kind: str, name: str, columns: list[str], place: Place, severi
 
 
 def _together(specs: Sequence[CheckSpec], added: Sequence[CheckSpec]) -> tuple[CheckSpec, ...]:
-    """Both, the contract's under names that the node's own don't have."""
+    """Return the node's checks and the contract's, which are renamed if their name is taken."""
     taken = {check.name for check in specs}
     check_specs = list(specs)
     for check in added:
@@ -290,7 +299,7 @@ def _together(specs: Sequence[CheckSpec], added: Sequence[CheckSpec]) -> tuple[C
 
 
 def _latency(contract: Contract) -> str | None:
-    """`latency` as a moment after the interval: `+5h`."""
+    """Return the contract's `latency` as a time after the interval, such as `+5h`."""
     for level in contract.service:
         number = level.value.removesuffix(".0")
         if level.property.lower() not in ("latency", "ly") or not number.isdecimal() or not 0 < int(number) <= LATENCY_MAX:

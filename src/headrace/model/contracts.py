@@ -1,6 +1,6 @@
-"""`contracts/*.odcs.yaml`: the Open Data Contract Standard, version 3.
+"""Reads `contracts/*.odcs.yaml`: contracts of the Open Data Contract Standard, version 3.
 
-A contract is validated against the standard's JSON Schema.
+Contracts are validated against the standard's JSON Schema.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from headrace.model.errors import Report, did_you_mean, shown
 from headrace.model.fields import Items, LocatedMapping, check_owner, kind_of, plain
 from headrace.model.nodes import Contract, ContractColumn, ServiceLevel
 
-# Vendors' names of columns with the dates from which they hold (`headrace.names`): two columns
-# must never have the same name at the same time.
+# Vendors' column names with the dates from which they apply (`headrace.names`). Two columns must
+# never have the same name at the same time.
 
 
 class ColumnNamePeriod(NamedTuple):
-    """From when until when a column is called so; empty: from the beginning, None: for good."""
+    """Period in which a column has a name; `first` is empty if unbounded, `until` None."""
 
     name: str
     first: str
@@ -33,7 +33,10 @@ class ColumnNamePeriod(NamedTuple):
 
 
 def report_names(columns: Sequence[ContractColumn], lines: Sequence[int], report: Report) -> None:
-    """An error for each column that is called two things at a time, or like another one; `lines` are theirs."""
+    """Report columns with overlapping names, or with the name of another column at the same time.
+
+    `lines` are the columns' lines.
+    """
     if not any(column.names for column in columns):
         return
     by_name: dict[str, list[tuple[int, ColumnNamePeriod]]] = {}
@@ -60,7 +63,7 @@ def report_names(columns: Sequence[ContractColumn], lines: Sequence[int], report
 
 
 def _periods(column: ContractColumn) -> list[ColumnNamePeriod] | None:
-    """What a column is called when, its own name wherever nothing else is said; None where entries overlap."""
+    """Return a column's names by period, its own name in the gaps; None if entries overlap."""
     entries = sorted((str(name["from"]), None if name.get("to") is None else str(name["to"]), str(name["name"])) for name in column.names)
     periods, at = [], ""
     for number, (first, until, name) in enumerate(entries):
@@ -76,7 +79,7 @@ def _periods(column: ContractColumn) -> list[ColumnNamePeriod] | None:
 
 
 def _joined_periods(spans: Sequence[ColumnNamePeriod]) -> Iterator[ColumnNamePeriod]:
-    """Neighbours with one name are one span: a column is never in its own way."""
+    """Join adjacent periods of the same name, so that a column never conflicts with itself."""
     last: ColumnNamePeriod | None = None
     for span in spans:
         if last is not None and last.name == span.name and last.until == span.first:
@@ -113,13 +116,13 @@ _PHYSICAL = {name: duckdb for duckdb, names in _SYNONYMS.items() for name in nam
 }
 _FRACTIONS, _MOMENTS = ("DOUBLE", "FLOAT", "DECIMAL"), ("DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "INTERVAL")
 _NEVER = {"integer": (*_FRACTIONS, *_MOMENTS), "number": _MOMENTS, "boolean": (*_FRACTIONS, *_MOMENTS)}
-"""Physical types whose values aren't of a logical one."""
+"""Physical types that contradict a logical type."""
 _DECIMAL = re.compile(r"(?:decimal|numeric|number)\s*\(\s*(\d{1,2})\s*(?:,\s*(\d{1,2})\s*)?\)")
 _SIZED = re.compile(r"([a-z ]+?)\s*\(\s*\d{1,9}\s*\)")
 
 
 def read_contract(document: object, report: Report) -> tuple[Contract, ...]:
-    """The contract of the file, called like the file; none where it breaks the standard, and then `report` says where."""
+    """Return the contract, named after its file; empty, with problems reported, if invalid."""
     name = report.file.rpartition("/")[2].removesuffix(SUFFIX)
     if not isinstance(document, LocatedMapping):
         report.error(
@@ -149,7 +152,7 @@ def read_contract(document: object, report: Report) -> tuple[Contract, ...]:
 
 
 def _breaks(document: LocatedMapping) -> tuple[str, ...]:
-    """The consumers that this version is known to break."""
+    """Return the consumers that this version knowingly breaks."""
     said = [item.get("value") for item in document.get("customProperties") or () if item.get("property") == BREAKS_PROPERTY]
     return tuple(str(name) for value in said if isinstance(value, list) for name in value)
 
@@ -163,7 +166,10 @@ def _service(document: LocatedMapping) -> tuple[ServiceLevel, ...]:
 
 @functools.cache
 def _validator() -> Any:
-    """The validator for the standard's JSON Schema, which the package carries; imported only where there is a contract (0.2 s)."""
+    """Return a validator for the standard's JSON Schema, from the package of the standard.
+
+    `jsonschema` takes 0.2 s to import, so only projects with contracts import it.
+    """
     import jsonschema
 
     result = importlib.util.find_spec("open_data_contract_standard")
@@ -176,8 +182,11 @@ def _validator() -> Any:
 
 
 def _apply_only_where_there_is_a_type(rule: dict[str, Any]) -> None:
-    """The standard's conditions on `logicalType` (3.2.0) hold for columns that have none, too, because they don't require it:
-    such a column would have to be a map and everything else at once. They are meant for columns of that type."""
+    """Restrict a condition on `logicalType` to columns that have a `logicalType`.
+
+    The standard's conditions (3.2.0) don't require the field, so they also apply to columns without
+    it: such a column would have to be a map and every other type at once.
+    """
     condition = rule.get("if", {})
     for part in (condition, *condition.get("anyOf", ())):
         if "logicalType" in part.get("properties", {}):
@@ -198,14 +207,14 @@ def _is_valid(document: LocatedMapping, report: Report) -> bool:
     told: dict[tuple[int, str], str] = {}
     for error in errors[:_REPORTED_MAX]:
         for line, message, hint in _complaint(error, document):
-            told[line, message] = told.get((line, message)) or hint  # the schema says some things twice
+            told[line, message] = told.get((line, message)) or hint  # the schema reports some errors twice
     for (line, message), hint in told.items():
         report.error("contract_invalid", line, message, hint or "see the Open Data Contract Standard, version 3")
     return not errors
 
 
 def _complaint(error: Any, document: LocatedMapping) -> Iterator[tuple[int, str, str]]:
-    """One complaint of the validator, in the words of who writes contracts: line, message, hint."""
+    """Translate one error of the validator into line, message and hint for contract authors."""
     from jsonschema.exceptions import best_match
 
     if error.context:
@@ -224,7 +233,7 @@ def _complaint(error: Any, document: LocatedMapping) -> Iterator[tuple[int, str,
 
 
 def _known_properties(schema: Any) -> set[str]:
-    """The properties that a schema and the parts that it is made of know."""
+    """Return the properties of a schema, including those of its `$ref` and `allOf`."""
     if not isinstance(schema, dict):
         return set()
     results = set(schema.get("properties", {}))
@@ -237,7 +246,7 @@ def _known_properties(schema: Any) -> set[str]:
 
 
 def _line(document: LocatedMapping, path: list[Any]) -> int:
-    """The line of what a path leads to, or of the last part of it that is there."""
+    """Return the line of the value at a path, or of the path's last part that exists."""
     line: int = document.line
     value: Any = document
     for part in path:
@@ -252,7 +261,7 @@ def _line(document: LocatedMapping, path: list[Any]) -> int:
 
 
 def _table(name: str, document: LocatedMapping, report: Report) -> LocatedMapping | None:
-    """The contract's table: the one called like it, or its only one."""
+    """Return the contract's table: the one named like the contract, or its only one."""
     tables: list[LocatedMapping] = document.get("schema") or []
     if not tables:
         return None
@@ -290,10 +299,13 @@ def _report_twice(columns: tuple[ContractColumn, ...], properties: Items, report
 
 
 def _report_two_types(properties: Items, report: Report) -> None:
-    """An error where no value is of both of a column's types. Text holds anything, and moments are kept as numbers, too."""
+    """Report columns whose `logicalType` and `physicalType` exclude each other.
+
+    Text may contain any type, and numbers may contain times.
+    """
     for index, written in enumerate(properties):
         known = duckdb_type(written.get("physicalType"), None) or ""
-        family = "" if known.endswith(",0)") else known.partition("(")[0]  # DECIMAL(9,0) is of whole numbers
+        family = "" if known.endswith(",0)") else known.partition("(")[0]  # DECIMAL(9,0) holds whole numbers
         if family in _NEVER.get(str(written.get("logicalType")), ()):
             text = f"the column {shown(str(written['name']))} is {written['logicalType']} and {known} at once"
             report.error("contract_invalid", properties.lines[index], text, "let logicalType and physicalType agree")
@@ -314,8 +326,11 @@ def _column(written: LocatedMapping, report: Report) -> ContractColumn:
 
 
 def _dated(written: LocatedMapping, report: Report, of: str, key: str, example: str) -> tuple[dict[str, Any], ...]:
-    """What holds from an interval on: `{property: headrace.names, value: [{name: departure_delay,
-    from: 2013-02-11}]}`, and the same of `headrace.convert` with an `expression`."""
+    """Return the entries of a custom property that apply from an interval on.
+
+    For example `{property: headrace.names, value: [{name: departure_delay, from: 2013-02-11}]}`;
+    entries of `headrace.convert` have an `expression` instead of a `name`.
+    """
     results: list[dict[str, Any]] = []
     for entry in written.get("customProperties") or ():
         if entry.get("property") != of:
@@ -339,7 +354,7 @@ def _dated(written: LocatedMapping, report: Report, of: str, key: str, example: 
 
 
 def duckdb_type(physical: object, logical: object) -> str | None:
-    """DuckDB's name of a column's type; None where the contract leaves it open or names one that DuckDB doesn't have."""
+    """Return DuckDB's name of the physical type, else of the logical type; None if both unknown."""
     if isinstance(physical, str):
         known = _physical(physical.strip().lower())
         if known is not None:

@@ -1,4 +1,4 @@
-"""`export:` of a consumer: target, format, partition, and its checks (SEMANTICS §5)."""
+"""Reads and validates `export:` of a consumer: target, format and partitioning (SEMANTICS §5)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from headrace.model.fields import Fields, LocatedMapping, plain
 from headrace.model.locations import DATE_PLACEHOLDER, REMOTE_SCHEMES, connection_kind, read_path, scheme_of, tells_apart
 from headrace.model.nodes import Asset, Consumer, Grain, PartitionSpec, Place, Project, Source, Value
 
-# The field `export:`: a file or a table for each interval.
+# The field `export:`: a file, or rows of a table, for each interval.
 
 ASSET_PLACEHOLDER = "{asset}"
 INTERVAL_COLUMN = "_interval"
-"""What a table's column with the interval of each row is called, unless `interval_column` says otherwise."""
+"""Default of `interval_column`, the table's column with the interval of each row."""
 _EXPORT_FIELDS = ("to", "format", "connection", "on_restatement", "options", "csv")
 _TARGET_FIELDS = ("connection", "table", "interval_column")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
@@ -30,7 +30,7 @@ _DECLARATIONS = ("assets", "sources", "contracts", "calendars", "macros", "tests
 
 
 class ExportFormat(enum.StrEnum):
-    """What an exported file is written as."""
+    """File format of an export."""
 
     CSV = "csv"
     PARQUET = "parquet"
@@ -40,14 +40,18 @@ class ExportFormat(enum.StrEnum):
 
 
 class OnRestatement(enum.StrEnum):
-    """What a correction does to an interval that was exported: it is sent again, or only shown as superseded."""
+    """Effect of a restatement on exported intervals: export them again, or mark as superseded."""
 
     REDELIVER = "redeliver"
     TELL = "tell"
 
 
 class Export(Value, kw_only=True):
-    """An `export:`, understood. Files have `path` (of the project, or a URL) and `format`, tables `connection` and `table`."""
+    """A parsed `export:`.
+
+    Exports to files have `path` (project-relative, or a URL) and `format`; exports to tables have
+    `connection` and `table`.
+    """
 
     path: str | None = None
     format: ExportFormat | None = None
@@ -59,7 +63,7 @@ class Export(Value, kw_only=True):
 
     @property
     def shown(self) -> str:
-        """The target in a sentence; a URL without who logs in, and without what it asks for."""
+        """The target for messages; URLs without credentials and query string."""
         if self.path is None:
             return f"{self.connection}.{self.table}"
         return re.sub(r"://[^/@]*@", "://", self.path.partition("?")[0])
@@ -76,11 +80,11 @@ _OPTIONS: dict[ExportFormat, dict[str, tuple[str, ...]]] = {
     ExportFormat.JSON: {},
     ExportFormat.JSONL: {},
 }
-"""What each format lets one choose, the default first."""
+"""Options of each format with their values, the default first."""
 
 
 def export_of(consumer: Consumer) -> Export | None:
-    """A consumer's export, if it has one. What it says was validated when it was read."""
+    """Return a consumer's export, if it has one; it was validated when the file was read."""
     if consumer.export is None:
         return None
     said, to = consumer.export, consumer.export["to"]
@@ -98,12 +102,12 @@ def _format(path: str, said: str | None) -> ExportFormat | None:
 
 
 def export_partition(consumer: Consumer, reads: Collection[PartitionSpec]) -> PartitionSpec:
-    """How an export is cut: by the consumer's `per`, unless nothing that it reads is cut by time."""
+    """Return an export's partitioning: by `per`, if any input is partitioned by time."""
     return PartitionSpec(grain=consumer.per if any(spec.grain is not None for spec in reads) else None)
 
 
 def path_of(pattern: str, start: datetime | None, asset: str) -> str:
-    """The path of one interval. `start` is the interval's local start; None for what isn't cut by time."""
+    """Return one interval's path. `start` is its local start; None if not partitioned by time."""
     dated = pattern if start is None else DATE_PLACEHOLDER.sub(lambda match: _formatted(match[1], start), pattern)
     return dated.replace(ASSET_PLACEHOLDER, asset)
 
@@ -112,7 +116,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def _formatted(spec: str, start: datetime) -> str:
-    """A strftime text, in no language but English whatever the machine speaks."""
+    """Format `start` by strftime directives, in English regardless of the machine's locale."""
     week = start.isocalendar()
     values = {
         "Y": f"{start.year:04}", "y": f"{start.year % 100:02}", "G": f"{week.year:04}", "V": f"{week.week:02}", "u": str(week.weekday),
@@ -123,11 +127,11 @@ def _formatted(spec: str, start: datetime) -> str:
     return re.sub(r"%(.)", lambda match: values[match[1]], spec)
 
 
-# Reading the declaration ----------------------------------------------------------------------------------------------
+# Reading the declaration.
 
 
 def read_export(fields: Fields, reads: Collection[str], per: Grain) -> dict[str, Any] | None:
-    """The field `export` as written, with its place; None where it isn't there or can't be used."""
+    """Return `export` as written, with its location; None if it is missing or invalid."""
     block = fields.block_of("export")
     if block is None:
         return None
@@ -150,7 +154,7 @@ def read_export(fields: Fields, reads: Collection[str], per: Grain) -> dict[str,
 
 
 def _long_form(block: LocatedMapping) -> LocatedMapping:
-    """`{connection: warehouse, table: delays}` is short for `{to: {connection: warehouse, table: delays}}`."""
+    """Expand `{connection: …, table: …}` to `{to: {connection: …, table: …}}`."""
     if "table" not in block or "to" in block:
         return block
     whole, target = LocatedMapping(block.line), LocatedMapping(block.line)
@@ -196,7 +200,7 @@ def _read_file(export: Fields, reads: Collection[str], per: Grain) -> bool:
 
 
 def _csv(export: Fields, kind: ExportFormat) -> bool:
-    """Whether `csv: {escape_formulas: true}` can be used, where it stands."""
+    """Return whether `csv: {escape_formulas: true}` is valid or absent; report problems."""
     if "csv" not in export:
         return True
     if kind is not ExportFormat.CSV:
@@ -257,7 +261,7 @@ def _is_url(export: Fields, path: str) -> bool:
 
 
 def _is_free(export: Fields, path: str) -> bool:
-    """Whether nothing of the project's own lies where an export would be written."""
+    """Return whether a path is outside of the project's own files; report it otherwise."""
     parts = [part for part in DATE_PLACEHOLDER.sub(r"\1", path).split("/") if part not in ("", ".")]
     if parts and not parts[0].startswith(".") and parts[0] not in _DECLARATIONS and not path.endswith("/"):
         return True
@@ -266,7 +270,7 @@ def _is_free(export: Fields, path: str) -> bool:
 
 
 def _has_asset(fields: Fields, name: str, written: str, reads: Collection[str]) -> bool:
-    """Several reads are several files, or several tables: their names have to say which."""
+    """Return whether a target is unambiguous: with several assets it must contain `{asset}`."""
     if len(reads) < 2 or ASSET_PLACEHOLDER in written:
         return True
     fields.refuse(
@@ -286,16 +290,16 @@ def _options(export: Fields, kind: ExportFormat) -> bool:
     return all(inner.choice(name, values, "") for name, values in known.items() if name in inner)
 
 
-# Checks of all exports against the project: the assets that a consumer reads, its connection, and
-# targets of other exports.
+# Validation of all exports against the project: the assets that a consumer reads, its connection,
+# and the targets of other exports.
 
 EXPORT_DATABASES = ("postgresql", "sqlite")
-"""Connections that a table can be exported to."""
+"""Kinds of connections that support exports to tables."""
 _MATERIALIZED_WITHOUT_TABLE = ("files", "none")
 
 
 class Exported(Value, kw_only=True):
-    """The export of a consumer as a node: its partitions are what was, or will be, written out."""
+    """The export of a consumer as a node; its partitions are the exported intervals."""
 
     name: str
     partition: PartitionSpec
@@ -303,7 +307,7 @@ class Exported(Value, kw_only=True):
 
 
 def exported(project: Project, name: str) -> Exported | None:
-    """The export of a consumer; None where nothing is exported to it, or where there is none of that name."""
+    """Return a consumer's export as a node; None for an unknown consumer or one without export."""
     consumer = project.consumers.get(name)
     if consumer is None or consumer.export is None:
         return None
@@ -311,7 +315,7 @@ def exported(project: Project, name: str) -> Exported | None:
 
 
 def export_problems(project: Project) -> list[Problem]:
-    """Everything that keeps the project's exports from being written, or two of them from being told apart."""
+    """Return the problems of all exports: invalid inputs, dates, connections and targets."""
     problems: list[Problem] = []
     taken: dict[tuple[str, ...], str] = {}
     for consumer in project.consumers.values():
@@ -332,7 +336,7 @@ def _problem(consumer: Consumer, code: str, message: str, hint: str) -> Problem:
 
 
 def reads_of(project: Project, consumer: Consumer) -> list[PartitionSpec]:
-    """How what a consumer reads is cut; a view is cut as who reads it needs it."""
+    """Return the partitioning of a consumer's inputs; a view has the consumer's grain."""
     nodes = (project.source_or_asset(name) for name in consumer.reads)
     return [_cut(node, consumer) for node in nodes if node is not None]
 
@@ -387,7 +391,7 @@ def _of_connection(project: Project, consumer: Consumer, export: Export) -> Iter
 
 
 def _of_targets(consumer: Consumer, export: Export, taken: dict[tuple[str, ...], str]) -> Iterator[Problem]:
-    """Two exports to one target would overwrite each other."""
+    """Yield a problem if another consumer exports to the same target: they would overwrite it."""
     for target in _targets(consumer, export):
         first = taken.setdefault(target, consumer.name)
         if first != consumer.name:

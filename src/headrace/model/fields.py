@@ -1,7 +1,7 @@
 """Fields of a declaration: parsed values with their lines, TOML, names, sizes, typed fields.
 
-A wrong value is reported with its line and then read as if it were absent, so one file gives all its problems at once. Unknown
-field names are reported with the likely one.
+An invalid value is reported with its line and then treated as absent, so one pass reports all
+problems of a file. Unknown field names are reported with the most similar known name.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from headrace.model.errors import Report, UsageError, did_you_mean, one_of, show
 from headrace.model.intervals import zone
 from headrace.model.times import Duration, Offset, local_instant_us
 
-# Parsed YAML text, TOML tables and Python literals: plain values that remember their lines.
+# Parsed YAML, TOML tables and Python literals: plain values with line numbers.
 
 
 class LocatedMapping(dict[str, Any]):
-    """A mapping; `lines` holds the line of each key, `line` where it begins."""
+    """A mapping; `lines` holds the line of each key, `line` the mapping's first line."""
 
     __slots__ = ("line", "lines")
 
@@ -32,13 +32,13 @@ class LocatedMapping(dict[str, Any]):
         self.lines: dict[str, int] = {}
 
     def put(self, key: str, value: Any, line: int) -> None:
-        """Set a key that stands on `line`."""
+        """Set a key, which is on line `line`."""
         self[key] = value
         self.lines[key] = line
 
 
 class Items(list[Any]):
-    """A list; `lines` holds the line of each item, `line` where it begins."""
+    """A list; `lines` holds the line of each item, `line` the list's first line."""
 
     __slots__ = ("line", "lines")
 
@@ -48,13 +48,13 @@ class Items(list[Any]):
         self.lines: list[int] = []
 
     def put(self, value: Any, line: int) -> None:
-        """Append an item that stands on `line`."""
+        """Append an item, which is on line `line`."""
         self.append(value)
         self.lines.append(line)
 
 
 def plain(value: Any) -> Any:
-    """The same value as ordinary dicts and lists, to be kept in a declaration."""
+    """Return the value with ordinary dicts and lists, without line numbers."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -63,7 +63,7 @@ def plain(value: Any) -> Any:
 
 
 def kind_of(value: object) -> str:
-    """What a value is, in the words of somebody who writes YAML."""
+    """Return the type of a value in YAML terms, for messages."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -77,11 +77,11 @@ def kind_of(value: object) -> str:
     return "a list" if isinstance(value, (list, tuple)) else "a mapping"
 
 
-# TOML with lines. `tomllib` reads the values; a scan of headers and keys finds the lines, which
-# may be wrong inside multi-line text.
+# TOML with line numbers. `tomllib` parses the values; a scan for headers and keys finds the lines,
+# which may be wrong inside multi-line text.
 
 DEPTH_MAX = 20
-"""Levels of tables; settings need three."""
+"""At most this number of nested tables; settings need three."""
 PARTS_MAX = 20
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _HEADER = re.compile(r"\s*\[+([^\[\]#]+)\]+")
@@ -92,9 +92,9 @@ _INTEGER_LIMIT = 1 << 63
 
 
 def load_toml(text: str, report: Report) -> LocatedMapping | None:
-    """The document; None if it isn't TOML, and then `report` says why and where."""
+    """Parse TOML; None, with a reported problem, if it is invalid."""
     text = text.replace("\r\n", "\n")
-    long_key = _LONG_DOTTED.search(text)  # tomllib takes quadratic time for them
+    long_key = _LONG_DOTTED.search(text)  # tomllib takes quadratic time for long keys
     if long_key is not None:
         report.error(
             "toml_syntax", text.count("\n", 0, long_key.start()) + 1, f"a key has more than {PARTS_MAX} parts", "settings need three"
@@ -115,7 +115,7 @@ def load_toml(text: str, report: Report) -> LocatedMapping | None:
 
 
 def _lines_of_keys(text: str) -> dict[tuple[str, ...], int]:
-    """Where each table and key stands, as far as a look at the lines tells (a multi-line text may mislead it)."""
+    """Return the line of each table and key by a scan, which multi-line text may mislead."""
     results: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.split("\n"), start=1):
@@ -180,14 +180,14 @@ _KEYWORDS = (
     "unpack unpivot using variadic verbose when where window with"
 )
 SQL_KEYWORDS = frozenset(_KEYWORDS.split())
-"""Words that can't stand in FROM without quotes, as DuckDB 1.5.5 has them."""
+"""Words that DuckDB 1.5.5 doesn't accept in FROM without quotes."""
 
 _SYSTEM = frozenset({"self", "_partition", "headrace", "main", "temp", "system", "information_schema", "pg_catalog"})
 _SYSTEM_PREFIXES = ("__", "_headrace", "ducklake_")
 
 
 def check_node(name: str, line: int, report: Report, what: str) -> bool:
-    """Whether a source or asset may be called so; if not, `report` says why."""
+    """Return whether a name is valid for a source or asset; report the problem otherwise."""
     if not NODE.fullmatch(name):
         _refuse(name, line, report, what, "letters, digits and `_`, not beginning with a digit, at most 63")
         return False
@@ -195,7 +195,7 @@ def check_node(name: str, line: int, report: Report, what: str) -> bool:
 
 
 def check_consumer(name: str, line: int, report: Report) -> bool:
-    """Whether a consumer may be called so."""
+    """Return whether a name is valid for a consumer; report the problem otherwise."""
     if not CONSUMER.fullmatch(name):
         _refuse(name, line, report, "consumer", "letters, digits, `_` and `-`, not beginning with a digit, at most 63")
         return False
@@ -203,7 +203,7 @@ def check_consumer(name: str, line: int, report: Report) -> bool:
 
 
 def check_owner(name: str, line: int, report: Report) -> bool:
-    """Whether an owner may be called so."""
+    """Return whether a name is valid for an owner; report the problem otherwise."""
     if OWNER.fullmatch(name):
         return True
     _refuse(name, line, report, "owner", "letters, digits, `_`, `-` and `.`, at most 63")
@@ -211,7 +211,7 @@ def check_owner(name: str, line: int, report: Report) -> bool:
 
 
 def is_system(name: str) -> bool:
-    """Whether Headrace or DuckDB uses that name itself."""
+    """Return whether a name is reserved by Headrace or DuckDB."""
     lowered = name.lower()
     return lowered in _SYSTEM or lowered.startswith(_SYSTEM_PREFIXES)
 
@@ -237,13 +237,13 @@ def _a(what: str) -> str:
 # Amounts of memory: `512MiB`, `2GB`.
 
 MEMORY_BYTES_MIN = 128 * 2**20
-"""Python, DuckDB and Arrow take nearly as much before a body has begun."""
+"""Python, DuckDB and Arrow use nearly this much memory before the asset code starts."""
 _MEMORY_SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)", re.ASCII)
 _UNITS = {"B": 1, **{f"{p}B": 1000**n for n, p in enumerate("KMGT", 1)}, **{f"{p}iB": 1024**n for n, p in enumerate("KMGT", 1)}}
 
 
 def size_in_bytes(text: str) -> int:
-    """Bytes, rounded down. Raises UsageError for what is no amount."""
+    """Parse a size such as `2GB` into bytes, rounded down. Raises UsageError if invalid."""
     match = _MEMORY_SIZE.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text[:40]!r} isn't an amount of memory", hint="write a number and a unit: `512MiB`, `2GB`")
@@ -251,7 +251,7 @@ def size_in_bytes(text: str) -> int:
 
 
 def bytes_as_text(size: int) -> str:
-    """`280 MB`, `1.2 kB`, `993 bytes`."""
+    """Format a size for display: `280 MB`, `1.2 kB`, `993 bytes`."""
     if size < 1000:
         return f"{size:,} bytes"
     amount = float(size)
@@ -263,7 +263,7 @@ def bytes_as_text(size: int) -> str:
 
 
 def memory_in_bytes(text: str) -> int:
-    """What an attempt may use. Raises UsageError for what is no amount, or too little to begin with."""
+    """Parse an attempt's memory limit into bytes. Raises UsageError if invalid or below 128 MiB."""
     size = size_in_bytes(text)
     if size < MEMORY_BYTES_MIN:
         raise UsageError(
@@ -276,10 +276,10 @@ def memory_in_bytes(text: str) -> int:
 
 
 class Fields:
-    """The fields of one mapping. A wrong value is reported and read as if it weren't there, so that reading goes on."""
+    """Typed access to the fields of a mapping; invalid values are reported, then seen as absent."""
 
     def __init__(self, block: LocatedMapping, report: Report, known: Collection[str], *, what: str) -> None:
-        """`known` are the names that may be there; all others are reported. `what` names the mapping in messages."""
+        """Report names that aren't in `known`. `what` names the mapping in messages."""
         self.block = block
         self.report = report
         self.what = what
@@ -293,14 +293,14 @@ class Fields:
         self.report.error("unknown_field", self.line(name), f"unknown field {shown(name)} in {self.what}", hint)
 
     def line(self, name: str) -> int:
-        """The line of a field, or of the whole where it isn't there."""
+        """Return the line of a field, or of the mapping if the field is absent."""
         return self.block.lines.get(name, self.block.line)
 
     def __contains__(self, name: str) -> bool:
         return name in self.block
 
     def raw(self, name: str) -> Any:
-        """The value as written; None where it isn't there."""
+        """Return the value as written; None if absent."""
         return self.block.get(name)
 
     def wrong(self, name: str, expected: str, hint: str = "") -> None:
@@ -315,11 +315,11 @@ class Fields:
         )
 
     def refuse(self, name: str, message: str, hint: str = "", *, code: str = "wrong_value") -> None:
-        """Report a value that is of the right type, and still can't be."""
+        """Report an invalid value of the right type."""
         self.report.error(code, self.line(name), message, hint)
 
     def text(self, name: str) -> str | None:
-        """Text that isn't empty."""
+        """Return a non-empty text; None if absent or invalid."""
         value = self.block.get(name)
         if isinstance(value, str) and value.strip():
             return value
@@ -330,14 +330,14 @@ class Fields:
         return None
 
     def required(self, name: str, hint: str = "") -> str | None:
-        """Text that has to be there."""
+        """Return a non-empty text; report it if absent."""
         if name in self.block:
             return self.text(name)
         self.report.error("missing_field", self.block.line, f"{self.what} has no {shown(name)}", hint or f"add `{name}: …`")
         return None
 
     def whole(self, name: str, *, minimum: int, maximum: int) -> int | None:
-        """A whole number between bounds."""
+        """Return an integer from `minimum` to `maximum`; None if absent or invalid."""
         value = self.block.get(name)
         if isinstance(value, int) and not isinstance(value, bool):
             if minimum <= value <= maximum:
@@ -348,7 +348,7 @@ class Fields:
         return None
 
     def flag(self, name: str) -> bool | None:
-        """True or false."""
+        """Return a boolean; None if absent or invalid."""
         value = self.block.get(name)
         if isinstance(value, bool):
             return value
@@ -357,7 +357,7 @@ class Fields:
         return None
 
     def choice(self, name: str, allowed: Collection[str], default: str) -> str:
-        """One of a few words."""
+        """Return one of the `allowed` words; `default` if absent or invalid."""
         value = self.text(name) if name in self.block else None
         if value is None:
             return default
@@ -369,7 +369,7 @@ class Fields:
         return default
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """A list of texts; one text alone is a list of one."""
+        """Return a list of texts; a single text counts as a list of one."""
         value = self.block.get(name)
         if isinstance(value, str):
             return (value,) if value.strip() else ()
@@ -392,7 +392,7 @@ class Fields:
         return results
 
     def block_of(self, name: str) -> LocatedMapping | None:
-        """A mapping."""
+        """Return a mapping with its lines; None if absent or invalid."""
         value = self.block.get(name)
         if isinstance(value, LocatedMapping):
             return value
@@ -401,32 +401,32 @@ class Fields:
         return None
 
     def mapping(self, name: str) -> dict[str, Any]:
-        """A mapping, kept as it is."""
+        """Return a mapping without lines; empty if absent or invalid."""
         block = self.block_of(name)
         return {} if block is None else dict(plain(block))
 
     def duration(self, name: str, default: str) -> str:
-        """A duration such as `7d`, as written."""
+        """Return a duration such as `7d`, as written."""
         return self.checked(name, Duration.parse, "bad_duration") or default
 
     def moment(self, name: str) -> str | None:
-        """A time after an interval such as `05:00` or `+2d 06:00`, as written."""
+        """Return a time after an interval such as `05:00` or `+2d 06:00`, as written."""
         return self.checked(name, Offset.parse, "bad_time")
 
     def instant(self, name: str) -> str | None:
-        """A date or a time such as `2013-02-11` or `2013-02-11T07:00`, as written."""
+        """Return a date or a time such as `2013-02-11` or `2013-02-11T07:00`, as written."""
         return self.checked(name, lambda text: local_instant_us(text, "UTC"), "bad_time")
 
     def timezone(self, name: str) -> str:
-        """An IANA name; empty where there is none."""
+        """Return an IANA time zone name; empty if absent or invalid."""
         return self.checked(name, zone, "unknown_timezone") or ""
 
     def size(self, name: str) -> str | None:
-        """What an attempt may use of memory, such as `2GB`, as written."""
+        """Return an attempt's memory limit such as `2GB`, as written."""
         return self.checked(name, memory_in_bytes, "wrong_value")
 
     def checked(self, name: str, parse: Callable[[str], object], code: str) -> str | None:
-        """A text that `parse` takes, as written; its UsageError is reported under `code`."""
+        """Return a text that `parse` accepts, as written; report its UsageError under `code`."""
         value = self.text(name) if name in self.block else None
         if value is None:
             return None

@@ -1,6 +1,7 @@
 """The files of a project: declaration files, their text, and their bytes, each read once.
 
-Symbolic links aren't followed: declarations lie in the project's folder. Hidden files and folders are skipped.
+Symbolic links to declarations aren't followed: declarations must be in the project's folder.
+Hidden files and folders are skipped.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from headrace.model.nodes import Place, Value
 
 SETTINGS_FILE = "headrace.toml"
 FILES_MAX = 200_000
-"""Declaration files in a project."""
+"""At most this number of declaration files per project."""
 DEPTH_MAX = 32
-"""Levels of folders."""
+"""At most this number of nested folders."""
 
 
 class FileKind(enum.StrEnum):
-    """What a declaration file holds."""
+    """Kind of a declaration file."""
 
     SETTINGS = "settings"
     OWNERS = "owners"
@@ -64,7 +65,7 @@ _WIDE_MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", cod
 
 
 class ProjectFile(Value, kw_only=True):
-    """A declaration file as one look saw it. `path` is relative to the project, `/` between its parts."""
+    """A declaration file as found by one scan. `path` is project-relative with `/` separators."""
 
     path: str
     kind: FileKind
@@ -75,14 +76,17 @@ class ProjectFile(Value, kw_only=True):
 
 
 class Scan(Value, kw_only=True):
-    """The declaration files of a project, sorted by path, and what could not be looked at."""
+    """The declaration files of a project, sorted by path, and problems with reading folders."""
 
     files: tuple[ProjectFile, ...]
     problems: tuple[Problem, ...] = ()
 
 
 def find_root(start: Path) -> Path:
-    """The nearest folder from `start` upwards that holds `headrace.toml`; ProjectError if there is none."""
+    """Return the nearest folder with `headrace.toml`, from `start` upwards.
+
+    Raises ProjectError if there is none.
+    """
     start = start.absolute()
     for folder in (start, *start.parents):
         if (folder / SETTINGS_FILE).is_file():
@@ -91,7 +95,10 @@ def find_root(start: Path) -> Path:
 
 
 def scan(root: Path) -> Scan:
-    """Look at a project's folder; nothing is read. ProjectError if the folder can't be listed."""
+    """List a project's declaration files without reading them.
+
+    Raises ProjectError if the folder can't be listed.
+    """
     problems: list[Problem] = []
     try:
         files = sorted(_scan_into(root, problems), key=lambda file: file.path)
@@ -106,7 +113,10 @@ def scan(root: Path) -> Scan:
 
 
 def folders(root: Path) -> list[str]:
-    """The folders that `scan` looks into, the project's first: where none of them changed, no file came or went."""
+    """Return the folders that `scan` lists, the project's first.
+
+    While none of them changes, no declaration file is added or removed.
+    """
     tops = [str(root / name) for name in _IN_FOLDERS]
     return [str(root), *(folder for top in tops for folder, _, _ in os.walk(top))]
 
@@ -123,7 +133,7 @@ def _scan_into(root: Path, problems: list[Problem]) -> Iterator[ProjectFile]:
 
 
 def _folder(path: str, name: str, kinds: tuple[tuple[str, FileKind], ...], problems: list[Problem]) -> Iterator[ProjectFile]:
-    """All files below one folder, without recursion: (folder, its path relative to the project)."""
+    """Yield all declaration files below a folder. It uses no recursion, so depth is no problem."""
     waiting = [(path, name)]
     while waiting:
         folder, relative = waiting.pop()
@@ -189,7 +199,7 @@ def _is_folder(entry: os.DirEntry[str], path: str, problems: list[Problem]) -> b
 
 
 def _printable(path: str) -> str:
-    """The path, or what can be shown of one that isn't UTF-8 or would do something to a terminal."""
+    """Return the path, with escapes if it isn't UTF-8 or contains control characters."""
     return path if path.isprintable() else path.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
@@ -202,7 +212,7 @@ def _problem(code: str, path: str, message: str, hint: str, level: ProblemLevel 
 
 
 def read_text(root: Path, file: ProjectFile, report: Report) -> str | None:
-    """The text of a declaration file, read now; None if it has none, and then `report` says why."""
+    """Read a declaration file's text; None, with a reported problem, if it can't be read."""
     try:
         data = read_ordinary(root / file.path, FILE_BYTES_MAX[file.kind] + 1, os.O_NOFOLLOW)
     except OSError as error:
@@ -212,7 +222,10 @@ def read_text(root: Path, file: ProjectFile, report: Report) -> str | None:
 
 
 def decode_declaration(kind: FileKind, data: bytes, report: Report) -> str | None:
-    """The text that a declaration file's bytes mean; None if they mean none, and then `report` says why."""
+    """Decode a declaration file's bytes; None, with a reported problem, if they are invalid.
+
+    An empty Python file also gives None, without a problem.
+    """
     limit = FILE_BYTES_MAX[kind]
     if len(data) > limit:
         report.error(
@@ -237,11 +250,14 @@ def report_unreadable(error: OSError, report: Report) -> None:
 
 
 class NotOrdinary(OSError):
-    """What is there is a folder, a pipe or a device."""
+    """The path is a folder, a pipe or a device, not a regular file."""
 
 
 def read_ordinary(path: Path, limit: int, flags: int = 0) -> bytes:
-    """At most `limit` bytes of a file, `flags` added to those of `open`. Never waits for a pipe. Raises OSError."""
+    """Read at most `limit` bytes of a regular file, without ever blocking on a pipe.
+
+    `flags` are added to those of `os.open`. Raises OSError, or NotOrdinary for other kinds of files.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -260,7 +276,7 @@ def _read_up_to(descriptor: int, limit: int) -> bytes:
 
 
 def decode_text(data: bytes, report: Report) -> str | None:
-    """UTF-8 text without characters that no declaration needs; None if it isn't, and then `report` says why."""
+    """Decode UTF-8 text without control characters; None, with a reported problem, if invalid."""
     for mark, name in _WIDE_MARKS.items():
         if data.startswith(mark):
             report.error("not_utf8", 1, f"the file is encoded as {name}", "save it as UTF-8")
@@ -295,36 +311,36 @@ def _report_encoding(data: bytes, error: UnicodeDecodeError, report: Report) -> 
     report.error("not_utf8", line, message, "save the file as UTF-8 (it may be Latin-1 or Windows-1252)")
 
 
-# The bytes of a project's files, each read once: parsing, hashing and storing see the same bytes,
-# even if a file is saved meanwhile.
+# The bytes of a project's files, each read once, so that parsing, hashing and storing use the same
+# bytes even if a file is saved meanwhile.
 
 CODE_FILE_BYTES_MAX = 16 * 1024 * 1024
-"""Larger modules and scripts aren't code: modules are left out, a command's script is refused."""
+"""Larger modules are ignored, and a command's larger script is refused."""
 SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
 
 
 class Content(Value):
-    """What a file held when it was read. `sha256` is of `data`, in hexadecimal."""
+    """The content of a file when it was read. `sha256` is the hash of `data` in hexadecimal."""
 
     data: bytes
     sha256: str
 
 
 def sha256_of(data: bytes) -> str:
-    """In hexadecimal."""
+    """Return the SHA-256 hash in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 class CodeTooLarge(OSError):
-    """A file is larger than code may be."""
+    """A module or script is larger than `CODE_FILE_BYTES_MAX`."""
 
 
 class ProjectFiles:
-    """The files of a project as one reading sees them.
+    """A consistent view of a project's files.
 
-    A path is opened when it is first asked for and never again: a file that is saved, replaced or
-    deleted later doesn't change what is parsed, hashed or stored. Paths are relative to the project,
-    `/` between their parts.
+    Each path is opened on first access and never again: files that are saved, replaced or deleted
+    later don't change what is parsed, hashed or stored. Paths are relative to the project, with `/`
+    separators.
     """
 
     def __init__(self, root: Path) -> None:
@@ -333,12 +349,12 @@ class ProjectFiles:
 
     @cached_property
     def scan(self) -> Scan:
-        """Which declaration files there are. ProjectError if the folder can't be listed."""
+        """The declaration files. Raises ProjectError if the folder can't be listed."""
         return scan(self.root)
 
     @cached_property
     def modules(self) -> tuple[str, ...]:
-        """All Python modules of the project, also those that declare nothing, sorted."""
+        """All Python modules of the project, sorted, including those without declarations."""
         results = []
         for folder, folders, names in os.walk(self.root):
             folders[:] = [folder for folder in folders if not folder.startswith(".") and folder not in SKIPPED_FOLDERS]
@@ -347,11 +363,17 @@ class ProjectFiles:
         return tuple(sorted(results))
 
     def declaration(self, file: ProjectFile) -> Content:
-        """A declaration's bytes, at most one more than its kind may have. Links aren't followed. Raises OSError."""
+        """Return a declaration's bytes, without following links. Raises OSError.
+
+        At most one byte more than the limit of its kind is read.
+        """
         return self._read(file.path, FILE_BYTES_MAX[file.kind] + 1, os.O_NOFOLLOW)
 
     def code(self, path: str) -> Content:
-        """A module's or script's bytes; links are followed. ProjectError if it can't be read, or is too large."""
+        """Return a module's or script's bytes, following links.
+
+        Raises ProjectError if it can't be read or is too large.
+        """
         try:
             return self.read_code(path)
         except CodeTooLarge as error:
@@ -362,14 +384,14 @@ class ProjectFiles:
             raise ProjectError(message, hint="restore the file, then apply again") from error
 
     def read_code(self, path: str) -> Content:
-        """The same. Raises OSError, `CodeTooLarge` for a file that is too large."""
+        """Return the same as `code`. Raises OSError, or CodeTooLarge for a file that is too large."""
         content = self._read(path, CODE_FILE_BYTES_MAX + 1, 0)
         if len(content.data) > CODE_FILE_BYTES_MAX:
             raise CodeTooLarge(errno.EFBIG, f"larger than {CODE_FILE_BYTES_MAX:,} bytes, the limit of a module or script")
         return content
 
     def _read(self, path: str, limit: int, flags: int) -> Content:
-        """At most `limit` bytes of an ordinary file, from memory where it was read before; a failure stays one, too."""
+        """Read at most `limit` bytes of a regular file; the bytes or the failure are cached."""
         if path not in self._contents:
             try:
                 data = read_ordinary(self.root / path, limit, flags)
@@ -384,7 +406,7 @@ class ProjectFiles:
 
 
 def _is_code(path: Path) -> bool:
-    """Whether it can be read as a module. What went away since the folder was listed can't."""
+    """Return whether a path is a regular file of allowed size; False if it was just deleted."""
     try:
         seen = path.stat()
     except OSError:

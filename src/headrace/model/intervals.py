@@ -1,14 +1,16 @@
 """Time partitions: intervals of the local calendar, from hours to years (SEMANTICS §1).
 
-A partition is `[start, end)`; its key is its local start: `2013-02-11T13:00-05:00`, `2013-02-11`, `2013-W07`, `2013-02`,
-`2013-Q1`, `2013`. Hours are elapsed hours from local midnight, so a day has 23, 24 or 25 of them (and one of half an hour in a
-zone that moves by half an hour). Days that a zone skipped (Samoa, 2011-12-30) have no partition.
+A partition is `[start, end)`. Its key is its local start: `2013-02-11T13:00-05:00`, `2013-02-11`,
+`2013-W07`, `2013-02`, `2013-Q1` or `2013`. Hours are elapsed hours from local midnight, so a day
+has 23, 24 or 25 of them, and a last one of half an hour if the zone shifts by half an hour. Days
+that a zone skipped (Samoa, 2011-12-30) have no partition.
 
-Keys of one grain and zone sort as text in time order, with one exception: the doubled hour of zones east of Greenwich
-(`…T02:00+02:00` comes before `…T02:00+01:00`). Compare hours by `start_us`.
+Keys of one grain and zone sort as text in time order, with one exception: the repeated hour of
+zones east of Greenwich (`…T02:00+02:00` is earlier than `…T02:00+01:00`). Compare hours by
+`start_us`.
 
-All instants are integer microseconds since 1970 UTC. A local time in a DST gap means the first instant after the gap; a doubled
-one means the first of the two.
+All instants are integer microseconds since 1970 UTC. A local time in a DST gap means the first
+instant after the gap; a repeated local time means the first of the two.
 """
 
 from __future__ import annotations
@@ -22,19 +24,19 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from headrace.model.errors import UsageError
 from headrace.model.nodes import Grain, Value
 
-# Local wall-clock time to instants and back, one zone at a time.
+# Conversion between local time and instants.
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US
 YEAR_MIN, YEAR_MAX = 1000, 9998
-"""Years of keys: four digits, so that keys sort as text, and room for a day before and after."""
+"""Allowed years of keys: four digits, so that keys sort as text, with a margin at both ends."""
 
 
 @functools.lru_cache(maxsize=1024)
 def zone(name: str) -> zoneinfo.ZoneInfo:
-    """The IANA zone of that name; UsageError if there is none."""
+    """Return the IANA time zone of that name. Raises UsageError if it doesn't exist."""
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -42,14 +44,15 @@ def zone(name: str) -> zoneinfo.ZoneInfo:
 
 
 def to_us(instant: datetime) -> int:
-    """An aware datetime as microseconds since 1970 UTC."""
+    """Convert an aware datetime to microseconds since 1970 UTC."""
     return (instant - EPOCH) // MICROSECOND
 
 
 def from_us(instant_us: int, name: str) -> datetime:
-    """The instant as the zone's local time with a fixed offset, so that comparing and subtracting are exact.
+    """Convert an instant to the zone's local time with a fixed offset.
 
-    (Two datetimes with the same `ZoneInfo` are compared by wall clock, which is wrong across a change of offset.)
+    Fixed offsets make comparison and subtraction exact: Python compares two datetimes with the same
+    `ZoneInfo` by local time, which is wrong across a change of offset.
     """
     local = (EPOCH + timedelta(microseconds=instant_us)).astimezone(zone(name))
     offset = local.utcoffset()
@@ -58,22 +61,22 @@ def from_us(instant_us: int, name: str) -> datetime:
 
 
 def local_date(instant_us: int, name: str) -> date:
-    """The date that the wall clock shows at that instant."""
+    """Return the local date at an instant."""
     return (EPOCH + timedelta(microseconds=instant_us)).astimezone(zone(name)).date()
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def day_start_us(day: date, name: str) -> int:
-    """The instant at which the local day begins."""
+    """Return the instant at which a local day begins."""
     return local_us(day, time(), name)
 
 
 def local_us(day: date, clock: time, name: str) -> int:
-    """The instant of a local date and time of day."""
+    """Return the instant of a local date and time of day."""
     tz = zone(name)
     first = datetime.combine(day, clock, tzinfo=tz)
     before, after = _offset(first), _offset(first.replace(fold=1))
-    if after > before:  # in a gap, which the zone's clock jumps over
+    if after > before:  # in a DST gap
         naive_us = _naive_us(first)
         return _transition_us(naive_us - after // MICROSECOND, naive_us - before // MICROSECOND, tz)
     return _naive_us(first) - before // MICROSECOND
@@ -90,7 +93,10 @@ def _naive_us(moment: datetime) -> int:
 
 
 def _transition_us(low_us: int, high_us: int, tz: zoneinfo.ZoneInfo) -> int:
-    """The first instant with the new offset, between one before the change and one after it (whole seconds)."""
+    """Return the first instant with the new offset, in whole seconds, by bisection.
+
+    `low_us` is before the change of offset, `high_us` after it.
+    """
     low, high = low_us // SECOND_US, -(-high_us // SECOND_US)
     old = _offset_at(low, tz)
     while high - low > 1:
@@ -120,7 +126,7 @@ KEYS_CACHED = 1 << 16
 
 
 class Interval(Value, kw_only=True):
-    """`[start, end)`: aware datetimes in the zone's offset at that instant."""
+    """`[start, end)` as aware datetimes with the zone's offset at each instant."""
 
     start: datetime
     end: datetime
@@ -142,14 +148,14 @@ _EXAMPLES = {
 
 @functools.lru_cache(maxsize=KEYS_CACHED)
 def interval_of(key: str, grain: Grain, timezone: str) -> Interval:
-    """The interval of a partition; UsageError if the key isn't one of this grain and zone."""
+    """Return the interval of a partition. Raises UsageError for an invalid key."""
     start_us, end_us = bounds_us(key, grain, timezone)
     return Interval(start=from_us(start_us, timezone), end=from_us(end_us, timezone))
 
 
 @functools.lru_cache(maxsize=KEYS_CACHED)
 def bounds_us(key: str, grain: Grain, timezone: str) -> tuple[int, int]:
-    """Start and end of a partition in microseconds since 1970 UTC; UsageError as `interval_of`."""
+    """Return a partition's start and end in microseconds. Raises UsageError for an invalid key."""
     if grain is Grain.HOUR:
         return _hour_bounds(key, timezone)
     first = _first_day(key, grain)
@@ -160,17 +166,17 @@ def bounds_us(key: str, grain: Grain, timezone: str) -> tuple[int, int]:
 
 
 def start_us(key: str, grain: Grain, timezone: str) -> int:
-    """When a partition starts, in microseconds since 1970 UTC: the order of keys."""
+    """Return a partition's start in microseconds since 1970 UTC; sort keys by it."""
     return bounds_us(key, grain, timezone)[0]
 
 
 def key_at(instant: datetime, grain: Grain, timezone: str) -> str:
-    """The key of the partition that contains an instant (an aware datetime)."""
+    """Return the key of the partition that contains an instant (an aware datetime)."""
     return key_at_us(to_us(instant), grain, timezone)
 
 
 def key_at_us(instant_us: int, grain: Grain, timezone: str) -> str:
-    """`key_at` for microseconds since 1970 UTC."""
+    """Return the key of the partition that contains an instant, in microseconds since 1970 UTC."""
     day = _day_at(instant_us, timezone)
     if grain is not Grain.HOUR:
         return key_of_date(day, grain)
@@ -179,7 +185,10 @@ def key_at_us(instant_us: int, grain: Grain, timezone: str) -> str:
 
 
 def key_of_date(day: date, grain: Grain) -> str:
-    """The key of the partition of days that contains a date; UsageError for hours, of which a date holds many."""
+    """Return the key of the partition that contains a date.
+
+    Raises UsageError for the grain `hour`, because a date contains many hours.
+    """
     if not YEAR_MIN <= day.year <= YEAR_MAX:
         raise UsageError(f"{day} is out of range", hint=f"years {YEAR_MIN} to {YEAR_MAX}")
     match grain:
@@ -200,18 +209,18 @@ def key_of_date(day: date, grain: Grain) -> str:
 
 @functools.lru_cache(maxsize=KEYS_CACHED)
 def next_key(key: str, grain: Grain, timezone: str) -> str:
-    """The key of the partition that follows."""
+    """Return the key of the next partition."""
     return key_at_us(bounds_us(key, grain, timezone)[1], grain, timezone)
 
 
 @functools.lru_cache(maxsize=KEYS_CACHED)
 def previous_key(key: str, grain: Grain, timezone: str) -> str:
-    """The key of the partition before."""
+    """Return the key of the previous partition."""
     return key_at_us(bounds_us(key, grain, timezone)[0] - 1, grain, timezone)
 
 
 def keys_between(first: str, last: str, grain: Grain, timezone: str) -> Iterator[str]:
-    """The keys from `first` to `last`, both included; none if `first` is later. Lazy: a range may be long."""
+    """Yield the keys from `first` to `last`, both included; none if `first` is later."""
     end_us = start_us(last, grain, timezone)
     key = first
     while start_us(key, grain, timezone) <= end_us:
@@ -222,9 +231,10 @@ def keys_between(first: str, last: str, grain: Grain, timezone: str) -> Iterator
 
 
 def parse_key(text: str, grain: Grain, timezone: str) -> str:
-    """A key as a person typed it, in its one written form; UsageError with an example if it can't be one.
+    """Return a typed key in its canonical form. Raises UsageError with an example if invalid.
 
-    Surrounding blanks are dropped; seconds and `Z` in hours are understood.
+    Surrounding blanks are dropped. Hours may have seconds, `Z`, another offset, or no offset if the
+    local time is unambiguous.
     """
     key = text.strip()
     if grain is Grain.HOUR:
@@ -239,7 +249,7 @@ def _refuse(key: str, grain: Grain, why: str = "") -> UsageError:
 
 
 def _first_day(key: str, grain: Grain) -> date:
-    """The first day of a partition of days, or of more."""
+    """Return the first day of a partition of one or more days."""
     if not key.isascii() or not _SHAPES[grain].fullmatch(key):
         raise _refuse(key, grain)
     try:
@@ -266,7 +276,7 @@ def _day_of(key: str, grain: Grain) -> date:
 
 
 def _following(first: date, grain: Grain) -> date:
-    """The first day of the next partition."""
+    """Return the first day of the next partition."""
     match grain:
         case Grain.WEEK:
             return first + 7 * _DAY
@@ -286,8 +296,11 @@ def _month_later(first: date, months: int) -> date:
 
 
 def _day_at(instant_us: int, timezone: str) -> date:
-    """The local day whose interval contains the instant. That is the date on the wall clock, except where clocks were set
-    back across midnight: then the later day has begun already."""
+    """Return the local day whose interval contains the instant.
+
+    It is the local date, except if clocks are set back across midnight: then the later day has
+    already begun.
+    """
     day = local_date(instant_us, timezone)
     while instant_us >= day_start_us(day + _DAY, timezone):
         day += _DAY
@@ -324,7 +337,7 @@ def _hour_instant(key: str) -> int:
 
 
 def _local_hour_us(text: str, moment: datetime, timezone: str) -> int:
-    """The instant of an hour without an offset, which is local where the clock shows it once."""
+    """Return the instant of a local hour. Raises UsageError if it is skipped or ambiguous."""
     first = local_us(moment.date(), moment.time(), timezone)
     shown = from_us(first, timezone).replace(tzinfo=None)
     if len(text) <= len("2013-02-11"):
@@ -344,7 +357,7 @@ def _local_hour_us(text: str, moment: datetime, timezone: str) -> int:
 
 
 def _hour_as_typed(text: str, timezone: str) -> str:
-    """Other ways to write the start of an hour: seconds, `Z`, another offset, or no offset where the local time is single."""
+    """Return the key of an hour written with seconds, `Z`, another offset, or no offset."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """Partition keys: the partition mapping, the order of keys, and keys on the command line.
 
-Partitions by time and key have keys such as `2013-02-11/EMEA`: the time's key, a slash (no time key contains one), and
-the data's key, which may contain anything. Pure.
+Nodes partitioned by time and key have keys such as `2013-02-11/EMEA`: the time key, a slash (no
+time key contains one), and the data key, which may contain any text. All functions are pure.
 """
 
 from __future__ import annotations
@@ -16,25 +16,28 @@ from headrace.model.intervals import GRAINS, bounds_us, from_us, key_at_us, keys
 from headrace.model.nodes import Grain, InputMode, InputSpec, PartitionSpec, Value
 from headrace.model.times import Duration
 
-# The partition mapping: which partitions of an input one partition of an output needs, and the
-# inverse (SEMANTICS §2).
+# The partition mapping: the upstream partitions that a partition needs, and the inverse
+# (SEMANTICS §2).
 
 SEPARATOR = "/"
-"""Between the time's key and the data's."""
+"""Separates the time key from the data key."""
 _NOTHING = Duration(days=0, seconds=0)
 _KEYS_CACHED_MAX = 2_048
-"""Answers that are kept: most pairs of nodes are cut alike, and asking the calendar again costs far more than looking up."""
+"""Cache size: most nodes share their partitioning, and calendar arithmetic is slow."""
 
 
 class Required(Value, kw_only=True):
-    """The input's keys that are required, in time order; None where it is a reference or read whole: the newest
-    publication of everything that there is."""
+    """Required keys of an input, in time order.
+
+    None for references and inputs that are read as a whole: the newest publication of all
+    partitions.
+    """
 
     keys: tuple[str, ...] | None
 
 
 class _Pair(Value, kw_only=True):
-    """An output and an input that are both cut by time."""
+    """An output and an input that are both partitioned by time."""
 
     output: Grain
     output_zone: str
@@ -45,12 +48,12 @@ class _Pair(Value, kw_only=True):
 
     @property
     def coarser(self) -> bool:
-        """Whether the input's partitions are the longer ones."""
+        """Whether the input's partitions are longer than the output's."""
         return GRAINS.index(self.input) > GRAINS.index(self.output)
 
 
 Seen = Callable[[str], Collection[str]]
-"""Time's key (empty where data isn't cut by time) → the data keys that were ever heard of for it."""
+"""Returns the known data keys of a time key, which is empty for data not partitioned by time."""
 
 
 def required(
@@ -62,10 +65,12 @@ def required(
     spec: InputSpec,
     seen: Seen | None = None,
 ) -> Required:
-    """What partition `key` of the output needs of the input; UsageError if `key` isn't one of the output's.
+    """Return the upstream partitions that partition `key` of the output needs.
 
-    `seen` says which keys of the input were heard of, where those grow with the data: an interval needs all of them, and one
-    for which none was heard of is named by its time alone. Without `seen` growing keys can't be listed (keys=None).
+    `seen` returns the known data keys of the input, if they aren't fixed: all of them are required,
+    and an interval without known keys is represented by its time key alone. Without `seen`, keys
+    that aren't fixed can't be listed (`keys=None`). Raises UsageError if `key` isn't a key of the
+    output.
     """
     if output.by_delivery or input.by_delivery:
         return _of_delivery(output, key, input, spec)
@@ -93,12 +98,12 @@ def _of_delivery(output: PartitionSpec, key: str, source: PartitionSpec, spec: I
 
 
 def delivery_key(number: int) -> str:
-    """The key of a node's `number`-th delivery, where each is a partition of its own."""
+    """Return the key of the `number`-th delivery of a node with one partition per delivery."""
     return f"{number:012}"
 
 
 def _upstream(output: PartitionSpec, data_key: str, source: PartitionSpec, moment: str, seen: Seen | None) -> Collection[str]:
-    """The partitions of an input's interval that an output's partition needs."""
+    """Return the upstream partitions of one interval that a partition needs."""
     if source.key is None:
         return (moment,)
     if source.key == output.key:
@@ -117,8 +122,11 @@ def dependents(
     spec: InputSpec,
     seen: Seen | None = None,
 ) -> tuple[str, ...] | None:
-    """The output's keys that require partition `input_key` of the input, in time order; None where it is a reference, or
-    where the output's keys can't be known from the input's. `seen` says which keys of the output were heard of."""
+    """Return the downstream partitions that require partition `input_key`, in time order.
+
+    Returns None if the input is a reference, or if the output's keys can't be derived from the
+    input's. `seen` returns the known data keys of the output.
+    """
     if output.by_delivery and input.by_delivery and spec.mode is not InputMode.ALL:
         return (input_key if spec.mode is not InputMode.PREVIOUS else delivery_key(int(input_key) + 1),)
     if output.whole or input.whole or output.by_delivery or input.by_delivery or spec.mode is InputMode.ALL:
@@ -139,7 +147,7 @@ def dependents(
 
 
 def _downstream(source: PartitionSpec, data_key: str, output: PartitionSpec, moment: str, seen: Seen | None) -> tuple[str, ...] | None:
-    """The partitions of an output's interval that need an input's partition; None where they can't be listed."""
+    """Return the downstream partitions of one interval; None if they can't be listed."""
     if output.key is None:
         return (moment,)
     if source.key == output.key:
@@ -151,7 +159,7 @@ def _downstream(source: PartitionSpec, data_key: str, output: PartitionSpec, mom
 
 
 def split(key: str, spec: PartitionSpec) -> tuple[str, str]:
-    """The time's key and the data's key of a partition; either is empty where it isn't cut that way."""
+    """Split a partition's key into time key and data key; a part that doesn't apply is empty."""
     if spec.grain is None:
         return "", key
     if spec.key is None:
@@ -163,12 +171,12 @@ def split(key: str, spec: PartitionSpec) -> tuple[str, str]:
 
 
 def join(time_key: str, data_key: str) -> str:
-    """The inverse of `split`: either may be empty, where the data isn't cut that way."""
+    """Join a time key and a data key, either of which may be empty; the inverse of `split`."""
     return f"{time_key}{SEPARATOR}{data_key}" if time_key and data_key else time_key or data_key
 
 
 def _keyed(time_key: str, data_key: str) -> str:
-    """A key of data that is cut by a key; that may be empty, and is told apart from the interval alone."""
+    """Join a time key and a data key; unlike `join`, an empty data key keeps the separator."""
     return f"{time_key}{SEPARATOR}{data_key}" if time_key else data_key
 
 
@@ -179,7 +187,7 @@ def _pair(output: Grain, output_zone: str, source: Grain, source_zone: str, spec
 
 @lru_cache(_KEYS_CACHED_MAX)
 def _times(pair: _Pair, key: str) -> tuple[str, ...]:
-    """The input's time keys that the output's partition `key` requires."""
+    """Return the input's time keys that the output's time key requires."""
     if pair.mode is InputMode.PREVIOUS:
         key = previous_key(key, pair.output, pair.output_zone)
     start, end = bounds_us(key, pair.output, pair.output_zone)
@@ -198,7 +206,8 @@ def _overlapping(pair: _Pair, since: int, end: int) -> tuple[str, ...]:
 
 
 def _ended_by(pair: _Pair, since: int, end: int) -> tuple[str, ...]:
-    """Of a coarser input: the partition that ends last at or before `end`, and those before it that reach past `since`."""
+    """Return time keys of a coarser input: the last one that ends by `end`, and those back to
+    `since`."""
     last = previous_key(key_at_us(end, pair.input, pair.input_zone), pair.input, pair.input_zone)
     if pair.lookback == _NOTHING:
         return (last,)
@@ -208,8 +217,11 @@ def _ended_by(pair: _Pair, since: int, end: int) -> tuple[str, ...]:
 
 @lru_cache(_KEYS_CACHED_MAX)
 def _requiring(pair: _Pair, time_key: str) -> tuple[str, ...]:
-    """The output's time keys that require an input's. What is required moves on with the output, so they are adjacent: only the
-    ends of the range have to be tried."""
+    """Return the output's time keys that require an input's time key.
+
+    They are adjacent, because required intervals move forward with the output, so only both ends of
+    the candidate range need to be tested.
+    """
     keys = list(_candidates(pair, time_key))
     while keys and time_key not in _times(pair, keys[-1]):
         keys.pop()
@@ -218,7 +230,7 @@ def _requiring(pair: _Pair, time_key: str) -> tuple[str, ...]:
 
 
 def _candidates(pair: _Pair, time_key: str) -> Iterator[str]:
-    """The output's keys that could require an input's partition: a range that surely holds them all."""
+    """Yield a range of the output's time keys that contains all that may require an input's."""
     start, end = bounds_us(time_key, pair.input, pair.input_zone)
     if pair.coarser:  # until the next partition of the input has ended
         end = bounds_us(next_key(time_key, pair.input, pair.input_zone), pair.input, pair.input_zone)[1]
@@ -228,15 +240,15 @@ def _candidates(pair: _Pair, time_key: str) -> Iterator[str]:
     return keys_between(first, last, pair.output, pair.output_zone)
 
 
-# The order of partitions in time. Keys of one node sort as text, except hours: in the doubled
-# hour of zones east of Greenwich `…T02:00+02:00` comes before `…T02:00+01:00`, and some clocks
-# were set back across midnight.
+# The order of partitions in time. Keys of one node sort as text, except hours: in the repeated
+# hour of zones east of Greenwich `…T02:00+02:00` is earlier than `…T02:00+01:00`, and some zones
+# set their clocks back across midnight.
 
 _BEYOND = chr(ord(SEPARATOR) + 1)
 
 
 def order_of(key: str, spec: PartitionSpec, timezone: str) -> str:
-    """A text that sorts a node's partitions by time, and within it by the data's key."""
+    """Return a sort key that orders a node's partitions by time, then by data key."""
     if spec.grain is not Grain.HOUR:
         return key
     time_key, separator, data_key = key.partition(SEPARATOR)
@@ -244,7 +256,10 @@ def order_of(key: str, spec: PartitionSpec, timezone: str) -> str:
 
 
 def end_of(key: str, spec: PartitionSpec, timezone: str) -> str:
-    """The order of the last partition that `key` means: where the data is cut by time and key, a time alone means all its keys."""
+    """Return the sort key of the last partition that `key` means.
+
+    For data partitioned by time and key, a time key alone means all its data keys.
+    """
     last = order_of(key, spec, timezone)
     return last + _BEYOND if spec.grain is not None and spec.key is not None and SEPARATOR not in key else last
 
@@ -253,29 +268,31 @@ def end_of(key: str, spec: PartitionSpec, timezone: str) -> str:
 def _hour(key: str, timezone: str) -> str:
     try:
         return from_us(start_us(key, Grain.HOUR, timezone), "UTC").isoformat()
-    except UsageError:  # of before the zone or its rules were changed
+    except UsageError:  # the key is older than a change of the zone or of its rules
         return key
 
 
-# Command lines as a person types them: a word is quoted for a POSIX shell where necessary.
+# Command lines to copy: words are quoted for a POSIX shell where necessary.
 
 WHOLE = "*"
-"""The only partition of what isn't partitioned; nobody types it."""
+"""The only partition of unpartitioned data; command lines omit it."""
 
 
 def command_line(*words: str) -> str:
-    """`headrace` with these words. Keys of partitions are data: they may hold anything."""
+    """Return `headrace` with these words, quoted, because partition keys may contain any text."""
     return " ".join(("headrace", *map(shlex.quote, words)))
 
 
 def partition_argument(node: str, partition: str) -> str:
-    """A node, or one of its partitions, as commands take it: `orders`, `orders@2025-03-01`."""
+    """Return a node or one of its partitions as a command's argument: `orders@2025-03-01`."""
     return node if partition == WHOLE else f"{node}@{partition}"
 
 
 def range_of(keys: Sequence[str]) -> tuple[str, str]:
-    """The first and the last of ordered partitions as `--from` and `--to` take them: those of several
-    data keys by their time alone, which means all keys."""
+    """Return the first and the last of ordered partitions, as values of `--from` and `--to`.
+
+    If they have several data keys, only time keys are returned, which mean all data keys.
+    """
     if len({key.partition(SEPARATOR)[2] for key in keys}) > 1:
         keys = [key.partition(SEPARATOR)[0] for key in keys]
     return keys[0], keys[-1]

@@ -182,7 +182,7 @@ class RowCount(TypedDict, total=False):
 
 
 class Sql(TypedDict, total=False):
-    """Arguments of the check `sql`: the query returns the wrong rows of `$self`, the checked rows."""
+    """Arguments of the check `sql`: the query returns the wrong rows of `$self`, the partition."""
 
     query: str
     name: str

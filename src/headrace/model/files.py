@@ -384,7 +384,7 @@ class ProjectFiles:
             raise ProjectError(message, hint="restore the file, then apply again") from error
 
     def read_code(self, path: str) -> Content:
-        """Return the same as `code`. Raises OSError, or CodeTooLarge for a file that is too large."""
+        """Return the same as `code`, but raise OSError, or CodeTooLarge for a too large file."""
         content = self._read(path, CODE_FILE_BYTES_MAX + 1, 0)
         if len(content.data) > CODE_FILE_BYTES_MAX:
             raise CodeTooLarge(errno.EFBIG, f"larger than {CODE_FILE_BYTES_MAX:,} bytes, the limit of a module or script")

@@ -1,6 +1,6 @@
-"""All declarations put together and checked against each other.
+"""Links the declarations of all files into one project and validates their references.
 
-`headrace.plan` checks the names inside SQL.
+`headrace.plan` validates the names inside SQL.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ from headrace.model.times import known_by_name
 
 
 def find_cycles(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
-    """One cycle for each knot of nodes that wait for each other, as a walk that ends where it began: `[a, b, a]`.
+    """Return the cycles found by a depth-first search, each as a closed path: `[a, b, a]`.
 
-    `edges` maps a name to the names that it waits for; names without an entry wait for nothing. Without recursion: a chain of
-    10,000 is no problem. Each cycle begins with its smallest name, so that it is the same from run to run.
+    `edges` maps a name to the names that it waits for; names without an entry wait for nothing.
+    Each cycle begins with its smallest name, so that results are reproducible. There is no
+    recursion: chains of 10,000 names are no problem.
     """
     done: set[str] = set()
     results: list[list[str]] = []
@@ -76,12 +77,11 @@ def _from_smallest(cycle: list[str]) -> list[str]:
     return [*cycle[first:], *cycle[:first], cycle[first]]
 
 
-# Pools that assets name must exist and have enough slots; a trigger must have something that can
-# fire it.
+# Validation of pools, which must exist and have enough slots, and of the nodes that triggers name.
 
 
 def scheduling_problems(project: Project) -> Iterator[Problem]:
-    """All of them, of the assets of a project."""
+    """Yield the problems with pools and triggers of all assets."""
     for asset in project.assets.values():
         yield from _pool_problems(asset, project.settings.pools)
         if asset.trigger is not None:
@@ -119,11 +119,11 @@ def _scheduling_error(asset: Asset, code: str, message: str, hint: str) -> Probl
     return Problem(code=code, message=message, hint=hint, place=asset.place)
 
 
-# Tests against the project: the asset, inputs and partition that a test names must exist.
+# Validation of tests: the asset, inputs and partition that a test names must exist.
 
 
 def problems_of_tests(project: Project) -> Iterator[Problem]:
-    """What is wrong with each test of an asset that there is."""
+    """Yield the problems of all tests whose asset exists."""
     readable = [*project.sources, *project.assets]
     for test in project.tests:
         asset = project.assets.get(test.asset)
@@ -162,14 +162,15 @@ Node = Source | Asset | Consumer
 AnyNode = TypeVar("AnyNode", Source, Asset, Consumer)
 Named = TypeVar("Named", Owner, Contract, Calendar)
 SUGGESTIONS_MAX = 200
-"""How many unknown names get a `did you mean`: each is compared with every known one."""
+"""Unknown names that get a `did you mean`; it is slow, as each is compared with all known names."""
 
 
 def link(declared: Sequence[Declared], environment: str = PRODUCTION) -> tuple[Project | None, list[Problem]]:
-    """The project as it is in an environment, and all problems: those of each file and those between them, by file and line.
+    """Return the project in an environment, and the problems of all files and of their references.
 
-    The project holds whatever could be understood, so that later stages can report their problems too: it must not be used
-    while `problems` holds an error. It is None only where there are no settings. UsageError for an environment that there isn't.
+    The problems are sorted by file and line. The project contains all valid declarations, so that
+    later stages can report problems too, but it must not be used if there is an error. It is None
+    if the project has no settings. Raises UsageError for an unknown environment.
     """
     problems = [problem for item in declared for problem in item.problems]
     settings = next((item.settings for item in declared if item.settings is not None), None)
@@ -185,7 +186,7 @@ def _sorted(problems: list[Problem]) -> list[Problem]:
 
 
 class _Linker:
-    """One linking. Names of nodes are looked up ignoring case, as DuckDB does."""
+    """Links one project. Names of nodes are case-insensitive, as in DuckDB."""
 
     def __init__(self, declared: Sequence[Declared], settings: Settings, problems: list[Problem]) -> None:
         self._declared = declared
@@ -243,7 +244,10 @@ class _Linker:
         self._error("duplicate_name", place, message, "names are compared ignoring case; rename one of them")
 
     def _taken(self, nodes: Iterable[AnyNode]) -> list[AnyNode]:
-        """The nodes whose names are free; sources, assets and consumers share one space of names."""
+        """Return the nodes with unique names, and report the others.
+
+        Sources, assets and consumers share one namespace.
+        """
         result = []
         for node in nodes:
             first = self._nodes.setdefault(node.name.lower(), node)
@@ -254,7 +258,7 @@ class _Linker:
         return result
 
     def _with_bodies(self) -> Iterable[Asset]:
-        """All assets; a front matter in a YAML file joined with the `.sql` file of the same name."""
+        """Yield all assets, with front matters in YAML joined to the `.sql` file of the same name."""
         statements = {item.sql.file: item.sql for item in self._declared if item.sql is not None}
         written = {
             asset.body.file for item in self._declared for asset in item.assets if isinstance(asset.body, SqlBody) and asset.body.text
@@ -286,7 +290,7 @@ class _Linker:
     def _has_problems(self, path: str) -> bool:
         return any(problem.place.file == path for problem in self._problems)
 
-    # -- the parts
+    # -- nodes
 
     def _source(self, source: Source) -> Source:
         self._check_node(source)
@@ -344,7 +348,7 @@ class _Linker:
         self._error("unknown_calendar", node.place, f"unknown calendar {shown(calendar)} of {shown(node.name)}", hint)
 
     def _start(self, node: Source | Asset, timezone: str) -> str | None:
-        """The key that `start` means, in its one written form; what can't be one is reported."""
+        """Return `start` as a partition key in canonical form; report it if invalid."""
         start = node.start
         if start is None:
             return None
@@ -363,19 +367,23 @@ class _Linker:
             return start
 
     def _contract(self, node: Source | Asset) -> str | None:
-        """The contract that a node names, or the one that is called like it."""
+        """Return the contract that a node names, or the one with the node's name."""
         if node.contract is None:
             return node.name if node.name in self._contracts else None
         if node.contract not in self._contracts:
             if any(problem.place.file == f"contracts/{node.contract}.odcs.yaml" for problem in self._problems):
-                return None  # it is there, and can't be understood: that is said
+                return None  # its file is invalid, which is already reported
             hint = self._suggest(node.contract, self._contracts, f"add contracts/{node.contract}.odcs.yaml")
             self._error("unknown_contract", node.place, f"unknown contract {shown(node.contract)} of {shown(node.name)}", hint)
             return None
         return node.contract
 
     def _check_claim(self, source: Source, contract: str | None) -> None:
-        """A contract says what the files of one source call its columns: what is accepted for one mustn't change how another's are read."""
+        """Report a contract of several sources.
+
+        A contract contains the accepted column names of one source's files, which must not change
+        how the files of another source are read.
+        """
         first = self._claims.setdefault(contract, source) if contract is not None else source
         if first is not source:
             message = f"the contract {shown(str(contract))} of {shown(source.name)} is that of {shown(first.name)} already"
@@ -408,7 +416,7 @@ class _Linker:
         return msgspec.structs.replace(spec, node=name)
 
     def _known(self, name: str, node: Asset | Consumer, place: Place, field: str) -> str | None:
-        """The declared spelling of a source's or an asset's name; None if there is none, and then that is reported."""
+        """Return the declared spelling of a source's or asset's name; None, reported, if unknown."""
         result = self._nodes.get(name.lower())
         if result is not None and not isinstance(result, Consumer):
             return result.name
@@ -438,7 +446,7 @@ class _Linker:
             self._error("cycle", place, f"these assets wait for each other: {' → '.join(cycle)}", "take one of the arrows out")
 
     def _check_former_name(self, asset: Asset, project: Project) -> None:
-        """What an asset was called isn't anything's name any more, and no other asset was called so."""
+        """Report a `renamed_from` that is still declared, or that several assets have."""
         if asset.renamed_from is None:
             return
         former = asset.renamed_from.lower()
@@ -452,7 +460,11 @@ class _Linker:
 
 
 def _waits_for(asset: Asset) -> list[str]:
-    """What must be there for the same interval; an input read as `previous` was there before, so it closes no cycle."""
+    """Return the nodes that must be complete for the same interval.
+
+    Inputs in mode `previous` are left out: they belong to an earlier interval, so they can't form a
+    cycle.
+    """
     upstream = (asset.trigger or {}).get("upstream")
     fires = [upstream] if isinstance(upstream, str) else []
     return [*(spec.node for spec in asset.inputs if spec.mode is not InputMode.PREVIOUS), *asset.depends, *fires]

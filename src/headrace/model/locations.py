@@ -1,4 +1,4 @@
-"""Locations of data: paths, URLs of file systems, connections, tables and queries of databases."""
+"""Locations of data: paths, URLs of file systems, connections, and database tables and queries."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from headrace.model.secrets import check_url, is_reference
 # `files:` on a remote file system: URLs with a scheme that fsspec knows.
 
 REMOTE_SCHEMES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs", "oss", "oci")
-"""Those that lead elsewhere; `file:`, archives, caches and chains (`zip::s3://…`) would lead back to this machine."""
+"""Remote schemes only: `file:`, archives, caches and chains (`zip::s3://…`) access this machine."""
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def scheme_of(path: str) -> str | None:
-    """The scheme of a URL; None for a path."""
+    """Return the scheme of a URL in lower case; None for a path."""
     match = _URL.match(path)
     return match[1].lower() if match else None
 
 
 def is_usable_url(fields: Fields, name: str, url: str, partition: PartitionSpec) -> bool:
-    """Report what keeps files from being found at a URL."""
+    """Return whether files can be found at a URL; report the problem otherwise."""
     scheme = scheme_of(url)
     host, _, path = url.partition("://")[2].partition("/")
     check_url(name, url, fields.line(name), fields.report)
@@ -53,7 +53,7 @@ PATH_CHARACTERS_MAX = 1_000
 KEY_PLACEHOLDER = "{key}"
 DATE_PLACEHOLDER = re.compile(r"\{date:([^{}]+)\}")
 STARS_MAX = 3
-"""`*` in one part of a path: each more multiplies the time that a name which doesn't match can take."""
+"""At most this number of `*` per path part: each one multiplies the time to match a name."""
 _DIRECTIVES = {
     "Y": "year", "y": "year", "G": "week_year", "V": "week", "u": "weekday", "q": "quarter", "m": "month", "b": "month",
     "d": "day", "j": "day_of_year", "H": "hour", "M": "minute", "S": "second", "z": "offset",
@@ -68,17 +68,20 @@ _ENOUGH: dict[Grain, tuple[set[str], ...]] = {
     Grain.QUARTER: (*_MONTHS, {"year", "quarter"}),
     Grain.YEAR: ({"year"},),
 }
-"""What has to be in a name so that it tells one interval from another."""
+"""Sets of date parts in a name that identify an interval, by grain; one set is enough."""
 
 
 def read_path(fields: Fields, name: str) -> str | None:
-    """A path relative to the project that stays inside it."""
+    """Return a project-relative path; None, reported, if it leaves the project."""
     path = fields.text(name)
     return path if path is not None and _is_inside(fields, name, path) else None
 
 
 def read_pattern(fields: Fields, name: str, partition: PartitionSpec) -> str | None:
-    """A path pattern whose `{date:…}` and `{key}` name the partition, as far as a column doesn't say it of each row."""
+    """Return a path pattern; None, with a reported problem, if it is invalid.
+
+    `{date:…}` and `{key}` must identify the partition, unless a column assigns rows to partitions.
+    """
     path = fields.text(name)
     if path is None or not (is_usable_url(fields, name, path, partition) if scheme_of(path) else _is_inside(fields, name, path)):
         return None
@@ -134,7 +137,7 @@ def _names_partition(fields: Fields, name: str, date_format: str, partition: Par
 
 
 def tells_apart(fields: Fields, name: str, date_format: str, grain: Grain) -> bool:
-    """Whether the text of a `{date:…}` is understood, and tells one interval of the grain from another."""
+    """Return whether a `{date:…}` is valid and differs between intervals of the grain."""
     directives = re.findall(r"%(.)", date_format.replace("%%", ""))
     for directive in directives:
         if directive not in _DIRECTIVES:
@@ -149,14 +152,14 @@ def tells_apart(fields: Fields, name: str, date_format: str, grain: Grain) -> bo
     return False
 
 
-# `[connections.X]`: the kinds of systems, and the fields that a connection of each kind has.
+# `[connections.X]`: kinds of connections and their fields.
 
 CONNECTION_SCHEMES = {
     "postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite",
     "http": "http", "https": "http",
     "s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure", "sftp": "sftp", "ssh": "sftp",
 }  # fmt: skip
-"""A URL's scheme → the kind of connection."""
+"""Kind of connection by URL scheme."""
 CONNECTION_KINDS = tuple(dict.fromkeys(CONNECTION_SCHEMES.values()))
 DATABASES = ("postgresql", "mysql", "sqlite")
 _DATABASE_FIELDS = ("type", "url", "host", "port", "database", "user", "password", "connect_timeout", "timeout", "description")
@@ -171,7 +174,10 @@ PORT_MAX = 65_535
 
 
 def connection_kind(connection: Mapping[str, Any]) -> str | None:
-    """`postgresql`, `s3` …, by `type` or the URL's scheme; None where that isn't known before secrets are resolved."""
+    """Return a connection's kind, such as `postgresql`, from `type` or the URL's scheme.
+
+    Returns None if it is unknown before secrets are resolved.
+    """
     kind = connection.get("type")
     if isinstance(kind, str):
         return CONNECTION_SCHEMES.get(kind, kind) if kind not in CONNECTION_KINDS else kind
@@ -183,7 +189,7 @@ def connection_kind(connection: Mapping[str, Any]) -> str | None:
 
 
 def check_kind(name: str, connection: LocatedMapping, report: Report) -> None:
-    """Report a connection that leads nowhere, or has fields that its kind doesn't have."""
+    """Report a connection of unknown kind, or with fields that its kind doesn't have."""
     kind, where = connection_kind(connection), f"connections.{name}"
     if kind is None:
         _check_unknown(where, connection, report)
@@ -195,7 +201,11 @@ def check_kind(name: str, connection: LocatedMapping, report: Report) -> None:
 
 
 def _check_unknown(where: str, connection: LocatedMapping, report: Report) -> None:
-    """Where a reference gives the URL, its kind is seen once it is resolved; what goes with `files: s3://…` needs no URL."""
+    """Report a URL of unknown kind.
+
+    A URL from a secret reference is checked once it is resolved. A connection for
+    `files: s3://…` needs no URL.
+    """
     url = connection.get("url")
     scheme = url.partition("://")[0] if isinstance(url, str) and "://" in url else ""
     if scheme and scheme != "secret" and "$" not in scheme:
@@ -207,7 +217,7 @@ def _check_unknown(where: str, connection: LocatedMapping, report: Report) -> No
 
 
 def _instead(scheme: str) -> str:
-    """What to write instead of a scheme that nothing reads."""
+    """Return a hint for an unsupported scheme."""
     parts = re.split(r"[+:]", scheme.lower().removeprefix("jdbc:"))
     if parts[0] in CONNECTION_SCHEMES:
         return f"write {parts[0]}://…, without the driver"
@@ -227,8 +237,8 @@ def _check_fields(where: str, connection: LocatedMapping, kind: str, report: Rep
         report.error("missing_field", connection.line, f"{shown(where)} names no file", 'add path = "data/erp.db"')
 
 
-# Placeholders in the query of a database source. The SQL is the database's own dialect, so
-# nothing else of it is parsed.
+# Placeholders in the query of a database source. The query is in the database's own dialect, so
+# nothing else in it is parsed.
 
 PLACEHOLDERS = ("partition_start", "partition_end")
 _TOKENS = (
@@ -245,14 +255,16 @@ _QUERY_START = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:(?!\*/).)*\*/)*(select|wit
 
 
 def placeholders(query: str) -> list[str]:
-    """The names after `$`, in order, without those inside of strings, quoted names and comments."""
+    """Return the names after `$`, in order, except in strings, quoted names and comments."""
     return [match["name"] for match in _STANDARD.finditer(query) if match["name"]]
 
 
 def with_parameters(query: str, replace: Callable[[str], str], *, percent: bool, backslashes: bool = False) -> str:
-    """`query` with each `$name` replaced by what `replace` makes of it: a driver's own mark, never a value.
+    """Replace each `$name` in a query by the driver's placeholder from `replace`, never by a value.
 
-    `percent` doubles every other `%`, as drivers whose marks are `%s` want it; `backslashes` reads strings as MySQL does."""
+    `percent` doubles all other `%`, as drivers with `%s` placeholders require. `backslashes` parses
+    strings as MySQL does.
+    """
 
     def text(part: str) -> str:
         return part.replace("%", "%%") if percent else part
@@ -266,7 +278,10 @@ def with_parameters(query: str, replace: Callable[[str], str], *, percent: bool,
 
 
 def one_select(query: str) -> str | None:
-    """`query` without what ends it (`;`, comments), fit to stand in parentheses; None where it isn't one SELECT."""
+    """Return the query without trailing `;` and comments, so that it can be put in parentheses.
+
+    Returns None if it isn't a single SELECT.
+    """
     text = query[: _end_of(query)]
     depth = 0
     for match in _STANDARD.finditer(text):
@@ -278,7 +293,7 @@ def one_select(query: str) -> str | None:
 
 
 def _end_of(query: str) -> int:
-    """Where the statement's last sign ends: what follows is spaces, comments and semicolons."""
+    """Return the end of the statement, before trailing blanks, comments and semicolons."""
     end = len(query.rstrip())
     for match in reversed(list(_STANDARD.finditer(query))):
         if match.end() < end or not match[0].startswith((";", "--", "/*")):
@@ -290,19 +305,19 @@ def _end_of(query: str) -> int:
 # `connection:` of a source with `table:` or `query:`, and `cursor:`: rows of a database.
 
 READ_EVERY = "1d"
-"""How often a table that is read whole, and doesn't say whether it changed, is read again, unless `every:` says otherwise."""
+"""Default of `every:` for unpartitioned tables and queries without change detection."""
 NAME_CHARACTERS_MAX = 128
 NAME_PARTS_MAX = 3
 QUERY_CHARACTERS_MAX = 100_000
 
 
 def is_database(fields: Fields) -> bool:
-    """Whether `connection` says where the data comes from, and not only how it is reached."""
+    """Return whether `connection` is the origin of the data, not only the access to `files` or `http`."""
     return "connection" in fields and "http" not in fields and "files" not in fields
 
 
 def read_connection(fields: Fields, partition: PartitionSpec) -> None:
-    """Report what is wrong with `connection:` and what belongs to it."""
+    """Validate `connection:` and the fields that belong to it."""
     fields.text("connection")
     files = fields.raw("files")
     if isinstance(files, str) and "://" not in files:
@@ -326,7 +341,7 @@ def read_connection(fields: Fields, partition: PartitionSpec) -> None:
 
 
 def read_table(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001 - all readers of fields are alike
-    """Report what is wrong with `table:`."""
+    """Validate `table:`."""
     table = fields.text("table")
     if table is not None and parts_of(table) is None:
         fields.refuse(
@@ -335,14 +350,14 @@ def read_table(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG00
 
 
 def parts_of(table: str) -> tuple[str, ...] | None:
-    """The parts of a table's name; None where it is none."""
+    """Return the parts of a table's name, at most 3; None if it is invalid."""
     parts = tuple(part.strip() for part in table.split("."))
     usable = all(part and len(part) <= NAME_CHARACTERS_MAX and part.isprintable() for part in parts)
     return parts if usable and len(parts) <= NAME_PARTS_MAX else None
 
 
 def read_query(fields: Fields, partition: PartitionSpec) -> None:
-    """Report what is wrong with `query:`."""
+    """Validate `query:`."""
     query = fields.text("query")
     if query is None:
         return
@@ -356,7 +371,7 @@ def read_query(fields: Fields, partition: PartitionSpec) -> None:
 
 
 def read_cursor(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001 - all readers of fields are alike
-    """Report what is wrong with `cursor:`."""
+    """Validate `cursor:`."""
     cursor = fields.text("cursor")
     if not is_database(fields):
         fields.refuse(
@@ -372,7 +387,10 @@ def _asks_for_interval(fields: Fields) -> bool:
 
 
 def misused(source: Source, connection: Mapping[str, Any]) -> str:
-    """Why a source's rows can't come from a connection; empty where they can, or where that isn't known before it is resolved."""
+    """Return why rows can't be read from a connection; empty if they can.
+
+    Also empty if the connection's kind is unknown before secrets are resolved.
+    """
     kind = connection_kind(connection)
     if not ({"table", "query"} & source.connector.keys()) or kind in DATABASES:
         return ""
@@ -382,8 +400,11 @@ def misused(source: Source, connection: Mapping[str, Any]) -> str:
 
 
 def as_delivered(source: Source) -> Source:
-    """The source as the rest of Headrace has it: with `cursor:` and no other cut, each delivery is a partition; what is read whole is
-    read again every day."""
+    """Return a database source with its derived fields.
+
+    An unpartitioned source with `cursor:` gets one partition per delivery; without `cursor:` it is
+    re-read daily unless `every:` is declared.
+    """
     if not ({"table", "query"} & source.connector.keys()) or not source.partition.whole:
         return source
     if "cursor" in source.connector:

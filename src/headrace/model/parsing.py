@@ -1,6 +1,6 @@
-"""One file in, its declarations out: YAML, SQL assets, command assets, and all kinds of files.
+"""Parses one declaration file of any kind, with the YAML, SQL and command asset parsers.
 
-Parsing is a pure function of the file's path and bytes: its result is cached by content.
+Parsing is a pure function of the file's path and bytes, so its result is cached by content.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from headrace.model.python_code import ModuleFacts
 from headrace.model.settings import read_settings
 from headrace.model.yaml_files import read_calendar, read_consumers, read_owners, read_sources, read_tests
 
-# YAML for declarations: 1.2 core scalars, a line for every key and item, bounded size. `NO`,
-# `07:00`, `2013-02-11` and `1_000` are text. Duplicate keys are problems, tags are refused, and
-# aliases may expand to at most `VALUES_MAX` values. PyYAML's C parser delivers events, which are
-# put together without recursion, so deep or recursive documents can't exhaust the stack.
+# YAML for declarations: scalars of YAML 1.2's core schema, line numbers of all keys and items, and
+# limited size. `NO`, `07:00`, `2013-02-11` and `1_000` are text. Duplicate keys are problems, tags
+# are refused, and aliases may expand to at most `VALUES_MAX` values. PyYAML's C parser yields
+# events, which are assembled without recursion, so deep documents can't exhaust the stack.
 
 DEPTH_MAX = 40
-"""Levels of nesting; a declaration needs about six."""
+"""At most this number of nested levels; a declaration needs about six."""
 VALUES_MAX = 100_000
-"""Values in one document, aliases counted as what they stand for."""
+"""At most this number of values per document, with aliases expanded."""
 KEY_CHARACTERS_MAX = 200
 
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -47,7 +47,7 @@ _INTEGER_LIMIT = 1 << 63
 
 
 class _Refused(Exception):
-    """The document can't be read further."""
+    """Parsing of the document stops with a problem."""
 
     def __init__(self, code: str, line: int, message: str, hint: str) -> None:
         super().__init__(message)
@@ -55,9 +55,12 @@ class _Refused(Exception):
 
 
 def load_yaml(text: str, report: Report, *, line: int = 1) -> Any:
-    """The one document in `text`, whose first line is line `line` of the file. None where it is empty or can't be read
-    (then `report` says why). Mappings are `LocatedMapping`s and lists are `Items`."""
-    import yaml  # 20 ms: only who reads YAML pays for it
+    """Parse one YAML document. Mappings become `LocatedMapping`s, and lists become `Items`.
+
+    `line` is the file's line of the first line of `text`. Returns None if the document is empty, or
+    invalid, which is reported.
+    """
+    import yaml  # takes 20 ms to import
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -66,13 +69,13 @@ def load_yaml(text: str, report: Report, *, line: int = 1) -> Any:
         report.error(*refused.problem)
     except yaml.MarkedYAMLError as error:
         report.error(*_syntax(error, text, line))
-    except yaml.YAMLError as error:  # the reader's: characters that YAML doesn't allow
+    except yaml.YAMLError as error:  # from PyYAML's reader: characters that YAML doesn't allow
         report.error("yaml_syntax", line, f"this isn't YAML: {error}", "remove characters that can't be seen")
     return None
 
 
 def yaml_scalar(text: str) -> Any:
-    """What a plain (unquoted) scalar means in YAML 1.2's core schema."""
+    """Return the value of a plain (unquoted) scalar in YAML 1.2's core schema."""
     if text in _SCALAR_WORDS:
         return _SCALAR_WORDS[text]
     if text[0] not in _NUMERIC_START or len(text) > 40:
@@ -84,7 +87,7 @@ def yaml_scalar(text: str) -> Any:
 
 
 class _Frame:
-    """A mapping or list that isn't closed yet."""
+    """An open mapping or list."""
 
     __slots__ = ("anchor", "before", "container", "key", "key_line")
 
@@ -97,7 +100,7 @@ class _Frame:
 
 
 class _Builder:
-    """Puts one document together from events."""
+    """Assembles one document from the parser's events."""
 
     def __init__(self, report: Report, line: int) -> None:
         self._report = report
@@ -185,7 +188,10 @@ class _Builder:
         self._add(value, line, None, size)
 
     def _add(self, value: Any, line: int, anchor: str | None, size: int, inside: int = 0) -> None:
-        """Put a finished value where it belongs. `inside` values of a container have been counted already."""
+        """Add a complete value to its parent.
+
+        `inside` is the number of values in a container, which are already counted.
+        """
         self._count += size
         if self._count > VALUES_MAX:
             raise _Refused(
@@ -216,7 +222,10 @@ class _Builder:
 
 
 def _syntax(error: Any, text: str, offset: int) -> tuple[str, int, str, str]:
-    """A parser's complaint as a problem; most are tabs, missing quotes, or a wrong indentation."""
+    """Return a parser error as code, line, message and hint.
+
+    Most errors are tabs, missing quotes or wrong indentation.
+    """
     mark = error.problem_mark or error.context_mark
     index = mark.line if mark is not None else 0
     lines = text.splitlines()
@@ -244,7 +253,10 @@ _FORM = "begin the file with /* headrace, `owner: …`, */"
 
 
 def read_sql(text: str, report: Report) -> tuple[Asset | None, SqlBody | None]:
-    """The asset of a file with a front matter, or the body of one without (whose front matter may be a YAML file's)."""
+    """Return the asset of a file with a front matter, else the file's query.
+
+    The front matter may also be in a YAML file of the same name.
+    """
     front = _FRONT.match(text)
     if front is None:
         return None, _statement(text, 0, report)
@@ -271,7 +283,7 @@ def read_sql(text: str, report: Report) -> tuple[Asset | None, SqlBody | None]:
 
 
 def _statement(text: str, start: int, report: Report) -> SqlBody | None:
-    """The statement from `start` on, without the blanks around it."""
+    """Return the statement from position `start` on, without surrounding blanks."""
     statement = text[start:].lstrip()
     line = text.count("\n", 0, len(text) - len(statement)) + 1
     if not statement:
@@ -284,7 +296,11 @@ def _statement(text: str, start: int, report: Report) -> SqlBody | None:
 
 
 def read_yaml_assets(document: object, report: Report) -> tuple[Asset, ...]:
-    """All assets of the file. One without a command gets an empty SQL body that names the file it belongs to."""
+    """Return all assets of the file.
+
+    An asset without a command gets an empty SQL query with the name of the `.sql` file that `link`
+    joins to it.
+    """
     if isinstance(document, LocatedMapping):
         blocks: list[Any] = [document]
     elif isinstance(document, list):
@@ -325,10 +341,10 @@ def _yaml_asset(block: LocatedMapping, report: Report, *, alone: bool) -> Asset 
 
 
 class Declared(Value, kw_only=True):
-    """What one file declares, and the problems that can be told from it alone. `path` is relative to the project.
+    """Declarations of one file, and its own problems. `path` is relative to the project.
 
-    `sql` is the statement of an `.sql` file without front matter; an asset whose `SqlBody.text` is empty is the front matter
-    for the file that the body names. `link` puts the two together.
+    `sql` is the statement of an `.sql` file without front matter. An asset with an empty
+    `SqlBody.text` is the front matter of the file `SqlBody.file`. `link` joins the two.
     """
 
     path: str
@@ -343,18 +359,18 @@ class Declared(Value, kw_only=True):
     tests: tuple[AssetTest, ...] = ()
     sql: SqlBody | None = None
     facts: ModuleFacts | None = None
-    """Of a Python file: what it uses."""
+    """Facts about the code of a Python file."""
     problems: tuple[Problem, ...] = ()
 
 
 def parse_file(root: Path, file: ProjectFile) -> Declared:
-    """What the file declares, read now. Never raises for what is in the file, whatever it is."""
+    """Read and parse a file; invalid content never raises."""
     report = Report(file.path)
     return _parsed(file.kind, read_text(root, file, report), report)
 
 
 def parse_bytes(file: ProjectFile, data: bytes) -> Declared:
-    """What a file declares that holds these bytes. Never raises for what they are."""
+    """Parse a file with these bytes; invalid content never raises."""
     report = Report(file.path)
     return _parsed(file.kind, decode_declaration(file.kind, data, report), report)
 
@@ -366,7 +382,7 @@ def _parsed(kind: FileKind, text: str | None, report: Report) -> Declared:
 
 
 def parse_text(kind: FileKind, text: str, report: Report) -> Declared:
-    """What a text declares that is, or once was, the file that `report` is about."""
+    """Parse the current or a former text of the file of `report`."""
     results = _READERS[kind](text, report)
     return Declared(path=report.file, problems=tuple(report.problems), **results)
 
@@ -377,7 +393,7 @@ def _settings(text: str, report: Report) -> dict[str, Any]:
 
 
 def _yaml(field: str, read: Callable[[Any, Report], Any]) -> Callable[[str, Report], dict[str, Any]]:
-    """A reader for a kind of YAML file."""
+    """Return a reader for one kind of YAML file."""
 
     def reader(text: str, report: Report) -> dict[str, Any]:
         before = len(report.problems)

@@ -1,7 +1,8 @@
-"""Python code of assets as its syntax tree shows it: imports, parameters, and the normal form.
+"""Analyses the syntax tree of assets' Python code: imports, parameters, and the normal form.
 
-None of the user's code is imported or run. `facts_of` is a pure function of a file's bytes, so each content is parsed once.
-`headrace.plan.closure` resolves imports to files, because it knows the other files of the project.
+No user code is imported or run. `facts_of` is a pure function of a file's bytes, so each content is
+parsed once. `headrace.plan.closure` resolves imports to files, because it knows the project's other
+files.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Any
 from headrace.model.errors import Report, shown
 from headrace.model.nodes import Value
 
-# Parameters of a Python asset: the context first, then each input with the container that its
-# annotation asks for.
+# Parameters of a Python asset: the context first, then each input with the container type of its
+# annotation.
 
 _CONTAINERS = {
     "pyarrow.Table": "arrow",
@@ -35,7 +36,7 @@ _USUAL_ALIASES = {
     "polars": "polars",
     "pandas": "pandas",
 }
-"""What names mean that a file uses without importing them at its top level (under `TYPE_CHECKING`, say)."""
+"""Modules of common aliases, for files that use them without an import at the top level."""
 _CONTEXTS = ("headrace.Context", "headrace.model.authoring.Context", "Context")
 _ASSETS = ("headrace.asset", "headrace.model.authoring.asset")
 _CONTAINERS_HINT = "pa.Table (the default), pl.DataFrame, pl.LazyFrame, pd.DataFrame or duckdb.DuckDBPyRelation"
@@ -43,18 +44,18 @@ CONTEXT = "ctx"
 
 
 class Signature(Value, kw_only=True):
-    """A function's parameters without the context: name to line, those with a default, and the containers asked for."""
+    """A function's parameters without the context: their lines, defaults and container types."""
 
     takes_context: bool
     parameters: dict[str, int]
     defaults: tuple[str, ...]
     containers: dict[str, str]
     takes_any: bool
-    """Whether it has `**inputs`."""
+    """Whether the function has `**inputs`."""
 
 
 class Aliases:
-    """What a module's names mean, from its imports."""
+    """Full names of the names that a module imports."""
 
     def __init__(self, tree: ast.Module) -> None:
         self._names: dict[str, str] = {}
@@ -74,15 +75,15 @@ class Aliases:
                     self._names[top] = top
 
     def is_asset(self, node: ast.expr) -> bool:
-        """Whether an expression names Headrace's decorator."""
+        """Return whether an expression is the name of Headrace's decorator."""
         return self.resolve(node) in _ASSETS
 
     def is_asset_decorator(self, decorator: ast.expr) -> bool:
-        """Whether a decorator, called or not, is Headrace's."""
+        """Return whether a decorator, with or without arguments, is Headrace's."""
         return self.is_asset(decorator.func if isinstance(decorator, ast.Call) else decorator)
 
     def resolve(self, node: ast.expr) -> str:
-        """The full name of a dotted expression, as imported; empty if it is none."""
+        """Return the full name of a dotted expression; empty for other expressions."""
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
@@ -94,7 +95,10 @@ class Aliases:
 
 
 def _imports(tree: ast.Module) -> list[ast.Import | ast.ImportFrom]:
-    """Imports at the top level, and one level into `if` and `try` (TYPE_CHECKING, optional packages)."""
+    """Return imports at the top level, and one level inside `if` and `try`.
+
+    Those are common for TYPE_CHECKING and optional packages.
+    """
     results: list[ast.Import | ast.ImportFrom] = []
     for statement in tree.body:
         inner = statement.body if isinstance(statement, (ast.If, ast.Try)) else [statement]
@@ -103,7 +107,7 @@ def _imports(tree: ast.Module) -> list[ast.Import | ast.ImportFrom]:
 
 
 def read_signature(function: ast.FunctionDef, aliases: Aliases, report: Report) -> Signature:
-    """What the function asks for. Annotations that name no container are reported."""
+    """Return the function's signature; report annotations without a known container type."""
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     takes_context = bool(positional) and _is_context(positional[0], aliases)
@@ -155,7 +159,7 @@ def _container(argument: ast.arg, aliases: Aliases, report: Report) -> str:
 
 
 def _unwrapped(annotation: ast.expr) -> ast.expr:
-    """The annotation itself: out of quotes, `… | None` and `Optional[…]`."""
+    """Return an annotation without quotes, `… | None` and `Optional[…]`."""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         try:
             return _unwrapped(ast.parse(annotation.value, mode="eval").body)
@@ -170,24 +174,29 @@ def _unwrapped(annotation: ast.expr) -> ast.expr:
 
 
 # The normal form of Python code: the syntax tree without positions, comments and docstrings.
-# `ast.dump` isn't used because its output differs between versions of Python, and an upgrade must
-# not change every asset. Empty and absent fields aren't written, so a new optional field changes
-# nothing.
+# `ast.dump` isn't used because its output differs between Python versions, and an upgrade must not
+# change every asset. Empty and absent fields are omitted, so a new optional field of the syntax
+# tree changes nothing.
 
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IGNORED = frozenset({"kind", "type_comment", "ctx"})
 
 
 def normal_form(node: ast.AST) -> str:
-    """A text that is equal for trees that do the same by construction. Decorators aren't part of a decorated asset's code,
-    but are of everything else's."""
+    """Return a text that is equal for trees that differ only in layout, comments and docstrings.
+
+    The decorators of `node` itself are omitted, because an asset's decorator isn't its code.
+    """
     parts: list[str] = []
     _write(node, parts, top=True)
     return "".join(parts)
 
 
 def statements_digest(statements: Sequence[ast.stmt]) -> str:
-    """SHA-256 of the normal form of several statements: it is repeated in each asset of a module."""
+    """Return the SHA-256 of several statements' normal form.
+
+    It is part of each asset of a module, where the full text would be repeated.
+    """
     parts: list[str] = []
     for statement in _without_docstring(statements):
         _write(statement, parts)
@@ -195,7 +204,11 @@ def statements_digest(statements: Sequence[ast.stmt]) -> str:
 
 
 def module_digest(tree: ast.Module, is_asset: Callable[[ast.expr], bool]) -> str:
-    """SHA-256 of a module's normal form. The decorators for which `is_asset` is true declare an asset and aren't code."""
+    """Return the SHA-256 of a module's normal form.
+
+    Decorators of functions with an `is_asset` decorator are omitted: they declare the asset and
+    aren't code.
+    """
     parts: list[str] = []
     for statement in _without_docstring(tree.body):
         decorators = getattr(statement, "decorator_list", [])
@@ -220,7 +233,7 @@ def _write(node: ast.AST, parts: list[str], *, top: bool = False) -> None:
 
 
 def _says_nothing(node: ast.AST, name: str, value: object, *, top: bool) -> bool:
-    """Whether a field adds nothing: what is absent, and the decorators of the asset itself (their arguments are declared)."""
+    """Return whether to omit a field: absent values, and the decorators of the top node."""
     if name == "decorator_list":
         return top or value == []
     if isinstance(node, ast.Constant) and name == "value":
@@ -247,18 +260,19 @@ def _without_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
     return body[1:] if documented else body
 
 
-# The imports of one Python file, and the calls that run code that can't be found.
+# The imports of one Python file, and calls that run code which can't be located.
 
 _IMPORTS_BY_NAME = frozenset({"import_module", "__import__"})
-"""Functions that import a module of a given name: followed where the name is a literal."""
+"""Functions that import a module by name; they are followed if the name is a literal."""
 _UNFOLLOWABLE_CALLS = frozenset({"exec", "run_path", "run_module", "spec_from_file_location", "SourceFileLoader"})
-"""Calls that run code which no import statement names."""
+"""Functions that run code which no import statement names."""
 
 
 class Import(Value, omit_defaults=True):
     """One imported module: `from ..a import b, c` is module `a`, level 2, names `b` and `c`.
 
-    `whole` asks for all modules below it: its name was completed while the code ran (`f"plugins.{name}"`).
+    `whole` means all modules below it, because the name is completed at run time
+    (`f"plugins.{name}"`).
     """
 
     module: str
@@ -269,26 +283,29 @@ class Import(Value, omit_defaults=True):
 
 
 class Unfollowed(Value):
-    """A line that runs code which can't be found without running the file, and what stands there."""
+    """A line with code that can't be located without running the file; `what` is its text."""
 
     line: int
     what: str
 
 
 class ModuleFacts(Value, omit_defaults=True):
-    """What a Python file uses. `digest` is of its syntax tree: comments, docstrings and layout don't count."""
+    """Facts about a Python file's code. `digest` ignores comments, docstrings and layout."""
 
     digest: str
     imports: tuple[Import, ...] = ()
     unfollowed: tuple[Unfollowed, ...] = ()
     moves_path: bool = False
-    """Whether it changes `sys.path`, so that a module may be imported from any folder."""
+    """Whether it uses `sys.path`, so that modules may be imported from any folder."""
     exports: tuple[str, ...] | None = None
-    """The literal `__all__`; None where there is none, or where it is computed."""
+    """The literal `__all__`; None if absent or computed."""
 
 
 def facts_of(data: bytes) -> ModuleFacts:
-    """The facts of a Python file. Of one that can't be parsed: its bytes, and that it can't be followed."""
+    """Return the facts of a Python file.
+
+    If it can't be parsed, the digest is of its bytes, and the error is in `unfollowed`.
+    """
     try:
         tree = parse_python(data)
         return facts_of_tree(tree)
@@ -300,14 +317,14 @@ def facts_of(data: bytes) -> ModuleFacts:
 
 
 def parse_python(text: str | bytes) -> ast.Module:
-    """The syntax tree, without Python's warnings about escapes in the user's texts."""
+    """Parse Python code, without Python's warnings about escapes in user code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(text)
 
 
 def facts_of_tree(tree: ast.Module) -> ModuleFacts:
-    """The facts of a file that is parsed already. RecursionError where an expression is nested too deep."""
+    """Return the facts of a parsed file. Raises RecursionError for too deeply nested expressions."""
     aliases = Aliases(tree)
     renamed = {"import_module": "import_module"} | _renamed(tree)
     imports: list[Import] = []
@@ -341,7 +358,7 @@ def facts_of_tree(tree: ast.Module) -> ModuleFacts:
 
 
 def _running(tree: ast.Module) -> Iterator[ast.AST]:
-    """All nodes that may run, parents before their children: not what stands under `if TYPE_CHECKING`."""
+    """Yield all nodes that may run, parents first; it skips the body of `if TYPE_CHECKING`."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -358,7 +375,7 @@ def _is_type_checking(test: ast.expr) -> bool:
 
 
 def _renamed(tree: ast.Module) -> dict[str, str]:
-    """Names that stand for functions which run other code: `from importlib import import_module as load`."""
+    """Return aliases of functions that run other code, as in `import import_module as load`."""
     results = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and not node.level:
@@ -369,18 +386,21 @@ def _renamed(tree: ast.Module) -> dict[str, str]:
 
 
 def _name_of(function: ast.expr, renamed: dict[str, str]) -> str | None:
-    """The name of a function that runs other code, None for any other expression."""
+    """Return the name of a function that runs other code; None for other expressions."""
     if isinstance(function, ast.Name):
         name = renamed.get(function.id, function.id)
     elif isinstance(function, ast.Attribute):
-        name = "" if function.attr == "exec" else function.attr  # a method that is called `exec` isn't Python's
+        name = "" if function.attr == "exec" else function.attr  # methods named `exec` aren't Python's exec
     else:
         return None
     return name if name in _IMPORTS_BY_NAME or name in _UNFOLLOWABLE_CALLS else None
 
 
 def _imported_by(call: ast.Call) -> Import | None:
-    """What `import_module("a.b")` or `import_module(".b", "a")` imports; None where its name isn't a literal."""
+    """Return the import of `import_module("a.b")` or `import_module(".b", "a")`.
+
+    Returns None if the name doesn't start with a literal.
+    """
     if not call.args:
         return None
     name, whole = _literal_start(call.args[0])
@@ -395,7 +415,7 @@ def _imported_by(call: ast.Call) -> Import | None:
 
 
 def _literal_start(node: ast.expr) -> tuple[str, bool]:
-    """The text that an expression begins with, and whether something is added to it while it runs."""
+    """Return the literal start of an expression, and whether text is added at run time."""
     match node:
         case ast.Constant(value=str() as text):
             return text, False
@@ -418,19 +438,21 @@ def _exports(tree: ast.Module) -> tuple[str, ...] | None:
     return None
 
 
-# The script in the arguments of a command asset.
+# The script among the arguments of a command asset.
 
 _SCRIPT_ENDINGS = (
     ".py", ".sh", ".bash", ".js", ".mjs", ".ts", ".rb", ".pl", ".php", ".r", ".R", ".jl", ".jar",
     ".dll", ".ps1", ".sql", ".ipynb", ".lua",
 )  # fmt: skip
 _CODE_OPTIONS = ("-c", "-e", "-m", "--eval", "--command")
-"""What follows is code, or the name of a module, and nothing after it is a script of the project."""
+"""Options followed by code or a module's name; no later argument is a script of the project."""
 
 
 def script_of(command: Sequence[str]) -> str | None:
-    """The first argument that is a script by its ending, a path relative to the project or absolute;
-    None for a command without one."""
+    """Return the first argument with a script's ending; None for a command without one.
+
+    The path is relative to the project or absolute.
+    """
     for argument in command[1:]:
         if argument in _CODE_OPTIONS:
             return None

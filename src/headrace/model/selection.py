@@ -1,7 +1,7 @@
-"""SELECT: `+carrier_delays tag:daily,owner:core source:flights --exclude big_*` (INTERFACE §2).
+"""Node selection: `+carrier_delays tag:daily,owner:core source:flights` (INTERFACE §2).
 
-Blanks unite, a comma intersects. One term is `[N]+` (ancestors), then a name, a glob or `method:value`, then `+[N]`
-(descendants).
+A blank means union, a comma intersection. A term consists of an optional `[N]+` (ancestors), a
+name, glob or `method:value`, and an optional `+[N]` (descendants).
 """
 
 from __future__ import annotations
@@ -19,38 +19,41 @@ _GLOB = re.compile(r"[*?\[]")
 
 
 class SelectionGraph(Protocol):
-    """What a selection is made from. Parents are what a node reads or waits for; a consumer's are its reads."""
+    """The graph to select from. A node's parents are the nodes that it reads or waits for."""
 
     def names(self) -> Sequence[str]:
-        """All nodes, in the order in which selections list them."""
+        """Return all nodes, in the order of selections."""
 
     def kind(self, name: str) -> str:
-        """`source`, `asset` or `consumer`."""
+        """Return `source`, `asset` or `consumer`."""
 
     def parents(self, name: str) -> Iterable[str]:
-        """The nodes directly above."""
+        """Return the direct upstream nodes."""
 
     def children(self, name: str) -> Iterable[str]:
-        """The nodes directly below."""
+        """Return the direct downstream nodes."""
 
     def tags(self, name: str) -> Collection[str]:
-        """The node's tags."""
+        """Return the node's tags."""
 
     def owner(self, name: str) -> str:
-        """The node's owner."""
+        """Return the node's owner."""
 
     def domain(self, name: str) -> str | None:
-        """The node's domain."""
+        """Return the node's domain."""
 
     def path(self, name: str) -> str:
-        """The file that declares the node, relative to the project."""
+        """Return the file that declares the node, relative to the project."""
 
     def changed(self) -> Collection[str]:
-        """The nodes that differ from what is applied."""
+        """Return the nodes that differ from the applied version."""
 
 
 def select(selection: Sequence[str], exclude: Sequence[str], graph: SelectionGraph) -> list[str]:
-    """The selected names in the graph's order; everything where nothing is selected. UsageError for a term that matches nothing."""
+    """Return the selected names in the graph's order; all names if `selection` is empty.
+
+    Raises UsageError for a term that matches nothing.
+    """
     names = graph.names()
     chosen = _union(selection, graph) if _terms(selection) else set(names)
     excluded = _union(exclude, graph)
@@ -75,7 +78,7 @@ def _union(texts: Sequence[str], graph: SelectionGraph) -> set[str]:
 
 
 def _matching(term: str, graph: SelectionGraph) -> set[str]:
-    """One term without commas: what it names, with the ancestors and descendants that it asks for."""
+    """Return the nodes of one term without commas, with the requested ancestors and descendants."""
     match = _TERM.fullmatch(term)
     assert match is not None
     up_levels, up, core, down, down_levels = match.groups()
@@ -89,7 +92,7 @@ def _matching(term: str, graph: SelectionGraph) -> set[str]:
 
 
 def _reach(start: Collection[str], step: Callable[[str], Iterable[str]], levels: int | None) -> set[str]:
-    """All that can be reached in at most that many steps; in any number where `levels` is None."""
+    """Return all nodes reachable in at most `levels` steps; None means no limit."""
     seen, edge = set(start), set(start)
     while edge and levels != 0:
         edge = {name for item in edge for name in step(item)} - seen
@@ -113,7 +116,7 @@ def _named(core: str, graph: SelectionGraph) -> set[str]:
 
 
 def _by_name(pattern: str, names: Sequence[str]) -> set[str]:
-    """Nodes by name or glob, ignoring case."""
+    """Return nodes by name or glob, ignoring case."""
     lowered = pattern.lower()
     if _GLOB.search(pattern):
         results = {name for name in names if fnmatchcase(name.lower(), lowered)}
@@ -146,14 +149,14 @@ def _source(value: str, graph: SelectionGraph) -> set[str]:
 
 
 def _path(value: str, graph: SelectionGraph) -> set[str]:
-    """A file, a folder, or a glob over files."""
+    """Return nodes by their file, folder, or a glob over files."""
     wanted = value.removeprefix("./").rstrip("/")
     paths = {name: graph.path(name) for name in graph.names()}
     return {name for name, path in paths.items() if path == wanted or path.startswith(wanted + "/") or fnmatchcase(path, wanted)}
 
 
 def _consumer(value: str, graph: SelectionGraph) -> set[str]:
-    """A consumer with all that it needs."""
+    """Return consumers with all their upstream nodes."""
     consumers = _by_name(value, [name for name in graph.names() if graph.kind(name) == "consumer"])
     return _reach(consumers, graph.parents, None)
 
@@ -171,7 +174,7 @@ _METHODS: dict[str, Callable[[str, SelectionGraph], set[str]]] = {
 
 
 def _values_hint(method: str, value: str, graph: SelectionGraph) -> str:
-    """What one could have written."""
+    """Return a hint with valid values."""
     names = graph.names()
     known: set[str] = {
         "tag": lambda: {tag for name in names for tag in graph.tags(name)},

@@ -233,4 +233,4 @@ SECTIONS: tuple[Section, ...] = (
     Section("tests", "Tests", ("tests/**/*.yaml",), yaml_files.TEST_FIELDS, _TEST, listed=True),
     Section("calendars", "Calendars", ("calendars/**/*.yaml",), ("calendar", "description", "dates"), _CALENDAR),
 )
-"""Contracts aren't among them: they are ODCS v3 documents, which has a schema of its own."""
+"""All kinds of declaration files except contracts, which follow the schema of ODCS v3."""

@@ -258,7 +258,7 @@ class _Linker:
         return result
 
     def _with_bodies(self) -> Iterable[Asset]:
-        """Yield all assets, with front matters in YAML joined to the `.sql` file of the same name."""
+        """Yield all assets, with YAML front matters joined to `.sql` files of the same name."""
         statements = {item.sql.file: item.sql for item in self._declared if item.sql is not None}
         written = {
             asset.body.file for item in self._declared for asset in item.assets if isinstance(asset.body, SqlBody) and asset.body.text
@@ -416,7 +416,7 @@ class _Linker:
         return msgspec.structs.replace(spec, node=name)
 
     def _known(self, name: str, node: Asset | Consumer, place: Place, field: str) -> str | None:
-        """Return the declared spelling of a source's or asset's name; None, reported, if unknown."""
+        """Return the declared spelling of a source's or asset's name; report unknown names."""
         result = self._nodes.get(name.lower())
         if result is not None and not isinstance(result, Consumer):
             return result.name

@@ -312,7 +312,7 @@ QUERY_CHARACTERS_MAX = 100_000
 
 
 def is_database(fields: Fields) -> bool:
-    """Return whether `connection` is the origin of the data, not only the access to `files` or `http`."""
+    """Return whether `connection` is the origin of the data, not just the access to it."""
     return "connection" in fields and "http" not in fields and "files" not in fields
 
 

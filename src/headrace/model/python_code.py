@@ -324,7 +324,7 @@ def parse_python(text: str | bytes) -> ast.Module:
 
 
 def facts_of_tree(tree: ast.Module) -> ModuleFacts:
-    """Return the facts of a parsed file. Raises RecursionError for too deeply nested expressions."""
+    """Return the facts of a parsed file. Raises RecursionError if it is nested too deeply."""
     aliases = Aliases(tree)
     renamed = {"import_module": "import_module"} | _renamed(tree)
     imports: list[Import] = []

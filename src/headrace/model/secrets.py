@@ -1,7 +1,7 @@
 """Secrets, notification services, environment variables, parameters, and the local user.
 
-Secrets are references, never values: `secret://env/NAME`, `secret://file/…`, `secret://keyring/…`, or `${NAME}`. Messages about a
-literal secret never repeat it.
+Secrets are references, never values: `secret://env/NAME`, `secret://file/…`, `secret://keyring/…`,
+or `${NAME}`. Messages about a literal secret never repeat it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from headrace.model.errors import Report, shown
 from headrace.model.fields import Fields, LocatedMapping, kind_of, plain
 from headrace.model.nodes import Body, SqlBody
 
-# Notification services that a channel's URL may name by its scheme. The list is that of apprise,
-# which takes more than a second to import, too long for `validate`; a test compares the two.
+# URL schemes of notification services. The list is copied from apprise, because importing apprise
+# takes more than a second, too long for `validate`; a test compares the two.
 
 BUILT_IN_SERVICES = frozenset(("file", "http", "https", "mailto", "mailtos", "smtp", "smtps"))
-"""Sent to without apprise."""
+"""Services that Headrace supports without apprise."""
 APPRISE_SERVICES = frozenset((
     "46elks", "amqp", "amqps", "apprise", "apprises", "aprs", "atalk", "azure", "bark", "barks",
     "betterstack", "blink1", "bluesky", "brevo", "bsky", "bulksms", "bulkvs", "burstsms",
@@ -57,16 +57,17 @@ _URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 
 def unknown_service(url: str) -> str | None:
-    """The scheme of a channel's URL that no service has; None for a known one, and for a URL whose
-    scheme is part of a secret."""
+    """Return the scheme of a channel's URL if no service has it.
+
+    Returns None for known schemes, and for URLs whose scheme is part of a secret reference.
+    """
     match = _URL_SCHEME.match(url)
     if match is None or match[1].lower() in BUILT_IN_SERVICES | APPRISE_SERVICES:
         return None
     return match[1]
 
 
-# References to secrets, and the search for literal secrets in connections, channels, headers and
-# URLs.
+# Secret references, and detection of literal secrets in connections, channels, headers and URLs.
 
 _REFERENCE = re.compile(r"secret://(env|file|keyring)/\S+")
 _REFERENCE_SCHEME = "secret://"
@@ -79,7 +80,7 @@ _SECRET_WORDS = (
 )  # fmt: skip
 _SECRET_NAMES = frozenset({"pass", "pwd", "key", "sas", "dsn"})
 _ABOUT_SECRETS = ("path", "file", "name", "type", "ttl", "uri", "endpoint", "env")
-"""Endings of fields that say something about a secret without being one: `private_key_file`, `token_type`."""
+"""Endings of fields that describe a secret without containing it, such as `private_key_file`."""
 _PASSWORD_IN_URL = re.compile(
     r"[a-z][a-z0-9+.-]*://[^/@\s]*:[^@/\s]+@"
     r"|[?&;](password|passwd|pwd|token|api_?key|access_?key|secret|sig|signature)=[^&\s]",
@@ -91,17 +92,17 @@ _HINT = 'write "secret://env/NAME", "secret://file/PATH" or "${NAME}", and keep 
 
 
 def is_reference(value: str) -> bool:
-    """Whether a text names a secret instead of being one."""
+    """Return whether a text is or contains a secret reference."""
     return _REFERENCE.fullmatch(value.strip()) is not None or _VARIABLE.search(value) is not None
 
 
 def is_address(contact: str) -> bool:
-    """Whether a contact is a URL or an address, and not the name of a channel."""
+    """Return whether a contact is a URL or an address, rather than the name of a channel."""
     return "://" in contact or contact.startswith(_PUBLIC_SCHEMES)
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a field of that name holds a secret."""
+    """Return whether a field of that name usually contains a secret."""
     word = re.sub(r"[^a-z0-9]", "", name.lower())
     if word.endswith(_ABOUT_SECRETS) or (word.endswith("url") and "webhook" not in word):
         return False
@@ -109,13 +110,16 @@ def is_secret_name(name: str) -> bool:
 
 
 def is_password_name(name: str) -> bool:
-    """Whether even a number of that name is a secret: a `key` may be one of many things, a `password` can't."""
+    """Return whether even a number in a field of that name is a secret.
+
+    That holds for a `password`, but not for a `key`, which may mean many things.
+    """
     word = re.sub(r"[^a-z0-9]", "", name.lower())
     return is_secret_name(name) and any(part in word for part in ("pass", "pwd", "secret", "token"))
 
 
 def check_connection(where: str, values: Mapping[str, Any], line_of: Mapping[str, int], line: int, report: Report) -> None:
-    """Report literal secrets of one connection (nested tables included). `where` names it in messages."""
+    """Report literal secrets in a connection and nested tables. `where` names it in messages."""
     for name, value in values.items():
         at = line_of.get(name, line)
         if isinstance(value, Mapping):
@@ -130,7 +134,10 @@ def check_connection(where: str, values: Mapping[str, Any], line_of: Mapping[str
 
 
 def check_channel(where: str, values: Mapping[str, Any], line_of: Mapping[str, int], line: int, report: Report) -> None:
-    """As `check_connection`, for notification channels: who knows their URL can write to them."""
+    """Report literal secrets and unknown services in a notification channel.
+
+    The URL itself is a secret, because anyone who knows it can write to the channel.
+    """
     check_connection(where, values, line_of, line, report)
     url = values.get("url")
     if isinstance(url, str) and not _REFERENCE.fullmatch(url) and (scheme := unknown_service(url)):
@@ -146,7 +153,7 @@ def check_channel(where: str, values: Mapping[str, Any], line_of: Mapping[str, i
 
 
 def check_headers(http: LocatedMapping, report: Report) -> None:
-    """Report literal secrets in `http:` of a source: headers, parameters, and passwords in its URL."""
+    """Report literal secrets in a source's `http:`, in headers, parameters and its URL."""
     check_connection("http", http, http.lines, http.line, report)
 
 
@@ -172,14 +179,14 @@ def _refuse(where: str, line: int, report: Report) -> None:
 
 
 def _refuse_reference(where: str, value: str, line: int, report: Report) -> None:
-    """Of a reference that can't be resolved only its kind is repeated: the rest may be a secret."""
+    """Report an invalid reference; the message only repeats its kind: the rest may be a secret."""
     kind = _KIND.match(value.strip())
     wrong = kind is not None and kind[1] not in _KINDS
     text = f"there is no kind of secret {kind[1]!r}" if kind is not None and wrong else "a reference to a secret can't be read"
     report.error("literal_secret", line, f"{shown(where)}: {text}", _REFERENCES)
 
 
-# Environment variables that an asset's code gets: `secrets:` and `environment:` of the asset, and
+# Environment variables of asset code: `secrets:` and `environment:` of the asset, and
 # `[run] pass_environment`.
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
@@ -190,7 +197,10 @@ _ONE_REFERENCE = re.compile(r"secret://(env|file|keyring)/\S+|\$\{[A-Za-z_][A-Za
 
 
 def read_secrets(fields: Fields) -> dict[str, str]:
-    """`[NAME, …]`: secrets of these names of Headrace's own environment; or `{NAME: reference}`. Name → reference."""
+    """Return the asset's secrets as references by name of the environment variable.
+
+    `secrets:` is `[NAME, …]`, variables of Headrace's own environment, or `{NAME: reference}`.
+    """
     written = fields.raw("secrets")
     if not isinstance(written, LocatedMapping):
         names = [_bare(name) for name in fields.texts("secrets")]
@@ -212,7 +222,7 @@ def read_secrets(fields: Fields) -> dict[str, str]:
 
 
 def read_environment(fields: Fields) -> dict[str, str]:
-    """Variables with their values: texts and whole numbers."""
+    """Return environment variables with their values, which are texts or integers, as text."""
     block = fields.block_of("environment")
     if block is None:
         return {}
@@ -226,13 +236,13 @@ def read_environment(fields: Fields) -> dict[str, str]:
 
 
 def read_pass_environment(fields: Fields) -> tuple[str, ...]:
-    """Names of variables that all asset code gets."""
+    """Return names of environment variables that are passed to all asset code."""
     names = fields.texts("pass_environment")
     return tuple(dict.fromkeys(name for name in names if _is_variable(fields, "pass_environment", name)))
 
 
 def check_environment(fields: Fields, body: Body) -> None:
-    """Report what can't be meant: a SQL asset has no environment, and one name has one value."""
+    """Report an environment of a SQL asset, and names in both `environment` and `secrets`."""
     if isinstance(body, SqlBody):
         for name in ("secrets", "environment"):
             if name in fields:
@@ -274,12 +284,11 @@ def _is_variable_value(fields: Fields, name: str, value: Any) -> bool:
 
 
 def _bare(name: str) -> str:
-    """`${NAME}` means NAME."""
+    """Return NAME for `${NAME}`, and other texts unchanged."""
     return name[2:-1] if name.startswith("${") and name.endswith("}") else name
 
 
-# `parameters:`: values that asset code gets bound as `$name`. They never become text of a
-# statement.
+# `parameters:`: values that are bound as `$name`. They are never inserted into a statement's text.
 
 PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 PARAMETERS_MAX = 1_000
@@ -287,7 +296,7 @@ _RESERVED_PARAMETERS = frozenset({"partition_start", "partition_end", "partition
 
 
 def read_parameters(fields: Fields) -> dict[str, Any]:
-    """Parameters: texts, numbers, true or false, and lists of those."""
+    """Return the parameters: texts, numbers, booleans, and lists of those."""
     block = fields.block_of("parameters")
     if block is None:
         return {}
@@ -315,13 +324,14 @@ def _is_parameter_value(fields: Fields, name: str, value: Any) -> bool:
     return False
 
 
-# The actor of commands that no signed-in user gave.
+# The actor of commands without a signed-in user.
 
 
 def local_actor() -> str:
-    """The operating system's user and the host, `ana@db1`.
+    """Return the operating system's user and host, such as `ana@db1`.
 
-    Nothing of it comes from the environment (USER, HOSTNAME): whoever acts could set that."""
+    It ignores environment variables such as USER and HOSTNAME, which the user could change.
+    """
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

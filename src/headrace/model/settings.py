@@ -1,4 +1,4 @@
-"""`headrace.toml`: its tables, the policy language, environments and OpenLineage."""
+"""Reads `headrace.toml`: its tables, the policy language, environments and OpenLineage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from headrace.model.secrets import check_channel, check_connection, is_reference
 # The language of `[policy]`: `partitions > 100 or tag:regulated`.
 
 APPROVAL = "backfill_approval"
-"""The rule that says which backfills, and which runs, somebody else has to approve."""
+"""The rule for backfills and runs that need the approval of another person."""
 POLICY_RULES = (APPROVAL,)
 RULE_CHARACTERS_MAX = 2_000
 RULE_DEPTH_MAX = 40
@@ -33,7 +33,7 @@ _POLICY_HINT = 'write it like "partitions > 100 or tag:regulated": partitions, b
 
 
 class Approval(msgspec.Struct, frozen=True):
-    """The rule that asks for an approval, and its location."""
+    """The rule that requires an approval, and its location."""
 
     rule: str
     file: str
@@ -44,11 +44,11 @@ class Approval(msgspec.Struct, frozen=True):
 
 
 class Facts(Value, kw_only=True):
-    """What rules are about: how much is made, and of which nodes."""
+    """Input of rules: the amount of work, and the tags, owners and domains of its nodes."""
 
     partitions: int
     bytes: int = 0
-    """As estimated; 0 where it isn't known."""
+    """Estimated bytes; 0 if unknown."""
     tags: frozenset[str] = frozenset()
     owners: frozenset[str] = frozenset()
     domains: frozenset[str] = frozenset()
@@ -58,7 +58,7 @@ Rule: TypeAlias = Callable[[Facts], bool]
 
 
 def parse_rule(text: str) -> Rule:
-    """A rule as it is written. UsageError, with what stands there, for what is none."""
+    """Parse a rule. Raises UsageError, which quotes the invalid part."""
     if len(text) > RULE_CHARACTERS_MAX:
         raise UsageError(f"a rule of {len(text):,} characters is too long", hint=f"at most {RULE_CHARACTERS_MAX:,}")
     reader = _Reader(_tokens(text))
@@ -80,7 +80,7 @@ def _tokens(text: str) -> list[str]:
 
 
 class _Reader:
-    """Reads tokens from left to right: `or` binds least, then `and`, then `not`."""
+    """Recursive descent parser; precedence from low to high: `or`, `and`, `not`."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._tokens, self._at = tokens, 0
@@ -154,16 +154,18 @@ def _number(text: str, what: str) -> int:
     raise UsageError(f"{text[:40]!r} isn't a whole number", hint=_POLICY_HINT)
 
 
-# Environments (`--env NAME`): the same project with other settings, and a state, a lake and
-# figures of its own. Production is called `prod`; its settings are outside of `[environments.*]`.
+# Environments (`--env NAME`): the same project with other settings, and its own state, lake and
+# statistics. Production is named `prod`; its settings are outside of `[environments.*]`.
 
 PRODUCTION = "prod"
 _FOLDER = ".headrace/env"
 
 
 def of_environment(settings: Settings, name: str) -> Settings:
-    """The settings of one environment: what it overrides, and its own place for state and lake. UsageError for one that
-    headrace.toml doesn't have."""
+    """Return an environment's settings, with its overrides and its own state and lake.
+
+    Raises UnknownName for an environment that isn't in headrace.toml.
+    """
     if name == PRODUCTION:
         return settings
     if name not in settings.environments:
@@ -189,18 +191,24 @@ def of_environment(settings: Settings, name: str) -> Settings:
 
 
 def _own_store(settings: Settings, name: str) -> str:
-    """In PostgreSQL an environment has a schema of its own in the same database, in SQLite a file of its own."""
+    """Return an environment's default URL: in PostgreSQL the same database, in SQLite its own file.
+
+    In PostgreSQL, each environment has its own schema.
+    """
     return settings.store_url if not settings.store_url.startswith("sqlite:") else f"sqlite:{_FOLDER}/{name}/state.db"
 
 
 def _overridden_tables(base: dict[str, dict[str, Any]], said: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Tables of tables, overridden field by field."""
+    """Override nested tables field by field."""
     return {name: {**base.get(name, {}), **said.get(name, {})} for name in {**base, **said}}
 
 
 def in_environment(project: Project) -> Project:
-    """The project as it is where its settings are an environment's: the folders of its sources replaced as `paths` say
-    (`landing = "samples"`), and nobody exported to."""
+    """Return the project as used in the environment of its settings.
+
+    Outside of production, `paths` replace source folders (`landing = "samples"`), and there are no
+    exports.
+    """
     settings = project.settings
     if settings.environment == PRODUCTION:
         return project
@@ -226,7 +234,7 @@ _OPENLINEAGE_HINT = 'write url = "https://lineage.example.com/api/v1/lineage", o
 
 
 def read_openlineage(fields: Fields) -> dict[str, str] | None:
-    """What is declared; None where nothing usable is, and then that is reported."""
+    """Return `[openlineage]`; None if it is empty, or invalid, which is reported."""
     block = fields.block
     if not block:
         return None
@@ -264,7 +272,7 @@ _STORES = ("sqlite:", "postgresql://", "postgres://")
 
 
 def read_settings(document: LocatedMapping, report: Report) -> Settings | None:
-    """The settings; None where the project has no usable name, and then that is reported."""
+    """Return the settings; None, with a reported problem, if the project has no valid name."""
     fields = Fields(document, report, _TABLES, what="headrace.toml")
     project = _table(fields, "project", ("name", "timezone", "description"))
     if "project" not in fields:
@@ -309,13 +317,13 @@ def _parts(fields: Fields) -> dict[str, Any]:
 
 
 def _table(fields: Fields, name: str, known: tuple[str, ...]) -> Fields:
-    """The fields of a table, or of an empty one where it isn't there."""
+    """Return the fields of a table, which is empty if absent."""
     block = fields.block_of(name)
     return Fields(block if block is not None else LocatedMapping(fields.line(name)), fields.report, known, what=f"[{name}]")
 
 
 def _dask(run: Fields) -> str | None:
-    """The scheduler's address, which must be there when it is needed."""
+    """Return the Dask scheduler's address; report it if `executor = "dask"` lacks one."""
     address = run.text("dask") if "dask" in run else None
     if address is not None and not _DASK_ADDRESS.fullmatch(address):
         run.refuse("dask", f"{shown(address)} isn't the address of a Dask scheduler", 'write dask = "tcp://host:8786", or tls://…')
@@ -379,7 +387,7 @@ def _backup(fields: Fields) -> Backups:
 
 
 def _secret_tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:
-    """[connections.X] or [notify.X]: kept as they are, except for secrets, which must be references."""
+    """Return [connections.X] or [notify.X] as written; report literal secrets."""
     block = fields.block_of(name) or LocatedMapping(0)
     check = check_channel if name == "notify" else check_connection
     results = {}

@@ -1,7 +1,7 @@
-"""Lengths of time, times after an interval, cron expressions, days off and quiet hours.
+"""Durations, times after an interval, cron expressions, days off and quiet hours.
 
-Durations are written as `7d`; times after an interval as `05:00`, `+2d 06:00`, `+3bd 09:00` or `+20m` (SEMANTICS §1). All instants
-are integer microseconds since 1970 UTC.
+Durations are written as `7d`; times after an interval as `05:00`, `+2d 06:00`, `+3bd 09:00` or
+`+20m` (SEMANTICS §1). All instants are integer microseconds since 1970 UTC.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from headrace.model.errors import CRON, HeadraceError, UsageError
 from headrace.model.intervals import SECOND_US, Interval, bounds_us, from_us, local_date, local_us, to_us
 from headrace.model.nodes import Grain, Project, Value
 
-# Durations and times after an interval, as declarations write them.
+# Durations and times after an interval, in the notation of declarations.
 
 DURATION_DAYS_MAX = 36_500
 OFFSET_DAYS_MAX = 3_660
 BUSINESS_DAYS_MAX = 366
 HOLIDAYS_IN_A_ROW_MAX = 366
-"""A calendar in which nothing is a business day for longer than this is refused instead of searched for ever."""
+"""Days without a business day after which the search in a calendar stops with an error."""
 SINCE_YEARS = (1900, 2999)
-"""Of a `since:`: what is reckoned from it, by intervals and ages, stays within the calendar."""
+"""Allowed years of `since:`, so that dates computed from it stay within Python's calendar."""
 _DURATION_HINT = "write a number and s, m, h, d or w: `90m`, `30h`, `7d`, `1d12h`"
 _INSTANT_HINT = "write a date, `2013-02-11`, or a time, `2013-02-11T07:00`"
 _OFFSET_HINT = "write `05:00` (the day after), `+2d 06:00`, `+3bd 09:00` (business days) or `+20m` (after the end)"
@@ -35,14 +35,17 @@ _OFFSET = re.compile(r"(?:\+(\d{1,4})(d|bd)\s+)?(\d\d):(\d\d)(?::(\d\d))?", re.A
 
 
 class Duration(Value, kw_only=True):
-    """Calendar days and elapsed seconds, kept apart: a day back over a change of offset is the same wall clock, not 24 hours."""
+    """Calendar days and elapsed seconds, stored separately because a day isn't always 24 hours.
+
+    One day earlier or later is the same local time, even across a change of offset.
+    """
 
     days: int
     seconds: int
 
     @staticmethod
     def parse(text: str) -> Duration:
-        """`7d`, `30h`, `1d12h`, …; UsageError otherwise."""
+        """Parse `7d`, `30h`, `1d12h` and the like. Raises UsageError if invalid."""
         match = _PARTS.fullmatch(text.strip())
         if match is None or not match.group():
             raise UsageError(f"{text[:40]!r} isn't a duration", hint=_DURATION_HINT)
@@ -53,11 +56,11 @@ class Duration(Value, kw_only=True):
         return duration
 
     def before_us(self, instant_us: int, timezone: str) -> int:
-        """The instant that lies this long before, by the wall clock as to the days."""
+        """Return the instant this long before `instant_us`; days are counted in local time."""
         return self._shifted(instant_us, timezone, -1)
 
     def after_us(self, instant_us: int, timezone: str) -> int:
-        """The instant that lies this long after, by the wall clock as to the days."""
+        """Return the instant this long after `instant_us`; days are counted in local time."""
         return self._shifted(instant_us, timezone, 1)
 
     def _shifted(self, instant_us: int, timezone: str, sign: int) -> int:
@@ -68,10 +71,10 @@ class Duration(Value, kw_only=True):
 
 
 def local_instant_us(text: str, timezone: str) -> int:
-    """The instant of a date (its midnight) or a time in the zone, microseconds; UsageError for
-    anything else, and for what lies outside of `SINCE_YEARS`.
+    """Return the instant of a local date (at midnight) or local time, in microseconds.
 
-    `2013-02-11`, `2013-02-11T07:00`; a time may have an offset of its own (`2013-02-11T07:00-05:00`).
+    For example `2013-02-11` or `2013-02-11T07:00`; a time may have its own offset
+    (`2013-02-11T07:00-05:00`). Raises UsageError if invalid or outside of `SINCE_YEARS`.
     """
     try:
         result = datetime.fromisoformat(text)
@@ -87,13 +90,13 @@ def local_instant_us(text: str, timezone: str) -> int:
 
 
 def parse_duration(text: str) -> timedelta:
-    """`7d`, `30h`, `90m`, `1d12h` as elapsed time (a day is 24 hours); UsageError otherwise."""
+    """Parse a duration as elapsed time, with days of 24 hours. Raises UsageError if invalid."""
     duration = Duration.parse(text)
     return timedelta(days=duration.days, seconds=duration.seconds)
 
 
 class Unit(enum.StrEnum):
-    """What an offset counts."""
+    """Unit of an offset."""
 
     DAYS = "days"
     BUSINESS_DAYS = "business_days"
@@ -101,7 +104,11 @@ class Unit(enum.StrEnum):
 
 
 class Offset(Value, kw_only=True):
-    """A time after an interval: `seconds` after its end (elapsed), or `clock` on the `count`-th (business) day after its last day."""
+    """A time after an interval.
+
+    With the unit ELAPSED it is `seconds` after the interval's end; otherwise the local time `clock`
+    on the `count`-th day or business day after the interval's last day.
+    """
 
     unit: Unit
     count: int = 1
@@ -110,7 +117,7 @@ class Offset(Value, kw_only=True):
 
     @staticmethod
     def parse(text: str) -> Offset:
-        """`05:00`, `+2d 06:00`, `+3bd 09:00` or `+20m`; UsageError otherwise."""
+        """Parse `05:00`, `+2d 06:00`, `+3bd 09:00` or `+20m`. Raises UsageError if invalid."""
         text = text.strip()
         match = _OFFSET.fullmatch(text)
         if match is not None:
@@ -120,7 +127,10 @@ class Offset(Value, kw_only=True):
         return _elapsed(text)
 
     def after_us(self, end_us: int, timezone: str, holidays: Callable[[date], bool] | None = None) -> int:
-        """The instant, for an interval that ends at `end_us`; `holidays` says which days aren't business days (beside weekends)."""
+        """Return the instant of this offset after an interval that ends at `end_us`.
+
+        `holidays` returns whether a day is a holiday. Holidays and weekends aren't business days.
+        """
         if self.unit is Unit.ELAPSED:
             return end_us + self.seconds * SECOND_US
         last = local_date(end_us - 1, timezone)
@@ -130,7 +140,7 @@ class Offset(Value, kw_only=True):
 
 
 def after(interval: Interval, offset: str, timezone: str, holidays: Callable[[date], bool] | None = None) -> datetime:
-    """When `offset` after `interval` is, in the zone's offset at that instant; UsageError if `offset` can't be read."""
+    """Return the local time `offset` after `interval`. Raises UsageError for an invalid offset."""
     return from_us(Offset.parse(offset).after_us(to_us(interval.end), timezone, holidays), timezone)
 
 
@@ -157,7 +167,7 @@ def _elapsed(text: str) -> Offset:
 
 
 def _business_day(last: date, count: int, holidays: Callable[[date], bool] | None) -> date:
-    """The `count`-th business day after `last`."""
+    """Return the `count`-th business day after `last`."""
     day, skipped = last, 0
     while count:
         day += _DAY
@@ -171,18 +181,18 @@ def _business_day(last: date, count: int, holidays: Callable[[date], bool] | Non
 
 
 # Durations for display: `8.2 ms`, `2.1 s`, `40 s`, `12 min`, `50 h 40 min`, `5 days 2 h`.
-# `ui/src/parts/durations.ts` formats them in the browser; `tests/durations.json` holds the cases
-# of both.
+# `ui/src/parts/durations.ts` does the same in the browser; `tests/durations.json` has the test
+# cases of both.
 
 _SECOND_US = 1_000_000
 _MINUTE_US = 60 * _SECOND_US
 _HOUR_US = 60 * _MINUTE_US
 HOURS_MAX = 96
-"""Longer durations are written in days and hours."""
+"""Durations of this number of hours and more are displayed in days and hours."""
 
 
 def duration(us: int) -> str:
-    """A length of time in microseconds, rounded to what its unit shows, halves up."""
+    """Format a duration in microseconds for display, rounding halves up."""
     if us < 0:
         return f"−{duration(-us)}"
     if us < 9_500:
@@ -209,8 +219,8 @@ def _tenths(count: int, unit: str) -> str:
     return f"{count // 10}.{count % 10} {unit}" if count else "0 s"
 
 
-# Cron expressions of five fields, by the wall clock of a zone. Each local time fires once: a time
-# in a DST gap fires at the first instant after the gap, a doubled time fires the first time.
+# Cron expressions with five fields, in the local time of a zone. Each local time fires once: a
+# time in a DST gap at the first instant after the gap, a repeated time at its first occurrence.
 
 CHARACTERS_MAX = 200
 _CRON_HINT = "minute, hour, day of month, month, day of week: `0 6 * * 1-5`"
@@ -219,7 +229,7 @@ _MINUTE = timedelta(minutes=1)
 
 
 def check_cron(expression: str) -> None:
-    """UsageError for what isn't a cron expression of five fields, or never comes."""
+    """Raise UsageError for an invalid cron expression, or one that never fires."""
     from cronsim import CronSim, CronSimError
 
     if expression.strip().lower() in CRON:
@@ -235,8 +245,8 @@ def check_cron(expression: str) -> None:
 
 
 def times_after(cron: str, timezone: str, after_us: int) -> Iterator[int]:
-    """The times after an instant, growing."""
-    last = after_us  # local times that the clock has shown already don't come again, even if it was set back since
+    """Yield the cron times after an instant, in ascending order, in microseconds."""
+    last = after_us  # after clocks are set back, repeated local times don't fire again
     for local in _local_times(cron, from_us(after_us, timezone).replace(tzinfo=None), reverse=False):
         at = local_us(local.date(), local.time(), timezone)
         if at > last:
@@ -245,7 +255,7 @@ def times_after(cron: str, timezone: str, after_us: int) -> Iterator[int]:
 
 
 def times_until(cron: str, timezone: str, until_us: int) -> Iterator[int]:
-    """The times at or before an instant, shrinking."""
+    """Yield the cron times at or before an instant, in descending order, in microseconds."""
     last = until_us + 1
     for local in _local_times(cron, _latest_shown(until_us, timezone) + _MINUTE, reverse=True):
         at = local_us(local.date(), local.time(), timezone)
@@ -255,14 +265,17 @@ def times_until(cron: str, timezone: str, until_us: int) -> Iterator[int]:
 
 
 def _latest_shown(at_us: int, timezone: str) -> datetime:
-    """The latest that the clock on the wall has shown: more than what it shows where it was set back lately."""
+    """Return the latest local time so far: later than the current one if clocks were set back.
+
+    It considers the last 24 hours.
+    """
     now, before = from_us(at_us, timezone), from_us(at_us - _DAY_US, timezone)
     set_back = (before.utcoffset() or timedelta()) - (now.utcoffset() or timedelta())
     return now.replace(tzinfo=None) + max(set_back, timedelta())
 
 
 def _local_times(cron: str, start: datetime, *, reverse: bool) -> Iterator[datetime]:
-    """What the expression means on a clock that knows of no changes, within the years that there are."""
+    """Yield the expression's local times without regard to changes of offset."""
     from cronsim import CronSim
 
     try:
@@ -271,39 +284,42 @@ def _local_times(cron: str, start: datetime, *, reverse: bool) -> Iterator[datet
         return
 
 
-# Days on which no data is due: dates that a project lists, or a calendar that the `holidays`
-# package knows by name.
+# Days on which no data is due: dates declared by the project, or a calendar of the `holidays`
+# package.
 
 _DAY = timedelta(days=1)
 _SATURDAY = 5
 _HOLIDAYS_HINT = "a market, a country or a part of one, such as NYSE, US or US-NY"
 LONGEST_DAYS = 366
-"""An interval of more days than that always has a working day."""
+"""Intervals of more days are assumed to contain a working day."""
 
 
 class DaysOff(Value, kw_only=True):
-    """Dates without data, in ISO form; `named` is a calendar of the `holidays` package, to which the weekends belong."""
+    """Days on which no data is due: `dates` in ISO format, or a calendar's holidays and weekends.
+
+    `named` is the name of a calendar of the `holidays` package.
+    """
 
     dates: frozenset[str] = frozenset()
     named: str | None = None
 
     @property
     def none(self) -> bool:
-        """True where no day is off."""
+        """True if there are no days off."""
         return not self.dates and self.named is None
 
     def __contains__(self, day: object) -> bool:
-        """Whether a day in ISO form is off."""
+        """Return whether a day in ISO format is off."""
         return isinstance(day, str) and (day in self.dates or (self.named is not None and self.holds(date.fromisoformat(day))))
 
     def holds(self, day: date) -> bool:
-        """Whether a day is off."""
+        """Return whether a day is off."""
         if self.named is not None:
             return day.weekday() >= _SATURDAY or _holiday_test(self.named)(day)
         return day.isoformat() in self.dates
 
     def covers(self, key: str, grain: Grain, timezone: str) -> bool:
-        """Whether all days of an interval are off, so that nothing is due for it."""
+        """Return whether all days of an interval are off, so that nothing is due for it."""
         if self.none:
             return False
         start, end = bounds_us(key, grain, timezone)
@@ -317,13 +333,13 @@ class DaysOff(Value, kw_only=True):
         return True
 
     def count(self, first: date, last: date) -> int:
-        """How many days from one to another, both included, are off."""
+        """Return the number of days off from `first` to `last`, both included."""
         if self.named is None:
             return sum(first.isoformat() <= day <= last.isoformat() for day in self.dates)
         return sum(self.holds(first + offset * _DAY) for offset in range((last - first).days + 1))
 
     def said(self) -> list[str]:
-        """What was declared, to be kept with a promise."""
+        """Return the declared calendar name or dates, to store with a promise."""
         return [self.named] if self.named is not None else sorted(self.dates)
 
 
@@ -331,7 +347,7 @@ NO_DAYS_OFF = DaysOff()
 
 
 def days_off(project: Project, calendar: str | None) -> DaysOff:
-    """What a node's `calendar:` means; no days where it names none that there is."""
+    """Return the days off of a node's `calendar:`; none for an unknown calendar."""
     if calendar is None:
         return NO_DAYS_OFF
     declared = project.calendars.get(calendar)
@@ -341,7 +357,10 @@ def days_off(project: Project, calendar: str | None) -> DaysOff:
 
 
 def known_by_name(calendar: str) -> bool:
-    """Whether the `holidays` package has a calendar of that name: a market (NYSE), a country (US) or a part of one (US-NY)."""
+    """Return whether the `holidays` package has a calendar of that name.
+
+    It may be a market (NYSE), a country (US) or a subdivision (US-NY).
+    """
     try:
         _holiday_test(calendar)
     except UsageError:
@@ -350,13 +369,13 @@ def known_by_name(calendar: str) -> bool:
 
 
 def is_holiday(calendar: str, day: date) -> bool:
-    """Whether a day is a holiday of a calendar, weekends aside; False where there is no calendar of that name."""
+    """Return whether a day is a holiday (not a weekend); False for an unknown calendar."""
     return known_by_name(calendar) and _holiday_test(calendar)(day)
 
 
 @functools.lru_cache(maxsize=64)
 def _holiday_test(calendar: str) -> Callable[[date], bool]:
-    """Whether a day is a holiday, by the name of a calendar; UsageError if there is no such calendar."""
+    """Return a calendar's holiday test. Raises UsageError for an unknown calendar."""
     import holidays
 
     country, _, part = calendar.partition("-")
@@ -368,34 +387,33 @@ def _holiday_test(calendar: str) -> Callable[[date], bool]:
             result = holidays.country_holidays(country, subdiv=part or None)
         else:
             raise UsageError(f"unknown calendar {calendar[:40]!r}", hint=_HOLIDAYS_HINT)
-    except NotImplementedError as error:  # a part that the country hasn't
+    except NotImplementedError as error:  # unknown subdivision of the country
         raise UsageError(f"unknown calendar {calendar[:40]!r}", hint=_HOLIDAYS_HINT) from error
     return functools.lru_cache(maxsize=1 << 16)(lambda day: day in result)
 
 
-# Hours in which an owner gets no notifications: `22:00-07:00`, by the wall clock of the project's
-# zone.
+# Hours in which an owner gets no notifications: `22:00-07:00`, in the project's time zone.
 
 _QUIET_HOURS = re.compile(r"(\d\d:\d\d)\s*-\s*(\d\d:\d\d)", re.ASCII)
 _CLOCK = re.compile(r"(\d\d):(\d\d)", re.ASCII)
 
 
 class Quiet(Value, kw_only=True):
-    """From one time of day to another; over midnight where the second is the earlier one."""
+    """Quiet hours from `begins` to `ends`, across midnight if `ends` is earlier."""
 
     begins: time
     ends: time
 
     @staticmethod
     def parse(text: str) -> Quiet:
-        """`22:00-07:00`; UsageError otherwise."""
+        """Parse `22:00-07:00`. Raises UsageError if invalid."""
         match = _QUIET_HOURS.fullmatch(text.strip())
         if match is None or match[1] == match[2]:
             raise UsageError(f"{text[:40]!r} isn't a span of hours", hint="write `22:00-07:00`")
         return Quiet(begins=time_of_day(match[1]), ends=time_of_day(match[2]))
 
     def over_at(self, now_us: int, timezone: str) -> int:
-        """When the quiet hours that hold now are over; `now_us` itself outside of them."""
+        """Return the end of the current quiet hours; `now_us` itself outside of quiet hours."""
         local = from_us(now_us, timezone)
         clock, over = local.time().replace(tzinfo=None), self.begins > self.ends
         late = clock >= self.begins
@@ -405,7 +423,7 @@ class Quiet(Value, kw_only=True):
 
 
 def time_of_day(text: str) -> time:
-    """`07:00`; UsageError otherwise."""
+    """Parse a time of day such as `07:00`. Raises UsageError if invalid."""
     match = _CLOCK.fullmatch(text.strip())
     try:
         if match is not None:

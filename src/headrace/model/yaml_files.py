@@ -1,4 +1,4 @@
-"""YAML files other than assets: sources, consumers, owners, calendars and tests."""
+"""Reads YAML files other than assets: sources, consumers, owners, calendars and tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from headrace.model.nodes import AssetTest, Calendar, Complete, Consumer, Expect
 from headrace.model.secrets import check_channel, is_address, read_parameters
 from headrace.model.times import Quiet, time_of_day
 
-# `sources/*.yaml`: data that arrives from outside.
+# `sources/*.yaml`: data that others deliver.
 
 _SOURCE_FIELDS = frozenset(
     (*COMMON_FIELDS, "source", "partition", "start", "files", "complete", "expect", "retain_raw", "restate_within", "on_drift",
@@ -29,12 +29,12 @@ _ON_DRIFT = ("block", "map", "allow", "warn")
 _ROWS = re.compile(r"(\d{1,15})?\s*\.\.\s*(\d{1,15})?", re.ASCII)
 ROWS_MAX = 10**15
 FILES_MAX = 10_000
-"""Files of one interval."""
+"""At most this number of files may be required for one interval."""
 SOURCES_IN_A_FILE_MAX = 10_000
 
 
 def read_sources(document: object, report: Report) -> tuple[Source, ...]:
-    """The source of a file, or all of its list."""
+    """Return the sources of a file: one, or a list."""
     if isinstance(document, LocatedMapping):
         blocks: list[Any] = [document]
     elif isinstance(document, list):
@@ -65,7 +65,7 @@ def _source(block: LocatedMapping, report: Report) -> Source | None:
 
 
 def _files(fields: Fields, partition: PartitionSpec) -> str | None:
-    """The pattern of the files; refused where nothing reads files with that ending."""
+    """Return the pattern of the files; report endings that no reader supports."""
     pattern = read_pattern(fields, "files", partition)
     if pattern is None:
         return None
@@ -78,7 +78,7 @@ def _files(fields: Fields, partition: PartitionSpec) -> str | None:
 
 
 def _parts(fields: Fields) -> dict[str, Any]:
-    """Everything but the common fields, as keyword arguments of `Source`."""
+    """Return all fields except the common ones, as keyword arguments of `Source`."""
     partition = read_partition(fields)
     return {
         "partition": partition,
@@ -110,7 +110,7 @@ def _expect(fields: Fields) -> Expect:
 
 
 def _rows(fields: Fields) -> tuple[int | None, int | None]:
-    """`500..1500`, `500..`, `..1500`, or one number."""
+    """Parse `500..1500`, `500..`, `..1500` or one number into minimum and maximum."""
     written = fields.raw("rows")
     if "rows" not in fields:
         return None, None
@@ -168,7 +168,7 @@ _CONSUMER_EXAMPLE = "write - consumer: morning-report, with owner:, reads: and d
 
 
 def read_consumers(document: object, report: Report) -> tuple[Consumer, ...]:
-    """All consumers of the file."""
+    """Return all consumers of the file."""
     blocks: list[Any]
     if isinstance(document, LocatedMapping):
         blocks = [document]
@@ -211,7 +211,7 @@ def _consumer(block: LocatedMapping, report: Report) -> Consumer | None:
 
 
 def _check_promise(fields: Fields) -> None:
-    """Exactly one of `due` and `max_age`: what was promised must be one thing."""
+    """Report a consumer without exactly one of `due` and `max_age`."""
     if "due" in fields and "max_age" in fields:
         fields.refuse(
             "max_age", f"{fields.what} has both `due` and `max_age`", "keep one of them, or write two consumers", code="conflicting_fields"
@@ -230,7 +230,7 @@ _OWNER_EXAMPLE = "write core: {kind: team, contact: ['mailto:core@example.com']}
 
 
 def read_owners(document: object, report: Report) -> tuple[Owner, ...]:
-    """All owners of the file."""
+    """Return all owners of the file."""
     if not isinstance(document, LocatedMapping):
         report.error("wrong_type", 1, f"owners.yaml must be a mapping of names, not {kind_of(document)}", _OWNER_EXAMPLE)
         return ()
@@ -272,7 +272,10 @@ _CALENDAR_EXAMPLE = "write dates: [2013-01-01, 2013-12-25]"
 
 
 def read_calendar(document: object, report: Report) -> tuple[Calendar, ...]:
-    """The calendar of a file: a list of dates, or `{calendar: name, dates: […]}`. It is called like its file unless it says otherwise."""
+    """Return the calendar of a file: a list of dates, or `{calendar: name, dates: […]}`.
+
+    Its default name is the file's.
+    """
     name, written, line = name_of_file(report), document, 1
     if isinstance(document, LocatedMapping):
         fields = Fields(document, report, ("calendar", "description", "dates"), what="a calendar")
@@ -314,7 +317,7 @@ CHECK_OUTCOMES = ("passes", "fails")
 
 
 def read_tests(document: object, report: Report) -> tuple[AssetTest, ...]:
-    """All tests of a file."""
+    """Return all tests of a file."""
     blocks: list[Any]
     if isinstance(document, LocatedMapping):
         blocks = [document]
@@ -366,7 +369,7 @@ def _is_rows(value: Any) -> bool:
 
 
 def _expected(fields: Fields) -> dict[str, Any] | None:
-    """What must come of it: rows, an error, or outcomes of checks; at least one of them."""
+    """Return the expected rows or error; report a test without rows, error and checks."""
     results: dict[str, Any] = {}
     if "expect_error" in fields:
         results["expect_error"] = fields.text("expect_error")

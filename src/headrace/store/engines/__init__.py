@@ -1,4 +1,4 @@
-"""The databases that can hold the state, one file each. Only these files know how they differ."""
+"""Database engines of the state, one module each; only they contain database-specific code."""
 
 from __future__ import annotations
 
@@ -12,52 +12,58 @@ from headrace.store.transaction import Transaction
 
 
 class StoreEngine(Protocol):
-    """One database, as a store uses it."""
+    """Interface of a database engine, as used by `Store`."""
 
     folder: Path
-    """The data folder on this machine: it holds the socket that wakes the leader."""
+    """The data folder on this machine, with the socket that wakes the leader."""
 
     @property
     def address(self) -> SqliteAddress | PostgresqlAddress:
-        """Where it is."""
+        """The database's address."""
 
     @property
     def where(self) -> str:
-        """What it is called in messages; never with a password."""
+        """The address for messages, without a password."""
 
     def exists(self) -> bool:
-        """Whether the state has been made. StoreError if that can't be found out."""
+        """Return whether the state exists. Raises StoreError if that can't be determined."""
 
     def made(self) -> bool:
-        """Whether there is a state with our tables. StoreError for a database of somebody else."""
+        """Return whether Headrace's tables exist. Raises StoreError for another tool's database."""
 
     def create(self) -> None:
-        """Make the state, or bring an older one up to date."""
+        """Create the state, or apply missing migrations."""
 
     def applied(self) -> dict[int, str]:
-        """Number → checksum of the migrations that have been applied."""
+        """Return the checksums of applied migrations by number."""
 
     def check(self) -> None:
-        """StoreError unless the state is there, and of this Headrace's version."""
+        """Raise StoreError unless the state exists with exactly this version's migrations."""
 
     def read(self) -> AbstractContextManager[Transaction]:
-        """One consistent snapshot that can't write."""
+        """Begin a read-only transaction on one snapshot."""
 
     def write(self, epoch: int | None, *, durable: bool) -> AbstractContextManager[Transaction]:
-        """One transaction, after all that began earlier; LeaseLost where `epoch` isn't that of the lease."""
+        """Begin a writing transaction, after earlier ones have ended.
+
+        Raises LeaseLost if `epoch` isn't the lease's epoch.
+        """
 
     def data_version(self) -> int:
-        """A number that changes whenever another connection has committed."""
+        """Return a number that changes with each commit of another connection."""
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
 
 
-# The fence: whether the leader that writes is still the leader.
+# The fence: a writing leader must still hold the lease.
 
 
 def check_epoch(epoch: int, current: int, released: int) -> None:
-    """LeaseLost unless the lease is that of `epoch`; `current` and `released` are what the database says of it."""
+    """Raise LeaseLost unless `epoch` holds the lease.
+
+    `current` and `released` are the lease's columns `epoch` and `released`.
+    """
     if current != epoch:
         raise LeaseLost(f"another leader has taken over (epoch {current}, ours is {epoch}); nothing was committed")
     if released:

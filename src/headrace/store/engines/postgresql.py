@@ -1,9 +1,13 @@
-"""The state in a schema of a PostgreSQL database, through psycopg 3; the lake's catalog has a schema beside it.
+"""The state in a schema of a PostgreSQL database, accessed by psycopg 3.
 
-Writers follow one another, as in SQLite: each transaction that writes begins by locking the lease's row, and what it reads after that
-is what the one before has left. Readers see one snapshot and wait for nobody. A connection that was lost is made anew by the next
-transaction; the one in which it was lost has left no trace, or, lost during its commit, a whole one: who leads then ends, and the
-next leader goes on from what the database says.
+The lake's catalog is in another schema of the same database.
+
+Writing transactions run one at a time, as in SQLite: each one first locks the lease's row, and
+then sees everything that the previous one committed. Readers use one snapshot and never wait.
+
+After a lost connection, the next transaction connects again. The interrupted transaction was rolled
+back, or, if the connection was lost during its commit, possibly committed as a whole: a leader
+then stops, and the next leader continues from the database's state.
 """
 
 from __future__ import annotations
@@ -23,11 +27,14 @@ from headrace.store.transaction import RESTORE, Cursor, Dialect, Parameters, Tra
 
 CONNECT_SECONDS = 10
 LOCK_SECONDS = 10
-"""How long a statement waits for another transaction before it is a StoreError."""
+"""Seconds that a statement waits for another transaction before it raises StoreError."""
 IDLE_SECONDS = 120
-"""How long the server keeps a transaction, and its lock, of a client that says nothing: one whose machine is gone."""
+"""Seconds until the server ends the idle transaction of a silent client, and frees its lock.
+
+The client's machine may be gone.
+"""
 STREAM_ROWS = 1_000
-"""Rows that a streamed query fetches at once."""
+"""Rows per fetch of a streamed query."""
 _SESSION = {
     "application_name": "headrace",
     "connect_timeout": str(CONNECT_SECONDS),
@@ -38,12 +45,12 @@ _SESSION = {
     "client_encoding": "utf8",
 }
 _LOCK_KEY = 0x48445243
-"""Of the advisory lock that is held while a schema is made."""
+"""Key of the advisory lock that is held while migrations are applied."""
 _BOUNDS = ("savepoint ", "release ", "rollback to ")
 
 
 class PostgresqlCursor:
-    """A cursor of psycopg with `lastrowid`."""
+    """A psycopg cursor with `lastrowid`."""
 
     __slots__ = ("_cursor",)
 
@@ -52,7 +59,7 @@ class PostgresqlCursor:
 
     @property
     def lastrowid(self) -> int | None:
-        """What the sequence of the row's id gave last in this session."""
+        """The last value that a sequence returned in this session."""
         row = self._cursor.connection.execute("select lastval()").fetchone()
         return int(row[0])
 
@@ -67,9 +74,13 @@ class PostgresqlCursor:
 
 
 class PostgresqlTransaction(Transaction):
-    """A transaction of a connection. From its first `executemany` on statements are sent without waiting for what the server says to
-    each (pipeline mode): a question waits for its own answer, one other statement for the end of itself, and the commit for all.
-    Between a savepoint and its end nothing is sent ahead: what is wrong is told there."""
+    """A transaction of a connection.
+
+    From its first `executemany` on, it sends statements without waiting for each result (pipeline
+    mode). A query waits for its own result, any other single statement for its completion, and the
+    commit for all. Between a savepoint and its end there is no pipeline, so that errors are raised
+    there.
+    """
 
     __slots__ = ("_connection", "_pipeline", "_savepoints", "_stack")
     dialect = Dialect.POSTGRESQL
@@ -88,7 +99,7 @@ class PostgresqlTransaction(Transaction):
             self._savepoints += sql.startswith("savepoint") - sql.startswith("release")
         cursor = self._connection.execute(translated(sql), parameters)
         if self._pipeline is not None and not sql.startswith(("select ", "SELECT ")):
-            self._pipeline.sync()  # what is wrong with it is told here
+            self._pipeline.sync()  # raises the statement's error here
         return PostgresqlCursor(cursor)
 
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> None:
@@ -128,22 +139,22 @@ class PostgresqlTransaction(Transaction):
         self._connection.execute(translated(sql), parameters)
 
     def real_us(self) -> int:
-        """The server's: leaders on several machines compare their times by it."""
+        """Return the server's time, which leaders on several machines share."""
         row = self.execute("select (extract(epoch from clock_timestamp()) * 1000000)::bigint").fetchone()
         return int(row[0])
 
     def commit(self) -> None:
-        """Raises what was wrong with any statement before it; then nothing is committed."""
+        """Commit, or raise the error of an earlier statement; then nothing is committed."""
         connection = self._connection
         connection.execute("commit")
         self._end_pipeline()
 
     def settle(self) -> None:
-        """Wait for the answers to all that was sent."""
+        """Wait for the results of all sent statements."""
         self._end_pipeline()
 
     def abandon(self) -> None:
-        """Before it is rolled back: an error has been told already, and what was sent after it isn't done."""
+        """End the pipeline before a rollback, ignoring errors, because one was already raised."""
         with suppress(Exception):
             self._end_pipeline()
 
@@ -161,7 +172,7 @@ class PostgresqlTransaction(Transaction):
 
 
 class PostgresqlRecording(PostgresqlTransaction):
-    """A transaction that writes: what it changes goes into the event log, with the ids that the database gave."""
+    """A writing transaction; it records changes in the event log, with ids from the database."""
 
     __slots__ = ("_ids_due", "recorder")
 
@@ -202,11 +213,11 @@ class PostgresqlRecording(PostgresqlTransaction):
         self._ids_due.append((cursor, self.recorder.note(sql, change, rows)))
 
     def record(self, last: tuple[int, bytes] | None) -> None:
-        """Append what was changed to the event log."""
+        """Append the changes to the event log."""
         if not self.recorder:
             return
         if self._ids_due or self.recorder.asks:
-            self.settle()  # raises what was wrong with a statement, not what came of it
+            self.settle()  # raises the error of the statement itself, not a consequence
             for cursor, ids in self._ids_due:
                 ids.extend(_returned(cursor))
         self.recorder.write(self._connection_execute, last)
@@ -216,8 +227,10 @@ class PostgresqlRecording(PostgresqlTransaction):
 
 
 def _returned(cursor: Any) -> Iterator[int | None]:
-    """The ids that the rows of one `executemany` got, in their order; None for a row that was
-    there already (`on conflict do nothing`)."""
+    """Yield the ids of the rows of one `executemany`, in order.
+
+    Yields None for a row that already existed (`on conflict do nothing`).
+    """
     while True:
         row = cursor.fetchone()
         yield None if row is None else row[0]
@@ -226,7 +239,7 @@ def _returned(cursor: Any) -> Iterator[int | None]:
 
 
 class PostgresqlEngine:
-    """One schema of a database."""
+    """Engine for the state in a schema of a PostgreSQL database."""
 
     def __init__(self, address: PostgresqlAddress) -> None:
         self.address = address
@@ -270,7 +283,7 @@ class PostgresqlEngine:
         self._reader = self._writer = None
 
     def __del__(self) -> None:
-        """Whoever forgets to close leaves no connection to the server behind."""
+        """Close the connections to the server if the caller forgot it."""
         self.close()
 
     @contextmanager
@@ -310,11 +323,11 @@ class PostgresqlEngine:
     def data_version(self) -> int:
         with self._translated():
             row = self._read_connection().execute("select pg_current_snapshot()::text").fetchone()
-        return hash(row[0])  # which transactions have ended: it changes with each commit in the cluster, whosever
+        return hash(row[0])  # the snapshot changes with each commit in the cluster, of any database
 
     @property
     def _lock(self) -> str:
-        """Two questions: the lease, once nobody else writes, and then the newest record of the event log."""
+        """SQL that locks and reads the lease, then reads the newest record of the event log."""
         return f"select epoch, released from {quoted(self.address.schema)}.lease where id = 1 for update; {LAST}"
 
     @contextmanager
@@ -343,7 +356,10 @@ class PostgresqlEngine:
         return self._writer
 
     def _connect(self) -> Any:
-        """In autocommit mode: every transaction is begun by name. Our schemas alone are searched, whatever the role's default is."""
+        """Connect in autocommit mode, because transactions begin with an explicit `begin`.
+
+        The search path contains only Headrace's schemas, whatever the role's default is.
+        """
         settings = {
             "search_path": f"{quoted(self.address.schema)}, {quoted(self.address.lake_schema)}",
             "timezone": "UTC",
@@ -363,7 +379,10 @@ class PostgresqlEngine:
         return connection
 
     def _applied(self, connection: Any) -> dict[int, str]:
-        """Number → checksum of what was applied; empty where there is nothing. StoreError if the schema is somebody else's."""
+        """Return the checksums of applied migrations by number; empty for an empty schema.
+
+        Raises StoreError if the schema contains another tool's tables.
+        """
         schema = self.address.schema
         tables, ours = connection.execute(
             "select count(*), count(*) filter (where relname = 'migration') from pg_class where relkind = 'r' and "
@@ -380,7 +399,7 @@ class PostgresqlEngine:
         return dict(connection.execute(f"select number, checksum from {quoted(schema)}.migration").fetchall())
 
     def _make(self, connection: Any) -> None:
-        """Apply the migrations that are missing. Safe beside another process that does the same."""
+        """Apply missing migrations; safe if another process does the same concurrently."""
         if len(self._applied(connection)) == len(migrations.known()):
             return
         connection.execute("begin")
@@ -411,7 +430,7 @@ class PostgresqlEngine:
     def _apply_one(self, connection: Any, migration: migrations.Migration) -> tuple[int, str, str, int]:
         try:
             return self._do_apply(connection, migration)
-        except self._psycopg.ProgrammingError as error:  # a table that is there already, or isn't
+        except self._psycopg.ProgrammingError as error:  # a table already exists, or is missing
             raise migrations.unappliable(migration, self.where, _first_line(error)) from error
 
     def _do_apply(self, connection: Any, migration: migrations.Migration) -> tuple[int, str, str, int]:
@@ -428,14 +447,14 @@ class PostgresqlEngine:
 
 
 def _roll_back(connection: Any) -> None:
-    """Leave no trace; where the connection is gone, the server sees to that."""
+    """Roll back; if the connection is lost, the server does it."""
     if not connection.closed:
-        with suppress(Exception):  # the error that led here is the one to be told
+        with suppress(Exception):  # the original error must be raised
             connection.execute("rollback")
 
 
 def _last_two(cursor: Any) -> tuple[Any, Any]:
-    """The first rows of the last two of several statements; None for one without any."""
+    """Return the first rows of the last two statements' results; None for a result without rows."""
     rows = [None, _first_row(cursor)]
     while cursor.nextset():
         rows = [rows[1], _first_row(cursor)]
@@ -447,7 +466,7 @@ def _first_row(cursor: Any) -> Any:
 
 
 def literal(text: str) -> str:
-    """A text as SQL writes it, with `standard_conforming_strings`."""
+    """Return a text as a SQL literal, for `standard_conforming_strings = on`."""
     return "'" + text.replace("'", "''") + "'" if "\\" not in text else " E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
@@ -472,11 +491,11 @@ _REFUSED = {
     "no password supplied": "28000",
     'database "': "3D000",
 }
-"""Where libpq passes the server's words on without its code: while a connection is made."""
+"""SQLSTATE by message text, because libpq omits the code for errors during connection."""
 
 
 def meaning(psycopg: Any, error: Any, where: str) -> StoreError | None:
-    """The StoreError for what the server, the network or the machine did; None where the statement itself is at fault."""
+    """Return a StoreError for an error of server, network or machine; None for a wrong statement."""
     state = error.sqlstate or next((code for words, code in _REFUSED.items() if words in str(error)), "")
     for prefix in (state, state[:2]):
         if prefix in _MEANINGS:
@@ -492,7 +511,7 @@ def meaning(psycopg: Any, error: Any, where: str) -> StoreError | None:
 
 
 def _is_of_driver(error: UnicodeDecodeError) -> bool:
-    """Whether psycopg failed to decode it, and not who uses the transaction."""
+    """Return whether psycopg raised the error, rather than the transaction's user."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next

@@ -1,4 +1,4 @@
-"""What SQL written for SQLite becomes in PostgreSQL: tables, parameters and values."""
+"""Translates SQL written for SQLite to PostgreSQL: tables, parameters and values."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from headrace.model.errors import StoreError
 # Migrations are written for SQLite. In PostgreSQL the same tables have other types, and the audit
 # trail has other triggers.
 #
-# Text sorts by its bytes everywhere (`collate "C"`), as SQLite's does: SQL compares keys, and a
-# database's own collation would put `2025-1` elsewhere. Every integer has 64 bits. A sequence
-# numbers rows that are inserted without an id.
+# Text is sorted by bytes (`collate "C"`), as in SQLite: queries compare keys, and the database's
+# own collation would sort `2025-1` differently. All integers have 64 bits. A sequence numbers rows
+# that are inserted without an id.
 
 _COMMENT = re.compile(r"--[^\n]*")
 _TYPES = (
@@ -27,11 +27,11 @@ _TRIGGERS = {
     "audit_in_order": "create trigger audit_in_order before insert on audit for each row execute function audit_in_order()",
     "audit_no_update": "create trigger audit_no_update before update or delete or truncate on audit "
     "for each statement execute function audit_append_only()",
-    "audit_no_delete": "",  # one trigger says both here
+    "audit_no_delete": "",  # the trigger above covers both
 }
 
 FUNCTIONS = (
-    # what SQLite calls so, for two values; PostgreSQL's own `max` and `min` of one value stay what they are
+    # SQLite's `max` and `min` of two values; PostgreSQL's own aggregates of one value are unaffected
     "create or replace function max(a bigint, b bigint) returns bigint language sql immutable parallel safe as 'select greatest(a, b)'",
     "create or replace function min(a bigint, b bigint) returns bigint language sql immutable parallel safe as 'select least(a, b)'",
     """create or replace function json_each(document text, out key bigint, out value text) returns setof record
@@ -47,11 +47,14 @@ FUNCTIONS = (
         return new;
     end $$""",
 )
-"""What the store's schema has besides tables, so that statements mean in PostgreSQL what they mean in SQLite."""
+"""Functions of the store's schema that give statements the same meaning as in SQLite."""
 
 
 def postgresql_ddl(statement: str) -> str:
-    """A migration's statement for PostgreSQL; empty where nothing is to be done there. StoreError for a trigger without a translation."""
+    """Translate a migration's statement to PostgreSQL; empty if nothing needs to be done there.
+
+    Raises StoreError for a trigger without a translation.
+    """
     plain = _COMMENT.sub("", statement)
     trigger = _TRIGGER.search(plain)
     if trigger is not None:
@@ -65,14 +68,13 @@ def postgresql_ddl(statement: str) -> str:
     return plain
 
 
-# SQL text with `?` and `:name` parameters as psycopg wants it: `%s`, `%(name)s`, and every other
-# `%` doubled.
+# Translation of `?` and `:name` parameters to psycopg's `%s` and `%(name)s`, with all other `%`
+# doubled.
 #
-# Quoted text, comments, casts (`::`) and quoted names stay as they are. Each text is translated
-# once.
+# Quoted text, comments, casts (`::`) and quoted names stay unchanged. Translations are cached.
 
 TEXTS_KEPT = 4_096
-"""Translations that are remembered: more than there are statements; some are composed."""
+"""Cache size: larger than the number of statements, some of which are composed at run time."""
 
 _PARTS = re.compile(
     r"""
@@ -87,12 +89,12 @@ _PARTS = re.compile(
 
 @lru_cache(maxsize=TEXTS_KEPT)
 def translated(sql: str) -> str:
-    """The same statement with psycopg's placeholders."""
+    """Return the statement with psycopg's placeholders."""
     return _PARTS.sub(_part, sql)
 
 
 def parameter_names(sql: str) -> tuple[str, ...]:
-    """The names of a statement's parameters, each once, in the order in which they first stand; none where they have positions."""
+    """Return a statement's distinct parameter names, in order; empty for positional parameters."""
     return tuple(dict.fromkeys(match["name"] for match in _PARTS.finditer(sql) if match["name"] is not None))
 
 
@@ -104,30 +106,32 @@ def _part(match: re.Match[str]) -> str:
     return "%%" if match["percent"] is not None else f"%({match['name']})s"
 
 
-# Values between Python and PostgreSQL, as SQLite takes and returns them: flags and sums are
-# integers, the catalog's times are text.
+# Conversion of values between Python and PostgreSQL, as in SQLite: booleans and sums are integers,
+# the catalog's times are text.
 
 
 def adapt(connection: Any) -> None:
-    """Teach one connection."""
+    """Register the conversions of values on a connection."""
     from psycopg.adapt import Dumper, Loader
     from psycopg.types.string import StrDumperUnknown, TextLoader
 
     class Flag(Dumper):
-        """`1` and `0` without a type: what both a boolean and an integer column take."""
+        """Booleans as untyped `1` and `0`, which both boolean and integer columns accept."""
 
         def dump(self, obj: bool) -> bytes:
             return b"1" if obj else b"0"
 
     class Text(StrDumperUnknown):
-        """Of any type that the column has, as psycopg sends it, and without the one character that PostgreSQL can't hold: messages
-        of bodies may have it."""
+        """Untyped text with NUL replaced.
+
+        PostgreSQL can't store NUL, and messages of asset code may contain it.
+        """
 
         def dump(self, obj: str) -> Any:
             return super().dump(obj.replace("\0", "\u2400") if "\0" in obj else obj)
 
     class Whole(Loader):
-        """The sum of integers is a numeric."""
+        """Numerics as integers where possible, because a sum of integers is a numeric."""
 
         def load(self, data: Any) -> int | float:
             text = bytes(data)

@@ -1,4 +1,4 @@
-"""The state in one SQLite file in WAL mode. A connection belongs to the thread that made it."""
+"""The state in one SQLite file in WAL mode. A connection belongs to the thread that opened it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from headrace.store.event_log.recording import EventRecordKind, Recorder, Texts,
 from headrace.store.transaction import RESTORE, Dialect, Parameters, Transaction, insertion, missing, over, translate, unreadable
 
 BUSY_SECONDS = 10.0
-"""How long a statement waits for another process's transaction before it is a StoreError."""
+"""Seconds that a statement waits for another process's transaction before it raises StoreError."""
 WAL_BYTES_KEPT = 64 * 1024 * 1024
-"""What the write-ahead log is cut to after a checkpoint, so that one large publication doesn't keep the disk."""
+"""Size to which SQLite truncates the write-ahead log, so that a large publication frees its space."""
 APPLICATION_ID = 0x48445243
-"""`HDRC` in the file's header: tells Headrace's databases from others."""
+"""`HDRC` in the file's header identifies Headrace's databases."""
 
 
 class SqliteTransaction(Transaction):
@@ -41,21 +41,21 @@ class SqliteTransaction(Transaction):
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> None:
         if self._connection is None:
             raise over()
-        if parameters != []:  # even nothing takes microseconds, and most of what a commit may hold isn't there
+        if parameters != []:  # an empty call takes microseconds, and most calls of a commit are empty
             self._connection.executemany(sql, parameters)
 
     def stream(self, sql: str, /) -> Iterator[tuple[Any, ...]]:
         return iter(self.execute(sql))
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
-        self.execute("pragma defer_foreign_keys = on")  # until the commit: rows may refer to later ones
+        self.execute("pragma defer_foreign_keys = on")  # until the commit, because rows may refer to later ones
         self.executemany(insertion(table, columns), rows)
 
     def unrecorded(self, sql: str, parameters: Parameters = (), /) -> None:
         self.execute(sql, parameters)
 
     def real_us(self) -> int:
-        """This machine's: the file is on it."""
+        """Return this machine's time, because the file is on this machine."""
         return time.time_ns() // 1000
 
     def end(self) -> None:
@@ -63,7 +63,7 @@ class SqliteTransaction(Transaction):
 
 
 class SqliteRecording(SqliteTransaction):
-    """A transaction that writes: what it changes goes into the event log."""
+    """A writing transaction; it records changes in the event log."""
 
     __slots__ = ("recorder",)
 
@@ -85,7 +85,7 @@ class SqliteRecording(SqliteTransaction):
         if self._connection is None:
             raise over()
         rows = parameters if isinstance(parameters, list) else list(parameters)
-        if rows:  # even nothing takes microseconds, and most of what a commit may hold isn't there
+        if rows:  # an empty call takes microseconds, and most calls of a commit are empty
             self._connection.executemany(sql, rows)
             change = statement(sql)
             if change is not None:
@@ -104,7 +104,7 @@ class SqliteRecording(SqliteTransaction):
 
 
 class SqliteEngine:
-    """One file."""
+    """Engine for the state in one SQLite file."""
 
     def __init__(self, path: Path) -> None:
         self.address = SqliteAddress(path)
@@ -140,7 +140,7 @@ class SqliteEngine:
             return applied(self.read_connection(), self.path)
 
     def copy_of(self, version: int) -> Path:
-        """Where the file is kept as it was before it was brought up to date from that version."""
+        """Return the path of the backup from before the upgrade from `version`."""
         return self.path.with_name(f"{self.path.name}.version-{version}")
 
     def _copy(self, connection: sqlite3.Connection, version: int) -> None:
@@ -204,14 +204,14 @@ class SqliteEngine:
             raise meant from error
 
     def read_connection(self) -> sqlite3.Connection:
-        """The connection that reads; it can't write."""
+        """Return the read-only connection."""
         if self._reader is None:
             self._reader = _connect(self.path)
             self._reader.execute("pragma query_only = on")
         return self._reader
 
     def write_connection(self) -> sqlite3.Connection:
-        """The connection that writes."""
+        """Return the writing connection."""
         if self._writer is None:
             self._writer = _connect(self.path)
             _use_wal(self._writer)
@@ -241,18 +241,18 @@ def _committed(connection: sqlite3.Connection, epoch: int | None, texts: Texts) 
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode: every transaction is begun by name. Never creates a file."""
+    """Connect to an existing file, in autocommit mode, because each `begin` is explicit."""
     connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
     try:
         connection.execute("select 1 from sqlite_master limit 1").fetchone()
-    except UnicodeDecodeError as error:  # SQLite's message has the bytes of a damaged name
+    except UnicodeDecodeError as error:  # SQLite's message contains a damaged name
         connection.close()
         raise unreadable(path, error) from error
     return connection
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging. SQLite doesn't wait for others here, as it does everywhere else, so we do."""
+    """Switch to write-ahead logging, retrying for 10 s, because SQLite's own timeout doesn't apply."""
     until = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -266,7 +266,10 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def applied(connection: sqlite3.Connection, path: Path) -> dict[int, str]:
-    """Number → checksum of the migrations that were applied; empty for an empty database. StoreError if it isn't Headrace's."""
+    """Return the checksums of applied migrations by number; empty for an empty database.
+
+    Raises StoreError for another tool's database.
+    """
     (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
     if not tables:
         return {}
@@ -280,7 +283,7 @@ def applied(connection: sqlite3.Connection, path: Path) -> dict[int, str]:
 
 
 def apply(connection: sqlite3.Connection, path: Path) -> None:
-    """Apply the migrations that are missing, in one transaction: a process that does the same sees all of them, or none."""
+    """Apply missing migrations in one transaction, so that other processes see all or none."""
     migrations.refuse_unknown(applied(connection, path), str(path))
     connection.execute("begin immediate")
     try:
@@ -302,14 +305,14 @@ def _apply_or_refuse(connection: sqlite3.Connection, migration: migrations.Migra
     try:
         return _apply_one(connection, migration)
     except sqlite3.DatabaseError as error:
-        of_tables = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # one is there already, or isn't
-        if not of_tables and translate(error, path) is not None:  # the machine's or the file's, which says so itself
+        of_tables = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # exists, or is missing
+        if not of_tables and translate(error, path) is not None:  # error of machine or file
             raise
         raise migrations.unappliable(migration, str(path), error) from error
 
 
 def _apply_one(connection: sqlite3.Connection, migration: migrations.Migration) -> tuple[int, str, str, int]:
-    """Apply a migration; the row of the table `migration` that tells of it."""
+    """Apply a migration and return its row of the table `migration`."""
     connection.execute(f"pragma application_id = {APPLICATION_ID}")
     connection.execute(migrations.RECORD)
     for text in migrations.statements(migration.text):
@@ -320,7 +323,10 @@ def _apply_one(connection: sqlite3.Connection, migration: migrations.Migration) 
 
 
 def _private_file(path: Path) -> None:
-    """Make the file, empty, readable by its owner alone, and the data folder too. SQLite gives the same mode to its companions."""
+    """Create an empty file and the data folder, accessible only to the owner.
+
+    SQLite's companion files get the same mode.
+    """
     try:
         private_folder(path.parent)
         if not path.exists():
@@ -333,7 +339,7 @@ def _private_file(path: Path) -> None:
 
 
 def private_folder(folder: Path) -> None:
-    """Make the data folder, for its owner alone."""
+    """Create the data folder, accessible only to the owner."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.name == ".headrace":
         folder.chmod(0o700)

@@ -1,5 +1,6 @@
-"""The event log: one record per transaction, chained by SHA-256, from which the tables can be computed again.
+"""The event log: one record per transaction, chained by SHA-256, from which tables are recomputed.
 
-`recording` appends in the transaction that a record tells of, `replaying` computes the tables in a second database, `comparing` names what
-differs, `checkpoints` replaces old records by a file. Why statements are recorded and not rows: docs/decisions/0094-the-event-log.md.
+`recording` appends a record in the transaction that it describes. `replaying` recomputes the tables
+in a second database, and replaces old records by checkpoint files. `comparing` finds differences.
+docs/decisions/0094-the-event-log.md explains why statements are recorded rather than rows.
 """

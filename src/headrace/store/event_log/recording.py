@@ -1,4 +1,4 @@
-"""The event log's records: what a statement changes, and the record that its transaction appends."""
+"""Records of the event log: parses changing statements, and appends a record per transaction."""
 
 from __future__ import annotations
 
@@ -20,50 +20,53 @@ from headrace.store.engines.postgresql_dialect import parameter_names
 
 FORMAT = 1
 GENESIS = bytes(32)
-"""What the first record names as the hash before it."""
+"""Previous hash of the first record."""
 
 
 class EventRecordKind(enum.IntEnum):
-    """What a record tells of."""
+    """Kind of a record."""
 
     COMMIT = 0
-    """A transaction: its changes."""
+    """The changes of a transaction."""
     MIGRATED = 1
-    """The tables were made, or changed by a newer Headrace: `changes` are rows of the table `migration`."""
+    """Applied migrations; `changes` are rows of the table `migration`."""
     CHECKPOINT = 2
-    """A file holds what all records up to `checkpoint.seq` come to; they may be gone."""
+    """A file contains the result of all records up to `checkpoint.seq`, which may be deleted."""
     MAINTENANCE = 3
-    """DuckLake changes the catalog by itself from here on: it can be computed again from the next checkpoint only."""
+    """From here on DuckLake changes the catalog itself, without records.
+
+    The catalog can be recomputed again from the next checkpoint on.
+    """
 
 
 class LogCheckpoint(msgspec.Struct, frozen=True, array_like=True):
-    """A file with the tables as they were after record `seq`, whose hash is `hash`."""
+    """A file with the tables after record `seq`, whose hash is `hash`."""
 
     seq: int
     hash: bytes
     file: str
-    """Its name in the folder of checkpoints."""
+    """File name in the folder of checkpoints."""
     sha256: bytes
     trail: tuple[int, str]
-    """The audit trail's last entry then, and its hash."""
+    """Number and hash of the audit trail's last entry at that point."""
     actions: dict[str, int]
-    """How many entries the trail had of each action."""
+    """Number of the audit trail's entries, by action."""
     why: str
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
-    """One transaction. `at` is real time in microseconds, `epoch` the leader's, 0 for what needs none."""
+    """One record. `at` is real time in microseconds; `epoch` is the leader's, or 0 without a leader."""
 
     format: int
     kind: EventRecordKind
     at: int
     epoch: int
     trail: tuple[int, str] | None
-    """The audit trail's last entry and its hash, where this transaction appended any."""
+    """Number and hash of the audit trail's last entry, if the transaction appended any."""
     statements: dict[int, str]
-    """Texts that are named here for the first time."""
+    """Texts of statements that are used for the first time, by number."""
     changes: list[Any]
-    """[number of the statement, rows of values, ids that the database gave]."""
+    """[number of the statement, rows of values, ids from the database]."""
     checkpoint: LogCheckpoint | None = None
 
 
@@ -72,12 +75,12 @@ DECODE = msgspec.msgpack.Decoder(Record).decode
 
 
 def chained(seq: int, before: bytes, content: bytes) -> bytes:
-    """The hash of a record: SHA-256 over its number, the hash before it, and its bytes."""
+    """Return a record's hash: SHA-256 over its number, the previous hash, and its bytes."""
     return sha256(b"%d:" % seq + before + content).digest()
 
 
-# How each table is guarded. A table in neither of these sets is recorded in full, and `db check`
-# computes its rows again.
+# Exceptions of tables and columns. All others are recorded in full, and `db check` recomputes their
+# rows.
 
 BY_HASH: Mapping[str, frozenset[str]] = {
     "content": frozenset({"bytes"}),
@@ -97,14 +100,20 @@ BY_HASH: Mapping[str, frozenset[str]] = {
     "version": frozenset({"compiled"}),
     "withheld": frozenset({"outcome"}),
 }
-"""Table → columns of which the log keeps a SHA-256 instead of the value: large, and computed from nothing that the log has."""
+"""Columns that are recorded as SHA-256 because their values are large, by table.
+
+The log contains nothing from which the values could be computed.
+"""
 
 LEFT_OUT: Mapping[str, frozenset[str]] = {
     "audit": frozenset({"event", "prev_hash"}),
     "migration": frozenset({"applied_at"}),
 }
-"""Table → columns that aren't compared: of the trail its own hash, which the log has, is computed from them; a state that was moved to
-another database was made there at another time."""
+"""Columns that aren't compared, by table.
+
+The audit trail's hash, which the log contains, covers its columns. A state that was moved to
+another database has other times of migration.
+"""
 
 UNRECORDED: Mapping[str, str] = {
     "lease": "a leader renews it every three seconds",
@@ -112,54 +121,57 @@ UNRECORDED: Mapping[str, str] = {
     "event_log": "it is what the others are compared with; its own hashes are computed again, which"
     " whoever may write the database can do, too",
 }
-"""Table → why its rows aren't in the log."""
+"""Tables whose rows aren't recorded, with the reason."""
 
 OWN = frozenset({"event_log", "event_statement"})
-"""Tables that the log itself writes. The texts of statements are compared: each record brings those that are new."""
+"""Tables that the log itself writes.
+
+The texts of statements are compared too, because each record contains the new ones.
+"""
 
 
-# What a statement changes, parsed once from its text: whether it is recorded, and which of its
-# values are recorded as their hash.
+# Parsing of statements, once per text: whether a statement is recorded, and the values that are
+# recorded as hashes.
 
 _TRAIL = ["seq", "at", "event", "prev_hash", "hash"]
 KNOWN_MAX = 4_096
-"""Statements that are remembered; some are composed."""
+"""Cache size in statements, some of which are composed at run time."""
 HASHED = b"\0sha256:"
-"""How what stands in for a value begins; its SHA-256 follows."""
+"""Prefix of a recorded hash; the value's SHA-256 follows."""
 HASHED_BYTES_MIN = 64
-"""Shorter values are kept: their hash would be no smaller."""
+"""Shorter values are recorded in full, because their hash would be no smaller."""
 
 _CHANGE = re.compile(r"\s*(?:insert\s+into|update|delete\s+from)\s+\"?(\w+)\"?", re.IGNORECASE)
 _SAVEPOINT = re.compile(r"\s*(?:savepoint|release|rollback\s+to)\b", re.IGNORECASE)
 _INSERT = re.compile(r"\s*insert\s+into\s+\"?\w+\"?\s*\(([^)]*)\)\s*(?:values\s*\(([^()]*)\))?", re.IGNORECASE)
 _READ = re.compile(r"\b(?:from|join)\s+\"?(\w+)\"?", re.IGNORECASE)
 CATALOG = "ducklake_"
-"""How the names of the catalog's tables begin."""
+"""Prefix of the catalog's tables."""
 _ID = re.compile(r"create table (\w+) \(\s*(?:--[^\n]*\s*)*(\w+) integer primary key\b(?! check)")
 
 Parameters = Mapping[str, Any] | Sequence[Any]
 
 
 class WriteStatement(NamedTuple):
-    """A statement that changes something."""
+    """A parsed statement that changes a table, or a savepoint."""
 
     table: str
-    """What it changes; empty for a savepoint."""
+    """The changed table; empty for a savepoint."""
     values: Callable[[Any], Sequence[Any]] | None
-    """Its named parameters in the order of `names`; None where they are given by position."""
+    """Returns the values of named parameters as a sequence; None for positional parameters."""
     hashed: tuple[int, ...]
-    """Positions of the values that are recorded as their hash."""
+    """Positions of values that are recorded as hashes."""
     chained: bool
-    """Entries of the audit trail, whose own hash stands for what they say."""
+    """True for inserts into the audit trail, of which only number, time and hash are recorded."""
     numbered: str
-    """The column whose value the database chooses; empty where the statement says it."""
+    """The id column that the database fills; empty if the statement contains the id."""
 
 
 _STATEMENTS: dict[str, WriteStatement | None] = {}
 
 
 def statement(sql: str) -> WriteStatement | None:
-    """What a text changes; None for one that isn't recorded: it reads, or changes what the log doesn't hold."""
+    """Parse a statement; None if it isn't recorded: a query, or a change of an unrecorded table."""
     try:
         return _STATEMENTS[sql]
     except KeyError:
@@ -170,7 +182,7 @@ def statement(sql: str) -> WriteStatement | None:
 
 
 def recorded(given: WriteStatement, parameters: Any) -> Sequence[Any]:
-    """The values of one execution as they are recorded."""
+    """Return the recorded values of one execution."""
     if given.chained:
         seq, at, _, _, digest = parameters
         return seq, at, "", "", digest
@@ -184,8 +196,10 @@ def recorded(given: WriteStatement, parameters: Any) -> Sequence[Any]:
 
 @lru_cache(maxsize=4_096)
 def refuse_reading(sql: str, table: str) -> None:
-    """AssertionError for a statement that is to be recorded and whose result depends on rows that a
-    replay doesn't have. What an earlier version recorded is replayed all the same."""
+    """Raise AssertionError if a recorded statement reads rows that a replay doesn't have.
+
+    It applies only to new records: those of earlier versions are replayed anyway.
+    """
     for read in _READ.findall(sql):
         foreign = read.lower().startswith(CATALOG) and not table.startswith(CATALOG)
         assert not foreign, f"what changes {table} must not read {read}: DuckLake changes it, too"
@@ -194,7 +208,7 @@ def refuse_reading(sql: str, table: str) -> None:
 
 
 def stand_in(value: Any) -> Any:
-    """A long text or bytes as its hash; everything else as it is."""
+    """Return the hash of long text or bytes; other values unchanged."""
     if isinstance(value, str):
         long = len(value) >= HASHED_BYTES_MIN
         value_bytes = value.encode("utf-8", "surrogateescape") if long else b""
@@ -227,7 +241,7 @@ def _read(sql: str) -> WriteStatement | None:
 
 
 def _hashed(table: str, columns: list[str], values: str, named: tuple[str, ...]) -> tuple[int, ...]:
-    """Positions among the values of an `insert … values` that belong to columns which are guarded by their hash."""
+    """Return the positions of an insert's values that are recorded as hashes."""
     wanted = BY_HASH.get(table)
     if not wanted or not values:
         return ()
@@ -243,11 +257,11 @@ def _hashed(table: str, columns: list[str], values: str, named: tuple[str, ...])
 
 @cache
 def numbered_tables() -> dict[str, str]:
-    """Table → its column that the database numbers."""
+    """Return the id column that the database fills, by table."""
     return {table: column for migration in migrations.known() for table, column in _ID.findall(migration.text)}
 
 
-# A transaction notes the statements that it executes, and writes one record before it commits.
+# A transaction collects its changing statements, and writes one record before it commits.
 
 LAST = "select seq, hash from event_log order by seq desc limit 1"
 INSERT = "insert into event_log (seq, content, hash) values (?, ?, ?)"
@@ -258,25 +272,25 @@ Execute = Callable[[str, Sequence[Any]], Any]
 
 
 class Texts:
-    """The numbers of statements, as one process knows them. Numbers are never given again, so that what is known stays true."""
+    """One process's cache of statement numbers; it stays valid, as numbers are never reused."""
 
     def __init__(self) -> None:
         self.known: dict[str, int] = {}
         self.pending: dict[str, int] = {}
-        """Numbered in the transaction that is under way."""
+        """Numbers assigned in the current transaction."""
 
     def committed(self) -> None:
-        """What was numbered is there for good."""
+        """Keep the pending numbers after a commit."""
         self.known.update(self.pending)
         self.pending.clear()
 
     def refresh(self, execute: Execute) -> None:
-        """Read what other processes have numbered."""
+        """Read the numbers that other processes have assigned."""
         self.known = {sql: number for number, sql in execute(TEXTS, ()).fetchall()}
 
 
 class Recorder:
-    """What one transaction changes, in the order of its statements."""
+    """Collects the changes of one transaction, in order."""
 
     __slots__ = ("_changes", "_epoch", "_texts", "_trail")
 
@@ -288,8 +302,11 @@ class Recorder:
         texts.pending.clear()
 
     def note(self, sql: str, given: WriteStatement, rows: Sequence[Any]) -> list[int | None]:
-        """A statement was executed once for each of the rows. The ids that the database chose may be
-        added to the list that this gives, one for each row; None for a row that wasn't inserted."""
+        """Record a statement that was executed once per row, and return a list for ids.
+
+        The caller adds the ids that the database assigned, one per row; None for a row that wasn't
+        inserted.
+        """
         refuse_reading(sql, given.table)
         plain = given.values is None and not given.hashed and not given.chained
         values = list(rows) if plain else [recorded(given, row) for row in rows]
@@ -304,12 +321,12 @@ class Recorder:
 
     @property
     def asks(self) -> bool:
-        """Whether writing reads the numbers of statements first."""
+        """Whether `write` must first read statement numbers."""
         known = self._texts.known
         return any(sql not in known for sql, _, _ in self._changes)
 
     def write(self, execute: Execute, last: tuple[int, bytes] | None = None) -> None:
-        """Append the record; `last` is the newest one where that is known."""
+        """Append the record. `last` is the number and hash of the newest record, if known."""
         texts = self._texts
         new: dict[int, str] = {}
         if self.asks:
@@ -334,7 +351,7 @@ class Recorder:
 
 
 def append(execute: Execute, content: bytes, last: tuple[int, bytes] | None = None) -> int:
-    """Append a record's bytes to the chain; its number."""
+    """Append a record's bytes to the chain and return its number."""
     seq, before = last or execute(LAST, ()).fetchone() or (0, GENESIS)
     execute(INSERT, (seq + 1, content, chained(seq + 1, bytes(before), content)))
     return int(seq) + 1
@@ -343,6 +360,6 @@ def append(execute: Execute, content: bytes, last: tuple[int, bytes] | None = No
 def append_event(
     execute: Execute, kind: EventRecordKind, *, epoch: int = 0, changes: Sequence[Any] = (), checkpoint: LogCheckpoint | None = None
 ) -> int:
-    """Append a record that is no transaction's; its number."""
+    """Append a record other than a transaction's, and return its number."""
     record = Record(FORMAT, kind, time.time_ns() // 1000, epoch, None, {}, list(changes), checkpoint)
     return append(execute, ENCODE(record))

@@ -1,7 +1,8 @@
-"""Numbered .sql files, applied in order, each in one transaction, recorded with the checksum of its text.
+"""Migrations: numbered .sql files, applied in order and recorded with the checksum of their text.
 
-A released file never changes: Headrace refuses a store that was made by another text of it, and a store with a migration that it doesn't
-know. The files are written for SQLite; `store.engines.postgresql_dialect` translates them for PostgreSQL.
+All missing migrations are applied in one transaction. A released file never changes: Headrace
+refuses a store that was created by another text of a file, and one with an unknown migration. The
+files are written for SQLite; `store.engines.postgresql_dialect` translates them for PostgreSQL.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ RECORD = """create table if not exists migration (
 
 
 class Migration(NamedTuple):
-    """One file: its number from 1, its name, its text and the text's SHA-256."""
+    """One migration file: its number from 1, name, text, and the text's SHA-256."""
 
     number: int
     name: str
@@ -35,7 +36,7 @@ class Migration(NamedTuple):
 
 @cache
 def known() -> tuple[Migration, ...]:
-    """The migrations of this Headrace, in order."""
+    """Return the migrations of this version of Headrace, in order."""
     migrations = [_load(path) for path in sorted(Path(__file__).parent.glob("[0-9]*.sql"))]
     assert [migration.number for migration in migrations] == list(range(1, len(migrations) + 1)), (
         "migrations are numbered from 1 without gaps"
@@ -49,7 +50,10 @@ def _load(path: Path) -> Migration:
 
 
 def check(done: Mapping[int, str], where: str) -> None:
-    """StoreError unless exactly the migrations of this Headrace have been applied. `done` is number → checksum."""
+    """Raise StoreError unless exactly this version's migrations have been applied.
+
+    `done` maps numbers of applied migrations to checksums.
+    """
     if not done:
         raise missing(where)
     refuse_unknown(done, where)
@@ -62,7 +66,7 @@ def check(done: Mapping[int, str], where: str) -> None:
 
 
 def refuse_unknown(done: Mapping[int, str], where: str) -> None:
-    """StoreError where a migration was applied that this Headrace doesn't know, or knows otherwise."""
+    """Raise StoreError for an applied migration that is unknown or has another checksum."""
     ours = {migration.number: migration.checksum for migration in known()}
     if unknown := sorted(done.keys() - ours.keys()):
         raise StoreError(
@@ -77,7 +81,10 @@ def refuse_unknown(done: Mapping[int, str], where: str) -> None:
 
 
 def refuse_gap(done: Mapping[int, str], where: str) -> None:
-    """StoreError where the record of a migration is missing before the last one: each was recorded with its tables, so it is gone."""
+    """Raise StoreError if the record of an earlier migration is missing.
+
+    Each migration is recorded in the transaction that applies it, so a gap means damage.
+    """
     gone = sorted(set(range(1, max(done, default=0))) - done.keys())
     if gone:
         raise StoreError(
@@ -88,7 +95,7 @@ def refuse_gap(done: Mapping[int, str], where: str) -> None:
 
 
 def unappliable(migration: Migration, where: str, error: object) -> StoreError:
-    """A migration that fails: what it would make is there, or what it builds upon isn't."""
+    """Return the error for a failing migration: its tables already exist, or earlier ones are missing."""
     return StoreError(
         f"the state database {where} can't be brought up to date: migration {migration.number} fails ({error}),"
         " so its tables aren't those that its records say",
@@ -97,7 +104,10 @@ def unappliable(migration: Migration, where: str, error: object) -> StoreError:
 
 
 def statements(text: str) -> Iterator[str]:
-    """The statements of a migration, one after the other (`executescript` would commit by itself). Each begins on a line of its own."""
+    """Yield the statements of a migration; each one must begin on its own line.
+
+    `executescript` isn't used because it commits.
+    """
     pending = ""
     for line in text.splitlines(keepends=True):
         pending += line

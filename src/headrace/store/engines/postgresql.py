@@ -495,7 +495,7 @@ _REFUSED = {
 
 
 def meaning(psycopg: Any, error: Any, where: str) -> StoreError | None:
-    """Return a StoreError for an error of server, network or machine; None for a wrong statement."""
+    """Return a StoreError for errors of server, network or machine; None for a wrong statement."""
     state = error.sqlstate or next((code for words, code in _REFUSED.items() if words in str(error)), "")
     for prefix in (state, state[:2]):
         if prefix in _MEANINGS:

@@ -31,7 +31,7 @@ _TRIGGERS = {
 }
 
 FUNCTIONS = (
-    # SQLite's `max` and `min` of two values; PostgreSQL's own aggregates of one value are unaffected
+    # SQLite's `max` and `min` of two values; PostgreSQL's own aggregates stay unaffected
     "create or replace function max(a bigint, b bigint) returns bigint language sql immutable parallel safe as 'select greatest(a, b)'",
     "create or replace function min(a bigint, b bigint) returns bigint language sql immutable parallel safe as 'select least(a, b)'",
     """create or replace function json_each(document text, out key bigint, out value text) returns setof record

@@ -19,7 +19,7 @@ from headrace.store.transaction import RESTORE, Dialect, Parameters, Transaction
 BUSY_SECONDS = 10.0
 """Seconds that a statement waits for another process's transaction before it raises StoreError."""
 WAL_BYTES_KEPT = 64 * 1024 * 1024
-"""Size to which SQLite truncates the write-ahead log, so that a large publication frees its space."""
+"""Size to which SQLite truncates the write-ahead log, to free the disk after large publications."""
 APPLICATION_ID = 0x48445243
 """`HDRC` in the file's header identifies Headrace's databases."""
 
@@ -252,7 +252,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging, retrying for 10 s, because SQLite's own timeout doesn't apply."""
+    """Switch to write-ahead logging; retry for 10 s, because SQLite's timeout doesn't apply here."""
     until = time.monotonic() + BUSY_SECONDS
     while True:
         try:

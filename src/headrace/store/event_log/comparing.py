@@ -1,4 +1,4 @@
-"""The stored tables compared, row by row, with the same tables computed from the event log."""
+"""Compares the stored tables row by row with the tables recomputed from the event log."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from headrace.store.transaction import Dialect, Transaction, quoted
 _TEXT_TYPES = ("text", "varchar", "character varying")
 
 UNREADABLE = (sqlite3.DatabaseError, StoreError)
-"""What reading a damaged table raises."""
+"""Exceptions of reading a damaged table."""
 
 Row = tuple[Any, ...]
 
 
 class LogDifference(NamedTuple):
-    """A row that isn't as the log says. Without `field` the whole row is missing, or one too many."""
+    """A difference from the event log: in one `field`, or, without `field`, of the whole row.
+
+    Then the row is missing, or isn't in the event log.
+    """
 
     table: str
     key: dict[str, Any]
@@ -31,13 +34,13 @@ class LogDifference(NamedTuple):
     stored: Any
     expected: Any
     row: dict[str, Any]
-    """As it should be, or, of one too many, as it is."""
+    """The row from the event log, or, if it isn't there, the stored row."""
     repairable: bool = True
-    """False where the log has only the hash of what is missing."""
+    """False if the log contains only a hash of the value."""
 
 
 class ComparedTable(NamedTuple):
-    """A table that is compared. `types` are those of the stored one, by column."""
+    """A table to compare. `types` are the stored table's column types."""
 
     name: str
     types: dict[str, str]
@@ -45,7 +48,7 @@ class ComparedTable(NamedTuple):
 
 
 def tables(tx: Transaction, expected: sqlite3.Connection, keys: Mapping[str, Sequence[str]]) -> Iterator[ComparedTable]:
-    """The tables that both sides have. `keys` are those of tables without a primary key."""
+    """Yield the tables that exist on both sides. `keys` are for tables without a primary key."""
     stored = columns_by_table(tx)
     for name, own in columns(expected).items():
         if name not in UNRECORDED and name in stored:
@@ -56,13 +59,16 @@ def tables(tx: Transaction, expected: sqlite3.Connection, keys: Mapping[str, Seq
 
 
 def count(tx: Transaction, table: str) -> int:
-    """How many rows a table has."""
+    """Return the number of rows of a table."""
     return int(tx.execute(f"select count(*) from {quoted(table)}").fetchone()[0])
 
 
 @contextmanager
 def apart(tx: Transaction) -> Iterator[None]:
-    """A table that can't be read ends its own comparison, not the transaction. StoreError for it."""
+    """Isolate the comparison of one table, so that an unreadable table doesn't end the transaction.
+
+    On PostgreSQL, errors roll back to a savepoint and are raised as StoreError.
+    """
     if tx.dialect is Dialect.SQLITE:
         yield
         return
@@ -76,12 +82,12 @@ def apart(tx: Transaction) -> Iterator[None]:
 
 
 def missing_tables(tx: Transaction, expected: sqlite3.Connection) -> list[str]:
-    """Tables that should be there and aren't."""
+    """Return the names of missing tables, sorted."""
     return sorted(columns(expected).keys() - columns_by_table(tx).keys())
 
 
 def compared(tx: Transaction, expected: sqlite3.Connection, table: ComparedTable) -> Iterator[LogDifference]:
-    """What differs in a table. sqlite3.DatabaseError where the stored one can't be read."""
+    """Yield the differences of a table. Raises an `UNREADABLE` exception for a damaged table."""
     key_at = [list(table.types).index(column) for column in table.key]
     ours = _groups(_expected_rows(expected, table), key_at)
     theirs = _groups(_stored_rows(tx, table), key_at)
@@ -100,7 +106,7 @@ def compared(tx: Transaction, expected: sqlite3.Connection, table: ComparedTable
 
 
 def _same_key(table: ComparedTable, expected: list[Row], stored: list[Row], key_at: list[int]) -> Iterator[LogDifference]:
-    """Rows of one key, paired so that equal ones don't count."""
+    """Yield the differences of rows with one key, after pairing equal rows."""
     left = list(stored)
     unmatched = []
     for row in expected:
@@ -159,18 +165,18 @@ def _is_hash(value: Any) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Text without the one character that PostgreSQL can't hold."""
+    """Return text with NUL replaced, which PostgreSQL can't store."""
     return text.replace("\0", "\u2400")
 
 
 def _groups(rows: Iterator[Row], key_at: list[int]) -> Iterator[tuple[list[Any], list[Row]]]:
-    """Rows that come in the order of their keys, by key."""
+    """Group rows, which are sorted by key, by key."""
     for key, group in groupby(rows, lambda row: [_rank(row[position]) for position in key_at]):
         yield key, list(group)
 
 
 def _rank(value: Any) -> tuple[int, Any]:
-    """In the order in which SQLite sorts values of all types."""
+    """Return a sort key in SQLite's order of values of all types."""
     if value is None:
         return 0, 0
     if isinstance(value, int | float):
@@ -195,7 +201,7 @@ def _stored_rows(tx: Transaction, table: ComparedTable) -> Iterator[Row]:
             yield row
             done += 1
     except (sqlite3.OperationalError, UnicodeDecodeError):
-        # a text that isn't UTF-8 any more: read as bytes, so that its row can be named
+        # some text isn't valid UTF-8 any more: read bytes, so that its row can be reported
         rows = _sqlite_bytes(tx, table, ordered) if sqlite else _postgresql_bytes(tx, table, ordered)
         yield from islice(rows, done, None)
 
@@ -209,12 +215,12 @@ def _sqlite_bytes(tx: Transaction, table: ComparedTable, ordered: str) -> Iterat
 
 
 def _with_type(name: str) -> str:
-    """A column with the bytes of its text, and its type."""
+    """Return SQL for a column, with text as bytes, and its type."""
     return f"case typeof({name}) when 'text' then cast({name} as blob) else {name} end, typeof({name})"
 
 
 def _postgresql_bytes(tx: Transaction, table: ComparedTable, ordered: str) -> Iterator[Row]:
-    """With `textsend`: `convert_to` refuses what is no UTF-8."""
+    """Yield rows with text read by `textsend`, because `convert_to` refuses invalid UTF-8."""
     texts = [kind in _TEXT_TYPES for kind in table.types.values()]
     listed = ", ".join(
         f"textsend({quoted(column)}::text)" if text else as_sqlite(column, kind)

@@ -55,7 +55,7 @@ class LogCheckpoint(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
-    """One record. `at` is real time in microseconds; `epoch` is the leader's, or 0 without a leader."""
+    """One record. `at` is real time in microseconds; `epoch` is 0 without a leader."""
 
     format: int
     kind: EventRecordKind

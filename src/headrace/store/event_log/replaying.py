@@ -1,4 +1,4 @@
-"""Computing the tables again from the event log, and the checkpoints that stand for its old records."""
+"""Recomputes the tables from the event log, and replaces its old records by checkpoint files."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from headrace.store.event_log.recording import (
 from headrace.store.portable import as_sqlite, columns_by_table
 from headrace.store.transaction import Transaction, insertion, quoted
 
-# The tables are computed in a SQLite database of their own, whatever database they are in.
+# The tables are recomputed in a separate SQLite database, whatever database contains the state.
 #
-# A record names statements and their values, so that today's code has no part in the result of an
-# old record. The values that the database chose (ids from a sequence) are in the record.
-# Savepoints are recorded too: what was rolled back is rolled back here.
+# A record contains statements and their values, so the result of an old record doesn't depend on
+# today's code. Values assigned by the database (ids from a sequence) are in the record. Savepoints
+# are recorded too, so their rollbacks are repeated.
 
 Prepare = Callable[[Transaction], None]
 
@@ -49,11 +49,11 @@ Prepare = Callable[[Transaction], None]
 DAMAGED = (
     sqlite3.Error, ValueError, TypeError, OverflowError, LookupError, AttributeError, AssertionError,
 )  # fmt: skip
-"""What a record raises that says anything but what Headrace has written."""
+"""Exceptions of applying a record that Headrace hasn't written like this."""
 
 
 class Misfit(NamedTuple):
-    """A record, or the file that stands for older ones, that isn't what it should be."""
+    """An unexpected value in a record, or in the checkpoint file of older records."""
 
     seq: int
     field: str
@@ -62,32 +62,32 @@ class Misfit(NamedTuple):
 
 
 class Log(NamedTuple):
-    """The event log as it stands: its newest checkpoint, its last record, and what doesn't fit in its chain."""
+    """Summary of the event log: newest checkpoint, last record, and errors in its chain."""
 
     records: int
     last: int
     head: bytes
     checkpoint: LogCheckpoint | None
     first: Record | None
-    """Its oldest record."""
+    """The record with number 1, if it still exists."""
     misfits: tuple[Misfit, ...]
     trail: tuple[int, str] | None = None
-    """The audit trail's last entry and its hash, as the newest record or the checkpoint says that knows it."""
+    """Number and hash of the audit trail's last entry, from the newest record or checkpoint with it."""
 
     @property
     def begins(self) -> bool:
-        """Whether the tables can be computed from it."""
+        """Whether the tables can be recomputed from the log."""
         return self.checkpoint is not None or _makes_tables(self.first)
 
     @property
     def waits(self) -> bool:
-        """Whether it was brought to a state that was there before, and the next leader lets it begin."""
+        """Whether the log was added to an older state, and the next leader must start it."""
         upgraded = self.first is not None and self.first.kind is EventRecordKind.MIGRATED
         return not self.begins and upgraded
 
 
 def has_begun(tx: Transaction) -> bool:
-    """False for a state that was brought up to date and whose log no leader has let begin."""
+    """Return False for an upgraded older state whose log no leader has started yet."""
     row = tx.execute("select seq, content from event_log order by seq limit 1").fetchone()
     first = None if row is None else _decoded(bytes(row[1]))
     upgraded = first is not None and row[0] == 1 and first.kind is EventRecordKind.MIGRATED
@@ -95,13 +95,13 @@ def has_begun(tx: Transaction) -> bool:
 
 
 def last(tx: Transaction) -> int:
-    """The number of the newest record; 0 where there is none."""
+    """Return the number of the newest record; 0 without records."""
     row = tx.execute("select max(seq) from event_log").fetchone()
     return int(row[0] or 0)
 
 
 def _makes_tables(first: Record | None) -> bool:
-    """Whether a record tells that the tables were made: by migrations from the first one on."""
+    """Return whether a record created the tables, by migrations from the first one on."""
     if first is None or first.kind is not EventRecordKind.MIGRATED or not first.changes:
         return False
     row = first.changes[0]
@@ -109,7 +109,7 @@ def _makes_tables(first: Record | None) -> bool:
 
 
 def read(tx: Transaction) -> Log:
-    """Compute the chain again, from the record after the checkpoint to the newest."""
+    """Read all records, recompute their hash chain, and return a summary with its errors."""
     checkpoint: LogCheckpoint | None = None
     first, last, head, count = 0, 0, GENESIS, 0
     oldest: Record | None = None
@@ -141,7 +141,7 @@ def read(tx: Transaction) -> Log:
 
 
 def _after(tx: Transaction, checkpoint: LogCheckpoint, first: int) -> Iterator[Misfit]:
-    """Whether the first record that is there continues the checkpoint."""
+    """Yield an error if the first remaining record doesn't continue the checkpoint."""
     if first > checkpoint.seq + 1:
         yield Misfit(first, "seq", str(first), str(checkpoint.seq + 1))
     elif first == checkpoint.seq + 1:
@@ -152,27 +152,27 @@ def _after(tx: Transaction, checkpoint: LogCheckpoint, first: int) -> Iterator[M
 
 
 class Replay:
-    """The tables as the log says that they are. Made by `replay`; close it."""
+    """The tables recomputed from the log. Create it with `replay`, and close it."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.connection = connection
         self.path = path
         self.seq = 0
         self.catalog_known = True
-        """False once DuckLake has changed the catalog by itself."""
+        """False once DuckLake has changed the catalog itself, without records."""
         self.misfits: list[Misfit] = []
         self.complete = True
-        """False where it doesn't begin with what the log says: everything in it would be wrong."""
+        """False if the checkpoint file is damaged: then all recomputed tables would be wrong."""
         self.trail: tuple[int, str] | None = None
-        """The audit trail's last entry and its hash."""
+        """Number and hash of the audit trail's last entry."""
         self._texts: dict[int, str] = {}
 
     def close(self) -> None:
-        """Close the database; its file stays."""
+        """Close the database; keep its file."""
         self.connection.close()
 
     def apply(self, seq: int, content: bytes) -> None:
-        """What one record says."""
+        """Apply one record."""
         record = _decoded(content)
         self.seq = seq
         if record is None:
@@ -219,7 +219,7 @@ class Replay:
 
     def _execute(self, sql: str, rows: list[list[object]], ids: list[int | None]) -> None:
         change = statement(sql)
-        if change is None:  # nothing else is executed: a record may have been written by anybody
+        if change is None:  # anyone may have written the record, so no other statement is executed
             raise ValueError("no statement that changes a table of the state")
         if change.table.startswith(CATALOG) and not self.catalog_known:
             return
@@ -236,7 +236,10 @@ class Replay:
 
 
 def replay(tx: Transaction, log: Log, folder: Path, target: Path, prepare: Prepare) -> Replay:
-    """Compute the tables into the new file `target`; `folder` holds the checkpoints. `prepare` makes the catalog's tables."""
+    """Recompute the tables in the new file `target`.
+
+    `folder` contains the checkpoints. `prepare` creates the catalog's tables.
+    """
     result = _begun(log, folder, target, prepare)
     if result.complete:
         for seq, content, _ in _rows(tx, log.checkpoint.seq if log.checkpoint is not None else 0):
@@ -263,7 +266,7 @@ def _begun(log: Log, folder: Path, target: Path, prepare: Prepare) -> Replay:
 
 
 def checkpoint_misfit(checkpoint: LogCheckpoint, folder: Path) -> Misfit | None:
-    """Whether a checkpoint's file is the one that the log names."""
+    """Return the error of a checkpoint's file; None if it is the file that the log names."""
     path = folder / checkpoint.file
     if path.name != checkpoint.file:
         return Misfit(checkpoint.seq, "checkpoint", checkpoint.file, f"the name of a file in {folder}")
@@ -280,7 +283,7 @@ def checkpoint_misfit(checkpoint: LogCheckpoint, folder: Path) -> Misfit | None:
 
 
 def connected(path: Path) -> sqlite3.Connection:
-    """A database that nobody needs after a crash: nothing is synced."""
+    """Open a temporary database without syncing, because it isn't needed after a crash."""
     connection = sqlite3.connect(path, isolation_level=None)
     for setting in ("journal_mode = memory", "synchronous = off", "foreign_keys = off", "ignore_check_constraints = on"):
         connection.execute(f"pragma {setting}")
@@ -289,7 +292,7 @@ def connected(path: Path) -> sqlite3.Connection:
 
 
 def make_tables(connection: sqlite3.Connection, prepare: Prepare) -> None:
-    """The tables of this Headrace, empty."""
+    """Create the empty tables of this version of Headrace."""
     connection.execute(migrations.RECORD)
     for migration in migrations.known():
         for text in migrations.statements(migration.text):
@@ -299,7 +302,7 @@ def make_tables(connection: sqlite3.Connection, prepare: Prepare) -> None:
 
 
 def columns(connection: sqlite3.Connection) -> dict[str, list[str]]:
-    """Table → its columns."""
+    """Return column names by table."""
     results: dict[str, list[str]] = {}
     rows = connection.execute(
         "select t.name, c.name from sqlite_master t join pragma_table_info(t.name) c"
@@ -311,7 +314,7 @@ def columns(connection: sqlite3.Connection) -> dict[str, list[str]]:
 
 
 def drop_triggers(connection: sqlite3.Connection) -> None:
-    """The log is what guards here, and a checkpoint is filled in any order."""
+    """Drop all triggers, because a checkpoint is filled in any order, and the log guards it."""
     for (name,) in connection.execute("select name from sqlite_master where type = 'trigger'").fetchall():
         connection.execute(f'drop trigger "{name}"')
 
@@ -328,23 +331,25 @@ def _decoded(content: bytes) -> Record | None:
         return None
 
 
-# A checkpoint is a file with the result of all records up to one, so that those records may be
+# A checkpoint is a file with the result of all records up to a number, so that those records can be
 # deleted.
 #
-# The file is written and synced first; then one transaction appends a record that names it by its
-# SHA-256 and deletes the records that it stands for. A crash before that transaction leaves a
-# file that nothing names, a crash after it leaves the older file: the next checkpoint removes
-# both.
+# The file is written and synced first. Then one transaction appends a record with the file's
+# SHA-256 and deletes the records that it replaces. A crash before that transaction leaves a file
+# without record, a crash after it leaves the older file: the next checkpoint removes both.
 
 FOLDER = "checkpoints"
-"""In the data folder."""
+"""Name of the folder of checkpoints, in the data folder."""
 Counted = tuple[tuple[int, str], dict[str, int]]
-"""The audit trail's last entry and its hash, and how many entries there are of each action."""
+"""Number and hash of the audit trail's last entry, and the number of entries by action."""
 Trail = Callable[[Transaction], Counted]
 
 
 def begin(store: Store, epoch: int | None, folder: Path, prepare: Prepare, trail: Trail, why: str) -> LogCheckpoint:
-    """Let the event log begin with what the tables hold now: for a state from before there was one, or one that was restored."""
+    """Start the event log with a checkpoint of the current tables.
+
+    Used for a state that is older than the event log, or that was restored.
+    """
     target = _new(folder)
     with store.read() as tx:
         log = read(tx)
@@ -356,8 +361,11 @@ def begin(store: Store, epoch: int | None, folder: Path, prepare: Prepare, trail
 
 
 def write(store: Store, epoch: int | None, tx: Transaction, replay: Replay, log: Log, folder: Path, trail: Trail) -> LogCheckpoint:
-    """Let a replay that was compared with the tables, in the same snapshot, stand for all records of the log. What DuckLake has changed
-    by itself is read from the catalog as it is."""
+    """Replace all records of the log by a checkpoint of a replay.
+
+    The replay must have been compared with the tables in the same snapshot. If DuckLake has changed
+    the catalog itself, the catalog is copied from the tables.
+    """
     target = _new(folder)
     if not replay.catalog_known:
         copy(tx, replay.connection, lambda table: table.startswith(CATALOG))
@@ -365,12 +373,12 @@ def write(store: Store, epoch: int | None, tx: Transaction, replay: Replay, log:
         replay.connection.backup(copied)
     checkpoint = _written(store, epoch, folder, target, log, trail(tx), "")
     before = () if log.checkpoint is None else (log.checkpoint.file,)
-    sweep(folder, checkpoint.file, *before)  # who reads an older snapshot copies the file before
+    sweep(folder, checkpoint.file, *before)  # readers of an older snapshot need it
     return checkpoint
 
 
 def copy(tx: Transaction, target: sqlite3.Connection, wanted: Callable[[str], bool]) -> None:
-    """Replace the rows of tables in a replay by those that the state has; large values by their hash."""
+    """Replace a replay's rows of the `wanted` tables by the state's, with hashes of large values."""
     there = columns(target)
     kept = {name: kinds for name, kinds in columns_by_table(tx).items() if name in there and wanted(name) and name not in UNRECORDED}
     target.execute("begin")
@@ -422,15 +430,17 @@ def _written(
 
 
 def sweep(folder: Path, *named: str) -> None:
-    """Delete all files but these."""
+    """Delete all files in a folder except the named ones."""
     for other in folder.iterdir():
         if other.name not in named:
             other.unlink(missing_ok=True)
 
 
 def beyond(folder: Path, last: int) -> str:
-    """The name of a file that stands for more records than the log ever had; empty if there is
-    none. One that stands for fewer was left by a process that was killed before it named it."""
+    """Return the name of a checkpoint file for more records than the log ever had, or an empty text.
+
+    A file for fewer records was left by a process that was killed before it recorded the file.
+    """
     for path in sorted(folder.glob("*.db"), reverse=True):
         number = path.name.partition("-")[0]
         if number.isdecimal() and int(number) > last:

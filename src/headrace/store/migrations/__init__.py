@@ -95,7 +95,7 @@ def refuse_gap(done: Mapping[int, str], where: str) -> None:
 
 
 def unappliable(migration: Migration, where: str, error: object) -> StoreError:
-    """Return the error for a failing migration: its tables already exist, or earlier ones are missing."""
+    """Return the error for a migration that fails, because the tables aren't as recorded."""
     return StoreError(
         f"the state database {where} can't be brought up to date: migration {migration.number} fails ({error}),"
         " so its tables aren't those that its records say",

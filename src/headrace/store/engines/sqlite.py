@@ -252,7 +252,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging; retry for 10 s, because SQLite's timeout doesn't apply here."""
+    """Switch to write-ahead logging; retry for 10 s, as SQLite's timeout doesn't apply here."""
     until = time.monotonic() + BUSY_SECONDS
     while True:
         try:

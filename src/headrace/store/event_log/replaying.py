@@ -72,7 +72,7 @@ class Log(NamedTuple):
     """The record with number 1, if it still exists."""
     misfits: tuple[Misfit, ...]
     trail: tuple[int, str] | None = None
-    """Number and hash of the audit trail's last entry, from the newest record or checkpoint with it."""
+    """Number and hash of the audit trail's last entry, as known to the records and checkpoint."""
 
     @property
     def begins(self) -> bool:
@@ -378,7 +378,7 @@ def write(store: Store, epoch: int | None, tx: Transaction, replay: Replay, log:
 
 
 def copy(tx: Transaction, target: sqlite3.Connection, wanted: Callable[[str], bool]) -> None:
-    """Replace a replay's rows of the `wanted` tables by the state's, with hashes of large values."""
+    """Replace a replay's rows of `wanted` tables by the state's, with hashes of large values."""
     there = columns(target)
     kept = {name: kinds for name, kinds in columns_by_table(tx).items() if name in there and wanted(name) and name not in UNRECORDED}
     target.execute("begin")
@@ -437,9 +437,10 @@ def sweep(folder: Path, *named: str) -> None:
 
 
 def beyond(folder: Path, last: int) -> str:
-    """Return the name of a checkpoint file for more records than the log ever had, or an empty text.
+    """Return the name of a checkpoint file for more records than the log ever had.
 
-    A file for fewer records was left by a process that was killed before it recorded the file.
+    Returns an empty text if there is none. A file for fewer records was left by a process that was
+    killed before it recorded the file.
     """
     for path in sorted(folder.glob("*.db"), reverse=True):
         number = path.name.partition("-")[0]

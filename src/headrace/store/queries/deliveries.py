@@ -1,4 +1,4 @@
-"""Deliveries: what arrived at a source and when, and how it differs from what readers see."""
+"""Deliveries of sources: arrivals, and their differences from published data."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ _COLUMNS = "id, source, partition, path, size_bytes, modified_us, claimed_at, ob
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One arrival. `path` is relative to the project; times are microseconds: `modified_us` the file's own,
-    `claimed_at`, `observed_at` and `arrived_at` as SEMANTICS §3 has them."""
+    """One delivery. `path` is relative to the project; times are microseconds.
+
+    `modified_us` is the file's modification time; SEMANTICS §3 defines `claimed_at`, `observed_at`
+    and `arrived_at`.
+    """
 
     id: int
     source: str
@@ -32,8 +35,11 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class DeliveryOutcome(msgspec.Struct, frozen=True):
-    """One arrival with what it became. `parts` and `received` are JSON; `rows` and `verdict` are its newest publication's; `rows` of
-    what was held or rejected are what waits of it."""
+    """One delivery with its outcome. `parts` and `received` are JSON.
+
+    `rows` and `verdict` are those of its newest publication; for a held or rejected delivery, `rows`
+    are its rows in quarantine.
+    """
 
     source: str
     partition: str
@@ -51,24 +57,27 @@ class DeliveryOutcome(msgspec.Struct, frozen=True):
     verdict: str | None
 
     def is_same_bytes(self, later: DeliveryOutcome) -> bool:
-        """Whether the next delivery of the interval is the same file with the same content."""
+        """Return whether the interval's next delivery is the same file with the same content."""
         same = (self.source, self.partition, self.path) == (later.source, later.partition, later.path)
         return same and self.sha256 is not None and self.sha256 == later.sha256
 
 
 class ObservationTime(msgspec.Struct, frozen=True):
-    """One look at a source."""
+    """One observation of a source."""
 
     source: str
     at: int
     found: int
     error: str | None
     code: str | None = None
-    """Of the error."""
+    """Code of the error."""
 
 
 def found_since(tx: Transaction, source: str, since_us: int) -> set[tuple[str, str, int, int, str]]:
-    """What looks at a source have found since then: partition, path, size in bytes, modification time in microseconds, version."""
+    """Return the files that observations have found since a time.
+
+    Each is (partition, path, size in bytes, modification time in microseconds, version).
+    """
     rows = tx.execute(
         "select partition, path, size_bytes, modified_us, version from delivery where source = :source and observed_at >= :since",
         {"source": source, "since": since_us},
@@ -77,16 +86,19 @@ def found_since(tx: Transaction, source: str, since_us: int) -> set[tuple[str, s
 
 
 def get(tx: Transaction, delivery_id: int) -> Delivery | None:
-    """One delivery, or None."""
+    """Return one delivery, or None."""
     row = tx.execute(f"select {_COLUMNS} from delivery where id = :id", {"id": delivery_id}).fetchone()
     return Delivery(*row) if row else None
 
 
 def arrivals(tx: Transaction, source: str, *, limit: int) -> list[DeliveryOutcome]:
-    """The deliveries of the newest intervals, newest interval first, and within one the newest delivery first, with what each became.
-    A file that was touched is the delivery that it was: with the times at which that came.
+    """Return the deliveries of the newest intervals with their outcomes, newest first.
 
-    A delivery is published after it was observed: an interval that is published every five minutes isn't walked from its beginning.
+    They are sorted by interval, then by delivery. A file that was only touched is the same delivery,
+    with its original times.
+
+    Only publications after the observation are searched, because an interval may be published every
+    five minutes.
     """
     rows = tx.execute(
         "select d.source, d.partition, d.path, d.size_bytes, d.claimed_at, d.observed_at, d.arrived_at, d.sha256,"
@@ -112,7 +124,7 @@ def arrivals(tx: Transaction, source: str, *, limit: int) -> list[DeliveryOutcom
 
 
 class RepeatedDelivery(NamedTuple):
-    """A delivery of a partition, and whether that had been delivered before."""
+    """A delivery of a partition, and whether the partition had an earlier delivery."""
 
     partition: str
     claimed_at: int
@@ -122,7 +134,7 @@ class RepeatedDelivery(NamedTuple):
 
 
 def since(tx: Transaction, source: str, partitions: Iterable[str], since_us: int) -> list[RepeatedDelivery]:
-    """The deliveries of these intervals that were observed since a time, oldest first."""
+    """Return the deliveries of these intervals that were observed since a time, oldest first."""
     results: list[tuple[int, RepeatedDelivery]] = []
     for key in partitions:
         rows = tx.execute(
@@ -139,8 +151,10 @@ def since(tx: Transaction, source: str, partitions: Iterable[str], since_us: int
 
 
 def first_observation(tx: Transaction, source: str) -> tuple[int, int] | None:
-    """When a source's first deliveries were observed, in microseconds, and how many intervals were
-    found then; None without deliveries."""
+    """Return the time of the first observed deliveries, and their number of intervals.
+
+    The time is in microseconds. Returns None without deliveries.
+    """
     row = tx.execute(
         "select observed_at, count(distinct partition) from delivery where source = :source and"
         " observed_at = (select min(observed_at) from delivery where source = :source)"
@@ -151,7 +165,7 @@ def first_observation(tx: Transaction, source: str) -> tuple[int, int] | None:
 
 
 def observations(tx: Transaction, source: str, *, limit: int = 21) -> list[ObservationTime]:
-    """The last looks at a source, newest first; 21 of them have 20 gaps."""
+    """Return the last observations of a source, newest first; 21 of them give 20 gaps."""
     rows = tx.execute(
         "select source, at, found, error, code from look where source = :source order by at desc limit :limit",
         {"source": source, "limit": limit},
@@ -159,11 +173,11 @@ def observations(tx: Transaction, source: str, *, limit: int = 21) -> list[Obser
     return [ObservationTime(*row) for row in rows]
 
 
-# When deliveries arrived, and whether one arrived at all.
+# Arrival times of deliveries.
 
 
 def has_arrived(tx: Transaction, source: str, interval: str) -> bool:
-    """Whether anything was delivered for an interval; of a source that is cut by a key as well, for any key of it."""
+    """Return whether an interval has a delivery, for any of its data keys."""
     row = tx.execute(
         "select 1 from delivery where source = :source and partition = :interval"
         " union all select 1 from delivery where source = :source and partition >= :first and partition < :beyond limit 1",
@@ -173,14 +187,17 @@ def has_arrived(tx: Transaction, source: str, interval: str) -> bool:
 
 
 def first_applied(tx: Transaction) -> int | None:
-    """When something was applied for the first time, microseconds; None if nothing ever was."""
+    """Return the time of the first `apply` in microseconds, or None."""
     row = tx.execute("select min(applied_at) from version").fetchone()
     return None if row[0] is None else int(row[0])
 
 
 def declared_since(tx: Transaction, source: str) -> int | None:
-    """When a source was surely declared, microseconds: somebody had looked at it, or had found a delivery of
-    it. None where nobody ever did. Of a source without deliveries the first looks are forgotten with time."""
+    """Return the earliest time at which a source was known to be declared, in microseconds.
+
+    It is the time of the first stored observation or delivery; None without either. The first
+    observations of a source without deliveries are deleted over time.
+    """
     row = tx.execute(
         "select min(at) from (select min(at) as at from look where source = :source"
         " union all select min(observed_at) from delivery where source = :source) as known",
@@ -190,7 +207,7 @@ def declared_since(tx: Transaction, source: str) -> int | None:
 
 
 def first_arrivals(tx: Transaction, source: str, limit: int) -> list[tuple[str, int, int]]:
-    """(partition, when its first delivery arrived, when a look found one) of a source's newest partitions."""
+    """Return (partition, arrival, observation) of the first deliveries of the newest partitions."""
     rows = tx.execute(
         "select partition, min(arrived_at), min(observed_at) from delivery where source = :source"
         " group by partition order by partition desc limit :limit",
@@ -200,7 +217,10 @@ def first_arrivals(tx: Transaction, source: str, limit: int) -> list[tuple[str, 
 
 
 def observed_between(tx: Transaction, source: str, after_us: int, until_us: int) -> bool | None:
-    """Whether a source was observed after a time and no later than another; None where observations from before aren't kept."""
+    """Return whether a source was observed after `after_us` and at or before `until_us`.
+
+    Returns None if observations of that time aren't stored any more.
+    """
     row = tx.execute(
         "select min(at), max(case when at > :after then at end) from look where source = :source and at <= :until",
         {"source": source, "after": after_us, "until": until_us},
@@ -210,20 +230,22 @@ def observed_between(tx: Transaction, source: str, after_us: int, until_us: int)
 
 
 def observation_gap_ends(tx: Transaction, source: str) -> set[int]:
-    """When somebody looked at a source again after nobody had for too long: what was first seen then
-    may have come at any time before. Microseconds."""
+    """Return the ends of gaps in a source's observations, in microseconds.
+
+    Deliveries that were first observed then may have arrived at any time within the gap.
+    """
     rows = tx.execute("select until_at from look_gap where source = :source", {"source": source})
     return {int(at) for (at,) in rows}
 
 
-# Deliveries that were read although they came in another format or under other column names:
-# changes that a policy let through.
+# Deliveries that were ingested despite another format or other column names, because a policy allows
+# the change.
 
 MAPPED_MAX = 5_000
 
 
 class Mapped(msgspec.Struct, frozen=True, gc=False):
-    """One change that policy let through. `why` is a clause for people; times are microseconds."""
+    """One change that a policy allowed. `why` is a clause for display; times are microseconds."""
 
     id: int
     source: str
@@ -238,7 +260,7 @@ class Mapped(msgspec.Struct, frozen=True, gc=False):
 
 
 def mapped_changes(tx: Transaction, after: int) -> tuple[list[Mapped], int]:
-    """The changes after a number that were mapped for the first time, and the number of the newest change."""
+    """Return first-time mapped changes after a number, and the number of the newest change."""
     rows = tx.execute(
         "select d.id, d.source, d.partition, d.epoch, d.n, d.kind, d.column_name, d.to_name, d.evidence, d.at, v.arrived_at, d.score"
         " from drift d left join delivery v on v.id = d.delivery_id where d.id > ? and d.policy = 'map'"
@@ -251,8 +273,11 @@ def mapped_changes(tx: Transaction, after: int) -> tuple[list[Mapped], int]:
 
 
 def _is_new(tx: Transaction, row: tuple[Any, ...]) -> bool:
-    """Whether the delivery before didn't come so already, and nobody has agreed to it: names that are
-    agreed on are certain, and what held the same delivery before was let through by somebody."""
+    """Return whether a change is new and wasn't accepted by a user.
+
+    It isn't new if the previous delivery had it. It was accepted if its names are certain, or if the
+    same delivery was held for it before.
+    """
     if row[5] == "renamed" and row[11] is not None and float(row[11]) >= 1:
         return False
     if _held_before(tx, row[0]):
@@ -273,8 +298,7 @@ def _is_new(tx: Transaction, row: tuple[Any, ...]) -> bool:
 
 
 def _held_before(tx: Transaction, drift: int) -> bool:
-    """Whether the values or the format of the same column held the same delivery, when it was read
-    before."""
+    """Return whether the same delivery was held before for the same column's values or format."""
     row = tx.execute(
         "select 1 from drift d join drift b on b.source = d.source and b.partition = d.partition"
         " and b.delivery_id = d.delivery_id and b.column_name = d.column_name and b.id < d.id"
@@ -289,16 +313,17 @@ def _mapped_change(row: tuple[Any, ...]) -> Mapped:
     return Mapped(row[0], row[1], row[2], f"{row[3]}.{row[4]}", row[5], row[6], row[7], why, row[9], row[10])
 
 
-# What readers see of a source, as far as a new delivery is compared with it.
+# Published data of a source, for comparison with a new delivery.
 
 NEWEST_INTERVALS = 100
-"""Deliveries that are looked through: the wrong day's file is mostly a neighbour's."""
+"""Number of intervals to search, because the wrong day's file is mostly that of a close day."""
 
 
 def visible_contents(tx: Transaction, source: str, keys: Sequence[str]) -> dict[str, tuple[int, str | None, str | None, str]]:
-    """Partition → rows, content hash, the SHA-256 of what it was read from, and the attempt that
-    published it. What was
-    published as an exception isn't there."""
+    """Return (rows, content hash, SHA-256 of the delivery, attempt) of visible publications.
+
+    The result is by partition, without publications that were accepted as exceptions.
+    """
     rows = tx.execute(
         "select p.partition, p.rows, p.content_hash, d.sha256, p.epoch, p.n from publication p join delivery d on d.id = p.delivery_id"
         " where p.node = ? and p.ended_snapshot is null and p.partition between ? and ?"
@@ -310,8 +335,7 @@ def visible_contents(tx: Transaction, source: str, keys: Sequence[str]) -> dict[
 
 
 def redelivered_since(tx: Transaction, source: str, key: str) -> bool:
-    """Whether an interval before this one was delivered again after what readers see of this one
-    was published."""
+    """Return whether an earlier interval was redelivered after this one's publication."""
     row = tx.execute(
         "select 1 from publication p join publication q on q.node = p.node and q.partition < p.partition and q.id > p.id"
         " where p.node = :node and p.partition = :key and p.ended_snapshot is null and q.ended_snapshot is null and exists"
@@ -322,7 +346,10 @@ def redelivered_since(tx: Transaction, source: str, key: str) -> bool:
 
 
 def withheld_of_size(tx: Transaction, source: str, key: str, size_bytes: int) -> list[tuple[str, str]]:
-    """(interval, SHA-256) of deliveries of that size that other intervals were held or rejected for, among the newest intervals."""
+    """Return (interval, SHA-256) of held or rejected deliveries of that size, of other intervals.
+
+    Only the newest intervals are searched.
+    """
     rows = tx.execute(
         "select partition, sha256 from (select partition, sha256, size_bytes, state from delivery where source = ?"
         " order by partition desc, id desc limit ?) as newest"

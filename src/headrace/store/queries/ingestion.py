@@ -1,6 +1,6 @@
-"""What arrives at sources: observations, waiting deliveries and pinned schemas.
+"""Ingestion of sources: observations, waiting deliveries and pinned schemas.
 
-Only the leader writes here.
+Only the leader calls the functions that write.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from headrace.store.transaction import Transaction
 
 OBSERVATIONS_KEPT = 50
 TURNS_KEPT = 2_000
-"""Of older looks so many are kept that came out otherwise than the one before."""
+"""At most this number of older observations is stored, only those with a change of outcome."""
 OBSERVATIONS_MAX = OBSERVATIONS_KEPT + TURNS_KEPT
-"""So many looks of a source are kept: where there are as many, older ones may be forgotten."""
+"""At most this number of observations is stored per source; then older ones may be deleted."""
 THROTTLED = ("source_throttled", "throttled_too_long")
-"""Codes of looks that a server answered with a wish for a pause."""
+"""Error codes of observations for which the server requested a pause."""
 _LEAVES = "select at, error, code, place from look where source = :source order by at desc limit 2 offset :kept"
-"""The newest look that isn't one of the last any more, and the one before it."""
+"""Query for the newest observation beyond the last ones, and the one before it."""
 _ITS_WORKER = "its worker "
 _BY_ITSELF = (f"{_ITS_WORKER}was ended by ", f"{_ITS_WORKER}exited with code ")
-"""What the reason of a lost attempt begins with where its worker died over it."""
+"""Beginnings of a lost attempt's reason if its worker died by itself."""
 
 
 class DeliveryRecord(msgspec.Struct, frozen=True, gc=False):
-    """A delivery that a look found."""
+    """A delivery found by an observation."""
 
     source: str
     partition: str
@@ -46,8 +46,10 @@ class DeliveryRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 def known_files(tx: Transaction, source: str, after: int = 0) -> tuple[dict[str, tuple[int, int]], int]:
-    """Path -> (size, modification time) of the newest delivery under each path, since the source is cut as it is, of those that
-    came after one; and which the newest is."""
+    """Return the newest delivery of each path after delivery `after`, and the newest id.
+
+    Deliveries are (size, modification time) by path, since the source has its current partitioning.
+    """
     rows = tx.execute(
         "select path, size_bytes, modified_us, id from delivery where source = ? and id > ? and state <> 'recut' order by id",
         (source, after),
@@ -56,7 +58,7 @@ def known_files(tx: Transaction, source: str, after: int = 0) -> tuple[dict[str,
 
 
 def record_deliveries(tx: Transaction, rows: Sequence[DeliveryRecord]) -> None:
-    """New deliveries wait to be ingested; those of the same interval that still waited are superseded."""
+    """Insert new deliveries as waiting; they supersede waiting deliveries of the same interval."""
     tx.executemany(
         "update delivery set state = 'superseded' where source = ? and partition = ? and state = 'waiting'",
         [(r.source, r.partition) for r in rows],
@@ -73,7 +75,7 @@ def record_deliveries(tx: Transaction, rows: Sequence[DeliveryRecord]) -> None:
 
 
 def known_versions(tx: Transaction, source: str) -> dict[str, tuple[str, str, int]]:
-    """Interval -> path, version and time of observation of its newest delivery; `*` is the newest of all."""
+    """Return (path, version, observation time) of the newest delivery by interval; `*`: of all."""
     rows = tx.execute(
         "select partition, path, version, observed_at from delivery where source = ? and state <> 'recut' order by id", (source,)
     ).fetchall()
@@ -84,7 +86,11 @@ def known_versions(tx: Transaction, source: str) -> dict[str, tuple[str, str, in
 
 
 def given_up(tx: Transaction, source: str, *, failed_by: int, rejected_by: int) -> list[str]:
-    """Intervals whose newest delivery failed, or was rejected and can't say whether it has changed, and was seen by then."""
+    """Return intervals whose newest delivery failed, or was rejected, and may be read again.
+
+    The delivery was observed by `failed_by` or `rejected_by`. Rejected deliveries count only if
+    they have no change detection.
+    """
     rows = tx.execute(
         "select d.partition from delivery d where d.source = :source and d.state in ('failed', 'rejected')"
         " and ((d.state = 'failed' and d.observed_at <= :failed)"
@@ -96,13 +102,13 @@ def given_up(tx: Transaction, source: str, *, failed_by: int, rejected_by: int) 
 
 
 def oldest_delivery(tx: Transaction, source: str) -> str | None:
-    """The oldest interval that was ever delivered."""
+    """Return the oldest interval with a delivery, or None."""
     oldest: str | None = tx.execute("select min(partition) from delivery where source = ? and state <> 'recut'", (source,)).fetchone()[0]
     return oldest
 
 
 def next_delivery_key(tx: Transaction, source: str) -> str:
-    """The partition of a source's next delivery, where each delivery is one."""
+    """Return the next partition of a source with one partition per delivery."""
     row = tx.execute("select max(partition) from delivery where source = ? and state <> 'recut'", (source,)).fetchone()
     return f"{int(row[0] or 0) + 1:012}"
 
@@ -116,9 +122,12 @@ def record_observation(
     code: str | None = None,
     place: str = "",
 ) -> None:
-    """Somebody looked: `at` is when that began. Of looks before the last LOOKS_KEPT only those are kept
-    where a source began to fail or to ask for a pause, could be read again, or was looked for in another
-    `place` (`model.connectors.origin_of`): for as long as somebody asks why an interval was late."""
+    """Record an observation, which began at `at`, and delete older ones.
+
+    Besides the last OBSERVATIONS_KEPT observations, only changes are kept, to explain why an
+    interval was late: the source began to fail or to request a pause, recovered, or was observed at
+    another `place` (`model.connectors.origin_of`).
+    """
     tx.execute(
         "insert into look (source, at, found, error, code, place) values (?, ?, ?, ?, ?, ?)"
         " on conflict (source, at) do update set found = excluded.found, error = excluded.error,"
@@ -136,7 +145,7 @@ def record_observation(
 
 
 def observation_outcome(error: str | None, code: str | None) -> str:
-    """What a look came to: `read`, `throttled` or `failed`."""
+    """Return the outcome of an observation: `read`, `throttled` or `failed`."""
     return "read" if error is None else "throttled" if code in THROTTLED else "failed"
 
 
@@ -145,55 +154,54 @@ def _turn(error: str | None, code: str | None, place: str) -> tuple[str, str]:
 
 
 def last_observation(tx: Transaction, source: str, place: str) -> int | None:
-    """When somebody last looked at a source in a place: looks before places were kept count as well."""
+    """Return the time of a source's last observation at a place, or of one without a stored place."""
     sql = "select max(at) from look where source = ? and place in (?, '')"
     result: int | None = tx.execute(sql, (source, place)).fetchone()[0]
     return result
 
 
 def last_place(tx: Transaction, source: str) -> str:
-    """Where a source was looked for last (`model.connectors.origin_of`); empty where that isn't known."""
+    """Return the place of a source's last observation (`model.connectors.origin_of`), if known."""
     row = tx.execute("select place from look where source = ? order by at desc limit 1", (source,)).fetchone()
     return "" if row is None else str(row[0])
 
 
 def last_place_read(tx: Transaction, source: str) -> str:
-    """Where a source was looked for when it could last be read; empty where it never could, or that
-    isn't known."""
+    """Return the place of a source's last successful observation; empty if unknown or none."""
     sql = "select place from look where source = ? and error is null order by at desc limit 1"
     row = tx.execute(sql, (source,)).fetchone()
     return "" if row is None else str(row[0])
 
 
 def waiting_deliveries(tx: Transaction) -> list[tuple[str, str, str]]:
-    """(source, partition, bundle) of what arrived and wasn't ingested."""
+    """Return (source, partition, bundle) of deliveries that wait to be ingested."""
     rows = tx.execute("select source, partition, bundle from delivery where state = 'waiting' order by id").fetchall()
     return [(source, partition, bundle) for source, partition, bundle in rows]
 
 
 def waiting_since(tx: Transaction, source: str, partition: str) -> int | None:
-    """When what arrived for a partition of a source, and wasn't ingested, was seen; None if nothing waits."""
+    """Return the observation time of a partition's waiting delivery; None if none waits."""
     sql = "select min(observed_at) from delivery where source = ? and partition = ? and state = 'waiting'"
     result: int | None = tx.execute(sql, (source, partition)).fetchone()[0]
     return result
 
 
 def bundled(tx: Transaction, source: str, bundle: str, keys: Sequence[str]) -> dict[str, int]:
-    """Partition → id of its newest delivery, of those that came in one file and are ingested together."""
+    """Return the newest deliveries' ids by partition, of partitions delivered in one file."""
     rows = tx.execute("select partition, id from delivery where source = ? and bundle = ? order by id", (source, bundle)).fetchall()
     wanted = set(keys)
     return {partition: number for partition, number in rows if partition in wanted}
 
 
 def newest_bundles(tx: Transaction, source: str) -> dict[str, str]:
-    """Partition → the file that its newest delivery came in together with others; without those that came alone."""
+    """Return the shared files of newest deliveries by partition, without those of a single one."""
     rows = tx.execute("select partition, bundle from delivery where source = ? order by id", (source,)).fetchall()
     newest: dict[str, str] = dict(rows)
     return {partition: bundle for partition, bundle in newest.items() if bundle}
 
 
 def replaced_in(tx: Transaction, source: str, bundle: str) -> list[str]:
-    """The partitions that came in a file together with others, and in a newer file since."""
+    """Return partitions of a shared file that were delivered again in a newer file."""
     newest = "select max(id) from delivery newer where newer.source = d.source and newer.partition = d.partition"
     rows = tx.execute(
         "select distinct d.partition from delivery d where d.source = :source and d.bundle = :bundle"
@@ -204,7 +212,7 @@ def replaced_in(tx: Transaction, source: str, bundle: str) -> list[str]:
 
 
 class RecordedDelivery(msgspec.Struct, frozen=True, gc=False):
-    """A delivery as it was recorded. `parts` is JSON, where it consists of several files."""
+    """A stored delivery. `parts` is JSON if it consists of several files."""
 
     id: int
     partition: str
@@ -215,14 +223,14 @@ class RecordedDelivery(msgspec.Struct, frozen=True, gc=False):
     parts: str | None
     bundle: str
     sha256: str | None
-    """Of one that was ingested before."""
+    """Content hash, if it was ingested before."""
 
 
 _DELIVERED = "id, partition, path, size_bytes, modified_us, version, parts, bundle, sha256"
 
 
 def newest_delivery(tx: Transaction, source: str, partition: str) -> RecordedDelivery | None:
-    """The newest delivery of an interval."""
+    """Return the newest delivery of an interval, or None."""
     row = tx.execute(
         f"select {_DELIVERED} from delivery where source = ? and partition = ? order by id desc limit 1", (source, partition)
     ).fetchone()
@@ -230,7 +238,7 @@ def newest_delivery(tx: Transaction, source: str, partition: str) -> RecordedDel
 
 
 def other_waiting(tx: Transaction, source: str, besides: int, limit: int) -> list[RecordedDelivery]:
-    """Other deliveries that wait, spread over all that do."""
+    """Return a sample of other waiting deliveries, spread evenly."""
     rows = tx.execute(
         f"select {_DELIVERED} from delivery where source = ? and state = 'waiting' and id <> ? order by id", (source, besides)
     ).fetchall()
@@ -239,8 +247,10 @@ def other_waiting(tx: Transaction, source: str, besides: int, limit: int) -> lis
 
 
 def worker_deaths(tx: Transaction, delivery: int) -> list[str]:
-    """How workers ended by themselves while they were at a delivery, oldest first, since it last came to anything else. What ended
-    them on purpose (a time-out, a person, the executor's end) isn't told."""
+    """Return why workers died while ingesting a delivery, oldest first, since its last other outcome.
+
+    Deliberate ends (a time-out, a user, the executor's shutdown) don't count.
+    """
     rows = tx.execute(
         "select epoch, n, reason from attempt where delivery_id = ? and state = 'lost' order by epoch, n", (delivery,)
     ).fetchall()
@@ -259,7 +269,7 @@ def worker_deaths(tx: Transaction, delivery: int) -> list[str]:
 
 
 class LastEnded(NamedTuple):
-    """The newest attempt at a delivery that came to something."""
+    """The newest attempt at a delivery with an outcome."""
 
     state: str
     reason: str
@@ -267,12 +277,12 @@ class LastEnded(NamedTuple):
 
 
 def last_ended(tx: Transaction, delivery: int) -> LastEnded | None:
-    """What the newest attempt at a delivery came to; None where none has come to anything."""
+    """Return the newest attempt at a delivery with an outcome, or None."""
     return next(iter(_newest_ended(tx, delivery, 1)), None)
 
 
 def failures_in_a_row(tx: Transaction, delivery: int, code: str) -> int:
-    """How many of the newest attempts at a delivery (at most 10) failed with an error of this code."""
+    """Return the number of consecutive newest attempts with this error code, at most 10."""
     newest = _newest_ended(tx, delivery, 10)
     failed = (item.state == "failed" and item.error.get("code") == code for item in newest)
     return sum(itertools.takewhile(bool, failed))
@@ -289,7 +299,7 @@ def _newest_ended(tx: Transaction, delivery: int, limit: int) -> list[LastEnded]
 
 
 def sizes_read(tx: Transaction, source: str, besides: int) -> tuple[int, int]:
-    """How many other deliveries of a source could be read, and the bytes of the largest."""
+    """Return the number of other readable deliveries of a source, and the largest one's bytes."""
     sql = (
         "select count(*), coalesce(max(size_bytes), 0) from delivery where source = ? and id <> ?"
         " and state in ('published', 'held') and size_bytes >= 0"
@@ -299,13 +309,16 @@ def sizes_read(tx: Transaction, source: str, besides: int) -> tuple[int, int]:
 
 
 def as_large_elsewhere(tx: Transaction, source: str, path: str, size_bytes: int) -> bool:
-    """Whether another file of a source, which waits or failed, is as large."""
+    """Return whether another waiting or failed file of a source is at least as large."""
     sql = "select 1 from delivery where source = ? and path <> ? and state in ('waiting', 'failed') and size_bytes >= ? limit 1"
     return tx.execute(sql, (source, path, size_bytes)).fetchone() is not None
 
 
 def settle_deliveries(tx: Transaction, rows: Iterable[tuple[str, str | None, str | None, str | None, int, int]]) -> None:
-    """What became of deliveries: (state, reason, sha256, fingerprint, bytes, id); the bytes count where the look couldn't tell them."""
+    """Record outcomes of deliveries: (state, reason, sha256, fingerprint, bytes, id).
+
+    The bytes are used if the observation couldn't determine them.
+    """
     tx.executemany(
         "update delivery set state = ?, reason = ?, sha256 = coalesce(?, sha256), fingerprint = coalesce(?, fingerprint),"
         " size_bytes = case when size_bytes < 0 then ? else size_bytes end where id = ?",
@@ -314,13 +327,13 @@ def settle_deliveries(tx: Transaction, rows: Iterable[tuple[str, str | None, str
 
 
 def pinned_schema(tx: Transaction, source: str) -> str | None:
-    """The schema that a source is held to, as JSON."""
+    """Return a source's pinned schema as JSON, or None."""
     row = tx.execute("select schema from source_schema where source = ?", (source,)).fetchone()
     return row[0] if row else None
 
 
 def pin_schema(tx: Transaction, source: str, schema: str, now: int) -> None:
-    """Hold a source to a schema from now on."""
+    """Pin a source's schema."""
     tx.execute(
         "insert into source_schema (source, schema, pinned_at) values (?, ?, ?)"
         " on conflict (source) do update set schema = excluded.schema, pinned_at = excluded.pinned_at",
@@ -329,19 +342,25 @@ def pin_schema(tx: Transaction, source: str, schema: str, now: int) -> None:
 
 
 def unpin(tx: Transaction, sources: Iterable[str]) -> None:
-    """What these sources are held to is read anew from the contract, or learnt from the next delivery."""
+    """Delete pinned schemas; they are then taken from the contract or the next delivery."""
     tx.executemany("delete from source_schema where source = ?", [(s,) for s in sources])
 
 
-# Sources whose newest observation failed, and since when.
+# Sources whose newest observation failed.
 
 FAILURES_MAX = OBSERVATIONS_KEPT + 1
-"""How many looks in a row are counted. The first of those with one outcome is among them: of older looks only such are kept."""
+"""Number of observations to search for the start of a failure.
+
+It is enough, because of older observations only the first of each outcome is stored.
+"""
 
 
 class Failing(msgspec.Struct, frozen=True, gc=False):
-    """A source whose newest look failed. `since` is the first of those in a row that failed, or that a server answered with a wish for a
-    pause; `gap` is how long before the newest look the one before it was; microseconds."""
+    """A source whose newest observation failed. Times are microseconds.
+
+    `since` is the first of the consecutive failed or throttled observations; `gap` is the time
+    between the last two observations.
+    """
 
     source: str
     at: int
@@ -353,13 +372,13 @@ class Failing(msgspec.Struct, frozen=True, gc=False):
 
 
 def failing_sources(tx: Transaction) -> list[Failing]:
-    """The sources whose newest look failed."""
+    """Return the sources whose newest observation failed."""
     rows = tx.execute("select source, max(at) from look where error is not null group by source").fetchall()
     return [result for source, _ in rows if (result := failing_source(tx, source)) is not None]
 
 
 def failing_source(tx: Transaction, source: str) -> Failing | None:
-    """One source whose newest look failed; None where it didn't."""
+    """Return a source's failure; None if its newest observation didn't fail."""
     observations = tx.execute(
         "select at, error, code from look where source = :source order by at desc limit :limit", {"source": source, "limit": FAILURES_MAX}
     ).fetchall()
@@ -374,11 +393,11 @@ def failing_source(tx: Transaction, source: str) -> Failing | None:
     return Failing(source, observations[0][0], str(observations[0][1]), observations[0][2], failed[-1][0], len(failed), gap)
 
 
-# Sources whose servers asked for a pause, and how many of their intervals are loaded.
+# Sources whose servers requested a pause, and their number of loaded intervals.
 
 
 def throttled_sources(tx: Transaction, now: int) -> list[tuple[str, int]]:
-    """(source, since when) of the sources of which a partition waits for a server's pause to end."""
+    """Return (source, since) of sources with partitions that wait for a server's pause to end."""
     rows = tx.execute(
         "select node, min(partition), min(since) from partition"
         " where state = 'waiting' and failures = 0 and not_before > ? group by node order by node",
@@ -388,7 +407,7 @@ def throttled_sources(tx: Transaction, now: int) -> list[tuple[str, int]]:
 
 
 def loaded_intervals(tx: Transaction, source: str) -> tuple[int, int, str | None]:
-    """How many of a source's intervals are published, how many are known, and the oldest of them."""
+    """Return the numbers of a source's published and known intervals, and the oldest of them."""
     row = tx.execute(
         "select count(case when publication_id is not null then 1 end), count(*), min(partition) from partition where node = ?",
         (source,),
@@ -397,6 +416,6 @@ def loaded_intervals(tx: Transaction, source: str) -> tuple[int, int, str | None
 
 
 def _end_reason(tx: Transaction, node: str, key: str) -> str:
-    """Why the newest attempt at a partition ended."""
+    """Return the reason with which the newest attempt at a partition ended."""
     ended = changes.newest_ended(tx, node, key)
     return "" if ended is None or not ended.error else str(msgspec.json.decode(ended.error).get("kind", ""))

@@ -1,7 +1,7 @@
-"""What only the leader writes as attempts begin and end.
+"""Writes of the leader as attempts begin and end.
 
-Runs, attempts, partitions, publications, audits and quarantine. Each function runs inside the leader's transaction,
-whose epoch has been checked. Times are integer microseconds.
+They cover runs, attempts, partitions, publications, audits and quarantine. Each function runs
+inside the leader's transaction, whose epoch has been checked. Times are integer microseconds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from headrace.store.queries import exceptions
 from headrace.store.queries.partition_states import drop_checkpoint, next_revision
 from headrace.store.transaction import Transaction
 
-# Runs and attempts ----------------------------------------------------------------------------------------------------
+# Runs and attempts.
 
 
 def start_run(tx: Transaction, *, kind: str, request: str, actor: str, now: int, plan: int | None = None) -> int:
-    """A new run, running; its id. `plan` is the backfill that it works at."""
+    """Insert a running run and return its id. `plan` is the backfill that it executes."""
     cursor = tx.execute(
         "insert into run (kind, request, actor, state, started_at, plan_id) values (?, ?, ?, 'running', ?, ?)",
         (kind, request, actor, now, plan),
@@ -29,12 +29,12 @@ def start_run(tx: Transaction, *, kind: str, request: str, actor: str, now: int,
 
 
 def finish_run(tx: Transaction, run_id: int, state: str, now: int) -> None:
-    """A run has ended."""
+    """Set a run's final state."""
     tx.execute("update run set state = ?, finished_at = ? where id = ?", (state, now, run_id))
 
 
 def cancel_run(tx: Transaction, run_id: int, state: str, now: int, actor: str, reason: str) -> None:
-    """A person took a run back; what had come of it by then is its state."""
+    """Record that a user cancelled a run. `state` is the result of its work until then."""
     tx.execute(
         "update run set state = ?, finished_at = ?, cancelled_at = ?, cancelled_by = ?, reason = ? where id = ?",
         (state, now, now, actor, reason or None, run_id),
@@ -42,7 +42,7 @@ def cancel_run(tx: Transaction, run_id: int, state: str, now: int, actor: str, r
 
 
 def lose_open_work(tx: Transaction, epoch: int, now: int) -> int:
-    """What earlier leaders left open is lost; how many attempts that were."""
+    """Mark the open work of earlier leaders as lost; return the number of attempts."""
     tx.execute("update run set state = 'lost', finished_at = :now where state = 'running'", {"now": now})
     rows = tx.execute("select epoch, n from attempt where state in ('queued', 'running') and epoch < :epoch", {"epoch": epoch}).fetchall()
     tx.executemany(
@@ -53,7 +53,7 @@ def lose_open_work(tx: Transaction, epoch: int, now: int) -> int:
 
 
 class AttemptStart(msgspec.Struct, frozen=True, gc=False):
-    """An attempt that is about to be sent to a worker."""
+    """An attempt to insert before it is sent to a worker."""
 
     epoch: int
     n: int
@@ -69,7 +69,7 @@ class AttemptStart(msgspec.Struct, frozen=True, gc=False):
 
 
 def start_attempts(tx: Transaction, starts: Sequence[AttemptStart]) -> None:
-    """Write attempts before they are sent."""
+    """Insert attempts before they are sent to workers."""
     tx.executemany(
         "insert into attempt (epoch, n, run_id, node, kind, partitions, state, version, snapshot_read, delivery_id, queued_at,"
         " started_at, dispatched_at) values (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)",
@@ -94,7 +94,7 @@ def start_attempts(tx: Transaction, starts: Sequence[AttemptStart]) -> None:
 
 
 class AttemptEnd(msgspec.Struct, frozen=True, gc=False):
-    """How an attempt ended."""
+    """The result of an attempt."""
 
     epoch: int
     n: int
@@ -109,8 +109,11 @@ class AttemptEnd(msgspec.Struct, frozen=True, gc=False):
 
 
 def end_attempts(tx: Transaction, ends: Sequence[AttemptEnd]) -> None:
-    """Write how attempts ended. One that was given out ahead began when its worker came to it: as long before its end as
-    it took."""
+    """Record the results of attempts.
+
+    An attempt that was sent ahead starts when its worker takes it up, so its start is computed from
+    its end and its duration.
+    """
     tx.executemany(
         "update attempt set state = ?, started_at = max(started_at, ? - ?), finished_at = ?, published_at = ?, verdict = ?,"
         " reason = ?, measures = ?, error = ?"
@@ -134,11 +137,11 @@ def end_attempts(tx: Transaction, ends: Sequence[AttemptEnd]) -> None:
     )
 
 
-# Partitions and publications ------------------------------------------------------------------------------------------
+# Partitions and publications.
 
 
 class PartitionRecord(msgspec.Struct, frozen=True, gc=False):
-    """Where a partition stands, and what readers see of it."""
+    """The state of a partition, and its visible publication."""
 
     node: str
     partition: str
@@ -152,7 +155,7 @@ class PartitionRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 def mark_partitions(tx: Transaction, rows: Sequence[PartitionRecord]) -> None:
-    """Partitions stand elsewhere now; what readers see stays as it is."""
+    """Set the states of partitions, without changing what readers see."""
     if not rows:
         return
     revision = next_revision(tx)
@@ -171,7 +174,7 @@ def mark_partitions(tx: Transaction, rows: Sequence[PartitionRecord]) -> None:
 
 
 class PublicationRecord(msgspec.Struct, frozen=True, gc=False):
-    """A partition that becomes visible."""
+    """A partition to publish."""
 
     id: int
     node: str
@@ -191,12 +194,15 @@ class PublicationRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 def last_publication_id(tx: Transaction) -> int:
-    """The newest publication's id, 0 if there is none."""
+    """Return the newest publication's id; 0 if there is none."""
     return int(tx.execute("select coalesce(max(id), 0) from publication").fetchone()[0])
 
 
 def publish(tx: Transaction, rows: Sequence[PublicationRecord]) -> None:
-    """End what these replace, and make them what readers see. Their ids ascend, and nobody else's are between them."""
+    """Publish these partitions, and end the publications that they replace.
+
+    The new ids are ascending and contiguous.
+    """
     if not rows:
         return
     revision = next_revision(tx)
@@ -231,7 +237,7 @@ def publish(tx: Transaction, rows: Sequence[PublicationRecord]) -> None:
 
 
 def published_of(tx: Transaction, node: str, partition: str) -> tuple[int, str | None, str | None] | None:
-    """What readers see of a partition: (snapshot, content hash, manifest); None if nothing."""
+    """Return a partition's visible publication as (snapshot, content hash, manifest), or None."""
     row = tx.execute(
         "select snapshot, content_hash, manifest from publication where node = ? and partition = ? and ended_snapshot is null",
         (node, partition),
@@ -240,12 +246,12 @@ def published_of(tx: Transaction, node: str, partition: str) -> tuple[int, str |
 
 
 def published_hashes(tx: Transaction, node: str, partitions: Collection[str]) -> dict[str, str | None]:
-    """Partition → the content hash of what readers see of it, for those of the partitions of which they see anything."""
+    """Return the content hashes of visible publications by partition."""
     return dict(_published_values(tx, node, partitions, "content_hash"))
 
 
 def published_rows(tx: Transaction, node: str, partitions: Collection[str] | None) -> int:
-    """How many rows readers see of some partitions, of all where `partitions` is None."""
+    """Return the number of visible rows of some partitions, or of all if None."""
     if partitions is None:
         sql = "select coalesce(sum(rows), 0) from publication where node = ? and ended_snapshot is null"
         return int(tx.execute(sql, (node,)).fetchone()[0])
@@ -253,7 +259,10 @@ def published_rows(tx: Transaction, node: str, partitions: Collection[str] | Non
 
 
 def _published_values(tx: Transaction, node: str, partitions: Collection[str], column: str) -> Iterator[tuple[str, Any]]:
-    """(partition, `column`) of what readers see of these partitions, by one statement: those that are asked for together lie together."""
+    """Yield (partition, `column`) of these partitions' visible publications, by one statement.
+
+    Partitions of one call are usually adjacent.
+    """
     wanted = frozenset(partitions)
     if wanted:
         rows = tx.execute(
@@ -264,7 +273,7 @@ def _published_values(tx: Transaction, node: str, partitions: Collection[str], c
 
 
 def published_before(tx: Transaction, node: str, key: str) -> str | None:
-    """The nearest partition before one that readers see rows of (of a whole, itself); None where there is none."""
+    """Return the nearest partition at or before `key` with visible rows, or None."""
     row = tx.execute(
         "select partition from publication where node = ? and partition <= ? and ended_snapshot is null and rows > 0"
         " order by partition desc limit 1",
@@ -274,7 +283,7 @@ def published_before(tx: Transaction, node: str, key: str) -> str | None:
 
 
 def last_published_before(tx: Transaction, node: str, key: str, limit: int) -> list[str]:
-    """The last partitions before one that readers see rows of, newest first."""
+    """Return the nearest earlier partitions with visible rows, newest first."""
     rows = tx.execute(
         "select partition from publication where node = ? and partition < ? and ended_snapshot is null and rows > 0"
         " order by partition desc limit ?",
@@ -284,8 +293,10 @@ def last_published_before(tx: Transaction, node: str, key: str, limit: int) -> l
 
 
 def failed_as_published(tx: Transaction, node: str, key: str) -> tuple[str, ...]:
-    """The checks that what readers see of a partition failed when it was audited: somebody accepted it,
-    or it was published with a warning."""
+    """Return the failed checks of a partition's visible publication.
+
+    It was accepted as an exception, or published with a warning.
+    """
     rows = tx.execute(
         "select distinct c.name from publication p join check_result c on c.epoch = p.epoch and c.n = p.n and c.node = p.node"
         " where p.node = ? and p.partition = ? and p.ended_snapshot is null and c.outcome = 'failed' order by c.name",
@@ -295,7 +306,10 @@ def failed_as_published(tx: Transaction, node: str, key: str) -> tuple[str, ...]
 
 
 def published_keys(tx: Transaction, node: str, moment: str = "") -> list[str]:
-    """What readers see of a node; of one that is cut by time and key, what they see of an interval if `moment` names one."""
+    """Return a node's published partitions.
+
+    For a node partitioned by time and key, `moment` restricts them to one interval.
+    """
     if not moment:
         rows = tx.execute("select partition from publication where node = ? and ended_snapshot is null", (node,)).fetchall()
     else:
@@ -307,15 +321,18 @@ def published_keys(tx: Transaction, node: str, moment: str = "") -> list[str]:
 
 
 def has_rows(tx: Transaction, node: str) -> bool:
-    """Whether anything that was ever published of a node had rows."""
+    """Return whether any publication of a node, visible or not, had rows."""
     return tx.execute("select 1 from publication where node = ? and rows > 0 limit 1", (node,)).fetchone() is not None
 
 
-# Audits ---------------------------------------------------------------------------------------------------------------
+# Audits.
 
 
 def write_checks(tx: Transaction, rows: Iterable[Sequence[Any]]) -> None:
-    """(epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at) for each check."""
+    """Insert check results.
+
+    Columns: (epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at).
+    """
     tx.executemany(
         "insert into check_result (epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at)"
         " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -324,12 +341,12 @@ def write_checks(tx: Transaction, rows: Iterable[Sequence[Any]]) -> None:
 
 
 def write_profiles(tx: Transaction, rows: Iterable[Sequence[Any]]) -> None:
-    """(epoch, n, node, partition, columns as JSON) for each audited partition."""
+    """Insert (epoch, n, node, partition, columns as JSON) for each audited partition."""
     tx.executemany("insert into profile (epoch, n, node, partition, columns) values (?, ?, ?, ?, ?)", rows)
 
 
 class QuarantineRecord(msgspec.Struct, frozen=True, gc=False):
-    """Data that was held or rejected, and where it waits."""
+    """Held or rejected data, and its location."""
 
     node: str
     partition: str
@@ -345,7 +362,7 @@ class QuarantineRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 def quarantine(tx: Transaction, rows: Sequence[QuarantineRecord]) -> None:
-    """Put data in quarantine; what waited there for the same partition is superseded."""
+    """Put data in quarantine; it supersedes the partition's earlier data there."""
     tx.executemany(
         "update quarantine set state = 'superseded' where node = ? and partition = ? and state in ('held', 'rejected')",
         [(r.node, r.partition) for r in rows],
@@ -358,7 +375,7 @@ def quarantine(tx: Transaction, rows: Sequence[QuarantineRecord]) -> None:
 
 
 def superseded(tx: Transaction, rows: Iterable[tuple[str, str, int]]) -> None:
-    """(source, partition, delivery): earlier deliveries of the partition wait for nobody's decision any more."""
+    """Supersede earlier quarantined deliveries; rows are (source, partition, delivery)."""
     tx.executemany(
         "update quarantine set state = 'superseded' where node = ? and partition = ? and delivery_id < ? and state in ('held', 'rejected')",
         rows,
@@ -375,16 +392,16 @@ _TABLES = (
     "attempt", "partition", "publication", "check_result", "profile", "metric", "fact", "quarantine", "accepted", "reshaping", "overlay",
     "overlay_attempt", "batching", "pause", "firing",
 )  # fmt: skip
-"""Tables that name a node in the column `node`. Audit entries keep what they said."""
+"""Tables with a column `node`. Audit entries keep the old name."""
 
 
 def is_known_node(tx: Transaction, node: str) -> bool:
-    """Whether anything was ever published or attempted under a name."""
+    """Return whether a node of that name ever had an attempt or a publication."""
     return any(tx.execute(f"select 1 from {name} where node = ? limit 1", (node,)).fetchone() for name in ("partition", "publication"))
 
 
 def rename_node(tx: Transaction, node: str, new_name: str) -> None:
-    """Move everything of a node to a name that nothing has."""
+    """Rename a node in the whole state; the new name must be unused."""
     for name in _TABLES:
         tx.execute(f"update {name} set node = ? where node = ?", (new_name, node))
     drop_checkpoint(tx)

@@ -1,4 +1,4 @@
-"""Partition states: where every partition stands, for readers, calendars and the scheduler."""
+"""Partition states, for readers, calendars and the scheduler."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import msgspec
 
 from headrace.store.transaction import Transaction
 
-# The state of every partition that was ever touched, and what readers see of a node.
+# The state of every known partition, and what readers see of a node.
 
 _COLUMNS = "node, partition, state, stale, failures, not_before, publication_id, reason, since"
 
 
 class Partition(msgspec.Struct, frozen=True):
-    """One partition. `publication_id` is what readers see, whatever the state says of newer attempts; times are
-    microseconds of the store's clock."""
+    """One partition. Times are microseconds of the store's clock.
+
+    `publication_id` is the visible publication, independent of the state of newer attempts.
+    """
 
     node: str
     partition: str
@@ -30,7 +32,7 @@ class Partition(msgspec.Struct, frozen=True):
 
 
 class NodePublicationSummary(msgspec.Struct, frozen=True):
-    """What readers see of a node, in short: its oldest and newest published partitions, and the newest one's verdict."""
+    """A node's oldest and newest published partitions, and the newest one's verdict."""
 
     node: str
     oldest: str
@@ -41,7 +43,7 @@ class NodePublicationSummary(msgspec.Struct, frozen=True):
 
 
 def get(tx: Transaction, node: str, partition: str) -> Partition | None:
-    """One partition; None if nothing was ever heard of it."""
+    """Return one partition; None if it is unknown."""
     row = tx.execute(
         f"select {_COLUMNS} from partition where node = :node and partition = :partition", {"node": node, "partition": partition}
     ).fetchone()
@@ -49,13 +51,13 @@ def get(tx: Transaction, node: str, partition: str) -> Partition | None:
 
 
 def oldest_open(tx: Transaction, node: str) -> str | None:
-    """The oldest of a node's partitions that isn't simply published; None if all are."""
+    """Return a node's oldest partition in a state other than `published`, or None."""
     row = tx.execute("select min(partition) from partition where node = :node and state <> 'published'", {"node": node}).fetchone()
     return None if row is None else row[0]
 
 
 def counts(tx: Transaction) -> dict[str, dict[str, int]]:
-    """Node → state → how many of its partitions are in it."""
+    """Return the number of partitions by node and state."""
     results: dict[str, dict[str, int]] = {}
     for node, state, count in tx.execute("select node, state, count(*) from partition group by node, state"):
         results.setdefault(node, {})[state] = count
@@ -63,7 +65,7 @@ def counts(tx: Transaction) -> dict[str, dict[str, int]]:
 
 
 def waiting_reasons(tx: Transaction, begins: str) -> set[str]:
-    """Why partitions wait, of the reasons that begin so."""
+    """Return the distinct reasons of waiting partitions that begin with a text."""
     rows = tx.execute(
         "select distinct reason from partition where state <> 'published' and state = 'waiting' and substr(reason, 1, :length) = :begins",
         {"length": len(begins), "begins": begins},
@@ -72,12 +74,12 @@ def waiting_reasons(tx: Transaction, begins: str) -> set[str]:
 
 
 def stale_nodes(tx: Transaction) -> set[str]:
-    """The nodes of which a published partition is stale."""
+    """Return the nodes with stale published partitions."""
     return {row[0] for row in tx.execute("select distinct node from partition where stale <> 0 and publication_id is not null")}
 
 
 def stale_keys(tx: Transaction, node: str, limit: int = 100) -> list[str]:
-    """The newest of a node's published partitions that are stale, oldest first."""
+    """Return at most `limit` newest stale published partitions of a node, oldest first."""
     rows = tx.execute(
         "select partition from partition where node = :node and stale <> 0 and publication_id is not null "
         "order by partition desc limit :limit",
@@ -87,7 +89,7 @@ def stale_keys(tx: Transaction, node: str, limit: int = 100) -> list[str]:
 
 
 def extent(tx: Transaction, node: str) -> NodePublicationSummary | None:
-    """What readers see of a node, in short; None if nothing."""
+    """Return a summary of a node's published partitions; None without any."""
     row = tx.execute(
         "select partition, published_at, verdict, rows from publication "
         "where node = :node and ended_snapshot is null order by partition desc limit 1",
@@ -100,7 +102,7 @@ def extent(tx: Transaction, node: str) -> NodePublicationSummary | None:
 
 
 def data_keys(tx: Transaction, node: str, moment: str) -> list[str]:
-    """The keys of a node that were heard of for an interval, without the interval; all keys of a node that isn't cut by time."""
+    """Return a node's known data keys of an interval, or all if it isn't partitioned by time."""
     if not moment:
         rows = tx.execute("select partition from partition where node = :node", {"node": node}).fetchall()
     else:
@@ -120,7 +122,7 @@ def _partition(row: tuple[Any, ...]) -> Partition:
 
 
 class VisibleExtent(NamedTuple):
-    """A node's extent, and how many of its partitions readers see."""
+    """A node's extent and its number of published partitions."""
 
     extent: NodePublicationSummary
     partitions: int
@@ -134,43 +136,43 @@ _SEEN = (
 
 
 def visible_extents(tx: Transaction) -> dict[str, VisibleExtent]:
-    """Node → what readers see of it; those of which they see nothing aren't there."""
+    """Return the extents of all nodes with published partitions, by node."""
     return {row[0]: VisibleExtent(NodePublicationSummary(*row[:6]), int(row[6])) for row in tx.execute(_SEEN.format(one=""))}
 
 
 def visible_extent(tx: Transaction, node: str) -> VisibleExtent | None:
-    """The same of one node; None where readers see nothing of it."""
+    """Return the extent of one node; None without published partitions."""
     row = tx.execute(_SEEN.format(one=" and node = :node"), {"node": node}).fetchone()
     return None if row is None else VisibleExtent(NodePublicationSummary(*row[:6]), int(row[6]))
 
 
 def last_revision(tx: Transaction) -> int:
-    """Of the last change of any partition."""
+    """Return the revision of the last change of any partition."""
     return int(tx.execute("select coalesce(max(revision), 0) from partition").fetchone()[0])
 
 
 def changed_nodes(tx: Transaction, after: int) -> list[str]:
-    """The nodes of which a partition changed after a revision."""
+    """Return the nodes with partitions that changed after a revision."""
     rows = tx.execute(
         "select distinct node || '' from partition where revision > ?", (after,)
     ).fetchall()  # by the revision, not by the key
     return [node for (node,) in rows]
 
 
-# A node's partitions as a calendar shows them: each one's state beside what readers see of it.
+# A node's partitions for calendars: each one's state and its visible publication.
 
 _DROPPED = (
     "p.state in ('rejected', 'held') and (select q.state from quarantine q"
     " where q.node = p.node and q.partition = p.partition order by q.id desc limit 1) = 'dropped'"
 )
-"""Of what waited last somebody said that it will never be published; the partition keeps its state."""
+"""Condition: the partition's last quarantined data was dropped; the partition keeps its state."""
 CALENDAR_STATE = (
     f"case when {_DROPPED} then 'dropped' when p.state in ('running', 'rejected', 'held', 'failed', 'withdrawn') then p.state"
     " when p.publication_id is not null and (p.stale <> 0 or p.proposed <> 0) then 'stale'"
     " when p.publication_id is not null and b.verdict in ('warned', 'unchecked') then b.verdict"
     " when p.publication_id is not null then 'published' else p.state end"
 )
-"""One word for a partition: what a person would act on comes first."""
+"""SQL for a partition's state in calendars; states that need an action take precedence."""
 _FROM = "from partition p left join publication b on b.id = p.publication_id where p.node = :node"
 
 
@@ -191,7 +193,7 @@ class Day(NamedTuple):
 
 
 def days_between(tx: Transaction, node: str, first: str, last: str | None, *, before: str | None, limit: int) -> list[Day]:
-    """The newest partitions from one key to another (both included) that are older than `before`, newest first."""
+    """Return partitions from `first` to `last` (included) and below `before`, newest first."""
     bounds = ("" if last is None else " and p.partition <= :last") + ("" if before is None else " and p.partition < :before")
     rows = tx.execute(
         f"select p.partition, {CALENDAR_STATE}, p.publication_id is not null, p.stale <> 0 or p.proposed <> 0, p.reason, p.since,"
@@ -203,7 +205,7 @@ def days_between(tx: Transaction, node: str, first: str, last: str | None, *, be
 
 
 def calendar_counts(tx: Transaction, node: str, first: str = "", last: str | None = None) -> dict[str, int]:
-    """How many partitions of a node are in each state, from one key to another (both included)."""
+    """Return the number of partitions by calendar state, from `first` to `last` (included)."""
     bounds = "" if last is None else " and p.partition <= :last"
     rows = tx.execute(
         f"select {CALENDAR_STATE} as shown, count(*) {_FROM} and p.partition >= :first{bounds} group by shown",
@@ -213,7 +215,7 @@ def calendar_counts(tx: Transaction, node: str, first: str = "", last: str | Non
 
 
 def keys_between(tx: Transaction, node: str, first: str, last: str) -> list[str]:
-    """The partitions from one key to another, both included."""
+    """Return the partitions from `first` to `last`, both included."""
     rows = tx.execute(
         "select partition from partition where node = :node and partition >= :first and partition <= :last",
         {"node": node, "first": first, "last": last},
@@ -222,7 +224,7 @@ def keys_between(tx: Transaction, node: str, first: str, last: str) -> list[str]
 
 
 def count_between(tx: Transaction, node: str, first: str, before: str | None) -> int:
-    """How many partitions there are from one key to before another."""
+    """Return the number of partitions from `first` up to, but without, `before`."""
     bounds = "" if before is None else " and partition < :before"
     row = tx.execute(
         f"select count(*) from partition where node = :node and partition >= :first{bounds}",
@@ -232,20 +234,20 @@ def count_between(tx: Transaction, node: str, first: str, before: str | None) ->
 
 
 def calendar_states(tx: Transaction, node: str) -> dict[str, str]:
-    """Partition → the same word, of all of a node's, oldest first."""
+    """Return the calendar states of all of a node's partitions, oldest first."""
     return dict(tx.execute(f"select p.partition, {CALENDAR_STATE} {_FROM} order by p.partition", {"node": node}).fetchall())
 
 
 # The partition states from which the scheduler starts: all of them, or those that changed since a
 # checkpoint.
 #
-# Each change of a partition's row gets the number `revision`, which grows with every transaction
-# that changes any. A checkpoint records the last number that it covers. Deleted rows leave no
-# number behind, so code that deletes rows also drops the checkpoint.
+# Each change of a partition's row sets its `revision`, a number that grows with every transaction
+# that changes partitions. A checkpoint records the last revision that it covers. Deleted rows leave
+# no revision behind, so code that deletes rows must also drop the checkpoint.
 
 
 class StoredPartitionState(msgspec.Struct, frozen=True):
-    """A partition as the core loads it."""
+    """A partition as loaded by the scheduler's core."""
 
     node: str
     partition: str
@@ -258,11 +260,11 @@ class StoredPartitionState(msgspec.Struct, frozen=True):
     reason: str
     since: int
     publication: int
-    """Of the partition `*`: the publication that first had the content that readers see."""
+    """For the partition `*`: the first publication with the visible content."""
 
 
 class StoredCheckpoint(msgspec.Struct, frozen=True):
-    """A checkpoint: what it was taken of, and up to which change."""
+    """A checkpoint of the scheduler's state, with its version and last covered revision."""
 
     version: int
     revision: int
@@ -270,12 +272,15 @@ class StoredCheckpoint(msgspec.Struct, frozen=True):
 
 
 def next_revision(tx: Transaction) -> int:
-    """What the rows that change now are numbered with."""
+    """Return the revision for rows that change in this transaction."""
     return int(tx.execute("select coalesce(max(revision), 0) from partition").fetchone()[0]) + 1
 
 
 def stored_states(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[StoredPartitionState]:
-    """The partitions that were touched after a revision, or all of one node, one by one: they may be more than fit into memory."""
+    """Stream the partitions that changed after a revision, of all nodes or of one.
+
+    They may not fit into memory.
+    """
     which, value = ("p.revision > ?", after) if node is None else ("p.node = ?", node)
     rows = tx.execute(
         "select p.node, p.partition, p.state, p.stale, p.failures, p.not_before, p.publication_id is not null, p.proposed,"
@@ -289,13 +294,13 @@ def stored_states(tx: Transaction, after: int = -1, node: str | None = None) -> 
 
 
 def checkpoint(tx: Transaction) -> StoredCheckpoint | None:
-    """What a core knew when it was last written down."""
+    """Return the stored checkpoint of the scheduler's state, or None."""
     row = tx.execute("select version, revision, content from checkpoint where id = 1").fetchone()
     return None if row is None else StoredCheckpoint(row[0], row[1], bytes(row[2]))
 
 
 def save_checkpoint(tx: Transaction, version: int, content: bytes, now: int) -> None:
-    """Write down what a core knows of everything that has changed until now, in this transaction too."""
+    """Store a checkpoint that covers all changes so far, including those of this transaction."""
     tx.execute(
         "insert into checkpoint (id, version, revision, at, content) values (1, ?, ?, ?, ?) on conflict (id) do update set"
         " version = excluded.version, revision = excluded.revision, at = excluded.at, content = excluded.content",
@@ -304,12 +309,12 @@ def save_checkpoint(tx: Transaction, version: int, content: bytes, now: int) -> 
 
 
 def drop_checkpoint(tx: Transaction) -> None:
-    """Rows of partitions were deleted or renamed: the next core starts from all that are left."""
+    """Delete the checkpoint after rows were deleted or renamed; the next core loads all rows."""
     tx.execute("delete from checkpoint")
 
 
 class Brief(msgspec.Struct, frozen=True, gc=False):
-    """A partition in short, for who looks at very many."""
+    """A short form of a partition, for reading very many."""
 
     node: str
     partition: str
@@ -320,7 +325,10 @@ class Brief(msgspec.Struct, frozen=True, gc=False):
 
 
 def brief_states(tx: Transaction, after: int = -1) -> Iterator[Brief]:
-    """The partitions that were touched after a revision, in short. `stale` are also those that only somebody who asks makes again."""
+    """Yield the partitions that changed after a revision, in short form.
+
+    `stale` includes partitions that are only recomputed on request.
+    """
     rows = tx.execute(
         "select node, partition, state, stale <> 0 or proposed <> 0, failures > 0, publication_id is not null from partition"
         " where revision > ? order by node",
@@ -331,8 +339,11 @@ def brief_states(tx: Transaction, after: int = -1) -> Iterator[Brief]:
 
 
 def failed_since(tx: Transaction, at: int) -> list[tuple[str, str]]:
-    """Node and partition of what failed or was rejected at a time or later (microseconds), or backs off before the next try; and of
-    what did so under other code and waits to be made by the one that is applied."""
+    """Return (node, partition) of failed or rejected partitions since a time, in microseconds.
+
+    They include partitions that wait for a retry, and those that failed with earlier code and wait
+    to be computed by the applied version.
+    """
     rows = tx.execute(
         "select node, partition from partition where state <> 'published' and since >= ?"
         " and (state in ('failed', 'rejected') or (state = 'waiting' and failures > 0)) order by node",
@@ -342,7 +353,10 @@ def failed_since(tx: Transaction, at: int) -> list[tuple[str, str]]:
 
 
 def _failed_before(tx: Transaction, at: int) -> Iterator[tuple[str, str]]:
-    """Another version was applied since: what failed counts as never tried, but an attempt says that it was."""
+    """Yield partitions that failed before a newer version was applied.
+
+    Their state says that they were never tried, so attempts are searched instead.
+    """
     waiting = "select node, partition from partition where state = 'waiting' and failures = 0 and since >= ?"
     open_since = {(row[0], row[1]) for row in tx.execute(waiting, (at,))}
     if not open_since:

@@ -1,4 +1,4 @@
-"""Publications: audited partitions that were made visible, replaced or withdrawn."""
+"""Publications: audited partitions that were published, replaced or withdrawn."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ _COLUMNS = (
 
 
 class Publication(msgspec.Struct, frozen=True):
-    """One publication; `ended_at` and `ended_snapshot` are None while readers see it. `manifest` lists what a `files`
-    asset wrote: path, size, sha256. Times are microseconds of the store's clock."""
+    """One publication. Times are microseconds of the store's clock.
+
+    `ended_at` and `ended_snapshot` are None while it is visible. `manifest` lists the files of a
+    `files` asset: path, size, sha256.
+    """
 
     id: int
     node: str
@@ -40,7 +43,7 @@ class Publication(msgspec.Struct, frozen=True):
 
 
 def current(tx: Transaction, node: str, partition: str) -> Publication | None:
-    """What readers see of a partition, or None."""
+    """Return a partition's visible publication, or None."""
     row = tx.execute(
         f"select {_COLUMNS} from publication where node = :node and partition = :partition and ended_snapshot is null",
         {"node": node, "partition": partition},
@@ -49,7 +52,7 @@ def current(tx: Transaction, node: str, partition: str) -> Publication | None:
 
 
 def newest(tx: Transaction, node: str) -> Publication | None:
-    """What readers see of the node's newest partition that is published (by key, which is by time), or None."""
+    """Return the publication of the node's newest published partition (by key), or None."""
     row = tx.execute(
         f"select {_COLUMNS} from publication where node = :node and ended_snapshot is null order by partition desc limit 1",
         {"node": node},
@@ -58,7 +61,7 @@ def newest(tx: Transaction, node: str) -> Publication | None:
 
 
 def rows_each(tx: Transaction, node: str, read: str, before: str, limit: int) -> list[float]:
-    """How many rows the newest partitions of a node before one have for each row of the same partition of another node."""
+    """Return the node's rows per row of `read`, for the newest partitions before `before`."""
     rows = tx.execute(
         "select p.rows, i.rows from publication p join publication i on i.node = ? and i.partition = p.partition"
         " and i.ended_snapshot is null and i.rows > 0 where p.node = ? and p.ended_snapshot is null and p.partition < ?"
@@ -69,13 +72,13 @@ def rows_each(tx: Transaction, node: str, read: str, before: str, limit: int) ->
 
 
 def any_of(tx: Transaction, node: str) -> bool:
-    """Whether anything of a node was ever published."""
+    """Return whether a node was ever published."""
     statement = "select 1 from publication where node = :node limit 1"
     return tx.execute(statement, {"node": node}).fetchone() is not None
 
 
 def any_since_version(tx: Transaction, node: str, version: int, before: int | None = None) -> bool:
-    """Whether anything of a node was published by this version of the project or a later one, `before` another if given."""
+    """Return whether a node was published by this version or a later one, but before `before`."""
     statement = "select 1 from publication where node = :node and version >= :version"
     bounds = {"node": node, "version": version}
     if before is not None:
@@ -84,7 +87,7 @@ def any_since_version(tx: Transaction, node: str, version: int, before: int | No
 
 
 def newest_id(tx: Transaction, node: str, partitions: Sequence[str] | None) -> int:
-    """The id of the newest publication among some partitions of a node (None: all), 0 for none."""
+    """Return the id of the newest publication of some partitions (None: all); 0 without any."""
     sql = "select coalesce(max(id), 0) from publication where node = :node and ended_snapshot is null"
     if partitions is None:
         return int(tx.execute(sql, {"node": node}).fetchone()[0])
@@ -93,18 +96,18 @@ def newest_id(tx: Transaction, node: str, partitions: Sequence[str] | None) -> i
 
 
 def last_id(tx: Transaction) -> int:
-    """The id of the newest publication of all, 0 for none."""
+    """Return the id of the newest publication; 0 without any."""
     return int(tx.execute("select coalesce(max(id), 0) from publication").fetchone()[0])
 
 
 def snapshot_of(tx: Transaction, node: str, publication_id: int) -> int | None:
-    """The snapshot that a publication made, whatever has replaced it since; None for one that isn't the node's."""
+    """Return the snapshot of a publication, visible or not; None if it isn't the node's."""
     row = tx.execute("select snapshot from publication where id = :id and node = :node", {"id": publication_id, "node": node}).fetchone()
     return None if row is None else int(row[0])
 
 
 def of_node(tx: Transaction, node: str, *, first: str | None = None, last: str | None = None, limit: int = 1_000) -> list[Publication]:
-    """What readers see of a node's newest partitions between two keys (both included), newest first."""
+    """Return visible publications from `first` to `last` (both included), newest first."""
     bounded = "" if last is None else "and partition <= :last "
     rows = tx.execute(
         f"select {_COLUMNS} from publication where node = :node and ended_snapshot is null "
@@ -115,7 +118,7 @@ def of_node(tx: Transaction, node: str, *, first: str | None = None, last: str |
 
 
 def of_run(tx: Transaction, run_id: int) -> list[Publication]:
-    """What the attempts of a run made visible, in order."""
+    """Return the publications of a run's attempts, in order."""
     columns = ", ".join(f"p.{name.strip()}" for name in _COLUMNS.split(","))
     rows = tx.execute(
         f"select {columns} from attempt a join publication p on p.epoch = a.epoch and p.n = a.n where a.run_id = :run order by p.id",
@@ -125,7 +128,7 @@ def of_run(tx: Transaction, run_id: int) -> list[Publication]:
 
 
 def first_published(tx: Transaction, node: str, partition: str) -> tuple[int, int] | None:
-    """When a partition was first published, and in which snapshot; None if it never was."""
+    """Return time and snapshot of a partition's first publication; None if never published."""
     row = tx.execute(
         "select published_at, snapshot from publication where node = :node and partition = :partition order by published_at, id limit 1",
         {"node": node, "partition": partition},
@@ -134,8 +137,10 @@ def first_published(tx: Transaction, node: str, partition: str) -> tuple[int, in
 
 
 def first_reading(tx: Transaction, node: str, partition: str, snapshot: int, since_us: int) -> tuple[int, int] | None:
-    """The first publication of a partition, not before `since_us`, by an attempt that read this snapshot or a later one:
-    when, and in which snapshot; None if there is none."""
+    """Return time and snapshot of a partition's first publication since a time, or None.
+
+    Its attempt must have read this snapshot or a later one.
+    """
     row = tx.execute(
         "select p.published_at, p.snapshot from publication p join attempt a on a.epoch = p.epoch and a.n = p.n "
         "where p.node = :node and p.partition = :partition and p.published_at >= :since and a.snapshot_read >= :snapshot "
@@ -146,13 +151,13 @@ def first_reading(tx: Transaction, node: str, partition: str, snapshot: int, sin
 
 
 def newest_at(tx: Transaction, snapshot: int) -> int | None:
-    """When the newest publication of a snapshot was made; None where nothing was published by then."""
+    """Return the time of the newest publication in a snapshot; None without any by then."""
     row = tx.execute("select max(published_at) from publication where snapshot <= :snapshot", {"snapshot": snapshot}).fetchone()
     return None if row is None else row[0]
 
 
 class NewestPublication(msgspec.Struct, frozen=True):
-    """The newest publication of a partition: in which snapshot its inputs were read, and whether a backfill computed it."""
+    """A partition's newest publication: its inputs' snapshot, and whether a backfill computed it."""
 
     partition: str
     version: int
@@ -162,7 +167,7 @@ class NewestPublication(msgspec.Struct, frozen=True):
 
 
 def computed(tx: Transaction, node: str, partition: str) -> NewestPublication | None:
-    """How the newest publication of a partition was computed, whether readers still see it or not; None if there never was one."""
+    """Return a partition's newest publication, visible or not; None without any."""
     row = tx.execute(
         "select p.partition, p.version, p.snapshot, a.snapshot_read, r.plan_id from publication p"
         " join attempt a on a.epoch = p.epoch and a.n = p.n join run r on r.id = a.run_id"
@@ -173,7 +178,7 @@ def computed(tx: Transaction, node: str, partition: str) -> NewestPublication | 
 
 
 def next_with_rows(tx: Transaction, node: str, partition: str) -> str | None:
-    """The nearest partition after one that readers see rows of; None where there is none."""
+    """Return the nearest later partition with visible rows, or None."""
     row = tx.execute(
         "select min(partition) from publication where node = ? and partition > ? and ended_snapshot is null and rows > 0",
         (node, partition),
@@ -182,7 +187,7 @@ def next_with_rows(tx: Transaction, node: str, partition: str) -> str | None:
 
 
 def deliveries_before(tx: Transaction, node: str, partition: str, number: int) -> set[int]:
-    """The deliveries of a partition that were published before a publication, whether readers still see them or not."""
+    """Return a partition's deliveries that were published before a publication, visible or not."""
     rows = tx.execute(
         "select distinct delivery_id from publication where node = ? and partition = ? and id < ? and delivery_id is not null",
         (node, partition, number),
@@ -191,7 +196,7 @@ def deliveries_before(tx: Transaction, node: str, partition: str, number: int) -
 
 
 def changed_since(tx: Transaction, node: str, snapshot: int, *, besides: int | None) -> set[str]:
-    """The partitions of a node that were published with other rows after a snapshot; what came `besides` in another isn't counted."""
+    """Return partitions published with other rows after a snapshot, but not in `besides`."""
     rows = tx.execute(
         "select distinct partition from publication where node = :node and snapshot > :snapshot and snapshot <> :besides and identical = 0",
         {"node": node, "snapshot": snapshot, "besides": -1 if besides is None else besides},
@@ -200,13 +205,13 @@ def changed_since(tx: Transaction, node: str, snapshot: int, *, besides: int | N
 
 
 def hashes(tx: Transaction, node: str, keys: Iterable[str]) -> dict[str, str | None]:
-    """Partition → the hash of what readers see of it; what they don't see isn't in it."""
+    """Return the content hashes of visible publications by partition."""
     results = ((key, current(tx, node, key)) for key in keys)
     return {key: publication.content_hash for key, publication in results if publication is not None}
 
 
 class Visible(msgspec.Struct, frozen=True):
-    """A publication as it was seen in one snapshot."""
+    """A publication as visible in one snapshot."""
 
     id: int
     rows: int
@@ -214,7 +219,7 @@ class Visible(msgspec.Struct, frozen=True):
 
 
 def visible(tx: Transaction, node: str, snapshot: int) -> dict[str, Visible]:
-    """Partition → what readers saw of it in a snapshot."""
+    """Return the publications visible in a snapshot, by partition."""
     rows = tx.execute(
         "select partition, id, rows, content_hash from publication where node = :node and snapshot <= :snapshot "
         "and (ended_snapshot is null or ended_snapshot > :snapshot)",
@@ -224,7 +229,10 @@ def visible(tx: Transaction, node: str, snapshot: int) -> dict[str, Visible]:
 
 
 def shown_between(tx: Transaction, node: str, first: str, last: str, *, limit: int) -> list[Publication]:
-    """What readers see of a node's partitions between two keys (both included, with what is cut finer), in order."""
+    """Return visible publications from `first` to `last`, in order.
+
+    Both are included, with their finer partitions.
+    """
     rows = tx.execute(
         f"select {_COLUMNS} from publication where node = :node and ended_snapshot is null and partition >= :first"
         " and (partition <= :last or partition < :beyond) order by partition limit :limit",
@@ -234,7 +242,7 @@ def shown_between(tx: Transaction, node: str, first: str, last: str, *, limit: i
 
 
 def count_between(tx: Transaction, node: str, first: str, last: str) -> int:
-    """How many of a node's partitions between two keys (both included) readers see."""
+    """Return the number of published partitions from `first` to `last`, both included."""
     row = tx.execute(
         "select count(*) from publication where node = :node and ended_snapshot is null and partition between :first and :last",
         {"node": node, "first": first, "last": last},
@@ -254,7 +262,7 @@ def _publication(row: tuple[Any, ...]) -> Publication:
 
 
 class ComparedPublication(msgspec.Struct, frozen=True, gc=False):
-    """One publication of a partition, as far as it is compared with others."""
+    """The fields of a publication that are compared with other publications."""
 
     partition: str
     id: int
@@ -270,7 +278,7 @@ class ComparedPublication(msgspec.Struct, frozen=True, gc=False):
 
 
 def history_of(tx: Transaction, node: str) -> list[ComparedPublication]:
-    """All publications of a node, by partition and oldest first."""
+    """Return all publications of a node, by partition and oldest first."""
     rows = tx.execute(
         "select partition, id, epoch, n, snapshot, ended_snapshot, rows, bytes, verdict, content_hash, version from publication"
         " where node = ? order by partition, id",
@@ -280,7 +288,7 @@ def history_of(tx: Transaction, node: str) -> list[ComparedPublication]:
 
 
 def by_version(tx: Transaction, node: str) -> list[tuple[int, int, str, str]]:
-    """What readers see of a node, by the version of the project that published it: how many partitions, the first and the last."""
+    """Return (version, number of partitions, first, last) of a node's visible publications."""
     sql = (
         "select version, count(*), min(partition), max(partition) from publication"
         " where node = ? and ended_snapshot is null group by version order by version"
@@ -289,7 +297,7 @@ def by_version(tx: Transaction, node: str) -> list[tuple[int, int, str, str]]:
 
 
 def times(tx: Transaction, node: str, partition: str) -> list[int]:
-    """When a partition was published, oldest first; microseconds."""
+    """Return a partition's publication times in microseconds, oldest first."""
     rows = tx.execute(
         "select published_at from publication where node = ? and partition = ? order by published_at",
         (node, partition),
@@ -297,12 +305,12 @@ def times(tx: Transaction, node: str, partition: str) -> list[int]:
     return [int(at) for (at,) in rows]
 
 
-# Publications of tables that live across partitions (`merge`, `snapshot`): each is the whole
-# table as one partition left it.
+# Publications of tables across all partitions (`merge`, `snapshot`): each is the whole table after
+# the update by one partition.
 
 
 class AccumulatedPartition(msgspec.Struct, frozen=True):
-    """What readers see of a partition: the snapshot in which the table stood as it left it, and what it was then."""
+    """A visible publication of such a table, with its snapshot and content."""
 
     partition: str
     snapshot: int
@@ -311,21 +319,21 @@ class AccumulatedPartition(msgspec.Struct, frozen=True):
 
 
 def accumulated(tx: Transaction, node: str) -> list[AccumulatedPartition]:
-    """Of each partition that is published."""
+    """Return the visible publications of such a table, one per published partition."""
     rows = tx.execute("select partition, snapshot, content_hash, rows from publication where node = ? and ended_snapshot is null", (node,))
     return [AccumulatedPartition(*row) for row in rows.fetchall()]
 
 
 def newest_accumulated_snapshot(tx: Transaction, node: str) -> int:
-    """The last snapshot in which a publication of the node, whatever became of it, changed the table; 0 if none did."""
+    """Return the last snapshot in which a publication, visible or not, changed the table; or 0."""
     return int(tx.execute("select coalesce(max(snapshot), 0) from publication where node = ?", (node,)).fetchone()[0])
 
 
-# Withdrawn publications: readers see nothing of the partition any more.
+# Withdrawn publications: the partition isn't visible any more.
 
 
 def withdraw(tx: Transaction, node: str, partition: str, *, snapshot: int, now: int, reason: str) -> None:
-    """End what readers see of a partition, from a snapshot on."""
+    """End the visible publication of a partition, from a snapshot on."""
     tx.execute(
         "insert into withdrawal (node, partition, at, reason) values (?, ?, ?, ?) on conflict do nothing", (node, partition, now, reason)
     )
@@ -342,7 +350,7 @@ def withdraw(tx: Transaction, node: str, partition: str, *, snapshot: int, now: 
 
 
 def withdrawn(tx: Transaction) -> frozenset[tuple[str, str]]:
-    """Node and partition of what is withdrawn now, and nothing was published of since."""
+    """Return (node, partition) of withdrawn partitions that weren't published again."""
     rows = tx.execute(
         "select distinct p.node, p.partition from withdrawal w join partition p on p.node = w.node and p.partition = w.partition"
         " where p.publication_id is null"
@@ -351,20 +359,20 @@ def withdrawn(tx: Transaction) -> frozenset[tuple[str, str]]:
 
 
 class Withdrawn(NamedTuple):
-    """A publication that was withdrawn, and whose rows nobody has accepted since. Times in microseconds, snapshots of the lake."""
+    """A withdrawn publication whose rows weren't accepted since. Times are microseconds."""
 
     rows: int
-    """The first publication of the partition with these rows: the same for all of them that were withdrawn."""
+    """The partition's first publication with these rows, for all withdrawals of the rows."""
     node: str
     partition: str
     at: int
     reason: str | None
-    """With who gave it: `test rows (by ada)`; None: that isn't known any more."""
+    """The reason with its author, `test rows (by ada)`; None if no longer known."""
     snapshot: int
     ended_snapshot: int
     content_hash: str | None
     shown: bool
-    """Whether something else was published in its place since."""
+    """Whether another publication has replaced it."""
 
 
 _WITHDRAWN = (
@@ -379,12 +387,12 @@ _WITHDRAWN = (
 
 
 def all_withdrawn(tx: Transaction) -> list[Withdrawn]:
-    """Everything that was ever withdrawn, oldest first."""
+    """Return all withdrawn publications, oldest first."""
     return [_withdrawn(row) for row in tx.execute(_WITHDRAWN.format(which="1 = 1"))]
 
 
 def withdrawn_of(tx: Transaction, node: str, keys: Sequence[str]) -> list[Withdrawn]:
-    """What was ever withdrawn of some partitions of a node, oldest first."""
+    """Return all withdrawn publications of some partitions, oldest first."""
     rows = tx.execute(_WITHDRAWN.format(which="w.node = ? and w.partition between ? and ?"), (node, min(keys), max(keys)))
     return [withdrawn for row in rows if (withdrawn := _withdrawn(row)).partition in keys]
 
@@ -393,13 +401,15 @@ def _withdrawn(row: Sequence[Any]) -> Withdrawn:
     return Withdrawn(*row)._replace(shown=bool(row[-1]))
 
 
-# Restatements: publications that replaced others with different content, so that the past changed
-# for readers.
+# Restatements: publications that replaced others with different content, so that published history
+# changed.
 
 
 class Replaced(msgspec.Struct, frozen=True, gc=False):
-    """One publication in the place of another. `version` is what was applied when it was made, `version_before` when that one was;
-    `at` is microseconds of the store's clock."""
+    """One publication that replaced another. `at` is microseconds of the store's clock.
+
+    `version` and `version_before` are the applied versions of the new and the old publication.
+    """
 
     node: str
     partition: str
@@ -410,17 +420,19 @@ class Replaced(msgspec.Struct, frozen=True, gc=False):
     version: int
     id: int
     corrects: bool
-    """Whether what it replaced was an exception, or an incident says that it was wrong: nobody
-    takes that for sound."""
+    """Whether the replaced publication was unsound: an exception, or wrong by an incident."""
     hash_before: str | None = None
     hash: str | None = None
-    """Of the rows that were replaced, and of those in their place; None where it isn't known."""
+    """Content hash of the new rows, as `hash_before` of the replaced ones; None if unknown."""
     reread: bool = False
-    """Whether both are of the same delivery, which was ingested again."""
+    """Whether both are of the same delivery, which was re-ingested."""
 
 
 def replaced_since(tx: Transaction, since_us: int, limit: int) -> list[Replaced]:
-    """Those since a time, oldest first; the newest, where there are more. What was taken back and published again isn't one."""
+    """Return at most `limit` newest restatements since a time, oldest first.
+
+    A publication after a withdrawal isn't a restatement.
+    """
     rows = tx.execute(
         "select q.node, q.partition, q.rows, p.rows, p.published_at, q.version, p.version, p.id,"
         " exists (select 1 from accepted a where a.publication_id = q.id)"
@@ -434,7 +446,7 @@ def replaced_since(tx: Transaction, since_us: int, limit: int) -> list[Replaced]
 
 
 def proposed_recomputations(tx: Transaction, limit: int) -> list[tuple[str, str]]:
-    """(node, partition) of what is stale and is made again only if somebody asks."""
+    """Return (node, partition) of stale partitions that are only recomputed on request."""
     rows = tx.execute(
         "select node, partition from partition where stale <> 0 and proposed <> 0 order by node || '', partition limit ?",  # not by the key
         (limit,),

@@ -238,8 +238,8 @@ def observation_gap_ends(tx: Transaction, source: str) -> set[int]:
     return {int(at) for (at,) in rows}
 
 
-# Deliveries that were ingested despite another format or other column names, because a policy allows
-# the change.
+# Deliveries that were ingested despite another format or other column names, because a policy
+# allows the change.
 
 MAPPED_MAX = 5_000
 

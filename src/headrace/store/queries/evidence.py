@@ -1,4 +1,4 @@
-"""Evidence for incidents: what was seen that isn't as it should be, and how far it has been gathered."""
+"""Evidence for incidents, and the position up to which it has been gathered."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from headrace.store.transaction import Transaction
 _COLUMNS = "id, node, partition, incident_id, attempt, held, content, at, ended_at"
 
 GAP = "gap"
-"""What the ids of evidence begin with that is of an outage of Headrace: `gap:1741158003737995`."""
+"""Prefix of ids of evidence for an outage of Headrace: `gap:1741158003737995`."""
 LAPSED = "lapsed"
-"""What the ids of evidence begin with that is of a lapsed exception: `lapsed:12:0` of exception 12."""
+"""Prefix of ids of evidence for a lapsed exception: `lapsed:12:0` for exception 12."""
 
 
 class StoredEvidence(msgspec.Struct, frozen=True, gc=False):
-    """A piece of evidence as it is kept. `content` is msgpack of `incidents.diagnosis.evidence.Evidence`."""
+    """A stored piece of evidence. `content` is msgpack of `incidents.diagnosis.evidence.Evidence`."""
 
     id: str
     node: str
@@ -31,7 +31,7 @@ class StoredEvidence(msgspec.Struct, frozen=True, gc=False):
 
 
 def keep(tx: Transaction, rows: Iterable[StoredEvidence]) -> None:
-    """Keep what was seen; what is known already is as it is seen now, and stands again."""
+    """Insert evidence; known evidence is updated and active again."""
     tx.executemany(
         f"insert into evidence ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " on conflict (id) do update set content = excluded.content, held = excluded.held, ended_at = excluded.ended_at",
@@ -40,20 +40,22 @@ def keep(tx: Transaction, rows: Iterable[StoredEvidence]) -> None:
 
 
 def active(tx: Transaction, limit: int) -> list[StoredEvidence]:
-    """What stands, the newest."""
+    """Return the newest active evidence."""
     rows = tx.execute(f"select {_COLUMNS} from evidence where ended_at is null order by at desc, id limit :limit", {"limit": limit})
     return [StoredEvidence(row[0], row[1], row[2], row[3], row[4], bool(row[5]), bytes(row[6]), row[7], row[8]) for row in rows]
 
 
 def warned_last(tx: Transaction, number: int) -> int | None:
-    """When something was last seen of an incident that kept nothing from readers and still stands so; None for nothing."""
+    """Return the last time of an incident's active evidence that holds no data back, or None."""
     row = tx.execute("select max(at) from evidence where incident_id = :id and held = 0 and ended_at is null", {"id": number}).fetchone()
     return None if row[0] is None else int(row[0])
 
 
 def grow_old(tx: Transaction, now: int, *, warned: int, changed: int, kept: int) -> None:
-    """What kept nothing from readers explains nothing any more after a time; what is over and was put down to nothing is forgotten
-    after another. Microseconds."""
+    """End old evidence that holds no data back, and delete old ended evidence without incident.
+
+    Times are microseconds.
+    """
     tx.execute(
         "update evidence set ended_at = :now where ended_at is null and held = 0 and at < :warned"
         " and (at < :changed or id < 'version:' or id >= 'version;')",
@@ -63,25 +65,25 @@ def grow_old(tx: Transaction, now: int, *, warned: int, changed: int, kept: int)
 
 
 def is_active(tx: Transaction, number: int) -> bool:
-    """Whether anything that is put down to an incident still keeps something from readers."""
+    """Return whether an incident has active evidence that holds data back."""
     sql = "select 1 from evidence where incident_id = ? and ended_at is null and held = 1 limit 1"
     return tx.execute(sql, (number,)).fetchone() is not None
 
 
 def only_warned(tx: Transaction, number: int) -> bool:
-    """Whether there is evidence of an incident, and none of it ever kept anything from readers."""
+    """Return whether an incident has evidence, none of which ever held data back."""
     row = tx.execute("select count(*), coalesce(max(held), 0) from evidence where incident_id = :id", {"id": number}).fetchone()
     return bool(row[0]) and not row[1]
 
 
 def of_incident(tx: Transaction, number: int) -> dict[str, bool]:
-    """The ids of the evidence that is put down to an incident, and whether each still stands and keeps something from readers."""
+    """Return an incident's evidence ids, with whether each is active and holds data back."""
     rows = tx.execute("select id, ended_at is null and held = 1 from evidence where incident_id = :id", {"id": number})
     return {str(row[0]): bool(row[1]) for row in rows}
 
 
 def incident_held_for(tx: Transaction, node: str, partition: str, attempt: str) -> int | None:
-    """The newest incident of what an attempt's partition was held or rejected for."""
+    """Return the newest incident for which an attempt's partition was held or rejected, or None."""
     row = tx.execute(
         "select max(incident_id) from evidence where node = :node and partition = :partition and attempt = :attempt and held = 1",
         {"node": node, "partition": partition, "attempt": attempt},
@@ -90,29 +92,29 @@ def incident_held_for(tx: Transaction, node: str, partition: str, attempt: str) 
 
 
 def attempt_of(tx: Transaction, id_: str) -> str | None:
-    """The attempt that a piece of evidence is of."""
+    """Return the attempt of a piece of evidence, or None."""
     row = tx.execute("select attempt from evidence where id = ?", (id_,)).fetchone()
     return None if row is None else row[0]
 
 
 def put_down_to(tx: Transaction, ids: Iterable[str]) -> set[int]:
-    """The incidents that evidence is put down to."""
+    """Return the incidents that evidence is attributed to."""
     rows = (tx.execute("select incident_id from evidence where id = ?", (item,)).fetchone() for item in ids)
     return {int(row[0]) for row in rows if row is not None and row[0] is not None}
 
 
 def put_down(tx: Transaction, number: int, ids: Collection[str]) -> None:
-    """Say which incident evidence is put down to."""
+    """Attribute evidence to an incident."""
     tx.executemany("update evidence set incident_id = ? where id = ?", [(number, item) for item in ids])
 
 
 def end(tx: Transaction, ids: Iterable[str], now: int) -> None:
-    """It isn't so any more."""
+    """Mark evidence as ended."""
     tx.executemany("update evidence set ended_at = ? where id = ? and ended_at is null", [(now, item) for item in ids])
 
 
 def active_at(tx: Transaction, node: str, partition: str) -> list[tuple[str, str | None, bool]]:
-    """(id, attempt, held) of what stands at a partition."""
+    """Return (id, attempt, held) of active evidence at a partition."""
     rows = tx.execute(
         "select id, attempt, held from evidence where node = :node and partition = :partition and ended_at is null",
         {"node": node, "partition": partition},
@@ -121,7 +123,7 @@ def active_at(tx: Transaction, node: str, partition: str) -> list[tuple[str, str
 
 
 def contents_at(tx: Transaction, node: str, partition: str) -> list[tuple[str, bytes]]:
-    """(id, content) of the evidence that stands at a partition."""
+    """Return (id, content) of active evidence at a partition."""
     rows = tx.execute(
         "select id, content from evidence where node = :node and partition = :partition and ended_at is null",
         {"node": node, "partition": partition},
@@ -130,7 +132,7 @@ def contents_at(tx: Transaction, node: str, partition: str) -> list[tuple[str, b
 
 
 def contents_since(tx: Transaction, number: int, since: int) -> list[bytes]:
-    """The evidence of an incident that stands, or that was seen or stood since a time."""
+    """Return an incident's evidence that is active, or was seen or active since a time."""
     rows = tx.execute(
         "select content from evidence where incident_id = :id and (ended_at is null or ended_at > :since or at >= :since) order by id",
         {"id": number, "since": since},
@@ -139,7 +141,7 @@ def contents_since(tx: Transaction, number: int, since: int) -> list[bytes]:
 
 
 def held_contents(tx: Transaction, node: str, partition: str, attempt: str) -> list[bytes]:
-    """What kept an attempt's partition from readers, whether it still stands or not."""
+    """Return the evidence that held an attempt's partition back, active or ended."""
     rows = tx.execute(
         "select content from evidence where node = :node and partition = :partition and attempt = :attempt and held = 1 order by id",
         {"node": node, "partition": partition, "attempt": attempt},
@@ -148,13 +150,13 @@ def held_contents(tx: Transaction, node: str, partition: str, attempt: str) -> l
 
 
 def contents_of(tx: Transaction, kind: str) -> list[bytes]:
-    """The evidence whose ids begin with a word, whether it stands or not."""
+    """Return the evidence whose ids have a prefix, active or ended."""
     rows = tx.execute("select content from evidence where id >= ? and id < ? order by id", (f"{kind}:", f"{kind};"))
     return [bytes(row[0]) for row in rows]
 
 
 def lapsed_of(tx: Transaction, number: int) -> list[tuple[str, str]]:
-    """(node, partition) of the lapsed exceptions that an incident is of, while readers see them."""
+    """Return (node, partition) of an incident's lapsed exceptions that are still visible."""
     rows = tx.execute(
         "select distinct node, partition from evidence where incident_id = :id"
         " and ended_at is null and id >= :first and id < :beyond order by node, partition",
@@ -164,27 +166,27 @@ def lapsed_of(tx: Transaction, number: int) -> list[tuple[str, str]]:
 
 
 def active_nodes(tx: Transaction) -> set[str]:
-    """The nodes at which anything stands."""
+    """Return the nodes with active evidence."""
     return {str(row[0]) for row in tx.execute("select distinct node from evidence where ended_at is null")}
 
 
 def known(tx: Transaction, ids: Iterable[str]) -> set[str]:
-    """Which of these are kept, whether they stand or not."""
+    """Return those of the ids that are stored, active or ended."""
     return {item for item in ids if tx.execute("select 1 from evidence where id = ?", (item,)).fetchone() is not None}
 
 
 def active_contents(tx: Transaction, node: str) -> list[bytes]:
-    """The evidence that stands at a node."""
+    """Return the active evidence at a node."""
     return [content for (content,) in tx.execute("select content from evidence where node = ? and ended_at is null", (node,)).fetchall()]
 
 
 def active_ids(tx: Transaction, node: str) -> list[str]:
-    """The ids of what stands of a node."""
+    """Return the ids of active evidence at a node."""
     return [str(row[0]) for row in tx.execute("select id from evidence where node = ? and ended_at is null", (node,))]
 
 
 def active_of(tx: Transaction, kind: str) -> dict[str, tuple[str, bytes]]:
-    """What stands of a kind, which its id begins with: id → node and content."""
+    """Return (node, content) of active evidence whose ids have a prefix, by id."""
     rows = tx.execute(
         "select id, node, content from evidence where ended_at is null and id >= :first and id < :beyond",
         {"first": f"{kind}:", "beyond": f"{kind};"},
@@ -193,13 +195,13 @@ def active_of(tx: Transaction, kind: str) -> dict[str, tuple[str, bytes]]:
 
 
 def cursors(tx: Transaction) -> tuple[int, str] | None:
-    """When evidence was gathered last, and up to where; None before the first time."""
+    """Return when evidence was last gathered, and up to which position; None before that."""
     row = tx.execute("select at, content from judged where id = 1").fetchone()
     return None if row is None else (int(row[0]), str(row[1]))
 
 
 def set_cursors(tx: Transaction, at: int, content: str) -> None:
-    """Up to where evidence is gathered now."""
+    """Store the position up to which evidence has been gathered."""
     tx.execute(
         "insert into judged (id, at, content) values (1, :at, :content)"
         " on conflict (id) do update set at = excluded.at, content = excluded.content",

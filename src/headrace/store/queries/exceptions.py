@@ -1,4 +1,4 @@
-"""Exceptions: held or rejected data that somebody accepted; and publications that are named as wrong."""
+"""Exceptions (accepted held or rejected data), and publications that incidents name as wrong."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import msgspec
 from headrace.store.queries.evidence import LAPSED
 from headrace.store.transaction import Transaction
 
-# Who accepted the data, why and until when.
+# Exceptions with their author, reason and end.
 
 _COLUMNS = "id, node, partition, quarantine_id, publication_id, actor, reason, at, until, ended_at"
 
 
 class ExceptionRecord(msgspec.Struct, frozen=True):
-    """One exception; times in microseconds of the store's clock. Without `publication_id` its data is to be made again, by looser
-    rules; with `ended_at` nothing came of that."""
+    """One exception. Times are microseconds of the store's clock.
+
+    Without `publication_id`, its data is still to be recomputed under looser rules; with `ended_at`
+    as well, that gave no publication.
+    """
 
     id: int
     node: str
@@ -31,12 +34,12 @@ class ExceptionRecord(msgspec.Struct, frozen=True):
     ended_at: int | None
 
     def lapsed(self, now_us: int) -> bool:
-        """Whether its time is over."""
+        """Return whether the exception has lapsed."""
         return self.until is not None and self.until <= now_us
 
 
 class Acceptance(msgspec.Struct, frozen=True):
-    """An exception as it is made."""
+    """A new exception."""
 
     quarantine_id: int
     publication_id: int | None
@@ -47,7 +50,7 @@ class Acceptance(msgspec.Struct, frozen=True):
 
 
 def accept_exception(tx: Transaction, node: str, partition: str, acceptance: Acceptance) -> None:
-    """Write an exception down; one that waited for the same partition is over."""
+    """Insert an exception, and end one that still waits for the same partition."""
     give_up_exception(tx, node, partition, acceptance.at)
     tx.execute(
         "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason, at, until) values (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -65,7 +68,7 @@ def accept_exception(tx: Transaction, node: str, partition: str, acceptance: Acc
 
 
 def is_exception_expected(tx: Transaction, node: str, partition: str) -> bool:
-    """Whether somebody has accepted what will be made of a partition next."""
+    """Return whether a partition's next publication is accepted as an exception."""
     row = tx.execute(
         "select 1 from accepted where node = ? and partition = ? and publication_id is null and ended_at is null limit 1",
         (node, partition),
@@ -74,13 +77,13 @@ def is_exception_expected(tx: Transaction, node: str, partition: str) -> bool:
 
 
 def expected_exceptions(tx: Transaction, node: str) -> set[str]:
-    """The partitions of a node of which somebody has accepted what will be made of them next."""
+    """Return a node's partitions whose next publication is accepted as an exception."""
     rows = tx.execute("select partition from accepted where node = ? and publication_id is null and ended_at is null", (node,))
     return {str(row[0]) for row in rows}
 
 
 def exceptions_in_force(tx: Transaction) -> list[ExceptionRecord]:
-    """The exceptions that readers see, whether their time is over or not, by node and partition."""
+    """Return the exceptions of visible publications, lapsed or not, by node and partition."""
     rows = tx.execute(
         f"select {_COLUMNS} from accepted where ended_at is null and exists (select 1 from publication p"
         " where p.id = accepted.publication_id and p.ended_snapshot is null) order by node, partition"
@@ -89,7 +92,7 @@ def exceptions_in_force(tx: Transaction) -> list[ExceptionRecord]:
 
 
 def lapsing_since(tx: Transaction, record: ExceptionRecord) -> int:
-    """Since when an exception is one that will lapse: renewals of it go on with the one before."""
+    """Return since when an exception has had an end; renewals continue the previous exception."""
     row = tx.execute(
         "select min(at) from accepted where publication_id = :publication and id > (select coalesce(max(id), 0) from accepted"
         " where publication_id = :publication and until is null and id < :id) and id <= :id",
@@ -99,7 +102,7 @@ def lapsing_since(tx: Transaction, record: ExceptionRecord) -> int:
 
 
 def nodes_with_exceptions(tx: Transaction, first: str, last: str) -> set[str]:
-    """Whose partitions between two keys (both included) readers see as exceptions."""
+    """Return nodes with visible exceptions from `first` to `last`, both included."""
     rows = tx.execute(
         "select distinct node from accepted where ended_at is null and publication_id is not null and partition between ? and ?",
         (first, last),
@@ -108,19 +111,19 @@ def nodes_with_exceptions(tx: Transaction, first: str, last: str) -> set[str]:
 
 
 def renew_exception(tx: Transaction, before: ExceptionRecord, acceptance: Acceptance) -> None:
-    """An exception goes on, from now on as somebody else's word, or for longer."""
+    """Renew an exception, by another user or for a longer time."""
     tx.execute("update accepted set ended_at = ? where id = ?", (acceptance.at, before.id))
     accept_exception(tx, before.node, before.partition, acceptance)
 
 
 def exceptions_of_partition(tx: Transaction, node: str, partition: str) -> list[ExceptionRecord]:
-    """Every exception that was ever made for a partition, newest first."""
+    """Return all exceptions of a partition, newest first."""
     rows = tx.execute(f"select {_COLUMNS} from accepted where node = ? and partition = ? order by id desc", (node, partition))
     return [ExceptionRecord(*row) for row in rows]
 
 
 def exceptions_of_usual_names(tx: Transaction, node: str) -> set[str]:
-    """The partitions of a source that readers see as exceptions, and whose deliveries had the columns that were expected."""
+    """Return a source's partitions with visible exceptions and the expected columns."""
     rows = tx.execute(
         "select a.partition from accepted a join publication p on p.id = a.publication_id and p.ended_snapshot is null"
         " where a.node = :node and a.ended_at is null and not exists (select 1 from drift d where d.source = a.node"
@@ -131,7 +134,7 @@ def exceptions_of_usual_names(tx: Transaction, node: str) -> set[str]:
 
 
 def accepted_attempt(tx: Transaction, node: str, partition: str, attempt: str) -> str | None:
-    """The attempt (`3.17`) that was held or rejected, of the attempt that published the same as an exception; None of any other."""
+    """Return the held or rejected attempt (`3.17`) that `attempt` published as an exception, or None."""
     epoch, _, n = attempt.partition(".")
     row = tx.execute(
         "select q.epoch, q.n from publication p join accepted a on a.publication_id = p.id join quarantine q on q.id = a.quarantine_id"
@@ -142,7 +145,7 @@ def accepted_attempt(tx: Transaction, node: str, partition: str, attempt: str) -
 
 
 def attach_publications(tx: Transaction, rows: Iterable[tuple[str, str, int]]) -> None:
-    """(node, partition, publication): the exceptions that waited for these are theirs."""
+    """Assign (node, partition, publication) to the exceptions that wait for them."""
     if tx.execute("select 1 from accepted where publication_id is null and ended_at is null limit 1").fetchone() is None:
         return
     tx.executemany(
@@ -152,7 +155,7 @@ def attach_publications(tx: Transaction, rows: Iterable[tuple[str, str, int]]) -
 
 
 def give_up_exception(tx: Transaction, node: str, partition: str, now: int) -> bool:
-    """Nothing came of an exception, if one still waits: its data can't be published at all. Whether one did."""
+    """End a waiting exception whose data can't be published; return whether there was one."""
     waited = is_exception_expected(tx, node, partition)
     tx.execute(
         "update accepted set ended_at = ? where node = ? and partition = ? and publication_id is null and ended_at is null",
@@ -162,12 +165,15 @@ def give_up_exception(tx: Transaction, node: str, partition: str, now: int) -> b
 
 
 # Publications that incidents name as wrong, publications that were accepted as exceptions, and
-# the publications that were computed from either.
+# publications computed from either.
 
 
 class Unsound(NamedTuple):
-    """A publication and the incident that names it; `until_at` where it turned out not to cover it. `damaged_at`: it was sound until its
-    file was damaged in the lake; then `until_at` is when the file was there again."""
+    """A publication that an incident names as wrong.
+
+    `until_at` is set once the incident turned out not to affect it. With `damaged_at`, it was sound
+    until its file in the lake was damaged; `until_at` is then the time of the file's recovery.
+    """
 
     incident_id: int
     columns: tuple[str, ...]
@@ -183,8 +189,11 @@ class Unsound(NamedTuple):
 
 
 class AcceptedPublication(NamedTuple):
-    """A publication that somebody accepted; until when (None: for good), and when the exception was
-    taken back or renewed. `incident` is the open one of its lapse."""
+    """A publication that was accepted as an exception.
+
+    It has the exception's end (None: never), and the time at which it was revoked or renewed.
+    `incident` is the open incident about its lapse.
+    """
 
     id: int
     actor: str
@@ -201,8 +210,11 @@ class AcceptedPublication(NamedTuple):
 
 
 class PublicationProvenance(NamedTuple):
-    """A publication, in which snapshot its inputs were read, and whether it came out the same as the one that it replaced. `planned`: a
-    backfill computed it. It read what the same backfill had staged of its inputs, and was published with them in one snapshot."""
+    """A publication with its inputs' snapshot, and whether it is identical to the one it replaced.
+
+    `planned` means that a backfill computed it: it read the inputs that the same backfill had
+    staged, and was published with them in one snapshot.
+    """
 
     partition: str
     snapshot: int
@@ -214,7 +226,7 @@ class PublicationProvenance(NamedTuple):
     planned: bool = False
 
     def saw(self, read_from: int, read_until: int) -> bool:
-        """Whether an input that was there from one snapshot until another is what it was computed from."""
+        """Return whether it was computed from an input visible from one snapshot until another."""
         if self.planned and self.snapshot in (read_from, read_until):
             return self.snapshot == read_from
         return read_from <= self.read < read_until
@@ -231,12 +243,15 @@ SAME_ROWS = (
     " (select min(x.id) from publication x where x.node = p.node and x.partition = p.partition and x.id > p.id)"
     " where not exists (select 1 from accepted a where a.publication_id = q.id and a.ended_at is null)) "
 )
-"""What incidents name as wrong, and what replaced it with the same rows: those are as wrong, unless somebody accepted them. Rows that were
-damaged in the lake are the exception: the same rows, computed again, are what they should be."""
+"""Query for publications named as wrong, and those that replaced them with the same rows.
+
+The latter are wrong too, unless they were accepted. Rows damaged in the lake are different: the
+same rows, recomputed, are right.
+"""
 
 
 def named_wrong(tx: Transaction, from_us: int) -> list[Unsound]:
-    """What incidents name that weren't resolved before then."""
+    """Return the publications named as wrong by incidents that weren't resolved before a time."""
     rows = tx.execute(
         SAME_ROWS.format(which="i.resolved_at is null or i.resolved_at > ?")
         + "select u.incident_id, u.columns, u.known_at, u.until_at, p.node, p.partition, p.snapshot, p.ended_snapshot, p.published_at,"
@@ -248,8 +263,11 @@ def named_wrong(tx: Transaction, from_us: int) -> list[Unsound]:
 
 
 def accepted_exceptions(tx: Transaction, from_us: int, limit: int = 500) -> list[AcceptedPublication]:
-    """The newest exceptions that became a publication which readers saw since then, newest first; with
-    those whose lapse has an open incident, since what was computed from them may still be read."""
+    """Return the newest accepted publications that were visible since a time, newest first.
+
+    They include those whose lapse has an open incident, because data computed from them may still be
+    visible.
+    """
     lapsed = _lapsed_incidents(tx)
     rows = tx.execute(
         "select a.id, a.actor, a.reason, a.until, a.ended_at, p.node, p.partition, p.snapshot, p.ended_snapshot, p.published_at, p.ended_at"
@@ -262,7 +280,7 @@ def accepted_exceptions(tx: Transaction, from_us: int, limit: int = 500) -> list
 
 
 def _lapsed_incidents(tx: Transaction) -> dict[int, int]:
-    """Exception → the open incident of its lapse."""
+    """Return the open incidents about lapses, by exception."""
     rows = tx.execute(
         "select e.id, e.incident_id from evidence e join incident i on i.id = e.incident_id"
         " where i.state <> 'resolved' and e.id >= :first and e.id < :beyond",
@@ -272,7 +290,7 @@ def _lapsed_incidents(tx: Transaction) -> dict[int, int]:
 
 
 def computed_since(tx: Transaction, node: str, snapshot: int) -> list[PublicationProvenance]:
-    """The publications of a node whose inputs were read in this snapshot or later, and those of backfills since then."""
+    """Return publications with inputs read in this snapshot or later, and later ones of backfills."""
     rows = tx.execute(
         "select p.partition, p.snapshot, p.ended_snapshot, p.published_at, p.ended_at, a.snapshot_read, p.identical, r.plan_id from"
         " publication p join attempt a on a.epoch = p.epoch and a.n = p.n join run r on r.id = a.run_id"
@@ -283,8 +301,10 @@ def computed_since(tx: Transaction, node: str, snapshot: int) -> list[Publicatio
 
 
 def replaced_last(tx: Transaction) -> int:
-    """When the newest of what was wrong, by incidents, by exceptions that may lapse or by withdrawals, can
-    have been over; microseconds, 0 for never."""
+    """Return the latest time at which wrong data may have been replaced, in microseconds; or 0.
+
+    Data is wrong by incidents, by exceptions that may lapse, or by withdrawals.
+    """
     row = tx.execute(
         "select coalesce(max(over_at), 0) from (select p.ended_at as over_at from unsound u join publication p"
         " on p.id = u.publication_id union all select until_at from unsound"

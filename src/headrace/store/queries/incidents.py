@@ -15,13 +15,13 @@ _COLUMNS = (
     " opened_at, restored_at, resolved_at, updated_at, recurrence_of, opened_in"
 )
 HELD_MAX = 500
-"""So many incidents are listed at most."""
+"""At most this number of incidents is listed."""
 EVIDENCE_MAX = 40
-"""So much of its evidence, the strongest, an incident keeps in words."""
+"""At most this number of pieces of evidence, the strongest, is stored as text in an incident."""
 
 
 class IncidentEvidence(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """One piece of evidence as an incident keeps it: names and figures. `at` is in microseconds."""
+    """One piece of evidence as stored in an incident: names and figures. `at` is in microseconds."""
 
     what: str
     expected: str = ""
@@ -31,7 +31,7 @@ class IncidentEvidence(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit
 
 
 class Affected(msgspec.Struct, frozen=True, gc=False):
-    """What a cause holds back, or makes wrong: `partitions` are the cause's own."""
+    """Data that a cause delays or makes wrong. `partitions` are the cause's own."""
 
     assets: tuple[str, ...] = ()
     consumers: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Affected(msgspec.Struct, frozen=True, gc=False):
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One cause. Times are microseconds of the store's clock."""
+    """One incident, with one cause. Times are microseconds of the store's clock."""
 
     id: int
     state: str
@@ -64,12 +64,12 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def shown(self) -> str:
-        """Its id for people: `INC-1`."""
+        """Its id for display: `INC-1`."""
         return display_id(self.id)
 
 
 class Happened(msgspec.Struct, frozen=True, gc=False):
-    """One line of an incident's timeline. `act` names an act of repair, so that limits can count it."""
+    """One line of an incident's timeline. `act` names a repair action, so that limits can count it."""
 
     at: int
     what: str
@@ -87,20 +87,20 @@ class Symptom(msgspec.Struct, frozen=True, gc=False):
 
 
 def display_id(number: int) -> str:
-    """An incident's id for people."""
+    """Return an incident's id for display, such as `INC-1`."""
     return f"INC-{number}"
 
 
-# What is asked ---------------------------------------------------------------------------------------------------------
+# Queries.
 
 
 def open_incidents(tx: Transaction) -> list[Incident]:
-    """The incidents that aren't resolved, oldest first."""
+    """Return the unresolved incidents, oldest first."""
     return _all(tx.execute(f"select {_COLUMNS} from incident where state <> 'resolved' order by id"))
 
 
 def resolved_since(tx: Transaction, at: int, limit: int = HELD_MAX) -> list[Incident]:
-    """The incidents that ended after a time, the newest first."""
+    """Return the incidents that were resolved after a time, newest first."""
     return _all(
         tx.execute(
             f"select {_COLUMNS} from incident where state = 'resolved' and resolved_at > :at order by resolved_at desc limit :limit",
@@ -110,18 +110,18 @@ def resolved_since(tx: Transaction, at: int, limit: int = HELD_MAX) -> list[Inci
 
 
 def newest(tx: Transaction, limit: int = HELD_MAX) -> list[Incident]:
-    """All incidents, newest first."""
+    """Return the newest incidents, newest first."""
     return _all(tx.execute(f"select {_COLUMNS} from incident order by id desc limit :limit", {"limit": limit}))
 
 
 def get(tx: Transaction, number: int) -> Incident | None:
-    """One incident, or None."""
+    """Return one incident, or None."""
     incidents = _all(tx.execute(f"select {_COLUMNS} from incident where id = :id", {"id": number}))
     return incidents[0] if incidents else None
 
 
 def same_before(tx: Transaction, fingerprint: str) -> Incident | None:
-    """The newest resolved incident of a fingerprint."""
+    """Return the newest resolved incident with a fingerprint, or None."""
     incidents = _all(
         tx.execute(
             f"select {_COLUMNS} from incident where fingerprint = :fingerprint and state = 'resolved' order by id desc limit 1",
@@ -132,7 +132,7 @@ def same_before(tx: Transaction, fingerprint: str) -> Incident | None:
 
 
 def resolved_at_node(tx: Transaction, node: str, limit: int) -> list[Incident]:
-    """The resolved incidents of a node, newest first."""
+    """Return the resolved incidents of a node, newest first."""
     return _all(
         tx.execute(
             f"select {_COLUMNS} from incident where node = :node and state = 'resolved' order by id desc limit :limit",
@@ -142,40 +142,40 @@ def resolved_at_node(tx: Transaction, node: str, limit: int) -> list[Incident]:
 
 
 def found_in(tx: Transaction, run: int) -> list[int]:
-    """The incidents that were found, or opened again, at the end of a run."""
+    """Return the incidents that were opened or reopened at the end of a run."""
     rows = tx.execute("select id from incident where opened_in = :run order by id", {"run": run})
     return [int(row[0]) for row in rows]
 
 
 def count_open(tx: Transaction) -> int:
-    """How many incidents aren't resolved."""
+    """Return the number of unresolved incidents."""
     return int(tx.execute("select count(*) from incident where state <> 'resolved'").fetchone()[0])
 
 
 def count(tx: Transaction) -> int:
-    """How many incidents there have been."""
+    """Return the number of all incidents."""
     return int(tx.execute("select count(*) from incident").fetchone()[0])
 
 
 def of_evidence(tx: Transaction, evidence: str) -> int | None:
-    """The incident that a piece of evidence is put down to."""
+    """Return the incident that a piece of evidence is attributed to, or None."""
     row = tx.execute("select incident_id from evidence where id = :id", {"id": evidence}).fetchone()
     return None if row is None else row[0]
 
 
 def partitions_of(tx: Transaction, number: int) -> list[tuple[str, str]]:
-    """(node, partition) where the cause itself is seen, in order."""
+    """Return (node, partition) of the cause itself, in order."""
     rows = tx.execute("select node, partition from incident_partition where incident_id = :id order by node, partition", {"id": number})
     return [(node, partition) for node, partition in rows]
 
 
 def nodes_of(tx: Transaction, number: int) -> list[str]:
-    """The nodes at which the cause itself is seen."""
+    """Return the nodes of the cause itself."""
     return [node for (node,) in tx.execute("select distinct node from incident_partition where incident_id = ? order by node", (number,))]
 
 
 def symptoms_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Symptom]:
-    """What a cause brought about elsewhere, oldest first."""
+    """Return the symptoms of an incident, oldest first."""
     rows = tx.execute(
         "select node, partition, what, at from symptom where incident_id = :id order by at, node, partition limit :limit",
         {"id": number, "limit": limit},
@@ -184,7 +184,7 @@ def symptoms_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Sym
 
 
 def timeline_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Happened]:
-    """What happened, oldest first."""
+    """Return the timeline of an incident, oldest first."""
     rows = tx.execute(
         "select at, what, actor, act from incident_event where incident_id = :id order by at, id limit :limit",
         {"id": number, "limit": limit},
@@ -193,14 +193,16 @@ def timeline_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Hap
 
 
 def acted(tx: Transaction, number: int, act: str) -> bool:
-    """Whether this was done about an incident already."""
+    """Return whether a repair action is in an incident's timeline."""
     row = tx.execute("select 1 from incident_event where incident_id = :id and act = :act limit 1", {"id": number, "act": act}).fetchone()
     return row is not None
 
 
 def open_kinds_at(tx: Transaction, node: str, partition: str, besides: str) -> set[str]:
-    """The kinds of the open incidents of which something was seen in the data of a partition or of the whole node, but for what was seen
-    in the delivery that an attempt (`besides`) read, by whichever attempt at it."""
+    """Return the kinds of open incidents with evidence in the data of a partition or its whole node.
+
+    Evidence from the delivery that the attempt `besides` read is ignored, from any attempt at it.
+    """
     rows = tx.execute(
         "select i.kind, e.attempt from evidence e join incident i on i.id = e.incident_id where e.node = :node"
         " and e.partition in (:partition, '') and i.state <> 'resolved' and e.attempt is not null",
@@ -224,8 +226,11 @@ _SEEN_AT = (
 
 
 def open_at(tx: Transaction, node: str, partition: str) -> Incident | None:
-    """The oldest open incident whose evidence or symptoms stand at a partition, before those that
-    are of the whole node; one whose cause is gone only where there is no other."""
+    """Return the oldest open incident with active evidence or symptoms at a partition, or None.
+
+    Incidents of the partition take precedence over those of the whole node, and incidents whose
+    cause has ended come last.
+    """
     seen, exactly = _SEEN_AT.format(keys=":partition, ''"), _SEEN_AT.format(keys=":partition")
     incidents = _all(
         tx.execute(
@@ -239,7 +244,7 @@ def open_at(tx: Transaction, node: str, partition: str) -> Incident | None:
 
 
 def users_of_column(tx: Transaction, node: str, partition: str, column: str) -> tuple[str, ...] | None:
-    """The consumers that the newest incident about a column of a partition affects; None where there was none."""
+    """Return the consumers affected by the newest incident about a partition's column, or None."""
     if not column:
         return None
     seen = "select incident_id from incident_partition where node = :node and partition = :partition"
@@ -262,7 +267,7 @@ def _incident(row: tuple[Any, ...]) -> Incident:
 
 
 def still_read(tx: Transaction, number: int) -> bool:
-    """Whether readers still see a publication that an incident names as wrong, or the same rows published again."""
+    """Return whether a publication named as wrong, or one with the same rows, is still visible."""
     row = tx.execute(
         SAME_ROWS.format(which="u.incident_id = :id")
         + "select 1 from wrong u join publication p on p.id = u.publication_id where u.until_at is null"
@@ -273,7 +278,7 @@ def still_read(tx: Transaction, number: int) -> bool:
 
 
 def wrong_is_read(tx: Transaction) -> bool:
-    """Whether readers still see any publication that an open incident names as wrong, or the same rows published again."""
+    """Return whether any open incident's wrong publication, or its rows, are still visible."""
     row = tx.execute(
         SAME_ROWS.format(which="i.state <> 'resolved'") + "select 1 from wrong u join publication p on p.id = u.publication_id"
         " where u.until_at is null and p.ended_snapshot is null limit 1"
@@ -282,7 +287,10 @@ def wrong_is_read(tx: Transaction) -> bool:
 
 
 def wrong_keys(tx: Transaction, number: int) -> list[tuple[str, str]]:
-    """(node, partition) of what an incident names as wrong, or the same rows published again, and readers still see; in order."""
+    """Return (node, partition) of an incident's wrong publications that are still visible, in order.
+
+    Later publications with the same rows count too.
+    """
     rows = tx.execute(
         SAME_ROWS.format(which="u.incident_id = :id")
         + "select distinct p.node, p.partition from wrong u join publication p on p.id = u.publication_id where u.until_at is null"
@@ -293,7 +301,7 @@ def wrong_keys(tx: Transaction, number: int) -> list[tuple[str, str]]:
 
 
 def read_again(tx: Transaction, since: int) -> list[Incident]:
-    """The incidents that were resolved since then, and whose wrong rows readers see again."""
+    """Return incidents resolved since a time whose wrong rows are visible again."""
     names = ", ".join(f"i.{name.strip()}" for name in _COLUMNS.split(","))
     return _all(
         tx.execute(
@@ -306,8 +314,7 @@ def read_again(tx: Transaction, since: int) -> list[Incident]:
 
 
 def publications_of(tx: Transaction, evidence: Iterable[str]) -> list[int]:
-    """The publications that pieces of evidence are of, whether readers still see them or not, but for those that somebody accepted as
-    they are."""
+    """Return the publications of pieces of evidence, visible or not, except accepted ones."""
     results = []
     for item in evidence:
         row = tx.execute("select attempt, node, partition from evidence where id = ?", (item,)).fetchone()
@@ -324,8 +331,10 @@ def publications_of(tx: Transaction, evidence: Iterable[str]) -> list[int]:
 
 
 def as_reported(tx: Transaction, incident: Incident, at: int) -> Incident:
-    """An incident as it was said to be at a time: its kind, node, summary and partitions. As it is now
-    where what was said then isn't kept."""
+    """Return an incident with its kind, node, summary and partitions as reported at a time.
+
+    If those aren't stored, the current ones are returned.
+    """
     row = tx.execute(
         "select kind, node, summary from incident_said where incident_id = ? and at <= ? order by at desc limit 1",
         (incident.id, at),
@@ -338,16 +347,16 @@ def as_reported(tx: Transaction, incident: Incident, at: int) -> Incident:
     return msgspec.structs.replace(incident, kind=kind, node=node, summary=summary, affected=affected)
 
 
-# What is written -------------------------------------------------------------------------------------------------------
+# Writes.
 
 
 def next_id(tx: Transaction) -> int:
-    """The number of the next incident."""
+    """Return the number for a new incident."""
     return int(tx.execute("select coalesce(max(id), 0) + 1 from incident").fetchone()[0])
 
 
 def write(tx: Transaction, incident: Incident) -> None:
-    """Keep an incident as it is now."""
+    """Insert or update an incident."""
     values = msgspec.structs.asdict(incident) | {
         "columns": _json(incident.columns), "confidence": f"{incident.confidence:.3f}", "evidence": _json(incident.evidence),
         "affected": _json(incident.affected),
@@ -363,7 +372,7 @@ def write(tx: Transaction, incident: Incident) -> None:
 
 
 def _say(tx: Transaction, incident: Incident) -> None:
-    """Keep what is said of an incident now, where that is another than before."""
+    """Store an incident's reported fields if they have changed."""
     said = (incident.kind, incident.node, incident.summary)
     row = tx.execute(
         "select kind, node, summary from incident_said where incident_id = ? order by at desc limit 1", (incident.id,)
@@ -377,7 +386,7 @@ def _say(tx: Transaction, incident: Incident) -> None:
 
 
 def happened(tx: Transaction, number: int, what: Iterable[Happened]) -> None:
-    """Go on with an incident's timeline."""
+    """Append to an incident's timeline."""
     tx.executemany(
         "insert into incident_event (incident_id, at, what, actor, act) values (?, ?, ?, ?, ?)",
         [(number, item.at, item.what, item.actor, item.act) for item in what],
@@ -385,7 +394,7 @@ def happened(tx: Transaction, number: int, what: Iterable[Happened]) -> None:
 
 
 def seen_at(tx: Transaction, number: int, places: Iterable[tuple[str, str]], at: int) -> None:
-    """Where a cause itself is seen."""
+    """Insert the (node, partition) of the cause itself."""
     tx.executemany(
         "insert into incident_partition (incident_id, node, partition, at) values (?, ?, ?, ?) on conflict do nothing",
         [(number, node, partition, at) for node, partition in places],
@@ -405,12 +414,12 @@ def _json(value: object) -> str:
 
 
 def sound_again(tx: Transaction, number: int, now: int) -> None:
-    """What an incident named can be read as it was published again."""
+    """End an incident's wrong publications, which are readable as published again."""
     tx.execute("update unsound set until_at = ? where incident_id = ? and until_at is null", (now, number))
 
 
 def name_wrong(tx: Transaction, number: int, publications: Iterable[int], columns: Iterable[str], now: int) -> None:
-    """An incident makes these publications wrong, as known from now on; no columns: all of them."""
+    """Name publications as wrong from now on, in some columns, or in all if none are given."""
     text = _json(list(columns))
     tx.executemany(
         "insert into unsound (incident_id, publication_id, columns, known_at) values (?, ?, ?, ?)"

@@ -102,7 +102,7 @@ def given_up(tx: Transaction, source: str, *, failed_by: int, rejected_by: int) 
 
 
 def oldest_delivery(tx: Transaction, source: str) -> str | None:
-    """Return the oldest interval with a delivery, or None."""
+    """Return the oldest interval with a delivery in the current partitioning, or None."""
     oldest: str | None = tx.execute("select min(partition) from delivery where source = ? and state <> 'recut'", (source,)).fetchone()[0]
     return oldest
 
@@ -154,7 +154,7 @@ def _turn(error: str | None, code: str | None, place: str) -> tuple[str, str]:
 
 
 def last_observation(tx: Transaction, source: str, place: str) -> int | None:
-    """Return the time of a source's last observation at a place, or of one without a stored place."""
+    """Return the time of a source's last observation at a place; unknown places count too."""
     sql = "select max(at) from look where source = ? and place in (?, '')"
     result: int | None = tx.execute(sql, (source, place)).fetchone()[0]
     return result
@@ -247,7 +247,7 @@ def other_waiting(tx: Transaction, source: str, besides: int, limit: int) -> lis
 
 
 def worker_deaths(tx: Transaction, delivery: int) -> list[str]:
-    """Return why workers died while ingesting a delivery, oldest first, since its last other outcome.
+    """Return why workers died at a delivery, oldest first, since its last other outcome.
 
     Deliberate ends (a time-out, a user, the executor's shutdown) don't count.
     """
@@ -416,6 +416,6 @@ def loaded_intervals(tx: Transaction, source: str) -> tuple[int, int, str | None
 
 
 def _end_reason(tx: Transaction, node: str, key: str) -> str:
-    """Return the reason with which the newest attempt at a partition ended."""
+    """Return the error kind of the newest ended attempt at a partition; empty without an error."""
     ended = changes.newest_ended(tx, node, key)
     return "" if ended is None or not ended.error else str(msgspec.json.decode(ended.error).get("kind", ""))

@@ -1,4 +1,4 @@
-"""Notifications: who is notified of what over which channel; what waits to be sent, and what was sent."""
+"""Notifications by recipient and channel: waiting, sent and failed ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ import msgspec
 from headrace.store.transaction import Transaction
 
 CLAIMED_US = 120_000_000
-"""Who takes a notice to send it has so long; then another may take it."""
+"""Time in microseconds to send a taken notification; then another process may take it."""
 
 
 class Queued(msgspec.Struct, frozen=True, kw_only=True):
-    """A notice as it is decided. `channel` is the contact as declared, `said` what it is about in short, `error` why it is dropped."""
+    """A new notification.
+
+    `channel` is the contact as declared, `said` a short description, `error` the reason if it is
+    dropped.
+    """
 
     incident: int | None
     kind: str
@@ -30,7 +34,7 @@ class Queued(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PriorNotification(msgspec.Struct, frozen=True, gc=False):
-    """What was queued about an incident before. `created_at` in microseconds."""
+    """An earlier notification about an incident. `created_at` is in microseconds."""
 
     id: int
     incident: int
@@ -44,7 +48,7 @@ class PriorNotification(msgspec.Struct, frozen=True, gc=False):
 
 
 class DueNotification(msgspec.Struct, frozen=True, kw_only=True):
-    """A notice that is to be sent now. `reference` is what the channel calls the first one about the same."""
+    """A notification to send now. `reference` is the channel's id of the first one about the same."""
 
     id: int
     incident: int | None
@@ -60,7 +64,7 @@ class DueNotification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveredNotifications(msgspec.Struct, frozen=True, gc=False):
-    """Messages to one recipient over one channel; when the last went out."""
+    """Number of notifications to one recipient over one channel; time of the last one."""
 
     recipient: str
     channel: str
@@ -69,7 +73,7 @@ class DeliveredNotifications(msgspec.Struct, frozen=True, gc=False):
 
 
 class UndeliveredNotifications(msgspec.Struct, frozen=True, gc=False):
-    """Notices to one recipient over one channel that were given up or wait for another try; the newest error."""
+    """Failed or retried notifications to one recipient over one channel, with the newest error."""
 
     recipient: str
     channel: str
@@ -77,11 +81,11 @@ class UndeliveredNotifications(msgspec.Struct, frozen=True, gc=False):
     error: str
 
 
-# What is asked ---------------------------------------------------------------------------------------------------------
+# Queries.
 
 
 def about(tx: Transaction, incidents: Iterable[int]) -> dict[int, list[PriorNotification]]:
-    """Incident → what was queued about it, oldest first."""
+    """Return the notifications about incidents, by incident, oldest first."""
     results: dict[int, list[PriorNotification]] = {}
     for number in incidents:
         rows = tx.execute(
@@ -94,13 +98,13 @@ def about(tx: Transaction, incidents: Iterable[int]) -> dict[int, list[PriorNoti
 
 
 def subjects(tx: Transaction, kind: str, subject: str) -> list[tuple[str, str]]:
-    """(recipient, channel) that are told of a subject already."""
+    """Return (recipient, channel) that were already notified of a subject."""
     rows = tx.execute("select recipient, channel from notice where subject = ? and kind = ?", (subject, kind))
     return [(recipient, channel) for recipient, channel in rows]
 
 
 def newest_subject(tx: Transaction, kind: str, recipient: str, *, before: str) -> str | None:
-    """The greatest subject below `before` of what somebody was told; None where there is none."""
+    """Return a recipient's greatest notified subject below `before`, or None."""
     row = tx.execute(
         "select max(subject) from notice where kind = ? and recipient = ? and subject < ?", (kind, recipient, before)
     ).fetchone()
@@ -108,19 +112,19 @@ def newest_subject(tx: Transaction, kind: str, recipient: str, *, before: str) -
 
 
 def count_since(tx: Transaction, recipient: str, since: int) -> int:
-    """How many messages were queued for somebody since; what was dropped isn't one."""
+    """Return the number of a recipient's notifications since a time, without dropped ones."""
     row = tx.execute("select count(*) from notice where recipient = ? and created_at > ? and state <> 'dropped'", (recipient, since))
     return int(row.fetchone()[0])
 
 
 def next_at(tx: Transaction) -> int | None:
-    """When the next message is to be sent; None where none waits."""
+    """Return when the next notification is due; None if none waits."""
     row = tx.execute("select min(not_before) from notice where state = 'waiting'").fetchone()
     return None if row[0] is None else int(row[0])
 
 
 def undelivered(tx: Transaction, since: int) -> list[UndeliveredNotifications]:
-    """What couldn't be sent since then: given up, or tried in vain until now."""
+    """Return notifications since a time that failed finally, or so far."""
     rows = tx.execute(
         "select recipient, channel, count(*), max(error) from notice where error is not null and created_at >= ?"
         " and (state = 'failed' or (state = 'waiting' and tries > 0)) group by recipient, channel order by 1, 2",
@@ -130,12 +134,12 @@ def undelivered(tx: Transaction, since: int) -> list[UndeliveredNotifications]:
 
 
 def count_failed(tx: Transaction, since: int) -> int:
-    """How many messages of that time were given up."""
+    """Return the number of finally failed notifications since a time."""
     return int(tx.execute("select count(*) from notice where state = 'failed' and created_at >= ?", (since,)).fetchone()[0])
 
 
 def sent_since(tx: Transaction, since: int) -> list[DeliveredNotifications]:
-    """What went out since then, by recipient and channel."""
+    """Return the notifications sent since a time, by recipient and channel."""
     rows = tx.execute(
         "select recipient, channel, count(*), max(sent_at) from notice where state = 'sent' and created_at >= ?"
         " group by recipient, channel order by 1, 2",
@@ -144,11 +148,11 @@ def sent_since(tx: Transaction, since: int) -> list[DeliveredNotifications]:
     return [DeliveredNotifications(*row) for row in rows]
 
 
-# What is written -------------------------------------------------------------------------------------------------------
+# Writes.
 
 
 def put(tx: Transaction, notifications: Iterable[Queued], now: int) -> None:
-    """Queue these; what somebody is told of already over the same channel isn't queued again."""
+    """Queue notifications, without those already queued for the same recipient and channel."""
     tx.executemany(
         "insert into notice (incident_id, kind, subject, recipient, channel, title, body, said, state, not_before, created_at, error)"
         " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (subject, kind, recipient, channel) do nothing",
@@ -160,22 +164,22 @@ def put(tx: Transaction, notifications: Iterable[Queued], now: int) -> None:
 
 
 def reword(tx: Transaction, number: int, title: str, body: str, said: str) -> None:
-    """What still waits says what is so now."""
+    """Update the text of a waiting notification."""
     tx.execute("update notice set title = ?, body = ?, said = ? where id = ? and state = 'waiting'", (title, body, said, number))
 
 
 def hasten(tx: Transaction, number: int, at: int) -> None:
-    """What waits for quiet hours to end can't wait any more."""
+    """Send a notification earlier that waits for the end of quiet hours."""
     tx.execute("update notice set not_before = ? where id = ? and state = 'waiting' and tries = 0 and not_before > ?", (at, number, at))
 
 
 def drop(tx: Transaction, number: int, why: str) -> None:
-    """What still waits isn't sent any more."""
+    """Drop a waiting notification."""
     tx.execute("update notice set state = 'dropped', error = ? where id = ? and state = 'waiting'", (why, number))
 
 
 def take(tx: Transaction, now: int, limit: int) -> list[DueNotification]:
-    """The messages to be sent now, oldest first. They are this process's for CLAIMED_US."""
+    """Take the due notifications, oldest first, and reserve them for CLAIMED_US."""
     rows = tx.execute(
         "select n.id, n.incident_id, n.kind, n.subject, n.recipient, n.channel, n.title, n.body, n.tries, n.created_at,"
         " (select min(o.reference) from notice o where o.incident_id = n.incident_id and o.channel = n.channel)"
@@ -191,7 +195,7 @@ def take(tx: Transaction, now: int, limit: int) -> list[DueNotification]:
 
 
 def sent(tx: Transaction, number: int, now: int, reference: str | None) -> None:
-    """It has gone out."""
+    """Mark a notification as sent."""
     tx.execute(
         "update notice set state = 'sent', sent_at = ?, reference = ?, error = null where id = ? and state = 'waiting'",
         (now, reference, number),
@@ -199,17 +203,17 @@ def sent(tx: Transaction, number: int, now: int, reference: str | None) -> None:
 
 
 def again(tx: Transaction, number: int, at: int, error: str) -> None:
-    """It couldn't be sent, and is tried again at a time."""
+    """Record an error, and the time of the next try."""
     tx.execute("update notice set not_before = ?, error = ? where id = ? and state = 'waiting'", (at, error, number))
 
 
 def fail(tx: Transaction, number: int, error: str) -> None:
-    """It couldn't be sent, and isn't tried any more."""
+    """Mark a notification as finally failed."""
     tx.execute("update notice set state = 'failed', error = ? where id = ? and state = 'waiting'", (error, number))
 
 
 def forget(tx: Transaction, before: int) -> None:
-    """What was told before that, of incidents that are over, isn't kept."""
+    """Delete notifications before a time, of resolved incidents."""
     tx.execute(
         "delete from notice where created_at < ? and state <> 'waiting' and (incident_id is null or incident_id in"
         " (select id from incident where state = 'resolved'))",

@@ -157,7 +157,7 @@ def newest_at(tx: Transaction, snapshot: int) -> int | None:
 
 
 class NewestPublication(msgspec.Struct, frozen=True):
-    """A partition's newest publication: its inputs' snapshot, and whether a backfill computed it."""
+    """A partition's newest publication: its inputs' snapshot, and whether a backfill made it."""
 
     partition: str
     version: int

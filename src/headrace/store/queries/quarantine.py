@@ -14,8 +14,10 @@ _COLUMNS = "id, node, partition, epoch, n, state, reason, path, rows, sample, de
 
 
 class Quarantined(msgspec.Struct, frozen=True):
-    """One held or rejected partition. `path` is relative to the data folder, `sample` at most a few of the rows that
-    broke a check; `at` is in microseconds of the store's clock."""
+    """One held or rejected partition. `path` is relative to the data folder.
+
+    `sample` contains a few rows that failed a check. `at` is in microseconds of the store's clock.
+    """
 
     id: int
     node: str
@@ -32,7 +34,7 @@ class Quarantined(msgspec.Struct, frozen=True):
 
 
 class QuarantineTotals(msgspec.Struct, frozen=True):
-    """What waits, in all. `rows` counts what is known."""
+    """Totals of data in quarantine. `rows` omits unknown row counts."""
 
     deliveries: int
     partitions: int
@@ -40,7 +42,7 @@ class QuarantineTotals(msgspec.Struct, frozen=True):
 
 
 def waiting(tx: Transaction, *, node: str | None = None, partition: str | None = None, limit: int = 1_000) -> list[Quarantined]:
-    """What waits now, by node and partition; of one node, or of one of its partitions, if named."""
+    """Return data in quarantine by node and partition, optionally of one node or partition."""
     narrowed = "".join(f" and {column} = :{column}" for column, value in (("node", node), ("partition", partition)) if value is not None)
     return _all(
         tx.execute(
@@ -51,7 +53,7 @@ def waiting(tx: Transaction, *, node: str | None = None, partition: str | None =
 
 
 def totals(tx: Transaction, declared: Callable[[str], object]) -> QuarantineTotals:
-    """What waits, in all, of nodes that are `declared`: about others nobody can decide anything."""
+    """Return the totals for `declared` nodes; no decision is possible about others."""
     rows = tx.execute(
         "select node, count(delivery_id), count(*), coalesce(sum(rows), 0) from quarantine"
         " where state in ('held', 'rejected') group by node"
@@ -61,8 +63,7 @@ def totals(tx: Transaction, declared: Callable[[str], object]) -> QuarantineTota
 
 
 def by_node(tx: Transaction) -> dict[str, tuple[int, int, int]]:
-    """Node → partitions and rows (as far as they are known) that wait, and how many of the
-    partitions are rejected."""
+    """Return quarantined partitions, their known rows, and rejected partitions, by node."""
     rows = tx.execute(
         "select node, count(*), coalesce(sum(rows), 0),"
         " sum(case when state = 'rejected' then 1 else 0 end)"
@@ -72,7 +73,7 @@ def by_node(tx: Transaction) -> dict[str, tuple[int, int, int]]:
 
 
 def nodes(tx: Transaction) -> set[str]:
-    """The nodes of which something waits."""
+    """Return the nodes with data in quarantine."""
     return {row[0] for row in tx.execute("select distinct node from quarantine where state in ('held', 'rejected')")}
 
 
@@ -85,22 +86,22 @@ def _all(rows: Iterable[tuple[Any, ...]]) -> list[Quarantined]:
     return results
 
 
-# What people decide about it ------------------------------------------------------------------------------------------
+# Decisions about quarantined data.
 
 
 def withhold(tx: Transaction, rows: Iterable[tuple[int, int, bytes]]) -> None:
-    """(epoch, n, outcome) of attempts that were held or rejected: what is needed to publish what they staged, as it is."""
+    """Insert (epoch, n, outcome) of held or rejected attempts, needed to publish their staged data."""
     tx.executemany("insert into withheld (epoch, n, outcome) values (?, ?, ?)", rows)
 
 
 def withheld(tx: Transaction, epoch: int, n: int) -> bytes | None:
-    """What is needed to publish what an attempt staged; None where it staged nothing that could be."""
+    """Return the outcome needed to publish an attempt's staged data; None without such data."""
     row = tx.execute("select outcome from withheld where epoch = ? and n = ?", (epoch, n)).fetchone()
     return None if row is None else bytes(row[0])
 
 
 def of_attempt(tx: Transaction, epoch: int, n: int) -> list[Quarantined]:
-    """What waits of one attempt: all intervals of a file that came with several."""
+    """Return one attempt's data in quarantine, with all intervals of a shared file."""
     return _all(
         tx.execute(
             f"select {_COLUMNS} from quarantine where epoch = ? and n = ? and state in ('held', 'rejected') order by partition, id",
@@ -110,14 +111,14 @@ def of_attempt(tx: Transaction, epoch: int, n: int) -> list[Quarantined]:
 
 
 def rows_of(tx: Transaction, node: str, epoch: int, n: int) -> int | None:
-    """The rows that an attempt held or rejected, whatever became of them; None where nobody knows."""
+    """Return the number of rows that an attempt held or rejected, decided or not; None if unknown."""
     sql = "select sum(rows) from quarantine where node = ? and epoch = ? and n = ?"
     (result,) = tx.execute(sql, (node, epoch, n)).fetchone()
     return None if result is None else int(result)
 
 
 def decide(tx: Transaction, ids: Iterable[int], state: str, now: int, said: str = "") -> None:
-    """What waited is `released` or `dropped` now; `said`: by whom, and why."""
+    """Set the state to `released` or `dropped`. `said` contains the user and the reason."""
     tx.executemany(
         "update quarantine set state = ?, decided_at = ?, decided = ? where id = ? and state in ('held', 'rejected')",
         [(state, now, said, item) for item in ids],
@@ -125,13 +126,13 @@ def decide(tx: Transaction, ids: Iterable[int], state: str, now: int, said: str 
 
 
 def get(tx: Transaction, number: int) -> Quarantined | None:
-    """What waits or waited, by its number; None where that was forgotten."""
+    """Return quarantined data by number, decided or not; None if it was deleted."""
     results = _all(tx.execute(f"select {_COLUMNS} from quarantine where id = ?", (number,)))
     return results[0] if results else None
 
 
 def dropped(tx: Transaction, node: str, partition: str) -> Quarantined | None:
-    """What came last of a partition, if somebody dropped it; `at` is when that was."""
+    """Return a partition's newest data if it was dropped; `at` is the time of the drop."""
     columns = _COLUMNS.removesuffix("at") + "coalesce(decided_at, at)"
     results = _all(
         tx.execute(
@@ -143,7 +144,7 @@ def dropped(tx: Transaction, node: str, partition: str) -> Quarantined | None:
 
 
 def dropped_deliveries(tx: Transaction, node: str | None = None) -> list[tuple[str, str]]:
-    """Node and partition of the deliveries that somebody dropped, of one source or of all, where nothing has come since."""
+    """Return (node, partition) of dropped deliveries without a newer one, of one source or all."""
     of = "" if node is None else " and q.node = :node"
     rows = tx.execute(
         "select q.node, q.partition from quarantine q join partition p on p.node = q.node and p.partition = q.partition"
@@ -155,7 +156,7 @@ def dropped_deliveries(tx: Transaction, node: str | None = None) -> list[tuple[s
 
 
 def say(tx: Transaction, node: str, partition: str, reason: str) -> None:
-    """Why a partition that readers don't see stands as it does."""
+    """Set the reason of an unpublished partition's state."""
     tx.execute(
         "update partition set reason = :reason, revision = :revision"
         " where node = :node and partition = :partition and state <> 'published'",
@@ -164,20 +165,20 @@ def say(tx: Transaction, node: str, partition: str, reason: str) -> None:
 
 
 def say_of_deliveries(tx: Transaction, numbers: Iterable[int], reason: str) -> None:
-    """Why deliveries of which readers see nothing stand as they do."""
+    """Set the reason of unpublished deliveries' states."""
     tx.executemany(
         "update delivery set reason = ? where id = ? and state in ('held', 'rejected')", [(reason, number) for number in numbers]
     )
 
 
-# Deliveries that are held for their row count alone, and the same interval of other sources to
-# compare them with.
+# Deliveries that are held only for their row count, to compare with the same interval of other
+# sources.
 
 ROWS = "volume_anomaly"
 
 
 class HeldForRows(msgspec.Struct, frozen=True, gc=False):
-    """A delivery that only the number of its rows keeps from readers."""
+    """A delivery that is held only for its row count."""
 
     source: str
     partition: str
@@ -185,7 +186,7 @@ class HeldForRows(msgspec.Struct, frozen=True, gc=False):
 
 
 def measured_of_held(tx: Transaction, source: str, partition: str) -> bytes | None:
-    """What the newest delivery measured that is held for an interval; None where none is."""
+    """Return the metrics of an interval's newest held delivery; None without one."""
     row = tx.execute(
         "select m.vector from quarantine q join metric m on m.epoch = q.epoch and m.n = q.n and m.partition = q.partition"
         " where q.node = :node and q.partition = :partition and q.state = 'held' order by q.id desc limit 1",
@@ -195,10 +196,11 @@ def measured_of_held(tx: Transaction, source: str, partition: str) -> bytes | No
 
 
 def held_for_rows(tx: Transaction, partitions: Collection[str]) -> list[HeldForRows]:
-    """The deliveries of these intervals that are held for the number of their rows alone, and were held once only, by source and interval.
+    """Return deliveries of these intervals that are held only for their row count, and held once.
 
-    Asked in each turn with news of a source: what lies open is found by its own index (`quarantine_open` has both states), and sorted here,
-    because to sort by the key would be to walk all that was ever held.
+    They are sorted by source and interval. The leader calls this in each loop iteration with news of
+    a source, so the query uses the index `quarantine_open` of undecided data (which has both
+    states), and sorts in Python: sorting by the key in SQL would scan all data that was ever held.
     """
     rows = tx.execute(
         "select q.node, q.partition, q.delivery_id from quarantine q"
@@ -215,7 +217,7 @@ def held_for_rows(tx: Transaction, partitions: Collection[str]) -> list[HeldForR
 
 
 def is_delivery_awaited(tx: Transaction, source: str, partition: str) -> bool:
-    """Whether a delivery of an interval is there and isn't ingested yet."""
+    """Return whether an interval has a delivery that isn't ingested yet."""
     row = tx.execute(
         "select 1 from delivery where source = :source and partition = :partition and state = 'waiting' limit 1",
         {"source": source, "partition": partition},
@@ -224,12 +226,12 @@ def is_delivery_awaited(tx: Transaction, source: str, partition: str) -> bool:
 
 
 def reingest(tx: Transaction, delivery: int) -> None:
-    """A delivery is to be ingested once more."""
+    """Mark a delivery to be re-ingested."""
     tx.execute("update delivery set state = 'waiting' where id = :id", {"id": delivery})
 
 
-# Partitions that were rejected by a check which reads another node, and whether that node has
-# published other rows since.
+# Partitions rejected by a check that reads another node, and whether that node has published other
+# rows since.
 
 _READ_OTHERS = ("references", "sql")
 """Kinds of checks that may read other nodes."""

@@ -1,4 +1,4 @@
-"""Attempts: one try at a node and a range of partitions; how long attempts take and how much they read."""
+"""Attempts at partitions of nodes, with their durations and sizes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from headrace.store.transaction import Transaction
 
 OPEN = ("queued", "running")
 ENVIRONMENT = "environment"
-"""In `measures`: the hash by which `content` holds the interpreter and the packages that an attempt ran with."""
+"""Key in `measures` of the hash, in `content`, of the attempt's interpreter and packages."""
 IN_A_ROW_MAX = 200
-"""How many failed attempts in a row are counted at most."""
+"""At most this number of consecutive failed attempts is counted."""
 GONE = "the runtime ended while it ran"
 
 _COLUMNS = (
@@ -28,8 +28,10 @@ _COLUMNS = (
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One attempt. `measures` and `error` are as the worker reported them (engine's Measures and BodyError); times are
-    microseconds of the store's clock."""
+    """One attempt. Times are microseconds of the store's clock.
+
+    `measures` and `error` are as reported by the worker (the engine's Measures and BodyError).
+    """
 
     epoch: int
     n: int
@@ -52,25 +54,25 @@ class Attempt(msgspec.Struct, frozen=True):
 
     @property
     def id(self) -> str:
-        """`epoch.n`."""
+        """The attempt's id, `epoch.n`."""
         return f"{self.epoch}.{self.n}"
 
 
 def environment(tx: Transaction, attempt: Attempt) -> bytes | None:
-    """JSON of the interpreter and the packages that an attempt ran with; None where nothing was recorded."""
+    """Return an attempt's interpreter and packages as JSON; None if not recorded."""
     digest = (attempt.measures or {}).get(ENVIRONMENT)
     row = None if digest is None else tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()
     return None if row is None else bytes(row[0])
 
 
 def get(tx: Transaction, epoch: int, n: int) -> Attempt | None:
-    """One attempt, or None."""
+    """Return one attempt, or None."""
     row = tx.execute(f"select {_COLUMNS} from attempt where epoch = :epoch and n = :n", {"epoch": epoch, "n": n}).fetchone()
     return _attempts(tx, [row])[0] if row else None
 
 
 def of_run(tx: Transaction, run_id: int, *, limit: int = 10_000) -> list[Attempt]:
-    """The attempts of a run, in order."""
+    """Return the attempts of a run, in order."""
     return _attempts(
         tx,
         tx.execute(f"select {_COLUMNS} from attempt where run_id = :run order by epoch, n limit :limit", {"run": run_id, "limit": limit}),
@@ -78,21 +80,23 @@ def of_run(tx: Transaction, run_id: int, *, limit: int = 10_000) -> list[Attempt
 
 
 def of_plan(tx: Transaction, plan: int) -> list[Attempt]:
-    """The attempts of a backfill, by whichever of its runs, in order."""
+    """Return the attempts of all runs of a backfill, in order."""
     sql = f"select {_COLUMNS} from attempt where run_id in (select id from run where plan_id = ?) order by epoch, n"
     return _attempts(tx, tx.execute(sql, (plan,)))
 
 
 def of_node(tx: Transaction, node: str, *, limit: int = 50, states: Sequence[str] = ()) -> list[Attempt]:
-    """The newest attempts at a node, newest first; only those in some states, where any are named."""
+    """Return the newest attempts at a node, newest first; only in `states`, if given."""
     marks = f" and state in ({', '.join('?' * len(states))})" if states else ""
     rows = tx.execute(f"select {_COLUMNS} from attempt where node = ?{marks} order by epoch desc, n desc limit ?", (node, *states, limit))
     return _attempts(tx, rows)
 
 
 def others_short(tx: Transaction, node: str, since: int, besides: str) -> bool:
-    """Whether an attempt at another node failed for want of memory, disk or time since then; those with
-    this code don't count."""
+    """Return whether an attempt at another node ran out of memory, disk or time since a time.
+
+    Attempts that failed with the code `besides` don't count.
+    """
     rows = tx.execute(
         "select error from attempt where node <> ? and finished_at >= ? and state = 'failed' and error is not null", (node, since)
     ).fetchall()
@@ -101,7 +105,7 @@ def others_short(tx: Transaction, node: str, since: int, besides: str) -> bool:
 
 
 def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10) -> list[Attempt]:
-    """The newest attempts at one partition, newest first."""
+    """Return the newest attempts at one partition, newest first."""
     alone = tx.execute(
         f"select {_COLUMNS} from attempt where node = :node and partitions = :alone order by epoch desc, n desc limit :limit",
         {"node": node, "alone": msgspec.json.encode([partition]).decode(), "limit": limit},
@@ -117,9 +121,11 @@ def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10)
 
 
 def failed_in_a_row(tx: Transaction, node: str, partition: str, *, until: tuple[int, int] | None = None) -> list[str]:
-    """The ids of the newest attempts at a partition that failed or were lost one after the other, newest
-    first; with `until` (epoch, n) of those up to that one. One that couldn't begin, or was cancelled,
-    is none of them and doesn't end the row."""
+    """Return the ids of the newest consecutive failed or lost attempts at a partition, newest first.
+
+    With `until` (epoch, n), later attempts are ignored. Attempts that couldn't begin or were
+    cancelled are skipped.
+    """
     results = []
     for attempt in of_partition(tx, node, partition, limit=IN_A_ROW_MAX):
         if attempt.state in OPEN or attempt.state in ("skipped", "cancelled") or (until is not None and (attempt.epoch, attempt.n) > until):
@@ -131,7 +137,7 @@ def failed_in_a_row(tx: Transaction, node: str, partition: str, *, until: tuple[
 
 
 def running(tx: Transaction) -> list[Attempt]:
-    """All that are under way, oldest first."""
+    """Return all running attempts, oldest first."""
     attempts = _attempts(tx, tx.execute(f"select {_COLUMNS} from attempt where state in ('queued', 'running') order by epoch, n"))
     return [attempt for attempt in attempts if attempt.state in OPEN]
 
@@ -160,9 +166,9 @@ def _attempt(row: tuple[Any, ...]) -> Attempt:
 # doesn't grow with the history.
 
 DURATIONS_WINDOW = 50
-"""So many of a node's newest attempts that succeeded are looked at."""
+"""Number of a node's newest successful attempts in the statistics."""
 SEARCHED_MAX = 4 * DURATIONS_WINDOW
-"""They are looked for among so many of its newest attempts: a node that fails all the time costs no more."""
+"""Number of newest attempts to search for successful ones, to limit the cost of failing nodes."""
 
 DURATIONS_SQL = (
     "select finished_at - started_at, partitions, version from "
@@ -180,8 +186,11 @@ PLAN_SQL = (
 
 
 class DurationStatistics(msgspec.Struct, frozen=True):
-    """What attempts at one node took, in seconds: the median, and what 95 of 100 stay within (rounded up to the next one seen).
-    `count` says how many were looked at; nothing is said about a node of which none succeeded."""
+    """Durations of a node's successful attempts in seconds: median and p95.
+
+    p95 is the smallest observed duration that at least 95 % of attempts don't exceed. `count` is the
+    number of attempts.
+    """
 
     p50: float
     p95: float
@@ -189,18 +198,18 @@ class DurationStatistics(msgspec.Struct, frozen=True):
 
 
 def durations_of_node(tx: Transaction, node: str) -> DurationStatistics | None:
-    """Of a node's newest attempts that succeeded; None if none is known."""
+    """Return the durations of a node's newest successful attempts; None without any."""
     took = sorted(seconds for _, seconds in duration_samples(tx, node))
     return DurationStatistics(_percentile(took, 0.5), _percentile(took, 0.95), len(took)) if took else None
 
 
 def duration_samples(tx: Transaction, node: str) -> list[tuple[int, float]]:
-    """Of a node's newest attempts that succeeded, newest first: how many partitions each computed, and its seconds."""
+    """Return (partitions, seconds) of a node's newest successful attempts, newest first."""
     return [sample for _, sample in durations_by_version(tx, node)]
 
 
 def durations_by_version(tx: Transaction, node: str) -> list[tuple[int | None, tuple[int, float]]]:
-    """The same, each with the version that it was made by."""
+    """Return `duration_samples`, each with the version of its attempt."""
     rows = tx.execute(DURATIONS_SQL, {"node": node, "searched": SEARCHED_MAX, "window": DURATIONS_WINDOW}).fetchall()
     return [(version, (max(1, len(_keys(partitions))), max(0, us) / 1_000_000)) for us, partitions, version in rows]
 
@@ -216,14 +225,16 @@ class PlanAttempt(NamedTuple):
 
 
 def attempts_of_plan(tx: Transaction, plan: int, *, limit: int) -> list[PlanAttempt]:
-    """The newest attempts of the newest run of a plan, newest first, those included that are under way."""
+    """Return the newest attempts of a plan's newest run, including running ones, newest first."""
     rows = tx.execute(PLAN_SQL, {"plan": plan, "limit": limit}).fetchall()
     return [PlanAttempt(node, _keys(keys), state, began, ended) for node, keys, state, began, ended in rows if began is not None]
 
 
 def start_delays(tx: Transaction, limit: int) -> list[float]:
-    """Seconds from the beginning of a run to its first attempt, of the newest leaders of which each began
-    with it: until then its workers were started."""
+    """Return the seconds from the start of the newest leaders' first runs to their first attempts.
+
+    In that time, the workers were started.
+    """
     results: list[float] = []
     (epoch,) = tx.execute("select max(epoch) from attempt").fetchone() or (None,)
     while epoch is not None and len(results) < limit:
@@ -239,7 +250,7 @@ def start_delays(tx: Transaction, limit: int) -> list[float]:
 
 
 def p95_durations(tx: Transaction, nodes: Iterable[str]) -> dict[str, float]:
-    """Node → what 95 of 100 of its attempts stay within, in seconds; of those of which some succeeded."""
+    """Return the p95 of durations in seconds, by node, for nodes with successful attempts."""
     known = ((node, durations_of_node(tx, node)) for node in nodes)
     return {node: statistics.p95 for node, statistics in known if statistics is not None}
 
@@ -249,7 +260,7 @@ def _keys(partitions: str) -> tuple[str, ...]:
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that at least that share of all doesn't exceed."""
+    """Return the smallest value that at least this share of all values doesn't exceed."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
@@ -257,11 +268,11 @@ def _percentile(ordered: Sequence[float], share: float) -> float:
 # history.
 
 SIZES_WINDOW = 50
-"""So many of the newest partitions that readers see are looked at."""
+"""Number of newest published partitions for the mean."""
 
 
 def mean_partition_bytes(tx: Transaction, node: str) -> float:
-    """Bytes of a partition of a node, on average; 0 where none is published."""
+    """Return the mean bytes of a node's published partitions; 0 without any."""
     row = tx.execute(
         "select avg(p.bytes) from (select publication_id from partition where node = :node and publication_id is not null"
         " order by partition desc limit :window) as newest join publication p on p.id = newest.publication_id",
@@ -270,12 +281,12 @@ def mean_partition_bytes(tx: Transaction, node: str) -> float:
     return 0.0 if row is None or row[0] is None else float(row[0])
 
 
-# Whether computing several partitions at once gives the same result as computing one alone, by
-# the fingerprint of the asset code that was tried.
+# Whether computing several partitions at once gives the same result as computing each alone, by
+# the fingerprint of the tested asset code.
 
 
 def record_batching(tx: Transaction, node: str, fingerprint: str, *, proven: bool) -> None:
-    """A body with that fingerprint was tried: `proven`, or seen to come to something else."""
+    """Record the test of asset code with a fingerprint: `proven`, or different results."""
     tx.execute(
         "insert into batching (node, fingerprint, proven) values (?, ?, ?)"
         " on conflict (node) do update set fingerprint = excluded.fingerprint, proven = excluded.proven",
@@ -284,12 +295,12 @@ def record_batching(tx: Transaction, node: str, fingerprint: str, *, proven: boo
 
 
 def known_batching(tx: Transaction) -> dict[str, tuple[str, bool]]:
-    """Node → the fingerprint of the body that was tried last, and whether it was proven."""
+    """Return (fingerprint, proven) of the last tested asset code, by node."""
     rows = tx.execute("select node, fingerprint, proven from batching").fetchall()
     return {str(node): (str(fingerprint), bool(proven)) for node, fingerprint, proven in rows}
 
 
 def is_batching_proven(tx: Transaction, node: str, fingerprint: str) -> bool:
-    """Whether exactly this body was seen to come to the same."""
+    """Return whether batching is proven for exactly this asset code."""
     row = tx.execute("select proven from batching where node = ? and fingerprint = ?", (node, fingerprint)).fetchone()
     return row is not None and bool(row[0])

@@ -17,7 +17,7 @@ LAPSED = "lapsed"
 
 
 class StoredEvidence(msgspec.Struct, frozen=True, gc=False):
-    """A stored piece of evidence. `content` is msgpack of `incidents.diagnosis.evidence.Evidence`."""
+    """Stored evidence. `content` is msgpack of `incidents.diagnosis.evidence.Evidence`."""
 
     id: str
     node: str
@@ -54,7 +54,7 @@ def warned_last(tx: Transaction, number: int) -> int | None:
 def grow_old(tx: Transaction, now: int, *, warned: int, changed: int, kept: int) -> None:
     """End old evidence that holds no data back, and delete old ended evidence without incident.
 
-    Times are microseconds.
+    `warned`, `changed` (for evidence of a new version) and `kept` are ages in microseconds.
     """
     tx.execute(
         "update evidence set ended_at = :now where ended_at is null and held = 0 and at < :warned"

@@ -134,7 +134,7 @@ def exceptions_of_usual_names(tx: Transaction, node: str) -> set[str]:
 
 
 def accepted_attempt(tx: Transaction, node: str, partition: str, attempt: str) -> str | None:
-    """Return the held or rejected attempt (`3.17`) that `attempt` published as an exception, or None."""
+    """Return the held or rejected attempt (`3.17`) whose data `attempt` published as an exception."""
     epoch, _, n = attempt.partition(".")
     row = tx.execute(
         "select q.epoch, q.n from publication p join accepted a on a.publication_id = p.id join quarantine q on q.id = a.quarantine_id"
@@ -290,7 +290,7 @@ def _lapsed_incidents(tx: Transaction) -> dict[int, int]:
 
 
 def computed_since(tx: Transaction, node: str, snapshot: int) -> list[PublicationProvenance]:
-    """Return publications with inputs read in this snapshot or later, and later ones of backfills."""
+    """Return publications with inputs read since this snapshot, and later ones of backfills."""
     rows = tx.execute(
         "select p.partition, p.snapshot, p.ended_snapshot, p.published_at, p.ended_at, a.snapshot_read, p.identical, r.plan_id from"
         " publication p join attempt a on a.epoch = p.epoch and a.n = p.n join run r on r.id = a.run_id"

@@ -21,7 +21,7 @@ EVIDENCE_MAX = 40
 
 
 class IncidentEvidence(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """One piece of evidence as stored in an incident: names and figures. `at` is in microseconds."""
+    """A piece of evidence as stored in an incident: names and figures. `at` is in microseconds."""
 
     what: str
     expected: str = ""
@@ -69,7 +69,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Happened(msgspec.Struct, frozen=True, gc=False):
-    """One line of an incident's timeline. `act` names a repair action, so that limits can count it."""
+    """One line of an incident's timeline. `act` names a repair action, for limits that count it."""
 
     at: int
     what: str
@@ -199,7 +199,7 @@ def acted(tx: Transaction, number: int, act: str) -> bool:
 
 
 def open_kinds_at(tx: Transaction, node: str, partition: str, besides: str) -> set[str]:
-    """Return the kinds of open incidents with evidence in the data of a partition or its whole node.
+    """Return the kinds of open incidents with evidence in a partition's data or its whole node.
 
     Evidence from the delivery that the attempt `besides` read is ignored, from any attempt at it.
     """
@@ -287,7 +287,7 @@ def wrong_is_read(tx: Transaction) -> bool:
 
 
 def wrong_keys(tx: Transaction, number: int) -> list[tuple[str, str]]:
-    """Return (node, partition) of an incident's wrong publications that are still visible, in order.
+    """Return (node, partition) of an incident's wrong publications still visible, in order.
 
     Later publications with the same rows count too.
     """

@@ -1,6 +1,7 @@
-"""What the delay ledger is made of: a partition's attempts, publications and deliveries.
+"""Queries for the delay ledger: a partition's attempts, publications and deliveries.
 
-Also what else happened meanwhile. Each answer is a look-up by an index, bounded whatever the length of the history.
+They also return concurrent work. Each query uses an index and has a limit, so its cost doesn't grow
+with the history.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import msgspec
 from headrace.store.transaction import Transaction
 
 ALONE_MAX = 200
-"""So many of a partition's newest attempts are looked at."""
+"""At most this number of a partition's newest attempts is read."""
 SEVERAL_MAX = 60
-"""So many of a node's newest attempts at several partitions at once."""
+"""At most this number of a node's newest attempts at several partitions is read."""
 AROUND_MAX = 400
-"""So many attempts before one are looked through for those that ran while it waited."""
+"""At most this number of earlier attempts is searched for those that ran while one waited."""
 ROWS_MAX = 200
 
 ATTEMPT = (
@@ -26,7 +27,7 @@ ATTEMPT = (
     " p.created_at as planned, p.started_at as begun, p.needs, a.partitions"
     " from attempt a left join run r on r.id = a.run_id left join plan p on p.id = r.plan_id where "
 )
-"""Columns of `AttemptRecord` and what they are read from; a condition follows."""
+"""Start of a query for `AttemptRecord`; a condition follows."""
 
 
 class AttemptRecord(NamedTuple):
@@ -54,8 +55,10 @@ class AttemptRecord(NamedTuple):
 
 
 def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRecord]:
-    """The newest attempts at a partition, in the order in which they were queued: of those at several at once the newest, and those
-    that published."""
+    """Return the newest attempts at a partition, in the order in which they were queued.
+
+    Attempts at several partitions are included if they are among the newest, or published.
+    """
     alone = msgspec.json.encode([partition]).decode()
     rows: list[tuple[Any, ...]] = tx.execute(
         f"{ATTEMPT} a.node = :node and a.partitions = :alone order by a.epoch desc, a.n desc limit :limit",
@@ -78,8 +81,10 @@ def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRecord]:
 def of_run(
     tx: Transaction, run_id: int, after: tuple[int, int], limit: int, *, unpublished: bool = False
 ) -> list[tuple[str, AttemptRecord]]:
-    """The attempts of a run, each with its node, in order, from the one after `after` (epoch, n) on;
-    of those that ended without a publication alone, if that is asked for."""
+    """Return (node, attempt) of a run after `after` (epoch, n), in order.
+
+    With `unpublished`, only attempts that ended without a publication are returned.
+    """
     only = " and a.state not in ('queued', 'running', 'published')" if unpublished else ""
     rows = tx.execute(
         f"select a.node, {ATTEMPT.removeprefix('select')} a.run_id = :run and (a.epoch > :epoch or (a.epoch = :epoch and a.n > :n)){only}"
@@ -90,13 +95,13 @@ def of_run(
 
 
 def states_of_run(tx: Transaction, run_id: int) -> dict[str, int]:
-    """State → how many attempts of a run are in it."""
+    """Return the number of a run's attempts by state."""
     rows = tx.execute("select state, count(*) from attempt where run_id = ? group by state order by state", (run_id,)).fetchall()
     return {str(state): int(count) for state, count in rows}
 
 
 def under_way_of_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
-    """Node and partition of the attempts of a run that are queued or running, in order."""
+    """Return (node, partition) of a run's queued and running attempts, in order."""
     rows = tx.execute(
         "select node, partitions from attempt where run_id = ? and state in ('queued', 'running') order by epoch, n",
         (run_id,),
@@ -105,7 +110,7 @@ def under_way_of_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
 
 
 def tried_before(tx: Transaction, node: str, record: AttemptRecord) -> int | None:
-    """When the try before an attempt, of its run and at its partitions, had ended."""
+    """Return when the previous attempt at the same partitions in the same run ended, or None."""
     row = tx.execute(
         "select finished_at from attempt where node = :node and partitions = :partitions and (epoch, n) < (:epoch, :n)"
         " and run_id = :run and kind = :kind order by epoch desc, n desc limit 1",
@@ -115,7 +120,7 @@ def tried_before(tx: Transaction, node: str, record: AttemptRecord) -> int | Non
 
 
 def publications(tx: Transaction, node: str, partition: str) -> list[tuple[int, int | None, int, int]]:
-    """(published, ended, epoch, n) of a partition's publications, oldest first."""
+    """Return (published, ended, epoch, n) of a partition's publications, oldest first."""
     rows = tx.execute(
         "select published_at, ended_at, epoch, n from publication where node = :node and partition = :partition"
         " order by published_at, id limit :limit",
@@ -125,7 +130,7 @@ def publications(tx: Transaction, node: str, partition: str) -> list[tuple[int, 
 
 
 def dropped(tx: Transaction, node: str, partition: str) -> dict[tuple[int, int], tuple[int, str]]:
-    """(epoch, n) of the attempts whose held data somebody dropped → when, and what was said."""
+    """Return the time and reason of dropped data, by its attempt (epoch, n)."""
     rows = tx.execute(
         "select epoch, n, decided_at, decided from quarantine where node = :node and partition = :partition"
         " and state = 'dropped' and decided_at is not null order by id desc limit :limit",
@@ -135,7 +140,7 @@ def dropped(tx: Transaction, node: str, partition: str) -> dict[tuple[int, int],
 
 
 def arrivals(tx: Transaction, source: str, partition: str) -> list[tuple[int, int, int, int]]:
-    """(id, arrived, observed, claimed) of an interval's deliveries, oldest first."""
+    """Return (id, arrived, observed, claimed) of an interval's deliveries, oldest first."""
     rows = tx.execute(
         "select id, arrived_at, observed_at, claimed_at from delivery where source = :source"
         " and partition = :partition order by id limit :limit",
@@ -148,8 +153,11 @@ def arrivals(tx: Transaction, source: str, partition: str) -> list[tuple[int, in
 
 
 def placed_at(tx: Transaction, source: str, observed_us: int) -> int | None:
-    """Since when the project has looked for a source where it did at a time: since a version was applied
-    after the last look in another place, else since the look. None where all looks were in that place."""
+    """Return since when a source has been observed at the place where it was at a time.
+
+    It is the first `apply` after the last observation at another place, else that observation.
+    Returns None if all observations were at the same place.
+    """
     row = tx.execute(
         "select place from look where source = ? and at <= ? order by at desc limit 1",
         (source, observed_us),
@@ -171,7 +179,7 @@ def placed_at(tx: Transaction, source: str, observed_us: int) -> int | None:
 
 
 def observations(tx: Transaction, source: str, until_us: int) -> list[tuple[int, str | None]]:
-    """(at, error) of the looks at a source that are kept (`record_observation`), oldest first."""
+    """Return (at, error) of a source's stored observations (`record_observation`), oldest first."""
     rows = tx.execute(
         "select at, error from look where source = :source and at <= :until order by at",
         {"source": source, "until": until_us},
@@ -180,7 +188,7 @@ def observations(tx: Transaction, source: str, until_us: int) -> list[tuple[int,
 
 
 def newest_published(tx: Transaction, node: str, before_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
-    """What an attempt at a node published last before a time, and before another attempt began: its last partition and when."""
+    """Return (partition, time) of a node's last publication before a time, and before an attempt."""
     bound = "" if epoch is None else " and (epoch < :epoch or (epoch = :epoch and n < :n))"
     row = tx.execute(
         f"select partitions, published_at from attempt where node = :node{bound} and state = 'published' and published_at <= :before"
@@ -191,7 +199,10 @@ def newest_published(tx: Transaction, node: str, before_us: int, epoch: int | No
 
 
 def around(tx: Transaction, epoch: int, n: int) -> list[tuple[int, int, int | None]]:
-    """When attempts before one of the same leader were given out, begun and ended, those of plans apart; the newest AROUND_MAX."""
+    """Return times of the newest AROUND_MAX earlier attempts of the same leader, without backfills.
+
+    They are (sent to a worker, begun, ended).
+    """
     rows = tx.execute(
         "select coalesce(dispatched_at, started_at), started_at, finished_at from attempt where epoch = :epoch and n < :n and n >= :first"
         " and started_at is not null",
@@ -201,19 +212,19 @@ def around(tx: Transaction, epoch: int, n: int) -> list[tuple[int, int, int | No
 
 
 def slots(tx: Transaction, epoch: int) -> int | None:
-    """How many attempts a leader ran at once; None where its journal has gone."""
+    """Return a leader's maximum number of concurrent attempts; None if its journal was deleted."""
     row = tx.execute("select slots from journal where epoch = ? order by seq limit 1", (epoch,)).fetchone()
     return None if row is None else int(row[0])
 
 
 def leads(tx: Transaction, epoch: int) -> tuple[int, int] | None:
-    """How many attempts a leader runs at once, and since when it leads; None where its journal has gone."""
+    """Return a leader's maximum of concurrent attempts and its start; None without its journal."""
     row = tx.execute("select slots, at from journal where epoch = ? order by seq limit 1", (epoch,)).fetchone()
     return None if row is None else (int(row[0]), int(row[1]))
 
 
 def under_way(tx: Transaction, epoch: int, now_us: int) -> list[str]:
-    """The nodes of a leader's attempts that are under way, the oldest first."""
+    """Return the nodes of a leader's running attempts, oldest first."""
     rows = tx.execute(
         "select node from attempt where state in ('queued', 'running') and epoch = ? and queued_at <= ? order by n", (epoch, now_us)
     ).fetchall()
@@ -221,13 +232,13 @@ def under_way(tx: Transaction, epoch: int, now_us: int) -> list[str]:
 
 
 def applied_at(tx: Transaction, version: int) -> int | None:
-    """When a version was applied."""
+    """Return when a version was applied."""
     row = tx.execute("select applied_at from version where id = ?", (version,)).fetchone()
     return None if row is None else int(row[0])
 
 
 class IncidentRecord(NamedTuple):
-    """An incident, as far as the ledger names it."""
+    """The fields of an incident that the ledger displays."""
 
     id: int
     node: str
@@ -237,9 +248,9 @@ class IncidentRecord(NamedTuple):
     began_at: int
     ended_at: int | None
     places: int
-    """At how many partitions its evidence is."""
+    """Number of partitions with evidence of it."""
     of_node: bool = False
-    """It is about the node as a whole: nothing of it was seen at the partition itself."""
+    """Whether it concerns the whole node, without evidence at the partition itself."""
 
 
 _INCIDENT = (
@@ -254,7 +265,7 @@ _OF_NODE = (
 
 
 def incidents(tx: Transaction, node: str, partition: str) -> list[IncidentRecord]:
-    """The incidents that a partition is part of: where the cause is seen, or a symptom of it."""
+    """Return the incidents whose cause or symptoms include a partition."""
     rows = tx.execute(
         f"{_INCIDENT.format(more=_OF_NODE)}id in (select incident_id from incident_partition"
         " where node = :node and partition in (:partition, '') union select incident_id from symptom"
@@ -266,7 +277,10 @@ def incidents(tx: Transaction, node: str, partition: str) -> list[IncidentRecord
 
 
 def explained(tx: Transaction, node: str, partition: str, numbers: Iterable[int]) -> dict[int, list[tuple[int, int]]]:
-    """Incident → (epoch, n) of the attempts at a partition whose failure, hold or rejection is evidence of it."""
+    """Return attempts (epoch, n) at a partition whose outcome is evidence, by incident.
+
+    The outcome is a failure, a hold or a rejection.
+    """
     results: dict[int, list[tuple[int, int]]] = {}
     for number in numbers:
         rows = tx.execute(
@@ -281,13 +295,13 @@ def explained(tx: Transaction, node: str, partition: str, numbers: Iterable[int]
 
 
 def incident(tx: Transaction, number: int) -> IncidentRecord | None:
-    """One incident."""
+    """Return one incident, or None."""
     row = tx.execute(f"{_INCIDENT.format(more='')}id = ?", (number,)).fetchone()
     return None if row is None else IncidentRecord(*row)
 
 
 def awaiting(tx: Transaction) -> list[tuple[int, int, str, bytes]]:
-    """(id, created, needs, content) of the backfills that wait for an approval."""
+    """Return (id, created, needs, content) of the backfills that wait for an approval."""
     rows = tx.execute(
         "select id, created_at, coalesce(needs, ''), content from plan where state = 'awaiting_approval' order by id limit :limit",
         {"limit": ROWS_MAX},
@@ -296,7 +310,7 @@ def awaiting(tx: Transaction) -> list[tuple[int, int, str, bytes]]:
 
 
 def obligation(tx: Transaction, consumer: str, interval: str) -> tuple[int | None, int | None, int | None]:
-    """(met, waived, due) of one interval of a consumer; all None while it wasn't written down."""
+    """Return (met, waived, due) of a consumer's interval; all None before it is stored."""
     row = tx.execute(
         "select met_at, waived_at, due_at from obligation where consumer = ? and interval = ?", (consumer, interval)
     ).fetchone()
@@ -304,7 +318,7 @@ def obligation(tx: Transaction, consumer: str, interval: str) -> tuple[int | Non
 
 
 def promised_reads(tx: Transaction, consumer: str, interval: str) -> list[str] | None:
-    """What a consumer was promised to read when an interval became due; None while that wasn't written down."""
+    """Return a consumer's declared reads when an interval became due; None before it is stored."""
     row = tx.execute(
         "select p.terms from obligation o join promise p on p.id = o.promise_id where o.consumer = ? and o.interval = ?",
         (consumer, interval),
@@ -313,7 +327,10 @@ def promised_reads(tx: Transaction, consumer: str, interval: str) -> list[str] |
 
 
 def read_between(tx: Transaction, nodes: Iterable[str], since_us: int) -> tuple[int | None, int | None]:
-    """Of some nodes, exports apart and as far as reads are seen: by when they had been read since a time, and the last time before it."""
+    """Return when nodes were first read after a time, and last before it, as far as observed.
+
+    Exports don't count.
+    """
     after: list[int] = []
     before: list[int] = []
     for node in nodes:
@@ -327,18 +344,20 @@ def read_between(tx: Transaction, nodes: Iterable[str], since_us: int) -> tuple[
     return min(after, default=None), max(before, default=None)
 
 
-# Frozen ---------------------------------------------------------------------------------------------------------------
+# Frozen ledgers, which are stored before their rows are deleted.
 
 
 def frozen(tx: Transaction, consumer: str, interval: str) -> tuple[str, str] | None:
-    """(content, hash) of a ledger whose rows have gone."""
+    """Return (content, hash) of a ledger whose rows were deleted, or None."""
     row = tx.execute("select content, hash from frozen_ledger where consumer = ? and interval = ?", (consumer, interval)).fetchone()
     return None if row is None else (str(row[0]), str(row[1]))
 
 
 def to_freeze(tx: Transaction, consumer: str, before_us: int, limit: int) -> list[tuple[str, int | None, int | None]]:
-    """(interval, met, waived) of a consumer's obligations that were settled before a time and aren't frozen, in the order of their
-    deadlines."""
+    """Return (interval, met, waived) of obligations settled before a time and not yet frozen.
+
+    They are sorted by deadline.
+    """
     rows = tx.execute(
         "select o.interval, o.met_at, o.waived_at from obligation o where o.consumer = :consumer and o.due_at < :before"
         " and coalesce(o.met_at, o.waived_at) < :before and not exists (select 1 from frozen_ledger f where f.consumer = o.consumer"
@@ -349,5 +368,5 @@ def to_freeze(tx: Transaction, consumer: str, before_us: int, limit: int) -> lis
 
 
 def freeze(tx: Transaction, rows: Iterable[tuple[str, str, str, str, int]]) -> None:
-    """Keep ledgers: (consumer, interval, content, hash, at)."""
+    """Insert frozen ledgers: (consumer, interval, content, hash, at)."""
     tx.executemany("insert into frozen_ledger (consumer, interval, content, hash, at) values (?, ?, ?, ?, ?)", rows)

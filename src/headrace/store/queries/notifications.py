@@ -48,7 +48,7 @@ class PriorNotification(msgspec.Struct, frozen=True, gc=False):
 
 
 class DueNotification(msgspec.Struct, frozen=True, kw_only=True):
-    """A notification to send now. `reference` is the channel's id of the first one about the same."""
+    """A notification to send now. `reference` is the channel's id of the first one of its kind."""
 
     id: int
     incident: int | None
@@ -213,7 +213,7 @@ def fail(tx: Transaction, number: int, error: str) -> None:
 
 
 def forget(tx: Transaction, before: int) -> None:
-    """Delete notifications before a time, of resolved incidents."""
+    """Delete notifications before a time, unless they wait or their incident is unresolved."""
     tx.execute(
         "delete from notice where created_at < ? and state <> 'waiting' and (incident_id is null or incident_id in"
         " (select id from incident where state = 'resolved'))",

@@ -90,7 +90,7 @@ def _all(rows: Iterable[tuple[Any, ...]]) -> list[Quarantined]:
 
 
 def withhold(tx: Transaction, rows: Iterable[tuple[int, int, bytes]]) -> None:
-    """Insert (epoch, n, outcome) of held or rejected attempts, needed to publish their staged data."""
+    """Insert (epoch, n, outcome) of held or rejected attempts, to publish their staged data later."""
     tx.executemany("insert into withheld (epoch, n, outcome) values (?, ?, ?)", rows)
 
 
@@ -111,7 +111,7 @@ def of_attempt(tx: Transaction, epoch: int, n: int) -> list[Quarantined]:
 
 
 def rows_of(tx: Transaction, node: str, epoch: int, n: int) -> int | None:
-    """Return the number of rows that an attempt held or rejected, decided or not; None if unknown."""
+    """Return the number of rows that an attempt held or rejected; None if unknown."""
     sql = "select sum(rows) from quarantine where node = ? and epoch = ? and n = ?"
     (result,) = tx.execute(sql, (node, epoch, n)).fetchone()
     return None if result is None else int(result)
@@ -238,7 +238,7 @@ _READ_OTHERS = ("references", "sql")
 
 
 class QuarantinedPartition(msgspec.Struct, frozen=True, gc=False):
-    """A partition that waits in quarantine, as an attempt made it. `snapshot` is what that attempt read."""
+    """A partition in quarantine. `snapshot` is the snapshot that its attempt read."""
 
     node: str
     partition: str
@@ -247,7 +247,7 @@ class QuarantinedPartition(msgspec.Struct, frozen=True, gc=False):
 
 
 def rejected_by_references(tx: Transaction, node: str) -> list[QuarantinedPartition]:
-    """What waits in quarantine of a node because such a check failed, as the newest attempt left it; by partition."""
+    """Return a node's partitions in quarantine whose newest attempt failed such a check."""
     first, second = _READ_OTHERS
     rows = tx.execute(
         "select q.node, q.partition, q.delivery_id, a.snapshot_read from quarantine q join attempt a on a.epoch = q.epoch and a.n = q.n"

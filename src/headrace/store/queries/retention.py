@@ -1,4 +1,4 @@
-"""What of the history and of stored bytes may be deleted."""
+"""Retention: finds and deletes history and stored bytes that aren't needed any more."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import msgspec
 from headrace.store.queries import availability
 from headrace.store.transaction import Transaction
 
-# Rows of the history that are old and that nothing needs which stays.
+# Deletion of old history that no remaining row needs.
 #
-# An attempt goes with its check outcomes, profiles and publications once it is old and nobody
-# reads what it published. Of each partition these stay: what readers see, its first publication
-# (when it could first be read), and the newest publication that wasn't identical to the one
-# before it. A resolved incident goes with its evidence, its timeline and its notifications once
-# nothing is left of the publications that it names as wrong; otherwise reports would count wrong
-# data as served. The last incident before one that stays, stays too. Whatever is open stays at
-# any age. The audit trail, obligations and partitions are kept for good.
+# An old attempt is deleted with its check results, profiles and publications once none of its
+# publications is visible. Of each partition these publications stay: the visible one, the first
+# one (when data became readable), and the newest one that wasn't identical to its predecessor. A
+# resolved incident is deleted with its evidence, timeline and notifications once the publications
+# that it names as wrong are deleted; otherwise reports would count wrong data as served. The last
+# incident before one that stays, stays too. Open rows of any kind stay at any age. The audit trail,
+# obligations and partitions are never deleted.
 
 _GOING = (
     "p.ended_at < :before"
@@ -27,7 +27,7 @@ _GOING = (
     " and exists (select 1 from publication l where l.node = p.node and l.partition = p.partition"
     " and l.published_at >= p.published_at and l.id > p.id and l.identical = 0)"
 )
-"""Of a publication `p`: it may go."""
+"""Condition on a publication `p` that may be deleted."""
 _ATTEMPTS = (
     "select a.epoch, a.n, a.node, a.state, a.started_at, a.finished_at from attempt a"
     " where (a.epoch > :epoch or (a.epoch = :epoch and a.n > :n)) and a.queued_at < :before and a.finished_at < :before"
@@ -53,7 +53,7 @@ _BY_ID = {
     "request": "select r.id from request r where r.id > :after and r.finished_at < :before and r.state in ('done', 'failed')"
     " order by r.id limit :limit",
     "incident": "select i.id from incident i where i.id > :after and i.state = 'resolved' and i.resolved_at < :before"
-    " and i.id < (select max(id) from incident)"  # its number isn't given again
+    " and i.id < (select max(id) from incident)"  # so that its number isn't reused
     " and not exists (select 1 from unsound u join publication p on p.id = u.publication_id where u.incident_id = i.id)"
     " and not exists (select 1 from evidence e where e.incident_id = i.id and e.ended_at is null)"
     " and not exists (select 1 from incident n where n.recurrence_of = i.id and (n.state <> 'resolved' or n.resolved_at >= :before))"
@@ -61,15 +61,18 @@ _BY_ID = {
     "journal": "select j.seq from journal j where j.seq > :after and j.epoch in (select epoch from journal group by epoch"
     " having max(at) < :before) order by j.seq limit :limit",
 }
-"""Table → the rows of it that may go, by their number. Of the journal whole leaders: half of one can't be replayed."""
+"""Query for deletable rows, by table.
+
+The journal is deleted per leader, because a part of it can't be replayed.
+"""
 KINDS = ("quarantine", "delivery", "incident", "run", "request", "journal")
-"""After the attempts, in this order: they refer to runs and deliveries."""
+"""Deleted after the attempts, which refer to runs and deliveries, in this order."""
 _OF_INCIDENT = ("notice", "evidence", "incident_partition", "symptom", "incident_event", "incident_said", "unsound")
 _KEYS = {"journal": "seq"}
 
 
 class RemovableAttempt(NamedTuple):
-    """An attempt that may go. Times in microseconds."""
+    """An attempt that may be deleted. Times are microseconds."""
 
     epoch: int
     n: int
@@ -80,13 +83,13 @@ class RemovableAttempt(NamedTuple):
 
 
 def removable_attempts(tx: Transaction, before: int, after: tuple[int, int], limit: int) -> list[RemovableAttempt]:
-    """Attempts that may go, oldest first, from the one after `after` (epoch, n) on."""
+    """Return deletable attempts after `after` (epoch, n), oldest first."""
     given = {"before": before, "epoch": after[0], "n": after[1], "limit": limit}
     return [RemovableAttempt(*row) for row in tx.execute(_ATTEMPTS, given).fetchall()]
 
 
 def evidence_of(tx: Transaction, going: Sequence[RemovableAttempt]) -> list[tuple[object, ...]]:
-    """What goes with attempts, in full: their rows, publications and check results."""
+    """Return the full rows of attempts, with their publications and check results."""
     results: list[tuple[object, ...]] = []
     for table in ("attempt", "publication", "check_result"):
         for attempt in going:
@@ -95,7 +98,7 @@ def evidence_of(tx: Transaction, going: Sequence[RemovableAttempt]) -> list[tupl
 
 
 def remove_attempts(tx: Transaction, going: Sequence[RemovableAttempt]) -> None:
-    """Delete attempts with all that is theirs."""
+    """Delete attempts with all their rows."""
     ids = [(attempt.epoch, attempt.n) for attempt in going]
     for attempt in going:
         availability.keep_run_outcome(tx, attempt.epoch, attempt.n)
@@ -104,7 +107,7 @@ def remove_attempts(tx: Transaction, going: Sequence[RemovableAttempt]) -> None:
 
 
 def summarise_attempts(tx: Transaction, days: Sequence[tuple[str, str, str, int, int]]) -> None:
-    """Add to what is kept of attempts that went: (node, day, state, count, microseconds that they took)."""
+    """Add (node, day, state, count, duration in microseconds) to the totals of deleted attempts."""
     tx.executemany(
         "insert into attempt_day (node, day, state, attempts, took_us) values (?, ?, ?, ?, ?) on conflict (node, day, state) do update"
         " set attempts = attempt_day.attempts + excluded.attempts, took_us = attempt_day.took_us + excluded.took_us",
@@ -113,13 +116,13 @@ def summarise_attempts(tx: Transaction, days: Sequence[tuple[str, str, str, int,
 
 
 def removable_ids(tx: Transaction, kind: str, before: int, after: int, limit: int) -> list[int]:
-    """The numbers of rows of one of KINDS that may go, from the one after `after` on."""
+    """Return the numbers of deletable rows of one of KINDS, above `after`."""
     rows = tx.execute(_BY_ID[kind], {"before": before, "after": after, "limit": limit}).fetchall()
     return [number for (number,) in rows]
 
 
 def remove_rows(tx: Transaction, kind: str, numbers: Sequence[int]) -> None:
-    """Delete rows of one of KINDS; of runs what they come to by day stays."""
+    """Delete rows of one of KINDS. Daily totals of runs are kept."""
     for number in numbers if kind == "run" else ():
         availability.summarise_run(tx, number)
     if kind == "incident":
@@ -128,18 +131,18 @@ def remove_rows(tx: Transaction, kind: str, numbers: Sequence[int]) -> None:
 
 
 def _alone(tx: Transaction, incidents: Sequence[int]) -> None:
-    """Delete what belongs to incidents; those that came again after them are the first of their kind then."""
+    """Delete all rows of incidents; later recurrences then become the first of their kind."""
     given = [(number,) for number in incidents]
     for table in _OF_INCIDENT:
         tx.executemany(f"delete from {table} where incident_id = ?", given)
     tx.executemany("update incident set recurrence_of = null where recurrence_of = ?", given)
 
 
-# Which bytes outside of the lake the state still needs, and which it no longer needs.
+# Bytes outside of the lake that the state still needs.
 
 
 class RetainedDelivery(NamedTuple):
-    """A delivery whose bytes are kept."""
+    """A delivery with stored bytes."""
 
     source: str
     sha256: str
@@ -147,30 +150,32 @@ class RetainedDelivery(NamedTuple):
 
 
 def retained_deliveries(tx: Transaction) -> list[RetainedDelivery]:
-    """All deliveries whose bytes were kept by content, with their times in microseconds."""
+    """Return all deliveries whose bytes were stored by content, with times in microseconds."""
     return [
         RetainedDelivery(*row) for row in tx.execute("select source, sha256, arrived_at from delivery where sha256 is not null").fetchall()
     ]
 
 
 def quarantined_paths(tx: Transaction) -> set[str]:
-    """What waits in quarantine: paths relative to the data folder."""
+    """Return the paths of data in quarantine, relative to the data folder."""
     rows = tx.execute("select path from quarantine where state in ('held', 'rejected') and path is not null").fetchall()
     return {path for (path,) in rows}
 
 
 def published_files(tx: Transaction, ended_after_us: int) -> dict[str, Mapping[str, Any]]:
-    """Path relative to the data folder → its entry (`size`, `sha256`) for files that publications without a table consist of: of those
-    that readers see, and of those that ended later than this."""
+    """Return the files of publications without a table, as `size` and `sha256` by path.
+
+    The publications are visible, or ended after a time. Paths are relative to the data folder.
+    """
     rows = tx.execute(
         "select manifest from publication where manifest is not null and (ended_snapshot is null or ended_at > ?)", (ended_after_us,)
     ).fetchall()
-    # what was exported is listed as well, by its target: that isn't ours to keep
+    # manifests of exports list their targets too, which Headrace doesn't manage
     return {str(entry["path"]): entry for (text,) in rows for entry in msgspec.json.decode(text) if "path" in entry}
 
 
 def digests_in_use(tx: Transaction) -> set[str]:
-    """The versions whose code may run: the newest, and those of attempts that haven't ended."""
+    """Return the versions whose code may run: the newest, and those of unfinished attempts."""
     rows = tx.execute(
         "select hash from version where id = (select max(id) from version) or id in"
         " (select version from attempt where state in ('queued', 'running'))"
@@ -179,7 +184,10 @@ def digests_in_use(tx: Transaction) -> set[str]:
 
 
 def expiring_snapshots(tx: Transaction, before: str) -> int:
-    """How many snapshots of the lake were replaced before a time (text of the catalog): the one that readers saw then is kept."""
+    """Return the number of lake snapshots replaced before a time, which is text of the catalog.
+
+    The snapshot that was visible at that time is kept.
+    """
     row = tx.execute(
         "select count(*) from ducklake_snapshot where snapshot_id < "
         "(select max(snapshot_id) from ducklake_snapshot where snapshot_time <= :before)",

@@ -1,4 +1,4 @@
-"""Applied versions: declarations, SQL and Python modules by content, and what a code change invalidates."""
+"""Applied versions: files of the project by content, and invalidation after code changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headrace.store.transaction import Transaction
 
 
 class Version(msgspec.Struct, frozen=True):
-    """One applied version. `manifest` maps each file to its content's hash, `compiled` is msgpack of plan.Compiled."""
+    """One applied version. `manifest` maps files to hashes, `compiled` is msgpack of plan.Compiled."""
 
     id: int
     hash: str
@@ -21,11 +21,11 @@ class Version(msgspec.Struct, frozen=True):
     applied_at: int
     actor: str
     plan_id: str | None
-    """Of the plan that it was applied by; None for versions of before there were any."""
+    """Id of the applied plan; None for versions from before plans had ids."""
 
 
 class Heading(msgspec.Struct, frozen=True):
-    """A version without what it means. `applied_at` is in microseconds."""
+    """A version without its content. `applied_at` is in microseconds."""
 
     id: int
     manifest: dict[str, str]
@@ -35,29 +35,29 @@ class Heading(msgspec.Struct, frozen=True):
 
 
 def headings(tx: Transaction, version_id: int | None = None) -> list[Heading]:
-    """All versions, newest first; with an id that one, or none."""
+    """Return all versions, newest first, or only the version with an id."""
     sql = "select id, manifest, applied_at, actor, plan_id from version where cast(:id as bigint) is null or id = :id order by id desc"
     rows = tx.execute(sql, {"id": version_id}).fetchall()
     return [Heading(id_, msgspec.json.decode(manifest), at, actor, plan_id) for id_, manifest, at, actor, plan_id in rows]
 
 
 def newest(tx: Transaction) -> Version | None:
-    """What is applied now; None before the first `apply`."""
+    """Return the applied version; None before the first `apply`."""
     return _version(tx.execute(f"{_SELECT} order by id desc limit 1").fetchone())
 
 
 def first(tx: Transaction) -> Version | None:
-    """What was applied first, in this state; None before the first `apply`."""
+    """Return the first applied version of this state; None before the first `apply`."""
     return _version(tx.execute(f"{_SELECT} order by id limit 1").fetchone())
 
 
 def newest_id(tx: Transaction) -> int:
-    """The number of what is applied now; 0 before the first `apply`."""
+    """Return the number of the applied version; 0 before the first `apply`."""
     return int(tx.execute("select coalesce(max(id), 0) from version").fetchone()[0])
 
 
 def get(tx: Transaction, version_id: int) -> Version | None:
-    """One version, or None."""
+    """Return one version, or None."""
     return _version(tx.execute(f"{_SELECT} where id = :id", {"id": version_id}).fetchone())
 
 
@@ -71,11 +71,11 @@ def _version(row: tuple[int, str, str, bytes, int, str, str | None] | None) -> V
     return Version(version_id, digest, msgspec.json.decode(manifest, type=dict[str, str]), compiled, applied_at, actor, plan_id)
 
 
-# The history of one file: the versions that it was applied in, and its text.
+# The history of one file: its versions and texts.
 
 
 class FileVersion(NamedTuple):
-    """A version, with the hash of the file's content in it; None where it had no such file."""
+    """A version with the hash of a file in it; None if the file wasn't in it."""
 
     version: int
     applied_at: int
@@ -84,7 +84,7 @@ class FileVersion(NamedTuple):
 
 
 def file_versions(tx: Transaction, path: str, limit: int) -> list[FileVersion]:
-    """The newest versions, newest first."""
+    """Return the newest versions with a file's hash, newest first."""
     rows = tx.execute("select id, applied_at, actor, manifest from version order by id desc limit ?", (limit,))
     return [
         FileVersion(number, at, actor, msgspec.json.decode(manifest, type=dict[str, str]).get(path)) for number, at, actor, manifest in rows
@@ -92,7 +92,7 @@ def file_versions(tx: Transaction, path: str, limit: int) -> list[FileVersion]:
 
 
 def file_text(tx: Transaction, digest: str) -> str | None:
-    """A content that is kept, as text; None where it isn't there or is none."""
+    """Return a stored content as text; None if it isn't stored or isn't text."""
     row = tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()
     try:
         return None if row is None else bytes(row[0]).decode()
@@ -105,7 +105,7 @@ def file_text(tx: Transaction, digest: str) -> str | None:
 
 
 def add_version(tx: Transaction, *, digest: str, manifest: str, compiled: bytes, plan_id: str, steps: str, actor: str, now: int) -> int:
-    """A newly applied version, with the plan that it was applied by; its id."""
+    """Insert an applied version with its plan, and return its id."""
     cursor = tx.execute(
         "insert into version (hash, manifest, compiled, plan_id, steps, applied_at, actor) values (?, ?, ?, ?, ?, ?, ?)",
         (digest, manifest, compiled, plan_id, steps, now, actor),
@@ -115,30 +115,32 @@ def add_version(tx: Transaction, *, digest: str, manifest: str, compiled: bytes,
 
 
 def keep_content(tx: Transaction, rows: Iterable[tuple[str, bytes]]) -> None:
-    """Keep files by content: (hash, bytes)."""
+    """Store files by content: (hash, bytes)."""
     tx.executemany("insert into content (hash, bytes) values (?, ?) on conflict (hash) do nothing", rows)
 
 
 def contents(tx: Transaction, manifest: dict[str, str]) -> dict[str, bytes]:
-    """Path -> bytes of a manifest's files."""
+    """Return the bytes of a manifest's files by path."""
     return {path: tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()[0] for path, digest in manifest.items()}
 
 
 def published_versions(tx: Transaction, node: str) -> list[int]:
-    """The versions whose code published what readers see of a node."""
+    """Return the versions of a node's visible publications."""
     sql = "select distinct version from publication where node = ? and ended_snapshot is null order by version"
     return [version for (version,) in tx.execute(sql, (node,))]
 
 
 def published_keys(tx: Transaction, node: str, versions: Iterable[int]) -> list[str]:
-    """The partitions of a node that readers see as one of these versions published them."""
+    """Return the node's partitions whose visible publication is of one of these versions."""
     sql = "select partition from publication where node = ? and ended_snapshot is null and version = ? order by partition"
     return [key for version in versions for (key,) in tx.execute(sql, (node, version))]
 
 
 def published_range(tx: Transaction, node: str, *, besides: Collection[str] = ()) -> tuple[str, str, int] | None:
-    """The first and the last, by text, of the partitions of a node that readers see, and how many they are, `besides` some; None if
-    there are none."""
+    """Return first and last (by text) and number of a node's published partitions, or None.
+
+    Those in `besides` are excluded.
+    """
     if besides:
         sql = "select partition from publication where node = ? and ended_snapshot is null"
         keys = {key for (key,) in tx.execute(sql, (node,))} - {*besides}
@@ -149,7 +151,7 @@ def published_range(tx: Transaction, node: str, *, besides: Collection[str] = ()
 
 
 def withdrawn_keys(tx: Transaction, node: str) -> list[str]:
-    """The partitions of a node that somebody took back, and that nothing was published of since."""
+    """Return a node's withdrawn partitions that weren't published again."""
     sql = (
         "select distinct w.partition from withdrawal w where w.node = ? and not exists ("
         "select 1 from publication p where p.node = w.node and p.partition = w.partition "
@@ -159,28 +161,31 @@ def withdrawn_keys(tx: Transaction, node: str) -> list[str]:
 
 
 def has_partitions(tx: Transaction, node: str) -> bool:
-    """Whether there are partitions of a node, published or not."""
+    """Return whether a node has partitions, published or not."""
     return tx.execute("select 1 from partition where node = ? limit 1", (node,)).fetchone() is not None
 
 
 def may_reshape(tx: Transaction, nodes: Iterable[str]) -> None:
-    """The next publication of these nodes may change their tables' columns."""
+    """Allow the next publication of these nodes to change their tables' columns."""
     tx.executemany("insert into reshaping (node) values (?) on conflict (node) do nothing", [(n,) for n in nodes])
 
 
 def reshaping(tx: Transaction) -> set[str]:
-    """The nodes whose code changed since their tables' columns were last set."""
+    """Return the nodes whose code changed since their tables' columns were last set."""
     return {node for (node,) in tx.execute("select node from reshaping").fetchall()}
 
 
 def reshaped(tx: Transaction, nodes: Iterable[str]) -> None:
-    """These nodes' tables have the columns of the code in force."""
+    """Record that these nodes' tables have the columns of the applied code."""
     tx.executemany("delete from reshaping where node = ?", [(n,) for n in nodes])
 
 
 def stale_node(tx: Transaction, node: str, now: int, *, ask: bool = False) -> int:
-    """Everything of a node is to be computed again, because its code changed; how many partitions that are. With `ask` what readers see is
-    replaced only when a person asks for it; what nobody sees yet is made as always."""
+    """Invalidate all partitions of a node after a code change, and return their number.
+
+    With `ask`, published partitions are only recomputed on request; unpublished ones are computed as
+    usual.
+    """
     states = "('published', 'failed', 'rejected', 'held', 'waiting')"
     cursor = tx.execute(f"select count(*) from partition where node = ? and state in {states}", (node,)).fetchone()
     tx.execute(
@@ -195,7 +200,7 @@ def stale_node(tx: Transaction, node: str, now: int, *, ask: bool = False) -> in
 
 
 def mark_fresh(tx: Transaction, node: str, keys: Iterable[str], now: int) -> None:
-    """What readers see of these partitions is what the code in force gives."""
+    """Mark published partitions as up to date with the applied code."""
     revision = next_revision(tx)
     tx.executemany(
         "update partition set state = 'published', stale = 0, proposed = 0, failures = 0, not_before = null, reason = null,"
@@ -205,7 +210,7 @@ def mark_fresh(tx: Transaction, node: str, keys: Iterable[str], now: int) -> Non
 
 
 def try_unpublished(tx: Transaction, node: str, now: int) -> None:
-    """What nobody sees of a node is tried again by its new code; what is published stays as it is."""
+    """Retry a node's unpublished partitions with its new code; published ones stay unchanged."""
     tx.execute(
         "update partition set state = 'waiting', failures = 0, not_before = null, reason = null, since = :now, revision = :revision"
         " where node = :node and publication_id is null and state in ('failed', 'rejected', 'held', 'waiting')",
@@ -214,15 +219,17 @@ def try_unpublished(tx: Transaction, node: str, now: int) -> None:
 
 
 def delivered_keys(tx: Transaction, source: str) -> list[str]:
-    """The partitions of a source that something was delivered for and that have been decided: published, held, rejected or failed."""
+    """Return a source's partitions with a published, held, rejected or failed delivery."""
     states = "('published', 'held', 'rejected', 'failed')"
     sql = f"select partition from partition where node = ? and state in {states} order by partition"
     return [key for (key,) in tx.execute(sql, (source,)).fetchall()]
 
 
 def withheld_keys(tx: Transaction, source: str) -> list[str]:
-    """The partitions of a source whose newest delivery waits in quarantine, or couldn't be ingested. What
-    somebody dropped isn't among them."""
+    """Return a source's partitions whose newest delivery is in quarantine or failed.
+
+    Dropped deliveries are excluded.
+    """
     sql = (
         "select p.partition from partition p where p.node = :source and (p.state = 'failed' or (p.state in ('held', 'rejected') and exists"
         " (select 1 from quarantine q where q.node = p.node and q.partition = p.partition and q.state in ('held', 'rejected'))))"
@@ -232,7 +239,7 @@ def withheld_keys(tx: Transaction, source: str) -> list[str]:
 
 
 def reingest_partitions(tx: Transaction, source: str, keys: Sequence[str], now: int) -> None:
-    """The newest deliveries of these partitions are to be read once more, because they mean something else now."""
+    """Mark the newest deliveries of these partitions for re-ingestion, as their meaning changed."""
     revision = next_revision(tx)
     tx.executemany(
         "update partition set state = 'waiting', stale = case when publication_id is null then 0 else 1 end, proposed = 0, failures = 0,"
@@ -247,7 +254,7 @@ def reingest_partitions(tx: Transaction, source: str, keys: Sequence[str], now: 
 
 
 def unpublish_node(tx: Transaction, node: str, snapshot: int, now: int) -> list[str]:
-    """Nothing of a node is published any more, and nothing was ever heard of its partitions; which were published."""
+    """Unpublish a node, delete its partitions, and return those that were published."""
     keys = [k for (k,) in tx.execute("select partition from publication where node = ? and ended_snapshot is null", (node,)).fetchall()]
     tx.execute("update publication set ended_snapshot = ?, ended_at = ? where node = ? and ended_snapshot is null", (snapshot, now, node))
     tx.execute("delete from partition where node = ?", (node,))

@@ -121,7 +121,7 @@ def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10)
 
 
 def failed_in_a_row(tx: Transaction, node: str, partition: str, *, until: tuple[int, int] | None = None) -> list[str]:
-    """Return the ids of the newest consecutive failed or lost attempts at a partition, newest first.
+    """Return the ids of the newest consecutive failed or lost attempts, newest first.
 
     With `until` (epoch, n), later attempts are ignored. Attempts that couldn't begin or were
     cancelled are skipped.

@@ -1,4 +1,4 @@
-"""How consumers were served over a window: availability, classic uptime, weakened promises."""
+"""Service of consumers over a window: availability, classic uptime, weakened promises."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OBLIGATION = "consumer, interval, due_at, promise_id, met_at, waived_at"
 
 
 class Withdrawal(msgspec.Struct, frozen=True):
-    """Nothing of a partition could be read from `at` until `until_at` (None: still)."""
+    """Period in which a partition wasn't readable, from `at` until `until_at` (None: still)."""
 
     node: str
     partition: str
@@ -27,7 +27,7 @@ class Withdrawal(msgspec.Struct, frozen=True):
 
 
 def note_gap(tx: Transaction, source: str, now: int, known_until: Callable[[Sequence[int]], int]) -> None:
-    """Before a look at `now` is written down: whether nobody had looked for too long, and since when."""
+    """Record a gap in a source's observations, before the observation at `now` is recorded."""
     rows = tx.execute("select at from look where source = ? order by at desc limit ?", (source, OBSERVATIONS_USED)).fetchall()
     if not rows:
         return
@@ -37,7 +37,7 @@ def note_gap(tx: Transaction, source: str, now: int, known_until: Callable[[Sequ
 
 
 def observation_gaps(tx: Transaction, from_us: int) -> dict[str, list[tuple[int, int]]]:
-    """Source → while nobody had looked at it for too long, of what reaches into a window."""
+    """Return gaps in observations that end after `from_us`, by source."""
     results: dict[str, list[tuple[int, int]]] = {}
     for source, began, ended in tx.execute("select source, from_at, until_at from look_gap where until_at > ?", (from_us,)):
         results.setdefault(source, []).append((began, ended))
@@ -45,7 +45,7 @@ def observation_gaps(tx: Transaction, from_us: int) -> dict[str, list[tuple[int,
 
 
 def all_promises(tx: Transaction) -> dict[str, list[Promise]]:
-    """Consumer → what it was promised, oldest first; consumers that were removed as well."""
+    """Return all promises by consumer, oldest first, including removed consumers."""
     results: dict[str, list[Promise]] = {}
     for row in tx.execute("select id, consumer, terms, from_at, until_at, begins_at from promise order by from_at, id"):
         results.setdefault(row[1], []).append(Promise(row[0], row[1], msgspec.json.decode(row[2]), *row[3:]))
@@ -53,14 +53,17 @@ def all_promises(tx: Transaction) -> dict[str, list[Promise]]:
 
 
 def first_due(tx: Transaction, consumer: str, since: int) -> int | None:
-    """The first deadline of a consumer, not before `since`; None if nothing was due yet."""
+    """Return a consumer's first deadline at or after `since`; None if nothing was due yet."""
     row = tx.execute("select min(due_at) from obligation where consumer = ? and due_at >= ?", (consumer, since)).fetchone()
     return None if row[0] is None else int(row[0])
 
 
 def obligations_over(tx: Transaction, consumer: str, from_us: int, before: int) -> list[StoredObligation]:
-    """The obligations that say how a consumer was served since then: due since then, met or waived since then, still open, and so many
-    of the newest before; in the order of their deadlines."""
+    """Return the obligations that determine a consumer's service since a time, by deadline.
+
+    They were due, met or waived since then, are still open, or are among the `before` newest
+    earlier ones.
+    """
     at = {"consumer": consumer, "since": from_us, "before": before}
     queries = (
         "consumer = :consumer and due_at >= :since",
@@ -76,7 +79,7 @@ def obligations_over(tx: Transaction, consumer: str, from_us: int, before: int) 
 
 
 def withdrawals_of(tx: Transaction, nodes: Collection[str], from_us: int) -> list[Withdrawal]:
-    """What was taken back of some nodes, as far as it reaches into a window."""
+    """Return the withdrawals of nodes that lasted after `from_us`."""
     rows = tx.execute(
         "select w.node, w.partition, w.at, (select min(p.published_at) from publication p where p.node = w.node"
         " and p.partition = w.partition and p.published_at >= w.at) from withdrawal w order by w.at"
@@ -90,13 +93,13 @@ def withdrawals_of(tx: Transaction, nodes: Collection[str], from_us: int) -> lis
 
 
 def first_publication(tx: Transaction, node: str) -> int | None:
-    """When anything of a node was published first; None if nothing ever was."""
+    """Return the time of a node's first publication; None without any."""
     row = tx.execute("select published_at from publication where node = ? order by id limit 1", (node,)).fetchone()
     return None if row is None else int(row[0])
 
 
 def last_end(tx: Transaction, node: str) -> int | None:
-    """When the last publication of a node ended of which readers see nothing any more; None while they see something."""
+    """Return when a node's last publication ended; None while one is visible."""
     if tx.execute("select 1 from publication where node = ? and ended_snapshot is null limit 1", (node,)).fetchone() is not None:
         return None
     row = tx.execute("select max(ended_at) from publication where node = ?", (node,)).fetchone()
@@ -104,7 +107,7 @@ def last_end(tx: Transaction, node: str) -> int | None:
 
 
 def empty_keys(tx: Transaction, node: str, first: str, last: str) -> set[str]:
-    """The partitions of a node between two keys (both included) that readers see and that have no rows."""
+    """Return published partitions without rows, from `first` to `last` (both included)."""
     rows = tx.execute(
         "select partition from publication where node = ? and ended_snapshot is null and partition between ? and ? and rows = 0",
         (node, first, last),
@@ -113,7 +116,7 @@ def empty_keys(tx: Transaction, node: str, first: str, last: str) -> set[str]:
 
 
 def publication_times(tx: Transaction, node: str, from_us: int) -> list[int]:
-    """When a node was published: in a window and the last time before it, oldest first."""
+    """Return a node's publication times since `from_us` and the last one before, oldest first."""
     row = tx.execute("select max(published_at) from publication where node = ? and published_at < ?", (node, from_us)).fetchone()
     rows: Iterable[tuple[int]] = tx.execute(
         "select distinct published_at from publication where node = ? and published_at >= ? order by published_at", (node, from_us)
@@ -121,14 +124,14 @@ def publication_times(tx: Transaction, node: str, from_us: int) -> list[int]:
     return [*([row[0]] if row[0] is not None else []), *(at for (at,) in rows)]
 
 
-# What happened while nobody observed a source: deliveries that waited, deadlines that passed, and
-# how often the source is usually observed.
+# Gaps in a source's observations: deliveries that waited, deadlines that passed, and the usual
+# interval of observations.
 
 FOUND_MAX = 1_000
 
 
 class Waited(msgspec.Struct, frozen=True, gc=False):
-    """A delivery that had arrived before the look that found it. Times are microseconds."""
+    """A delivery that arrived before the observation that found it. Times are microseconds."""
 
     partition: str
     arrived_at: int
@@ -143,14 +146,14 @@ class Due(msgspec.Struct, frozen=True, gc=False):
 
 
 class PastObservation(msgspec.Struct, frozen=True, gc=False):
-    """A look at a source; `failed` if the source couldn't be read."""
+    """An observation of a source; `failed` if the source couldn't be read."""
 
     at: int
     failed: bool
 
 
 def waited_deliveries(tx: Transaction, source: str, after: int) -> list[Waited]:
-    """The deliveries that looks after a time found and that had arrived before, in the order of the looks."""
+    """Return deliveries found after a time that had arrived earlier, by time of observation."""
     rows = tx.execute(
         "select partition, arrived_at, observed_at from delivery where source = ? and observed_at > ? and arrived_at < observed_at"
         " order by observed_at, id limit ?",
@@ -160,7 +163,7 @@ def waited_deliveries(tx: Transaction, source: str, after: int) -> list[Waited]:
 
 
 def missed_deadlines(tx: Transaction, consumer: str, from_us: int, until_us: int) -> list[Due]:
-    """The deadlines within a time that weren't met before its end, in order."""
+    """Return the deadlines of a period that weren't met before its end, in order."""
     rows = tx.execute(
         "select interval, due_at from obligation where consumer = :consumer and due_at > :from and due_at <= :until"
         " and waived_at is null and (met_at is null or met_at >= :until) order by due_at limit :limit",
@@ -170,21 +173,25 @@ def missed_deadlines(tx: Transaction, consumer: str, from_us: int, until_us: int
 
 
 def observations_before(tx: Transaction, source: str, at: int) -> list[PastObservation]:
-    """The looks at a source before a time, as far as they are kept; the newest first."""
+    """Return the stored observations of a source before a time, newest first."""
     rows = tx.execute("select at, error is not null from look where source = ? and at < ? order by at desc", (source, at))
     return [PastObservation(when, bool(failed)) for when, failed in rows]
 
 
 def long_observation_gaps(tx: Transaction, source: str, at: int) -> list[tuple[int, int]]:
-    """(from, until) of the times before that in which nobody looked at a source for too long: they are known after the looks
-    around them are forgotten."""
+    """Return (from, until) of gaps in a source's observations before a time.
+
+    They stay stored after the observations around them are deleted.
+    """
     rows = tx.execute("select from_at, until_at from look_gap where source = ? and until_at < ? order by until_at desc", (source, at))
     return [(began, ended) for began, ended in rows]
 
 
 def last_activity(tx: Transaction, sources: list[str], at: int) -> int:
-    """When Headrace did something last before a time: looked at a source, or ended an attempt. The time itself where an attempt
-    was under way."""
+    """Return Headrace's last activity before a time: an observation or the end of an attempt.
+
+    Returns the time itself if an attempt was running.
+    """
     busy = tx.execute(
         "select 1 from attempt where finished_at >= :at and dispatched_at < :at and state <> 'lost'"
         " union all select 1 from attempt where state = 'running' and dispatched_at < :at limit 1",
@@ -201,29 +208,34 @@ def last_activity(tx: Transaction, sources: list[str], at: int) -> int:
     return max(int(sign) for sign in signs if sign is not None)
 
 
-# Classic uptime: runs that started, and those of them in which nothing failed. A `tick` or `run`
-# that finds nothing due starts nothing and isn't counted.
+# Classic uptime: started runs, and those without a failure. A `tick` or `run` that finds nothing
+# due starts nothing and doesn't count.
 
 GOOD = (
     "coalesce(r.good, case when r.cancelled_at is null and (r.state = 'succeeded'"
     " or (r.state in ('failed', 'partial') and not exists (select 1 from attempt a where a.run_id = r.id"
     " and a.state in ('failed', 'rejected', 'lost')))) then 1 else 0 end)"
 )
-"""A run that was cancelled or lost didn't succeed; of one that came to less than it was asked for, one did in which no attempt failed,
-was rejected or lost."""
+"""Condition for a successful run.
+
+Cancelled and lost runs aren't successful. An incomplete run is successful if none of its attempts
+failed, was rejected or was lost.
+"""
 STATE = "case when r.cancelled_at is null then r.state else 'cancelled' end"
 
 
 class Started(NamedTuple):
-    """How many runs started in a window, and how many of those ended in success. Held work never
-    started; what is still going on isn't counted, nor is what had nothing due."""
+    """Number of runs started in a window, and of those that succeeded.
+
+    Held work never started. Running runs, and runs with nothing due, don't count.
+    """
 
     runs: int
     succeeded: int
 
 
 class RunCounts(NamedTuple):
-    """Runs of one kind and state (`cancelled` for those taken back)."""
+    """Number of runs of one kind and state."""
 
     kind: str
     state: str
@@ -232,13 +244,13 @@ class RunCounts(NamedTuple):
 
 
 def runs_started(tx: Transaction, from_us: int, until_us: int) -> Started:
-    """The runs of a window."""
+    """Return the started and successful runs of a window."""
     counts = runs_by_state(tx, from_us, until_us)
     return Started(sum(run_counts.runs for run_counts in counts), sum(item.succeeded for item in counts))
 
 
 def runs_by_state(tx: Transaction, from_us: int, until_us: int) -> list[RunCounts]:
-    """The runs of a window by kind and state; those that retention has taken count by whole days."""
+    """Return the runs of a window by kind and state; deleted runs count by whole days."""
     rows = tx.execute(
         "select kind, state, sum(runs), sum(good) from ("
         f"select r.kind as kind, {STATE} as state, 1 as runs, {GOOD} as good"
@@ -251,7 +263,7 @@ def runs_by_state(tx: Transaction, from_us: int, until_us: int) -> list[RunCount
 
 
 def keep_run_outcome(tx: Transaction, epoch: int, n: int) -> None:
-    """Note of an attempt's run whether nothing in it failed, before the attempt goes."""
+    """Record whether an attempt's run had no failure, before the attempt is deleted."""
     tx.execute(
         f"update run as r set good = {GOOD} where r.good is null and r.state <> 'running'"
         " and r.id = (select run_id from attempt where epoch = ? and n = ?)",
@@ -260,7 +272,7 @@ def keep_run_outcome(tx: Transaction, epoch: int, n: int) -> None:
 
 
 def summarise_run(tx: Transaction, number: int) -> None:
-    """Add a run to what is kept of its day, before it goes."""
+    """Add a run to its day's totals, before it is deleted."""
     row = tx.execute(f"select r.started_at, r.kind, {STATE}, {GOOD} from run r where r.id = ?", (number,)).fetchone()
     if row is not None:
         tx.execute(
@@ -274,11 +286,11 @@ def _day(at_us: int) -> str:
     return datetime.fromtimestamp(at_us / 1_000_000, UTC).date().isoformat()
 
 
-# Promises that were weakened: what each version promises less than the one before it.
+# Weakened promises of each version, compared with the previous version.
 
 
 class Weakening(NamedTuple):
-    """One promise that is less than it was, of a node or a consumer: both as declared, who applied it, and when."""
+    """One weakened promise of a node or consumer, before and after, with actor and time."""
 
     version: int
     node: str
@@ -290,7 +302,7 @@ class Weakening(NamedTuple):
 
 
 def record_weakenings(tx: Transaction, version: int, rows: Iterable[tuple[str, str, str, str]], actor: str, at: int) -> None:
-    """(node, what, was, becomes) of a version that is being applied."""
+    """Insert weakened promises (node, what, was, becomes) of a version that is being applied."""
     tx.executemany(
         "insert into weakened (version, node, what, was, becomes, actor, at) values (?, ?, ?, ?, ?, ?, ?)",
         [(version, *row, actor, at) for row in rows],
@@ -298,7 +310,7 @@ def record_weakenings(tx: Transaction, version: int, rows: Iterable[tuple[str, s
 
 
 def weakenings_between(tx: Transaction, from_us: int, until_us: int) -> list[Weakening]:
-    """What was weakened in a window, oldest first."""
+    """Return the weakened promises of a window, oldest first."""
     rows = tx.execute(
         "select version, node, what, was, becomes, actor, at from weakened where at > ? and at <= ? order by at, version, node, what",
         (from_us, until_us),
@@ -307,5 +319,5 @@ def weakenings_between(tx: Transaction, from_us: int, until_us: int) -> list[Wea
 
 
 def count_weakenings(tx: Transaction, from_us: int, until_us: int) -> int:
-    """How many promises were weakened in a window."""
+    """Return the number of weakened promises in a window."""
     return int(tx.execute("select count(*) from weakened where at > ? and at <= ?", (from_us, until_us)).fetchone()[0])

@@ -134,7 +134,7 @@ def exceptions_of_usual_names(tx: Transaction, node: str) -> set[str]:
 
 
 def accepted_attempt(tx: Transaction, node: str, partition: str, attempt: str) -> str | None:
-    """Return the held or rejected attempt (`3.17`) whose data `attempt` published as an exception."""
+    """Return the held or rejected attempt (`3.17`) that `attempt` published as an exception."""
     epoch, _, n = attempt.partition(".")
     row = tx.execute(
         "select q.epoch, q.n from publication p join accepted a on a.publication_id = p.id join quarantine q on q.id = a.quarantine_id"

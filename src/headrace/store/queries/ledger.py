@@ -31,7 +31,7 @@ ATTEMPT = (
 
 
 class AttemptRecord(NamedTuple):
-    """One attempt, its run and its plan. Times are microseconds; `measures` and `error` are JSON."""
+    """An attempt, its run and its plan. Times are microseconds; `measures` and `error` are JSON."""
 
     epoch: int
     n: int
@@ -188,7 +188,7 @@ def observations(tx: Transaction, source: str, until_us: int) -> list[tuple[int,
 
 
 def newest_published(tx: Transaction, node: str, before_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
-    """Return (partition, time) of a node's last publication before a time, and before an attempt."""
+    """Return (partition, time) of a node's last publication before a time and an attempt."""
     bound = "" if epoch is None else " and (epoch < :epoch or (epoch = :epoch and n < :n))"
     row = tx.execute(
         f"select partitions, published_at from attempt where node = :node{bound} and state = 'published' and published_at <= :before"
@@ -224,7 +224,7 @@ def leads(tx: Transaction, epoch: int) -> tuple[int, int] | None:
 
 
 def under_way(tx: Transaction, epoch: int, now_us: int) -> list[str]:
-    """Return the nodes of a leader's running attempts, oldest first."""
+    """Return the nodes of a leader's queued and running attempts, oldest first."""
     rows = tx.execute(
         "select node from attempt where state in ('queued', 'running') and epoch = ? and queued_at <= ? order by n", (epoch, now_us)
     ).fetchall()
@@ -327,9 +327,9 @@ def promised_reads(tx: Transaction, consumer: str, interval: str) -> list[str] |
 
 
 def read_between(tx: Transaction, nodes: Iterable[str], since_us: int) -> tuple[int | None, int | None]:
-    """Return when nodes were first read after a time, and last before it, as far as observed.
+    """Return by when nodes had been read since a time, and their last read before it.
 
-    Exports don't count.
+    It covers observed reads only, without exports.
     """
     after: list[int] = []
     before: list[int] = []

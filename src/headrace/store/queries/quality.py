@@ -1,4 +1,4 @@
-"""What audits found in data: check outcomes, drift, anomalies and measured vectors."""
+"""Results of audits: check outcomes, drift, anomalies and metrics."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CheckOutcome(msgspec.Struct, frozen=True):
 
 
 def checks_of_attempt(tx: Transaction, epoch: int, n: int) -> list[CheckOutcome]:
-    """All checks of an attempt, by partition and name."""
+    """Return all check outcomes of an attempt, by partition and name."""
     rows = tx.execute(
         f"select {_CHECK_COLUMNS} from check_result where epoch = :epoch and n = :n order by partition, name", {"epoch": epoch, "n": n}
     )
@@ -40,7 +40,7 @@ def checks_of_attempt(tx: Transaction, epoch: int, n: int) -> list[CheckOutcome]
 
 
 def check_history(tx: Transaction, node: str, name: str, *, limit: int = 100) -> list[CheckOutcome]:
-    """The newest outcomes of one check, newest first."""
+    """Return the newest outcomes of one check, newest first."""
     rows = tx.execute(
         f"select {_CHECK_COLUMNS} from check_result where node = :node and name = :name order by at desc, partition desc limit :limit",
         {"node": node, "name": name, "limit": limit},
@@ -53,7 +53,10 @@ def _outcomes(rows: Iterable[tuple[Any, ...]]) -> list[CheckOutcome]:
 
 
 def outcomes_of_check(tx: Transaction, node: str, name: str, *, view: bool, limit: int) -> list[CheckOutcome]:
-    """The newest outcomes of a declared check, newest first. A view's are asked wherever what it reads is published."""
+    """Return the newest outcomes of a declared check, newest first.
+
+    A view's checks are evaluated whenever its inputs are published.
+    """
     if not view:
         return check_history(tx, node, name, limit=limit)
     rows = tx.execute(
@@ -64,14 +67,17 @@ def outcomes_of_check(tx: Transaction, node: str, name: str, *, view: bool, limi
 
 
 def check_counts(tx: Transaction) -> dict[tuple[str, str], int]:
-    """(Node, check) → how often it looked at rows."""
+    """Return the number of evaluations on rows, by (node, check)."""
     rows = tx.execute("select node, name, count(*) from check_result where outcome <> 'unchecked' group by node, name").fetchall()
     return {(row[0], row[1]): int(row[2]) for row in rows}
 
 
 def check_flips(tx: Transaction) -> dict[tuple[str, str], list[str]]:
-    """(Node, check) → the partitions where it both passed and failed on the same data under the same version: on the same delivered
-    bytes, the same published content, or the same snapshot of what an asset reads. Ages grow, so `freshness` is none of them."""
+    """Return partitions where a check both passed and failed on the same data, by (node, check).
+
+    The version is the same, and so are the delivered bytes, the published content, or the snapshot
+    of an asset's inputs. `freshness` is excluded, because ages grow.
+    """
     same = "coalesce(d.sha256, p.content_hash)"
     results: dict[tuple[str, str], dict[str, None]] = {}
     for identity, kind in ((same, "take_in"), (same, "produce"), ("cast(a.snapshot_read as text)", "produce")):
@@ -89,26 +95,25 @@ def check_flips(tx: Transaction) -> dict[tuple[str, str], list[str]]:
     return {key: list(partitions) for key, partitions in results.items()}
 
 
-# How deliveries differed from what was expected of them, and which anomalies deliveries and
-# partitions have.
+# Drift of deliveries, and anomalies of deliveries and partitions.
 
 _DRIFT = "source, partition, delivery_id, epoch, n, kind, column_name, to_name, score, evidence, policy, used_by, at, measured"
 _FACT = "node, partition, epoch, n, delivery_id, kind, column_name, severity, expected, observed, strength, detail, at"
 
 UNUSUAL_KINDS = ("stale_data", "duplicate_rows", "volume_anomaly", "null_spike", "distribution_shift")
-"""Kinds of facts about figures."""
+"""Kinds of facts about metrics."""
 ROW_KINDS = ("stale_data", "duplicate_rows", "volume_anomaly")
-"""Those of them that are about rows."""
+"""Kinds of facts about rows."""
 _UNUSUAL = (
     "fact f join publication p on p.epoch = f.epoch and p.n = f.n and p.partition = f.partition and p.ended_snapshot is null"
     " where f.severity = 'warn' and substr(f.detail, 1, 6) <> 'check '"
     f" and f.kind in {UNUSUAL_KINDS!r}"
 )
-"""Facts about figures that readers see: not those of checks, nor of schemas."""
+"""Query for metric anomalies of visible publications, without facts of checks and schemas."""
 AFTER_ALL = "~"
-"""Sorts after whatever a partition's key goes on with."""
+"""Sorts after any continuation of a partition's key."""
 FACTS_RECENT = 500
-"""So many of the newest facts are looked through for what readers see now."""
+"""Number of newest facts to search for those of visible publications."""
 
 
 class DriftRow(msgspec.Struct, frozen=True, gc=False):
@@ -128,11 +133,11 @@ class DriftRow(msgspec.Struct, frozen=True, gc=False):
     used_by: str
     at: int
     measured: str | None = None
-    """JSON of what a rename was decided by."""
+    """The measurements that decided a rename, as JSON."""
 
 
 class FactRow(msgspec.Struct, frozen=True, gc=False):
-    """One thing that is odd about a partition. `strength` is a decimal, in nats; `at` is in microseconds."""
+    """One anomaly of a partition. `strength` is a decimal in nats; `at` is in microseconds."""
 
     node: str
     partition: str
@@ -150,17 +155,17 @@ class FactRow(msgspec.Struct, frozen=True, gc=False):
 
 
 def write_drift(tx: Transaction, rows: Iterable[DriftRow]) -> None:
-    """Keep changes of deliveries."""
+    """Insert changes of deliveries."""
     tx.executemany(f"insert into drift ({_DRIFT}) values ({_marks(DriftRow)})", [msgspec.structs.astuple(row) for row in rows])
 
 
 def write_facts(tx: Transaction, rows: Iterable[FactRow]) -> None:
-    """Keep what is odd."""
+    """Insert anomalies."""
     tx.executemany(f"insert into fact ({_FACT}) values ({_marks(FactRow)})", [msgspec.structs.astuple(row) for row in rows])
 
 
 def newest_drift(tx: Transaction, source: str, partition: str | None = None) -> list[DriftRow]:
-    """The changes of a source's newest delivery that had any; of one partition, where that is named."""
+    """Return the changes of a source's newest delivery with changes, optionally of one partition."""
     where, given = ("source = ? and partition = ?", (source, partition)) if partition is not None else ("source = ?", (source,))
     newest = f"select epoch, n from drift where {where} order by id desc limit 1"
     row = tx.execute(newest, given).fetchone()
@@ -171,8 +176,10 @@ def newest_drift(tx: Transaction, source: str, partition: str | None = None) -> 
 
 
 def renames_wait(tx: Transaction, source: str, partition: str) -> bool:
-    """Whether a delivery waits for somebody to accept what its columns are called now. One that was dropped, or that another one
-    has replaced, doesn't."""
+    """Return whether a delivery waits for the acceptance of its column renames.
+
+    Dropped and replaced deliveries don't.
+    """
     newest = "select max(id) from drift where source = :source and partition = :partition"
     row = tx.execute(
         "select 1 from drift d, drift last where d.source = :source and d.partition = :partition and d.kind = 'renamed'"
@@ -185,7 +192,7 @@ def renames_wait(tx: Transaction, source: str, partition: str) -> bool:
 
 
 def renames_published(tx: Transaction, source: str, partition: str) -> bool:
-    """Whether readers see a delivery without values of columns of which it is proposed what they are called now."""
+    """Return whether a visible delivery lacks columns for which renames are proposed."""
     row = tx.execute(
         "select 1 from drift d join publication p on p.node = d.source and p.partition = d.partition and p.epoch = d.epoch and p.n = d.n"
         " where d.source = :source and d.partition = :partition and d.kind = 'renamed' and d.policy = 'warn' and d.accepted_at is null"
@@ -196,7 +203,7 @@ def renames_published(tx: Transaction, source: str, partition: str) -> bool:
 
 
 def accept_renames(tx: Transaction, source: str, partitions: Iterable[str], columns: Iterable[str], *, by: str, now: int) -> None:
-    """Somebody accepted what was proposed for these columns of these partitions."""
+    """Record the acceptance of proposed renames of these columns of these partitions."""
     wanted = list(columns)
     tx.executemany(
         "update drift set accepted_at = ?, accepted_by = ? where source = ? and partition = ? and column_name = ? and accepted_at is null",
@@ -205,13 +212,13 @@ def accept_renames(tx: Transaction, source: str, partitions: Iterable[str], colu
 
 
 def facts_of(tx: Transaction, node: str, partition: str) -> list[FactRow]:
-    """What is odd about a partition, of all its attempts, oldest first."""
+    """Return the anomalies of a partition, of all its attempts, oldest first."""
     rows = tx.execute(f"select {_FACT} from fact where node = ? and partition = ? order by id", (node, partition)).fetchall()
     return [FactRow(*row) for row in rows]
 
 
 def facts(tx: Transaction, ids: Sequence[int]) -> list[FactRow]:
-    """These facts, oldest first."""
+    """Return facts by number, oldest first."""
     marks = ", ".join("?" * len(ids))
     rows = tx.execute(f"select {_FACT} from fact where id in ({marks}) order by id", tuple(ids)).fetchall() if ids else []
     return [FactRow(*row) for row in rows]
@@ -222,8 +229,11 @@ def _marks(kind: type[Any]) -> str:
 
 
 def unusual(tx: Transaction) -> list[tuple[str, str, str, str, float, int]]:
-    """(node, partition, column, what, strength, when it was published) of the figures unlike the history that readers see, among the
-    newest facts; the least probable of each column. What a check warned of is said by the check."""
+    """Return visible metric anomalies among the newest facts, the least probable of each column.
+
+    Each is (node, partition, column, detail, strength, publication time). Warnings of checks are
+    excluded.
+    """
     sql = (
         "select f.node, f.partition, f.column_name, f.kind, f.observed, f.expected, f.strength, p.published_at"
         f" from {_UNUSUAL} and f.id > (select coalesce(max(id), 0) from fact) - ?"
@@ -238,8 +248,10 @@ def unusual(tx: Transaction) -> list[tuple[str, str, str, str, float, int]]:
 
 
 def emptied(tx: Transaction, nodes: Sequence[str], first: str, last: str) -> list[tuple[str, str, str]]:
-    """(node, partition, column) of what readers see of these nodes, from one partition to another, although it is null unlike its
-    history."""
+    """Return (node, partition, column) of visible columns with an anomalous share of nulls.
+
+    Partitions are from `first` to `last`.
+    """
     marks = ", ".join("?" * len(nodes))
     sql = (
         f"select distinct f.node, f.partition, f.column_name from {_UNUSUAL} and f.kind = 'null_spike' and f.column_name <> ''"
@@ -249,8 +261,10 @@ def emptied(tx: Transaction, nodes: Sequence[str], first: str, last: str) -> lis
 
 
 def unusual_partitions(tx: Transaction, nodes: Sequence[str], first: str, last: str, kinds: Sequence[str] = UNUSUAL_KINDS) -> list[str]:
-    """The partitions of these nodes, from one to another, that readers see although figures are unlike the history, by what is unusual;
-    of nodes that are cut finer, those within."""
+    """Return visible partitions with anomalies from `first` to `last`, with finer partitions.
+
+    They are sorted by strength of the anomaly.
+    """
     if not nodes:
         return []
     marks = ", ".join("?" * len(nodes))
@@ -261,14 +275,16 @@ def unusual_partitions(tx: Transaction, nodes: Sequence[str], first: str, last: 
     return [partition for (partition,) in tx.execute(sql, (*nodes, first, last + AFTER_ALL, *kinds)).fetchall()]
 
 
-# The vector that was measured of each audited partition. It is written with the attempt; later
+# Metrics of each audited partition, as a vector. It is written with the attempt, and later
 # partitions are compared with it.
 
 VERSIONS_MAX = 500
-"""So many versions of a node are compared with what comes: more than a year of days."""
+"""At most this number of a node's publications is compared: more than a year of days."""
 LATELY_MAX = 256
-"""How many of the newest publications are searched for the rows of a delivery, where it was given
-to a worker before they were published."""
+"""Number of newest publications to search for the rows of a delivery.
+
+It covers publications made after the delivery was sent to a worker.
+"""
 
 _SOUND = (
     "select p.partition, m.vector, exists (select 1 from accepted a where a.publication_id = p.id and a.ended_at is null)"
@@ -276,18 +292,22 @@ _SOUND = (
     " where p.node = ? and p.ended_snapshot is null and p.partition < ? and p.rows > 0{key}"
     " order by p.partition desc limit ?"
 )
-"""What readers see, and whether it was published as an exception: that is a level which numbers may have, and no measure of what is
-sound."""
+"""Query for visible publications, and whether they are exceptions.
+
+An exception shows a level that metrics may have, but doesn't count as sound.
+"""
 
 
 def write_metrics(tx: Transaction, rows: Iterable[tuple[int, int, str, str, bytes]]) -> None:
-    """(epoch, n, node, partition, vector) of each partition that was audited."""
+    """Insert (epoch, n, node, partition, vector) for each audited partition."""
     tx.executemany("insert into metric (epoch, n, node, partition, vector) values (?, ?, ?, ?, ?)", rows)
 
 
 def metrics_before(tx: Transaction, node: str, partition: str, limit: int) -> list[tuple[str, bytes, bool]]:
-    """(partition, vector, whether an exception) of the newest partitions before one that readers see, oldest first.
-    Where data is cut by a key too, they are of the same key."""
+    """Return (partition, vector, is an exception) of earlier visible partitions, oldest first.
+
+    They are the newest ones; for data partitioned by a key too, those of the same key.
+    """
     moment, slash, key = partition.partition("/")
     own = (len(moment) + 1, slash + key) if slash else ()
     sql = _SOUND.format(key=" and substr(p.partition, ?) = ?" if slash else "")
@@ -296,13 +316,13 @@ def metrics_before(tx: Transaction, node: str, partition: str, limit: int) -> li
 
 
 def metrics_of_attempt(tx: Transaction, epoch: int, n: int, partition: str) -> bytes | None:
-    """What an attempt measured of a partition."""
+    """Return the metrics of a partition in an attempt, or None."""
     row = tx.execute("select vector from metric where epoch = ? and n = ? and partition = ?", (epoch, n, partition)).fetchone()
     return None if row is None else bytes(row[0])
 
 
 def published_versions(tx: Transaction, node: str) -> list[tuple[str, str]]:
-    """(partition, content hash) of the newest publications of a node, whether readers still see them or not; newest first."""
+    """Return (partition, content hash) of a node's newest publications, visible or not."""
     sql = (
         "select partition, content_hash from publication where node = ? and rows > 0 and content_hash is not null"
         " order by partition desc, id desc limit ?"
@@ -311,7 +331,7 @@ def published_versions(tx: Transaction, node: str) -> list[tuple[str, str]]:
 
 
 def published_lately(tx: Transaction, node: str, content_hash: str) -> list[str]:
-    """The partitions of a node among the newest publications of all nodes that have these rows."""
+    """Return a node's partitions with these rows, among the newest publications of all nodes."""
     sql = (
         "select partition from (select node, partition, content_hash from publication order by id desc limit ?) as newest"
         " where node = ? and content_hash = ?"
@@ -320,7 +340,7 @@ def published_lately(tx: Transaction, node: str, content_hash: str) -> list[str]
 
 
 def rows_until(tx: Transaction, node: str, partition: str, limit: int) -> list[tuple[str, int]]:
-    """(partition, rows) that readers see, up to a partition and with it; oldest first."""
+    """Return (partition, rows) of visible partitions up to and including one, oldest first."""
     sql = (
         "select partition, rows from publication where node = ? and ended_snapshot is null and partition <= ?"
         " order by partition desc limit ?"

@@ -90,7 +90,7 @@ def _all(rows: Iterable[tuple[Any, ...]]) -> list[Quarantined]:
 
 
 def withhold(tx: Transaction, rows: Iterable[tuple[int, int, bytes]]) -> None:
-    """Insert (epoch, n, outcome) of held or rejected attempts, to publish their staged data later."""
+    """Insert (epoch, n, outcome) of held or rejected attempts, for later publication."""
     tx.executemany("insert into withheld (epoch, n, outcome) values (?, ?, ?)", rows)
 
 

@@ -1,4 +1,4 @@
-"""What the scheduler keeps between leaders: its event log, pauses and trigger firings."""
+"""The scheduler's data that outlives a leader: its event log, pauses and trigger firings."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from headrace.store.transaction import Transaction
 # digest of what the core decided.
 
 PLAIN_BYTES_MAX = 4096
-"""Larger records (what a core starts from) are compressed."""
+"""Larger records, such as a core's initial state, are compressed."""
 _ZLIB = 0x78
-"""What compressed bytes begin with; a msgpack array of events never does."""
+"""First byte of compressed records; a msgpack array of events never begins with it."""
 
 
 class JournalRow(msgspec.Struct, frozen=True, gc=False):
-    """One turn. `events` is msgpack, `decisions` a digest (`scheduler.core`)."""
+    """One loop iteration. `events` is msgpack, `decisions` a hash (`scheduler.core`)."""
 
     epoch: int
     slots: int
@@ -27,11 +27,11 @@ class JournalRow(msgspec.Struct, frozen=True, gc=False):
     events: bytes
     decisions: bytes
     plan: int = 0
-    """Whose core it is: that of a plan, or production's."""
+    """The plan of the core; 0 for production's."""
 
 
 def append_events(tx: Transaction, rows: Sequence[JournalRow]) -> None:
-    """Write turns, oldest first."""
+    """Insert loop iterations, oldest first."""
     tx.executemany(
         "insert into journal (epoch, slots, at, events, decisions, plan_id) values (?, ?, ?, ?, ?, ?)",
         [(r.epoch, r.slots, r.at, _compressed(r.events), r.decisions, r.plan) for r in rows],
@@ -39,7 +39,7 @@ def append_events(tx: Transaction, rows: Sequence[JournalRow]) -> None:
 
 
 def events_of_epoch(tx: Transaction, epoch: int, plan: int = 0) -> Iterator[JournalRow]:
-    """The turns of one leader's core, in order: production's, or a plan's."""
+    """Yield the loop iterations of one leader's core, in order: production's, or a plan's."""
     rows = tx.execute(
         "select epoch, slots, at, events, decisions, plan_id from journal where epoch = ? and plan_id = ? order by seq", (epoch, plan)
     )
@@ -55,18 +55,18 @@ def _read(events: bytes) -> bytes:
     return zlib.decompress(events) if events[:1] == bytes([_ZLIB]) else events
 
 
-# Nothing of a paused node is started until somebody resumes it or its pause ends.
+# Pauses: no attempt of a paused node starts until a user resumes it or its pause ends.
 
 _PAUSE_COLUMNS = "node, reason, actor, since, until"
 _KEEP = (
     "insert into pause_past (node, since, until, reason, actor) "
     "select node, since, case when until < :now then until else :now end, reason, actor from pause"
 )
-"""What is over is kept: from when until when."""
+"""Statement that stores ended pauses with their start and end."""
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """A node that is paused, why, by whom, since when; `until` ends it by itself. Times are microseconds of the store's clock."""
+    """A pause of a node, which ends at `until`. Times are microseconds of the store's clock."""
 
     node: str
     reason: str
@@ -75,23 +75,23 @@ class Pause(msgspec.Struct, frozen=True):
     until: int | None
 
     def holds(self, now_us: int) -> bool:
-        """Whether its time isn't over."""
+        """Return whether the pause hasn't expired."""
         return self.until is None or now_us < self.until
 
 
 def pauses_in_force(tx: Transaction, now_us: int) -> list[Pause]:
-    """All that hold now, by node's name."""
+    """Return the pauses in force, by node."""
     rows = tx.execute(f"select {_PAUSE_COLUMNS} from pause where until is null or until > :now order by node", {"now": now_us})
     return [Pause(*row) for row in rows]
 
 
 def all_pauses(tx: Transaction) -> list[Pause]:
-    """All that were said, those whose time is over among them."""
+    """Return all pauses that weren't ended, including expired ones."""
     return [Pause(*row) for row in tx.execute(f"select {_PAUSE_COLUMNS} from pause order by node")]
 
 
 def put_pauses(tx: Transaction, pauses: Sequence[Pause]) -> None:
-    """Pause nodes; what was said before about one that is paused already is replaced, but for since when it is."""
+    """Pause nodes. The pause of a paused node is replaced, except for its start."""
     tx.executemany(
         f"insert into pause ({_PAUSE_COLUMNS}) values (?, ?, ?, ?, ?) on conflict (node) do update set reason = excluded.reason, "
         "actor = excluded.actor, until = excluded.until, "
@@ -101,20 +101,20 @@ def put_pauses(tx: Transaction, pauses: Sequence[Pause]) -> None:
 
 
 def end_pauses(tx: Transaction, nodes: Iterable[str], now_us: int) -> None:
-    """These aren't paused any more."""
+    """End the pauses of nodes."""
     ended = [{"node": node, "now": now_us} for node in nodes]
     tx.executemany(f"{_KEEP} where node = :node on conflict (node, since) do nothing", ended)
     tx.executemany("delete from pause where node = :node", ended)
 
 
 def end_expired_pauses(tx: Transaction, now_us: int) -> None:
-    """Those whose time is over are past."""
+    """End expired pauses."""
     tx.execute(f"{_KEEP} where until <= :now on conflict (node, since) do nothing", {"now": now_us})
     tx.execute("delete from pause where until <= :now", {"now": now_us})
 
 
 def pauses_of_node(tx: Transaction, node: str, from_us: int, to_us: int) -> list[Pause]:
-    """When a node was paused between two times, oldest first; of one that holds `until` is what was said."""
+    """Return a node's pauses between two times, oldest first; `until` of a current one is as set."""
     rows = tx.execute(
         f"select {_PAUSE_COLUMNS} from pause_past where node = :node and since < :to and until > :from union all select {_PAUSE_COLUMNS}"
         " from pause where node = :node and since < :to and (until is null or until > :from) order by since",
@@ -124,7 +124,7 @@ def pauses_of_node(tx: Transaction, node: str, from_us: int, to_us: int) -> list
 
 
 def last_pause_end(tx: Transaction, node: str, now_us: int) -> int | None:
-    """When the newest pause of a node was over, microseconds; None where none was."""
+    """Return when a node's newest pause ended, in microseconds; None without one."""
     row = tx.execute(
         "select max(until) from (select until from pause_past where node = :node union all"
         " select until from pause where node = :node) p where until <= :now",
@@ -138,12 +138,12 @@ def last_pause_end(tx: Transaction, node: str, now_us: int) -> int | None:
 
 
 def last_firings(tx: Transaction) -> list[tuple[str, int]]:
-    """Node → microseconds of the store's clock."""
+    """Return (node, microseconds of the store's clock) of last firings."""
     return [(str(node), int(at)) for node, at in tx.execute("select node, at from firing order by node")]
 
 
 def record_firings(tx: Transaction, fired: Iterable[tuple[str, int]]) -> None:
-    """Triggers fired; of one that fired more than once, the last counts."""
+    """Record firings of triggers; the last one per node counts."""
     tx.executemany(
         "insert into firing (node, at) values (?, ?) on conflict (node) do update set at = excluded.at", list(dict(fired).items())
     )

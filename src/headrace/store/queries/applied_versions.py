@@ -12,7 +12,7 @@ from headrace.store.transaction import Transaction
 
 
 class Version(msgspec.Struct, frozen=True):
-    """One applied version. `manifest` maps files to hashes, `compiled` is msgpack of plan.Compiled."""
+    """An applied version. `manifest` maps files to hashes; `compiled` is a msgpack plan.Compiled."""
 
     id: int
     hash: str
@@ -254,7 +254,10 @@ def reingest_partitions(tx: Transaction, source: str, keys: Sequence[str], now: 
 
 
 def unpublish_node(tx: Transaction, node: str, snapshot: int, now: int) -> list[str]:
-    """Unpublish a node, delete its partitions, and return those that were published."""
+    """Unpublish a node, delete its partitions, and return those that were published.
+
+    A source's deliveries are marked as of an earlier partitioning (`recut`).
+    """
     keys = [k for (k,) in tx.execute("select partition from publication where node = ? and ended_snapshot is null", (node,)).fetchall()]
     tx.execute("update publication set ended_snapshot = ?, ended_at = ? where node = ? and ended_snapshot is null", (snapshot, now, node))
     tx.execute("delete from partition where node = ?", (node,))

@@ -1,4 +1,4 @@
-"""Backfills: what they are to do, their states, what they have staged and what their runs published."""
+"""Backfills: their plans, states, staged partitions and published partitions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from headrace.store.transaction import Transaction
 
 
 class PlanRecord(msgspec.Struct, frozen=True):
-    """A plan as it is kept. Times are integer microseconds; `content` is msgpack of `plan.backfills.Backfill`, `request`, `estimate` and
-    `outcome` are JSON."""
+    """A stored plan. Times are integer microseconds.
+
+    `content` is msgpack of `plan.backfills.Backfill`; `request`, `estimate` and `outcome` are JSON.
+    """
 
     id: int
     state: str
@@ -46,7 +48,7 @@ def add(  # noqa: PLR0913 - what is kept of a plan
     needs: str | None,
     now: int,
 ) -> int:
-    """A new plan; its id."""
+    """Insert a plan and return its id."""
     cursor = tx.execute(
         "insert into plan (state, actor, reason, request, version, content, estimate, needs, created_at)"
         " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -57,29 +59,32 @@ def add(  # noqa: PLR0913 - what is kept of a plan
 
 
 def get(tx: Transaction, plan: int) -> PlanRecord | None:
-    """A plan by its id."""
+    """Return a plan by its id, or None."""
     row = tx.execute(f"select {_COLUMNS} from plan where id = ?", (plan,)).fetchone()
     return None if row is None else PlanRecord(*row)
 
 
 def of_plan_id(tx: Transaction, plan_id: str) -> int | None:
-    """The newest backfill that was agreed to as this plan; `plan_id` must be one, so that it holds nothing that LIKE reads."""
+    """Return the newest backfill with this `plan_id`, or None.
+
+    The caller must validate `plan_id`, because it is part of a LIKE pattern.
+    """
     row = tx.execute("select max(id) from plan where request like ?", (f'%"plan_id":"{plan_id}"%',)).fetchone()
     return None if row is None or row[0] is None else int(row[0])
 
 
 def awaiting(tx: Transaction) -> list[PlanRecord]:
-    """The plans that wait for an approval, oldest first."""
+    """Return the plans that wait for an approval, oldest first."""
     return [PlanRecord(*row) for row in tx.execute(f"select {_COLUMNS} from plan where state = 'awaiting_approval' order by id").fetchall()]
 
 
 def newest(tx: Transaction, limit: int) -> list[PlanRecord]:
-    """The newest plans, newest first."""
+    """Return the newest plans, newest first."""
     return [PlanRecord(*row) for row in tx.execute(f"select {_COLUMNS} from plan order by id desc limit ?", (limit,)).fetchall()]
 
 
 def timed(tx: Transaction, limit: int) -> list[tuple[str, int, int]]:
-    """(estimate, when it was started, when it ended) of the newest plans that have succeeded, of which an estimate was given."""
+    """Return (estimate, start, end) of the newest successful plans with an estimate."""
     rows = tx.execute(
         "select estimate, started_at, finished_at from plan where state = 'succeeded' and estimate is not null"
         " and started_at is not null and finished_at is not null order by id desc limit ?",
@@ -89,28 +94,28 @@ def timed(tx: Transaction, limit: int) -> list[tuple[str, int, int]]:
 
 
 def open_backfills(tx: Transaction) -> list[PlanRecord]:
-    """Those that are worked at, oldest first, paused ones included."""
+    """Return the backfills in progress, including paused ones, oldest first."""
     rows = tx.execute(f"select {_COLUMNS} from plan where state in ('running', 'paused') order by id").fetchall()
     return [PlanRecord(*row) for row in rows]
 
 
 def move(tx: Transaction, plan: int, state: str, now: int) -> None:
-    """A plan stands elsewhere now."""
+    """Set a plan's state."""
     started = ", started_at = coalesce(started_at, :now)" if state == "running" else ""
     finished = ", finished_at = :now" if state in ("succeeded", "partial", "failed", "cancelled") else ", finished_at = null"
     tx.execute(f"update plan set state = :state{started}{finished} where id = :plan", {"state": state, "plan": plan, "now": now})
 
 
 def record_outcome(tx: Transaction, plan: int, outcome: str, steps_done: int) -> None:
-    """What a plan has come to until now."""
+    """Store a plan's results so far."""
     tx.execute("update plan set outcome = ?, steps_done = ? where id = ?", (outcome, steps_done, plan))
 
 
 class OverlayRow(msgspec.Struct, frozen=True, gc=False):
-    """What a plan made of one partition.
+    """A plan's result for one partition.
 
-    `changed` is JSON of `runtime.messages.RowChangeCounts`; of what couldn't be made, of some rows that are
-    wrong.
+    `changed` is JSON of `runtime.messages.RowChangeCounts`; if the partition couldn't be computed,
+    of some wrong rows.
     """
 
     plan_id: int
@@ -131,7 +136,7 @@ _OVERLAY = ", ".join(OverlayRow.__struct_fields__)
 
 
 def stage(tx: Transaction, rows: Iterable[OverlayRow]) -> None:
-    """Partitions of plans that were made; they take the place of what was made before."""
+    """Insert results of partitions, replacing earlier ones."""
     tx.executemany(
         f"insert into overlay ({_OVERLAY}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (plan_id, node, partition) do update set"
         " epoch = excluded.epoch, n = excluded.n, state = excluded.state, rows = excluded.rows, bytes = excluded.bytes,"
@@ -141,19 +146,19 @@ def stage(tx: Transaction, rows: Iterable[OverlayRow]) -> None:
 
 
 def staged(tx: Transaction, plan: int) -> list[OverlayRow]:
-    """What a plan has made that isn't published yet, in no order."""
+    """Return a plan's unpublished results, in no order."""
     return [OverlayRow(*row) for row in tx.execute(f"select {_OVERLAY} from overlay where plan_id = ?", (plan,)).fetchall()]
 
 
 def unstage(tx: Transaction, plan: int, partitions: Iterable[tuple[str, str]]) -> None:
-    """What a plan has made of these partitions (node, key) doesn't count any more."""
+    """Discard a plan's results for these partitions (node, key)."""
     tx.executemany("delete from overlay where plan_id = ? and node = ? and partition = ?", [(plan, *partition) for partition in partitions])
 
 
 class OverlayAttempt(msgspec.Struct, frozen=True, gc=False):
-    """What an attempt of a plan staged.
+    """Data staged by an attempt of a plan.
 
-    `outcome` is msgpack of `runtime.messages.TaskOutcome`, `version` what was applied when it was made.
+    `outcome` is msgpack of `runtime.messages.TaskOutcome`; `version` is the version applied then.
     """
 
     plan_id: int
@@ -165,7 +170,7 @@ class OverlayAttempt(msgspec.Struct, frozen=True, gc=False):
 
 
 def keep_outcomes(tx: Transaction, rows: Iterable[OverlayAttempt]) -> None:
-    """Attempts of plans have staged something."""
+    """Insert the staged data of plans' attempts."""
     tx.executemany(
         "insert into overlay_attempt (plan_id, epoch, n, node, outcome) values (?, ?, ?, ?, ?)",
         [(r.plan_id, r.epoch, r.n, r.node, r.outcome) for r in rows],
@@ -173,7 +178,7 @@ def keep_outcomes(tx: Transaction, rows: Iterable[OverlayAttempt]) -> None:
 
 
 def outcomes(tx: Transaction, plan: int | None = None) -> list[OverlayAttempt]:
-    """What attempts of a plan (None: of all) staged, as far as any of its partitions still counts."""
+    """Return the staged data of a plan (None: of all) with at least one partition still in use."""
     rows = tx.execute(
         "select o.plan_id, o.epoch, o.n, o.node, o.outcome, coalesce(a.version, 0) from overlay_attempt o"
         " left join attempt a on a.epoch = o.epoch and a.n = o.n where (cast(:plan as bigint) is null or o.plan_id = :plan)"
@@ -184,14 +189,14 @@ def outcomes(tx: Transaction, plan: int | None = None) -> list[OverlayAttempt]:
 
 
 def clear(tx: Transaction, plan: int) -> None:
-    """Nothing that a plan has made waits any more: it is published, or isn't wanted."""
+    """Delete a plan's results, which are published or not wanted."""
     _left(tx, "o.plan_id = :plan", plan)
     tx.execute("delete from overlay_attempt where plan_id = ?", (plan,))
     tx.execute("delete from overlay where plan_id = ?", (plan,))
 
 
 def forget_unneeded(tx: Transaction, plan: int) -> None:
-    """Attempts of which no partition counts any more are forgotten: their files are left to the next sweep."""
+    """Delete staged attempts without partitions in use; the next sweep deletes their files."""
     _left(
         tx,
         "o.plan_id = :plan and not exists (select 1 from overlay p where p.plan_id = o.plan_id and p.epoch = o.epoch and p.n = o.n)",
@@ -205,7 +210,7 @@ def forget_unneeded(tx: Transaction, plan: int) -> None:
 
 
 def newest_snapshot_read(tx: Transaction, plan: int) -> int | None:
-    """The newest snapshot of the lake that an attempt of a plan read, of those that staged something; None if there is none."""
+    """Return the newest lake snapshot that a plan's staged attempts read, or None."""
     row = tx.execute(
         "select max(a.snapshot_read) from overlay o join attempt a on a.epoch = o.epoch and a.n = o.n"
         " where o.plan_id = ? and o.state = 'staged'",
@@ -215,7 +220,7 @@ def newest_snapshot_read(tx: Transaction, plan: int) -> int | None:
 
 
 def published_after(tx: Transaction, snapshot: int) -> list[tuple[str, str]]:
-    """(node, partition) of what readers see other content of since a later snapshot, oldest first."""
+    """Return (node, partition) whose visible content changed after a snapshot, oldest first."""
     rows = tx.execute(
         "select node, partition from publication where snapshot > ? and identical = 0 group by node, partition order by max(id)",
         (snapshot,),
@@ -224,7 +229,7 @@ def published_after(tx: Transaction, snapshot: int) -> list[tuple[str, str]]:
 
 
 def withdrawn_after(tx: Transaction, snapshot: int) -> list[tuple[str, str]]:
-    """(node, partition) of what readers see nothing of any more since a later snapshot."""
+    """Return (node, partition) withdrawn after a snapshot."""
     rows = tx.execute(
         "select distinct p.node, p.partition from publication p where p.ended_snapshot > ? and not exists (select 1 from publication n"
         " where n.node = p.node and n.partition = p.partition and n.ended_snapshot is null)",
@@ -234,7 +239,7 @@ def withdrawn_after(tx: Transaction, snapshot: int) -> list[tuple[str, str]]:
 
 
 def _left(tx: Transaction, which: str, plan: int) -> None:
-    """What these attempts staged, and wasn't published, won't be."""
+    """Mark the unpublished staged data of these attempts as never to be published."""
     tx.execute(
         "update attempt set state = 'cancelled', reason = coalesce(reason, 'what it made isn''t published')"
         " where state = 'staged' and exists"
@@ -244,7 +249,7 @@ def _left(tx: Transaction, which: str, plan: int) -> None:
 
 
 def abandoned(tx: Transaction, before: int) -> list[int]:
-    """Plans that ended before a time and still keep what they had made, in case that they are gone on with."""
+    """Return plans that ended before a time and still keep results for a possible continuation."""
     rows = tx.execute(
         "select id from plan where state in ('failed', 'partial') and finished_at < ? and exists"
         " (select 1 from overlay o where o.plan_id = plan.id) order by id",
@@ -254,7 +259,7 @@ def abandoned(tx: Transaction, before: int) -> list[int]:
 
 
 def mark_published(tx: Transaction, attempts: Iterable[tuple[int, int]], now: int) -> None:
-    """What these attempts (epoch, n) staged is published."""
+    """Mark the staged data of these attempts (epoch, n) as published."""
     tx.executemany(
         "update attempt set state = 'published', published_at = ? where epoch = ? and n = ? and state = 'staged'",
         [(now, *attempt) for attempt in attempts],
@@ -265,11 +270,11 @@ def _values(row: OverlayRow) -> tuple[Any, ...]:
     return msgspec.structs.astuple(row)
 
 
-# A backfill's runs also publish partitions as any run does, besides what the backfill staged.
+# Besides the staged partitions, a backfill's runs also publish partitions directly, as any run.
 
 
 def count_published(tx: Transaction, plan: int, nodes: Collection[str]) -> int:
-    """How many partitions of these nodes were published by runs of a plan."""
+    """Return the number of partitions of these nodes published by a plan's runs."""
     if not nodes:
         return 0
     marks = ", ".join("?" * len(nodes))
@@ -283,14 +288,14 @@ def count_published(tx: Transaction, plan: int, nodes: Collection[str]) -> int:
 
 
 class Sums(NamedTuple):
-    """Of one node: how many partitions runs of a plan published, and their rows."""
+    """Number of a node's partitions published by a plan's runs, and their rows."""
 
     partitions: int
     rows: int
 
 
 def published_by_node(tx: Transaction, plan: int) -> dict[str, Sums]:
-    """Node → what the runs of a plan published of it: each partition once, with the rows it had last."""
+    """Return the sums by node of a plan's runs; each partition counts once, with its last rows."""
     rows = tx.execute(
         "select p.node, count(*), sum(p.rows) from publication p where p.id in ("
         "select max(p.id) from run r join attempt a on a.run_id = r.id"
@@ -302,7 +307,7 @@ def published_by_node(tx: Transaction, plan: int) -> dict[str, Sums]:
 
 
 def publications_of(tx: Transaction, plan: int) -> list[tuple[str, str, str]]:
-    """(node, partition, attempt) of all that the runs of a plan published, and readers see or saw."""
+    """Return (node, partition, attempt) of all publications of a plan's runs, visible or not."""
     rows = tx.execute(
         "select p.node, p.partition, p.epoch, p.n from run r join attempt a on a.run_id = r.id"
         " join publication p on p.epoch = a.epoch and p.n = a.n where r.plan_id = ? order by p.id",

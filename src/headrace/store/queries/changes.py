@@ -1,4 +1,4 @@
-"""What has changed since a point in time, for pages and for the gathering of evidence."""
+"""Changes since a point in time, for pages and for the gathering of evidence."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import msgspec
 
 from headrace.store.transaction import Transaction
 
-# Kinds and names of what changed, never data.
+# Kinds and names of changed things, never data.
 #
-# `Marks` say how far each table has come. Each mark is one look-up by an index, or covers a table
-# that stays small. Equal marks mean that nothing changed that a response shows.
+# `Marks` contain the position of each table. Each mark is one index look-up, or covers a table that
+# stays small. Equal marks mean that no response has changed.
 
 NAMES_MAX = 100
-"""So many names are told; more are only said to be more."""
+"""At most this number of names is listed; `more` indicates further ones."""
 
 
 class Marks(msgspec.Struct, frozen=True, array_like=True):
-    """How far everything has come."""
+    """Positions of all tables."""
 
     revision: int = 0
     runs: int = 0
     at_work: int = 0
-    """Of the runs and attempts that are under way: which they are."""
+    """Identifies the running runs and attempts."""
     versions: int = 0
     audit: int = 0
     incidents: int = 0
@@ -35,7 +35,7 @@ class Marks(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ChangedNames(NamedTuple):
-    """Something of a kind changed; `more` where not all names are told."""
+    """Changed names of one kind; `more` if not all are listed."""
 
     kind: str
     names: tuple[str, ...]
@@ -54,7 +54,7 @@ _PLANS = "select id from plan where state in ('running', 'paused') union select 
 
 
 def marks(tx: Transaction) -> Marks:
-    """How far everything has come by now."""
+    """Return the current positions."""
     row = list(tx.execute(_MARKS).fetchone())
     at_work = tx.execute("select id, 0, '' from run where state = 'running' order by id").fetchall()
     at_work += tx.execute("select epoch, n, state from attempt where state in ('queued', 'running') order by epoch, n").fetchall()
@@ -65,7 +65,7 @@ def marks(tx: Transaction) -> Marks:
 
 
 def since(tx: Transaction, before: Marks, now: Marks) -> Iterator[ChangedNames]:
-    """What changed from one moment to another."""
+    """Yield the changes between two positions."""
     if now.revision != before.revision:
         yield _named(tx, "partitions", "select distinct node || '' from partition where revision > ?", before.revision)
     if now.runs != before.runs or now.at_work != before.at_work:
@@ -98,14 +98,14 @@ def _digest(rows: Iterable[tuple[object, ...]]) -> int:
 
 
 class ChangedPartition(msgspec.Struct, frozen=True, gc=False):
-    """A partition that changed. `failures` is how often it has failed in a row; `since` is in microseconds."""
+    """A changed partition. `failures` counts consecutive failures; `since` is in microseconds."""
 
     node: str
     partition: str
     state: str
     failures: int
     shown: str | None
-    """The attempt that made what readers see."""
+    """The attempt of the visible publication."""
     reason: str
     since: int
     revision: int
@@ -127,13 +127,13 @@ class FactNews(msgspec.Struct, frozen=True, gc=False):
     detail: str
     at: int
     arrived_at: int | None
-    """When the delivery that it is of arrived."""
+    """Arrival time of its delivery."""
     observed_at: int | None
     """When the delivery that it is of was observed."""
 
 
 class Withheld(msgspec.Struct, frozen=True, gc=False):
-    """What waits in quarantine of a partition. Times are in microseconds."""
+    """A partition's data in quarantine. Times are microseconds."""
 
     attempt: str
     reason: str
@@ -143,7 +143,7 @@ class Withheld(msgspec.Struct, frozen=True, gc=False):
 
 
 class NewestAttempt(msgspec.Struct, frozen=True, gc=False):
-    """How a partition's newest attempt ended. `error` is JSON of what went wrong; times are in microseconds."""
+    """Result of a partition's newest attempt. `error` is JSON; times are microseconds."""
 
     attempt: str
     kind: str
@@ -155,7 +155,7 @@ class NewestAttempt(msgspec.Struct, frozen=True, gc=False):
 
 
 def changed_partitions(tx: Transaction, after: int, limit: int) -> list[ChangedPartition]:
-    """The partitions that changed after a revision, in order; whole revisions, so that none is cut in two."""
+    """Return the partitions that changed after a revision, in order, in complete revisions."""
     last = tx.execute("select revision from partition where revision > ? order by revision limit 1 offset ?", (after, limit)).fetchone()
     rows = tx.execute(
         "select s.node, s.partition, s.state, s.failures, p.epoch, p.n, coalesce(s.reason, ''), s.since, s.revision from partition s"
@@ -171,7 +171,7 @@ def _changed(row: tuple[Any, ...]) -> ChangedPartition:
 
 
 def facts_after(tx: Transaction, after: int, limit: int) -> list[FactNews]:
-    """The facts after a number, in order."""
+    """Return the facts after a number, in order."""
     rows = tx.execute(
         "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity, f.expected, f.observed, f.strength, f.detail,"
         " f.at, d.arrived_at, d.observed_at from fact f left join delivery d on d.id = f.delivery_id where f.id > ? order by f.id limit ?",
@@ -185,8 +185,10 @@ def _fact(r: tuple[Any, ...]) -> FactNews:
 
 
 def repeated(tx: Transaction, fact: FactNews) -> bool:
-    """Whether the publication that a fact is of replaced one with the same rows, or with the same
-    fact: same kind, column, check and observation."""
+    """Return whether a fact's publication replaced one with the same rows or the same fact.
+
+    The same fact has the same kind, column, check and observation.
+    """
     epoch, _, n = fact.attempt.partition(".")
     of = "epoch = :epoch and n = :n and node = :node and partition = :partition"
     row = tx.execute(
@@ -209,9 +211,10 @@ def repeated(tx: Transaction, fact: FactNews) -> bool:
 
 
 def cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
-    """What was odd about the publication that the one of a fact has replaced, and isn't about that
-    any more; not what
-    checks said."""
+    """Return the anomalies of the replaced publication that a fact's publication doesn't have.
+
+    Results of checks are excluded.
+    """
     epoch, _, n = fact.attempt.partition(".")
     rows = tx.execute(
         "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity, f.expected, f.observed, f.strength, f.detail,"
@@ -227,7 +230,7 @@ def cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
 
 
 def restated_with(tx: Transaction, fact: FactNews) -> list[FactNews]:
-    """The restatements of other partitions of the node by deliveries that the same look found, or by the same attempt."""
+    """Return restatements of the node's other partitions by the same observation or attempt."""
     epoch, _, n = fact.attempt.partition(".")
     rows = tx.execute(
         "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity, f.expected, f.observed, f.strength, f.detail,"
@@ -243,7 +246,7 @@ def restated_with(tx: Transaction, fact: FactNews) -> list[FactNews]:
 
 
 def newest_ended(tx: Transaction, node: str, partition: str) -> NewestAttempt | None:
-    """How the newest attempt at a partition alone ended; None where none has."""
+    """Return the result of the newest ended attempt at only this partition, or None."""
     row = tx.execute(
         "select epoch, n, kind, state, coalesce(reason, ''), error, queued_at, finished_at from attempt"
         " where node = :node and partitions = :keys and finished_at is not null order by epoch desc, n desc limit 1",
@@ -253,13 +256,13 @@ def newest_ended(tx: Transaction, node: str, partition: str) -> NewestAttempt | 
 
 
 class FailedInBackfill(msgspec.Struct, frozen=True, gc=False):
-    """A partition that a backfill couldn't compute, and how its attempt ended."""
+    """A partition that a backfill couldn't compute, with the result of its attempt."""
 
     node: str
     partition: str
     ended: NewestAttempt
     version: int | None
-    """What was applied when it was tried."""
+    """The version applied at the attempt."""
 
 
 _FAILED_IN_BACKFILLS = (
@@ -272,14 +275,17 @@ _FAILED_IN_BACKFILLS = (
 
 
 def failed_in_backfills(tx: Transaction, limit: int) -> list[FailedInBackfill]:
-    """What backfills that aren't over, or ended without it, failed at: partitions that readers lack or see stale, and that production
-    hasn't tried since. By backfill, node and partition."""
+    """Return the partitions that backfills failed to compute, by backfill, node and partition.
+
+    The partitions are unpublished or stale, and production hasn't tried them since. The backfills
+    are in progress, or ended without them.
+    """
     rows = tx.execute(f"{_FAILED_IN_BACKFILLS} order by o.plan_id, o.node, o.partition limit :limit", {"limit": limit})
     return [_failed(row) for row in rows]
 
 
 def failed_in_backfill(tx: Transaction, node: str, partition: str) -> FailedInBackfill | None:
-    """The same of one partition, by the newest backfill that failed at it; looked up by a key of each."""
+    """Return a partition's failure in the newest backfill that failed at it, by index look-ups."""
     row = tx.execute(
         f"{_FAILED_IN_BACKFILLS} and o.plan_id in (select id from plan where state in ('running', 'paused', 'failed', 'partial'))"
         " and o.node = :node and o.partition = :partition order by o.plan_id desc limit 1",
@@ -293,8 +299,10 @@ def _failed(row: tuple[Any, ...]) -> FailedInBackfill:
 
 
 def declared_at(tx: Transaction, node: str, partition: str) -> str:
-    """Where a declaration stands that holds the newest of a partition that waits in quarantine; empty
-    where that isn't why."""
+    """Return the location of the declaration that holds a partition's newest quarantined data.
+
+    Returns an empty text if it is held for another reason.
+    """
     row = tx.execute(
         "select f.observed from fact f join quarantine q on q.node = f.node and q.partition = f.partition"
         " and q.epoch = f.epoch and q.n = f.n where f.node = :node and f.partition = :partition"
@@ -306,7 +314,7 @@ def declared_at(tx: Transaction, node: str, partition: str) -> str:
 
 
 def newest_withheld(tx: Transaction, node: str, partition: str) -> Withheld | None:
-    """The newest of a partition that waits in quarantine; None where nothing does."""
+    """Return a partition's newest data in quarantine, or None."""
     row = tx.execute(
         "select q.epoch, q.n, q.reason, q.at, d.observed_at from quarantine q"
         " left join delivery d on d.id = q.delivery_id"

@@ -1,4 +1,4 @@
-"""What maintenance of the lake records: when it ran, whether it could, and which files were checked."""
+"""Records of the lake's maintenance: its runs, its problems, and checks of files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LAKE_PROBLEM = "lake_closed"
 
 
 class OngoingProblem(NamedTuple):
-    """No worker starts, or the lake can't be written: since when, when that was seen last, both in microseconds, and why."""
+    """A problem with workers or the lake: its start, its last observation (microseconds), and reason."""
 
     since: int
     seen: int
@@ -26,32 +26,32 @@ class OngoingProblem(NamedTuple):
 
 
 def worker_problem(tx: Transaction) -> OngoingProblem | None:
-    """Why nothing works for the leader; None where something has worked since."""
+    """Return why no worker starts; None if one has started since."""
     return _stored_problem(tx, _WORKER_PROBLEM)
 
 
 def record_worker_problem(tx: Transaction, why: str, now: int) -> None:
-    """No worker starts."""
+    """Record that no worker starts."""
     _store_problem(tx, _WORKER_PROBLEM, why, now)
 
 
 def clear_worker_problem(tx: Transaction) -> None:
-    """A worker has answered."""
+    """Record that a worker has started."""
     tx.execute("delete from meta where key = ?", (_WORKER_PROBLEM,))
 
 
 def lake_problem(tx: Transaction) -> OngoingProblem | None:
-    """Why the lake's folders can't be written; None where the last leader could."""
+    """Return why the lake's folders aren't writable; None if they were for the last leader."""
     return _stored_problem(tx, _LAKE_PROBLEM)
 
 
 def record_lake_problem(tx: Transaction, why: str, now: int) -> None:
-    """A leader found that the lake's folders can't be written."""
+    """Record that the lake's folders aren't writable."""
     _store_problem(tx, _LAKE_PROBLEM, why, now)
 
 
 def clear_lake_problem(tx: Transaction) -> None:
-    """A leader found that they can be."""
+    """Record that the lake's folders are writable."""
     tx.execute("delete from meta where key = ?", (_LAKE_PROBLEM,))
 
 
@@ -67,24 +67,24 @@ def _store_problem(tx: Transaction, key: str, why: str, now: int) -> None:
 
 
 def maintained_at(tx: Transaction) -> int | None:
-    """When the lake was last looked after."""
+    """Return the time of the lake's last maintenance."""
     row = tx.execute("select value from meta where key = 'upkeep_at'").fetchone()
     return int(row[0]) if row else None
 
 
 def maintenance_done(tx: Transaction, now: int) -> None:
-    """The lake was looked after."""
+    """Record a maintenance of the lake."""
     tx.execute("insert into meta (key, value) values ('upkeep_at', ?) on conflict (key) do update set value = excluded.value", (str(now),))
 
 
 def reclaimed_at(tx: Transaction) -> int | None:
-    """When space was last freed because there was none."""
+    """Return when space was last freed because the disk was full."""
     row = tx.execute("select value from meta where key = 'reclaimed_at'").fetchone()
     return int(row[0]) if row else None
 
 
 def reclaimed(tx: Transaction, now: int) -> None:
-    """Space is being freed because there is none."""
+    """Record that space is being freed because the disk is full."""
     tx.execute(
         "insert into meta (key, value) values ('reclaimed_at', ?) on conflict (key) do update set value = excluded.value", (str(now),)
     )
@@ -94,11 +94,11 @@ def reclaimed(tx: Transaction, now: int) -> None:
 # files continues.
 
 BEGINNING = -1
-"""Less than the id of every file."""
+"""Below all file ids."""
 
 
 class FileLook(NamedTuple):
-    """The newest look at a file. `wrong` None: it was as it was published. Times are microseconds of the store's clock."""
+    """The newest check of a file; `wrong` is None if it is intact. Times are microseconds."""
 
     file_id: int
     footer: str
@@ -108,7 +108,7 @@ class FileLook(NamedTuple):
 
 
 def known_checks(tx: Transaction, ids: Iterable[int]) -> dict[int, FileLook]:
-    """File → what the newest look at it saw."""
+    """Return the newest checks by file."""
     file_looks = {}
     for item in ids:
         row = tx.execute("select file_id, footer, looked_at, wrong, wrong_since from lake_file_look where file_id = ?", (item,)).fetchone()
@@ -118,13 +118,13 @@ def known_checks(tx: Transaction, ids: Iterable[int]) -> dict[int, FileLook]:
 
 
 def damaged_files(tx: Transaction) -> list[FileLook]:
-    """The files with which something is wrong, of whatever snapshot."""
+    """Return the damaged files of all snapshots."""
     rows = tx.execute("select file_id, footer, looked_at, wrong, wrong_since from lake_file_look where wrong is not null order by file_id")
     return [FileLook(*row) for row in rows]
 
 
 def checked_since(tx: Transaction, at: int) -> int:
-    """At how many files of the newest snapshot somebody looked since then."""
+    """Return the number of the newest snapshot's files checked since a time."""
     row = tx.execute(
         "select count(*) from lake_file_look l join ducklake_data_file f on f.data_file_id = l.file_id"
         " where l.looked_at >= ? and f.end_snapshot is null",
@@ -144,22 +144,24 @@ def record_file_checks(tx: Transaction, looks: Iterable[FileLook]) -> None:
 
 
 def rotation_position(tx: Transaction) -> int:
-    """The file after which the rotation goes on; `BEGINNING` at its beginning."""
+    """Return the file after which the rotation continues; `BEGINNING` at its start."""
     row = tx.execute("select after_file from lake_file_round where id = 1").fetchone()
     return BEGINNING if row is None else int(row[0])
 
 
 def move_rotation(tx: Transaction, file_id: int, now: int) -> None:
-    """The rotation goes on after this file; `BEGINNING`: with the first one, and files that aren't in the newest snapshot any more are
-    forgotten."""
+    """Set the file after which the rotation continues.
+
+    `BEGINNING` restarts it, and deletes checks of files that the newest snapshot doesn't contain.
+    """
     tx.execute(
         "insert into lake_file_round (id, after_file, at) values (1, :after, :now)"
         " on conflict (id) do update set after_file = excluded.after_file, at = excluded.at",
         {"after": file_id, "now": now},
     )
     if file_id == BEGINNING:
-        # asked first: the event log executes again what changes the state, beside a catalog that
-        # DuckLake may have changed by itself
+        # a separate query, because a replay of the event log repeats the change with a catalog that
+        # DuckLake may have changed itself
         gone = tx.execute(
             "select file_id from lake_file_look where not exists"
             " (select 1 from ducklake_data_file f where f.data_file_id = lake_file_look.file_id and f.end_snapshot is null)"
@@ -174,7 +176,7 @@ def move_rotation(tx: Transaction, file_id: int, now: int) -> None:
 
 
 class PublishedFiles(NamedTuple):
-    """The files of a publication that readers see, each an entry with `path`, `size` and `sha256`; `before` is the newest look."""
+    """Files of a visible publication, as `path`, `size` and `sha256`; `before` is the newest check."""
 
     publication: int
     files: tuple[Mapping[str, Any], ...]
@@ -182,8 +184,10 @@ class PublishedFiles(NamedTuple):
 
 
 class FilesLook(NamedTuple):
-    """The newest look at a publication's files. `path` and `wrong` are of the first that isn't as it was published, None where all
-    are. Times are microseconds of the store's clock."""
+    """The newest check of a publication's files. Times are microseconds of the store's clock.
+
+    `path` and `wrong` are those of the first damaged file; None if all are intact.
+    """
 
     publication: int
     looked_at: int
@@ -194,7 +198,7 @@ class FilesLook(NamedTuple):
 
 
 class DamagedPublication(NamedTuple):
-    """A publication of which a file isn't there as it was published."""
+    """A publication with a missing or damaged file."""
 
     publication: int
     node: str
@@ -204,7 +208,7 @@ class DamagedPublication(NamedTuple):
 
 
 def next_published_files(tx: Transaction, limit: int) -> list[PublishedFiles]:
-    """Those that nobody looked at for longest, new ones first."""
+    """Return the publications with the oldest checks; unchecked ones come first."""
     rows = tx.execute(
         "select p.id, p.manifest, l.publication_id, l.looked_at, l.path, l.size_bytes, l.wrong, l.wrong_since from publication p"
         " left join published_file_look l on l.publication_id = p.id where p.manifest is not null and p.ended_snapshot is null"
@@ -213,14 +217,14 @@ def next_published_files(tx: Transaction, limit: int) -> list[PublishedFiles]:
     ).fetchall()
     published_files = []
     for number, manifest, *look in rows:
-        # what was exported is listed as well, by its target: that isn't ours to look at
+        # manifests of exports list their targets too, which Headrace doesn't check
         files = tuple(entry for entry in msgspec.json.decode(manifest) if "path" in entry)
         published_files.append(PublishedFiles(number, files, None if look[0] is None else FilesLook(*look)))
     return published_files
 
 
 def record_published_checks(tx: Transaction, looks: Iterable[FilesLook]) -> None:
-    """Keep what looks saw, and forget those at what readers don't see any more."""
+    """Store checks, and delete those of publications that aren't visible any more."""
     tx.executemany(
         "insert into published_file_look (publication_id, looked_at, path, size_bytes, wrong, wrong_since) values (?, ?, ?, ?, ?, ?)"
         " on conflict (publication_id) do update set looked_at = excluded.looked_at, path = excluded.path,"
@@ -235,7 +239,7 @@ def record_published_checks(tx: Transaction, looks: Iterable[FilesLook]) -> None
 
 
 def damaged_publications(tx: Transaction) -> list[DamagedPublication]:
-    """The publications that readers see of which a file is damaged."""
+    """Return the visible publications with damaged files."""
     rows = tx.execute(
         "select p.id, p.node, p.partition, p.rows, l.publication_id, l.looked_at, l.path, l.size_bytes, l.wrong, l.wrong_since"
         " from published_file_look l join publication p on p.id = l.publication_id"

@@ -117,7 +117,10 @@ FACTS_RECENT = 500
 
 
 class DriftRow(msgspec.Struct, frozen=True, gc=False):
-    """One change of one delivery. `evidence` and `used_by` are JSON lists, `score` a decimal; `at` is in microseconds."""
+    """One change of one delivery. `at` is in microseconds.
+
+    `evidence` and `used_by` are JSON lists, `score` is a decimal.
+    """
 
     source: str
     partition: str
@@ -165,7 +168,7 @@ def write_facts(tx: Transaction, rows: Iterable[FactRow]) -> None:
 
 
 def newest_drift(tx: Transaction, source: str, partition: str | None = None) -> list[DriftRow]:
-    """Return the changes of a source's newest delivery with changes, optionally of one partition."""
+    """Return the changes of a source's newest changed delivery, optionally of one partition."""
     where, given = ("source = ? and partition = ?", (source, partition)) if partition is not None else ("source = ?", (source,))
     newest = f"select epoch, n from drift where {where} order by id desc limit 1"
     row = tx.execute(newest, given).fetchone()
@@ -261,9 +264,9 @@ def emptied(tx: Transaction, nodes: Sequence[str], first: str, last: str) -> lis
 
 
 def unusual_partitions(tx: Transaction, nodes: Sequence[str], first: str, last: str, kinds: Sequence[str] = UNUSUAL_KINDS) -> list[str]:
-    """Return visible partitions with anomalies from `first` to `last`, with finer partitions.
+    """Return visible partitions with anomalies of some kinds, from `first` to `last`, unsorted.
 
-    They are sorted by strength of the anomaly.
+    Finer partitions within are included.
     """
     if not nodes:
         return []

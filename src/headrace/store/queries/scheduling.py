@@ -114,7 +114,7 @@ def end_expired_pauses(tx: Transaction, now_us: int) -> None:
 
 
 def pauses_of_node(tx: Transaction, node: str, from_us: int, to_us: int) -> list[Pause]:
-    """Return a node's pauses between two times, oldest first; `until` of a current one is as set."""
+    """Return a node's pauses between two times, oldest first; a current one keeps its `until`."""
     rows = tx.execute(
         f"select {_PAUSE_COLUMNS} from pause_past where node = :node and since < :to and until > :from union all select {_PAUSE_COLUMNS}"
         " from pause where node = :node and since < :to and (until is null or until > :from) order by since",

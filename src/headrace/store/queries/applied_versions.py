@@ -12,7 +12,7 @@ from headrace.store.transaction import Transaction
 
 
 class Version(msgspec.Struct, frozen=True):
-    """An applied version. `manifest` maps files to hashes; `compiled` is a msgpack plan.Compiled."""
+    """An applied version. `manifest` maps files to hashes, `compiled` is msgpack plan.Compiled."""
 
     id: int
     hash: str

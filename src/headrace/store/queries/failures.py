@@ -1,4 +1,4 @@
-"""Failures: partitions that failed and weren't published since, and attempts that were lost or slow."""
+"""Failures: failed and not yet published partitions, and lost or slow attempts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from headrace.store.transaction import Transaction
 # again.
 
 _STILL_OPEN = ("failed", "rejected", "waiting", "missing")
-"""Where a partition stands that failed, or whose attempt was lost, and that nothing has come of since."""
+"""States of partitions that failed, or whose attempt was lost, without a later result."""
 
 
 def failed_in_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
-    """Node and partition of what failed, was rejected or lost in a run and hasn't been published since, in order."""
+    """Return (node, partition) failed, rejected or lost in a run, and not published since."""
     rows = tx.execute(
         "select node, partitions from attempt where run_id = :run and state in ('failed', 'rejected', 'lost') order by epoch, n",
         {"run": run_id},
@@ -25,7 +25,7 @@ def failed_in_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
 
 
 def failed_at_node(tx: Transaction, node: str, partition: str | None = None) -> list[tuple[str, str]]:
-    """The same of one node, whatever run it was in: those that failed, were rejected, or back off before the next try."""
+    """Return a node's (node, partition) that failed, were rejected, or wait for a retry."""
     item = "" if partition is None else " and partition = :partition"
     rows = tx.execute(
         "select node, partition from partition where node = :node and state <> 'published' "
@@ -43,14 +43,16 @@ def _still_failed(tx: Transaction, node: str) -> set[str]:
 
 
 def failing_nodes(tx: Transaction) -> list[str]:
-    """The nodes of which a partition has failed and was not published since, by name."""
+    """Return the nodes with failed partitions that weren't published since, by name."""
     rows = tx.execute("select distinct node from partition where state <> 'published' and state = 'failed' order by node").fetchall()
     return [node for (node,) in rows]
 
 
 class NodeFailure(msgspec.Struct, frozen=True):
-    """A node's newest attempt, which failed. `partition` is the first of those that it was at; `error` is JSON of what went wrong;
-    `finished_at` is in microseconds."""
+    """A node's newest attempt, which failed. `finished_at` is in microseconds.
+
+    `partition` is the first of its partitions; `error` is JSON.
+    """
 
     node: str
     partition: str
@@ -60,7 +62,7 @@ class NodeFailure(msgspec.Struct, frozen=True):
 
 
 def newest_failures(tx: Transaction, version: int) -> list[NodeFailure]:
-    """Of each node the newest attempt, where it failed at this version with a partition that is failed still; by node."""
+    """Return each node's newest attempt if it failed at this version and its partition still is."""
     failures = []
     for node in failing_nodes(tx):
         row = tx.execute(
@@ -78,13 +80,13 @@ def newest_failures(tx: Transaction, version: int) -> list[NodeFailure]:
 
 
 def unpublished_partitions(tx: Transaction, node: str) -> list[str]:
-    """The partitions of a node that aren't published as they should be: something went wrong, or nothing has come of them yet."""
+    """Return a node's partitions that are stale, or in any state other than `published`."""
     rows = tx.execute("select partition from partition where node = ? and (state <> 'published' or stale <> 0)", (node,))
     return [key for (key,) in rows.fetchall()]
 
 
 def failed_held_or_rejected(tx: Transaction, limit: int) -> list[tuple[str, str, str]]:
-    """(node, partition, state) of what failed, is held or was rejected, and stands so now; by node and partition."""
+    """Return (node, partition, state) of failed, held and rejected partitions, in order."""
     rows = tx.execute(
         "select node, partition, state from partition where state <> 'published' and state in ('failed', 'held', 'rejected')"
         " order by node, partition limit ?",
@@ -97,16 +99,16 @@ def failed_held_or_rejected(tx: Transaction, limit: int) -> list[tuple[str, str,
 # gathered from these.
 
 TROUBLED_MAX = 5_000
-"""So many are told of at once."""
+"""At most this number of attempts is returned at once."""
 _COLUMNS = "epoch, n, node, partitions, state, coalesce(reason, ''), error, started_at, finished_at, measures"
 INPUTS_WINDOW = 50
-"""Of so many of a node's newest attempts it is asked how much went into them, and how long they took, …"""
+"""Number of a node's newest successful attempts whose inputs and durations are read."""
 SEARCHED_MAX = 4 * INPUTS_WINDOW
-"""… among so many of its newest."""
+"""Number of newest attempts to search for them."""
 
 
 class Working(msgspec.Struct, frozen=True, gc=False):
-    """An attempt that began. `finished_at` is None while it runs; microseconds."""
+    """A started attempt. Times are microseconds; `finished_at` is None while it runs."""
 
     attempt: str
     node: str
@@ -119,11 +121,11 @@ class Working(msgspec.Struct, frozen=True, gc=False):
     took_in: InputTotals | None = None
     """None while it runs."""
     processor_wait_seconds: float = 0.0
-    """How long it waited while other programs had the processors."""
+    """Seconds for which it waited for a processor used by other programs."""
 
 
 class InputTotals(msgspec.Struct, frozen=True, gc=False):
-    """How much went into an attempt."""
+    """Total inputs of an attempt."""
 
     partitions: int
     rows: int
@@ -131,15 +133,19 @@ class InputTotals(msgspec.Struct, frozen=True, gc=False):
 
 
 def seconds_of_node(tx: Transaction, node: str) -> list[tuple[str, float]]:
-    """(attempt, seconds) of the newest attempts at a node that succeeded, newest first, without what each
-    waited for a processor."""
+    """Return (attempt, seconds) of a node's newest successful attempts, newest first.
+
+    Waits for a processor are subtracted.
+    """
     newest = _newest_succeeded(tx, node)
     return [(f"{epoch}.{n}", max(0, us) / 1_000_000 - _processor_wait(measures)) for epoch, n, us, _, measures in newest]
 
 
 def _newest_succeeded(tx: Transaction, node: str) -> list[tuple[int, int, int, str, str | None]]:
-    """(epoch, n, microseconds, partitions, measures) of the newest attempts that succeeded, newest first;
-    looked for among so few that a node which fails all the time costs no more."""
+    """Return (epoch, n, microseconds, partitions, measures) of successful attempts, newest first.
+
+    Only the newest attempts are searched, to limit the cost of nodes that always fail.
+    """
     return tx.execute(
         "select epoch, n, finished_at - started_at, partitions, measures from"
         " (select * from attempt where node = :node order by epoch desc, n desc limit :searched) as newest"
@@ -160,7 +166,7 @@ class _Measures(msgspec.Struct, frozen=True, gc=False):
 
 
 def inputs_of_node(tx: Transaction, node: str) -> list[InputTotals]:
-    """How much went into the newest attempts at a node that succeeded, newest first."""
+    """Return the total inputs of a node's newest successful attempts, newest first."""
     result = (_inputs(keys, measures) for _, _, _, keys, measures in _newest_succeeded(tx, node) if measures)
     return [totals for totals in result if totals is not None]
 
@@ -174,7 +180,7 @@ def _inputs(partitions: str, measures: str | None) -> InputTotals | None:
 
 
 def ended_up_to(tx: Transaction) -> tuple[int, int]:
-    """The newest attempt before which all have ended."""
+    """Return the newest attempt up to which all attempts have ended."""
     row = tx.execute("select epoch, n from attempt where state in ('queued', 'running') order by epoch, n limit 1").fetchone()
     if row is not None:
         return int(row[0]), int(row[1]) - 1
@@ -183,7 +189,7 @@ def ended_up_to(tx: Transaction) -> tuple[int, int]:
 
 
 def lost_or_short(tx: Transaction, after: tuple[int, int]) -> list[Working]:
-    """The attempts after one that were lost, or failed for want of memory or room."""
+    """Return the attempts after one that were lost, or ran out of memory or disk space."""
     rows = tx.execute(
         f"select {_COLUMNS} from attempt where (epoch, n) > (?, ?) and (state = 'lost' or (state = 'failed' and error like ?))"
         " order by epoch, n limit ?",
@@ -193,7 +199,7 @@ def lost_or_short(tx: Transaction, after: tuple[int, int]) -> list[Working]:
 
 
 def long_running(tx: Transaction, after: tuple[int, int], least: int, now: int) -> list[Working]:
-    """The attempts after one that have run for longer than `least` microseconds, those that still run included."""
+    """Return attempts after one that took more than `least` microseconds, or have so far."""
     rows = tx.execute(
         f"select {_COLUMNS} from attempt where (epoch, n) > (?, ?) and started_at is not null"
         " and state in ('published', 'staged', 'held', 'rejected', 'running')"

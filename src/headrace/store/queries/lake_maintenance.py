@@ -18,7 +18,7 @@ _LAKE_PROBLEM = "lake_closed"
 
 
 class OngoingProblem(NamedTuple):
-    """A problem with workers or the lake: its start, its last observation (microseconds), and reason."""
+    """A problem with workers or the lake: start, last observation (microseconds), and reason."""
 
     since: int
     seen: int
@@ -176,7 +176,7 @@ def move_rotation(tx: Transaction, file_id: int, now: int) -> None:
 
 
 class PublishedFiles(NamedTuple):
-    """Files of a visible publication, as `path`, `size` and `sha256`; `before` is the newest check."""
+    """Files of a visible publication: `path`, `size`, `sha256`; `before` is the newest check."""
 
     publication: int
     files: tuple[Mapping[str, Any], ...]

@@ -1,4 +1,4 @@
-"""Obligations and promises of consumers, and whose export targets this state has taken over."""
+"""Obligations and promises of consumers, and export targets that this state has taken over."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StoredObligation(msgspec.Struct, frozen=True):
 
 
 def newest(tx: Transaction, consumer: str, *, limit: int = 100) -> list[StoredObligation]:
-    """The newest obligations of a consumer, newest interval first."""
+    """Return the newest obligations of a consumer, newest interval first."""
     return _all(
         tx.execute(
             f"select {_COLUMNS} from obligation where consumer = :consumer order by interval desc limit :limit",
@@ -37,7 +37,7 @@ def newest(tx: Transaction, consumer: str, *, limit: int = 100) -> list[StoredOb
 
 
 def newest_met(tx: Transaction, consumer: str) -> StoredObligation | None:
-    """The newest obligation that was met, or None."""
+    """Return the newest met obligation, or None."""
     row = tx.execute(
         f"select {_COLUMNS} from obligation where consumer = :consumer and met_at is not null order by interval desc limit 1",
         {"consumer": consumer},
@@ -46,7 +46,7 @@ def newest_met(tx: Transaction, consumer: str) -> StoredObligation | None:
 
 
 def unmet(tx: Transaction, consumer: str, *, limit: int = 10_000) -> list[StoredObligation]:
-    """The obligations of a consumer that are neither met nor waived, oldest first."""
+    """Return a consumer's obligations that are neither met nor waived, oldest first."""
     return _all(
         tx.execute(
             f"select {_COLUMNS} from obligation where consumer = :consumer and met_at is null and waived_at is null "
@@ -57,24 +57,27 @@ def unmet(tx: Transaction, consumer: str, *, limit: int = 10_000) -> list[Stored
 
 
 def get(tx: Transaction, consumer: str, interval: str) -> StoredObligation | None:
-    """One obligation; None while it isn't due."""
+    """Return one obligation; None while it isn't due."""
     row = tx.execute(f"select {_COLUMNS} from obligation where consumer = ? and interval = ?", (consumer, interval)).fetchone()
     return StoredObligation(*row) if row else None
 
 
 def waive(tx: Transaction, consumer: str, interval: str, now: int) -> None:
-    """Nobody waits for it any more; one that was met, and isn't any more, stays known as met then."""
+    """Waive an obligation; one that was met earlier, and isn't any more, keeps that time."""
     tx.execute("update obligation set waived_at = ? where consumer = ? and interval = ?", (now, consumer, interval))
 
 
 def any_waived(tx: Transaction, consumers: Iterable[str], interval: str) -> bool:
-    """Whether any of these consumers' obligations for an interval was waived."""
+    """Return whether any of these consumers' obligations for an interval was waived."""
     sql = "select 1 from obligation where consumer = ? and interval = ? and waived_at is not null"
     return any(tx.execute(sql, (consumer, interval)).fetchone() is not None for consumer in consumers)
 
 
 def all_unmet(tx: Transaction, due_by: int, each: int) -> dict[str, list[StoredObligation]]:
-    """Of every consumer the newest obligations that were due by then and are neither met nor waived, oldest first."""
+    """Return each consumer's newest open obligations due by a time, oldest first.
+
+    Open means neither met nor waived; `each` limits their number per consumer.
+    """
     rows = tx.execute(
         f"select {_COLUMNS} from (select {_COLUMNS}, row_number() over (partition by consumer order by interval desc) as place"
         " from obligation where met_at is null and waived_at is null and due_at <= :due) as open_ones where place <= :each"
@@ -91,13 +94,14 @@ def _all(rows: Iterable[tuple[Any, ...]]) -> list[StoredObligation]:
     return [StoredObligation(*row) for row in rows]
 
 
-# What each consumer was promised, and from when on.
+# Promises to consumers, with their start.
 
 
 class Promise(msgspec.Struct, frozen=True):
-    """One promise; in force from `from_at` until `until_at` (None: still), microseconds of the store's clock. `terms` as JSON.
+    """One promise, in force from `from_at` until `until_at` (None: still). `terms` is JSON.
 
-    `begins_at` is from when on what is due is judged by it: `from_at`, unless `since:` says another time.
+    Obligations from `begins_at` on are evaluated by it: `from_at`, unless `since:` is declared.
+    Times are microseconds of the store's clock.
     """
 
     id: int
@@ -109,20 +113,20 @@ class Promise(msgspec.Struct, frozen=True):
 
 
 class PromiseStart(msgspec.Struct, frozen=True, gc=False):
-    """Since when the promise in force holds (`begins_at`), and since when something is promised without a break."""
+    """Start of the promise in force (`begins_at`), and of the unbroken series of promises."""
 
     begins_at: int
     unbroken_since: int
 
 
 def promise_start(tx: Transaction, consumer: str) -> PromiseStart | None:
-    """Since when a consumer is promised something; None: nothing is promised to it."""
+    """Return the start of a consumer's promise; None without a promise."""
     start: PromiseStart | None = None
     ended: int | None = None
     for from_at, until_at, begins_at in tx.execute(
         "select from_at, until_at, begins_at from promise where consumer = ? order by from_at, id", (consumer,)
     ):
-        # What was replaced before it began was never promised.
+        # A promise that was replaced before it began doesn't count.
         unbroken = start is not None and ended == from_at and start.unbroken_since <= from_at
         since = min(begins_at, start.unbroken_since) if start is not None and unbroken else begins_at
         start, ended = PromiseStart(begins_at, since), until_at
@@ -130,14 +134,14 @@ def promise_start(tx: Transaction, consumer: str) -> PromiseStart | None:
 
 
 def promise_in_force(tx: Transaction, consumer: str) -> Promise | None:
-    """What a consumer is promised now, or None."""
+    """Return a consumer's promise in force, or None."""
     return _promise(
         tx.execute(f"{_SELECT} where consumer = :consumer and until_at is null order by from_at desc limit 1", {"consumer": consumer})
     )
 
 
 def promise_at(tx: Transaction, consumer: str, at_us: int) -> Promise | None:
-    """What a consumer was promised at a time, or None."""
+    """Return a consumer's promise at a time, or None."""
     return _promise(
         tx.execute(
             f"{_SELECT} where consumer = :consumer and from_at <= :at and (until_at is null or until_at > :at) "
@@ -155,20 +159,20 @@ def _promise(result: Any) -> Promise | None:
     return None if row is None else Promise(row[0], row[1], msgspec.json.decode(row[2]), row[3], row[4], row[5])
 
 
-# Each take-over of a consumer's export target has a name of its own, which is kept in `meta`.
+# Each take-over of a consumer's export target has a unique name, which is stored in `meta`.
 
 _PREFIX = "exports.take_over."
-"""Followed by the consumer."""
+"""Prefix of the key in `meta`; the consumer's name follows."""
 
 
 def newest_take_over(tx: Transaction, consumer: str) -> str:
-    """What the newest take-over of a consumer's target was called; empty where there was none."""
+    """Return the name of the newest take-over of a consumer's target; empty without one."""
     row = tx.execute("select value from meta where key = ?", (_PREFIX + consumer,)).fetchone()
     return "" if row is None else str(row[0])
 
 
 def record_take_over(tx: Transaction, consumer: str) -> None:
-    """From now on the consumer's target is this state's."""
+    """Record that this state takes over the consumer's target."""
     tx.execute(
         "insert into meta (key, value) values (?, ?) on conflict (key) do update set value = excluded.value",
         (_PREFIX + consumer, uuid.uuid4().hex),

@@ -18,7 +18,7 @@ _COLUMNS = "id, kind, request, actor, state, started_at, finished_at, cancelled_
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One run. `request` is JSON text of what was asked for; times are microseconds of the store's clock."""
+    """One run. `request` is JSON; times are microseconds of the store's clock."""
 
     id: int
     kind: str
@@ -30,11 +30,11 @@ class Run(msgspec.Struct, frozen=True):
     cancelled_at: int | None = None
     cancelled_by: str | None = None
     reason: str | None = None
-    """Why it was cancelled, where somebody said so."""
+    """Reason for the cancellation, if one was given."""
 
     @property
     def shown_state(self) -> str:
-        """`cancelled` for one that a person took back; `state` is what had come of it by then."""
+        """`cancelled` if a user cancelled the run; `state` is the result of its work until then."""
         return "cancelled" if self.cancelled_at is not None else self.state
 
 
@@ -45,7 +45,7 @@ def get(tx: Transaction, run_id: int) -> Run | None:
 
 
 def newest(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> list[Run]:
-    """The newest runs, newest first, begun since then."""
+    """Return the newest runs that began since a time, newest first."""
     rows = tx.execute(
         f"select {_COLUMNS} from run where started_at >= :since order by id desc limit :limit",
         {"since": since_us or 0, "limit": limit},
@@ -54,7 +54,7 @@ def newest(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> 
 
 
 def failed(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> list[Run]:
-    """The newest runs that didn't succeed, newest first, begun since then."""
+    """Return the newest unsuccessful runs that began since a time, newest first."""
     lost = "'failed', 'partial', 'lost'" + ("" if holder(tx) else ", 'running'")
     rows = tx.execute(
         f"select {_COLUMNS} from run where state in ({lost}) and started_at >= :since order by id desc limit :limit",
@@ -64,7 +64,7 @@ def failed(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> 
 
 
 def page(tx: Transaction, *, limit: int, before: int | None, failed: bool) -> list[Run]:
-    """The newest runs, newest first, of those older than one; `failed`: only those that didn't succeed."""
+    """Return the newest runs older than `before`, newest first; optionally only failed ones."""
     lost = "'failed', 'partial', 'lost'" + ("" if holder(tx) else ", 'running'")
     bounds = [*(["id < :before"] if before is not None else []), *([f"state in ({lost})"] if failed else [])]
     where = f" where {' and '.join(bounds)}" if bounds else ""
@@ -73,7 +73,7 @@ def page(tx: Transaction, *, limit: int, before: int | None, failed: bool) -> li
 
 
 def attempts_by_state(tx: Transaction, run_id: int) -> list[tuple[str, int]]:
-    """How many of a run's attempts are in each state, as they are written down, the most frequent first."""
+    """Return the number of a run's attempts by stored state, the most frequent first."""
     rows = tx.execute("select state, count(*) as n from attempt where run_id = ? group by state order by n desc, state", (run_id,))
     return [(state, n) for state, n in rows]
 

@@ -1,4 +1,4 @@
-"""Usage: who reads what, by day, as far as reads are seen."""
+"""Usage: observed reads of nodes by day, and exports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from headrace.store.transaction import Transaction
 
 
 class ReadUsage(NamedTuple):
-    """So often somebody read a node on a day (in UTC): by `read`, `sql` or `data`; when last."""
+    """Number of reads of a node on a day (UTC) by `read`, `sql` or `data`, and the last time."""
 
     node: str
     reader: str
@@ -20,7 +20,7 @@ class ReadUsage(NamedTuple):
 
 
 class ExportUsage(NamedTuple):
-    """So many publications of a consumer's export, and when the last was."""
+    """Number of publications of a consumer's export, and the last one's time."""
 
     consumer: str
     exports: int
@@ -28,7 +28,7 @@ class ExportUsage(NamedTuple):
 
 
 def add_reads(tx: Transaction, rows: Iterable[ReadUsage]) -> None:
-    """Reads that were seen since."""
+    """Add observed reads."""
     tx.executemany(
         "insert into usage (node, reader, via, day, reads, last_at) values (?, ?, ?, ?, ?, ?) on conflict (node, reader, via, day)"
         " do update set reads = usage.reads + excluded.reads,"
@@ -38,13 +38,13 @@ def add_reads(tx: Transaction, rows: Iterable[ReadUsage]) -> None:
 
 
 def reads_since(tx: Transaction, day: str) -> list[ReadUsage]:
-    """Reads on that day and later."""
+    """Return the reads since a day."""
     rows = tx.execute("select node, reader, via, day, reads, last_at from usage where day >= ? order by node, reader, via, day", (day,))
     return [ReadUsage(*row) for row in rows]
 
 
 def exports(tx: Transaction, consumers: Iterable[str], from_us: int, until_us: int) -> list[ExportUsage]:
-    """What was exported in a window."""
+    """Return the exports of consumers in a window."""
     usages = []
     for consumer in consumers:
         row = tx.execute(
@@ -57,5 +57,5 @@ def exports(tx: Transaction, consumers: Iterable[str], from_us: int, until_us: i
 
 
 def forget(tx: Transaction, before: str) -> None:
-    """Reads of days before that."""
+    """Delete reads of days before a day."""
     tx.execute("delete from usage where day < ?", (before,))

@@ -250,8 +250,8 @@ class Context:
     def log(self, message: str, level: LogLevel = "info") -> None:
         """Write a line to the attempt's log, which `headrace logs` shows.
 
-        Raises ValueError for an unknown level. Python's `logging` and `print` also write to the log;
-        `print` has no levels.
+        Raises ValueError for an unknown level. Python's `logging` and `print` also write to the
+        log; `print` has no levels.
         """
         import logging
 
@@ -353,7 +353,8 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
         renamed_from: Its former name, whose history it keeps.
         code_files: Patterns of project files that its code uses: `["models/*.json"]`. A change of
             one of them is a change of the asset.
-        code_packages: Installed packages that its code uses; a new version is a change of the asset.
+        code_packages: Installed packages that its code uses; a new version is a change of the
+            asset.
     """
     declared = {name: value for name, value in locals().items() if value is not None}
 

@@ -256,7 +256,8 @@ class NotOrdinary(OSError):
 def read_ordinary(path: Path, limit: int, flags: int = 0) -> bytes:
     """Read at most `limit` bytes of a regular file, without ever blocking on a pipe.
 
-    `flags` are added to those of `os.open`. Raises OSError, or NotOrdinary for other kinds of files.
+    `flags` are added to those of `os.open`. Raises OSError, or NotOrdinary for other kinds of
+    files.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     try:

@@ -66,8 +66,8 @@ class Clock:
     def for_writing(cls, tx: Transaction, now: datetime | None, *, real: RealTime | None = None) -> Clock:
         """Return a writing command's clock; a store's first one decides between live and replay.
 
-        `now` is `--now`. Raises Refused for `--now` on a live store, and UsageError if it is earlier
-        than the last `--now`.
+        `now` is `--now`. Raises Refused for `--now` on a live store, and UsageError if it is
+        earlier than the last `--now`.
         """
         kind = _kind(tx)
         if kind is None:
@@ -81,9 +81,9 @@ class Clock:
     def for_reading(cls, tx: Transaction, now: datetime | None, *, real: RealTime | None = None) -> Clock:
         """Return the clock of a read-only command.
 
-        It stands still at `now` if given. Without `now` it is the wall clock (live), or stands still
-        at the last stored time (replay). Raises UsageError if `now` is earlier than a replay's last
-        `--now`.
+        It stands still at `now` if given. Without `now` it is the wall clock (live), or stands
+        still at the last stored time (replay). Raises UsageError if `now` is earlier than a
+        replay's last `--now`.
         """
         real = real or _Machine()
         kind = _kind(tx)

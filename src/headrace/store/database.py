@@ -39,8 +39,8 @@ class Store:
         """Open the project's state. With `create`, create it or apply missing migrations first.
 
         `resolve` replaces secret references in a PostgreSQL address; without it, only references to
-        environment variables are replaced. If no state exists, `empty` is called with the address as
-        text without a password, and may raise to refuse.
+        environment variables are replaced. If no state exists, `empty` is called with the address
+        as text without a password, and may raise to refuse.
 
         Raises StoreError if no state exists (without `create`), if it is newer or older than this
         version of Headrace, or if the database can't be used.
@@ -95,8 +95,8 @@ class Store:
         LeaseLost if another leader has taken over or the lease was released. Pass None for writes
         that need no leader: requests, the lease itself, the clock.
 
-        With `durable`, the commit survives a power cut; use it before an external side effect. Other
-        commits survive a crash of the process, but a power cut may lose the latest ones.
+        With `durable`, the commit survives a power cut; use it before an external side effect.
+        Other commits survive a crash of the process, but a power cut may lose the latest ones.
         """
         return self.engine.write(epoch, durable=durable)
 

@@ -183,8 +183,8 @@ def reshaped(tx: Transaction, nodes: Iterable[str]) -> None:
 def stale_node(tx: Transaction, node: str, now: int, *, ask: bool = False) -> int:
     """Invalidate all partitions of a node after a code change, and return their number.
 
-    With `ask`, published partitions are only recomputed on request; unpublished ones are computed as
-    usual.
+    With `ask`, published partitions are only recomputed on request; unpublished ones are computed
+    as usual.
     """
     states = "('published', 'failed', 'rejected', 'held', 'waiting')"
     cursor = tx.execute(f"select count(*) from partition where node = ? and state in {states}", (node,)).fetchone()

@@ -188,8 +188,8 @@ PLAN_SQL = (
 class DurationStatistics(msgspec.Struct, frozen=True):
     """Durations of a node's successful attempts in seconds: median and p95.
 
-    p95 is the smallest observed duration that at least 95 % of attempts don't exceed. `count` is the
-    number of attempts.
+    p95 is the smallest observed duration that at least 95 % of attempts don't exceed. `count` is
+    the number of attempts.
     """
 
     p50: float

@@ -37,8 +37,8 @@ class Delivery(msgspec.Struct, frozen=True):
 class DeliveryOutcome(msgspec.Struct, frozen=True):
     """One delivery with its outcome. `parts` and `received` are JSON.
 
-    `rows` and `verdict` are those of its newest publication; for a held or rejected delivery, `rows`
-    are its rows in quarantine.
+    `rows` and `verdict` are those of its newest publication; for a held or rejected delivery,
+    `rows` are its rows in quarantine.
     """
 
     source: str
@@ -94,8 +94,8 @@ def get(tx: Transaction, delivery_id: int) -> Delivery | None:
 def arrivals(tx: Transaction, source: str, *, limit: int) -> list[DeliveryOutcome]:
     """Return the deliveries of the newest intervals with their outcomes, newest first.
 
-    They are sorted by interval, then by delivery. A file that was only touched is the same delivery,
-    with its original times.
+    They are sorted by interval, then by delivery. A file that was only touched is the same
+    delivery, with its original times.
 
     Only publications after the observation are searched, because an interval may be published every
     five minutes.
@@ -275,8 +275,8 @@ def mapped_changes(tx: Transaction, after: int) -> tuple[list[Mapped], int]:
 def _is_new(tx: Transaction, row: tuple[Any, ...]) -> bool:
     """Return whether a change is new and wasn't accepted by a user.
 
-    It isn't new if the previous delivery had it. It was accepted if its names are certain, or if the
-    same delivery was held for it before.
+    It isn't new if the previous delivery had it. It was accepted if its names are certain, or if
+    the same delivery was held for it before.
     """
     if row[5] == "renamed" and row[11] is not None and float(row[11]) >= 1:
         return False

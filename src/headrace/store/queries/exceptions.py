@@ -265,8 +265,8 @@ def named_wrong(tx: Transaction, from_us: int) -> list[Unsound]:
 def accepted_exceptions(tx: Transaction, from_us: int, limit: int = 500) -> list[AcceptedPublication]:
     """Return the newest accepted publications that were visible since a time, newest first.
 
-    They include those whose lapse has an open incident, because data computed from them may still be
-    visible.
+    They include those whose lapse has an open incident, because data computed from them may still
+    be visible.
     """
     lapsed = _lapsed_incidents(tx)
     rows = tx.execute(

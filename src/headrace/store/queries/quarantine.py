@@ -198,8 +198,8 @@ def measured_of_held(tx: Transaction, source: str, partition: str) -> bytes | No
 def held_for_rows(tx: Transaction, partitions: Collection[str]) -> list[HeldForRows]:
     """Return deliveries of these intervals that are held only for their row count, and held once.
 
-    They are sorted by source and interval. The leader calls this in each loop iteration with news of
-    a source, so the query uses the index `quarantine_open` of undecided data (which has both
+    They are sorted by source and interval. The leader calls this in each loop iteration with news
+    of a source, so the query uses the index `quarantine_open` of undecided data (which has both
     states), and sorts in Python: sorting by the key in SQL would scan all data that was ever held.
     """
     rows = tx.execute(

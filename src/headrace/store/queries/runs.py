@@ -64,7 +64,7 @@ def failed(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> 
 
 
 def page(tx: Transaction, *, limit: int, before: int | None, failed: bool) -> list[Run]:
-    """Return the newest runs older than `before`, newest first; optionally only failed ones."""
+    """Return the newest runs older than `before`, newest first; `failed`: only unsuccessful."""
     lost = "'failed', 'partial', 'lost'" + ("" if holder(tx) else ", 'running'")
     bounds = [*(["id < :before"] if before is not None else []), *([f"state in ({lost})"] if failed else [])]
     where = f" where {' and '.join(bounds)}" if bounds else ""

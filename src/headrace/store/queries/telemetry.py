@@ -21,7 +21,7 @@ _FROM = "from attempt a join run r on r.id = a.run_id"
 
 
 class LineageCursor(msgspec.Struct, frozen=True):
-    """The last end that was told (time, epoch, number), and the attempts whose beginning was told but not their end.
+    """Position of the last sent end (time, epoch, number), and attempts with only a sent start.
 
     `sent` and `refused` count events; `error` is what kept the last ones from being sent, since `failing_since`."""
 
@@ -36,7 +36,10 @@ class LineageCursor(msgspec.Struct, frozen=True):
 
 
 class LineageAttempt(msgspec.Struct, frozen=True):
-    """An attempt, as far as it is told of. Times are microseconds of the store's clock; `finished_at` is None while it runs."""
+    """The fields of an attempt in lineage events. Times are microseconds of the store's clock.
+
+    `finished_at` is None while the attempt runs.
+    """
 
     epoch: int
     n: int
@@ -84,20 +87,20 @@ class AttemptSummary(msgspec.Struct, frozen=True):
 
 
 def lineage_cursor(tx: Transaction) -> LineageCursor | None:
-    """How far was told; None before anybody was."""
+    """Return the position of lineage events; None before the first one."""
     row = tx.execute("select content from told_lineage where id = 1").fetchone()
     return None if row is None else msgspec.json.decode(row[0], type=LineageCursor)
 
 
 def begin_lineage(tx: Transaction) -> None:
-    """Tell of what ends from now on, where nothing was told yet."""
+    """Start lineage events with attempts that end from now on, unless they have already started."""
     row = tx.execute("select max(finished_at) from attempt where finished_at is not null").fetchone()
     if lineage_cursor(tx) is None:
         save_lineage_cursor(tx, LineageCursor(int(row[0] or 0), epoch=1 << 62))
 
 
 def save_lineage_cursor(tx: Transaction, where: LineageCursor) -> None:
-    """Write down how far was told."""
+    """Store the position of lineage events."""
     content = msgspec.json.encode(where).decode()
     tx.execute(
         "insert into told_lineage (id, content) values (1, :content) on conflict (id) do update set content = excluded.content",

@@ -1,11 +1,13 @@
-"""The web UI becomes part of the package: built from `ui/` into `src/headrace/web/ui_bundle/` whenever the sources are newer.
+"""The web UI becomes part of the package: built from `ui/` into `src/headrace/web/ui_bundle/`
+whenever the sources are newer.
 
     python hatch_build.py           build it if it isn't what `ui/` says
     python hatch_build.py --check   exit 1 if it isn't
 
-As hatchling's hook it does the same before a wheel, an sdist or an editable install. Nobody needs Node: it comes from a Python package,
-and is asked for only when there is something to build. An editable install goes on without the UI where npm's registry can't be reached
-(the server then says how to build it); a wheel doesn't. `HEADRACE_SKIP_UI=1` leaves it as it is.
+As hatchling's hook it does the same before a wheel, an sdist or an editable install. Nobody needs
+Node: it comes from a Python package, and is asked for only when there is something to build. An
+editable install goes on without the UI where npm's registry can't be reached (the server then says
+how to build it); a wheel doesn't. `HEADRACE_SKIP_UI=1` leaves it as it is.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ class UIBuildHook(BuildHookInterface[Any]):
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             if version != "editable":
                 raise
-            self.app.display_warning(f"the web UI isn't built ({error}); everything else works. Build it with: make ui")
+            self.app.display_warning(
+                f"the web UI isn't built ({error}); everything else works. Build it with: make ui"
+            )
 
     def _stale(self) -> bool:
         return os.environ.get("HEADRACE_SKIP_UI", "") in ("", "0") and not fresh()
@@ -68,12 +72,16 @@ def digest() -> str:
         folders[:] = sorted(name for name in folders if name not in NO_INPUTS)
         for name in sorted(set(names) - NO_INPUTS - {"schema.d.ts"}):
             path = Path(folder, name)
-            found.update(f"\0{path.relative_to(UI).as_posix()}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+            found.update(
+                f"\0{path.relative_to(UI).as_posix()}\0".encode()
+                + hashlib.sha256(path.read_bytes()).digest()
+            )
     return found.hexdigest()
 
 
 def build() -> None:
-    """Fetch what `package-lock.json` names, check the types, and bundle. It appears under its name only when it is whole.
+    """Fetch what `package-lock.json` names, check the types, and bundle. It appears under its name
+    only when it is whole.
 
     Raises RuntimeError with the last lines of what failed.
     """
@@ -89,7 +97,11 @@ def build() -> None:
         "npm_config_fetch_retry_mintimeout": "1000",
         "NODE_USE_SYSTEM_CA": "1",  # a company's own certificates are the system's, as for pip
     }
-    environment = {**os.environ, **configured, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment = {
+        **os.environ,
+        **configured,
+        "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
     modules = UI / "node_modules" / ".headrace-lock"
     lock = hashlib.sha256((UI / "package-lock.json").read_bytes()).hexdigest()
     if not modules.is_file() or modules.read_text(encoding="utf-8") != lock:
@@ -119,10 +131,21 @@ def _node() -> tuple[Path, Path]:
 def _run(command: list[str | Path], environment: dict[str, str]) -> None:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     done = subprocess.run(
-        command, cwd=UI, env=environment, text=True, encoding="utf-8", errors="replace", timeout=BUILD_SECONDS, check=False, **pipes
-    )  # fmt: skip
+        command,
+        cwd=UI,
+        env=environment,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=BUILD_SECONDS,
+        check=False,
+        **pipes,
+    )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command[2:4]))}: " + "\n".join(done.stdout.strip().splitlines()[-20:]))
+        raise RuntimeError(
+            f"{' '.join(map(str, command[2:4]))}: "
+            + "\n".join(done.stdout.strip().splitlines()[-20:])
+        )
 
 
 if __name__ == "__main__":

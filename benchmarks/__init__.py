@@ -1,1 +1,3 @@
-"""What Headrace costs: each file prints one document with its figures; `make bench` writes RESULTS.md from them."""
+"""What Headrace costs: each file prints one document with its figures; `make bench` writes
+RESULTS.md from them.
+"""

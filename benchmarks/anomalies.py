@@ -1,7 +1,9 @@
-"""Anomalies: false holds and what is found of faults on simulated projects, and all of 2013's flights and weather through `headrace tick`.
+"""Anomalies: false holds and what is found of faults on simulated projects, and all of 2013's
+flights and weather through `headrace tick`.
 
-The simulation is `tests/checks/anomaly_lab.py`; its seeds here aren't those that limits were chosen with (1 to 21). The year is delivered
-thirty days at a time into a project of the two sources alone, with the demo's contracts (types) and no checks, so that figures count.
+The simulation is `tests/checks/anomaly_lab.py`; its seeds here aren't those that limits were chosen
+with (1 to 21). The year is delivered thirty days at a time into a project of the two sources alone,
+with the demo's contracts (types) and no checks, so that figures count.
 """
 
 from __future__ import annotations
@@ -38,13 +40,16 @@ CONTRACTS = Path(demo.__file__).parent / "demo_project" / "contracts"
 SETTINGS = '[project]\nname = "year"\ntimezone = "America/New_York"\n[run]\nworkers = 2\n'
 OWNERS = "feed: {kind: vendor}\nobservers: {kind: vendor}\n"
 SOURCES = "\n".join(
-    f"- {{source: {name}, owner: {owner}, partition: day, files: 'landing/{name}_{{date:%Y-%m-%d}}.csv'}}"
+    f"- {{source: {name}, owner: {owner}, partition: day, files:"
+    f" 'landing/{name}_{{date:%Y-%m-%d}}.csv'}}"
     for name, owner in (("flights", "feed"), ("weather", "observers"))
 )
 
 
 def simulated(seeds: range) -> list[Figure]:
-    """False holds and warnings a project of 20 sources and 30 days, and the share of each fault that is held (warned of, too)."""
+    """False holds and warnings a project of 20 sources and 30 days, and the share of each fault
+    that is held (warned of, too).
+    """
     held, warned, spent, judged = [], [], 0.0, 0
     tried, holds, seen = Counter[str](), Counter[str](), Counter[str]()
     for seed in seeds:
@@ -61,7 +66,13 @@ def simulated(seeds: range) -> list[Figure]:
                 holds[name] += any(fact.severity == "hold" for fact in facts)
                 seen[name] += bool(facts)
     figures = [
-        Figure(name="false_holds_a_month", value=sum(held) / len(held), unit="partitions", goal=1.0, runs=held),
+        Figure(
+            name="false_holds_a_month",
+            value=sum(held) / len(held),
+            unit="partitions",
+            goal=1.0,
+            runs=held,
+        ),
         _observed("warnings_a_month", sum(warned) / len(warned), "partitions", warned),
         _observed("made_and_judged", 1000 * spent / judged, "ms a partition", []),
     ]
@@ -84,25 +95,35 @@ def year(days: int) -> Measured:
             run(project, "tick", "--now", _noon(last + timedelta(1)))
         with sqlite3.connect(project / ".headrace" / "state.db") as state:
             result = state.execute(
-                "select node, partition, kind, column_name, severity, observed, expected, detail from fact where detail not like 'check %'"
+                "select node, partition, kind, column_name, severity, observed, expected, detail"
+                " from fact where detail not like 'check %'"
             ).fetchall()
-            vectors = state.execute("select node, partition, vector from metric order by epoch, n").fetchall()
+            vectors = state.execute(
+                "select node, partition, vector from metric order by epoch, n"
+            ).fetchall()
     return Measured([*_counted(result), *replays(vectors)], _notes(result))
 
 
 def replays(vectors: list[tuple[str, str, bytes]]) -> list[Figure]:
-    """The same figures judged day after day, and by histories that end too early and lack days, as where many are delivered together.
-    Of these, days that a full history holds, too, aren't counted."""
+    """The same figures judged day after day, and by histories that end too early and lack days, as
+    where many are delivered together. Of these, days that a full history holds, too, aren't
+    counted."""
     figures = []
     for node in ("flights", "weather"):
         of_day = {partition: vector for name, partition, vector in vectors if name == node}
         daily = _replayed(of_day, 0, 0.0)
         for severity in ("hold", "warn"):
             result = sorted(key for key, said in daily.items() if said == severity)
-            figures.append(_observed(f"{node}_{severity}_day_by_day", float(len(result)), "days of the year", []))
+            figures.append(
+                _observed(
+                    f"{node}_{severity}_day_by_day", float(len(result)), "days of the year", []
+                )
+            )
         gaps = [(late, missing) for late in LATE for missing in MISSING if late or missing]
         held = [float(len(_held(_replayed(of_day, *gap)) - _held(daily))) for gap in gaps]
-        figures.append(_observed(f"{node}_held_for_gaps", sum(held), f"days of {len(held)} years", held))
+        figures.append(
+            _observed(f"{node}_held_for_gaps", sum(held), f"days of {len(held)} years", held)
+        )
     return figures
 
 
@@ -111,11 +132,17 @@ def _held(result: dict[str, str]) -> set[str]:
 
 
 def _replayed(of_day: dict[str, bytes], late: int, missing: float) -> dict[str, str]:
-    """Day → `hold`, `warn` or nothing, by the sound days but the last `late` before it, of which a share is missing."""
+    """Day → `hold`, `warn` or nothing, by the sound days but the last `late` before it, of which a
+    share is missing.
+    """
     chance, sound = random.Random(f"{late}.{missing}"), list[str]()
     result: dict[str, str] = {}
     for key in sorted(of_day):
-        before = [StoredMetrics(item, of_day[item]) for item in sound[: max(len(sound) - late, 0)] if chance.random() >= missing]
+        before = [
+            StoredMetrics(item, of_day[item])
+            for item in sound[: max(len(sound) - late, 0)]
+            if chance.random() >= missing
+        ]
         day = EvaluatedPartition(key=key, metrics=decoded(of_day[key]), sources=2, calendar="US")
         facts = evaluate_partition(day, MetricHistory(before[-HISTORY_PARTITIONS:], Grain.DAY))
         result[key] = min((str(fact.severity) for fact in facts), default="")
@@ -139,7 +166,11 @@ def _noon(day: date) -> str:
 def _counted(result: list[tuple[Any, ...]]) -> list[Figure]:
     figures = []
     for node in ("flights", "weather"):
-        held = {partition for name, partition, _, _, severity, *_ in result if name == node and severity == "hold"}
+        held = {
+            partition
+            for name, partition, _, _, severity, *_ in result
+            if name == node and severity == "hold"
+        }
         odd = {partition for name, partition, *_ in result if name == node}
         figures.append(_observed(f"{node}_held", float(len(held)), "days of the year", []))
         figures.append(_observed(f"{node}_warned", float(len(odd - held)), "days of the year", []))

@@ -1,7 +1,9 @@
-"""The API's read paths over 10,000 assets and 1,000,000 attempts: what does each answer take, made anew and when it is kept?
+"""The API's read paths over 10,000 assets and 1,000,000 attempts: what does each answer take, made
+anew and when it is kept?
 
-Each question is asked with other names or numbers each time, so that none is answered from what was kept; then once more with its tag, and
-once more after a partition has changed. The time is that at the client, on one connection; the first answer's from when the server listens.
+Each question is asked with other names or numbers each time, so that none is answered from what was
+kept; then once more with its tag, and once more after a partition has changed. The time is that at
+the client, on one connection; the first answer's from when the server listens.
 """
 
 from __future__ import annotations
@@ -73,7 +75,9 @@ class Client:
         began = time.perf_counter()
         if began - self._asked > LET_GO_SECONDS:
             self._connection.close()
-        self._connection.request("GET", f"/api/v1/{path}", headers={**self._headers, "If-None-Match": tag})
+        self._connection.request(
+            "GET", f"/api/v1/{path}", headers={**self._headers, "If-None-Match": tag}
+        )
         answer = self._connection.getresponse()
         answer.read()
         self._asked = time.perf_counter()
@@ -87,9 +91,13 @@ def measure(*, quick: bool) -> list[Figure]:
         with opened(large.folder) as (port, token):
             client = Client(port, token)
             first, *_ = client.ask("status")
-            figures = [Figure(name="first_answer_ms", value=first, unit="ms", goal=FIRST_MS, runs=[first])]
+            figures = [
+                Figure(name="first_answer_ms", value=first, unit="ms", goal=FIRST_MS, runs=[first])
+            ]
             _settled()
-            for question, path in questions(large.layers, large.days, large.attempts // 1_000).items():
+            for question, path in questions(
+                large.layers, large.days, large.attempts // 1_000
+            ).items():
                 figures += _figures(question, client, path, large.folder, ASKED[quick])
                 print(f"  {question}: {figures[-1].value:.0f} ms", file=sys.stderr, flush=True)
             return figures
@@ -106,15 +114,19 @@ def _settled() -> None:
 def _changed(folder: Path, n: int) -> None:
     """What an attempt at a node changes when it begins."""
     name = node(1, n % WIDTH)
-    with contextlib.closing(sqlite3.connect(folder / ".headrace/state.db", timeout=60, isolation_level=None)) as database:
+    with contextlib.closing(
+        sqlite3.connect(folder / ".headrace/state.db", timeout=60, isolation_level=None)
+    ) as database:
         database.execute(
-            "update partition set revision = (select max(revision) + 1 from partition) where node = ? and partition ="
-            " (select max(partition) from partition where node = ?)",
+            "update partition set revision = (select max(revision) + 1 from partition) where node ="
+            " ? and partition = (select max(partition) from partition where node = ?)",
             (name, name),
         )
 
 
-def _figures(question: str, client: Client, path: Callable[[int], str], folder: Path, asked: int) -> Iterator[Figure]:
+def _figures(
+    question: str, client: Client, path: Callable[[int], str], folder: Path, asked: int
+) -> Iterator[Figure]:
     made, kept, after = [], [], []
     for n in range(asked):
         item = path(n)
@@ -127,9 +139,17 @@ def _figures(question: str, client: Client, path: Callable[[int], str], folder: 
         _changed(folder, n)
         after.append(client.ask(item)[0])
     yield Figure(name=f"{question}_p95_ms", value=_p95(made), unit="ms", goal=GOAL_MS, runs=made)
-    yield Figure(name=f"{question}_after_a_change_p95_ms", value=_p95(after), unit="ms", goal=GOAL_MS, runs=after)
+    yield Figure(
+        name=f"{question}_after_a_change_p95_ms",
+        value=_p95(after),
+        unit="ms",
+        goal=GOAL_MS,
+        runs=after,
+    )
     if kept:
-        yield Figure(name=f"{question}_kept_p95_ms", value=_p95(kept), unit="ms", goal=None, runs=kept)
+        yield Figure(
+            name=f"{question}_kept_p95_ms", value=_p95(kept), unit="ms", goal=None, runs=kept
+        )
 
 
 def _p95(values: list[float]) -> float:

@@ -1,9 +1,11 @@
-"""Twenty checks and the full profile of ten million rows of twelve columns, against one aggregate written by hand and against peers.
+"""Twenty checks and the full profile of ten million rows of twelve columns, against one aggregate
+written by hand and against peers.
 
-The aggregate is what somebody would write for the same answers over the same file: nulls, least and greatest value, mean, distinct
-values and five quantiles of each column, and the distinct keys. It is run in the same session, turn by turn with the audit. Peers
-make the same twenty checks (no profile) in environments of their own: Great Expectations on a pandas frame that lies in memory,
-dbt on a table in DuckDB's own format.
+The aggregate is what somebody would write for the same answers over the same file: nulls, least and
+greatest value, mean, distinct values and five quantiles of each column, and the distinct keys. It
+is run in the same session, turn by turn with the audit. Peers make the same twenty checks (no
+profile) in environments of their own: Great Expectations on a pandas frame that lies in memory, dbt
+on a table in DuckDB's own format.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ TABLE = """SELECT i AS id, (hash(i) % 100000)::INTEGER AS customer, ['EWR', 'JFK
  FROM range({rows}) r(i)"""
 CHECKS: tuple[dict[str, Any], ...] = (
     {"kind": "unique", "columns": ["id"]},
-    *({"kind": "not_null", "columns": [column]} for column in ("id", "customer", "origin", "dest", "amount", "email", "at", "weight")),
+    *(
+        {"kind": "not_null", "columns": [column]}
+        for column in ("id", "customer", "origin", "dest", "amount", "email", "at", "weight")
+    ),
     {"kind": "range", "column": "id", "min": 0},
     {"kind": "range", "column": "customer", "min": 0, "max": 100000},
     {"kind": "range", "column": "delay", "min": -60, "max": 600},
@@ -75,24 +80,51 @@ def measure(*, quick: bool, rows: int | None, peers: bool) -> Measured:
             figures, ours = _beside_by_hand(session, staged, table, RUNS_QUICK if quick else RUNS)
             _progress(f"the profile of {SMALL_ROWS} rows")
             figures += _small(session, SMALL_RUNS_QUICK if quick else SMALL_RUNS)
-        notes = {"rows": f"{count:,} rows of {len(table.columns) - 1} columns, {len(CHECKS)} checks, {THREADS} threads"}
+        notes = {
+            "rows": (
+                f"{count:,} rows of {len(table.columns) - 1} columns, {len(CHECKS)} checks,"
+                f" {THREADS} threads"
+            )
+        }
         if peers:
             figures += _peers(folder, folder / "lake" / staged.path, ours, notes)
     return Measured(figures, notes)
 
 
 def _staged(session: DuckDBSession, rows: int) -> tuple[StagedFile, LakeTable]:
-    return stage(session, TABLE.format(rows=rows), None, table_name="t", partition="*", table=None, hashed=False)
+    return stage(
+        session,
+        TABLE.format(rows=rows),
+        None,
+        table_name="t",
+        partition="*",
+        table=None,
+        hashed=False,
+    )
 
 
-def _audit(session: DuckDBSession, staged: StagedFile, table: LakeTable, *, described: bool = True) -> Audit:
+def _audit(
+    session: DuckDBSession, staged: StagedFile, table: LakeTable, *, described: bool = True
+) -> Audit:
     specs = [
         CheckSpec(
-            kind=item["kind"], name=f"{item['kind']}_{n}", arguments={k: v for k, v in item.items() if k != "kind"}, place=Place(file="")
+            kind=item["kind"],
+            name=f"{item['kind']}_{n}",
+            arguments={k: v for k, v in item.items() if k != "kind"},
+            place=Place(file=""),
         )
         for n, item in enumerate(CHECKS)
     ]
-    result = audit(session, staged, table, specs, partition_check=None, references=(), now_us=0, described=described)
+    result = audit(
+        session,
+        staged,
+        table,
+        specs,
+        partition_check=None,
+        references=(),
+        now_us=0,
+        described=described,
+    )
     assert result.verdict is Verdict.PASSED, result.results
     return result
 
@@ -102,29 +134,58 @@ def by_hand(file: Path, columns: tuple[str, ...]) -> str:
     wanted = ["count(*)", "count(DISTINCT id)"]
     for column in columns:
         name = quote(column)
-        wanted += [f"count({name})", f"min({name})", f"max({name})", f"approx_count_distinct({name})"]
+        wanted += [
+            f"count({name})",
+            f"min({name})",
+            f"max({name})",
+            f"approx_count_distinct({name})",
+        ]
         if column in NUMBERS:
             wanted += [f"avg({name})", f"approx_quantile({name}, [0.05, 0.25, 0.5, 0.75, 0.95])"]
     return f"SELECT {', '.join(wanted)} FROM read_parquet({literal(str(file))})"
 
 
-def _beside_by_hand(session: DuckDBSession, staged: StagedFile, table: LakeTable, runs: int) -> tuple[list[Figure], float]:
-    query = by_hand(session.data_folder / staged.path, tuple(column.name for column in table.columns[1:]))
+def _beside_by_hand(
+    session: DuckDBSession, staged: StagedFile, table: LakeTable, runs: int
+) -> tuple[list[Figure], float]:
+    query = by_hand(
+        session.data_folder / staged.path, tuple(column.name for column in table.columns[1:])
+    )
     audits, checks, hands = [], [], []
     profiles = {json.dumps(_audit(session, staged, table).metrics.hex())}
     for number in range(1, runs + 1):
         _progress(f"by hand, audit and checks alone: {number} of {runs}")
         hands.append(_seconds(lambda: session.connection.execute(query).fetchall()))
-        audits.append(_seconds(lambda: profiles.add(json.dumps(_audit(session, staged, table).metrics.hex()))))
+        audits.append(
+            _seconds(lambda: profiles.add(json.dumps(_audit(session, staged, table).metrics.hex())))
+        )
         checks.append(_seconds(lambda: _audit(session, staged, table, described=False)))
     assert len(profiles) == 1, "another profile of the same data"
     ratios = [ours / hand for ours, hand in zip(audits, hands, strict=True)]
     ours = statistics.median(audits)
-    told = {"by hand, s": statistics.median(hands), "audit, s": ours, "checks alone, s": statistics.median(checks)}
+    told = {
+        "by hand, s": statistics.median(hands),
+        "audit, s": ours,
+        "checks alone, s": statistics.median(checks),
+    }
     figure = Figure(
-        name="audit over an aggregate by hand", value=statistics.median(ratios), unit="×", goal=OVER_BY_HAND_MAX, runs=ratios, against=told
+        name="audit over an aggregate by hand",
+        value=statistics.median(ratios),
+        unit="×",
+        goal=OVER_BY_HAND_MAX,
+        runs=ratios,
+        against=told,
     )
-    return [figure, Figure(name="checks without a profile", value=statistics.median(checks), unit="s", goal=None, runs=checks)], ours
+    return [
+        figure,
+        Figure(
+            name="checks without a profile",
+            value=statistics.median(checks),
+            unit="s",
+            goal=None,
+            runs=checks,
+        ),
+    ], ours
 
 
 def _small(session: DuckDBSession, runs: int) -> list[Figure]:
@@ -136,7 +197,16 @@ def _small(session: DuckDBSession, runs: int) -> list[Figure]:
         bare.append(1000 * _seconds(lambda: _audit(session, staged, table, described=False)))
     more = [with_profile - without for with_profile, without in zip(described, bare, strict=True)]
     told = {"audit, ms": statistics.median(described), "checks alone, ms": statistics.median(bare)}
-    return [Figure(name=f"profile of {SMALL_ROWS} rows", value=statistics.median(more), unit="ms", goal=None, runs=more, against=told)]
+    return [
+        Figure(
+            name=f"profile of {SMALL_ROWS} rows",
+            value=statistics.median(more),
+            unit="ms",
+            goal=None,
+            runs=more,
+            against=told,
+        )
+    ]
 
 
 def _peers(folder: Path, file: Path, ours: float, notes: dict[str, str]) -> list[Figure]:
@@ -149,7 +219,13 @@ def _peers(folder: Path, file: Path, ours: float, notes: dict[str, str]) -> list
         try:
             python = environment(peer) / "python"
             limits = [str(PEER_RUNS), str(PEER_BUDGET_S), str(PEER_MEMORY_GIB)]
-            result = program(peer, python, [str(file), json.dumps(CHECKS), *limits, *more], environ={}, timeout=PEER_TIMEOUT_S)
+            result = program(
+                peer,
+                python,
+                [str(file), json.dumps(CHECKS), *limits, *more],
+                environ={},
+                timeout=PEER_TIMEOUT_S,
+            )
         except Unavailable as error:
             _progress(f"{peer}: {error}")
             notes[peer] = str(error)
@@ -160,7 +236,13 @@ def _peers(folder: Path, file: Path, ours: float, notes: dict[str, str]) -> list
         told = {f"{who}, s": statistics.median(seconds)}
         figures.append(
             Figure(
-                name=f"times as long in {who}", value=statistics.median(times), unit="×", goal=goal, compare=">=", runs=times, against=told
+                name=f"times as long in {who}",
+                value=statistics.median(times),
+                unit="×",
+                goal=goal,
+                compare=">=",
+                runs=times,
+                against=told,
             )
         )
     return figures
@@ -179,7 +261,9 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, help="other than ten million")
-    parser.add_argument("--no-peers", dest="peers", action="store_false", help="only against the aggregate by hand")
+    parser.add_argument(
+        "--no-peers", dest="peers", action="store_false", help="only against the aggregate by hand"
+    )
 
 
 if __name__ == "__main__":

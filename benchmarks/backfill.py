@@ -1,10 +1,13 @@
-"""A year of flights backfilled: 365 days × four assets, against one DuckDB script by hand, Dagster and SQLMesh; and beside production.
+"""A year of flights backfilled: 365 days × four assets, against one DuckDB script by hand, Dagster
+and SQLMesh; and beside production.
 
-By hand means one process that computes the same year in one go on as many threads and writes the same Parquet (a file a day and asset, same
-codec), and does nothing else: no checks, no sync, no catalog, nothing to go back to. Ours is `headrace backfill`, from typing to
-exit; once from what is ingested already, once from 365 CSV files, which by hand are read in one go. Each round does both, so the ratio
-survives a busy machine. Peers get the same SQL over the same rows. Production beside it are scheduled assets of a server; their delay is
-that from the firing of the trigger to the publication.
+By hand means one process that computes the same year in one go on as many threads and writes the
+same Parquet (a file a day and asset, same codec), and does nothing else: no checks, no sync, no
+catalog, nothing to go back to. Ours is `headrace backfill`, from typing to exit; once from what is
+ingested already, once from 365 CSV files, which by hand are read in one go. Each round does both,
+so the ratio survives a busy machine. Peers get the same SQL over the same rows. Production beside
+it are scheduled assets of a server; their delay is that from the firing of the trigger to the
+publication.
 """
 
 from __future__ import annotations
@@ -46,13 +49,19 @@ for name, sql in statements.items():
 print(json.dumps({name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in statements}))
 """
 THREADS = 2
-NUMBERS_BEFORE = "year month day dep_time sched_dep_time dep_delay arr_time sched_arr_time arr_delay"
+NUMBERS_BEFORE = (
+    "year month day dep_time sched_dep_time dep_delay arr_time sched_arr_time arr_delay"
+)
 COLUMNS = {
-    **dict.fromkeys(NUMBERS_BEFORE.split(), "BIGINT"), "carrier": "VARCHAR", "flight": "BIGINT",
+    **dict.fromkeys(NUMBERS_BEFORE.split(), "BIGINT"),
+    "carrier": "VARCHAR",
+    "flight": "BIGINT",
     **dict.fromkeys(("tailnum", "origin", "dest"), "VARCHAR"),
-    **dict.fromkeys(("air_time", "distance", "hour", "minute"), "BIGINT"), "time_hour": "TIMESTAMPTZ",
-}  # fmt: skip
-"""Of the vendor's files. By hand they are declared: to have DuckDB guess them takes it thirty times as long."""
+    **dict.fromkeys(("air_time", "distance", "hour", "minute"), "BIGINT"),
+    "time_hour": "TIMESTAMPTZ",
+}
+"""Of the vendor's files. By hand they are declared: to have DuckDB guess them takes it thirty times
+as long."""
 
 
 class Year:
@@ -76,10 +85,27 @@ class Year:
 
     def backfill(self, *selected: str) -> DeclaredPromises:
         """`headrace backfill` of the whole year."""
-        return watch([
-            str(COMMAND), "backfill", *selected, "--from", beside.day(0), "--to", self.last, "--reason", "a benchmark",
-            "--mode", "all", "--yes", "--json", "--project", str(self.project), "--now", partitions.NOW,
-        ])  # fmt: skip
+        return watch(
+            [
+                str(COMMAND),
+                "backfill",
+                *selected,
+                "--from",
+                beside.day(0),
+                "--to",
+                self.last,
+                "--reason",
+                "a benchmark",
+                "--mode",
+                "all",
+                "--yes",
+                "--json",
+                "--project",
+                str(self.project),
+                "--now",
+                partitions.NOW,
+            ]
+        )
 
     def by_hand(self, source: str) -> DeclaredPromises:
         """The same in one process."""
@@ -118,7 +144,9 @@ def measure(*, quick: bool, peers: str) -> Measured:
     figures = [
         _ratio("backfill_to_by_hand", assets),
         _ratio("backfill_with_deliveries_to_by_hand", whole),
-        Figure(name="backfill_seconds", value=statistics.median(ours), unit="s", goal=None, runs=ours),
+        Figure(
+            name="backfill_seconds", value=statistics.median(ours), unit="s", goal=None, runs=ours
+        ),
         Figure(
             name="backfill_peak_mb",
             value=max(mine.peak_mb for mine, _ in assets),
@@ -150,7 +178,10 @@ def _whole(folder: Path, days: int) -> tuple[DeclaredPromises, DeclaredPromises]
     """The same from the files of the vendor."""
     year = Year(folder, days)
     mine = year.backfill(*(f"+{name}" for name in partitions.ASSETS))
-    hand = year.by_hand(f"read_csv('{year.project}/landing/flights_*.csv', header = true, auto_detect = false, columns = {COLUMNS})")
+    hand = year.by_hand(
+        f"read_csv('{year.project}/landing/flights_*.csv', header = true, auto_detect = false,"
+        f" columns = {COLUMNS})"
+    )
     shutil.rmtree(folder)
     return mine, hand
 
@@ -158,7 +189,9 @@ def _whole(folder: Path, days: int) -> tuple[DeclaredPromises, DeclaredPromises]
 def _ratio(name: str, runs: Sequence[tuple[DeclaredPromises, DeclaredPromises]]) -> Figure:
     each = [mine.seconds / hand.seconds for mine, hand in runs]
     against = {"by hand, seconds": statistics.median(hand.seconds for _, hand in runs)}
-    return Figure(name=name, value=statistics.median(each), unit="×", goal=1.0, runs=each, against=against)
+    return Figure(
+        name=name, value=statistics.median(each), unit="×", goal=1.0, runs=each, against=against
+    )
 
 
 # Peers
@@ -170,22 +203,40 @@ def _named(peers: str, *, quick: bool) -> Sequence[str]:
     return PEERS if peers == "all" else peers.split(",")
 
 
-def _peers(folder: Path, days: int, named: Sequence[str]) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
-    """Peer → its ways → seconds for the year, from the rows that Headrace has ingested; and what has to be said of them."""
+def _peers(
+    folder: Path, days: int, named: Sequence[str]
+) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
+    """Peer → its ways → seconds for the year, from the rows that Headrace has ingested; and what
+    has to be said of them.
+    """
     if not named:
         return {}, {}
     year = Year(folder / "source", days)
     year.ingest()
     order = folder / "order.json"
     rows = f"{year.project}/.headrace/lake/main/flights/*.parquet"
-    order.write_text(json.dumps({"days": days, "rows": rows, "assets": {n: sql for n, (_, sql) in partitions.ASSETS.items()}}))
+    order.write_text(
+        json.dumps(
+            {
+                "days": days,
+                "rows": rows,
+                "assets": {n: sql for n, (_, sql) in partitions.ASSETS.items()},
+            }
+        )
+    )
     result: dict[str, Mapping[str, float]] = {}
     notes: dict[str, str] = {}
     for peer in named:
         print(f"  {peer} …", file=sys.stderr, flush=True)
         try:
             python = environment(ENVIRONMENTS[peer]) / "python"
-            told = program(f"{peer}_backfill", python, [str(folder / peer), str(order)], environ={}, timeout=PEER_TIMEOUT_S)
+            told = program(
+                f"{peer}_backfill",
+                python,
+                [str(folder / peer), str(order)],
+                environ={},
+                timeout=PEER_TIMEOUT_S,
+            )
             result[peer], notes[peer] = told["seconds"], told["notes"]
         except Unavailable as error:
             notes[peer] = f"not measured: {error}"
@@ -213,7 +264,12 @@ def _all_there(result: int, wanted: int) -> None:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--peers", default="all", metavar="NAMES", help=f"none, all, or some of {','.join(PEERS)}; --quick takes none")
+    parser.add_argument(
+        "--peers",
+        default="all",
+        metavar="NAMES",
+        help=f"none, all, or some of {','.join(PEERS)}; --quick takes none",
+    )
 
 
 if __name__ == "__main__":

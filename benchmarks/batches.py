@@ -1,8 +1,10 @@
-"""What an attempt of one worker costs at one day, a week, a month and 64 days: small days, where what is fixed counts.
+"""What an attempt of one worker costs at one day, a week, a month and 64 days: small days, where
+what is fixed counts.
 
-Two assets of the daily project of the acceptance tests: one that casts and checks each row of a source, whose deliveries lie in a file
-each, and one that sums up what a batch has written into one file. Everything that a worker does for an attempt is counted: body, COPY,
-audit (checks, profiles, content hashes), and the message that tells of it; nothing of the leader.
+Two assets of the daily project of the acceptance tests: one that casts and checks each row of a
+source, whose deliveries lie in a file each, and one that sums up what a batch has written into one
+file. Everything that a worker does for an attempt is counted: body, COPY, audit (checks, profiles,
+content hashes), and the message that tells of it; nothing of the leader.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ CHECKS = (
     CheckSpec(kind="not_null", name="not_null", arguments={"columns": ["customer"]}, place=PLACE),
 )
 ROW_BY_ROW = (
-    "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day from orders "
-    "where day >= $partition_start and day < $partition_end and amount is not null"
+    "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day"
+    " from orders where day >= $partition_start and day < $partition_end and amount is not null"
 )
 SUMMED = (
     "select day, customer, sum(amount) as total, count(*) as n from orders "
@@ -53,7 +55,9 @@ class Worker:
 
     def __init__(self, root: Path, days: int) -> None:
         self._channel = OutputPipes.open()
-        self.context = WorkerContext(WorkerSettings(Folders(str(root), str(root / ".headrace")), 2, 1, None), self._channel)
+        self.context = WorkerContext(
+            WorkerSettings(Folders(str(root), str(root / ".headrace")), 2, 1, None), self._channel
+        )
         self.keys = [(FIRST + dt.timedelta(days=day)).isoformat() for day in range(days)]
         self._orders = [self._delivered(day, key) for day, key in enumerate(self.keys)]
         self._columns = self._orders[0][1].columns[1:]
@@ -66,17 +70,21 @@ class Worker:
 
     def _delivered(self, day: int, key: str) -> tuple[FileRef, LakeTable]:
         rows = (
-            f"SELECT {day * ROWS} + i AS order_id, 'c' || (i % 50) AS customer, i * 7919 % 99991 / 100 AS amount, DATE '{key}' AS day "
-            f"FROM range({ROWS}) r(i)"
+            f"SELECT {day * ROWS} + i AS order_id, 'c' || (i % 50) AS customer, i * 7919 % 99991 /"
+            f" 100 AS amount, DATE '{key}' AS day FROM range({ROWS}) r(i)"
         )
-        staged, table = stage(self.context.session(ZONE), rows, table_name="orders", partition=key, table=None)
+        staged, table = stage(
+            self.context.session(ZONE), rows, table_name="orders", partition=key, table=None
+        )
         return FileRef(staged.path, lookup=ColumnLookup.SAME), table
 
     def _batch(self) -> str:
         """All days in one file, as an attempt at all of them leaves them."""
         every = KeyExpression("CAST(day AS VARCHAR)", tuple(self.keys))
         rows = relation_sql([file for file, _ in self._orders], self._columns)
-        staged, _ = stage(self.context.session(ZONE), rows, table_name="orders", partition=every, table=None)
+        staged, _ = stage(
+            self.context.session(ZONE), rows, table_name="orders", partition=every, table=None
+        )
         return staged.path
 
     def _files(self, keys: tuple[str, ...], together: bool) -> tuple[FileRef, ...]:
@@ -84,18 +92,35 @@ class Worker:
             return (FileRef(self._together, keys, lookup=ColumnLookup.SAME),)
         return tuple(file for file, _ in self._orders[: len(keys)])
 
-    def attempt(self, sql: str, checks: tuple[CheckSpec, ...], size: int, known: LakeTable | None) -> tuple[float, TaskOutcome]:
+    def attempt(
+        self, sql: str, checks: tuple[CheckSpec, ...], size: int, known: LakeTable | None
+    ) -> tuple[float, TaskOutcome]:
         """One attempt at so many days; seconds."""
         keys = tuple(self.keys[:size])
         files = self._files(keys, together=not checks)
         first, last = interval_of(keys[0], Grain.DAY, ZONE), interval_of(keys[-1], Grain.DAY, ZONE)
         self._n += 1
         task = ComputeTask(
-            scope=AttemptScope("a", keys, "day", first.start.isoformat(), last.end.isoformat(), ZONE, f"1.{self._n}"),
-            body=SqlBody(text=sql, file="assets/a.sql", line=1), sql=sql, code=None,
+            scope=AttemptScope(
+                "a",
+                keys,
+                "day",
+                first.start.isoformat(),
+                last.end.isoformat(),
+                ZONE,
+                f"1.{self._n}",
+            ),
+            body=SqlBody(text=sql, file="assets/a.sql", line=1),
+            sql=sql,
+            code=None,
             inputs=(InputData("orders", files, self._columns, ROWS * size),),
-            materialize="table", partition_column="day", table=known, evolve=False, checks=checks, on_fail="reject",
-        )  # fmt: skip
+            materialize="table",
+            partition_column="day",
+            table=known,
+            evolve=False,
+            checks=checks,
+            on_fail="reject",
+        )
         began = time.perf_counter()
         outcome = perform(task, self.context)
         encode_frame(outcome)
@@ -121,7 +146,9 @@ def measure(*, quick: bool) -> list[Figure]:
     return figures
 
 
-def _rounds(worker: Worker, sql: str, checks: tuple[CheckSpec, ...], rounds: int) -> dict[int, list[float]]:
+def _rounds(
+    worker: Worker, sql: str, checks: tuple[CheckSpec, ...], rounds: int
+) -> dict[int, list[float]]:
     _, first = worker.attempt(sql, checks, 1, None)
     result: dict[int, list[float]] = {size: [] for size in SIZES}
     for _ in range(rounds):
@@ -134,9 +161,21 @@ def _figures(asset: str, result: dict[int, list[float]]) -> list[Figure]:
     item = statistics.median(result[1])
     ratios = [seconds / item for seconds in result[30]]
     return [
-        Figure(name=f"{asset}_month_over_day", value=statistics.median(ratios), unit="×", goal=3.0, runs=ratios),
+        Figure(
+            name=f"{asset}_month_over_day",
+            value=statistics.median(ratios),
+            unit="×",
+            goal=3.0,
+            runs=ratios,
+        ),
         *(
-            Figure(name=f"{asset}_{size}_days", value=statistics.median(runs) * 1e3, unit="ms", goal=None, runs=[1e3 * run for run in runs])
+            Figure(
+                name=f"{asset}_{size}_days",
+                value=statistics.median(runs) * 1e3,
+                unit="ms",
+                goal=None,
+                runs=[1e3 * run for run in runs],
+            )
             for size, runs in result.items()
         ),
     ]

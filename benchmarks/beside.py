@@ -1,8 +1,9 @@
 """Production's delay with and without a backfill beside it, and how soon a backfill pauses.
 
-Production is what a server's trigger fires every second: an asset that computes, and one that reads it. Its delay is that from the
-firing to the second one's publication. Beside it the year of flights is backfilled again and again, until there are as many delays as
-without: half of those are measured before, half after, so that what becomes of the machine meanwhile counts little.
+Production is what a server's trigger fires every second: an asset that computes, and one that reads
+it. Its delay is that from the firing to the second one's publication. Beside it the year of flights
+is backfilled again and again, until there are as many delays as without: half of those are measured
+before, half after, so that what becomes of the machine meanwhile counts little.
 """
 
 from __future__ import annotations
@@ -37,8 +38,14 @@ trigger: {interval: 1s}
 */
 select i % 97 as part, sum(i * i) as total, random() as other from range(1000000) as t(i) group by i % 97
 """
-REPORT = "/* headrace\nowner: core\n*/\nselect count(*) as parts, sum(total) as total, max(other) as other from pulse\n"
-PUBLISHED = "select published_at from publication where node = 'pulse_sum' and published_at > ? order by published_at"
+REPORT = (
+    "/* headrace\nowner: core\n*/\nselect count(*) as parts, sum(total) as total, max(other) as"
+    " other from pulse\n"
+)
+PUBLISHED = (
+    "select published_at from publication where node = 'pulse_sum' and published_at > ? order by"
+    " published_at"
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,8 @@ class Delays:
 
 
 def measure(folder: Path, *, quick: bool) -> list[Figure]:
-    """The growth of production's p95 delay in per cent, and seconds until a pause takes effect. Raises Unavailable where it can't be
-    measured."""
+    """The growth of production's p95 delay in per cent, and seconds until a pause takes effect.
+    Raises Unavailable where it can't be measured."""
     firings, days = (FIRINGS_QUICK, DAYS_QUICK) if quick else (FIRINGS, DAYS)
     project = folder / "project"
     partitions.project(project, days, batch="auto")
@@ -94,8 +101,17 @@ def measure(folder: Path, *, quick: bool) -> list[Figure]:
     }
     missed = sum(item.firings - len(item.seconds) for item in (alone, during))
     return [
-        Figure(name="production_p95_growth", value=growth, unit="%", goal=10.0, runs=[growth], against=against),
-        Figure(name="firings_merged", value=float(missed), unit="", goal=None, runs=[float(missed)]),
+        Figure(
+            name="production_p95_growth",
+            value=growth,
+            unit="%",
+            goal=10.0,
+            runs=[growth],
+            against=against,
+        ),
+        Figure(
+            name="firings_merged", value=float(missed), unit="", goal=None, runs=[float(missed)]
+        ),
         Figure(name="pause_seconds", value=max(pauses), unit="s", goal=2.0, runs=pauses),
     ]
 
@@ -112,13 +128,19 @@ def day(number: int) -> str:
 @contextmanager
 def _served(project: Path, folder: Path) -> Iterator[None]:
     port = free_port()
-    with started([str(COMMAND), "serve", "--port", str(port), "--project", str(project)], folder / "server", {}) as server:
+    with started(
+        [str(COMMAND), "serve", "--port", str(port), "--project", str(project)],
+        folder / "server",
+        {},
+    ) as server:
         server.wait(lambda: answers(f"http://127.0.0.1:{port}/healthz"), PATIENCE_S)
         yield
 
 
 def _delays(project: Path, firings: int) -> Delays:
-    """Of so many firings from now on. One that is later than the period would be taken for the next one's, and be missing in the count."""
+    """Of so many firings from now on. One that is later than the period would be taken for the next
+    one's, and be missing in the count.
+    """
     began = time.time_ns() // 1_000
     time.sleep(firings * PERIOD_US / 1_000_000)
     ended = time.time_ns() // 1_000
@@ -130,12 +152,16 @@ def _delays(project: Path, firings: int) -> Delays:
 def _backfills(project: Path, days: int) -> Iterator[Callable[[], int]]:
     """One backfill after the other while the block lasts; tells how many were begun."""
     script = f"while true; do {' '.join(_backfill(project, days))} || exit 1; done"
-    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as looping:
+    with subprocess.Popen(
+        ["sh", "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as looping:
         _until(lambda: _state(project) == "running")
         try:
             yield lambda: int(_query(project, "select count(*) from plan")[0][0])
             if looping.poll() is not None:
-                raise Unavailable(f"a backfill failed: {looping.stderr.read() if looping.stderr else ''}")
+                raise Unavailable(
+                    f"a backfill failed: {looping.stderr.read() if looping.stderr else ''}"
+                )
         finally:
             looping.kill()
     _until(lambda: _state(project) not in ("running", "planned"))
@@ -143,14 +169,29 @@ def _backfills(project: Path, days: int) -> Iterator[Callable[[], int]]:
 
 def _backfill(project: Path, days: int) -> list[str]:
     return [
-        str(COMMAND), "backfill", *partitions.ASSETS, "--from", day(0), "--to", day(days - 1), "--mode", "all", "--reason", "benchmark",
-        "--yes", "--json", "--project", str(project),
-    ]  # fmt: skip
+        str(COMMAND),
+        "backfill",
+        *partitions.ASSETS,
+        "--from",
+        day(0),
+        "--to",
+        day(days - 1),
+        "--mode",
+        "all",
+        "--reason",
+        "benchmark",
+        "--yes",
+        "--json",
+        "--project",
+        str(project),
+    ]
 
 
 def _pause(project: Path, days: int) -> float:
     """Seconds from asking for a pause to when no attempt of the plan runs any more."""
-    with subprocess.Popen(_backfill(project, days), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as backfill:
+    with subprocess.Popen(
+        _backfill(project, days), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as backfill:
         _until(lambda: _state(project) == "running" and bool(_running(project)))
         number = str(_query(project, "select max(id) from plan")[0][0])
         began = time.perf_counter()
@@ -164,7 +205,10 @@ def _pause(project: Path, days: int) -> float:
 
 def _running(project: Path) -> list[Any]:
     """Attempts of a plan, which are numbered by it, that are under way."""
-    return _query(project, "select 1 from attempt where n >= 1000000000 and state in ('queued', 'running') limit 1")
+    return _query(
+        project,
+        "select 1 from attempt where n >= 1000000000 and state in ('queued', 'running') limit 1",
+    )
 
 
 def _state(project: Path) -> str:

@@ -1,9 +1,12 @@
-"""Whether causes are found, and what that takes: faults of every kind in random projects, and ten thousand assets at once.
+"""Whether causes are found, and what that takes: faults of every kind in random projects, and ten
+thousand assets at once.
 
-The simulation is `tests/observe/diagnosis/simulated_faults.py`; its seeds here aren't those that rules were written with (0 to 99). A
-cause is right if its kind and its node are those of the fault that was played. Times are of the process, not of the wall: the same
-evidence is judged several times in one graph, as a leader that stays up does; the first time, which makes what is known of columns, is
-observed apart. A judgement is the whole of it, over a store (benchmarks/judging_store.py), in a leader that stays up.
+The simulation is `tests/observe/diagnosis/simulated_faults.py`; its seeds here aren't those that
+rules were written with (0 to 99). A cause is right if its kind and its node are those of the fault
+that was played. Times are of the process, not of the wall: the same evidence is judged several
+times in one graph, as a leader that stays up does; the first time, which makes what is known of
+columns, is observed apart. A judgement is the whole of it, over a store
+(benchmarks/judging_store.py), in a leader that stays up.
 """
 
 from __future__ import annotations
@@ -62,20 +65,40 @@ def _accuracy(seeds: int) -> list[Figure]:
                 if not two:
                     shares[f"right, {kind.value}"] += hits
     false = [
-        len(diagnose(item.evidence, item.facts.graph, item.now_us)) for item in map(story_of_nothing, range(FIRST_SEED, FIRST_SEED + seeds))
+        len(diagnose(item.evidence, item.facts.graph, item.now_us))
+        for item in map(story_of_nothing, range(FIRST_SEED, FIRST_SEED + seeds))
     ]
     goals = {"right, alone": 0.98, "right, two at once": 0.95}
     return [
         *(
-            Figure(name=name, value=statistics.fmean(values), unit="of faults", goal=goals.get(name), compare=">=", runs=())
+            Figure(
+                name=name,
+                value=statistics.fmean(values),
+                unit="of faults",
+                goal=goals.get(name),
+                compare=">=",
+                runs=(),
+            )
             for name, values in shares.items()
         ),
         *(
-            Figure(name=f"incidents per cause, {name}", value=sum(counts[::2]) / sum(counts[1::2]), unit="incidents", goal=1.05, runs=())
+            Figure(
+                name=f"incidents per cause, {name}",
+                value=sum(counts[::2]) / sum(counts[1::2]),
+                unit="incidents",
+                goal=1.05,
+                runs=(),
+            )
             for name, counts in incidents.items()
         ),
-        Figure(name="incidents where nothing is wrong", value=float(sum(false)), unit="incidents", goal=0.0, runs=false),
-    ]  # fmt: skip
+        Figure(
+            name="incidents where nothing is wrong",
+            value=float(sum(false)),
+            unit="incidents",
+            goal=0.0,
+            runs=false,
+        ),
+    ]
 
 
 def _times(assets: int, runs: int) -> list[Figure]:
@@ -83,17 +106,26 @@ def _times(assets: int, runs: int) -> list[Figure]:
     last = f"a{assets - 1}"
     seen: dict[str, tuple[Sequence[Evidence], float]] = {
         "one event": ([projects.failing(last, 1)], 0.010),
-        "one event, and one at a source": ([projects.failing("s0", 0), projects.failing(last, 1)], 0.010),
+        "one event, and one at a source": (
+            [projects.failing("s0", 0), projects.failing(last, 1)],
+            0.010,
+        ),
         "a busy morning": (projects.of_many_causes(graph, Random(1)), 1.0),
         "a failed check in every asset": (projects.of_one_cause(graph), 1.0),
         "the same error in every asset": (projects.equal_failures(graph), 1.0),
         "another error in every asset": (projects.unlike_failures(graph), 1.0),
     }
     return [
-        Figure(name=f"{assets} assets, {name}", value=statistics.median(took), unit="s", goal=goal, runs=took)
+        Figure(
+            name=f"{assets} assets, {name}",
+            value=statistics.median(took),
+            unit="s",
+            goal=goal,
+            runs=took,
+        )
         for name, (evidence, goal) in seen.items()
         for took in [[_seconds(evidence, graph) for _ in range(runs)]]
-    ]  # fmt: skip
+    ]
 
 
 def _judgements(assets: int) -> list[Figure]:
@@ -103,7 +135,9 @@ def _judgements(assets: int) -> list[Figure]:
         '{"kind": "deterministic", "message": "ImportError: no module named pandas"}',
     )
     judged, written, last = (
-        VersionEvaluator(Project(settings=Settings(name="large")), declared_promises, lambda _: ColumnLineage({})),
+        VersionEvaluator(
+            Project(settings=Settings(name="large")), declared_promises, lambda _: ColumnLineage({})
+        ),
         Written(declared_promises),
         f"a{assets - 1}",
     )
@@ -120,7 +154,10 @@ def _judgements(assets: int) -> list[Figure]:
         ("the same failure in every asset", 8.3, everything, 1.0),
     ]
     figures = []
-    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder), Settings(name="large"), create=True) as store:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store.open(Path(folder), Settings(name="large"), create=True) as store,
+    ):
         for name, hour, write, goal in steps:
             with store.write(None) as tx:
                 write(tx)
@@ -128,7 +165,15 @@ def _judgements(assets: int) -> list[Figure]:
                 began = time.process_time()
                 evaluate_state(tx, judged, at(DAYS, hour))
                 took = time.process_time() - began
-            figures.append(Figure(name=f"judgement of {assets} assets, {name}", value=took, unit="s", goal=goal, runs=[took]))
+            figures.append(
+                Figure(
+                    name=f"judgement of {assets} assets, {name}",
+                    value=took,
+                    unit="s",
+                    goal=goal,
+                    runs=[took],
+                )
+            )
     return figures
 
 

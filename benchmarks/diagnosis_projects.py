@@ -22,8 +22,16 @@ SECOND_US = 1_000_000
 
 
 def project(assets: int) -> CauseGraph:
-    """Assets that read one to three others, twenty columns each; the lines of a node are made when they are asked for."""
-    random, nodes = Random(7), [CauseNode(f"s{number}", (), True, DAY, "UTC", f"vendor{number % 20}") for number in range(SOURCES)]
+    """Assets that read one to three others, twenty columns each; the lines of a node are made when
+    they are asked for.
+    """
+    random, nodes = (
+        Random(7),
+        [
+            CauseNode(f"s{number}", (), True, DAY, "UTC", f"vendor{number % 20}")
+            for number in range(SOURCES)
+        ],
+    )
     for number in range(assets):
         near = nodes[-NEAR:] if random.random() < 0.9 else nodes
         above = random.sample(near, random.choice((1, 2, 3)))
@@ -36,7 +44,13 @@ def project(assets: int) -> CauseGraph:
 def _lines(node: CauseNode) -> ColumnLineage:
     names = [spec.node for spec in node.inputs]
     columns: dict[str, tuple[Edge, ...]] = {
-        f"c{at}": (Edge(names[at % len(names)], f"c{(at * 7 + len(node.name)) % COLUMNS}", Transformation.IDENTITY),)
+        f"c{at}": (
+            Edge(
+                names[at % len(names)],
+                f"c{(at * 7 + len(node.name)) % COLUMNS}",
+                Transformation.IDENTITY,
+            ),
+        )
         for at in range(COLUMNS)
     }
     return ColumnLineage(columns)
@@ -56,8 +70,13 @@ def failing(node: str, number: int, **more: Any) -> Evidence:
 
 def of_one_cause(graph: CauseGraph) -> list[Evidence]:
     """Nulls in a source, published with a warning, and a failed check at each asset."""
-    warned = failing("s0", 0, family=Family.NULLS, kind="null_spike", column="c0", held=False, detail="")
-    return [warned, *(failing(name, number + 1) for number, name in enumerate(graph.nodes) if name[0] == "a")]
+    warned = failing(
+        "s0", 0, family=Family.NULLS, kind="null_spike", column="c0", held=False, detail=""
+    )
+    return [
+        warned,
+        *(failing(name, number + 1) for number, name in enumerate(graph.nodes) if name[0] == "a"),
+    ]
 
 
 def equal_failures(graph: CauseGraph) -> list[Evidence]:
@@ -68,7 +87,9 @@ def equal_failures(graph: CauseGraph) -> list[Evidence]:
         "observed": "ImportError: no module named pandas",
         "error_kind": "deterministic",
     }
-    return [failing(name, number, **error) for number, name in enumerate(graph.nodes) if name[0] == "a"]
+    return [
+        failing(name, number, **error) for number, name in enumerate(graph.nodes) if name[0] == "a"
+    ]
 
 
 def unlike_failures(graph: CauseGraph) -> list[Evidence]:
@@ -91,12 +112,25 @@ def of_many_causes(graph: CauseGraph, random: Random) -> list[Evidence]:
     """A busy morning: 50 sources with something odd, 500 assets that fail, 500 warnings."""
     assets = [name for name in graph.nodes if name[0] == "a"]
     odd = [
-        failing(f"s{number}", number, family=Family.DISTRIBUTION, kind=CauseKind.DISTRIBUTION_SHIFT.value, column=f"c{number % COLUMNS}",
-                held=bool(number % 2)) for number in range(50)
-    ]  # fmt: skip
+        failing(
+            f"s{number}",
+            number,
+            family=Family.DISTRIBUTION,
+            kind=CauseKind.DISTRIBUTION_SHIFT.value,
+            column=f"c{number % COLUMNS}",
+            held=bool(number % 2),
+        )
+        for number in range(50)
+    ]
     failed = [failing(name, 100 + number) for number, name in enumerate(random.sample(assets, 500))]
     warned = [
-        failing(name, 1_000 + number, family=Family.NULLS, column=f"c{random.randrange(COLUMNS)}", held=False)
+        failing(
+            name,
+            1_000 + number,
+            family=Family.NULLS,
+            column=f"c{random.randrange(COLUMNS)}",
+            held=False,
+        )
         for number, name in enumerate(random.sample(assets, 500))
     ]
     return [*odd, *failed, *warned]

@@ -1,8 +1,10 @@
-"""How well it is said when a backfill will have ended: backfills of two dozen shapes, watched from beside.
+"""How well it is said when a backfill will have ended: backfills of two dozen shapes, watched from
+beside.
 
-While `headrace backfill` runs, its remaining time is asked for, as its progress line does. What counts is what was said at a quarter of
-the way: |predicted − actual end| ÷ duration, the median over all shapes. Observed are also the estimate before it began, and how
-many ended within its interval, which is made for four of five. An actual end is the one that the plan has in the state.
+While `headrace backfill` runs, its remaining time is asked for, as its progress line does. What
+counts is what was said at a quarter of the way: |predicted − actual end| ÷ duration, the median
+over all shapes. Observed are also the estimate before it began, and how many ended within its
+interval, which is made for four of five. An actual end is the one that the plan has in the state.
 """
 
 from __future__ import annotations
@@ -32,13 +34,19 @@ GOAL = 0.15
 QUARTER = 0.25
 ASK_S = 0.4
 TIMEOUT_S = 300.0
-QUICK = (Shape("row", (Asset("a0", "s", seconds=0.05), Asset("a1", "a0", seconds=0.05)), days=15, before=4),)
+QUICK = (
+    Shape(
+        "row", (Asset("a0", "s", seconds=0.05), Asset("a1", "a0", seconds=0.05)), days=15, before=4
+    ),
+)
 SECOND_US = 1_000_000
 
 
 @dataclass(frozen=True)
 class DeclaredPromises:
-    """Of one backfill, in seconds: how long it took, what was said before, and when it was said to end, by when that was asked."""
+    """Of one backfill, in seconds: how long it took, what was said before, and when it was said to
+    end, by when that was asked.
+    """
 
     name: str
     took: float
@@ -49,7 +57,9 @@ class DeclaredPromises:
 
     @property
     def off_at_quarter(self) -> float:
-        """By how much of its duration it ended at another time than was said at a quarter of the way."""
+        """By how much of its duration it ended at another time than was said at a quarter of the
+        way.
+        """
         asked = [end for at, end in self.said if at >= QUARTER * self.took]
         return abs(asked[0] - self.took) / self.took if asked else math.nan
 
@@ -77,18 +87,31 @@ def declared_promises(shape: Shape, folder: Path) -> DeclaredPromises:
     if shape.delivered:
         shape.deliver(folder, shape.before, shape.before + shape.days)
     selected = [f"+{asset.name}" if shape.delivered else asset.name for asset in shape.assets]
-    row, said = _ask(folder, [*selected, "--from", day(shape.before), "--to", day(shape.before + shape.days - 1)])
+    row, said = _ask(
+        folder, [*selected, "--from", day(shape.before), "--to", day(shape.before + shape.days - 1)]
+    )
     if row.state != "succeeded" or row.started_at is None or row.finished_at is None:
         raise Unavailable(f"the backfill ended {row.state}: {row.outcome}")
     began, took = row.started_at / SECOND_US, (row.finished_at - row.started_at) / SECOND_US
-    before = msgspec.json.decode(row.estimate) if row.estimate else {"low": 0.0, "seconds": 0.0, "high": 0.0}
+    before = (
+        msgspec.json.decode(row.estimate)
+        if row.estimate
+        else {"low": 0.0, "seconds": 0.0, "high": 0.0}
+    )
     return DeclaredPromises(
-        shape.name, took, before["low"], before["seconds"], before["high"], tuple((at - began, end - began) for at, end in said)
+        shape.name,
+        took,
+        before["low"],
+        before["seconds"],
+        before["high"],
+        tuple((at - began, end - began) for at, end in said),
     )
 
 
 def _ask(folder: Path, arguments: list[str]) -> tuple[PlanRecord, list[tuple[float, float]]]:
-    """Run a backfill of what is selected; its plan's row in the end, and (when it was asked, the end that was said)."""
+    """Run a backfill of what is selected; its plan's row in the end, and (when it was asked, the
+    end that was said).
+    """
     command = [
         str(COMMAND),
         "backfill",
@@ -103,7 +126,10 @@ def _ask(folder: Path, arguments: list[str]) -> tuple[PlanRecord, list[tuple[flo
         str(folder),
     ]
     said: list[tuple[float, float]] = []
-    with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as process:
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as process,
+    ):
         deadline = time.monotonic() + TIMEOUT_S
         while process.poll() is None and time.monotonic() < deadline:
             said += _said(folder)
@@ -157,13 +183,24 @@ def measure(*, quick: bool, only: str) -> Measured:
     within = [float(item.within) for item in result if item.within is not None]
     known = [value for value in off if not math.isnan(value)]
     figures = [
-        Figure(name="eta_off_at_a_quarter", value=statistics.median(known) if known else math.inf, unit="ratio", goal=GOAL, runs=known),
+        Figure(
+            name="eta_off_at_a_quarter",
+            value=statistics.median(known) if known else math.inf,
+            unit="ratio",
+            goal=GOAL,
+            runs=known,
+        ),
         _observed(
-            "estimate_off_before", statistics.median(item.off_before for item in result), "ratio", [one.off_before for one in result]
+            "estimate_off_before",
+            statistics.median(item.off_before for item in result),
+            "ratio",
+            [one.off_before for one in result],
         ),
     ]
     if within:
-        figures.append(_observed("ended_within_the_interval", statistics.fmean(within), "share", within))
+        figures.append(
+            _observed("ended_within_the_interval", statistics.fmean(within), "share", within)
+        )
     return Measured(figures, notes)
 
 
@@ -172,12 +209,19 @@ def _observed(name: str, value: float, unit: str, runs: list[float]) -> Figure:
 
 
 def _note(item: DeclaredPromises) -> str:
-    interval = "a guess" if item.low is None or item.high is None else f"{item.low:.1f} to {item.high:.1f}"
-    return f"took {item.took:.1f} s; before: {item.before:.1f} s ({interval}); at a quarter off by {100 * item.off_at_quarter:.0f} %"
+    interval = (
+        "a guess" if item.low is None or item.high is None else f"{item.low:.1f} to {item.high:.1f}"
+    )
+    return (
+        f"took {item.took:.1f} s; before: {item.before:.1f} s ({interval}); at a quarter off by"
+        f" {100 * item.off_at_quarter:.0f} %"
+    )
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--only", default="", metavar="WORD", help="the shapes with this in their names")
+    parser.add_argument(
+        "--only", default="", metavar="WORD", help="the shapes with this in their names"
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""What the event log costs: 1,000 tasks that do nothing, with it and without it, in turn, on fresh projects of the same files.
+"""What the event log costs: 1,000 tasks that do nothing, with it and without it, in turn, on fresh
+projects of the same files.
 
-Without: the process that leads runs transactions that note nothing and append no record (a module that Python loads at its start
-exchanges the class; the product has no such switch). Each pair begins with the other side than the one before. A rate is that between the
-first task's end and the last commit. The cost is the median over the pairs of what the rate with the log lacks to that without; its range
-of 95 % is drawn from the pairs. Run it on a machine that does nothing else: `load_before` says whether it did.
+Without: the process that leads runs transactions that note nothing and append no record (a module
+that Python loads at its start exchanges the class; the product has no such switch). Each pair
+begins with the other side than the one before. A rate is that between the first task's end and the
+last commit. The cost is the median over the pairs of what the rate with the log lacks to that
+without; its range of 95 % is drawn from the pairs. Run it on a machine that does nothing else:
+`load_before` says whether it did.
 """
 
 from __future__ import annotations
@@ -63,7 +66,12 @@ def measure(*, quick: bool, pairs: int, tasks: int, postgresql: bool) -> Measure
         if postgresql:
             with postgres.cluster() as fresh:
                 figures += _figures("_postgresql", _in_turn(folder, pairs, tasks, fresh))
-    notes = {"sides": "the same command on the same files; PostgreSQL's side without still asks for the newest record's hash"}
+    notes = {
+        "sides": (
+            "the same command on the same files; PostgreSQL's side without still asks for the"
+            " newest record's hash"
+        )
+    }
     return Measured(figures, notes)
 
 
@@ -91,7 +99,9 @@ def _in_turn(folder: Path, pairs: int, tasks: int, fresh: Fresh | None) -> Sides
 
 
 def _side(folder: Path, tasks: int, fresh: Fresh | None, *, with_log: bool) -> tuple[float, int]:
-    """Tasks a second, and the bytes of the log. AssertionError where the side isn't the one that it should be."""
+    """Tasks a second, and the bytes of the log. AssertionError where the side isn't the one that it
+    should be.
+    """
     project = folder / "project"
     environment = {} if with_log else {"PYTHONPATH": str(folder / "without")}
     with contextlib.ExitStack() as stack:
@@ -102,7 +112,9 @@ def _side(folder: Path, tasks: int, fresh: Fresh | None, *, with_log: bool) -> t
         ended = times_of(project, store)
         assert len(ended) == tasks, f"{len(ended)} of {tasks} tasks came to their end"
         records, size = (0, 0) if store is not None else _log(project)
-        assert store is not None or (records > 1) == with_log, f"{records} records, with_log {with_log}"
+        assert store is not None or (records > 1) == with_log, (
+            f"{records} records, with_log {with_log}"
+        )
         return (tasks - 1) / between_ends(ended), size
 
 
@@ -119,15 +131,39 @@ def _figures(suffix: str, sides: Sides) -> list[Figure]:
     against: Mapping[str, float] = {"95 % from": low, "95 % to": high}
     figures = [
         Figure(
-            name=f"event_log_cost{suffix}", value=statistics.median(costs), unit="%",
-            goal=None if suffix else GOAL_PERCENT, runs=costs, against=dict(against),
+            name=f"event_log_cost{suffix}",
+            value=statistics.median(costs),
+            unit="%",
+            goal=None if suffix else GOAL_PERCENT,
+            runs=costs,
+            against=dict(against),
         ),
-        Figure(name=f"with{suffix}", value=statistics.median(sides.log), unit="/s", goal=None, runs=sides.log),
-        Figure(name=f"without{suffix}", value=statistics.median(sides.none), unit="/s", goal=None, runs=sides.none),
-    ]  # fmt: skip
+        Figure(
+            name=f"with{suffix}",
+            value=statistics.median(sides.log),
+            unit="/s",
+            goal=None,
+            runs=sides.log,
+        ),
+        Figure(
+            name=f"without{suffix}",
+            value=statistics.median(sides.none),
+            unit="/s",
+            goal=None,
+            runs=sides.none,
+        ),
+    ]
     if not suffix:
         size = statistics.median(sides.bytes_per_task)
-        figures.append(Figure(name="event_log_bytes_per_task", value=size, unit="B", goal=None, runs=sides.bytes_per_task))
+        figures.append(
+            Figure(
+                name="event_log_bytes_per_task",
+                value=size,
+                unit="B",
+                goal=None,
+                runs=sides.bytes_per_task,
+            )
+        )
     return figures
 
 
@@ -139,9 +175,13 @@ def _range(costs: Sequence[float]) -> tuple[float, float]:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="how many times both sides are run")
+    parser.add_argument(
+        "--pairs", type=int, default=PAIRS, help="how many times both sides are run"
+    )
     parser.add_argument("--tasks", type=int, default=TASKS, help="tasks of each run")
-    parser.add_argument("--postgresql", action="store_true", help="with the state in PostgreSQL, too")
+    parser.add_argument(
+        "--postgresql", action="store_true", help="with the state in PostgreSQL, too"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""What is left without any policy: no-ops through two workers, their starts and ends journalled in SQLite by group commit.
+"""What is left without any policy: no-ops through two workers, their starts and ends journalled in
+SQLite by group commit.
 
-Nothing here knows of readiness beyond "the one before is done", of retries, checks, publications, leases or an audit trail.
-What Headrace takes beyond it is what those cost. `pool_rate` keeps nothing at all: Python's ProcessPoolExecutor.
+Nothing here knows of readiness beyond "the one before is done", of retries, checks, publications,
+leases or an audit trail. What Headrace takes beyond it is what those cost. `pool_rate` keeps
+nothing at all: Python's ProcessPoolExecutor.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ _LENGTH = struct.Struct("<I")
 _SCHEMA = (
     "pragma journal_mode = wal",
     "pragma synchronous = normal",
-    "create table attempt (id integer primary key, node text, state text, started real, finished real, seconds real)",
+    (
+        "create table attempt (id integer primary key, node text, state text, started real,"
+        " finished real, seconds real)"
+    ),
     "create table journal (seq integer primary key, at real, kind text, body blob)",
 )
 _INSERT = "insert into attempt (id, node, state, started) values (?, ?, 'running', ?)"
@@ -153,7 +158,9 @@ class Floor:
 
     def _commit(self, starts: Iterable[Start], finished: Iterable[Done]) -> None:
         now = time.time()
-        journal = [(now, "start", _ENCODER.encode(s)) for s in starts] + [(now, "done", _ENCODER.encode(d)) for d in finished]
+        journal = [(now, "start", _ENCODER.encode(s)) for s in starts] + [
+            (now, "done", _ENCODER.encode(d)) for d in finished
+        ]
         if not journal:
             return
         self._database.execute("begin")
@@ -175,7 +182,9 @@ class _Workers:
         for _ in range(WORKERS):
             task_read, task_write = os.pipe()
             answer_read, answer_write = os.pipe()
-            process = context.Process(target=_work, args=(task_read, answer_write, self._sleep), daemon=True)
+            process = context.Process(
+                target=_work, args=(task_read, answer_write, self._sleep), daemon=True
+            )
             process.start()
             os.close(task_read)
             os.close(answer_write)
@@ -193,7 +202,9 @@ class _Workers:
 
 
 def pool_rate(count: int) -> tuple[float, list[float]]:
-    """ProcessPoolExecutor with two processes: no-ops a second, and the seconds of each hop of a chain of 100."""
+    """ProcessPoolExecutor with two processes: no-ops a second, and the seconds of each hop of a
+    chain of 100.
+    """
     with ProcessPoolExecutor(WORKERS) as pool:
         list(pool.map(_number, range(10)))
         began = time.perf_counter()

@@ -1,9 +1,9 @@
 """Which figures are older than the code that they measure.
 
-A document of a benchmark keeps a hash of each package that its figures depend on, as the package was
-when it was measured. Figures are stale once one of these hashes differs from the checkout's. That needs
-no history, so a shallow clone and an unpacked archive give the same answer; only how many commits lie
-between is asked of git, where it knows.
+A document of a benchmark keeps a hash of each package that its figures depend on, as the package
+was when it was measured. Figures are stale once one of these hashes differs from the checkout's.
+That needs no history, so a shallow clone and an unpacked archive give the same answer; only how
+many commits lie between is asked of git, where it knows.
 """
 
 from __future__ import annotations
@@ -180,7 +180,9 @@ def _commits_since(commit: str, changed: tuple[str, ...]) -> int | None:
 def _git(*words: str) -> str | None:
     """What git says; None where there is no git or it refuses."""
     try:
-        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        )
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None

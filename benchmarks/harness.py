@@ -1,4 +1,6 @@
-"""What every benchmark prints: one document with the machine, the commit, and figures with their goals (INTERFACE §4)."""
+"""What every benchmark prints: one document with the machine, the commit, and figures with their
+goals (INTERFACE §4).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One figure: the value that counts, each run's, and what peers need for the same. Without a goal it is an observation."""
+    """One figure: the value that counts, each run's, and what peers need for the same. Without a
+    goal it is an observation.
+    """
 
     name: str
     value: float
@@ -52,29 +56,46 @@ def main(
     measure: Callable[..., list[Figure] | Measured],
     options: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> None:
-    """Measure and print: for people, or with `--json` as one document. Exit 1 if a goal is missed (never with `--quick`).
+    """Measure and print: for people, or with `--json` as one document. Exit 1 if a goal is missed
+    (never with `--quick`).
 
     `measure` is called with `quick` and with what `options` added to the parser, by keyword.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="print one JSON document on standard output and nothing else there")
-    parser.add_argument("--quick", action="store_true", help="a smoke test of the benchmark itself; its figures mean nothing")
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON document on standard output and nothing else there",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a smoke test of the benchmark itself; its figures mean nothing",
+    )
     if options is not None:
         options(parser)
     arguments = vars(parser.parse_args())
     as_json, quick = arguments.pop("json"), arguments.pop("quick")
     machine = _machine()  # before the work, so that the load is that of others
     result = measure(quick=quick, **arguments)
-    figures, notes = (result.figures, result.notes) if isinstance(result, Measured) else (result, {})
+    figures, notes = (
+        (result.figures, result.notes) if isinstance(result, Measured) else (result, {})
+    )
     name = Path(sys.argv[0]).stem
     measured = {"machine": machine, "commit": _commit(), "folders": freshness.hashes(name)}
     document = {**measured, **_listed(figures), **({"notes": notes} if notes else {})}
-    print(json.dumps(document, indent=1, ensure_ascii=False) if as_json else _page(document, figures))
+    print(
+        json.dumps(document, indent=1, ensure_ascii=False) if as_json else _page(document, figures)
+    )
     sys.exit(0 if quick or all(figure.met for figure in figures) else 1)
 
 
 def _listed(figures: Sequence[Figure]) -> dict[str, Any]:
-    """Figures, and apart from them what has no goal: who compares values with goals meets no empty ones."""
+    """Figures, and apart from them what has no goal: who compares values with goals meets no empty
+    ones.
+    """
     shown = [{**asdict(figure), "met": figure.met} for figure in figures]
     return {
         "figures": [figure for figure in shown if figure["goal"] is not None],
@@ -87,7 +108,9 @@ def _machine() -> dict[str, Any]:
     return {
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
         "memory_gib": round(memory / 2**30, 1),
         "python": platform.python_version(),
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
@@ -100,21 +123,40 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or "unknown"
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        "unknown",
+    )
 
 
 def _commit() -> str:
     """The commit that was measured, with `+` if files differ from it."""
     done = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+", "--abbrev=10"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty=+", "--abbrev=10"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout.strip() or "unknown"
 
 
 def _page(document: dict[str, Any], figures: Sequence[Figure]) -> str:
-    lines = [f"commit {document['commit']}, " + ", ".join(f"{key} {value}" for key, value in document["machine"].items())]
+    lines = [
+        f"commit {document['commit']}, "
+        + ", ".join(f"{key} {value}" for key, value in document["machine"].items())
+    ]
     for figure in figures:
-        goal = "" if figure.goal is None else f"  goal {figure.compare} {figure.goal:g} {figure.unit}, {'met' if figure.met else 'MISSED'}"
+        goal = (
+            ""
+            if figure.goal is None
+            else (
+                f"  goal {figure.compare} {figure.goal:g} {figure.unit},"
+                f" {'met' if figure.met else 'MISSED'}"
+            )
+        )
         against = "".join(f"  {peer} {value:.3g}" for peer, value in figure.against.items())
         lines.append(f"{figure.name:<36} {figure.value:>10.3g} {figure.unit:<3}{goal}{against}")
-    return "\n".join([*lines, *(f"{name}: {text}" for name, text in document.get("notes", {}).items())])
+    return "\n".join(
+        [*lines, *(f"{name}: {text}" for name, text in document.get("notes", {}).items())]
+    )

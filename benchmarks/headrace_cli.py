@@ -14,10 +14,18 @@ COMMAND = Path(sys.executable).parent / "headrace"
 
 
 def run(project: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
-    """Run a command with `--json` and return its document; stop the benchmark with what it said if it
-    failed. `environment` is what it has besides ours."""
+    """Run a command with `--json` and return its document; stop the benchmark with what it said if
+    it failed. `environment` is what it has besides ours."""
     command = [str(COMMAND), arguments[0], "--json", "--project", str(project), *arguments[1:]]
-    done = subprocess.run(command, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr}\n{done.stdout[-2000:]}")
+        raise SystemExit(
+            f"{' '.join(command)}: exit {done.returncode}\n{done.stderr}\n{done.stdout[-2000:]}"
+        )
     return json.loads(done.stdout)

@@ -1,7 +1,8 @@
-"""A project of 10,000 nodes and 1,000,000 attempts, written in bulk, and a server over it: what the API and its pages are measured on.
+"""A project of 10,000 nodes and 1,000,000 attempts, written in bulk, and a server over it: what the
+API and its pages are measured on.
 
-100 sources and 9,900 assets in 40 domains, daily over ten days, ten attempts a partition: all but the last failed, and one partition in
-twenty was restated.
+100 sources and 9,900 assets in 40 domains, daily over ten days, ten attempts a partition: all but
+the last failed, and one partition in twenty was restated.
 
     python -m benchmarks.large_project FOLDER    serves the one in FOLDER until its standard input ends; the first line is its address
 """
@@ -60,7 +61,9 @@ def make(folder: Path, size: Size) -> Large:
     project(folder, size.layers)
     run(folder, "apply")
     names = [node(layer, n) for layer in range(size.layers) for n in range(WIDTH)]
-    with contextlib.closing(sqlite3.connect(folder / ".headrace/state.db", isolation_level=None)) as database:
+    with contextlib.closing(
+        sqlite3.connect(folder / ".headrace/state.db", isolation_level=None)
+    ) as database:
         attempts = history(database, names, days, size.tries)
     print(f"  {len(names):,} nodes, {attempts:,} attempts …", file=sys.stderr)
     return Large(folder, size.layers, days, len(names), attempts)
@@ -83,17 +86,28 @@ def project(folder: Path, layers: int) -> None:
     for name in ("assets", "sources", "landing"):
         (folder / name).mkdir(parents=True)
     (folder / "headrace.toml").write_text(SETTINGS, encoding="utf-8")
-    (folder / "owners.yaml").write_text("core: {kind: team, contact: ['mailto:core@example.com']}\n", encoding="utf-8")
+    (folder / "owners.yaml").write_text(
+        "core: {kind: team, contact: ['mailto:core@example.com']}\n", encoding="utf-8"
+    )
     for n in range(WIDTH):
-        text = f"source: s{n}\nowner: core\ndomain: d{n % DOMAINS}\npartition: day\nfiles: 'landing/s{n}_{{date:%Y-%m-%d}}.csv'\n"
+        text = (
+            f"source: s{n}\nowner: core\ndomain: d{n % DOMAINS}\npartition: day\nfiles:"
+            f" 'landing/s{n}_{{date:%Y-%m-%d}}.csv'\n"
+        )
         (folder / f"sources/s{n}.yaml").write_text(text, encoding="utf-8")
     for layer in range(1, layers):
         for n in range(WIDTH):
-            head = f"/* headrace\nowner: core\ndomain: d{(n + layer) % DOMAINS}\npartition: {{by: day, column: day}}\n*/\n"
+            head = (
+                f"/* headrace\nowner: core\ndomain: d{(n + layer) % DOMAINS}\npartition: {{by: day,"
+                " column: day}\n*/\n"
+            )
             text = f"{head}select day, key, value from {node(layer - 1, n)}\n"
             (folder / f"assets/{node(layer, n)}.sql").write_text(text, encoding="utf-8")
     last = layers - 1
-    lines = (f"- {{consumer: c{n}, owner: core, reads: [{node(last, n)}], due: '07:00'}}\n" for n in range(CONSUMERS))
+    lines = (
+        f"- {{consumer: c{n}, owner: core, reads: [{node(last, n)}], due: '07:00'}}\n"
+        for n in range(CONSUMERS)
+    )
     (folder / "consumers.yaml").write_text("".join(lines), encoding="utf-8")
 
 
@@ -105,7 +119,9 @@ def history(database: sqlite3.Connection, names: list[str], days: list[str], tri
     attempts = 0
     for day in days:
         ended = int(dt.datetime.fromisoformat(f"{day}T00:00+00:00").timestamp() * 1e6) + DAY_US
-        rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in ("run", "attempt", "publication", "partition")}
+        rows: dict[str, list[tuple[object, ...]]] = {
+            name: [] for name in ("run", "attempt", "publication", "partition")
+        }
         for name in names:
             restated = attempts // tries % RESTATED_EVERY == 0
             for again in range(tries):
@@ -115,11 +131,30 @@ def history(database: sqlite3.Connection, names: list[str], days: list[str], tri
                 if attempts % 1_000 == 1:
                     rows["run"].append((first_run + attempts // 1_000, ended, ended + DAY_US // 24))
                 run_id, at = first_run + (attempts - 1) // 1_000, ended + again * 1_000_000
-                came = ("published", at + 200_000, "passed", None) if published else ("failed", None, None, FAILED)
+                came = (
+                    ("published", at + 200_000, "passed", None)
+                    if published
+                    else ("failed", None, None, FAILED)
+                )
                 rows["attempt"].append(
-                    (epoch, attempts, run_id, name, "produce", f'["{day}"]', came[0], version, None, at, at, at + 200_000,
-                     *came[1:3], MEASURES, came[3])
-                )  # fmt: skip
+                    (
+                        epoch,
+                        attempts,
+                        run_id,
+                        name,
+                        "produce",
+                        f'["{day}"]',
+                        came[0],
+                        version,
+                        None,
+                        at,
+                        at,
+                        at + 200_000,
+                        *came[1:3],
+                        MEASURES,
+                        came[3],
+                    )
+                )
                 if published:
                     gone = (None, None) if last else (attempts + 1, at + 1_000_000)
                     made = (attempts, attempts, *gone, at, f"{attempts:064x}", version, None)
@@ -140,7 +175,9 @@ def opened(folder: Path) -> Iterator[tuple[int, str]]:
     """A server over the project: its port and its token."""
     token = token_of(folder / ".headrace")
     reader = ProjectReader(folder, "prod")
-    with HttpServer(app(reader, Guard(token, "127.0.0.1"), Stands()), listen("127.0.0.1", 0)) as door:
+    with HttpServer(
+        app(reader, Guard(token, "127.0.0.1"), Stands()), listen("127.0.0.1", 0)
+    ) as door:
         reader.begin()
         yield door.port, token
 

@@ -1,10 +1,11 @@
-"""How long a large project takes to be understood: 1,000 and 10,000 SQL assets, cold, unchanged, after one edit, and one
-column's lineage through all.
+"""How long a large project takes to be understood: 1,000 and 10,000 SQL assets, cold, unchanged,
+after one edit, and one column's lineage through all.
 
-Wall time of the whole command, the best of its runs (one, where it is cold). Beside it the same graph as a dbt project
-(`dbt parse`, which doesn't look into the SQL) and as an SQLMesh project (loading it, and column lineage through its own
-functions), each in an environment of its own that is made once. A peer that isn't done after the limit is stopped; its
-name then says so and its figure is the limit. Not asked of: dbt-core has no column lineage.
+Wall time of the whole command, the best of its runs (one, where it is cold). Beside it the same
+graph as a dbt project (`dbt parse`, which doesn't look into the SQL) and as an SQLMesh project
+(loading it, and column lineage through its own functions), each in an environment of its own that
+is made once. A peer that isn't done after the limit is stopped; its name then says so and its
+figure is the limit. Not asked of: dbt-core has no column lineage.
 """
 
 from __future__ import annotations
@@ -31,8 +32,12 @@ LAYERS = 12
 PARENTS = 3
 RUNS = 5
 PEERS = Path.home() / ".cache" / "headrace-benchmarks"
-REQUIREMENTS = {"dbt": (["dbt-core", "dbt-duckdb"], ["dbt-core>=1.9,<1.11", "dbt-duckdb"]), "sqlmesh": (["sqlmesh"],)}
-"""What a peer is installed from; the second choice where the newest can't be had from a package registry alone."""
+REQUIREMENTS = {
+    "dbt": (["dbt-core", "dbt-duckdb"], ["dbt-core>=1.9,<1.11", "dbt-duckdb"]),
+    "sqlmesh": (["sqlmesh"],),
+}
+"""What a peer is installed from; the second choice where the newest can't be had from a package
+registry alone."""
 INSTALLATION_TIMEOUT_S = 900
 PEER_TIMEOUT_S = 600
 GOALS_S = {
@@ -42,7 +47,8 @@ GOALS_S = {
 _NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
 """What would make every tool compile itself anew each time."""
 SETTLED_S = 3.0
-"""Files that were written this instant are compared by content; who validates works on files that are older."""
+"""Files that were written this instant are compared by content; who validates works on files that
+are older."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +70,28 @@ def graph(count: int) -> list[Asset]:
 
 def _parents(number: int, width: int, rng: random.Random) -> list[int]:
     layer = number // width
-    return sorted(rng.sample(range((layer - 1) * width, layer * width), min(PARENTS, width))) if layer else []
+    return (
+        sorted(rng.sample(range((layer - 1) * width, layer * width), min(PARENTS, width)))
+        if layer
+        else []
+    )
 
 
 def _asset(number: int, parents: list[int]) -> Asset:
     if not parents:
-        body = f"select r.k as k, r.k * {number} as v{number}, 'x' || r.k as label from range(10) as r(k)"
+        body = (
+            f"select r.k as k, r.k * {number} as v{number}, 'x' || r.k as label from range(10) as"
+            " r(k)"
+        )
         return Asset(f"a{number}", number, (), body)
     first, rest = parents[0], parents[1:]
     joins = "".join(f" join {{a{p}}} as p{p} on p{p}.k = p{first}.k" for p in rest)
     columns = ", ".join(f"p{p}.v{p}" for p in parents)
     total = " + ".join(f"p{p}.v{p}" for p in parents)
-    inner = f"select p{first}.k as k, {columns}, {total} as v{number}, p{first}.label as label from {{a{first}}} as p{first}{joins}"
+    inner = (
+        f"select p{first}.k as k, {columns}, {total} as v{number}, p{first}.label as label from"
+        f" {{a{first}}} as p{first}{joins}"
+    )
     body = f"with j as ({inner}) select k, v{number}, label from j where v{number} >= 0"
     return Asset(f"a{number}", number, tuple(f"a{p}" for p in parents), body)
 
@@ -89,34 +105,56 @@ def _write(folder: Path, asset: Asset, text: str) -> None:
 def write_headrace(folder: Path, assets: Iterable[Asset]) -> None:
     """The graph as a Headrace project."""
     folder.mkdir(parents=True)
-    (folder / "headrace.toml").write_text('[project]\nname = "generated"\ntimezone = "UTC"\n', encoding="utf-8")
-    owners = "".join(f"team{n}: {{kind: team, contact: ['mailto:team{n}@example.com']}}\n" for n in range(20))
+    (folder / "headrace.toml").write_text(
+        '[project]\nname = "generated"\ntimezone = "UTC"\n', encoding="utf-8"
+    )
+    owners = "".join(
+        f"team{n}: {{kind: team, contact: ['mailto:team{n}@example.com']}}\n" for n in range(20)
+    )
     (folder / "owners.yaml").write_text(owners, encoding="utf-8")
     for asset in assets:
         head = f"/* headrace\nowner: team{asset.number % 20}\nchecks:\n  - not_null: [k]\n*/\n"
-        _write(folder / "assets", asset, head + asset.body.format_map({name: name for name in asset.parents}) + "\n")
+        _write(
+            folder / "assets",
+            asset,
+            head + asset.body.format_map({name: name for name in asset.parents}) + "\n",
+        )
 
 
 def write_dbt(folder: Path, assets: Iterable[Asset]) -> None:
     """The graph as a dbt project."""
     folder.mkdir(parents=True)
-    (folder / "dbt_project.yml").write_text("name: generated\nversion: 1.0.0\nprofile: p\nmodel-paths: [models]\n", encoding="utf-8")
-    (folder / "profiles.yml").write_text("p:\n  target: t\n  outputs:\n    t: {type: duckdb, path: ':memory:'}\n", encoding="utf-8")
+    (folder / "dbt_project.yml").write_text(
+        "name: generated\nversion: 1.0.0\nprofile: p\nmodel-paths: [models]\n", encoding="utf-8"
+    )
+    (folder / "profiles.yml").write_text(
+        "p:\n  target: t\n  outputs:\n    t: {type: duckdb, path: ':memory:'}\n", encoding="utf-8"
+    )
     for asset in assets:
-        _write(folder / "models", asset, asset.body.format_map({name: f"{{{{ ref('{name}') }}}}" for name in asset.parents}) + "\n")
+        _write(
+            folder / "models",
+            asset,
+            asset.body.format_map({name: f"{{{{ ref('{name}') }}}}" for name in asset.parents})
+            + "\n",
+        )
 
 
 def write_sqlmesh(folder: Path, assets: Iterable[Asset]) -> None:
     """The graph as an SQLMesh project."""
     folder.mkdir(parents=True)
-    config = "gateways:\n  g:\n    connection: {type: duckdb}\ndefault_gateway: g\nmodel_defaults: {dialect: duckdb, start: 2024-01-01}\n"
+    config = (
+        "gateways:\n  g:\n    connection: {type: duckdb}\ndefault_gateway: g\nmodel_defaults:"
+        " {dialect: duckdb, start: 2024-01-01}\n"
+    )
     (folder / "config.yaml").write_text(config, encoding="utf-8")
     for asset in assets:
         body = asset.body.format_map({name: f"db.{name}" for name in asset.parents})
         _write(folder / "models", asset, f"MODEL (name db.{asset.name}, kind FULL);\n{body}\n")
 
 
-SQLMESH_LOAD = "import sys; from sqlmesh import Context; print(len(Context(paths=sys.argv[1]).models))"
+SQLMESH_LOAD = (
+    "import sys; from sqlmesh import Context; print(len(Context(paths=sys.argv[1]).models))"
+)
 SQLMESH_LINEAGE = """
 import sys
 from sqlmesh import Context
@@ -137,7 +175,9 @@ print(len(seen))
 
 @dataclass(frozen=True)
 class Peer:
-    """Another tool: how the graph is written for it, how it is loaded, and (where it can) asked for lineage."""
+    """Another tool: how the graph is written for it, how it is loaded, and (where it can) asked for
+    lineage.
+    """
 
     name: str
     folder: Path
@@ -152,7 +192,20 @@ def peers(folder: Path) -> list[Peer]:
     if installed(folder, "dbt"):
         dbt = str(folder / "dbt" / "bin" / "dbt")
         result.append(
-            Peer("dbt parse", folder, write_dbt, lambda path: [dbt, "parse", "--project-dir", str(path), "--profiles-dir", str(path)], None)
+            Peer(
+                "dbt parse",
+                folder,
+                write_dbt,
+                lambda path: [
+                    dbt,
+                    "parse",
+                    "--project-dir",
+                    str(path),
+                    "--profiles-dir",
+                    str(path),
+                ],
+                None,
+            )
         )
     if installed(folder, "sqlmesh"):
         python = str(folder / "sqlmesh" / "bin" / "python")
@@ -162,14 +215,23 @@ def peers(folder: Path) -> list[Peer]:
                 folder,
                 write_sqlmesh,
                 lambda path: [python, "-c", SQLMESH_LOAD, str(path)],
-                lambda path, asset, column: [python, "-c", SQLMESH_LINEAGE, str(path), asset, column],
+                lambda path, asset, column: [
+                    python,
+                    "-c",
+                    SQLMESH_LINEAGE,
+                    str(path),
+                    asset,
+                    column,
+                ],
             )
         )
     return result
 
 
 def installed(folder: Path, name: str) -> bool:
-    """Whether the peer's environment is there, made now if it isn't. One that can't be made is left out, with a line."""
+    """Whether the peer's environment is there, made now if it isn't. One that can't be made is left
+    out, with a line.
+    """
     done = folder / name / "installed"
     if done.exists():
         return True
@@ -177,11 +239,25 @@ def installed(folder: Path, name: str) -> bool:
     print(f"installing {name} into {environment} …", file=sys.stderr)
     try:
         subprocess.run(
-            [sys.executable, "-m", "venv", "--clear", str(environment)], check=True, capture_output=True, timeout=INSTALLATION_TIMEOUT_S
+            [sys.executable, "-m", "venv", "--clear", str(environment)],
+            check=True,
+            capture_output=True,
+            timeout=INSTALLATION_TIMEOUT_S,
         )
         for requirements in REQUIREMENTS[name]:
-            pip = [str(environment / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", *requirements]
-            if subprocess.run(pip, check=False, capture_output=True, timeout=INSTALLATION_TIMEOUT_S).returncode == 0:
+            pip = [
+                str(environment / "bin" / "pip"),
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                *requirements,
+            ]
+            if (
+                subprocess.run(
+                    pip, check=False, capture_output=True, timeout=INSTALLATION_TIMEOUT_S
+                ).returncode
+                == 0
+            ):
                 done.touch()
                 return True
     except (OSError, subprocess.SubprocessError) as error:
@@ -200,7 +276,9 @@ def seconds(command: list[str], *, timeout_s: float | None = None) -> float | No
     }
     began = time.perf_counter()
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True
+    ) as process:
         try:
             output, errors = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -208,7 +286,10 @@ def seconds(command: list[str], *, timeout_s: float | None = None) -> float | No
             return None
     taken = time.perf_counter() - began
     if process.returncode != 0:
-        raise SystemExit(f"{' '.join(command)[:300]}: exit {process.returncode}\n{output[-2000:]}\n{errors[-2000:]}")
+        raise SystemExit(
+            f"{' '.join(command)[:300]}: exit"
+            f" {process.returncode}\n{output[-2000:]}\n{errors[-2000:]}"
+        )
     return taken
 
 
@@ -226,8 +307,19 @@ def measure_headrace(folder: Path, assets: list[Asset], runs: int) -> dict[str, 
     time.sleep(SETTLED_S)
     middle, last = assets[len(assets) // 2], assets[-1]
     validate = [str(COMMAND), "validate", "--json", "--project", str(folder)]
-    lineage = [str(COMMAND), "lineage", f"{last.name}.v{last.number}", "--json", "--project", str(folder)]
-    result: dict[str, list[float]] = {"cold": [_whole(validate)], "unchanged": [_whole(validate) for _ in range(runs)], "one_edit": []}
+    lineage = [
+        str(COMMAND),
+        "lineage",
+        f"{last.name}.v{last.number}",
+        "--json",
+        "--project",
+        str(folder),
+    ]
+    result: dict[str, list[float]] = {
+        "cold": [_whole(validate)],
+        "unchanged": [_whole(validate) for _ in range(runs)],
+        "one_edit": [],
+    }
     for _ in range(runs):
         edit(folder, middle)
         result["one_edit"].append(_whole(validate))
@@ -241,12 +333,18 @@ def _whole(command: list[str]) -> float:
     return taken
 
 
-def measure_peer(peer: Peer, folder: Path, assets: list[Asset], timeout_s: float) -> dict[str, tuple[str, float]]:
+def measure_peer(
+    peer: Peer, folder: Path, assets: list[Asset], timeout_s: float
+) -> dict[str, tuple[str, float]]:
     """The peer's name as it belongs beside the figure, and its seconds, by what was measured."""
     peer.write(folder, assets)
     last = assets[-1]
     result: dict[str, tuple[str, float]] = {}
-    steps: list[tuple[str, list[str]]] = [("cold", peer.load(folder)), ("unchanged", peer.load(folder)), ("one_edit", peer.load(folder))]
+    steps: list[tuple[str, list[str]]] = [
+        ("cold", peer.load(folder)),
+        ("unchanged", peer.load(folder)),
+        ("one_edit", peer.load(folder)),
+    ]
     if peer.lineage is not None:
         steps.append(("lineage", peer.lineage(folder, last.name, f"v{last.number}")))
     for what, command in steps:
@@ -270,11 +368,19 @@ def measure(*, quick: bool, peers_folder: Path, timeout: float) -> list[Figure]:
         with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
             print(f"headrace, {size:,} assets …", file=sys.stderr)
             mine = measure_headrace(Path(name, "headrace"), assets, 1 if quick else RUNS)
-            beside = [measure_peer(peer, Path(name, peer.name.split()[0]), assets, timeout) for peer in others]
+            beside = [
+                measure_peer(peer, Path(name, peer.name.split()[0]), assets, timeout)
+                for peer in others
+            ]
             shutil.rmtree(name, ignore_errors=True)
         goals = GOALS_S[SIZES[0] if quick else size]
         figures += [
-            _figure(f"{what}_{size}", runs, goals[what], [result[what] for result in beside if what in result])
+            _figure(
+                f"{what}_{size}",
+                runs,
+                goals[what],
+                [result[what] for result in beside if what in result],
+            )
             for what, runs in mine.items()
         ]
     return figures
@@ -286,9 +392,16 @@ def _figure(name: str, runs: list[float], goal: float, against: list[tuple[str, 
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--peers", dest="peers_folder", type=Path, default=PEERS, metavar="DIR", help=f"where the peers are installed (default: {PEERS})"
+        "--peers",
+        dest="peers_folder",
+        type=Path,
+        default=PEERS,
+        metavar="DIR",
+        help=f"where the peers are installed (default: {PEERS})",
     )
-    parser.add_argument("--timeout", type=float, default=PEER_TIMEOUT_S, metavar="S", help="when a peer is stopped")
+    parser.add_argument(
+        "--timeout", type=float, default=PEER_TIMEOUT_S, metavar="S", help="when a peer is stopped"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Changes into a large table: 1 % of ten million keys merged, versioned (SCD 2) and appended, staged and published.
+"""Changes into a large table: 1 % of ten million keys merged, versioned (SCD 2) and appended,
+staged and published.
 
-The peer is DuckDB's own MERGE INTO on a DuckLake with a SQLite catalog, in a process of its own, on the same rows and
-the same changes, turn by turn. Ours is all that an attempt and its publication do to the data: the body, the search for
-the replaced rows, the new file and the deletions, the sync and the catalog's transaction.
+The peer is DuckDB's own MERGE INTO on a DuckLake with a SQLite catalog, in a process of its own, on
+the same rows and the same changes, turn by turn. Ours is all that an attempt and its publication do
+to the data: the body, the search for the replaced rows, the new file and the deletions, the sync
+and the catalog's transaction.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ ROUNDS = 7
 ROUNDS_QUICK = 2
 THREADS = 2
 SNAPSHOT_AT = ("2024-01-01", "2024-02-{:02d}")
-COLUMNS = "{key} AS id, 'customer ' || {key} AS name, ({key} % 1000)::INTEGER AS grp, ({key} * 1.5)::DECIMAL(18,2) AS amount, {day} AS day"
+COLUMNS = (
+    "{key} AS id, 'customer ' || {key} AS name, ({key} % 1000)::INTEGER AS grp, ({key} *"
+    " 1.5)::DECIMAL(18,2) AS amount, {day} AS day"
+)
 
 
 class Table:
@@ -58,7 +63,16 @@ class Table:
         started = time.perf_counter()
         state = MergeState(tuple(catalog.state(self._tx, "t", None)), catalog.seen(self._tx, "t"))
         known = catalog.table(self._tx, "t")
-        made = stage_merge(self.session, select, None, table_name="t", table=known, evolve=False, rule=rule, state=state)
+        made = stage_merge(
+            self.session,
+            select,
+            None,
+            table_name="t",
+            table=known,
+            evolve=False,
+            rule=rule,
+            state=state,
+        )
         sync([verify(self._lake, file) for file in (made.staged, *made.replacement.deletes)])
         self._publish(lambda change: _merged(change, made))
         return time.perf_counter() - started
@@ -66,7 +80,15 @@ class Table:
     def append(self, select: str, key: str) -> float:
         """Stage the rows as a partition and publish them; seconds."""
         started = time.perf_counter()
-        staged, table = stage(self.session, select, None, table_name="t", partition=key, table=catalog.table(self._tx, "t"), hashed=False)
+        staged, table = stage(
+            self.session,
+            select,
+            None,
+            table_name="t",
+            partition=key,
+            table=catalog.table(self._tx, "t"),
+            hashed=False,
+        )
         sync([verify(self._lake, staged)])
 
         def published(change: catalog.CatalogChange) -> None:
@@ -100,27 +122,32 @@ def _peer(pipe: Connection, folder: str, base: str) -> None:
     load(database, "ducklake", "sqlite_scanner")
     database.execute("SET preserve_insertion_order = false")
     database.execute(
-        f"ATTACH {literal(f'ducklake:sqlite:{folder}/peer.db')} AS lake "
-        f"(DATA_PATH {literal(f'{folder}/peer/')}, META_JOURNAL_MODE 'WAL', DATA_INLINING_ROW_LIMIT 0)"
+        f"ATTACH {literal(f'ducklake:sqlite:{folder}/peer.db')} AS lake (DATA_PATH"
+        f" {literal(f'{folder}/peer/')}, META_JOURNAL_MODE 'WAL', DATA_INLINING_ROW_LIMIT 0)"
     )
     database.execute(f"CREATE TABLE lake.t AS FROM read_parquet({literal(base)})")
     pipe.send(0.0)
     while (changes := pipe.recv()) is not None:
         started = time.perf_counter()
         database.execute(
-            f"MERGE INTO lake.t USING (FROM read_parquet({literal(changes)})) AS new ON (t.id = new.id) "
-            "WHEN MATCHED THEN UPDATE WHEN NOT MATCHED THEN INSERT"
+            f"MERGE INTO lake.t USING (FROM read_parquet({literal(changes)})) AS new ON (t.id ="
+            " new.id) WHEN MATCHED THEN UPDATE WHEN NOT MATCHED THEN INSERT"
         )
         pipe.send(time.perf_counter() - started)
 
 
 def _write(session: DuckDBSession, path: Path, rows: int, number: int | None) -> str:
-    """The base (`number` None), or a round's changes: one in a hundred of its keys, spread over all of them."""
+    """The base (`number` None), or a round's changes: one in a hundred of its keys, spread over all
+    of them.
+    """
     day = "DATE '2024-01-01'" if number is None else f"DATE '2024-02-01' + {number}"
     chosen = "" if number is None else f"WHERE hash(key + {number}) % 100 = 0"
     columns = COLUMNS.format(key="key", day=day)
     keys = f"SELECT (range * 7919) % {rows} AS key FROM range({rows})"
-    session.connection.execute(f"COPY (SELECT {columns} FROM ({keys}) {chosen}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+    session.connection.execute(
+        f"COPY (SELECT {columns} FROM ({keys}) {chosen}) TO {literal(str(path))} (FORMAT parquet,"
+        " COMPRESSION zstd)"
+    )
     return str(path)
 
 
@@ -131,25 +158,53 @@ def measure(*, quick: bool) -> list[Figure]:
         folder = Path(name)
         merged = Table(folder / "merged")
         base = _write(merged.session, folder / "base.parquet", rows, None)
-        changes = [_write(merged.session, folder / f"changes{n}.parquet", rows, n) for n in range(rounds)]
+        changes = [
+            _write(merged.session, folder / f"changes{n}.parquet", rows, n) for n in range(rounds)
+        ]
         ours, peers = _merges(merged, folder, base, changes)
         merged.close()
         versions = _rounds(Table(folder / "versions"), base, changes, _version)
         appends = _rounds(Table(folder / "appends"), base, changes, _append)
     ratio = [own / peer for own, peer in zip(ours, peers, strict=True)]
-    against = {"duckdb_merge_seconds": statistics.median(peers), "headrace_merge_seconds": statistics.median(ours)}
+    against = {
+        "duckdb_merge_seconds": statistics.median(peers),
+        "headrace_merge_seconds": statistics.median(ours),
+    }
     return [
-        Figure(name="merge_ratio", value=statistics.median(ratio), unit="×", goal=2.0, runs=ratio, against=against),
+        Figure(
+            name="merge_ratio",
+            value=statistics.median(ratio),
+            unit="×",
+            goal=2.0,
+            runs=ratio,
+            against=against,
+        ),
         Figure(name="merge_seconds", value=statistics.median(ours), unit="s", goal=None, runs=ours),
-        Figure(name="snapshot_seconds", value=statistics.median(versions), unit="s", goal=None, runs=versions),
-        Figure(name="append_seconds", value=statistics.median(appends), unit="s", goal=None, runs=appends),
+        Figure(
+            name="snapshot_seconds",
+            value=statistics.median(versions),
+            unit="s",
+            goal=None,
+            runs=versions,
+        ),
+        Figure(
+            name="append_seconds",
+            value=statistics.median(appends),
+            unit="s",
+            goal=None,
+            runs=appends,
+        ),
     ]
 
 
-def _merges(table: Table, folder: Path, base: str, changes: list[str]) -> tuple[list[float], list[float]]:
+def _merges(
+    table: Table, folder: Path, base: str, changes: list[str]
+) -> tuple[list[float], list[float]]:
     """Each round's changes by both, turn by turn."""
     pipe, theirs = multiprocessing.Pipe()
-    peer = multiprocessing.get_context("spawn").Process(target=_peer, args=(theirs, str(folder), base), daemon=True)
+    peer = multiprocessing.get_context("spawn").Process(
+        target=_peer, args=(theirs, str(folder), base), daemon=True
+    )
     peer.start()
     pipe.recv()
     rule = MergeRule(keys=("id",))
@@ -164,7 +219,9 @@ def _merges(table: Table, folder: Path, base: str, changes: list[str]) -> tuple[
     return ours, peers
 
 
-def _rounds(table: Table, base: str, changes: list[str], step: Callable[[Table, str, int], float]) -> list[float]:
+def _rounds(
+    table: Table, base: str, changes: list[str], step: Callable[[Table, str, int], float]
+) -> list[float]:
     step(table, base, 0)
     result = [step(table, path, number) for number, path in enumerate(changes, 1)]
     table.close()
@@ -173,7 +230,9 @@ def _rounds(table: Table, base: str, changes: list[str], step: Callable[[Table, 
 
 def _version(table: Table, path: str, number: int) -> float:
     at = SNAPSHOT_AT[0] if not number else SNAPSHOT_AT[1].format(number)
-    return table.merge(_rows(path), MergeRule(keys=("id",), versions=SnapshotRule(at=at, is_date=True)))
+    return table.merge(
+        _rows(path), MergeRule(keys=("id",), versions=SnapshotRule(at=at, is_date=True))
+    )
 
 
 def _append(table: Table, path: str, number: int) -> float:

@@ -1,7 +1,8 @@
-"""Headrace's part of benchmarks/overhead.py: each figure as a user gets it, through the command, on a fresh project.
+"""Headrace's part of benchmarks/overhead.py: each figure as a user gets it, through the command, on
+a fresh project.
 
-Rates and hops are read from the attempts in the store (first end to last commit); the rate from the first dispatch, which
-waits for workers to start, and that of the whole command stand beside them.
+Rates and hops are read from the attempts in the store (first end to last commit); the rate from the
+first dispatch, which waits for workers to start, and that of the whole command stand beside them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from benchmarks.peers.servers import answers, free_port, idle, started
 READY_TIMEOUT_S = 60.0
 SLEEP_S = 0.1
 NOW = "2014-01-02T12:00Z"
-TIMES = "select queued_at, started_at, finished_at from attempt where state = 'published' order by finished_at, n"
+TIMES = (
+    "select queued_at, started_at, finished_at from attempt where state = 'published' order by"
+    " finished_at, n"
+)
 
 
 @dataclass
@@ -45,7 +49,12 @@ class Ours:
         tasks, chain, days = (40, 10, 5) if self.quick else (1000, 100, 365)
         steps: tuple[tuple[str, Callable[[], None]], ...] = (
             ("no-ops", lambda: self._rate("tasks_per_second", noops.independent(tasks))),
-            ("no-ops that publish", lambda: self._rate("tasks_per_second_publishing", noops.independent(tasks, noops.ONE_ROW))),
+            (
+                "no-ops that publish",
+                lambda: self._rate(
+                    "tasks_per_second_publishing", noops.independent(tasks, noops.ONE_ROW)
+                ),
+            ),
             ("a chain", lambda: self._hops(chain)),
             ("a year by day", lambda: self._partitions(days)),
             ("tasks of 100 ms", lambda: self._bookkeeping(4 if self.quick else 100)),
@@ -62,7 +71,11 @@ class Ours:
         """No-ops with the state in PostgreSQL; a fresh database each."""
         for _ in range(self.repeats):
             with url_of() as url:
-                self._rate("tasks_per_second_postgresql", noops.independent(40 if self.quick else 1000), store=url)
+                self._rate(
+                    "tasks_per_second_postgresql",
+                    noops.independent(40 if self.quick else 1000),
+                    store=url,
+                )
 
     def _add(self, figure: str, value: float) -> None:
         self.runs.setdefault(figure, []).append(value)
@@ -87,7 +100,9 @@ class Ours:
             times = times_of(project, store)
             _all_done(len(times), len(bodies))
         self._add(figure, (len(bodies) - 1) / between_ends(times))
-        self._besides(figure, "from the first dispatch, workers' start included", len(bodies) / _span(times))
+        self._besides(
+            figure, "from the first dispatch, workers' start included", len(bodies) / _span(times)
+        )
         self._besides(figure, "the whole command", len(bodies) / whole)
 
     def _hops(self, count: int) -> None:
@@ -103,7 +118,9 @@ class Ours:
         with self._project([]) as project:
             noops.daily(project)
             began = time.perf_counter()
-            document = run(project, "run", "daily", "--from", "2013-01-01", "--to", _day(days), "--now", NOW)
+            document = run(
+                project, "run", "daily", "--from", "2013-01-01", "--to", _day(days), "--now", NOW
+            )
             whole = 1000 * (time.perf_counter() - began) / days
             _all_done(len(document["published"]), days)
             self._add("partition_ms", 1000 * _span(times_of(project)) / days)
@@ -133,13 +150,17 @@ class Ours:
             with started(command, self.folder / "serve", {}) as server:
                 server.wait(lambda: answers(f"http://127.0.0.1:{port}/readyz"), READY_TIMEOUT_S)
                 self._add("ready_seconds", server.ready_seconds)
-                spent, memory = idle([server.process.pid], 1.0 if self.quick else 20.0, 0.5 if self.quick else 5.0)
+                spent, memory = idle(
+                    [server.process.pid], 1.0 if self.quick else 20.0, 0.5 if self.quick else 5.0
+                )
             self._add("idle_cpu_percent", spent)
             self._add("idle_pss_mb", memory)
 
 
 def times_of(project: Path, store: str | None = None) -> list[Any]:
-    """(queued, started, ended) of each attempt that came to its end, in microseconds, in the order of their ends."""
+    """(queued, started, ended) of each attempt that came to its end, in microseconds, in the order
+    of their ends.
+    """
     if store is not None:
         import psycopg
 
@@ -152,7 +173,9 @@ def times_of(project: Path, store: str | None = None) -> list[Any]:
         return connection.execute(TIMES).fetchall()
 
 
-_SCHEMA_OF_ATTEMPT = "select table_schema from information_schema.tables where table_name = 'attempt'"
+_SCHEMA_OF_ATTEMPT = (
+    "select table_schema from information_schema.tables where table_name = 'attempt'"
+)
 
 
 def _span(times: list[Any]) -> float:

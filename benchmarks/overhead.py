@@ -1,12 +1,15 @@
-"""What Headrace itself costs, beside the peers in the same run: tasks that do nothing, hops, days, loading, readiness, idleness.
+"""What Headrace itself costs, beside the peers in the same run: tasks that do nothing, hops, days,
+loading, readiness, idleness.
 
-(a) 1,000 independent Python no-ops (`materialize: none`), beside them 1,000 that publish one row each; (b) a chain of 100;
-(c) 365 days of one small SQL asset with two checks, published day by day; (d) loading 1,000 and 10,000 Python assets, cold;
-(e) from the command to ready; (f) CPU and memory of a server with two warm workers that has nothing to do. Two workers.
-A rate is that between the first task's end and the last commit as the store has them: workers are there, as under a server. Those
-from the first dispatch and of the whole command stand beside.
-Each peer runs in an environment of its own, made once (`--peers none` leaves them out). Slow peers get fewer tasks: their
-line says how many. The floor (benchmarks/floor.py) is two workers over pipes and a journal in SQLite, without any policy.
+(a) 1,000 independent Python no-ops (`materialize: none`), beside them 1,000 that publish one row
+each; (b) a chain of 100; (c) 365 days of one small SQL asset with two checks, published day by day;
+(d) loading 1,000 and 10,000 Python assets, cold; (e) from the command to ready; (f) CPU and memory
+of a server with two warm workers that has nothing to do. Two workers. A rate is that between the
+first task's end and the last commit as the store has them: workers are there, as under a server.
+Those from the first dispatch and of the whole command stand beside. Each peer runs in an
+environment of its own, made once (`--peers none` leaves them out). Slow peers get fewer tasks:
+their line says how many. The floor (benchmarks/floor.py) is two workers over pipes and a journal in
+SQLite, without any policy.
 """
 
 from __future__ import annotations
@@ -43,8 +46,10 @@ GOALS: Mapping[str, tuple[float | None, str, str]] = {
 }
 """Goal, which side of it is met, and unit."""
 DURABILITY = {
-    "headrace": "every start, end and decision committed to SQLite (WAL, synchronous=NORMAL) or PostgreSQL before it counts; "
-    "published files synced before they are registered",
+    "headrace": (
+        "every start, end and decision committed to SQLite (WAL, synchronous=NORMAL) or PostgreSQL"
+        " before it counts; published files synced before they are registered"
+    ),
     "floor": "starts, ends and a journal in SQLite (WAL, synchronous=NORMAL), committed in groups",
     "process pool": "none: all in memory",
 }
@@ -64,7 +69,10 @@ def measure(*, quick: bool, peers: str) -> Measured:
         measuring = Peers(folder / "peers", repeats=repeats, quick=quick)
         for peer in named:
             _add_figures(measuring.measure(peer), against, notes)
-    figures = [_figure(name, runs, against.get(name, {}), ours.beside.get(name, {})) for name, runs in ours.runs.items()]
+    figures = [
+        _figure(name, runs, against.get(name, {}), ours.beside.get(name, {}))
+        for name, runs in ours.runs.items()
+    ]
     return Measured(figures, notes)
 
 
@@ -100,36 +108,74 @@ def _floors(folder: Path, ours: Ours, repeats: int, *, quick: bool) -> dict[str,
         rate, hops = pool_rate(100 if quick else 2000)
         pools.append(rate)
         pool_hops.append(1000 * statistics.median(hops))
-        overheads.append(100 * (sleeping / _floor(folder, sleeping, sleep=SLEEP_S)[0] / (SLEEP_S * sleeping / 2) - 1))
-    for figure in ("tasks_per_second", "tasks_per_second_publishing", "tasks_per_second_postgresql"):
-        against[figure] = {"floor": statistics.median(rates), "process pool": statistics.median(pools)}
-    against["hop_p50_ms"] = {"floor": statistics.median(middles), "process pool": statistics.median(pool_hops)}
+        overheads.append(
+            100
+            * (sleeping / _floor(folder, sleeping, sleep=SLEEP_S)[0] / (SLEEP_S * sleeping / 2) - 1)
+        )
+    for figure in (
+        "tasks_per_second",
+        "tasks_per_second_publishing",
+        "tasks_per_second_postgresql",
+    ):
+        against[figure] = {
+            "floor": statistics.median(rates),
+            "process pool": statistics.median(pools),
+        }
+    against["hop_p50_ms"] = {
+        "floor": statistics.median(middles),
+        "process pool": statistics.median(pool_hops),
+    }
     against["hop_p95_ms"] = {"floor": statistics.median(lates)}
     against["bookkeeping_percent"] = {"floor": statistics.median(overheads)}
-    ours.runs["floor_ratio"] = [floor / rate for floor, rate in zip(rates, ours.runs["tasks_per_second"], strict=True)]
+    ours.runs["floor_ratio"] = [
+        floor / rate for floor, rate in zip(rates, ours.runs["tasks_per_second"], strict=True)
+    ]
     return against
 
 
-def _floor(folder: Path, count: int, *, chained: bool = False, sleep: float = 0.0) -> tuple[float, list[float]]:
+def _floor(
+    folder: Path, count: int, *, chained: bool = False, sleep: float = 0.0
+) -> tuple[float, list[float]]:
     with tempfile.TemporaryDirectory(dir=folder) as name:
         return Floor(Path(name), count, chained, sleep).run()
 
 
-def _add_figures(result: Found, against: dict[str, dict[str, float]], notes: dict[str, str]) -> None:
+def _add_figures(
+    result: Found, against: dict[str, dict[str, float]], notes: dict[str, str]
+) -> None:
     for figure, runs in result.figures.items():
-        against.setdefault(figure, {}).update({who: statistics.median(values) for who, values in runs.items() if values})
-    notes[result.peer] = "; ".join(part for part in (result.durability, result.missing and f"not measured: {result.missing}") if part)
+        against.setdefault(figure, {}).update(
+            {who: statistics.median(values) for who, values in runs.items() if values}
+        )
+    notes[result.peer] = "; ".join(
+        part
+        for part in (result.durability, result.missing and f"not measured: {result.missing}")
+        if part
+    )
 
 
-def _figure(name: str, runs: list[float], peers: Mapping[str, float], beside: Mapping[str, list[float]]) -> Figure:
+def _figure(
+    name: str, runs: list[float], peers: Mapping[str, float], beside: Mapping[str, list[float]]
+) -> Figure:
     goal, compare, unit = GOALS.get(name, (None, "<=", "s"))
     against = {**{who: statistics.median(values) for who, values in beside.items()}, **peers}
-    return Figure(name=name, value=statistics.median(runs), unit=unit, goal=goal, compare=compare, runs=runs, against=against)  # type: ignore[arg-type]
+    return Figure(
+        name=name,
+        value=statistics.median(runs),
+        unit=unit,
+        goal=goal,
+        compare=compare,
+        runs=runs,
+        against=against,
+    )  # type: ignore[arg-type]
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--peers", default="all", metavar="NAMES", help=f"none, all, or some of {','.join(KINDS)}; --quick takes none unless they are named"
+        "--peers",
+        default="all",
+        metavar="NAMES",
+        help=f"none, all, or some of {','.join(KINDS)}; --quick takes none unless they are named",
     )
 
 

@@ -1,7 +1,9 @@
-"""A year of flights, one partition at a time: what a checked and published partition costs, and how long one request takes.
+"""A year of flights, one partition at a time: what a checked and published partition costs, and how
+long one request takes.
 
-365 days × 4 assets through `headrace run` on two workers, each partition computed alone (`batch: off`), its checks
-run, its file synced and published. The time is that of the whole command, start-up and end included, by 1,460.
+365 days × 4 assets through `headrace run` on two workers, each partition computed alone (`batch:
+off`), its checks run, its file synced and published. The time is that of the whole command,
+start-up and end included, by 1,460.
 """
 
 from __future__ import annotations
@@ -20,7 +22,13 @@ from benchmarks.headrace_cli import run
 from headrace.runtime.leadership import hold
 from headrace.security.audit import Actor, ActorType
 from headrace.services import demo_data
-from headrace.services.commands import COMMANDS, CommandContext, RequestHandler, answer, work_until_done
+from headrace.services.commands import (
+    COMMANDS,
+    CommandContext,
+    RequestHandler,
+    answer,
+    work_until_done,
+)
 from headrace.services.demo_data import DemoFault
 from headrace.services.run import RunArguments
 from headrace.services.session import ProjectSession, Silent
@@ -41,10 +49,16 @@ files: landing/flights_{date:%Y-%m-%d}.csv
 contract: flights
 on_anomaly: warn
 """
-FRONT = "/* headrace\nowner: core\npartition: {{by: day, column: flight_date}}\nbatch: {batch}\nchecks: {checks}\n*/{sql}\n"
+FRONT = (
+    "/* headrace\nowner: core\npartition: {{by: day, column: flight_date}}\nbatch: {batch}\nchecks:"
+    " {checks}\n*/{sql}\n"
+)
 ASSETS = {
     "clean": (
-        "[{unique: [flight_id]}, {not_null: [carrier, origin]}, {accepted_values: {column: origin, values: [EWR, JFK, LGA]}}]",
+        (
+            "[{unique: [flight_id]}, {not_null: [carrier, origin]}, {accepted_values: {column:"
+            " origin, values: [EWR, JFK, LGA]}}]"
+        ),
         """
 select md5(concat_ws('|', carrier, flight, origin, dest, epoch(time_hour))) as flight_id, make_date(year, month, day) as flight_date,
     carrier, tailnum, origin, dest, dep_delay, arr_delay, distance, time_hour, dep_time is null as cancelled
@@ -75,12 +89,20 @@ group by flight_date, origin, dest""",
 
 
 def project(folder: Path, days: int, *, batch: str = "off") -> None:
-    """Write a project of one source and four assets, and `days` deliveries of real flights. `batch` is each asset's."""
-    for name, text in {"headrace.toml": HEADRACE_TOML, "owners.yaml": OWNERS, "sources/flights.yaml": SOURCE}.items():
+    """Write a project of one source and four assets, and `days` deliveries of real flights. `batch`
+    is each asset's.
+    """
+    for name, text in {
+        "headrace.toml": HEADRACE_TOML,
+        "owners.yaml": OWNERS,
+        "sources/flights.yaml": SOURCE,
+    }.items():
         _write(folder / name, text)
     for name, (checks, sql) in ASSETS.items():
         _write(folder / f"assets/{name}.sql", FRONT.format(checks=checks, sql=sql, batch=batch))
-    contract = resources.files("headrace.services").joinpath("demo_project", "contracts", "flights.odcs.yaml")
+    contract = resources.files("headrace.services").joinpath(
+        "demo_project", "contracts", "flights.odcs.yaml"
+    )
     _write(folder / "contracts/flights.odcs.yaml", contract.read_text(encoding="utf-8"))
     for n in range(days):
         demo_data.deliver(folder / "landing", date(2013, 1, 1) + timedelta(days=n), DemoFault.NONE)
@@ -102,20 +124,32 @@ def year(folder: Path, days: int) -> tuple[float, float]:
     seconds = time.perf_counter() - began
     partitions = len(computed["published"])
     if len(taken["published"]) != days or partitions != days * len(ASSETS):
-        raise SystemExit(f"published {len(taken['published'])} deliveries and {partitions} partitions of {days} × {len(ASSETS)}")
+        raise SystemExit(
+            f"published {len(taken['published'])} deliveries and {partitions} partitions of {days}"
+            f" × {len(ASSETS)}"
+        )
     return 1000 * ingested / days, 1000 * seconds / partitions
 
 
 def requests(folder: Path, count: int) -> list[float]:
-    """Milliseconds from asking a leader with warm workers for one partition to its publication, `count` times."""
+    """Milliseconds from asking a leader with warm workers for one partition to its publication,
+    `count` times.
+    """
     session = ProjectSession.open(folder, "prod", NOW, "benchmark")
     taken = []
-    with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "benchmark"), now=session.now_given) as held:
+    with hold(
+        session.root,
+        session.settings,
+        actor=Actor(ActorType.SERVICE, "benchmark"),
+        now=session.now_given,
+    ) as held:
         context = CommandContext(session, held)
         handler = RequestHandler(context, answer)
         for n in range(-WARM_UP, count):
             key = (date(2013, 1, 1) + timedelta(days=n % DAYS_QUICK)).isoformat()
-            asked = RunArguments(["by_carrier"], [], [key], None, None, again=True, reason="a benchmark")
+            asked = RunArguments(
+                ["by_carrier"], [], [key], None, None, again=True, reason="a benchmark"
+            )
             began = time.perf_counter()
             work: Any = COMMANDS["run"].do(context, asked, Silent())
             document: Any = work_until_done(work, handler, Silent())
@@ -127,7 +161,9 @@ def requests(folder: Path, count: int) -> list[float]:
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """Three years (one short one with `quick`), each in a folder of its own, and single requests in the last."""
+    """Three years (one short one with `quick`), each in a folder of its own, and single requests in
+    the last.
+    """
     deliveries, partitions = [], []
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as base:
         for n in range(1 if quick else 3):
@@ -139,9 +175,27 @@ def measure(*, quick: bool) -> list[Figure]:
                 shutil.rmtree(Path(base, str(n - 1)))
         single = requests(folder, REQUESTS_QUICK if quick else REQUESTS)
     return [
-        Figure(name="partition", value=statistics.median(partitions), unit="ms", goal=4.0, runs=partitions),
-        Figure(name="request_to_published_p50", value=statistics.median(single), unit="ms", goal=15.0, runs=single),
-        Figure(name="delivery_taken_in", value=statistics.median(deliveries), unit="ms", goal=None, runs=deliveries),
+        Figure(
+            name="partition",
+            value=statistics.median(partitions),
+            unit="ms",
+            goal=4.0,
+            runs=partitions,
+        ),
+        Figure(
+            name="request_to_published_p50",
+            value=statistics.median(single),
+            unit="ms",
+            goal=15.0,
+            runs=single,
+        ),
+        Figure(
+            name="delivery_taken_in",
+            value=statistics.median(deliveries),
+            unit="ms",
+            goal=None,
+            runs=deliveries,
+        ),
     ]
 
 

@@ -1,9 +1,10 @@
 """TPC-H through Headrace, against the same SQL by hand in DuckDB.
 
-Eight Parquet files come in as reference sources, twelve SQL assets come out. By hand means one process that reads the
-same files, writes each table as Parquet with the same codec on the same number of threads, and does nothing else: no
-lineage, no checks, no sync, no catalog, no record of what it did. Headrace's time is that of `headrace run` in an
-empty project, from typing to exit. Both run one after the other in each round, so the ratio survives a busy machine.
+Eight Parquet files come in as reference sources, twelve SQL assets come out. By hand means one
+process that reads the same files, writes each table as Parquet with the same codec on the same
+number of threads, and does nothing else: no lineage, no checks, no sync, no catalog, no record of
+what it did. Headrace's time is that of `headrace run` in an empty project, from typing to exit.
+Both run one after the other in each round, so the ratio survives a busy machine.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ ASSETS = {
     "shipmode_priority": ["shipmode"],
     "monthly_revenue": ["region", "month"],
 }
-"""The assets in the order in which they can be computed, with their keys; the SQL stands in `tpch/`."""
+"""The assets in the order in which they can be computed, with their keys; the SQL stands in
+`tpch/`."""
 
 BY_HAND = """
 import duckdb, json, sys
@@ -74,21 +76,31 @@ def generate(folder: Path, scale: float) -> None:
     connection.execute(f"SET threads = {THREADS}; LOAD tpch; CALL dbgen(sf = {scale})")
     folder.mkdir(parents=True)
     for name in KEYS:
-        connection.execute(f"COPY {name} TO '{folder / name}.parquet' (FORMAT parquet, COMPRESSION zstd)")
+        connection.execute(
+            f"COPY {name} TO '{folder / name}.parquet' (FORMAT parquet, COMPRESSION zstd)"
+        )
     connection.close()
 
 
 def project(folder: Path, data: Path, *, unique: bool) -> None:
-    """Write a project over the tables: not-null keys and counts are checked, with `unique` every key's uniqueness as well."""
+    """Write a project over the tables: not-null keys and counts are checked, with `unique` every
+    key's uniqueness as well.
+    """
     _write(folder / "headrace.toml", '[project]\nname = "tpch"\n[run]\nworkers = 1\n')
     _write(folder / "owners.yaml", "core: {kind: team, contact: ['mailto:core@example.com']}\n")
     (folder / "landing").mkdir()
     for name, keys in KEYS.items():
         (folder / "landing" / f"{name}.parquet").hardlink_to(data / f"{name}.parquet")
         checks = _checks(keys, unique=unique)
-        _write(folder / f"sources/{name}.yaml", f"source: {name}\nowner: core\npartition: '*'\nfiles: landing/{name}.parquet\n{checks}")
+        _write(
+            folder / f"sources/{name}.yaml",
+            f"source: {name}\nowner: core\npartition: '*'\nfiles: landing/{name}.parquet\n{checks}",
+        )
     for name, keys in ASSETS.items():
-        _write(folder / f"assets/{name}.sql", f"/* headrace\nowner: core\n{_checks(keys, unique=unique)}*/\n{statement(name)}\n")
+        _write(
+            folder / f"assets/{name}.sql",
+            f"/* headrace\nowner: core\n{_checks(keys, unique=unique)}*/\n{statement(name)}\n",
+        )
 
 
 def statement(name: str) -> str:
@@ -109,7 +121,9 @@ def _write(path: Path, text: str) -> None:
 
 @contextmanager
 def fresh(base: Path, name: str) -> Iterator[Path]:
-    """An empty folder that is gone afterwards, so that a round doesn't pay for the disk of the one before."""
+    """An empty folder that is gone afterwards, so that a round doesn't pay for the disk of the one
+    before.
+    """
     folder = base / name
     folder.mkdir()
     try:
@@ -123,7 +137,9 @@ def by_hand(base: Path, data: Path) -> DeclaredPromises:
     with fresh(base, "hand") as out:
         loads = {name: f"SELECT * FROM read_parquet('{data / name}.parquet')" for name in KEYS}
         computed = {name: statement(name) for name in ASSETS}
-        statements = [(name, f"{out / name}.parquet", sql) for name, sql in (loads | computed).items()]
+        statements = [
+            (name, f"{out / name}.parquet", sql) for name, sql in (loads | computed).items()
+        ]
         (out / "statements.json").write_text(json.dumps([THREADS, statements]), encoding="utf-8")
         return watch([sys.executable, "-c", BY_HAND, str(out / "statements.json")])
 
@@ -143,19 +159,42 @@ def measure(*, quick: bool) -> list[Figure]:
         generate(data, 0.01 if quick else 1)
         for _ in range(1 if quick else ROUNDS):
             hand = by_hand(base, data)
-            rounds.append((hand, through_headrace(base, data, unique=False), through_headrace(base, data, unique=True)))
+            rounds.append(
+                (
+                    hand,
+                    through_headrace(base, data, unique=False),
+                    through_headrace(base, data, unique=True),
+                )
+            )
     seconds = {"by hand, seconds": statistics.median(hand.seconds for hand, _, _ in rounds)}
     memory = {"by hand, MB": statistics.median(hand.peak_mb for hand, _, _ in rounds)}
     return [
-        ratio("pipeline_to_by_hand", 1.05, [plain.seconds / hand.seconds for hand, plain, _ in rounds], seconds),
-        ratio("pipeline_with_unique_keys_to_by_hand", 1.2, [unique.seconds / hand.seconds for hand, _, unique in rounds], seconds),
-        ratio("pipeline_memory_to_by_hand", 1.2, [plain.peak_mb / hand.peak_mb for hand, plain, _ in rounds], memory),
+        ratio(
+            "pipeline_to_by_hand",
+            1.05,
+            [plain.seconds / hand.seconds for hand, plain, _ in rounds],
+            seconds,
+        ),
+        ratio(
+            "pipeline_with_unique_keys_to_by_hand",
+            1.2,
+            [unique.seconds / hand.seconds for hand, _, unique in rounds],
+            seconds,
+        ),
+        ratio(
+            "pipeline_memory_to_by_hand",
+            1.2,
+            [plain.peak_mb / hand.peak_mb for hand, plain, _ in rounds],
+            memory,
+        ),
     ]
 
 
 def ratio(name: str, goal: float, runs: list[float], against: dict[str, float]) -> Figure:
     """The median of ratios, each of two runs of one round."""
-    return Figure(name=name, value=statistics.median(runs), unit="×", goal=goal, runs=runs, against=against)
+    return Figure(
+        name=name, value=statistics.median(runs), unit="×", goal=goal, runs=runs, against=against
+    )
 
 
 if __name__ == "__main__":

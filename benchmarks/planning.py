@@ -1,9 +1,10 @@
 """How long it takes to plan a backfill of much: 20 assets × 10,000 days, estimate included.
 
-What is timed is planning in a process that has the project open, as a server's: reading where everything stands, choosing
-partitions with all that reads them, steps, estimate, bytes and policy. And `headrace backfill --dry-run` as typed. Two plans:
-all is made again; and what is missing, which is one day in ten of the last asset, so that ranges have holes. The assets
-stand in a row, and each has a history of 50 attempts.
+What is timed is planning in a process that has the project open, as a server's: reading where
+everything stands, choosing partitions with all that reads them, steps, estimate, bytes and policy.
+And `headrace backfill --dry-run` as typed. Two plans: all is made again; and what is missing, which
+is one day in ten of the last asset, so that ranges have holes. The assets stand in a row, and each
+has a history of 50 attempts.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ ATTEMPTS, TOOK_US = 50, 40_000
 HEADRACE_TOML = '[project]\nname = "much"\ntimezone = "UTC"\n'
 OWNERS = "core: {kind: team, contact: ['mailto:core@example.com']}\n"
 SOURCE = "source: s\nowner: core\npartition: day\nfiles: landing/s_{date:%Y-%m-%d}.csv\n"
-ASSET = "/* headrace\nowner: core\npartition: {{by: day, column: day}}\n*/\nselect day, n from {reads}\n"
+ASSET = (
+    "/* headrace\nowner: core\npartition: {{by: day, column: day}}\n*/\nselect day, n from"
+    " {reads}\n"
+)
 WAYS = {"all": "all", "holes": "missing"}
 """Figure → mode."""
 
@@ -49,7 +53,9 @@ WAYS = {"all": "all", "holes": "missing"}
 def project(folder: Path, assets: int) -> None:
     """A source and assets in a row, applied; nothing is delivered."""
     texts = {"headrace.toml": HEADRACE_TOML, "owners.yaml": OWNERS, "sources/s.yaml": SOURCE}
-    texts |= {f"assets/a{n}.sql": ASSET.format(reads=f"a{n - 1}" if n else "s") for n in range(assets)}
+    texts |= {
+        f"assets/a{n}.sql": ASSET.format(reads=f"a{n - 1}" if n else "s") for n in range(assets)
+    }
     for name, text in texts.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,25 +70,35 @@ def day(number: int) -> str:
 
 
 def fill(session: ProjectSession, assets: int, days: int) -> None:
-    """All is published, but for one day in ten of the last asset; the leader has left a checkpoint."""
+    """All is published, but for one day in ten of the last asset; the leader has left a
+    checkpoint.
+    """
     store, compiled, version = session.store, session.compiled, session.version
     assert store is not None
     assert compiled is not None
     assert version is not None
     _insert(store, _rows(assets, days))
     with store.write(None) as tx:
-        tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}', 'benchmark', 'succeeded', 0)")
+        tx.execute(
+            "insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}',"
+            " 'benchmark', 'succeeded', 0)"
+        )
         tx.executemany(
-            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at)"
-            " values (1, ?, 1, ?, 'produce', ?, 'published', 0, 0, ?)",
-            [(n, f"a{n % assets}", f'["{day(n // assets)}"]', TOOK_US + n) for n in range(ATTEMPTS * assets)],
+            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at,"
+            " started_at, finished_at) values (1, ?, 1, ?, 'produce', ?, 'published', 0, 0, ?)",
+            [
+                (n, f"a{n % assets}", f'["{day(n // assets)}"]', TOOK_US + n)
+                for n in range(ATTEMPTS * assets)
+            ],
         )
     core = Core(epoch=1, slots=2)
     now = session.clock.now_us()
     with store.read() as tx:
         core.handle(load(tx, compiled, version=version), now)
     with store.write(None) as tx:
-        partition_states.save_checkpoint(tx, version, checkpoints.encode_checkpoint(core.checkpoint()), now)
+        partition_states.save_checkpoint(
+            tx, version, checkpoints.encode_checkpoint(core.checkpoint()), now
+        )
 
 
 def _rows(assets: int, days: int) -> Iterator[tuple[str, str, int]]:
@@ -95,7 +111,9 @@ def _insert(store: Store, rows: Iterator[tuple[str, str, int]]) -> None:
     while some := list(islice(rows, 50_000)):
         with store.write(None) as tx:
             tx.executemany(
-                "insert into partition (node, partition, state, since, revision, publication_id) values (?, ?, 'published', 0, ?, 1)", some
+                "insert into partition (node, partition, state, since, revision, publication_id)"
+                " values (?, ?, 'published', 0, ?, 1)",
+                some,
             )
 
 
@@ -105,10 +123,14 @@ def measured(folder: Path, assets: int, days: int) -> dict[str, list[float]]:
     fill(ProjectSession.open(folder, "prod", NOW, "benchmark"), assets, days)
     result: dict[str, list[float]] = {}
     for name, mode in WAYS.items():
-        arguments = BackfillArguments([f"a{n}" for n in range(assets)], [], day(0), day(days - 1), None, mode, "a benchmark")
+        arguments = BackfillArguments(
+            [f"a{n}" for n in range(assets)], [], day(0), day(days - 1), None, mode, "a benchmark"
+        )
         planned = [_planned(folder, arguments) for _ in range(RUNS)]
         wanted = assets * days if mode == "all" else days // HOLE_EVERY
-        assert {partitions for _, partitions in planned} == {wanted}, f"{name}: {planned} instead of {wanted}"
+        assert {partitions for _, partitions in planned} == {wanted}, (
+            f"{name}: {planned} instead of {wanted}"
+        )
         result[name] = [seconds for seconds, _ in planned]
     result["command"] = [_typed(folder, assets, days) for _ in range(RUNS)]
     result["memory"] = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
@@ -129,7 +151,20 @@ def _planned(folder: Path, arguments: BackfillArguments) -> tuple[float, int]:
 def _typed(folder: Path, assets: int, days: int) -> float:
     begun = time.perf_counter()
     selected = [f"a{n}" for n in range(assets)]
-    run(folder, "backfill", *selected, "--from", day(0), "--to", day(days - 1), "--mode", "all", "--dry-run", "--now", NOW)
+    run(
+        folder,
+        "backfill",
+        *selected,
+        "--from",
+        day(0),
+        "--to",
+        day(days - 1),
+        "--mode",
+        "all",
+        "--dry-run",
+        "--now",
+        NOW,
+    )
     return time.perf_counter() - begun
 
 
@@ -137,7 +172,9 @@ def measure(*, quick: bool) -> list[Figure]:
     """In a process of its own, so that its memory is its own."""
     assets, days = (ASSETS_QUICK, DAYS_QUICK) if quick else (ASSETS, DAYS)
     command = [sys.executable, "-m", "benchmarks.planning", "--measure", str(assets), str(days)]
-    result = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    result = json.loads(
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    )
     size = f"{assets}x{days}"
     return [
         _figure(f"{size} planned, all again", result["all"], "s", GOAL_S),

@@ -24,7 +24,9 @@ class Missing(Exception):
 
 @contextlib.contextmanager
 def cluster() -> Iterator[Callable[[], contextlib.AbstractContextManager[str]]]:
-    """A running server; what is given makes a fresh database and gives its address. Raises Missing."""
+    """A running server; what is given makes a fresh database and gives its address.
+    Raises Missing.
+    """
     binaries = _binaries()
     folder = Path(tempfile.mkdtemp(prefix="headrace-pg-", dir="/tmp"))
     folder.chmod(0o755)
@@ -32,10 +34,32 @@ def cluster() -> Iterator[Callable[[], contextlib.AbstractContextManager[str]]]:
     log = (folder / "log").open("wb")
     port, server = free_port(), None
     try:
-        initialise = [str(binaries / "initdb"), "-U", "headrace", "-A", "trust", "-E", "UTF8", "--locale", "C", "-D", str(folder / "data")]
+        initialise = [
+            str(binaries / "initdb"),
+            "-U",
+            "headrace",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale",
+            "C",
+            "-D",
+            str(folder / "data"),
+        ]
         if subprocess.run(initialise, stdout=log, stderr=log, check=False, **child).returncode:
             raise Missing("initdb failed")
-        command = [str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder / "data")]
+        command = [
+            str(binaries / "postgres"),
+            "-D",
+            str(folder / "data"),
+            "-p",
+            str(port),
+            "-h",
+            "127.0.0.1",
+            "-k",
+            str(folder / "data"),
+        ]
         server = subprocess.Popen(command, stdout=log, stderr=log, **child)
         _wait(binaries, port, server)
         numbers = iter(range(1_000_000))
@@ -50,7 +74,11 @@ def cluster() -> Iterator[Callable[[], contextlib.AbstractContextManager[str]]]:
 
 def _binaries() -> Path:
     result = shutil.which("initdb")
-    places = [Path(result).resolve().parent] if result else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    places = (
+        [Path(result).resolve().parent]
+        if result
+        else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    )
     for place in places:
         if (place / "postgres").exists():
             return place
@@ -72,7 +100,9 @@ def _other_user(folder: Path) -> dict[str, Any]:
 
 def _wait(binaries: Path, port: int, server: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + START_SECONDS
-    while subprocess.run([binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode:
+    while subprocess.run(
+        [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False
+    ).returncode:
         if server.poll() is not None or time.monotonic() > until:
             raise Missing("the server doesn't start")
         time.sleep(0.05)
@@ -83,6 +113,8 @@ def _fresh(port: int, number: int) -> Iterator[str]:
     import psycopg
 
     name = f"bench_{number}"
-    with psycopg.connect(f"postgresql://headrace@127.0.0.1:{port}/postgres", autocommit=True) as connection:
+    with psycopg.connect(
+        f"postgresql://headrace@127.0.0.1:{port}/postgres", autocommit=True
+    ) as connection:
         connection.execute(f"create database {name}".encode())
     yield f"postgresql://headrace@127.0.0.1:{port}/{name}"

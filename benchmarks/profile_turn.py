@@ -1,8 +1,10 @@
-"""Where the time of a task that does nothing goes: 1,000 Python no-ops, by layer and by SQL statement.
+"""Where the time of a task that does nothing goes: 1,000 Python no-ops, by layer and by SQL
+statement.
 
-Wall time of each layer without what it calls of another layer, so that the shares add up. Measuring costs about two
-microseconds a call, which inflates layers of many small calls. What a worker does is measured apart, in this process and
-one task after the other, with the tasks that the leader sent before. `--c` adds cProfile's list by function.
+Wall time of each layer without what it calls of another layer, so that the shares add up. Measuring
+costs about two microseconds a call, which inflates layers of many small calls. What a worker does
+is measured apart, in this process and one task after the other, with the tasks that the leader sent
+before. `--c` adds cProfile's list by function.
 """
 
 from __future__ import annotations
@@ -37,13 +39,23 @@ WARM_SECONDS = 1.0
 """In which workers come up."""
 LAYERS = {
     "waiting for workers": ("headrace.runtime.executors.pool:Pool.wait",),
-    "core.handle": ("headrace.scheduler:Core.handle", "headrace.scheduler:Core.next_event", "headrace.scheduler:Core.ahead"),
+    "core.handle": (
+        "headrace.scheduler:Core.handle",
+        "headrace.scheduler:Core.next_event",
+        "headrace.scheduler:Core.ahead",
+    ),
     "prepare": ("headrace.runtime.tasks:Tasks.prepare",),
     "take answers in": ("headrace.runtime.publishing:Batch.add",),
     "write what ended": ("headrace.runtime.publishing:Batch.write",),
-    "write what starts": ("headrace.store.queries.leader_writes:start_attempts", "headrace.store.queries.leader_writes:mark_partitions"),
+    "write what starts": (
+        "headrace.store.queries.leader_writes:start_attempts",
+        "headrace.store.queries.leader_writes:mark_partitions",
+    ),
     "audit trail": ("headrace.security.audit:_text", "headrace.security.audit:chain_hash"),
-    "encode and send": ("headrace.runtime.executors.workers:Worker.give", "headrace.runtime.executors.workers:Worker.flush"),
+    "encode and send": (
+        "headrace.runtime.executors.workers:Worker.give",
+        "headrace.runtime.executors.workers:Worker.flush",
+    ),
     "journal": ("headrace.runtime.decisions:Decisions._journal",),
     "sync of files": ("headrace.runtime.leader_loop:make_durable",),
     "decode": ("headrace.runtime.worker_protocol:Inbox.feed",),
@@ -98,7 +110,9 @@ class Stopwatch:
 
 
 def instrument(watch: Stopwatch) -> list[str]:
-    """Put the stopwatch around each layer and each SQL statement; the layers that the code doesn't have any more."""
+    """Put the stopwatch around each layer and each SQL statement; the layers that the code doesn't
+    have any more.
+    """
     missing = []
     for layer, places in LAYERS.items():
         for place in places:
@@ -132,20 +146,28 @@ def _watch_sql(watch: Stopwatch) -> None:
                 watch.leave()
 
     connect = sqlite3.connect
-    sqlite3.connect = lambda *args, **kwargs: connect(*args, **{"factory": DeclaredPromises, **kwargs})
+    sqlite3.connect = lambda *args, **kwargs: connect(
+        *args, **{"factory": DeclaredPromises, **kwargs}
+    )
 
 
 def _short(sql: str) -> str:
     return " ".join(sql.split())[:70]
 
 
-def lead(folder: Path, select: list[str], ready: Callable[[], None] = lambda: None) -> tuple[float, Any]:
-    """Run the project in this process, whose workers are others; seconds from the request to its document. `ready` is called
-    when the leader is, with its workers."""
+def lead(
+    folder: Path, select: list[str], ready: Callable[[], None] = lambda: None
+) -> tuple[float, Any]:
+    """Run the project in this process, whose workers are others; seconds from the request to its
+    document. `ready` is called when the leader is, with its workers."""
     session = ProjectSession.open(folder, "prod", None, "benchmark")
-    with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "benchmark"), now=None) as held:
+    with hold(
+        session.root, session.settings, actor=Actor(ActorType.SERVICE, "benchmark"), now=None
+    ) as held:
         context = CommandContext(session, held)
-        work: Any = COMMANDS["run"].do(context, RunArguments(select, [], [], None, None, again=False, reason=None), Silent())
+        work: Any = COMMANDS["run"].do(
+            context, RunArguments(select, [], [], None, None, again=False, reason=None), Silent()
+        )
         time.sleep(WARM_SECONDS)
         ready()
         began = time.perf_counter()
@@ -173,14 +195,23 @@ def serve(folder: Path, sent: list[bytes]) -> tuple[float, float]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tasks", type=int, default=TASKS)
     parser.add_argument("--publishing", action="store_true", help="tasks that publish one row each")
-    parser.add_argument("--c", action="store_true", help="cProfile by function, of leader and worker, instead of layers")
+    parser.add_argument(
+        "--c",
+        action="store_true",
+        help="cProfile by function, of leader and worker, instead of layers",
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
         folder = Path(name, "noops")
-        noops.write(folder, noops.independent(given.tasks, noops.ONE_ROW if given.publishing else noops.NOTHING))
+        noops.write(
+            folder,
+            noops.independent(given.tasks, noops.ONE_ROW if given.publishing else noops.NOTHING),
+        )
         (_functions if given.c else _layers)(folder, given.tasks)
 
 
@@ -192,16 +223,33 @@ def _layers(folder: Path, tasks: int) -> None:
     if result.state != "succeeded":
         raise SystemExit(f"the run {result}")
     watch.seconds.pop("elsewhere", None)
-    print(f"{tasks} tasks in {taken:.3f} s: {1e6 * taken / tasks:.0f} us a task in the leader, measured")
-    layers = {layer: seconds for layer, seconds in watch.seconds.items() if not layer.startswith(SQL)}
-    for title, rows in (("layer", layers), ("statement", {k: v for k, v in watch.seconds.items() if k.startswith(SQL)})):
+    print(
+        f"{tasks} tasks in {taken:.3f} s: {1e6 * taken / tasks:.0f} us a task in the leader,"
+        " measured"
+    )
+    layers = {
+        layer: seconds for layer, seconds in watch.seconds.items() if not layer.startswith(SQL)
+    }
+    for title, rows in (
+        ("layer", layers),
+        ("statement", {k: v for k, v in watch.seconds.items() if k.startswith(SQL)}),
+    ):
         print(f"\n{'us a task':>9} {'calls a task':>12}  {title}")
         for layer, seconds in sorted(rows.items(), key=lambda row: -row[1])[:40]:
-            print(f"{1e6 * seconds / tasks:9.1f} {watch.calls[layer] / tasks:12.2f}  {layer.removeprefix(SQL)}")
-    print(f"\n{1e6 * sum(s for k, s in watch.seconds.items() if k.startswith(SQL)) / tasks:9.1f} us a task in SQL altogether")
+            print(
+                f"{1e6 * seconds / tasks:9.1f} {watch.calls[layer] / tasks:12.2f} "
+                f" {layer.removeprefix(SQL)}"
+            )
+    print(
+        f"\n{1e6 * sum(s for k, s in watch.seconds.items() if k.startswith(SQL)) / tasks:9.1f} us a"
+        " task in SQL altogether"
+    )
     worked, answered = serve(folder, sent)
     print(f"{1e6 * worked / len(sent):9.1f} us a task in a worker: decode, perform, encode")
-    print(f"{sum(map(len, sent)) / len(sent):9.0f} bytes a task, {answered / len(sent):.0f} bytes an answer")
+    print(
+        f"{sum(map(len, sent)) / len(sent):9.0f} bytes a task, {answered / len(sent):.0f} bytes an"
+        " answer"
+    )
     if missing:
         print("not in the code any more: " + ", ".join(missing))
 
@@ -232,7 +280,11 @@ def _messages() -> list[bytes]:
             sent.append(data)
         return data
 
-    for module in [m for name, m in sys.modules.items() if name.startswith("headrace.runtime.") and getattr(m, "encode", None) is encode]:
+    for module in [
+        m
+        for name, m in sys.modules.items()
+        if name.startswith("headrace.runtime.") and getattr(m, "encode", None) is encode
+    ]:
         module.encode = kept  # type: ignore[attr-defined]
     return sent
 

@@ -1,9 +1,11 @@
-"""What the core costs when there is much that it needn't do anything about: assets × daily partitions, all published.
+"""What the core costs when there is much that it needn't do anything about: assets × daily
+partitions, all published.
 
-Each size is measured in a process of its own: how long the core takes to start from a checkpoint, how much memory it has then, how
-long a pass takes that finds nothing to do, and one that takes a new delivery through all assets (of which the longest turn). The
-assets stand in layers, each reading three of the layer before. And a real store with a million partitions: how long a core takes to
-start from the rows, and from a checkpoint with the rows that have changed since.
+Each size is measured in a process of its own: how long the core takes to start from a checkpoint,
+how much memory it has then, how long a pass takes that finds nothing to do, and one that takes a
+new delivery through all assets (of which the longest turn). The assets stand in layers, each
+reading three of the layer before. And a real store with a million partitions: how long a core takes
+to start from the rows, and from a checkpoint with the rows that have changed since.
 """
 
 from __future__ import annotations
@@ -67,14 +69,28 @@ RESUME_S = 1.0
 
 
 def graph(assets: int) -> Graph:
-    """A source and layers of assets, each reading some of the layer before, the first the source."""
+    """A source and layers of assets, each reading some of the layer before, the first
+    the source.
+    """
     rng, width = random.Random(7), max(1, (assets - 1) // LAYERS)
     nodes = [GraphNode("source", True, DAY, "UTC")]
     for number in range(assets - 1):
         layer = number // width
         before = range((layer - 1) * width, layer * width)
-        parents = [f"a{item}" for item in sorted(rng.sample(before, min(PARENTS, width)))] if layer else ["source"]
-        nodes.append(GraphNode(f"a{number}", False, DAY, "UTC", tuple(InputSpec(node=parent, place=Place(file="x")) for parent in parents)))
+        parents = (
+            [f"a{item}" for item in sorted(rng.sample(before, min(PARENTS, width)))]
+            if layer
+            else ["source"]
+        )
+        nodes.append(
+            GraphNode(
+                f"a{number}",
+                False,
+                DAY,
+                "UTC",
+                tuple(InputSpec(node=parent, place=Place(file="x")) for parent in parents),
+            )
+        )
     return Graph(tuple(nodes))
 
 
@@ -88,14 +104,22 @@ def published(nodes: Graph, keys: Iterable[str]) -> Iterator[LoadedPartition]:
     keys = list(keys)
     for node in nodes.nodes:
         for key in keys:
-            yield LoadedPartition(node=node.name, key=key, state=PartitionState.PUBLISHED, published=True)
+            yield LoadedPartition(
+                node=node.name, key=key, state=PartitionState.PUBLISHED, published=True
+            )
 
 
 def measured(assets: int, partitions: int) -> dict[str, float]:
     """One size, in this process."""
     nodes = graph(assets)
     first = Core(epoch=1, slots=SLOTS)
-    first.handle(Loaded(nodes, checkpoint=checkpoints.checkpoint_of_rows(nodes, published(nodes, days(partitions)))), NOW)
+    first.handle(
+        Loaded(
+            nodes,
+            checkpoint=checkpoints.checkpoint_of_rows(nodes, published(nodes, days(partitions))),
+        ),
+        NOW,
+    )
     content = checkpoints.encode_checkpoint(first.checkpoint())
     del first
     gc.collect()
@@ -106,10 +130,16 @@ def measured(assets: int, partitions: int) -> dict[str, float]:
     del kept
     started = time.perf_counter() - begun
     gc.collect()
-    result = {"start": started, "memory": (resident() - before) / 1e6, "checkpoint": len(content) / 1e6}
+    result = {
+        "start": started,
+        "memory": (resident() - before) / 1e6,
+        "checkpoint": len(content) / 1e6,
+    }
     everything = tuple(Target(node.name) for node in nodes.nodes)
     core.handle(Requested(everything, run=1), NOW)
-    result["nothing"] = statistics.median(timed(core, Requested(everything, run=run), NOW) for run in range(2, 2 + RUNS))
+    result["nothing"] = statistics.median(
+        timed(core, Requested(everything, run=run), NOW) for run in range(2, 2 + RUNS)
+    )
     core.handle(Requested(everything, run=99, standing=True), NOW)
     turns = list(delivered(core, (LAST + timedelta(days=1)).isoformat()))
     assert len(turns) == assets + 2, f"{len(turns)} turns for {assets} assets"
@@ -146,14 +176,27 @@ def resident() -> int:
 
 
 def from_store(assets: int, partitions: int) -> dict[str, float]:
-    """A store with so many rows: seconds to start from all, to start from a checkpoint and what changed since, and to write one."""
+    """A store with so many rows: seconds to start from all, to start from a checkpoint and what
+    changed since, and to write one.
+    """
     nodes = graph(assets)
     keys = days(partitions)
-    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder), Settings(name="t"), create=True) as store:
-        rows = ((node.name, key, NOW, 1 + number // 100) for number, node in enumerate(nodes.nodes) for key in keys)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store.open(Path(folder), Settings(name="t"), create=True) as store,
+    ):
+        rows = (
+            (node.name, key, NOW, 1 + number // 100)
+            for number, node in enumerate(nodes.nodes)
+            for key in keys
+        )
         while some := list(islice(rows, 50_000)):
             with store.write(None) as tx:
-                tx.executemany("insert into partition (node, partition, state, since, revision) values (?, ?, 'published', ?, ?)", some)
+                tx.executemany(
+                    "insert into partition (node, partition, state, since, revision) values (?, ?,"
+                    " 'published', ?, ?)",
+                    some,
+                )
                 tx.execute("update partition set publication_id = 1 where publication_id is null")
         begun = time.perf_counter()
         core = Core(epoch=1, slots=SLOTS)
@@ -162,11 +205,21 @@ def from_store(assets: int, partitions: int) -> dict[str, float]:
         result = {"rows": time.perf_counter() - begun}
         begun = time.perf_counter()
         with store.write(None) as tx:
-            partition_states.save_checkpoint(tx, 1, checkpoints.encode_checkpoint(core.checkpoint()), NOW)
+            partition_states.save_checkpoint(
+                tx, 1, checkpoints.encode_checkpoint(core.checkpoint()), NOW
+            )
         result["write"] = time.perf_counter() - begun
         with store.write(None) as tx:
-            changed = "update partition set revision = ?, stale = 1 where node = ? and partition = ?"
-            tx.executemany(changed, [(partition_states.next_revision(tx), nodes.nodes[-1].name, key) for key in keys[:CHANGED]])
+            changed = (
+                "update partition set revision = ?, stale = 1 where node = ? and partition = ?"
+            )
+            tx.executemany(
+                changed,
+                [
+                    (partition_states.next_revision(tx), nodes.nodes[-1].name, key)
+                    for key in keys[:CHANGED]
+                ],
+            )
         begun = time.perf_counter()
         core = Core(epoch=2, slots=SLOTS)
         with store.read() as tx:
@@ -178,8 +231,21 @@ def from_store(assets: int, partitions: int) -> dict[str, float]:
 
 def alone(what: str, assets: int, partitions: int) -> list[dict[str, float]]:
     """Each run in a process of its own, so that none is measured with the memory of another."""
-    command = [sys.executable, "-m", "benchmarks.scheduling", "--measure", what, str(assets), str(partitions)]
-    return [json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout) for _ in range(RUNS)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.scheduling",
+        "--measure",
+        what,
+        str(assets),
+        str(partitions),
+    ]
+    return [
+        json.loads(
+            subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        )
+        for _ in range(RUNS)
+    ]
 
 
 def figures(sizes: Iterable[tuple[int, int]], rows: tuple[int, int]) -> Iterator[Figure]:
@@ -198,7 +264,9 @@ def figures(sizes: Iterable[tuple[int, int]], rows: tuple[int, int]) -> Iterator
     yield _figure(f"{size} start from checkpoint", runs, "resume", "s", RESUME_S)
 
 
-def _figure(name: str, runs: list[dict[str, float]], key: str, unit: str, goal: float | None) -> Figure:
+def _figure(
+    name: str, runs: list[dict[str, float]], key: str, unit: str, goal: float | None
+) -> Figure:
     values = [run[key] for run in runs]
     return Figure(name=name, value=statistics.median(values), unit=unit, goal=goal, runs=values)
 
@@ -213,6 +281,8 @@ if __name__ == "__main__":
         parser = argparse.ArgumentParser()
         parser.add_argument("--measure", nargs=3)
         what, assets, partitions = parser.parse_args().measure
-        print(json.dumps((measured if what == "core" else from_store)(int(assets), int(partitions))))
+        print(
+            json.dumps((measured if what == "core" else from_store)(int(assets), int(partitions)))
+        )
     else:
         main(__doc__, measure)

@@ -1,8 +1,10 @@
-"""Sources: each kind of file against the bare library on the same bytes, a delivery of 100 million rows, and 10,000 files at once.
+"""Sources: each kind of file against the bare library on the same bytes, a delivery of 100 million
+rows, and 10,000 files at once.
 
-A kind's figure is rows/s from the delivered file to a staged Parquet file (bytes kept by content, header compared, values cast strictly,
-statistics and footer) over rows/s of the library that reads the same bytes into the same columns of a Parquet file; both in one process,
-with the same threads, one after the other in each round. The large delivery and the many files go through `headrace run`.
+A kind's figure is rows/s from the delivered file to a staged Parquet file (bytes kept by content,
+header compared, values cast strictly, statistics and footer) over rows/s of the library that reads
+the same bytes into the same columns of a Parquet file; both in one process, with the same threads,
+one after the other in each round. The large delivery and the many files go through `headrace run`.
 """
 
 from __future__ import annotations
@@ -53,16 +55,33 @@ THREADS = 2
 NOW = "2053-01-02T12:00Z"
 NAMES = ("id", "amount", "who", "day")
 TYPES = ("BIGINT", "DOUBLE", "VARCHAR", "DATE")
-FIXED = [{"name": "id", "width": 10, "type": "bigint"}, {"name": "amount", "width": 12, "type": "double"}, {"name": "who", "width": 12},
-         {"name": "day", "width": 10, "type": "date"}]  # fmt: skip
-OPTIONS: dict[str, dict[str, Any]] = {"fixed_width": {"fixed_width": FIXED}, "json": {"json": {}}, "xml": {"xml": {"records": "/rows/row"}}}
-ENDINGS = {"csv": "csv", "jsonl": "jsonl", "parquet": "parquet", "excel": "xlsx", "fixed_width": "txt", "json": "json", "xml": "xml"}
+FIXED = [
+    {"name": "id", "width": 10, "type": "bigint"},
+    {"name": "amount", "width": 12, "type": "double"},
+    {"name": "who", "width": 12},
+    {"name": "day", "width": 10, "type": "date"},
+]
+OPTIONS: dict[str, dict[str, Any]] = {
+    "fixed_width": {"fixed_width": FIXED},
+    "json": {"json": {}},
+    "xml": {"xml": {"records": "/rows/row"}},
+}
+ENDINGS = {
+    "csv": "csv",
+    "jsonl": "jsonl",
+    "parquet": "parquet",
+    "excel": "xlsx",
+    "fixed_width": "txt",
+    "json": "json",
+    "xml": "xml",
+}
 
 TOML = '[project]\nname = "sources"\ntimezone = "UTC"\n[run]\nworkers = {workers}\n'
 OWNERS = "core: {kind: team, contact: ['mailto:core@example.com']}\n"
 
 
-# Kinds ----------------------------------------------------------------------------------------------------------------
+# Kinds
+# --------------------------------------------------------------------------------------------------
 
 
 def values(count: int) -> list[tuple[int, float, str, str]]:
@@ -70,7 +89,10 @@ def values(count: int) -> list[tuple[int, float, str, str]]:
     chance = random.Random(7)
     first = date(2020, 1, 1)
     days = [(first + timedelta(days=n)).isoformat() for n in range(1000)]
-    return [(n, round(chance.random() * 1000, 2), f"name {chance.randrange(9999)}", days[n % 1000]) for n in range(count)]
+    return [
+        (n, round(chance.random() * 1000, 2), f"name {chance.randrange(9999)}", days[n % 1000])
+        for n in range(count)
+    ]
 
 
 def write(kind: str, path: Path, count: int) -> None:
@@ -96,7 +118,10 @@ def _text_jsonl(rows: list[tuple[int, float, str, str]]) -> Any:
 
 def _text_json(rows: list[tuple[int, float, str, str]]) -> Any:
     yield "["
-    yield from ((",\n" if n else "") + json.dumps(dict(zip(NAMES, row, strict=True))) for n, row in enumerate(rows))
+    yield from (
+        (",\n" if n else "") + json.dumps(dict(zip(NAMES, row, strict=True)))
+        for n, row in enumerate(rows)
+    )
     yield "]\n"
 
 
@@ -106,13 +131,20 @@ def _text_fixed(rows: list[tuple[int, float, str, str]]) -> Any:
 
 def _text_xml(rows: list[tuple[int, float, str, str]]) -> Any:
     yield "<rows>\n"
-    yield from (f"<row><id>{a}</id><amount>{b}</amount><who>{c}</who><day>{d}</day></row>\n" for a, b, c, d in rows)
+    yield from (
+        f"<row><id>{a}</id><amount>{b}</amount><who>{c}</who><day>{d}</day></row>\n"
+        for a, b, c, d in rows
+    )
     yield "</rows>\n"
 
 
 _TEXT: dict[str, Callable[..., Any]] = {
-    "csv": _text_csv, "jsonl": _text_jsonl, "json": _text_json, "fixed_width": _text_fixed, "xml": _text_xml,
-}  # fmt: skip
+    "csv": _text_csv,
+    "jsonl": _text_jsonl,
+    "json": _text_json,
+    "fixed_width": _text_fixed,
+    "xml": _text_xml,
+}
 
 
 def _workbook(path: Path, rows: list[tuple[int, float, str, str]]) -> None:
@@ -136,26 +168,44 @@ def _parquet(path: Path, rows: list[tuple[int, float, str, str]]) -> None:
 
 
 def bare(kind: str, path: Path, target: Path) -> None:
-    """The library that everybody would take, from the same bytes to the same columns of a Parquet file."""
+    """The library that everybody would take, from the same bytes to the same columns of a Parquet
+    file.
+    """
     if kind in ("excel", "xml"):
         _bare_python(kind, path, target)
         return
-    columns = "{" + ", ".join(f"'{name}': '{of}'" for name, of in zip(NAMES, TYPES, strict=True)) + "}"
+    columns = (
+        "{" + ", ".join(f"'{name}': '{of}'" for name, of in zip(NAMES, TYPES, strict=True)) + "}"
+    )
     places, start = [], 1
     for column, of in zip(FIXED, TYPES, strict=True):
-        places.append(f"CAST(trim(substring(line, {start}, {column['width']})) AS {of}) AS {column['name']}")
+        places.append(
+            f"CAST(trim(substring(line, {start}, {column['width']})) AS {of}) AS {column['name']}"
+        )
         start += int(str(column["width"]))
     sources = {
-        "csv": f"SELECT * FROM read_csv('{path}', header=true, auto_detect=false, columns={columns})",
-        "jsonl": f"SELECT * FROM read_json('{path}', format='newline_delimited', auto_detect=false, columns={columns})",
-        "json": f"SELECT * FROM read_json('{path}', format='array', auto_detect=false, columns={columns})",
+        "csv": (
+            f"SELECT * FROM read_csv('{path}', header=true, auto_detect=false, columns={columns})"
+        ),
+        "jsonl": (
+            f"SELECT * FROM read_json('{path}', format='newline_delimited', auto_detect=false,"
+            f" columns={columns})"
+        ),
+        "json": (
+            f"SELECT * FROM read_json('{path}', format='array', auto_detect=false,"
+            f" columns={columns})"
+        ),
         "parquet": f"SELECT * FROM read_parquet('{path}')",
-        "fixed_width": f"SELECT {', '.join(places)} FROM read_csv('{path}', header=false, auto_detect=false, columns={{'line': 'VARCHAR'}},"
-        " delim='\x01', quote='', escape='')",
+        "fixed_width": (
+            f"SELECT {', '.join(places)} FROM read_csv('{path}', header=false, auto_detect=false,"
+            " columns={'line': 'VARCHAR'}, delim='\x01', quote='', escape='')"
+        ),
     }
     with duckdb.connect(config={"threads": THREADS}) as connection:
         connection.execute("SET preserve_insertion_order = false")
-        connection.execute(f"COPY ({sources[kind]}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+        connection.execute(
+            f"COPY ({sources[kind]}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+        )
 
 
 def _bare_python(kind: str, path: Path, target: Path) -> None:
@@ -180,7 +230,14 @@ def _bare_xml(path: Path) -> list[Any]:
     for _, element in iterparse(path):
         if element.tag == "row":
             result = {child.tag: child.text or "" for child in element}
-            rows.append((int(result["id"]), float(result["amount"]), result["who"], date.fromisoformat(result["day"])))
+            rows.append(
+                (
+                    int(result["id"]),
+                    float(result["amount"]),
+                    result["who"],
+                    date.fromisoformat(result["day"]),
+                )
+            )
             element.clear()
     return rows
 
@@ -192,7 +249,9 @@ class Taking:
         self.root, self.kind = root, kind
         for folder in ("lake", "raw", "tmp"):
             (root / folder).mkdir(parents=True, exist_ok=True)
-        self.session = DuckDBSession(root / "lake", readable=[root / "raw", root / "tmp"], threads=THREADS)
+        self.session = DuckDBSession(
+            root / "lake", readable=[root / "raw", root / "tmp"], threads=THREADS
+        )
         self.pinned: SourceSchema | None = None
         self.table: LakeTable | None = None
 
@@ -202,14 +261,23 @@ class Taking:
         result = DetectedDelivery("bench", "*", path.name, facts.st_size, facts.st_mtime_ns // 1000)
         kept = store_raw(path.parent, result, self.root / "raw")
         prepared = prepare(
-            Path(kept.path), path.name, connection=self.session.connection, temporary=self.root / "tmp", pinned=self.pinned,
+            Path(kept.path),
+            path.name,
+            connection=self.session.connection,
+            temporary=self.root / "tmp",
+            pinned=self.pinned,
             options=OPTIONS.get(self.kind),
-        )  # fmt: skip
+        )
         if not isinstance(prepared, PreparedDelivery):
             raise SystemExit(f"{self.kind}: {prepared}")
         staged, self.table = stage(
-            self.session, prepared.select_sql, table_name="bench", partition="*", table=self.table, hashed=False
-        )  # fmt: skip
+            self.session,
+            prepared.select_sql,
+            table_name="bench",
+            partition="*",
+            table=self.table,
+            hashed=False,
+        )
         prepared.discard()
         self.pinned = prepared.schema
         (self.root / "lake" / staged.path).unlink()
@@ -239,18 +307,38 @@ def kinds(base: Path, *, quick: bool) -> list[Figure]:
         taking.session.close()
         path.unlink()
         figures.append(
-            Figure(name=f"{kind}_against_library", value=statistics.median(ratios), unit="×", goal=0.8, compare=">=", runs=ratios)
+            Figure(
+                name=f"{kind}_against_library",
+                value=statistics.median(ratios),
+                unit="×",
+                goal=0.8,
+                compare=">=",
+                runs=ratios,
+            )
         )
-        figures.append(Figure(name=f"{kind}_rows_per_second", value=statistics.median(ours), unit="/s", goal=None, runs=ours))
+        figures.append(
+            Figure(
+                name=f"{kind}_rows_per_second",
+                value=statistics.median(ours),
+                unit="/s",
+                goal=None,
+                runs=ours,
+            )
+        )
     return figures
 
 
-# Large, and many ------------------------------------------------------------------------------------------------------
+# Large, and many
+# --------------------------------------------------------------------------------------------------
 
 
 def project(folder: Path, source: str, *, workers: int) -> None:
     """A project with one source."""
-    for name, text in {"headrace.toml": TOML.format(workers=workers), "owners.yaml": OWNERS, "sources/s.yaml": source}.items():
+    for name, text in {
+        "headrace.toml": TOML.format(workers=workers),
+        "owners.yaml": OWNERS,
+        "sources/s.yaml": source,
+    }.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -274,20 +362,36 @@ def large(folder: Path, *, quick: bool) -> list[Figure]:
     peak = measures["peak_memory_bytes"] / 2**30
     return [
         Figure(name="large_delivery_peak_memory", value=peak, unit="GiB", goal=1.0, runs=[peak]),
-        Figure(name="large_delivery_rows_per_second", value=count / seconds, unit="/s", goal=None, runs=[count / seconds]),
+        Figure(
+            name="large_delivery_rows_per_second",
+            value=count / seconds,
+            unit="/s",
+            goal=None,
+            runs=[count / seconds],
+        ),
     ]
 
 
 def many(folder: Path, *, quick: bool) -> list[Figure]:
     """10,000 files that wait at once: how long a look takes, and how many are ingested a second."""
     count = FILES_QUICK if quick else FILES
-    project(folder, "source: many\nowner: core\npartition: day\nfiles: landing/{date:%Y-%m-%d}.csv\n", workers=THREADS)
+    project(
+        folder,
+        "source: many\nowner: core\npartition: day\nfiles: landing/{date:%Y-%m-%d}.csv\n",
+        workers=THREADS,
+    )
     first = date(2025, 1, 1)
     for n in range(count):
-        (folder / f"landing/{first + timedelta(days=n)}.csv").write_text(f"id,v\n1,{n}\n2,{n}.5\n", encoding="utf-8")
+        (folder / f"landing/{first + timedelta(days=n)}.csv").write_text(
+            f"id,v\n1,{n}\n2,{n}.5\n", encoding="utf-8"
+        )
     time.sleep(1.5)  # files of this second may still be being written
     source = Source(
-        name="many", owner="core", files="landing/{date:%Y-%m-%d}.csv", partition=PartitionSpec(grain=Grain.DAY), place=Place(file="")
+        name="many",
+        owner="core",
+        files="landing/{date:%Y-%m-%d}.csv",
+        partition=PartitionSpec(grain=Grain.DAY),
+        place=Place(file=""),
     )
     observations = []
     for _ in range(ROUNDS):
@@ -301,8 +405,21 @@ def many(folder: Path, *, quick: bool) -> list[Figure]:
     if len(document["published"]) != count:
         raise SystemExit(f"{len(document['published'])} of {count} files were published")
     return [
-        Figure(name="look_at_10000_files", value=max(observations), unit="s", goal=2.0, runs=observations),
-        Figure(name="files_taken_in_per_second", value=rate, unit="/s", goal=100.0, compare=">=", runs=[rate]),
+        Figure(
+            name="look_at_10000_files",
+            value=max(observations),
+            unit="s",
+            goal=2.0,
+            runs=observations,
+        ),
+        Figure(
+            name="files_taken_in_per_second",
+            value=rate,
+            unit="/s",
+            goal=100.0,
+            compare=">=",
+            runs=[rate],
+        ),
     ]
 
 

@@ -1,4 +1,5 @@
-"""What a person waits for before anything happens: `headrace --help`, and `headrace status` on the demo.
+"""What a person waits for before anything happens: `headrace --help`, and `headrace status` on the
+demo.
 
 Wall time of the whole command, the best of ten: what disturbs a start-up only ever makes it longer.
 """
@@ -33,7 +34,9 @@ def measure(*, quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
         demo = Path(name, "demo")
         days = ["--days", "3"] if quick else []
-        subprocess.run([COMMAND, "demo", str(demo), "--no-serve", *days], capture_output=True, check=True)
+        subprocess.run(
+            [COMMAND, "demo", str(demo), "--no-serve", *days], capture_output=True, check=True
+        )
         helped = best("--help", folder=demo, runs=runs)
         stated = best("status", folder=demo, runs=runs)
     return [

@@ -1,4 +1,6 @@
-"""What a browser does with the web UI, measured inside of it: when a page is there, how many frames a second, how much memory."""
+"""What a browser does with the web UI, measured inside of it: when a page is there, how many frames
+a second, how much memory.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,11 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-CHROMIUM = os.environ.get("HEADRACE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = (
+    os.environ.get("HEADRACE_CHROMIUM")
+    or shutil.which("chromium")
+    or shutil.which("chromium-browser")
+)
 WINDOW: ViewportSize = {"width": 1400, "height": 850}
 SECONDS = 180.0
 """So long a page is waited for: a machine that others use is slow."""
@@ -40,8 +46,9 @@ window.frames = (seconds, step) => new Promise(found => {
   requestAnimationFrame(frame);
 });
 """.replace("MILLISECONDS", str(int(SECONDS * 1000)))
-"""A page is there once it has its heading and nothing says that it is on its way; the time is that of the frame after, since the
-address was asked for. Frames are counted while a step is ingested each."""
+"""A page is there once it has its heading and nothing says that it is on its way; the time is that
+of the frame after, since the address was asked for. Frames are counted while a step is ingested
+each."""
 PAN = """() => {
   const pane = document.querySelector('.react-flow__pane'), box = pane.getBoundingClientRect();
   const at = (count) => ({bubbles: true, view: window, button: 0, buttons: 1, clientX: box.x + box.width / 2 + 200 * Math.sin(count / 20),
@@ -50,7 +57,10 @@ PAN = """() => {
   return frames(3, count => window.dispatchEvent(new MouseEvent('mousemove', at(count))))
     .then(found => (window.dispatchEvent(new MouseEvent('mouseup', at(0))), found));
 }"""
-SCROLL = "() => { const table = document.querySelector('.scroll.many'); return frames(3, () => { table.scrollTop += 120; }); }"
+SCROLL = (
+    "() => { const table = document.querySelector('.scroll.many'); return frames(3, () => {"
+    " table.scrollTop += 120; }); }"
+)
 
 MULTIPLIED = """
 const real = window.fetch;
@@ -70,7 +80,9 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         raise SystemExit("no chromium here (apt install chromium), or name it in HEADRACE_CHROMIUM")
     with sync_playwright() as playwright:
-        result = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--enable-precise-memory-info"])
+        result = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--enable-precise-memory-info"]
+        )
         try:
             yield result
         finally:
@@ -79,7 +91,9 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def page_of(result: Browser, url: str) -> Iterator[Page]:
-    """A page of somebody who comes for the first time: nothing is cached. `url` is the one with the token."""
+    """A page of somebody who comes for the first time: nothing is cached. `url` is the one with the
+    token.
+    """
     parts = urlsplit(url)
     context = result.new_context(viewport=WINDOW, base_url=f"{parts.scheme}://{parts.netloc}")
     context.set_default_timeout(SECONDS * 1000)
@@ -102,7 +116,12 @@ def opened_ms(page: Page, path: str) -> float:
 
 def drawn_ms(page: Page, act: str, drawn: str) -> float:
     """From an act (a script) to what is drawn then (a condition): as the viewer waits."""
-    return float(page.evaluate(f"() => {{ const began = performance.now(); {act}; return there(() => {drawn}).then(at => at - began); }}"))
+    return float(
+        page.evaluate(
+            f"() => {{ const began = performance.now(); {act}; return there(() => {drawn}).then(at"
+            " => at - began); }"
+        )
+    )
 
 
 def frames(page: Page, moving: str) -> dict[str, float]:
@@ -112,7 +131,9 @@ def frames(page: Page, moving: str) -> dict[str, float]:
 
 
 def memory(page: Page) -> tuple[float, int]:
-    """MB of script's objects, and nodes of the document and beside it, after what nobody needs is gone."""
+    """MB of script's objects, and nodes of the document and beside it, after what nobody needs is
+    gone.
+    """
     tools = page.context.new_cdp_session(page)
     for _ in range(3):
         tools.send("HeapProfiler.collectGarbage")
@@ -123,5 +144,7 @@ def memory(page: Page) -> tuple[float, int]:
 
 
 def multiplied(page: Page, path: str, rows: int) -> None:
-    """Let a page get so many nodes from an address, made of those that there are: inside the page, so that nothing large is sent."""
+    """Let a page get so many nodes from an address, made of those that there are: inside the page,
+    so that nothing large is sent.
+    """
     page.add_init_script(MULTIPLIED.replace("PATH", json.dumps(path)).replace("ROWS", str(rows)))

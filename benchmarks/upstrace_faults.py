@@ -1,4 +1,6 @@
-"""The faults of `upstrace`'s catalogue by kind and size, on columns of the flights that are most like its taxis'."""
+"""The faults of `upstrace`'s catalogue by kind and size, on columns of the flights that are most
+like its taxis'.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class Scenario:
     body: str = ""
     """The model as it is from March on."""
     effect: Callable[[Rows], float] | None = None
-    """A day's figure that the fault moves; beside those of the clean days it says whether the fault can be seen at all."""
+    """A day's figure that the fault moves; beside those of the clean days it says whether the fault
+    can be seen at all."""
 
 
 def unfaulted(window: str) -> Scenario:
@@ -40,27 +43,98 @@ def unfaulted(window: str) -> Scenario:
 def scenarios() -> Iterator[Scenario]:
     """51 faults at the source, 5 in a model, 4 controls: as many as upstrace's, in its order."""
     for window in WINDOWS:
-        for name, column, factors in (("unit-change", "distance", (1.609, 1.25, 1.05)), ("inflation", "air_time", (1.5, 1.2, 1.03))):
+        for name, column, factors in (
+            ("unit-change", "distance", (1.609, 1.25, 1.05)),
+            ("inflation", "air_time", (1.5, 1.2, 1.03)),
+        ):
             for size, factor in zip(("large", "medium", "small"), factors, strict=True):
-                yield Scenario(f"{name}-{size}-{window}", window, "flights", column, scaled(column, factor), effect=location(column))
-        for name, column, value in (("null-spike", "arr_delay", ""), ("category-drift", "origin", "XXX")):
+                yield Scenario(
+                    f"{name}-{size}-{window}",
+                    window,
+                    "flights",
+                    column,
+                    scaled(column, factor),
+                    effect=location(column),
+                )
+        for name, column, value in (
+            ("null-spike", "arr_delay", ""),
+            ("category-drift", "origin", "XXX"),
+        ):
             for size, percent in (("large", 100), ("medium", 50), ("small", 10)):
                 change = replaced(column, value, percent)
-                yield Scenario(f"{name}-{size}-{window}", window, "flights", column, change, effect=share(column, value))
+                yield Scenario(
+                    f"{name}-{size}-{window}",
+                    window,
+                    "flights",
+                    column,
+                    change,
+                    effect=share(column, value),
+                )
         for size, percent in (("large", 50), ("medium", 20), ("small", 5)):
-            yield Scenario(f"row-drop-{size}-{window}", window, "flights", "", thinned(percent), effect=log_rows)
-        yield Scenario(f"case-change-large-{window}", window, "flights", "carrier", lowered("carrier"), effect=share("carrier", "aa"))
-        yield Scenario(f"precision-loss-medium-{window}", window, "flights", "distance", rounded("distance"), effect=location("distance"))
-    yield Scenario("flag-logic-break-large-month", "month", "facts", "on_time", body=_model("true as on_time"), effect=None)
+            yield Scenario(
+                f"row-drop-{size}-{window}",
+                window,
+                "flights",
+                "",
+                thinned(percent),
+                effect=log_rows,
+            )
+        yield Scenario(
+            f"case-change-large-{window}",
+            window,
+            "flights",
+            "carrier",
+            lowered("carrier"),
+            effect=share("carrier", "aa"),
+        )
+        yield Scenario(
+            f"precision-loss-medium-{window}",
+            window,
+            "flights",
+            "distance",
+            rounded("distance"),
+            effect=location("distance"),
+        )
+    yield Scenario(
+        "flag-logic-break-large-month",
+        "month",
+        "facts",
+        "on_time",
+        body=_model("true as on_time"),
+        effect=None,
+    )
     for size, factor in (("large", 1.5), ("medium", 1.2), ("small", 1.05)):
         body = _model(f"air_time * {factor} as air_time")
-        yield Scenario(f"model-scaling-{size}-month", "month", "facts", "air_time", body=body, effect=location("air_time"))
+        yield Scenario(
+            f"model-scaling-{size}-month",
+            "month",
+            "facts",
+            "air_time",
+            body=body,
+            effect=location("air_time"),
+        )
     yield Scenario(
-        "model-null-large-month", "month", "facts", "air_time", body=_model("null::integer as air_time"), effect=share("air_time", "")
+        "model-null-large-month",
+        "month",
+        "facts",
+        "air_time",
+        body=_model("null::integer as air_time"),
+        effect=share("air_time", ""),
     )
     yield Scenario("control-null", "month", "", "")
-    for name, column, factor in (("distance", "distance", 1.03), ("air-time", "air_time", 1.02), ("near-limit", "air_time", 1.045)):
-        yield Scenario(f"control-subthreshold-{name}", "month", "", "", scaled(column, factor), effect=location(column))
+    for name, column, factor in (
+        ("distance", "distance", 1.03),
+        ("air-time", "air_time", 1.02),
+        ("near-limit", "air_time", 1.045),
+    ):
+        yield Scenario(
+            f"control-subthreshold-{name}",
+            "month",
+            "",
+            "",
+            scaled(column, factor),
+            effect=location(column),
+        )
 
 
 def _model(replacement: str) -> str:
@@ -69,7 +143,10 @@ def _model(replacement: str) -> str:
 
 def scaled(column: str, factor: float) -> Change:
     """The column in another unit."""
-    return lambda rows: [{**row, column: f"{round(float(row[column]) * factor)}" if row[column] else ""} for row in rows]
+    return lambda rows: [
+        {**row, column: f"{round(float(row[column]) * factor)}" if row[column] else ""}
+        for row in rows
+    ]
 
 
 def replaced(column: str, value: str, percent: int) -> Change:
@@ -94,14 +171,19 @@ def rounded(column: str) -> Change:
 
 def _sampled(row: dict[str, str], percent: int) -> bool:
     """The same rows every time, as upstrace takes them by a hash."""
-    return random.Random(f"{row['time_hour']} {row['carrier']} {row['flight']}").randrange(100) < percent
+    return (
+        random.Random(f"{row['time_hour']} {row['carrier']} {row['flight']}").randrange(100)
+        < percent
+    )
 
 
 def location(column: str) -> Callable[[Rows], float]:
     """The mean logarithm."""
 
     def measured(rows: Rows) -> float:
-        values = [math.log(abs(float(row[column]))) for row in rows if row[column] and float(row[column])]
+        values = [
+            math.log(abs(float(row[column]))) for row in rows if row[column] and float(row[column])
+        ]
         return statistics.fmean(values) if values else 0.0
 
     return measured

@@ -1,10 +1,11 @@
-"""How much code a reader passes on the way of one command: the modules whose functions run, and how often the way
-crosses from one package into another.
+"""How much code a reader passes on the way of one command: the modules whose functions run, and how
+often the way crosses from one package into another.
 
-A project of one source with a CSV file of three rows, one asset and one consumer; `tick` runs for the first time, then
-`status`. Counted in the command's own process, in all of its threads: a module counts once a function of it has run
-(importing it doesn't count), a crossing is a call from one package of Headrace into another that no earlier call has
-made from the same function. Nothing is timed.
+A project of one source with a CSV file of three rows, one asset and one consumer; `tick` runs for
+the first time, then `status`. Counted in the command's own process, in all of its threads: a module
+counts once a function of it has run (importing it doesn't count), a crossing is a call from one
+package of Headrace into another that no earlier call has made from the same function. Nothing is
+timed.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def walked(folder: Path, *arguments: str) -> dict[str, int]:
     """Runs a command in a process of its own; what its way came to."""
     out = folder / "walk.json"
     command = [sys.executable, "-c", TRACED, str(out), *arguments]
-    subprocess.run(command, cwd=folder / "project", capture_output=True, check=True, timeout=SECONDS_MAX)
+    subprocess.run(
+        command, cwd=folder / "project", capture_output=True, check=True, timeout=SECONDS_MAX
+    )
     counts: dict[str, int] = json.loads(out.read_text())
     return counts
 
@@ -75,7 +78,9 @@ def measure(*, quick: bool) -> list[Figure]:
         make = [sys.executable, "-m", "headrace", "init", "project", "--from", "orders.csv"]
         subprocess.run(make, cwd=folder, capture_output=True, check=True, timeout=SECONDS_MAX)
         apply = [sys.executable, "-m", "headrace", "apply", "--yes"]
-        subprocess.run(apply, cwd=folder / "project", capture_output=True, check=True, timeout=SECONDS_MAX)
+        subprocess.run(
+            apply, cwd=folder / "project", capture_output=True, check=True, timeout=SECONDS_MAX
+        )
         tick = walked(folder, "tick")
         status = walked(folder, "status")
     return [
@@ -86,9 +91,27 @@ def measure(*, quick: bool) -> list[Figure]:
             goal=MODULES_TICK_MAX,
             runs=[tick["modules"]],
         ),
-        Figure(name="package_crossings_of_the_first_tick", value=tick["crossings"], unit="calls", goal=None, runs=[tick["crossings"]]),
-        Figure(name="modules_entered_by_status", value=status["modules"], unit="modules", goal=None, runs=[status["modules"]]),
-        Figure(name="package_crossings_of_status", value=status["crossings"], unit="calls", goal=None, runs=[status["crossings"]]),
+        Figure(
+            name="package_crossings_of_the_first_tick",
+            value=tick["crossings"],
+            unit="calls",
+            goal=None,
+            runs=[tick["crossings"]],
+        ),
+        Figure(
+            name="modules_entered_by_status",
+            value=status["modules"],
+            unit="modules",
+            goal=None,
+            runs=[status["modules"]],
+        ),
+        Figure(
+            name="package_crossings_of_status",
+            value=status["crossings"],
+            unit="calls",
+            goal=None,
+            runs=[status["crossings"]],
+        ),
     ]
 
 

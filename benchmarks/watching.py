@@ -1,4 +1,6 @@
-"""What a command costs with all the processes that it starts: wall time, and the highest memory of all together."""
+"""What a command costs with all the processes that it starts: wall time, and the highest memory of
+all together.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ KB = 1024
 
 @dataclass(frozen=True)
 class DeclaredPromises:
-    """`peak_mb` counts what processes share once (PSS); 0.0 where the system doesn't tell, as on macOS."""
+    """`peak_mb` counts what processes share once (PSS); 0.0 where the system doesn't tell, as on
+    macOS.
+    """
 
     seconds: float
     peak_mb: float
@@ -38,7 +42,9 @@ def watch(command: Sequence[str]) -> DeclaredPromises:
         if code:
             output.seek(0)
             errors.seek(0)
-            raise subprocess.CalledProcessError(code, command[:3], output.read().decode()[-2000:], errors.read().decode()[-2000:])
+            raise subprocess.CalledProcessError(
+                code, command[:3], output.read().decode()[-2000:], errors.read().decode()[-2000:]
+            )
     return DeclaredPromises(seconds, sampler.peak / KB)
 
 
@@ -53,7 +59,9 @@ def cpu_seconds(pid: int) -> float:
 
 
 class _Sampler(threading.Thread):
-    """Adds up the memory of a process and its descendants, again and again, and keeps the highest sum (kB)."""
+    """Adds up the memory of a process and its descendants, again and again, and keeps the highest
+    sum (kB).
+    """
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -68,7 +76,9 @@ def _family(root: int) -> list[int]:
     children: defaultdict[int, list[int]] = defaultdict(list)
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            after_name = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            after_name = (
+                stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            )
         except OSError:
             continue
         children[int(after_name[1])].append(int(stat.parent.name))
@@ -80,7 +90,12 @@ def _family(root: int) -> list[int]:
 
 def _spent(pid: int) -> int:
     try:
-        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        after_name = (
+            Path(f"/proc/{pid}/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()
+        )
     except OSError:
         return 0
     return sum(map(int, after_name[11:15]))

@@ -1,11 +1,12 @@
 """Make `.venv` with exactly the locked packages, with nothing but Python's own library and pip.
 
-    python3 scripts/environment.py runtime|dev       all of it, and the web UI
-    python3 scripts/environment.py ui                only the web UI, in the environment that there is
+    python3 scripts/environment.py runtime|dev    all of it, and the web UI
+    python3 scripts/environment.py ui             only the web UI, in the existing environment
 
-pip does the fetching, so that whatever a company has configured (mirrors, proxies, certificates) works. What is
-fetched is checked against the hashes in `requirements/`. If the packages can't be reached it says so within
-fifteen seconds and leaves nothing half-made; otherwise it prints one line with what was done.
+pip does the fetching, so that whatever a company has configured (mirrors, proxies, certificates)
+works. What is fetched is checked against the hashes in `requirements/`. If the packages can't be
+reached it says so within fifteen seconds and leaves nothing half-made; otherwise it prints one line
+with what was done.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 PROBE = "typing-extensions"
-"""A small locked package, fetched first with little patience: whether the registry can be reached at all."""
+"""A small locked package, fetched first with little patience: whether the registry can be reached
+at all."""
 ANSWER_SECONDS_MAX = 13
 """From typing `make` to knowing whether there is a network."""
 PATIENCE_SECONDS_MIN = 10.0
-"""A busy machine may need that only to start pip, which by itself gives up after 8 s without an answer."""
+"""A busy machine may need that only to start pip, which by itself gives up after 8 s without an
+answer."""
 BAR_WIDTH = 20
 
 
@@ -36,7 +39,9 @@ class SetupError(Exception):
 
 
 def main(kind: str) -> None:
-    """Bring `.venv` to the state that `requirements/<kind>.txt` describes, and leave the stamp that make looks at."""
+    """Bring `.venv` to the state that `requirements/<kind>.txt` describes, and leave the stamp that
+    make looks at.
+    """
     requirements = ROOT / "requirements" / f"{kind}.txt"
     started = time.monotonic()
     if kind == "ui":
@@ -45,7 +50,10 @@ def main(kind: str) -> None:
     show("environment    .venv")
     made = ready()
     try:
-        probe(requirements, patience=max(PATIENCE_SECONDS_MIN, started + ANSWER_SECONDS_MAX - time.monotonic()))
+        probe(
+            requirements,
+            patience=max(PATIENCE_SECONDS_MIN, started + ANSWER_SECONDS_MAX - time.monotonic()),
+        )
         install(requirements)
     except BaseException:
         if made:
@@ -54,7 +62,10 @@ def main(kind: str) -> None:
         raise
     stamp(kind)
     packages = len(locked(requirements))
-    show(f"environment    .venv, {packages} packages".ljust(68) + f"{time.monotonic() - started:5.0f} s")
+    show(
+        f"environment    .venv, {packages} packages".ljust(68)
+        + f"{time.monotonic() - started:5.0f} s"
+    )
     show_end()
     if os.environ.get("HEADRACE_SKIP_UI", "") in ("", "0"):
         try:
@@ -65,21 +76,33 @@ def main(kind: str) -> None:
 
 
 def runs(code: str) -> bool:
-    """Whether the environment's interpreter is there and gets through `code` (a system upgrade breaks old environments)."""
-    return PYTHON.exists() and subprocess.run([PYTHON, "-c", code], capture_output=True, check=False).returncode == 0
+    """Whether the environment's interpreter is there and gets through `code` (a system upgrade
+    breaks old environments).
+    """
+    return (
+        PYTHON.exists()
+        and subprocess.run([PYTHON, "-c", code], capture_output=True, check=False).returncode == 0
+    )
 
 
 def ready() -> bool:
-    """See to it that there is an environment; True if it had to be made, in place of one that doesn't run.
+    """See to it that there is an environment; True if it had to be made, in place of one that
+    doesn't run.
 
-    Raises SetupError where Python comes without its own `ensurepip`, as on Debian, and for somebody's own environment that won't do.
+    Raises SetupError where Python comes without its own `ensurepip`, as on Debian, and for
+    somebody's own environment that won't do.
     """
     if runs("import pip, sys; assert sys.version_info >= (3, 11)"):
         return False
     if runs(""):
-        raise SetupError(f"{VENV} has no pip, or an older Python than 3.11, and wasn't made by this Makefile: move it away")
+        raise SetupError(
+            f"{VENV} has no pip, or an older Python than 3.11, and wasn't made by this Makefile:"
+            " move it away"
+        )
     shutil.rmtree(VENV, ignore_errors=True)
-    done = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "venv", VENV], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0 or not runs("import pip"):
         shutil.rmtree(VENV, ignore_errors=True)
         raise SetupError(
@@ -90,55 +113,106 @@ def ready() -> bool:
 
 
 def probe(requirements: Path, patience: float) -> None:
-    """Fetch one small package within `patience` seconds: a missing network is known now, and not after pip's many retries."""
+    """Fetch one small package within `patience` seconds: a missing network is known now, and not
+    after pip's many retries.
+    """
     line = next(text for text in locked(requirements) if text.startswith(f"{PROBE}=="))
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder, "probe.txt")
         wanted.write_text(line + "\n", encoding="utf-8")
-        command = [*pip("download"), "--no-deps", "--timeout=4", "--retries=1", "--require-hashes", "-r", wanted, "-d", folder]
+        command = [
+            *pip("download"),
+            "--no-deps",
+            "--timeout=4",
+            "--retries=1",
+            "--require-hashes",
+            "-r",
+            wanted,
+            "-d",
+            folder,
+        ]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False, cwd=folder)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=patience, check=False, cwd=folder
+            )
             said = reason(done.stdout + done.stderr)
             reached = done.returncode == 0
         except subprocess.TimeoutExpired:
             said, reached = f"no answer within {patience:.0f} s", False
     if not reached:
         raise SetupError(
-            f"The Python packages can't be fetched ({said}).\n"
-            "They come from the registry that pip is configured for. Behind a company mirror: pip config set global.index-url ADDRESS\n"
-            "Without a network: pip download -r requirements/runtime.txt -d wheels on another machine, then here\n"
-            "    PIP_NO_INDEX=1 PIP_FIND_LINKS=$PWD/wheels make demo"
+            f"The Python packages can't be fetched ({said}).\nThey come from the registry that pip"
+            " is configured for. Behind a company mirror: pip config set global.index-url"
+            " ADDRESS\nWithout a network: pip download -r requirements/runtime.txt -d wheels on"
+            " another machine, then here\n    PIP_NO_INDEX=1 PIP_FIND_LINKS=$PWD/wheels make demo"
         )
 
 
 def install(requirements: Path) -> None:
-    """Install the locked packages, then this project itself, editable and without fetching anything more."""
-    run_pip([*pip("install"), "--no-compile", "--require-hashes", "-r", requirements], total=len(locked(requirements)))
-    editable = [*pip("install"), "--no-compile", "--no-deps", "--no-build-isolation", "--no-index", "-e", ROOT]
+    """Install the locked packages, then this project itself, editable and without fetching anything
+    more.
+    """
+    run_pip(
+        [*pip("install"), "--no-compile", "--require-hashes", "-r", requirements],
+        total=len(locked(requirements)),
+    )
+    editable = [
+        *pip("install"),
+        "--no-compile",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-e",
+        ROOT,
+    ]
     run_pip(editable, total=0, HEADRACE_SKIP_UI="1")
 
 
 def web_ui() -> None:
-    """Build the web UI, unless what is built is what `ui/` says. Raises SetupError where Node or npm's packages can't be fetched."""
+    """Build the web UI, unless what is built is what `ui/` says. Raises SetupError where Node or
+    npm's packages can't be fetched.
+    """
     hook = ROOT / "hatch_build.py"
     if subprocess.run([PYTHON, hook, "--check"], check=False).returncode == 0:
         return
     started = time.monotonic()
     show("web UI         building")
-    run_pip([*pip("install"), "--no-compile", "--no-deps", "--require-hashes", "-r", ROOT / "requirements" / "ui.txt"], total=0)
+    run_pip(
+        [
+            *pip("install"),
+            "--no-compile",
+            "--no-deps",
+            "--require-hashes",
+            "-r",
+            ROOT / "requirements" / "ui.txt",
+        ],
+        total=0,
+    )
     done = subprocess.run([PYTHON, hook], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SetupError(done.stderr.strip())
-    show("web UI         src/headrace/web/ui_bundle".ljust(68) + f"{time.monotonic() - started:5.0f} s")
+    show(
+        "web UI         src/headrace/web/ui_bundle".ljust(68)
+        + f"{time.monotonic() - started:5.0f} s"
+    )
     show_end()
 
 
 def run_pip(command: list[str | Path], total: int, **variables: str) -> None:
-    """Run pip and show how many of `total` packages it has found; on failure raise SetupError with what pip said."""
+    """Run pip and show how many of `total` packages it has found; on failure raise SetupError with
+    what pip said.
+    """
     result = 0
     said: list[str] = []
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(command, text=True, encoding="utf-8", errors="replace", env={**os.environ, **variables}, **pipes) as process:
+    with subprocess.Popen(
+        command,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, **variables},
+        **pipes,
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             said.append(line.rstrip())
@@ -152,10 +226,15 @@ def run_pip(command: list[str | Path], total: int, **variables: str) -> None:
 
 
 def bar(result: int, total: int, *, unpacking: bool) -> None:
-    """Redraw the one progress line; a log gets a line where the fetching ends and the unpacking begins."""
+    """Redraw the one progress line; a log gets a line where the fetching ends and the unpacking
+    begins.
+    """
     if sys.stdout.isatty() or unpacking:
         filled = min(BAR_WIDTH, BAR_WIDTH * result // total)
-        show(f"environment    .venv  {'━' * filled}{' ' * (BAR_WIDTH - filled)}  {'unpacking' if unpacking else f'{result} of {total}'}")
+        show(
+            f"environment    .venv  {'━' * filled}{' ' * (BAR_WIDTH - filled)} "
+            f" {'unpacking' if unpacking else f'{result} of {total}'}"
+        )
 
 
 def show(text: str) -> None:
@@ -174,7 +253,9 @@ def show_end() -> None:
 
 
 def stamp(kind: str) -> None:
-    """Leave the files that make compares with the locks; what tests need includes what running needs."""
+    """Leave the files that make compares with the locks; what tests need includes what running
+    needs.
+    """
     for name in ("runtime", kind):
         (VENV / f".{name}").touch()
 
@@ -185,14 +266,18 @@ def pip(verb: str) -> list[str | Path]:
 
 
 def locked(requirements: Path) -> list[str]:
-    """The requirement lines that apply to this machine, hashes included, each joined to one line."""
+    """The requirement lines that apply to this machine, hashes included, each joined to
+    one line.
+    """
     text = re.sub(r"\s*\\\n\s*", " ", requirements.read_text(encoding="utf-8"))
     lines = (line for line in text.splitlines() if line and not line.startswith((" ", "#")))
     return [line for line in lines if "sys_platform == 'win32'" not in line]
 
 
 def reason(said: str) -> str:
-    """Why pip could not fetch: its last line only says that nothing matched, the cause stands in its warnings."""
+    """Why pip could not fetch: its last line only says that nothing matched, the cause stands in
+    its warnings.
+    """
     causes = re.findall(r"connection broken by '\w+\(.*?(?:: |\()([^:]*)\)': /", said)
     return causes[-1].strip("'\")( ") if causes else last_line(said)
 

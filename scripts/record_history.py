@@ -1,7 +1,9 @@
-"""What cores of real runs were told and decided, kept for ever: `python -m scripts.record_history PROJECT FILE`, or `--labs` for
-those of tests/scheduler/histories/, which are recorded again when decisions change on purpose (CONTRIBUTING.md).
+"""What cores of real runs were told and decided, kept for ever: `python -m scripts.record_history
+PROJECT FILE`, or `--labs` for those of tests/scheduler/histories/, which are recorded again when
+decisions change on purpose (CONTRIBUTING.md).
 
-A file is the zlib-compressed msgpack of one `scheduler.core.LeaderHistory` for each leader of the project, in order.
+A file is the zlib-compressed msgpack of one `scheduler.core.LeaderHistory` for each leader of the
+project, in order.
 """
 
 from __future__ import annotations
@@ -33,10 +35,17 @@ def histories(root: Path) -> list[LeaderHistory]:
     if store is None:
         raise SystemExit(f"{root} has no state: nothing has run there")
     with store.read() as tx:
-        epochs = [row[0] for row in tx.execute("select distinct epoch from journal order by epoch").fetchall()]
+        epochs = [
+            row[0]
+            for row in tx.execute("select distinct epoch from journal order by epoch").fetchall()
+        ]
         result = [list(scheduling.events_of_epoch(tx, epoch)) for epoch in epochs]
     return [
-        LeaderHistory(rows[0].epoch, rows[0].slots, tuple(LoopIteration(r.at, decode_events(r.events), r.decisions) for r in rows))
+        LeaderHistory(
+            rows[0].epoch,
+            rows[0].slots,
+            tuple(LoopIteration(r.at, decode_events(r.events), r.decisions) for r in rows),
+        )
         for rows in result
         if rows
     ]
@@ -49,7 +58,10 @@ def write(result: list[LeaderHistory], path: Path) -> None:
         raise SystemExit(f"{path.name} would have {len(content)} bytes, of {BYTES_MAX} at most")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    print(f"{path.name}: {len(result)} leaders, {sum(len(item.turns) for item in result)} turns, {len(content)} bytes")
+    print(
+        f"{path.name}: {len(result)} leaders, {sum(len(item.turns) for item in result)} turns,"
+        f" {len(content)} bytes"
+    )
 
 
 def read(path: Path) -> list[LeaderHistory]:
@@ -63,7 +75,13 @@ def read(path: Path) -> list[LeaderHistory]:
 def _headrace(root: Path, *arguments: str) -> None:
     """A command; what doesn't succeed is part of the history."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
-    subprocess.run([sys.executable, "-m", "headrace", *arguments, "--json"], cwd=root, env=kept, stdout=subprocess.DEVNULL, check=False)
+    subprocess.run(
+        [sys.executable, "-m", "headrace", *arguments, "--json"],
+        cwd=root,
+        env=kept,
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
 
 
 def _keys(root: Path) -> None:
@@ -83,7 +101,9 @@ def _twice(root: Path) -> None:
 
 
 def _failing(root: Path) -> None:
-    """An asset that fails, is asked for again and mended; a day that is delivered again; a publication that is made again."""
+    """An asset that fails, is asked for again and mended; a day that is delivered again; a
+    publication that is made again.
+    """
     fragile = root / "assets/fragile.py"
     fragile.write_text(_body("raise ValueError('not today')"), encoding="utf-8")
     _headrace(root, "tick")
@@ -125,10 +145,18 @@ def record_labs(names: Iterable[str]) -> None:
 
 def main() -> None:
     """Record one project, or the labs."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.record_history", description="Keep what cores were told and decided.")
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.record_history",
+        description="Keep what cores were told and decided.",
+    )
     parser.add_argument("project", nargs="?", type=Path)
     parser.add_argument("file", nargs="?", type=Path)
-    parser.add_argument("--labs", nargs="*", choices=sorted(LABS), help="record those of the tests again (default all)")
+    parser.add_argument(
+        "--labs",
+        nargs="*",
+        choices=sorted(LABS),
+        help="record those of the tests again (default all)",
+    )
     typed = parser.parse_args()
     if typed.labs is not None:
         record_labs(typed.labs or sorted(LABS))

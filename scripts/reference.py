@@ -1,11 +1,22 @@
-"""Write the generated pages of docs/ from the code: `python -m scripts.reference`, or `make docs`."""
+"""Write the generated pages of docs/ from the code: `python -m scripts.reference`, or
+`make docs`.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from scripts.reference_pages import api, architecture, commands, files, glossary, index, judged, responses
+from scripts.reference_pages import (
+    api,
+    architecture,
+    commands,
+    files,
+    glossary,
+    index,
+    judged,
+    responses,
+)
 
 ROOT = Path(__file__).parent.parent
 

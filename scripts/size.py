@@ -1,9 +1,10 @@
-"""How much code there is: statements, names, classes, functions and files of each package, from the syntax tree.
+"""How much code there is: statements, names, classes, functions and files of each package, from the
+syntax tree.
 
     python scripts/size.py [FOLDER] [--json]
 
-Lines and the share of comments are printed too; they are no goal. Statements are `ast.stmt` nodes without docstrings,
-names are the distinct identifiers that a package defines.
+Lines and the share of comments are printed too; they are no goal. Statements are `ast.stmt` nodes
+without docstrings, names are the distinct identifiers that a package defines.
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ class Size:
 
 def is_docstring(node: ast.stmt) -> bool:
     """Whether a statement is nothing but a string."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def add(size: Size, names: set[str], text: str) -> None:
@@ -48,7 +53,10 @@ def add(size: Size, names: set[str], text: str) -> None:
     size.files += 1
     size.files_over_600_lines += lines > LINES_MAX
     size.lines += lines
-    size.comment_lines += sum(token.type == tokenize.COMMENT for token in tokenize.generate_tokens(io.StringIO(text).readline))
+    size.comment_lines += sum(
+        token.type == tokenize.COMMENT
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+    )
     for node in ast.walk(ast.parse(text)):
         size.statements += isinstance(node, ast.stmt) and not is_docstring(node)
         size.classes += isinstance(node, ast.ClassDef)
@@ -88,7 +96,12 @@ def main() -> None:
     head = ["package", *asdict(Size())]
     print("  ".join(f"{title.replace('_', ' '):>20}" for title in head))
     for package, size in sorted(packages.items(), key=lambda item: item[0] == "all"):
-        print("  ".join(f"{value:>20,}" if isinstance(value, int) else f"{value:>20}" for value in [package, *asdict(size).values()]))
+        print(
+            "  ".join(
+                f"{value:>20,}" if isinstance(value, int) else f"{value:>20}"
+                for value in [package, *asdict(size).values()]
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""A real HTTP server on the loopback address, in threads of the test's process, that answers as it is told to, path by path."""
+"""A real HTTP server on the loopback address, in threads of the test's process, that answers as it
+is told to, path by path.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ class Asked:
 
 @dataclass
 class Reply:
-    """What is answered. `chunks` are sent one by one, chunked unless a Content-Length is among the headers."""
+    """What is answered. `chunks` are sent one by one, chunked unless a Content-Length is among the
+    headers."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -48,7 +51,9 @@ class Reply:
 Answer = Callable[[Asked], Reply] | Reply
 
 
-def reply(body: bytes | str, kind: str = "application/json", status: int = 200, **headers: str) -> Reply:
+def reply(
+    body: bytes | str, kind: str = "application/json", status: int = 200, **headers: str
+) -> Reply:
     """A whole body with its length. Header names are written with `_` for `-`."""
     data = body.encode() if isinstance(body, str) else body
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -61,7 +66,9 @@ def http_date(epoch_seconds: float) -> str:
 
 
 class Server:
-    """Use it as a context manager. `answers[path]` is a Reply or a function of the request; other paths are 404."""
+    """Use it as a context manager. `answers[path]` is a Reply or a function of the request; other
+    paths are 404.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
@@ -70,9 +77,13 @@ class Server:
         self._connections = 0
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("LabHandler", (Handler,), {"lab": self}))
+        self._server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("LabHandler", (Handler,), {"lab": self})
+        )
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
 
     @property
     def port(self) -> int:
@@ -115,7 +126,12 @@ class Server:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if not self.stopping.is_set():
             self.stop()
 
@@ -144,9 +160,12 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         query = parse_qs(parts.query, keep_blank_values=True)
-        self._send(self.lab.answer(Asked(self.command, parts.path, query, headers, body, self.number)))
+        self._send(
+            self.lab.answer(Asked(self.command, parts.path, query, headers, body, self.number))
+        )
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815 - the names that the base class looks for
+    # the names that the base class looks for
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815
 
     def _send(self, answer: Reply) -> None:
         if answer.hang:

@@ -21,13 +21,20 @@ GOOD = _good()
 
 
 def far_cell(column: str = "XFD", row: int = 1_048_576) -> bytes:
-    """A workbook of a few KiB, with one cell far away: by default in the last row and column that there can be."""
+    """A workbook of a few KiB, with one cell far away: by default in the last row and column that
+    there can be."""
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(GOOD)) as good, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+    with (
+        zipfile.ZipFile(io.BytesIO(GOOD)) as good,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made,
+    ):
         for name in good.namelist():
             data = good.read(name)
             if name == "xl/worksheets/sheet1.xml":
-                data = data.replace(b"</sheetData>", f'<row r="{row}"><c r="{column}{row}"><v>1</v></c></row></sheetData>'.encode())
+                data = data.replace(
+                    b"</sheetData>",
+                    f'<row r="{row}"><c r="{column}{row}"><v>1</v></c></row></sheetData>'.encode(),
+                )
                 data = data.replace(b'ref="A1:B3"', f'ref="A1:{column}{row}"'.encode())
             made.writestr(name, data)
     return out.getvalue()
@@ -36,7 +43,10 @@ def far_cell(column: str = "XFD", row: int = 1_048_576) -> bytes:
 def bomb() -> bytes:
     """A workbook whose sheet unpacks to 3 GiB of spaces."""
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(GOOD)) as good, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made:
+    with (
+        zipfile.ZipFile(io.BytesIO(GOOD)) as good,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made,
+    ):
         for name in good.namelist():
             with made.open(name, "w", force_zip64=True) as member:
                 member.write(good.read(name))

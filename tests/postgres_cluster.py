@@ -1,11 +1,13 @@
-"""A real PostgreSQL for tests: one cluster for the whole test session, a fresh database for each test.
+"""A real PostgreSQL for tests: one cluster for the whole test session, a fresh database for each
+test.
 
-Test processes (pytest-xdist's workers too) share one cluster. Each holds a shared lock on a file; a supervisor process, which is
-`postgres`' parent, waits for the exclusive lock, which it gets when the last of them has ended, however it ended, and then stops
-the cluster and removes its folder. PostgreSQL refuses to run as root: there it runs as `postgres` or `nobody`.
+Test processes (pytest-xdist's workers too) share one cluster. Each holds a shared lock on a file; a
+supervisor process, which is `postgres`' parent, waits for the exclusive lock, which it gets when
+the last of them has ended, however it ended, and then stops the cluster and removes its folder.
+PostgreSQL refuses to run as root: there it runs as `postgres` or `nobody`.
 
-Fixtures: `cluster` (session) and `postgresql` (a fresh database); tests/conftest.py offers them to all tests. A test that stops
-or freezes the server takes one of its own: `private_cluster()`.
+Fixtures: `cluster` (session) and `postgresql` (a fresh database); tests/conftest.py offers them to
+all tests. A test that stops or freezes the server takes one of its own: `private_cluster()`.
 """
 
 from __future__ import annotations
@@ -83,11 +85,15 @@ class Database(NamedTuple):
             for statement in statements:
                 connection.execute(statement.encode())
 
-    def rows(self, sql: str, parameters: Any = None, *, schemas: str = "public") -> list[tuple[Any, ...]]:
+    def rows(
+        self, sql: str, parameters: Any = None, *, schemas: str = "public"
+    ) -> list[tuple[Any, ...]]:
         """What a query gives, to the superuser."""
         import psycopg
 
-        with psycopg.connect(self.url_of_socket, options=f"-c search_path={schemas.replace(' ', '')}") as connection:
+        with psycopg.connect(
+            self.url_of_socket, options=f"-c search_path={schemas.replace(' ', '')}"
+        ) as connection:
             return connection.execute(sql.encode(), parameters).fetchall()
 
 
@@ -114,7 +120,9 @@ class Cluster:
                 self.main.execute(f"drop database if exists {made.name} with (force)")
 
     def crash(self) -> None:
-        """It ends at once, as by a crash, and has ended with all that served. Only on a cluster of one's own."""
+        """It ends at once, as by a crash, and has ended with all that served. Only on a cluster of
+        one's own.
+        """
         self._crashed = True
         os.kill(self._server, signal.SIGQUIT)
         folder = Path(self.main.socket_folder).parent
@@ -122,7 +130,9 @@ class Cluster:
             time.sleep(0.005)
 
     def restart(self) -> None:
-        """It ends at once, as by a crash, and comes back at the same address with what its disk has. Only on a cluster of one's own."""
+        """It ends at once, as by a crash, and comes back at the same address with what its disk
+        has. Only on a cluster of one's own.
+        """
         self.crash()
         self.start()
 
@@ -145,7 +155,9 @@ class Cluster:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The session's cluster; tests that ask for it are skipped where PostgreSQL isn't installed."""
-    with _cluster(os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)) as result:  # all of xdist's workers know that
+    with _cluster(
+        os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+    ) as result:  # all of xdist's workers know that
         yield result
 
 
@@ -170,16 +182,29 @@ def binaries() -> Path | None:
     """The folder of `initdb` and `postgres`: that of the PATH, or the newest of Debian's."""
     result = shutil.which("initdb")
     places = [Path(result).resolve().parent] if result else []
-    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name))
-    return next((place for place in places if (place / "initdb").exists() and (place / "postgres").exists()), None)
+    places += sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name)
+    )
+    return next(
+        (
+            place
+            for place in places
+            if (place / "initdb").exists() and (place / "postgres").exists()
+        ),
+        None,
+    )
 
 
 @contextlib.contextmanager
 def _cluster(session: str) -> Iterator[Cluster]:
-    pytest.importorskip("psycopg", reason="psycopg isn't installed: skipped; pip install 'headrace[postgresql]'")
+    pytest.importorskip(
+        "psycopg", reason="psycopg isn't installed: skipped; pip install 'headrace[postgresql]'"
+    )
     if binaries() is None:
         pytest.skip(MISSING)
-    short = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())  # a socket's path has 107 characters at most
+    short = (
+        Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
+    )  # a socket's path has 107 characters at most
     with sharing(short / f"headrace-pg-{session}") as address:
         server = address.pop("server")
         yield Cluster(address, server)
@@ -198,7 +223,9 @@ def sharing(folder: Path) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _shared_lock(folder: Path) -> Iterator[None]:
-    """Held while this process uses the cluster. Tried again where the supervisor removed the folder meanwhile."""
+    """Held while this process uses the cluster. Tried again where the supervisor removed the folder
+    meanwhile.
+    """
     while True:
         folder.mkdir(mode=0o755, exist_ok=True)
         path = folder / "users.lock"
@@ -214,17 +241,24 @@ def _spawn(folder: Path) -> None:
     """Start the supervisor, as nobody's child: it outlives us by design."""
     start = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True)"
     subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", start, sys.executable, __file__, str(folder)], check=True, stdout=subprocess.DEVNULL
+        [sys.executable, "-W", "ignore", "-c", start, sys.executable, __file__, str(folder)],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     until = time.monotonic() + START_SECONDS
     while not (folder / "address.json").exists():
         if (folder / "failure").exists() or time.monotonic() > until:
-            said = [(folder / name).read_text() for name in ("failure", "log") if (folder / name).exists()]
+            said = [
+                (folder / name).read_text()
+                for name in ("failure", "log")
+                if (folder / name).exists()
+            ]
             raise RuntimeError("PostgreSQL doesn't start: " + "\n".join(said))
         time.sleep(0.02)
 
 
-# The supervisor -------------------------------------------------------------------------------------------------------
+# The supervisor
+# --------------------------------------------------------------------------------------------------
 
 
 def _serve(folder: Path) -> None:
@@ -270,13 +304,35 @@ def _make(folder: Path, bin_folder: Path, child: dict[str, Any]) -> None:
         if "user" in child:
             os.chown(folder / name, child["user"], child["group"])
     (folder / "password").write_text(PASSWORD)
-    arguments = ["--username", USER, "--pwfile", str(folder / "password"), "--auth-local", "trust", "--auth-host", "scram-sha-256"]
-    arguments += ["--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions", "-D", str(folder / "data")]
+    arguments = [
+        "--username",
+        USER,
+        "--pwfile",
+        str(folder / "password"),
+        "--auth-local",
+        "trust",
+        "--auth-host",
+        "scram-sha-256",
+    ]
+    arguments += [
+        "--encoding",
+        "UTF8",
+        "--locale",
+        "C",
+        "--no-sync",
+        "--no-instructions",
+        "-D",
+        str(folder / "data"),
+    ]
     with (folder / "log").open("a") as log:
-        subprocess.run([bin_folder / "initdb", *arguments], check=True, stdout=log, stderr=log, **child)
+        subprocess.run(
+            [bin_folder / "initdb", *arguments], check=True, stdout=log, stderr=log, **child
+        )
 
 
-def _start(folder: Path, bin_folder: Path, child: dict[str, Any]) -> tuple[subprocess.Popen[bytes], int]:
+def _start(
+    folder: Path, bin_folder: Path, child: dict[str, Any]
+) -> tuple[subprocess.Popen[bytes], int]:
     for _ in range(5):  # another process may take the port between our look and its start
         port = _free_port()
         with contextlib.suppress(ChildProcessError):
@@ -284,15 +340,33 @@ def _start(folder: Path, bin_folder: Path, child: dict[str, Any]) -> tuple[subpr
     raise RuntimeError("no attempt to start it succeeded")
 
 
-def _run(folder: Path, bin_folder: Path, child: dict[str, Any], port: int) -> subprocess.Popen[bytes]:
+def _run(
+    folder: Path, bin_folder: Path, child: dict[str, Any], port: int
+) -> subprocess.Popen[bytes]:
     """The server, once it answers. ChildProcessError if it ends before."""
-    given = {**_TUNING, "port": str(port), "listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder / "run")}
+    given = {
+        **_TUNING,
+        "port": str(port),
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": str(folder / "run"),
+    }
     settings = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
     command = [str(bin_folder / "postgres"), "-D", str(folder / "data"), *settings]
     with (folder / "log").open("a") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_die_with_parent, **child)  # noqa: PLW1509 (one thread)
+        server = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            **child,
+        )
     while server.poll() is None:
-        if subprocess.run([bin_folder / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode == 0:
+        if (
+            subprocess.run(
+                [bin_folder / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False
+            ).returncode
+            == 0
+        ):
             return server
         time.sleep(0.02)
     raise ChildProcessError("it ended before it answered")

@@ -26,12 +26,18 @@ ME = local_actor()
 """Who acts in these tests, as the audit trail names them."""
 
 FILES = {
-    "headrace.toml": '[project]\nname = "shop"\ntimezone = "Europe/Berlin"\n[run]\nworkers = 1\nlook_every = "1h"\n'
-    "[environments.dev]\nworkers = 1\n",
+    "headrace.toml": (
+        '[project]\nname = "shop"\ntimezone = "Europe/Berlin"\n[run]\nworkers = 1\nlook_every ='
+        ' "1h"\n[environments.dev]\nworkers = 1\n'
+    ),
     "owners.yaml": "core: {kind: team, contact: ['mailto:core@example.com']}\n",
-    "sources/orders.yaml": "source: orders\nowner: core\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
-    "assets/revenue.sql": "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
-    "select cast(day as date) as day, sum(amount) as revenue from orders group by all\n",
+    "sources/orders.yaml": (
+        "source: orders\nowner: core\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
+    ),
+    "assets/revenue.sql": (
+        "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
+        "select cast(day as date) as day, sum(amount) as revenue from orders group by all\n"
+    ),
     "consumers.yaml": "- {consumer: report, owner: core, reads: [revenue], max_age: 30h}\n",
 }
 CONTRACT = """apiVersion: v3.1.0
@@ -59,7 +65,9 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
-def ask(port: int, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
+def ask(
+    port: int, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str
+) -> Answer:
     """One request. Header names have `_` for `-`; `Host` is only sent as it is given."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=50)
     connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
@@ -70,7 +78,11 @@ def ask(port: int, path: str, *, method: str = "GET", body: bytes | None = None,
     connection.endheaders(body)
     with contextlib.closing(connection):
         answer = connection.getresponse()
-        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+        return Answer(
+            answer.status,
+            {name.lower(): value for name, value in answer.getheaders()},
+            answer.read(),
+        )
 
 
 def until(result: Callable[[], T | None], seconds: float = SECONDS) -> T:
@@ -140,7 +152,11 @@ class Server:
 
     def ran(self, node: str) -> list[Any]:
         """The attempts at a node that have ended, newest run first."""
-        return [row for row in self.get("/api/v1/runs").json if row["node"] == node and row["run_finished_at"]]
+        return [
+            row
+            for row in self.get("/api/v1/runs").json
+            if row["node"] == node and row["run_finished_at"]
+        ]
 
     def begin(self) -> None:
         """Wait until it leads. Where it ends instead, this says how, and what it printed."""
@@ -149,7 +165,9 @@ class Server:
         except OSError as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(10)
-            raise AssertionError(f"no answer; it ended with {self.process.poll()} and said: {self.said}") from error
+            raise AssertionError(
+                f"no answer; it ended with {self.process.poll()} and said: {self.said}"
+            ) from error
 
     def leads(self) -> bool:
         return bool(ask(self.port, "/readyz").json["role"] == "leader")
@@ -161,14 +179,20 @@ class Server:
 
 
 @contextmanager
-def serving(root: Path, *arguments: str, command: str = "serve", leads: bool = True, **environment: str) -> Iterator[Server]:
+def serving(
+    root: Path, *arguments: str, command: str = "serve", leads: bool = True, **environment: str
+) -> Iterator[Server]:
     """A server on a free port; it is killed at the end, if it still runs."""
     errors = root.parent / f"{root.name}.{time.monotonic_ns()}.err"
     with errors.open("w") as stream:
         process = subprocess.Popen(
-            [HEADRACE, command, "--port", "0", "--json", *arguments], cwd=root, env=_environment(environment), text=True,
-            stdout=subprocess.PIPE, stderr=stream,
-        )  # fmt: skip
+            [HEADRACE, command, "--port", "0", "--json", *arguments],
+            cwd=root,
+            env=_environment(environment),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=stream,
+        )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -1,6 +1,8 @@
-"""Tests of what the state holds run on both databases: the fixture `state_settings` is a project's settings for each.
+"""Tests of what the state holds run on both databases: the fixture `state_settings` is a project's
+settings for each.
 
-`ONLY_SQLITE` and `ONLY_POSTGRESQL` mark tests of what only one of them has. A child process finds the address in `STORE_URL`.
+`ONLY_SQLITE` and `ONLY_POSTGRESQL` mark tests of what only one of them has. A child process finds
+the address in `STORE_URL`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
-"""Fork servers, and commands, that are forked from one process, which has imported what they import.
+"""Fork servers, and commands, that are forked from one process, which has imported what they
+import.
 
-The start of either from nothing is nearly all imports. What most tests are about begins after it. Tests of the start itself, and of
-what a fork server is, ask for `cold_fork_servers`; tests/cli/test_main.py, tests/faults and others start commands as users do.
+The start of either from nothing is nearly all imports. What most tests are about begins after it.
+Tests of the start itself, and of what a fork server is, ask for `cold_fork_servers`;
+tests/cli/test_main.py, tests/faults and others start commands as users do.
 
-Requests and answers are JSON, one a packet: `{"fork": {…}}` with the fork server's socket and `{"run": {…}}` with three streams are
-answered by the number of the process, `{"reap": N}` by how it ended. Where the environment would make another Python of it, or arms
-faults, it starts from nothing.
+Requests and answers are JSON, one a packet: `{"fork": {…}}` with the fork server's socket and
+`{"run": {…}}` with three streams are answered by the number of the process, `{"reap": N}` by how it
+ended. Where the environment would make another Python of it, or arms faults, it starts from
+nothing.
 """
 
 from __future__ import annotations
@@ -53,8 +56,12 @@ class Warm:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno())],
-                env=_ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True,
-            )  # fmt: skip
+                env=_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
         self._started_with = _of_starts(_ENVIRONMENT)
         self._lock = threading.Lock()
 
@@ -62,16 +69,38 @@ class Warm:
         """In place of `fork_servers.spawn`."""
         if not self.fits(os.environ):
             return FROM_NOTHING(descriptor, settings, complaints)
-        wanted = {"settings": msgspec.json.encode(settings).decode(), "env": clean(os.environ), "cwd": str(Path.cwd())}
+        wanted = {
+            "settings": msgspec.json.encode(settings).decode(),
+            "env": clean(os.environ),
+            "cwd": str(Path.cwd()),
+        }
         return Forked(self, self.ask({"fork": wanted}, descriptor))
 
     def run(
-        self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, fault: str = ""
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        timeout: float,
+        fault: str = "",
     ) -> subprocess.CompletedProcess[str]:
-        """`headrace ARGUMENTS`, as `subprocess.run` would do it. `fault` is armed in the command, not in its workers."""
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said, Path(os.devnull).open() as nothing:
-            wanted = {"arguments": list(arguments), "env": dict(env), "cwd": str(cwd), "fault": fault}
-            process = Forked(self, self.ask({"run": wanted}, nothing.fileno(), out.fileno(), said.fileno()))
+        """`headrace ARGUMENTS`, as `subprocess.run` would do it. `fault` is armed in the command,
+        not in its workers.
+        """
+        with (
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as said,
+            Path(os.devnull).open() as nothing,
+        ):
+            wanted = {
+                "arguments": list(arguments),
+                "env": dict(env),
+                "cwd": str(cwd),
+                "fault": fault,
+            }
+            process = Forked(
+                self, self.ask({"run": wanted}, nothing.fileno(), out.fileno(), said.fileno())
+            )
             try:
                 code = process.wait(timeout)
             except subprocess.TimeoutExpired:
@@ -80,7 +109,9 @@ class Warm:
                 raise
             out.seek(0)
             said.seek(0)
-            return subprocess.CompletedProcess(list(arguments), code, out.read().decode(), said.read().decode())
+            return subprocess.CompletedProcess(
+                list(arguments), code, out.read().decode(), said.read().decode()
+            )
 
     def fits(self, env: Mapping[str, str]) -> bool:
         """Whether what it forks is what Python would be in this environment."""
@@ -135,21 +166,33 @@ def warm() -> Warm:
 def headrace(
     arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, fault: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """`headrace ARGUMENTS` in a process of its own: exit code, standard output and standard error. `fault` is armed in it."""
+    """`headrace ARGUMENTS` in a process of its own: exit code, standard output and standard error.
+    `fault` is armed in it.
+    """
     if warm().fits(env):
         return warm().run(arguments, cwd, env, timeout, fault)
     assert not fault, "what starts from nothing is armed by its environment"
     return subprocess.run(
         [sys.executable, "-m", "headrace", *arguments],
-        cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False,
-    )  # fmt: skip
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
 def warm_fork_servers() -> Iterator[None]:
     """Fork servers are forked; the first of them starts the process that does it."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(workers, "spawn", lambda descriptor, settings, complaints: warm().spawn(descriptor, settings, complaints))
+        patched.setattr(
+            workers,
+            "spawn",
+            lambda descriptor, settings, complaints: warm().spawn(descriptor, settings, complaints),
+        )
         yield
     while _started:
         _started.pop().close()
@@ -165,7 +208,8 @@ def _of_starts(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.startswith(ENV_OF_STARTS)}
 
 
-# The process that forks -----------------------------------------------------------------------------------------------
+# The process that forks
+# --------------------------------------------------------------------------------------------------
 
 
 def _serve(control: socket.socket) -> None:
@@ -195,7 +239,14 @@ def _import_all() -> None:
 
     from headrace.cli.command_table import BY_NAME
 
-    for name in ("engine.python", "services.run_results", "services.status", "plan", "runtime.leader", "runtime.fork_server"):
+    for name in (
+        "engine.python",
+        "services.run_results",
+        "services.status",
+        "plan",
+        "runtime.leader",
+        "runtime.fork_server",
+    ):
         import_module(f"headrace.{name}")
     for command in BY_NAME.values():
         import_module(command.module)
@@ -203,7 +254,9 @@ def _import_all() -> None:
 
 
 class Closed:
-    """In place of `duckdb`, where a fork server closes the connection that was opened on import: asking for it would open another one."""
+    """In place of `duckdb`, where a fork server closes the connection that was opened on import:
+    asking for it would open another one.
+    """
 
     @staticmethod
     def default_connection() -> Closed:
@@ -231,7 +284,9 @@ def _live(descriptor: int, settings: str, env: dict[str, str], cwd: str) -> NoRe
         os._exit(1)
 
 
-def _run(streams: Sequence[int], arguments: list[str], env: dict[str, str], cwd: str, fault: str) -> NoReturn:
+def _run(
+    streams: Sequence[int], arguments: list[str], env: dict[str, str], cwd: str, fault: str
+) -> NoReturn:
     """A command's life, in what the command would find."""
     from headrace.cli.main import main
 
@@ -255,7 +310,8 @@ def _run(streams: Sequence[int], arguments: list[str], env: dict[str, str], cwd:
 
 
 def _end(code: int) -> NoReturn:
-    """What the interpreter does when it ends, but for taking apart all modules that were imported: that would be most of the work."""
+    """What the interpreter does when it ends, but for taking apart all modules that were imported:
+    that would be most of the work."""
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
@@ -266,12 +322,15 @@ def _end(code: int) -> NoReturn:
 
 
 def _start_fork_server(descriptor: int, settings: WorkerSettings, _complaints: object) -> Any:
-    """In place of `fork_servers.spawn` in a command: nothing of the leader's stays open in the fork server."""
+    """In place of `fork_servers.spawn` in a command: nothing of the leader's stays open in the fork
+    server."""
     pid = os.fork()
     if pid == 0:
         os.closerange(3, descriptor)
         os.closerange(descriptor + 1, min(1 << 16, os.sysconf("SC_OPEN_MAX")))
-        _live(descriptor, msgspec.json.encode(settings).decode(), clean(os.environ), str(Path.cwd()))
+        _live(
+            descriptor, msgspec.json.encode(settings).decode(), clean(os.environ), str(Path.cwd())
+        )
     return Forked(_Own(), pid)
 
 

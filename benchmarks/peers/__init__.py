@@ -1,7 +1,8 @@
-"""The peers that Headrace is measured beside, each in an environment of its own, made once and kept in a cache.
+"""The peers that Headrace is measured beside, each in an environment of its own, made once and kept
+in a cache.
 
-`<peer>.txt` pins what is installed, `<peer>_program.py` does the work inside that environment and prints one document:
-`{"figures": {figure: {who: [runs]}}, "durability": text}`.
+`<peer>.txt` pins what is installed, `<peer>_program.py` does the work inside that environment and
+prints one document: `{"figures": {figure: {who: [runs]}}, "durability": text}`.
 """
 
 from __future__ import annotations
@@ -64,7 +65,11 @@ def environment(peer: str) -> Path:
 
 def _install(peer: str, folder: Path) -> None:
     uv = Path(sys.executable).parent / "uv"
-    make = [str(uv), "venv", "--quiet", "--python", sys.executable] if uv.exists() else [sys.executable, "-m", "venv"]
+    make = (
+        [str(uv), "venv", "--quiet", "--python", sys.executable]
+        if uv.exists()
+        else [sys.executable, "-m", "venv"]
+    )
     pip = (
         [str(uv), "pip", "install", "--quiet", "--python", str(folder / "bin/python")]
         if uv.exists()
@@ -72,21 +77,37 @@ def _install(peer: str, folder: Path) -> None:
     )
     for command in ([*make, str(folder)], [*pip, "-r", str(HERE / f"{peer}.txt")]):
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALLATION_TIMEOUT_S)
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=INSTALLATION_TIMEOUT_S
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Unavailable(f"not installed: {error}") from error
         if done.returncode != 0:
             raise Unavailable(f"not installed: {(done.stderr or done.stdout).strip()[-400:]}")
 
 
-def program(peer: str, python: Path, arguments: Sequence[str], *, environ: Mapping[str, str], timeout: float) -> Any:
-    """The document that a peer's program prints. Raises Unavailable with what it said if it failed."""
+def program(
+    peer: str, python: Path, arguments: Sequence[str], *, environ: Mapping[str, str], timeout: float
+) -> Any:
+    """The document that a peer's program prints. Raises Unavailable with what it said
+    if it failed.
+    """
     command = [str(python), str(HERE / f"{peer}_program.py"), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout, env={**os.environ, **QUIET, **environ})
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+            env={**os.environ, **QUIET, **environ},
+        )
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"not done after {timeout:.0f} s") from error
     lines = done.stdout.strip().splitlines()
     if done.returncode != 0 or not lines:
-        raise Unavailable(f"failed with exit code {done.returncode}: {(done.stderr or done.stdout).strip()[-600:]}")
+        raise Unavailable(
+            f"failed with exit code {done.returncode}:"
+            f" {(done.stderr or done.stdout).strip()[-600:]}"
+        )
     return json.loads(lines[-1])

@@ -1,5 +1,6 @@
-"""What the work of benchmarks/overhead.py costs in Airflow; run inside Airflow's own environment, beside `airflow standalone`
-that is up on the same AIRFLOW_HOME: FOLDER, repeats, quick, its database."""
+"""What the work of benchmarks/overhead.py costs in Airflow; run inside Airflow's own environment,
+beside `airflow standalone` that is up on the same AIRFLOW_HOME: FOLDER, repeats, quick, its
+database."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ LIMIT_S = 240.0
 def rows(run: str) -> list[tuple[str, str, str, str]]:
     with sqlite3.connect(f"file:{DATABASE}?mode=ro", uri=True, timeout=30) as connection:
         return connection.execute(
-            "select task_id, state, start_date, end_date from task_instance where run_id = ? order by start_date", (run,)
+            "select task_id, state, start_date, end_date from task_instance where run_id = ? order"
+            " by start_date",
+            (run,),
         ).fetchall()
 
 
@@ -28,7 +31,12 @@ def run_of(dag: str, repeat: int) -> list[tuple[str, str, str, str]]:
     run, until = f"bench-{dag}-{repeat}-{time.time_ns()}", time.monotonic() + LIMIT_S
     airflow = str(sys.executable).rpartition("/")[0] + "/airflow"
     while True:  # the DAG may not have been read yet
-        done = subprocess.run([airflow, "dags", "trigger", dag, "--run-id", run], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [airflow, "dags", "trigger", dag, "--run-id", run],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode == 0:
             break
         if time.monotonic() > until:
@@ -62,7 +70,14 @@ def main() -> None:
         "hop_p50_ms": {f"airflow, standalone ({CHAIN} tasks)": middle},
         "hop_p95_ms": {f"airflow, standalone ({CHAIN} tasks)": late},
     }
-    print(json.dumps({"figures": figures, "durability": "SQLite of its metadata, each change of state a transaction"}))
+    print(
+        json.dumps(
+            {
+                "figures": figures,
+                "durability": "SQLite of its metadata, each change of state a transaction",
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What the work of benchmarks/overhead.py costs in Dagster; run inside Dagster's own environment: FOLDER, repeats, quick."""
+"""What the work of benchmarks/overhead.py costs in Dagster; run inside Dagster's own environment:
+FOLDER, repeats, quick.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ FOLDER.mkdir(parents=True, exist_ok=True)
 
 import dagster as dg  # noqa: E402
 
-TASKS, CHAIN, DAYS, PROCESSES, LOAD = (5, 3, 2, 1, (100,)) if QUICK else (200, 100, 10, 4, (1000, 10000))
+TASKS, CHAIN, DAYS, PROCESSES, LOAD = (
+    (5, 3, 2, 1, (100,)) if QUICK else (200, 100, 10, 4, (1000, 10000))
+)
 
 
 def nothing(name: str, after: bool = False):
@@ -27,6 +31,7 @@ def nothing(name: str, after: bool = False):
         @dg.op(name=name, ins={"before": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
         def body():
             return None
+
     else:
 
         @dg.op(name=name, out=dg.Out(dg.Nothing))
@@ -60,7 +65,9 @@ def chain_of(count: int):
 
 
 def wide_in_processes():
-    return wide_of(PROCESSES, executor_def=dg.multiprocess_executor.configured({"max_concurrent": 2}))
+    return wide_of(
+        PROCESSES, executor_def=dg.multiprocess_executor.configured({"max_concurrent": 2})
+    )
 
 
 @dg.asset(partitions_def=dg.DailyPartitionsDefinition("2013-01-01"))
@@ -90,7 +97,11 @@ def hops(instance) -> tuple[list[float], list[float]]:
     job, middle, late = chain_of(CHAIN), [], []
     for _ in range(REPEATS):
         result = job.execute_in_process(instance=instance)
-        starts = sorted(e.timestamp for e in instance.all_logs(result.run_id) if e.is_dagster_event and e.dagster_event.is_step_start)
+        starts = sorted(
+            e.timestamp
+            for e in instance.all_logs(result.run_id)
+            if e.is_dagster_event and e.dagster_event.is_step_start
+        )
         between = sorted(1000 * (b - a) for a, b in itertools.pairwise(starts))
         middle.append(between[len(between) // 2])
         late.append(between[int(0.95 * len(between))])
@@ -135,4 +146,13 @@ if __name__ == "__main__":
         "partition_ms": {f"dagster, in process, a no-op ({DAYS} days)": partitions(instance)},
         **{f"load_{count}_seconds": {"dagster": loads(count)} for count in LOAD},
     }
-    print(json.dumps({"figures": figures, "durability": "SQLite under DAGSTER_HOME (WAL): events of each step, committed one by one"}))
+    print(
+        json.dumps(
+            {
+                "figures": figures,
+                "durability": (
+                    "SQLite under DAGSTER_HOME (WAL): events of each step, committed one by one"
+                ),
+            }
+        )
+    )

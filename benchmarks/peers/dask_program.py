@@ -1,4 +1,6 @@
-"""What the work of benchmarks/overhead.py costs in Dask, which keeps nothing; run inside its own environment: FOLDER, repeats, quick."""
+"""What the work of benchmarks/overhead.py costs in Dask, which keeps nothing; run inside its own
+environment: FOLDER, repeats, quick.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,12 @@ def nothing(number, before=None):
 def main() -> None:
     rates, middle, late = [], [], []
     began = time.perf_counter()
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster, Client(cluster) as client:
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
         client.gather(client.map(nothing, range(2), pure=False))
         ready = time.perf_counter() - began
         for _ in range(REPEATS):

@@ -1,4 +1,5 @@
-"""Twenty tests of one table in DuckDB's own format, in dbt: `FILE CHECKS_JSON RUNS BUDGET_S MEMORY_GIB FOLDER THREADS`.
+"""Twenty tests of one table in DuckDB's own format, in dbt: `FILE CHECKS_JSON RUNS BUDGET_S
+MEMORY_GIB FOLDER THREADS`.
 
 Loading the table isn't counted. There are no more runs once the budget is spent.
 """
@@ -34,10 +35,14 @@ def test(check: dict[str, Any]) -> tuple[str | None, Any]:
         case "unique" | "not_null":
             return check["columns"][0], check["kind"]
         case "range":
-            return check["column"], {"between": {"arguments": {"least": check.get("min"), "most": check.get("max")}}}
+            return check["column"], {
+                "between": {"arguments": {"least": check.get("min"), "most": check.get("max")}}
+            }
         case "accepted_values":
             quoted = not isinstance(check["values"][0], bool)
-            return check["column"], {"accepted_values": {"arguments": {"values": check["values"], "quote": quoted}}}
+            return check["column"], {
+                "accepted_values": {"arguments": {"values": check["values"], "quote": quoted}}
+            }
         case "regex":
             return check["column"], {"matches": {"arguments": {"pattern": check["pattern"]}}}
         case _:
@@ -52,16 +57,32 @@ def write(folder: Path, file: str, checks: list[dict[str, Any]], settings: dict[
         column, written = test(check)
         (table if column is None else columns.setdefault(column, [])).append(written)
     listed = [{"name": name, "quote": True, "data_tests": tests} for name, tests in columns.items()]
-    source = {"name": "s", "schema": "main", "tables": [{"name": "t", "columns": listed, "data_tests": table}]}
+    source = {
+        "name": "s",
+        "schema": "main",
+        "tables": [{"name": "t", "columns": listed, "data_tests": table}],
+    }
     limits = {"threads": settings["threads"], "settings": settings}
-    profile = {"p": {"target": "d", "outputs": {"d": {"type": "duckdb", "path": str(folder / "t.duckdb"), **limits}}}}
+    profile = {
+        "p": {
+            "target": "d",
+            "outputs": {"d": {"type": "duckdb", "path": str(folder / "t.duckdb"), **limits}},
+        }
+    }
     (folder / "models").mkdir(parents=True)
     (folder / "macros").mkdir()
     (folder / "macros/tests.sql").write_text(RANGE)
     (folder / "models/sources.yml").write_text(json.dumps({"version": 2, "sources": [source]}))
     (folder / "profiles.yml").write_text(json.dumps(profile))
     (folder / "dbt_project.yml").write_text(
-        json.dumps({"name": "b", "version": "1.0", "profile": "p", "flags": {"send_anonymous_usage_stats": False}})
+        json.dumps(
+            {
+                "name": "b",
+                "version": "1.0",
+                "profile": "p",
+                "flags": {"send_anonymous_usage_stats": False},
+            }
+        )
     )
     with duckdb.connect(str(folder / "t.duckdb"), config=settings) as connection:
         connection.execute("CREATE TABLE t AS SELECT * FROM read_parquet(?)", [file])
@@ -70,7 +91,12 @@ def write(folder: Path, file: str, checks: list[dict[str, Any]], settings: dict[
 def main() -> None:
     """Test, and print seconds."""
     folder = Path(sys.argv[6])
-    write(folder, sys.argv[1], json.loads(sys.argv[2]), {"threads": int(sys.argv[7]), "memory_limit": f"{sys.argv[5]}GiB"})
+    write(
+        folder,
+        sys.argv[1],
+        json.loads(sys.argv[2]),
+        {"threads": int(sys.argv[7]), "memory_limit": f"{sys.argv[5]}GiB"},
+    )
     place = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--quiet"]
     dbtRunner().invoke(["parse", *place])
     runs: list[float] = []
@@ -78,7 +104,9 @@ def main() -> None:
         started = time.perf_counter()
         done = dbtRunner().invoke(["test", *place])
         runs.append(time.perf_counter() - started)
-        assert done.success, done.exception or [item.message for item in done.result if item.status != "pass"]
+        assert done.success, done.exception or [
+            item.message for item in done.result if item.status != "pass"
+        ]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"figures": {"audit": {"dbt": runs}}, "peak_kib": peak}))
 

@@ -1,7 +1,8 @@
-"""Twenty expectations on a pandas frame, in Great Expectations: `FILE CHECKS_JSON RUNS BUDGET_S MEMORY_GIB`.
+"""Twenty expectations on a pandas frame, in Great Expectations: `FILE CHECKS_JSON RUNS BUDGET_S
+MEMORY_GIB`.
 
-Reading the file isn't counted. There are no more runs once the budget is spent; with more memory than that it ends by an error
-instead of taking the machine's.
+Reading the file isn't counted. There are no more runs once the budget is spent; with more memory
+than that it ends by an error instead of taking the machine's.
 """
 
 from __future__ import annotations
@@ -25,11 +26,17 @@ def expectation(check: dict[str, Any]) -> Any:
         case "not_null":
             return made.ExpectColumnValuesToNotBeNull(column=check["columns"][0])
         case "range":
-            return made.ExpectColumnValuesToBeBetween(column=check["column"], min_value=check.get("min"), max_value=check.get("max"))
+            return made.ExpectColumnValuesToBeBetween(
+                column=check["column"], min_value=check.get("min"), max_value=check.get("max")
+            )
         case "accepted_values":
-            return made.ExpectColumnValuesToBeInSet(column=check["column"], value_set=check["values"])
+            return made.ExpectColumnValuesToBeInSet(
+                column=check["column"], value_set=check["values"]
+            )
         case "regex":
-            return made.ExpectColumnValuesToMatchRegex(column=check["column"], regex=f"^(?:{check['pattern']})$")
+            return made.ExpectColumnValuesToMatchRegex(
+                column=check["column"], regex=f"^(?:{check['pattern']})$"
+            )
         case _:
             return made.ExpectTableRowCountToBeBetween(min_value=check["min"])
 
@@ -42,9 +49,17 @@ def main() -> None:
     frame["amount"] = frame["amount"].astype(float)
     checks = json.loads(sys.argv[2])
     context = gx.get_context(mode="ephemeral")
-    batch = context.data_sources.add_pandas("pandas").add_dataframe_asset("t").add_batch_definition_whole_dataframe("all")
-    suite = context.suites.add(gx.ExpectationSuite(name="suite", expectations=[expectation(check) for check in checks]))
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name="t", data=batch, suite=suite))
+    batch = (
+        context.data_sources.add_pandas("pandas")
+        .add_dataframe_asset("t")
+        .add_batch_definition_whole_dataframe("all")
+    )
+    suite = context.suites.add(
+        gx.ExpectationSuite(name="suite", expectations=[expectation(check) for check in checks])
+    )
+    definition = context.validation_definitions.add(
+        gx.ValidationDefinition(name="t", data=batch, suite=suite)
+    )
     runs: list[float] = []
     while len(runs) < int(sys.argv[3]) and sum(runs) + max(runs, default=0.0) <= float(sys.argv[4]):
         started = time.perf_counter()

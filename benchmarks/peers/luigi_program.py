@@ -1,4 +1,6 @@
-"""What the work of benchmarks/overhead.py costs in Luigi; run inside Luigi's own environment: FOLDER, repeats, quick."""
+"""What the work of benchmarks/overhead.py costs in Luigi; run inside Luigi's own environment:
+FOLDER, repeats, quick.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class Nothing(luigi.Task):
 def build(folder: Path, tasks: list[Nothing], workers: int) -> float:
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    if not luigi.build(tasks, local_scheduler=True, workers=workers, no_lock=True, log_level="CRITICAL"):
+    if not luigi.build(
+        tasks, local_scheduler=True, workers=workers, no_lock=True, log_level="CRITICAL"
+    ):
         raise SystemExit("it didn't succeed")
     return time.perf_counter() - began
 
@@ -47,7 +51,9 @@ def rates(workers: int, count: int) -> list[float]:
     result = []
     for repeat in range(REPEATS):
         folder = FOLDER / f"wide-{workers}-{repeat}"
-        result.append(count / build(folder, [Nothing(str(folder), n, False) for n in range(count)], workers))
+        result.append(
+            count / build(folder, [Nothing(str(folder), n, False) for n in range(count)], workers)
+        )
         assert len(list(folder.iterdir())) == count
     return result
 
@@ -75,9 +81,19 @@ if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
     (p50, p95), slow = hops(), 20 if QUICK else 100
     figures = {
-        "tasks_per_second": {"luigi, 1 worker": rates(1, TASKS), f"luigi, 2 workers ({slow} tasks)": rates(2, slow)},
+        "tasks_per_second": {
+            "luigi, 1 worker": rates(1, TASKS),
+            f"luigi, 2 workers ({slow} tasks)": rates(2, slow),
+        },
         "hop_p50_ms": {"luigi": p50},
         "hop_p95_ms": {"luigi": p95},
         **{f"load_{count}_seconds": {"luigi": loads(count)} for count in LOAD},
     }
-    print(json.dumps({"figures": figures, "durability": "a marker file a task, not synced; no record of attempts"}))
+    print(
+        json.dumps(
+            {
+                "figures": figures,
+                "durability": "a marker file a task, not synced; no record of attempts",
+            }
+        )
+    )

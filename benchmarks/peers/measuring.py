@@ -68,9 +68,18 @@ class Peers:
             result.missing = str(error)
         return result
 
-    def _program(self, peer: str, programs: Path, folder: Path, environ: Mapping[str, str], *more: str) -> Mapping[str, object]:
-        arguments = [str(folder / "work"), str(self._repeats), "quick" if self._quick else "full", *more]
-        document: Mapping[str, object] = program(peer, programs / "python", arguments, environ=environ, timeout=PROGRAM_TIMEOUT_S)
+    def _program(
+        self, peer: str, programs: Path, folder: Path, environ: Mapping[str, str], *more: str
+    ) -> Mapping[str, object]:
+        arguments = [
+            str(folder / "work"),
+            str(self._repeats),
+            "quick" if self._quick else "full",
+            *more,
+        ]
+        document: Mapping[str, object] = program(
+            peer, programs / "python", arguments, environ=environ, timeout=PROGRAM_TIMEOUT_S
+        )
         return document
 
     def alone(self, result: Found, programs: Path, folder: Path) -> None:
@@ -90,8 +99,14 @@ class Peers:
         with started(command, folder / "server", environ) as server:
             server.wait(ready, READY_TIMEOUT_S)
             spent, memory = idle([server.process.pid], self._idle_s, self._settle_s)
-            figures = {"ready_seconds": server.ready_seconds, "idle_cpu_percent": spent, "idle_pss_mb": memory}
-            result.add({"figures": {name: {result.peer: [value]} for name, value in figures.items()}})
+            figures = {
+                "ready_seconds": server.ready_seconds,
+                "idle_cpu_percent": spent,
+                "idle_pss_mb": memory,
+            }
+            result.add(
+                {"figures": {name: {result.peer: [value]} for name, value in figures.items()}}
+            )
             if beside is not None:
                 result.add(beside())
 
@@ -108,15 +123,32 @@ class Peers:
         )
 
     def dagster(self, result: Found, programs: Path, folder: Path) -> None:
-        """In process and in processes; idle is `dagster dev`, its webserver, daemon and code server."""
+        """In process and in processes; idle is `dagster dev`, its webserver, daemon and code
+        server.
+        """
         self.alone(result, programs, folder)
         (folder / "home").mkdir()
         (folder / "home/dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
         (folder / "definitions.py").write_text(DAGSTER_DEFINITIONS, encoding="utf-8")
         port = free_port()
-        command = [str(programs / "dagster"), "dev", "-f", str(folder / "definitions.py"), "-p", str(port), "-h", "127.0.0.1"]
+        command = [
+            str(programs / "dagster"),
+            "dev",
+            "-f",
+            str(folder / "definitions.py"),
+            "-p",
+            str(port),
+            "-h",
+            "127.0.0.1",
+        ]
         environ = {"DAGSTER_HOME": str(folder / "home"), "PATH": f"{programs}:/usr/bin:/bin"}
-        self.served(result, command, folder, environ, lambda: answers(f"http://127.0.0.1:{port}/server_info"))
+        self.served(
+            result,
+            command,
+            folder,
+            environ,
+            lambda: answers(f"http://127.0.0.1:{port}/server_info"),
+        )
 
     def prefect(self, result: Found, programs: Path, folder: Path) -> None:
         """A server on SQLite, and a flow that talks to it."""
@@ -128,7 +160,15 @@ class Peers:
         }
         self.served(
             result,
-            [str(programs / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+            [
+                str(programs / "prefect"),
+                "server",
+                "start",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+            ],
             folder,
             environ,
             lambda: answers(f"http://127.0.0.1:{port}/api/health"),
@@ -169,7 +209,9 @@ def _healthy(url: str) -> bool:
             told = json.load(reply)
     except (OSError, ValueError):
         return False
-    return all(told[part]["status"] == "healthy" for part in ("scheduler", "dag_processor", "metadatabase"))
+    return all(
+        told[part]["status"] == "healthy" for part in ("scheduler", "dag_processor", "metadatabase")
+    )
 
 
 KINDS: Mapping[str, Callable[[Peers, Found, Path, Path], None]] = {

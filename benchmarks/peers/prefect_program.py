@@ -1,5 +1,5 @@
-"""What the work of benchmarks/overhead.py costs in Prefect; run inside Prefect's own environment, beside a server that is
-up (PREFECT_API_URL): FOLDER, repeats, quick, the server's database."""
+"""What the work of benchmarks/overhead.py costs in Prefect; run inside Prefect's own environment,
+beside a server that is up (PREFECT_API_URL): FOLDER, repeats, quick, the server's database."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def day(key: str) -> None:
 
 def recorded() -> int:
     with sqlite3.connect(f"file:{DATABASE}?mode=ro", uri=True, timeout=30) as connection:
-        return connection.execute("select count(*) from task_run where state_type = 'COMPLETED'").fetchone()[0]
+        return connection.execute(
+            "select count(*) from task_run where state_type = 'COMPLETED'"
+        ).fetchone()[0]
 
 
 def rates() -> tuple[list[float], list[float]]:
@@ -92,11 +94,22 @@ if __name__ == "__main__":
     wide(2)  # the first one pays for connections
     (claimed, kept), (p50, p95) = rates(), hops()
     figures = {
-        "tasks_per_second": {f"prefect, claimed ({TASKS} tasks)": claimed, f"prefect, in its database ({TASKS} tasks)": kept},
+        "tasks_per_second": {
+            f"prefect, claimed ({TASKS} tasks)": claimed,
+            f"prefect, in its database ({TASKS} tasks)": kept,
+        },
         "hop_p50_ms": {"prefect": p50},
         "hop_p95_ms": {"prefect": p95},
         "partition_ms": {f"prefect, a flow run of one no-op ({DAYS} days)": partitions()},
     }
     print(
-        json.dumps({"figures": figures, "durability": "SQLite of its server (WAL); task states are told in the background, after the fact"})
+        json.dumps(
+            {
+                "figures": figures,
+                "durability": (
+                    "SQLite of its server (WAL); task states are told in the background, after the"
+                    " fact"
+                ),
+            }
+        )
     )

@@ -1,4 +1,6 @@
-"""Peers that are servers: how long one takes to be ready, and what it costs while nobody asks for anything."""
+"""Peers that are servers: how long one takes to be ready, and what it costs while nobody asks for
+anything.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class Server:
         self.ready_seconds = 0.0
 
     def wait(self, ready: Callable[[], bool], limit: float) -> None:
-        """Until it is ready. Raises Unavailable if that takes longer than `limit` seconds, or if it ends."""
+        """Until it is ready. Raises Unavailable if that takes longer than `limit` seconds, or if it
+        ends.
+        """
         while not ready():
             if self.process.poll() is not None:
                 raise Unavailable(f"its server ended with code {self.process.returncode}")
@@ -43,9 +47,14 @@ def started(command: Sequence[str], folder: Path, environ: Mapping[str, str]) ->
     with (folder / "server.log").open("ab") as log:
         began = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
             env={**os.environ, **QUIET, **environ},
-        )  # fmt: skip
+        )
     try:
         yield Server(process, began)
     finally:
@@ -63,7 +72,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def idle(pids: Sequence[int], seconds: float, settle: float) -> tuple[float, float]:
-    """Per cent of one core, and MB of memory (PSS), of processes with their descendants while nothing is asked of them."""
+    """Per cent of one core, and MB of memory (PSS), of processes with their descendants while
+    nothing is asked of them.
+    """
     time.sleep(settle)
     before, began = sum(map(cpu_seconds, pids)), time.perf_counter()
     time.sleep(seconds)

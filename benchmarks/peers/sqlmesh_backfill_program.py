@@ -61,7 +61,8 @@ def year(batch: int | None) -> float:
 if __name__ == "__main__":
     seconds = {"sqlmesh, 30 days a batch": year(30), "sqlmesh, one batch": year(None)}
     notes = (
-        "tables in one DuckDB file instead of Parquet files; no audits; the deliveries are a table there before it begins; "
-        "its own start-up, loading and planning aren't in it before `plan` is called"
+        "tables in one DuckDB file instead of Parquet files; no audits; the deliveries are a table"
+        " there before it begins; its own start-up, loading and planning aren't in it before `plan`"
+        " is called"
     )
     print("\n" + json.dumps({"seconds": seconds, "notes": notes}))

@@ -1,4 +1,6 @@
-"""A year of one small daily model in SQLMesh on DuckDB; run inside its own environment: FOLDER, repeats, quick."""
+"""A year of one small daily model in SQLMesh on DuckDB; run inside its own environment: FOLDER,
+repeats, quick.
+"""
 
 from __future__ import annotations
 
@@ -53,5 +55,8 @@ if __name__ == "__main__":
             "sqlmesh, 30 days a batch": [year(30, n) for n in range(REPEATS)],
         }
     }
-    document = {"figures": figures, "durability": "DuckDB files of data and state; audited after they were written, not before"}
+    document = {
+        "figures": figures,
+        "durability": "DuckDB files of data and state; audited after they were written, not before",
+    }
     print("\n" + json.dumps(document))

@@ -1,4 +1,4 @@
-"""A small API to try the example with: two days of readings, two a page, for who knows the token."""
+"""A small API to try the example with: two days of readings, two a page, behind a token."""
 
 import json
 import os
@@ -16,7 +16,10 @@ def readings(day: str) -> list[dict[str, object]]:
     if day not in DAYS:
         return []
     step = DAYS.index(day) + 1
-    return [{"station_id": n % 3 + 1, "measured_at": f"{day}T{n:02}:00:00Z", "pm10": 10.5 * step + n} for n in range(5)]
+    return [
+        {"station_id": n % 3 + 1, "measured_at": f"{day}T{n:02}:00:00Z", "pm10": 10.5 * step + n}
+        for n in range(5)
+    ]
 
 
 class Api(BaseHTTPRequestHandler):
@@ -49,12 +52,18 @@ class Api(BaseHTTPRequestHandler):
         first, size = int(query.get("after", 0)), int(query.get("limit", 100))
         after = first + size
         meta = {"next": str(after) if after < len(found) else None}
-        self.reply(200, "application/json", json.dumps({"readings": found[first:after], "meta": meta}))
+        self.reply(
+            200, "application/json", json.dumps({"readings": found[first:after], "meta": meta})
+        )
 
     def reply(self, status: int, kind: str, text: str, **headers: str) -> None:
         body = text.encode()
         self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+        for name, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            **headers,
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

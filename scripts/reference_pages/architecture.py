@@ -1,6 +1,7 @@
 """The packages, the way of a delivery and the processes: `docs/explanation/architecture.md`.
 
-The picture is made of the import contract in pyproject.toml, the sentences about packages of their docstrings.
+The picture is made of the import contract in pyproject.toml, the sentences about packages of their
+docstrings.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from pathlib import Path
 from scripts.reference_pages.markdown import page as written
 from scripts.reference_pages.markdown import table
 
-LEAD = """How Headrace's code is arranged, for somebody who wants to read or change it.
-[How it works](how-it-works.md) explains the product, [CONTRIBUTING](../../CONTRIBUTING.md) how to add something."""
+LEAD = """How Headrace's code is arranged, for somebody who wants to read or change
+it. [How it works](how-it-works.md) explains the product,
+[CONTRIBUTING](../../CONTRIBUTING.md) how to add something."""
 
-PACKAGES = """A package imports only from those below it. Packages in one line never import each other. `make lint` checks that."""
+PACKAGES = """A package imports only from those below it. Packages in one line never import each
+other. `make lint` checks that."""
 
 WAY = [
     (
@@ -28,10 +31,26 @@ WAY = [
         "`plan.compiling`, `plan.project_plan`",
         "The project is compared with what is applied. The plan is one value with a `plan_id`.",
     ),
-    ("The plan is applied", "`runtime.applied_versions`", "Declarations and code are stored by content. Runs use only what is stored."),
-    ("A delivery is observed", "`runtime.observations`, `connect.files`", "An observation of a source finds a new arrival and records it."),
-    ("The core decides", "`scheduler.core`", "A pure function of state, event and time returns commands: which attempts start."),
-    ("The leader commits and sends", "`runtime.leader_loop`", "Decisions are committed first; then a task goes to a warm worker."),
+    (
+        "The plan is applied",
+        "`runtime.applied_versions`",
+        "Declarations and code are stored by content. Runs use only what is stored.",
+    ),
+    (
+        "A delivery is observed",
+        "`runtime.observations`, `connect.files`",
+        "An observation of a source finds a new arrival and records it.",
+    ),
+    (
+        "The core decides",
+        "`scheduler.core`",
+        "A pure function of state, event and time returns commands: which attempts start.",
+    ),
+    (
+        "The leader commits and sends",
+        "`runtime.leader_loop`",
+        "Decisions are committed first; then a task goes to a warm worker.",
+    ),
     (
         "A worker ingests the delivery",
         "`runtime.steps.ingest`",
@@ -42,7 +61,11 @@ WAY = [
         "`runtime.steps.compute`, `engine.compute`",
         "SQL, Python or a command reads published tables; its result is staged.",
     ),
-    ("A worker audits the staged file", "`checks.audit`", "Checks, profile and anomalies give a verdict."),
+    (
+        "A worker audits the staged file",
+        "`checks.audit`",
+        "Checks, profile and anomalies give a verdict.",
+    ),
     (
         "The leader publishes",
         "`runtime.publishing`, `lake.catalog`",
@@ -53,47 +76,86 @@ WAY = [
         "`runtime.evaluation`, `slo.evaluation`",
         "Obligations that became due or were met, the delay ledger, causes and incidents.",
     ),
-    ("A consumer's export is written", "`runtime.exports`, `connect.exports`", "Published rows go to the consumer's file or table."),
-    ("Readers ask", "`services`", "The command line, the HTTP API and `headrace.Session` call the same functions."),
+    (
+        "A consumer's export is written",
+        "`runtime.exports`, `connect.exports`",
+        "Published rows go to the consumer's file or table.",
+    ),
+    (
+        "Readers ask",
+        "`services`",
+        "The command line, the HTTP API and `headrace.Session` call the same functions.",
+    ),
 ]
 
 PROCESSES = [
     (
         "leader",
         "`runtime.leader`",
-        "Holds the lease and the state. Decides, commits, publishes. Never loads DuckDB and never runs user code.",
+        (
+            "Holds the lease and the state. Decides, commits, publishes. Never loads DuckDB and"
+            " never runs user code."
+        ),
     ),
     ("HTTP server", "`web.server`", "A thread of `headrace serve` with connections of its own."),
     ("fork server", "`runtime.fork_server`", "Has imported what workers need, and forks them."),
-    ("worker", "`runtime.worker`", "Ingests, computes, audits and exports with DuckDB. Never sees the state."),
-    ("file parser", "`connect.parser_process`", "Parses files in formats whose parsers might crash or need too much memory."),
+    (
+        "worker",
+        "`runtime.worker`",
+        "Ingests, computes, audits and exports with DuckDB. Never sees the state.",
+    ),
+    (
+        "file parser",
+        "`connect.parser_process`",
+        "Parses files in formats whose parsers might crash or need too much memory.",
+    ),
     ("lake maintenance", "`lake.maintenance`", "Merges and expires files with DuckLake's own SQL."),
-    ("notification sender", "`runtime.notifications.process`", "Sends messages, so that a slow channel delays nothing."),
+    (
+        "notification sender",
+        "`runtime.notifications.process`",
+        "Sends messages, so that a slow channel delays nothing.",
+    ),
 ]
 
-CROSSCUTTING = """- **State and lake are one database.** `store` opens it and `lake.catalog` writes DuckLake's tables in the
-  same transaction, so state and data can't disagree.
-- **One leader.** Only the process with the lease changes state and data. A command takes the lease itself,
-  or, where a server leads, writes a request (`store.requests`) and waits for its answer.
-- **Every number has one derivation.** `slo.evaluation` evaluates a project at one point in time; status,
-  pages, messages and metrics read that value.
-- **Logic is pure.** `model`, `sql`, `plan` and `scheduler` import no database, no network and no random
-  numbers (`make lint` checks it). The simulator runs the real scheduler in simulated worlds
-  ([Simulation](simulation.md))."""
+CROSSCUTTING = """- **State and lake are one database.** `store` opens it and `lake.catalog` writes
+  DuckLake's tables in the same transaction, so state and data can't disagree.
+- **One leader.** Only the process with the lease changes state and data. A command takes the
+  lease itself, or, where a server leads, writes a request (`store.requests`) and waits for its
+  answer.
+- **Every number has one derivation.** `slo.evaluation` evaluates a project at one point in time;
+  status, pages, messages and metrics read that value.
+- **Logic is pure.** `model`, `sql`, `plan` and `scheduler` import no database, no network and no
+  random numbers (`make lint` checks it). The simulator runs the real scheduler in simulated
+  worlds ([Simulation](simulation.md))."""
 
 
 def page(root: Path) -> str:
     """The page."""
-    layers = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][0]["layers"]
+    layers = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "importlinter"
+    ]["contracts"][0]["layers"]
     rows = [[name.strip("() ") for name in layer.split("|")] for layer in layers]
-    present = [[name for name in row if (root / "src/headrace" / name / "__init__.py").exists()] for row in rows]
+    present = [
+        [name for name in row if (root / "src/headrace" / name / "__init__.py").exists()]
+        for row in rows
+    ]
     present = [row for row in present if row]
     names = [name for row in present for name in row]
-    sentences = [(f"`{name}`", _sentence(root / "src/headrace" / name / "__init__.py")) for name in names]
+    sentences = [
+        (f"`{name}`", _sentence(root / "src/headrace" / name / "__init__.py")) for name in names
+    ]
     return written(
         "Architecture",
         LEAD,
-        ["## Packages", "", PACKAGES, "", *_picture(present), "", *table(("package", "what it is for"), sentences)],
+        [
+            "## Packages",
+            "",
+            PACKAGES,
+            "",
+            *_picture(present),
+            "",
+            *table(("package", "what it is for"), sentences),
+        ],
         ["## The way of a delivery", "", *table(("step", "code", "what happens"), WAY)],
         ["## Processes", "", *table(("process", "code", "what it does"), PROCESSES)],
         ["## Rules that hold everywhere", "", CROSSCUTTING],

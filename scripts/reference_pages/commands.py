@@ -27,10 +27,20 @@ def page() -> str:
     for group in GROUPS:
         parts.append([f"## {group.capitalize()}"])
         parts += [_command(command) for command in COMMANDS if command.group == group]
-    codes = ["## Exit codes", "", *table(("code", "means"), EXIT_CODES), "", "Errors and the codes that they mean:", "", "```"]
+    codes = [
+        "## Exit codes",
+        "",
+        *table(("code", "means"), EXIT_CODES),
+        "",
+        "Errors and the codes that they mean:",
+        "",
+        "```",
+    ]
     parts.append([*codes, _tree(), "```"])
     taken = "These names are taken, and say what to use instead until they are built."
-    later = table(("command", "instead"), ((code(name), hint) for name, hint in sorted(NOT_BUILT.items())))
+    later = table(
+        ("command", "instead"), ((code(name), hint) for name, hint in sorted(NOT_BUILT.items()))
+    )
     parts.append(["## Not built yet", "", taken, "", *later])
     return written("Commands", lead, *parts)
 
@@ -44,7 +54,11 @@ def _tree() -> str:
 def _command(command: CliCommand) -> list[str]:
     function = command.load()
     result = parameters_of(function)
-    words = " ".join(item.said.metavar for item in result if isinstance(item.said, Argument) and item.said.metavar)
+    words = " ".join(
+        item.said.metavar
+        for item in result
+        if isinstance(item.said, Argument) and item.said.metavar
+    )
     lines = [
         f"### {command.name}",
         "",
@@ -53,7 +67,11 @@ def _command(command: CliCommand) -> list[str]:
         f"    headrace {command.name} {words}".rstrip(),
     ]
     lines += ["", *(inspect.getdoc(function) or "").splitlines()]
-    rows = [(_name(item), item.said.help, _default(item)) for item in result if item.said.help or item.said.metavar]
+    rows = [
+        (_name(item), item.said.help, _default(item))
+        for item in result
+        if item.said.help or item.said.metavar
+    ]
     return [*lines, "", *table(("argument", "means", "default"), rows)] if rows else lines
 
 
@@ -61,7 +79,9 @@ def _name(item: Parameter) -> str:
     if isinstance(item.said, Argument):
         return code(item.said.metavar)
     assert isinstance(item.said, Option)
-    value = "" if item.type is bool else f" {item.said.metavar or item.said.name.lstrip('-').upper()}"
+    value = (
+        "" if item.type is bool else f" {item.said.metavar or item.said.name.lstrip('-').upper()}"
+    )
     short = f"{item.said.short}, " if item.said.short else ""
     return code(f"{short}{item.said.name}{value}")
 
@@ -69,4 +89,8 @@ def _name(item: Parameter) -> str:
 def _default(item: Parameter) -> str:
     if item.required:
         return "needed"
-    return code(str(getattr(item.default, "value", item.default))) if isinstance(item.default, int | str) and item.type is not bool else ""
+    return (
+        code(str(getattr(item.default, "value", item.default)))
+        if isinstance(item.default, int | str) and item.type is not bool
+        else ""
+    )

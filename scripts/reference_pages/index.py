@@ -11,7 +11,10 @@ GROUPS = (
     (
         "How to",
         "how-to",
-        "One thing each, from the first file to the result; tests type the commands and look up the names in sentences.",
+        (
+            "One thing each, from the first file to the result; tests type the commands and look up"
+            " the names in sentences."
+        ),
     ),
     ("Reference", "reference", "Generated from the code."),
     ("Explanation", "explanation", "How it works, and why."),
@@ -21,10 +24,16 @@ GROUPS = (
 
 def page(docs: Path, generated: Mapping[str, str]) -> str:
     """Tutorial, how-to, reference, explanation, decisions: each page by its title."""
-    first = ["- [Tutorial](tutorial.md): the first ten minutes", "- [What it can't do yet](limits.md)"]
+    first = [
+        "- [Tutorial](tutorial.md): the first ten minutes",
+        "- [What it can't do yet](limits.md)",
+    ]
     parts = [first]
     for title, folder, lead in GROUPS:
-        texts = {f"{folder}/{path.name}": path.read_text(encoding="utf-8") for path in (docs / folder).glob("*.md")}
+        texts = {
+            f"{folder}/{path.name}": path.read_text(encoding="utf-8")
+            for path in (docs / folder).glob("*.md")
+        }
         texts |= {path: text for path, text in generated.items() if path.startswith(f"{folder}/")}
         listed = [f"- [{_title(text)}]({path})" for path, text in sorted(texts.items())]
         if listed:

@@ -19,8 +19,10 @@ from scripts.reference_pages.markdown import page as written
 def checks() -> str:
     """Each kind of check, with its example and what its module says."""
     lead = (
-        f"A check is a mapping with its kind as the key. Any may have {', '.join(map(code, COMMON_ARGUMENTS))} beside its arguments:"
-        " `severity: warning` publishes with a warning what would be rejected, `where` narrows the rows that it is about."
+        "A check is a mapping with its kind as the key. Any may have"
+        f" {', '.join(map(code, COMMON_ARGUMENTS))} beside its arguments: `severity: warning`"
+        " publishes with a warning what would be rejected, `where` narrows the rows that it is"
+        " about."
     )
     parts = []
     for kind, shape in SHAPES.items():
@@ -31,14 +33,26 @@ def checks() -> str:
 
 def sources() -> str:
     """Kinds of sources and of files, with the fields that are only theirs."""
-    lead = "Where data comes from, and how files of each kind are read. What is common to all is in [files](files.md#sources)."
+    lead = (
+        "Where data comes from, and how files of each kind are read. What is common to all is in"
+        " [files](files.md#sources)."
+    )
     kinds = [("`files`", "files of a local folder", _module("files"))]
     kinds += [
-        (code("files: s3://… and the like" if name == "url" else name), _kind(name), _module(module)) for name, module in MODULES.items()
+        (
+            code("files: s3://… and the like" if name == "url" else name),
+            _kind(name),
+            _module(module),
+        )
+        for name, module in MODULES.items()
     ]
     parts = [["## Kinds of sources", "", *table(("said by", "is", "in short"), kinds)]]
     formats = [
-        (code(reader.kind), " ".join(map(code, reader.endings)) or "said by its field", _module(type(reader).__module__))
+        (
+            code(reader.kind),
+            " ".join(map(code, reader.endings)) or "said by its field",
+            _module(type(reader).__module__),
+        )
         for reader in _readers()
     ]
     parts.append(["## Kinds of files", "", *table(("kind", "endings", "in short"), formats)])
@@ -52,7 +66,11 @@ def _readers() -> list[object]:
 
 
 def _kind(name: str) -> str:
-    return {"http": "an HTTP API, or a file behind a URL", "connection": "a database", "url": "files elsewhere"}.get(name, name)
+    return {
+        "http": "an HTTP API, or a file behind a URL",
+        "connection": "a database",
+        "url": "files elsewhere",
+    }.get(name, name)
 
 
 def _module(name: str) -> str:
@@ -63,8 +81,21 @@ def _module(name: str) -> str:
 
 def problems() -> str:
     """Every problem code with its page."""
-    lead = "What `validate` and attempts say, by code. `headrace explain CODE` prints the same page."
+    lead = (
+        "What `validate` and attempts say, by code. `headrace explain CODE` prints the same page."
+    )
     pages = [explained(item) for item in codes()]
-    contents = table(("code", "means"), ((f"[{page.code}](#{page.code})", page.title) for page in pages))
-    parts = [[f"## {page.code}", "", f"{page.title[0].upper()}{page.title[1:]}.", "", *page.text.splitlines()] for page in pages]
+    contents = table(
+        ("code", "means"), ((f"[{page.code}](#{page.code})", page.title) for page in pages)
+    )
+    parts = [
+        [
+            f"## {page.code}",
+            "",
+            f"{page.title[0].upper()}{page.title[1:]}.",
+            "",
+            *page.text.splitlines(),
+        ]
+        for page in pages
+    ]
     return written("Problems", lead, contents, *parts)

@@ -10,7 +10,10 @@ GENERATED = "<!-- Generated from the code by `make docs`: edit the code, not thi
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """A table's lines; `|` in cells is escaped."""
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    return lines + [f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in row)} |" for row in rows]
+    return lines + [
+        f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in row)} |"
+        for row in rows
+    ]
 
 
 def page(title: str, lead: str, *parts: Sequence[str]) -> str:

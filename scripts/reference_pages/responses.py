@@ -1,4 +1,6 @@
-"""The JSON responses of commands, from the classes that define them: their fields, types, and what is said below each."""
+"""The JSON responses of commands, from the classes that define them: their fields, types, and what
+is said below each.
+"""
 
 from __future__ import annotations
 
@@ -30,23 +32,36 @@ class Struct(NamedTuple):
 def page(package: Path) -> str:
     """The page: every class of `headrace.services` that derives from `Response`."""
     lead = (
-        "What `--json` prints, and what `headrace.Session` gives. Every field is always there: what isn't known is null, never left out."
-        " Times are ISO 8601 with offset, decimals are text. Fields may be added; none is renamed or dropped without a deprecation."
+        "What `--json` prints, and what `headrace.Session` gives. Every field is always there: what"
+        " isn't known is null, never left out. Times are ISO 8601 with offset, decimals are text."
+        " Fields may be added; none is renamed or dropped without a deprecation."
     )
-    structs = [struct for path in sorted((package / "services").rglob("*.py")) for struct in _structs(path)]
+    structs = [
+        struct for path in sorted((package / "services").rglob("*.py")) for struct in _structs(path)
+    ]
     return written("JSON responses", lead, *map(_part, structs))
 
 
 def _part(struct: Struct) -> list[str]:
     rows = [(code(field.name), code(field.kind), field.meaning) for field in struct.fields]
-    return [f"## {struct.name}", "", *struct.meaning.splitlines(), "", *table(("field", "type", "meaning"), rows)]
+    return [
+        f"## {struct.name}",
+        "",
+        *struct.meaning.splitlines(),
+        "",
+        *table(("field", "type", "meaning"), rows),
+    ]
 
 
 def _structs(path: Path) -> Iterator[Struct]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id == "Response" for base in node.bases):
-            meaning = "\n".join(line.strip() for line in (ast.get_docstring(node) or "").splitlines())
+        if isinstance(node, ast.ClassDef) and any(
+            isinstance(base, ast.Name) and base.id == "Response" for base in node.bases
+        ):
+            meaning = "\n".join(
+                line.strip() for line in (ast.get_docstring(node) or "").splitlines()
+            )
             yield Struct(node.name, meaning, tuple(_fields(node)))
 
 
@@ -58,6 +73,10 @@ def _fields(node: ast.ClassDef) -> Iterator[Field]:
 
 def _said(statement: ast.stmt | None) -> str:
     """The text that stands below a field."""
-    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str):
+    if (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    ):
         return " ".join(statement.value.value.split())
     return ""

@@ -8,8 +8,13 @@ from typing import Any
 __version__ = "0.1.0"
 __all__ = ["Context", "Session", "__version__", "asset"]
 
-_HOMES = {"asset": "headrace.model.authoring", "Context": "headrace.model.authoring", "Session": "headrace.library"}
-"""Public name → its module. Named here, and not imported: every room imports this package. `__init__.pyi` tells type checkers."""
+_HOMES = {
+    "asset": "headrace.model.authoring",
+    "Context": "headrace.model.authoring",
+    "Session": "headrace.library",
+}
+"""Public name → its module. Named here, and not imported: every room imports this package.
+`__init__.pyi` tells type checkers."""
 
 
 def __getattr__(name: str) -> Any:

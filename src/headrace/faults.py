@@ -168,9 +168,13 @@ def _one(text: str) -> Fault:
     point, _, time_text = place.partition(":")
     action, _, seconds = what.partition(":")
     if action not in ACTIONS or (action == "sleep") != bool(seconds):
-        raise ValueError(f"HEADRACE_FAULT: {text!r} must end in one of =kill =error =full =stop =sleep:SECONDS")
+        raise ValueError(
+            f"HEADRACE_FAULT: {text!r} must end in one of =kill =error =full =stop =sleep:SECONDS"
+        )
     if point not in tuple(FaultPoint):
-        raise ValueError(f"HEADRACE_FAULT: there is no fault point {point!r}; there are {', '.join(FaultPoint)}")
+        raise ValueError(
+            f"HEADRACE_FAULT: there is no fault point {point!r}; there are {', '.join(FaultPoint)}"
+        )
     return Fault(FaultPoint(point), int(time_text or 1), action, float(seconds or 0))
 
 
@@ -225,8 +229,15 @@ def _strike(fault: Fault) -> None:
 
 def armed_by(environment: Mapping[str, str]) -> Armed | None:
     """Return the faults that the variables arm, or None. Raises ValueError for invalid text."""
-    faults, trace = parse(environment.get("HEADRACE_FAULT", "")), environment.get("HEADRACE_FAULT_TRACE", "")
-    return Armed(faults, environment.get("HEADRACE_FAULT_ONCE", ""), trace) if faults or trace else None
+    faults, trace = (
+        parse(environment.get("HEADRACE_FAULT", "")),
+        environment.get("HEADRACE_FAULT_TRACE", ""),
+    )
+    return (
+        Armed(faults, environment.get("HEADRACE_FAULT_ONCE", ""), trace)
+        if faults or trace
+        else None
+    )
 
 
 _armed = armed_by(os.environ)

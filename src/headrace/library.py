@@ -69,7 +69,12 @@ class Session:
     """
 
     def __init__(
-        self, path: str | Path | None = None, *, env: str | None = None, now: datetime | str | None = None, actor: str | None = None
+        self,
+        path: str | Path | None = None,
+        *,
+        env: str | None = None,
+        now: datetime | str | None = None,
+        actor: str | None = None,
     ) -> None:
         self._path = None if path is None else Path(path)
         self._env = env or os.environ.get("HEADRACE_ENV") or PRODUCTION
@@ -80,7 +85,12 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Do nothing: no call leaves anything open."""
 
     def __repr__(self) -> str:
@@ -130,7 +140,14 @@ class Session:
         with self._opened() as session:
             return _table(lambda out: write(session, query, out, "arrow"))
 
-    def sql(self, query: str, *, at: datetime | str | None = None, limit: int | None = None, **parameters: Any) -> Table:
+    def sql(
+        self,
+        query: str,
+        *,
+        at: datetime | str | None = None,
+        limit: int | None = None,
+        **parameters: Any,
+    ) -> Table:
         """Run a query over one snapshot of all published data; `parameters` bind its `$name`."""
         from headrace.services.sql import SqlQuery, write
 
@@ -139,12 +156,18 @@ class Session:
         with self._opened() as session:
             return _table(lambda out: write(session, question, out, "arrow"))
 
-    def diff(self, asset: str, before: datetime | str | int, after: datetime | str | int | None = None) -> inspections.DiffResponse:
+    def diff(
+        self, asset: str, before: datetime | str | int, after: datetime | str | int | None = None
+    ) -> inspections.DiffResponse:
         """Return what changed between two points in time: times or numbers of snapshots."""
         from headrace.services.sql import DiffQuery, diff
 
         with self._opened() as session:
-            return diff(session, asset, DiffQuery(_moment(before), None if after is None else _moment(after)))
+            return diff(
+                session,
+                asset,
+                DiffQuery(_moment(before), None if after is None else _moment(after)),
+            )
 
     def lineage(self, target: str) -> responses.LineageResponse:
         """Return the upstream and downstream lineage of `ASSET[.COLUMN]`."""
@@ -179,9 +202,16 @@ class Session:
 
         with self._opened() as session:
             return run(
-                session, list(select), exclude=[], partitions=list(partitions), first=first, last=last, again=again, reason=reason,
+                session,
+                list(select),
+                exclude=[],
+                partitions=list(partitions),
+                first=first,
+                last=last,
+                again=again,
+                reason=reason,
                 progress=Silent(),
-            )  # fmt: skip
+            )
 
     def tick(self) -> responses.RunResponse:
         """Observe the sources, run everything that is due, and evaluate the consumers' states."""

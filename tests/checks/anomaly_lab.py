@@ -1,7 +1,8 @@
-"""Simulated projects: sources whose days have weekdays, month ends, holidays, slow drifts with heavy tails, and now and then a real dip.
+"""Simulated projects: sources whose days have weekdays, month ends, holidays, slow drifts with
+heavy tails, and now and then a real dip.
 
-Each day is made as the metrics that a delivery of such a source would have, sampling noise and all, so that a project of twenty sources
-over three months is judged in seconds.
+Each day is made as the metrics that a delivery of such a source would have, sampling noise and all,
+so that a project of twenty sources over three months is judged in seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ Fault = Callable[[Metrics], Metrics]
 
 
 class Source:
-    """One source: nine columns of numbers, two of categories, one of text and one of times; some fifty metrics a day."""
+    """One source: nine columns of numbers, two of categories, one of text and one of times; some
+    fifty metrics a day.
+    """
 
     def __init__(self, seed: str) -> None:
         chance = self.chance = random.Random(seed)
@@ -37,7 +40,10 @@ class Source:
         self.noise, self.memory = chance.uniform(0.02, 0.08), chance.uniform(0, 0.6)
         self.follows_holidays = chance.random() < 0.7
         self.level = 0.0
-        self.numbers = [[chance.gauss(3, 2), chance.uniform(0.3, 1.2), chance.choice((0.0, 0.0, 0.3)), 0.0] for _ in range(9)]
+        self.numbers = [
+            [chance.gauss(3, 2), chance.uniform(0.3, 1.2), chance.choice((0.0, 0.0, 0.3)), 0.0]
+            for _ in range(9)
+        ]
         self.nulls = [chance.choice((0.0, 0.0, 0.01, 0.08)) for _ in range(9)]
         self.mixes = [[chance.gammavariate(2, 1) for _ in CATEGORIES] for _ in range(2)]
 
@@ -52,7 +58,10 @@ class Source:
         columns = {f"n{at}": self._number(at, rows) for at in range(len(self.numbers))}
         columns |= {f"c{at}": self._categories(at, rows) for at in range(len(self.mixes))}
         columns["t"] = ColumnMetrics(
-            nulls=0.0, empty=self._share(0.02, rows), distinct=math.log(rows) - 0.1, length=2.5 + self._heavy() * 0.01
+            nulls=0.0,
+            empty=self._share(0.02, rows),
+            distinct=math.log(rows) - 0.1,
+            length=2.5 + self._heavy() * 0.01,
         )
         columns["at"] = ColumnMetrics(nulls=0.0, distinct=math.log(24), hours=self._hours(rows))
         return Metrics(rows, columns, repeated=0)
@@ -63,7 +72,9 @@ class Source:
         return max(min(result, 6.0), -6.0)
 
     def _share(self, share: float, rows: int) -> float:
-        return min(max(share + self.chance.gauss(0, 1) * math.sqrt(share * (1 - share) / rows), 0.0), 1.0)
+        return min(
+            max(share + self.chance.gauss(0, 1) * math.sqrt(share * (1 - share) / rows), 0.0), 1.0
+        )
 
     def _number(self, at: int, rows: int) -> ColumnMetrics:
         own = self.numbers[at]
@@ -73,7 +84,9 @@ class Source:
             nulls=self._share(min(self.nulls[at] * math.exp(self._heavy() * 0.2), 1.0), rows),
             negative=self._share(own[2], rows),
             zero=self._share(0.01, rows),
-            location=own[0] + self._heavy() * 0.02 + self.chance.gauss(0, 1) * own[1] / math.sqrt(rows),
+            location=own[0]
+            + self._heavy() * 0.02
+            + self.chance.gauss(0, 1) * own[1] / math.sqrt(rows),
             spread=math.log(max(spread, 0.05)),
             distinct=math.log(rows) * 0.8 + self.chance.gauss(0, 0.03),
         )
@@ -81,16 +94,23 @@ class Source:
     def _categories(self, at: int, rows: int) -> ColumnMetrics:
         mix = self.mixes[at]
         mix[:] = [weight * math.exp(self._heavy() * 0.01) for weight in mix]
-        shares = {name: self._share(weight / sum(mix), rows) for name, weight in zip(CATEGORIES, mix, strict=True)}
+        shares = {
+            name: self._share(weight / sum(mix), rows)
+            for name, weight in zip(CATEGORIES, mix, strict=True)
+        }
         total = sum(shares.values())
         return ColumnMetrics(
-            nulls=0.0, distinct=math.log(5), shares={name: share / total for name, share in shares.items() if share * rows >= 1}
+            nulls=0.0,
+            distinct=math.log(5),
+            shares={name: share / total for name, share in shares.items() if share * rows >= 1},
         )
 
     def _hours(self, rows: int) -> tuple[int, ...]:
         weights = [1 + 4 * math.exp(-((hour - 14) ** 2) / 30) for hour in range(24)]
         due = [rows * weight / sum(weights) for weight in weights]
-        return tuple(max(round(count + self.chance.gauss(0, 1) * math.sqrt(count)), 0) for count in due)
+        return tuple(
+            max(round(count + self.chance.gauss(0, 1) * math.sqrt(count)), 0) for count in due
+        )
 
 
 class Project:
@@ -103,18 +123,26 @@ class Project:
         self.holidays = {day for day in range(WARM_UP + days) if chance.random() < 0.03}
 
     def sound(self) -> Iterator[tuple[str, Metrics, tuple[Fact, ...], MetricHistory]]:
-        """Each day of each source after the warm-up, and what is said of it. What is held doesn't become history."""
+        """Each day of each source after the warm-up, and what is said of it. What is held doesn't
+        become history."""
         past: list[list[StoredMetrics]] = [[] for _ in self.sources]
         for number in range(WARM_UP + self.days):
             key = (FIRST + timedelta(number)).isoformat()
             made = [source.day(number, holiday=number in self.holidays) for source in self.sources]
-            peers = [Peer(str(at), item.rows, tuple(_rows(past[at]))) for at, item in enumerate(made[:7])]
+            peers = [
+                Peer(str(at), item.rows, tuple(_rows(past[at]))) for at, item in enumerate(made[:7])
+            ]
             for at, metrics in enumerate(made):
                 history = MetricHistory(past[at][-HISTORY:], Grain.DAY)
                 result: tuple[Fact, ...] = ()
                 if number >= WARM_UP:
                     beside = tuple(peer for peer in peers if peer.name != str(at))[:6]
-                    result = evaluate_partition(EvaluatedPartition(key=key, metrics=metrics, sources=self.count, peers=beside), history)
+                    result = evaluate_partition(
+                        EvaluatedPartition(
+                            key=key, metrics=metrics, sources=self.count, peers=beside
+                        ),
+                        history,
+                    )
                     yield key, metrics, result, history
                 if not any(fact.severity == "hold" for fact in result):
                     past[at].append(StoredMetrics(key, encoded(metrics)))
@@ -126,7 +154,9 @@ def _rows(past: list[StoredMetrics]) -> Iterator[int]:
 
 def found_of(fault: Fault, key: str, metrics: Metrics, history: MetricHistory) -> tuple[Fact, ...]:
     """What is said of a day after a fault."""
-    return evaluate_partition(EvaluatedPartition(key=key, metrics=fault(metrics), sources=20), history)
+    return evaluate_partition(
+        EvaluatedPartition(key=key, metrics=fault(metrics), sources=20), history
+    )
 
 
 def column(metrics: Metrics, name: str, **changed: object) -> Metrics:
@@ -140,7 +170,9 @@ def emptied(share: float) -> Fault:
 
 
 def scaled(by: float) -> Fault:
-    return lambda day: column(day, "n1", location=(day.columns["n1"].location or 0.0) + math.log(by))
+    return lambda day: column(
+        day, "n1", location=(day.columns["n1"].location or 0.0) + math.log(by)
+    )
 
 
 def flipped(day: Metrics) -> Metrics:
@@ -150,12 +182,17 @@ def flipped(day: Metrics) -> Metrics:
 def swapped(day: Metrics) -> Metrics:
     """The greatest category under the smallest one's name."""
     shares = dict(day.columns["c0"].shares)
-    least, most = min(shares, key=lambda name: shares[name]), max(shares, key=lambda name: shares[name])
+    least, most = (
+        min(shares, key=lambda name: shares[name]),
+        max(shares, key=lambda name: shares[name]),
+    )
     return column(day, "c0", shares={**shares, least: shares[most], most: shares[least]})
 
 
 def clock(hours: int) -> Fault:
-    return lambda day: column(day, "at", hours=tuple(day.columns["at"].hours[(hour - hours) % 24] for hour in range(24)))
+    return lambda day: column(
+        day, "at", hours=tuple(day.columns["at"].hours[(hour - hours) % 24] for hour in range(24))
+    )
 
 
 def cut(share: float) -> Fault:
@@ -175,7 +212,9 @@ def thinned(share: float) -> Fault:
 
     def fault(day: Metrics) -> Metrics:
         hours = tuple(round(count * (1 - share)) for count in day.columns["at"].hours)
-        return msgspec.structs.replace(column(day, "at", hours=hours), rows=int(day.rows * (1 - share)))
+        return msgspec.structs.replace(
+            column(day, "at", hours=hours), rows=int(day.rows * (1 - share))
+        )
 
     return fault
 
@@ -185,8 +224,21 @@ def doubled(day: Metrics) -> Metrics:
 
 
 FAULTS: dict[str, Fault] = {
-    "null 50 %": emptied(0.5), "null 25 %": emptied(0.25), "null 10 %": emptied(0.1), "× 100": scaled(100), "× 0.01": scaled(0.01),
-    "× 1.6": scaled(1.6), "× 1.2": scaled(1.2), "sign": flipped, "categories swapped": swapped, "clock + 5 h": clock(5),
-    "cut by 45 %": cut(0.45), "cut by 20 %": cut(0.2), "cut by 10 %": cut(0.1), "70 % lost": thinned(0.7), "50 % lost": thinned(0.5),
-    "20 % lost": thinned(0.2), "doubled": doubled,
-}  # fmt: skip
+    "null 50 %": emptied(0.5),
+    "null 25 %": emptied(0.25),
+    "null 10 %": emptied(0.1),
+    "× 100": scaled(100),
+    "× 0.01": scaled(0.01),
+    "× 1.6": scaled(1.6),
+    "× 1.2": scaled(1.2),
+    "sign": flipped,
+    "categories swapped": swapped,
+    "clock + 5 h": clock(5),
+    "cut by 45 %": cut(0.45),
+    "cut by 20 %": cut(0.2),
+    "cut by 10 %": cut(0.1),
+    "70 % lost": thinned(0.7),
+    "50 % lost": thinned(0.5),
+    "20 % lost": thinned(0.2),
+    "doubled": doubled,
+}

@@ -1,4 +1,6 @@
-"""What a column's description is, told plainly, to compare with: all values written out, and each number by its definition."""
+"""What a column's description is, told plainly, to compare with: all values written out, and each
+number by its definition.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def _numbers(known: list[Any]) -> dict[str, Any]:
         "zero": sum(value == 0 for value in known),
         "location": math.fsum(logs) / len(logs) if logs else None,
         "spread": math.log(apart) if apart > 0 else None,
-    } | _frequent(known)  # fmt: skip
+    } | _frequent(known)
 
 
 def _mean(known: list[Any]) -> float:
@@ -52,9 +54,15 @@ def _frequent(known: list[Any]) -> dict[str, Any]:
     counts = Counter(known)
     categorical = len(counts) <= 50 and len(known) >= 4 * len(counts)
     least = 1 if categorical else max(2, math.ceil(len(known) * 0.02))
-    often = sorted(((value, count) for value, count in counts.items() if count >= least), key=lambda pair: (-pair[1], pair[0]))
+    often = sorted(
+        ((value, count) for value, count in counts.items() if count >= least),
+        key=lambda pair: (-pair[1], pair[0]),
+    )
     told = often if categorical else often[:5]
-    return {"categorical": categorical, "top": tuple((_shown(str(value)), count) for value, count in told)}
+    return {
+        "categorical": categorical,
+        "top": tuple((_shown(str(value)), count) for value, count in told),
+    }
 
 
 def _shown(text: str) -> str:
@@ -70,8 +78,10 @@ def _texts(known: list[Any]) -> dict[str, Any]:
         "empty": sum(not value or value.isspace() for value in known),
         "lengths": (min(map(len, known)), sum(map(len, known)) / len(known), max(map(len, known))),
         "patterns": tuple(sorted(shapes.items(), key=lambda pair: (-pair[1], pair[0]))[:3]),
-        "listed": tuple(ordered) if len({*known}) == len(known) <= 50 and max(map(len, known)) <= 40 else (),
-    } | _frequent(known)  # fmt: skip
+        "listed": tuple(ordered)
+        if len({*known}) == len(known) <= 50 and max(map(len, known)) <= 40
+        else (),
+    } | _frequent(known)
 
 
 def _shape(text: str) -> str:
@@ -90,8 +100,11 @@ def _booleans(known: list[Any]) -> dict[str, Any]:
     counts = [("true", sum(known)), ("false", len(known) - sum(known))]
     top = tuple(sorted((pair for pair in counts if pair[1]), key=lambda pair: -pair[1]))
     return {
-        "minimum": str(int(all(known))), "maximum": str(int(any(known))), "categorical": len(known) >= 4 * len(top), "top": top,
-    }  # fmt: skip
+        "minimum": str(int(all(known))),
+        "maximum": str(int(any(known))),
+        "categorical": len(known) >= 4 * len(top),
+        "top": top,
+    }
 
 
 def _instants(known: list[Any]) -> dict[str, Any]:
@@ -101,7 +114,7 @@ def _instants(known: list[Any]) -> dict[str, Any]:
     return {
         "hours": tuple(counts[hour] for hour in range(24)) if len(counts) > 1 else (),
         "between": (ordered[tenth], ordered[-1 - tenth]),
-    }  # fmt: skip
+    }
 
 
 _OF = {

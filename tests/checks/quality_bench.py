@@ -32,9 +32,20 @@ class Other(msgspec.Struct, frozen=True):
     inputs: tuple[Other, ...] = ()
 
 
-def check(kind: str, severity: str = "blocking", where: str | None = None, name: str = "", **arguments: Any) -> CheckSpec:
+def check(
+    kind: str,
+    severity: str = "blocking",
+    where: str | None = None,
+    name: str = "",
+    **arguments: Any,
+) -> CheckSpec:
     return CheckSpec(
-        kind=kind, name=name or kind, arguments=arguments, severity=Severity(severity), where=where, place=Place(file="a.sql", line=2)
+        kind=kind,
+        name=name or kind,
+        arguments=arguments,
+        severity=Severity(severity),
+        where=where,
+        place=Place(file="a.sql", line=2),
     )
 
 
@@ -56,15 +67,34 @@ class Bench:
         for session in self.sessions:
             session.close()
 
-    def stage(self, query: str, key: str = "*", *, hashed: bool = True) -> tuple[StagedFile, LakeTable]:
-        return stage(self.session, query, None, table_name="t", partition=key, table=None, hashed=hashed)
+    def stage(
+        self, query: str, key: str = "*", *, hashed: bool = True
+    ) -> tuple[StagedFile, LakeTable]:
+        return stage(
+            self.session, query, None, table_name="t", partition=key, table=None, hashed=hashed
+        )
 
     def batch(
-        self, query: str, column: str, kind: str, keys: Sequence[str], grain: Grain = Grain.DAY, *, hashed: bool = True
+        self,
+        query: str,
+        column: str,
+        kind: str,
+        keys: Sequence[str],
+        grain: Grain = Grain.DAY,
+        *,
+        hashed: bool = True,
     ) -> tuple[StagedFile, LakeTable]:
         every = [bounds_of(key, grain, self.timezone, kind) for key in keys]
         partition = KeyExpression(key_expression(column, every), tuple(keys))
-        return stage(self.session, query, None, table_name="t", partition=partition, table=None, hashed=hashed)
+        return stage(
+            self.session,
+            query,
+            None,
+            table_name="t",
+            partition=partition,
+            table=None,
+            hashed=hashed,
+        )
 
     def other(self, name: str, query: str) -> Other:
         staged, table = stage(self.session, query, None, table_name=name, partition="*", table=None)

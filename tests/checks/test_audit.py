@@ -14,7 +14,9 @@ ZONE = "America/New_York"
 
 
 class Counted:
-    """Lets queries through to DuckDB, and keeps their texts: what is read is what an audit costs."""
+    """Lets queries through to DuckDB, and keeps their texts: what is read is what an
+    audit costs.
+    """
 
     def __init__(self, connection: Any) -> None:
         self._connection, self.queries = connection, []
@@ -38,7 +40,10 @@ def queries_of(bench: Bench, staged: Any, *checks: Any, **more: Any) -> tuple[An
 
 def test_all_checks_of_a_file_cost_one_scan(bench: Bench) -> None:
     """Would catch: a scan a check (2.4 ms instead of 0.95 on a day of flights)."""
-    staged = bench.stage("SELECT i AS id, 'EWR' AS origin, CASE WHEN i > 5 THEN NULL ELSE i END AS n FROM range(10) r(i)")
+    staged = bench.stage(
+        "SELECT i AS id, 'EWR' AS origin, CASE WHEN i > 5 THEN NULL ELSE i END AS n FROM range(10)"
+        " r(i)"
+    )
     result, queries = queries_of(
         bench,
         staged,
@@ -53,10 +58,19 @@ def test_all_checks_of_a_file_cost_one_scan(bench: Bench) -> None:
 
 
 def test_a_large_file_is_scanned_once_and_not_for_what_its_footer_says(bench: Bench) -> None:
-    """Would catch: a second scan of millions of rows for the profile; nulls counted that the footer knows."""
-    staged = bench.stage("SELECT i AS id, i % 7 AS n, DATE '2013-02-11' AS day FROM range(300_000) r(i)", key="2013-02-11")
+    """Would catch: a second scan of millions of rows for the profile; nulls counted that the footer
+    knows.
+    """
+    staged = bench.stage(
+        "SELECT i AS id, i % 7 AS n, DATE '2013-02-11' AS day FROM range(300_000) r(i)",
+        key="2013-02-11",
+    )
     result, queries = queries_of(
-        bench, staged, check("not_null", columns=["id", "n"]), check("row_count", min=1), partition_check=("day", DAY, ZONE)
+        bench,
+        staged,
+        check("not_null", columns=["id", "n"]),
+        check("row_count", min=1),
+        partition_check=("day", DAY, ZONE),
     )
     scans = [query for query in queries if "read_parquet" in query]
     assert result.verdict is Verdict.PASSED and len(scans) == 1 and "IS NULL" not in scans[0]
@@ -67,7 +81,11 @@ def test_keys_of_a_large_sorted_file_are_proved_in_one_pass(bench: Bench) -> Non
     """Would catch: distinct keys counted where their order already proves them unique."""
     staged = bench.stage("SELECT i // 7 AS a, i % 7 AS b FROM range(300_000) r(i)")
     result, queries = queries_of(bench, staged, check("unique", columns=["a", "b"]))
-    assert result.verdict is Verdict.PASSED and queries and not any("DISTINCT" in query for query in queries)
+    assert (
+        result.verdict is Verdict.PASSED
+        and queries
+        and not any("DISTINCT" in query for query in queries)
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,8 +100,12 @@ def test_keys_of_a_large_sorted_file_are_proved_in_one_pass(bench: Bench) -> Non
     ],
 )
 @pytest.mark.parametrize("repeated", [0, 1])
-def test_numbers_that_lie_close_together_are_proved_unique_in_any_order(bench: Bench, key: str, *, counted: bool, repeated: int) -> None:
-    """Would catch: a repeated key that is taken for one bit of two, bounds that overflow, bits for keys that lie far apart."""
+def test_numbers_that_lie_close_together_are_proved_unique_in_any_order(
+    bench: Bench, key: str, *, counted: bool, repeated: int
+) -> None:
+    """Would catch: a repeated key that is taken for one bit of two, bounds that overflow, bits for
+    keys that lie far apart.
+    """
     again = f" UNION ALL SELECT {key} FROM range(77, 78) r(i)" * repeated
     staged = bench.stage(f"SELECT {key} AS id FROM range(300_000) r(i){again}")
     result, queries = queries_of(bench, staged, check("unique", columns=["id"]))
@@ -100,10 +122,16 @@ def test_the_profile_of_a_small_file_says_more(bench: Bench) -> None:
     )
     profile = result.profile
     assert (profile["id"].rows, profile["id"].nulls, profile["id"].mean) == (3, 0, 2.0)
-    assert (profile["letter"].minimum, profile["letter"].maximum, profile["letter"].mean) == ("a", "b", None)
+    assert (profile["letter"].minimum, profile["letter"].maximum, profile["letter"].mean) == (
+        "a",
+        "b",
+        None,
+    )
     assert (profile["d"].nulls, profile["d"].mean, profile["d"].maximum) == (1, 3.0, "4.5")
     assert profile["f"].mean == 3.0 and profile["list"].nulls == 1
-    assert result.verdict is Verdict.UNCHECKED and "_partition" not in profile and result.seconds > 0
+    assert (
+        result.verdict is Verdict.UNCHECKED and "_partition" not in profile and result.seconds > 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,9 +154,11 @@ def test_the_profile_of_a_small_file_says_more(bench: Bench) -> None:
     ],
 )
 @pytest.mark.parametrize("rows", [1, 150_000])
-def test_a_row_outside_its_day_rejects_the_partition(bench: Bench, column: str, inside: bool, failing: int, rows: int) -> None:
-    """Would catch: a day cut in UTC instead of the asset's zone, an end that is included, a null that belongs everywhere,
-    statistics believed where they prove nothing."""
+def test_a_row_outside_its_day_rejects_the_partition(
+    bench: Bench, column: str, inside: bool, failing: int, rows: int
+) -> None:
+    """Would catch: a day cut in UTC instead of the asset's zone, an end that is included, a null
+    that belongs everywhere, statistics believed where they prove nothing."""
     staged = bench.stage(f"SELECT {column} AS at, i FROM range({rows}) r(i)", key="2013-02-11")
     found = bench.audit(staged, check("row_count", min=1), partition_check=("at", DAY, ZONE))
     assert (found.verdict is Verdict.PASSED) is inside
@@ -136,14 +166,18 @@ def test_a_row_outside_its_day_rejects_the_partition(bench: Bench, column: str, 
     assert [result.failing for result in misplaced] == ([failing * rows] if failing else [])
     if failing:
         assert (
-            misplaced[0].outcome is CheckState.FAILED and len(misplaced[0].sample) == min(rows, 5) and "2013-02-11" in misplaced[0].detail
+            misplaced[0].outcome is CheckState.FAILED
+            and len(misplaced[0].sample) == min(rows, 5)
+            and "2013-02-11" in misplaced[0].detail
         )
 
 
 def test_one_row_among_many_is_found(bench: Bench) -> None:
     """Would catch: a comparison of the most only."""
     staged = bench.stage(
-        "SELECT DATE '2013-02-11' + (CASE WHEN i = 777 THEN 1 ELSE 0 END)::INTEGER AS day, i FROM range(200_000) r(i)", key="2013-02-11"
+        "SELECT DATE '2013-02-11' + (CASE WHEN i = 777 THEN 1 ELSE 0 END)::INTEGER AS day, i FROM"
+        " range(200_000) r(i)",
+        key="2013-02-11",
     )
     result = bench.audit(staged, partition_check=("day", DAY, ZONE))
     assert result.verdict is Verdict.REJECTED and result.results[0].failing == 1
@@ -153,17 +187,28 @@ def test_one_row_among_many_is_found(bench: Bench) -> None:
 @pytest.mark.parametrize("column", ["origin", "nope"])
 def test_a_partition_column_that_says_no_time_rejects(bench: Bench, column: str) -> None:
     """Would catch: rows taken for their partition's because they couldn't be compared."""
-    result = bench.audit(bench.stage("SELECT 'EWR' AS origin", key="2013-02-11"), partition_check=(column, DAY, ZONE))
+    result = bench.audit(
+        bench.stage("SELECT 'EWR' AS origin", key="2013-02-11"), partition_check=(column, DAY, ZONE)
+    )
     assert result.verdict is Verdict.REJECTED and "can't be checked" in result.results[0].detail
 
 
 def test_without_a_column_the_body_is_taken_at_its_word(bench: Bench) -> None:
     """Would catch: an opaque body in the short form held to a column that it doesn't have."""
-    result = bench.audit(bench.stage("SELECT 1 AS n", key="2013-02-11"), check("row_count", min=1), partition_check=(None, DAY, ZONE))
+    result = bench.audit(
+        bench.stage("SELECT 1 AS n", key="2013-02-11"),
+        check("row_count", min=1),
+        partition_check=(None, DAY, ZONE),
+    )
     assert result.verdict is Verdict.PASSED and len(result.results) == 1
 
 
-HOURS = ["2013-11-03T00:00-04:00", "2013-11-03T01:00-04:00", "2013-11-03T01:00-05:00", "2013-11-03T02:00-05:00"]
+HOURS = [
+    "2013-11-03T00:00-04:00",
+    "2013-11-03T01:00-04:00",
+    "2013-11-03T01:00-05:00",
+    "2013-11-03T02:00-05:00",
+]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +242,12 @@ HOURS = ["2013-11-03T00:00-04:00", "2013-11-03T01:00-04:00", "2013-11-03T01:00-0
             Grain.WEEK,
             ["2013-W07", "2013-W08"],
             "TIMESTAMP",
-            {"2013-02-10 23:59:59": "", "2013-02-11 00:00:00": "2013-W07", "2013-02-18 00:00:00": "2013-W08", "2013-02-25 00:00:00": ""},
+            {
+                "2013-02-10 23:59:59": "",
+                "2013-02-11 00:00:00": "2013-W07",
+                "2013-02-18 00:00:00": "2013-W08",
+                "2013-02-25 00:00:00": "",
+            },
         ),
         (
             Grain.MONTH,
@@ -205,7 +255,12 @@ HOURS = ["2013-11-03T00:00-04:00", "2013-11-03T01:00-04:00", "2013-11-03T01:00-0
             "DATE",
             {"2012-12-31": "", "2013-01-31": "2013-01", "2013-02-28": "2013-02", "2013-03-01": ""},
         ),
-        (Grain.QUARTER, ["2013-Q1", "2013-Q2"], "DATE", {"2013-03-31": "2013-Q1", "2013-04-01": "2013-Q2"}),
+        (
+            Grain.QUARTER,
+            ["2013-Q1", "2013-Q2"],
+            "DATE",
+            {"2013-03-31": "2013-Q1", "2013-04-01": "2013-Q2"},
+        ),
         (Grain.YEAR, ["2012", "2013"], "DATE", {"2012-12-31": "2012", "2013-01-01": "2013"}),
         (
             Grain.HOUR,
@@ -222,7 +277,12 @@ HOURS = ["2013-11-03T00:00-04:00", "2013-11-03T01:00-04:00", "2013-11-03T01:00-0
             Grain.HOUR,
             HOURS,
             "TIMESTAMP",
-            {"2013-11-03 00:59:59": HOURS[0], "2013-11-03 01:30:00": HOURS[1], "2013-11-03 02:00:00": HOURS[3], "2013-11-03 03:00:00": ""},
+            {
+                "2013-11-03 00:59:59": HOURS[0],
+                "2013-11-03 01:30:00": HOURS[1],
+                "2013-11-03 02:00:00": HOURS[3],
+                "2013-11-03 03:00:00": "",
+            },
         ),
         (
             Grain.HOUR,
@@ -239,11 +299,17 @@ HOURS = ["2013-11-03T00:00-04:00", "2013-11-03T01:00-04:00", "2013-11-03T01:00-0
 def test_each_row_of_a_batch_gets_the_key_of_its_interval(
     bench: Bench, grain: Grain, keys: list[str], kind: str, rows: dict[str, str]
 ) -> None:
-    """Would catch: a doubled hour or a gap given to the wrong one (SEMANTICS §1), a gap between keys filled, an hour in UTC."""
+    """Would catch: a doubled hour or a gap given to the wrong one (SEMANTICS §1), a gap between
+    keys filled, an hour in UTC.
+    """
     values = ", ".join(f"('{at}'::{kind}, '{key}')" for at, key in rows.items())
-    staged = bench.batch(f'SELECT * FROM (VALUES {values}) v("at", expected)', "at", kind, keys, grain)
+    staged = bench.batch(
+        f'SELECT * FROM (VALUES {values}) v("at", expected)', "at", kind, keys, grain
+    )
     path = bench.lake / staged[0].path
-    wrong = bench.session.connection.execute(f"SELECT * FROM read_parquet('{path}') WHERE _partition <> expected").fetchall()
+    wrong = bench.session.connection.execute(
+        f"SELECT * FROM read_parquet('{path}') WHERE _partition <> expected"
+    ).fetchall()
     assert wrong == []
     found = bench.audit(staged, partition_check=("at", grain, ZONE), partitions=keys)
     outside = sum(key == "" for key in rows.values())
@@ -253,18 +319,22 @@ def test_each_row_of_a_batch_gets_the_key_of_its_interval(
 def test_a_year_of_days_is_routed_as_day_by_day(bench: Bench) -> None:
     """Would catch: a tree of comparisons that is off by one somewhere."""
     keys = [(dt.date(2013, 1, 1) + dt.timedelta(days=day)).isoformat() for day in range(365)]
-    query = "SELECT TIMESTAMPTZ '2012-12-30 00:00:00-05' + INTERVAL 37 MINUTE * i AS at FROM range(15_000) r(i)"
+    query = (
+        "SELECT TIMESTAMPTZ '2012-12-30 00:00:00-05' + INTERVAL 37 MINUTE * i AS at FROM"
+        " range(15_000) r(i)"
+    )
     staged = bench.batch(query, "at", "TIMESTAMP WITH TIME ZONE", keys)
     path = bench.lake / staged[0].path
     wrong = bench.session.connection.execute(
-        f"SELECT count(*) FROM read_parquet('{path}') AS f "
-        "WHERE _partition <> CASE WHEN year(f.at) = 2013 THEN strftime(f.at, '%Y-%m-%d') ELSE '' END"
+        f"SELECT count(*) FROM read_parquet('{path}') AS f WHERE _partition <> CASE WHEN year(f.at)"
+        " = 2013 THEN strftime(f.at, '%Y-%m-%d') ELSE '' END"
     ).fetchone()
     assert wrong == (0,)
 
 
 def test_a_batch_is_judged_day_by_day(bench: Bench) -> None:
-    """Would catch: a rule that holds of the batch as a whole and of none of its days, or the other way round."""
+    """Would catch: a rule that holds of the batch as a whole and of none of its days, or the other
+    way round."""
     keys = ["2013-02-11", "2013-02-12", "2013-02-13"]
     query = """SELECT * FROM (VALUES (DATE '2013-02-11', 1, 5), (DATE '2013-02-11', 2, 5),
         (DATE '2013-02-12', 1, 5), (DATE '2013-02-12', 1, NULL))
@@ -281,9 +351,17 @@ def test_a_batch_is_judged_day_by_day(bench: Bench) -> None:
         partitions=keys,
     )
     unique, count, nulls, ranged, sql = result.results
-    assert (unique.failing, unique.partitions, unique.detail) == (1, ("2013-02-12",), "id: 1 row repeating a key (1)")
+    assert (unique.failing, unique.partitions, unique.detail) == (
+        1,
+        ("2013-02-12",),
+        "id: 1 row repeating a key (1)",
+    )
     assert (count.failing, count.partitions) == (2, ("2013-02-13",))
-    assert (nulls.failing, nulls.partitions, nulls.sample[0]["day"]) == (1, ("2013-02-12",), "2013-02-12")
+    assert (nulls.failing, nulls.partitions, nulls.sample[0]["day"]) == (
+        1,
+        ("2013-02-12",),
+        "2013-02-12",
+    )
     assert ranged.outcome is CheckState.PASSED and ranged.rows == 4
     assert sql.partitions == ("2013-02-13",)
 
@@ -293,9 +371,16 @@ def test_a_batch_with_rows_on_one_day_only_is_still_a_batch(bench: Bench) -> Non
     keys = ["2013-02-11", "2013-02-12"]
     staged = bench.batch("SELECT DATE '2013-02-12' AS day, 1 AS id", "day", "DATE", keys)
     result = bench.audit(
-        staged, check("row_count", min=1), check("unique", columns=["id"]), partition_check=("day", DAY, ZONE), partitions=keys
+        staged,
+        check("row_count", min=1),
+        check("unique", columns=["id"]),
+        partition_check=("day", DAY, ZONE),
+        partitions=keys,
     )
-    assert result.results[0].partitions == ("2013-02-11",) and result.results[1].outcome is CheckState.PASSED
+    assert (
+        result.results[0].partitions == ("2013-02-11",)
+        and result.results[1].outcome is CheckState.PASSED
+    )
 
 
 def us(text: str) -> int:
@@ -306,9 +391,21 @@ def us(text: str) -> int:
     ("newest", "now", "fails"),
     [
         ("TIMESTAMPTZ '2013-02-11 20:00:00-05'", "2013-02-12T01:00:00-05:00", False),
-        ("TIMESTAMPTZ '2013-02-11 17:00:00-05'", "2013-02-12T01:00:00-05:00", True),  # against the interval's end, which is midnight
-        ("TIMESTAMPTZ '2013-02-11 20:00:00-05'", "2014-02-12T01:00:00-05:00", False),  # rebuilt a year later
-        ("TIMESTAMPTZ '2013-02-11 01:00:00-05'", "2013-02-11T06:00:00-05:00", False),  # before the interval has ended
+        (
+            "TIMESTAMPTZ '2013-02-11 17:00:00-05'",
+            "2013-02-12T01:00:00-05:00",
+            True,
+        ),  # against the interval's end, which is midnight
+        (
+            "TIMESTAMPTZ '2013-02-11 20:00:00-05'",
+            "2014-02-12T01:00:00-05:00",
+            False,
+        ),  # rebuilt a year later
+        (
+            "TIMESTAMPTZ '2013-02-11 01:00:00-05'",
+            "2013-02-11T06:00:00-05:00",
+            False,
+        ),  # before the interval has ended
         ("TIMESTAMPTZ '2013-02-11 01:00:00-05'", "2013-02-11T07:00:01-05:00", True),
         ("TIMESTAMP '2013-02-11 18:00:00'", "2013-02-12T01:00:00-05:00", False),
         ("TIMESTAMP '2013-02-11 17:59:59'", "2013-02-12T01:00:00-05:00", True),
@@ -319,18 +416,30 @@ def us(text: str) -> int:
         ("TIMESTAMP '290000-01-01 00:00:00'", "2013-02-12T01:00:00-05:00", True),
     ],
 )
-def test_freshness_is_the_age_of_the_newest_value(bench: Bench, newest: str, now: str, fails: bool) -> None:
-    """Would catch: age in the wrong zone, history that can never be rebuilt, unknown taken for fresh."""
+def test_freshness_is_the_age_of_the_newest_value(
+    bench: Bench, newest: str, now: str, fails: bool
+) -> None:
+    """Would catch: age in the wrong zone, history that can never be rebuilt, unknown taken for
+    fresh."""
     staged = bench.stage(f"SELECT {newest} AS at UNION ALL SELECT NULL", key="2013-02-11")
-    result = bench.audit(staged, check("freshness", column="at", max_age="6h"), partition_check=(None, DAY, ZONE), now_us=us(now))
+    result = bench.audit(
+        staged,
+        check("freshness", column="at", max_age="6h"),
+        partition_check=(None, DAY, ZONE),
+        now_us=us(now),
+    )
     assert (result.results[0].outcome is CheckState.FAILED) is fails, result.results[0]
 
 
 def test_what_is_not_cut_by_time_is_compared_with_now(bench: Bench) -> None:
     """Would catch: reference data that is fresh for ever."""
     staged = bench.stage("SELECT DATE '2013-02-10' AS at")
-    old = bench.audit(staged, check("freshness", column="at", max_age="2d"), partition_check=None, now_us=NOW_US)
-    fresh = bench.audit(staged, check("freshness", column="at", max_age="4d"), partition_check=None, now_us=NOW_US)
+    old = bench.audit(
+        staged, check("freshness", column="at", max_age="2d"), partition_check=None, now_us=NOW_US
+    )
+    fresh = bench.audit(
+        staged, check("freshness", column="at", max_age="4d"), partition_check=None, now_us=NOW_US
+    )
     assert (old.verdict, fresh.verdict) == (Verdict.REJECTED, Verdict.PASSED)
     assert "2013-02-10" in old.results[0].detail
 
@@ -342,7 +451,14 @@ def test_hostile_keys_names_and_values_stay_data(bench: Bench) -> None:
         quoted = '"' + name.replace('"', '""') + '"'
         bench.session.connection.execute("CREATE OR REPLACE TABLE v AS SELECT $v AS v", {"v": key})
         staged = bench.stage(f"SELECT v AS {quoted} FROM v", key=key)
-        result = bench.audit(staged, check("accepted_values", column=name, values=[key]), check("unique", columns=[name]), partitions=[key])
+        result = bench.audit(
+            staged,
+            check("accepted_values", column=name, values=[key]),
+            check("unique", columns=[name]),
+            partitions=[key],
+        )
         assert result.verdict is Verdict.PASSED, (key, result.results)
-        other = bench.audit(staged, check("accepted_values", column=name, values=[key + "x"]), partitions=[key])
+        other = bench.audit(
+            staged, check("accepted_values", column=name, values=[key + "x"]), partitions=[key]
+        )
         assert other.verdict is Verdict.REJECTED

@@ -28,13 +28,19 @@ def of_ids(number: int, rows: int) -> ColumnMetrics:
     first, last = rows * number + 1, rows * (number + 1)
     low, high = first + (last - first) / 4, last - (last - first) / 4
     return ColumnMetrics(
-        nulls=0.0, negative=0.0, zero=0.0, location=log((first + last) / 2),
-        spread=log(log(high / low)), distinct=log(rows),
-    )  # fmt: skip
+        nulls=0.0,
+        negative=0.0,
+        zero=0.0,
+        location=log((first + last) / 2),
+        spread=log(log(high / low)),
+        distinct=log(rows),
+    )
 
 
 def facts(today: Metrics, at: int, past: dict[int, Metrics]) -> list[Fact]:
-    history = MetricHistory([StoredMetrics(key(number), encoded(item)) for number, item in past.items()], Grain.DAY)
+    history = MetricHistory(
+        [StoredMetrics(key(number), encoded(item)) for number, item in past.items()], Grain.DAY
+    )
     return list(evaluate_partition(EvaluatedPartition(key=key(at), metrics=today), history))
 
 
@@ -69,9 +75,13 @@ def test_a_rise_is_only_one_that_goes_on() -> None:
 
 def one_value(value: int) -> ColumnMetrics:
     return ColumnMetrics(
-        nulls=0.0, negative=0.0, zero=0.0, location=log(value), distinct=0.0,
+        nulls=0.0,
+        negative=0.0,
+        zero=0.0,
+        location=log(value),
+        distinct=0.0,
         shares={str(value): 1.0},
-    )  # fmt: skip
+    )
 
 
 def test_a_constant_is_no_interval_though_it_is_the_number_of_the_month_or_weekday() -> None:
@@ -108,21 +118,28 @@ def test_a_column_names_its_month_once_it_varied_with_it(months: int, severity: 
 
 @pytest.mark.parametrize(
     ("counts", "first"),
-    [([1, 2, 3, 4, 5, 1], date(2025, 1, 1)), ([6, 7, 1, 5], date(2025, 1, 4)), (list(range(1, 33)), date(2025, 3, 1))],
+    [
+        ([1, 2, 3, 4, 5, 1], date(2025, 1, 1)),
+        ([6, 7, 1, 5], date(2025, 1, 4)),
+        (list(range(1, 33)), date(2025, 3, 1)),
+    ],
 )
 def test_a_count_of_a_row_a_day_is_no_part_of_the_date(counts: list[int], first: date) -> None:
     """Would catch: orders counted 1 to 5 on the first five days of January, and the one of the 6th
     warned of as rows of another interval; 6, 7 and 1 of a weekend and a Monday; all runs so far."""
     at = (first - FIRST).days
-    past = {at + n: Metrics(1, {"n": one_value(count)}, repeated=0) for n, count in enumerate(counts[:-1])}
+    past = {
+        at + n: Metrics(1, {"n": one_value(count)}, repeated=0)
+        for n, count in enumerate(counts[:-1])
+    }
     today = at + len(past)
     result = facts(Metrics(1, {"n": one_value(counts[-1])}, repeated=0), today, past)
     assert [item.detail for item in result if item.kind == "stale_data"] == []
 
 
 def test_a_number_of_deliveries_goes_on_when_a_month_ends() -> None:
-    """Would catch: the 32nd delivery of a project that began on the 1st of March, held on the 1st of
-    April because the 31 before were numbered as the days are."""
+    """Would catch: the 32nd delivery of a project that began on the 1st of March, held on the 1st
+    of April because the 31 before were numbered as the days are."""
     march = (date(2025, 3, 1) - FIRST).days
     past = {march + n: Metrics(100, {"n": one_value(n + 1)}, repeated=0) for n in range(31)}
     assert facts(Metrics(100, {"n": one_value(32)}, repeated=0), march + 31, past) == []
@@ -137,7 +154,11 @@ def test_a_row_a_day_that_names_its_day(written: str) -> None:
 
     def day(of: date) -> Metrics:
         text = of.strftime(written)
-        column = one_value(int(text)) if text.isdecimal() else ColumnMetrics(nulls=0.0, shares={text: 1.0})
+        column = (
+            one_value(int(text))
+            if text.isdecimal()
+            else ColumnMetrics(nulls=0.0, shares={text: 1.0})
+        )
         return Metrics(1, {"on": column}, repeated=0)
 
     first, today = date(2025, 1, 20), date(2025, 2, 12)
@@ -145,4 +166,6 @@ def test_a_row_a_day_that_names_its_day(written: str) -> None:
     past = {(item - FIRST).days: day(item) for item in days}
     assert facts(day(today), (today - FIRST).days, past) == []
     result = facts(day(today - timedelta(3)), (today - FIRST).days, past)
-    assert [(item.kind, item.column, item.severity) for item in result] == [("stale_data", "on", FactSeverity.WARN)]
+    assert [(item.kind, item.column, item.severity) for item in result] == [
+        ("stale_data", "on", FactSeverity.WARN)
+    ]

@@ -1,4 +1,6 @@
-"""Partitions of a batch are described as somebody would who writes out all values of each, in order."""
+"""Partitions of a batch are described as somebody would who writes out all values of each, in
+order.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +28,22 @@ Draw = Callable[[random.Random], Any]
 
 
 def _text(rng: random.Random) -> str:
-    alphabet = string.ascii_letters + string.digits + " -_\n\t\x00\x1f\x85\xa0\u2003\u3000äÉßжΩ漢🜚'\"\\"
+    alphabet = (
+        string.ascii_letters + string.digits + " -_\n\t\x00\x1f\x85\xa0\u2003\u3000äÉßжΩ漢🜚'\"\\"
+    )
     return "".join(rng.choice(alphabet) for _ in range(rng.choice((0, 1, 1, 2, 9, 70))))
 
 
 DRAWN: dict[str, Draw] = {
-    "BIGINT": lambda rng: rng.choice((rng.randrange(-40, 40), rng.randrange(-(2**63), 2**63), 2**53 + 1, -(2**63), 0)),
+    "BIGINT": lambda rng: rng.choice(
+        (rng.randrange(-40, 40), rng.randrange(-(2**63), 2**63), 2**53 + 1, -(2**63), 0)
+    ),
     "UBIGINT": lambda rng: rng.choice((rng.randrange(9), 2**64 - 1 - rng.randrange(3))),
     "INTEGER": lambda rng: rng.randrange(1, 300),
     "HUGEINT": lambda rng: rng.randrange(-(2**100), 2**100),
-    "DOUBLE": lambda rng: rng.choice((rng.uniform(-9, 9), rng.randrange(5) / 4, 1e-300, -1e308, 0.1, 5e-324, -0.0, 0.0)),
+    "DOUBLE": lambda rng: rng.choice(
+        (rng.uniform(-9, 9), rng.randrange(5) / 4, 1e-300, -1e308, 0.1, 5e-324, -0.0, 0.0)
+    ),
     "DECIMAL(9,2)": lambda rng: Decimal(rng.randrange(-500, 900)) / 100,
     "DECIMAL(38,6)": lambda rng: Decimal(rng.randrange(10**15)) / 10**6,
     "VARCHAR": _text,
@@ -71,9 +79,12 @@ def described(value: Any, kind: str) -> Any:
 
 
 @pytest.mark.parametrize("kind", DRAWN)
-def test_each_partition_of_a_batch_is_described_as_its_values_written_out_are(bench: Bench, kind: str) -> None:
-    """Would catch: a quantile of the wrong place where values repeat, a sum that is rounded otherwise, a count of another day's values,
-    blanks that aren't ASCII, a minus before a zero by the order of rows; in values that come as lists and in those that come as counts."""
+def test_each_partition_of_a_batch_is_described_as_its_values_written_out_are(
+    bench: Bench, kind: str
+) -> None:
+    """Would catch: a quantile of the wrong place where values repeat, a sum that is rounded
+    otherwise, a count of another day's values, blanks that aren't ASCII, a minus before a zero by
+    the order of rows; in values that come as lists and in those that come as counts."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     rng = random.Random(seed)
@@ -85,37 +96,69 @@ def test_each_partition_of_a_batch_is_described_as_its_values_written_out_are(be
     rows = [(day, value) for day, values in each.items() for value in values]
     rng.shuffle(rows)
     connection = bench.session.connection
-    stored = "VARCHAR" if kind in ("DOUBLE", "HUGEINT") else "BIGINT" if kind == "TIMESTAMP" else kind
+    stored = (
+        "VARCHAR" if kind in ("DOUBLE", "HUGEINT") else "BIGINT" if kind == "TIMESTAMP" else kind
+    )
     connection.execute(f"CREATE TABLE given (day VARCHAR, value {stored})")
     sent = [str(value) if stored == "VARCHAR" and value is not None else value for _, value in rows]
-    connection.execute(f"INSERT INTO given SELECT unnest($1), unnest($2::{stored}[])", [[day for day, _ in rows], sent])
+    connection.execute(
+        f"INSERT INTO given SELECT unnest($1), unnest($2::{stored}[])",
+        [[day for day, _ in rows], sent],
+    )
     column = "make_timestamp(value)" if kind == "TIMESTAMP" else f"value::{kind}"
     for counted in (False, True):
         wanted = [ProfiledColumn("c", kind, of, counted=counted)]
-        query = f"SELECT day, {aggregate(wanted)} FROM (SELECT day, {column} AS c FROM given) GROUP BY day"
+        query = (
+            f"SELECT day, {aggregate(wanted)} FROM (SELECT day, {column} AS c FROM given) GROUP"
+            " BY day"
+        )
         told = dict(connection.execute(query).fetchall())
         for day, values in each.items():
             if values:
                 result = describe(next(iter(columns_of(told[day], wanted, len(values)))), of, "UTC")
-                assert result == plainly([described(value, kind) for value in values], of), (day, counted)
+                assert result == plainly([described(value, kind) for value in values], of), (
+                    day,
+                    counted,
+                )
 
 
 def test_what_an_audit_says_of_a_batch_is_what_is_said_plainly(bench: Bench) -> None:
-    """Would catch: columns or days that are mixed up between the scan and the profiles; a day without rows that has some."""
+    """Would catch: columns or days that are mixed up between the scan and the profiles; a day
+    without rows that has some.
+    """
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     rng = random.Random(seed)
-    each = {day: [(_text(rng), rng.randrange(9), rng.random() < 0.5) for _ in range(rng.randrange(1, 400))] for day in DAYS if day != EMPTY}
-    bench.session.connection.execute("CREATE TABLE given (day DATE, name VARCHAR, n INTEGER, yes BOOLEAN)")
-    sent = [list(column) for column in zip(*((day, *row) for day, own in each.items() for row in own), strict=True)]
-    bench.session.connection.execute("INSERT INTO given SELECT unnest($1), unnest($2), unnest($3), unnest($4)", sent)
+    each = {
+        day: [
+            (_text(rng), rng.randrange(9), rng.random() < 0.5) for _ in range(rng.randrange(1, 400))
+        ]
+        for day in DAYS
+        if day != EMPTY
+    }
+    bench.session.connection.execute(
+        "CREATE TABLE given (day DATE, name VARCHAR, n INTEGER, yes BOOLEAN)"
+    )
+    sent = [
+        list(column)
+        for column in zip(*((day, *row) for day, own in each.items() for row in own), strict=True)
+    ]
+    bench.session.connection.execute(
+        "INSERT INTO given SELECT unnest($1), unnest($2), unnest($3), unnest($4)", sent
+    )
     batch = bench.audit(bench.batch("SELECT * FROM given", "day", "DATE", DAYS))
     for day, own in each.items():
         profile = batch.of(day).profile
         for name, values, kind in zip(
-            ("name", "n", "yes"), zip(*own, strict=True), (ValueKind.TEXT, ValueKind.NUMBER, ValueKind.BOOLEAN), strict=True
+            ("name", "n", "yes"),
+            zip(*own, strict=True),
+            (ValueKind.TEXT, ValueKind.NUMBER, ValueKind.BOOLEAN),
+            strict=True,
         ):
             plain = plainly(values, kind)
-            bounds = {"minimum": lower_bound(plain.minimum or ""), "maximum": upper_bound(plain.maximum or "")}
+            bounds = {
+                "minimum": lower_bound(plain.minimum or ""),
+                "maximum": upper_bound(plain.maximum or ""),
+            }
             assert profile[name] == msgspec.structs.replace(plain, **bounds)
     assert all(result == ColumnProfile(0, 0) for result in batch.of(EMPTY).profile.values())

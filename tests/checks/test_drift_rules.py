@@ -22,7 +22,10 @@ from headrace.checks.drift import (
 from headrace.checks.facts import DriftKind, Policy
 from headrace.model import ContractColumn
 
-NAMES = ({"name": "delay", "from": "2013-02-11", "to": "2013-06-01"}, {"name": "departure_delay", "from": "2013-06-01"})
+NAMES = (
+    {"name": "delay", "from": "2013-02-11", "to": "2013-06-01"},
+    {"name": "departure_delay", "from": "2013-06-01"},
+)
 COLUMN = ContractColumn(name="dep_delay", names=NAMES)
 
 
@@ -53,7 +56,8 @@ def test_columns_that_changed_names_with_each_other() -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_name_that_is_said_comes_before_a_column_of_that_name(order: int) -> None:
-    """Catches: a declared name that is read as a column of its own, or as either by the order in which they are listed."""
+    """Catches: a declared name that is read as a column of its own, or as either by the order in
+    which they are listed."""
     expected = [Expected(name="a", names=("b", "a")), Expected(name="b")][::order]
     compared = compare(expected, ["b", "c"])
     assert (compared.names, compared.dropped, compared.added) == ({"b": "a"}, ("b",), ("c",))
@@ -70,8 +74,12 @@ def test_a_name_that_is_said_comes_before_a_column_of_that_name(order: int) -> N
         (["__"], ["--"], False),
     ],
 )
-def test_names_that_differ_only_in_how_they_are_written(was: list[str], now: list[str], *, paired: bool) -> None:
-    """Catches: case or accents that look like another column; two candidates of which one is taken."""
+def test_names_that_differ_only_in_how_they_are_written(
+    was: list[str], now: list[str], *, paired: bool
+) -> None:
+    """Catches: case or accents that look like another column; two candidates of which
+    one is taken.
+    """
     assert bool(same_spelling(was, now)) is paired
 
 
@@ -85,7 +93,9 @@ def test_names_that_differ_only_in_how_they_are_written(was: list[str], now: lis
         ({"dropped": "map"}, {}, DriftKind.DROPPED, Policy.BLOCK),
     ],
 )
-def test_policies(policies: dict[str, str], used: dict[str, tuple[str, ...]], kind: DriftKind, policy: Policy) -> None:
+def test_policies(
+    policies: dict[str, str], used: dict[str, tuple[str, ...]], kind: DriftKind, policy: Policy
+) -> None:
     """Catches: a default in place of what is declared; a mapping of what can't be mapped."""
     compared = compare([Expected(name="a"), Expected(name="k")], ["k"])
     (change,) = changes_of(compared, DriftRules(policies=policies, used=used))
@@ -94,7 +104,9 @@ def test_policies(policies: dict[str, str], used: dict[str, tuple[str, ...]], ki
 
 
 def test_a_rename_is_read_only_where_it_is_sure() -> None:
-    """Catches: a doubtful pair that is mapped without asking; a pair that is an added column as well."""
+    """Catches: a doubtful pair that is mapped without asking; a pair that is an added column as
+    well.
+    """
     compared = compare([Expected(name="a"), Expected(name="k")], ["k", "z"])
     rules = DriftRules(policies={"renamed": "map"})
     for score, policy in ((0.95, Policy.MAP), (0.6, Policy.BLOCK)):
@@ -103,42 +115,62 @@ def test_a_rename_is_read_only_where_it_is_sure() -> None:
 
 
 def test_random_headers() -> None:
-    """Catches: a name that is two columns, a column that is lost between dropped, matched and added, an order that matters."""
+    """Catches: a name that is two columns, a column that is lost between dropped, matched and
+    added, an order that matters.
+    """
     seed = random.randrange(2**32)
     print("seed", seed)
     rng = random.Random(seed)
     for _ in range(300):
         names = [f"c{i}" for i in rng.sample(range(60), rng.randint(1, 40))]
-        expected = [Expected(name=name, names=(name, f"{name}_old"), optional=rng.random() < 0.1) for name in names]
-        result = [rng.choice([name, name, f"{name}_old"]) for name in names if rng.random() < 0.9] + [
-            f"n{i}" for i in range(rng.randint(0, 5))
+        expected = [
+            Expected(name=name, names=(name, f"{name}_old"), optional=rng.random() < 0.1)
+            for name in names
         ]
+        result = [
+            rng.choice([name, name, f"{name}_old"]) for name in names if rng.random() < 0.9
+        ] + [f"n{i}" for i in range(rng.randint(0, 5))]
         rng.shuffle(result)
         compared = compare(expected, result)
         matched = list(compared.names.values())
         assert len(set(matched)) == len(matched)
         optional = {item.name for item in expected if item.optional}
-        assert set(matched) | set(compared.dropped) | optional == set(names) | (optional & set(names))
+        assert set(matched) | set(compared.dropped) | optional == set(names) | (
+            optional & set(names)
+        )
         assert set(compared.added) == set(result) - set(compared.names)
         again = compare(expected, sorted(result))
         assert (again.names, set(again.dropped)) == (compared.names, set(compared.dropped))
-        changes = changes_of(compared, DriftRules(used={"*": ("x",)}), same_spelling(compared.dropped, compared.added))
+        changes = changes_of(
+            compared,
+            DriftRules(used={"*": ("x",)}),
+            same_spelling(compared.dropped, compared.added),
+        )
         assert blocks(changes) is bool(compared.dropped)
 
 
 def test_a_thousand_columns_are_told_in_one_sentence() -> None:
     """Catches: a reason of a hundred kilobytes; a fact for each of a thousand names."""
     names = [f"column number {i}" for i in range(1000)]
-    changes = changes_of(compare([Expected(name=name) for name in names], [f"{name}!" for name in names]), DriftRules())
+    changes = changes_of(
+        compare([Expected(name=name) for name in names], [f"{name}!" for name in names]),
+        DriftRules(),
+    )
     assert len(changes_text(changes)) < 700
     assert len(facts_of(changes)) == 100
 
 
 def test_a_learnt_type_grows_and_an_agreed_one_doesnt() -> None:
-    """Would catch: a contract's type that a file changes by itself; values that fit nothing let through with those that fit a wider one."""
+    """Would catch: a contract's type that a file changes by itself; values that fit nothing let
+    through with those that fit a wider one.
+    """
     rules = DriftRules(typed=frozenset({"agreed"}), used={"*": ("x",)})
     policies = [
-        rules.policy(DriftKind.TYPE, name, mappable=wider) for name, wider in (("learnt", True), ("agreed", True), ("learnt", False))
+        rules.policy(DriftKind.TYPE, name, mappable=wider)
+        for name, wider in (("learnt", True), ("agreed", True), ("learnt", False))
     ]
     assert policies == [Policy.ALLOW, Policy.BLOCK, Policy.BLOCK]
-    assert DriftRules(policies={"type": "warn"}).policy(DriftKind.TYPE, "learnt", mappable=True) is Policy.WARN
+    assert (
+        DriftRules(policies={"type": "warn"}).policy(DriftKind.TYPE, "learnt", mappable=True)
+        is Policy.WARN
+    )

@@ -9,7 +9,12 @@ from datetime import date, timedelta
 import anomaly_lab as lab
 import pytest
 
-from headrace.checks.anomalies import EvaluatedPartition, MetricHistory, PublishedContent, evaluate_partition
+from headrace.checks.anomalies import (
+    EvaluatedPartition,
+    MetricHistory,
+    PublishedContent,
+    evaluate_partition,
+)
 from headrace.checks.anomalies.expectations import country_of, nats, threshold
 from headrace.checks.anomalies.metric_anomalies import MetricAnomaly, anomaly_text
 from headrace.checks.facts import Fact, FactSeverity
@@ -20,14 +25,23 @@ SEED = 401
 DAYS = 12
 EVERY = 10
 HELD_MIN = {
-    "null 50 %": 0.9, "× 100": 0.9, "sign": 0.9, "categories swapped": 0.9, "cut by 45 %": 0.95, "cut by 20 %": 0.85, "70 % lost": 0.6,
+    "null 50 %": 0.9,
+    "× 100": 0.9,
+    "sign": 0.9,
+    "categories swapped": 0.9,
+    "cut by 45 %": 0.95,
+    "cut by 20 %": 0.85,
+    "70 % lost": 0.6,
     "doubled": 1.0,
-}  # fmt: skip
-"""What is found of each fault at least, of some twenty days; `benchmarks/anomalies.py` tells the shares."""
+}
+"""What is found of each fault at least, of some twenty days; `benchmarks/anomalies.py` tells the
+shares."""
 
 
 def test_sound_days_of_twenty_sources_are_hardly_ever_held_and_faults_are() -> None:
-    """Catches: a limit, a forecaster or a scale that makes sound days odd, or faults sound. The seed is the lab's."""
+    """Catches: a limit, a forecaster or a scale that makes sound days odd, or faults sound. The
+    seed is the lab's.
+    """
     held = warned = 0
     result, tried = Counter[str](), Counter[str]()
     for number, (key, metrics, facts, history) in enumerate(lab.Project(SEED, days=DAYS).sound()):
@@ -35,10 +49,15 @@ def test_sound_days_of_twenty_sources_are_hardly_ever_held_and_faults_are() -> N
         held, warned = held + is_held, warned + (bool(facts) and not is_held)
         for name, fault in lab.FAULTS.items() if number % EVERY == 7 and not is_held else ():
             tried[name] += 1
-            result[name] += any(fact.severity is FactSeverity.HOLD for fact in lab.found_of(fault, key, metrics, history))
+            result[name] += any(
+                fact.severity is FactSeverity.HOLD
+                for fact in lab.found_of(fault, key, metrics, history)
+            )
     assert held <= 1, held
     assert warned <= 15, warned
-    assert {name: share for name, share in HELD_MIN.items() if result[name] < share * tried[name]} == {}, (result, tried)
+    assert {
+        name: share for name, share in HELD_MIN.items() if result[name] < share * tried[name]
+    } == {}, (result, tried)
 
 
 def test_the_limits_are_those_that_were_worked_out() -> None:
@@ -61,7 +80,10 @@ def day(number: int, rows: int = 1000, **columns: ColumnMetrics) -> Metrics:
 
 
 def history(made: dict[int, Metrics]) -> MetricHistory:
-    return MetricHistory([StoredMetrics(key(number), encoded(metrics)) for number, metrics in made.items()], Grain.DAY)
+    return MetricHistory(
+        [StoredMetrics(key(number), encoded(metrics)) for number, metrics in made.items()],
+        Grain.DAY,
+    )
 
 
 def kinds(facts: tuple[Fact, ...]) -> list[tuple[str, str, str]]:
@@ -69,33 +91,54 @@ def kinds(facts: tuple[Fact, ...]) -> list[tuple[str, str, str]]:
 
 
 def test_an_event_empties_together_what_it_empties_a_fault_one_column() -> None:
-    """Catches: a storm's cancelled flights that are held; a column emptied alone that isn't; one with nothing left in it that is taken
-    for an event."""
+    """Catches: a storm's cancelled flights that are held; a column emptied alone that isn't; one
+    with nothing left in it that is taken for an event."""
 
-    def flights(number: int, departed: float, delay: float, tail: float, carrier: float = 0.0) -> Metrics:
+    def flights(
+        number: int, departed: float, delay: float, tail: float, carrier: float = 0.0
+    ) -> Metrics:
         shares = {"departed": departed, "delay": delay, "tail": tail, "carrier": carrier}
         return day(number, **{name: ColumnMetrics(nulls=share) for name, share in shares.items()})
 
-    past = history({n: flights(n, 0.02 + n % 4 * 0.005, 0.022 + n % 4 * 0.005, 0.005 + n % 4 * 0.001) for n in range(40)})
-    storm = evaluate_partition(EvaluatedPartition(key=key(40), metrics=flights(40, 0.51, 0.51, 0.17)), past)
+    past = history(
+        {
+            n: flights(n, 0.02 + n % 4 * 0.005, 0.022 + n % 4 * 0.005, 0.005 + n % 4 * 0.001)
+            for n in range(40)
+        }
+    )
+    storm = evaluate_partition(
+        EvaluatedPartition(key=key(40), metrics=flights(40, 0.51, 0.51, 0.17)), past
+    )
     assert kinds(storm) and {severity for *_, severity in kinds(storm)} == {"warn"}
-    assert "an event: together with delay" in next(fact.detail for fact in storm if fact.column == "departed")
-    alone = evaluate_partition(EvaluatedPartition(key=key(40), metrics=flights(40, 0.02, 0.51, 0.006)), past)
+    assert "an event: together with delay" in next(
+        fact.detail for fact in storm if fact.column == "departed"
+    )
+    alone = evaluate_partition(
+        EvaluatedPartition(key=key(40), metrics=flights(40, 0.02, 0.51, 0.006)), past
+    )
     assert kinds(alone) == [("null_spike", "delay", "hold")]
-    never = evaluate_partition(EvaluatedPartition(key=key(40), metrics=flights(40, 0.51, 0.51, 0.17, 0.3)), past)
+    never = evaluate_partition(
+        EvaluatedPartition(key=key(40), metrics=flights(40, 0.51, 0.51, 0.17, 0.3)), past
+    )
     assert ("null_spike", "carrier", "hold") in kinds(never)
-    nothing_left = evaluate_partition(EvaluatedPartition(key=key(40), metrics=flights(40, 1.0, 1.0, 0.3)), past)
+    nothing_left = evaluate_partition(
+        EvaluatedPartition(key=key(40), metrics=flights(40, 1.0, 1.0, 0.3)), past
+    )
     assert ("null_spike", "delay", "hold") in kinds(nothing_left)
 
 
 def test_a_column_that_says_its_interval_is_no_news_and_proves_an_old_one() -> None:
-    """Catches: a false hold on the first of each month; yesterday's rows under today's name; a version of long ago; a table that never
-    changes and is held for it."""
+    """Catches: a false hold on the first of each month; yesterday's rows under today's name; a
+    version of long ago; a table that never changes and is held for it."""
 
     def dated(number: int, of: int) -> Metrics:
         told = FIRST + timedelta(of)
-        of_month = ColumnMetrics(nulls=0.0, negative=0.0, location=0.1, shares={str(told.month): 1.0})
-        return day(number, month=of_month, on=ColumnMetrics(nulls=0.0, shares={told.isoformat(): 1.0}))
+        of_month = ColumnMetrics(
+            nulls=0.0, negative=0.0, location=0.1, shares={str(told.month): 1.0}
+        )
+        return day(
+            number, month=of_month, on=ColumnMetrics(nulls=0.0, shares={told.isoformat(): 1.0})
+        )
 
     past = history({n: dated(n, n) for n in range(31)})
     assert evaluate_partition(EvaluatedPartition(key=key(31), metrics=dated(31, 31)), past) == ()
@@ -104,9 +147,19 @@ def test_a_column_that_says_its_interval_is_no_news_and_proves_an_old_one() -> N
 
     versions = [PublishedContent(key(number), f"h{number}") for number in range(30, -1, -1)]
     again = EvaluatedPartition(key=key(31), metrics=day(31), content_hash="h3", versions=versions)
-    assert [(fact.kind, fact.detail) for fact in evaluate_partition(again, history({}))] == [("stale_data", f"equals {key(3)}")]
+    assert [(fact.kind, fact.detail) for fact in evaluate_partition(again, history({}))] == [
+        ("stale_data", f"equals {key(3)}")
+    ]
     constant = [PublishedContent(key(number), "same") for number in range(30, -1, -1)]
-    assert evaluate_partition(EvaluatedPartition(key=key(31), metrics=day(31), content_hash="same", versions=constant), history({})) == ()
+    assert (
+        evaluate_partition(
+            EvaluatedPartition(
+                key=key(31), metrics=day(31), content_hash="same", versions=constant
+            ),
+            history({}),
+        )
+        == ()
+    )
 
 
 def test_too_little_history_says_nothing_and_broken_history_is_none() -> None:
@@ -114,24 +167,33 @@ def test_too_little_history_says_nothing_and_broken_history_is_none() -> None:
     few = history({n: day(n) for n in range(2)})
     assert evaluate_partition(EvaluatedPartition(key=key(2), metrics=day(2, rows=100)), few) == ()
     some = history({n: day(n) for n in range(20)})
-    assert kinds(evaluate_partition(EvaluatedPartition(key=key(20), metrics=day(20, rows=600)), some)) == [("volume_anomaly", "", "warn")]
-    broken = MetricHistory([StoredMetrics(key(n), b"\xc1not a vector") for n in range(40)], Grain.DAY)
+    assert kinds(
+        evaluate_partition(EvaluatedPartition(key=key(20), metrics=day(20, rows=600)), some)
+    ) == [("volume_anomaly", "", "warn")]
+    broken = MetricHistory(
+        [StoredMetrics(key(n), b"\xc1not a vector") for n in range(40)], Grain.DAY
+    )
     assert evaluate_partition(EvaluatedPartition(key=key(40), metrics=day(40)), broken) == ()
     assert evaluate_partition(EvaluatedPartition(key="", metrics=day(40)), broken) == ()
 
 
 def test_a_public_holiday_and_the_end_of_a_month_thin_the_rows_and_hold_nothing() -> None:
-    """Catches: Thanksgiving held as a fault; a holiday that excuses a loss of nearly everything; each end of a month held anew; a
-    calendar that nobody has."""
+    """Catches: Thanksgiving held as a fault; a holiday that excuses a loss of nearly everything;
+    each end of a month held anew; a calendar that nobody has."""
     thanksgiving = (date(2024, 11, 28) - FIRST).days
     past = history({n: day(n) for n in range(thanksgiving - 56, thanksgiving)})
 
     def told(number: int, rows: int, calendar: str, before: MetricHistory) -> list[str]:
-        result = evaluate_partition(EvaluatedPartition(key=key(number), metrics=day(number, rows), calendar=calendar), before)
+        result = evaluate_partition(
+            EvaluatedPartition(key=key(number), metrics=day(number, rows), calendar=calendar),
+            before,
+        )
         return [fact.severity.value for fact in result]
 
     assert told(thanksgiving, 640, "", past) == told(thanksgiving, 640, "nowhere", past) == ["hold"]
-    assert told(thanksgiving, 640, "US", past) == told(thanksgiving + 1, 640, "US", past) == ["warn"]
+    assert (
+        told(thanksgiving, 640, "US", past) == told(thanksgiving + 1, 640, "US", past) == ["warn"]
+    )
     assert told(thanksgiving, 640, "FR", past) == told(thanksgiving, 100, "US", past) == ["hold"]
 
     april = {n: day(n, 2000 if key(n) == "2024-03-31" else 1000) for n in range(64, 120)}
@@ -140,24 +202,47 @@ def test_a_public_holiday_and_the_end_of_a_month_thin_the_rows_and_hold_nothing(
 
 
 def test_a_time_of_day_that_is_written_as_a_number_moves_on_holidays_too() -> None:
-    """Would catch: Thanksgiving held because flights leave at 1,082 on average instead of at 1,260, which never moved; a factor of 100
-    that a holiday excuses."""
+    """Would catch: Thanksgiving held because flights leave at 1,082 on average instead of at 1,260,
+    which never moved; a factor of 100 that a holiday excuses."""
 
     def leaving(number: int, at: float) -> Metrics:
-        return day(number, leaves=ColumnMetrics(nulls=0.0, negative=0.0, zero=0.0, location=math.log(at), spread=-1.0, distinct=5.0))
+        return day(
+            number,
+            leaves=ColumnMetrics(
+                nulls=0.0, negative=0.0, zero=0.0, location=math.log(at), spread=-1.0, distinct=5.0
+            ),
+        )
 
     number = (date(2024, 11, 28) - FIRST).days
     past = history({n: leaving(n, 1260 + n % 3) for n in range(number - 56, number)})
-    for at, calendar, severity in ((1082, "US", "warn"), (1082, "", "hold"), (126_000, "US", "hold")):
-        result = evaluate_partition(EvaluatedPartition(key=key(number), metrics=leaving(number, at), calendar=calendar), past)
+    for at, calendar, severity in (
+        (1082, "US", "warn"),
+        (1082, "", "hold"),
+        (126_000, "US", "hold"),
+    ):
+        result = evaluate_partition(
+            EvaluatedPartition(key=key(number), metrics=leaving(number, at), calendar=calendar),
+            past,
+        )
         assert [(fact.column, fact.severity.value) for fact in result] == [("leaves", severity)]
 
 
 def test_what_is_worse_than_the_worst_day_by_little_or_is_of_another_sign_warns_only() -> None:
-    """Catches: a burst of nulls held although there were such bursts; frost held as another unit; fog held for few distinct values."""
+    """Catches: a burst of nulls held although there were such bursts; frost held as another unit;
+    fog held for few distinct values.
+    """
 
-    def weather(number: int, nulls: float, location: float, negative: float, distinct: float) -> Metrics:
-        column = ColumnMetrics(nulls=nulls, negative=negative, zero=0.0, location=location, spread=-1.0, distinct=distinct)
+    def weather(
+        number: int, nulls: float, location: float, negative: float, distinct: float
+    ) -> Metrics:
+        column = ColumnMetrics(
+            nulls=nulls,
+            negative=negative,
+            zero=0.0,
+            location=location,
+            spread=-1.0,
+            distinct=distinct,
+        )
         return day(number, dew=column)
 
     past = history({n: weather(n, 0.36 if n % 19 == 0 else 0.0, 3.0, 0.0, 5.0) for n in range(56)})
@@ -175,7 +260,9 @@ def test_what_is_worse_than_the_worst_day_by_little_or_is_of_another_sign_warns_
 
 def test_the_country_of_a_time_zone() -> None:
     """Catches: holidays of another country, or of one for data in UTC."""
-    assert [country_of(zone) for zone in ("America/New_York", "Europe/Berlin", "UTC", "No/Where")] == ["US", "DE", "", ""]
+    assert [
+        country_of(zone) for zone in ("America/New_York", "Europe/Berlin", "UTC", "No/Where")
+    ] == ["US", "DE", "", ""]
 
 
 def test_a_factor_of_rows_is_what_came_by_what_was_expected() -> None:
@@ -200,4 +287,7 @@ def test_rows_that_are_twice_beside_a_column_that_is_gone(numbered: bool, kind: 
     days = [f"2025-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 29)]
     history = MetricHistory([StoredMetrics(key, encoded(of())) for key in days[:40]], Grain.DAY)
     result = evaluate_partition(EvaluatedPartition(key=days[40], metrics=of(100, 1.0)), history)
-    assert {item.kind for item in result if item.severity is FactSeverity.HOLD} == {"null_spike", kind}
+    assert {item.kind for item in result if item.severity is FactSeverity.HOLD} == {
+        "null_spike",
+        kind,
+    }

@@ -20,12 +20,18 @@ from headrace.checks.placeholders import with_self
         ("-- $self\nfrom $self", "-- $self\nfrom S"),
         ("/* $self /* nested */ $self */ from $self", "/* $self /* nested */ $self */ from S"),
         ("/* never closed $self", "/* never closed $self"),
-        ("select $$ $self $$, $t$ $self $$ $t$ from $self", "select $$ $self $$, $t$ $self $$ $t$ from S"),
+        (
+            "select $$ $self $$, $t$ $self $$ $t$ from $self",
+            "select $$ $self $$, $t$ $self $$ $t$ from S",
+        ),
         ("select $selfish, $self_1, a$self from $self", "select $selfish, $self_1, a$self from S"),
         ("$self", "S"),
         ("", ""),
         ("select 1", "select 1"),
-        ("select date'2013-01-01' from $self where e='x'", "select date'2013-01-01' from S where e='x'"),
+        (
+            "select date'2013-01-01' from $self where e='x'",
+            "select date'2013-01-01' from S where e='x'",
+        ),
     ],
 )
 def test_self_is_replaced_where_it_is_a_token(text: str, expected: str) -> None:
@@ -33,11 +39,31 @@ def test_self_is_replaced_where_it_is_a_token(text: str, expected: str) -> None:
     assert with_self(text, "S") == expected
 
 
-PIECES = st.sampled_from([
-    "$self", "$SELF", "$selfish", "'$self'", "'a''$self'", "E'\\'$self'", '"$self"', '"a""$self"', "$$ $self $$", "$t$ $self $t$", "1",
-    "'é'", "/* $self */ 1", "/* /* $self */ ' */ 2", "-- $self '\n 3", "date '2013-01-01'", "-- \"\n 4", "'--'", "'/*'", '"--"',
-    "5 -- $$\n",
-])  # fmt: skip
+PIECES = st.sampled_from(
+    [
+        "$self",
+        "$SELF",
+        "$selfish",
+        "'$self'",
+        "'a''$self'",
+        "E'\\'$self'",
+        '"$self"',
+        '"a""$self"',
+        "$$ $self $$",
+        "$t$ $self $t$",
+        "1",
+        "'é'",
+        "/* $self */ 1",
+        "/* /* $self */ ' */ 2",
+        "-- $self '\n 3",
+        "date '2013-01-01'",
+        '-- "\n 4',
+        "'--'",
+        "'/*'",
+        '"--"',
+        "5 -- $$\n",
+    ]
+)
 
 
 @settings(deadline=None, max_examples=400)

@@ -1,5 +1,5 @@
-"""A column that is gone, a new one with nearly its name, and another one with its values: what agrees
-row by row beats names, and what says little never makes sure."""
+"""A column that is gone, a new one with nearly its name, and another one with its values: what
+agrees row by row beats names, and what says little never makes sure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from typing import NamedTuple
 
 import pytest
 
-from headrace.checks.column_similarity import Agreement, RenameCandidate, agreements, pooled_agreement, traits
+from headrace.checks.column_similarity import (
+    Agreement,
+    RenameCandidate,
+    agreements,
+    pooled_agreement,
+    traits,
+)
 from headrace.checks.drift import ColumnRename
 from headrace.checks.renames import chosen, pooled, propose
 
@@ -69,9 +75,21 @@ def pair(dice: random.Random) -> Pair:
 
 
 def proposal(item: Pair) -> ColumnRename | None:
-    gone = [traits("sales_total_eur", kind(item.before["sales_total_eur"]), 1.0, item.before["sales_total_eur"])]
-    new = [traits(name, kind(item.after[name]), 1.0, item.after[name]) for name in (item.near, item.same)]
-    rows = agreements(item.before, item.after, ["store"], ["sales_total_eur"], [item.near, item.same])
+    gone = [
+        traits(
+            "sales_total_eur",
+            kind(item.before["sales_total_eur"]),
+            1.0,
+            item.before["sales_total_eur"],
+        )
+    ]
+    new = [
+        traits(name, kind(item.after[name]), 1.0, item.after[name])
+        for name in (item.near, item.same)
+    ]
+    rows = agreements(
+        item.before, item.after, ["store"], ["sales_total_eur"], [item.near, item.same]
+    )
     return next(iter(propose(gone, new, rows=rows)), None)
 
 
@@ -83,8 +101,8 @@ def kind(cells: Column) -> str:
 
 
 def test_no_wrong_proposal_is_sure() -> None:
-    """Would catch: the nearer name proposed with 0.96, though another new column has each value. 200
-    generated pairs; the seed is above."""
+    """Would catch: the nearer name proposed with 0.96, though another new column has each value.
+    200 generated pairs; the seed is above."""
     dice = random.Random(SEED)
     wrong, result, told = [], 0, 0
     for number in range(PAIRS):
@@ -119,7 +137,9 @@ def test_all_held_intervals_are_pooled_and_the_rival_is_named() -> None:
 
 
 def test_a_factor_is_an_agreement_too_and_accidents_are_none() -> None:
-    """Would catch: euros that became cents taken for other values; two columns of zeros taken for one."""
+    """Would catch: euros that became cents taken for other values; two columns of zeros taken for
+    one.
+    """
     dice = random.Random(SEED)
     keys: Column = [str(number) for number in range(100)]
     money = [f"{dice.lognormvariate(4, 1):.2f}" for _ in keys]

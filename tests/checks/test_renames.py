@@ -31,7 +31,9 @@ def column(name: str, kind: str, position: float, values: list[object]) -> Colum
     ],
 )
 def test_names(first: str, other: str, least: float, most: float) -> None:
-    """Catches: abbreviations, styles and accents that hide the same words; numbers that are taken for words; names without any."""
+    """Catches: abbreviations, styles and accents that hide the same words; numbers that are taken
+    for words; names without any.
+    """
     assert least <= similarity(first, other) <= most
     assert similarity(first, other) == pytest.approx(similarity(other, first))
 
@@ -45,26 +47,41 @@ def test_all_renames_are_decided_together() -> None:
     dice = random.Random(seed)
     for _ in range(200):
         rows, columns = dice.randint(1, 4), dice.randint(1, 5)
-        gains = {(i, j): dice.choice((0.0, dice.random(), -1.0)) for i in range(rows) for j in range(columns) if dice.random() < 0.8}
+        gains = {
+            (i, j): dice.choice((0.0, dice.random(), -1.0))
+            for i in range(rows)
+            for j in range(columns)
+            if dice.random() < 0.8
+        }
         result = assign(gains)
         assert len(set(result.values())) == len(result), seed
         padded = [*range(columns), *[-1] * rows]
-        best = max(sum(max(0.0, gains.get((i, j), 0.0)) for i, j in enumerate(chosen)) for chosen in permutations(padded, rows))
+        best = max(
+            sum(max(0.0, gains.get((i, j), 0.0)) for i, j in enumerate(chosen))
+            for chosen in permutations(padded, rows)
+        )
         assert sum(gains[pair] for pair in result.items()) == pytest.approx(best), (seed, gains)
 
 
 def test_values_speak_where_names_say_nothing() -> None:
-    """Catches: proposals by name alone; twins of which one is proposed as if nothing spoke for the other; other types."""
+    """Catches: proposals by name alone; twins of which one is proposed as if nothing spoke for the
+    other; other types.
+    """
     dice = random.Random(5)
     codes = [dice.choice(("UA", "AA", "DL", "B6")) for _ in range(500)]
     delays = [round(dice.gauss(8, 30)) for _ in range(500)]
     gone = [column("carrier", "VARCHAR", 1.0, codes), column("delay", "BIGINT", 4.0, delays)]
-    new = [column("f_17", "VARCHAR", 1.0, codes[::-1]), column("remark", "VARCHAR", 5.0, ["x" * dice.randint(1, 90) for _ in codes])]
+    new = [
+        column("f_17", "VARCHAR", 1.0, codes[::-1]),
+        column("remark", "VARCHAR", 5.0, ["x" * dice.randint(1, 90) for _ in codes]),
+    ]
     (result,) = propose(gone, new)
     assert (result.column, result.to) == ("carrier", "f_17")
     assert result.score >= PROPOSED
     assert any("of the values are the same" in clause for clause in result.evidence)
-    assert not any(code in clause for clause in result.evidence for code in ("UA", "AA", "DL", "B6")), "no values in evidence"
+    assert not any(
+        code in clause for clause in result.evidence for code in ("UA", "AA", "DL", "B6")
+    ), "no values in evidence"
 
     twins = [column("measure_a", "DOUBLE", 1.0, delays), column("measure_b", "DOUBLE", 1.0, delays)]
     sure = propose([column("measure", "DOUBLE", 1.0, delays)], twins, least=0.0)
@@ -72,17 +89,28 @@ def test_values_speak_where_names_say_nothing() -> None:
 
 
 def test_nothing_to_compare() -> None:
-    """Catches: a first day, an empty file, a column of nulls, that break the comparison instead of leaving it to names and types."""
+    """Catches: a first day, an empty file, a column of nulls, that break the comparison instead of
+    leaving it to names and types.
+    """
     gone = [column("amount", "DOUBLE", 2.0, []), column("note", "VARCHAR", 3.0, [None] * 50)]
-    new = [column("Amount (EUR)", "DOUBLE", 2.0, [None, None]), column("unrelated", "BOOLEAN", 9.0, ["true"])]
+    new = [
+        column("Amount (EUR)", "DOUBLE", 2.0, [None, None]),
+        column("unrelated", "BOOLEAN", 9.0, ["true"]),
+    ]
     assert [(item.column, item.to) for item in propose(gone, new)] == [("amount", "Amount (EUR)")]
     assert propose([], new) == propose(gone, []) == ()
 
 
 def test_hundreds_of_columns_at_once() -> None:
     """Catches: a header that is another one altogether and takes minutes to be compared."""
-    gone = [column(f"old {i} {'abcdefghij'[i % 10]}", "VARCHAR", float(i), ["a", "b"] * 10) for i in range(300)]
-    new = [column(f"new_{i}_{'abcdefghij'[i % 10]}", "VARCHAR", float(i), ["a", "b"] * 10) for i in range(300)]
+    gone = [
+        column(f"old {i} {'abcdefghij'[i % 10]}", "VARCHAR", float(i), ["a", "b"] * 10)
+        for i in range(300)
+    ]
+    new = [
+        column(f"new_{i}_{'abcdefghij'[i % 10]}", "VARCHAR", float(i), ["a", "b"] * 10)
+        for i in range(300)
+    ]
     result = propose(gone, new)
     assert len({item.to for item in result}) == len(result)
 

@@ -18,6 +18,10 @@ from headrace.model import Severity
     ],
 )
 def test_what_a_query_looks_for_is_named(name: str, kind: str, detail: str, said: str) -> None:
-    """Would catch: a day rejected because `1 row returned`, of which nobody knows what it was asked for."""
-    result = CheckResult(name, kind, Severity.BLOCKING, CheckState.FAILED, rows=10, failing=2, detail=detail)
+    """Would catch: a day rejected because `1 row returned`, of which nobody knows what it was asked
+    for.
+    """
+    result = CheckResult(
+        name, kind, Severity.BLOCKING, CheckState.FAILED, rows=10, failing=2, detail=detail
+    )
     assert result.said == said

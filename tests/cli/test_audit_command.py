@@ -10,17 +10,27 @@ from headrace.cli.completion import candidates
 
 
 def test_entries_are_found_by_what_who_and_when(shop: Project) -> None:
-    """Would catch: a filter that lets others through, or one that loses entries of a node's partitions."""
+    """Would catch: a filter that lets others through, or one that loses entries of a node's
+    partitions."""
     every = shop.json("audit", "show", "--limit", "1000")
     assert [row["seq"] for row in every] == list(range(len(every), 0, -1))
     revenue = shop.json("audit", "show", "--object", "revenue")
-    assert {row["object"] for row in revenue} == {f"partition:revenue@2025-03-0{day}" for day in (1, 2, 3)}
-    assert shop.json("audit", "show", "--object", "revenue@2025-03-02") == [row for row in revenue if row["object"].endswith("02")]
+    assert {row["object"] for row in revenue} == {
+        f"partition:revenue@2025-03-0{day}" for day in (1, 2, 3)
+    }
+    assert shop.json("audit", "show", "--object", "revenue@2025-03-02") == [
+        row for row in revenue if row["object"].endswith("02")
+    ]
     rejected = shop.json("audit", "show", "--action", "partition.rejected")
     assert [row["object"] for row in rejected] == ["partition:orders_clean@2025-03-04"]
-    assert {row["actor"] for row in shop.json("audit", "show", "--actor", "headrace")} == {"headrace"}
+    assert {row["actor"] for row in shop.json("audit", "show", "--actor", "headrace")} == {
+        "headrace"
+    }
     first_tick = [row for row in every if row["at"] < "2025-03-05"]
-    assert shop.json("audit", "show", "--since", "2025-03-05", "--limit", "1000") == every[: len(every) - len(first_tick)]
+    assert (
+        shop.json("audit", "show", "--since", "2025-03-05", "--limit", "1000")
+        == every[: len(every) - len(first_tick)]
+    )
     assert len(shop.json("audit", "show", "--limit", "3")) == 3
     assert shop.json("audit", "show", "--object", "nothing*") == []
 
@@ -38,14 +48,18 @@ def test_one_entry_shows_all_that_it_says(shop: Project) -> None:
 
 
 def test_a_changed_entry_is_named(shop: Project) -> None:
-    """Would catch: a trail that somebody with the database's file altered, and that still verifies."""
+    """Would catch: a trail that somebody with the database's file altered, and that
+    still verifies.
+    """
     response = shop.json("audit", "verify")
     assert response["ok"]
     assert response["broken_at"] is None
     assert "as written" in shop.text("audit", "verify")
     with sqlite3.connect(shop.root / ".headrace/state.db") as db:
         db.execute("drop trigger audit_no_update")
-        db.execute("update audit set event = replace(event, '\"allowed\"', '\"denied\"') where seq = 12")
+        db.execute(
+            "update audit set event = replace(event, '\"allowed\"', '\"denied\"') where seq = 12"
+        )
     broken = shop.json("audit", "verify")
     assert (broken["ok"], broken["broken_at"], broken["entries"]) == (False, 12, 11)
     assert "entry 12" in shop.text("audit", "verify", code=1)
@@ -58,7 +72,9 @@ def test_an_end_that_was_cut_off_shows_by_the_head_that_was_noted(shop: Project)
     with sqlite3.connect(shop.root / ".headrace/state.db") as db:
         db.execute("drop trigger audit_no_delete")
         db.execute("delete from audit where seq > ?", (response["entries"] - 2,))
-    assert "those after entry" in " ".join(shop.json("audit", "verify")["missing"]), "the event log knows the last entry"
+    assert "those after entry" in " ".join(shop.json("audit", "verify")["missing"]), (
+        "the event log knows the last entry"
+    )
     cut = shop.json("audit", "verify", "--head", response["head"])
     assert not cut["ok"]
     assert "cut off" in cut["reason"]

@@ -1,4 +1,5 @@
-"""DuckDB parses and binds every statement before it runs: what can't work in any partition is an error of its file and line."""
+"""DuckDB parses and binds every statement before it runs: what can't work in any partition is an
+error of its file and line."""
 
 from __future__ import annotations
 
@@ -32,9 +33,15 @@ def the_problem(project: Project, code: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seen", [False, True])
 @pytest.mark.parametrize(
-    "text", ["select id,\n  customer at,\n  day\nfrom orders", "select id,\n  at\n  from (select day as at, id from orders)"]
+    "text",
+    [
+        "select id,\n  customer at,\n  day\nfrom orders",
+        "select id,\n  at\n  from (select day as at, id from orders)",
+    ],
 )
-def test_a_reserved_word_is_an_error_with_line_and_hint(new: Project, shop: Project, seen: bool, text: str) -> None:
+def test_a_reserved_word_is_an_error_with_line_and_hint(
+    new: Project, shop: Project, seen: bool, text: str
+) -> None:
     project = shop if seen else new
     write(project, "bad", text)
     problem = the_problem(project, "sql_syntax")
@@ -46,14 +53,18 @@ def test_a_reserved_word_is_an_error_with_line_and_hint(new: Project, shop: Proj
 
 def test_a_first_tick_does_not_apply_what_can_not_run(new: Project) -> None:
     (new.root / "landing").mkdir()
-    (new.root / "landing/orders_2025-03-01.csv").write_text("id,customer,amount,day\n1,Ada,1,2025-03-01\n")
+    (new.root / "landing/orders_2025-03-01.csv").write_text(
+        "id,customer,amount,day\n1,Ada,1,2025-03-01\n"
+    )
     write(new, "bad", "select id, customer at, day from orders")
     new.refused("tick", "--now", "2025-03-02T06:00+01:00", code=1)
     assert new.json("runs") == []
 
 
 @pytest.mark.parametrize("seen", [False, True])
-def test_an_unknown_function_is_an_error_even_where_columns_are_not_known(new: Project, shop: Project, seen: bool) -> None:
+def test_an_unknown_function_is_an_error_even_where_columns_are_not_known(
+    new: Project, shop: Project, seen: bool
+) -> None:
     project = shop if seen else new
     write(project, "bad", "select id, day,\n  nvl(customer, 'none') as customer\nfrom orders")
     problem = the_problem(project, "unknown_function")
@@ -61,12 +72,18 @@ def test_an_unknown_function_is_an_error_even_where_columns_are_not_known(new: P
     assert "coalesce" in problem["hint"]
 
 
-def test_types_that_do_not_fit_are_an_error_once_columns_are_known(new: Project, shop: Project) -> None:
+def test_types_that_do_not_fit_are_an_error_once_columns_are_known(
+    new: Project, shop: Project
+) -> None:
     write(new, "bad", "select day,\n  upper(id + 1) as name\nfrom orders")
     write(shop, "bad", "select day,\n  upper(id + 1) as name\nfrom orders")
     assert errors(new) == [], "nothing is known of a source before its first delivery"
     problem = the_problem(shop, "sql_binding")
-    assert (problem["file"], problem["line"], "upper(BIGINT)" in problem["message"]) == ("assets/bad.sql", 6, True), problem
+    assert (problem["file"], problem["line"], "upper(BIGINT)" in problem["message"]) == (
+        "assets/bad.sql",
+        6,
+        True,
+    ), problem
     assert "Candidate" not in problem["message"]
 
 
@@ -85,15 +102,19 @@ def test_checks_and_their_conditions_are_bound(shop: Project) -> None:
 
 def test_an_opaque_asset_that_never_ran_makes_no_false_error(shop: Project) -> None:
     (shop.root / "assets/opaque.py").write_text(
-        "from headrace import asset, Context\n\n@asset(owner='core', partition='day', inputs=['revenue'])\n"
-        "def opaque(ctx: Context, revenue):\n    return revenue\n"
+        "from headrace import asset, Context\n\n@asset(owner='core', partition='day',"
+        " inputs=['revenue'])\ndef opaque(ctx: Context, revenue):\n    return revenue\n"
     )
-    write(shop, "over", "select x.day, upper(x.what) as what, x.n[1].deep as deep from opaque x", HEAD)
+    write(
+        shop, "over", "select x.day, upper(x.what) as what, x.n[1].deep as deep from opaque x", HEAD
+    )
     assert errors(shop) == []
 
 
 def test_what_sqlglot_can_not_type_is_typed_by_duckdb_for_the_next_asset(shop: Project) -> None:
-    write(shop, "mapped", "select day, map_from_entries([(customer, amount)]) as m from orders_clean")
+    write(
+        shop, "mapped", "select day, map_from_entries([(customer, amount)]) as m from orders_clean"
+    )
     write(shop, "reader", "select day, m + 1 as n from mapped")
     assert errors(shop) == [("sql_binding", "assets/reader.sql", 5)]
 
@@ -111,11 +132,20 @@ def test_parameters_bounds_macros_and_own_rows_are_bound(shop: Project) -> None:
     write(
         shop,
         "fine",
-        "select day, id, dear(amount, $threshold) as is_dear, date_diff('day', $partition_start, $partition_end) as days\n"
-        "from orders_clean where day >= $partition_start",
+        "select day, id, dear(amount, $threshold) as is_dear, date_diff('day', $partition_start,"
+        " $partition_end) as days\nfrom orders_clean where day >= $partition_start",
     )
-    head = "/* headrace\nowner: core\npartition: {by: day, column: day}\nmaterialize: merge\nmerge: {keys: [id]}\n*/\n"
-    write(shop, "own", "select o.id, o.day, coalesce(s.n, 0) + 1 as n from orders_clean o left join $self s using (id)", head)
+    head = (
+        "/* headrace\nowner: core\npartition: {by: day, column: day}\nmaterialize: merge\nmerge:"
+        " {keys: [id]}\n*/\n"
+    )
+    write(
+        shop,
+        "own",
+        "select o.id, o.day, coalesce(s.n, 0) + 1 as n from orders_clean o left join $self s using"
+        " (id)",
+        head,
+    )
     assert errors(shop, "--bind") == []
     write(shop, "fine", "select day, id, dear(amount) as is_dear from orders_clean")
     assert errors(shop) == [("sql_binding", "assets/fine.sql", 5)]
@@ -142,7 +172,9 @@ def test_what_was_bound_is_kept_by_content(shop: Project, monkeypatch: pytest.Mo
     assert moved == before, "the file differs, the statements don't"
 
 
-def test_validate_binds_what_fits_and_says_what_is_left(shop: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validate_binds_what_fits_and_says_what_is_left(
+    shop: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compilation = compile_project(shop.root)
     first = diagnostics.bind(compilation, tmp_path / "cache", seconds=0.0)
     assert first.left == first.statements - 1 > 0, "one at least, so that each call gets on"
@@ -159,7 +191,9 @@ def test_validate_binds_what_fits_and_says_what_is_left(shop: Project, tmp_path:
     assert shop.json("validate")["binding"]["left"] == 0
 
 
-def test_a_worker_that_is_lost_leaves_statements_to_the_run(shop: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_lost_leaves_statements_to_the_run(
+    shop: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(diagnostics, "STATEMENT_SECONDS_MAX", 0.0)
     result = diagnostics.bind(compile_project(shop.root), tmp_path / "cache")
     assert result.left > 0
@@ -170,12 +204,16 @@ def test_a_macro_reads_no_file_when_it_is_looked_at(new: Project, tmp_path: Path
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
     (new.root / "macros").mkdir()
-    (new.root / "macros/m.sql").write_text(f"create macro f() as table select * from read_csv('{secret}');\n")
+    (new.root / "macros/m.sql").write_text(
+        f"create macro f() as table select * from read_csv('{secret}');\n"
+    )
     assert errors(new) == [("bad_macro", "macros/m.sql", 1)]
 
 
 def test_no_folder_is_left(new: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a folder in the system's own for temporary files that stays behind with each command."""
+    """Would catch: a folder in the system's own for temporary files that stays behind with each
+    command.
+    """
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))

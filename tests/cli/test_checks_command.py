@@ -1,5 +1,6 @@
-# ruff: noqa: E501
-"""`headrace checks`: what checks came to, which can't fail, what none notices, and what to add, in a project whose store is real."""
+"""`headrace checks`: what checks came to, which can't fail, what none notices, and what to add, in
+a project whose store is real.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +35,11 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = tmp_path_factory.mktemp("checked") / "shop"
     texts = FILES | {
         "assets/orders_clean.sql": CHECKED,
-        "assets/large.sql": "/* headrace\nowner: core\nmaterialize: view\nchecks: [{not_null: [id]}, {sql: {name: huge, query: 'select * from $self where is_large(amount * 0)'}}]\n*/\nselect id, amount from orders_clean",
+        "assets/large.sql": (
+            "/* headrace\nowner: core\nmaterialize: view\nchecks: [{not_null: [id]}, {sql: {name:"
+            " huge, query: 'select * from $self where is_large(amount * 0)'}}]\n*/\nselect id,"
+            " amount from orders_clean"
+        ),
         "macros/large.sql": "create macro is_large(x) as x > 1000;\n",
     }
     for path, text in texts.items():
@@ -43,7 +48,10 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Any:
     (root / "assets/fails.py").unlink()
     (root / "landing").mkdir()
     for day in range(1, 6):
-        rows = "".join(f"{number},{'Ada' if number % 3 else 'Grace'},{number * 7 % 90 + 1}.50,2025-03-0{day}\n" for number in range(40))
+        rows = "".join(
+            f"{number},{'Ada' if number % 3 else 'Grace'},{number * 7 % 90 + 1}.50,2025-03-0{day}\n"
+            for number in range(40)
+        )
         (root / f"landing/orders_2025-03-0{day}.csv").write_text("id,customer,amount,day\n" + rows)
     assert run(["tick", "--now", "2025-03-06T06:00+01:00", "--project", str(root)]) == 0
     return root
@@ -56,12 +64,21 @@ def shop(checked: Any, call: Any) -> Project:
 
 
 def test_checks_and_their_history(shop: Project) -> None:
-    """Would catch: a check without its outcomes, one of another node's, a view's that nobody finds under its name."""
+    """Would catch: a check without its outcomes, one of another node's, a view's that nobody finds
+    under its name.
+    """
     rows = {(row["node"], row["check"]): row for row in shop.json("checks")}
     unique = rows["orders_clean", "unique_id"]
     assert set(unique) >= {"node", "partition", "state", "verdict", "at", "reason"}
-    assert (unique["state"], unique["verdict"], unique["partition"], unique["runs"]) == ("passed", "passed", "2025-03-05", 5)
-    assert [item["partition"] for item in unique["history"]] == [f"2025-03-0{day}" for day in (5, 4, 3, 2, 1)]
+    assert (unique["state"], unique["verdict"], unique["partition"], unique["runs"]) == (
+        "passed",
+        "passed",
+        "2025-03-05",
+        5,
+    )
+    assert [item["partition"] for item in unique["history"]] == [
+        f"2025-03-0{day}" for day in (5, 4, 3, 2, 1)
+    ]
     assert (unique["file"], unique["line"]) == ("assets/orders_clean.sql", 5)
     assert rows["orders_clean", "large"]["state"] == "unchecked"
     assert rows["large", "not_null_id"]["state"] == rows["large", "huge"]["state"] == "passed"
@@ -74,7 +91,8 @@ def test_checks_and_their_history(shop: Project) -> None:
 
 
 def test_a_challenge(shop: Project) -> None:
-    """Would catch: a check that can't fail called effective; a fault noticed by the table after it called unnoticed."""
+    """Would catch: a check that can't fail called effective; a fault noticed by the table after it
+    called unnoticed."""
     rows = {row["check"]: row for row in shop.json("checks", "challenge", "orders_clean", "large")}
     assert {name: row["verdict"] for name, row in rows.items()} == {
         "unique_id": "effective",
@@ -86,7 +104,15 @@ def test_a_challenge(shop: Project) -> None:
         "not_null_id": "effective",
         "huge": "cannot_fail",
     }
-    assert set(rows["never"]) >= {"check", "asset", "verdict", "mutations_tried", "mutations_caught", "cost_ms", "evidence"}
+    assert set(rows["never"]) >= {
+        "check",
+        "asset",
+        "verdict",
+        "mutations_tried",
+        "mutations_caught",
+        "cost_ms",
+        "evidence",
+    }
     assert rows["never"]["mutations_caught"] == 0 < rows["never"]["mutations_tried"]
     assert rows["unique_id"]["mutations_caught"] >= 3
     assert "not_null_customer" in rows["nobody"]["evidence"]
@@ -104,17 +130,28 @@ def test_a_challenge_says_how_far_it_is(checked: Any, call: Any) -> None:
 
 
 def test_what_nobody_would_notice(shop: Project) -> None:
-    """Would catch: faults ranked without regard to whom they reach; one that a later table's check notices counted as unnoticed."""
+    """Would catch: faults ranked without regard to whom they reach; one that a later table's check
+    notices counted as unnoticed.
+    """
     rows = shop.json("checks", "challenge", "--unnoticed")
     reached = [len(row["consumers"]) for row in rows]
     assert reached == sorted(reached, reverse=True)
     assert reached[0] == 2
     faults = {(row["asset"], row["says"]): row for row in rows}
     assert faults["revenue", "no rows at all"]["suggestion"] == "row_count: {min: 1}"
-    assert faults["orders_clean", "every tenth `amount` is 0"]["consumers"] == ["morning-report", "dashboard"]
-    assert ("orders_clean", "every tenth `amount` is null") not in faults, "no day before had a null"
+    assert faults["orders_clean", "every tenth `amount` is 0"]["consumers"] == [
+        "morning-report",
+        "dashboard",
+    ]
+    assert (
+        "orders_clean",
+        "every tenth `amount` is null",
+    ) not in faults, "no day before had a null"
     assert ("orders_clean", "`amount` × 100") not in faults, "no day before had such amounts"
-    assert ("orders_clean", "`day` a day later") not in faults, "every audit asks for the partition's column"
+    assert (
+        "orders_clean",
+        "`day` a day later",
+    ) not in faults, "every audit asks for the partition's column"
     assert ("orders", "`day` is null") not in faults, "the table after it notices"
     assert ("orders", "all rows twice") not in faults
     assert ("orders", "every tenth `customer` is null") not in faults
@@ -124,7 +161,9 @@ def test_what_nobody_would_notice(shop: Project) -> None:
 
 
 def test_suggestions_are_written_and_then_notice(shop: Project) -> None:
-    """Would catch: a file whose comments are gone, checks that are suggested again once they are there, a half-written project."""
+    """Would catch: a file whose comments are gone, checks that are suggested again once they are
+    there, a half-written project.
+    """
     path, view = shop.root / "assets/orders_clean.sql", shop.root / "assets/large.sql"
     try:
         suggested = shop.json("checks", "suggest", "orders_clean")
@@ -133,14 +172,27 @@ def test_suggestions_are_written_and_then_notice(shop: Project) -> None:
         written = shop.json("checks", "suggest", "orders_clean", "--write")
         assert {row["written"] for row in written} == {"assets/orders_clean.sql"}
         text = path.read_text()
-        assert text.replace("".join(line for line in text.splitlines(True) if line.strip(" -\n").startswith(tuple(
-            row["yaml"] for row in written))), "") == CHECKED  # fmt: skip
+        assert (
+            text.replace(
+                "".join(
+                    line
+                    for line in text.splitlines(True)
+                    if line.strip(" -\n").startswith(tuple(row["yaml"] for row in written))
+                ),
+                "",
+            )
+            == CHECKED
+        )
         assert "# who bought" in text
         assert shop.json("checks", "suggest", "orders_clean") == []
-        rows = {row["check"]: row["verdict"] for row in shop.json("checks", "challenge", "orders_clean")}
+        rows = {
+            row["check"]: row["verdict"] for row in shop.json("checks", "challenge", "orders_clean")
+        }
         assert rows["accepted_values_customer"] == "never_ran"
         assert shop.json("validate")["ok"]
-        view.write_text(view.read_text().replace("checks: [{not_null", "tags: *all\nchecks: &all [{not_null"))
+        view.write_text(
+            view.read_text().replace("checks: [{not_null", "tags: *all\nchecks: &all [{not_null")
+        )
         assert shop.call(shop.root, "checks", "suggest", "--write")[0] != 0
         assert path.read_text() == text
     finally:
@@ -149,16 +201,20 @@ def test_suggestions_are_written_and_then_notice(shop: Project) -> None:
 
 
 def test_a_check_that_changed_its_mind_is_flaky(shop: Project) -> None:
-    """Would catch: a verdict that changed on the same data overlooked, or one under another version taken for the same."""
+    """Would catch: a verdict that changed on the same data overlooked, or one under another version
+    taken for the same.
+    """
     database = sqlite3.connect(next((shop.root / ".headrace").glob("*.db")))
     again = (
-        "insert into attempt (epoch, n, run_id, node, kind, partitions, state, version, snapshot_read, queued_at) "
-        "select epoch, n + 1000, run_id, node, kind, partitions, 'rejected', version + ?, snapshot_read, queued_at from attempt "
-        "where node = 'orders_clean' and partitions like '%03-02%'"
+        "insert into attempt (epoch, n, run_id, node, kind, partitions, state, version,"
+        " snapshot_read, queued_at) select epoch, n + 1000, run_id, node, kind, partitions,"
+        " 'rejected', version + ?, snapshot_read, queued_at from attempt where node ="
+        " 'orders_clean' and partitions like '%03-02%'"
     )
     result = (
-        "insert into check_result select epoch, n + 1000, node, partition, name, kind, severity, 'failed', rows, 1, '', at from check_result "
-        "where node = 'orders_clean' and partition = '2025-03-02' and name = 'row_count'"
+        "insert into check_result select epoch, n + 1000, node, partition, name, kind, severity,"
+        " 'failed', rows, 1, '', at from check_result where node = 'orders_clean' and partition ="
+        " '2025-03-02' and name = 'row_count'"
     )
     gone = ("delete from check_result where n > 1000", "delete from attempt where n > 1000")
     try:
@@ -177,7 +233,9 @@ def test_a_check_that_changed_its_mind_is_flaky(shop: Project) -> None:
 
 
 def test_before_anything_ran(new: Project) -> None:
-    """Would catch: a crash where there is no store, or a check that is called good although nobody has asked it."""
+    """Would catch: a crash where there is no store, or a check that is called good although nobody
+    has asked it.
+    """
     assert [row["state"] for row in new.json("checks")] == ["never"]
     (row,) = new.json("checks", "challenge")
     assert (row["verdict"], row["mutations_tried"]) == ("never_ran", 0)

@@ -6,7 +6,15 @@ import re
 
 import pytest
 
-from headrace.cli.command_table import BY_NAME, COMMANDS, FOREIGN, GROUPS, NOT_BUILT, CliCommand, help_text
+from headrace.cli.command_table import (
+    BY_NAME,
+    COMMANDS,
+    FOREIGN,
+    GROUPS,
+    NOT_BUILT,
+    CliCommand,
+    help_text,
+)
 from headrace.cli.invocation import Argument, parameters_of
 
 
@@ -19,7 +27,9 @@ def test_each_command_has_its_function_and_a_description(command: CliCommand) ->
 def test_each_word_of_a_command_is_explained(command: CliCommand) -> None:
     """Would catch: an option or an argument in `--help` with nothing beside it."""
     shown = [
-        parameter.said for parameter in parameters_of(command.load()) if not isinstance(parameter.said, Argument) or parameter.said.metavar
+        parameter.said
+        for parameter in parameters_of(command.load())
+        if not isinstance(parameter.said, Argument) or parameter.said.metavar
     ]
     assert [said for said in shown if not said.help] == []
 

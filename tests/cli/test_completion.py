@@ -43,11 +43,19 @@ def test_node_names(project: Path) -> None:
 
 
 def test_what_a_command_can_be_told_to_do(project: Path) -> None:
-    """Would catch: sub-commands that only some commands offer, or nodes offered where only such a word can stand."""
+    """Would catch: sub-commands that only some commands offer, or nodes offered where only such a
+    word can stand.
+    """
     assert candidates(["contract", "a"]) == ["accept"]
     assert candidates(["contract", "accept", "fl"]) == ["flights", "flights_clean"]
     assert candidates(["db", "b"]) == ["backup"]
-    assert candidates(["quarantine", ""]) == ["accept", "drop", "flights", "flights_clean", "planes"]
+    assert candidates(["quarantine", ""]) == [
+        "accept",
+        "drop",
+        "flights",
+        "flights_clean",
+        "planes",
+    ]
     assert candidates(["backfills", "p"]) == ["pause"]
     assert candidates(["incidents", "f"]) == ["fix"], "no node stands there"
     assert candidates(["incidents", "report", "fl"]) == ["flights", "flights_clean"]
@@ -56,7 +64,9 @@ def test_what_a_command_can_be_told_to_do(project: Path) -> None:
     assert candidates(["deliveries", "pl"]) == ["planes"]
 
 
-def test_names_are_found_from_a_folder_below_and_by_project(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_names_are_found_from_a_folder_below_and_by_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     below = project / "assets/clean"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
@@ -68,17 +78,23 @@ def test_names_are_found_from_a_folder_below_and_by_project(project: Path, monke
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_installing_writes_a_script_the_shell_can_read(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installing_writes_a_script_the_shell_can_read(
+    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for _ in range(2):
         message, hint = completion.install(shell)
         assert not hint
         assert str(tmp_path) in message
     rc = tmp_path / ".zshrc"
-    assert not rc.exists() or rc.read_text().count("zfunc") == 1, "installed twice, it is there once"
+    assert not rc.exists() or rc.read_text().count("zfunc") == 1, (
+        "installed twice, it is there once"
+    )
     program = shutil.which(shell)
     if program:
-        subprocess.run([program, "-n", "/dev/stdin"], input=completion.SCRIPTS[shell], text=True, check=True)
+        subprocess.run(
+            [program, "-n", "/dev/stdin"], input=completion.SCRIPTS[shell], text=True, check=True
+        )
 
 
 def test_an_unknown_shell_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,5 +113,7 @@ def test_a_real_bash_completes(project: Path, tmp_path: Path) -> None:
     COMP_WORDS=(headrace read flights_); COMP_CWORD=2; _headrace; printf '%s\\n' "${{COMPREPLY[@]}}"
     COMP_WORDS=(headrace q); COMP_CWORD=1; _headrace; printf '%s\\n' "${{COMPREPLY[@]}}"
     """
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, cwd=project)
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=True, cwd=project
+    )
     assert done.stdout.split() == ["flights_clean", "quarantine"]

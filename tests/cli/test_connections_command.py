@@ -28,7 +28,9 @@ def server() -> Iterator[str]:
             pass
 
     running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    threading.Thread(
+        target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    ).start()
     yield f"http://127.0.0.1:{running.server_address[1]}"
     running.shutdown()
     running.server_close()
@@ -41,8 +43,14 @@ def _declare(project: Project, text: str) -> None:
 
 def test_the_list_names_users_and_no_values(new: Project) -> None:
     """Would catch: a password, a host or a resolved reference in a list that anybody may read."""
-    _declare(new, '[connections.bank]\nurl = "postgresql://me@secret-host/db"\npassword = "${PW}"\n[connections.any]\nurl = "${URL}"\n')
-    (new.root / "sources/rows.yaml").write_text("source: rows\nowner: core\nconnection: bank\ntable: t\n")
+    _declare(
+        new,
+        '[connections.bank]\nurl = "postgresql://me@secret-host/db"\npassword ='
+        ' "${PW}"\n[connections.any]\nurl = "${URL}"\n',
+    )
+    (new.root / "sources/rows.yaml").write_text(
+        "source: rows\nowner: core\nconnection: bank\ntable: t\n"
+    )
     rows = new.json("connections")
     assert [(row["name"], row["kind"], row["used_by"], row["state"]) for row in rows] == [
         ("any", None, [], None),
@@ -51,10 +59,16 @@ def test_the_list_names_users_and_no_values(new: Project) -> None:
     assert "secret-host" not in new.text("connections")
 
 
-def test_each_kind_is_asked(new: Project, postgresql: Database, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_kind_is_asked(
+    new: Project, postgresql: Database, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: a test that says `ok` without having connected."""
     sqlite3.connect(new.root / "x.db").execute("create table t (n integer)").connection.close()
-    for name, value in {"PW": postgresql.password, "TOKEN": CANARY, "NO_PROXY": "127.0.0.1"}.items():
+    for name, value in {
+        "PW": postgresql.password,
+        "TOKEN": CANARY,
+        "NO_PROXY": "127.0.0.1",
+    }.items():
         monkeypatch.setenv(name, value)
     _declare(
         new,
@@ -67,7 +81,10 @@ def test_each_kind_is_asked(new: Project, postgresql: Database, server: str, mon
     assert states == {"bucket": "skipped", "lite": "ok", "pg": "ok", "web": "ok"}
     monkeypatch.setenv("PW", f"{CANARY}-wrong")
     (pg,) = new.json("connections", "test", "pg")
-    assert (pg["state"], pg["code"]) == ("failed", "access_denied") and "password authentication failed" in pg["error"]
+    assert (pg["state"], pg["code"]) == (
+        "failed",
+        "access_denied",
+    ) and "password authentication failed" in pg["error"]
     monkeypatch.setenv("TOKEN", "wrong")
     (web,) = new.json("connections", "test", "web")
     assert (web["state"], web["code"]) == ("failed", "access_denied")
@@ -75,22 +92,28 @@ def test_each_kind_is_asked(new: Project, postgresql: Database, server: str, mon
 
 
 def test_what_doesnt_answer_is_said(new: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a traceback for a secret that isn't set, a host that is down, or a file that isn't there."""
+    """Would catch: a traceback for a secret that isn't set, a host that is down, or a file that
+    isn't there.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     _declare(
         new,
-        f'[connections.down]\nurl = "postgresql://me@127.0.0.1:{port}/db"\n[connections.gone]\nurl = "sqlite:gone.db"\n'
-        f'[connections.unset]\nurl = "postgresql://me@127.0.0.1/db"\npassword = "secret://env/NOT_SET_AT_ALL"\n'
-        f'[connections.web]\nurl = "http://127.0.0.1:{port}"\n[connections.state]\nurl = "sqlite:.headrace/state.db"\n',
+        f'[connections.down]\nurl = "postgresql://me@127.0.0.1:{port}/db"\n[connections.gone]\nurl'
+        ' = "sqlite:gone.db"\n[connections.unset]\nurl = "postgresql://me@127.0.0.1/db"\npassword'
+        ' = "secret://env/NOT_SET_AT_ALL"\n[connections.web]\nurl ='
+        f' "http://127.0.0.1:{port}"\n[connections.state]\nurl = "sqlite:.headrace/state.db"\n',
     )
     rows = {row["name"]: row for row in new.json("connections", "test")}
     assert {name: row["code"] for name, row in rows.items()} == {
-        "down": "source_unavailable", "gone": "source_unavailable", "state": "configuration_error", "unset": "configuration_error",
+        "down": "source_unavailable",
+        "gone": "source_unavailable",
+        "state": "configuration_error",
+        "unset": "configuration_error",
         "web": "source_unavailable",
-    }  # fmt: skip
+    }
     assert rows["unset"]["hint"] == "set NOT_SET_AT_ALL where headrace runs"
     assert "failed" in new.text("connections", "test", code=1)
 

@@ -8,7 +8,9 @@ LATER = "2025-03-06T09:00+01:00"
 
 
 def corrected(shop: Project) -> int:
-    """Another delivery of 03-02: one amount differs, one row is gone, one is new. Gives the snapshot before it."""
+    """Another delivery of 03-02: one amount differs, one row is gone, one is new. Gives the
+    snapshot before it.
+    """
     before: int = shop.json("read", "orders_clean")["snapshot"]
     rows = "1,Ada,20.90,2025-03-02\n2,Grace,5.00,2025-03-02\n4,Edsger,1.00,2025-03-02\n"
     (shop.root / "landing/orders_2025-03-02.csv").write_text("id,customer,amount,day\n" + rows)
@@ -31,14 +33,21 @@ def test_by_declared_keys_changed_rows_are_one_change(shop: Project) -> None:
         "added": (None, {"id": 4, "customer": "Edsger", "amount": "1.00", "day": "2025-03-02"}),
         "removed": ({"id": 3, "customer": "Linus", "amount": "7.10", "day": "2025-03-02"}, None),
     }
-    assert response["partitions"] == [{"partition": "2025-03-02", "change": "republished", "rows_before": 3, "rows_after": 3}]
+    assert response["partitions"] == [
+        {"partition": "2025-03-02", "change": "republished", "rows_before": 3, "rows_after": 3}
+    ]
 
 
 def test_without_keys_rows_are_compared_whole(shop: Project) -> None:
     """revenue declares no key: a changed row is one removed and one added."""
     before = corrected(shop)
     response = shop.json("diff", "revenue", "--at", str(before))
-    assert (response["keys"], response["rows_added"], response["rows_removed"], response["rows_changed"]) == (None, 1, 1, None)
+    assert (
+        response["keys"],
+        response["rows_added"],
+        response["rows_removed"],
+        response["rows_changed"],
+    ) == (None, 1, 1, None)
     text = shop.text("diff", "revenue", "--at", str(before))
     assert "- day=2025-03-02  revenue=32.00" in text
     assert "there are no keys" in text
@@ -48,7 +57,14 @@ def test_moments_are_times_or_snapshots(shop: Project) -> None:
     first = shop.json("diff", "orders", "--at", "2025-03-05T00:00+01:00")
     assert [row["partition"] for row in first["partitions"]] == ["2025-03-04"]
     assert first["rows_added"] == 4
-    backwards = shop.json("diff", "orders", "--at", str(first["after"]["snapshot"]), "--at", str(first["before"]["snapshot"]))
+    backwards = shop.json(
+        "diff",
+        "orders",
+        "--at",
+        str(first["after"]["snapshot"]),
+        "--at",
+        str(first["before"]["snapshot"]),
+    )
     assert (backwards["rows_removed"], backwards["partitions"][0]["change"]) == (4, "removed")
     assert shop.json("diff", "revenue", "--at", "2025-03-05T00:00+01:00")["partitions"] == []
     shop.text("diff", "orders", "--at", "2025-03-05T00:00+01:00", "--exit-code", code=1)
@@ -61,7 +77,9 @@ def test_a_new_column_is_told_and_only_common_ones_are_compared(shop: Project) -
     shop.text("apply", "--yes", "--now", LATER)
     shop.json("run", "revenue", "--partition", "2025-03-01", "--now", LATER)
     response = shop.json("diff", "revenue", "--at", str(before))
-    assert response["columns"] == [{"column": "best", "change": "added", "before": None, "after": "VARCHAR"}]
+    assert response["columns"] == [
+        {"column": "best", "change": "added", "before": None, "after": "VARCHAR"}
+    ]
     assert (response["rows_added"], response["rows_removed"]) == (0, 0)
 
 
@@ -76,7 +94,9 @@ def test_what_cannot_be_compared_is_said(shop: Project, new: Project) -> None:
         ("revenue", "--at", "1", "--partition", "March"): "March",
     }.items():
         assert said in shop.refused("diff", *arguments)
-    assert "isn't unique" in shop.refused("diff", "orders", "--at", "1", "--keys", "customer", code=1)
+    assert "isn't unique" in shop.refused(
+        "diff", "orders", "--at", "1", "--keys", "customer", code=1
+    )
     assert "ever published" in new.refused("diff", "revenue", "--at", "1")
 
 

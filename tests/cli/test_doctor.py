@@ -16,9 +16,9 @@ def found(project: Project) -> dict[str, dict[str, Any]]:
 
 def test_a_healthy_project_has_nothing_to_do(shop: Project) -> None:
     rows = found(shop)
-    assert {row["state"] for row in rows.values()} <= {"ok", "skipped"} | ({"warn"} if rows["open files"]["state"] == "warn" else set()), (
-        rows
-    )
+    assert {row["state"] for row in rows.values()} <= {"ok", "skipped"} | (
+        {"warn"} if rows["open files"]["state"] == "warn" else set()
+    ), rows
     assert "started and computed a row" in rows["workers"]["detail"]
     assert rows["applied"]["detail"].startswith("version 1")
     assert "replay" in rows["store"]["detail"]
@@ -33,20 +33,32 @@ def test_before_the_first_tick_nothing_is_made(new: Project) -> None:
 
 
 def test_contacts_that_need_no_channel_are_told_of(new: Project) -> None:
-    """Would catch: "nobody is told of anything", of a project whose owners' contact is a file that every incident is written to."""
-    assert found(new)["contacts"]["detail"] == "headrace.toml has no [notify]: nobody is told of anything"
+    """Would catch: "nobody is told of anything", of a project whose owners' contact is a file that
+    every incident is written to."""
+    assert (
+        found(new)["contacts"]["detail"]
+        == "headrace.toml has no [notify]: nobody is told of anything"
+    )
     owners = new.root / "owners.yaml"
     owners.write_text(owners.read_text().replace("mailto:core@example.com", "file:mails"))
     assert found(new)["contacts"]["detail"] == "nobody is told for acme"
 
 
-def test_secrets_are_looked_for_and_never_shown(new: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_looked_for_and_never_shown(
+    new: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection whose password nobody set fails at 03:00; a doctor that prints it is worse."""
     toml = new.root / "headrace.toml"
-    toml.write_text(toml.read_text() + '[connections.w]\nurl = "postgresql://me@db/bank"\npassword = "secret://env/DOCTOR_PASSWORD"\n')
+    toml.write_text(
+        toml.read_text() + '[connections.w]\nurl = "postgresql://me@db/bank"\npassword ='
+        ' "secret://env/DOCTOR_PASSWORD"\n'
+    )
     monkeypatch.delenv("DOCTOR_PASSWORD", raising=False)
     missing = found(new)["[connections.w]"]
-    assert (missing["state"], missing["todo"]) == ("fail", "set DOCTOR_PASSWORD where headrace runs")
+    assert (missing["state"], missing["todo"]) == (
+        "fail",
+        "set DOCTOR_PASSWORD where headrace runs",
+    )
     text = new.text("doctor", code=1)
     assert "DOCTOR_PASSWORD" in text
     monkeypatch.setenv("DOCTOR_PASSWORD", "canary-7391")
@@ -55,11 +67,12 @@ def test_secrets_are_looked_for_and_never_shown(new: Project, monkeypatch: pytes
 
 
 def test_the_secrets_of_assets_are_looked_for(new: Project) -> None:
-    """Would catch: a doctor that is content the evening before an asset fails because its key was moved."""
+    """Would catch: a doctor that is content the evening before an asset fails because its key was
+    moved."""
     (new.root / "assets/rated.py").write_text(
-        "from headrace import asset, Context\n\n"
-        "@asset(owner='core', partition='day', inputs=['orders'], secrets={'RATES_KEY': 'secret://file/keys/rates'})\n"
-        "def rated(ctx: Context, orders):\n    return orders\n"
+        "from headrace import asset, Context\n\n@asset(owner='core', partition='day',"
+        " inputs=['orders'], secrets={'RATES_KEY': 'secret://file/keys/rates'})\ndef rated(ctx:"
+        " Context, orders):\n    return orders\n"
     )
     missing = found(new)["asset rated"]
     assert missing["state"] == "fail" and "keys/rates can't be read" in missing["detail"]
@@ -73,7 +86,9 @@ def test_an_invalid_project_and_a_broken_state_are_findings_not_crashes(shop: Pr
     (shop.root / "consumers.yaml").write_text("- {consumer: c}\n")
     (shop.root / ".headrace/state.db").write_bytes(b"this is no database" * 100)
     rows = found(shop)
-    assert rows["project"]["state"] == "fail", "what is learnt of sources is in the state, so it is said there first"
+    assert rows["project"]["state"] == "fail", (
+        "what is learnt of sources is in the state, so it is said there first"
+    )
     assert any(row["state"] == "fail" and row["area"] == "state" for row in rows.values()), rows
     assert rows["workers"]["state"] == "ok"
     shop.text("doctor", code=1)

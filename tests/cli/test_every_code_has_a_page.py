@@ -41,5 +41,9 @@ def _given(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         for keyword in node.keywords if isinstance(node, ast.Call) else ():
             given = keyword.value
-            if keyword.arg == "code" and isinstance(given, ast.Constant) and _CODE.fullmatch(str(given.value)):
+            if (
+                keyword.arg == "code"
+                and isinstance(given, ast.Constant)
+                and _CODE.fullmatch(str(given.value))
+            ):
                 yield str(given.value)

@@ -1,4 +1,5 @@
-"""A project whose state was rebuilt exports to the same table again, once somebody says that it shall."""
+"""A project whose state was rebuilt exports to the same table again, once somebody says that it
+shall."""
 
 from __future__ import annotations
 
@@ -12,14 +13,19 @@ LATER = "2025-03-04T06:00+01:00"
 
 
 def test_a_rebuilt_project_is_told_what_to_type_and_goes_on(new: Project) -> None:
-    (new.root / "headrace.toml").write_text(FILES["headrace.toml"] + '[connections.warehouse]\nurl = "sqlite:out/warehouse.db"\n')
+    (new.root / "headrace.toml").write_text(
+        FILES["headrace.toml"] + '[connections.warehouse]\nurl = "sqlite:out/warehouse.db"\n'
+    )
     (new.root / "consumers.yaml").write_text(
-        "- {consumer: extract, owner: core, reads: [orders_clean], due: '07:00', export: {connection: warehouse, table: orders}}\n"
+        "- {consumer: extract, owner: core, reads: [orders_clean], due: '07:00', export:"
+        " {connection: warehouse, table: orders}}\n"
     )
     (new.root / "out").mkdir()
     (new.root / "landing").mkdir()
     for day in ("2025-03-01", "2025-03-02"):
-        (new.root / f"landing/orders_{day}.csv").write_text("id,customer,amount,day\n" + GOOD.format(day))
+        (new.root / f"landing/orders_{day}.csv").write_text(
+            "id,customer,amount,day\n" + GOOD.format(day)
+        )
 
     def exported() -> int:
         with sqlite3.connect(new.root / "out/warehouse.db") as connection:
@@ -28,7 +34,9 @@ def test_a_rebuilt_project_is_told_what_to_type_and_goes_on(new: Project) -> Non
     new.json("tick", "--now", LATER)
     assert exported() == 6
     shutil.rmtree(new.root / ".headrace")
-    (new.root / "landing/orders_2025-03-01.csv").write_text("id,customer,amount,day\n1,Ada,1.00,2025-03-01\n")
+    (new.root / "landing/orders_2025-03-01.csv").write_text(
+        "id,customer,amount,day\n1,Ada,1.00,2025-03-01\n"
+    )
     response = new.json("tick", "--now", LATER)
     errors = [row["error"] for row in response["attempts"] if row["asset"] == "extract"]
     assert errors

@@ -11,12 +11,24 @@ from clilab import Project
 
 def test_each_cause_is_one_incident_with_its_owner_and_whom_it_affects(shop: Project) -> None:
     """Twelve red lines for one vendor's new header are what people are woken up for today."""
-    result = {(item["cause"]["kind"], item["cause"]["node"]): item for item in shop.json("incidents")}
-    assert result.keys() == {("schema_change", "orders"), ("duplicate_rows", "orders_clean"), ("code_error", "fails")}
+    result = {
+        (item["cause"]["kind"], item["cause"]["node"]): item for item in shop.json("incidents")
+    }
+    assert result.keys() == {
+        ("schema_change", "orders"),
+        ("duplicate_rows", "orders_clean"),
+        ("code_error", "fails"),
+    }
     renamed = result["schema_change", "orders"]
     assert (renamed["owner"], renamed["state"]) == ("acme", "open")
     assert renamed["cause"]["summary"] == "1 column renamed"
-    seen = {"what": "column renamed", "expected": "amount", "observed": "total", "at": "", "attempts": []}
+    seen = {
+        "what": "column renamed",
+        "expected": "amount",
+        "observed": "total",
+        "at": "",
+        "attempts": [],
+    }
     assert renamed["cause"]["evidence"][0] | {"at": ""} == seen
     assert set(renamed["affected"]["consumers"]) == {"morning-report", "dashboard"}
     assert renamed["affected"]["partitions"] == ["2025-03-05"]
@@ -36,27 +48,51 @@ def test_status_names_the_incident_that_a_consumer_waits_for(shop: Project) -> N
     report = next(item for item in response["consumers"] if item["name"] == "morning-report")
     assert report["reason"].startswith(f"{waits['morning-report']} ")
     assert response["next"] == "headrace why morning-report"
-    assert response["holding"] == {"causes": 2, "assets": 4, "consumers": 2, "command": f"headrace fix {numbers['orders']}"}
+    assert response["holding"] == {
+        "causes": 2,
+        "assets": 4,
+        "consumers": 2,
+        "command": f"headrace fix {numbers['orders']}",
+    }
     last = shop.text("status").splitlines()[-2:]
     assert last[0].startswith("2 causes hold 4 assets and 2 consumers.")
-    assert last[1].startswith(f"next: headrace why morning-report      then: headrace fix {numbers['orders']}")
+    assert last[1].startswith(
+        f"next: headrace why morning-report      then: headrace fix {numbers['orders']}"
+    )
     verdict = shop.json("why", "morning-report")["verdict"]
     assert f"because of {numbers['orders']}: " in verdict
-    assert verdict.endswith(f" {numbers['orders_clean']} (orders_clean: check unique_id fails) holds it back, too."), (
-        "both that status counts"
-    )
+    assert verdict.endswith(
+        f" {numbers['orders_clean']} (orders_clean: check unique_id fails) holds it back, too."
+    ), "both that status counts"
 
 
-def test_what_people_report_is_wrong_from_its_publication_on_until_it_is_replaced(shop: Project) -> None:
+def test_what_people_report_is_wrong_from_its_publication_on_until_it_is_replaced(
+    shop: Project,
+) -> None:
     """What nobody's check found was never wrong in other tools' figures."""
-    row = shop.json("incidents", "report", "orders_clean", "--from", "2025-03-02", "--reason", "amounts in cents")
-    assert (row["cause"]["kind"], row["cause"]["node"], row["affected"]["partitions"]) == ("reported", "orders_clean", ["2025-03-02"])
+    row = shop.json(
+        "incidents",
+        "report",
+        "orders_clean",
+        "--from",
+        "2025-03-02",
+        "--reason",
+        "amounts in cents",
+    )
+    assert (row["cause"]["kind"], row["cause"]["node"], row["affected"]["partitions"]) == (
+        "reported",
+        "orders_clean",
+        ["2025-03-02"],
+    )
     assert "amounts in cents" in row["timeline"][-1]["what"]
     assert row["began_at"] < row["opened_at"]
     board = next(item for item in shop.json("status")["consumers"] if item["name"] == "dashboard")
     assert "wrong" in board["states"]
     entries = shop.json("audit", "show")
-    assert any(entry["action"] == "incident.reported" and entry["reason"] == "amounts in cents" for entry in entries)
+    assert any(
+        entry["action"] == "incident.reported" and entry["reason"] == "amounts in cents"
+        for entry in entries
+    )
 
 
 def test_a_report_about_several_partitions_is_told_of_once(shop: Project) -> None:
@@ -67,23 +103,39 @@ def test_a_report_about_several_partitions_is_told_of_once(shop: Project) -> Non
     assert row["affected"]["partitions"] == ["2025-03-01", "2025-03-02"]
     assert len(row["cause"]["evidence"]) == 1
     assert " times)" not in shop.text("incident", row["id"])
-    shop.json("incidents", "report", "orders_clean", "--from", "2025-03-03", "--reason", "amounts in cents")
+    shop.json(
+        "incidents",
+        "report",
+        "orders_clean",
+        "--from",
+        "2025-03-03",
+        "--reason",
+        "amounts in cents",
+    )
     assert " (2 times)" in shop.text("incident", row["id"])
 
 
 def test_a_repair_is_asked_for_among_the_incidents_too(shop: Project) -> None:
-    """Would catch: `incidents fix ID` taken for a word that isn't known; a repair's options where nothing is repaired."""
-    number = next(item["id"] for item in shop.json("incidents") if item["cause"]["node"] == "orders")
-    assert shop.json("incidents", "fix", number, "--dry-run") == shop.json("fix", number, "--dry-run")
+    """Would catch: `incidents fix ID` taken for a word that isn't known; a repair's options where
+    nothing is repaired."""
+    number = next(
+        item["id"] for item in shop.json("incidents") if item["cause"]["node"] == "orders"
+    )
+    assert shop.json("incidents", "fix", number, "--dry-run") == shop.json(
+        "fix", number, "--dry-run"
+    )
     assert "which incident" in shop.refused("incidents", "fix")
     assert "belong to a repair" in shop.refused("incidents", "--yes")
     assert "isn't known" in shop.refused("incidents", "mend", number)
 
 
 def test_what_somebody_knows_stands_in_the_timeline_and_in_the_trail(shop: Project) -> None:
-    """Would catch: a note that is lost, that nobody signed, or that changes what is known of a cause."""
+    """Would catch: a note that is lost, that nobody signed, or that changes what is known of a
+    cause."""
     before = shop.json("incidents")[0]
-    after = shop.json("incidents", "note", before["id"], "--reason", "<b>they send it again at noon</b>")
+    after = shop.json(
+        "incidents", "note", before["id"], "--reason", "<b>they send it again at noon</b>"
+    )
     (line,) = [item for item in after["timeline"] if item["what"].startswith("note: ")]
     assert line["what"] == "note: <b>they send it again at noon</b>"
     assert line["by"]
@@ -96,23 +148,36 @@ def test_what_somebody_knows_stands_in_the_timeline_and_in_the_trail(shop: Proje
 
 def test_what_is_refused_of_a_report(shop: Project) -> None:
     """A report about nothing would open an incident that nothing can close."""
-    assert "needs --reason" in shop.refused("incidents", "report", "orders_clean", "--from", "2025-03-02", code=3)
-    assert "nothing is published" in shop.refused("incidents", "report", "orders_clean", "--from", "2024-01-01", "--reason", "x")
-    assert "since which partition" in shop.refused("incidents", "report", "orders_clean", "--reason", "x")
+    assert "needs --reason" in shop.refused(
+        "incidents", "report", "orders_clean", "--from", "2025-03-02", code=3
+    )
+    assert "nothing is published" in shop.refused(
+        "incidents", "report", "orders_clean", "--from", "2024-01-01", "--reason", "x"
+    )
+    assert "since which partition" in shop.refused(
+        "incidents", "report", "orders_clean", "--reason", "x"
+    )
     assert "isn't known" in shop.refused("incidents", "explain")
     assert "there is no incident INC-99" in shop.refused("incident", "INC-99")
     assert "is no incident's id" in shop.refused("incident", "flights'; drop table incident; --")
 
 
 def test_an_obligation_that_is_let_go_is_nobodys_backlog(shop: Project) -> None:
-    """A holiday that nobody declared would stay in the backlog for ever; one that is met can't be let go."""
-    before = next(item for item in shop.json("status")["consumers"] if item["name"] == "morning-report")
+    """A holiday that nobody declared would stay in the backlog for ever; one that is met can't be
+    let go."""
+    before = next(
+        item for item in shop.json("status")["consumers"] if item["name"] == "morning-report"
+    )
     assert before["backlog"] == ["2025-03-04"]
     done = shop.json("waive", "morning-report@2025-03-04", "--reason", "closed")
     assert (done["interval"], done["backlog"]) == ("2025-03-04", ["2025-03-05"])
-    after = next(item for item in shop.json("status")["consumers"] if item["name"] == "morning-report")
+    after = next(
+        item for item in shop.json("status")["consumers"] if item["name"] == "morning-report"
+    )
     assert after["backlog"] == []
-    assert "waived already" in shop.refused("waive", "morning-report@2025-03-04", "--reason", "again")
+    assert "waived already" in shop.refused(
+        "waive", "morning-report@2025-03-04", "--reason", "again"
+    )
     assert "is met" in shop.refused("waive", "morning-report@2025-03-03", "--reason", "no")
     assert "isn't due yet" in shop.refused("waive", "morning-report@2025-04-03", "--reason", "no")
     assert "there is no consumer" in shop.refused("waive", "morning@2025-04-03", "--reason", "no")
@@ -132,9 +197,11 @@ def test_an_incident_of_no_partition_names_none(new: Project) -> None:
 
 
 @pytest.mark.parametrize("ours", [True, False])
-def test_a_table_that_is_gone_is_asked_for_where_it_was_read_before(new: Project, ours: bool) -> None:
-    """Would catch: "correct sources/orders.yaml:1", of a declaration that worked until the table was
-    renamed; and a vendor who is asked for the table that our own change named."""
+def test_a_table_that_is_gone_is_asked_for_where_it_was_read_before(
+    new: Project, ours: bool
+) -> None:
+    """Would catch: "correct sources/orders.yaml:1", of a declaration that worked until the table
+    was renamed; and a vendor who is asked for the table that our own change named."""
     with (new.root / "headrace.toml").open("a") as settings:
         settings.write('[connections.bank]\nurl = "sqlite:bank.db"\n')
     declared = "source: orders\nowner: acme\npartition: day\nconnection: bank\nstart: 2025-03-03\n"
@@ -146,7 +213,9 @@ def test_a_table_that_is_gone_is_asked_for_where_it_was_read_before(new: Project
         bank.executemany("insert into orders values (1, 'ann', 2.5, ?)", [(day,) for day in days])
     new.call(new.root, "tick", "--now", "2025-03-04T06:00+01:00")
     if ours:
-        (new.root / "sources/orders.yaml").write_text(declared + query.replace("from orders", "from sales"))
+        (new.root / "sources/orders.yaml").write_text(
+            declared + query.replace("from orders", "from sales")
+        )
         assert new.call(new.root, "apply", "--yes", "--now", "2025-03-05T05:00+01:00")[0] == 0
     else:
         with closing(sqlite3.connect(new.root / "bank.db")) as bank, bank:
@@ -154,9 +223,17 @@ def test_a_table_that_is_gone_is_asked_for_where_it_was_read_before(new: Project
     new.call(new.root, "tick", "--now", "2025-03-05T06:00+01:00")
     (result,) = [item for item in new.json("incidents") if item["cause"]["node"] == "orders"]
     asked = "" if ours else "ask acme what became of it, or "
-    assert (result["cause"]["kind"], result["repair"]["first"]) == ("configuration_error", f"{asked}correct sources/orders.yaml:1")
-    report = next(item for item in new.json("status")["consumers"] if item["name"] == "morning-report")
+    assert (result["cause"]["kind"], result["repair"]["first"]) == (
+        "configuration_error",
+        f"{asked}correct sources/orders.yaml:1",
+    )
+    report = next(
+        item for item in new.json("status")["consumers"] if item["name"] == "morning-report"
+    )
     gone = "sales" if ours else "orders"
     assert report["state"] == "at_risk", "nobody knows whether it is there, and it is due at 07:00"
     said = f"orders@2025-03-04: can't be observed since 06:00: bank.db: no such table: {gone}"
-    assert (report["reason"], report["next"]) == (f"late at 07:00: {said}", f"headrace incident {result['id']}")
+    assert (report["reason"], report["next"]) == (
+        f"late at 07:00: {said}",
+        f"headrace incident {result['id']}",
+    )

@@ -1,4 +1,6 @@
-"""What an incident, a repair and their mails say where a repair fails, is withdrawn, or was accepted."""
+"""What an incident, a repair and their mails say where a repair fails, is withdrawn, or was
+accepted.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,20 @@ from clilab import Project
 FIRST = date(2026, 3, 1)
 FILES = {
     "headrace.toml": '[project]\nname = "shop"\ntimezone = "Europe/Berlin"\n[run]\nworkers = 1\n',
-    "owners.yaml": "shop: {kind: team, contact: ['mailto:shop@example.com']}\ntills: {kind: vendor, manager: shop}\n",
-    "sources/sales.yaml": "source: sales\nowner: tills\npartition: day\nfiles: landing/sales_{date:%Y-%m-%d}.csv\nexpect: {by: '05:00'}\n",
+    "owners.yaml": (
+        "shop: {kind: team, contact: ['mailto:shop@example.com']}\ntills: {kind: vendor, manager:"
+        " shop}\n"
+    ),
+    "sources/sales.yaml": (
+        "source: sales\nowner: tills\npartition: day\nfiles:"
+        " landing/sales_{date:%Y-%m-%d}.csv\nexpect: {by: '05:00'}\n"
+    ),
     "consumers.yaml": "- {consumer: tax-office, owner: shop, reads: [takings], due: '06:00'}\n",
 }
 SQL = "/* headrace\nowner: shop\npartition: {by: day, column: day}\n*/\n"
-TAKINGS = SQL + "select $partition_start as day, till, sum(amount) as amount from sales group by all\n"
+TAKINGS = (
+    SQL + "select $partition_start as day, till, sum(amount) as amount from sales group by all\n"
+)
 FAILING = """from headrace import asset, Context
 
 @asset(owner='shop', partition='day', inputs=['sales'])
@@ -42,14 +52,26 @@ def at(n: int, hour: str = "04:30") -> str:
 
 
 def rows(n: int, header: str = "till,amount,city", scale: int = 1) -> str:
-    return header + "\n" + "".join(f"{till},{(till * 3 + n * 7 % 17) * scale}.5{till},X{till % 3}\n" for till in range(1, 9))
+    return (
+        header
+        + "\n"
+        + "".join(
+            f"{till},{(till * 3 + n * 7 % 17) * scale}.5{till},X{till % 3}\n"
+            for till in range(1, 9)
+        )
+    )
 
 
 @pytest.fixture
 def shop(tmp_path: Path, call: Callable[..., Any]) -> Callable[..., Project]:
     """A shop with ten days that were published, and these files."""
 
-    def build(asset: str = TAKINGS, days: int = 10, before: Callable[[Path], None] | None = None, **more: str) -> Project:
+    def build(
+        asset: str = TAKINGS,
+        days: int = 10,
+        before: Callable[[Path], None] | None = None,
+        **more: str,
+    ) -> Project:
         root = tmp_path / "tills"
         name = "takings.py" if asset is FAILING else "takings.sql"
         for path, text in {**FILES, f"assets/{name}": asset, **more}.items():
@@ -71,7 +93,9 @@ def deliver(project: Project, n: int, text: str) -> None:
     (project.root / f"landing/sales_{day(n)}.csv").write_text(text)
 
 
-def test_a_repair_that_fails_names_the_incident_of_its_own_failure(shop: Callable[..., Project]) -> None:
+def test_a_repair_that_fails_names_the_incident_of_its_own_failure(
+    shop: Callable[..., Project],
+) -> None:
     """Would catch: code that fails in a repair and is nobody's incident until the next pass; and a
     failed repair that says its result is what readers saw before."""
     project = shop(FAILING)
@@ -79,29 +103,48 @@ def test_a_repair_that_fails_names_the_incident_of_its_own_failure(shop: Callabl
     project.json("tick", "--now", at(10))
     now = ("--now", at(10, "07:30"))
     response = project.json("fix", "INC-1", "--yes", *now)
-    (code,) = [item for item in project.json("incidents", *now) if item["cause"]["kind"] == "code_error"]
+    (code,) = [
+        item for item in project.json("incidents", *now) if item["cause"]["kind"] == "code_error"
+    ]
     assert code["cause"]["node"] == "takings" and code["affected"]["partitions"] == ["2026-03-11"]
     (named,) = [row for row in response["still"] if row["what"] == "takings@2026-03-11"]
-    assert named["command"] == f"headrace incident {code['id']}" and "no till may have more than 20" in named["text"]
+    assert (
+        named["command"] == f"headrace incident {code['id']}"
+        and "no till may have more than 20" in named["text"]
+    )
     page = project.text("backfills", "1", *now)
     assert "is what readers saw before" not in page
     assert "nothing of takings was published: readers see what they saw before" in page
 
     project.json("tick", "--now", at(10, "08:30"))
-    assert [item["id"] for item in project.json("incidents") if item["cause"]["kind"] == "code_error"] == [code["id"]]
-    (project.root / "assets/takings.py").write_text(FAILING.replace("if ctx.partition == '2026-03-11'", "if False"))
+    assert [
+        item["id"] for item in project.json("incidents") if item["cause"]["kind"] == "code_error"
+    ] == [code["id"]]
+    (project.root / "assets/takings.py").write_text(
+        FAILING.replace("if ctx.partition == '2026-03-11'", "if False")
+    )
     project.json("apply", "--yes", "--now", at(10, "08:40"))
     project.json("tick", "--now", at(10, "08:50"))
     assert project.json("incidents") == []
 
 
-def test_a_rejected_delivery_is_checked_again_once_the_reference_has_its_keys(shop: Callable[..., Project]) -> None:
+def test_a_rejected_delivery_is_checked_again_once_the_reference_has_its_keys(
+    shop: Callable[..., Project],
+) -> None:
     """Would catch: a delivery that stays rejected for keys that the reference has meanwhile."""
     project = shop(
         **{
-            "sources/sales.yaml": FILES["sources/sales.yaml"] + "checks:\n  - references: {column: till, to: stores.till}\n",
-            "sources/stores.yaml": "source: stores\nowner: hq\npartition: '*'\nfiles: landing/stores.csv\nexpect: {unchanged: ok}\n",
-            "owners.yaml": FILES["owners.yaml"] + "hq: {kind: team, contact: ['mailto:hq@example.com']}\n",
+            "sources/sales.yaml": (
+                FILES["sources/sales.yaml"]
+                + "checks:\n  - references: {column: till, to: stores.till}\n"
+            ),
+            "sources/stores.yaml": (
+                "source: stores\nowner: hq\npartition: '*'\nfiles: landing/stores.csv\nexpect:"
+                " {unchanged: ok}\n"
+            ),
+            "owners.yaml": (
+                FILES["owners.yaml"] + "hq: {kind: team, contact: ['mailto:hq@example.com']}\n"
+            ),
             "landing/stores.csv": stores(8),
         }
     )
@@ -110,16 +153,26 @@ def test_a_rejected_delivery_is_checked_again_once_the_reference_has_its_keys(sh
     (incident,) = project.json("incidents")
     assert (incident["cause"]["kind"], incident["cause"]["node"]) == ("reference_broken", "sales")
     page = project.text("incident", incident["id"])
-    assert "if stores.till lacks keys, ask hq for them: it is checked again as soon as stores has other rows" in page
+    assert (
+        "if stores.till lacks keys, ask hq for them: it is checked again as soon as stores has"
+        " other rows" in page
+    )
 
     (project.root / "landing/stores.csv").write_text(stores(8) + "10,Store 10\n")
     response = project.json("tick", "--now", at(10, "07:00"))
-    assert [(row["asset"], row["state"]) for row in response["attempts"]] == [("stores", "published"), ("sales", "rejected")]
-    assert project.json("tick", "--now", at(10, "07:10"))["attempts"] == [], "once for each publication of the reference"
+    assert [(row["asset"], row["state"]) for row in response["attempts"]] == [
+        ("stores", "published"),
+        ("sales", "rejected"),
+    ]
+    assert project.json("tick", "--now", at(10, "07:10"))["attempts"] == [], (
+        "once for each publication of the reference"
+    )
 
     (project.root / "landing/stores.csv").write_text(stores(10))
     response = project.json("tick", "--now", at(10, "07:30"))
-    assert {row["asset"]: row["state"] for row in response["attempts"]} == dict.fromkeys(("stores", "sales", "takings"), "published")
+    assert {row["asset"]: row["state"] for row in response["attempts"]} == dict.fromkeys(
+        ("stores", "sales", "takings"), "published"
+    )
     (over,) = [item for item in project.json("incidents", "--all") if item["id"] == incident["id"]]
     assert over["state"] == "resolved"
     assert [line["what"] for line in over["timeline"] if "checked again" in line["what"]] == [
@@ -127,30 +180,55 @@ def test_a_rejected_delivery_is_checked_again_once_the_reference_has_its_keys(sh
     ] * 2
 
 
-def test_a_reference_in_a_database_is_read_again_by_the_command_that_is_named(shop: Callable[..., Project]) -> None:
-    """Would catch: keys that were added to a table which Headrace reads once a day, and a repair that
-    promises a check which no pass of the day makes."""
+def test_a_reference_in_a_database_is_read_again_by_the_command_that_is_named(
+    shop: Callable[..., Project],
+) -> None:
+    """Would catch: keys that were added to a table which Headrace reads once a day, and a repair
+    that promises a check which no pass of the day makes."""
     again = "headrace run stores --again --reason TEXT"
     project = shop(
         **{
             **OUTBOX,
-            "headrace.toml": OUTBOX["headrace.toml"] + '[connections.bank]\nurl = "sqlite:bank.db"\n',
-            "sources/sales.yaml": FILES["sources/sales.yaml"] + "checks:\n  - references: {column: till, to: stores.till}\n",
-            "sources/stores.yaml": "source: stores\nowner: hq\nconnection: bank\ntable: stores\nexpect: {unchanged: ok}\n",
-            "owners.yaml": FILES["owners.yaml"] + "hq: {kind: team, contact: ['mailto:hq@example.com']}\n",
+            "headrace.toml": (
+                OUTBOX["headrace.toml"] + '[connections.bank]\nurl = "sqlite:bank.db"\n'
+            ),
+            "sources/sales.yaml": (
+                FILES["sources/sales.yaml"]
+                + "checks:\n  - references: {column: till, to: stores.till}\n"
+            ),
+            "sources/stores.yaml": (
+                "source: stores\nowner: hq\nconnection: bank\ntable: stores\nexpect: {unchanged:"
+                " ok}\n"
+            ),
+            "owners.yaml": (
+                FILES["owners.yaml"] + "hq: {kind: team, contact: ['mailto:hq@example.com']}\n"
+            ),
         },
-        before=lambda root: in_bank(root, "create table stores (till integer, name text)", *added(range(1, 9))),
+        before=lambda root: in_bank(
+            root, "create table stores (till integer, name text)", *added(range(1, 9))
+        ),
     )
     deliver(project, 10, rows(10) + "9,7.50,X1\n")
     (row,) = project.json("tick", "--now", at(10, "04:35"))["repairs"]
     assert again in row["first"] and row["commands"] == ["headrace tick"]
     (incident,) = project.json("incidents")
     assert (incident["cause"]["kind"], incident["cause"]["node"]) == ("reference_broken", "sales")
-    said = f"if stores.till lacks keys, ask hq for them, then {again} (stores is read every 1d by itself)"
-    pages = [project.text("incident", incident["id"]), project.text("quarantine", "sales@2026-03-11"), mails(project, incident["id"])]
-    assert [said in " ".join(page.split()) for page in pages] == [True] * 3 and said in incident["repair"]["text"]
+    said = (
+        f"if stores.till lacks keys, ask hq for them, then {again} (stores is read every 1d by"
+        " itself)"
+    )
+    pages = [
+        project.text("incident", incident["id"]),
+        project.text("quarantine", "sales@2026-03-11"),
+        mails(project, incident["id"]),
+    ]
+    assert [said in " ".join(page.split()) for page in pages] == [True] * 3 and said in incident[
+        "repair"
+    ]["text"]
     in_bank(project.root, *added([9]))
-    assert again in " ".join(project.refused("fix", incident["id"], "--yes", "--now", at(10, "04:40"), code=3).split())
+    assert again in " ".join(
+        project.refused("fix", incident["id"], "--yes", "--now", at(10, "04:40"), code=3).split()
+    )
     project.json("tick", "--now", at(10, "04:50"))
     assert [item["id"] for item in project.json("incidents")] == [incident["id"]]
 
@@ -160,16 +238,24 @@ def test_a_reference_in_a_database_is_read_again_by_the_command_that_is_named(sh
     assert project.json("status", "--now", at(10, "05:11"))["consumers"][0]["state"] == "served"
 
 
-def test_another_unit_is_repaired_by_the_command_that_is_named(shop: Callable[..., Project]) -> None:
+def test_another_unit_is_repaired_by_the_command_that_is_named(
+    shop: Callable[..., Project],
+) -> None:
     """Would catch: cents that are "× 93", and of which nothing says how they are converted."""
     project = shop(days=14, **OUTBOX)
     deliver(project, 14, rows(11, scale=100))
     (row,) = project.json("tick", "--now", at(14))["repairs"]
-    convert = "headrace contract accept sales@2026-03-15 --map amount=amount --convert 'amount / 100'"
+    convert = (
+        "headrace contract accept sales@2026-03-15 --map amount=amount --convert 'amount / 100'"
+    )
     said = f"or, if amount is in another unit, convert it ({convert})"
     (incident,) = project.json("incidents")
     assert incident["cause"]["summary"] == "amount about × 100 (per cent, or cents?)"
-    pages = [project.text("incident", "INC-1"), project.text("quarantine", "sales@2026-03-15"), mails(project, "INC-1")]
+    pages = [
+        project.text("incident", "INC-1"),
+        project.text("quarantine", "sales@2026-03-15"),
+        mails(project, "INC-1"),
+    ]
     pages.append(project.refused("fix", "INC-1", "--yes", "--now", at(14, "04:40"), code=3))
     assert [said in " ".join(page.split()) for page in pages] == [True] * 4
     assert said in row["first"] and said in incident["repair"]["text"]
@@ -180,34 +266,57 @@ def test_another_unit_is_repaired_by_the_command_that_is_named(shop: Callable[..
     assert float(most["most"]) < 100
 
 
-@pytest.mark.parametrize("checks", ["", "checks: [{range: {column: till, max: 0, severity: warning}}]\n"])
-def test_a_conversion_accepted_a_day_late_leaves_the_sound_day_after_it(shop: Callable[..., Project], checks: str) -> None:
-    """Would catch: a sound published day divided by 100 because the day before came in cents, its vendor asked for
-    another file, and a conversion that goes on for all days to come; the same of days with a warning of their own."""
+@pytest.mark.parametrize(
+    "checks", ["", "checks: [{range: {column: till, max: 0, severity: warning}}]\n"]
+)
+def test_a_conversion_accepted_a_day_late_leaves_the_sound_day_after_it(
+    shop: Callable[..., Project], checks: str
+) -> None:
+    """Would catch: a sound published day divided by 100 because the day before came in cents, its
+    vendor asked for another file, and a conversion that goes on for all days to come; the same of
+    days with a warning of their own."""
     project = shop(days=14, **{"sources/sales.yaml": FILES["sources/sales.yaml"] + checks})
     deliver(project, 14, rows(11, scale=100))
     project.json("tick", "--now", at(14))
     deliver(project, 15, rows(15))
     project.json("tick", "--now", at(15))
-    convert = ("contract", "accept", "sales@2026-03-15", "--map", "amount=amount", "--convert", "amount / 100")
+    convert = (
+        "contract",
+        "accept",
+        "sales@2026-03-15",
+        "--map",
+        "amount=amount",
+        "--convert",
+        "amount / 100",
+    )
     assert project.json(*convert, "--now", at(15, "04:50"))["reread"] == ["2026-03-15"]
     project.json("tick", "--now", at(15, "05:00"))
     deliver(project, 16, rows(16))
     project.json("tick", "--now", at(16))
     assert project.json("incidents") == []
-    (most,) = project.json("sql", "select max(amount) as most, min(amount) as least from sales")["rows"]
+    (most,) = project.json("sql", "select max(amount) as most, min(amount) as least from sales")[
+        "rows"
+    ]
     assert (float(most["most"]) < 100, float(most["least"]) > 1) == (True, True), most
     assert "to: '2026-03-16'" in (project.root / "contracts/sales.odcs.yaml").read_text()
 
 
 @pytest.mark.parametrize(("whole", "factor"), [(False, 100), (True, 1000)])
-def test_a_conversion_that_isnt_needed_any_more_is_ended(shop: Callable[..., Project], whole: bool, factor: int) -> None:
-    """Would catch: a vendor who delivers as agreed again asked for the file as it was agreed, beside a command that
-    multiplies what isn't converted any more, for ever; whole numbers that "can't be read"."""
+def test_a_conversion_that_isnt_needed_any_more_is_ended(
+    shop: Callable[..., Project], whole: bool, factor: int
+) -> None:
+    """Would catch: a vendor who delivers as agreed again asked for the file as it was agreed,
+    beside a command that multiplies what isn't converted any more, for ever; whole numbers that
+    "can't be read"."""
 
     def sales(n: int, scale: int = 1) -> str:
-        amounts = [((till * 3 + n * 7 % 17) * scale, f".5{till}" if not whole else "") for till in range(1, 41)]
-        return "till,amount,city\n" + "".join(f"{at},{number}{rest},X{at % 3}\n" for at, (number, rest) in enumerate(amounts))
+        amounts = [
+            ((till * 3 + n * 7 % 17) * scale, f".5{till}" if not whole else "")
+            for till in range(1, 41)
+        ]
+        return "till,amount,city\n" + "".join(
+            f"{at},{number}{rest},X{at % 3}\n" for at, (number, rest) in enumerate(amounts)
+        )
 
     project = shop(days=0)
     for n in range(14):
@@ -215,7 +324,15 @@ def test_a_conversion_that_isnt_needed_any_more_is_ended(shop: Callable[..., Pro
     project.json("tick", "--now", at(13))
     deliver(project, 14, sales(14, factor))
     project.json("tick", "--now", at(14))
-    convert = ("contract", "accept", "sales@2026-03-15", "--map", "amount=amount", "--convert", f"amount / {factor}")
+    convert = (
+        "contract",
+        "accept",
+        "sales@2026-03-15",
+        "--map",
+        "amount=amount",
+        "--convert",
+        f"amount / {factor}",
+    )
     project.json(*convert, "--now", at(14, "04:50"))
     project.json("tick", "--now", at(14, "05:00"))
     deliver(project, 15, sales(15))
@@ -224,7 +341,10 @@ def test_a_conversion_that_isnt_needed_any_more_is_ended(shop: Callable[..., Pro
     place = "contracts/sales.odcs.yaml:"
     (incident,) = project.json("incidents")
     said = incident["repair"]["text"]
-    assert f"or, if amount needs no conversion any more (amount / {factor}, {place}" in said and f"end it ({end})" in said, said
+    assert (
+        f"or, if amount needs no conversion any more (amount / {factor}, {place}" in said
+        and f"end it ({end})" in said
+    ), said
     assert "--convert" not in said
     project.json(*shlex.split(end)[1:], "--now", at(15, "04:50"))
     project.json("tick", "--now", at(15, "05:00"))
@@ -249,15 +369,17 @@ def stores(count: int) -> str:
 
 def mails(project: Project, incident: str) -> str:
     """All that was sent about an incident, to whomever."""
-    return "\n".join(path.read_text() for path in sorted((project.root / "outbox").glob(f"{incident}.*")))
+    return "\n".join(
+        path.read_text() for path in sorted((project.root / "outbox").glob(f"{incident}.*"))
+    )
 
 
 OUTBOX = {"headrace.toml": FILES["headrace.toml"] + '[notify.mail]\nurl = "file:outbox"\n'}
 
 
 def test_a_restatement_threatens_nobody_with_lateness(shop: Callable[..., Project]) -> None:
-    """Would catch: a mail about figures that were delivered again which says that a consumer will be
-    late, because a file of another day isn't there."""
+    """Would catch: a mail about figures that were delivered again which says that a consumer will
+    be late, because a file of another day isn't there."""
     project = shop(**OUTBOX)
     deliver(project, 9, rows(9, scale=2))
     project.json("tick", "--now", at(10, "05:30"))
@@ -268,46 +390,83 @@ def test_a_restatement_threatens_nobody_with_lateness(shop: Callable[..., Projec
     assert "will be late" not in mails(project, result["restatement"])
 
 
-def test_a_rename_with_another_unit_is_two_incidents_and_one_repair(shop: Callable[..., Project]) -> None:
-    """Would catch: another unit without an incident of its own; two figures for one factor; a repair of
-    both that names one."""
+def test_a_rename_with_another_unit_is_two_incidents_and_one_repair(
+    shop: Callable[..., Project],
+) -> None:
+    """Would catch: another unit without an incident of its own; two figures for one factor; a
+    repair of both that names one."""
     project = shop(days=14, **OUTBOX)
     deliver(project, 14, rows(14, "till,total,city", scale=100))
     project.json("tick", "--now", at(14))
     names, unit = sorted(project.json("incidents"), key=lambda item: item["id"])
     factor = unit["cause"]["summary"].removeprefix("amount ").partition(",")[0]
-    assert (names["cause"]["kind"], names["cause"]["summary"]) == ("schema_change", f"1 column renamed, amount: values {factor}")
-    assert (unit["cause"]["kind"], unit["cause"]["summary"]) == ("distribution_shift", f"amount {factor}, delivered as total")
-    assert [row["what"] for item in (names, unit) for row in item["cause"]["evidence"]] == ["column renamed", "distribution shift amount"]
+    assert (names["cause"]["kind"], names["cause"]["summary"]) == (
+        "schema_change",
+        f"1 column renamed, amount: values {factor}",
+    )
+    assert (unit["cause"]["kind"], unit["cause"]["summary"]) == (
+        "distribution_shift",
+        f"amount {factor}, delivered as total",
+    )
+    assert [row["what"] for item in (names, unit) for row in item["cause"]["evidence"]] == [
+        "column renamed",
+        "distribution shift amount",
+    ]
     for item in (names, unit):
         said = f"Repair: one command repairs INC-1 and INC-2:\n  headrace fix {item['id']}\n"
         assert said in mails(project, item["id"])
         page = project.text("incident", item["id"], "--now", at(14))
-        assert "repair   one command repairs INC-1 and INC-2" in page and f"next: headrace fix {item['id']}" in page
-        assert f"amount → total: values {factor}, by 14" in project.refused("fix", item["id"], "--yes", "--now", at(14), code=3)
+        assert (
+            "repair   one command repairs INC-1 and INC-2" in page
+            and f"next: headrace fix {item['id']}" in page
+        )
+        assert f"amount → total: values {factor}, by 14" in project.refused(
+            "fix", item["id"], "--yes", "--now", at(14), code=3
+        )
 
-    done = project.json("fix", "INC-2", "--yes", "--convert", "total / 100", "--now", at(14, "04:45"))
+    done = project.json(
+        "fix", "INC-2", "--yes", "--convert", "total / 100", "--now", at(14, "04:45")
+    )
     assert done["steps"][0]["text"].endswith("; repairs INC-1 and INC-2")
-    assert {item["state"] for item in project.json("incidents", "--all", "--now", at(14, "04:50"))} == {"resolved"}
-    again = project.refused("fix", "INC-2", "--yes", "--convert", "total / 10", "--now", at(14, "04:55"), code=3)
+    assert {
+        item["state"] for item in project.json("incidents", "--all", "--now", at(14, "04:50"))
+    } == {"resolved"}
+    again = project.refused(
+        "fix", "INC-2", "--yes", "--convert", "total / 10", "--now", at(14, "04:55"), code=3
+    )
     assert "INC-2 is resolved, so nothing is decided about its values" in again
 
 
-def test_a_unit_that_is_seen_once_the_names_are_accepted_has_an_incident_then(shop: Callable[..., Project]) -> None:
+def test_a_unit_that_is_seen_once_the_names_are_accepted_has_an_incident_then(
+    shop: Callable[..., Project],
+) -> None:
     """Would catch: values under an accepted name that are published, or put down to the name."""
-    project = shop(days=2, **{"sources/sales.yaml": FILES["sources/sales.yaml"] + "checks:\n  - range: {column: amount, max: 300}\n"})
+    project = shop(
+        days=2,
+        **{
+            "sources/sales.yaml": (
+                FILES["sources/sales.yaml"] + "checks:\n  - range: {column: amount, max: 300}\n"
+            )
+        },
+    )
     deliver(project, 2, rows(2, "till,total,city", scale=100))
     project.json("tick", "--now", at(2))
     (names,) = project.json("incidents")
     assert names["cause"]["summary"] == "1 column renamed" and names["repair"]["text"] is None
     project.json("fix", names["id"], "--yes", "--now", at(2, "04:45"))
     (unit,) = project.json("incidents", "--now", at(2, "04:50"))
-    assert (unit["id"], unit["cause"]["kind"], unit["cause"]["node"]) == ("INC-2", "distribution_shift", "sales")
+    assert (unit["id"], unit["cause"]["kind"], unit["cause"]["node"]) == (
+        "INC-2",
+        "distribution_shift",
+        "sales",
+    )
     (consumer,) = project.json("status", "--now", at(2, "04:50"))["consumers"]
     assert consumer["state"] == "at_risk" and "rejected" in consumer["reason"]
 
 
-def test_what_was_withdrawn_is_not_proposed_to_be_computed_again_as_it_is(shop: Callable[..., Project]) -> None:
+def test_what_was_withdrawn_is_not_proposed_to_be_computed_again_as_it_is(
+    shop: Callable[..., Project],
+) -> None:
     """Would catch: a command that publishes the rows again that somebody has just withdrawn, and a
     mail that doesn't say who withdrew them and why."""
     project = shop(**OUTBOX)
@@ -319,12 +478,19 @@ def test_what_was_withdrawn_is_not_proposed_to_be_computed_again_as_it_is(shop: 
     assert withdrawn in consumer["reason"] and "run takings" not in consumer["next"]
     page = project.text("why", "takings@2026-03-10", *now)
     assert f"was withdrawn 04:40: {withdrawn}" in page
-    assert "correct assets/takings.sql:1, or what it reads: computed as it is, it has the same rows again" in page
+    assert (
+        "correct assets/takings.sql:1, or what it reads: computed as it is, it has the same rows"
+        " again" in page
+    )
     assert page.splitlines()[-1].startswith("next: headrace apply")
-    assert f"It waits for takings@2026-03-10, withdrawn: {withdrawn}." in mails(project, "tax-office@2026-03-10")
+    assert f"It waits for takings@2026-03-10, withdrawn: {withdrawn}." in mails(
+        project, "tax-office@2026-03-10"
+    )
 
     project.json("tick", "--now", at(9, "06:30"))
-    (item,) = [one for one in project.json("incidents") if one["affected"]["partitions"] == ["2026-03-10"]]
+    (item,) = [
+        one for one in project.json("incidents") if one["affected"]["partitions"] == ["2026-03-10"]
+    ]
     assert item["cause"]["summary"] == f"withdrawn: {withdrawn}"
     assert f"takings@2026-03-10: withdrawn: {withdrawn}" in mails(project, item["id"])
 
@@ -334,15 +500,29 @@ def test_what_was_withdrawn_is_not_proposed_to_be_computed_again_as_it_is(shop: 
     assert "the same rows again" not in page
 
 
-CHECKED = {"sources/sales.yaml": FILES["sources/sales.yaml"] + "checks:\n  - range: {column: amount, min: 0, max: 1000}\n"}
+CHECKED = {
+    "sources/sales.yaml": (
+        FILES["sources/sales.yaml"] + "checks:\n  - range: {column: amount, min: 0, max: 1000}\n"
+    )
+}
 
 
 def test_the_end_of_what_was_accepted_says_so(shop: Callable[..., Project]) -> None:
-    """Would catch: an incident that ends with all "served again" where readers see by exception what it was about."""
+    """Would catch: an incident that ends with all "served again" where readers see by exception
+    what it was about.
+    """
     project = shop(**OUTBOX, **CHECKED)
     deliver(project, 10, rows(10) + "9,5000.5,X1\n")
     project.json("tick", "--now", at(10, "06:30"))
-    project.json("quarantine", "accept", "sales@2026-03-11", "--reason", "a big sale", "--now", at(10, "06:40"))
+    project.json(
+        "quarantine",
+        "accept",
+        "sales@2026-03-11",
+        "--reason",
+        "a big sale",
+        "--now",
+        at(10, "06:40"),
+    )
     (item,) = project.json("incidents", "--all")
     who = project.json("audit", "show", "--action", "quarantine.accepted")[0]["actor"]
     said = f"all whom it affected are served, by exception (accepted by {who})"
@@ -356,18 +536,34 @@ def test_mails_of_two_unreadable_files_have_two_subjects(shop: Callable[..., Pro
     deliver(project, 11, "\x00\x01\x02")
     project.json("tick", "--now", at(11, "06:30"))
     subjects = {
-        line for item in project.json("incidents") for line in mails(project, item["id"]).splitlines() if line.startswith("Subject")
+        line
+        for item in project.json("incidents")
+        for line in mails(project, item["id"]).splitlines()
+        if line.startswith("Subject")
     }
-    assert {line.split(" ", 3)[3] for line in subjects} == {"sales@2026-03-11: format change", "sales@2026-03-12: format change"}
+    assert {line.split(" ", 3)[3] for line in subjects} == {
+        "sales@2026-03-11: format change",
+        "sales@2026-03-12: format change",
+    }
 
 
 def test_an_incident_counts_the_partitions_that_it_is_seen_at(shop: Callable[..., Project]) -> None:
-    """Would catch: a number of partitions that reads as what is affected; none, of a list that isn't cut."""
-    listed = "source: list\nowner: tills\npartition: '*'\nfiles: landing/list.csv\nchecks:\n  - unique: [k]\n"
-    project = shop(**{**CHECKED, "sources/list.yaml": listed, "landing/list.csv": "k,v\n1,2\n1,3\n"})
+    """Would catch: a number of partitions that reads as what is affected; none, of a list that
+    isn't cut.
+    """
+    listed = (
+        "source: list\nowner: tills\npartition: '*'\nfiles: landing/list.csv\nchecks:\n  - unique:"
+        " [k]\n"
+    )
+    project = shop(
+        **{**CHECKED, "sources/list.yaml": listed, "landing/list.csv": "k,v\n1,2\n1,3\n"}
+    )
     deliver(project, 10, rows(10) + "9,5000.5,X1\n")
     project.json("tick", "--now", at(10))
-    item, many = "  seen at  sales 2026-03-11\n", "  seen at  sales 2026-03-11 … 2026-03-12 (2 partitions)\n"
+    item, many = (
+        "  seen at  sales 2026-03-11\n",
+        "  seen at  sales 2026-03-11 … 2026-03-12 (2 partitions)\n",
+    )
     assert "  affects  nobody\n  seen at  list\n" in project.text("incident", "INC-1")
     assert "  affects  1 asset, 1 consumer\n" + item in project.text("incident", "INC-2")
     deliver(project, 11, rows(11) + "9,5000.5,X1\n")
@@ -375,36 +571,53 @@ def test_an_incident_counts_the_partitions_that_it_is_seen_at(shop: Callable[...
     assert many in project.text("incident", "INC-2")
 
 
-def test_an_incident_whose_wrong_rows_were_withdrawn_isnt_repaired_by_headrace(shop: Callable[..., Project]) -> None:
-    """Would catch: "Headrace does it by itself" of withdrawn rows, which it never computes by itself."""
+def test_an_incident_whose_wrong_rows_were_withdrawn_isnt_repaired_by_headrace(
+    shop: Callable[..., Project],
+) -> None:
+    """Would catch: "Headrace does it by itself" of withdrawn rows, which it never computes by
+    itself.
+    """
     ledger = {
         "assets/ledger.sql": SQL + "select day, till, amount from takings\n",
         "consumers.yaml": FILES["consumers.yaml"].replace("reads: [takings]", "reads: [ledger]"),
     }
     project = shop(days=4, **ledger)
     days = ("--from", day(1), "--to", day(2))
-    project.json("incidents", "report", "takings", *days, "--reason", "cents", "--now", at(3, "07:00"))
+    project.json(
+        "incidents", "report", "takings", *days, "--reason", "cents", "--now", at(3, "07:00")
+    )
     for n, hour in ((1, "07:10"), (2, "07:20")):
         project.json("withdraw", f"takings@{day(n)}", "--reason", "wrong", "--now", at(3, hour))
     project.json("tick", "--now", at(3, "07:30"))
     (item,) = project.json("incidents", "--now", at(3, "07:40"))
     assert item["state"] == "recovering"
-    assert (item["repair"]["automatic"], item["repair"]["same"], item["repair"]["command"]) == (False, True, "headrace apply")
+    assert (item["repair"]["automatic"], item["repair"]["same"], item["repair"]["command"]) == (
+        False,
+        True,
+        "headrace apply",
+    )
     page = project.text("incident", item["id"], "--now", at(3, "07:40"))
     assert "by itself" not in page and "correct assets/takings.sql:1, or what it reads" in page
     project.refused("fix", item["id"], "--yes", "--now", at(3, "07:45"), code=3)
 
-    (project.root / "assets/takings.sql").write_text(TAKINGS.replace("sum(amount)", "sum(amount) / 100"))
+    (project.root / "assets/takings.sql").write_text(
+        TAKINGS.replace("sum(amount)", "sum(amount) / 100")
+    )
     project.json("apply", "--yes", "--now", at(3, "07:50"))
     (item,) = project.json("incidents", "--now", at(3, "07:50"))
-    assert (item["repair"]["automatic"], item["repair"]["command"]) == (False, f"headrace fix {item['id']}")
+    assert (item["repair"]["automatic"], item["repair"]["command"]) == (
+        False,
+        f"headrace fix {item['id']}",
+    )
     project.json("fix", item["id"], "--yes", "--now", at(3, "08:00"))
     assert project.json("incidents", "--now", at(3, "08:10")) == []
 
 
-def test_an_incident_that_opens_again_is_told_as_it_is_since_then(shop: Callable[..., Project]) -> None:
-    """Would catch: a mail about an incident that was over for three days and opened again, which names
-    the partition that came before those; a clock that stops while it was over."""
+def test_an_incident_that_opens_again_is_told_as_it_is_since_then(
+    shop: Callable[..., Project],
+) -> None:
+    """Would catch: a mail about an incident that was over for three days and opened again, which
+    names the partition that came before those; a clock that stops while it was over."""
     project = shop(**OUTBOX)
     project.json("tick", "--now", at(10, "05:10"))
     deliver(project, 10, rows(10))
@@ -429,7 +642,9 @@ def test_an_incident_that_opens_again_is_told_as_it_is_since_then(shop: Callable
 
 
 def test_an_attempt_that_failed_is_one_piece_of_evidence(shop: Callable[..., Project]) -> None:
-    """Would catch: an attempt of a repair that is counted twice, as its failure and as that of a backfill."""
+    """Would catch: an attempt of a repair that is counted twice, as its failure and as that of a
+    backfill.
+    """
     project = shop(FAILING)
     code = FAILING.replace("raise ValueError('no till may have more than 20')", "raise MemoryError")
     (project.root / "assets/takings.py").write_text(code)
@@ -443,7 +658,9 @@ def test_an_attempt_that_failed_is_one_piece_of_evidence(shop: Callable[..., Pro
     assert len(result) == len(set(result)), result
 
 
-def test_a_repair_says_how_long_after_the_opening_it_was_begun(shop: Callable[..., Project]) -> None:
+def test_a_repair_says_how_long_after_the_opening_it_was_begun(
+    shop: Callable[..., Project],
+) -> None:
     """Would catch: "waiting for a person: 3 h" of the whole time since the incident was opened, in
     which nobody had asked a person, or in which a vendor was waited for."""
     project = shop()
@@ -454,11 +671,15 @@ def test_a_repair_says_how_long_after_the_opening_it_was_begun(shop: Callable[..
     assert "waiting for a person" not in page
 
 
-def test_the_end_of_a_cause_names_all_others_that_hold_the_same_back(shop: Callable[..., Project]) -> None:
-    """Would catch: "INC-2 holds it back" of a day that INC-3 holds back as well; a resolved incident that a list
-    goes on to, beside open ones."""
+def test_the_end_of_a_cause_names_all_others_that_hold_the_same_back(
+    shop: Callable[..., Project],
+) -> None:
+    """Would catch: "INC-2 holds it back" of a day that INC-3 holds back as well; a resolved
+    incident that a list goes on to, beside open ones."""
     daily = "source: {0}\nowner: tills\npartition: day\nfiles: landing/{0}_{{date:%Y-%m-%d}}.csv\n"
-    both = SQL + "select $partition_start as day, sum(sales.amount) as n from sales, visits, rates\n"
+    both = (
+        SQL + "select $partition_start as day, sum(sales.amount) as n from sales, visits, rates\n"
+    )
 
     def delivered(root: Path) -> None:
         (root / "landing").mkdir()
@@ -479,13 +700,19 @@ def test_the_end_of_a_cause_names_all_others_that_hold_the_same_back(shop: Calla
     project.json("fix", result["sales"], "--yes", "--now", at(10, "04:40"))
     ended = project.json("incident", result["sales"])["ended"]
     others = " and ".join(sorted((result["visits"], result["rates"])))
-    assert f"tax-office 2026-03-11 (due Thu 2026-03-12 06:00; {others} hold it back)" in ended, ended
+    assert f"tax-office 2026-03-11 (due Thu 2026-03-12 06:00; {others} hold it back)" in ended, (
+        ended
+    )
     listed = project.text("incidents", "--all").splitlines()
     assert f"next: headrace incident {max(result['visits'], result['rates'])}" in listed[-1], listed
 
 
-def test_what_is_named_of_a_late_consumer_is_what_serves_it_again(shop: Callable[..., Project]) -> None:
-    """Would catch: a vendor waited for whose older file never comes, where the repair of the newest day is one command."""
+def test_what_is_named_of_a_late_consumer_is_what_serves_it_again(
+    shop: Callable[..., Project],
+) -> None:
+    """Would catch: a vendor waited for whose older file never comes, where the repair of the newest
+    day is one command.
+    """
     project = shop(days=10)
     project.json("tick", "--now", at(10, "06:30"))  # the file of this day never comes
     deliver(project, 11, rows(11, "till,total,city"))
@@ -495,7 +722,11 @@ def test_what_is_named_of_a_late_consumer_is_what_serves_it_again(shop: Callable
     missing, renamed = project.json("incidents", *now)
     if missing["cause"]["kind"] != "missing_source":
         missing, renamed = renamed, missing
-    assert (late["state"], late["incident"], late["since"]) == ("late", renamed["id"], f"{day(11)}T06:00:00+01:00")
+    assert (late["state"], late["incident"], late["since"]) == (
+        "late",
+        renamed["id"],
+        f"{day(11)}T06:00:00+01:00",
+    )
     why = project.json("why", "tax-office", *now)
     assert (why["interval"], why["next"]) == (day(11), f"headrace incident {renamed['id']}")
     assert f"{day(11)} waits since" in why["verdict"] and missing["id"] in why["verdict"]
@@ -505,7 +736,9 @@ def test_what_is_named_of_a_late_consumer_is_what_serves_it_again(shop: Callable
 
 
 def test_the_rows_of_a_held_delivery_are_told(shop: Callable[..., Project]) -> None:
-    """Would catch: `deliveries` without a number for what tick, status and quarantine say the rows of."""
+    """Would catch: `deliveries` without a number for what tick, status and quarantine say the rows
+    of.
+    """
     project = shop(days=10)
     deliver(project, 10, rows(10, "till,total,city"))
     project.json("tick", "--now", at(10))
@@ -515,36 +748,65 @@ def test_the_rows_of_a_held_delivery_are_told(shop: Callable[..., Project]) -> N
     assert (before["state"], before["rows"]) == ("published", 8)
 
 
-def test_a_conversion_of_a_new_delivery_of_a_sound_day_leaves_the_day_after_it(shop: Callable[..., Project]) -> None:
-    """Would catch: the sound delivery that readers see of the day taken for the one in cents that is held."""
+def test_a_conversion_of_a_new_delivery_of_a_sound_day_leaves_the_day_after_it(
+    shop: Callable[..., Project],
+) -> None:
+    """Would catch: the sound delivery that readers see of the day taken for the one in cents that
+    is held.
+    """
     project = shop(days=16)
     deliver(project, 14, rows(11, scale=100))
     project.json("tick", "--now", at(15, "08:00"))
-    convert = ("contract", "accept", "sales@2026-03-15", "--map", "amount=amount", "--convert", "amount / 100")
+    convert = (
+        "contract",
+        "accept",
+        "sales@2026-03-15",
+        "--map",
+        "amount=amount",
+        "--convert",
+        "amount / 100",
+    )
     project.json(*convert, "--now", at(15, "08:10"))
     assert "to: '2026-03-16'" in (project.root / "contracts/sales.odcs.yaml").read_text()
 
 
-def test_a_conversion_of_a_day_that_a_check_held_leaves_the_day_after_it(shop: Callable[..., Project]) -> None:
-    """Would catch: the day after divided by 100 unnoticed, where a check holds and nothing compares with the history."""
+def test_a_conversion_of_a_day_that_a_check_held_leaves_the_day_after_it(
+    shop: Callable[..., Project],
+) -> None:
+    """Would catch: the day after divided by 100 unnoticed, where a check holds and nothing compares
+    with the history.
+    """
     held = "on_anomaly: ignore\nchecks: [{range: {column: amount, max: 200}}]\n"
     project = shop(days=14, **{"sources/sales.yaml": FILES["sources/sales.yaml"] + held})
     deliver(project, 14, rows(11, scale=100))
     project.json("tick", "--now", at(14))
     deliver(project, 15, rows(15))
     project.json("tick", "--now", at(15))
-    convert = ("contract", "accept", "sales@2026-03-15", "--map", "amount=amount", "--convert", "amount / 100")
+    convert = (
+        "contract",
+        "accept",
+        "sales@2026-03-15",
+        "--map",
+        "amount=amount",
+        "--convert",
+        "amount / 100",
+    )
     project.json(*convert, "--now", at(15, "04:50"))
     assert "to: '2026-03-16'" in (project.root / "contracts/sales.odcs.yaml").read_text()
 
 
 @pytest.mark.parametrize("how", ["warned", "accepted", "unnoticed", "published again"])
-def test_a_conversion_goes_on_over_later_days_of_the_same_fault(shop: Callable[..., Project], how: str) -> None:
-    """Would catch: a later day in cents that readers see taken for one in the agreed unit: by an exception, unnoticed since
-    the day before was published with a warning, or since there was no history to compare it with."""
+def test_a_conversion_goes_on_over_later_days_of_the_same_fault(
+    shop: Callable[..., Project], how: str
+) -> None:
+    """Would catch: a later day in cents that readers see taken for one in the agreed unit: by an
+    exception, unnoticed since the day before was published with a warning, or since there was no
+    history to compare it with."""
     warns = FILES["sources/sales.yaml"] + "on_anomaly: warn\n"
     published = how in ("warned", "published again")
-    project = shop(days=0 if how == "unnoticed" else 14, **({"sources/sales.yaml": warns} if published else {}))
+    project = shop(
+        days=0 if how == "unnoticed" else 14, **({"sources/sales.yaml": warns} if published else {})
+    )
     for n in (14, 15):
         deliver(project, n, rows(n, scale=100))
         project.json("tick", "--now", at(n))
@@ -552,24 +814,48 @@ def test_a_conversion_goes_on_over_later_days_of_the_same_fault(shop: Callable[.
         deliver(project, 14, rows(14, scale=100) + "99,9900,X\n")
         project.json("tick", "--now", at(15, "04:35"))
     if how == "accepted":
-        project.json("quarantine", "accept", "sales@2026-03-16", "--reason", "needed", "--now", at(15, "04:40"))
-    convert = ("contract", "accept", "sales@2026-03-15", "--map", "amount=amount", "--convert", "amount / 100")
-    assert project.json(*convert, "--now", at(15, "04:50"))["reread"] == ["2026-03-15", "2026-03-16"]
+        project.json(
+            "quarantine",
+            "accept",
+            "sales@2026-03-16",
+            "--reason",
+            "needed",
+            "--now",
+            at(15, "04:40"),
+        )
+    convert = (
+        "contract",
+        "accept",
+        "sales@2026-03-15",
+        "--map",
+        "amount=amount",
+        "--convert",
+        "amount / 100",
+    )
+    assert project.json(*convert, "--now", at(15, "04:50"))["reread"] == [
+        "2026-03-15",
+        "2026-03-16",
+    ]
     assert "to: '2026-03-16'" not in (project.root / "contracts/sales.odcs.yaml").read_text()
     project.json("tick", "--now", at(15, "05:00"))
     (most,) = project.json("sql", "select max(amount) as most from sales")["rows"]
     assert float(most["most"]) < 100
 
 
-def test_a_check_that_warns_every_day_isnt_part_of_what_is_held_today(shop: Callable[..., Project]) -> None:
-    """Would catch: a check's warnings of other days made part of an incident about one day's unit, and those days called
-    wrong; also some days later, when the older warnings are forgotten."""
+def test_a_check_that_warns_every_day_isnt_part_of_what_is_held_today(
+    shop: Callable[..., Project],
+) -> None:
+    """Would catch: a check's warnings of other days made part of an incident about one day's unit,
+    and those days called wrong; also some days later, when the older warnings are forgotten."""
     checks = "checks: [{range: {column: till, max: 0, severity: warning}}]\n"
     project = shop(days=14, **{"sources/sales.yaml": FILES["sources/sales.yaml"] + checks})
     deliver(project, 14, rows(14, scale=100))
     project.json("tick", "--now", at(14))
     (item,) = project.json("incidents")
-    assert (item["affected"]["partitions"], item["cause"]["partition"]) == (["2026-03-15"], "2026-03-15")
+    assert (item["affected"]["partitions"], item["cause"]["partition"]) == (
+        ["2026-03-15"],
+        "2026-03-15",
+    )
     assert (item["cause"]["summary"], item["cause"]["columns"]) == ("amount × 127", ["amount"])
     status = project.json("status", "--now", at(14, "06:30"))
     assert [row["state"] for row in status["consumers"]] == ["late"]
@@ -577,4 +863,7 @@ def test_a_check_that_warns_every_day_isnt_part_of_what_is_held_today(shop: Call
         deliver(project, n, rows(n) + f"9,{n}.5,X0\n")
         project.json("tick", "--now", at(n))
         (item,) = project.json("incidents")
-        assert (item["affected"]["partitions"], item["cause"]["summary"]) == (["2026-03-15"], "amount × 127"), n
+        assert (item["affected"]["partitions"], item["cause"]["summary"]) == (
+            ["2026-03-15"],
+            "amount × 127",
+        ), n

@@ -27,13 +27,24 @@ def test_the_starter_runs_and_is_served(tmp_path: Path, call: Call) -> None:
 
 def test_from_one_file_without_a_date(tmp_path: Path, call: Call) -> None:
     """The README's last line: one CSV becomes a project that runs."""
-    (tmp_path / "orders.csv").write_text('id,"a b",amount,when\n1,x,2.5,2020-01-01\n2,y,3,2020-01-02\n')
+    (tmp_path / "orders.csv").write_text(
+        'id,"a b",amount,when\n1,x,2.5,2020-01-01\n2,y,3,2020-01-02\n'
+    )
     assert call(tmp_path, "init", "shop", "--from", "orders.csv")[0] == 0
     shop = Project(tmp_path / "shop", call)
     assert shop.json("validate")["problems"] == []
-    assert [(row["name"], row["partition"]) for row in shop.json("ls")] == [("orders", "*"), ("orders_clean", "*"), ("orders-report", None)]
+    assert [(row["name"], row["partition"]) for row in shop.json("ls")] == [
+        ("orders", "*"),
+        ("orders_clean", "*"),
+        ("orders-report", None),
+    ]
     assert shop.json("tick")["state"] == "succeeded"
-    assert shop.json("read", "orders_clean")["rows"][0] == {"id": 1, "a b": "x", "amount": 2.5, "when": "2020-01-01"}
+    assert shop.json("read", "orders_clean")["rows"][0] == {
+        "id": 1,
+        "a b": "x",
+        "amount": 2.5,
+        "when": "2020-01-01",
+    }
     assert shop.json("status")["consumers"][0]["state"] == "served"
 
 
@@ -48,8 +59,12 @@ def test_from_daily_files_as_a_shell_gives_them(tmp_path: Path, call: Call) -> N
     assert shop.json("validate")["problems"] == []
     assert shop.json("tick")["state"] == "succeeded"
     rows = shop.json("read", "sales_clean")["rows"]
-    assert {(row["day"], row["sku"]) for row in rows} == {(f"2025-01-0{day}", f"{letter}{day}") for day in (1, 2, 3) for letter in "AB"}
-    assert {row["n"] for row in rows} == {1, 2, 3, 0.5}, "a column that is whole on the first day only isn't narrowed to whole numbers"
+    assert {(row["day"], row["sku"]) for row in rows} == {
+        (f"2025-01-0{day}", f"{letter}{day}") for day in (1, 2, 3) for letter in "AB"
+    }
+    assert {row["n"] for row in rows} == {1, 2, 3, 0.5}, (
+        "a column that is whole on the first day only isn't narrowed to whole numbers"
+    )
 
 
 def test_from_parquet_and_json_lines_together(tmp_path: Path, call: Call) -> None:
@@ -62,7 +77,10 @@ def test_from_parquet_and_json_lines_together(tmp_path: Path, call: Call) -> Non
     project = Project(tmp_path / "x", call)
     assert project.json("validate")["problems"] == []
     assert project.json("tick")["state"] == "succeeded"
-    assert project.json("read", "o_rders_clean")["rows"] == [{"Order": 1, "sélect": "a"}, {"Order": 2, "sélect": "b"}]
+    assert project.json("read", "o_rders_clean")["rows"] == [
+        {"Order": 1, "sélect": "a"},
+        {"Order": 2, "sélect": "b"},
+    ]
 
 
 def test_nothing_is_ever_overwritten(tmp_path: Path, call: Call) -> None:
@@ -90,7 +108,9 @@ def test_nothing_is_ever_overwritten(tmp_path: Path, call: Call) -> None:
         (b'{"a": 1}\n{broken\n', "data"),
     ],
 )
-def test_files_that_are_no_data_are_refused_and_nothing_is_written(tmp_path: Path, call: Call, data: bytes, said: str) -> None:
+def test_files_that_are_no_data_are_refused_and_nothing_is_written(
+    tmp_path: Path, call: Call, data: bytes, said: str
+) -> None:
     (tmp_path / "x.bin").write_bytes(data)
     code, out, err = call(tmp_path, "init", "shop", "--from", "x.bin")
     assert (code, out) == (2, "")
@@ -117,7 +137,9 @@ def test_files_below_landing_stay_where_they_are(tmp_path: Path, call: Call) -> 
     assert Project(tmp_path, call).json("tick")["state"] == "succeeded"
 
 
-def test_the_name_and_the_zone_are_valid_whatever_they_are(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_and_the_zone_are_valid_whatever_they_are(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TZ", "Not/AZone")
     for name in ('a"b', "  ", "x'; drop", "ü"):
         assert call(tmp_path, "init", name)[0] == 0

@@ -1,4 +1,6 @@
-"""What is learnt of a source is shown at its first publication, and afterwards wherever the source is."""
+"""What is learnt of a source is shown at its first publication, and afterwards wherever the source
+is.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +28,22 @@ def deliver(project: Project, *contents: str) -> None:
 
 
 def test_a_tie_is_said_in_the_run_and_shown_ever_after(project: Project) -> None:
-    """Would catch: a column that is text for ever because one of two first deliveries had a bad value, in silence."""
+    """Would catch: a column that is text for ever because one of two first deliveries had a bad
+    value, in silence.
+    """
     deliver(project, GOOD, BAD)
     (row,) = (response := project.json("tick", "--now", NOW))["learnt"]
     assert [(item["name"], item["type"]) for item in row["columns"]] == [
-        ("id", "BIGINT"), ("amount", "VARCHAR"), ("day", "DATE"),
-    ]  # fmt: skip
-    assert (row["source"], row["format"], row["encoding"], row["delimiter"]) == ("orders", "csv", "utf-8", ",")
+        ("id", "BIGINT"),
+        ("amount", "VARCHAR"),
+        ("day", "DATE"),
+    ]
+    assert (row["source"], row["format"], row["encoding"], row["delimiter"]) == (
+        "orders",
+        "csv",
+        "utf-8",
+        ",",
+    )
     assert row["header"] is True
     assert row["read_as"] == "CSV, UTF-8, comma, header"
     assert len(row["deliveries"]) == 2
@@ -45,7 +56,9 @@ def test_a_tie_is_said_in_the_run_and_shown_ever_after(project: Project) -> None
 
     assert project.json("contract", "show", "orders")["learnt"] == row
     listed = [item["learnt"] for item in project.json("deliveries", "orders")]
-    assert [item for item in listed if item] == [row], "it stands at the delivery that was the first"
+    assert [item for item in listed if item] == [row], (
+        "it stands at the delivery that was the first"
+    )
     for command in (["deliveries", "orders"], ["contract", "show", "orders"]):
         text = " ".join(project.text(*command).split())
         assert "orders is read as CSV, UTF-8, comma, header, learnt from 2 deliveries" in text
@@ -66,14 +79,20 @@ def test_most_deliveries_decide_and_the_one_that_does_not_agree_is_named(project
 
 
 def test_a_value_that_makes_a_column_text_is_said_with_its_line(project: Project) -> None:
-    """Would catch: amounts that are text for ever because of one value of the first file, in silence."""
+    """Would catch: amounts that are text for ever because of one value of the first file, in
+    silence."""
     rows = "".join(f"{n},{n}.50,2025-03-01\n" for n in range(2, 40))
     deliver(project, f"id,amount,day\n1,abc,2025-03-01\n{rows}")
-    said = "amount 'abc' isn't a number (line 2 of landing/orders_2025-03-01.csv), 38 of 39 values are: read as text"
+    said = (
+        "amount 'abc' isn't a number (line 2 of landing/orders_2025-03-01.csv), 38 of 39 values"
+        " are: read as text"
+    )
     response = project.json("tick", "--now", NOW)
     (row,) = response["learnt"]
     assert [item for item in row["warnings"] if said in item] == row["warnings"] != []
-    assert [item["verdict"] for item in response["published"]] == ["warned"], "published all the same"
+    assert [item["verdict"] for item in response["published"]] == ["warned"], (
+        "published all the same"
+    )
     assert any(said in (item["reason"] or "") for item in response["attempts"])
     assert project.json("incidents") == [], "a column of text harms nobody by itself"
     for command in (["deliveries", "orders"], ["contract", "show", "orders"]):
@@ -92,12 +111,15 @@ def test_a_declared_encoding_that_the_first_delivery_has_not_is_said(project: Pr
 
 
 def test_an_asset_that_fails_over_such_a_column_is_put_down_to_its_source(project: Project) -> None:
-    """Would catch: `code_error`, owner the asset's, "correct assets/totals.sql", where one value of the vendor's first file is wrong;
-    an incident over the file alone; one that goes on being the code's with the next file, while the column is still text."""
+    """Would catch: `code_error`, owner the asset's, "correct assets/totals.sql", where one value of
+    the vendor's first file is wrong; an incident over the file alone; one that goes on being the
+    code's with the next file, while the column is still text."""
     (project.root / "sources/orders.yaml").write_text(
         "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
     )
-    (project.root / "owners.yaml").write_text("acme: {kind: vendor, manager: data}\ndata: {kind: team}\n")
+    (project.root / "owners.yaml").write_text(
+        "acme: {kind: vendor, manager: data}\ndata: {kind: team}\n"
+    )
     (project.root / "assets/totals.sql").write_text(
         "/* headrace\nowner: data\npartition: {by: day, column: day}\n*/\n"
         "select $partition_start as day, sum(amount) as amount from orders\n"
@@ -107,6 +129,12 @@ def test_an_asset_that_fails_over_such_a_column_is_put_down_to_its_source(projec
     for day in ("02", "03"):
         project.call(project.root, "tick", "--now", f"2025-03-{day}T08:00+01:00")
         (incident,) = project.json("incidents")
-        assert (incident["cause"]["kind"], incident["cause"]["node"], incident["owner"]) == ("type_change", "orders", "acme")
-        assert "amount 'abc' isn't a number (line 2 of landing/orders_2025-03-01.csv)" in str(project.json("incident", incident["id"]))
+        assert (incident["cause"]["kind"], incident["cause"]["node"], incident["owner"]) == (
+            "type_change",
+            "orders",
+            "acme",
+        )
+        assert "amount 'abc' isn't a number (line 2 of landing/orders_2025-03-01.csv)" in str(
+            project.json("incident", incident["id"])
+        )
         (project.root / "landing/orders_2025-03-02.csv").write_text(f"id,amount\n1,1.50\n{rows}")

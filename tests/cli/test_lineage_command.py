@@ -9,7 +9,11 @@ def test_up_and_down_with_transformations(new: Project) -> None:
     response = new.json("lineage", "revenue.revenue")
     assert set(response) == {"column", "upstream", "downstream", "code"}
     assert response["column"] == "revenue.revenue"
-    assert {"column": "orders_clean.amount", "via": "revenue.revenue", "transformation": "aggregate"} in response["upstream"]
+    assert {
+        "column": "orders_clean.amount",
+        "via": "revenue.revenue",
+        "transformation": "aggregate",
+    } in response["upstream"]
     assert any(row["column"] == "orders.amount" for row in response["upstream"])
     assert {row["column"].split(".")[0] for row in response["downstream"]} == {"page", "fails"}
 
@@ -33,10 +37,19 @@ def test_columns_that_only_data_has_shown_are_known_afterwards(new: Project, sho
 
 def test_render_binds_the_partition(shop: Project) -> None:
     response = shop.json("render", "revenue@2025-03-02")
-    assert response["parameters"] == {"threshold": 15, "partition_start": "2025-03-02", "partition_end": "2025-03-03"}
-    assert response["inputs"] == [{"node": "orders_clean", "mode": "required", "partitions": ["2025-03-02"], "published": 1}]
+    assert response["parameters"] == {
+        "threshold": 15,
+        "partition_start": "2025-03-02",
+        "partition_end": "2025-03-03",
+    }
+    assert response["inputs"] == [
+        {"node": "orders_clean", "mode": "required", "partitions": ["2025-03-02"], "published": 1}
+    ]
     assert response["text"].startswith("select day")
     assert shop.json("render", "revenue")["partition"] == "2025-03-05", "the newest that has ended"
-    assert "def page" in shop.json("render", "page")["text"] or "page" in shop.json("render", "page")["text"]
+    assert (
+        "def page" in shop.json("render", "page")["text"]
+        or "page" in shop.json("render", "page")["text"]
+    )
     assert "source" in shop.refused("render", "orders")
     assert "2013-02-11" in shop.refused("render", "revenue@tomorrow")

@@ -15,7 +15,10 @@ from headrace.store import Lease, Store
 
 def test_the_newest_attempt_of_an_asset(shop: Project) -> None:
     rows = shop.json("logs", "page")
-    assert [row["text"] for row in rows] == ["writing the page of 2025-03-03", "careful \\x1b[31m[bold]"]
+    assert [row["text"] for row in rows] == [
+        "writing the page of 2025-03-03",
+        "careful \\x1b[31m[bold]",
+    ]
     assert set(rows[0]) >= {"node", "partition", "state", "verdict", "at", "reason"}
     assert {row["stream"] for row in rows} == {"stdout", "stderr"}
 
@@ -39,7 +42,9 @@ def test_why_it_failed_is_part_of_the_log(shop: Project) -> None:
 
 
 def test_grep(shop: Project) -> None:
-    assert [row["text"] for row in shop.json("logs", "page", "--grep", "^writing")] == ["writing the page of 2025-03-03"]
+    assert [row["text"] for row in shop.json("logs", "page", "--grep", "^writing")] == [
+        "writing the page of 2025-03-03"
+    ]
     assert "no regular expression" in shop.refused("logs", "page", "--grep", "(")
 
 
@@ -56,7 +61,10 @@ def test_a_damaged_line_hides_no_other(shop: Project) -> None:
     epoch, n = attempt.split(".")
     path = shop.root / ".headrace/logs" / epoch / f"{n}.jsonl"
     path.write_bytes(b"\xff{broken\n" + path.read_bytes() + b'{"at_us": 1, "half')
-    assert [row["text"] for row in shop.json("logs", attempt)][1:] == ["writing the page of 2025-03-03", "careful \\x1b[31m[bold]"]
+    assert [row["text"] for row in shop.json("logs", attempt)][1:] == [
+        "writing the page of 2025-03-03",
+        "careful \\x1b[31m[bold]",
+    ]
 
 
 def test_follow_gives_lines_as_they_come_and_ends_with_the_attempt(shop: Project) -> None:
@@ -69,7 +77,10 @@ def test_follow_gives_lines_as_they_come_and_ends_with_the_attempt(shop: Project
     lease = Lease.take(leading, "test")  # what no leader runs is lost, whatever its row says
     assert lease is not None
     _set_state(shop.root, lease.epoch, n, "running", was=epoch)
-    attempt, path = f"{lease.epoch}.{n}", shop.root / ".headrace/logs" / str(lease.epoch) / f"{n}.jsonl"
+    attempt, path = (
+        f"{lease.epoch}.{n}",
+        shop.root / ".headrace/logs" / str(lease.epoch) / f"{n}.jsonl",
+    )
     path.parent.mkdir()
     path.write_bytes((shop.root / ".headrace/logs" / str(epoch) / f"{n}.jsonl").read_bytes())
     seen: list[str] = []
@@ -78,7 +89,10 @@ def test_follow_gives_lines_as_they_come_and_ends_with_the_attempt(shop: Project
     def write() -> None:
         first.wait(20)
         with path.open("a") as file:
-            file.write(json.dumps({"at_us": 1, "stream": "stdout", "level": "info", "text": "later"}) + "\n")
+            file.write(
+                json.dumps({"at_us": 1, "stream": "stdout", "level": "info", "text": "later"})
+                + "\n"
+            )
         _set_state(shop.root, lease.epoch, n, "published")
 
     writer = threading.Thread(target=write)
@@ -98,4 +112,7 @@ def _set_state(root: Path, epoch: int, n: int, state: str, *, was: int | None = 
     """The state of an attempt, which may become one of another leader."""
     session = ProjectSession.open(root, "prod", None, "me")
     with Store.open(root, session.settings) as store, store.write(None) as tx:
-        tx.execute("update attempt set state = ?, epoch = ? where epoch = ? and n = ?", (state, epoch, epoch if was is None else was, n))
+        tx.execute(
+            "update attempt set state = ?, epoch = ? where epoch = ? and n = ?",
+            (state, epoch, epoch if was is None else was, n),
+        )

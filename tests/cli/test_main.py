@@ -21,20 +21,42 @@ def headrace(
 ) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **(env or {})}
     return subprocess.run(
-        [HEADRACE, *arguments], capture_output=True, text=True, cwd=cwd, env=environment, timeout=50, input=stdin, check=False
+        [HEADRACE, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        timeout=50,
+        input=stdin,
+        check=False,
     )
 
 
 def test_help_imports_neither_a_command_nor_a_library() -> None:
     """Help is printed in 0.15 s only as long as it pays for nothing else."""
-    code = "import sys; from headrace.cli.main import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
+    code = (
+        "import sys; from headrace.cli.main import run; run(['--help']); print(*sys.modules,"
+        " file=sys.stderr)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Start:" in done.stdout
     loaded = set(done.stderr.split())
-    assert not loaded & {"typer", "rich", "msgspec", "duckdb", "sqlglot", "sqlite3", "yaml", "asyncio", "headrace.model"}
+    assert not loaded & {
+        "typer",
+        "rich",
+        "msgspec",
+        "duckdb",
+        "sqlglot",
+        "sqlite3",
+        "yaml",
+        "asyncio",
+        "headrace.model",
+    }
 
 
-@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",), ("--project", "nowhere", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("--help",), ("-h",), ("--project", "nowhere", "--help")]
+)
 def test_help_comes_without_a_project(arguments: tuple[str, ...], tmp_path: Path) -> None:
     done = headrace(*arguments, cwd=tmp_path)
     assert done.returncode == 0
@@ -87,14 +109,18 @@ def test_commands_that_are_not_ours_lead_to_ours(command: str, said: str, tmp_pa
         ("--now",),
     ],
 )
-def test_a_line_that_cannot_be_parsed_is_wrong_use(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_line_that_cannot_be_parsed_is_wrong_use(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
     done = headrace(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["ls", "status", "validate", "runs", "quarantine", "tick", "run", "apply"])
+@pytest.mark.parametrize(
+    "command", ["ls", "status", "validate", "runs", "quarantine", "tick", "run", "apply"]
+)
 def test_without_a_project_every_command_says_so(command: str, tmp_path: Path) -> None:
     done = headrace(command, cwd=tmp_path)
     assert done.returncode == 1
@@ -106,7 +132,10 @@ def test_without_a_project_every_command_says_so(command: str, tmp_path: Path) -
 def test_an_environment_that_there_isnt(tmp_path: Path) -> None:
     """One that is mistyped would be made, with a state of its own."""
     (tmp_path / "headrace.toml").write_text('[project]\nname = "x"\n[environments.dev]\n')
-    for done in (headrace("ls", "--env", "devel", cwd=tmp_path), headrace("ls", cwd=tmp_path, env={"HEADRACE_ENV": "devel"})):
+    for done in (
+        headrace("ls", "--env", "devel", cwd=tmp_path),
+        headrace("ls", cwd=tmp_path, env={"HEADRACE_ENV": "devel"}),
+    ):
         assert done.returncode == 2
         assert "devel" in done.stderr
         assert "dev" in done.stderr.splitlines()[-1]
@@ -136,14 +165,19 @@ def test_version(tmp_path: Path) -> None:
 
 def test_a_reader_that_stops_reading_is_no_error(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", f"{HEADRACE} explain | head -1"], capture_output=True, text=True, cwd=tmp_path, check=False
+        ["bash", "-o", "pipefail", "-c", f"{HEADRACE} explain | head -1"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
     )
     assert done.returncode == 0
     assert not done.stderr
 
 
 def test_an_interrupted_command_exits_with_4(tmp_path: Path) -> None:
-    """Ctrl-C and a polite kill both end cleanly, without a traceback. `logs --follow` on a pipe is what waits here."""
+    """Ctrl-C and a polite kill both end cleanly, without a traceback. `logs --follow` on a pipe is
+    what waits here."""
     assert headrace("init", cwd=tmp_path).returncode == 0
     fifo = tmp_path / "landing.csv"
     os.mkfifo(fifo)
@@ -183,7 +217,9 @@ sys.exit(main.run(["explain"]))
 
 
 def test_output_for_an_ascii_terminal_has_no_traceback(tmp_path: Path) -> None:
-    done = headrace("init", "Zürich ✓", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    done = headrace(
+        "init", "Zürich ✓", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    )
     assert done.returncode == 0, done.stderr
     assert "+ a new project" in done.stdout
 
@@ -196,7 +232,8 @@ def test_init_prints_json_alone(tmp_path: Path) -> None:
 
 
 def test_starting_is_quick_enough_to_be_typed(tmp_path: Path) -> None:
-    """No timed test: only that help doesn't take seconds, as it would with an accidental import of everything."""
+    """No timed test: only that help doesn't take seconds, as it would with an accidental import of
+    everything."""
     began = time.perf_counter()
     headrace("--help", cwd=tmp_path)
     assert time.perf_counter() - began < 5
@@ -204,10 +241,23 @@ def test_starting_is_quick_enough_to_be_typed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["status", "ls", "validate", "runs", "quarantine", "lineage revenue", "render revenue", "read revenue", "logs page", "apply", "tick"],
+    [
+        "status",
+        "ls",
+        "validate",
+        "runs",
+        "quarantine",
+        "lineage revenue",
+        "render revenue",
+        "read revenue",
+        "logs page",
+        "apply",
+        "tick",
+    ],
 )
 def test_a_replay_says_so_on_every_output(command: str, shop: Project) -> None:
-    """Nobody may take a replay for the present. A document with a `clock` says it itself, others beside it."""
+    """Nobody may take a replay for the present. A document with a `clock` says it itself, others
+    beside it."""
     _, out, err = shop.call(shop.root, *command.split())
     assert out.count("replay clock") == 1, out
     _, out, err = shop.call(shop.root, *command.split(), "--json")

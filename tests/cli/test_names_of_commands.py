@@ -1,4 +1,6 @@
-"""Nodes that are called like commands and subcommands: position decides, `asset:NAME` says which."""
+"""Nodes that are called like commands and subcommands: position decides, `asset:NAME`
+says which.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,18 @@ def project(tmp_path: Path, call: Callable[..., Any]) -> Project:
         (root / folder).mkdir(parents=True)
     (root / "headrace.toml").write_text('[project]\nname = "names"\ntimezone = "UTC"\n')
     (root / "owners.yaml").write_text("core: {kind: team, contact: ['mailto:core@example.com']}\n")
-    (root / "sources/infer.yaml").write_text("source: infer\nowner: core\nfiles: landing/infer.csv\n")
+    (root / "sources/infer.yaml").write_text(
+        "source: infer\nowner: core\nfiles: landing/infer.csv\n"
+    )
     (root / "landing/infer.csv").write_text("id,price\n1,-1\n")
     for name in NAMES:
         check = "checks: [{range: {column: price, min: 0}}]\n" if name == "accept" else ""
-        (root / f"assets/{name}.sql").write_text(f"/* headrace\nowner: core\n{check}*/\nselect * from infer\n")
-    (root / "consumers.yaml").write_text("- {consumer: report, owner: core, reads: [runs], max_age: 30h}\n")
+        (root / f"assets/{name}.sql").write_text(
+            f"/* headrace\nowner: core\n{check}*/\nselect * from infer\n"
+        )
+    (root / "consumers.yaml").write_text(
+        "- {consumer: report, owner: core, reads: [runs], max_age: 30h}\n"
+    )
     return Project(root, call)
 
 

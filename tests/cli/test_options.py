@@ -8,7 +8,9 @@ from headrace.cli.command_table import Options, ValueMissing, split
 
 
 def test_options_before_the_command_are_taken_and_those_after_it_left() -> None:
-    before, rest = split(["--project", "x", "--json", "--now=2013", "ls", "--utc", "--project", "y"])
+    before, rest = split(
+        ["--project", "x", "--json", "--now=2013", "ls", "--utc", "--project", "y"]
+    )
     assert before == Options(project="x", json=True, now="2013")
     assert rest == ["ls", "--utc", "--project", "y"]
 
@@ -18,7 +20,9 @@ def test_a_value_that_looks_like_a_command_is_a_value() -> None:
 
 
 def test_what_was_said_last_wins() -> None:
-    assert Options(project="after", utc=True).over(Options(project="before", env="dev")) == Options(project="after", env="dev", utc=True)
+    assert Options(project="after", utc=True).over(Options(project="before", env="dev")) == Options(
+        project="after", env="dev", utc=True
+    )
 
 
 def test_a_missing_value_is_said() -> None:

@@ -1,4 +1,6 @@
-"""`headrace plan` and `apply` as they are typed: what a change does to whom, and what makes the past follow."""
+"""`headrace plan` and `apply` as they are typed: what a change does to whom, and what makes the
+past follow.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,12 @@ def twice(shop: Project) -> None:
 def repaired(shop: Project) -> None:
     """The same, and what has always failed doesn't any more."""
     twice(shop)
-    edit(shop, "assets/fails.py", "raise ValueError('no such thing as ' + ctx.partition)", "return revenue")
+    edit(
+        shop,
+        "assets/fails.py",
+        "raise ValueError('no such thing as ' + ctx.partition)",
+        "return revenue",
+    )
 
 
 def state(shop: Project) -> dict[str, int]:
@@ -50,58 +57,108 @@ def test_a_plan_says_what_changes_for_whom_and_writes_nothing(shop: Project) -> 
     twice(shop)
     before = state(shop)
     result = shop.json("plan")
-    assert [(c["node"], c["change"], c["breaking"], c["columns"], c["partitions_stale"]) for c in result["changes"]] == [
-        ("revenue", "body", True, ["revenue"], 3)
-    ]
+    assert [
+        (c["node"], c["change"], c["breaking"], c["columns"], c["partitions_stale"])
+        for c in result["changes"]
+    ] == [("revenue", "body", True, ["revenue"], 3)]
     assert result["changes"][0]["effects"][0]["read_by"] == ["fails", "page", "morning-report"]
-    assert (result["affects"], result["weakens"]) == ({"consumers": ["morning-report"], "owners": ["core"]}, [])
-    assert [(row["node"], row["partitions"], row["from"], row["to"]) for row in result["stale"]] == [
-        ("revenue", 3, DAYS[0], DAYS[2]), ("page", 3, DAYS[0], DAYS[2]),
-    ]  # fmt: skip
+    assert (result["affects"], result["weakens"]) == (
+        {"consumers": ["morning-report"], "owners": ["core"]},
+        [],
+    )
+    assert [
+        (row["node"], row["partitions"], row["from"], row["to"]) for row in result["stale"]
+    ] == [
+        ("revenue", 3, DAYS[0], DAYS[2]),
+        ("page", 3, DAYS[0], DAYS[2]),
+    ]
     assert result["estimate"]["low"] <= result["estimate"]["seconds"] <= result["estimate"]["high"]
-    assert [item["command"] for item in result["backfills"]] == [f"headrace backfill revenue --from {DAYS[0]} --to {DAYS[2]} --reason TEXT"]
+    assert [item["command"] for item in result["backfills"]] == [
+        f"headrace backfill revenue --from {DAYS[0]} --to {DAYS[2]} --reason TEXT"
+    ]
     assert state(shop) == before
     assert revenue(shop) == ["32.00"] * 3
 
 
 def test_only_what_breaks_or_weakens_fails_a_check(shop: Project) -> None:
     """What `--exit-code` is for: a column that nobody reads doesn't stop a merge."""
-    edit(shop, "assets/orders_clean.sql", "customer, cast(amount", "upper(customer) as customer, cast(amount")
+    edit(
+        shop,
+        "assets/orders_clean.sql",
+        "customer, cast(amount",
+        "upper(customer) as customer, cast(amount",
+    )
     edit(shop, "consumers.yaml", "reads: [orders_clean]", "reads: [revenue]")
     result = shop.json("plan")
-    assert [(c["node"], c["breaking"]) for c in result["changes"]] == [("dashboard", False), ("orders_clean", False)]
-    assert [(item["node"], item["what"], item["before"]) for item in result["weakens"]] == [("dashboard", "reads", "orders_clean")]
+    assert [(c["node"], c["breaking"]) for c in result["changes"]] == [
+        ("dashboard", False),
+        ("orders_clean", False),
+    ]
+    assert [(item["node"], item["what"], item["before"]) for item in result["weakens"]] == [
+        ("dashboard", "reads", "orders_clean")
+    ]
     assert shop.call(shop.root, "plan", "--exit-code")[0] == 1
     edit(shop, "consumers.yaml", "reads: [revenue]", "reads: [revenue, orders_clean]")
-    edit(shop, "assets/orders_clean.sql", "upper(customer) as customer", "customer, length(customer) as long")
+    edit(
+        shop,
+        "assets/orders_clean.sql",
+        "upper(customer) as customer",
+        "customer, length(customer) as long",
+    )
     assert shop.call(shop.root, "plan", "--exit-code")[0] == 0
-    edit(shop, "assets/orders_clean.sql", "  - unique: [id]", "  - unique: {columns: [id], severity: warning}")
+    edit(
+        shop,
+        "assets/orders_clean.sql",
+        "  - unique: [id]",
+        "  - unique: {columns: [id], severity: warning}",
+    )
     assert shop.call(shop.root, "plan", "--exit-code")[0] == 1
 
 
 def test_what_failed_under_the_old_code_is_offered_with_its_range(shop: Project) -> None:
     """A repaired cause: nobody computes ranges."""
-    edit(shop, "assets/fails.py", "raise ValueError('no such thing as ' + ctx.partition)", "return revenue")
+    edit(
+        shop,
+        "assets/fails.py",
+        "raise ValueError('no such thing as ' + ctx.partition)",
+        "return revenue",
+    )
     result = shop.json("apply", "--yes", "--now", LATER)
-    assert [(row["node"], row["partitions"], row["from"], row["to"]) for row in result["plan"]["repairs"]] == [
-        ("fails", 3, DAYS[0], DAYS[2])
-    ]
+    assert [
+        (row["node"], row["partitions"], row["from"], row["to"])
+        for row in result["plan"]["repairs"]
+    ] == [("fails", 3, DAYS[0], DAYS[2])]
     (needed,) = result["backfills"]
-    assert needed["command"] == f"headrace backfill fails --from {DAYS[0]} --to {DAYS[2]} --reason TEXT"
+    assert (
+        needed["command"]
+        == f"headrace backfill fails --from {DAYS[0]} --to {DAYS[2]} --reason TEXT"
+    )
 
 
 def test_applying_leaves_readers_what_they_see_until_somebody_asks(shop: Project) -> None:
     """The command that is printed is the one that repairs, and does it once."""
     repaired(shop)
     said = shop.text("apply", "--yes", "--now", LATER)
-    command = next(line.strip() for line in said.splitlines() if line.startswith("    headrace backfill"))
-    assert command == f"headrace backfill revenue fails --from {DAYS[0]} --to {DAYS[2]} --reason TEXT"
-    assert {row["asset"] for row in shop.json("tick", "--now", LATER)["published"]} == {"fails"}, "it waited for nothing but its code"
+    command = next(
+        line.strip() for line in said.splitlines() if line.startswith("    headrace backfill")
+    )
+    assert (
+        command == f"headrace backfill revenue fails --from {DAYS[0]} --to {DAYS[2]} --reason TEXT"
+    )
+    assert {row["asset"] for row in shop.json("tick", "--now", LATER)["published"]} == {"fails"}, (
+        "it waited for nothing but its code"
+    )
     assert revenue(shop)[:3] == ["32.00"] * 3
     again = shop.json("apply")
-    assert (again["state"], [item["select"] for item in again["backfills"]]) == ("nothing", [["revenue"]])
+    assert (again["state"], [item["select"] for item in again["backfills"]]) == (
+        "nothing",
+        [["revenue"]],
+    )
     done = shop.json(*shlex.split(command.replace("TEXT", "twice"))[1:], "--yes", "--now", LATER)
-    assert (done["state"], done["changed"]["rows_changed"] + done["changed"]["rows_added"] > 0) == ("succeeded", True)
+    assert (done["state"], done["changed"]["rows_changed"] + done["changed"]["rows_added"] > 0) == (
+        "succeeded",
+        True,
+    )
     assert revenue(shop)[:3] == ["64.00"] * 3
     assert shop.json("apply")["backfills"] == []
 
@@ -110,7 +167,11 @@ def test_apply_can_make_the_past_follow_at_once(shop: Project) -> None:
     repaired(shop)
     assert "--reason" in shop.refused("apply", "--yes", "--backfill", "--now", LATER)
     result = shop.json("apply", "--yes", "--backfill", "--reason", "twice as much", "--now", LATER)
-    assert (result["state"], result["backfill"]["state"], result["backfill"]["reason"]) == ("applied", "succeeded", "twice as much")
+    assert (result["state"], result["backfill"]["state"], result["backfill"]["reason"]) == (
+        "applied",
+        "succeeded",
+        "twice as much",
+    )
     assert revenue(shop)[:3] == ["64.00"] * 3
 
 
@@ -118,7 +179,9 @@ def test_apply_asks_on_a_terminal_whether_to_make_the_past_again(shop: Project) 
     repaired(shop)
     leader, follower = pty.openpty()
     command = [HEADRACE, "apply", "--now", LATER]
-    with subprocess.Popen(command, cwd=shop.root, stdin=follower, stdout=follower, stderr=follower) as running:
+    with subprocess.Popen(
+        command, cwd=shop.root, stdin=follower, stdout=follower, stderr=follower
+    ) as running:
         os.close(follower)
         os.write(leader, b"y\ntwice as much\n")
         said = read_all(leader)
@@ -139,7 +202,9 @@ def read_all(descriptor: int) -> str:
 
 
 def test_what_is_printed_in_an_environment_is_about_that_one(shop: Project) -> None:
-    """Catches a command that, pasted, would change production; a setting of the environment that counts as a change."""
+    """Catches a command that, pasted, would change production; a setting of the environment that
+    counts as a change.
+    """
     path = shop.root / "headrace.toml"
     path.write_text(path.read_text() + "[environments.dev]\nworkers = 2\n")
     shop.text("apply", "--yes", "--now", LATER)
@@ -147,7 +212,11 @@ def test_what_is_printed_in_an_environment_is_about_that_one(shop: Project) -> N
     shop.json("run", "orders_clean", "--partition", DAYS[0], *dev)
     assert shop.json("plan", "--env", "dev")["changes"] == []
     edit(shop, "assets/orders_clean.sql", "select id,", "select id, 1 as one,")
-    assert shop.text("plan", "--env", "dev").splitlines()[-1].startswith("next: headrace --env dev apply p-")
+    assert (
+        shop.text("plan", "--env", "dev")
+        .splitlines()[-1]
+        .startswith("next: headrace --env dev apply p-")
+    )
     assert shop.text("apply", "--yes", *dev).splitlines()[-1] == "next: headrace tick --env dev"
     shop.json("run", "orders_clean", "--partition", DAYS[0], *dev)
     edit(shop, "assets/orders_clean.sql", "1 as one", "2 as one")
@@ -163,7 +232,9 @@ def test_what_is_printed_in_an_environment_is_about_that_one(shop: Project) -> N
 
 def git(root: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["git", *identity, *arguments], cwd=root, check=True, capture_output=True, text=True
+    ).stdout
 
 
 @pytest.fixture
@@ -186,17 +257,26 @@ def test_a_plan_against_a_commit(tracked: Project) -> None:
     twice(tracked)
     git(tracked.root, "commit", "-qam", "twice")
     edit(tracked, "consumers.yaml", "'07:00'", "'09:00'")
-    assert [c["node"] for c in tracked.json("plan", "--against", "HEAD")["changes"]] == ["morning-report"]
+    assert [c["node"] for c in tracked.json("plan", "--against", "HEAD")["changes"]] == [
+        "morning-report"
+    ]
     result = tracked.json("plan", "--against", "HEAD~1")
-    assert [c["node"] for c in result["changes"]] == ["morning-report", "revenue"] and result["against"] == "HEAD~1"
+    assert [c["node"] for c in result["changes"]] == ["morning-report", "revenue"] and result[
+        "against"
+    ] == "HEAD~1"
     subprocess.run(["rm", "-r", str(tracked.root / ".headrace")], check=True)
     result = tracked.json("plan", "--against", "HEAD~1")
-    assert [(c["node"], c["partitions_stale"]) for c in result["changes"]] == [("morning-report", None), ("revenue", None)]
+    assert [(c["node"], c["partitions_stale"]) for c in result["changes"]] == [
+        ("morning-report", None),
+        ("revenue", None),
+    ]
     assert result["estimate"] is None
     assert not (tracked.root / ".headrace" / "state.db").exists()
 
 
-@pytest.mark.parametrize("reference", ["no-such-branch", "--output=x", "HEAD:assets", "", "a b", "-h"])
+@pytest.mark.parametrize(
+    "reference", ["no-such-branch", "--output=x", "HEAD:assets", "", "a b", "-h"]
+)
 def test_a_reference_that_git_has_not(tracked: Project, reference: str) -> None:
     """Catches a name that git takes for an option."""
     said = tracked.refused("plan", f"--against={reference}")
@@ -209,7 +289,8 @@ def test_a_project_without_git_says_so(shop: Project) -> None:
 
 
 def test_markdown_and_annotations_take_names_for_text(shop: Project, tmp_path: Path) -> None:
-    """Catches a column's name that ends a cell, a comment that is read as a command of the runner."""
+    """Catches a column's name that ends a cell, a comment that is read as a command of
+    the runner."""
     edit(shop, "assets/revenue.sql", "count(*) as orders", 'count(*) as "orders|`x` ::error::y"')
     edit(shop, "consumers.yaml", "'07:00'", "'09:00'")
     summary = tmp_path / "summary.md"
@@ -217,26 +298,42 @@ def test_markdown_and_annotations_take_names_for_text(shop: Project, tmp_path: P
     row = next(line for line in lines if line.startswith("| `revenue`"))
     assert row.count("|") == 6 and "`` orders¦`x` ::error::y ``" in row
     done: Any = subprocess.run(
-        [HEADRACE, "plan", "--format", "github"], cwd=shop.root, capture_output=True, text=True, check=True,
+        [HEADRACE, "plan", "--format", "github"],
+        cwd=shop.root,
+        capture_output=True,
+        text=True,
+        check=True,
         env={**os.environ, "GITHUB_STEP_SUMMARY": str(summary)},
-    )  # fmt: skip
+    )
     assert summary.read_text().startswith("### Headrace plan against `version 1`")
     commands = done.stdout.splitlines()
     assert [line.split("::")[1].split(" ")[0] for line in commands] == ["error", "warning"]
-    assert commands[0].startswith("::error file=assets/revenue.sql,line=1,title=revenue%3A breaking::orders (dropped) is read by")
+    assert commands[0].startswith(
+        "::error file=assets/revenue.sql,line=1,title=revenue%3A breaking::orders (dropped) is"
+        " read by"
+    )
     assert commands[1].endswith("due: by 07:00 → by 09:00")
 
 
 def test_an_environment_doesnt_weaken_what_production_exports(shop: Project) -> None:
-    """Would catch: "weakens dashboard: export: declared → none" of each plan of an environment, and an approval asked for that."""
+    """Would catch: "weakens dashboard: export: declared → none" of each plan of an environment, and
+    an approval asked for that.
+    """
     path = shop.root / "consumers.yaml"
-    path.write_text(path.read_text().replace("max_age: 30h", "max_age: 30h, export: {to: 'out/{date:%Y-%m-%d}.csv'}"))
+    path.write_text(
+        path.read_text().replace(
+            "max_age: 30h", "max_age: 30h, export: {to: 'out/{date:%Y-%m-%d}.csv'}"
+        )
+    )
     assert "export" in path.read_text()
     assert shop.call(shop.root, "apply", "--yes", "--now", LATER)[0] == 0
     settings = shop.root / "headrace.toml"
     settings.write_text(settings.read_text() + "[environments.dev]\nworkers = 1\n")
     result = shop.json("--env", "dev", "plan")
-    assert (result["weakens"], [item["node"] for item in result["changes"] if item["change"] == "promise"]) == ([], [])
+    assert (
+        result["weakens"],
+        [item["node"] for item in result["changes"] if item["change"] == "promise"],
+    ) == ([], [])
     assert not [step for step in result["steps"] if step["kind"] == "weaken"]
     path.write_text(path.read_text().replace("07:00", "09:00"))
     assert [item["what"] for item in shop.json("--env", "dev", "plan")["weakens"]] == ["due"]

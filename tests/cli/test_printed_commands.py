@@ -21,22 +21,44 @@ KEYS = ["Old Town", "$(touch pwned)", "it's; touch pwned", "*", '"q" `touch pwne
 FILES = {
     "headrace.toml": '[project]\nname = "keys"\ntimezone = "UTC"\n[run]\nworkers = 1\n',
     "owners.yaml": "core: {kind: team, contact: ['mailto:core@example.com']}\n",
-    "sources/sales.yaml": "source: sales\nowner: core\npartition: [day, {key: store}]\n"
-    "files: landing/sales_{date:%Y-%m-%d}_{key}.csv\nexpect: {by: '05:00'}\n",
+    "sources/sales.yaml": (
+        "source: sales\nowner: core\npartition: [day, {key: store}]\n"
+        "files: landing/sales_{date:%Y-%m-%d}_{key}.csv\nexpect: {by: '05:00'}\n"
+    ),
     "sources/prices.yaml": "source: prices\nowner: core\nfiles: landing/prices.csv\n",
-    "assets/store_days.sql": "/* headrace\nowner: core\npartition: [{by: day, column: day}, {key: store}]\n"
-    "checks: [{not_null: [amount]}]\n*/\n"
-    "select $partition_start as day, $partition_key as store, sum(amount) as amount from sales\n",
-    "assets/whole.sql": "/* headrace\nowner: core\nchecks: [{range: {column: price, min: 0}}]\n*/\nselect * from prices\n",
-    "assets/breaks.sql": "/* headrace\nowner: core\npartition: [{by: day, column: day}, {key: store}]\n*/\n"
-    "select $partition_start as day, $partition_key as store, error(concat('no ', store)) as x from store_days\n",
-    "consumers.yaml": "- {consumer: mail, owner: core, reads: [store_days, breaks], due: '07:00', since: '2025-03-01'}\n"
-    "- {consumer: list, owner: core, reads: [whole], max_age: 30h}\n",
+    "assets/store_days.sql": (
+        "/* headrace\nowner: core\npartition: [{by: day, column: day}, {key: store}]\nchecks:"
+        " [{not_null: [amount]}]\n*/\nselect $partition_start as day, $partition_key as store,"
+        " sum(amount) as amount from sales\n"
+    ),
+    "assets/whole.sql": (
+        "/* headrace\nowner: core\nchecks: [{range: {column: price, min: 0}}]\n*/\nselect * from"
+        " prices\n"
+    ),
+    "assets/breaks.sql": (
+        "/* headrace\nowner: core\npartition: [{by: day, column: day}, {key: store}]\n*/\nselect"
+        " $partition_start as day, $partition_key as store, error(concat('no ', store)) as x from"
+        " store_days\n"
+    ),
+    "consumers.yaml": (
+        "- {consumer: mail, owner: core, reads: [store_days, breaks], due: '07:00', since:"
+        " '2025-03-01'}\n- {consumer: list, owner: core, reads: [whole], max_age: 30h}\n"
+    ),
 }
 ASKED = [
-    ["status"], ["incidents"], ["quarantine"], ["runs"], ["runs", "--failed"], ["deliveries", "sales"],
-    ["why", "mail"], ["why", "list"], ["checks"], ["quarantine", "whole"], ["ls"], ["plan"],
-]  # fmt: skip
+    ["status"],
+    ["incidents"],
+    ["quarantine"],
+    ["runs"],
+    ["runs", "--failed"],
+    ["deliveries", "sales"],
+    ["why", "mail"],
+    ["why", "list"],
+    ["checks"],
+    ["quarantine", "whole"],
+    ["ls"],
+    ["plan"],
+]
 PLACEHOLDERS = {"TEXT": "because", "T": "7d", "K": "2025-03-03"}
 
 
@@ -59,7 +81,9 @@ def keys(tmp_path: Path, call: Callable[..., Any]) -> Project:
 def words_of(line: str, folder: Path) -> list[str]:
     """The words that a POSIX shell hands to `headrace` for a line."""
     script = f'headrace() {{ printf "%s\\0" "$@"; }}\n{line}\n'
-    done = subprocess.run(["sh", "-c", script], cwd=folder, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=folder, capture_output=True, text=True, timeout=60, check=True
+    )
     return [PLACEHOLDERS.get(word, word) for word in done.stdout.split("\0")[:-1]]
 
 
@@ -69,7 +93,10 @@ def type_all(project: Project) -> list[str]:
     for line in result:
         words = words_of(line, project.root)
         assert words, line
-        if words[0] != "serve" and words[:2] != ["quarantine", "drop"]:  # what is accepted can't be dropped
+        if words[0] != "serve" and words[:2] != [
+            "quarantine",
+            "drop",
+        ]:  # what is accepted can't be dropped
             code, _, error = project.call(project.root, *words)
             assert code in (0, 1, 3), (line, code, error)
     return result
@@ -104,7 +131,9 @@ def commands_in(response: Any) -> Iterator[str]:
 
 @pytest.mark.timeout(180)
 def test_every_printed_command_can_be_typed(keys: Project) -> None:
-    """Would catch: a key with a space, a quote, a `*` or a `$(…)` that a shell takes apart, or runs."""
+    """Would catch: a key with a space, a quote, a `*` or a `$(…)` that a shell takes apart, or
+    runs.
+    """
     result = type_all(keys)
     assert any("Old Town" in line for line in result), result
     assert any("touch pwned" in line for line in result), result
@@ -155,7 +184,9 @@ def test_no_command_is_put_together_without_quotes() -> None:
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
-                result += [f"{path.relative_to(SOURCE)}:{node.lineno}: {item}" for item in unquoted(node)]
+                result += [
+                    f"{path.relative_to(SOURCE)}:{node.lineno}: {item}" for item in unquoted(node)
+                ]
     assert result == [], "use headrace.model.partitions.command_line, or shlex.quote"
 
 
@@ -175,7 +206,11 @@ def unquoted(text: ast.JoinedStr) -> Iterator[str]:
 
 def is_safe(value: ast.expr) -> bool:
     if isinstance(value, ast.Call):
-        called = value.func.attr if isinstance(value.func, ast.Attribute) else getattr(value.func, "id", "")
+        called = (
+            value.func.attr
+            if isinstance(value.func, ast.Attribute)
+            else getattr(value.func, "id", "")
+        )
         return called in ("quote", "command_line", "next", "shown", "plural", "len")
     if isinstance(value, ast.IfExp):
         return is_safe(value.body) and is_safe(value.orelse)

@@ -10,7 +10,9 @@ from headrace.cli import progress as progress_module
 from headrace.cli.progress import LineProgress
 
 
-def test_a_log_goes_on_while_one_step_takes_long(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_goes_on_while_one_step_takes_long(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: silence for minutes after the first dozen lines, or while no step ends."""
     monkeypatch.setattr(progress_module, "FIRST_AFTER_S", 0.01)
     monkeypatch.setattr(progress_module, "SILENT_S_MAX", 0.02)

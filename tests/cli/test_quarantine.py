@@ -18,7 +18,12 @@ def test_what_waits_and_why(shop: Project) -> None:
     assert (held["node"], held["partition"], held["state"]) == ("orders", "2025-03-05", "held")
     assert "total" in held["reason"]
     assert held["delivery"] == "landing/orders_2025-03-05.csv"
-    assert held["sample"][0] == {"id": "1", "customer": "Ada", "total": "19.90", "day": "2025-03-05"}
+    assert held["sample"][0] == {
+        "id": "1",
+        "customer": "Ada",
+        "total": "19.90",
+        "day": "2025-03-05",
+    }
     assert (rejected["state"], rejected["rows"]) == ("rejected", 4)
     assert rejected["checks"][0]["kind"] == "unique"
     for row in (held, rejected):
@@ -41,23 +46,36 @@ def test_a_person_sees_rows_path_and_what_to_do(shop: Project) -> None:
 
 
 def test_what_a_check_rejected_is_published_as_it_lies_there(shop: Project) -> None:
-    """Would catch: an exception that computes anew, that says `passed`, or that nobody is told of."""
+    """Would catch: an exception that computes anew, that says `passed`, or that nobody
+    is told of.
+    """
     at = "orders_clean@2025-03-04"
     assert "needs --reason" in shop.refused("quarantine", "accept", at, code=3)
-    made = shop.json("quarantine", "accept", at, "--reason", "Linus did order twice", "--until", "7d")
+    made = shop.json(
+        "quarantine", "accept", at, "--reason", "Linus did order twice", "--until", "7d"
+    )
     assert (made["state"], made["partitions"], made["rows"]) == ("published", ["2025-03-04"], 4)
     assert made["why"].startswith("id")
-    assert {(row["asset"], row["partition"]) for row in made["published"]} >= {("revenue", "2025-03-04")}, made
+    assert {(row["asset"], row["partition"]) for row in made["published"]} >= {
+        ("revenue", "2025-03-04")
+    }, made
     assert len(shop.json("read", at)["rows"]) == 4
     (shown,) = shop.json("quarantine", at)
     assert (shown["state"], shown["checks"][0]["kind"]) == ("accepted", "unique")
     assert [row["node"] for row in shop.json("quarantine")] == ["orders"], "it doesn't wait"
-    (entry,) = [item for item in shop.json("audit", "show") if item["action"] == "quarantine.accepted"]
+    (entry,) = [
+        item for item in shop.json("audit", "show") if item["action"] == "quarantine.accepted"
+    ]
     assert entry["reason"] == "Linus did order twice"
     shop.call(shop.root, "tick", "--now", "2025-03-14T06:00+01:00")
     assert _states(shop)["dashboard"] == "wrong"
-    assert [(row["node"], row["state"]) for row in shop.json("quarantine", "orders_clean")] == [("orders_clean", "held")]
-    assert shop.json("quarantine", "accept", at, "--reason", "still right", "--until", "30d")["state"] == "published"
+    assert [(row["node"], row["state"]) for row in shop.json("quarantine", "orders_clean")] == [
+        ("orders_clean", "held")
+    ]
+    assert (
+        shop.json("quarantine", "accept", at, "--reason", "still right", "--until", "30d")["state"]
+        == "published"
+    )
     assert _states(shop)["dashboard"] == "late"
     assert shop.json("quarantine", "orders_clean") == []
 
@@ -67,7 +85,9 @@ def _states(shop: Project) -> dict[str, str]:
 
 
 def test_a_delivery_with_another_header_is_accepted_by_looser_rules(shop: Project) -> None:
-    """Would catch: an accepted delivery that is held again, and looser rules that stay for the next delivery."""
+    """Would catch: an accepted delivery that is held again, and looser rules that stay for the next
+    delivery.
+    """
     at = "orders@2025-03-05"
     made = shop.json("quarantine", "accept", at, "--reason", "we know, amounts come tomorrow")
     assert made["state"] == "published", made
@@ -78,7 +98,9 @@ def test_a_delivery_with_another_header_is_accepted_by_looser_rules(shop: Projec
 
 
 def test_what_is_dropped_is_not_called_held(shop: Project) -> None:
-    """Would catch: `why` and `status` that say "held since" the time before it was dropped, as if somebody had to decide still."""
+    """Would catch: `why` and `status` that say "held since" the time before it was dropped, as if
+    somebody had to decide still.
+    """
     at = "orders@2025-03-05"
     now = "2025-03-06T09:30+01:00"
     shop.json("quarantine", "drop", at, "--reason", "a test file", "--now", now)
@@ -87,32 +109,48 @@ def test_what_is_dropped_is_not_called_held(shop: Project) -> None:
     assert told["verdict"].startswith(f"{at} has nothing since 09:30: dropped by ")
     (row,) = shop.json("quarantine", at)
     assert row["at"] == told["waiting_for"][0]["since"]
-    (report,) = [item for item in shop.json("status")["consumers"] if item["name"] == "morning-report"]
+    (report,) = [
+        item for item in shop.json("status")["consumers"] if item["name"] == "morning-report"
+    ]
     assert "held since" not in report["reason"]
     below = shop.json("why", "orders_clean@2025-03-05")
     assert "which has nothing since 09:30: dropped by" in below["verdict"]
     assert below["state"] == "missing", "nothing of it was dropped"
     session = ProjectSession.open(shop.root, "prod", now, "tester")
-    page = list_partitions(session, "orders", PartitionListQuery(first="2025-03-05", last="2025-03-05"))
+    page = list_partitions(
+        session, "orders", PartitionListQuery(first="2025-03-05", last="2025-03-05")
+    )
     session.close()
     assert [partition.state for partition in page.partitions] == ["dropped"]
     assert [(item.value, item.count) for item in page.counted] == [("dropped", 1)]
 
 
 def test_what_is_dropped_stays_dropped_until_something_else_comes(shop: Project) -> None:
-    """Would catch: dropped data that waits on, or comes back with the next pass; and a drop after which a correction is not ingested."""
+    """Would catch: dropped data that waits on, or comes back with the next pass; and a drop after
+    which a correction is not ingested."""
     at = "orders@2025-03-05"
-    assert shop.json("quarantine", "drop", at, "--reason", "a test file of theirs")["state"] == "dropped"
+    assert (
+        shop.json("quarantine", "drop", at, "--reason", "a test file of theirs")["state"]
+        == "dropped"
+    )
     shop.call(shop.root, "tick", "--now", "2025-03-06T09:00+01:00")
     assert shop.json("quarantine", "orders") == []
-    (row,) = [item for item in shop.json("deliveries", "orders") if item["partition"] == "2025-03-05"]
+    (row,) = [
+        item for item in shop.json("deliveries", "orders") if item["partition"] == "2025-03-05"
+    ]
     assert "dropped by" in row["reason"]
     assert "a test file of theirs" in row["reason"]
     assert row["state"] == "dropped"
     (shown,) = shop.json("quarantine", at)
-    assert (shown["state"], shown["decide"], shown["repair"]["commands"]) == ("dropped", [], ["headrace tick"])
+    assert (shown["state"], shown["decide"], shown["repair"]["commands"]) == (
+        "dropped",
+        [],
+        ["headrace tick"],
+    )
     assert "nothing of" in shop.refused("quarantine", "accept", at, "--reason", "after all")
-    (shop.root / "landing/orders_2025-03-05.csv").write_text("id,customer,amount,day\n" + GOOD.format("2025-03-05"))
+    (shop.root / "landing/orders_2025-03-05.csv").write_text(
+        "id,customer,amount,day\n" + GOOD.format("2025-03-05")
+    )
     shop.call(shop.root, "tick", "--now", "2025-03-06T10:00+01:00")
     assert len(shop.json("read", at)["rows"]) == 3
 
@@ -121,8 +159,12 @@ def test_decisions_that_make_no_sense_are_refused(shop: Project) -> None:
     """Would catch: a typo that decides about something else."""
     assert "did you mean" in shop.refused("quarantine", "accept", "ordrs", "--reason", "x")
     assert "isn't known" in shop.refused("quarantine", "orders", "orders")
-    assert "--until" in shop.refused("quarantine", "drop", "orders@2025-03-05", "--reason", "x", "--until", "2d")
-    assert "over already" in shop.refused("quarantine", "accept", "orders@2025-03-05", "--reason", "x", "--until", "2025-03-01")
+    assert "--until" in shop.refused(
+        "quarantine", "drop", "orders@2025-03-05", "--reason", "x", "--until", "2d"
+    )
+    assert "over already" in shop.refused(
+        "quarantine", "accept", "orders@2025-03-05", "--reason", "x", "--until", "2025-03-01"
+    )
     assert [row["node"] for row in shop.json("quarantine")] == ["orders", "orders_clean"]
 
 

@@ -20,10 +20,25 @@ DAYS = ["2025-03-01", "2025-03-02", "2025-03-03"]
 
 def test_the_response_has_every_field_of_the_interface(shop: Project) -> None:
     response = shop.json("read", "revenue")
-    assert set(response) >= {"asset", "snapshot", "columns", "rows", "data_through", "published_at", "state", "masked"}
-    assert sorted(response["rows"], key=lambda row: row["day"]) == [{"day": day, "revenue": "32.00", "orders": 3} for day in DAYS]
+    assert set(response) >= {
+        "asset",
+        "snapshot",
+        "columns",
+        "rows",
+        "data_through",
+        "published_at",
+        "state",
+        "masked",
+    }
+    assert sorted(response["rows"], key=lambda row: row["day"]) == [
+        {"day": day, "revenue": "32.00", "orders": 3} for day in DAYS
+    ]
     assert response["columns"][1] == {"name": "revenue", "type": "DECIMAL(38,2)"}
-    assert (response["data_through"], response["state"], response["masked"]) == ("2025-03-03", "behind", [])
+    assert (response["data_through"], response["state"], response["masked"]) == (
+        "2025-03-03",
+        "behind",
+        [],
+    )
 
 
 def test_rejected_rows_are_not_there(shop: Project) -> None:
@@ -32,15 +47,25 @@ def test_rejected_rows_are_not_there(shop: Project) -> None:
 
 
 def test_every_format_holds_the_same_rows(shop: Project) -> None:
-    run = subprocess.run([HEADRACE, "read", "revenue", "--format", "csv"], capture_output=True, text=True, check=True, cwd=shop.root)
+    run = subprocess.run(
+        [HEADRACE, "read", "revenue", "--format", "csv"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=shop.root,
+    )
     rows = list(csv.DictReader(io.StringIO(run.stdout)))
     assert [row["day"] for row in rows] == DAYS
     assert "replay clock" in run.stderr
     for form in ("parquet", "arrow", "json", "csv"):
         out = shop.root / f"out.{form}"
         shop.text("read", "revenue", "--out", str(out))
-        assert not [path for path in out.parent.iterdir() if path.name.startswith(".out")], "no part is left behind"
-    assert pq.read_table(shop.root / "out.parquet").column("day").to_pylist()[0].isoformat() == DAYS[0]
+        assert not [path for path in out.parent.iterdir() if path.name.startswith(".out")], (
+            "no part is left behind"
+        )
+    assert (
+        pq.read_table(shop.root / "out.parquet").column("day").to_pylist()[0].isoformat() == DAYS[0]
+    )
     assert pa.ipc.open_stream(shop.root / "out.arrow").read_all().num_rows == 3
     assert len(json.loads((shop.root / "out.json").read_text())["rows"]) == 3
 

@@ -1,4 +1,6 @@
-"""Tried as an operator would, on real flights: a transformation is broken, three days go wrong, one command repairs them."""
+"""Tried as an operator would, on real flights: a transformation is broken, three days go wrong, one
+command repairs them.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,18 @@ class Operator:
         """The response of a command that ends with this code."""
         now = ["--now", self.now] if self.now else []
         done = subprocess.run(
-            [COMMAND, *command, *now, "--json", "--project", str(self.folder)], capture_output=True, text=True, timeout=120, check=False
+            [COMMAND, *command, *now, "--json", "--project", str(self.folder)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
-        assert done.returncode == code, (command, done.returncode, done.stdout[-1500:], done.stderr[-1500:])
+        assert done.returncode == code, (
+            command,
+            done.returncode,
+            done.stdout[-1500:],
+            done.stderr[-1500:],
+        )
         return json.loads(done.stdout)
 
     def edits(self, old: str, new: str) -> None:
@@ -75,7 +86,17 @@ def operator(tmp_path: Path) -> Operator:
         demo_data.sdist()
     except DemoDataError as error:
         pytest.skip(f"the demo's data can't be fetched: {error}")
-    command = [COMMAND, "demo", str(made.folder), "--days", str(GOOD_DAYS), "--fault", "none", "--no-serve", "--json"]
+    command = [
+        COMMAND,
+        "demo",
+        str(made.folder),
+        "--days",
+        str(GOOD_DAYS),
+        "--fault",
+        "none",
+        "--no-serve",
+        "--json",
+    ]
     subprocess.run(command, capture_output=True, check=True, timeout=120)
     made.now = morning(FIRST_WRONG)
     return made
@@ -86,7 +107,8 @@ def stale(plan: Any) -> dict[str, int]:
 
 
 def test_days_that_were_rejected_are_repaired_by_one_command(operator: Operator) -> None:
-    """Catches a repair that needs somebody to find the days, one that isn't written down, and a consumer that stays unserved."""
+    """Catches a repair that needs somebody to find the days, one that isn't written down, and a
+    consumer that stays unserved."""
     operator.edits(ARRIVED, "count(f.arr_delay) + 1 as arrived")
     operator.types("apply", "--yes")
     operator.lives_through(WRONG)
@@ -96,7 +118,11 @@ def test_days_that_were_rejected_are_repaired_by_one_command(operator: Operator)
     assert [change["node"] for change in operator.types("plan")["changes"]] == ["carrier_delays"]
     operator.types("apply", "--yes")
     shown = operator.types("backfill", "carrier_delays", *FAILED, "--reason", "x", "--dry-run")
-    assert [(item["asset"], item["partitions"]) for item in shown["assets"] if item["asset"] == "carrier_delays"] == [("carrier_delays", 3)]
+    assert [
+        (item["asset"], item["partitions"])
+        for item in shown["assets"]
+        if item["asset"] == "carrier_delays"
+    ] == [("carrier_delays", 3)]
     done = operator.types("backfill", "carrier_delays", *FAILED, "--reason", "off by one", "--yes")
     assert (done["state"], done["failed"]) == ("succeeded", 0)
     operator.types("tick")
@@ -105,8 +131,11 @@ def test_days_that_were_rejected_are_repaired_by_one_command(operator: Operator)
     assert audited(operator, "off by one")
 
 
-def test_days_that_were_published_wrong_are_replaced_and_the_difference_is_shown(operator: Operator) -> None:
-    """Catches a backfill of more than went wrong, one that readers see by halves, and changes that nobody can look at."""
+def test_days_that_were_published_wrong_are_replaced_and_the_difference_is_shown(
+    operator: Operator,
+) -> None:
+    """Catches a backfill of more than went wrong, one that readers see by halves, and changes that
+    nobody can look at."""
     operator.edits(LATE, LATE.replace(">=", "<"))
     operator.types("apply", "--yes")
     operator.lives_through(WRONG)
@@ -118,13 +147,25 @@ def test_days_that_were_published_wrong_are_replaced_and_the_difference_is_shown
     assert stale(plan)["carrier_delays"] >= len(WRONG)
     assert "regulator-extract" in plan["affects"]["consumers"]
     operator.types("apply", "--yes")
-    done = operator.types("backfill", "carrier_delays", "--from", "2013-01-01", "--to", WRONG[-1], "--reason", "late was early", "--yes")
+    done = operator.types(
+        "backfill",
+        "carrier_delays",
+        "--from",
+        "2013-01-01",
+        "--to",
+        WRONG[-1],
+        "--reason",
+        "late was early",
+        "--yes",
+    )
     assert (done["state"], done["changed"]["partitions"] >= 3) == ("succeeded", True)
     operator.types("tick")
     assert all(operator.exported(day) != wrong[day] for day in WRONG)
 
     difference = operator.types("diff", "carrier_delays", "--at", before)
-    changed = {item["partition"] for item in difference["partitions"] if item["change"] != "identical"}
+    changed = {
+        item["partition"] for item in difference["partitions"] if item["change"] != "identical"
+    }
     assert changed == set(WRONG)
     assert operator.state_of("regulator-extract") == "served"
     assert audited(operator, "late was early")

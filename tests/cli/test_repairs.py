@@ -1,4 +1,6 @@
-"""Every failure, hold and rejection names the commands that repair it, wherever it is told of; and they do."""
+"""Every failure, hold and rejection names the commands that repair it, wherever it is told of; and
+they do.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,19 @@ def test_each_page_names_the_repair(shop: Project) -> None:
     assert failed[0]["first"].startswith("correct assets/fails.py:6")
     rejected = of(shop.json("status")["repairs"], "orders_clean")
     assert rejected["partitions"] == ["2025-03-04"]
-    assert of(shop.json("status")["repairs"], "orders")["commands"] == ["headrace contract accept orders@2025-03-05", "headrace tick"]
+    assert of(shop.json("status")["repairs"], "orders")["commands"] == [
+        "headrace contract accept orders@2025-03-05",
+        "headrace tick",
+    ]
     (waiting,) = shop.json("quarantine", "orders_clean@2025-03-04")
-    assert waiting["repair"]["commands"][1].startswith("headrace backfill orders_clean --from 2025-03-04 --to 2025-03-04")
-    why = [row["repair"] for row in shop.json("why", "fails@2025-03-01")["waiting_for"] if row["repair"]]
+    assert waiting["repair"]["commands"][1].startswith(
+        "headrace backfill orders_clean --from 2025-03-04 --to 2025-03-04"
+    )
+    why = [
+        row["repair"]
+        for row in shop.json("why", "fails@2025-03-01")["waiting_for"]
+        if row["repair"]
+    ]
     assert why[0]["commands"][0] == "headrace apply"
     assert {row["node"]: row["incident"] for row in shop.json("status")["repairs"]} == {
         row["cause"]["node"]: row["id"] for row in shop.json("incidents")
@@ -39,7 +50,9 @@ def test_each_page_names_the_repair(shop: Project) -> None:
     for page in (["runs", "1"], ["quarantine", "orders_clean@2025-03-04"]):
         assert "\n    headrace backfill " in shop.text(*page)
     told = shop.text("why", "fails@2025-03-01")
-    assert "headrace backfill" not in told and "headrace incident INC-" in told, "one cause, one command"
+    assert "headrace backfill" not in told and "headrace incident INC-" in told, (
+        "one cause, one command"
+    )
     text = shop.text("status")
     assert "headrace backfill" not in text, "one cause, one command"
     assert "3 open: headrace incidents" in text
@@ -49,7 +62,9 @@ def test_what_was_repaired_names_no_repair(shop: Project) -> None:
     """Would catch: a repair that is offered again and again; and commands that don't repair."""
     text = (shop.root / "assets/fails.py").read_text()
     (shop.root / "assets/fails.py").write_text(
-        text.replace("    raise ValueError('no such thing as ' + ctx.partition)\n", "    return revenue\n")
+        text.replace(
+            "    raise ValueError('no such thing as ' + ctx.partition)\n", "    return revenue\n"
+        )
     )
     before = shop.json("runs", "1", "--failed")[0]["repair"]
     for command in before["commands"]:
@@ -61,26 +76,48 @@ def test_what_was_repaired_names_no_repair(shop: Project) -> None:
 
 
 def test_an_apply_says_that_the_next_pass_computes_what_failed(shop: Project) -> None:
-    """Would catch: "to recompute what the change made stale" of days that nobody has ever read, and that the next pass computes
-    without being asked."""
+    """Would catch: "to recompute what the change made stale" of days that nobody has ever read, and
+    that the next pass computes without being asked."""
     path = shop.root / "assets/fails.py"
-    path.write_text(path.read_text().replace("    raise ValueError('no such thing as ' + ctx.partition)\n", "    return revenue\n"))
+    path.write_text(
+        path.read_text().replace(
+            "    raise ValueError('no such thing as ' + ctx.partition)\n", "    return revenue\n"
+        )
+    )
     text = shop.text("apply", "--yes", "--now", NOW)
-    assert "  the next pass computes what failed under the code as it was; to compute it at once:\n    headrace backfill fails" in text
+    assert (
+        "  the next pass computes what failed under the code as it was; to compute it at once:\n   "
+        " headrace backfill fails" in text
+    )
     assert "made stale" not in text
     made = shop.json("tick", "--now", NOW)["published"]
-    assert [item["partition"] for item in made if item["asset"] == "fails"] == ["2025-03-01", "2025-03-02", "2025-03-03"]
+    assert [item["partition"] for item in made if item["asset"] == "fails"] == [
+        "2025-03-01",
+        "2025-03-02",
+        "2025-03-03",
+    ]
 
 
 def test_keys_are_data(shop: Project) -> None:
     """Would catch: a key that becomes a command of its own when the line is pasted."""
     project = ProjectSession.open(shop.root, "prod", None, "tester").project()
     asset = msgspec.structs.replace(
-        project.assets["revenue"], partition=msgspec.structs.replace(project.assets["revenue"].partition, grain=None, key="region")
+        project.assets["revenue"],
+        partition=msgspec.structs.replace(
+            project.assets["revenue"].partition, grain=None, key="region"
+        ),
     )
-    declared: Declared = msgspec.structs.replace(project, assets={**project.assets, "revenue": asset})
+    declared: Declared = msgspec.structs.replace(
+        project, assets={**project.assets, "revenue": asset}
+    )
     (row,) = repairs(declared, [BrokenPartition("revenue", "x'; rm -rf ~ #", "rejected")], "it's")
-    assert shlex.split(row.commands[1]) == ["headrace", "run", "revenue", "--partition", "x'; rm -rf ~ #"]
+    assert shlex.split(row.commands[1]) == [
+        "headrace",
+        "run",
+        "revenue",
+        "--partition",
+        "x'; rm -rf ~ #",
+    ]
     (row,) = repairs(declared, [BrokenPartition("revenue", "a,b", "rejected")], "because")
     assert row.commands[1] == "headrace run revenue"
 
@@ -88,25 +125,51 @@ def test_keys_are_data(shop: Project) -> None:
 def test_what_may_pass_by_itself_is_only_tried_again(shop: Project) -> None:
     """Would catch: a person sent to correct code because a connection broke."""
     project = ProjectSession.open(shop.root, "prod", None, "tester").project()
-    (row,) = repairs(project, [BrokenPartition("revenue", "2025-03-01", "failed", ErrorRow(kind="transient", message="gone"))], "because")
+    (row,) = repairs(
+        project,
+        [
+            BrokenPartition(
+                "revenue", "2025-03-01", "failed", ErrorRow(kind="transient", message="gone")
+            )
+        ],
+        "because",
+    )
     assert (row.first, row.commands) == (None, ["headrace retry revenue@2025-03-01"])
     (row,) = repairs(
-        project, [BrokenPartition("orders", "2025-03-01", "failed"), BrokenPartition("orders", "2025-03-02", "failed")], "because"
+        project,
+        [
+            BrokenPartition("orders", "2025-03-01", "failed"),
+            BrokenPartition("orders", "2025-03-02", "failed"),
+        ],
+        "because",
     )
     assert row.commands == ["headrace retry orders"]
 
 
 def test_a_redelivery_says_what_it_repaired_and_for_whom(shop: Project) -> None:
-    """Would catch: a repair that says how many partitions were published, and not what is right again and for whom."""
+    """Would catch: a repair that says how many partitions were published, and not what is right
+    again and for whom."""
     good = shop.root / "again.csv"
     good.write_text("id,customer,amount,day\n1,Ada,19.90,2025-03-05\n")
-    response = shop.json("receive", "orders", str(good), "--for", "2025-03-05", "--reason", "the vendor sent it again", "--now", NOW)
+    response = shop.json(
+        "receive",
+        "orders",
+        str(good),
+        "--for",
+        "2025-03-05",
+        "--reason",
+        "the vendor sent it again",
+        "--now",
+        NOW,
+    )
     repaired = of(response["repaired"], "orders")
     assert repaired["partitions"] == ["2025-03-05"]
     assert repaired["consumers"] == ["dashboard", "morning-report"]
     assert "orders_clean" in repaired["assets"]
     assert [row["node"] for row in response["repaired"]] == ["orders"]
     corrected = shop.root / "landing/orders_2025-03-04.csv"
-    corrected.write_text("id,customer,amount,day\n1,Ada,19.90,2025-03-04\n2,Grace,1.00,2025-03-04\n")
+    corrected.write_text(
+        "id,customer,amount,day\n1,Ada,19.90,2025-03-04\n2,Grace,1.00,2025-03-04\n"
+    )
     text = shop.text("tick", "--now", "2025-03-06T09:00+01:00")
     assert "repaired orders_clean 2025-03-04; fails, page, revenue" in text

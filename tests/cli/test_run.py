@@ -1,4 +1,6 @@
-"""`headrace run`, `tick`, `apply`, `try` as they are typed; what they do is tested with their operations."""
+"""`headrace run`, `tick`, `apply`, `try` as they are typed; what they do is tested with their
+operations.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,32 @@ def test_tick_gives_the_response_of_the_interface(shop: Project) -> None:
 def test_run_again_needs_a_reason_and_replaces(shop: Project) -> None:
     assert "needs --reason" in shop.refused("run", "revenue", "--again")
     assert "needs --reason" in shop.refused("run", "revenue", "--again", "--reason", " ")
-    response = shop.json("run", "revenue", "--partition", "2025-03-01,2025-03-02", "--again", "--reason", "to see it")
-    assert {row["partition"] for row in response["published"] if row["asset"] == "revenue"} == {"2025-03-01", "2025-03-02"}
+    response = shop.json(
+        "run", "revenue", "--partition", "2025-03-01,2025-03-02", "--again", "--reason", "to see it"
+    )
+    assert {row["partition"] for row in response["published"] if row["asset"] == "revenue"} == {
+        "2025-03-01",
+        "2025-03-02",
+    }
     attempt = response["attempts"][0]
-    assert set(attempt) >= {"id", "asset", "partitions", "state", "rows", "queued_at", "started_at", "finished_at", "published_at", "error"}
+    assert set(attempt) >= {
+        "id",
+        "asset",
+        "partitions",
+        "state",
+        "rows",
+        "queued_at",
+        "started_at",
+        "finished_at",
+        "published_at",
+        "error",
+    }
 
 
 def test_ranges_are_one_thing_or_the_other(shop: Project) -> None:
-    assert "exclude each other" in shop.refused("run", "--partition", "2025-03-01", "--from", "2025-03-01")
+    assert "exclude each other" in shop.refused(
+        "run", "--partition", "2025-03-01", "--from", "2025-03-01"
+    )
 
 
 def test_a_run_that_fails_exits_with_1_and_says_where(shop: Project) -> None:
@@ -61,7 +81,14 @@ def changed(project: Project) -> None:
 
 def test_apply_refuses_where_nobody_can_answer(shop: Project) -> None:
     changed(shop)
-    done = subprocess.run([HEADRACE, "apply"], capture_output=True, text=True, cwd=shop.root, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(
+        [HEADRACE, "apply"],
+        capture_output=True,
+        text=True,
+        cwd=shop.root,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
     assert done.returncode == 3
     assert "--yes" in done.stderr
     assert "revenue" in done.stdout, "the changes are shown all the same"
@@ -79,13 +106,21 @@ def test_apply_with_yes(shop: Project) -> None:
     assert shop.json("status")["not_applied"] == 0
 
 
-@pytest.mark.parametrize(("answer", "code", "state"), [("y\n", 0, "applied"), ("n\n", 3, "declined"), ("\n", 3, "declined")])
+@pytest.mark.parametrize(
+    ("answer", "code", "state"),
+    [("y\n", 0, "applied"), ("n\n", 3, "declined"), ("\n", 3, "declined")],
+)
 def test_apply_asks_on_a_terminal(shop: Project, answer: str, code: int, state: str) -> None:
     """On a terminal the question goes to standard error, so that --json stays one document."""
     changed(shop)
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [HEADRACE, "apply", "--json"], cwd=shop.root, stdin=follower, stderr=follower, stdout=subprocess.PIPE, text=True
+        [HEADRACE, "apply", "--json"],
+        cwd=shop.root,
+        stdin=follower,
+        stderr=follower,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     os.close(follower)
     os.write(leader, answer.encode())
@@ -117,7 +152,9 @@ def test_parameters_of_a_try(shop: Project) -> None:
 def test_progress_goes_to_standard_error_in_a_dozen_lines(new: Project) -> None:
     (new.root / "landing").mkdir()
     for day in range(1, 15):
-        (new.root / f"landing/orders_2025-03-{day:02}.csv").write_text(f"id,customer,amount,day\n1,a,1,2025-03-{day:02}\n")
+        (new.root / f"landing/orders_2025-03-{day:02}.csv").write_text(
+            f"id,customer,amount,day\n1,a,1,2025-03-{day:02}\n"
+        )
     code, out, err = new.call(new.root, "tick", "--now", "2025-03-20T08:00", "--json")
     assert code == 0
     assert json.loads(out)["run_id"] == "1"
@@ -125,9 +162,12 @@ def test_progress_goes_to_standard_error_in_a_dozen_lines(new: Project) -> None:
 
 
 def test_a_try_before_anything_ran_leaves_no_state_behind(new: Project) -> None:
-    """Would catch: a raw message of the database, and a half-made state that the next command takes for a damaged one."""
+    """Would catch: a raw message of the database, and a half-made state that the next command takes
+    for a damaged one.
+    """
     (new.root / "assets/alone.py").write_text(
-        "from headrace import asset\nimport pyarrow as pa\n\n@asset(owner='core')\ndef alone():\n    return pa.table({'n': [1, 2]})\n"
+        "from headrace import asset\nimport pyarrow as pa\n\n@asset(owner='core')\ndef alone():\n  "
+        "  return pa.table({'n': [1, 2]})\n"
     )
     response = new.json("try", "alone")
     assert (response["state"], response["rows_total"]) == ("unchecked", 2)
@@ -136,17 +176,25 @@ def test_a_try_before_anything_ran_leaves_no_state_behind(new: Project) -> None:
 
 
 def test_what_is_left_of_a_node_is_asked_for_by_a_command_that_fits_all_of_it() -> None:
-    """Would catch: `headrace retry` proposed for an empty file in quarantine, which it reads and rejects again."""
-    row = RepairedRow(node="sales", partitions=["2025-03-04"], still_wrong=1, assets=["takings"], consumers=[])
+    """Would catch: `headrace retry` proposed for an empty file in quarantine, which it reads and
+    rejects again."""
+    row = RepairedRow(
+        node="sales", partitions=["2025-03-04"], still_wrong=1, assets=["takings"], consumers=[]
+    )
     assert (
         repaired_text(row)
-        == "repaired sales 2025-03-04; takings reads it; 1 other partition of it failed or in quarantine: headrace why sales"
+        == "repaired sales 2025-03-04; takings reads it; 1 other partition of it failed or in"
+        " quarantine: headrace why sales"
     )
 
 
 def test_rows_of_a_partition_that_was_tried_twice_count_once() -> None:
-    """Would catch: 600 rows held of a file that has 300, because it was evaluated twice in one run."""
+    """Would catch: 600 rows held of a file that has 300, because it was evaluated twice
+    in one run."""
     at = datetime(2026, 3, 22, tzinfo=UTC)
     of = [("1.1", "2026-03-19", 300), ("1.2", "2026-03-20", 20), ("1.3", "2026-03-19", 300)]
-    tried = [AttemptRow(id=i, asset="clicks", partitions=[key], state="held", rows=rows, queued_at=at) for i, key, rows in of]
+    tried = [
+        AttemptRow(id=i, asset="clicks", partitions=[key], state="held", rows=rows, queued_at=at)
+        for i, key, rows in of
+    ]
     assert _attempts_row(tried)[3] == "320"

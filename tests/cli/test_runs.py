@@ -61,16 +61,30 @@ def test_the_error_is_told_with_its_place_and_the_next_command(shop: Project) ->
 
 def test_a_held_delivery_shows_the_rows_that_it_has(shop: Project) -> None:
     """Would catch: "rows 0" of a delivery whose rows are in quarantine."""
-    [row] = [row for row in shop.json("runs", "2") if (row["node"], row["partition"]) == ("orders", "2025-03-05")]
+    [row] = [
+        row
+        for row in shop.json("runs", "2")
+        if (row["node"], row["partition"]) == ("orders", "2025-03-05")
+    ]
     assert (row["state"], row["rows"]) == ("held", 3)
     timed = run_timeline(ProjectSession(shop.root, "prod", None, "t"), "2", None)
-    assert [attempt.rows for attempt in timed.attempts if (attempt.node, attempt.state) == ("orders", "held")] == [3]
-    [line] = [line for line in shop.text("runs", "2").splitlines() if "orders" in line and "held" in line]
+    assert [
+        attempt.rows
+        for attempt in timed.attempts
+        if (attempt.node, attempt.state) == ("orders", "held")
+    ] == [3]
+    [line] = [
+        line for line in shop.text("runs", "2").splitlines() if "orders" in line and "held" in line
+    ]
     assert "  3  " in line
 
 
 def test_a_file_that_could_not_be_read_has_no_number_of_rows(shop: Project) -> None:
     """Would catch: "rows 0" of a file of which nobody knows how many it has."""
     (shop.root / "landing/orders_2025-03-06.csv").write_bytes(bytes(range(256)) * 4)
-    [row] = [row for row in shop.json("tick", "--now", "2025-03-07T06:00+01:00")["attempts"] if row["asset"] == "orders"]
+    [row] = [
+        row
+        for row in shop.json("tick", "--now", "2025-03-07T06:00+01:00")["attempts"]
+        if row["asset"] == "orders"
+    ]
     assert (row["state"], row["rows"]) == ("rejected", None)

@@ -35,17 +35,30 @@ def manager(path: Path) -> Iterator[socket.socket]:
         yield result
 
 
-def test_a_file_that_lands_is_worked_at_at_once_and_so_is_what_another_process_applies(tmp_path: Path) -> None:
-    """A server that finds files only with its rounds, makes an endless run of it, or goes on with an old version; systemd isn't told."""
+def test_a_file_that_lands_is_worked_at_at_once_and_so_is_what_another_process_applies(
+    tmp_path: Path,
+) -> None:
+    """A server that finds files only with its rounds, makes an endless run of it, or goes on with
+    an old version; systemd isn't told.
+    """
     root = project(tmp_path / "shop")
-    with manager(tmp_path / "notify") as told, serving(root, NOTIFY_SOCKET=str(tmp_path / "notify")) as server:
+    with (
+        manager(tmp_path / "notify") as told,
+        serving(root, NOTIFY_SOCKET=str(tmp_path / "notify")) as server,
+    ):
         assert told.recv(100) == b"READY=1\nSTATUS=leader"
         deliver(root, "2026-03-02")
         until(lambda: server.ran("revenue"))
-        assert {(row["run_kind"], row["run_state"], row["node"]) for row in response(root, "runs")} == {
-            ("serve", "succeeded", "orders"), ("serve", "succeeded", "revenue"),
-        }  # fmt: skip
-        write(root / "assets/orders_count.sql", FILES["assets/revenue.sql"].replace("sum(amount) as revenue", "count(*) as orders"))
+        assert {
+            (row["run_kind"], row["run_state"], row["node"]) for row in response(root, "runs")
+        } == {
+            ("serve", "succeeded", "orders"),
+            ("serve", "succeeded", "revenue"),
+        }
+        write(
+            root / "assets/orders_count.sql",
+            FILES["assets/revenue.sql"].replace("sum(amount) as revenue", "count(*) as orders"),
+        )
         headrace(root, "apply", "--yes")
         assert until(lambda: server.ran("orders_count"))[0]["state"] == "published"
         assert response(root, "status")["runtime"] == "running"
@@ -60,15 +73,21 @@ def test_a_file_that_is_still_being_written_is_taken_when_it_is_quiet(tmp_path: 
     """Such a file waits for the next round, an hour later here."""
     root = project(tmp_path / "shop")
     with serving(root) as server:
-        (root / "landing" / "orders_2026-03-02.csv").write_text("day,amount\n2026-03-02,7\n", encoding="utf-8")
+        (root / "landing" / "orders_2026-03-02.csv").write_text(
+            "day,amount\n2026-03-02,7\n", encoding="utf-8"
+        )
         assert until(lambda: server.ran("revenue"))[0]["state"] == "published"
 
 
-def test_what_runs_ends_before_a_server_stops_but_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+def test_what_runs_ends_before_a_server_stops_but_a_second_signal_ends_it_at_once(
+    tmp_path: Path,
+) -> None:
     """A stop that throws work away, one that starts more, or one that can't be forced."""
     root = project(tmp_path / "shop")
     write(root / "assets/waits.py", WAITS.format(folder=tmp_path))
-    write(root / "assets/after.sql", FILES["assets/revenue.sql"].replace("from orders", "from waits"))
+    write(
+        root / "assets/after.sql", FILES["assets/revenue.sql"].replace("from orders", "from waits")
+    )
     deliver(root, "2026-03-02")
     with serving(root) as server:
         until((tmp_path / "began").exists)
@@ -102,7 +121,8 @@ def test_a_second_server_stands_by_and_takes_over(tmp_path: Path) -> None:
 
 
 def test_a_replay_stands_still_until_somebody_asks(tmp_path: Path) -> None:
-    """A server moves a replay on by itself: the demo would say something else each time it is opened."""
+    """A server moves a replay on by itself: the demo would say something else each time it is
+    opened."""
     root = project(tmp_path / "shop")
     headrace(root, "tick", "--now", "2026-03-03T06:00")
     with serving(root) as server:
@@ -111,7 +131,11 @@ def test_a_replay_stands_still_until_somebody_asks(tmp_path: Path) -> None:
         assert response(root, "read", "revenue")["rows"] == []
         assert response(root, "tick", "--now", "2026-03-03T07:00")["state"] == "succeeded"
         assert server.get("/api/v1/status").json["now"].startswith("2026-03-03T07:00")
-        assert [row["run_kind"] for row in server.get("/api/v1/runs").json] == ["tick", "tick", "tick"]
+        assert [row["run_kind"] for row in server.get("/api/v1/runs").json] == [
+            "tick",
+            "tick",
+            "tick",
+        ]
         assert server.stop() == 0
 
 
@@ -128,7 +152,10 @@ def test_dev_applies_what_is_saved_and_keeps_the_last_good_version(tmp_path: Pat
     deliver(root, "2026-03-02")
     headrace(root, "tick")
     with serving(root, command="dev") as server:
-        write(root / "assets/revenue.sql", FILES["assets/revenue.sql"].replace("as revenue", "+ 1 as revenue"))
+        write(
+            root / "assets/revenue.sql",
+            FILES["assets/revenue.sql"].replace("as revenue", "+ 1 as revenue"),
+        )
         assert until(lambda: server.ran("revenue"))[0]["state"] == "published"
         write(root / "assets/broken.sql", "select 1")
         until(lambda: "assets/broken.sql:1" in server.said)
@@ -142,14 +169,20 @@ def test_dev_applies_what_is_saved_and_keeps_the_last_good_version(tmp_path: Pat
 def test_a_webhook_runs_its_asset(tmp_path: Path) -> None:
     """A webhook is answered, and nothing happens; or what waits for one runs without."""
     root = project(tmp_path / "shop")
-    write(root / "assets/hooked.sql", "/* headrace\nowner: core\ntrigger: webhook\n*/\nselect 1 as one\n")
+    write(
+        root / "assets/hooked.sql",
+        "/* headrace\nowner: core\ntrigger: webhook\n*/\nselect 1 as one\n",
+    )
     with serving(root) as server:
         deliver(root, "2026-03-02")
         until(lambda: server.ran("revenue"))
         assert server.ran("hooked") == []
         bearer = {"Authorization": f"Bearer {server.token}"}
         for times in (1, 2):
-            assert ask(server.port, "/api/v1/hooks/hooked", method="POST", body=b"", **bearer).status == 202
+            assert (
+                ask(server.port, "/api/v1/hooks/hooked", method="POST", body=b"", **bearer).status
+                == 202
+            )
             assert until(lambda times=times: len(server.ran("hooked")) == times)
         assert server.stop() == 0
 

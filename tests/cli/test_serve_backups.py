@@ -1,4 +1,5 @@
-"""Backups beside a running server: the one that its own process makes each day, and `db backup`, which asks nobody."""
+"""Backups beside a running server: the one that its own process makes each day, and `db backup`,
+which asks nobody."""
 
 from __future__ import annotations
 
@@ -17,16 +18,22 @@ SECONDS = 60.0
 
 
 def backups(root: Path) -> list[Path]:
-    return [path for path in (root / ".headrace/backups").glob("*") if not path.name.startswith(".")]
+    return [
+        path for path in (root / ".headrace/backups").glob("*") if not path.name.startswith(".")
+    ]
 
 
 def test_a_server_makes_the_backup_that_is_due(tmp_path: Path) -> None:
-    """Catches: a backup that only commands make; one that a server makes of another project, or again and again."""
+    """Catches: a backup that only commands make; one that a server makes of another project, or
+    again and again."""
     root = project(tmp_path / "shop")
     with serving(root) as server:
         (made,) = until(lambda: backups(root), SECONDS)
         manifest = json.loads((made / "manifest.json").read_text())
-        assert manifest["identity"] == json.loads((root / ".headrace/lake" / FILE).read_text())["identity"]
+        assert (
+            manifest["identity"]
+            == json.loads((root / ".headrace/lake" / FILE).read_text())["identity"]
+        )
         assert manifest["state_only"] is True
         deliver(root, "2026-03-02")
         until(lambda: server.ran("revenue"), SECONDS)

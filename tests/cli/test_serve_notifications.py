@@ -12,7 +12,8 @@ from serve_lab import deliver, project, response, serving, until, write
 
 @pytest.mark.slow
 def test_a_server_tells_while_it_works_and_tries_again(tmp_path: Path) -> None:
-    """Catches: messages that wait for the next command beside a server, or that a channel's recovery doesn't bring."""
+    """Catches: messages that wait for the next command beside a server, or that a channel's
+    recovery doesn't bring."""
     root = project(tmp_path / "p")
     settings = root / "headrace.toml"
     settings.write_text(settings.read_text() + '[notify.mail]\nurl = "file:outbox"\n')
@@ -28,5 +29,9 @@ def test_a_server_tells_while_it_works_and_tries_again(tmp_path: Path) -> None:
         tried = until(lambda: [row for row in response(root, "notify") if row["undelivered"]])
         assert "outbox" in tried[0]["error"]
         (root / "outbox").unlink()
-        said = until(lambda: next((item.read_text() for item in (root / "outbox").glob("INC-*.core.txt")), None))
+        said = until(
+            lambda: next(
+                (item.read_text() for item in (root / "outbox").glob("INC-*.core.txt")), None
+            )
+        )
     assert "orders" in said.splitlines()[2]

@@ -1,4 +1,6 @@
-"""A running server waits for a full disk and for a server that asks for a pause: it says so, counts no failure, and goes on by itself."""
+"""A running server waits for a full disk and for a server that asks for a pause: it says so, counts
+no failure, and goes on by itself.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,11 @@ http:
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "none", str(folder)], capture_output=True, check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "none", str(folder)],
+        capture_output=True,
+        check=False,
+    )
     if done.returncode:
         pytest.skip(f"a tmpfs can't be mounted here: {done.stderr.decode().strip()}")
     try:
@@ -69,11 +75,16 @@ def skipped(server: Server) -> list[Any]:
 
 
 def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
-    """Catches: a wait that is counted and shown as failed runs; a consumer whose reason is that nothing came, when it came and didn't
-    fit; a repair that is called automatic where somebody must make room; a server that doesn't go on by itself."""
+    """Catches: a wait that is counted and shown as failed runs; a consumer whose reason is that
+    nothing came, when it came and didn't fit; a repair that is called automatic where somebody must
+    make room; a server that doesn't go on by itself."""
     root = project(tmp_path / "shop")
     write(root / "headrace.toml", SETTINGS)
-    write(root / "consumers.yaml", f"- {{consumer: report, owner: core, reads: [revenue], due: '00:00', since: '{DAYS[0]}'}}\n")
+    write(
+        root / "consumers.yaml",
+        "- {consumer: report, owner: core, reads: [revenue], due: '00:00', since:"
+        f" '{DAYS[0]}'}}\n",
+    )
     with small_disk(root / ".headrace") as disk, serving(root) as server:
         deliver(root, DAYS[1])
         until(lambda: server.ran("revenue"), SECONDS)
@@ -83,32 +94,54 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
 
         def exhausted() -> Any:
             result = server.get("/api/v1/incidents").json
-            return next((item for item in result if item["cause"]["kind"] == "resource_exhausted"), None)
+            return next(
+                (item for item in result if item["cause"]["kind"] == "resource_exhausted"), None
+            )
 
         incident = until(exhausted, SECONDS)
-        assert (incident["cause"]["detail"], incident["cause"]["summary"]) == ("no space", "no space left on the disk")
+        assert (incident["cause"]["detail"], incident["cause"]["summary"]) == (
+            "no space",
+            "no space left on the disk",
+        )
         assert str(disk) in incident["cause"]["evidence"][0]["observed"]
         assert incident["repair"]["automatic"] is False
         assert incident["repair"]["first"] == "make room on the disk that the evidence names"
         (consumer,) = response(root, "status")["consumers"]
         assert consumer["incident"] == incident["id"]
         assert "failed" not in {row["state"] for row in runs(server)}
-        until(lambda: len(skipped(server)) > 1, SECONDS)  # it is tried again and again, and that is one run
+        until(
+            lambda: len(skipped(server)) > 1, SECONDS
+        )  # it is tried again and again, and that is one run
         assert {row["run_state"] for row in skipped(server)} == {"running"}
         assert len({row["run_id"] for row in skipped(server)}) == 1
         assert response(root, "status")["classic_uptime"] == "100.0"
 
         (disk / "ballast").unlink()
-        until(lambda: len([row for row in server.ran("revenue") if row["state"] == "published"]) == 2, SECONDS)
-        until(lambda: not [item for item in server.get("/api/v1/incidents").json if item["state"] != "resolved"], SECONDS)
+        until(
+            lambda: len([row for row in server.ran("revenue") if row["state"] == "published"]) == 2,
+            SECONDS,
+        )
+        until(
+            lambda: (
+                not [
+                    item
+                    for item in server.get("/api/v1/incidents").json
+                    if item["state"] != "resolved"
+                ]
+            ),
+            SECONDS,
+        )
         assert response(root, "status")["consumers"][0]["state"] == "served"
         assert len({row["run_id"] for row in skipped(server)}) == 1
         assert {row["run_state"] for row in skipped(server)} == {"succeeded"}
         assert server.stop() == 0
 
 
-def test_a_server_that_asks_for_a_pause_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches: a wait that is shown as failed runs; an incident that says nothing was delivered where nobody was allowed to ask."""
+def test_a_server_that_asks_for_a_pause_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a wait that is shown as failed runs; an incident that says nothing was delivered
+    where nobody was allowed to ask."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     pausing = [True]
 
@@ -125,14 +158,22 @@ def test_a_server_that_asks_for_a_pause_is_waited_for(tmp_path: Path, monkeypatc
         with serving(root, NO_PROXY="127.0.0.1") as server:
 
             def throttled() -> Any:
-                return [item for item in server.get("/api/v1/status").json["open"] if item["kind"] == "source_throttled"]
+                return [
+                    item
+                    for item in server.get("/api/v1/status").json["open"]
+                    if item["kind"] == "source_throttled"
+                ]
 
             (item,) = until(throttled, SECONDS)
             assert item["nodes"] == ["orders"]
             pausing.clear()
             for one in server.get("/api/v1/incidents").json:
                 assert one["cause"]["summary"].endswith(": the server asked for a pause"), one
-            assert {row["run_state"] for row in runs(server)} <= {"succeeded", "nothing_due", "running"}
+            assert {row["run_state"] for row in runs(server)} <= {
+                "succeeded",
+                "nothing_due",
+                "running",
+            }
             until(lambda: response(root, "status")["consumers"][0]["state"] == "served", SECONDS)
             assert throttled() == []
             assert {row["state"] for row in runs(server)} <= {"published", "skipped"}

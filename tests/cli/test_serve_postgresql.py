@@ -12,7 +12,9 @@ from serve_lab import FILES, ask, deliver, project, serving, until, write
 @pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_a_server_outlives_its_connections(tmp_path: Path, postgresql: Database) -> None:
-    """A restart of the database ends every server, at night. (Its own lease has to lapse first: it could not be given back.)"""
+    """A restart of the database ends every server, at night. (Its own lease has to lapse first: it
+    could not be given back.)
+    """
     import psycopg
 
     root = project(tmp_path / "shop")
@@ -21,10 +23,15 @@ def test_a_server_outlives_its_connections(tmp_path: Path, postgresql: Database)
     with serving(root, STORE_PASSWORD=postgresql.password) as server:
         epoch = ask(server.port, "/readyz").json["lease_epoch"]
         with psycopg.connect(
-            host=postgresql.host, port=postgresql.port, dbname=postgresql.name, user=postgresql.user, password=postgresql.password
+            host=postgresql.host,
+            port=postgresql.port,
+            dbname=postgresql.name,
+            user=postgresql.user,
+            password=postgresql.password,
         ) as connection:
             connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname ="
+                " current_database() and pid <> pg_backend_pid()"
             )
         until(lambda: server.leads() and ask(server.port, "/readyz").json["lease_epoch"] > epoch)
         deliver(root, "2026-03-02")

@@ -12,7 +12,8 @@ from serve_lab import FILES, deliver, project, serving, until, write
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_server_that_starts_first_waits_for_postgresql(tmp_path: Path) -> None:
-    """After a reboot both start at once: an exit would need somebody who starts the server again."""
+    """After a reboot both start at once: an exit would need somebody who starts the
+    server again."""
     with private_cluster() as cluster:
         database = cluster.main
         root = project(tmp_path / "shop")

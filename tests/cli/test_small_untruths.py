@@ -15,7 +15,9 @@ import headrace
 from headrace.cli.command_table import NOT_BUILT
 from headrace.model.errors import words_of
 
-HOURLY = "source: meter\nowner: acme\npartition: hour\nfiles: landing/meter_{date:%Y-%m-%dT%H}.csv\n"
+HOURLY = (
+    "source: meter\nowner: acme\npartition: hour\nfiles: landing/meter_{date:%Y-%m-%dT%H}.csv\n"
+)
 
 
 def refused(project: Project, *arguments: str) -> str:
@@ -44,14 +46,21 @@ def test_what_retention_has_expired_is_not_called_unpublished(project: Project) 
     project.text("db", "gc")
     gone = refused(project, "read", "orders", "--at", "2025-03-03T00:00+01:00")
     assert "isn't kept any more: [retention] snapshots is 30d" in gone
-    (since,) = [word for word in gone.split() if word.startswith("2025-0") and word != "2025-03-03T00:00:00+01:00"]
+    (since,) = [
+        word
+        for word in gone.split()
+        if word.startswith("2025-0") and word != "2025-03-03T00:00:00+01:00"
+    ]
     assert project.json("read", "orders", "--at", since)["rows"], "the proposed time can be read"
-    assert "nothing was published by" in refused(project, "read", "orders", "--at", "2025-01-01T00:00+01:00")
+    assert "nothing was published by" in refused(
+        project, "read", "orders", "--at", "2025-01-01T00:00+01:00"
+    )
 
 
 def test_what_was_visible_within_retention_can_be_read(project: Project) -> None:
-    """Would catch: "isn't kept any more: [retention] snapshots is 30d" of what readers saw a week ago, because it was published
-    months ago; and a count of snapshots by `--dry-run` that isn't what goes."""
+    """Would catch: "isn't kept any more: [retention] snapshots is 30d" of what readers saw a week
+    ago, because it was published months ago; and a count of snapshots by `--dry-run` that isn't
+    what goes."""
     project.json("tick", "--now", "2025-03-02T08:00+01:00")
     (project.root / "landing/orders_2025-03-02.csv").write_text("id,amount\n2,2.5\n")
     project.json("tick", "--now", "2025-06-02T08:00+02:00")
@@ -65,15 +74,32 @@ def test_hours_are_backfilled_from_a_day_without_an_offset(project: Project) -> 
     """Would catch: `--from 2015-01-01` that is refused because "its offset is missing"."""
     (project.root / "sources/meter.yaml").write_text(HOURLY)
     (project.root / "assets/load.sql").write_text(
-        "/* headrace\nowner: core\npartition: {by: hour, column: read_at}\n*/\nselect read_at, kwh from meter\n"
+        "/* headrace\nowner: core\npartition: {by: hour, column: read_at}\n*/\nselect read_at, kwh"
+        " from meter\n"
     )
     for hour in (5, 6):
         path = project.root / f"landing/meter_2025-03-01T{hour:02}.csv"
         path.write_text(f"read_at,kwh\n2025-03-01T{hour:02}:00:00+01:00,1\n")
     project.json("tick", "--now", "2025-03-02T08:00+01:00")
-    ranges = (["2025-03-01", "2025-03-01"], ["2025-03-01T05:00", "2025-03-01T06:00"], ["2015-01-01", "2025-03"])
+    ranges = (
+        ["2025-03-01", "2025-03-01"],
+        ["2025-03-01T05:00", "2025-03-01T06:00"],
+        ["2015-01-01", "2025-03"],
+    )
     for first, last in ranges:
-        response = project.json("backfill", "load", "--from", first, "--to", last, "--reason", "again", "--mode", "all", "--dry-run")
+        response = project.json(
+            "backfill",
+            "load",
+            "--from",
+            first,
+            "--to",
+            last,
+            "--reason",
+            "again",
+            "--mode",
+            "all",
+            "--dry-run",
+        )
         assert response["partitions_total"] == 2, (first, last)
 
 
@@ -91,7 +117,9 @@ def test_no_proposed_command_has_a_star_that_a_shell_expands() -> None:
 
 
 def test_every_proposed_command_is_built() -> None:
-    """Would catch: `headrace approve ID` on the page of a problem, while nothing can be approved."""
+    """Would catch: `headrace approve ID` on the page of a problem, while nothing can be
+    approved.
+    """
     sources = Path(headrace.__file__).parent
     texts = [*sources.rglob("*.py"), *(sources / "explanations").glob("*.md")]
     proposed = [
@@ -103,15 +131,29 @@ def test_every_proposed_command_is_built() -> None:
     assert [item for item in proposed if item[1] in NOT_BUILT] == []
 
 
-def test_maintenance_that_fails_says_so_without_the_name_of_a_class(project: Project, tmp_path: Path) -> None:
-    """Would catch: "maintenance of the lake (expire) failed: headrace.model.errors.LakeError: …"."""
+def test_maintenance_that_fails_says_so_without_the_name_of_a_class(
+    project: Project, tmp_path: Path
+) -> None:
+    """Would catch: "maintenance of the lake (expire) failed:
+    headrace.model.errors.LakeError: …"."""
     folder = str(tmp_path)
     catalog = tmp_path / "state.db"
     catalog.write_text("this is no database, whatever its name says " * 100)
     done = subprocess.run(
-        [sys.executable, "-m", "headrace.lake.maintenance", "expire", "--catalog", str(catalog), "--data-folder", folder],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "headrace.lake.maintenance",
+            "expire",
+            "--catalog",
+            str(catalog),
+            "--data-folder",
+            folder,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert re.search(r"\b\w+(Error|Exception)\b", done.stderr) is None, done.stderr
 
@@ -132,7 +174,8 @@ MAY_NAME_CLASSES = {
 
 
 def test_messages_do_not_name_classes_of_exceptions() -> None:
-    """Would catch: a ReadTimeout or gaierror in a message to people; `words_of` and `told_by` say it in words."""
+    """Would catch: a ReadTimeout or gaierror in a message to people; `words_of` and `told_by` say
+    it in words."""
     sources = Path(headrace.__file__).parent
     result = [
         path.relative_to(sources).as_posix()

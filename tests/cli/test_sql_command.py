@@ -29,9 +29,13 @@ except duckdb.Error as error:
 
 def test_a_query_joins_sources_and_assets_of_one_snapshot(shop: Project) -> None:
     response = shop.json(
-        "sql", "select r.day, revenue, count(*) as n from revenue r join orders o on o.day = r.day group by all order by 1"
+        "sql",
+        "select r.day, revenue, count(*) as n from revenue r join orders o on o.day = r.day group"
+        " by all order by 1",
     )
-    assert response["rows"] == [{"day": f"2025-03-0{n}", "revenue": "32.00", "n": 3} for n in (1, 2, 3)]
+    assert response["rows"] == [
+        {"day": f"2025-03-0{n}", "revenue": "32.00", "n": 3} for n in (1, 2, 3)
+    ]
     assert response["columns"][1] == {"name": "revenue", "type": "DECIMAL(38,2)"}
     assert response["tables"] == ["revenue", "orders"]
     assert response["snapshot"] == shop.json("read", "revenue")["snapshot"]
@@ -43,23 +47,39 @@ def test_a_query_joins_sources_and_assets_of_one_snapshot(shop: Project) -> None
 
 def test_the_past_is_as_it_was(shop: Project) -> None:
     before = shop.json("sql", "select count(*) as n from orders", "--at", "2025-03-05T00:00+01:00")
-    assert (before["rows"], before["snapshot"]) == ([{"n": 9}], shop.json("read", "orders", "--at", "2025-03-05T00:00+01:00")["snapshot"])
-    assert "nothing of orders was published" in shop.refused("sql", "from orders", "--at", "2001-01-01T00:00")
+    assert (before["rows"], before["snapshot"]) == (
+        [{"n": 9}],
+        shop.json("read", "orders", "--at", "2025-03-05T00:00+01:00")["snapshot"],
+    )
+    assert "nothing of orders was published" in shop.refused(
+        "sql", "from orders", "--at", "2001-01-01T00:00"
+    )
 
 
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("delete from revenue", "gives rows"), ("copy revenue to 'x.csv'", "gives rows"), ("select 1; select 2", "gives rows"),
-        ("attach 'x.db'", "gives rows"), ("set threads = 1", "gives rows"), ("selec 1", "syntax error"), ("", "gives rows"),
-        ("from revenues", "did you mean `revenue`?"), ("from dashboard", "it is a consumer; read orders_clean"),
-        ("select nothing_such from revenue", "Candidate bindings"), ("from read_csv('/etc/passwd')", "Permission Error"),
+        ("delete from revenue", "gives rows"),
+        ("copy revenue to 'x.csv'", "gives rows"),
+        ("select 1; select 2", "gives rows"),
+        ("attach 'x.db'", "gives rows"),
+        ("set threads = 1", "gives rows"),
+        ("selec 1", "syntax error"),
+        ("", "gives rows"),
+        ("from revenues", "did you mean `revenue`?"),
+        ("from dashboard", "it is a consumer; read orders_clean"),
+        ("select nothing_such from revenue", "Candidate bindings"),
+        ("from read_csv('/etc/passwd')", "Permission Error"),
         ("from read_parquet('{root}/.headrace/quarantine/*.parquet')", "Permission Error"),
-        ("from read_text('{root}/headrace.toml')", "Permission Error"), ("from 'landing/orders_2025-03-01.csv'", "no table"),
-        ("select $x", "$x has no value"), ("from sqlite_scan('{root}/.headrace/state.db', 'version')", "Error"),
+        ("from read_text('{root}/headrace.toml')", "Permission Error"),
+        ("from 'landing/orders_2025-03-01.csv'", "no table"),
+        ("select $x", "$x has no value"),
+        ("from sqlite_scan('{root}/.headrace/state.db', 'version')", "Error"),
     ],
-)  # fmt: skip
-def test_nothing_but_published_tables_can_be_read_and_nothing_written(shop: Project, query: str, said: str) -> None:
+)
+def test_nothing_but_published_tables_can_be_read_and_nothing_written(
+    shop: Project, query: str, said: str
+) -> None:
     """A way out of the sandbox: quarantined rows, the state, any file of the machine."""
     assert said in shop.refused("sql", query.replace("{root}", str(shop.root)))
     assert not (shop.root / "x.csv").exists()
@@ -69,19 +89,28 @@ def test_unpublished_files_of_the_lake_cannot_be_read(shop: Project) -> None:
     """What a running attempt stages lies in the same folder as what is published."""
     staged = shop.root / ".headrace/lake/main/revenue/staged.parquet"
     staged.write_bytes(next(staged.parent.glob("*.parquet")).read_bytes())
-    assert "Permission Error" in shop.refused("sql", f"select * from revenue, read_parquet('{staged}')")
+    assert "Permission Error" in shop.refused(
+        "sql", f"select * from revenue, read_parquet('{staged}')"
+    )
 
 
 def test_parameters_are_bound_and_typed(shop: Project) -> None:
     assert shop.json("sql", "select $threshold as t")["rows"] == [{"t": 15}]
-    assert shop.json("sql", "select $threshold + 1 as t, $name as n", "--set", "threshold=20", "--set", "name=a'b")["rows"] == [
-        {"t": 21, "n": "a'b"}
-    ]
+    assert shop.json(
+        "sql",
+        "select $threshold + 1 as t, $name as n",
+        "--set",
+        "threshold=20",
+        "--set",
+        "name=a'b",
+    )["rows"] == [{"t": 21, "n": "a'b"}]
     assert "is a number" in shop.refused("sql", "select $threshold", "--set", "threshold=many")
     assert "has no $other" in shop.refused("sql", "select $threshold", "--set", "other=1")
 
 
-def test_queries_come_from_files_and_standard_input(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_come_from_files_and_standard_input(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (shop.root / "q.sql").write_text("select sum(revenue) as r -- of all days\nfrom revenue;\n")
     assert shop.json("sql", "q.sql")["rows"] == [{"r": "96.00"}]
     monkeypatch.setattr("sys.stdin", io.StringIO("from revenue limit 1"))
@@ -100,14 +129,22 @@ def test_formats_hold_the_same_rows(shop: Project) -> None:
 
 def test_macros_and_views_of_the_project_can_be_used(shop: Project) -> None:
     (shop.root / "macros").mkdir()
-    (shop.root / "macros/more.sql").write_text("create macro more(x, by_much := 2) as x * by_much;\n")
+    (shop.root / "macros/more.sql").write_text(
+        "create macro more(x, by_much := 2) as x * by_much;\n"
+    )
     shop.text("apply", "--yes", "--now", "2025-03-06T09:00+01:00")
-    assert shop.json("sql", "select more(revenue) as m from revenue limit 1")["rows"] == [{"m": "64.00"}]
+    assert shop.json("sql", "select more(revenue) as m from revenue limit 1")["rows"] == [
+        {"m": "64.00"}
+    ]
     front = "/* headrace\nowner: core\nmaterialize: view\n*/\n"
-    (shop.root / "assets/best.sql").write_text(f"{front}select * from orders_clean where amount > 15\n")
+    (shop.root / "assets/best.sql").write_text(
+        f"{front}select * from orders_clean where amount > 15\n"
+    )
     (shop.root / "assets/names.sql").write_text(f"{front}select distinct customer from best\n")
     shop.text("apply", "--yes", "--now", "2025-03-06T09:00+01:00")
-    assert shop.json("sql", "select customer, $more as more from names", "--set", "more=1")["rows"] == [{"customer": "Ada", "more": 1}]
+    assert shop.json("sql", "select customer, $more as more from names", "--set", "more=1")[
+        "rows"
+    ] == [{"customer": "Ada", "more": 1}]
     assert len(shop.json("sql", "from best order by day")["rows"]) == 3
 
 
@@ -121,7 +158,12 @@ def test_attach_gives_statements_that_duckdb_runs(shop: Project, tmp_path: Path)
     response = shop.json("sql", "--attach")
     assert response["catalog"] == "sqlite"
     done = subprocess.run(
-        [sys.executable, "-c", ATTACHED], input=response["statement"], capture_output=True, text=True, check=False, cwd=tmp_path
+        [sys.executable, "-c", ATTACHED],
+        input=response["statement"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
     )
     assert done.stdout.split() == ["96.00", "read-only"], done.stderr
 
@@ -134,14 +176,30 @@ def test_attach_prints_the_statement_alone_on_standard_output(shop: Project) -> 
 
 
 def test_an_environment_asks_over_what_it_borrows_and_what_is_its_own(shop: Project) -> None:
-    """A query that joins a changed asset with production's source would find no table, or read the wrong lake."""
+    """A query that joins a changed asset with production's source would find no table, or read the
+    wrong lake.
+    """
     toml = shop.root / "headrace.toml"
     toml.write_text(toml.read_text() + "[environments.dev]\nworkers = 1\n")
     path = shop.root / "assets/revenue.sql"
     path.write_text(path.read_text().replace("sum(amount)", "sum(amount) * 2"))
-    shop.call(shop.root, "run", "revenue", "--partition", "2025-03-01", "--env", "dev", "--now", "2025-03-06T09:00+01:00")
+    shop.call(
+        shop.root,
+        "run",
+        "revenue",
+        "--partition",
+        "2025-03-01",
+        "--env",
+        "dev",
+        "--now",
+        "2025-03-06T09:00+01:00",
+    )
     rows = shop.json(
-        "sql", "select revenue, count(*) as n from revenue r join orders_clean o on o.day = r.day group by all", "--env", "dev"
+        "sql",
+        "select revenue, count(*) as n from revenue r join orders_clean o on o.day = r.day group"
+        " by all",
+        "--env",
+        "dev",
     )
     assert rows["rows"] == [{"revenue": "64.00", "n": 3}], rows
     assert shop.json("sql", "select min(revenue) as r from revenue")["rows"] == [{"r": "32.00"}]

@@ -14,12 +14,36 @@ from clilab import Project
 from headrace.services.responses import StatusResponse
 
 INTERFACE = {
-    "now", "observed_at", "runtime", "clock", "consumers", "assets", "honest_availability", "honest_mean", "minutes_lost",
-    "claimed_availability", "classic_uptime", "promises_weakened", "window", "incidents_open", "not_applied",
-}  # fmt: skip
+    "now",
+    "observed_at",
+    "runtime",
+    "clock",
+    "consumers",
+    "assets",
+    "honest_availability",
+    "honest_mean",
+    "minutes_lost",
+    "claimed_availability",
+    "classic_uptime",
+    "promises_weakened",
+    "window",
+    "incidents_open",
+    "not_applied",
+}
 CONSUMER = {
-    "name", "owner", "state", "states", "since", "due_interval", "data_through", "backlog", "reads", "reason", "incident", "next",
-}  # fmt: skip
+    "name",
+    "owner",
+    "state",
+    "states",
+    "since",
+    "due_interval",
+    "data_through",
+    "backlog",
+    "reads",
+    "reason",
+    "incident",
+    "next",
+}
 
 
 def test_the_response_has_every_field_of_the_interface(shop: Project) -> None:
@@ -30,7 +54,14 @@ def test_the_response_has_every_field_of_the_interface(shop: Project) -> None:
     for consumer in response["consumers"]:
         assert set(consumer) >= CONSUMER
         assert {"asset", "state", "data_through"} == set(consumer["reads"][0])
-    assert set(response["assets"]) == {"fresh", "behind", "stale", "quarantined", "never", "unchecked"}
+    assert set(response["assets"]) == {
+        "fresh",
+        "behind",
+        "stale",
+        "quarantined",
+        "never",
+        "unchecked",
+    }
 
 
 def test_who_is_late_since_when_and_why(shop: Project) -> None:
@@ -39,7 +70,9 @@ def test_who_is_late_since_when_and_why(shop: Project) -> None:
     assert report["state"] == "late"
     assert report["since"] == "2025-03-05T07:00:00+01:00"
     assert report["data_through"] == "2025-03-03"
-    assert report["next"] == "headrace quarantine orders@2025-03-05", "what stands in the way of the newest day"
+    assert report["next"] == "headrace quarantine orders@2025-03-05", (
+        "what stands in the way of the newest day"
+    )
     assert response["clock"] == "replay"
     assert response["quarantine"] == {"deliveries": 1, "partitions": 2, "rows": 7}
 
@@ -67,8 +100,12 @@ def test_before_anything_ran_nothing_is_claimed(new: Project) -> None:
 
 
 def test_a_selection_narrows_to_consumers(shop: Project) -> None:
-    assert [item["name"] for item in shop.json("status", "revenue")["consumers"]] == ["morning-report"]
-    assert [item["name"] for item in shop.json("status", "consumer:dashboard")["consumers"]] == ["dashboard"]
+    assert [item["name"] for item in shop.json("status", "revenue")["consumers"]] == [
+        "morning-report"
+    ]
+    assert [item["name"] for item in shop.json("status", "consumer:dashboard")["consumers"]] == [
+        "dashboard"
+    ]
     assert "nope" in shop.refused("status", "nope")
 
 
@@ -101,8 +138,13 @@ def test_utc_and_later_now(shop: Project) -> None:
 
 def test_neither_duckdb_nor_sqlglot_is_on_the_way(shop: Project) -> None:
     """`status` has 0.4 s; one careless import takes all of it."""
-    code = "import sys; from headrace.cli.main import run; run(['status']); print(*sys.modules, file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=shop.root)
+    code = (
+        "import sys; from headrace.cli.main import run; run(['status']); print(*sys.modules,"
+        " file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=shop.root
+    )
     loaded = set(done.stderr.split())
     heavy = {
         "duckdb",
@@ -122,12 +164,29 @@ def test_neither_duckdb_nor_sqlglot_is_on_the_way(shop: Project) -> None:
 
 def test_the_next_command_runs_when_pasted(shop: Project, tmp_path: Path) -> None:
     """From another folder too: then it says which project."""
-    for arguments, cwd in ((["status"], shop.root), (["status", "--project", str(shop.root)], tmp_path)):
+    for arguments, cwd in (
+        (["status"], shop.root),
+        (["status", "--project", str(shop.root)], tmp_path),
+    ):
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        said = subprocess.run(["headrace", *arguments], capture_output=True, text=True, check=True, cwd=cwd, env=environment).stdout
+        said = subprocess.run(
+            ["headrace", *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=cwd,
+            env=environment,
+        ).stdout
         command = said.splitlines()[-1].removeprefix("next: ").partition("      then: ")[0]
         assert shlex.split(command)[0] == "headrace"
-        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=cwd, env=environment)
+        done = subprocess.run(
+            ["bash", "-c", command],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=cwd,
+            env=environment,
+        )
         assert done.returncode == 0, done.stderr
 
 

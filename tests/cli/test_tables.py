@@ -31,7 +31,15 @@ COLUMNS = [
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    rows = [["regulator-extract" * 3, StyledCell("✗ late", "bad"), "1,234,567", "flights renamed 2 columns " * 9] for _ in range(3)]
+    rows = [
+        [
+            "regulator-extract" * 3,
+            StyledCell("✗ late", "bad"),
+            "1,234,567",
+            "flights renamed 2 columns " * 9,
+        ]
+        for _ in range(3)
+    ]
     lines = drawn(width, COLUMNS, rows)
     assert len(lines) == 4, "one line a row: nothing wraps"
     assert max(cell_len(line) for line in lines) <= width
@@ -39,22 +47,36 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 
 def test_random_tables_fit() -> None:
-    """Would catch any combination of widths for which the fitting gives up or cuts more than it must."""
+    """Would catch any combination of widths for which the fitting gives up or cuts more than it
+    must."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     rng = random.Random(seed)
     for _ in range(300):
         columns = [
-            ColumnLayout("t" * rng.randrange(1, 12), gives=rng.randrange(4), least=rng.randrange(3, 12), drops=rng.randrange(3))
+            ColumnLayout(
+                "t" * rng.randrange(1, 12),
+                gives=rng.randrange(4),
+                least=rng.randrange(3, 12),
+                drops=rng.randrange(3),
+            )
             for _ in range(rng.randrange(1, 9))
         ]
-        rows: list[list[str | StyledCell]] = [["x" * rng.choice([0, 1, 5, 30, 150]) for _ in columns] for _ in range(3)]
+        rows: list[list[str | StyledCell]] = [
+            ["x" * rng.choice([0, 1, 5, 30, 150]) for _ in columns] for _ in range(3)
+        ]
         width = rng.choice([60, 80, 120])
-        assert max(cell_len(line) for line in drawn(width, columns, rows)) <= width, (columns, rows, width)
+        assert max(cell_len(line) for line in drawn(width, columns, rows)) <= width, (
+            columns,
+            rows,
+            width,
+        )
 
 
 def test_wide_characters_count_twice() -> None:
-    lines = drawn(60, [ColumnLayout("a", gives=1, least=6), ColumnLayout("b")], [["データ" * 30, "end"]])
+    lines = drawn(
+        60, [ColumnLayout("a", gives=1, least=6), ColumnLayout("b")], [["データ" * 30, "end"]]
+    )
     assert cell_len(lines[1]) <= 60
     assert lines[1].endswith("end")
 
@@ -68,7 +90,11 @@ def test_room_that_is_left_is_used() -> None:
     """A first cut that is larger than needed must be given back."""
     lines = drawn(
         80,
-        [ColumnLayout("a", gives=1, least=6), ColumnLayout("b", gives=2, least=6), ColumnLayout("c", drops=1)],
+        [
+            ColumnLayout("a", gives=1, least=6),
+            ColumnLayout("b", gives=2, least=6),
+            ColumnLayout("c", drops=1),
+        ],
         [["a" * 30, "b" * 60, "c" * 20]],
     )
     assert max(cell_len(line) for line in lines) == 80

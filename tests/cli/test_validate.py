@@ -14,8 +14,12 @@ def test_a_valid_project(new: Project) -> None:
 
 
 def test_every_problem_at_once_with_place_and_hint(new: Project) -> None:
-    (new.root / "consumers.yaml").write_text("- {consumer: morning-report, owner: cor, reads: [revenu], due: '07:00'}\n")
-    (new.root / "assets/revenue.sql").write_text("/* headrace\nowner: core\n*/\nselect nothing from orders_clea\n")
+    (new.root / "consumers.yaml").write_text(
+        "- {consumer: morning-report, owner: cor, reads: [revenu], due: '07:00'}\n"
+    )
+    (new.root / "assets/revenue.sql").write_text(
+        "/* headrace\nowner: core\n*/\nselect nothing from orders_clea\n"
+    )
     response = new.json("validate")
     assert response["ok"] is False
     errors = [problem for problem in response["problems"] if problem["severity"] == "error"]
@@ -31,9 +35,13 @@ def test_every_problem_at_once_with_place_and_hint(new: Project) -> None:
         assert new.json("explain", problem["code"])[0]["code"] == problem["code"]
 
 
-@pytest.mark.parametrize("command", ["run", "tick", "apply", "render revenue", "try revenue", "lineage revenue"])
+@pytest.mark.parametrize(
+    "command", ["run", "tick", "apply", "render revenue", "try revenue", "lineage revenue"]
+)
 def test_other_commands_name_the_problems_too(new: Project, command: str) -> None:
-    (new.root / "consumers.yaml").write_text("- {consumer: x, owner: nobody, reads: [revenue], due: '07:00'}\n")
+    (new.root / "consumers.yaml").write_text(
+        "- {consumer: x, owner: nobody, reads: [revenue], due: '07:00'}\n"
+    )
     said = new.refused(*command.split(), code=1)
     assert "consumers.yaml:1" in said
     assert "headrace validate" in said
@@ -44,8 +52,17 @@ def test_ls(new: Project) -> None:
     fields = {"name", "kind", "body", "owner", "domain", "partition", "tags", "file", "code"}
     assert all(set(row) == fields for row in rows)
     by_name = {row["name"]: row for row in rows}
-    assert [by_name[name]["body"] for name in ("orders", "revenue", "page", "dashboard")] == [None, "sql", "python", None]
-    assert [by_name[name]["kind"] for name in ("orders", "revenue", "dashboard")] == ["source", "asset", "consumer"]
+    assert [by_name[name]["body"] for name in ("orders", "revenue", "page", "dashboard")] == [
+        None,
+        "sql",
+        "python",
+        None,
+    ]
+    assert [by_name[name]["kind"] for name in ("orders", "revenue", "dashboard")] == [
+        "source",
+        "asset",
+        "consumer",
+    ]
     assert by_name["orders_clean"]["tags"] == ["daily"]
 
 
@@ -89,9 +106,17 @@ def test_names_are_kept_for_completion(new: Project) -> None:
 
 
 def test_errors_of_the_settings_are_problems_like_any_other(new: Project) -> None:
-    """A program that reads the document would get none, because the settings say where the state lies."""
+    """A program that reads the document would get none, because the settings say where the state
+    lies.
+    """
     settings = new.root / "headrace.toml"
-    settings.write_text(settings.read_text() + '\n[connections.wh]\nurl = "postgresql://a:literal@db/x"\n')
-    (new.root / "consumers.yaml").write_text("- {consumer: x, owner: nobody, reads: [revenue], due: '07:00'}\n")
+    settings.write_text(
+        settings.read_text() + '\n[connections.wh]\nurl = "postgresql://a:literal@db/x"\n'
+    )
+    (new.root / "consumers.yaml").write_text(
+        "- {consumer: x, owner: nobody, reads: [revenue], due: '07:00'}\n"
+    )
     response = new.json("validate")
-    assert {"literal_secret", "unknown_owner"} <= {problem["code"] for problem in response["problems"]}
+    assert {"literal_secret", "unknown_owner"} <= {
+        problem["code"] for problem in response["problems"]
+    }

@@ -1,4 +1,6 @@
-"""What every kind of file must keep to. A kind subclasses `ReadingContract` (text: `TextContract`) and says how it writes a table."""
+"""What every kind of file must keep to. A kind subclasses `ReadingContract` (text: `TextContract`)
+and says how it writes a table.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,19 @@ from headrace.model import ContractColumn
 
 Columns = dict[str, list[Any]]
 ORDERS: Columns = {"id": [1, 2, 3], "amount": [1.5, 2.25, 3.0], "who": ["ann", "bob", "it's"]}
-HOSTILE_NAMES = ('q"uote', "a'); drop table x; --", "naïve ☃", "select", "$self", "a.b", "a/../b", "x\ty", "%s {0}", "*", "{date:%Y}")
+HOSTILE_NAMES = (
+    'q"uote',
+    "a'); drop table x; --",
+    "naïve ☃",
+    "select",
+    "$self",
+    "a.b",
+    "a/../b",
+    "x\ty",
+    "%s {0}",
+    "*",
+    "{date:%Y}",
+)
 
 
 class ReadingContract:
@@ -32,7 +46,9 @@ class ReadingContract:
     def pinned(self, bench: Workbench, columns: Columns = ORDERS) -> SourceSchema:
         return bench.schema(self.encode(columns), self.name)
 
-    def take(self, bench: Workbench, columns: Columns, pinned: SourceSchema | None = None, **more: Any) -> Outcome:
+    def take(
+        self, bench: Workbench, columns: Columns, pinned: SourceSchema | None = None, **more: Any
+    ) -> Outcome:
         return bench.take(self.encode(columns), self.name, pinned, **more)
 
     # -- what is right is read
@@ -46,7 +62,9 @@ class ReadingContract:
         assert sorted(taken.rows) == [(1, 1.5, "ann"), (2, 2.25, "bob"), (3, 3.0, "it's")]
 
     def test_reads_a_later_delivery_by_the_pinned_schema(self, bench: Workbench) -> None:
-        """Would catch: a pinned schema that is learnt anew, so that types change from day to day (3 for 3.0)."""
+        """Would catch: a pinned schema that is learnt anew, so that types change from day to day (3
+        for 3.0).
+        """
         taken = self.take(bench, {"id": [7], "amount": [3.0], "who": ["x"]}, self.pinned(bench))
         assert isinstance(taken, Taken)
         assert not taken.learnt
@@ -63,7 +81,11 @@ class ReadingContract:
     def test_many_rows(self, bench: Workbench) -> None:
         """Would catch: rows lost or doubled where a file is read in pieces by several threads."""
         count = 60_000
-        columns: Columns = {"id": list(range(count)), "amount": [n / 4 for n in range(count)], "who": [f"name {n}" for n in range(count)]}
+        columns: Columns = {
+            "id": list(range(count)),
+            "amount": [n / 4 for n in range(count)],
+            "who": [f"name {n}" for n in range(count)],
+        }
         taken = self.take(bench, columns, self.pinned(bench))
         assert isinstance(taken, Taken)
         assert len(taken.rows) == count
@@ -78,13 +100,17 @@ class ReadingContract:
 
     def test_missing_values_are_null(self, bench: Workbench) -> None:
         """Would catch: an absent value that becomes 0, an empty text, or the text `None`."""
-        taken = self.take(bench, {"id": [1, None], "amount": [None, 1.5], "who": ["a", None]}, self.pinned(bench))
+        taken = self.take(
+            bench, {"id": [1, None], "amount": [None, 1.5], "who": ["a", None]}, self.pinned(bench)
+        )
         assert isinstance(taken, Taken)
         assert set(taken.rows) == {(1, None, "a"), (None, 1.5, None)}
 
     @pytest.mark.parametrize("name", HOSTILE_NAMES)
     def test_hostile_names_of_columns(self, bench: Workbench, name: str) -> None:
-        """Would catch: a column's name that changes a statement, or that can't be read back (TRUST B9)."""
+        """Would catch: a column's name that changes a statement, or that can't be read back (TRUST
+        B9).
+        """
         columns: Columns = {name: [1, 2], "other": ["x", "y"]}
         schema = self.pinned(bench, columns)
         taken = self.take(bench, columns, schema)
@@ -92,7 +118,9 @@ class ReadingContract:
         assert taken.column(" ".join(name.split())) == [1, 2]
 
     def test_the_systems_own_column_name_is_given_another(self, bench: Workbench) -> None:
-        """Would catch: a delivery's `_partition` that takes the place of the lake's own and so moves rows to other partitions."""
+        """Would catch: a delivery's `_partition` that takes the place of the lake's own and so
+        moves rows to other partitions.
+        """
         columns: Columns = {"_partition": ["mine"], "id": [1]}
         schema = self.pinned(bench, columns)
         assert schema.names == ("_partition_2", "id")
@@ -117,7 +145,11 @@ class ReadingContract:
 
     def test_a_new_column_is_a_drift(self, bench: Workbench) -> None:
         """Would catch: a column that is dropped in silence because nobody pinned it."""
-        drift = self.take(bench, {**{name: values[:1] for name, values in ORDERS.items()}, "extra": [1]}, self.pinned(bench))
+        drift = self.take(
+            bench,
+            {**{name: values[:1] for name, values in ORDERS.items()}, "extra": [1]},
+            self.pinned(bench),
+        )
         assert isinstance(drift, Drift)
         assert (drift.gone, drift.new) == ((), ("extra",))
 
@@ -129,7 +161,11 @@ class ReadingContract:
 
     def test_text_where_a_number_is_pinned_is_held(self, bench: Workbench) -> None:
         """Would catch: a value that becomes NULL or 0 because it can't be cast."""
-        drift = self.take(bench, {"id": ["one", "two", "three"], "amount": [1.5] * 3, "who": ["a"] * 3}, self.pinned(bench))
+        drift = self.take(
+            bench,
+            {"id": ["one", "two", "three"], "amount": [1.5] * 3, "who": ["a"] * 3},
+            self.pinned(bench),
+        )
         assert isinstance(drift, TypeDrift)
         assert [bad.column for bad in drift.columns] == ["id"]
         assert drift.reads_as is not None
@@ -137,7 +173,9 @@ class ReadingContract:
 
     def test_fractions_where_whole_numbers_are_pinned_are_held(self, bench: Workbench) -> None:
         """Would catch: 1.5 rounded to 2 by a cast, which is how totals go wrong unseen."""
-        drift = self.take(bench, {"id": [1.5, 2.5], "amount": [1.5] * 2, "who": ["a"] * 2}, self.pinned(bench))
+        drift = self.take(
+            bench, {"id": [1.5, 2.5], "amount": [1.5] * 2, "who": ["a"] * 2}, self.pinned(bench)
+        )
         assert isinstance(drift, TypeDrift)
         assert [bad.column for bad in drift.columns] == ["id"]
 
@@ -153,12 +191,16 @@ class ReadingContract:
 
     def test_a_first_delivery_without_a_promised_column_is_held(self, bench: Workbench) -> None:
         """Would catch: a contract that the first delivery breaks, and that nobody compares with."""
-        drift = self.take(bench, ORDERS, promised=(ContractColumn(name="id"), ContractColumn(name="price")))
+        drift = self.take(
+            bench, ORDERS, promised=(ContractColumn(name="id"), ContractColumn(name="price"))
+        )
         assert isinstance(drift, Drift)
         assert drift.gone == ("price",)
 
     def test_types_are_learnt_over_samples(self, bench: Workbench) -> None:
-        """Would catch: a column of zeros on the first day that is pinned so that no other day fits."""
+        """Would catch: a column of zeros on the first day that is pinned so that no
+        other day fits.
+        """
         other = bench.raw / "sample"
         other.write_bytes(self.encode({"id": [1], "rain": [0.5]}))
         taken = self.take(bench, {"id": [1], "rain": [0]}, samples=[(other, self.name)])
@@ -184,8 +226,9 @@ class ReadingContract:
                 assert isinstance(outcome, UnreadableFile | Drift), f"seed {seed}: {outcome}"
 
     def test_a_file_cut_anywhere_never_gives_wrong_values(self, bench: Workbench) -> None:
-        """Would catch: half a value taken for a whole one in another column, rows that weren't delivered, errors that escape.
-        (A text file that is cut at the end of a value can't be told from a whole one: hence the waiting in `settle`.)"""
+        """Would catch: half a value taken for a whole one in another column, rows that weren't
+        delivered, errors that escape. (A text file that is cut at the end of a value can't be told
+        from a whole one: hence the waiting in `settle`.)"""
         schema, data = self.pinned(bench), self.encode(ORDERS)
         whole = {(1, 1.5), (2, 2.25), (3, 3.0)}
         for length in range(1, len(data), max(1, len(data) // 60)):
@@ -207,7 +250,11 @@ class ReadingContract:
     @pytest.mark.parametrize("packing", ["gz", "zst", "zip"])
     def test_packed_and_cut(self, bench: Workbench, packing: str) -> None:
         """Would catch: what could be unpacked of a broken archive taken for all of it."""
-        many: Columns = {"id": list(range(5000)), "amount": [1.5] * 5000, "who": [f"{n * 7919 % 5000}" for n in range(5000)]}
+        many: Columns = {
+            "id": list(range(5000)),
+            "amount": [1.5] * 5000,
+            "who": [f"{n * 7919 % 5000}" for n in range(5000)],
+        }
         data = packed(self.encode(many), packing, self.name)
         schema = self.pinned(bench)
         for length in (5, len(data) // 2, len(data) - 1):
@@ -239,15 +286,19 @@ class TextContract(ReadingContract):
 
     @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
     def test_utf16_with_its_mark(self, bench: Workbench, encoding: str) -> None:
-        """Would catch: Excel's "Unicode text" refused, read as noise, or read in silence where UTF-8 is pinned; what is pinned as UTF-16
-        and isn't any more."""
+        """Would catch: Excel's "Unicode text" refused, read as noise, or read in silence where
+        UTF-8 is pinned; what is pinned as UTF-16 and isn't any more."""
         mark = "\ufeff" if encoding == "utf-16-be" else ""
         wide = (mark + self.encode(ORDERS).decode()).encode(encoding)
         drift = bench.take(wide, self.name, self.pinned(bench))
         assert isinstance(drift, Drift)
         assert drift.detail == "the encoding is UTF-16 instead of UTF-8"
         first = bench.take(wide, self.name)
-        for data, pinned in ((wide, drift.reads_as), (wide, None), (wide, first.schema if isinstance(first, Taken) else None)):
+        for data, pinned in (
+            (wide, drift.reads_as),
+            (wide, None),
+            (wide, first.schema if isinstance(first, Taken) else None),
+        ):
             taken = bench.take(data, self.name, pinned)
             assert isinstance(taken, Taken), taken
             assert sorted(taken.column("who")) == ["ann", "bob", "it's"]
@@ -267,7 +318,9 @@ class TextContract(ReadingContract):
 
     def test_windows_line_ends(self, bench: Workbench) -> None:
         """Would catch: a carriage return at the end of the last column's values and name."""
-        taken = bench.take(self.encode(ORDERS).replace(b"\n", b"\r\n"), self.name, self.pinned(bench))
+        taken = bench.take(
+            self.encode(ORDERS).replace(b"\n", b"\r\n"), self.name, self.pinned(bench)
+        )
         assert isinstance(taken, Taken)
         assert sorted(taken.column("who")) == ["ann", "bob", "it's"]
 
@@ -301,8 +354,11 @@ class TextContract(ReadingContract):
         assert isinstance(outcome, UnreadableFile)
         assert outcome.code == "delivery_encoding"
 
-    def test_messages_hold_no_control_characters_and_little_of_a_value(self, bench: Workbench) -> None:
-        """Would catch: a terminal that is written to by a vendor's file (TRUST A8), and logs filled by one cell."""
+    def test_messages_hold_no_control_characters_and_little_of_a_value(
+        self, bench: Workbench
+    ) -> None:
+        """Would catch: a terminal that is written to by a vendor's file (TRUST A8), and logs filled
+        by one cell."""
         bad = "\x1b[31mred\x07" + "x" * 5000
         drift = self.take(bench, {**ORDERS, "id": [1, bad, 3]}, self.pinned(bench))
         assert isinstance(drift, TypeDrift)
@@ -312,25 +368,37 @@ class TextContract(ReadingContract):
 
     def test_the_first_bad_value_has_its_line(self, bench: Workbench) -> None:
         """Would catch: an error that a person can't find in the file."""
-        columns: Columns = {"id": [*range(40), "x", *range(9), "y"], "amount": [1.5] * 51, "who": ["a"] * 51}
+        columns: Columns = {
+            "id": [*range(40), "x", *range(9), "y"],
+            "amount": [1.5] * 51,
+            "who": ["a"] * 51,
+        }
         data = self.encode(columns)
         drift = bench.take(data, self.name, self.pinned(bench))
         assert isinstance(drift, TypeDrift)
         (bad,) = drift.columns
         assert (bad.value, bad.rows) == ("x", 2)
-        assert bad.line == next(n for n, line in enumerate(data.decode().splitlines(), 1) if "x" in line and n > 1)
+        assert bad.line == next(
+            n for n, line in enumerate(data.decode().splitlines(), 1) if "x" in line and n > 1
+        )
         assert f"at line {bad.line}, 2 rows" in drift.reason
 
     def test_a_line_without_end(self, bench: Workbench) -> None:
-        """Would catch: memory that grows with a line. Scaled down; the whole gigabyte is behind `slow`."""
+        """Would catch: memory that grows with a line. Scaled down; the whole gigabyte is behind
+        `slow`.
+        """
         outcome = bench.take(b"x" * 40_000_000, self.name, self.pinned(bench))
         assert isinstance(outcome, UnreadableFile)
 
     def test_a_row_without_end(self, bench: Workbench) -> None:
         """Would catch: the same, after a header that is fine."""
         for start in (b'"', b"1,", b'{"id":"'):
-            outcome = bench.take(self.encode(ORDERS) + start + b"x" * 40_000_000, self.name, self.pinned(bench))
-            assert isinstance(outcome, UnreadableFile), "DuckDB alone reads 0 rows here, and says nothing"
+            outcome = bench.take(
+                self.encode(ORDERS) + start + b"x" * 40_000_000, self.name, self.pinned(bench)
+            )
+            assert isinstance(outcome, UnreadableFile), (
+                "DuckDB alone reads 0 rows here, and says nothing"
+            )
 
 
 def packed(data: bytes, packing: str, name: str) -> bytes:

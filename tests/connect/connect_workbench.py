@@ -1,4 +1,6 @@
-"""What the tests of this package use: a real project folder, a real locked-down session, and the way a worker goes."""
+"""What the tests of this package use: a real project folder, a real locked-down session, and the
+way a worker goes.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ from typing import Any, Self
 import duckdb
 import msgspec
 
-from headrace.connect.deliveries import DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.deliveries import (
+    DetectedDelivery,
+    Drift,
+    SourceSchema,
+    TypeDrift,
+    UnreadableFile,
+)
 from headrace.connect.ingest import PreparedDelivery, Result, explain_error, miscounted, prepare
 from headrace.connect.raw_files import store_raw
 from headrace.lake.session import DuckDBSession
@@ -35,19 +43,29 @@ Outcome = Taken | Drift | TypeDrift | UnreadableFile
 
 
 class Workbench:
-    """Takes deliveries in: keep, prepare, read everything, explain, discard. Asserts that nothing temporary is left."""
+    """Takes deliveries in: keep, prepare, read everything, explain, discard. Asserts that nothing
+    temporary is left."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.raw, self.temporary = root / ".headrace/raw", root / ".headrace/tmp"
         for folder in (self.raw, self.temporary, root / ".headrace/lake", root / "landing"):
             folder.mkdir(parents=True, exist_ok=True)
-        self.session = DuckDBSession(root / ".headrace/lake", readable=[self.raw, self.temporary], timezone="America/New_York")
+        self.session = DuckDBSession(
+            root / ".headrace/lake",
+            readable=[self.raw, self.temporary],
+            timezone="America/New_York",
+        )
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.session.close()
 
     def deliver(self, data: bytes, name: str) -> None:
@@ -55,9 +73,13 @@ class Workbench:
 
     def found(self, name: str) -> DetectedDelivery:
         facts = (self.root / "landing" / name).stat()
-        return DetectedDelivery("s", "*", f"landing/{name}", facts.st_size, facts.st_mtime_ns // 1000)
+        return DetectedDelivery(
+            "s", "*", f"landing/{name}", facts.st_size, facts.st_mtime_ns // 1000
+        )
 
-    def take(self, data: bytes, name: str, pinned: SourceSchema | None = None, **more: Any) -> Outcome:
+    def take(
+        self, data: bytes, name: str, pinned: SourceSchema | None = None, **more: Any
+    ) -> Outcome:
         """The whole way of one delivery."""
         self.deliver(data, name)
         return self.take_file(name, pinned, **more)
@@ -65,7 +87,14 @@ class Workbench:
     def take_file(self, name: str, pinned: SourceSchema | None = None, **more: Any) -> Outcome:
         """The same for a file that lies there."""
         kept = store_raw(self.root, self.found(name), self.raw)
-        result = prepare(Path(kept.path), name, connection=self.session.connection, temporary=self.temporary, pinned=pinned, **more)
+        result = prepare(
+            Path(kept.path),
+            name,
+            connection=self.session.connection,
+            temporary=self.temporary,
+            pinned=pinned,
+            **more,
+        )
         outcome = self.read(result)
         assert list(self.temporary.iterdir()) == [], "temporary files are left behind"
         return outcome
@@ -76,8 +105,12 @@ class Workbench:
         target = self.root / ".headrace/lake" / f"{time.monotonic_ns()}.parquet"
         try:
             # As staging does: everything is materialised before it is believed.
-            self.session.connection.execute(f"COPY ({result.select_sql}) TO '{target}' (FORMAT parquet)")
-            cursor = self.session.connection.execute(f"SELECT * FROM read_parquet('{target}', hive_partitioning=false)")
+            self.session.connection.execute(
+                f"COPY ({result.select_sql}) TO '{target}' (FORMAT parquet)"
+            )
+            cursor = self.session.connection.execute(
+                f"SELECT * FROM read_parquet('{target}', hive_partitioning=false)"
+            )
             names = tuple(column[0] for column in cursor.description or [])
             rows = cursor.fetchall()
             return miscounted(result, len(rows)) or Taken(result.schema, result.learnt, names, rows)

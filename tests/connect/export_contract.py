@@ -1,4 +1,6 @@
-"""What every target of exports must keep to. A target subclasses `ExportContract` with how it is declared, read back and broken."""
+"""What every target of exports must keep to. A target subclasses `ExportContract` with how it is
+declared, read back and broken.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,53 @@ from headrace.runtime.messages import TaskOutcome
 
 Row = dict[str, str | None]
 ORDERS = "select * from (values (1, 'ann', 1.5::double), (2, 'bob', 2.25)) as t(id, who, amount)"
-READ_BACK: list[Row] = [{"id": "1", "who": "ann", "amount": "1.5"}, {"id": "2", "who": "bob", "amount": "2.25"}]
-HOSTILE_NAMES = ('q"uote', "a'); drop table x; --", "naïve ☃", "select", "$self", "a.b", "a/../b", "%s {0}", "*", "{date:%Y}", "=1+1")
+READ_BACK: list[Row] = [
+    {"id": "1", "who": "ann", "amount": "1.5"},
+    {"id": "2", "who": "bob", "amount": "2.25"},
+]
+HOSTILE_NAMES = (
+    'q"uote',
+    "a'); drop table x; --",
+    "naïve ☃",
+    "select",
+    "$self",
+    "a.b",
+    "a/../b",
+    "%s {0}",
+    "*",
+    "{date:%Y}",
+    "=1+1",
+)
 HOSTILE_VALUES = (
-    "", " ", "=1+1", "+1", "-1", "@SUM(A1)", '"', "'", ";", ",", "a\nb", "a\r\nb", "\t", "null", "NULL", "\\N", "\\.", "naïve ☃ 🛩",
-    "\u202eabc", "'); drop table delays; --", "<script>", "0123", "1e5", "x" * 5_000, "%s", "{}", "\x1b[31m", "_x0041_",
-)  # fmt: skip
+    "",
+    " ",
+    "=1+1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    '"',
+    "'",
+    ";",
+    ",",
+    "a\nb",
+    "a\r\nb",
+    "\t",
+    "null",
+    "NULL",
+    "\\N",
+    "\\.",
+    "naïve ☃ 🛩",
+    "\u202eabc",
+    "'); drop table delays; --",
+    "<script>",
+    "0123",
+    "1e5",
+    "x" * 5_000,
+    "%s",
+    "{}",
+    "\x1b[31m",
+    "_x0041_",
+)
 
 
 class ExportContract(ABC):
@@ -37,7 +80,9 @@ class ExportContract(ABC):
 
     @abstractmethod
     def read_back(self, bench: Bench, interval: str) -> list[Row] | None:
-        """The rows of an interval in their order, each value as text; None where there is nothing."""
+        """The rows of an interval in their order, each value as text; None where there
+        is nothing.
+        """
 
     @abstractmethod
     def break_it(self, bench: Bench) -> None:
@@ -76,19 +121,26 @@ class ExportContract(ABC):
 
     @pytest.mark.parametrize("rows", [0, 1])
     def test_few_rows(self, bench: Bench, rows: int) -> None:
-        """Would catch: an interval without rows that isn't there at all, so that nobody can tell it from a missing one."""
+        """Would catch: an interval without rows that isn't there at all, so that nobody can tell it
+        from a missing one.
+        """
         bench.export(self.declared(), bench.rows(f"{ORDERS} where id <= {rows}"))
         assert self.read_back(bench, "2013-02-11") == READ_BACK[:rows]
 
     def test_intervals_stand_beside_each_other(self, bench: Bench) -> None:
         """Would catch: one day replacing another."""
         bench.export(self.declared(), bench.rows(f"{ORDERS} where id = 1"))
-        bench.export(self.declared(), bench.rows(f"{ORDERS} where id = 2", interval="2013-02-12"), interval="2013-02-12")
+        bench.export(
+            self.declared(),
+            bench.rows(f"{ORDERS} where id = 2", interval="2013-02-12"),
+            interval="2013-02-12",
+        )
         assert self.read_back(bench, "2013-02-11") == READ_BACK[:1]
         assert self.read_back(bench, "2013-02-12") == READ_BACK[1:]
 
     def test_the_same_twice_is_the_same(self, bench: Bench) -> None:
-        """Would catch: rows twice, another hash for the same rows in another order, bytes that hold the time of day."""
+        """Would catch: rows twice, another hash for the same rows in another order, bytes that hold
+        the time of day."""
         first = bench.export(self.declared(), bench.rows(ORDERS))
         again = bench.export(self.declared(), bench.rows(ORDERS + " order by id desc"))
         assert again.sha256 == first.sha256
@@ -103,12 +155,15 @@ class ExportContract(ABC):
         assert self.read_back(bench, "2013-02-11") == READ_BACK[1:]
 
     def test_hostile_names_and_values(self, bench: Bench) -> None:
-        """Would catch: names and values that become SQL, formulas, paths or columns of their own."""
+        """Would catch: names and values that become SQL, formulas, paths or columns of
+        their own."""
         names = [name for name in HOSTILE_NAMES if name in self.hostile_names]
         quoted = ['"' + name.replace('"', '""') + '"' for name in names]
         values = ", ".join("($hr$" + value + "$hr$)" for value in HOSTILE_VALUES)
         columns = ", ".join(f"v || '' as {name}" for name in quoted)
-        bench.export(self.declared(), bench.rows(f"select v, {columns} from (values {values}) as t(v)"))
+        bench.export(
+            self.declared(), bench.rows(f"select v, {columns} from (values {values}) as t(v)")
+        )
         rows = self.read_back(bench, "2013-02-11")
         assert rows is not None
         assert list(rows[0]) == ["v", *names]
@@ -117,9 +172,13 @@ class ExportContract(ABC):
 
     def test_what_is_missing_stays_missing(self, bench: Bench) -> None:
         """Would catch: NULL exported as a text, or a row of nothing but NULL that is lost."""
-        bench.export(self.declared(), bench.rows("select cast(null as varchar) as a union all select 'x'"))
+        bench.export(
+            self.declared(), bench.rows("select cast(null as varchar) as a union all select 'x'")
+        )
         missing = "" if self.null_is_empty else None
-        assert sorted(self.read_back(bench, "2013-02-11") or [], key=str) == sorted([{"a": missing}, {"a": "x"}], key=str)
+        assert sorted(self.read_back(bench, "2013-02-11") or [], key=str) == sorted(
+            [{"a": missing}, {"a": "x"}], key=str
+        )
 
     # -- what goes wrong
 
@@ -137,7 +196,8 @@ class ExportContract(ABC):
         assert self.leftovers(bench) == []
 
     def test_a_leader_that_was_overtaken_replaces_nothing(self, bench: Bench) -> None:
-        """Would catch: an attempt that slept through a change of leaders putting old rows over new ones."""
+        """Would catch: an attempt that slept through a change of leaders putting old rows over new
+        ones."""
         late = bench.task(self.declared(), bench.rows(f"{ORDERS} where id = 1"), attempt="1.99")
         fence.close_to_others(bench.folders.fence, 2)
         bench.export(self.declared(), bench.rows(ORDERS), attempt="2.1")

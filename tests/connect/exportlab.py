@@ -1,4 +1,5 @@
-"""What the tests of exports write with: a worker's own context over a real lake folder, and rows staged as bodies stage them."""
+"""What the tests of exports write with: a worker's own context over a real lake folder, and rows
+staged as bodies stage them."""
 
 from __future__ import annotations
 
@@ -58,11 +59,17 @@ class Bench:
 
     def rows(self, select: str, name: str = "delays", interval: str = INTERVAL) -> InputData:
         """Rows of an asset, as they would have been published."""
-        staged, table = stage(self.context.session(ZONE), select, table_name=name, partition=interval, table=None)
+        staged, table = stage(
+            self.context.session(ZONE), select, table_name=name, partition=interval, table=None
+        )
         columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
-        return InputData(name=name, files=(FileRef(staged.path),), columns=columns, rows=staged.rows)
+        return InputData(
+            name=name, files=(FileRef(staged.path),), columns=columns, rows=staged.rows
+        )
 
-    def task(self, target: dict[str, Any], *reads: InputData, interval: str = INTERVAL, attempt: str = "") -> ExportTask:
+    def task(
+        self, target: dict[str, Any], *reads: InputData, interval: str = INTERVAL, attempt: str = ""
+    ) -> ExportTask:
         self._n += 1
         whole = interval == "*"
         return ExportTask(
@@ -92,13 +99,16 @@ class Bench:
 
     @contextmanager
     def stopped_before_it_is_visible(self, task: ExportTask) -> Iterator[subprocess.Popen[bytes]]:
-        """A process of its own that exports, and has done all but the last step: it waits for the fence, which we hold."""
+        """A process of its own that exports, and has done all but the last step: it waits for the
+        fence, which we hold."""
         path = self.folders.fence
         with fence._locked(path):
             process = subprocess.Popen(
                 [sys.executable, "-c", EXPORT_IN_A_PROCESS, str(self.root)],
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            )  # fmt: skip
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
             assert process.stdin is not None
             process.stdin.write(msgspec.json.encode(task))
             process.stdin.close()
@@ -115,7 +125,9 @@ def _wait_until_locked_out(process: subprocess.Popen[bytes], path: Path) -> None
     """Until the kernel says that the process waits for the file's lock."""
     inode, until = path.stat().st_ino, time.monotonic() + 40
     while time.monotonic() < until:
-        waiting = [line.split() for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
+        waiting = [
+            line.split() for line in Path("/proc/locks").read_text().splitlines() if "->" in line
+        ]
         if any(fields[6].endswith(f":{inode}") for fields in waiting):
             return
         assert process.poll() is None, process.stdout.read() if process.stdout else ""

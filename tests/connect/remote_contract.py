@@ -1,5 +1,6 @@
-"""What every kind of source that isn't a local folder must keep to. A kind subclasses `RemoteContract` with a `Remote`: how its
-server, database or bucket is filled, broken and asked. Real ones on the loopback address; no mocks."""
+"""What every kind of source that isn't a local folder must keep to. A kind subclasses
+`RemoteContract` with a `Remote`: how its server, database or bucket is filled, broken and asked.
+Real ones on the loopback address; no mocks."""
 
 from __future__ import annotations
 
@@ -18,22 +19,44 @@ import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.connectors import Access, Unavailable, connector_of
-from headrace.connect.deliveries import CannotRead, DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.deliveries import (
+    CannotRead,
+    DetectedDelivery,
+    Drift,
+    SourceSchema,
+    TypeDrift,
+    UnreadableFile,
+)
 from headrace.connect.ingest import prepare
 from headrace.connect.raw_files import store_fetched
 from headrace.model import Source
 from headrace.security.secrets import Secrets
 
 CANARY = "canary-8f3a1c-not-in-any-text"
-"""The secret that every source of the contract authenticates with, as the environment variable REMOTE_SECRET."""
+"""The secret that every source of the contract authenticates with, as the environment variable
+REMOTE_SECRET."""
 Row = dict[str, Any]
-ROWS: list[Row] = [{"id": 1, "amount": "1.50", "who": "ann"}, {"id": 2, "amount": "2.25", "who": "bob"}]
-HOSTILE_KEYS = ("", "a/../../b", "x'; drop table rows; --", "%00%0a", "${HOME}", "{date:%Y}", "é☃", "k" * 10_000)
+ROWS: list[Row] = [
+    {"id": 1, "amount": "1.50", "who": "ann"},
+    {"id": 2, "amount": "2.25", "who": "bob"},
+]
+HOSTILE_KEYS = (
+    "",
+    "a/../../b",
+    "x'; drop table rows; --",
+    "%00%0a",
+    "${HOME}",
+    "{date:%Y}",
+    "é☃",
+    "k" * 10_000,
+)
 """Values of the column `who`: data, wherever they go."""
 
 
 class Remote(ABC):
-    """One real source of a kind, filled and broken by the tests. The columns are id (whole), amount (text) and who (text)."""
+    """One real source of a kind, filled and broken by the tests. The columns are id (whole), amount
+    (text) and who (text).
+    """
 
     page_size = 3
     """Rows that come at once, where there is such a limit."""
@@ -64,7 +87,9 @@ class Remote(ABC):
 
     @abstractmethod
     def hang(self) -> None:
-        """From now on what is fetched stops in the middle, and stays open, until the test is over."""
+        """From now on what is fetched stops in the middle, and stays open, until the
+        test is over.
+        """
 
     @abstractmethod
     def spoil(self) -> None:
@@ -100,7 +125,9 @@ class RemoteBench:
             now_us=time.time_ns() // 1000,
         )
 
-    def observe(self, known: Mapping[str, tuple[str, str]] | None = None, wanted: Sequence[str] = ("*",)) -> tuple[DetectedDelivery, ...]:
+    def observe(
+        self, known: Mapping[str, tuple[str, str]] | None = None, wanted: Sequence[str] = ("*",)
+    ) -> tuple[DetectedDelivery, ...]:
         return connector_of(self.remote.source).observe(self.access, wanted, known or {}).found
 
     def fetch(self, found: DetectedDelivery, pinned: SourceSchema | None = None) -> Outcome:
@@ -111,7 +138,11 @@ class RemoteBench:
             return error.value
         kept = store_fetched(fetched.path, self.bench.raw)
         result = prepare(
-            Path(kept.path), fetched.name, connection=self.bench.session.connection, temporary=self.bench.temporary, pinned=pinned
+            Path(kept.path),
+            fetched.name,
+            connection=self.bench.session.connection,
+            temporary=self.bench.temporary,
+            pinned=pinned,
         )
         return self.bench.read(result)
 
@@ -127,12 +158,23 @@ class RemoteBench:
 
     def left(self) -> list[str]:
         """Temporary files that are left behind."""
-        return [path.name for path in self.bench.temporary.iterdir() if not path.name.startswith("rate-")]
+        return [
+            path.name
+            for path in self.bench.temporary.iterdir()
+            if not path.name.startswith("rate-")
+        ]
 
 
 def rows_of(outcome: Outcome) -> list[tuple[Any, ...]]:
     assert isinstance(outcome, Taken), outcome
-    return sorted(zip(outcome.column("id"), map(str, outcome.column("amount")), outcome.column("who"), strict=True))
+    return sorted(
+        zip(
+            outcome.column("id"),
+            map(str, outcome.column("amount")),
+            outcome.column("who"),
+            strict=True,
+        )
+    )
 
 
 def as_tuples(rows: Sequence[Row]) -> list[tuple[Any, ...]]:
@@ -159,7 +201,9 @@ class RemoteContract:
 
     @pytest.mark.parametrize("beyond", [-1, 0, 1])
     def test_a_limit_and_one_more(self, far: RemoteBench, beyond: int) -> None:
-        """Would catch: the last row lost, or the first one twice, where the rows fill pages exactly or nearly."""
+        """Would catch: the last row lost, or the first one twice, where the rows fill pages exactly
+        or nearly.
+        """
         for pages in (1, 2):
             rows = made(pages * far.remote.page_size + beyond)
             far.remote.fill(rows)
@@ -187,7 +231,8 @@ class RemoteContract:
         assert rows_of(far.take()) == as_tuples(rows)
 
     def test_what_hasnt_changed_isnt_found_again(self, far: RemoteBench) -> None:
-        """Would catch: a source that is read anew at every look; only kinds that know versions are asked to tell."""
+        """Would catch: a source that is read anew at every look; only kinds that know versions are
+        asked to tell."""
         far.remote.fill(ROWS)
         (result,) = far.observe()
         if not result.version:
@@ -242,7 +287,8 @@ class RemoteContract:
             self._says_no_secret(caught.value)
 
     def test_a_source_that_is_down_is_unavailable_and_comes_back(self, far: RemoteBench) -> None:
-        """Would catch: a connection refused that is taken for `nothing there`, so that nobody is told."""
+        """Would catch: a connection refused that is taken for `nothing there`, so that nobody is
+        told."""
         far.remote.fill(ROWS)
         (result,) = far.observe()
         far.remote.go_away()
@@ -287,7 +333,9 @@ class RemoteContract:
         assert far.left() == []
 
     def test_resume_after_a_kill(self, far: RemoteBench, tmp_path: Path) -> None:
-        """Would catch: a fetch that trips over what a killed one left, or a half file that is taken for a whole one."""
+        """Would catch: a fetch that trips over what a killed one left, or a half file that is taken
+        for a whole one.
+        """
         rows = made(3 * far.remote.page_size)
         far.remote.fill(rows)
         (result,) = far.observe()
@@ -307,7 +355,9 @@ class RemoteContract:
 
 def _fetching(far: RemoteBench, result: DetectedDelivery) -> subprocess.Popen[bytes]:
     """A fetch in a process of its own."""
-    told = msgspec.json.encode((far.remote.source, dict(far.remote.connection), result, str(far.bench.temporary))).decode()
+    told = msgspec.json.encode(
+        (far.remote.source, dict(far.remote.connection), result, str(far.bench.temporary))
+    ).decode()
     return subprocess.Popen([sys.executable, __file__, told])
 
 
@@ -319,8 +369,16 @@ def _wait_until(happened: Any) -> None:
 
 
 def _fetch_alone(told: str) -> None:
-    source, connection, result, temporary = msgspec.json.decode(told, type=tuple[Source, dict[str, Any], DetectedDelivery, str])
-    access = Access(source=source, connection=connection, secrets=Secrets(Path(temporary)), temporary=Path(temporary), now_us=0)
+    source, connection, result, temporary = msgspec.json.decode(
+        told, type=tuple[Source, dict[str, Any], DetectedDelivery, str]
+    )
+    access = Access(
+        source=source,
+        connection=connection,
+        secrets=Secrets(Path(temporary)),
+        temporary=Path(temporary),
+        now_us=0,
+    )
     connector_of(source).fetch(access, result)
 
 

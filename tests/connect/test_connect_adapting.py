@@ -1,4 +1,5 @@
-"""Files with other names, more columns and fewer, read as they are told to be: the same for every kind that has names."""
+"""Files with other names, more columns and fewer, read as they are told to be: the same for every
+kind that has names."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ from headrace.connect.formats.registry import FileHeader
 from headrace.connect.schemas import Adapted
 
 FIRST = [{"id": 1, "delay": 5, "gone": "x"}, {"id": 2, "delay": 7, "gone": "y"}]
-LATER = [{"late": 9, "id": 3, "more": 1.5, "none": None}, {"late": 11, "id": 4, "more": None, "none": None}]
+LATER = [
+    {"late": 9, "id": 3, "more": 1.5, "none": None},
+    {"late": 11, "id": 4, "more": None, "none": None},
+]
 
 
 def written(rows: list[dict[str, object]], kind: str) -> bytes:
@@ -25,14 +29,18 @@ def written(rows: list[dict[str, object]], kind: str) -> bytes:
         sink = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows), sink)
         return sink.getvalue()
-    lines = [",".join(rows[0]), *(",".join("" if value is None else str(value) for value in row.values()) for row in rows)]
+    lines = [
+        ",".join(rows[0]),
+        *(",".join("" if value is None else str(value) for value in row.values()) for row in rows),
+    ]
     return ("\n".join(lines) + "\n").encode()
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_other_names_more_columns_and_fewer(bench: Workbench, kind: str) -> None:
-    """Catches: a value under the wrong name, a missing column that is an error, a new one without its type, one without values that gets a
-    type by guessing, a kind of file for which none of it works."""
+    """Catches: a value under the wrong name, a missing column that is an error, a new one without
+    its type, one without values that gets a type by guessing, a kind of file for which none of it
+    works."""
     first = bench.take(written(FIRST, kind), f"a.{kind}")
     assert isinstance(first, Taken)
 
@@ -66,18 +74,32 @@ def test_a_thousand_columns_and_one(bench: Workbench, kind: str) -> None:
         written([{**wide, "c1000": 1000}], kind),
         f"b.{kind}",
         first.schema,
-        adapt=lambda header: Adapted({name: name for name in header.names[:1000]}, header.names[1000:]),
+        adapt=lambda header: Adapted(
+            {name: name for name in header.names[:1000]}, header.names[1000:]
+        ),
     )
     assert isinstance(later, Taken)
     assert (len(later.names), later.column("c1000")) == (1001, [1000])
 
 
 def test_a_header_alone_and_what_may_not_be_read(bench: Workbench) -> None:
-    """Catches: a header without rows that fails for its new column; a refusal that leaves files behind or is forgotten."""
+    """Catches: a header without rows that fails for its new column; a refusal that leaves files
+    behind or is forgotten.
+    """
     first = bench.take(written(FIRST, "csv"), "a.csv")
     assert isinstance(first, Taken)
-    empty = bench.take(b"id,delay,more\n", "b.csv", first.schema, adapt=lambda _: Adapted({"id": "id", "delay": "delay"}, ("more",)))
+    empty = bench.take(
+        b"id,delay,more\n",
+        "b.csv",
+        first.schema,
+        adapt=lambda _: Adapted({"id": "id", "delay": "delay"}, ("more",)),
+    )
     assert isinstance(empty, Taken)
     assert (empty.rows, empty.learnt) == ([], False)
-    refused = bench.take(written(LATER, "csv"), "c.csv", first.schema, adapt=lambda _: Drift(("delay",), ("late",), "ask somebody"))
+    refused = bench.take(
+        written(LATER, "csv"),
+        "c.csv",
+        first.schema,
+        adapt=lambda _: Drift(("delay",), ("late",), "ask somebody"),
+    )
     assert refused == Drift(("delay",), ("late",), "ask somebody")

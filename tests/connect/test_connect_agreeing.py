@@ -26,21 +26,26 @@ def together(bench: Workbench, data: bytes, *others: bytes) -> Outcome:
 
 
 @pytest.mark.parametrize("others", [(GOOD, BAD), (BAD, GOOD)])
-def test_a_bad_day_among_good_ones_does_not_make_text(bench: Workbench, others: tuple[bytes, ...]) -> None:
-    """Would catch: dates and amounts that are text for ever, because one of the first files was broken."""
+def test_a_bad_day_among_good_ones_does_not_make_text(
+    bench: Workbench, others: tuple[bytes, ...]
+) -> None:
+    """Would catch: dates and amounts that are text for ever, because one of the first files was
+    broken.
+    """
     taken = together(bench, GOOD, *others)
     assert isinstance(taken, Taken), taken
     assert taken.types() == TYPES
     drift = together(bench, BAD, GOOD, GOOD)
     assert isinstance(drift, TypeDrift), drift
     assert [(column.column, column.line, column.value) for column in drift.columns] == [
-        ("day", 3, "2025-13-01"), ("amount", 4, "4..5"),
-    ]  # fmt: skip
+        ("day", 3, "2025-13-01"),
+        ("amount", 4, "4..5"),
+    ]
 
 
 def test_what_most_deliveries_have_as_text_is_text(bench: Workbench) -> None:
-    """Would catch: codes that happen to be numbers on one day, so that the other days are held; a tie decided for the narrower
-    type; a column that is a number here and a date there."""
+    """Would catch: codes that happen to be numbers on one day, so that the other days are held; a
+    tie decided for the narrower type; a column that is a number here and a date there."""
     numbers, words, dates = b"id,code\n1,12\n", b"id,code\n1,A12\n", b"id,code\n1,2025-01-01\n"
     for others in ((words, words), (words,), (dates, words), (dates,)):
         taken = together(bench, numbers, *others)
@@ -70,10 +75,14 @@ def lesson(taken: Outcome) -> Lesson:
 
 
 def test_what_was_learnt_names_the_deliveries_and_the_line_that_disagrees(bench: Workbench) -> None:
-    """Would catch: a first delivery of which nobody can tell later what its types were learnt from."""
+    """Would catch: a first delivery of which nobody can tell later what its types were
+    learnt from.
+    """
     result = lesson(together(bench, GOOD, BAD, GOOD))
     assert result.deliveries == ("x.csv", "y0.csv", "y1.csv")
-    assert [(item.delivery, item.column, item.type, item.value, item.line) for item in result.disagreed] == [
+    assert [
+        (item.delivery, item.column, item.type, item.value, item.line) for item in result.disagreed
+    ] == [
         ("y0.csv", "day", "DATE", "2025-13-01", 3),
         ("y0.csv", "amount", "DOUBLE", "4..5", 4),
     ]
@@ -99,7 +108,10 @@ def test_a_tie_of_two_first_deliveries_is_said_with_line_and_file(bench: Workben
     for first, other, bad in ((GOOD, BAD, "y0.csv"), (BAD, GOOD, "x.csv")):
         result = lesson(together(bench, first, other))
         assert result.undecided == ("day", "amount")
-        said = f"day '2025-13-01' isn't DATE (line 3 of {bad}); amount '4..5' isn't DOUBLE (line 4 of {bad}): read as text"
+        said = (
+            f"day '2025-13-01' isn't DATE (line 3 of {bad}); amount '4..5' isn't DOUBLE (line 4 of"
+            f" {bad}): read as text"
+        )
         assert result.warnings == (said,)
 
 
@@ -118,7 +130,8 @@ def test_a_delivery_with_another_header_is_named(bench: Workbench) -> None:
 def test_a_first_delivery_in_utf8_where_another_encoding_is_declared_is_read_as_utf8_and_said(
     bench: Workbench,
 ) -> None:
-    """Would catch: `cafÃ©` in a source's first delivery, in silence; later ones are compared already."""
+    """Would catch: `cafÃ©` in a source's first delivery, in silence; later ones are compared
+    already."""
     options = {"csv": {"encoding": "cp1252"}}
     text = "id,name\n1,café\n2,naïve\n"
     taken = bench.take(text.encode(), "x.csv", options=options)
@@ -138,24 +151,32 @@ def sales(*amounts: str) -> bytes:
 
 
 def test_a_column_that_one_value_makes_text_is_told_of_with_its_line(bench: Workbench) -> None:
-    """Would catch: amounts that are text for ever because one of 330 in the first file isn't a number, in silence."""
+    """Would catch: amounts that are text for ever because one of 330 in the first file isn't a
+    number, in silence.
+    """
     taken = bench.take(sales("1.5", "abc"), "x.csv")
     assert isinstance(taken, Taken), taken
     assert taken.types() == {"id": "BIGINT", "amount": "VARCHAR"}
     (warning,) = lesson(taken).warnings
-    assert warning == (
-        "amount 'abc' isn't a number (line 3 of x.csv), 29 of 30 values are: read as text, which it stays;"
-        " cast it to DOUBLE where it is read, and ask the source's owner for the right file"
+    assert (
+        warning
+        == "amount 'abc' isn't a number (line 3 of x.csv), 29 of 30 values are: read as text, which"
+        " it stays; cast it to DOUBLE where it is read, and ask the source's owner for the right"
+        " file"
     )
 
 
 @pytest.mark.parametrize("first", [("007",), ("+45",), ("a", "b"), ("1.5",)])
 def test_codes_and_texts_are_not_told_of(bench: Workbench, first: tuple[str, ...]) -> None:
-    """Would catch: a warning that `007` isn't a number, or one over a column whose texts aren't few."""
+    """Would catch: a warning that `007` isn't a number, or one over a column whose texts aren't
+    few.
+    """
     assert lesson(bench.take(sales(*first), "x.csv")).warnings == ()
 
 
-def test_a_classified_value_is_not_told_and_a_stated_type_needs_no_warning(bench: Workbench) -> None:
+def test_a_classified_value_is_not_told_and_a_stated_type_needs_no_warning(
+    bench: Workbench,
+) -> None:
     """Would catch: a value of a classified column in a warning."""
     promised = [ContractColumn(name="id"), ContractColumn(name="amount", classification="pii")]
     (warning,) = lesson(bench.take(sales("1.5", "abc"), "x.csv", promised=promised)).warnings

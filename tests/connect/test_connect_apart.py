@@ -1,4 +1,6 @@
-"""Files that end, or hold up, the process that parses them: refused in words, and the next file is read."""
+"""Files that end, or hold up, the process that parses them: refused in words, and the next file is
+read.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def parser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parser]:
     made.stop()
 
 
-def test_a_cell_at_the_far_end_costs_the_parser_and_no_more(bench: Workbench, parser: Parser) -> None:
+def test_a_cell_at_the_far_end_costs_the_parser_and_no_more(
+    bench: Workbench, parser: Parser
+) -> None:
     """Would catch: a worker that SIGABRT ends, three times in every run."""
     assert len(far_cell()) < 10_000
     refused = bench.take(far_cell(), "poison.xlsx")
@@ -50,7 +54,8 @@ def test_a_bomb_is_refused(bench: Workbench, parser: Parser) -> None:
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
-    """Would catch: a limit that is set and doesn't hold. The sheet is 300,000 rows of 300 columns, nearly all of them empty."""
+    """Would catch: a limit that is set and doesn't hold. The sheet is 300,000 rows of 300 columns,
+    nearly all of them empty."""
     path = tmp_path / "large.xlsx"
     path.write_bytes(far_cell("KN", 300_000))
     small = Parser(memory_bytes_max=2**30)
@@ -63,7 +68,8 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
 
 
 def test_one_that_hangs_is_ended(tmp_path: Path) -> None:
-    """Would catch: a worker that waits for ever. The process is stopped while it is at the file, as an endless loop would hold it."""
+    """Would catch: a worker that waits for ever. The process is stopped while it is at the file, as
+    an endless loop would hold it."""
     path = tmp_path / "good.xlsx"
     path.write_bytes(GOOD)
     parser = Parser()
@@ -76,7 +82,9 @@ def test_one_that_hangs_is_ended(tmp_path: Path) -> None:
             parser.unfold("excel", Opened(str(path), "good.xlsx"), tmp_path, UnpackLimits(), None)
         assert refused.value.value.code == POISON
         parser._seconds_max = 60.0
-        made = parser.unfold("excel", Opened(str(path), "good.xlsx"), tmp_path, UnpackLimits(), None)
+        made = parser.unfold(
+            "excel", Opened(str(path), "good.xlsx"), tmp_path, UnpackLimits(), None
+        )
         assert Path(made.path).exists()
     finally:
         parser.stop()

@@ -11,7 +11,9 @@ CODE = re.compile(r'(?:code(?:: str)?=|code: str = |notes\.add\(\s*)"([a-z_]+)"'
 
 
 def test_each_code_has_a_page() -> None:
-    """Would catch: `headrace explain CODE` that knows nothing of a code that a delivery was refused with."""
+    """Would catch: `headrace explain CODE` that knows nothing of a code that a delivery was refused
+    with.
+    """
     codes = {code for file in ROOM.rglob("*.py") for code in CODE.findall(file.read_text())}
     assert {"delivery_empty", "several_deliveries", "unreadable_delivery"} <= codes
     for code in codes:

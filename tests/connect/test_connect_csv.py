@@ -39,7 +39,9 @@ def test_other_delimiters_are_learnt(bench: Workbench, delimiter: str) -> None:
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
-def test_another_delimiter_than_pinned_is_a_drift_that_says_so(bench: Workbench, delimiter: str) -> None:
+def test_another_delimiter_than_pinned_is_a_drift_that_says_so(
+    bench: Workbench, delimiter: str
+) -> None:
     """Would catch: "columns gone: id, amount, who; columns new: id;amount;who"."""
     schema = bench.schema(write(ORDERS), "orders.csv")
     drift = bench.take(write(ORDERS, delimiter), "orders.csv", schema)
@@ -63,7 +65,11 @@ RAGGED = {
     "an open quote": (b'a,b\n1,2\n3,"x\n4,5\n', 3, "quote"),
     "text after a quote": (b'a,b\n1,2\n"3"x,4\n', 3, "quote"),
     "CR among other line ends": (b"a,b\r\n1,2\r\n3,4\r5,6\r\n", 3, "line ends are mixed"),
-    "an end in the middle of a row": (b"a,b,c\n1,2,3\n4,5", 3, "2 values where the header has 3 columns"),
+    "an end in the middle of a row": (
+        b"a,b,c\n1,2,3\n4,5",
+        3,
+        "2 values where the header has 3 columns",
+    ),
 }
 
 
@@ -73,7 +79,11 @@ def test_rows_that_are_no_rows(bench: Workbench, case: str, pinned: bool) -> Non
     """Would catch: rows padded, dropped or shifted in silence; a message without a line."""
     data, line, says = RAGGED[case]
     header = data.split(b"\r\n" if b"\r\n" in data else b"\n")[0]
-    schema = bench.schema(header + b"\n" + b",".join([b"1"] * (header.count(b",") + 1)) + b"\n", "x.csv") if pinned else None
+    schema = (
+        bench.schema(header + b"\n" + b",".join([b"1"] * (header.count(b",") + 1)) + b"\n", "x.csv")
+        if pinned
+        else None
+    )
     outcome = bench.take(data, "x.csv", schema)
     assert isinstance(outcome, UnreadableFile)
     assert outcome.line == line
@@ -83,19 +93,42 @@ def test_rows_that_are_no_rows(bench: Workbench, case: str, pinned: bool) -> Non
 KIND = {  # what DuckDB's own casts make of them is in `casts`
     "BIGINT": (b"5", [b"1.5", b"0x10", b"1e3", b"1_000", b"abc", b"9223372036854775808"]),
     "DOUBLE": (b"1.5", [b"nan", b"inf", b"1e400", b"1,5x", b"--1"]),
-    "DATE": (b"2013-02-28", [b"2013-02-30", b"2013-02-03x", b"2013-2-3", b"2013-02-03 10:00", b"infinity", b"epoch", b"03/02/2013"]),
+    "DATE": (
+        b"2013-02-28",
+        [
+            b"2013-02-30",
+            b"2013-02-03x",
+            b"2013-2-3",
+            b"2013-02-03 10:00",
+            b"infinity",
+            b"epoch",
+            b"03/02/2013",
+        ],
+    ),
     "TIMESTAMP": (
         b"2013-02-28 10:00:00",
-        [b"2013-02-30 10:00:00", b"2013-02-03 25:00", b"2013-02-03 10:00:00+05", b"2013-02-03T10:00:00Z"],
+        [
+            b"2013-02-30 10:00:00",
+            b"2013-02-03 25:00",
+            b"2013-02-03 10:00:00+05",
+            b"2013-02-03T10:00:00Z",
+        ],
     ),
-    "TIMESTAMP WITH TIME ZONE": (b"2013-02-28T10:00:00Z", [b"2013-02-30T10:00:00Z", b"2013-02-03T25:00:00Z", b"yesterday"]),
+    "TIMESTAMP WITH TIME ZONE": (
+        b"2013-02-28T10:00:00Z",
+        [b"2013-02-30T10:00:00Z", b"2013-02-03T25:00:00Z", b"yesterday"],
+    ),
     "BOOLEAN": (b"true", [b"maybe", b"2"]),
 }
 
 
-@pytest.mark.parametrize(("kind", "bad"), [(kind, bad) for kind, (_, values) in KIND.items() for bad in values])
+@pytest.mark.parametrize(
+    ("kind", "bad"), [(kind, bad) for kind, (_, values) in KIND.items() for bad in values]
+)
 def test_values_that_a_kind_cast_would_bend(bench: Workbench, kind: str, bad: bytes) -> None:
-    """Would catch: 1.5 → 2, a date that doesn't exist → NULL, an offset dropped, infinity: all silent in DuckDB."""
+    """Would catch: 1.5 → 2, a date that doesn't exist → NULL, an offset dropped, infinity: all
+    silent in DuckDB.
+    """
     good = KIND[kind][0]
     schema = bench.schema(b"k,v\na," + good + b"\n", "x.csv")
     assert schema.columns[1].type == kind
@@ -155,7 +188,9 @@ def test_american_dates_have_the_right_day(bench: Workbench) -> None:
     assert taken.column("v") == [dt.date(2013, 1, 31), dt.date(2013, 2, 1)]
     drift = bench.take(b"k,v\na,31/01/2013\n", "x.csv", taken.schema)
     assert isinstance(drift, TypeDrift)
-    assert isinstance(bench.take(b"k,v\na,2013-01-31\n", "x.csv", taken.schema), Taken), "ISO 8601 can't be mistaken"
+    assert isinstance(bench.take(b"k,v\na,2013-01-31\n", "x.csv", taken.schema), Taken), (
+        "ISO 8601 can't be mistaken"
+    )
 
 
 def test_an_iso_column_beside_an_american_one(bench: Workbench) -> None:
@@ -163,11 +198,13 @@ def test_an_iso_column_beside_an_american_one(bench: Workbench) -> None:
     data = b"k,a,b\nx,1/22/2020 17:00,2020-01-22 17:00:00\n"
     taken = bench.take(data, "x.csv")
     assert isinstance(taken, Taken)
-    assert taken.column("a") == taken.column("b") == [dt.datetime(2020, 1, 22, 17)]  # noqa: DTZ001 - what was delivered has no zone
+    # what was delivered has no zone
+    assert taken.column("a") == taken.column("b") == [dt.datetime(2020, 1, 22, 17)]  # noqa: DTZ001
 
 
 def test_words_for_no_value_count_where_numbers_show_it(bench: Workbench) -> None:
-    """Would catch: a column of numbers that is text because of `NA`; and Namibia (NA) lost where nothing shows that it is a word."""
+    """Would catch: a column of numbers that is text because of `NA`; and Namibia (NA) lost where
+    nothing shows that it is a word."""
     taken = bench.take(b"n,t\n1,NA\nNA,x\n", "x.csv")
     assert isinstance(taken, Taken)
     assert taken.rows == [(1, None), (None, "x")]
@@ -205,7 +242,9 @@ HEADERS: dict[bytes, tuple[str, ...]] = {
 def test_headers(bench: Workbench, header: bytes) -> None:
     """Would catch: columns that share a name, have none, or differ from one day to the next."""
     row = b",".join([b"v"] * len(HEADERS[header]))
-    if b' "b" ' in header:  # a blank before a quote makes the quote a character: strict readers and lenient ones differ
+    if (
+        b' "b" ' in header
+    ):  # a blank before a quote makes the quote a character: strict readers and lenient ones differ
         pytest.skip("not RFC 4180")
     taken = bench.take(header + b"\n" + row + b"\n", "x.csv")
     assert isinstance(taken, Taken)
@@ -240,7 +279,8 @@ def test_no_header_at_all(bench: Workbench, data: bytes) -> None:
 
 
 def test_blank_lines(bench: Workbench) -> None:
-    """Would catch: a blank first line taken for the header (DuckDB does), blank lines taken for rows."""
+    """Would catch: a blank first line taken for the header (DuckDB does), blank lines taken for
+    rows."""
     schema = bench.schema(write(ORDERS), "x.csv")
     data = b"\n\n" + write(ORDERS).replace(b"\n", b"\n\n")
     taken = bench.take(data, "x.csv", schema)
@@ -279,16 +319,32 @@ def test_parquet_where_csv_is_pinned(bench: Workbench) -> None:
 
 
 COUNTED = {
-    b"a,b\n1,2\n3,4\n": 2, b"a,b\n1,2\n3,4": 2, b"a,b\r\n1,2\r\n": 1, b"a,b\n": 0, b"a,b": 0, b'a,b\n"1",2\n': None, b"a,b\n1,2\n\n": None,
-    b"\na,b\n1,2\n": None, b"a,b\r1,2\r": None, b"a,b\r\n1,2\r\n\r\n": None,
-}  # fmt: skip
+    b"a,b\n1,2\n3,4\n": 2,
+    b"a,b\n1,2\n3,4": 2,
+    b"a,b\r\n1,2\r\n": 1,
+    b"a,b\n": 0,
+    b"a,b": 0,
+    b'a,b\n"1",2\n': None,
+    b"a,b\n1,2\n\n": None,
+    b"\na,b\n1,2\n": None,
+    b"a,b\r1,2\r": None,
+    b"a,b\r\n1,2\r\n\r\n": None,
+}
 
 
 @pytest.mark.parametrize("data", COUNTED)
 def test_rows_are_counted_by_lines_where_lines_are_rows(bench: Workbench, data: bytes) -> None:
-    """Would catch: a reader that stops early without an error, and a count that is wrong and rejects what is right."""
+    """Would catch: a reader that stops early without an error, and a count that is wrong and
+    rejects what is right.
+    """
     (bench.raw / "f").write_bytes(data)
-    prepared = prepare(bench.raw / "f", "x.csv", connection=bench.session.connection, temporary=bench.temporary, pinned=None)
+    prepared = prepare(
+        bench.raw / "f",
+        "x.csv",
+        connection=bench.session.connection,
+        temporary=bench.temporary,
+        pinned=None,
+    )
     assert isinstance(prepared, PreparedDelivery)
     assert prepared.header.rows == COUNTED[data]
     if COUNTED[data] is not None:
@@ -297,7 +353,8 @@ def test_rows_are_counted_by_lines_where_lines_are_rows(bench: Workbench, data: 
 
 
 def test_a_path_that_duckdb_would_expand(tmp_path: Any) -> None:
-    """Would catch: a project in a folder with `*`, `[`, or `key=value` in its name, read as a glob or as Hive's partitions."""
+    """Would catch: a project in a folder with `*`, `[`, or `key=value` in its name, read as a glob
+    or as Hive's partitions."""
     with Workbench(tmp_path / "we[i]rd * ?" / "year=2013") as bench:
         taken = bench.take(write(ORDERS), "x.csv")
         assert isinstance(taken, Taken)
@@ -316,8 +373,11 @@ def declared(bench: Workbench, data: bytes, **said: object) -> Outcome:
 
 
 def test_a_declared_dialect_wins_over_what_the_file_looks_like(bench: Workbench) -> None:
-    """Would catch: a delimiter that is guessed all the same, an encoding that is ignored, a word for no value that isn't one."""
-    taken = declared(bench, "a,b;c\ncafé,x;-\n".encode("cp1252"), delimiter=";", encoding="cp1252", null=["-"])
+    """Would catch: a delimiter that is guessed all the same, an encoding that is ignored, a word
+    for no value that isn't one."""
+    taken = declared(
+        bench, "a,b;c\ncafé,x;-\n".encode("cp1252"), delimiter=";", encoding="cp1252", null=["-"]
+    )
     assert isinstance(taken, Taken)
     assert (taken.names, taken.rows) == (("a,b", "c"), [("café,x", None)])
     quoted = declared(bench, b"a|b\n'x|y'|2\n", delimiter="|", quote="'")
@@ -336,11 +396,19 @@ def test_files_without_a_header(bench: Workbench) -> None:
 
 
 def test_a_decimal_comma(bench: Workbench) -> None:
-    """Would catch: 1.234,50 as 1.2345, text with commas changed, a decimal point read as one of thousands."""
-    taken = declared(bench, b"v;n;t\n1.234,50;1.000;1,5 kg\n-0,25;17;2,5\n", delimiter=";", decimal=",")
+    """Would catch: 1.234,50 as 1.2345, text with commas changed, a decimal point read as one of
+    thousands."""
+    taken = declared(
+        bench, b"v;n;t\n1.234,50;1.000;1,5 kg\n-0,25;17;2,5\n", delimiter=";", decimal=","
+    )
     assert isinstance(taken, Taken)
     assert taken.types() == {"v": "DOUBLE", "n": "BIGINT", "t": "VARCHAR"}
     assert sorted(taken.rows) == [(-0.25, 17, "2,5"), (1234.5, 1000, "1,5 kg")]
-    drift = bench.take(b"v;n;t\n12.5;1;x\n", "x.csv", taken.schema, options={"csv": {"delimiter": ";", "decimal": ","}})
+    drift = bench.take(
+        b"v;n;t\n12.5;1;x\n",
+        "x.csv",
+        taken.schema,
+        options={"csv": {"delimiter": ";", "decimal": ","}},
+    )
     assert isinstance(drift, TypeDrift)
     assert drift.columns[0].column == "v"

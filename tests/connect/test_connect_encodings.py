@@ -11,10 +11,15 @@ from headrace.connect.deliveries import Drift, UnreadableFile
 from headrace.connect.text_files import legacy_encoding
 
 ROWS = "id,who\n1,Zoë\n2,Bo\n"
-FIXED = {"columns": [{"name": "id", "width": 1, "type": "bigint"}, {"name": "who", "width": 3}], "encoding": "latin-1"}
+FIXED = {
+    "columns": [{"name": "id", "width": 1, "type": "bigint"}, {"name": "who", "width": 3}],
+    "encoding": "latin-1",
+}
 
 
-def both(bench: Workbench, was: bytes, now: bytes, name: str, **said: object) -> tuple[Outcome, Outcome]:
+def both(
+    bench: Workbench, was: bytes, now: bytes, name: str, **said: object
+) -> tuple[Outcome, Outcome]:
     """A first delivery, and what the next is against it."""
     first = bench.take(was, name, options=said)
     assert isinstance(first, Taken), first
@@ -23,8 +28,8 @@ def both(bench: Workbench, was: bytes, now: bytes, name: str, **said: object) ->
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_utf8_where_another_encoding_is_declared(bench: Workbench, mark: str) -> None:
-    """Would catch: `ZoÃ«` published, because each byte of UTF-8 is a character of Windows-1252 too; a file of plain letters, which is
-    the same in both, told as drift."""
+    """Would catch: `ZoÃ«` published, because each byte of UTF-8 is a character of Windows-1252 too;
+    a file of plain letters, which is the same in both, told as drift."""
     said = {"encoding": "cp1252"}
     first, drift = both(bench, ROWS.encode("cp1252"), (mark + ROWS).encode(), "x.csv", csv=said)
     assert isinstance(first, Taken)
@@ -34,27 +39,37 @@ def test_utf8_where_another_encoding_is_declared(bench: Workbench, mark: str) ->
     taken = bench.take((mark + ROWS).encode(), "x.csv", drift.reads_as, options={"csv": said})
     assert isinstance(taken, Taken)
     assert taken.column("who") == ["Zoë", "Bo"]
-    assert isinstance(bench.take(b"id,who\n3,Cy\n", "x.csv", first.schema, options={"csv": said}), Taken)
+    assert isinstance(
+        bench.take(b"id,who\n3,Cy\n", "x.csv", first.schema, options={"csv": said}), Taken
+    )
 
 
 def test_fixed_width_in_another_encoding(bench: Workbench) -> None:
-    """Would catch: places that move by one for each character of two bytes, or that are read out of UTF-16 byte by byte."""
+    """Would catch: places that move by one for each character of two bytes, or that are read out of
+    UTF-16 byte by byte."""
     lines = "1Zoë\n2Bo \n"
     for encoding in ("utf-8", "utf-16"):
-        first, drift = both(bench, lines.encode("latin-1"), lines.encode(encoding), "x.txt", fixed_width=FIXED)
+        first, drift = both(
+            bench, lines.encode("latin-1"), lines.encode(encoding), "x.txt", fixed_width=FIXED
+        )
         assert isinstance(first, Taken)
         assert isinstance(drift, Drift), drift
         assert drift.detail == f"the encoding is {encoding.upper()} instead of LATIN-1"
-        taken = bench.take(lines.encode(encoding), "x.txt", drift.reads_as, options={"fixed_width": FIXED})
+        taken = bench.take(
+            lines.encode(encoding), "x.txt", drift.reads_as, options={"fixed_width": FIXED}
+        )
         assert isinstance(taken, Taken), taken
         assert taken.rows == first.rows == [(1, "Zoë"), (2, "Bo")]
 
 
 def test_a_declaration_that_changes_is_no_drift(bench: Workbench) -> None:
-    """Would catch: a source that declares its encoding after the first delivery, and has a drift every day from then on."""
+    """Would catch: a source that declares its encoding after the first delivery, and has a drift
+    every day from then on."""
     first = bench.take(b"id,who\n1,Bo\n", "x.csv")
     assert isinstance(first, Taken)
-    taken = bench.take(ROWS.encode("cp1252"), "x.csv", first.schema, options={"csv": {"encoding": "cp1252"}})
+    taken = bench.take(
+        ROWS.encode("cp1252"), "x.csv", first.schema, options={"csv": {"encoding": "cp1252"}}
+    )
     assert isinstance(taken, Taken)
     assert taken.column("who") == ["Zoë", "Bo"]
 
@@ -62,16 +77,23 @@ def test_a_declaration_that_changes_is_no_drift(bench: Workbench) -> None:
 @pytest.mark.parametrize(
     ("data", "encoding"),
     [
-        (ROWS.encode("cp1252"), "cp1252"), ("«\xa0créée à Größe\xa0»".encode("cp1252"), "cp1252"),
-        (ROWS.encode("utf-16-le"), "utf-16-le"), (ROWS.encode("utf-16-be"), "utf-16-be"),
-        (ROWS.encode("utf-32-le"), "utf-32-le"), (ROWS.encode("utf-32-be"), "utf-32-be"), (ROWS.encode("utf-32"), "utf-32"),
-        ("id,who\n1,日本\n".encode("shift-jis"), None), ("id,who\n1,Привет\n".encode("cp1251"), None), (bytes(range(256)), None),
+        (ROWS.encode("cp1252"), "cp1252"),
+        ("«\xa0créée à Größe\xa0»".encode("cp1252"), "cp1252"),
+        (ROWS.encode("utf-16-le"), "utf-16-le"),
+        (ROWS.encode("utf-16-be"), "utf-16-be"),
+        (ROWS.encode("utf-32-le"), "utf-32-le"),
+        (ROWS.encode("utf-32-be"), "utf-32-be"),
+        (ROWS.encode("utf-32"), "utf-32"),
+        ("id,who\n1,日本\n".encode("shift-jis"), None),
+        ("id,who\n1,Привет\n".encode("cp1251"), None),
+        (bytes(range(256)), None),
         ("id,who\n1,café\n".encode() + "2,Zoë\n".encode("cp1252"), None),
     ],
-)  # fmt: skip
+)
 def test_what_a_file_makes_sense_in(tmp_path: Path, data: bytes, encoding: str | None) -> None:
-    """Would catch: binary data or an alphabet that we don't know read as letters of western Europe; UTF-16 without a mark or UTF-32
-    given up; lines in UTF-8 among others that are read as `cafÃ©`."""
+    """Would catch: binary data or an alphabet that we don't know read as letters of western Europe;
+    UTF-16 without a mark or UTF-32 given up; lines in UTF-8 among others that are read as `cafÃ©`.
+    """
     (tmp_path / "x").write_bytes(data)
     assert legacy_encoding(tmp_path / "x") == encoding
 
@@ -79,7 +101,8 @@ def test_what_a_file_makes_sense_in(tmp_path: Path, data: bytes, encoding: str |
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
 @pytest.mark.parametrize("pinned", [False, True])
 def test_two_encodings_in_one_file(bench: Workbench, encoding: str, pinned: bool) -> None:
-    """Would catch: `cafÃ©` published, because the source declares an encoding that has all bytes."""
+    """Would catch: `cafÃ©` published, because the source declares an encoding that has
+    all bytes."""
     said = {"csv": {"encoding": encoding}}
     schema = None
     if pinned:
@@ -90,4 +113,8 @@ def test_two_encodings_in_one_file(bench: Workbench, encoding: str, pinned: bool
     outcome = bench.take(data, "x.csv", schema, options=said)
     assert isinstance(outcome, UnreadableFile), outcome
     assert (outcome.line, outcome.code) == (4, "delivery_encoding")
-    assert outcome.reason == (f"line 4 is UTF-8, other lines are {encoding}: read in one encoding, one of them would be wrong")
+    assert (
+        outcome.reason
+        == f"line 4 is UTF-8, other lines are {encoding}: read in one encoding, one of them would"
+        " be wrong"
+    )

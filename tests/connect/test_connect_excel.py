@@ -20,13 +20,16 @@ LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy/xlsx"
 
 
 def book(*sheets: tuple[str, list[list[Any]]]) -> bytes:
-    """A workbook; a value that begins with `=` is a formula, whose result is what stands after the bar."""
+    """A workbook; a value that begins with `=` is a formula, whose result is what stands after the
+    bar.
+    """
     out = io.BytesIO()
     with xlsxwriter.Workbook(out, {"in_memory": True, "remove_timezone": True}) as made:
         formats = {
-            dt.date: made.add_format({"num_format": "yyyy-mm-dd"}), dt.datetime: made.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
+            dt.date: made.add_format({"num_format": "yyyy-mm-dd"}),
+            dt.datetime: made.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
             dt.time: made.add_format({"num_format": "hh:mm:ss"}),
-        }  # fmt: skip
+        }
         for name, rows in sheets:
             sheet = made.add_worksheet(name)
             for y, row in enumerate(rows):
@@ -46,7 +49,9 @@ class TestExcel(ReadingContract):
     name = "orders.xlsx"
 
     def encode(self, columns: Columns) -> bytes:
-        return book(("Data", [list(columns), *(list(row) for row in zip(*columns.values(), strict=True))]))
+        return book(
+            ("Data", [list(columns), *(list(row) for row in zip(*columns.values(), strict=True))])
+        )
 
 
 def take(bench: Workbench, rows: list[list[Any]], **said: Any) -> Any:
@@ -54,19 +59,44 @@ def take(bench: Workbench, rows: list[list[Any]], **said: Any) -> Any:
 
 
 def test_types_are_the_cells(bench: Workbench) -> None:
-    """Would catch: dates as numbers of days, booleans as 1, ids in text turned into numbers, 3 as 3.0."""
-    day, moment, time = dt.date(2024, 2, 29), dt.datetime.fromisoformat("2024-02-29 13:14:15"), dt.time(3, 4, 5)
-    taken = take(bench, [["n", "x", "d", "t", "b", "s", "h"], [3, 0.1, day, moment, True, "007", time], [None] * 6 + [time]])
+    """Would catch: dates as numbers of days, booleans as 1, ids in text turned into numbers, 3 as
+    3.0.
+    """
+    day, moment, time = (
+        dt.date(2024, 2, 29),
+        dt.datetime.fromisoformat("2024-02-29 13:14:15"),
+        dt.time(3, 4, 5),
+    )
+    taken = take(
+        bench,
+        [
+            ["n", "x", "d", "t", "b", "s", "h"],
+            [3, 0.1, day, moment, True, "007", time],
+            [None] * 6 + [time],
+        ],
+    )
     assert isinstance(taken, Taken)
     assert taken.types() == {
-        "n": "BIGINT", "x": "DOUBLE", "d": "DATE", "t": "TIMESTAMP", "b": "BOOLEAN", "s": "VARCHAR", "h": "TIME",
-    }  # fmt: skip
+        "n": "BIGINT",
+        "x": "DOUBLE",
+        "d": "DATE",
+        "t": "TIMESTAMP",
+        "b": "BOOLEAN",
+        "s": "VARCHAR",
+        "h": "TIME",
+    }
     assert taken.rows == [(3, 0.1, day, moment, True, "007", time), (None,) * 6 + (time,)]
 
 
 def test_a_mixed_column_is_text(bench: Workbench) -> None:
-    """Would catch: the values of the rarer type lost, 5 written as 5.0, and a batch boundary that changes what is written."""
-    rows: list[list[Any]] = [["v", "w"], *([n, 0.5] for n in range(5000)), ["n/a", dt.date(2024, 1, 2)]]
+    """Would catch: the values of the rarer type lost, 5 written as 5.0, and a batch boundary that
+    changes what is written.
+    """
+    rows: list[list[Any]] = [
+        ["v", "w"],
+        *([n, 0.5] for n in range(5000)),
+        ["n/a", dt.date(2024, 1, 2)],
+    ]
     taken = take(bench, rows)
     assert isinstance(taken, Taken)
     assert taken.types() == {"v": "VARCHAR", "w": "VARCHAR"}
@@ -83,10 +113,14 @@ def test_text_in_a_column_of_numbers_is_held_with_its_row(bench: Workbench) -> N
 
 
 def test_sheets_by_name_and_by_number(bench: Workbench) -> None:
-    """Would catch: always the first sheet, numbers counted from 0, an unknown sheet read as an empty one."""
+    """Would catch: always the first sheet, numbers counted from 0, an unknown sheet read as an
+    empty one.
+    """
     data = book(("A", [["v"], [1]]), ("B b", [["v"], [2]]))
     for sheet, value in ((None, 1), ("A", 1), ("B b", 2), (2, 2)):
-        taken = bench.take(data, "x.xlsx", options={"excel": {} if sheet is None else {"sheet": sheet}})
+        taken = bench.take(
+            data, "x.xlsx", options={"excel": {} if sheet is None else {"sheet": sheet}}
+        )
         assert isinstance(taken, Taken)
         assert taken.rows == [(value,)]
     for sheet in ("b b", 3):
@@ -96,7 +130,17 @@ def test_sheets_by_name_and_by_number(bench: Workbench) -> None:
         assert "`A`, `B b`" in outcome.reason
 
 
-TITLED: list[list[Any]] = [["Report of the day"], [], ["id", "v", None], [1, 2.5, None], [], [2, 3.5], [None, "Total: 6"], [], []]
+TITLED: list[list[Any]] = [
+    ["Report of the day"],
+    [],
+    ["id", "v", None],
+    [1, 2.5, None],
+    [],
+    [2, 3.5],
+    [None, "Total: 6"],
+    [],
+    [],
+]
 
 
 def test_a_title_above_the_header_is_not_guessed(bench: Workbench) -> None:
@@ -151,9 +195,12 @@ def rewritten(workbook: bytes, change: Callable[[str, bytes], bytes]) -> bytes:
 
 @pytest.mark.parametrize("left", [b"", b"<v></v>", b"<v/>"])
 def test_a_formula_without_a_saved_value_is_no_empty_cell(bench: Workbench, left: bytes) -> None:
-    """Would catch: workbooks of libraries that don't calculate, whose totals were all published as NULL."""
+    """Would catch: workbooks of libraries that don't calculate, whose totals were all published as
+    NULL."""
     whole = book(("Data", [["id", "v"], [1, 2], [2, "=B2*2|4"]]))
-    without = rewritten(whole, lambda _, data: data.replace(b"<v>4</v>", left).replace(b' t="str"', b""))
+    without = rewritten(
+        whole, lambda _, data: data.replace(b"<v>4</v>", left).replace(b' t="str"', b"")
+    )
     outcome = bench.take(without, "x.xlsx", options={"excel": {}})
     assert isinstance(outcome, UnreadableFile)
     assert (outcome.code, outcome.line) == ("delivery_cell_error", 3)
@@ -170,13 +217,19 @@ def test_a_formula_that_gives_empty_text_is_empty_text(bench: Workbench) -> None
 
 
 @pytest.mark.parametrize("member", ["xl/sharedStrings.xml", "xl/worksheets/sheet1.xml"])
-def test_document_types_and_entities_of_a_workbook_are_refused(bench: Workbench, member: str) -> None:
+def test_document_types_and_entities_of_a_workbook_are_refused(
+    bench: Workbench, member: str
+) -> None:
     """Would catch: `&company;` that becomes NULL, and a parser that is made to read other files."""
     whole = book(("Data", [["id", "v"], [1, "ACME &amp; Sons <x>"], [2, "é"]]))
     assert isinstance(bench.take(whole, "x.xlsx", options={"excel": {}}), Taken)
 
     def typed(name: str, data: bytes) -> bytes:
-        return data.replace(b"?>", b'?><!DOCTYPE x [<!ENTITY company "ACME">]>', 1) if name == member else data
+        return (
+            data.replace(b"?>", b'?><!DOCTYPE x [<!ENTITY company "ACME">]>', 1)
+            if name == member
+            else data
+        )
 
     def entity(name: str, data: bytes) -> bytes:
         return data.replace(b"</", b"&company;</", 1) if name == member else data
@@ -218,7 +271,9 @@ def test_csv_where_a_workbook_is_pinned_and_the_other_way(bench: Workbench) -> N
     """Would catch: a kind of file that changes without a word."""
     schema = bench.schema(book(("Data", [["v"], [1]])), "x.xlsx")
     assert isinstance(bench.take(b"v\n1\n", "x.csv", schema), Drift)
-    assert isinstance(bench.take(book(("Data", [["v"], [1]])), "x.csv", bench.schema(b"v\n1\n", "x.csv")), Drift)
+    assert isinstance(
+        bench.take(book(("Data", [["v"], [1]])), "x.csv", bench.schema(b"v\n1\n", "x.csv")), Drift
+    )
 
 
 def test_a_sheet_that_unpacks_to_too_much(bench: Workbench) -> None:

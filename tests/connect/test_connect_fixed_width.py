@@ -11,7 +11,11 @@ from headrace.connect.deliveries import TypeDrift, UnreadableFile
 from headrace.connect.raw_files import UnpackLimits
 
 LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy"
-COLUMNS = [{"name": "id", "width": 4}, {"name": "amount", "width": 8, "type": "decimal(9,2)", "scale": 2}, {"name": "who", "width": 5}]
+COLUMNS = [
+    {"name": "id", "width": 4},
+    {"name": "amount", "width": 8, "type": "decimal(9,2)", "scale": 2},
+    {"name": "who", "width": 5},
+]
 GOOD = b"   100000150ann  \n   200000225bob  \n   3-0000300it's \n"
 
 
@@ -24,10 +28,17 @@ def test_values_are_cut_out_by_place(bench: Workbench) -> None:
     taken = take(bench, GOOD)
     assert isinstance(taken, Taken)
     assert taken.types() == {"id": "BIGINT", "amount": "DECIMAL(9,2)", "who": "VARCHAR"}
-    assert taken.rows == [(1, Decimal("1.50"), "ann"), (2, Decimal("2.25"), "bob"), (3, Decimal("-3.00"), "it's")]
+    assert taken.rows == [
+        (1, Decimal("1.50"), "ann"),
+        (2, Decimal("2.25"), "bob"),
+        (3, Decimal("-3.00"), "it's"),
+    ]
 
 
-@pytest.mark.parametrize("change", [lambda d: d.replace(b"\n", b"\r\n"), lambda d: d.rstrip(b"\n"), lambda d: b"\xef\xbb\xbf" + d])
+@pytest.mark.parametrize(
+    "change",
+    [lambda d: d.replace(b"\n", b"\r\n"), lambda d: d.rstrip(b"\n"), lambda d: b"\xef\xbb\xbf" + d],
+)
 def test_line_ends_and_marks(bench: Workbench, change: Any) -> None:
     """Would catch: a carriage return that counts as a character, a last line that is lost."""
     taken = take(bench, change(GOOD), pinned=schema(bench))
@@ -41,8 +52,12 @@ def schema(bench: Workbench, declared: Any = COLUMNS, data: bytes = GOOD) -> Any
     return taken.schema
 
 
-@pytest.mark.parametrize(("line", "length"), [(b"   400000100x", 13), (b"   400000100bob   x", 19), (b"", 0)])
-def test_a_line_of_another_length_is_told_with_its_number(bench: Workbench, line: bytes, length: int) -> None:
+@pytest.mark.parametrize(
+    ("line", "length"), [(b"   400000100x", 13), (b"   400000100bob   x", 19), (b"", 0)]
+)
+def test_a_line_of_another_length_is_told_with_its_number(
+    bench: Workbench, line: bytes, length: int
+) -> None:
     """Would catch: a short line read as NULLs, a long one cut, and everything after it moved."""
     for pinned in (None, schema(bench)):
         outcome = take(bench, GOOD + line + b"\n" + GOOD, pinned=pinned)
@@ -52,7 +67,9 @@ def test_a_line_of_another_length_is_told_with_its_number(bench: Workbench, line
 
 
 def test_no_rows_one_row_and_many(bench: Workbench) -> None:
-    """Would catch: rows lost where a file is read in pieces, a skipped first line counted as a row."""
+    """Would catch: rows lost where a file is read in pieces, a skipped first line
+    counted as a row.
+    """
     declared = {"columns": COLUMNS, "skip": 1}
     head = b"HEADER 2024\n"
     pinned = schema(bench, declared, head + GOOD)
@@ -71,7 +88,12 @@ def test_an_empty_file_is_refused(bench: Workbench) -> None:
 
 def test_gaps_starts_and_fillers(bench: Workbench) -> None:
     """Would catch: a column without a name that is delivered, `start` counted from 0."""
-    declared = [{"name": "a", "width": 2}, {"width": 3}, {"name": "b", "width": 1}, {"name": "whole", "start": 1, "width": 6}]
+    declared = [
+        {"name": "a", "width": 2},
+        {"width": 3},
+        {"name": "b", "width": 1},
+        {"name": "whole", "start": 1, "width": 6},
+    ]
     taken = take(bench, b"12xxx3\n", declared)
     assert isinstance(taken, Taken)
     assert taken.rows == [(12, 3, "12xxx3")]
@@ -81,7 +103,9 @@ def test_a_value_that_is_not_of_its_type_is_held_with_its_line(bench: Workbench)
     """Would catch: text that becomes NULL or 0."""
     drift = take(bench, GOOD.replace(b"00000225", b"0000 225"), pinned=schema(bench))
     assert isinstance(drift, TypeDrift)
-    assert [(column.column, column.value, column.line) for column in drift.columns] == [("amount", "0000 225", 2)]
+    assert [(column.column, column.value, column.line) for column in drift.columns] == [
+        ("amount", "0000 225", 2)
+    ]
 
 
 @pytest.mark.parametrize("text", ["0000001{", "0000001E", "0000001}", "0000001N"])
@@ -90,13 +114,30 @@ def test_overpunched_signs(bench: Workbench, text: str) -> None:
     declared = [{"name": "v", "width": 8, "type": "decimal(9,2)", "scale": 2, "sign": "overpunch"}]
     taken = take(bench, text.encode() + b"\n", declared)
     assert isinstance(taken, Taken)
-    assert taken.rows[0][0] == {"{": Decimal("0.10"), "E": Decimal("0.15"), "}": Decimal("-0.10"), "N": Decimal("-0.15")}[text[-1]]
+    assert (
+        taken.rows[0][0]
+        == {
+            "{": Decimal("0.10"),
+            "E": Decimal("0.15"),
+            "}": Decimal("-0.10"),
+            "N": Decimal("-0.15"),
+        }[text[-1]]
+    )
 
 
 def test_ebcdic_records(bench: Workbench) -> None:
-    """Would catch: EBCDIC read as Latin-1, records split at bytes that look like line ends, nul taken for text."""
-    declared = {"columns": [{"name": "id", "width": 4, "type": "bigint"}, {"name": "who", "width": 5}], "encoding": "cp037", "record": 12}
-    records = b"".join(f"{n:4}{who:5}".encode("cp037") + b"\x15\x25\x00" for n, who in enumerate(["ann", "bob", "é"]))
+    """Would catch: EBCDIC read as Latin-1, records split at bytes that look like line ends, nul
+    taken for text.
+    """
+    declared = {
+        "columns": [{"name": "id", "width": 4, "type": "bigint"}, {"name": "who", "width": 5}],
+        "encoding": "cp037",
+        "record": 12,
+    }
+    records = b"".join(
+        f"{n:4}{who:5}".encode("cp037") + b"\x15\x25\x00"
+        for n, who in enumerate(["ann", "bob", "é"])
+    )
     taken = take(bench, records, declared)
     assert isinstance(taken, Taken)
     assert taken.rows == [(0, "ann"), (1, "bob"), (2, "é")]
@@ -106,7 +147,9 @@ def test_ebcdic_records(bench: Workbench) -> None:
 
 
 def test_latin1_lines_are_read_and_utf8_is_required_otherwise(bench: Workbench) -> None:
-    """Would catch: a declared encoding that is ignored, places counted in bytes where characters are meant."""
+    """Would catch: a declared encoding that is ignored, places counted in bytes where characters
+    are meant.
+    """
     line = "   100000150café \n"
     for encoding in ("latin-1", "utf-8"):
         taken = take(bench, line.encode(encoding), {"columns": COLUMNS, "encoding": encoding})
@@ -118,7 +161,9 @@ def test_latin1_lines_are_read_and_utf8_is_required_otherwise(bench: Workbench) 
 
 
 def test_control_characters_and_mixed_line_ends_are_named(bench: Workbench) -> None:
-    """Would catch: a line that is split by the sign that lines are read with, and DuckDB's long message about it."""
+    """Would catch: a line that is split by the sign that lines are read with, and DuckDB's long
+    message about it.
+    """
     for data in (GOOD.replace(b"bob  ", b"b\x01b  "), GOOD.replace(b"bob  \n", b"bob  \r\n")):
         outcome = take(bench, data, pinned=schema(bench))
         if isinstance(outcome, UnreadableFile):
@@ -131,7 +176,12 @@ def test_control_characters_and_mixed_line_ends_are_named(bench: Workbench) -> N
 
 def test_unpacking_is_bounded(bench: Workbench) -> None:
     """Would catch: a copy in another encoding that fills the disk."""
-    outcome = take(bench, GOOD * 100, {"columns": COLUMNS, "encoding": "latin-1"}, bounds=UnpackLimits(bytes_max=100))
+    outcome = take(
+        bench,
+        GOOD * 100,
+        {"columns": COLUMNS, "encoding": "latin-1"},
+        bounds=UnpackLimits(bytes_max=100),
+    )
     assert isinstance(outcome, UnreadableFile)
     assert outcome.code == "delivery_too_large"
 
@@ -140,12 +190,19 @@ def test_unpacking_is_bounded(bench: Workbench) -> None:
 def test_a_mainframes_accounts_are_the_same_in_ebcdic_and_in_ascii(bench: Workbench) -> None:
     """Would catch: an encoding or a sign that only our own samples have."""
     columns = [
-        {"name": "id", "width": 11, "type": "varchar"}, {"name": "active", "width": 1},
+        {"name": "id", "width": 11, "type": "varchar"},
+        {"name": "active", "width": 1},
         {"name": "balance", "width": 12, "type": "decimal(12,2)", "scale": 2, "sign": "overpunch"},
-        {"name": "credit", "width": 12, "type": "decimal(12,2)", "scale": 2, "sign": "overpunch"}, {"width": 12},
-        {"name": "opened", "width": 10, "type": "date"}, {"width": 242},
-    ]  # fmt: skip
-    ebcdic = take(bench, (LEGACY / "carddemo/ACCTDATA.PS").read_bytes(), {"columns": columns, "encoding": "cp037", "record": 300})
+        {"name": "credit", "width": 12, "type": "decimal(12,2)", "scale": 2, "sign": "overpunch"},
+        {"width": 12},
+        {"name": "opened", "width": 10, "type": "date"},
+        {"width": 242},
+    ]
+    ebcdic = take(
+        bench,
+        (LEGACY / "carddemo/ACCTDATA.PS").read_bytes(),
+        {"columns": columns, "encoding": "cp037", "record": 300},
+    )
     ascii_ = take(bench, (LEGACY / "carddemo/ascii_acctdata.txt").read_bytes(), columns)
     assert isinstance(ebcdic, Taken)
     assert isinstance(ascii_, Taken)

@@ -1,4 +1,5 @@
-"""Any bytes, under any name, with any schema: never anything but the four outcomes, within a second or two and in bounded memory.
+"""Any bytes, under any name, with any schema: never anything but the four outcomes, within a second
+or two and in bounded memory.
 
 HEADRACE_FUZZ_EXAMPLES says how many of each (60). A failure prints the blob that gives it again.
 """
@@ -52,12 +53,18 @@ def schemas(bench: Workbench) -> tuple[SourceSchema | None, ...]:
     )
 
 
-def check(bench: Workbench, schemas: tuple[SourceSchema | None, ...], data: bytes, name: str) -> None:
+def check(
+    bench: Workbench, schemas: tuple[SourceSchema | None, ...], data: bytes, name: str
+) -> None:
     for schema in schemas:
         outcome = bench.take(data, name, schema)
         assert isinstance(outcome, OUTCOMES)
         said = (
-            outcome.reason if isinstance(outcome, TypeDrift | UnreadableFile) else outcome.detail if isinstance(outcome, Drift) else "read"
+            outcome.reason
+            if isinstance(outcome, TypeDrift | UnreadableFile)
+            else outcome.detail
+            if isinstance(outcome, Drift)
+            else "read"
         )
         assert said
         assert said.isprintable()
@@ -73,28 +80,45 @@ def check(bench: Workbench, schemas: tuple[SourceSchema | None, ...], data: byte
 @example(data=b"\xff\xfe\0\0a\0\0\0", name="x.csv")
 @example(data=b"\xff\xfea", name="x.csv")
 @example(data=b"\xfe\xff\xd8\x00\xd8\x00", name="x.csv")
-def test_bytes(bench: Workbench, schemas: tuple[SourceSchema | None, ...], data: bytes, name: str) -> None:
+def test_bytes(
+    bench: Workbench, schemas: tuple[SourceSchema | None, ...], data: bytes, name: str
+) -> None:
     """Would catch: an exception that escapes, a worker that hangs, a message that isn't text."""
     check(bench, schemas, data, name)
 
 
 @FUZZ
-@given(data=TEXT, name=st.sampled_from(("x.csv", "x.jsonl")), header=st.sampled_from(("", "a,b,c,d\n", "a;b;c;d\n", '"a","b",c,d\r\n')))
+@given(
+    data=TEXT,
+    name=st.sampled_from(("x.csv", "x.jsonl")),
+    header=st.sampled_from(("", "a,b,c,d\n", "a;b;c;d\n", '"a","b",c,d\r\n')),
+)
 @example(data='{"a":1e999,"b":-1e999,"c":"","d":{}}', name="x.jsonl", header="")
 @example(data='1,2,"x\n', name="x.csv", header="a,b,c,d\n")
-def test_text_that_is_nearly_right(bench: Workbench, schemas: tuple[SourceSchema | None, ...], data: str, name: str, header: str) -> None:
+def test_text_that_is_nearly_right(
+    bench: Workbench, schemas: tuple[SourceSchema | None, ...], data: str, name: str, header: str
+) -> None:
     """Would catch: the same, behind a header that is right."""
     check(bench, schemas, (header + data).encode(), name)
 
 
 @FUZZ
 @given(data=st.data(), packing=st.sampled_from(["", "gz", "zip", "zst"]))
-def test_damage(bench: Workbench, schemas: tuple[SourceSchema | None, ...], data: st.DataObject, packing: str) -> None:
-    """Would catch: what only shows when good files are cut and flipped: footers, checksums, dictionaries, directories."""
+def test_damage(
+    bench: Workbench, schemas: tuple[SourceSchema | None, ...], data: st.DataObject, packing: str
+) -> None:
+    """Would catch: what only shows when good files are cut and flipped: footers, checksums,
+    dictionaries, directories."""
     parquet = io.BytesIO()
     pq.write_table(pa.table(ORDERS), parquet)
     good = data.draw(
-        st.sampled_from([parquet.getvalue(), b"a,b,c,d\n1,2.5,x,2013-01-01\n" * 20, b'{"a":1,"b":2.5,"c":"x","d":[1]}\n' * 20])
+        st.sampled_from(
+            [
+                parquet.getvalue(),
+                b"a,b,c,d\n1,2.5,x,2013-01-01\n" * 20,
+                b'{"a":1,"b":2.5,"c":"x","d":[1]}\n' * 20,
+            ]
+        )
     )
     whole = bytearray(packed(good, packing, "x") if packing else good)
     for _ in range(data.draw(st.integers(1, 6))):
@@ -104,22 +128,40 @@ def test_damage(bench: Workbench, schemas: tuple[SourceSchema | None, ...], data
 
 
 @FUZZ
-@given(values=st.lists(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=30), min_size=1, max_size=20))
+@given(
+    values=st.lists(
+        st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=30),
+        min_size=1,
+        max_size=20,
+    )
+)
 def test_text_comes_back_as_it_was(bench: Workbench, schemas: object, values: list[str]) -> None:
     """Would catch: characters lost, trimmed or changed between a writer's quotes and the lake."""
     quoted = "".join('"' + value.replace('"', '""') + '",x\n' for value in values)
-    taken = bench.take(("k,v\n" + quoted).encode(), "x.csv", bench.schema(b"k,v\ntext,x\n", "x.csv"))
+    taken = bench.take(
+        ("k,v\n" + quoted).encode(), "x.csv", bench.schema(b"k,v\ntext,x\n", "x.csv")
+    )
     assert isinstance(taken, Taken)
     assert sorted(str(value or "") for value in taken.column("k")) == sorted(values)
 
 
 @FUZZ
 @given(
-    numbers=st.lists(st.one_of(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=20)
+    numbers=st.lists(
+        st.one_of(
+            st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False)
+        ),
+        min_size=1,
+        max_size=20,
+    )
 )
-def test_numbers_come_back_as_they_were(bench: Workbench, schemas: object, numbers: list[float]) -> None:
+def test_numbers_come_back_as_they_were(
+    bench: Workbench, schemas: object, numbers: list[float]
+) -> None:
     """Would catch: digits lost by a type that was learnt too eagerly."""
-    taken = bench.take(("k,v\n" + "".join(f"a,{number!r}\n" for number in numbers)).encode(), "x.csv")
+    taken = bench.take(
+        ("k,v\n" + "".join(f"a,{number!r}\n" for number in numbers)).encode(), "x.csv"
+    )
     assert isinstance(taken, Taken)
     kind = taken.types()["v"]
     got = taken.column("v")
@@ -127,14 +169,17 @@ def test_numbers_come_back_as_they_were(bench: Workbench, schemas: object, numbe
         assert sorted(got) == sorted(map(repr, numbers))
     else:
         assert kind in ("BIGINT", "DOUBLE")
-        assert sorted(got) == sorted(float(number) if kind == "DOUBLE" else number for number in numbers)
+        assert sorted(got) == sorted(
+            float(number) if kind == "DOUBLE" else number for number in numbers
+        )
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
 def test_a_gigabyte_in_one_line(tmp_path: Path, name: str) -> None:
-    """Would catch: memory of the size of the line. As the first line, and after a header that is fine."""
+    """Would catch: memory of the size of the line. As the first line, and after a header that is
+    fine."""
     with Workbench(tmp_path) as bench:
         start = {"x.csv": b"a,b\n1,", "x.jsonl": b'{"a":1}\n{"a":"'}[name]
         schema = bench.schema({"x.csv": b"a,b\n1,x\n", "x.jsonl": b'{"a":1}\n'}[name], name)

@@ -1,4 +1,6 @@
-"""What servers do that they shouldn't, and what only HTTP has: files as they are, posts, validators, redirects, rates."""
+"""What servers do that they shouldn't, and what only HTTP has: files as they are, posts,
+validators, redirects, rates.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,14 @@ class Far:
     def __init__(self, bench: Workbench, server: Server) -> None:
         self.bench, self.server = bench, server
 
-    def source(self, path: str, http: dict[str, Any], grain: Grain | None = None, zone: str = "UTC", **connector: Any) -> Source:
+    def source(
+        self,
+        path: str,
+        http: dict[str, Any],
+        grain: Grain | None = None,
+        zone: str = "UTC",
+        **connector: Any,
+    ) -> Source:
         url = path if "://" in path else self.server.url + path
         return Source(
             name="api",
@@ -59,15 +68,28 @@ class Far:
 
     def access(self, source: Source) -> Access:
         now = time.time_ns() // 1000
-        return Access(source=source, connection={}, secrets=Secrets(self.bench.root), temporary=self.bench.temporary, now_us=now)
+        return Access(
+            source=source,
+            connection={},
+            secrets=Secrets(self.bench.root),
+            temporary=self.bench.temporary,
+            now_us=now,
+        )
 
-    def observe(self, source: Source, wanted: list[str] | None = None, known: dict[str, tuple[str, str]] | None = None) -> Observation:
+    def observe(
+        self,
+        source: Source,
+        wanted: list[str] | None = None,
+        known: dict[str, tuple[str, str]] | None = None,
+    ) -> Observation:
         return connector_of(source).observe(self.access(source), wanted or ["*"], known or {})
 
     def fetch(self, source: Source, key: str = "*") -> tuple[str, bytes]:
         """The name and the bytes."""
         try:
-            fetched = connector_of(source).fetch(self.access(source), DetectedDelivery("api", key, "x", -1, 0))
+            fetched = connector_of(source).fetch(
+                self.access(source), DetectedDelivery("api", key, "x", -1, 0)
+            )
         finally:
             left = [path.name for path in self.bench.temporary.iterdir()]
         data = fetched.path.read_bytes()
@@ -75,7 +97,9 @@ class Far:
         assert left == [fetched.path.name], left
         return fetched.name, data
 
-    def get(self, path: str, grain: Grain | None = None, key: str = "*", **http: Any) -> tuple[str, bytes]:
+    def get(
+        self, path: str, grain: Grain | None = None, key: str = "*", **http: Any
+    ) -> tuple[str, bytes]:
         return self.fetch(self.source(path, http, grain), key)
 
 
@@ -90,7 +114,9 @@ def refused(work: Callable[[], Any]) -> CannotRead:
     return caught.value
 
 
-def unavailable(work: Callable[[], Any], code: str = "source_unavailable", *, transient: bool = True) -> Unavailable:
+def unavailable(
+    work: Callable[[], Any], code: str = "source_unavailable", *, transient: bool = True
+) -> Unavailable:
     with pytest.raises(Unavailable) as caught:
         work()
     assert (caught.value.code, caught.value.transient) == (code, transient), caught.value
@@ -103,11 +129,17 @@ def unavailable(work: Callable[[], Any], code: str = "source_unavailable", *, tr
 
 def test_numbers_keep_their_digits(far: Far, server: Server) -> None:
     """Would catch: a price or an id that goes through a float on its way."""
-    records = '[{"id": 12345678901234567890123, "price": 0.1000000000000000000001}, {"id": 1e2, "price": 1.0}]'
+    records = (
+        '[{"id": 12345678901234567890123, "price": 0.1000000000000000000001}, {"id": 1e2, "price":'
+        " 1.0}]"
+    )
     server.answers["/x"] = reply(records)
     assert far.get("/x") == (
         "api.jsonl",
-        b'{"id": 12345678901234567890123, "price": 0.1000000000000000000001}\n{"id": 1e2, "price": 1.0}\n',
+        (
+            b'{"id": 12345678901234567890123, "price": 0.1000000000000000000001}\n{"id": 1e2,'
+            b' "price": 1.0}\n'
+        ),
     )
 
 
@@ -123,8 +155,12 @@ def test_numbers_keep_their_digits(far: Far, server: Server) -> None:
         ('\ufeff[{"s": "é"}]', None, '{"s": "é"}\n'.encode()),
     ],
 )
-def test_where_records_stand(far: Far, server: Server, body: str, path: str | None, expected: bytes) -> None:
-    """Would catch: a record broken over lines that becomes two, an empty array that is an error, a mark before the text."""
+def test_where_records_stand(
+    far: Far, server: Server, body: str, path: str | None, expected: bytes
+) -> None:
+    """Would catch: a record broken over lines that becomes two, an empty array that is an error, a
+    mark before the text.
+    """
     server.answers["/x"] = reply(body)
     assert far.get("/x", **({"records": path} if path else {}))[1] == expected
 
@@ -141,8 +177,12 @@ def test_where_records_stand(far: Far, server: Server, body: str, path: str | No
         ("", "$", "isn't JSON"),
     ],
 )
-def test_an_answer_that_isnt_what_it_should_be_says_what_it_is(far: Far, server: Server, body: str, path: str, said: str) -> None:
-    """Would catch: an error document taken for 0 records, and an error that doesn't say what came instead."""
+def test_an_answer_that_isnt_what_it_should_be_says_what_it_is(
+    far: Far, server: Server, body: str, path: str, said: str
+) -> None:
+    """Would catch: an error document taken for 0 records, and an error that doesn't say what came
+    instead.
+    """
     server.answers["/x"] = reply(body)
     assert said in str(refused(lambda: far.get("/x", records=path)))
 
@@ -152,17 +192,31 @@ def test_records_of_random_documents_are_those_that_json_reads() -> None:
     seed = random.randrange(2**32)
     rng = random.Random(seed)
     for _ in range(200):
-        records = [{rng.choice('abc"\\\n{}[],é☃'): _value(rng, 3) for _ in range(3)} for _ in range(rng.randrange(4))]
-        page = json.dumps({"x": {"y": records}}, indent=rng.choice([None, 2]), ensure_ascii=rng.random() < 0.5).encode()
+        records = [
+            {rng.choice('abc"\\\n{}[],é☃'): _value(rng, 3) for _ in range(3)}
+            for _ in range(rng.randrange(4))
+        ]
+        page = json.dumps(
+            {"x": {"y": records}}, indent=rng.choice([None, 2]), ensure_ascii=rng.random() < 0.5
+        ).encode()
         assert [json.loads(line) for line in records_in(page, "$.x.y")] == records, f"seed {seed}"
         assert all(b"\n" not in line for line in records_in(page, "$.x.y")), f"seed {seed}"
 
 
 def _value(rng: random.Random, depth: int) -> Any:
-    plain = [None, True, rng.randrange(-(10**20), 10**20), "".join(rng.choices('ab"\\\n\r\t{}[],:é☃', k=5))]
+    plain = [
+        None,
+        True,
+        rng.randrange(-(10**20), 10**20),
+        "".join(rng.choices('ab"\\\n\r\t{}[],:é☃', k=5)),
+    ]
     if depth == 0 or rng.random() < 0.6:
         return rng.choice(plain)
-    return [_value(rng, depth - 1) for _ in range(2)] if rng.random() < 0.5 else {"k": _value(rng, depth - 1)}
+    return (
+        [_value(rng, depth - 1) for _ in range(2)]
+        if rng.random() < 0.5
+        else {"k": _value(rng, depth - 1)}
+    )
 
 
 # -- encodings
@@ -176,13 +230,18 @@ def _value(rng: random.Random, depth: int) -> Any:
         ('[{"s": "é"}]'.encode("utf-16"), "application/json", '{"s": "é"}\n'),
     ],
 )
-def test_another_charset_than_utf8(far: Far, server: Server, data: bytes, kind: str, expected: str) -> None:
+def test_another_charset_than_utf8(
+    far: Far, server: Server, data: bytes, kind: str, expected: str
+) -> None:
     """Would catch: mojibake where a server says what it sends, and where it says it wrongly."""
     server.answers["/x"] = reply(data, kind)
     assert far.get("/x")[1].decode() == expected
 
 
-@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "application/json; charset=klingon"])
+@pytest.mark.parametrize(
+    "kind",
+    ["application/json", "application/json; charset=utf-8", "application/json; charset=klingon"],
+)
 def test_bytes_that_arent_what_the_server_says(far: Far, server: Server, kind: str) -> None:
     """Would catch: `\\ufffd` in the data, and a crash over a charset that nobody knows."""
     server.answers["/x"] = reply(b'[{"s": "\xe9"}]', kind)
@@ -194,28 +253,43 @@ def test_bytes_that_arent_what_the_server_says(far: Far, server: Server, kind: s
 
 def test_a_body_shorter_than_its_length(far: Far, server: Server) -> None:
     """Would catch: half a file published as a whole one."""
-    server.answers["/x.csv"] = Reply(200, {"Content-Type": "text/csv", "Content-Length": "100"}, [b"a,b\n1,2\n", b""], close_after=1)
+    server.answers["/x.csv"] = Reply(
+        200,
+        {"Content-Type": "text/csv", "Content-Length": "100"},
+        [b"a,b\n1,2\n", b""],
+        close_after=1,
+    )
     unavailable(lambda: far.get("/x.csv"))
 
 
 @pytest.mark.parametrize("cut", [10, 100, -1])
 def test_half_of_what_gzip_packed(far: Far, server: Server, cut: int) -> None:
-    """Would catch: a library that gives what it could unpack of a broken stream, and calls it the end."""
+    """Would catch: a library that gives what it could unpack of a broken stream, and calls it the
+    end.
+    """
     packed = gzip.compress(("a,b\n" + "".join(f"{n},{n * n}\n" for n in range(1000))).encode())
     server.answers["/x.csv"] = reply(packed[:cut], "text/csv", Content_Encoding="gzip")
     unavailable(lambda: far.get("/x.csv"))
 
 
 def test_what_gzip_packed_is_unpacked(far: Far, server: Server) -> None:
-    """Would catch: packed bytes kept under the name of plain ones; members after the first one lost."""
-    server.answers["/x.csv"] = reply(gzip.compress(b"a\n1\n") + gzip.compress(b"2\n"), "text/csv", Content_Encoding="gzip")
+    """Would catch: packed bytes kept under the name of plain ones; members after the first one
+    lost.
+    """
+    server.answers["/x.csv"] = reply(
+        gzip.compress(b"a\n1\n") + gzip.compress(b"2\n"), "text/csv", Content_Encoding="gzip"
+    )
     assert far.get("/x.csv") == ("api.csv", b"a\n1\n2\n")
 
 
-def test_a_bomb_is_refused_before_it_fills_the_disk(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bomb_is_refused_before_it_fills_the_disk(
+    far: Far, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: a megabyte that becomes a gigabyte in memory or on disk."""
     monkeypatch.setattr(http_kind, "PAGE_BYTES_MAX", 1 << 20)
-    server.answers["/x"] = reply(gzip.compress(b'[{"s": "' + b"0" * 20_000_000 + b'"}]'), Content_Encoding="gzip")
+    server.answers["/x"] = reply(
+        gzip.compress(b'[{"s": "' + b"0" * 20_000_000 + b'"}]'), Content_Encoding="gzip"
+    )
     assert refused(lambda: far.get("/x", page={"by": "page"})).value.code == "delivery_too_large"
 
 
@@ -225,10 +299,14 @@ def test_an_encoding_that_wasnt_asked_for(far: Far, server: Server) -> None:
     assert "br" in str(refused(lambda: far.get("/x")))
 
 
-def test_a_gigantic_page_is_refused(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gigantic_page_is_refused(
+    far: Far, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: a page without end that takes all memory."""
     monkeypatch.setattr(http_kind, "PAGE_BYTES_MAX", 10_000)
-    server.answers["/x"] = Reply(200, {"Content-Type": "application/json"}, (b" " * 1000 for _ in range(10_000_000)))
+    server.answers["/x"] = Reply(
+        200, {"Content-Type": "application/json"}, (b" " * 1000 for _ in range(10_000_000))
+    )
     assert refused(lambda: far.get("/x", page={"by": "page"})).value.code == "delivery_too_large"
 
 
@@ -241,14 +319,20 @@ def test_a_server_that_hangs(far: Far, server: Server) -> None:
 
 def test_something_that_isnt_http(far: Far, server: Server) -> None:
     """Would catch: a traceback of the library where a database's port was named."""
-    server.answers["/x"] = Reply(200, {"Content-Type": "application/json", "Content-Length": "-5"}, [b"{}"])
+    server.answers["/x"] = Reply(
+        200, {"Content-Type": "application/json", "Content-Length": "-5"}, [b"{}"]
+    )
     with pytest.raises((Unavailable, CannotRead)):
         far.get("/x")
 
 
-@pytest.mark.parametrize(("kind", "body"), [("text/html", "<h1>Maintenance</h1>"), ("application/json", "<!DOCTYPE html><p>Login</p>")])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("text/html", "<h1>Maintenance</h1>"), ("application/json", "<!DOCTYPE html><p>Login</p>")],
+)
 def test_a_web_page_with_200(far: Far, server: Server, kind: str, body: str) -> None:
-    """Would catch: a login or maintenance page taken for a bad delivery, which nobody would ask for again."""
+    """Would catch: a login or maintenance page taken for a bad delivery, which nobody would ask for
+    again."""
     server.answers["/x"] = reply(body, kind)
     assert "web page" in str(unavailable(lambda: far.get("/x")))
 
@@ -258,19 +342,31 @@ def test_a_web_page_with_200(far: Far, server: Server, kind: str, body: str) -> 
 
 @pytest.mark.parametrize(
     ("status", "code", "transient"),
-    [(401, "access_denied", False), (403, "access_denied", False), (400, "configuration_error", False), (405, "configuration_error", False),
-     (408, "source_unavailable", True), (500, "source_unavailable", True),
-     (503, "source_unavailable", True)],
-)  # fmt: skip
-def test_what_a_status_means(far: Far, server: Server, status: int, code: str, transient: bool) -> None:
+    [
+        (401, "access_denied", False),
+        (403, "access_denied", False),
+        (400, "configuration_error", False),
+        (405, "configuration_error", False),
+        (408, "source_unavailable", True),
+        (500, "source_unavailable", True),
+        (503, "source_unavailable", True),
+    ],
+)
+def test_what_a_status_means(
+    far: Far, server: Server, status: int, code: str, transient: bool
+) -> None:
     """Would catch: a refusal that is repeated, and an overload that isn't."""
     server.answers["/x"] = reply("{}", status=status)
     for work in (lambda: far.get("/x"), lambda: far.observe(far.source("/x", {}))):
         unavailable(work, code, transient=transient)
 
 
-def test_a_server_that_refuses_for_ever_is_left_alone(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a worker that waits for a server for ever, and a pause that is told as a failure."""
+def test_a_server_that_refuses_for_ever_is_left_alone(
+    far: Far, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a worker that waits for a server for ever, and a pause that is told as a
+    failure.
+    """
     monkeypatch.setattr(http_client, "WAITED_SECONDS_MAX", 0.15)
     monkeypatch.setattr(http_client, "THROTTLED_SECONDS", 0.05)
     server.answers["/x"] = reply("{}", status=429)
@@ -305,8 +401,12 @@ def test_a_pause_is_told_by_the_stores_clock(far: Far, server: Server) -> None:
         assert said in str(unavailable(lambda: connector_of(source).observe(access, ["*"], {})))
 
 
-def test_a_pause_is_not_cut_short_by_a_wall_clock_that_jumps(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a ban that ends early, or lasts for a day, because the machine's clock was set."""
+def test_a_pause_is_not_cut_short_by_a_wall_clock_that_jumps(
+    far: Far, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a ban that ends early, or lasts for a day, because the machine's
+    clock was set.
+    """
     server.answers["/x"] = reply("{}", status=429, Retry_After="600")
     unavailable(lambda: far.get("/x"))
     real = time.time
@@ -318,7 +418,8 @@ def test_a_pause_is_not_cut_short_by_a_wall_clock_that_jumps(far: Far, server: S
 
 
 def test_a_pause_that_another_machine_wrote_down_is_kept_by_the_wall_clock(tmp_path: Path) -> None:
-    """Would catch: the steady clock of another machine, or of this one before its restart, compared with ours."""
+    """Would catch: the steady clock of another machine, or of this one before its restart, compared
+    with ours."""
     RateLimiter(tmp_path, "http://h/x", None, str).close(600)
     (file,) = tmp_path.iterdir()
     wall = file.read_text().split(" ", 2)[1]
@@ -328,10 +429,16 @@ def test_a_pause_that_another_machine_wrote_down_is_kept_by_the_wall_clock(tmp_p
     assert caught.value.retry_after is not None and 500 < caught.value.retry_after <= 600
 
 
-def test_a_retry_after_that_is_a_date_is_taken_by_the_servers_clock(far: Far, server: Server) -> None:
-    """Would catch: a server whose clock is an hour off, left alone an hour too long or not at all."""
+def test_a_retry_after_that_is_a_date_is_taken_by_the_servers_clock(
+    far: Far, server: Server
+) -> None:
+    """Would catch: a server whose clock is an hour off, left alone an hour too long or
+    not at all.
+    """
     hour_ago = time.time() - 3600
-    server.answers["/x"] = reply("{}", status=429, Date=http_date(hour_ago), Retry_After=http_date(hour_ago + 600))
+    server.answers["/x"] = reply(
+        "{}", status=429, Date=http_date(hour_ago), Retry_After=http_date(hour_ago + 600)
+    )
     assert unavailable(lambda: far.get("/x")).retry_after == 600
 
 
@@ -344,8 +451,11 @@ def test_a_rate_is_kept_over_several_gates(tmp_path: Path) -> None:
     assert time.monotonic() - began >= 8 / 20
 
 
-def test_a_slow_rate_is_waited_for_by_a_fetch_and_ends_a_look(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a source of two requests a minute that fails because its turn is a while away, or a look that outlives its time."""
+def test_a_slow_rate_is_waited_for_by_a_fetch_and_ends_a_look(
+    far: Far, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a source of two requests a minute that fails because its turn is a while away,
+    or a look that outlives its time."""
     monkeypatch.setattr(http_kind, "LOOK_PATIENCE", 0.2)
     server.answers["/x"] = reply("[]")
     http = {"rate_limit": "1/s", "params": {"day": "{date:%Y-%m-%d}"}}
@@ -370,19 +480,32 @@ def test_a_look_reads_no_body_and_sees_what_isnt_there_yet(far: Far, server: Ser
     server.answers["/x"] = answer
     source = far.source("/x", {"params": {"day": "{date:%Y-%m-%d}"}}, Grain.DAY)
     observation = far.observe(source, list(days))
-    assert [(item.partition, item.version) for item in observation.found] == [("2026-03-01", 'etag "1"'), ("2026-03-04", 'etag "1"')]
+    assert [(item.partition, item.version) for item in observation.found] == [
+        ("2026-03-01", 'etag "1"'),
+        ("2026-03-04", 'etag "1"'),
+    ]
     assert len({item.connection for item in server.asked}) == 1, "the connection is kept"
 
 
 @pytest.mark.parametrize("validator", ["etag", "modified"])
-def test_a_conditional_request_costs_the_server_nothing(far: Far, server: Server, validator: str) -> None:
-    """Would catch: a known version that isn't sent along, so that a whole file is sent for nothing."""
+def test_a_conditional_request_costs_the_server_nothing(
+    far: Far, server: Server, validator: str
+) -> None:
+    """Would catch: a known version that isn't sent along, so that a whole file is sent
+    for nothing.
+    """
     modified = http_date(1_700_000_000)
     headers = {"ETag": '"a"'} if validator == "etag" else {"Last-Modified": modified}
-    asked_with = ("if-none-match", '"a"') if validator == "etag" else ("if-modified-since", modified)
+    asked_with = (
+        ("if-none-match", '"a"') if validator == "etag" else ("if-modified-since", modified)
+    )
 
     def answer(asked: Asked) -> Reply:
-        return Reply(304) if asked.headers.get(asked_with[0]) == asked_with[1] else reply("[]", **headers)
+        return (
+            Reply(304)
+            if asked.headers.get(asked_with[0]) == asked_with[1]
+            else reply("[]", **headers)
+        )
 
     server.answers["/x"] = answer
     source = far.source("/x", {})
@@ -406,19 +529,25 @@ def test_a_last_modified_in_the_future_counts_as_now(far: Far, server: Server) -
     assert result.modified_us > now and claimed_arrival(result.modified_us, now) == now
 
 
-@pytest.mark.parametrize("said", ["yesterday", "Thu, 99 Foo 9999 99:99:99 GMT", "", "Mon, 01 Jan 0001 00:00:00 GMT"])
+@pytest.mark.parametrize(
+    "said", ["yesterday", "Thu, 99 Foo 9999 99:99:99 GMT", "", "Mon, 01 Jan 0001 00:00:00 GMT"]
+)
 def test_a_last_modified_that_is_no_date(far: Far, server: Server, said: str) -> None:
     """Would catch: a look that fails over a header that nobody needs."""
     server.answers["/x"] = reply("[]", Last_Modified=said)
     assert len(far.observe(far.source("/x", {})).found) == 1
 
 
-def test_intervals_that_never_come_dont_hide_new_ones(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_intervals_that_never_come_dont_hide_new_ones(
+    far: Far, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: a `start` long before the API's first day, and looks that never get past it."""
     monkeypatch.setattr(http_kind, "LOOK_SECONDS", 6.5)  # two timeouts of 3 s, and half a second
     clock = itertools.count(0, 0.05)
     now = [next(clock)]
-    monkeypatch.setattr(http_kind, "time", SimpleNamespace(monotonic=lambda: now[0]))  # an answer takes as long on any machine
+    monkeypatch.setattr(
+        http_kind, "time", SimpleNamespace(monotonic=lambda: now[0])
+    )  # an answer takes as long on any machine
 
     def answer(asked: Asked) -> Reply:
         now[0] = next(clock)
@@ -426,14 +555,18 @@ def test_intervals_that_never_come_dont_hide_new_ones(far: Far, server: Server, 
 
     server.answers["/x"] = answer
     wanted = [f"2026-{month:02}-{day:02}" for month in range(1, 5) for day in range(1, 29)]
-    observation = far.observe(far.source("/x", {"params": {"day": "{date:%Y-%m-%d}"}}, Grain.DAY), wanted)
+    observation = far.observe(
+        far.source("/x", {"params": {"day": "{date:%Y-%m-%d}"}}, Grain.DAY), wanted
+    )
     assert "2026-04-28" in [item.partition for item in observation.found]
     assert [note.code for note in observation.notes] == ["look_not_finished"]
 
 
 def test_what_was_found_before_a_server_fails_isnt_lost(far: Far, server: Server) -> None:
     """Would catch: a whole look thrown away because its last request failed."""
-    server.answers["/x"] = lambda asked: reply("[]", status=200 if asked.one("day") == "2026-03-01" else 500)
+    server.answers["/x"] = lambda asked: reply(
+        "[]", status=200 if asked.one("day") == "2026-03-01" else 500
+    )
     source = far.source("/x", {"params": {"day": "{date:%Y-%m-%d}"}}, Grain.DAY)
     observation = far.observe(source, ["2026-03-01", "2026-03-02"])
     assert [item.partition for item in observation.found] == ["2026-03-01"]
@@ -447,9 +580,15 @@ def test_an_interval_is_asked_for_in_the_sources_zone(far: Far, server: Server) 
     """Would catch: a day of 23 hours asked for as 24, and a `+` that becomes a blank on its way."""
     server.answers["/x/2026-03-29"] = reply("[]")
     params = {"from": "{date:%Y-%m-%dT%H:%M:%S%z}", "to": "{end:%Y-%m-%dT%H:%M:%S%z}"}
-    far.fetch(far.source("/x/{date:%Y-%m-%d}", {"params": params}, Grain.DAY, "Europe/Berlin"), "2026-03-29")
+    far.fetch(
+        far.source("/x/{date:%Y-%m-%d}", {"params": params}, Grain.DAY, "Europe/Berlin"),
+        "2026-03-29",
+    )
     (asked,) = server.asked
-    assert (asked.one("from"), asked.one("to")) == ("2026-03-29T00:00:00+0100", "2026-03-30T00:00:00+0200")
+    assert (asked.one("from"), asked.one("to")) == (
+        "2026-03-29T00:00:00+0100",
+        "2026-03-30T00:00:00+0200",
+    )
 
 
 def test_a_posted_query_carries_its_pages_in_its_body(far: Far, server: Server) -> None:
@@ -473,11 +612,18 @@ def test_a_posted_query_carries_its_pages_in_its_body(far: Far, server: Server) 
         ("/x.csv.gz", "application/gzip", gzip.compress(b"a\n1\n", mtime=0), "api.csv.gz"),
         ("/x", "application/vnd.apache.parquet", b"PAR1", "api.parquet"),
         ("/x", "application/x-ndjson", b'{"a": 1}\n', "api.jsonl"),
-        ("/x", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", b"PK\3\4", "api.xlsx"),
+        (
+            "/x",
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            b"PK\3\4",
+            "api.xlsx",
+        ),
         ("/x.json", "text/plain", b'[{"a": 1}]', "api.jsonl"),
     ],
 )
-def test_what_isnt_json_is_kept_as_it_is(far: Far, server: Server, path: str, kind: str, data: bytes, name: str) -> None:
+def test_what_isnt_json_is_kept_as_it_is(
+    far: Far, server: Server, path: str, kind: str, data: bytes, name: str
+) -> None:
     """Would catch: a file that loses its bytes or the ending by which it is read."""
     server.answers[path] = reply(data, kind)
     expected = b'{"a": 1}\n' if name == "api.jsonl" else data
@@ -496,9 +642,16 @@ def test_a_format_that_cant_be_a_table(far: Far, server: Server) -> None:
 def test_a_cursor_that_comes_back(far: Far, server: Server) -> None:
     """Would catch: a, b, a, b … for ever, where no page is the one before."""
     server.answers["/x"] = lambda asked: reply(
-        json.dumps({"items": [{"at": asked.one("cursor")}], "next": "b" if asked.one("cursor") == "a" else "a"})
+        json.dumps(
+            {
+                "items": [{"at": asked.one("cursor")}],
+                "next": "b" if asked.one("cursor") == "a" else "a",
+            }
+        )
     )
-    error = refused(lambda: far.get("/x", records="$.items", page={"by": "cursor", "next": "$.next"}))
+    error = refused(
+        lambda: far.get("/x", records="$.items", page={"by": "cursor", "next": "$.next"})
+    )
     assert error.value.code == "page_repeated"
     assert server.count("/x") == 3
 
@@ -541,7 +694,9 @@ def test_redirects_stay_on_the_server(far: Far, server: Server) -> None:
             "file:///etc/passwd",
         ):
             server.answers["/x"] = Reply(307, {"Location": location, "Content-Length": "0"})
-            unavailable(lambda: far.get("/x", headers=headers), "configuration_error", transient=False)
+            unavailable(
+                lambda: far.get("/x", headers=headers), "configuration_error", transient=False
+            )
         assert other.asked == []
 
 
@@ -556,7 +711,9 @@ def test_a_next_page_on_another_server_is_refused(far: Far, server: Server) -> N
     with Server() as other:
         body = json.dumps({"items": [{"a": 1}], "next": f"{other.url}/x"})
         server.answers["/x"] = reply(body)
-        assert "another server" in str(refused(lambda: far.get("/x", records="$.items", page={"by": "link", "next": "$.next"})))
+        assert "another server" in str(
+            refused(lambda: far.get("/x", records="$.items", page={"by": "link", "next": "$.next"}))
+        )
         assert other.asked == []
 
 
@@ -582,16 +739,25 @@ def test_what_is_the_same_server(url: str, target: str, there: str | None) -> No
 
 def test_parameters_take_the_place_of_their_like() -> None:
     """Would catch: `page=1&page=2`, and a hostile value that adds parameters."""
-    assert with_query("https://h/x?page=1&q=a%26b", {"page": "2", "c": "1&d=2"}) == "https://h/x?q=a%26b&page=2&c=1%26d%3D2"
+    assert (
+        with_query("https://h/x?page=1&q=a%26b", {"page": "2", "c": "1&d=2"})
+        == "https://h/x?q=a%26b&page=2&c=1%26d%3D2"
+    )
 
 
 # -- secrets
 
 
-def test_a_secret_that_cant_be_sent_isnt_shown(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_cant_be_sent_isnt_shown(
+    far: Far, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: a library's `Illegal header value b'…'`."""
     monkeypatch.setenv("HTTP_TOKEN", f"{TOKEN}\nX-Injected: 1")
-    unavailable(lambda: far.get("/x", headers={"Authorization": "Bearer ${HTTP_TOKEN}"}), "configuration_error", transient=False)
+    unavailable(
+        lambda: far.get("/x", headers={"Authorization": "Bearer ${HTTP_TOKEN}"}),
+        "configuration_error",
+        transient=False,
+    )
     assert server.asked == []
 
 
@@ -614,7 +780,12 @@ def test_a_server_that_repeats_what_it_was_asked_with(far: Far, server: Server) 
 def test_a_cursor_that_looks_like_a_reference_is_text(far: Far, server: Server) -> None:
     """Would catch: a server that asks for our environment by the name of its next page."""
     server.answers["/x"] = lambda asked: reply(
-        json.dumps({"items": [{"c": asked.one("cursor")}], "next": None if asked.one("cursor") else "${HTTP_TOKEN}"})
+        json.dumps(
+            {
+                "items": [{"c": asked.one("cursor")}],
+                "next": None if asked.one("cursor") else "${HTTP_TOKEN}",
+            }
+        )
     )
     far.get("/x", records="$.items", page={"by": "cursor", "next": "$.next"})
     assert server.asked[-1].one("cursor") == "${HTTP_TOKEN}"

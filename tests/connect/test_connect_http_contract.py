@@ -1,4 +1,6 @@
-"""HTTP sources keep the contract of remote sources: a real server, asked page by page, by offset, by cursor and by links."""
+"""HTTP sources keep the contract of remote sources: a real server, asked page by page, by offset,
+by cursor and by links.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,13 @@ PAGINGS: dict[str, dict[str, Any]] = {
 
 
 def source_of(http: dict[str, Any], **more: Any) -> Source:
-    given = {"owner": "acme", "timezone": "UTC", "partition": PartitionSpec(), "place": Place(file="sources/api.yaml"), **more}
+    given = {
+        "owner": "acme",
+        "timezone": "UTC",
+        "partition": PartitionSpec(),
+        "place": Place(file="sources/api.yaml"),
+        **more,
+    }
     return Source(name="api", connector={"http": http}, **given)
 
 
@@ -43,11 +51,22 @@ class Api(Remote):
     def source(self) -> Source:
         page = {"page": PAGINGS[self.paging]} if PAGINGS[self.paging] else {}
         headers = {"Authorization": "Bearer ${REMOTE_SECRET}"}
-        return source_of({"url": self.url, "records": "$.items", "headers": headers, "timeout": "5s", "retries": 1, **page})
+        return source_of(
+            {
+                "url": self.url,
+                "records": "$.items",
+                "headers": headers,
+                "timeout": "5s",
+                "retries": 1,
+                **page,
+            }
+        )
 
     def answer(self, asked: Asked) -> Reply:
         if asked.headers["authorization"] != f"Bearer {CANARY}" or self.mode == "forbid":
-            return reply('{"error": "who are you, ' + asked.headers["authorization"] + '?"}', status=401)
+            return reply(
+                '{"error": "who are you, ' + asked.headers["authorization"] + '?"}', status=401
+            )
         if self.refusals:
             self.refusals -= 1
             return reply("{}", status=429, Retry_After="0")
@@ -69,7 +88,11 @@ class Api(Remote):
         if self.mode == "spoil":
             body = b"\x00\xff" + body[5:]
         if self.mode in ("break", "hang") and (first > 0 or self.paging == "none"):
-            return Reply(200, headers, [body[:40], body[40:]], close_after=1) if self.mode == "break" else Reply(hang=True)
+            return (
+                Reply(200, headers, [body[:40], body[40:]], close_after=1)
+                if self.mode == "break"
+                else Reply(hang=True)
+            )
         return Reply(200, headers, [body])
 
     def first(self, asked: Asked) -> int:
@@ -115,6 +138,11 @@ def server() -> Iterator[Server]:
 
 
 class TestHttp(RemoteContract):
-    @pytest.fixture(params=[pytest.param(kind, marks=[pytest.mark.slow] if kind == "offset" else []) for kind in PAGINGS])
+    @pytest.fixture(
+        params=[
+            pytest.param(kind, marks=[pytest.mark.slow] if kind == "offset" else [])
+            for kind in PAGINGS
+        ]
+    )
     def remote(self, request: pytest.FixtureRequest, server: Server) -> Remote:
         return Api(server, request.param)

@@ -23,16 +23,22 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cut(data: bytes, path: str, size: int = 7) -> list[Any]:
-    lines = list(records_of_stream((data[at : at + size] for at in range(0, len(data), size)), path))
+    lines = list(
+        records_of_stream((data[at : at + size] for at in range(0, len(data), size)), path)
+    )
     assert all(b"\n" not in line for line in lines)
     return [json.loads(line) for line in lines]
 
 
 def value(rng: random.Random, depth: int) -> Any:
     if depth == 0 or rng.random() < 0.5:
-        return rng.choice([None, True, rng.randrange(10**20), "".join(rng.choices(SIGNS, k=rng.randrange(12)))])
+        return rng.choice(
+            [None, True, rng.randrange(10**20), "".join(rng.choices(SIGNS, k=rng.randrange(12)))]
+        )
     inner = [value(rng, depth - 1) for _ in range(rng.randrange(4))]
-    return inner if rng.random() < 0.5 else {"".join(rng.choices(SIGNS, k=3)): item for item in inner}
+    return (
+        inner if rng.random() < 0.5 else {"".join(rng.choices(SIGNS, k=3)): item for item in inner}
+    )
 
 
 def record(rng: random.Random) -> dict[str, Any]:
@@ -40,7 +46,8 @@ def record(rng: random.Random) -> dict[str, Any]:
 
 
 def test_what_is_cut_is_what_json_reads() -> None:
-    """Would catch: a cut within a text or a nested object, records lost or doubled at a window's end, a wrong end of the array."""
+    """Would catch: a cut within a text or a nested object, records lost or doubled at a window's
+    end, a wrong end of the array."""
     seed = random.randrange(2**32)
     rng = random.Random(seed)
     for _ in range(150):
@@ -51,7 +58,9 @@ def test_what_is_cut_is_what_json_reads() -> None:
             before = {f"b{n}": value(rng, 2) for n in range(rng.randrange(3))}
             after = {f"a{n}": value(rng, 2) for n in range(rng.randrange(3))}
             document, path = {**before, "x": {"items": records, "n": 1}, **after}, "$.x.items"
-        data = json.dumps(document, indent=rng.choice([None, 1]), ensure_ascii=rng.random() < 0.5).encode()
+        data = json.dumps(
+            document, indent=rng.choice([None, 1]), ensure_ascii=rng.random() < 0.5
+        ).encode()
         assert cut(data, path, rng.choice([1, 7, 100])) == records, f"seed {seed}"
 
 
@@ -77,8 +86,9 @@ def test_a_document_that_breaks_off_is_refused() -> None:
         (b'{"items": [' + b'{"a": 1} ' * 20 + b"]}", "isn't"),
         (b'{"items": [{"a": "\xe9"}]}', "UTF-8"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said(data: bytes, said: str) -> None:
-    """Would catch: a second array of the same name that is passed over, noise between records, an endless record."""
+    """Would catch: a second array of the same name that is passed over, noise between records, an
+    endless record."""
     with pytest.raises(CannotRead, match=said):
         cut(data, "$.items")

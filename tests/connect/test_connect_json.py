@@ -14,7 +14,9 @@ from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
 
 def lines_of(columns: Columns) -> bytes:
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return ("[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n").encode()
+    return (
+        "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
+    ).encode()
 
 
 class TestJsonArray(TextContract):
@@ -41,8 +43,12 @@ class TestJsonArray(TextContract):
 
     def test_the_first_bad_value_has_its_line(self, bench: Workbench) -> None:
         """Would catch: the number of a record called a line; a document may be one line."""
-        data = self.encode({"id": list(range(30_000)), "amount": [1.5] * 30_000, "who": ["x"] * 30_000})
-        drift = bench.take(data.replace(b'"id": 20000', b'"id": "zzz"'), self.name, self.pinned(bench))
+        data = self.encode(
+            {"id": list(range(30_000)), "amount": [1.5] * 30_000, "who": ["x"] * 30_000}
+        )
+        drift = bench.take(
+            data.replace(b'"id": 20000', b'"id": "zzz"'), self.name, self.pinned(bench)
+        )
         assert isinstance(drift, TypeDrift)
         assert (drift.columns[0].value, drift.columns[0].rows) == ("zzz", 1)
         assert "at record 20001" in drift.reason
@@ -53,11 +59,17 @@ def take(bench: Workbench, document: Any, pinned: Any = None, **said: Any) -> An
     return bench.take(data, "x.json", pinned, options={"json": said})
 
 
-ITEMS = {"meta": {"count": 2}, "data": {"items": [{"id": 1, "at": "2024-01-02"}, {"id": 2, "at": "2024-01-03"}], "next": None}, "z": [1]}
+ITEMS = {
+    "meta": {"count": 2},
+    "data": {"items": [{"id": 1, "at": "2024-01-02"}, {"id": 2, "at": "2024-01-03"}], "next": None},
+    "z": [1],
+}
 
 
 def test_records_inside_a_document(bench: Workbench) -> None:
-    """Would catch: the document taken for the one record, keys beside the records that end the reading."""
+    """Would catch: the document taken for the one record, keys beside the records that end the
+    reading.
+    """
     for indent in (None, 2):
         taken = take(bench, json.dumps(ITEMS, indent=indent).encode(), records="$.data.items")
         assert isinstance(taken, Taken)
@@ -68,7 +80,10 @@ def test_records_inside_a_document(bench: Workbench) -> None:
     assert item.rows == [(2,)]
 
 
-@pytest.mark.parametrize(("path", "word"), [("$.data.rows", "`rows`"), ("$.z", "plain value"), ("$.meta.count.x", "isn't an object")])
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [("$.data.rows", "`rows`"), ("$.z", "plain value"), ("$.meta.count.x", "isn't an object")],
+)
 def test_records_that_are_not_there(bench: Workbench, path: str, word: str) -> None:
     """Would catch: 0 rows where an API answers with an error document."""
     outcome = take(bench, ITEMS, records=path)
@@ -77,7 +92,12 @@ def test_records_that_are_not_there(bench: Workbench, path: str, word: str) -> N
 
 
 NESTED = [
-    {"id": 1, "who": {"name": "ann", "age": 5}, "tags": ["a", "b"], "lines": [{"sku": "x", "price": 1.5}, {"sku": "y"}]},
+    {
+        "id": 1,
+        "who": {"name": "ann", "age": 5},
+        "tags": ["a", "b"],
+        "lines": [{"sku": "x", "price": 1.5}, {"sku": "y"}],
+    },
     {"id": 2, "who": {"name": "bob"}, "tags": [], "lines": None},
 ]
 
@@ -86,37 +106,69 @@ def test_nested_objects_are_structs_and_lists(bench: Workbench) -> None:
     """Would catch: nested values as text, a key that one record lacks, an empty list as NULL."""
     taken = take(bench, NESTED)
     assert isinstance(taken, Taken)
-    assert taken.types() == {
-        "id": "BIGINT", "who": 'STRUCT("name" VARCHAR, age BIGINT)', "tags": "VARCHAR[]", "lines": "STRUCT(sku VARCHAR, price DOUBLE)[]",
-    } or taken.types()["who"].replace('"', "") == "STRUCT(name VARCHAR, age BIGINT)"  # fmt: skip
+    assert (
+        taken.types()
+        == {
+            "id": "BIGINT",
+            "who": 'STRUCT("name" VARCHAR, age BIGINT)',
+            "tags": "VARCHAR[]",
+            "lines": "STRUCT(sku VARCHAR, price DOUBLE)[]",
+        }
+        or taken.types()["who"].replace('"', "") == "STRUCT(name VARCHAR, age BIGINT)"
+    )
     lines = [{"sku": "x", "price": 1.5}, {"sku": "y", "price": None}]
-    assert taken.rows == [(1, {"name": "ann", "age": 5}, ["a", "b"], lines), (2, {"name": "bob", "age": None}, [], None)]
+    assert taken.rows == [
+        (1, {"name": "ann", "age": 5}, ["a", "b"], lines),
+        (2, {"name": "bob", "age": None}, [], None),
+    ]
     again = take(bench, NESTED[1:], taken.schema)
     assert isinstance(again, Taken)
     assert again.rows == taken.rows[1:]
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    ({"who": {"name": "x", "city": "y"}}, "column who.city is new"), ({"who": {"name": "x", "age": "old"}}, "column who.age is VARCHAR"),
-    ({"who": {"name": "x", "age": 1.5}}, "column who.age is DOUBLE"), ({"who": "x"}, "column who is a plain value"),
-    ({"who": {"age": 5}}, "column who.name is gone"), ({"who": {"nick": "x"}}, "column who.name is gone, who.nick is new"),
-    ({"tags": {"a": 1}}, "column tags is an object"), ({"lines": [{"sku": "x", "n": 1}]}, "column lines[].n is new"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"who": {"name": "x", "city": "y"}}, "column who.city is new"),
+        ({"who": {"name": "x", "age": "old"}}, "column who.age is VARCHAR"),
+        ({"who": {"name": "x", "age": 1.5}}, "column who.age is DOUBLE"),
+        ({"who": "x"}, "column who is a plain value"),
+        ({"who": {"age": 5}}, "column who.name is gone"),
+        ({"who": {"nick": "x"}}, "column who.name is gone, who.nick is new"),
+        ({"tags": {"a": 1}}, "column tags is an object"),
+        ({"lines": [{"sku": "x", "n": 1}]}, "column lines[].n is new"),
+    ],
+)
 def test_what_changes_inside_is_held(bench: Workbench, change: dict[str, Any], said: str) -> None:
-    """Would catch: a new nested key dropped in silence, a value that becomes NULL or is rounded inside a struct."""
+    """Would catch: a new nested key dropped in silence, a value that becomes NULL or is rounded
+    inside a struct."""
     schema = take(bench, NESTED).schema
     drift = take(bench, [{**NESTED[0], **change}], schema)
     assert isinstance(drift, TypeDrift)
     assert said in drift.reason
     lenient = msgspec.structs.replace(schema.format, lenient=("who", "tags", "lines"))
-    assert isinstance(take(bench, [{**NESTED[0], **change}], msgspec.structs.replace(schema, format=lenient)), Taken)
+    assert isinstance(
+        take(bench, [{**NESTED[0], **change}], msgspec.structs.replace(schema, format=lenient)),
+        Taken,
+    )
 
 
 def test_flattened(bench: Workbench) -> None:
-    """Would catch: nested values lost, keys that look like pointers, lists flattened into one value."""
-    taken = take(bench, [{"id": 1, "a": {"b/c": {"d~": "x"}, "e": True}, "l": [1, 2]}, {"id": 2}], flatten=True)
+    """Would catch: nested values lost, keys that look like pointers, lists flattened into one
+    value.
+    """
+    taken = take(
+        bench,
+        [{"id": 1, "a": {"b/c": {"d~": "x"}, "e": True}, "l": [1, 2]}, {"id": 2}],
+        flatten=True,
+    )
     assert isinstance(taken, Taken)
-    assert taken.types() == {"id": "BIGINT", "a_b/c_d~": "VARCHAR", "a_e": "BOOLEAN", "l": "BIGINT[]"}
+    assert taken.types() == {
+        "id": "BIGINT",
+        "a_b/c_d~": "VARCHAR",
+        "a_e": "BOOLEAN",
+        "l": "BIGINT[]",
+    }
     assert taken.rows == [(1, "x", True, [1, 2]), (2, None, None, None)]
     fewer = take(bench, [{"id": 3}], taken.schema, flatten=True)
     assert isinstance(fewer, Taken)
@@ -129,7 +181,9 @@ def test_flattened(bench: Workbench) -> None:
     assert "a_b" in twice.reason
 
 
-@pytest.mark.parametrize("number", ["12345678901234567890", "0.12345678901234567890", "-9223372036854775809"])
+@pytest.mark.parametrize(
+    "number", ["12345678901234567890", "0.12345678901234567890", "-9223372036854775809"]
+)
 def test_numbers_are_exact(bench: Workbench, number: str) -> None:
     """Would catch: a number that went through a double."""
     for document in (f'[{{"v": {number}}}]', f'{{"d": [{{"v": {number}}}]}}'):
@@ -150,15 +204,23 @@ def test_promised_decimals_are_exact(bench: Workbench) -> None:
 
 
 BROKEN = {
-    "cut": (b'[{"id": 1},\n{"id":', 2), "no comma": (b'[{"id": 1}\n{"id": 2}]', 2), "more after the end": (b'[{"id": 1}]\n[]', 2),
-    "a plain value": (b'[{"id": 1},\n5]', 2), "an array": (b'[\n\n[1]]', 3), "not a number": (b'[{"id": NaN}]', 1),
-    "a key twice": (b'[{"id": 1},\n{"id": 1, "id": 2}]', 2), "deep": (b'[{"id":' + b"[" * 100_000, 1), "single": (b"[{'id': 1}]", 1),
-}  # fmt: skip
+    "cut": (b'[{"id": 1},\n{"id":', 2),
+    "no comma": (b'[{"id": 1}\n{"id": 2}]', 2),
+    "more after the end": (b'[{"id": 1}]\n[]', 2),
+    "a plain value": (b'[{"id": 1},\n5]', 2),
+    "an array": (b"[\n\n[1]]", 3),
+    "not a number": (b'[{"id": NaN}]', 1),
+    "a key twice": (b'[{"id": 1},\n{"id": 1, "id": 2}]', 2),
+    "deep": (b'[{"id":' + b"[" * 100_000, 1),
+    "single": (b"[{'id': 1}]", 1),
+}
 
 
 @pytest.mark.parametrize("case", BROKEN)
 @pytest.mark.parametrize("inside", [False, True])
-def test_broken_documents_are_told_with_their_line(bench: Workbench, case: str, inside: bool) -> None:
+def test_broken_documents_are_told_with_their_line(
+    bench: Workbench, case: str, inside: bool
+) -> None:
     """Would catch: what could be read of a broken document taken for all of it."""
     data, line = BROKEN[case]
     data = b'{"d": ' + data + b"}" if inside else data
@@ -177,9 +239,11 @@ def test_a_value_that_does_not_fit_is_told_with_its_record(bench: Workbench) -> 
 
 
 @pytest.mark.parametrize(("opening", "closing"), [('{"b":', "}"), ("[", "]")])
-def test_what_is_nested_deeply_stays_json_or_is_rejected(bench: Workbench, opening: str, closing: str) -> None:
-    """Would catch: a worker that a file ends, or keeps for hours, and that is tried again; an error of ours told for a delivery that nobody
-    can read."""
+def test_what_is_nested_deeply_stays_json_or_is_rejected(
+    bench: Workbench, opening: str, closing: str
+) -> None:
+    """Would catch: a worker that a file ends, or keeps for hours, and that is tried again; an error
+    of ours told for a delivery that nobody can read."""
 
     def document(levels: int) -> bytes:
         return ('[{"id":1,"a":' + opening * levels + "1" + closing * levels + "}]").encode()
@@ -194,8 +258,12 @@ def test_what_is_nested_deeply_stays_json_or_is_rejected(bench: Workbench, openi
 
 
 def test_brackets_in_texts_are_no_levels(bench: Workbench) -> None:
-    """Would catch: a list of thousands of objects, or a text full of brackets, taken for a deep one."""
+    """Would catch: a list of thousands of objects, or a text full of brackets, taken for a deep
+    one."""
     taken = bench.take(
-        json.dumps([{"id": 1, "a": ["{[" * 3000 + '"', *["x"] * 5], "l": [{"n": n} for n in range(3000)]}]).encode(), "x.json"
+        json.dumps(
+            [{"id": 1, "a": ["{[" * 3000 + '"', *["x"] * 5], "l": [{"n": n} for n in range(3000)]}]
+        ).encode(),
+        "x.json",
     )
     assert isinstance(taken, Taken), taken

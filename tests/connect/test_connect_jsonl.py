@@ -32,7 +32,12 @@ def lines(*rows: object) -> bytes:
 
 def test_nested_values_stay_json(bench: Workbench) -> None:
     """Would catch: objects that become columns of their own, or text that can't be parsed again."""
-    taken = bench.take(lines({"id": 1, "tags": ["a", "b"], "who": {"name": "x"}}, {"id": 2, "tags": [], "who": None}), "x.jsonl")
+    taken = bench.take(
+        lines(
+            {"id": 1, "tags": ["a", "b"], "who": {"name": "x"}}, {"id": 2, "tags": [], "who": None}
+        ),
+        "x.jsonl",
+    )
     assert isinstance(taken, Taken)
     assert taken.types() == {"id": "BIGINT", "tags": "JSON", "who": "JSON"}
     assert [json.loads(value) for value in taken.column("tags")] == [["a", "b"], []]
@@ -59,14 +64,21 @@ def test_types_are_jsons(bench: Workbench) -> None:
     taken = bench.take(lines(row, {**row, "mixed": "x"}), "x.jsonl")
     assert isinstance(taken, Taken)
     assert taken.types() == {
-        "text": "VARCHAR", "flag": "BOOLEAN", "day": "DATE", "at": "TIMESTAMP WITH TIME ZONE", "big": "VARCHAR", "mixed": "VARCHAR",
+        "text": "VARCHAR",
+        "flag": "BOOLEAN",
+        "day": "DATE",
+        "at": "TIMESTAMP WITH TIME ZONE",
+        "big": "VARCHAR",
+        "mixed": "VARCHAR",
         "none": "VARCHAR",
-    }  # fmt: skip
+    }
     assert taken.column("big") == ["12345678901234567890"] * 2
 
 
 def test_keys_that_some_objects_lack_may_be_missing_altogether(bench: Workbench) -> None:
-    """Would catch: false alarms for a key that was never in each object; and its values in the wrong rows."""
+    """Would catch: false alarms for a key that was never in each object; and its values in the
+    wrong rows.
+    """
     schema = bench.schema(lines({"id": 1, "note": "x"}, {"id": 2}), "x.jsonl")
     assert schema.optional == ("note",)
     taken = bench.take(lines({"id": 3}), "x.jsonl", schema)
@@ -78,7 +90,9 @@ def test_keys_that_some_objects_lack_may_be_missing_altogether(bench: Workbench)
 def test_a_new_key_in_the_last_object_is_seen(bench: Workbench) -> None:
     """Would catch: keys looked for in a sample only."""
     schema = bench.schema(lines({"id": 1}), "x.jsonl")
-    drift = bench.take(lines(*({"id": n} for n in range(30_000)), {"id": 1, "late": 2}), "x.jsonl", schema)
+    drift = bench.take(
+        lines(*({"id": n} for n in range(30_000)), {"id": 1, "late": 2}), "x.jsonl", schema
+    )
     assert isinstance(drift, Drift)
     assert drift.new == ("late",)
 
@@ -110,7 +124,9 @@ BROKEN = {
 def test_lines_that_are_no_objects(bench: Workbench, case: str, pinned: bool) -> None:
     """Would catch: lines dropped in silence, and DuckDB's line numbers, which are off by one."""
     data, line = BROKEN[case]
-    outcome = bench.take(data, "x.jsonl", bench.schema(lines({"id": 1}), "x.jsonl") if pinned else None)
+    outcome = bench.take(
+        data, "x.jsonl", bench.schema(lines({"id": 1}), "x.jsonl") if pinned else None
+    )
     assert isinstance(outcome, UnreadableFile)
     assert outcome.line == line
 
@@ -132,45 +148,84 @@ def test_deep_nesting(bench: Workbench) -> None:
 
 
 ADDRESSED = [
-    {"id": 1, "to": {"name": "a", "zip": "1010", "geo": {"lat": 1.5, "lon": 2}}, "items": [{"sku": "x", "n": 1}]},
-    {"id": 2, "to": {"name": "b", "zip": "1020", "geo": {"lat": 1, "lon": 2}, "note": "ring"}, "items": []},
+    {
+        "id": 1,
+        "to": {"name": "a", "zip": "1010", "geo": {"lat": 1.5, "lon": 2}},
+        "items": [{"sku": "x", "n": 1}],
+    },
+    {
+        "id": 2,
+        "to": {"name": "b", "zip": "1020", "geo": {"lat": 1, "lon": 2}, "note": "ring"},
+        "items": [],
+    },
     {"id": 3, "to": None, "items": [{"sku": "y", "n": 2.5}]},
 ]
 
 
 def _to(**fields: object) -> dict[str, object]:
-    return {"id": 4, "to": {"name": "c", "zip": "1", "geo": {"lat": 3, "lon": 4}} | fields, "items": [{"sku": "z", "n": 3}]}
+    return {
+        "id": 4,
+        "to": {"name": "c", "zip": "1", "geo": {"lat": 3, "lon": 4}} | fields,
+        "items": [{"sku": "z", "n": 3}],
+    }
 
 
-@pytest.mark.parametrize(("row", "said"), [
-    ({"id": 4, "to": {"name": "c", "code": "1", "geo": {"lat": 3, "lon": 4}}, "items": []}, "column to.zip is gone, to.code is new"),
-    ({"id": 4, "to": {"name": "c", "zip": "1"}, "items": []}, "column to.geo is gone"),
-    (_to(geo={"lat": 3, "long": 4}), "column to.geo.lon is gone, to.geo.long is new"),
-    (_to(zip=1010), "column to.zip is a number, it was text"), (_to(geo=[3, 4]), "column to.geo is an array, it was an object"),
-    ({**_to(), "items": [{"sku": 5, "n": 1}]}, "column items[].sku is a number, it was text"),
-    ({**_to(), "items": {"sku": "x"}}, "column items is an object, it was an array"),
-])  # fmt: skip
-def test_what_changes_inside_of_what_stays_json_is_held(bench: Workbench, row: dict[str, object], said: str) -> None:
-    """Would catch: a vendor's new name for a key inside, after which everybody who reads the old one gets nulls."""
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            {"id": 4, "to": {"name": "c", "code": "1", "geo": {"lat": 3, "lon": 4}}, "items": []},
+            "column to.zip is gone, to.code is new",
+        ),
+        ({"id": 4, "to": {"name": "c", "zip": "1"}, "items": []}, "column to.geo is gone"),
+        (_to(geo={"lat": 3, "long": 4}), "column to.geo.lon is gone, to.geo.long is new"),
+        (_to(zip=1010), "column to.zip is a number, it was text"),
+        (_to(geo=[3, 4]), "column to.geo is an array, it was an object"),
+        ({**_to(), "items": [{"sku": 5, "n": 1}]}, "column items[].sku is a number, it was text"),
+        ({**_to(), "items": {"sku": "x"}}, "column items is an object, it was an array"),
+    ],
+)
+def test_what_changes_inside_of_what_stays_json_is_held(
+    bench: Workbench, row: dict[str, object], said: str
+) -> None:
+    """Would catch: a vendor's new name for a key inside, after which everybody who reads the old
+    one gets nulls.
+    """
     schema = bench.take(lines(*ADDRESSED), "x.jsonl").schema
     drift = bench.take(lines(row), "x.jsonl", schema)
     assert isinstance(drift, TypeDrift)
     assert drift.reason == said
-    lenient = msgspec.structs.replace(schema, format=msgspec.structs.replace(schema.format, lenient=("to", "items")))
+    lenient = msgspec.structs.replace(
+        schema, format=msgspec.structs.replace(schema.format, lenient=("to", "items"))
+    )
     assert isinstance(bench.take(lines(row), "x.jsonl", lenient), Taken)
 
 
-@pytest.mark.parametrize("row", [
-    _to(note="x"), _to(more={"a": 1}), _to(geo=None), {**_to(), "to": None}, {**_to(), "items": []}, {**_to(), "items": [{"sku": "x"}]},
-])  # fmt: skip
-def test_what_some_objects_lack_and_what_comes_inside_is_no_change(bench: Workbench, row: dict[str, object]) -> None:
-    """Would catch: a delivery that is held for a key that always was optional, for one that is new and loses nothing, or for nulls."""
+@pytest.mark.parametrize(
+    "row",
+    [
+        _to(note="x"),
+        _to(more={"a": 1}),
+        _to(geo=None),
+        {**_to(), "to": None},
+        {**_to(), "items": []},
+        {**_to(), "items": [{"sku": "x"}]},
+    ],
+)
+def test_what_some_objects_lack_and_what_comes_inside_is_no_change(
+    bench: Workbench, row: dict[str, object]
+) -> None:
+    """Would catch: a delivery that is held for a key that always was optional, for one that is new
+    and loses nothing, or for nulls.
+    """
     schema = bench.take(lines(*ADDRESSED), "x.jsonl").schema
     assert isinstance(bench.take(lines(row), "x.jsonl", schema), Taken)
 
 
 def test_what_is_inside_is_learnt_over_samples(bench: Workbench) -> None:
-    """Would catch: the second of a hundred files held, because the first one's objects all had a key that most lack."""
+    """Would catch: the second of a hundred files held, because the first one's objects all had a
+    key that most lack.
+    """
     other = bench.raw / "sample"
     other.write_bytes(lines(ADDRESSED[0], {"id": 5, "extra": [1]}))
     schema = bench.take(lines(ADDRESSED[1]), "x.jsonl", samples=[(other, "y.jsonl")]).schema
@@ -182,19 +237,31 @@ def test_what_is_inside_is_learnt_over_samples(bench: Workbench) -> None:
 
 
 def test_types_of_many_objects_are_learnt_in_little_memory(bench: Workbench) -> None:
-    """Would catch: a first file of 50 MB that can't be read however much memory a machine has, because
-    what learns its types holds something of each object."""
-    rows = (b'{"id": %d, "name": "n%d", "amount": %d.5, "none": null}\n' % (n, n, n) for n in range(400_000))
+    """Would catch: a first file of 50 MB that can't be read however much memory a machine has,
+    because what learns its types holds something of each object."""
+    rows = (
+        b'{"id": %d, "name": "n%d", "amount": %d.5, "none": null}\n' % (n, n, n)
+        for n in range(400_000)
+    )
     bench.session.close()
     folder = bench.root / ".headrace/lake"
-    bench.session = DuckDBSession(folder, readable=[bench.raw, bench.temporary], timezone="UTC", memory_max_bytes=256 * 2**20)
+    bench.session = DuckDBSession(
+        folder, readable=[bench.raw, bench.temporary], timezone="UTC", memory_max_bytes=256 * 2**20
+    )
     taken = bench.take(b"".join(rows), "x.jsonl")
     assert isinstance(taken, Taken)
-    assert taken.types() == {"id": "BIGINT", "name": "VARCHAR", "amount": "DOUBLE", "none": "VARCHAR"}
+    assert taken.types() == {
+        "id": "BIGINT",
+        "name": "VARCHAR",
+        "amount": "DOUBLE",
+        "none": "VARCHAR",
+    }
     assert len(taken.rows) == 400_000
 
 
-@pytest.mark.parametrize("key", ['say "hi"', "a*b", "a.b", "$", "ключ", "a b", "[0]", "it's", "\U0001f980"])
+@pytest.mark.parametrize(
+    "key", ['say "hi"', "a*b", "a.b", "$", "ключ", "a b", "[0]", "it's", "\U0001f980"]
+)
 def test_types_of_keys_of_any_look(bench: Workbench, key: str) -> None:
     """Would catch: a key that is taken for a path, and has no type then."""
     taken = bench.take(lines({key: 1, "b": "x"}, {key: 2.5}), "x.jsonl")

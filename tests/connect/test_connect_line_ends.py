@@ -24,7 +24,9 @@ MIXED = {
 @pytest.mark.parametrize("case", MIXED)
 @pytest.mark.parametrize("pinned", [False, True])
 def test_mixed_line_ends_are_read(bench: Workbench, case: str, pinned: bool) -> None:
-    """Would catch: a good delivery rejected for how its lines end; a carriage return left in the last value."""
+    """Would catch: a good delivery rejected for how its lines end; a carriage return left in the
+    last value.
+    """
     data = MIXED[case]
     delimiter = b";" if b";" in data else b","
     schema = bench.schema(b"id,who\n1,a\n".replace(b",", delimiter), "x.csv") if pinned else None
@@ -34,7 +36,9 @@ def test_mixed_line_ends_are_read(bench: Workbench, case: str, pinned: bool) -> 
 
 
 def test_line_breaks_in_values_stay_as_they_are(bench: Workbench) -> None:
-    """Would catch: values changed by what mends the line ends, whatever stands around their quotes."""
+    """Would catch: values changed by what mends the line ends, whatever stands around
+    their quotes.
+    """
     data = b'id,who\r\n1,"a\r\nb"\n2,"say ""x""\r\n,y"\r\n3,5" pipe\n4,"c\nd"\r\n'
     taken = bench.take(data, "x.csv")
     assert isinstance(taken, Taken), taken
@@ -47,7 +51,9 @@ def test_line_breaks_in_values_stay_as_they_are(bench: Workbench) -> None:
 
 def test_a_bad_value_keeps_its_line(bench: Workbench) -> None:
     """Would catch: lines counted in the mended copy otherwise than in the file."""
-    drift = bench.take(b'id,who\r\n1,"a\r\nb"\n2,c\r\nx,d\n', "x.csv", bench.schema(b"id,who\n1,a\n", "x.csv"))
+    drift = bench.take(
+        b'id,who\r\n1,"a\r\nb"\n2,c\r\nx,d\n', "x.csv", bench.schema(b"id,who\n1,a\n", "x.csv")
+    )
     assert isinstance(drift, TypeDrift), drift
     assert drift.columns[0].line == 5
 

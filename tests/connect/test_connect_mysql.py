@@ -1,5 +1,6 @@
-# ruff: noqa: E501
-"""MySQL as a source. What a server says is spoken here byte by byte; rows need a real one: HEADRACE_TEST_MYSQL=mysql://user:password@host/database."""
+"""MySQL as a source. What a server says is spoken here byte by byte; rows need a real one:
+HEADRACE_TEST_MYSQL=mysql://user:password@host/database.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +22,11 @@ pymysql = pytest.importorskip("pymysql")
 
 PLACE = Place(file="sources/x.yaml")
 ORDERS = Source(
-    name="orders", owner="o", place=PLACE, timezone="UTC", connector={"connection": "far", "table": "shop.orders", "cursor": "id"}
+    name="orders",
+    owner="o",
+    place=PLACE,
+    timezone="UTC",
+    connector={"connection": "far", "table": "shop.orders", "cursor": "id"},
 )
 Say = Callable[[int, str], int]
 
@@ -31,7 +36,10 @@ def _packet(number: int, payload: bytes) -> bytes:
 
 
 GREETING = (
-    b"\x0a8.0.36\0\1\0\0\0" + b"saltsalt" + b"\0" + b"\xff\xf7\x2d\x02\0\xff\xdf\x15" + bytes(10) + b"saltsaltsalt\0mysql_native_password\0"
+    b"\x0a8.0.36\0\1\0\0\0"
+    b"saltsalt"
+    b"\0"
+    b"\xff\xf7\x2d\x02\0\xff\xdf\x15" + bytes(10) + b"saltsaltsalt\0mysql_native_password\0"
 )
 
 
@@ -53,7 +61,11 @@ def say() -> Iterator[Say]:
                 with client:
                     client.sendall(_packet(0, GREETING))
                     client.recv(65536)
-                    client.sendall(_packet(2, b"\xff" + code.to_bytes(2, "little") + b"#28000" + message.encode()))
+                    client.sendall(
+                        _packet(
+                            2, b"\xff" + code.to_bytes(2, "little") + b"#28000" + message.encode()
+                        )
+                    )
 
         threading.Thread(target=serve, daemon=True).start()
         return int(listener.getsockname()[1])
@@ -88,9 +100,16 @@ def _far(bench: Workbench, url: str, source: Source = ORDERS) -> RemoteBench:
     ],
 )
 def test_what_a_server_says_is_understood(
-    bench: Workbench, say: Say, monkeypatch: pytest.MonkeyPatch, code: int, meaning: str, transient: bool
+    bench: Workbench,
+    say: Say,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    meaning: str,
+    transient: bool,
 ) -> None:
-    """Would catch: a wrong password tried for hours, or a full server taken for one; and a password that is repeated."""
+    """Would catch: a wrong password tried for hours, or a full server taken for one; and a password
+    that is repeated.
+    """
     monkeypatch.setenv("REMOTE_SECRET", CANARY)
     far = _far(bench, f"mysql://loader@127.0.0.1:{say(code, 'no, loader')}/shop")
     with pytest.raises(Unavailable) as caught:
@@ -111,23 +130,31 @@ def test_nobody_there(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_statements_are_quoted_for_mysql() -> None:
-    """Would catch: double quotes, which are texts in MySQL, and a `%` that the driver takes for a mark."""
+    """Would catch: double quotes, which are texts in MySQL, and a `%` that the driver takes for a
+    mark."""
     from headrace.connect.engines.mysql import MysqlSource
 
     engine = MysqlSource.__new__(MysqlSource)
     source = msgspec.structs.replace(
-        ORDERS, connector=ORDERS.connector | {"table": "shop.or`d%s"}, partition=PartitionSpec(grain=Grain.DAY, column="at")
+        ORDERS,
+        connector=ORDERS.connector | {"table": "shop.or`d%s"},
+        partition=PartitionSpec(grain=Grain.DAY, column="at"),
     )
     sql, values = SourceRows(source, engine).of("2024-01-31")
-    assert sql == "select * from `shop`.`or``d%%s` where `at` >= %(partition_start)s and `at` < %(partition_end)s"
+    assert (
+        sql == "select * from `shop`.`or``d%%s` where `at` >= %(partition_start)s and `at` <"
+        " %(partition_end)s"
+    )
     assert [str(value) for value in values.values()] == ["2024-01-31", "2024-02-01"]
 
 
 @pytest.mark.skipif(
-    "HEADRACE_TEST_MYSQL" not in os.environ, reason="no MySQL server: set HEADRACE_TEST_MYSQL to the URL of an empty database"
+    "HEADRACE_TEST_MYSQL" not in os.environ,
+    reason="no MySQL server: set HEADRACE_TEST_MYSQL to the URL of an empty database",
 )
 def test_rows_of_a_real_server(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: what only a real server does: types, sign, character sets, a cursor that holds all rows."""
+    """Would catch: what only a real server does: types, sign, character sets, a cursor that holds
+    all rows."""
     from headrace.connect.engines.engine import address_of
 
     monkeypatch.setenv("WHOLE", os.environ["HEADRACE_TEST_MYSQL"])
@@ -145,17 +172,29 @@ def test_rows_of_a_real_server(bench: Workbench, monkeypatch: pytest.MonkeyPatch
     with setup.cursor() as cursor:
         cursor.execute("drop table if exists orders")
         cursor.execute(
-            "create table orders (id bigint unsigned primary key, amount decimal(12,2), who varchar(50) character set utf8mb4, at datetime(6), raw blob)"
+            "create table orders (id bigint unsigned primary key, amount decimal(12,2), who"
+            " varchar(50) character set utf8mb4, at datetime(6), raw blob)"
         )
         cursor.execute(
-            "insert into orders values (1, -1.50, 'é☃', '2024-02-29 23:59:59.123456', 0x00ff), (18446744073709551615, 2, null, null, null)"
+            "insert into orders values (1, -1.50, 'é☃', '2024-02-29 23:59:59.123456', 0x00ff),"
+            " (18446744073709551615, 2, null, null, null)"
         )
     far.remote.source = msgspec.structs.replace(  # type: ignore[misc]
-        ORDERS, connector={"connection": "far", "table": "orders", "cursor": "id"}, partition=PartitionSpec(by_delivery=True)
+        ORDERS,
+        connector={"connection": "far", "table": "orders", "cursor": "id"},
+        partition=PartitionSpec(by_delivery=True),
     )
     (result,) = far.observe()
     taken = far.fetch(result)
     assert isinstance(taken, Taken)
-    assert taken.types() == {"id": "UBIGINT", "amount": "DECIMAL(12,2)", "who": "VARCHAR", "at": "TIMESTAMP", "raw": "BLOB"}
-    assert sorted(map(str, taken.column("amount"))) == ["-1.50", "2.00"] and sorted(taken.column("id")) == [1, 2**64 - 1]
+    assert taken.types() == {
+        "id": "UBIGINT",
+        "amount": "DECIMAL(12,2)",
+        "who": "VARCHAR",
+        "at": "TIMESTAMP",
+        "raw": "BLOB",
+    }
+    assert sorted(map(str, taken.column("amount"))) == ["-1.50", "2.00"] and sorted(
+        taken.column("id")
+    ) == [1, 2**64 - 1]
     assert far.observe({"*": (result.path, result.version)}) == ()

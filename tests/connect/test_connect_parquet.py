@@ -20,7 +20,14 @@ class TestParquet(ReadingContract):
     name = "orders.parquet"
 
     def encode(self, columns: Columns) -> bytes:
-        return write(pa.table({name: pa.array(values, None if values else EMPTY_TYPES[name]) for name, values in columns.items()}))
+        return write(
+            pa.table(
+                {
+                    name: pa.array(values, None if values else EMPTY_TYPES[name])
+                    for name, values in columns.items()
+                }
+            )
+        )
 
 
 def write(table: pa.Table, **options: object) -> bytes:
@@ -31,37 +38,64 @@ def write(table: pa.Table, **options: object) -> bytes:
 
 def test_types_are_the_files(bench: Workbench) -> None:
     """Would catch: decimals as doubles, dates as text, lists lost."""
-    table = pa.table({
-        "d": pa.array([Decimal("1.50")], pa.decimal128(9, 2)), "day": [dt.date(2013, 1, 31)], "l": [[1, 2]], "s": [{"a": 1}], "b": [b"\0x"],
-        "ns": pa.array([1_000], pa.timestamp("ns")), "tz": pa.array([0], pa.timestamp("us", tz="UTC")), "i": pa.array([1], pa.int16()),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "d": pa.array([Decimal("1.50")], pa.decimal128(9, 2)),
+            "day": [dt.date(2013, 1, 31)],
+            "l": [[1, 2]],
+            "s": [{"a": 1}],
+            "b": [b"\0x"],
+            "ns": pa.array([1_000], pa.timestamp("ns")),
+            "tz": pa.array([0], pa.timestamp("us", tz="UTC")),
+            "i": pa.array([1], pa.int16()),
+        }
+    )
     taken = bench.take(write(table), "x.parquet")
     assert isinstance(taken, Taken)
     assert taken.types() == {
-        "d": "DECIMAL(9,2)", "day": "DATE", "l": "BIGINT[]", "s": "STRUCT(a BIGINT)", "b": "BLOB", "ns": "TIMESTAMP",
-        "tz": "TIMESTAMP WITH TIME ZONE", "i": "SMALLINT",
-    }  # fmt: skip
+        "d": "DECIMAL(9,2)",
+        "day": "DATE",
+        "l": "BIGINT[]",
+        "s": "STRUCT(a BIGINT)",
+        "b": "BLOB",
+        "ns": "TIMESTAMP",
+        "tz": "TIMESTAMP WITH TIME ZONE",
+        "i": "SMALLINT",
+    }
     again = bench.take(write(table), "x.parquet", taken.schema)
     assert isinstance(again, Taken)
     assert again.rows == taken.rows
 
 
-WIDER = [(pa.int32(), pa.int64(), Taken), (pa.int64(), pa.int32(), Taken), (pa.float32(), pa.float64(), Taken),
-         (pa.int64(), pa.string(), Taken),
-         (pa.float64(), pa.int64(), TypeDrift), (pa.string(), pa.int64(), TypeDrift), (pa.int64(), pa.float64(), Taken)]  # fmt: skip
+WIDER = [
+    (pa.int32(), pa.int64(), Taken),
+    (pa.int64(), pa.int32(), Taken),
+    (pa.float32(), pa.float64(), Taken),
+    (pa.int64(), pa.string(), Taken),
+    (pa.float64(), pa.int64(), TypeDrift),
+    (pa.string(), pa.int64(), TypeDrift),
+    (pa.int64(), pa.float64(), Taken),
+]
 
 
 @pytest.mark.parametrize(("delivered", "pinned", "outcome"), WIDER)
-def test_types_are_cast_where_nothing_is_lost(bench: Workbench, delivered: pa.DataType, pinned: pa.DataType, outcome: type) -> None:
+def test_types_are_cast_where_nothing_is_lost(
+    bench: Workbench, delivered: pa.DataType, pinned: pa.DataType, outcome: type
+) -> None:
     """Would catch: fractions rounded to whole numbers, large whole numbers rounded to doubles."""
     schema = bench.schema(write(pa.table({"v": pa.array([1, 2]).cast(pinned)})), "x.parquet")
-    assert isinstance(bench.take(write(pa.table({"v": pa.array([1, 2]).cast(delivered)})), "x.parquet", schema), outcome)
+    assert isinstance(
+        bench.take(write(pa.table({"v": pa.array([1, 2]).cast(delivered)})), "x.parquet", schema),
+        outcome,
+    )
 
 
 def test_a_number_out_of_range_is_held(bench: Workbench) -> None:
     """Would catch: wrap-around, and `damaged` said of a file that is whole."""
     schema = bench.schema(write(pa.table({"v": pa.array([1], pa.int32())})), "x.parquet")
-    drift = bench.take(write(pa.table({"v": pa.array([1, 2**40], pa.int64())})), "x.parquet", schema)
+    drift = bench.take(
+        write(pa.table({"v": pa.array([1, 2**40], pa.int64())})), "x.parquet", schema
+    )
     assert isinstance(drift, TypeDrift)
     assert (drift.columns[0].rows, drift.columns[0].value) == (1, str(2**40))
 
@@ -77,7 +111,9 @@ def test_a_whole_number_that_a_double_cannot_hold_is_held(bench: Workbench) -> N
 @pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "lz4", "brotli"])
 def test_codecs(bench: Workbench, compression: str) -> None:
     """Would catch: a codec that this build of DuckDB doesn't have."""
-    assert isinstance(bench.take(write(pa.table(ORDERS), compression=compression), "x.parquet"), Taken)
+    assert isinstance(
+        bench.take(write(pa.table(ORDERS), compression=compression), "x.parquet"), Taken
+    )
 
 
 def test_csv_under_a_parquet_name(bench: Workbench) -> None:
@@ -102,9 +138,12 @@ def test_columns_of_the_same_name(bench: Workbench) -> None:
 
 
 def test_damaged_pages(bench: Workbench) -> None:
-    """Would catch: bytes flipped in the middle, which only a read of the whole column finds. (Without checksums some flips give
-    another value; an error must never be of another kind.)"""
-    data = write(pa.table({"id": list(range(2000)), "who": [f"n{n}" for n in range(2000)]}), write_page_checksum=True)
+    """Would catch: bytes flipped in the middle, which only a read of the whole column finds.
+    (Without checksums some flips give another value; an error must never be of another kind.)"""
+    data = write(
+        pa.table({"id": list(range(2000)), "who": [f"n{n}" for n in range(2000)]}),
+        write_page_checksum=True,
+    )
     schema = bench.schema(data, "x.parquet")
     for seed in range(60):
         chance = random.Random(seed)

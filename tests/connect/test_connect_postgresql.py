@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """PostgreSQL as a source, on a real server."""
 
 from __future__ import annotations
@@ -23,7 +22,9 @@ TABLE: dict[str, Any] = {"connection": "far", "table": "public.rows"}
 
 
 class PostgresRemote(Remote):
-    """A table of a database, read by a role of its own that has a password. Each change of it is real."""
+    """A table of a database, read by a role of its own that has a password. Each change of it is
+    real.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database, self.role = database, f"reader_{database.name}"
@@ -37,12 +38,23 @@ class PostgresRemote(Remote):
 
     @property
     def source(self) -> Source:
-        return Source(name="orders", owner="o", place=PLACE, timezone="UTC", connector=self.connector, partition=self.partition)
+        return Source(
+            name="orders",
+            owner="o",
+            place=PLACE,
+            timezone="UTC",
+            connector=self.connector,
+            partition=self.partition,
+        )
 
     @property
     def connection(self) -> dict[str, Any]:  # type: ignore[override]
         where = f"{self.database.host}:${{REMOTE_PORT}}/{self.database.name}"
-        return {"url": f"postgresql://{self.role}@{where}", "password": "${REMOTE_SECRET}", "connect_timeout": 3}
+        return {
+            "url": f"postgresql://{self.role}@{where}",
+            "password": "${REMOTE_SECRET}",
+            "connect_timeout": 3,
+        }
 
     def fill(self, rows: Sequence[Row]) -> None:
         names = list(rows[0]) if rows else ["id", "amount", "who"]
@@ -51,9 +63,14 @@ class PostgresRemote(Remote):
         self.database.execute("drop table if exists rows", f"create table rows ({columns})")
         import psycopg
 
-        with psycopg.connect(self.database.url_of_socket) as connection, connection.cursor() as cursor:
+        with (
+            psycopg.connect(self.database.url_of_socket) as connection,
+            connection.cursor() as cursor,
+        ):
             marks = ", ".join(["%s"] * len(names))
-            cursor.executemany(f"insert into rows values ({marks})".encode(), [tuple(row.values()) for row in rows])
+            cursor.executemany(
+                f"insert into rows values ({marks})".encode(), [tuple(row.values()) for row in rows]
+            )
 
     def forbid(self) -> None:
         self.database.execute(f"alter role {self.role} password 'another'")
@@ -71,7 +88,8 @@ class PostgresRemote(Remote):
 
     def spoil(self) -> None:
         self.database.execute(
-            "alter table rows rename to whole", "create view rows as select id, 'NaN'::numeric(12,2) as amount, who from whole"
+            "alter table rows rename to whole",
+            "create view rows as select id, 'NaN'::numeric(12,2) as amount, who from whole",
         )
 
     def _instead(self, of_the_fifth: str) -> None:
@@ -85,8 +103,8 @@ class PostgresRemote(Remote):
         os.environ["REMOTE_PORT"] = str(self.database.port)
         self.database.execute(
             f"alter role {self.role} password '{CANARY}'",
-            "do $$ begin if exists (select from pg_views where viewname = 'rows' and schemaname = 'public') then drop view rows;"
-            " alter table whole rename to rows; end if; end $$",
+            "do $$ begin if exists (select from pg_views where viewname = 'rows' and schemaname ="
+            " 'public') then drop view rows; alter table whole rename to rows; end if; end $$",
         )
 
 
@@ -107,7 +125,10 @@ class TestPostgresqlCursors(RemoteContract):
 
     @pytest.fixture
     def remote(self, remote: PostgresRemote) -> PostgresRemote:
-        remote.connector, remote.partition = TABLE | {"cursor": "id"}, PartitionSpec(by_delivery=True)
+        remote.connector, remote.partition = (
+            TABLE | {"cursor": "id"},
+            PartitionSpec(by_delivery=True),
+        )
         return remote
 
     def test_no_rows(self, far: RemoteBench) -> None:
@@ -125,7 +146,9 @@ class Bank:
     def run(self, *statements: str) -> None:
         self.database.execute(*statements)
 
-    def far(self, partition: PartitionSpec | None = None, zone: str = "UTC", **connector: Any) -> RemoteBench:
+    def far(
+        self, partition: PartitionSpec | None = None, zone: str = "UTC", **connector: Any
+    ) -> RemoteBench:
         remote = msgspec.structs.replace(
             Source(name="orders", owner="o", place=PLACE, timezone=zone),
             connector={"connection": "far", **connector},
@@ -145,29 +168,52 @@ def bank(bench: Workbench, postgresql: Database) -> Bank:
 
 
 TYPES = {
-    "b boolean": ("true", "BOOLEAN", True), "s smallint": ("-7", "SMALLINT", -7), "i int": ("7", "INTEGER", 7),
-    "l bigint": ("9223372036854775807", "BIGINT", 2**63 - 1), "d numeric(12,2)": ("1234567890.12", "DECIMAL(12,2)", "1234567890.12"),
-    "u numeric": ("12345678901234567890.0123456789", "DECIMAL(38,10)", "12345678901234567890.0123456789"),
-    "f real": ("0.1", "FLOAT", None), "g double precision": ("0.1", "DOUBLE", 0.1), "t text": ("E'a,\"b\"\\n\\\\c'", "VARCHAR", 'a,"b"\n\\c'),
-    "e text": ("''", "VARCHAR", ""), "c char(3)": ("'x'", "VARCHAR", "x  "), "da date": ("'2024-02-29'", "DATE", "2024-02-29"),
+    "b boolean": ("true", "BOOLEAN", True),
+    "s smallint": ("-7", "SMALLINT", -7),
+    "i int": ("7", "INTEGER", 7),
+    "l bigint": ("9223372036854775807", "BIGINT", 2**63 - 1),
+    "d numeric(12,2)": ("1234567890.12", "DECIMAL(12,2)", "1234567890.12"),
+    "u numeric": (
+        "12345678901234567890.0123456789",
+        "DECIMAL(38,10)",
+        "12345678901234567890.0123456789",
+    ),
+    "f real": ("0.1", "FLOAT", None),
+    "g double precision": ("0.1", "DOUBLE", 0.1),
+    "t text": ("E'a,\"b\"\\n\\\\c'", "VARCHAR", 'a,"b"\n\\c'),
+    "e text": ("''", "VARCHAR", ""),
+    "c char(3)": ("'x'", "VARCHAR", "x  "),
+    "da date": ("'2024-02-29'", "DATE", "2024-02-29"),
     "ts timestamp": ("'2024-02-29 23:59:59.123456'", "TIMESTAMP", "2024-02-29 23:59:59.123456"),
     "tz timestamptz": ("'2024-02-29 23:59:59.123456+05:30'", "TIMESTAMP WITH TIME ZONE", None),
-    "ti time": ("'23:59:59.5'", "TIME", "23:59:59.500000"), "iv interval": ("'1 mon -2 days 3 hours'", "VARCHAR", "1 mon -2 days +03:00:00"),
-    "by bytea": ("'\\x00ff41'", "BLOB", b"\x00\xffA"), "uu uuid": ("'00000000-0000-0000-0000-00000000abcd'", "UUID", None),
-    "j jsonb": ("'{\"a\": [1, null]}'", "VARCHAR", '{"a": [1, null]}'), "ai int[]": ("'{1,NULL,3}'", "INTEGER[]", [1, None, 3]),
-    "at text[]": ("array['a,b', 'c\"d', null]", "VARCHAR[]", ["a,b", 'c"d', None]), "k mood": ("'so so'", "VARCHAR", "so so"),
-}  # fmt: skip
+    "ti time": ("'23:59:59.5'", "TIME", "23:59:59.500000"),
+    "iv interval": ("'1 mon -2 days 3 hours'", "VARCHAR", "1 mon -2 days +03:00:00"),
+    "by bytea": ("'\\x00ff41'", "BLOB", b"\x00\xffA"),
+    "uu uuid": ("'00000000-0000-0000-0000-00000000abcd'", "UUID", None),
+    "j jsonb": ("'{\"a\": [1, null]}'", "VARCHAR", '{"a": [1, null]}'),
+    "ai int[]": ("'{1,NULL,3}'", "INTEGER[]", [1, None, 3]),
+    "at text[]": ("array['a,b', 'c\"d', null]", "VARCHAR[]", ["a,b", 'c"d', None]),
+    "k mood": ("'so so'", "VARCHAR", "so so"),
+}
 
 
 def test_types_are_kept(bank: Bank) -> None:
-    """Would catch: money as floating point, `{1,2}` as text, an empty text as NULL, a time in the server's zone."""
+    """Would catch: money as floating point, `{1,2}` as text, an empty text as NULL, a time in the
+    server's zone.
+    """
     names = [column.split()[0] for column in TYPES]
     values = ", ".join(value for value, _, _ in TYPES.values())
     nulls = ", ".join(["null"] * len(TYPES))
-    bank.run("create type mood as enum ('so so')", f"create table t ({', '.join(TYPES)})", f"insert into t values ({values}), ({nulls})")
+    bank.run(
+        "create type mood as enum ('so so')",
+        f"create table t ({', '.join(TYPES)})",
+        f"insert into t values ({values}), ({nulls})",
+    )
     taken = bank.far(table="t").take()
     assert isinstance(taken, Taken), taken
-    assert taken.types() == {name: kind for name, (_, kind, _) in zip(names, TYPES.values(), strict=True)}
+    assert taken.types() == {
+        name: kind for name, (_, kind, _) in zip(names, TYPES.values(), strict=True)
+    }
     full = next(row for row in taken.rows if row[0] is not None)
     for value, (_, kind, expected) in zip(full, TYPES.values(), strict=True):
         assert expected is None or value == expected or str(value) == expected, (kind, value)
@@ -186,16 +232,23 @@ DAYS = PartitionSpec(grain=Grain.DAY, column="at")
 
 
 def test_an_interval_is_that_of_the_sources_zone(bank: Bank) -> None:
-    """Would catch: a day that is cut at midnight UTC, a day of 23 hours, and rows of the border read twice."""
+    """Would catch: a day that is cut at midnight UTC, a day of 23 hours, and rows of the border
+    read twice."""
     bank.run(
         "create table t (n int, at timestamptz)",
-        "insert into t values (1, '2013-03-10 04:59:59Z'), (2, '2013-03-10 05:00Z'), (3, '2013-03-11 03:59:59Z'), (4, '2013-03-11 04:00Z')",
+        "insert into t values (1, '2013-03-10 04:59:59Z'), (2, '2013-03-10 05:00Z'), (3,"
+        " '2013-03-11 03:59:59Z'), (4, '2013-03-11 04:00Z')",
     )
     far = bank.far(DAYS, "America/New_York", table="t")
-    result = {item.partition: far.fetch(item) for item in far.observe(wanted=["2013-03-09", "2013-03-10", "2013-03-11"])}
+    result = {
+        item.partition: far.fetch(item)
+        for item in far.observe(wanted=["2013-03-09", "2013-03-10", "2013-03-11"])
+    }
     assert {key: [row[0] for row in taken.rows] for key, taken in result.items()} == {  # type: ignore[union-attr]
-        "2013-03-09": [1], "2013-03-10": [2, 3], "2013-03-11": [4],
-    }  # fmt: skip
+        "2013-03-09": [1],
+        "2013-03-10": [2, 3],
+        "2013-03-11": [4],
+    }
 
 
 @pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])
@@ -203,7 +256,8 @@ def test_any_column_of_time_cuts_days(bank: Bank, kind: str) -> None:
     """Would catch: a statement that only one type of column takes."""
     bank.run(
         f"create table t (n int, at {kind})",
-        "insert into t select n, timestamp '2024-01-01 00:00' + n * interval '1 day' from generate_series(0, 3) n",
+        "insert into t select n, timestamp '2024-01-01 00:00' + n * interval '1 day' from"
+        " generate_series(0, 3) n",
     )
     far = bank.far(DAYS, table="t")
     (result,) = far.observe(wanted=["2024-01-03"])
@@ -211,46 +265,70 @@ def test_any_column_of_time_cuts_days(bank: Bank, kind: str) -> None:
     assert isinstance(taken, Taken) and [row[0] for row in taken.rows] == [2]
 
 
-@pytest.mark.parametrize(("grain", "keys"), [(Grain.HOUR, ["2013-11-03T01:00-04:00", "2013-11-03T01:00-05:00"]), (Grain.MONTH, ["2013-10", "2013-11"])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("grain", "keys"),
+    [
+        (Grain.HOUR, ["2013-11-03T01:00-04:00", "2013-11-03T01:00-05:00"]),
+        (Grain.MONTH, ["2013-10", "2013-11"]),
+    ],
+)
 def test_other_grains(bank: Bank, grain: Grain, keys: list[str]) -> None:
     """Would catch: the hour that comes twice read twice, and months that end a day too early."""
     bank.run(
         "create table t (n int, at timestamptz)",
-        "insert into t values (0, '2013-11-03 05:30Z'), (1, '2013-11-03 06:30Z'), (2, '2013-11-01 03:59Z'), (3, '2013-11-01 04:00Z')",
+        "insert into t values (0, '2013-11-03 05:30Z'), (1, '2013-11-03 06:30Z'), (2, '2013-11-01"
+        " 03:59Z'), (3, '2013-11-01 04:00Z')",
     )
-    far = bank.far(PartitionSpec(grain=grain, column="at"), "America/New_York", table="t", cursor="n")
+    far = bank.far(
+        PartitionSpec(grain=grain, column="at"), "America/New_York", table="t", cursor="n"
+    )
     rows = [sorted(row[0] for row in far.fetch(result).rows) for result in far.observe(wanted=keys)]  # type: ignore[union-attr]
     assert rows == ([[0], [1]] if grain is Grain.HOUR else [[2], [0, 1, 3]])
 
 
 def test_changed_rows_make_another_version(bank: Bank) -> None:
-    """Would catch: a correction in the database that nobody ever reads, and an interval that is read again for nothing."""
+    """Would catch: a correction in the database that nobody ever reads, and an interval that is
+    read again for nothing.
+    """
     bank.run("create table t (n int, at date, changed timestamptz)")
     bank.run(
-        "insert into t select n, date '2024-01-01' + n % 3, timestamptz '2024-02-01 00:00Z' + n * interval '1 s' from generate_series(1, 9) n"
+        "insert into t select n, date '2024-01-01' + n % 3, timestamptz '2024-02-01 00:00Z' + n *"
+        " interval '1 s' from generate_series(1, 9) n"
     )
     far = bank.far(DAYS, table="t", cursor="changed")
     wanted = [f"2024-01-0{day}" for day in (1, 3, 2, 5)]
     first = {item.partition: item for item in far.observe(wanted=wanted)}
     assert {key: msgspec.json.decode(item.version) for key, item in first.items()} == {
-        "2024-01-01": ["2024-02-01 00:00:09+00", 3], "2024-01-02": ["2024-02-01 00:00:07+00", 3], "2024-01-03": ["2024-02-01 00:00:08+00", 3],
+        "2024-01-01": ["2024-02-01 00:00:09+00", 3],
+        "2024-01-02": ["2024-02-01 00:00:07+00", 3],
+        "2024-01-03": ["2024-02-01 00:00:08+00", 3],
         "2024-01-05": [None, 0],
-    }  # fmt: skip
+    }
     known = {key: (item.path, item.version) for key, item in first.items()}
     assert far.observe(known, wanted) == ()
     bank.run(
-        "update t set changed = '2024-03-01Z' where n = 1", "delete from t where n = 2", "insert into t values (10, '2024-01-05', null)"
+        "update t set changed = '2024-03-01Z' where n = 1",
+        "delete from t where n = 2",
+        "insert into t values (10, '2024-01-05', null)",
     )
-    assert {item.partition for item in far.observe(known, wanted)} == {"2024-01-02", "2024-01-03", "2024-01-05"}
+    assert {item.partition for item in far.observe(known, wanted)} == {
+        "2024-01-02",
+        "2024-01-03",
+        "2024-01-05",
+    }
 
 
 def test_a_query_is_asked_for_its_interval(bank: Bank) -> None:
-    """Would catch: placeholders pasted as text, a `%` that the driver takes for its own, a comment that swallows a parenthesis."""
+    """Would catch: placeholders pasted as text, a `%` that the driver takes for its own, a comment
+    that swallows a parenthesis."""
     bank.run(
         "create table t (n int, at timestamptz, name text)",
         "insert into t values (1, '2024-01-01 12:00Z', '50% x'), (2, '2024-01-02 12:00Z', '50% y')",
     )
-    query = "select n, n % 2 as odd, name from t where at >= $partition_start and at < $partition_end and name like '50%' -- $partition_end; )\n;"
+    query = (
+        "select n, n % 2 as odd, name from t where at >= $partition_start and at < $partition_end"
+        " and name like '50%' -- $partition_end; )\n;"
+    )
     far = bank.far(PartitionSpec(grain=Grain.DAY), query=query, cursor="n")
     (result,) = far.observe(wanted=["2024-01-02"])
     assert msgspec.json.decode(result.version) == ["2", 1]
@@ -263,7 +341,10 @@ BY_DELIVERY = PartitionSpec(by_delivery=True)
 
 def test_increments_join_without_a_gap_and_without_a_row_twice(bank: Bank) -> None:
     """Would catch: rows that arrive between look and fetch read twice, or never."""
-    bank.run("create table t (n bigint, x text)", "insert into t select n, 'a' from generate_series(1, 5) n")
+    bank.run(
+        "create table t (n bigint, x text)",
+        "insert into t select n, 'a' from generate_series(1, 5) n",
+    )
     far = bank.far(BY_DELIVERY, table="t", cursor="n")
     (first,) = far.observe()
     bank.run("insert into t select n, 'b' from generate_series(6, 8) n")
@@ -281,7 +362,10 @@ HOSTILE = "a\"b%s'; drop table t; --"
 def test_hostile_names_are_quoted(bank: Bank) -> None:
     """Would catch: a column's or a table's name that ends its quotes."""
     table, column = (name.replace('"', '""') for name in (HOSTILE[:20], HOSTILE))
-    bank.run(f'create table "{table}" ("{column}" bigint, "%%" int)', f'insert into "{table}" values (1, 2)')
+    bank.run(
+        f'create table "{table}" ("{column}" bigint, "%%" int)',
+        f'insert into "{table}" values (1, 2)',
+    )
     far = bank.far(BY_DELIVERY, table=HOSTILE[:20], cursor=HOSTILE)
     taken = far.take()
     assert isinstance(taken, Taken) and taken.rows == [(1, 2)] and taken.names == (HOSTILE, "%%")
@@ -299,13 +383,18 @@ def test_a_hostile_cursor_is_a_value(bank: Bank) -> None:
 @pytest.mark.parametrize(
     ("connector", "code"),
     [
-        ({"table": "nowhere"}, "configuration_error"), ({"table": "t", "cursor": "nothing"}, "configuration_error"),
-        ({"query": "select * form t"}, "configuration_error"), ({"query": "select 1/0 as x"}, "configuration_error"),
-        ({"query": "select 1 as a, 2 as \"A\""}, "configuration_error"), ({"query": "with x as (delete from t returning 1) select * from x"}, "configuration_error"),
+        ({"table": "nowhere"}, "configuration_error"),
+        ({"table": "t", "cursor": "nothing"}, "configuration_error"),
+        ({"query": "select * form t"}, "configuration_error"),
+        ({"query": "select 1/0 as x"}, "configuration_error"),
+        ({"query": 'select 1 as a, 2 as "A"'}, "configuration_error"),
+        ({"query": "with x as (delete from t returning 1) select * from x"}, "configuration_error"),
         ({"query": "select * from nextval('s')"}, "configuration_error"),
     ],
-)  # fmt: skip
-def test_what_cant_work_is_a_mistake_in_the_declaration(bank: Bank, connector: dict[str, str], code: str) -> None:
+)
+def test_what_cant_work_is_a_mistake_in_the_declaration(
+    bank: Bank, connector: dict[str, str], code: str
+) -> None:
     """Would catch: a misspelt table tried again for hours, and a query that writes."""
     bank.run("create table t (n int)", "insert into t values (1)", "create sequence s")
     far = bank.far(BY_DELIVERY if "cursor" in connector else None, **connector)
@@ -317,17 +406,25 @@ def test_what_cant_work_is_a_mistake_in_the_declaration(bank: Bank, connector: d
 
 @pytest.mark.parametrize(
     ("connector", "said"),
-    [({"table": "nowhere"}, 'relation "nowhere" does not exist'), ({"table": "t", "cursor": "nothing"}, 'column "nothing" does not exist')],
+    [
+        ({"table": "nowhere"}, 'relation "nowhere" does not exist'),
+        ({"table": "t", "cursor": "nothing"}, 'column "nothing" does not exist'),
+    ],
 )
-def test_what_is_gone_is_told_without_our_statement(bank: Bank, connector: dict[str, str], said: str) -> None:
-    """Would catch: an incident called `relation … does not exist LINE 1: ...end end,`, after a statement that nobody wrote."""
+def test_what_is_gone_is_told_without_our_statement(
+    bank: Bank, connector: dict[str, str], said: str
+) -> None:
+    """Would catch: an incident called `relation … does not exist LINE 1: ...end end,`, after a
+    statement that nobody wrote."""
     bank.run("create table t (n int)")
     with pytest.raises(Unavailable) as caught:
         bank.far(BY_DELIVERY, **{"cursor": "n", **connector}).observe()
     assert str(caught.value) == said
 
 
-def test_a_table_that_may_not_be_read_is_access_denied(bench: Workbench, remote: PostgresRemote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_may_not_be_read_is_access_denied(
+    bench: Workbench, remote: PostgresRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: a missing GRANT taken for an outage."""
     monkeypatch.setenv("REMOTE_SECRET", CANARY)
     remote.fill([{"id": 1}])
@@ -337,7 +434,9 @@ def test_a_table_that_may_not_be_read_is_access_denied(bench: Workbench, remote:
     assert (caught.value.code, caught.value.transient) == ("access_denied", False)
 
 
-def test_a_password_in_the_url_may_hold_any_sign(bench: Workbench, postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_in_the_url_may_hold_any_sign(
+    bench: Workbench, postgresql: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: `@`, `/` and `%` of a secret that are taken for parts of the URL."""
     monkeypatch.setenv("PW", postgresql.password)
     monkeypatch.setenv("WHOLE", postgresql.url)
@@ -349,7 +448,13 @@ def test_a_password_in_the_url_may_hold_any_sign(bench: Workbench, postgresql: D
         far = RemoteBench(
             bench,
             _Given(
-                Source(name="x", owner="o", place=PLACE, timezone="UTC", connector={"connection": "c", "query": "select 1 as n"}),
+                Source(
+                    name="x",
+                    owner="o",
+                    place=PLACE,
+                    timezone="UTC",
+                    connector={"connection": "c", "query": "select 1 as n"},
+                ),
                 {"url": url},
             ),
         )  # type: ignore[arg-type]
@@ -359,9 +464,12 @@ def test_a_password_in_the_url_may_hold_any_sign(bench: Workbench, postgresql: D
 
 
 def test_a_long_value_and_many_rows(bank: Bank) -> None:
-    """Would catch: a value that is longer than a buffer, and rows that are lost where buffers meet."""
+    """Would catch: a value that is longer than a buffer, and rows that are lost where
+    buffers meet.
+    """
     bank.run(
-        "create table t as select n, repeat(chr(10) || '\"é', n % 50) as x from generate_series(1, 30000) n",
+        "create table t as select n, repeat(chr(10) || '\"é', n % 50) as x from generate_series(1,"
+        " 30000) n",
         "insert into t values (0, repeat('0123456789', 2000000))",
     )
     taken = bank.far(table="t").take()
@@ -371,7 +479,9 @@ def test_a_long_value_and_many_rows(bank: Bank) -> None:
 
 
 def test_one_snapshot_is_read(bank: Bank) -> None:
-    """Would catch: a look at a table while it is changed that mixes both states: summary and columns come from one transaction."""
+    """Would catch: a look at a table while it is changed that mixes both states: summary and
+    columns come from one transaction.
+    """
     from headrace.connect.engines.engine import connect_source
 
     bank.run("create table t (n int)", "insert into t values (1)")

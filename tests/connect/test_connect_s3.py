@@ -1,4 +1,6 @@
-"""Files in an object store as a source: moto's server on the loopback address, behind a wire that can be cut."""
+"""Files in an object store as a source: moto's server on the loopback address, behind a wire that
+can be cut.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ httpx = pytest.importorskip("httpx")
 moto_server = pytest.importorskip("moto.server")
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+    "ignore::ResourceWarning",
+    "ignore::DeprecationWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 PLACE = Place(file="sources/x.yaml")
 CUT_BYTES = 20_000
@@ -30,7 +34,9 @@ BUCKET = "landing-zone"
 
 
 class Wire:
-    """Passes bytes to a server and back; `cut` ends an answer after CUT_BYTES, `stall` sends no more of it."""
+    """Passes bytes to a server and back; `cut` ends an answer after CUT_BYTES, `stall` sends no
+    more of it.
+    """
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -97,7 +103,9 @@ def store() -> Iterator[int]:
 
 
 class S3Remote(Remote):
-    """One object of a bucket. It is so large that it doesn't come whole by going on where an answer was cut, a few times."""
+    """One object of a bucket. It is so large that it doesn't come whole by going on where an answer
+    was cut, a few times.
+    """
 
     page_size = 3_000
 
@@ -105,7 +113,11 @@ class S3Remote(Remote):
         self.port, self.wire = port, Wire(port)
         self.options: dict[str, Any] = {}
         self.client = boto3.client(
-            "s3", endpoint_url=f"http://127.0.0.1:{port}", aws_access_key_id="setup", aws_secret_access_key="setup", region_name="us-east-1"
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{port}",
+            aws_access_key_id="setup",
+            aws_secret_access_key="setup",
+            region_name="us-east-1",
         )
         httpx.post(f"http://127.0.0.1:{port}/moto-api/reset", timeout=None)
         self._allow(1_000_000_000)
@@ -115,7 +127,14 @@ class S3Remote(Remote):
 
     @property
     def source(self) -> Source:
-        return Source(name="orders", owner="o", place=PLACE, timezone="UTC", files=self.files, partition=self.partition)
+        return Source(
+            name="orders",
+            owner="o",
+            place=PLACE,
+            timezone="UTC",
+            files=self.files,
+            partition=self.partition,
+        )
 
     @property
     def connection(self) -> dict[str, Any]:  # type: ignore[override]
@@ -156,7 +175,11 @@ class S3Remote(Remote):
 
     def _allow(self, requests: int) -> None:
         """After so many more the server asks who it is, and knows nobody."""
-        httpx.post(f"http://127.0.0.1:{self.port}/moto-api/reset-auth", content=str(requests).encode(), timeout=None)
+        httpx.post(
+            f"http://127.0.0.1:{self.port}/moto-api/reset-auth",
+            content=str(requests).encode(),
+            timeout=None,
+        )
 
 
 @pytest.fixture
@@ -178,7 +201,9 @@ def _dated(remote: S3Remote, pattern: str, grain: Grain | None = Grain.DAY) -> N
 
 
 def test_names_say_the_interval(bench: Workbench, remote: S3Remote) -> None:
-    """Would catch: folders by date that aren't listed, files taken that only look alike, a day that doesn't exist."""
+    """Would catch: folders by date that aren't listed, files taken that only look alike, a day that
+    doesn't exist.
+    """
     for key in (
         "in/2024/01/orders_02.csv",
         "in/2024/01/orders_03.csv",
@@ -202,7 +227,8 @@ def test_names_say_the_interval(bench: Workbench, remote: S3Remote) -> None:
 
 
 def test_two_files_for_one_interval_are_said(bench: Workbench, remote: S3Remote) -> None:
-    """Would catch: one of two files taken by chance, so that the data depends on the order of a listing."""
+    """Would catch: one of two files taken by chance, so that the data depends on the order of a
+    listing."""
     _dated(remote, "in/*_{date:%Y-%m-%d}.csv")
     remote.put("in/a_2024-01-02.csv", b"id\n1\n")
     far = RemoteBench(bench, remote)
@@ -224,9 +250,18 @@ def test_more_objects_than_a_listing_holds(bench: Workbench, remote: S3Remote) -
 
 
 @pytest.mark.parametrize(
-    "files", ["file:///etc/passwd", "local:///etc/passwd", "memory://x/y.csv", "simplecache::s3://a/b.csv", "zip://x.csv::s3://a/b.zip"]
+    "files",
+    [
+        "file:///etc/passwd",
+        "local:///etc/passwd",
+        "memory://x/y.csv",
+        "simplecache::s3://a/b.csv",
+        "zip://x.csv::s3://a/b.zip",
+    ],
 )
-def test_what_leads_back_to_this_machine_is_refused(bench: Workbench, remote: S3Remote, files: str) -> None:
+def test_what_leads_back_to_this_machine_is_refused(
+    bench: Workbench, remote: S3Remote, files: str
+) -> None:
     """Would catch: a declaration that reads any file of the machine by the name of a URL."""
     remote.files = files
     with pytest.raises(Unavailable) as caught:

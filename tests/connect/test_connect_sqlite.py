@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """SQLite as a source, on real files."""
 
 from __future__ import annotations
@@ -24,7 +23,9 @@ PAGE_BYTES = 512
 
 
 class SqliteRemote(Remote):
-    """A table of a file. There are so many rows in its small pages that one of them can be broken."""
+    """A table of a file. There are so many rows in its small pages that one of them can
+    be broken.
+    """
 
     page_size = 100
 
@@ -36,7 +37,14 @@ class SqliteRemote(Remote):
 
     @property
     def source(self) -> Source:
-        return Source(name="orders", owner="o", place=PLACE, timezone="UTC", connector=self.connector, partition=self.partition)
+        return Source(
+            name="orders",
+            owner="o",
+            place=PLACE,
+            timezone="UTC",
+            connector=self.connector,
+            partition=self.partition,
+        )
 
     @property
     def connection(self) -> dict[str, Any]:  # type: ignore[override]
@@ -50,7 +58,9 @@ class SqliteRemote(Remote):
         self._run("drop table if exists rows", f"create table rows ({columns})")
         with sqlite3.connect(self.path) as connection:
             marks = ", ".join("?" * len(names))
-            connection.executemany(f"insert into rows values ({marks})", [tuple(row.values()) for row in rows])
+            connection.executemany(
+                f"insert into rows values ({marks})", [tuple(row.values()) for row in rows]
+            )
         connection.close()
 
     def forbid(self) -> None:
@@ -69,12 +79,21 @@ class SqliteRemote(Remote):
         self.path.write_bytes(broken)
 
     def hang(self) -> None:
-        endless = "with recursive n(x) as (select 1 union all select x + 1 from n) select x, '', '' from n where x < 0"
-        self._run("alter table rows rename to whole", f"create view rows as select * from whole union all select * from ({endless})")
+        endless = (
+            "with recursive n(x) as (select 1 union all select x + 1 from n) select x, '', '' from"
+            " n where x < 0"
+        )
+        self._run(
+            "alter table rows rename to whole",
+            f"create view rows as select * from whole union all select * from ({endless})",
+        )
 
     def spoil(self) -> None:
         self.good = self.path.read_bytes()
-        self.path.write_bytes(b"this is no database at all, but long enough to have a header of one hundred bytes" * 20)
+        self.path.write_bytes(
+            b"this is no database at all, but long enough to have a header of one hundred bytes"
+            * 20
+        )
 
     def come_back(self) -> None:
         if self.away.exists():
@@ -113,7 +132,10 @@ class TestSqliteCursors(RemoteContract):
 
     @pytest.fixture
     def remote(self, remote: SqliteRemote) -> SqliteRemote:
-        remote.connector, remote.partition = {"connection": "far", "table": "rows", "cursor": "id"}, PartitionSpec(by_delivery=True)
+        remote.connector, remote.partition = (
+            {"connection": "far", "table": "rows", "cursor": "id"},
+            PartitionSpec(by_delivery=True),
+        )
         return remote
 
     def test_no_rows(self, far: RemoteBench) -> None:
@@ -140,8 +162,19 @@ def erp(tmp_path: Path) -> sqlite3.Connection:
 def far(bench: Workbench) -> Far:
     """A source that reads from `erp.db`."""
 
-    def made(partition: PartitionSpec | None = None, zone: str = "UTC", url: str = "sqlite:erp.db", **connector: Any) -> RemoteBench:
-        source = Source(name="orders", owner="o", place=PLACE, timezone=zone, connector={"connection": "far", **connector})
+    def made(
+        partition: PartitionSpec | None = None,
+        zone: str = "UTC",
+        url: str = "sqlite:erp.db",
+        **connector: Any,
+    ) -> RemoteBench:
+        source = Source(
+            name="orders",
+            owner="o",
+            place=PLACE,
+            timezone=zone,
+            connector={"connection": "far", **connector},
+        )
         if partition is not None:
             source = msgspec.structs.replace(source, partition=partition)
         return RemoteBench(bench, _Given(source, {"url": url}))  # type: ignore[arg-type]
@@ -150,12 +183,20 @@ def far(bench: Workbench) -> Far:
 
 
 TYPES: dict[str, tuple[Any, str, str]] = {
-    "i integer": (7, "BIGINT", "7"), "big bigint": (2**63 - 1, "BIGINT", str(2**63 - 1)), "d decimal(12,2)": (0.1 + 0.2, "DECIMAL(12,2)", "0.30"),
-    "e numeric(9)": ("12", "DECIMAL(9,0)", "12"), "r real": (0.1, "DOUBLE", "0.1"), "t varchar(20)": ("it's\n", "VARCHAR", "it's\n"),
-    "da date": ("2024-02-29", "DATE", "2024-02-29"), "ts datetime": ("2024-02-29 23:59:59.5", "TIMESTAMP", "2024-02-29 23:59:59.500000"),
-    "tz timestamp": ("2024-02-29T23:59:59+05:30", "TIMESTAMP", "2024-02-29 18:29:59"), "b boolean": (1, "BOOLEAN", "True"),
-    "bl blob": (b"\x00\xff", "BLOB", "b'\\x00\\xff'"), "j json": ('{"a": 1}', "VARCHAR", '{"a": 1}'), "n": (5, "BIGINT", "5"),
-}  # fmt: skip
+    "i integer": (7, "BIGINT", "7"),
+    "big bigint": (2**63 - 1, "BIGINT", str(2**63 - 1)),
+    "d decimal(12,2)": (0.1 + 0.2, "DECIMAL(12,2)", "0.30"),
+    "e numeric(9)": ("12", "DECIMAL(9,0)", "12"),
+    "r real": (0.1, "DOUBLE", "0.1"),
+    "t varchar(20)": ("it's\n", "VARCHAR", "it's\n"),
+    "da date": ("2024-02-29", "DATE", "2024-02-29"),
+    "ts datetime": ("2024-02-29 23:59:59.5", "TIMESTAMP", "2024-02-29 23:59:59.500000"),
+    "tz timestamp": ("2024-02-29T23:59:59+05:30", "TIMESTAMP", "2024-02-29 18:29:59"),
+    "b boolean": (1, "BOOLEAN", "True"),
+    "bl blob": (b"\x00\xff", "BLOB", "b'\\x00\\xff'"),
+    "j json": ('{"a": 1}', "VARCHAR", '{"a": 1}'),
+    "n": (5, "BIGINT", "5"),
+}
 
 
 def test_types_are_kept(erp: sqlite3.Connection, far: Far) -> None:
@@ -171,38 +212,64 @@ def test_types_are_kept(erp: sqlite3.Connection, far: Far) -> None:
     assert list(map(str, full)) == [text for _, _, text in TYPES.values()]
 
 
-def test_a_queries_expressions_have_the_types_of_their_values(erp: sqlite3.Connection, far: Far) -> None:
+def test_a_queries_expressions_have_the_types_of_their_values(
+    erp: sqlite3.Connection, far: Far
+) -> None:
     """Would catch: a count that is text because nobody declared it."""
     erp.execute("create table t (day date, x decimal(9,2))")
     erp.execute("insert into t values ('2024-01-01', 1.5), ('2024-01-01', 2.25)")
-    taken = far(query="select day, count(*) as n, avg(x) as mean, 'a' as kind from t group by day").take()
+    taken = far(
+        query="select day, count(*) as n, avg(x) as mean, 'a' as kind from t group by day"
+    ).take()
     assert isinstance(taken, Taken)
     assert taken.types() == {"day": "DATE", "n": "BIGINT", "mean": "DOUBLE", "kind": "VARCHAR"}
 
 
 @pytest.mark.parametrize(
-    ("declared", "value"), [("integer", "many"), ("date", "31.12.2024"), ("decimal(5,2)", 1.005), ("boolean", 2), ("text", b"\xff")]
+    ("declared", "value"),
+    [
+        ("integer", "many"),
+        ("date", "31.12.2024"),
+        ("decimal(5,2)", 1.005),
+        ("boolean", 2),
+        ("text", b"\xff"),
+    ],
 )
-def test_a_value_that_isnt_what_its_column_says_is_refused(erp: sqlite3.Connection, far: Far, declared: str, value: Any) -> None:
+def test_a_value_that_isnt_what_its_column_says_is_refused(
+    erp: sqlite3.Connection, far: Far, declared: str, value: Any
+) -> None:
     """Would catch: SQLite's loose types that turn a column into something else, or into NULL."""
     erp.execute(f"create table t (x {declared})")
     erp.execute("insert into t values (?)", [value])
     bench = far(table="t")
     outcome = bench.take()
-    assert isinstance(outcome, UnreadableFile) and "`x`" in outcome.reason.replace("column x", "column `x`"), outcome
+    assert isinstance(outcome, UnreadableFile) and "`x`" in outcome.reason.replace(
+        "column x", "column `x`"
+    ), outcome
     assert bench.left() == []
 
 
 @pytest.mark.parametrize(
     ("zone", "values"),
     [
-        ("America/New_York", ["2013-03-09 23:59:59", "2013-03-10 00:00:00", "2013-03-10 23:59:59.9", "2013-03-11 00:00:00"]),
+        (
+            "America/New_York",
+            [
+                "2013-03-09 23:59:59",
+                "2013-03-10 00:00:00",
+                "2013-03-10 23:59:59.9",
+                "2013-03-11 00:00:00",
+            ],
+        ),
         ("America/New_York", ["2013-03-09", "2013-03-10", "2013-03-10", "2013-03-11"]),
         ("America/New_York", [1362891599, 1362891600, 1362974399.5, 1362974400]),
     ],
 )
-def test_intervals_of_text_and_of_seconds(erp: sqlite3.Connection, far: Far, zone: str, values: list[Any]) -> None:
-    """Would catch: text that is compared with numbers (always greater), and a day of 23 hours that has 24."""
+def test_intervals_of_text_and_of_seconds(
+    erp: sqlite3.Connection, far: Far, zone: str, values: list[Any]
+) -> None:
+    """Would catch: text that is compared with numbers (always greater), and a day of 23 hours that
+    has 24."""
     erp.execute("create table t (n integer, at)")
     erp.executemany("insert into t values (?, ?)", enumerate(values))
     bench = far(PartitionSpec(grain=Grain.DAY, column="at"), zone, table="t")
@@ -214,7 +281,10 @@ def test_intervals_of_text_and_of_seconds(erp: sqlite3.Connection, far: Far, zon
 def test_changed_rows_make_another_version(erp: sqlite3.Connection, far: Far) -> None:
     """Would catch: a correction in the database that nobody ever reads."""
     erp.execute("create table t (n integer, at date, changed text)")
-    erp.executemany("insert into t values (?, ?, ?)", [(n, f"2024-01-0{1 + n % 3}", f"2024-02-0{n} 00:00:00") for n in range(1, 10)])
+    erp.executemany(
+        "insert into t values (?, ?, ?)",
+        [(n, f"2024-01-0{1 + n % 3}", f"2024-02-0{n} 00:00:00") for n in range(1, 10)],
+    )
     bench = far(PartitionSpec(grain=Grain.DAY, column="at"), table="t", cursor="changed")
     wanted = ["2024-01-01", "2024-01-03", "2024-01-09"]
     first = {item.partition: item for item in bench.observe(wanted=wanted)}
@@ -229,7 +299,9 @@ def test_changed_rows_make_another_version(erp: sqlite3.Connection, far: Far) ->
     assert [item.partition for item in bench.observe(known, wanted)] == ["2024-01-03"]
 
 
-def test_increments_join_without_a_gap_and_without_a_row_twice(erp: sqlite3.Connection, far: Far) -> None:
+def test_increments_join_without_a_gap_and_without_a_row_twice(
+    erp: sqlite3.Connection, far: Far
+) -> None:
     """Would catch: rows that arrive between look and fetch read twice, or never."""
     erp.execute("create table t (n integer)")
     erp.executemany("insert into t values (?)", [(n,) for n in range(5)])
@@ -237,14 +309,24 @@ def test_increments_join_without_a_gap_and_without_a_row_twice(erp: sqlite3.Conn
     (first,) = bench.observe()
     erp.executemany("insert into t values (?)", [(n,) for n in range(5, 8)])
     (second,) = bench.observe({"*": (first.path, first.version)})
-    assert [sorted(row[0] for row in bench.fetch(item).rows) for item in (first, second)] == [[0, 1, 2, 3, 4], [5, 6, 7]]  # type: ignore[union-attr]
+    assert [sorted(row[0] for row in bench.fetch(item).rows) for item in (first, second)] == [
+        [0, 1, 2, 3, 4],
+        [5, 6, 7],
+    ]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
     "query",
-    ["select * from nowhere", "select load_extension('x')", "select writefile('x', 'y')", "select * from pragma_database_list"],
+    [
+        "select * from nowhere",
+        "select load_extension('x')",
+        "select writefile('x', 'y')",
+        "select * from pragma_database_list",
+    ],
 )
-def test_what_cant_work_is_a_mistake_in_the_declaration(erp: sqlite3.Connection, far: Far, query: str) -> None:
+def test_what_cant_work_is_a_mistake_in_the_declaration(
+    erp: sqlite3.Connection, far: Far, query: str
+) -> None:
     """Would catch: a query that reaches out of the file, or is tried again for hours."""
     erp.execute("create table t (n integer)")
     with pytest.raises(Unavailable) as caught:
@@ -252,7 +334,9 @@ def test_what_cant_work_is_a_mistake_in_the_declaration(erp: sqlite3.Connection,
     assert (caught.value.code, caught.value.transient) == ("configuration_error", False)
 
 
-def test_a_database_that_is_written_is_waited_for(erp: sqlite3.Connection, far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_written_is_waited_for(
+    erp: sqlite3.Connection, far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: a lock held for a moment that is taken for a mistake in the declaration."""
     monkeypatch.setattr("headrace.connect.engines.sqlite.BUSY_SECONDS", 0.05)
     erp.execute("create table t (n integer)")
@@ -294,7 +378,12 @@ def test_the_projects_own_state_is_refused(far: Far, tmp_path: Path, name: str) 
 def test_where_a_file_is(erp: sqlite3.Connection, far: Far, tmp_path: Path) -> None:
     """Would catch: slashes that are counted otherwise than people do."""
     erp.execute("create table t (n integer)")
-    for url in ("sqlite:erp.db", "sqlite:///erp.db", f"sqlite:{tmp_path}/erp.db", f"sqlite:///{tmp_path}/erp.db"):
+    for url in (
+        "sqlite:erp.db",
+        "sqlite:///erp.db",
+        f"sqlite:{tmp_path}/erp.db",
+        f"sqlite:///{tmp_path}/erp.db",
+    ):
         assert len(far(url=url, table="t").observe()) == 1
 
 

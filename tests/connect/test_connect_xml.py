@@ -43,18 +43,26 @@ class TestXml(ReadingContract):
         def cell(name: str, value: Any) -> str:
             return f"<{name}/>" if value is None else f"<{name}>{escape(str(value))}</{name}>"
 
-        rows = ["".join(cell(name, value) for name, value in zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        rows = [
+            "".join(cell(name, value) for name, value in zip(columns, row, strict=True))
+            for row in zip(*columns.values(), strict=True)
+        ]
         return ("<rows>\n" + "".join(f"<row>{row}</row>\n" for row in rows) + "</rows>\n").encode()
 
     @pytest.mark.parametrize("name", ["naïve", "select", "a.b", "a-b", "_x"])
     def test_hostile_names_of_columns(self, bench: Workbench, name: str) -> None:
         """Would catch: a column's name that changes a statement; XML itself allows few."""
-        taken = self.take(bench, {name: [1, 2], "other": ["x", "y"]}, self.pinned(bench, {name: [1, 2], "other": ["x", "y"]}))
+        taken = self.take(
+            bench,
+            {name: [1, 2], "other": ["x", "y"]},
+            self.pinned(bench, {name: [1, 2], "other": ["x", "y"]}),
+        )
         assert isinstance(taken, Taken)
         assert taken.column(name) == [1, 2]
 
     def test_types_are_learnt_over_samples(self, bench: Workbench) -> None:
-        """Would catch: a column of zeros on the first day that is pinned so that no other day fits."""
+        """Would catch: a column of zeros on the first day that is pinned so that no
+        other day fits."""
         other = bench.raw / "sample"
         other.write_bytes(self.encode({"id": [1], "rain": [0.5]}))
         taken = self.take(bench, {"id": [1], "rain": [0]}, samples=[(other, self.name)])
@@ -69,13 +77,19 @@ def take(bench: Workbench, text: str | bytes, pinned: Any = None, **said: Any) -
 
 def test_attributes_and_children_are_columns(bench: Workbench) -> None:
     """Would catch: attributes lost, namespaces in names, ids that are numbers only by accident."""
-    text = '<f xmlns="urn:x" xmlns:p="urn:p"><row id="1" p:code="007"><p:day>2024-01-02</p:day><v>1.50</v></row></f>'
+    text = (
+        '<f xmlns="urn:x" xmlns:p="urn:p"><row id="1"'
+        ' p:code="007"><p:day>2024-01-02</p:day><v>1.50</v></row></f>'
+    )
     taken = take(bench, text)
     assert isinstance(taken, Taken)
     assert taken.types() == {"id": "BIGINT", "code": "VARCHAR", "day": "DATE", "v": "DOUBLE"}
 
 
-@pytest.mark.parametrize(("records", "count"), [("//row", 3), ("/a/b/row", 2), ("a/b/row", 2), ("//c/row", 1), ("/row", 0)])
+@pytest.mark.parametrize(
+    ("records", "count"),
+    [("//row", 3), ("/a/b/row", 2), ("a/b/row", 2), ("//c/row", 1), ("/row", 0)],
+)
 def test_paths(bench: Workbench, records: str, count: int) -> None:
     """Would catch: a path from the root that matches anywhere."""
     text = "<a><b><row><v>1</v></row><row><v>2</v></row></b><c><row><v>3</v></row></c></a>"
@@ -88,7 +102,9 @@ LATE = "<r><row><t>a</t></row><row><t>b</t><t>c</t></row><row/></r>"
 
 
 def test_an_element_that_repeats_is_a_list_everywhere(bench: Workbench) -> None:
-    """Would catch: records of several shapes in one file, and a pinned list that is text on the day with one of each."""
+    """Would catch: records of several shapes in one file, and a pinned list that is text on the day
+    with one of each.
+    """
     taken = take(bench, LATE)
     assert isinstance(taken, Taken)
     assert taken.rows == [(["a"],), (["b", "c"],), (None,)]
@@ -99,46 +115,74 @@ def test_an_element_that_repeats_is_a_list_everywhere(bench: Workbench) -> None:
 
 def test_nested_elements(bench: Workbench) -> None:
     """Would catch: text beside attributes lost, elements that are nested only later."""
-    text = '<r><row><amt>5</amt></row><row><amt ccy="EUR">7.5</amt><who><name>ann</name><age>3</age></who></row></r>'
+    text = (
+        "<r><row><amt>5</amt></row><row><amt"
+        ' ccy="EUR">7.5</amt><who><name>ann</name><age>3</age></who></row></r>'
+    )
     taken = take(bench, text)
     assert isinstance(taken, Taken)
-    assert taken.rows == [({"text": "5", "ccy": None}, None), ({"text": "7.5", "ccy": "EUR"}, {"name": "ann", "age": "3"})]
+    assert taken.rows == [
+        ({"text": "5", "ccy": None}, None),
+        ({"text": "7.5", "ccy": "EUR"}, {"name": "ann", "age": "3"}),
+    ]
     flat = take(bench, text, flatten=True)
     assert isinstance(flat, Taken)
     assert {name: set(flat.column(name)) for name in flat.names} == {
-        "amt": {5.0, 7.5}, "amt_ccy": {None, "EUR"}, "who_name": {None, "ann"}, "who_age": {None, 3},
-    }  # fmt: skip
+        "amt": {5.0, 7.5},
+        "amt_ccy": {None, "EUR"},
+        "who_name": {None, "ann"},
+        "who_age": {None, 3},
+    }
     assert isinstance(take(bench, text.replace("age", "size"), taken.schema), TypeDrift)
     assert isinstance(take(bench, text.replace("age", "size"), flat.schema, flatten=True), Drift)
 
 
 HOSTILE = {
-    "billion laughs": '<!DOCTYPE r [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><r><row><v>&b;</v></row></r>',
+    "billion laughs": (
+        '<!DOCTYPE r [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><r><row><v>&b;</v></row></r>'
+    ),
     "a file": '<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><r><row><v>&x;</v></row></r>',
-    "a parameter entity": '<?xml version="1.0"?>\n<!DOCTYPE r [<!ENTITY % p SYSTEM "http://127.0.0.1/x"> %p;]><r><row><v>1</v></row></r>',
-    "an outer document type": '<!DOCTYPE r SYSTEM "http://127.0.0.1/x.dtd"><r><row><v>1</v></row></r>',
-    "after a long comment": "<!--" + "x" * 20_000 + '--><!DOCTYPE r [<!ENTITY a "b">]><r><row><v>&a;</v></row></r>',
+    "a parameter entity": (
+        '<?xml version="1.0"?>\n<!DOCTYPE r [<!ENTITY % p SYSTEM "http://127.0.0.1/x">'
+        " %p;]><r><row><v>1</v></row></r>"
+    ),
+    "an outer document type": (
+        '<!DOCTYPE r SYSTEM "http://127.0.0.1/x.dtd"><r><row><v>1</v></row></r>'
+    ),
+    "after a long comment": (
+        "<!--" + "x" * 20_000 + '--><!DOCTYPE r [<!ENTITY a "b">]><r><row><v>&a;</v></row></r>'
+    ),
 }
 
 
 @pytest.mark.parametrize("case", HOSTILE)
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_document_types_are_refused(bench: Workbench, case: str, encoding: str) -> None:
-    """Would catch: a delivery that reads this machine's files, calls servers, or fills memory (TRUST B7)."""
+    """Would catch: a delivery that reads this machine's files, calls servers, or fills memory
+    (TRUST B7)."""
     outcome = take(bench, HOSTILE[case].encode(encoding))
     assert isinstance(outcome, UnreadableFile)
     assert outcome.code == "delivery_doctype"
 
 
-BROKEN = ["<r><row><v>1</v></row>", "<r><row><v>1</w></row></r>", "<r><row><v>&nope;</v></row></r>", "<r/><r/>", "text",
-          "<r><row v=1/></r>",
-          "<r>" + "<a>" * 100_000,
-          '<?xml version="1.0" encoding="nope"?><r/>', "<r><row><v>\x01</v></row></r>"]  # fmt: skip
+BROKEN = [
+    "<r><row><v>1</v></row>",
+    "<r><row><v>1</w></row></r>",
+    "<r><row><v>&nope;</v></row></r>",
+    "<r/><r/>",
+    "text",
+    "<r><row v=1/></r>",
+    "<r>" + "<a>" * 100_000,
+    '<?xml version="1.0" encoding="nope"?><r/>',
+    "<r><row><v>\x01</v></row></r>",
+]
 
 
 @pytest.mark.parametrize("text", BROKEN)
 def test_broken_documents(bench: Workbench, text: str) -> None:
-    """Would catch: what could be read of a broken document taken for all of it, and errors that escape."""
+    """Would catch: what could be read of a broken document taken for all of it, and errors that
+    escape.
+    """
     for pinned in (None, take(bench, "<r><row><v>1</v></row></r>").schema):
         outcome = take(bench, text, pinned)
         assert isinstance(outcome, UnreadableFile), outcome
@@ -156,7 +200,10 @@ def test_other_encodings_and_bytes_that_are_none(bench: Workbench) -> None:
 
 def test_utf16(bench: Workbench) -> None:
     """Would catch: a file that is turned into UTF-8 and still says that it is UTF-16."""
-    taken = take(bench, '<?xml version="1.0" encoding="UTF-16"?><r><row><v>café</v></row></r>'.encode("utf-16"))
+    taken = take(
+        bench,
+        '<?xml version="1.0" encoding="UTF-16"?><r><row><v>café</v></row></r>'.encode("utf-16"),
+    )
     assert isinstance(taken, Taken)
     assert taken.rows == [("café",)]
 
@@ -170,7 +217,8 @@ def test_a_source_that_names_no_records(bench: Workbench) -> None:
 
 @pytest.mark.slow
 def test_many_records_in_bounded_memory(bench: Workbench) -> None:
-    """Would catch: the whole document kept as a tree: a hundred thousand records stay far below what they would take."""
+    """Would catch: the whole document kept as a tree: a hundred thousand records stay far below
+    what they would take."""
     import tracemalloc
 
     data = "<r>" + "<row><a>1</a><b>two</b><c>3.5</c></row>\n" * 100_000 + "</r>"
@@ -187,9 +235,14 @@ def test_many_records_in_bounded_memory(bench: Workbench) -> None:
 
 @pytest.mark.skipif(not LEGACY.is_dir(), reason="the sample files aren't on this machine")
 def test_real_bank_statements(bench: Workbench) -> None:
-    """Would catch: what only other writers' files have: namespaces, amounts with attributes, entries that repeat."""
+    """Would catch: what only other writers' files have: namespaces, amounts with attributes,
+    entries that repeat."""
     for file in sorted((LEGACY / "camt").glob("*.xml")):
         for flatten in (False, True):
-            taken = bench.take(file.read_bytes(), file.name, options={"xml": {"records": "//Ntry", "flatten": flatten}})
+            taken = bench.take(
+                file.read_bytes(),
+                file.name,
+                options={"xml": {"records": "//Ntry", "flatten": flatten}},
+            )
             assert isinstance(taken, Taken), (file.name, taken)
             assert taken.rows

@@ -1,4 +1,6 @@
-"""Exports to files of the project's own folder: the contract of exports for each format, and what formats differ in."""
+"""Exports to files of the project's own folder: the contract of exports for each format, and what
+formats differ in.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +39,16 @@ class FileContract(ExportContract):
         raise NotImplementedError
 
     def leftovers(self, bench: Bench) -> list[str]:
-        return [path.name for path in (bench.root / "exports/a").iterdir() if not path.name.startswith("delays_")]
+        return [
+            path.name
+            for path in (bench.root / "exports/a").iterdir()
+            if not path.name.startswith("delays_")
+        ]
 
     def break_it(self, bench: Bench) -> None:
-        """A plain file stands where the folder was: it works for root as well, whom no permission stops."""
+        """A plain file stands where the folder was: it works for root as well, whom no permission
+        stops.
+        """
         (bench.root / "exports").rename(bench.root / "kept")
         (bench.root / "exports").symlink_to(bench.root / "gone/away")
 
@@ -58,8 +66,13 @@ class TestCsv(FileContract):
             return list(csv.DictReader(file))
 
     def test_its_very_bytes(self, bench: Bench) -> None:
-        """Would catch: CRLF, a byte order mark, quotes everywhere, or NULL and empty text that can't be told apart."""
-        bench.export(self.declared(), bench.rows("select 1 as a, 'x,\"y\"' as b, '' as c, cast(null as varchar) as d"))
+        """Would catch: CRLF, a byte order mark, quotes everywhere, or NULL and empty text that
+        can't be told apart.
+        """
+        bench.export(
+            self.declared(),
+            bench.rows("select 1 as a, 'x,\"y\"' as b, '' as c, cast(null as varchar) as d"),
+        )
         assert self.path(bench).read_bytes() == b'a,b,c,d\n1,"x,""y""","",\n'
 
     def test_types_as_others_expect_them(self, bench: Bench) -> None:
@@ -67,29 +80,53 @@ class TestCsv(FileContract):
         bench.export(self.declared(), bench.rows(TYPES))
         (row,) = self.decoded(self.path(bench))
         assert row == {
-            "bool": "true", "i8": "127", "i64": "9007199254740993", "dbl": "1.5", "nan": "NaN", "ninf": "-Infinity",
-            "dec": "12345678901234567.89", "small": "1.10", "d": "2013-02-11", "t": "13:14:15.5", "ts": "2013-02-11T13:14:15.25",
-            "tz": "2013-02-11T13:14:15-05:00", "iv": "1 month 3 days", "u": "6d1cef45-b197-47b5-899f-103b599f674a", "b": "qgA=",
-            "l": "[1,null,3]", "st": '{"a":1,"b":"x\\"y"}', "huge": "18446744073709551615",
-        }  # fmt: skip
+            "bool": "true",
+            "i8": "127",
+            "i64": "9007199254740993",
+            "dbl": "1.5",
+            "nan": "NaN",
+            "ninf": "-Infinity",
+            "dec": "12345678901234567.89",
+            "small": "1.10",
+            "d": "2013-02-11",
+            "t": "13:14:15.5",
+            "ts": "2013-02-11T13:14:15.25",
+            "tz": "2013-02-11T13:14:15-05:00",
+            "iv": "1 month 3 days",
+            "u": "6d1cef45-b197-47b5-899f-103b599f674a",
+            "b": "qgA=",
+            "l": "[1,null,3]",
+            "st": '{"a":1,"b":"x\\"y"}',
+            "huge": "18446744073709551615",
+        }
 
     def test_another_delimiter(self, bench: Bench) -> None:
         """Would catch: an option that is validated and then ignored."""
-        bench.export({**self.declared(), "options": {"delimiter": ";"}}, bench.rows("select 'a;b' as x, 'c,d' as y"))
+        bench.export(
+            {**self.declared(), "options": {"delimiter": ";"}},
+            bench.rows("select 'a;b' as x, 'c,d' as y"),
+        )
         assert self.path(bench).read_bytes() == b'x;y\n"a;b";c,d\n'
 
     def test_several_reads_are_several_files(self, bench: Bench) -> None:
         """Would catch: one read's rows in the other's file."""
         to = {"to": "exports/a/{asset}_{date:%Y-%m-%d}.csv"}
         outcome = bench.export(to, bench.rows(ORDERS), bench.rows("select 7 as x", name="planes"))
-        assert [item["target"] for item in outcome.manifest or ()] == ["exports/a/delays_2013-02-11.csv", "exports/a/planes_2013-02-11.csv"]
+        assert [item["target"] for item in outcome.manifest or ()] == [
+            "exports/a/delays_2013-02-11.csv",
+            "exports/a/planes_2013-02-11.csv",
+        ]
         assert (bench.root / "exports/a/planes_2013-02-11.csv").read_text() == "x\n7\n"
         assert self.read_back(bench, "2013-02-11") == READ_BACK
 
     def test_a_target_that_is_a_folder_isnt_tried_again(self, bench: Bench) -> None:
-        """Would catch: a mistake in the declaration that is taken for an outage, and tried for ever."""
+        """Would catch: a mistake in the declaration that is taken for an outage, and tried for
+        ever.
+        """
         self.path(bench).mkdir(parents=True)
-        message = self.failed(bench.perform(bench.task(self.declared(), bench.rows(ORDERS))), "configuration_error")
+        message = self.failed(
+            bench.perform(bench.task(self.declared(), bench.rows(ORDERS))), "configuration_error"
+        )
         assert "exports/a/delays_2013-02-11.csv" in message
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -97,14 +134,21 @@ class TestCsv(FileContract):
         """Would catch: a traceback instead of what is wrong."""
         (bench.root / "exports/a").mkdir(parents=True)
         (bench.root / "exports/a").chmod(0o500)
-        message = self.failed(bench.perform(bench.task(self.declared(), bench.rows(ORDERS))), "destination_unavailable")
+        message = self.failed(
+            bench.perform(bench.task(self.declared(), bench.rows(ORDERS))),
+            "destination_unavailable",
+        )
         assert "Permission denied" in message
 
-    def test_memory_that_runs_out_is_no_fault_of_a_declaration(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_memory_that_runs_out_is_no_fault_of_a_declaration(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Would catch: "correct consumers.yaml:1" of an export that had no memory left."""
 
         def fails(*_: object) -> None:
-            raise duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate data of size 1 MiB")
+            raise duckdb.OutOfMemoryException(
+                "Out of Memory Error: failed to allocate data of size 1 MiB"
+            )
 
         monkeypatch.setattr("headrace.runtime.steps.perform._written", fails)
         outcome = bench.perform(bench.task(self.declared(), bench.rows(ORDERS)))
@@ -124,11 +168,16 @@ class TestCsv(FileContract):
         assert "No space left" in message
         assert list((bench.root / "exports/full").iterdir()) == []
 
-    def test_a_secret_in_the_path_is_told_to_nobody(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_secret_in_the_path_is_told_to_nobody(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Would catch: what `${NAME}` stands for in a manifest that `status` shows."""
         monkeypatch.setenv("EXPORT_CANARY", "canary-77")
         outcome = bench.perform(
-            bench.task({"to": "s3://${EXPORT_CANARY}/x_{date:%Y-%m-%d}.csv::nowhere", "format": "csv"}, bench.rows(ORDERS))
+            bench.task(
+                {"to": "s3://${EXPORT_CANARY}/x_{date:%Y-%m-%d}.csv::nowhere", "format": "csv"},
+                bench.rows(ORDERS),
+            )
         )
         assert outcome.state == "failed"
         assert "canary-77" not in repr(outcome)
@@ -146,21 +195,31 @@ class TestParquet(FileContract):
     ending = "parquet"
 
     def decoded(self, path: Path) -> list[Row]:
-        return [{name: None if v is None else str(v) for name, v in row.items()} for row in pq.read_table(path).to_pylist()]
+        return [
+            {name: None if v is None else str(v) for name, v in row.items()}
+            for row in pq.read_table(path).to_pylist()
+        ]
 
     def test_types_are_kept(self, bench: Bench) -> None:
         """Would catch: everything as text."""
         bench.export(self.declared(), bench.rows(TYPES))
         schema = pq.read_schema(self.path(bench))
         assert {name: str(schema.field(name).type) for name in ("i8", "dec", "d", "ts", "l")} == {
-            "i8": "int8", "dec": "decimal128(20, 2)", "d": "date32[day]", "ts": "timestamp[us]", "l": "list<element: int32>",
-        }  # fmt: skip
+            "i8": "int8",
+            "dec": "decimal128(20, 2)",
+            "d": "date32[day]",
+            "ts": "timestamp[us]",
+            "l": "list<element: int32>",
+        }
 
     def test_compression(self, bench: Bench) -> None:
         """Would catch: an option that is validated and then ignored."""
         for said, there in (("zstd", "ZSTD"), ("snappy", "SNAPPY"), ("none", "UNCOMPRESSED")):
             bench.export({**self.declared(), "options": {"compression": said}}, bench.rows(ORDERS))
-            assert pq.ParquetFile(self.path(bench)).metadata.row_group(0).column(0).compression == there
+            assert (
+                pq.ParquetFile(self.path(bench)).metadata.row_group(0).column(0).compression
+                == there
+            )
 
 
 class TestJson(FileContract):
@@ -171,23 +230,40 @@ class TestJson(FileContract):
         return result
 
     def decoded(self, path: Path) -> list[Row]:
-        return [{name: None if v is None else str(v) for name, v in row.items()} for row in self.parsed(path)]
+        return [
+            {name: None if v is None else str(v) for name, v in row.items()}
+            for row in self.parsed(path)
+        ]
 
     def test_types_as_others_expect_them(self, bench: Bench) -> None:
         """Would catch: NaN, which no JSON reader takes, and rounded decimals."""
         bench.export(self.declared(), bench.rows(TYPES))
         (row,) = self.parsed(self.path(bench))
-        assert {name: row[name] for name in ("bool", "nan", "ninf", "d", "ts", "tz", "b", "l", "st", "huge")} == {
-            "bool": True, "nan": "NaN", "ninf": "-Infinity", "d": "2013-02-11", "ts": "2013-02-11T13:14:15.25",
-            "tz": "2013-02-11T13:14:15-05:00", "b": "qgA=", "l": [1, None, 3], "st": {"a": 1, "b": 'x"y'},
+        assert {
+            name: row[name]
+            for name in ("bool", "nan", "ninf", "d", "ts", "tz", "b", "l", "st", "huge")
+        } == {
+            "bool": True,
+            "nan": "NaN",
+            "ninf": "-Infinity",
+            "d": "2013-02-11",
+            "ts": "2013-02-11T13:14:15.25",
+            "tz": "2013-02-11T13:14:15-05:00",
+            "b": "qgA=",
+            "l": [1, None, 3],
+            "st": {"a": 1, "b": 'x"y'},
             "huge": 18446744073709551615,
-        }  # fmt: skip
+        }
         assert '"dec":12345678901234567.89' in self.path(bench).read_text().replace(" ", "")
 
     def test_nan_inside_is_refused(self, bench: Bench) -> None:
         """Would catch: a file that others can't read, and a text `NaN` taken for a number."""
-        bench.export(self.declared(), bench.rows("select ['NaN', 'x\"NaN'] as words, [1.5::double] as l"))
-        outcome = bench.perform(bench.task(self.declared(), bench.rows("select ['nan'::double] as l")))
+        bench.export(
+            self.declared(), bench.rows("select ['NaN', 'x\"NaN'] as words, [1.5::double] as l")
+        )
+        outcome = bench.perform(
+            bench.task(self.declared(), bench.rows("select ['nan'::double] as l"))
+        )
         assert "column l" in self.failed(outcome, "configuration_error")
 
 
@@ -195,7 +271,11 @@ class TestJsonLines(TestJson):
     ending = "jsonl"
 
     def parsed(self, path: Path) -> list[dict[str, Any]]:
-        return [json.loads(line, parse_constant=_no_json) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        return [
+            json.loads(line, parse_constant=_no_json)
+            for line in path.read_text(encoding="utf-8").split("\n")
+            if line
+        ]
 
 
 def _no_json(word: str) -> None:
@@ -221,7 +301,10 @@ class TestExcel(FileContract):
 
     def test_what_is_missing_stays_missing(self, bench: Bench) -> None:
         """Would catch: NULL exported as a text. (A row of nothing but NULL is no row to Excel.)"""
-        bench.export(self.declared(), bench.rows("select 1 as n, cast(null as varchar) as a union all select 2, 'x'"))
+        bench.export(
+            self.declared(),
+            bench.rows("select 1 as n, cast(null as varchar) as a union all select 2, 'x'"),
+        )
         assert self.cells(self.path(bench)) == [("n", "a"), (1, None), (2, "x")]
 
     def test_types_as_excel_has_them(self, bench: Bench) -> None:
@@ -229,23 +312,41 @@ class TestExcel(FileContract):
         bench.export(self.declared(), bench.rows(TYPES))
         head, row = self.cells(self.path(bench))
         result = dict(zip(head, row, strict=True))
-        assert (result["bool"], result["i8"], result["dbl"], result["small"]) == (True, 127, 1.5, 1.1)
-        assert (result["i64"], result["dec"], result["nan"]) == ("9007199254740993", "12345678901234567.89", "NaN")
-        assert (result["d"], result["ts"]) == (datetime(2013, 2, 11), datetime(2013, 2, 11, 13, 14, 15, 250_000))  # noqa: DTZ001
+        assert (result["bool"], result["i8"], result["dbl"], result["small"]) == (
+            True,
+            127,
+            1.5,
+            1.1,
+        )
+        assert (result["i64"], result["dec"], result["nan"]) == (
+            "9007199254740993",
+            "12345678901234567.89",
+            "NaN",
+        )
+        assert (result["d"], result["ts"]) == (
+            datetime(2013, 2, 11),  # noqa: DTZ001
+            datetime(2013, 2, 11, 13, 14, 15, 250_000),  # noqa: DTZ001
+        )
         assert result["tz"] == datetime(2013, 2, 11, 13, 14, 15)  # noqa: DTZ001
 
     def test_each_read_has_a_sheet(self, bench: Bench) -> None:
         """Would catch: the second read missing, or in the first one's sheet."""
-        outcome = bench.export(self.declared(), bench.rows(ORDERS), bench.rows("select 7 as x", name="planes"))
+        outcome = bench.export(
+            self.declared(), bench.rows(ORDERS), bench.rows("select 7 as x", name="planes")
+        )
         assert self.cells(self.path(bench), "planes") == [("x",), (7,)]
         assert [(item["asset"], item["rows"]) for item in outcome.manifest or ()] == [("", 3)]
 
     def test_what_a_sheet_cant_hold_is_said(self, bench: Bench) -> None:
         """Would catch: rows or characters that are silently left out."""
         many = bench.rows("select range as x from range(1048576)")
-        assert "1,048,576 rows" in self.failed(bench.perform(bench.task(self.declared(), many)), "configuration_error")
+        assert "1,048,576 rows" in self.failed(
+            bench.perform(bench.task(self.declared(), many)), "configuration_error"
+        )
         long = bench.rows("select repeat('x', 32768) as x")
-        assert "32,768 characters" in self.failed(bench.perform(bench.task(self.declared(), long)), "configuration_error")
+        assert "32,768 characters" in self.failed(
+            bench.perform(bench.task(self.declared(), long)), "configuration_error"
+        )
         assert self.read_back(bench, "2013-02-11") is None
 
     def test_it_is_a_whole_workbook(self, bench: Bench) -> None:
@@ -261,24 +362,41 @@ def _openpyxl_text(value: Any) -> str:
 
 
 def test_names_of_sheets() -> None:
-    """Would catch: a workbook that Excel calls damaged: names too long, twice, or kept for itself."""
+    """Would catch: a workbook that Excel calls damaged: names too long, twice, or kept
+    for itself."""
     long = "a" * 40
-    assert sheet_names(["x", "History", long, f"{long}b"]) == ["x", "History_", "a" * 31, "a" * 29 + "~2"]
+    assert sheet_names(["x", "History", long, f"{long}b"]) == [
+        "x",
+        "History_",
+        "a" * 31,
+        "a" * 29 + "~2",
+    ]
 
 
 def test_formulas_are_escaped_where_that_is_asked_for(export_bench: Bench) -> None:
-    """Would catch: a customer called `=cmd|…` that runs in whoever opens the export; a negative number that becomes text."""
+    """Would catch: a customer called `=cmd|…` that runs in whoever opens the export; a negative
+    number that becomes text."""
     texts = ["=1+1", "+1", "-1", "@sum(a1)", "\tx", "\rx", "plain", "1-1", "", "'=1"]
     quoted = [text.replace("'", "''") for text in texts]
-    values = ", ".join(f"({number}, '{text}', -1.5::double, -2.25::decimal(9,2))" for number, text in enumerate(quoted))
-    rows = export_bench.rows(f"select * from (values {values}, (99, null, null, null)) as t(id, who, amount, price)")
+    values = ", ".join(
+        f"({number}, '{text}', -1.5::double, -2.25::decimal(9,2))"
+        for number, text in enumerate(quoted)
+    )
+    rows = export_bench.rows(
+        f"select * from (values {values}, (99, null, null, null)) as t(id, who, amount, price)"
+    )
     target = {"to": "exports/formulas.csv"}
     export_bench.export({**target, "csv": {"escape_formulas": True}}, rows)
     with (export_bench.root / target["to"]).open(newline="", encoding="utf-8") as file:
         result = list(csv.reader(file))[1:]
     dangerous = 6
-    assert [row[1] for row in result] == [f"'{text}" for text in texts[:dangerous]] + [*texts[dangerous:], ""]
-    assert {(row[2], row[3]) for row in result} == {("-1.5", "-2.25"), ("", "")}, "numbers stay numbers"
+    assert [row[1] for row in result] == [f"'{text}" for text in texts[:dangerous]] + [
+        *texts[dangerous:],
+        "",
+    ]
+    assert {(row[2], row[3]) for row in result} == {("-1.5", "-2.25"), ("", "")}, (
+        "numbers stay numbers"
+    )
     export_bench.export({**target, "csv": {"escape_formulas": False}}, rows)
     with (export_bench.root / target["to"]).open(newline="", encoding="utf-8") as file:
         assert [row[1] for row in csv.reader(file)][1:] == [*texts, ""]

@@ -1,4 +1,6 @@
-"""Exports to tables of databases: the contract of exports over real ones, and what is theirs alone."""
+"""Exports to tables of databases: the contract of exports over real ones, and what is
+theirs alone.
+"""
 
 from __future__ import annotations
 
@@ -29,31 +31,52 @@ class TableContract(ExportContract):
 
     def read_back(self, bench: Bench, interval: str) -> list[Row] | None:
         result = self.rows(bench, f"select * from delays where _interval = '{interval}'")
-        text = [{name: None if v is None else str(v) for name, v in row.items() if name != "_interval"} for row in result]
+        text = [
+            {name: None if v is None else str(v) for name, v in row.items() if name != "_interval"}
+            for row in result
+        ]
         return sorted(text, key=lambda row: row.get("id") or "")
 
     def test_the_ledger_says_which_attempt_it_was(self, bench: Bench) -> None:
         """Would catch: an export that nobody can trace back."""
         outcome = bench.export(self.declared(), bench.rows(ORDERS), attempt="1.7")
         (row,) = self.rows(bench, f"select * from {LEDGER}")
-        assert (row["consumer"], row["asset"], row["interval_key"], row["epoch"], row["n"], row["row_count"]) == (
-            "regulator-extract", "delays", "2013-02-11", 1, 7, 2,
-        )  # fmt: skip
+        assert (
+            row["consumer"],
+            row["asset"],
+            row["interval_key"],
+            row["epoch"],
+            row["n"],
+            row["row_count"],
+        ) == (
+            "regulator-extract",
+            "delays",
+            "2013-02-11",
+            1,
+            7,
+            2,
+        )
         assert row["sha256"] == (outcome.manifest or ({},))[0]["sha256"]
 
     def test_an_older_attempt_doesnt_replace_a_newer_one(self, bench: Bench) -> None:
         """Would catch: two machines, where no file fences and the last to commit wins."""
         bench.export(self.declared(), bench.rows(ORDERS), attempt="1.9")
-        outcome = bench.perform(bench.task(self.declared(), bench.rows(f"{ORDERS} where id = 1"), attempt="1.8"))
+        outcome = bench.perform(
+            bench.task(self.declared(), bench.rows(f"{ORDERS} where id = 1"), attempt="1.8")
+        )
         assert outcome.state == "failed"
         assert self.read_back(bench, "2013-02-11") == READ_BACK
 
     def test_a_rebuilt_project_takes_its_target_over(self, bench: Bench) -> None:
-        """Would catch: a new state, whose epochs begin anew, that is refused for ever as older than the one before."""
+        """Would catch: a new state, whose epochs begin anew, that is refused for ever as older than
+        the one before.
+        """
 
         def export(project: str, attempt: str, take_over: str = "", only: str = "") -> Any:
             task = bench.task(self.declared(), bench.rows(ORDERS + only), attempt=attempt)
-            return bench.perform(msgspec.structs.replace(task, project=project, take_over=take_over))
+            return bench.perform(
+                msgspec.structs.replace(task, project=project, take_over=take_over)
+            )
 
         item = " where id = 1"
         assert export("before", "9.6").state == "staged"
@@ -62,12 +85,16 @@ class TableContract(ExportContract):
         assert refused.state == "failed"
         assert refused.error is not None
         assert "another project (state before)" in refused.error.message
-        assert refused.error.hint.endswith("headrace exports take-over regulator-extract --reason TEXT")
+        assert refused.error.hint.endswith(
+            "headrace exports take-over regulator-extract --reason TEXT"
+        )
         assert self.read_back(bench, "2013-02-11") == READ_BACK
         assert export("after", "1.3", "t1", item).state == "staged"
         assert self.read_back(bench, "2013-02-11") == READ_BACK[:1]
         assert export("after", "1.2", "t1").state == "failed", "its own epochs count again"
-        assert export("before", "9.7").state == "failed", "who was there before is refused from now on"
+        assert export("before", "9.7").state == "failed", (
+            "who was there before is refused from now on"
+        )
         assert export("before", "9.7", "t2").state == "staged", "unless it takes it back"
         assert export("after", "1.9", "t1", item).state == "failed", "a take-over is good for once"
 
@@ -79,11 +106,16 @@ class TableContract(ExportContract):
         refused = bench.perform(msgspec.structs.replace(task, project="after"))
         assert refused.error is not None
         assert "take-over regulator-extract" in refused.error.hint
-        assert bench.perform(msgspec.structs.replace(task, project="after", take_over="t1")).state == "staged"
+        assert (
+            bench.perform(msgspec.structs.replace(task, project="after", take_over="t1")).state
+            == "staged"
+        )
         assert self.read_back(bench, "2013-02-11") == READ_BACK[:1]
 
     def test_what_is_there_isnt_written_twice(self, bench: Bench) -> None:
-        """Would catch: every redo after a kill rewriting a table; and rows deleted by hand that are thought to be there."""
+        """Would catch: every redo after a kill rewriting a table; and rows deleted by hand that are
+        thought to be there.
+        """
         bench.export(self.declared(), bench.rows(ORDERS))
         before = self.places(bench)
         bench.export(self.declared(), bench.rows(ORDERS))
@@ -101,20 +133,35 @@ class TableContract(ExportContract):
         bench.export(self.declared(), bench.rows(ORDERS))
         self.rows(bench, "insert into delays (id, _interval) values (99, 'theirs')")
         bench.export(self.declared(), bench.rows(f"{ORDERS} where id = 2"))
-        assert [row["id"] for row in self.rows(bench, "select id from delays order by id")] == [2, 99]
+        assert [row["id"] for row in self.rows(bench, "select id from delays order by id")] == [
+            2,
+            99,
+        ]
 
     def test_a_new_column_is_added(self, bench: Bench) -> None:
         """Would catch: an asset that gets a column, and exports that fail from then on."""
         bench.export(self.declared(), bench.rows(ORDERS))
-        bench.export(self.declared(), bench.rows("select 3 as id, 'new' as extra", interval="2013-02-12"), interval="2013-02-12")
+        bench.export(
+            self.declared(),
+            bench.rows("select 3 as id, 'new' as extra", interval="2013-02-12"),
+            interval="2013-02-12",
+        )
         result = self.rows(bench, "select id, who, extra from delays order by id")
-        assert [tuple(row.values()) for row in result] == [(1, "ann", None), (2, "bob", None), (3, None, "new")]
+        assert [tuple(row.values()) for row in result] == [
+            (1, "ann", None),
+            (2, "bob", None),
+            (3, None, "new"),
+        ]
 
     def test_a_table_that_isnt_ours_is_left_alone(self, bench: Bench) -> None:
-        """Would catch: somebody's own table emptied, because all of its rows were taken for an interval's."""
+        """Would catch: somebody's own table emptied, because all of its rows were taken for an
+        interval's.
+        """
         self.rows(bench, "create table delays (id integer)")
         self.rows(bench, "insert into delays values (5)")
-        message = self.failed(bench.perform(bench.task(self.declared(), bench.rows(ORDERS))), "configuration_error")
+        message = self.failed(
+            bench.perform(bench.task(self.declared(), bench.rows(ORDERS))), "configuration_error"
+        )
         assert "_interval" in message
         assert self.rows(bench, "select * from delays") == [{"id": 5}]
 
@@ -122,14 +169,18 @@ class TableContract(ExportContract):
         """Would catch: a connection that leads to the state, and an export in the middle of it."""
         for name in ("lease", "claim", "publication"):
             self.rows(bench, f"create table {name} (id integer)")
-        assert "own state" in self.failed(bench.perform(bench.task(self.declared(), bench.rows(ORDERS))), "configuration_error")
+        assert "own state" in self.failed(
+            bench.perform(bench.task(self.declared(), bench.rows(ORDERS))), "configuration_error"
+        )
 
     def test_the_whole_without_a_column_of_ours(self, bench: Bench) -> None:
         """Would catch: a column that was said not to be wanted, and rows that double."""
         declared = {"to": {"connection": "warehouse", "table": "delays", "interval_column": None}}
         for _ in range(2):
             bench.export(declared, bench.rows(ORDERS), interval="*")
-        assert [set(row) for row in self.rows(bench, "select * from delays")] == [{"id", "who", "amount"}] * 2
+        assert [set(row) for row in self.rows(bench, "select * from delays")] == [
+            {"id", "who", "amount"}
+        ] * 2
 
     def test_a_column_that_is_called_like_ours(self, bench: Bench) -> None:
         """Would catch: a column of the data overwritten by ours."""
@@ -141,7 +192,10 @@ class TableContract(ExportContract):
         declared = {"to": {"connection": "warehouse", "table": "out_{asset}"}}
         bench.export(declared, bench.rows(ORDERS), bench.rows("select 7 as x", name="planes"))
         bad = bench.rows('select 7 as x, 1 as "_interval"', name="planes")
-        assert bench.perform(bench.task(declared, bench.rows(f"{ORDERS} where id = 1"), bad)).state == "failed"
+        assert (
+            bench.perform(bench.task(declared, bench.rows(f"{ORDERS} where id = 1"), bad)).state
+            == "failed"
+        )
         assert len(self.rows(bench, "select * from out_delays")) == 2
         assert [row["x"] for row in self.rows(bench, "select x from out_planes")] == [7]
 
@@ -177,11 +231,22 @@ class TestSqlite(TableContract):
         """Would catch: rounded numbers, text where numbers are wanted."""
         bench.export(self.declared(), bench.rows(TYPES))
         (row,) = self.rows(bench, "select * from delays")
-        assert row["dec"] == "12345678901234567.89" and row["small"] == 1.1 and row["huge"] == "18446744073709551615"
-        assert row["nan"] is None and row["bool"] == 1 and row["b"] == b"\xaa\x00" and row["d"] == "2013-02-11"
+        assert (
+            row["dec"] == "12345678901234567.89"
+            and row["small"] == 1.1
+            and row["huge"] == "18446744073709551615"
+        )
+        assert (
+            row["nan"] is None
+            and row["bool"] == 1
+            and row["b"] == b"\xaa\x00"
+            and row["d"] == "2013-02-11"
+        )
         assert row["ts"] == "2013-02-11T13:14:15.25" and row["l"] == "[1,null,3]"
 
-    def test_a_locked_file_is_tried_again(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_locked_file_is_tried_again(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Would catch: somebody's open transaction that ends the export for good."""
         monkeypatch.setattr("headrace.connect.exports.sqlite.BUSY_SECONDS", 0.05)
         bench.export(self.declared(), bench.rows(ORDERS))
@@ -195,7 +260,9 @@ class TestSqlite(TableContract):
         """Would catch: an export into the state, or into the lake."""
         (bench.root / "way").symlink_to(bench.root / ".headrace")
         bench.connection = {"type": "sqlite", "path": "way/x.db"}
-        self.failed(bench.perform(bench.task(self.declared(), bench.rows(ORDERS))), "configuration_error")
+        self.failed(
+            bench.perform(bench.task(self.declared(), bench.rows(ORDERS))), "configuration_error"
+        )
         assert not (bench.root / ".headrace/x.db").exists()
 
 
@@ -203,12 +270,18 @@ class TestPostgresql(TableContract):
     hostile_names = tuple(name for name in HOSTILE_NAMES if len(name.encode()) <= 63)
 
     @pytest.fixture
-    def bench(self, export_bench: Bench, postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    def bench(
+        self, export_bench: Bench, postgresql: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> Bench:
         monkeypatch.setenv("EXPORT_PASSWORD", postgresql.password)
         export_bench.connection = {
-            "type": "postgresql", "host": postgresql.host, "port": postgresql.port, "database": postgresql.name,
-            "user": postgresql.user, "password": "${EXPORT_PASSWORD}",
-        }  # fmt: skip
+            "type": "postgresql",
+            "host": postgresql.host,
+            "port": postgresql.port,
+            "database": postgresql.name,
+            "user": postgresql.user,
+            "password": "${EXPORT_PASSWORD}",
+        }
         self.database = postgresql
         return export_bench
 
@@ -216,7 +289,9 @@ class TestPostgresql(TableContract):
         import psycopg
         from psycopg.rows import dict_row
 
-        with psycopg.connect(self.database.url, autocommit=True, row_factory=dict_row) as connection:
+        with psycopg.connect(
+            self.database.url, autocommit=True, row_factory=dict_row
+        ) as connection:
             cursor = connection.execute(sql.encode())
             return list(cursor.fetchall()) if cursor.description else []
 
@@ -232,14 +307,35 @@ class TestPostgresql(TableContract):
     def test_types_as_postgresql_has_them(self, bench: Bench) -> None:
         """Would catch: everything as text, rounded numbers, times moved to another zone."""
         bench.export(self.declared(), bench.rows(TYPES))
-        types = {row["column_name"]: row["data_type"] for row in self.rows(
-            bench, "select column_name, data_type from information_schema.columns where table_name = 'delays'"
-        )}  # fmt: skip
-        assert [types[name] for name in ("bool", "i8", "dbl", "dec", "d", "tz", "u", "b", "l", "st", "iv")] == [
-            "boolean", "smallint", "double precision", "numeric", "date", "timestamp with time zone", "uuid", "bytea", "jsonb", "jsonb",
+        types = {
+            row["column_name"]: row["data_type"]
+            for row in self.rows(
+                bench,
+                "select column_name, data_type from information_schema.columns where table_name ="
+                " 'delays'",
+            )
+        }
+        assert [
+            types[name]
+            for name in ("bool", "i8", "dbl", "dec", "d", "tz", "u", "b", "l", "st", "iv")
+        ] == [
+            "boolean",
+            "smallint",
+            "double precision",
+            "numeric",
+            "date",
+            "timestamp with time zone",
+            "uuid",
+            "bytea",
+            "jsonb",
+            "jsonb",
             "interval",
-        ]  # fmt: skip
-        (row,) = self.rows(bench, "select dec::text, huge::text, nan::text, tz at time zone 'UTC' as tz, b, l, st, iv::text from delays")
+        ]
+        (row,) = self.rows(
+            bench,
+            "select dec::text, huge::text, nan::text, tz at time zone 'UTC' as tz, b, l, st,"
+            " iv::text from delays",
+        )
         assert (row["dec"], row["huge"], row["nan"], bytes(row["b"])) == (
             "12345678901234567.89",
             "18446744073709551615",
@@ -256,7 +352,9 @@ class TestPostgresql(TableContract):
     def test_a_schema_of_its_own(self, bench: Bench) -> None:
         """Would catch: a dot that becomes part of a name."""
         self.rows(bench, "create schema reports")
-        bench.export({"to": {"connection": "warehouse", "table": "reports.delays"}}, bench.rows(ORDERS))
+        bench.export(
+            {"to": {"connection": "warehouse", "table": "reports.delays"}}, bench.rows(ORDERS)
+        )
         assert len(self.rows(bench, "select * from reports.delays")) == 2
 
     def test_headraces_own_schema_is_refused(self, bench: Bench) -> None:
@@ -265,16 +363,23 @@ class TestPostgresql(TableContract):
         for name in ("lease", "claim", "publication"):
             self.rows(bench, f"create table ours.{name} (id integer)")
         declared = {"to": {"connection": "warehouse", "table": "ours.delays"}}
-        assert "own state" in self.failed(bench.perform(bench.task(declared, bench.rows(ORDERS))), "configuration_error")
+        assert "own state" in self.failed(
+            bench.perform(bench.task(declared, bench.rows(ORDERS))), "configuration_error"
+        )
         bench.export(self.declared(), bench.rows(ORDERS))
 
     def test_names_that_would_be_cut_are_refused(self, bench: Bench) -> None:
         """Would catch: two columns that become one after 63 bytes."""
         long = "x" * 64
-        message = self.failed(bench.perform(bench.task(self.declared(), bench.rows(f"select 1 as {long}"))), "configuration_error")
+        message = self.failed(
+            bench.perform(bench.task(self.declared(), bench.rows(f"select 1 as {long}"))),
+            "configuration_error",
+        )
         assert "63 bytes" in message
 
-    def test_a_wrong_password_is_told_without_it(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_wrong_password_is_told_without_it(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Would catch: the password in an error, and in what is kept of it."""
         monkeypatch.setenv("EXPORT_PASSWORD", "canary-4711")
         outcome = bench.perform(bench.task(self.declared(), bench.rows(ORDERS)))
@@ -283,20 +388,35 @@ class TestPostgresql(TableContract):
 
     def test_a_text_that_postgresql_cant_hold(self, bench: Bench) -> None:
         """Would catch: half a table, or an endless retry."""
-        outcome = bench.perform(bench.task(self.declared(), bench.rows("select 'a' || chr(0) as x")))
+        outcome = bench.perform(
+            bench.task(self.declared(), bench.rows("select 'a' || chr(0) as x"))
+        )
         self.failed(outcome, "configuration_error")
 
 
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (psycopg.errors.InsufficientPrivilege("permission denied for table delays"), "destination_unavailable"),
-        (psycopg.errors.InvalidPassword('password authentication failed for user "etl"'), "destination_unavailable"),
-        (psycopg.errors.ReadOnlySqlTransaction("cannot execute INSERT in a read-only transaction"), "destination_unavailable"),
+        (
+            psycopg.errors.InsufficientPrivilege("permission denied for table delays"),
+            "destination_unavailable",
+        ),
+        (
+            psycopg.errors.InvalidPassword('password authentication failed for user "etl"'),
+            "destination_unavailable",
+        ),
+        (
+            psycopg.errors.ReadOnlySqlTransaction(
+                "cannot execute INSERT in a read-only transaction"
+            ),
+            "destination_unavailable",
+        ),
         (psycopg.errors.UndefinedColumn('column "x" does not exist'), "configuration_error"),
     ],
 )
-def test_rights_that_are_missing_are_no_fault_of_a_declaration(error: psycopg.Error, code: str) -> None:
+def test_rights_that_are_missing_are_no_fault_of_a_declaration(
+    error: psycopg.Error, code: str
+) -> None:
     """Would catch: "correct consumers.yaml:1" of a server on which somebody took a right away."""
     with pytest.raises(ExportFailed) as failed, postgresql._said():
         raise error
@@ -310,11 +430,15 @@ class TestPostgresqlThatEnds:
             yield result
 
     def test_a_server_that_crashes(self, export_bench: Bench, server: Cluster) -> None:
-        """Would catch: an exception of the driver that ends the worker, or an attempt that isn't tried again."""
+        """Would catch: an exception of the driver that ends the worker, or an attempt that isn't
+        tried again.
+        """
         export_bench.connection = {"url": server.main.url_of_socket}
         declared = {"to": {"connection": "warehouse", "table": "delays"}}
         export_bench.export(declared, export_bench.rows(ORDERS))
         server.crash()
-        outcome = export_bench.perform(export_bench.task(declared, export_bench.rows(f"{ORDERS} where id = 2")))
+        outcome = export_bench.perform(
+            export_bench.task(declared, export_bench.rows(f"{ORDERS} where id = 2"))
+        )
         assert outcome.error is not None
         assert outcome.error.code == "destination_unavailable"

@@ -1,4 +1,6 @@
-"""Exports to URLs: an object store (moto's server) and a file server (SFTP), both on the loopback address."""
+"""Exports to URLs: an object store (moto's server) and a file server (SFTP), both on the loopback
+address.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ moto_server = pytest.importorskip("moto.server")
 paramiko = pytest.importorskip("paramiko")
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+    "ignore::ResourceWarning",
+    "ignore::DeprecationWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 BUCKET = "reports"
 CANARY = "canary-export-5521"
@@ -47,7 +51,9 @@ class UrlContract(ExportContract):
 
     def read_back(self, bench: Bench, interval: str) -> list[Row] | None:
         data = self.content(f"delays_{interval}.csv")
-        return None if data is None else list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+        return (
+            None if data is None else list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+        )
 
     def leftovers(self, bench: Bench) -> list[str]:
         return [name for name in self.names() if not name.startswith("delays_")]
@@ -82,18 +88,27 @@ class TestS3(UrlContract):
         monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
         self.port = s3_port
         self.client = boto3.client(
-            "s3", endpoint_url=f"http://127.0.0.1:{s3_port}", aws_access_key_id="a", aws_secret_access_key="b", region_name="us-east-1"
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{s3_port}",
+            aws_access_key_id="a",
+            aws_secret_access_key="b",
+            region_name="us-east-1",
         )
         self.client.create_bucket(Bucket=BUCKET)
         for name in self._keys():
             self.client.delete_object(Bucket=BUCKET, Key=name)
         export_bench.connection = {
-            "type": "s3", "key": "writer", "secret": "${EXPORT_SECRET}", "endpoint_url": "http://127.0.0.1:${EXPORT_PORT}",
-        }  # fmt: skip
+            "type": "s3",
+            "key": "writer",
+            "secret": "${EXPORT_SECRET}",
+            "endpoint_url": "http://127.0.0.1:${EXPORT_PORT}",
+        }
         return export_bench
 
     def _keys(self) -> list[str]:
-        return [item["Key"] for item in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
+        return [
+            item["Key"] for item in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ())
+        ]
 
     def names(self) -> list[str]:
         return [key.rpartition("/")[2] for key in self._keys()]
@@ -133,7 +148,10 @@ class _Files(paramiko.SFTPServerInterface):  # type: ignore[misc]
         return self.root / self.canonicalize(path).lstrip("/")
 
     def list_folder(self, path: str) -> Any:
-        return [paramiko.SFTPAttributes.from_stat(item.stat(), item.name) for item in self._at(path).iterdir()]
+        return [
+            paramiko.SFTPAttributes.from_stat(item.stat(), item.name)
+            for item in self._at(path).iterdir()
+        ]
 
     def stat(self, path: str) -> Any:
         try:
@@ -146,7 +164,9 @@ class _Files(paramiko.SFTPServerInterface):  # type: ignore[misc]
     def open(self, path: str, flags: int, attr: Any) -> Any:
         handle = _Handle(flags)
         try:
-            handle.writefile = handle.readfile = os.fdopen(os.open(self._at(path), flags, 0o644), "wb" if flags & os.O_WRONLY else "rb+")
+            handle.writefile = handle.readfile = os.fdopen(
+                os.open(self._at(path), flags, 0o644), "wb" if flags & os.O_WRONLY else "rb+"
+            )
         except OSError as error:
             return paramiko.SFTPServer.convert_errno(error.errno)
         return handle
@@ -172,7 +192,11 @@ def sftp(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     """A server's port and its folder."""
     folder = tmp_path / "served"
     folder.mkdir()
-    key, listener, transports = paramiko.RSAKey.generate(2048), socket.create_server(("127.0.0.1", 0)), list[Any]()
+    key, listener, transports = (
+        paramiko.RSAKey.generate(2048),
+        socket.create_server(("127.0.0.1", 0)),
+        list[Any](),
+    )
     files = type("Files", (_Files,), {"root": folder})
 
     def serve() -> None:
@@ -196,12 +220,19 @@ def sftp(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 
 class TestSftp(UrlContract):
     @pytest.fixture
-    def bench(self, export_bench: Bench, sftp: tuple[int, Path], monkeypatch: pytest.MonkeyPatch) -> Bench:
+    def bench(
+        self, export_bench: Bench, sftp: tuple[int, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> Bench:
         self.port, self.folder = sftp
         monkeypatch.setenv("EXPORT_PORT", str(self.port))
         monkeypatch.setenv("EXPORT_SECRET", CANARY)
         self.url = "sftp://127.0.0.1/out/daily"
-        export_bench.connection = {"type": "sftp", "user": "writer", "password": "${EXPORT_SECRET}", "port": "${EXPORT_PORT}"}
+        export_bench.connection = {
+            "type": "sftp",
+            "user": "writer",
+            "password": "${EXPORT_SECRET}",
+            "port": "${EXPORT_PORT}",
+        }
         return export_bench
 
     def names(self) -> list[str]:

@@ -1,7 +1,8 @@
 """Pages that tell people what to type are typed in their order, against the real command.
 
-A console block holds commands (`$ …`) and what they print (not said: anything), where `…` stands for anything within a line,
-a line `…` for any lines, and `[exit 1]` for the exit code. Another block is the content of the file that is named above it: "`path`:".
+A console block holds commands (`$ …`) and what they print (not said: anything), where `…` stands
+for anything within a line, a line `…` for any lines, and `[exit 1]` for the exit code. Another
+block is the content of the file that is named above it: "`path`:".
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ ROOT = Path(__file__).parents[2]
 QUOTED = re.compile(r"""'[^']*'|"[^"$`\\]*\"""")
 SHELLS = re.compile(r"[|&;<>$`*?(){}\\~#!\n]")
 """What only a shell understands, outside of quotes."""
-BLOCK = re.compile(r"(?:`(?P<path>[^`\n]+)`:\n\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"(?:`(?P<path>[^`\n]+)`:\n\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 @dataclass
@@ -59,7 +63,14 @@ def commands(text: str, first_line: int) -> list[Command]:
 
 
 def pattern(expected: list[str]) -> re.Pattern[str]:
-    lines = [r"(?:.*\n)*" if line.strip() == "…" else re.escape(line.rstrip()).replace("…", ".*") + r" *\n" for line in expected]
+    lines = [
+        (
+            r"(?:.*\n)*"
+            if line.strip() == "…"
+            else re.escape(line.rstrip()).replace("…", ".*") + r" *\n"
+        )
+        for line in expected
+    ]
     return re.compile("".join(lines))
 
 
@@ -68,12 +79,17 @@ class Shell:
 
     def __init__(self, folder: Path, patience: float = 50, **environment: str) -> None:
         self.folder, self.patience = folder, patience
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")
+        }
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self.environment = kept | {"PATH": path, "COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"} | environment
+        self.environment = (
+            kept | {"PATH": path, "COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"} | environment
+        )
 
     def run(self, command: str) -> tuple[int, str, str]:
-        """Exit code, standard output, and what stood on standard error: progress, which comes or not, and messages."""
+        """Exit code, standard output, and what stood on standard error: progress, which comes or
+        not, and messages."""
         if command.startswith("headrace ") and not SHELLS.search(QUOTED.sub("", command)):
             done = headrace(shlex.split(command)[1:], self.folder, self.environment, self.patience)
             return done.returncode, done.stdout, done.stderr
@@ -102,7 +118,9 @@ def follow(page: Path, folder: Path, **environment: str) -> None:
         code, output, errors = shell.run(step.text)
         where = f"{page.name}:{step.line}: $ {step.text}\n{output}\n{errors}"
         assert code == step.exit_code, f"exit {code}, not {step.exit_code}\n{where}"
-        matches = pattern(step.expected or ["…"]).fullmatch(output.strip("\n") + "\n" if output.strip() else "")
+        matches = pattern(step.expected or ["…"]).fullmatch(
+            output.strip("\n") + "\n" if output.strip() else ""
+        )
         assert matches is not None, "expected:\n" + "\n".join(step.expected) + f"\n\n{where}"
 
 
@@ -117,10 +135,15 @@ class Section:
 
 
 def pages() -> list[Path]:
-    """Every page that somebody writes for users, by path: not the reference, which the code writes."""
+    """Every page that somebody writes for users, by path: not the reference, which the
+    code writes."""
     docs = ROOT / "docs"
     named = [ROOT / "README.md", docs / "tutorial.md", docs / "limits.md"]
-    return [*named, *sorted((docs / "how-to").glob("*.md")), *sorted((docs / "explanation").glob("*.md"))]
+    return [
+        *named,
+        *sorted((docs / "how-to").glob("*.md")),
+        *sorted((docs / "explanation").glob("*.md")),
+    ]
 
 
 def sections(page: Path) -> Iterator[Section]:
@@ -141,6 +164,8 @@ def sections(page: Path) -> Iterator[Section]:
 
 def spans(page: Path) -> Iterator[str]:
     """What stands as code within a page's sentences and tables."""
-    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(
+        r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
     for span in re.finditer(r"(?<!`)`([^`]+)`(?!`)", prose):
         yield " ".join(span[1].split())

@@ -14,37 +14,74 @@ from test_inline_claims import settings, wrong_in_command
 from headrace import faults
 
 TYPED = ("README.md", "docs/tutorial.md", "docs/how-to/")
-"""Pages whose blocks of commands are typed: by `test_how_to`, by the tests that it names, and by `test_tutorial`."""
+"""Pages whose blocks of commands are typed: by `test_how_to`, by the tests that it names, and by
+`test_tutorial`."""
 NOT_RUN = {
     ("README.md", "git clone <this repository> headrace &&"): "fetches packages",
     ("README.md", "flights · prod · Thu 2013-02-14 07:20 Am"): "compared with the demo's status",
-    ("README.md", "/* headrace"): "shortened from an asset of the demo; the tutorial writes a whole one",
+    (
+        "README.md",
+        "/* headrace",
+    ): "shortened from an asset of the demo; the tutorial writes a whole one",
     ("docs/explanation/architecture.md", "┌─────────────────────────────┐"): "a picture",
     ("docs/how-to/backup.md", "[backup]"): "names a disk that isn't there",
-    ("docs/how-to/dask.md", "[run]"): "names a machine that isn't there; tests of the executor start a cluster",
-    ("docs/how-to/dask.md", "dask scheduler --port 8786 &"): "tests of the executor start a cluster",
+    (
+        "docs/how-to/dask.md",
+        "[run]",
+    ): "names a machine that isn't there; tests of the executor start a cluster",
+    (
+        "docs/how-to/dask.md",
+        "dask scheduler --port 8786 &",
+    ): "tests of the executor start a cluster",
     ("docs/how-to/databases.md", "pip install 'headrace[postgresql]'"): "fetches packages",
-    ("docs/how-to/deploy.md", "$ headrace serve"): "runs until it is stopped; the page's test has a server of its own",
+    (
+        "docs/how-to/deploy.md",
+        "$ headrace serve",
+    ): "runs until it is stopped; the page's test has a server of its own",
     ("docs/how-to/deploy.md", "[run]"): "a page's file is written whole, this is a part of it",
     ("docs/how-to/deploy.md", "scrape_configs:"): "Prometheus' own configuration",
     ("docs/how-to/deploy.md", '$ curl -X POST -H "Authorization: Bearer'): "names no asset",
-    ("docs/how-to/deploy.md", "$ sudo cp deploy/headrace@.service /etc/"): "needs root; a test reads the unit",
-    ("docs/how-to/deploy.md", "$ docker build -f deploy/Dockerfile -t h"): "needs Docker; a test reads the file",
+    (
+        "docs/how-to/deploy.md",
+        "$ sudo cp deploy/headrace@.service /etc/",
+    ): "needs root; a test reads the unit",
+    (
+        "docs/how-to/deploy.md",
+        "$ docker build -f deploy/Dockerfile -t h",
+    ): "needs Docker; a test reads the file",
     ("docs/how-to/deploy.md", "*/5 * * * * cd /srv/headrace/shop && /op"): "a line for cron",
-    ("docs/how-to/drift.md", "$ headrace fix INC-1 --yes"): "of ten sound days; typed by the tests of `fix`",
-    ("docs/how-to/drift.md", "customProperties:"): "a part of a contract that `contract accept` writes",
+    (
+        "docs/how-to/drift.md",
+        "$ headrace fix INC-1 --yes",
+    ): "of ten sound days; typed by the tests of `fix`",
+    (
+        "docs/how-to/drift.md",
+        "customProperties:",
+    ): "a part of a contract that `contract accept` writes",
     ("docs/how-to/drift.md", "on_drift: {added: warn, dropped: block,"): "a part of a source",
-    ("docs/how-to/exports.md", "headrace exports take-over CONSUMER --re"): "two projects with one database",
-    ("docs/how-to/files-elsewhere.md", "pip install 'headrace[s3]'        # or h"): "fetches packages",
+    (
+        "docs/how-to/exports.md",
+        "headrace exports take-over CONSUMER --re",
+    ): "two projects with one database",
+    (
+        "docs/how-to/files-elsewhere.md",
+        "pip install 'headrace[s3]'        # or h",
+    ): "fetches packages",
     ("docs/how-to/install.md", "git clone <the repository> headrace"): "fetches packages",
     ("docs/how-to/metrics.md", "scrape_configs:"): "Prometheus' own configuration",
     ("docs/how-to/metrics.md", "groups:"): "Prometheus' own configuration",
     ("docs/how-to/notify.md", "[notify.mail]"): "names servers that aren't there",
     ("docs/how-to/traces.md", "pip install 'headrace[otel]'"): "fetches packages",
-    ("docs/explanation/durability.md", "HEADRACE_FAULT=turn.committed:3=kill hea"): "ends its process; tests of faults do it",
+    (
+        "docs/explanation/durability.md",
+        "HEADRACE_FAULT=turn.committed:3=kill hea",
+    ): "ends its process; tests of faults do it",
     ("docs/explanation/performance.md", "make bench ARGS=overhead        # tasks,"): "takes hours",
-    ("docs/explanation/simulation.md", "make simulate SEEDS=500     five hundred"): "takes minutes; tests simulate",
-}  # fmt: skip
+    (
+        "docs/explanation/simulation.md",
+        "make simulate SEEDS=500     five hundred",
+    ): "takes minutes; tests simulate",
+}
 """Page and the start of the first line of each block that nobody types → why."""
 
 
@@ -79,15 +116,20 @@ BLOCKS = list(blocks())
 
 
 def test_a_block_is_typed_or_says_why_not() -> None:
-    """Would catch: commands on a page that nobody runs, so that nobody notices when they don't work any more."""
+    """Would catch: commands on a page that nobody runs, so that nobody notices when they don't work
+    any more.
+    """
     assert sum(block.typed for block in BLOCKS) > 250
     untyped = {(block.page, block.first) for block in BLOCKS if not block.typed}
     assert untyped == set(NOT_RUN)
 
 
 def test_a_file_that_a_page_writes_has_the_name_of_a_file() -> None:
-    """Would catch: a word in code that ends the sentence above a block, taken for the file that the block is."""
-    result = [block for path in pages() for block in BLOCK.finditer(path.read_text(encoding="utf-8"))]
+    """Would catch: a word in code that ends the sentence above a block, taken for the file that the
+    block is."""
+    result = [
+        block for path in pages() for block in BLOCK.finditer(path.read_text(encoding="utf-8"))
+    ]
     names = [block["path"] for block in result if block["path"] and block["language"] != "console"]
     assert names and [name for name in names if "." not in name.rpartition("/")[2]] == []
 
@@ -96,16 +138,24 @@ def test_blocks_are_found_whatever_they_are_called() -> None:
     """Would catch: a fence without a language, which no test sees."""
     for path in pages():
         text = path.read_text(encoding="utf-8")
-        assert len(re.findall(r"^```", text, re.MULTILINE)) == 2 * len(list(BLOCK.finditer(text))), path
+        assert len(re.findall(r"^```", text, re.MULTILINE)) == 2 * len(
+            list(BLOCK.finditer(text))
+        ), path
 
 
 def test_commands_that_nobody_types_exist() -> None:
     """Would catch: a block that isn't run and names a command or an option that there isn't."""
     seen = 0
     for block in BLOCKS:
-        lines = block.text.splitlines() if not block.typed and block.language in {"", "text", "sh"} else []
+        lines = (
+            block.text.splitlines()
+            if not block.typed and block.language in {"", "text", "sh"}
+            else []
+        )
         for line in lines:
-            command = re.match(r" *(?:\$ )?(?:[A-Z_]+=\S+ )?(headrace [a-z].*?)(?: #.*| >>.*)?$", line)
+            command = re.match(
+                r" *(?:\$ )?(?:[A-Z_]+=\S+ )?(headrace [a-z].*?)(?: #.*| >>.*)?$", line
+            )
             if command:
                 seen += 1
                 assert wrong_in_command(command[1]) is None, (block.page, line)
@@ -114,7 +164,11 @@ def test_commands_that_nobody_types_exist() -> None:
 
 def test_settings_that_nobody_applies_exist() -> None:
     """Would catch: a part of headrace.toml that is refused."""
-    parts = [block for block in BLOCKS if not block.typed and (block.language == "toml" or block.first.startswith("["))]
+    parts = [
+        block
+        for block in BLOCKS
+        if not block.typed and (block.language == "toml" or block.first.startswith("["))
+    ]
     assert len(parts) >= 3
     for block in parts:
         text = "\n".join(line.removeprefix("    ") for line in block.text.splitlines())
@@ -125,12 +179,18 @@ def test_settings_that_nobody_applies_exist() -> None:
 
 def test_fault_points_of_pages_exist() -> None:
     """Would catch: a fault point that was renamed, so that arming it does nothing."""
-    points = [point for block in BLOCKS for point in re.findall(r"HEADRACE_FAULT=([\w.]+)", block.text)]
+    points = [
+        point for block in BLOCKS for point in re.findall(r"HEADRACE_FAULT=([\w.]+)", block.text)
+    ]
     assert points
     assert set(points) <= set(faults.FaultPoint)
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if "make " in block.text and not block.typed], ids=lambda block: block.first)
+@pytest.mark.parametrize(
+    "block",
+    [block for block in BLOCKS if "make " in block.text and not block.typed],
+    ids=lambda block: block.first,
+)
 def test_targets_in_blocks_exist(block: Block) -> None:
     """Would catch: a `make` that has nothing to make."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

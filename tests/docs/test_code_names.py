@@ -15,7 +15,16 @@ PACKAGES = "|".join(sorted(path.parent.name for path in SOURCE.glob("*/__init__.
 NAME = re.compile(rf"`((?:headrace\.)?(?:{PACKAGES})(?:\.[A-Za-z_]+)+)(?:\([^`]*\))?`")
 FILES = {"store.py", "lake.py", "engine.py"}
 """Files of projects and folders that only look like modules."""
-FIELDS = {"plan.outcome", "lake.elsewhere", "store.path", "store.url", "lake.path", "plan.id", "store.read", "store.write"}
+FIELDS = {
+    "plan.outcome",
+    "lake.elsewhere",
+    "store.path",
+    "store.url",
+    "lake.path",
+    "plan.id",
+    "store.read",
+    "store.write",
+}
 """Columns of the state, fields of declarations, methods of an object called `store`."""
 WRITTEN_BEFORE = ("docs/decisions/",)
 """Decisions keep the names of their time."""
@@ -23,8 +32,15 @@ WRITTEN_BEFORE = ("docs/decisions/",)
 
 def texts() -> list[Path]:
     """Files in which names are looked for."""
-    found = [*SOURCE.rglob("*.py"), *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.py")]
-    return [path for path in found if not path.relative_to(ROOT).as_posix().startswith(WRITTEN_BEFORE)]
+    found = [
+        *SOURCE.rglob("*.py"),
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "tests").rglob("*.py"),
+    ]
+    return [
+        path for path in found if not path.relative_to(ROOT).as_posix().startswith(WRITTEN_BEFORE)
+    ]
 
 
 @cache
@@ -66,7 +82,13 @@ def test_names_of_code_are_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "there"), [("store.queries", True), ("store.lease.holder", True), ("store.nothing", False), ("store.lease.nobody", False)]
+    ("name", "there"),
+    [
+        ("store.queries", True),
+        ("store.lease.holder", True),
+        ("store.nothing", False),
+        ("store.lease.nobody", False),
+    ],
 )
 def test_a_name_is_looked_up(name: str, there: bool) -> None:
     assert exists(name) is there

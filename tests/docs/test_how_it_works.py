@@ -12,9 +12,13 @@ PAGE = " ".join((ROOT / "docs/explanation/how-it-works.md").read_text(encoding="
 FILES = {
     "headrace.toml": '[project]\nname = "shop"\ntimezone = "UTC"\n',
     "owners.yaml": "team: {kind: team}\n",
-    "sources/sales.yaml": "source: sales\nowner: team\npartition: day\nfiles: landing/sales_{date:%Y-%m-%d}.csv\n",
-    "assets/daily.sql": "/* headrace\nowner: team\npartition: {by: day, column: day}\n*/\n"
-    "select $partition_start as day, sum(amount) as amount from sales group by all\n",
+    "sources/sales.yaml": (
+        "source: sales\nowner: team\npartition: day\nfiles: landing/sales_{date:%Y-%m-%d}.csv\n"
+    ),
+    "assets/daily.sql": (
+        "/* headrace\nowner: team\npartition: {by: day, column: day}\n*/\n"
+        "select $partition_start as day, sum(amount) as amount from sales group by all\n"
+    ),
     "consumers.yaml": "- {consumer: board, owner: team, reads: [daily], due: '06:00'}\n",
     "landing/sales_2026-03-01.csv": "till,amount,cashier\n1,10.5,Ann\n2,7.2,Bo\n",
 }
@@ -37,12 +41,15 @@ class Project:
 
 
 def said(sentence: str) -> None:
-    assert sentence in PAGE, f"docs/explanation/how-it-works.md no longer says {sentence!r}: leave out this case, or mend it"
+    assert sentence in PAGE, (
+        f"docs/explanation/how-it-works.md no longer says {sentence!r}: leave out this case, or"
+        " mend it"
+    )
 
 
 def test_what_the_page_says_comes_true(tmp_path: Path) -> None:
-    """Would catch: "a header that differs holds the delivery", of a column that nobody uses; loaded history that is late; an edited
-    file that runs before it is applied."""
+    """Would catch: "a header that differs holds the delivery", of a column that nobody uses; loaded
+    history that is late; an edited file that runs before it is applied."""
     project = Project(tmp_path)
     project.json("tick --now 2026-03-02T09:00Z")
     status = project.json("status")
@@ -51,16 +58,27 @@ def test_what_the_page_says_comes_true(tmp_path: Path) -> None:
     said("Data without checks is `unchecked`, never `passed`.")
     assert status["assets"]["unchecked"] == 1
 
-    said("A change of a column that somebody uses holds the delivery: it waits in quarantine, and what depends on it waits too")
+    said(
+        "A change of a column that somebody uses holds the delivery: it waits in quarantine, and"
+        " what depends on it waits too"
+    )
     project.write("landing/sales_2026-03-02.csv", "till,amount,discount\n1,9.5,0\n2,6.2,0\n")
     run = project.json("tick --now 2026-03-03T05:00Z")
-    assert [(item["asset"], item["partition"]) for item in run["published"]] == [("sales", "2026-03-02"), ("daily", "2026-03-02")]
+    assert [(item["asset"], item["partition"]) for item in run["published"]] == [
+        ("sales", "2026-03-02"),
+        ("daily", "2026-03-02"),
+    ]
     project.write("landing/sales_2026-03-03.csv", "till,total,cashier\n1,8.5,Ann\n2,5.2,Bo\n")
     run = project.json("tick --now 2026-03-04T05:00Z")
     assert run["published"] == [] and [item["state"] for item in run["attempts"]] == ["held"]
 
-    said("Editing a file changes nothing until it is applied; `status` says that there is something to apply.")
-    project.write("assets/daily.sql", FILES["assets/daily.sql"].replace("sum(amount)", "2 * sum(amount)"))
+    said(
+        "Editing a file changes nothing until it is applied; `status` says that there is something"
+        " to apply."
+    )
+    project.write(
+        "assets/daily.sql", FILES["assets/daily.sql"].replace("sum(amount)", "2 * sum(amount)")
+    )
     project.write("landing/sales_2026-03-03.csv", "till,amount,cashier\n1,8.5,Ann\n2,5.5,Bo\n")
     project.json("tick --now 2026-03-04T05:30Z")
     (row,) = project.json("read daily --partition 2026-03-03")["rows"]

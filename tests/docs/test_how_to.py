@@ -1,4 +1,5 @@
-"""Every how-to page that needs no server is typed here; a page that does has a test of its own, named in `WITH_SERVERS`."""
+"""Every how-to page that needs no server is typed here; a page that does has a test of its own,
+named in `WITH_SERVERS`."""
 
 from __future__ import annotations
 
@@ -8,9 +9,15 @@ import pytest
 from page_lab import ROOT, follow
 
 HOW_TO = ROOT / "docs" / "how-to"
-WITH_SERVERS = {"http-api": "test_how_to_http_api", "databases": "test_how_to_databases", "files-elsewhere": "test_how_to_files_elsewhere",
-                "postgresql": "test_how_to_postgresql", "one-report": "test_how_to_one_report",
-                "deploy": "test_how_to_deploy", "install": "test_how_to_install"}  # fmt: skip
+WITH_SERVERS = {
+    "http-api": "test_how_to_http_api",
+    "databases": "test_how_to_databases",
+    "files-elsewhere": "test_how_to_files_elsewhere",
+    "postgresql": "test_how_to_postgresql",
+    "one-report": "test_how_to_one_report",
+    "deploy": "test_how_to_deploy",
+    "install": "test_how_to_install",
+}
 PAGES = sorted(page.stem for page in HOW_TO.glob("*.md"))
 
 

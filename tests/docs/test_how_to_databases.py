@@ -18,7 +18,11 @@ def test_the_page_does_what_it_says(tmp_path: Path, postgresql: Database) -> Non
     till.executescript((ROOT / "examples" / "sqlite-source" / "till.sql").read_text())
     till.close()
     follow(
-        ROOT / "docs" / "how-to" / "databases.md", tmp_path,
-        BANK_HOST=postgresql.host, BANK_PORT=str(postgresql.port), BANK_DATABASE=postgresql.name,
-        BANK_USER=postgresql.user, BANK_PASSWORD=postgresql.password,
-    )  # fmt: skip
+        ROOT / "docs" / "how-to" / "databases.md",
+        tmp_path,
+        BANK_HOST=postgresql.host,
+        BANK_PORT=str(postgresql.port),
+        BANK_DATABASE=postgresql.name,
+        BANK_USER=postgresql.user,
+        BANK_PASSWORD=postgresql.password,
+    )

@@ -1,4 +1,6 @@
-"""The page on installing is typed with the packages that are here: pip fetches nothing, and takes Headrace itself from the checkout."""
+"""The page on installing is typed with the packages that are here: pip fetches nothing, and takes
+Headrace itself from the checkout.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +11,36 @@ from pathlib import Path
 import pytest
 from page_lab import ROOT, follow
 
-OFFLINE = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+OFFLINE = {
+    "PIP_NO_INDEX": "1",
+    "PIP_NO_DEPS": "1",
+    "PIP_NO_BUILD_ISOLATION": "0",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+}
 """pip takes `PIP_NO_BUILD_ISOLATION=0` for "no isolation"."""
 
 
 @pytest.mark.timeout(600)
 def test_installing_is_as_the_page_says(tmp_path: Path) -> None:
-    """Would catch: a wheel without its data, a command that pip doesn't take, an extra that isn't there."""
+    """Would catch: a wheel without its data, a command that pip doesn't take, an extra that isn't
+    there."""
     checkout = tmp_path / "headrace"
     checkout.mkdir()
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, checkout)
     shutil.copytree(ROOT / "src", checkout / "src", ignore=shutil.ignore_patterns("__pycache__"))
     page = ROOT / "docs" / "how-to" / "install.md"
-    follow(page, tmp_path, PYTHONPATH=sysconfig.get_path("purelib"), HEADRACE_SKIP_UI="1", **OFFLINE)
+    follow(
+        page, tmp_path, PYTHONPATH=sysconfig.get_path("purelib"), HEADRACE_SKIP_UI="1", **OFFLINE
+    )
 
 
 def test_the_page_names_every_extra() -> None:
     """Would catch: an extra that the page doesn't name, or one that is gone."""
     import tomllib
 
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
     page = (ROOT / "docs" / "how-to" / "install.md").read_text()
     assert [name for name in declared if f"`{name}`" not in page] == []

@@ -1,4 +1,5 @@
-"""The page that joins a database, an API and a folder of Excel files, typed against real servers."""
+"""The page that joins a database, an API and a folder of Excel files, typed against
+real servers."""
 
 from __future__ import annotations
 
@@ -12,8 +13,14 @@ from page_lab import ROOT, follow
 from postgres_cluster import Database
 
 PAYMENTS = {
-    day: [{"id": number, "day": day, "branch": branch, "amount": amount} for number, branch, amount in rows]
-    for day, rows in {"2026-03-01": [(1, 1, "120.50"), (2, 1, "80.25"), (3, 2, "45.10")], "2026-03-02": [(4, 1, "310.00")]}.items()
+    day: [
+        {"id": number, "day": day, "branch": branch, "amount": amount}
+        for number, branch, amount in rows
+    ]
+    for day, rows in {
+        "2026-03-01": [(1, 1, "120.50"), (2, 1, "80.25"), (3, 2, "45.10")],
+        "2026-03-02": [(4, 1, "310.00")],
+    }.items()
 }
 TOKEN = "canary-of-the-page"
 
@@ -40,17 +47,30 @@ def workbook(path: Path) -> None:
 
 @pytest.mark.timeout(180)
 def test_a_newcomer_gets_one_report(postgresql: Database, tmp_path: Path) -> None:
-    """A step of the page that no longer works, or a sheet with other figures than the three sources have."""
+    """A step of the page that no longer works, or a sheet with other figures than the three sources
+    have."""
     postgresql.execute(
-        "create table branches (id integer primary key, name text)", "insert into branches values (1, 'Harbour'), (2, 'Old Town')"
+        "create table branches (id integer primary key, name text)",
+        "insert into branches values (1, 'Harbour'), (2, 'Old Town')",
     )
     workbook(tmp_path / "landing" / "targets_2026-03.xlsx")
     with Server() as server:
         server.answers["/payments"] = payments
         follow(
-            ROOT / "docs/how-to/one-report.md", tmp_path,
-            CORE_USER=postgresql.user, CORE_HOST=postgresql.host, CORE_PORT=str(postgresql.port), CORE_DATABASE=postgresql.name,
-            CORE_PASSWORD=postgresql.password, PAYMENTS_URL=server.url, PAYMENTS_TOKEN=TOKEN, NO_PROXY="127.0.0.1",
-        )  # fmt: skip
-    kept = [path for path in (tmp_path / ".headrace").rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
+            ROOT / "docs/how-to/one-report.md",
+            tmp_path,
+            CORE_USER=postgresql.user,
+            CORE_HOST=postgresql.host,
+            CORE_PORT=str(postgresql.port),
+            CORE_DATABASE=postgresql.name,
+            CORE_PASSWORD=postgresql.password,
+            PAYMENTS_URL=server.url,
+            PAYMENTS_TOKEN=TOKEN,
+            NO_PROXY="127.0.0.1",
+        )
+    kept = [
+        path
+        for path in (tmp_path / ".headrace").rglob("*")
+        if path.is_file() and TOKEN.encode() in path.read_bytes()
+    ]
     assert not kept, "a secret was written down"

@@ -1,4 +1,6 @@
-"""docs/how-to/postgresql.md, typed against a real server; and the tutorial's project, moved as the page says."""
+"""docs/how-to/postgresql.md, typed against a real server; and the tutorial's project, moved as the
+page says.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def test_the_page_does_what_it_says(tmp_path: Path, postgresql: Database) -> Non
 
 
 @pytest.mark.timeout(180)
-def test_the_tutorials_project_moves_to_postgresql_and_back(tmp_path: Path, postgresql: Database) -> None:
+def test_the_tutorials_project_moves_to_postgresql_and_back(
+    tmp_path: Path, postgresql: Database
+) -> None:
     """It has an incident and a rejected partition; nothing of them is lost on the way."""
     follow(ROOT / "docs/tutorial.md", tmp_path)
     shell = Shell(tmp_path / "shop", STORE_URL=postgresql.url)

@@ -1,6 +1,8 @@
-"""What pages name in the middle of a sentence exists: commands, options, settings, fields, files, metrics, routes.
+"""What pages name in the middle of a sentence exists: commands, options, settings, fields, files,
+metrics, routes.
 
-Blocks of commands are typed (`page_lab.follow`); a name within a sentence isn't, so it is looked up in the declarations.
+Blocks of commands are typed (`page_lab.follow`); a name within a sentence isn't, so it is looked up
+in the declarations.
 """
 
 from __future__ import annotations
@@ -43,13 +45,16 @@ def of_kind(shape: str) -> Iterator[tuple[str, str]]:
 
 
 def is_command(span: str) -> bool:
-    """Whether a span is a command of Headrace; a command's name alone is no line that could be wrong."""
+    """Whether a span is a command of Headrace; a command's name alone is no line that could be
+    wrong.
+    """
     first, _, rest = span.partition(" ")
     return bool(rest) and (first == "headrace" or (first in BY_NAME and not rest.startswith("=")))
 
 
 def wrong_in_command(line: str) -> str | None:
-    """What a command line names that doesn't exist: a command, what follows it, an option, or a problem's code."""
+    """What a command line names that doesn't exist: a command, what follows it, an option, or a
+    problem's code."""
     words = shlex.split(line.replace("…", "X"))
     words = words[1:] if words[0] == "headrace" else words
     while words and words[0] in {*VALUES, *FLAGS}:
@@ -63,20 +68,36 @@ def wrong_in_command(line: str) -> str | None:
     for option in (word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)):
         if option not in known:
             return f"{name} has no option {option}"
-    if name in WITH_ACTIONS and rest and re.fullmatch(r"[a-z][a-z-]+", rest[0]) and rest[0] not in actions_of(name):
+    if (
+        name in WITH_ACTIONS
+        and rest
+        and re.fullmatch(r"[a-z][a-z-]+", rest[0])
+        and rest[0] not in actions_of(name)
+    ):
         return f"{name} has no action {rest[0]}"
     if name == "explain" and rest and rest[0] not in codes():
         return f"there is no code {rest[0]}"
     return None
 
 
-WITH_ACTIONS = {"audit", "backfills", "connections", "contract", "db", "exports", "incidents", "notify"}
+WITH_ACTIONS = {
+    "audit",
+    "backfills",
+    "connections",
+    "contract",
+    "db",
+    "exports",
+    "incidents",
+    "notify",
+}
 
 
 @cache
 def options_of(name: str) -> frozenset[str]:
     command = BY_NAME[name].load()
-    said = [parameter.said for parameter in parameters_of(command) if isinstance(parameter.said, Option)]
+    said = [
+        parameter.said for parameter in parameters_of(command) if isinstance(parameter.said, Option)
+    ]
     return frozenset(option for item in said for option in (item.name, item.short) if option)
 
 
@@ -91,7 +112,11 @@ def test_commands_exist_with_their_options() -> None:
     """Would catch: a page that tells people to type what is refused."""
     commands = [(page, span) for page, span in SPANS if is_command(span)]
     assert len(commands) > 100
-    wrong = [f"{page}: `{span}`: {problem}" for page, span in commands if (problem := wrong_in_command(span))]
+    wrong = [
+        f"{page}: `{span}`: {problem}"
+        for page, span in commands
+        if (problem := wrong_in_command(span))
+    ]
     assert not wrong, "\n".join(wrong)
 
 
@@ -117,7 +142,9 @@ SETTING = re.compile(r"\[(?P<section>[a-z]+)[\w.]*\](?: (?P<key>[a-z_]+))?")
 
 @cache
 def settings() -> dict[str, frozenset[str]]:
-    """Section of headrace.toml → its keys, from the declaration; a section with free names has none."""
+    """Section of headrace.toml → its keys, from the declaration; a section with free names has
+    none.
+    """
     (toml,) = (section for section in SECTIONS if "headrace.toml" in section.files)
     properties = {field.name: field.schema.get("properties", {}) for field in toml.fields}
     return {name: frozenset(properties.get(name, {})) for name in toml.known}
@@ -150,23 +177,68 @@ def names_in(schema: Any) -> Iterator[str]:
 def fields() -> frozenset[str]:
     """All names that a project's files may have."""
     own = (name for section in SECTIONS for name in section.known)
-    nested = (name for section in SECTIONS for field in section.fields for name in names_in(field.schema))
+    nested = (
+        name for section in SECTIONS for field in section.fields for name in names_in(field.schema)
+    )
     return frozenset([*own, *nested])
 
 
 FIELDS_BY_READERS = {
-    "after", "by", "files", "marker", "unchanged", "delimiter", "decimal", "encoding", "null", "header", "escape_formulas",
-    "compression", "page", "scale", "sign", "records", "flatten", "start", "size", "parameter", "size_parameter", "next", "deletes",
-    "cron", "interval", "arrival", "upstream", "watermark", "key", "values", "optional", "all", "previous", "within", "lookback",
-    "rows", "added", "renamed", "nested", "escalate", "digest", "quiet", "contact",
-}  # fmt: skip
+    "after",
+    "by",
+    "files",
+    "marker",
+    "unchanged",
+    "delimiter",
+    "decimal",
+    "encoding",
+    "null",
+    "header",
+    "escape_formulas",
+    "compression",
+    "page",
+    "scale",
+    "sign",
+    "records",
+    "flatten",
+    "start",
+    "size",
+    "parameter",
+    "size_parameter",
+    "next",
+    "deletes",
+    "cron",
+    "interval",
+    "arrival",
+    "upstream",
+    "watermark",
+    "key",
+    "values",
+    "optional",
+    "all",
+    "previous",
+    "within",
+    "lookback",
+    "rows",
+    "added",
+    "renamed",
+    "nested",
+    "escalate",
+    "digest",
+    "quiet",
+    "contact",
+}
 """Fields of mappings with a reader of their own, which their schema leaves free."""
 
 
 def test_fields_exist() -> None:
     """Would catch: a field of a declaration that is refused."""
     known = fields() | FIELDS_BY_READERS
-    named = [(page, span) for page, span in of_kind(r"[a-z_]+:(?: |$)") if span.partition(":")[0] not in NO_FIELDS]
+    named = [
+        (page, span)
+        for page, span in of_kind(r"[a-z_]+:(?: |$)")
+        if span.partition(":")[0] not in NO_FIELDS
+    ]
     wrong = [f"{page}: `{span}`" for page, span in named if span.partition(":")[0] not in known]
     assert not wrong, "\n".join(wrong)
 
@@ -200,7 +272,8 @@ def nested_schemas(schema: Any, name: str) -> Iterator[Any]:
 
 
 def test_values_of_fields_are_taken() -> None:
-    """Would catch: a value in a sentence that its field refuses, such as another word of a fixed list."""
+    """Would catch: a value in a sentence that its field refuses, such as another word of a fixed
+    list."""
     wrong, seen = [], 0
     for page, span in of_kind(r"[a-z_]+: [^…|]+$"):
         name = span.partition(":")[0]
@@ -219,7 +292,9 @@ def page_text(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
 
 
-REPOSITORY = r"(src/|tests/|benchmarks/|examples/|docs/|scripts/|deploy/|requirements/|ui/)[\w./@*{}-]*$"
+REPOSITORY = (
+    r"(src/|tests/|benchmarks/|examples/|docs/|scripts/|deploy/|requirements/|ui/)[\w./@*{}-]*$"
+)
 
 
 def test_paths_of_the_repository_exist() -> None:
@@ -237,7 +312,10 @@ def test_modules_exist() -> None:
     known = {path.name for folder in (SOURCE, ROOT / "tests") for path in folder.rglob("*.py")}
     wrong = []
     for page, span in of_kind(r"(\w+/)?\w+\.py$"):
-        written_by_the_page = f"`{span}`:\n" in page_text(page) or len(re.findall(re.escape(Path(span).name), page_text(page))) > 1
+        written_by_the_page = (
+            f"`{span}`:\n" in page_text(page)
+            or len(re.findall(re.escape(Path(span).name), page_text(page))) > 1
+        )
         if re.match(REPOSITORY, span):
             continue
         if Path(span).name not in known and not written_by_the_page:
@@ -248,22 +326,34 @@ def test_modules_exist() -> None:
 @cache
 def words_of_the_code() -> frozenset[str]:
     files = (path for path in SOURCE.rglob("*") if path.suffix in {".py", ".sql", ".md", ".yaml"})
-    return frozenset(word for path in files for word in re.findall(r"\w+", path.read_text(encoding="utf-8")))
+    return frozenset(
+        word for path in files for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))
+    )
 
 
 OF_OTHERS = {
-    "synchronous_commit", "pool_mode", "file_row_number", "endpoint_url", "key_filename", "account_key", "account_name", "import_module",
-    "amount_2", "headrace_dev_lake",
-}  # fmt: skip
-"""Names of PostgreSQL, PgBouncer, DuckDB, Python and the libraries of stores; what a reader gives a second column of one name, and what
-an environment gives its schemas."""
+    "synchronous_commit",
+    "pool_mode",
+    "file_row_number",
+    "endpoint_url",
+    "key_filename",
+    "account_key",
+    "account_name",
+    "import_module",
+    "amount_2",
+    "headrace_dev_lake",
+}
+"""Names of PostgreSQL, PgBouncer, DuckDB, Python and the libraries of stores; what a reader gives a
+second column of one name, and what an environment gives its schemas."""
 
 
 def test_identifiers_exist() -> None:
     """Would catch: a code, kind, state, metric or column with a name that the code doesn't have."""
     wrong = []
     for page, span in of_kind(r"[a-z0-9]+(_[a-z0-9]+)+$"):
-        of_an_example = len(re.findall(rf"\b{span}\b", page_text(page))) > page_text(page).count(f"`{span}`")
+        of_an_example = len(re.findall(rf"\b{span}\b", page_text(page))) > page_text(page).count(
+            f"`{span}`"
+        )
         known = span in words_of_the_code() or span.removeprefix("headrace_") in words_of_the_code()
         if not known and not of_an_example and span not in OF_OTHERS:
             wrong.append(f"{page}: `{span}`")
@@ -272,9 +362,17 @@ def test_identifiers_exist() -> None:
 
 def test_variables_of_the_environment_exist() -> None:
     """Would catch: a variable that nothing reads."""
-    read = "".join(path.read_text(encoding="utf-8") for folder in ("src", "tests", "scripts") for path in (ROOT / folder).rglob("*.py"))
+    read = "".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("src", "tests", "scripts")
+        for path in (ROOT / folder).rglob("*.py")
+    )
     read += (ROOT / "hatch_build.py").read_text(encoding="utf-8")
-    wrong = [f"{page}: `{span}`" for page, span in of_kind("HEADRACE_") if re.split("[ =]", span)[0] not in read]
+    wrong = [
+        f"{page}: `{span}`"
+        for page, span in of_kind("HEADRACE_")
+        if re.split("[ =]", span)[0] not in read
+    ]
     assert not wrong, "\n".join(wrong)
 
 
@@ -305,13 +403,22 @@ def test_routes_exist() -> None:
     described = {re.sub(r"\{\w+\}", "{}", path) for path in description()["paths"]}
     for page, span in of_kind("/(api|data|healthz|readyz|metrics)"):
         path = re.sub(r"\{\w+\}", "{}", span.partition("?")[0])
-        assert path in described or f"/api/v1{path}" in described or path == "/api/v1" or f'"{path}' in served, (page, span)
+        assert (
+            path in described
+            or f"/api/v1{path}" in described
+            or path == "/api/v1"
+            or f'"{path}' in served
+        ), (page, span)
 
 
 def test_objects_of_the_library_exist() -> None:
     """Would catch: a class or function that can't be imported."""
     for page, span in of_kind(r"headrace(\.[A-Za-z_]+)+$"):
-        if span in {"headrace.toml", "headrace.names", "headrace.convert"}:  # a file, and properties of contracts
+        if span in {
+            "headrace.toml",
+            "headrace.names",
+            "headrace.convert",
+        }:  # a file, and properties of contracts
             continue
         module, name = span.rsplit(".", 1)
         try:

@@ -1,4 +1,6 @@
-"""What docs/limits.md says that there isn't, there isn't: otherwise the page keeps people from what they could use."""
+"""What docs/limits.md says that there isn't, there isn't: otherwise the page keeps people from what
+they could use.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +20,35 @@ PAGE = " ".join((ROOT / "docs" / "limits.md").read_text(encoding="utf-8").split(
 PROJECT = {
     "headrace.toml": '[project]\nname = "shop"\ntimezone = "UTC"\n',
     "owners.yaml": "team: {kind: team}\n",
-    "sources/sales.yaml": "source: sales\nowner: team\npartition: day\nfiles: landing/sales_{date:%Y-%m-%d}.csv\n",
-    "sources/fees.yaml": "source: fees\nowner: team\npartition: day\nfiles: landing/fees_{date:%Y-%m-%d}.csv\n",
-    "assets/daily.sql": "/* headrace\nowner: team\npartition: {by: day, column: day}\n*/\nselect * from sales\n",
+    "sources/sales.yaml": (
+        "source: sales\nowner: team\npartition: day\nfiles: landing/sales_{date:%Y-%m-%d}.csv\n"
+    ),
+    "sources/fees.yaml": (
+        "source: fees\nowner: team\npartition: day\nfiles: landing/fees_{date:%Y-%m-%d}.csv\n"
+    ),
+    "assets/daily.sql": (
+        "/* headrace\nowner: team\npartition: {by: day, column: day}\n*/\nselect * from sales\n"
+    ),
 }
-ASSET = "/* headrace\nowner: team\npartition: {{by: day, column: day}}\n{}\n*/\nselect * from sales\n"
-BY_STORE = "source: sales\nowner: team\npartition: [day, {key: store}]\nfiles: landing/sales_{date:%Y-%m-%d}_{key}.csv\n"
+ASSET = (
+    "/* headrace\nowner: team\npartition: {{by: day, column: day}}\n{}\n*/\nselect * from sales\n"
+)
+BY_STORE = (
+    "source: sales\nowner: team\npartition: [day, {key: store}]\nfiles:"
+    " landing/sales_{date:%Y-%m-%d}_{key}.csv\n"
+)
 HTTP = "http: {url: 'https://x.example/{date:%Y-%m-%d}', "
 SOURCE = "source: fees\nowner: team\npartition: day\n{}\n"
 CONSUMER = "- {{consumer: board, owner: team, reads: [daily], due: '12:00', export: {}}}\n"
-MYSQL = '[connections.bank]\ntype = "mysql"\nhost = "db.internal"\ndatabase = "bank"\nuser = "loader"\n'
+MYSQL = (
+    '[connections.bank]\ntype = "mysql"\nhost = "db.internal"\ndatabase = "bank"\nuser = "loader"\n'
+)
 
 
 def said(sentence: str) -> str:
-    assert sentence in PAGE, f"docs/limits.md no longer says {sentence!r}: leave out this case, or mend it"
+    assert sentence in PAGE, (
+        f"docs/limits.md no longer says {sentence!r}: leave out this case, or mend it"
+    )
     return sentence
 
 
@@ -50,19 +67,35 @@ def test_the_project_of_these_cases_is_valid(tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "it can't be in object storage": ({"headrace.toml": PROJECT["headrace.toml"] + '[lake]\npath = "s3://bucket/lake"\n'}, "lake"),
+    "it can't be in object storage": (
+        {"headrace.toml": PROJECT["headrace.toml"] + '[lake]\npath = "s3://bucket/lake"\n'},
+        "lake",
+    ),
     "have no OAuth flow": ({"sources/fees.yaml": SOURCE.format(HTTP + "oauth: {}}")}, "oauth"),
-    "Other schemes than those of `SCHEMES`": ({"sources/fees.yaml": SOURCE.format("files: gopher://host/x_{date:%Y-%m-%d}.csv")}, "gopher"),
-    'there is no "any of these two"': ({"assets/daily.sql": ASSET.format("trigger: {arrival: [sales, fees]}")}, "arrival"),
+    "Other schemes than those of `SCHEMES`": (
+        {"sources/fees.yaml": SOURCE.format("files: gopher://host/x_{date:%Y-%m-%d}.csv")},
+        "gopher",
+    ),
+    'there is no "any of these two"': (
+        {"assets/daily.sql": ASSET.format("trigger: {arrival: [sales, fees]}")},
+        "arrival",
+    ),
     "Views** are SQL without parameters, `$partition_start`": (
-        {"assets/daily.sql": "/* headrace\nowner: team\nmaterialize: view\n*/\nselect * from sales where day >= $partition_start\n"},
+        {
+            "assets/daily.sql": (
+                "/* headrace\nowner: team\nmaterialize: view\n*/\nselect * from sales where day >="
+                " $partition_start\n"
+            )
+        },
         "partition_start",
     ),
     "can't be partitioned by key": (
         {
             "sources/sales.yaml": BY_STORE,
-            "assets/daily.sql": ASSET.format("materialize: merge\nmerge: {keys: [till]}").replace(
-                "{by: day, column: day}", "[{by: day, column: day}, {key: store}]"
+            "assets/daily.sql": (
+                ASSET.format("materialize: merge\nmerge: {keys: [till]}").replace(
+                    "{by: day, column: day}", "[{by: day, column: day}, {key: store}]"
+                )
             ),
         },
         "materialised as `merge`, and cut by `store`",
@@ -74,7 +107,7 @@ REFUSED = {
         },
         "mysql",
     ),
-}  # fmt: skip
+}
 """What the page says there isn't → files that ask for it, and a word of the refusal."""
 
 
@@ -125,14 +158,20 @@ PLAYED = {
     "headrace.toml": PROJECT["headrace.toml"] + '[policy]\nbackfill_approval = "partitions > 1"\n',
     "owners.yaml": PROJECT["owners.yaml"],
     "sources/sales.yaml": PROJECT["sources/sales.yaml"] + "contract: sales\n",
-    "contracts/sales.odcs.yaml": "apiVersion: v3.1.0\nkind: DataContract\nid: sales\nversion: 1.0.0\nstatus: active\nschema:\n"
-    "  - name: sales\n    properties:\n"
-    "      - {name: till, logicalType: integer, required: true}\n"
-    "      - {name: cashier, logicalType: string, classification: restricted}\n",
-    "assets/merged.sql": "/* headrace\nowner: team\npartition: {by: day, column: day}\nmaterialize: merge\nmerge: {keys: [till]}\n*/\n"
-    "select $partition_start as day, till from sales\n",
-    "assets/daily.sql": "/* headrace\nowner: team\npartition: {by: day, column: day}\n*/\n"
-    "select $partition_start as day, till, cashier as who from sales\n",
+    "contracts/sales.odcs.yaml": (
+        "apiVersion: v3.1.0\nkind: DataContract\nid: sales\nversion: 1.0.0\nstatus:"
+        " active\nschema:\n  - name: sales\n    properties:\n      - {name: till, logicalType:"
+        " integer, required: true}\n      - {name: cashier, logicalType: string, classification:"
+        " restricted}\n"
+    ),
+    "assets/merged.sql": (
+        "/* headrace\nowner: team\npartition: {by: day, column: day}\nmaterialize: merge\nmerge:"
+        " {keys: [till]}\n*/\nselect $partition_start as day, till from sales\n"
+    ),
+    "assets/daily.sql": (
+        "/* headrace\nowner: team\npartition: {by: day, column: day}\n*/\n"
+        "select $partition_start as day, till, cashier as who from sales\n"
+    ),
     "assets/tills.sql": "/* headrace\nowner: team\nmaterialize: view\n*/\nselect till from sales\n",
     "landing/sales_2026-03-01.csv": "till,cashier\n1,Mallory\n",
     "landing/sales_2026-03-02.csv": "till,cashier\n1,Mallory\n",
@@ -172,8 +211,13 @@ def test_a_view_is_not_read_by_partition(played: Shell) -> None:
 
 @pytest.mark.timeout(120)
 def test_classified_columns_are_read_by_commands_and_not_in_quarantine(played: Shell) -> None:
-    """Would catch: a page that denies that columns are left out, as it did; or one that promises it of commands."""
-    said("are left out by the server's data and previews, and in `quarantine`. The commands `read` and `sql`")
+    """Would catch: a page that denies that columns are left out, as it did; or one that promises it
+    of commands.
+    """
+    said(
+        "are left out by the server's data and previews, and in `quarantine`. The commands `read`"
+        " and `sql`"
+    )
     assert "Mallory" in played.run("headrace read sales")[1]
     assert "Mallory" in played.run('headrace sql "select who from daily"')[1]
     code, output, _ = played.run("headrace quarantine sales@2026-03-03")
@@ -184,8 +228,13 @@ def test_classified_columns_are_read_by_commands_and_not_in_quarantine(played: S
 @pytest.mark.timeout(120)
 def test_a_backfill_waits_for_an_approval_that_nobody_can_give(played: Shell) -> None:
     """Would catch: an exit code, or a kept plan, that the page promises and nobody gives."""
-    said("keeps its plan and ends with exit 3, and nobody can approve it. Cancel it, or change the rule.")
-    code, output, errors = played.run("headrace backfill daily --from 2026-03-01 --to 2026-03-02 --mode all --reason again --yes")
+    said(
+        "keeps its plan and ends with exit 3, and nobody can approve it. Cancel it, or change the"
+        " rule."
+    )
+    code, output, errors = played.run(
+        "headrace backfill daily --from 2026-03-01 --to 2026-03-02 --mode all --reason again --yes"
+    )
     assert code == 3, output + errors
     code, output, _ = played.run("headrace backfills")
     assert "approval" in output

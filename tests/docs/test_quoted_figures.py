@@ -1,4 +1,6 @@
-"""A figure that a page quotes says when, and at which commit, it was measured, unless it is of this code."""
+"""A figure that a page quotes says when, and at which commit, it was measured, unless it is of this
+code.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ SPEAKS_OF_MEASURING = re.compile(
 )
 """Words of a section that quotes what somebody measured, or the way to measure it."""
 NO_FIGURES = {
-    ("docs/explanation/performance.md", "What Headrace itself costs"): "says that figures are older, and gives none",
+    (
+        "docs/explanation/performance.md",
+        "What Headrace itself costs",
+    ): "says that figures are older, and gives none",
     ("docs/explanation/performance.md", "How it is measured"): "says how, and gives no figure",
 }
 """Sections that speak of measuring and quote nothing, with what they do instead."""
@@ -51,14 +56,18 @@ def test_figures_say_when_they_were_measured(section: Section) -> None:
 
 
 def test_a_kept_benchmark_is_quoted_with_its_own_commit() -> None:
-    """Would catch: a benchmark that was measured anew, and a page that gives its old figures under its name."""
+    """Would catch: a benchmark that was measured anew, and a page that gives its old figures under
+    its name.
+    """
     quoted_benchmarks = 0
     for section in SECTIONS:
         for mark in MEASURED_ON.finditer(section.text):
             for name in set(re.findall(r"[a-z_]+", mark["of"] or "")) & set(DOCUMENTS):
                 quoted_benchmarks += 1
                 kept = DOCUMENTS[name]["commit"].rstrip("+")
-                assert mark["commit"] == kept, f"{section.page} quotes {name} at {mark['commit']}, kept is {kept}"
+                assert mark["commit"] == kept, (
+                    f"{section.page} quotes {name} at {mark['commit']}, kept is {kept}"
+                )
     assert quoted_benchmarks >= 5
 
 
@@ -68,7 +77,9 @@ def test_the_rule_would_notice_a_figure() -> None:
     assert quotes_a_figure("The best pass takes 17 ms; `status` takes 0.27 s.")
     assert quotes_a_figure(f"Hops take {a_kept_figure()} here.")
     assert not quotes_a_figure("At most 60 s; 93.1 % of 30 days; 500 rows a transaction.")
-    assert measured_on("Measured on 2026-11-21 at\ncommit `079b4b53c4`.") == [("2026-11-21", "079b4b53c4")]
+    assert measured_on("Measured on 2026-11-21 at\ncommit `079b4b53c4`.") == [
+        ("2026-11-21", "079b4b53c4")
+    ]
 
 
 def test_sections_without_figures_are_there() -> None:
@@ -83,10 +94,18 @@ def test_commits_that_pages_name_are_of_the_days_that_they_say() -> None:
     for section in SECTIONS:
         for date, commit in measured_on(section.text):
             done = subprocess.run(
-                ["git", "show", "--no-patch", "--format=%cs", commit], cwd=ROOT, capture_output=True, text=True, check=False
+                ["git", "show", "--no-patch", "--format=%cs", commit],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
             )
-            assert done.returncode == 0, f"{section.page} names commit {commit}, which git doesn't have"
-            assert done.stdout.strip() <= date, f"{section.page} says {date} of commit {commit}, which is of {done.stdout.strip()}"
+            assert done.returncode == 0, (
+                f"{section.page} names commit {commit}, which git doesn't have"
+            )
+            assert done.stdout.strip() <= date, (
+                f"{section.page} says {date} of commit {commit}, which is of {done.stdout.strip()}"
+            )
 
 
 def quotes_a_figure(text: str) -> bool:
@@ -95,7 +114,10 @@ def quotes_a_figure(text: str) -> bool:
 
 def quoted(text: str) -> list[str]:
     """What of a section is, or speaks of, a measurement."""
-    return [*(match[0] for match in SPEAKS_OF_MEASURING.finditer(text)), *(figure for _, figure in kept_figures_in(text))]
+    return [
+        *(match[0] for match in SPEAKS_OF_MEASURING.finditer(text)),
+        *(figure for _, figure in kept_figures_in(text)),
+    ]
 
 
 def measured_on(text: str) -> list[tuple[str, str]]:
@@ -124,9 +146,13 @@ def a_kept_figure() -> str:
 
 
 def test_marks_of_the_page_of_results_hold() -> None:
-    """Would catch: a section of RESULTS.md that passes for today's though its code has changed since."""
+    """Would catch: a section of RESULTS.md that passes for today's though its code has changed
+    since.
+    """
     stale = {name for name, document in DOCUMENTS.items() if freshness.age(name, document).stale}
-    assert stale <= set(freshness.kept_marks().stale), "write the marks anew: make bench ARGS=--page"
+    assert stale <= set(freshness.kept_marks().stale), (
+        "write the marks anew: make bench ARGS=--page"
+    )
 
 
 @pytest.mark.parametrize("name", results.ORDER)
@@ -139,8 +165,12 @@ def test_a_benchmark_depends_on_what_it_imports(name: str) -> None:
         assert (ROOT / folder).is_dir(), folder
 
 
-def test_code_that_changed_makes_figures_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: figures that stay today's whatever happens to the code; and that count a change of a page."""
+def test_code_that_changed_makes_figures_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: figures that stay today's whatever happens to the code; and that count a change
+    of a page.
+    """
     package = tmp_path / "src/headrace/lake"
     package.mkdir(parents=True)
     (package / "merging.py").write_text("a = 1\n", encoding="utf-8")
@@ -151,14 +181,23 @@ def test_code_that_changed_makes_figures_stale(tmp_path: Path, monkeypatch: pyte
     (package / "merging.py").write_text("a = 2\n", encoding="utf-8")
     age = freshness.age("materialise", document)
     assert age.stale
-    assert age.since == "the code has changed since, in lake"  # nothing counts commits where there is no git
+    assert (
+        age.since == "the code has changed since, in lake"
+    )  # nothing counts commits where there is no git
     (package / "merging.py").write_text("a = 1\n", encoding="utf-8")
     assert not freshness.age("materialise", document).stale
 
 
 def test_hashes_of_a_commit_and_of_its_checkout_agree() -> None:
-    """Would catch: figures that are stale as soon as they are measured, since files are hashed in two ways."""
-    head = subprocess.run(["git", "status", "--porcelain", "--", "src"], cwd=ROOT, capture_output=True, text=True, check=False)
+    """Would catch: figures that are stale as soon as they are measured, since files are hashed in
+    two ways."""
+    head = subprocess.run(
+        ["git", "status", "--porcelain", "--", "src"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if head.returncode != 0 or head.stdout:
         pytest.skip("no git here, or src differs from the commit")
     assert freshness.hashes("materialise") == freshness.hashes_at("materialise", "HEAD")
@@ -183,7 +222,8 @@ GROUPS = {
 
 
 def test_a_peer_is_quoted_as_it_was_measured() -> None:
-    """Would catch: the figures of a peer that suit, without the others; or a first incident of one beside any of another."""
+    """Would catch: the figures of a peer that suit, without the others; or a first incident of one
+    beside any of another."""
     document = DOCUMENTS["upstrace"]
     figures = {figure["name"]: figure for figure in [*document["figures"], *document["observed"]]}
     page = (ROOT / "docs/explanation/diagnosis.md").read_text(encoding="utf-8")
@@ -191,7 +231,9 @@ def test_a_peer_is_quoted_as_it_was_measured() -> None:
         figure = figures[name]
         of = figure["unit"].removeprefix("of ")
         theirs = [figure["against"][f"upstrace {way}"] for way in ("frozen", "rolling")]
-        row = f"| {line} | " + " | ".join(f"{value:.0f} of {of}" for value in (figure["value"], *theirs))
+        row = f"| {line} | " + " | ".join(
+            f"{value:.0f} of {of}" for value in (figure["value"], *theirs)
+        )
         assert row in page, f"{row}: measured at {document['commit']}"
         if "first" in name:
             anyhow = figures[name.replace("the first incident", "any incident")]
@@ -222,13 +264,18 @@ FAULTS = {
 def test_shares_of_faults_are_quoted_as_they_were_measured() -> None:
     """Would catch: a share that was rounded up, or is of another measurement."""
     document = DOCUMENTS["anomalies"]
-    shares = {figure["name"]: figure["value"] for figure in [*document["figures"], *document["observed"]]}
+    shares = {
+        figure["name"]: figure["value"] for figure in [*document["figures"], *document["observed"]]
+    }
     page = (ROOT / "docs/explanation/anomalies.md").read_text(encoding="utf-8")
     for line, faults in FAULTS.items():
         held = ", ".join(f"{shares[f'held: {fault}']:.2f}" for fault in faults)
         cell = f"| {line} | {held} ({shares[f'seen: {faults[-1]}']:.2f}) |"
         assert cell in page, cell
-    assert f"**{shares['false_holds_a_month']:.2f} false holds** and {shares['warnings_a_month']:.0f} warnings a project" in page
+    assert (
+        f"**{shares['false_holds_a_month']:.2f} false holds** and {shares['warnings_a_month']:.0f}"
+        " warnings a project" in page
+    )
 
 
 CELLS = {
@@ -247,7 +294,10 @@ CELLS = {
     "`status`, p95, also right after a change": ("api", "{status_p95_ms:.0f} ms"),
     "`why` of a consumer that waits": ("api", "{why_p95_ms:.0f} ms"),
     "a contract, which is made of the files": ("api", "{contract_p95_ms:.0f} ms"),
-    "frames a second: panning; a table of 100,000 rows": ("ui", "{graph_pan_fps:.0f}; {table_100k_scroll_fps:.0f}"),
+    "frames a second: panning; a table of 100,000 rows": (
+        "ui",
+        "{graph_pan_fps:.0f}; {table_100k_scroll_fps:.0f}",
+    ),
     "JavaScript for Today, compressed": ("ui", "{today_script_kb:.0f} kB"),
     "memory that an hour of events leaves": ("ui", "{memory_grown_in_an_hour_mb:.1f} MB, no node"),
 }
@@ -256,9 +306,13 @@ CELLS = {
 
 @pytest.mark.parametrize("line", CELLS)
 def test_the_page_on_performance_quotes_what_was_measured(line: str) -> None:
-    """Would catch: a figure that was typed wrongly, or stayed when the benchmark was measured anew."""
+    """Would catch: a figure that was typed wrongly, or stayed when the benchmark was
+    measured anew.
+    """
     name, cell = CELLS[line]
     document = DOCUMENTS[name]
-    values = {figure["name"]: figure["value"] for figure in [*document["figures"], *document["observed"]]}
+    values = {
+        figure["name"]: figure["value"] for figure in [*document["figures"], *document["observed"]]
+    }
     page = (ROOT / "docs/explanation/performance.md").read_text(encoding="utf-8")
     assert f"| {line} | {cell.format(**values)} |" in page

@@ -14,7 +14,16 @@ from headrace.checks import audit, metrics, profiles
 from headrace.checks import restatement as redelivered
 from headrace.checks.anomalies import categories, expectations, times, young_series
 from headrace.checks.anomalies.columns import HELD as NEW_CATEGORY_SHARE
-from headrace.connect import files, filesystems, http, http_client, http_requests, parser_process, raw_files, row_partitions
+from headrace.connect import (
+    files,
+    filesystems,
+    http,
+    http_client,
+    http_requests,
+    parser_process,
+    raw_files,
+    row_partitions,
+)
 from headrace.connect.engines import parquet_files
 from headrace.connect.engines import postgresql as postgresql_source
 from headrace.connect.exports import excel as excel_export
@@ -26,7 +35,14 @@ from headrace.incidents.evidence import arrivals
 from headrace.incidents.evidence import attempts as evidence_attempts
 from headrace.model import common_fields
 from headrace.model.nodes import Backups, Settings
-from headrace.runtime import garbage, history_retention, leadership, maintenance, observations, traces
+from headrace.runtime import (
+    garbage,
+    history_retention,
+    leadership,
+    maintenance,
+    observations,
+    traces,
+)
 from headrace.runtime import graph as runtime_graph
 from headrace.runtime.executors import dask, workers
 from headrace.runtime.notifications import channels
@@ -52,100 +68,226 @@ QUOTED = [
     ("docs/how-to/deploy.md", f"for up to {serving.GRACE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"followed after {lease.LEASE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"hasn't been renewed for {lease.LEASE_SECONDS:.0f} s"),
-    ("docs/how-to/deploy.md", f"last {freshness.OBSERVATIONS_FOR_CADENCE_MAX} gaps between observations"),
+    (
+        "docs/how-to/deploy.md",
+        f"last {freshness.OBSERVATIONS_FOR_CADENCE_MAX} gaps between observations",
+    ),
     ("docs/how-to/dask.md", f"no workers within {dask.WORKERS_SECONDS:.0f} seconds"),
     ("docs/how-to/files.md", f"at most {common_fields.KEY_CHARACTERS_MAX:,} characters"),
     ("docs/how-to/http-api.md", f"waits at most {http.LOOK_PATIENCE:.0f} s for an answer"),
     ("docs/how-to/http-api.md", f"waits, up to {http_client.WAIT_SECONDS_MAX:.0f} s at a time"),
-    ("docs/how-to/http-api.md", f"more than {http.PAGE_BYTES_MAX // MIB} MiB in one of several pages"),
+    (
+        "docs/how-to/http-api.md",
+        f"more than {http.PAGE_BYTES_MAX // MIB} MiB in one of several pages",
+    ),
     ("docs/how-to/http-api.md", f"more than {raw_files.DELIVERY_BYTES_MAX // GIB} GiB in all"),
     ("docs/how-to/databases.md", f"the type of its first {parquet_files.BATCH_ROWS:,} values"),
     ("docs/how-to/databases.md", f"more than {postgresql_source.DECIMAL_DIGITS_MAX} digits"),
     ("docs/how-to/databases.md", f"than {postgresql_source.DECIMALS_OF_ANY} decimals"),
-    ("docs/how-to/command-assets.md", f"At most {command.EVENTS_BYTES_MAX // MIB} MiB of events is read"),
+    (
+        "docs/how-to/command-assets.md",
+        f"At most {command.EVENTS_BYTES_MAX // MIB} MiB of events is read",
+    ),
     ("docs/how-to/postgresql.md", f"for {sqlite.BUSY_SECONDS:.0f} seconds at most"),
     ("docs/how-to/metrics.md", {1.0: "at most once a second"}[scraped.METRICS_FRESH_SECONDS]),
     ("docs/how-to/notify.md", f"More than {notifications.FLOOD_MAX} messages an hour"),
-    ("docs/how-to/notify.md", {7: "is more than seven days away"}[notifications.AHEAD_US // (24 * HOUR_US)]),
-    ("docs/how-to/notify.md", {7: "still open seven days before the deadline"}[notifications.AHEAD_US // (24 * HOUR_US)]),
+    (
+        "docs/how-to/notify.md",
+        {7: "is more than seven days away"}[notifications.AHEAD_US // (24 * HOUR_US)],
+    ),
+    (
+        "docs/how-to/notify.md",
+        {7: "still open seven days before the deadline"}[notifications.AHEAD_US // (24 * HOUR_US)],
+    ),
     ("docs/explanation/anomalies.md", f"the same in at least {categories.HOLD_MIN} deliveries"),
     (
         "docs/explanation/anomalies.md",
-        f"({young_series.SAME_ROWS_MIN} or more; with fewer than {young_series.ROWS_MIN} rows: about the same number)",
+        (
+            f"({young_series.SAME_ROWS_MIN} or more; with fewer than {young_series.ROWS_MIN} rows:"
+            " about the same number)"
+        ),
     ),
-    ("docs/how-to/excel.md", f"unpacks to more than {workbook_files.WORKBOOK_BYTES_MAX // GIB} GiB"),
+    (
+        "docs/how-to/excel.md",
+        f"unpacks to more than {workbook_files.WORKBOOK_BYTES_MAX // GIB} GiB",
+    ),
     ("docs/how-to/exports.md", f"More than {excel_export.ROWS_MAX:,} rows are an error"),
     ("docs/how-to/exports.md", f"more than {excel_export._DIGITS} digits"),
     ("docs/how-to/drift.md", f"up to {sources.ROWS_MAX:,} rows of each are read"),
-    ("docs/how-to/incidents.md", f"finds at least {evidence_attempts.HISTORY_INTERVALS_MIN} intervals"),
+    (
+        "docs/how-to/incidents.md",
+        f"finds at least {evidence_attempts.HISTORY_INTERVALS_MIN} intervals",
+    ),
     ("docs/how-to/operate.md", f"from the last {stored_attempts.DURATIONS_WINDOW} that succeeded"),
     ("docs/how-to/traces.md", {3.0: "three seconds at its end"}[traces.LAST_SECONDS]),
-    ("docs/explanation/durability.md", f"a server every {maintenance.SERVER_EVERY_SECONDS:.0f} seconds"),
-    ("docs/explanation/durability.md", f"for at most {maintenance.ROTATION_SECONDS * 1000:.0f} ms a pass"),
-    ("docs/explanation/durability.md", f"a server tries every {scheduler_attempts.ENVIRONMENT_WAIT_US // 1_000_000} seconds"),
+    (
+        "docs/explanation/durability.md",
+        f"a server every {maintenance.SERVER_EVERY_SECONDS:.0f} seconds",
+    ),
+    (
+        "docs/explanation/durability.md",
+        f"for at most {maintenance.ROTATION_SECONDS * 1000:.0f} ms a pass",
+    ),
+    (
+        "docs/explanation/durability.md",
+        f"a server tries every {scheduler_attempts.ENVIRONMENT_WAIT_US // 1_000_000} seconds",
+    ),
     ("docs/explanation/durability.md", {300.0: "five minutes at most"}[serving.PATIENCE_SECONDS]),
     ("docs/explanation/performance.md", f"{history_retention.ROWS_MAX} attempts per transaction"),
-    ("docs/explanation/diagnosis.md", f"for {attribution.CHANGED_US[attribution.Grain.DAY] // HOUR_US} hours after the change"),
-    ("docs/explanation/diagnosis.md", f"for {attribution.CHANGED_LONG_US // (24 * HOUR_US)} days after it"),
-    ("docs/explanation/anomalies.md", {1.5: "at least half as many rows again"}[anomalies.MORE_TIMES]),
-    ("docs/how-to/drift.md", {0.1: "only where a tenth of its rows are gone"}[restatements.MUCH_CHANGED]),
+    (
+        "docs/explanation/diagnosis.md",
+        f"for {attribution.CHANGED_US[attribution.Grain.DAY] // HOUR_US} hours after the change",
+    ),
+    (
+        "docs/explanation/diagnosis.md",
+        f"for {attribution.CHANGED_LONG_US // (24 * HOUR_US)} days after it",
+    ),
+    (
+        "docs/explanation/anomalies.md",
+        {1.5: "at least half as many rows again"}[anomalies.MORE_TIMES],
+    ),
+    (
+        "docs/how-to/drift.md",
+        {0.1: "only where a tenth of its rows are gone"}[restatements.MUCH_CHANGED],
+    ),
     ("docs/explanation/anomalies.md", f"| {expectations.HISTORY_HOLD_MIN} and more |"),
     ("docs/explanation/anomalies.md", f"| {expectations.HISTORY_WARN_MIN} and more |"),
-    ("docs/explanation/anomalies.md", f"| {young_series.WARN_MIN} to {young_series.HOLD_MIN - 1} |"),
-    ("docs/explanation/anomalies.md", f"With fewer than {expectations.HISTORY_HOLD_MIN} sound partitions"),
+    (
+        "docs/explanation/anomalies.md",
+        f"| {young_series.WARN_MIN} to {young_series.HOLD_MIN - 1} |",
+    ),
+    (
+        "docs/explanation/anomalies.md",
+        f"With fewer than {expectations.HISTORY_HOLD_MIN} sound partitions",
+    ),
     ("docs/explanation/anomalies.md", f"Of a delivery of fewer than {young_series.ROWS_MIN} rows"),
-    ("docs/explanation/anomalies.md", f"it is at least {young_series.ROWS_MIN} rows below the least so far"),
+    (
+        "docs/explanation/anomalies.md",
+        f"it is at least {young_series.ROWS_MIN} rows below the least so far",
+    ),
     ("docs/explanation/anomalies.md", f"the level of {expectations.RECENT} partitions"),
     ("docs/explanation/anomalies.md", f"on the last {expectations.BACKTEST} are credible"),
     ("docs/explanation/anomalies.md", f"the {metrics.HISTORY_PARTITIONS} sound partitions"),
-    ("docs/explanation/anomalies.md", f"with {NEW_CATEGORY_SHARE:.0%} of the rows or more".replace("%", " %")),
+    (
+        "docs/explanation/anomalies.md",
+        f"with {NEW_CATEGORY_SHARE:.0%} of the rows or more".replace("%", " %"),
+    ),
     ("docs/explanation/anomalies.md", f"up to {anomalies.REPEATED_ROWS_MAX:,} a delivery"),
     ("docs/explanation/anomalies.md", f"with the newest {VERSIONS_MAX} versions"),
     (
         "docs/how-to/databases.md",
-        {(10, 3600.0): "up to a tenth of `every:` early, but at most an hour"}[observations.EARLY_PART, observations.EARLY_SECONDS_MAX],
+        {(10, 3600.0): "up to a tenth of `every:` early, but at most an hour"}[
+            observations.EARLY_PART, observations.EARLY_SECONDS_MAX
+        ],
     ),
-    ("docs/how-to/http-api.md", {3600.0: "what couldn't be fetched after an hour"}[observations.FAILED_SECONDS]),
+    (
+        "docs/how-to/http-api.md",
+        {3600.0: "what couldn't be fetched after an hour"}[observations.FAILED_SECONDS],
+    ),
     ("docs/how-to/http-api.md", {86_400.0: "a day at most"}[http_client.AWAY_SECONDS_MAX]),
-    ("docs/how-to/http-api.md", {86_400.0: "pages are kept for a day"}[http_requests.KEPT_SECONDS_MAX]),
-    ("docs/how-to/http-api.md", {3600.0: "A pause of more than an hour"}[http_client.THROTTLED_SECONDS_MAX]),
-    ("docs/how-to/databases.md", {"60000": "is noticed after a minute"}[postgresql_source._ALIVE["tcp_user_timeout"]]),
+    (
+        "docs/how-to/http-api.md",
+        {86_400.0: "pages are kept for a day"}[http_requests.KEPT_SECONDS_MAX],
+    ),
+    (
+        "docs/how-to/http-api.md",
+        {3600.0: "A pause of more than an hour"}[http_client.THROTTLED_SECONDS_MAX],
+    ),
+    (
+        "docs/how-to/databases.md",
+        {"60000": "is noticed after a minute"}[postgresql_source._ALIVE["tcp_user_timeout"]],
+    ),
     ("docs/how-to/deploy.md", {1.0: "looked at within a second"}[files.QUIET_SECONDS]),
     ("docs/how-to/files-elsewhere.md", {5_000_000: "for five seconds"}[filesystems.SETTLE_US]),
-    ("docs/how-to/incidents.md", {7: "The same cause within seven days"}[updates.REOPENS_US // (24 * HOUR_US)]),
-    ("docs/how-to/quarantine.md", {7: "more than seven days before"}[updates.REOPENS_US // (24 * HOUR_US)]),
-    ("docs/how-to/postgresql.md", {300.0: "tries again for five minutes"}[serving.PATIENCE_SECONDS]),
+    (
+        "docs/how-to/incidents.md",
+        {7: "The same cause within seven days"}[updates.REOPENS_US // (24 * HOUR_US)],
+    ),
+    (
+        "docs/how-to/quarantine.md",
+        {7: "more than seven days before"}[updates.REOPENS_US // (24 * HOUR_US)],
+    ),
+    (
+        "docs/how-to/postgresql.md",
+        {300.0: "tries again for five minutes"}[serving.PATIENCE_SECONDS],
+    ),
     ("docs/how-to/schedule.md", {60_000_000: "a minute after"}[scheduler_graph.LAPSE_US]),
-    ("docs/how-to/backfill.md", {1.0: "what runs may end within a second"}[overlay.PATIENCE_SECONDS]),
-    ("docs/how-to/backup.md", {("1d", 7): "once a day and keeps the last seven"}[Backups().every, Backups().keep]),
+    (
+        "docs/how-to/backfill.md",
+        {1.0: "what runs may end within a second"}[overlay.PATIENCE_SECONDS],
+    ),
+    (
+        "docs/how-to/backup.md",
+        {("1d", 7): "once a day and keeps the last seven"}[Backups().every, Backups().keep],
+    ),
     ("docs/how-to/backup.md", {"1d": "copies its state once a day by itself"}[Backups().every]),
-    ("docs/how-to/deploy.md", {"1d": "A server copies state and catalog once a day by itself"}[Backups().every]),
-    ("docs/explanation/durability.md", {"1d": "State and catalog are copied once a day"}[Backups().every]),
+    (
+        "docs/how-to/deploy.md",
+        {"1d": "A server copies state and catalog once a day by itself"}[Backups().every],
+    ),
+    (
+        "docs/explanation/durability.md",
+        {"1d": "State and catalog are copied once a day"}[Backups().every],
+    ),
     ("docs/how-to/figures.md", {"30d": "for the last thirty days"}[status_facts.WINDOW]),
-    ("docs/how-to/incidents.md", {1.0: "at most once an hour"}[maintenance.RECLAIM_EVERY.total_seconds() / 3600]),
-    ("docs/explanation/anomalies.md", {28: "In the first four weeks"}[expectations.HISTORY_HOLD_MIN]),
-    ("docs/explanation/anomalies.md", {4.0: "at up to four times the fastest rise"}[expectations.FASTER]),
-    ("docs/explanation/anomalies.md", f"within {math.exp(young_series.STEADY) - 1:.0%} of each other".replace("%", " %")),
-    ("docs/explanation/anomalies.md", f"less than {math.exp(-young_series.STEADY_LOST):.0%} of the least".replace("%", " %")),
+    (
+        "docs/how-to/incidents.md",
+        {1.0: "at most once an hour"}[maintenance.RECLAIM_EVERY.total_seconds() / 3600],
+    ),
     (
         "docs/explanation/anomalies.md",
-        f"at least {redelivered.MISSING_ROWS_MIN} rows and {redelivered.MISSING_MIN:.0%} are missing".replace("%", " %"),
+        {28: "In the first four weeks"}[expectations.HISTORY_HOLD_MIN],
     ),
-    ("docs/explanation/anomalies.md", f"no more than {redelivered.MORE - 1:.0%} more rows than any before it".replace("%", " %")),
+    (
+        "docs/explanation/anomalies.md",
+        {4.0: "at up to four times the fastest rise"}[expectations.FASTER],
+    ),
+    (
+        "docs/explanation/anomalies.md",
+        f"within {math.exp(young_series.STEADY) - 1:.0%} of each other".replace("%", " %"),
+    ),
+    (
+        "docs/explanation/anomalies.md",
+        f"less than {math.exp(-young_series.STEADY_LOST):.0%} of the least".replace("%", " %"),
+    ),
+    (
+        "docs/explanation/anomalies.md",
+        f"at least {redelivered.MISSING_ROWS_MIN} rows and {redelivered.MISSING_MIN:.0%} are"
+        " missing".replace("%", " %"),
+    ),
+    (
+        "docs/explanation/anomalies.md",
+        f"no more than {redelivered.MORE - 1:.0%} more rows than any before it".replace("%", " %"),
+    ),
     ("docs/explanation/anomalies.md", {7: "only after seven partitions"}[times.SUMS_MIN]),
     (
         "docs/explanation/anomalies.md",
         f"held after {young_series.HOLD_MIN} sound partitions with that weekday among them",
     ),
-    ("docs/explanation/durability.md", {10.0: "keeps its lease for ten seconds"}[lease.LEASE_SECONDS]),
-    ("docs/explanation/durability.md", {1: "a day after it was written at the earliest"}[garbage.LONGEST_ATTEMPT.days]),
+    (
+        "docs/explanation/durability.md",
+        {10.0: "keeps its lease for ten seconds"}[lease.LEASE_SECONDS],
+    ),
+    (
+        "docs/explanation/durability.md",
+        {1: "a day after it was written at the earliest"}[garbage.LONGEST_ATTEMPT.days],
+    ),
     ("docs/explanation/durability.md", {1: "by its own SQL, once a day"}[maintenance.EVERY.days]),
-    ("docs/explanation/performance.md", {1: "A server removes them once a day"}[maintenance.EVERY.days]),
-    ("docs/limits.md", {1: "A server compares once a day, before maintenance"}[maintenance.EVERY.days]),
+    (
+        "docs/explanation/performance.md",
+        {1: "A server removes them once a day"}[maintenance.EVERY.days],
+    ),
+    (
+        "docs/limits.md",
+        {1: "A server compares once a day, before maintenance"}[maintenance.EVERY.days],
+    ),
     ("docs/limits.md", {7: "is deleted after a week"}[maintenance.STAGED_KEPT.days]),
     (
         "docs/explanation/simulation.md",
-        f"at least {simulator.ASSETS_MIN} assets, {simulator.EVENTS_MIN} events and {random_scenarios.FAULTS_MIN} faults",
+        (
+            f"at least {simulator.ASSETS_MIN} assets, {simulator.EVENTS_MIN} events and"
+            f" {random_scenarios.FAULTS_MIN} faults"
+        ),
     ),
     ("docs/limits.md", f"after {arrivals.LEAST} deliveries"),
     ("docs/limits.md", f"the first {expectations.HISTORY_HOLD_MIN} sound partitions"),
@@ -155,7 +297,10 @@ QUOTED = [
     ("docs/limits.md", f"with more than {postgresql_source.DECIMAL_DIGITS_MAX} digits"),
     ("docs/limits.md", f"among the newest {deliveries.NEWEST_INTERVALS} deliveries"),
     ("docs/limits.md", f"of more than {profiles.EXACT_ROWS_MAX:,} rows are estimated"),
-    ("docs/limits.md", f"a sample of {profiles.SAMPLE_ROWS:,} to {2 * profiles.SAMPLE_ROWS:,} rows"),
+    (
+        "docs/limits.md",
+        f"a sample of {profiles.SAMPLE_ROWS:,} to {2 * profiles.SAMPLE_ROWS:,} rows",
+    ),
     ("docs/limits.md", f"with more than {audit.PROFILES_MAX:,} partitions times columns"),
     ("docs/limits.md", f"fewer than {secrets.PROMISED_CHARACTERS_MIN} characters"),
     ("docs/limits.md", f"up to {anomalies.DISTINCT_MAX:,} values"),
@@ -163,7 +308,12 @@ QUOTED = [
     ("docs/limits.md", {0.25: "four times a second"}[workers.LOOK_SECONDS]),
     ("docs/limits.md", {0.2: "a fifth of the memory"}[leadership.BACKGROUND_MEMORY_SHARE]),
     ("docs/limits.md", {4: "after four attempts"}[estimates.OWN_MIN]),
-    ("docs/limits.md", {(5, 20): "five rows of the first twenty failures"}[backfill.ROWS_TOLD_MAX, backfill.FAILURES_TOLD_MAX]),
+    (
+        "docs/limits.md",
+        {(5, 20): "five rows of the first twenty failures"}[
+            backfill.ROWS_TOLD_MAX, backfill.FAILURES_TOLD_MAX
+        ],
+    ),
     ("docs/limits.md", f"at most {workbook_files.WORKBOOK_BYTES_MAX // GIB} GiB unpacked"),
     ("docs/limits.md", {600.0: "ten minutes"}[parser_process.SECONDS_MAX]),
 ]
@@ -189,47 +339,68 @@ def test_a_page_is_stale_after_what_the_page_about_it_says() -> None:
 def test_waits_between_tries_of_a_message_are_those_of_the_code() -> None:
     """Would catch: another series of waits than the page gives."""
     assert channels.WAITS_SECONDS == (5, 30, 120, 600, 1_800, 3_600, 10_800)
-    assert "tried again after 5 seconds, 30, 2 minutes, 10, 30, an hour and three hours" in text("docs/how-to/notify.md")
+    assert "tried again after 5 seconds, 30, 2 minutes, 10, 30, an hour and three hours" in text(
+        "docs/how-to/notify.md"
+    )
 
 
 def test_planted_defects_are_as_many_as_the_page_says() -> None:
     """Would catch: defects that were taken out of the list, and a page that still counts them."""
     planted = (ROOT / "tests/simulation/planted.py").read_text(encoding="utf-8").count("\n@planted")
     assert planted > 30 and "more than thirty defects" in text("docs/explanation/simulation.md")
-    assert "SEEDS_MAX = 200" in (ROOT / "tests/simulation/test_planted.py").read_text(encoding="utf-8")
+    assert "SEEDS_MAX = 200" in (ROOT / "tests/simulation/test_planted.py").read_text(
+        encoding="utf-8"
+    )
     assert "within 200 seeds" in text("docs/explanation/simulation.md")
 
 
 def test_the_laboratory_is_as_large_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a laboratory that was made smaller or larger, and figures that stand for another one."""
+    """Would catch: a laboratory that was made smaller or larger, and figures that stand for another
+    one."""
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "faults"))
     from lab import findable, graph, pairing, shapes
 
     page = text("docs/explanation/diagnosis.md")
-    assert "A project has {} to {} assets and {} to {} clean days".format(*graph.ASSETS, *shapes.HISTORY) in page
+    assert (
+        "A project has {} to {} assets and {} to {} clean days".format(
+            *graph.ASSETS, *shapes.HISTORY
+        )
+        in page
+    )
     assert f"about {shapes.ROWS[0][0]} to {shapes.ROWS[-1][1]:,} rows a day" in page
     columns = [len(source.order) for seed in range(200) for source in shapes.world(seed).events]
     assert f"with {min(columns)} to {max(columns)} columns" in page
     assert sum(pairing.WAYS.values()) == 10 and "ten pairs" in page
     words = {1: "one", 2: "two", 3: "three", 4: "four"}
-    same, below, two, anywhere = (words[pairing.WAYS[way]] for way in ("same", "below", "two", "any"))
-    assert f"in one delivery ({same}), at a source and an asset that is made of it ({below})" in page
+    same, below, two, anywhere = (
+        words[pairing.WAYS[way]] for way in ("same", "below", "two", "any")
+    )
+    assert (
+        f"in one delivery ({same}), at a source and an asset that is made of it ({below})" in page
+    )
     assert f"at two sources of one asset ({two}), or anywhere ({anywhere})" in page
     assert (findable.TIMES_EVER, findable.DEVIATIONS, findable.ROWS_MIN) == (2.0, 6.0, 20)
-    assert "twice as far" in page and "six of their standard deviations; a share also by 20 rows" in page
+    assert (
+        "twice as far" in page
+        and "six of their standard deviations; a share also by 20 rows" in page
+    )
 
 
 def test_gaps_after_which_nobody_looked_are_those_of_the_code() -> None:
     """Would catch: other gaps than the page gives."""
     hours, minutes = freshness.CADENCE_UNKNOWN_US // HOUR_US, freshness.GAP_LEAST_US // 60_000_000
     assert (hours, minutes, freshness.GAPS_LEAST) == (26, 10, 5)
-    assert "at least ten minutes; with fewer than five gaps, 26 hours" in text("docs/how-to/deploy.md")
+    assert "at least ten minutes; with fewer than five gaps, 26 hours" in text(
+        "docs/how-to/deploy.md"
+    )
 
 
 def test_steps_of_a_young_series_are_those_of_the_code() -> None:
     """Would catch: other factors than the page gives."""
     rows, sizes = young_series._REACH["rows"], young_series._REACH["location"]
-    factors = [round(math.exp(limit), 3) for limit in (rows.hold, rows.warn, sizes.hold, sizes.warn)]
+    factors = [
+        round(math.exp(limit), 3) for limit in (rows.hold, rows.warn, sizes.hold, sizes.warn)
+    ]
     assert factors == [1.6, 1.4, 2.0, 1.5]
     page = text("docs/explanation/anomalies.md")
     assert "more than 1.6 times the most" in page and "sizes (× 2)" in page
@@ -240,12 +411,15 @@ def test_defaults_that_pages_quote_are_those_of_the_code() -> None:
     """Would catch: a default that was changed, and a page that promises the old one."""
     backups = Backups()
     assert (backups.every, backups.keep) == ("1d", 7)
-    assert {field.name: field.default for field in msgspec.structs.fields(Settings)}["look_every"] == "60s"
+    assert {field.name: field.default for field in msgspec.structs.fields(Settings)}[
+        "look_every"
+    ] == "60s"
 
 
 NUMBERS = "a|an|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fourteen|fifteen|twenty|thirty|fifty|hundred|thousand"
 QUANTITY = re.compile(
-    r"\b(?:at most|up to|(?:more|fewer|less) than|within|every|newest|last|first|after|at least|once|for up to|for)"
+    r"\b(?:at most|up to|(?:more|fewer|less) than|within|every|newest|last|first|after|at"
+    r" least|once|for up to|for)"
     rf" (?:a |the )?(?:\d[\d,.]*|{NUMBERS})"
     r" (?:s|ms|seconds?|minutes?|hours?|days?|weeks?|[KMG]i?B|rows|values|partitions|characters|messages"
     r"|digits|deliveries|intervals|attempts"
@@ -254,7 +428,10 @@ QUANTITY = re.compile(
 OTHERWISE = {
     ("docs/limits.md", "after a day"): "no: `a day after the 12th`",
     ("docs/how-to/dask.md", "within a second"): "`or so`: how long a Dask worker takes to notice",
-    ("docs/how-to/databases.md", "once a day"): "the default of `every:`, which a test of sources compares",
+    (
+        "docs/how-to/databases.md",
+        "once a day",
+    ): "the default of `every:`, which a test of sources compares",
     ("docs/how-to/one-report.md", "once a day"): "what the page's own project declares",
     ("docs/how-to/notify.md", "once a day"): "what `digest:` is",
     ("docs/how-to/web-ui.md", "for thirty seconds"): "compared by a test of its own",
@@ -264,8 +441,14 @@ OTHERWISE = {
     ("docs/explanation/anomalies.md", "up to thirty days"): "how the benchmark was made",
     ("docs/explanation/performance.md", "for a day"): "no: `for a day that does nothing`",
     ("docs/how-to/backup.md", "for 14 ms"): "measured, with its commit",
-    ("docs/how-to/notify.md", "after 5 seconds"): "the first of the waits, which a test of their own compares",
-    ("docs/explanation/anomalies.md", "more than 1.6 times"): "a logarithm in the code, which a test of its own compares",
+    (
+        "docs/how-to/notify.md",
+        "after 5 seconds",
+    ): "the first of the waits, which a test of their own compares",
+    (
+        "docs/explanation/anomalies.md",
+        "more than 1.6 times",
+    ): "a logarithm in the code, which a test of its own compares",
     ("docs/explanation/durability.md", "within 24 hours"): "the name of the key: `looked_at_24h`",
 }
 """Quantities that are no constants of the code, and where they come from."""
@@ -274,13 +457,21 @@ OTHERWISE = {
 @pytest.mark.parametrize("page", [path.relative_to(ROOT).as_posix() for path in pages()])
 def test_every_limit_on_a_page_is_tied_to_the_code(page: str) -> None:
     """Would catch: a limit in a sentence that nothing compares with the code."""
-    prose = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(
+        r"^```.*?^```$",
+        "",
+        (ROOT / page).read_text(encoding="utf-8"),
+        flags=re.DOTALL | re.MULTILINE,
+    )
     prose = " ".join(prose.split())
     phrases = [phrase for of, phrase in QUOTED if of == page]
-    places = [(at.start(), at.end()) for phrase in phrases for at in re.finditer(re.escape(phrase), prose)]
+    places = [
+        (at.start(), at.end()) for phrase in phrases for at in re.finditer(re.escape(phrase), prose)
+    ]
     loose = [
         result[0]
         for result in QUANTITY.finditer(prose)
-        if not any(start <= result.end() - 1 and result.start() < end for start, end in places) and (page, result[0]) not in OTHERWISE
+        if not any(start <= result.end() - 1 and result.start() < end for start, end in places)
+        and (page, result[0]) not in OTHERWISE
     ]
     assert not loose, f"{page}: {loose}: tie them to constants in QUOTED, or reword"

@@ -17,7 +17,9 @@ PAGES = reference.pages()
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_generated_page_is_what_the_code_says(path: str) -> None:
-    """Somebody changed an option, a field or a page, and not the reference: `make docs` writes it anew."""
+    """Somebody changed an option, a field or a page, and not the reference: `make docs` writes it
+    anew.
+    """
     assert (DOCS / path).read_text(encoding="utf-8") == PAGES[path], "make docs"
 
 

@@ -10,9 +10,19 @@ import pytest
 from benchmarks import results, upstrace
 
 
-def test_the_page_shows_what_the_documents_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_shows_what_the_documents_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A missed goal, or a figure without one, isn't shown as such."""
-    machine = {"os": "Linux", "cores": 2, "cpu": "a cpu", "memory_gib": 8, "python": "3.13", "date": "2026-01-02", "load_before": 0.1}
+    machine = {
+        "os": "Linux",
+        "cores": 2,
+        "cpu": "a cpu",
+        "memory_gib": 8,
+        "python": "3.13",
+        "date": "2026-01-02",
+        "load_before": 0.1,
+    }
     figure = {
         "name": "one",
         "value": 1.234,
@@ -23,7 +33,12 @@ def test_the_page_shows_what_the_documents_say(tmp_path: Path, monkeypatch: pyte
         "runs": [1.2, 1.3],
         "against": {"hand": 1},
     }
-    document = {"machine": machine, "commit": "abc", "figures": [figure], "observed": [figure | {"name": "two", "goal": None, "met": True}]}
+    document = {
+        "machine": machine,
+        "commit": "abc",
+        "figures": [figure],
+        "observed": [figure | {"name": "two", "goal": None, "met": True}],
+    }
     (tmp_path / "partitions.json").write_text(json.dumps(document), encoding="utf-8")
     monkeypatch.setattr(results, "DOCUMENTS", tmp_path)
     page = results.page()
@@ -38,13 +53,20 @@ def test_the_page_that_is_kept_is_the_one_that_the_documents_give() -> None:
 
 
 def test_every_benchmark_that_gives_a_document_is_run() -> None:
-    """Would catch: a benchmark that `make bench` leaves out, so that nobody notices when it breaks or what it says."""
-    with_documents = {path.stem for path in results.HERE.glob("*.py") if "main(__doc__, measure" in path.read_text(encoding="utf-8")}
+    """Would catch: a benchmark that `make bench` leaves out, so that nobody notices when it breaks
+    or what it says."""
+    with_documents = {
+        path.stem
+        for path in results.HERE.glob("*.py")
+        if "main(__doc__, measure" in path.read_text(encoding="utf-8")
+    }
     assert with_documents == set(results.ORDER)
 
 
 @pytest.mark.parametrize("words", [["partition"], ["--page", "startup"], ["--page", "--quick"]])
-def test_what_cannot_be_meant_runs_nothing(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_meant_runs_nothing(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Would catch: a word that isn't understood taken for "run all", which is hours."""
     with pytest.raises(SystemExit, match="2"):
         results.main(words)
@@ -55,7 +77,9 @@ def test_what_cannot_be_meant_runs_nothing(words: list[str], capsys: pytest.Capt
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", results.ORDER)
 def test_each_benchmark_gives_a_document(name: str) -> None:
-    """Would catch: a benchmark that was left behind by a change of what it measures, until somebody wants its figures."""
+    """Would catch: a benchmark that was left behind by a change of what it measures, until somebody
+    wants its figures.
+    """
     document = results.run(name, quick=True)
     assert {"machine", "commit", "figures", "observed"} <= set(document)
     assert document["figures"] or document["observed"]
@@ -63,13 +87,18 @@ def test_each_benchmark_gives_a_document(name: str) -> None:
 
 
 def test_every_tool_is_scored_by_one_rule() -> None:
-    """Would catch: a hit that a tool says of clean days too, or one rule for a peer and a kinder one for Headrace."""
+    """Would catch: a hit that a tool says of clean days too, or one rule for a peer and a kinder
+    one for Headrace."""
     fault = upstrace.Scenario("unit-change-large-day", "day", "flights", "distance")
     control = upstrace.Scenario("control-null", "month", "", "")
     hit = upstrace.Named("flights", frozenset({"distance"}))
     other = upstrace.Named("flights", frozenset({"air_time"}))
-    assert upstrace.score(fault, [hit, other], []) == upstrace.Score(first=True, any=True, void=False)
-    assert upstrace.score(fault, [other, hit], []) == upstrace.Score(first=False, any=True, void=False)
+    assert upstrace.score(fault, [hit, other], []) == upstrace.Score(
+        first=True, any=True, void=False
+    )
+    assert upstrace.score(fault, [other, hit], []) == upstrace.Score(
+        first=False, any=True, void=False
+    )
     assert upstrace.score(fault, [hit], [hit]) == upstrace.Score(first=False, any=False, void=True)
     assert upstrace.score(fault, [], []) == upstrace.Score(first=False, any=False, void=False)
     assert upstrace.score(control, [], []).any

@@ -13,14 +13,17 @@ NEXT = re.compile(r"(?:next|then): (headrace [a-z]+ [\w-]+)")
 
 @pytest.mark.timeout(120)
 def test_tutorial_does_what_it_says(tmp_path: Path) -> None:
-    """A page that promises what the command no longer does: a newcomer's first ten minutes would end in an error."""
+    """A page that promises what the command no longer does: a newcomer's first ten minutes would
+    end in an error."""
     follow(ROOT / "docs" / "tutorial.md", tmp_path)
 
 
 @pytest.mark.timeout(120)
 def test_readme_commands_run(tmp_path: Path) -> None:
     """The README's own example fails in a fresh shell."""
-    (tmp_path / "orders.csv").write_text("order_id,customer,amount\n1,Ada,19.90\n2,Grace,5.00\n", encoding="utf-8")
+    (tmp_path / "orders.csv").write_text(
+        "order_id,customer,amount\n1,Ada,19.90\n2,Grace,5.00\n", encoding="utf-8"
+    )
     follow(ROOT / "README.md", tmp_path)
 
 
@@ -33,11 +36,18 @@ def test_readme_shows_what_the_demo_shows(tmp_path: Path) -> None:
     shell = Shell(tmp_path, patience=150)
     code, output, errors = shell.run("headrace demo --no-serve && cd demo && headrace status")
     assert code == 0, errors
-    assert pattern(["…", *(line[4:] for line in shown.rstrip().splitlines())]).fullmatch(output.strip("\n") + "\n"), output
-    for command in [*re.findall(r"`(headrace (?:why|lineage|fix|contract|backfill) [^`]+)`", page), *NEXT.findall(shown)]:
-        typed = command.replace("…", "x") + {"backfill": " --dry-run", "fix": " --dry-run", "contract": " --patch"}.get(
-            command.split()[1], ""
-        )
+    assert pattern(["…", *(line[4:] for line in shown.rstrip().splitlines())]).fullmatch(
+        output.strip("\n") + "\n"
+    ), output
+    for command in [
+        *re.findall(r"`(headrace (?:why|lineage|fix|contract|backfill) [^`]+)`", page),
+        *NEXT.findall(shown),
+    ]:
+        typed = command.replace("…", "x") + {
+            "backfill": " --dry-run",
+            "fix": " --dry-run",
+            "contract": " --patch",
+        }.get(command.split()[1], "")
         code, output, errors = shell.run(typed)
         assert code == 0 and "nothing to do" not in output, f"{typed}\n{output}\n{errors}"
 
@@ -53,7 +63,9 @@ def test_anchors_lead_to_headings() -> None:
     """Would catch: a heading that was reworded, and a link that ends at the top of its page."""
     seen = 0
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
-        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+        for target, anchor in re.findall(
+            r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8")
+        ):
             other = page.parent / target if target else page
             titles = re.findall(r"^#+ (.+)$", other.read_text(encoding="utf-8"), re.MULTILINE)
             anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

@@ -1,4 +1,6 @@
-"""A lake on disk, a locked-down session, and tasks for the engine: real files, real DuckDB, no leader."""
+"""A lake on disk, a locked-down session, and tasks for the engine: real files, real DuckDB, no
+leader.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,9 @@ class Bench:
     def session(self) -> DuckDBSession:
         if not self.sessions:
             self.temporary.mkdir(parents=True, exist_ok=True)
-            self.sessions.append(DuckDBSession(self.lake, readable=[self.temporary], timezone=self.timezone))
+            self.sessions.append(
+                DuckDBSession(self.lake, readable=[self.temporary], timezone=self.timezone)
+            )
         return self.sessions[0]
 
     def close(self) -> None:
@@ -102,7 +106,9 @@ class Bench:
             target.write_text(textwrap.dedent(text).lstrip("\n"))
         return folder.name
 
-    def scope(self, asset: str = "out", keys: tuple[str, ...] = ("*",), **more: Any) -> AttemptScope:
+    def scope(
+        self, asset: str = "out", keys: tuple[str, ...] = ("*",), **more: Any
+    ) -> AttemptScope:
         return AttemptScope(
             **{
                 "asset": asset,
@@ -119,7 +125,13 @@ class Bench:
     def day(self, key: str, until: str = "", **more: Any) -> AttemptScope:
         """The scope of one New York winter day."""
         end = until or f"{key[:8]}{int(key[8:]) + 1:02}"
-        return self.scope(keys=(key,), grain="day", start=f"{key}T00:00:00-05:00", end=f"{end}T00:00:00-05:00", **more)
+        return self.scope(
+            keys=(key,),
+            grain="day",
+            start=f"{key}T00:00:00-05:00",
+            end=f"{end}T00:00:00-05:00",
+            **more,
+        )
 
     def sql(self, text: str, *inputs: InputData, **more: Any) -> Task:
         line = more.pop("line", 1)
@@ -131,18 +143,30 @@ class Bench:
             **more,
         )
 
-    def python(self, text: str, *inputs: InputData, siblings: dict[str, str] | None = None, **more: Any) -> Task:
+    def python(
+        self, text: str, *inputs: InputData, siblings: dict[str, str] | None = None, **more: Any
+    ) -> Task:
         """A task for the one asset in the text, read as a project's files are read."""
         source = textwrap.dedent(text).lstrip("\n")
         report = Report("assets/out.py")
         ((asset,), _) = read_module(source, report)
         assert isinstance(asset.body, PythonBody)
         code = self.apply({"assets/out.py": source, **(siblings or {})})
-        return Task(scope=more.pop("scope", self.scope()), body=asset.body, code=code, inputs=inputs, **more)
+        return Task(
+            scope=more.pop("scope", self.scope()), body=asset.body, code=code, inputs=inputs, **more
+        )
 
-    def command(self, argv: list[str], *inputs: InputData, files: dict[str, str] | None = None, **more: Any) -> Task:
+    def command(
+        self, argv: list[str], *inputs: InputData, files: dict[str, str] | None = None, **more: Any
+    ) -> Task:
         body = CommandBody(command=tuple(argv), file="assets/out.yaml", line=3)
-        return Task(scope=more.pop("scope", self.scope()), body=body, code=self.apply(files or {"empty": ""}), inputs=inputs, **more)
+        return Task(
+            scope=more.pop("scope", self.scope()),
+            body=body,
+            code=self.apply(files or {"empty": ""}),
+            inputs=inputs,
+            **more,
+        )
 
     def run(self, task: Task) -> AssetOutput:
         return compute(task, self.session, self)
@@ -167,4 +191,10 @@ class Bench:
     def left_behind(self) -> list[str]:
         """Files that an attempt shouldn't leave: staged ones of `out`, scratch, half an output."""
         places = (self.lake / "main" / "out", self.temporary, self.files)
-        return sorted(str(path.relative_to(self.data)) for place in places if place.exists() for path in place.rglob("*") if path.is_file())
+        return sorted(
+            str(path.relative_to(self.data))
+            for place in places
+            if place.exists()
+            for path in place.rglob("*")
+            if path.is_file()
+        )

@@ -1,4 +1,6 @@
-"""Bodies that don't come back: each in a process of its own, as a worker is; the parent stands for the leader."""
+"""Bodies that don't come back: each in a process of its own, as a worker is; the parent stands for
+the leader.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,12 @@ def channel() -> Iterator[OutputPipes]:
 
 def start(data: Path, channel: OutputPipes, deed: str) -> subprocess.Popen[str]:
     arguments = [str(Path(__file__).parent), str(data), *map(str, channel.ends)]
-    worker = subprocess.Popen([sys.executable, "-c", WORKER, *arguments], pass_fds=channel.ends, stdin=subprocess.PIPE, text=True)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER, *arguments],
+        pass_fds=channel.ends,
+        stdin=subprocess.PIPE,
+        text=True,
+    )
     assert worker.stdin is not None
     worker.stdin.write(BODY.replace("{deed}", deed))
     worker.stdin.close()
@@ -80,14 +87,27 @@ def test_the_end_of_the_process_leaves_its_last_words_and_nothing_to_read(
     path = tmp_path / "logs" / "1" / "1.jsonl"
     channel.rescue(path, NOW_US)
     assert [line.text for line in read(path) if line.stream == "stdout"] == ["last words"]
-    staged = list((tmp_path / "lake" / "main").rglob("*.parquet")) if (tmp_path / "lake" / "main").exists() else []
-    assert all(path.read_bytes()[-4:] != b"PAR1" for path in staged), "half a result must not be a readable file"
+    staged = (
+        list((tmp_path / "lake" / "main").rglob("*.parquet"))
+        if (tmp_path / "lake" / "main").exists()
+        else []
+    )
+    assert all(path.read_bytes()[-4:] != b"PAR1" for path in staged), (
+        "half a result must not be a readable file"
+    )
 
 
-def test_a_body_that_never_returns_can_be_ended_from_outside(tmp_path: Path, channel: OutputPipes) -> None:
-    """Would catch: a body that ignores signals and keeps its worker for ever: only a kill is left, and it suffices."""
+def test_a_body_that_never_returns_can_be_ended_from_outside(
+    tmp_path: Path, channel: OutputPipes
+) -> None:
+    """Would catch: a body that ignores signals and keeps its worker for ever: only a kill is left,
+    and it suffices.
+    """
     worker = start(
-        tmp_path, channel, "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('waiting', flush=True); threading.Event().wait()"
+        tmp_path,
+        channel,
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('waiting', flush=True);"
+        " threading.Event().wait()",
     )
     path = tmp_path / "logs" / "1" / "1.jsonl"
     while "waiting" not in [line.text for line in read(path)]:
@@ -106,11 +126,19 @@ def test_a_body_that_never_returns_can_be_ended_from_outside(tmp_path: Path, cha
         "os.chdir('/'); return [{'a': 1}]",
         "os.environ.clear(); return [{'a': 1}]",
         "sys.setrecursionlimit(60); return [{'a': 1}]",
-        "threading.Thread(target=lambda: threading.Event().wait(), daemon=True).start(); return [{'a': 1}]",
-        "child = os.fork(); (os._exit(0) if not child else os.waitpid(child, 0)); return [{'a': 1}]",
+        (
+            "threading.Thread(target=lambda: threading.Event().wait(), daemon=True).start(); return"
+            " [{'a': 1}]"
+        ),
+        (
+            "child = os.fork(); (os._exit(0) if not child else os.waitpid(child, 0)); return"
+            " [{'a': 1}]"
+        ),
         "return [{'a': 1}] if os.fork() else [{'a': 2}, {'a': 3}]",
     ],
 )
-def test_what_a_body_does_to_its_process_does_not_touch_its_result(bench: Bench, tmp_path: Path, channel: OutputPipes, deed: str) -> None:
+def test_what_a_body_does_to_its_process_does_not_touch_its_result(
+    bench: Bench, tmp_path: Path, channel: OutputPipes, deed: str
+) -> None:
     """Would catch: a result lost to what the body did around it."""
     assert start(tmp_path, channel, deed).wait() == 0

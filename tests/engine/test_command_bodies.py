@@ -32,7 +32,13 @@ def failure(bench: Bench, task: Any) -> Any:
 def writing(name: str, text: str) -> list[str]:
     """A command that writes a file into the output directory."""
     folder = "json.load(open(os.environ['HEADRACE_CONTEXT']))['output_directory']"
-    return [sys.executable, "-c", f"import json, os, sys; open({folder} + '/' + sys.argv[1], 'w').write(sys.argv[2])", name, text]
+    return [
+        sys.executable,
+        "-c",
+        f"import json, os, sys; open({folder} + '/' + sys.argv[1], 'w').write(sys.argv[2])",
+        name,
+        text,
+    ]
 
 
 IN_OUTPUT = 'cd "$(sed -n \'s/.*"output_directory":"\\([^"]*\\)".*/\\1/p\' "$HEADRACE_CONTEXT")"; '
@@ -41,19 +47,32 @@ IN_OUTPUT = 'cd "$(sed -n \'s/.*"output_directory":"\\([^"]*\\)".*/\\1/p\' "$HEA
 
 def test_a_body_in_shell_and_awk(bench: Bench) -> None:
     """Would catch: a protocol that only Python can speak."""
-    task = bench.command(["sh", "route_counts.sh"], files={"route_counts.sh": FIXTURE, "routes.csv": ROUTES}, scope=bench.day("2013-02-11"))
+    task = bench.command(
+        ["sh", "route_counts.sh"],
+        files={"route_counts.sh": FIXTURE, "routes.csv": ROUTES},
+        scope=bench.day("2013-02-11"),
+    )
     produced = bench.run_logged(task)
     day = dt.date(2013, 2, 11)
-    assert bench.rows(produced.staged, produced.table) == [("2013-02-11", day, "EWR-LAX", 2), ("2013-02-11", day, "JFK-LAX", 1)]
+    assert bench.rows(produced.staged, produced.table) == [
+        ("2013-02-11", day, "EWR-LAX", 2),
+        ("2013-02-11", day, "JFK-LAX", 1),
+    ]
     said = [(line.stream, line.level, line.text) for line in bench.logged]
     assert ("stdout", "info", "counting routes of 2013-02-11") in said
-    assert ("event", "info", "progress 0.5 half way") in said and ("event", "info", "metric routes 2") in said
+    assert ("event", "info", "progress 0.5 half way") in said and (
+        "event",
+        "info",
+        "metric routes 2",
+    ) in said
     assert ("event", "warning", "warning one airport is closed") in said
     assert bench.left_behind() == [f"lake/{produced.staged.path}"] if produced.staged else False
 
 
 def test_the_context_and_the_inputs_are_as_the_interface_says(bench: Bench) -> None:
-    """Would catch: a field left out, the system column or other partitions in an input, the worker's environment passed on."""
+    """Would catch: a field left out, the system column or other partitions in an input, the
+    worker's environment passed on.
+    """
     program = """
         import json, os
         import pyarrow.parquet as pq
@@ -77,10 +96,20 @@ def test_the_context_and_the_inputs_are_as_the_interface_says(bench: Bench) -> N
         del os.environ["SECRET_TOKEN"]
     told = json.loads(bench.rows(produced.staged, produced.table)[0][1])
     context = told["context"]
-    assert context["asset"] == "out" and context["partition"] == "2013-02-11" and context["attempt"] == "1.1"
-    assert context["interval"] == {"start": "2013-02-11T00:00:00-05:00", "end": "2013-02-12T00:00:00-05:00"}
+    assert (
+        context["asset"] == "out"
+        and context["partition"] == "2013-02-11"
+        and context["attempt"] == "1.1"
+    )
+    assert context["interval"] == {
+        "start": "2013-02-11T00:00:00-05:00",
+        "end": "2013-02-12T00:00:00-05:00",
+    }
     assert context["parameters"] == {"x": 15, "d": "2013-01-01"}
-    assert context["inputs"]["flights"]["columns"] == [{"name": "id", "type": "INTEGER"}, {"name": "origin", "type": "VARCHAR"}]
+    assert context["inputs"]["flights"]["columns"] == [
+        {"name": "id", "type": "INTEGER"},
+        {"name": "origin", "type": "VARCHAR"},
+    ]
     assert told["names"] == ["id", "origin"] and told["rows"] == [{"id": 1, "origin": "EWR"}]
     assert {name for name in told["environment"] if not name.startswith("LC_")} <= {
         "PATH",
@@ -108,29 +137,60 @@ def test_nothing_goes_through_a_shell(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("argv", "files", "message", "kind"),
     [
-        (["no-such-program"], {}, "there is no `no-such-program` on the PATH", ErrorKind.DETERMINISTIC),
-        (["./gone.sh"], {}, "there is no `./gone.sh` among the applied files", ErrorKind.DETERMINISTIC),
-        (["./plain.sh"], {"plain.sh": "#!/bin/sh\n"}, "`./plain.sh` can't be executed", ErrorKind.DETERMINISTIC),
-        (["./odd.sh"], {"odd.sh": "#!/no/such/interpreter\n"}, "the interpreter in its first line", ErrorKind.DETERMINISTIC),
+        (
+            ["no-such-program"],
+            {},
+            "there is no `no-such-program` on the PATH",
+            ErrorKind.DETERMINISTIC,
+        ),
+        (
+            ["./gone.sh"],
+            {},
+            "there is no `./gone.sh` among the applied files",
+            ErrorKind.DETERMINISTIC,
+        ),
+        (
+            ["./plain.sh"],
+            {"plain.sh": "#!/bin/sh\n"},
+            "`./plain.sh` can't be executed",
+            ErrorKind.DETERMINISTIC,
+        ),
+        (
+            ["./odd.sh"],
+            {"odd.sh": "#!/no/such/interpreter\n"},
+            "the interpreter in its first line",
+            ErrorKind.DETERMINISTIC,
+        ),
         (["sh", "-c", "exit 75"], {}, "tried again later", ErrorKind.TRANSIENT),
         (["sh", "-c", "exit 3"], {}, "exit code 3", ErrorKind.DETERMINISTIC),
         (["sh", "-c", "kill -SEGV $$"], {}, "SIGSEGV", ErrorKind.DETERMINISTIC),
         (["sh", "-c", "kill -KILL $$"], {}, "SIGKILL", ErrorKind.RESOURCES),
         (["true"], {}, "nothing was written", ErrorKind.DETERMINISTIC),
         (["nul\0byte"], {}, "can't be started", ErrorKind.DETERMINISTIC),
-        (writing("r.txt", "x"), {}, "`r.txt`: rows must be in files of one format", ErrorKind.DETERMINISTIC),
+        (
+            writing("r.txt", "x"),
+            {},
+            "`r.txt`: rows must be in files of one format",
+            ErrorKind.DETERMINISTIC,
+        ),
         (writing("r.parquet", "not parquet"), {}, "", ErrorKind.DETERMINISTIC),
         (writing("r.csv", ""), {}, "", ErrorKind.DETERMINISTIC),
         (writing("r.csv", "a,b\n1\n"), {}, "", ErrorKind.DETERMINISTIC),
         (writing("r.jsonl", '{"a": 1}\n{"a": '), {}, "", ErrorKind.DETERMINISTIC),
         (writing(".hidden.csv", "a\n1\n"), {}, "nothing was written", ErrorKind.DETERMINISTIC),
     ],
-    ids=lambda value: " ".join(value)[-40:].replace("\0", "0").replace("\n", "|") if isinstance(value, list) else "",
+    ids=lambda value: (
+        " ".join(value)[-40:].replace("\0", "0").replace("\n", "|")
+        if isinstance(value, list)
+        else ""
+    ),
 )
 def test_what_goes_wrong_is_said_where_the_command_is_declared(
     bench: Bench, argv: list[str], files: dict[str, str], message: str, kind: ErrorKind
 ) -> None:
-    """Would catch: an exception of ours instead of the user's error; an exit code of the wrong kind; scratch left behind."""
+    """Would catch: an exception of ours instead of the user's error; an exit code of the wrong
+    kind; scratch left behind.
+    """
     task = bench.command(argv, files=files or None)
     for name in files:
         if name.startswith("odd"):
@@ -148,19 +208,29 @@ def test_files_of_several_formats_are_refused(bench: Bench) -> None:
 
 def test_several_files_are_one_result_and_columns_go_by_name(bench: Bench) -> None:
     """Would catch: columns of a second file taken by position."""
-    script = IN_OUTPUT + 'mkdir sub; printf "a,b\\n1,x\\n" > 1.csv; printf "b,a\\ny,2\\n" > sub/2.csv; touch _SUCCESS'
+    script = (
+        IN_OUTPUT
+        + 'mkdir sub; printf "a,b\\n1,x\\n" > 1.csv; printf "b,a\\ny,2\\n" > sub/2.csv; touch'
+        " _SUCCESS"
+    )
     produced = bench.run(bench.command(["sh", "-c", script]))
     assert [row[1:] for row in bench.rows(produced.staged, produced.table)] == [(1, "x"), (2, "y")]
 
 
-@pytest.mark.parametrize(("name", "text"), [("r.csv", "code,n\n007,1\n"), ("r.jsonl", '{"code": "007", "n": 1}\n')])
+@pytest.mark.parametrize(
+    ("name", "text"), [("r.csv", "code,n\n007,1\n"), ("r.jsonl", '{"code": "007", "n": 1}\n')]
+)
 def test_text_formats_are_read_in_the_tables_types(bench: Bench, name: str, text: str) -> None:
     """Would catch: a code with zeros in front that becomes a number."""
     known = bench.run(bench.sql("select 'x' as code, 1.5::decimal(4,1) as n")).table
     produced = bench.run(bench.command(writing(name, text), table=known))
-    assert [str(row[1:]) for row in bench.rows(produced.staged, produced.table)] == ["('007', Decimal('1.0'))"]
+    assert [str(row[1:]) for row in bench.rows(produced.staged, produced.table)] == [
+        "('007', Decimal('1.0'))"
+    ]
     error = failure(bench, bench.command(writing(name, text.replace("code", "kode")), table=known))
-    assert error.code == "columns_changed" and "`kode`" in error.message and "`code`" in error.message
+    assert (
+        error.code == "columns_changed" and "`kode`" in error.message and "`code`" in error.message
+    )
 
 
 def test_a_header_alone_is_no_rows(bench: Bench) -> None:
@@ -173,18 +243,37 @@ def test_a_header_alone_is_no_rows(bench: Bench) -> None:
 def test_materialize_files_and_none(bench: Bench) -> None:
     """Would catch: a command's files not published, or rows asked of an effect."""
     produced = bench.run(bench.command(writing("report.html", "<p>"), materialize="files"))
-    assert produced.manifest is not None and (bench.data / produced.manifest[0]["path"]).read_text() == "<p>"
+    assert (
+        produced.manifest is not None
+        and (bench.data / produced.manifest[0]["path"]).read_text() == "<p>"
+    )
     assert bench.run(bench.command(["true"], materialize="none")).staged is None
 
 
 def test_strange_events_are_said_to_be_so(bench: Bench) -> None:
-    """Would catch: a log that a command can break, or a device that it puts in the place of its events."""
-    script = 'printf \'garbage\\n{"event": 3}\\n\\377\\n{"event": "metric", "name": "n", "value": "\\033[31m"}\\n\' > $HEADRACE_EVENTS'
-    bench.run_logged(bench.command(["sh", "-c", script.replace("\\033", "\\\\u001b")], materialize="none"))
+    """Would catch: a log that a command can break, or a device that it puts in the place of its
+    events.
+    """
+    script = (
+        'printf \'garbage\\n{"event": 3}\\n\\377\\n{"event": "metric", "name": "n", "value":'
+        ' "\\033[31m"}\\n\' > $HEADRACE_EVENTS'
+    )
+    bench.run_logged(
+        bench.command(["sh", "-c", script.replace("\\033", "\\\\u001b")], materialize="none")
+    )
     texts = [line.text for line in bench.logged]
     assert texts[0] == "not an event: garbage" and len(texts) == 4 and "\x1b" not in "".join(texts)
-    bench.run_logged(bench.command(["sh", "-c", "rm $HEADRACE_EVENTS; ln -s /dev/zero $HEADRACE_EVENTS"], materialize="none"))
-    bench.run_logged(bench.command(["sh", "-c", "rm $HEADRACE_EVENTS; mkfifo $HEADRACE_EVENTS"], materialize="none"))
+    bench.run_logged(
+        bench.command(
+            ["sh", "-c", "rm $HEADRACE_EVENTS; ln -s /dev/zero $HEADRACE_EVENTS"],
+            materialize="none",
+        )
+    )
+    bench.run_logged(
+        bench.command(
+            ["sh", "-c", "rm $HEADRACE_EVENTS; mkfifo $HEADRACE_EVENTS"], materialize="none"
+        )
+    )
 
 
 def _alive(pid: int) -> bool:
@@ -202,10 +291,14 @@ def _until_dead(pid: int) -> None:
 
 
 def test_what_a_command_leaves_running_ends_with_it(bench: Bench, tmp_path: Path) -> None:
-    """Would catch: children in the background that outlive the attempt, or an attempt that waits for them."""
+    """Would catch: children in the background that outlive the attempt, or an attempt that waits
+    for them.
+    """
     note = tmp_path / "pid"
     started = time.monotonic()
-    bench.run_logged(bench.command(["sh", "-c", f"sleep 1000 & echo $! > {note}"], materialize="none"))
+    bench.run_logged(
+        bench.command(["sh", "-c", f"sleep 1000 & echo $! > {note}"], materialize="none")
+    )
     assert time.monotonic() - started < 30
     _until_dead(int(note.read_text()))
 
@@ -222,10 +315,14 @@ bench.run(bench.command(["sh", "-c", "sleep 1000 & echo $$ $! > {note}; wait"], 
 
 
 def test_a_killed_worker_takes_its_command_with_it(tmp_path: Path) -> None:
-    """Would catch: a command that goes on, and writes, after its worker was killed for its timeout."""
+    """Would catch: a command that goes on, and writes, after its worker was killed for
+    its timeout.
+    """
     note = tmp_path / "pids"
     os.mkfifo(note)
-    program = WORKER.format(tests=str(Path(__file__).parent), data=str(tmp_path / "data"), note=note)
+    program = WORKER.format(
+        tests=str(Path(__file__).parent), data=str(tmp_path / "data"), note=note
+    )
     worker = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
     pids = [int(part) for part in note.read_text().split()]  # waits for the command to write
     assert all(map(_alive, pids))
@@ -238,16 +335,24 @@ def test_a_killed_worker_takes_its_command_with_it(tmp_path: Path) -> None:
 def test_a_commands_memory_counts(bench: Bench) -> None:
     """Would catch: the peak of the worker given for that of the program that it ran."""
     small = bench.run(bench.command(["true"], materialize="none")).measures
-    large = bench.run(bench.command([sys.executable, "-c", "x = b'x' * 900_000_000"], materialize="none")).measures
+    large = bench.run(
+        bench.command([sys.executable, "-c", "x = b'x' * 900_000_000"], materialize="none")
+    ).measures
     assert large.peak_memory_bytes > 850_000_000 and large.cpu_seconds > small.cpu_seconds
 
 
 def test_a_script_named_by_its_absolute_path_is_the_applied_one(bench: Bench) -> None:
-    """Would catch: an edit of a script that runs before it is applied, because the command names the project's own file."""
+    """Would catch: an edit of a script that runs before it is applied, because the command names
+    the project's own file.
+    """
     (bench.project / "jobs").mkdir(parents=True)
     for name in ("run.sh", "data.csv"):
         (bench.project / "jobs" / name).write_text("exit 3")
     argv = ["sh", str(bench.project / "jobs/run.sh"), f"--data={bench.project}/jobs/data.csv"]
-    bench.run_logged(bench.command(argv, files={"jobs/run.sh": 'echo "args $*"'}, materialize="none"))
+    bench.run_logged(
+        bench.command(argv, files={"jobs/run.sh": 'echo "args $*"'}, materialize="none")
+    )
     said = [line.text for line in bench.logged]
-    assert said == [f"args --data={bench.project}/jobs/data.csv"]  # of which there is no applied copy
+    assert said == [
+        f"args --data={bench.project}/jobs/data.csv"
+    ]  # of which there is no applied copy

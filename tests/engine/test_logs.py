@@ -38,7 +38,9 @@ def captured(path: Path, channel: OutputPipes, work: Callable[[], object]) -> li
 
 
 def test_what_is_printed_by_any_means_is_caught(tmp_path: Path, channel: OutputPipes) -> None:
-    """Would catch: output of C code or of children, which never passes `sys.stdout`; text without an end of line."""
+    """Would catch: output of C code or of children, which never passes `sys.stdout`; text without
+    an end of line.
+    """
 
     def work() -> None:
         print("python")
@@ -49,11 +51,22 @@ def test_what_is_printed_by_any_means_is_caught(tmp_path: Path, channel: OutputP
 
     lines = captured(tmp_path / "l.jsonl", channel, work)
     assert {(line.stream, line.text) for line in lines} == {
-        ("stdout", "python"), ("stderr", "errors"), ("stdout", "descriptor"), ("stdout", "child"), ("stderr", "child errors"),
+        ("stdout", "python"),
+        ("stderr", "errors"),
+        ("stdout", "descriptor"),
+        ("stdout", "child"),
+        ("stderr", "child errors"),
         ("stdout", "no end"),
-    }  # fmt: skip
-    assert [line.text for line in lines if line.stream == "stdout"] == ["python", "descriptor", "child", "no end"]
-    assert all(line.level == "info" and NOW_US <= line.at_us < NOW_US + 60_000_000 for line in lines)
+    }
+    assert [line.text for line in lines if line.stream == "stdout"] == [
+        "python",
+        "descriptor",
+        "child",
+        "no end",
+    ]
+    assert all(
+        line.level == "info" and NOW_US <= line.at_us < NOW_US + 60_000_000 for line in lines
+    )
 
 
 def test_nothing_printed_makes_no_file(tmp_path: Path, channel: OutputPipes) -> None:
@@ -62,8 +75,12 @@ def test_nothing_printed_makes_no_file(tmp_path: Path, channel: OutputPipes) -> 
     assert not (tmp_path / "1").exists()
 
 
-def test_pythons_logging_keeps_its_levels(tmp_path: Path, channel: OutputPipes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: levels lost, lines twice, a broken format string that fails the body, the root logger left changed."""
+def test_pythons_logging_keeps_its_levels(
+    tmp_path: Path, channel: OutputPipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: levels lost, lines twice, a broken format string that fails the body, the root
+    logger left changed.
+    """
 
     def work() -> None:
         logger = logging.getLogger("mine")
@@ -74,21 +91,31 @@ def test_pythons_logging_keeps_its_levels(tmp_path: Path, channel: OutputPipes, 
         logging.basicConfig(level=logging.INFO)
         logger.critical("once")
 
-    monkeypatch.setattr(logging.root, "handlers", [])  # pytest's own handler raises for what can't be formatted
+    monkeypatch.setattr(
+        logging.root, "handlers", []
+    )  # pytest's own handler raises for what can't be formatted
     before = (logging.root.level, list(logging.root.handlers))
     lines = captured(tmp_path / "l.jsonl", channel, work)
     assert [(line.level, line.text) for line in lines] == [
-        ("info", "hello you"), ("warning", "two"), ("warning", "lines"), ("error", "'%d things' ('no number',)"), ("critical", "once")
-    ]  # fmt: skip
+        ("info", "hello you"),
+        ("warning", "two"),
+        ("warning", "lines"),
+        ("error", "'%d things' ('no number',)"),
+        ("critical", "once"),
+    ]
     assert (logging.root.level, logging.root.handlers) == before
 
 
-def test_a_level_that_a_body_asks_for_is_its_own(tmp_path: Path, channel: OutputPipes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: the next attempt flooded by what another asked for; every logger's memory emptied by each attempt, and
-    the root logger of who captures left changed."""
+def test_a_level_that_a_body_asks_for_is_its_own(
+    tmp_path: Path, channel: OutputPipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: the next attempt flooded by what another asked for; every logger's memory
+    emptied by each attempt, and the root logger of who captures left changed."""
     changes: list[int] = []
     set_level = logging.root.setLevel
-    monkeypatch.setattr(logging.root, "setLevel", lambda level: (changes.append(level), set_level(level)))
+    monkeypatch.setattr(
+        logging.root, "setLevel", lambda level: (changes.append(level), set_level(level))
+    )
     before, listener, logger = logging.root.level, LogListener(channel), logging.getLogger("mine")
 
     def attempt(n: int, level: int | None) -> list[str]:
@@ -99,7 +126,9 @@ def test_a_level_that_a_body_asks_for_is_its_own(tmp_path: Path, channel: Output
             logger.info("it")
         return [line.text for line in read(tmp_path / f"{n}.jsonl")]
 
-    assert [attempt(n, level) for n, level in enumerate([logging.DEBUG, None, logging.ERROR, None])] == [
+    assert [
+        attempt(n, level) for n, level in enumerate([logging.DEBUG, None, logging.ERROR, None])
+    ] == [
         ["details", "it"],
         ["it"],
         [],
@@ -114,13 +143,24 @@ def test_an_attempt_gets_its_own_lines_only(tmp_path: Path, channel: OutputPipes
     """Would catch: what somebody prints between two attempts given to the second."""
     captured(tmp_path / "1.jsonl", channel, lambda: print("first"))
     os.write(channel.stdout_write, b"in between\n")
-    assert [line.text for line in captured(tmp_path / "2.jsonl", channel, lambda: print("second"))] == ["second"]
+    assert [
+        line.text for line in captured(tmp_path / "2.jsonl", channel, lambda: print("second"))
+    ] == ["second"]
 
 
 @pytest.mark.parametrize(
-    "spoil", ["sys.stdout.close()", "os.close(1)", "sys.stdout = None", "os.dup2(os.open('/dev/null', 1), 1)", "del sys.stdout"]
+    "spoil",
+    [
+        "sys.stdout.close()",
+        "os.close(1)",
+        "sys.stdout = None",
+        "os.dup2(os.open('/dev/null', 1), 1)",
+        "del sys.stdout",
+    ],
 )
-def test_a_body_that_spoils_its_output_spoils_only_its_own(tmp_path: Path, channel: OutputPipes, spoil: str) -> None:
+def test_a_body_that_spoils_its_output_spoils_only_its_own(
+    tmp_path: Path, channel: OutputPipes, spoil: str
+) -> None:
     """Would catch: a worker that is deaf, or that breaks, after one body closed its output."""
 
     def work() -> None:
@@ -128,11 +168,16 @@ def test_a_body_that_spoils_its_output_spoils_only_its_own(tmp_path: Path, chann
         exec(spoil)
 
     assert [line.text for line in captured(tmp_path / "1.jsonl", channel, work)] == ["before"]
-    assert [line.text for line in captured(tmp_path / "2.jsonl", channel, lambda: print("after"))] == ["after"]
+    assert [
+        line.text for line in captured(tmp_path / "2.jsonl", channel, lambda: print("after"))
+    ] == ["after"]
 
 
-def test_printing_without_end_is_cut_and_said(tmp_path: Path, channel: OutputPipes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a disk or a memory that one body fills, an attempt that blocks on a full pipe, the last words lost."""
+def test_printing_without_end_is_cut_and_said(
+    tmp_path: Path, channel: OutputPipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a disk or a memory that one body fills, an attempt that blocks on a full pipe,
+    the last words lost."""
     monkeypatch.setattr(logs, "LINES_MAX", 1_000)
     path = tmp_path / "l.jsonl"
 
@@ -145,19 +190,28 @@ def test_printing_without_end_is_cut_and_said(tmp_path: Path, channel: OutputPip
     assert texts[:1000] == [f"line {number}" for number in range(1_000)]
     assert "only the last lines are kept" in texts[1000]
     assert texts[1001] == f"{300_000 - 1_000 - logs.LAST_LINES_MAX} lines dropped"
-    assert texts[1002:] == [f"line {number}" for number in range(300_000 - logs.LAST_LINES_MAX, 300_000)]
+    assert texts[1002:] == [
+        f"line {number}" for number in range(300_000 - logs.LAST_LINES_MAX, 300_000)
+    ]
     assert path.stat().st_size < 300_000
 
 
 def test_output_without_end_does_not_slow_a_body_down(tmp_path: Path, channel: OutputPipes) -> None:
-    """Would catch: looking at each of fifteen million lines that nobody will see: 24 s of this process instead of 0.2."""
+    """Would catch: looking at each of fifteen million lines that nobody will see: 24 s of this
+    process instead of 0.2."""
     path = tmp_path / "l.jsonl"
     began = time.process_time()
-    lines = captured(path, channel, lambda: subprocess.run("yes | head -c 30000000; echo the last", shell=True, check=True))
+    lines = captured(
+        path,
+        channel,
+        lambda: subprocess.run("yes | head -c 30000000; echo the last", shell=True, check=True),
+    )
     assert time.process_time() - began < 6
     assert lines[-1].text == "the last"
     (dropped,) = [line.text for line in lines if line.text.endswith("lines dropped")]
-    assert int(dropped.split()[0]) + logs.LINES_MAX + logs.LAST_LINES_MAX == pytest.approx(15_000_001, rel=1e-3)
+    assert int(dropped.split()[0]) + logs.LINES_MAX + logs.LAST_LINES_MAX == pytest.approx(
+        15_000_001, rel=1e-3
+    )
     assert sum("only the last lines are kept" in line.text for line in lines) == 1
     assert path.stat().st_size < 2 * logs.BYTES_MAX
 
@@ -179,11 +233,15 @@ def test_bytes_are_limited_too(tmp_path: Path, channel: OutputPipes) -> None:
     assert any("lines dropped" in line.text for line in lines)
 
 
-def test_a_child_that_goes_on_printing_does_not_hold_the_attempt(tmp_path: Path, channel: OutputPipes) -> None:
+def test_a_child_that_goes_on_printing_does_not_hold_the_attempt(
+    tmp_path: Path, channel: OutputPipes
+) -> None:
     """Would catch: waiting for the end of a pipe that somebody else holds open."""
     children: list[subprocess.Popen[bytes]] = []
     started = time.monotonic()
-    lines = captured(tmp_path / "l.jsonl", channel, lambda: children.append(subprocess.Popen(["yes"])))
+    lines = captured(
+        tmp_path / "l.jsonl", channel, lambda: children.append(subprocess.Popen(["yes"]))
+    )
     assert time.monotonic() - started < 20
     assert all(set(line.text) == {"y"} for line in lines if line.stream == "stdout")
     children[0].kill()
@@ -198,22 +256,33 @@ def test_a_child_that_goes_on_printing_does_not_hold_the_attempt(tmp_path: Path,
         (b"\xff\xfe caf\xc3\xa9\n", ["\\xff\\xfe café"]),
         (b"nul \x00 bell \x07 tab\t.\n", ["nul \\x00 bell \\x07 tab\t."]),
         (b"\x1b[31mred\x1b[0m \x9b31m\n", ["\\x1b[31mred\\x1b[0m \\x9b31m"]),
-        ("turned \u202e round \u2066 line \u2028 sep \x85 nel\n".encode(), ["turned \\u202e round \\u2066 line \\u2028 sep \\x85 nel"]),
+        (
+            "turned \u202e round \u2066 line \u2028 sep \x85 nel\n".encode(),
+            ["turned \\u202e round \\u2066 line \\u2028 sep \\x85 nel"],
+        ),
         (b'{"at_us": 1, "text": "forged"}\n', ['{"at_us": 1, "text": "forged"}']),
     ],
 )
-def test_text_from_outside_is_safe_to_print(tmp_path: Path, channel: OutputPipes, raw: bytes, texts: list[str]) -> None:
-    """Would catch: a log that moves the cursor, hides lines, forges entries, or can't be read again (TRUST A8)."""
-    assert [line.text for line in captured(tmp_path / "l.jsonl", channel, lambda: os.write(1, raw))] == texts
+def test_text_from_outside_is_safe_to_print(
+    tmp_path: Path, channel: OutputPipes, raw: bytes, texts: list[str]
+) -> None:
+    """Would catch: a log that moves the cursor, hides lines, forges entries, or can't be read again
+    (TRUST A8)."""
+    assert [
+        line.text for line in captured(tmp_path / "l.jsonl", channel, lambda: os.write(1, raw))
+    ] == texts
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.binary(max_size=200), max_size=20))
 def test_lines_do_not_depend_on_how_bytes_arrive(pieces: list[bytes]) -> None:
-    """Would catch: a line split or joined where two reads meet; a character that is escaped because it was cut in two."""
+    """Would catch: a line split or joined where two reads meet; a character that is escaped because
+    it was cut in two."""
     whole, cut = Splitter(), Splitter()
     expected = [*whole.feed(b"".join(pieces)), *([whole.rest()] if whole.pending else [])]
-    result = [line for piece in pieces for line in cut.feed(piece)] + ([cut.rest()] if cut.pending else [])
+    result = [line for piece in pieces for line in cut.feed(piece)] + (
+        [cut.rest()] if cut.pending else []
+    )
     assert result == expected
     assert not any(safe(line) != safe(safe(line)) for line in result)
     assert all(
@@ -226,7 +295,12 @@ def test_lines_do_not_depend_on_how_bytes_arrive(pieces: list[bytes]) -> None:
 def test_threads_write_whole_lines(tmp_path: Path) -> None:
     """Would catch: two writers' lines mixed into one."""
     file = LogFile(tmp_path / "l.jsonl", WorkerClock(NOW_US))
-    threads = [threading.Thread(target=lambda n=n: [file.write("stdout", "info", f"{n} {i}") for i in range(500)]) for n in range(4)]
+    threads = [
+        threading.Thread(
+            target=lambda n=n: [file.write("stdout", "info", f"{n} {i}") for i in range(500)]
+        )
+        for n in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -238,7 +312,9 @@ def test_threads_write_whole_lines(tmp_path: Path) -> None:
 def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path: Path) -> None:
     """Would catch: a log that can't be read because its writer died."""
     path = tmp_path / "l.jsonl"
-    path.write_bytes(b'{"at_us":1,"stream":"stdout","level":"info","text":"whole"}\n{"at_us":2,"stream":"std')
+    path.write_bytes(
+        b'{"at_us":1,"stream":"stdout","level":"info","text":"whole"}\n{"at_us":2,"stream":"std'
+    )
     assert [line.text for line in read(path)] == ["whole"]
     assert list(read(tmp_path / "none.jsonl")) == []
 
@@ -264,12 +340,17 @@ with Capture(channel, LogFile(Path(sys.argv[1]), WorkerClock(0))) as capture:
     ],
     ids=["exit", "kill", "segfault"],
 )
-def test_what_was_printed_before_a_crash_is_kept(tmp_path: Path, channel: OutputPipes, deed: str, said: int) -> None:
-    """Would catch: the last lines, which say why, gone with the process: the thread may or may not have read them."""
+def test_what_was_printed_before_a_crash_is_kept(
+    tmp_path: Path, channel: OutputPipes, deed: str, said: int
+) -> None:
+    """Would catch: the last lines, which say why, gone with the process: the thread may or may not
+    have read them."""
     path = tmp_path / "1.jsonl"
     arguments = [str(path), *map(str, channel.ends)]
     worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER.replace("{deed}", deed), *arguments], pass_fds=channel.ends, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", WORKER.replace("{deed}", deed), *arguments],
+        pass_fds=channel.ends,
+        stderr=subprocess.DEVNULL,
     )
     channel.keep_reading()
     assert worker.wait() != 0
@@ -279,14 +360,21 @@ def test_what_was_printed_before_a_crash_is_kept(tmp_path: Path, channel: Output
 
 
 def test_a_stopped_worker_loses_nothing_either(tmp_path: Path, channel: OutputPipes) -> None:
-    """Would catch: lines in the pipe thrown away when the worker's reading thread never got to run."""
+    """Would catch: lines in the pipe thrown away when the worker's reading thread never
+    got to run.
+    """
     path = tmp_path / "1.jsonl"
     child = subprocess.Popen(
-        ["sh", "-c", "echo one; echo two >&2; kill -STOP $$"], stdout=channel.stdout_write, stderr=channel.stderr_write
+        ["sh", "-c", "echo one; echo two >&2; kill -STOP $$"],
+        stdout=channel.stdout_write,
+        stderr=channel.stderr_write,
     )
     channel.keep_reading()
     os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
     assert channel.rescue(path, NOW_US) == 2
     child.send_signal(signal.SIGKILL)
     child.wait()
-    assert {(line.stream, line.text) for line in read(path)} == {("stdout", "one"), ("stderr", "two")}
+    assert {(line.stream, line.text) for line in read(path)} == {
+        ("stdout", "one"),
+        ("stderr", "two"),
+    }

@@ -54,20 +54,28 @@ def failure(bench: Bench, text: str, *inputs: Any, **more: Any) -> Any:
         (": duckdb.DuckDBPyRelation", "_duckdb.DuckDBPyRelation"),
     ],
 )
-def test_an_input_comes_in_the_container_that_was_asked_for(bench: Bench, annotation: str, kind: str) -> None:
+def test_an_input_comes_in_the_container_that_was_asked_for(
+    bench: Bench, annotation: str, kind: str
+) -> None:
     """Would catch: another container than annotated; the system column showing up in a body."""
     given = bench.publish("given", "SELECT 1 AS a, 'x' AS b", key="2013-02-11")
     text = body(
         f"ctx, given{annotation}",
         "names = getattr(given, 'column_names', None)",
-        "columns = given.collect_schema().names() if hasattr(given, 'collect_schema') else names or list(given.columns)",
+        "columns = given.collect_schema().names() if hasattr(given, 'collect_schema') else names or"
+        " list(given.columns)",
         "kind = type(given)",
         "return [{'kind': f'{kind.__module__}.{kind.__qualname__}', 'columns': ','.join(columns)}]",
         inputs='"given"',
     )
     ((result, columns),) = rows(bench, text, given)
     assert columns == "a,b"
-    assert result.replace("pandas.core.frame.DataFrame", "pandas.DataFrame").replace("duckdb.duckdb", "_duckdb") == kind
+    assert (
+        result.replace("pandas.core.frame.DataFrame", "pandas.DataFrame").replace(
+            "duckdb.duckdb", "_duckdb"
+        )
+        == kind
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,21 +89,32 @@ def test_an_input_comes_in_the_container_that_was_asked_for(bench: Bench, annota
         "pd.DataFrame({'n': [1, 2], 'd': [dt.date(2020, 1, 1), None]})",
         "[{'n': 1, 'd': dt.date(2020, 1, 1)}, {'n': 2}]",
         "({'n': i + 1, 'd': dt.date(2020, 1, 1) if i == 0 else None} for i in range(2))",
-        "(pa.table({'n': [i + 1], 'd': pa.array([dt.date(2020, 1, 1) if i == 0 else None], pa.date32())}) for i in range(2))",
+        (
+            "(pa.table({'n': [i + 1], 'd': pa.array([dt.date(2020, 1, 1) if i == 0 else None],"
+            " pa.date32())}) for i in range(2))"
+        ),
         "iter([pl.DataFrame({'n': [1], 'd': [dt.date(2020, 1, 1)]}), {'n': 2, 'd': None}])",
-        "duckdb.connect().sql(\"select * from (values (1::bigint, date '2020-01-01'), (2, null)) v(n, d)\")",
+        (
+            "duckdb.connect().sql(\"select * from (values (1::bigint, date '2020-01-01'), (2,"
+            ' null)) v(n, d)")'
+        ),
     ],
 )
 def test_a_result_may_come_in_any_of_the_known_kinds(bench: Bench, result: str) -> None:
     """Would catch: a kind of result that is refused, loses its nulls, or changes its types."""
-    assert rows(bench, body("", "import datetime as dt", f"return {result}")) == [(1, dt.date(2020, 1, 1)), (2, None)]
+    assert rows(bench, body("", "import datetime as dt", f"return {result}")) == [
+        (1, dt.date(2020, 1, 1)),
+        (2, None),
+    ]
 
 
 def test_a_relation_made_of_an_input_never_leaves_duckdb(bench: Bench) -> None:
     """Would catch: two results open on one connection, of which the first is lost."""
     given = bench.publish("given", "SELECT i AS n FROM range(100_000) r(i)")
     text = body(
-        "given: duckdb.DuckDBPyRelation", "return given.filter('n % 2 = 0').aggregate('count(*) as n, max(n) as m')", inputs='"given"'
+        "given: duckdb.DuckDBPyRelation",
+        "return given.filter('n % 2 = 0').aggregate('count(*) as n, max(n) as m')",
+        inputs='"given"',
     )
     assert rows(bench, text, given) == [(50_000, 99_998)]
 
@@ -114,15 +133,22 @@ def test_an_iterator_may_read_a_relation_while_it_is_staged(bench: Bench) -> Non
 
 def test_named_levels_of_a_pandas_index_are_columns(bench: Bench) -> None:
     """Would catch: the keys of a groupby lost with the index."""
-    text = body("", "frame = pd.DataFrame({'k': ['a', 'b', 'a'], 'v': [1, 2, 3]})", "return frame.groupby('k').sum()")
+    text = body(
+        "",
+        "frame = pd.DataFrame({'k': ['a', 'b', 'a'], 'v': [1, 2, 3]})",
+        "return frame.groupby('k').sum()",
+    )
     assert rows(bench, text) == [("a", 4), ("b", 2)]
 
 
 def test_an_iterator_is_read_as_it_comes(bench: Bench) -> None:
-    """Would catch: all rows of a generator held in memory before the first is written: 3.2 GB here. What the writer has open
-    at a time is up to 0.7 GB, whatever comes in all."""
+    """Would catch: all rows of a generator held in memory before the first is written: 3.2 GB here.
+    What the writer has open at a time is up to 0.7 GB, whatever comes in all."""
     text = body(
-        "", "for i in range(200):", "    yield pa.table({'n': pa.array([i] * 100_000), 'text': pa.array(['x' * 150 + str(i)] * 100_000)})"
+        "",
+        "for i in range(200):",
+        "    yield pa.table({'n': pa.array([i] * 100_000), 'text': pa.array(['x' * 150 + str(i)] *"
+        " 100_000)})",
     )
     small, large = body("", "yield pa.table({'n': [1], 'text': ['x']})"), text
     before = bench.run(bench.python(small)).measures.peak_memory_bytes
@@ -140,26 +166,49 @@ def test_the_context_says_what_the_attempt_is_for(bench: Bench) -> None:
     )
     scope = bench.day("2013-02-11", parameters={"x": 15})
     assert rows(bench, text, scope=scope) == [
-        ("out", "2013-02-11", "2013-02-11T00:00:00-05:00", "2013-02-12T00:00:00-05:00", "America/New_York", "1.1", 15)
+        (
+            "out",
+            "2013-02-11",
+            "2013-02-11T00:00:00-05:00",
+            "2013-02-12T00:00:00-05:00",
+            "America/New_York",
+            "1.1",
+            15,
+        )
     ]
 
 
 def test_modules_beside_the_body_are_those_of_its_own_version(bench: Bench) -> None:
-    """Would catch: a sibling module of the version before, kept by the warm worker; packages found from the project's root only."""
-    text = body("", "import helper, assets.deep.other", "return [{'a': helper.VALUE, 'b': assets.deep.other.VALUE}]")
+    """Would catch: a sibling module of the version before, kept by the warm worker; packages found
+    from the project's root only.
+    """
+    text = body(
+        "",
+        "import helper, assets.deep.other",
+        "return [{'a': helper.VALUE, 'b': assets.deep.other.VALUE}]",
+    )
     for version in (1, 2):
-        siblings = {"assets/helper.py": f"VALUE = {version}", "assets/deep/other.py": f"VALUE = {version * 10}"}
+        siblings = {
+            "assets/helper.py": f"VALUE = {version}",
+            "assets/deep/other.py": f"VALUE = {version * 10}",
+        }
         assert rows(bench, text, siblings=siblings) == [(version, version * 10)]
 
 
 def test_a_users_module_never_takes_the_place_of_pythons(bench: Bench) -> None:
     """Would catch: a project's `queue.py` imported by the worker itself."""
-    text = body("", "import queue, statistics", "return [{'a': hasattr(queue, 'SimpleQueue'), 'b': hasattr(statistics, 'mean')}]")
+    text = body(
+        "",
+        "import queue, statistics",
+        "return [{'a': hasattr(queue, 'SimpleQueue'), 'b': hasattr(statistics, 'mean')}]",
+    )
     siblings = {"queue.py": "BROKEN = 1", "assets/statistics.py": "BROKEN = 1"}
     assert rows(bench, text, siblings=siblings) == [(True, True)]
 
 
-def test_files_of_this_moment_are_not_found(bench: Bench, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_this_moment_are_not_found(
+    bench: Bench, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: the working directory on `sys.path`: what runs must be what was applied."""
     (tmp_path / "notapplied.py").write_text("VALUE = 1")
     monkeypatch.chdir(tmp_path)
@@ -177,22 +226,37 @@ def test_files_of_this_moment_are_not_found(bench: Bench, tmp_path: Any, monkeyp
         (["raise ConnectionResetError('gone')"], "gone", ErrorKind.TRANSIENT),
         (["raise TimeoutError('slow')"], "slow", ErrorKind.TRANSIENT),
         (
-            ["try: raise ConnectionError('gone')", "except ConnectionError as e: raise RuntimeError('api') from e"],
+            [
+                "try: raise ConnectionError('gone')",
+                "except ConnectionError as e: raise RuntimeError('api') from e",
+            ],
             "api",
             ErrorKind.TRANSIENT,
         ),
         (["raise MemoryError"], "MemoryError", ErrorKind.RESOURCES),
         (["x = [0] * 10**15", "return x"], "MemoryError", ErrorKind.RESOURCES),
         (["raise OSError(28, 'No space left on device')"], "No space", ErrorKind.ENVIRONMENT),
-        (["raise ValueError('No space left on device')"], "No space", ErrorKind.RESOURCES),  # of a disk that only it knows
-        (["class Mine(BaseException): pass", "raise Mine('own')"], "Mine: own", ErrorKind.DETERMINISTIC),
+        (
+            ["raise ValueError('No space left on device')"],
+            "No space",
+            ErrorKind.RESOURCES,
+        ),  # of a disk that only it knows
+        (
+            ["class Mine(BaseException): pass", "raise Mine('own')"],
+            "Mine: own",
+            ErrorKind.DETERMINISTIC,
+        ),
         (["return duckdb.sql('select nothing')"], "nothing", ErrorKind.DETERMINISTIC),
         (["def deep(): return deep()", "return deep()"], "RecursionError", ErrorKind.DETERMINISTIC),
         (["raise ValueError('x' * 100_000)"], "…", ErrorKind.DETERMINISTIC),
     ],
 )
-def test_what_a_body_raises_is_its_failure_with_file_and_line(bench: Bench, lines: list[str], message: str, kind: ErrorKind) -> None:
-    """Would catch: an exit or interrupt that ends the worker, a kind that makes a retry useless or impossible, a place in our own code."""
+def test_what_a_body_raises_is_its_failure_with_file_and_line(
+    bench: Bench, lines: list[str], message: str, kind: ErrorKind
+) -> None:
+    """Would catch: an exit or interrupt that ends the worker, a kind that makes a retry useless or
+    impossible, a place in our own code.
+    """
     error = failure(bench, body("", *lines))
     assert message in error.message and error.kind is kind and error.code == "body_failed"
     assert error.file == "assets/out.py" and 9 <= error.line <= 11
@@ -202,10 +266,16 @@ def test_what_a_body_raises_is_its_failure_with_file_and_line(bench: Bench, line
 def test_an_error_in_a_sibling_module_is_placed_there(bench: Bench) -> None:
     """Would catch: the place of the call instead of the place of the fault."""
     error = failure(
-        bench, body("", "import helper", "return helper.rows()"), siblings={"assets/helper.py": "def rows():\n    return 1 / 0\n"}
+        bench,
+        body("", "import helper", "return helper.rows()"),
+        siblings={"assets/helper.py": "def rows():\n    return 1 / 0\n"},
     )
     assert (error.file, error.line) == ("assets/helper.py", 2)
-    error = failure(bench, body("", "import helper", "return helper.rows()"), siblings={"assets/helper.py": "def rows(:\n"})
+    error = failure(
+        bench,
+        body("", "import helper", "return helper.rows()"),
+        siblings={"assets/helper.py": "def rows(:\n"},
+    )
     assert (error.file, error.line) == ("assets/helper.py", 1) and "SyntaxError" in error.message
 
 
@@ -239,12 +309,22 @@ def test_the_log_has_a_traceback_of_the_users_frames(bench: Bench) -> None:
         ("pd.DataFrame({'a': [1, 'x']})", "can't be stored"),
         ("pd.DataFrame([[1, 2]], columns=['a', 'a'])", "can't be stored"),
         ("object()", "returned object"),
-        ("(pa.table({'a': [1]}) if i < 1 else pa.table({'b': [1]}) for i in range(2))", "later batch lacks `a`"),
-        ("(pa.table({'a': [1]}) if i < 1 else pa.table({'a': ['x']}) for i in range(2))", "other types"),
+        (
+            "(pa.table({'a': [1]}) if i < 1 else pa.table({'b': [1]}) for i in range(2))",
+            "later batch lacks `a`",
+        ),
+        (
+            "(pa.table({'a': [1]}) if i < 1 else pa.table({'a': ['x']}) for i in range(2))",
+            "other types",
+        ),
     ],
 )
-def test_a_result_that_is_no_table_is_refused_with_what_it_is(bench: Bench, result: str, message: str) -> None:
-    """Would catch: an error from deep inside a library, or rows made of something that wasn't meant as rows."""
+def test_a_result_that_is_no_table_is_refused_with_what_it_is(
+    bench: Bench, result: str, message: str
+) -> None:
+    """Would catch: an error from deep inside a library, or rows made of something that wasn't meant
+    as rows.
+    """
     error = failure(bench, body("", f"return {result}"))
     assert message in error.message and error.kind is ErrorKind.DETERMINISTIC, error
     assert error.file == "assets/out.py" and error.code == "wrong_result"
@@ -259,7 +339,10 @@ def test_a_coroutine_is_refused(bench: Bench) -> None:
 def test_an_iterator_that_fails_half_way_leaves_nothing(bench: Bench) -> None:
     """Would catch: half of a partition staged, or the user's exception told as DuckDB's."""
     text = body(
-        "", "for i in range(5):", "    yield pa.table({'n': list(range(100_000))})", "    if i == 3: raise ConnectionError('gone after 3')"
+        "",
+        "for i in range(5):",
+        "    yield pa.table({'n': list(range(100_000))})",
+        "    if i == 3: raise ConnectionError('gone after 3')",
     )
     error = failure(bench, text)
     assert error.message == "ConnectionError: gone after 3" and error.kind is ErrorKind.TRANSIENT
@@ -267,48 +350,71 @@ def test_an_iterator_that_fails_half_way_leaves_nothing(bench: Bench) -> None:
 
 
 def test_known_columns_are_the_law(bench: Bench) -> None:
-    """Would catch: a known table whose columns change with what one run returned; an empty result that forgets them."""
+    """Would catch: a known table whose columns change with what one run returned; an empty result
+    that forgets them.
+    """
     first = bench.run(bench.python(body("", "return pa.table({'a': [1], 'b': ['x']})")))
     error = failure(bench, body("", "return [{'a': 1, 'c': 'x'}]"), table=first.table)
     assert error.code == "columns_changed" and "`b`" in error.message and "`c`" in error.message
     empty = bench.run(bench.python(body("", "return iter([])"), table=first.table))
     assert empty.staged is not None and empty.staged.rows == 0
-    assert empty.table is not None and [column.name for column in empty.table.columns] == ["_partition", "a", "b"]
+    assert empty.table is not None and [column.name for column in empty.table.columns] == [
+        "_partition",
+        "a",
+        "b",
+    ]
 
 
 def test_values_are_read_in_the_tables_types(bench: Bench) -> None:
-    """Would catch: floats that follow whole numbers refused, decimals become floats, local times taken for UTC."""
-    known = bench.run(bench.sql("select 1.5::double as x, 1.25::decimal(10,2) as d, timestamptz '2020-01-01 00:00:00-05' as t")).table
+    """Would catch: floats that follow whole numbers refused, decimals become floats, local times
+    taken for UTC."""
+    known = bench.run(
+        bench.sql(
+            "select 1.5::double as x, 1.25::decimal(10,2) as d, timestamptz '2020-01-01"
+            " 00:00:00-05' as t"
+        )
+    ).table
     text = body(
         "",
         "import datetime as dt, decimal",
         "for i in range(20_000):",
-        "    yield {'x': 1 if i < 10_000 else 1.5, 'd': decimal.Decimal('0.10'), 't': dt.datetime(2020, 1, 1)}",
+        "    yield {'x': 1 if i < 10_000 else 1.5, 'd': decimal.Decimal('0.10'), 't':"
+        " dt.datetime(2020, 1, 1)}",
     )
     produced = bench.run(bench.python(text, table=known))
     assert produced.staged is not None
     total = bench.session.connection.execute(
-        f"select sum(x), max(d)::varchar, max(t)::varchar from read_parquet('{bench.lake / produced.staged.path}')"
+        "select sum(x), max(d)::varchar, max(t)::varchar from"
+        f" read_parquet('{bench.lake / produced.staged.path}')"
     ).fetchone()
     assert total == (25_000.0, "0.10", "2020-01-01 00:00:00-05")
 
 
 def test_a_body_that_forks_stays_one_worker(bench: Bench) -> None:
     """Would catch: the child coming back from the body and going on as a second worker."""
-    text = body("", "import os, warnings", "warnings.simplefilter('ignore')", "child = os.fork()", "return [{'child': child > 0}]")
+    text = body(
+        "",
+        "import os, warnings",
+        "warnings.simplefilter('ignore')",
+        "child = os.fork()",
+        "return [{'child': child > 0}]",
+    )
     assert rows(bench, text) == [(True,)]
 
 
 def test_materialize_none_returns_nothing(bench: Bench) -> None:
     """Would catch: rows of an effect that are thrown away without a word."""
-    done = bench.run(bench.python(body("ctx", "return None", materialize="none"), materialize="none"))
+    done = bench.run(
+        bench.python(body("ctx", "return None", materialize="none"), materialize="none")
+    )
     assert done.staged is None and done.table is None
     error = failure(bench, body("ctx", "return [{'a': 1}]", materialize="none"), materialize="none")
     assert "materialize: none" in error.message
 
 
 def test_materialize_files_makes_a_manifest_of_what_is_there(bench: Bench) -> None:
-    """Would catch: a manifest that names what the body says instead of what it wrote; two attempts in one folder."""
+    """Would catch: a manifest that names what the body says instead of what it wrote; two attempts
+    in one folder."""
     text = body(
         "ctx",
         "(ctx.output_directory / 'sub').mkdir()",
@@ -319,8 +425,13 @@ def test_materialize_files_makes_a_manifest_of_what_is_there(bench: Bench) -> No
     second = bench.run(bench.python(text, materialize="files"))
     assert first.manifest is not None and second.manifest is not None
     (entry,) = first.manifest
-    assert entry["size"] == 5 and entry["sha256"] == "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
-    assert (bench.data / entry["path"]).read_text() == "hello" and entry["path"] != second.manifest[0]["path"]
+    assert (
+        entry["size"] == 5
+        and entry["sha256"] == "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    )
+    assert (bench.data / entry["path"]).read_text() == "hello" and entry["path"] != second.manifest[
+        0
+    ]["path"]
     assert first.measures.bytes_out == 5
 
 
@@ -333,8 +444,11 @@ def test_materialize_files_makes_a_manifest_of_what_is_there(bench: Bench) -> No
         ("return 'report.html'", "returned str"),
     ],
 )
-def test_materialize_files_refuses_what_is_no_file_of_its_own(bench: Bench, line: str, message: str) -> None:
-    """Would catch: a link that publishes a file from elsewhere (TRUST B10), an attempt that published nothing."""
+def test_materialize_files_refuses_what_is_no_file_of_its_own(
+    bench: Bench, line: str, message: str
+) -> None:
+    """Would catch: a link that publishes a file from elsewhere (TRUST B10), an attempt that
+    published nothing."""
     error = failure(bench, body("ctx", line, materialize="files"), materialize="files")
     assert message in error.message and error.file == "assets/out.py"
 
@@ -347,7 +461,13 @@ def test_zero_rows_are_a_result(bench: Bench) -> None:
 
 def test_the_context_can_say_something(bench: Bench) -> None:
     """Would catch: a level lost on the way to the log."""
-    text = body("ctx", "ctx.log('careful', 'warning')", "ctx.progress(0.256, 'a quarter')", "ctx.log('100 %s')", materialize="none")
+    text = body(
+        "ctx",
+        "ctx.log('careful', 'warning')",
+        "ctx.progress(0.256, 'a quarter')",
+        "ctx.log('100 %s')",
+        materialize="none",
+    )
     bench.run_logged(bench.python(text, materialize="none"))
     assert [(line.level, line.text) for line in bench.logged] == [
         ("warning", "careful"),
@@ -359,8 +479,13 @@ def test_the_context_can_say_something(bench: Bench) -> None:
 
 
 def test_what_a_body_changes_of_the_process_is_put_back(bench: Bench) -> None:
-    """Would catch: the next body of a warm worker in another folder, without its environment, deaf to the end of children."""
-    deeds = "os.chdir('/'); os.environ.clear(); os.umask(0o777); signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+    """Would catch: the next body of a warm worker in another folder, without its environment, deaf
+    to the end of children.
+    """
+    deeds = (
+        "os.chdir('/'); os.environ.clear(); os.umask(0o777); signal.signal(signal.SIGCHLD,"
+        " signal.SIG_IGN)"
+    )
     before = (Path.cwd(), dict(os.environ), signal.getsignal(signal.SIGCHLD))
     for end in ("return [{'a': 1}]", "raise ValueError", "yield {'a': 1}"):
         task = bench.python(body("", "import os, signal", deeds, end))
@@ -369,19 +494,35 @@ def test_what_a_body_changes_of_the_process_is_put_back(bench: Bench) -> None:
             assert staged is not None and (bench.lake / staged.path).stat().st_mode & 0o400
         mask = os.umask(0o022)
         os.umask(mask)
-        assert (Path.cwd(), dict(os.environ), signal.getsignal(signal.SIGCHLD)) == before and mask != 0o777
+        assert (
+            Path.cwd(),
+            dict(os.environ),
+            signal.getsignal(signal.SIGCHLD),
+        ) == before and mask != 0o777
     assert bench.run(bench.command(["true"], materialize="none")).staged is None
 
 
 def test_relative_imports_work_as_in_a_package(bench: Bench) -> None:
-    """Would catch: `from .helper import f` next to an asset, which every editor offers, failing at the first attempt."""
-    text = body("", "from . import helper", "from ..lib import rates", "return [{'a': helper.VALUE, 'b': rates.VALUE}]")
-    siblings = {"assets/helper.py": "from ._deep import VALUE", "assets/_deep.py": "VALUE = 1", "lib/rates.py": "VALUE = 2"}
+    """Would catch: `from .helper import f` next to an asset, which every editor offers, failing at
+    the first attempt."""
+    text = body(
+        "",
+        "from . import helper",
+        "from ..lib import rates",
+        "return [{'a': helper.VALUE, 'b': rates.VALUE}]",
+    )
+    siblings = {
+        "assets/helper.py": "from ._deep import VALUE",
+        "assets/_deep.py": "VALUE = 1",
+        "lib/rates.py": "VALUE = 2",
+    }
     assert rows(bench, text, siblings=siblings) == [(1, 2)]
 
 
 def test_neighbours_of_two_assets_with_one_name_are_two_modules(bench: Bench) -> None:
-    """Would catch: a warm worker in which the second asset gets the `helper` that lies next to the first."""
+    """Would catch: a warm worker in which the second asset gets the `helper` that lies next to the
+    first.
+    """
     text = body("", "import helper", "return [{'a': helper.VALUE, 'n': helper.count()}]")
     counting = "n = 0\ndef count():\n    global n\n    n += 1\n    return n\n"
     code = bench.apply(
@@ -395,18 +536,30 @@ def test_neighbours_of_two_assets_with_one_name_are_two_modules(bench: Bench) ->
     task = bench.python(text)
 
     def of(folder: str) -> list[tuple[Any, ...]]:
-        placed = msgspec.structs.replace(task, code=code, body=msgspec.structs.replace(task.body, file=f"assets/{folder}/out.py"))
+        placed = msgspec.structs.replace(
+            task, code=code, body=msgspec.structs.replace(task.body, file=f"assets/{folder}/out.py")
+        )
         produced = bench.run(placed)
         return [row[1:] for row in bench.rows(produced.staged, produced.table)]
 
-    assert [of(item) for item in ("one", "two", "one")] == [[("one", 1)], [("two", 1)], [("one", 2)]]
+    assert [of(item) for item in ("one", "two", "one")] == [
+        [("one", 1)],
+        [("two", 1)],
+        [("one", 2)],
+    ]
 
 
-def test_what_the_environment_finds_in_the_project_comes_from_what_was_applied(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: an editable installation or PYTHONPATH by which an unapplied edit runs; a file of the project that
-    was never applied running."""
+def test_what_the_environment_finds_in_the_project_comes_from_what_was_applied(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: an editable installation or PYTHONPATH by which an unapplied edit runs; a file
+    of the project that was never applied running."""
     source = bench.project / "src"
-    for path, text in {"mylib/__init__.py": "", "mylib/rates.py": "VALUE = 'edited'", "mylib/new.py": "VALUE = 'new'"}.items():
+    for path, text in {
+        "mylib/__init__.py": "",
+        "mylib/rates.py": "VALUE = 'edited'",
+        "mylib/new.py": "VALUE = 'new'",
+    }.items():
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         (source / path).write_text(text)
     monkeypatch.syspath_prepend(str(source))
@@ -438,5 +591,7 @@ def test_what_fails_in_every_partition_is_told_from_what_the_data_does(
 
 def test_a_syntax_error_of_an_imported_module_is_the_codes(bench: Bench) -> None:
     siblings = {"assets/unfinished.py": "def rows(:\n"}
-    error = failure(bench, "import unfinished\n" + body("", "return unfinished.rows()"), siblings=siblings)
+    error = failure(
+        bench, "import unfinished\n" + body("", "return unfinished.rows()"), siblings=siblings
+    )
     assert (error.everywhere, error.machine) == (True, False)

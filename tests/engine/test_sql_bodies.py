@@ -13,8 +13,14 @@ from headrace.lake.session import without_semicolons
 
 def test_a_body_reads_its_inputs_and_its_rows_get_their_key(bench: Bench) -> None:
     """Would catch: inputs not found by name, the key missing from the staged file."""
-    flights = bench.publish("flights", "SELECT * FROM (VALUES (1, 'EWR'), (2, 'JFK')) v(id, origin)")
-    produced = bench.run(bench.sql("select id, origin from flights where id > 1", flights, scope=bench.day("2013-02-11")))
+    flights = bench.publish(
+        "flights", "SELECT * FROM (VALUES (1, 'EWR'), (2, 'JFK')) v(id, origin)"
+    )
+    produced = bench.run(
+        bench.sql(
+            "select id, origin from flights where id > 1", flights, scope=bench.day("2013-02-11")
+        )
+    )
     assert bench.rows(produced.staged, produced.table) == [("2013-02-11", 2, "JFK")]
     assert (produced.measures.rows_in, produced.measures.rows_out) == (2, 1)
     assert produced.measures.bytes_in > 0 and produced.measures.bytes_out > 0
@@ -25,8 +31,15 @@ def test_partition_values_are_dates_for_days_and_instants_for_hours(bench: Bench
     """Would catch: `$partition_start` as text, in UTC, or of the wrong type."""
     query = "select typeof($partition_start) t, $partition_start s, $partition_end e"
     day = bench.run(bench.sql(query, scope=bench.day("2013-02-11")))
-    assert bench.rows(day.staged, day.table) == [("2013-02-11", "DATE", dt.date(2013, 2, 11), dt.date(2013, 2, 12))]
-    hour = bench.scope(keys=("h",), grain="hour", start="2013-11-03T01:00:00-05:00", end="2013-11-03T02:00:00-05:00")
+    assert bench.rows(day.staged, day.table) == [
+        ("2013-02-11", "DATE", dt.date(2013, 2, 11), dt.date(2013, 2, 12))
+    ]
+    hour = bench.scope(
+        keys=("h",),
+        grain="hour",
+        start="2013-11-03T01:00:00-05:00",
+        end="2013-11-03T02:00:00-05:00",
+    )
     _, bound = compose(bench.sql(query, scope=hour))
     assert bound["partition_start"] == dt.datetime(2013, 11, 3, 6, tzinfo=dt.UTC)
     produced = bench.run(bench.sql("select typeof($partition_start) t", scope=hour))
@@ -34,10 +47,13 @@ def test_partition_values_are_dates_for_days_and_instants_for_hours(bench: Bench
 
 
 def test_only_parameters_that_are_used_are_bound_and_values_are_never_pasted(bench: Bench) -> None:
-    """Would catch: DuckDB's refusal of excess parameters; a hostile value becoming SQL (TRUST B9)."""
+    """Would catch: DuckDB's refusal of excess parameters; a hostile value becoming SQL
+    (TRUST B9)."""
     hostile = "'); DROP TABLE x; -- \0 ’"
     scope = bench.scope(parameters={"Threshold": 15, "unused": 1, "text": hostile})
-    text, bound = compose(bench.sql("select $threshold as t, '$unused' as u -- $unused\n, $text as x", scope=scope))
+    text, bound = compose(
+        bench.sql("select $threshold as t, '$unused' as u -- $unused\n, $text as x", scope=scope)
+    )
     assert bound == {"threshold": 15, "text": hostile} and "DROP" not in text
     produced = bench.run(bench.sql("select $threshold as t, $text as x", scope=scope))
     assert bench.rows(produced.staged, produced.table) == [("*", 15, hostile)]
@@ -46,7 +62,9 @@ def test_only_parameters_that_are_used_are_bound_and_values_are_never_pasted(ben
 def test_a_parameter_without_a_value_is_named_with_those_that_exist(bench: Bench) -> None:
     """Would catch: DuckDB's own message, which names neither file nor remedy."""
     with pytest.raises(BodyFailed) as failure:
-        bench.run(bench.sql("select $treshold as t", scope=bench.scope(parameters={"threshold": 1})))
+        bench.run(
+            bench.sql("select $treshold as t", scope=bench.scope(parameters={"threshold": 1}))
+        )
     assert "$treshold" in failure.value.error.message and "$threshold" in failure.value.error.hint
     with pytest.raises(BodyFailed) as failure:
         bench.run(bench.sql("select $partition_start as t"))
@@ -64,7 +82,9 @@ def test_a_parameter_without_a_value_is_named_with_those_that_exist(bench: Bench
     ],
 )
 def test_semicolons_at_the_end_go_and_lines_stay(text: str, expected: str) -> None:
-    """Would catch: a trailing `;` that breaks the statement around the body; one inside text or a comment removed."""
+    """Would catch: a trailing `;` that breaks the statement around the body; one inside text or a
+    comment removed.
+    """
     assert without_semicolons(text) == expected
 
 
@@ -101,7 +121,12 @@ def test_memory_that_runs_out_is_a_failure_of_resources(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["select * from read_csv('/etc/passwd')", "select * from read_text('../state.db')", "select * from duckdb_secrets()"]
+    "query",
+    [
+        "select * from read_csv('/etc/passwd')",
+        "select * from read_text('../state.db')",
+        "select * from duckdb_secrets()",
+    ],
 )
 def test_a_body_reads_nothing_but_its_inputs(bench: Bench, query: str) -> None:
     """Would catch: a session that isn't locked down."""
@@ -121,18 +146,33 @@ def test_wrong_columns_for_a_known_table_are_named(bench: Bench) -> None:
     assert failure.value.error.code == "columns_changed"
     assert "`b`" in failure.value.error.message and "`c`" in failure.value.error.message
     changed = bench.run(bench.sql("select 1 as a, 2 as c", table=first.table, evolve=True))
-    assert changed.table is not None and [column.name for column in changed.table.columns] == ["_partition", "a", "c"]
+    assert changed.table is not None and [column.name for column in changed.table.columns] == [
+        "_partition",
+        "a",
+        "c",
+    ]
 
 
 def test_a_batch_gives_each_row_its_own_key_and_counts_days_without_rows(bench: Bench) -> None:
-    """Would catch: all rows under the batch's first key; a day without rows that vanishes; rows outside that are kept as if inside."""
-    body = "select * from (values (date '2013-02-11', 1), (date '2013-02-13', 2), (date '2013-03-01', 3)) v(day, n)"
+    """Would catch: all rows under the batch's first key; a day without rows that vanishes; rows
+    outside that are kept as if inside."""
+    body = (
+        "select * from (values (date '2013-02-11', 1), (date '2013-02-13', 2), (date '2013-03-01',"
+        " 3)) v(day, n)"
+    )
     known = bench.run(bench.sql(body, scope=bench.day("2013-02-11"))).table
     keys = ("2013-02-11", "2013-02-12", "2013-02-13")
-    scope = bench.scope(keys=keys, grain="day", start="2013-02-11T00:00:00-05:00", end="2013-02-14T00:00:00-05:00")
+    scope = bench.scope(
+        keys=keys, grain="day", start="2013-02-11T00:00:00-05:00", end="2013-02-14T00:00:00-05:00"
+    )
     produced = bench.run(bench.sql(body, scope=scope, table=known, partition_column="day"))
     assert produced.staged is not None
-    assert {part.key: part.rows for part in produced.staged.partitions} == {"": 1, "2013-02-11": 1, "2013-02-12": 0, "2013-02-13": 1}
+    assert {part.key: part.rows for part in produced.staged.partitions} == {
+        "": 1,
+        "2013-02-11": 1,
+        "2013-02-12": 0,
+        "2013-02-13": 1,
+    }
 
 
 def test_self_is_the_assets_own_earlier_rows(bench: Bench) -> None:
@@ -143,7 +183,9 @@ def test_self_is_the_assets_own_earlier_rows(bench: Bench) -> None:
 
 
 def test_a_projects_macros_are_at_hand_for_one_statement(bench: Bench) -> None:
-    """Would catch: a macro that validates and isn't there when it is needed; one that stays, and changes another asset's body."""
+    """Would catch: a macro that validates and isn't there when it is needed; one that stays, and
+    changes another asset's body.
+    """
     text = """-- shared
         CREATE MACRO doubled(x) AS x * 2;
         create or replace macro rows_of(n) AS TABLE SELECT range AS i FROM range(n);"""
@@ -167,7 +209,9 @@ def test_a_projects_macros_are_at_hand_for_one_statement(bench: Bench) -> None:
         ("CREATE MACRO f(x) AS", "syntax error"),
     ],
 )
-def test_a_macro_file_creates_macros_and_nothing_else(bench: Bench, text: str, message: str) -> None:
+def test_a_macro_file_creates_macros_and_nothing_else(
+    bench: Bench, text: str, message: str
+) -> None:
     """Would catch: statements smuggled in beside a macro."""
     with pytest.raises(BodyFailed) as failure:
         bench.run(bench.sql("select 1 as a", macros={"macros/m.sql": text}))

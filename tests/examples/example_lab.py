@@ -1,5 +1,6 @@
-"""Runs a project of `examples/` as its README says: copied to a folder of the test's own, by the real command, with secrets in the
-environment. Servers that an example needs live in the test's process, on ports that the system gives."""
+"""Runs a project of `examples/` as its README says: copied to a folder of the test's own, by the
+real command, with secrets in the environment. Servers that an example needs live in the test's
+process, on ports that the system gives."""
 
 from __future__ import annotations
 
@@ -17,18 +18,25 @@ PATIENCE_SECONDS = 150
 
 
 class Example:
-    """A copy of `examples/<name>` below `folder`. `environment` is what the command gets besides the test's own environment."""
+    """A copy of `examples/<name>` below `folder`. `environment` is what the command gets besides
+    the test's own environment."""
 
     def __init__(self, name: str, folder: Path, **environment: str) -> None:
         self.root = folder / name
         shutil.copytree(EXAMPLES / name, self.root, ignore=shutil.ignore_patterns(".headrace"))
         kept = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
-        self.environment = kept | {"NO_PROXY": "127.0.0.1,localhost", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120"} | environment
+        self.environment = (
+            kept
+            | {"NO_PROXY": "127.0.0.1,localhost", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120"}
+            | environment
+        )
 
     def run(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """`headrace ARGUMENTS` in the project; its exit code must be `code` (None: any)."""
         done = headrace(arguments, self.root, self.environment, PATIENCE_SECONDS)
-        assert code is None or done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
+        assert code is None or done.returncode == code, (
+            f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
+        )
         return done
 
     def json(self, *arguments: str, code: int | None = 0) -> Any:
@@ -43,7 +51,9 @@ class Example:
 
     def rows(self, asset: str, *arguments: str) -> list[dict[str, Any]]:
         """All rows of an asset that readers see."""
-        result: list[dict[str, Any]] = self.json("read", asset, "--limit", "1000000", *arguments)["rows"]
+        result: list[dict[str, Any]] = self.json("read", asset, "--limit", "1000000", *arguments)[
+            "rows"
+        ]
         return result
 
     def consumer(self, name: str, now: str | None = None) -> Any:

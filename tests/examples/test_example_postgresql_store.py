@@ -41,5 +41,7 @@ def test_the_password_is_told_nowhere(tmp_path: Path, postgresql: Database) -> N
     assert "canary-4711" not in done.stdout + done.stderr
     example = Example("postgresql-store", tmp_path / "right", **environment(postgresql))
     example.tick(NOW)
-    kept = b"".join(path.read_bytes() for path in (example.root / ".headrace").rglob("*") if path.is_file())
+    kept = b"".join(
+        path.read_bytes() for path in (example.root / ".headrace").rglob("*") if path.is_file()
+    )
     assert postgresql.password.encode() not in kept

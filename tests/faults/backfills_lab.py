@@ -50,7 +50,8 @@ def applied(root: Path) -> Project:
 
 
 def declared(root: Path, days: Sequence[str] = DAYS) -> Project:
-    """A project that hasn't run. What a merge's partition came to is told by what it replaced, which differs by where it was killed."""
+    """A project that hasn't run. What a merge's partition came to is told by what it replaced,
+    which differs by where it was killed."""
     project = Project(root).declare(days)
     project.differing = ("history", "latest")
     return project
@@ -60,7 +61,9 @@ def change(project: Project) -> None:
     """Apply a transformation that gives other figures for every day."""
     front, body = ASSETS["clean"]
     changed = body.replace("cast(amount as decimal(9,2))", "cast(2 * amount as decimal(9,2))")
-    (project.root / "assets/clean.sql").write_text(f"/* headrace\nowner: core\n{front}\n*/\n{changed}\n")
+    (project.root / "assets/clean.sql").write_text(
+        f"/* headrace\nowner: core\n{front}\n*/\n{changed}\n"
+    )
     project.document("apply", "--yes", *project.now)
 
 
@@ -70,7 +73,8 @@ def command(project: Project) -> tuple[str, ...]:
 
 
 def next_command(project: Project) -> tuple[str, ...]:
-    """What an operator does next: nothing for a plan that stands, a pass goes on with it; else ask once more."""
+    """What an operator does next: nothing for a plan that stands, a pass goes on with it; else ask
+    once more."""
     state = plan_state(project)
     return ("tick", *project.now) if state in OPEN or state == "succeeded" else command(project)
 
@@ -97,11 +101,14 @@ def nothing_half_visible(project: Project, wanted: Wanted) -> None:
     project.tables = AT_ONCE
     seen = {name: row for name, row in project.world().rows.items() if name in AT_ONCE}
     project.tables = tuple(wanted.old.rows)
-    assert seen in ([{name: world.rows[name] for name in AT_ONCE} for world in (wanted.old, wanted.new)]), f"half visible: {seen}"
+    assert seen in (
+        [{name: world.rows[name] for name in AT_ONCE} for world in (wanted.old, wanted.new)]
+    ), f"half visible: {seen}"
 
 
 def finish(project: Project, wanted: Wanted) -> None:
-    """To the end, as whoever restarts the runtime would; then it is as if nobody had killed anything."""
+    """To the end, as whoever restarts the runtime would; then it is as if nobody had killed
+    anything."""
     for _ in range(4):
         if plan_state(project) == "succeeded":
             break
@@ -115,13 +122,19 @@ def finish(project: Project, wanted: Wanted) -> None:
 
 
 def twice(project: Project) -> list[Any]:
-    """Partitions of the tables that change at once, with other than two publications: before, and by the plan."""
+    """Partitions of the tables that change at once, with other than two publications: before, and
+    by the plan."""
     names = ", ".join(f"'{name}'" for name in AT_ONCE)
-    return project.sql(f"select node, partition, count(*) from publication where node in ({names}) group by 1, 2 having count(*) <> 2")
+    return project.sql(
+        f"select node, partition, count(*) from publication where node in ({names}) group by 1, 2"
+        " having count(*) <> 2"
+    )
 
 
 def disturb(project: Project, wanted: Wanted, chance: random.Random) -> str:
-    """Do what is next and kill it, at a point or at any moment; what struck, or nothing if it came to its end first."""
+    """Do what is next and kill it, at a point or at any moment; what struck, or nothing if it came
+    to its end first.
+    """
     if chance.random() < 0.5:
         point, number = chance.choice(POINTS), chance.randint(1, TIMES_MAX)
         project.run(*next_command(project), fault=f"{point}:{number}=kill")

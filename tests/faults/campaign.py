@@ -1,4 +1,5 @@
-"""Kills by chance: a project is killed again and again while it works, finished, and compared with one that nobody disturbed.
+"""Kills by chance: a project is killed again and again while it works, finished, and compared with
+one that nobody disturbed.
 
 python tests/faults/campaign.py 200        as `make faults KILLS=200`; SEED=… replays
 """
@@ -19,7 +20,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from faults_lab import CHECKPOINTS, RUN_SECONDS_MAX, Project, World, leftovers_after_gc, published_once, started_by, strikes, verify
+from faults_lab import (
+    CHECKPOINTS,
+    RUN_SECONDS_MAX,
+    Project,
+    World,
+    leftovers_after_gc,
+    published_once,
+    started_by,
+    strikes,
+    verify,
+)
 
 from headrace.faults import FaultPoint
 
@@ -42,7 +53,13 @@ AT_RUNTIME = (
     FaultPoint.LEASE_RELEASING,
 )
 """Points that the runtime passes in a tick."""
-AT_BODY = (FaultPoint.TASK_TAKEN, FaultPoint.BODY_BEGUN, FaultPoint.FILE_STAGED, FaultPoint.TASK_DONE, FaultPoint.TASK_ANSWERED)
+AT_BODY = (
+    FaultPoint.TASK_TAKEN,
+    FaultPoint.BODY_BEGUN,
+    FaultPoint.FILE_STAGED,
+    FaultPoint.TASK_DONE,
+    FaultPoint.TASK_ANSWERED,
+)
 """Points that workers pass once a task, often."""
 AT_FILE = (
     FaultPoint.RAW_COPIED,
@@ -56,7 +73,8 @@ AT_FILE = (
 )
 """Points that workers pass several times a task, or once in a while."""
 TIMES_MAX = 6
-"""A runtime is killed the first to sixth time that it comes to a point: there are about as many turns as partitions."""
+"""A runtime is killed the first to sixth time that it comes to a point: there are about as many
+turns as partitions."""
 CHAIN_KILLS = 20
 """So many kills one project has to survive, at most."""
 
@@ -76,8 +94,17 @@ def small(root: Path) -> Project:
 class Campaign:
     """Kills projects until there were enough; tells what became of each."""
 
-    def __init__(self, folder: Path, wanted: World, seed: int, span: float, make: Callable[[Path], Project] = small) -> None:
-        """`wanted` is what a project comes to that `make` has made in a folder, and `span` the seconds that it takes."""
+    def __init__(
+        self,
+        folder: Path,
+        wanted: World,
+        seed: int,
+        span: float,
+        make: Callable[[Path], Project] = small,
+    ) -> None:
+        """`wanted` is what a project comes to that `make` has made in a folder, and `span` the
+        seconds that it takes.
+        """
         self._folder, self._wanted, self._span, self._make = folder, wanted, span, make
         self._chance = random.Random(seed)
         self.kills: Counter[str] = Counter()
@@ -108,7 +135,11 @@ class Campaign:
             finish_and_verify(project, self._wanted)
         except Exception as error:  # noqa: BLE001 - one that is broken is told, the others go on
             self.broken.update({kill.kind for kill in struck})
-            self.failures.append(f"{project.root.name}: after {', '.join(f'{k.kind} at {k.where}' for k in struck)}: {error!r}"[:3000])
+            self.failures.append(
+                f"{project.root.name}: after {', '.join(f'{k.kind} at {k.where}' for k in struck)}: {error!r}"[
+                    :3000
+                ]
+            )
         else:
             shutil.rmtree(project.root)
         self.kills.update(kill.kind for kill in struck)
@@ -117,9 +148,16 @@ class Campaign:
         """Start it and kill it; nothing if it came to its end first."""
         draw = self._chance.random()
         if draw < 0.4:
-            return self._runtime_at(project, self._chance.choice(AT_RUNTIME), self._chance.randint(1, TIMES_MAX))
+            return self._runtime_at(
+                project, self._chance.choice(AT_RUNTIME), self._chance.randint(1, TIMES_MAX)
+            )
         if draw < 0.6:
-            return self._workers_at(project, self._chance.choice(AT_BODY), self._chance.randint(2, 4), self._chance.randint(4, 12))
+            return self._workers_at(
+                project,
+                self._chance.choice(AT_BODY),
+                self._chance.randint(2, 4),
+                self._chance.randint(4, 12),
+            )
         if draw < 0.7:
             return self._worker_at(project, self._chance.choice(AT_FILE))
         return self._at_random(project)
@@ -129,7 +167,9 @@ class Campaign:
         ended = project.tick(fault=f"{point}:{time}=kill")
         if not project.fired():
             return []
-        assert ended.killed, f"{point} was reached, and it ended with {ended.code}: {ended.said[-500:]}"
+        assert ended.killed, (
+            f"{point} was reached, and it ended with {ended.code}: {ended.said[-500:]}"
+        )
         return [Kill("runtime, at a point", f"{point}:{time}")]
 
     def _worker_at(self, project: Project, point: FaultPoint) -> list[Kill]:
@@ -142,11 +182,20 @@ class Campaign:
         """Every worker, again and again, when it comes to a point; some turns later the runtime."""
         trace = project.root / "trace"
         trace.unlink(missing_ok=True)
-        armed = {"HEADRACE_FAULT": f"{point}:{time}=kill,{FaultPoint.TURN_DONE}:{turns}=kill", "HEADRACE_FAULT_TRACE": str(trace)}
+        armed = {
+            "HEADRACE_FAULT": f"{point}:{time}=kill,{FaultPoint.TURN_DONE}:{turns}=kill",
+            "HEADRACE_FAULT_TRACE": str(trace),
+        }
         ended = project.tick(**armed)
         assert ended.killed or ended.code == 0, ended.said
-        kills = [Kill("worker, at a point", f"{point}:{time}")] * (strikes(trace, point, time) if trace.exists() else 0)
-        return [*kills, Kill("runtime, at a point", f"{FaultPoint.TURN_DONE}:{turns}")] if ended.killed else kills
+        kills = [Kill("worker, at a point", f"{point}:{time}")] * (
+            strikes(trace, point, time) if trace.exists() else 0
+        )
+        return (
+            [*kills, Kill("runtime, at a point", f"{FaultPoint.TURN_DONE}:{turns}")]
+            if ended.killed
+            else kills
+        )
 
     def _at_random(self, project: Project) -> list[Kill]:
         """At any moment: the runtime, a worker, or all of them at once."""
@@ -166,7 +215,10 @@ class Campaign:
     def table(self) -> str:
         """Kinds of kills, how many struck, how many projects came to something else."""
         lines = [f"{'what was killed':<24} {'kills':>6} {'broken':>7}"]
-        lines += [f"{kind:<24} {count:>6} {self.broken[kind]:>7}" for kind, count in sorted(self.kills.items())]
+        lines += [
+            f"{kind:<24} {count:>6} {self.broken[kind]:>7}"
+            for kind, count in sorted(self.kills.items())
+        ]
         return "\n".join(lines)
 
 
@@ -178,7 +230,9 @@ def _kill(process: subprocess.Popen[str], kind: str, worker: int, workers: list[
 
 
 def finish_and_verify(project: Project, wanted: World) -> None:
-    """Run it to its end: the same as undisturbed, nothing twice, and nothing is left over once the garbage is collected."""
+    """Run it to its end: the same as undisturbed, nothing twice, and nothing is left over once the
+    garbage is collected.
+    """
     project.finish()
     twice, left = published_once(project), leftovers_after_gc(project)
     assert twice == [], f"published more often than once: {twice}"
@@ -190,7 +244,9 @@ def undisturbed(folder: Path, make: Callable[[Path], Project] = small) -> tuple[
     """What it comes to if nobody disturbs it, and how many seconds it takes."""
     project = make(folder / "undisturbed")
     began = time.monotonic()
-    process = project.start("tick", *project.now)  # as those that are killed: any moment of theirs lies within its span
+    process = project.start(
+        "tick", *project.now
+    )  # as those that are killed: any moment of theirs lies within its span
     _, said = process.communicate(timeout=RUN_SECONDS_MAX)
     span = time.monotonic() - began
     assert process.returncode == 0, said

@@ -1,4 +1,6 @@
-"""A small project with all that a crash could break, run in processes of their own that are killed; and what it must come to."""
+"""A small project with all that a crash could break, run in processes of their own that are killed;
+and what it must come to.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ type = "sqlite"
 path = "${WAREHOUSE}"
 """
 OWNERS = "core: {kind: team, contact: ['mailto:core@example.com']}\nacme: {kind: vendor}\n"
-SOURCE = "source: orders\nowner: acme\npartition: day\nstart: {start}\nfiles: landing/orders_{{date:%Y-%m-%d}}.csv\n"
+SOURCE = (
+    "source: orders\nowner: acme\npartition: day\nstart: {start}\nfiles:"
+    " landing/orders_{{date:%Y-%m-%d}}.csv\n"
+)
 CONSUMERS = """- consumer: to-files
   owner: core
   reads: [clean]
@@ -48,11 +53,17 @@ DAILY = "partition: {by: day, column: day}"
 ASSETS = {
     "clean": (
         f"{DAILY}\nchecks:\n  - unique: [order_id]",
-        "select order_id, customer, cast(amount as decimal(9,2)) as amount, cast(day as date) as day from orders",
+        (
+            "select order_id, customer, cast(amount as decimal(9,2)) as amount, cast(day as date)"
+            " as day from orders"
+        ),
     ),
     "monthly": (
         "partition: {by: month, column: month}\nstart: 2025-01",
-        "select cast(date_trunc('month', day) as date) as month, sum(amount) as amount from clean group by all",
+        (
+            "select cast(date_trunc('month', day) as date) as month, sum(amount) as amount from"
+            " clean group by all"
+        ),
     ),
     "latest": (
         "partition: day\nmaterialize: merge\nmerge: {keys: [customer]}",
@@ -69,7 +80,10 @@ ASSETS = {
     ),
     "by_customer": (
         "partition: [{by: day, column: day}, {key: customer, values: [c0, c1]}]",
-        "select day, customer, count(*) as n from clean where customer = $partition_key group by all",
+        (
+            "select day, customer, count(*) as n from clean where customer = $partition_key group"
+            " by all"
+        ),
     ),
 }
 PYTHON = """from headrace import asset, Context
@@ -89,12 +103,24 @@ CHECKPOINTS = "import headrace.runtime.event_log as it\nit.CHANGES_MAX, it.CHANG
 """As a large project does, write down what the core knows every few turns."""
 
 
-Process = Callable[[Sequence[str], Path, Mapping[str, str], float], subprocess.CompletedProcess[str]]
+Process = Callable[
+    [Sequence[str], Path, Mapping[str, str], float], subprocess.CompletedProcess[str]
+]
 
 
-def started(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+def started(
+    arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
     """`headrace ARGUMENTS`, started as users do."""
-    return subprocess.run([*MODULE, *arguments], cwd=cwd, env=env, timeout=timeout, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [*MODULE, *arguments],
+        cwd=cwd,
+        env=env,
+        timeout=timeout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 class Ended(NamedTuple):
@@ -149,9 +175,12 @@ class Project:
         (self.root / "consumers.yaml").write_text(CONSUMERS)
         (self.root / "assets/python.py").write_text(PYTHON)
         for name, (front, body) in ASSETS.items():
-            (self.root / f"assets/{name}.sql").write_text(f"/* headrace\nowner: core\n{front}\n*/\n{body}\n")
+            (self.root / f"assets/{name}.sql").write_text(
+                f"/* headrace\nowner: core\n{front}\n*/\n{body}\n"
+            )
         for number, day in enumerate(days):
-            # ids without leading zeros: which type is learnt mustn't depend on which delivery is first
+            # ids without leading zeros: which type is learnt mustn't depend on which delivery is
+            # first
             self.deliver(day, [f"1{number}{n},c{n % 2},{n + number}.50,{day}" for n in range(ROWS)])
         return self
 
@@ -177,16 +206,34 @@ class Project:
     def start(self, *command: str, fault: str = "", **more: str) -> subprocess.Popen[str]:
         """A command in a process group of its own, so that all of it can be ended."""
         return subprocess.Popen(
-            [*MODULE, *self._line(command)], env=self._environment(fault, more),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
+            [*MODULE, *self._line(command)],
+            env=self._environment(fault, more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
 
     def _line(self, command: Sequence[str]) -> list[str]:
-        return [*command, "--json", *([] if command[0] == "demo" else ["--project", str(self.root)])]
+        return [
+            *command,
+            "--json",
+            *([] if command[0] == "demo" else ["--project", str(self.root)]),
+        ]
 
     def _environment(self, fault: str, more: Mapping[str, str]) -> dict[str, str]:
-        armed = {"HEADRACE_FAULT": fault, "HEADRACE_FAULT_ONCE": str(self.root / "fired")} if fault else {}
-        return {**os.environ, "WAREHOUSE": str(self.root / "warehouse.db"), **self._paths(), **armed, **more}
+        armed = (
+            {"HEADRACE_FAULT": fault, "HEADRACE_FAULT_ONCE": str(self.root / "fired")}
+            if fault
+            else {}
+        )
+        return {
+            **os.environ,
+            "WAREHOUSE": str(self.root / "warehouse.db"),
+            **self._paths(),
+            **armed,
+            **more,
+        }
 
     def _paths(self) -> dict[str, str]:
         paths = [self._preloaded, os.environ.get("PYTHONPATH", "")]
@@ -194,7 +241,9 @@ class Project:
 
     def run(self, *command: str, fault: str = "", **more: str) -> Ended:
         if not fault and not more:
-            done = self.undisturbed(self._line(command), Path.cwd(), self._environment("", {}), RUN_SECONDS_MAX)
+            done = self.undisturbed(
+                self._line(command), Path.cwd(), self._environment("", {}), RUN_SECONDS_MAX
+            )
             return Ended(done.returncode, done.stdout, done.stderr)
         process = self.start(*command, fault=fault, **more)
         out, said = process.communicate(timeout=RUN_SECONDS_MAX)
@@ -210,11 +259,16 @@ class Project:
         return json.loads(ended.out)
 
     def finish(self) -> None:
-        """Tick until nothing is due, as whoever restarts the runtime would. What lost three workers waits for a person, who asks for it."""
+        """Tick until nothing is due, as whoever restarts the runtime would. What lost three workers
+        waits for a person, who asks for it.
+        """
         for _ in range(5):
             ended = self.tick()
             assert ended.code == 0, ended.said
-            poisoned = self.sql("select distinct node from partition where state = 'failed' and reason like 'its worker %'")
+            poisoned = self.sql(
+                "select distinct node from partition where state = 'failed' and reason like 'its"
+                " worker %'"
+            )
             if poisoned:
                 self.document("run", *(node for (node,) in poisoned), *self.now)
             elif json.loads(ended.out)["state"] == "nothing_due":
@@ -245,19 +299,36 @@ class Project:
             return []
 
     def world(self) -> World:
-        published = self.sql("select node, partition, content_hash, rows from publication where ended_snapshot is null")
+        published = self.sql(
+            "select node, partition, content_hash, rows from publication where ended_snapshot is"
+            " null"
+        )
         exports = self.root / "exports"
         return World(
-            publications={(node, key): (None if node in self.differing else content, rows) for node, key, content, rows in published},
+            publications={
+                (node, key): (None if node in self.differing else content, rows)
+                for node, key, content, rows in published
+            },
             rows=self._rows(),
-            files={path.name: path.read_text() for path in exports.iterdir()} if exports.exists() else {},
+            files=(
+                {path.name: path.read_text() for path in exports.iterdir()}
+                if exports.exists()
+                else {}
+            ),
             exported=self._exported(),
             states=Counter(state for (state,) in self.sql("select state from partition")),
         )
 
     def _rows(self) -> dict[str, tuple[int, str]]:
-        parts = [f"select '{name}' as name, count(*) as n, cast(bit_xor(hash(t)) as varchar) as h from {name} t" for name in self.tables]
-        return {row["name"]: (row["n"], row["h"]) for row in self.document("sql", " union all ".join(parts))["rows"]}
+        parts = [
+            f"select '{name}' as name, count(*) as n, cast(bit_xor(hash(t)) as varchar) as h from"
+            f" {name} t"
+            for name in self.tables
+        ]
+        return {
+            row["name"]: (row["n"], row["h"])
+            for row in self.document("sql", " union all ".join(parts))["rows"]
+        }
 
     def _exported(self) -> list[tuple[Any, ...]]:
         if not (self.root / "warehouse.db").exists():
@@ -275,12 +346,27 @@ class Project:
 
     def leftovers(self) -> set[str]:
         """Files that the state doesn't name: of the lake, of `files` assets, half-written ones."""
-        named = {str(row[0]) for row in self.sql("select path from ducklake_data_file union select path from ducklake_delete_file")}
-        named |= {str(row[0]) for row in self.sql("select path from ducklake_files_scheduled_for_deletion")}
+        named = {
+            str(row[0])
+            for row in self.sql(
+                "select path from ducklake_data_file union select path from ducklake_delete_file"
+            )
+        }
+        named |= {
+            str(row[0])
+            for row in self.sql("select path from ducklake_files_scheduled_for_deletion")
+        }
         named = {Path(path).name for path in named}
-        lost = {path.name for path in (self.data / "lake").rglob("*.parquet") if path.name not in named}
-        manifests = " ".join(str(row[0]) for row in self.sql("select manifest from publication where manifest is not null"))
-        lost |= {str(path) for path in (self.data / "files").glob("*/*") if path.name not in manifests}
+        lost = {
+            path.name for path in (self.data / "lake").rglob("*.parquet") if path.name not in named
+        }
+        manifests = " ".join(
+            str(row[0])
+            for row in self.sql("select manifest from publication where manifest is not null")
+        )
+        lost |= {
+            str(path) for path in (self.data / "files").glob("*/*") if path.name not in manifests
+        }
         lost |= {str(path) for path in self.data.rglob("*.tmp")}
         return lost | {str(path) for path in (self.root / "exports").glob(".headrace*")}
 
@@ -294,22 +380,33 @@ def leftovers_after_gc(project: Project) -> set[str]:
 
 
 def started_by(pid: int) -> list[int]:
-    """The processes that a process has started, and those that they have: workers, and what forks them."""
+    """The processes that a process has started, and those that they have: workers, and what forks
+    them."""
     try:
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        children = [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
     except OSError:
         return []
     return [*children, *(grandchild for child in children for grandchild in started_by(child))]
 
 
 def verify(project: Project, wanted: World) -> None:
-    """What was disturbed has come to the same as what wasn't, exactly once, and can be relied on."""
+    """What was disturbed has come to the same as what wasn't, exactly once, and can be
+    relied on."""
     result = project.world()
     for name in World._fields:
-        assert getattr(result, name) == getattr(wanted, name), f"{name}: {_differing(getattr(result, name), getattr(wanted, name))}"
-    twice = "select node, partition, count(*) from publication where ended_snapshot is null group by 1, 2 having count(*) > 1"
+        assert getattr(result, name) == getattr(wanted, name), (
+            f"{name}: {_differing(getattr(result, name), getattr(wanted, name))}"
+        )
+    twice = (
+        "select node, partition, count(*) from publication where ended_snapshot is null group by 1,"
+        " 2 having count(*) > 1"
+    )
     assert project.sql(twice) == []
-    assert project.sql("select count(*) from attempt where state in ('queued', 'running')") == [(0,)]
+    assert project.sql("select count(*) from attempt where state in ('queued', 'running')") == [
+        (0,)
+    ]
     sound(project)
 
 
@@ -324,12 +421,22 @@ def sound(project: Project) -> None:
 def _differing(result: Any, wanted: Any) -> str:
     if not isinstance(result, dict):
         return f"{result} instead of {wanted}"
-    return str({key: (result.get(key), wanted.get(key)) for key in result.keys() | wanted.keys() if result.get(key) != wanted.get(key)})
+    return str(
+        {
+            key: (result.get(key), wanted.get(key))
+            for key in result.keys() | wanted.keys()
+            if result.get(key) != wanted.get(key)
+        }
+    )
 
 
 def published_once(project: Project) -> list[tuple[Any, ...]]:
-    """Partitions that were published more often than once although nothing that they read came a second time."""
-    return project.sql("select node, partition, count(*) from publication group by 1, 2 having count(*) > 1")
+    """Partitions that were published more often than once although nothing that they read came a
+    second time.
+    """
+    return project.sql(
+        "select node, partition, count(*) from publication group by 1, 2 having count(*) > 1"
+    )
 
 
 def passed(trace: Path) -> Counter[FaultPoint]:
@@ -339,5 +446,9 @@ def passed(trace: Path) -> Counter[FaultPoint]:
 
 def strikes(trace: Path, point: FaultPoint, time: int) -> int:
     """How many processes came to a point so often, by the trace of a run."""
-    times = Counter(pid for passed_point, pid in map(str.split, trace.read_text().splitlines()) if passed_point == point)
+    times = Counter(
+        pid
+        for passed_point, pid in map(str.split, trace.read_text().splitlines())
+        if passed_point == point
+    )
     return sum(1 for count in times.values() if count >= time)

@@ -1,4 +1,5 @@
-"""A backfill that is killed at any moment, or has no disk left: nothing half visible, and it comes to the same in the end."""
+"""A backfill that is killed at any moment, or has no disk left: nothing half visible, and it comes
+to the same in the end."""
 
 from __future__ import annotations
 
@@ -24,8 +25,11 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> lab.Wanted:
 
 
 @pytest.mark.parametrize("part", range(PROJECTS))
-def test_a_backfill_that_is_killed_comes_to_the_same(wanted: lab.Wanted, tmp_path: Path, part: int) -> None:
-    """Catches what is lost with the leader, published by halves or twice, or staged and left behind for ever."""
+def test_a_backfill_that_is_killed_comes_to_the_same(
+    wanted: lab.Wanted, tmp_path: Path, part: int
+) -> None:
+    """Catches what is lost with the leader, published by halves or twice, or staged and left behind
+    for ever."""
     seed = int(os.environ.get("SEED") or random.randrange(2**32)) + part
     print(f"SEED={seed - part}")
     chance = random.Random(seed)
@@ -41,7 +45,8 @@ def test_a_backfill_that_is_killed_comes_to_the_same(wanted: lab.Wanted, tmp_pat
 
 
 def test_a_disk_that_fills_up_in_the_middle(wanted: lab.Wanted, tmp_path: Path) -> None:
-    """Catches a plan that publishes what fitted, one that is called done, and one that can't go on when there is space again."""
+    """Catches a plan that publishes what fitted, one that is called done, and one that can't go on
+    when there is space again."""
     for number, spare in enumerate(SPARE_BYTES):
         project = lab.declared(tmp_path / f"p{number}")
         with mounted(project.data):

@@ -23,7 +23,9 @@ def test_a_lake_that_cant_be_written_is_said_at_once(tmp_path: Path) -> None:
     (project.data / "lake").write_text("a file where the folder should be")
     ended = project.tick()
     assert ended.code == 1
-    assert f"{project.data}/lakecan'tbewritten:" in "".join(ended.said.split())  # however long the path is
+    assert f"{project.data}/lakecan'tbewritten:" in "".join(
+        ended.said.split()
+    )  # however long the path is
     (project.data / "lake").unlink()
     assert project.tick().code == 0
     sound(project)
@@ -37,7 +39,15 @@ def test_workers_that_cant_start_are_told_of_and_not_of_how_the_pool_ended(tmp_p
         _wait_for_ever(pool)
 
 
-@pytest.mark.parametrize("said", ["No space left on device", "Read-only file system", "Input/output error", "Disk quota exceeded"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "No space left on device",
+        "Read-only file system",
+        "Input/output error",
+        "Disk quota exceeded",
+    ],
+)
 def test_a_broken_disk_isnt_the_bodys_fault(said: str) -> None:
     """Catches a partition that is never tried again because the disk was full for a minute."""
     assert kind_of(OSError(said)) is ErrorKind.RESOURCES

@@ -1,4 +1,6 @@
-"""F9: the machine's clock is set back while a run goes on, and between two: facts stay in order, nothing twice, nobody waits for it."""
+"""F9: the machine's clock is set back while a run goes on, and between two: facts stay in order,
+nothing twice, nobody waits for it.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Shifted(Project):
 def in_order(project: Project) -> bool:
     """Whether what came later says so."""
     told = [at for (at,) in project.sql("select published_at from publication order by id")]
-    backwards = project.sql("select count(*) from attempt where finished_at < started_at or started_at < queued_at")
+    backwards = project.sql(
+        "select count(*) from attempt where finished_at < started_at or started_at < queued_at"
+    )
     return told == sorted(told) and backwards == [(0,)]
 
 
@@ -52,7 +56,11 @@ def test_the_clock_is_set_back_in_the_middle_of_a_run(back: int, tmp_path: Path)
     assert wanted.tick().code == 0
     project = Shifted(tmp_path / "p", now=None).with_clock()
     trace = tmp_path / "trace"
-    process = project.start("tick", HEADRACE_FAULT=f"{FaultPoint.TURN_COMMITTED}:8=sleep:2", HEADRACE_FAULT_TRACE=str(trace))
+    process = project.start(
+        "tick",
+        HEADRACE_FAULT=f"{FaultPoint.TURN_COMMITTED}:8=sleep:2",
+        HEADRACE_FAULT_TRACE=str(trace),
+    )
     while not trace.exists() or trace.read_text().count(FaultPoint.TURN_COMMITTED) < 8:
         assert process.poll() is None
     project.set_clock(-back)
@@ -63,7 +71,9 @@ def test_the_clock_is_set_back_in_the_middle_of_a_run(back: int, tmp_path: Path)
 
 
 def test_the_clock_is_set_back_between_two_runs_and_the_leader_died(tmp_path: Path) -> None:
-    """Catches a lease of the future that nobody may take, and a delivery that is taken for older than the one before."""
+    """Catches a lease of the future that nobody may take, and a delivery that is taken for older
+    than the one before.
+    """
     project = Shifted(tmp_path / "p", now=None).with_clock()
     assert project.tick(fault=f"{FaultPoint.TURN_COMMITTED}:8=kill").killed
     project.set_clock(-2 * 86400)

@@ -1,4 +1,5 @@
-"""F1 on the demo: real flights, views, reports and contracts; killed, it comes to what it comes to undisturbed."""
+"""F1 on the demo: real flights, views, reports and contracts; killed, it comes to what it comes to
+undisturbed."""
 
 from __future__ import annotations
 
@@ -22,10 +23,17 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Project]:
     """Makes the demo's project as it is before its first run, all deliveries there."""
     template = Project(tmp_path_factory.mktemp("demo") / "p", now=None)
     template.root.parent.mkdir(exist_ok=True)
-    made = template.run("demo", str(template.root), "--days", str(DAYS), "--fault", "none", "--no-serve")
+    made = template.run(
+        "demo", str(template.root), "--days", str(DAYS), "--fault", "none", "--no-serve"
+    )
     if made.code != 0:
         pytest.skip(f"the demo's data can't be fetched: {made.said[-300:]}")
-    tables = [name for (name,) in template.sql("select table_name from ducklake_table where end_snapshot is null order by 1")]
+    tables = [
+        name
+        for (name,) in template.sql(
+            "select table_name from ducklake_table where end_snapshot is null order by 1"
+        )
+    ]
     shutil.rmtree(template.data)
     shutil.rmtree(template.root / "exports", ignore_errors=True)
 

@@ -1,4 +1,6 @@
-"""F1, F3: at every named point the process is killed, once, and once it fails there as on a broken or a full disk."""
+"""F1, F3: at every named point the process is killed, once, and once it fails there as on a broken
+or a full disk.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +30,41 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 RENEWAL = (FaultPoint.LEASE_RENEWING, FaultPoint.LEASE_RENEWED)
 REQUESTS = (FaultPoint.REQUEST_TAKEN, FaultPoint.REQUEST_ANSWERING)
 MERGING = (FaultPoint.MERGE_STEP, FaultPoint.MAINTENANCE_MERGED)
-SHORTENING = (FaultPoint.EVENT_LOG_COPIED, FaultPoint.EVENT_LOG_SHORTENING, FaultPoint.EVENT_LOG_SHORTENED)
-COLLECTING = (FaultPoint.MAINTENANCE_EXPIRED, FaultPoint.MAINTENANCE_CLEANED, FaultPoint.WASTE_REMOVING, *SHORTENING)
+SHORTENING = (
+    FaultPoint.EVENT_LOG_COPIED,
+    FaultPoint.EVENT_LOG_SHORTENING,
+    FaultPoint.EVENT_LOG_SHORTENED,
+)
+COLLECTING = (
+    FaultPoint.MAINTENANCE_EXPIRED,
+    FaultPoint.MAINTENANCE_CLEANED,
+    FaultPoint.WASTE_REMOVING,
+    *SHORTENING,
+)
 OVERLAYS = (FaultPoint.OVERLAY_STAGED, FaultPoint.OVERLAY_PROMOTED)
 PROMOTING = (FaultPoint.ENVIRONMENT_PROMOTED,)
-BACKUPS = (FaultPoint.BACKUP_COPIED, FaultPoint.BACKUP_WRITTEN, FaultPoint.BACKUP_NAMED, FaultPoint.BACKUP_ROTATING)
+BACKUPS = (
+    FaultPoint.BACKUP_COPIED,
+    FaultPoint.BACKUP_WRITTEN,
+    FaultPoint.BACKUP_NAMED,
+    FaultPoint.BACKUP_ROTATING,
+)
 ALL = (
     *AT_RUNTIME, *AT_BODY, *AT_FILE, *RENEWAL, *REQUESTS, *MERGING, *COLLECTING,
     *OVERLAYS, *PROMOTING, *BACKUPS,
 )  # fmt: skip
 ACTIONS = ("kill", "error", "full")
-LIVE_DAYS = tuple((datetime.now(UTC) - timedelta(days=back)).strftime("%Y-%m-%d") for back in (3, 2, 1))
+LIVE_DAYS = tuple(
+    (datetime.now(UTC) - timedelta(days=back)).strftime("%Y-%m-%d") for back in (3, 2, 1)
+)
 
 
-def every(points: tuple[FaultPoint, ...], actions: tuple[str, ...] = ACTIONS) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(("point", "action"), [(point, action) for point in points for action in actions])
+def every(
+    points: tuple[FaultPoint, ...], actions: tuple[str, ...] = ACTIONS
+) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        ("point", "action"), [(point, action) for point in points for action in actions]
+    )
 
 
 def test_no_point_is_left_out() -> None:
@@ -50,7 +72,9 @@ def test_no_point_is_left_out() -> None:
 
 
 def struck(project: Project, ended: Ended, action: str, *, worker: bool = False) -> None:
-    """The fault struck, and the process ended as it should: a kill by its signal, a failure with a message and no traceback."""
+    """The fault struck, and the process ended as it should: a kill by its signal, a failure with a
+    message and no traceback.
+    """
     assert project.fired()
     if worker:
         assert ended.code == 0, ended.said
@@ -62,14 +86,18 @@ def struck(project: Project, ended: Ended, action: str, *, worker: bool = False)
 
 
 @every(AT_RUNTIME)
-def test_the_runtime_at(point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+def test_the_runtime_at(
+    point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path
+) -> None:
     project = Project(tmp_path / "p").declare().preload(CHECKPOINTS)
     struck(project, project.tick(fault=f"{point}={action}"), action)
     finish_and_verify(project, quiet[0])
 
 
 @every((*AT_BODY, *AT_FILE))
-def test_a_worker_at(point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+def test_a_worker_at(
+    point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path
+) -> None:
     """The run itself goes on: another worker does it again."""
     project = Project(tmp_path / "p").declare()
     struck(project, project.tick(fault=f"{point}={action}"), action, worker=True)
@@ -77,7 +105,9 @@ def test_a_worker_at(point: FaultPoint, action: str, quiet: tuple[World, float],
 
 
 @every(RENEWAL)
-def test_the_renewal_of_the_lease_at(point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+def test_the_renewal_of_the_lease_at(
+    point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path
+) -> None:
     project = Project(tmp_path / "p").declare()
     ended = project.tick(HEADRACE_FAULT=f"{FaultPoint.TURN_DONE}:2=sleep:4,{point}={action}")
     assert ended.killed if action == "kill" else (ended.code == 1 and "Traceback" not in ended.said)
@@ -85,10 +115,14 @@ def test_the_renewal_of_the_lease_at(point: FaultPoint, action: str, quiet: tupl
 
 
 @every(REQUESTS, ("kill",))
-def test_a_leader_that_is_asked_at(point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+def test_a_leader_that_is_asked_at(
+    point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path
+) -> None:
     """Who asked finds that the leader is gone, takes over and gets the answer."""
     project = Project(tmp_path / "p").declare()
-    leader = project.start("tick", *project.now, HEADRACE_FAULT=f"{FaultPoint.TURN_DONE}:2=sleep:3,{point}={action}")
+    leader = project.start(
+        "tick", *project.now, HEADRACE_FAULT=f"{FaultPoint.TURN_DONE}:2=sleep:3,{point}={action}"
+    )
     while not project.sql_if_any("select 1 from run"):
         assert leader.poll() is None
     asked = project.run("run", "clean", *project.now)
@@ -99,7 +133,9 @@ def test_a_leader_that_is_asked_at(point: FaultPoint, action: str, quiet: tuple[
 
 
 @every(COLLECTING)
-def test_the_garbage_collection_at(point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+def test_the_garbage_collection_at(
+    point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path
+) -> None:
     project = Project(tmp_path / "p").declare()
     project.tick(fault="file.staged:3=kill")
     project.finish()
@@ -136,7 +172,9 @@ def backfilled(tmp_path_factory: pytest.TempPathFactory) -> backfills_lab.Wanted
 
 
 @every(OVERLAYS)
-def test_a_backfill_at(point: FaultPoint, action: str, backfilled: backfills_lab.Wanted, tmp_path: Path) -> None:
+def test_a_backfill_at(
+    point: FaultPoint, action: str, backfilled: backfills_lab.Wanted, tmp_path: Path
+) -> None:
     project = backfills_lab.applied(tmp_path / "p")
     ended = project.run(*backfills_lab.command(project), fault=f"{point}={action}")
     struck(project, ended, action)

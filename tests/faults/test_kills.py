@@ -1,4 +1,6 @@
-"""F1: kill -9 of the runtime and of workers, at named points and at any moment: the same as undisturbed, exactly once, nothing left."""
+"""F1: kill -9 of the runtime and of workers, at named points and at any moment: the same as
+undisturbed, exactly once, nothing left.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,11 @@ KILLS, PARTS = 20, 4
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whatever_is_killed_the_result_is_that_of_an_undisturbed_run(quiet: tuple[World, float], tmp_path: Path, part: int) -> None:
-    """Catches what is lost, published twice, exported by halves or left behind. `make faults` kills more often."""
+def test_whatever_is_killed_the_result_is_that_of_an_undisturbed_run(
+    quiet: tuple[World, float], tmp_path: Path, part: int
+) -> None:
+    """Catches what is lost, published twice, exported by halves or left behind. `make faults` kills
+    more often."""
     seed = int(os.environ.get("SEED") or random.randrange(2**32)) + part
     print(f"SEED={seed}")
     campaign = Campaign(tmp_path, quiet[0], seed, quiet[1])

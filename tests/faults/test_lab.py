@@ -1,4 +1,6 @@
-"""The laboratory itself: that its worlds are sound projects, that its faults are faults, and one of them from end to end."""
+"""The laboratory itself: that its worlds are sound projects, that its faults are faults, and one of
+them from end to end.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def test_a_world_is_a_sound_project(seed: int, tmp_path: Path) -> None:
     lab = Lab(seed, tmp_path)
     declare(tmp_path, lab.world, lab.graph)
     compiled = compile_project(tmp_path)
-    assert {problem.code for problem in compiled.problems} <= {"code_not_followed"}  # its faults are planted by `exec`
+    assert {problem.code for problem in compiled.problems} <= {
+        "code_not_followed"
+    }  # its faults are planted by `exec`
     assert ASSETS[0] <= len(lab.graph.assets) <= ASSETS[1]
     owners = {lab.world.reference.owner, *(event.owner for event in lab.world.events)}
     assert len(owners) in {4, 5}
@@ -41,17 +45,28 @@ def test_a_world_is_a_sound_project(seed: int, tmp_path: Path) -> None:
 
 
 def test_scenarios_are_chosen_by_kind(tmp_path: Path) -> None:
-    """Catches a kind that is misspelt and plays all of a seed, and one that plays another's faults."""
+    """Catches a kind that is misspelt and plays all of a seed, and one that plays
+    another's faults.
+    """
     lab = Lab(1, tmp_path)
     declare(tmp_path, lab.world, lab.graph)
-    kinds = {ALL[int(item)](lab, random.Random(0)).name for item in chosen(1, tmp_path, ["null_spike", "schema_change"])}
-    assert kinds == {"null_spike", "schema_change renamed", "schema_change dropped", "schema_change headless"}
+    kinds = {
+        ALL[int(item)](lab, random.Random(0)).name
+        for item in chosen(1, tmp_path, ["null_spike", "schema_change"])
+    }
+    assert kinds == {
+        "null_spike",
+        "schema_change renamed",
+        "schema_change dropped",
+        "schema_change headless",
+    }
     with pytest.raises(ValueError, match="no fault is called nul_spike"):
         list(chosen(1, tmp_path, ["nul_spike"]))
 
 
 def test_a_fault_that_does_not_fit_a_world_is_left_out(tmp_path: Path) -> None:
-    """Catches a world whose joined sources are all too small for unknown keys, of which nothing could be played."""
+    """Catches a world whose joined sources are all too small for unknown keys, of which nothing
+    could be played."""
     lab = Lab(4404, tmp_path)
     declare(tmp_path, lab.world, lab.graph)
     with pytest.raises(Unfit):
@@ -63,7 +78,9 @@ def test_a_fault_that_does_not_fit_a_world_is_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(300)  # of ten seeds, each delivery is made several times
 def test_of_two_at_once_neither_hides_the_other(tmp_path: Path) -> None:
-    """Catches a body that was changed and never ran, for what it reads was held back: nobody could find that."""
+    """Catches a body that was changed and never ran, for what it reads was held back: nobody could
+    find that.
+    """
     for seed in range(3, 13):
         lab = Lab(seed, tmp_path / str(seed))
         declare(lab.root, lab.world, lab.graph)
@@ -79,32 +96,50 @@ def _are_apart(lab: Lab, way: str, item: Fault, other: Fault) -> bool:
     assets = {asset.name for asset in lab.graph.assets}
     match way:
         case "same":
-            return item.node == other.node and item.about != other.about and item.gone not in other.shown_in
+            return (
+                item.node == other.node
+                and item.about != other.about
+                and item.gone not in other.shown_in
+            )
         case "below":
-            return item.node not in assets and item.node in lab.graph.above(other.node) - {other.node}
+            return item.node not in assets and item.node in lab.graph.above(other.node) - {
+                other.node
+            }
         case "two":
             both = [{item.node, other.node} <= lab.graph.above(name) for name in assets]
             return item.node != other.node and any(both)
         case _:
-            hidden = [a in lab.graph.above(b) for a, b in ((item.node, other.node), (other.node, item.node)) if b in assets]
+            hidden = [
+                a in lab.graph.above(b)
+                for a, b in ((item.node, other.node), (other.node, item.node))
+                if b in assets
+            ]
             return item.node != other.node and not any(hidden)
 
 
 def test_what_nobody_could_find_is_not_counted() -> None:
-    """Catches a laboratory that holds against Headrace what lies within the noise of few days, and one that defines away what doesn't."""
+    """Catches a laboratory that holds against Headrace what lies within the noise of few days, and
+    one that defines away what doesn't."""
     workdays = [(day, {"rows": rows}) for day, rows in enumerate((7.00, 7.02, 6.98, 7.01, 6.99))]
     weekends = [(5, {"rows": 6.0}), (6, {"rows": 6.1})]
     assert within_noise("rows", {"rows": 6.3}, workdays + weekends, 1, 500) == ""
     assert "moved by 0.03" in within_noise("rows", {"rows": 6.97}, workdays + weekends, 1, 500)
-    assert "of 7 clean days one lies 0.99 off" in within_noise("rows", {"rows": 6.3}, workdays + weekends, 6, 500)
+    assert "of 7 clean days one lies 0.99 off" in within_noise(
+        "rows", {"rows": 6.3}, workdays + weekends, 6, 500
+    )
     never = [(day, {"rows": 5.0}) for day in range(5)]
     assert within_noise("unknown", {"unknown": 0.25}, never, 1, 100) == ""
     assert "15 rows" in within_noise("unknown", {"unknown": 0.25}, never, 1, 60)
 
 
 def test_of_two_faults_at_a_node_each_has_its_own_incident() -> None:
-    """Catches an incident that is given to the other fault of a delivery, so that both count as missed."""
-    faults = [Fault("distribution_shift unit", "orders", ""), Fault("duplicate_rows", "orders", ""), Fault("paused", "clean", "")]
+    """Catches an incident that is given to the other fault of a delivery, so that both count as
+    missed."""
+    faults = [
+        Fault("distribution_shift unit", "orders", ""),
+        Fault("duplicate_rows", "orders", ""),
+        Fault("paused", "clean", ""),
+    ]
     opened = [{"id": "INC-1", "cause": {"node": "orders", "kind": "duplicate_rows"}}]
     assert matched(faults, opened) == [None, opened[0], None]
     opened.append({"id": "INC-2", "cause": {"node": "orders", "kind": "unknown"}})
@@ -112,8 +147,15 @@ def test_of_two_faults_at_a_node_each_has_its_own_incident() -> None:
 
 
 def test_formats_hold_what_they_are_given(tmp_path: Path) -> None:
-    """Catches a column of numbers that is written as texts, or one word that takes the numbers of the others away."""
-    made = Delivery("a", date(2025, 5, 5), ["n", "t"], [{"n": "1.5", "t": "x"}, {"n": "", "t": ""}], format="jsonl")
+    """Catches a column of numbers that is written as texts, or one word that takes the numbers of
+    the others away."""
+    made = Delivery(
+        "a",
+        date(2025, 5, 5),
+        ["n", "t"],
+        [{"n": "1.5", "t": "x"}, {"n": "", "t": ""}],
+        format="jsonl",
+    )
     made.columns = {"n": "number", "t": "text"}
     assert made.body() == b'{"n":1.5,"t":"x"}\n{"n":null,"t":null}\n'
     made.format, made.exact = "parquet", True
@@ -145,8 +187,8 @@ def _delivery(lab: Lab, name: str) -> Delivery:
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 def test_a_fault_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches a laboratory that finds nothing because it doesn't run: an emptied column is found where it was emptied, and nothing in
-    the clean weeks."""
+    """Catches a laboratory that finds nothing because it doesn't run: an emptied column is found
+    where it was emptied, and nothing in the clean weeks."""
     for name in (SERVER, TOKEN, "LAB_MACHINE"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     said: list[str] = []

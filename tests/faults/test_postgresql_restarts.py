@@ -1,4 +1,5 @@
-"""F7: the state's database is restarted in the middle, and loses what it hadn't written to its disk: exact all the same."""
+"""F7: the state's database is restarted in the middle, and loses what it hadn't written to its
+disk: exact all the same."""
 
 from __future__ import annotations
 
@@ -34,8 +35,12 @@ class InPostgresql(Project):
         return self._database.rows(sql, parameters or None, schemas="headrace, headrace_lake")
 
 
-def test_a_database_that_is_restarted(quiet: tuple[World, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its tests' setting `synchronous_commit = off` makes it lose its last commits; those before an export are asked for by name."""
+def test_a_database_that_is_restarted(
+    quiet: tuple[World, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tests' setting `synchronous_commit = off` makes it lose its last commits; those before an
+    export are asked for by name.
+    """
     seed = random.randrange(2**32)
     print("seed", seed)
     with private_cluster() as cluster, cluster.fresh() as database:
@@ -50,7 +55,9 @@ def _disturb(project: Project, cluster: Cluster, chance: random.Random, span: fl
     for _ in range(RESTARTS):
         process = project.start("tick", *project.now)
         try:
-            process.wait(chance.uniform(0.3, span))  # the moment is what is random here, nothing is waited for
+            process.wait(
+                chance.uniform(0.3, span)
+            )  # the moment is what is random here, nothing is waited for
         except subprocess.TimeoutExpired:
             cluster.restart()
         _, said = process.communicate(timeout=120)

@@ -10,7 +10,9 @@ from headrace.faults import FaultPoint
 
 
 def test_what_a_dead_runtime_left_open_is_told_as_lost(tmp_path: Path) -> None:
-    """Catches `running` for what nobody works at, and a command that only reports and writes all the same."""
+    """Catches `running` for what nobody works at, and a command that only reports and writes all
+    the same.
+    """
     project = Project(tmp_path / "p").declare()
     assert project.tick(fault=f"{FaultPoint.TURN_DURABLE}=kill").killed
     before = project.sql("select state, count(*) from attempt group by state order by state")
@@ -18,12 +20,18 @@ def test_what_a_dead_runtime_left_open_is_told_as_lost(tmp_path: Path) -> None:
     rows = project.document("runs")
     assert {row["run_state"] for row in rows} == {"lost"}
     assert {row["state"] for row in rows} == {"published", "lost"}
-    assert {row["reason"] for row in rows if row["state"] == "lost"} == {"the runtime ended while it ran"}
+    assert {row["reason"] for row in rows if row["state"] == "lost"} == {
+        "the runtime ended while it ran"
+    }
     assert project.document("runs", "--failed") == [row for row in rows if row["state"] == "lost"]
-    assert [row | {"code": None} for row in project.document("runs", "1")] == rows  # of one run its code is told, too
+    assert [
+        row | {"code": None} for row in project.document("runs", "1")
+    ] == rows  # of one run its code is told, too
     assert project.document("status")["runtime"] == "stopped"
     assert "is being exported" not in project.run("why", "to-files").out
-    assert project.sql("select state, count(*) from attempt group by state order by state") == before
+    assert (
+        project.sql("select state, count(*) from attempt group by state order by state") == before
+    )
 
 
 def test_what_a_living_runtime_is_at_is_told_as_running(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
-"""A small shop in which each kind of thing happens once, told as commands: what golden files are made of.
+"""A small shop in which each kind of thing happens once, told as commands: what golden files are
+made of.
 
-Times are given with `--now`. Looks lie apart from deadlines, since a command takes as long as it takes.
+Times are given with `--now`. Looks lie apart from deadlines, since a command takes as long as it
+takes.
 """
 
 from __future__ import annotations
@@ -29,8 +31,9 @@ Step = File | Line
 
 PROJECT = {
     "headrace.toml": (
-        '[project]\nname = "shop"\ntimezone = "Europe/Berlin"\n\n[run]\nworkers = 1\n\n'
-        '[connections.warehouse]\ntype = "sqlite"\npath = "warehouse.db"\n\n[parameters]\nlowest = 1\n'
+        '[project]\nname = "shop"\ntimezone = "Europe/Berlin"\n\n[run]\nworkers ='
+        ' 1\n\n[connections.warehouse]\ntype = "sqlite"\npath ='
+        ' "warehouse.db"\n\n[parameters]\nlowest = 1\n'
     ),
     "owners.yaml": (
         "core: {kind: team, contact: ['file:mails']}\n"
@@ -38,13 +41,14 @@ PROJECT = {
         "finance: {kind: team, manager: core}\n"
     ),
     "sources/orders.yaml": (
-        "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\nexpect: {by: '05:00'}\n"
+        "source: orders\nowner: acme\npartition: day\nfiles:"
+        " landing/orders_{date:%Y-%m-%d}.csv\nexpect: {by: '05:00'}\n"
     ),
     "sources/customers.yaml": "source: customers\nowner: core\nfiles: landing/customers.csv\n",
     "assets/orders_clean.sql": (
-        "/* headrace\nowner: core\ntags: [daily]\npartition: {by: day, column: day}\nchecks:\n  - unique: [id]\n*/\n"
-        "select id, customer, cast(amount as decimal(18, 2)) as amount, cast(day as date) as day\n"
-        "from orders where amount >= $lowest\n"
+        "/* headrace\nowner: core\ntags: [daily]\npartition: {by: day, column: day}\nchecks:\n  -"
+        " unique: [id]\n*/\nselect id, customer, cast(amount as decimal(18, 2)) as amount, cast(day"
+        " as date) as day\nfrom orders where amount >= $lowest\n"
     ),
     "assets/revenue.sql": (
         "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
@@ -80,12 +84,18 @@ LOOKS = ("status", "incidents", "why morning-report")
 
 def orders(day: str, *more: str, header: str = HEADER) -> str:
     """A day's file."""
-    return header + "".join(f"{row}\n" for row in (*(f"{n},{name},{amount},{day}" for n, name, amount in ROWS), *more))
+    return header + "".join(
+        f"{row}\n" for row in (*(f"{n},{name},{amount},{day}" for n, name, amount in ROWS), *more)
+    )
 
 
 def _landing(day: str, text: str, hour: str = "03:30") -> File:
     following = datetime.fromisoformat(day) + timedelta(days=1)
-    return File(f"landing/orders_{day}.csv", text, datetime.fromisoformat(f"{following:%Y-%m-%d}T{hour}+01:00"))
+    return File(
+        f"landing/orders_{day}.csv",
+        text,
+        datetime.fromisoformat(f"{following:%Y-%m-%d}T{hour}+01:00"),
+    )
 
 
 def _both(now: str, *lines: str) -> Iterator[Step]:
@@ -116,25 +126,54 @@ def steps() -> Iterator[Step]:
 
 def _first_days() -> Iterator[Step]:
     before, after = "2025-03-04T05:30+01:00", "2025-03-04T06:30+01:00"
-    yield from _both(before, "validate", "test", "plan", "status", "doctor", "why revenue@2025-03-03")
+    yield from _both(
+        before, "validate", "test", "plan", "status", "doctor", "why revenue@2025-03-03"
+    )
     yield Line("render revenue", before)
     for day in ("2025-03-01", "2025-03-02", "2025-03-03"):
         yield _landing(day, orders(day))
     yield Line("tick --json", before)
     yield from _both(
-        after, *LOOKS, "ls", "runs", "deliveries orders", "checks", "why revenue@2025-03-03", "lineage revenue", "versions",
-        "connections test", "notify", "read revenue@2025-03-02", "schema", "backfills", "quarantine",
-    )  # fmt: skip
+        after,
+        *LOOKS,
+        "ls",
+        "runs",
+        "deliveries orders",
+        "checks",
+        "why revenue@2025-03-03",
+        "lineage revenue",
+        "versions",
+        "connections test",
+        "notify",
+        "read revenue@2025-03-02",
+        "schema",
+        "backfills",
+        "quarantine",
+    )
     yield Line("logs page@2025-03-03", after)
     yield Line("read revenue --format csv", after)
-    yield Line("sql 'select country, sum(revenue) as revenue from revenue group by all order by all'", after)
+    yield Line(
+        "sql 'select country, sum(revenue) as revenue from revenue group by all order by all'",
+        after,
+    )
 
 
 def _a_renamed_column() -> Iterator[Step]:
-    held, fixed, after = "2025-03-05T06:30+01:00", "2025-03-05T09:30+01:00", "2025-03-06T04:30+01:00"
+    held, fixed, after = (
+        "2025-03-05T06:30+01:00",
+        "2025-03-05T09:30+01:00",
+        "2025-03-06T04:30+01:00",
+    )
     yield _landing("2025-03-04", orders("2025-03-04", header=RENAMED))
     yield Line("tick", held)
-    yield from _both(held, *LOOKS, "incident INC-1", "why orders@2025-03-04", "quarantine", "quarantine orders@2025-03-04")
+    yield from _both(
+        held,
+        *LOOKS,
+        "incident INC-1",
+        "why orders@2025-03-04",
+        "quarantine",
+        "quarantine orders@2025-03-04",
+    )
     yield from _both(fixed, "fix INC-1 --dry-run", "contract diff orders")
     yield Line("fix INC-1", fixed)
     yield Line("fix INC-1 --yes --json", fixed)
@@ -145,7 +184,11 @@ def _a_renamed_column() -> Iterator[Step]:
 
 
 def _rejected_then_reported() -> Iterator[Step]:
-    bad, mended, again = "2025-03-06T06:30+01:00", "2025-03-06T09:30+01:00", "2025-03-06T10:30+01:00"
+    bad, mended, again = (
+        "2025-03-06T06:30+01:00",
+        "2025-03-06T09:30+01:00",
+        "2025-03-06T10:30+01:00",
+    )
     yield _landing("2025-03-05", orders("2025-03-05", "3,Linus,7.20,2025-03-05", header=RENAMED))
     yield Line("tick", bad)
     yield from _screens(bad, *LOOKS, "incident INC-2", "why orders_clean@2025-03-05", "runs")
@@ -165,7 +208,11 @@ def _rejected_then_reported() -> Iterator[Step]:
 
 
 def _a_missing_file() -> Iterator[Step]:
-    late, missing, after = "2025-03-07T05:30+01:00", "2025-03-07T08:30+01:00", "2025-03-07T10:30+01:00"
+    late, missing, after = (
+        "2025-03-07T05:30+01:00",
+        "2025-03-07T08:30+01:00",
+        "2025-03-07T10:30+01:00",
+    )
     yield Line("tick", late)
     yield from _screens(late, *LOOKS)
     yield Line("tick", missing)
@@ -193,7 +240,14 @@ def _a_changed_project() -> Iterator[Step]:
     yield File("assets/revenue.sql", TWICE.replace("from orders_clean", "from orders_cleaned"))
     yield from _both(now, "validate", "apply")
     yield File("assets/revenue.sql", TWICE)
-    for line in ("run nosuch", "run nosuch --json", "status --no-such-option", "frob", "explain no_such_code", "cancel 999"):
+    for line in (
+        "run nosuch",
+        "run nosuch --json",
+        "status --no-such-option",
+        "frob",
+        "explain no_such_code",
+        "cancel 999",
+    ):
         yield Line(line, now)
 
 

@@ -1,7 +1,8 @@
-"""What people and programs see stays what it is: every command's screens, documents and exit codes, compared with commands/.
+"""What people and programs see stays what it is: every command's screens, documents and exit codes,
+compared with commands/.
 
-`HEADRACE_FIXTURES=write` writes them anew, and keeps the state in which the story ends; read what changed before you keep it. What the
-HTTP API gives is kept in ui/openapi.json.
+`HEADRACE_FIXTURES=write` writes them anew, and keeps the state in which the story ends; read what
+changed before you keep it. What the HTTP API gives is kept in ui/openapi.json.
 """
 
 from __future__ import annotations
@@ -41,26 +42,43 @@ def test_commands_say_what_they_said(tmp_path: Path) -> None:
         _write(result, root)
         shutil.rmtree(WRITTEN)
     kept = {path.stem: path.read_text(encoding="utf-8") for path in sorted(COMMANDS.glob("*.txt"))}
-    differences = [line for name in sorted(result | kept) for line in _difference(name, kept.get(name, ""), result.get(name, ""))]
+    differences = [
+        line
+        for name in sorted(result | kept)
+        for line in _difference(name, kept.get(name, ""), result.get(name, ""))
+    ]
     assert not differences, "\n".join(differences[:LINES_SHOWN])
 
 
 @pytest.mark.parametrize("archive", sorted(KEPT.glob("*.tar.xz")), ids=lambda path: path.name)
 def test_a_state_of_before_opens(archive: Path, tmp_path: Path) -> None:
-    """Would catch: a backup, a store or a lake of an earlier version that later code can't read, or reads otherwise."""
+    """Would catch: a backup, a store or a lake of an earlier version that later code can't read, or
+    reads otherwise."""
     with tarfile.open(archive) as packed:
         packed.extractall(tmp_path, filter="data")
     root, now = tmp_path / "shop", ("--now", "2025-03-09T06:30+01:00")
     (root / "landing").mkdir()
-    for line in (["db", "restore", "backup", "--yes"], ["db", "upgrade"], ["db", "check", "--deep"], ["audit", "verify"], ["tick"]):
+    for line in (
+        ["db", "restore", "backup", "--yes"],
+        ["db", "upgrade"],
+        ["db", "check", "--deep"],
+        ["audit", "verify"],
+        ["tick"],
+    ):
         done = headrace([*line, *now], root, dict(os.environ), 120)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
-    read = headrace(["read", "revenue@2025-03-06", "--format", "csv", *now], root, dict(os.environ), 120)
+    read = headrace(
+        ["read", "revenue@2025-03-06", "--format", "csv", *now], root, dict(os.environ), 120
+    )
     assert "2025-03-06,GB,39.80,1" in read.stdout, (read.stdout, read.stderr)
 
 
 def _difference(name: str, before: str, after: str) -> list[str]:
-    return list(difflib.unified_diff(before.splitlines(), after.splitlines(), f"{name}.txt", f"{name} now", n=1, lineterm=""))
+    return list(
+        difflib.unified_diff(
+            before.splitlines(), after.splitlines(), f"{name}.txt", f"{name} now", n=1, lineterm=""
+        )
+    )
 
 
 def _write(transcripts: dict[str, str], root: Path) -> None:

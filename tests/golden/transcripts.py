@@ -43,7 +43,8 @@ MASKS = (
     (r"(?<=\S) {2,}", "  "),
     (r"-{4,}", "----"),
 )
-"""Patterns, and what stands for them. The last ones: how wide a column is depends on what was measured."""
+"""Patterns, and what stands for them. The last ones: how wide a column is depends on what was
+measured."""
 
 
 def played(root: Path, told: Iterable[Step]) -> dict[str, str]:
@@ -61,7 +62,9 @@ def played(root: Path, told: Iterable[Step]) -> dict[str, str]:
                 done = headrace([*arguments, "--now", now], root, environment, PATIENCE_SECONDS)
                 errors = "".join(f"! {splitline}\n" for splitline in done.stderr.splitlines())
                 said = f"{_shown(done.stdout)}{errors}"
-                result[arguments[0]].append(f"$ headrace {text} --now {now}\n{masked(said, root)}[exit {done.returncode}]\n")
+                result[arguments[0]].append(
+                    f"$ headrace {text} --now {now}\n{masked(said, root)}[exit {done.returncode}]\n"
+                )
     return {name: "\n".join(parts) for name, parts in result.items()}
 
 

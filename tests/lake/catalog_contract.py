@@ -1,4 +1,5 @@
-"""What every catalog must hold, whatever database it is in: after each kind of change DuckLake reads back what was published.
+"""What every catalog must hold, whatever database it is in: after each kind of change DuckLake
+reads back what was published.
 
 Another database subclasses `CatalogContract` with a `lake` fixture of its own.
 """
@@ -17,10 +18,18 @@ from headrace.lake.staging import KeyExpression, stage_rewrite
 from headrace.lake.tables import LakeTable, StagedFile
 from headrace.model.errors import LakeError
 
-DAY = "SELECT range AS id, (range * 1.5)::DECIMAL(18,2) AS amount, 'n' || range AS note FROM range({})"
+DAY = (
+    "SELECT range AS id, (range * 1.5)::DECIMAL(18,2) AS amount, 'n' || range AS note FROM"
+    " range({})"
+)
 MONTH = """SELECT range AS id, (range * 1.5)::DECIMAL(18,2) AS amount, 'n' || range AS note,
     strftime(DATE '2024-02-01' + (range // 10)::INTEGER, '%Y-%m-%d') AS k FROM range(290)"""
-COUNTED = ["ducklake_snapshot", "ducklake_data_file", "ducklake_file_column_stats", "ducklake_snapshot_changes"]
+COUNTED = [
+    "ducklake_snapshot",
+    "ducklake_data_file",
+    "ducklake_file_column_stats",
+    "ducklake_snapshot_changes",
+]
 FEBRUARY = [f"2024-02-{day:02d}" for day in range(1, 30)]
 ALL_TYPES = """SELECT true AS a, 1::TINYINT AS b, 2::SMALLINT AS c, 3 AS d, 4::BIGINT AS e, 5::UTINYINT AS g, 6::USMALLINT AS h,
     7::UINTEGER AS i,
@@ -45,9 +54,10 @@ class CatalogContract:
     def test_a_first_partition_reads_back(self, lake: Lake) -> None:
         lake.publish("t", "2024-01-01", DAY.format(1000))
         lake.check("t")
-        assert lake.ducklake("SELECT count(*), sum(id), sum(amount)::VARCHAR, min(note), count(DISTINCT _partition) FROM t") == [
-            [1000, 499500, "749250.00", "n0", 1]
-        ]
+        assert lake.ducklake(
+            "SELECT count(*), sum(id), sum(amount)::VARCHAR, min(note), count(DISTINCT _partition)"
+            " FROM t"
+        ) == [[1000, 499500, "749250.00", "n0", 1]]
 
     def test_every_type_reads_back_as_it_was_staged(self, lake: Lake) -> None:
         lake.publish("t", "k", f"{ALL_TYPES} FROM range(3)")
@@ -60,7 +70,14 @@ class CatalogContract:
         lake.publish("t", "2024-01-02", DAY.format(50))
         lake.withdraw("t", "2024-01-03")
         lake.check("t")
-        assert [len(lake.ducklake_rows("t", snapshot)) for snapshot in range(1, 7)] == [1, 3, 6, 10, 58, 55]
+        assert [len(lake.ducklake_rows("t", snapshot)) for snapshot in range(1, 7)] == [
+            1,
+            3,
+            6,
+            10,
+            58,
+            55,
+        ]
 
     def test_a_partition_is_replaced_not_added_to(self, lake: Lake) -> None:
         for rows in (10, 3, 7):
@@ -71,7 +88,9 @@ class CatalogContract:
     def test_many_partitions_in_one_file_are_found_alone(self, lake: Lake) -> None:
         lake.publish_many("t", FEBRUARY, MONTH)
         lake.check("t")
-        assert [ref.partitions for ref in catalog.files(lake.tx, "t", ["2024-02-05"])] == [("2024-02-05",)]
+        assert [ref.partitions for ref in catalog.files(lake.tx, "t", ["2024-02-05"])] == [
+            ("2024-02-05",)
+        ]
         assert catalog.files(lake.tx, "t", ["2024-02-30"]) == []
         assert catalog.files(lake.tx, "t", FEBRUARY)[0].partitions is None
 
@@ -79,47 +98,69 @@ class CatalogContract:
     def test_files_of_one_partition_each_are_found_however_many_are_asked_for(
         self, lake: Lake, monkeypatch: pytest.MonkeyPatch, asked: int
     ) -> None:
-        """Would catch: files that are lost where one statement's partitions end, and files that are found twice because the last
-        statement has fewer partitions than it has room for."""
+        """Would catch: files that are lost where one statement's partitions end, and files that are
+        found twice because the last statement has fewer partitions than it has room for."""
         monkeypatch.setattr(reading, "KEYS_MAX", 2)
         for key in FEBRUARY[:5]:
             lake.publish("t", key, DAY.format(1))
         result = catalog.files(lake.tx, "t", [*FEBRUARY[:asked], "2024-03-01"])
         assert len({ref.path for ref in result}) == len(result) == asked
         with lake.change() as change:
-            assert change.shared_files("t", FEBRUARY[:asked]) == catalog.shared_files(lake.tx, "t", FEBRUARY[:asked]) == []
+            assert (
+                change.shared_files("t", FEBRUARY[:asked])
+                == catalog.shared_files(lake.tx, "t", FEBRUARY[:asked])
+                == []
+            )
 
     def test_one_partition_of_a_shared_file_is_replaced_by_copy_on_write(self, lake: Lake) -> None:
         lake.publish_many("t", FEBRUARY, MONTH)
         before = lake.newest
-        lake.publish("t", "2024-02-05", "SELECT 1::BIGINT AS id, 2::DECIMAL(18,2) AS amount, 'x' AS note, 'y' AS k")
+        lake.publish(
+            "t",
+            "2024-02-05",
+            "SELECT 1::BIGINT AS id, 2::DECIMAL(18,2) AS amount, 'x' AS note, 'y' AS k",
+        )
         lake.check("t")
         assert lake.rows("t", ["2024-02-05"]) == [["2024-02-05", "1", "2.00", "x", "y"]]
         assert len(lake.rows("t")) == 281
         assert len(lake.rows("t", snapshot=before)) == 290
-        assert lake.ducklake("SELECT count(*) FROM ducklake_list_files('lake', 't') WHERE delete_file IS NOT NULL") == [[0]]
+        assert lake.ducklake(
+            "SELECT count(*) FROM ducklake_list_files('lake', 't') WHERE delete_file IS NOT NULL"
+        ) == [[0]]
 
-    def test_all_partitions_of_a_shared_file_are_replaced_without_a_rewrite(self, lake: Lake) -> None:
+    def test_all_partitions_of_a_shared_file_are_replaced_without_a_rewrite(
+        self, lake: Lake
+    ) -> None:
         lake.publish_many("t", FEBRUARY, MONTH)
         assert catalog.shared_files(lake.tx, "t", FEBRUARY) == []
         lake.publish_many("t", FEBRUARY, MONTH.replace("range(290)", "range(289)"))
         lake.check("t")
         assert len(lake.rows("t")) == 289
 
-    def test_replacing_part_of_a_shared_file_without_a_rewrite_is_refused_and_changes_nothing(self, lake: Lake) -> None:
+    def test_replacing_part_of_a_shared_file_without_a_rewrite_is_refused_and_changes_nothing(
+        self, lake: Lake
+    ) -> None:
         lake.publish_many("t", FEBRUARY, MONTH)
-        before, (staged, _) = lake.newest, lake.stage("t", "2024-02-05", DAY.format(1).replace("FROM", ", 'k' AS k FROM"))
+        before, (staged, _) = (
+            lake.newest,
+            lake.stage("t", "2024-02-05", DAY.format(1).replace("FROM", ", 'k' AS k FROM")),
+        )
         with pytest.raises(NeedsRewrite) as refused, lake.change() as change:
             change.replace("t", ["2024-02-05"], [staged])
-        assert [file.path for file in refused.value.files] == [file.path for file in catalog.files(lake.tx, "t", None)]
+        assert [file.path for file in refused.value.files] == [
+            file.path for file in catalog.files(lake.tx, "t", None)
+        ]
         assert lake.newest == before
 
     def test_a_rewrite_of_a_file_that_is_gone_is_refused(self, lake: Lake) -> None:
-        """Two attempts rewrite one file: the second must do its rewrite again, or it would bring rows back."""
+        """Two attempts rewrite one file: the second must do its rewrite again, or it would bring
+        rows back.
+        """
         lake.publish_many("t", FEBRUARY, MONTH)
         (shared,) = catalog.shared_files(lake.tx, "t", ["2024-02-05"])
         rewrites = {
-            key: Rewrite(shared.path, stage_rewrite(lake.session, shared, lake.table("t"), [key])) for key in ("2024-02-05", "2024-02-06")
+            key: Rewrite(shared.path, stage_rewrite(lake.session, shared, lake.table("t"), [key]))
+            for key in ("2024-02-05", "2024-02-06")
         }
         with lake.change() as change:
             change.replace("t", ["2024-02-05"], [], rewrites=[rewrites["2024-02-05"]])
@@ -131,7 +172,10 @@ class CatalogContract:
         assert len(lake.rows("t")) == 280
 
     def test_attempts_of_one_group_commit_become_one_snapshot(self, lake: Lake) -> None:
-        staged = {name: [lake.stage(name, key, DAY.format(5)) for key in ("a", "b")] for name in ("t", "u")}
+        staged = {
+            name: [lake.stage(name, key, DAY.format(5)) for key in ("a", "b")]
+            for name in ("t", "u")
+        }
         with lake.change() as change:
             for name, files in staged.items():
                 for file, table in files:
@@ -143,7 +187,10 @@ class CatalogContract:
             assert len(lake.rows(name)) == 10
 
     def test_a_refused_publication_leaves_the_others_of_its_group(self, lake: Lake) -> None:
-        (good, table), (other, _) = lake.stage("t", "a", DAY.format(5)), lake.stage("t", "b", DAY.format(6))
+        (good, table), (other, _) = (
+            lake.stage("t", "a", DAY.format(5)),
+            lake.stage("t", "b", DAY.format(6)),
+        )
         with lake.change() as change:
             change.create_table(table)
             change.replace("t", ["a"], [good])
@@ -159,32 +206,69 @@ class CatalogContract:
         lake.publish("t", "a", DAY.format(0))
         lake.check("t")
         assert catalog.files(lake.tx, "t", ["a"]) == []
-        assert lake.publish("t", "b", DAY.format(0)) == lake.newest == 2, "nothing changed: no snapshot"
+        assert lake.publish("t", "b", DAY.format(0)) == lake.newest == 2, (
+            "nothing changed: no snapshot"
+        )
 
     def test_added_and_dropped_columns_are_those_that_ducklake_reads(self, lake: Lake) -> None:
         lake.publish("t", "a", DAY.format(5))
         lake.publish("t", "b", DAY.format(5).replace("FROM", ", 7 AS extra FROM"), evolve=True)
         lake.publish("t", "c", "SELECT range AS id, 8 AS extra FROM range(3)", evolve=True)
-        lake.publish("t", "d", "SELECT range AS id, 8 AS extra, 'back' AS note FROM range(3)", evolve=True)
+        lake.publish(
+            "t", "d", "SELECT range AS id, 8 AS extra, 'back' AS note FROM range(3)", evolve=True
+        )
         lake.check("t")
-        assert [column.name for column in lake.table("t").columns] == ["_partition", "id", "extra", "note"]
-        assert lake.rows("t", ["a"])[0] == ["a", "0", None, None], "a dropped column that comes back is another column"
+        assert [column.name for column in lake.table("t").columns] == [
+            "_partition",
+            "id",
+            "extra",
+            "note",
+        ]
+        assert lake.rows("t", ["a"])[0] == [
+            "a",
+            "0",
+            None,
+            None,
+        ], "a dropped column that comes back is another column"
         assert lake.ducklake("SELECT count(*) FROM t WHERE extra IS NULL") == [[5]]
 
     def test_a_wider_type_keeps_old_values_and_another_type_does_not(self, lake: Lake) -> None:
         lake.publish("t", "a", "SELECT 1::INTEGER AS n, 2::INTEGER AS m, 1.5::DECIMAL(5,2) AS d")
-        lake.publish("t", "b", "SELECT 3000000000::BIGINT AS n, 'x' AS m, 1.5::DECIMAL(12,3) AS d", evolve=True)
+        lake.publish(
+            "t",
+            "b",
+            "SELECT 3000000000::BIGINT AS n, 'x' AS m, 1.5::DECIMAL(12,3) AS d",
+            evolve=True,
+        )
         lake.check("t")
         assert lake.rows("t") == [["a", "1", "1.500", None], ["b", "3000000000", "1.500", "x"]]
         assert lake.ducklake("SELECT count(*) FROM t WHERE n = 1") == [[1]]
 
     def test_nested_columns_are_added_changed_and_dropped(self, lake: Lake) -> None:
-        lake.publish("t", "a", "SELECT 1 AS id, {'x': 1, 'y': ['ü', NULL]} AS s, MAP {'k': [{'v': 1}]} AS m, [[1, 2], []] AS l")
-        lake.publish("t", "b", "SELECT 2 AS id, {'x': 1, 'y': ['z'], 'z': 2} AS s, MAP {'k': [{'v': 2}]} AS m, [[3]] AS l", evolve=True)
+        lake.publish(
+            "t",
+            "a",
+            "SELECT 1 AS id, {'x': 1, 'y': ['ü', NULL]} AS s, MAP {'k': [{'v': 1}]} AS m, [[1, 2],"
+            " []] AS l",
+        )
+        lake.publish(
+            "t",
+            "b",
+            "SELECT 2 AS id, {'x': 1, 'y': ['z'], 'z': 2} AS s, MAP {'k': [{'v': 2}]} AS m, [[3]]"
+            " AS l",
+            evolve=True,
+        )
         lake.check("t")
-        lake.publish("t", "c", "SELECT 3 AS id, [[4]] AS l, {'deep': {'er': [MAP {1: {'q\"x': 1.5}}]}} AS n", evolve=True)
+        lake.publish(
+            "t",
+            "c",
+            "SELECT 3 AS id, [[4]] AS l, {'deep': {'er': [MAP {1: {'q\"x': 1.5}}]}} AS n",
+            evolve=True,
+        )
         lake.check("t")
-        assert lake.ducklake('SELECT n.deep.er[1][1]."q""x"::VARCHAR FROM t WHERE id = 3') == [["1.5"]]
+        assert lake.ducklake('SELECT n.deep.er[1][1]."q""x"::VARCHAR FROM t WHERE id = 3') == [
+            ["1.5"]
+        ]
 
     def test_columns_proposed_from_an_older_table_are_refused(self, lake: Lake) -> None:
         """Two attempts change the table at once: the second's ids would mean other columns."""
@@ -206,7 +290,9 @@ class CatalogContract:
         """Statistics that DuckLake doesn't understand would make it open every file."""
         for number in range(1, 9):
             lake.publish("t", f"2024-01-0{number}", DAY.format(10))
-        (plan,) = lake.ducklake("EXPLAIN ANALYZE SELECT sum(id) FROM t WHERE _partition = '2024-01-05'")
+        (plan,) = lake.ducklake(
+            "EXPLAIN ANALYZE SELECT sum(id) FROM t WHERE _partition = '2024-01-05'"
+        )
         assert "Total Files Read: 1" in plan[1]
 
     def test_a_foreign_insert_between_our_commits_is_kept(self, lake: Lake) -> None:
@@ -225,7 +311,11 @@ class CatalogContract:
         lake.ducklake("UPDATE t SET note = 'changed' WHERE id = 42")
         lake.ducklake("DELETE FROM t WHERE id % 10 = 4")
         lake.check("t")
-        lake.publish("t", "2024-02-05", "SELECT 1::BIGINT AS id, 2::DECIMAL(18,2) AS amount, 'x' AS note, 'y' AS k")
+        lake.publish(
+            "t",
+            "2024-02-05",
+            "SELECT 1::BIGINT AS id, 2::DECIMAL(18,2) AS amount, 'x' AS note, 'y' AS k",
+        )
         lake.check("t")
         assert len(lake.rows("t")) == 290 - 58 - 8 + 1
 
@@ -239,7 +329,9 @@ class CatalogContract:
         lake.check("t")
         assert sorted(row[3] or "" for row in lake.rows("t")) == ["5", "6"]
 
-    def test_rows_inserted_before_the_columns_change_in_one_foreign_transaction_are_read(self, lake: Lake) -> None:
+    def test_rows_inserted_before_the_columns_change_in_one_foreign_transaction_are_read(
+        self, lake: Lake
+    ) -> None:
         lake.publish("t", "a", "SELECT 1 AS id")
         for sql in (
             "BEGIN",
@@ -252,35 +344,48 @@ class CatalogContract:
         lake.check("t")
 
     def test_files_that_a_foreign_writer_registered_are_read(self, lake: Lake) -> None:
-        """Its files carry no field ids: they are found by name. DuckLake believes them whatever they hold."""
+        """Its files carry no field ids: they are found by name. DuckLake believes them whatever
+        they hold."""
         lake.publish("t", "a", "SELECT 1 AS id, 'x' AS note")
         path = lake.data_folder / "main" / "t" / f"{uuid.uuid4()}.parquet"
-        lake.session.connection.execute(f"COPY (SELECT 'y' AS note, 2 AS id, 'b' AS _partition) TO '{path}' (FORMAT parquet)")
+        lake.session.connection.execute(
+            f"COPY (SELECT 'y' AS note, 2 AS id, 'b' AS _partition) TO '{path}' (FORMAT parquet)"
+        )
         lake.ducklake(f"CALL ducklake_add_data_files('lake', 't', '{path}')")
         lake.check("t")
         lake.publish("t", "b", "SELECT 3 AS id, 'z' AS note")
         lake.check("t")
         assert lake.rows("t", ["b"]) == [["b", "3", "z"]]
 
-    def test_values_that_are_only_in_folder_names_are_refused_not_overlooked(self, lake: Lake) -> None:
+    def test_values_that_are_only_in_folder_names_are_refused_not_overlooked(
+        self, lake: Lake
+    ) -> None:
         """DuckLake believes the folder whatever the file holds; our file lists would give NULL."""
         lake.publish("t", "a", "SELECT 1 AS id, 'x' AS note")
         folder = lake.data_folder / "main" / "t" / "note=z"
         folder.mkdir()
-        lake.session.connection.execute(f"COPY (SELECT 2 AS id, 'b' AS _partition) TO '{folder}/x.parquet' (FORMAT parquet)")
-        lake.ducklake(f"CALL ducklake_add_data_files('lake', 't', '{folder}/x.parquet', hive_partitioning => true)")
+        lake.session.connection.execute(
+            f"COPY (SELECT 2 AS id, 'b' AS _partition) TO '{folder}/x.parquet' (FORMAT parquet)"
+        )
+        lake.ducklake(
+            f"CALL ducklake_add_data_files('lake', 't', '{folder}/x.parquet', hive_partitioning =>"
+            " true)"
+        )
         assert lake.ducklake("SELECT note FROM t WHERE id = 2") == [["z"]]
         with pytest.raises(LakeError, match="names of their folders"):
             catalog.files(lake.tx, "t", None)
 
     def test_a_change_that_fails_while_it_is_written_leaves_nothing(self, lake: Lake) -> None:
-        """DuckLake's COMMIT of an aborted transaction says yes and publishes nothing; ours is rolled back, and says so."""
+        """DuckLake's COMMIT of an aborted transaction says yes and publishes nothing; ours is
+        rolled back, and says so."""
         lake.publish("t", "a", DAY.format(5))
         before = [lake.tx.execute(f"SELECT count(*) FROM {name}").fetchone() for name in COUNTED]
         staged, _ = lake.stage("t", "b", DAY.format(5))
         with lake.full_disk(), pytest.raises(Exception, match="disk full"), lake.change() as change:
             change.replace("t", ["b"], [staged])
-        assert [lake.tx.execute(f"SELECT count(*) FROM {name}").fetchone() for name in COUNTED] == before
+        assert [
+            lake.tx.execute(f"SELECT count(*) FROM {name}").fetchone() for name in COUNTED
+        ] == before
         lake.check("t")
 
     def test_ducklakes_commit_of_an_aborted_transaction_publishes_nothing(self, lake: Lake) -> None:
@@ -295,7 +400,9 @@ class CatalogContract:
         assert lake.newest == before
         lake.check("t")
 
-    def test_rows_that_a_foreign_writer_kept_in_the_catalog_are_refused_not_overlooked(self, lake: Lake) -> None:
+    def test_rows_that_a_foreign_writer_kept_in_the_catalog_are_refused_not_overlooked(
+        self, lake: Lake
+    ) -> None:
         lake.publish("t", "a", DAY.format(5))
         lake.ducklake("CALL lake.set_option('data_inlining_row_limit', 10, table_name => 't')")
         lake.ducklake("ATTACH OR REPLACE DATABASE ':memory:' AS other")
@@ -330,26 +437,36 @@ class CatalogContract:
         lake.check("t")
 
     def test_a_foreign_writer_sees_a_conflict_with_ours(self, lake: Lake) -> None:
-        """Our `changes_made` must name the tables, or a DuckLake transaction that began before would overwrite."""
+        """Our `changes_made` must name the tables, or a DuckLake transaction that began before
+        would overwrite.
+        """
         lake.publish("t", "a", DAY.format(5))
         lake.ducklake("BEGIN")
         lake.ducklake("DELETE FROM t WHERE id = 1")
         lake.publish("t", "a", DAY.format(6))
         with pytest.raises(DuckLakeError, match="Failed to commit"):
             lake.ducklake("COMMIT")
-        (changes,) = lake.ducklake(f"SELECT changes::VARCHAR FROM lake.snapshots() WHERE snapshot_id = {lake.newest}")
+        (changes,) = lake.ducklake(
+            f"SELECT changes::VARCHAR FROM lake.snapshots() WHERE snapshot_id = {lake.newest}"
+        )
         assert "tables_inserted_into=[1]" in changes[0]
         assert "tables_deleted_from=[1]" in changes[0]
         lake.check("t")
 
-    def test_long_keys_that_are_not_ascii_are_found_whatever_is_inserted_after(self, lake: Lake) -> None:
-        """DuckDB gives no bounds for them. DuckLake then forgets that the table's are unknown, and answers 0 rows."""
+    def test_long_keys_that_are_not_ascii_are_found_whatever_is_inserted_after(
+        self, lake: Lake
+    ) -> None:
+        """DuckDB gives no bounds for them. DuckLake then forgets that the table's are unknown, and
+        answers 0 rows.
+        """
         long = "ü" * 10_000
         lake.publish("t", long, "SELECT 1 AS id, repeat('ü', 3000) AS note")
         lake.ducklake("INSERT INTO t VALUES ('2024', 2, 'a')")
         lake.publish("t", "2025", "SELECT 3 AS id, 'b' AS note")
         assert lake.rows("t", [long])[0][1] == "1"
-        assert lake.ducklake("SELECT count(*) FROM t WHERE _partition > '3' AND note > 'c'") == [[1]]
+        assert lake.ducklake("SELECT count(*) FROM t WHERE _partition > '3' AND note > 'c'") == [
+            [1]
+        ]
         lake.check("t")
 
     def test_text_with_a_nul_reads_back(self, lake: Lake) -> None:
@@ -357,12 +474,19 @@ class CatalogContract:
         lake.publish("t", "\0", "SELECT 2 AS id, chr(0) AS note")
         assert lake.rows("t", ["a\0b"]) == [["a\0b", "1", "x\0y"]]
         assert lake.rows("t", ["\0"]) == [["\0", "2", "\0"]]
-        assert lake.ducklake("SELECT sum(id), max(_partition) FROM t WHERE note IS NOT NULL") == [[3, "a\0b"]]
+        assert lake.ducklake("SELECT sum(id), max(_partition) FROM t WHERE note IS NOT NULL") == [
+            [3, "a\0b"]
+        ]
 
     def test_names_that_are_hostile_reach_nothing_but_their_columns(self, lake: Lake) -> None:
         name, column = 'x\'; DROP TABLE "t" --', "a\"b'; --{}$1"
         lake.publish("t", "a", DAY.format(5))
-        lake.publish(name, "k'\"", f'SELECT 1 AS "{column.replace(chr(34), chr(34) * 2)}", {{\'q"x\': 2, \'__duckdb\': 3}} AS "s.t"')
+        lake.publish(
+            name,
+            "k'\"",
+            f"SELECT 1 AS \"{column.replace(chr(34), chr(34) * 2)}\", {{'q\"x': 2, '__duckdb': 3}}"
+            ' AS "s.t"',
+        )
         lake.check(name)
         lake.check("t")
         assert not list(lake.data_folder.rglob("*DROP*"))
@@ -374,8 +498,18 @@ class CatalogContract:
             change.create_table(table)
             change.replace("t", ["a"], [staged])
         other, _ = lake.stage("u", "a", DAY.format(5))
-        for path in (staged.path, "main/u/../t/x.parquet", "/etc/passwd", "main/u/x.csv", "main/u/", "u/x.parquet"):
-            moved = type(other)(**{field: getattr(other, field) for field in other.__struct_fields__} | {"path": path})
+        for path in (
+            staged.path,
+            "main/u/../t/x.parquet",
+            "/etc/passwd",
+            "main/u/x.csv",
+            "main/u/",
+            "u/x.parquet",
+        ):
+            moved = type(other)(
+                **{field: getattr(other, field) for field in other.__struct_fields__}
+                | {"path": path}
+            )
             with pytest.raises(LakeError):
                 _add(lake, LakeTable("u", table.columns), moved)
 

@@ -26,7 +26,9 @@ def lake(tmp_path: Path, ducklake: DuckLake) -> Iterator[Lake]:
 
 
 @pytest.fixture
-def postgresql_lake(tmp_path: Path, ducklake: DuckLake, postgresql: Database) -> Iterator[PostgresqlLake]:
+def postgresql_lake(
+    tmp_path: Path, ducklake: DuckLake, postgresql: Database
+) -> Iterator[PostgresqlLake]:
     made = PostgresqlLake(tmp_path, ducklake, postgresql)
     yield made
     made.close()

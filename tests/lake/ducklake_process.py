@@ -1,8 +1,10 @@
-"""DuckLake in a process of its own, fed by lines on standard input: its SQLite must never meet Python's on one file.
+"""DuckLake in a process of its own, fed by lines on standard input: its SQLite must never meet
+Python's on one file.
 
-Each line is `{"attach": [catalog, data folder]}`, or `{"sql": text}`; each answer `{"rows": […]}` or `{"error": text}`. One DuckDB
-serves all catalogs in SQLite, one after the other, since loading the extensions is what takes time. One in PostgreSQL gets a
-DuckDB of its own: the extension keeps its connections by an address that is the same for all of them.
+Each line is `{"attach": [catalog, data folder]}`, or `{"sql": text}`; each answer `{"rows": […]}`
+or `{"error": text}`. One DuckDB serves all catalogs in SQLite, one after the other, since loading
+the extensions is what takes time. One in PostgreSQL gets a DuckDB of its own: the extension keeps
+its connections by an address that is the same for all of them.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ class _Asking:
 
     def attach(self, where: Any, folder: str) -> None:
         self._leave()
-        catalog = Path(where) if isinstance(where, str) else msgspec.convert(where, PostgresqlCatalog)
+        catalog = (
+            Path(where) if isinstance(where, str) else msgspec.convert(where, PostgresqlCatalog)
+        )
         if isinstance(catalog, Path) and self._of_sqlite is not None:
             attach_to(self._of_sqlite, catalog, Path(folder))
             self.connection = self._of_sqlite

@@ -1,4 +1,6 @@
-"""A lake for tests: a catalog in SQLite, a session that stages, and DuckLake (in its own process) that reads it back."""
+"""A lake for tests: a catalog in SQLite, a session that stages, and DuckLake (in its own process)
+that reads it back.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +41,16 @@ class DuckLake:
 
     def __init__(self) -> None:
         script = Path(__file__).with_name("ducklake_process.py")
-        self._process = subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self._attached: tuple[Any, str] | None = None
 
     def attach(self, where: Path | PostgresqlCatalog, data_folder: Path) -> None:
-        wanted = (str(where) if isinstance(where, Path) else msgspec.to_builtins(where), str(data_folder))
+        wanted = (
+            str(where) if isinstance(where, Path) else msgspec.to_builtins(where),
+            str(data_folder),
+        )
         if wanted != self._attached:
             self._ask({"attach": wanted})
             self._attached = wanted
@@ -100,7 +107,10 @@ class Lake:
     @contextmanager
     def full_disk(self) -> Iterator[None]:
         """The catalog can't take a snapshot's changes."""
-        self.tx.execute("CREATE TEMP TRIGGER refuse BEFORE INSERT ON ducklake_snapshot_changes BEGIN SELECT raise(ABORT, 'disk full'); END")
+        self.tx.execute(
+            "CREATE TEMP TRIGGER refuse BEFORE INSERT ON ducklake_snapshot_changes BEGIN SELECT"
+            " raise(ABORT, 'disk full'); END"
+        )
         yield
         self.tx.execute("DROP TRIGGER refuse")
 
@@ -120,7 +130,9 @@ class Lake:
 
     @contextmanager
     def change(self) -> Iterator[CatalogChange]:
-        """One publication's transaction: everything that the block collects becomes one snapshot."""
+        """One publication's transaction: everything that the block collects becomes one
+        snapshot.
+        """
         with self.transaction():
             change = CatalogChange.begin(self.tx, next(self._clock))
             yield change
@@ -136,20 +148,35 @@ class Lake:
         return result
 
     def stage(
-        self, name: str, key: str | KeyExpression, select: str, *, evolve: bool = False, parameters: Any = None
+        self,
+        name: str,
+        key: str | KeyExpression,
+        select: str,
+        *,
+        evolve: bool = False,
+        parameters: Any = None,
     ) -> tuple[StagedFile, LakeTable]:
         staged, table = stage(
-            self.session, select, parameters, table_name=name, partition=key, table=catalog.table(self.tx, name), evolve=evolve
+            self.session,
+            select,
+            parameters,
+            table_name=name,
+            partition=key,
+            table=catalog.table(self.tx, name),
+            evolve=evolve,
         )
         sync([verify(self.data_folder, staged)])
         return staged, table
 
     def publish(self, name: str, key: str, select: str, *, evolve: bool = False) -> int:
-        """Stage one partition and publish it, rewriting files that it shares; returns the snapshot."""
+        """Stage one partition and publish it, rewriting files that it shares; returns
+        the snapshot."""
         staged, table = self.stage(name, key, select, evolve=evolve)
         return self._publish(name, [key], [staged], table)
 
-    def publish_many(self, name: str, keys: Sequence[str], select: str, expression: str = '"k"') -> int:
+    def publish_many(
+        self, name: str, keys: Sequence[str], select: str, expression: str = '"k"'
+    ) -> int:
         """Several partitions in one file."""
         staged, table = self.stage(name, KeyExpression(expression, tuple(keys)), select)
         return self._publish(name, keys, [staged], table)
@@ -157,7 +184,9 @@ class Lake:
     def withdraw(self, name: str, *keys: str) -> int:
         return self._publish(name, keys, [], self.table(name))
 
-    def _publish(self, name: str, keys: Sequence[str], staged: Sequence[StagedFile], table: LakeTable) -> int:
+    def _publish(
+        self, name: str, keys: Sequence[str], staged: Sequence[StagedFile], table: LakeTable
+    ) -> int:
         rewrites = []
         known = catalog.table(self.tx, name)
         for file in catalog.shared_files(self.tx, name, keys):
@@ -171,13 +200,17 @@ class Lake:
             change.replace(name, keys, staged, rewrites=rewrites)
         return self.newest
 
-    def rows(self, name: str, keys: Sequence[str] | None = None, snapshot: int | None = None) -> list[list[str | None]]:
+    def rows(
+        self, name: str, keys: Sequence[str] | None = None, snapshot: int | None = None
+    ) -> list[list[str | None]]:
         """Rows as text, sorted, as our own file lists give them, `_partition` first."""
         table = self.table(name, snapshot)
         files = catalog.files(self.tx, name, keys, snapshot)
         source = relation_sql(files, table.columns, with_partition=True)
         columns = ", ".join(f"CAST({quote(column.name)} AS VARCHAR)" for column in table.columns)
-        return _sorted(self.session.connection.execute(f"SELECT {columns} FROM ({source}) AS rows").fetchall())
+        return _sorted(
+            self.session.connection.execute(f"SELECT {columns} FROM ({source}) AS rows").fetchall()
+        )
 
     def ducklake(self, sql: str) -> list[list[Any]]:
         """What DuckLake answers."""
@@ -188,13 +221,18 @@ class Lake:
         at = "" if snapshot is None else f" AT (VERSION => {snapshot})"
         columns = ", ".join(
             f"CAST({quote(row[0])} AS VARCHAR)"
-            for row in self.ducklake(f"SELECT column_name FROM (DESCRIBE SELECT * FROM {quote(name)}{at})")
+            for row in self.ducklake(
+                f"SELECT column_name FROM (DESCRIBE SELECT * FROM {quote(name)}{at})"
+            )
         )
         return _sorted(self.ducklake(f"SELECT {columns} FROM {quote(name)}{at}"))
 
     def check(self, name: str) -> None:
-        """DuckLake reads at each snapshot what our own file lists give, all partitions and each alone."""
-        for (snapshot,) in self.tx.execute("SELECT snapshot_id FROM ducklake_snapshot ORDER BY 1").fetchall():
+        """DuckLake reads at each snapshot what our own file lists give, all partitions and each
+        alone."""
+        for (snapshot,) in self.tx.execute(
+            "SELECT snapshot_id FROM ducklake_snapshot ORDER BY 1"
+        ).fetchall():
             if catalog.table(self.tx, name, snapshot) is not None:
                 expected = self.ducklake_rows(name, snapshot)
                 assert self.rows(name, snapshot=snapshot) == expected, f"snapshot {snapshot}"
@@ -205,7 +243,8 @@ class Lake:
             own = [row for row in everything if row[0] == key]
             assert self.rows(name, [key]) == own, key
             assert self.ducklake(
-                f"SELECT count(*) FROM {quote(name)} WHERE {PARTITION_COLUMN} = '{key.replace(chr(39), chr(39) * 2)}'"
+                f"SELECT count(*) FROM {quote(name)} WHERE {PARTITION_COLUMN} ="
+                f" '{key.replace(chr(39), chr(39) * 2)}'"
             ) == [[len(own)]]
 
 
@@ -216,7 +255,9 @@ class PostgresqlLake(Lake):
 
     def __init__(self, folder: Path, ducklake: DuckLake, database: Database) -> None:
         self.database = database
-        self._engine = PostgresqlEngine(PostgresqlAddress(parts_of(database.url), "headrace", folder))
+        self._engine = PostgresqlEngine(
+            PostgresqlAddress(parts_of(database.url), "headrace", folder)
+        )
         super().__init__(folder, ducklake)
 
     def _open(self) -> Any:
@@ -229,8 +270,14 @@ class PostgresqlLake(Lake):
 
     @contextmanager
     def full_disk(self) -> Iterator[None]:
-        refuse = "CREATE FUNCTION headrace.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'disk full'; END $$"
-        trigger = "BEFORE INSERT ON headrace_lake.ducklake_snapshot_changes FOR EACH ROW EXECUTE FUNCTION headrace.refuse()"
+        refuse = (
+            "CREATE FUNCTION headrace.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE"
+            " 'disk full'; END $$"
+        )
+        trigger = (
+            "BEFORE INSERT ON headrace_lake.ducklake_snapshot_changes FOR EACH ROW EXECUTE FUNCTION"
+            " headrace.refuse()"
+        )
         self.database.execute(refuse, f"CREATE TRIGGER refuse {trigger}")
         yield
         self.database.execute("DROP TRIGGER refuse ON headrace_lake.ducklake_snapshot_changes")
@@ -241,4 +288,7 @@ class PostgresqlLake(Lake):
 
 
 def _sorted(rows: Sequence[Sequence[str | None]]) -> list[list[str | None]]:
-    return sorted((list(row) for row in rows), key=lambda row: [(value is not None, value or "") for value in row])
+    return sorted(
+        (list(row) for row in rows),
+        key=lambda row: [(value is not None, value or "") for value in row],
+    )

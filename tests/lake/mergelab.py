@@ -16,12 +16,31 @@ Rows = Mapping[Any, Mapping[str, Any]]
 
 
 def merge(
-    lake: Lake, name: str, select: str, rule: MergeRule, *, after: int | None = None, evolve: bool = False, content_hash: str = ""
+    lake: Lake,
+    name: str,
+    select: str,
+    rule: MergeRule,
+    *,
+    after: int | None = None,
+    evolve: bool = False,
+    content_hash: str = "",
 ) -> StagedMerge:
-    """One merge, staged and published: onto the state of now, or (`after`) onto that of a snapshot; 0 is the empty state."""
-    state = MergeState(tuple(catalog.state(lake.tx, name, after)), catalog.seen(lake.tx, name), content_hash)
+    """One merge, staged and published: onto the state of now, or (`after`) onto that of a snapshot;
+    0 is the empty state."""
+    state = MergeState(
+        tuple(catalog.state(lake.tx, name, after)), catalog.seen(lake.tx, name), content_hash
+    )
     known = catalog.table(lake.tx, name)
-    done = stage_merge(lake.session, select, None, table_name=name, table=known, evolve=evolve, rule=rule, state=state)
+    done = stage_merge(
+        lake.session,
+        select,
+        None,
+        table_name=name,
+        table=known,
+        evolve=evolve,
+        rule=rule,
+        state=state,
+    )
     publish(lake, name, done)
     return done
 
@@ -38,7 +57,9 @@ def publish(lake: Lake, name: str, done: StagedMerge) -> None:
 
 
 def values(rows: list[tuple[Any, ...]], columns: str) -> str:
-    """A SELECT of these rows as text and numbers, with nothing of them in the statement unescaped."""
+    """A SELECT of these rows as text and numbers, with nothing of them in the statement
+    unescaped.
+    """
     if not rows:
         names = ", ".join(f"NULL::VARCHAR AS {name.strip()}" for name in columns.split(","))
         return f"SELECT {names} WHERE false"

@@ -1,4 +1,5 @@
-"""TRUST B9, B10: partition keys and names are data. They change no statement and become part of no path."""
+"""TRUST B9, B10: partition keys and names are data. They change no statement and become part of no
+path."""
 
 from __future__ import annotations
 
@@ -80,13 +81,16 @@ PIECES = [
     ">",
 ]
 hostile = st.one_of(
-    st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join), st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
 )
 COLUMNS = (LakeColumn("_partition", "VARCHAR", 1), LakeColumn("id", "INTEGER", 2))
 
 
 def test_a_literal_is_one_value_for_ten_thousand_keys() -> None:
-    """A statement with hundreds of them stays one SELECT and gives each key back, character by character."""
+    """A statement with hundreds of them stays one SELECT and gives each key back, character by
+    character.
+    """
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance, connection = random.Random(seed), duckdb.connect()
@@ -111,7 +115,9 @@ def test_a_literal_gives_back_any_text(key: str) -> None:
 @settings(max_examples=100, deadline=None, print_blob=True)
 @given(st.lists(hostile, min_size=1, max_size=3), hostile)
 def test_a_relation_reads_its_files_and_nothing_else(keys: list[str], name: str) -> None:
-    """The same statement count and the same table set, whatever keys, paths and column names say."""
+    """The same statement count and the same table set, whatever keys, paths and column
+    names say.
+    """
     columns = (COLUMNS[0], LakeColumn(name.replace("\0", "") or "x", "INTEGER", 2))
     text = relation_sql([FileRef("main/t/a.parquet", tuple(keys))], columns, with_partition=True)
     connection = duckdb.connect()
@@ -174,9 +180,19 @@ def test_a_key_that_is_not_text_is_refused(lake: Lake) -> None:
 def test_hostile_keys_are_published_found_and_replaced_one_by_one(any_lake: Lake) -> None:
     """Through the whole path: body, file, statistics, lookup, relation, DuckLake."""
     lake = any_lake
-    keys = sorted({*PIECES, *(piece + other for piece in PIECES[:8] for other in PIECES[20:30]), "x" * 10_000, "ü" * 10_000, ""})
+    keys = sorted(
+        {
+            *PIECES,
+            *(piece + other for piece in PIECES[:8] for other in PIECES[20:30]),
+            "x" * 10_000,
+            "ü" * 10_000,
+            "",
+        }
+    )
     lake.session.connection.execute("CREATE TABLE given(k VARCHAR, id INTEGER)")
-    lake.session.connection.executemany("INSERT INTO given VALUES (?, ?)", [[key, number] for number, key in enumerate(keys)])
+    lake.session.connection.executemany(
+        "INSERT INTO given VALUES (?, ?)", [[key, number] for number, key in enumerate(keys)]
+    )
     lake.publish_many("t", keys, "SELECT k, id FROM given")
     for key in keys[::9]:
         lake.publish("t", key, f"SELECT {literal(key)} AS k, -1 AS id")

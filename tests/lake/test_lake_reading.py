@@ -93,21 +93,42 @@ def test_all_rows_are_written_in_each_format(lake: Lake, data_format: DataFormat
         lake.publish(
             "t",
             key,
-            "SELECT range AS id, (range * 1.1)::DECIMAL(9,2) AS d, DATE '2024-01-01' + range::INTEGER AS day, "
-            f"'x,\"' || range AS note FROM range({first}, {first + 3})",
+            "SELECT range AS id, (range * 1.1)::DECIMAL(9,2) AS d, DATE '2024-01-01' +"
+            f" range::INTEGER AS day, 'x,\"' || range AS note FROM range({first}, {first + 3})",
         )
     out = io.BytesIO()
-    write(lake.data_folder, catalog.files(lake.tx, "t", None), lake.table("t"), out, data_format=data_format)
+    write(
+        lake.data_folder,
+        catalog.files(lake.tx, "t", None),
+        lake.table("t"),
+        out,
+        data_format=data_format,
+    )
     out.seek(0)
     if data_format is DataFormat.CSV:
         lines = out.read().decode().splitlines()
-        assert lines[:3] == ["id,d,day,note", '0,0.00,2024-01-01,"x,""0"', '1,1.10,2024-01-02,"x,""1"']
+        assert lines[:3] == [
+            "id,d,day,note",
+            '0,0.00,2024-01-01,"x,""0"',
+            '1,1.10,2024-01-02,"x,""1"',
+        ]
         assert len(lines) == 7
         return
-    table = pq.read_table(out) if data_format is DataFormat.PARQUET else pa.ipc.open_stream(out).read_all()
+    table = (
+        pq.read_table(out)
+        if data_format is DataFormat.PARQUET
+        else pa.ipc.open_stream(out).read_all()
+    )
     assert table.column_names == ["id", "d", "day", "note"]
-    assert table.to_pylist()[4] == {"id": 4, "d": Decimal("4.40"), "day": date(2024, 1, 1) + timedelta(4), "note": 'x,"4'}
-    assert list((lake.data_folder / ".temporary").iterdir()) == [lake.session.temporary_folder], "what was written on the way is gone"
+    assert table.to_pylist()[4] == {
+        "id": 4,
+        "d": Decimal("4.40"),
+        "day": date(2024, 1, 1) + timedelta(4),
+        "note": 'x,"4',
+    }
+    assert list((lake.data_folder / ".temporary").iterdir()) == [lake.session.temporary_folder], (
+        "what was written on the way is gone"
+    )
 
 
 def test_a_published_file_that_is_gone_is_said(lake: Lake) -> None:
@@ -117,7 +138,8 @@ def test_a_published_file_that_is_gone_is_said(lake: Lake) -> None:
 
 
 def test_a_published_file_with_other_bytes_is_said(lake: Lake) -> None:
-    """Would catch: a crash of Headrace where bytes of a page's header or of packed values were overwritten."""
+    """Would catch: a crash of Headrace where bytes of a page's header or of packed values were
+    overwritten."""
     lake.publish("t", "k", "SELECT range AS id, 'branch ' || (range % 7) AS b FROM range(5000)")
     (path,) = lake.data_folder.glob("main/t/*.parquet")
     whole = path.read_bytes()

@@ -1,4 +1,5 @@
-"""A body computes with a session; whatever its SQL says, it reaches nothing that it wasn't given."""
+"""A body computes with a session; whatever its SQL says, it reaches nothing that it
+wasn't given."""
 
 from __future__ import annotations
 
@@ -31,8 +32,12 @@ def session(tmp_path: Path) -> DuckDBSession:
 
 
 def test_what_it_is_given_can_be_read(session: DuckDBSession, tmp_path: Path) -> None:
-    assert session.connection.execute(f"SELECT * FROM read_csv('{tmp_path}/given/a.csv')").fetchall() == [(1,)]
-    assert session.connection.execute(f"SELECT * FROM read_csv('{tmp_path}/one.csv')").fetchall() == [(2,)]
+    assert session.connection.execute(
+        f"SELECT * FROM read_csv('{tmp_path}/given/a.csv')"
+    ).fetchall() == [(1,)]
+    assert session.connection.execute(
+        f"SELECT * FROM read_csv('{tmp_path}/one.csv')"
+    ).fetchall() == [(2,)]
 
 
 @pytest.mark.parametrize(
@@ -67,11 +72,20 @@ def test_what_it_is_given_can_be_read(session: DuckDBSession, tmp_path: Path) ->
         "RESET lock_configuration",
     ],
 )
-def test_nothing_else_can_be_reached_or_changed(session: DuckDBSession, tmp_path: Path, sql: str) -> None:
-    """TRUST B10: by its own name, through `..`, beside a folder that begins alike, over the network, or by unlocking first."""
+def test_nothing_else_can_be_reached_or_changed(
+    session: DuckDBSession, tmp_path: Path, sql: str
+) -> None:
+    """TRUST B10: by its own name, through `..`, beside a folder that begins alike, over the
+    network, or by unlocking first."""
     with pytest.raises(duckdb.Error):
         session.connection.execute(sql.format(folder=tmp_path))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["given", "lake", "lake-other", "one.csv", "secret.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "given",
+        "lake",
+        "lake-other",
+        "one.csv",
+        "secret.csv",
+    ]
 
 
 def test_variables_of_the_python_process_are_not_tables(session: DuckDBSession) -> None:
@@ -83,7 +97,8 @@ def test_variables_of_the_python_process_are_not_tables(session: DuckDBSession) 
 
 def test_the_zone_is_the_assets(session: DuckDBSession) -> None:
     assert session.connection.execute(
-        "SELECT (TIMESTAMPTZ '2013-02-11 05:00:00+00')::DATE::VARCHAR, TIMESTAMPTZ '2013-02-11 04:59:59+00' < '2013-02-11'"
+        "SELECT (TIMESTAMPTZ '2013-02-11 05:00:00+00')::DATE::VARCHAR, TIMESTAMPTZ '2013-02-11"
+        " 04:59:59+00' < '2013-02-11'"
     ).fetchone() == ("2013-02-11", True)
 
 
@@ -103,13 +118,16 @@ def test_what_does_not_fit_into_memory_is_spilled_below_the_data_folder(tmp_path
         assert setting == (str(session.temporary_folder),)
         assert session.temporary_folder.parent == tmp_path.resolve() / ".temporary"
         rows = session.connection.execute(
-            "SELECT count(DISTINCT x) FROM (SELECT repeat(range::VARCHAR, 20) AS x FROM range(700000))"
+            "SELECT count(DISTINCT x) FROM (SELECT repeat(range::VARCHAR, 20) AS x FROM"
+            " range(700000))"
         ).fetchone()
     assert rows == (700_000,)
 
 
 def test_each_session_spills_to_a_folder_of_its_own(tmp_path: Path) -> None:
-    """DuckDB names what it spills alike in every process: in one folder, sessions overwrite each other's rows."""
+    """DuckDB names what it spills alike in every process: in one folder, sessions overwrite each
+    other's rows.
+    """
     with DuckDBSession(tmp_path) as item, DuckDBSession(tmp_path) as other:
         assert item.temporary_folder != other.temporary_folder
         assert item.temporary_folder.stat().st_mode & 0o077 == 0
@@ -142,7 +160,13 @@ assert sys.modules["pandas"] is pandas
 
 
 def test_values_bring_no_data_frames_into_a_process_that_has_none(tmp_path: Path) -> None:
-    """Would catch: a quarter of a second and 60 MiB in each worker for the first `$partition_start`, because DuckDB imports pandas to ask
-    whether a date is one of its values; and a worker that can't use pandas any more after that."""
-    done = subprocess.run([sys.executable, "-c", VALUES, str(tmp_path / "lake")], capture_output=True, text=True, check=False)
+    """Would catch: a quarter of a second and 60 MiB in each worker for the first
+    `$partition_start`, because DuckDB imports pandas to ask whether a date is one of its values;
+    and a worker that can't use pandas any more after that."""
+    done = subprocess.run(
+        [sys.executable, "-c", VALUES, str(tmp_path / "lake")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,5 @@
-"""A renamed table keeps its rows, its history and its folder, and DuckLake sees it as its own ALTER TABLE would leave it."""
+"""A renamed table keeps its rows, its history and its folder, and DuckLake sees it as its own ALTER
+TABLE would leave it."""
 
 from __future__ import annotations
 
@@ -28,7 +29,11 @@ def test_the_table_goes_on_under_its_new_name(lake: Lake) -> None:
     assert lake.rows("new") == lake.ducklake_rows("new")
     lake.ducklake("INSERT INTO new(_partition, id) VALUES ('k', 1)")
     assert len(lake.rows("new")) == 5
-    assert {path.parent.name for path in lake.data_folder.rglob("*.parquet") if "ducklake" not in path.name} == {"old"}
+    assert {
+        path.parent.name
+        for path in lake.data_folder.rglob("*.parquet")
+        if "ducklake" not in path.name
+    } == {"old"}
 
 
 def test_a_merged_table_goes_on_from_the_state_before_the_rename(lake: Lake) -> None:
@@ -39,7 +44,13 @@ def test_a_merged_table_goes_on_from_the_state_before_the_rename(lake: Lake) -> 
     with lake.change() as change:
         change.rename_table("old", "new")
     merge(lake, "new", "SELECT 2 AS id, 'again' AS note", rule, after=then)
-    assert {row[1]: row[2] for row in lake.rows("new")} == {"0": "n0", "1": "n1", "2": "again", "3": "n3", "4": "n4"}
+    assert {row[1]: row[2] for row in lake.rows("new")} == {
+        "0": "n0",
+        "1": "n1",
+        "2": "again",
+        "3": "n3",
+        "4": "n4",
+    }
     assert lake.rows("new") == lake.ducklake_rows("new")
 
 

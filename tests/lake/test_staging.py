@@ -13,23 +13,44 @@ from lakelab import Lake
 
 from headrace.lake.schema import COLUMNS_MAX, SchemaMismatch
 from headrace.lake.sqltext import relation_sql
-from headrace.lake.staging import HASHED_BYTES_MAX, KeyExpression, NoPartition, hash_partitions, stage, stage_rewrite
+from headrace.lake.staging import (
+    HASHED_BYTES_MAX,
+    KeyExpression,
+    NoPartition,
+    hash_partitions,
+    stage,
+    stage_rewrite,
+)
 from headrace.lake.tables import FileRef
 from headrace.lake.types import UnsupportedType
 
 
 def _values(lake: Lake, path: str) -> list[tuple[object, ...]]:
-    return lake.session.connection.execute(f"SELECT * FROM read_parquet('{lake.data_folder / path}')").fetchall()
+    return lake.session.connection.execute(
+        f"SELECT * FROM read_parquet('{lake.data_folder / path}')"
+    ).fetchall()
 
 
 def test_the_partition_is_the_first_column_with_id_1(lake: Lake) -> None:
-    staged, table = lake.stage("t", "2024-01-01", "SELECT 1 AS id, {'x': [1]} AS s, MAP {'k': 2} AS m")
+    staged, table = lake.stage(
+        "t", "2024-01-01", "SELECT 1 AS id, {'x': [1]} AS s, MAP {'k': 2} AS m"
+    )
     schema = pq.read_schema(lake.data_folder / staged.path)
     assert schema.names == ["_partition", "id", "s", "m"]
     ids = lake.session.connection.execute(
-        f"SELECT name, field_id FROM parquet_schema('{lake.data_folder / staged.path}') WHERE field_id IS NOT NULL"
+        f"SELECT name, field_id FROM parquet_schema('{lake.data_folder / staged.path}') WHERE"
+        " field_id IS NOT NULL"
     ).fetchall()
-    assert ids == [("_partition", 1), ("id", 2), ("s", 3), ("x", 4), ("element", 5), ("m", 6), ("key", 7), ("value", 8)]
+    assert ids == [
+        ("_partition", 1),
+        ("id", 2),
+        ("s", 3),
+        ("x", 4),
+        ("element", 5),
+        ("m", 6),
+        ("key", 7),
+        ("value", 8),
+    ]
     assert [column.id for column in table.columns] == [1, 2, 3, 6]
 
 
@@ -37,13 +58,20 @@ def test_codec_size_and_footer_are_as_said(lake: Lake) -> None:
     staged, _ = lake.stage("t", "k", "SELECT range AS id FROM range(1000)")
     path = lake.data_folder / staged.path
     footer = pq.ParquetFile(path).metadata
-    assert (staged.rows, staged.size_bytes, staged.footer_bytes) == (1000, path.stat().st_size, footer.serialized_size)
+    assert (staged.rows, staged.size_bytes, staged.footer_bytes) == (
+        1000,
+        path.stat().st_size,
+        footer.serialized_size,
+    )
     assert footer.row_group(0).column(0).compression == "ZSTD"
 
 
 def test_parameters_are_bound(lake: Lake) -> None:
     staged, _ = lake.stage(
-        "t", "k", "SELECT $name AS name, $day::DATE AS day", parameters={"name": "'; DROP TABLE x; --", "day": "2024-01-01"}
+        "t",
+        "k",
+        "SELECT $name AS name, $day::DATE AS day",
+        parameters={"name": "'; DROP TABLE x; --", "day": "2024-01-01"},
     )
     assert _values(lake, staged.path)[0][1] == "'; DROP TABLE x; --"
 
@@ -60,8 +88,18 @@ def test_an_arrow_table_is_staged_without_loss(lake: Lake) -> None:
     )
     lake.session.connection.register("body", table)
     staged, made = lake.stage("t", "k", "SELECT * FROM body")
-    assert [column.type for column in made.columns] == ["VARCHAR", "SMALLINT", "DECIMAL(10,2)", "INTEGER", "VARCHAR", "BIGINT[]"]
-    assert _values(lake, staged.path) == [("k", 1, Decimal("1.50"), None, "a", [1]), ("k", None, None, None, "b", None)]
+    assert [column.type for column in made.columns] == [
+        "VARCHAR",
+        "SMALLINT",
+        "DECIMAL(10,2)",
+        "INTEGER",
+        "VARCHAR",
+        "BIGINT[]",
+    ]
+    assert _values(lake, staged.path) == [
+        ("k", 1, Decimal("1.50"), None, "a", [1]),
+        ("k", None, None, None, "b", None),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +152,9 @@ def test_a_bodys_last_line_may_be_a_comment(lake: Lake, select: str) -> None:
         ("SELECT [] AS a", "INTEGER[]"),
     ],
 )
-def test_types_that_the_lake_cannot_hold_have_a_stand_in(lake: Lake, select: str, kind: str) -> None:
+def test_types_that_the_lake_cannot_hold_have_a_stand_in(
+    lake: Lake, select: str, kind: str
+) -> None:
     """DuckLake stores HUGEINT as DOUBLE: sums would lose digits."""
     _, table = lake.stage("t", "k", select)
     assert table.columns[1].type == kind
@@ -128,7 +168,14 @@ def test_a_sum_too_large_is_an_error_not_another_number(lake: Lake) -> None:
         lake.stage("t", "k", "SELECT sum(9223372036854775807) AS total FROM range(2)")
 
 
-@pytest.mark.parametrize("select", ["SELECT union_value(x := 1) AS a", "SELECT {'x': union_value(y := 1)} AS a", "SELECT 1::VARIANT AS a"])
+@pytest.mark.parametrize(
+    "select",
+    [
+        "SELECT union_value(x := 1) AS a",
+        "SELECT {'x': union_value(y := 1)} AS a",
+        "SELECT 1::VARIANT AS a",
+    ],
+)
 def test_a_type_without_a_place_is_named(lake: Lake, select: str) -> None:
     with pytest.raises(UnsupportedType, match="`a`"):
         lake.stage("t", "k", select)
@@ -176,17 +223,28 @@ def test_a_value_is_cast_only_without_loss(lake: Lake, select: str, fits: bool) 
 
 def test_a_failing_body_leaves_no_file_and_keeps_its_own_error(lake: Lake) -> None:
     with pytest.raises(duckdb.InvalidInputException, match="no such luck"):
-        lake.stage("t", "k", "SELECT CASE WHEN range > 100000 THEN error('no such luck') ELSE range END AS x FROM range(200000)")
+        lake.stage(
+            "t",
+            "k",
+            "SELECT CASE WHEN range > 100000 THEN error('no such luck') ELSE range END AS x FROM"
+            " range(200000)",
+        )
     assert not list(lake.data_folder.rglob("*.parquet"))
 
 
 def test_a_very_wide_table_is_staged_and_read(lake: Lake) -> None:
-    select = "SELECT " + ", ".join(f"range AS column_{number}" for number in range(1000)) + " FROM range(3)"
+    select = (
+        "SELECT "
+        + ", ".join(f"range AS column_{number}" for number in range(1000))
+        + " FROM range(3)"
+    )
     lake.publish("t", "k", select)
     assert len(lake.rows("t")[0]) == 1001
     assert lake.ducklake("SELECT sum(column_999) FROM t") == [[3]]
     with pytest.raises(SchemaMismatch):
-        lake.stage("u", "k", "SELECT " + ", ".join(f"1 AS c{number}" for number in range(COLUMNS_MAX + 1)))
+        lake.stage(
+            "u", "k", "SELECT " + ", ".join(f"1 AS c{number}" for number in range(COLUMNS_MAX + 1))
+        )
 
 
 def test_partitions_of_one_file_are_sorted_and_counted(lake: Lake) -> None:
@@ -196,15 +254,26 @@ def test_partitions_of_one_file_are_sorted_and_counted(lake: Lake) -> None:
         KeyExpression("strftime(day, '%Y-%m-%d')", asked),
         "SELECT DATE '2024-01-01' + (range % 2)::INTEGER AS day, range AS id FROM range(5)",
     )
-    assert [(part.key, part.rows) for part in staged.partitions] == [("2024-01-01", 3), ("2024-01-02", 2), ("2024-01-03", 0)]
+    assert [(part.key, part.rows) for part in staged.partitions] == [
+        ("2024-01-01", 3),
+        ("2024-01-02", 2),
+        ("2024-01-03", 0),
+    ]
     keys = [row[0] for row in _values(lake, staged.path)]
     assert keys == sorted(keys)
-    assert (staged.statistics["_partition"].minimum, staged.statistics["_partition"].maximum) == ("2024-01-01", "2024-01-02")
+    assert (staged.statistics["_partition"].minimum, staged.statistics["_partition"].maximum) == (
+        "2024-01-01",
+        "2024-01-02",
+    )
 
 
 def test_a_row_without_a_key_is_refused(lake: Lake) -> None:
     with pytest.raises(NoPartition, match="2 rows of `t`"):
-        lake.stage("t", KeyExpression("k"), "SELECT CASE WHEN range > 2 THEN 'x' END AS k, range AS id FROM range(1, 4)")
+        lake.stage(
+            "t",
+            KeyExpression("k"),
+            "SELECT CASE WHEN range > 2 THEN 'x' END AS k, range AS id FROM range(1, 4)",
+        )
     assert not list(lake.data_folder.rglob("*.parquet"))
 
 
@@ -217,12 +286,23 @@ def test_nothing_staged_has_one_partition_without_rows(lake: Lake) -> None:
 
 def test_the_content_hash_is_that_of_the_rows_whatever_their_order_and_files(lake: Lake) -> None:
     item, table = lake.stage("t", "a", "SELECT range AS id, 'n' || range AS note FROM range(1000)")
-    other, _ = lake.stage("t", "a", "SELECT range AS id, 'n' || range AS note FROM range(1000) ORDER BY hash(range)")
-    halves = [lake.stage("t", "a", f"SELECT range AS id, 'n' || range AS note FROM range({start}, {start + 500})")[0] for start in (0, 500)]
+    other, _ = lake.stage(
+        "t", "a", "SELECT range AS id, 'n' || range AS note FROM range(1000) ORDER BY hash(range)"
+    )
+    halves = [
+        lake.stage(
+            "t", "a", f"SELECT range AS id, 'n' || range AS note FROM range({start}, {start + 500})"
+        )[0]
+        for start in (0, 500)
+    ]
     (both,) = hash_partitions(lake.session, [FileRef(half.path) for half in halves], table.columns)
     assert item.partitions[0].content_hash == other.partitions[0].content_hash == both.content_hash
-    many, _ = lake.stage("t", KeyExpression("k"), "SELECT range % 7 AS k, range AS id FROM range(700)")
-    alone, _ = lake.stage("t", "3", "SELECT range % 7 AS k, range AS id FROM range(700) WHERE range % 7 = 3")
+    many, _ = lake.stage(
+        "t", KeyExpression("k"), "SELECT range % 7 AS k, range AS id FROM range(700)"
+    )
+    alone, _ = lake.stage(
+        "t", "3", "SELECT range % 7 AS k, range AS id FROM range(700) WHERE range % 7 = 3"
+    )
     assert many.partitions[3].content_hash == alone.partitions[0].content_hash
 
 
@@ -252,23 +332,47 @@ def test_large_files_are_hashed_only_when_somebody_compares(lake: Lake) -> None:
 
 
 def test_a_rewrite_keeps_the_other_partitions_as_they_are(lake: Lake) -> None:
-    staged, table = lake.stage("t", KeyExpression("k"), "SELECT range % 5 AS k, range AS id, {'x': [range]} AS s FROM range(100)")
+    staged, table = lake.stage(
+        "t",
+        KeyExpression("k"),
+        "SELECT range % 5 AS k, range AS id, {'x': [range]} AS s FROM range(100)",
+    )
     rest = stage_rewrite(lake.session, FileRef(staged.path), table, ["1", "3"])
     assert rest is not None
-    assert rest.partitions == tuple(part for part in staged.partitions if part.key not in ("1", "3"))
-    assert stage_rewrite(lake.session, FileRef(staged.path), table, ["0", "1", "2", "3", "4"]) is None
+    assert rest.partitions == tuple(
+        part for part in staged.partitions if part.key not in ("1", "3")
+    )
+    assert (
+        stage_rewrite(lake.session, FileRef(staged.path), table, ["0", "1", "2", "3", "4"]) is None
+    )
     assert len(list(lake.data_folder.rglob("*.parquet"))) == 2
 
 
 def test_no_files_give_an_empty_relation_with_the_tables_types(lake: Lake) -> None:
     _, table = lake.stage("t", "k", "SELECT 1::DECIMAL(5,2) AS d, {'x': [1]} AS s")
-    result = lake.session.connection.execute(f"DESCRIBE {relation_sql([], table.columns, with_partition=True)}").fetchall()
-    assert [(row[0], row[1]) for row in result] == [(column.name, column.type) for column in table.columns]
+    result = lake.session.connection.execute(
+        f"DESCRIBE {relation_sql([], table.columns, with_partition=True)}"
+    ).fetchall()
+    assert [(row[0], row[1]) for row in result] == [
+        (column.name, column.type) for column in table.columns
+    ]
 
 
 def test_a_file_of_a_link_in_the_tables_folder_is_never_made(lake: Lake, tmp_path: Path) -> None:
     """Table names never leave the data folder, whatever they are."""
-    for name in ("../../out", "/etc/x", "a/b", "..", ".", "x\0y", "con", "T" * 5000, "ü", "a b", "-rf"):
+    for name in (
+        "../../out",
+        "/etc/x",
+        "a/b",
+        "..",
+        ".",
+        "x\0y",
+        "con",
+        "T" * 5000,
+        "ü",
+        "a b",
+        "-rf",
+    ):
         staged, _ = stage(lake.session, "SELECT 1 AS a", table_name=name, partition="k", table=None)
         path = (lake.data_folder / staged.path).resolve()
         assert path.is_file()

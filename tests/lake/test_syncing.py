@@ -1,4 +1,6 @@
-"""What the leader does before it names a file: it is on disk, whole, and the one that was audited."""
+"""What the leader does before it names a file: it is on disk, whole, and the one that
+was audited.
+"""
 
 from __future__ import annotations
 
@@ -60,17 +62,31 @@ def _unreadable_tail(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-8] + b"\xff\xff\xff\xffPAR1")
 
 
-@pytest.mark.parametrize("damage", [_missing, _truncated, _grown, _footer_changed, _other_file, _link, _folder, _unreadable_tail])
-def test_a_file_that_is_not_as_it_was_staged_is_refused(lake: Lake, staged: StagedFile, damage: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [_missing, _truncated, _grown, _footer_changed, _other_file, _link, _folder, _unreadable_tail],
+)
+def test_a_file_that_is_not_as_it_was_staged_is_refused(
+    lake: Lake, staged: StagedFile, damage: Callable[[Path], None]
+) -> None:
     damage(lake.data_folder / staged.path)
     with pytest.raises(LakeError, match="staged file"):
         verify(lake.data_folder, staged)
 
 
 @pytest.mark.parametrize(
-    "path", ["../outside.parquet", "/etc/passwd", "main/t/../../../outside.parquet", "main/linked/outside.parquet", ""]
+    "path",
+    [
+        "../outside.parquet",
+        "/etc/passwd",
+        "main/t/../../../outside.parquet",
+        "main/linked/outside.parquet",
+        "",
+    ],
 )
-def test_a_path_outside_the_lake_is_refused(lake: Lake, staged: StagedFile, tmp_path: Path, path: str) -> None:
+def test_a_path_outside_the_lake_is_refused(
+    lake: Lake, staged: StagedFile, tmp_path: Path, path: str
+) -> None:
     """TRUST B10, through a linked folder too."""
     shutil.copy(lake.data_folder / staged.path, tmp_path / "outside.parquet")
     (lake.data_folder / "main" / "linked").symlink_to(tmp_path)
@@ -88,7 +104,9 @@ def test_a_file_that_is_gone_cannot_be_made_durable(tmp_path: Path) -> None:
         sync([tmp_path / "nothing.parquet"])
 
 
-def test_elsewhere_each_file_and_its_folders_are_synced(lake: Lake, staged: StagedFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_elsewhere_each_file_and_its_folders_are_synced(
+    lake: Lake, staged: StagedFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced: list[str] = []
     real = os.fsync
 
@@ -99,16 +117,31 @@ def test_elsewhere_each_file_and_its_folders_are_synced(lake: Lake, staged: Stag
     monkeypatch.setattr(sys, "platform", "freebsd14")
     monkeypatch.setattr(os, "fsync", record)
     sync([lake.data_folder / staged.path])
-    assert synced == [str(lake.data_folder / staged.path), str(lake.data_folder / "main"), str(lake.data_folder / "main" / "t")]
+    assert synced == [
+        str(lake.data_folder / staged.path),
+        str(lake.data_folder / "main"),
+        str(lake.data_folder / "main" / "t"),
+    ]
 
 
-@pytest.mark.skipif(sys.platform != "linux" or shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("strace") is None, reason="needs strace"
+)
 def test_one_syncfs_does_for_any_number_of_files(lake: Lake) -> None:
     """The kernel's own word for it; one call a file would cost 2.5 to 12 ms each."""
-    paths = [lake.data_folder / lake.stage("t", f"k{number}", "SELECT 1 AS id")[0].path for number in range(5)]
-    code = f"from pathlib import Path\nfrom headrace.lake.files import sync\nsync([Path(p) for p in {[str(path) for path in paths]!r}])"
+    paths = [
+        lake.data_folder / lake.stage("t", f"k{number}", "SELECT 1 AS id")[0].path
+        for number in range(5)
+    ]
+    code = (
+        "from pathlib import Path\nfrom headrace.lake.files import sync\nsync([Path(p) for p in"
+        f" {[str(path) for path in paths]!r}])"
+    )
     done = subprocess.run(
-        ["strace", "-f", "-e", "trace=syncfs,fsync,fdatasync", sys.executable, "-c", code], capture_output=True, text=True, check=False
+        ["strace", "-f", "-e", "trace=syncfs,fsync,fdatasync", sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if "Operation not permitted" in done.stderr:
         pytest.skip("strace isn't allowed here")
@@ -118,7 +151,9 @@ def test_one_syncfs_does_for_any_number_of_files(lake: Lake) -> None:
 
 
 def test_the_leaders_side_needs_no_duckdb() -> None:
-    """The leader holds the state database; a second SQLite library in its process would lose its locks."""
+    """The leader holds the state database; a second SQLite library in its process would lose its
+    locks.
+    """
     code = (
         "import sys\nimport headrace.lake.catalog, headrace.lake.files, headrace.lake.files\n"
         "print('duckdb' in sys.modules, 'pyarrow' in sys.modules)"

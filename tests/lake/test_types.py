@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from headrace.lake.catalog.columns import BOUND_CHARACTERS_MAX, lower_bound, ordering, upper_bound
 from headrace.lake.catalog.schema import microseconds, snapshot_time
-from headrace.lake.types import KEYWORDS, UnsupportedType, decimal_of, field_count, from_ducklake, parse, storable, to_ducklake, widens
+from headrace.lake.types import (
+    KEYWORDS,
+    UnsupportedType,
+    decimal_of,
+    field_count,
+    from_ducklake,
+    parse,
+    storable,
+    to_ducklake,
+    widens,
+)
 
 SCALARS = [
     "BOOLEAN",
@@ -41,8 +51,17 @@ names = st.one_of(
 
 
 def _nested(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    structs = st.lists(st.tuples(names, children), min_size=1, max_size=3, unique_by=lambda field: field[0].casefold()).map(
-        lambda fields: "STRUCT(" + ", ".join('"' + name.replace('"', '""') + '" ' + kind for name, kind in fields) + ")"
+    structs = st.lists(
+        st.tuples(names, children),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda field: field[0].casefold(),
+    ).map(
+        lambda fields: (
+            "STRUCT("
+            + ", ".join('"' + name.replace('"', '""') + '" ' + kind for name, kind in fields)
+            + ")"
+        )
     )
     return st.one_of(
         children.map(lambda kind: f"{kind}[]"),
@@ -59,11 +78,15 @@ def _nested(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 def test_what_duckdb_prints_is_read_and_what_we_print_duckdb_reads(text: str) -> None:
     connection = duckdb.connect()
     try:
-        (printed,) = connection.execute(f"SELECT column_type FROM (DESCRIBE SELECT CAST(NULL AS {text}) AS x)").fetchone() or ("",)
+        (printed,) = connection.execute(
+            f"SELECT column_type FROM (DESCRIBE SELECT CAST(NULL AS {text}) AS x)"
+        ).fetchone() or ("",)
     except duckdb.Error:
         return
     kind = storable(parse(printed), "x")
-    (again,) = connection.execute(f"SELECT column_type FROM (DESCRIBE SELECT CAST(NULL AS {kind.text}) AS x)").fetchone() or ("",)
+    (again,) = connection.execute(
+        f"SELECT column_type FROM (DESCRIBE SELECT CAST(NULL AS {kind.text}) AS x)"
+    ).fetchone() or ("",)
     assert again == kind.text, "what the catalog says of a type is what DuckDB says of it"
     assert parse(again) == kind
     assert from_ducklake(to_ducklake(kind), kind.fields) == kind
@@ -152,7 +175,9 @@ def test_a_decimal_of_both_holds_either(first: str, other: str, both: str | None
     """Would catch: digits lost before or after the point."""
     decimal = decimal_of(parse(first), parse(other))
     assert (decimal and decimal.text) == both
-    assert decimal is None or all(parse(kind) == decimal or widens(parse(kind), decimal) for kind in (first, other))
+    assert decimal is None or all(
+        parse(kind) == decimal or widens(parse(kind), decimal) for kind in (first, other)
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,10 +186,18 @@ def test_a_decimal_of_both_holds_either(first: str, other: str, both: str | None
         ("BIGINT", ["-10", "-9", "2", "10"]),
         ("DECIMAL(9,2)", ["-1.10", "-1.09", "2.00", "10.00"]),
         ("DOUBLE", ["-inf", "-1e300", "1.5", "1e22", "inf"]),
-        ("DATE", ["-infinity", "0044-03-15 (BC)", "0001-01-01", "1999-12-31", "12000-01-01", "infinity"]),
+        (
+            "DATE",
+            ["-infinity", "0044-03-15 (BC)", "0001-01-01", "1999-12-31", "12000-01-01", "infinity"],
+        ),
         (
             "TIMESTAMP WITH TIME ZONE",
-            ["0044-03-15 (BC) 00:00:00+00", "2024-01-01 00:00:00+00", "2024-01-01 00:00:00.5+00", "2024-01-01 00:00:01+00"],
+            [
+                "0044-03-15 (BC) 00:00:00+00",
+                "2024-01-01 00:00:00+00",
+                "2024-01-01 00:00:00.5+00",
+                "2024-01-01 00:00:01+00",
+            ],
         ),
         ("VARCHAR", ["", "10", "9", "Z", "a", "ü", "\uffff", "😀"]),
     ],
@@ -178,7 +211,12 @@ def test_bounds_are_ordered_as_their_type(kind: str, ordered: list[str]) -> None
 @given(
     st.text(st.characters(codec="utf-8"), max_size=5).flatmap(
         lambda tail: st.sampled_from(
-            [tail, "a" * BOUND_CHARACTERS_MAX + tail, "\U0010ffff" * BOUND_CHARACTERS_MAX + tail, "\ud7ff" * BOUND_CHARACTERS_MAX + tail]
+            [
+                tail,
+                "a" * BOUND_CHARACTERS_MAX + tail,
+                "\U0010ffff" * BOUND_CHARACTERS_MAX + tail,
+                "\ud7ff" * BOUND_CHARACTERS_MAX + tail,
+            ]
         )
     )
 )
@@ -194,6 +232,9 @@ def test_a_shortened_bound_is_never_narrower(text: str) -> None:
     (low + (high or "")).encode()
 
 
-@pytest.mark.parametrize("text", ["2026-11-20 08:07:52.55291+00", "2026-11-20 08:07:52+00", "1970-01-01 00:00:00.000000+00"])
+@pytest.mark.parametrize(
+    "text",
+    ["2026-11-20 08:07:52.55291+00", "2026-11-20 08:07:52+00", "1970-01-01 00:00:00.000000+00"],
+)
 def test_snapshot_times_of_ducklake_are_read(text: str) -> None:
     assert microseconds(snapshot_time(microseconds(text))) == microseconds(text)

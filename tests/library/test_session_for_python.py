@@ -1,4 +1,6 @@
-"""`headrace.Session` and `headrace.testing`: the same operations and documents as the command line, from Python."""
+"""`headrace.Session` and `headrace.testing`: the same operations and documents as the command line,
+from Python.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +20,29 @@ from headrace.model.errors import HeadraceError, UsageError
 from headrace.testing import AssetFailed, check, run_asset
 
 FILES = {
-    "headrace.toml": '[project]\nname = "shop"\ntimezone = "UTC"\n[run]\nworkers = 1\n[parameters]\nleast = 10\n',
+    "headrace.toml": (
+        '[project]\nname = "shop"\ntimezone = "UTC"\n[run]\nworkers = 1\n[parameters]\nleast = 10\n'
+    ),
     "owners.yaml": "core: {kind: team}\n",
-    "sources/orders.yaml": "source: orders\nowner: core\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
-    "assets/revenue.sql": "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
-    "select cast(day as date) as day, sum(cast(amount as decimal(18, 2))) as revenue from orders group by 1\n",
-    "assets/top.py": "from headrace import asset, Context\n\n@asset(owner='core', partition='day', inputs=['revenue'], "
-    "columns={'day': 'DATE', 'n': 'BIGINT'})\ndef top(ctx: Context, revenue):\n    print('at', ctx.partition)\n"
-    "    if not revenue.num_rows:\n        raise ValueError('nothing sold')\n"
-    "    return revenue.select(['day']).append_column('n', [[ctx.parameters['least']] * revenue.num_rows])\n",
+    "sources/orders.yaml": (
+        "source: orders\nowner: core\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
+    ),
+    "assets/revenue.sql": (
+        "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\nselect cast(day as date)"
+        " as day, sum(cast(amount as decimal(18, 2))) as revenue from orders group by 1\n"
+    ),
+    "assets/top.py": (
+        "from headrace import asset, Context\n\n@asset(owner='core', partition='day',"
+        " inputs=['revenue'], columns={'day': 'DATE', 'n': 'BIGINT'})\ndef top(ctx: Context,"
+        " revenue):\n    print('at', ctx.partition)\n    if not revenue.num_rows:\n        raise"
+        " ValueError('nothing sold')\n    return revenue.select(['day']).append_column('n',"
+        " [[ctx.parameters['least']] * revenue.num_rows])\n"
+    ),
     "consumers.yaml": "- {consumer: report, owner: core, reads: [revenue], max_age: 30h}\n",
-    "tests/revenue.yaml": "- {test: sums, asset: revenue, partition: 2025-03-01, given: {orders: [{day: 2025-03-01, amount: 1}]}, "
-    "expect: [{revenue: 1}]}\n",
+    "tests/revenue.yaml": (
+        "- {test: sums, asset: revenue, partition: 2025-03-01, given: {orders: [{day: 2025-03-01,"
+        " amount: 1}]}, expect: [{revenue: 1}]}\n"
+    ),
 }
 NOW = "2025-03-03T06:00+00:00"
 
@@ -56,7 +69,9 @@ def test_a_session_does_what_the_commands_do(root: Path) -> None:
     table = session.read("revenue", partition="2025-03-01")
     assert table.rows() == [{"day": date(2025, 3, 1), "revenue": Decimal("25.00")}]
     assert len(session.read("revenue")) == 2
-    assert session.sql("select sum(revenue) as r, $who as who from revenue", who="15").rows() == [{"r": Decimal("50.00"), "who": "15"}]
+    assert session.sql("select sum(revenue) as r, $who as who from revenue", who="15").rows() == [
+        {"r": Decimal("50.00"), "who": "15"}
+    ]
     assert pa.table(session.sql("from revenue")).num_rows == 2
     assert session.lineage("revenue.revenue").upstream
     assert [row.state for row in session.test()] == ["passed"]
@@ -88,22 +103,40 @@ def test_errors_say_what_to_do(root: Path, tmp_path: Path) -> None:
 def test_the_import_costs_nothing_and_a_session_loads_no_duckdb(root: Path) -> None:
     """A notebook that only asks for a status doesn't wait for what it doesn't use."""
     program = (
-        "import sys, json, headrace\nbefore = set(sys.modules)\nfirst = sorted({'duckdb', 'pyarrow', 'sqlglot', 'msgspec'} & before)\n"
-        f"headrace.Session({str(root)!r}).status()\nprint(json.dumps([first, 'duckdb' in sys.modules]))"
+        "import sys, json, headrace\nbefore = set(sys.modules)\nfirst = sorted({'duckdb',"
+        " 'pyarrow', 'sqlglot', 'msgspec'} &"
+        f" before)\nheadrace.Session({str(root)!r}).status()\nprint(json.dumps([first, 'duckdb' in"
+        " sys.modules]))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert json.loads(done.stdout) == [[], False]
 
 
 def test_run_asset_gives_arrow_and_says_where_it_failed(root: Path) -> None:
-    table = run_asset(root, "revenue", partition="2025-03-01", given={"orders": [{"day": date(2025, 3, 1), "amount": Decimal("1.10")}]})
+    table = run_asset(
+        root,
+        "revenue",
+        partition="2025-03-01",
+        given={"orders": [{"day": date(2025, 3, 1), "amount": Decimal("1.10")}]},
+    )
     assert table.to_pylist() == [{"day": date(2025, 3, 1), "revenue": Decimal("1.10")}]
-    rows = pa.table({"day": [date(2025, 3, 1)], "revenue": pa.array([Decimal(7)], pa.decimal128(38, 2))})
-    assert run_asset(root, "top", partition="2025-03-01", given={"revenue": rows})["n"].to_pylist() == [10]
-    assert run_asset(root, "top", partition="2025-03-01", given={"revenue": rows}, parameters={"least": 3})["n"].to_pylist() == [3]
+    rows = pa.table(
+        {"day": [date(2025, 3, 1)], "revenue": pa.array([Decimal(7)], pa.decimal128(38, 2))}
+    )
+    assert run_asset(root, "top", partition="2025-03-01", given={"revenue": rows})[
+        "n"
+    ].to_pylist() == [10]
+    assert run_asset(
+        root, "top", partition="2025-03-01", given={"revenue": rows}, parameters={"least": 3}
+    )["n"].to_pylist() == [3]
     with pytest.raises(AssetFailed, match="nothing sold") as failed:
         run_asset(root, "top", partition="2025-03-01")
-    assert (failed.value.file, failed.value.log) == ("assets/top.py", ("at 2025-03-01",)) or "Traceback" in str(failed.value.log)
+    assert (failed.value.file, failed.value.log) == (
+        "assets/top.py",
+        ("at 2025-03-01",),
+    ) or "Traceback" in str(failed.value.log)
     with pytest.raises(HeadraceError, match="partition"):
         run_asset(root, "top")
     assert not (root / ".headrace/state.db").exists()

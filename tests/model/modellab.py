@@ -52,8 +52,14 @@ def parse(tmp_path: Path, write: Write) -> Parse:
     def parser(path: str, content: str | bytes) -> Declared:
         write(path, content)
         folder, suffix = path.split("/", maxsplit=1)[0], path[-4:]
-        kind = next(kind for other, kind in KINDS.items() if other.split("/", maxsplit=1)[0] == folder and other.endswith(suffix))
-        declared = parse_file(tmp_path, ProjectFile(path=path, kind=kind, size=0, mtime_ns=0, ctime_ns=0, inode=0))
+        kind = next(
+            kind
+            for other, kind in KINDS.items()
+            if other.split("/", maxsplit=1)[0] == folder and other.endswith(suffix)
+        )
+        declared = parse_file(
+            tmp_path, ProjectFile(path=path, kind=kind, size=0, mtime_ns=0, ctime_ns=0, inode=0)
+        )
         assert msgspec.msgpack.decode(msgspec.msgpack.encode(declared), type=Declared) == declared
         return declared
 

@@ -10,19 +10,31 @@ HEAD = "asset: x\nowner: core\ncommand: [sh, -c, exit]\n"
 
 def test_what_code_is_given_is_read(parse: Parse) -> None:
     """Would catch: a declared secret that nobody hands over."""
-    declared = parse("assets/x.yaml", HEAD + "secrets: [TOKEN, '${KEY}']\nenvironment: {MODE: fast, LEVEL: 3}\n")
+    declared = parse(
+        "assets/x.yaml", HEAD + "secrets: [TOKEN, '${KEY}']\nenvironment: {MODE: fast, LEVEL: 3}\n"
+    )
     (asset,) = declared.assets
     assert declared.problems == ()
     assert asset.secrets == {"TOKEN": "secret://env/TOKEN", "KEY": "secret://env/KEY"}
     assert asset.environment == {"MODE": "fast", "LEVEL": "3"}
-    python = parse("assets/xs.py", "from headrace import asset\n@asset(owner='core', secrets={'A': 'secret://file/k'})\ndef x(): pass\n")
+    python = parse(
+        "assets/xs.py",
+        "from headrace import asset\n@asset(owner='core', secrets={'A': 'secret://file/k'})\ndef"
+        " x(): pass\n",
+    )
     assert python.problems == () and python.assets[0].secrets == {"A": "secret://file/k"}
 
 
 def test_what_is_passed_on_is_read_once(load: Load) -> None:
     """Would catch: a proxy that asset code doesn't know."""
-    project, problems = load(**{"headrace.toml": SETTINGS + '[run]\npass_environment = ["HTTPS_PROXY", "HTTPS_PROXY"]\n'})
-    assert problems == [] and project is not None and project.settings.pass_environment == ("HTTPS_PROXY",)
+    project, problems = load(
+        **{"headrace.toml": SETTINGS + '[run]\npass_environment = ["HTTPS_PROXY", "HTTPS_PROXY"]\n'}
+    )
+    assert (
+        problems == []
+        and project is not None
+        and project.settings.pass_environment == ("HTTPS_PROXY",)
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Every field of INTERFACE §1's table, wherever an asset stands, and what is said when one is wrong."""
+"""Every field of INTERFACE §1's table, wherever an asset stands, and what is said when one is
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -66,48 +68,101 @@ def test_every_field_of_the_table_is_read(parse: Parse) -> None:
         return Place(file="assets/sub/x.sql", line=line)
 
     assert asset.name == "delays"
-    assert asset.body == SqlBody(text="select 1", file="assets/sub/x.sql", line=EVERYTHING.splitlines().index("select 1") + 1)
-    assert (asset.description, asset.tags, asset.domain, asset.timezone) == ("What was late", ("daily", "x"), "ops", "Europe/Berlin")
+    assert asset.body == SqlBody(
+        text="select 1", file="assets/sub/x.sql", line=EVERYTHING.splitlines().index("select 1") + 1
+    )
+    assert (asset.description, asset.tags, asset.domain, asset.timezone) == (
+        "What was late",
+        ("daily", "x"),
+        "ops",
+        "Europe/Berlin",
+    )
     assert asset.partition == PartitionSpec(grain=Grain.DAY, column="flight_date")
     assert asset.inputs == (
         InputSpec(node="flights", lookback="7d", optional=True, place=at(11)),
         InputSpec(node="weather", mode=InputMode.WITHIN, place=at(12)),
         InputSpec(node="planes", mode=InputMode.ALL, place=at(13)),
     )
-    assert (asset.start, asset.depends, asset.materialize, asset.merge_keys) == ("2013-01-01", ("other",), "merge", ("id",))
+    assert (asset.start, asset.depends, asset.materialize, asset.merge_keys) == (
+        "2013-01-01",
+        ("other",),
+        "merge",
+        ("id",),
+    )
     assert asset.columns == {"writes": {"a": "bigint", "b": None}, "reads": {}}
     assert asset.parameters == {"threshold": 15, "codes": ["a", "b"], "on": True}
     assert (asset.on_fail, asset.on_anomaly, asset.contract) == ("hold", "ignore", "delays")
     assert asset.trigger == {"cron": "0 6 * * 1-5", "catch_up": "latest"}
-    assert (asset.timeout, asset.attempts_max, asset.memory_max, asset.pool, asset.priority) == ("90m", 3, "2GB", "warehouse", 5)
-    assert (asset.batch, asset.on_reference_change, asset.renamed_from) == ("off", "rebuild", "late")
+    assert (asset.timeout, asset.attempts_max, asset.memory_max, asset.pool, asset.priority) == (
+        "90m",
+        3,
+        "2GB",
+        "warehouse",
+        5,
+    )
+    assert (asset.batch, asset.on_reference_change, asset.renamed_from) == (
+        "off",
+        "rebuild",
+        "late",
+    )
     assert [(check.kind, check.place.line) for check in asset.checks] == [("unique", 20)]
 
 
 @pytest.mark.parametrize(
     ("field", "value", "code"),
     [
-        ("partition", "daily", "wrong_value"), ("partition", "12", "wrong_type"), ("partition", "{by: day, colum: x}", "unknown_field"),
-        ("partition", "{column: x}", "missing_field"), ("partition", "[day, week]", "wrong_value"),
-        ("partition", "{key: r, values: []}", "wrong_value"), ("partition", "{key: r, values: [a, a]}", "wrong_value"),
-        ("inputs", "7", "wrong_type"), ("inputs", "[a, A]", "duplicate_name"), ("inputs", "{a: allways}", "wrong_value"),
-        ("inputs", "{a: {lookback: 7}}", "wrong_type"), ("inputs", "{a: {lookback: 7 days}}", "bad_duration"),
-        ("inputs", "{a: {all: true, previous: true}}", "conflicting_fields"), ("inputs", "{a: {lokback: 7d}}", "unknown_field"),
-        ("depends", "{a: b}", "wrong_type"), ("materialize", "tabel", "wrong_value"), ("materialize", "merge", "wrong_value"),
-        ("merge", "{key: [a]}", "unknown_field"), ("columns", "7", "wrong_type"), ("columns", "{a: 7}", "wrong_type"),
-        ("parameters", "[a]", "wrong_type"), ("parameters", "{a-b: 1}", "bad_name"), ("parameters", "{self: 1}", "reserved_name"),
-        ("parameters", "{a: {b: 1}}", "wrong_type"), ("checks", "{unique: [a]}", "wrong_type"), ("on_fail", "explode", "wrong_value"),
-        ("on_anomaly", "reject", "wrong_value"), ("trigger", "cron", "wrong_value"),
-        ("trigger", "{cron: a, manual: true}", "wrong_value"), ("trigger", '{cron: "* *"}', "wrong_value"),
-        ("timeout", "7", "wrong_type"), ("timeout", "1 h", "bad_duration"), ("attempts_max", "0", "wrong_value"),
-        ("attempts_max", "'3'", "wrong_type"), ("attempts_max", "true", "wrong_type"), ("memory_max", "2 gigs", "wrong_value"),
-        ("priority", "1.5", "wrong_type"), ("batch", "maybe", "wrong_value"), ("tags", "['a b']", "wrong_value"),
-        ("tags", "[1]", "wrong_type"), ("timezone", "EST5", "unknown_timezone"), ("timezone", "../../etc/passwd", "unknown_timezone"),
-        ("ownr", "x", "unknown_field"), ("owner2", "x", "unknown_field"), ("contract", "[a]", "wrong_type"),
-        ("name", "null", "wrong_type"), ("start", "[x]", "wrong_type"),
+        ("partition", "daily", "wrong_value"),
+        ("partition", "12", "wrong_type"),
+        ("partition", "{by: day, colum: x}", "unknown_field"),
+        ("partition", "{column: x}", "missing_field"),
+        ("partition", "[day, week]", "wrong_value"),
+        ("partition", "{key: r, values: []}", "wrong_value"),
+        ("partition", "{key: r, values: [a, a]}", "wrong_value"),
+        ("inputs", "7", "wrong_type"),
+        ("inputs", "[a, A]", "duplicate_name"),
+        ("inputs", "{a: allways}", "wrong_value"),
+        ("inputs", "{a: {lookback: 7}}", "wrong_type"),
+        ("inputs", "{a: {lookback: 7 days}}", "bad_duration"),
+        ("inputs", "{a: {all: true, previous: true}}", "conflicting_fields"),
+        ("inputs", "{a: {lokback: 7d}}", "unknown_field"),
+        ("depends", "{a: b}", "wrong_type"),
+        ("materialize", "tabel", "wrong_value"),
+        ("materialize", "merge", "wrong_value"),
+        ("merge", "{key: [a]}", "unknown_field"),
+        ("columns", "7", "wrong_type"),
+        ("columns", "{a: 7}", "wrong_type"),
+        ("parameters", "[a]", "wrong_type"),
+        ("parameters", "{a-b: 1}", "bad_name"),
+        ("parameters", "{self: 1}", "reserved_name"),
+        ("parameters", "{a: {b: 1}}", "wrong_type"),
+        ("checks", "{unique: [a]}", "wrong_type"),
+        ("on_fail", "explode", "wrong_value"),
+        ("on_anomaly", "reject", "wrong_value"),
+        ("trigger", "cron", "wrong_value"),
+        ("trigger", "{cron: a, manual: true}", "wrong_value"),
+        ("trigger", '{cron: "* *"}', "wrong_value"),
+        ("timeout", "7", "wrong_type"),
+        ("timeout", "1 h", "bad_duration"),
+        ("attempts_max", "0", "wrong_value"),
+        ("attempts_max", "'3'", "wrong_type"),
+        ("attempts_max", "true", "wrong_type"),
+        ("memory_max", "2 gigs", "wrong_value"),
+        ("priority", "1.5", "wrong_type"),
+        ("batch", "maybe", "wrong_value"),
+        ("tags", "['a b']", "wrong_value"),
+        ("tags", "[1]", "wrong_type"),
+        ("timezone", "EST5", "unknown_timezone"),
+        ("timezone", "../../etc/passwd", "unknown_timezone"),
+        ("ownr", "x", "unknown_field"),
+        ("owner2", "x", "unknown_field"),
+        ("contract", "[a]", "wrong_type"),
+        ("name", "null", "wrong_type"),
+        ("start", "[x]", "wrong_type"),
     ],
-)  # fmt: skip
-def test_a_wrong_field_is_said_at_its_line_and_the_rest_goes_on(parse: Parse, field: str, value: str, code: str) -> None:
+)
+def test_a_wrong_field_is_said_at_its_line_and_the_rest_goes_on(
+    parse: Parse, field: str, value: str, code: str
+) -> None:
     declared = parse("assets/x.sql", f"/* headrace\nowner: core\n\n{field}: {value}\n*/\nselect 1")
     assert told(declared.problems)[:1] == [f"{code} assets/x.sql:4"]
     assert declared.problems[0].hint
@@ -130,19 +185,35 @@ def test_unknown_fields_are_told_the_nearest(parse: Parse) -> None:
         ("unique: a", "unique", {"columns": ["a"]}),
         ("unique: {columns: [a]}", "unique", {"columns": ["a"]}),
         ("not_null: [a]", "not_null", {"columns": ["a"]}),
-        ("accepted_values: {column: a, values: [x, 1, true, null]}", "accepted_values", {"column": "a", "values": ["x", 1, True, None]}),
+        (
+            "accepted_values: {column: a, values: [x, 1, true, null]}",
+            "accepted_values",
+            {"column": "a", "values": ["x", 1, True, None]},
+        ),
         ("range: {column: a, min: -1.5}", "range", {"column": "a", "min": -1.5}),
-        ("range: {column: a, min: 2013-01-01, max: 2014-01-01}", "range", {"column": "a", "min": "2013-01-01", "max": "2014-01-01"}),
+        (
+            "range: {column: a, min: 2013-01-01, max: 2014-01-01}",
+            "range",
+            {"column": "a", "min": "2013-01-01", "max": "2014-01-01"},
+        ),
         ("regex: {column: a, pattern: 'N[0-9]+'}", "regex", {"column": "a", "pattern": "N[0-9]+"}),
-        ("references: {column: a, to: planes.tailnum}", "references", {"column": "a", "to": "planes.tailnum"}),
+        (
+            "references: {column: a, to: planes.tailnum}",
+            "references",
+            {"column": "a", "to": "planes.tailnum"},
+        ),
         ("freshness: {column: a, max_age: 2d}", "freshness", {"column": "a", "max_age": "2d"}),
         ("row_count: {min: 0}", "row_count", {"min": 0}),
         ('sql: {name: n, query: "select 1"}', "sql", {"query": "select 1"}),
     ],
 )
-def test_each_check_is_kept_in_one_shape(parse: Parse, written: str, kind: str, arguments: dict[str, object]) -> None:
+def test_each_check_is_kept_in_one_shape(
+    parse: Parse, written: str, kind: str, arguments: dict[str, object]
+) -> None:
     """The audit reads one shape; short and long forms must come to the same."""
-    declared = parse("assets/x.sql", f"/* headrace\nowner: core\nchecks:\n  - {written}\n*/ select 1")
+    declared = parse(
+        "assets/x.sql", f"/* headrace\nowner: core\nchecks:\n  - {written}\n*/ select 1"
+    )
     assert declared.problems == ()
     (check,) = declared.assets[0].checks
     assert (check.kind, check.arguments, check.severity) == (kind, arguments, Severity.BLOCKING)
@@ -151,8 +222,9 @@ def test_each_check_is_kept_in_one_shape(parse: Parse, written: str, kind: str, 
 
 def test_name_severity_and_where_stand_inside_or_beside(parse: Parse) -> None:
     text = (
-        "/* headrace\nowner: core\nchecks:\n  - unique: [a]\n    severity: warning\n    where: b > 1\n    name: one\n"
-        "  - range: {column: a, min: 1, severity: warning, where: c, name: two}\n  - unique: [a]\n  - unique: [a]\n*/ select 1"
+        "/* headrace\nowner: core\nchecks:\n  - unique: [a]\n    severity: warning\n    where: b >"
+        " 1\n    name: one\n  - range: {column: a, min: 1, severity: warning, where: c, name:"
+        " two}\n  - unique: [a]\n  - unique: [a]\n*/ select 1"
     )
     declared = parse("assets/x.sql", text)
     assert declared.problems == ()
@@ -167,22 +239,40 @@ def test_name_severity_and_where_stand_inside_or_beside(parse: Parse) -> None:
 @pytest.mark.parametrize(
     ("written", "code"),
     [
-        ("unique", "bad_check"), ("uniqe: [a]", "unknown_check"), ("unique: []", "bad_check"), ("unique: [1]", "wrong_type"),
-        ("unique: {}", "bad_check"), ("unique:", "bad_check"), ("{unique: [a], not_null: [a]}", "bad_check"),
-        ("{severity: warning}", "bad_check"), ("7", "bad_check"), ("range: {column: a}", "bad_check"),
-        ("range: {column: a, min: 5, max: 1}", "bad_check"), ("range: {column: a, min: 5, max: x}", "bad_check"),
-        ("range: {min: 5}", "missing_field"), ("range: [a]", "bad_check"), ("range: {column: a, min: [1]}", "wrong_type"),
-        ("accepted_values: {column: a}", "bad_check"), ("accepted_values: {column: a, values: [[1]]}", "bad_check"),
-        ("references: {column: a, to: planes}", "bad_check"), ("row_count: {}", "bad_check"), ("row_count: {min: -1}", "wrong_value"),
-        ("row_count: {min: 5, max: 1}", "bad_check"), ("freshness: {column: a}", "missing_field"),
-        ("freshness: {column: a, max_age: 2}", "wrong_type"), ("sql: {name: x}", "missing_field"),
-        ("unique: {columns: [a], severity: fatal}", "wrong_value"), ("unique: {colums: [a]}", "unknown_field"),
+        ("unique", "bad_check"),
+        ("uniqe: [a]", "unknown_check"),
+        ("unique: []", "bad_check"),
+        ("unique: [1]", "wrong_type"),
+        ("unique: {}", "bad_check"),
+        ("unique:", "bad_check"),
+        ("{unique: [a], not_null: [a]}", "bad_check"),
+        ("{severity: warning}", "bad_check"),
+        ("7", "bad_check"),
+        ("range: {column: a}", "bad_check"),
+        ("range: {column: a, min: 5, max: 1}", "bad_check"),
+        ("range: {column: a, min: 5, max: x}", "bad_check"),
+        ("range: {min: 5}", "missing_field"),
+        ("range: [a]", "bad_check"),
+        ("range: {column: a, min: [1]}", "wrong_type"),
+        ("accepted_values: {column: a}", "bad_check"),
+        ("accepted_values: {column: a, values: [[1]]}", "bad_check"),
+        ("references: {column: a, to: planes}", "bad_check"),
+        ("row_count: {}", "bad_check"),
+        ("row_count: {min: -1}", "wrong_value"),
+        ("row_count: {min: 5, max: 1}", "bad_check"),
+        ("freshness: {column: a}", "missing_field"),
+        ("freshness: {column: a, max_age: 2}", "wrong_type"),
+        ("sql: {name: x}", "missing_field"),
+        ("unique: {columns: [a], severity: fatal}", "wrong_value"),
+        ("unique: {colums: [a]}", "unknown_field"),
         ('unique: ["a\\nb"]', "bad_check"),
     ],
-)  # fmt: skip
+)
 def test_a_check_that_cant_be_used_is_said(parse: Parse, written: str, code: str) -> None:
     """A check that is dropped in silence is a check that can't fail."""
-    declared = parse("assets/x.sql", f"/* headrace\nowner: core\nchecks:\n  - {written}\n*/ select 1")
+    declared = parse(
+        "assets/x.sql", f"/* headrace\nowner: core\nchecks:\n  - {written}\n*/ select 1"
+    )
     assert declared.problems[0].code == code
     assert declared.problems[0].place.line == 4
     assert declared.problems[0].hint or code == "bad_check"
@@ -234,12 +324,18 @@ def test_a_front_matter_beside_the_sql(load: Load) -> None:
     assert project is not None
     assert project.assets["a"].body == SqlBody(text="select 1", file="assets/a.sql")
     assert project.assets["a"].tags == ("t",)
-    assert told(problems) == ["no_front_matter assets/b.sql:1", "no_body assets/c.yaml:1", "two_front_matters assets/d.yaml:1"]
+    assert told(problems) == [
+        "no_front_matter assets/b.sql:1",
+        "no_body assets/c.yaml:1",
+        "two_front_matters assets/d.yaml:1",
+    ]
 
 
 def test_command_assets(parse: Parse) -> None:
     declared = parse(
-        "assets/orders.yaml", '- asset: a\n  owner: core\n  command: ["dotnet", "Score.dll"]\n- asset: b\n  owner: core\n  command: [x]\n'
+        "assets/orders.yaml",
+        '- asset: a\n  owner: core\n  command: ["dotnet", "Score.dll"]\n- asset: b\n  owner: core\n'
+        "  command: [x]\n",
     )
     assert declared.problems == ()
     assert [asset.body for asset in declared.assets] == [
@@ -248,7 +344,9 @@ def test_command_assets(parse: Parse) -> None:
     ]
 
 
-@pytest.mark.parametrize("command", ["dotnet Score.dll", "[]", "[a, 1]", "[[a]]", "{a: b}", "['']", "null", '["a\\0"]'])
+@pytest.mark.parametrize(
+    "command", ["dotnet Score.dll", "[]", "[a, 1]", "[[a]]", "{a: b}", "['']", "null", '["a\\0"]']
+)
 def test_a_command_is_a_list_of_texts(parse: Parse, command: str) -> None:
     """A text would have to be split, which is what a shell does."""
     declared = parse("assets/orders.yaml", f"asset: a\nowner: core\ncommand: {command}\n")
@@ -259,17 +357,20 @@ def test_a_command_is_a_list_of_texts(parse: Parse, command: str) -> None:
 def test_sources(parse: Parse) -> None:
     declared = parse(
         "sources/orders.yaml",
-        "source: orders\nowner: acme\npartition: day\nstart: 2013-01-01\nfiles: landing/o_{date:%Y/%m/%d}.csv\n"
-        "expect: {by: '05:00', rows: 500..1500}\n"
-        "complete: {marker: .done}\nretain_raw: 30d\nrestate_within: 1d\non_drift: {added: allow, format: map}\n"
-        "contract: orders\non_fail: hold\n"
-        "checks: [{row_count: {min: 1}}]\n",
+        "source: orders\nowner: acme\npartition: day\nstart: 2013-01-01\nfiles:"
+        " landing/o_{date:%Y/%m/%d}.csv\nexpect: {by: '05:00', rows: 500..1500}\ncomplete: {marker:"
+        " .done}\nretain_raw: 30d\nrestate_within: 1d\non_drift: {added: allow, format:"
+        " map}\ncontract: orders\non_fail: hold\nchecks: [{row_count: {min: 1}}]\n",
     )
     assert declared.problems == ()
     (source,) = declared.sources
     assert source.expect == Expect(by="05:00", rows_min=500, rows_max=1500)
     assert source.complete == Complete(marker=".done")
-    assert (source.retain_raw, source.restate_within, source.on_drift) == ("30d", "1d", {"added": "allow", "format": "map"})
+    assert (source.retain_raw, source.restate_within, source.on_drift) == (
+        "30d",
+        "1d",
+        {"added": "allow", "format": "map"},
+    )
     assert (source.files, source.start, source.contract, source.on_fail) == (
         "landing/o_{date:%Y/%m/%d}.csv",
         "2013-01-01",
@@ -281,25 +382,43 @@ def test_sources(parse: Parse) -> None:
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        ("expect: {by: 5am}", "bad_time 4"), ("expect: {rows: many}", "wrong_value 4"), ("expect: {rows: 9..5}", "wrong_value 4"),
-        ("expect: {rows: ..}", "wrong_value 4"), ("expect: 7", "wrong_type 4"), ("complete: {files: 0}", "wrong_value 4"),
-        ("complete: {files: 1, marker: x}", "conflicting_fields 4"), ("complete: {marker: ../x}", "bad_path 4"),
-        ("complete: {watermark: sometimes}", "wrong_value 4"), ("complete: {after: 2h}", "bad_time 4"),
-        ("on_drift: {added: maybe}", "wrong_value 4"), ("on_drift: {aded: allow}", "unknown_field 4"),
-        ("retain_raw: forever", "bad_duration 4"), ("http: https://x/y", "conflicting_fields 4"),
-        ("query: select 1", "conflicting_fields 4"), ("partition: {by: day}", "bad_path 3"),
+        ("expect: {by: 5am}", "bad_time 4"),
+        ("expect: {rows: many}", "wrong_value 4"),
+        ("expect: {rows: 9..5}", "wrong_value 4"),
+        ("expect: {rows: ..}", "wrong_value 4"),
+        ("expect: 7", "wrong_type 4"),
+        ("complete: {files: 0}", "wrong_value 4"),
+        ("complete: {files: 1, marker: x}", "conflicting_fields 4"),
+        ("complete: {marker: ../x}", "bad_path 4"),
+        ("complete: {watermark: sometimes}", "wrong_value 4"),
+        ("complete: {after: 2h}", "bad_time 4"),
+        ("on_drift: {added: maybe}", "wrong_value 4"),
+        ("on_drift: {aded: allow}", "unknown_field 4"),
+        ("retain_raw: forever", "bad_duration 4"),
+        ("http: https://x/y", "conflicting_fields 4"),
+        ("query: select 1", "conflicting_fields 4"),
+        ("partition: {by: day}", "bad_path 3"),
     ],
-)  # fmt: skip
-def test_a_wrong_field_of_a_source_is_said_at_its_line(parse: Parse, lines: str, problem: str) -> None:
-    declared = parse("sources/orders.yaml", f"source: orders\nowner: acme\nfiles: landing/o.csv\n{lines}\n")
+)
+def test_a_wrong_field_of_a_source_is_said_at_its_line(
+    parse: Parse, lines: str, problem: str
+) -> None:
+    declared = parse(
+        "sources/orders.yaml", f"source: orders\nowner: acme\nfiles: landing/o.csv\n{lines}\n"
+    )
     assert [f"{problem.code} {problem.place.line}" for problem in declared.problems] == [problem]
 
 
 @pytest.mark.parametrize("complete", ["files: 2", "marker: .done"])
 def test_several_files_or_a_marker_elsewhere_are_refused(load: Load, complete: str) -> None:
     """Such an interval would wait for ever."""
-    far = f"source: far\nowner: acme\npartition: day\nfiles: s3://b/{{date:%Y-%m-%d}}*.csv\ncomplete: {{{complete}}}\n"
+    far = (
+        "source: far\nowner: acme\npartition: day\nfiles: s3://b/{date:%Y-%m-%d}*.csv\ncomplete:"
+        f" {{{complete}}}\n"
+    )
     _, problems = load(**{"sources/far.yaml": far})
-    assert [(problem.code, problem.place.file) for problem in problems] == [("unsupported_kind", "sources/far.yaml")]
+    assert [(problem.code, problem.place.file) for problem in problems] == [
+        ("unsupported_kind", "sources/far.yaml")
+    ]
     _, problems = load(**{"sources/far.yaml": far.replace("s3://b/", "landing/")})
     assert problems == []

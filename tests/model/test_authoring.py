@@ -1,4 +1,6 @@
-"""`@asset` and `Context` as an editor and a type checker see them: in step with what a file may declare."""
+"""`@asset` and `Context` as an editor and a type checker see them: in step with what a file may
+declare.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,13 @@ from headrace.model.assets import ASSET_FIELDS, MATERIALIZATIONS
 from headrace.model.authoring import MARK
 from headrace.model.checks import COMMON_ARGUMENTS as CHECK_COMMON
 from headrace.model.checks import SHAPES
-from headrace.model.common_fields import CATCH_UP, ON_ANOMALY, ON_FAIL, TRIGGERS, TRIGGERS_WITHOUT_VALUE
+from headrace.model.common_fields import (
+    CATCH_UP,
+    ON_ANOMALY,
+    ON_FAIL,
+    TRIGGERS,
+    TRIGGERS_WITHOUT_VALUE,
+)
 from headrace.model.field_descriptions import ASSET
 
 PARAMETERS = inspect.signature(asset).parameters
@@ -54,7 +62,9 @@ def test_checks_and_triggers_have_the_keys_that_files_may_have() -> None:
     for kind, shape in SHAPES.items():
         hint = get_type_hints(authoring.Check)[kind]
         structures = [item for item in (hint, *get_args(hint)) if hasattr(item, "__total__")]
-        assert [set(structure.__annotations__) for structure in structures] == [{*shape.fields, *CHECK_COMMON}], kind
+        assert [set(structure.__annotations__) for structure in structures] == [
+            {*shape.fields, *CHECK_COMMON}
+        ], kind
     assert set(authoring.Trigger.__annotations__) == {*TRIGGERS, "catch_up", "timezone"}
     assert set(get_args(get_type_hints(authoring.Trigger)["catch_up"])) == set(CATCH_UP)
     severity = get_type_hints(authoring.Check)["severity"]
@@ -80,25 +90,48 @@ def test_every_member_of_the_context_is_documented() -> None:
 
 
 def mypy(file: Path, tmp_path: Path) -> str:
-    options = ["--strict", "--no-error-summary", "--config-file=", "--disable-error-code=import-untyped"]  # pyarrow has no types
-    command = [sys.executable, "-m", "mypy", *options, f"--cache-dir={tmp_path / 'cache'}", str(file)]
+    options = [
+        "--strict",
+        "--no-error-summary",
+        "--config-file=",
+        "--disable-error-code=import-untyped",
+    ]  # pyarrow has no types
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        *options,
+        f"--cache-dir={tmp_path / 'cache'}",
+        str(file),
+    ]
     environment = os.environ | {"MYPYPATH": str(EXAMPLE)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
     return done.stdout + done.stderr
 
 
 @pytest.mark.timeout(300)
 def test_a_type_checker_accepts_the_example_and_refuses_what_is_wrong(tmp_path: Path) -> None:
-    """Would catch: `Any` in the decorator or the context: an editor completes nothing, and a misspelt keyword is found at night."""
+    """Would catch: `Any` in the decorator or the context: an editor completes nothing, and a
+    misspelt keyword is found at night."""
     assert mypy(EXAMPLE / "assets" / "order_values.py", tmp_path) == ""
     wrong = {
         'owner="sales", ownr="sales"': 'Unexpected keyword argument "ownr"',
         'owner="sales", partition="daily"': 'Argument "partition" to "asset" has incompatible type',
         'owner="sales", checks=[{"not_nul": ["a"]}]': 'Extra key "not_nul"',
-        'owner="sales", attempts_max="5"': 'Argument "attempts_max" to "asset" has incompatible type',
+        'owner="sales", attempts_max="5"': (
+            'Argument "attempts_max" to "asset" has incompatible type'
+        ),
     }
-    body = "".join(f"@asset({arguments})\ndef a{n}(ctx: Context) -> None: ...\n" for n, arguments in enumerate(wrong))
-    body += "def f(ctx: Context) -> None:\n    ctx.partion\n    ctx.log('x', level='loud')\n    ctx.start.isoformat()\n"
+    body = "".join(
+        f"@asset({arguments})\ndef a{n}(ctx: Context) -> None: ...\n"
+        for n, arguments in enumerate(wrong)
+    )
+    body += (
+        "def f(ctx: Context) -> None:\n    ctx.partion\n    ctx.log('x', level='loud')\n   "
+        " ctx.start.isoformat()\n"
+    )
     file = tmp_path / "wrong.py"
     file.write_text(f"from headrace import Context, asset\n{body}")
     said = mypy(file, tmp_path)

@@ -1,4 +1,6 @@
-"""Each declaration file can be anything at all; each gets a clear problem at its place, and everything else goes on."""
+"""Each declaration file can be anything at all; each gets a clear problem at its place, and
+everything else goes on.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from modellab import KINDS, Load, Parse, Write, sql, told
 
-from headrace.model import FileKind, ProblemLevel, ProjectError, ProjectFile, find_root, parse_file, scan
+from headrace.model import (
+    FileKind,
+    ProblemLevel,
+    ProjectError,
+    ProjectFile,
+    find_root,
+    parse_file,
+    scan,
+)
 from headrace.model.files import FILE_BYTES_MAX
 
 GOOD_TEXT = "owner: core\n"
@@ -37,7 +47,9 @@ def _good(path: str) -> str:
         (b"a\n\x1b[31mred\n", "not_text", 2),
     ],
 )
-def test_what_is_no_text_is_said_to_be_none(parse: Parse, path: str, content: bytes, code: str, line: int) -> None:
+def test_what_is_no_text_is_said_to_be_none(
+    parse: Parse, path: str, content: bytes, code: str, line: int
+) -> None:
     if path.endswith(".py") and code == "file_empty":
         assert parse(path, content).problems == ()  # a package's `__init__.py` is usually empty
         return
@@ -63,8 +75,21 @@ def test_a_byte_order_mark_is_read_past_and_said(parse: Parse, path: str) -> Non
 
 
 @pytest.mark.parametrize("path", [path for path in KINDS if path.endswith(".yaml")])
-@pytest.mark.parametrize("text", ["just text\n", "12\n", "null\n", "- 1\n- [2]\n", "true\n", "# only a comment\n", "--- \n...\n"])
-def test_yaml_of_the_wrong_shape_is_a_problem_with_a_hint(parse: Parse, path: str, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "just text\n",
+        "12\n",
+        "null\n",
+        "- 1\n- [2]\n",
+        "true\n",
+        "# only a comment\n",
+        "--- \n...\n",
+    ],
+)
+def test_yaml_of_the_wrong_shape_is_a_problem_with_a_hint(
+    parse: Parse, path: str, text: str
+) -> None:
     """A list where a mapping belongs, a number where a list belongs."""
     problems = parse(path, text).problems
     assert problems
@@ -74,12 +99,18 @@ def test_yaml_of_the_wrong_shape_is_a_problem_with_a_hint(parse: Parse, path: st
 @pytest.mark.parametrize("path", KINDS)
 def test_a_file_that_went_away_is_a_problem(tmp_path: Path, path: str) -> None:
     """Between the look and the reading somebody may delete it."""
-    declared = parse_file(tmp_path, ProjectFile(path=path, kind=KINDS[path], size=1, mtime_ns=0, ctime_ns=0, inode=0))
+    declared = parse_file(
+        tmp_path, ProjectFile(path=path, kind=KINDS[path], size=1, mtime_ns=0, ctime_ns=0, inode=0)
+    )
     assert told(declared.problems) == [f"file_unreadable {path}:1"]
 
 
-def test_links_pipes_and_sockets_arent_followed(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link must not let a project read what lies outside; a pipe must not make it wait for ever."""
+def test_links_pipes_and_sockets_arent_followed(
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link must not let a project read what lies outside; a pipe must not make it
+    wait for ever.
+    """
     write("headrace.toml", "[project]\nname = 'x'\n")
     secret = write("../secret.sql", "select 1")
     (tmp_path / "assets").mkdir()
@@ -95,12 +126,19 @@ def test_links_pipes_and_sockets_arent_followed(tmp_path: Path, write: Write, mo
         monkeypatch.chdir(tmp_path)  # a socket's path has to be short
         listener.bind("assets/s.sql")
         assert "file_not_read assets/s.sql:1" in told(scan(tmp_path).problems)
-    declared = parse_file(tmp_path, ProjectFile(path="assets/pipe.sql", kind=FileKind.SQL, size=0, mtime_ns=0, ctime_ns=0, inode=0))
+    declared = parse_file(
+        tmp_path,
+        ProjectFile(
+            path="assets/pipe.sql", kind=FileKind.SQL, size=0, mtime_ns=0, ctime_ns=0, inode=0
+        ),
+    )
     assert told(declared.problems) == ["file_unreadable assets/pipe.sql:1"]
 
 
 def test_names_of_files_that_cant_be_printed_are_problems(tmp_path: Path, write: Write) -> None:
-    """A name that isn't UTF-8 can't be kept; one with an escape would write to the terminal of who reads the message."""
+    """A name that isn't UTF-8 can't be kept; one with an escape would write to the terminal of who
+    reads the message.
+    """
     write("headrace.toml", "[project]\nname = 'x'\n")
     (tmp_path / "assets").mkdir()
     for name in (b"\xff\xfe.sql", b"a\x1b[31m.sql", b"a\nb.sql"):
@@ -112,7 +150,9 @@ def test_names_of_files_that_cant_be_printed_are_problems(tmp_path: Path, write:
 
 
 def test_lookalikes_are_said_not_to_be_read(write: Write, tmp_path: Path) -> None:
-    """`owners.yml` beside `owners.yaml` would be ignored, and its reader would wonder for an hour."""
+    """`owners.yml` beside `owners.yaml` would be ignored, and its reader would wonder
+    for an hour.
+    """
     for path in (
         "owners.yml",
         "sources/a.yml",
@@ -134,7 +174,9 @@ def test_lookalikes_are_said_not_to_be_read(write: Write, tmp_path: Path) -> Non
     )
 
 
-def test_the_root_is_found_from_below_and_its_absence_is_an_error(tmp_path: Path, write: Write) -> None:
+def test_the_root_is_found_from_below_and_its_absence_is_an_error(
+    tmp_path: Path, write: Write
+) -> None:
     write("headrace.toml", "")
     (tmp_path / "a/b").mkdir(parents=True)
     assert find_root(tmp_path / "a/b") == tmp_path
@@ -148,32 +190,73 @@ def test_the_root_is_found_from_below_and_its_absence_is_an_error(tmp_path: Path
 @pytest.mark.parametrize(
     "path",
     [
-        "../landing/o.csv", "/etc/passwd", "~/o.csv", "landing/../../o.csv", "landing/..", "C:\\o.csv", "landing\\..\\o.csv",
-        "file:///etc/passwd", "s3://bucket/o.csv", "landing/o\x07.csv", "landing/{date:../%Y-%m-%d}.csv",
-        "landing/{date:%Y}{date:%m}.csv", "landing/{env:HOME}.csv", "landing/{date}.csv", "landing/{date:%Y-%m}.csv",
-        "landing/{date:%c}.csv", "landing/o.csv", "a*b*c*d*e_{date:%Y-%m-%d}.csv",
+        "../landing/o.csv",
+        "/etc/passwd",
+        "~/o.csv",
+        "landing/../../o.csv",
+        "landing/..",
+        "C:\\o.csv",
+        "landing\\..\\o.csv",
+        "file:///etc/passwd",
+        "s3://bucket/o.csv",
+        "landing/o\x07.csv",
+        "landing/{date:../%Y-%m-%d}.csv",
+        "landing/{date:%Y}{date:%m}.csv",
+        "landing/{env:HOME}.csv",
+        "landing/{date}.csv",
+        "landing/{date:%Y-%m}.csv",
+        "landing/{date:%c}.csv",
+        "landing/o.csv",
+        "a*b*c*d*e_{date:%Y-%m-%d}.csv",
     ],
-)  # fmt: skip
+)
 def test_a_source_cant_name_files_outside_or_of_an_unknown_day(parse: Parse, path: str) -> None:
-    """TRUST B10: what a vendor's pattern can reach stays in the project, and each file says which day it is for."""
+    """TRUST B10: what a vendor's pattern can reach stays in the project, and each file says which
+    day it is for."""
     text = path.encode("unicode_escape").decode().replace('"', "")
-    declared = parse("sources/orders.yaml", f'source: orders\nowner: acme\npartition: day\nfiles: "{text}"\n')
+    declared = parse(
+        "sources/orders.yaml", f'source: orders\nowner: acme\npartition: day\nfiles: "{text}"\n'
+    )
     assert told(declared.problems) == ["bad_path sources/orders.yaml:4"]
     assert declared.problems[0].hint
     assert declared.sources[0].files is None
 
 
-@pytest.mark.parametrize("name", ["a'b", 'a"b', "a;drop table x", "a b", "é", "1a", "", "a" * 64, "a.b", "../a", "a-b", "-a", "a\x1b[31m"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a'b",
+        'a"b',
+        "a;drop table x",
+        "a b",
+        "é",
+        "1a",
+        "",
+        "a" * 64,
+        "a.b",
+        "../a",
+        "a-b",
+        "-a",
+        "a\x1b[31m",
+    ],
+)
 @pytest.mark.parametrize("field", ["source", "name", "consumer"])
 def test_hostile_names_are_refused(parse: Parse, name: str, field: str) -> None:
-    """TRUST B9: names reach SQL, paths and shells of others; only letters, digits and `_` ever do."""
+    """TRUST B9: names reach SQL, paths and shells of others; only letters, digits and
+    `_` ever do."""
     if field == "consumer" and name == "a-b":
         return
     written = '"' + name.encode("unicode_escape").decode().replace('"', '\\"') + '"'
     path, text = {
-        "source": ("sources/orders.yaml", f"source: {written}\nowner: acme\nfiles: landing/a.csv\n"),
+        "source": (
+            "sources/orders.yaml",
+            f"source: {written}\nowner: acme\nfiles: landing/a.csv\n",
+        ),
         "name": ("assets/orders.sql", sql(name=written)),
-        "consumer": ("consumers.yaml", f"- consumer: {written}\n  owner: core\n  reads: [a]\n  due: '07:00'\n"),
+        "consumer": (
+            "consumers.yaml",
+            f"- consumer: {written}\n  owner: core\n  reads: [a]\n  due: '07:00'\n",
+        ),
     }[field]
     declared = parse(path, text)
     assert declared.problems
@@ -186,10 +269,24 @@ def test_hostile_names_are_refused(parse: Parse, name: str, field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["run", "STATUS", "accept", "what_if", "self", "_partition", "__x", "Main", "ducklake_x", "information_schema"]
+    "name",
+    [
+        "run",
+        "STATUS",
+        "accept",
+        "what_if",
+        "self",
+        "_partition",
+        "__x",
+        "Main",
+        "ducklake_x",
+        "information_schema",
+    ],
 )
 def test_names_that_mean_something_already_are_refused(parse: Parse, name: str) -> None:
-    """Names of tables that DuckDB or Headrace has itself; commands are decided by position and reserve none."""
+    """Names of tables that DuckDB or Headrace has itself; commands are decided by position and
+    reserve none.
+    """
     declared = parse(f"assets/{name}.sql", sql())
     free = name in ("run", "STATUS", "accept", "what_if")
     assert [problem.code for problem in declared.problems] == ([] if free else ["reserved_name"])
@@ -221,28 +318,96 @@ def test_one_bad_file_doesnt_hide_the_others(load: Load) -> None:
 words = st.sampled_from(["core", "day", "7d", "05:00", "*", "landing/a.csv"])
 nested = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | words,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(
-        [
-            "source", "asset", "consumer", "test", "owner", "partition", "by", "key", "values", "files", "http", "url", "headers",
-            "expect", "rows", "complete", "checks", "unique", "range", "column", "min", "max", "sql", "query", "inputs", "lookback",
-            "columns", "reads", "writes", "trigger", "cron", "command", "parameters", "export", "to", "given", "on_drift", "added",
-            "dates", "contact", "manager", "kind", "merge", "keys", "tags", "timezone", "due", "per", "severity", "where", "name",
-            "apiVersion", "version", "id", "status", "schema", "properties", "customProperties",
-        ]) | st.text(max_size=5), inner, max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "source",
+                    "asset",
+                    "consumer",
+                    "test",
+                    "owner",
+                    "partition",
+                    "by",
+                    "key",
+                    "values",
+                    "files",
+                    "http",
+                    "url",
+                    "headers",
+                    "expect",
+                    "rows",
+                    "complete",
+                    "checks",
+                    "unique",
+                    "range",
+                    "column",
+                    "min",
+                    "max",
+                    "sql",
+                    "query",
+                    "inputs",
+                    "lookback",
+                    "columns",
+                    "reads",
+                    "writes",
+                    "trigger",
+                    "cron",
+                    "command",
+                    "parameters",
+                    "export",
+                    "to",
+                    "given",
+                    "on_drift",
+                    "added",
+                    "dates",
+                    "contact",
+                    "manager",
+                    "kind",
+                    "merge",
+                    "keys",
+                    "tags",
+                    "timezone",
+                    "due",
+                    "per",
+                    "severity",
+                    "where",
+                    "name",
+                    "apiVersion",
+                    "version",
+                    "id",
+                    "status",
+                    "schema",
+                    "properties",
+                    "customProperties",
+                ]
+            )
+            | st.text(max_size=5),
+            inner,
+            max_size=6,
+        )
+    ),
     max_leaves=25,
-)  # fmt: skip
+)
 
 
 @given(st.sampled_from(list(KINDS)), st.binary(max_size=400))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_random_bytes_are_problems_with_a_place(parse: Parse, path: str, content: bytes) -> None:
     """Fuzz (TRUST F13): nothing that a file holds may raise."""
     _holds(parse(path, content).problems, path)
 
 
 @given(st.sampled_from([path for path in KINDS if path.endswith((".yaml", ".sql", ".py"))]), nested)
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_random_documents_are_problems_with_a_place(parse: Parse, path: str, document: object) -> None:
+@settings(
+    max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_random_documents_are_problems_with_a_place(
+    parse: Parse, path: str, document: object
+) -> None:
     """Known fields with values of any type: the combinations that nobody thinks of."""
     import json
 
@@ -251,21 +416,49 @@ def test_random_documents_are_problems_with_a_place(parse: Parse, path: str, doc
         written = f"/* headrace\n{written.replace('*/', '')}\n*/ select 1"
     elif path.endswith(".py"):
         arguments = (
-            ", ".join(f"{key}={value!r}" for key, value in document.items() if key.isidentifier()) if isinstance(document, dict) else ""
+            ", ".join(f"{key}={value!r}" for key, value in document.items() if key.isidentifier())
+            if isinstance(document, dict)
+            else ""
         )
-        written = f"from headrace import asset\n@asset({arguments})\ndef f(ctx, a): pass\n".replace("nan", "None").replace("inf", "None")
+        written = f"from headrace import asset\n@asset({arguments})\ndef f(ctx, a): pass\n".replace(
+            "nan", "None"
+        ).replace("inf", "None")
     _holds(parse(path, written.encode("utf-8", "surrogatepass")).problems, path)
 
 
 @given(st.sampled_from(list(KINDS)), st.data())
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_damaged_declarations_are_problems_with_a_place(parse: Parse, path: str, data: st.DataObject) -> None:
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_damaged_declarations_are_problems_with_a_place(
+    parse: Parse, path: str, data: st.DataObject
+) -> None:
     """A good file with a piece cut out, doubled or replaced."""
     text = _good(path)
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
     piece = data.draw(
-        st.sampled_from(["", text[start:end] * 2, ":", "\n", "\t", "- ", "{", "]", '"', "'", "*/", "&a ", "*a", "null", "1", "é", "\x00"])
+        st.sampled_from(
+            [
+                "",
+                text[start:end] * 2,
+                ":",
+                "\n",
+                "\t",
+                "- ",
+                "{",
+                "]",
+                '"',
+                "'",
+                "*/",
+                "&a ",
+                "*a",
+                "null",
+                "1",
+                "é",
+                "\x00",
+            ]
+        )
     )
     _holds(parse(path, text[:start] + piece + text[end:]).problems, path)
 

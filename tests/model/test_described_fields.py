@@ -1,4 +1,6 @@
-"""The schemas against the readers: what one takes the other takes, and what nobody knows both refuse."""
+"""The schemas against the readers: what one takes the other takes, and what nobody knows both
+refuse.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def declared(tmp_path: Path) -> Callable[[str, Any], Declared]:
     def read(path: str, value: Any) -> Declared:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(json.dumps(value))
-        return parse_file(tmp_path, next(file for file in scan(tmp_path).files if file.path == path))
+        return parse_file(
+            tmp_path, next(file for file in scan(tmp_path).files if file.path == path)
+        )
 
     return read
 
@@ -64,14 +68,21 @@ def refused(result: Declared) -> bool:
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.name)
 def test_every_field_is_described_and_none_that_there_is_not(section: Any) -> None:
-    """A reader learnt a field that no editor offers and no page explains; or a description outlived its field."""
+    """A reader learnt a field that no editor offers and no page explains; or a description outlived
+    its field.
+    """
     assert {field.name for field in section.fields} == set(section.known)
-    assert all(field.meaning and field.meaning[0].islower() | (field.meaning[0] == "`") for field in section.fields)
+    assert all(
+        field.meaning and field.meaning[0].islower() | (field.meaning[0] == "`")
+        for field in section.fields
+    )
     jsonschema.Draft202012Validator.check_schema(document(section))
 
 
 @pytest.mark.parametrize("name", LEAST)
-def test_what_nobody_knows_is_refused_by_both(name: str, declared: Callable[[str, Any], Declared]) -> None:
+def test_what_nobody_knows_is_refused_by_both(
+    name: str, declared: Callable[[str, Any], Declared]
+) -> None:
     assert valid(name, LEAST[name])
     assert not refused(declared(FILES[name], LEAST[name]))
     strange = {**LEAST[name], "no_such_field": 1}
@@ -80,8 +91,11 @@ def test_what_nobody_knows_is_refused_by_both(name: str, declared: Callable[[str
 
 
 @pytest.mark.parametrize("name", LEAST)
-def test_what_the_reader_takes_the_schema_takes(name: str, declared: Callable[[str, Any], Declared]) -> None:
-    """An editor that underlines what works is switched off. (The other way round a schema may be kinder: it sees less.)"""
+def test_what_the_reader_takes_the_schema_takes(
+    name: str, declared: Callable[[str, Any], Declared]
+) -> None:
+    """An editor that underlines what works is switched off. (The other way round a schema may be
+    kinder: it sees less.)"""
     section = next(section for section in SECTIONS if section.name == name)
     for field in section.known:
         for value in WRONG:
@@ -90,11 +104,16 @@ def test_what_the_reader_takes_the_schema_takes(name: str, declared: Callable[[s
                 assert valid(name, candidate), (field, value)
 
 
-def test_plain_fields_of_the_wrong_type_are_refused_by_both(declared: Callable[[str, Any], Declared]) -> None:
+def test_plain_fields_of_the_wrong_type_are_refused_by_both(
+    declared: Callable[[str, Any], Declared],
+) -> None:
     for name, least in LEAST.items():
         section = next(section for section in SECTIONS if section.name == name)
         for field in section.fields:
-            if field.schema.get("type") in ("string", "boolean", "integer") and field.name in section.known:
+            if (
+                field.schema.get("type") in ("string", "boolean", "integer")
+                and field.name in section.known
+            ):
                 candidate = {**least, field.name: {"x": 1}}
                 assert not valid(name, candidate), field.name
                 assert refused(declared(FILES[name], candidate)), field.name
@@ -107,9 +126,13 @@ def projects() -> Iterator[Path]:
 
 
 KIND = {
-    FileKind.OWNERS: "owners", FileKind.SOURCE: "sources", FileKind.YAML_ASSET: "assets", FileKind.CONSUMERS: "consumers",
-    FileKind.TEST: "tests", FileKind.CALENDAR: "calendars",
-}  # fmt: skip
+    FileKind.OWNERS: "owners",
+    FileKind.SOURCE: "sources",
+    FileKind.YAML_ASSET: "assets",
+    FileKind.CONSUMERS: "consumers",
+    FileKind.TEST: "tests",
+    FileKind.CALENDAR: "calendars",
+}
 
 
 @pytest.mark.parametrize("root", list(projects()), ids=lambda path: path.name)
@@ -117,7 +140,13 @@ def test_real_projects_fit_the_schemas(root: Path) -> None:
     for file in scan(root).files:
         if file.kind in KIND and not refused(_read(root, file)):
             value = as_text(yaml.load((root / file.path).read_text(), yaml.BaseLoader))
-            errors = [error for error in jsonschema.Draft202012Validator(SCHEMAS[KIND[file.kind]]).iter_errors(value) if _matters(error)]
+            errors = [
+                error
+                for error in jsonschema.Draft202012Validator(SCHEMAS[KIND[file.kind]]).iter_errors(
+                    value
+                )
+                if _matters(error)
+            ]
             assert not errors, (file.path, errors[0].message)
 
 
@@ -126,7 +155,9 @@ def _read(root: Path, file: ProjectFile) -> Declared:
 
 
 def _matters(error: jsonschema.ValidationError) -> bool:
-    """BaseLoader reads every scalar as text, so types of scalars aren't looked at here, only names of fields."""
+    """BaseLoader reads every scalar as text, so types of scalars aren't looked at here, only names
+    of fields.
+    """
     return error.validator in ("additionalProperties", "required")
 
 

@@ -30,9 +30,13 @@ def test_a_length_of_time_in_words(seconds: float, text: str) -> None:
     assert duration(round(seconds * 1_000_000)) == text
 
 
-@pytest.mark.skipif(shutil.which("node") is None or not TYPESCRIPT.exists(), reason="needs node and ui/node_modules")
+@pytest.mark.skipif(
+    shutil.which("node") is None or not TYPESCRIPT.exists(), reason="needs node and ui/node_modules"
+)
 def test_the_browser_writes_the_same() -> None:
     """Would catch: a page that rounds otherwise than the terminal."""
     arguments = [str(TYPESCRIPT), str(ROOT / "ui/src/parts/durations.ts"), json.dumps(TABLE)]
-    done = subprocess.run(["node", "-e", RUN, *arguments], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        ["node", "-e", RUN, *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
     assert json.loads(done.stdout) == [text for _, text in TABLE]

@@ -9,7 +9,11 @@ from modellab import Load, sql, told
 
 from headrace.model.exports import ExportFormat, OnRestatement, export_of, path_of
 
-SOURCE = {"sources/orders.yaml": "source: orders\nowner: acme\npartition: day\nfiles: landing/o_{date:%Y-%m-%d}.csv\n"}
+SOURCE = {
+    "sources/orders.yaml": (
+        "source: orders\nowner: acme\npartition: day\nfiles: landing/o_{date:%Y-%m-%d}.csv\n"
+    )
+}
 WHOLE = {"sources/planes.yaml": "source: planes\nowner: acme\nfiles: landing/planes.csv\n"}
 SETTINGS = (
     '[project]\nname = "shop"\ntimezone = "America/New_York"\n'
@@ -18,13 +22,19 @@ SETTINGS = (
 
 
 def consumer(export: str, name: str = "c1", reads: str = "[orders]", more: str = "") -> str:
-    return f"- consumer: {name}\n  owner: core\n  reads: {reads}\n  due: '07:00'\n  export: {export}\n{more}"
+    return (
+        f"- consumer: {name}\n  owner: core\n  reads: {reads}\n  due: '07:00'\n  export:"
+        f" {export}\n{more}"
+    )
 
 
 GOOD = [
     '{to: "exports/x_{date:%Y-%m-%d}.csv"}',
     '{to: "exports/{date:%Y/%j}.parquet", options: {compression: snappy}}',
-    '{to: "exports/x_{date:%Y-%m-%d}.txt", format: csv, options: {delimiter: ";"}, on_restatement: tell}',
+    (
+        '{to: "exports/x_{date:%Y-%m-%d}.txt", format: csv, options: {delimiter: ";"},'
+        " on_restatement: tell}"
+    ),
     '{to: "s3://b/${PREFIX}/x_{date:%Y-%m-%d}.jsonl", connection: bucket}',
     "{to: {connection: warehouse, table: reports.delays}}",
     "{to: {connection: warehouse, table: delays, interval_column: day_of}}",
@@ -35,7 +45,9 @@ GOOD = [
 @pytest.mark.parametrize("export", GOOD)
 def test_what_may_be_declared(load: Load, export: str) -> None:
     """Catches a rule that refuses what the documentation shows."""
-    project, problems = load(**SOURCE, **{"headrace.toml": SETTINGS, "consumers.yaml": consumer(export)})
+    project, problems = load(
+        **SOURCE, **{"headrace.toml": SETTINGS, "consumers.yaml": consumer(export)}
+    )
     assert problems == []
     assert project is not None
     assert export_of(project.consumers["c1"]) is not None
@@ -76,7 +88,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("export", "code"), WRONG)
 def test_what_would_go_wrong_is_refused_with_its_line(load: Load, export: str, code: str) -> None:
-    """Catches an export that overwrites its own days, leaves the project, or leaks a password, and problems without a place."""
+    """Catches an export that overwrites its own days, leaves the project, or leaks a password, and
+    problems without a place.
+    """
     _, problems = load(**SOURCE, **{"headrace.toml": SETTINGS, "consumers.yaml": consumer(export)})
     assert told(problems) == [f"{code} consumers.yaml:5"]
     assert problems[0].hint
@@ -103,17 +117,32 @@ def test_data_that_isnt_cut_by_time_is_one_export(load: Load) -> None:
 def test_two_consumers_cant_share_a_target(load: Load) -> None:
     """Catches two exports that overwrite each other, spelt differently or by `{asset}`."""
     first = consumer('{to: "out/orders_{date:%Y-%m-%d}.csv"}')
-    for other in ('{to: "./out//orders_{date:%Y-%m-%d}.csv"}', '{to: "out/{asset}_{date:%Y-%m-%d}.csv"}'):
+    for other in (
+        '{to: "./out//orders_{date:%Y-%m-%d}.csv"}',
+        '{to: "out/{asset}_{date:%Y-%m-%d}.csv"}',
+    ):
         _, problems = load(**SOURCE, **{"consumers.yaml": first + consumer(other, "c2")})
         assert told(problems) == ["duplicate_target consumers.yaml:10"]
 
 
 def test_hours_need_an_offset_where_clocks_go_back(load: Load) -> None:
     """Catches one of the two hours called 01:00 overwriting the other."""
-    source = {"sources/orders.yaml": "source: orders\nowner: acme\npartition: hour\nfiles: landing/o_{date:%Y-%m-%dT%H%z}.csv\n"}
+    source = {
+        "sources/orders.yaml": (
+            "source: orders\nowner: acme\npartition: hour\nfiles:"
+            " landing/o_{date:%Y-%m-%dT%H%z}.csv\n"
+        )
+    }
     export = '{to: "x_{date:%Y-%m-%dT%H}.csv"}'
-    assert told(load(**source, **{"consumers.yaml": consumer(export, more="  per: hour\n")})[1]) == ["bad_path consumers.yaml:5"]
-    assert load(**source, **{"consumers.yaml": consumer(export, more="  per: hour\n  timezone: UTC\n")})[1] == []
+    assert told(
+        load(**source, **{"consumers.yaml": consumer(export, more="  per: hour\n")})[1]
+    ) == ["bad_path consumers.yaml:5"]
+    assert (
+        load(
+            **source, **{"consumers.yaml": consumer(export, more="  per: hour\n  timezone: UTC\n")}
+        )[1]
+        == []
+    )
     zoned = '{to: "x_{date:%Y-%m-%dT%H%z}.csv"}'
     assert load(**source, **{"consumers.yaml": consumer(zoned, more="  per: hour\n")})[1] == []
 
@@ -128,18 +157,34 @@ def test_files_and_effects_have_no_rows_to_export(load: Load) -> None:
 def test_a_targets_path() -> None:
     """Catches directives that Python leaves to the machine's language, or that it lacks (%q)."""
     start = datetime(2013, 3, 4, 5, 6, 7, tzinfo=timezone(timedelta(hours=-5)))
-    assert path_of("o/{asset}_{date:%Y-%m-%d %H:%M:%S%z}.csv", start, "a") == "o/a_2013-03-04 05:06:07-0500.csv"
-    assert path_of("{date:%G-W%V-%u %j %b %y Q%q 100%%}", start, "a") == "2013-W10-1 063 Mar 13 Q1 100%"
+    assert (
+        path_of("o/{asset}_{date:%Y-%m-%d %H:%M:%S%z}.csv", start, "a")
+        == "o/a_2013-03-04 05:06:07-0500.csv"
+    )
+    assert (
+        path_of("{date:%G-W%V-%u %j %b %y Q%q 100%%}", start, "a")
+        == "2013-W10-1 063 Mar 13 Q1 100%"
+    )
     assert path_of("{date:%Y}", datetime(1000, 1, 1, tzinfo=UTC), "a") == "1000"
 
 
 def test_an_export_understood(load: Load) -> None:
     """Catches a default that isn't the documented one, and a target shown with who logs in."""
-    project, _ = load(**SOURCE, **{"headrace.toml": SETTINGS, "consumers.yaml": consumer("{to: {connection: warehouse, table: t}}")})
+    project, _ = load(
+        **SOURCE,
+        **{
+            "headrace.toml": SETTINGS,
+            "consumers.yaml": consumer("{to: {connection: warehouse, table: t}}"),
+        },
+    )
     assert project is not None
     export = export_of(project.consumers["c1"])
     assert export is not None
-    assert (export.shown, export.interval_column, export.on_restatement) == ("warehouse.t", "_interval", OnRestatement.REDELIVER)
+    assert (export.shown, export.interval_column, export.on_restatement) == (
+        "warehouse.t",
+        "_interval",
+        OnRestatement.REDELIVER,
+    )
     url = consumer('{to: "ftp://${USER}@host/x_{date:%Y-%m-%d}.csv"}')
     project, problems = load(**SOURCE, **{"consumers.yaml": url})
     assert problems == []

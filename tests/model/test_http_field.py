@@ -72,28 +72,48 @@ def test_everything_that_may_be_said(parse: Parse) -> None:
 def test_each_wrong_thing_is_said_at_its_line(parse: Parse, http: str, problem: str) -> None:
     """Would catch: a mistake that is only found by the server, at night."""
     declared = parse("sources/orders.yaml", f"source: api\nowner: acme\nhttp: {http}\n")
-    assert [f"{problem.code} {problem.place.line}" for problem in declared.problems] == [f"{problem} 3"]
+    assert [f"{problem.code} {problem.place.line}" for problem in declared.problems] == [
+        f"{problem} 3"
+    ]
 
 
 @pytest.mark.parametrize(
     ("http", "problem"),
-    [("https://x/all.json", "conflicting_fields"), ("'https://x/{date:%Q}'", "wrong_value"), ("'https://x/{date:}'", "wrong_value")],
+    [
+        ("https://x/all.json", "conflicting_fields"),
+        ("'https://x/{date:%Q}'", "wrong_value"),
+        ("'https://x/{date:}'", "wrong_value"),
+    ],
 )
 def test_an_interval_must_be_asked_for_by_its_date(parse: Parse, http: str, problem: str) -> None:
-    """Would catch: each day filled with the same answer, because nothing says which day is asked for."""
-    declared = parse("sources/orders.yaml", f"source: api\nowner: acme\npartition: day\nhttp: {http}\n")
+    """Would catch: each day filled with the same answer, because nothing says which day is asked
+    for.
+    """
+    declared = parse(
+        "sources/orders.yaml", f"source: api\nowner: acme\npartition: day\nhttp: {http}\n"
+    )
     assert [problem.code for problem in declared.problems] == [problem]
 
 
 @pytest.mark.parametrize("header", ["Authorization", "X-Key"])
-@pytest.mark.parametrize("value", ["secret://vault/{0}", "secret://{0}", "Bearer secret://env/{0}", "secret://env/"])
-def test_a_reference_to_a_secret_that_cant_be_resolved_is_refused(parse: Parse, header: str, value: str) -> None:
-    """Would catch: `secret://vault/x`, a kind that doesn't exist, is found out at night; a reference that is sent as it is written."""
+@pytest.mark.parametrize(
+    "value", ["secret://vault/{0}", "secret://{0}", "Bearer secret://env/{0}", "secret://env/"]
+)
+def test_a_reference_to_a_secret_that_cant_be_resolved_is_refused(
+    parse: Parse, header: str, value: str
+) -> None:
+    """Would catch: `secret://vault/x`, a kind that doesn't exist, is found out at night; a
+    reference that is sent as it is written."""
     text = value.format(CANARY)
-    declared = parse("sources/orders.yaml", f"source: api\nowner: acme\nhttp: {{url: 'https://x', headers: {{{header}: '{text}'}}}}\n")
+    declared = parse(
+        "sources/orders.yaml",
+        f"source: api\nowner: acme\nhttp: {{url: 'https://x', headers: {{{header}: '{text}'}}}}\n",
+    )
     (problem,) = declared.problems
     assert problem.code == "literal_secret"
-    assert "secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME" in (problem.hint or "")
+    assert "secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME" in (
+        problem.hint or ""
+    )
     assert CANARY not in str(declared.problems)
     if "vault" in value:
         assert "there is no kind of secret 'vault'" in problem.message
@@ -119,6 +139,8 @@ def test_paths_and_rates() -> None:
     """Would catch: a path read in another way than it is written."""
     assert json_path("$") == ()
     assert json_path("$.a['b c'].d") == ("a", "b c", "d")
-    assert [json_path(text) for text in ("", "a", "$.", "$..a", "$.a[*]", "$.a b", "$" + ".a" * 21)] == [None] * 7
+    assert [
+        json_path(text) for text in ("", "a", "$.", "$..a", "$.a[*]", "$.a b", "$" + ".a" * 21)
+    ] == [None] * 7
     assert rate_of("100/m") == (100, 60.0)
     assert [rate_of(text) for text in ("5", "5/d", "-1/s", "1e3/s", "")] == [None] * 5

@@ -1,4 +1,6 @@
-"""Time cut into partitions: the examples of SEMANTICS §1, and what must hold in any zone at any time."""
+"""Time cut into partitions: the examples of SEMANTICS §1, and what must hold in any zone at any
+time.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,41 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_cases import cases
 
-from headrace.model import Grain, UsageError, interval_of, key_at, key_of_date, keys_between, next_key, parse_key, previous_key
+from headrace.model import (
+    Grain,
+    UsageError,
+    interval_of,
+    key_at,
+    key_of_date,
+    keys_between,
+    next_key,
+    parse_key,
+    previous_key,
+)
 from headrace.model.intervals import from_us, local_us, start_us, to_us
 
 ZONES = (
-    "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kolkata", "Pacific/Apia",
-    "America/St_Johns", "America/Havana", "Africa/Casablanca", "Pacific/Auckland", "Asia/Beirut", "UTC",
-)  # fmt: skip
-"""West and east, both hemispheres, half hours, gaps at midnight, negative daylight saving, a skipped day."""
+    "America/New_York",
+    "Europe/Berlin",
+    "Australia/Lord_Howe",
+    "America/Sao_Paulo",
+    "Asia/Kolkata",
+    "Pacific/Apia",
+    "America/St_Johns",
+    "America/Havana",
+    "Africa/Casablanca",
+    "Pacific/Auckland",
+    "Asia/Beirut",
+    "UTC",
+)
+"""West and east, both hemispheres, half hours, gaps at midnight, negative daylight saving, a
+skipped day."""
 instants = st.datetimes(datetime(1971, 1, 1), datetime(2037, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 around_changes = st.builds(
-    lambda zone, day, hours: (zone, datetime(day[0], day[1], day[2], tzinfo=UTC) + timedelta(minutes=hours)),
+    lambda zone, day, hours: (
+        zone,
+        datetime(day[0], day[1], day[2], tzinfo=UTC) + timedelta(minutes=hours),
+    ),
     st.sampled_from(ZONES),
     st.sampled_from(
         [
@@ -42,7 +68,10 @@ places = st.one_of(st.tuples(st.sampled_from(ZONES), instants), around_changes)
 @pytest.mark.parametrize("case", [line for line in cases("intervals") if not line.startswith("!")])
 def test_the_examples_of_the_page(case: str) -> None:
     """A day of the wrong length or a key of the wrong instant would show here."""
-    (key, grain, zone), expected = case.split("=", maxsplit=1)[0].split(), case.partition("=")[2].strip()
+    (key, grain, zone), expected = (
+        case.split("=", maxsplit=1)[0].split(),
+        case.partition("=")[2].strip(),
+    )
     interval = interval_of(key, Grain(grain), zone)
     hours = (interval.end - interval.start) / timedelta(hours=1)
     assert f"{interval.start.isoformat()} .. {interval.end.isoformat()} ({hours:g})" == expected
@@ -61,7 +90,9 @@ def test_what_is_no_key_is_refused_with_an_example(case: str) -> None:
 
 @given(places, st.sampled_from(list(Grain)))
 @settings(max_examples=600, deadline=None)
-def test_each_instant_is_in_exactly_the_partition_that_it_is_told_to_be_in(place: tuple[str, datetime], grain: Grain) -> None:
+def test_each_instant_is_in_exactly_the_partition_that_it_is_told_to_be_in(
+    place: tuple[str, datetime], grain: Grain
+) -> None:
     """Holes or overlaps between partitions would lose rows, or publish them twice."""
     zone, instant = place
     key = key_at(instant, grain, zone)
@@ -74,7 +105,9 @@ def test_each_instant_is_in_exactly_the_partition_that_it_is_told_to_be_in(place
 
 @given(places, st.sampled_from(list(Grain)), st.integers(1, 40))
 @settings(max_examples=150, deadline=None)
-def test_a_range_is_its_keys_in_order(place: tuple[str, datetime], grain: Grain, count: int) -> None:
+def test_a_range_is_its_keys_in_order(
+    place: tuple[str, datetime], grain: Grain, count: int
+) -> None:
     """A range that repeats or forgets a key would plan work twice or never."""
     zone, instant = place
     keys = [key_at(instant, grain, zone)]
@@ -95,7 +128,12 @@ def test_a_day_is_its_hours(place: tuple[str, datetime]) -> None:
     zone, instant = place
     day = interval_of(key_at(instant, Grain.DAY, zone), Grain.DAY, zone)
     hours = list(
-        keys_between(key_at(day.start, Grain.HOUR, zone), key_at(day.end - timedelta(microseconds=1), Grain.HOUR, zone), Grain.HOUR, zone)
+        keys_between(
+            key_at(day.start, Grain.HOUR, zone),
+            key_at(day.end - timedelta(microseconds=1), Grain.HOUR, zone),
+            Grain.HOUR,
+            zone,
+        )
     )
     result = [interval_of(hour, Grain.HOUR, zone) for hour in hours]
     assert result[0].start == day.start
@@ -106,7 +144,9 @@ def test_a_day_is_its_hours(place: tuple[str, datetime]) -> None:
 
 @given(places)
 @settings(max_examples=300, deadline=None)
-def test_a_local_time_means_the_first_instant_that_shows_it_or_a_later_one(place: tuple[str, datetime]) -> None:
+def test_a_local_time_means_the_first_instant_that_shows_it_or_a_later_one(
+    place: tuple[str, datetime],
+) -> None:
     """A deadline in a gap must be the first instant after it, and a doubled one the first."""
     zone, instant = place
     local = instant.astimezone(from_us(to_us(instant), zone).tzinfo).replace(microsecond=0)
@@ -140,7 +180,10 @@ def test_a_local_hour_that_is_not_one_says_what_to_type(typed: str, why: str, hi
 
 def test_keys_in_other_spellings_are_brought_to_their_form() -> None:
     """What people type must find the partition that was written."""
-    assert parse_key("2013-02-11T18:00:00Z", Grain.HOUR, "America/New_York") == "2013-02-11T13:00-05:00"
+    assert (
+        parse_key("2013-02-11T18:00:00Z", Grain.HOUR, "America/New_York")
+        == "2013-02-11T13:00-05:00"
+    )
     assert parse_key("2013-02-11T13:00", Grain.HOUR, "America/New_York") == "2013-02-11T13:00-05:00"
     assert parse_key("2013-03-10T03:00", Grain.HOUR, "America/New_York") == "2013-03-10T03:00-04:00"
     with pytest.raises(UsageError):

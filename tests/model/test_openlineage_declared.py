@@ -11,9 +11,15 @@ URL = "https://collector.example.com:5000/api/v1/lineage?x=1"
 
 def test_where_events_go(parse: Parse) -> None:
     """What is declared isn't what is used."""
-    declared = parse("headrace.toml", f"{PROJECT}url = '{URL}'\ntoken = 'secret://env/T'\nnamespace = 'acme'\n")
+    declared = parse(
+        "headrace.toml", f"{PROJECT}url = '{URL}'\ntoken = 'secret://env/T'\nnamespace = 'acme'\n"
+    )
     assert declared.settings is not None
-    assert declared.settings.openlineage == {"url": URL, "token": "secret://env/T", "namespace": "acme"}
+    assert declared.settings.openlineage == {
+        "url": URL,
+        "token": "secret://env/T",
+        "namespace": "acme",
+    }
 
 
 @pytest.mark.parametrize(
@@ -30,8 +36,21 @@ def test_where_events_go(parse: Parse) -> None:
         ("url = 'http://me:word@x/'", "literal_secret headrace.toml:4"),
         ("url = 3", "wrong_type headrace.toml:4"),
     ],
-    ids=["scheme", "no-host", "space", "outside", "both", "neither", "unknown", "token", "password", "number"],
+    ids=[
+        "scheme",
+        "no-host",
+        "space",
+        "outside",
+        "both",
+        "neither",
+        "unknown",
+        "token",
+        "password",
+        "number",
+    ],
 )
-def test_what_cant_be_sent_to_is_a_problem_with_a_line(parse: Parse, said: str, problem: str) -> None:
+def test_what_cant_be_sent_to_is_a_problem_with_a_line(
+    parse: Parse, said: str, problem: str
+) -> None:
     """A typing error ends in a traceback of a thread, or in silence."""
     assert problem in told(parse("headrace.toml", f"{PROJECT}{said}\n").problems)

@@ -39,7 +39,8 @@ SMALL = Facts(
     ],
 )
 def test_a_rule_means_what_it_says(text: str, expected: bool) -> None:
-    """Would catch `and` binding less than `or`, a comparison the wrong way round, and a tag taken for a domain."""
+    """Would catch `and` binding less than `or`, a comparison the wrong way round, and a tag taken
+    for a domain."""
     assert parse_rule(text)(SMALL) is expected
 
 

@@ -23,20 +23,27 @@ def _bodies(declared: Declared) -> list[PythonBody]:
 @pytest.mark.parametrize(
     ("imports", "decorator"),
     [
-        ("from headrace import asset", "asset"), ("from headrace import asset as a", "a"), ("import headrace", "headrace.asset"),
-        ("import headrace as h", "h.asset"), ("from headrace.model.authoring import asset", "asset"),
+        ("from headrace import asset", "asset"),
+        ("from headrace import asset as a", "a"),
+        ("import headrace", "headrace.asset"),
+        ("import headrace as h", "h.asset"),
+        ("from headrace.model.authoring import asset", "asset"),
         ("try:\n    from headrace import asset\nexcept ImportError:\n    pass", "asset"),
     ],
-)  # fmt: skip
+)
 def test_the_decorator_is_found_under_any_name(parse: Parse, imports: str, decorator: str) -> None:
     """An asset that isn't found is a table that never comes."""
-    declared = parse("assets/orders.py", f"{imports}\n\n@{decorator}(owner='core')\ndef top(ctx):\n    pass\n")
+    declared = parse(
+        "assets/orders.py", f"{imports}\n\n@{decorator}(owner='core')\ndef top(ctx):\n    pass\n"
+    )
     assert declared.problems == ()
     assert [result.name for result in declared.assets] == ["top"]
 
 
 def test_other_decorators_of_that_name_arent_ours(parse: Parse) -> None:
-    """Other libraries have an `asset`, too: beside one of ours it is theirs; alone in a file it is a mistake of who comes from there."""
+    """Other libraries have an `asset`, too: beside one of ours it is theirs; alone in a file it is
+    a mistake of who comes from there.
+    """
     theirs = "import dagster\n\n@dagster.asset(owner='core')\ndef top(ctx):\n    pass\n"
     ours = "\nfrom headrace import asset\n\n@asset(owner='core')\ndef mine(ctx):\n    pass\n"
     both = parse("assets/orders.py", theirs + ours)
@@ -49,7 +56,9 @@ def test_nothing_of_the_file_is_run(parse: Parse, tmp_path: Path) -> None:
     """`validate` on somebody else's project must be safe."""
     mark = tmp_path / "ran"
     declared = parse(
-        "assets/orders.py", f"from headrace import asset\nopen({str(mark)!r}, 'w')\n1 / 0\n\n@asset(owner='core')\ndef top(): pass\n"
+        "assets/orders.py",
+        f"from headrace import asset\nopen({str(mark)!r}, 'w')\n1 / 0\n\n@asset(owner='core')\ndef"
+        " top(): pass\n",
     )
     assert len(declared.assets) == 1
     assert not mark.exists()
@@ -77,44 +86,89 @@ def test_containers_context_and_inputs(parse: Parse) -> None:
     (body,) = _bodies(declared)
     assert body.takes_context
     assert (body.function, body.line) == ("top", 10)
-    assert body.annotations == {"a": "arrow", "b": "polars_lazy", "c": "polars", "d1": "duckdb", "e": "pandas", "f": "arrow"}
+    assert body.annotations == {
+        "a": "arrow",
+        "b": "polars_lazy",
+        "c": "polars",
+        "d1": "duckdb",
+        "e": "pandas",
+        "f": "arrow",
+    }
 
 
 def test_without_inputs_the_parameters_name_them(parse: Parse) -> None:
-    declared = _python(parse, "from headrace import asset\n@asset(owner='core')\ndef top(ctx, a, b): ...\n")
+    declared = _python(
+        parse, "from headrace import asset\n@asset(owner='core')\ndef top(ctx, a, b): ...\n"
+    )
     assert [spec.node for spec in declared.assets[0].inputs] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
     ("code", "problem", "hint"),
     [
-        ("@asset(owner='core', inputs=['orders'])\ndef top(ctx, order): ...", "inputs_mismatch:3", "did you mean `orders`?"),
-        ("@asset(owner='core', inputs=['a'])\ndef top(context, a): ...",
+        (
+            "@asset(owner='core', inputs=['orders'])\ndef top(ctx, order): ...",
             "inputs_mismatch:3",
-            "call it `ctx`, or annotate it with `Context`"),
-        ("@asset(owner='core', inputs=['a'])\ndef top(a, *rest): ...", "inputs_mismatch:3", "write a parameter for each input"),
-        ("@asset(owner='core', inputs=['a'])\ndef top(a, /): ...", "inputs_mismatch:3", "take `/` out of the parameters"),
+            "did you mean `orders`?",
+        ),
+        (
+            "@asset(owner='core', inputs=['a'])\ndef top(context, a): ...",
+            "inputs_mismatch:3",
+            "call it `ctx`, or annotate it with `Context`",
+        ),
+        (
+            "@asset(owner='core', inputs=['a'])\ndef top(a, *rest): ...",
+            "inputs_mismatch:3",
+            "write a parameter for each input",
+        ),
+        (
+            "@asset(owner='core', inputs=['a'])\ndef top(a, /): ...",
+            "inputs_mismatch:3",
+            "take `/` out of the parameters",
+        ),
         ("@asset(owner='core', inputs=['a'])\ndef top(a: list): ...", "unknown_container:3", None),
         ("TEAM = 'core'\n@asset(owner=TEAM)\ndef top(): ...", "not_a_literal:3", None),
         ("@asset(owner=f'core')\ndef top(): ...", "not_a_literal:2", None),
         ("@asset(owner='core', **{})\ndef top(): ...", "not_a_literal:2", None),
         ("@asset('core')\ndef top(): ...", "not_a_literal:2", None),
-        ("@asset(owner='core',\n  parameters={'a': 1,\n 'b': len('x')})\ndef top(): ...", "not_a_literal:4", None),
-        ("@asset(owner='core', parameters={'a': 1, 'a': 2})\ndef top(): ...", "not_a_literal:2", None),
-        ("@asset(owner='\\ud800')\ndef top(): ...", "not_a_literal:2", None), ("@asset\ndef top(): ...", "missing_field:2", None),
-        ("@asset(owner='core', ownr='x')\ndef top(): ...", "unknown_field:2", "did you mean `owner`?"),
+        (
+            "@asset(owner='core',\n  parameters={'a': 1,\n 'b': len('x')})\ndef top(): ...",
+            "not_a_literal:4",
+            None,
+        ),
+        (
+            "@asset(owner='core', parameters={'a': 1, 'a': 2})\ndef top(): ...",
+            "not_a_literal:2",
+            None,
+        ),
+        ("@asset(owner='\\ud800')\ndef top(): ...", "not_a_literal:2", None),
+        ("@asset\ndef top(): ...", "missing_field:2", None),
+        (
+            "@asset(owner='core', ownr='x')\ndef top(): ...",
+            "unknown_field:2",
+            "did you mean `owner`?",
+        ),
         ("@asset(owner='core')\nasync def top(): ...", "asset_not_found:3", "write `def`"),
         ("if True:\n    @asset(owner='core')\n    def top(): ...", "asset_not_found:4", None),
         ("class A:\n    @asset(owner='core')\n    def top(self): ...", "asset_not_found:4", None),
-        ("def top(:", "python_syntax:2", None), ("x = " + "(" * 500 + ")" * 500, "python_syntax:2", None),
+        ("def top(:", "python_syntax:2", None),
+        ("x = " + "(" * 500 + ")" * 500, "python_syntax:2", None),
         ("x = " + "-" * 100_000 + "1", "python_syntax:1", None),
-        ("x = " + "a." * 20_000 + "b\n@asset(owner='core')\ndef top(): ...", "python_syntax:1", None),
+        (
+            "x = " + "a." * 20_000 + "b\n@asset(owner='core')\ndef top(): ...",
+            "python_syntax:1",
+            None,
+        ),
         ("@asset(owner='core')\ndef main(): ...", "reserved_name:3", None),
     ],
-)  # fmt: skip
-def test_what_cant_be_an_asset_is_said_at_its_line(parse: Parse, code: str, problem: str, hint: str | None) -> None:
+)
+def test_what_cant_be_an_asset_is_said_at_its_line(
+    parse: Parse, code: str, problem: str, hint: str | None
+) -> None:
     declared = parse("assets/orders.py", f"from headrace import asset\n{code}\n")
-    assert [f"{problem.code}:{problem.place.line}" for problem in declared.problems][:1] == [problem]
+    assert [f"{problem.code}:{problem.place.line}" for problem in declared.problems][:1] == [
+        problem
+    ]
     assert hint in (None, declared.problems[0].hint)
     assert declared.problems[0].hint
 
@@ -143,16 +197,26 @@ def other(a):
         ("FACTOR = 2", "FACTOR = 3", {"top", "other"}),
         ("return helper(a)", "return helper(a) or None", {"top"}),
         ("def top(a):", "def top(a):\n    x = ''", {"top"}),
-        ('@asset(owner="core", inputs=["a"])\ndef top', '@asset(owner="core", inputs=["a"], tags=["x"])\ndef top', {}),
+        (
+            '@asset(owner="core", inputs=["a"])\ndef top',
+            '@asset(owner="core", inputs=["a"], tags=["x"])\ndef top',
+            {},
+        ),
         ("\n    return a\n", "\n    return a + 1\n", {"other"}),
         ("def helper(x)", "@cache\ndef helper(x)", {"top", "other"}),
     ],
 )
-def test_the_fingerprint_changes_with_the_code_and_with_nothing_else(parse: Parse, old: str, new: str, changed: set[str]) -> None:
-    """A comment must not rebuild a year; a changed helper must not go unnoticed; another asset of the module isn't this one."""
+def test_the_fingerprint_changes_with_the_code_and_with_nothing_else(
+    parse: Parse, old: str, new: str, changed: set[str]
+) -> None:
+    """A comment must not rebuild a year; a changed helper must not go unnoticed; another asset of
+    the module isn't this one."""
     assert old in BASE
     before = {body.function: body.source for body in _bodies(parse("assets/orders.py", BASE))}
-    after = {body.function: body.source for body in _bodies(parse("assets/orders.py", BASE.replace(old, new)))}
+    after = {
+        body.function: body.source
+        for body in _bodies(parse("assets/orders.py", BASE.replace(old, new)))
+    }
     differing = {name for name in before if before[name] != after[name]}
     assert differing == set(changed)
 
@@ -169,5 +233,7 @@ def test_the_decorator_marks_and_returns_the_function() -> None:
 
 def test_ten_thousand_assets_in_a_module(parse: Parse) -> None:
     """A generated module must not take quadratic time."""
-    code = "from headrace import asset\n" + "".join(f"@asset(owner='core')\ndef a{i}(ctx):\n    return None\n" for i in range(3000))
+    code = "from headrace import asset\n" + "".join(
+        f"@asset(owner='core')\ndef a{i}(ctx):\n    return None\n" for i in range(3000)
+    )
     assert len(parse("assets/orders.py", code).assets) == 3000

@@ -18,12 +18,17 @@ _REPORTERS = {"error": 0, "warning": 0, "_error": 0, "_problem": 0, "_Refused": 
 
 
 def _codes() -> set[str]:
-    """Every code that the room gives to a problem: first arguments of the reporting functions, `code=`, and returned ones."""
+    """Every code that the room gives to a problem: first arguments of the reporting functions,
+    `code=`, and returned ones."""
     result: set[str] = set()
     for path in SOURCES.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
-                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                name = (
+                    node.func.attr
+                    if isinstance(node.func, ast.Attribute)
+                    else getattr(node.func, "id", "")
+                )
                 if name in _REPORTERS and node.args and isinstance(node.args[0], ast.Constant):
                     result.add(str(node.args[0].value))
                 result |= {
@@ -33,7 +38,11 @@ def _codes() -> set[str]:
                 }
                 if name == "_checked":
                     result.add(ast.literal_eval(node.args[2]))
-            elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and path.name == "yaml.py":
+            elif (
+                isinstance(node, ast.Return)
+                and isinstance(node.value, ast.Tuple)
+                and path.name == "yaml.py"
+            ):
                 result.add(ast.literal_eval(node.value.elts[0]))
     return result
 
@@ -53,12 +62,25 @@ def test_each_problem_has_a_page() -> None:
 
 def _imported(statement: str) -> set[str]:
     code = f"import sys\n{statement}\nprint(*sorted(sys.modules))"
-    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
 
 
 def test_the_room_costs_only_msgspec() -> None:
-    """`headrace status` has 0.4 s in all: YAML, contracts and the syntax tree are for who reads declarations."""
-    heavy = {"yaml", "jsonschema", "zoneinfo", "duckdb", "sqlglot", "headrace.model.parsing", "headrace.model.intervals"}
+    """`headrace status` has 0.4 s in all: YAML, contracts and the syntax tree are for who reads
+    declarations."""
+    heavy = {
+        "yaml",
+        "jsonschema",
+        "zoneinfo",
+        "duckdb",
+        "sqlglot",
+        "headrace.model.parsing",
+        "headrace.model.intervals",
+    }
     assert not _imported("import headrace.model") & heavy
     assert "msgspec" not in _imported("import headrace")
     assert not _imported("from headrace.model import parse_file, link, scan") & {

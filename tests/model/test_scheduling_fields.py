@@ -16,12 +16,17 @@ POOLS = '[project]\nname = "p"\ntimezone = "UTC"\n[pools]\nw = 8\n'
         ("{webhook: true}", {"webhook": True}),
         ("{interval: 6h, catch_up: all}", {"interval": "6h", "catch_up": "all"}),
         ("{arrival: flights}", {"arrival": "flights"}),
-        ('{cron: "0-59/5 9-17 * * MON-FRI", timezone: Europe/Berlin}', {"cron": "0-59/5 9-17 * * MON-FRI", "timezone": "Europe/Berlin"}),
+        (
+            '{cron: "0-59/5 9-17 * * MON-FRI", timezone: Europe/Berlin}',
+            {"cron": "0-59/5 9-17 * * MON-FRI", "timezone": "Europe/Berlin"},
+        ),
     ],
 )
 def test_triggers(load: Load, trigger: str, read: dict[str, object]) -> None:
     source = "source: flights\nowner: acme\nfiles: landing/f.csv\n"
-    project, problems = load(**{"sources/flights.yaml": source, "assets/a.sql": sql(trigger=trigger)})
+    project, problems = load(
+        **{"sources/flights.yaml": source, "assets/a.sql": sql(trigger=trigger)}
+    )
     assert told(problems) == []
     assert project is not None
     assert project.assets["a"].trigger == read
@@ -55,7 +60,9 @@ def test_what_can_not_fire_is_refused(load: Load, trigger: str, problem: str) ->
 def test_a_cron_that_ends_its_comment_is_told_so(load: Load) -> None:
     """Catches a message about YAML for what SQL's comments don't allow."""
     _, problems = load(**{"assets/a.sql": sql(trigger='{cron: "*/5 * * * *"}')})
-    assert [(problem.code, problem.place.line, problem.hint) for problem in problems] == [("yaml_syntax", 3, "write 0-59/5 instead of */5")]
+    assert [(problem.code, problem.place.line, problem.hint) for problem in problems] == [
+        ("yaml_syntax", 3, "write 0-59/5 instead of */5")
+    ]
 
 
 def test_a_view_has_no_trigger(load: Load) -> None:
@@ -65,18 +72,26 @@ def test_a_view_has_no_trigger(load: Load) -> None:
 
 def test_what_fires_each_other_is_a_cycle(load: Load) -> None:
     """Catches two assets that run for ever, each because the other did."""
-    files = {"assets/a.sql": sql(trigger="{upstream: b}"), "assets/b.sql": sql(trigger="{upstream: a}")}
+    files = {
+        "assets/a.sql": sql(trigger="{upstream: b}"),
+        "assets/b.sql": sql(trigger="{upstream: a}"),
+    }
     assert any(line.startswith("cycle") for line in told(load(**files)[1]))
 
 
 @pytest.mark.parametrize(
     ("pool", "problem"),
     [
-        ("w", None), ("{w: 8}", None), ("{w: 9}", "pool_too_small assets/a.sql:1"), ("{v: 1}", "unknown_pool assets/a.sql:1"),
-        ("{w: 0}", "wrong_value assets/a.sql:3"), ("{w: many}", "wrong_type assets/a.sql:3"), ("{}", "wrong_value assets/a.sql:3"),
+        ("w", None),
+        ("{w: 8}", None),
+        ("{w: 9}", "pool_too_small assets/a.sql:1"),
+        ("{v: 1}", "unknown_pool assets/a.sql:1"),
+        ("{w: 0}", "wrong_value assets/a.sql:3"),
+        ("{w: many}", "wrong_type assets/a.sql:3"),
+        ("{}", "wrong_value assets/a.sql:3"),
         ("[w]", "wrong_type assets/a.sql:3"),
     ],
-)  # fmt: skip
+)
 def test_pools(load: Load, pool: str, problem: str | None) -> None:
     project, problems = load(**{"headrace.toml": POOLS, "assets/a.sql": sql(pool=pool)})
     assert told(problems) == ([] if problem is None else [problem])
@@ -88,12 +103,29 @@ def test_pools(load: Load, pool: str, problem: str | None) -> None:
 @pytest.mark.parametrize("value", ["0", "-1", "2.5", "many"])
 def test_a_limit_is_a_number_of_attempts(load: Load, value: str) -> None:
     assert told(load(**{"assets/a.sql": sql(concurrency=value)})[1])
-    assert told(load(**{"sources/s.yaml": f"source: s\nowner: acme\nfiles: landing/s.csv\nconcurrency: {value}\n"})[1])
+    assert told(
+        load(
+            **{
+                "sources/s.yaml": (
+                    f"source: s\nowner: acme\nfiles: landing/s.csv\nconcurrency: {value}\n"
+                )
+            }
+        )[1]
+    )
 
 
 @pytest.mark.parametrize("table", ["pools", "environments.dev.pools"])
-@pytest.mark.parametrize(("entry", "problem"), [('"node:a" = 1', "bad_name"), ('w = "8"', "wrong_type"), ("w = 0", "wrong_value")])
-def test_pools_are_declared_alike_in_an_environment(load: Load, table: str, entry: str, problem: str) -> None:
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [('"node:a" = 1', "bad_name"), ('w = "8"', "wrong_type"), ("w = 0", "wrong_value")],
+)
+def test_pools_are_declared_alike_in_an_environment(
+    load: Load, table: str, entry: str, problem: str
+) -> None:
     """Catches an environment's pool that stops the core, because nobody looked at it."""
-    _, problems = load(**{"headrace.toml": f'[project]\nname = "p"\ntimezone = "UTC"\n[{table}]\n{entry}\n'})
-    assert [line for line in told(problems) if line.startswith(problem)] == [f"{problem} headrace.toml:5"]
+    _, problems = load(
+        **{"headrace.toml": f'[project]\nname = "p"\ntimezone = "UTC"\n[{table}]\n{entry}\n'}
+    )
+    assert [line for line in told(problems) if line.startswith(problem)] == [
+        f"{problem} headrace.toml:5"
+    ]

@@ -11,9 +11,15 @@ from model_cases import cases
 from headrace.model import UsageError, select
 
 EDGES = {
-    "clean": ["flights"], "conditions": ["weather"], "delays": ["clean", "conditions"], "ranking": ["delays"],
-    "reader": ["ranking"], "board": ["clean"], "flights": [], "weather": [],
-}  # fmt: skip
+    "clean": ["flights"],
+    "conditions": ["weather"],
+    "delays": ["clean", "conditions"],
+    "ranking": ["delays"],
+    "reader": ["ranking"],
+    "board": ["clean"],
+    "flights": [],
+    "weather": [],
+}
 
 
 class Graph:
@@ -23,7 +29,12 @@ class Graph:
         return sorted(EDGES)
 
     def kind(self, name: str) -> str:
-        return {"flights": "source", "weather": "source", "reader": "consumer", "board": "consumer"}.get(name, "asset")
+        return {
+            "flights": "source",
+            "weather": "source",
+            "reader": "consumer",
+            "board": "consumer",
+        }.get(name, "asset")
 
     def parents(self, name: str) -> Iterable[str]:
         return EDGES[name]
@@ -42,7 +53,9 @@ class Graph:
 
     def path(self, name: str) -> str:
         folder = {"source": "sources", "asset": "assets"}.get(self.kind(name), "")
-        return {"ranking": "assets/ops/ranking.sql"}.get(name, f"{folder}/{name}.yaml" if folder else "consumers.yaml")
+        return {"ranking": "assets/ops/ranking.sql"}.get(
+            name, f"{folder}/{name}.yaml" if folder else "consumers.yaml"
+        )
 
     def changed(self) -> Collection[str]:
         return {"delays"}

@@ -44,12 +44,25 @@ def test_every_table_is_read(parse: Parse) -> None:
     assert declared.problems == ()
     settings = declared.settings
     assert settings is not None
-    assert (settings.name, settings.timezone, settings.workers, settings.lake_path) == ("flights", "America/New_York", 4, ".headrace/lake")
-    assert (settings.executor, settings.dask, settings.memory_max) == ("dask", "tcp://[::1]:8786", "1.5GB")
+    assert (settings.name, settings.timezone, settings.workers, settings.lake_path) == (
+        "flights",
+        "America/New_York",
+        4,
+        ".headrace/lake",
+    )
+    assert (settings.executor, settings.dask, settings.memory_max) == (
+        "dask",
+        "tcp://[::1]:8786",
+        "1.5GB",
+    )
     assert settings.parameters == {"threshold": 15, "since": "2013-01-01"}
     assert settings.connections["warehouse"]["password"] == "secret://env/DB_PASSWORD"
     assert set(settings.notify) == {"ops-slack", "mail"}
-    assert (settings.pools, settings.retention, settings.environments) == ({"warehouse": 8}, {"snapshots": "30d"}, {"dev": {"workers": 1}})
+    assert (settings.pools, settings.retention, settings.environments) == (
+        {"warehouse": 8},
+        {"snapshots": "30d"},
+        {"dev": {"workers": 1}},
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,7 +76,10 @@ def test_every_table_is_read(parse: Parse) -> None:
         ("[project]\nname = 'a'\n[run]\nexecutor = 'dask'\n", "missing_field headrace.toml:4"),
         ("[project]\nname = 'a'\n[run]\nexecutor = 'cluster'\n", "wrong_value headrace.toml:4"),
         ("[project]\nname = 'a'\n[run]\ndask = 'scheduler:8786'\n", "wrong_value headrace.toml:4"),
-        ("[project]\nname = 'a'\n[run]\ndask = 'tcp://user:secret@host:8786'\n", "wrong_value headrace.toml:4"),
+        (
+            "[project]\nname = 'a'\n[run]\ndask = 'tcp://user:secret@host:8786'\n",
+            "wrong_value headrace.toml:4",
+        ),
         ("[project]\nname = 'a'\n[run]\nmemory_max = '2 gigs'\n", "wrong_value headrace.toml:4"),
         ("[project]\nname = 'a'\n[run]\nmemory_max = '64MiB'\n", "wrong_value headrace.toml:4"),
         ("[project]\nname = 'a'\n\n[run]\nworkers = 'two'\n", "wrong_type headrace.toml:5"),
@@ -72,15 +88,21 @@ def test_every_table_is_read(parse: Parse) -> None:
         ("[project]\nname = 'a'\n[rn]\nworkers = 2\n", "unknown_field headrace.toml:3"),
         ("[project]\nname = 'a'\n[lake]\npath = '../elsewhere'\n", "bad_path headrace.toml:4"),
         ("[project]\nname = 'a'\n[store]\nurl = 'oracle://x'\n", "wrong_value headrace.toml:4"),
-        ("[project]\nname = 'a'\n[retention]\nhistory = '1 year'\n", "bad_duration headrace.toml:4"),
+        (
+            "[project]\nname = 'a'\n[retention]\nhistory = '1 year'\n",
+            "bad_duration headrace.toml:4",
+        ),
         ("[project]\nname = 'a'\n[connections]\nw = 1\n", "wrong_type headrace.toml:4"),
-        ("[project]\nname = 'a'\n[environments.dev]\nworker = 1\n", "unknown_field headrace.toml:4"),
-        ("[project]\nname = \"a\\u001b[31m\"\n", "bad_name headrace.toml:2"),
+        (
+            "[project]\nname = 'a'\n[environments.dev]\nworker = 1\n",
+            "unknown_field headrace.toml:4",
+        ),
+        ('[project]\nname = "a\\u001b[31m"\n', "bad_name headrace.toml:2"),
         ("a" + ".a" * 100_000 + " = 1\n", "toml_syntax headrace.toml:1"),
         ("a = " + "[" * 100_000, "toml_syntax headrace.toml:1"),
         ("a = " + "{b=" * 5_000, "toml_syntax headrace.toml:1"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_said_at_its_line(parse: Parse, text: str, problem: str) -> None:
     assert told(parse("headrace.toml", text).problems) == [problem]
 
@@ -91,24 +113,43 @@ CANARY = "hunter2-CANARY"
 @pytest.mark.parametrize(
     "table",
     [
-        f"[connections.w]\npassword = '{CANARY}'", f"[connections.w]\nurl = 'postgresql://u:{CANARY}@h/d'",
-        f"[connections.w]\napi_key = '{CANARY}'", f"[connections.w]\nAccessToken = '{CANARY}'",
-        f"[connections.w.extra]\nclient_secret = '{CANARY}'", f"[connections.w]\nx = {{pwd = '{CANARY}'}}",
-        f"[notify.s]\nurl = 'https://hooks.example.com/{CANARY}'", f"[environments.dev.connections.w]\npassword = '{CANARY}'",
+        f"[connections.w]\npassword = '{CANARY}'",
+        f"[connections.w]\nurl = 'postgresql://u:{CANARY}@h/d'",
+        f"[connections.w]\napi_key = '{CANARY}'",
+        f"[connections.w]\nAccessToken = '{CANARY}'",
+        f"[connections.w.extra]\nclient_secret = '{CANARY}'",
+        f"[connections.w]\nx = {{pwd = '{CANARY}'}}",
+        f"[notify.s]\nurl = 'https://hooks.example.com/{CANARY}'",
+        f"[environments.dev.connections.w]\npassword = '{CANARY}'",
         f"[store]\nurl = 'postgresql://u:{CANARY}@h/d'",
     ],
-)  # fmt: skip
+)
 def test_a_secret_in_the_file_is_an_error_that_doesnt_repeat_it(parse: Parse, table: str) -> None:
-    """TRUST X1: declarations are kept and shown; messages must not spread what they complain about."""
+    """TRUST X1: declarations are kept and shown; messages must not spread what they
+    complain about."""
     declared = parse("headrace.toml", f"[project]\nname = 'a'\n{table}\n")
     assert [problem.code for problem in declared.problems] == ["literal_secret"]
     assert declared.problems[0].place.line == 4
     assert CANARY not in str(declared.problems)
 
 
-@pytest.mark.parametrize("value", ["secret://env/X", "secret://file/run/secrets/x", "secret://keyring/a/b", "${X}", "Bearer ${X}"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "secret://env/X",
+        "secret://file/run/secrets/x",
+        "secret://keyring/a/b",
+        "${X}",
+        "Bearer ${X}",
+    ],
+)
 def test_references_are_what_is_wanted(parse: Parse, value: str) -> None:
-    assert parse("headrace.toml", f"[project]\nname = 'a'\n[connections.w]\npassword = '{value}'\n").problems == ()
+    assert (
+        parse(
+            "headrace.toml", f"[project]\nname = 'a'\n[connections.w]\npassword = '{value}'\n"
+        ).problems
+        == ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,7 +165,9 @@ def test_references_are_what_is_wanted(parse: Parse, value: str) -> None:
 )
 def test_what_only_speaks_of_secrets_is_allowed(parse: Parse, line: str) -> None:
     """A false alarm here would stop a project that does everything right."""
-    assert parse("headrace.toml", f"[project]\nname = 'a'\n[connections.w]\n{line}\n").problems == ()
+    assert (
+        parse("headrace.toml", f"[project]\nname = 'a'\n[connections.w]\n{line}\n").problems == ()
+    )
 
 
 def test_a_token_in_the_url_of_a_source_is_a_secret(parse: Parse) -> None:
@@ -135,7 +178,10 @@ def test_a_token_in_the_url_of_a_source_is_a_secret(parse: Parse) -> None:
 
 
 def test_headers_of_sources_hold_references_too(parse: Parse) -> None:
-    text = f"source: a\nowner: acme\nhttp:\n  url: https://x\n  headers:\n    Authorization: Bearer {CANARY}\n    Accept: text/csv\n"
+    text = (
+        "source: a\nowner: acme\nhttp:\n  url: https://x\n  headers:\n    Authorization: Bearer"
+        f" {CANARY}\n    Accept: text/csv\n"
+    )
     declared = parse("sources/orders.yaml", text)
     assert told(declared.problems) == ["literal_secret sources/orders.yaml:6"]
     assert CANARY not in str(declared.problems)

@@ -26,7 +26,10 @@ def test_the_examples_of_the_page(case: str) -> None:
     """A deadline computed wrongly is a promise judged wrongly."""
     key, grain, zone, offset, holidays, expected = _read(case)
     closed = {date.fromisoformat(day) for line in holidays for day in line.split()}
-    assert after(interval_of(key, grain, zone), offset, zone, closed.__contains__).isoformat() == expected
+    assert (
+        after(interval_of(key, grain, zone), offset, zone, closed.__contains__).isoformat()
+        == expected
+    )
 
 
 @pytest.mark.parametrize("case", [line for line in cases("times") if line.startswith("!")])
@@ -59,7 +62,9 @@ def test_durations(text: str, expected: timedelta) -> None:
     assert parse_duration(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "7", "d", "7 days", "-7d", "7d 2", "1h1d", "1.5h", "９d", "999999d", "7D"])
+@pytest.mark.parametrize(
+    "text", ["", "7", "d", "7 days", "-7d", "7d 2", "1h1d", "1.5h", "９d", "999999d", "7D"]
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """`7` of what?"""
     with pytest.raises(UsageError):

@@ -13,19 +13,46 @@ from headrace.model.fields import Items, LocatedMapping, plain
 
 def _load(text: str) -> tuple[object, list[str]]:
     report = Report("x.yaml")
-    return parsing.load_yaml(text, report), [f"{problem.code}:{problem.place.line}" for problem in report.problems]
+    return parsing.load_yaml(text, report), [
+        f"{problem.code}:{problem.place.line}" for problem in report.problems
+    ]
 
 
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
-        ("NO", "NO"), ("no", "no"), ("on", "on"), ("yes", "yes"), ("true", True), ("False", False), ("null", None), ("~", None),
-        ("", None), ("07:00", "07:00"), ("2013-02-11", "2013-02-11"), ("1_000", "1_000"), ("12", 12), ("-3", -3), ("010", 10),
-        ("0o10", 8), ("0x1F", 31), ("1.5", 1.5), ("1e3", 1000.0), (".5", 0.5), (".inf", float("inf")), ("1.2.3", "1.2.3"),
-        ("+1d", "+1d"), ("'12'", "12"), ('"no"', "no"), ("99999999999999999999", "99999999999999999999"), ("9" * 5000, "9" * 5000),
-        ("1..2", "1..2"), ("500..1500", "500..1500"), (".", "."),
+        ("NO", "NO"),
+        ("no", "no"),
+        ("on", "on"),
+        ("yes", "yes"),
+        ("true", True),
+        ("False", False),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("07:00", "07:00"),
+        ("2013-02-11", "2013-02-11"),
+        ("1_000", "1_000"),
+        ("12", 12),
+        ("-3", -3),
+        ("010", 10),
+        ("0o10", 8),
+        ("0x1F", 31),
+        ("1.5", 1.5),
+        ("1e3", 1000.0),
+        (".5", 0.5),
+        (".inf", float("inf")),
+        ("1.2.3", "1.2.3"),
+        ("+1d", "+1d"),
+        ("'12'", "12"),
+        ('"no"', "no"),
+        ("99999999999999999999", "99999999999999999999"),
+        ("9" * 5000, "9" * 5000),
+        ("1..2", "1..2"),
+        ("500..1500", "500..1500"),
+        (".", "."),
     ],
-)  # fmt: skip
+)
 def test_scalars_are_those_of_yaml_1_2(written: str, meant: object) -> None:
     """Norway, times of day, dates and sexagesimal numbers must stay what was written."""
     document, problems = _load(f"a: {written}\n")
@@ -63,11 +90,11 @@ def test_each_key_and_item_knows_its_line() -> None:
         ("a: *x\n", "yaml_syntax:1"),
         ("a: &x [*x]\n", "yaml_syntax:1"),
         ("a: &x 1\n*x : 2\n", "yaml_key:2"),
-        ("a: \"\\0\"\n", "not_text:1"),
+        ('a: "\\0"\n', "not_text:1"),
         ("[" * 100 + "\n", "yaml_too_deep:1"),
         ("%YAML 9.9\n---\na: 1\n", "yaml_syntax:1"),
     ],
-)  # fmt: skip
+)
 def test_what_cant_be_read_is_said_with_its_line(text: str, problem: str) -> None:
     """Each kind of bad YAML gets one problem, at the place where it is."""
     assert _load(text)[1] == [problem]

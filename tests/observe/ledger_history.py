@@ -1,5 +1,5 @@
-"""Random histories of attempts for the delay ledger: what happened, instant by instant, is known because it was made up here, and
-is written into a store as the leader would have.
+"""Random histories of attempts for the delay ledger: what happened, instant by instant, is known
+because it was made up here, and is written into a store as the leader would have.
 
 Nothing of `headrace.ledger` is used: what an instant was spent on is asked of plain lists.
 """
@@ -78,22 +78,36 @@ class History:
         self._random = random.Random(seed)
         self.slots = self._random.choice([1, 2, 4])
         self.nodes = self._declared()
-        self.terms: Terms = consumer("report", *self._read(), zone="UTC", due="09:00", per=Grain.DAY)
+        self.terms: Terms = consumer(
+            "report", *self._read(), zone="UTC", due="09:00", per=Grain.DAY
+        )
         self.declared_promises: DeclaredPromises = declare(self.nodes, self.terms)
-        self.pauses = {item.name: self._pause() for item in self.nodes if self._random.random() < 0.3}
+        self.pauses = {
+            item.name: self._pause() for item in self.nodes if self._random.random() < 0.3
+        }
         self.made: dict[tuple[str, str], Made] = {}
         self._attempts: list[Attempt] = []
         for day in DAYS:
             for item in self.nodes:
-                self.made[item.name, day] = self._source(item, day) if item.is_source else self._asset(item, day)
-        for n, attempt in enumerate(sorted(self._attempts, key=lambda item: (item.dispatched, item.queued)), start=1):
+                self.made[item.name, day] = (
+                    self._source(item, day) if item.is_source else self._asset(item, day)
+                )
+        for n, attempt in enumerate(
+            sorted(self._attempts, key=lambda item: (item.dispatched, item.queued)), start=1
+        ):
             attempt.n = n
 
     def _declared(self) -> list[Node]:
-        result = [node(f"s{number}", Grain.DAY, source=True, timezone="UTC", start=DAYS[0]) for number in range(self._random.randint(1, 3))]
+        result = [
+            node(f"s{number}", Grain.DAY, source=True, timezone="UTC", start=DAYS[0])
+            for number in range(self._random.randint(1, 3))
+        ]
         for number in range(self._random.randint(1, 6)):
             chosen = self._random.sample(result, self._random.randint(1, min(3, len(result))))
-            specs = [reads(item.name, lookback="1d" if self._random.random() < 0.2 else None) for item in chosen]
+            specs = [
+                reads(item.name, lookback="1d" if self._random.random() < 0.2 else None)
+                for item in chosen
+            ]
             result.append(node(f"a{number}", Grain.DAY, *specs, timezone="UTC"))
         return result
 
@@ -116,17 +130,23 @@ class History:
         made.ready = arrived
         observed = arrived + self._some(HOUR)
         while self._random.random() < 0.2:  # held, until it was delivered again
-            held = self._tried(item.name, day, self._queued(item.name, observed), "held", made, len(made.arrivals))
+            held = self._tried(
+                item.name, day, self._queued(item.name, observed), "held", made, len(made.arrivals)
+            )
             made.arrivals.append((arrived, observed))
             arrived = held.finished + self._some(3 * HOUR)
             observed = arrived + self._some(HOUR)
             made.holds.append((held.finished, arrived))
         made.arrivals.append((arrived, observed))
-        self._until_published(item.name, day, self._queued(item.name, observed), made, len(made.arrivals) - 1)
+        self._until_published(
+            item.name, day, self._queued(item.name, observed), made, len(made.arrivals) - 1
+        )
         return made
 
     def _asset(self, item: Node, day: str) -> Made:
-        needed = [(spec.node, key) for spec in item.inputs for key in self._days(day, spec.lookback)]
+        needed = [
+            (spec.node, key) for spec in item.inputs for key in self._days(day, spec.lookback)
+        ]
         because = max(needed, key=lambda key: (self.made[key].published, key))
         ready = self.made[because].published
         made = Made(ready, 0, because)
@@ -142,17 +162,36 @@ class History:
         pause = self.pauses.get(name)
         return pause[1] if pause is not None and pause[0] <= at < pause[1] else at
 
-    def _until_published(self, name: str, day: str, queued: int, made: Made, delivery: int | None) -> None:
-        while self._random.random() < 0.25 and sum(attempt.state == "failed" for attempt in made.attempts) < RETRIES_MAX:
+    def _until_published(
+        self, name: str, day: str, queued: int, made: Made, delivery: int | None
+    ) -> None:
+        while (
+            self._random.random() < 0.25
+            and sum(attempt.state == "failed" for attempt in made.attempts) < RETRIES_MAX
+        ):
             failed = self._tried(name, day, queued, "failed", made, delivery)
             queued = failed.finished + self._some(HOUR // 60)
         made.published = self._tried(name, day, queued, "published", made, delivery).finished
 
-    def _tried(self, name: str, day: str, queued: int, state: str, made: Made, delivery: int | None) -> Attempt:
+    def _tried(
+        self, name: str, day: str, queued: int, state: str, made: Made, delivery: int | None
+    ) -> Attempt:
         dispatched = queued + (self._some(HOUR // 2) if self._random.random() < 0.5 else 0)
         run, audit, publish = self._some(HOUR // 3), self._some(HOUR // 60), self._some(1000)
         began = dispatched + (self._some(1_000_000) if self._random.random() < 0.7 else 0)
-        attempt = Attempt(0, name, day, state, queued, dispatched, began + run + audit + publish, run, audit, publish, delivery)
+        attempt = Attempt(
+            0,
+            name,
+            day,
+            state,
+            queued,
+            dispatched,
+            began + run + audit + publish,
+            run,
+            audit,
+            publish,
+            delivery,
+        )
         made.attempts.append(attempt)
         self._attempts.append(attempt)
         return attempt
@@ -164,7 +203,10 @@ class History:
 
     def spent(self, day: str, at: int) -> tuple[str, str, str]:
         """(kind, node, partition) of one instant of the wait for a day."""
-        place = max(((name, day) for name in self.terms.reads), key=lambda key: (self.made[key].published, key))
+        place = max(
+            ((name, day) for name in self.terms.reads),
+            key=lambda key: (self.made[key].published, key),
+        )
         while self.made[place].because is not None and at < self.made[place].ready:
             before = self.made[place].because
             assert before is not None
@@ -178,14 +220,22 @@ class History:
         if pause is not None and pause[0] <= at < pause[1]:
             return "paused"
         return next(
-            (kind for attempt in reversed(made.attempts) if (kind := self._of_attempt(made, attempt, at)) is not None),
+            (
+                kind
+                for attempt in reversed(made.attempts)
+                if (kind := self._of_attempt(made, attempt, at)) is not None
+            ),
             self._before(made, at),
         )
 
     def _before(self, made: Made, at: int) -> str:
         if made.arrivals and at < made.arrivals[0][0]:
             return "source"
-        return "detection" if any(arrived <= at < observed for arrived, observed in made.arrivals) else "schedule"
+        return (
+            "detection"
+            if any(arrived <= at < observed for arrived, observed in made.arrivals)
+            else "schedule"
+        )
 
     def _of_attempt(self, made: Made, item: Attempt, at: int) -> str | None:
         if at < item.queued:
@@ -204,13 +254,19 @@ class History:
         return "audit" if at < item.finished - item.publish else "publish"
 
     def _busy(self, mine: Attempt, at: int) -> int:
-        return sum(1 for attempt in self._attempts if attempt.n < mine.n and self._worked_from(attempt) <= at < attempt.finished)
+        return sum(
+            1
+            for attempt in self._attempts
+            if attempt.n < mine.n and self._worked_from(attempt) <= at < attempt.finished
+        )
 
     def _worked_from(self, item: Attempt) -> int:
         return max(item.dispatched, item.finished - item.run - item.audit)
 
     def free(self, day: str) -> int:
-        """Microseconds in which something on the path queued although a slot was free: asked of each instant at which that can change."""
+        """Microseconds in which something on the path queued although a slot was free: asked of
+        each instant at which that can change.
+        """
         edges = self.edges(day)
         return sum(end - start for start, end in pairwise(edges) if self._queued_free(day, start))
 
@@ -227,10 +283,21 @@ class History:
         kind, *place = self.spent(day, at)
         if kind != "queue":
             return False
-        mine = next((attempt for attempt in self.made[place[0], place[1]].attempts if attempt.queued <= at < attempt.dispatched), None)
+        mine = next(
+            (
+                attempt
+                for attempt in self.made[place[0], place[1]].attempts
+                if attempt.queued <= at < attempt.dispatched
+            ),
+            None,
+        )
         if mine is None:
             return False
-        given = sum(1 for attempt in self._attempts if attempt.n < mine.n and attempt.dispatched <= at < attempt.finished)
+        given = sum(
+            1
+            for attempt in self._attempts
+            if attempt.n < mine.n and attempt.dispatched <= at < attempt.finished
+        )
         return given < self.slots
 
     def edges(self, day: str) -> list[int]:
@@ -248,7 +315,11 @@ class History:
                 self._worked_from(attempt),
             }
         for made in self.made.values():
-            result |= {made.ready, made.published, *(at for pair in (*made.arrivals, *made.holds) for at in pair)}
+            result |= {
+                made.ready,
+                made.published,
+                *(at for pair in (*made.arrivals, *made.holds) for at in pair),
+            }
         result |= {at for pair in self.pauses.values() for at in pair}
         return sorted(at for at in result if began <= at <= ended)
 
@@ -256,48 +327,82 @@ class History:
 
     def write(self, tx: Transaction, until: int | None = None) -> None:
         """Everything that had happened by then (None: all)."""
-        tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'serve', '{}', 't', 'running', 0)")
-        tx.execute("insert into journal (epoch, slots, at, events, decisions) values (1, ?, 0, x'', x'')", (self.slots,))
+        tx.execute(
+            "insert into run (id, kind, request, actor, state, started_at) values (1, 'serve',"
+            " '{}', 't', 'running', 0)"
+        )
+        tx.execute(
+            "insert into journal (epoch, slots, at, events, decisions) values (1, ?, 0, x'', x'')",
+            (self.slots,),
+        )
         for (name, day), made in self.made.items():
-            ids = [self._arrival(tx, name, day, *pair) if until is None or pair[1] <= until else None for pair in made.arrivals]
+            ids = [
+                self._arrival(tx, name, day, *pair) if until is None or pair[1] <= until else None
+                for pair in made.arrivals
+            ]
             for attempt in made.attempts:
                 if until is None or attempt.queued <= until:
-                    self._row(tx, attempt, None if attempt.delivery is None else ids[attempt.delivery], until)
+                    self._row(
+                        tx,
+                        attempt,
+                        None if attempt.delivery is None else ids[attempt.delivery],
+                        until,
+                    )
             if until is None or made.published <= until:
                 self._publication(tx, name, day, made)
         for name, (began, ended) in self.pauses.items():
             if until is None or began <= until:
-                tx.execute("insert into pause_past (node, since, until, reason, actor) values (?, ?, ?, 'x', 'ann')", (name, began, ended))
+                tx.execute(
+                    "insert into pause_past (node, since, until, reason, actor) values (?, ?, ?,"
+                    " 'x', 'ann')",
+                    (name, began, ended),
+                )
 
-    def _arrival(self, tx: Transaction, name: str, day: str, arrived: int, observed: int) -> int | None:
+    def _arrival(
+        self, tx: Transaction, name: str, day: str, arrived: int, observed: int
+    ) -> int | None:
         return tx.execute(
-            "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, state)"
-            " values (?, ?, 'x', 0, 0, ?, ?, ?, 'published')",
+            "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at,"
+            " observed_at, arrived_at, state) values (?, ?, 'x', 0, 0, ?, ?, ?, 'published')",
             (name, day, arrived, observed, arrived),
         ).lastrowid
 
     def _row(self, tx: Transaction, item: Attempt, delivery: int | None, until: int | None) -> None:
         over = until is None or item.finished <= until
-        measures = {"seconds": item.run / 1e6, "audit_seconds": item.audit / 1e6, "publish_seconds": item.publish / 1e6}
+        measures = {
+            "seconds": item.run / 1e6,
+            "audit_seconds": item.audit / 1e6,
+            "publish_seconds": item.publish / 1e6,
+        }
         tx.execute(
-            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, delivery_id, queued_at, dispatched_at, started_at,"
-            " finished_at, measures, error, reason) values (1, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'it broke')",
+            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, delivery_id,"
+            " queued_at, dispatched_at, started_at, finished_at, measures, error, reason) values"
+            " (1, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'it broke')",
             (
-                item.n, item.node, "take_in" if item.delivery is not None else "produce", json.dumps([item.day]),
-                item.state if over else "running", delivery, item.queued, item.dispatched, self._worked_from(item),
-                item.finished if over else None, json.dumps(measures) if over else None,
+                item.n,
+                item.node,
+                "take_in" if item.delivery is not None else "produce",
+                json.dumps([item.day]),
+                item.state if over else "running",
+                delivery,
+                item.queued,
+                item.dispatched,
+                self._worked_from(item),
+                item.finished if over else None,
+                json.dumps(measures) if over else None,
                 '{"kind": "transient"}' if item.state == "failed" and over else None,
             ),
-        )  # fmt: skip
+        )
 
     def _publication(self, tx: Transaction, name: str, day: str, made: Made) -> None:
         attempt = made.attempts[-1]
         number = tx.execute(
-            "insert into publication (node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict, version)"
-            " values (?, ?, 1, ?, ?, ?, 1, 0, 'passed', 1)",
+            "insert into publication (node, partition, epoch, n, snapshot, published_at, rows,"
+            " bytes, verdict, version) values (?, ?, 1, ?, ?, ?, 1, 0, 'passed', 1)",
             (name, day, attempt.n, attempt.n, made.published),
         ).lastrowid
         tx.execute(
-            "insert into partition (node, partition, state, publication_id, since) values (?, ?, 'published', ?, ?)",
+            "insert into partition (node, partition, state, publication_id, since) values (?, ?,"
+            " 'published', ?, ?)",
             (name, day, number, made.published),
         )

@@ -1,8 +1,9 @@
 """Random days of a small project, written into a real store as a leader would have written them.
 
-Three sources (one by the hour), five assets (nobody reads `side`), six consumers: one is exported to,
-one is removed in some histories with all that it reads. Things go wrong, are repaired in every way
-that there is, and the leader judges after each of its passes (`runtime.evaluation`). No worker runs.
+Three sources (one by the hour), five assets (nobody reads `side`), six consumers: one is exported
+to, one is removed in some histories with all that it reads. Things go wrong, are repaired in every
+way that there is, and the leader judges after each of its passes (`runtime.evaluation`). No worker
+runs.
 """
 
 from __future__ import annotations
@@ -36,9 +37,26 @@ OLD = {"spare": ("orders",)}
 """What is removed with its reader."""
 FACTS = ("null_spike", "volume_anomaly", "distribution_shift", "schema_change", "duplicate_rows")
 FAULTS = (
-    "held", "held", "rejected", "late", "missing", "failed", "reported", "restated", "warned", "broken_look",
-    "throttled", "superseded", "lost", "skipped", "unreachable", "throttled_long", "export_failed", "export_old", "paused",
-)  # fmt: skip
+    "held",
+    "held",
+    "rejected",
+    "late",
+    "missing",
+    "failed",
+    "reported",
+    "restated",
+    "warned",
+    "broken_look",
+    "throttled",
+    "superseded",
+    "lost",
+    "skipped",
+    "unreachable",
+    "throttled_long",
+    "export_failed",
+    "export_old",
+    "paused",
+)
 REPAIRS = ("fix", "accept", "redelivery", "drop", "retry", "backfill", "withdraw", "waive", "none")
 
 
@@ -49,7 +67,10 @@ def declare(root: Path, *, removed: bool = False) -> None:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
 
-    write("headrace.toml", '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\n[environments.dev]\n')
+    write(
+        "headrace.toml",
+        '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\n[environments.dev]\n',
+    )
     write(
         "owners.yaml",
         "core: {kind: team, contact: ['mailto:core@example.com'], digest: '08:00'}\n"
@@ -59,25 +80,35 @@ def declare(root: Path, *, removed: bool = False) -> None:
     for name in SOURCES:
         write(
             f"sources/{name}.yaml",
-            f"source: {name}\nowner: acme\npartition: day\nexpect: {{by: '05:00'}}\nfiles: landing/{name}_{{date:%Y-%m-%d}}.csv\n",
+            f"source: {name}\nowner: acme\npartition: day\nexpect: {{by: '05:00'}}\nfiles:"
+            f" landing/{name}_{{date:%Y-%m-%d}}.csv\n",
         )
     write(
         f"sources/{HOURLY}.yaml",
-        f"source: {HOURLY}\nowner: acme\npartition: hour\nfiles: landing/{HOURLY}_{{date:%Y-%m-%dT%H}}.csv\n",
+        f"source: {HOURLY}\nowner: acme\npartition: hour\nfiles:"
+        f" landing/{HOURLY}_{{date:%Y-%m-%dT%H}}.csv\n",
     )
     write(
         f"assets/{OF_HOURS}.sql",
-        f"/* headrace\nowner: core\npartition: {{by: hour, column: began}}\n*/\nselect began, n from {HOURLY}\n",
+        "/* headrace\nowner: core\npartition: {by: hour, column: began}\n*/\nselect began, n"
+        f" from {HOURLY}\n",
     )
     head = "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
     write("assets/clean.sql", f"{head}select day, x from orders\n")
     write("assets/side.sql", f"{head}select day, x from orders\n")
-    write("assets/money.sql", f"{head}select o.day, o.x * r.x as x from orders o join rates r using (day)\n")
+    write(
+        "assets/money.sql",
+        f"{head}select o.day, o.x * r.x as x from orders o join rates r using (day)\n",
+    )
     if removed:
         (root / "assets/spare.sql").unlink(missing_ok=True)
     else:
         write("assets/spare.sql", f"{head}select day, x from orders\n")
-    gone = "" if removed else f"- {{consumer: {REMOVED}, owner: readers, reads: [spare], due: '08:00'}}\n"
+    gone = (
+        ""
+        if removed
+        else f"- {{consumer: {REMOVED}, owner: readers, reads: [spare], due: '08:00'}}\n"
+    )
     write(
         "consumers.yaml",
         f"- {{consumer: ticker, owner: readers, reads: [{OF_HOURS}], per: hour, due: '+30m'}}\n"
@@ -139,7 +170,9 @@ class Days:
         self.promised_at = FIRST + choose.choice([0, 0, 7 * HOUR, DAY])
         if self.length or self.history:
             self._plan()
-        self.now = max((event.at for event in self.events), default=FIRST) + choose.choice([0, HOUR, 9 * HOUR, 30 * HOUR])
+        self.now = max((event.at for event in self.events), default=FIRST) + choose.choice(
+            [0, HOUR, 9 * HOUR, 30 * HOUR]
+        )
         if self.length > 1 and choose.random() < 0.3:
             self.removed_at = FIRST + choose.randrange(DAY, self.length * DAY)
             self._at(self.removed_at, self._remove)
@@ -159,7 +192,11 @@ class Days:
         for hour in range(0, self.length * 24 + 24, cadence):
             if choose.random() < 0.95:
                 self._at(FIRST + hour * HOUR, self._observe)
-        faults = {day: choose.sample(FAULTS, choose.choice([1, 2, 3])) for day in range(self.length) if choose.random() < 0.8}
+        faults = {
+            day: choose.sample(FAULTS, choose.choice([1, 2, 3]))
+            for day in range(self.length)
+            if choose.random() < 0.8
+        }
         for day in range(self.length):
             self._one_day(day, faults.get(day, []))
         for hour in range(self.hours if self.length else 0):
@@ -237,7 +274,9 @@ class Days:
         else:
             self._at(later, lambda tx, now: self._look(tx, source, now, code))
 
-    def _of_what_is_made(self, fault: str, day: int, at: int, later: int, *, repaired: bool) -> None:
+    def _of_what_is_made(
+        self, fault: str, day: int, at: int, later: int, *, repaired: bool
+    ) -> None:
         if fault == "paused":
             self._paused(day, at, later, resumed=repaired)
             return
@@ -272,7 +311,9 @@ class Days:
     def _at(self, at: int, what: Callable[[Transaction, int], None]) -> None:
         self.events.append(Event(at, len(self.events), what))
 
-    def _arrive(self, source: str, day: int, at: int, state: str = "published", *, warned: bool = False) -> None:
+    def _arrive(
+        self, source: str, day: int, at: int, state: str = "published", *, warned: bool = False
+    ) -> None:
         self._at(at, lambda tx, now: self._ingest(tx, source, day, now, state, warned=warned))
 
     def _pass(self, at: int, day: int, *, again: bool = False) -> None:
@@ -291,11 +332,14 @@ class Days:
         code = error_code if since <= now < until else code
         error = None if code is None else "it failed"
         tx.execute(
-            "insert into look (source, at, found, error, code) values (?, ?, 0, ?, ?) on conflict do nothing",
+            "insert into look (source, at, found, error, code) values (?, ?, 0, ?, ?) on conflict"
+            " do nothing",
             (source, now, error, code),
         )
 
-    def _ingest(self, tx: Transaction, source: str, day: int, now: int, state: str, *, warned: bool) -> None:
+    def _ingest(
+        self, tx: Transaction, source: str, day: int, now: int, state: str, *, warned: bool
+    ) -> None:
         since, until, _ = self._down.get(source, (0, 0, ""))
         self._look(tx, source, now)
         if since <= now < until:
@@ -304,7 +348,9 @@ class Days:
         delivery = self._delivered(tx, source, known, now, state)
         self._decide(tx, source, known, "superseded")
         if state == "published":
-            self._publish(tx, source, known, now, delivery=delivery, verdict="warned" if warned else "passed")
+            self._publish(
+                tx, source, known, now, delivery=delivery, verdict="warned" if warned else "passed"
+            )
             if warned:
                 self._fact(tx, source, known, now, "warn")
             return
@@ -313,15 +359,17 @@ class Days:
         if state == "held":
             self._fact(tx, source, known, now, "hold")
         tx.execute(
-            "insert into quarantine (node, partition, epoch, n, state, reason, rows, delivery_id, at)"
-            " values (?, ?, 1, ?, ?, 'odd', ?, ?, ?)",
+            "insert into quarantine (node, partition, epoch, n, state, reason, rows, delivery_id,"
+            " at) values (?, ?, 1, ?, ?, 'odd', ?, ?, ?)",
             (source, known, n, state, rows, delivery, now),
         )
         self._stand(tx, source, known, state, now)
 
     def _delivered(self, tx: Transaction, source: str, known: str, now: int, state: str) -> int:
         """Now, or up to an hour ago: it lay unseen since then, or since the observation before."""
-        before = tx.execute("select max(at) from look where source = ? and at < ?", (source, now)).fetchone()
+        before = tx.execute(
+            "select max(at) from look where source = ? and at < ?", (source, now)
+        ).fetchone()
         arrived = max(before[0] or 0, now - self._unseen.choice([0, HOUR // 6, HOUR]))
         number = tx.execute(
             "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at,"
@@ -332,13 +380,19 @@ class Days:
         return number
 
     def _compute(self, tx: Transaction, day: int, now: int, *, again: bool) -> None:
-        made_of = MADE_OF if self.removed_at is not None and now >= self.removed_at else {**MADE_OF, **OLD}
+        made_of = (
+            MADE_OF
+            if self.removed_at is not None and now >= self.removed_at
+            else {**MADE_OF, **OLD}
+        )
         for asset in made_of:
             there = publications.current(tx, asset, key(day)) is not None
             if not is_ready(tx, asset, day) or is_paused(tx, asset, now):
                 continue
             if (again or not there) and (asset, key(day)) not in self._bad:
-                self._publish(tx, asset, key(day), now, identical=again and self._random.random() < 0.2)
+                self._publish(
+                    tx, asset, key(day), now, identical=again and self._random.random() < 0.2
+                )
         self._export(tx, day, now, again=again)
 
     def _export(self, tx: Transaction, day: int, now: int, *, again: bool = False) -> None:
@@ -352,14 +406,26 @@ class Days:
         """It is tried again and again: the partition waits, with the reason."""
         if publications.current(tx, EXPORTED, key(day)) is not None:
             return
-        self._attempt(tx, EXPORTED, key(day), "failed", now, rows=0, error='{"kind": "transient", "message": "no space"}')
+        self._attempt(
+            tx,
+            EXPORTED,
+            key(day),
+            "failed",
+            now,
+            rows=0,
+            error='{"kind": "transient", "message": "no space"}',
+        )
         self._stand(tx, EXPORTED, key(day), "waiting", now)
-        tx.execute("update partition set reason = 'no space' where node = ? and partition = ?", (EXPORTED, key(day)))
+        tx.execute(
+            "update partition set reason = 'no space' where node = ? and partition = ?",
+            (EXPORTED, key(day)),
+        )
 
     def _export_old(self, tx: Transaction, day: int) -> None:
         """What was exported was corrected since."""
         tx.execute(
-            "update partition set stale = 1, revision = ? where node = ? and partition = ? and publication_id is not null",
+            "update partition set stale = 1, revision = ? where node = ? and partition = ? and"
+            " publication_id is not null",
             (self._next_revision(tx), EXPORTED, key(day)),
         )
 
@@ -373,7 +439,9 @@ class Days:
         tx.execute("update promise set until_at = ? where consumer = ?", (now, REMOVED))
 
     def _planned(self, tx: Transaction, source: str, day: int, now: int) -> None:
-        """A backfill publishes the delivery, if there is one, and all that is made of it in one snapshot."""
+        """A backfill publishes the delivery, if there is one, and all that is made of it in one
+        snapshot.
+        """
         if not deliveries.has_arrived(tx, source, key(day)):
             return
         self._run += 1
@@ -391,17 +459,21 @@ class Days:
             if ready and not is_paused(tx, node, now):
                 self._publish(tx, node, key(day), now, snapshot=snapshot, run=1000 + self._run)
 
-    def _accept(self, tx: Transaction, source: str, day: int, now: int, actor: str, until: int | None) -> None:
+    def _accept(
+        self, tx: Transaction, source: str, day: int, now: int, actor: str, until: int | None
+    ) -> None:
         row = tx.execute(
-            "select id from quarantine where node = ? and partition = ? and state in ('held', 'rejected')", (source, key(day))
+            "select id from quarantine where node = ? and partition = ? and state in ('held',"
+            " 'rejected')",
+            (source, key(day)),
         ).fetchone()
         if row is None:
             return
         self._decide(tx, source, key(day), "released")
         number = self._publish(tx, source, key(day), now)
         tx.execute(
-            "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason, at, until)"
-            " values (?, ?, ?, ?, ?, 'needed', ?, ?)",
+            "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason,"
+            " at, until) values (?, ?, ?, ?, ?, 'needed', ?, ?)",
             (source, key(day), row[0], number, actor, now, until),
         )
 
@@ -411,16 +483,21 @@ class Days:
         self._snapshot += 1
         where = "where node = ? and partition = ?"
         tx.execute(
-            f"update publication set ended_snapshot = ?, ended_at = ? {where} and ended_snapshot is null",
+            f"update publication set ended_snapshot = ?, ended_at = ? {where} and ended_snapshot is"
+            " null",
             (self._snapshot, now, node, key(day)),
         )
-        tx.execute("insert into withdrawal (node, partition, at) values (?, ?, ?)", (node, key(day), now))
+        tx.execute(
+            "insert into withdrawal (node, partition, at) values (?, ?, ?)", (node, key(day), now)
+        )
         self._stand(tx, node, key(day), "withdrawn", now)
 
     def _waive(self, tx: Transaction, day: int, now: int) -> None:
         for consumer in ("report", "feed"):
             tx.execute(
-                "update obligation set waived_at = ? where consumer = ? and interval = ? and met_at is null", (now, consumer, key(day))
+                "update obligation set waived_at = ? where consumer = ? and interval = ? and met_at"
+                " is null",
+                (now, consumer, key(day)),
             )
 
     def _report(self, tx: Transaction, node: str, day: int, now: int) -> None:
@@ -431,7 +508,8 @@ class Days:
     def _propose(self, tx: Transaction, node: str, day: int) -> None:
         self._revision += 1
         tx.execute(
-            "update partition set stale = 1, proposed = 1, revision = ? where node = ? and partition = ? and publication_id is not null",
+            "update partition set stale = 1, proposed = 1, revision = ? where node = ? and"
+            " partition = ? and publication_id is not null",
             (self._next_revision(tx), node, key(day)),
         )
 
@@ -450,60 +528,126 @@ class Days:
     def _fact(self, tx: Transaction, node: str, known: str, now: int, severity: str) -> None:
         kind = self._random.choice(FACTS)
         tx.execute(
-            "insert into fact (node, partition, epoch, n, kind, column_name, severity, expected, observed, strength, detail, at)"
-            " values (?, ?, 1, ?, ?, 'x', ?, '1 %', '60 %', '12', '', ?)",
+            "insert into fact (node, partition, epoch, n, kind, column_name, severity, expected,"
+            " observed, strength, detail, at) values (?, ?, 1, ?, ?, 'x', ?, '1 %', '60 %', '12',"
+            " '', ?)",
             (node, known, self._n, kind, severity, now),
         )
 
     def _decide(self, tx: Transaction, node: str, known: str, state: str) -> None:
         tx.execute(
-            "update quarantine set state = ? where node = ? and partition = ? and state in ('held', 'rejected')", (state, node, known)
+            "update quarantine set state = ? where node = ? and partition = ? and state in ('held',"
+            " 'rejected')",
+            (state, node, known),
         )
 
     def _attempt(
-        self, tx: Transaction, node: str, known: str, state: str, now: int, *, rows: int, error: str | None = None, run: int = 1
+        self,
+        tx: Transaction,
+        node: str,
+        known: str,
+        state: str,
+        now: int,
+        *,
+        rows: int,
+        error: str | None = None,
+        run: int = 1,
     ) -> int:
         self._n += 1
-        kind = "take_in" if node in (*SOURCES, HOURLY) else "export" if node == EXPORTED else "produce"
+        kind = (
+            "take_in" if node in (*SOURCES, HOURLY) else "export" if node == EXPORTED else "produce"
+        )
         tx.execute(
-            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at, error,"
-            " snapshot_read, measures) values (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._n, run, node, kind, json.dumps([known]), state, now, now, now, error, self._snapshot, json.dumps({"rows_out": rows})),
+            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at,"
+            " started_at, finished_at, error, snapshot_read, measures) values (1, ?, ?, ?, ?, ?, ?,"
+            " ?, ?, ?, ?, ?, ?)",
+            (
+                self._n,
+                run,
+                node,
+                kind,
+                json.dumps([known]),
+                state,
+                now,
+                now,
+                now,
+                error,
+                self._snapshot,
+                json.dumps({"rows_out": rows}),
+            ),
         )
         return self._n
 
     def _publish(
-        self, tx: Transaction, node: str, known: str, now: int, *, delivery: int | None = None, verdict: str = "passed",
-        identical: bool = False, snapshot: int | None = None, run: int = 1,
-    ) -> int:  # fmt: skip
+        self,
+        tx: Transaction,
+        node: str,
+        known: str,
+        now: int,
+        *,
+        delivery: int | None = None,
+        verdict: str = "passed",
+        identical: bool = False,
+        snapshot: int | None = None,
+        run: int = 1,
+    ) -> int:
         self._bad.discard((node, known))
         rows = self._random.randrange(1, 50)
         n = self._attempt(tx, node, known, "published", now, rows=rows, run=run)
         self._snapshot = snapshot or self._snapshot + 1
         before = tx.execute(
-            "select content_hash, rows from publication where node = ? and partition = ? and ended_snapshot is null", (node, known)
+            "select content_hash, rows from publication where node = ? and partition = ? and"
+            " ended_snapshot is null",
+            (node, known),
         ).fetchone()
         same = identical and before is not None
         content = before[0] if same else f"{n}"
         tx.execute(
-            "update publication set ended_snapshot = ?, ended_at = ? where node = ? and partition = ? and ended_snapshot is null",
+            "update publication set ended_snapshot = ?, ended_at = ? where node = ? and partition ="
+            " ? and ended_snapshot is null",
             (self._snapshot, now, node, known),
         )
         number = tx.execute(
-            "insert into publication (node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict, version, content_hash,"
-            " identical, delivery_id) values (?, ?, 1, ?, ?, ?, ?, 0, ?, 1, ?, ?, ?)",
-            (node, known, n, self._snapshot, now, before[1] if same else rows, verdict, content, int(same), delivery),
+            "insert into publication (node, partition, epoch, n, snapshot, published_at, rows,"
+            " bytes, verdict, version, content_hash, identical, delivery_id) values (?, ?, 1, ?, ?,"
+            " ?, ?, 0, ?, 1, ?, ?, ?)",
+            (
+                node,
+                known,
+                n,
+                self._snapshot,
+                now,
+                before[1] if same else rows,
+                verdict,
+                content,
+                int(same),
+                delivery,
+            ),
         ).lastrowid
         assert number is not None
         self._stand(tx, node, known, "published", now, number)
         return number
 
-    def _stand(self, tx: Transaction, node: str, known: str, state: str, now: int, publication: int | None = None) -> None:
-        kept = "publication_id" if state in ("held", "rejected", "failed") else "excluded.publication_id"
+    def _stand(
+        self,
+        tx: Transaction,
+        node: str,
+        known: str,
+        state: str,
+        now: int,
+        publication: int | None = None,
+    ) -> None:
+        kept = (
+            "publication_id"
+            if state in ("held", "rejected", "failed")
+            else "excluded.publication_id"
+        )
         tx.execute(
-            "insert into partition (node, partition, state, since, revision, publication_id, failures) values (?, ?, ?, ?, ?, ?, ?)"
-            " on conflict (node, partition) do update set state = excluded.state, since = excluded.since, revision = excluded.revision,"
-            f" publication_id = {kept.replace('publication_id', 'partition.publication_id') if kept == 'publication_id' else kept},"
+            "insert into partition (node, partition, state, since, revision, publication_id,"
+            " failures) values (?, ?, ?, ?, ?, ?, ?) on conflict (node, partition) do update set"
+            " state = excluded.state, since = excluded.since, revision = excluded.revision,"
+            " publication_id ="
+            f" {kept.replace('publication_id', 'partition.publication_id') if kept == 'publication_id' else kept},"
             " failures = excluded.failures, stale = 0, proposed = 0",
             (node, known, state, now, self._next_revision(tx), publication, int(state == "failed")),
         )
@@ -518,8 +662,15 @@ class Days:
         """Whether the consumer is removed by the end."""
         return self.removed_at is not None and self.removed_at <= self.now
 
-    def play(self, store: Store, judged: Callable[[int], VersionEvaluator], after: Callable[[Transaction, int], None]) -> None:
-        """Write all of it, judging after each pass by what is in force then; `after` sees each judgement."""
+    def play(
+        self,
+        store: Store,
+        judged: Callable[[int], VersionEvaluator],
+        after: Callable[[Transaction, int], None],
+    ) -> None:
+        """Write all of it, judging after each pass by what is in force then; `after` sees each
+        judgement.
+        """
         with store.write(None) as tx:
             tx.execute("update promise set from_at = ?, until_at = null", (self.promised_at,))
             tx.execute(

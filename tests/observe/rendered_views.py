@@ -68,7 +68,9 @@ class Views:
         return screen.stream.getvalue()  # type: ignore[attr-defined,no-any-return]
 
     def gauge(self, name: str, **labels: str) -> list[float]:
-        result = [sample for sample in self._samples(name) if labels.items() <= sample.labels.items()]
+        result = [
+            sample for sample in self._samples(name) if labels.items() <= sample.labels.items()
+        ]
         return [float(item.value) for item in result]
 
     def gauges(self, name: str, label: str) -> dict[str, int]:
@@ -121,7 +123,10 @@ def incidents_differ(shown: Views, sources: Iterable[str]) -> Iterator[str]:
                 yield f"{consumer.name} is {consumer.state} because of {name}, which isn't open"
             elif consumer.name not in rows[name].affected.consumers:
                 affected = rows[name].affected.consumers
-                yield f"{consumer.name} is {consumer.state} because of {name}, which affects {affected}"
+                yield (
+                    f"{consumer.name} is {consumer.state} because of {name}, which affects"
+                    f" {affected}"
+                )
     for card in catalog(session, CatalogQuery()).nodes:
         places = {row.id: {row.cause.node, *row.affected.assets} for row in rows.values()}
         first = next((name for name, nodes in places.items() if card.name in nodes), None)
@@ -159,7 +164,9 @@ def past_incidents_differ(shown: Views) -> Iterator[str]:
             yield f"{item.id}: began, opened, restored, resolved {times}"
         every_row = views.search(session, views.SearchAsked(q=item.id)).found
         result = [row for row in every_row if row.kind == "incident"]
-        yield from differ(f"summary of {item.id}", incident=item.cause.summary, search=result[0].said)
+        yield from differ(
+            f"summary of {item.id}", incident=item.cause.summary, search=result[0].said
+        )
 
 
 # Ledgers
@@ -269,7 +276,11 @@ def runs_differ(shown: Views) -> Iterator[str]:
     session = shown.session
     figure = explain(session, "uptime")
     listed = run_list(session, failed=False, before=None, limit=200).runs
-    within = [item for item in listed if figure.began <= item.started_at <= figure.until and item.state != "nothing_due"]
+    within = [
+        item
+        for item in listed
+        if figure.began <= item.started_at <= figure.until and item.state != "nothing_due"
+    ]
     yield from differ(
         "runs started",
         status=shown.status.runs_started,
@@ -314,7 +325,9 @@ def rolled_up_differs(shown: Views) -> Iterator[str]:
     for row in explain(session, "owners").rows:
         mine = [item.availability for item in kept.values() if item.owner == row.of]
         of_nodes = [node for node in nodes.values() if node.owner == row.of]
-        known = [item for item in (*mine, *of_nodes) if item is not None and item.honest is not None]
+        known = [
+            item for item in (*mine, *of_nodes) if item is not None and item.honest is not None
+        ]
         ratios = [Decimal(item.honest or 0) for item in known]
         lost = sum(item.lost_minutes for item in known)
         yield from differ(f"lost of {row.of}", figure=row.lost_minutes, rows=lost)
@@ -444,25 +457,42 @@ def mail_differs(
         restored = item.restored_at or item.resolved_at or 0
         item = closing.as_opened_last(tx, item)
         for said in (
-            ended[:LINE_MAX // 2], f"Found {ago(item.opened_at - item.began_at)} after it began.",
+            ended[: LINE_MAX // 2],
+            f"Found {ago(item.opened_at - item.began_at)} after it began.",
             f"Over at {dated(restored, zone)}, {ago(restored - item.began_at)} after it began.",
-        ):  # fmt: skip
+        ):
             if said not in text:
                 yield f"the mail that {item.shown} is over doesn't say {said!r}: {text!r}"
 
 
-def digest_differs(tx: Transaction, body: str, result: Iterable[Incident], after: int, until: int) -> Iterator[str]:
-    """Each incident that was open between two digests is in one line of the later, by its name or in a count of more.
-    A digest that is made late says nothing of one that was opened again since it was due."""
-    lines = [line for line in body.splitlines() if re.match(r"(new|over|open again|open still): ", line)]
-    named = Counter(chain.from_iterable(INCIDENT.findall(line.partition(". ")[0]) for line in lines))
-    more = sum(int(count) for count in re.findall(r"^open still: .* and (\d+) more$", body, re.MULTILINE))
+def digest_differs(
+    tx: Transaction, body: str, result: Iterable[Incident], after: int, until: int
+) -> Iterator[str]:
+    """Each incident that was open between two digests is in one line of the later, by its name or
+    in a count of more. A digest that is made late says nothing of one that was opened again since
+    it was due."""
+    lines = [
+        line for line in body.splitlines() if re.match(r"(new|over|open again|open still): ", line)
+    ]
+    named = Counter(
+        chain.from_iterable(INCIDENT.findall(line.partition(". ")[0]) for line in lines)
+    )
+    more = sum(
+        int(count) for count in re.findall(r"^open still: .* and (\d+) more$", body, re.MULTILINE)
+    )
     unnamed = 0
     for item in result:
         periods = closing.periods(tx, item)
-        open_then = any(each.opened_at <= until and (each.resolved_at is None or each.resolved_at > after) for each in periods)
+        open_then = any(
+            each.opened_at <= until and (each.resolved_at is None or each.resolved_at > after)
+            for each in periods
+        )
         if open_then and not named[item.shown]:
             unnamed += 1
         else:
-            yield from differ(f"{item.shown} in the digest", lines=min(named[item.shown], 2), expected=int(open_then))
+            yield from differ(
+                f"{item.shown} in the digest",
+                lines=min(named[item.shown], 2),
+                expected=int(open_then),
+            )
     yield from differ("incidents that the digest only counts", counted=more, unnamed=unnamed)

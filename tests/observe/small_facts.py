@@ -31,16 +31,30 @@ def at(text: str, zone: str = ZONE) -> int:
     return to_us(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)))
 
 
-def reads(name: str, *, mode: InputMode = InputMode.REQUIRED, lookback: str | None = None, optional: bool = False) -> InputSpec:
-    return InputSpec(node=name, mode=mode, lookback=lookback, optional=optional, place=Place(file="x"))
+def reads(
+    name: str,
+    *,
+    mode: InputMode = InputMode.REQUIRED,
+    lookback: str | None = None,
+    optional: bool = False,
+) -> InputSpec:
+    return InputSpec(
+        node=name, mode=mode, lookback=lookback, optional=optional, place=Place(file="x")
+    )
 
 
-def node(name: str, grain: Grain | None, *inputs: InputSpec | str, source: bool = False, **more: object) -> Node:
+def node(
+    name: str, grain: Grain | None, *inputs: InputSpec | str, source: bool = False, **more: object
+) -> Node:
     specs = tuple(reads(item) if isinstance(item, str) else item for item in inputs)
-    return Node(name, source, PartitionSpec(grain=grain), str(more.pop("timezone", ZONE)), specs, **more)  # type: ignore[arg-type]
+    return Node(
+        name, source, PartitionSpec(grain=grain), str(more.pop("timezone", ZONE)), specs, **more
+    )  # type: ignore[arg-type]
 
 
-def consumer(name: str, *assets: str, per: Grain = Grain.DAY, zone: str = ZONE, **more: object) -> Terms:
+def consumer(
+    name: str, *assets: str, per: Grain = Grain.DAY, zone: str = ZONE, **more: object
+) -> Terms:
     return Terms(name, f"owner of {name}", assets, per, zone, **more)  # type: ignore[arg-type]
 
 
@@ -61,7 +75,9 @@ class Publication:
 
 @dataclass
 class SmallFacts:
-    """The facts as lists. `publish` numbers snapshots by itself; what reads, reads the newest snapshot unless told."""
+    """The facts as lists. `publish` numbers snapshots by itself; what reads, reads the newest
+    snapshot unless told.
+    """
 
     publications: list[Publication] = field(default_factory=list)
     standings: dict[tuple[str, str], PartitionStateFacts] = field(default_factory=dict)
@@ -92,17 +108,25 @@ class SmallFacts:
     ) -> None:
         last = max((publication.snapshot for publication in self.publications), default=0)
         read_snapshot = last if read is None else read
-        self.publications.append(Publication(name, key, at_us, snapshot or last + 1, rows, verdict, read_snapshot))
+        self.publications.append(
+            Publication(name, key, at_us, snapshot or last + 1, rows, verdict, read_snapshot)
+        )
         self.standings[name, key] = PartitionStateFacts("published", True, False, "", at_us)
 
     def stand(self, name: str, key: str, state: str, since_us: int, reason: str = "") -> None:
-        self.standings[name, key] = PartitionStateFacts(state, any(self._of(name, key)), False, reason, since_us)
+        self.standings[name, key] = PartitionStateFacts(
+            state, any(self._of(name, key)), False, reason, since_us
+        )
 
     def look(self, name: str, *times: int) -> None:
         self.looked.setdefault(name, []).extend(times)
 
     def _of(self, name: str, key: str | None = None) -> list[Publication]:
-        result = [publication for publication in self.publications if publication.node == name and key in (None, publication.partition)]
+        result = [
+            publication
+            for publication in self.publications
+            if publication.node == name and key in (None, publication.partition)
+        ]
         return sorted(result, key=lambda item: item.at_us)
 
     # headrace.slo.facts.StateFacts
@@ -112,7 +136,11 @@ class SmallFacts:
         return VisiblePublication(result[0].at_us, result[0].snapshot) if result else None
 
     def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
-        result = [item for item in self._of(node, WHOLE) if item.read >= snapshot and item.at_us >= since_us]
+        result = [
+            item
+            for item in self._of(node, WHOLE)
+            if item.read >= snapshot and item.at_us >= since_us
+        ]
         return VisiblePublication(result[0].at_us, result[0].snapshot) if result else None
 
     def newest(self, node: str) -> Newest | None:
@@ -120,7 +148,9 @@ class SmallFacts:
         if not result:
             return None
         newest = max(result, key=lambda item: (item.partition, item.at_us))
-        return Newest(newest.partition, newest.at_us, newest.verdict, min(item.partition for item in result))
+        return Newest(
+            newest.partition, newest.at_us, newest.verdict, min(item.partition for item in result)
+        )
 
     def rows(self, node: str, partition: str) -> int | None:
         result = self._of(node, partition)
@@ -131,7 +161,11 @@ class SmallFacts:
 
     def keys(self, node: str, moment: str) -> list[str]:
         result = {key for name, key in self.standings if name == node}
-        return sorted(key.removeprefix(f"{moment}/") for key in result if not moment or key.startswith(f"{moment}/"))
+        return sorted(
+            key.removeprefix(f"{moment}/")
+            for key in result
+            if not moment or key.startswith(f"{moment}/")
+        )
 
     def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
         return self.standings.get((node, partition))
@@ -140,7 +174,11 @@ class SmallFacts:
         return self.stale
 
     def quarantined_nodes(self) -> set[str]:
-        return {name for (name, _), standing in self.standings.items() if standing.state in ("held", "rejected")}
+        return {
+            name
+            for (name, _), standing in self.standings.items()
+            if standing.state in ("held", "rejected")
+        }
 
     def oldest_delivery(self, source: str) -> str | None:
         return self.delivered.get(source)

@@ -23,7 +23,8 @@ WINDOW = availability.AvailabilityWindow("30d", 0, 30 * DAY_US, "UTC")
     ],
 )
 def test_seconds_arent_called_a_minute(lost_us: int, unknown_us: int, end: str) -> None:
-    """Would catch: "1 minute lost" of the two seconds after the deadline that the work itself took."""
+    """Would catch: "1 minute lost" of the two seconds after the deadline that the work
+    itself took."""
     score = _score(lost_us, unknown_us)
     for said in (
         availability.of_consumer(figures(score), WINDOW),
@@ -35,6 +36,15 @@ def test_seconds_arent_called_a_minute(lost_us: int, unknown_us: int, end: str) 
 def _score(lost_us: int, unknown_us: int) -> AvailabilityScore:
     served = 30 * DAY_US - lost_us
     return AvailabilityScore(
-        consumer="report", counted_us=30 * DAY_US, began_us=0, served_us=served, claimed_us=served,
-        corrected_us=0, excepted_us=0, unknown_us=unknown_us, incidents=(), promised=0, kept=0,
-    )  # fmt: skip
+        consumer="report",
+        counted_us=30 * DAY_US,
+        began_us=0,
+        served_us=served,
+        claimed_us=served,
+        corrected_us=0,
+        excepted_us=0,
+        unknown_us=unknown_us,
+        incidents=(),
+        promised=0,
+        kept=0,
+    )

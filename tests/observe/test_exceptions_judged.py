@@ -1,5 +1,5 @@
-"""What was published as an exception: announced while it holds, however far up it is (`test_wrongness`: once
-it has lapsed)."""
+"""What was published as an exception: announced while it holds, however far up it is
+(`test_wrongness`: once it has lapsed)."""
 
 from __future__ import annotations
 
@@ -11,22 +11,33 @@ from headrace.slo.facts import AcceptedPartition, Unusual
 from headrace.slo.status import evaluate_status
 
 DAY = Grain.DAY
-CHAIN = [node("src", DAY, source=True, expect_by="05:00"), node("a", DAY, "src"), node("b", DAY, "a"), node("other", DAY, "src")]
+CHAIN = [
+    node("src", DAY, source=True, expect_by="05:00"),
+    node("a", DAY, "src"),
+    node("b", DAY, "a"),
+    node("other", DAY, "src"),
+]
 NOW = "2013-02-03 08:00"
 
 
-def _judged(*accepted: AcceptedPartition, reads: str = "b", now: str = NOW, odd: tuple[Unusual, ...] = ()) -> ConsumerStatus:
+def _judged(
+    *accepted: AcceptedPartition, reads: str = "b", now: str = NOW, odd: tuple[Unusual, ...] = ()
+) -> ConsumerStatus:
     small = SmallFacts(delivered={"src": "2013-02-01"}, accepted=list(accepted))
     small.odd = list(odd)
     for day, published in (("2013-02-01", "2013-02-02 04:40"), ("2013-02-02", "2013-02-03 04:40")):
         for name in ("src", "a", "b", "other"):
             small.publish(name, day, at(published))
     small.look("src", at(now))
-    return evaluate_status(declare(CHAIN, consumer("c", reads, due="07:00")), small, at(now)).consumers[0]
+    return evaluate_status(
+        declare(CHAIN, consumer("c", reads, due="07:00")), small, at(now)
+    ).consumers[0]
 
 
 def _accepted(name: str, day: str, until: str | None) -> AcceptedPartition:
-    return AcceptedPartition(name, day, "ann", "known at the vendor's", None if until is None else at(until))
+    return AcceptedPartition(
+        name, day, "ann", "known at the vendor's", None if until is None else at(until)
+    )
 
 
 def test_it_is_served_by_exception_and_says_so() -> None:
@@ -37,8 +48,9 @@ def test_it_is_served_by_exception_and_says_so() -> None:
 
 
 def test_what_follows_from_an_exception_is_told_of_as_that() -> None:
-    """Would catch: a consumer that is served by exception until its deadline, and at risk from then on because what
-    was accepted is unusual; another unusual day told of as an exception's consequence."""
+    """Would catch: a consumer that is served by exception until its deadline, and at risk from then
+    on because what was accepted is unusual; another unusual day told of as an exception's
+    consequence."""
     odd = Unusual("a", "2013-02-02", "volume_anomaly: 60 rows, expected 202 rows", 9.0)
     assert _judged(odd=(odd,)).state is ConsumerState.AT_RISK
     result = _judged(_accepted("src", "2013-02-02", None), odd=(odd,))
@@ -71,7 +83,10 @@ def test_what_was_unusual_before_an_interval_was_told_then() -> None:
         small.publish("week", day, at(published))
     small.look("src", at(NOW))
     declared = declare(
-        [node("src", DAY, source=True, expect_by="05:00"), node("week", DAY, reads("src", lookback="7d"))],
+        [
+            node("src", DAY, source=True, expect_by="05:00"),
+            node("week", DAY, reads("src", lookback="7d")),
+        ],
         consumer("c", "week", due="07:00"),
     )
     small.odd = [Unusual("src", "2013-02-01", "null_spike", 9.0)]
@@ -81,4 +96,6 @@ def test_what_was_unusual_before_an_interval_was_told_then() -> None:
     assert result.state is ConsumerState.AT_RISK
     assert "src@2013-02-02" in result.reason
     small.odd[-1] = small.odd[-1]._replace(users=frozenset({"other"}))
-    assert evaluate_status(declared, small, at(NOW)).consumers[0].state is ConsumerState.SERVED, "it doesn't use that column"
+    assert evaluate_status(declared, small, at(NOW)).consumers[0].state is ConsumerState.SERVED, (
+        "it doesn't use that column"
+    )

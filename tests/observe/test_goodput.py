@@ -26,7 +26,9 @@ def attempt(
     before: bool = False,
 ) -> GoodputAttempt:
     work = {"run": seconds * SECOND, "audit": SECOND * seconds // 4}
-    return GoodputAttempt("flights", f"1.{n}", state, n, rows, made, delivery, work, decided, before)
+    return GoodputAttempt(
+        "flights", f"1.{n}", state, n, rows, made, delivery, work, decided, before
+    )
 
 
 def made(
@@ -41,8 +43,12 @@ def made(
 
 
 def test_held_rows_were_delivered() -> None:
-    """Would catch: 100.0 % while 2,740 delivered rows are held, because a delivery whose schema drifted was never staged."""
-    result = only(attempt(1, "published", 260, made(260), delivery=1), attempt(2, "held", 2740, delivery=2))
+    """Would catch: 100.0 % while 2,740 delivered rows are held, because a delivery whose schema
+    drifted was never staged.
+    """
+    result = only(
+        attempt(1, "published", 260, made(260), delivery=1), attempt(2, "held", 2740, delivery=2)
+    )
     assert (result.delivered, result.good, result.places["held"]) == (3000, 260, 2740)
 
 
@@ -53,9 +59,17 @@ def test_only_held_rows_are_data() -> None:
 
 
 def test_what_was_held_and_is_repaired_was_delivered_once() -> None:
-    """Would catch: 50 % after a repair that published every row, because the delivery was ingested twice."""
-    result = only(attempt(2, "held", 2740, delivery=2), attempt(3, "published", 2740, made(2740), delivery=2))
-    assert (result.delivered, result.good, result.reworked, result.staged) == (2740, 2740, 2740, 5480)
+    """Would catch: 50 % after a repair that published every row, because the delivery was ingested
+    twice."""
+    result = only(
+        attempt(2, "held", 2740, delivery=2), attempt(3, "published", 2740, made(2740), delivery=2)
+    )
+    assert (result.delivered, result.good, result.reworked, result.staged) == (
+        2740,
+        2740,
+        2740,
+        5480,
+    )
 
 
 def test_a_sound_delivery_that_is_ingested_again_is_as_good_as_before() -> None:
@@ -66,7 +80,12 @@ def test_a_sound_delivery_that_is_ingested_again_is_as_good_as_before() -> None:
     again = attempt(11, "published", 1, made(1, at=11, ended=12, identical=True), delivery=10)
     third = attempt(12, "published", 1, made(1, at=12, identical=True), delivery=10)
     result = only(*others, first, again, third)
-    assert (result.delivered, result.good, result.places["identical"], result.staged) == (10, 10, 2, 12)
+    assert (result.delivered, result.good, result.places["identical"], result.staged) == (
+        10,
+        10,
+        2,
+        12,
+    )
     assert result.good_bytes == 80
 
 
@@ -89,8 +108,8 @@ def test_what_a_wrong_one_replaced_is_not_good() -> None:
 
 
 def test_what_was_delivered_before_the_window_isnt_delivered_in_it() -> None:
-    """Would catch: 79 % of an hour in which everything that came is sound, because a delivery of last
-    month was ingested again with the same result."""
+    """Would catch: 79 % of an hour in which everything that came is sound, because a delivery of
+    last month was ingested again with the same result."""
     again = attempt(9, "published", 720, made(720, identical=True), delivery=1, before=True)
     result = only(attempt(3, "published", 100, made(100), delivery=2), again)
     assert (result.delivered, result.good, result.places["identical"]) == (100, 100, 720)
@@ -105,7 +124,13 @@ def test_what_was_held_before_the_window_and_is_repaired_in_it_is_good() -> None
 
 @pytest.mark.parametrize(
     ("decided", "place"),
-    [("", "held"), ("held", "held"), ("superseded", "superseded"), ("dropped", "rejected"), ("released", "retry")],
+    [
+        ("", "held"),
+        ("held", "held"),
+        ("superseded", "superseded"),
+        ("dropped", "rejected"),
+        ("released", "retry"),
+    ],
 )
 def test_rows_are_held_as_long_as_somebody_can_decide(decided: str, place: str) -> None:
     """Would catch: held rows in goodput while nothing waits in quarantine, because the vendor
@@ -123,13 +148,16 @@ def test_a_held_delivery_whose_next_attempt_fails_is_still_held(rows: int) -> No
 
 
 def test_what_was_held_and_is_accepted_is_good() -> None:
-    """Would catch: rows that count as held for ever, because an accepted attempt stays a held one."""
+    """Would catch: rows that count as held for ever, because an accepted attempt stays
+    a held one."""
     result = only(attempt(2, "held", 100, made(100), delivery=2))
     assert (result.delivered, result.good, result.places["held"]) == (100, 100, 0)
 
 
 def test_rows_and_bytes_per_second_are_of_all_the_work() -> None:
-    """Would catch: a rate that leaves out the work that was wasted, and a segment that isn't the slowest."""
+    """Would catch: a rate that leaves out the work that was wasted, and a segment that isn't the
+    slowest.
+    """
     result = only(
         attempt(1, "published", 100, made(100), seconds=4),
         attempt(2, "failed", 50, seconds=4),
@@ -142,4 +170,9 @@ def test_rows_and_bytes_per_second_are_of_all_the_work() -> None:
 
 def test_without_measured_work_there_is_no_rate() -> None:
     result = only(attempt(1, "published", 0, made(0)))
-    assert (result.rows_per_second, result.bytes_per_second, result.slowest, result.delivered) == (None, None, None, 0)
+    assert (result.rows_per_second, result.bytes_per_second, result.slowest, result.delivered) == (
+        None,
+        None,
+        None,
+        0,
+    )

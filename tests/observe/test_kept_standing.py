@@ -1,4 +1,5 @@
-"""How nodes stand, kept from one look to the next, against each judged anew: random changes in a real store, the seed is printed."""
+"""How nodes stand, kept from one look to the next, against each judged anew: random changes in a
+real store, the seed is printed."""
 
 from __future__ import annotations
 
@@ -43,9 +44,15 @@ DECLARED = DeclaredPromises(
     {"view": ("whole", "below"), "empty": ()},
 )
 KEYS = {
-    "src": DAYS, "daily": DAYS, "below": DAYS, "hourly": HOURS, "whole": [WHOLE], "further": [WHOLE], "keyed": REGIONS,
+    "src": DAYS,
+    "daily": DAYS,
+    "below": DAYS,
+    "hourly": HOURS,
+    "whole": [WHOLE],
+    "further": [WHOLE],
+    "keyed": REGIONS,
     "growing": [f"{day}/{region}" for day in DAYS for region in REGIONS],
-}  # fmt: skip
+}
 
 
 class Changes:
@@ -58,22 +65,45 @@ class Changes:
         """Anything of one partition, in a transaction of its own."""
         name = self._chance.choice(sorted(KEYS))
         key = self._chance.choice(KEYS[name])
-        self._chance.choice((self._publish, self._publish, self._take_back, self._fail, self._stale, self._hold, self._deliver))(
-            tx, name, key
-        )
+        self._chance.choice(
+            (
+                self._publish,
+                self._publish,
+                self._take_back,
+                self._fail,
+                self._stale,
+                self._hold,
+                self._deliver,
+            )
+        )(tx, name, key)
 
     def _publish(self, tx: Transaction, name: str, key: str) -> None:
         self._ids += 1
-        tx.execute("update publication set ended_snapshot = 1 where node = ? and partition = ? and ended_snapshot is null", (name, key))
         tx.execute(
-            "insert into publication (id, node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict, version)"
-            " values (?, ?, ?, 1, ?, 1, ?, 1, 1, ?, 1)",
-            (self._ids, name, key, self._ids, self._ids, self._chance.choice(("passed", "unchecked"))),
+            "update publication set ended_snapshot = 1 where node = ? and partition = ? and"
+            " ended_snapshot is null",
+            (name, key),
+        )
+        tx.execute(
+            "insert into publication (id, node, partition, epoch, n, snapshot, published_at, rows,"
+            " bytes, verdict, version) values (?, ?, ?, 1, ?, 1, ?, 1, 1, ?, 1)",
+            (
+                self._ids,
+                name,
+                key,
+                self._ids,
+                self._ids,
+                self._chance.choice(("passed", "unchecked")),
+            ),
         )
         self._put(tx, name, key, "published", publication=self._ids)
 
     def _take_back(self, tx: Transaction, name: str, key: str) -> None:
-        tx.execute("update publication set ended_snapshot = 2 where node = ? and partition = ? and ended_snapshot is null", (name, key))
+        tx.execute(
+            "update publication set ended_snapshot = 2 where node = ? and partition = ? and"
+            " ended_snapshot is null",
+            (name, key),
+        )
         self._put(tx, name, key, "withdrawn")
 
     def _fail(self, tx: Transaction, name: str, key: str) -> None:
@@ -83,42 +113,65 @@ class Changes:
         self._put(tx, name, key, "waiting", publication=self._seen(tx, name, key), stale=1)
 
     def _hold(self, tx: Transaction, name: str, key: str) -> None:
-        tx.execute("insert into quarantine (node, partition, epoch, n, state, reason, at) values (?, ?, 1, 0, 'held', 'x', 0)", (name, key))
+        tx.execute(
+            "insert into quarantine (node, partition, epoch, n, state, reason, at) values (?, ?, 1,"
+            " 0, 'held', 'x', 0)",
+            (name, key),
+        )
         self._put(tx, name, key, "held", publication=self._seen(tx, name, key))
 
     def _deliver(self, tx: Transaction, name: str, key: str) -> None:
         """Where the rhythm of a source begins may be another by it."""
         del name, key
         tx.execute(
-            "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, state)"
-            " values ('src', ?, ?, 0, 0, 0, 0, 0, 'published')",
+            "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at,"
+            " observed_at, arrived_at, state) values ('src', ?, ?, 0, 0, 0, 0, 0, 'published')",
             (self._chance.choice(DAYS), str(self._chance.random())),
         )
 
     def _seen(self, tx: Transaction, name: str, key: str) -> int | None:
-        row = tx.execute("select id from publication where node = ? and partition = ? and ended_snapshot is null", (name, key)).fetchone()
+        row = tx.execute(
+            "select id from publication where node = ? and partition = ? and ended_snapshot is"
+            " null",
+            (name, key),
+        ).fetchone()
         return None if row is None else int(row[0])
 
-    def _put(self, tx: Transaction, name: str, key: str, state: str, publication: int | None = None, stale: int = 0) -> None:
+    def _put(
+        self,
+        tx: Transaction,
+        name: str,
+        key: str,
+        state: str,
+        publication: int | None = None,
+        stale: int = 0,
+    ) -> None:
         row = (name, key, state, stale if publication else 0, publication, next_revision(tx))
         tx.execute(
-            "insert into partition (node, partition, state, stale, publication_id, since, revision) values (?, ?, ?, ?, ?, 0, ?)"
-            " on conflict (node, partition) do update set state = excluded.state, stale = excluded.stale,"
-            " publication_id = excluded.publication_id, revision = excluded.revision",
+            "insert into partition (node, partition, state, stale, publication_id, since, revision)"
+            " values (?, ?, ?, ?, ?, 0, ?) on conflict (node, partition) do update set state ="
+            " excluded.state, stale = excluded.stale, publication_id = excluded.publication_id,"
+            " revision = excluded.revision",
             row,
         )
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_kept_is_what_is_found_anew(tmp_path: Path, seed: int) -> None:
-    """Would catch: an asset that is shown fresh for hours although a newer interval is missing, or another one's count."""
+    """Would catch: an asset that is shown fresh for hours although a newer interval is missing, or
+    another one's count."""
     print(f"seed {seed}")
     chance = random.Random(seed)
     changes, kept, hours = Changes(chance), StateCache(DECLARED), 24.0
-    with Store.open(tmp_path, Settings(name="t"), create=True) as store, Store.open(tmp_path, Settings(name="t")) as other:
+    with (
+        Store.open(tmp_path, Settings(name="t"), create=True) as store,
+        Store.open(tmp_path, Settings(name="t")) as other,
+    ):
         for _ in range(50):
             with other.read() as before:
-                before.execute("select count(*) from partition").fetchone()  # a snapshot that stays behind
+                before.execute(
+                    "select count(*) from partition"
+                ).fetchone()  # a snapshot that stays behind
                 for _ in range(chance.choice((0, 1, 1, 3))):
                     with store.write(None) as tx:
                         changes.some(tx)
@@ -136,6 +189,6 @@ def _same(kept: StateCache, tx: Transaction, now: int) -> None:
     facts = StoredFacts(tx)
     for name, keys in KEYS.items():
         assert result.facts.newest(name) == facts.newest(name)
-        assert result.facts.published_between(name, keys[1 % len(keys)], keys[-1]) == facts.published_between(
+        assert result.facts.published_between(
             name, keys[1 % len(keys)], keys[-1]
-        )
+        ) == facts.published_between(name, keys[1 % len(keys)], keys[-1])

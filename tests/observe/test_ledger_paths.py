@@ -1,4 +1,6 @@
-"""The way back from what was there last, through attempts at several partitions and through what isn't partitioned."""
+"""The way back from what was there last, through attempts at several partitions and through what
+isn't partitioned.
+"""
 
 from __future__ import annotations
 
@@ -63,15 +65,21 @@ class Written:
     def spent(self, asset: Node, key: str, met_us: int) -> list[tuple[str, str, int]]:
         """(kind, node, microseconds) of a consumer's wait for a day."""
         terms = consumer("report", "a", zone="UTC", due="09:00", per=Grain.DAY)
-        books = Books({}, EvaluationContext(declare([SOURCE, asset], terms), self.facts), self.records)
+        books = Books(
+            {}, EvaluationContext(declare([SOURCE, asset], terms), self.facts), self.records
+        )
         ledger = books.of_consumer(terms, key, met_us=met_us)
-        assert ledger is not None and sum(segment.us for segment in ledger.segments) == ledger.wait_us
+        assert (
+            ledger is not None and sum(segment.us for segment in ledger.segments) == ledger.wait_us
+        )
         self.shortest_us = ledger.shortest_us
         return [(str(segment.kind), segment.node, segment.us) for segment in ledger.segments]
 
 
 def test_a_batch_is_queued_before_all_of_its_inputs_are_there() -> None:
-    """Would catch: a partition whose input came while its batch waited for a slot, and whose whole wait is the schedule's."""
+    """Would catch: a partition whose input came while its batch waited for a slot, and whose whole
+    wait is the schedule's.
+    """
     written, end = Written(), END + DAY
     written.deliver(FIRST, end + 100, 1)
     written.deliver(SECOND, end + 500, 2)
@@ -79,30 +87,57 @@ def test_a_batch_is_queued_before_all_of_its_inputs_are_there() -> None:
     for key in (FIRST, SECOND):
         written.publish("a", key, batch)
     assert written.spent(node("a", Grain.DAY, "s", timezone="UTC"), SECOND, end + 700) == [
-        ("source", "s", 500), ("run", "s", 10), ("queue", "a", 90), ("run", "a", 100),
-    ]  # fmt: skip
+        ("source", "s", 500),
+        ("run", "s", 10),
+        ("queue", "a", 90),
+        ("run", "a", 100),
+    ]
 
 
 def test_what_a_plan_stages_waited_for_what_it_staged_before() -> None:
-    """Would catch: a repair that publishes all in one snapshot, after which Headrace took the vendor's hours."""
+    """Would catch: a repair that publishes all in one snapshot, after which Headrace took the
+    vendor's hours.
+    """
     written, plan = Written(), LedgerBackfill(1, END + 1_000, END + 1_000)
     for name, n, begins in (("s", 1, 1_000), ("a", 2, 1_020)):
-        made = attempt(n, "published", END + begins, END + begins, END + begins + 20, run_us=20, plan=plan, staged=True, delivery=1)
+        made = attempt(
+            n,
+            "published",
+            END + begins,
+            END + begins,
+            END + begins + 20,
+            run_us=20,
+            plan=plan,
+            staged=True,
+            delivery=1,
+        )
         written.publish(name, FIRST, made, END + 1_050)
     written.records.at("s", FIRST).delivered.append(LedgerDelivery(1, END + 900, END + 950))
     assert written.spent(node("a", Grain.DAY, "s", timezone="UTC"), FIRST, END + 1_050) == [
-        ("source", "s", 900), ("detection", "s", 50), ("schedule", "s", 50), ("run", "s", 20), ("run", "a", 20), ("publish", "a", 10),
-    ]  # fmt: skip
+        ("source", "s", 900),
+        ("detection", "s", 50),
+        ("schedule", "s", 50),
+        ("run", "s", 20),
+        ("run", "a", 20),
+        ("publish", "a", 10),
+    ]
 
 
 def test_what_is_not_partitioned_was_computed_for_other_days_before() -> None:
-    """Would catch: each earlier publication of an unpartitioned asset told as a hold, and a shortest wait of nothing."""
+    """Would catch: each earlier publication of an unpartitioned asset told as a hold, and a
+    shortest wait of nothing.
+    """
     written = Written()
     for number, key in enumerate((FIRST, SECOND)):
         end = END + number * DAY
         written.deliver(key, end + 300, 10 + number)
-        written.publish("a", "*", attempt(20 + number, "published", end + 320, end + 320, end + 400, run_us=80))
+        written.publish(
+            "a", "*", attempt(20 + number, "published", end + 320, end + 320, end + 400, run_us=80)
+        )
     assert written.spent(node("a", None, "s", timezone="UTC"), SECOND, END + DAY + 400) == [
-        ("source", "s", 300), ("run", "s", 10), ("schedule", "a", 10), ("run", "a", 80),
-    ]  # fmt: skip
+        ("source", "s", 300),
+        ("run", "s", 10),
+        ("schedule", "a", 10),
+        ("run", "a", 80),
+    ]
     assert written.shortest_us == 390

@@ -1,4 +1,6 @@
-"""Who is told of what, when and how often, over a real store: judgements follow each other, and what was told stays told."""
+"""Who is told of what, when and how often, over a real store: judgements follow each other, and
+what was told stays told.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ PLACE = Place(file="owners.yaml", line=1)
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE
 NIGHT, MORNING = "2025-01-10T04:40", "2025-01-10T07:00"
-RISK = AtRisk("2025-01-09", at(MORNING), "flights", "2025-01-09", "held", "headrace why report", None, None)
+RISK = AtRisk(
+    "2025-01-09", at(MORNING), "flights", "2025-01-09", "held", "headrace why report", None, None
+)
 
 
 def owner(name: str, *contact: str, **more: Any) -> Owner:
@@ -48,11 +52,24 @@ READERS = owner("readers", "mailto:r@x.example")
 
 def incident(number: int = 1, **more: Any) -> Incident:
     given: dict[str, Any] = {
-        "id": number, "state": "open", "kind": "schema_change", "detail": "", "node": "flights", "partition": "2025-01-09",
-        "columns": ("dep",), "fingerprint": str(number), "owner": "vendor", "summary": "1 column renamed", "confidence": 0.9,
-        "evidence": (), "affected": Affected(("a",), ("report",), ("2025-01-09",)),
-        "began_at": at(NIGHT), "opened_at": at(NIGHT), "updated_at": at(NIGHT), **more,
-    }  # fmt: skip
+        "id": number,
+        "state": "open",
+        "kind": "schema_change",
+        "detail": "",
+        "node": "flights",
+        "partition": "2025-01-09",
+        "columns": ("dep",),
+        "fingerprint": str(number),
+        "owner": "vendor",
+        "summary": "1 column renamed",
+        "confidence": 0.9,
+        "evidence": (),
+        "affected": Affected(("a",), ("report",), ("2025-01-09",)),
+        "began_at": at(NIGHT),
+        "opened_at": at(NIGHT),
+        "updated_at": at(NIGHT),
+        **more,
+    }
     return Incident(**given)
 
 
@@ -63,7 +80,13 @@ class Board:
         self.store = store
 
     def judge(
-        self, people: Project, now: int, *result: Incident, risk: bool = False, late: dict[str, int] | None = None, **more: Any
+        self,
+        people: Project,
+        now: int,
+        *result: Incident,
+        risk: bool = False,
+        late: dict[str, int] | None = None,
+        **more: Any,
     ) -> None:
         with self.store.write(None) as tx:
             for item in result:
@@ -91,23 +114,28 @@ def board(tmp_path: Path) -> Iterator[Board]:
 
 
 def over(item: Incident, now: int) -> Incident:
-    return msgspec.structs.replace(item, state="resolved", resolved_at=now, restored_at=now, updated_at=now)
+    return msgspec.structs.replace(
+        item, state="resolved", resolved_at=now, restored_at=now, updated_at=now
+    )
 
 
 def test_who_reads_wrong_rows_is_named_in_the_mail_of_what_makes_them_wrong(board: Board) -> None:
-    """Would catch: rows × 100 after a change of code, published with every check green, `report` ✗ wrong on the status page, and a
-    mail that says no more than that an incident reaches it."""
+    """Would catch: rows × 100 after a change of code, published with every check green, `report` ✗
+    wrong on the status page, and a mail that says no more than that an incident reaches it."""
     people, item = project(VENDOR, TEAM, READERS), incident(kind="code_error", owner="team")
     other = incident(2, fingerprint="2", kind="slow_run", owner="team")
     board.judge(people, at(NIGHT), item, other, wrong_known={"report": (1, at(NIGHT))})
     bodies = {number: body.splitlines() for number, body in board.rows("incident_id, body")}
-    assert [line for line in bodies[1] if line.startswith("report is ")] == ["report is wrong since Fri 2025-01-10 04:40"]
+    assert [line for line in bodies[1] if line.startswith("report is ")] == [
+        "report is wrong since Fri 2025-01-10 04:40"
+    ]
     assert not any(line.startswith("report is ") for line in bodies[2])
 
 
 def test_each_is_told_once_and_again_when_it_is_another_cause_or_over(board: Board) -> None:
-    """Catches: a vendor who is written to, a message with each judgement, a refined cause that nobody hears of, an end that nobody is
-    told of, and an incident that opens and closes all night with two messages each time."""
+    """Catches: a vendor who is written to, a message with each judgement, a refined cause that
+    nobody hears of, an end that nobody is told of, and an incident that opens and closes all night
+    with two messages each time."""
     people, item, now = project(VENDOR, TEAM, READERS), incident(), at(NIGHT)
     for minute in range(5):
         board.judge(people, now + minute * MINUTE, item)
@@ -157,7 +185,9 @@ def test_what_is_over_before_it_was_sent_is_not_told(board: Board) -> None:
 
 
 def test_quiet_hours_hold_until_a_deadline_is_at_risk(board: Board) -> None:
-    """Catches: a message in the night that can wait, and one that can't wait held until the morning after."""
+    """Catches: a message in the night that can wait, and one that can't wait held until the morning
+    after.
+    """
     night = owner("team", "mailto:t@x.example", quiet="22:00-07:00")
     people, now = project(VENDOR, night, READERS), at(NIGHT)
     board.judge(people, now, incident())
@@ -170,7 +200,8 @@ def test_quiet_hours_hold_until_a_deadline_is_at_risk(board: Board) -> None:
 
 
 def test_managers_are_told_when_it_takes_too_long_or_a_deadline_is_missed(board: Board) -> None:
-    """Catches: an escalation at once, none at all, one with each judgement, or one to whom is told anyway; managers in a circle."""
+    """Catches: an escalation at once, none at all, one with each judgement, or one to whom is told
+    anyway; managers in a circle."""
     team = owner("team", "mailto:t@x.example", manager="boss", escalate="2h")
     boss = owner("boss", "mailto:b@x.example", manager="team")
     people, now = project(VENDOR, team, boss), at(NIGHT)
@@ -186,7 +217,8 @@ def test_managers_are_told_when_it_takes_too_long_or_a_deadline_is_missed(board:
 
 
 def test_deadlines_that_will_be_missed_are_told_before(board: Board) -> None:
-    """Catches: a risk that nobody hears of before it is late, one told twice, or told again beside the incident that is its cause."""
+    """Catches: a risk that nobody hears of before it is late, one told twice, or told again beside
+    the incident that is its cause."""
     people, now = project(VENDOR, TEAM, READERS), at(NIGHT)
     board.judge(people, now, risk=True)
     board.judge(people, now + MINUTE, risk=True)
@@ -199,22 +231,36 @@ def test_deadlines_that_will_be_missed_are_told_before(board: Board) -> None:
 
 
 def test_withdrawn_rows_are_told_with_their_cause(board: Board) -> None:
-    """Catches "no cause is known yet" of what somebody withdrew, and readers of what was made of it who hear nothing."""
-    people, now, said = project(VENDOR, TEAM, READERS), at(MORNING), "a@2025-01-09, withdrawn: cents (by ann)"
+    """Catches "no cause is known yet" of what somebody withdrew, and readers of what was made of it
+    who hear nothing.
+    """
+    people, now, said = (
+        project(VENDOR, TEAM, READERS),
+        at(MORNING),
+        "a@2025-01-09, withdrawn: cents (by ann)",
+    )
     root = "a@2025-01-09 was withdrawn: cents (by ann)"
     for minute in range(2):
         board.judge(people, now + minute * MINUTE, late={"report": now}, withdrawn={"report": said})
     board.judge(people, now + HOUR, wrong={"report": (now, root)})
     assert board.rows("kind, recipient") == [("late", "readers"), ("wrong", "readers")]
     late, wrong = (body.splitlines() for (body,) in board.rows("body"))
-    assert late[0] == "It is late since Fri 2025-01-10 07:00; it waits for a@2025-01-09, withdrawn: cents (by ann)."
+    assert (
+        late[0]
+        == "It is late since Fri 2025-01-10 07:00; it waits for a@2025-01-09, withdrawn: cents (by"
+        " ann)."
+    )
     assert wrong[0] == f"It is wrong since Fri 2025-01-10 07:00: {root}."
 
 
 def test_a_shared_channel_is_written_to_once_and_tickets_are_of_causes(board: Board) -> None:
-    """Catches: a ticket for each owner of one cause, a ticket for a deadline, a contact that isn't declared and is never heard of."""
+    """Catches: a ticket for each owner of one cause, a ticket for a deadline, a contact that isn't
+    declared and is never heard of.
+    """
     tickets = {"tickets": {"url": "${T}", "update": {"url": "${T}/{reference}"}}}
-    people = project(VENDOR, owner("team", "tickets", "gone"), owner("readers", "tickets"), notify=tickets)
+    people = project(
+        VENDOR, owner("team", "tickets", "gone"), owner("readers", "tickets"), notify=tickets
+    )
     board.judge(people, at(NIGHT), incident())
     board.judge(people, at(NIGHT) + MINUTE, risk=True)
     board.judge(people, at(NIGHT) + 2 * MINUTE, over(incident(), at(NIGHT) + 2 * MINUTE), risk=True)
@@ -230,7 +276,8 @@ def test_a_shared_channel_is_written_to_once_and_tickets_are_of_causes(board: Bo
 
 
 def test_a_flood_is_told_as_one(board: Board) -> None:
-    """Catches: hundreds of messages in a night, and causes beyond the first that come one by one later."""
+    """Catches: hundreds of messages in a night, and causes beyond the first that come one by one
+    later."""
     people = project(VENDOR, TEAM)
     many = [incident(number, node=f"n{number}") for number in range(1, 61)]
     board.judge(people, at(NIGHT), *many)
@@ -238,13 +285,22 @@ def test_a_flood_is_told_as_one(board: Board) -> None:
     board.judge(people, at(NIGHT) + 2 * HOUR)
     sent = board.send(at(NIGHT) + 2 * HOUR)
     assert len(sent) == 21
-    assert [row for row in board.rows("subject") if row[0].startswith("more/")] == [(f"more/{at(NIGHT) // HOUR}",)]
+    assert [row for row in board.rows("subject") if row[0].startswith("more/")] == [
+        (f"more/{at(NIGHT) // HOUR}",)
+    ]
 
 
-@pytest.mark.parametrize("kind", ["code_error", "unknown", "reported", "configuration_error", "destination_unavailable"])
+@pytest.mark.parametrize(
+    "kind", ["code_error", "unknown", "reported", "configuration_error", "destination_unavailable"]
+)
 def test_messages_hold_no_values_and_no_hidden_characters(board: Board, kind: str) -> None:
-    """Catches: a cell's value that an error quotes, or a person wrote, in a mail; a column's name that begins a new line or turns it."""
-    item = incident(kind=kind, summary="ValueError: no amount 4711 of Mr Canary", columns=("x\r\nBcc: all@x.example\u202e",))
+    """Catches: a cell's value that an error quotes, or a person wrote, in a mail; a column's name
+    that begins a new line or turns it."""
+    item = incident(
+        kind=kind,
+        summary="ValueError: no amount 4711 of Mr Canary",
+        columns=("x\r\nBcc: all@x.example\u202e",),
+    )
     board.judge(project(VENDOR, TEAM), at(NIGHT), item)
     ((title, body),) = board.rows("title, body")
     assert "4711" not in title + body
@@ -256,27 +312,45 @@ def test_messages_hold_no_values_and_no_hidden_characters(board: Board, kind: st
 
 
 def test_a_message_says_what_was_renamed_to_what(board: Board) -> None:
-    """Would catch: two columns renamed, at three in the morning, and neither name of the new ones."""
-    pairs = (("arr_delay", "arrival_delay"), ("dep_delay", "departure_delay"), ("arr_delay", "arrival_delay"))
-    said = tuple(
-        IncidentEvidence(what="column renamed", expected=old, observed=new, at=0, id=f"fact:{n}") for n, (old, new) in enumerate(pairs)
+    """Would catch: two columns renamed, at three in the morning, and neither name of
+    the new ones."""
+    pairs = (
+        ("arr_delay", "arrival_delay"),
+        ("dep_delay", "departure_delay"),
+        ("arr_delay", "arrival_delay"),
     )
-    board.judge(project(VENDOR, TEAM), at(NIGHT), incident(columns=("arr_delay", "dep_delay"), evidence=said))
+    said = tuple(
+        IncidentEvidence(what="column renamed", expected=old, observed=new, at=0, id=f"fact:{n}")
+        for n, (old, new) in enumerate(pairs)
+    )
+    board.judge(
+        project(VENDOR, TEAM),
+        at(NIGHT),
+        incident(columns=("arr_delay", "dep_delay"), evidence=said),
+    )
     ((body,),) = board.rows("body")
     assert "renamed: arr_delay → arrival_delay, dep_delay → departure_delay\n" in body
 
 
 def test_a_message_names_the_package_that_many_nodes_lack(board: Board) -> None:
-    """Would catch: a title that says code error and nothing else, of what one command puts right."""
+    """Would catch: a title that says code error and nothing else, of what one command
+    puts right.
+    """
     board.judge(
-        project(VENDOR, TEAM), at(NIGHT), incident(kind="code_error", summary="200 nodes: ModuleNotFoundError: No module named scipy")
+        project(VENDOR, TEAM),
+        at(NIGHT),
+        incident(
+            kind="code_error", summary="200 nodes: ModuleNotFoundError: No module named scipy"
+        ),
     )
     ((title,),) = board.rows("title")
     assert title.endswith("code error in 200 nodes, No module named scipy")
 
 
 def test_faults_of_our_own_are_told_to_those_whom_they_affect(board: Board) -> None:
-    """Catches: an incident of Headrace itself, which is in no owners.yaml, that nobody hears of; and people who can't be told."""
+    """Catches: an incident of Headrace itself, which is in no owners.yaml, that nobody hears of;
+    and people who can't be told.
+    """
     own = incident(owner="headrace", node="headrace", kind="runtime_down")
     board.judge(project(VENDOR, READERS), at(NIGHT), own)
     assert board.rows() == [("opened", "readers", "waiting")]
@@ -303,12 +377,17 @@ def test_what_nobody_looked_through_is_told_although_it_is_over_when_it_is_found
 
 
 def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
-    """Catches: a digest on a day without a change, two of one day, one before its time, a drop that every Saturday has told as one that
-    needs a reason, a drop that needs one told as usual, and others' incidents in it."""
+    """Catches: a digest on a day without a change, two of one day, one before its time, a drop that
+    every Saturday has told as one that needs a reason, a drop that needs one told as usual, and
+    others' incidents in it."""
     people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
-    grained = msgspec.structs.replace(people.sources["flights"], partition=PartitionSpec(grain=Grain.DAY))
+    grained = msgspec.structs.replace(
+        people.sources["flights"], partition=PartitionSpec(grain=Grain.DAY)
+    )
     people = msgspec.structs.replace(people, sources={"flights": grained})
-    declared_promises = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
+    declared_promises = declare(
+        [node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")]
+    )
 
     def digest(now: str) -> list[str]:
         with board.store.write(None) as tx:
@@ -319,8 +398,8 @@ def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
     def rows(day: str, count: int) -> None:
         with board.store.write(None) as tx:
             tx.execute(
-                "insert into publication (node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict, version)"
-                " values ('flights', ?, 1, 1, 1, ?, ?, 0, 'fresh', 1)",
+                "insert into publication (node, partition, epoch, n, snapshot, published_at, rows,"
+                " bytes, verdict, version) values ('flights', ?, 1, 1, 1, ?, ?, 0, 'fresh', 1)",
                 (day, at(day) + 86_400_000_000, count),
             )
 
@@ -331,86 +410,143 @@ def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
     assert digest("2025-02-01T07:59") == []
     rows("2025-02-01", 690)
     assert digest("2025-02-02T08:00") == [
-        ("flights: 31% fewer rows on 2025-02-01 than the day before (1,000 → 690, attempts 1.1 and 1.1): "
-         "Saturday, as the last 4 Saturdays (690)"),
-    ]  # fmt: skip
+        (
+            "flights: 31% fewer rows on 2025-02-01 than the day before (1,000 → 690, attempts 1.1"
+            " and 1.1): Saturday, as the last 4 Saturdays (690)"
+        ),
+    ]
     assert digest("2025-02-02T09:00") == []
     rows("2025-02-02", 700)
     assert digest("2025-02-03T08:30") == []
     rows("2025-02-03", 400)
     with board.store.write(None) as tx:
         incidents.write(tx, incident(opened_at=at("2025-02-03T22:00")))
-        incidents.write(tx, incident(2, node="others", owner="team", affected=Affected(), opened_at=at("2025-02-03T22:00")))
-        incidents.write(tx, over(incident(3, node="weather", opened_at=at("2025-01-20")), at("2025-02-03T12:00")))
+        incidents.write(
+            tx,
+            incident(
+                2,
+                node="others",
+                owner="team",
+                affected=Affected(),
+                opened_at=at("2025-02-03T22:00"),
+            ),
+        )
+        incidents.write(
+            tx,
+            over(incident(3, node="weather", opened_at=at("2025-01-20")), at("2025-02-03T12:00")),
+        )
     (said,) = digest("2025-02-04T08:00")
     assert said.splitlines() == [
-        "new: INC-1 flights: 1 column renamed", "over: INC-3 weather: 1 column renamed. Nothing of it is left.",
-        ("flights: 43% fewer rows on 2025-02-03 than the day before (700 → 400, attempts 1.1 and 1.1); "
-         "the last 4 Mondays have 1,000 as a rule, this one 400"),
-    ]  # fmt: skip
+        "new: INC-1 flights: 1 column renamed",
+        "over: INC-3 weather: 1 column renamed. Nothing of it is left.",
+        (
+            "flights: 43% fewer rows on 2025-02-03 than the day before (700 → 400, attempts 1.1 and"
+            " 1.1); the last 4 Mondays have 1,000 as a rule, this one 400"
+        ),
+    ]
 
 
 def test_exactly_one_digest_has_what_is_new(board: Board) -> None:
-    """Catches: a digest that is made at 08:30 with what came after 08:00, which the next one tells again; a day of 23 hours."""
+    """Catches: a digest that is made at 08:30 with what came after 08:00, which the next one tells
+    again; a day of 23 hours.
+    """
     people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
-    declared_promises = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
+    declared_promises = declare(
+        [node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")]
+    )
 
     def digest(now: str, late: dict[str, int]) -> list[str]:
         with board.store.write(None) as tx:
             result = list(digests(tx, people, declared_promises, Unserved(late), at(now)))
             notifications.put(tx, result, at(now))
-        return [line for item in result if item.state == "waiting" for line in item.body.splitlines()]
+        return [
+            line for item in result if item.state == "waiting" for line in item.body.splitlines()
+        ]
 
     with board.store.write(None) as tx:
         incidents.write(tx, incident(opened_at=at("2025-02-04T08:10")))
     late = {"report": at("2025-02-04T08:20")}
     assert digest("2025-02-04T08:30", late) == []
     told = digest("2025-02-05T08:30", late)
-    assert told[:2] == ["new: INC-1 flights: 1 column renamed", "late since Tue 2025-02-04 08:20: report (headrace why report)"]
-    assert not any(line.startswith(("new:", "late since")) for line in digest("2025-02-06T08:00", late))
+    assert told[:2] == [
+        "new: INC-1 flights: 1 column renamed",
+        "late since Tue 2025-02-04 08:20: report (headrace why report)",
+    ]
+    assert not any(
+        line.startswith(("new:", "late since")) for line in digest("2025-02-06T08:00", late)
+    )
 
 
 def test_a_digest_names_who_was_never_served(board: Board) -> None:
-    """Would catch: a consumer that has had nothing since its first deadline, and is in no digest."""
+    """Would catch: a consumer that has had nothing since its first deadline, and is in
+    no digest.
+    """
     people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
-    declared_promises = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
+    declared_promises = declare(
+        [node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")]
+    )
 
     def digest(now: str) -> list[str]:
         never = Unserved(never={"report": at("2025-02-04T07:00")})
         with board.store.write(None) as tx:
             result = list(digests(tx, people, declared_promises, never, at(now)))
             notifications.put(tx, result, at(now))
-        return [line for item in result if item.state == "waiting" for line in item.body.splitlines()]
+        return [
+            line for item in result if item.state == "waiting" for line in item.body.splitlines()
+        ]
 
-    assert digest("2025-02-04T08:30") == ["never served, due since Tue 2025-02-04 07:00: report (headrace why report)"]
+    assert digest("2025-02-04T08:30") == [
+        "never served, due since Tue 2025-02-04 07:00: report (headrace why report)"
+    ]
     assert digest("2025-02-05T08:30") == [], "it is said once"
 
 
 def test_a_digest_is_about_all_days_since_the_one_before(board: Board) -> None:
-    """Catches: news of a day on which nothing ran that no digest has; "late since 06:00" of yesterday;
-    a vendor's incident that isn't in the digest of whoever is told for it."""
-    people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"), owner("acme", kind="vendor", manager="readers"))
-    declared_promises = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
+    """Catches: news of a day on which nothing ran that no digest has; "late since 06:00" of
+    yesterday; a vendor's incident that isn't in the digest of whoever is told for it."""
+    people = project(
+        VENDOR,
+        owner("readers", "mailto:r@x.example", digest="08:00"),
+        owner("acme", kind="vendor", manager="readers"),
+    )
+    declared_promises = declare(
+        [node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")]
+    )
 
     def digest(now: str, late: dict[str, int]) -> list[str]:
         with board.store.write(None) as tx:
             result = list(digests(tx, people, declared_promises, Unserved(late), at(now)))
             notifications.put(tx, result, at(now))
-        return [line for item in result if item.state == "waiting" for line in item.body.splitlines()]
+        return [
+            line for item in result if item.state == "waiting" for line in item.body.splitlines()
+        ]
 
     digest("2025-02-04T06:00", {})
     with board.store.write(None) as tx:
         incidents.write(tx, incident(opened_at=at("2025-02-04T06:00")))
-        incidents.write(tx, incident(2, node="others", owner="acme", affected=Affected(), opened_at=at("2025-02-04T06:00")))
+        incidents.write(
+            tx,
+            incident(
+                2,
+                node="others",
+                owner="acme",
+                affected=Affected(),
+                opened_at=at("2025-02-04T06:00"),
+            ),
+        )
     late = {"report": at("2025-02-04T06:00")}
     told = digest("2025-02-06T09:00", late)
     assert [line[:10] for line in told if line.startswith("new:")] == ["new: INC-1", "new: INC-2"]
     assert "late since Tue 2025-02-04 06:00: report (headrace why report)" in told
-    assert not any(line.startswith(("new:", "late since")) for line in digest("2025-02-07T08:00", late))
+    assert not any(
+        line.startswith(("new:", "late since")) for line in digest("2025-02-07T08:00", late)
+    )
 
 
 def test_what_was_over_after_a_digest_was_due_is_new_in_it(board: Board) -> None:
-    """Catches: "nothing has changed" of a day on which an incident was opened, because it was over when the digest was made."""
+    """Catches: "nothing has changed" of a day on which an incident was opened, because it was over
+    when the digest was made.
+    """
     people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
     declared_promises = declare([node("flights", Grain.DAY, source=True)])
     with board.store.write(None) as tx:
@@ -420,16 +556,24 @@ def test_what_was_over_after_a_digest_was_due_is_new_in_it(board: Board) -> None
         notifications.put(tx, told, at("2025-02-04T08:20"))
         next_day = list(digests(tx, people, declared_promises, Unserved(), at("2025-02-05T08:20")))
     assert [item.body for item in told] == ["new: INC-1 flights: 1 column renamed"]
-    assert [item.body for item in next_day] == ["over: INC-1 flights: 1 column renamed. Nothing of it is left."]
+    assert [item.body for item in next_day] == [
+        "over: INC-1 flights: 1 column renamed. Nothing of it is left."
+    ]
 
 
 def test_the_first_digest_says_since_when_nothing_is_to_be_reported(board: Board) -> None:
-    """Catches: a digest of a day on which there was no project, and "nothing has changed" of one that has no day before."""
+    """Catches: a digest of a day on which there was no project, and "nothing has changed" of one
+    that has no day before.
+    """
     people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
     declared_promises = declare([node("flights", Grain.DAY, source=True)])
     with board.store.write(None) as tx:
         applied = at("2025-02-03T12:00")
-        tx.execute("insert into version (id, hash, manifest, compiled, applied_at, actor) values (1, 'h', '{}', ?, ?, 't')", (b"", applied))
+        tx.execute(
+            "insert into version (id, hash, manifest, compiled, applied_at, actor) values (1, 'h',"
+            " '{}', ?, ?, 't')",
+            (b"", applied),
+        )
 
         def digest(now: str) -> list[str | None]:
             result = list(digests(tx, people, declared_promises, Unserved(), at(now)))
@@ -453,7 +597,9 @@ def test_a_digest_is_about_what_was_known_when_it_was_due(board: Board) -> None:
         with board.store.write(None) as tx:
             result = list(digests(tx, people, declared_promises, Unserved(), at(now)))
             notifications.put(tx, result, at(now))
-        return [line for item in result if item.state == "waiting" for line in item.body.splitlines()]
+        return [
+            line for item in result if item.state == "waiting" for line in item.body.splitlines()
+        ]
 
     def write(when: str, line: str, **changed: object) -> None:
         item = incident(opened_at=at("2025-02-03T22:00"), updated_at=at(when))

@@ -43,9 +43,13 @@ ALSO = {
     "1 held partition": {"held": {"s1": NodeQuarantine(1, 0)}},
     "1 rejected partition": {"held": {"s1": NodeQuarantine(1, 0, 1)}},
     "2 rejected rows": {"held": {"s1": NodeQuarantine(1, 2, 1)}},
-    "3 quarantined partitions": {"held": {"s1": NodeQuarantine(2, 0, 1), "s2": NodeQuarantine(1, 0)}},
+    "3 quarantined partitions": {
+        "held": {"s1": NodeQuarantine(2, 0, 1), "s2": NodeQuarantine(1, 0)}
+    },
     "a and b fail": {"failing": ["b", "a"]},
-    "1 source that can't be observed since Mon 02-11 12:00 (rates)": {"unobserved": {"rates": THURSDAY - 3 * DAY}},
+    "1 source that can't be observed since Mon 02-11 12:00 (rates)": {
+        "unobserved": {"rates": THURSDAY - 3 * DAY}
+    },
     "1 source throttled since Mon 02-11 12:00 (rates; 18 of 42 intervals loaded)": {
         "throttled": [Throttled("rates", THURSDAY - 3 * DAY, 18, 42)]
     },
@@ -60,7 +64,9 @@ ALSO = {
 
 @pytest.mark.parametrize("text", ALSO)
 def test_whatever_is_open_is_in_the_headline(text: str) -> None:
-    """Would catch: "Nothing is late or wrong" above incidents, held rows, or a source that can't be observed."""
+    """Would catch: "Nothing is late or wrong" above incidents, held rows, or a source that can't be
+    observed.
+    """
     result = facts(*SERVED, **ALSO[text])
     assert said(result) == f"All 3 consumers are served. Also open: {text}."
     assert [item.text for item in open_items(result)] == [text]
@@ -75,9 +81,14 @@ def test_without_anything_open_the_headline_claims_nothing_more() -> None:
 
 
 def test_consumers_that_miss_something() -> None:
-    """Would catch: a consumer at risk, or one with a hole in its past, that is said to be served and no more."""
+    """Would catch: a consumer at risk, or one with a hole in its past, that is said to be served
+    and no more.
+    """
     assert said(facts("served", "at_risk")) == "Both consumers are served, c1 at risk."
-    assert said(facts("wrong", "served", "at_risk")) == "1 of 3 consumers isn't served: c0 (wrong), c2 at risk."
+    assert (
+        said(facts("wrong", "served", "at_risk"))
+        == "1 of 3 consumers isn't served: c0 (wrong), c2 at risk."
+    )
     hole = ConsumerFact("report", "served", ("2013-02-11",), "day")
     result = OpenFacts(now_us=THURSDAY, timezone="UTC", consumers=[hole])
     assert said(result) == "The consumer is served. Also open: report misses 1 day."
@@ -85,7 +96,8 @@ def test_consumers_that_miss_something() -> None:
 
 
 def test_nothing_wrong_was_published_only_if_that_is_known() -> None:
-    """Would catch: that sentence while readers can see a publication that an incident names as wrong."""
+    """Would catch: that sentence while readers can see a publication that an incident names as
+    wrong."""
     late = facts("late", "served", held={"s": NodeQuarantine(1, 5)})
     assert "Nothing wrong was published." in said(late)
     assert "Nothing wrong" not in said(late, wrong_visible=True)
@@ -94,38 +106,69 @@ def test_nothing_wrong_was_published_only_if_that_is_known() -> None:
 
 
 def test_what_a_cause_explains_is_not_said_twice() -> None:
-    """Would catch: one renamed column told as a cause, an incident, held rows and failing assets."""
+    """Would catch: one renamed column told as a cause, an incident, held rows and
+    failing assets.
+    """
     one = IncidentFact("INC-1", "flights", "schema_change", frozenset({"flights", "clean"}))
     other = IncidentFact("INC-2", "rates", "late_source", frozenset({"rates"}))
     result = facts(
-        "late", "late", incidents=[one, other],
-        held={"flights": NodeQuarantine(3, 2_740), "rates": NodeQuarantine(1, 3)}, failing=["clean"],
-    )  # fmt: skip
+        "late",
+        "late",
+        incidents=[one, other],
+        held={"flights": NodeQuarantine(3, 2_740), "rates": NodeQuarantine(1, 3)},
+        failing=["clean"],
+    )
     explained = Explained(frozenset({"INC-1"}), one.reach)
-    text = headline(result, "1 cause holds 8 assets and 2 consumers.", explained, wrong_visible=False)
-    assert text == ("1 cause holds 8 assets and 2 consumers. Nothing wrong was published. Also open: 1 other incident, 3 held rows.")
+    text = headline(
+        result, "1 cause holds 8 assets and 2 consumers.", explained, wrong_visible=False
+    )
+    assert (
+        text
+        == "1 cause holds 8 assets and 2 consumers. Nothing wrong was published. Also open: 1 other"
+        " incident, 3 held rows."
+    )
     assert {item.kind: item.count for item in open_items(result)} == {
-        OpenKind.CONSUMER: 2, OpenKind.INCIDENT: 2, OpenKind.QUARANTINE: 4, OpenKind.FAILING: 1,
-    }  # fmt: skip
+        OpenKind.CONSUMER: 2,
+        OpenKind.INCIDENT: 2,
+        OpenKind.QUARANTINE: 4,
+        OpenKind.FAILING: 1,
+    }
 
 
 def test_a_source_that_cant_be_observed_is_told_of_once() -> None:
-    """Would catch: one lost database counted as "orders fails, 1 source that can't be observed (orders)"."""
+    """Would catch: one lost database counted as "orders fails, 1 source that can't be observed
+    (orders)".
+    """
     result = facts(*SERVED, failing=["orders", "clean"], unobserved={"orders": THURSDAY - DAY})
-    assert [item.text for item in open_items(result)] == ["clean fails", "1 source that can't be observed since Wed 02-13 12:00 (orders)"]
+    assert [item.text for item in open_items(result)] == [
+        "clean fails",
+        "1 source that can't be observed since Wed 02-13 12:00 (orders)",
+    ]
 
 
 def test_a_fault_of_its_own_is_not_explained_by_another_cause() -> None:
-    """Would catch: an asset whose code fails, and that isn't said because a late source reaches it as well."""
-    late = IncidentFact("INC-1", "flights", "late_source", frozenset({"flights", "clean", "broken"}))
+    """Would catch: an asset whose code fails, and that isn't said because a late source reaches it
+    as well."""
+    late = IncidentFact(
+        "INC-1", "flights", "late_source", frozenset({"flights", "clean", "broken"})
+    )
     code = IncidentFact("INC-2", "broken", "code_error", frozenset({"broken"}))
     result = facts("late", incidents=[late, code], failing=["broken", "clean"])
-    text = headline(result, "1 cause holds 2 assets and 1 consumer.", explained_by(result, frozenset({"INC-1"})), wrong_visible=False)
-    assert text == "1 cause holds 2 assets and 1 consumer. Also open: 1 other incident, broken fails."
+    text = headline(
+        result,
+        "1 cause holds 2 assets and 1 consumer.",
+        explained_by(result, frozenset({"INC-1"})),
+        wrong_visible=False,
+    )
+    assert (
+        text == "1 cause holds 2 assets and 1 consumer. Also open: 1 other incident, broken fails."
+    )
 
 
 def test_an_incident_that_is_the_reason_for_a_consumer_is_not_also_open() -> None:
-    """Would catch: "Also open: 1 incident" below the line that gives this incident as the reason."""
+    """Would catch: "Also open: 1 incident" below the line that gives this incident as
+    the reason.
+    """
     item = IncidentFact("INC-1", "takings", "reported")
     other = IncidentFact("INC-2", "rates", "late_source")
     named = Explained(frozenset({"INC-1"}))
@@ -141,7 +184,9 @@ def test_any_mixture_names_each_kind_once_and_never_that_all_is_well() -> None:
     print(f"seed {seed}")
     chance = random.Random(seed)
     for _ in range(500):
-        states = chance.choices(("served", "late", "wrong", "never", "unknown", "at_risk"), k=chance.randint(0, 5))
+        states = chance.choices(
+            ("served", "late", "wrong", "never", "unknown", "at_risk"), k=chance.randint(0, 5)
+        )
         more: dict[str, object] = {}
         for one in chance.sample(list(ALSO.values()), chance.randint(0, 6)):
             more |= one
@@ -159,12 +204,18 @@ def test_a_wrong_consumer_is_named_beside_those_that_wait() -> None:
     """Would catch: "1 cause holds 2 consumers" above a third one that shows wrong data."""
     causes = "1 cause holds 2 consumers."
     assert said(facts("late", "never", "served"), causes) == causes
-    assert said(facts("late", "never", "wrong"), causes).startswith("3 of 3 consumers aren't served: c0 (late), c1 (never) and c2 (wrong).")
+    assert said(facts("late", "never", "wrong"), causes).startswith(
+        "3 of 3 consumers aren't served: c0 (late), c1 (never) and c2 (wrong)."
+    )
 
 
 @pytest.mark.parametrize(
     ("state", "told"),
-    [(ConsumerState.NEVER, "c has never been served"), (ConsumerState.LATE, "c is late"), (ConsumerState.AT_RISK, "c is at risk")],
+    [
+        (ConsumerState.NEVER, "c has never been served"),
+        (ConsumerState.LATE, "c is late"),
+        (ConsumerState.AT_RISK, "c is at risk"),
+    ],
 )
 def test_a_state_is_a_clause(state: ConsumerState, told: str) -> None:
     """Would catch: "for another cause c is never"."""

@@ -1,4 +1,6 @@
-"""What is written down: promises in force, obligations when they fall due, `met_at` from publications alone."""
+"""What is written down: promises in force, obligations when they fall due, `met_at` from
+publications alone.
+"""
 
 from __future__ import annotations
 
@@ -37,20 +39,29 @@ def facts(*days: tuple[str, str]) -> SmallFacts:
     return small
 
 
-def settled(store: Store, small: SmallFacts, declared: DeclaredPromises, now: str) -> list[tuple[str, int, int | None]]:
-    """What is written down of a consumer that was promised something before the first day ended, unless it was already."""
+def settled(
+    store: Store, small: SmallFacts, declared: DeclaredPromises, now: str
+) -> list[tuple[str, int, int | None]]:
+    """What is written down of a consumer that was promised something before the first day ended,
+    unless it was already.
+    """
     with store.write(None) as tx:
         if obligations.promise_in_force(tx, "c") is None:
             apply_promises(tx, None, declared, at("2013-02-01 12:00"))
         write_facts(tx, small)
         settle_obligations(tx, EvaluationContext(declared, StoredFacts(tx)), at(now))
     with store.read() as tx:
-        return [(item.interval, item.due_at, item.met_at) for item in reversed(obligations.newest(tx, "c"))]
+        return [
+            (item.interval, item.due_at, item.met_at)
+            for item in reversed(obligations.newest(tx, "c"))
+        ]
 
 
 def test_an_obligation_is_written_when_it_is_due_and_not_before(store: Store) -> None:
     assert settled(store, facts(), SEVEN, "2013-02-02 06:59") == []
-    assert settled(store, facts(), SEVEN, "2013-02-02 07:00") == [("2013-02-01", at("2013-02-02 07:00"), None)]
+    assert settled(store, facts(), SEVEN, "2013-02-02 07:00") == [
+        ("2013-02-01", at("2013-02-02 07:00"), None)
+    ]
 
 
 def test_met_at_is_when_it_was_published_however_late_somebody_looks(store: Store) -> None:
@@ -89,7 +100,14 @@ def test_a_promise_is_in_force_until_it_changes_or_its_consumer_goes(store: Stor
     with store.read() as tx:
         assert obligations.promise_in_force(tx, "c") is None
         result = [obligations.promise_at(tx, "c", when) for when in (50, 100, 299, 300, 399, 400)]
-    assert [item and item.terms["due"] for item in result] == [None, "07:00", "07:00", "09:00", "09:00", None]
+    assert [item and item.terms["due"] for item in result] == [
+        None,
+        "07:00",
+        "07:00",
+        "09:00",
+        "09:00",
+        None,
+    ]
 
 
 def test_another_grain_starts_anew_and_keeps_what_was_written(store: Store) -> None:
@@ -101,14 +119,21 @@ def test_another_grain_starts_anew_and_keeps_what_was_written(store: Store) -> N
     assert len(result) == 5
 
 
-def test_a_consumer_that_is_late_for_longer_than_what_is_looked_at_still_knows_since_when(store: Store) -> None:
-    """Only the newest hundred obligations are loaded, with all that are open and the newest that was met."""
+def test_a_consumer_that_is_late_for_longer_than_what_is_looked_at_still_knows_since_when(
+    store: Store,
+) -> None:
+    """Only the newest hundred obligations are loaded, with all that are open and the newest that
+    was met."""
     small = facts(("2013-02-01", "2013-02-02 04:40"))
     small.look("src", at("2013-07-01 08:00"))
     settled(store, small, SEVEN, "2013-06-30 08:00")
     with store.read() as tx:
         result = evaluate_status(SEVEN, StoredFacts(tx), at("2013-07-01 08:00")).consumers[0]
-    assert (result.since_us, result.data_through, len(result.backlog)) == (at("2013-02-03 07:00"), "2013-02-01", 148)
+    assert (result.since_us, result.data_through, len(result.backlog)) == (
+        at("2013-02-03 07:00"),
+        "2013-02-01",
+        148,
+    )
 
 
 def test_promises_are_kept_as_text_that_can_be_read_without_us(store: Store) -> None:
@@ -116,5 +141,10 @@ def test_promises_are_kept_as_text_that_can_be_read_without_us(store: Store) -> 
         apply_promises(tx, None, SEVEN, 100)
         (terms,) = tx.execute("select terms from promise").fetchone()
     assert msgspec.json.decode(terms) == {
-        "reads": ["a"], "per": "day", "timezone": "America/New_York", "due": "07:00", "max_age": None, "no_data": [],
-    }  # fmt: skip
+        "reads": ["a"],
+        "per": "day",
+        "timezone": "America/New_York",
+        "due": "07:00",
+        "max_age": None,
+        "no_data": [],
+    }

@@ -1,4 +1,6 @@
-"""Promises begin when they are applied, or with their `since:`: what was due before was never promised."""
+"""Promises begin when they are applied, or with their `since:`: what was due before was never
+promised.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def history(last: int = 11, loaded: str = APPLIED) -> SmallFacts:
-    """Ten days and more, all published in the hour in which the project was set up; somebody looks each hour."""
+    """Ten days and more, all published in the hour in which the project was set up; somebody looks
+    each hour.
+    """
     small = SmallFacts(delivered={"src": "2013-02-01"})
     for day in range(1, last + 1):
         for name in ("src", "a"):
@@ -53,14 +57,22 @@ def history(last: int = 11, loaded: str = APPLIED) -> SmallFacts:
     return small
 
 
-def apply(store: Store, old: DeclaredPromises | None, new: DeclaredPromises, when: str, small: SmallFacts | None = None) -> None:
+def apply(
+    store: Store,
+    old: DeclaredPromises | None,
+    new: DeclaredPromises,
+    when: str,
+    small: SmallFacts | None = None,
+) -> None:
     with store.write(None) as tx:
         if small is not None:
             write_facts(tx, small)
         apply_promises(tx, old, new, at(when))
 
 
-def settled(store: Store, declared: DeclaredPromises, now: str, small: SmallFacts | None = None) -> dict[str, tuple[int, int | None]]:
+def settled(
+    store: Store, declared: DeclaredPromises, now: str, small: SmallFacts | None = None
+) -> dict[str, tuple[int, int | None]]:
     """Interval → when it was due and met, of all that is written down."""
     with store.write(None) as tx:
         if small is not None:
@@ -82,10 +94,14 @@ def scored(
         context, span = EvaluationContext(declared, StoredFacts(tx)), (at(window), at(now))
         wrongness = Wrongness(tx, context, all_of_all, *span)
         [result] = evaluate_in_context(context, at(now), wrongness.now()).consumers
-        past = Gathering(tx, context, wrongness, lambda *_: True, *span).past(declared.consumers[0], result.obligations)
+        past = Gathering(tx, context, wrongness, lambda *_: True, *span).past(
+            declared.consumers[0], result.obligations
+        )
         minutes: dict[ConsumerState, int] = {}
         for item in timeline(past, *span):
-            minutes[item.state] = minutes.get(item.state, 0) + (item.until_us - item.from_us) // 60_000_000
+            minutes[item.state] = (
+                minutes.get(item.state, 0) + (item.until_us - item.from_us) // 60_000_000
+            )
         return score(past, *span), minutes
 
 
@@ -97,7 +113,12 @@ def test_history_that_is_loaded_owes_nobody_anything(store: Store) -> None:
     apply(store, None, SEVEN, APPLIED, history())
     assert settled(store, SEVEN, "2013-02-12 09:00") == {}
     result = status(store, SEVEN, "2013-02-12 09:00")
-    assert (result.state, result.due_interval, result.backlog, result.data_through) == (ConsumerState.SERVED, None, (), "2013-02-11")
+    assert (result.state, result.due_interval, result.backlog, result.data_through) == (
+        ConsumerState.SERVED,
+        None,
+        (),
+        "2013-02-11",
+    )
     assert result.since_us == at(APPLIED)
     assert [(item.asset, item.data_through) for item in result.reads] == [("a", "2013-02-11")]
 
@@ -109,10 +130,12 @@ def test_the_first_obligation_is_the_first_that_falls_due(store: Store) -> None:
     later.publish("a", "2013-02-12", at("2013-02-13 06:00"))
     assert settled(store, SEVEN, "2013-02-13 07:00", later) == {
         "2013-02-12": (at("2013-02-13 07:00"), at("2013-02-13 06:00")),
-    }  # fmt: skip
+    }
 
 
-def test_no_availability_before_something_is_due_and_a_perfect_first_day_is_perfect(store: Store) -> None:
+def test_no_availability_before_something_is_due_and_a_perfect_first_day_is_perfect(
+    store: Store,
+) -> None:
     later = history()
     later.publish("a", "2013-02-12", at("2013-02-13 06:00"))
     later.look("src", at("2013-02-13 08:00"))
@@ -120,7 +143,12 @@ def test_no_availability_before_something_is_due_and_a_perfect_first_day_is_perf
     assert scored(store, SEVEN, "2013-02-13 06:59")[0].counted_us == 0
     settled(store, SEVEN, "2013-02-13 08:00")
     result, minutes = scored(store, SEVEN, "2013-02-13 08:00")
-    assert (result.honest, result.promised, result.kept, minutes) == (1, 1, 1, {ConsumerState.SERVED: 60})
+    assert (result.honest, result.promised, result.kept, minutes) == (
+        1,
+        1,
+        1,
+        {ConsumerState.SERVED: 60},
+    )
 
 
 def test_data_that_was_too_old_before_anybody_promised_is_late_from_then_on(store: Store) -> None:
@@ -128,7 +156,11 @@ def test_data_that_was_too_old_before_anybody_promised_is_late_from_then_on(stor
     aged = promised(max_age="30h")
     apply(store, None, aged, "2013-03-05 08:00", history(loaded="2013-03-05 08:00"))
     result = status(store, aged, "2013-03-05 08:10")
-    assert (result.state, result.since_us, result.data_through) == (ConsumerState.LATE, at("2013-03-05 08:00"), "2013-02-11")
+    assert (result.state, result.since_us, result.data_through) == (
+        ConsumerState.LATE,
+        at("2013-03-05 08:00"),
+        "2013-02-11",
+    )
     assert (result.backlog, result.due_interval) == ((), None)
 
 
@@ -146,7 +178,9 @@ def test_what_has_no_rhythm_can_be_too_old_only_once_its_age_has_passed(store: S
 
 def test_a_hole_of_before_is_no_backlog(store: Store) -> None:
     small = history()
-    small.publications = [publication for publication in small.publications if publication.partition != "2013-02-05"]
+    small.publications = [
+        publication for publication in small.publications if publication.partition != "2013-02-05"
+    ]
     del small.standings["a", "2013-02-05"], small.standings["src", "2013-02-05"]
     apply(store, None, SEVEN, APPLIED, small)
     result = status(store, SEVEN, "2013-02-12 09:00")
@@ -163,8 +197,10 @@ def test_a_stricter_deadline_holds_from_the_next_that_can_be_kept(store: Store) 
     assert status(store, FIVE, "2013-02-12 06:30").state is ConsumerState.SERVED
     result = settled(store, FIVE, "2013-02-13 08:00")
     assert {interval: due for interval, (due, _) in result.items()} == {
-        "2013-02-10": at("2013-02-11 07:00"), "2013-02-11": at("2013-02-12 07:00"), "2013-02-12": at("2013-02-13 05:00"),
-    }  # fmt: skip
+        "2013-02-10": at("2013-02-11 07:00"),
+        "2013-02-11": at("2013-02-12 07:00"),
+        "2013-02-12": at("2013-02-13 05:00"),
+    }
 
 
 def test_a_deadline_is_never_moved_once_it_has_passed(store: Store) -> None:
@@ -188,7 +224,10 @@ def test_another_grain_owes_nothing_of_before(store: Store) -> None:
     hourly = promised(per=Grain.HOUR, due="+20m")
     apply(store, SEVEN, hourly, "2013-02-12 08:30")
     result = settled(store, hourly, "2013-02-12 10:30")
-    assert sorted(interval for interval in result if "T" in interval) == ["2013-02-12T08:00-05:00", "2013-02-12T09:00-05:00"]
+    assert sorted(interval for interval in result if "T" in interval) == [
+        "2013-02-12T08:00-05:00",
+        "2013-02-12T09:00-05:00",
+    ]
 
 
 def test_while_a_consumer_was_removed_it_was_owed_nothing(store: Store) -> None:
@@ -204,7 +243,9 @@ def test_while_a_consumer_was_removed_it_was_owed_nothing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("terms", [{"due": "07:00"}, {"max_age": "31h"}])
-def test_a_read_that_is_added_says_nothing_of_the_time_before(store: Store, terms: dict[str, str]) -> None:
+def test_a_read_that_is_added_says_nothing_of_the_time_before(
+    store: Store, terms: dict[str, str]
+) -> None:
     """Two days that were served would be days without data, and nobody would have looked."""
     nodes = [*NODES, node("new", Grain.DAY, source=True), node("b", Grain.DAY, "new")]
     old = declare(nodes, consumer("c", "a", **terms))
@@ -221,15 +262,23 @@ def test_a_read_that_is_added_says_nothing_of_the_time_before(store: Store, term
     apply(store, old, new, "2013-02-12 10:00", small)
     settled(store, new, "2013-02-12 12:00")
     _, minutes = scored(store, new, "2013-02-12 12:00")
-    assert set(minutes) == {ConsumerState.SERVED}  # the first deadline of what was added is still to come
+    assert set(minutes) == {
+        ConsumerState.SERVED
+    }  # the first deadline of what was added is still to come
     assert minutes[ConsumerState.SERVED] >= 24 * 60
 
 
 @pytest.mark.parametrize(("published", "never"), [("06:00", 0), ("09:00", 120)])
-def test_a_read_that_is_added_counts_since_the_next_deadline(store: Store, published: str, never: int) -> None:
-    """Would catch: an hour called lost before 07:00, by which the data that was added at 04:00 had come."""
+def test_a_read_that_is_added_counts_since_the_next_deadline(
+    store: Store, published: str, never: int
+) -> None:
+    """Would catch: an hour called lost before 07:00, by which the data that was added at 04:00 had
+    come."""
     nodes = [*NODES, node("b", Grain.DAY, "src")]
-    old, new = declare(nodes, consumer("c", "a", due="07:00")), declare(nodes, consumer("c", "a", "b", due="07:00"))
+    old, new = (
+        declare(nodes, consumer("c", "a", due="07:00")),
+        declare(nodes, consumer("c", "a", "b", due="07:00")),
+    )
     small = history(12, "2013-02-11 04:00")
     apply(store, None, old, "2013-02-10 08:00", small)
     settled(store, old, "2013-02-13 03:00")
@@ -263,7 +312,11 @@ def due(result: dict[str, tuple[int, int | None]]) -> list[str]:
 def test_a_past_that_is_promised_deliberately_exists(store: Store) -> None:
     past = promised(due="07:00", since="2013-02-10")
     apply(store, None, past, APPLIED, history())
-    assert due(settled(store, past, "2013-02-12 09:00")) == ["2013-02-09", "2013-02-10", "2013-02-11"]
+    assert due(settled(store, past, "2013-02-12 09:00")) == [
+        "2013-02-09",
+        "2013-02-10",
+        "2013-02-11",
+    ]
     result, minutes = scored(store, past, "2013-02-12 09:00")
     assert (result.promised, result.kept) == (3, 0)
     assert minutes == {
@@ -279,12 +332,16 @@ def test_a_past_that_is_promised_later_is_added_to_what_is_written_down(store: S
     apply(store, SEVEN, past, "2013-02-12 08:00")
     result = settled(store, past, "2013-02-12 08:00")
     assert {interval: when for interval, (when, _) in result.items()} == {
-        "2013-02-08": at("2013-02-09 07:00"), "2013-02-09": at("2013-02-10 07:00"),
-        "2013-02-10": at("2013-02-11 07:00"), "2013-02-11": at("2013-02-12 07:00"),
-    }  # fmt: skip
+        "2013-02-08": at("2013-02-09 07:00"),
+        "2013-02-09": at("2013-02-10 07:00"),
+        "2013-02-10": at("2013-02-11 07:00"),
+        "2013-02-11": at("2013-02-12 07:00"),
+    }
     changed = promised(due="05:00", since="2013-02-09")
     apply(store, past, changed, "2013-02-12 09:00")
-    assert settled(store, changed, "2013-02-12 10:00") == result  # the same `since:` says nothing new
+    assert (
+        settled(store, changed, "2013-02-12 10:00") == result
+    )  # the same `since:` says nothing new
 
 
 def test_a_promise_that_begins_later_is_due_from_then_on(store: Store) -> None:
@@ -299,7 +356,11 @@ def test_a_since_that_is_to_come_doesnt_interrupt_what_is_promised(store: Store)
     later = promised(due="07:00", since="2013-02-14")
     apply(store, None, SEVEN, "2013-02-10 12:00", history())
     apply(store, SEVEN, later, "2013-02-12 12:00")
-    assert due(settled(store, later, "2013-02-13 08:00")) == ["2013-02-10", "2013-02-11", "2013-02-12"]
+    assert due(settled(store, later, "2013-02-13 08:00")) == [
+        "2013-02-10",
+        "2013-02-11",
+        "2013-02-12",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -392,7 +453,12 @@ def test_the_promise_is_written_down_with_its_since(store: Store) -> None:
 
 def intervals(terms: Terms, begins: str, now: str) -> Sequence[str]:
     small = SmallFacts(delivered={"src": "2013-01-01"}, promised={"c": at(begins)})
-    return [obligation.interval for obligation in obligations(terms, EvaluationContext(declare(NODES, terms), small), at(now))]
+    return [
+        obligation.interval
+        for obligation in obligations(
+            terms, EvaluationContext(declare(NODES, terms), small), at(now)
+        )
+    ]
 
 
 @pytest.mark.parametrize(
@@ -400,13 +466,28 @@ def intervals(terms: Terms, begins: str, now: str) -> Sequence[str]:
     [
         ({"due": "07:00"}, "2013-02-12 07:00", ["2013-02-11", "2013-02-12", "2013-02-13"]),
         ({"due": "07:00"}, "2013-02-12 07:01", ["2013-02-12", "2013-02-13"]),
-        ({"due": "+3bd 09:00"}, "2013-02-12 08:00", ["2013-02-07", "2013-02-08", "2013-02-09", "2013-02-10", "2013-02-11", "2013-02-12",
-                                                      "2013-02-13"]),
+        (
+            {"due": "+3bd 09:00"},
+            "2013-02-12 08:00",
+            [
+                "2013-02-07",
+                "2013-02-08",
+                "2013-02-09",
+                "2013-02-10",
+                "2013-02-11",
+                "2013-02-12",
+                "2013-02-13",
+            ],
+        ),
         ({"max_age": "30h"}, "2013-02-12 08:00", ["2013-02-12", "2013-02-13"]),
-        ({"max_age": "3d"}, "2013-02-12 08:00", ["2013-02-10", "2013-02-11", "2013-02-12", "2013-02-13"]),
+        (
+            {"max_age": "3d"},
+            "2013-02-12 08:00",
+            ["2013-02-10", "2013-02-11", "2013-02-12", "2013-02-13"],
+        ),
         ({"due": "+20m"}, "2013-02-13 00:10", ["2013-02-12", "2013-02-13"]),
     ],
-)  # fmt: skip
+)
 def test_the_first_interval_is_the_first_that_is_due_after_the_promise(
     promise_of: dict[str, str], begins: str, expected: list[str]
 ) -> None:

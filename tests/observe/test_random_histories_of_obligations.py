@@ -1,7 +1,8 @@
-"""Random histories: what is judged, in small steps and from what was written down, against a slow recomputation.
+"""Random histories: what is judged, in small steps and from what was written down, against a slow
+recomputation.
 
-The recomputation shares no code with `headrace.slo`: days are dates, deadlines are added by hand, and since when a
-state holds is found by asking every moment at which anything happened.
+The recomputation shares no code with `headrace.slo`: days are dates, deadlines are added by hand,
+and since when a state holds is found by asking every moment at which anything happened.
 """
 
 from __future__ import annotations
@@ -34,12 +35,16 @@ NODES = [
 
 
 def us(day: date, hours: float = 0) -> int:
-    return int((datetime.combine(day, time(), UTC) + timedelta(hours=hours)).timestamp() * 1_000_000)
+    return int(
+        (datetime.combine(day, time(), UTC) + timedelta(hours=hours)).timestamp() * 1_000_000
+    )
 
 
 @dataclass
 class History:
-    """Hours after the first day's start at which (asset, day number) was first published; never where it isn't in there."""
+    """Hours after the first day's start at which (asset, day number) was first published; never
+    where it isn't in there.
+    """
 
     published: dict[tuple[str, int], int]
     now_hours: int
@@ -62,19 +67,30 @@ class History:
         return bool(unmet) if self.by_age else bool(due) and due[-1] in unmet
 
     def began(self, at: int) -> bool:
-        """Whether its first interval was met, or due, by then; while none is due, any that was met."""
+        """Whether its first interval was met, or due, by then; while none is due, any
+        that was met.
+        """
         days = range(400) if self.due(0) > self.now_hours else range(1)
-        return self.due(0) <= at or any(met <= at for day in days if (met := self.met(day)) is not None)
+        return self.due(0) <= at or any(
+            met <= at for day in days if (met := self.met(day)) is not None
+        )
 
     def never(self) -> bool:
         """Whether one of the assets was never published."""
-        return {asset for (asset, _), at in self.published.items() if at <= self.now_hours} != {"one", "two"}
+        return {asset for (asset, _), at in self.published.items() if at <= self.now_hours} != {
+            "one",
+            "two",
+        }
 
     def since(self) -> int | None:
-        """The earliest moment from which the state hasn't changed; None where none was met, and none is due."""
+        """The earliest moment from which the state hasn't changed; None where none was met, and
+        none is due.
+        """
         if not self.began(self.now_hours):
             return None
-        moments = {self.due(day) for day in range(40)} | {met for day in range(40) if (met := self.met(day)) is not None}
+        moments = {self.due(day) for day in range(40)} | {
+            met for day in range(40) if (met := self.met(day)) is not None
+        }
         state = self.late(self.now_hours)
         result = self.now_hours
         for at in sorted((at for at in moments if at <= self.now_hours), reverse=True):
@@ -94,7 +110,13 @@ def histories(draw: st.DrawFn) -> History:
             if lag is not None:
                 published[asset, day] = (day + 1) * 24 + lag
     now = draw(st.integers(25, days * 24 + 120))
-    return History(published, now, draw(st.integers(1, 60)), draw(st.booleans()), sorted(draw(st.lists(st.integers(0, now), max_size=4))))
+    return History(
+        published,
+        now,
+        draw(st.integers(1, 60)),
+        draw(st.booleans()),
+        sorted(draw(st.lists(st.integers(0, now), max_size=4))),
+    )
 
 
 def world_at(history: History, hours: int) -> SmallFacts:
@@ -108,8 +130,14 @@ def world_at(history: History, hours: int) -> SmallFacts:
 
 
 def judged(history: History, store: Store) -> tuple[ConsumerStatus, ConsumerStatus]:
-    """The consumer judged from the facts alone, and from a store in which its obligations were written down on the way."""
-    terms = {"max_age": f"{history.due_hours}h"} if history.by_age else {"due": f"+{history.due_hours}h"}
+    """The consumer judged from the facts alone, and from a store in which its obligations were
+    written down on the way.
+    """
+    terms = (
+        {"max_age": f"{history.due_hours}h"}
+        if history.by_age
+        else {"due": f"+{history.due_hours}h"}
+    )
     declared = declare(NODES, consumer("c", "one", "two", zone="UTC", **terms))
     now = us(FIRST, history.now_hours)
     with store.write(None) as tx:
@@ -119,7 +147,10 @@ def judged(history: History, store: Store) -> tuple[ConsumerStatus, ConsumerStat
             write_facts(tx, world_at(history, hours))
             settle_obligations(tx, EvaluationContext(declared, StoredFacts(tx)), us(FIRST, hours))
             assert (
-                settle_obligations(tx, EvaluationContext(declared, StoredFacts(tx)), us(FIRST, hours)) == 0
+                settle_obligations(
+                    tx, EvaluationContext(declared, StoredFacts(tx)), us(FIRST, hours)
+                )
+                == 0
             )  # writing it twice changes nothing
     with store.read() as tx:
         stored = evaluate_status(declared, StoredFacts(tx), now)
@@ -130,10 +161,17 @@ def judged(history: History, store: Store) -> tuple[ConsumerStatus, ConsumerStat
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories())
 def test_all_ways_to_judge_a_history_agree(history: History) -> None:
-    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder), Settings(name="t"), create=True) as store:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store.open(Path(folder), Settings(name="t"), create=True) as store,
+    ):
         pure, stored = judged(history, store)
     assert pure == stored
-    due = [day for day in range(400) if history.due(day) <= history.now_hours and day * 24 <= history.now_hours]
+    due = [
+        day
+        for day in range(400)
+        if history.due(day) <= history.now_hours and day * 24 <= history.now_hours
+    ]
     unmet = [day for day in due if history.met(day) is None]
     late = history.late(history.now_hours)
     assert ("late" in pure.states, "never" in pure.states) == (late, history.never())

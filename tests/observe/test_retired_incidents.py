@@ -1,4 +1,6 @@
-"""What is over leaves with the history, and no figure moves for it: each is worked out before and after."""
+"""What is over leaves with the history, and no figure moves for it: each is worked out before and
+after.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from headrace.store import Store, Transaction
 from headrace.store.queries import incidents, reports
 
 DAY = Grain.DAY
-DECLARED = declare([node("src", DAY, source=True), node("a", DAY, "src")], consumer("c", "a", due="07:00"))
+DECLARED = declare(
+    [node("src", DAY, source=True), node("a", DAY, "src")], consumer("c", "a", due="07:00")
+)
 NOW = at("2013-06-01 12:00")
 MONTH_US = 30 * 86_400_000_000
 WINDOW = (NOW - 5 * MONTH_US, NOW)
@@ -50,31 +54,54 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def incident(tx: Transaction, number: int, resolved: str | None, *, again: int | None = None, names: str | None = None) -> None:
-    """One with everything that belongs to one; `names` is the source's day that it says is wrong."""
+def incident(
+    tx: Transaction,
+    number: int,
+    resolved: str | None,
+    *,
+    again: int | None = None,
+    names: str | None = None,
+) -> None:
+    """One with everything that belongs to one; `names` is the source's day that it says
+    is wrong.
+    """
     ended = None if resolved is None else at(f"{resolved} 09:00")
     tx.execute(
-        "insert into incident (id, state, kind, node, fingerprint, owner, summary, confidence, evidence, affected, began_at, opened_at,"
-        " resolved_at, restored_at, updated_at, recurrence_of) values (?, ?, 'null_spike', 'src', 'x', '', 'nulls', '1', '[]',"
+        "insert into incident (id, state, kind, node, fingerprint, owner, summary, confidence,"
+        " evidence, affected, began_at, opened_at, resolved_at, restored_at, updated_at,"
+        " recurrence_of) values (?, ?, 'null_spike', 'src', 'x', '', 'nulls', '1', '[]',"
         ' \'{"assets": [], "consumers": [], "partitions": []}\', 0, ?, ?, ?, 0, ?)',
         (number, "open" if ended is None else "resolved", (ended or NOW) - 1, ended, ended, again),
     )
     tx.execute(
-        "insert into evidence (id, node, partition, incident_id, held, content, at, ended_at) values (?, 'src', '', ?, 1, x'', 0, ?)",
+        "insert into evidence (id, node, partition, incident_id, held, content, at, ended_at)"
+        " values (?, 'src', '', ?, 1, x'', 0, ?)",
         (f"fact:{number}", number, ended),
     )
-    tx.execute("insert into incident_partition (incident_id, node, partition, at) values (?, 'src', 'x', 0)", (number,))
-    tx.execute("insert into symptom (incident_id, node, partition, what, at) values (?, 'a', 'x', 'failed', 0)", (number,))
-    tx.execute("insert into incident_event (incident_id, at, what, actor) values (?, 0, 'opened', 'headrace')", (number,))
     tx.execute(
-        "insert into notice (incident_id, kind, subject, recipient, channel, title, body, state, not_before, created_at)"
-        " values (?, 'opened', ?, 'x', 'x', '', '', 'sent', 0, 0)",
+        "insert into incident_partition (incident_id, node, partition, at) values (?, 'src',"
+        " 'x', 0)",
+        (number,),
+    )
+    tx.execute(
+        "insert into symptom (incident_id, node, partition, what, at) values (?, 'a', 'x',"
+        " 'failed', 0)",
+        (number,),
+    )
+    tx.execute(
+        "insert into incident_event (incident_id, at, what, actor) values (?, 0, 'opened',"
+        " 'headrace')",
+        (number,),
+    )
+    tx.execute(
+        "insert into notice (incident_id, kind, subject, recipient, channel, title, body, state,"
+        " not_before, created_at) values (?, 'opened', ?, 'x', 'x', '', '', 'sent', 0, 0)",
         (number, f"INC-{number}"),
     )
     if names is not None:
         tx.execute(
-            "insert into unsound (incident_id, publication_id, columns, known_at) select ?, id, '[]', ? from publication"
-            " where node = 'src' and partition = ?",
+            "insert into unsound (incident_id, publication_id, columns, known_at) select ?, id,"
+            " '[]', ? from publication where node = 'src' and partition = ?",
             (number, at("2013-02-05 09:00"), names),
         )
 
@@ -84,7 +111,9 @@ def figures(tx: Transaction) -> Any:
     context = EvaluationContext(DECLARED, StoredFacts(tx))
     wrongness = Wrongness(tx, context, all_of_all, *WINDOW)
     [status] = evaluate_in_context(context, NOW, wrongness.now()).consumers
-    past = Gathering(tx, context, wrongness, lambda *_: False, *WINDOW).past(DECLARED.consumers[0], status.obligations)
+    past = Gathering(tx, context, wrongness, lambda *_: False, *WINDOW).past(
+        DECLARED.consumers[0], status.obligations
+    )
     within = reports.incidents(tx, NOW - MONTH_US, NOW)
     return score(past, *WINDOW), status, wrongness.unsound(), within
 
@@ -100,8 +129,9 @@ def retired(store: Store) -> list[int]:
 
 
 def test_an_incident_that_is_long_over_goes_with_all_that_is_its(store: Store) -> None:
-    """Would catch: incidents that are kept for ever; rows that refer to what isn't there; a number that is given twice; one that is
-    taken while it is open, young, or while something of it still stands."""
+    """Would catch: incidents that are kept for ever; rows that refer to what isn't there; a number
+    that is given twice; one that is taken while it is open, young, or while something of it still
+    stands."""
     with store.write(None) as tx:
         incident(tx, 1, "2013-02-04")
         incident(tx, 2, None)
@@ -112,7 +142,9 @@ def test_an_incident_that_is_long_over_goes_with_all_that_is_its(store: Store) -
     assert retired(store) == [2, 3, 4, 5]
     with store.read() as tx:
         for table in OF_ONE:
-            assert tx.execute(f"select count(*) from {table} where incident_id = 1").fetchone()[0] == 0
+            assert (
+                tx.execute(f"select count(*) from {table} where incident_id = 1").fetchone()[0] == 0
+            )
         assert incidents.next_id(tx) == 6
     assert retired(store) == [2, 3, 4, 5]
 
@@ -123,12 +155,16 @@ def test_what_names_data_as_wrong_stays_as_long_as_that_is_known(store: Store) -
         incident(tx, 1, "2013-02-05", names="2013-02-02")
         incident(tx, 2, "2013-05-30")
         lost = figures(tx)[2]
-    assert lost == {(name, "2013-02-02", at(f"2013-02-03 05:0{minute}")) for minute, name in enumerate(("src", "a"))}
+    assert lost == {
+        (name, "2013-02-02", at(f"2013-02-03 05:0{minute}"))
+        for minute, name in enumerate(("src", "a"))
+    }
     assert retired(store) == [1, 2]
 
 
 def test_the_time_before_of_what_came_again_stays(store: Store) -> None:
-    """Would catch: a recurrence of which nobody can say what was done the last time; chains that are kept whole for ever."""
+    """Would catch: a recurrence of which nobody can say what was done the last time; chains that
+    are kept whole for ever."""
     with store.write(None) as tx:
         incident(tx, 1, "2013-02-04")
         incident(tx, 2, "2013-03-04", again=1)

@@ -1,4 +1,6 @@
-"""What `status` says of single consumers: blocked nodes, data without a rhythm, empty data, hostile names."""
+"""What `status` says of single consumers: blocked nodes, data without a rhythm, empty data, hostile
+names.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,11 @@ from headrace.slo.status import evaluate_status
 
 DAY = Grain.DAY
 NOW = "2013-02-03 08:00"
-CHAIN = [node("src", DAY, source=True, expect_by="05:00"), node("a", DAY, "src"), node("b", DAY, "a")]
+CHAIN = [
+    node("src", DAY, source=True, expect_by="05:00"),
+    node("a", DAY, "src"),
+    node("b", DAY, "a"),
+]
 
 
 def facts(**looked: str) -> SmallFacts:
@@ -31,40 +37,74 @@ def facts(**looked: str) -> SmallFacts:
     return small
 
 
-def judged(small: SmallFacts, nodes: list[Node] = CHAIN, terms: Terms | None = None, now: str = NOW) -> ConsumerStatus:
-    return evaluate_status(declare(nodes, terms or consumer("c", "b", due="07:00")), small, at(now)).consumers[0]
+def judged(
+    small: SmallFacts, nodes: list[Node] = CHAIN, terms: Terms | None = None, now: str = NOW
+) -> ConsumerStatus:
+    return evaluate_status(
+        declare(nodes, terms or consumer("c", "b", due="07:00")), small, at(now)
+    ).consumers[0]
 
 
-# Why ---------------------------------------------------------------------------------------------------------------------
+# Why
+# --------------------------------------------------------------------------------------------------
 
 WHY = [
     # (node, state, reason), what is said, what to type
-    ([("src", "held", "2 columns renamed")], "src: 2 columns renamed, held since 04:40", "headrace quarantine src@2013-02-02"),
-    ([("src", "published", ""), ("a", "rejected", "flight_id: 3 rows twice")], "a: flight_id: 3 rows twice, rejected since 04:40",
-     "headrace quarantine a@2013-02-02"),
-    ([("src", "published", ""), ("a", "failed", "division by zero")], "a: division by zero, failed since 04:40",
-     "headrace logs a@2013-02-02"),
-    ([("src", "published", ""), ("a", "published", ""), ("b", "running", "")], "b@2013-02-02: is being computed", "headrace tick"),
-    ([("src", "published", ""), ("a", "waiting", "")], "a@2013-02-02: isn't computed yet", "headrace tick"),
+    (
+        [("src", "held", "2 columns renamed")],
+        "src: 2 columns renamed, held since 04:40",
+        "headrace quarantine src@2013-02-02",
+    ),
+    (
+        [("src", "published", ""), ("a", "rejected", "flight_id: 3 rows twice")],
+        "a: flight_id: 3 rows twice, rejected since 04:40",
+        "headrace quarantine a@2013-02-02",
+    ),
+    (
+        [("src", "published", ""), ("a", "failed", "division by zero")],
+        "a: division by zero, failed since 04:40",
+        "headrace logs a@2013-02-02",
+    ),
+    (
+        [("src", "published", ""), ("a", "published", ""), ("b", "running", "")],
+        "b@2013-02-02: is being computed",
+        "headrace tick",
+    ),
+    (
+        [("src", "published", ""), ("a", "waiting", "")],
+        "a@2013-02-02: isn't computed yet",
+        "headrace tick",
+    ),
     ([("src", "waiting", "")], "src@2013-02-02: isn't ingested yet", "headrace tick"),
     (
         [("src", "waiting", f"{LAKE_FILE}main/src/x.parquet is gone")],
         "src@2013-02-01 can't be read: the file is gone",
         "headrace incident INC-1",
     ),
-    ([("src", "waiting", f"{LAKE_FILE}main/src/repaired.parquet is gone")], "src@2013-02-02: isn't ingested yet", "headrace tick"),
+    (
+        [("src", "waiting", f"{LAKE_FILE}main/src/repaired.parquet is gone")],
+        "src@2013-02-02: isn't ingested yet",
+        "headrace tick",
+    ),
     ([], "src@2013-02-02: nothing was delivered, promised by 05:00", "headrace tick"),
-    ([("src", "held", "drift"), ("a", "waiting", ""), ("b", "waiting", "")], "src: drift, held since 04:40",
-     "headrace quarantine src@2013-02-02"),
-]  # fmt: skip
+    (
+        [("src", "held", "drift"), ("a", "waiting", ""), ("b", "waiting", "")],
+        "src: drift, held since 04:40",
+        "headrace quarantine src@2013-02-02",
+    ),
+]
 
 
 @pytest.mark.parametrize(("standings", "reason", "command"), WHY)
-def test_the_most_upstream_node_is_named(standings: list[tuple[str, str, str]], reason: str, command: str) -> None:
-    """Would catch: "isn't ingested yet, next: headrace tick" of what no pass brings before a damaged file of the lake is repaired, or
-    that file once it is repaired."""
+def test_the_most_upstream_node_is_named(
+    standings: list[tuple[str, str, str]], reason: str, command: str
+) -> None:
+    """Would catch: "isn't ingested yet, next: headrace tick" of what no pass brings before a
+    damaged file of the lake is repaired, or that file once it is repaired."""
     small = facts()
-    small.cut_short["src", "2013-02-01"] = Damage("main/src/x.parquet", "the file is gone", at("2013-02-03 04:00"), "INC-1")
+    small.cut_short["src", "2013-02-01"] = Damage(
+        "main/src/x.parquet", "the file is gone", at("2013-02-03 04:00"), "INC-1"
+    )
     for name, state, said in standings:
         if state == "published":
             small.publish(name, "2013-02-02", at("2013-02-03 04:40"))
@@ -86,7 +126,11 @@ def test_what_is_in_quarantine_is_named_before_what_only_has_not_come() -> None:
 
 
 def test_a_reference_that_was_never_delivered_is_named() -> None:
-    nodes = [*CHAIN[:1], node("planes", None, source=True), node("b", DAY, "src", reads("planes", mode=InputMode.ALL))]
+    nodes = [
+        *CHAIN[:1],
+        node("planes", None, source=True),
+        node("b", DAY, "src", reads("planes", mode=InputMode.ALL)),
+    ]
     small = SmallFacts(delivered={"src": "2013-02-01"})
     small.publish("src", "2013-02-01", at("2013-02-02 04:40"))
     for name in ("src", "planes"):
@@ -101,7 +145,13 @@ def test_names_and_keys_are_quoted_in_the_command_that_is_printed() -> None:
     key = "$(touch pwned); 'x"
     nodes = [
         node("src", None, source=True),
-        Node("a", False, CHAIN[0].partition.__class__(key="region", values=(key,)), "UTC", (reads("src"),)),
+        Node(
+            "a",
+            False,
+            CHAIN[0].partition.__class__(key="region", values=(key,)),
+            "UTC",
+            (reads("src"),),
+        ),
     ]
     small = SmallFacts(delivered={"src": "*"})
     small.publish("src", "*", at("2013-02-01 00:00"))
@@ -113,33 +163,50 @@ def test_names_and_keys_are_quoted_in_the_command_that_is_printed() -> None:
     assert shlex.split(result.next) == ["headrace", "quarantine", f"a@{key}"]
 
 
-# States ------------------------------------------------------------------------------------------------------------------
+# States
+# --------------------------------------------------------------------------------------------------
 
 
 def test_before_anything_was_published_it_is_never() -> None:
     small = SmallFacts(delivered={"src": "2013-02-01"})
     small.look("src", at(NOW))
     result = judged(small)
-    assert (result.state, result.data_through, result.next) == (ConsumerState.NEVER, None, "headrace tick")
+    assert (result.state, result.data_through, result.next) == (
+        ConsumerState.NEVER,
+        None,
+        "headrace tick",
+    )
     assert result.reason == "src@2013-02-01: nothing was delivered, promised by Sat 02-02 05:00"
 
 
 def test_with_nothing_due_yet_it_is_served_from_the_first_publication() -> None:
     result = judged(facts(), now="2013-02-02 05:00")
-    assert (result.state, result.since_us, result.due_interval) == (ConsumerState.SERVED, at("2013-02-02 04:40"), None)
+    assert (result.state, result.since_us, result.due_interval) == (
+        ConsumerState.SERVED,
+        at("2013-02-02 04:40"),
+        None,
+    )
 
 
 def test_nobody_ever_looked_is_unknown() -> None:
     small = facts()
     small.looked = {}
     result = judged(small)
-    assert (result.state, result.since_us, result.reason) == (ConsumerState.UNKNOWN, None, "nobody has looked at src yet")
+    assert (result.state, result.since_us, result.reason) == (
+        ConsumerState.UNKNOWN,
+        None,
+        "nobody has looked at src yet",
+    )
 
 
 @pytest.mark.parametrize(
     ("observations", "minutes", "unknown"),
     [
-        ([0], 26 * 60 - 1, False),  # fewer than five gaps say nothing of the cadence: a day and two hours
+        (
+            [0],
+            26 * 60 - 1,
+            False,
+        ),  # fewer than five gaps say nothing of the cadence: a day and two hours
         ([0], 26 * 60 + 1, True),
         ([0, 1, 2, 3, 4], 4 + 26 * 60 - 1, False),  # as on the first day of a project
         ([0, 1, 2, 3, 4, 5], 5 + 9, False),  # twice a minute is less than ten
@@ -153,14 +220,19 @@ def test_how_long_a_look_is_good_for(observations: list[int], minutes: int, unkn
     small = facts()
     start = at("2013-02-02 06:00")
     small.looked = {"src": [start + minute * 60_000_000 for minute in observations]}
-    result = evaluate_status(declare(CHAIN, consumer("c", "b", due="07:00")), small, start + minutes * 60_000_000).consumers[0]
+    result = evaluate_status(
+        declare(CHAIN, consumer("c", "b", due="07:00")), small, start + minutes * 60_000_000
+    ).consumers[0]
     assert (ConsumerState.UNKNOWN in result.states) is unknown
 
 
-@pytest.mark.parametrize(("hours", "unknown"), [(23, False), (24, False), (24 + 40 / 3600, False), (24 + 61 / 3600, True), (25, True)])
+@pytest.mark.parametrize(
+    ("hours", "unknown"),
+    [(23, False), (24, False), (24 + 40 / 3600, False), (24 + 61 / 3600, True), (25, True)],
+)
 def test_a_declared_cadence_counts_whatever_was_observed(hours: float, unknown: bool) -> None:
-    """Would catch: a project that cron ticks once a day, unknown for 22 of 24 hours after a morning's repairs, or each day for the
-    seconds by which cron is late."""
+    """Would catch: a project that cron ticks once a day, unknown for 22 of 24 hours after a
+    morning's repairs, or each day for the seconds by which cron is late."""
     start = at("2013-02-02 06:00")
     small = facts()
     small.looked = {"src": [start - minute * 60_000_000 for minute in range(10)]}
@@ -177,13 +249,19 @@ def test_the_stalest_of_its_sources_counts_and_no_other() -> None:
     assert ConsumerState.UNKNOWN not in judged(small, nodes).states
 
 
-# Data without a rhythm ----------------------------------------------------------------------------------------------------
+# Data without a rhythm
+# --------------------------------------------------------------------------------------------------
 
 WHOLE = [node("file", None, source=True), node("table", None, "file")]
 
 
-@pytest.mark.parametrize(("now", "state"), [("2013-02-03 04:00", ConsumerState.SERVED), ("2013-02-03 04:40", ConsumerState.LATE)])
-def test_without_a_rhythm_the_age_is_that_of_the_publication(now: str, state: ConsumerState) -> None:
+@pytest.mark.parametrize(
+    ("now", "state"),
+    [("2013-02-03 04:00", ConsumerState.SERVED), ("2013-02-03 04:40", ConsumerState.LATE)],
+)
+def test_without_a_rhythm_the_age_is_that_of_the_publication(
+    now: str, state: ConsumerState
+) -> None:
     small = SmallFacts(delivered={"file": "*"})
     small.publish("file", "*", at("2013-02-02 04:30"))
     small.publish("table", "*", at("2013-02-02 04:40"))
@@ -215,7 +293,8 @@ def test_reference_data_makes_nothing_older() -> None:
     assert (result.state, result.data_through) == (ConsumerState.SERVED, "2013-02-01")
 
 
-# Empty and missing data ---------------------------------------------------------------------------------------------------
+# Empty and missing data
+# --------------------------------------------------------------------------------------------------
 
 
 def test_under_max_age_an_interval_without_rows_does_not_make_it_fresher() -> None:
@@ -224,7 +303,11 @@ def test_under_max_age_an_interval_without_rows_does_not_make_it_fresher() -> No
         small.publish(name, "2013-02-02", at("2013-02-03 04:40"), rows=0)
     terms = consumer("c", "b", max_age="30h")
     result = judged(small, CHAIN, terms)
-    assert (result.state, result.data_through, result.since_us) == (ConsumerState.LATE, "2013-02-01", at("2013-02-03 06:00"))
+    assert (result.state, result.data_through, result.since_us) == (
+        ConsumerState.LATE,
+        "2013-02-01",
+        at("2013-02-03 06:00"),
+    )
     assert result.reason == "what can be read ends with 2013-02-01, older than 30h"
     assert judged(small).state is ConsumerState.SERVED  # by `due` it was published in time
 
@@ -234,7 +317,11 @@ def test_data_that_never_had_rows_is_too_old_from_the_first_deadline() -> None:
     for publication in small.publications:
         publication.rows = 0
     result = judged(small, CHAIN, consumer("c", "b", max_age="30h"), "2013-02-02 08:00")
-    assert (result.state, result.since_us, result.data_through) == (ConsumerState.LATE, at("2013-02-02 06:00"), None)
+    assert (result.state, result.since_us, result.data_through) == (
+        ConsumerState.LATE,
+        at("2013-02-02 06:00"),
+        None,
+    )
 
 
 def test_a_hole_of_long_ago_is_backlog_under_due_and_said_beside_served() -> None:
@@ -244,16 +331,29 @@ def test_a_hole_of_long_ago_is_backlog_under_due_and_said_beside_served() -> Non
             small.publish(name, f"2013-02-{day:02}", at(f"2013-02-{day + 1:02} 04:40"))
     small.look("src", at("2013-02-09 08:00"))
     result = judged(small, now="2013-02-09 08:00")
-    assert (result.state, result.backlog, result.data_through) == (ConsumerState.SERVED, ("2013-02-02",), "2013-02-08")
+    assert (result.state, result.backlog, result.data_through) == (
+        ConsumerState.SERVED,
+        ("2013-02-02",),
+        "2013-02-08",
+    )
     assert result.reason == "1 day missing: 2013-02-02"
-    assert result.since_us == at("2013-02-04 07:00")  # until then the newest that was due was the hole
+    assert result.since_us == at(
+        "2013-02-04 07:00"
+    )  # until then the newest that was due was the hole
 
 
-# Assets ------------------------------------------------------------------------------------------------------------------
+# Assets
+# --------------------------------------------------------------------------------------------------
 
 
 def test_assets_are_counted_once_each_and_again_where_they_are_in_quarantine_or_unchecked() -> None:
-    nodes = [*CHAIN, node("planes", None, source=True), node("fleet", None, "planes"), node("never", DAY, "src"), node("sum", None, "b")]
+    nodes = [
+        *CHAIN,
+        node("planes", None, source=True),
+        node("fleet", None, "planes"),
+        node("never", DAY, "src"),
+        node("sum", None, "b"),
+    ]
     small = facts()
     small.publish("fleet", "*", at("2013-01-01 00:00"), verdict="unchecked")
     small.publish("sum", "*", at("2013-02-02 04:50"))
@@ -268,8 +368,12 @@ def test_a_stale_asset_is_not_fresh_and_a_behind_one_is_behind_first() -> None:
     small = facts()
     small.stale = {"a", "b"}
     small.publish("a", "2013-02-02", at("2013-02-03 04:40"))
-    assert evaluate_status(declare(CHAIN), small, at("2013-02-02 08:00")).assets == AssetStateCounts(stale=2)
-    assert evaluate_status(declare(CHAIN), small, at(NOW)).assets == AssetStateCounts(stale=1, behind=1)
+    assert evaluate_status(
+        declare(CHAIN), small, at("2013-02-02 08:00")
+    ).assets == AssetStateCounts(stale=2)
+    assert evaluate_status(declare(CHAIN), small, at(NOW)).assets == AssetStateCounts(
+        stale=1, behind=1
+    )
 
 
 @pytest.mark.parametrize(
@@ -286,14 +390,19 @@ def test_a_stale_asset_is_not_fresh_and_a_behind_one_is_behind_first() -> None:
         (DAY, "2013-02-01", "2013-02-01", 1),
     ],
 )
-def test_expected_partitions_are_counted_without_listing_them(grain: Grain, first: str, last: str, count: int) -> None:
+def test_expected_partitions_are_counted_without_listing_them(
+    grain: Grain, first: str, last: str, count: int
+) -> None:
     assert keys_count(first, last, grain, "America/New_York") == count
 
 
 def test_data_of_a_day_off_is_through_once_the_day_is_over() -> None:
     """Would catch: "data through Sat" at one o'clock on Saturday, of which there is no data."""
     closed = DaysOff(dates=frozenset({"2013-02-02", "2013-02-03"}))
-    nodes = [node("src", DAY, source=True, expect_by="05:00", no_data=closed), node("b", DAY, "src", no_data=closed)]
+    nodes = [
+        node("src", DAY, source=True, expect_by="05:00", no_data=closed),
+        node("b", DAY, "src", no_data=closed),
+    ]
     small = SmallFacts(delivered={"src": "2013-02-01"})
     for name in ("src", "b"):
         small.publish(name, "2013-02-01", at("2013-02-02 00:40"))

@@ -1,4 +1,6 @@
-"""EXPERIENCE.md's story, as the facts stand on Thursday 2013-02-14 at 07:20 and at moments before and after."""
+"""EXPERIENCE.md's story, as the facts stand on Thursday 2013-02-14 at 07:20 and at moments before
+and after.
+"""
 
 from __future__ import annotations
 
@@ -60,16 +62,26 @@ def facts() -> SmallFacts:
         result.stand("flights_clean", str(day), "waiting", arrival(day))
     for day in days("2013-02-10", "2013-02-14"):
         for source in ("flights", "planes"):
-            result.look(source, *(at(f"{day} {hour:02}:40") for hour in range(24) if (str(day), hour) < ("2013-02-14", 7)))
+            result.look(
+                source,
+                *(
+                    at(f"{day} {hour:02}:40")
+                    for hour in range(24)
+                    if (str(day), hour) < ("2013-02-14", 7)
+                ),
+            )
     return result
 
 
 def before(facts: SmallFacts, now: int) -> SmallFacts:
     """The same world as it was at that time."""
-    facts.publications = [publication for publication in facts.publications if publication.at_us <= now]
+    facts.publications = [
+        publication for publication in facts.publications if publication.at_us <= now
+    ]
     facts.standings = {key: item for key, item in facts.standings.items() if item.since_us <= now}
     facts.looked = {
-        name: [observation for observation in observations if observation <= now] for name, observations in facts.looked.items()
+        name: [observation for observation in observations if observation <= now]
+        for name, observations in facts.looked.items()
     }
     return facts
 
@@ -101,14 +113,19 @@ def test_the_backlog_is_what_is_older_than_the_newest_due(facts: SmallFacts) -> 
     report, extract = named(status, "morning-report"), named(status, "regulator-extract")
     assert (report.due_interval, report.backlog) == ("2013-02-13", ("2013-02-11", "2013-02-12"))
     assert report.missing_besides == 2, "one of the three is the reason"
-    assert (extract.due_interval, extract.backlog) == ("2013-02-12", ("2013-02-11",))  # 02-13 is due at 09:00
+    assert (extract.due_interval, extract.backlog) == (
+        "2013-02-12",
+        ("2013-02-11",),
+    )  # 02-13 is due at 09:00
 
 
 def test_every_asset_is_in_one_state_and_sources_are_not_counted(facts: SmallFacts) -> None:
     status = evaluate_status(PROJECT, facts, at("2013-02-14 07:20"))
     assert status.assets == AssetStateCounts(fresh=1, behind=4)
     assert status.observed_at_us == at("2013-02-14 06:40")
-    reads = {read.asset: (read.state, read.data_through) for read in named(status, "season-page").reads}
+    reads = {
+        read.asset: (read.state, read.data_through) for read in named(status, "season-page").reads
+    }
     assert reads == {"season": ("behind", "2013-02-10")}
 
 
@@ -122,9 +139,14 @@ def test_every_asset_is_in_one_state_and_sources_are_not_counted(facts: SmallFac
         ("2013-02-12 07:00", "late", "late"),
     ],
 )
-def test_how_the_morning_of_the_12th_went(facts: SmallFacts, now: str, report: str, dashboard: str) -> None:
+def test_how_the_morning_of_the_12th_went(
+    facts: SmallFacts, now: str, report: str, dashboard: str
+) -> None:
     status = evaluate_status(PROJECT, before(facts, at(now)), at(now))
-    assert (named(status, "morning-report").state, named(status, "ops-dashboard").state) == (report, dashboard)
+    assert (named(status, "morning-report").state, named(status, "ops-dashboard").state) == (
+        report,
+        dashboard,
+    )
 
 
 def test_what_is_at_risk_says_when_and_why(facts: SmallFacts) -> None:
@@ -137,7 +159,10 @@ def test_what_is_at_risk_says_when_and_why(facts: SmallFacts) -> None:
 
 def test_an_overdue_delivery_is_a_risk_before_the_deadline(facts: SmallFacts) -> None:
     facts.standings = {key: item for key, item in facts.standings.items() if key[1] < "2013-02-11"}
-    for clock, said in (("05:45", "nothing was delivered"), ("05:30", "nobody has looked since 04:40")):
+    for clock, said in (
+        ("05:45", "nothing was delivered"),
+        ("05:30", "nobody has looked since 04:40"),
+    ):
         now = at(f"2013-02-12 {clock}")
         result = named(evaluate_status(PROJECT, before(facts, now), now), "morning-report")
         assert result.state is ConsumerState.AT_RISK
@@ -151,20 +176,35 @@ def test_after_the_repair_everybody_is_served_since_then(facts: SmallFacts) -> N
     facts.publish("season", "*", repaired + 1)
     now = repaired + 60_000_000
     for result in evaluate_status(PROJECT, facts, now).consumers:
-        assert (result.state, result.backlog, result.data_through, result.next) == (ConsumerState.SERVED, (), "2013-02-13", None)
+        assert (result.state, result.backlog, result.data_through, result.next) == (
+            ConsumerState.SERVED,
+            (),
+            "2013-02-13",
+            None,
+        )
         assert repaired <= (result.since_us or 0) < now, result.name
 
 
-def test_one_missing_day_is_backlog_of_who_is_served_and_too_old_for_max_age(facts: SmallFacts) -> None:
+def test_one_missing_day_is_backlog_of_who_is_served_and_too_old_for_max_age(
+    facts: SmallFacts,
+) -> None:
     """*served, 1 day missing: 02-11*; the age counts from before the hole."""
     publish(facts, date(2013, 2, 12), at("2013-02-14 07:10"))
     publish(facts, date(2013, 2, 13), at("2013-02-14 07:10"))
     status = evaluate_status(PROJECT, facts, at("2013-02-14 07:20"))
     report, dashboard = named(status, "morning-report"), named(status, "ops-dashboard")
-    assert (report.state, report.backlog, report.data_through) == (ConsumerState.SERVED, ("2013-02-11",), "2013-02-13")
+    assert (report.state, report.backlog, report.data_through) == (
+        ConsumerState.SERVED,
+        ("2013-02-11",),
+        "2013-02-13",
+    )
     assert report.reason == "1 day missing: 2013-02-11"
     assert report.next == "headrace quarantine flights@2013-02-11"
-    assert (dashboard.state, dashboard.since_us, dashboard.data_through) == (ConsumerState.LATE, at("2013-02-12 06:00"), "2013-02-10")
+    assert (dashboard.state, dashboard.since_us, dashboard.data_through) == (
+        ConsumerState.LATE,
+        at("2013-02-12 06:00"),
+        "2013-02-10",
+    )
     assert (report.missing_besides, dashboard.missing_besides) == (0, 0), "the reason names it"
 
 

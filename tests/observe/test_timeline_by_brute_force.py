@@ -1,7 +1,9 @@
-"""How consumers were served over random histories, against a recomputation hour by hour that shares no code with `headrace.slo`.
+"""How consumers were served over random histories, against a recomputation hour by hour that shares
+no code with `headrace.slo`.
 
-All that happens, happens on the full hour, so that a state holds for an hour at least; only what is known of a source that was looked at
-once ends ten minutes later. The moments asked are the full hour, five minutes and half an hour after it.
+All that happens, happens on the full hour, so that a state holds for an hour at least; only what is
+known of a source that was looked at once ends ten minutes later. The moments asked are the full
+hour, five minutes and half an hour after it.
 """
 
 from __future__ import annotations
@@ -44,13 +46,16 @@ HOUR_US = 60 * MINUTE_US
 
 
 def us(hours: float) -> int:
-    return int((datetime.combine(FIRST, time(), UTC) + timedelta(hours=hours)).timestamp() * 1_000_000)
+    return int(
+        (datetime.combine(FIRST, time(), UTC) + timedelta(hours=hours)).timestamp() * 1_000_000
+    )
 
 
 @dataclass
 class History:
-    """All times are hours after the first day's start. `published`: (asset, day) → when and with how many rows; `taken_back`: (asset,
-    day) → from when until when; `waived`: day → when; `wrong`: (asset, day) → since when that is known, and when it was replaced."""
+    """All times are hours after the first day's start. `published`: (asset, day) → when and with
+    how many rows; `taken_back`: (asset, day) → from when until when; `waived`: day → when; `wrong`:
+    (asset, day) → since when that is known, and when it was replaced."""
 
     published: dict[tuple[str, int], tuple[int, int]]
     taken_back: dict[tuple[str, int], tuple[int, int | None]]
@@ -72,7 +77,10 @@ class History:
         return not (began <= at and (ended is None or at < ended))
 
     def met(self, day: int, at: float) -> bool:
-        return all(self.readable(asset, day, at) for asset in ASSETS) or self.waived.get(day, 10**9) <= at
+        return (
+            all(self.readable(asset, day, at) for asset in ASSETS)
+            or self.waived.get(day, 10**9) <= at
+        )
 
     def late(self, at: float) -> bool:
         due = [day for day in range(60) if self.due(day) <= at]
@@ -102,9 +110,11 @@ class History:
         return at > known[-1] + max(2 * median, 1 / 6)
 
     def never(self, at: float) -> bool:
-        """Before the first publication of one of its reads; and since all of one was taken back that still is."""
+        """Before the first publication of one of its reads; and since all of one was taken back
+        that still is."""
         return any(
-            not any(place[0] == asset and hour <= at for place, (hour, _) in self.published.items()) or self.gone(asset, at)
+            not any(place[0] == asset and hour <= at for place, (hour, _) in self.published.items())
+            or self.gone(asset, at)
             for asset in ASSETS
         )
 
@@ -115,7 +125,9 @@ class History:
 
     def unsound(self, at: float, *, then: bool) -> bool:
         return any(
-            (max(self.published[place][0], known) if then else self.published[place][0]) <= at < (10**9 if fixed is None else fixed)
+            (max(self.published[place][0], known) if then else self.published[place][0])
+            <= at
+            < (10**9 if fixed is None else fixed)
             for place, (known, fixed) in self.wrong.items()
         )
 
@@ -141,28 +153,47 @@ def histories(draw: st.DrawFn) -> History:
         for asset in ASSETS:
             lag = draw(st.none() | st.integers(0, 60))
             if lag is not None:
-                published[asset, day] = ((day + 1) * 24 + lag, draw(st.sampled_from([0, 10, 10, 10])))
+                published[asset, day] = (
+                    (day + 1) * 24 + lag,
+                    draw(st.sampled_from([0, 10, 10, 10])),
+                )
     now = draw(st.integers(30, days * 24 + 120))
     due_hours, by_age = draw(st.integers(1, 60)), draw(st.booleans())
-    for place in draw(st.lists(st.sampled_from(sorted(published)), max_size=2, unique=True)) if published else []:
+    for place in (
+        draw(st.lists(st.sampled_from(sorted(published)), max_size=2, unique=True))
+        if published
+        else []
+    ):
         began = published[place][0] + draw(st.integers(1, 40))
         ended = draw(st.none() | st.integers(1, 40))
         if began <= now:
-            taken_back[place] = (began, began + ended if ended is not None and began + ended <= now else None)
+            taken_back[place] = (
+                began,
+                began + ended if ended is not None and began + ended <= now else None,
+            )
     observations = sorted(draw(st.lists(st.integers(0, now), max_size=30, unique=True)))
     wrong = {}
-    for place in draw(st.lists(st.sampled_from(sorted(published)), max_size=2, unique=True)) if published else []:
+    for place in (
+        draw(st.lists(st.sampled_from(sorted(published)), max_size=2, unique=True))
+        if published
+        else []
+    ):
         known = published[place][0] + draw(st.integers(0, 60))
         fixed = draw(st.none() | st.integers(1, 60))
         if known <= now and place not in taken_back:
-            wrong[place] = (known, known + fixed if fixed is not None and known + fixed <= now else None)
+            wrong[place] = (
+                known,
+                known + fixed if fixed is not None and known + fixed <= now else None,
+            )
     history = History(published, taken_back, {}, wrong, observations, [], now, due_hours, by_age)
     for day in draw(st.lists(st.integers(0, days), max_size=2, unique=True)):
         at = history.due(day) + draw(st.integers(0, 50))
         if at <= now and not all((asset, day) in published for asset in ASSETS):
             history.waived[day] = at
     steps = set(draw(st.lists(st.integers(1, now), max_size=6)))
-    ended = {at for at, _ in published.values() if at <= now} if taken_back else set()  # each run settles what it published
+    ended = (
+        {at for at, _ in published.values() if at <= now} if taken_back else set()
+    )  # each run settles what it published
     history.settled_at = sorted(steps | ended | set(history.waived.values()))
     return history
 
@@ -181,7 +212,9 @@ def write_history(tx: Transaction, history: History, hours: int, *, before: bool
     tx.execute("delete from withdrawal")
     for (asset, day), (at, again) in history.taken_back.items():
         if at < hours or (at == hours and not before):
-            take_back(tx, asset, str(FIRST + timedelta(day)), us(at), still=again is None or again > hours)
+            take_back(
+                tx, asset, str(FIRST + timedelta(day)), us(at), still=again is None or again > hours
+            )
     tx.execute("delete from unsound")
     tx.execute("delete from incident")
     for number, ((asset, day), (known, _)) in enumerate(history.wrong.items(), start=1):
@@ -191,14 +224,18 @@ def write_history(tx: Transaction, history: History, hours: int, *, before: bool
     for look in history.observations:
         if look <= hours:
             stored.note_gap(tx, "src", us(look), known_until)
-            tx.execute("insert into look (source, at, found) values ('src', ?, 0) on conflict do nothing", (us(look),))
+            tx.execute(
+                "insert into look (source, at, found) values ('src', ?, 0) on conflict do nothing",
+                (us(look),),
+            )
 
 
 def name(tx: Transaction, number: int, asset: str, key: str, known: int) -> None:
     """An incident names the first publication of a partition as wrong."""
     tx.execute(
-        "insert into incident (id, state, kind, node, fingerprint, owner, summary, confidence, evidence, affected, began_at, opened_at,"
-        " updated_at) values (?, 'open', 'reported', ?, '', '', 'wrong', '1', '[]', '{}', ?, ?, ?)",
+        "insert into incident (id, state, kind, node, fingerprint, owner, summary, confidence,"
+        " evidence, affected, began_at, opened_at, updated_at) values (?, 'open', 'reported', ?,"
+        " '', '', 'wrong', '1', '[]', '{}', ?, ?, ?)",
         (number, asset, known, known, known),
     )
     tx.execute(
@@ -212,19 +249,32 @@ def take_back(tx: Transaction, asset: str, key: str, at: int, *, still: bool) ->
     tx.execute("insert into withdrawal (node, partition, at) values (?, ?, ?)", (asset, key, at))
     if still:
         where = "where node = ? and partition = ?"
-        tx.execute(f"update publication set ended_snapshot = 1000, ended_at = ? {where} and ended_snapshot is null", (at, asset, key))
-        tx.execute(f"update partition set state = 'withdrawn', publication_id = null, since = ? {where}", (at, asset, key))
+        tx.execute(
+            f"update publication set ended_snapshot = 1000, ended_at = ? {where} and ended_snapshot"
+            " is null",
+            (at, asset, key),
+        )
+        tx.execute(
+            f"update partition set state = 'withdrawn', publication_id = null, since = ? {where}",
+            (at, asset, key),
+        )
 
 
 def told(store: Store, history: History) -> tuple[ServiceHistory, ConsumerStatus]:
     """What the store says at the end, after it was settled on the way."""
-    terms = {"max_age": f"{history.due_hours}h"} if history.by_age else {"due": f"+{history.due_hours}h"}
+    terms = (
+        {"max_age": f"{history.due_hours}h"}
+        if history.by_age
+        else {"due": f"+{history.due_hours}h"}
+    )
     declared = declare(NODES, consumer("c", *ASSETS, zone="UTC", **terms))
     with store.write(None) as tx:
         for table in ("obligation", "promise"):
             tx.execute(f"delete from {table}")
         apply_promises(tx, None, declared, us(0))
-    for hours in sorted({*history.settled_at, *(at for at, _ in history.taken_back.values()), history.now}):
+    for hours in sorted(
+        {*history.settled_at, *(at for at, _ in history.taken_back.values()), history.now}
+    ):
         with store.write(None) as tx:
             write_history(tx, history, hours, before=True)
             settle_obligations(
@@ -235,9 +285,15 @@ def told(store: Store, history: History) -> tuple[ServiceHistory, ConsumerStatus
             settle_obligations(tx, EvaluationContext(declared, StoredFacts(tx)), us(hours))
             for day, at in history.waived.items():
                 if at == hours:
-                    tx.execute("update obligation set waived_at = ? where interval = ?", (us(at), str(FIRST + timedelta(day))))
+                    tx.execute(
+                        "update obligation set waived_at = ? where interval = ?",
+                        (us(at), str(FIRST + timedelta(day))),
+                    )
     with store.read() as tx:
-        context, window = EvaluationContext(declared, StoredFacts(tx)), (us(history.now - WINDOW_HOURS), us(history.now))
+        context, window = (
+            EvaluationContext(declared, StoredFacts(tx)),
+            (us(history.now - WINDOW_HOURS), us(history.now)),
+        )
         wrongness = Wrongness(tx, context, all_of_all, *window)
         [status] = evaluate_in_context(context, us(history.now), wrongness.now()).consumers
         gathering = Gathering(tx, context, wrongness, lambda owner, actor: owner == actor, *window)
@@ -253,8 +309,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=histories())
 def test_every_moment_is_as_a_recomputation_says(history: History, store: Store) -> None:
-    """Would catch a state that lasts too long or too short, a moment that is counted twice or not at all, a timeline whose last state
-    isn't what `status` says, and minutes that are lost on the way from states to figures."""
+    """Would catch a state that lasts too long or too short, a moment that is counted twice or not
+    at all, a timeline whose last state isn't what `status` says, and minutes that are lost on the
+    way from states to figures."""
     past, status = told(store, history)
     began, now = us(history.now - WINDOW_HOURS), us(history.now)
     spans = timeline(past, began, now + 1)
@@ -265,7 +322,11 @@ def test_every_moment_is_as_a_recomputation_says(history: History, store: Store)
         assert score(past, began, now).counted_us == 0
         return
     assert (spans[0].from_us, spans[-1].until_us) == (max(began, us(first)), now + 1)
-    asked = [hour + part for hour in range(max(first, history.now - WINDOW_HOURS), history.now) for part in (0.0, 1 / 12, 0.5)]
+    asked = [
+        hour + part
+        for hour in range(max(first, history.now - WINDOW_HOURS), history.now)
+        for part in (0.0, 1 / 12, 0.5)
+    ]
     for at in asked:
         result = next(span.state for span in spans if span.from_us <= us(at) < span.until_us)
         assert (at, result.value) == (at, history.state(at))
@@ -274,23 +335,37 @@ def test_every_moment_is_as_a_recomputation_says(history: History, store: Store)
 
 
 def served_minutes(history: History, hours: range, *, then: bool) -> int:
-    states = [(history.state(at + 0.5, then=then), history.state(at + 1 / 12, then=then)) for at in hours]
+    states = [
+        (history.state(at + 0.5, then=then), history.state(at + 1 / 12, then=then)) for at in hours
+    ]
     return sum(60 if half == "served" else 10 if five == "served" else 0 for half, five in states)
 
 
 def figures_agree(history: History, past: ServiceHistory, first: int) -> None:
-    """Hour by hour: one that begins known and isn't any more after ten minutes holds ten minutes."""
+    """Hour by hour: one that begins known and isn't any more after ten minutes holds
+    ten minutes.
+    """
     began = history.now - WINDOW_HOURS
     result = score(past, us(began), us(history.now))
     hours = range(max(began, first), history.now)
     assert result.counted_us == len(hours) * HOUR_US
     served, claimed = (served_minutes(history, hours, then=then) for then in (False, True))
-    assert abs(result.served_us - served * MINUTE_US) <= len(history.observations)  # what is known is known for a microsecond longer
+    assert abs(result.served_us - served * MINUTE_US) <= len(
+        history.observations
+    )  # what is known is known for a microsecond longer
     assert abs(result.claimed_us - claimed * MINUTE_US) <= len(history.observations)
     assert abs(result.corrected_us - (claimed - served) * MINUTE_US) <= len(history.observations)
-    due = [day for day in range(60) if began < history.due(day) <= history.now and history.due(day) >= 0]
+    due = [
+        day
+        for day in range(60)
+        if began < history.due(day) <= history.now and history.due(day) >= 0
+    ]
     both = [day for day in due if all((asset, day) in history.published for asset in ASSETS)]
-    kept = [day for day in both if max(sound_from(history, asset, day) for asset in ASSETS) <= history.due(day)]
+    kept = [
+        day
+        for day in both
+        if max(sound_from(history, asset, day) for asset in ASSETS) <= history.due(day)
+    ]
     assert result.promised == len(due)
     if not history.taken_back:  # of what is taken back before it was due nothing is written down
         assert result.kept == len(kept)

@@ -1,4 +1,5 @@
-"""Who could have ended a wait, and when: nobody while something was missing that no command brings."""
+"""Who could have ended a wait, and when: nobody while something was missing that no
+command brings."""
 
 from __future__ import annotations
 
@@ -8,15 +9,36 @@ from headrace.ledger.account import Ledger, Share, without_others_decider
 from headrace.ledger.segments import Segment, SegmentKind
 from headrace.slo.declared_promises import NodeTraits
 
-OWNERS = {"flights": NodeTraits("vendor", "desk"), "weather": NodeTraits("bureau"), "clean": NodeTraits("core", "core")}
+OWNERS = {
+    "flights": NodeTraits("vendor", "desk"),
+    "weather": NodeTraits("bureau"),
+    "clean": NodeTraits("core", "core"),
+}
 
 
-def segment(kind: SegmentKind, node: str, from_us: int, to_us: int, decider: str = "", incident: int = 0) -> Segment:
-    return Segment(kind=kind, node=node, partition="d", from_us=from_us, to_us=to_us, decider=decider, incident=incident)
+def segment(
+    kind: SegmentKind, node: str, from_us: int, to_us: int, decider: str = "", incident: int = 0
+) -> Segment:
+    return Segment(
+        kind=kind,
+        node=node,
+        partition="d",
+        from_us=from_us,
+        to_us=to_us,
+        decider=decider,
+        incident=incident,
+    )
 
 
 def shares(*segments: Segment) -> dict[Share, int]:
-    ledger = Ledger(subject="report", interval="d", from_us=0, to_us=segments[-1].to_us, open=False, segments=segments)
+    ledger = Ledger(
+        subject="report",
+        interval="d",
+        from_us=0,
+        to_us=segments[-1].to_us,
+        open=False,
+        segments=segments,
+    )
     return ledger.shares(OWNERS, {1: "vendor"})
 
 
@@ -25,26 +47,43 @@ def test_nobody_decides_before_everything_has_come() -> None:
     held = segment(SegmentKind.HOLD, "flights", 0, 100, "desk", 1)
     absent = segment(SegmentKind.SOURCE, "weather", 0, 60)
     result = without_others_decider([held], [held, absent])
-    assert [(item.kind, item.us, item.decider, item.lacking) for item in result] == [("hold", 60, "", "weather"), ("hold", 40, "desk", "")]
+    assert [(item.kind, item.us, item.decider, item.lacking) for item in result] == [
+        ("hold", 60, "", "weather"),
+        ("hold", 40, "desk", ""),
+    ]
     assert shares(*result) == {Share("bureau"): 60, Share("desk", SegmentKind.HOLD): 40}
 
 
 def test_what_has_to_be_mended_first_is_ended_by_no_command() -> None:
     """Would catch: somebody who could have released a file while the code that reads it failed."""
     held = segment(SegmentKind.HOLD, "flights", 0, 100, "desk", 1)
-    failing, paused = segment(SegmentKind.HOLD, "clean", 20, 50), segment(SegmentKind.PAUSED, "clean", 50, 90, "core")
+    failing, paused = (
+        segment(SegmentKind.HOLD, "clean", 20, 50),
+        segment(SegmentKind.PAUSED, "clean", 50, 90, "core"),
+    )
     result = without_others_decider([held], [held, failing, paused])
-    assert [(item.us, item.decider, item.lacking) for item in result] == [(20, "desk", ""), (30, "", "clean"), (50, "desk", "")]
+    assert [(item.us, item.decider, item.lacking) for item in result] == [
+        (20, "desk", ""),
+        (30, "", "clean"),
+        (50, "desk", ""),
+    ]
 
 
 def test_what_has_no_decider_stays_as_it_is() -> None:
     mended = segment(SegmentKind.HOLD, "clean", 0, 100)
-    assert without_others_decider([mended], [mended, segment(SegmentKind.SOURCE, "weather", 0, 60)]) == [mended]
+    assert without_others_decider(
+        [mended], [mended, segment(SegmentKind.SOURCE, "weather", 0, 60)]
+    ) == [mended]
 
 
 def test_the_queue_is_headraces_and_not_the_vendors() -> None:
-    """Would catch: a vendor who is charged the time in which its file had come and all workers were busy."""
+    """Would catch: a vendor who is charged the time in which its file had come and all workers were
+    busy."""
     queued = segment(SegmentKind.QUEUE, "flights", 60, 90)
     free = msgspec.structs.replace(queued, from_us=90, to_us=100, free=True)
     result = shares(segment(SegmentKind.SOURCE, "flights", 0, 60), queued, free)
-    assert result == {Share("vendor"): 60, Share("headrace", SegmentKind.QUEUE): 30, Share("headrace"): 10}
+    assert result == {
+        Share("vendor"): 60,
+        Share("headrace", SegmentKind.QUEUE): 30,
+        Share("headrace"): 10,
+    }

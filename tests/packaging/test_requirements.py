@@ -37,15 +37,23 @@ def test_each_locked_package_has_an_exact_version_and_hashes(lock: Path) -> None
 def test_locks_hold_what_is_declared() -> None:
     """pyproject.toml got a dependency, and nobody ran `make lock`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    runtime, dev = (names((ROOT / "requirements" / f"{kind}.txt").read_text(encoding="utf-8")) for kind in ("runtime", "dev"))
-    declared = names("\n".join([*project["project"]["dependencies"], *project["dependency-groups"]["setup"]]))
+    runtime, dev = (
+        names((ROOT / "requirements" / f"{kind}.txt").read_text(encoding="utf-8"))
+        for kind in ("runtime", "dev")
+    )
+    declared = names(
+        "\n".join([*project["project"]["dependencies"], *project["dependency-groups"]["setup"]])
+    )
     assert declared <= runtime <= dev
     assert names("\n".join(project["dependency-groups"]["dev"])) <= dev
 
 
 def names(text: str) -> set[str]:
     """Names as PEP 503 compares them."""
-    return {re.sub(r"[-_.]+", "-", match).lower() for match in re.findall(r"^([A-Za-z][A-Za-z0-9._-]*)", text, re.MULTILINE)}
+    return {
+        re.sub(r"[-_.]+", "-", match).lower()
+        for match in re.findall(r"^([A-Za-z][A-Za-z0-9._-]*)", text, re.MULTILINE)
+    }
 
 
 def test_the_wheel_holds_everything_that_is_read_at_run_time(tmp_path: Path) -> None:
@@ -63,17 +71,30 @@ def test_the_wheel_holds_everything_that_is_read_at_run_time(tmp_path: Path) -> 
         str(tmp_path),
         str(ROOT),
     ]
-    subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "HEADRACE_SKIP_UI": "1"})
+    subprocess.run(
+        command,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HEADRACE_SKIP_UI": "1"},
+    )
     [wheel] = tmp_path.glob("*.whl")
     inside = set(zipfile.ZipFile(wheel).namelist())
     package = ROOT / "src" / "headrace"
-    wanted = {path.relative_to(package.parent).as_posix() for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    wanted = {
+        path.relative_to(package.parent).as_posix()
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
     assert any(name.endswith(".sql") for name in wanted)
     assert wanted <= inside
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux") or os.geteuid() != 0, reason="cutting off the network takes root on Linux")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or os.geteuid() != 0,
+    reason="cutting off the network takes root on Linux",
+)
 def test_without_a_network_it_says_so_and_leaves_nothing(tmp_path: Path) -> None:
     """A newcomer without a network waits for minutes and finds half an environment."""
     for name in ("Makefile", "pyproject.toml", "requirements", "scripts"):
@@ -81,7 +102,9 @@ def test_without_a_network_it_says_so_and_leaves_nothing(tmp_path: Path) -> None
     hidden = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     alone = hidden | {"PIP_CONFIG_FILE": os.devnull, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     command = ["unshare", "-n", "make", "demo"]
-    done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=30, check=False
+    )
     assert done.returncode != 0
     assert "can't be fetched" in done.stderr
     assert "PIP_FIND_LINKS" in done.stderr

@@ -1,4 +1,5 @@
-"""The web UI in what is given away: an sdist builds without Node, and the npm lock sends nobody anywhere."""
+"""The web UI in what is given away: an sdist builds without Node, and the npm lock sends nobody
+anywhere."""
 
 from __future__ import annotations
 
@@ -16,17 +17,32 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_an_sdist_has_the_built_ui_and_not_its_sources(tmp_path: Path) -> None:
-    """Would catch: who installs from an sdist needs npm's registry, or gets half of node_modules."""
+    """Would catch: who installs from an sdist needs npm's registry, or gets half of
+    node_modules.
+    """
     if not Bundle().built:
         pytest.skip("the web UI isn't built (make ui)")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env={**os.environ, "HEADRACE_SKIP_UI": "1"})
+    subprocess.run(
+        command,
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        env={**os.environ, "HEADRACE_SKIP_UI": "1"},
+    )
     [sdist] = tmp_path.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     [folder] = [path for path in tmp_path.iterdir() if path.is_dir()]
-    assert (folder / "src/headrace/web/ui_bundle/index.html").is_file() and not (folder / "ui").exists()
-    assert subprocess.run([sys.executable, "hatch_build.py", "--check"], cwd=folder, check=False).returncode == 0
+    assert (folder / "src/headrace/web/ui_bundle/index.html").is_file() and not (
+        folder / "ui"
+    ).exists()
+    assert (
+        subprocess.run(
+            [sys.executable, "hatch_build.py", "--check"], cwd=folder, check=False
+        ).returncode
+        == 0
+    )
 
 
 def test_the_npm_lock_names_no_address() -> None:

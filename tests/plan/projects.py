@@ -9,7 +9,8 @@ from headrace.plan import Compilation, Compiled, compile_project
 
 SETTINGS = '[project]\nname = "p"\ntimezone = "UTC"\n[parameters]\nthreshold = 15\n'
 OWNERS = (
-    "core: {kind: team, contact: ['mailto:core@example.com']}\nvendor: {kind: vendor, contact: ['mailto:v@example.com'], manager: core}\n"
+    "core: {kind: team, contact: ['mailto:core@example.com']}\nvendor: {kind: vendor, contact:"
+    " ['mailto:v@example.com'], manager: core}\n"
 )
 CONTRACT = """apiVersion: v3.0.2
 kind: DataContract
@@ -33,7 +34,8 @@ def write(root: Path, files: dict[str, str]) -> Path:
 
 def source(name: str, partition: str = "day") -> str:
     return (
-        f"source: {name}\nowner: vendor\npartition: {partition}\nfiles: landing/{name}_{{date:%Y-%m-%d}}.csv\n"
+        f"source: {name}\nowner: vendor\npartition: {partition}\nfiles:"
+        f" landing/{name}_{{date:%Y-%m-%d}}.csv\n"
         if partition == "day"
         else (f"source: {name}\nowner: vendor\npartition: '*'\nfiles: landing/{name}.csv\n")
     )
@@ -41,8 +43,11 @@ def source(name: str, partition: str = "day") -> str:
 
 def contract(name: str, **columns: str) -> str:
     return CONTRACT.format(name=name) + "".join(
-        f"      - name: {column}\n        logicalType: {logical}\n        physicalType: {physical}\n"
-        for column, (logical, physical) in ((column, kind.split("|")) for column, kind in columns.items())
+        f"      - name: {column}\n        logicalType: {logical}\n        physicalType:"
+        f" {physical}\n"
+        for column, (logical, physical) in (
+            (column, kind.split("|")) for column, kind in columns.items()
+        )
     )
 
 
@@ -54,7 +59,8 @@ def sql(body: str, **front: str) -> str:
 def python(name: str, reads: str) -> str:
     """A Python asset by day that gives what it reads."""
     return (
-        f'from headrace import asset\n@asset(owner="core", partition="day", inputs=["{reads}"])\ndef {name}({reads}):\n    return {reads}\n'
+        'from headrace import asset\n@asset(owner="core", partition="day",'
+        f' inputs=["{reads}"])\ndef {name}({reads}):\n    return {reads}\n'
     )
 
 
@@ -71,4 +77,8 @@ def of(problems: list[Problem], code: str) -> list[Problem]:
 
 def same(left: Compilation, right: Compilation) -> bool:
     """Compilations that say the same."""
-    return left.compiled == right.compiled and left.problems == right.problems and left.project == right.project
+    return (
+        left.compiled == right.compiled
+        and left.problems == right.problems
+        and left.project == right.project
+    )

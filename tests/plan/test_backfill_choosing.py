@@ -1,4 +1,6 @@
-"""Plans are computed with ranges; here the same is computed one partition after the other, and must come out alike."""
+"""Plans are computed with ranges; here the same is computed one partition after the other, and must
+come out alike.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,33 @@ from typing import Any
 
 import pytest
 
-from headrace.model import Asset, Grain, InputMode, InputSpec, PartitionSpec, Place, Project, Settings, SqlBody, UsageError
+from headrace.model import (
+    Asset,
+    Grain,
+    InputMode,
+    InputSpec,
+    PartitionSpec,
+    Place,
+    Project,
+    Settings,
+    SqlBody,
+    UsageError,
+)
 from headrace.model.intervals import GRAINS, bounds_us, key_at, key_of_date
 from headrace.model.partitions import required
 from headrace.model.times import DaysOff
 from headrace.plan import Compiled, CompiledNode, NodeKind
 from headrace.plan.backfill_planning import BackfillRequest, plan_backfill
 from headrace.plan.backfills import Backfill, Mode, Publishes
-from headrace.plan.partition_ranges import _downstream_bounds, count_numbers, difference, edges_of, extent_of_keys, intersection, union
+from headrace.plan.partition_ranges import (
+    _downstream_bounds,
+    count_numbers,
+    difference,
+    edges_of,
+    extent_of_keys,
+    intersection,
+    union,
+)
 from headrace.plan.timeline import NodeExtents, Timeline, limits_of
 from headrace.runtime.overlays.partitions import keys_of
 from headrace.scheduler import Graph, GraphNode
@@ -31,7 +52,9 @@ ZONE = "Europe/Berlin"
 
 def node(name: str, grain: Grain | None, *inputs: InputSpec, **more: Any) -> GraphNode:
     spec = PartitionSpec(grain=grain)
-    return GraphNode(name=name, is_source=not inputs, partition=spec, timezone=ZONE, inputs=inputs, **more)
+    return GraphNode(
+        name=name, is_source=not inputs, partition=spec, timezone=ZONE, inputs=inputs, **more
+    )
 
 
 def reads(name: str, **more: Any) -> InputSpec:
@@ -52,15 +75,32 @@ def compiled(graph: Graph, kinds: dict[str, str] | None = None) -> Compiled:
         for node in graph.nodes
         if not node.is_source
     }
-    nodes = {node.name: CompiledNode(name=node.name, kind=NodeKind.SOURCE if node.is_source else NodeKind.ASSET) for node in graph.nodes}
-    return Compiled(project=Project(settings=Settings(name="lab"), assets=assets), nodes=nodes, order=tuple(nodes))
+    nodes = {
+        node.name: CompiledNode(
+            name=node.name, kind=NodeKind.SOURCE if node.is_source else NodeKind.ASSET
+        )
+        for node in graph.nodes
+    }
+    return Compiled(
+        project=Project(settings=Settings(name="lab"), assets=assets),
+        nodes=nodes,
+        order=tuple(nodes),
+    )
 
 
-def standing(item: GraphNode, published: set[str], stale: set[str] = frozenset(), **more: set[str]) -> NodeExtents:  # type: ignore[assignment]
+def standing(
+    item: GraphNode, published: set[str], stale: set[str] = frozenset(), **more: set[str]
+) -> NodeExtents:  # type: ignore[assignment]
     seen = extent_of_keys(item, published)
     rest = {name: extent_of_keys(item, keys) for name, keys in more.items()}
     known = extent_of_keys(item, set().union(published, *more.values()))
-    return NodeExtents(known=known, visible=seen, usable=seen, fresh=extent_of_keys(item, published - stale), **rest)
+    return NodeExtents(
+        known=known,
+        visible=seen,
+        usable=seen,
+        fresh=extent_of_keys(item, published - stale),
+        **rest,
+    )
 
 
 def days(first: int, count: int) -> set[str]:
@@ -68,11 +108,19 @@ def days(first: int, count: int) -> set[str]:
 
 
 def plan(
-    graph: Graph, standings: dict[str, NodeExtents], names: list[str], first: str | None, last: str | None, mode: Mode, **more: Any
+    graph: Graph,
+    standings: dict[str, NodeExtents],
+    names: list[str],
+    first: str | None,
+    last: str | None,
+    mode: Mode,
+    **more: Any,
 ) -> Backfill:
     timeline = Timeline(graph, standings, NOW_US)
     wanted = BackfillRequest(
-        mode=mode, limits=limits_of([timeline.nodes[name] for name in names], first, last), only=more.pop("only", False)
+        mode=mode,
+        limits=limits_of([timeline.nodes[name] for name in names], first, last),
+        only=more.pop("only", False),
     )
     return plan_backfill(timeline, compiled(graph, more.pop("kinds", None)), wanted, **more)
 
@@ -80,17 +128,27 @@ def plan(
 def made(graph: Graph, backfill: Backfill) -> dict[str, set[str]]:
     nodes = {node.name: node for node in graph.nodes}
     result = {item.node: set(keys_of(nodes[item.node], item.spans, ())) for item in backfill.chosen}
-    assert {name: len(keys) for name, keys in result.items()} == {item.node: item.partitions for item in backfill.chosen}
+    assert {name: len(keys) for name, keys in result.items()} == {
+        item.node: item.partitions for item in backfill.chosen
+    }
     return result
 
 
-# One partition after the other --------------------------------------------------------------------------------------------
+# One partition after the other
+# --------------------------------------------------------------------------------------------------
 
 
 def by_hand(
-    graph: Graph, published: dict[str, set[str]], stale: dict[str, set[str]], arrived: set[str], names: list[str], span: tuple[str, str],
-    mode: Mode, *, only: bool,
-) -> dict[str, set[str]]:  # fmt: skip
+    graph: Graph,
+    published: dict[str, set[str]],
+    stale: dict[str, set[str]],
+    arrived: set[str],
+    names: list[str],
+    span: tuple[str, str],
+    mode: Mode,
+    *,
+    only: bool,
+) -> dict[str, set[str]]:
     nodes = {node.name: node for node in graph.nodes}
     chosen: dict[str, set[str]] = {}
     starts = min(published["s"] | arrived)
@@ -98,7 +156,11 @@ def by_hand(
     to_us = bounds_us(span[1], Grain.DAY, ZONE)[1]
     for node in graph.nodes:
         if node.is_source:
-            result = {key for key in arrived if span[0] <= key <= span[1]} if node.name in names else set()
+            result = (
+                {key for key in arrived if span[0] <= key <= span[1]}
+                if node.name in names
+                else set()
+            )
             chosen[node.name] = result
             continue
         grain = node.partition.grain
@@ -109,26 +171,41 @@ def by_hand(
             start, end = bounds_us(key, grain, ZONE)
             if end <= bounds_us(starts, Grain.DAY, ZONE)[0]:
                 continue
-            longer = all(GRAINS.index(nodes[spec.node].partition.grain) > GRAINS.index(grain) for spec in node.inputs)
+            longer = all(
+                GRAINS.index(nodes[spec.node].partition.grain) > GRAINS.index(grain)
+                for spec in node.inputs
+            )
             if longer and end > NOW_US:
                 continue  # nothing but time says that it has come
             needs = [_needed(node, key, spec, nodes[spec.node], starts) for spec in node.inputs]
-            if any(k not in published[spec.node] | chosen[spec.node] for spec, keys in zip(node.inputs, needs, strict=True) for k in keys):
+            if any(
+                k not in published[spec.node] | chosen[spec.node]
+                for spec, keys in zip(node.inputs, needs, strict=True)
+                for k in keys
+            ):
                 continue
             if not any(needs) and key not in published[node.name]:
                 continue
             asked = node.name in names and start < to_us and end > from_us
             wanted = mode is Mode.ALL or key not in published[node.name] or key in stale[node.name]
-            touched = not only and any(k in chosen[spec.node] for spec, keys in zip(node.inputs, needs, strict=True) for k in keys)
+            touched = not only and any(
+                k in chosen[spec.node]
+                for spec, keys in zip(node.inputs, needs, strict=True)
+                for k in keys
+            )
             if (asked and wanted) or touched:
                 result.add(key)
         chosen[node.name] = result
     return {name: keys for name, keys in chosen.items() if keys}
 
 
-def _needed(item: GraphNode, key: str, spec: InputSpec, source: GraphNode, starts: str) -> list[str]:
+def _needed(
+    item: GraphNode, key: str, spec: InputSpec, source: GraphNode, starts: str
+) -> list[str]:
     """The input's partitions that aren't before everything starts."""
-    keys = required(item.partition, item.timezone, key, source.partition, source.timezone, spec).keys
+    keys = required(
+        item.partition, item.timezone, key, source.partition, source.timezone, spec
+    ).keys
     assert keys is not None
     grain = source.partition.grain
     assert grain is not None
@@ -143,7 +220,9 @@ def scenario(seed: int) -> tuple[Graph, dict[str, set[str]], dict[str, set[str]]
         grain = chance.choice([Grain.DAY, Grain.DAY, Grain.WEEK, Grain.MONTH])
         inputs = []
         for source in chance.sample(nodes, min(len(nodes), chance.choice([1, 1, 2]))):
-            how: dict[str, Any] = chance.choice([{}, {}, {"lookback": f"{chance.randint(1, 9)}d"}, {"mode": InputMode.PREVIOUS}])
+            how: dict[str, Any] = chance.choice(
+                [{}, {}, {"lookback": f"{chance.randint(1, 9)}d"}, {"mode": InputMode.PREVIOUS}]
+            )
             inputs.append(reads(source.name, **how))
         nodes.append(node(f"a{i}", grain, *inputs))
     arrived = {key for key in days(0, DAYS) if chance.random() < chance.choice([0.02, 0.1])}
@@ -151,26 +230,43 @@ def scenario(seed: int) -> tuple[Graph, dict[str, set[str]], dict[str, set[str]]
     for item in nodes[1:]:
         assert item.partition.grain is not None
         every = {key_of_date(START + timedelta(i), item.partition.grain) for i in range(DAYS)}
-        published[item.name] = {key for key in every if chance.random() < chance.choice([0.0, 0.5, 0.9])}
-    stale = {name: {key for key in keys if chance.random() < 0.1} for name, keys in published.items()}
+        published[item.name] = {
+            key for key in every if chance.random() < chance.choice([0.0, 0.5, 0.9])
+        }
+    stale = {
+        name: {key for key in keys if chance.random() < 0.1} for name, keys in published.items()
+    }
     return Graph(tuple(nodes)), published, stale, arrived
 
 
 def test_ranges_come_to_what_counting_one_by_one_comes_to() -> None:
-    """Would catch a range that is one too long, a gap that is bridged, and a partition chosen whose input can't be there."""
+    """Would catch a range that is one too long, a gap that is bridged, and a partition chosen whose
+    input can't be there.
+    """
     first_seed, count = int(os.environ.get("HEADRACE_SEED", "1")), 60
     for seed in range(first_seed, first_seed + count):
         graph, published, stale, arrived = scenario(seed)
         chance = random.Random(-seed)
-        names = sorted(chance.sample([node.name for node in graph.nodes], chance.randint(1, len(graph.nodes))))
+        names = sorted(
+            chance.sample([node.name for node in graph.nodes], chance.randint(1, len(graph.nodes)))
+        )
         a, b = sorted(chance.sample(range(DAYS), 2))
         span = ((START + timedelta(a)).isoformat(), (START + timedelta(b)).isoformat())
         mode, only = chance.choice([Mode.MISSING, Mode.ALL]), chance.random() < 0.3
         standings = {
-            node.name: standing(node, published[node.name], stale[node.name], **({"arrived": arrived} if node.is_source else {}))
+            node.name: standing(
+                node,
+                published[node.name],
+                stale[node.name],
+                **({"arrived": arrived} if node.is_source else {}),
+            )
             for node in graph.nodes
         }
-        if not any(graph_node.partition.grain is Grain.DAY for graph_node in graph.nodes if graph_node.name in names):
+        if not any(
+            graph_node.partition.grain is Grain.DAY
+            for graph_node in graph.nodes
+            if graph_node.name in names
+        ):
             continue
         try:
             result = made(graph, plan(graph, standings, names, *span, mode, only=only))
@@ -181,7 +277,8 @@ def test_ranges_come_to_what_counting_one_by_one_comes_to() -> None:
         )
 
 
-# One rule after the other ---------------------------------------------------------------------------------------------------
+# One rule after the other
+# --------------------------------------------------------------------------------------------------
 
 
 def whole_month(item: GraphNode, **more: set[str]) -> NodeExtents:
@@ -189,19 +286,38 @@ def whole_month(item: GraphNode, **more: set[str]) -> NodeExtents:
 
 
 def test_a_chain_is_made_again_from_the_first_that_changes_and_afterwards() -> None:
-    """Would catch a merge of which a day in the middle is replaced while later days keep what they made of it."""
+    """Would catch a merge of which a day in the middle is replaced while later days keep what they
+    made of it."""
     source = node("s", Grain.DAY)
     ledger = node("ledger", Grain.DAY, reads("s"), chained=True)
     report = node("report", Grain.DAY, reads("ledger"))
     aside = node("aside", Grain.DAY, reads("s"))
     graph = Graph((source, ledger, report, aside))
     standings = {node.name: whole_month(node) for node in graph.nodes}
-    result = plan(graph, standings, ["ledger", "aside"], "2024-02-10", "2024-02-11", Mode.ALL, kinds={"ledger": "merge"})
+    result = plan(
+        graph,
+        standings,
+        ["ledger", "aside"],
+        "2024-02-10",
+        "2024-02-11",
+        Mode.ALL,
+        kinds={"ledger": "merge"},
+    )
     assert {item.node: (item.partitions, item.how) for item in result.chosen} == {
-        "ledger": (20, "afterwards"), "report": (20, "afterwards"), "aside": (2, "staged"),
-    }  # fmt: skip
+        "ledger": (20, "afterwards"),
+        "report": (20, "afterwards"),
+        "aside": (2, "staged"),
+    }
     assert [set(step.spans) for step in result.steps] == [{"aside"}]
-    alone = plan(graph, standings, ["ledger"], "2024-02-10", "2024-02-11", Mode.ALL, kinds={"ledger": "merge"})
+    alone = plan(
+        graph,
+        standings,
+        ["ledger"],
+        "2024-02-10",
+        "2024-02-11",
+        Mode.ALL,
+        kinds={"ledger": "merge"},
+    )
     assert alone.publishes is Publishes.PER_PARTITION
 
 
@@ -209,78 +325,150 @@ def test_behind_a_gap_in_a_chain_nothing_can_be_made() -> None:
     source = node("s", Grain.DAY)
     ledger = node("ledger", Grain.DAY, reads("s"), chained=True)
     gone = "2024-02-12"
-    standings = {"s": standing(source, days(0, 29) - {gone}), "ledger": standing(ledger, days(0, 5))}
-    result = plan(Graph((source, ledger)), standings, ["ledger"], "2024-02-01", "2024-02-29", Mode.MISSING, kinds={"ledger": "merge"})
-    assert [(item.partitions, item.spans[0].first, item.spans[-1].last) for item in result.chosen] == [(6, "2024-02-06", "2024-02-11")]
-    assert {item.why: item.partitions for item in result.skipped} == {"published, and not stale": 5, "the one before it isn't there": 17}
+    standings = {
+        "s": standing(source, days(0, 29) - {gone}),
+        "ledger": standing(ledger, days(0, 5)),
+    }
+    result = plan(
+        Graph((source, ledger)),
+        standings,
+        ["ledger"],
+        "2024-02-01",
+        "2024-02-29",
+        Mode.MISSING,
+        kinds={"ledger": "merge"},
+    )
+    assert [
+        (item.partitions, item.spans[0].first, item.spans[-1].last) for item in result.chosen
+    ] == [(6, "2024-02-06", "2024-02-11")]
+    assert {item.why: item.partitions for item in result.skipped} == {
+        "published, and not stale": 5,
+        "the one before it isn't there": 17,
+    }
 
 
 def test_what_only_refers_to_the_whole_is_left_and_what_gathers_it_is_made() -> None:
-    """Would catch a year of days made again for reference data, and a total over everything that keeps yesterday's figure."""
+    """Would catch a year of days made again for reference data, and a total over everything that
+    keeps yesterday's figure.
+    """
     source, planes = node("s", Grain.DAY), node("planes", None)
     a = node("a", Grain.DAY, reads("s"), reads("planes"))
     total = node("total", None, reads("a"))
     eager = node("eager", Grain.DAY, reads("s"), reads("total"), rebuild_on_reference=True)
     lazy = node("lazy", Grain.DAY, reads("s"), reads("total"))
     graph = Graph((source, planes, a, total, eager, lazy))
-    standings = {node.name: whole_month(node) for node in graph.nodes if node.partition.grain is not None}
+    standings = {
+        node.name: whole_month(node) for node in graph.nodes if node.partition.grain is not None
+    }
     standings |= {item.name: standing(item, {"*"}) for item in (planes, total)}
     result = plan(graph, standings, ["a"], "2024-02-10", "2024-02-11", Mode.ALL)
-    assert {item.node: item.partitions for item in result.chosen} == {"a": 2, "total": 1, "eager": 29}
+    assert {item.node: item.partitions for item in result.chosen} == {
+        "a": 2,
+        "total": 1,
+        "eager": 29,
+    }
     del standings["planes"]
     with pytest.raises(UsageError, match="nothing in that range"):
         plan(graph, standings, ["a"], "2025-02-10", "2025-02-11", Mode.ALL)
     blocked = plan(graph, standings, ["a"], "2024-02-10", "2024-02-11", Mode.ALL)
-    assert (blocked.chosen, [item.why for item in blocked.skipped]) == ((), ["planes isn't there for it"])
+    assert (blocked.chosen, [item.why for item in blocked.skipped]) == (
+        (),
+        ["planes isn't there for it"],
+    )
 
 
 def test_a_day_that_a_calendar_leaves_empty_blocks_nothing() -> None:
     """Would catch months that never can be made because of their Sundays."""
-    source = node("s", Grain.DAY, days_off=DaysOff(dates=frozenset(day for day in days(0, 29) if date.fromisoformat(day).weekday() > 4)))
+    source = node(
+        "s",
+        Grain.DAY,
+        days_off=DaysOff(
+            dates=frozenset(day for day in days(0, 29) if date.fromisoformat(day).weekday() > 4)
+        ),
+    )
     clean, month = node("clean", Grain.DAY, reads("s")), node("month", Grain.MONTH, reads("clean"))
     work = {day for day in days(0, 29) if day not in source.days_off.dates}
     graph = Graph((source, clean, month))
-    result = plan(graph, {"s": standing(source, work)}, ["clean", "month"], "2024-02-01", "2024-02-29", Mode.MISSING)
-    assert {item.node: item.partitions for item in result.chosen} == {"clean": len(work), "month": 1}
+    result = plan(
+        graph,
+        {"s": standing(source, work)},
+        ["clean", "month"],
+        "2024-02-01",
+        "2024-02-29",
+        Mode.MISSING,
+    )
+    assert {item.node: item.partitions for item in result.chosen} == {
+        "clean": len(work),
+        "month": 1,
+    }
     assert result.skipped == ()
     short = {"s": standing(source, work - {"2024-02-14"})}
-    assert "month" not in {item.node for item in plan(graph, short, ["clean", "month"], "2024-02-01", "2024-02-29", Mode.MISSING).chosen}
+    assert "month" not in {
+        item.node
+        for item in plan(
+            graph, short, ["clean", "month"], "2024-02-01", "2024-02-29", Mode.MISSING
+        ).chosen
+    }
 
 
 def test_hours_of_the_days_on_which_clocks_are_set() -> None:
-    """Would catch the doubled hour taken for one, and the hour that there isn't for one that is missing."""
+    """Would catch the doubled hour taken for one, and the hour that there isn't for one that is
+    missing."""
     hourly = node("h", Grain.HOUR)
     daily = node("d", Grain.DAY, reads("h"))
     graph = Graph((hourly, daily))
     keys = set[str]()
     for day, hours in (("2024-03-31", 23), ("2023-10-29", 25), ("2024-02-11", 24)):
         start, end = bounds_us(day, Grain.DAY, ZONE)
-        keys = {key_at(datetime.fromtimestamp(at / 1e6, UTC), Grain.HOUR, ZONE) for at in range(start, end, 3_600_000_000)}
+        keys = {
+            key_at(datetime.fromtimestamp(at / 1e6, UTC), Grain.HOUR, ZONE)
+            for at in range(start, end, 3_600_000_000)
+        }
         assert len(keys) == hours
-        result = plan(graph, {"h": standing(hourly, set(), arrived=keys)}, ["h", "d"], day, day, Mode.MISSING)
+        result = plan(
+            graph, {"h": standing(hourly, set(), arrived=keys)}, ["h", "d"], day, day, Mode.MISSING
+        )
         assert {item.node: item.partitions for item in result.chosen} == {"h": hours, "d": 1}, day
-    item = plan(graph, {"h": standing(hourly, keys)}, ["h", "d"], "2024-02-11T04:00:00Z", "2024-02-11T07:00+01:00", Mode.MISSING)
+    item = plan(
+        graph,
+        {"h": standing(hourly, keys)},
+        ["h", "d"],
+        "2024-02-11T04:00:00Z",
+        "2024-02-11T07:00+01:00",
+        Mode.MISSING,
+    )
     assert [(c.node, c.partitions) for c in item.chosen] == [("d", 1)]
     with pytest.raises(UsageError):
-        plan(graph, {"h": standing(hourly, keys)}, ["h", "d"], "2024-03-31T02:30", None, Mode.MISSING)
+        plan(
+            graph, {"h": standing(hourly, keys)}, ["h", "d"], "2024-03-31T02:30", None, Mode.MISSING
+        )
 
 
 def test_keys_of_the_data_are_made_one_by_one_and_gathered_once_all_are_there() -> None:
-    """Would catch a key that is taken for all of its day, and a day gathered without one of its keys."""
+    """Would catch a key that is taken for all of its day, and a day gathered without one of its
+    keys.
+    """
     cut = PartitionSpec(grain=Grain.DAY, key="region")
     source = GraphNode(name="s", is_source=True, partition=cut, timezone=ZONE)
-    clean = GraphNode(name="clean", is_source=False, partition=cut, timezone=ZONE, inputs=(reads("s"),))
+    clean = GraphNode(
+        name="clean", is_source=False, partition=cut, timezone=ZONE, inputs=(reads("s"),)
+    )
     daily = node("daily", Grain.DAY, reads("clean"))
     graph = Graph((source, clean, daily))
     keys = {f"{day}/{region}" for day in days(0, 3) for region in ("EMEA", "a/b '")}
     standings = {"s": standing(source, keys), "clean": standing(clean, keys - {"2024-02-02/EMEA"})}
     result = plan(graph, standings, ["clean", "daily"], "2024-02-01", "2024-02-03", Mode.MISSING)
     assert {item.node: [(s.first, s.last) for s in item.spans] for item in result.chosen} == {
-        "clean": [("2024-02-02/EMEA", "2024-02-02/EMEA")], "daily": [("2024-02-01", "2024-02-03")],
-    }  # fmt: skip
+        "clean": [("2024-02-02/EMEA", "2024-02-02/EMEA")],
+        "daily": [("2024-02-01", "2024-02-03")],
+    }
     everything = plan(graph, standings, ["clean"], "2024-02-01", "2024-02-03", Mode.ALL, only=True)
-    assert [(item.partitions, item.spans[0].first, item.spans[0].last) for item in everything.chosen] == [(6, "2024-02-01", "2024-02-03")]
-    one_key = plan(graph, standings, ["clean"], "2024-02-01/EMEA", "2024-02-02/EMEA", Mode.ALL, only=True)
+    assert [
+        (item.partitions, item.spans[0].first, item.spans[0].last) for item in everything.chosen
+    ] == [(6, "2024-02-01", "2024-02-03")]
+    one_key = plan(
+        graph, standings, ["clean"], "2024-02-01/EMEA", "2024-02-02/EMEA", Mode.ALL, only=True
+    )
     assert [item.partitions for item in one_key.chosen] == [2]
     lost = {"s": standing(source, keys - {"2024-02-02/EMEA"}, held={"2024-02-02/EMEA"})}
     made_of_it = plan(graph, lost, ["clean", "daily"], "2024-02-01", "2024-02-03", Mode.MISSING)
@@ -288,18 +476,27 @@ def test_keys_of_the_data_are_made_one_by_one_and_gathered_once_all_are_there() 
 
 
 def test_steps_hold_all_of_the_plan_once_and_never_come_before_what_they_read() -> None:
-    """Would catch a partition that falls between two steps, and one that is published before its input is."""
+    """Would catch a partition that falls between two steps, and one that is published before its
+    input is.
+    """
     nodes = [node("s", Grain.DAY), node("a", Grain.DAY, reads("s"))]
-    nodes += [node("w", Grain.WEEK, reads("a")), node("b", Grain.DAY, reads("a", lookback="9d"), reads("w", mode=InputMode.WITHIN))]
+    nodes += [
+        node("w", Grain.WEEK, reads("a")),
+        node("b", Grain.DAY, reads("a", lookback="9d"), reads("w", mode=InputMode.WITHIN)),
+    ]
     graph = Graph(tuple(nodes))
     every = {(date(2000, 1, 3) + timedelta(i)).isoformat() for i in range(5_200)}
-    result = plan(graph, {"s": standing(nodes[0], every)}, ["a", "w", "b"], "2000-01-03", None, Mode.MISSING)
+    result = plan(
+        graph, {"s": standing(nodes[0], every)}, ["a", "w", "b"], "2000-01-03", None, Mode.MISSING
+    )
     assert (result.publishes, len(result.steps)) == (Publishes.IN_STEPS, 3)
     by_name = {node.name: node for node in nodes}
     place = {
-        (name, key): i for i, step in enumerate(result.steps) for name, spans in step.spans.items()
+        (name, key): i
+        for i, step in enumerate(result.steps)
+        for name, spans in step.spans.items()
         for key in keys_of(by_name[name], spans, ())
-    }  # fmt: skip
+    }
     assert len(place) == result.partitions
     for (name, key), step in place.items():
         item = by_name[name]
@@ -310,14 +507,29 @@ def test_steps_hold_all_of_the_plan_once_and_never_come_before_what_they_read() 
 
 
 def test_ten_thousand_days_of_twenty_assets_cost_what_their_ranges_cost() -> None:
-    """Would catch an enumeration: two hundred thousand partitions, and no more than some thousand calls into the calendar."""
+    """Would catch an enumeration: two hundred thousand partitions, and no more than some thousand
+    calls into the calendar.
+    """
     nodes = [node("s", Grain.DAY)]
     for i in range(20):
-        nodes.append(node(f"a{i}", Grain.DAY, reads(nodes[-1].name, **({"lookback": "7d"} if i % 5 == 0 else {}))))
+        nodes.append(
+            node(
+                f"a{i}",
+                Grain.DAY,
+                reads(nodes[-1].name, **({"lookback": "7d"} if i % 5 == 0 else {})),
+            )
+        )
     every = {(date(1996, 1, 1) + timedelta(i)).isoformat() for i in range(10_000)}
     standings = {"s": standing(nodes[0], every)}
     _downstream_bounds.cache_clear()
-    result = plan(Graph(tuple(nodes)), standings, [node.name for node in nodes], "1996-01-01", None, Mode.MISSING)
+    result = plan(
+        Graph(tuple(nodes)),
+        standings,
+        [node.name for node in nodes],
+        "1996-01-01",
+        None,
+        Mode.MISSING,
+    )
     assert result.partitions == 200_000
     assert sum(len(item.spans) for item in result.chosen) == 20
     assert _downstream_bounds.cache_info().misses < 500
@@ -327,7 +539,9 @@ def test_numbers_united_cut_and_taken_away_are_what_sets_are() -> None:
     """Would catch an edge that is counted on the wrong side."""
     chance = random.Random(7)
     for _ in range(300):
-        item, other, third = ({n for n in range(30) if chance.random() < share} for share in (0.5, 0.3, 0.8))
+        item, other, third = (
+            {n for n in range(30) if chance.random() < share} for share in (0.5, 0.3, 0.8)
+        )
         a, b, c = map(edges_of, (item, other, third))
         assert union(a, b, c) == edges_of(item | other | third)
         assert intersection(a, b) == edges_of(item & other)
@@ -336,22 +550,36 @@ def test_numbers_united_cut_and_taken_away_are_what_sets_are() -> None:
 
 
 def test_what_fails_anyway_keeps_nothing_from_being_published() -> None:
-    """Would catch one report that never worked keeping a year of everything else from being published; and one that is named and isn't
-    tried, or was published once and is left as it was."""
+    """Would catch one report that never worked keeping a year of everything else from being
+    published; and one that is named and isn't tried, or was published once and is left as it was.
+    """
     source, clean, report, total = (
-        node("s", Grain.DAY), node("clean", Grain.DAY, reads("s")), node("report", Grain.DAY, reads("clean")),
+        node("s", Grain.DAY),
+        node("clean", Grain.DAY, reads("s")),
+        node("report", Grain.DAY, reads("clean")),
         node("total", Grain.DAY, reads("clean"), reads("report", optional=True)),
-    )  # fmt: skip
+    )
     graph = Graph((source, clean, report, total))
     broken = days(3, 2)
     standings = {
-        "s": whole_month(source), "clean": standing(clean, days(0, 29), days(2, 5)),
-        "report": standing(report, days(0, 29) - broken, days(5, 1), failed=broken | days(5, 1), hopeless=broken),
+        "s": whole_month(source),
+        "clean": standing(clean, days(0, 29), days(2, 5)),
+        "report": standing(
+            report, days(0, 29) - broken, days(5, 1), failed=broken | days(5, 1), hopeless=broken
+        ),
         "total": whole_month(total),
-    }  # fmt: skip
+    }
     result = plan(graph, standings, ["clean"], "2024-02-01", "2024-02-29", Mode.MISSING)
-    assert made(graph, result) == {"clean": days(2, 5), "report": days(2, 5) - broken, "total": days(2, 5)}
-    assert [(item.node, item.partitions) for item in result.skipped if "it is tried if it is named" in item.why] == [("report", 2)]
+    assert made(graph, result) == {
+        "clean": days(2, 5),
+        "report": days(2, 5) - broken,
+        "total": days(2, 5),
+    }
+    assert [
+        (item.node, item.partitions)
+        for item in result.skipped
+        if "it is tried if it is named" in item.why
+    ] == [("report", 2)]
     for names, mode in ((["clean", "report"], Mode.MISSING), (["clean"], Mode.ALL)):
         result = plan(graph, standings, names, "2024-02-01", "2024-02-29", mode)
         assert made(graph, result)["report"] >= broken

@@ -18,8 +18,13 @@ FILES = ("stamp", "compilation", "files", "bodies", "lineage")
 
 
 def _project(root: Path, assets: int = 30) -> Path:
-    files = {"sources/s.yaml": source("s", "*"), "assets/a0.sql": sql("select k, v from s", checks="[{not_null: [k]}]")}
-    files |= {f"assets/a{n}.sql": sql(f"select k, v + {n} as v from a{n - 1}") for n in range(1, assets)}
+    files = {
+        "sources/s.yaml": source("s", "*"),
+        "assets/a0.sql": sql("select k, v from s", checks="[{not_null: [k]}]"),
+    }
+    files |= {
+        f"assets/a{n}.sql": sql(f"select k, v + {n} as v from a{n - 1}") for n in range(1, assets)
+    }
     return write(root, files)
 
 
@@ -44,7 +49,9 @@ def test_processes_give_the_same_as_one(tmp_path: Path) -> None:
     done: list[tuple[int, int]] = []
     spread = compile_project(root, processes=2, progress=lambda *step: done.append(step))
     assert same(spread, compile_project(root))
-    assert done[-1][0] == done[-1][1] and [step for step, _ in done] == sorted(step for step, _ in done)
+    assert done[-1][0] == done[-1][1] and [step for step, _ in done] == sorted(
+        step for step, _ in done
+    )
 
 
 def test_nothing_changed_needs_no_parser(tmp_path: Path) -> None:
@@ -52,9 +59,10 @@ def test_nothing_changed_needs_no_parser(tmp_path: Path) -> None:
     root, cache = _project(tmp_path), tmp_path / "cache"
     compile_project(root, cache=cache)
     code = (
-        f"import sys; from pathlib import Path; from headrace.plan import compile_project\n"
-        f"found = compile_project(Path({str(root)!r}), cache=Path({str(cache)!r}))\n"
-        f"assert len(found.compiled.nodes) == 31\nsys.exit('sqlglot' in sys.modules or 'yaml' in sys.modules)"
+        "import sys; from pathlib import Path; from headrace.plan import compile_project\nfound ="
+        f" compile_project(Path({str(root)!r}), cache=Path({str(cache)!r}))\nassert"
+        " len(found.compiled.nodes) == 31\nsys.exit('sqlglot' in sys.modules or 'yaml' in"
+        " sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -120,12 +128,18 @@ def test_files_of_just_now_are_compared_by_content(tmp_path: Path) -> None:
     later = tmp_path / "later"
     compile_project(aged, cache=later)
     kept = cache_module.Cache(later).load(cache_module.Stamp)
-    assert kept is not None and ("assets/a1.sql" in kept.racy) == (aged.joinpath("assets/a1.sql").stat().st_ctime_ns > 0)
+    assert kept is not None and ("assets/a1.sql" in kept.racy) == (
+        aged.joinpath("assets/a1.sql").stat().st_ctime_ns > 0
+    )
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("damage", ["empty", "half", "noise", "text", "folder", "foreign", "nested"])
-def test_a_damaged_cache_is_ignored_and_written_again(tmp_path: Path, name: str, damage: str) -> None:
+@pytest.mark.parametrize(
+    "damage", ["empty", "half", "noise", "text", "folder", "foreign", "nested"]
+)
+def test_a_damaged_cache_is_ignored_and_written_again(
+    tmp_path: Path, name: str, damage: str
+) -> None:
     """A full disk or another version must cost time, never an answer."""
     root, cache = _project(tmp_path, 8), tmp_path / "cache"
     expected = compile_project(root, cache=cache)
@@ -185,7 +199,8 @@ def test_a_lost_process_costs_time_only(tmp_path: Path, monkeypatch: pytest.Monk
     folder.mkdir()
     python = folder / "python"
     python.write_text(
-        f'#!/bin/sh\nif mkdir {folder}/first 2>/dev/null; then exec head -c 100 >/dev/null; fi\nexec {sys.executable} "$@"\n',
+        f"#!/bin/sh\nif mkdir {folder}/first 2>/dev/null; then exec head -c 100 >/dev/null;"
+        f' fi\nexec {sys.executable} "$@"\n',
         encoding="utf-8",
     )
     python.chmod(0o755)

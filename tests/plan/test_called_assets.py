@@ -1,4 +1,6 @@
-"""A Python asset's identity is its own function, what its module says besides, and other assets' functions that it calls."""
+"""A Python asset's identity is its own function, what its module says besides, and other assets'
+functions that it calls.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ def sources(**texts: str) -> dict[str, str]:
 
 
 def test_an_asset_that_calls_another_assets_function_changes_with_it() -> None:
-    """Would catch: a change of a function that another asset of the same module calls going unseen there."""
+    """Would catch: a change of a function that another asset of the same module calls going unseen
+    there."""
     before, after = sources(), sources(constant="3")
     assert {name for name in before if before[name] != after[name]} == {"middle", "top"}
 

@@ -1,4 +1,6 @@
-"""Which files an asset's code uses: a file that is missed runs unseen, one too many only shows a change that concerns nobody."""
+"""Which files an asset's code uses: a file that is missed runs unseen, one too many only shows a
+change that concerns nobody.
+"""
 
 from __future__ import annotations
 
@@ -26,21 +28,47 @@ def tree(root: Path) -> CodeTree:
 
 
 def python(file: str = "assets/a.py", **more: tuple[str, ...]) -> Asset:
-    return Asset(name="a", owner="o", body=PythonBody(file=file, function="a", line=4), place=Place(file=file), **more)
+    return Asset(
+        name="a",
+        owner="o",
+        body=PythonBody(file=file, function="a", line=4),
+        place=Place(file=file),
+        **more,
+    )
 
 
 def command(*words: str) -> Asset:
-    return Asset(name="a", owner="o", body=CommandBody(command=words, file="assets/a.yaml"), place=Place(file="assets/a.yaml"))
+    return Asset(
+        name="a",
+        owner="o",
+        body=CommandBody(command=words, file="assets/a.yaml"),
+        place=Place(file="assets/a.yaml"),
+    )
 
 
 def used(root: Path, files: dict[str, str], asset: Asset | None = None) -> list[str]:
     asset = asset or python()
     code, _ = closure.find([asset], project(root, files))
-    return sorted(link.path for link in used_code.code_closure(code, "a") if link.path != used_code.own_file(asset))
+    return sorted(
+        link.path
+        for link in used_code.code_closure(code, "a")
+        if link.path != used_code.own_file(asset)
+    )
 
 
-LIBRARY = {"lib/__init__.py": "", "lib/rates.py": "", "lib/deep/__init__.py": "", "lib/deep/tax.py": "", "lib/other.py": ""}
-INIT, RATES, DEEP, TAX = "lib/__init__.py", "lib/rates.py", "lib/deep/__init__.py", "lib/deep/tax.py"
+LIBRARY = {
+    "lib/__init__.py": "",
+    "lib/rates.py": "",
+    "lib/deep/__init__.py": "",
+    "lib/deep/tax.py": "",
+    "lib/other.py": "",
+}
+INIT, RATES, DEEP, TAX = (
+    "lib/__init__.py",
+    "lib/rates.py",
+    "lib/deep/__init__.py",
+    "lib/deep/tax.py",
+)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +90,10 @@ INIT, RATES, DEEP, TAX = "lib/__init__.py", "lib/rates.py", "lib/deep/__init__.p
         ("match 1:\n    case 1:\n        import lib.rates", [INIT, RATES]),
         ("f = lambda: __import__('lib.rates')", [INIT, RATES]),
         ("import importlib\nimportlib.import_module('lib.rates')", [INIT, RATES]),
-        ("from importlib import import_module as load\nload('.tax', 'lib.deep')", [INIT, DEEP, TAX]),
+        (
+            "from importlib import import_module as load\nload('.tax', 'lib.deep')",
+            [INIT, DEEP, TAX],
+        ),
         ("import importlib\nimportlib.import_module(f'lib.deep.{1}')", [INIT, DEEP, DEEP, TAX]),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import lib.rates", []),
         ("import pandas as pd, numpy", []),
@@ -74,11 +105,16 @@ INIT, RATES, DEEP, TAX = "lib/__init__.py", "lib/rates.py", "lib/deep/__init__.p
         ("import space.one", ["space/one.py"]),
         ("import packaged.one", ["src/packaged/__init__.py", "src/packaged/one.py"]),
         ("from space import one", ["space/one.py"]),
-        ("import sys\nsys.path.append('vendored')\nimport hidden_away", ["vendored/hidden_away.py"]),
+        (
+            "import sys\nsys.path.append('vendored')\nimport hidden_away",
+            ["vendored/hidden_away.py"],
+        ),
     ],
 )
 def test_an_import_is_followed(tmp_path: Path, statement: str, expected: list[str]) -> None:
-    """Would catch: an import that a person writes every day and that changes what runs without being seen."""
+    """Would catch: an import that a person writes every day and that changes what runs without
+    being seen.
+    """
     files = {
         **LIBRARY,
         "assets/a.py": f"{statement}\n",
@@ -93,7 +129,8 @@ def test_an_import_is_followed(tmp_path: Path, statement: str, expected: list[st
 
 
 def test_imports_are_followed_from_file_to_file_and_in_circles(tmp_path: Path) -> None:
-    """Would catch: only direct imports counting; an endless walk; relative imports taken for absolute ones."""
+    """Would catch: only direct imports counting; an endless walk; relative imports taken for
+    absolute ones."""
     files = {
         "assets/a.py": "from lib.one import f",
         "lib/__init__.py": "from . import boot",
@@ -102,19 +139,36 @@ def test_imports_are_followed_from_file_to_file_and_in_circles(tmp_path: Path) -
         "lib/two.py": "from lib import one",
         "top.py": "",
     }
-    assert used(tmp_path, files) == ["lib/__init__.py", "lib/boot.py", "lib/one.py", "lib/two.py", "top.py"]
+    assert used(tmp_path, files) == [
+        "lib/__init__.py",
+        "lib/boot.py",
+        "lib/one.py",
+        "lib/two.py",
+        "top.py",
+    ]
     code, problems = closure.find([python()], tree(tmp_path))
     via = {link.path: link.via for link in used_code.code_closure(code, "a")}
     assert via["assets/a.py"] == ""
     assert via["lib/one.py"] == "assets/a.py:1 from lib.one import f"
-    assert via["lib/two.py"] == "assets/a.py:1 from lib.one import f → lib/one.py:1 from .two import g"
+    assert (
+        via["lib/two.py"] == "assets/a.py:1 from lib.one import f → lib/one.py:1 from .two import g"
+    )
     assert problems == []
 
 
 def test_the_packages_that_an_asset_lies_in_run_before_it(tmp_path: Path) -> None:
     """Would catch: a constant in `assets/__init__.py` that changes and nobody sees it."""
-    files = {"assets/ops/a.py": "", "assets/__init__.py": "import base", "assets/ops/__init__.py": "", "base.py": ""}
-    assert used(tmp_path, files, python("assets/ops/a.py")) == ["assets/__init__.py", "assets/ops/__init__.py", "base.py"]
+    files = {
+        "assets/ops/a.py": "",
+        "assets/__init__.py": "import base",
+        "assets/ops/__init__.py": "",
+        "base.py": "",
+    }
+    assert used(tmp_path, files, python("assets/ops/a.py")) == [
+        "assets/__init__.py",
+        "assets/ops/__init__.py",
+        "base.py",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -128,11 +182,24 @@ def test_the_packages_that_an_asset_lies_in_run_before_it(tmp_path: Path) -> Non
         "from importlib.util import spec_from_file_location as s\ns('x', path)",
     ],
 )
-def test_what_cannot_be_followed_counts_its_whole_folder_and_is_said(tmp_path: Path, statement: str) -> None:
+def test_what_cannot_be_followed_counts_its_whole_folder_and_is_said(
+    tmp_path: Path, statement: str
+) -> None:
     """Would catch: a plug-in that changes and nobody sees it."""
-    files = {"assets/a.py": "import plugins", "plugins/__init__.py": statement, "plugins/one.py": "import two_steps",
-             "plugins/sub/two.py": "", "two_steps.py": "", "elsewhere.py": ""}  # fmt: skip
-    assert used(tmp_path, files) == ["plugins/__init__.py", "plugins/one.py", "plugins/sub/two.py", "two_steps.py"]
+    files = {
+        "assets/a.py": "import plugins",
+        "plugins/__init__.py": statement,
+        "plugins/one.py": "import two_steps",
+        "plugins/sub/two.py": "",
+        "two_steps.py": "",
+        "elsewhere.py": "",
+    }
+    assert used(tmp_path, files) == [
+        "plugins/__init__.py",
+        "plugins/one.py",
+        "plugins/sub/two.py",
+        "two_steps.py",
+    ]
     _, problems = closure.find([python()], tree(tmp_path))
     assert [(problem.code, problem.level, problem.place.file) for problem in problems] == [
         ("code_not_followed", ProblemLevel.WARNING, "plugins/__init__.py")
@@ -141,7 +208,9 @@ def test_what_cannot_be_followed_counts_its_whole_folder_and_is_said(tmp_path: P
 
 
 def test_a_helper_that_is_not_python_is_followed_as_far_as_it_goes(tmp_path: Path) -> None:
-    """Would catch: a syntax error in a module ending the command, or hiding the module's own change."""
+    """Would catch: a syntax error in a module ending the command, or hiding the module's own
+    change.
+    """
     assert used(tmp_path, {"assets/a.py": "import broken", "broken.py": "def ("}) == ["broken.py"]
 
 
@@ -149,61 +218,99 @@ def test_a_helper_that_is_not_python_is_followed_as_far_as_it_goes(tmp_path: Pat
     ("words", "expected"),
     [
         (("python", "jobs/score.py"), ["jobs/model.py", "jobs/score.py", "shared.py"]),
-        (("python", "./jobs/../jobs/score.py", "--fast"), ["jobs/model.py", "jobs/score.py", "shared.py"]),
-        (("python3", "-m", "jobs.score"), ["jobs/score.py", "shared.py"]),  # its neighbour is found by no such command
+        (
+            ("python", "./jobs/../jobs/score.py", "--fast"),
+            ["jobs/model.py", "jobs/score.py", "shared.py"],
+        ),
+        (
+            ("python3", "-m", "jobs.score"),
+            ["jobs/score.py", "shared.py"],
+        ),  # its neighbour is found by no such command
         (("python", "-c", "import shared"), ["shared.py"]),
         (("jobs/run.sh", "--config=jobs/settings.yaml"), ["jobs/run.sh", "jobs/settings.yaml"]),
         (("bash", "jobs/run.sh", "../outside.sh", "missing.sh"), ["jobs/run.sh"]),
         (("echo", "jobs"), []),
     ],
 )
-def test_a_command_uses_its_program_its_scripts_and_what_they_import(tmp_path: Path, words: tuple[str, ...], expected: list[str]) -> None:
+def test_a_command_uses_its_program_its_scripts_and_what_they_import(
+    tmp_path: Path, words: tuple[str, ...], expected: list[str]
+) -> None:
     """Would catch: a script that is edited and runs at once; a settings file that doesn't count."""
-    files = {"jobs/score.py": "import model\nimport shared", "jobs/model.py": "", "shared.py": "", "jobs/run.sh": "echo",
-             "jobs/settings.yaml": "a: 1"}  # fmt: skip
+    files = {
+        "jobs/score.py": "import model\nimport shared",
+        "jobs/model.py": "",
+        "shared.py": "",
+        "jobs/run.sh": "echo",
+        "jobs/settings.yaml": "a: 1",
+    }
     (tmp_path / "outside.sh").write_text("echo")
     assert used(tmp_path / "project", files, command(*words)) == expected
 
 
 def test_a_command_may_name_a_file_by_its_absolute_path(tmp_path: Path) -> None:
     """Would catch: the same script by another spelling going unseen."""
-    assert used(tmp_path, {"jobs/run.sh": ""}, command("sh", str(tmp_path / "jobs/run.sh"))) == ["jobs/run.sh"]
+    assert used(tmp_path, {"jobs/run.sh": ""}, command("sh", str(tmp_path / "jobs/run.sh"))) == [
+        "jobs/run.sh"
+    ]
 
 
 def test_patterns_name_files_and_folders_and_nothing_hidden(tmp_path: Path) -> None:
     """Would catch: a model file that changes and nobody sees it; a cache that counts as code."""
     models = ("models/a.json", "models/deep/b.json", "models/c.txt", "models/.cache/d.json")
     files = {"assets/a.py": "", "tool.py": "import e", "e.py": "", **dict.fromkeys(models, "")}
-    assert used(tmp_path, files, python(code_files=("models/**/*.json",))) == ["models/a.json", "models/deep/b.json"]
-    assert used(tmp_path, files, python(code_files=("models",))) == ["models/a.json", "models/c.txt", "models/deep/b.json"]
+    assert used(tmp_path, files, python(code_files=("models/**/*.json",))) == [
+        "models/a.json",
+        "models/deep/b.json",
+    ]
+    assert used(tmp_path, files, python(code_files=("models",))) == [
+        "models/a.json",
+        "models/c.txt",
+        "models/deep/b.json",
+    ]
     assert used(tmp_path, files, python(code_files=("tool.py",))) == ["e.py", "tool.py"]
     _, problems = closure.find([python(code_files=("model/*",))], tree(tmp_path))
     assert [problem.code for problem in problems] == ["code_file_missing"]
 
 
 def test_comments_docstrings_and_layout_do_not_count_and_all_else_does(tmp_path: Path) -> None:
-    """Would catch: a formatter's run that makes everything stale, and a changed constant that doesn't."""
-    files = {"assets/a.py": "import lib", "lib.py": '"""Old."""\nRATE = 1  # of 2024\n\n\ndef f(x):\n    """Doc."""\n    return x * RATE\n'}
+    """Would catch: a formatter's run that makes everything stale, and a changed constant that
+    doesn't."""
+    files = {
+        "assets/a.py": "import lib",
+        "lib.py": (
+            '"""Old."""\nRATE = 1  # of 2024\n\n\ndef f(x):\n    """Doc."""\n    return x * RATE\n'
+        ),
+    }
     before, _ = closure.find([python()], project(tmp_path, files))
     (tmp_path / "lib.py").write_text("RATE = (1)\ndef f(x):\n  return x * RATE")
     same, _ = closure.find([python()], tree(tmp_path))
     assert list(used_code.changed_files(before, same, "a", None)) == []
-    assert used_code.code_digests(before, "a", "assets/a.py") == used_code.code_digests(same, "a", "assets/a.py")
+    assert used_code.code_digests(before, "a", "assets/a.py") == used_code.code_digests(
+        same, "a", "assets/a.py"
+    )
     (tmp_path / "lib.py").write_text("RATE = 2\ndef f(x):\n  return x * RATE")
     other, _ = closure.find([python()], tree(tmp_path))
-    changed = [(link.path, change, link.via) for link, change in used_code.changed_files(before, other, "a", None)]
+    changed = [
+        (link.path, change, link.via)
+        for link, change in used_code.changed_files(before, other, "a", None)
+    ]
     assert changed == [("lib.py", "changed", "assets/a.py:1 import lib")]
 
 
 def test_what_was_found_holds_until_something_that_was_looked_at_changes(tmp_path: Path) -> None:
-    """Would catch: a new file that takes an import's place unseen; and reading everything again each time."""
-    result = project(tmp_path, {"assets/a.py": "import lib.rates", "lib/rates.py": "", "landing/x.csv": "1"})
+    """Would catch: a new file that takes an import's place unseen; and reading everything again
+    each time."""
+    result = project(
+        tmp_path, {"assets/a.py": "import lib.rates", "lib/rates.py": "", "landing/x.csv": "1"}
+    )
     closure.find([python(), msgspec.structs.replace(command("sh", "run.sh"), name="b")], result)
     seen = result.seen(0)
     assert "landing" not in seen.listings
 
     def same(*, exactly: bool = False) -> bool:
-        return code_unchanged(tmp_path, seen, lambda path: (tmp_path / path).read_bytes(), exactly=exactly)
+        return code_unchanged(
+            tmp_path, seen, lambda path: (tmp_path / path).read_bytes(), exactly=exactly
+        )
 
     assert same() and same(exactly=True)
     (tmp_path / "landing/y.csv").write_text("2")
@@ -218,7 +325,8 @@ def test_what_was_found_holds_until_something_that_was_looked_at_changes(tmp_pat
 
 
 def test_each_content_is_parsed_once(tmp_path: Path) -> None:
-    """Would catch: a module that a thousand assets import being parsed a thousand times, or again in the next command."""
+    """Would catch: a module that a thousand assets import being parsed a thousand times, or again
+    in the next command."""
     result = project(tmp_path, {"assets/a.py": "import lib", "lib.py": ""})
     closure.find([python()], result)
     reads: list[str] = []
@@ -235,10 +343,15 @@ def test_each_content_is_parsed_once(tmp_path: Path) -> None:
     assert sorted(reads) == ["assets/a.py", "lib.py"]
 
 
-def test_too_many_files_are_refused_rather_than_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a pattern that names data, of which the first files count and the rest changes unseen."""
+def test_too_many_files_are_refused_rather_than_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a pattern that names data, of which the first files count and the rest changes
+    unseen."""
     monkeypatch.setattr(closure, "FILES_MAX", 3)
     files = {"assets/a.py": "", **{f"models/{n}.txt": "" for n in range(5)}}
     project(tmp_path, files)
     _, problems = closure.find([python(code_files=("models",))], tree(tmp_path))
-    assert [(problem.code, problem.level) for problem in problems] == [("file_not_read", ProblemLevel.ERROR)]
+    assert [(problem.code, problem.level) for problem in problems] == [
+        ("file_not_read", ProblemLevel.ERROR)
+    ]

@@ -16,10 +16,17 @@ DEMO = Path(__file__).parents[2] / "src" / "headrace" / "services" / "demo_proje
 DAILY = {
     "sources/flights.yaml": source("flights"),
     "sources/planes.yaml": source("planes", "*"),
-    "contracts/flights.odcs.yaml": contract("flights", carrier="string|VARCHAR", flight_date="date|DATE", distance="integer|INTEGER"),
-    "assets/clean.sql": sql("select carrier, flight_date, distance * 2 as twice from flights", partition="{by: day, column: flight_date}"),
+    "contracts/flights.odcs.yaml": contract(
+        "flights", carrier="string|VARCHAR", flight_date="date|DATE", distance="integer|INTEGER"
+    ),
+    "assets/clean.sql": sql(
+        "select carrier, flight_date, distance * 2 as twice from flights",
+        partition="{by: day, column: flight_date}",
+    ),
     "assets/totals.sql": sql(
-        "select flight_date, sum(twice) as total from clean group by flight_date", partition="day", checks="[{not_null: [total]}]"
+        "select flight_date, sum(twice) as total from clean group by flight_date",
+        partition="day",
+        checks="[{not_null: [total]}]",
     ),
     "assets/noted.py": python("noted", "totals"),
     "consumers.yaml": "- consumer: bulletin\n  owner: core\n  reads: [totals]\n  due: '07:00'\n",
@@ -29,8 +36,16 @@ DAILY = {
 def test_columns_and_types_travel_along_the_graph(tmp_path: Path) -> None:
     """Each table is made before anything has run: a lost type would leave it unmade."""
     result = compiled(write(tmp_path, DAILY))
-    assert result.nodes["flights"].columns == (("carrier", "VARCHAR"), ("flight_date", "DATE"), ("distance", "INTEGER"))
-    assert result.nodes["clean"].columns == (("carrier", "VARCHAR"), ("flight_date", "DATE"), ("twice", "INTEGER"))
+    assert result.nodes["flights"].columns == (
+        ("carrier", "VARCHAR"),
+        ("flight_date", "DATE"),
+        ("distance", "INTEGER"),
+    )
+    assert result.nodes["clean"].columns == (
+        ("carrier", "VARCHAR"),
+        ("flight_date", "DATE"),
+        ("twice", "INTEGER"),
+    )
     assert result.nodes["totals"].columns == (("flight_date", "DATE"), ("total", "HUGEINT"))
     assert result.nodes["noted"].columns is None
     assert result.nodes["totals"].partition_column == "flight_date"
@@ -47,7 +62,14 @@ def test_order_is_topological_with_sources_first(tmp_path: Path) -> None:
 def test_inputs_are_those_of_the_sql_as_declared(tmp_path: Path) -> None:
     """`lookback` must not be lost where the SQL names the input in other letters."""
     front = "{clean: {lookback: 7d}}"
-    files = {**DAILY, "assets/week.sql": sql("select flight_date, twice from CLEAN join planes on true", partition="day", inputs=front)}
+    files = {
+        **DAILY,
+        "assets/week.sql": sql(
+            "select flight_date, twice from CLEAN join planes on true",
+            partition="day",
+            inputs=front,
+        ),
+    }
     node = compiled(write(tmp_path, files)).nodes["week"]
     assert [(item.node, item.mode, item.lookback) for item in node.inputs] == [
         ("clean", InputMode.REQUIRED, "7d"),
@@ -68,26 +90,41 @@ def test_all_problems_come_at_once_with_their_lines(tmp_path: Path) -> None:
         "assets/a6.sql": sql("select * from bulletin"),
         "assets/a7.sql": sql("select carrier from clean where flight_date = $partition_start"),
         "assets/a8.sql": sql("select 1 as x", owner="nobody"),
-        "assets/a9.sql": sql("select flight_date, twice from clean", partition="{by: day, column: date}"),
+        "assets/a9.sql": sql(
+            "select flight_date, twice from clean", partition="{by: day, column: date}"
+        ),
     }
     result = compile_project(write(tmp_path, files))
     assert result.compiled is None
-    shown = {(problem.place.file[7:9], problem.place.line, problem.code) for problem in result.problems}
+    shown = {
+        (problem.place.file[7:9], problem.place.line, problem.code) for problem in result.problems
+    }
     assert shown == {
-        ("a1", 5, "unknown_input"), ("a2", 4, "sql_syntax"), ("a3", 4, "unknown_column"), ("a3", 5, "unknown_column"),
+        ("a1", 5, "unknown_input"),
+        ("a2", 4, "sql_syntax"),
+        ("a3", 4, "unknown_column"),
+        ("a3", 5, "unknown_column"),
         ("a4", 4, "external_read"),
-        ("a5", 4, "unknown_parameter"), ("a6", 4, "unknown_input"), ("a7", 4, "no_interval"), ("a8", 1, "unknown_owner"),
+        ("a5", 4, "unknown_parameter"),
+        ("a6", 4, "unknown_input"),
+        ("a7", 4, "no_interval"),
+        ("a8", 1, "unknown_owner"),
         ("a9", 1, "unknown_partition_column"),
-    }  # fmt: skip
+    }
     hints = {problem.code: f"{problem.message} {problem.hint}" for problem in result.problems}
-    assert "did you mean `flights`?" in hints["unknown_input"] or "consumer" in hints["unknown_input"]
+    assert (
+        "did you mean `flights`?" in hints["unknown_input"] or "consumer" in hints["unknown_input"]
+    )
     assert "did you mean `$threshold`?" in hints["unknown_parameter"]
     assert any("did you mean `carrier`?" in problem.hint for problem in result.problems)
 
 
 def test_cycles_are_shown_as_the_walk(tmp_path: Path) -> None:
     """ "There is a cycle" without its way round costs an hour."""
-    files = {name: sql(f"select * from {reads}") for name, reads in (("assets/a.sql", "b"), ("assets/b.sql", "c"), ("assets/c.sql", "a"))}
+    files = {
+        name: sql(f"select * from {reads}")
+        for name, reads in (("assets/a.sql", "b"), ("assets/b.sql", "c"), ("assets/c.sql", "a"))
+    }
     result = compile_project(write(tmp_path, {**files, "assets/d.sql": sql("select * from d")}))
     assert [item.message for item in of(result.problems, "cycle")] == [
         "these assets wait for each other: a → b → c → a",
@@ -98,88 +135,154 @@ def test_cycles_are_shown_as_the_walk(tmp_path: Path) -> None:
 
 def test_a_cycle_through_depends_and_sql_is_found_once(tmp_path: Path) -> None:
     """Linking knows `depends`, the SQL is known here: both must not report it."""
-    result = compile_project(write(tmp_path, {"assets/a.sql": sql("select * from b"), "assets/b.sql": sql("select 1 as x", depends="[a]")}))
-    assert [item.message for item in of(result.problems, "cycle")] == ["these assets wait for each other: a → b → a"]
+    result = compile_project(
+        write(
+            tmp_path,
+            {
+                "assets/a.sql": sql("select * from b"),
+                "assets/b.sql": sql("select 1 as x", depends="[a]"),
+            },
+        )
+    )
+    assert [item.message for item in of(result.problems, "cycle")] == [
+        "these assets wait for each other: a → b → a"
+    ]
     only_depends = write(
-        tmp_path / "q", {"assets/a.sql": sql("select 1 as x", depends="[b]"), "assets/b.sql": sql("select 1 as x", depends="[a]")}
+        tmp_path / "q",
+        {
+            "assets/a.sql": sql("select 1 as x", depends="[b]"),
+            "assets/b.sql": sql("select 1 as x", depends="[a]"),
+        },
     )
     assert len(of(compile_project(only_depends).problems, "cycle")) == 1
 
 
 def test_checks_are_compared_with_the_columns(tmp_path: Path) -> None:
     """A check on a column that isn't there fails at night, long after it was written."""
-    checks = "[{not_null: [totl]}, {references: {column: total, to: planes.tailnum}}, {sql: {name: s, query: 'select * from planse'}}]"
+    checks = (
+        "[{not_null: [totl]}, {references: {column: total, to: planes.tailnum}}, {sql: {name: s,"
+        " query: 'select * from planse'}}]"
+    )
     files = {
         **DAILY,
-        "assets/totals.sql": sql("select flight_date, sum(twice) as total from clean group by flight_date", partition="day", checks=checks),
+        "assets/totals.sql": sql(
+            "select flight_date, sum(twice) as total from clean group by flight_date",
+            partition="day",
+            checks=checks,
+        ),
     }
     result = compile_project(write(tmp_path, files))
-    assert [(problem.code, problem.place.line) for problem in result.problems] == [("unknown_check_column", 4), ("unknown_input", 4)]
+    assert [(problem.code, problem.place.line) for problem in result.problems] == [
+        ("unknown_check_column", 4),
+        ("unknown_input", 4),
+    ]
     assert "did you mean `total`?" in result.problems[0].hint
 
 
 def test_sql_checks_are_read_with_the_columns_that_the_body_gives(tmp_path: Path) -> None:
     """A slip in a check would only show when the first partition is audited."""
-    checks = "[{sql: {name: s, query: 'select * from $self s left join planes p on p.tailnum = s.total where totl < 0 and s.twice > 0'}}]"
+    checks = (
+        "[{sql: {name: s, query: 'select * from $self s left join planes p on p.tailnum = s.total"
+        " where totl < 0 and s.twice > 0'}}]"
+    )
     body = "select flight_date, sum(twice) as total from clean group by flight_date"
-    result = compile_project(write(tmp_path, {**DAILY, "assets/totals.sql": sql(body, partition="day", checks=checks)}))
-    assert [(problem.code, problem.place.line, problem.message[:22]) for problem in result.problems] == [
-        ("unknown_column", 4, "unknown column `twice`")
-    ]
-    alone = checks.replace("left join planes p on p.tailnum = s.total", "").replace(" and s.twice > 0", "")
-    result = compile_project(write(tmp_path, {**DAILY, "assets/totals.sql": sql(body, partition="day", checks=alone)}))
+    result = compile_project(
+        write(tmp_path, {**DAILY, "assets/totals.sql": sql(body, partition="day", checks=checks)})
+    )
+    assert [
+        (problem.code, problem.place.line, problem.message[:22]) for problem in result.problems
+    ] == [("unknown_column", 4, "unknown column `twice`")]
+    alone = checks.replace("left join planes p on p.tailnum = s.total", "").replace(
+        " and s.twice > 0", ""
+    )
+    result = compile_project(
+        write(tmp_path, {**DAILY, "assets/totals.sql": sql(body, partition="day", checks=alone)})
+    )
     assert "did you mean `total`?" in result.problems[0].hint
 
 
 def test_nodes_that_checks_read_are_known(tmp_path: Path) -> None:
     """The audit gets these tables handed; a missing one fails every attempt."""
-    checks = "[{references: {column: total, to: planes.tailnum}}, {sql: {name: s, query: 'select * from $self join flights on true'}}]"
+    checks = (
+        "[{references: {column: total, to: planes.tailnum}}, {sql: {name: s, query: 'select * from"
+        " $self join flights on true'}}]"
+    )
     files = {
         **DAILY,
-        "assets/totals.sql": sql("select flight_date, sum(twice) as total from clean group by flight_date", partition="day", checks=checks),
+        "assets/totals.sql": sql(
+            "select flight_date, sum(twice) as total from clean group by flight_date",
+            partition="day",
+            checks=checks,
+        ),
     }
-    assert compiled(write(tmp_path, files)).nodes["totals"].check_references == ("flights", "planes")
+    assert compiled(write(tmp_path, files)).nodes["totals"].check_references == (
+        "flights",
+        "planes",
+    )
 
 
 def test_learnt_columns_complete_what_no_contract_says(tmp_path: Path) -> None:
     """Sources without a contract are known after their first delivery."""
-    files = {"sources/planes.yaml": source("planes", "*"), "assets/fleet.sql": sql("select tailnum, seats + 1 as more from planes")}
+    files = {
+        "sources/planes.yaml": source("planes", "*"),
+        "assets/fleet.sql": sql("select tailnum, seats + 1 as more from planes"),
+    }
     root = write(tmp_path, files)
     assert compiled(root).nodes["fleet"].columns is None
     assert compiled(root).nodes["fleet"].column_names == ("tailnum", "more")
     learnt = {"planes": (("tailnum", "VARCHAR"), ("seats", "INTEGER"))}
-    assert compiled(root, learnt=learnt).nodes["fleet"].columns == (("tailnum", "VARCHAR"), ("more", "INTEGER"))
+    assert compiled(root, learnt=learnt).nodes["fleet"].columns == (
+        ("tailnum", "VARCHAR"),
+        ("more", "INTEGER"),
+    )
     wrong = {"planes": (("tail", "VARCHAR"), ("seats", "INTEGER"))}
-    assert [problem.code for problem in compile_project(root, learnt=wrong).problems] == ["unknown_column"]
+    assert [problem.code for problem in compile_project(root, learnt=wrong).problems] == [
+        "unknown_column"
+    ]
 
 
 def test_what_has_no_table_cant_be_read(tmp_path: Path) -> None:
     """DuckDB would only say at run time that the table isn't there."""
-    files = {"assets/a.sql": sql("select 1 as x", materialize="none"), "assets/b.sql": sql("select * from a")}
-    assert [problem.code for problem in compile_project(write(tmp_path, files)).problems if problem.code != "not_built"] == [
-        "nothing_to_read"
-    ]
+    files = {
+        "assets/a.sql": sql("select 1 as x", materialize="none"),
+        "assets/b.sql": sql("select * from a"),
+    }
+    assert [
+        problem.code
+        for problem in compile_project(write(tmp_path, files)).problems
+        if problem.code != "not_built"
+    ] == ["nothing_to_read"]
 
 
 def test_macros_are_part_of_who_uses_them(tmp_path: Path) -> None:
     """A changed macro changes what its users compute, and nobody else's."""
     files = {
-        "macros/m.sql": "create macro twice(x) as x * 2;\ncreate macro days(n) as table select range as day from range(n);\n",
+        "macros/m.sql": (
+            "create macro twice(x) as x * 2;\ncreate macro days(n) as table select range as day"
+            " from range(n);\n"
+        ),
         "assets/uses.sql": sql("select twice(1) as two, day from days(3)"),
         "assets/other.sql": sql("select abs(1) as one"),
     }
     before = compiled(write(tmp_path, files)).nodes
-    after = compiled(write(tmp_path, {"macros/m.sql": files["macros/m.sql"].replace("x * 2", "x + x")})).nodes
+    after = compiled(
+        write(tmp_path, {"macros/m.sql": files["macros/m.sql"].replace("x * 2", "x + x")})
+    ).nodes
     assert before["uses"].fingerprint != after["uses"].fingerprint
     assert before["other"].fingerprint == after["other"].fingerprint
-    assert [problem.code for problem in compile_project(write(tmp_path, {"assets/typo.sql": sql("select * from dayz(3)")})).problems] == [
-        "unknown_function"
-    ]
+    assert [
+        problem.code
+        for problem in compile_project(
+            write(tmp_path, {"assets/typo.sql": sql("select * from dayz(3)")})
+        ).problems
+    ] == ["unknown_function"]
 
 
 def test_types_that_are_no_types_never_reach_a_table(tmp_path: Path) -> None:
     """A contract's type becomes part of a statement: only known names may."""
-    hostile = contract("planes", tailnum="string|VARCHAR) as x; drop table y; --", seats="integer|int4")
+    hostile = contract(
+        "planes", tailnum="string|VARCHAR) as x; drop table y; --", seats="integer|int4"
+    )
     files = {"sources/planes.yaml": source("planes", "*"), "contracts/planes.odcs.yaml": hostile}
     result = compile_project(write(tmp_path, files))
     nodes = result.compiled.nodes if result.compiled else {}
@@ -213,6 +316,8 @@ def test_nothing_of_the_users_is_imported(tmp_path: Path) -> None:
         "from pathlib import Path; from headrace.plan import compile_project\n"
         f"print(len(compile_project(Path({str(root)!r}), processes=2).project.assets))"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=root, capture_output=True, text=True, check=False
+    )
     assert done.stdout.strip() == "700", done.stderr
     assert not marker.exists()

@@ -13,11 +13,20 @@ from headrace.plan import compile_lineage
 FILES = {
     "sources/flights.yaml": source("flights"),
     "contracts/flights.odcs.yaml": contract(
-        "flights", carrier="string|VARCHAR", day="date|DATE", delay="integer|INTEGER", gate="string|VARCHAR"
+        "flights",
+        carrier="string|VARCHAR",
+        day="date|DATE",
+        delay="integer|INTEGER",
+        gate="string|VARCHAR",
     ),
-    "assets/clean.sql": sql("select carrier as airline, day, delay::bigint as delay from flights", partition="{by: day, column: day}"),
+    "assets/clean.sql": sql(
+        "select carrier as airline, day, delay::bigint as delay from flights",
+        partition="{by: day, column: day}",
+    ),
     "assets/totals.sql": sql(
-        "select day, airline, sum(delay) as total from clean where airline <> 'XX' group by day, airline", partition="day"
+        "select day, airline, sum(delay) as total from clean where airline <> 'XX' group by day,"
+        " airline",
+        partition="day",
     ),
     "assets/busy.sql": sql("select day, count(*) as n from flights group by day", partition="day"),
     "assets/opaque.py": python("opaque", "busy"),
@@ -49,7 +58,15 @@ def test_downstream_follows_filters_and_opaque_bodies(tmp_path: Path) -> None:
     """A key that is grouped by reaches all that the body gives."""
     lineage = compile_lineage(compiled(write(tmp_path, FILES)))
     reached = {step.column for step in lineage.downstream("flights", "day")}
-    assert reached == {"clean.day", "busy.day", "busy.n", "totals.day", "totals.airline", "totals.total", "opaque.*"}
+    assert reached == {
+        "clean.day",
+        "busy.day",
+        "busy.n",
+        "totals.day",
+        "totals.airline",
+        "totals.total",
+        "opaque.*",
+    }
     assert {step.column for step in lineage.downstream("flights", "gate")} == set()
 
 
@@ -62,7 +79,9 @@ def test_downstream_follows_filters_and_opaque_bodies(tmp_path: Path) -> None:
         (["gate", "CARRIER"], ["clean", "totals"], ["punctuality"]),
     ],
 )
-def test_drift_names_exactly_who_uses_what_changed(tmp_path: Path, columns: list[str], assets: list[str], consumers: list[str]) -> None:
+def test_drift_names_exactly_who_uses_what_changed(
+    tmp_path: Path, columns: list[str], assets: list[str], consumers: list[str]
+) -> None:
     """SEMANTICS §5: the incident names exactly the assets and consumers that use what changed."""
     result = compile_lineage(compiled(write(tmp_path, FILES))).users("flights", columns)
     assert (sorted(result[0]), result[1]) == (assets, consumers)
@@ -79,7 +98,11 @@ def test_columns_that_arent_known_are_followed_by_name(tmp_path: Path) -> None:
 
 def test_stars_over_unknown_columns_reach_everything(tmp_path: Path) -> None:
     """`select *` of something unknown uses every column of it."""
-    files = {"sources/s.yaml": source("s", "*"), "assets/a.sql": sql("select * from s"), "assets/b.sql": sql("select k from a")}
+    files = {
+        "sources/s.yaml": source("s", "*"),
+        "assets/a.sql": sql("select * from s"),
+        "assets/b.sql": sql("select k from a"),
+    }
     lineage = compile_lineage(compiled(write(tmp_path, files)))
     assert lineage.users("s", ["k"]) == (["a", "b"], [])
 
@@ -93,7 +116,8 @@ def test_an_unknown_column_is_a_usage_error(tmp_path: Path) -> None:
 def test_declared_reads_of_a_python_asset_narrow_its_lineage(tmp_path: Path) -> None:
     """SEMANTICS §7: an opaque body uses all columns of its inputs until it declares `columns:`."""
     narrowed = FILES["assets/opaque.py"].replace(
-        'inputs=["busy"]', 'inputs=["busy"], columns={"writes": {"n": "BIGINT"}, "reads": {"busy": ["day"]}}'
+        'inputs=["busy"]',
+        'inputs=["busy"], columns={"writes": {"n": "BIGINT"}, "reads": {"busy": ["day"]}}',
     )
     lineage = compile_lineage(compiled(write(tmp_path, {**FILES, "assets/opaque.py": narrowed})))
     assert lineage.users("busy", ["n"])[0] == []

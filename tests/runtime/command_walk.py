@@ -1,4 +1,6 @@
-"""A random walk over the product's commands, some of them killed; after each step tables, event log and audit trail must agree."""
+"""A random walk over the product's commands, some of them killed; after each step tables, event log
+and audit trail must agree.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +26,33 @@ SECONDS_MAX = 150.0
 FAULTS = 0.4
 """The share of commands in which a fault is armed; not all come to its point."""
 POINTS = (
-    FaultPoint.LEASE_TAKING, FaultPoint.LEASE_TAKEN, FaultPoint.VERSION_APPLYING, FaultPoint.RUN_BEGUN, FaultPoint.TURN_BEGUN,
-    FaultPoint.TURN_SYNCED, FaultPoint.PUBLISH_REGISTERED, FaultPoint.OVERLAY_STAGED, FaultPoint.OVERLAY_PROMOTED,
-    FaultPoint.ENVIRONMENT_PROMOTED, FaultPoint.CHECKPOINT_WRITTEN, FaultPoint.TURN_COMMITTING,
-    FaultPoint.TURN_COMMITTED, FaultPoint.TURN_DURABLE, FaultPoint.TASK_SENDING, FaultPoint.TURN_DONE, FaultPoint.LEASE_RELEASING,
-)  # fmt: skip
+    FaultPoint.LEASE_TAKING,
+    FaultPoint.LEASE_TAKEN,
+    FaultPoint.VERSION_APPLYING,
+    FaultPoint.RUN_BEGUN,
+    FaultPoint.TURN_BEGUN,
+    FaultPoint.TURN_SYNCED,
+    FaultPoint.PUBLISH_REGISTERED,
+    FaultPoint.OVERLAY_STAGED,
+    FaultPoint.OVERLAY_PROMOTED,
+    FaultPoint.ENVIRONMENT_PROMOTED,
+    FaultPoint.CHECKPOINT_WRITTEN,
+    FaultPoint.TURN_COMMITTING,
+    FaultPoint.TURN_COMMITTED,
+    FaultPoint.TURN_DURABLE,
+    FaultPoint.TASK_SENDING,
+    FaultPoint.TURN_DONE,
+    FaultPoint.LEASE_RELEASING,
+)
 """Points of the process that leads, in whatever command."""
 MAINTENANCE = (
-    FaultPoint.MAINTENANCE_EXPIRED, FaultPoint.MAINTENANCE_CLEANED, FaultPoint.WASTE_REMOVING, FaultPoint.EVENT_LOG_COPIED,
-    FaultPoint.EVENT_LOG_SHORTENING, FaultPoint.EVENT_LOG_SHORTENED,
-)  # fmt: skip
+    FaultPoint.MAINTENANCE_EXPIRED,
+    FaultPoint.MAINTENANCE_CLEANED,
+    FaultPoint.WASTE_REMOVING,
+    FaultPoint.EVENT_LOG_COPIED,
+    FaultPoint.EVENT_LOG_SHORTENING,
+    FaultPoint.EVENT_LOG_SHORTENED,
+)
 TIMES_MAX = 3
 """A fault strikes the first to third time that the command comes to its point."""
 RETENTION = '[retention]\nsnapshots = "2d"\nhistory = "3d"\n'
@@ -78,7 +97,9 @@ class Walk:
         self.lab.write("consumers.yaml", CONSUMERS)
         self._write_clean()
         self.lab.sql("totals", "select day, sum(amount) as amount from clean group by day")
-        self.lab.sql("latest", "select customer, max(day) as day from clean group by customer", MERGED)
+        self.lab.sql(
+            "latest", "select customer, max(day) as day from clean group by customer", MERGED
+        )
 
     def _write_clean(self) -> None:
         body = f"select order_id, customer, {self.factor} * amount as amount, day from orders"
@@ -119,7 +140,9 @@ class Walk:
         self.steps.append(Step(command, armed, done.returncode))
         assert "Traceback" not in done.stderr, self.told(done.stderr)
         backfills = command[0] == "backfill" or "--backfill" in command
-        refused = {2, 3} if backfills and "already" in done.stderr else {3}  # 2: another one computes that already
+        refused = (
+            {2, 3} if backfills and "already" in done.stderr else {3}
+        )  # 2: another one computes that already
         ended = done.returncode in {0, 1} | refused or (armed and done.returncode == -9)
         assert ended, self.told(done.stderr)
         self.struck += done.returncode == -9
@@ -167,12 +190,34 @@ class Walk:
 
     def _moves(self) -> list[Callable[[], tuple[str, ...] | None]]:
         return [
-            self.tick, self.tick, self.tick, self.restated, self.broken, self.renamed, self.collected,
-            self.applied, self.kept_and_applied, self.built_and_applied, self.backfilled, self.again,
-            self.fixed, self.retried, self.paused, self.resumed, self.accepted, self.dropped,
-            self.contract, self.reported, self.noted, self.withdrawn, self.waived, self.received,
-            self.saved, self.restored, self.checkpoint,
-        ]  # fmt: skip
+            self.tick,
+            self.tick,
+            self.tick,
+            self.restated,
+            self.broken,
+            self.renamed,
+            self.collected,
+            self.applied,
+            self.kept_and_applied,
+            self.built_and_applied,
+            self.backfilled,
+            self.again,
+            self.fixed,
+            self.retried,
+            self.paused,
+            self.resumed,
+            self.accepted,
+            self.dropped,
+            self.contract,
+            self.reported,
+            self.noted,
+            self.withdrawn,
+            self.waived,
+            self.received,
+            self.saved,
+            self.restored,
+            self.checkpoint,
+        ]
 
     def _deliver(self, kind: str, day: int | None = None) -> str:
         if day is None:
@@ -235,8 +280,18 @@ class Walk:
             return None
         first, last = sorted((self.chance.choice(keys), self.chance.choice(keys)))
         return (
-            "backfill", "clean", "--from", first, "--to", last, "--mode", "all", "--yes", "--reason", "walk",
-        )  # fmt: skip
+            "backfill",
+            "clean",
+            "--from",
+            first,
+            "--to",
+            last,
+            "--mode",
+            "all",
+            "--yes",
+            "--reason",
+            "walk",
+        )
 
     def again(self) -> tuple[str, ...] | None:
         if not (keys := self._published("totals")):
@@ -267,7 +322,9 @@ class Walk:
         return self._decided("drop")
 
     def _decided(self, what: str) -> tuple[str, ...] | None:
-        result = self.lab.rows("select node, partition from quarantine where state in ('held', 'rejected') order by id")
+        result = self.lab.rows(
+            "select node, partition from quarantine where state in ('held', 'rejected') order by id"
+        )
         if not result:
             return None
         node, key = self.chance.choice(result)
@@ -290,10 +347,14 @@ class Walk:
 
     def withdrawn(self) -> tuple[str, ...] | None:
         keys = self._published("totals")
-        return ("withdraw", f"totals@{self.chance.choice(keys)}", "--reason", "walk") if keys else None
+        return (
+            ("withdraw", f"totals@{self.chance.choice(keys)}", "--reason", "walk") if keys else None
+        )
 
     def waived(self) -> tuple[str, ...] | None:
-        result = self.lab.rows("select interval from obligation where met_at is null and waived_at is null order by 1")
+        result = self.lab.rows(
+            "select interval from obligation where met_at is null and waived_at is null order by 1"
+        )
         return ("waive", f"sales@{result[0][0]}", "--reason", "walk") if result else None
 
     def received(self) -> tuple[str, ...]:
@@ -329,7 +390,10 @@ class Walk:
         return None
 
     def _published(self, node: str) -> list[str]:
-        result = self.lab.rows(f"select partition from publication where node = '{node}' and ended_snapshot is null order by partition")
+        result = self.lab.rows(
+            f"select partition from publication where node = '{node}' and ended_snapshot is null"
+            " order by partition"
+        )
         return [str(key) for (key,) in result]
 
     def _ids(self, sql: str) -> list[int]:

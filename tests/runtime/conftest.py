@@ -27,7 +27,9 @@ def lab(sqlite_lab: Lab) -> Lab:
 
 
 @pytest.fixture
-def postgresql_lab(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def postgresql_lab(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Lab:
     database = request.getfixturevalue("postgresql")
     monkeypatch.setenv("PG_PASSWORD", database.password)
     return Lab(tmp_path / "p", database)
@@ -35,6 +37,7 @@ def postgresql_lab(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: 
 
 @pytest.fixture(params=["sqlite_lab", pytest.param("postgresql_lab", marks=pytest.mark.slow)])
 def any_lab(request: pytest.FixtureRequest) -> Lab:
-    """The state in SQLite, then in PostgreSQL: that is one of the slow tests, since SEMANTICS' cases run on both anyway."""
+    """The state in SQLite, then in PostgreSQL: that is one of the slow tests, since SEMANTICS'
+    cases run on both anyway."""
     result: Lab = request.getfixturevalue(request.param)
     return result

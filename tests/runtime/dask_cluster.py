@@ -1,4 +1,5 @@
-"""A real Dask cluster on the loopback address: a scheduler and worker processes, each with one thread, ended with the test."""
+"""A real Dask cluster on the loopback address: a scheduler and worker processes, each with one
+thread, ended with the test."""
 
 from __future__ import annotations
 
@@ -33,23 +34,47 @@ class Cluster:
         return self
 
     def start_scheduler(self) -> None:
-        self.scheduler = self._start("scheduler", "--port", str(self.port), "--host", "127.0.0.1", "--no-dashboard", "--no-show")
+        self.scheduler = self._start(
+            "scheduler",
+            "--port",
+            str(self.port),
+            "--host",
+            "127.0.0.1",
+            "--no-dashboard",
+            "--no-show",
+        )
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", self.port), 1),
+            ):
                 return
             time.sleep(0.05)
         raise TimeoutError("the scheduler didn't start")
 
     def start_worker(self) -> None:
-        options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1", "--death-timeout", "60"]
-        self.workers.append(self._start("worker", self.address, *options, "--local-directory", str(self._folder)))
+        options = [
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--host",
+            "127.0.0.1",
+            "--death-timeout",
+            "60",
+        ]
+        self.workers.append(
+            self._start("worker", self.address, *options, "--local-directory", str(self._folder))
+        )
 
     def _start(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
         log = (self._folder / f"{kind}.log").open("ab")
         with log:
             command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
 
     def said(self) -> str:
         return "\n".join(path.read_text() for path in self._folder.glob("*.log"))

@@ -1,4 +1,5 @@
-"""What every executor keeps to, whatever it works with. A test file of one gives the fixture `bench` and inherits the classes."""
+"""What every executor keeps to, whatever it works with. A test file of one gives the fixture
+`bench` and inherits the classes."""
 
 from __future__ import annotations
 
@@ -80,14 +81,42 @@ class ExecutorBench:
         path.write_text(text)
 
     def submit(
-        self, function: str, *, version: str = "v1", memory_max_bytes: int | None = None, pad: int = 0, background: bool = False
+        self,
+        function: str,
+        *,
+        version: str = "v1",
+        memory_max_bytes: int | None = None,
+        pad: int = 0,
+        background: bool = False,
     ) -> AttemptId:
         self._last += 1
         attempt = AttemptId(1, self._last)
-        scope = AttemptScope("asset", ("*",), None, None, None, "UTC", str(attempt), {"folder": str(self.folder), "pad": "x" * pad})
+        scope = AttemptScope(
+            "asset",
+            ("*",),
+            None,
+            None,
+            None,
+            "UTC",
+            str(attempt),
+            {"folder": str(self.folder), "pad": "x" * pad},
+        )
         takes = f"def {function}(ctx)" in (self.folders.code / version / "bodies.py").read_text()
         body = PythonBody(file="bodies.py", function=function, takes_context=takes)
-        task = ComputeTask(scope, body, None, version, (), "none", None, None, False, (), "reject", memory_max_bytes=memory_max_bytes)
+        task = ComputeTask(
+            scope,
+            body,
+            None,
+            version,
+            (),
+            "none",
+            None,
+            None,
+            False,
+            (),
+            "reject",
+            memory_max_bytes=memory_max_bytes,
+        )
         self.executor.submit(attempt, task, background=background)
         return attempt
 
@@ -119,7 +148,11 @@ class ExecutorBench:
     def told(self, *attempts: AttemptId) -> list[News]:
         """Wait until something was said of each of these; all that was said so far."""
         return self.until(
-            lambda: set(attempts) <= set(map(self.of, self.news)) | {q for n in self.news if isinstance(n, LostWorker) for q in n.queued}
+            lambda: (
+                set(attempts)
+                <= set(map(self.of, self.news))
+                | {q for n in self.news if isinstance(n, LostWorker) for q in n.queued}
+            )
         )
 
     @staticmethod
@@ -141,14 +174,18 @@ class ExecutorBench:
 
 class AnyExecutor:
     def test_every_task_is_answered_once(self, bench: ExecutorBench) -> None:
-        """Would catch: an answer that is lost among others, told twice, or told of another attempt."""
+        """Would catch: an answer that is lost among others, told twice, or told of
+        another attempt.
+        """
         attempts = [bench.submit("quick") for _ in range(20)]
         bench.told(*attempts)
         assert sorted(map(bench.of, bench.news)) == attempts
         assert set(bench.states().values()) == {"staged"}
 
     def test_a_body_that_raises_is_an_answer(self, bench: ExecutorBench) -> None:
-        """Would catch: a huge message that no pipe ingests one piece, or an error that costs a worker."""
+        """Would catch: a huge message that no pipe ingests one piece, or an error that costs a
+        worker.
+        """
         bench.told(bench.submit("raises"), bench.submit("quick"))
         assert sorted(bench.states().values()) == ["failed", "staged"]
 
@@ -158,24 +195,37 @@ class AnyExecutor:
         bench.told(observation)
         assert isinstance(bench.news[0], ObservationFinished)
 
-    def test_what_was_killed_in_the_queue_is_lost_and_nothing_else(self, bench: ExecutorBench) -> None:
+    def test_what_was_killed_in_the_queue_is_lost_and_nothing_else(
+        self, bench: ExecutorBench
+    ) -> None:
         """Would catch: a kill that takes the neighbour, or one that nobody is told of."""
         attempts = [bench.submit("quick") for _ in range(6)]
         bench.executor.kill(attempts[5], "was ended: the test wanted it")
         bench.told(*attempts)
         assert all(bench.states()[attempt] == "staged" for attempt in attempts[:5])
         for lost in bench.lost():  # it may have been quicker than the kill
-            assert (lost.running or lost.queued[0]) == attempts[5] and lost.reason == "was ended: the test wanted it"
+            assert (lost.running or lost.queued[0]) == attempts[
+                5
+            ] and lost.reason == "was ended: the test wanted it"
 
-    def test_attempts_of_the_background_are_answered_beside_others(self, bench: ExecutorBench) -> None:
-        """Would catch: answers of the background that nobody waits for; a kill that doesn't find what waits there."""
+    def test_attempts_of_the_background_are_answered_beside_others(
+        self, bench: ExecutorBench
+    ) -> None:
+        """Would catch: answers of the background that nobody waits for; a kill that doesn't find
+        what waits there.
+        """
         assert bench.executor.background_slots >= 1
         attempts = [bench.submit("quick", background=number % 2 == 0) for number in range(20)]
         bench.executor.kill(attempts[18], "was ended: the test wanted it")
         bench.told(*attempts)
-        assert sorted(lost.running or lost.queued[0] for lost in bench.lost()) in ([attempts[18]], [])
+        assert sorted(lost.running or lost.queued[0] for lost in bench.lost()) in (
+            [attempts[18]],
+            [],
+        )
         assert all(state == "staged" for state in bench.states().values())
-        assert {*map(bench.of, bench.news), *(q for lost in bench.lost() for q in lost.queued)} - {None} == set(attempts)
+        assert {*map(bench.of, bench.news), *(q for lost in bench.lost() for q in lost.queued)} - {
+            None
+        } == set(attempts)
 
     def test_waiting_ends_when_somebody_wakes_the_leader(self, bench: ExecutorBench) -> None:
         """Would catch: a request that waits until a worker has something to say."""
@@ -194,13 +244,18 @@ class InProcesses(AnyExecutor):
     """Executors whose bodies are in processes of their own; two attempts at once."""
 
     @pytest.mark.parametrize("deed", ["exits", "crashes", "forks_and_exits", "spawns_and_exits"])
-    def test_the_end_of_a_worker_costs_the_attempt_that_it_was_at(self, bench: ExecutorBench, deed: str) -> None:
-        """Would catch: an end that is never noticed (a child holds the pipes), one that costs what was queued, silent last words."""
+    def test_the_end_of_a_worker_costs_the_attempt_that_it_was_at(
+        self, bench: ExecutorBench, deed: str
+    ) -> None:
+        """Would catch: an end that is never noticed (a child holds the pipes), one that costs what
+        was queued, silent last words."""
         bad, *good = bench.submit(deed), *(bench.submit("quick") for _ in range(4))
         bench.told(bad, *good)
         again = {q for lost in bench.lost() for q in lost.queued}
         assert [lost.running for lost in bench.lost()] == [bad]
-        assert {item for item, state in bench.states().items() if state == "staged"} == set(good) - again
+        assert {item for item, state in bench.states().items() if state == "staged"} == set(
+            good
+        ) - again
         bench.told(bench.submit("quick"))
 
     def test_the_reason_of_a_loss_says_how_the_process_ended(self, bench: ExecutorBench) -> None:
@@ -212,7 +267,8 @@ class InProcesses(AnyExecutor):
         assert "last words" in bench.printed(first)
 
     def test_a_running_attempt_is_killed(self, bench: ExecutorBench) -> None:
-        """Would catch: a kill that only cancels what is queued; one that leaves the neighbour without a worker."""
+        """Would catch: a kill that only cancels what is queued; one that leaves the neighbour
+        without a worker."""
         first, second = bench.submit("begins"), bench.submit("begins")
         bench.begun(first)
         bench.begun(second)
@@ -251,12 +307,21 @@ class InProcesses(AnyExecutor):
         while _alive(pid):
             assert time.monotonic() - began < PATIENCE
 
-    def test_an_attempt_that_uses_more_memory_than_it_may_is_ended_and_says_so(self, bench: ExecutorBench) -> None:
-        """Would catch: a limit that is only DuckDB's; one that counts as a lost worker, which is poison after three."""
+    def test_an_attempt_that_uses_more_memory_than_it_may_is_ended_and_says_so(
+        self, bench: ExecutorBench
+    ) -> None:
+        """Would catch: a limit that is only DuckDB's; one that counts as a lost worker, which is
+        poison after three."""
         attempt, good = bench.submit("eats", memory_max_bytes=300 * 2**20), bench.submit("quick")
         bench.told(attempt, good)
-        (outcome,) = [n.outcome for n in bench.news if isinstance(n, TaskFinished) and n.attempt == attempt]
-        assert outcome.error is not None and outcome.error.kind == "resources" and outcome.error.code == "out_of_memory"
+        (outcome,) = [
+            n.outcome for n in bench.news if isinstance(n, TaskFinished) and n.attempt == attempt
+        ]
+        assert (
+            outcome.error is not None
+            and outcome.error.kind == "resources"
+            and outcome.error.code == "out_of_memory"
+        )
         assert "may use 300 MiB" in outcome.error.message
         bench.told(bench.submit("quick"))
 
@@ -267,13 +332,22 @@ class InProcesses(AnyExecutor):
         assert bench.states() == {attempt: "failed"}
 
     def test_another_applied_version_never_meets_old_modules(self, bench: ExecutorBench) -> None:
-        """Would catch: a helper module, or what it patched elsewhere, that stays loaded when a new version is applied."""
-        deed = "Path(ctx.parameters['folder'], ctx.attempt).write_text(helper.WORD + str(json.patched))"
+        """Would catch: a helper module, or what it patched elsewhere, that stays loaded when a new
+        version is applied."""
+        deed = (
+            "Path(ctx.parameters['folder'], ctx.attempt).write_text(helper.WORD +"
+            " str(json.patched))"
+        )
         bodies = f"import os, helper, json\nfrom pathlib import Path\ndef says(ctx): {deed}\n"
         attempts = []
         for version in ("v2", "v3"):
             bench.code(version, bodies)
-            bench.code(version, f"import json\nWORD = '{version}'\njson.patched = getattr(json, 'patched', 0) + 1\n", "helper.py")
+            bench.code(
+                version,
+                f"import json\nWORD = '{version}'\njson.patched = getattr(json, 'patched', 0)"
+                " + 1\n",
+                "helper.py",
+            )
             attempts.append([bench.submit("says", version=version) for _ in range(4)])
             bench.told(*attempts[-1])
         for version, of_it in zip(("v2", "v3"), attempts, strict=True):

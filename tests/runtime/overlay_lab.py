@@ -33,36 +33,67 @@ def leading(lab: Lab) -> Iterator[tuple[Leader, Leadership]]:
         yield CommandContext(session, held).leader(Silent()), held
 
 
-def planned(spans: Spans, *more: Spans, taken: Spans | None = None, after: Spans | None = None, mode: Mode = Mode.ALL,
-            allow_partial: bool = False) -> Backfill:  # fmt: skip
+def planned(
+    spans: Spans,
+    *more: Spans,
+    taken: Spans | None = None,
+    after: Spans | None = None,
+    mode: Mode = Mode.ALL,
+    allow_partial: bool = False,
+) -> Backfill:
     """A plan in one step, or in several."""
     chosen = [_chosen(node, span, "taken_in") for node, span in (taken or {}).items()]
     for step in (spans, *more):
         chosen += [_chosen(node, span, "staged") for node, span in step.items()]
     chosen += [_chosen(node, span, "afterwards") for node, span in (after or {}).items()]
-    steps = tuple(BackfillStep(spans={node: (BackfillSpan(first=a, last=b),) for node, (a, b) in step.items()}) for step in (spans, *more))
+    steps = tuple(
+        BackfillStep(
+            spans={node: (BackfillSpan(first=a, last=b),) for node, (a, b) in step.items()}
+        )
+        for step in (spans, *more)
+    )
     return Backfill(
-        mode=mode, chosen=tuple(chosen), skipped=(), steps=steps, publishes=Publishes.IN_STEPS if more else Publishes.ATOMICALLY,
+        mode=mode,
+        chosen=tuple(chosen),
+        skipped=(),
+        steps=steps,
+        publishes=Publishes.IN_STEPS if more else Publishes.ATOMICALLY,
         allow_partial=allow_partial,
-    )  # fmt: skip
+    )
 
 
 def _chosen(node: str, span: tuple[str, str], how: str) -> Chosen:
-    return Chosen(node=node, spans=(BackfillSpan(first=span[0], last=span[1]),), partitions=1, why="by hand", how=how)
+    return Chosen(
+        node=node,
+        spans=(BackfillSpan(first=span[0], last=span[1]),),
+        partitions=1,
+        why="by hand",
+        how=how,
+    )
 
 
 def keep(held: Leadership, leader: Leader, backfill: Backfill) -> int:
     """Keep a plan; its id."""
     with held.store.write(held.lease.epoch) as tx:
         return backfill_plans.add(
-            tx, state="planned", actor="tester", reason="to see", request="{}", version=leader.applied.id,
-            content=msgspec.msgpack.encode(backfill), estimate=None, needs=None, now=held.clock.now_us(),
-        )  # fmt: skip
+            tx,
+            state="planned",
+            actor="tester",
+            reason="to see",
+            request="{}",
+            version=leader.applied.id,
+            content=msgspec.msgpack.encode(backfill),
+            estimate=None,
+            needs=None,
+            now=held.clock.now_us(),
+        )
 
 
 def order(number: int, backfill: Backfill) -> RunRequest:
     taken = [item for item in backfill.chosen if item.how == "taken_in"]
-    targets = tuple(Target(item.node, span.first, span.last) for item in taken for span in item.spans)
+    targets = tuple(
+        Target(item.node, span.first, span.last) for item in taken for span in item.spans
+    )
     return RunRequest(kind="backfill", targets=targets, actor=PERSON, plan=number, reason="to see")
 
 

@@ -1,4 +1,6 @@
-"""Small projects that really run: declarations in a folder, real deliveries, real workers, a replayed clock."""
+"""Small projects that really run: declarations in a folder, real deliveries, real workers, a
+replayed clock.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ ORDERS = ["order_id,customer,amount,day"]
 NOW = datetime.fromisoformat("2025-01-10T12:00:00+00:00")
 DAYS = [f"2025-01-{d:02d}" for d in range(1, 8)]
 BEGUN: list[subprocess.Popen[str]] = []
-"""Processes that the running test began, each a session of its own: none outlives it, or keeps its pipes open."""
+"""Processes that the running test began, each a session of its own: none outlives it, or keeps its
+pipes open."""
 
 
 SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n'
@@ -44,17 +47,25 @@ class Lab:
     """A project with one daily source, `orders`; assets are added as files."""
 
     def __init__(self, root: Path, database: Database | None = None) -> None:
-        """With a database, the state and the catalog are in PostgreSQL; its password is in the environment as PG_PASSWORD."""
+        """With a database, the state and the catalog are in PostgreSQL; its password is in the
+        environment as PG_PASSWORD.
+        """
         self.root = root
         self.database = database
         self.now = NOW
         for folder in ("assets", "sources", "landing"):
             (root / folder).mkdir(parents=True)
-        self.write("headrace.toml", SETTINGS + (f'[store]\nurl = "{self.url}"\n' if database else ""))
-        self.write("owners.yaml", "core: {kind: team, contact: ['mailto:core@example.com']}\nacme: {kind: vendor}\n")
+        self.write(
+            "headrace.toml", SETTINGS + (f'[store]\nurl = "{self.url}"\n' if database else "")
+        )
+        self.write(
+            "owners.yaml",
+            "core: {kind: team, contact: ['mailto:core@example.com']}\nacme: {kind: vendor}\n",
+        )
         self.write(
             "sources/orders.yaml",
-            "source: orders\nowner: acme\npartition: day\nrestate_within: 30d\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
+            "source: orders\nowner: acme\npartition: day\nrestate_within: 30d\nfiles:"
+            " landing/orders_{date:%Y-%m-%d}.csv\n",
         )
 
     @property
@@ -69,8 +80,13 @@ class Lab:
         self.write(f"assets/{name}.sql", f"/* headrace\nowner: core\n{front}\n*/\n{body}\n")
 
     def python(self, name: str, body: str, **declared: Any) -> None:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in {"owner": "core", **declared}.items())
-        self.write(f"assets/{name}.py", f"from headrace import asset, Context\n\n@asset({arguments})\n{body}\n")
+        arguments = ", ".join(
+            f"{key}={value!r}" for key, value in {"owner": "core", **declared}.items()
+        )
+        self.write(
+            f"assets/{name}.py",
+            f"from headrace import asset, Context\n\n@asset({arguments})\n{body}\n",
+        )
 
     def deliver(self, day: str, rows: list[str], header: str = ORDERS[0]) -> None:
         path = self.root / f"landing/orders_{day}.csv"
@@ -90,13 +106,23 @@ class Lab:
             return tick(session, progress=Silent())
 
     def run(self, *select: str, **how: Any) -> RunResponse:
-        given = {"exclude": [], "partitions": [], "first": None, "last": None, "again": False, "reason": None, **how}
+        given = {
+            "exclude": [],
+            "partitions": [],
+            "first": None,
+            "last": None,
+            "again": False,
+            "reason": None,
+            **how,
+        }
         with closing(self.session()) as session:
             return run(session, list(select), progress=Silent(), **given)
 
     def headrace(self, *arguments: str, code: int | None = 0) -> Any:
         """The command in a process of its own; its JSON."""
-        done = headrace([*arguments, "--json", "--project", str(self.root)], Path.cwd(), os.environ, 150)
+        done = headrace(
+            [*arguments, "--json", "--project", str(self.root)], Path.cwd(), os.environ, 150
+        )
         assert code is None or done.returncode == code, f"exit {done.returncode}: {done.stderr}"
         return json.loads(done.stdout) if done.stdout.strip() else None
 
@@ -106,22 +132,33 @@ class Lab:
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """What the store holds, read by another connection."""
         if self.database is not None:
-            return self.database.rows(translated(sql) if parameters else sql, parameters or None, schemas="headrace, headrace_lake")
+            return self.database.rows(
+                translated(sql) if parameters else sql,
+                parameters or None,
+                schemas="headrace, headrace_lake",
+            )
         with sqlite3.connect(f"file:{self.root}/.headrace/state.db?mode=ro", uri=True) as db:
             return db.execute(sql, parameters).fetchall()
 
     def read(self, name: str) -> list[dict[str, Any]]:
-        """The rows of an asset, by day: a table has them in the order in which its partitions were published, which nobody promises."""
+        """The rows of an asset, by day: a table has them in the order in which its partitions were
+        published, which nobody promises."""
         rows: list[dict[str, Any]] = self.headrace("read", name, "--format", "json")["rows"]
-        return sorted(rows, key=lambda row: (str(row.get("day")), [str(value) for value in row.values()]))
+        return sorted(
+            rows, key=lambda row: (str(row.get("day")), [str(value) for value in row.values()])
+        )
 
 
 def three_days(root: Path, settings: str, *, consumers: str = "[]\n", **assets: str) -> Lab:
-    """A project of `clean` and what is made of it by day, each name with its SQL; its first three days are published."""
+    """A project of `clean` and what is made of it by day, each name with its SQL; its first three
+    days are published."""
     lab = Lab(root)
     lab.write("headrace.toml", settings)
     lab.write("consumers.yaml", consumers)
-    for name, body in {"clean": "select order_id, customer, amount, day from orders", **assets}.items():
+    for name, body in {
+        "clean": "select order_id, customer, amount, day from orders",
+        **assets,
+    }.items():
         lab.sql(name, body)
     for day in DAYS[:3]:
         lab.orders(day)

@@ -1,4 +1,6 @@
-"""Asset code that tells the secrets that it was given, and a search for them through all that is left."""
+"""Asset code that tells the secrets that it was given, and a search for them through all that is
+left.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +62,23 @@ def lines(lab: Lab, target: str) -> list[str]:
 
 def everything_kept(lab: Lab) -> dict[str, bytes]:
     """The data folder's files, and what commands say, each with its bytes."""
-    result = {str(path): path.read_bytes() for path in (lab.root / ".headrace").rglob("*") if path.is_file()}
-    for command in (["status"], ["runs", "--failed"], ["incidents"], ["logs", "tells"], ["logs", "ends"], ["audit"], ["ls"]):
-        result[" ".join(command)] = json.dumps(lab.headrace(*command, code=None), ensure_ascii=False).encode()
+    result = {
+        str(path): path.read_bytes()
+        for path in (lab.root / ".headrace").rglob("*")
+        if path.is_file()
+    }
+    for command in (
+        ["status"],
+        ["runs", "--failed"],
+        ["incidents"],
+        ["logs", "tells"],
+        ["logs", "ends"],
+        ["audit"],
+        ["ls"],
+    ):
+        result[" ".join(command)] = json.dumps(
+            lab.headrace(*command, code=None), ensure_ascii=False
+        ).encode()
     return result
 
 
@@ -73,16 +89,27 @@ def leaks(lab: Lab, *secrets: str) -> list[tuple[str, str]]:
 def leaked(result: Mapping[str, bytes], *secrets: str) -> list[tuple[str, str]]:
     """(part of a secret, where) for each that stands in a text, or in its name."""
     parts = [part for secret in secrets for part in written(secret)]
-    texts = {where: where.encode(errors="surrogateescape") + b"\n" + data for where, data in result.items()}
-    return [(part, where) for where, data in texts.items() for part in parts if part.encode() in data]
+    texts = {
+        where: where.encode(errors="surrogateescape") + b"\n" + data
+        for where, data in result.items()
+    }
+    return [
+        (part, where) for where, data in texts.items() for part in parts if part.encode() in data
+    ]
 
 
 def written(secret: str) -> set[str]:
-    """How a secret is looked for: its ends, in URLs, in JSON, and what all three alignments of base64 share."""
+    """How a secret is looked for: its ends, in URLs, in JSON, and what all three alignments of
+    base64 share."""
     coded = set()
     for offset in range(3):
         whole = base64.b64encode(b"x" * offset + secret.encode()).decode()
         inner = whole[4 if offset else 0 : 16]  # as long as no neighbour has a part in it
         coded |= {inner, inner.replace("+", "-").replace("/", "_")}
-    urls = {quote(secret, safe=""), quote(secret), quote_plus(secret), quote(secret, safe="").lower()}
+    urls = {
+        quote(secret, safe=""),
+        quote(secret),
+        quote_plus(secret),
+        quote(secret, safe="").lower(),
+    }
     return {secret, json.dumps(secret)[1:-1], secret[:8], secret[-8:], *urls, *coded}

@@ -1,4 +1,5 @@
-"""Which steps of an `apply` policy wants approved: what computes more again than `backfill_approval` lets through."""
+"""Which steps of an `apply` policy wants approved: what computes more again than
+`backfill_approval` lets through."""
 
 from __future__ import annotations
 
@@ -26,38 +27,56 @@ def lab_of(lab: Lab, rule: str) -> Lab:
     return lab
 
 
-@pytest.mark.parametrize(("rule", "needed"), [
-    ("partitions > 3", True),
-    ("partitions > 4", False),
-    ("tag:regulated", False),
-])  # fmt: skip
-def test_a_step_says_whether_computing_it_again_needs_an_approval(sqlite_lab: Lab, rule: str, needed: bool) -> None:
-    """Would catch: a plan that says that nothing needs an approval, followed by a backfill that waits for
-    one. Two days of two assets are four partitions."""
+@pytest.mark.parametrize(
+    ("rule", "needed"),
+    [
+        ("partitions > 3", True),
+        ("partitions > 4", False),
+        ("tag:regulated", False),
+    ],
+)
+def test_a_step_says_whether_computing_it_again_needs_an_approval(
+    sqlite_lab: Lab, rule: str, needed: bool
+) -> None:
+    """Would catch: a plan that says that nothing needs an approval, followed by a backfill that
+    waits for one. Two days of two assets are four partitions."""
     lab = lab_of(sqlite_lab, rule)
     lab.sql("clean", BODY.format(2))
     planned = lab.headrace("plan")
     steps = {row["kind"]: row["needs_approval"] for row in planned["steps"]}
     assert steps == {"declare": False, "invalidate": needed}
     shown_to_people = subprocess.run(
-        [*lab.command("plan")[:-3], *lab.command("plan")[-2:]], capture_output=True, text=True, check=True
-    ).stdout  # fmt: skip
+        [*lab.command("plan")[:-3], *lab.command("plan")[-2:]],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert ("recomputing clean needs an approval" in shown_to_people) is needed
     (again,) = planned["backfills"]
     assert lab.headrace("apply", planned["plan_id"], "--yes")["state"] == "applied"
     (kept,) = lab.headrace("versions", "2")
     assert kept["plan_id"] == planned["plan_id"]
     shown = backfill(
-        lab.session(), again["select"], exclude=(), first=again["from"], last=again["to"], since=None,
-        mode=again["mode"], reason="x", only=False, allow_partial=False, dry_run=True,
-        confirm=lambda _: False, progress=Silent(),
-    )  # fmt: skip
+        lab.session(),
+        again["select"],
+        exclude=(),
+        first=again["from"],
+        last=again["to"],
+        since=None,
+        mode=again["mode"],
+        reason="x",
+        only=False,
+        allow_partial=False,
+        dry_run=True,
+        confirm=lambda _: False,
+        progress=Silent(),
+    )
     assert (shown.partitions_total, shown.needs_approval) == (4, needed)
 
 
 def test_what_the_next_run_would_compute_unasked_is_refused_instead(sqlite_lab: Lab) -> None:
-    """Would catch: a rule that backfills and runs obey, and that changing how a table is built walks
-    around."""
+    """Would catch: a rule that backfills and runs obey, and that changing how a table is built
+    walks around."""
     lab = lab_of(sqlite_lab, "partitions > 1")
     merged = "partition: {by: day, column: day}\nmaterialize: merge\nmerge: {keys: [order_id]}"
     lab.sql("clean", BODY.format(1), merged)
@@ -66,7 +85,11 @@ def test_what_the_next_run_would_compute_unasked_is_refused_instead(sqlite_lab: 
     assert (step["detail"], step["needs_approval"]) == ("computed again by the next run", True)
     entries = lab.rows("select count(*) from audit")
     said = lab.headrace("apply", planned["plan_id"], "--yes", code=3)
-    assert (said["state"], said["refused"]["code"], said["steps_done"]) == ("refused", "needs_approval", 0)
+    assert (said["state"], said["refused"]["code"], said["steps_done"]) == (
+        "refused",
+        "needs_approval",
+        0,
+    )
     assert "headrace.toml:7 backfill_approval = 'partitions > 1'" in said["refused"]["text"]
     assert lab.rows("select count(*) from audit") == entries
     lab.headrace("run", "clean", "--again", "--reason", "the same by hand", code=3)

@@ -1,4 +1,6 @@
-"""`apply` does the plan that was agreed to, or nothing: with a server and without one, whatever happens in between."""
+"""`apply` does the plan that was agreed to, or nothing: with a server and without one, whatever
+happens in between.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,18 @@ from headrace.services.responses import ApplyResponse, PlanResponse
 from headrace.services.session import ProjectSession, Silent
 
 BODY = "select order_id, amount * {} as amount, day from orders"
-SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\nlook_every = "1h"\n[environments.dev]\nworkers = 1\n'
+SETTINGS = (
+    '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\nlook_every ='
+    ' "1h"\n[environments.dev]\nworkers = 1\n'
+)
 Happens = Callable[[Lab], object]
 
 
 @pytest.fixture(params=["alone", "with a server"])
 def changed(request: pytest.FixtureRequest, any_lab: Lab) -> Iterator[Lab]:
-    """Two days are published; the file of `clean` says `amount * 2` by now. A server runs, or none does."""
+    """Two days are published; the file of `clean` says `amount * 2` by now. A server runs, or none
+    does.
+    """
     lab = any_lab
     lab.write("headrace.toml", SETTINGS + (f'[store]\nurl = "{lab.url}"\n' if lab.database else ""))
     lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [clean], due: '12:00'}\n")
@@ -47,7 +54,8 @@ def shown(lab: Lab) -> PlanResponse:
 
 
 def agreed(lab: Lab, plan_id: str | None = None, meanwhile: Happens | None = None) -> ApplyResponse:
-    """`apply` by somebody who agrees to what is shown; `meanwhile` happens while the question stands."""
+    """`apply` by somebody who agrees to what is shown; `meanwhile` happens while the question
+    stands."""
 
     def confirm(_: PlanResponse) -> bool:
         if meanwhile is not None:
@@ -58,28 +66,44 @@ def agreed(lab: Lab, plan_id: str | None = None, meanwhile: Happens | None = Non
 
 
 def versions(lab: Lab) -> list[tuple[int, str]]:
-    return [(number, plan_id) for number, plan_id in lab.rows("select id, plan_id from version order by id")]
+    return [
+        (number, plan_id)
+        for number, plan_id in lab.rows("select id, plan_id from version order by id")
+    ]
 
 
 def in_force(lab: Lab) -> str:
     """The text of `clean` that is stored for the newest version."""
     ((manifest,),) = lab.rows("select manifest from version order by id desc limit 1")
-    ((data,),) = lab.rows("select bytes from content where hash = ?", msgspec.json.decode(manifest)["assets/clean.sql"])
+    ((data,),) = lab.rows(
+        "select bytes from content where hash = ?",
+        msgspec.json.decode(manifest)["assets/clean.sql"],
+    )
     return bytes(data).decode()
 
 
 def test_what_was_shown_is_what_is_applied_and_recorded(changed: Lab) -> None:
     looked = shown(changed)
     assert looked.plan_id is not None and looked.base_version == 1
-    assert {(row.path, row.change) for row in looked.files if row.change != "unchanged"} == {("assets/clean.sql", "changed")}
+    assert {(row.path, row.change) for row in looked.files if row.change != "unchanged"} == {
+        ("assets/clean.sql", "changed")
+    }
     done = agreed(changed, looked.plan_id)
     assert (done.state, done.plan_id, done.version, done.steps_done, done.refused) == (
-        "applied", looked.plan_id, 2, len(looked.steps), None,
-    )  # fmt: skip
+        "applied",
+        looked.plan_id,
+        2,
+        len(looked.steps),
+        None,
+    )
     assert versions(changed)[-1] == (2, looked.plan_id)
-    after = changed.headrace("audit", "show", "--action", "project.applied", "--limit", "1")[0]["after"]
+    after = changed.headrace("audit", "show", "--action", "project.applied", "--limit", "1")[0][
+        "after"
+    ]
     assert (after["plan_id"], after["base_version"]) == (looked.plan_id, 1)
-    assert [(row["kind"], row["node"]) for row in after["steps"]] == [(row.kind, row.node) for row in looked.steps]
+    assert [(row["kind"], row["node"]) for row in after["steps"]] == [
+        (row.kind, row.node) for row in looked.steps
+    ]
     again = agreed(changed, looked.plan_id)
     assert (again.state, again.version, again.refused) == ("nothing", 2, None)
 
@@ -112,10 +136,15 @@ def commented(lab: Lab) -> None:
     lab.sql("clean", BODY.format(2) + " -- twice")
 
 
-@pytest.mark.parametrize(("happens", "file"), [(saved, "assets/clean.sql"), (added, "more.py"), (commented, "assets/clean.sql")])
-def test_a_file_that_changes_while_the_question_stands_isn_t_applied(changed: Lab, happens: Happens, file: str) -> None:
-    """Neither the old text nor the new one: nobody has agreed to what is there now. With nobody leading, the bytes that were shown
-    are the ones that were read, so those are applied."""
+@pytest.mark.parametrize(
+    ("happens", "file"),
+    [(saved, "assets/clean.sql"), (added, "more.py"), (commented, "assets/clean.sql")],
+)
+def test_a_file_that_changes_while_the_question_stands_isn_t_applied(
+    changed: Lab, happens: Happens, file: str
+) -> None:
+    """Neither the old text nor the new one: nobody has agreed to what is there now. With nobody
+    leading, the bytes that were shown are the ones that were read, so those are applied."""
     before = versions(changed)
     alone = not served(changed)
     done = agreed(changed, meanwhile=happens)
@@ -136,7 +165,9 @@ def served(lab: Lab) -> bool:
 
 @pytest.mark.parametrize("happens", [deleted, replaced_by_a_link, replaced_by_a_folder])
 def test_a_plan_whose_file_is_gone_isn_t_applied(changed: Lab, happens: Happens) -> None:
-    """The consumer reads `clean`: without it the files have an error, or say something that nobody agreed to."""
+    """The consumer reads `clean`: without it the files have an error, or say something that nobody
+    agreed to.
+    """
     looked, before = shown(changed), versions(changed)
     happens(changed)
     with pytest.raises(ProjectError, match="error"):
@@ -158,8 +189,16 @@ def test_a_plan_of_other_files_is_refused_by_name(changed: Lab) -> None:
     saved(changed)
     added(changed)
     said = changed.headrace("apply", looked.plan_id, "--yes", code=3)
-    assert (said["state"], said["plan_id"], said["version"], said["steps_done"]) == ("refused", looked.plan_id, 1, 0)
-    assert said["refused"]["code"] == "plan_changed" and said["refused"]["files"] == ["assets/clean.sql", "more.py"]
+    assert (said["state"], said["plan_id"], said["version"], said["steps_done"]) == (
+        "refused",
+        looked.plan_id,
+        1,
+        0,
+    )
+    assert said["refused"]["code"] == "plan_changed" and said["refused"]["files"] == [
+        "assets/clean.sql",
+        "more.py",
+    ]
     assert changed.headrace("apply", said["refused"]["plan_id_now"], "--yes")["state"] == "applied"
     assert "amount * 1000 " in in_force(changed)
 
@@ -230,16 +269,27 @@ def test_two_people_apply_different_plans(changed: Lab) -> None:
 
 
 def test_ids_that_are_none(changed: Lab) -> None:
-    for text in ("garbage", "p-", "p-XYZ", "p-" + "0" * 17, "../../etc/passwd", "p-000000000000000\n"):
+    for text in (
+        "garbage",
+        "p-",
+        "p-XYZ",
+        "p-" + "0" * 17,
+        "../../etc/passwd",
+        "p-000000000000000\n",
+    ):
         with pytest.raises(UsageError, match="no plan's id"):
             agreed(changed, text)
     said = changed.headrace("apply", "p-" + "0" * 16, "--yes", code=3)
-    assert said["refused"]["changed"] == ["that plan wasn't made here, or long ago: what it held isn't known"]
+    assert said["refused"]["changed"] == [
+        "that plan wasn't made here, or long ago: what it held isn't known"
+    ]
     assert len(versions(changed)) == 1
 
 
 def test_a_plan_of_another_environment(changed: Lab) -> None:
-    theirs = plan(ProjectSession.open(changed.root, "dev", None, "tester"), against=None, progress=Silent())
+    theirs = plan(
+        ProjectSession.open(changed.root, "dev", None, "tester"), against=None, progress=Silent()
+    )
     said = changed.headrace("apply", theirs.plan_id, "--yes", code=3)
     assert "the plan is of the environment dev, this is prod" in said["refused"]["changed"]
     assert len(versions(changed)) == 1
@@ -254,21 +304,35 @@ def test_a_renamed_repartitioned_and_removed_node_are_done_as_shown(any_lab: Lab
     lab.tick()
     (lab.root / "assets/gone.sql").unlink()
     (lab.root / "assets/clean.sql").unlink()
-    lab.sql("cleaned", "select order_id, amount, day from orders", "partition: {by: day, column: day}\nrenamed_from: clean")
+    lab.sql(
+        "cleaned",
+        "select order_id, amount, day from orders",
+        "partition: {by: day, column: day}\nrenamed_from: clean",
+    )
     lab.sql("total", "select day, sum(amount) as total from cleaned group by day")
     looked = shown(lab)
     steps = {row.kind: row for row in looked.steps}
-    assert [row.kind for row in looked.steps][-4:] == ["rename", "repartition", "invalidate", "retire"]
+    assert [row.kind for row in looked.steps][-4:] == [
+        "rename",
+        "repartition",
+        "invalidate",
+        "retire",
+    ]
     assert (steps["rename"].node, steps["rename"].detail) == ("cleaned", "was clean")
     assert (steps["repartition"].node, steps["repartition"].partitions) == ("total", 1)
     assert (steps["retire"].node, steps["retire"].partitions) == ("gone", 1)
     assert agreed(lab, looked.plan_id).state == "applied"
-    visible = "select node, count(*) from publication where ended_snapshot is null group by node order by node"
+    visible = (
+        "select node, count(*) from publication where ended_snapshot is null group by node order by"
+        " node"
+    )
     assert lab.rows(visible) == [("cleaned", 1), ("gone", 1), ("orders", 1)]
 
 
 @pytest.mark.timeout(240)
-def test_kept_plans_are_few_and_a_cache_that_can_t_be_written_is_no_failure(sqlite_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_plans_are_few_and_a_cache_that_can_t_be_written_is_no_failure(
+    sqlite_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab = sqlite_lab
     monkeypatch.setattr(agreements, "KEPT_MAX", 5)
     lab.sql("clean", BODY.format(1))
@@ -288,7 +352,9 @@ def test_kept_plans_are_few_and_a_cache_that_can_t_be_written_is_no_failure(sqli
 
 
 def test_code_that_published_a_partition_leaves_it_fresh_when_it_comes_back(any_lab: Lab) -> None:
-    """Would catch: partitions said to be stale, and a backfill proposed, though exactly the code in force published them."""
+    """Would catch: partitions said to be stale, and a backfill proposed, though exactly the code in
+    force published them.
+    """
     lab = any_lab
     lab.sql("clean", BODY.format(1))
     lab.sql("total", "select day, sum(amount) as amount from clean group by day")
@@ -297,7 +363,18 @@ def test_code_that_published_a_partition_leaves_it_fresh_when_it_comes_back(any_
     lab.tick()
     lab.sql("clean", BODY.format(2))
     agreed(lab)
-    lab.headrace("backfill", "clean", "--from", DAYS[2], "--to", DAYS[2], "--only", "--reason", "one day", "--yes")
+    lab.headrace(
+        "backfill",
+        "clean",
+        "--from",
+        DAYS[2],
+        "--to",
+        DAYS[2],
+        "--only",
+        "--reason",
+        "one day",
+        "--yes",
+    )
     lab.sql("clean", BODY.format(1))
     ahead = shown(lab)
     (row,) = [item for item in ahead.stale if item.why == "its own code changed"]
@@ -307,8 +384,15 @@ def test_code_that_published_a_partition_leaves_it_fresh_when_it_comes_back(any_
     assert (step.partitions, step.from_, step.to) == (1, DAYS[2], DAYS[2])
     done = agreed(lab)
     assert [(item.node, item.partitions) for item in done.stale] == [("clean", 1)]
-    state = "select partition, state, stale + proposed from partition where node = 'clean' order by partition"
-    assert lab.rows(state) == [(DAYS[0], "published", 0), (DAYS[1], "published", 0), (DAYS[2], "published", 2)]
+    state = (
+        "select partition, state, stale + proposed from partition where node = 'clean' order by"
+        " partition"
+    )
+    assert lab.rows(state) == [
+        (DAYS[0], "published", 0),
+        (DAYS[1], "published", 0),
+        (DAYS[2], "published", 2),
+    ]
     published = "select count(*) from publication where node = 'clean'"
     before = lab.rows(published)
     lab.tick()
@@ -316,7 +400,9 @@ def test_code_that_published_a_partition_leaves_it_fresh_when_it_comes_back(any_
 
 
 def test_all_of_it_comes_back_and_nothing_is_proposed(any_lab: Lab) -> None:
-    """Would catch: a useless backfill proposed after an edit that was taken back; and what arrived meanwhile, left stale or not seen."""
+    """Would catch: a useless backfill proposed after an edit that was taken back; and what arrived
+    meanwhile, left stale or not seen.
+    """
     lab = any_lab
     lab.sql("clean", BODY.format(1))
     for day in DAYS[:3]:
@@ -336,4 +422,6 @@ def test_all_of_it_comes_back_and_nothing_is_proposed(any_lab: Lab) -> None:
     lab.orders(DAYS[1], n=12)
     lab.tick()  # restated: computed again by the code in force
     lab.sql("clean", BODY.format(1))
-    assert [(item.node, item.from_, item.to) for item in agreed(lab).stale] == [("clean", DAYS[1], DAYS[1])]
+    assert [(item.node, item.from_, item.to) for item in agreed(lab).stale] == [
+        ("clean", DAYS[1], DAYS[1])
+    ]

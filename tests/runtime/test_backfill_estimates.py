@@ -21,7 +21,10 @@ from headrace.store.queries import attempts, backfill_plans
 from headrace.store.queries.backfill_plans import OverlayRow, PlanRecord
 
 BY_DAY = "partition: {by: day, column: day}"
-CLEAN = "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day from orders"
+CLEAN = (
+    "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day"
+    " from orders"
+)
 TOTAL = "select day, sum(amount) as total from clean group by day"
 FIRST = date(2025, 1, 1)
 SECOND = 1_000_000
@@ -49,35 +52,62 @@ def backfill(days: int, steps: int = 1) -> Backfill:
 
 
 class Plan:
-    """A plan in a state that is made up: 40 days of two assets whose attempts take a second, on two workers."""
+    """A plan in a state that is made up: 40 days of two assets whose attempts take a second, on two
+    workers.
+    """
 
     def __init__(self, store: Store, compiled: Compiled, *, days: int = 40, steps: int = 1) -> None:
         self._store, self._compiled = store, compiled
         with store.write(None) as tx:
             content = msgspec.msgpack.encode(backfill(days, steps))
             self.id = backfill_plans.add(
-                tx, state="running", actor="ann", reason="test", request="{}", version=1, content=content, estimate=None, needs=None,
+                tx,
+                state="running",
+                actor="ann",
+                reason="test",
+                request="{}",
+                version=1,
+                content=content,
+                estimate=None,
+                needs=None,
                 now=BEGAN,
-            )  # fmt: skip
+            )
             tx.execute(
-                "insert into run (kind, request, actor, state, started_at, plan_id) values ('backfill', '{}', 'ann', 'running', ?, ?)",
+                "insert into run (kind, request, actor, state, started_at, plan_id) values"
+                " ('backfill', '{}', 'ann', 'running', ?, ?)",
                 (BEGAN, self.id),
             )
             (self._run,) = tx.execute("select max(id) from run").fetchone() or (0,)
 
-    def attempt(self, node: str, keys: Sequence[str], began_s: float, seconds: float | None, state: str = "staged") -> None:
+    def attempt(
+        self,
+        node: str,
+        keys: Sequence[str],
+        began_s: float,
+        seconds: float | None,
+        state: str = "staged",
+    ) -> None:
         """One that began so many seconds after the plan; `seconds` None: it is under way."""
         number = next(NUMBERS)
         ended = None if seconds is None else BEGAN + int((began_s + seconds) * SECOND)
         with self._store.write(None) as tx:
             tx.execute(
-                "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at)"
-                " values (9, ?, ?, ?, 'produce', ?, ?, 0, ?, ?)",
-                (number, self._run, node, msgspec.json.encode(keys).decode(), "running" if seconds is None else state,
-                 BEGAN + int(began_s * SECOND), ended),
-            )  # fmt: skip
+                "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at,"
+                " started_at, finished_at) values (9, ?, ?, ?, 'produce', ?, ?, 0, ?, ?)",
+                (
+                    number,
+                    self._run,
+                    node,
+                    msgspec.json.encode(keys).decode(),
+                    "running" if seconds is None else state,
+                    BEGAN + int(began_s * SECOND),
+                    ended,
+                ),
+            )
             if seconds is not None:
-                backfill_plans.stage(tx, [OverlayRow(self.id, node, key, 9, number, "staged") for key in keys])
+                backfill_plans.stage(
+                    tx, [OverlayRow(self.id, node, key, 9, number, "staged") for key in keys]
+                )
 
     def remaining(self, after_s: float, steps_done: int = 0) -> Estimate:
         with self._store.read() as tx:
@@ -108,14 +138,17 @@ def history(tx: Transaction, node: str, seconds: float, count: int = 60) -> None
     """The newest attempts at a node took so long."""
     ends = [(next(NUMBERS), node, BEGAN + int(seconds * SECOND)) for _ in range(count)]
     tx.executemany(
-        "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at)"
-        f" values (9, ?, 1, ?, 'produce', '[\"x\"]', 'published', 0, {BEGAN}, ?)",
+        "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at,"
+        " started_at, finished_at) values (9, ?, 1, ?, 'produce', '[\"x\"]', 'published', 0,"
+        f" {BEGAN}, ?)",
         ends,
     )
 
 
 def test_a_backfill_is_estimated_from_history(project: tuple[Store, Compiled]) -> None:
-    """An estimate that history has nothing to do with; views, of which nothing is made, and names that are no more; bytes of nothing."""
+    """An estimate that history has nothing to do with; views, of which nothing is made, and names
+    that are no more; bytes of nothing.
+    """
     store, compiled = project
     with store.write(None) as tx:
         history(tx, "clean", 0.05)
@@ -126,11 +159,15 @@ def test_a_backfill_is_estimated_from_history(project: tuple[Store, Compiled]) -
         in_steps = estimates.estimate_backfill(tx, compiled, backfill(40, steps=4), 2)
         known = estimates.paces(tx, compiled, ["clean", "total", "shown", "gone"])
         size, double = (estimates.bytes_of(tx, backfill(days)) for days in (40, 80))
-        unknown = msgspec.structs.replace(backfill(40), chosen=(Chosen("gone", (BackfillSpan(day(0), day(3)),), 4, ""),))
+        unknown = msgspec.structs.replace(
+            backfill(40), chosen=(Chosen("gone", (BackfillSpan(day(0), day(3)),), 4, ""),)
+        )
         assert estimates.bytes_of(tx, unknown) == 0
     assert result is not None and twice is not None and in_steps is not None
     assert set(known) == {"clean", "total"}
-    assert result.seconds == pytest.approx(40 * sum(pace.of(1) for pace in known.values()) / 2, rel=0.5)
+    assert result.seconds == pytest.approx(
+        40 * sum(pace.of(1) for pace in known.values()) / 2, rel=0.5
+    )
     assert 1.7 < twice.seconds / result.seconds < 2.3
     assert result.seconds <= in_steps.seconds * 1.02
     assert result.low < result.seconds < result.high
@@ -138,8 +175,9 @@ def test_a_backfill_is_estimated_from_history(project: tuple[Store, Compiled]) -
 
 
 def test_a_plan_that_runs_says_when_it_ends(project: tuple[Store, Compiled]) -> None:
-    """What is made that is still counted; a plan whose workers are kept half as busy as expected and which is said to be in time;
-    a night in which it was paused taken for slowness; attempts under way that begin again with each look."""
+    """What is made that is still counted; a plan whose workers are kept half as busy as expected
+    and which is said to be in time; a night in which it was paused taken for slowness; attempts
+    under way that begin again with each look."""
     store, compiled = project
     with store.write(None) as tx:
         for node in ("clean", "total"):
@@ -178,8 +216,12 @@ def test_a_guess_that_has_run_out_is_not_said(project: tuple[Store, Compiled]) -
         assert estimates.remaining(tx, compiled, row, BEGAN + 5 * SECOND) is None
 
 
-def test_what_a_plan_took_itself_counts_more_than_the_year_before(project: tuple[Store, Compiled]) -> None:
-    """Paces of a code that was three times as fast, and steps that were published and are counted again."""
+def test_what_a_plan_took_itself_counts_more_than_the_year_before(
+    project: tuple[Store, Compiled],
+) -> None:
+    """Paces of a code that was three times as fast, and steps that were published and are counted
+    again.
+    """
     store, compiled = project
     with store.write(None) as tx:
         for node in ("clean", "total"):
@@ -204,7 +246,11 @@ def test_a_plans_attempts_are_found_by_an_index(project: tuple[Store, Compiled])
     """A progress line that reads all attempts there ever were, every second."""
     store, _ = project
     with store.read() as tx:
-        steps = str(tx.execute(f"explain query plan {attempts.PLAN_SQL}", {"plan": 1, "limit": 5}).fetchall())
+        steps = str(
+            tx.execute(
+                f"explain query plan {attempts.PLAN_SQL}", {"plan": 1, "limit": 5}
+            ).fetchall()
+        )
     assert "attempt_run" in steps and "run_plan" in steps and "TEMP B-TREE" not in steps, steps
 
 
@@ -216,28 +262,36 @@ def test_what_has_ended_here_corrects_the_next_estimate(project: tuple[Store, Co
     assert before is not None and before.simulated is None
     with store.write(None) as tx:
         for number in range(6):
-            kept = msgspec.json.encode(EstimateRow(seconds=99.0, low=1.0, high=999.0, basis="", simulated=before.seconds)).decode()
+            kept = msgspec.json.encode(
+                EstimateRow(seconds=99.0, low=1.0, high=999.0, basis="", simulated=before.seconds)
+            ).decode()
             plan = backfill_plans.add(
                 tx, state="planned", actor="ann", reason="test", request="{}", version=1,
                 content=msgspec.msgpack.encode(backfill(40)), estimate=kept, needs=None, now=BEGAN,
             )  # fmt: skip
             backfill_plans.move(tx, plan, "running", BEGAN)
             took = before.seconds * 3 * (1 + number / 100)
-            backfill_plans.move(tx, plan, "succeeded" if number else "failed", BEGAN + int(took * SECOND))
+            backfill_plans.move(
+                tx, plan, "succeeded" if number else "failed", BEGAN + int(took * SECOND)
+            )
         result = estimates.estimate_backfill(tx, compiled, backfill(40), 2)
-        tx.execute("update plan set state = 'cancelled' where estimate is not null")  # other tests read this state
+        tx.execute(
+            "update plan set state = 'cancelled' where estimate is not null"
+        )  # other tests read this state
     assert result is not None and result.simulated == before.seconds
     assert 2 < result.seconds / before.seconds < 3.2
     assert result.basis.endswith("by 5 that have ended here")
 
 
 def test_a_guess_corrects_nothing(project: tuple[Store, Compiled]) -> None:
-    """Would catch: what was guessed of a first backfill taken for what was simulated, so that the next
-    estimate is as wrong as the guess was."""
+    """Would catch: what was guessed of a first backfill taken for what was simulated, so that the
+    next estimate is as wrong as the guess was."""
     store, compiled = project
     with store.write(None) as tx:
         before = estimates.estimate_backfill(tx, compiled, backfill(40), 2)
-        kept = msgspec.json.encode(EstimateRow(seconds=1.0, low=0.1, high=10.0, basis="a guess", known=False)).decode()
+        kept = msgspec.json.encode(
+            EstimateRow(seconds=1.0, low=0.1, high=10.0, basis="a guess", known=False)
+        ).decode()
         for _ in range(6):
             plan = backfill_plans.add(
                 tx, state="planned", actor="ann", reason="test", request="{}", version=1,
@@ -246,12 +300,14 @@ def test_a_guess_corrects_nothing(project: tuple[Store, Compiled]) -> None:
             backfill_plans.move(tx, plan, "running", BEGAN)
             backfill_plans.move(tx, plan, "succeeded", BEGAN + 60 * SECOND)
         assert estimates.estimate_backfill(tx, compiled, backfill(40), 2) == before
-        tx.execute("update plan set state = 'cancelled' where estimate is not null")  # other tests read this state
+        tx.execute(
+            "update plan set state = 'cancelled' where estimate is not null"
+        )  # other tests read this state
 
 
 def test_an_estimate_has_the_seconds_until_it_begins(project: tuple[Store, Compiled]) -> None:
-    """Would catch: 1.1 s said for a repair that takes 4.2, of which workers start for 1.5; a start counted
-    where a server's workers are there."""
+    """Would catch: 1.1 s said for a repair that takes 4.2, of which workers start for 1.5; a start
+    counted where a server's workers are there."""
     store, compiled = project
     with store.write(None) as tx:
         for node in ("clean", "total"):
@@ -260,12 +316,15 @@ def test_an_estimate_has_the_seconds_until_it_begins(project: tuple[Store, Compi
         assert before is not None
         known = attempts.start_delays(tx, 20)
         tx.execute(
-            "insert into run (id, kind, request, actor, state, started_at) values (7001, 'run', '{}', 'ann', 'succeeded', ?)", (BEGAN,)
+            "insert into run (id, kind, request, actor, state, started_at) values (7001, 'run',"
+            " '{}', 'ann', 'succeeded', ?)",
+            (BEGAN,),
         )
         for epoch in range(101, 111):  # ten commands whose workers took 4 s to start
             tx.execute(
-                "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at)"
-                " values (?, 1, 7001, 'gone', 'produce', '[]', 'published', 0, ?, ?)",
+                "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at,"
+                " started_at, finished_at) values (?, 1, 7001, 'gone', 'produce', '[]',"
+                " 'published', 0, ?, ?)",
                 (epoch, BEGAN + 4 * SECOND, BEGAN + 4 * SECOND),
             )
         assert attempts.start_delays(tx, 10) == [4.0] * 10
@@ -279,8 +338,9 @@ def test_an_estimate_has_the_seconds_until_it_begins(project: tuple[Store, Compi
 
 
 def test_what_other_code_took_says_little_of_the_rest(tmp_path: Path) -> None:
-    """Would catch: "18 of 44 after 5 s, about 517 ms to go" of a plan whose changed asset takes 2 s each time, because sixty attempts with
-    the code before it took 30 ms; an interval as narrow as if that code had run."""
+    """Would catch: "18 of 44 after 5 s, about 517 ms to go" of a plan whose changed asset takes 2 s
+    each time, because sixty attempts with the code before it took 30 ms; an interval as narrow as
+    if that code had run."""
     lab = Lab(tmp_path / "p")
     lab.sql("clean", CLEAN, f"{BY_DAY}\nbatch: off")
     lab.sql("total", TOTAL, f"{BY_DAY}\nbatch: off")
@@ -297,10 +357,16 @@ def test_what_other_code_took_says_little_of_the_rest(tmp_path: Path) -> None:
         tx.execute("update attempt set version = 1")
         result = estimates.estimate_backfill(tx, compiled, backfill(20), 2)
         known = estimates.paces(tx, compiled, ["clean", "total"])
-        tx.execute("update attempt set version = 77")  # what isn't kept any more may have had this code
-        assert "never ran with this code" not in str(estimates.estimate_backfill(tx, compiled, backfill(20), 2))
+        tx.execute(
+            "update attempt set version = 77"
+        )  # what isn't kept any more may have had this code
+        assert "never ran with this code" not in str(
+            estimates.estimate_backfill(tx, compiled, backfill(20), 2)
+        )
         tx.execute("update attempt set version = 1")
-    assert result is not None and result.basis.endswith("; total never ran with this code and is taken to be as before")
+    assert result is not None and result.basis.endswith(
+        "; total never ran with this code and is taken to be as before"
+    )
     assert result.high / result.low > 3
     assert (known["clean"].count, known["total"].count) == (50, 0)
     plan = Plan(store, compiled, days=20)

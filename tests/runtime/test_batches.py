@@ -1,4 +1,6 @@
-"""Several days that lie ready are computed by one attempt, where the body allows it; what is published is the same."""
+"""Several days that lie ready are computed by one attempt, where the body allows it; what is
+published is the same.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ from headrace.services.pause import pause, resume
 from headrace.services.responses import RunResponse
 from headrace.services.session import Silent
 
-CLEAN = "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day from orders"
+CLEAN = (
+    "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day"
+    " from orders"
+)
 TOTAL = "select day, sum(amount) as total, count(*) as n from clean group by day"
 MANY = [str(date(2025, 1, 1) + timedelta(days=n)) for n in range(60)]
 BY_DAY = "partition: {by: day, column: day}"
@@ -34,9 +39,17 @@ def sixty_days(lab: Lab, batch: str = "auto") -> None:
 
 
 def tick_when_all_is_there(lab: Lab) -> RunResponse:
-    """All deliveries are ingested before anything is made of them: how many days lie ready at once is no question of who is quicker."""
+    """All deliveries are ingested before anything is made of them: how many days lie ready at once
+    is no question of who is quicker."""
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
-    pause(lab.session(), ["clean"], exclude=[], reason="deliveries first", until=None, progress=Silent())
+    pause(
+        lab.session(),
+        ["clean"],
+        exclude=[],
+        reason="deliveries first",
+        until=None,
+        progress=Silent(),
+    )
     lab.tick()
     resume(lab.session(), ["clean"], exclude=[], reason="all is there", progress=Silent())
     return lab.tick()
@@ -44,16 +57,26 @@ def tick_when_all_is_there(lab: Lab) -> RunResponse:
 
 def attempts(lab: Lab, node: str) -> list[tuple[str, int]]:
     """State and number of partitions of each attempt."""
-    result = lab.rows(f"select state, partitions from attempt where node = '{node}' order by epoch, n")
+    result = lab.rows(
+        f"select state, partitions from attempt where node = '{node}' order by epoch, n"
+    )
     return [(state, keys.count(",") + 1) for state, keys in result]
 
 
 def contents(lab: Lab) -> list[tuple[object, ...]]:
-    return sorted(lab.rows("select node, partition, content_hash, rows, verdict from publication where node in ('clean', 'total')"))
+    return sorted(
+        lab.rows(
+            "select node, partition, content_hash, rows, verdict from publication where node in"
+            " ('clean', 'total')"
+        )
+    )
 
 
-def test_sixty_days_are_caught_up_in_few_attempts_and_come_to_the_same(lab: Lab, tmp_path: Path) -> None:
-    """Catches batches that aren't made, and publications that differ from those of days computed one by one."""
+def test_sixty_days_are_caught_up_in_few_attempts_and_come_to_the_same(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """Catches batches that aren't made, and publications that differ from those of days computed
+    one by one."""
     sixty_days(lab)
     assert tick_when_all_is_there(lab).state == "succeeded"
     for node in ("clean", "total"):
@@ -65,11 +88,16 @@ def test_sixty_days_are_caught_up_in_few_attempts_and_come_to_the_same(lab: Lab,
     other.tick()
     assert len(attempts(other, "clean")) == 60
     assert contents(lab) == contents(other)
-    assert lab.rows("select node, proven from batching order by node") == [("clean", 1), ("total", 1)]
+    assert lab.rows("select node, proven from batching order by node") == [
+        ("clean", 1),
+        ("total", 1),
+    ]
 
 
 def test_one_bad_day_is_rejected_alone(lab: Lab) -> None:
-    """Catches a batch that is held back because of one of its days, and days that are quarantined without fault."""
+    """Catches a batch that is held back because of one of its days, and days that are quarantined
+    without fault.
+    """
     lab.sql("clean", CLEAN, f"{BY_DAY}\nchecks: [{{unique: [order_id]}}]")
     for day in MANY[:20]:
         lab.orders(day, n=3)
@@ -78,11 +106,15 @@ def test_one_bad_day_is_rejected_alone(lab: Lab) -> None:
     lab.now = datetime.fromisoformat("2025-03-10T12:00:00+00:00")
     response = tick_when_all_is_there(lab)
     assert [(item.asset, item.partition) for item in response.rejected] == [("clean", MANY[13])]
-    assert sorted(key for node, key in lab.rows("select node, partition from publication") if node == "clean") == [
-        day for day in MANY[:20] if day != MANY[13]
-    ]
+    assert sorted(
+        key for node, key in lab.rows("select node, partition from publication") if node == "clean"
+    ) == [day for day in MANY[:20] if day != MANY[13]]
     assert lab.rows("select partition, rows from quarantine") == [(MANY[13], 3)]
-    assert lab.rows("select count(*) from partition where node = 'clean' and state = 'rejected'") == [(1,)]
-    assert max(size for state, size in attempts(lab, "clean") if state == "rejected") > 1  # else nothing was tried here
+    assert lab.rows(
+        "select count(*) from partition where node = 'clean' and state = 'rejected'"
+    ) == [(1,)]
+    assert (
+        max(size for state, size in attempts(lab, "clean") if state == "rejected") > 1
+    )  # else nothing was tried here
     lab.deliver(MANY[13], [*rows, f"9,c0,1.00,{MANY[13]}"])
     assert published(lab.tick()) == [("clean", MANY[13]), ("orders", MANY[13])]

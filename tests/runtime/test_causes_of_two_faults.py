@@ -1,6 +1,8 @@
-"""Two faults at once, of two sources that one asset joins: what is said of the wait doesn't depend on how they are repaired.
+"""Two faults at once, of two sources that one asset joins: what is said of the wait doesn't depend
+on how they are repaired.
 
-The second fault always ends at the same time; the first is repaired after it, in every way that there is.
+The second fault always ends at the same time; the first is repaired after it, in every way that
+there is.
 """
 
 from __future__ import annotations
@@ -38,13 +40,17 @@ class TwoSources(StateFacts):
         lab = self.lab
         lab.write(
             "sources/rates.yaml",
-            "source: rates\nowner: bank\npartition: day\nexpect: {by: '06:00'}\nrestate_within: 30d\n"
-            "files: landing/rates_{date:%Y-%m-%d}.csv\n",
+            "source: rates\nowner: bank\npartition: day\nexpect: {by: '06:00'}\nrestate_within:"
+            " 30d\nfiles: landing/rates_{date:%Y-%m-%d}.csv\n",
         )
-        lab.write("owners.yaml", (self.root / "owners.yaml").read_text() + "bank: {kind: vendor, manager: core}\n")
+        lab.write(
+            "owners.yaml",
+            (self.root / "owners.yaml").read_text() + "bank: {kind: vendor, manager: core}\n",
+        )
         self.lab.sql(
             "total",
-            "select c.day, count(*) as n, sum(c.amount * r.rate) as amount from clean c join rates r using (day) group by c.day",
+            "select c.day, count(*) as n, sum(c.amount * r.rate) as amount from clean c join rates"
+            " r using (day) group by c.day",
         )
 
     def deliver_healthy(self, day: str) -> None:
@@ -85,7 +91,9 @@ def _nothing(facts: TwoSources, day: str) -> None:
 
 def _paused(facts: TwoSources, day: str) -> None:
     if day == facts.spoilt[0]:
-        facts.headrace("pause", "total", "--reason", "being looked at", now=at(day) + timedelta(days=1))
+        facts.headrace(
+            "pause", "total", "--reason", "being looked at", now=at(day) + timedelta(days=1)
+        )
     facts.rates(day)
 
 
@@ -106,7 +114,9 @@ IN_POSTGRESQL: list[tuple[Fault, Second | None]] = [
 """Each fault alone, and with one of the others."""
 
 
-def play(facts: StateFacts, fault: Fault, second: Second | None, copied: Callable[[str], StateFacts]) -> None:
+def play(
+    facts: StateFacts, fault: Fault, second: Second | None, copied: Callable[[str], StateFacts]
+) -> None:
     """Fault, then each repair of it in a copy: the causes are the same before and after."""
     facts.build()
     before_repair = timedelta(minutes=1)
@@ -114,7 +124,9 @@ def play(facts: StateFacts, fault: Fault, second: Second | None, copied: Callabl
         if second is not None:
             second.begin(facts, day)  # type: ignore[arg-type]
         fault.begin(facts, day)
-        facts.headrace("tick", now=at(day) + timedelta(days=1) + facts.arrives + timedelta(minutes=5))
+        facts.headrace(
+            "tick", now=at(day) + timedelta(days=1) + facts.arrives + timedelta(minutes=5)
+        )
     if second is not None:
         facts.causes(facts.repaired - timedelta(minutes=MINUTES + 1))  # while both last
         second.end(facts)  # type: ignore[arg-type]
@@ -132,13 +144,17 @@ def play(facts: StateFacts, fault: Fault, second: Second | None, copied: Callabl
         repaired.close()
 
 
-def nobody_decides_what_isnt_there(facts: StateFacts, subject: str, causes: list[Cause], said: str) -> None:
+def nobody_decides_what_isnt_there(
+    facts: StateFacts, subject: str, causes: list[Cause], said: str
+) -> None:
     """No person could have ended the wait before what was needed had come."""
     day = subject.partition("@")[2]
     came = [
         arrived
         for source in ("orders", "rates")[: 1 + isinstance(facts, TwoSources)]
-        for (arrived,) in facts.lab.rows("select min(arrived_at) from delivery where source = ? and partition = ?", source, day)
+        for (arrived,) in facts.lab.rows(
+            "select min(arrived_at) from delivery where source = ? and partition = ?", source, day
+        )
     ]
     end = at(day) + timedelta(days=1)
     last = max(came) / 1e6 - end.timestamp()
@@ -170,10 +186,16 @@ def test_two_faults_at_once(fault: Fault, second: Second, tmp_path: Path) -> Non
 
 
 @pytest.mark.timeout(300)
-def test_what_isnt_there_isnt_put_down_to_what_was_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches: a consumer that waits for rates that nobody has looked for, late "because of" orders that were reported."""
+def test_what_isnt_there_isnt_put_down_to_what_was_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a consumer that waits for rates that nobody has looked for, late "because of" orders
+    that were reported.
+    """
     monkeypatch.setenv("SEED", "774179")
-    fault, second = next(pair for pair in PAIRS if tuple(item.name for item in pair) == ("reported", "no rates"))
+    fault, second = next(
+        pair for pair in PAIRS if tuple(item.name for item in pair) == ("reported", "no rates")
+    )
     facts = TwoSources(tmp_path / "before", seed())
     play(facts, fault, second, facts.copy)
 
@@ -181,11 +203,18 @@ def test_what_isnt_there_isnt_put_down_to_what_was_reported(tmp_path: Path, monk
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("fault", "second"),
-    [IN_POSTGRESQL[0], *(pytest.param(*pair, marks=pytest.mark.slow) for pair in IN_POSTGRESQL[1:])],
+    [
+        IN_POSTGRESQL[0],
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in IN_POSTGRESQL[1:]),
+    ],
     ids=lambda item: item.name if item else "alone",
 )
 def test_the_causes_are_the_same_in_postgresql(
-    fault: Fault, second: Second | None, tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    fault: Fault,
+    second: Second | None,
+    tmp_path: Path,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Catches: an order of rows, or a rounding of times, that only one of the databases has."""
     with databases(cluster) as fresh:

@@ -1,4 +1,6 @@
-"""The causes of a wait are what they were, whichever repair ended it: random faults, each repaired in every way that there is."""
+"""The causes of a wait are what they were, whichever repair ended it: random faults, each repaired
+in every way that there is.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ RENAMED = "order_id,client_name,total_amount,day"
 
 
 class Fault(NamedTuple):
-    """Something that goes wrong with the newest deliveries, and each way in which it is repaired."""
+    """Something that goes wrong with the newest deliveries, and each way in which it is
+    repaired."""
 
     name: str
     begin: Callable[[StateFacts, str], None]
@@ -42,7 +45,9 @@ def _accepted(*after: tuple[str, ...]) -> Callable[[StateFacts], None]:
     def repair(facts: StateFacts) -> None:
         facts.headrace("contract", "accept", incident(facts), "--yes")
         for command in after:
-            facts.headrace(*(item.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for item in command))
+            facts.headrace(
+                *(item.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for item in command)
+            )
 
     return repair
 
@@ -60,7 +65,9 @@ def _broken(facts: StateFacts, day: str) -> None:
 
 def _paused(facts: StateFacts, day: str) -> None:
     if day == facts.spoilt[0]:
-        facts.headrace("pause", "clean", "--reason", "the vendor checks it", now=at(day) + timedelta(days=1))
+        facts.headrace(
+            "pause", "clean", "--reason", "the vendor checks it", now=at(day) + timedelta(days=1)
+        )
     facts.deliver(day)
 
 
@@ -69,7 +76,16 @@ def _reported(facts: StateFacts, day: str) -> None:
     facts.deliver(day, least=20)
     came = at(day) + timedelta(days=1) + facts.arrives
     facts.headrace("tick", now=came + timedelta(minutes=2))
-    facts.headrace("incidents", "report", "orders", "--from", day, "--reason", "a third is missing", now=came + timedelta(minutes=4))
+    facts.headrace(
+        "incidents",
+        "report",
+        "orders",
+        "--from",
+        day,
+        "--reason",
+        "a third is missing",
+        now=came + timedelta(minutes=4),
+    )
 
 
 def _nothing(facts: StateFacts, day: str) -> None:
@@ -80,7 +96,9 @@ def _mended(*after: tuple[str, ...]) -> Callable[[StateFacts], None]:
     def repair(facts: StateFacts) -> None:
         facts.flag.unlink()
         for command in after:
-            facts.headrace(*(item.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for item in command))
+            facts.headrace(
+                *(item.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for item in command)
+            )
         facts.flag.touch()
 
     return repair
@@ -101,7 +119,9 @@ def _resumed(*after: tuple[str, ...]) -> Callable[[StateFacts], None]:
     def repair(facts: StateFacts) -> None:
         facts.headrace("resume", "clean")
         for command in after:
-            facts.headrace(*(item.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for item in command))
+            facts.headrace(
+                *(item.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for item in command)
+            )
 
     return repair
 
@@ -110,12 +130,31 @@ def _received(facts: StateFacts) -> None:
     for day in facts.spoilt:
         given = facts.root / f"by_hand_{day}.csv"
         given.write_text("\n".join([OLD, *rows(day)]) + "\n", encoding="utf-8")
-        facts.headrace("receive", "orders", str(given), "--for", day, "--reason", "from the vendor's mail", code=None)
+        facts.headrace(
+            "receive",
+            "orders",
+            str(given),
+            "--for",
+            day,
+            "--reason",
+            "from the vendor's mail",
+            code=None,
+        )
     facts.headrace("tick")
 
 
 def backfill(select: str) -> tuple[str, ...]:
-    return ("backfill", select, "--from", "{first}", "--to", "{last}", "--reason", "repair", "--yes")
+    return (
+        "backfill",
+        select,
+        "--from",
+        "{first}",
+        "--to",
+        "{last}",
+        "--reason",
+        "repair",
+        "--yes",
+    )
 
 
 FAULTS = [
@@ -137,7 +176,17 @@ FAULTS = [
         "hold",
         {
             "retry": _mended(("retry", "clean"), ("tick",)),
-            "run": _mended(("run", "+consumer:report", "+consumer:extract", "--from", "{first}", "--to", "{last}")),
+            "run": _mended(
+                (
+                    "run",
+                    "+consumer:report",
+                    "+consumer:extract",
+                    "--from",
+                    "{first}",
+                    "--to",
+                    "{last}",
+                )
+            ),
             "backfill": _mended(backfill("clean+")),
             "promotion": _promoted,
         },
@@ -156,8 +205,8 @@ FAULTS = [
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_the_causes_are_the_same_whichever_repair_is_used(fault: Fault, tmp_path: Path) -> None:
-    """Catches: a repair that takes a vendor's hours for Headrace's own, seconds that are lost with a publication, and two pages that
-    say different causes of one wait."""
+    """Catches: a repair that takes a vendor's hours for Headrace's own, seconds that are lost with
+    a publication, and two pages that say different causes of one wait."""
     seed = int(os.environ.get("SEED", random.randrange(1_000_000)))
     print(f"SEED={seed}")
     facts = StateFacts(tmp_path / "before", seed)
@@ -170,7 +219,9 @@ def test_the_causes_are_the_same_whichever_repair_is_used(fault: Fault, tmp_path
         repair(repaired)
         after = repaired.causes(facts.repaired + timedelta(hours=1))
         for subject, causes in after.items():
-            assert same(before[subject], causes), f"{subject} after {name}: {before[subject]} -> {causes} (SEED={seed})"
+            assert same(before[subject], causes), (
+                f"{subject} after {name}: {before[subject]} -> {causes} (SEED={seed})"
+            )
 
 
 def longest(causes: Sequence[Cause]) -> Cause:

@@ -37,11 +37,24 @@ def publish(tx: Transaction, node: str, *keys: str) -> None:
     last = leader_writes.last_publication_id(tx)
     rows = [
         PublicationRecord(
-            id=last + n, node=node, partition=key, epoch=1, n=n, snapshot=1, published_at=NOW, rows=1, size_bytes=1, verdict="passed",
-            content_hash=f"h{last + n}", identical=False, version=1, delivery_id=None, manifest=None,
+            id=last + n,
+            node=node,
+            partition=key,
+            epoch=1,
+            n=n,
+            snapshot=1,
+            published_at=NOW,
+            rows=1,
+            size_bytes=1,
+            verdict="passed",
+            content_hash=f"h{last + n}",
+            identical=False,
+            version=1,
+            delivery_id=None,
+            manifest=None,
         )
         for n, key in enumerate(keys, 1)
-    ]  # fmt: skip
+    ]
     leader_writes.publish(tx, rows)
 
 
@@ -59,23 +72,30 @@ def keep(store: Store, version: int = 1) -> None:
     with store.write(None) as tx:
         publish(tx, "flights", *KEYS[:6])
         publish(tx, "clean", *KEYS[:5])
-        partition_states.save_checkpoint(tx, version, checkpoints.encode_checkpoint(begun(tx).checkpoint()), NOW)
+        partition_states.save_checkpoint(
+            tx, version, checkpoints.encode_checkpoint(begun(tx).checkpoint()), NOW
+        )
 
 
 CHANGES: dict[str, Callable[[Transaction], object]] = {
     "published": lambda tx: publish(tx, "flights", KEYS[7]),
     "published again": lambda tx: publish(tx, "clean", KEYS[2]),
-    "marked": lambda tx: leader_writes.mark_partitions(tx, [PartitionRecord("clean", KEYS[1], "failed", False, 2, None, "it failed", NOW)]),
+    "marked": lambda tx: leader_writes.mark_partitions(
+        tx, [PartitionRecord("clean", KEYS[1], "failed", False, 2, None, "it failed", NOW)]
+    ),
     "stale": lambda tx: applied_versions.stale_node(tx, "clean", NOW),
     "taken back": lambda tx: applied_versions.unpublish_node(tx, "clean", 2, NOW),
-    "withdrawn": lambda tx: publications.withdraw(tx, "clean", KEYS[3], snapshot=2, now=NOW, reason="wrong"),
+    "withdrawn": lambda tx: publications.withdraw(
+        tx, "clean", KEYS[3], snapshot=2, now=NOW, reason="wrong"
+    ),
     "renamed": lambda tx: leader_writes.rename_node(tx, "clean", "cleaner"),
 }
 
 
 @pytest.mark.parametrize("what", sorted(CHANGES))
 def test_whatever_changes_is_seen_by_who_starts_from_a_checkpoint(what: str, store: Store) -> None:
-    """Catches a statement that changes partitions and doesn't number the change, and rows that go and stay in the checkpoint."""
+    """Catches a statement that changes partitions and doesn't number the change, and rows that go
+    and stay in the checkpoint."""
     keep(store)
     with store.write(None) as tx:
         CHANGES[what](tx)
@@ -99,7 +119,12 @@ def test_a_checkpoint_of_another_version_isnt_used(store: Store) -> None:
 
 def test_what_cannot_be_understood_isnt_used(store: Store) -> None:
     """Of a later release, or damaged: the rows are there."""
-    for content in (b"", b"\xc1", b"\x91\x01", checkpoints.encode_checkpoint(Core(epoch=1, slots=1).checkpoint())[:-3]):
+    for content in (
+        b"",
+        b"\xc1",
+        b"\x91\x01",
+        checkpoints.encode_checkpoint(Core(epoch=1, slots=1).checkpoint())[:-3],
+    ):
         with store.write(None) as tx:
             publish(tx, "flights", KEYS[0])
             partition_states.save_checkpoint(tx, 1, content, NOW)
@@ -111,7 +136,9 @@ def test_a_checkpoint_that_says_otherwise_is_found_out(store: Store) -> None:
     """`db check` compares: catches a comparison that sees nothing."""
     keep(store)
     with store.write(None) as tx:
-        tx.execute("update partition set stale = 1 where node = 'clean' and partition = ?", (KEYS[0],))
+        tx.execute(
+            "update partition set stale = 1 where node = 'clean' and partition = ?", (KEYS[0],)
+        )
         tx.execute("delete from partition where node = 'flights' and partition = ?", (KEYS[4],))
     with store.read() as tx:
         whole = stored(tx, GRAPH, version=None).checkpoint
@@ -120,8 +147,11 @@ def test_a_checkpoint_that_says_otherwise_is_found_out(store: Store) -> None:
     assert result == [("flights", KEYS[4]), ("clean", KEYS[0])]
 
 
-def test_a_leader_leaves_what_the_next_one_starts_from(any_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches a checkpoint that is written before its partitions are, one that nobody reads, and work that it hides."""
+def test_a_leader_leaves_what_the_next_one_starts_from(
+    any_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a checkpoint that is written before its partitions are, one that nobody reads, and
+    work that it hides."""
     monkeypatch.setattr(event_log, "CHANGES_WORTH", 1)
     any_lab.sql("clean", "select order_id, amount, day from orders")
     for day in DAYS[:3]:
@@ -134,7 +164,12 @@ def test_a_leader_leaves_what_the_next_one_starts_from(any_lab: Lab, monkeypatch
     monkeypatch.setattr(partition_states, "stored_states", only_after(kept[0]))
     any_lab.orders(DAYS[3])
     any_lab.orders(DAYS[0], amount="2.50")
-    assert published(any_lab.tick()) == [("clean", DAYS[0]), ("clean", DAYS[3]), ("orders", DAYS[0]), ("orders", DAYS[3])]
+    assert published(any_lab.tick()) == [
+        ("clean", DAYS[0]),
+        ("clean", DAYS[3]),
+        ("orders", DAYS[0]),
+        ("orders", DAYS[3]),
+    ]
     assert any_lab.tick().published == []
     assert any_lab.headrace("db", "check")["ok"]
 
@@ -142,8 +177,12 @@ def test_a_leader_leaves_what_the_next_one_starts_from(any_lab: Lab, monkeypatch
 def only_after(revision: int) -> Callable[..., Iterator[partition_states.StoredPartitionState]]:
     real = partition_states.stored_states
 
-    def read(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[partition_states.StoredPartitionState]:
-        assert node is not None or after >= revision, "all rows are read although there is a checkpoint"
+    def read(
+        tx: Transaction, after: int = -1, node: str | None = None
+    ) -> Iterator[partition_states.StoredPartitionState]:
+        assert node is not None or after >= revision, (
+            "all rows are read although there is a checkpoint"
+        )
         return real(tx, after, node)
 
     return read

@@ -1,4 +1,6 @@
-"""An asset's identity is all code of the project that it uses: what is edited is seen, and runs only once it is applied."""
+"""An asset's identity is all code of the project that it uses: what is edited is seen, and runs
+only once it is applied.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,10 @@ def project(lab: Lab) -> Lab:
     lab.write("jobs/settings.yaml", "1")
     lab.write("assets/scored.py", MODEL)
     lab.write("models/weights.txt", "1")
-    lab.write("consumers.yaml", "- {consumer: page, owner: core, reads: [totals, exported, scored], max_age: 400d}\n")
+    lab.write(
+        "consumers.yaml",
+        "- {consumer: page, owner: core, reads: [totals, exported, scored], max_age: 400d}\n",
+    )
     lab.write(".gitignore", ".headrace/\n")
     for day in DAYS[:2]:
         lab.orders(day)
@@ -67,12 +72,18 @@ def project(lab: Lab) -> Lab:
 
 def commit(root: Path) -> None:
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"]):
-        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words], cwd=root, check=True)
+        subprocess.run(
+            ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words],
+            cwd=root,
+            check=True,
+        )
 
 
 def changed(response: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
     return {
-        item["node"]: [(file["path"], file["via"]) for file in item["code"]] for item in response["changes"] if item["change"] == "body"
+        item["node"]: [(file["path"], file["via"]) for file in item["code"]]
+        for item in response["changes"]
+        if item["change"] == "body"
     }
 
 
@@ -81,30 +92,67 @@ def values(lab: Lab, asset: str, column: str) -> list[str]:
 
 
 EDITS = [
-    ("lib/factors.py", "FACTOR = 3\n", "totals", "total", ["20", "20"], ["30", "30"],
-     "assets/report.py:2 from lib.rates import doubled → lib/rates.py:1 from lib import factors"),
-    ("jobs/run.sh", SCRIPT.replace("value", "value # new").replace("value # new", "value") + "true\n", "exported", "value", ["1", "1"],
-     ["1", "1"], "command"),
+    (
+        "lib/factors.py",
+        "FACTOR = 3\n",
+        "totals",
+        "total",
+        ["20", "20"],
+        ["30", "30"],
+        "assets/report.py:2 from lib.rates import doubled → lib/rates.py:1 from lib import factors",
+    ),
+    (
+        "jobs/run.sh",
+        SCRIPT.replace("value", "value # new").replace("value # new", "value") + "true\n",
+        "exported",
+        "value",
+        ["1", "1"],
+        ["1", "1"],
+        "command",
+    ),
     ("jobs/settings.yaml", "7", "exported", "value", ["1", "1"], ["7", "7"], "command"),
-    ("models/weights.txt", "5", "scored", "score", ["1", "1"], ["5", "5"], "code_files: models/*.txt"),
-]  # fmt: skip
+    (
+        "models/weights.txt",
+        "5",
+        "scored",
+        "score",
+        ["1", "1"],
+        ["5", "5"],
+        "code_files: models/*.txt",
+    ),
+]
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("path", "text", "asset", "column", "before", "after", "via"), EDITS, ids=[edit[0] for edit in EDITS])
+@pytest.mark.parametrize(
+    ("path", "text", "asset", "column", "before", "after", "via"),
+    EDITS,
+    ids=[edit[0] for edit in EDITS],
+)
 def test_an_edit_is_planned_and_runs_only_once_it_is_applied(
-    project: Lab, path: str, text: str, asset: str, column: str, before: list[str], after: list[str], via: str
+    project: Lab,
+    path: str,
+    text: str,
+    asset: str,
+    column: str,
+    before: list[str],
+    after: list[str],
+    via: str,
 ) -> None:
-    """Would catch: "nothing changes" of a plan while new code runs; two definitions mixed in one table; an edit that runs
-    before it was applied."""
+    """Would catch: "nothing changes" of a plan while new code runs; two definitions mixed in one
+    table; an edit that runs before it was applied."""
     commit(project.root)
     assert changed(project.headrace("plan", "--against", "HEAD", "--exit-code")) == {}
     project.write(path, text)
     plan = project.headrace("plan")
     assert changed(plan) == {asset: [(path, via)]}
     assert [(item["node"], item["partitions"]) for item in plan["stale"]] == [(asset, 2)]
-    assert changed(project.headrace("plan", "--against", "HEAD", "--exit-code", code=1)) == {asset: [(path, via)]}
-    shown = headrace(["plan", "--format", "markdown", "--project", str(project.root)], Path.cwd(), os.environ, 50).stdout
+    assert changed(project.headrace("plan", "--against", "HEAD", "--exit-code", code=1)) == {
+        asset: [(path, via)]
+    }
+    shown = headrace(
+        ["plan", "--format", "markdown", "--project", str(project.root)], Path.cwd(), os.environ, 50
+    ).stdout
     assert f"| `{path}` | changed | `{asset}` | `{via}` |" in shown
     assert project.headrace("status")["not_applied"] == 1
     again = ["run", asset, "--from", DAYS[0], "--to", DAYS[1], "--again", "--reason", "look"]
@@ -112,7 +160,9 @@ def test_an_edit_is_planned_and_runs_only_once_it_is_applied(
     assert values(project, asset, column) == before
     project.headrace("apply", "--yes")
     assert changed(project.headrace("plan")) == {}
-    project.headrace("backfill", asset, "--from", DAYS[0], "--to", DAYS[1], "--reason", "new code", "--yes")
+    project.headrace(
+        "backfill", asset, "--from", DAYS[0], "--to", DAYS[1], "--reason", "new code", "--yes"
+    )
     assert values(project, asset, column) == after
 
 
@@ -138,21 +188,38 @@ def test_a_changed_macro_is_named(lab: Lab) -> None:
 
 @pytest.mark.timeout(300)
 def test_new_code_may_leave_what_is_published_as_it_is(project: Lab) -> None:
-    """Would catch: a backfill of years for a change that concerns the future only; or a table of two definitions in silence."""
+    """Would catch: a backfill of years for a change that concerns the future only; or a table of
+    two definitions in silence.
+    """
     project.write("lib/factors.py", "FACTOR = 3\n")
-    for refused in (["--keep", "totals"], ["--keep", "exported", "--reason", "x"], ["--keep", "totals", "--reason", " "]):
+    for refused in (
+        ["--keep", "totals"],
+        ["--keep", "exported", "--reason", "x"],
+        ["--keep", "totals", "--reason", " "],
+    ):
         project.headrace("apply", "--yes", *refused, code=2)
     planned = project.headrace("plan")["plan_id"]
-    response = project.headrace("apply", "--yes", "--keep", "totals", "--reason", "from 2025-01-03 on")
-    assert response["state"] == "applied" and response["stale"] == [] and response["backfills"] == []
+    response = project.headrace(
+        "apply", "--yes", "--keep", "totals", "--reason", "from 2025-01-03 on"
+    )
+    assert (
+        response["state"] == "applied" and response["stale"] == [] and response["backfills"] == []
+    )
     assert response["plan_id"] != planned  # what is agreed to is another plan
-    assert [(item["kind"], item["detail"]) for item in response["plan"]["steps"]] == [("declare", "body, what is published is kept")]
+    assert [(item["kind"], item["detail"]) for item in response["plan"]["steps"]] == [
+        ("declare", "body, what is published is kept")
+    ]
     project.orders(DAYS[2])
     project.tick()
     assert values(project, "totals", "total") == ["20", "20", "30"]
     assert project.headrace("plan")["changes"] == []
-    trail = [item for item in project.headrace("audit", "show") if item["action"] == "project.applied"]
-    assert (trail[0]["reason"], trail[0]["after"]["steps"][0]["detail"]) == ("from 2025-01-03 on", "body, what is published is kept")
+    trail = [
+        item for item in project.headrace("audit", "show") if item["action"] == "project.applied"
+    ]
+    assert (trail[0]["reason"], trail[0]["after"]["steps"][0]["detail"]) == (
+        "from 2025-01-03 on",
+        "body, what is published is kept",
+    )
     versions = project.headrace("lineage", "totals")["code"]
     assert [(version["partitions"], version["from"], version["to"]) for version in versions] == [
         (2, DAYS[0], DAYS[1]),
@@ -165,23 +232,37 @@ def test_new_code_may_leave_what_is_published_as_it_is(project: Lab) -> None:
         for row in project.headrace("runs", run)
         if row["node"] == "totals"
     }
-    assert [runs[day] for day in DAYS[:3]] == [versions[0]["fingerprint"]] * 2 + [versions[1]["fingerprint"]]
+    assert [runs[day] for day in DAYS[:3]] == [versions[0]["fingerprint"]] * 2 + [
+        versions[1]["fingerprint"]
+    ]
 
 
 @pytest.mark.timeout(300)
 def test_ls_and_runs_list_the_code_with_its_hashes(project: Lab) -> None:
-    """Would catch: a file that counts and isn't shown; an attempt that doesn't say by which interpreter and packages it ran."""
+    """Would catch: a file that counts and isn't shown; an attempt that doesn't say by which
+    interpreter and packages it ran.
+    """
     nodes = {item["name"]: item["code"] for item in project.headrace("ls")}
     assert nodes["orders"] is None
     totals = nodes["totals"]
     paths = ["assets/report.py", "lib/__init__.py", "lib/rates.py", "lib/factors.py"]
     assert sorted(file["path"] for file in totals["files"]) == sorted(paths)
     for file in totals["files"]:
-        assert file["sha256"] == hashlib.sha256((project.root / file["path"]).read_bytes()).hexdigest()
-    assert {file["path"]: file["via"] for file in totals["files"]}["lib/rates.py"] == "assets/report.py:2 from lib.rates import doubled"
+        assert (
+            file["sha256"] == hashlib.sha256((project.root / file["path"]).read_bytes()).hexdigest()
+        )
+    assert {file["path"]: file["via"] for file in totals["files"]}[
+        "lib/rates.py"
+    ] == "assets/report.py:2 from lib.rates import doubled"
     assert [item["name"] for item in totals["packages"]] == ["headrace"] and totals["secrets"] == []
     row = next(row for row in project.headrace("runs", "1") if row["node"] == "totals")
     assert {**row["code"], "interpreter": None} == totals
     assert row["code"]["interpreter"].endswith(platform.python_version())
-    exported = next(row for row in project.headrace("runs", "1") if row["node"] == "exported")["code"]
-    assert [file["path"] for file in exported["files"]] == ["assets/exported.yaml", "jobs/run.sh", "jobs/settings.yaml"]
+    exported = next(row for row in project.headrace("runs", "1") if row["node"] == "exported")[
+        "code"
+    ]
+    assert [file["path"] for file in exported["files"]] == [
+        "assets/exported.yaml",
+        "jobs/run.sh",
+        "jobs/settings.yaml",
+    ]

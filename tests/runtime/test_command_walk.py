@@ -1,4 +1,5 @@
-"""Whatever commands run and wherever they are killed: the event log, computed again, is the tables. `make faults` walks longer."""
+"""Whatever commands run and wherever they are killed: the event log, computed again, is the tables.
+`make faults` walks longer."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ def test_a_long_walk(part: int, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
-def test_a_long_walk_in_postgresql(postgresql: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_walk_in_postgresql(
+    postgresql: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PG_PASSWORD", postgresql.password)
     walk = Walk(tmp_path, seeded(), postgresql)
     walk.go(LONG_STEPS)

@@ -23,12 +23,15 @@ def lab(tmp_path: Path) -> Lab:
 
 
 def rows(day: str) -> list[str]:
-    return [f"{day[-2:]}{i},{'' if i % 10 == 0 else f'c{i % 40}'},{1.5 + i % 7},{'open' if i % 3 else 'paid'},{day}" for i in range(60)]
+    return [
+        f"{day[-2:]}{i},{'' if i % 10 == 0 else f'c{i % 40}'},{1.5 + i % 7},{'open' if i % 3 else 'paid'},{day}"
+        for i in range(60)
+    ]
 
 
 def test_a_contract_of_what_was_observed(lab: Lab) -> None:
-    """Catches: rules without evidence, or that what was observed breaks; a text that isn't a contract, or that changes how deliveries are
-    read; one that replaces a file."""
+    """Catches: rules without evidence, or that what was observed breaks; a text that isn't a
+    contract, or that changes how deliveries are read; one that replaces a file."""
     with pytest.raises(HeadraceError, match="was published yet"):
         infer(lab.session(), "orders", write=True)
     for day in DAYS[:3]:

@@ -9,14 +9,25 @@ import pytest
 from runlab import DAYS, Lab
 
 from headrace.model import Contract, ContractColumn, Place
-from headrace.plan.contracts import VersionLevel, contract_changes, level_of, next_version, version_level_moved
+from headrace.plan.contracts import (
+    VersionLevel,
+    contract_changes,
+    level_of,
+    next_version,
+    version_level_moved,
+)
 
 
 def contract(*columns: ContractColumn, version: str = "1.2.3") -> Contract:
-    return Contract(name="c", version=version, status="active", columns=columns, place=Place(file="c"))
+    return Contract(
+        name="c", version=version, status="active", columns=columns, place=Place(file="c")
+    )
 
 
-A, B = ContractColumn(name="a", type="INTEGER", required=True), ContractColumn(name="b", type="VARCHAR")
+A, B = (
+    ContractColumn(name="a", type="INTEGER", required=True),
+    ContractColumn(name="b", type="VARCHAR"),
+)
 
 
 @pytest.mark.parametrize(
@@ -30,12 +41,16 @@ A, B = ContractColumn(name="a", type="INTEGER", required=True), ContractColumn(n
         ((msgspec.structs.replace(A, type="SMALLINT"), B), VersionLevel.MAJOR),
         ((msgspec.structs.replace(A, required=False), B), VersionLevel.MAJOR),
         ((A, msgspec.structs.replace(B, required=True)), VersionLevel.MINOR),
-        ((A, msgspec.structs.replace(B, names=({"name": "bee", "from": "2020"},))), VersionLevel.PATCH),
+        (
+            (A, msgspec.structs.replace(B, names=({"name": "bee", "from": "2020"},))),
+            VersionLevel.PATCH,
+        ),
         ((A, msgspec.structs.replace(B, classification="personal")), VersionLevel.MINOR),
     ],
 )
 def test_what_a_change_takes(now: tuple[ContractColumn, ...], level: VersionLevel) -> None:
-    """Catches: a promise that is taken back as if nothing was; an addition that needs a new major version."""
+    """Catches: a promise that is taken back as if nothing was; an addition that needs a new major
+    version."""
     assert level_of(contract_changes(contract(A, B), contract(*now))) is level
 
 
@@ -62,40 +77,75 @@ status: active
 
 def write(lab: Lab, version: str, *columns: str, extra: str = "") -> None:
     lines = "".join(f"      - {column}\n" for column in columns)
-    lab.write("contracts/totals.odcs.yaml", TEXT.format(version=version, columns=lines, extra=extra))
+    lab.write(
+        "contracts/totals.odcs.yaml", TEXT.format(version=version, columns=lines, extra=extra)
+    )
 
 
 def test_a_promise_is_taken_back_in_so_many_words(tmp_path: Path) -> None:
-    """Catches: a body that doesn't give what is promised; a column that readers rely on and that goes with a new patch version; a new
-    major version whose victims nobody thought of; an opaque body that gives something else."""
+    """Catches: a body that doesn't give what is promised; a column that readers rely on and that
+    goes with a new patch version; a new major version whose victims nobody thought of; an opaque
+    body that gives something else."""
     lab = Lab(tmp_path / "p")
     (lab.root / "contracts").mkdir()
-    total, count = "{name: total, logicalType: number}", "{name: n, logicalType: integer, required: true}"
-    lab.sql("totals", "select day, sum(amount) as total, count(order_id) as n from orders group by day")
-    lab.write("consumers.yaml", "- {consumer: bulletin, owner: core, reads: [totals], due: '09:00'}\n")
+    total, count = (
+        "{name: total, logicalType: number}",
+        "{name: n, logicalType: integer, required: true}",
+    )
+    lab.sql(
+        "totals", "select day, sum(amount) as total, count(order_id) as n from orders group by day"
+    )
+    lab.write(
+        "consumers.yaml", "- {consumer: bulletin, owner: core, reads: [totals], due: '09:00'}\n"
+    )
     write(lab, "1.0.0", total, count, "{name: mean, logicalType: number}")
     lab.orders(DAYS[0])
-    lab.write("sources/orders.yaml", (lab.root / "sources/orders.yaml").read_text() + "contract: orders\n")
-    orders = TEXT.replace("totals", "orders").format(version="1.0.0", extra="", columns="      - {name: order_id, logicalType: integer}\n")
-    more = "      - {name: amount, logicalType: number}\n      - {name: customer, logicalType: string}\n"
+    lab.write(
+        "sources/orders.yaml", (lab.root / "sources/orders.yaml").read_text() + "contract: orders\n"
+    )
+    orders = TEXT.replace("totals", "orders").format(
+        version="1.0.0", extra="", columns="      - {name: order_id, logicalType: integer}\n"
+    )
+    more = (
+        "      - {name: amount, logicalType: number}\n      - {name: customer, logicalType:"
+        " string}\n"
+    )
     lab.write("contracts/orders.odcs.yaml", orders + more)
     problems = lab.headrace("validate", code=1)["problems"]
-    assert [(problem["code"], problem["file"]) for problem in problems] == [("contract_broken", "contracts/totals.odcs.yaml")]
+    assert [(problem["code"], problem["file"]) for problem in problems] == [
+        ("contract_broken", "contracts/totals.odcs.yaml")
+    ]
     write(lab, "1.0.0", total, count)
     lab.tick()
-    assert lab.rows("select verdict from publication where node = 'totals'") == [("passed",)], "`n` is required: that is a check"
+    assert lab.rows("select verdict from publication where node = 'totals'") == [("passed",)], (
+        "`n` is required: that is a check"
+    )
 
     write(lab, "1.0.1", total)
     assert lab.headrace("plan", code=3) is None
     assert lab.headrace("apply", "--yes", code=3) is None
     write(lab, "2.0.0", total)
     assert lab.headrace("plan", code=3) is None
-    write(lab, "2.0.0", total, extra="customProperties: [{property: headrace.breaks, value: [bulletin]}]\n")
+    write(
+        lab,
+        "2.0.0",
+        total,
+        extra="customProperties: [{property: headrace.breaks, value: [bulletin]}]\n",
+    )
     assert lab.headrace("apply", "--yes")["state"] == "applied"
 
-    lab.python("means", "def means(ctx: Context, orders):\n    return orders.select(['day'])", partition="day", inputs=["orders"])
-    text = TEXT.replace("totals", "means").format(version="1.0.0", extra="", columns=f"      - {total}\n")
+    lab.python(
+        "means",
+        "def means(ctx: Context, orders):\n    return orders.select(['day'])",
+        partition="day",
+        inputs=["orders"],
+    )
+    text = TEXT.replace("totals", "means").format(
+        version="1.0.0", extra="", columns=f"      - {total}\n"
+    )
     lab.write("contracts/means.odcs.yaml", text)
     lab.headrace("apply", "--yes")
     lab.tick()
-    assert lab.rows("select state from partition where node = 'means' and partition = ?", DAYS[0]) == [("rejected",)]
+    assert lab.rows(
+        "select state from partition where node = 'means' and partition = ?", DAYS[0]
+    ) == [("rejected",)]

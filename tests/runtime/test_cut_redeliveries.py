@@ -1,4 +1,5 @@
-"""A file that comes again and is only the beginning of the one that is published: held, since nobody deletes a file's end."""
+"""A file that comes again and is only the beginning of the one that is published: held, since
+nobody deletes a file's end."""
 
 from __future__ import annotations
 
@@ -26,19 +27,31 @@ def rows(day: str, count: int = 200) -> list[str]:
 
 
 def published(lab: Lab) -> list[tuple[str, int]]:
-    return lab.rows("select partition, rows from publication where node = 'orders' and ended_snapshot is null order by partition")
+    return lab.rows(
+        "select partition, rows from publication where node = 'orders' and ended_snapshot is null"
+        " order by partition"
+    )
 
 
 def causes(lab: Lab) -> list[tuple[str, str]]:
-    return [(item["cause"]["kind"], item["cause"]["partition"]) for item in lab.headrace("incidents")]
+    return [
+        (item["cause"]["kind"], item["cause"]["partition"]) for item in lab.headrace("incidents")
+    ]
 
 
 @pytest.mark.parametrize("left", [190, 120, 60])
-def test_the_beginning_of_a_published_file_is_held_and_the_whole_one_stays(lab: Lab, left: int) -> None:
-    """Would catch: sound rows that readers see, replaced by half of them because the file was sent once more and cut off."""
+def test_the_beginning_of_a_published_file_is_held_and_the_whole_one_stays(
+    lab: Lab, left: int
+) -> None:
+    """Would catch: sound rows that readers see, replaced by half of them because the file was sent
+    once more and cut off."""
     lab.deliver(DAYS[2], rows(DAYS[2], left))
     (attempt,) = lab.tick().attempts
-    assert attempt.state == "held" and f"the first {left} rows of the file that is published, and nothing else" in attempt.reason
+    assert (
+        attempt.state == "held"
+        and f"the first {left} rows of the file that is published, and nothing else"
+        in attempt.reason
+    )
     assert published(lab) == [(day, 200) for day in DAYS[:3]]
     assert causes(lab) == [("volume_anomaly", DAYS[2])]
     lab.deliver(DAYS[2], [*rows(DAYS[2]), f"999,c1,1.50,{DAYS[2]}"])
@@ -63,14 +76,16 @@ def test_a_file_that_ends_within_a_line_is_held_as_well(lab: Lab) -> None:
     ],
 )
 def test_rows_that_a_vendor_deletes_are_published(lab: Lab, again: list[str]) -> None:
-    """Would catch: a restatement held for what it deletes: orders that were cancelled, a few at the file's end."""
+    """Would catch: a restatement held for what it deletes: orders that were cancelled, a few at the
+    file's end."""
     lab.deliver(DAYS[2], again)
     assert [attempt.state for attempt in lab.tick().attempts] == ["published"]
     assert causes(lab) == [("restatement", DAYS[2])]
 
 
 def test_too_many_rows_are_corrected(lab: Lab) -> None:
-    """Would catch: the right file held because the wrong one before it had other rows after its own."""
+    """Would catch: the right file held because the wrong one before it had other rows after its
+    own."""
     lab.deliver(DAYS[3], [*rows(DAYS[3]), *(row.replace("c", "k") for row in rows(DAYS[3], 70))])
     assert [attempt.state for attempt in lab.tick().attempts] == ["published"]
     lab.deliver(DAYS[3], rows(DAYS[3]))
@@ -88,11 +103,17 @@ def test_who_declares_that_files_may_end_earlier_is_heeded(lab: Lab) -> None:
 
 
 def test_from_when_on_a_missing_end_is_a_cut() -> None:
-    """Would catch: a few rows of a large file, or of a small one, that can't be deleted any more; a first day compared with none."""
+    """Would catch: a few rows of a large file, or of a small one, that can't be deleted any more; a
+    first day compared with none."""
 
     def held(was: int, now: int, usual: list[int]) -> bool:
         return cut_off("k", PreviousPublication(was, "h", "s"), now, usual) is not None
 
     assert held(100, 90, [100]) and not held(100, 91, [100])
     assert held(5000, 4950, [5000]) and not held(5000, 4951, [5000])
-    assert not held(100, 0, [100]) and not held(100, 50, []) and not held(116, 50, [100]) and held(114, 50, [100])
+    assert (
+        not held(100, 0, [100])
+        and not held(100, 50, [])
+        and not held(116, 50, [100])
+        and held(114, 50, [100])
+    )

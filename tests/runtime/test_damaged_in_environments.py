@@ -1,4 +1,5 @@
-"""Damaged files of an environment: no incident is opened there, so the command that repairs is named."""
+"""Damaged files of an environment: no incident is opened there, so the command that repairs is
+named."""
 
 from __future__ import annotations
 
@@ -61,7 +62,11 @@ def checked(lab: Lab) -> None:
     command = item["command"]
     assert command.startswith("headrace --env dev run totals --")
     assert command in hint_of(lab, DAYS[0])
-    (row,) = [item for item in lab.headrace("doctor", "--env", "dev", code=None) if item["name"] == "lake's files"]
+    (row,) = [
+        item
+        for item in lab.headrace("doctor", "--env", "dev", code=None)
+        if item["name"] == "lake's files"
+    ]
     assert command in str(row)
     done = typed(lab, *shlex.split(command)[1:])
     assert done.returncode == 0, (command, done.stdout, done.stderr)
@@ -82,9 +87,11 @@ def merge(lab: Lab) -> None:
 
 @pytest.mark.parametrize("front", ["batch: off", "batch: auto"])
 def test_the_command_that_is_named_repairs(tmp_path: Path, front: str) -> None:
-    """Catches: hints at incidents that environments don't open, and a consumer that is called served
-    over a damaged file; both a file of one day and one that days share."""
-    lab, files = built(tmp_path, "partition: {by: day, column: day}\n" + (front if "off" in front else ""))
+    """Catches: hints at incidents that environments don't open, and a consumer that is called
+    served over a damaged file; both a file of one day and one that days share."""
+    lab, files = built(
+        tmp_path, "partition: {by: day, column: day}\n" + (front if "off" in front else "")
+    )
     first = next(path for path in files if len(files) == 1 or DAYS[0].encode() in path.read_bytes())
     first.unlink()
     checked(lab)

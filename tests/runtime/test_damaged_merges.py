@@ -1,5 +1,5 @@
-"""Files of merge and snapshot tables that are lost, cut short or overwritten: found, said and repaired from the first partition on
-that has them."""
+"""Files of merge and snapshot tables that are lost, cut short or overwritten: found, said and
+repaired from the first partition on that has them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def footer_overwritten(path: Path) -> None:
 
 
 def current(lab: Lab, name: str, kind: str) -> list[tuple[Path, int]]:
-    """The files that readers of a table need, each with the snapshot since which they do, oldest first."""
+    """The files that readers of a table need, each with the snapshot since which they do, oldest
+    first."""
     rows = lab.rows(
         f"select f.path, f.begin_snapshot from {kind} f join ducklake_table t using (table_id)"
         " where t.table_name = ? and f.end_snapshot is null order by 2, 1",
@@ -70,12 +71,18 @@ def rows_of(lab: Lab, name: str) -> list[str]:
     return sorted(map(str, lab.read(name)))
 
 
-def damaged_and_repaired(lab: Lab, name: str, path: Path, since: int, damage: Callable[[Path], None]) -> None:
+def damaged_and_repaired(
+    lab: Lab, name: str, path: Path, since: int, damage: Callable[[Path], None]
+) -> None:
     before = rows_of(lab, name)
     damage(path)
     (opened,) = look(lab)
     incident: Any = lab.headrace("incident", opened)
-    published = lab.rows("select partition from publication where node = ? and snapshot >= ? and ended_at is null", name, since)
+    published = lab.rows(
+        "select partition from publication where node = ? and snapshot >= ? and ended_at is null",
+        name,
+        since,
+    )
     assert (incident["cause"]["kind"], incident["cause"]["node"]) == ("data_corrupted", name)
     assert incident["affected"]["partitions"] == sorted(key for (key,) in published)
     states = {row["name"]: row["state"] for row in lab.headrace("status")["consumers"]}
@@ -89,9 +96,11 @@ def damaged_and_repaired(lab: Lab, name: str, path: Path, since: int, damage: Ca
 
 @pytest.mark.parametrize("damage", [deleted, cut_short, footer_overwritten])
 @pytest.mark.parametrize("name", READERS)
-def test_a_file_that_readers_need_is_computed_again(lab: Lab, name: str, damage: Callable[[Path], None]) -> None:
-    """Catches: a consumer that is served over a table that can't be read, an incident that is about no partition, and a repair that
-    comes to the same table and so writes nothing."""
+def test_a_file_that_readers_need_is_computed_again(
+    lab: Lab, name: str, damage: Callable[[Path], None]
+) -> None:
+    """Catches: a consumer that is served over a table that can't be read, an incident that is about
+    no partition, and a repair that comes to the same table and so writes nothing."""
     path, since = current(lab, name, "ducklake_data_file")[-1]
     damaged_and_repaired(lab, name, path, since, damage)
 
@@ -99,11 +108,21 @@ def test_a_file_that_readers_need_is_computed_again(lab: Lab, name: str, damage:
 def test_what_several_days_have_is_computed_again_from_the_first_of_them(lab: Lab) -> None:
     """Catches: a repair that starts from the table as a day left it that is damaged, too."""
     path, since = current(lab, "latest", "ducklake_data_file")[0]
-    assert len(lab.rows("select 1 from publication where node = 'latest' and snapshot >= ? and ended_at is null", since)) > 1
+    assert (
+        len(
+            lab.rows(
+                "select 1 from publication where node = 'latest' and snapshot >= ? and ended_at is"
+                " null",
+                since,
+            )
+        )
+        > 1
+    )
     damaged_and_repaired(lab, "latest", path, since, deleted)
 
 
 def test_the_rows_that_were_replaced_stay_replaced(lab: Lab) -> None:
-    """Catches: a delete file at which nobody looks; rows that come back, or a table that can't be read, without a word."""
+    """Catches: a delete file at which nobody looks; rows that come back, or a table that can't be
+    read, without a word."""
     path, since = current(lab, "latest", "ducklake_delete_file")[-1]
     damaged_and_repaired(lab, "latest", path, since, deleted)

@@ -1,4 +1,6 @@
-"""Files of `materialize: files` that are lost or cut short: found, said and repaired as those of the lake are."""
+"""Files of `materialize: files` that are lost or cut short: found, said and repaired as those of
+the lake are.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,10 @@ import pytest
 from runlab import Lab
 
 DAYS = [f"2025-01-{day:02}" for day in range(1, 10)]
-CODE = "def letters(ctx: Context, orders):\n    (ctx.output_directory / 'letter.txt').write_text('dear customer')"
+CODE = (
+    "def letters(ctx: Context, orders):\n    (ctx.output_directory / 'letter.txt').write_text('dear"
+    " customer')"
+)
 CONSUMERS = "- {consumer: post, owner: core, reads: [letters], due: '09:00'}\n"
 
 
@@ -35,9 +40,12 @@ def cut_short(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [deleted, cut_short])
 def test_it_is_found_said_and_repaired(lab: Lab, damage: Callable[[Path], None]) -> None:
-    """Catches: a consumer that is served over files that aren't there, which only `db check` sees."""
+    """Catches: a consumer that is served over files that aren't there, which only `db
+    check` sees."""
     newest = DAYS[-1]
-    ((manifest,),) = lab.rows("select manifest from publication where node = 'letters' and partition = ?", newest)
+    ((manifest,),) = lab.rows(
+        "select manifest from publication where node = 'letters' and partition = ?", newest
+    )
     path = lab.root / ".headrace" / manifest.partition('"path":"')[2].partition('"')[0]
     damage(path)
     (opened,) = lab.headrace("tick")["incidents_opened"]

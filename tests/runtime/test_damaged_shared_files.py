@@ -1,4 +1,6 @@
-"""Damaged files of the lake that several partitions share: one command repairs them all, and what can't be repaired is said."""
+"""Damaged files of the lake that several partitions share: one command repairs them all, and what
+can't be repaired is said.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ from headrace.store import Store
 DAYS = [f"2025-01-{d:02d}" for d in range(5, 10)]
 BY_DAY = "partition: {by: day, column: day}"
 CONSUMERS = "- {consumer: shops, owner: core, reads: [totals], due: '09:00'}\n"
-DELIVERIES = "source: orders\nowner: acme\npartition: {by: day, column: day}\nrestate_within: 30d\nfiles: landing/orders_*.csv\n"
+DELIVERIES = (
+    "source: orders\nowner: acme\npartition: {by: day, column: day}\nrestate_within: 30d\nfiles:"
+    " landing/orders_*.csv\n"
+)
 
 
 @pytest.fixture
@@ -32,7 +37,9 @@ def lab(tmp_path: Path) -> Lab:
 
 def filled(made: Lab) -> Lab:
     """`totals` is computed in one attempt: its days lie in one or two files."""
-    made.sql("totals", "select day, customer, sum(amount) as total from orders group by all", BY_DAY)
+    made.sql(
+        "totals", "select day, customer, sum(amount) as total from orders group by all", BY_DAY
+    )
     made.write("consumers.yaml", CONSUMERS)
     for day in DAYS:
         made.orders(day)
@@ -45,9 +52,11 @@ def filled(made: Lab) -> Lab:
 def shared(lab: Lab, node: str) -> tuple[Path, list[str]]:
     """The file that holds most partitions of a node, and which."""
     rows = lab.rows(
-        "select s.path || t.path || f.path, c.extra_stats from ducklake_data_file f join ducklake_table t on t.table_id = f.table_id"
-        " join ducklake_schema s on s.schema_id = t.schema_id join ducklake_file_column_stats c on c.data_file_id = f.data_file_id"
-        " and c.column_id = 1 where t.table_name = ? and f.end_snapshot is null and c.extra_stats is not null",
+        "select s.path || t.path || f.path, c.extra_stats from ducklake_data_file f join"
+        " ducklake_table t on t.table_id = f.table_id join ducklake_schema s on s.schema_id ="
+        " t.schema_id join ducklake_file_column_stats c on c.data_file_id = f.data_file_id and"
+        " c.column_id = 1 where t.table_name = ? and f.end_snapshot is null and c.extra_stats is"
+        " not null",
         node,
     )
     result = [(path, sorted(json.loads(extra)["headrace"]["partitions"])) for path, extra in rows]
@@ -78,7 +87,10 @@ def test_all_days_of_the_file_are_repaired(lab: Lab, damage: Callable[[Path], No
     (opened,) = lab.headrace("tick")["incidents_opened"]
     assert sorted(lab.headrace("incident", opened)["affected"]["partitions"]) == keys
     examined = {row["name"]: row for row in lab.headrace("doctor", code=None)}
-    assert (examined["lake's files"]["state"], str(path).endswith(examined["lake's files"]["detail"].split(" ")[0])) == ("fail", True)
+    assert (
+        examined["lake's files"]["state"],
+        str(path).endswith(examined["lake's files"]["detail"].split(" ")[0]),
+    ) == ("fail", True)
     done = lab.headrace("fix", opened, "--yes")
     assert (done["fix"], done["state"], done["still"]) == ("done", "resolved", [])
     assert lab.read("totals") == before
@@ -89,8 +101,12 @@ def test_all_days_of_the_file_are_repaired(lab: Lab, damage: Callable[[Path], No
 def agreed(lab: Lab) -> set[str]:
     """`db check` finds nothing but files of earlier snapshots; which."""
     result = lab.headrace("db", "check", code=None)
-    assert result["differences"] == [item for item in result["differences"] if item["source"] == "file"]
-    assert all("of earlier snapshots only" in item["stored"] for item in result["differences"]), result
+    assert result["differences"] == [
+        item for item in result["differences"] if item["source"] == "file"
+    ]
+    assert all("of earlier snapshots only" in item["stored"] for item in result["differences"]), (
+        result
+    )
     return {item["key"]["path"] for item in result["differences"]}
 
 
@@ -99,14 +115,19 @@ def merged(lab: Lab) -> None:
     session = lab.session()
     with Store.open(lab.root, session.settings, create=True) as store:
         maintenance.maintain(
-            store, None, Folders.of(lab.root, session.settings), RetentionPolicy(session.settings.retention), session.clock.now_us()
+            store,
+            None,
+            Folders.of(lab.root, session.settings),
+            RetentionPolicy(session.settings.retention),
+            session.clock.now_us(),
         )
 
 
 def merged_file(lab: Lab, node: str) -> Path:
     ((path,),) = lab.rows(
-        "select s.path || t.path || f.path from ducklake_data_file f join ducklake_table t on t.table_id = f.table_id"
-        " join ducklake_schema s on s.schema_id = t.schema_id where t.table_name = ? and f.end_snapshot is null",
+        "select s.path || t.path || f.path from ducklake_data_file f join ducklake_table t on"
+        " t.table_id = f.table_id join ducklake_schema s on s.schema_id = t.schema_id where"
+        " t.table_name = ? and f.end_snapshot is null",
         node,
     )
     return lab.root / ".headrace/lake" / path
@@ -114,15 +135,18 @@ def merged_file(lab: Lab, node: str) -> Path:
 
 @pytest.mark.parametrize("node", ["orders", "counted", "totals"])
 def test_a_file_that_maintenance_has_merged(lab: Lab, node: str) -> None:
-    """Catches: damage to a file of which DuckLake doesn't note the partitions, with a source, with asset code that is run for each
-    day alone, and with a query: nobody is told and nothing is repaired. A source's days come from the kept raw bytes."""
+    """Catches: damage to a file of which DuckLake doesn't note the partitions, with a source, with
+    asset code that is run for each day alone, and with a query: nobody is told and nothing is
+    repaired. A source's days come from the kept raw bytes."""
     lab.python(
         "counted",
         "def counted(ctx: Context, orders):\n    return orders.select(['order_id', 'day'])\n",
         inputs=["orders"],
         partition={"by": "day", "column": "day"},
     )
-    lab.write("consumers.yaml", f"- {{consumer: shops, owner: core, reads: [{node}], due: '09:00'}}\n")
+    lab.write(
+        "consumers.yaml", f"- {{consumer: shops, owner: core, reads: [{node}], due: '09:00'}}\n"
+    )
     lab.headrace("apply", "--yes")
     lab.headrace("run", "counted")
     before = lab.read(node)
@@ -132,7 +156,10 @@ def test_a_file_that_maintenance_has_merged(lab: Lab, node: str) -> None:
         path.unlink()
     (opened,) = lab.headrace("tick")["incidents_opened"]
     incident = lab.headrace("incident", opened)
-    assert (incident["affected"]["partitions"], incident["affected"]["consumers"]) == (DAYS, ["shops"])
+    assert (incident["affected"]["partitions"], incident["affected"]["consumers"]) == (
+        DAYS,
+        ["shops"],
+    )
     assert lab.headrace("status")["consumers"][0]["state"] == "wrong"
     merged(lab)  # which leaves the damaged table alone, instead of failing over it
     done = lab.headrace("fix", opened, "--yes")
@@ -160,19 +187,25 @@ def test_a_delivery_of_several_days(tmp_path: Path) -> None:
 
 
 def test_days_that_cant_be_ingested_again_are_named(lab: Lab) -> None:
-    """Catches: days that are kept from being repaired by others that can't be; an incident that closes over these, or that
-    recommends for ever what can't help; a day that can't be taken back because its file is lost."""
+    """Catches: days that are kept from being repaired by others that can't be; an incident that
+    closes over these, or that recommends for ever what can't help; a day that can't be taken back
+    because its file is lost."""
     merged(lab)
     deleted(merged_file(lab, "orders"))
     lost = DAYS[1:3]
     for path in (lab.root / "landing").iterdir():
         path.unlink()
     for key in lost:
-        ((sha,),) = lab.rows("select sha256 from delivery where source = 'orders' and partition = ?", key)
+        ((sha,),) = lab.rows(
+            "select sha256 from delivery where source = 'orders' and partition = ?", key
+        )
         (lab.root / ".headrace/raw" / sha[:2] / sha).unlink()
     (opened,) = lab.headrace("tick")["incidents_opened"]
     steps = lab.headrace("fix", opened, "--dry-run")["steps"]
-    assert [(step["act"], step["partitions"]) for step in steps] == [("give_up", []), ("again", DAYS)]
+    assert [(step["act"], step["partitions"]) for step in steps] == [
+        ("give_up", []),
+        ("again", DAYS),
+    ]
 
     done = lab.headrace("fix", opened, "--yes", code=None)
     assert (done["fix"], done["state"]) == ("open", "open")
@@ -180,7 +213,10 @@ def test_days_that_cant_be_ingested_again_are_named(lab: Lab) -> None:
         (f"orders@{lost[0]}", "its rows (and those of 1 more) can't be read")
     ]
     (line,) = lab.headrace("incidents")
-    assert (line["state"], line["cause"]["summary"]) == ("open", "the file was given up, its rows are lost")
+    assert (line["state"], line["cause"]["summary"]) == (
+        "open",
+        "the file was given up, its rows are lost",
+    )
     for key in DAYS:
         if key in lost:
             said = failing(lab, "read", "orders", "--partition", key)
@@ -195,15 +231,22 @@ def test_days_that_cant_be_ingested_again_are_named(lab: Lab) -> None:
     for later in range(1, 7):  # until the attempts are spent; each waits longer than the one before
         now = (lab.now + timedelta(hours=later)).isoformat()
         said = failing(lab, "fix", opened, "--yes", "--now", now)
-    assert f"orders@{lost[0]} can't be ingested again (nor can 1 more): landing/orders_{lost[0]}.csv can't be opened" in said
+    assert (
+        f"orders@{lost[0]} can't be ingested again (nor can 1 more): landing/orders_{lost[0]}.csv"
+        " can't be opened" in said
+    )
     assert f"headrace withdraw orders@{lost[0]} --reason '{opened}: its rows are lost'" in said
     assert lab.headrace("incident", opened)["repair"]["command"] == "headrace retry orders"
     lab.headrace("withdraw", f"orders@{lost[0]}", "--reason", f"{opened}: its rows are lost")
     lab.orders(lost[1])  # the vendor delivers it once more
     lab.headrace("retry", "orders", code=None)
     lab.headrace("tick", code=None)
-    assert sorted({row["day"] for row in lab.read("orders")}) == [day for day in DAYS if day != lost[0]]
-    assert [item for item in lab.headrace("incidents") if item["cause"]["kind"] == "data_corrupted"] == []
+    assert sorted({row["day"] for row in lab.read("orders")}) == [
+        day for day in DAYS if day != lost[0]
+    ]
+    assert [
+        item for item in lab.headrace("incidents") if item["cause"]["kind"] == "data_corrupted"
+    ] == []
     agreed(lab)
 
 
@@ -216,7 +259,9 @@ def test_inputs_are_repaired_before_what_reads_them(lab: Lab) -> None:
     lab.headrace("tick")
     result = {row["cause"]["node"]: row for row in lab.headrace("incidents")}
     orders, totals = result["orders"]["id"], result["totals"]["id"]
-    assert f"{totals} isn't repaired yet: totals reads orders, which is damaged too" in failing(lab, "fix", totals, "--yes")
+    assert f"{totals} isn't repaired yet: totals reads orders, which is damaged too" in failing(
+        lab, "fix", totals, "--yes"
+    )
     assert result["totals"]["repair"]["command"] == f"headrace fix {orders}"
     assert lab.headrace("fix", orders, "--yes")["state"] == "resolved"
     assert lab.headrace("fix", totals, "--yes")["state"] == "resolved"
@@ -224,8 +269,11 @@ def test_inputs_are_repaired_before_what_reads_them(lab: Lab) -> None:
 
 
 @pytest.mark.slow
-def test_with_the_state_in_postgresql(postgresql: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches: statements that only one of the databases takes; a catalog in a schema of its own that isn't given up in."""
+def test_with_the_state_in_postgresql(
+    postgresql: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: statements that only one of the databases takes; a catalog in a schema of its own
+    that isn't given up in."""
     monkeypatch.setenv("PG_PASSWORD", postgresql.password)
     lab = filled(Lab(tmp_path / "p", postgresql))
     before = lab.read("totals")
@@ -239,11 +287,13 @@ def test_with_the_state_in_postgresql(postgresql: Database, tmp_path: Path, monk
 
 
 def test_files_that_are_elsewhere_are_counted_and_not_called_damaged(lab: Lab) -> None:
-    """Catches: a file that another writer registered by a URL, said to be gone because it isn't in this lake's folder."""
+    """Catches: a file that another writer registered by a URL, said to be gone because it isn't in
+    this lake's folder."""
     with sqlite3.connect(lab.root / ".headrace/state.db") as db:
         db.execute(
-            "update ducklake_data_file set path = 's3://bucket/f.parquet', path_is_relative = 0 where data_file_id ="
-            " (select min(data_file_id) from ducklake_data_file where end_snapshot is null)"
+            "update ducklake_data_file set path = 's3://bucket/f.parquet', path_is_relative = 0"
+            " where data_file_id = (select min(data_file_id) from ducklake_data_file where"
+            " end_snapshot is null)"
         )
     assert lab.headrace("tick")["incidents_opened"] == []
     result = lab.headrace("status")["lake"]
@@ -251,11 +301,14 @@ def test_files_that_are_elsewhere_are_counted_and_not_called_damaged(lab: Lab) -
 
 
 def test_an_environments_own_files_are_looked_at(tmp_path: Path) -> None:
-    """Catches: an environment whose files are gone, and whose status says nothing of it; production blamed for them."""
+    """Catches: an environment whose files are gone, and whose status says nothing of it; production
+    blamed for them."""
     lab = Lab(tmp_path / "p")
     lab.write("headrace.toml", SETTINGS + "[environments.dev]\nworkers = 1\n")
     filled(lab)
-    lab.sql("totals", "select day, customer, sum(amount) + 1 as total from orders group by all", BY_DAY)
+    lab.sql(
+        "totals", "select day, customer, sum(amount) + 1 as total from orders group by all", BY_DAY
+    )
     lab.headrace("apply", "--yes", "--env", "dev")
     lab.headrace("run", "totals", "--env", "dev")
     for path in (lab.root / ".headrace/env/dev/lake/main/totals").iterdir():
@@ -275,9 +328,12 @@ def failing(lab: Lab, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("damage", [deleted, cut_short])
-def test_what_reads_a_damaged_file_waits_for_its_repair(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    """Catches: a query that is right and "correct assets/later.sql" over a file that it couldn't read; its own incident, with another
-    owner, for the same cause; a good delivery's day that is never computed once the file is repaired."""
+def test_what_reads_a_damaged_file_waits_for_its_repair(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """Catches: a query that is right and "correct assets/later.sql" over a file that it couldn't
+    read; its own incident, with another owner, for the same cause; a good delivery's day that is
+    never computed once the file is repaired."""
     lab = filled(Lab(tmp_path / "p"))
     lab.sql(
         "later",
@@ -291,11 +347,18 @@ def test_what_reads_a_damaged_file_waits_for_its_repair(tmp_path: Path, damage: 
     damage(path)
     lab.orders("2025-01-10")
     done = lab.headrace("tick", "--now", "2025-01-11T04:00Z")
-    said = {item["asset"]: (item["state"], (item["error"] or {}).get("code")) for item in done["attempts"]}
+    said = {
+        item["asset"]: (item["state"], (item["error"] or {}).get("code"))
+        for item in done["attempts"]
+    }
     assert said["orders"] == ("published", None)
     assert said["later"] == ("skipped", "data_corrupted")
     opened, *others = lab.headrace("incidents")
-    assert (opened["cause"]["kind"], opened["cause"]["node"], others) == ("data_corrupted", "totals", [])
+    assert (opened["cause"]["kind"], opened["cause"]["node"], others) == (
+        "data_corrupted",
+        "totals",
+        [],
+    )
     assert done["repairs"] == []
     verdict = lab.headrace("why", "later@2025-01-10", "--now", "2025-01-11T04:05Z")["verdict"]
     assert verdict.startswith("later@2025-01-10 waits for totals 2025-01-0")

@@ -1,4 +1,6 @@
-"""A delivery that somebody dropped isn't published by what is done afterwards about other things."""
+"""A delivery that somebody dropped isn't published by what is done afterwards about
+other things.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ def later(lab: Lab, *arguments: str) -> Any:
 
 
 def test_a_dropped_delivery_is_not_what_failed(tmp_path: Path) -> None:
-    """Would catch: a test file that a person dropped, read again by `retry` and `backfill --mode failed`, proposed by `apply` as
-    what a looser check may repair, and then published."""
+    """Would catch: a test file that a person dropped, read again by `retry` and `backfill --mode
+    failed`, proposed by `apply` as what a looser check may repair, and then published."""
     lab = Lab(tmp_path / "p")
     lab.write("sources/orders.yaml", SOURCE.format(least=8))
     lab.orders(DAYS[0])
@@ -35,12 +37,32 @@ def test_a_dropped_delivery_is_not_what_failed(tmp_path: Path) -> None:
     lab.write("sources/orders.yaml", SOURCE.format(least=3))
     assert [step["kind"] for step in lab.headrace("plan")["steps"]] == ["declare", "weaken"]
     later(lab, "apply", "--yes")
-    backfill = lab.headrace("backfill", "orders", "--from", DAYS[0], "--to", DAYS[1], "--mode", "failed", "--reason", "x", "--dry-run")
+    backfill = lab.headrace(
+        "backfill",
+        "orders",
+        "--from",
+        DAYS[0],
+        "--to",
+        DAYS[1],
+        "--mode",
+        "failed",
+        "--reason",
+        "x",
+        "--dry-run",
+    )
     assert backfill["partitions_total"] == 0
     lab.tick()
-    assert [item["partition"] for item in lab.headrace("deliveries", "orders") if item["state"] == "published"] == [DAYS[0]]
-    again = later(lab, "run", "orders", "--partition", DAYS[1], "--again", "--reason", "it was a sale")
-    assert [item["partition"] for item in again["published"]] == [DAYS[1]], "who asks for it by name gets it"
+    assert [
+        item["partition"]
+        for item in lab.headrace("deliveries", "orders")
+        if item["state"] == "published"
+    ] == [DAYS[0]]
+    again = later(
+        lab, "run", "orders", "--partition", DAYS[1], "--again", "--reason", "it was a sale"
+    )
+    assert [item["partition"] for item in again["published"]] == [DAYS[1]], (
+        "who asks for it by name gets it"
+    )
 
 
 def test_nobody_is_sent_to_quarantine_for_what_was_dropped(tmp_path: Path) -> None:
@@ -48,7 +70,9 @@ def test_nobody_is_sent_to_quarantine_for_what_was_dropped(tmp_path: Path) -> No
     lab = Lab(tmp_path / "p")
     lab.write("sources/orders.yaml", SOURCE.format(least=8))
     lab.sql("totals", "select day, count(*) as n from orders group by all")
-    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n")
+    lab.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n"
+    )
     lab.now = lab.now.replace(day=2)
     lab.orders(DAYS[0])
     lab.tick()
@@ -87,7 +111,9 @@ def test_what_reads_a_dropped_delivery_ends_nothing_by_being_computed_again(tmp_
 
 
 def test_what_was_dropped_is_not_to_be_accepted_any_more(tmp_path: Path) -> None:
-    """Would catch: "or accept it as an exception", of a delivery that isn't in quarantine any more."""
+    """Would catch: "or accept it as an exception", of a delivery that isn't in
+    quarantine any more.
+    """
     lab = Lab(tmp_path / "p")
     lab.sql("clean", "select order_id, day from orders")
     days = [f"2025-01-{n:02d}" for n in range(1, 17)]
@@ -102,4 +128,7 @@ def test_what_was_dropped_is_not_to_be_accepted_any_more(tmp_path: Path) -> None
     assert "quarantine accept" in held["repair"]["first"]
     later(lab, "quarantine", "drop", f"orders@{days[-1]}", "--reason", "a test of the tills")
     (dropped,) = later(lab, "incidents")
-    assert dropped["repair"]["first"] == "ask acme for the file as it was agreed, and put it where the source looks"
+    assert (
+        dropped["repair"]["first"]
+        == "ask acme for the file as it was agreed, and put it where the source looks"
+    )

@@ -1,4 +1,5 @@
-"""What a commit names is on the disk before it: with the real system calls, as far as the machine lets us look."""
+"""What a commit names is on the disk before it: with the real system calls, as far as the machine
+lets us look."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ from headrace.scheduler import AttemptId
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace isn't installed")
 def test_every_commit_that_publishes_comes_after_a_sync(lab: Lab, tmp_path: Path) -> None:
-    """A power cut after the commit must not leave a catalog that names a file which was never written."""
+    """A power cut after the commit must not leave a catalog that names a file which was never
+    written.
+    """
     lab.sql("clean", "select order_id, cast(day as date) as day from orders")
     for day in DAYS[:3]:
         lab.orders(day)
@@ -40,8 +43,11 @@ def test_every_commit_that_publishes_comes_after_a_sync(lab: Lab, tmp_path: Path
     assert len(re.findall(r"syncfs\(", out.read_text())) >= 2
 
 
-def test_a_staged_file_that_vanished_is_not_published(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches a publication of what isn't there (any more): the attempt is tried again, and nothing else suffers."""
+def test_a_staged_file_that_vanished_is_not_published(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a publication of what isn't there (any more): the attempt is tried again, and nothing
+    else suffers."""
     from headrace.runtime import leader_loop as module
     from headrace.runtime.worker_protocol import make_durable
 
@@ -49,7 +55,11 @@ def test_a_staged_file_that_vanished_is_not_published(lab: Lab, monkeypatch: pyt
 
     def losing(folders, finished):  # type: ignore[no-untyped-def]
         for item in finished:
-            if item.outcome.staged is not None and not removed and item.outcome.staged.path.startswith("main/clean/"):
+            if (
+                item.outcome.staged is not None
+                and not removed
+                and item.outcome.staged.path.startswith("main/clean/")
+            ):
                 removed.append(item.outcome.staged.path)
                 (folders.lake / item.outcome.staged.path).unlink()
         return make_durable(folders, finished)
@@ -63,12 +73,14 @@ def test_a_staged_file_that_vanished_is_not_published(lab: Lab, monkeypatch: pyt
     assert len(lab.read("clean")) == 10
 
 
-@pytest.mark.parametrize(("number", "own"), [(5, False), (1_000_000_005, True), (1_900_000_001, True)])
+@pytest.mark.parametrize(
+    ("number", "own"), [(5, False), (1_000_000_005, True), (1_900_000_001, True)]
+)
 def test_a_plans_worker_syncs_what_it_wrote_and_productions_leader_does(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, number: int, *, own: bool
 ) -> None:
-    """Would catch: a file of a backfill that nobody syncs before it is named, or that production's turns wait for; and one of production's
-    that its worker syncs, one by one."""
+    """Would catch: a file of a backfill that nobody syncs before it is named, or that production's
+    turns wait for; and one of production's that its worker syncs, one by one."""
     folders = lab.session().folders
     file = Path(folders.data, "taken-out.parquet")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +89,11 @@ def test_a_plans_worker_syncs_what_it_wrote_and_productions_leader_does(
     together: list[Path] = []
     monkeypatch.setattr(files, "_full_sync", each.append)
     monkeypatch.setattr(worker_protocol, "sync", together.extend)
-    outcome = TaskOutcome(attempt=f"3.{number}", state="rejected", measures=Measures(), quarantined=file.name)
+    outcome = TaskOutcome(
+        attempt=f"3.{number}", state="rejected", measures=Measures(), quarantined=file.name
+    )
     assert with_durable_files(outcome, folders) is outcome
-    assert worker_protocol.make_durable(folders, [TaskFinished(AttemptId(3, number), outcome)]) == {}
+    assert (
+        worker_protocol.make_durable(folders, [TaskFinished(AttemptId(3, number), outcome)]) == {}
+    )
     assert (file in each, file in together) == (own, not own)

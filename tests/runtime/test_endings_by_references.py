@@ -21,11 +21,15 @@ def places(lab: Lab, *names: str) -> None:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
-    """Of `orders`, which is checked against a table of a database, day 3 has a customer that isn't there."""
+    """Of `orders`, which is checked against a table of a database, day 3 has a customer that isn't
+    there."""
     made = Lab(tmp_path / "p")
     with (made.root / "headrace.toml").open("a", encoding="utf-8") as file:
         file.write("[connections.erp]\npath = 'erp.db'\ntype = 'sqlite'\n")
-    made.write("sources/places.yaml", "source: places\nowner: acme\nconnection: erp\ntable: places\npartition: '*'\n")
+    made.write(
+        "sources/places.yaml",
+        "source: places\nowner: acme\nconnection: erp\ntable: places\npartition: '*'\n",
+    )
     with (made.root / "sources/orders.yaml").open("a", encoding="utf-8") as file:
         file.write("checks:\n  - references: {column: customer, to: places.customer}\n")
     made.sql("clean", "select order_id, customer, amount, day from orders")
@@ -56,7 +60,9 @@ def test_it_ends_by_the_command_that_ingested_the_reference_again(lab: Lab) -> N
     again(lab, "run", "places", "--again", "--reason", "a new place")
     lab.tick()
     ended = again(lab, "incident", row["id"])["ended"]
-    assert re.fullmatch(r"Run again by \S+: places \(a new place\); all whom it affected are served\.", ended), ended
+    assert re.fullmatch(
+        r"Run again by \S+: places \(a new place\); all whom it affected are served\.", ended
+    ), ended
 
 
 def test_what_headrace_ingested_by_itself_is_no_command(lab: Lab) -> None:
@@ -75,7 +81,10 @@ def test_an_assets_check_ends_by_the_command_at_its_input(lab: Lab) -> None:
     source = lab.root / "sources/orders.yaml"
     source.write_text(source.read_text().partition("checks:")[0])
     front = "partition: {by: day, column: day}\nchecks:\n  - not_null: [place]"
-    query = "select o.order_id, p.customer as place, o.day from orders o left join places p using (customer)"
+    query = (
+        "select o.order_id, p.customer as place, o.day from orders o left join places p using"
+        " (customer)"
+    )
     lab.sql("clean", query, front)
     lab.headrace("apply", "--yes")
     lab.tick()

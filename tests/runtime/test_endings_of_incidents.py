@@ -1,4 +1,6 @@
-"""Every way in which an incident can end: what ended it stands in its timeline, its page, its mail and the digest."""
+"""Every way in which an incident can end: what ended it stands in its timeline, its page, its mail
+and the digest.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,9 @@ def paused(facts: StateFacts) -> None:
 def reported(facts: StateFacts) -> None:
     facts.deliver(DAY, when=hour(2))
     tick(facts, 3)
-    facts.headrace("incidents", "report", "orders", "--from", DAY, "--reason", "half is missing", now=hour(4))
+    facts.headrace(
+        "incidents", "report", "orders", "--from", DAY, "--reason", "half is missing", now=hour(4)
+    )
 
 
 # What ends it
@@ -105,7 +109,16 @@ def delivered_again(facts: StateFacts) -> None:
 
 
 def accepted(facts: StateFacts) -> None:
-    facts.headrace("quarantine", "accept", f"orders@{DAY}", "--until", "2025-03-01", "--reason", "a holiday", now=hour(9))
+    facts.headrace(
+        "quarantine",
+        "accept",
+        f"orders@{DAY}",
+        "--until",
+        "2025-03-01",
+        "--reason",
+        "a holiday",
+        now=hour(9),
+    )
 
 
 def dropped(facts: StateFacts) -> None:
@@ -120,7 +133,9 @@ def waived(facts: StateFacts) -> None:
 
 def let_go(facts: StateFacts) -> None:
     for number, consumer in enumerate(("report", "extract")):
-        facts.headrace("waive", f"{consumer}@{DAY}", "--reason", "a holiday", now=hour(9.1 + number / 10))
+        facts.headrace(
+            "waive", f"{consumer}@{DAY}", "--reason", "a holiday", now=hour(9.1 + number / 10)
+        )
 
 
 def retried(facts: StateFacts) -> None:
@@ -145,7 +160,9 @@ def fixed_in_vain(facts: StateFacts) -> None:
     facts.headrace("fix", incident(facts, 8)["id"], "--yes", now=hour(8), code=1)
     facts.headrace("run", "orders", "--partition", DAY, now=hour(8.2), code=None)
     asset = facts.root / "assets/clean.py"
-    asset.write_text(asset.read_text().replace("    raise MemoryError", "    return orders  # MemoryError"))
+    asset.write_text(
+        asset.read_text().replace("    raise MemoryError", "    return orders  # MemoryError")
+    )
     facts.headrace("apply", "--yes", "--reason", "in parts", now=hour(8.5))
     tick(facts, 9)
 
@@ -154,13 +171,18 @@ def fixed_in_part(facts: StateFacts) -> None:
     """Before the deadline; what follows fails, so that nobody has the day."""
     total = facts.root / "assets/total.sql"
     head, end, query = total.read_text().partition("*/")
-    total.write_text(f"{head}{end}\nselect one.*, cast(one.day as varchar)::integer as broken from ({query}) as one\n")
+    total.write_text(
+        f"{head}{end}\nselect one.*, cast(one.day as varchar)::integer as broken from ({query}) as"
+        " one\n"
+    )
     facts.headrace("apply", "--yes", now=hour(3.2))
     facts.headrace("fix", incident(facts, 3.3)["id"], "--yes", now=hour(3.4), code=1)
 
 
 def names_accepted(facts: StateFacts) -> None:
-    facts.headrace("contract", "accept", f"orders@{DAY}", "--yes", "--reason", "as announced", now=hour(8))
+    facts.headrace(
+        "contract", "accept", f"orders@{DAY}", "--yes", "--reason", "as announced", now=hour(8)
+    )
     tick(facts, 9)
 
 
@@ -177,8 +199,19 @@ def unpublished(facts: StateFacts) -> None:
 def backfilled(facts: StateFacts) -> None:
     facts.flag.unlink()
     facts.headrace(
-        "backfill", "clean", "--from", DAY, "--to", DAY, "--mode", "failed", "--reason", "mended", "--yes", now=hour(9)
-    )  # fmt: skip
+        "backfill",
+        "clean",
+        "--from",
+        DAY,
+        "--to",
+        DAY,
+        "--mode",
+        "failed",
+        "--reason",
+        "mended",
+        "--yes",
+        now=hour(9),
+    )
 
 
 def asset_removed(facts: StateFacts) -> None:
@@ -206,66 +239,101 @@ def consumers_removed(facts: StateFacts) -> None:
 ENDINGS = {
     "source came by itself": Ending(missing, delivered, f"Delivered at {AT}: orders@{DAY}{SERVED}"),
     "source came between two observations": Ending(
-        missing, delivered_unseen, f"Delivered between {AT} and {AT}: orders@{DAY}{SERVED}",
+        missing,
+        delivered_unseen,
+        f"Delivered between {AT} and {AT}: orders@{DAY}{SERVED}",
     ),
     "redelivery": Ending(held, delivered_again, f"Delivered again at {AT}: orders@{DAY}{SERVED}"),
     "accept": Ending(
-        held, accepted,
-        rf"Accepted as an exception by {BY} until {AT}: orders@{DAY} \(a holiday\){SERVED}, by exception \(accepted by {BY}\)",
+        held,
+        accepted,
+        rf"Accepted as an exception by {BY} until {AT}: orders@{DAY} \(a holiday\){SERVED}, by"
+        rf" exception \(accepted by {BY}\)",
         (rf"accepted as an exception by {BY} until {AT}: orders@{DAY} \(a holiday\)",),
     ),
     "drop": Ending(
-        held, dropped,
-        rf"Dropped by {BY}: orders@{DAY} \(a test file\); waived by {BY}: report@{DAY}, extract@{DAY} \(a holiday\)",
+        held,
+        dropped,
+        rf"Dropped by {BY}: orders@{DAY} \(a test file\); waived by {BY}: report@{DAY},"
+        rf" extract@{DAY} \(a holiday\)",
         (rf"dropped by {BY}: orders@{DAY} \(a test file\)",),
     ),
     "waive": Ending(
-        missing, waived, rf"Waived by {BY}: report@{DAY}, extract@{DAY} \(a holiday\)",
-        (rf"waived by {BY}: report@{DAY} \(a holiday\)", rf"waived by {BY}: extract@{DAY} \(a holiday\)"),
+        missing,
+        waived,
+        rf"Waived by {BY}: report@{DAY}, extract@{DAY} \(a holiday\)",
+        (
+            rf"waived by {BY}: report@{DAY} \(a holiday\)",
+            rf"waived by {BY}: extract@{DAY} \(a holiday\)",
+        ),
     ),
     "retry": Ending(
-        broken, retried, rf"Run again by {BY}: clean@{DAY}[^;]* \(mended\){SERVED}", (rf"run again by {BY}: clean@{DAY}.*",)
+        broken,
+        retried,
+        rf"Run again by {BY}: clean@{DAY}[^;]* \(mended\){SERVED}",
+        (rf"run again by {BY}: clean@{DAY}.*",),
     ),
     "declaration corrected": Ending(
-        misspelt, corrected, rf"Changed by {BY} \(version \d+\): clean[^;]* \(a typing error\){SERVED}",
-        (rf"changed by {BY} \(version \d+\): clean \(a typing error\)",)
+        misspelt,
+        corrected,
+        rf"Changed by {BY} \(version \d+\): clean[^;]* \(a typing error\){SERVED}",
+        (rf"changed by {BY} \(version \d+\): clean \(a typing error\)",),
     ),
     "fix": Ending(
-        renamed, fixed, rf"Repaired by {BY} with `headrace fix INC-\d+`{SERVED}", ("repair begun: map, build",),
+        renamed,
+        fixed,
+        rf"Repaired by {BY} with `headrace fix INC-\d+`{SERVED}",
+        ("repair begun: map, build",),
     ),
     "fix failed": Ending(
-        lacking, fixed_in_vain, rf"Changed by {BY} \(version \d+\): clean[^;]* \(in parts\){SERVED}",
+        lacking,
+        fixed_in_vain,
+        rf"Changed by {BY} \(version \d+\): clean[^;]* \(in parts\){SERVED}",
         ("repair begun: .*", r"tried to repair it with `headrace fix INC-\d+`: it is still open"),
     ),
     "contract accept": Ending(
-        renamed, names_accepted, rf"Names accepted by {BY} from {DAY} on: orders \(as announced\){SERVED}",
+        renamed,
+        names_accepted,
+        rf"Names accepted by {BY} from {DAY} on: orders \(as announced\){SERVED}",
         (rf"names accepted by {BY} from {DAY} on: orders \(as announced\)",),
     ),
     "pause lifted": Ending(
-        paused, resumed, rf"Resumed by {BY}: clean \(checked\){SERVED}", (rf"resumed by {BY}: clean \(checked\)",)
+        paused,
+        resumed,
+        rf"Resumed by {BY}: clean \(checked\){SERVED}",
+        (rf"resumed by {BY}: clean \(checked\)",),
     ),
     "unpublished": Ending(
-        reported, unpublished, rf"Unpublished by {BY}: orders@{DAY} \(rubbish\); delivered again at {AT}: orders@{DAY}{SERVED}",
+        reported,
+        unpublished,
+        rf"Unpublished by {BY}: orders@{DAY} \(rubbish\); delivered again at {AT}:"
+        rf" orders@{DAY}{SERVED}",
         (rf"unpublished by {BY}: orders@{DAY} \(rubbish\)",),
     ),
     "backfill": Ending(
-        broken, backfilled, rf"Backfill planned by {BY} \(backfill 1\): clean[^;]* \(mended\){SERVED}",
-        (rf"backfill planned by {BY} \(backfill 1\): clean.*",)
+        broken,
+        backfilled,
+        rf"Backfill planned by {BY} \(backfill 1\): clean[^;]* \(mended\){SERVED}",
+        (rf"backfill planned by {BY} \(backfill 1\): clean.*",),
     ),
     "asset removed": Ending(
-        broken, asset_removed,
-        rf"No longer declared: clean; no longer declared: report, extract; changed by {BY} \(version \d+\): clean.* \(nobody needs it\)",
-        (rf"changed by {BY} \(version \d+\): clean.* \(nobody needs it\)",)
+        broken,
+        asset_removed,
+        rf"No longer declared: clean; no longer declared: report, extract; changed by {BY}"
+        r" \(version \d+\): clean.* \(nobody needs it\)",
+        (rf"changed by {BY} \(version \d+\): clean.* \(nobody needs it\)",),
     ),
     "a reader of it changed": Ending(
         missing, reader_changed, f"Delivered at {AT}: orders@{DAY}{SERVED}"
     ),
     "consumers removed": Ending(
-        missing, consumers_removed,
-        rf"No longer declared: report, extract; changed by {BY} \(version \d+\): extract, report \(nobody reads it\); delivered at .*",
+        missing,
+        consumers_removed,
+        rf"No longer declared: report, extract; changed by {BY} \(version \d+\): extract, report"
+        r" \(nobody reads it\); delivered at .*",
         (rf"changed by {BY} \(version \d+\): extract, report \(nobody reads it\)",),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.timeout(300)
@@ -276,10 +344,15 @@ def test_who_has_nothing_yet_is_not_served_again(healthy: StateFacts) -> None:
     facts.headrace("apply", "--yes", now=hour(0.2))
     renamed(facts)
     fixed_in_part(facts)
-    row = next(item for item in facts.headrace("incidents", "--all", now=hour(3.5)) if item["cause"]["kind"] == "schema_change")
+    row = next(
+        item
+        for item in facts.headrace("incidents", "--all", now=hour(3.5))
+        if item["cause"]["kind"] == "schema_change"
+    )
     assert row["state"] == "resolved", row
     assert re.fullmatch(
-        rf"Repaired by {BY} with `headrace fix INC-\d+`; not there yet, nor due: .*report {DAY} \(due {AT}; INC-\d+ holds it back\).*\.",
+        rf"Repaired by {BY} with `headrace fix INC-\d+`; not there yet, nor due: .*report {DAY}"
+        rf" \(due {AT}; INC-\d+ holds it back\).*\.",
         row["ended"],
     )
     lines = [line["what"] for line in row["timeline"]]
@@ -300,7 +373,8 @@ def test_a_promise_that_is_relaxed_serves_nobody(healthy: StateFacts) -> None:
     rows = facts.headrace("incidents", "--all", now=hour(5.6))
     row = next(row for row in rows if row["cause"]["kind"] == "late_source")
     assert re.fullmatch(
-        rf"Changed by {BY} \(version \d+\): orders; orders@{DAY} isn't there yet: it is promised by {AT} now; "
+        rf"Changed by {BY} \(version \d+\): orders; orders@{DAY} isn't there yet: it is promised by"
+        rf" {AT} now; "
         rf"not there yet, nor due: .*report {DAY} \(due {AT}\).*\.",
         row["ended"],
     )
@@ -324,7 +398,9 @@ def incident(facts: StateFacts, number: float) -> dict[str, Any]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ENDINGS)
 def test_an_ending_says_what_it_was(healthy: StateFacts, name: str) -> None:
-    """Would catch: "served again" where a deadline was waived, and a command that no timeline names."""
+    """Would catch: "served again" where a deadline was waived, and a command that no timeline
+    names.
+    """
     ending, facts = ENDINGS[name], healthy.copy(name.replace(" ", "_"))
     facts.flag.unlink(missing_ok=True)  # the copies share it
     facts.headrace("apply", "--yes", now=hour(0.2))
@@ -335,15 +411,23 @@ def test_an_ending_says_what_it_was(healthy: StateFacts, name: str) -> None:
     assert row["state"] == "resolved", row
     assert re.fullmatch(rf"{ending.said}\.", row["ended"]), row["ended"]
     lines = [line["what"] for line in row["timeline"]]
-    assert [line["at"] for line in row["timeline"]] == sorted(line["at"] for line in row["timeline"])
-    assert not [line for line in lines if line.startswith("run again by") and f": orders@{DAY}" in line]
+    assert [line["at"] for line in row["timeline"]] == sorted(
+        line["at"] for line in row["timeline"]
+    )
+    assert not [
+        line for line in lines if line.startswith("run again by") and f": orders@{DAY}" in line
+    ]
     for line in ending.lines:
         assert [item for item in lines if re.fullmatch(line, item)], lines
     named = [line for line in lines if line.startswith("resolved: ")]
     assert named == [f"resolved: {row['ended'][0].lower()}{row['ended'][1:-1]}"]
-    mails = facts.lab.rows("select body from notice where kind = 'resolved' and subject like ?", f"{row['id']}%")
+    mails = facts.lab.rows(
+        "select body from notice where kind = 'resolved' and subject like ?", f"{row['id']}%"
+    )
     assert mails and all(row["ended"] in body.replace("\n", " ") for (body,) in mails), mails
-    digests = facts.lab.rows("select body from notice where kind = 'digest' and body like ?", f"%over: {row['id']} %")
+    digests = facts.lab.rows(
+        "select body from notice where kind = 'digest' and body like ?", f"%over: {row['id']} %"
+    )
     assert digests and all(row["ended"] in body.replace("\n", " ") for (body,) in digests), digests
 
 
@@ -357,7 +441,9 @@ def test_nothing_repairs_an_asset_that_was_removed(healthy: StateFacts) -> None:
     assert [row["node"] for row in before["repairs"]] == ["clean"]
     asset_removed(facts)
     status = facts.headrace("status", now=hour(9.5), code=None)
-    assert (status["repairs"], [item["kind"] for item in status["open"]]) == ([], []), status["open"]
+    assert (status["repairs"], [item["kind"] for item in status["open"]]) == ([], []), status[
+        "open"
+    ]
     assert "clean" not in status["headline"]
 
 
@@ -375,7 +461,8 @@ def test_nothing_is_said_to_be_paused_after_it_was_resumed(healthy: StateFacts) 
 
 
 def test_what_accepting_published_is_there_when_the_incident_is_over(healthy: StateFacts) -> None:
-    """Would catch: "not there yet, nor due: report", mailed, of what the accepting command computed."""
+    """Would catch: "not there yet, nor due: report", mailed, of what the accepting command
+    computed."""
     facts = healthy.copy("accepted_early")
     facts.flag.unlink(missing_ok=True)
     facts.headrace("apply", "--yes", now=hour(0.2))
@@ -388,7 +475,9 @@ def test_what_accepting_published_is_there_when_the_incident_is_over(healthy: St
 
 
 def test_what_holds_back_the_next_delivery_is_named(healthy: StateFacts) -> None:
-    """Would catch: "delivered again, not there yet" of a delivery that another incident holds since."""
+    """Would catch: "delivered again, not there yet" of a delivery that another incident holds
+    since.
+    """
     facts = healthy.copy("bad_twice")
     facts.flag.unlink(missing_ok=True)
     facts.headrace("apply", "--yes", now=hour(0.2))

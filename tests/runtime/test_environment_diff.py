@@ -1,4 +1,5 @@
-"""`plan --env NAME` says how what is built there differs from production: rows, columns, examples, distributions."""
+"""`plan --env NAME` says how what is built there differs from production: rows, columns, examples,
+distributions."""
 
 from __future__ import annotations
 
@@ -12,13 +13,16 @@ from headrace.services.plans import plan
 from headrace.services.run_results import tick
 from headrace.services.session import ProjectSession, Silent
 
-TOML = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n[environments.dev]\nworkers = 1\n'
+TOML = (
+    '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n[environments.dev]\nworkers'
+    " = 1\n"
+)
 CHECKS = "partition: {by: day, column: day}\nchecks: [{unique: [customer]}]"
 
 
 def test_what_is_built_apart_is_compared_row_by_row(tmp_path: Path) -> None:
-    """Would catch: partitions that aren't built told as removed rows, a changed row told as two, a change of values that nobody sees,
-    and files of one lake read as the other's."""
+    """Would catch: partitions that aren't built told as removed rows, a changed row told as two, a
+    change of values that nobody sees, and files of one lake read as the other's."""
     lab = Lab(tmp_path / "p")
     lab.write("headrace.toml", TOML)
     total = "select day, customer, sum(amount) as total from orders group by day, customer"
@@ -26,20 +30,40 @@ def test_what_is_built_apart_is_compared_row_by_row(tmp_path: Path) -> None:
     for day in DAYS[:3]:
         lab.orders(day, n=3)
     lab.tick()
-    lab.sql("total", total.replace("sum(amount)", f"case when customer = 'c1' and day <> '{DAYS[0]}' then -1 else sum(amount) end"), CHECKS)
+    lab.sql(
+        "total",
+        total.replace(
+            "sum(amount)",
+            f"case when customer = 'c1' and day <> '{DAYS[0]}' then -1 else sum(amount) end",
+        ),
+        CHECKS,
+    )
     tick(ProjectSession.open(lab.root, "dev", None, "tester"), progress=Silent())
     lab.orders(DAYS[3], n=3)
     lab.tick()
     dev = ProjectSession.open(lab.root, "dev", None, "tester")
     (row,) = differences(dev)
-    assert (row.node, row.identical, row.compared, row.not_built, row.only_here) == ("total", 1, 2, 1, 0)
-    assert (row.keys, row.rows_added, row.rows_removed, row.rows_changed) == (["customer", "day"], 0, 0, 2)
+    assert (row.node, row.identical, row.compared, row.not_built, row.only_here) == (
+        "total",
+        1,
+        2,
+        1,
+        0,
+    )
+    assert (row.keys, row.rows_added, row.rows_removed, row.rows_changed) == (
+        ["customer", "day"],
+        0,
+        0,
+        2,
+    )
     assert row.cells == {"total": 2}
     assert row.sample
     (spread,) = [spread for spread in row.spreads if spread.column == "total"]
     assert (spread.before["minimum"], spread.after["minimum"]) == ("1.5", "-1.0")
     assert spread.before["nulls"] == spread.after["nulls"] == 0
-    response = plan(ProjectSession.open(lab.root, "dev", None, "tester"), against=None, progress=Silent())
+    response = plan(
+        ProjectSession.open(lab.root, "dev", None, "tester"), against=None, progress=Silent()
+    )
     assert [item.node for item in response.diff or []] == ["total"]
     assert "total against production" in page(lab)
 
@@ -49,7 +73,9 @@ def page(lab: Lab) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=50, check=True).stdout
 
 
-def test_in_production_and_before_anything_was_built_there_is_nothing_to_compare(tmp_path: Path) -> None:
+def test_in_production_and_before_anything_was_built_there_is_nothing_to_compare(
+    tmp_path: Path,
+) -> None:
     """Would catch: a traceback where an environment is new, or production is."""
     lab = Lab(tmp_path / "p")
     lab.write("headrace.toml", TOML)

@@ -1,4 +1,6 @@
-"""A full disk, as the fault points and a real small one show it: nothing is spent, and it goes on by itself when there is space."""
+"""A full disk, as the fault points and a real small one show it: nothing is spent, and it goes on
+by itself when there is space.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +30,22 @@ def three_days(lab: Lab) -> None:
 
 @pytest.mark.usefixtures("cold_fork_servers")
 def test_nothing_is_spent_while_the_disk_is_full(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: two attempts within a second that failed for want of space, after which a person has to type `retry`."""
+    """Would catch: two attempts within a second that failed for want of space, after which a person
+    has to type `retry`.
+    """
     three_days(lab)
     every = ",".join(f"file.staged:{time}=full" for time in range(1, 40))
     monkeypatch.setenv("HEADRACE_FAULT", every)
     for _ in range(3):
         lab.headrace("tick", code=None)
-    stuck = [row for row in lab.rows("select node, state, failures, coalesce(reason, '') from partition") if row[1] != "published"]
-    assert stuck and {(state, failures) for _, state, failures, _ in stuck} == {("waiting", 0)}, stuck
+    stuck = [
+        row
+        for row in lab.rows("select node, state, failures, coalesce(reason, '') from partition")
+        if row[1] != "published"
+    ]
+    assert stuck and {(state, failures) for _, state, failures, _ in stuck} == {("waiting", 0)}, (
+        stuck
+    )
     assert any("No space left on device" in reason for *_, reason in stuck)
     monkeypatch.delenv("HEADRACE_FAULT")
     lab.headrace("tick")
@@ -43,7 +53,8 @@ def test_nothing_is_spent_while_the_disk_is_full(lab: Lab, monkeypatch: pytest.M
 
 
 def test_commands_are_armed_whichever_test_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a test whose armed fault never strikes, where it is the first of its process that runs a command."""
+    """Would catch: a test whose armed fault never strikes, where it is the first of its process
+    that runs a command."""
     monkeypatch.setenv("HEADRACE_FAULT", "file.staged=full")
     fresh = Warm()
     try:
@@ -57,7 +68,11 @@ def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own in memory; skips where that isn't allowed."""
     folder = tmp_path / "p/.headrace/lake"
     folder.mkdir(parents=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)], capture_output=True, check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)],
+        capture_output=True,
+        check=False,
+    )
     if done.returncode:
         pytest.skip(f"a tmpfs can't be mounted here: {done.stderr.decode().strip()}")
     yield folder
@@ -94,9 +109,13 @@ def test_a_lake_that_is_full_and_then_is_not(small: Path, tmp_path: Path) -> Non
 
 
 def test_a_repair_tries_everything_that_the_full_disk_keeps(small: Path, tmp_path: Path) -> None:
-    """Catches "still open: no space left on the disk" of a disk that has space again, because a repair tried the first source only."""
+    """Catches "still open: no space left on the disk" of a disk that has space again, because a
+    repair tried the first source only."""
     lab = Lab(tmp_path / "p")
-    lab.write("sources/prices.yaml", "source: prices\nowner: core\npartition: day\nfiles: landing/prices_{date:%Y-%m-%d}.csv\n")
+    lab.write(
+        "sources/prices.yaml",
+        "source: prices\nowner: core\npartition: day\nfiles: landing/prices_{date:%Y-%m-%d}.csv\n",
+    )
     filler = None
     for day in DAYS[:2]:
         lab.orders(day)
@@ -106,7 +125,10 @@ def test_a_repair_tries_everything_that_the_full_disk_keeps(small: Path, tmp_pat
     lab.headrace("tick", code=None)
     (result,) = lab.headrace("incidents")
     assert result["cause"]["kind"] == "resource_exhausted"
-    assert {node for (node,) in lab.rows("select distinct node from incident_partition")} == {"orders", "prices"}
+    assert {node for (node,) in lab.rows("select distinct node from incident_partition")} == {
+        "orders",
+        "prices",
+    }
     said = lab.headrace("why", f"orders@{DAYS[1]}")["waiting_for"][0]["text"]
     assert "failed attempt" not in said, "what waits for the disk spends no attempt"
     filler.unlink()
@@ -121,9 +143,15 @@ def test_a_repair_tries_everything_that_the_full_disk_keeps(small: Path, tmp_pat
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), ErrorKind.ENVIRONMENT),
         (OSError(errno.EROFS, os.strerror(errno.EROFS)), ErrorKind.ENVIRONMENT),
         (OSError(errno.ESTALE, os.strerror(errno.ESTALE)), ErrorKind.ENVIRONMENT),
-        (duckdb.IOException('Could not write file "x": No space left on device'), ErrorKind.ENVIRONMENT),
+        (
+            duckdb.IOException('Could not write file "x": No space left on device'),
+            ErrorKind.ENVIRONMENT,
+        ),
         (LakeError("can't be written: Read-only file system"), ErrorKind.ENVIRONMENT),
-        (ValueError("No space left on device"), ErrorKind.RESOURCES),  # of a disk that asset code knows, and nobody mends
+        (
+            ValueError("No space left on device"),
+            ErrorKind.RESOURCES,
+        ),  # of a disk that asset code knows, and nobody mends
         (MemoryError(), ErrorKind.RESOURCES),
         (FileNotFoundError(errno.ENOENT, "x"), ErrorKind.DETERMINISTIC),
     ],

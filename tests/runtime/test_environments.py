@@ -1,4 +1,6 @@
-"""Environments: what is as in production is read from there, what is changed is built apart, and production never notices."""
+"""Environments: what is as in production is read from there, what is changed is built apart, and
+production never notices.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,12 @@ landing = "samples"
 def lab(tmp_path: Path) -> Lab:
     """Three days of orders, cleaned and summed, published in production."""
     report = "- {consumer: report, owner: core, reads: [total], due: '07:00'}\n"
-    return three_days(tmp_path / "p", TOML, consumers=report, total="select day, sum(amount) as total from clean group by day")
+    return three_days(
+        tmp_path / "p",
+        TOML,
+        consumers=report,
+        total="select day, sum(amount) as total from clean group by day",
+    )
 
 
 def opened(lab: Lab, env: str = "dev") -> ProjectSession:
@@ -56,14 +63,19 @@ def test_a_changed_asset_is_built_apart_and_production_stays_as_it_was(lab: Lab)
     before = totals(opened(lab, "prod"))
     lab.sql("total", "select day, 2 * sum(amount) as total from clean group by day")
     assert published(tick(opened(lab), progress=Silent())) == [("total", day) for day in DAYS[:3]]
-    assert [float(str(total)) for total in totals(opened(lab))] == [2 * float(str(total)) for total in before]
+    assert [float(str(total)) for total in totals(opened(lab))] == [
+        2 * float(str(total)) for total in before
+    ]
     assert totals(opened(lab, "prod")) == before
     assert published(lab.tick()) == []
 
 
 def test_what_reads_a_changed_asset_is_built_apart_too(lab: Lab) -> None:
     lab.sql("clean", "select order_id, customer, 10 * amount as amount, day from orders")
-    assert {asset for asset, _ in published(tick(opened(lab), progress=Silent()))} == {"clean", "total"}
+    assert {asset for asset, _ in published(tick(opened(lab), progress=Silent()))} == {
+        "clean",
+        "total",
+    }
 
 
 def test_a_restatement_in_production_makes_stale_what_was_built_from_it(lab: Lab) -> None:
@@ -89,8 +101,11 @@ def test_an_environment_has_figures_of_its_own(lab: Lab) -> None:
 
 def test_a_change_of_checks_is_run_apart(lab: Lab) -> None:
     """Borrowed data wouldn't be audited by what the environment says."""
-    lab.sql("total", "select day, sum(amount) as total from clean group by day",
-            "partition: {by: day, column: day}\nchecks: [{range: {column: total, max: 1}}]")  # fmt: skip
+    lab.sql(
+        "total",
+        "select day, sum(amount) as total from clean group by day",
+        "partition: {by: day, column: day}\nchecks: [{range: {column: total, max: 1}}]",
+    )
     response = tick(opened(lab), progress=Silent())
     assert {(a.asset, a.state) for a in response.attempts} == {("total", "rejected")}
 
@@ -100,12 +115,16 @@ def test_parameters_of_an_environment_count(lab: Lab) -> None:
     apply(lab.session(), confirm=lambda _: True, progress=Silent())
     lab.tick()
     tick(opened(lab), progress=Silent())
-    assert [float(str(t)) for t in totals(opened(lab))] == [3 * float(str(t)) for t in totals(opened(lab, "prod"))]
+    assert [float(str(t)) for t in totals(opened(lab))] == [
+        3 * float(str(t)) for t in totals(opened(lab, "prod"))
+    ]
 
 
 def test_other_folders_make_other_deliveries(lab: Lab) -> None:
     (lab.root / "samples").mkdir()
-    (lab.root / f"samples/orders_{DAYS[5]}.csv").write_text(f"order_id,customer,amount,day\n1,c,2.50,{DAYS[5]}\n")
+    (lab.root / f"samples/orders_{DAYS[5]}.csv").write_text(
+        f"order_id,customer,amount,day\n1,c,2.50,{DAYS[5]}\n"
+    )
     response = tick(opened(lab, "small"), progress=Silent())
     assert published(response) == [(node, DAYS[5]) for node in ("clean", "orders", "total")]
 
@@ -117,7 +136,17 @@ def test_an_environment_goes_back_to_borrowing(lab: Lab) -> None:
     tick(opened(lab), progress=Silent())
     lab.sql("total", sql)
     apply(opened(lab), confirm=lambda _: True, progress=Silent())
-    run(opened(lab), [], exclude=[], partitions=[], first=None, last=None, again=False, reason=None, progress=Silent())
+    run(
+        opened(lab),
+        [],
+        exclude=[],
+        partitions=[],
+        first=None,
+        last=None,
+        again=False,
+        reason=None,
+        progress=Silent(),
+    )
     assert totals(opened(lab)) == totals(opened(lab, "prod"))
 
 
@@ -136,11 +165,20 @@ def test_an_unknown_environment_is_named_with_those_that_exist(lab: Lab) -> None
 
 
 def test_borrowed_data_of_growing_keys_and_of_merges_is_read(tmp_path: Path) -> None:
-    """Production's keys are asked of production, and a merged table's rows don't lie under the interval that is asked for."""
+    """Production's keys are asked of production, and a merged table's rows don't lie under the
+    interval that is asked for."""
     lab = Lab(tmp_path / "p")
     lab.write("headrace.toml", TOML)
-    lab.write("sources/shops.yaml", "source: shops\nowner: acme\npartition: [day, {key: shop}]\nfiles: landing/{key}_{date:%Y-%m-%d}.csv\n")
-    lab.sql("stock", "select shop, sum(n) as n from shops group by shop", "partition: day\nmaterialize: merge\nmerge: {keys: [shop]}")
+    lab.write(
+        "sources/shops.yaml",
+        "source: shops\nowner: acme\npartition: [day, {key: shop}]\nfiles:"
+        " landing/{key}_{date:%Y-%m-%d}.csv\n",
+    )
+    lab.sql(
+        "stock",
+        "select shop, sum(n) as n from shops group by shop",
+        "partition: day\nmaterialize: merge\nmerge: {keys: [shop]}",
+    )
     lab.sql("summary", "select count(*) as shops from stock", "partition: day")
     for day in DAYS[:2]:
         for number, shop in enumerate(("ulm", "bonn")):
@@ -148,8 +186,24 @@ def test_borrowed_data_of_growing_keys_and_of_merges_is_read(tmp_path: Path) -> 
     lab.tick()
     lab.sql("summary", "select count(*) as shops, sum(n) as n from stock", "partition: day")
     assert published(tick(opened(lab), progress=Silent())) == [("summary", day) for day in DAYS[:2]]
-    assert [(row["shops"], int(str(row["n"]))) for row in read(opened(lab), ReadQuery("summary")).rows] == [(2, 3), (2, 3)]
-    lab.sql("stock", "select shop, max(n) as n from shops group by shop", "partition: day\nmaterialize: merge\nmerge: {keys: [shop]}")
+    assert [
+        (row["shops"], int(str(row["n"]))) for row in read(opened(lab), ReadQuery("summary")).rows
+    ] == [(2, 3), (2, 3)]
+    lab.sql(
+        "stock",
+        "select shop, max(n) as n from shops group by shop",
+        "partition: day\nmaterialize: merge\nmerge: {keys: [shop]}",
+    )
     apply(opened(lab), confirm=lambda _: True, progress=Silent())
-    again = run(opened(lab), [], exclude=[], partitions=[], first=None, last=None, again=False, reason=None, progress=Silent())
+    again = run(
+        opened(lab),
+        [],
+        exclude=[],
+        partitions=[],
+        first=None,
+        last=None,
+        again=False,
+        reason=None,
+        progress=Silent(),
+    )
     assert published(again) == [(node, day) for node in ("stock", "summary") for day in DAYS[:2]]

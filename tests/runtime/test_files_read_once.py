@@ -1,4 +1,6 @@
-"""What is stored as a version is what was compiled and runs, whatever is saved, moved or deleted while `apply` works."""
+"""What is stored as a version is what was compiled and runs, whatever is saved, moved or deleted
+while `apply` works.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ STOP = f"{FaultPoint.FILES_READ}=stop"
 
 @pytest.fixture
 def applied(lab: Lab) -> Lab:
-    """A project that is applied and has published a day; its file says something else since: `amount * 2`."""
+    """A project that is applied and has published a day; its file says something else since:
+    `amount * 2`.
+    """
     lab.sql("clean", BODY.format(1))
     lab.orders(DAYS[0])
     lab.tick()
@@ -35,8 +39,11 @@ def applied(lab: Lab) -> Lab:
 
 
 def vouched_for(lab: Lab) -> str:
-    """The text of `clean` in the newest version: stored under its own hash, and the one that was compiled."""
-    manifest, compiled = lab.rows("select manifest, compiled from version order by id desc limit 1")[0]
+    """The text of `clean` in the newest version: stored under its own hash, and the one that was
+    compiled."""
+    manifest, compiled = lab.rows(
+        "select manifest, compiled from version order by id desc limit 1"
+    )[0]
     sha256 = msgspec.json.decode(manifest)["assets/clean.sql"]
     ((data,),) = lab.rows("select bytes from content where hash = ?", sha256)
     text = bytes(data).decode()
@@ -54,9 +61,22 @@ def stopped(pid: int) -> None:
 
 def applying(lab: Lab, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "headrace", "apply", "--yes", "--json", "--project", str(lab.root), *arguments],
-        env={**os.environ, **environment}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "headrace",
+            "apply",
+            "--yes",
+            "--json",
+            "--project",
+            str(lab.root),
+            *arguments,
+        ],
+        env={**os.environ, **environment},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def saved(lab: Lab) -> None:
@@ -124,7 +144,12 @@ def test_a_cache_of_other_bytes_is_not_applied(applied: Lab) -> None:
     files.__dict__["scan"] = seen
     result = compile_project(applied.root, cache=cache, files=files).compiled
     assert result is not None and "amount * 7" in (result.nodes["clean"].sql or "")
-    assert b"amount * 7" in files.declaration(next(file for file in seen.files if file.path == "assets/clean.sql")).data
+    assert (
+        b"amount * 7"
+        in files.declaration(
+            next(file for file in seen.files if file.path == "assets/clean.sql")
+        ).data
+    )
 
 
 def test_a_file_is_read_once(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""The first hours of a project that loads its history: nobody is owed it, and nobody is told about it."""
+"""The first hours of a project that loads its history: nobody is owed it, and nobody is told about
+it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ def lab(tmp_path: Path) -> Lab:
     made.write("headrace.toml", SETTINGS)
     made.write("consumers.yaml", CONSUMERS)
     made.sql("total", "select day, sum(amount) as total from orders group by day")
-    source = "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
+    source = (
+        "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles:"
+        " landing/orders_{date:%Y-%m-%d}.csv\n"
+    )
     made.write("sources/orders.yaml", source)
     return made
 
@@ -55,20 +60,31 @@ def told(lab: Lab) -> list[Any]:
 
 
 def owed(lab: Lab) -> list[str]:
-    return [interval for (interval,) in lab.rows("select distinct interval from obligation order by interval")]
+    return [
+        interval
+        for (interval,) in lab.rows("select distinct interval from obligation order by interval")
+    ]
 
 
 def test_a_loaded_history_opens_nothing_mails_nobody_and_counts_for_nothing(lab: Lab) -> None:
-    """Would catch: `deadline_infeasible` for weeks ago with mails to teams; a new project that is late since before it was there; an
-    availability of 68.8 % of 30 days after a perfect first run."""
+    """Would catch: `deadline_infeasible` for weeks ago with mails to teams; a new project that is
+    late since before it was there; an availability of 68.8 % of 30 days after a perfect first run.
+    """
     for day in DAYS[:37]:
         lab.orders(day)
     tick(lab, DAYS[36], "08:00")
     result = status(lab)
     assert states(lab) == {"report": "served", "board": "served"}
-    assert [(item["backlog"], item["due_interval"], item["data_through"]) for item in result["consumers"]] == [([], None, DAYS[36])] * 2
+    assert [
+        (item["backlog"], item["due_interval"], item["data_through"])
+        for item in result["consumers"]
+    ] == [([], None, DAYS[36])] * 2
     assert all(item["since"].startswith("2025-02-07T08:0") for item in result["consumers"])
-    assert (result["honest_availability"], result["minutes_lost"], result["incidents_open"]) == (None, None, 0)
+    assert (result["honest_availability"], result["minutes_lost"], result["incidents_open"]) == (
+        None,
+        None,
+        0,
+    )
     assert (told(lab), owed(lab)) == ([], [])
 
     lab.orders(DAYS[37])
@@ -76,13 +92,17 @@ def test_a_loaded_history_opens_nothing_mails_nobody_and_counts_for_nothing(lab:
     tick(lab, DAYS[37], "09:00")
     result = status(lab)
     assert states(lab) == {"report": "served", "board": "served"}
-    assert (result["honest_availability"], result["minutes_lost"], result["incidents_open"]) == ("100.0", 0, 0)
+    assert (result["honest_availability"], result["minutes_lost"], result["incidents_open"]) == (
+        "100.0",
+        0,
+        0,
+    )
     assert (told(lab), owed(lab)) == ([], [DAYS[37]])
 
 
 def test_what_is_late_after_a_loaded_history_is_told_as_what_it_is(lab: Lab) -> None:
-    """Would catch: what usually arrives when, taken from files that lay there when nobody looked: `deadline_infeasible`, "with usual
-    arrivals at Sat 03-22"."""
+    """Would catch: what usually arrives when, taken from files that lay there when nobody looked:
+    `deadline_infeasible`, "with usual arrivals at Sat 03-22"."""
     for day in DAYS[:37]:
         lab.orders(day)
     tick(lab, DAYS[36], "08:00")
@@ -91,7 +111,9 @@ def test_what_is_late_after_a_loaded_history_is_told_as_what_it_is(lab: Lab) -> 
     lab.orders(DAYS[37])
     tick(lab, DAYS[37], "07:50")
     assert states(lab) == {"report": "served", "board": "served"}
-    assert {item["cause"]["kind"] for item in lab.headrace("incidents", "--all")} == {"missing_source"}
+    assert {item["cause"]["kind"] for item in lab.headrace("incidents", "--all")} == {
+        "missing_source"
+    }
 
 
 def rows_in_database(lab: Lab, days: list[str], column: str) -> None:
@@ -99,7 +121,9 @@ def rows_in_database(lab: Lab, days: list[str], column: str) -> None:
     path.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as bank, bank:
         bank.execute(f"create table orders (day text, {column} real)")
-        bank.executemany("insert into orders values (?, ?)", [(day, n + 0.5) for day in days for n in range(30)])
+        bank.executemany(
+            "insert into orders values (?, ?)", [(day, n + 0.5) for day in days for n in range(30)]
+        )
 
 
 def test_a_few_days_fetched_at_first_say_nothing_of_when_they_come(lab: Lab) -> None:
@@ -109,7 +133,9 @@ def test_a_few_days_fetched_at_first_say_nothing_of_when_they_come(lab: Lab) -> 
     source = "source: orders\nowner: acme\npartition: day\nconnection: bank\nstart: 2025-01-01\n"
     query = 'query: "select * from orders where day = $partition_start"\n'
     lab.write("sources/orders.yaml", source + query)
-    lab.sql("total", "select cast(day as date) as day, sum(amount) as total from orders group by all")
+    lab.sql(
+        "total", "select cast(day as date) as day, sum(amount) as total from orders group by all"
+    )
     rows_in_database(lab, DAYS[:6], "amount")
     tick(lab, DAYS[5])
     rows_in_database(lab, DAYS[:7], "betrag")
@@ -131,20 +157,28 @@ def test_days_that_were_missing_before_anybody_promised_them_are_no_incident(lab
         lab.orders(day)
     tick(lab, DAYS[36], "08:00")
     assert lab.headrace("incidents", "--all") == []
-    assert states(lab) == {"report": "served", "board": "late"}  # what can be read is older than the board's 32 h
+    assert states(lab) == {
+        "report": "served",
+        "board": "late",
+    }  # what can be read is older than the board's 32 h
     assert told(lab) == []
     board = consumer(lab, "board")
     assert board["since"].startswith("2025-02-07T08:0")
-    assert board["reason"] == f"orders@{DAYS[35]}: nothing was delivered, promised by Thu 02-06 05:00"
+    assert (
+        board["reason"] == f"orders@{DAYS[35]}: nothing was delivered, promised by Thu 02-06 05:00"
+    )
 
 
 def test_a_source_that_is_added_later_is_late_from_then_on(lab: Lab) -> None:
-    """Would catch: `late_source` of a source that joins an old project, for its newest days of before it
-    was declared, which nobody had asked the vendor for; and one that is never late."""
+    """Would catch: `late_source` of a source that joins an old project, for its newest days of
+    before it was declared, which nobody had asked the vendor for; and one that is never late."""
     for day in DAYS[:37]:
         lab.orders(day)
     tick(lab, DAYS[36])
-    source = "source: returns\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles: landing/returns_{date:%Y-%m-%d}.csv\n"
+    source = (
+        "source: returns\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles:"
+        " landing/returns_{date:%Y-%m-%d}.csv\n"
+    )
     lab.write("sources/returns.yaml", source)
     for day in DAYS[20:35]:  # DAYS[35:37] were never sent
         lab.write(f"landing/returns_{day}.csv", f"day,amount\n{day},1.5\n")
@@ -158,7 +192,11 @@ def test_a_source_that_is_added_later_is_late_from_then_on(lab: Lab) -> None:
     tick(lab, DAYS[38])
     (incident,) = lab.headrace("incidents", "--all")
     cause = incident["cause"]
-    assert (cause["kind"], cause["node"], cause["partition"]) == ("late_source", "returns", DAYS[38])
+    assert (cause["kind"], cause["node"], cause["partition"]) == (
+        "late_source",
+        "returns",
+        DAYS[38],
+    )
 
 
 def test_a_history_that_is_loaded_later_is_owed_to_nobody_either(lab: Lab) -> None:
@@ -171,22 +209,41 @@ def test_a_history_that_is_loaded_later_is_owed_to_nobody_either(lab: Lab) -> No
     tick(lab, DAYS[36], "09:00")
     lab.orders(DAYS[37])
     tick(lab, DAYS[37])
-    lab.headrace("backfill", "total", "--from", DAYS[0], "--to", DAYS[5], "--mode", "all", "--reason", "t", "--yes", "--now",
-                 f"{DAYS[38]}T07:30:00+00:00")  # fmt: skip
-    assert lab.rows("select count(*) from partition where node = 'total' and state = 'published'") == [(38,)]
+    lab.headrace(
+        "backfill",
+        "total",
+        "--from",
+        DAYS[0],
+        "--to",
+        DAYS[5],
+        "--mode",
+        "all",
+        "--reason",
+        "t",
+        "--yes",
+        "--now",
+        f"{DAYS[38]}T07:30:00+00:00",
+    )
+    assert lab.rows(
+        "select count(*) from partition where node = 'total' and state = 'published'"
+    ) == [(38,)]
     assert owed(lab) == [DAYS[37]]
     assert (lab.headrace("incidents", "--all"), told(lab)) == ([], [])
 
 
 def test_a_past_that_is_promised_with_since_exists_and_counts(lab: Lab) -> None:
-    lab.write("consumers.yaml", CONSUMERS.replace('due: "07:00"', f'due: "07:00", since: {DAYS[36]}'))
+    lab.write(
+        "consumers.yaml", CONSUMERS.replace('due: "07:00"', f'due: "07:00", since: {DAYS[36]}')
+    )
     for day in DAYS[:37]:
         lab.orders(day)
     tick(lab, DAYS[36], "08:00")
     assert owed(lab) == DAYS[35:37]
     lost = consumer(lab, "report")
     assert (lost["state"], lost["backlog"], lost["due_interval"]) == ("served", [], DAYS[36])
-    assert status(lab)["honest_availability"] == "0.0"  # by eight nothing had been there for 25 hours
+    assert (
+        status(lab)["honest_availability"] == "0.0"
+    )  # by eight nothing had been there for 25 hours
 
 
 def test_an_environment_owes_nothing_of_before_it_was_made(lab: Lab) -> None:
@@ -198,7 +255,9 @@ def test_an_environment_owes_nothing_of_before_it_was_made(lab: Lab) -> None:
     lab.sql("total", "select day, 2 * sum(amount) as total from orders group by day")
     lab.headrace("tick", "--env", "dev")
     result = lab.headrace("status", "--env", "dev")
-    assert [(item["state"], item["backlog"], item["due_interval"]) for item in result["consumers"]] == [("served", [], None)] * 2
+    assert [
+        (item["state"], item["backlog"], item["due_interval"]) for item in result["consumers"]
+    ] == [("served", [], None)] * 2
     assert (result["honest_availability"], result["incidents_open"]) == (None, 0)
 
 
@@ -208,9 +267,11 @@ def test_why_says_of_an_interval_of_before_that_it_was_never_promised(lab: Lab) 
         lab.orders(day)
     tick(lab, DAYS[36], "08:00")
     result = lab.headrace("why", f"report@{DAYS[20]}")
-    assert result["verdict"] == (
-        f"report {DAYS[20]} was never promised: it was due Wed 01-22 07:00, before the promise began 08:01"
-    )  # fmt: skip
+    assert (
+        result["verdict"]
+        == f"report {DAYS[20]} was never promised: it was due Wed 01-22 07:00, before the promise"
+        " began 08:01"
+    )
     assert result["wait_seconds"] is None
 
 
@@ -218,7 +279,10 @@ def test_the_digest_names_a_consumer_that_has_never_had_anything(tmp_path: Path)
     """Would catch: a consumer without a delivery since its first deadline, and a digest that is
     silent about it; one that is named before that deadline."""
     lab = Lab(tmp_path / "lab")
-    owners = "core: {kind: team, contact: ['mailto:core@example.com'], digest: '08:00'}\nacme: {kind: vendor}\n"
+    owners = (
+        "core: {kind: team, contact: ['mailto:core@example.com'], digest: '08:00'}\nacme: {kind:"
+        " vendor}\n"
+    )
     lab.write("owners.yaml", owners)
     lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [clean], due: '07:00'}\n")
     lab.sql("clean", "select order_id, customer, amount, day from orders")
@@ -227,20 +291,34 @@ def test_the_digest_names_a_consumer_that_has_never_had_anything(tmp_path: Path)
     for day, hour, named in ((9, 9, False), (10, 6, False), (10, 9, True)):
         lab.now = lab.now.replace(day=day, hour=hour)
         lab.tick()
-        result = [body for (body,) in lab.rows("select body from notice where kind = 'digest' order by id")]
+        result = [
+            body
+            for (body,) in lab.rows("select body from notice where kind = 'digest' order by id")
+        ]
         assert any("never served, due since" in body for body in result) == named, result
 
 
 def test_a_source_that_never_delivers_is_told_of_until_it_does(lab: Lab) -> None:
-    """Would catch: a vendor who never sends the first file: no incident, no mail, "next: headrace tick" for ever, and his name nowhere;
-    a first day that is missed for ever, because the vendor began a day later."""
-    lab.write("owners.yaml", "core: {kind: team, contact: ['file:core.txt']}\nacme: {kind: vendor, contact: ['file:acme.txt']}\n")
-    tick(lab, DAYS[0], "03:00")  # declared on the second day, which is promised for the third at five
+    """Would catch: a vendor who never sends the first file: no incident, no mail, "next: headrace
+    tick" for ever, and his name nowhere; a first day that is missed for ever, because the vendor
+    began a day later."""
+    lab.write(
+        "owners.yaml",
+        "core: {kind: team, contact: ['file:core.txt']}\nacme: {kind: vendor, contact:"
+        " ['file:acme.txt']}\n",
+    )
+    tick(
+        lab, DAYS[0], "03:00"
+    )  # declared on the second day, which is promised for the third at five
     tick(lab, DAYS[0])
     assert lab.headrace("incidents") == []
     tick(lab, DAYS[1])
     (late,) = lab.headrace("incidents")
-    assert (late["cause"]["kind"], late["cause"]["node"], late["affected"]["partitions"]) == ("late_source", "orders", [DAYS[1]])
+    assert (late["cause"]["kind"], late["cause"]["node"], late["affected"]["partitions"]) == (
+        "late_source",
+        "orders",
+        [DAYS[1]],
+    )
     assert told(lab)
     result = consumer(lab, "report")
     assert (result["state"], result["incident"]) == ("never", late["id"])
@@ -252,13 +330,18 @@ def test_a_source_that_never_delivers_is_told_of_until_it_does(lab: Lab) -> None
 
 def test_a_source_that_is_promised_for_no_time_is_named_as_undelivered(lab: Lab) -> None:
     """Would catch: "total: nothing was ever published", of what waits for a vendor's first file."""
-    lab.write("sources/orders.yaml", "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n")
+    lab.write(
+        "sources/orders.yaml",
+        "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
+    )
     tick(lab, DAYS[0])
     result = consumer(lab, "report")
     assert (result["state"], result["reason"]) == ("never", "orders: nothing was ever delivered")
 
 
-def test_the_calendar_of_a_source_that_never_delivered_shows_what_its_incident_names(lab: Lab) -> None:
+def test_the_calendar_of_a_source_that_never_delivered_shows_what_its_incident_names(
+    lab: Lab,
+) -> None:
     """Would catch: an open incident about a day of which the source's page says nothing."""
     tick(lab, DAYS[0])
     tick(lab, DAYS[2])
@@ -274,7 +357,10 @@ def test_the_calendar_of_a_source_that_was_never_observed_is_empty(lab: Lab) -> 
     """Would catch: a source that was added today, and misses all days since the project began."""
     tick(lab, DAYS[0])
     lab.now += timedelta(30)
-    lab.write("sources/refunds.yaml", (lab.root / "sources/orders.yaml").read_text().replace("orders", "refunds"))
+    lab.write(
+        "sources/refunds.yaml",
+        (lab.root / "sources/orders.yaml").read_text().replace("orders", "refunds"),
+    )
     lab.headrace("apply", "--yes")
     with closing(lab.session()) as session:
         assert list_partitions(session, "refunds", PartitionListQuery()).partitions == []

@@ -1,4 +1,6 @@
-"""What `fix` says, the incident, its mails and `status` come from one evaluation: after every kind of repair they say the same."""
+"""What `fix` says, the incident, its mails and `status` come from one evaluation: after every kind
+of repair they say the same.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ DAYS = [f"2025-01-{d:02d}" for d in range(1, 10)]
 """All that were due when the lab's clock stands still."""
 SUM = "select day, customer, sum(amount) as total from orders group by all"
 DOUBLED = "select day, customer, 2 * sum(amount) as total from orders group by all"
-BROKEN = "select day, customer, sum(amount) / (case when count(*) > 0 then error('x') else 1 end) as total from orders group by all"
+BROKEN = (
+    "select day, customer, sum(amount) / (case when count(*) > 0 then error('x') else 1 end) as"
+    " total from orders group by all"
+)
 CONSUMERS = """\
 - {consumer: report, owner: core, reads: [twice], due: '09:00'}
 - {consumer: direct, owner: core, reads: [totals], due: '09:00'}
@@ -38,38 +43,72 @@ def rows(day: str) -> list[str]:
 
 
 def report(lab: Lab) -> None:
-    lab.headrace("incidents", "report", "totals", "--from", DAYS[2], "--to", DAYS[4], "--reason", "twice as much as was sold")
+    lab.headrace(
+        "incidents",
+        "report",
+        "totals",
+        "--from",
+        DAYS[2],
+        "--to",
+        DAYS[4],
+        "--reason",
+        "twice as much as was sold",
+    )
 
 
 def test_the_same_rows_are_refused_before_anything_runs(lab: Lab) -> None:
-    """Catches: a repair that computes what is wrong once more, and says that everybody is served again."""
+    """Catches: a repair that computes what is wrong once more, and says that everybody is served
+    again.
+    """
     report(lab)
-    before = lab.rows("select (select count(*) from plan), (select count(*) from attempt), (select count(*) from audit)")
+    before = lab.rows(
+        "select (select count(*) from plan), (select count(*) from attempt), (select count(*) from"
+        " audit)"
+    )
     for how in ("--yes", "--dry-run"):
         lab.headrace("fix", "INC-1", how, code=3)
-    assert lab.rows("select (select count(*) from plan), (select count(*) from attempt), (select count(*) from audit)") == before
+    assert (
+        lab.rows(
+            "select (select count(*) from plan), (select count(*) from attempt), (select count(*)"
+            " from audit)"
+        )
+        == before
+    )
     assert lab.headrace("incident", "INC-1")["repair"] == {
-        "command": "headrace apply", "automatic": False, "first": "correct assets/totals.sql:1, or what it reads", "note": None,
-        "same": True, "commands": ["headrace apply", "headrace fix INC-1"],
+        "command": "headrace apply",
+        "automatic": False,
+        "first": "correct assets/totals.sql:1, or what it reads",
+        "note": None,
+        "same": True,
+        "commands": ["headrace apply", "headrace fix INC-1"],
         "text": "correct assets/totals.sql:1, or what it reads",
-    }  # fmt: skip
+    }
 
     again = lab.headrace("fix", "INC-1", "--yes", "--again", code=1)
     assert (again["fix"], again["state"], again["restored_at"]) == ("open", "open", None)
     assert again["recomputed"] == {"node": "totals", "same": 3, "differ": 0}
     assert {(row["what"], row["state"]) for row in again["still"]} == {
-        ("report", "wrong"), ("direct", "wrong"), (f"totals@{DAYS[2]}", "wrong"),
-    }  # fmt: skip
+        ("report", "wrong"),
+        ("direct", "wrong"),
+        (f"totals@{DAYS[2]}", "wrong"),
+    }
     assert agreed(lab) == {"report": "wrong", "direct": "wrong"}
 
 
 def test_a_correction_ends_it_for_all_who_read_it(lab: Lab) -> None:
-    """Catches: what a backfill computed from its own corrected inputs, and published with them, counted as computed from the wrong ones."""
+    """Catches: what a backfill computed from its own corrected inputs, and published with them,
+    counted as computed from the wrong ones.
+    """
     report(lab)
     lab.sql("totals", DOUBLED)
     lab.headrace("apply", "--yes")
     done = lab.headrace("fix", "INC-1", "--yes")
-    assert (done["fix"], done["state"], done["still"], done["recomputed"]) == ("done", "resolved", [], None)
+    assert (done["fix"], done["state"], done["still"], done["recomputed"]) == (
+        "done",
+        "resolved",
+        [],
+        None,
+    )
     assert agreed(lab) == {"report": "served", "direct": "served"}
 
 
@@ -98,7 +137,9 @@ def test_what_was_wrong_is_wrong_when_it_comes_again(lab: Lab) -> None:
     report(lab)
     for day in DAYS[2:5]:
         lab.headrace("withdraw", f"totals@{day}", "--reason", "wrong")
-    lab.headrace("run", "totals", "--from", DAYS[2], "--to", DAYS[4], "--again", "--reason", "once more")
+    lab.headrace(
+        "run", "totals", "--from", DAYS[2], "--to", DAYS[4], "--again", "--reason", "once more"
+    )
     lab.tick()
     assert lab.headrace("incident", "INC-1")["state"] == "open"
     assert set(agreed(lab).values()) == {"wrong"}
@@ -123,7 +164,13 @@ def failing(lab: Lab) -> None:
 def half(lab: Lab) -> None:
     """One of the partitions can't be computed."""
     report(lab)
-    lab.sql("totals", SUM.replace("sum(amount)", f"sum(case when day = date '{DAYS[3]}' then error('x') else 2 * amount end)"))
+    lab.sql(
+        "totals",
+        SUM.replace(
+            "sum(amount)",
+            f"sum(case when day = date '{DAYS[3]}' then error('x') else 2 * amount end)",
+        ),
+    )
     lab.headrace("apply", "--yes")
 
 
@@ -162,11 +209,25 @@ def held(lab: Lab) -> None:
     lab.tick()
 
 
-@pytest.mark.parametrize("others", [pytest.param(False, id="alone"), pytest.param(True, id="beside others", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", [corrected, unchanged, failing, half, paused, late, later, renamed, held])
-def test_after_every_repair_all_say_the_same(lab: Lab, kind: Callable[[Lab], None], others: bool) -> None:
-    """Catches: any of `fix`, `incident`, the mails and `status` that takes something for repaired which the others don't."""
-    if others:  # a second report on what `twice` is computed from, and a delivery that can't be read
+@pytest.mark.parametrize(
+    "others",
+    [
+        pytest.param(False, id="alone"),
+        pytest.param(True, id="beside others", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize(
+    "kind", [corrected, unchanged, failing, half, paused, late, later, renamed, held]
+)
+def test_after_every_repair_all_say_the_same(
+    lab: Lab, kind: Callable[[Lab], None], others: bool
+) -> None:
+    """Catches: any of `fix`, `incident`, the mails and `status` that takes something for repaired
+    which the others don't.
+    """
+    if (
+        others
+    ):  # a second report on what `twice` is computed from, and a delivery that can't be read
         lab.headrace("incidents", "report", "orders", "--from", DAYS[5], "--reason", "cents")
         lab.deliver(DAYS[6], ["x,c,many,x"])
         lab.tick()
@@ -176,7 +237,9 @@ def test_after_every_repair_all_say_the_same(lab: Lab, kind: Callable[[Lab], Non
         for how in ((), ("--again",)):
             done = lab.headrace("fix", row["id"], "--yes", *how, code=None)
             if done is not None:
-                assert (done["fix"] == "done") == (done["state"] == "resolved" and _whole(done)), done
+                assert (done["fix"] == "done") == (done["state"] == "resolved" and _whole(done)), (
+                    done
+                )
             agreed(lab)
 
 
@@ -185,22 +248,30 @@ def _whole(done: dict[str, Any]) -> bool:
 
 
 def agreed(lab: Lab) -> dict[str, str]:
-    """Consumer → its state, once incidents, their timelines and mails are seen to say what `status` says."""
+    """Consumer → its state, once incidents, their timelines and mails are seen to say what `status`
+    says."""
     consumers = {row["name"]: row for row in lab.headrace("status")["consumers"]}
     incidents = {row["id"]: row for row in lab.headrace("incidents", "--all")}
     for row in consumers.values():
         if row["incident"] is not None:
-            assert incidents[row["incident"]]["state"] != "resolved", (row, incidents[row["incident"]])
+            assert incidents[row["incident"]]["state"] != "resolved", (
+                row,
+                incidents[row["incident"]],
+            )
             assert row["state"] != "served", row
     mails: dict[str, list[tuple[str, str]]] = {}
-    for number, kind, body in lab.rows("select incident_id, kind, body from notice where incident_id is not null order by id"):
+    for number, kind, body in lab.rows(
+        "select incident_id, kind, body from notice where incident_id is not null order by id"
+    ):
         mails.setdefault(f"INC-{number}", []).append((kind, body))
     for name, row in incidents.items():
         _one(row, mails.get(name, []), consumers)
     return {name: row["state"] for name, row in consumers.items()}
 
 
-def _one(row: dict[str, Any], mails: list[tuple[str, str]], consumers: dict[str, dict[str, Any]]) -> None:
+def _one(
+    row: dict[str, Any], mails: list[tuple[str, str]], consumers: dict[str, dict[str, Any]]
+) -> None:
     over = row["state"] == "resolved"
     assert (row["restored_at"] is not None) == over, row
     if over:
@@ -210,7 +281,14 @@ def _one(row: dict[str, Any], mails: list[tuple[str, str]], consumers: dict[str,
         return
     assert (mails[-1][0] == "resolved") == over, (row, mails)
     if over and row["resolved_at"] == max(line["at"] for line in row["timeline"]):
-        named = [name for name in row["affected"]["consumers"] if f"{name} is " in row["timeline"][-1]["what"]]
-        assert all((f"{name} is " in mails[-1][1]) == (name in named) for name in row["affected"]["consumers"]), (row, mails)
+        named = [
+            name
+            for name in row["affected"]["consumers"]
+            if f"{name} is " in row["timeline"][-1]["what"]
+        ]
+        assert all(
+            (f"{name} is " in mails[-1][1]) == (name in named)
+            for name in row["affected"]["consumers"]
+        ), (row, mails)
         assert ("all whom it affected" in mails[-1][1].lower()) == (not named)
     assert all(name in consumers for name in row["affected"]["consumers"])

@@ -1,4 +1,6 @@
-"""A repair that is offered ends its incident; where nothing is to be repaired, that is said before anything is done."""
+"""A repair that is offered ends its incident; where nothing is to be repaired, that is said before
+anything is done.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,13 @@ def lab(tmp_path: Path) -> Lab:
     made = Lab(tmp_path / "p")
     made.write(
         "sources/orders.yaml",
-        "source: orders\nowner: acme\npartition: day\nrestate_within: 30d\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
+        "source: orders\nowner: acme\npartition: day\nrestate_within: 30d\nfiles:"
+        " landing/orders_{date:%Y-%m-%d}.csv\n",
     )
     made.sql("totals", "select day, booked, sum(amount) as total from orders group by all")
-    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    made.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n"
+    )
     for day in DAYS[:2]:
         deliver(made, day, day)
     made.tick()
@@ -38,7 +43,9 @@ def fix(lab: Lab, target: str) -> Any:
 
 @pytest.mark.parametrize("kind", ["format_change", "restatement"])
 def test_what_was_published_needs_no_repair_and_ends_by_itself(lab: Lab, kind: str) -> None:
-    """Would catch: a `fix` that looks again, finds nothing, and leaves the incident as open as it was."""
+    """Would catch: a `fix` that looks again, finds nothing, and leaves the incident as open as it
+    was.
+    """
     if kind == "format_change":
         deliver(lab, DAYS[2], f"{DAYS[2][8:]}.{DAYS[2][5:7]}.{DAYS[2][:4]}")
     else:
@@ -47,7 +54,11 @@ def test_what_was_published_needs_no_repair_and_ends_by_itself(lab: Lab, kind: s
     (incident,) = lab.headrace("incidents")
     assert incident["cause"]["kind"] == kind
     repair = incident["repair"]
-    assert (repair["automatic"], repair["first"], repair["command"]) == (True, None, "headrace deliveries orders")
+    assert (repair["automatic"], repair["first"], repair["command"]) == (
+        True,
+        None,
+        "headrace deliveries orders",
+    )
     assert "it ends by itself on 2025-01-11 at 12" in repair["note"]
     assert "if the data isn't right, ask acme for other data" in repair["note"]
     refused = fix(lab, incident["id"])
@@ -58,7 +69,8 @@ def test_what_was_published_needs_no_repair_and_ends_by_itself(lab: Lab, kind: s
 
 
 def test_corrected_code_is_not_to_be_corrected_again(lab: Lab) -> None:
-    """Would catch: an incident that says "correct assets/totals.sql" to whoever has just done it."""
+    """Would catch: an incident that says "correct assets/totals.sql" to whoever has
+    just done it."""
     good = "select day, booked, sum(amount) as total from orders group by all"
     lab.sql("totals", good.replace("sum(amount)", "sum(cast('x' || order_id as integer))"))
     lab.now += timedelta(minutes=1)
@@ -72,7 +84,10 @@ def test_corrected_code_is_not_to_be_corrected_again(lab: Lab) -> None:
     lab.now += timedelta(minutes=1)
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     (incident,) = lab.headrace("incidents")
-    assert (incident["repair"]["first"], incident["repair"]["command"]) == (None, f"headrace fix {incident['id']}")
+    assert (incident["repair"]["first"], incident["repair"]["command"]) == (
+        None,
+        f"headrace fix {incident['id']}",
+    )
     lab.now += timedelta(minutes=1)
     done = lab.headrace("fix", incident["id"], "--yes", "--now", lab.now.isoformat())
     assert (done["fix"], done["state"]) == ("done", "resolved")
@@ -99,7 +114,10 @@ def doubled(lab: Lab, severity: str) -> Any:
 
 
 def at_most(n: int, severity: str) -> str:
-    return f"partition: {{by: day, column: day}}\nchecks:\n  - range: {{column: n, max: {n}, severity: {severity}}}"
+    return (
+        f"partition: {{by: day, column: day}}\nchecks:\n  - range: {{column: n, max: {n}, severity:"
+        f" {severity}}}"
+    )
 
 
 def apply(lab: Lab) -> None:
@@ -110,7 +128,10 @@ def apply(lab: Lab) -> None:
 def fixed(lab: Lab) -> tuple[str, str]:
     """How the only open incident ends with the one command that is proposed for it."""
     (incident,) = lab.headrace("incidents")
-    assert (incident["repair"]["first"], incident["repair"]["command"]) == (None, f"headrace fix {incident['id']}")
+    assert (incident["repair"]["first"], incident["repair"]["command"]) == (
+        None,
+        f"headrace fix {incident['id']}",
+    )
     lab.now += timedelta(minutes=1)
     done = lab.headrace("fix", incident["id"], "--yes", "--now", lab.now.isoformat())
     return done["fix"], done["state"]
@@ -120,7 +141,9 @@ def fixed(lab: Lab) -> tuple[str, str]:
 def counted(tmp_path: Path) -> Lab:
     """A project with two days of ten orders each."""
     made = Lab(tmp_path / "p")
-    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    made.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n"
+    )
     for day in DAYS[:2]:
         deliver(made, day, day)
     return made
@@ -129,7 +152,10 @@ def counted(tmp_path: Path) -> Lab:
 def test_wrong_rows_of_code_that_was_corrected_are_computed_again(counted: Lab) -> None:
     """Would catch: "correct assets/totals.sql" of rows that readers see, once it is corrected."""
     incident = doubled(counted, "warning")
-    assert incident["repair"]["first"] == "correct assets/totals.sql, its input or the check that failed"
+    assert (
+        incident["repair"]["first"]
+        == "correct assets/totals.sql, its input or the check that failed"
+    )
     counted.sql("totals", GOOD, at_most(10, "warning"))
     apply(counted)
     assert fixed(counted) == ("done", "resolved")

@@ -1,4 +1,6 @@
-"""Goodput of deliveries that are held for their schema: they were never staged, and were delivered all the same."""
+"""Goodput of deliveries that are held for their schema: they were never staged, and were delivered
+all the same.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,28 @@ SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\n'
 
 
 def test_a_delivery_held_for_its_schema_counts_as_delivered(tmp_path: Path) -> None:
-    """Would catch: 100.0 % while delivered rows are held, and "no data" for a window that holds nothing else."""
+    """Would catch: 100.0 % while delivered rows are held, and "no data" for a window that holds
+    nothing else."""
     lab = three_days(tmp_path / "lab", SETTINGS)
-    lab.deliver(DAYS[3], [f"4{i},c,1.50,{DAYS[3]}" for i in range(30)], header="order_id,client,amount,day")
+    lab.deliver(
+        DAYS[3], [f"4{i},c,1.50,{DAYS[3]}" for i in range(30)], header="order_id,client,amount,day"
+    )
     lab.tick()
     assert lab.headrace("status")["quarantine"]["rows"] == 30
     rows = {row["node"]: row for row in lab.headrace("status", "--explain", "goodput")["rows"]}
     orders = rows["orders"]
-    assert (orders["delivered"], orders["good"], orders["held"], orders["rejected"]) == (60, 30, 30, 0)
+    assert (orders["delivered"], orders["good"], orders["held"], orders["rejected"]) == (
+        60,
+        30,
+        30,
+        0,
+    )
     assert (orders["ratio"], orders["goodput"], orders["window"]) == ("50.0", "50.0", "30d")
-    assert orders["rows_per_second"] > 0 and orders["bytes_per_second"] > 0 and orders["slowest"] in ("run", "audit", "publish")
+    assert (
+        orders["rows_per_second"] > 0
+        and orders["bytes_per_second"] > 0
+        and orders["slowest"] in ("run", "audit", "publish")
+    )
     said = lab.headrace("status", "--explain", "goodput")["said"]
     assert any(line.startswith("slowest: ") for line in said), said
 
@@ -44,11 +58,17 @@ def test_what_was_delivered_before_the_window_isnt_delivered_in_it(tmp_path: Pat
     lab.now += timedelta(days=40)
     lab.run("orders", partitions=[DAYS[0]], again=True, reason="to see it")
     result = goodput_of_orders(lab)
-    assert (result["delivered"], result["good"], result["identical"], result["ratio"]) == (0, 0, 10, None)
+    assert (result["delivered"], result["good"], result["identical"], result["ratio"]) == (
+        0,
+        0,
+        10,
+        None,
+    )
 
 
 def test_rows_are_held_as_long_as_they_wait(tmp_path: Path) -> None:
-    """Would catch: held rows in goodput while nothing waits in quarantine, for the vendor delivered again."""
+    """Would catch: held rows in goodput while nothing waits in quarantine, for the vendor delivered
+    again."""
     lab = three_days(tmp_path / "lab", SETTINGS)
     renamed = [f"4{i},c,1.50,{DAYS[3]}" for i in range(30)]
     lab.deliver(DAYS[3], renamed, header="order_id,client,amount,day")
@@ -57,7 +77,12 @@ def test_rows_are_held_as_long_as_they_wait(tmp_path: Path) -> None:
     lab.orders(DAYS[3], n=20)
     lab.tick()
     result = goodput_of_orders(lab)
-    assert (result["held"], result["superseded"], result["good"], result["delivered"]) == (0, 30, 50, 80)
+    assert (result["held"], result["superseded"], result["good"], result["delivered"]) == (
+        0,
+        30,
+        50,
+        80,
+    )
 
 
 def goodput_of_orders(lab: Lab) -> Any:

@@ -20,8 +20,13 @@ FIRST, LAST = "2025-01-01", "2025-12-31"
 
 def backfill(*names: str) -> Backfill:
     span = (BackfillSpan(FIRST, LAST),)
-    chosen = tuple(Chosen(name, span, 365, "missing", "taken_in" if name == "orders" else "staged") for name in names)
-    return Backfill(mode=Mode.MISSING, chosen=chosen, skipped=(), steps=(), publishes=Publishes.ATOMICALLY)
+    chosen = tuple(
+        Chosen(name, span, 365, "missing", "taken_in" if name == "orders" else "staged")
+        for name in names
+    )
+    return Backfill(
+        mode=Mode.MISSING, chosen=chosen, skipped=(), steps=(), publishes=Publishes.ATOMICALLY
+    )
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +35,16 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     lab = Lab(Path(tmp_path_factory.mktemp("guessing")) / "p")
     day = "partition: {by: day, column: day}"
     lab.sql("sums", "select day, sum(amount) as total from orders group by day", day)
-    lab.python("script", "def script(ctx: Context, sums):\n    return sums", partition="day", inputs=["sums"])
-    lab.write("assets/program.yaml", "asset: program\nowner: core\npartition: day\ninputs: [sums]\ncommand: ['true']\n")
+    lab.python(
+        "script",
+        "def script(ctx: Context, sums):\n    return sums",
+        partition="day",
+        inputs=["sums"],
+    )
+    lab.write(
+        "assets/program.yaml",
+        "asset: program\nowner: core\npartition: day\ninputs: [sums]\ncommand: ['true']\n",
+    )
     session = lab.session()
     files, compilation = session.declared_exactly(Silent())
     assert files and compilation.compiled is not None
@@ -43,8 +56,8 @@ def seconds(compiled: Compiled, *names: str, slowness: float = 1.0, size: float 
 
 
 def test_a_guess_follows_the_kind_of_code(compiled: Compiled) -> None:
-    """Would catch: 18.6 s for a year of four assets that takes 7: SQL in batches counted as if each of
-    its days were an attempt, and a program that is started for each as if it weren't."""
+    """Would catch: 18.6 s for a year of four assets that takes 7: SQL in batches counted as if each
+    of its days were an attempt, and a program that is started for each as if it weren't."""
     sql, script, program = (seconds(compiled, name) for name in ("sums", "script", "program"))
     assert sql < script < program
     assert program > 365 * estimates.COMMAND.seconds_partition / 2
@@ -52,14 +65,16 @@ def test_a_guess_follows_the_kind_of_code(compiled: Compiled) -> None:
 
 
 def test_a_guess_follows_bytes_and_machine(compiled: Compiled) -> None:
-    """Would catch: gigabytes guessed like kilobytes, and a machine taken for one three times as fast."""
+    """Would catch: gigabytes guessed like kilobytes, and a machine taken for one three times as
+    fast."""
     assert seconds(compiled, "orders", size=50e6) > 20 * seconds(compiled, "orders", size=50e3)
     slow = seconds(compiled, "orders", "sums", slowness=3.0)
     assert slow == pytest.approx(3 * seconds(compiled, "orders", "sums"), rel=0.05)
 
 
 def test_how_slow_a_machine_is_is_measured_once_a_day(tmp_path: Path) -> None:
-    """Would catch: a measurement with each plan, one that a damaged file stops, and one that is believed for ever."""
+    """Would catch: a measurement with each plan, one that a damaged file stops, and one that is
+    believed for ever."""
     kept = tmp_path / "cache" / estimates.SPEED_FILE
     result = estimates.slowness(tmp_path / "cache")
     assert 1 / estimates.SLOWNESS_MAX <= result <= estimates.SLOWNESS_MAX

@@ -1,4 +1,6 @@
-"""What is held of a history that was loaded at once: one list, not an incident per kind and column."""
+"""What is held of a history that was loaded at once: one list, not an incident per kind
+and column.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ def rows(day: str) -> list[str]:
     dice = random.Random(f"{SEED} {day}")
     n = dice.randint(95, 105) * (40 if day in ROWS else 1)
     null = (*NULLS, LATER)
-    return [f"{day}-{at},{'' if day in null and at % 2 else f'{dice.lognormvariate(3, 0.4):.2f}'},{day}" for at in range(n)]
+    return [
+        f"{day}-{at},{'' if day in null and at % 2 else f'{dice.lognormvariate(3, 0.4):.2f}'},{day}"
+        for at in range(n)
+    ]
 
 
 def decide(lab: Lab, act: str, day: str) -> None:
@@ -106,7 +111,9 @@ def test_people_are_written_to_once_about_a_history(lab: Lab) -> None:
 
 
 def test_a_few_days_at_once_are_no_history(tmp_path: Path) -> None:
-    """Would catch: a project that begins with a week whose bad days open no incident of their own."""
+    """Would catch: a project that begins with a week whose bad days open no incident of
+    their own.
+    """
     lab = Lab(tmp_path / "p")
     lab.sql("totals", "select day, sum(amount) as total, count(id) as n from orders group by all")
     for day in DAYS[:5]:

@@ -31,7 +31,9 @@ def test_clean_history_is_published_whole(tmp_path: Path, days: int) -> None:
     newest = datetime.fromisoformat("2023-01-01T06:00:00+00:00") + timedelta(days)
     lab.now = newest
     lab.tick()
-    states = dict(lab.rows("select state, count(*) from partition where node = 'orders' group by 1"))
+    states = dict(
+        lab.rows("select state, count(*) from partition where node = 'orders' group by 1")
+    )
     assert states == {"published": days}, SEED
     (warned,) = lab.rows("select count(*) from fact where node = 'orders'")[0]
     assert warned <= days / 100, SEED

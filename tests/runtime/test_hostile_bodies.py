@@ -1,4 +1,6 @@
-"""Bodies that misbehave: each costs its own partition, with an error that says where; everything else goes on."""
+"""Bodies that misbehave: each costs its own partition, with an error that says where; everything
+else goes on.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def test_python_that_fails_says_where(lab: Lab, body: str, said: str) -> None:
     assert said in attempt.error.message
     assert attempt.error.file == "assets/bad.py"
     assert attempt.error.kind == "deterministic"
-    assert not list((lab.root / ".headrace/lake/main").glob("bad/*.parquet")), "something half-made was left"
+    assert not list((lab.root / ".headrace/lake/main").glob("bad/*.parquet")), (
+        "something half-made was left"
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,7 +58,10 @@ def test_python_that_fails_says_where(lab: Lab, body: str, said: str) -> None:
     [
         "def bad(orders):\n    import os; print('last words', flush=True); os._exit(9)",
         "def bad(orders):\n    import ctypes; print('last words', flush=True); ctypes.string_at(0)",
-        "def bad(orders):\n    import os, signal; print('last words', flush=True); os.kill(os.getpid(), signal.SIGKILL)",
+        (
+            "def bad(orders):\n    import os, signal; print('last words', flush=True);"
+            " os.kill(os.getpid(), signal.SIGKILL)"
+        ),
     ],
 )
 def test_a_body_that_ends_its_worker_three_times_is_poison(lab: Lab, body: str) -> None:
@@ -72,19 +79,31 @@ def test_a_body_that_never_returns_is_ended_at_its_timeout(lab: Lab) -> None:
     response = with_body(lab, "def bad(orders):\n    while True: pass", timeout="1s")
     assert time.monotonic() - began < 40
     attempts = [a for a in response.attempts if a.asset == "bad"]
-    assert [a.state for a in attempts] == ["lost", "lost"], "a timeout is tried once more, then it is an incident"
+    assert [a.state for a in attempts] == [
+        "lost",
+        "lost",
+    ], "a timeout is tried once more, then it is an incident"
     assert "timeout" in (attempts[0].reason or "")
 
 
 def test_a_body_that_forks_leaves_no_second_worker(lab: Lab) -> None:
-    lab.python("forks", "def forks(orders):\n    import os\n    os.fork()\n    return orders", partition="day", inputs=["orders"])
+    lab.python(
+        "forks",
+        "def forks(orders):\n    import os\n    os.fork()\n    return orders",
+        partition="day",
+        inputs=["orders"],
+    )
     lab.orders(DAYS[0])
     response = lab.tick()
-    assert [(a.state, a.rows) for a in response.attempts if a.asset == "forks"] == [("published", 10)]
+    assert [(a.state, a.rows) for a in response.attempts if a.asset == "forks"] == [
+        ("published", 10)
+    ]
 
 
 def test_a_body_that_prints_without_end_is_cut_and_goes_on(lab: Lab) -> None:
-    body = "def chatty(orders):\n    for i in range(200_000): print('x' * 100, i)\n    return orders"
+    body = (
+        "def chatty(orders):\n    for i in range(200_000): print('x' * 100, i)\n    return orders"
+    )
     lab.python("chatty", body, partition="day", inputs=["orders"])
     lab.orders(DAYS[0])
     assert ("chatty", DAYS[0]) in published(lab.tick())
@@ -95,7 +114,11 @@ def test_a_body_that_prints_without_end_is_cut_and_goes_on(lab: Lab) -> None:
 
 def test_sql_that_fails_says_its_line(lab: Lab) -> None:
     lab.sql("good", SQL_CLEAN)
-    lab.sql("bad", "select order_id,\n  cast(customer as integer) as n,\n  cast(day as date) as day\nfrom orders")
+    lab.sql(
+        "bad",
+        "select order_id,\n  cast(customer as integer) as n,\n  cast(day as date) as day\nfrom"
+        " orders",
+    )
     lab.orders(DAYS[0])
     response = lab.tick()
     attempt = only(response, "bad")
@@ -109,13 +132,17 @@ def test_a_command_s_exit_75_is_tried_again_and_others_are_not(lab: Lab) -> None
     lab.write("assets/later.sh", 'test -f "$HOME/later-flag-$$" || exit 75\n')
     front = "owner: core\npartition: day\ninputs: [orders]\n"
     lab.write("assets/later.yaml", f"asset: later\n{front}command: [sh, assets/later.sh]\n")
-    lab.write("assets/wrong.yaml", f"asset: wrong\n{front}command: [sh, -c, 'echo oh no >&2; exit 3']\n")
+    lab.write(
+        "assets/wrong.yaml", f"asset: wrong\n{front}command: [sh, -c, 'echo oh no >&2; exit 3']\n"
+    )
     lab.orders(DAYS[0])
     response = lab.tick()
     assert len([a for a in response.attempts if a.asset == "later"]) > 1
     (wrong,) = [a for a in response.attempts if a.asset == "wrong"]
     assert wrong.error is not None
     assert "3" in wrong.error.message
-    ((state, not_before),) = lab.rows("select state, not_before from partition where node = 'later'")
+    ((state, not_before),) = lab.rows(
+        "select state, not_before from partition where node = 'later'"
+    )
     assert state == "waiting"
     assert not_before is not None

@@ -26,7 +26,9 @@ def perform(task: Task) -> Answer:
         module[task.body.function]()
     except ValueError as error:
         failure = BodyError(ErrorKind.DETERMINISTIC, str(error)[:100])
-        return TaskOutcome(attempt=task.scope.attempt, state="failed", measures=Measures(), error=failure)
+        return TaskOutcome(
+            attempt=task.scope.attempt, state="failed", measures=Measures(), error=failure
+        )
     return TaskOutcome(attempt=task.scope.attempt, state="staged", measures=Measures())
 
 

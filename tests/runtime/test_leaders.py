@@ -30,7 +30,9 @@ def slow(orders):
 
 
 def slow_project(lab: Lab) -> tuple[Path, Path]:
-    """A project in which `slow` works until it is let go: what is there when it has begun, and what lets it go."""
+    """A project in which `slow` works until it is let go: what is there when it has begun, and what
+    lets it go.
+    """
     flag, go = lab.root / "slow-has-begun", lab.root / "slow-may-end"
     lab.python("slow", SLOW.format(flag=str(flag), go=str(go)), partition="day", inputs=["orders"])
     lab.orders(DAYS[0])
@@ -39,7 +41,13 @@ def slow_project(lab: Lab) -> tuple[Path, Path]:
 
 def begin(lab: Lab, *command: str) -> subprocess.Popen[str]:
     """A command in a process of its own, which ends with the test at the latest."""
-    process = subprocess.Popen(lab.command(*command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        lab.command(*command),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     BEGUN.append(process)
     return process
 
@@ -51,7 +59,9 @@ def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def descendants(pid: int) -> list[int]:
-    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    children = [
+        int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    ]
     return [*children, *(descendant for child in children for descendant in descendants(child))]
 
 
@@ -78,7 +88,10 @@ def test_a_killed_leader_leaves_a_state_from_which_the_next_one_finishes(lab: La
     wait_for(flag)  # the same partition was begun again, at once
     os.killpg(second.pid, signal.SIGKILL)
     second.communicate()
-    assert lab.rows("select state from attempt where node = 'slow' order by epoch") == [("lost",), ("running",)]
+    assert lab.rows("select state from attempt where node = 'slow' order by epoch") == [
+        ("lost",),
+        ("running",),
+    ]
     assert lab.rows("select node from publication") == [("orders",)]
 
 
@@ -86,24 +99,34 @@ def test_workers_end_with_their_leader(lab: Lab) -> None:
     flag, _ = slow_project(lab)
     leader = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
     wait_for(flag)
-    until(lambda: len(descendants(leader.pid)) == 3, "not the two, and the process that they are forked from")
+    until(
+        lambda: len(descendants(leader.pid)) == 3,
+        "not the two, and the process that they are forked from",
+    )
     workers = descendants(leader.pid)
     os.kill(leader.pid, signal.SIGKILL)
     leader.communicate()
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "a worker outlived its leader")
+    until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers),
+        "a worker outlived its leader",
+    )
 
 
 def test_a_second_command_asks_the_leader_and_gets_its_own_response(lab: Lab) -> None:
     flag, go = slow_project(lab)
     first = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
     wait_for(flag)
-    second = begin(lab, "run", "orders", "--again", "--reason", "to see", "--now", "2025-01-10T12:01:00+00:00")
+    second = begin(
+        lab, "run", "orders", "--again", "--reason", "to see", "--now", "2025-01-10T12:01:00+00:00"
+    )
     until(lambda: lab.rows("select 1 from request"), "it never asked")
     go.touch()
     said = [answer(p) for p in (first, second)]
     assert [d["state"] for d in said] == ["succeeded", "succeeded"]
     assert [p["asset"] for p in said[1]["published"]] == ["orders"]
-    assert [e for (e,) in lab.rows("select epoch from lease")] == [1], "the second command led itself"
+    assert [e for (e,) in lab.rows("select epoch from lease")] == [1], (
+        "the second command led itself"
+    )
 
 
 def test_a_command_takes_over_when_the_leader_it_asked_dies(lab: Lab) -> None:
@@ -126,7 +149,10 @@ def test_a_leader_that_lost_its_lease_commits_nothing(lab: Lab) -> None:
     assert lab.tick().state == "succeeded"
     session = lab.session()
     with hold(session.root, session.settings, actor=_actor(), now=session.now_given) as held:
-        with Store.open(session.root, session.settings, create=True) as other, other.write(None) as tx:
+        with (
+            Store.open(session.root, session.settings, create=True) as other,
+            other.write(None) as tx,
+        ):
             tx.execute("update lease set epoch = epoch + 1")
         with pytest.raises(LeaseLost), held.store.write(held.lease.epoch) as tx:
             tx.execute("delete from publication")
@@ -156,7 +182,9 @@ def test_two_ticks_at_once_publish_once(lab: Lab) -> None:
     for t in threads:
         t.join()
     assert results == [0, 0, 0]
-    assert lab.rows("select count(*), count(distinct node || partition) from publication") == [(14, 14)]
+    assert lab.rows("select count(*), count(distinct node || partition) from publication") == [
+        (14, 14)
+    ]
     assert published(lab.tick()) == []
 
 

@@ -1,4 +1,6 @@
-"""The delay ledger of a project that really runs: what was held, paused, tried in vain, made again, passed on, and frozen."""
+"""The delay ledger of a project that really runs: what was held, paused, tried in vain, made again,
+passed on, and frozen.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ from headrace.services.session import ProjectSession, Silent
 from headrace.services.why import why
 from headrace.store import Store
 
-CONSUMERS = "- {consumer: report, owner: desk, reads: [total], due: '07:00', export: {to: 'out/{asset}_{date:%Y-%m-%d}.csv'}}\n"
+CONSUMERS = (
+    "- {consumer: report, owner: desk, reads: [total], due: '07:00', export: {to:"
+    " 'out/{asset}_{date:%Y-%m-%d}.csv'}}\n"
+)
 CLEAN = """\
 def clean(ctx: Context, orders):
     import pathlib
@@ -47,7 +52,9 @@ def check(ledger: WhyResponse | LedgerRow) -> None:
     """It adds up to the microsecond."""
     segments = ledger.segments or []
     assert ledger.wait_seconds is not None
-    assert sum(round(segment.seconds * 1e6) for segment in segments) == round(ledger.wait_seconds * 1e6)
+    assert sum(round(segment.seconds * 1e6) for segment in segments) == round(
+        ledger.wait_seconds * 1e6
+    )
     assert all(item.to == after.from_ for item, after in pairwise(segments))
     assert sum(item.seconds for item in ledger.shares or []) == pytest.approx(ledger.wait_seconds)
     assert sum((ledger.overhead or {}).values()) == pytest.approx(ledger.overhead_seconds)
@@ -55,7 +62,11 @@ def check(ledger: WhyResponse | LedgerRow) -> None:
 
 def hours(segments: list[SegmentRow] | None) -> list[tuple[str, str, float]]:
     """(kind, node, hours) of what took more than a minute: work takes less here."""
-    return [(item.kind, item.node, round(item.seconds / HOUR, 2)) for item in segments or [] if item.seconds > 60]
+    return [
+        (item.kind, item.node, round(item.seconds / HOUR, 2))
+        for item in segments or []
+        if item.seconds > 60
+    ]
 
 
 @pytest.fixture
@@ -65,16 +76,23 @@ def lab(any_lab: Lab, tmp_path: Path) -> Lab:
     made.write("consumers.yaml", CONSUMERS)
     made.write(
         "sources/orders.yaml",
-        "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
+        "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles:"
+        " landing/orders_{date:%Y-%m-%d}.csv\n",
     )
-    made.python("clean", CLEAN.format(flag=str(tmp_path / "broken")), partition={"by": "day", "column": "day"}, inputs=["orders"])
+    made.python(
+        "clean",
+        CLEAN.format(flag=str(tmp_path / "broken")),
+        partition={"by": "day", "column": "day"},
+        inputs=["orders"],
+    )
     made.sql("total", "select day, count(*) as n from clean group by day")
     return made
 
 
 def test_where_the_time_went(lab: Lab, tmp_path: Path) -> None:
-    """Would catch: time blamed on the wrong node or owner, a hold that isn't seen once it is over, a pause that is forgotten when it
-    ends, an export without a place in it, a rebuild counted from the interval's end, a figure that has moved when its rows went."""
+    """Would catch: time blamed on the wrong node or owner, a hold that isn't seen once it is over,
+    a pause that is forgotten when it ends, an export without a place in it, a rebuild counted from
+    the interval's end, a figure that has moved when its rows went."""
     lab.orders(DAYS[0])
     tick(lab, "2025-01-02T06:00:00+00:00")
     said = ask(lab, "report@2025-01-01", "2025-01-02T06:30:00+00:00")
@@ -82,7 +100,9 @@ def test_where_the_time_went(lab: Lab, tmp_path: Path) -> None:
     kinds = [item.kind for item in said.segments or []]
     assert kinds.count("export") == 1 and "run" in kinds and "audit" in kinds
     assert {"hold", "retry", "unattributed"}.isdisjoint(kinds)
-    assert [item.node for item in said.segments or []][-1] == "report", "the export was the last to come"
+    assert [item.node for item in said.segments or []][-1] == "report", (
+        "the export was the last to come"
+    )
     _tried_in_vain(lab, tmp_path)
     _paused(lab)
     _made_again(lab)
@@ -108,22 +128,39 @@ def _tried_in_vain(lab: Lab, tmp_path: Path) -> None:
     lab.now = datetime.fromisoformat("2025-01-03T10:00:00+00:00")
     lab.run("+consumer:report", partitions=[DAYS[1]])
     over = ask(lab, "report@2025-01-02", "2025-01-03T11:00:00+00:00")
-    assert hours(over.segments)[-1][:2] == ("hold", "clean") and hours(over.segments)[-1][2] == pytest.approx(4.0, abs=0.05)
+    assert hours(over.segments)[-1][:2] == ("hold", "clean") and hours(over.segments)[-1][
+        2
+    ] == pytest.approx(4.0, abs=0.05)
     assert over.compared is None, "there is no week before"
 
 
 def _paused(lab: Lab) -> None:
-    pause(lab.session(), ["total"], exclude=[], reason="the vendor checks it", until=None, progress=Silent())
+    pause(
+        lab.session(),
+        ["total"],
+        exclude=[],
+        reason="the vendor checks it",
+        until=None,
+        progress=Silent(),
+    )
     lab.orders(DAYS[2])
     tick(lab, "2025-01-04T06:00:00+00:00")
-    assert hours(ask(lab, "report", "2025-01-04T07:00:00+00:00").segments)[-1] == ("paused", "total", 0.98)
+    assert hours(ask(lab, "report", "2025-01-04T07:00:00+00:00").segments)[-1] == (
+        "paused",
+        "total",
+        0.98,
+    )
     lab.now = datetime.fromisoformat("2025-01-04T09:00:00+00:00")
     resume(lab.session(), ["total"], exclude=[], reason=None, progress=Silent())
     lab.tick()
     over = ask(lab, "report@2025-01-03", "2025-01-04T12:00:00+00:00")
     paused = [item for item in hours(over.segments) if item[0] == "paused"]
-    assert [item[:2] for item in paused] == [("paused", "total")] and paused[0][2] == pytest.approx(3.0, abs=0.1)
-    assert [(item.note) for item in over.segments or [] if item.kind == "paused"] == ["the vendor checks it (by tester)"]
+    assert [item[:2] for item in paused] == [("paused", "total")] and paused[0][2] == pytest.approx(
+        3.0, abs=0.1
+    )
+    assert [(item.note) for item in over.segments or [] if item.kind == "paused"] == [
+        "the vendor checks it (by tester)"
+    ]
 
 
 def _made_again(lab: Lab) -> None:
@@ -132,40 +169,55 @@ def _made_again(lab: Lab) -> None:
     tick(lab, "2025-01-04T15:00:00+00:00")
     said = ask(lab, "total@2025-01-03", "2025-01-04T16:00:00+00:00")
     assert said.rebuild and not said.open
-    assert said.from_ is not None and said.from_ > datetime.fromisoformat("2025-01-04T09:00:00+00:00")
+    assert said.from_ is not None and said.from_ > datetime.fromisoformat(
+        "2025-01-04T09:00:00+00:00"
+    )
     assert {item.node for item in said.segments or []} == {"orders", "clean", "total"}
     first = ask(lab, "report@2025-01-03", "2025-01-04T16:00:00+00:00")
-    assert first.to is not None and first.to < datetime.fromisoformat("2025-01-04T10:00:00+00:00"), "it was served once before"
+    assert first.to is not None and first.to < datetime.fromisoformat(
+        "2025-01-04T10:00:00+00:00"
+    ), "it was served once before"
 
 
 def _report(lab: Lab, at: int) -> None:
     """As it is kept that somebody reported a day."""
     with (
-        Store.open(lab.root, ProjectSession.open(lab.root, "prod", None, "tester").settings, create=True) as store,
+        Store.open(
+            lab.root, ProjectSession.open(lab.root, "prod", None, "tester").settings, create=True
+        ) as store,
         store.write(None) as tx,
     ):
         tx.execute(
-            "insert into incident (id, state, kind, node, partition, fingerprint, owner, summary, confidence, evidence, affected, began_at,"
-            " opened_at, updated_at) values"
-            " (99, 'open', 'reported', 'orders', ?, 'x', 'acme', 'half of the orders are missing', '1', '[]', '{}', ?, ?, ?)",
+            "insert into incident (id, state, kind, node, partition, fingerprint, owner, summary,"
+            " confidence, evidence, affected, began_at, opened_at, updated_at) values (99, 'open',"
+            " 'reported', 'orders', ?, 'x', 'acme', 'half of the orders are missing', '1', '[]',"
+            " '{}', ?, ?, ?)",
             (DAYS[0], at, at, at),
         )
         tx.execute(
-            "insert into unsound (incident_id, publication_id, columns, known_at) select 99, id, '[]', ? from publication"
-            " where node = 'orders' and partition = ?",
+            "insert into unsound (incident_id, publication_id, columns, known_at) select 99, id,"
+            " '[]', ? from publication where node = 'orders' and partition = ?",
             (at, DAYS[0]),
         )
 
 
 def _found_wrong(lab: Lab) -> None:
-    """Somebody sees that a day is wrong: nobody was soundly served with it, until it was delivered again."""
+    """Somebody sees that a day is wrong: nobody was soundly served with it, until it was delivered
+    again.
+    """
     _report(lab, int(datetime.fromisoformat("2025-01-04T17:00:00+00:00").timestamp() * 1e6))
     waits = ask(lab, "report@2025-01-01", "2025-01-04T18:00:00+00:00")
-    assert waits.open and {item.incident for item in waits.segments or [] if item.kind == "hold"} == {"INC-99"}
+    assert waits.open and {
+        item.incident for item in waits.segments or [] if item.kind == "hold"
+    } == {"INC-99"}
     lab.orders(DAYS[0], n=20)
     tick(lab, "2025-01-04T19:00:00+00:00")
     over = ask(lab, "report@2025-01-01", "2025-01-04T20:00:00+00:00")
-    assert not over.open and over.to is not None and over.to > datetime.fromisoformat("2025-01-04T19:00:00+00:00")
+    assert (
+        not over.open
+        and over.to is not None
+        and over.to > datetime.fromisoformat("2025-01-04T19:00:00+00:00")
+    )
     assert [item.incident for item in over.segments or [] if item.seconds > 10 * HOUR] == ["INC-99"]
     assert (over.shares or [])[0].owner == "acme", "whose incident it is"
 
@@ -175,24 +227,44 @@ def _borrowed(lab: Lab) -> None:
     settings = lab.root / "headrace.toml"
     settings.write_text(settings.read_text() + "[environments.dev]\n")
     lab.headrace("run", "total", "--env", "dev")
-    there = why(ProjectSession.open(lab.root, "dev", "2025-01-04T21:00:00+00:00", "tester"), f"total@{DAYS[1]}")
+    there = why(
+        ProjectSession.open(lab.root, "dev", "2025-01-04T21:00:00+00:00", "tester"),
+        f"total@{DAYS[1]}",
+    )
     assert there.segments == ask(lab, f"total@{DAYS[1]}", "2025-01-04T21:00:00+00:00").segments
     assert "hold" in {item.kind for item in there.segments or []}
 
 
 def _frozen(lab: Lab) -> None:
-    """Before rows go a ledger is kept as it is, and is of what was promised then; one that was changed since is refused."""
+    """Before rows go a ledger is kept as it is, and is of what was promised then; one that was
+    changed since is refused.
+    """
     lab.sql("other", "select day, count(*) as n from orders group by day")
     lab.write("consumers.yaml", CONSUMERS.replace("[total]", "[total, other]"))
     apply(lab.session(), confirm=lambda _: True, progress=Silent())
     before = ask(lab, "report@2025-01-02", "2025-01-04T21:00:00+00:00")
     later = int(datetime.fromisoformat("2025-04-01T00:00:00+00:00").timestamp() * 1e6)
-    with Store.open(lab.root, ProjectSession.open(lab.root, "prod", None, "tester").settings, create=True) as store:
-        retire(store, None, RetentionPolicy({"history": "30d", "snapshots": "7d"}, {"orders": "10d"}), later)
-        retire(store, None, RetentionPolicy({"history": "30d", "snapshots": "7d"}, {"orders": "10d"}), later)
+    with Store.open(
+        lab.root, ProjectSession.open(lab.root, "prod", None, "tester").settings, create=True
+    ) as store:
+        retire(
+            store,
+            None,
+            RetentionPolicy({"history": "30d", "snapshots": "7d"}, {"orders": "10d"}),
+            later,
+        )
+        retire(
+            store,
+            None,
+            RetentionPolicy({"history": "30d", "snapshots": "7d"}, {"orders": "10d"}),
+            later,
+        )
         after = ask(lab, "report@2025-01-02", "2025-01-04T21:00:00+00:00")
         assert after.frozen and not before.frozen
-        assert (after.segments, after.shortest_possible_seconds) == (before.segments, before.shortest_possible_seconds)
+        assert (after.segments, after.shortest_possible_seconds) == (
+            before.segments,
+            before.shortest_possible_seconds,
+        )
         with store.write(None) as tx:
             tx.execute("update frozen_ledger set content = replace(content, 'clean', 'other')")
     with pytest.raises(StoreError, match="isn't what was kept"):
@@ -200,7 +272,8 @@ def _frozen(lab: Lab) -> None:
 
 
 def test_a_long_chain_costs_little(tmp_path: Path) -> None:
-    """Would catch a walk that asks for everything above a node once for each node: `why` on 50 assets takes at most 0.3 s."""
+    """Would catch a walk that asks for everything above a node once for each node: `why` on 50
+    assets takes at most 0.3 s."""
     lab = Lab(tmp_path / "p")
     lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [a49], due: '07:00'}\n")
     lab.sql("a0", "select order_id, cast(day as date) as day from orders")
@@ -219,16 +292,24 @@ def test_a_long_chain_costs_little(tmp_path: Path) -> None:
 
 
 def test_an_optional_input_is_waited_for_until_it_was_promised(any_lab: Lab) -> None:
-    """Would catch: hours that Headrace is said to have taken, in which an asset waited as declared for a delivery that never came."""
+    """Would catch: hours that Headrace is said to have taken, in which an asset waited as declared
+    for a delivery that never came.
+    """
     lab = any_lab
     lab.write("owners.yaml", "core: {kind: team}\nacme: {kind: vendor}\ngrid: {kind: vendor}\n")
     for name, owner, by in (("orders", "acme", "02:00"), ("weather", "grid", "06:00")):
         lab.write(
             f"sources/{name}.yaml",
-            f"source: {name}\nowner: {owner}\npartition: day\nexpect: {{by: '{by}'}}\nfiles: landing/{name}_{{date:%Y-%m-%d}}.csv\n",
+            f"source: {name}\nowner: {owner}\npartition: day\nexpect: {{by: '{by}'}}\nfiles:"
+            f" landing/{name}_{{date:%Y-%m-%d}}.csv\n",
         )
-    body = "select $partition_start as day, count(*) as n, (select max(degrees) from weather) as most from orders"
-    lab.sql("total", body, "partition: {by: day, column: day}\ninputs: [{weather: {optional: true}}]")
+    body = (
+        "select $partition_start as day, count(*) as n, (select max(degrees) from weather) as most"
+        " from orders"
+    )
+    lab.sql(
+        "total", body, "partition: {by: day, column: day}\ninputs: [{weather: {optional: true}}]"
+    )
     lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [total], due: '07:00'}\n")
     lab.orders(DAYS[0])
     (lab.root / f"landing/weather_{DAYS[0]}.csv").write_text("degrees\n7\n", encoding="utf-8")
@@ -236,27 +317,47 @@ def test_an_optional_input_is_waited_for_until_it_was_promised(any_lab: Lab) -> 
     lab.orders(DAYS[1])
     tick(lab, "2025-01-03T01:00:00+00:00")
     waits = ask(lab, "report@2025-01-02", "2025-01-03T05:00:00+00:00")
-    assert [item[:2] for item in hours(waits.segments)] == [("source", "orders"), ("source", "weather")]
+    assert [item[:2] for item in hours(waits.segments)] == [
+        ("source", "orders"),
+        ("source", "weather"),
+    ]
     assert hours(waits.segments)[1][2] == pytest.approx(4.0, abs=0.1)
     tick(lab, "2025-01-03T06:30:00+00:00")
     over = ask(lab, "report@2025-01-02", "2025-01-03T06:40:00+00:00")
-    assert [item[:2] for item in hours(over.segments)] == [("source", "orders"), ("source", "weather"), ("schedule", "total")]
+    assert [item[:2] for item in hours(over.segments)] == [
+        ("source", "orders"),
+        ("source", "weather"),
+        ("schedule", "total"),
+    ]
     assert hours(over.segments)[1][2] == pytest.approx(5.0, abs=0.1)
     assert over.shortest_possible_seconds == pytest.approx(6 * HOUR, abs=120)
 
 
-def test_of_two_held_deliveries_a_ledger_names_the_one_that_its_verdict_names(tmp_path: Path) -> None:
-    """Would catch: "wet waits for weather, which is held" over a ledger whose hold, and whose owner to
-    blame for all of it, is another source."""
+def test_of_two_held_deliveries_a_ledger_names_the_one_that_its_verdict_names(
+    tmp_path: Path,
+) -> None:
+    """Would catch: "wet waits for weather, which is held" over a ledger whose hold, and whose owner
+    to blame for all of it, is another source."""
     lab = Lab(tmp_path / "p")
-    lab.write("sources/extras.yaml", "source: extras\nowner: acme\npartition: day\nfiles: landing/extras_{date:%Y-%m-%d}.csv\n")
-    lab.sql("joined", "select o.day, o.amount, e.extra from orders o join extras e on o.day = e.day")
+    lab.write(
+        "sources/extras.yaml",
+        "source: extras\nowner: acme\npartition: day\nfiles: landing/extras_{date:%Y-%m-%d}.csv\n",
+    )
+    lab.sql(
+        "joined", "select o.day, o.amount, e.extra from orders o join extras e on o.day = e.day"
+    )
     lab.sql("plain", "select day, amount from orders")
     report = "- {consumer: report, owner: core, reads: [joined], due: '07:00'}\n"
-    lab.write("consumers.yaml", f"{report}- {{consumer: till, owner: core, reads: [plain], due: '07:00'}}\n")
+    lab.write(
+        "consumers.yaml",
+        f"{report}- {{consumer: till, owner: core, reads: [plain], due: '07:00'}}\n",
+    )
 
     def extras(day: str, header: str = "extra,day") -> None:
-        lab.write(f"landing/extras_{day}.csv", "\n".join([header, *(f"{n},{day}" for n in range(10))]) + "\n")
+        lab.write(
+            f"landing/extras_{day}.csv",
+            "\n".join([header, *(f"{n},{day}" for n in range(10))]) + "\n",
+        )
 
     for day in DAYS[:3]:
         lab.orders(day)
@@ -271,7 +372,11 @@ def test_of_two_held_deliveries_a_ledger_names_the_one_that_its_verdict_names(tm
     extras(DAYS[3], "surplus,day")
     lab.tick()
     now = f"{DAYS[4]}T08:00+00:00"
-    (first,) = [item["id"] for item in lab.headrace("incidents", "--now", now) if item["cause"]["node"] == "orders"]
+    (first,) = [
+        item["id"]
+        for item in lab.headrace("incidents", "--now", now)
+        if item["cause"]["node"] == "orders"
+    ]
     for subject in (f"report@{DAYS[3]}", f"joined@{DAYS[3]}"):
         result = lab.headrace("why", subject, "--now", now)
         holds = [item["incident"] for item in result["segments"] if item["kind"] == "hold"]
@@ -280,4 +385,6 @@ def test_of_two_held_deliveries_a_ledger_names_the_one_that_its_verdict_names(tm
     lab.now = datetime.fromisoformat(now)
     lab.tick()
     ended = lab.headrace("incident", first, "--now", f"{DAYS[4]}T08:05+00:00")["ended"]
-    assert "for another cause report is late; all others whom it affected are served" in ended, ended
+    assert "for another cause report is late; all others whom it affected are served" in ended, (
+        ended
+    )

@@ -1,5 +1,5 @@
-"""Asset code, in Python and as commands, that meets a limit of the machine or of its process: that is
-what its incident says, and no mistake in the code."""
+"""Asset code, in Python and as commands, that meets a limit of the machine or of its process: that
+is what its incident says, and no mistake in the code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from headrace.engine.failures import kind_of
 
 PYTHON = {
     "no_memory": "    raise MemoryError('9 GB')",
-    "handled": ("    try:\n        raise MemoryError\n    except MemoryError:\n        raise RuntimeError('no model')"),
+    "handled": (
+        "    try:\n        raise MemoryError\n    except MemoryError:\n        raise"
+        " RuntimeError('no model')"
+    ),
     "full_disk": "    raise OSError(28, 'No space left on device', '/data/x')",
     "large_file": (
         "    import resource, tempfile\n    was = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
@@ -59,8 +62,8 @@ def asset(lab: Lab, name: str, body: str) -> None:
 
 
 def test_a_limit_is_the_cause(tmp_path: Path) -> None:
-    """Would catch: `code_error` and "correct the file" for memory, disk, file size and processes that
-    were used up; a mistake in the code put down to a limit; a wait that nobody is told of."""
+    """Would catch: `code_error` and "correct the file" for memory, disk, file size and processes
+    that were used up; a mistake in the code put down to a limit; a wait that nobody is told of."""
     lab = Lab(tmp_path / "p")
     every = {**PYTHON, **COMMANDS, **MISTAKES}
     for name, body in every.items():
@@ -80,7 +83,9 @@ def test_a_limit_is_the_cause(tmp_path: Path) -> None:
     for name in shared - kinds.keys():
         expected.pop(name)
     assert kinds == expected
-    firsts = {incident["cause"]["node"]: incident["repair"]["first"] or "" for incident in incidents}
+    firsts = {
+        incident["cause"]["node"]: incident["repair"]["first"] or "" for incident in incidents
+    }
     assert {name for name, first in firsts.items() if "correct " in first} == {*MISTAKES}
 
 
@@ -96,7 +101,9 @@ def test_a_limit_is_the_cause(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_program_says_of_its_end(lines: list[str], kind: ErrorKind) -> None:
-    """Would catch: a limit that was dealt with long before the end; a program's data in a message."""
+    """Would catch: a limit that was dealt with long before the end; a program's data in
+    a message.
+    """
     ended = BodyError(ErrorKind.DETERMINISTIC, "`x` ended with exit code 1", code="command_failed")
     said = as_said(ended, lines)
     assert said.kind is kind
@@ -104,8 +111,8 @@ def test_what_a_program_says_of_its_end(lines: list[str], kind: ErrorKind) -> No
 
 
 def test_an_error_while_an_error_is_dealt_with() -> None:
-    """Would catch: a mistake in a handler of a broken connection that is tried again as if it were one;
-    a limit that `raise … from None` hides on purpose."""
+    """Would catch: a mistake in a handler of a broken connection that is tried again as if it were
+    one; a limit that `raise … from None` hides on purpose."""
 
     def raised(first: Exception, *, hide: bool = False) -> Exception:
         try:

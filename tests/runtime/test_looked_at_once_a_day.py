@@ -15,7 +15,10 @@ def test_a_missing_day_that_the_next_one_passes_over_is_an_incident(tmp_path: Pa
     deadline over the next day's file is there already."""
     lab = Lab(tmp_path / "p")
     lab.write("headrace.toml", SETTINGS)
-    source = "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
+    source = (
+        "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles:"
+        " landing/orders_{date:%Y-%m-%d}.csv\n"
+    )
     lab.write("sources/orders.yaml", source)
     lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [total], due: '06:00'}\n")
     lab.sql("total", "select day, sum(amount) as total from orders group by day")
@@ -34,8 +37,8 @@ def test_a_missing_day_that_the_next_one_passes_over_is_an_incident(tmp_path: Pa
 
 def test_a_table_that_is_read_whole_is_read_by_each_daily_pass(tmp_path: Path) -> None:
     """Would catch: a list that a daily pass reads every second day only, because each pass observes
-    it some milliseconds after it began, and a whole day hasn't gone by at the next; one that is read
-    by each of many passes a day."""
+    it some milliseconds after it began, and a whole day hasn't gone by at the next; one that is
+    read by each of many passes a day."""
     lab = Lab(tmp_path / "p")
     lab.write("headrace.toml", f'{SETTINGS}[connections.bank]\nurl = "sqlite:bank.db"\n')
     lab.write("sources/shops.yaml", "source: shops\nowner: acme\nconnection: bank\ntable: shops\n")
@@ -48,4 +51,6 @@ def test_a_table_that_is_read_whole_is_read_by_each_daily_pass(tmp_path: Path) -
         for hour in (0, 12):
             lab.now = begun + timedelta(days=number, hours=hour)
             response = lab.tick()
-            assert [attempt.state for attempt in response.attempts] == (["published"] if hour == 0 else [])
+            assert [attempt.state for attempt in response.attempts] == (
+                ["published"] if hour == 0 else []
+            )

@@ -1,4 +1,6 @@
-"""The lake is looked after beside what is published: files become fewer, readers and restatements see no difference."""
+"""The lake is looked after beside what is published: files become fewer, readers and restatements
+see no difference.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,23 @@ CLEAN = "select order_id, cast(day as date) as day from orders"
 
 def maintain(lab: Lab, *step: str) -> None:
     state, lake = lab.root / ".headrace/state.db", lab.root / ".headrace/lake"
-    command = [sys.executable, "-m", "headrace.lake.maintenance", *step, "--catalog", str(state), "--data-folder", str(lake)]
+    command = [
+        sys.executable,
+        "-m",
+        "headrace.lake.maintenance",
+        *step,
+        "--catalog",
+        str(state),
+        "--data-folder",
+        str(lake),
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=50)
 
 
 def test_a_day_inside_a_merged_file_can_be_restated(lab: Lab) -> None:
-    """Catches a merged file that loses its other days, or that keeps the old rows of the restated one."""
+    """Catches a merged file that loses its other days, or that keeps the old rows of the restated
+    one.
+    """
     lab.sql("clean", CLEAN)
     for day in DAYS:
         lab.orders(day)
@@ -50,7 +63,10 @@ def test_a_live_tick_merges_after_a_day(lab: Lab) -> None:
     for day in DAYS:
         lab.orders(day)
     lab.headrace("tick")
-    with Store.open(lab.root, lab.session().settings, create=True) as store, store.write(None) as tx:
+    with (
+        Store.open(lab.root, lab.session().settings, create=True) as store,
+        store.write(None) as tx,
+    ):
         tx.execute("update meta set value = '0' where key = 'upkeep_at'")
     lab.headrace("tick")
     assert lab.rows("select count(*) from ducklake_data_file where end_snapshot is null") == [(2,)]

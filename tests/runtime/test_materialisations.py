@@ -1,4 +1,6 @@
-"""Materialisations in a project that runs: what a table holds after each pass, each restatement and each kill."""
+"""Materialisations in a project that runs: what a table holds after each pass, each restatement and
+each kill.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +49,18 @@ def test_a_restated_day_is_merged_again_and_all_that_come_after_it(any_lab: Lab)
     """Without the later ones done again the table would stand as the restated day left it."""
     lab = any_lab
     lab.sql("latest", CHANGES, MERGE)
-    for day, rows in zip(DAYS, ({"1": "1.5", "2": "2.5"}, {"2": "9.5"}, {"3": "3.5"}), strict=False):
+    for day, rows in zip(
+        DAYS, ({"1": "1.5", "2": "2.5"}, {"2": "9.5"}, {"3": "3.5"}), strict=False
+    ):
         deliver(lab, day, rows)
     lab.tick()
     deliver(lab, DAYS[0], {"1": "4.5", "7": "7.5"})
-    assert published(lab.tick()) == [("latest", DAYS[0]), ("latest", DAYS[1]), ("latest", DAYS[2]), ("orders", DAYS[0])]
+    assert published(lab.tick()) == [
+        ("latest", DAYS[0]),
+        ("latest", DAYS[1]),
+        ("latest", DAYS[2]),
+        ("orders", DAYS[0]),
+    ]
     assert amounts(lab) == {"1": "4.5", "7": "7.5", "2": "9.5", "3": "3.5"}
     deliver(lab, DAYS[0], {"7": "7.5", "1": "4.5"})
     assert published(lab.tick()) == [("orders", DAYS[0])]
@@ -59,7 +68,9 @@ def test_a_restated_day_is_merged_again_and_all_that_come_after_it(any_lab: Lab)
 
 
 def test_the_same_merge_again_leaves_what_came_after_it(lab: Lab) -> None:
-    """A partition that comes to the same is published again, and must not take the table back to where it stood then."""
+    """A partition that comes to the same is published again, and must not take the table back to
+    where it stood then.
+    """
     lab.sql("latest", CHANGES, MERGE)
     deliver(lab, DAYS[0], {"1": "1.5", "2": "2.5"})
     deliver(lab, DAYS[1], {"2": "9.5"})
@@ -74,7 +85,9 @@ def test_the_same_merge_again_leaves_what_came_after_it(lab: Lab) -> None:
 
 
 def test_a_restatement_that_is_taken_back_ends_where_it_began(lab: Lab) -> None:
-    """Between both the table stands as an older day left it; equal hashes must not be taken for equal tables then."""
+    """Between both the table stands as an older day left it; equal hashes must not be taken for
+    equal tables then.
+    """
     lab.sql("latest", CHANGES, MERGE)
     deliver(lab, DAYS[0], {"1": "1.5", "2": "2.5"})
     for day in DAYS[1:4]:
@@ -102,7 +115,11 @@ def test_keys_that_say_nothing_fail_with_their_name_and_the_next_delivery_goes_o
 
 def test_checks_are_about_the_whole_table_before_it_is_published(lab: Lab) -> None:
     """Rows that were there before count too: the merge would push the table over the limit."""
-    lab.sql("latest", CHANGES, MERGE + "\nchecks: [{unique: [order_id]}, {row_count: {max: 3}}, {not_null: [customer]}]")
+    lab.sql(
+        "latest",
+        CHANGES,
+        MERGE + "\nchecks: [{unique: [order_id]}, {row_count: {max: 3}}, {not_null: [customer]}]",
+    )
     deliver(lab, DAYS[0], {"1": "1.5", "2": "2.5"})
     deliver(lab, DAYS[1], {"2": "3.5", "3": "3.5"})
     assert lab.tick().state == "succeeded"
@@ -121,11 +138,17 @@ def test_a_reader_sees_the_table_as_its_own_day_left_it(lab: Lab) -> None:
     for n, day in enumerate(DAYS[:3]):
         deliver(lab, day, {str(n): "1.5"})
     lab.tick()
-    lab.sql("size", "select $partition_start as day, count(*) as n from latest", "partition: {by: day, column: day}")
+    lab.sql(
+        "size",
+        "select $partition_start as day, count(*) as n from latest",
+        "partition: {by: day, column: day}",
+    )
     lab.sql("now", "select count(*) as n from latest", "")
     lab.headrace("apply", "--yes")
     lab.tick()
-    assert [(row["day"], row["n"]) for row in lab.read("size")] == [(day, n + 1) for n, day in enumerate(DAYS[:3])]
+    assert [(row["day"], row["n"]) for row in lab.read("size")] == [
+        (day, n + 1) for n, day in enumerate(DAYS[:3])
+    ]
     assert lab.read("now") == [{"n": 3}]
 
 
@@ -164,13 +187,24 @@ VIEW_FRONT = "materialize: view"
 def test_a_view_is_computed_where_it_is_read_over_what_the_reader_requires(lab: Lab) -> None:
     lab.sql("big", VIEW, VIEW_FRONT)
     lab.sql("bigger", "select * from big where amount > 2", VIEW_FRONT)
-    lab.sql("daily", "select $partition_start as day, count(*) as n from bigger", "partition: {by: day, column: day}")
-    lab.python("seen", "def seen(big):\n    return big.group_by([]).aggregate([([], 'count_all')])", partition="day", inputs=["big"])
+    lab.sql(
+        "daily",
+        "select $partition_start as day, count(*) as n from bigger",
+        "partition: {by: day, column: day}",
+    )
+    lab.python(
+        "seen",
+        "def seen(big):\n    return big.group_by([]).aggregate([([], 'count_all')])",
+        partition="day",
+        inputs=["big"],
+    )
     deliver(lab, DAYS[0], {"1": "0.5", "2": "1.5", "3": "2.5"})
     deliver(lab, DAYS[1], {"4": "5.5", "5": "6.5"})
     response = lab.tick()
     assert response.state == "succeeded", [a.error for a in response.attempts]
-    assert published(response) == sorted((n, d) for n in ("orders", "daily", "seen") for d in DAYS[:2])
+    assert published(response) == sorted(
+        (n, d) for n in ("orders", "daily", "seen") for d in DAYS[:2]
+    )
     assert [(row["day"], row["n"]) for row in lab.read("daily")] == [(DAYS[0], 1), (DAYS[1], 2)]
     assert [list(row.values()) for row in lab.read("seen")] == [[2], [2]]
     deliver(lab, DAYS[0], {"3": "2.5", "4": "2.5"})
@@ -180,7 +214,11 @@ def test_a_view_is_computed_where_it_is_read_over_what_the_reader_requires(lab: 
 
 def test_a_changed_view_makes_its_readers_stale(lab: Lab) -> None:
     lab.sql("big", VIEW, VIEW_FRONT)
-    lab.sql("daily", "select $partition_start as day, count(*) as n from big", "partition: {by: day, column: day}")
+    lab.sql(
+        "daily",
+        "select $partition_start as day, count(*) as n from big",
+        "partition: {by: day, column: day}",
+    )
     deliver(lab, DAYS[0], {"1": "0.5", "2": "1.5", "3": "2.5"})
     lab.tick()
     lab.sql("big", VIEW.replace("> 1", "> 2"), VIEW_FRONT)
@@ -191,9 +229,20 @@ def test_a_changed_view_makes_its_readers_stale(lab: Lab) -> None:
 
 def test_a_views_blocking_check_rejects_what_it_reads(lab: Lab) -> None:
     """The view has no publication: what would break it must not come in."""
-    lab.write("sources/vat.yaml", "source: vat\nowner: acme\npartition: day\nfiles: landing/vat_{date:%Y-%m-%d}.csv\n")
-    lab.sql("joined", "select order_id, amount, rate from orders join vat using (day)", VIEW_FRONT + "\nchecks: [{unique: [order_id]}]")
-    lab.sql("daily", "select $partition_start as day, sum(amount * rate) as n from joined", "partition: {by: day, column: day}")
+    lab.write(
+        "sources/vat.yaml",
+        "source: vat\nowner: acme\npartition: day\nfiles: landing/vat_{date:%Y-%m-%d}.csv\n",
+    )
+    lab.sql(
+        "joined",
+        "select order_id, amount, rate from orders join vat using (day)",
+        VIEW_FRONT + "\nchecks: [{unique: [order_id]}]",
+    )
+    lab.sql(
+        "daily",
+        "select $partition_start as day, sum(amount * rate) as n from joined",
+        "partition: {by: day, column: day}",
+    )
     deliver(lab, DAYS[0], {"1": "1.5"})
     lab.write(f"landing/vat_{DAYS[0]}.csv", f"day,rate\n{DAYS[0]},0.2\n{DAYS[0]},0.3\n")
     response = lab.tick()
@@ -208,10 +257,16 @@ def test_a_views_blocking_check_rejects_what_it_reads(lab: Lab) -> None:
 
 
 def test_views_that_cant_be_are_refused_before_anything_runs(lab: Lab) -> None:
-    lab.python("wrong", "def wrong(orders):\n    return orders", materialize="view", inputs=["orders"])
+    lab.python(
+        "wrong", "def wrong(orders):\n    return orders", materialize="view", inputs=["orders"]
+    )
     lab.sql("cut", VIEW, VIEW_FRONT + "\npartition: day")
     lab.sql("own", "select * from $self", VIEW_FRONT)
-    lab.sql("asked", "select * from orders where amount > $least", VIEW_FRONT + "\nparameters: {least: 3}")
+    lab.sql(
+        "asked",
+        "select * from orders where amount > $least",
+        VIEW_FRONT + "\nparameters: {least: 3}",
+    )
     problems = lab.headrace("validate", code=1)["problems"]
     assert sorted({p["file"] for p in problems if p["code"] == "wrong_view"}) == [
         f"assets/{n}" for n in ("asked.sql", "cut.sql", "own.sql", "wrong.py")
@@ -230,26 +285,42 @@ def people(lab: Lab, *rows: str) -> None:
 
 def test_each_delivery_is_appended_once(any_lab: Lab) -> None:
     lab = any_lab
-    lab.write("sources/people.yaml", "source: people\nowner: acme\npartition: '*'\nfiles: landing/people.csv\n")
+    lab.write(
+        "sources/people.yaml",
+        "source: people\nowner: acme\npartition: '*'\nfiles: landing/people.csv\n",
+    )
     lab.sql("log", "select id, name, count(*) over () as n from people", "materialize: append")
     people(lab, "1,a", "2,b")
     assert [node for node, _ in published(lab.tick())] == ["log", "people"]
     assert lab.tick().state == "nothing_due"
     people(lab, "1,a", "2,b", "3,c")
     lab.tick()
-    assert sorted((row["id"], row["n"]) for row in lab.read("log")) == [(1, 2), (1, 3), (2, 2), (2, 3), (3, 3)]
-    keys = [key for (key,) in lab.rows("select partition from publication where node = 'log' order by id")]
+    assert sorted((row["id"], row["n"]) for row in lab.read("log")) == [
+        (1, 2),
+        (1, 3),
+        (2, 2),
+        (2, 3),
+        (3, 3),
+    ]
+    keys = [
+        key
+        for (key,) in lab.rows("select partition from publication where node = 'log' order by id")
+    ]
     assert all(len(key) == 12 for key in keys)
     first = lab.run("log", partitions=[keys[0]], again=True, reason="to see")
     assert [(p.partition, p.rows, p.identical) for p in first.published] == [(keys[0], 2, True)]
     people(lab, "3,c", "2,b", "1,a")
-    assert [node for node, _ in published(lab.tick())] == ["people"], "the same rows again are nothing to append"
+    assert [node for node, _ in published(lab.tick())] == ["people"], (
+        "the same rows again are nothing to append"
+    )
     assert len(lab.read("log")) == 5
 
 
 def test_appending_by_day_replaces_a_day_that_comes_again(lab: Lab) -> None:
     lab.sql(
-        "log", "select order_id, amount, cast(day as date) as day from orders", "materialize: append\npartition: {by: day, column: day}"
+        "log",
+        "select order_id, amount, cast(day as date) as day from orders",
+        "materialize: append\npartition: {by: day, column: day}",
     )
     deliver(lab, DAYS[0], {"1": "1.5"})
     deliver(lab, DAYS[1], {"2": "2.5"})
@@ -262,7 +333,9 @@ def test_appending_by_day_replaces_a_day_that_comes_again(lab: Lab) -> None:
 def test_what_is_appended_needs_one_input_to_follow(lab: Lab) -> None:
     lab.sql("log", "select order_id from orders", "materialize: append")
     problems = lab.headrace("validate", code=1)["problems"]
-    assert [(p["code"], p["file"]) for p in problems if p["severity"] == "error"] == [("conflicting_fields", "assets/log.sql")]
+    assert [(p["code"], p["file"]) for p in problems if p["severity"] == "error"] == [
+        ("conflicting_fields", "assets/log.sql")
+    ]
 
 
 # Other declarations over the same data
@@ -278,7 +351,9 @@ def test_a_renamed_asset_goes_on_without_being_computed_again(any_lab: Lab) -> N
     (lab.root / "assets/latest.sql").unlink()
     lab.sql("newest", CHANGES, MERGE + "\nrenamed_from: latest")
     changes = lab.headrace("apply", "--yes")["plan"]["changes"]
-    assert [(c["node"], c["change"], c["partitions_stale"]) for c in changes] == [("newest", "metadata", 0)]
+    assert [(c["node"], c["change"], c["partitions_stale"]) for c in changes] == [
+        ("newest", "metadata", 0)
+    ]
     assert lab.tick().state == "nothing_due"
     assert amounts(lab, "newest") == {"1": "1.5", "2": "2.5"}
     assert amounts(lab, "newest", partition=DAYS[0]) == {"1": "1.5"}
@@ -286,7 +361,9 @@ def test_a_renamed_asset_goes_on_without_being_computed_again(any_lab: Lab) -> N
     assert published(lab.tick()) == [("newest", DAYS[1]), ("orders", DAYS[1])]
     assert amounts(lab, "newest") == {"1": "1.5", "2": "9.5"}
     assert lab.headrace("apply", "--yes")["state"] == "nothing"
-    assert {node for (node,) in lab.rows("select node from attempt union select node from partition")} == {"newest", "orders"}
+    assert {
+        node for (node,) in lab.rows("select node from attempt union select node from partition")
+    } == {"newest", "orders"}
     assert set(attempts) < set(lab.rows("select epoch, n from attempt"))
 
 
@@ -294,7 +371,9 @@ def test_a_former_name_that_nothing_has_or_that_is_there_still_is_refused(lab: L
     lab.sql("a", CHANGES, MERGE)
     lab.tick()
     lab.sql("b", CHANGES, MERGE + "\nrenamed_from: a")
-    assert [p["code"] for p in lab.headrace("validate", code=1)["problems"]] == ["conflicting_fields"]
+    assert [p["code"] for p in lab.headrace("validate", code=1)["problems"]] == [
+        "conflicting_fields"
+    ]
     lab.sql("b", CHANGES, MERGE + "\nrenamed_from: never")
     lab.headrace("apply", "--yes", code=1)
     lab.sql("b", CHANGES, MERGE)
@@ -302,12 +381,22 @@ def test_a_former_name_that_nothing_has_or_that_is_there_still_is_refused(lab: L
 
 
 def test_old_partitions_have_what_the_code_of_their_time_gave(lab: Lab) -> None:
-    """Added columns are null in them, types widen, what is dropped is gone, until they are computed again."""
+    """Added columns are null in them, types widen, what is dropped is gone, until they are computed
+    again.
+    """
     front = "partition: {by: day, column: day}\nmaterialize: append"
-    lab.sql("log", "select cast(day as date) as day, 1::integer as n, 'x' as gone, 5 as again from orders", front)
+    lab.sql(
+        "log",
+        "select cast(day as date) as day, 1::integer as n, 'x' as gone, 5 as again from orders",
+        front,
+    )
     deliver(lab, DAYS[0], {"1": "1.5"})
     lab.tick()
-    lab.sql("log", "select cast(day as date) as day, 5000000000 as n, 7 as added, 'text' as again from orders", front)
+    lab.sql(
+        "log",
+        "select cast(day as date) as day, 5000000000 as n, 7 as added, 'text' as again from orders",
+        front,
+    )
     lab.headrace("apply", "--yes")
     deliver(lab, DAYS[1], {"2": "1.5"})
     lab.run("orders", "log", partitions=[DAYS[1]])
@@ -337,16 +426,34 @@ def test_a_table_that_becomes_a_merge_and_a_table_again_holds_no_row_twice(lab: 
 
 
 def test_a_merge_into_a_table_that_isnt_cut_knows_what_only_repeats(lab: Lab) -> None:
-    lab.write("sources/people.yaml", "source: people\nowner: acme\npartition: '*'\nfiles: landing/people.csv\n")
+    lab.write(
+        "sources/people.yaml",
+        "source: people\nowner: acme\npartition: '*'\nfiles: landing/people.csv\n",
+    )
     lab.sql("known", "select id, name from people", "materialize: merge\nmerge: {keys: [id]}")
-    lab.sql("history", "select id, name from people", "materialize: snapshot\nsnapshot: {keys: [id], deletes: close}")
+    lab.sql(
+        "history",
+        "select id, name from people",
+        "materialize: snapshot\nsnapshot: {keys: [id], deletes: close}",
+    )
     people(lab, "1,a", "2,b")
     lab.tick()
     people(lab, "2,B", "3,c", "4,d")
     lab.tick()
-    assert sorted((row["id"], row["name"]) for row in lab.read("known")) == [(1, "a"), (2, "B"), (3, "c"), (4, "d")]
+    assert sorted((row["id"], row["name"]) for row in lab.read("known")) == [
+        (1, "a"),
+        (2, "B"),
+        (3, "c"),
+        (4, "d"),
+    ]
     rows = sorted((row["id"], row["name"], row["is_current"]) for row in lab.read("history"))
-    assert rows == [(1, "a", False), (2, "B", True), (2, "b", False), (3, "c", True), (4, "d", True)]
+    assert rows == [
+        (1, "a", False),
+        (2, "B", True),
+        (2, "b", False),
+        (3, "c", True),
+        (4, "d", True),
+    ]
     again = lab.run("known", again=True, reason="to see")
     assert [(p.asset, p.identical) for p in again.published] == [("known", True)]
 
@@ -359,14 +466,23 @@ def test_a_pass_that_is_killed_goes_on_where_it_was(lab: Lab) -> None:
         rows = {str(order): f"{n}.5" for order in range(n, n + 4)}
         deliver(lab, day, rows)
         expected |= rows
-    process = subprocess.Popen(lab.command("tick", "--now", lab.now.isoformat()), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        lab.command("tick", "--now", lab.now.isoformat()),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     database = lab.root / ".headrace/state.db"
     while process.poll() is None:
         if database.exists() and _merged(lab) >= 2:
             process.kill()
             break
     process.wait()
-    done = [key for (key,) in lab.rows("select partition from publication where node = 'latest' and ended_snapshot is null")]
+    done = [
+        key
+        for (key,) in lab.rows(
+            "select partition from publication where node = 'latest' and ended_snapshot is null"
+        )
+    ]
     result = amounts(lab) if done else {}
     assert len(result) == (len(done) + 3 if done else 0)
     lab.tick()
@@ -381,17 +497,30 @@ def _merged(lab: Lab) -> int:
 
 
 def test_a_merge_takes_the_deliveries_of_what_it_follows_in_their_order(lab: Lab) -> None:
-    """A source of new rows (`cursor:`) or an appended log: each delivery is changes, and two may have the same key."""
-    lab.write("sources/people.yaml", "source: people\nowner: acme\npartition: '*'\nfiles: landing/people.csv\n")
+    """A source of new rows (`cursor:`) or an appended log: each delivery is changes, and two may
+    have the same key.
+    """
+    lab.write(
+        "sources/people.yaml",
+        "source: people\nowner: acme\npartition: '*'\nfiles: landing/people.csv\n",
+    )
     lab.sql("log", "select id, name from people", "materialize: append")
     lab.sql("known", "select id, name from log", "materialize: merge\nmerge: {keys: [id]}")
-    lab.sql("names", "select count(*) as n, string_agg(name, '' order by id) as names from known", "")
+    lab.sql(
+        "names", "select count(*) as n, string_agg(name, '' order by id) as names from known", ""
+    )
     people(lab, "1,a", "2,b")
     lab.tick()
     people(lab, "2,B", "3,c", "4,d")
     response = lab.tick()
-    keys = [key for (key,) in lab.rows("select partition from publication where node = 'known' order by id")]
-    assert keys == [key for (key,) in lab.rows("select partition from publication where node = 'log' order by id")]
+    keys = [
+        key
+        for (key,) in lab.rows("select partition from publication where node = 'known' order by id")
+    ]
+    assert keys == [
+        key
+        for (key,) in lab.rows("select partition from publication where node = 'log' order by id")
+    ]
     assert ("known", keys[1]) in published(response)
     assert lab.read("names") == [{"n": 4, "names": "aBcd"}]
     assert lab.tick().state == "nothing_due"

@@ -10,20 +10,34 @@ from runlab import DAYS, Lab
 NEEDS = "def {name}(ctx: Context, orders):\n    import {package}\n    return orders"
 
 
-def test_all_assets_that_lack_a_package_are_tried_again_once_it_is_installed(tmp_path: Path) -> None:
-    """Would catch: "correct assets/a.py" of code that is right, and a command for the first of two assets only."""
+def test_all_assets_that_lack_a_package_are_tried_again_once_it_is_installed(
+    tmp_path: Path,
+) -> None:
+    """Would catch: "correct assets/a.py" of code that is right, and a command for the first of two
+    assets only."""
     lab = Lab(tmp_path / "p")
     for name, package in {"a": "no_such_one", "b": "no_such_one", "c": "no_such_other"}.items():
-        lab.python(name, NEEDS.format(name=name, package=package), partition="day", inputs=["orders"])
+        lab.python(
+            name, NEEDS.format(name=name, package=package), partition="day", inputs=["orders"]
+        )
     lab.orders(DAYS[0])
     lab.tick()
     incidents = lab.headrace("incidents")
-    repairs = {incident["repair"]["first"]: incident["repair"]["commands"] for incident in incidents}
-    assert repairs == {
-        "install what is missing where Headrace runs: pip install no_such_one": ["headrace retry a", "headrace retry b"],
-        "install what is missing where Headrace runs: pip install no_such_other": ["headrace retry c"],
+    repairs = {
+        incident["repair"]["first"]: incident["repair"]["commands"] for incident in incidents
     }
-    rows = {row["node"]: (row["first"], row["commands"]) for row in lab.headrace("status")["repairs"]}
+    assert repairs == {
+        "install what is missing where Headrace runs: pip install no_such_one": [
+            "headrace retry a",
+            "headrace retry b",
+        ],
+        "install what is missing where Headrace runs: pip install no_such_other": [
+            "headrace retry c"
+        ],
+    }
+    rows = {
+        row["node"]: (row["first"], row["commands"]) for row in lab.headrace("status")["repairs"]
+    }
     assert rows["b"] == (
         "install what is missing where Headrace runs: pip install no_such_one",
         [f"headrace retry b@{DAYS[0]}"],
@@ -35,15 +49,24 @@ def test_all_assets_that_lack_a_package_are_tried_again_once_it_is_installed(tmp
     assert lab.rows("select node from partition where state = 'failed'") == [("c",)]
 
 
-def test_a_package_that_a_backfill_lacks_is_to_be_installed_before_it_is_computed(tmp_path: Path) -> None:
-    """Would catch: a repair that computes with the code which has just failed, because it is newer than the rows that readers see."""
+def test_a_package_that_a_backfill_lacks_is_to_be_installed_before_it_is_computed(
+    tmp_path: Path,
+) -> None:
+    """Would catch: a repair that computes with the code which has just failed, because it is newer
+    than the rows that readers see."""
     lab = Lab(tmp_path / "p")
-    lab.python("a", "def a(ctx: Context, orders):\n    return orders", partition="day", inputs=["orders"])
+    lab.python(
+        "a", "def a(ctx: Context, orders):\n    return orders", partition="day", inputs=["orders"]
+    )
     lab.orders(DAYS[0])
     lab.tick()
-    lab.python("a", NEEDS.format(name="a", package="no_such_one"), partition="day", inputs=["orders"])
+    lab.python(
+        "a", NEEDS.format(name="a", package="no_such_one"), partition="day", inputs=["orders"]
+    )
     lab.headrace("apply", "--yes")
-    tried = lab.headrace("backfill", "a", "--from", DAYS[0], "--to", DAYS[0], "--reason", "new", "--yes", code=1)
+    tried = lab.headrace(
+        "backfill", "a", "--from", DAYS[0], "--to", DAYS[0], "--reason", "new", "--yes", code=1
+    )
     first = "install what is missing where Headrace runs: pip install no_such_one"
     assert [item["first"] for item in tried["failures"]] == [first]
     (incident,) = lab.headrace("incidents")

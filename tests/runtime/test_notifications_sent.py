@@ -1,4 +1,6 @@
-"""Messages as they are sent: to a real mail server, real web servers, folders; by one that hangs, one that refuses, one that's gone."""
+"""Messages as they are sent: to a real mail server, real web servers, folders; by one that hangs,
+one that refuses, one that's gone.
+"""
 
 from __future__ import annotations
 
@@ -65,19 +67,34 @@ class Office:
         with self.store.write(None) as tx:
             self.clock = Clock.for_writing(tx, self.now)
 
-    def queue(self, *channels: str, kind: str = "opened", incident: int | None = 1, body: str = "b") -> None:
+    def queue(
+        self, *channels: str, kind: str = "opened", incident: int | None = 1, body: str = "b"
+    ) -> None:
         with self.store.write(None) as tx:
-            if incident is not None and tx.execute("select 1 from incident where id = ?", (incident,)).fetchone() is None:
+            if (
+                incident is not None
+                and tx.execute("select 1 from incident where id = ?", (incident,)).fetchone()
+                is None
+            ):
                 tx.execute(
-                    "insert into incident (id, state, kind, node, fingerprint, owner, summary, confidence, evidence, affected, began_at,"
-                    " opened_at, updated_at) values (?, 'open', 'unknown', 'n', 'f', 'o', 's', '1', '[]', '{}', 0, 0, 0)",
+                    "insert into incident (id, state, kind, node, fingerprint, owner, summary,"
+                    " confidence, evidence, affected, began_at, opened_at, updated_at) values (?,"
+                    " 'open', 'unknown', 'n', 'f', 'o', 's', '1', '[]', '{}', 0, 0, 0)",
                     (incident,),
                 )
             made = [
-                Queued(incident=incident, kind=kind, subject=f"INC-{incident}", recipient="team", channel=channel, title=f"[p] {kind}",
-                       body=body, not_before=0)
+                Queued(
+                    incident=incident,
+                    kind=kind,
+                    subject=f"INC-{incident}",
+                    recipient="team",
+                    channel=channel,
+                    title=f"[p] {kind}",
+                    body=body,
+                    not_before=0,
+                )
                 for channel in channels
-            ]  # fmt: skip
+            ]
             notifications.put(tx, made, self.clock.mark(tx))
 
     def send(self, seconds: float = 20.0) -> int:
@@ -94,31 +111,52 @@ class Office:
 
 
 def test_mail_comes_as_one_thread(tmp_path: Path, post: tuple[str, Post]) -> None:
-    """Catches: mail that doesn't arrive, goes to somebody else, breaks at a letter that isn't ASCII, or falls apart in the inbox."""
+    """Catches: mail that doesn't arrive, goes to somebody else, breaks at a letter that isn't
+    ASCII, or falls apart in the inbox.
+    """
     office = Office(tmp_path, {"mail": {"url": f"smtp://{post[0]}?from=headrace@example.com"}})
     office.queue("mailto:team@example.com", body="Verspätet: ✗")
     office.queue("mailto:team@example.com", kind="resolved")
     assert office.send() == 2
     first, second = post[1].mails
-    assert (first["To"], first["From"], first["Subject"]) == ("team@example.com", "headrace@example.com", "[p] opened")
+    assert (first["To"], first["From"], first["Subject"]) == (
+        "team@example.com",
+        "headrace@example.com",
+        "[p] opened",
+    )
     assert first.get_payload(decode=True) == "Verspätet: ✗\r\n".encode()
     assert first["References"] == second["References"]
     assert first["Message-ID"] != second["Message-ID"]
     with office.store.read() as tx:
         told = [row[0] for row in tx.execute("select what from incident_event order by id")]
-    assert told == ["told team over mailto:team@example.com: it is open", "told team over mailto:team@example.com: it is over"]
+    assert told == [
+        "told team over mailto:team@example.com: it is open",
+        "told team over mailto:team@example.com: it is over",
+    ]
 
 
-def test_one_ticket_for_each_cause(tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches: a second ticket for the same cause, a body that a name breaks out of, a ticket changed at another's address."""
+def test_one_ticket_for_each_cause(
+    tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a second ticket for the same cause, a body that a name breaks out of, a ticket
+    changed at another's address.
+    """
     monkeypatch.setenv("TICKETS", f"{web.url}/tickets")
     web.answers["/tickets"] = lambda _: reply('{"ticket": {"key": "OPS/7"}}')
     web.answers["/tickets/OPS%2F7"] = reply("{}")
     table = {
-        "url": "${TICKETS}", "headers": {"Authorization": "Bearer x"}, "reference": "ticket.key",
-        "body": {"fields": {"summary": "{title}", "labels": ["headrace", "{incident}"], "text": "{body} {unknown}"}},
+        "url": "${TICKETS}",
+        "headers": {"Authorization": "Bearer x"},
+        "reference": "ticket.key",
+        "body": {
+            "fields": {
+                "summary": "{title}",
+                "labels": ["headrace", "{incident}"],
+                "text": "{body} {unknown}",
+            }
+        },
         "update": {"url": "${TICKETS}/{reference}", "method": "PUT", "body": {"text": "{body}"}},
-    }  # fmt: skip
+    }
     office = Office(tmp_path, {"tickets": table})
     office.queue("tickets", body='"}, {title} \\')
     assert office.send() == 1
@@ -126,19 +164,33 @@ def test_one_ticket_for_each_cause(tmp_path: Path, web: Server, monkeypatch: pyt
     assert office.send() == 1
     made, changed = web.asked
     assert json.loads(made.body) == {
-        "fields": {"summary": "[p] opened", "labels": ["headrace", "INC-1"], "text": '"}, {title} \\ {unknown}'}
+        "fields": {
+            "summary": "[p] opened",
+            "labels": ["headrace", "INC-1"],
+            "text": '"}, {title} \\ {unknown}',
+        }
     }
     assert (made.method, made.headers["authorization"]) == ("POST", "Bearer x")
-    assert (changed.method, changed.path, json.loads(changed.body)) == ("PUT", "/tickets/OPS%2F7", {"text": "over"})
+    assert (changed.method, changed.path, json.loads(changed.body)) == (
+        "PUT",
+        "/tickets/OPS%2F7",
+        {"text": "over"},
+    )
     assert office.rows("state, reference") == [("sent", "OPS/7"), ("sent", "OPS/7")]
 
 
-def test_who_refuses_is_tried_again_then_reported(tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches: a message lost at the first refusal, one tried for ever or without pause, and a secret in the store's error."""
+def test_who_refuses_is_tried_again_then_reported(
+    tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a message lost at the first refusal, one tried for ever or without pause, and a
+    secret in the store's error.
+    """
     monkeypatch.setenv("HOOK", f"{web.url}/{CANARY}/hook")
     answers = iter([503, 429, 200, *[500] * 20])
     web.answers[f"/{CANARY}/hook"] = lambda _: reply("{}", status=next(answers))
-    office = Office(tmp_path, {"hook": {"url": "${HOOK}"}, "unset": {"url": "secret://env/NOT_SET_AT_ALL"}})
+    office = Office(
+        tmp_path, {"hook": {"url": "${HOOK}"}, "unset": {"url": "secret://env/NOT_SET_AT_ALL"}}
+    )
     office.queue("hook", "unset")
     assert office.send() == 0
     assert office.send() == 0
@@ -168,8 +220,11 @@ def test_who_refuses_is_tried_again_then_reported(tmp_path: Path, web: Server, m
     assert CANARY not in (tmp_path / ".headrace/state.db").read_bytes().decode("latin-1")
 
 
-def test_who_hangs_delays_nobody(tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches: one server that never answers and keeps the others' messages, or a message that is neither sent nor tried again."""
+def test_who_hangs_delays_nobody(
+    tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: one server that never answers and keeps the others' messages, or a message that is
+    neither sent nor tried again."""
     monkeypatch.setenv("HANGS", f"{web.url}/hangs")
     web.answers["/hangs"] = Reply(hang=True)
     office = Office(tmp_path, {"hangs": {"url": "${HANGS}"}, "mail": {"url": "file:out box"}})
@@ -183,13 +238,19 @@ def test_who_hangs_delays_nobody(tmp_path: Path, web: Server, monkeypatch: pytes
 
 
 def test_a_channel_that_is_down_or_unknown_says_so(tmp_path: Path) -> None:
-    """Catches: an error that stops the sending of all others: a closed port, no URL, a scheme of nobody, a host that can't be, a folder
-    that is a file, apprise's refusal."""
+    """Catches: an error that stops the sending of all others: a closed port, no URL, a scheme of
+    nobody, a host that can't be, a folder that is a file, apprise's refusal."""
     (tmp_path / "taken").write_text("")
     urls = {
-        "down": f"smtp://127.0.0.1:{_free_port()}?to=a@example.com", "nobody": "smtp://127.0.0.1", "none": "", "odd": "nosuch://x",
-        "file": "file:taken", "host": "https://[", "slack": "slack://nothing", "fine": "file:out",
-    }  # fmt: skip
+        "down": f"smtp://127.0.0.1:{_free_port()}?to=a@example.com",
+        "nobody": "smtp://127.0.0.1",
+        "none": "",
+        "odd": "nosuch://x",
+        "file": "file:taken",
+        "host": "https://[",
+        "slack": "slack://nothing",
+        "fine": "file:out",
+    }
     office = Office(tmp_path, {name: {"url": url} for name, url in urls.items()})
     office.queue(*urls)
     assert office.send() == 1
@@ -200,9 +261,11 @@ def test_a_channel_that_is_down_or_unknown_says_so(tmp_path: Path) -> None:
     assert "?to=ADDRESS" in errors["nobody"]
 
 
-def test_a_tick_sends_and_waits_for_nobody(tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches: a process that never starts, or doesn't know the project's settings; a tick that hangs with its notifier; a
-    command that reports an arrival that didn't happen."""
+def test_a_tick_sends_and_waits_for_nobody(
+    tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a process that never starts, or doesn't know the project's settings; a tick that
+    hangs with its notifier; a command that reports an arrival that didn't happen."""
     monkeypatch.setenv("HOOK", f"{web.url}/hook")
     monkeypatch.setenv("HANGS", f"{web.url}/hangs")
     web.answers["/hook"] = reply("{}")
@@ -213,7 +276,9 @@ def test_a_tick_sends_and_waits_for_nobody(tmp_path: Path, web: Server, monkeypa
     owners = "acme: {kind: vendor, manager: core, contact: ['mailto:v@x.example']}\n"
     lab.write("owners.yaml", f"ops: {{contact: hook}}\ncore: {{contact: [hook, hangs]}}\n{owners}")
     lab.sql("totals", "select day, customer, sum(amount) as total from orders group by all")
-    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '09:00'}\n")
+    lab.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '09:00'}\n"
+    )
     for day in range(6, 9):
         lab.orders(f"2025-01-{day:02}")
     lab.now -= timedelta(days=1)
@@ -225,21 +290,30 @@ def test_a_tick_sends_and_waits_for_nobody(tmp_path: Path, web: Server, monkeypa
     while time.monotonic() < until and not any(item.path == "/hook" for item in web.asked):
         time.sleep(0.05)
     (hook,) = [json.loads(item.body) for item in web.asked if item.path == "/hook"]
-    assert (hook["incident"], hook["recipient"], hook["title"]) == ("INC-1", "core", "[lab] INC-1 orders: 1 column renamed")
+    assert (hook["incident"], hook["recipient"], hook["title"]) == (
+        "INC-1",
+        "core",
+        "[lab] INC-1 orders: 1 column renamed",
+    )
     rows = {row["contact"]: row for row in lab.headrace("notify")}
     assert rows["hook"]["told"] == "core"
     assert [row["state"] for row in lab.headrace("notify", "test", "ops")] == ["ok"]
 
 
 def test_readers_hear_that_rows_were_withdrawn(tmp_path: Path) -> None:
-    """Catches a consumer that is wrong since somebody withdrew what it is made of, and whose owner hears nothing; "no cause is known yet"
-    once the rest is withdrawn too."""
+    """Catches a consumer that is wrong since somebody withdrew what it is made of, and whose owner
+    hears nothing; "no cause is known yet" once the rest is withdrawn too."""
     lab = Lab(tmp_path / "p")
     with (lab.root / "headrace.toml").open("a") as file:
         file.write('\n[notify.mail]\nurl = "file:outbox"\n')
-    lab.write("owners.yaml", "core: {}\nreaders: {contact: 'mailto:r@x.example'}\nacme: {kind: vendor, manager: core}\n")
+    lab.write(
+        "owners.yaml",
+        "core: {}\nreaders: {contact: 'mailto:r@x.example'}\nacme: {kind: vendor, manager: core}\n",
+    )
     lab.sql("totals", "select day, sum(amount) as total from orders group by all")
-    lab.write("consumers.yaml", "- {consumer: report, owner: readers, reads: [totals], due: '13:00'}\n")
+    lab.write(
+        "consumers.yaml", "- {consumer: report, owner: readers, reads: [totals], due: '13:00'}\n"
+    )
     day = "2025-01-09"
     lab.orders("2025-01-08")
     lab.orders(day)
@@ -248,20 +322,35 @@ def test_readers_hear_that_rows_were_withdrawn(tmp_path: Path) -> None:
     for name in ("orders", "totals"):
         lab.headrace("withdraw", f"{name}@{day}", "--reason", "cents", "--now", lab.now.isoformat())
     by = r"cents \(by [^)]+\)"
-    told = [(kind, body.splitlines()[0]) for kind, body in lab.rows("select kind, body from notice order by id")]
+    told = [
+        (kind, body.splitlines()[0])
+        for kind, body in lab.rows("select kind, body from notice order by id")
+    ]
     assert [kind for kind, _ in told] == ["wrong", "late"]
     wrong, late = (said for _, said in told)
-    assert re.fullmatch(rf"It is wrong since Fri .* 14:01: orders@{day} was withdrawn: {by}; totals@{day} was computed from it\.", wrong)
-    assert re.fullmatch(rf"It is late since Fri .* 13:00; it waits for orders@{day}, withdrawn: {by}\.", late)
+    assert re.fullmatch(
+        rf"It is wrong since Fri .* 14:01: orders@{day} was withdrawn: {by}; totals@{day} was"
+        r" computed from it\.",
+        wrong,
+    )
+    assert re.fullmatch(
+        rf"It is late since Fri .* 13:00; it waits for orders@{day}, withdrawn: {by}\.", late
+    )
 
 
 @pytest.mark.slow
 def test_the_same_with_the_state_in_postgresql(postgresql_lab: Lab) -> None:
-    """Catches: a query that only SQLite takes: nothing is told, or nothing sent, and only a log says so."""
+    """Catches: a query that only SQLite takes: nothing is told, or nothing sent, and only a log
+    says so.
+    """
     lab = postgresql_lab
     with (lab.root / "headrace.toml").open("a") as file:
         file.write('\n[notify.mail]\nurl = "file:outbox"\n')
-    lab.write("owners.yaml", "core: {contact: 'mailto:c@x.example', digest: '08:00'}\nacme: {kind: vendor, manager: core}\n")
+    lab.write(
+        "owners.yaml",
+        "core: {contact: 'mailto:c@x.example', digest: '08:00'}\nacme: {kind: vendor, manager:"
+        " core}\n",
+    )
     lab.orders("2025-01-08")
     lab.tick()
     lab.deliver("2025-01-09", ["1,c1,1.50,2025-01-09"], "order_id,client,amount,day")

@@ -1,4 +1,5 @@
-"""A host that doesn't answer is one cause, however many sources it serves and whenever each is looked at."""
+"""A host that doesn't answer is one cause, however many sources it serves and whenever each is
+looked at."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
         declared = f"source: {name}\nowner: acme\npartition: day\nhttp: {url}\n"
         lab.write(f"sources/{name}.yaml", declared + "expect: {by: '05:00'}\n")
         lab.sql(f"of_{name}", f"select id, day from {name}")
-        consumers.append(f"- {{consumer: c_{name}, owner: core, reads: [of_{name}], due: '07:00'}}\n")
+        consumers.append(
+            f"- {{consumer: c_{name}, owner: core, reads: [of_{name}], due: '07:00'}}\n"
+        )
         (folder / f"{name}_2025-01-08.csv").write_text("id,day\n1,2025-01-08\n")
     lab.write("consumers.yaml", "".join(consumers))
     lab.now = datetime.fromisoformat("2025-01-09T04:30:00+00:00")
@@ -68,15 +71,22 @@ def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
     lab.now += timedelta(hours=4)
     lab.tick()
     rows = lab.headrace("incidents")
-    result = {row["cause"]["node"]: (row["cause"]["kind"], row["affected"]["consumers"]) for row in rows}
+    result = {
+        row["cause"]["node"]: (row["cause"]["kind"], row["affected"]["consumers"]) for row in rows
+    }
     status = lab.headrace("status")
-    assert [item["name"] for item in status["consumers"] if item["state"] == "late"] == ["c_north", "c_south"]
+    assert [item["name"] for item in status["consumers"] if item["state"] == "late"] == [
+        "c_north",
+        "c_south",
+    ]
     assert "unreachable" not in status["headline"], "it is the cause that they wait for"
     Files.refuses = set()
     (repair,) = [row["repair"] for row in rows if row["cause"]["kind"] == "source_unavailable"]
     assert repair["automatic"]
-    assert repair["text"] == (
-        "look at the server or the folder that north needs, for which acme answers; Headrace goes on by itself as soon as it can be reached"
+    assert (
+        repair["text"]
+        == "look at the server or the folder that north needs, for which acme answers; Headrace"
+        " goes on by itself as soon as it can be reached"
     )
     if how == "503 of one":
         assert result == {
@@ -94,10 +104,15 @@ def test_two_sources_of_a_folder_that_is_gone(tmp_path: Path) -> None:
     (lab.root / "sources/orders.yaml").unlink()
     consumers = []
     for name in ("north", "south"):
-        declared = f"source: {name}\nowner: acme\npartition: day\nfiles: landing/{name}_{{date:%Y-%m-%d}}.csv\n"
+        declared = (
+            f"source: {name}\nowner: acme\npartition: day\nfiles:"
+            f" landing/{name}_{{date:%Y-%m-%d}}.csv\n"
+        )
         lab.write(f"sources/{name}.yaml", declared + "expect: {by: '05:00'}\n")
         lab.sql(f"of_{name}", f"select id, day from {name}")
-        consumers.append(f"- {{consumer: c_{name}, owner: core, reads: [of_{name}], due: '07:00'}}\n")
+        consumers.append(
+            f"- {{consumer: c_{name}, owner: core, reads: [of_{name}], due: '07:00'}}\n"
+        )
         (lab.root / f"landing/{name}_2025-01-08.csv").write_text("id,day\n1,2025-01-08\n")
     lab.write("consumers.yaml", "".join(consumers))
     lab.now = datetime.fromisoformat("2025-01-09T04:30:00+00:00")
@@ -107,7 +122,10 @@ def test_two_sources_of_a_folder_that_is_gone(tmp_path: Path) -> None:
         lab.now = datetime.fromisoformat(f"2025-01-10T{clock}:00+00:00")
         lab.tick()
     (incident,) = lab.headrace("incidents")
-    assert (incident["cause"]["kind"], incident["affected"]["consumers"]) == ("source_unavailable", ["c_north", "c_south"])
+    assert (incident["cause"]["kind"], incident["affected"]["consumers"]) == (
+        "source_unavailable",
+        ["c_north", "c_south"],
+    )
     assert "landing isn't there any more" in incident["cause"]["summary"]
     (lab.root / "elsewhere").rename(lab.root / "landing")
     for name in ("north", "south"):

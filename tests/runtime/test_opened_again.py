@@ -12,8 +12,9 @@ from warm_fork_servers import headrace
 
 
 def test_evidence_of_an_outage_that_comes_again_is_of_this_time(tmp_path: Path) -> None:
-    """Would catch: "landing isn't there any more", seen on Monday, as all that is known on Wednesday,
-    when a file is in its place; an incident that doesn't say since when it is open again."""
+    """Would catch: "landing isn't there any more", seen on Monday, as all that is known on
+    Wednesday, when a file is in its place; an incident that doesn't say since when it is open
+    again."""
     lab = Lab(tmp_path / "p")
     lab.write("owners.yaml", "core: {kind: team}\nacme: {kind: vendor, manager: core}\n")
     lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [clean], due: '07:00'}\n")
@@ -45,5 +46,9 @@ def test_evidence_of_an_outage_that_comes_again_is_of_this_time(tmp_path: Path) 
     assert again["opened_again_at"].startswith("2025-01-08T06:30")
     assert again["began_at"].startswith("2025-01-06T06:00"), "its clock still runs"
     asked = [again["id"], "--now", at("08T06:31:00").isoformat(), "--project", str(lab.root)]
-    page = " ".join(headrace(["incident", *asked], Path.cwd(), os.environ, 50).stdout.split())  # however wide it is
-    assert re.search(r"began Mon 01-06 06:00, found (at once|\d+ \w+ later); opened again 06:30", page), page
+    page = " ".join(
+        headrace(["incident", *asked], Path.cwd(), os.environ, 50).stdout.split()
+    )  # however wide it is
+    assert re.search(
+        r"began Mon 01-06 06:00, found (at once|\d+ \w+ later); opened again 06:30", page
+    ), page

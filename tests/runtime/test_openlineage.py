@@ -1,4 +1,6 @@
-"""OpenLineage events of real attempts, read strictly with the classes of the client that others read them with."""
+"""OpenLineage events of real attempts, read strictly with the classes of the client that others
+read them with.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,17 @@ ENDS = ("COMPLETE", "FAIL", "ABORT")
 
 def facets() -> dict[str, type]:
     """Schema URL → the class that reads it."""
-    modules = [module for module in vars(facet_v2).values() if getattr(module, "__name__", "").startswith("openlineage.")]
-    kinds = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, base.BaseFacet)]
+    modules = [
+        module
+        for module in vars(facet_v2).values()
+        if getattr(module, "__name__", "").startswith("openlineage.")
+    ]
+    kinds = [
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, base.BaseFacet)
+    ]
     return {kind._get_schema(): kind for kind in kinds}
 
 
@@ -35,7 +46,9 @@ FACETS = facets()
 
 
 def read(kind: Any, value: Any, path: str = "") -> Any:
-    """A JSON value as this class: nothing missing, nothing that it doesn't know, every facet under its own name and version."""
+    """A JSON value as this class: nothing missing, nothing that it doesn't know, every facet under
+    its own name and version.
+    """
     if get_origin(kind) in (Union, UnionType):
         inner = [arg for arg in get_args(kind) if arg is not NoneType]
         return None if value is None else read(inner[0], value, path)
@@ -47,7 +60,12 @@ def read(kind: Any, value: Any, path: str = "") -> Any:
         kind, expected = FACETS[value["_schemaURL"]], kind
         assert issubclass(kind, expected), (path, kind, expected)
     if not attr.has(kind):
-        assert kind is Any or kind is float or issubclass(kind, base.EventType) or isinstance(value, kind), (path, kind, value)
+        assert (
+            kind is Any
+            or kind is float
+            or issubclass(kind, base.EventType)
+            or isinstance(value, kind)
+        ), (path, kind, value)
         return base.EventType(value) if kind is base.EventType else value
     hints, known = get_type_hints(kind), attr.fields_dict(kind)
     assert value.keys() <= known.keys(), (path, value.keys() - known.keys())
@@ -71,8 +89,10 @@ def shop(lab: Lab, settings: str) -> None:
     lab.write("headrace.toml", SETTINGS + settings)
     lab.sql(
         "daily",
-        "select day, customer, sum(amount) as total from orders where amount > 0 group by day, customer",
-        "partition: {by: day, column: day}\nbatch: off\nchecks:\n  - not_null: [customer]\n  - row_count: {min: 1}",
+        "select day, customer, sum(amount) as total from orders where amount > 0 group by day,"
+        " customer",
+        "partition: {by: day, column: day}\nbatch: off\nchecks:\n  - not_null: [customer]\n  -"
+        " row_count: {min: 1}",
     )
     lab.orders("2025-01-01")
     lab.orders("2025-01-02")
@@ -80,33 +100,69 @@ def shop(lab: Lab, settings: str) -> None:
 
 def _said(result: list[dict[str, Any]]) -> None:
     """What the events of `daily` hold."""
-    completed = next(item for item in result if item["job"]["name"] == "produce/daily" and item["eventType"] == "COMPLETE")
+    completed = next(
+        item
+        for item in result
+        if item["job"]["name"] == "produce/daily" and item["eventType"] == "COMPLETE"
+    )
     assert [item["name"] for item in completed["inputs"]] == ["orders"]
     (output,) = completed["outputs"]
-    assert [item["name"] for item in output["facets"]["schema"]["fields"]] == ["day", "customer", "total"]
+    assert [item["name"] for item in output["facets"]["schema"]["fields"]] == [
+        "day",
+        "customer",
+        "total",
+    ]
     lineage = output["facets"]["columnLineage"]
-    (total,) = [item for item in lineage["fields"]["total"]["inputFields"] if item["transformations"][0]["type"] == "DIRECT"]
-    assert (total["name"], total["field"], total["transformations"]) == ("orders", "amount", [{"type": "DIRECT", "subtype": "AGGREGATION"}])
-    assert ("amount", "FILTER") in {(item["field"], item["transformations"][0]["subtype"]) for item in lineage["dataset"]}
+    (total,) = [
+        item
+        for item in lineage["fields"]["total"]["inputFields"]
+        if item["transformations"][0]["type"] == "DIRECT"
+    ]
+    assert (total["name"], total["field"], total["transformations"]) == (
+        "orders",
+        "amount",
+        [{"type": "DIRECT", "subtype": "AGGREGATION"}],
+    )
+    assert ("amount", "FILTER") in {
+        (item["field"], item["transformations"][0]["subtype"]) for item in lineage["dataset"]
+    }
     assert output["outputFacets"]["outputStatistics"]["rowCount"] == 3
     assert completed["run"]["facets"]["nominalTime"]["nominalStartTime"].startswith("2025-01-0")
 
-    failed = next(item for item in result if item["job"]["name"] == "produce/daily" and item["eventType"] == "FAIL")
+    failed = next(
+        item
+        for item in result
+        if item["job"]["name"] == "produce/daily" and item["eventType"] == "FAIL"
+    )
     assert "row_count" in failed["run"]["facets"]["errorMessage"]["message"]
     assert "outputFacets" not in failed["outputs"][0], "nobody sees it"
     audited = [
-        item["inputs"][0]["inputFacets"] for item in result if item["job"]["name"] == "audit/daily" and item["eventType"] == "COMPLETE"
+        item["inputs"][0]["inputFacets"]
+        for item in result
+        if item["job"]["name"] == "audit/daily" and item["eventType"] == "COMPLETE"
     ]
-    verdicts = Counter((item["assertion"], item["success"]) for facets in audited for item in facets["dataQualityAssertions"]["assertions"])
+    verdicts = Counter(
+        (item["assertion"], item["success"])
+        for facets in audited
+        for item in facets["dataQualityAssertions"]["assertions"]
+    )
     assert verdicts["row_count", True] == 2 and verdicts["row_count", False] == 1
-    assert audited[0]["dataQualityMetrics"]["columnMetrics"]["customer"] == {"nullCount": 0, "count": 3}
+    assert audited[0]["dataQualityMetrics"]["columnMetrics"]["customer"] == {
+        "nullCount": 0,
+        "count": 3,
+    }
 
 
 def test_every_attempt_is_told_once_and_says_what_it_read_made_and_found(lab: Lab) -> None:
-    """Events that collectors refuse; an attempt that is told twice or not at all, also over leaders; values of the data in an event."""
+    """Events that collectors refuse; an attempt that is told twice or not at all, also over
+    leaders; values of the data in an event."""
     shop(lab, FILE)
     lab.orders("2025-01-03", amount="-1.00")  # nothing of it is left: row_count rejects
-    lab.sql("broken", "select cast(customer as integer) as n, day from orders", "partition: {by: day, column: day}")
+    lab.sql(
+        "broken",
+        "select cast(customer as integer) as n, day from orders",
+        "partition: {by: day, column: day}",
+    )
     lab.tick()
     result = events(lab)
     made = {
@@ -127,9 +183,14 @@ def test_every_attempt_is_told_once_and_says_what_it_read_made_and_found(lab: La
     lab.orders("2025-01-04")
     lab.tick()
     more = events(lab)[len(result) :]
-    assert told(more)["take_in/orders", "COMPLETE"] == 1 and told(more)["produce/daily", "COMPLETE"] == 1
+    assert (
+        told(more)["take_in/orders", "COMPLETE"] == 1
+        and told(more)["produce/daily", "COMPLETE"] == 1
+    )
     assert not {item["run"]["runId"] for item in more} & {one["run"]["runId"] for one in result}
-    with sqlite3.connect(lab.root / ".headrace/state.db") as db:  # as if the leader had died after it had sent them
+    with sqlite3.connect(
+        lab.root / ".headrace/state.db"
+    ) as db:  # as if the leader had died after it had sent them
         db.execute("update told_lineage set content = ?", (before,))
     db.close()
     lab.tick()
@@ -137,7 +198,9 @@ def test_every_attempt_is_told_once_and_says_what_it_read_made_and_found(lab: La
 
     text = (lab.root / "lineage/events.jsonl").read_text()
     assert '"c1"' not in text and "'c1'" not in text, "values are nobody's"
-    assert not re.search(r"(?<![\d:.])1\.50(?!\d)", text), "values are nobody's, but a time may end in 01.50"
+    assert not re.search(r"(?<![\d:.])1\.50(?!\d)", text), (
+        "values are nobody's, but a time may end in 01.50"
+    )
 
 
 @pytest.mark.slow
@@ -147,7 +210,10 @@ def test_events_of_a_state_in_postgresql(postgresql_lab: Lab) -> None:
     shop(lab, FILE)
     lab.write("headrace.toml", f'{SETTINGS}[store]\nurl = "{lab.url}"\n{FILE}')
     lab.tick()
-    assert told(events(lab))["audit/daily", "COMPLETE"] == 2 and told(events(lab))["take_in/orders", "COMPLETE"] == 2
+    assert (
+        told(events(lab))["audit/daily", "COMPLETE"] == 2
+        and told(events(lab))["take_in/orders", "COMPLETE"] == 2
+    )
 
 
 class Collector:
@@ -166,13 +232,18 @@ class Collector:
         return reply("", status=201)
 
 
-def test_an_endpoint_that_hangs_fails_or_refuses_delays_nothing_and_misses_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Publishing waits for a collector; what was done while it was down is never told; one refused event holds up all others;
-    a token in the store."""
+def test_an_endpoint_that_hangs_fails_or_refuses_delays_nothing_and_misses_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Publishing waits for a collector; what was done while it was down is never told; one refused
+    event holds up all others; a token in the store."""
     monkeypatch.setattr(openlineage, "LAST_SECONDS", 0.3)
     with Server() as server:
         collector = Collector()
-        declared = f'[openlineage]\nurl = "{server.url}/v1"\ntoken = "secret://env/LINEAGE_TOKEN"\nnamespace = "acme"\n'
+        declared = (
+            f'[openlineage]\nurl = "{server.url}/v1"\ntoken ='
+            ' "secret://env/LINEAGE_TOKEN"\nnamespace = "acme"\n'
+        )
         shop(lab, declared)
         server.answers["/v1"] = Reply(hang=True)
         response = lab.tick()
@@ -195,12 +266,17 @@ def test_an_endpoint_that_hangs_fails_or_refuses_delays_nothing_and_misses_nothi
     for item in collector.taken:
         assert read(event_v2.RunEvent, item).job.namespace == "acme"
     (content,) = lab.rows("select content from told_lineage")[0]
-    assert (json.loads(content)["sent"], json.loads(content)["refused"], json.loads(content)["error"]) == (11, 1, "")
+    assert (
+        json.loads(content)["sent"],
+        json.loads(content)["refused"],
+        json.loads(content)["error"],
+    ) == (11, 1, "")
     assert b"hush-hush" not in (lab.root / ".headrace/state.db").read_bytes()
 
 
 def test_a_token_with_a_line_break_is_told_nowhere() -> None:
-    """Would catch: the message of Python's HTTP client, which repeats a header that can't be sent."""
+    """Would catch: the message of Python's HTTP client, which repeats a header that
+    can't be sent."""
     with pytest.raises(NotSent) as refused:
         HttpSink("http://127.0.0.1:9/x", "topsecret123\nx").send(b"{}")
     assert "topsecret" not in str(refused.value)

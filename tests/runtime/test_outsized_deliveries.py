@@ -1,4 +1,6 @@
-"""Deliveries that take more memory than an attempt may use: whether the file is to blame, or the machine."""
+"""Deliveries that take more memory than an attempt may use: whether the file is to blame, or the
+machine.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +36,15 @@ if 'headrace.runtime.fork_server' in ' '.join(sys.orig_argv):
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    """A project whose workers take 400 MB for each file of more than 100 kB, and a minute for each of more than 250 kB."""
+    """A project whose workers take 400 MB for each file of more than 100 kB, and a minute for each
+    of more than 250 kB.
+    """
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(_HUNGRY)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    )
     made = Lab(tmp_path / "p")
     allow(made, MEMORY_MB)
     return made
@@ -50,7 +56,9 @@ def allow(lab: Lab, memory_mb: int) -> None:
 
 def deliver(lab: Lab, day: str, rows: int) -> int:
     """A file of so many orders; its size in bytes."""
-    lab.deliver(day, [f"{day[-2:]}{number:07},customer-{number:012},1.50,{day}" for number in range(rows)])
+    lab.deliver(
+        day, [f"{day[-2:]}{number:07},customer-{number:012},1.50,{day}" for number in range(rows)]
+    )
     return (lab.root / f"landing/orders_{day}.csv").stat().st_size
 
 
@@ -67,15 +75,27 @@ def test_a_file_far_above_its_usual_size_is_poison_and_a_smaller_one_ends_it(lab
     lab.tick()
     size = deliver(lab, DAYS[5], LARGE_ROWS)
     done = lab.tick()
-    assert [(attempt.state, attempt.partitions) for attempt in done.attempts][-1] == ("rejected", [DAYS[5]])
+    assert [(attempt.state, attempt.partitions) for attempt in done.attempts][-1] == (
+        "rejected",
+        [DAYS[5]],
+    )
     (waits,) = lab.headrace("quarantine")
-    assert waits["partition"] == DAYS[5] and waits["decide"] == [f"headrace quarantine drop orders@{DAYS[5]} --reason TEXT"]
+    assert waits["partition"] == DAYS[5] and waits["decide"] == [
+        f"headrace quarantine drop orders@{DAYS[5]} --reason TEXT"
+    ]
     incident = only_incident(lab)
-    assert (incident["cause"]["kind"], incident["cause"]["node"], incident["owner"]) == ("poison_delivery", "orders", "acme")
+    assert (incident["cause"]["kind"], incident["cause"]["node"], incident["owner"]) == (
+        "poison_delivery",
+        "orders",
+        "acme",
+    )
     times = f"{size // usual:,} times"
     assert times in incident["cause"]["summary"] and "memory" in incident["cause"]["summary"]
     (evidence,) = incident["cause"]["evidence"]
-    assert f"at most {usual:,} bytes" in evidence["expected"] and "5 deliveries" in evidence["expected"]
+    assert (
+        f"at most {usual:,} bytes" in evidence["expected"]
+        and "5 deliveries" in evidence["expected"]
+    )
     assert times in evidence["observed"] and "memory" in evidence["observed"]
     said = json.dumps([waits, incident])
     assert "headrace retry" not in said and "yield batches" not in said
@@ -95,12 +115,18 @@ def test_a_first_file_that_fails_alone_is_poison_without_a_word_of_usual_sizes(l
     assert incident["cause"]["kind"] == "poison_delivery"
     (evidence,) = incident["cause"]["evidence"]
     said = json.dumps([incident["cause"], incident["repair"]])
-    assert "usual" not in said and "times the size" not in said and evidence["observed"].startswith("192 kB; it used ")
+    assert (
+        "usual" not in said
+        and "times the size" not in said
+        and evidence["observed"].startswith("192 kB; it used ")
+    )
     assert len(lab.headrace("quarantine")) == 1
 
 
 def test_a_file_of_its_usual_size_is_a_lack_of_memory(lab: Lab) -> None:
-    """Would catch: a file that is blamed for the memory that somebody took away from the attempts."""
+    """Would catch: a file that is blamed for the memory that somebody took away from
+    the attempts.
+    """
     allow(lab, 2000)
     deliver(lab, DAYS[0], LARGE_ROWS)
     assert published(lab.tick()) == [("orders", DAYS[0])]
@@ -112,13 +138,17 @@ def test_a_file_of_its_usual_size_is_a_lack_of_memory(lab: Lab) -> None:
     assert incident["cause"]["kind"] == "resource_exhausted"
     said = json.dumps(incident)
     assert "yield batches" not in said and "Possible solutions" not in said
-    assert incident["repair"]["first"] == "raise `memory_max` of [run], or ask acme for smaller files"
+    assert (
+        incident["repair"]["first"] == "raise `memory_max` of [run], or ask acme for smaller files"
+    )
     assert incident["repair"]["command"] == f"headrace retry orders@{DAYS[1]}"
     assert lab.headrace("quarantine") == []
 
 
 def test_several_large_files_at_first_are_a_lack_of_memory(lab: Lab) -> None:
-    """Would catch: a source whose files are all large and whose owner is blamed for the first of them."""
+    """Would catch: a source whose files are all large and whose owner is blamed for the first of
+    them.
+    """
     for day in DAYS[:2]:
         deliver(lab, day, LARGE_ROWS)
     lab.tick()
@@ -135,13 +165,17 @@ def test_a_rejected_file_is_read_again_when_somebody_asks(lab: Lab) -> None:
     allow(lab, 2000)
     lab.headrace("apply", "--yes", code=None)
     lab.headrace("retry", f"orders@{DAYS[2]}", "--reason", "more memory", code=None)
-    assert not [item for item in lab.headrace("incidents") if item["cause"]["kind"] == "poison_delivery"]
-    assert f"orders@{DAYS[2]}" not in json.dumps([item for item in lab.headrace("quarantine") if item["state"] == "rejected"])
+    assert not [
+        item for item in lab.headrace("incidents") if item["cause"]["kind"] == "poison_delivery"
+    ]
+    assert f"orders@{DAYS[2]}" not in json.dumps(
+        [item for item in lab.headrace("quarantine") if item["state"] == "rejected"]
+    )
 
 
 def test_a_rejected_file_that_came_again_is_no_more_in_quarantine(lab: Lab) -> None:
-    """Would catch: the file before in the list, with "ask for another file" though it came, where the
-    new one failed."""
+    """Would catch: the file before in the list, with "ask for another file" though it came, where
+    the new one failed."""
     allow(lab, 2000)
     deliver(lab, DAYS[0], LARGE_ROWS)
     lab.tick()
@@ -159,7 +193,9 @@ def test_a_rejected_file_that_came_again_is_no_more_in_quarantine(lab: Lab) -> N
     assert "quarantine" not in json.dumps(lab.headrace("incidents"))
 
 
-def test_a_file_far_above_its_usual_size_that_takes_too_long_is_poison(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_far_above_its_usual_size_that_takes_too_long_is_poison(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: a lost worker, of a file that takes more than an hour to be read."""
     for day in DAYS[:2]:
         deliver(lab, day, 10)
@@ -170,5 +206,7 @@ def test_a_file_far_above_its_usual_size_that_takes_too_long_is_poison(lab: Lab,
     assert [attempt.state for attempt in done.attempts] == ["lost", "rejected"]
     incident = only_incident(lab)
     assert incident["cause"]["kind"] == "poison_delivery"
-    assert incident["cause"]["summary"].endswith(" times the size of any before, takes more time than an attempt may take")
+    assert incident["cause"]["summary"].endswith(
+        " times the size of any before, takes more time than an attempt may take"
+    )
     assert len(lab.headrace("quarantine")) == 1

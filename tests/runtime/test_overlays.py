@@ -1,4 +1,6 @@
-"""Backfills beside production: staged, published at once, made again where production moved, never half visible."""
+"""Backfills beside production: staged, published at once, made again where production moved, never
+half visible.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def applied(lab: Lab) -> None:
 
 
 def totals(lab: Lab) -> list[float]:
-    return [float(row["total"]) for row in sorted(lab.read("total"), key=lambda row: str(row["day"]))]
+    return [
+        float(row["total"]) for row in sorted(lab.read("total"), key=lambda row: str(row["day"]))
+    ]
 
 
 def outcome(lab: Lab, plan: int) -> dict[str, object]:
@@ -45,17 +49,25 @@ def outcome(lab: Lab, plan: int) -> dict[str, object]:
 
 
 def test_new_code_replaces_days_in_the_middle_of_a_shared_file(lab: Lab) -> None:
-    """Catches rows of days that weren't asked for going with the file that they shared, columns of old code, figures that lie."""
+    """Catches rows of days that weren't asked for going with the file that they shared, columns of
+    old code, figures that lie.
+    """
     project(lab)
     lab.sql("clean", CLEAN.format(factor=2).replace("select ", "select 'new' as mark, "))
     applied(lab)
     number, result = do(lab, planned({"clean": (DAYS[1], DAYS[3]), "total": (DAYS[1], DAYS[3])}))
     assert (result.state, result.partitions) == ("succeeded", 6)
     assert totals(lab) == [15, 30, 30, 30, 15, 15, 15]
-    assert {(row["mark"], str(row["day"])) for row in lab.read("clean") if row["mark"]} == {("new", day) for day in DAYS[1:4]}
-    assert lab.rows("select count(distinct snapshot), count(*) from publication where n > 1000000000") == [(1, 6)]
+    assert {(row["mark"], str(row["day"])) for row in lab.read("clean") if row["mark"]} == {
+        ("new", day) for day in DAYS[1:4]
+    }
+    assert lab.rows(
+        "select count(distinct snapshot), count(*) from publication where n > 1000000000"
+    ) == [(1, 6)]
     assert lab.rows("select state, steps_done from plan where id = ?", number) == [("succeeded", 1)]
-    assert lab.rows("select (select count(*) from overlay) + (select count(*) from overlay_attempt)") == [(0,)]
+    assert lab.rows(
+        "select (select count(*) from overlay) + (select count(*) from overlay_attempt)"
+    ) == [(0,)]
     assert outcome(lab, number)["published"] == 6
     assert set(outcome(lab, number)["changed"]) == {"clean", "total"}  # type: ignore[call-overload]
     assert lab.rows("select count(*) from attempt where state = 'staged'") == [(0,)]
@@ -74,42 +86,68 @@ def test_what_nobody_had_published_counts_as_added(lab: Lab) -> None:
 def test_what_fails_keeps_all_from_being_published_until_it_is_mended(lab: Lab) -> None:
     """Catches half a plan becoming visible, and work done again that was staged already."""
     project(lab)
-    lab.sql("clean", CLEAN.format(factor="(case when day = '2025-01-02' then error('broken')::int else 3 end)"))
+    lab.sql(
+        "clean",
+        CLEAN.format(factor="(case when day = '2025-01-02' then error('broken')::int else 3 end)"),
+    )
     applied(lab)
     spans = {"clean": (DAYS[0], DAYS[3]), "total": (DAYS[0], DAYS[3])}
     number, result = do(lab, planned(spans))
     assert result.state == "failed"
-    assert [(node, key) for node, key, _ in result.waiting] == [("clean", DAYS[1]), ("total", DAYS[1])]
+    assert [(node, key) for node, key, _ in result.waiting] == [
+        ("clean", DAYS[1]),
+        ("total", DAYS[1]),
+    ]
     assert totals(lab) == [15] * 7
     assert outcome(lab, number)["failed"] == 2
-    staged = {(n, p) for n, p in lab.rows("select node, partition from overlay where state = 'staged'")}
+    staged = {
+        (n, p) for n, p in lab.rows("select node, partition from overlay where state = 'staged'")
+    }
     assert staged == {(node, day) for node in spans for day in (DAYS[0], DAYS[2], DAYS[3])}
-    lab.sql("total", TOTAL.replace("count(*)", "count(1)"))  # the code of one of both changes: what was staged of it is dropped
-    lab.sql("clean", CLEAN.format(factor="(case when day = '2025-01-02' then error('broken')::int else 3 end)"))
+    lab.sql(
+        "total", TOTAL.replace("count(*)", "count(1)")
+    )  # the code of one of both changes: what was staged of it is dropped
+    lab.sql(
+        "clean",
+        CLEAN.format(factor="(case when day = '2025-01-02' then error('broken')::int else 3 end)"),
+    )
     applied(lab)
     with leading(lab) as (leader, _):
         result = work(leader, resume(leader, number, "once more"))
     assert result is not None
     assert result.state == "failed"
-    assert lab.rows("select count(*) from attempt where node = 'clean' and state = 'staged'") == [(lab.rows(
-        "select count(*) from overlay_attempt where node = 'clean'")[0][0],)]  # fmt: skip
+    assert lab.rows("select count(*) from attempt where node = 'clean' and state = 'staged'") == [
+        (lab.rows("select count(*) from overlay_attempt where node = 'clean'")[0][0],)
+    ]
     number, result = do(lab, planned(spans, allow_partial=True))
     assert (result.state, result.partitions) == ("partial", 6)
     assert totals(lab) == [45, 15, 45, 45, 15, 15, 15]
 
 
-def test_steps_become_visible_one_after_the_other_and_what_builds_on_rows_comes_last(lab: Lab) -> None:
-    """Catches a later step that reads what an earlier one replaced, and merges that run before what they read is published."""
-    lab.sql("newest", "select order_id, amount from clean", "partition: day\nmaterialize: merge\nmerge: {keys: [order_id]}")
+def test_steps_become_visible_one_after_the_other_and_what_builds_on_rows_comes_last(
+    lab: Lab,
+) -> None:
+    """Catches a later step that reads what an earlier one replaced, and merges that run before what
+    they read is published.
+    """
+    lab.sql(
+        "newest",
+        "select order_id, amount from clean",
+        "partition: day\nmaterialize: merge\nmerge: {keys: [order_id]}",
+    )
     project(lab)
     lab.sql("clean", CLEAN.format(factor=2))
     applied(lab)
-    first, second = ({"clean": span, "total": span} for span in ((DAYS[0], DAYS[2]), (DAYS[3], DAYS[6])))
+    first, second = (
+        {"clean": span, "total": span} for span in ((DAYS[0], DAYS[2]), (DAYS[3], DAYS[6]))
+    )
     number, result = do(lab, planned(first, second, after={"newest": (DAYS[0], DAYS[6])}))
     assert result.state == "succeeded"
     assert totals(lab) == [30] * 7
     assert {float(row["amount"]) for row in lab.read("newest")} == {3.0}
-    assert lab.rows("select count(distinct snapshot) from publication where n > ?", number * 10**9) == [(2,)]
+    assert lab.rows(
+        "select count(distinct snapshot) from publication where n > ?", number * 10**9
+    ) == [(2,)]
     assert outcome(lab, number)["published"] == 21
 
 
@@ -122,7 +160,10 @@ def test_a_plan_that_is_paused_goes_on(any_lab: Lab) -> None:
     spans = {"clean": (DAYS[0], DAYS[6]), "total": (DAYS[0], DAYS[6])}
     with leading(lab) as (leader, held):
         backfill = planned(spans)
-        number, other = keep(held, leader, backfill), keep(held, leader, planned({"total": (DAYS[6], DAYS[6])}))
+        number, other = (
+            keep(held, leader, backfill),
+            keep(held, leader, planned({"total": (DAYS[6], DAYS[6])})),
+        )
         run = leader.begin(order(number, backfill))
         assert work(leader, run, lambda: bool(lab.rows("select 1 from overlay"))) is None
         with pytest.raises(Refused, match=f"backfill {number} makes total@{DAYS[6]}"):
@@ -133,7 +174,9 @@ def test_a_plan_that_is_paused_goes_on(any_lab: Lab) -> None:
         assert paused.state == "paused"
         while leader.plans_busy:
             leader.step(0.2)
-        made = lab.rows("select node, partition, epoch, n from overlay where state = 'staged' order by 1, 2")
+        made = lab.rows(
+            "select node, partition, epoch, n from overlay where state = 'staged' order by 1, 2"
+        )
         assert made
         with pytest.raises(UsageError):
             leader.pause_plan(number, PERSON, "wait")
@@ -146,7 +189,9 @@ def test_a_plan_that_is_paused_goes_on(any_lab: Lab) -> None:
         assert result.state == "succeeded"
         assert totals(lab) == [30] * 7
         kept = set(lab.rows("select epoch, n from publication where n > 1000000000"))
-        assert {(epoch, n) for _, _, epoch, n in made} <= kept, "what was staged before the pause is what is published"
+        assert {(epoch, n) for _, _, epoch, n in made} <= kept, (
+            "what was staged before the pause is what is published"
+        )
 
 
 def test_a_plan_that_is_cancelled_leaves_nothing(any_lab: Lab) -> None:
@@ -170,13 +215,25 @@ def test_a_plan_that_is_cancelled_leaves_nothing(any_lab: Lab) -> None:
     assert lab.rows("select state from plan where id = ?", number) == [("cancelled",)]
     assert lab.rows("select count(*) from publication where n > ?", number * 10**9) == [(0,)]
     assert lab.rows("select count(*) from attempt where state in ('staged', 'running')") == [(0,)]
-    assert lab.rows("select (select count(*) from overlay) + (select count(*) from overlay_attempt)") == [(0,)]
+    assert lab.rows(
+        "select (select count(*) from overlay) + (select count(*) from overlay_attempt)"
+    ) == [(0,)]
 
 
-def test_between_two_things_that_are_done_for_a_plan_production_is_heard(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a plan that is loaded, requested, published and ended in one go, for which everything else of a server waits."""
+def test_between_two_things_that_are_done_for_a_plan_production_is_heard(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a plan that is loaded, requested, published and ended in one go, for which
+    everything else of a server waits.
+    """
     happened: list[str] = []
-    for owner, name in ((Plans, "_load"), (Plans, "_request"), (Plans, "_conclude"), (Plans, "_afterwards"), (Leader, "_gathered")):
+    for owner, name in (
+        (Plans, "_load"),
+        (Plans, "_request"),
+        (Plans, "_conclude"),
+        (Plans, "_afterwards"),
+        (Leader, "_gathered"),
+    ):
         monkeypatch.setattr(owner, name, _noting(happened, name, getattr(owner, name)))
     lab.sql("clean", "select order_id, cast(day as date) as day from orders")
     lab.orders(DAYS[0])
@@ -197,7 +254,9 @@ def _noting(happened: list[str], name: str, do_it: Callable[..., Any]) -> Callab
     return noted
 
 
-def test_what_a_publication_asks_of_the_store_does_not_grow_with_its_partitions(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_publication_asks_of_the_store_does_not_grow_with_its_partitions(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: a query a partition in the one turn that production waits for longest."""
     project(lab)
     lab.sql("clean", CLEAN.format(factor=2))
@@ -220,7 +279,10 @@ def test_what_a_publication_asks_of_the_store_does_not_grow_with_its_partitions(
 
     monkeypatch.setattr(Promoting, "promote", declared_promises)
     for last in (DAYS[1], DAYS[6]):
-        assert do(lab, planned({"clean": (DAYS[0], last), "total": (DAYS[0], last)}))[1].state == "succeeded"
+        assert (
+            do(lab, planned({"clean": (DAYS[0], last), "total": (DAYS[0], last)}))[1].state
+            == "succeeded"
+        )
     few, many = asked
     assert many - few < 5, asked
     assert totals(lab) == [30] * 7

@@ -1,4 +1,6 @@
-"""Backfills over several leaders, and beside a production that goes on: what was made stays made, what moved is made again."""
+"""Backfills over several leaders, and beside a production that goes on: what was made stays made,
+what moved is made again.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ SLOW = """def total(clean):
     import pyarrow as pa
     return pa.table({{'day': [day], 'total': [float(sum(clean.column('amount').to_pylist()))]}})
 """
-CLEAN = "select order_id, cast(amount * {factor} as double) as amount, cast(day as date) as day from orders"
+CLEAN = (
+    "select order_id, cast(amount * {factor} as double) as amount, cast(day as date) as day from"
+    " orders"
+)
 BODY_SECONDS = 60.0
 SPANS = {"clean": (DAYS[0], DAYS[3]), "total": (DAYS[0], DAYS[3])}
 SEEN_SPANS = {**SPANS, "total_told": (DAYS[1], DAYS[1])}
@@ -41,15 +46,18 @@ def project(lab: Lab, seconds: float = 0.0) -> Path:
     """Days are totalled one by one, in Python."""
     flag = lab.root / "total-has-begun"
     lab.sql("clean", CLEAN.format(factor=1))
-    lab.python("total", SLOW.format(flag=str(flag), seconds=seconds), partition="day", inputs=["clean"])
+    lab.python(
+        "total", SLOW.format(flag=str(flag), seconds=seconds), partition="day", inputs=["clean"]
+    )
     for day in DAYS[:4]:
         lab.orders(day)
     return flag
 
 
 def project_seen(lab: Lab) -> None:
-    """A day's total is told after it was staged: a plan of that can't come to its end in the turn in which the total is staged, however
-    many answers the leader ingests at once and whichever comes last."""
+    """A day's total is told after it was staged: a plan of that can't come to its end in the turn
+    in which the total is staged, however many answers the leader ingests at once and whichever
+    comes last."""
     project(lab)
     lab.sql("total_told", "select day, total from total")
 
@@ -59,12 +67,19 @@ def totals(lab: Lab) -> dict[str, float]:
 
 
 def staged(lab: Lab, node: str) -> list[str]:
-    return [key for (key,) in lab.rows("select partition from overlay where node = ? and state = 'staged' order by 1", node)]
+    return [
+        key
+        for (key,) in lab.rows(
+            "select partition from overlay where node = ? and state = 'staged' order by 1", node
+        )
+    ]
 
 
 @pytest.mark.slow
 def test_a_killed_leader_loses_nothing_that_was_staged(lab: Lab) -> None:
-    """Catches a restart that makes everything again, publishes half, or forgets what production published meanwhile."""
+    """Catches a restart that makes everything again, publishes half, or forgets what production
+    published meanwhile.
+    """
     project(lab)
     assert lab.tick().state == "succeeded"
     flag = project(lab, seconds=30)
@@ -82,22 +97,30 @@ def test_a_killed_leader_loses_nothing_that_was_staged(lab: Lab) -> None:
     process.communicate()
     assert made, "what the body that hangs reads was staged"
     assert lab.rows("select count(*) from publication where n > 1000000000") == [(0,)]
-    attempts = lab.rows("select epoch, n from attempt where node = 'clean' and n > 1000000000 order by n")
+    attempts = lab.rows(
+        "select epoch, n from attempt where node = 'clean' and n > 1000000000 order by n"
+    )
     project(lab)
     lab.now += timedelta(minutes=5)
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
-    lab.orders(DAYS[1], amount="2.50")  # delivered again: the next leader takes it in, and what was made of it is made again
+    lab.orders(
+        DAYS[1], amount="2.50"
+    )  # delivered again: the next leader takes it in, and what was made of it is made again
     lab.now += timedelta(minutes=5)
     said = answer(begin(lab, "tick", "--now", lab.now.isoformat()))
     assert said["state"] == "succeeded"
     assert lab.rows("select state, steps_done from plan") == [("succeeded", 1)]
     assert totals(lab) == {day: 25.0 if day == DAYS[1] else 15.0 for day in DAYS[:4]}
-    published = set(lab.rows("select epoch, n from publication where node = 'clean' and n > 1000000000"))
+    published = set(
+        lab.rows("select epoch, n from publication where node = 'clean' and n > 1000000000")
+    )
     assert published & set(attempts), "what was staged before the kill is published"
 
 
 def test_what_production_publishes_meanwhile_is_made_again(lab: Lab) -> None:
-    """Catches a plan that publishes what was made of older deliveries, decisions that can't be replayed, and a sweep of staged files."""
+    """Catches a plan that publishes what was made of older deliveries, decisions that can't be
+    replayed, and a sweep of staged files.
+    """
     project_seen(lab)
     assert lab.tick().state == "succeeded"
     lab.sql("clean", CLEAN.format(factor=2))
@@ -105,7 +128,10 @@ def test_what_production_publishes_meanwhile_is_made_again(lab: Lab) -> None:
         backfill = planned(SEEN_SPANS)
         number = keep(held, leader, backfill)
         run = leader.begin(order(number, backfill))
-        assert work(leader, run, lambda: len(staged(lab, "clean")) == 4 and bool(staged(lab, "total"))) is None
+        assert (
+            work(leader, run, lambda: len(staged(lab, "clean")) == 4 and bool(staged(lab, "total")))
+            is None
+        )
         leader.pause_plan(number, PERSON, "look at it")
         while leader.plans_busy:
             leader.step(0.2)
@@ -113,7 +139,11 @@ def test_what_production_publishes_meanwhile_is_made_again(lab: Lab) -> None:
         swept_nothing(held, leader)
         lab.orders(DAYS[0], amount="9.50")
         taken = leader.begin(
-            RunRequest(kind="run", targets=tuple(t for t in leader.everything if t.node in ("orders", "clean")), actor=PERSON)
+            RunRequest(
+                kind="run",
+                targets=tuple(t for t in leader.everything if t.node in ("orders", "clean")),
+                actor=PERSON,
+            )
         )
         assert work(leader, taken) is not None
         assert DAYS[0] not in staged(lab, "clean"), "production has published it as well"
@@ -128,20 +158,34 @@ def test_what_production_publishes_meanwhile_is_made_again(lab: Lab) -> None:
 
 @pytest.mark.parametrize("leaders", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_is_made_of_something_that_is_gone_is_not_published(lab: Lab, leaders: int) -> None:
-    """Catches a plan that may publish a part of itself, and publishes totals of rows that nobody will ever see: what they were made of
-    had to be made again, and broke. The next leader only finds in the store that it isn't there."""
+    """Catches a plan that may publish a part of itself, and publishes totals of rows that nobody
+    will ever see: what they were made of had to be made again, and broke. The next leader only
+    finds in the store that it isn't there."""
     project_seen(lab)
     assert lab.tick().state == "succeeded"
-    lab.sql("clean", CLEAN.format(factor="(case when amount > 5 then error('too much')::int else 2 end)"))
+    lab.sql(
+        "clean",
+        CLEAN.format(factor="(case when amount > 5 then error('too much')::int else 2 end)"),
+    )
     apply(lab.session(), confirm=lambda _: True, progress=Silent())
     with leading(lab) as (leader, held):
         backfill = planned(SEEN_SPANS, allow_partial=True)
         number = keep(held, leader, backfill)
-        assert work(leader, leader.begin(order(number, backfill)), lambda: DAYS[1] in staged(lab, "total")) is None
+        assert (
+            work(
+                leader,
+                leader.begin(order(number, backfill)),
+                lambda: DAYS[1] in staged(lab, "total"),
+            )
+            is None
+        )
         leader.pause_plan(number, PERSON, "look at it")
         lab.orders(DAYS[1], amount="9.50")
         targets = tuple(t for t in leader.everything if t.node == "orders")
-        assert work(leader, leader.begin(RunRequest(kind="run", targets=targets, actor=PERSON))) is not None
+        assert (
+            work(leader, leader.begin(RunRequest(kind="run", targets=targets, actor=PERSON)))
+            is not None
+        )
         assert DAYS[1] not in staged(lab, "clean")
         assert DAYS[1] in staged(lab, "total"), "it might have come to the same again"
         result = work(leader, resume(leader, number, "go on")) if leaders == 1 else None
@@ -153,13 +197,18 @@ def test_what_is_made_of_something_that_is_gone_is_not_published(lab: Lab, leade
             replayed(held, leader, number)
     assert result is not None
     assert (result.state, result.partitions) == ("partial", 6)
-    assert [(node, key) for node, key, _ in result.waiting] == [("clean", DAYS[1]), ("total", DAYS[1]), ("total_told", DAYS[1])]
+    assert [(node, key) for node, key, _ in result.waiting] == [
+        ("clean", DAYS[1]),
+        ("total", DAYS[1]),
+        ("total_told", DAYS[1]),
+    ]
     assert totals(lab) == {day: 15.0 if day == DAYS[1] else 30.0 for day in DAYS[:4]}
 
 
 @pytest.mark.parametrize("command", ["pause", "cancel"])
 def test_a_body_that_takes_long_is_ended_by_a_pause(lab: Lab, command: str) -> None:
-    """Catches an operator who waits for an hour's attempt, a failure that is nobody's, and a plan that can't go on after it."""
+    """Catches an operator who waits for an hour's attempt, a failure that is nobody's, and a plan
+    that can't go on after it."""
     project(lab)
     assert lab.tick().state == "succeeded"
     flag = project(lab, seconds=BODY_SECONDS)
@@ -178,9 +227,15 @@ def test_a_body_that_takes_long_is_ended_by_a_pause(lab: Lab, command: str) -> N
         took = time.monotonic() - began
         result = leader.result(run)
         assert result is not None and result.state in ("paused", "cancelled")
-    assert took < BODY_SECONDS / 2, "it was waited for"  # 2 s on a machine that has nothing else to do
-    assert lab.rows("select distinct state from attempt where node = 'total' and n > 1000000000") == [("cancelled",)]
-    assert lab.rows("select count(*) from overlay where state in ('failed', 'held', 'rejected')") == [(0,)]
+    assert took < BODY_SECONDS / 2, (
+        "it was waited for"
+    )  # 2 s on a machine that has nothing else to do
+    assert lab.rows(
+        "select distinct state from attempt where node = 'total' and n > 1000000000"
+    ) == [("cancelled",)]
+    assert lab.rows(
+        "select count(*) from overlay where state in ('failed', 'held', 'rejected')"
+    ) == [(0,)]
     if command == "pause":
         assert len(staged(lab, "clean")) == 4
         project(lab)
@@ -196,7 +251,12 @@ def swept_nothing(held, leader: Leader) -> None:  # type: ignore[no-untyped-def]
     with held.store.read() as tx:
         for path in (held.folders.lake / "main").rglob("*.parquet"):
             os.utime(path, (1, 1))
-        result = waste(tx, held.folders, RetentionPolicy.declared(leader.applied.compiled.project), held.clock.now_us())
+        result = waste(
+            tx,
+            held.folders,
+            RetentionPolicy.declared(leader.applied.compiled.project),
+            held.clock.now_us(),
+        )
         made = staged_paths(tx)
     orphans = next(item for item in result if item.kind == "orphans").paths
     assert made
@@ -208,5 +268,12 @@ def replayed(held, leader: Leader, plan: int) -> None:  # type: ignore[no-untype
     with held.store.read() as tx:
         rows = list(scheduling.events_of_epoch(tx, leader.lease.epoch, plan))
     assert rows
-    turns = tuple(core.LoopIteration(row.at, core.decode_events(row.events), row.decisions) for row in rows)
-    assert core.replay(core.LeaderHistory(leader.lease.epoch, rows[0].slots, turns, after=plan * 10**9)) == []
+    turns = tuple(
+        core.LoopIteration(row.at, core.decode_events(row.events), row.decisions) for row in rows
+    )
+    assert (
+        core.replay(
+            core.LeaderHistory(leader.lease.epoch, rows[0].slots, turns, after=plan * 10**9)
+        )
+        == []
+    )

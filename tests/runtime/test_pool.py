@@ -45,7 +45,9 @@ def test_a_worker_does_many_tasks(bench: PoolBench) -> None:
 
 
 def test_what_lies_behind_a_task_that_takes_long_is_done_by_others(bench: PoolBench) -> None:
-    """Would catch: short tasks that wait in the pipe of a worker at a long one, while the other worker has nothing to do."""
+    """Would catch: short tasks that wait in the pipe of a worker at a long one, while the other
+    worker has nothing to do.
+    """
     bench.told(*(bench.submit("quick") for _ in range(20)))
     long, behind = bench.submit("begins"), [bench.submit("quick") for _ in range(10)]
     bench.told(*behind)
@@ -55,7 +57,9 @@ def test_what_lies_behind_a_task_that_takes_long_is_done_by_others(bench: PoolBe
 
 
 def test_a_worker_that_says_what_it_was_not_asked_is_replaced(bench: PoolBench) -> None:
-    """Would catch: bytes of a body in the answers' pipe that are taken for an answer, or that stop the leader."""
+    """Would catch: bytes of a body in the answers' pipe that are taken for an answer, or that stop
+    the leader.
+    """
     attempt = bench.submit("babbles")
     bench.told(attempt)
     assert bench.lost()[0].running == attempt and "no answer" in bench.lost()[0].reason
@@ -74,14 +78,19 @@ def test_a_worker_that_reads_no_more_does_not_stop_the_leader(bench: PoolBench) 
     bench.told(*attempts)
 
 
-def test_a_worker_is_given_more_while_its_pipe_is_full(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: the leader ends with KeyError 'already registered', and all attempts are lost."""
+def test_a_worker_is_given_more_while_its_pipe_is_full(
+    bench: PoolBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: the leader ends with KeyError 'already registered', and all attempts
+    are lost."""
     monkeypatch.setattr(pool_module, "LOOKOUTS_MAX", 1)
     bench.told(bench.observe(bench.folder / "first.csv"))
     observer = bench.executor._lookouts[0].pid
     os.kill(observer, signal.SIGSTOP)
     try:
-        files = [bench.observe(bench.folder / f"{'n' * 200}{number}.csv") for number in range(1_000)]
+        files = [
+            bench.observe(bench.folder / f"{'n' * 200}{number}.csv") for number in range(1_000)
+        ]
         assert bench.executor.wait(0) == []  # that is more than the pipe holds
         files.append(bench.observe(bench.folder / "another.csv"))
         assert bench.executor.wait(0) == []
@@ -103,16 +112,24 @@ def test_a_look_that_hangs_delays_neither_attempts_nor_looks(bench: PoolBench) -
     assert [lost.running for lost in bench.lost()] == [hanging]
 
 
-def test_workers_for_looks_end_when_nobody_looks(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_for_looks_end_when_nobody_looks(
+    bench: PoolBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: processes that stay for ever because a source was once looked at."""
     monkeypatch.setattr(pool_module, "IDLE_SECONDS_MAX", 0.2)
     bench.told(bench.observe(bench.folder / "nothing-there.csv"))
     bench.until(lambda: len(bench.executor._all) == 2)
 
 
-def test_attempts_of_the_background_wait_for_none_of_the_others_and_give_way_to_them(bench: PoolBench) -> None:
-    """Would catch: a backfill that takes production's slots, or its processor time; the other way round, one that waits for ever."""
-    full = [bench.submit("begins", background=True) for _ in range(bench.executor.background_slots + 1)]
+def test_attempts_of_the_background_wait_for_none_of_the_others_and_give_way_to_them(
+    bench: PoolBench,
+) -> None:
+    """Would catch: a backfill that takes production's slots, or its processor time; the other way
+    round, one that waits for ever.
+    """
+    full = [
+        bench.submit("begins", background=True) for _ in range(bench.executor.background_slots + 1)
+    ]
     for attempt in full[:-1]:
         bench.begun(attempt)
     bench.told(*(bench.submit("quick") for _ in range(4)))
@@ -127,13 +144,21 @@ def test_attempts_of_the_background_wait_for_none_of_the_others_and_give_way_to_
     assert (bench.folder / f"nice-{front}").read_text() == str(os.nice(0))
 
 
-def test_attempts_that_are_ended_before_their_worker_is_ready_are_no_sign_of_a_broken_environment(bench: PoolBench) -> None:
-    """Would catch: a server that ends because a backfill gave way to it five times while workers were being started."""
+def test_attempts_that_are_ended_before_their_worker_is_ready_are_no_sign_of_a_broken_environment(
+    bench: PoolBench,
+) -> None:
+    """Would catch: a server that ends because a backfill gave way to it five times while workers
+    were being started.
+    """
     early = 0
     for _ in range(20):
         attempt = bench.submit("begins", background=True)
         bench.executor.send()  # now a worker has it that is only being born
-        early += any(not worker.ready for worker in bench.executor._all if any(item.attempt == attempt for item in worker.given))
+        early += any(
+            not worker.ready
+            for worker in bench.executor._all
+            if any(item.attempt == attempt for item in worker.given)
+        )
         bench.executor.kill(attempt, "made room for production")
         bench.told(attempt)
     assert early >= 6
@@ -141,17 +166,25 @@ def test_attempts_that_are_ended_before_their_worker_is_ready_are_no_sign_of_a_b
     assert "staged" in bench.states().values()
 
 
-def test_a_worker_of_the_background_that_dies_is_replaced_by_another_of_it(bench: PoolBench) -> None:
+def test_a_worker_of_the_background_that_dies_is_replaced_by_another_of_it(
+    bench: PoolBench,
+) -> None:
     """Would catch: a lost background worker whose tasks, or whose place, go to production's."""
-    bad, *good = bench.submit("exits", background=True), *(bench.submit("niceness", background=True) for _ in range(4))
+    bad, *good = (
+        bench.submit("exits", background=True),
+        *(bench.submit("niceness", background=True) for _ in range(4)),
+    )
     bench.told(bad, *good)
     assert [lost.running for lost in bench.lost()] == [bad]
     told = [item for item in good if item in bench.states()]
     assert told and {(bench.folder / f"nice-{item}").read_text() for item in told} == {"19"}
 
 
-def test_workers_of_the_background_end_when_there_is_nothing_for_them(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a server that keeps twice the processes because it once did a backfill; one that can't do a second."""
+def test_workers_of_the_background_end_when_there_is_nothing_for_them(
+    bench: PoolBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a server that keeps twice the processes because it once did a backfill; one that
+    can't do a second."""
     monkeypatch.setattr(pool_module, "IDLE_SECONDS_MAX", 0.2)
     bench.told(bench.submit("quick", background=True))
     bench.until(lambda: len(bench.executor._all) == 2)
@@ -160,20 +193,33 @@ def test_workers_of_the_background_end_when_there_is_nothing_for_them(bench: Poo
 
 def test_a_worker_that_keeps_memory_is_replaced(bench: PoolBench) -> None:
     """Would catch: a server that grows with what bodies left behind."""
-    bench.code("v1", BODIES + "\nkept = []\ndef keeps(): kept.append(bytearray(b'x') * 300_000_000)\n")
+    bench.code(
+        "v1", BODIES + "\nkept = []\ndef keeps(): kept.append(bytearray(b'x') * 300_000_000)\n"
+    )
     bench.until(lambda: all(worker.ready for worker in bench.executor._all))
     before = {worker.pid for worker in bench.executor._all}
     attempt = bench.submit("keeps")
     bench.told(attempt)
-    bench.until(lambda: all(w.ready for w in bench.executor._all) and {w.pid for w in bench.executor._all} != before)
+    bench.until(
+        lambda: (
+            all(w.ready for w in bench.executor._all)
+            and {w.pid for w in bench.executor._all} != before
+        )
+    )
     assert len(before & {w.pid for w in bench.executor._all}) == 1, "only the one that keeps it"
     assert bench.lost() == []
 
 
-def test_a_worker_that_is_idle_for_long_keeps_little(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a server whose idle workers hold what the libraries of last night's bodies took."""
+def test_a_worker_that_is_idle_for_long_keeps_little(
+    bench: PoolBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a server whose idle workers hold what the libraries of last night's
+    bodies took.
+    """
     monkeypatch.setattr(workers, "IDLE_SECONDS", 1.0)
-    bench.code("v1", BODIES + "\nkept = []\ndef keeps(): kept.append(bytearray(b'x') * 60_000_000)\n")
+    bench.code(
+        "v1", BODIES + "\nkept = []\ndef keeps(): kept.append(bytearray(b'x') * 60_000_000)\n"
+    )
     attempts = [bench.submit("keeps") for _ in range(2)]
     bench.told(*attempts)
     fat = {worker.pid for worker in bench.executor._all if worker.used() > 60_000_000}
@@ -183,8 +229,11 @@ def test_a_worker_that_is_idle_for_long_keeps_little(bench: PoolBench, monkeypat
 
 
 @pytest.mark.slow
-def test_a_worker_is_replaced_after_many_bodies(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: threads and descriptors that bodies leave behind, for as long as the server lives."""
+def test_a_worker_is_replaced_after_many_bodies(
+    bench: PoolBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: threads and descriptors that bodies leave behind, for as long as the server
+    lives."""
     monkeypatch.setattr(pool_module, "PYTHON_TASKS_MAX", 5)
     attempts = []
     for _ in range(24):
@@ -196,7 +245,8 @@ def test_a_worker_is_replaced_after_many_bodies(bench: PoolBench, monkeypatch: p
 
 @pytest.mark.slow
 def test_workers_outlive_the_process_that_forked_them(bench: PoolBench) -> None:
-    """Would catch: one process whose end costs everything that is under way, or that nobody replaces."""
+    """Would catch: one process whose end costs everything that is under way, or that nobody
+    replaces."""
     attempt = bench.submit("begins")
     bench.begun(attempt)
     assert bench.executor._fork_server is not None
@@ -211,16 +261,23 @@ def test_an_environment_in_which_no_worker_starts_is_told(tmp_path: Path) -> Non
     """Would catch: workers started for ever, and nobody told why nothing happens."""
     made = PoolBench(tmp_path)
     made.folders.temporary.write_text("a file where workers want a folder")
-    with pytest.raises(WorkersBroken, match="before they were ready"), Pool(made.settings, 1) as made.executor:
+    with (
+        pytest.raises(WorkersBroken, match="before they were ready"),
+        Pool(made.settings, 1) as made.executor,
+    ):
         made.until(lambda: False)
 
 
 def test_idle_workers_take_little_memory(bench: PoolBench) -> None:
-    """Would catch: libraries that each worker loads for itself. Two workers and what forks them: 67 MB when this was written."""
+    """Would catch: libraries that each worker loads for itself. Two workers and what forks them: 67
+    MB when this was written."""
     bench.told(bench.observe(bench.folder / "x.csv"))
     bench.until(lambda: all(worker.ready for worker in bench.executor._all))
     assert bench.executor._fork_server is not None
-    pids = [bench.executor._fork_server._process.pid, *(worker.pid for worker in bench.executor._front.workers)]
+    pids = [
+        bench.executor._fork_server._process.pid,
+        *(worker.pid for worker in bench.executor._front.workers),
+    ]
     assert sum(map(_pss_mebibytes, pids)) < 110
 
 

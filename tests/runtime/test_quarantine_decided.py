@@ -1,4 +1,6 @@
-"""`quarantine accept|drop` where it is hard: files that others share, merges, what can't be read at all, a leader at work."""
+"""`quarantine accept|drop` where it is hard: files that others share, merges, what can't be read at
+all, a leader at work.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def slow(ctx: Context, orders):
 
 
 def _accept(lab: Lab, target: str) -> DecisionResponse:
-    return accept_partition(lab.session(), target, reason="they stand by it", until=None, progress=Silent())
+    return accept_partition(
+        lab.session(), target, reason="they stand by it", until=None, progress=Silent()
+    )
 
 
 def _twice(lab: Lab, day: str) -> None:
@@ -35,19 +39,29 @@ def _twice(lab: Lab, day: str) -> None:
 
 
 def test_a_restated_day_is_accepted_out_of_a_file_of_many(any_lab: Lab) -> None:
-    """Would catch: neighbours in the same file lost or doubled, readers who see both, downstream that isn't made again, an exception
-    that is left open for the next delivery."""
+    """Would catch: neighbours in the same file lost or doubled, readers who see both, downstream
+    that isn't made again, an exception that is left open for the next delivery."""
     lab = any_lab
-    lab.sql("clean", "select order_id, amount, day from orders", f"partition: {{by: day, column: day}}\n{UNIQUE}")
+    lab.sql(
+        "clean",
+        "select order_id, amount, day from orders",
+        f"partition: {{by: day, column: day}}\n{UNIQUE}",
+    )
     lab.sql("sums", "select day, count(*) as n from clean group by day")
     for day in DAYS[:4]:
         lab.orders(day, n=3)
     lab.tick()
     _twice(lab, DAYS[2])
     lab.tick()
-    assert lab.rows("select state from partition where node = 'clean' and partition = ?", DAYS[2]) == [("rejected",)]
+    assert lab.rows(
+        "select state from partition where node = 'clean' and partition = ?", DAYS[2]
+    ) == [("rejected",)]
     made = _accept(lab, f"clean@{DAYS[2]}")
-    assert (made.state, made.partitions, [(row.asset, row.rows) for row in made.published]) == ("published", [DAYS[2]], [("sums", 1)])
+    assert (made.state, made.partitions, [(row.asset, row.rows) for row in made.published]) == (
+        "published",
+        [DAYS[2]],
+        [("sums", 1)],
+    )
     result = {row["day"]: row["n"] for row in lab.read("sums")}
     assert result == {day: 2 if day == DAYS[2] else 3 for day in DAYS[:4]}
     assert len(lab.read("clean")) == 11
@@ -55,16 +69,26 @@ def test_a_restated_day_is_accepted_out_of_a_file_of_many(any_lab: Lab) -> None:
     lab.headrace("audit", "verify")
     lab.orders(DAYS[2], n=4)
     restated = lab.tick().restated
-    assert [row.cause for row in restated if row.node == "orders"] == ["restatement"], "the source's own publication was sound"
-    assert lab.rows("select verdict from publication where node = 'clean' and partition = ? order by id desc limit 1", DAYS[2]) == [
-        ("passed",)
-    ]
+    assert [row.cause for row in restated if row.node == "orders"] == ["restatement"], (
+        "the source's own publication was sound"
+    )
+    assert lab.rows(
+        "select verdict from publication where node = 'clean' and partition = ? order by id desc"
+        " limit 1",
+        DAYS[2],
+    ) == [("passed",)]
 
 
 def test_a_merge_is_made_again_by_looser_rules(lab: Lab) -> None:
-    """Would catch: the changes of a merge published without the rows that they replace, and rules that stay loose."""
-    lab.sql("latest", "select order_id, amount from orders", "partition: day\nmaterialize: merge\nmerge: {keys: [order_id]}\n"
-            "checks:\n  - range: {column: amount, max: 100}")  # fmt: skip
+    """Would catch: the changes of a merge published without the rows that they replace, and rules
+    that stay loose.
+    """
+    lab.sql(
+        "latest",
+        "select order_id, amount from orders",
+        "partition: day\nmaterialize: merge\nmerge: {keys: [order_id]}\n"
+        "checks:\n  - range: {column: amount, max: 100}",
+    )
     lab.orders(DAYS[0])
     lab.orders(DAYS[1], amount="500")
     lab.tick()
@@ -77,7 +101,9 @@ def test_a_merge_is_made_again_by_looser_rules(lab: Lab) -> None:
 
 
 def test_what_no_rule_can_read_stays_where_it_is(lab: Lab) -> None:
-    """Would catch: an exception that waits in secret until the next delivery comes, and then lets it through."""
+    """Would catch: an exception that waits in secret until the next delivery comes, and then lets
+    it through.
+    """
     lab.sql("days", "select day from orders")
     lab.orders(DAYS[0])
     lab.tick()
@@ -89,11 +115,15 @@ def test_what_no_rule_can_read_stays_where_it_is(lab: Lab) -> None:
     assert lab.rows("select count(*) from accepted where ended_at is null") == [(0,)]
     lab.deliver(DAYS[1], ["1,c,1.50"], header="order_id,customer,amount")
     lab.tick()
-    assert [row["partition"] for row in lab.headrace("quarantine", "orders")] == [DAYS[1]], "held by the usual rules"
+    assert [row["partition"] for row in lab.headrace("quarantine", "orders")] == [DAYS[1]], (
+        "held by the usual rules"
+    )
 
 
 def test_an_exception_of_which_nothing_came_ends_nothing(lab: Lab) -> None:
-    """Would catch: "accepted as an exception by ann", in the timeline and as what ended it, of a file that couldn't be published."""
+    """Would catch: "accepted as an exception by ann", in the timeline and as what ended it, of a
+    file that couldn't be published.
+    """
     lab.sql("days", "select day from orders")
     lab.orders(DAYS[0])
     lab.tick()
@@ -104,7 +134,9 @@ def test_an_exception_of_which_nothing_came_ends_nothing(lab: Lab) -> None:
     lab.tick()
     (item,) = lab.headrace("incidents", "--all", "--now", lab.now.isoformat())
     result = lab.headrace("incident", item["id"], "--now", lab.now.isoformat())
-    assert result["ended"].startswith("Delivered again") and "accepted" not in result["ended"], result["ended"]
+    assert result["ended"].startswith("Delivered again") and "accepted" not in result["ended"], (
+        result["ended"]
+    )
     said = [line["what"] for line in result["timeline"] if "accepted" in line["what"]]
     assert said == [f"accepted in vain by tester: orders@{DAYS[1]} (they stand by it)"]
 
@@ -113,17 +145,32 @@ def test_a_leader_that_works_is_asked(lab: Lab, tmp_path: Path) -> None:
     """Would catch: a decision that waits for the leader's end, or that takes the lease from it."""
     flag, go = tmp_path / "has-begun", tmp_path / "may-end"
     lab.python("slow", SLOW.format(flag=str(flag), go=str(go)), partition="day", inputs=["orders"])
-    lab.sql("clean", "select order_id, amount, day from orders", f"partition: {{by: day, column: day}}\n{UNIQUE}")
+    lab.sql(
+        "clean",
+        "select order_id, amount, day from orders",
+        f"partition: {{by: day, column: day}}\n{UNIQUE}",
+    )
     _twice(lab, DAYS[0])
     leader = subprocess.Popen(
-        lab.command("tick", "--now", "2025-01-10T12:01:00+00:00"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        lab.command("tick", "--now", "2025-01-10T12:01:00+00:00"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         deadline = time.monotonic() + 40
         while not flag.exists() or not lab.rows("select 1 from quarantine where node = 'clean'"):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        said = lab.headrace("quarantine", "accept", f"clean@{DAYS[0]}", "--reason", "now", "--now", "2025-01-10T12:02:00+00:00")
+        said = lab.headrace(
+            "quarantine",
+            "accept",
+            f"clean@{DAYS[0]}",
+            "--reason",
+            "now",
+            "--now",
+            "2025-01-10T12:02:00+00:00",
+        )
         assert (said["state"], said["rows"]) == ("published", 2)
         assert leader.poll() is None
     finally:
@@ -151,23 +198,32 @@ def test_what_nobody_could_read_is_only_offered_to_be_dropped(lab: Lab) -> None:
     for row in waiting:
         offered = [shlex.split(item) for item in row["decide"]]
         targets = [f"orders@{row['partition']}", incident["id"]]
-        assert offered == [["headrace", "quarantine", "drop", target, *ending] for target in targets]
+        assert offered == [
+            ["headrace", "quarantine", "drop", target, *ending] for target in targets
+        ]
     lab.headrace(*offered[-1][1:])
     assert lab.headrace("quarantine", "orders") == []
 
 
-def test_nobody_is_asked_for_a_file_that_was_dropped_or_whose_source_is_gone(tmp_path: Path) -> None:
-    """Would catch: "repair orders: ask acme for the file" of a delivery that somebody dropped and nobody waits for, and rows in
-    quarantine called open, with a command that finds nothing, of a source that isn't declared any more."""
+def test_nobody_is_asked_for_a_file_that_was_dropped_or_whose_source_is_gone(
+    tmp_path: Path,
+) -> None:
+    """Would catch: "repair orders: ask acme for the file" of a delivery that somebody dropped and
+    nobody waits for, and rows in quarantine called open, with a command that finds nothing, of a
+    source that isn't declared any more."""
     lab = Lab(tmp_path / "p")
     source = lab.root / "sources/orders.yaml"
-    source.write_text(source.read_text(encoding="utf-8") + "checks:\n  - unique: [order_id]\n", encoding="utf-8")
+    source.write_text(
+        source.read_text(encoding="utf-8") + "checks:\n  - unique: [order_id]\n", encoding="utf-8"
+    )
     lab.orders(DAYS[0])
     _twice(lab, DAYS[1])
     lab.tick()
     lab.headrace("quarantine", "drop", f"orders@{DAYS[1]}", "--reason", "a test of theirs")
     lab.tick()
-    waits = [item["partitions"] for item in lab.headrace("status")["repairs"] if item["incident"] is None]
+    waits = [
+        item["partitions"] for item in lab.headrace("status")["repairs"] if item["incident"] is None
+    ]
     assert waits == []
     _twice(lab, DAYS[2])
     lab.tick()
@@ -179,24 +235,32 @@ def test_nobody_is_asked_for_a_file_that_was_dropped_or_whose_source_is_gone(tmp
 
 
 def test_values_that_a_column_cant_take_are_null_for_who_accepts_them(lab: Lab) -> None:
-    """Would catch: an acceptance offered without a word of what it does to the values; consumers at risk from
-    their deadline on, for a column that they don't use, of what they are served by exception."""
+    """Would catch: an acceptance offered without a word of what it does to the values; consumers at
+    risk from their deadline on, for a column that they don't use, of what they are served by
+    exception."""
     header = "order_id,customer,amount,quantity,day"
 
     def deliver(day: str, unit: str = "") -> None:
-        lab.deliver(day, [f"{day[-2:]}{n},c{n % 3},{n}.50,{n}{unit},{day}" for n in range(20)], header)
+        lab.deliver(
+            day, [f"{day[-2:]}{n},c{n % 3},{n}.50,{n}{unit},{day}" for n in range(20)], header
+        )
         lab.now = datetime.fromisoformat(f"{day}T04:00+00:00") + timedelta(days=1)
         lab.tick()
 
     lab.sql("totals", "select day, sum(amount) as total from orders group by day")
     lab.sql("pieces", "select day, sum(quantity) as pieces from orders group by day")
-    lab.write("consumers.yaml", "- {consumer: till, owner: core, reads: [totals], due: '07:00'}\n"
-              "- {consumer: stock, owner: core, reads: [pieces], due: '07:00'}\n")  # fmt: skip
+    lab.write(
+        "consumers.yaml",
+        "- {consumer: till, owner: core, reads: [totals], due: '07:00'}\n"
+        "- {consumer: stock, owner: core, reads: [pieces], due: '07:00'}\n",
+    )
     for day in DAYS[:5]:
         deliver(day)
     deliver(DAYS[5], " pcs")
     (held,) = lab.headrace("incidents")
-    assert held["repair"]["first"].endswith(": readers then see NULL in quantity (where it isn't BIGINT)")
+    assert held["repair"]["first"].endswith(
+        ": readers then see NULL in quantity (where it isn't BIGINT)"
+    )
     (row,) = lab.headrace("quarantine", "orders")
     assert "see NULL in quantity" in row["todo"]
     _accept(lab, f"orders@{DAYS[5]}")

@@ -1,4 +1,5 @@
-"""A source that isn't declared any more: nobody can decide about what is left of it, and nothing says that somebody should."""
+"""A source that isn't declared any more: nobody can decide about what is left of it, and nothing
+says that somebody should."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from test_wrong_paths import RIGHT, at, declare, deliver, tick
 
 
 def test_what_is_held_of_a_removed_source_counts_nowhere(tmp_path: Path) -> None:
-    """Would catch: rows that `status` says are held for days, though no command does anything about them."""
+    """Would catch: rows that `status` says are held for days, though no command does anything about
+    them."""
     lab = Lab(tmp_path / "p")
     lab.write(
         "sources/more.yaml",
@@ -28,14 +30,22 @@ def test_what_is_held_of_a_removed_source_counts_nowhere(tmp_path: Path) -> None
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     lab.tick()
     status = lab.headrace("status")
-    assert (status["quarantine"], status["open"]) == ({"deliveries": 0, "partitions": 0, "rows": 0}, [])
+    assert (status["quarantine"], status["open"]) == (
+        {"deliveries": 0, "partitions": 0, "rows": 0},
+        [],
+    )
     assert lab.headrace("incidents") == []
 
 
 def test_nobody_waits_for_the_file_of_a_removed_source(tmp_path: Path) -> None:
-    """Would catch: "Headrace goes on by itself as soon as the file comes" of a source that isn't declared any more."""
+    """Would catch: "Headrace goes on by itself as soon as the file comes" of a source that isn't
+    declared any more.
+    """
     lab = Lab(tmp_path / "p")
-    more = "source: more\nowner: acme\npartition: day\nfiles: landing/more_{date:%Y-%m-%d}.csv\nexpect: {by: '05:00'}\n"
+    more = (
+        "source: more\nowner: acme\npartition: day\nfiles:"
+        " landing/more_{date:%Y-%m-%d}.csv\nexpect: {by: '05:00'}\n"
+    )
     lab.write("sources/more.yaml", more)
     (lab.root / f"landing/more_{DAYS[0]}.csv").write_text("id\n1\n")
     lab.tick()
@@ -54,8 +64,8 @@ def test_nobody_waits_for_the_file_of_a_removed_source(tmp_path: Path) -> None:
 
 
 def test_what_was_removed_isnt_affected_any_more(tmp_path: Path) -> None:
-    """Would catch: "affects 2 assets, 2 consumers" of an incident beside "1 cause holds 1 asset and 1
-    consumer" in `status`, after one of each was removed."""
+    """Would catch: "affects 2 assets, 2 consumers" of an incident beside "1 cause holds 1 asset and
+    1 consumer" in `status`, after one of each was removed."""
     lab = Lab(tmp_path / "p")
     report = "- {consumer: report, owner: core, reads: [clean], due: '07:00'}\n"
     board = "- {consumer: board, owner: core, reads: [totals], due: '07:00'}\n"

@@ -25,7 +25,13 @@ def rows(number: int, n: int = 400) -> list[list[str]]:
     carriers = chance.choices(list(CARRIERS), list(CARRIERS.values()), k=n)
     numbers = chance.sample(range(100, 9000), n)
     return [
-        [str(numbers[at]), carriers[at], chance.choice(["JFK", "LGA", "EWR"]), f"{chance.lognormvariate(4, 0.4):.2f}", day(number)]
+        [
+            str(numbers[at]),
+            carriers[at],
+            chance.choice(["JFK", "LGA", "EWR"]),
+            f"{chance.lognormvariate(4, 0.4):.2f}",
+            day(number),
+        ]
         for at in range(n)
     ]
 
@@ -44,7 +50,13 @@ def twice(result: list[list[str]]) -> list[list[str]]:
 
 
 def more(result: list[list[str]]) -> list[list[str]]:
-    return [*result, *([str(int(row[0]) + 10_000), *row[1:3], f"{float(row[3]) * 1.01 + 0.01:.2f}", row[4]] for row in result)]
+    return [
+        *result,
+        *(
+            [str(int(row[0]) + 10_000), *row[1:3], f"{float(row[3]) * 1.01 + 0.01:.2f}", row[4]]
+            for row in result
+        ),
+    ]
 
 
 FAULTS = {
@@ -58,8 +70,13 @@ FAULTS = {
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     made = Lab(tmp_path / "p")
-    made.sql("totals", "select day, carrier, count(*) as n, sum(fare) as fare from orders group by all")
-    made.write("consumers.yaml", f"- {{consumer: report, owner: core, reads: [totals], due: '09:00', since: '{day(0)}'}}\n")
+    made.sql(
+        "totals", "select day, carrier, count(*) as n, sum(fare) as fare from orders group by all"
+    )
+    made.write(
+        "consumers.yaml",
+        f"- {{consumer: report, owner: core, reads: [totals], due: '09:00', since: '{day(0)}'}}\n",
+    )
     return made
 
 
@@ -73,7 +90,9 @@ def deliver(lab: Lab, number: int, result: list[list[str]]) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_it_is_held_in_a_young_project_and_named_when_the_right_file_comes(lab: Lab, fault: str) -> None:
+def test_it_is_held_in_a_young_project_and_named_when_the_right_file_comes(
+    lab: Lab, fault: str
+) -> None:
     """Would catch: twice the rows, or carriers under another code, published in the second week;
     the incident called
     a restatement once the right file has come; one that stays open."""
@@ -86,7 +105,9 @@ def test_it_is_held_in_a_young_project_and_named_when_the_right_file_comes(lab: 
     lab.now = morning(PAST)
     lab.tick()
     result = lab.headrace("incidents")
-    assert [(item["cause"]["kind"], item["cause"]["node"], item["state"]) for item in result] == [(kind, "orders", "open")]
+    assert [(item["cause"]["kind"], item["cause"]["node"], item["state"]) for item in result] == [
+        (kind, "orders", "open")
+    ]
     assert detail in str(result[0]["cause"]), result[0]["cause"]
     assert "United" not in result[0]["cause"]["summary"]  # it is mailed, and values of cells aren't
     deliver(lab, PAST, rows(PAST))
@@ -106,7 +127,9 @@ SEEN_AFTER = {
 
 
 @pytest.mark.parametrize("fault", SEEN_AFTER)
-def test_what_was_published_goes_by_what_it_was_once_the_right_file_comes(lab: Lab, fault: str) -> None:
+def test_what_was_published_goes_by_what_it_was_once_the_right_file_comes(
+    lab: Lab, fault: str
+) -> None:
     """Would catch: in the first days, where nothing can be held, an incident called a restatement
     by its vendor, and
     minutes in which readers saw wrong rows counted as served."""
@@ -117,14 +140,21 @@ def test_what_was_published_goes_by_what_it_was_once_the_right_file_comes(lab: L
         lab.tick()
     deliver(lab, past, FAULTS[fault][0](rows(past)))
     lab.now = morning(past)
-    assert ("orders", "published") in [(attempt.asset, attempt.state) for attempt in lab.tick().attempts]
+    assert ("orders", "published") in [
+        (attempt.asset, attempt.state) for attempt in lab.tick().attempts
+    ]
     assert lab.headrace("incidents") == []
     deliver(lab, past, rows(past))
     lab.tick()
     result = lab.headrace("incidents", "--all")
-    assert [(item["cause"]["kind"], item["cause"]["partition"]) for item in result] == [(kind, day(past))]
+    assert [(item["cause"]["kind"], item["cause"]["partition"]) for item in result] == [
+        (kind, day(past))
+    ]
     assert detail in str(result[0]["cause"]), result[0]["cause"]
-    wrong = lab.rows("select count(*) from unsound u join publication p on p.id = u.publication_id where p.node = 'orders'")
+    wrong = lab.rows(
+        "select count(*) from unsound u join publication p on p.id = u.publication_id where p.node"
+        " = 'orders'"
+    )
     assert wrong == [(1,)]
     lab.tick()
     assert [item["state"] for item in lab.headrace("incidents", "--all")] == ["resolved"]
@@ -145,7 +175,8 @@ def test_codes_rewritten_in_files_that_come_again_are_a_restatement(lab: Lab) ->
 
 
 WARNED = 16
-"""A day whose fares are somewhat larger than those before, which is worth a warning and no incident."""
+"""A day whose fares are somewhat larger than those before, which is worth a warning and no
+incident."""
 
 
 def warned(lab: Lab) -> None:
@@ -158,7 +189,9 @@ def warned(lab: Lab) -> None:
         deliver(lab, number, dearer(rows(number)) if number == WARNED else rows(number))
         lab.now = morning(number)
         lab.tick()
-    result = lab.rows("select kind, column_name from fact where node = 'orders' and partition = ?", day(WARNED))
+    result = lab.rows(
+        "select kind, column_name from fact where node = 'orders' and partition = ?", day(WARNED)
+    )
     assert result == [("distribution_shift", "fare")]
     assert lab.headrace("incidents") == []
 
@@ -170,22 +203,30 @@ def dearer(result: list[list[str]]) -> list[list[str]]:
 def other_fares(result: list[list[str]]) -> list[list[str]]:
     """As dear as they were, each another one."""
     fares = [row[3] for row in result]
-    return [[*row[:3], f"{float(fare) + 0.01:.2f}", row[4]] for row, fare in zip(result, fares[1:] + fares[:1], strict=True)]
+    return [
+        [*row[:3], f"{float(fare) + 0.01:.2f}", row[4]]
+        for row, fare in zip(result, fares[1:] + fares[:1], strict=True)
+    ]
 
 
 def other_origins(result: list[list[str]]) -> list[list[str]]:
-    return [[*row[:2], {"JFK": "LGA", "LGA": "JFK"}.get(row[2], row[2]), *row[3:]] for row in result]
+    return [
+        [*row[:2], {"JFK": "LGA", "LGA": "JFK"}.get(row[2], row[2]), *row[3:]] for row in result
+    ]
 
 
 def causes(lab: Lab) -> set[tuple[str, str]]:
     """The kind of each incident that there ever was, and a partition that it is of."""
     result = [lab.headrace("incident", item["id"]) for item in lab.headrace("incidents", "--all")]
-    return {(item["cause"]["kind"], key) for item in result for key in item["affected"]["partitions"]}
+    return {
+        (item["cause"]["kind"], key) for item in result for key in item["affected"]["partitions"]
+    }
 
 
 def test_days_that_come_again_all_changed_alike_are_a_restatement(lab: Lab) -> None:
-    """Would catch: of seven days that a vendor delivers anew, the one that had a weak warning said to have been wrong until then, and
-    its minutes lost, though the same was changed in all of them."""
+    """Would catch: of seven days that a vendor delivers anew, the one that had a weak warning said
+    to have been wrong until then, and its minutes lost, though the same was changed in all of them.
+    """
     warned(lab)
     week = range(WARNED - 3, WARNED + 4)
     for number in week:
@@ -198,22 +239,36 @@ def test_days_that_come_again_all_changed_alike_are_a_restatement(lab: Lab) -> N
 
 @pytest.mark.parametrize("others", ["alone", "other columns", "the same rows"])
 def test_a_warned_day_whose_figure_is_taken_back_was_wrong(lab: Lab, others: str) -> None:
-    """Would catch: a warning that was right forgotten because other days were changed otherwise, or not at all, in the same delivery."""
+    """Would catch: a warning that was right forgotten because other days were changed otherwise, or
+    not at all, in the same delivery.
+    """
     warned(lab)
     for number in range(WARNED - 3, WARNED) if others != "alone" else ():
-        deliver(lab, number, other_origins(rows(number)) if others == "other columns" else rows(number)[::-1])
+        deliver(
+            lab,
+            number,
+            other_origins(rows(number)) if others == "other columns" else rows(number)[::-1],
+        )
     deliver(lab, WARNED, rows(WARNED))
     lab.tick()
     assert ("distribution_shift", day(WARNED)) in causes(lab)
-    assert lab.rows("select distinct p.partition from unsound u join publication p on p.id = u.publication_id") == [(day(WARNED),)]
+    assert lab.rows(
+        "select distinct p.partition from unsound u join publication p on p.id = u.publication_id"
+    ) == [(day(WARNED),)]
 
 
 def test_a_warned_column_that_is_as_it_was_takes_nothing_back(lab: Lab) -> None:
-    """Would catch: a day said to have been wrong because it is like its history now, which alone has changed."""
+    """Would catch: a day said to have been wrong because it is like its history now, which alone
+    has changed.
+    """
     warned(lab)
     for number in range(WARNED - 3, WARNED):
-        deliver(lab, number, [[*row[:3], f"{float(row[3]) * 1.3:.2f}", row[4]] for row in rows(number)])
+        deliver(
+            lab, number, [[*row[:3], f"{float(row[3]) * 1.3:.2f}", row[4]] for row in rows(number)]
+        )
     deliver(lab, WARNED, other_origins(dearer(rows(WARNED))))
     lab.tick()
     assert {kind for kind, key in causes(lab) if key == day(WARNED)} == {"restatement"}
-    assert (day(WARNED),) not in lab.rows("select p.partition from unsound u join publication p on p.id = u.publication_id")
+    assert (day(WARNED),) not in lab.rows(
+        "select p.partition from unsound u join publication p on p.id = u.publication_id"
+    )

@@ -1,4 +1,6 @@
-"""What an incident of a wrong declaration says has to be typed ends it: each is played as it is printed."""
+"""What an incident of a wrong declaration says has to be typed ends it: each is played as it is
+printed.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def lab(tmp_path: Path) -> Lab:
     (made.root / "contracts").mkdir()
     made.write("contracts/orders.odcs.yaml", CONTRACT.format(amount="DOUBLE"))
     made.sql("totals", "select day, sum(amount) as total from orders group by all")
-    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    made.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n"
+    )
     return made
 
 
@@ -55,7 +59,9 @@ def at(lab: Lab, *arguments: str) -> Any:
 
 
 def repaired(lab: Lab) -> tuple[str, list[str]]:
-    """What the open incident says a person does first, and the commands that follow, once they are played."""
+    """What the open incident says a person does first, and the commands that follow, once they are
+    played.
+    """
     (incident,) = lab.headrace("incidents")
     assert incident["cause"]["kind"] == "configuration_error"
     repair = incident["repair"]
@@ -67,7 +73,9 @@ def repaired(lab: Lab) -> tuple[str, list[str]]:
 
 
 def test_a_type_that_is_too_narrow(lab: Lab) -> None:
-    """Would catch: a repair that ends with `headrace validate`, after which the delivery is still held."""
+    """Would catch: a repair that ends with `headrace validate`, after which the delivery is still
+    held.
+    """
     lab.orders(DAYS[0], amount="14.25")
     lab.tick()
     lab.write("contracts/orders.odcs.yaml", CONTRACT.format(amount="DECIMAL(3,2)"))
@@ -75,25 +83,36 @@ def test_a_type_that_is_too_narrow(lab: Lab) -> None:
     lab.orders(DAYS[1], amount="14.25")
     lab.tick()
     lab.write("contracts/orders.odcs.yaml", CONTRACT.format(amount="DOUBLE"))
-    assert repaired(lab) == ("correct contracts/orders.odcs.yaml:11", ["headrace apply", "headrace tick"])
+    assert repaired(lab) == (
+        "correct contracts/orders.odcs.yaml:11",
+        ["headrace apply", "headrace tick"],
+    )
 
 
 def test_a_secret_that_is_not_set(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: "correct assets/score.py:3, then headrace apply, then headrace tick" of a variable that isn't set: nothing is
-    applied, and no pass makes it again."""
+    """Would catch: "correct assets/score.py:3, then headrace apply, then headrace tick" of a
+    variable that isn't set: nothing is applied, and no pass makes it again."""
     lab.write("assets/score.py", SCORE)
     lab.orders(DAYS[0])
     (repair,) = lab.tick().repairs
     first = "do what its error asks, or correct assets/score.py"
-    assert (repair.first, repair.commands) == (first, ["headrace apply", f"headrace retry score@{DAYS[0]}"])
+    assert (repair.first, repair.commands) == (
+        first,
+        ["headrace apply", f"headrace retry score@{DAYS[0]}"],
+    )
     monkeypatch.setenv("SCORE_KEY", "abc")
     assert repaired(lab) == (f"{first}:4", repair.commands)
 
 
 @pytest.mark.parametrize("inside", [True, False])
 def test_a_table_that_an_export_can_not_write(lab: Lab, inside: bool) -> None:
-    """Would catch: commands that end it only where the project's files were changed, or only where the table was."""
-    lab.write("headrace.toml", (lab.root / "headrace.toml").read_text() + '[connections.bank]\nurl = "sqlite:bank.db"\n')
+    """Would catch: commands that end it only where the project's files were changed, or only where
+    the table was.
+    """
+    lab.write(
+        "headrace.toml",
+        (lab.root / "headrace.toml").read_text() + '[connections.bank]\nurl = "sqlite:bank.db"\n',
+    )
     lab.write("consumers.yaml", EXPORT.format(table="a"))
     with closing(sqlite3.connect(lab.root / "bank.db")) as bank, bank:
         bank.execute("create table a (day text, total real)")

@@ -1,4 +1,5 @@
-"""A repair that fails half way: what it showed is said at once, not after the next pass has failed at it, too."""
+"""A repair that fails half way: what it showed is said at once, not after the next pass has failed
+at it, too."""
 
 from __future__ import annotations
 
@@ -54,23 +55,27 @@ def board(lab: Lab, time: str) -> Any:
 
 
 def test_a_consumer_is_at_risk_by_what_its_repair_failed_at(lab: Lab) -> None:
-    """Would catch: "served", and "waits for clean, which could begin now", of a consumer of which the repair has shown that its asset
-    fails, until a pass has failed as well."""
+    """Would catch: "served", and "waits for clean, which could begin now", of a consumer of which
+    the repair has shown that its asset fails, until a pass has failed as well."""
     (incident,) = at(lab, "04:06", "incidents")
     assert (incident["cause"]["kind"], incident["cause"]["node"]) == ("code_error", "tops")
     row = board(lab, "04:06")
     assert row["state"] == "at_risk"
-    assert row["reason"].startswith("late at 09:00: tops: ValueError: nothing is higher, failed since 04:05")
+    assert row["reason"].startswith(
+        "late at 09:00: tops: ValueError: nothing is higher, failed since 04:05"
+    )
     for subject in ("board", f"tops@{TODAY}"):
         result = at(lab, "04:06", "why", subject)
         assert "ValueError: nothing is higher" in result["verdict"], result["verdict"]
         assert result["next"] == f"headrace incident {incident['id']}"
-        assert ("clean", TODAY) in {(item["node"], item["partition"]) for item in result["waiting_for"]}
+        assert ("clean", TODAY) in {
+            (item["node"], item["partition"]) for item in result["waiting_for"]
+        }
 
 
 def test_corrected_code_is_not_said_to_fail(lab: Lab) -> None:
-    """Would catch: "tops failed since 04:05" of code that has been corrected since; "served", though nobody
-    computes it before its deadline."""
+    """Would catch: "tops failed since 04:05" of code that has been corrected since; "served",
+    though nobody computes it before its deadline."""
     code(lab, TOPS)
     at(lab, "04:10", "apply", "--yes")
     row = board(lab, "04:11")
@@ -82,17 +87,21 @@ def test_corrected_code_is_not_said_to_fail(lab: Lab) -> None:
 
 
 def test_a_repair_that_published_nothing_repaired_nothing(tmp_path: Path) -> None:
-    """Would catch: "Repaired by ann with `headrace fix INC-1`", mailed, of names that were accepted and
-    whose rows couldn't be read again."""
+    """Would catch: "Repaired by ann with `headrace fix INC-1`", mailed, of names that were accepted
+    and whose rows couldn't be read again."""
     lab = Lab(tmp_path / "p")
     lab.write("headrace.toml", f'{SETTINGS}[connections.bank]\nurl = "sqlite:bank.db"\n')
     query = 'query: "select * from orders where day = $partition_start"\n'
-    source = f"source: orders\nowner: acme\npartition: day\nconnection: bank\nstart: {DAYS[-2]}\n{query}"
+    source = (
+        f"source: orders\nowner: acme\npartition: day\nconnection: bank\nstart: {DAYS[-2]}\n{query}"
+    )
     lab.write("sources/orders.yaml", source)
     lab.write("consumers.yaml", "- {consumer: board, owner: core, reads: [orders], due: '09:00'}\n")
     with closing(sqlite3.connect(lab.root / "bank.db")) as bank, bank:
         bank.execute("create table orders (customer text, amount real, day date)")
-        bank.executemany("insert into orders values ('ann', 2.5, ?)", [(day,) for day in (*DAYS[-2:], TODAY)])
+        bank.executemany(
+            "insert into orders values ('ann', 2.5, ?)", [(day,) for day in (*DAYS[-2:], TODAY)]
+        )
     lab.now = datetime.fromisoformat(f"{TODAY}T04:00+00:00")
     lab.tick()
     with closing(sqlite3.connect(lab.root / "bank.db")) as bank, bank:
@@ -114,5 +123,9 @@ def test_a_repair_that_published_nothing_repaired_nothing(tmp_path: Path) -> Non
         "at_risk",
         "late at 09:00: orders: bank.db: unable to open database file",
     )
-    known = [(item["cause"]["kind"], item["state"]) for item in at(lab, "04:12", "incidents", "--all")]
-    assert sorted(known) == [("schema_change", "resolved"), ("source_unavailable", "open")], "one cause, one incident"
+    known = [
+        (item["cause"]["kind"], item["state"]) for item in at(lab, "04:12", "incidents", "--all")
+    ]
+    assert sorted(known) == [("schema_change", "resolved"), ("source_unavailable", "open")], (
+        "one cause, one incident"
+    )

@@ -1,4 +1,6 @@
-"""Proposed repairs are possible: the same in messages and on the incident's page, and done when nothing is left to do."""
+"""Proposed repairs are possible: the same in messages and on the incident's page, and done when
+nothing is left to do.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ SOURCE = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{da
 OWNERS = (
     "core: {kind: team, contact: ['mailto:core@example.com']}\n"
     "acme: {kind: vendor, contact: ['mailto:acme@example.com'], tell: true}\n"
-)  # fmt: skip
+)
 FAILS = "select day, error('no') as total from orders group by all"
 
 
@@ -37,7 +39,9 @@ def lab(tmp_path: Path) -> Lab:
     made.write("owners.yaml", OWNERS)
     made.write("sources/orders.yaml", SOURCE)
     made.sql("totals", "select day, sum(amount) as total from orders group by all")
-    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    made.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n"
+    )
     made.orders(DAYS[0])
     made.tick()
     return made
@@ -59,23 +63,34 @@ def code_error(lab: Lab) -> None:
 
 def told(lab: Lab) -> set[str]:
     """The lines about the repair, of all messages about open incidents; long ones are wrapped."""
-    bodies = [str(body) for (body,) in lab.rows("select body from notice where kind = 'opened' order by id")]
+    bodies = [
+        str(body)
+        for (body,) in lab.rows("select body from notice where kind = 'opened' order by id")
+    ]
     assert bodies
-    result = [said for body in bodies for said in re.findall(r"^Repair: (.*(?:\n(?!More:).*)*)", body, re.MULTILINE)]
+    result = [
+        said
+        for body in bodies
+        for said in re.findall(r"^Repair: (.*(?:\n(?!More:).*)*)", body, re.MULTILINE)
+    ]
     return {re.sub(r":?\n  ", " | ", said).replace("\n", " ") for said in result}
 
 
 def shown(lab: Lab, incident: str) -> list[str]:
     """The lines of an incident's page."""
     session, out = lab.session(), io.StringIO()
-    page = CommandOutput(Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True))
+    page = CommandOutput(
+        Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True)
+    )
     commands_incidents.render_incident(response_of(session, incident), page)
     return out.getvalue().splitlines()
 
 
 @pytest.mark.parametrize("fault", [dropped_column, type_change, code_error])
 def test_a_message_proposes_what_the_page_does(lab: Lab, fault: Any) -> None:
-    """Would catch: mail that names `headrace fix` where that answers that only a person can repair it."""
+    """Would catch: mail that names `headrace fix` where that answers that only a person can repair
+    it.
+    """
     lab.now += timedelta(minutes=1)
     fault(lab)
     lab.tick()
@@ -88,27 +103,41 @@ def test_a_message_proposes_what_the_page_does(lab: Lab, fault: Any) -> None:
 
 
 def test_a_proposed_command_is_never_cut(lab: Lab) -> None:
-    """Would catch: a command with an open quote, or broken over two lines, and a value in a mail."""
+    """Would catch: a command with an open quote, or broken over two lines, and a value
+    in a mail."""
     lab.now += timedelta(minutes=1)
     lab.orders(DAYS[1])
-    lab.sql("totals", f"select day, error('{'a secret value ' * 20}') as total from orders group by all")
+    lab.sql(
+        "totals", f"select day, error('{'a secret value ' * 20}') as total from orders group by all"
+    )
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     lab.tick()
     (incident,) = lab.headrace("incidents")
     (command,) = [item for item in incident["repair"]["commands"] if "--reason" in item]
-    assert len(shlex.split(command)) == len(shlex.split(command.replace("a secret value", ""))) and "secret" not in command
+    assert (
+        len(shlex.split(command)) == len(shlex.split(command.replace("a secret value", "")))
+        and "secret" not in command
+    )
     assert f"    {command}" in shown(lab, incident["id"])
-    assert any(f"  {command}" in body.splitlines() for (body,) in lab.rows("select body from notice"))
+    assert any(
+        f"  {command}" in body.splitlines() for (body,) in lab.rows("select body from notice")
+    )
 
 
 def test_nothing_is_typed_for_what_a_vendor_has_to_deliver(lab: Lab) -> None:
     """Would catch: "at once: headrace fix" for a file that isn't there, which fix can't bring."""
     lab.write("sources/orders.yaml", SOURCE + "expect: {by: '05:00'}\n")
-    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n")
+    lab.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n"
+    )
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     lab.now += timedelta(days=2)
     lab.tick()
-    incident = next(item for item in lab.headrace("incidents") if item["cause"]["kind"] in ("late_source", "missing_source"))
+    incident = next(
+        item
+        for item in lab.headrace("incidents")
+        if item["cause"]["kind"] in ("late_source", "missing_source")
+    )
     text = "Headrace goes on by itself as soon as the file comes; acme answers for it"
     assert incident["repair"]["text"] == text
     assert told(lab) == {text}
@@ -142,12 +171,27 @@ def test_what_is_paused_doesnt_go_on_by_itself(lab: Lab, paused: str, which: str
 
 
 def test_a_long_timeline_begins_with_its_beginning(lab: Lab) -> None:
-    """Would catch: an incident that doesn't say when it was opened, nor that it leaves anything out."""
-    lab.headrace("incidents", "report", "orders", "--from", DAYS[0], "--reason", "wrong", "--now", lab.now.isoformat())
+    """Would catch: an incident that doesn't say when it was opened, nor that it leaves anything
+    out."""
+    lab.headrace(
+        "incidents",
+        "report",
+        "orders",
+        "--from",
+        DAYS[0],
+        "--reason",
+        "wrong",
+        "--now",
+        lab.now.isoformat(),
+    )
     session, out = lab.session(), io.StringIO()
     row = response_of(session, "INC-1")
-    lines = [msgspec.structs.replace(row.timeline[0], what=f"line {number}") for number in range(40)]
-    page = CommandOutput(Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True))
+    lines = [
+        msgspec.structs.replace(row.timeline[0], what=f"line {number}") for number in range(40)
+    ]
+    page = CommandOutput(
+        Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True)
+    )
     commands_incidents.render_incident(msgspec.structs.replace(row, timeline=lines), page)
     text = out.getvalue()
     assert [number for number in range(40) if f"line {number} " in text] == [0, 1, *range(30, 40)]
@@ -168,7 +212,9 @@ def test_a_rename_is_repaired_by_fix(lab: Lab) -> None:
 
 def test_a_pause_that_was_ended_isnt_ended_again(lab: Lab) -> None:
     """Would catch: `resume` proposed for what runs again already."""
-    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n")
+    lab.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n"
+    )
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     lab.headrace("pause", "totals", "--reason", "audit", "--now", lab.now.isoformat())
     lab.orders(f"{lab.now:%Y-%m-%d}")
@@ -198,7 +244,9 @@ def test_a_restatement_that_all_readers_have_is_repaired(lab: Lab) -> None:
 
 
 def test_a_restatement_isnt_to_be_repaired_because_another_day_is_stale(lab: Lab) -> None:
-    """Would catch: "Headrace does it by itself, next: headrace fix INC-1", since somebody withdrew what is read on another day."""
+    """Would catch: "Headrace does it by itself, next: headrace fix INC-1", since somebody withdrew
+    what is read on another day.
+    """
     lab.sql("page", "select day, total from totals")
     lab.write("sources/orders.yaml", f"{SOURCE}restate_within: 60d\n")
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
@@ -217,7 +265,9 @@ def test_a_restatement_isnt_to_be_repaired_because_another_day_is_stale(lab: Lab
 
 
 def test_restated_rows_that_a_check_below_refuses_are_a_persons(lab: Lab) -> None:
-    """Would catch: "Headrace does it by itself", while what is made of the restated rows is rejected and stays so."""
+    """Would catch: "Headrace does it by itself", while what is made of the restated rows is
+    rejected and stays so.
+    """
     front = "partition: {by: day, column: day}\nchecks:\n  - range: {column: total, max: 20}"
     lab.sql("totals", "select day, sum(amount) as total from orders group by all", front)
     lab.write("sources/orders.yaml", f"{SOURCE}restate_within: 60d\n")
@@ -229,22 +279,40 @@ def test_restated_rows_that_a_check_below_refuses_are_a_persons(lab: Lab) -> Non
     assert incident["cause"]["kind"] == "restatement"
     assert incident["symptoms"]
     assert not incident["repair"]["automatic"]
-    assert incident["repair"]["first"].startswith(f"totals@{DAYS[0]} is rejected: decide about it, correct totals, or ask acme")
+    assert incident["repair"]["first"].startswith(
+        f"totals@{DAYS[0]} is rejected: decide about it, correct totals, or ask acme"
+    )
     assert incident["repair"]["commands"] == [f"headrace quarantine totals@{DAYS[0]}"]
 
 
 def test_a_repair_that_needs_an_approval_says_so_before(lab: Lab) -> None:
     """Would catch: a plan that says "approval not needed" and is then refused for want of one."""
     now = lab.now.isoformat()
-    lab.headrace("incidents", "report", "totals", "--from", DAYS[0], "--reason", "wrong", "--now", now)
+    lab.headrace(
+        "incidents", "report", "totals", "--from", DAYS[0], "--reason", "wrong", "--now", now
+    )
     settings = lab.root / "headrace.toml"
     settings.write_text(settings.read_text() + '[policy]\nbackfill_approval = "partitions > 0"\n')
     session = lab.session()
-    planned = fix(session, "INC-1", dry_run=True, again=True, confirm=lambda _: False, progress=Silent())
+    planned = fix(
+        session, "INC-1", dry_run=True, again=True, confirm=lambda _: False, progress=Silent()
+    )
     out = io.StringIO()
-    commands_incidents.render_fix(planned, CommandOutput(Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True)))
+    commands_incidents.render_fix(
+        planned,
+        CommandOutput(
+            Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True)
+        ),
+    )
     said = " ".join(out.getvalue().split())  # lines break where a figure before them is longer
     assert "; needs an approval: headrace.toml:9 backfill_approval = 'partitions > 0'" in said
     assert "nobody can approve it yet: change headrace.toml:9 first" in said
     with pytest.raises(Refused, match="needs an approval"):
-        fix(lab.session(), "INC-1", dry_run=False, again=True, confirm=lambda _: True, progress=Silent())
+        fix(
+            lab.session(),
+            "INC-1",
+            dry_run=False,
+            again=True,
+            confirm=lambda _: True,
+            progress=Silent(),
+        )

@@ -1,4 +1,6 @@
-"""Deliveries that are ingested at once are judged by each other, too, as if they had come one by one."""
+"""Deliveries that are ingested at once are judged by each other, too, as if they had come one by
+one.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from pathlib import Path
 import pytest
 from runlab import Lab
 
-SOURCE = "source: views\nowner: acme\npartition: hour\nfiles: landing/views_{date:%Y-%m-%dT%H}.csv\n"
+SOURCE = (
+    "source: views\nowner: acme\npartition: hour\nfiles: landing/views_{date:%Y-%m-%dT%H}.csv\n"
+)
 
 
 @pytest.fixture
@@ -43,7 +47,8 @@ def test_an_hour_that_repeats_another_of_the_same_pass_is_held(lab: Lab) -> None
 
 
 def test_what_may_stay_the_same_is_published(lab: Lab) -> None:
-    """Would catch: hours that are declared to stay the same, or have few rows, that are tried again for ever."""
+    """Would catch: hours that are declared to stay the same, or have few rows, that are tried again
+    for ever."""
     lab.write("sources/views.yaml", SOURCE + "expect: {unchanged: ok}\n")
     for hour in range(4):
         deliver(lab, hour, 1)

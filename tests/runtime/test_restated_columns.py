@@ -36,13 +36,21 @@ def test_rewritten_codes_are_named(tmp_path: Path, keyed: bool) -> None:
     lab.tick()
     (result,) = lab.headrace("incidents")
     cause = result["cause"]
-    assert (cause["kind"], cause["node"], cause["columns"]) == ("restatement", "orders", ["carrier"])
-    assert cause["summary"] == ("restated in 5 intervals: carrier in 120 rows, 4 codes written otherwise, one for one")
+    assert (cause["kind"], cause["node"], cause["columns"]) == (
+        "restatement",
+        "orders",
+        ["carrier"],
+    )
+    assert cause["summary"] == (
+        "restated in 5 intervals: carrier in 120 rows, 4 codes written otherwise, one for one"
+    )
     assert "AA" not in str(cause)
 
 
 def test_other_amounts_and_emptied_ones(tmp_path: Path) -> None:
-    """Would catch: columns that didn't change among those that did; emptied values told as others."""
+    """Would catch: columns that didn't change among those that did; emptied values told
+    as others.
+    """
     lab = Lab(tmp_path / "p")
     lab.sql("totals", "select day, carrier, sum(amount) as total from orders group by all")
     lab.deliver(DAYS[0], rows(DAYS[0]), HEADER)
@@ -59,7 +67,8 @@ def test_other_amounts_and_emptied_ones(tmp_path: Path) -> None:
 
 
 def test_only_what_was_rewritten_is_called_so(tmp_path: Path) -> None:
-    """Would catch: all codes of a column told as rewritten where one was; a few rates called codes."""
+    """Would catch: all codes of a column told as rewritten where one was; a few rates
+    called codes."""
     lab = Lab(tmp_path / "p")
     lab.sql("totals", "select day, carrier, sum(amount) as total from orders group by all")
 
@@ -87,14 +96,19 @@ def test_only_what_was_rewritten_is_called_so(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [int, float])
-def test_numbers_are_not_called_codes(tmp_path: Path, change: Callable[[float], float], how: str, kind: type) -> None:
-    """Would catch: "value: 24 rows, 23 codes written otherwise, one for one" of measured numbers that rose by 1, or by a tenth."""
+def test_numbers_are_not_called_codes(
+    tmp_path: Path, change: Callable[[float], float], how: str, kind: type
+) -> None:
+    """Would catch: "value: 24 rows, 23 codes written otherwise, one for one" of measured numbers
+    that rose by 1, or by a tenth."""
     lab = Lab(tmp_path / "p")
     lab.sql("totals", "select day, sum(value) as total from orders group by all")
 
     def deliver(day: str, make: Callable[[float], float]) -> None:
         values = [kind(make((n % 23 + 1) * 10)) for n in range(24)]
-        lab.deliver(day, [f"{n},{value},{day}" for n, value in enumerate(values)], "order_id,value,day")
+        lab.deliver(
+            day, [f"{n},{value},{day}" for n, value in enumerate(values)], "order_id,value,day"
+        )
 
     for day in DAYS[:2]:
         deliver(day, lambda n: n)
@@ -103,20 +117,27 @@ def test_numbers_are_not_called_codes(tmp_path: Path, change: Callable[[float], 
         deliver(day, change)
     lab.tick()
     (result,) = lab.headrace("incidents")
-    assert [item["observed"].partition("; ")[2] for item in result["cause"]["evidence"]] == [f"value: 24 rows{how and f', {how}'}"] * 2
-    assert result["cause"]["summary"] == f"restated in 2 intervals: value in 48 rows{how and f', {how}'}"
+    assert [item["observed"].partition("; ")[2] for item in result["cause"]["evidence"]] == [
+        f"value: 24 rows{how and f', {how}'}"
+    ] * 2
+    assert (
+        result["cause"]["summary"]
+        == f"restated in 2 intervals: value in 48 rows{how and f', {how}'}"
+    )
 
 
 def test_lists_keep_no_other_column_from_being_named(tmp_path: Path) -> None:
-    """Would catch: `DECIMAL(10,2)[]` taken for a number, an error when it is cast to one, and nothing
-    said of any column."""
+    """Would catch: `DECIMAL(10,2)[]` taken for a number, an error when it is cast to one, and
+    nothing said of any column."""
     lab = Lab(tmp_path / "p")
     source = (lab.root / "sources/orders.yaml").read_text()
     lab.write("sources/orders.yaml", source.replace(".csv", ".parquet"))
     path = lab.root / f"landing/orders_{DAYS[0]}.parquet"
     for prefix in ("", "X-"):
         carriers = [f"{prefix}{CODES[n % 7 % 4]}" for n in range(24)]
-        taxes = pa.array([[Decimal(n), Decimal(len(prefix))] for n in range(24)], pa.list_(pa.decimal128(10, 2)))
+        taxes = pa.array(
+            [[Decimal(n), Decimal(len(prefix))] for n in range(24)], pa.list_(pa.decimal128(10, 2))
+        )
         pq.write_table(pa.table({"order_id": range(24), "carrier": carriers, "taxes": taxes}), path)
         lab.tick()
     (result,) = lab.headrace("incidents")

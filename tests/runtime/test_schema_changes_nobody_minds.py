@@ -1,4 +1,6 @@
-"""Columns that nobody uses, headers that go back to what they were, and whom a change of a column affects."""
+"""Columns that nobody uses, headers that go back to what they were, and whom a change of a column
+affects.
+"""
 
 from __future__ import annotations
 
@@ -36,27 +38,38 @@ def lab(tmp_path: Path) -> Lab:
 
 
 def test_columns_that_nobody_uses(lab: Lab) -> None:
-    """Would catch: `schema_change`, "affects finance, sales", for a column that nobody reads: when it
-    goes, when it comes back, when one more comes and goes again."""
+    """Would catch: `schema_change`, "affects finance, sales", for a column that nobody reads: when
+    it goes, when it comes back, when one more comes and goes again."""
     deliver(lab, DAYS[3], HEADER.removesuffix(",remark"))
     assert lab.headrace("incidents") == []
     deliver(lab, DAYS[4], HEADER + ",extra")
     deliver(lab, DAYS[5])
     assert lab.headrace("incidents", "--all") == []
-    verdicts = lab.rows("select partition, verdict from publication where node = 'orders' order by 1")
+    verdicts = lab.rows(
+        "select partition, verdict from publication where node = 'orders' order by 1"
+    )
     assert dict(verdicts)[DAYS[3]] == "warned"
     assert [item["state"] for item in lab.headrace("status")["consumers"]] == ["served", "served"]
 
 
 def test_a_column_that_isnt_there_has_no_nulls(lab: Lab) -> None:
-    """Would catch: every consumer at risk, because a column that nobody uses and that the vendor has dropped is "100 % nulls"."""
+    """Would catch: every consumer at risk, because a column that nobody uses and that the vendor
+    has dropped is "100 % nulls"."""
     for day in ("2025-01-04", "2025-01-05", "2025-01-06", "2025-01-07", "2025-01-08"):
         deliver(lab, day)
     deliver(lab, "2025-01-09", HEADER.removesuffix(",remark").replace("amount", "betrag"))
     (renamed,) = lab.headrace("incidents")
     lab.headrace("fix", renamed["id"], "--yes")
-    assert lab.rows("select kind from fact where partition = '2025-01-09' and column_name = 'remark' and kind <> 'schema_change'") == []
-    assert lab.rows("select verdict from publication where node = 'orders' and partition = '2025-01-09'") == [("warned",)]
+    assert (
+        lab.rows(
+            "select kind from fact where partition = '2025-01-09' and column_name = 'remark' and"
+            " kind <> 'schema_change'"
+        )
+        == []
+    )
+    assert lab.rows(
+        "select verdict from publication where node = 'orders' and partition = '2025-01-09'"
+    ) == [("warned",)]
     assert [item["state"] for item in lab.headrace("status")["consumers"]] == ["served", "served"]
 
 
@@ -79,7 +92,8 @@ def test_a_header_that_goes_back(lab: Lab) -> None:
 
 
 def test_whom_a_published_change_affects(lab: Lab) -> None:
-    """Would catch: readers of other columns among those affected by a column that a policy let go."""
+    """Would catch: readers of other columns among those affected by a column that a
+    policy let go."""
     source = (lab.root / "sources/orders.yaml").read_text()
     lab.write("sources/orders.yaml", source + "on_drift: {dropped: warn}\n")
     lab.headrace("apply", "--yes")

@@ -1,5 +1,6 @@
-"""No way out of Headrace holds a declared secret: the HTTP API and its events, metrics, traces, OpenLineage, mails and webhooks, the
-names of files and columns, and what code puts into exceptions other than their messages."""
+"""No way out of Headrace holds a declared secret: the HTTP API and its events, metrics, traces,
+OpenLineage, mails and webhooks, the names of files and columns, and what code puts into exceptions
+other than their messages."""
 
 from __future__ import annotations
 
@@ -114,8 +115,12 @@ def web() -> Iterator[Server]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, web: Server, post: tuple[int, Post], monkeypatch: pytest.MonkeyPatch) -> Lab:
-    """Assets that tell what they were given, a collector, a lineage server, a mail server and a webhook."""
+def lab(
+    tmp_path: Path, web: Server, post: tuple[int, Post], monkeypatch: pytest.MonkeyPatch
+) -> Lab:
+    """Assets that tell what they were given, a collector, a lineage server, a mail server and a
+    webhook.
+    """
     monkeypatch.setenv("CANARY", CANARY)
     monkeypatch.setenv("OTHER_CANARY", OTHER)
     monkeypatch.setenv("HOOK", f"{web.url}/hook")
@@ -139,8 +144,11 @@ def lab(tmp_path: Path, web: Server, post: tuple[int, Post], monkeypatch: pytest
         '[notify.hook]\nurl = "${HOOK}"\n[notify.mail]\nurl = "${MAIL}"\n'
         '[openlineage]\nfile = "lineage/events.jsonl"\n',
     )
-    lab.write("owners.yaml", "core: {contact: [hook, mail, 'mailto:core@example.com']}\n"
-              "acme: {kind: vendor, manager: core, contact: ['mailto:v@x.example']}\n")  # fmt: skip
+    lab.write(
+        "owners.yaml",
+        "core: {contact: [hook, mail, 'mailto:core@example.com']}\n"
+        "acme: {kind: vendor, manager: core, contact: ['mailto:v@x.example']}\n",
+    )
     (lab.root / "keys").mkdir()
     lab.write("keys/bank", IN_A_FILE + "\n")
     lab.write("assets/tells.py", TELLS.replace("__FILE__", repr(str(lab.root / "keys/bank"))))
@@ -173,7 +181,9 @@ def events(server: Served, lab: Lab) -> bytes:
 def listened(server: Served, last: str | None = None) -> bytes:
     """The headers and the first event of the stream."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-    headers = {"Authorization": f"Bearer {server.token}"} | ({} if last is None else {"Last-Event-ID": last})
+    headers = {"Authorization": f"Bearer {server.token}"} | (
+        {} if last is None else {"Last-Event-ID": last}
+    )
     connection.request("GET", "/api/v1/events", headers=headers)
     with closing(connection), closing(connection.getresponse()) as answer:
         lines = [str(answer.headers).encode()]
@@ -186,9 +196,15 @@ def answers(lab: Lab) -> dict[str, bytes]:
     """All that the server answers about this project, by address."""
     attempts = list(lab.headrace("runs"))
     named = {
-        "name": "tells", "node": "tells", "source": "orders", "run": "1", "figure": "promises", "plan": "1",
-        "subject:path": "tells", "column:path": "tells",
-    }  # fmt: skip
+        "name": "tells",
+        "node": "tells",
+        "source": "orders",
+        "run": "1",
+        "figure": "promises",
+        "plan": "1",
+        "subject:path": "tells",
+        "column:path": "tells",
+    }
     incidents = [item["id"] for item in lab.headrace("incidents")]
     assert len(incidents) >= 3
     result: dict[str, bytes] = {}
@@ -214,21 +230,32 @@ def answers(lab: Lab) -> dict[str, bytes]:
     return result
 
 
-def test_nothing_that_leaves_headrace_holds_a_declared_secret(lab: Lab, web: Server, post: tuple[int, Post]) -> None:
-    """Would catch: a secret in a span, a lineage event, a mail, a page or a metric; in the name of a file
-    or of an exception's class, in the file that a traceback names; in halves, in base64 at any offset."""
+def test_nothing_that_leaves_headrace_holds_a_declared_secret(
+    lab: Lab, web: Server, post: tuple[int, Post]
+) -> None:
+    """Would catch: a secret in a span, a lineage event, a mail, a page or a metric; in the name of
+    a file or of an exception's class, in the file that a traceback names; in halves, in base64 at
+    any offset."""
     run = lab.headrace("tick", "--now", lab.now.isoformat())
     states = {item["asset"]: item["state"] for item in run["attempts"]}
-    assert states == dict.fromkeys(("tells", "raises", "writes", "names", "fields", "command"), "failed")
+    assert states == dict.fromkeys(
+        ("tells", "raises", "writes", "names", "fields", "command"), "failed"
+    )
     writes = next(item for item in run["attempts"] if item["asset"] == "writes")
-    assert "the name of a file in the output directory holds a declared secret" in writes["error"]["message"]
+    assert (
+        "the name of a file in the output directory holds a declared secret"
+        in writes["error"]["message"]
+    )
     for name in ("names", "fields"):
         failed = next(item for item in run["attempts"] if item["asset"] == name)
         assert "the name of a column holds a declared secret" in failed["error"]["message"]
     until(lambda: post[1].mails and any(item.path == "/hook" for item in web.asked))
     result = everything_kept(lab) | answers(lab)
     assert any(item.path == "/v1/traces" for item in web.asked)
-    result |= {f"{item.path} {n}": item.body + json.dumps(item.headers).encode() for n, item in enumerate(web.asked)}
+    result |= {
+        f"{item.path} {n}": item.body + json.dumps(item.headers).encode()
+        for n, item in enumerate(web.asked)
+    }
     result |= {f"mail {n}": mail for n, mail in enumerate(post[1].mails)}
     result["lineage"] = (lab.root / "lineage/events.jsonl").read_bytes()
     assert b"tells" in result["lineage"]

@@ -1,4 +1,5 @@
-"""What a worker answers holds no secret that it resolved, wherever a driver's or a server's text went."""
+"""What a worker answers holds no secret that it resolved, wherever a driver's or a server's text
+went."""
 
 from __future__ import annotations
 
@@ -23,20 +24,44 @@ def secrets(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Secrets:  # type: igno
 def test_a_failed_attempt(secrets: Secrets) -> None:
     """Would catch: a DSN in a driver's error that reaches the state, `runs` and `logs`."""
     error = BodyError(
-        kind=ErrorKind.TRANSIENT, message=f"no route to postgresql://me:{CANARY}@db", hint=f"is {CANARY} right?", file="a.yaml"
+        kind=ErrorKind.TRANSIENT,
+        message=f"no route to postgresql://me:{CANARY}@db",
+        hint=f"is {CANARY} right?",
+        file="a.yaml",
     )
-    answer = scrubbed(TaskOutcome(attempt="1.1", state="failed", measures=Measures(), error=error), secrets)
+    answer = scrubbed(
+        TaskOutcome(attempt="1.1", state="failed", measures=Measures(), error=error), secrets
+    )
     assert isinstance(answer, TaskOutcome) and answer.error is not None
-    assert (answer.error.message, answer.error.hint, answer.error.file) == ("no route to postgresql://me:***@db", "is *** right?", "a.yaml")
+    assert (answer.error.message, answer.error.hint, answer.error.file) == (
+        "no route to postgresql://me:***@db",
+        "is *** right?",
+        "a.yaml",
+    )
 
 
 def test_a_rejected_delivery(secrets: Secrets) -> None:
     """Would catch: an error page that repeats the request's token, as the reason of a rejection."""
-    answer = scrubbed(TaskOutcome(attempt="1.1", state="rejected", measures=Measures(), reason=f"<b>bad token {CANARY}</b>"), secrets)
+    answer = scrubbed(
+        TaskOutcome(
+            attempt="1.1",
+            state="rejected",
+            measures=Measures(),
+            reason=f"<b>bad token {CANARY}</b>",
+        ),
+        secrets,
+    )
     assert isinstance(answer, TaskOutcome) and answer.reason == "<b>bad token ***</b>"
 
 
 def test_a_look(secrets: Secrets) -> None:
     """Would catch: a note or an error of a look that quotes a URL with its token."""
-    answer = scrubbed(SourceObserved("0.1", notes=(f"x?token={CANARY}",), error=CANARY, code="access_denied"), secrets)
-    assert isinstance(answer, SourceObserved) and (answer.notes, answer.error, answer.code) == (("x?token=***",), "***", "access_denied")
+    answer = scrubbed(
+        SourceObserved("0.1", notes=(f"x?token={CANARY}",), error=CANARY, code="access_denied"),
+        secrets,
+    )
+    assert isinstance(answer, SourceObserved) and (answer.notes, answer.error, answer.code) == (
+        ("x?token=***",),
+        "***",
+        "access_denied",
+    )

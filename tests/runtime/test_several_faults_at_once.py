@@ -1,4 +1,5 @@
-"""Held rows, a source that is down, an asset whose code fails and a lapsed exception at once: each sentence names its own cause."""
+"""Held rows, a source that is down, an asset whose code fails and a lapsed exception at once: each
+sentence names its own cause."""
 
 from __future__ import annotations
 
@@ -13,7 +14,10 @@ import pytest
 from runlab import SETTINGS, Lab
 
 DAYS = [f"2025-01-{day:02}" for day in range(1, 9)]
-DOWN = "source: rates\nowner: core\npartition: day\nhttp: {{url: 'http://127.0.0.1:{}/{{date:%Y-%m-%d}}.json'}}\n"
+DOWN = (
+    "source: rates\nowner: core\npartition: day\nhttp: {{url:"
+    " 'http://127.0.0.1:{}/{{date:%Y-%m-%d}}.json'}}\n"
+)
 FAILS = """from headrace import asset
 
 @asset(owner="core", partition="day", inputs=["shops"])
@@ -49,11 +53,16 @@ def lab(tmp_path: Path, refused: int) -> Lab:
     made = Lab(tmp_path / "p")
     made.write("headrace.toml", SETTINGS)
     made.write("consumers.yaml", CONSUMERS)
-    made.write("sources/shops.yaml", "source: shops\nowner: core\npartition: day\nfiles: landing/shops_{date:%Y-%m-%d}.csv\n")
+    made.write(
+        "sources/shops.yaml",
+        "source: shops\nowner: core\npartition: day\nfiles: landing/shops_{date:%Y-%m-%d}.csv\n",
+    )
     made.write("sources/rates.yaml", DOWN.format(refused))
     made.write("assets/score.py", FAILS)
     checked = "partition: {by: day, column: day}\nchecks:\n  - range: {column: total, min: 0}"
-    made.sql("total", "select day, customer, sum(amount) as total from orders group by all", checked)
+    made.sql(
+        "total", "select day, customer, sum(amount) as total from orders group by all", checked
+    )
     return made
 
 
@@ -72,8 +81,9 @@ def consumer(lab: Lab, name: str) -> Any:
 
 
 def test_a_consumer_that_has_nothing_yet_names_the_incident_that_keeps_it_from_it(lab: Lab) -> None:
-    """Would catch: on the first morning, a day that isn't over is named as missing (`orders@2025-01-03: nothing was delivered`), or that
-    nothing was ever published, while an open incident says why."""
+    """Would catch: on the first morning, a day that isn't over is named as missing
+    (`orders@2025-01-03: nothing was delivered`), or that nothing was ever published, while an open
+    incident says why."""
     for day in DAYS[:2]:
         deliver(lab, day)
     tick(lab, "2025-01-03T08:00")
@@ -86,20 +96,33 @@ def test_a_consumer_that_has_nothing_yet_names_the_incident_that_keeps_it_from_i
 
 
 def test_what_makes_it_wrong_isn_t_mixed_up_with_what_it_waits_for(lab: Lab) -> None:
-    """Would catch: `report is wrong since 06:05 because of INC-4: 1 column renamed`, where an exception lapsed at 06:05."""
+    """Would catch: `report is wrong since 06:05 because of INC-4: 1 column renamed`, where an
+    exception lapsed at 06:05."""
     for day in DAYS[:3]:
         deliver(lab, day)
     tick(lab, "2025-01-04T06:00")
     deliver(lab, DAYS[3])
     lab.deliver(DAYS[3], [f"7,c,-4.0,{DAYS[3]}", f"8,d,1.0,{DAYS[3]}"])
     tick(lab, "2025-01-05T06:00")
-    lab.headrace("quarantine", "accept", f"total@{DAYS[3]}", "--reason", "a refund", "--until", "1d", "--now", "2025-01-05T06:05:00Z")
+    lab.headrace(
+        "quarantine",
+        "accept",
+        f"total@{DAYS[3]}",
+        "--reason",
+        "a refund",
+        "--until",
+        "1d",
+        "--now",
+        "2025-01-05T06:05:00Z",
+    )
     path = lab.root / f"landing/orders_{DAYS[4]}.csv"
     path.write_text(f"order_id,customer,total,day\n1,c,2.0,{DAYS[4]}\n")
     tick(lab, "2025-01-06T06:30")
     tick(lab, "2025-01-06T12:30")
     row = consumer(lab, "report")
-    assert row["state"] == "wrong"  # by the exception that lapsed, or by the sign of the amounts, whose incident is named first
+    assert (
+        row["state"] == "wrong"
+    )  # by the exception that lapsed, or by the sign of the amounts, whose incident is named first
     verdict = lab.headrace("why", "report")["verdict"]
     first, _, second = verdict.partition(". ")
     assert row["reason"] in first and "renamed" not in first, verdict

@@ -1,4 +1,6 @@
-"""Files whose shape is wrong, in a real project: the incident says what the file is, and what to do about it."""
+"""Files whose shape is wrong, in a real project: the incident says what the file is, and what to do
+about it.
+"""
 
 from __future__ import annotations
 
@@ -145,8 +147,8 @@ def test_the_shape_is_the_cause(lab: Lab, shape: str) -> None:
 
 @pytest.mark.parametrize(("end", "kind"), [("2025-0", "volume_anomaly"), ("soon", "type_change")])
 def test_a_file_that_ends_within_a_date(tmp_path: Path, end: str, kind: str) -> None:
-    """Would catch: "another type in day" for a copy that broke off within the last value of a row; a word in the last
-    line of a file without a line end taken for a file that is cut off."""
+    """Would catch: "another type in day" for a copy that broke off within the last value of a row;
+    a word in the last line of a file without a line end taken for a file that is cut off."""
     lab = Lab(tmp_path / "p")
     lab.sql("totals", "select day, customer, sum(amount) as total from orders group by all")
     for day in DAYS[:5]:
@@ -187,12 +189,14 @@ def test_files_that_never_end_their_last_line(tmp_path: Path) -> None:
 
 
 def test_an_encoding_that_is_learnt_is_told(tmp_path: Path) -> None:
-    """Would catch: a source that is held to UTF-16 since its first delivery, of which nobody is told, and a day in Windows-1252 after it
-    that is said to be UTF-8, too."""
+    """Would catch: a source that is held to UTF-16 since its first delivery, of which nobody is
+    told, and a day in Windows-1252 after it that is said to be UTF-8, too."""
     lab = Lab(tmp_path / "p")
     for day, encoding in zip(DAYS[:3], ("cp1252", "utf-16", "cp1252"), strict=True):
         rows = "".join(f"{day[-2:]}{n},Café Müller {n % 3},1.50,{day}\n" for n in range(12))
-        (lab.root / f"landing/orders_{day}.csv").write_bytes(f"order_id,customer,amount,day\n{rows}".encode(encoding))
+        (lab.root / f"landing/orders_{day}.csv").write_bytes(
+            f"order_id,customer,amount,day\n{rows}".encode(encoding)
+        )
         lab.tick()
     learnt = next(item["learnt"] for item in lab.headrace("deliveries", "orders") if item["learnt"])
     assert any("the first delivery is UTF-16" in warning for warning in learnt["warnings"]), learnt

@@ -1,4 +1,6 @@
-"""A run that is slow because of what went into it: the vendor's delivery is the cause, not the asset."""
+"""A run that is slow because of what went into it: the vendor's delivery is the cause, not the
+asset.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +39,19 @@ def rows(day: str, count: int = 40, factor: float = 1.0) -> list[str]:
         (PER_ROW, {"count": 5600}, None),
     ],
 )
-def test_a_vendors_day_that_takes_long(tmp_path: Path, body: str, fault: dict[str, float], kind: str | None) -> None:
-    """Would catch: `slow_run`, owner the asset's, "Headrace repairs it by itself", for values that are
-    364 times too large or 140 times the rows; the vendor's warning apart from it, or not told of."""
+def test_a_vendors_day_that_takes_long(
+    tmp_path: Path, body: str, fault: dict[str, float], kind: str | None
+) -> None:
+    """Would catch: `slow_run`, owner the asset's, "Headrace repairs it by itself", for values that
+    are 364 times too large or 140 times the rows; the vendor's warning apart from it, or not told
+    of."""
     lab = Lab(tmp_path / "p")
     lab.python("totals", body, partition="day", inputs=["orders"])
     source = (tmp_path / "p/sources/orders.yaml").read_text()
     lab.write("sources/orders.yaml", source + "on_anomaly: warn\n")
-    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    lab.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n"
+    )
     for day in DAYS[:-1]:
         lab.deliver(day, rows(day), HEADER)
     lab.tick()
@@ -66,11 +73,13 @@ ASLEEP = f"""def totals(ctx: Context, orders):
 
 
 def test_a_slow_run_asks_for_a_look_at_the_machine_and_at_the_inputs(tmp_path: Path) -> None:
-    """Would catch: "if the data isn't right, correct assets/totals.py" of a run whose data is right; "8.3 s" as all that is the matter;
-    an end a day before it was shown as open last."""
+    """Would catch: "if the data isn't right, correct assets/totals.py" of a run whose data is
+    right; "8.3 s" as all that is the matter; an end a day before it was shown as open last."""
     lab = Lab(tmp_path / "p")
     lab.python("totals", ASLEEP, partition="day", inputs=["orders"])
-    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    lab.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n"
+    )
     for day in DAYS[-14:]:
         lab.deliver(day, rows(day), HEADER)
     lab.tick()
@@ -79,8 +88,13 @@ def test_a_slow_run_asks_for_a_look_at_the_machine_and_at_the_inputs(tmp_path: P
     assert re.fullmatch(r"it ran for 7\.\d s, usually up to 0\.\d s", item["cause"]["summary"])
     (said,) = item["cause"]["evidence"]
     assert said["observed"].endswith("; it read 40 rows, usually 40")
-    first = "look at assets/totals.py:4 if its code has changed, at the machine, and at the size of what totals reads"
-    assert item["repair"]["first"] in (None, first) and item["repair"]["text"].endswith(f"unless it is slow again; {first}")
+    first = (
+        "look at assets/totals.py:4 if its code has changed, at the machine, and at the size of"
+        " what totals reads"
+    )
+    assert item["repair"]["first"] in (None, first) and item["repair"]["text"].endswith(
+        f"unless it is slow again; {first}"
+    )
     lab.now += timedelta(days=1, hours=1)
     lab.tick()
     (over,) = lab.headrace("incidents", "--all")
@@ -90,7 +104,12 @@ def test_a_slow_run_asks_for_a_look_at_the_machine_and_at_the_inputs(tmp_path: P
 def test_a_run_that_is_slow_since_its_code_changed_says_so(tmp_path: Path) -> None:
     """Would catch: the machine looked at, where the version applied the day before made it slow."""
     lab = Lab(tmp_path / "p")
-    lab.python("totals", "def totals(ctx: Context, orders):\n    return orders", partition="day", inputs=["orders"])
+    lab.python(
+        "totals",
+        "def totals(ctx: Context, orders):\n    return orders",
+        partition="day",
+        inputs=["orders"],
+    )
     for day in DAYS[-14:-1]:
         lab.deliver(day, rows(day), HEADER)
     lab.tick()
@@ -122,12 +141,16 @@ CROWDED = f"""def totals(ctx: Context, orders):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.skipif(not Path("/proc/thread-self/schedstat").exists(), reason="the system doesn't count it")
+@pytest.mark.skipif(
+    not Path("/proc/thread-self/schedstat").exists(), reason="the system doesn't count it"
+)
 def test_a_run_that_others_on_the_machine_slow_down(tmp_path: Path) -> None:
     """Would catch: `slow_run`, owner the asset's, because other programs had the processors."""
     lab = Lab(tmp_path / "p")
     lab.python("totals", CROWDED, partition="day", inputs=["orders"])
-    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    lab.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n"
+    )
     for day in DAYS[-14:-1]:
         lab.deliver(day, rows(day), HEADER)
     lab.tick()

@@ -32,7 +32,9 @@ def put(lab: Lab, path: str, text: str, age: float = 3600) -> None:
 
 
 def lines(*days: str, amount: str = "1.50") -> str:
-    return "\n".join([HEADER, *(f"{n},c{n % 3},{amount},{day}" for n, day in enumerate(days))]) + "\n"
+    return (
+        "\n".join([HEADER, *(f"{n},c{n % 3},{amount},{day}" for n, day in enumerate(days))]) + "\n"
+    )
 
 
 def rows(lab: Lab, key: str | None = None) -> list[dict[str, Any]]:
@@ -46,10 +48,16 @@ MANY_DAYS = "partition: {by: day, column: day}\nfiles: landing/orders*.csv"
 def test_a_file_of_many_days_is_one_attempt_and_a_partition_a_day(lab: Lab) -> None:
     """Would catch: a file of many days refused, ingested once a day, or published as one."""
     source(lab, MANY_DAYS)
-    lab.sql("daily", "select day, count(*) as n from orders where day >= $partition_start and day < $partition_end group by day")
+    lab.sql(
+        "daily",
+        "select day, count(*) as n from orders where day >= $partition_start and day <"
+        " $partition_end group by day",
+    )
     put(lab, "landing/orders.csv", lines(DAYS[0], DAYS[0], DAYS[1], DAYS[4]))
     response = lab.tick()
-    assert published(response) == sorted((n, d) for n in ("daily", "orders") for d in (DAYS[0], DAYS[1], DAYS[4]))
+    assert published(response) == sorted(
+        (n, d) for n in ("daily", "orders") for d in (DAYS[0], DAYS[1], DAYS[4])
+    )
     taken = [attempt for attempt in response.attempts if attempt.asset == "orders"]
     assert [sorted(item.partitions) for item in taken] == [[DAYS[0], DAYS[1], DAYS[4]]]
     assert len(rows(lab, DAYS[0])) == 2
@@ -57,12 +65,20 @@ def test_a_file_of_many_days_is_one_attempt_and_a_partition_a_day(lab: Lab) -> N
 
 
 def test_a_later_file_replaces_the_days_that_it_holds_and_no_others(lab: Lab) -> None:
-    """Would catch: days lost that the newer file doesn't hold, and days that didn't change computed again."""
+    """Would catch: days lost that the newer file doesn't hold, and days that didn't change computed
+    again.
+    """
     source(lab, MANY_DAYS)
-    lab.sql("daily", "select day, sum(amount) as n from orders where day >= $partition_start and day < $partition_end group by day")
+    lab.sql(
+        "daily",
+        "select day, sum(amount) as n from orders where day >= $partition_start and day <"
+        " $partition_end group by day",
+    )
     put(lab, "landing/orders.csv", lines(DAYS[0], DAYS[1], DAYS[2]))
     lab.tick()
-    put(lab, "landing/orders.csv", f"{HEADER}\n1,c1,1.50,{DAYS[1]}\n7,c7,9.00,{DAYS[2]}\n", age=1800)
+    put(
+        lab, "landing/orders.csv", f"{HEADER}\n1,c1,1.50,{DAYS[1]}\n7,c7,9.00,{DAYS[2]}\n", age=1800
+    )
     again = lab.tick()
     assert [p.partition for p in again.published if p.asset == "orders"] == [DAYS[1], DAYS[2]]
     assert [p.partition for p in again.published if p.asset == "daily"] == [DAYS[2]]
@@ -72,22 +88,40 @@ def test_a_later_file_replaces_the_days_that_it_holds_and_no_others(lab: Lab) ->
 def test_unchanged_days_of_a_large_file_are_identical(lab: Lab) -> None:
     """Would catch: every day of a large file counted as changed because its hash was left out."""
     source(lab, MANY_DAYS)
-    text = "\n".join([HEADER, *(f"{n},customer {n * 7919 % 100_003},{n % 977}.25,{DAYS[n % 5]}" for n in range(60_000))]) + "\n"
+    text = (
+        "\n".join(
+            [
+                HEADER,
+                *(
+                    f"{n},customer {n * 7919 % 100_003},{n % 977}.25,{DAYS[n % 5]}"
+                    for n in range(60_000)
+                ),
+            ]
+        )
+        + "\n"
+    )
     put(lab, "landing/orders.csv", text)
     lab.tick()
     assert sum(size for (size,) in lab.rows("select bytes from publication")) > HASHED_BYTES_MAX
     put(lab, "landing/orders.csv", text + f"60001,x,1.00,{DAYS[6]}\n", age=1800)
     again = lab.tick()
-    assert {p.partition: p.identical for p in again.published} == {**dict.fromkeys(DAYS[:5], True), DAYS[6]: False}
+    assert {p.partition: p.identical for p in again.published} == {
+        **dict.fromkeys(DAYS[:5], True),
+        DAYS[6]: False,
+    }
 
 
 def last_observation(lab: Lab) -> tuple[str, str]:
-    return lab.rows("select error, code from look where source = 'orders' order by at desc limit 1")[0]  # type: ignore[return-value]
+    return lab.rows(
+        "select error, code from look where source = 'orders' order by at desc limit 1"
+    )[0]  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("bad", ["", "not a day"])
 def test_rows_of_no_day_keep_the_whole_file_back(lab: Lab, bad: str) -> None:
-    """Would catch: rows without a day dropped in silence; days of a broken file published all the same."""
+    """Would catch: rows without a day dropped in silence; days of a broken file published all the
+    same.
+    """
     source(lab, MANY_DAYS)
     put(lab, "landing/orders.csv", lines(DAYS[0], DAYS[1]))
     lab.tick()
@@ -101,7 +135,9 @@ def test_rows_of_no_day_keep_the_whole_file_back(lab: Lab, bad: str) -> None:
 
 
 def test_a_file_that_cannot_be_looked_into_is_an_error_of_the_look(lab: Lab) -> None:
-    """Would catch: a file that is passed over without a word, and one that keeps others from being taken."""
+    """Would catch: a file that is passed over without a word, and one that keeps others from being
+    taken.
+    """
     source(lab, MANY_DAYS)
     put(lab, "landing/orders_1.csv", "order_id,customer,amount\n1,c,1.00\n")
     put(lab, "landing/orders_2.csv", lines(DAYS[0]))
@@ -126,11 +162,23 @@ def test_ten_thousand_days_in_one_file(lab: Lab) -> None:
     assert len(response.attempts) == 1
 
 
-KEYS = ["emea", "EMEA", "a'; drop table x; --", "..", "naïve ☃", "$self", "%41", "{date:%Y}", "-rf", "x" * 200]
+KEYS = [
+    "emea",
+    "EMEA",
+    "a'; drop table x; --",
+    "..",
+    "naïve ☃",
+    "$self",
+    "%41",
+    "{date:%Y}",
+    "-rf",
+    "x" * 200,
+]
 
 
 def test_keys_in_names_are_data(lab: Lab) -> None:
-    """Would catch: keys that differ in case in one partition, keys that change a statement or a path (TRUST B9)."""
+    """Would catch: keys that differ in case in one partition, keys that change a statement or a
+    path (TRUST B9)."""
     source(lab, "partition: {key: region}\nfiles: landing/r_{key}.csv")
     for n, key in enumerate(KEYS):
         put(lab, f"landing/r_{key}.csv", f"order_id,amount\n{n},1.50\n")
@@ -141,7 +189,9 @@ def test_keys_in_names_are_data(lab: Lab) -> None:
 
 
 def test_keys_that_cannot_be_are_noted(lab: Lab) -> None:
-    """Would catch: the partition `*` made by a file of that name, a key that isn't among the listed ones."""
+    """Would catch: the partition `*` made by a file of that name, a key that isn't among the listed
+    ones.
+    """
     source(lab, "partition: {key: region, values: [a, b]}\nfiles: landing/{key}.csv")
     for key in ("a", "c", "*"):
         put(lab, f"landing/{key}.csv", "order_id\n1\n")
@@ -149,37 +199,53 @@ def test_keys_that_cannot_be_are_noted(lab: Lab) -> None:
 
 
 def test_days_and_keys_in_names(lab: Lab) -> None:
-    """Would catch: the key's folder taken for part of the date, rows that name another key published."""
+    """Would catch: the key's folder taken for part of the date, rows that name another key
+    published.
+    """
     source(lab, "partition: [day, {key: region}]\nfiles: 'landing/{key}/{date:%Y-%m-%d}.csv'")
     put(lab, f"landing/EMEA/{DAYS[0]}.csv", "order_id,region\n1,EMEA\n")
     put(lab, f"landing/APAC/{DAYS[0]}.csv", "order_id,region\n2,APAC\n")
     put(lab, f"landing/LATAM/{DAYS[0]}.csv", "order_id,region\n3,EMEA\n")
     response = lab.tick()
     assert published(response) == [("orders", f"{DAYS[0]}/APAC"), ("orders", f"{DAYS[0]}/EMEA")]
-    assert {attempt.state for attempt in response.attempts if attempt.partitions == [f"{DAYS[0]}/LATAM"]} == {"rejected"}
+    assert {
+        attempt.state for attempt in response.attempts if attempt.partitions == [f"{DAYS[0]}/LATAM"]
+    } == {"rejected"}
 
 
-@pytest.mark.parametrize(("cut", "files", "name"), [
-    ("{key: region}", "landing/all.csv", "all"), ("[{by: day, column: day}, {key: region}]", "landing/all.csv", "all"),
-    ("[day, {key: region}]", "'landing/{date:%Y-%m-%d}.csv'", DAYS[0]),
-    ("[{by: day, column: day}, {key: region}]", "'landing/{key}.csv'", "EMEA"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cut", "files", "name"),
+    [
+        ("{key: region}", "landing/all.csv", "all"),
+        ("[{by: day, column: day}, {key: region}]", "landing/all.csv", "all"),
+        ("[day, {key: region}]", "'landing/{date:%Y-%m-%d}.csv'", DAYS[0]),
+        ("[{by: day, column: day}, {key: region}]", "'landing/{key}.csv'", "EMEA"),
+    ],
+)
 def test_keys_of_rows(lab: Lab, cut: str, files: str, name: str) -> None:
-    """Would catch: what the file's name says forgotten, keys of rows that change a statement, rows in another's partition."""
+    """Would catch: what the file's name says forgotten, keys of rows that change a statement, rows
+    in another's partition.
+    """
     source(lab, f"partition: {cut}\nfiles: {files}")
     quoted = ["EMEA", "it's", "a/b"] if "{key}" not in files else ["EMEA"]
     days = [DAYS[0]] if "{date" in files else [DAYS[0], DAYS[1]]
-    body = "".join(f"{n},{region},{day}\n" for n, (region, day) in enumerate((r, d) for r in quoted for d in days))
+    body = "".join(
+        f"{n},{region},{day}\n"
+        for n, (region, day) in enumerate((r, d) for r in quoted for d in days)
+    )
     put(lab, f"landing/{name}.csv", "order_id,region,day\n" + body)
     response = lab.tick()
     keyed = {f"{d}/{r}" for r in quoted for d in days} if "day" in cut else set(quoted)
     assert {key for _, key in published(response)} == keyed
     for key in keyed:
-        assert {(f"{row['day']}/" if "day" in cut else "") + row["region"] for row in rows(lab, key)} == {key}
+        assert {
+            (f"{row['day']}/" if "day" in cut else "") + row["region"] for row in rows(lab, key)
+        } == {key}
 
 
 def test_a_delivery_of_several_files(lab: Lab) -> None:
-    """Would catch: a part taken for the whole, rows of the second file lost, types learnt from the first alone."""
+    """Would catch: a part taken for the whole, rows of the second file lost, types learnt from the
+    first alone."""
     source(lab, "partition: day\nfiles: 'landing/{date:%Y-%m-%d}_*.csv'\ncomplete: {files: 3}")
     put(lab, f"landing/{DAYS[0]}_a.csv", "order_id,amount\n1,1\n")
     put(lab, f"landing/{DAYS[0]}_b.csv", "amount,order_id\n2.5,2\n")
@@ -187,7 +253,11 @@ def test_a_delivery_of_several_files(lab: Lab) -> None:
     assert waiting.published == []
     put(lab, f"landing/{DAYS[0]}_c.csv", "order_id,amount\n3,3\n")
     assert published(lab.tick()) == [("orders", DAYS[0])]
-    assert sorted((row["order_id"], row["amount"]) for row in rows(lab)) == [(1, 1.0), (2, 2.5), (3, 3.0)]
+    assert sorted((row["order_id"], row["amount"]) for row in rows(lab)) == [
+        (1, 1.0),
+        (2, 2.5),
+        (3, 3.0),
+    ]
     assert lab.tick().state == "nothing_due"
     put(lab, f"landing/{DAYS[0]}_c.csv", "order_id,amount\n4,x\n", age=1800)
     held = lab.tick()

@@ -1,4 +1,5 @@
-"""Two faults in one delivery, through real ticks in a young project: both are named on the first day."""
+"""Two faults in one delivery, through real ticks in a young project: both are named on the first
+day."""
 
 from __future__ import annotations
 
@@ -25,11 +26,14 @@ def rows(number: int, n: int = 400) -> Rows:
     chance = random.Random(f"two {number}")
     return [
         [
-            str(number * 1000 + at), chance.choices(list(CARRIERS), list(CARRIERS.values()))[0], f"{chance.lognormvariate(6, 0.5):.1f}",
-            f"{chance.lognormvariate(2, 0.6):.1f}", day(number),
+            str(number * 1000 + at),
+            chance.choices(list(CARRIERS), list(CARRIERS.values()))[0],
+            f"{chance.lognormvariate(6, 0.5):.1f}",
+            f"{chance.lognormvariate(2, 0.6):.1f}",
+            day(number),
         ]
         for at in range(n)
-    ]  # fmt: skip
+    ]
 
 
 def kilometres(result: Rows) -> Rows:
@@ -53,7 +57,12 @@ def halved(result: Rows) -> Rows:
 
 
 CASES: list[tuple[str, Callable[[Rows], Rows], Callable[[Rows], Rows], set[str]]] = [
-    (HEADER.replace("distance", "dist_total"), kilometres, same, {"schema_change", "distribution_shift"}),
+    (
+        HEADER.replace("distance", "dist_total"),
+        kilometres,
+        same,
+        {"schema_change", "distribution_shift"},
+    ),
     (HEADER.replace("distance", "dist_total"), emptied, same, {"schema_change", "null_spike"}),
     (HEADER.replace("distance", "dist_total"), same, doubled, {"schema_change", "duplicate_rows"}),
     (HEADER.replace("distance", "dist_total"), same, halved, {"schema_change", "volume_anomaly"}),
@@ -65,15 +74,28 @@ CASES: list[tuple[str, Callable[[Rows], Rows], Callable[[Rows], Rows], set[str]]
 ]
 
 
-@pytest.mark.parametrize(("header", "values", "count", "wanted"), CASES, ids=lambda item: getattr(item, "__name__", None))
+@pytest.mark.parametrize(
+    ("header", "values", "count", "wanted"), CASES, ids=lambda item: getattr(item, "__name__", None)
+)
 def test_each_of_two_faults_is_named(
-    tmp_path: Path, header: str, values: Callable[[Rows], Rows], count: Callable[[Rows], Rows], wanted: set[str]
+    tmp_path: Path,
+    header: str,
+    values: Callable[[Rows], Rows],
+    count: Callable[[Rows], Rows],
+    wanted: set[str],
 ) -> None:
-    """Would catch: the unit behind a rename, or nulls behind rows that are there twice, found only once the first was mended; one fault
-    told as two."""
+    """Would catch: the unit behind a rename, or nulls behind rows that are there twice, found only
+    once the first was mended; one fault told as two."""
     lab = Lab(tmp_path / "p")
-    lab.sql("totals", "select day, carrier, sum(distance) as distance, sum(delay) as delay, count(flight_no) as n from orders group by all")
-    lab.write("consumers.yaml", f"- {{consumer: report, owner: core, reads: [totals], due: '09:00', since: '{day(0)}'}}\n")
+    lab.sql(
+        "totals",
+        "select day, carrier, sum(distance) as distance, sum(delay) as delay, count(flight_no) as n"
+        " from orders group by all",
+    )
+    lab.write(
+        "consumers.yaml",
+        f"- {{consumer: report, owner: core, reads: [totals], due: '09:00', since: '{day(0)}'}}\n",
+    )
     for number in range(PAST):
         lab.deliver(day(number), [",".join(row) for row in rows(number)], HEADER)
     lab.now = datetime.combine(FIRST + timedelta(PAST), time(5), UTC)
@@ -86,7 +108,9 @@ def test_each_of_two_faults_is_named(
     assert {item["cause"]["node"] for item in result} == {"orders"}
     asked = "ask acme for the data as it was agreed: INC-1 only accepts its new names"
     for item in result[1:] if header != HEADER and values is not kilometres else ():
-        assert (item["repair"]["first"], item["repair"]["automatic"]) == (asked, False), item["repair"]
+        assert (item["repair"]["first"], item["repair"]["automatic"]) == (asked, False), item[
+            "repair"
+        ]
     if values is kilometres and header != HEADER:  # of one column: both say it
         assert all("× 3" in item["cause"]["summary"] for item in result), result
     assert [path for path in (tmp_path / "p").rglob("*.parquet") if "staging" in str(path)] == []

@@ -24,7 +24,10 @@ SOUND = 4
 
 def rows(day: str, factor: float = 1.0) -> list[str]:
     number = int(day[-2:])
-    return [f"{number * 100 + i},c{i % 3},{round((3 + (i * 7 + number) % 11 / 2) * factor, 2):g},{day}" for i in range(N)]
+    return [
+        f"{number * 100 + i},c{i % 3},{round((3 + (i * 7 + number) % 11 / 2) * factor, 2):g},{day}"
+        for i in range(N)
+    ]
 
 
 def total(day: str) -> float:
@@ -36,7 +39,9 @@ def lab(tmp_path: Path) -> Lab:
     """Four sound days, and one whose amounts are cents under another name."""
     made = Lab(tmp_path / "p")
     made.sql("totals", "select day, sum(amount) as total from orders group by all")
-    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '09:00'}\n")
+    made.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '09:00'}\n"
+    )
     for day in DAYS[:SOUND]:
         made.deliver(day, rows(day), OLD)
     made.tick()
@@ -52,14 +57,18 @@ def totals(lab: Lab) -> list[float]:
 
 def trail(lab: Lab) -> dict[str, Any]:
     events = [json.loads(text) for (text,) in lab.rows("select event from audit order by seq")]
-    result: dict[str, Any] = [event for event in events if event["action"] == "contract.accepted"][-1]
+    result: dict[str, Any] = [event for event in events if event["action"] == "contract.accepted"][
+        -1
+    ]
     return result
 
 
 def test_a_rename_with_another_unit_is_asked_about_and_converted(lab: Lab) -> None:
     """Would catch: 83 times too much published by the command that was recommended; a refusal that
     doesn't say which command decides; a decision that isn't in the trail."""
-    (incident,) = (item for item in lab.headrace("incidents") if item["cause"]["kind"] == "schema_change")
+    (incident,) = (
+        item for item in lab.headrace("incidents") if item["cause"]["kind"] == "schema_change"
+    )
     assert incident["cause"]["summary"] == "1 column renamed, amount: values × 100"
     planned = lab.headrace("fix", incident["id"], "--dry-run")
     assert planned["refused"]["code"] == "values_differ"
@@ -79,7 +88,9 @@ def test_a_rename_with_another_unit_is_asked_about_and_converted(lab: Lab) -> No
     assert trail(lab)["reason"] == "the shop says cents"
 
     lab.deliver(DAYS[SOUND + 1], rows(DAYS[SOUND + 1], 100), CENTS)
-    lab.deliver(DAYS[0], [*rows(DAYS[0]), f"999,c1,5,{DAYS[0]}"], OLD)  # old files are read the old way
+    lab.deliver(
+        DAYS[0], [*rows(DAYS[0]), f"999,c1,5,{DAYS[0]}"], OLD
+    )  # old files are read the old way
     lab.tick()
     wanted = [total(day) for day in DAYS[: SOUND + 2]]
     assert totals(lab) == pytest.approx([wanted[0] + 5, *wanted[1:]])
@@ -109,7 +120,10 @@ def test_a_conversion_ends_with_the_name_that_it_is_of(lab: Lab) -> None:
     assert f"to: '{DAYS[SOUND + 1]}'" in text.partition("headrace.convert")[2]
 
 
-@pytest.mark.parametrize("text", ["(select 1)", "read_text('/etc/passwd')", "amount_cents; drop table x", "other / 100", "1"])
+@pytest.mark.parametrize(
+    "text",
+    ["(select 1)", "read_text('/etc/passwd')", "amount_cents; drop table x", "other / 100", "1"],
+)
 def test_an_expression_that_is_none_is_refused(lab: Lab, text: str) -> None:
     """Would catch: SQL of somebody's put into a contract, and run whenever a delivery comes."""
     with pytest.raises(UsageError):
@@ -118,18 +132,23 @@ def test_an_expression_that_is_none_is_refused(lab: Lab, text: str) -> None:
 
 
 def test_an_expression_in_a_contract_is_checked_again(lab: Lab) -> None:
-    """Would catch: a contract written by hand that reads a file; one of a column that files haven't."""
+    """Would catch: a contract written by hand that reads a file; one of a column that files
+    haven't."""
     decide(lab, ValueDecision(("amount_cents / 100",)))
     lab.tick()
     path = lab.root / "contracts/orders.odcs.yaml"
     sound = path.read_text()
     path.write_text(sound.replace("amount_cents / 100", "read_text('/etc/passwd')"))
     problems = lab.headrace("validate", code=1)["problems"]
-    assert [problem["code"] for problem in problems if problem["severity"] == "error"] == ["contract_invalid"]
+    assert [problem["code"] for problem in problems if problem["severity"] == "error"] == [
+        "contract_invalid"
+    ]
 
 
 def test_another_unit_without_a_rename_is_held_and_converted(tmp_path: Path) -> None:
-    """Would catch: cents under the old name, published in the first week; no way to say what they are."""
+    """Would catch: cents under the old name, published in the first week; no way to say what they
+    are.
+    """
     lab = Lab(tmp_path / "p")
     lab.sql("totals", "select day, sum(amount) as total from orders group by all")
     for day in DAYS[:SOUND]:
@@ -137,7 +156,9 @@ def test_another_unit_without_a_rename_is_held_and_converted(tmp_path: Path) -> 
     lab.tick()
     lab.deliver(DAYS[SOUND], rows(DAYS[SOUND], 100), OLD)
     lab.tick()
-    assert lab.rows("select state from partition where node = 'orders' and partition = ?", DAYS[SOUND]) == [("held",)]
+    assert lab.rows(
+        "select state from partition where node = 'orders' and partition = ?", DAYS[SOUND]
+    ) == [("held",)]
     said = {item["cause"]["summary"] for item in lab.headrace("incidents")}
     assert "amount × 100 (per cent, or cents?)" in said
     assert decide(lab, ValueDecision(("amount / 100",)), pairs=["amount=amount"]) == "accepted"
@@ -149,18 +170,28 @@ def test_names_are_not_mapped_by_themselves_where_values_differ(lab: Lab) -> Non
     """Would catch: `on_drift: {renamed: map}` that publishes cents as euros."""
     lab.write(
         "sources/orders.yaml",
-        "source: orders\nowner: acme\npartition: day\non_drift: {renamed: map}\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
+        "source: orders\nowner: acme\npartition: day\non_drift: {renamed: map}\nfiles:"
+        " landing/orders_{date:%Y-%m-%d}.csv\n",
     )
     lab.headrace("apply", "--yes")
     lab.deliver(DAYS[SOUND + 1], rows(DAYS[SOUND + 1], 100), CENTS)
     lab.tick()
-    states = lab.rows("select state from partition where node = 'orders' and partition > ?", DAYS[SOUND - 1])
+    states = lab.rows(
+        "select state from partition where node = 'orders' and partition > ?", DAYS[SOUND - 1]
+    )
     assert states == [("held",), ("held",)]
 
 
-def decide(lab: Lab, decision: ValueDecision, at: int = SOUND, pairs: list[str] | None = None) -> str:
+def decide(
+    lab: Lab, decision: ValueDecision, at: int = SOUND, pairs: list[str] | None = None
+) -> str:
     target = f"orders@{DAYS[at]}"
     return accept(
-        lab.session(), target, pairs=pairs or (), patch=False, yes=False, progress=Silent(),
+        lab.session(),
+        target,
+        pairs=pairs or (),
+        patch=False,
+        yes=False,
+        progress=Silent(),
         decision=decision,
-    ).state  # fmt: skip
+    ).state

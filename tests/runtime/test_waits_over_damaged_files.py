@@ -1,4 +1,6 @@
-"""What waits over damaged files of the lake: each sentence names one that is still damaged and holds this reader."""
+"""What waits over damaged files of the lake: each sentence names one that is still damaged and
+holds this reader.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,16 @@ CONSUMERS = "- {consumer: board, owner: core, reads: [later], due: '09:00'}\n"
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
-    """`later` reads five days of `totals` and `counts`; of each a file that it reads today is empty, and of `orders`, from
-    which they were computed before, another."""
+    """`later` reads five days of `totals` and `counts`; of each a file that it reads today is
+    empty, and of `orders`, from which they were computed before, another."""
     made = Lab(tmp_path / "p")
     made.sql("totals", "select day, sum(amount) as total from orders group by all", ONE_BY_ONE)
     made.sql("counts", "select day, count(*) as n from orders group by all", ONE_BY_ONE)
-    made.sql("later", BOTH, f"{ONE_BY_ONE}\ninputs: [{{totals: {{lookback: 4d}}}}, {{counts: {{lookback: 4d}}}}]")
+    made.sql(
+        "later",
+        BOTH,
+        f"{ONE_BY_ONE}\ninputs: [{{totals: {{lookback: 4d}}}}, {{counts: {{lookback: 4d}}}}]",
+    )
     made.write("consumers.yaml", CONSUMERS)
     for day in DAYS:
         made.orders(day)
@@ -63,9 +69,10 @@ def incident_of(lab: Lab, node: str) -> str:
 
 def file_of(lab: Lab, node: str, key: str) -> Path:
     ((path,),) = lab.rows(
-        "select s.path || t.path || f.path from ducklake_data_file f join ducklake_table t on t.table_id = f.table_id"
-        " join ducklake_schema s on s.schema_id = t.schema_id join ducklake_file_column_stats c on c.data_file_id = f.data_file_id"
-        " and c.column_id = 1 where t.table_name = ? and f.end_snapshot is null and c.min_value = ?",
+        "select s.path || t.path || f.path from ducklake_data_file f join ducklake_table t on"
+        " t.table_id = f.table_id join ducklake_schema s on s.schema_id = t.schema_id join"
+        " ducklake_file_column_stats c on c.data_file_id = f.data_file_id and c.column_id = 1 where"
+        " t.table_name = ? and f.end_snapshot is null and c.min_value = ?",
         node,
         key,
     )
@@ -73,16 +80,26 @@ def file_of(lab: Lab, node: str, key: str) -> Path:
 
 
 def test_it_is_at_risk_before_its_deadline(lab: Lab) -> None:
-    """Would catch: "served" of a consumer that no pass serves before somebody repairs a file; `why` that proposes `headrace retry` or
-    `headrace tick`, after which it waits again; "could begin now, and nothing runs it"."""
+    """Would catch: "served" of a consumer that no pass serves before somebody repairs a file; `why`
+    that proposes `headrace retry` or `headrace tick`, after which it waits again; "could begin now,
+    and nothing runs it"."""
     counts = incident_of(lab, "counts")
     state, reason, command = board(lab)
     assert (state, command) == ("at_risk", f"headrace incident {counts}")
-    assert reason.startswith("late at 09:00: counts@2025-01-08 can't be read: the file has 0 bytes and not ")
+    assert reason.startswith(
+        "late at 09:00: counts@2025-01-08 can't be read: the file has 0 bytes and not "
+    )
     for subject in ("board", f"later@{TODAY}"):
         result = asked(lab, "why", subject)
-        assert "waits for counts 2025-01-08, which can't be read: the file has 0 bytes and not " in result["verdict"]
-        assert {(row["node"], row["partition"]) for row in result["waiting_for"] if row["kind"] == "stopped"} == {
+        assert (
+            "waits for counts 2025-01-08, which can't be read: the file has 0 bytes and not "
+            in result["verdict"]
+        )
+        assert {
+            (row["node"], row["partition"])
+            for row in result["waiting_for"]
+            if row["kind"] == "stopped"
+        } == {
             ("counts", "2025-01-08"),
             ("totals", "2025-01-09"),
         }
@@ -90,19 +107,27 @@ def test_it_is_at_risk_before_its_deadline(lab: Lab) -> None:
 
 
 def test_what_is_named_is_still_damaged_and_holds_the_reader(lab: Lab) -> None:
-    """Would catch: a file that has been repaired in what `fix`, `status` and `why` say of a consumer that waits for another one; the
-    damage of what its inputs were computed from before, which doesn't hold it."""
+    """Would catch: a file that has been repaired in what `fix`, `status` and `why` say of a
+    consumer that waits for another one; the damage of what its inputs were computed from before,
+    which doesn't hold it."""
     at(lab, "09:30")
     counts, totals = incident_of(lab, "counts"), incident_of(lab, "totals")
     state, reason, _ = board(lab)
     assert (state, reason.partition(":")[0]) == ("late", f"{counts} counts")
     done = asked(lab, "fix", counts, "--yes")
     assert (done["fix"], done["state"]) == ("done", "resolved")
-    assert [(row["what"], row["text"].partition(":")[0]) for row in done["still"]] == [("board", f"{totals} totals")]
+    assert [(row["what"], row["text"].partition(":")[0]) for row in done["still"]] == [
+        ("board", f"{totals} totals")
+    ]
     assert board(lab)[1].partition(":")[0] == f"{totals} totals"
-    assert "waits for totals 2025-01-09, which can't be read" in asked(lab, "why", "board")["verdict"]
+    assert (
+        "waits for totals 2025-01-09, which can't be read" in asked(lab, "why", "board")["verdict"]
+    )
     said = page(lab, "fix", totals, "--yes")
-    assert f"{totals} is not over yet: its cause is gone, and it closes when those affected are served" in said
+    assert (
+        f"{totals} is not over yet: its cause is gone, and it closes when those affected are served"
+        in said
+    )
     assert f"board is late: later@{TODAY}: isn't computed yet" in said
     assert "next: headrace tick" in said
     assert board(lab) == ("late", f"later@{TODAY}: isn't computed yet", "headrace tick")
@@ -112,8 +137,8 @@ def test_what_is_named_is_still_damaged_and_holds_the_reader(lab: Lab) -> None:
 
 
 def test_a_repair_waits_only_for_the_damaged_inputs_that_it_reads(lab: Lab) -> None:
-    """Would catch: "counts reads orders, which is damaged too" of a day that isn't computed from the damaged day of orders; a repair that
-    reads it, and fails over it."""
+    """Would catch: "counts reads orders, which is damaged too" of a day that isn't computed from
+    the damaged day of orders; a repair that reads it, and fails over it."""
     orders, counts = incident_of(lab, "orders"), incident_of(lab, "counts")
     assert asked(lab, "incident", counts)["repair"]["command"] == f"headrace fix {counts}"
     path = file_of(lab, "orders", DAYS[-2])
@@ -125,9 +150,11 @@ def test_a_repair_waits_only_for_the_damaged_inputs_that_it_reads(lab: Lab) -> N
     assert asked(lab, "fix", counts, "--yes")["state"] == "resolved"
 
 
-def test_what_an_attempt_could_not_read_is_looked_at_first(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a consumer that waits over a damaged file of a large lake, for which there is no incident, and so no repair, before
-    the rotation comes to that file."""
+def test_what_an_attempt_could_not_read_is_looked_at_first(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a consumer that waits over a damaged file of a large lake, for which there is no
+    incident, and so no repair, before the rotation comes to that file."""
     monkeypatch.setattr(maintenance, "_rotate", lambda *_: -1)
     for row in asked(lab, "incidents"):
         asked(lab, "fix", row["id"], "--yes")
@@ -144,6 +171,11 @@ def test_what_an_attempt_could_not_read_is_looked_at_first(lab: Lab, monkeypatch
 
 def page(lab: Lab, *arguments: str) -> str:
     """What a person reads."""
-    done = headrace([*arguments, "--now", lab.now.isoformat(), "--project", str(lab.root)], Path.cwd(), os.environ, 100)
+    done = headrace(
+        [*arguments, "--now", lab.now.isoformat(), "--project", str(lab.root)],
+        Path.cwd(),
+        os.environ,
+        100,
+    )
     assert "Traceback" not in done.stderr
     return " ".join(done.stdout.split())

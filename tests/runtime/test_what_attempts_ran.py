@@ -1,4 +1,6 @@
-"""Each attempt says what it ran with: versions of installed packages, programs and scripts, of Python assets and of commands."""
+"""Each attempt says what it ran with: versions of installed packages, programs and scripts, of
+Python assets and of commands.
+"""
 
 from __future__ import annotations
 
@@ -87,8 +89,8 @@ def installed(tmp_path: Path) -> Installed:
 def test_an_upgraded_package_is_a_change_where_it_is_named_and_recorded_where_not(
     installed: Installed,
 ) -> None:
-    """Would catch: an upgrade that changes what is computed, and that neither a plan nor an attempt tells
-    of."""
+    """Would catch: an upgrade that changes what is computed, and that neither a plan nor an attempt
+    tells of."""
     installed.headrace("tick", "--now", installed.lab.now.isoformat())
     before = {name: installed.code(name) for name in ("bare", "named")}
     assert [item["packages"] for item in before.values()] == [
@@ -105,14 +107,16 @@ def test_an_upgraded_package_is_a_change_where_it_is_named_and_recorded_where_no
     installed.headrace("apply", planned["plan_id"], "--yes")
     installed.headrace("run", "bare", "named", "--again", "--reason", "the rules changed")
     after = {name: installed.code(name) for name in ("bare", "named")}
-    assert all(item["packages"] == [{"name": "tiny-rules", "version": "2.0"}] for item in after.values())
+    assert all(
+        item["packages"] == [{"name": "tiny-rules", "version": "2.0"}] for item in after.values()
+    )
     assert after["bare"]["fingerprint"] == before["bare"]["fingerprint"]
     assert after["named"]["fingerprint"] != before["named"]["fingerprint"]
 
 
 def test_a_command_records_its_interpreter_its_script_and_its_own_packages(tmp_path: Path) -> None:
-    """Would catch: versions of the packages next to Headrace, where a command has a virtual environment of
-    its own; an attempt of which nobody knows which Python ran."""
+    """Would catch: versions of the packages next to Headrace, where a command has a virtual
+    environment of its own; an attempt of which nobody knows which Python ran."""
     lab, venv = Lab(tmp_path / "p"), tmp_path / "venv"
     (venv / "bin").mkdir(parents=True)
     python = venv / "bin/python"
@@ -126,9 +130,16 @@ def test_a_command_records_its_interpreter_its_script_and_its_own_packages(tmp_p
     project.headrace("tick", "--now", lab.now.isoformat())
     assert project.headrace("read", "scored")["rows"] == [{"factor": 1.5}]
     code = project.code("scored")
-    assert (code["interpreter"], code["packages"]) == (f"Python {VERSION}", [{"name": "tiny-rules", "version": "1.5"}])
+    assert (code["interpreter"], code["packages"]) == (
+        f"Python {VERSION}",
+        [{"name": "tiny-rules", "version": "1.5"}],
+    )
     ran, script = code["programs"]
-    assert (ran["name"], ran["version"], ran["path"]) == (str(python), VERSION, str(python.resolve()))
+    assert (ran["name"], ran["version"], ran["path"]) == (
+        str(python),
+        VERSION,
+        str(python.resolve()),
+    )
     assert ran["sha256"] == hashlib.sha256(python.read_bytes()).hexdigest()
     assert (script["name"], script["path"]) == ("score.py", "score.py")
     assert script["sha256"] == hashlib.sha256(SCORE.encode()).hexdigest()
@@ -147,14 +158,20 @@ def test_a_tool_outside_of_the_project_is_told_by_its_hash(tmp_path: Path, first
         again = ["--again", "--reason", "x"] if hashes else []
         project.headrace("run", "tooled", *again, "--now", lab.now.isoformat())
         ran, interpreter = project.code("tooled")["programs"]
-        assert (ran["path"], ran["sha256"]) == (str(tool), hashlib.sha256(text.encode()).hexdigest())
+        assert (ran["path"], ran["sha256"]) == (
+            str(tool),
+            hashlib.sha256(text.encode()).hexdigest(),
+        )
         assert interpreter["path"] == str(Path(shutil.which("sh") or "").resolve())
         hashes.append(ran["sha256"])
     assert len(set(hashes)) == 2
 
 
-def test_an_editable_package_from_elsewhere_is_warned_of(installed: Installed, tmp_path: Path) -> None:
-    """Would catch: code that is edited outside of the project and runs at once, which nothing tells."""
+def test_an_editable_package_from_elsewhere_is_warned_of(
+    installed: Installed, tmp_path: Path
+) -> None:
+    """Would catch: code that is edited outside of the project and runs at once, which nothing
+    tells."""
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "src").mkdir(parents=True)
     (installed.site / "rules.py").rename(elsewhere / "src/rules.py")
@@ -162,10 +179,16 @@ def test_an_editable_package_from_elsewhere_is_warned_of(installed: Installed, t
     (information,) = installed.site.glob("tiny_rules-*")
     told = {"url": elsewhere.as_uri(), "dir_info": {"editable": True}}
     (information / "direct_url.json").write_text(json.dumps(told), encoding="utf-8")
-    result = [item for item in installed.headrace("validate")["problems"] if item["code"] == "editable_package"]
+    result = [
+        item
+        for item in installed.headrace("validate")["problems"]
+        if item["code"] == "editable_package"
+    ]
     (item,) = result
     assert item["severity"] == "warning" and item["file"] == "assets/bare.py"
     assert f"installed editable from {elsewhere}" in item["message"]
     told["dir_info"] = {"editable": False}
     (information / "direct_url.json").write_text(json.dumps(told), encoding="utf-8")
-    assert not any(item["code"] == "editable_package" for item in installed.headrace("validate")["problems"])
+    assert not any(
+        item["code"] == "editable_package" for item in installed.headrace("validate")["problems"]
+    )

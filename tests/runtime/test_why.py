@@ -22,10 +22,13 @@ from headrace.services.why import why
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     made = Lab(tmp_path / "p")
-    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [total], due: '07:00'}\n")
+    made.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [total], due: '07:00'}\n"
+    )
     made.write(
         "sources/orders.yaml",
-        "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
+        "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles:"
+        " landing/orders_{date:%Y-%m-%d}.csv\n",
     )
     made.sql("clean", "select order_id, customer, cast(day as date) as day from orders")
     made.sql("total", "select day, count(*) as n from clean group by day")
@@ -61,29 +64,45 @@ def test_the_delivery_that_everything_waits_for_is_named_with_its_promise(lab: L
     assert (late.wait_seconds, late.overhead_seconds) == (26_400.0, 8_400.0)
     tick(lab, "2025-01-03T07:20:00+00:00")
     late = ask(lab, "clean@2025-01-02", "2025-01-03T07:21:00+00:00")
-    assert late.verdict == "clean@2025-01-02 waits for orders 2025-01-02, expected by 05:00, which is 2 h 21 min ago"
+    assert (
+        late.verdict
+        == "clean@2025-01-02 waits for orders 2025-01-02, expected by 05:00, which is 2 h 21"
+        " min ago"
+    )
     assert [(item.kind, item.node) for item in late.segments or []] == [("source", "orders")]
 
 
 def test_before_the_first_pass_nothing_is_known_of_deliveries(lab: Lab) -> None:
-    """Would catch: a file that is there told as not delivered, and its vendor charged with hours, since nobody has looked yet."""
+    """Would catch: a file that is there told as not delivered, and its vendor charged with hours,
+    since nobody has looked yet.
+    """
     lab.orders(DAYS[0])
     now = "2025-01-02T06:00:00+00:00"
     lab.headrace("apply", "--yes", "--now", now)
     assert ask(lab, "report", now).verdict == "nobody has looked at orders yet"
     for subject, verdict in {
         "orders@2025-01-01": "orders@2025-01-01 isn't known yet: nobody has looked at orders",
-        "total@2025-01-01": "total@2025-01-01 waits for orders 2025-01-01, which nobody has looked at yet",
+        "total@2025-01-01": (
+            "total@2025-01-01 waits for orders 2025-01-01, which nobody has looked at yet"
+        ),
     }.items():
         said = ask(lab, subject, now)
         assert (said.verdict, said.next) == (verdict, "headrace tick")
-        assert [(item.kind, item.seconds) for item in said.segments or []] == [("detection", pytest.approx(21_600.0, abs=1))]
+        assert [(item.kind, item.seconds) for item in said.segments or []] == [
+            ("detection", pytest.approx(21_600.0, abs=1))
+        ]
         assert [item.owner for item in said.shares or []] == ["headrace"]
 
 
 def test_what_failed_is_named_with_its_reason(lab: Lab) -> None:
-    """Would catch: `waits for clean` when clean has failed and won't be tried again; another command than its incident's."""
-    lab.sql("clean", "select order_id, cast(customer as integer) as customer, cast(day as date) as day from orders")
+    """Would catch: `waits for clean` when clean has failed and won't be tried again; another
+    command than its incident's.
+    """
+    lab.sql(
+        "clean",
+        "select order_id, cast(customer as integer) as customer, cast(day as date) as day from"
+        " orders",
+    )
     lab.orders(DAYS[0])
     tick(lab, "2025-01-02T06:00:00+00:00")
     said = ask(lab, "total@2025-01-01")
@@ -95,11 +114,28 @@ def test_what_failed_is_named_with_its_reason(lab: Lab) -> None:
 
 
 def test_two_causes_are_named_in_the_order_of_status(lab: Lab) -> None:
-    """Would catch: `status` that names one incident, `why` another with "1 more like it", where the other isn't like it."""
-    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [total, returned], due: '07:00'}\n")
-    lab.write("sources/returns.yaml", "source: returns\nowner: acme\npartition: day\nfiles: landing/returns_{date:%Y-%m-%d}.csv\n")
-    lab.sql("returned", "select $partition_start as day, count(*) as n from returns", "partition: {by: day, column: day}")
-    lab.sql("clean", "select order_id, cast(customer as integer) as customer, cast(day as date) as day from orders")
+    """Would catch: `status` that names one incident, `why` another with "1 more like it", where the
+    other isn't like it.
+    """
+    lab.write(
+        "consumers.yaml",
+        "- {consumer: report, owner: core, reads: [total, returned], due: '07:00'}\n",
+    )
+    lab.write(
+        "sources/returns.yaml",
+        "source: returns\nowner: acme\npartition: day\nfiles:"
+        " landing/returns_{date:%Y-%m-%d}.csv\n",
+    )
+    lab.sql(
+        "returned",
+        "select $partition_start as day, count(*) as n from returns",
+        "partition: {by: day, column: day}",
+    )
+    lab.sql(
+        "clean",
+        "select order_id, cast(customer as integer) as customer, cast(day as date) as day from"
+        " orders",
+    )
     lab.orders(DAYS[0])
     (lab.root / f"landing/returns_{DAYS[0]}.csv").write_bytes(b"id,n\n\x00\x01\x9d\n")
     tick(lab, "2025-01-02T06:00:00+00:00")
@@ -108,7 +144,9 @@ def test_two_causes_are_named_in_the_order_of_status(lab: Lab) -> None:
     said = ask(lab, "report", now)
     first, other = row["incident"], {"INC-1", "INC-2"} - {row["incident"]}
     assert row["reason"].startswith(f"{first} returns: ")
-    assert said.verdict.startswith("report 2025-01-01 waits for returns 2025-01-01, which was rejected")
+    assert said.verdict.startswith(
+        "report 2025-01-01 waits for returns 2025-01-01, which was rejected"
+    )
     assert said.verdict.endswith(f" (and 1 other cause: {other.pop()})")
     assert said.next == f"headrace incident {first}"
 
@@ -118,7 +156,14 @@ def test_a_pause_is_named_with_who_said_so(lab: Lab) -> None:
     lab.orders(DAYS[0])
     tick(lab, "2025-01-02T06:00:00+00:00")
     lab.orders(DAYS[1])
-    pause(lab.session(), ["clean"], exclude=[], reason="the vendor sends it again", until="2d", progress=Silent())
+    pause(
+        lab.session(),
+        ["clean"],
+        exclude=[],
+        reason="the vendor sends it again",
+        until="2d",
+        progress=Silent(),
+    )
     tick(lab, "2025-01-03T06:00:00+00:00")
     said = ask(lab, "total", "2025-01-03T06:10:00+00:00")
     assert "is paused: the vendor sends it again (by tester" in said.verdict
@@ -129,9 +174,13 @@ def test_what_was_withdrawn_waits_for_a_correction(lab: Lab) -> None:
     """Would catch: a command that publishes the rows again which somebody took back."""
     lab.orders(DAYS[0])
     tick(lab, "2025-01-02T06:00:00+00:00")
-    lab.headrace("withdraw", "clean@2025-01-01", "--reason", "x", "--now", "2025-01-02T06:10:00+00:00")
+    lab.headrace(
+        "withdraw", "clean@2025-01-01", "--reason", "x", "--now", "2025-01-02T06:10:00+00:00"
+    )
     assert ask(lab, "clean@2025-01-01", "2025-01-02T06:20:00+00:00").next == "headrace apply"
-    assert "which was withdrawn" in ask(lab, "total@2025-01-01", "2025-01-02T06:20:00+00:00").verdict
+    assert (
+        "which was withdrawn" in ask(lab, "total@2025-01-01", "2025-01-02T06:20:00+00:00").verdict
+    )
 
 
 @pytest.mark.parametrize("subject", ["report", "total", "clean@2025-01-01", "orders"])
@@ -149,8 +198,12 @@ def test_what_is_there_waits_for_nothing(lab: Lab, subject: str) -> None:
 
 
 def test_an_export_doesnt_wait_for_itself(lab: Lab) -> None:
-    """Would catch: "report 2025-01-02 waits for report 2025-01-02, which covers an interval that ends at …"."""
-    exported = "- {consumer: report, owner: core, reads: [total], due: '07:00', export: {to: 'out/{date:%Y-%m-%d}.csv'}}\n"
+    """Would catch: "report 2025-01-02 waits for report 2025-01-02, which covers an interval that
+    ends at …"."""
+    exported = (
+        "- {consumer: report, owner: core, reads: [total], due: '07:00', export: {to:"
+        " 'out/{date:%Y-%m-%d}.csv'}}\n"
+    )
     lab.write("consumers.yaml", exported)
     lab.orders(DAYS[0])
     tick(lab, "2025-01-02T06:00:00+00:00")
@@ -161,7 +214,9 @@ def test_an_export_doesnt_wait_for_itself(lab: Lab) -> None:
 
 @pytest.mark.parametrize("name", ["orders", "total"])
 def test_a_day_without_data_waits_for_nothing(lab: Lab, name: str) -> None:
-    """Would catch: "could begin now, and nothing runs it", and hours charged to Headrace, of a Saturday on which nothing is due."""
+    """Would catch: "could begin now, and nothing runs it", and hours charged to Headrace, of a
+    Saturday on which nothing is due.
+    """
     (lab.root / "calendars").mkdir()
     lab.write("calendars/closed.yaml", "- 2025-01-04\n- 2025-01-05\n")
     source = (lab.root / "sources/orders.yaml").read_text(encoding="utf-8")
@@ -170,46 +225,87 @@ def test_a_day_without_data_waits_for_nothing(lab: Lab, name: str) -> None:
         lab.orders(day)
     tick(lab, "2025-01-05T06:00:00+00:00")
     said = ask(lab, f"{name}@2025-01-04", "2025-01-05T06:30:00+00:00")
-    assert said.verdict == f"{name}@2025-01-04 waits for nothing: no data of orders is due then, as declared"
-    assert (said.state, said.waiting_for, said.segments, said.next) == ("nothing_due", [], None, None)
+    assert (
+        said.verdict
+        == f"{name}@2025-01-04 waits for nothing: no data of orders is due then, as declared"
+    )
+    assert (said.state, said.waiting_for, said.segments, said.next) == (
+        "nothing_due",
+        [],
+        None,
+        None,
+    )
     assert ask(lab, f"{name}@2025-01-03", "2025-01-05T06:30:00+00:00").state == "published"
 
 
 def test_before_anything_has_run(lab: Lab) -> None:
     """A traceback for who asks first."""
-    assert ask(lab, "report").verdict == "report waits for the first pass: no source was looked at yet, and nothing has run"
+    assert (
+        ask(lab, "report").verdict
+        == "report waits for the first pass: no source was looked at yet, and nothing has run"
+    )
 
 
 def test_the_response_is_the_one_that_was_promised(lab: Lab) -> None:
     """A field of the interface that is called otherwise."""
     response: dict[str, Any] = lab.headrace("why", "report")
-    promised = {"subject", "interval", "wait_seconds", "from", "to", "segments", "overhead_seconds", "shortest_possible_seconds", "verdict"}
+    promised = {
+        "subject",
+        "interval",
+        "wait_seconds",
+        "from",
+        "to",
+        "segments",
+        "overhead_seconds",
+        "shortest_possible_seconds",
+        "verdict",
+    }
     assert promised | {"waiting_for"} <= response.keys()
     lab.headrace("why", "nobody", code=2)
     lab.headrace("why", "report@x", code=2)
 
 
 def test_an_incident_that_is_over_isnt_what_a_consumer_waits_for(lab: Lab) -> None:
-    """Would catch: `late because of INC-1`, which was repaired an hour ago, where something else keeps the same interval since."""
-    lab.sql("clean", "select order_id, if(amount > 5, error('too much'), customer) as customer, cast(day as date) as day from orders")
+    """Would catch: `late because of INC-1`, which was repaired an hour ago, where something else
+    keeps the same interval since."""
+    lab.sql(
+        "clean",
+        "select order_id, if(amount > 5, error('too much'), customer) as customer, cast(day as"
+        " date) as day from orders",
+    )
     lab.orders(DAYS[0])
     tick(lab, "2025-01-02T06:00:00+00:00")
     (lab.root / "landing" / "orders_2025-01-02.csv").write_bytes(b"")
     tick(lab, "2025-01-03T04:00:00+00:00")
     before = ask(lab, "report", "2025-01-03T08:00:00+00:00")
-    assert before.verdict.startswith("report is late since 07:00 because of INC-1: the file is empty")
+    assert before.verdict.startswith(
+        "report is late since 07:00 because of INC-1: the file is empty"
+    )
     lab.orders(DAYS[1], amount="9.50")
     tick(lab, "2025-01-03T08:30:00+00:00")
     after = ask(lab, "report", "2025-01-03T08:31:00+00:00")
     assert "INC-1" not in after.verdict and "INC-2" in after.verdict, after.verdict
-    assert any(item.incident == "INC-1" for item in after.segments or ()), "what it waited for until then is still told"
+    assert any(item.incident == "INC-1" for item in after.segments or ()), (
+        "what it waited for until then is still told"
+    )
 
 
 def test_failures_are_counted_alike_in_why_and_in_the_incident(tmp_path: Path) -> None:
     """Would catch: "after 5 failures" beside an incident that has seen the same 2 times."""
     lab = Lab(tmp_path / "lab")
-    command = [sys.executable, "-c", "import sys; print('no answer', file=sys.stderr); sys.exit(75)"]
-    declared = {"asset": "program", "owner": "core", "partition": "day", "inputs": ["orders"], "command": command, "attempts_max": 20}
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; print('no answer', file=sys.stderr); sys.exit(75)",
+    ]
+    declared = {
+        "asset": "program",
+        "owner": "core",
+        "partition": "day",
+        "inputs": ["orders"],
+        "command": command,
+        "attempts_max": 20,
+    }
     lab.write("assets/program.yaml", json.dumps(declared))
     lab.orders(DAYS[0])
     lab.tick()
@@ -226,9 +322,11 @@ def test_failures_are_counted_alike_in_why_and_in_the_incident(tmp_path: Path) -
 
 
 def test_the_newest_delivery_is_told_of_before_the_next_pass(lab: Lab) -> None:
-    """Catches: a consumer that was served before its deadline, and the day before it is explained until
-    something looks again."""
-    for day, now in zip(DAYS[:2], ("2025-01-02T06:00:00+00:00", "2025-01-03T06:00:00+00:00"), strict=True):
+    """Catches: a consumer that was served before its deadline, and the day before it is explained
+    until something looks again."""
+    for day, now in zip(
+        DAYS[:2], ("2025-01-02T06:00:00+00:00", "2025-01-03T06:00:00+00:00"), strict=True
+    ):
         lab.orders(day)
         tick(lab, now)
     said = ask(lab, "report", "2025-01-03T08:00:00+00:00")
@@ -240,7 +338,10 @@ def test_the_interval_is_explained_that_is_wrong(lab: Lab) -> None:
     """Would catch: the newest interval, which nothing is the matter with, explained to somebody who
     asks why a consumer is wrong."""
     good = "select day, count(*) as n from clean group by day"
-    checks = "partition: {by: day, column: day}\nchecks:\n  - range: {column: n, max: 10, severity: warning}"
+    checks = (
+        "partition: {by: day, column: day}\nchecks:\n  - range: {column: n, max: 10, severity:"
+        " warning}"
+    )
     lab.sql("total", good, checks)
     for n in (0, 1):
         lab.orders(DAYS[n])
@@ -252,13 +353,18 @@ def test_the_interval_is_explained_that_is_wrong(lab: Lab) -> None:
         tick(lab, f"{DAYS[n + 1]}T06:00:00+00:00")
     said = ask(lab, "report", f"{DAYS[4]}T08:00:00+00:00")
     assert (said.state, said.interval, said.next) == ("wrong", DAYS[2], "headrace incident INC-1")
-    assert f"INC-1: check range_n fails at total {DAYS[2]}, which core answers for; version 2 changed its code." in said.verdict
+    assert (
+        f"INC-1: check range_n fails at total {DAYS[2]}, which core answers for; version 2 changed"
+        " its code." in said.verdict
+    )
 
 
 def test_an_age_that_nobody_promised_isnt_named(lab: Lab) -> None:
     """Would catch: "older than None" of a daily consumer whose month isn't there yet."""
     lab.sql(
-        "total", "select date_trunc('month', day) as month, count(*) as n from clean group by all", "partition: {by: month, column: month}"
+        "total",
+        "select date_trunc('month', day) as month, count(*) as n from clean group by all",
+        "partition: {by: month, column: month}",
     )
     lab.orders(DAYS[0])
     tick(lab, "2025-01-02T06:00:00+00:00")
@@ -268,7 +374,9 @@ def test_an_age_that_nobody_promised_isnt_named(lab: Lab) -> None:
 def test_what_it_waits_for_now_is_named_after_what_took_the_most_time(lab: Lab) -> None:
     """Catches: somebody who is sent to what was mended, and not to what is broken now."""
     lab.write(
-        "consumers.yaml", '- {consumer: report, owner: core, reads: [total], due: "07:00", export: {to: "out/{date:%Y-%m-%d}.csv"}}\n'
+        "consumers.yaml",
+        '- {consumer: report, owner: core, reads: [total], due: "07:00", export: {to:'
+        ' "out/{date:%Y-%m-%d}.csv"}}\n',
     )
     lab.sql("total", "select day, error('no') as n from clean group by day")
     lab.orders(DAYS[0])
@@ -287,8 +395,8 @@ def test_what_it_waits_for_now_is_named_after_what_took_the_most_time(lab: Lab) 
 
 
 def test_a_count_of_what_it_waits_for_that_was_cut_is_told_as_such(lab: Lab) -> None:
-    """Would catch: "and 99 more like it" of a day that waits for 140 deliveries, and "--json has all"
-    of which it has 100."""
+    """Would catch: "and 99 more like it" of a day that waits for 140 deliveries, and "--json has
+    all" of which it has 100."""
     path = "landing/orders_{date:%Y-%m-%d}.csv"
     lab.write(
         "sources/orders.yaml",
@@ -311,8 +419,8 @@ def test_a_count_of_what_it_waits_for_that_was_cut_is_told_as_such(lab: Lab) -> 
 
 
 def test_a_lateness_is_not_put_down_to_what_began_after_it(lab: Lab) -> None:
-    """Would catch: "late since Thu 07:00 because of INC-2: nothing was delivered", of a file that was
-    promised for the day after, while what made it late is mended."""
+    """Would catch: "late since Thu 07:00 because of INC-2: nothing was delivered", of a file that
+    was promised for the day after, while what made it late is mended."""
     lab.orders(DAYS[0])
     tick(lab, "2025-01-02T05:30:00+00:00")
     lab.sql("total", "select day, error('no') as n from clean group by day")
@@ -326,7 +434,8 @@ def test_a_lateness_is_not_put_down_to_what_began_after_it(lab: Lab) -> None:
     lab.headrace("apply", "--yes", "--now", "2025-01-04T07:40:00+00:00")
     tick(lab, "2025-01-04T08:00:00+00:00")
     said = ask(lab, "report", "2025-01-04T08:05:00+00:00")
-    assert said.verdict == (
-        "report is late since Fri 01-03 07:00. 2025-01-03 waits since 00:00 because of INC-2: "
+    assert (
+        said.verdict
+        == "report is late since Fri 01-03 07:00. 2025-01-03 waits since 00:00 because of INC-2: "
         "not delivered yet at orders 2025-01-03, which acme answers for."
     )

@@ -1,4 +1,6 @@
-"""A delivery that somebody withdrew: who reads what was computed from it is told, and it isn't published again unasked."""
+"""A delivery that somebody withdrew: who reads what was computed from it is told, and it isn't
+published again unasked.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,16 @@ AT = f"orders@{DAY}"
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
-    """Three days in `totals`, computed from `clean`, which is computed from `orders`; the last of `orders` is withdrawn."""
+    """Three days in `totals`, computed from `clean`, which is computed from `orders`; the last of
+    `orders` is withdrawn.
+    """
     made = Lab(tmp_path / "p")
     made.sql("clean", "select order_id, amount, day from orders")
     made.sql("totals", "select day, sum(amount) as total from clean group by all")
     made.write(
         "consumers.yaml",
-        "- {consumer: report, owner: core, reads: [totals], max_age: 9d}\n- {consumer: desk, owner: core, reads: [orders], max_age: 9d}\n",
+        "- {consumer: report, owner: core, reads: [totals], max_age: 9d}\n- {consumer: desk, owner:"
+        " core, reads: [orders], max_age: 9d}\n",
     )
     for day in DAYS[:3]:
         made.orders(day)
@@ -73,7 +78,9 @@ def test_the_next_command_ends_it(lab: Lab) -> None:
 
 
 def test_other_rows_end_it(lab: Lab) -> None:
-    """Would catch: a reader that stays wrong after all was computed again from a corrected delivery."""
+    """Would catch: a reader that stays wrong after all was computed again from a corrected
+    delivery.
+    """
     done = _redeliver(lab, amount="2.50")
     assert ("totals", DAY) in done
     assert _status(lab)["state"] == "served"
@@ -112,7 +119,8 @@ def test_what_is_withdrawn_again_is_held_again(lab: Lab) -> None:
 
 
 def test_nothing_of_it_can_be_read_while_its_rows_are_held(lab: Lab) -> None:
-    """Would catch: an interval that counts as there, by its first publication, although its successor is held."""
+    """Would catch: an interval that counts as there, by its first publication, although its
+    successor is held."""
     before = _status(lab, "desk")
     assert before["data_through"] == DAYS[1]
     _redeliver(lab)
@@ -136,7 +144,8 @@ def test_a_table_over_all_days_is_wrong_until_it_is_computed_without_it(tmp_path
 
 
 def test_a_merged_table_names_what_is_to_be_asked_for(tmp_path: Path) -> None:
-    """Would catch: a command that is refused, because no partition of a merged table can be withdrawn."""
+    """Would catch: a command that is refused, because no partition of a merged table can be
+    withdrawn."""
     lab = Lab(tmp_path / "p")
     lab.sql(
         "clean",
@@ -156,8 +165,9 @@ def test_a_merged_table_names_what_is_to_be_asked_for(tmp_path: Path) -> None:
 
 def test_a_wait_is_put_down_to_what_was_withdrawn_first(tmp_path: Path) -> None:
     """Would catch: the owner of `totals` blamed for a day that can't be read because the delivery
-    that it was computed from was withdrawn: once `totals` was withdrawn too, as `status` proposes, and
-    all was computed again; "it was withdrawn" of `totals` with a command that it can't follow yet."""
+    that it was computed from was withdrawn: once `totals` was withdrawn too, as `status` proposes,
+    and all was computed again; "it was withdrawn" of `totals` with a command that it can't follow
+    yet."""
     lab, day = Lab(tmp_path / "p"), "2025-01-03"
     lab.write(
         "owners.yaml",
@@ -167,7 +177,9 @@ def test_a_wait_is_put_down_to_what_was_withdrawn_first(tmp_path: Path) -> None:
     lab.sql("totals", "select day, sum(amount) as total from clean group by all")
     totals = lab.root / "assets/totals.sql"
     totals.write_text(totals.read_text().replace("owner: core", "owner: mid"))
-    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n")
+    lab.write(
+        "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n"
+    )
     for number in range(1, 4):
         lab.now = datetime.fromisoformat(f"2025-01-{number + 1:02d}T01:05:00+00:00")
         lab.orders(f"2025-01-{number:02d}")
@@ -187,7 +199,9 @@ def test_a_wait_is_put_down_to_what_was_withdrawn_first(tmp_path: Path) -> None:
     os.utime(path, (lab.now.timestamp(),) * 2)
     lab.now += timedelta(minutes=5)
     assert ("totals", day) in published(lab.tick())
-    assert _shares(_command(lab, "why", f"report@{day}")).keys() == expected.keys(), "once it is there"
+    assert _shares(_command(lab, "why", f"report@{day}")).keys() == expected.keys(), (
+        "once it is there"
+    )
     _command(lab, "withdraw", f"orders@{day}", "--reason", "test rows again")
     assert _shares(_command(lab, "why", f"report@{day}")).keys() == expected.keys(), "and later"
 

@@ -1,4 +1,6 @@
-"""How a worker takes its tasks: one at a time, and what it hasn't begun can be taken back whatever it is at."""
+"""How a worker takes its tasks: one at a time, and what it hasn't begun can be taken back whatever
+it is at.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,17 @@ class Leader:
 def _task(attempt: str) -> ComputeTask:
     scope = AttemptScope("asset", ("*",), None, None, None, "UTC", attempt)
     return ComputeTask(
-        scope, PythonBody(file="b.py", function="f", takes_context=False), None, "v1", (), "none", None, None, False, (), "reject"
+        scope,
+        PythonBody(file="b.py", function="f", takes_context=False),
+        None,
+        "v1",
+        (),
+        "none",
+        None,
+        None,
+        False,
+        (),
+        "reject",
     )
 
 
@@ -63,7 +75,9 @@ def test_tasks_come_one_by_one_in_their_order(leader: Leader) -> None:
 
 
 def test_what_has_not_begun_is_given_back_and_never_begun(leader: Leader) -> None:
-    """Would catch: a task that two workers do; one that lies in the pipe, unread because a body runs, and isn't given back."""
+    """Would catch: a task that two workers do; one that lies in the pipe, unread because a body
+    runs, and isn't given back.
+    """
     leader.say(1, 2)
     assert _next(leader) == "1.1"
     leader.say(3, 4)
@@ -74,7 +88,8 @@ def test_what_has_not_begun_is_given_back_and_never_begun(leader: Leader) -> Non
 
 
 def test_a_task_that_has_come_in_half_is_not_given_back(leader: Leader) -> None:
-    """Would catch: a thread that is stuck in a half message, and bytes of the next one that are taken for its rest."""
+    """Would catch: a thread that is stuck in a half message, and bytes of the next one that are
+    taken for its rest."""
     rest = leader.say(1, 2, cut=-10)
     assert _next(leader) == "1.1"
     assert leader.tasks.take_back() == ()
@@ -100,8 +115,11 @@ def test_who_waits_for_a_task_gets_it_though_all_are_asked_back(leader: Leader) 
 
 
 @pytest.mark.parametrize("said", [b"", b"\xff\xff\xff\xff", b"\x01\x00\x00\x00\xc1"])
-def test_a_leader_that_is_gone_or_says_what_is_no_task_is_the_end(leader: Leader, said: bytes) -> None:
-    """Would catch: a worker that stays for ever, and one that goes on with what it doesn't understand."""
+def test_a_leader_that_is_gone_or_says_what_is_no_task_is_the_end(
+    leader: Leader, said: bytes
+) -> None:
+    """Would catch: a worker that stays for ever, and one that goes on with what it doesn't
+    understand."""
     write_all(leader.write, said)
     os.close(leader.write)
     leader.write = leader.read

@@ -1,4 +1,6 @@
-"""Workers that end before they are ready, again and again: what people see of it who weren't there when the command failed."""
+"""Workers that end before they are ready, again and again: what people see of it who weren't there
+when the command failed.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,23 @@ from headrace.runtime.worker_protocol import WorkerSettings
 SAYS = "libfoo.so: cannot open shared object file"
 
 
-def broken(descriptor: int, settings: WorkerSettings, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+def broken(
+    descriptor: int, settings: WorkerSettings, complaints: IO[bytes]
+) -> subprocess.Popen[bytes]:
     """A process in place of the one that starts workers, whose interpreter is broken."""
     del settings
     code = f"import sys; sys.exit('first\\n' + {SAYS!r})"
-    return subprocess.Popen([sys.executable, "-S", "-c", code], stderr=complaints, pass_fds=(descriptor,))
+    return subprocess.Popen(
+        [sys.executable, "-S", "-c", code], stderr=complaints, pass_fds=(descriptor,)
+    )
 
 
-def test_it_is_one_incident_with_the_last_line_and_status_says_that_nothing_can_run(tmp_path: Path) -> None:
-    """Would catch: "There has been no incident" while no worker starts, a second one with each pass, and "nothing was delivered" of a
-    file that waits; and an incident that stays open when workers start again."""
+def test_it_is_one_incident_with_the_last_line_and_status_says_that_nothing_can_run(
+    tmp_path: Path,
+) -> None:
+    """Would catch: "There has been no incident" while no worker starts, a second one with each
+    pass, and "nothing was delivered" of a file that waits; and an incident that stays open when
+    workers start again."""
     lab = Lab(tmp_path / "p")
     lab.sql("clean", "select * from orders")
     lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [clean], due: '07:00'}\n")
@@ -41,7 +50,11 @@ def test_it_is_one_incident_with_the_last_line_and_status_says_that_nothing_can_
             with pytest.raises(WorkersBroken, match=SAYS):
                 lab.tick()
             (incident,) = lab.headrace("incidents")
-            assert (incident["cause"]["kind"], incident["cause"]["node"], incident["state"]) == ("runtime_down", "headrace", "open")
+            assert (incident["cause"]["kind"], incident["cause"]["node"], incident["state"]) == (
+                "runtime_down",
+                "headrace",
+                "open",
+            )
             assert incident["affected"]["consumers"] == ["report"]
             assert [SAYS in item["observed"] for item in incident["cause"]["evidence"]] == [True]
             assert not incident["repair"]["automatic"]

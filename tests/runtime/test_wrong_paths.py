@@ -1,4 +1,5 @@
-"""Looks that were made where the project itself sent them say nothing of when the vendor delivered."""
+"""Looks that were made where the project itself sent them say nothing of when the
+vendor delivered."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def at(text: str) -> datetime:
 def declare(lab: Lab, files: str) -> None:
     lab.write(
         "sources/orders.yaml",
-        f"source: orders\nowner: acme\npartition: day\nexpect: {{by: '05:00'}}\nrestate_within: 30d\nfiles: {files}\n",
+        "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nrestate_within:"
+        f" 30d\nfiles: {files}\n",
     )
 
 
@@ -36,8 +38,9 @@ def tick(lab: Lab, text: str) -> None:
 
 
 def test_a_delivery_that_a_wrong_path_hid_came_when_its_file_says(tmp_path: Path) -> None:
-    """Would catch: "delivered 3 h to 5 h later than agreed" of a file that was there at 01:00, while the
-    project's own `files:` sent the looks elsewhere until 10:00; and two hours of them put to Headrace."""
+    """Would catch: "delivered 3 h to 5 h later than agreed" of a file that was there at 01:00,
+    while the project's own `files:` sent the looks elsewhere until 10:00; and two hours of them put
+    to Headrace."""
     lab = Lab(tmp_path / "p")
     lab.write(
         "owners.yaml",
@@ -60,7 +63,10 @@ def test_a_delivery_that_a_wrong_path_hid_came_when_its_file_says(tmp_path: Path
     declare(lab, RIGHT)
     lab.headrace("apply", "--yes", "--now", at("06T10:00:00").isoformat())
     (corrected,) = lab.headrace("incidents")
-    assert (corrected["repair"]["first"], corrected["repair"]["command"]) == (None, f"headrace fix {wrong['id']}")
+    assert (corrected["repair"]["first"], corrected["repair"]["command"]) == (
+        None,
+        f"headrace fix {wrong['id']}",
+    )
     tick(lab, "06T10:00:30")
     now = ("--now", at("06T10:10:00").isoformat())
 
@@ -79,8 +85,8 @@ def test_a_delivery_that_a_wrong_path_hid_came_when_its_file_says(tmp_path: Path
 
 
 def test_a_delivery_that_came_to_a_new_place_before_it_was_declared(tmp_path: Path) -> None:
-    """Would catch: the time until the project declares where the vendor delivers now put to the vendor,
-    although no deadline had passed and no incident says whose it was."""
+    """Would catch: the time until the project declares where the vendor delivers now put to the
+    vendor, although no deadline had passed and no incident says whose it was."""
     lab = Lab(tmp_path / "p")
     lab.write(
         "owners.yaml",

@@ -1,4 +1,6 @@
-"""A project over eleven days of which something spoils the last, and what all say that tell of its waits."""
+"""A project over eleven days of which something spoils the last, and what all say that tell of its
+waits.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ class StateFacts:
         self._opened: list[ProjectSession] = []
         self.spoilt = DAYS[HEALTHY : HEALTHY + self.random.randint(1, 3)]
         self.arrives = timedelta(minutes=self.random.randrange(60, 300))
-        self.repaired = at(self.spoilt[-1]) + timedelta(days=1, hours=8, minutes=self.random.randrange(0, 900))
+        self.repaired = at(self.spoilt[-1]) + timedelta(
+            days=1, hours=8, minutes=self.random.randrange(0, 900)
+        )
 
     @property
     def flag(self) -> Path:
@@ -71,7 +75,8 @@ class StateFacts:
         return self.root.parent / "broken"
 
     def copy(self, name: str, database: Database | None = None) -> Self:
-        """The same project, as it is now; `database` is the copy of its database, where it has one."""
+        """The same project, as it is now; `database` is the copy of its database, where
+        it has one."""
         self.close()
         other = copy.copy(self)
         other.root, other._opened, other.database = self.root.parent / name, [], database
@@ -96,23 +101,28 @@ class StateFacts:
         if self.database is not None:  # a copy has the same settings
             settings = settings.replace(f'/{self.database.name}"', '/${PG_DATABASE}"')
         lab.write("headrace.toml", settings)
-        lab.write("owners.yaml", "core: {kind: team}\nacme: {kind: vendor, manager: core}\ndesk: {kind: team}\n")
+        lab.write(
+            "owners.yaml",
+            "core: {kind: team}\nacme: {kind: vendor, manager: core}\ndesk: {kind: team}\n",
+        )
         lab.write(
             "consumers.yaml",
-            "- {consumer: report, owner: desk, reads: [total, week], due: '07:00'}\n"
-            "- {consumer: extract, owner: desk, reads: [total], due: '09:00', export: {to: 'out/{asset}_{date:%Y-%m-%d}.csv'}}\n",
+            "- {consumer: report, owner: desk, reads: [total, week], due: '07:00'}\n- {consumer:"
+            " extract, owner: desk, reads: [total], due: '09:00', export: {to:"
+            " 'out/{asset}_{date:%Y-%m-%d}.csv'}}\n",
         )
         lab.write(
             "sources/orders.yaml",
-            "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nrestate_within: 30d\n"
-            "files: landing/orders_{date:%Y-%m-%d}.csv\n",
+            "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nrestate_within:"
+            " 30d\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
         )
         self.declare_clean(CLEAN.format(flag=str(self.flag)))
         lab.sql("total", "select day, count(*) as n, sum(amount) as amount from clean group by day")
         lab.sql(
-            "week", "select cast($partition_start as date) as day, count(*) as n from clean",
+            "week",
+            "select cast($partition_start as date) as day, count(*) as n from clean",
             "partition: {by: day, column: day}\ninputs: {clean: {lookback: 2d}}",
-        )  # fmt: skip
+        )
 
     def declare_clean(self, code: str) -> None:
         self.lab.python("clean", code, partition={"by": "day", "column": "day"}, inputs=["orders"])
@@ -126,7 +136,9 @@ class StateFacts:
     def deliver_healthy(self, day: str) -> None:
         self.deliver(day)
 
-    def deliver(self, day: str, header: str = OLD, when: datetime | None = None, least: int = 30) -> None:
+    def deliver(
+        self, day: str, header: str = OLD, when: datetime | None = None, least: int = 30
+    ) -> None:
         self.lab.deliver(day, rows(day)[:least], header)
         arrived = (at(day) + timedelta(days=1) + self.arrives if when is None else when).timestamp()
         os.utime(self.root / f"landing/orders_{day}.csv", (arrived, arrived))
@@ -142,10 +154,14 @@ class StateFacts:
             os.environ["PG_DATABASE"] = self.database.name
 
     def spoil(self, begin: Callable[[StateFacts, str], None]) -> None:
-        """A fault of each day, seen by a pass soon after each delivery, until shortly before the repair."""
+        """A fault of each day, seen by a pass soon after each delivery, until shortly before the
+        repair.
+        """
         for day in self.spoilt:
             begin(self, day)
-            self.headrace("tick", now=at(day) + timedelta(days=1) + self.arrives + timedelta(minutes=5))
+            self.headrace(
+                "tick", now=at(day) + timedelta(days=1) + self.arrives + timedelta(minutes=5)
+            )
         self.headrace("tick", now=self.repaired - timedelta(minutes=1))
 
     # What is said
@@ -158,7 +174,14 @@ class StateFacts:
 
     def owners(self) -> dict[str, str]:
         """Node → who answers for it."""
-        return {"orders": "acme", "clean": "core", "total": "core", "week": "core", "report": "desk", "extract": "desk"}
+        return {
+            "orders": "acme",
+            "clean": "core",
+            "total": "core",
+            "week": "core",
+            "report": "desk",
+            "extract": "desk",
+        }
 
     def causes(self, now: datetime) -> dict[str, list[Cause]]:
         """Of each delivery that was spoilt, as all say it that tell of it."""
@@ -170,7 +193,11 @@ class StateFacts:
                 told, row = why(self.session(now), f"{name}@{day}"), rows[day]
                 assert row is not None, f"{name}@{day} has no ledger on its page"
                 check(told)
-                assert (row.segments, row.said, row.shares) == (told.segments, told.said, told.shares), "the page says what `why` says"
+                assert (row.segments, row.said, row.shares) == (
+                    told.segments,
+                    told.said,
+                    told.shares,
+                ), "the page says what `why` says"
                 result[f"{name}@{day}"] = self._causes(row)
             self._agrees(name, now)
         return result
@@ -192,8 +219,8 @@ class StateFacts:
         ]
 
     def _agrees(self, name: str, now: datetime) -> None:
-        """`status` names the incident that the ledger of what made it late has; of one that reads wrong
-        data, which may wait for something else besides, `why` says both."""
+        """`status` names the incident that the ledger of what made it late has; of one that reads
+        wrong data, which may wait for something else besides, `why` says both."""
         row = next(item for item in status(self.session(now), []).consumers if item.name == name)
         told = why(self.session(now), name)
         if row.incident is None or not told.open:
@@ -203,18 +230,25 @@ class StateFacts:
         elif row.state == "at_risk" and row.incident not in told.verdict:
             assert row.reason in told.verdict, (row, told.verdict)
         else:
-            assert row.incident in {item.incident for item in told.segments or []}, (row, told.segments)
+            assert row.incident in {item.incident for item in told.segments or []}, (
+                row,
+                told.segments,
+            )
 
 
 def check(response: WhyResponse) -> None:
     """It adds up to the microsecond."""
     segments = response.segments or []
     assert response.wait_seconds is not None and segments
-    assert sum(round(segment.seconds * 1e6) for segment in segments) == round(response.wait_seconds * 1e6)
+    assert sum(round(segment.seconds * 1e6) for segment in segments) == round(
+        response.wait_seconds * 1e6
+    )
     assert all(segment.note for segment in segments), "each says in words what it was"
     assert all(item.to == after.from_ for item, after in pairwise(segments))
     assert (segments[0].from_, segments[-1].to) == (response.from_, response.to)
-    assert sum(item.seconds for item in response.shares or []) == pytest.approx(response.wait_seconds)
+    assert sum(item.seconds for item in response.shares or []) == pytest.approx(
+        response.wait_seconds
+    )
 
 
 def at(day: str) -> datetime:

@@ -25,7 +25,9 @@ NOW_US = 1_760_000_000_000_000
 
 
 class WorkerBench:
-    """A worker at home in `root`, whose asset is called `daily` and is cut by the days of its column `day`."""
+    """A worker at home in `root`, whose asset is called `daily` and is cut by the days of its
+    column `day`.
+    """
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
@@ -41,19 +43,41 @@ class WorkerBench:
 
     def rows(self, name: str, select: str, key: str = "*") -> InputData:
         """Rows of a node as they would have been published, all in one partition."""
-        staged, table = stage(self.context.session(ZONE), select, table_name=name, partition=key, table=None)
-        return InputData(name, (FileRef(staged.path, lookup=ColumnLookup.SAME),), table.columns[1:], staged.rows)
+        staged, table = stage(
+            self.context.session(ZONE), select, table_name=name, partition=key, table=None
+        )
+        return InputData(
+            name, (FileRef(staged.path, lookup=ColumnLookup.SAME),), table.columns[1:], staged.rows
+        )
 
-    def days(self, name: str, select: str, keys: tuple[str, ...]) -> tuple[InputData, dict[str, str]]:
-        """Rows with a column `day` as they would have been published by a batch, and the content hash of each partition."""
-        partition = KeyExpression(key_expression("day", [bounds_of(key, Grain.DAY, ZONE, "DATE") for key in keys]), keys)
-        staged, table = stage(self.context.session(ZONE), select, table_name=name, partition=partition, table=None)
-        data = InputData(name, (FileRef(staged.path, lookup=ColumnLookup.SAME),), table.columns[1:], staged.rows)
+    def days(
+        self, name: str, select: str, keys: tuple[str, ...]
+    ) -> tuple[InputData, dict[str, str]]:
+        """Rows with a column `day` as they would have been published by a batch, and the content
+        hash of each partition.
+        """
+        partition = KeyExpression(
+            key_expression("day", [bounds_of(key, Grain.DAY, ZONE, "DATE") for key in keys]), keys
+        )
+        staged, table = stage(
+            self.context.session(ZONE), select, table_name=name, partition=partition, table=None
+        )
+        data = InputData(
+            name, (FileRef(staged.path, lookup=ColumnLookup.SAME),), table.columns[1:], staged.rows
+        )
         return data, {part.key: str(part.content_hash) for part in staged.partitions}
 
     def scope(self, keys: tuple[str, ...]) -> AttemptScope:
         first, last = interval_of(keys[0], Grain.DAY, ZONE), interval_of(keys[-1], Grain.DAY, ZONE)
-        return AttemptScope("daily", keys, "day", first.start.isoformat(), last.end.isoformat(), ZONE, f"1.{self._n}")
+        return AttemptScope(
+            "daily",
+            keys,
+            "day",
+            first.start.isoformat(),
+            last.end.isoformat(),
+            ZONE,
+            f"1.{self._n}",
+        )
 
     def task(self, sql: str, keys: tuple[str, ...], *inputs: InputData, **more: Any) -> ComputeTask:
         """A task as a leader would send it: what it proves is the day in the middle."""
@@ -74,10 +98,14 @@ class WorkerBench:
         )
         return msgspec.structs.replace(task, **more)
 
-    def proving(self, sql: str, keys: tuple[str, ...], of_all: InputData, of_one: InputData, **more: Any) -> ComputeTask:
+    def proving(
+        self, sql: str, keys: tuple[str, ...], of_all: InputData, of_one: InputData, **more: Any
+    ) -> ComputeTask:
         """A batch that is proven: `of_one` is what the day in the middle reads alone."""
         task = self.task(sql, keys, of_all, prove=True, **more)
-        return msgspec.structs.replace(task, alone=BatchPartition(self.scope((keys[len(keys) // 2],)), (of_one,)))
+        return msgspec.structs.replace(
+            task, alone=BatchPartition(self.scope((keys[len(keys) // 2],)), (of_one,))
+        )
 
     def perform(self, task: ComputeTask) -> TaskOutcome:
         outcome = perform(task, self.context)
@@ -90,4 +118,9 @@ class WorkerBench:
 
 
 def unique(*columns: str) -> CheckSpec:
-    return CheckSpec(kind="unique", name="unique", arguments={"columns": list(columns)}, place=Place(file="assets/daily.sql", line=1))
+    return CheckSpec(
+        kind="unique",
+        name="unique",
+        arguments={"columns": list(columns)},
+        place=Place(file="assets/daily.sql", line=1),
+    )

@@ -30,7 +30,11 @@ from headrace.scheduler import (
 
 PLACE = Place(file="here")
 ZONE = "America/New_York"
-DAY, MONTH, WHOLE = PartitionSpec(grain=Grain.DAY), PartitionSpec(grain=Grain.MONTH), PartitionSpec()
+DAY, MONTH, WHOLE = (
+    PartitionSpec(grain=Grain.DAY),
+    PartitionSpec(grain=Grain.MONTH),
+    PartitionSpec(),
+)
 
 
 def reads(name: str, **how: object) -> InputSpec:
@@ -42,16 +46,24 @@ def source(name: str, partition: PartitionSpec = DAY) -> GraphNode:
     return GraphNode(name, True, partition, ZONE)
 
 
-def asset(name: str, *inputs: InputSpec | str, partition: PartitionSpec = DAY, **fields: object) -> GraphNode:
+def asset(
+    name: str, *inputs: InputSpec | str, partition: PartitionSpec = DAY, **fields: object
+) -> GraphNode:
     specs = tuple(reads(i) if isinstance(i, str) else i for i in inputs)
     return GraphNode(name, False, partition, ZONE, specs, **fields)  # type: ignore[arg-type]
 
 
 class Driver:
-    """A core with a clock that moves one second an event. `hash_of` says what content a partition comes to."""
+    """A core with a clock that moves one second an event. `hash_of` says what content a partition
+    comes to.
+    """
 
     def __init__(
-        self, *nodes: GraphNode, slots: int = 2, tracked_partitions: tuple[LoadedPartition, ...] = (), pools: dict[str, int] | None = None
+        self,
+        *nodes: GraphNode,
+        slots: int = 2,
+        tracked_partitions: tuple[LoadedPartition, ...] = (),
+        pools: dict[str, int] | None = None,
     ) -> None:
         self.core = Core(epoch=1, slots=slots)
         self.nodes = nodes
@@ -67,9 +79,17 @@ class Driver:
         self.marked: dict[tuple[str, str], int] = {}
         self.start(tracked_partitions, pools)
 
-    def start(self, tracked_partitions: tuple[LoadedPartition, ...] = (), pools: dict[str, int] | None = None) -> None:
+    def start(
+        self,
+        tracked_partitions: tuple[LoadedPartition, ...] = (),
+        pools: dict[str, int] | None = None,
+    ) -> None:
         """A leader starts from these; `now` may be set before."""
-        self.give(Loaded(Graph(self.nodes, pools or {}), tracked_partitions, fired=tuple(self.fired.items())))
+        self.give(
+            Loaded(
+                Graph(self.nodes, pools or {}), tracked_partitions, fired=tuple(self.fired.items())
+            )
+        )
 
     def give(self, event: object) -> None:
         self.now += 1_000_000
@@ -91,8 +111,20 @@ class Driver:
             self.give(DeliveryArrived(name, key))
         self.give(ClockAdvanced())
 
-    def ask(self, *targets: Target, retry: frozenset[str] = frozenset(), again: frozenset[str] = frozenset()) -> None:
-        self.give(Requested(targets or tuple(Target(n.name) for n in self.nodes), retry=retry, again=again, standing=True))
+    def ask(
+        self,
+        *targets: Target,
+        retry: frozenset[str] = frozenset(),
+        again: frozenset[str] = frozenset(),
+    ) -> None:
+        self.give(
+            Requested(
+                targets or tuple(Target(n.name) for n in self.nodes),
+                retry=retry,
+                again=again,
+                standing=True,
+            )
+        )
 
     def at(self, moment: str) -> None:
         """It is this time now, in the zone of all nodes: `2013-02-12 06:00`."""
@@ -102,7 +134,13 @@ class Driver:
 
     def stored(self, mark: PartitionUpdate) -> LoadedPartition:
         """What a mark leaves in the store."""
-        return LoadedPartition(node=mark.node, key=mark.key, state=mark.state, stale=mark.stale, since=self.marked[mark.node, mark.key])
+        return LoadedPartition(
+            node=mark.node,
+            key=mark.key,
+            state=mark.state,
+            stale=mark.stale,
+            since=self.marked[mark.node, mark.key],
+        )
 
     def published(self, node: str, key: str) -> LoadedPartition:
         """A partition at rest in the store."""
@@ -113,13 +151,20 @@ class Driver:
 
     def publish(self, attempt: AttemptId) -> None:
         dispatch = self.running.pop(attempt)
-        made = {key: self.content.get((dispatch.node, key), f"{dispatch.node}@{key}") for key in dispatch.keys}
-        contents = tuple((key, self.shown.get((dispatch.node, key)) != content) for key, content in made.items())
+        made = {
+            key: self.content.get((dispatch.node, key), f"{dispatch.node}@{key}")
+            for key in dispatch.keys
+        }
+        contents = tuple(
+            (key, self.shown.get((dispatch.node, key)) != content) for key, content in made.items()
+        )
         self.shown.update({(dispatch.node, key): content for key, content in made.items()})
         self.done += [(dispatch.node, key) for key in dispatch.keys]
         self.give(AttemptPublished(attempt, contents))
 
-    def end(self, attempt: AttemptId, state: PartitionState, kind: FailureKind | None = None) -> None:
+    def end(
+        self, attempt: AttemptId, state: PartitionState, kind: FailureKind | None = None
+    ) -> None:
         del self.running[attempt]
         self.give(AttemptUnsuccessful(attempt, state, f"it was {state}", kind))
 

@@ -11,7 +11,8 @@ DAY = "2025-01-01"
 
 
 def test_a_new_leader_tries_what_the_last_one_left_to_be_tried_again() -> None:
-    """Would catch: a transient failure that is never tried again, because its alarm ended with its leader."""
+    """Would catch: a transient failure that is never tried again, because its alarm ended with its
+    leader."""
     tracked_partitions = (
         LoadedPartition(node="flights", key=DAY, state=S.PUBLISHED, published=True),
         LoadedPartition(node="clean", key=DAY, state=S.WAITING, failures=2, not_before=5_000_000),

@@ -28,13 +28,18 @@ def started() -> Driver:
 
 
 def test_a_file_of_many_days_is_one_attempt_in_the_order_of_time() -> None:
-    """Catches a file that is read once a day, and one that starts with the first day that was heard of."""
+    """Catches a file that is read once a day, and one that starts with the first day that was heard
+    of.
+    """
     d = started()
     bundled(d, "month.csv", *reversed(DAYS[:3]))
     assert not d.running, "the rest of the file may not have been heard of yet"
     d.give(ClockAdvanced())
     assert dispatched(d) == [tuple(DAYS[:3])]
-    assert d.work() == [*(("flights", key) for key in DAYS[:3]), *(("clean", key) for key in DAYS[:3])]
+    assert d.work() == [
+        *(("flights", key) for key in DAYS[:3]),
+        *(("clean", key) for key in DAYS[:3]),
+    ]
 
 
 def test_the_first_file_of_a_source_is_one_attempt_as_well() -> None:

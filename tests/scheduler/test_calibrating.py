@@ -1,4 +1,6 @@
-"""Estimates corrected by what ended: histories of jobs on made-up machines, of which the interval has to hold four of five."""
+"""Estimates corrected by what ended: histories of jobs on made-up machines, of which the interval
+has to hold four of five.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def simulated(seconds: float, deviation: float = 0.3) -> Estimate:
 
 
 def played(seed: int, jobs: int, noise: float) -> list[tuple[float, bool, float]]:
-    """(seconds simulated, whether it ended within the interval, how far it was off) of one job after the other, on one machine."""
+    """(seconds simulated, whether it ended within the interval, how far it was off) of one job
+    after the other, on one machine.
+    """
     dice, ended, result = random.Random(seed), list[PlanTiming](), list[tuple[float, bool, float]]()
     machine = math.exp(dice.gauss(0, 0.7))
     for _ in range(jobs):
@@ -34,7 +38,8 @@ def played(seed: int, jobs: int, noise: float) -> list[tuple[float, bool, float]
 
 @pytest.mark.parametrize("noise", [0.2, 0.3, 0.4])
 def test_four_of_five_end_within_the_interval_small_jobs_included(noise: float) -> None:
-    """Would catch: 20.3 s for 5.5 s and 1.04 s for 8.9 s; intervals that hold for long jobs only."""
+    """Would catch: 20.3 s for 5.5 s and 1.04 s for 8.9 s; intervals that hold for long
+    jobs only."""
     every = [item for seed in range(150) for item in played(seed, 40, noise)[10:]]
     small = [item for item in every if item[0] < 5]
     for jobs in (every, small):
@@ -54,7 +59,9 @@ def test_a_few_that_ended_bring_an_estimate_near() -> None:
 def test_nothing_that_ended_changes_nothing() -> None:
     assert calibrated(simulated(10), []) == simulated(10)
     far = calibrated(simulated(1_000), [PlanTiming(0.01, 10)])
-    assert far == simulated(1_000), "what takes a hundredth of a second says nothing of a quarter of an hour"
+    assert far == simulated(1_000), (
+        "what takes a hundredth of a second says nothing of a quarter of an hour"
+    )
     corrected = calibrated(simulated(10), [PlanTiming(10, 20)] * 5)
     assert corrected.simulated == 10
     assert corrected.basis == "simulated; times 1.78, by 5 that have ended here"

@@ -12,7 +12,11 @@ def running(d: Driver) -> list[str]:
 
 
 def asked(d: Driver, run: int, *nodes: str) -> None:
-    d.give(Requested(tuple(map(Target, nodes)), retry=frozenset(nodes), again=frozenset(nodes), run=run))
+    d.give(
+        Requested(
+            tuple(map(Target, nodes)), retry=frozenset(nodes), again=frozenset(nodes), run=run
+        )
+    )
 
 
 def project() -> Driver:
@@ -29,7 +33,9 @@ def test_what_only_the_run_wanted_isnt_started_and_its_attempts_are_ended() -> N
         d.running.pop(attempt)
         d.give(WorkerLost(attempt, (), "its worker was cancelled"))
     assert running(d) == []
-    assert d.core.state_of("a", "*") is PartitionState.FAILED  # it isn't begun again before somebody asks
+    assert (
+        d.core.state_of("a", "*") is PartitionState.FAILED
+    )  # it isn't begun again before somebody asks
 
 
 def test_what_another_person_asked_for_goes_on() -> None:
@@ -41,7 +47,8 @@ def test_what_another_person_asked_for_goes_on() -> None:
 
 
 def test_an_attempt_ends_though_a_server_would_have_run_it_by_itself() -> None:
-    """Catches `cancel` that changes a document and ends nothing: a server wants everything, always."""
+    """Catches `cancel` that changes a document and ends nothing: a server wants
+    everything, always."""
     d = project()
     d.ask()
     d.work()

@@ -1,4 +1,6 @@
-"""Completeness, optional inputs, late restatements and calendars (SEMANTICS §1, §3, §4). Each test says which bug it would catch."""
+"""Completeness, optional inputs, late restatements and calendars (SEMANTICS §1, §3, §4). Each test
+says which bug it would catch.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +41,18 @@ class Watch(Driver):
 
 
 def test_a_watermark_completes_an_interval_when_a_later_one_is_delivered() -> None:
-    """Catches the newest interval being computed before it is complete, and never being computed after."""
+    """Catches the newest interval being computed before it is complete, and never being computed
+    after.
+    """
     d = Driver(said(source("flights"), watermark=True), asset("clean", "flights"))
     d.ask()
     d.arrive("flights", D[0])
     assert d.work() == [("flights", D[0])]
     [waiting] = d.core.waiting_for("clean", D[0])
-    assert (waiting.state, waiting.reason) == (S.PUBLISHED, "complete once a later interval was delivered")
+    assert (waiting.state, waiting.reason) == (
+        S.PUBLISHED,
+        "complete once a later interval was delivered",
+    )
     d.arrive("flights", D[1])
     assert d.work() == [("clean", D[0]), ("flights", D[1])]
     d.arrive("flights", D[3])
@@ -85,7 +92,9 @@ def test_a_pass_looks_again_at_what_time_completes() -> None:
 
 def optional(**how: object) -> Watch:
     weather = said(source("weather"), expect_by="09:00", start=D[0], **how)
-    return Watch(source("flights"), weather, asset("clean", "flights", reads("weather", optional=True)))
+    return Watch(
+        source("flights"), weather, asset("clean", "flights", reads("weather", optional=True))
+    )
 
 
 def test_an_optional_input_is_waited_for_until_it_was_promised() -> None:
@@ -100,7 +109,10 @@ def test_an_optional_input_is_waited_for_until_it_was_promised() -> None:
     d.work()
     d.arrive("weather", D[0])
     assert [x.without for x in d.running.values()] == [()]
-    assert d.work() == [("weather", D[0]), ("clean", D[0])], "it counts as required from its arrival on"
+    assert d.work() == [
+        ("weather", D[0]),
+        ("clean", D[0]),
+    ], "it counts as required from its arrival on"
 
 
 def test_an_optional_input_that_came_is_no_longer_missing() -> None:
@@ -126,7 +138,9 @@ def test_an_optional_input_that_is_being_taken_in_is_waited_for_whatever_the_tim
 
 
 def test_the_first_publication_of_an_optional_input_is_waited_for_by_what_does_without_it() -> None:
-    """Catches a partition before the input's start that runs while nobody knows yet which columns the input has."""
+    """Catches a partition before the input's start that runs while nobody knows yet which columns
+    the input has.
+    """
     d = optional()
     d.now = at("2013-02-02 10:00")
     d.arrive("weather", D[1])
@@ -138,14 +152,20 @@ def test_the_first_publication_of_an_optional_input_is_waited_for_by_what_does_w
 
 
 def test_an_optional_input_that_nobody_promised_is_not_waited_for() -> None:
-    d = Driver(source("flights"), source("notes"), asset("clean", "flights", reads("notes", optional=True)))
+    d = Driver(
+        source("flights"), source("notes"), asset("clean", "flights", reads("notes", optional=True))
+    )
     d.ask()
     d.arrive("flights", D[0])
     assert d.work() == [("flights", D[0]), ("clean", D[0])]
 
 
 def test_an_optional_reference_is_read_if_it_is_there() -> None:
-    d = Driver(source("flights"), source("planes", WHOLE), asset("clean", "flights", reads("planes", optional=True)))
+    d = Driver(
+        source("flights"),
+        source("planes", WHOLE),
+        asset("clean", "flights", reads("planes", optional=True)),
+    )
     d.ask()
     d.arrive("flights", D[0])
     d.publish(d.attempt("flights", D[0]))
@@ -177,7 +197,11 @@ def test_an_optional_asset_is_waited_for_until_the_latest_of_its_sources_was_pro
 
 def restated(now: str, **how: object) -> Watch:
     """Three days of two layers, then a restatement of the first."""
-    d = Watch(said(source("flights"), restate_within="7d"), asset("clean", "flights"), asset("ranking", "clean", **how))
+    d = Watch(
+        said(source("flights"), restate_within="7d"),
+        asset("clean", "flights"),
+        asset("ranking", "clean", **how),
+    )
     d.now = at("2013-02-04 05:00")
     d.ask()
     d.arrive("flights", *D[:3])
@@ -190,11 +214,17 @@ def restated(now: str, **how: object) -> Watch:
 
 
 def test_inside_restate_within_it_is_rebuilt_without_asking() -> None:
-    assert restated("2013-02-08 23:59").work() == [("flights", D[0]), ("clean", D[0]), ("ranking", D[0])]
+    assert restated("2013-02-08 23:59").work() == [
+        ("flights", D[0]),
+        ("clean", D[0]),
+        ("ranking", D[0]),
+    ]
 
 
 def test_later_it_is_proposed_and_a_person_runs_it() -> None:
-    """Catches rebuilds of last year's figures without asking, and staleness that nobody is told of."""
+    """Catches rebuilds of last year's figures without asking, and staleness that nobody
+    is told of.
+    """
     d = restated("2013-02-09 00:01")
     assert d.work() == [("flights", D[0])]
     [mark] = [m for m in d.marks if m.node == "clean"]
@@ -230,7 +260,9 @@ def test_an_identical_restatement_proposes_nothing() -> None:
 
 def test_what_comes_for_the_first_time_is_no_restatement_however_late() -> None:
     """Catches a year of history that is ingested and then left out of a total."""
-    d = Watch(said(source("flights"), restate_within="7d"), asset("total", "flights", partition=WHOLE))
+    d = Watch(
+        said(source("flights"), restate_within="7d"), asset("total", "flights", partition=WHOLE)
+    )
     d.now = at("2014-01-01 00:00")
     d.ask()
     d.arrive("flights", D[0])
@@ -246,7 +278,12 @@ def test_a_restart_remembers_what_is_proposed() -> None:
 
     tracked_partitions = tuple(
         LoadedPartition(
-            node=name, key=key, state=S.PUBLISHED, stale=(late := (name, key) == ("clean", D[0])), published=True, proposed=late
+            node=name,
+            key=key,
+            state=S.PUBLISHED,
+            stale=(late := (name, key) == ("clean", D[0])),
+            published=True,
+            proposed=late,
         )
         for name in ("flights", "clean", "ranking")
         for key in D[:3]
@@ -270,15 +307,27 @@ WEEKEND = DaysOff(named="NYSE")
 
 
 def test_what_is_not_due_and_was_not_delivered_counts_as_present_and_empty() -> None:
-    d = Driver(said(source("trades"), days_off=WEEKEND), source("flights"), asset("both", "trades", "flights"))
+    d = Driver(
+        said(source("trades"), days_off=WEEKEND),
+        source("flights"),
+        asset("both", "trades", "flights"),
+    )
     d.ask()
     d.arrive("trades", D[14])
     d.arrive("flights", D[14], D[15])
-    assert d.work() == [("trades", D[14]), ("flights", D[14]), ("both", D[14]), ("flights", D[15]), ("both", D[15])]
+    assert d.work() == [
+        ("trades", D[14]),
+        ("flights", D[14]),
+        ("both", D[14]),
+        ("flights", D[15]),
+        ("both", D[15]),
+    ]
 
 
 def test_a_month_needs_its_working_days() -> None:
-    d = Driver(said(source("trades", DAY), days_off=WEEKEND), asset("month", "trades", partition=MONTH))
+    d = Driver(
+        said(source("trades", DAY), days_off=WEEKEND), asset("month", "trades", partition=MONTH)
+    )
     d.ask()
     working = [key for key in D if key not in WEEKEND]
     d.arrive("trades", *working[:-1])
@@ -316,7 +365,10 @@ def test_a_chain_passes_over_days_off() -> None:
 
 
 def test_business_days_of_completeness_are_those_of_the_calendar() -> None:
-    d = Watch(said(source("trades"), days_off=WEEKEND, complete_after="+1bd 09:00"), asset("clean", "trades"))
+    d = Watch(
+        said(source("trades"), days_off=WEEKEND, complete_after="+1bd 09:00"),
+        asset("clean", "trades"),
+    )
     d.now = at("2013-02-16 00:00")
     d.ask()
     d.arrive("trades", D[14])
@@ -328,9 +380,13 @@ def test_business_days_of_completeness_are_those_of_the_calendar() -> None:
 
 
 def test_hours_of_a_doubled_hour_run_in_the_order_of_time() -> None:
-    """Catches order by text: east of Greenwich `…T02:00+01:00` comes before `…T02:00+02:00` as text, and after it in time."""
+    """Catches order by text: east of Greenwich `…T02:00+01:00` comes before `…T02:00+02:00` as
+    text, and after it in time.
+    """
     d = Driver(
-        GraphNode("h", True, HOUR, "Europe/Berlin"), GraphNode("state", False, HOUR, "Europe/Berlin", (reads("h"),), chained=True), slots=1
+        GraphNode("h", True, HOUR, "Europe/Berlin"),
+        GraphNode("state", False, HOUR, "Europe/Berlin", (reads("h"),), chained=True),
+        slots=1,
     )
     first, second = "2013-10-27T02:00+02:00", "2013-10-27T02:00+01:00"
     d.arrive("h", second, first)
@@ -342,7 +398,12 @@ def test_hours_of_a_doubled_hour_run_in_the_order_of_time() -> None:
 
 def test_a_range_of_hours_over_a_doubled_hour() -> None:
     d = Driver(GraphNode("h", True, HOUR, "Europe/Berlin"))
-    hours = ["2013-10-27T01:00+02:00", "2013-10-27T02:00+02:00", "2013-10-27T02:00+01:00", "2013-10-27T03:00+01:00"]
+    hours = [
+        "2013-10-27T01:00+02:00",
+        "2013-10-27T02:00+02:00",
+        "2013-10-27T02:00+01:00",
+        "2013-10-27T03:00+01:00",
+    ]
     d.ask(Target("h", hours[1], hours[2]))
     d.arrive("h", *hours)
     assert d.work() == [("h", hours[1]), ("h", hours[2])]

@@ -1,4 +1,6 @@
-"""The core's decisions, one rule a test. Which bug each would catch is in its name and first line."""
+"""The core's decisions, one rule a test. Which bug each would catch is in its name and
+first line.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,12 @@ def test_nothing_runs_before_its_inputs_are_published() -> None:
     assert d.work() == [("flights", DAYS[0])]  # planes never came: clean waits
     assert [w.node for w in d.core.waiting_for("clean", DAYS[0])] == ["planes"]
     d.arrive("planes", "*")
-    assert d.work() == [("planes", "*"), ("clean", DAYS[0]), ("ranking", DAYS[0]), ("week", DAYS[0])]
+    assert d.work() == [
+        ("planes", "*"),
+        ("clean", DAYS[0]),
+        ("ranking", DAYS[0]),
+        ("week", DAYS[0]),
+    ]
 
 
 def test_a_month_waits_for_all_its_days() -> None:
@@ -54,7 +61,9 @@ def test_a_month_waits_for_all_its_days() -> None:
 
 
 def test_restated_day_rebuilds_exactly_what_semantics_says() -> None:
-    """SEMANTICS §4: clean 02-11, ranking 02-11, the 8 days 02-11 … 02-18 with `lookback: 7d`, month 02; nothing else."""
+    """SEMANTICS §4: clean 02-11, ranking 02-11, the 8 days 02-11 … 02-18 with `lookback: 7d`, month
+    02; nothing else.
+    """
     d = delivered()
     for name, key in [("clean", DAYS[10]), ("ranking", DAYS[10])]:
         d.content[name, key] = "changed"
@@ -72,7 +81,11 @@ def test_planes_delivered_again_make_nothing_stale() -> None:
 
 
 def test_rebuild_on_reference_change() -> None:
-    d = Driver(source("flights"), source("planes", WHOLE), asset("clean", "flights", "planes", rebuild_on_reference=True))
+    d = Driver(
+        source("flights"),
+        source("planes", WHOLE),
+        asset("clean", "flights", "planes", rebuild_on_reference=True),
+    )
     d.ask()
     d.arrive("planes", "*")
     d.arrive("flights", DAYS[0])
@@ -88,7 +101,12 @@ def test_an_identical_result_stops_the_wave() -> None:
 
 
 def test_a_whole_table_over_days_is_rebuilt_once_not_once_a_day() -> None:
-    d = Driver(source("flights"), asset("clean", "flights"), asset("total", "clean", partition=WHOLE), slots=1)
+    d = Driver(
+        source("flights"),
+        asset("clean", "flights"),
+        asset("total", "clean", partition=WHOLE),
+        slots=1,
+    )
     d.arrive("flights", *DAYS)
     d.ask()
     assert [n for n, _ in d.work()].count("total") == 1
@@ -132,7 +150,9 @@ def test_a_person_may_try_again_what_failed_and_a_pass_may_not() -> None:
 
 
 def test_a_person_who_asks_again_waits_for_no_next_try() -> None:
-    """Catches a retry that attempts nothing, because the partition would be tried again by itself a little later."""
+    """Catches a retry that attempts nothing, because the partition would be tried again by itself a
+    little later.
+    """
     d = Driver(source("flights"), asset("clean", "flights"))
     d.ask()
     d.arrive("flights", DAYS[0])
@@ -142,7 +162,10 @@ def test_a_person_who_asks_again_waits_for_no_next_try() -> None:
     d.ask()
     assert not d.running, "a pass waits"
     d.ask(Target("clean"), retry=frozenset({"clean"}))
-    assert (d.marks[-1].not_before, d.marks[-1].failures) == (None, 1), "it counts as one of the tries"
+    assert (d.marks[-1].not_before, d.marks[-1].failures) == (
+        None,
+        1,
+    ), "it counts as one of the tries"
     assert d.work() == [("clean", DAYS[0])]
 
 
@@ -241,14 +264,18 @@ def test_partitions_before_the_oldest_delivery_count_as_present_and_empty() -> N
 
 
 def test_depends_orders_without_data() -> None:
-    d = Driver(asset("first", partition=WHOLE), asset("second", partition=WHOLE, depends=("first",)))
+    d = Driver(
+        asset("first", partition=WHOLE), asset("second", partition=WHOLE, depends=("first",))
+    )
     d.ask()
     assert [x.node for x in d.running.values()] == ["first"]
     assert d.work() == [("first", "*"), ("second", "*")]
 
 
 def test_a_restart_goes_on_where_the_store_stands() -> None:
-    """What was running is put back; what was published isn't computed again; what failed waits for a person."""
+    """What was running is put back; what was published isn't computed again; what failed waits for
+    a person.
+    """
     tracked_partitions = (
         LoadedPartition(node="flights", key=DAYS[0], state=S.PUBLISHED, published=True),
         LoadedPartition(node="flights", key=DAYS[1], state=S.PUBLISHED, published=True),
@@ -292,7 +319,9 @@ def test_a_source_s_first_delivery_is_taken_in_alone_and_it_is_the_oldest() -> N
 
 
 def test_what_waited_for_a_reference_to_end_reads_the_older_one_where_the_newer_is_held() -> None:
-    """Catches partitions that nobody looks at again after the reference that they waited for was held."""
+    """Catches partitions that nobody looks at again after the reference that they waited for was
+    held.
+    """
     d = Driver(source("flights"), source("planes", WHOLE), asset("clean", "flights", "planes"))
     d.ask()
     d.arrive("planes", "*")

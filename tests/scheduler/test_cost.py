@@ -1,4 +1,6 @@
-"""What a decision costs, counted and not timed: as much as has changed, whatever there is beside."""
+"""What a decision costs, counted and not timed: as much as has changed, whatever there
+is beside.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +46,18 @@ def layers(assets: int) -> list[GraphNode]:
 
 
 def at_rest(nodes: list[GraphNode], keys: list[str]) -> Iterator[LoadedPartition]:
-    return (LoadedPartition(node=n.name, key=key, state=PartitionState.PUBLISHED, published=True) for n in nodes for key in keys)
+    return (
+        LoadedPartition(node=n.name, key=key, state=PartitionState.PUBLISHED, published=True)
+        for n in nodes
+        for key in keys
+    )
 
 
 def loaded(nodes: list[GraphNode], keys: list[str]) -> Core:
     graph, core = Graph(tuple(nodes)), Core(epoch=1, slots=2)
-    core.handle(Loaded(graph, checkpoint=checkpoints.checkpoint_of_rows(graph, at_rest(nodes, keys))), NOW)
+    core.handle(
+        Loaded(graph, checkpoint=checkpoints.checkpoint_of_rows(graph, at_rest(nodes, keys))), NOW
+    )
     return core
 
 
@@ -60,7 +68,9 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     for name in ("get", "known", "tracked", "add", "published", "_heard"):
         method = getattr(PartitionStates, name)
 
-        def counted(*args: object, _name: str = name, _method: object = method, **named: object) -> object:
+        def counted(
+            *args: object, _name: str = name, _method: object = method, **named: object
+        ) -> object:
             counts[_name] += 1
             return _method(*args, **named)  # type: ignore[operator]
 
@@ -73,7 +83,9 @@ def everything(nodes: list[GraphNode], run: int, *, standing: bool = False) -> R
 
 
 def test_what_is_published_leaves_no_partition_behind() -> None:
-    """Of 6,000 partitions that were really made, one after another. Catches a field that nobody clears."""
+    """Of 6,000 partitions that were really made, one after another. Catches a field that nobody
+    clears.
+    """
     nodes = layers(20)
     d = Driver(*nodes)
     d.ask()
@@ -87,7 +99,8 @@ def test_what_is_published_leaves_no_partition_behind() -> None:
 
 
 def test_partitions_at_rest_cost_nothing(looked: Counter[str]) -> None:
-    """100 nodes × 1,000 days: neither to start from a checkpoint, nor to look for something to do."""
+    """100 nodes × 1,000 days: neither to start from a checkpoint, nor to look for
+    something to do."""
     nodes = layers(100)
     core = loaded(nodes, days(1_000))
     assert core.unsettled() == 0
@@ -104,7 +117,9 @@ def test_starting_from_all_rows_looks_at_what_is_missing_only(looked: Counter[st
     """Catches looking through each input's partitions for what they make expected."""
     nodes, keys = layers(50), days(1_000)
     graph = Graph(tuple(nodes))
-    gathered = checkpoints.checkpoint_of_rows(graph, (row for row in at_rest(nodes, keys) if (row.node, row.key) != ("a48", keys[7])))
+    gathered = checkpoints.checkpoint_of_rows(
+        graph, (row for row in at_rest(nodes, keys) if (row.node, row.key) != ("a48", keys[7]))
+    )
     looked.clear()
     core = Core(epoch=1, slots=2)
     core.handle(Loaded(graph, checkpoint=gathered), NOW)
@@ -151,7 +166,9 @@ def test_keys_that_grow_take_a_run_each() -> None:
     core.handle(Loaded(graph, checkpoint=checkpoints.checkpoint_of_rows(graph, rows)), NOW)
     assert core.unsettled() == 0
     kept = core.checkpoint()
-    assert len(kept.nodes["a"].runs) == 50 and all(len(edges) == 2 for edges in kept.nodes["a"].runs.values())
+    assert len(kept.nodes["a"].runs) == 50 and all(
+        len(edges) == 2 for edges in kept.nodes["a"].runs.values()
+    )
 
 
 def test_a_node_without_inputs_is_expanded_once(looked: Counter[str]) -> None:

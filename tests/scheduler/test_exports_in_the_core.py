@@ -1,4 +1,6 @@
-"""Exports in the core: nodes that refer to whole data, and show it beside what an interval requires."""
+"""Exports in the core: nodes that refer to whole data, and show it beside what an interval
+requires.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,17 @@ def started() -> Driver:
 
 
 def test_an_export_waits_for_the_whole_that_knows_its_day() -> None:
-    """Catches a day's export with a summary that doesn't know the day: the summary comes two steps after what the day requires."""
+    """Catches a day's export with a summary that doesn't know the day: the summary comes two steps
+    after what the day requires.
+    """
     driver = started()
     driver.arrive("orders", "2013-02-12", "2013-02-13")
     done = driver.work()
     assert done.index(("totals", "*")) < done.index(("extract", "2013-02-12"))
-    assert sorted(item for item in done if item[0] == "extract") == [("extract", "2013-02-12"), ("extract", "2013-02-13")]
+    assert sorted(item for item in done if item[0] == "extract") == [
+        ("extract", "2013-02-12"),
+        ("extract", "2013-02-13"),
+    ]
 
 
 def test_an_export_waits_for_a_whole_that_failed() -> None:

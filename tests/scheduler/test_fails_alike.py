@@ -1,10 +1,21 @@
-"""Code that can't work in any partition fails once; the others fail without an attempt, until somebody asks again."""
+"""Code that can't work in any partition fails once; the others fail without an attempt, until
+somebody asks again.
+"""
 
 from __future__ import annotations
 
 from driver import Driver, asset, source
 
-from headrace.scheduler import AttemptUnsuccessful, ClockAdvanced, FailureKind, Graph, Loaded, LoadedPartition, PartitionState, Target
+from headrace.scheduler import (
+    AttemptUnsuccessful,
+    ClockAdvanced,
+    FailureKind,
+    Graph,
+    Loaded,
+    LoadedPartition,
+    PartitionState,
+    Target,
+)
 from headrace.scheduler.attempts import INSTALLED_WAIT_US
 from headrace.scheduler.events import FailsAlike
 
@@ -15,7 +26,9 @@ SAID = "no function nope"
 
 def started() -> Driver:
     """All days of `a` are there, and nothing of `b`."""
-    tracked_partitions = [LoadedPartition(node="a", key=day, state=S.PUBLISHED, published=True) for day in D]
+    tracked_partitions = [
+        LoadedPartition(node="a", key=day, state=S.PUBLISHED, published=True) for day in D
+    ]
     tracked_partitions += [LoadedPartition(node="b", key=day, state=S.WAITING) for day in D]
     d = Driver(source("a"), asset("b", "a"), tracked_partitions=tuple(tracked_partitions), slots=2)
     d.at("2013-02-09 06:00")
@@ -27,17 +40,23 @@ def fail(d: Driver, *, everywhere: bool = True, machine: bool = False) -> None:
     attempt = next(iter(d.running))
     d.running.pop(attempt)
     kind = FailureKind.DETERMINISTIC
-    d.give(AttemptUnsuccessful(attempt, S.FAILED, SAID, kind, everywhere=everywhere, machine=machine))
+    d.give(
+        AttemptUnsuccessful(attempt, S.FAILED, SAID, kind, everywhere=everywhere, machine=machine)
+    )
 
 
 def test_the_others_say_like_which_and_take_no_attempt() -> None:
     d = started()
-    assert len(d.running) == 2, "of code that never worked no more is given out than there are workers"
+    assert len(d.running) == 2, (
+        "of code that never worked no more is given out than there are workers"
+    )
     fail(d)
     fail(d)
     assert not d.running
     assert {day: d.state("b", day) for day in D} == dict.fromkeys(D, S.FAILED)
-    reasons = {mark.key: mark.reason for mark in d.marks if mark.node == "b" and mark.state is S.FAILED}
+    reasons = {
+        mark.key: mark.reason for mark in d.marks if mark.node == "b" and mark.state is S.FAILED
+    }
     assert reasons[D[-1]] == f"fails like {D[0]}: {SAID}"
     assert sum(reason == SAID for reason in reasons.values()) == 2
 
@@ -60,7 +79,9 @@ def test_who_asks_again_sees_it_tried_again() -> None:
 
 def restarted(until: int | None) -> Driver:
     """A core that starts from a store in which the first day has failed as all would."""
-    tracked_partitions = [LoadedPartition(node="a", key=day, state=S.PUBLISHED, published=True) for day in D]
+    tracked_partitions = [
+        LoadedPartition(node="a", key=day, state=S.PUBLISHED, published=True) for day in D
+    ]
     tracked_partitions += [LoadedPartition(node="b", key=D[0], state=S.FAILED, failures=1)]
     tracked_partitions += [LoadedPartition(node="b", key=day, state=S.WAITING) for day in D[1:]]
     d = Driver(source("a"), asset("b", "a"), slots=2)

@@ -1,4 +1,6 @@
-"""Defects of the core that the simulator found, each as small as it gets; the seeds are in tests/simulation/seeds.txt."""
+"""Defects of the core that the simulator found, each as small as it gets; the seeds are in
+tests/simulation/seeds.txt.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,12 @@ D = [f"2013-02-{d:02}" for d in range(1, 29)]
 
 
 def test_what_was_delivered_of_before_the_start_blocks_nothing() -> None:
-    """SEMANTICS §2: partitions before an input's start count as present and empty, delivered or not. It is never ingested, so
-    what was made of the day before waited for it for ever."""
+    """SEMANTICS §2: partitions before an input's start count as present and empty, delivered or
+    not. It is never ingested, so what was made of the day before waited for it for ever."""
     prices = msgspec.structs.replace(source("prices"), start=D[1])
-    d = Driver(prices, source("flights"), asset("a", "flights", reads("prices", mode=InputMode.PREVIOUS)))
+    d = Driver(
+        prices, source("flights"), asset("a", "flights", reads("prices", mode=InputMode.PREVIOUS))
+    )
     d.ask()
     d.arrive("prices", D[0], D[1])
     d.arrive("flights", D[1])
@@ -41,9 +45,13 @@ def test_what_was_delivered_of_before_the_start_blocks_nothing() -> None:
 
 
 def test_what_waits_for_something_that_is_passed_over_runs_without_it() -> None:
-    """A waived partition counts as present and empty; nobody told what waited for it, which then waited for nothing."""
+    """A waived partition counts as present and empty; nobody told what waited for it, which then
+    waited for nothing.
+    """
     mondays = NodeTrigger(cron="0 6 * * 1", latest=True)
-    d = Driver(source("flights"), asset("a", "flights", trigger=mondays), asset("b", "flights", "a"))
+    d = Driver(
+        source("flights"), asset("a", "flights", trigger=mondays), asset("b", "flights", "a")
+    )
     d.now = 1_359_955_800_000_000  # Monday, 2013-02-04, at 05:30
     d.give(Loaded(Graph(d.nodes), ()))
     d.ask()
@@ -55,7 +63,9 @@ def test_what_waits_for_something_that_is_passed_over_runs_without_it() -> None:
     assert d.state("a", D[1]) is PartitionState.WAIVED
 
 
-def test_a_link_of_a_chain_that_runs_for_the_first_time_is_made_again_when_the_one_before_it_changes() -> None:
+def test_a_link_of_a_chain_that_runs_for_the_first_time_is_made_again_when_the_one_before_it_changes() -> (
+    None
+):
     """It was computed from the earlier content of the one before it, and nothing ever said so."""
     d = Driver(source("flights"), asset("chain", "flights", chained=True))
     d.ask()
@@ -70,7 +80,9 @@ def test_a_link_of_a_chain_that_runs_for_the_first_time_is_made_again_when_the_o
 
 
 def test_what_lies_before_the_start_is_not_taken_in_with_its_bundle() -> None:
-    """It was, though it never is where it comes in a file of its own: what looks back over it was another."""
+    """It was, though it never is where it comes in a file of its own: what looks back over it was
+    another.
+    """
     prices = msgspec.structs.replace(source("prices"), start=D[1])
     d = Driver(prices)
     d.ask()
@@ -82,9 +94,14 @@ def test_what_lies_before_the_start_is_not_taken_in_with_its_bundle() -> None:
 
 
 def test_what_was_published_before_a_source_began_is_made_use_of_once_it_has() -> None:
-    """Until the first delivery of all sources nobody knows where an asset begins; what had been published by then was never looked
-    at again, but by the next leader."""
-    d = Driver(source("a"), source("b"), asset("of_b", "b"), asset("both", "a", reads("of_b", mode=InputMode.PREVIOUS)))
+    """Until the first delivery of all sources nobody knows where an asset begins; what had been
+    published by then was never looked at again, but by the next leader."""
+    d = Driver(
+        source("a"),
+        source("b"),
+        asset("of_b", "b"),
+        asset("both", "a", reads("of_b", mode=InputMode.PREVIOUS)),
+    )
     d.ask()
     d.arrive("a", D[1])
     d.work()
@@ -92,7 +109,9 @@ def test_what_was_published_before_a_source_began_is_made_use_of_once_it_has() -
     assert sorted(d.work()) == [("b", D[1]), ("both", D[1]), ("of_b", D[1])]
 
 
-def test_what_failed_and_is_asked_for_again_while_its_node_is_paused_lets_others_read_the_older_publication() -> None:
+def test_what_failed_and_is_asked_for_again_while_its_node_is_paused_lets_others_read_the_older_publication() -> (
+    None
+):
     """They waited for it while it was rejected, and then for nothing."""
     d = Driver(source("a"), asset("b", "a"), asset("c", "b"))
     d.ask()
@@ -109,8 +128,8 @@ def test_what_failed_and_is_asked_for_again_while_its_node_is_paused_lets_others
 
 
 def test_what_only_a_run_that_has_ended_wanted_is_waited_for_no_longer() -> None:
-    """While somebody wants a stale publication made again, what reads it waits for that; when nobody does any more, it reads the
-    older one: nobody told it."""
+    """While somebody wants a stale publication made again, what reads it waits for that; when
+    nobody does any more, it reads the older one: nobody told it."""
     d = Driver(source("a"), source("x"), asset("b", "a"), asset("c", "b"))
     d.arrive("a", D[0])
     d.give(Requested(tuple(Target(name) for name in ("a", "b", "c")), run=1))
@@ -124,9 +143,13 @@ def test_what_only_a_run_that_has_ended_wanted_is_waited_for_no_longer() -> None
     assert d.work() == [("c", D[0])]
 
 
-def test_what_runs_for_the_first_time_is_made_again_when_a_reference_that_rebuilds_changes() -> None:
+def test_what_runs_for_the_first_time_is_made_again_when_a_reference_that_rebuilds_changes() -> (
+    None
+):
     """Only what was published already was told; what had begun with the older reference kept it."""
-    d = Driver(source("a"), source("names", WHOLE), asset("b", "a", "names", rebuild_on_reference=True))
+    d = Driver(
+        source("a"), source("names", WHOLE), asset("b", "a", "names", rebuild_on_reference=True)
+    )
     d.ask()
     d.arrive("names", "*")
     d.work()
@@ -140,7 +163,9 @@ def test_what_runs_for_the_first_time_is_made_again_when_a_reference_that_rebuil
 
 
 def test_what_can_do_without_an_input_runs_when_that_fails() -> None:
-    """An attempt at an optional input is waited for; when it failed nobody told what had waited, and no alarm was set."""
+    """An attempt at an optional input is waited for; when it failed nobody told what had waited,
+    and no alarm was set.
+    """
     promised = msgspec.structs.replace(source("late"), expect_by="06:00")
     d = Driver(source("a"), promised, asset("b", "a", reads("late", optional=True)))
     d.now = 1_362_000_000_000_000  # weeks after it was promised
@@ -154,8 +179,12 @@ def test_what_can_do_without_an_input_runs_when_that_fails() -> None:
 
 
 def test_what_waits_for_something_that_is_queued_goes_on_when_that_is_cancelled() -> None:
-    """It waited for the end of what was only queued, which was taken back without anybody's telling it."""
-    a, x = (msgspec.structs.replace(source(name), priority=priority) for name, priority in (("a", 5), ("x", 3)))
+    """It waited for the end of what was only queued, which was taken back without anybody's telling
+    it."""
+    a, x = (
+        msgspec.structs.replace(source(name), priority=priority)
+        for name, priority in (("a", 5), ("x", 3))
+    )
     d = Driver(a, x, source("names", WHOLE), asset("b", "a", "names"), slots=1)
     d.arrive("names", "*")
     d.give(Requested((Target("names"),), run=1))
@@ -171,9 +200,15 @@ def test_what_waits_for_something_that_is_queued_goes_on_when_that_is_cancelled(
     assert ("b", D[0]) in d.work()
 
 
-def test_what_only_a_person_had_made_before_its_trigger_is_waited_for_no_longer_when_that_run_ends() -> None:
-    """A server wants the node as well, but only when its trigger fires: until then what reads it takes the older publication."""
-    d = Driver(source("a"), asset("b", "a", trigger=NodeTrigger(outside=True)), asset("c", "b"), slots=1)
+def test_what_only_a_person_had_made_before_its_trigger_is_waited_for_no_longer_when_that_run_ends() -> (
+    None
+):
+    """A server wants the node as well, but only when its trigger fires: until then what reads it
+    takes the older publication.
+    """
+    d = Driver(
+        source("a"), asset("b", "a", trigger=NodeTrigger(outside=True)), asset("c", "b"), slots=1
+    )
     served = tuple(Target(name) for name in ("a", "b", "c"))
     d.arrive("a", D[0])
     d.give(Requested(served, run=1, standing=True))
@@ -188,9 +223,11 @@ def test_what_only_a_person_had_made_before_its_trigger_is_waited_for_no_longer_
 
 
 def test_what_a_cancelled_run_had_made_before_its_trigger_is_not_begun_any_more() -> None:
-    """The server wants the node as well, but only once its trigger fires. What was queued by name began all the same, failed, and what
-    reads it waited for nothing."""
-    d = Driver(source("a"), asset("b", "a", trigger=NodeTrigger(outside=True)), asset("c", "b"), slots=1)
+    """The server wants the node as well, but only once its trigger fires. What was queued by name
+    began all the same, failed, and what reads it waited for nothing."""
+    d = Driver(
+        source("a"), asset("b", "a", trigger=NodeTrigger(outside=True)), asset("c", "b"), slots=1
+    )
     served = tuple(Target(name) for name in ("a", "b", "c"))
     d.at("2013-03-01 06:00")
     d.arrive("a", *D[:8])
@@ -206,15 +243,20 @@ def test_what_a_cancelled_run_had_made_before_its_trigger_is_not_begun_any_more(
     assert rest
     d.give(Cancelled(2))
     assert {kill.attempt for kill in d.kills} == set(begun.values())
-    assert [waiting.reason for waiting in d.core.waiting_for("b", rest[0])] == ["waits for its trigger"]
+    assert [waiting.reason for waiting in d.core.waiting_for("b", rest[0])] == [
+        "waits for its trigger"
+    ]
     for attempt in begun.values():
         d.end(attempt, PartitionState.FAILED, FailureKind.CANCELLED)
     assert sorted(d.work()) == [("c", day) for day in rest], "of the older publications"
 
 
 @pytest.mark.parametrize("how", ["fails for a while", "never begins"])
-def test_what_comes_back_while_its_node_is_paused_lets_others_read_the_older_publication(how: str) -> None:
-    """They waited for the attempt; when it came to nothing and its node had been paused meanwhile, nobody told them."""
+def test_what_comes_back_while_its_node_is_paused_lets_others_read_the_older_publication(
+    how: str,
+) -> None:
+    """They waited for the attempt; when it came to nothing and its node had been paused meanwhile,
+    nobody told them."""
     d = Driver(source("a"), asset("b", "a"), asset("c", "b"))
     d.ask()
     d.arrive("a", D[0])
@@ -233,8 +275,11 @@ def test_what_comes_back_while_its_node_is_paused_lets_others_read_the_older_pub
     assert d.work() == [("c", D[0])]
 
 
-def test_what_nobody_wants_any_more_and_failed_once_lets_others_read_the_older_publication() -> None:
-    """It had failed, so they waited for it; then what it reads changed, and it only waited, for nobody wants it: nobody told them."""
+def test_what_nobody_wants_any_more_and_failed_once_lets_others_read_the_older_publication() -> (
+    None
+):
+    """It had failed, so they waited for it; then what it reads changed, and it only waited, for
+    nobody wants it: nobody told them."""
     d = Driver(source("a"), asset("b", "a"), asset("c", "b"))
     d.arrive("a", D[0])
     d.give(Requested(tuple(Target(name) for name in ("a", "b", "c")), run=1))
@@ -249,18 +294,24 @@ def test_what_nobody_wants_any_more_and_failed_once_lets_others_read_the_older_p
 
 
 def test_what_comes_after_something_that_begins_later_runs_once_that_has_begun() -> None:
-    """Until the first delivery nobody knows that there is nothing to wait for; what had waited until then was never looked at again."""
+    """Until the first delivery nobody knows that there is nothing to wait for; what had waited
+    until then was never looked at again.
+    """
     d = Driver(source("a"), source("b"), asset("of_b", "b"), asset("last", "a", depends=("of_b",)))
     d.at("2013-03-01 06:00")
     d.ask()
     d.arrive("a", D[0], D[9])
     assert sorted(d.work()) == [("a", D[0]), ("a", D[9])]
     d.arrive("b", D[8])
-    assert {(item.node, item.keys[0]) for item in d.running.values()} == {("b", D[8]), ("last", D[0])}
+    assert {(item.node, item.keys[0]) for item in d.running.values()} == {
+        ("b", D[8]),
+        ("last", D[0]),
+    }
 
 
 def test_what_runs_for_the_first_time_is_made_again_when_what_it_reads_is_taken_back() -> None:
-    """Only what was published already was told; what had begun with the publication that was taken back kept it."""
+    """Only what was published already was told; what had begun with the publication that was taken
+    back kept it."""
     d = Driver(source("a"), asset("b", "a"), asset("c", "b"))
     d.ask()
     d.arrive("a", D[0])
@@ -274,9 +325,15 @@ def test_what_runs_for_the_first_time_is_made_again_when_what_it_reads_is_taken_
     assert d.work() == [("b", D[0]), ("c", D[0])]
 
 
-def test_what_runs_for_the_first_time_is_made_again_when_a_reference_that_rebuilds_is_taken_back() -> None:
-    """Only what was published already was told; what had begun with the reference that was taken back kept it."""
-    d = Driver(source("a"), source("names", WHOLE), asset("b", "a", "names", rebuild_on_reference=True))
+def test_what_runs_for_the_first_time_is_made_again_when_a_reference_that_rebuilds_is_taken_back() -> (
+    None
+):
+    """Only what was published already was told; what had begun with the reference that was taken
+    back kept it.
+    """
+    d = Driver(
+        source("a"), source("names", WHOLE), asset("b", "a", "names", rebuild_on_reference=True)
+    )
     d.ask()
     d.arrive("names", "*")
     d.work()
@@ -297,15 +354,27 @@ def first(name: str, priority: int) -> GraphNode:
 
 
 def test_what_waits_for_something_that_is_queued_goes_on_when_that_can_not_run_after_all() -> None:
-    """An input failed while what is made of it was queued; that was put back when a slot was free, and nobody told what waited for it."""
-    d = Driver(first("x", 5), first("a", 7), first("k", 7), asset("n", "a"), asset("b", "k", reads("n", mode=InputMode.ALL)), slots=1)
+    """An input failed while what is made of it was queued; that was put back when a slot was free,
+    and nobody told what waited for it.
+    """
+    d = Driver(
+        first("x", 5),
+        first("a", 7),
+        first("k", 7),
+        asset("n", "a"),
+        asset("b", "k", reads("n", mode=InputMode.ALL)),
+        slots=1,
+    )
     d.ask()
     d.arrive("a", D[0])
     d.work()
     d.arrive("x", *D[:4])
     d.arrive("a", D[1])
     d.arrive("k", D[0])
-    while (d.state("k", D[0]), d.state("n", D[1])) != (PartitionState.PUBLISHED, PartitionState.WAITING):
+    while (d.state("k", D[0]), d.state("n", D[1])) != (
+        PartitionState.PUBLISHED,
+        PartitionState.WAITING,
+    ):
         d.publish(next(iter(d.running)))
     d.arrive("a", D[1], content="restated")
     while d.state("a", D[1]) is not PartitionState.RUNNING:
@@ -316,8 +385,12 @@ def test_what_waits_for_something_that_is_queued_goes_on_when_that_can_not_run_a
 
 
 @pytest.mark.parametrize("how", ["is taken back", "is cancelled"])
-def test_the_second_delivery_of_a_source_runs_when_the_first_that_was_queued_does_not(how: str) -> None:
-    """It waited for the first one to be ingested, which was put back without anybody's telling it."""
+def test_the_second_delivery_of_a_source_runs_when_the_first_that_was_queued_does_not(
+    how: str,
+) -> None:
+    """It waited for the first one to be ingested, which was put back without anybody's
+    telling it.
+    """
     d = Driver(first("x", 5), source("a"), slots=1)
     d.give(Requested((Target("x"), Target("a", D[1], D[9])), run=1, standing=True))
     d.arrive("x", D[0])
@@ -330,9 +403,15 @@ def test_the_second_delivery_of_a_source_runs_when_the_first_that_was_queued_doe
     assert ("a", D[1]) in d.work()
 
 
-@pytest.mark.parametrize("how", ["is cancelled while it backs off", "failed, and nobody wants it any more"])
-def test_what_shows_a_whole_table_with_what_it_reads_goes_on_when_that_is_not_made_again(how: str) -> None:
-    """An export waits for the table that it refers to; that it waits for nobody any more was told only those that are made of it."""
+@pytest.mark.parametrize(
+    "how", ["is cancelled while it backs off", "failed, and nobody wants it any more"]
+)
+def test_what_shows_a_whole_table_with_what_it_reads_goes_on_when_that_is_not_made_again(
+    how: str,
+) -> None:
+    """An export waits for the table that it refers to; that it waits for nobody any more was told
+    only those that are made of it.
+    """
     names = asset("names", "s", partition=WHOLE)
     d = Driver(source("a"), source("s", WHOLE), names, asset("b", "a", "names", settled=True))
     d.arrive("s", "*")
@@ -355,7 +434,14 @@ def test_what_shows_a_whole_table_with_what_it_reads_goes_on_when_that_is_not_ma
 
 def test_what_comes_after_something_that_is_queued_and_paused_goes_on() -> None:
     """What reads a node was told that it is paused; what only comes after it waited on."""
-    d = Driver(first("x", 5), first("a", 7), first("k", 6), asset("o", "a"), asset("f", "k", depends=("o",)), slots=1)
+    d = Driver(
+        first("x", 5),
+        first("a", 7),
+        first("k", 6),
+        asset("o", "a"),
+        asset("f", "k", depends=("o",)),
+        slots=1,
+    )
     d.ask()
     d.arrive("a", D[0])
     d.work()
@@ -372,10 +458,14 @@ def test_what_comes_after_something_that_is_queued_and_paused_goes_on() -> None:
 
 
 def test_what_comes_after_a_source_runs_once_a_later_delivery_makes_that_complete() -> None:
-    """What reads the source was told; what only comes after it waited until the later delivery was ingested, which may be never."""
+    """What reads the source was told; what only comes after it waited until the later delivery was
+    ingested, which may be never.
+    """
     marked = msgspec.structs.replace(source("marked"), watermark=True)
     d = Driver(source("a"), marked, asset("b", "a", depends=("marked",)))
-    d.give(Requested((Target("a"), Target("b"), Target("marked", D[0], D[0])), run=1, standing=True))
+    d.give(
+        Requested((Target("a"), Target("b"), Target("marked", D[0], D[0])), run=1, standing=True)
+    )
     d.arrive("a", D[0])
     d.arrive("marked", D[0])
     d.work()
@@ -385,9 +475,18 @@ def test_what_comes_after_a_source_runs_once_a_later_delivery_makes_that_complet
 
 
 @pytest.mark.parametrize("cut", [DAY, WHOLE], ids=["days", "whole"])
-def test_what_comes_after_something_that_is_made_elsewhere_runs_once_that_is_published(cut: PartitionSpec) -> None:
-    """An environment's asset that only comes after one that it borrows waited for ever: only what reads that was told."""
-    d = Driver(source("a"), source("s"), asset("borrowed", "s", partition=cut), asset("b", "a", depends=("borrowed",)))
+def test_what_comes_after_something_that_is_made_elsewhere_runs_once_that_is_published(
+    cut: PartitionSpec,
+) -> None:
+    """An environment's asset that only comes after one that it borrows waited for ever: only what
+    reads that was told.
+    """
+    d = Driver(
+        source("a"),
+        source("s"),
+        asset("borrowed", "s", partition=cut),
+        asset("b", "a", depends=("borrowed",)),
+    )
     d.give(Requested((Target("a"), Target("b")), run=1, standing=True))
     d.arrive("s", D[0])
     d.arrive("a", D[0])
@@ -398,7 +497,8 @@ def test_what_comes_after_something_that_is_made_elsewhere_runs_once_that_is_pub
 
 
 def test_what_was_passed_over_since_it_was_taken_back_stays_so() -> None:
-    """A plan that goes on is told once more what was taken back; of a partition that had been passed over since, the core raised."""
+    """A plan that goes on is told once more what was taken back; of a partition that had been
+    passed over since, the core raised."""
     mondays = NodeTrigger(cron="0 6 * * 1", latest=True)
     d = Driver(source("flights"), asset("a", "flights", trigger=mondays))
     d.at("2013-02-04 05:30")
@@ -414,8 +514,9 @@ def test_what_was_passed_over_since_it_was_taken_back_stays_so() -> None:
 
 
 def test_what_comes_after_a_source_waits_for_nothing_before_that_source_s_declared_start() -> None:
-    """Would catch: a day before the start that waits for the source's first publication, since an even earlier day was delivered in
-    vain; and that isn't looked at when its own day is delivered in vain, too, so that it runs by chance or never."""
+    """Would catch: a day before the start that waits for the source's first publication, since an
+    even earlier day was delivered in vain; and that isn't looked at when its own day is delivered
+    in vain, too, so that it runs by chance or never."""
     later = msgspec.structs.replace(source("later"), start=D[5])
     d = Driver(source("a"), later, asset("b", "a", depends=("later",)))
     d.ask()

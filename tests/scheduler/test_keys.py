@@ -1,4 +1,6 @@
-"""Partitions by key, by delivery, and chains: which run, and what waits for what. Each test says which bug it would catch."""
+"""Partitions by key, by delivery, and chains: which run, and what waits for what. Each test says
+which bug it would catch.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def test_growing_keys_go_through_one_by_one() -> None:
 
 
 def test_a_day_needs_every_key_that_was_heard_of_and_is_rebuilt_when_another_comes() -> None:
-    """Catches a total that is published while a region of the day still waits, and one that never hears of a new region."""
+    """Catches a total that is published while a region of the day still waits, and one that never
+    hears of a new region.
+    """
     d = Driver(source("orders", DAY_KEY), asset("total", "orders"))
     d.ask()
     d.arrive("orders", f"{D1}/APAC", f"{D1}/EMEA")
@@ -42,8 +46,15 @@ def test_a_day_needs_every_key_that_was_heard_of_and_is_rebuilt_when_another_com
 
 
 def test_a_day_waits_for_keys_that_are_still_on_their_way() -> None:
-    """Catches a total of the first region that came through, which is then computed again with the second."""
-    d = Driver(source("orders", DAY_KEY), asset("clean", "orders", partition=DAY_KEY), asset("total", "clean"), slots=1)
+    """Catches a total of the first region that came through, which is then computed again with the
+    second.
+    """
+    d = Driver(
+        source("orders", DAY_KEY),
+        asset("clean", "orders", partition=DAY_KEY),
+        asset("total", "clean"),
+        slots=1,
+    )
     d.arrive("orders", f"{D1}/APAC", f"{D1}/EMEA")
     d.ask()
     assert [name for name, _ in d.work()].count("total") == 1
@@ -59,10 +70,19 @@ def test_a_day_needs_all_listed_keys() -> None:
 
 
 def test_listed_keys_over_a_day_are_all_computed() -> None:
-    d = Driver(source("orders"), asset("by_region", "orders", partition=LISTED), asset("again", "by_region"))
+    d = Driver(
+        source("orders"),
+        asset("by_region", "orders", partition=LISTED),
+        asset("again", "by_region"),
+    )
     d.ask()
     d.arrive("orders", D1)
-    assert d.work() == [("orders", D1), ("by_region", f"{D1}/APAC"), ("by_region", f"{D1}/EMEA"), ("again", D1)]
+    assert d.work() == [
+        ("orders", D1),
+        ("by_region", f"{D1}/APAC"),
+        ("by_region", f"{D1}/EMEA"),
+        ("again", D1),
+    ]
 
 
 def test_a_month_of_a_key_needs_the_days_that_the_key_has() -> None:
@@ -85,7 +105,11 @@ def test_a_key_over_days_gathers_all_its_days_once() -> None:
 
 
 def test_a_reference_by_key_must_be_there_and_makes_nothing_stale() -> None:
-    d = Driver(source("orders", DAY_KEY), source("rates", KEY), asset("clean", "orders", "rates", partition=DAY_KEY))
+    d = Driver(
+        source("orders", DAY_KEY),
+        source("rates", KEY),
+        asset("clean", "orders", "rates", partition=DAY_KEY),
+    )
     d.ask()
     d.arrive("orders", f"{D1}/EMEA")
     d.arrive("rates", "APAC")
@@ -100,13 +124,21 @@ def test_a_time_alone_asks_for_all_its_keys() -> None:
     d = Driver(source("orders", DAY_KEY))
     d.ask(Target("orders", D1, D1), Target("orders", f"{D2}/EMEA", f"{D2}/EMEA"))
     d.arrive("orders", f"{D1}/APAC", f"{D1}/EMEA", f"{D2}/APAC", f"{D2}/EMEA")
-    assert d.work() == [("orders", f"{D1}/APAC"), ("orders", f"{D1}/EMEA"), ("orders", f"{D2}/EMEA")]
+    assert d.work() == [
+        ("orders", f"{D1}/APAC"),
+        ("orders", f"{D1}/EMEA"),
+        ("orders", f"{D2}/EMEA"),
+    ]
 
 
 @pytest.mark.parametrize("key", ["", "a/b", "2013-02-02/EMEA", "'; drop table x", "é" * 1_000])
 def test_keys_are_data(key: str) -> None:
     """Catches keys that are taken apart once too often."""
-    d = Driver(source("orders", DAY_KEY), asset("clean", "orders", partition=DAY_KEY), asset("total", "clean"))
+    d = Driver(
+        source("orders", DAY_KEY),
+        asset("clean", "orders", partition=DAY_KEY),
+        asset("total", "clean"),
+    )
     d.ask()
     d.arrive("orders", f"{D1}/{key}")
     assert d.work() == [("orders", f"{D1}/{key}"), ("clean", f"{D1}/{key}"), ("total", D1)]
@@ -117,7 +149,11 @@ def test_keys_are_data(key: str) -> None:
 
 def test_each_delivery_is_appended_once() -> None:
     first, second = "000000000001", "000000000002"
-    d = Driver(source("events", APPEND), asset("log", "events", partition=APPEND), asset("total", "log", partition=WHOLE))
+    d = Driver(
+        source("events", APPEND),
+        asset("log", "events", partition=APPEND),
+        asset("total", "log", partition=WHOLE),
+    )
     d.ask()
     d.arrive("events", first)
     assert d.work() == [("events", first), ("log", first), ("total", "*")]
@@ -141,7 +177,8 @@ class Publishing(Driver):
 
 
 def test_each_new_content_of_a_whole_input_is_appended() -> None:
-    """Catches a file that is delivered again as it was and counts twice, and a key that a restart makes anew."""
+    """Catches a file that is delivered again as it was and counts twice, and a key that a restart
+    makes anew."""
     nodes = (source("stock", WHOLE), asset("history", "stock", partition=APPEND))
     d = Publishing(*nodes)
     d.ask()
@@ -161,7 +198,8 @@ def test_each_new_content_of_a_whole_input_is_appended() -> None:
 
 
 def test_what_waited_for_an_older_content_is_made_of_it_later() -> None:
-    """Catches a delivery that is lost because the next one came before its turn, in this process or after a restart."""
+    """Catches a delivery that is lost because the next one came before its turn, in this process or
+    after a restart."""
     d = Publishing(source("stock", WHOLE), asset("history", "stock", partition=APPEND))
     d.ask(Target("stock"))
     d.arrive("stock", "*", content="a")
@@ -215,16 +253,29 @@ def test_a_chain_stops_where_the_state_comes_out_the_same() -> None:
 
 
 def test_a_chain_by_key_follows_each_key() -> None:
-    d = Driver(source("orders", DAY_KEY), asset("state", "orders", partition=DAY_KEY, chained=True), slots=3)
+    d = Driver(
+        source("orders", DAY_KEY),
+        asset("state", "orders", partition=DAY_KEY, chained=True),
+        slots=3,
+    )
     d.ask()
     d.arrive("orders", f"{D1}/EMEA")
     d.work()
     d.arrive("orders", f"{D2}/EMEA", f"{D2}/APAC")
-    assert d.work() == [("orders", f"{D2}/APAC"), ("orders", f"{D2}/EMEA"), ("state", f"{D2}/APAC"), ("state", f"{D2}/EMEA")]
+    assert d.work() == [
+        ("orders", f"{D2}/APAC"),
+        ("orders", f"{D2}/EMEA"),
+        ("state", f"{D2}/APAC"),
+        ("state", f"{D2}/EMEA"),
+    ]
 
 
 def test_a_month_reads_a_chain() -> None:
-    d = Driver(source("flights"), asset("state", "flights", chained=True), asset("month", "state", partition=MONTH))
+    d = Driver(
+        source("flights"),
+        asset("state", "flights", chained=True),
+        asset("month", "state", partition=MONTH),
+    )
     d.ask()
     days = [f"2013-02-{n:02}" for n in range(1, 29)]
     d.arrive("flights", *reversed(days))

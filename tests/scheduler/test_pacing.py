@@ -11,10 +11,15 @@ from headrace.scheduler.estimates import batch_pace, single_pace
 
 
 def test_what_an_attempt_costs_is_told_from_what_its_partitions_cost() -> None:
-    """A mean per partition, which a batch of another size misses; one hanging attempt that moves everything."""
+    """A mean per partition, which a batch of another size misses; one hanging attempt that moves
+    everything."""
     seed = random.randrange(1 << 30)
     rng = random.Random(seed)
-    samples = [(k, (0.4 + 0.02 * k) * rng.lognormvariate(0, 0.1)) for k in (1, 1, 4, 8, 16, 16, 30, 30) for _ in range(6)]
+    samples = [
+        (k, (0.4 + 0.02 * k) * rng.lognormvariate(0, 0.1))
+        for k in (1, 1, 4, 8, 16, 16, 30, 30)
+        for _ in range(6)
+    ]
     samples += [(1, 300.0), (30, 900.0)]
     pace = batch_pace(samples)
     assert pace is not None
@@ -25,7 +30,8 @@ def test_what_an_attempt_costs_is_told_from_what_its_partitions_cost() -> None:
 
 
 def test_of_single_attempts_only_the_sum_is_certain() -> None:
-    """A first batch of sixty that is said to take as long as one day, or sixty times as long whatever a day costs."""
+    """A first batch of sixty that is said to take as long as one day, or sixty times as long
+    whatever a day costs."""
     slow, short = batch_pace([(1, 2.0)] * 9), batch_pace([(1, 0.04)] * 9)
     assert slow is not None and short is not None
     assert (slow.of(1), short.of(1)) == (pytest.approx(2.0), pytest.approx(0.04))

@@ -82,8 +82,15 @@ def test_a_person_who_names_a_paused_node_is_told_and_waits() -> None:
 
 
 def test_what_reads_a_paused_node_goes_on_with_what_is_published() -> None:
-    """Catches a pause that stops what it wasn't said of: an older publication is there, and the other input is new."""
-    d = Driver(source("flights"), source("weather"), asset("clean", "flights"), asset("both", "clean", "weather"))
+    """Catches a pause that stops what it wasn't said of: an older publication is there, and the
+    other input is new.
+    """
+    d = Driver(
+        source("flights"),
+        source("weather"),
+        asset("clean", "flights"),
+        asset("both", "clean", "weather"),
+    )
     d.ask()
     d.arrive("flights", D[10])
     d.arrive("weather", D[10])
@@ -112,8 +119,15 @@ def test_what_is_taken_back_makes_what_read_it_stale_and_wait() -> None:
     d.work()
     d.give(TakenBack("clean", D[10], "wrong currency"))
     assert d.work() == []
-    assert [d.state(node, D[10]) for node in ("flights", "clean", "ranking")] == [S.PUBLISHED, S.WITHDRAWN, S.WAITING]
-    assert {(mark.node, mark.state, mark.stale) for mark in d.marks[-2:]} == {("clean", S.WITHDRAWN, False), ("ranking", S.WAITING, True)}
+    assert [d.state(node, D[10]) for node in ("flights", "clean", "ranking")] == [
+        S.PUBLISHED,
+        S.WITHDRAWN,
+        S.WAITING,
+    ]
+    assert {(mark.node, mark.state, mark.stale) for mark in d.marks[-2:]} == {
+        ("clean", S.WITHDRAWN, False),
+        ("ranking", S.WAITING, True),
+    }
     assert next(mark.reason for mark in d.marks if mark.node == "clean") == "wrong currency"
 
 
@@ -133,7 +147,9 @@ def test_it_is_made_again_only_for_a_reason() -> None:
 
 
 def test_the_same_content_again_is_news_after_a_withdrawal() -> None:
-    """Catches a dependent that waits for ever, because what came back was the same as what it had read."""
+    """Catches a dependent that waits for ever, because what came back was the same as what it had
+    read.
+    """
     d = flights()
     d.arrive("flights", D[10])
     d.work()
@@ -179,7 +195,11 @@ def test_a_reference_that_is_gone_is_waited_for() -> None:
 
 def test_what_looks_back_waits_for_all_its_days() -> None:
     month = PartitionSpec(grain=Grain.MONTH)
-    d = Driver(source("flights"), asset("week", reads("flights", lookback="2d")), asset("months", "flights", partition=month))
+    d = Driver(
+        source("flights"),
+        asset("week", reads("flights", lookback="2d")),
+        asset("months", "flights", partition=month),
+    )
     d.ask()
     d.arrive("flights", *D[:10])
     d.work()

@@ -27,7 +27,9 @@ def running(d: Driver) -> dict[str, int]:
 
 
 def test_a_full_pool_is_in_nobody_elses_way() -> None:
-    """Catches a queue whose head has no room: everything behind it would stand still with free workers."""
+    """Catches a queue whose head has no room: everything behind it would stand still with free
+    workers.
+    """
     d = Driver(job("ware", Take("warehouse")), job("free"), slots=6, pools={"warehouse": 2})
     d.ask()
     assert running(d) == {"ware": 2, "free": 4}
@@ -40,7 +42,9 @@ def test_weights_count() -> None:
 
 
 def test_a_heavy_take_isnt_passed_for_ever() -> None:
-    """Catches starvation: with light ones always ready, three free slots never come together by themselves."""
+    """Catches starvation: with light ones always ready, three free slots never come together by
+    themselves.
+    """
     heavy = asset("heavy", "flights", takes=(Take("p", 3),), priority=9)
     d = Driver(source("flights"), job("light", Take("p")), heavy, slots=4, pools={"p": 3})
     d.ask()
@@ -54,7 +58,9 @@ def test_a_heavy_take_isnt_passed_for_ever() -> None:
 
 
 def test_what_waits_for_its_own_node_keeps_nothing_of_what_it_shares() -> None:
-    """Catches a warehouse that stands half empty because a node with `concurrency: 1` has a hundred partitions to do."""
+    """Catches a warehouse that stands half empty because a node with `concurrency: 1` has a hundred
+    partitions to do.
+    """
     item = job("one", Take("p"), Take("node:one"), priority=5)
     d = Driver(item, job("other", Take("p")), slots=8, pools={"p": 4, "node:one": 1})
     d.ask()
@@ -62,13 +68,20 @@ def test_what_waits_for_its_own_node_keeps_nothing_of_what_it_shares() -> None:
 
 
 def test_an_owners_limit_holds_over_all_its_nodes() -> None:
-    d = Driver(job("a", Take("owner:vendor")), job("b", Take("owner:vendor")), slots=8, pools={"owner:vendor": 3})
+    d = Driver(
+        job("a", Take("owner:vendor")),
+        job("b", Take("owner:vendor")),
+        slots=8,
+        pools={"owner:vendor": 3},
+    )
     d.ask()
     assert sum(running(d).values()) == 3
 
 
 def test_a_weight_above_the_pool_takes_all_of_it() -> None:
-    """An environment may make a pool smaller than an asset's weight: it runs alone, and isn't stuck."""
+    """An environment may make a pool smaller than an asset's weight: it runs alone, and isn't
+    stuck.
+    """
     d = Driver(job("heavy", Take("p", 9)), slots=4, pools={"p": 2})
     d.ask()
     assert running(d) == {"heavy": 1}
@@ -98,12 +111,15 @@ def test_the_declared_priority_comes_first() -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_random_loads_never_exceed_a_pool_and_end(seed: int) -> None:
-    """Catches over-admission and what is never admitted, whatever the mixture of weights and limits."""
+    """Catches over-admission and what is never admitted, whatever the mixture of weights and
+    limits."""
     rng = random.Random(seed)
     pools = {"p": rng.randint(1, 6), "q": rng.randint(1, 4), "node:n0": 1}
     nodes = []
     for n in range(6):
-        takes = [Take(pool, rng.randint(1, pools[pool])) for pool in ("p", "q") if rng.random() < 0.6]
+        takes = [
+            Take(pool, rng.randint(1, pools[pool])) for pool in ("p", "q") if rng.random() < 0.6
+        ]
         takes += [Take("node:n0")] if n == 0 else []
         nodes.append(job(f"n{n}", *takes, priority=rng.choice([None, 1, 2])))
     d = Driver(*nodes, slots=rng.randint(1, 8), pools=pools)

@@ -1,4 +1,6 @@
-"""What a plan made beside production becomes visible at once, and what a plan holds of pools is seen."""
+"""What a plan made beside production becomes visible at once, and what a plan holds of pools is
+seen.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,15 @@ from driver import Driver, asset, reads, source
 
 from headrace.model import PartitionSpec
 from headrace.model.intervals import local_us
-from headrace.scheduler import ClockAdvanced, Elsewhere, LoadedPartition, NodeTrigger, PartitionState, Promoted, Take
+from headrace.scheduler import (
+    ClockAdvanced,
+    Elsewhere,
+    LoadedPartition,
+    NodeTrigger,
+    PartitionState,
+    Promoted,
+    Take,
+)
 from headrace.scheduler.graph import GraphNode
 from headrace.scheduler.requests import WaitKind
 
@@ -18,12 +28,20 @@ WHOLE = PartitionSpec()
 S = PartitionState
 
 
-def chain(*tracked_partitions: LoadedPartition, days: int = 5, more: tuple[GraphNode, ...] = ()) -> Driver:
+def chain(
+    *tracked_partitions: LoadedPartition, days: int = 5, more: tuple[GraphNode, ...] = ()
+) -> Driver:
     """flights → clean → total, whose days are published; everything is asked for."""
     nodes = (source("flights"), asset("clean", "flights"), asset("total", "clean"), *more)
     there = [_there(node.name, day) for node in nodes[:3] for day in DAYS[:days]]
     own = {(tracked.node, tracked.key) for tracked in tracked_partitions}
-    d = Driver(*nodes, tracked_partitions=(*tracked_partitions, *(tracked for tracked in there if (tracked.node, tracked.key) not in own)))
+    d = Driver(
+        *nodes,
+        tracked_partitions=(
+            *tracked_partitions,
+            *(tracked for tracked in there if (tracked.node, tracked.key) not in own),
+        ),
+    )
     d.ask()
     return d
 
@@ -58,15 +76,23 @@ def test_what_reads_it_and_isnt_part_of_it_is_stale() -> None:
 
 
 def test_what_was_missing_failed_or_waited_is_there_now() -> None:
-    """Catches partitions that are computed although a plan has made them, and failures that stay."""
-    failed = LoadedPartition(node="clean", key=DAYS[0], state=S.FAILED, failures=1, reason="it broke")
+    """Catches partitions that are computed although a plan has made them, and failures
+    that stay.
+    """
+    failed = LoadedPartition(
+        node="clean", key=DAYS[0], state=S.FAILED, failures=1, reason="it broke"
+    )
     held = LoadedPartition(node="clean", key=DAYS[1], state=S.HELD)
-    late = LoadedPartition(node="clean", key=DAYS[2], state=S.WAITING, failures=1, not_before=10**15)
+    late = LoadedPartition(
+        node="clean", key=DAYS[2], state=S.WAITING, failures=1, not_before=10**15
+    )
     d = chain(failed, held, late)
     d.work()
     d.give(both(*DAYS[:3], DAYS[7]))
     assert not d.running
-    assert {d.state(node, day) for node in ("clean", "total") for day in (*DAYS[:3], DAYS[7])} == {S.PUBLISHED}
+    assert {d.state(node, day) for node in ("clean", "total") for day in (*DAYS[:3], DAYS[7])} == {
+        S.PUBLISHED
+    }
     assert d.core.unsettled() == 0
     d.now = 2 * 10**15
     d.give(ClockAdvanced())
@@ -88,7 +114,8 @@ def test_what_is_queued_is_taken_out_of_the_queue() -> None:
 
 
 def test_production_that_is_at_it_does_it_again() -> None:
-    """Catches an attempt's end that the core can't take, and rows of older inputs over newer ones."""
+    """Catches an attempt's end that the core can't take, and rows of older inputs over
+    newer ones."""
     d = chain(days=4)
     d.arrive("flights", DAYS[0], content="restated")
     d.publish(next(iter(d.running)))
@@ -102,7 +129,12 @@ def test_production_that_is_at_it_does_it_again() -> None:
 
 def test_a_first_publication_says_which_columns_there_are() -> None:
     """Catches references that wait for ever for a first publication that a plan made."""
-    d = Driver(source("flights"), asset("planes", "flights", partition=WHOLE), asset("clean", "flights", reads("planes")), slots=1)
+    d = Driver(
+        source("flights"),
+        asset("planes", "flights", partition=WHOLE),
+        asset("clean", "flights", reads("planes")),
+        slots=1,
+    )
     d.ask()
     d.give(Promoted((("flights", DAYS[0], True), ("planes", "*", True))))
     assert d.work() == [("clean", DAYS[0])]
@@ -110,9 +142,13 @@ def test_a_first_publication_says_which_columns_there_are() -> None:
 
 def test_what_is_too_old_is_proposed() -> None:
     """Catches `--only` over a year, after which production computes a year of everything below."""
-    flights = GraphNode("flights", True, source("x").partition, "America/New_York", restate_within="7d")
+    flights = GraphNode(
+        "flights", True, source("x").partition, "America/New_York", restate_within="7d"
+    )
     nodes = (flights, asset("clean", "flights"), asset("total", "clean"))
-    d = Driver(*nodes, tracked_partitions=tuple(_there(node.name, day) for node in nodes for day in DAYS))
+    d = Driver(
+        *nodes, tracked_partitions=tuple(_there(node.name, day) for node in nodes for day in DAYS)
+    )
     d.now = local_us(date(2013, 2, 13), time(), "America/New_York")
     d.ask()
     d.give(Promoted((("clean", DAYS[0], True), ("clean", DAYS[8], True))))

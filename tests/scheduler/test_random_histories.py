@@ -1,4 +1,6 @@
-"""Random graphs, deliveries and outcomes: what must hold after every event, and that it all comes to rest."""
+"""Random graphs, deliveries and outcomes: what must hold after every event, and that it all comes
+to rest.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def graph(rng: random.Random) -> list[GraphNode]:
     nodes = [source("s0"), source("s1"), source("r", WHOLE)]
     for i in range(rng.randint(2, 8)):
         inputs = rng.sample([n.name for n in nodes], k=min(len(nodes), rng.randint(1, 3)))
-        specs = [reads(name, lookback="2d") if rng.random() < 0.2 else reads(name) for name in inputs]
+        specs = [
+            reads(name, lookback="2d") if rng.random() < 0.2 else reads(name) for name in inputs
+        ]
         whole = rng.random() < 0.2 or all(n.partition.whole for n in nodes if n.name in inputs)
         nodes.append(asset(f"a{i}", *specs, **({"partition": WHOLE} if whole else {})))
     return nodes
@@ -36,7 +40,9 @@ class Checked(Driver):
             dispatch = self.running[attempt]
             node = next(n for n in self.nodes if n.name == dispatch.node)
             for spec in node.inputs:
-                assert any(name == spec.node for name, _ in self.published), f"{dispatch} before anything of {spec.node}"
+                assert any(name == spec.node for name, _ in self.published), (
+                    f"{dispatch} before anything of {spec.node}"
+                )
 
     def publish(self, attempt):  # type: ignore[no-untyped-def]
         dispatch = self.running[attempt]
@@ -58,7 +64,9 @@ def act(d: Checked, rng: random.Random) -> None:
             d.content.setdefault((dispatch.node, key), str(rng.randint(0, 3)))
         d.publish(attempt)
     elif kind < 0.85:
-        d.end(rng.choice(list(d.running)), rng.choice([PartitionState.HELD, PartitionState.REJECTED]))
+        d.end(
+            rng.choice(list(d.running)), rng.choice([PartitionState.HELD, PartitionState.REJECTED])
+        )
     elif kind < 0.95:
         d.end(rng.choice(list(d.running)), PartitionState.FAILED, rng.choice(list(FailureKind)))
     else:
@@ -67,7 +75,8 @@ def act(d: Checked, rng: random.Random) -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_it_comes_to_rest_with_everything_accounted_for(seed: int) -> None:
-    """Catches lost wake-ups, double attempts, slots given twice, partitions forgotten. The seed is the test's name."""
+    """Catches lost wake-ups, double attempts, slots given twice, partitions forgotten. The seed is
+    the test's name."""
     rng = random.Random(seed)
     Checked.published = set()
     d = Checked(*graph(rng), slots=3)
@@ -86,7 +95,9 @@ def test_it_comes_to_rest_with_everything_accounted_for(seed: int) -> None:
     for node, key in d.core.waiting(2_000_000_000_000_000):
         reasons = d.core.waiting_for(node, key)
         assert reasons, f"{node}@{key} waits for nothing"
-        assert all(w.state not in (PartitionState.PUBLISHED, PartitionState.RUNNING) for w in reasons), (node, key, reasons)
+        assert all(
+            w.state not in (PartitionState.PUBLISHED, PartitionState.RUNNING) for w in reasons
+        ), (node, key, reasons)
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -1,4 +1,6 @@
-"""Random graphs of keys, chains, optional inputs and calendars: whatever happens, it comes to rest and accounts for everything."""
+"""Random graphs of keys, chains, optional inputs and calendars: whatever happens, it comes to rest
+and accounts for everything.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ from driver import DAY, WHOLE, Driver, asset, reads, source
 
 from headrace.model import Grain, PartitionSpec
 from headrace.model.times import DaysOff
-from headrace.scheduler import ClockAdvanced, DeliveryArrived, FailureKind, GraphNode, PartitionState
+from headrace.scheduler import (
+    ClockAdvanced,
+    DeliveryArrived,
+    FailureKind,
+    GraphNode,
+    PartitionState,
+)
 
 DAYS = [f"2013-03-{d:02d}" for d in range(5, 15)]
 REGIONS = ("APAC", "EMEA", "a/b")
@@ -23,7 +31,9 @@ OFF = DaysOff(dates=frozenset(DAYS[3:5]))
 
 def graph(rng: random.Random) -> list[GraphNode]:
     nodes = [
-        msgspec.structs.replace(source("days"), days_off=OFF, watermark=rng.random() < 0.3, restate_within="3d"),
+        msgspec.structs.replace(
+            source("days"), days_off=OFF, watermark=rng.random() < 0.3, restate_within="3d"
+        ),
         msgspec.structs.replace(source("keyed", DAY_KEY), expect_by="+2d 06:00"),
         source("listed", LISTED),
         source("shops", KEY),
@@ -33,7 +43,12 @@ def graph(rng: random.Random) -> list[GraphNode]:
         into = rng.sample(nodes, k=rng.randint(1, 3))
         growing = any(n.partition.key is not None and n.partition.grain is not None for n in into)
         choices = [DAY, MONTH, WHOLE, LISTED, *([DAY_KEY, KEY] if growing else [])]
-        how = [reads(n.name, lookback="2d") if rng.random() < 0.2 else reads(n.name, optional=rng.random() < 0.3) for n in into[1:]]
+        how = [
+            reads(n.name, lookback="2d")
+            if rng.random() < 0.2
+            else reads(n.name, optional=rng.random() < 0.3)
+            for n in into[1:]
+        ]
         partition = rng.choice(choices)
         chained = not partition.whole and partition.key is None and rng.random() < 0.3
         nodes.append(asset(f"a{i}", into[0].name, *how, partition=partition, chained=chained))
@@ -61,14 +76,19 @@ def act(d: Driver, rng: random.Random) -> None:
         d.publish(attempt)
     elif kind < 0.95:
         state = rng.choice([PartitionState.HELD, PartitionState.REJECTED, PartitionState.FAILED])
-        d.end(attempt, state, rng.choice(list(FailureKind)) if state is PartitionState.FAILED else None)
+        d.end(
+            attempt,
+            state,
+            rng.choice(list(FailureKind)) if state is PartitionState.FAILED else None,
+        )
     else:
         d.lose(attempt)
 
 
 @pytest.mark.parametrize("seed", range(80))
 def test_it_comes_to_rest(seed: int) -> None:
-    """Catches lost wake-ups, partitions that run twice at once, and needs that nothing can ever fill. The seed is the test's name."""
+    """Catches lost wake-ups, partitions that run twice at once, and needs that nothing can ever
+    fill. The seed is the test's name."""
     rng = random.Random(seed)
     d = Driver(*graph(rng), slots=3)
     d.now = 1_363_000_000_000_000  # 2013-03-11
@@ -94,4 +114,6 @@ def test_it_comes_to_rest(seed: int) -> None:
         assert reasons, f"{node}@{key} waits for nothing"
         for reason in reasons:
             assert reason.state is not PartitionState.RUNNING, (node, key, reason)
-            assert reason.state is not PartitionState.PUBLISHED or "later interval" in reason.reason, (node, key, reason)
+            assert (
+                reason.state is not PartitionState.PUBLISHED or "later interval" in reason.reason
+            ), (node, key, reason)

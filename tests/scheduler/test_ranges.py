@@ -9,9 +9,22 @@ import pytest
 
 from headrace.model import Grain, PartitionSpec
 from headrace.model.intervals import key_at, next_key
-from headrace.scheduler.ranges import IntegerSet, TerminalPartitions, interval_exists, key_of_number, number_of
+from headrace.scheduler.ranges import (
+    IntegerSet,
+    TerminalPartitions,
+    interval_exists,
+    key_of_number,
+    number_of,
+)
 
-ZONES = ("America/New_York", "UTC", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia", "America/Sao_Paulo")
+ZONES = (
+    "America/New_York",
+    "UTC",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "Pacific/Apia",
+    "America/Sao_Paulo",
+)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -40,9 +53,13 @@ def test_runs_are_a_set(seed: int) -> None:
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("grain", list(Grain))
 def test_following_intervals_have_following_numbers(grain: Grain, zone: str) -> None:
-    """Over changes of the clock, of the date line, and of the year. Catches an interval that stands for another, and numbers that leave
-    gaps, which would cost memory."""
-    before_change = datetime(2011, 9, 28, tzinfo=UTC) if zone == "Australia/Lord_Howe" else datetime(2011, 12, 27, tzinfo=UTC)
+    """Over changes of the clock, of the date line, and of the year. Catches an interval that stands
+    for another, and numbers that leave gaps, which would cost memory."""
+    before_change = (
+        datetime(2011, 9, 28, tzinfo=UTC)
+        if zone == "Australia/Lord_Howe"
+        else datetime(2011, 12, 27, tzinfo=UTC)
+    )
     key = key_at(before_change, grain, zone)
     rest, keys, numbered = TerminalPartitions(PartitionSpec(grain=grain), zone), [], 0
     for _ in range(200):
@@ -62,7 +79,9 @@ def test_following_intervals_have_following_numbers(grain: Grain, zone: str) -> 
     assert not rest
 
 
-@pytest.mark.parametrize("zone", ["Australia/Lord_Howe", "America/New_York", "America/Sao_Paulo", "Africa/Cairo"])
+@pytest.mark.parametrize(
+    "zone", ["Australia/Lord_Howe", "America/New_York", "America/Sao_Paulo", "Africa/Cairo"]
+)
 def test_hours_of_a_year_are_told_apart(zone: str) -> None:
     """Each has its own number or its own name, in the doubled hour and the half one."""
     key = key_at(datetime(2013, 1, 1, tzinfo=UTC), Grain.HOUR, zone)
@@ -77,9 +96,20 @@ def test_hours_of_a_year_are_told_apart(zone: str) -> None:
 
 
 def test_hostile_keys_keep_their_names() -> None:
-    """Keys are data: what looks like a key of the grain and isn't written like one is another partition."""
+    """Keys are data: what looks like a key of the grain and isn't written like one is another
+    partition."""
     rest = TerminalPartitions(PartitionSpec(grain=Grain.DAY, key="region"), "UTC")
-    keys = ["2013-02-11/a", "2013-02-11/a/b", "2013-02-11/", "20130211/a", "2013-W07-1/a", "٢013-02-11/a", "2013-02-30/a", "*", ""]
+    keys = [
+        "2013-02-11/a",
+        "2013-02-11/a/b",
+        "2013-02-11/",
+        "20130211/a",
+        "2013-W07-1/a",
+        "٢013-02-11/a",
+        "2013-02-30/a",
+        "*",
+        "",
+    ]
     for key in keys:
         rest.add(key)
     assert sorted(rest) == sorted(keys)
@@ -88,7 +118,10 @@ def test_hostile_keys_keep_their_names() -> None:
     for key in ["000000000001", "1", "000000000003", "²", "0000000000001"]:
         deliveries.add(key)
     assert set(deliveries.named) == {"1", "²", "0000000000001"}
-    assert deliveries.before("000000000003") == "000000000001" and deliveries.after("000000000001") == "000000000003"
+    assert (
+        deliveries.before("000000000003") == "000000000001"
+        and deliveries.after("000000000001") == "000000000003"
+    )
     assert deliveries.before("000000000001") is None and deliveries.after("000000000003") is None
 
 

@@ -30,8 +30,15 @@ from headrace.scheduler import (
 )
 
 DELIVERIES = PartitionSpec(by_delivery=True)
-FIRST = {"days": "2013-03-05", "keyed": "2013-03-05/EMEA", "listed": "2013-03-05/APAC", "shops": "APAC", "r": "*"}
-"""What sources begin with: which of several first deliveries is ingested alone is a matter of what was queued first."""
+FIRST = {
+    "days": "2013-03-05",
+    "keyed": "2013-03-05/EMEA",
+    "listed": "2013-03-05/APAC",
+    "shops": "APAC",
+    "r": "*",
+}
+"""What sources begin with: which of several first deliveries is ingested alone is a matter of what
+was queued first."""
 
 
 def graph(rng: random.Random) -> list[GraphNode]:
@@ -47,19 +54,39 @@ def graph(rng: random.Random) -> list[GraphNode]:
         into = rng.sample(nodes, k=rng.randint(1, 3))
         growing = any(n.partition.key is not None and n.partition.grain is not None for n in into)
         delivered = all(n.partition.whole for n in into)
-        choices = [DAY, DAY, MONTH, WHOLE, LISTED, *([DAY_KEY, KEY] if growing else []), *([DELIVERIES] if delivered else [])]
-        how = [reads(n.name, lookback="2d") if rng.random() < 0.2 else reads(n.name, optional=rng.random() < 0.3) for n in into[1:]]
+        choices = [
+            DAY,
+            DAY,
+            MONTH,
+            WHOLE,
+            LISTED,
+            *([DAY_KEY, KEY] if growing else []),
+            *([DELIVERIES] if delivered else []),
+        ]
+        how = [
+            reads(n.name, lookback="2d")
+            if rng.random() < 0.2
+            else reads(n.name, optional=rng.random() < 0.3)
+            for n in into[1:]
+        ]
         partition = rng.choice(choices)
         chained = partition.grain is not None and partition.key is None and rng.random() < 0.3
         follows = (rng.choice(nodes).name,) if rng.random() < 0.2 else ()
         rebuilt = rng.random() < 0.3
-        more = {"partition": partition, "chained": chained, "depends": follows, "rebuild_on_reference": rebuilt}
+        more = {
+            "partition": partition,
+            "chained": chained,
+            "depends": follows,
+            "rebuild_on_reference": rebuilt,
+        }
         nodes.append(asset(f"a{i}", into[0].name, *how, **more))
     return nodes
 
 
 class Stored(Driver):
-    """Keeps what the store would keep, and hands every event to a second core that is begun anew now and then."""
+    """Keeps what the store would keep, and hands every event to a second core that is begun anew
+    now and then.
+    """
 
     def __init__(self, *nodes: GraphNode, rng: random.Random) -> None:
         self.rng = rng
@@ -86,7 +113,11 @@ class Stored(Driver):
         if self.rng.random() < 0.15:
             self.kept = (
                 self.revision,
-                checkpoints.decode_checkpoint(checkpoints.encode_checkpoint(self.rng.choice([self.core, self.other]).checkpoint())),
+                checkpoints.decode_checkpoint(
+                    checkpoints.encode_checkpoint(
+                        self.rng.choice([self.core, self.other]).checkpoint()
+                    )
+                ),
             )
         if (
             self.reloading and self.rng.random() < 0.3 and not isinstance(event, DeliveryArrived)
@@ -110,7 +141,11 @@ class Stored(Driver):
             before = self.rows.get((node, key))
             shown = self.publication if changed or before is None else before[1].publication
             at_rest = LoadedPartition(
-                node=node, key=key, state=PartitionState.PUBLISHED, published=True, publication=shown if key == "*" else 0
+                node=node,
+                key=key,
+                state=PartitionState.PUBLISHED,
+                published=True,
+                publication=shown if key == "*" else 0,
             )
             self.rows[node, key] = (self.revision, at_rest)
             self.deliveries.pop((node, key), None)
@@ -134,7 +169,9 @@ class Stored(Driver):
                     self.deliveries.pop((command.node, command.key), None)
 
     def reload(self) -> None:
-        """The second core ends, and another takes its place, which is told what the leader tells it."""
+        """The second core ends, and another takes its place, which is told what the leader tells
+        it.
+        """
         self.reloads += 1
         going_on = tuple(self.other.handed_over())
         taken = {(item.node, key) for item in going_on for key in item.keys}
@@ -146,7 +183,11 @@ class Stored(Driver):
             start, rows = checkpoints.checkpoint_of_rows(graph, rows), ()
         self.other = Core(epoch=1, slots=3, after=self.last)
         given = [Loaded(graph, rows, going_on, checkpoint=start)]
-        given += [DeliveryArrived(name, key, bundle) for (name, key), bundle in self.deliveries.items() if (name, key) not in taken]
+        given += [
+            DeliveryArrived(name, key, bundle)
+            for (name, key), bundle in self.deliveries.items()
+            if (name, key) not in taken
+        ]
         given += [Requested(tuple(Target(n.name) for n in self.nodes), standing=True)]
         again = [command for event in given for command in self.other.handle(event, self.now)]
         assert told(again) == ([], set()), "what was decided already is decided again"
@@ -154,14 +195,19 @@ class Stored(Driver):
 
 def told(commands: list[Command]) -> tuple[list[object], set[object]]:
     """What is given out, in order, and what is marked."""
-    given = [msgspec.structs.replace(command, queued_at=0, without=()) for command in commands if isinstance(command, Dispatch)]
+    given = [
+        msgspec.structs.replace(command, queued_at=0, without=())
+        for command in commands
+        if isinstance(command, Dispatch)
+    ]
     return given, {command for command in commands if isinstance(command, PartitionUpdate)}
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_core_that_was_begun_anew_decides_alike(seed: int) -> None:
-    """Catches everything that is known only by having been there: partitions that nothing was heard of, what changed while an attempt
-    ran, when something is tried again. The seed is the test's name."""
+    """Catches everything that is known only by having been there: partitions that nothing was heard
+    of, what changed while an attempt ran, when something is tried again. The seed is the test's
+    name."""
     rng = random.Random(seed)
     d = Stored(*graph(rng), rng=rng)
     d.now = 1_363_000_000_000_000  # 2013-03-11

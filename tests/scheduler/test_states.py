@@ -9,7 +9,9 @@ from headrace.scheduler.states import TRANSITIONS, PartitionState, PartitionTran
 
 @pytest.mark.parametrize("state", PartitionState)
 @pytest.mark.parametrize("change", PartitionTransition)
-def test_every_pair_is_in_the_table_or_refused(state: PartitionState, change: PartitionTransition) -> None:
+def test_every_pair_is_in_the_table_or_refused(
+    state: PartitionState, change: PartitionTransition
+) -> None:
     """Catches a transition that was added in the code and not in the table."""
     if (state, change) in TRANSITIONS:
         assert next_state(state, change) is TRANSITIONS[state, change]
@@ -20,5 +22,10 @@ def test_every_pair_is_in_the_table_or_refused(state: PartitionState, change: Pa
 
 def test_only_running_partitions_end() -> None:
     """Catches a publication of something that no attempt was at."""
-    ends = {PartitionTransition.PUBLISHED, PartitionTransition.HELD, PartitionTransition.REJECTED, PartitionTransition.FAILED}
+    ends = {
+        PartitionTransition.PUBLISHED,
+        PartitionTransition.HELD,
+        PartitionTransition.REJECTED,
+        PartitionTransition.FAILED,
+    }
     assert {state for state, change in TRANSITIONS if change in ends} == {PartitionState.RUNNING}

@@ -12,7 +12,12 @@ DAY = "2013-02-11"
 
 def stopped(state: PartitionState) -> Driver:
     """orders × airlines → named; a day is published, the next one is stopped."""
-    driver = Driver(source("orders"), source("airlines", partition=WHOLE), asset("named", "orders", "airlines"), slots=4)
+    driver = Driver(
+        source("orders"),
+        source("airlines", partition=WHOLE),
+        asset("named", "orders", "airlines"),
+        slots=4,
+    )
     driver.arrive("airlines", "*")
     driver.arrive("orders", "2013-02-10")
     driver.ask()
@@ -21,16 +26,22 @@ def stopped(state: PartitionState) -> Driver:
     while driver.running:
         attempt, dispatch = next(iter(driver.running.items()))
         if dispatch.node == "named":
-            driver.end(attempt, state, FailureKind.DETERMINISTIC if state is PartitionState.FAILED else None)
+            driver.end(
+                attempt,
+                state,
+                FailureKind.DETERMINISTIC if state is PartitionState.FAILED else None,
+            )
         else:
             driver.publish(attempt)
     return driver
 
 
-@pytest.mark.parametrize("state", [PartitionState.HELD, PartitionState.FAILED, PartitionState.REJECTED])
+@pytest.mark.parametrize(
+    "state", [PartitionState.HELD, PartitionState.FAILED, PartitionState.REJECTED]
+)
 def test_what_was_stopped_is_made_again_with_another_reference(state: PartitionState) -> None:
-    """Would catch: a day that stays in quarantine for keys that nobody knew, after those who know them have sent them; all other days
-    made again as well."""
+    """Would catch: a day that stays in quarantine for keys that nobody knew, after those who know
+    them have sent them; all other days made again as well."""
     driver = stopped(state)
     driver.arrive("airlines", "*", content="corrected")
     assert driver.work() == [("airlines", "*"), ("named", DAY)]

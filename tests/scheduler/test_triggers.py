@@ -23,40 +23,69 @@ HOUR = PartitionSpec(grain=Grain.HOUR)
 
 def firings(cron: str, start: str, count: int, timezone: str = ZONE) -> list[str]:
     times = times_after(cron, timezone, to_us(datetime.fromisoformat(start).replace(tzinfo=UTC)))
-    return [from_us(at, timezone).isoformat(timespec="minutes") for at, _ in zip(times, range(count), strict=False)]
+    return [
+        from_us(at, timezone).isoformat(timespec="minutes")
+        for at, _ in zip(times, range(count), strict=False)
+    ]
 
 
 # When time fires
 
 
 def test_a_time_in_the_gap_fires_at_the_first_instant_after_it() -> None:
-    """2013-03-10: New York's clocks go from 02:00 to 03:00. Catches a nightly run that is skipped once a year."""
-    assert firings("30 2 * * *", "2013-03-09T12:00", 2) == ["2013-03-10T03:00-04:00", "2013-03-11T02:30-04:00"]
+    """2013-03-10: New York's clocks go from 02:00 to 03:00. Catches a nightly run that is skipped
+    once a year.
+    """
+    assert firings("30 2 * * *", "2013-03-09T12:00", 2) == [
+        "2013-03-10T03:00-04:00",
+        "2013-03-11T02:30-04:00",
+    ]
 
 
 def test_a_doubled_time_fires_once() -> None:
     """2013-11-03: the hour from 01:00 comes twice. Catches a run that is done twice once a year."""
-    assert firings("30 1 * * *", "2013-11-02T12:00", 2) == ["2013-11-03T01:30-04:00", "2013-11-04T01:30-05:00"]
-    assert firings("0 * * * *", "2013-11-03T04:30", 2) == ["2013-11-03T01:00-04:00", "2013-11-03T02:00-05:00"]
+    assert firings("30 1 * * *", "2013-11-02T12:00", 2) == [
+        "2013-11-03T01:30-04:00",
+        "2013-11-04T01:30-05:00",
+    ]
+    assert firings("0 * * * *", "2013-11-03T04:30", 2) == [
+        "2013-11-03T01:00-04:00",
+        "2013-11-03T02:00-05:00",
+    ]
 
 
 def test_several_times_in_the_gap_are_one() -> None:
-    assert firings("*/20 * * * *", "2013-03-10T06:30", 3) == ["2013-03-10T01:40-05:00", "2013-03-10T03:00-04:00", "2013-03-10T03:20-04:00"]
+    assert firings("*/20 * * * *", "2013-03-10T06:30", 3) == [
+        "2013-03-10T01:40-05:00",
+        "2013-03-10T03:00-04:00",
+        "2013-03-10T03:20-04:00",
+    ]
 
 
-@pytest.mark.parametrize("timezone", ["America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca", "UTC"])
+@pytest.mark.parametrize(
+    "timezone",
+    ["America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca", "UTC"],
+)
 @pytest.mark.parametrize("cron", ["30 1 * * *", "15 2,23 * * *", "0 0 * * *"])
 def test_looking_back_finds_what_looking_ahead_told(cron: str, timezone: str) -> None:
-    """Catches a leader that starts just after a change of clocks and takes another time for the newest than the one that fired."""
+    """Catches a leader that starts just after a change of clocks and takes another time for the
+    newest than the one that fired.
+    """
     start, before = to_us(datetime(2011, 1, 1, tzinfo=UTC)), None
     for at, _ in zip(times_after(cron, timezone, start), range(500), strict=False):
         assert next(times_until(cron, timezone, at)) == at
-        assert before is None or next(times_until(cron, timezone, at - 1)) == before, from_us(at, timezone)
+        assert before is None or next(times_until(cron, timezone, at - 1)) == before, from_us(
+            at, timezone
+        )
         before = at
 
 
 def test_days_off_dont_fire() -> None:
-    trigger = NodeTrigger(cron="0 6 * * *", timezone=ZONE, days_off=DaysOff(dates=frozenset(["2013-02-12", "2013-02-13"])))
+    trigger = NodeTrigger(
+        cron="0 6 * * *",
+        timezone=ZONE,
+        days_off=DaysOff(dates=frozenset(["2013-02-12", "2013-02-13"])),
+    )
     at = to_us(datetime(2013, 2, 11, 12, tzinfo=UTC))
     fires = next_firing(trigger, at)
     assert fires is not None
@@ -65,13 +94,18 @@ def test_days_off_dont_fire() -> None:
 
 
 def test_each_minute_over_a_long_weekend() -> None:
-    """Catches a trigger that is given up because thousands of its times in a row fall on days off."""
+    """Catches a trigger that is given up because thousands of its times in a row fall
+    on days off.
+    """
     off = DaysOff(dates=frozenset(f"2013-02-{day}" for day in range(12, 22)))
     trigger = NodeTrigger(cron="* * * * *", timezone=ZONE, days_off=off)
     fires = next_firing(trigger, to_us(datetime(2013, 2, 12, 4, 59, tzinfo=UTC)))
     assert fires is not None
     assert from_us(fires, ZONE).isoformat() == "2013-02-22T00:00:00-05:00"
-    assert from_us(last_firing(trigger, fires - 1) or 0, ZONE).isoformat() == "2013-02-11T23:59:00-05:00"
+    assert (
+        from_us(last_firing(trigger, fires - 1) or 0, ZONE).isoformat()
+        == "2013-02-11T23:59:00-05:00"
+    )
 
 
 def test_what_never_fires_ends() -> None:
@@ -80,7 +114,10 @@ def test_what_never_fires_ends() -> None:
     assert next_firing(NodeTrigger(cron="0 6 * * 6", timezone=ZONE, days_off=every_day), 0) is None
 
 
-@pytest.mark.parametrize("cron", ["* * *", "61 * * * *", "0 0 31 2 *", "* * * * * *", "@daily", "", "x" * 500, "0 0 * * 8"])
+@pytest.mark.parametrize(
+    "cron",
+    ["* * *", "61 * * * *", "0 0 31 2 *", "* * * * * *", "@daily", "", "x" * 500, "0 0 * * 8"],
+)
 def test_what_isnt_a_cron_expression_is_refused(cron: str) -> None:
     with pytest.raises(UsageError):
         check_cron(cron)
@@ -160,7 +197,8 @@ def test_what_reads_nothing_runs_again_at_each_firing() -> None:
 
 
 def test_what_a_firing_released_is_released_after_a_restart() -> None:
-    """Catches a leader that dies between the firing and the attempt: the run of that day would be lost."""
+    """Catches a leader that dies between the firing and the attempt: the run of that day would be
+    lost."""
     d = started(asset("ping", partition=WHOLE, trigger=SIX))
     d.at("2013-02-12 06:00")
     (dispatch,) = d.running.values()
@@ -194,7 +232,11 @@ def test_an_interval_is_counted_in_utc() -> None:
 
 
 def test_a_webhook_fires_what_waits() -> None:
-    d = started(source("flights"), daily(NodeTrigger(outside=True)), asset("ping", partition=WHOLE, trigger=NodeTrigger(outside=True)))
+    d = started(
+        source("flights"),
+        daily(NodeTrigger(outside=True)),
+        asset("ping", partition=WHOLE, trigger=NodeTrigger(outside=True)),
+    )
     d.arrive("flights", D[10])
     assert d.work() == [("flights", D[10])]
     d.give(Fired("clean"))
@@ -209,7 +251,9 @@ def test_a_webhook_fires_what_waits() -> None:
 
 def test_arrivals_of_a_source_fire() -> None:
     trigger = NodeTrigger(arrival="flights")
-    d = started(source("flights"), source("weather"), asset("clean", "flights", "weather", trigger=trigger))
+    d = started(
+        source("flights"), source("weather"), asset("clean", "flights", "weather", trigger=trigger)
+    )
     d.arrive("weather", D[10])
     d.arrive("flights", D[10])
     assert d.work()[-1] == ("clean", D[10])
@@ -220,7 +264,11 @@ def test_arrivals_of_a_source_fire() -> None:
 
 
 def test_publications_upstream_fire() -> None:
-    d = started(source("flights"), daily(NodeTrigger(upstream="")), asset("note", partition=WHOLE, trigger=NodeTrigger(upstream="clean")))
+    d = started(
+        source("flights"),
+        daily(NodeTrigger(upstream="")),
+        asset("note", partition=WHOLE, trigger=NodeTrigger(upstream="clean")),
+    )
     d.arrive("flights", D[9])
     assert d.work() == [("flights", D[9]), ("clean", D[9]), ("note", "*")]
 
@@ -265,7 +313,12 @@ def test_what_was_passed_over_runs_if_it_is_named_itself() -> None:
 def test_what_was_passed_over_is_in_nobodys_way() -> None:
     """Catches what reads seven days and waits for ever for one that nobody wants any more."""
     trigger = NodeTrigger(cron="0 6 * * *", timezone=ZONE, latest=True)
-    d = started(source("flights"), daily(trigger), asset("week", reads("clean", lookback="7d")), at="2013-02-10 07:00")
+    d = started(
+        source("flights"),
+        daily(trigger),
+        asset("week", reads("clean", lookback="7d")),
+        at="2013-02-10 07:00",
+    )
     d.arrive("flights", D[8])
     d.work()
     d.at("2013-02-13 09:00")
@@ -275,7 +328,11 @@ def test_what_was_passed_over_is_in_nobodys_way() -> None:
 
 def test_an_interval_for_which_nothing_came_yet_waives_nothing() -> None:
     """Catches a late delivery of yesterday that makes the day before, which is there, unwanted."""
-    d = started(source("flights"), daily(NodeTrigger(cron="0 6 * * *", timezone=ZONE, latest=True)), at="2013-02-13 05:00")
+    d = started(
+        source("flights"),
+        daily(NodeTrigger(cron="0 6 * * *", timezone=ZONE, latest=True)),
+        at="2013-02-13 05:00",
+    )
     d.arrive("flights", D[10])
     assert d.work() == [("flights", D[10]), ("clean", D[10])]
 
@@ -312,7 +369,14 @@ def test_many_ways_up_cost_no_more_than_the_nodes_on_them() -> None:
 def test_a_long_way_up_costs_no_stack() -> None:
     """Catches a core that ends in RecursionError at the end of a thousand assets in a row."""
     nodes = [source("n0"), *(asset(f"n{i}", f"n{i - 1}") for i in range(1, 1_500))]
-    latest = asset("last", "n1499", trigger=NodeTrigger(cron="0 6 * * *", timezone=ZONE, latest=True))
-    d = started(*nodes, latest, asset("note", "n1499", trigger=NodeTrigger(arrival="")), at="2013-02-13 09:00")
+    latest = asset(
+        "last", "n1499", trigger=NodeTrigger(cron="0 6 * * *", timezone=ZONE, latest=True)
+    )
+    d = started(
+        *nodes,
+        latest,
+        asset("note", "n1499", trigger=NodeTrigger(arrival="")),
+        at="2013-02-13 09:00",
+    )
     d.arrive("n0", D[11])
     assert d.work()[-2:] == [("last", D[11]), ("note", D[11])]

@@ -39,14 +39,22 @@ def test_an_input_that_hasnt_arrived_is_named_with_when_it_was_promised() -> Non
     d.arrive("flights", D[9])
     d.work()
     d.ask(Target("clean", D[10], D[10]))
-    assert texts(d, "clean", D[10]) == ["waits for flights 2013-02-11, expected by 2013-02-12 05:00"]
-    assert texts(d, "flights", D[10]) == ["waits for flights 2013-02-11, expected by 2013-02-12 05:00"]
+    assert texts(d, "clean", D[10]) == [
+        "waits for flights 2013-02-11, expected by 2013-02-12 05:00"
+    ]
+    assert texts(d, "flights", D[10]) == [
+        "waits for flights 2013-02-11, expected by 2013-02-12 05:00"
+    ]
     d.at("2013-02-12 06:00")
-    assert texts(d, "clean", D[10]) == ["waits for flights 2013-02-11, overdue since 2013-02-12 05:00"]
+    assert texts(d, "clean", D[10]) == [
+        "waits for flights 2013-02-11, overdue since 2013-02-12 05:00"
+    ]
 
 
 def test_a_delivery_from_before_the_declared_start_says_that_it_is_not_taken_in() -> None:
-    """Would catch: a delivery that waits for ever, of which nobody is told why: nothing that it needs is missing."""
+    """Would catch: a delivery that waits for ever, of which nobody is told why: nothing that it
+    needs is missing.
+    """
     d = driver(msgspec.structs.replace(source("late"), start=D[5]))
     d.ask()
     d.arrive("late", D[4])
@@ -61,7 +69,9 @@ def test_what_stands_still_says_why() -> None:
     d.end(d.attempt("clean", D[10]), S.REJECTED)
     assert texts(d, "clean", D[10]) == ["was rejected: it was rejected"]
     d.ask(Target("ranking", D[10], D[10]))
-    assert texts(d, "ranking", D[10]) == ["waits for clean 2013-02-11, which was rejected: it was rejected"]
+    assert texts(d, "ranking", D[10]) == [
+        "waits for clean 2013-02-11, which was rejected: it was rejected"
+    ]
     d.give(TakenBack("flights", D[10], "wrong"))
     assert texts(d, "flights", D[10]) == ["was withdrawn: wrong"]
 
@@ -77,7 +87,9 @@ def test_a_next_try_is_told() -> None:
 
 
 def test_gates_are_told() -> None:
-    d = driver(FLIGHTS, asset("clean", "flights", trigger=NodeTrigger(cron="0 6 * * *", timezone=ZONE)))
+    d = driver(
+        FLIGHTS, asset("clean", "flights", trigger=NodeTrigger(cron="0 6 * * *", timezone=ZONE))
+    )
     d.start()
     d.ask()
     d.arrive("flights", D[10])
@@ -88,16 +100,26 @@ def test_gates_are_told() -> None:
 
 
 def test_a_full_pool_names_who_holds_it() -> None:
-    d = driver(FLIGHTS, asset("clean", "flights", takes=(Take("warehouse", 4),)), slots=5, pools={"warehouse": 8})
+    d = driver(
+        FLIGHTS,
+        asset("clean", "flights", takes=(Take("warehouse", 4),)),
+        slots=5,
+        pools={"warehouse": 8},
+    )
     d.ask()
     d.arrive("flights", *D[:3])
     while any(x.node == "flights" for x in d.running.values()):
         d.publish(next(a for a, x in d.running.items() if x.node == "flights"))
-    assert texts(d, "clean", D[2]) == ["pool warehouse 8 of 8, held by clean 2013-02-01, clean 2013-02-02"]
+    assert texts(d, "clean", D[2]) == [
+        "pool warehouse 8 of 8, held by clean 2013-02-01, clean 2013-02-02"
+    ]
 
 
 def test_a_limit_is_told_as_it_is_declared() -> None:
-    d = driver(asset("ping", partition=msgspec.structs.replace(WHOLE, key="n", values=("1", "2", "3"))), slots=4)
+    d = driver(
+        asset("ping", partition=msgspec.structs.replace(WHOLE, key="n", values=("1", "2", "3"))),
+        slots=4,
+    )
     d.nodes = (msgspec.structs.replace(d.nodes[0], takes=(Take("node:ping"),)),)
     d.start(pools={"node:ping": 1})
     d.ask()
@@ -110,7 +132,9 @@ def test_workers_that_are_taken_are_told() -> None:
     d.arrive("flights", D[9])
     d.work()
     d.arrive("flights", *D[10:14])
-    assert texts(d, "flights", D[13]) == ["all 2 workers are taken, by flights 2013-02-11, flights 2013-02-12"]
+    assert texts(d, "flights", D[13]) == [
+        "all 2 workers are taken, by flights 2013-02-11, flights 2013-02-12"
+    ]
 
 
 def test_nobody_wants_it() -> None:

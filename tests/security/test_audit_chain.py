@@ -1,4 +1,6 @@
-"""The audit trail: nothing can be altered, removed, inserted or moved without `verify` naming the first entry that doesn't fit."""
+"""The audit trail: nothing can be altered, removed, inserted or moved without `verify` naming the
+first entry that doesn't fit.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,18 @@ import pytest
 from state_kinds import ONLY_POSTGRESQL, ONLY_SQLITE
 
 from headrace.model import Settings
-from headrace.security import Action, ActionOutcome, Actor, ActorType, AuditEvent, Object, append, append_all, audit, verify
+from headrace.security import (
+    Action,
+    ActionOutcome,
+    Actor,
+    ActorType,
+    AuditEvent,
+    Object,
+    append,
+    append_all,
+    audit,
+    verify,
+)
 from headrace.security.audit import canonical, clean
 from headrace.store import Store
 from headrace.store.queries import audit_trail
@@ -34,7 +47,13 @@ def store(tmp_path: Path, state_settings: Settings) -> Iterator[Store]:
 
 def event(number: int = 0, **more: Any) -> AuditEvent:
     subject = Object("partition", f"flights@{number}", "1")
-    return AuditEvent(action=Action.PARTITION_PUBLISHED, actor=ACTOR, object=subject, after={"rows": number}, **more)
+    return AuditEvent(
+        action=Action.PARTITION_PUBLISHED,
+        actor=ACTOR,
+        object=subject,
+        after={"rows": number},
+        **more,
+    )
 
 
 def fill(store: Store, count: int) -> list[Row]:
@@ -46,7 +65,9 @@ def fill(store: Store, count: int) -> list[Row]:
 
 def rows(store: Store) -> list[Row]:
     with store.read() as tx:
-        return tx.execute("select seq, at, event, prev_hash, hash from audit order by seq").fetchall()
+        return tx.execute(
+            "select seq, at, event, prev_hash, hash from audit order by seq"
+        ).fetchall()
 
 
 def checked(store: Store) -> audit.Verification:
@@ -54,14 +75,23 @@ def checked(store: Store) -> audit.Verification:
         return verify(tx)
 
 
-# What is written --------------------------------------------------------------------------------------------------------
+# What is written
+# --------------------------------------------------------------------------------------------------
 
 
 def test_the_chain_is_what_the_specification_says(store: Store) -> None:
     """TRUST H2, recomputed here from its text, without the code under test."""
     previous = "0" * 64
     for seq, _, text, before, digest in fill(store, 3):
-        framed = b"\x02" + b"\x01" + bytes([8]) + b"headrace" + seq.to_bytes(8, "big") + bytes.fromhex(previous) + text.encode()
+        framed = (
+            b"\x02"
+            b"\x01"
+            + bytes([8])
+            + b"headrace"
+            + seq.to_bytes(8, "big")
+            + bytes.fromhex(previous)
+            + text.encode()
+        )
         assert before == previous
         assert digest == hashlib.sha256(framed).hexdigest()
         previous = digest
@@ -71,7 +101,10 @@ def test_the_chain_is_what_the_specification_says(store: Store) -> None:
 def test_a_golden_entry_hashes_to_the_same_for_ever() -> None:
     """Old trails must verify with every later version."""
     text = '{"action":"store.created","at":"2013-02-12T04:40:00.000000Z"}'
-    assert audit.chain_hash(1, audit.GENESIS, text) == "259dc0770ca1b486e83045328098192beb355e07196f4f6d06381d072646e2ae"
+    assert (
+        audit.chain_hash(1, audit.GENESIS, text)
+        == "259dc0770ca1b486e83045328098192beb355e07196f4f6d06381d072646e2ae"
+    )
 
 
 def test_an_entry_holds_who_what_when_and_why(store: Store) -> None:
@@ -81,20 +114,43 @@ def test_an_entry_holds_who_what_when_and_why(store: Store) -> None:
             tx,
             AT,
             AuditEvent(
-                action=Action.RUN_REQUESTED, actor=ACTOR, object=Object("run", "7"), outcome=ActionOutcome.DENIED, reason="not applied",
-                before={"b": 1, "a": None}, after=["x"], request_id="3", run_id="7",
+                action=Action.RUN_REQUESTED,
+                actor=ACTOR,
+                object=Object("run", "7"),
+                outcome=ActionOutcome.DENIED,
+                reason="not applied",
+                before={"b": 1, "a": None},
+                after=["x"],
+                request_id="3",
+                run_id="7",
             ),
-        )  # fmt: skip
+        )
     ((number, at, text, _, _),) = rows(store)
     result = json.loads(text)
     assert (seq, number, at) == (1, 1, AT)
-    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", result.pop("id"))
-    assert abs(time.time() - time.mktime(time.strptime(result.pop("real_at")[:19], "%Y-%m-%dT%H:%M:%S")) + time.timezone) < 60
+    assert re.fullmatch(
+        r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", result.pop("id")
+    )
+    assert (
+        abs(
+            time.time()
+            - time.mktime(time.strptime(result.pop("real_at")[:19], "%Y-%m-%dT%H:%M:%S"))
+            + time.timezone
+        )
+        < 60
+    )
     assert result == {
-        "action": "run.requested", "actor": {"type": "person", "id": "ann", "display": "Ann"}, "at": "2013-02-12T06:40:00.000000Z",
-        "object": {"kind": "run", "id": "7", "version": None}, "outcome": "denied", "reason": "not applied",
-        "before": {"a": None, "b": 1}, "after": ["x"], "request_id": "3", "run_id": "7",
-    }  # fmt: skip
+        "action": "run.requested",
+        "actor": {"type": "person", "id": "ann", "display": "Ann"},
+        "at": "2013-02-12T06:40:00.000000Z",
+        "object": {"kind": "run", "id": "7", "version": None},
+        "outcome": "denied",
+        "reason": "not applied",
+        "before": {"a": None, "b": 1},
+        "after": ["x"],
+        "request_id": "3",
+        "run_id": "7",
+    }
 
 
 def test_a_batch_is_the_same_chain(store: Store) -> None:
@@ -128,15 +184,28 @@ def test_a_huge_value_is_kept_as_its_hash(store: Store) -> None:
     """One event of a million keys would make the trail unreadable, and the transaction slow."""
     huge = {"keys": [f"k{n}" for n in range(50_000)]}
     with store.write(None) as tx:
-        append(tx, AT, AuditEvent(action=Action.PROJECT_APPLIED, actor=ACTOR, object=Object("project", "p"), after=huge))
+        append(
+            tx,
+            AT,
+            AuditEvent(
+                action=Action.PROJECT_APPLIED,
+                actor=ACTOR,
+                object=Object("project", "p"),
+                after=huge,
+            ),
+        )
     result = json.loads(rows(store)[0][2])
     text = json.dumps(huge, separators=(",", ":"))
-    assert result["after"] == {"bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    assert result["after"] == {
+        "bytes": len(text),
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
     assert result["before"] is None
 
 
 def test_text_from_outside_can_not_forge_a_line(store: Store) -> None:
-    """TRUST A8: newlines, terminal escapes and bidirectional overrides reach whoever reads the trail."""
+    """TRUST A8: newlines, terminal escapes and bidirectional overrides reach whoever reads the
+    trail."""
     hostile = "ok\n2013-01-01 ann deleted everything\x1b[2J\u202egnp.exe\x00\ud800"
     with store.write(None) as tx:
         append(tx, AT, event(reason=hostile + "x" * 10_000))
@@ -148,7 +217,8 @@ def test_text_from_outside_can_not_forge_a_line(store: Store) -> None:
     assert checked(store).ok
 
 
-# What is found ----------------------------------------------------------------------------------------------------------
+# What is found
+# --------------------------------------------------------------------------------------------------
 
 
 def broken_at(changed: list[Row]) -> int | None:
@@ -210,9 +280,11 @@ def test_an_altered_entry_with_its_own_hash_made_right_breaks_at_the_next(store:
 
 
 def test_what_a_chain_alone_can_not_show(store: Store) -> None:
-    """A cut end, and a trail that was computed anew as a whole, verify: it takes a head that was kept elsewhere.
+    """A cut end, and a trail that was computed anew as a whole, verify: it takes a head that was
+    kept elsewhere.
 
-    Documented in `security.audit`; if this test fails, checkpoints were built and the documentation is out of date.
+    Documented in `security.audit`; if this test fails, checkpoints were built and the documentation
+    is out of date.
     """
     intact = fill(store, 20)
     cut = audit.verify_rows(intact[:15])
@@ -236,14 +308,19 @@ def test_what_a_chain_alone_can_not_show(store: Store) -> None:
         "update audit set event = '{}' where seq = 2",
         "delete from audit where seq = 2",
         "delete from audit",
-        "insert or replace into audit (seq, at, event, prev_hash, hash) select seq, at, '{}', prev_hash, hash from audit where seq = 2",
+        (
+            "insert or replace into audit (seq, at, event, prev_hash, hash) select seq, at, '{}',"
+            " prev_hash, hash from audit where seq = 2"
+        ),
         "insert into audit (seq, at, event, prev_hash, hash) values (9, 0, '{}', '', '')",
         "insert into audit (seq, at, event, prev_hash, hash) values (2, 0, '{}', '', '')",
         "replace into audit (seq, at, event, prev_hash, hash) values (1, 0, '{}', '', '')",
     ],
 )
 def test_the_database_refuses_to_change_the_trail(store: Store, statement: str) -> None:
-    """TRUST A7 as far as a file allows: `insert or replace` deletes without firing a delete trigger."""
+    """TRUST A7 as far as a file allows: `insert or replace` deletes without firing a delete
+    trigger.
+    """
     intact = fill(store, 3)
     with pytest.raises(sqlite3.IntegrityError, match="append-only"), store.write(None) as tx:
         tx.execute(statement)
@@ -259,7 +336,10 @@ def test_the_database_refuses_to_change_the_trail(store: Store, statement: str) 
         "delete from audit where seq = 3",
         "truncate audit",
         "insert into audit (seq, at, event, prev_hash, hash) values (9, 0, '{}', '', '')",
-        "insert into audit (seq, at, event, prev_hash, hash) values (2, 0, '{}', '', '') on conflict (seq) do update set event = '{}'",
+        (
+            "insert into audit (seq, at, event, prev_hash, hash) values (2, 0, '{}', '', '') on"
+            " conflict (seq) do update set event = '{}'"
+        ),
     ],
 )
 def test_postgresql_refuses_to_change_the_trail(store: Store, statement: str) -> None:
@@ -273,18 +353,30 @@ def test_postgresql_refuses_to_change_the_trail(store: Store, statement: str) ->
 def test_tampering_with_the_file_itself_is_found(store: Store) -> None:
     fill(store, 10)
     raw = sqlite3.connect(store.path)
-    raw.executescript("drop trigger audit_no_update; update audit set event = replace(event, '\"rows\":4', '\"rows\":5') where seq = 5;")
+    raw.executescript(
+        "drop trigger audit_no_update; update audit set event = replace(event, '\"rows\":4',"
+        " '\"rows\":5') where seq = 5;"
+    )
     raw.close()
     result = checked(store)
     assert (result.ok, result.broken_at, result.entries) == (False, 5, 4)
     assert result.reason
 
 
-@pytest.mark.parametrize("name", ["clean@2013-02-11", 'a "b"', "back\\slash", "Zürich", "tab\there", "x" * 5000, ""])
-def test_what_is_written_at_a_fraction_of_the_cost_is_canonical_too(store: Store, name: str) -> None:
-    """Catches a name that isn't escaped, or members in another order, where the text isn't made by the encoder."""
+@pytest.mark.parametrize(
+    "name", ["clean@2013-02-11", 'a "b"', "back\\slash", "Zürich", "tab\there", "x" * 5000, ""]
+)
+def test_what_is_written_at_a_fraction_of_the_cost_is_canonical_too(
+    store: Store, name: str
+) -> None:
+    """Catches a name that isn't escaped, or members in another order, where the text isn't made by
+    the encoder.
+    """
     event = AuditEvent(
-        action=Action.PARTITION_PUBLISHED, actor=Actor(ActorType.SYSTEM, name), object=Object("partition", name, name), after={"rows": 1}
+        action=Action.PARTITION_PUBLISHED,
+        actor=Actor(ActorType.SYSTEM, name),
+        object=Object("partition", name, name),
+        after={"rows": 1},
     )
     with store.write(None) as tx:
         append(tx, 1_000_000, event)
@@ -300,9 +392,24 @@ def test_entries_between_two_times_are_found_by_their_numbers(store: Store) -> N
             append(tx, AT + second * 1_000_000, event(number))
     written, wanted = rows(store), [Action.PARTITION_PUBLISHED]
     with store.read() as tx:
-        for first, last in ((-2, -1), (-1, 0), (0, 0), (1, 1), (1, 2), (3, 4), (2, 9), (6, 9), (-1, 9)):
+        for first, last in (
+            (-2, -1),
+            (-1, 0),
+            (0, 0),
+            (1, 1),
+            (1, 2),
+            (3, 4),
+            (2, 9),
+            (6, 9),
+            (-1, 9),
+        ):
             span = AT + first * 1_000_000, AT + last * 1_000_000
             result = [seq for seq, _, _ in audit_trail.commands_between(tx, *span, wanted, 100)]
-            assert result == [seq for seq, at, *_ in written if span[0] <= at <= span[1]], (first, last)
-        assert [seq for seq, _, _ in audit_trail.commands_between(tx, AT, AT + 9_000_000, wanted, 2)] == [6, 7]
+            assert result == [seq for seq, at, *_ in written if span[0] <= at <= span[1]], (
+                first,
+                last,
+            )
+        assert [
+            seq for seq, _, _ in audit_trail.commands_between(tx, AT, AT + 9_000_000, wanted, 2)
+        ] == [6, 7]
         assert audit_trail.commands_between(tx, AT, AT + 9_000_000, [Action.RUN_CANCELLED], 2) == []

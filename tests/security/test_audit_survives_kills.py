@@ -1,4 +1,5 @@
-"""TRUST A5: a change without an event, or an event without a change, is impossible, whenever the process is killed."""
+"""TRUST A5: a change without an event, or an event without a change, is impossible, whenever the
+process is killed."""
 
 from __future__ import annotations
 
@@ -30,20 +31,29 @@ with Store.open(Path(sys.argv[1]), Settings(name="t", store_url=os.environ["STOR
 KILLS = 8
 
 
-def test_a_killed_writer_leaves_each_change_with_its_event(tmp_path: Path, state_settings: Settings) -> None:
+def test_a_killed_writer_leaves_each_change_with_its_event(
+    tmp_path: Path, state_settings: Settings
+) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)
     chance = random.Random(seed)
     entries = 0
     for number in range(KILLS):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
         assert writer.stdout is not None
         for _ in range(1 + number):
             assert writer.stdout.readline() == "committed\n"
-        time.sleep(chance.uniform(0, 0.02))  # the moment is what is random here, nothing is waited for
+        time.sleep(
+            chance.uniform(0, 0.02)
+        )  # the moment is what is random here, nothing is waited for
         writer.kill()
         writer.communicate(timeout=10)
-        with Store.open(tmp_path, Settings(name="t", store_url=os.environ["STORE_URL"])) as store, store.read() as tx:
+        with (
+            Store.open(tmp_path, Settings(name="t", store_url=os.environ["STORE_URL"])) as store,
+            store.read() as tx,
+        ):
             result = verify(tx)
             assert result.ok
             assert tx.execute("select count(*) from run").fetchone() == (2 * result.entries,)

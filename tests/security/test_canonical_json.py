@@ -20,9 +20,13 @@ class Colour(StrEnum):
 
 
 VECTORS = [
-    # RFC 8785 section 3.2.2 and 3.2.3, without its floats and with its control characters made printable (A8).
+    # RFC 8785 section 3.2.2 and 3.2.3, without its floats and with its control characters made
+    # printable (A8).
     ({"literals": [None, True, False]}, '{"literals":[null,true,false]}'),
-    ({"\u20ac": "Euro", "1": "One", "\U0001f600": "Smile", "\u00f6": "ö"}, '{"1":"One","ö":"ö","€":"Euro","😀":"Smile"}'),
+    (
+        {"\u20ac": "Euro", "1": "One", "\U0001f600": "Smile", "\u00f6": "ö"},
+        '{"1":"One","ö":"ö","€":"Euro","😀":"Smile"}',
+    ),
     ({"b": 1, "a": {"d": [], "c": {}}}, '{"a":{"c":{},"d":[]},"b":1}'),
     ('"\\/', '"\\"\\\\/"'),
     ([0, -1, 2**53 - 1, -(2**53 - 1)], "[0,-1,9007199254740991,-9007199254740991]"),
@@ -30,10 +34,13 @@ VECTORS = [
     (Colour.RED, '"red"'),
     (Decimal("1.50"), '"1.50"'),
     (date(2013, 2, 11), '"2013-02-11"'),
-    (datetime(2013, 2, 12, 4, 40, tzinfo=timezone(timedelta(hours=-5))), '"2013-02-12T09:40:00.000000Z"'),
+    (
+        datetime(2013, 2, 12, 4, 40, tzinfo=timezone(timedelta(hours=-5))),
+        '"2013-02-12T09:40:00.000000Z"',
+    ),
     (("a", "b"), '["a","b"]'),
     ("\n", '"\\\\u000a"'),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("value", "text"), VECTORS)
@@ -46,7 +53,9 @@ def test_names_sort_by_utf16_code_units() -> None:
     assert canonical({"\ufffd": 1, "\U0001f600": 2}) == '{"\U0001f600":2,"\ufffd":1}'
 
 
-@pytest.mark.parametrize("value", [1.0, float("nan"), b"x", object(), {1: 2}, {"a": 0.5}, [{"a": [b""]}], {None: 1}])
+@pytest.mark.parametrize(
+    "value", [1.0, float("nan"), b"x", object(), {1: 2}, {"a": 0.5}, [{"a": [b""]}], {None: 1}]
+)
 def test_what_has_no_canonical_form_is_refused(value: Any) -> None:
     with pytest.raises(TypeError):
         canonical(value)

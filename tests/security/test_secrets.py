@@ -22,12 +22,16 @@ def secrets(tmp_path: Path) -> Secrets:
     return Secrets(tmp_path)
 
 
-def test_an_environment_variable_is_read_each_time(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_is_read_each_time(
+    secrets: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch a rotated password that is used in its old form until a restart."""
     monkeypatch.setenv("CANARY", "first")
     assert secrets.resolved("secret://env/CANARY") == "first"
     monkeypatch.setenv("CANARY", "second")
-    assert secrets.resolved({"a": ["Bearer ${CANARY}", 3, None]}) == {"a": ["Bearer second", 3, None]}
+    assert secrets.resolved({"a": ["Bearer ${CANARY}", 3, None]}) == {
+        "a": ["Bearer second", 3, None]
+    }
 
 
 def test_a_file_is_read_without_its_line_end(secrets: Secrets, tmp_path: Path) -> None:
@@ -38,8 +42,12 @@ def test_a_file_is_read_without_its_line_end(secrets: Secrets, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe", b"x" * (FILE_BYTES_MAX + 1)])
-def test_what_is_no_secret_file_is_refused(secrets: Secrets, tmp_path: Path, content: bytes | None) -> None:
-    """Would catch a file of gigabytes that is read whole, and a traceback for one that isn't there."""
+def test_what_is_no_secret_file_is_refused(
+    secrets: Secrets, tmp_path: Path, content: bytes | None
+) -> None:
+    """Would catch a file of gigabytes that is read whole, and a traceback for one that
+    isn't there.
+    """
     if content is not None:
         (tmp_path / "key").write_bytes(content)
     with pytest.raises(SecretMissing, match="key"):
@@ -47,9 +55,18 @@ def test_what_is_no_secret_file_is_refused(secrets: Secrets, tmp_path: Path, con
 
 
 @pytest.mark.parametrize(
-    "reference", ["secret://env/NOT_SET_ANYWHERE", "${NOT_SET_ANYWHERE}", "secret://vault/a", "secret://", "secret://keyring/x"]
+    "reference",
+    [
+        "secret://env/NOT_SET_ANYWHERE",
+        "${NOT_SET_ANYWHERE}",
+        "secret://vault/a",
+        "secret://",
+        "secret://keyring/x",
+    ],
 )
-def test_a_reference_to_nothing_is_never_taken_for_the_value(secrets: Secrets, reference: str) -> None:
+def test_a_reference_to_nothing_is_never_taken_for_the_value(
+    secrets: Secrets, reference: str
+) -> None:
     """Would catch `secret://vault/x` that is sent to a server as if it were the password."""
     with pytest.raises(SecretMissing):
         secrets.resolved(reference)
@@ -87,7 +104,9 @@ def _written(secret: str) -> dict[str, str]:
         "url": quote(secret, safe=""),
         "url path": quote(secret),
         "form": quote_plus(secret),
-        "url in small letters": re.sub("%..", lambda result: result[0].lower(), quote(secret, safe="")),
+        "url in small letters": re.sub(
+            "%..", lambda result: result[0].lower(), quote(secret, safe="")
+        ),
         "json": json.dumps({"password": secret}),
         "json utf-8": json.dumps({"password": secret}, ensure_ascii=False),
         "sql": f"password='{secret.replace(chr(39), chr(39) * 2)}'",
@@ -102,7 +121,12 @@ def test_no_way_of_writing_a_secret_gets_through(secrets: Secrets, form: str) ->
     secrets.hide(CANARY)
     text = _written(CANARY)[form]
     said = secrets.scrubbed(f"it said <{text}> and left")
-    assert "c4nary" not in said and "***" in said and said.startswith("it said <") and said.endswith(" and left")
+    assert (
+        "c4nary" not in said
+        and "***" in said
+        and said.startswith("it said <")
+        and said.endswith(" and left")
+    )
     if form == "basic":
         assert base64.b64encode(CANARY.encode()).decode()[4:-4] not in said
 
@@ -113,7 +137,11 @@ def test_random_secrets_never_get_through() -> None:
     print("seed", seed)
     draw = random.Random(seed)
     for _ in range(300):
-        secret = "".join(draw.choices(string.ascii_letters + string.digits + "/+=%&?'\"\\ ü☃", k=draw.randrange(8, 40)))
+        secret = "".join(
+            draw.choices(
+                string.ascii_letters + string.digits + "/+=%&?'\"\\ ü☃", k=draw.randrange(8, 40)
+            )
+        )
         user = "u" * draw.randrange(1, 5)
         secrets = Secrets(Path())
         secrets.hide(secret)
@@ -132,9 +160,14 @@ def test_the_longer_of_two_secrets_leaves_no_rest(secrets: Secrets) -> None:
 
 
 def test_a_short_secret_leaves_the_words_of_a_message(secrets: Secrets) -> None:
-    """Would catch a password `a` that turns every message into stars, and one that is shown where it stands alone."""
+    """Would catch a password `a` that turns every message into stars, and one that is shown where
+    it stands alone.
+    """
     secrets.hide("a")
-    assert secrets.scrubbed("a table password=a; it can't read data") == "*** table password=***; it can't read data"
+    assert (
+        secrets.scrubbed("a table password=a; it can't read data")
+        == "*** table password=***; it can't read data"
+    )
 
 
 def test_a_secret_of_several_lines_is_taken_out_line_by_line(secrets: Secrets) -> None:

@@ -34,9 +34,13 @@ from headrace.services.session import ProjectSession, Silent
 
 CASES = Path(__file__).parent / "cases"
 PATTERNS = {
-    "hour": "{date:%Y-%m-%dT%H%M%z}", "day": "{date:%Y-%m-%d}", "week": "{date:%G-W%V}", "month": "{date:%Y-%m}",
-    "quarter": "{date:%Y-Q%q}", "year": "{date:%Y}",
-}  # fmt: skip
+    "hour": "{date:%Y-%m-%dT%H%M%z}",
+    "day": "{date:%Y-%m-%d}",
+    "week": "{date:%G-W%V}",
+    "month": "{date:%Y-%m}",
+    "quarter": "{date:%Y-Q%q}",
+    "year": "{date:%Y}",
+}
 
 
 class Case(NamedTuple):
@@ -71,7 +75,9 @@ def cases() -> Iterator[Case]:
 class StateFacts:
     """One case's project. `read_rows` asks its state a question."""
 
-    def __init__(self, root: Path, store: str, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
+    def __init__(
+        self, root: Path, store: str, rows: Callable[[str], list[tuple[Any, ...]]]
+    ) -> None:
         self.root, self._store, self._rows = root, store, rows
         self.zone = "UTC"
         self.now = datetime(2013, 1, 1, tzinfo=ZoneInfo("UTC"))
@@ -79,7 +85,9 @@ class StateFacts:
         self.response: RunResponse | None = None
         for folder in ("assets", "sources", "landing"):
             (root / folder).mkdir(parents=True)
-        (root / "owners.yaml").write_text("core: {kind: team, contact: ['mailto:core@example.com']}\n")
+        (root / "owners.yaml").write_text(
+            "core: {kind: team, contact: ['mailto:core@example.com']}\n"
+        )
 
     def play(self, case: Case) -> None:
         """Do what the lines say; an AssertionError names the line that isn't so."""
@@ -99,9 +107,19 @@ class StateFacts:
         declared, _, fields = text.partition(" : ")
         name, cut = declared.split(" ", 1)
         self.cuts[name] = _cut(cut)
-        files = f"landing/{name}" + "".join(f"_{part}" for part in _pattern(self.cuts[name])) + ".csv"
-        lines = [f"source: {name}", "owner: core", f'files: "{files}"', f"partition: {_written(self.cuts[name])}", *fields.split("; ")]
-        (self.root / f"sources/{name}.yaml").write_text("\n".join(line for line in lines if line) + "\n")
+        files = (
+            f"landing/{name}" + "".join(f"_{part}" for part in _pattern(self.cuts[name])) + ".csv"
+        )
+        lines = [
+            f"source: {name}",
+            "owner: core",
+            f'files: "{files}"',
+            f"partition: {_written(self.cuts[name])}",
+            *fields.split("; "),
+        ]
+        (self.root / f"sources/{name}.yaml").write_text(
+            "\n".join(line for line in lines if line) + "\n"
+        )
 
     def do_asset(self, text: str) -> None:
         declared, _, fields = text.partition(" ; ")
@@ -109,15 +127,23 @@ class StateFacts:
         self.cuts[name] = _cut(cut)
         inputs = [part.strip() for part in re.split(r", (?=\w+(?:,| \{|$))", reads)]
         how = [_input(part) for part in inputs if part != "self" and " {" in part]
-        front = ["owner: core", f"partition: {_written(self.cuts[name], column=True)}", *(x for x in fields.split("; ") if x)]
+        front = [
+            "owner: core",
+            f"partition: {_written(self.cuts[name], column=True)}",
+            *(x for x in fields.split("; ") if x),
+        ]
         front += [f"inputs: [{', '.join(how)}]"] if how else []
         body = _body(self.cuts[name], [part.split(" ")[0] for part in inputs])
-        (self.root / f"assets/{name}.sql").write_text("/* headrace\n" + "\n".join(front) + f"\n*/\n{body}\n")
+        (self.root / f"assets/{name}.sql").write_text(
+            "/* headrace\n" + "\n".join(front) + f"\n*/\n{body}\n"
+        )
 
     def do_calendar(self, text: str) -> None:
         name, _, dates = text.partition(" ")
         (self.root / "calendars").mkdir(exist_ok=True)
-        (self.root / f"calendars/{name}.yaml").write_text("".join(f"- {date}\n" for date in dates.split()))
+        (self.root / f"calendars/{name}.yaml").write_text(
+            "".join(f"- {date}\n" for date in dates.split())
+        )
 
     # Events
 
@@ -128,7 +154,10 @@ class StateFacts:
         declared, _, content = text.partition(" as ")
         name, *keys = declared.split(" ")
         for key in self._keys(name, keys or ["*"]):
-            path = self.root / f"landing/{name}{''.join(f'_{part}' for part in _filed(self.cuts[name], key))}.csv"
+            path = (
+                self.root
+                / f"landing/{name}{''.join(f'_{part}' for part in _filed(self.cuts[name], key))}.csv"
+            )
             path.write_text(f"v\n{content or 1}\n")
             past = path.stat().st_mtime - 3_600 + int(content or 1)
             os.utime(path, (past, past))
@@ -140,12 +169,22 @@ class StateFacts:
         name, *keys = text.split(" ")
         chosen = self._keys(name, keys)
         self.response = run(
-            self._session(), [name], exclude=[], partitions=chosen, first=None, last=None, again=False, reason=None, progress=Silent()
-        )  # fmt: skip
+            self._session(),
+            [name],
+            exclude=[],
+            partitions=chosen,
+            first=None,
+            last=None,
+            again=False,
+            reason=None,
+            progress=Silent(),
+        )
 
     def _session(self) -> ProjectSession:
         self.now += timedelta(seconds=1)
-        (self.root / "headrace.toml").write_text(f'[project]\nname = "case"\ntimezone = "{self.zone}"\n[run]\nworkers = 2\n{self._store}')
+        (self.root / "headrace.toml").write_text(
+            f'[project]\nname = "case"\ntimezone = "{self.zone}"\n[run]\nworkers = 2\n{self._store}'
+        )
         return ProjectSession.open(self.root, "prod", self.now.isoformat(), "tester")
 
     # What must be so
@@ -153,8 +192,13 @@ class StateFacts:
     def do_ran(self, text: str) -> None:
         assert self.response is not None
         ran = sorted(f"{item.asset}@{item.partition}" for item in self.response.published)
-        said = "".join(f"\n{item.asset}@{item.partition}: {item.state}: {item.reason}" for item in self.response.rejected)
-        assert ran == sorted(self._named(text)), f"it ran: {', '.join(ran) or 'nothing'}{said}\n{self.response.reason}"
+        said = "".join(
+            f"\n{item.asset}@{item.partition}: {item.state}: {item.reason}"
+            for item in self.response.rejected
+        )
+        assert ran == sorted(self._named(text)), (
+            f"it ran: {', '.join(ran) or 'nothing'}{said}\n{self.response.reason}"
+        )
 
     def do_waits(self, text: str) -> None:
         assert self.response is not None
@@ -163,24 +207,36 @@ class StateFacts:
         assert waits in (self.response.reason or ""), self.response.reason
 
     def do_stale(self, text: str) -> None:
-        stale = {f"{node}@{key}" for node, key in self._rows("select node, partition from partition where stale <> 0")}
+        stale = {
+            f"{node}@{key}"
+            for node, key in self._rows("select node, partition from partition where stale <> 0")
+        }
         assert stale == set(self._named(text)), f"stale: {', '.join(sorted(stale)) or 'nothing'}"
 
     def do_states(self, text: str) -> None:
-        result = {f"{node}@{key}": state for node, key, state in self._rows("select node, partition, state from partition")}
+        result = {
+            f"{node}@{key}": state
+            for node, key, state in self._rows("select node, partition, state from partition")
+        }
         for part in text.split(", "):
             named, state = part.rsplit(" ", 1)
             for item in self._named(named):
-                assert result.get(item, "missing") == state, f"{item} is {result.get(item, 'missing')}"
+                assert result.get(item, "missing") == state, (
+                    f"{item} is {result.get(item, 'missing')}"
+                )
 
     def do_rows(self, text: str) -> None:
         from headrace.services.read import ReadQuery, read
 
         named, value = text.split(" = ")
         node, key = named.split("@", 1)
-        response = read(self._session(), ReadQuery(asset=node, partitions=(key,) if key != "*" else ()))
+        response = read(
+            self._session(), ReadQuery(asset=node, partitions=(key,) if key != "*" else ())
+        )
         at = [column.name for column in response.columns].index("v")
-        assert sum(int(row[at] if isinstance(row, list | tuple) else row["v"]) for row in response.rows) == int(value), response.rows
+        assert sum(
+            int(row[at] if isinstance(row, list | tuple) else row["v"]) for row in response.rows
+        ) == int(value), response.rows
 
     # Keys
 
@@ -237,7 +293,13 @@ def _input(text: str) -> str:
 
 
 def _body(cut: Cut, inputs: list[str]) -> str:
-    columns = [*(["$partition_start as at"] if cut.grain else []), *([f"$partition_key as {cut.key}"] if cut.key else [])]
+    columns = [
+        *(["$partition_start as at"] if cut.grain else []),
+        *([f"$partition_key as {cut.key}"] if cut.key else []),
+    ]
     union = " union all ".join(f"select v from {name}" for name in inputs if name != "self")
     more = " + coalesce((select max(v) from $self), 0)" if "self" in inputs else ""
-    return f"select {', '.join([*columns, f'cast(coalesce(sum(v), 0){more} as bigint) as v'])}\nfrom ({union}) as every_row"
+    return (
+        f"select {', '.join([*columns, f'cast(coalesce(sum(v), 0){more} as bigint) as v'])}\nfrom"
+        f" ({union}) as every_row"
+    )

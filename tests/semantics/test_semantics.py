@@ -11,7 +11,9 @@ from semantics_lab import Case, StateFacts, cases
 CASES = list(cases())
 
 
-@pytest.mark.parametrize("case", CASES, ids=[f"{case.file.removesuffix('.txt')}: {case.name}" for case in CASES])
+@pytest.mark.parametrize(
+    "case", CASES, ids=[f"{case.file.removesuffix('.txt')}: {case.name}" for case in CASES]
+)
 def test_on_sqlite(case: Case, tmp_path: Path) -> None:
     def rows(sql: str) -> list[tuple[object, ...]]:
         with sqlite3.connect(f"file:{tmp_path}/p/.headrace/state.db?mode=ro", uri=True) as db:
@@ -21,8 +23,12 @@ def test_on_sqlite(case: Case, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=[f"{case.file.removesuffix('.txt')}: {case.name}" for case in CASES])
-def test_on_postgresql(case: Case, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "case", CASES, ids=[f"{case.file.removesuffix('.txt')}: {case.name}" for case in CASES]
+)
+def test_on_postgresql(
+    case: Case, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     database = request.getfixturevalue("postgresql")
     monkeypatch.setenv("PG_PASSWORD", database.password)
     url = database.url_without_password.replace("@", ":${PG_PASSWORD}@")

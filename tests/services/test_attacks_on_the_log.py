@@ -1,4 +1,6 @@
-"""Somebody who may write the database changes the event log, too: what is found, and what only a checkpoint kept elsewhere shows."""
+"""Somebody who may write the database changes the event log, too: what is found, and what only a
+checkpoint kept elsewhere shows.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 from postgres_cluster import Database
 from runlab import DAYS, SETTINGS, Lab
 
-from headrace.store.event_log.recording import ENCODE, FORMAT, GENESIS, EventRecordKind, Record, chained
+from headrace.store.event_log.recording import (
+    ENCODE,
+    FORMAT,
+    GENESIS,
+    EventRecordKind,
+    Record,
+    chained,
+)
 
 SEED = 20_261_121
 DAMAGED = 40
@@ -62,7 +71,9 @@ def found(lab: Lab) -> list[dict[str, Any]]:
     return differences
 
 
-def test_a_row_that_was_changed_with_a_record_for_it_is_not_found_and_that_is_said(lab: Lab, tmp_path: Path) -> None:
+def test_a_row_that_was_changed_with_a_record_for_it_is_not_found_and_that_is_said(
+    lab: Lab, tmp_path: Path
+) -> None:
     """The limit: the log is in the same database. What the trail tells of as well is found."""
     kept = tmp_path / "kept.json"
     lab.headrace("audit", "checkpoint", "--out", str(kept))
@@ -89,7 +100,9 @@ def test_a_log_whose_end_was_cut_off_is_found(lab: Lab) -> None:
     assert not lab.headrace("audit", "verify", code=1)["reconciled"]
 
 
-def test_an_older_copy_of_everything_is_found_by_a_checkpoint_alone(lab: Lab, tmp_path: Path) -> None:
+def test_an_older_copy_of_everything_is_found_by_a_checkpoint_alone(
+    lab: Lab, tmp_path: Path
+) -> None:
     """State, log and trail go back together: nothing in them says that they were further."""
     change(lab, "pragma wal_checkpoint(truncate)")
     older = state(lab).read_bytes()
@@ -132,7 +145,11 @@ NONSENSE: dict[str, tuple[EventRecordKind, dict[int, str], list[Any]]] = {
     "unknown statement": (EventRecordKind.COMMIT, {}, [[12_345, [[1]]]]),
     "no rows": (EventRecordKind.COMMIT, {900: "delete from run where id = ?"}, [[900, []]]),
     "no list": (EventRecordKind.COMMIT, {}, [7]),
-    "wrong values": (EventRecordKind.COMMIT, {900: "delete from run where id = ?"}, [[900, [{"a": 1}]]]),
+    "wrong values": (
+        EventRecordKind.COMMIT,
+        {900: "delete from run where id = ?"},
+        [[900, [{"a": 1}]]],
+    ),
     "commits": (EventRecordKind.COMMIT, {900: "commit"}, [[900, [[]]]]),
     "releases": (EventRecordKind.COMMIT, {900: "release nothing"}, [[900, [[]]]]),
     "drops": (EventRecordKind.COMMIT, {900: "drop table run"}, [[900, [[]]]]),
@@ -148,7 +165,9 @@ def test_a_record_that_makes_no_sense_is_named(lab: Lab, what: str) -> None:
 
 
 def test_records_that_are_damaged_in_any_way_are_told_in_words(lab: Lab) -> None:
-    """Bytes of a record are changed, and all hashes computed again: no traceback, whatever they say."""
+    """Bytes of a record are changed, and all hashes computed again: no traceback, whatever they
+    say.
+    """
     chance = random.Random(SEED)
     rows = lab.rows("select seq, content from event_log order by seq")
     for _ in range(DAMAGED):
@@ -209,7 +228,8 @@ def edited(lab: Lab, schemas: bool = False) -> None:
 
 
 def goes_on(lab: Lab) -> None:
-    """Whole after it was restored, after the next run and after maintenance; and an edit is found."""
+    """Whole after it was restored, after the next run and after maintenance; and an
+    edit is found."""
     assert lab.headrace("db", "check", "--deep")["ok"]
     verified = lab.headrace("audit", "verify")
     assert verified["ok"] and "because the state was restored from a backup" in verified["notes"][1]
@@ -238,7 +258,9 @@ def test_the_log_goes_on_in_a_restored_state(lab: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_log_goes_on_in_the_other_database(lab: Lab, tmp_path: Path, postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_goes_on_in_the_other_database(
+    lab: Lab, tmp_path: Path, postgresql: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SQLite → PostgreSQL → SQLite."""
     lab.headrace("db", "backup", str(tmp_path / "saved"))
     monkeypatch.setenv("PG_PASSWORD", postgresql.password)

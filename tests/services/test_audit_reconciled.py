@@ -1,4 +1,6 @@
-"""`headrace audit verify`: the trail beside the event log, the publications and the decisions that it must tell of."""
+"""`headrace audit verify`: the trail beside the event log, the publications and the decisions that
+it must tell of.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from headrace.services.audit import verify_trail
 
 UNIQUE = "partition: {by: day, column: day}\nchecks:\n  - unique: [order_id]"
 DROP = {
-    "sqlite": [f"drop trigger {name}" for name in ("audit_in_order", "audit_no_update", "audit_no_delete")],
+    "sqlite": [
+        f"drop trigger {name}" for name in ("audit_in_order", "audit_no_update", "audit_no_delete")
+    ],
     "postgresql": ["drop trigger audit_in_order on audit", "drop trigger audit_no_update on audit"],
 }
 
@@ -134,7 +138,11 @@ def test_an_entry_that_headrace_did_not_write_is_found_though_its_chain_fits(lab
 def test_a_checkpoint_kept_elsewhere_proves_and_finds(lab: Lab, tmp_path: Path) -> None:
     kept = tmp_path / "kept elsewhere.json"
     made = lab.headrace("audit", "checkpoint", "--out", str(kept))
-    assert json.loads(kept.read_text()) == {"seq": made["seq"], "head": made["head"], "signature": None}
+    assert json.loads(kept.read_text()) == {
+        "seq": made["seq"],
+        "head": made["head"],
+        "signature": None,
+    }
     lab.orders(DAYS[3])
     lab.tick()
     response = lab.headrace("audit", "verify", "--checkpoint", str(kept))
@@ -142,7 +150,10 @@ def test_a_checkpoint_kept_elsewhere_proves_and_finds(lab: Lab, tmp_path: Path) 
     (note,) = response["notes"]
     assert note.endswith("the checkpoint proves the trail alone")
     kept.write_text(json.dumps({"seq": made["seq"], "head": "0" * 64, "signature": None}))
-    assert "written anew" in lab.headrace("audit", "verify", "--checkpoint", str(kept), code=1)["reason"]
+    assert (
+        "written anew"
+        in lab.headrace("audit", "verify", "--checkpoint", str(kept), code=1)["reason"]
+    )
     kept.write_text(json.dumps({"seq": 10_000, "head": "0" * 64, "signature": None}))
     assert "cut off" in lab.headrace("audit", "verify", "--checkpoint", str(kept), code=1)["reason"]
     lab.headrace("audit", "checkpoint", "--out", str(kept), code=2)
@@ -159,18 +170,25 @@ def test_after_maintenance_the_checkpoint_holds_the_anchor(lab: Lab) -> None:
 
 
 def test_an_acceptance_tells_of_what_it_published(lab: Lab) -> None:
-    """Would catch: an exception that looks as if nobody had published it, and rows of one that nobody compares."""
+    """Would catch: an exception that looks as if nobody had published it, and rows of one that
+    nobody compares.
+    """
     lab.sql("once", "select order_id, cast(day as date) as day from orders", UNIQUE)
     lab.headrace("apply", "--yes")
     lab.deliver(DAYS[3], [f"1,c,1.50,{DAYS[3]}"] * 2)
     lab.tick()
-    lab.headrace("quarantine", "accept", f"once@{DAYS[3]}", "--reason", "they stand by it", "--until", "5d")
+    lab.headrace(
+        "quarantine", "accept", f"once@{DAYS[3]}", "--reason", "they stand by it", "--until", "5d"
+    )
     assert lab.headrace("audit", "verify")["reconciled"]
     (accepted,) = lab.headrace("audit", "show", "--action", "quarantine.accepted")
     assert accepted["after"]["rows"] == 2
     change(lab, f"update publication set rows = 7 where node = 'once' and partition = '{DAYS[3]}'")
     missing = lab.headrace("audit", "verify", code=1)["missing"]
-    assert f"agreement on attempt {accepted['version']}: the trail says 2 rows, its publications 7" in missing
+    assert (
+        f"agreement on attempt {accepted['version']}: the trail says 2 rows, its publications 7"
+        in missing
+    )
 
 
 def test_an_acceptance_that_says_no_rows_tells_of_its_publication_too(lab: Lab) -> None:
@@ -180,7 +198,11 @@ def test_an_acceptance_that_says_no_rows_tells_of_its_publication_too(lab: Lab) 
     lab.deliver(DAYS[3], [f"1,c,1.50,{DAYS[3]}"] * 2)
     lab.tick()
     lab.headrace("quarantine", "accept", f"once@{DAYS[3]}", "--reason", "they stand by it")
-    change(lab, """update audit set event = replace(event, '"after":{"rows":2}', '"after":null')""", unguarded=True)
+    change(
+        lab,
+        """update audit set event = replace(event, '"after":{"rows":2}', '"after":null')""",
+        unguarded=True,
+    )
     missing = lab.headrace("audit", "verify", code=1)["missing"]
     assert not [item for item in missing if "attempt" in item], missing
 

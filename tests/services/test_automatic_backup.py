@@ -67,7 +67,9 @@ def aged(folder: Path, hours: float) -> None:
 
 
 def command(lab: Lab, *arguments: str, **environment: str) -> Any:
-    return headrace([*arguments, "--project", str(lab.root)], Path.cwd(), {**os.environ, **environment}, 50)
+    return headrace(
+        [*arguments, "--project", str(lab.root)], Path.cwd(), {**os.environ, **environment}, 50
+    )
 
 
 def test_a_tick_makes_one_a_day_and_a_lost_state_comes_back_from_it(lab: Lab) -> None:
@@ -87,7 +89,11 @@ def test_a_tick_makes_one_a_day_and_a_lost_state_comes_back_from_it(lab: Lab) ->
     assert str(second) in told.stdout
     assert "lost: what was published and decided after" in told.stdout
     restored = lab.headrace("db", "restore", "--yes")
-    assert (restored["folder"], restored["restored"], restored["lost_files"]) == (str(second), True, 0)
+    assert (restored["folder"], restored["restored"], restored["lost_files"]) == (
+        str(second),
+        True,
+        0,
+    )
     assert restored["tables"]["publication"] == 4
     assert lab.headrace("db", "check", "--deep")["ok"]
     assert len(lab.read("clean")) == 20
@@ -119,11 +125,16 @@ def test_a_backup_whose_files_are_gone_is_not_offered(sqlite: Lab) -> None:
     sqlite.orders(DAYS[1])
     sqlite.headrace("tick")
     _, second = backups(sqlite)
-    files = sorted((sqlite.root / ".headrace/lake/main/clean").glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+    files = sorted(
+        (sqlite.root / ".headrace/lake/main/clean").glob("*.parquet"),
+        key=lambda path: path.stat().st_mtime_ns,
+    )
     files[-1].unlink()
     lose(sqlite)
     assert sqlite.headrace("db", "restore", code=3)["folder"] == str(first)
-    assert "lacks 1 of its 4 files" in command(sqlite, "db", "restore", str(second)).stderr.replace("\n    ", " ")
+    assert "lacks 1 of its 4 files" in command(sqlite, "db", "restore", str(second)).stderr.replace(
+        "\n    ", " "
+    )
     files[0].unlink()
     none = command(sqlite, "db", "restore", "--yes")
     assert none.returncode == 3
@@ -131,14 +142,20 @@ def test_a_backup_whose_files_are_gone_is_not_offered(sqlite: Lab) -> None:
 
 
 def test_snapshots_whose_files_were_deleted_since_expire_with_the_restore(sqlite: Lab) -> None:
-    """Retention deletes files that only old snapshots of a backup name: the restored catalog must not promise them."""
+    """Retention deletes files that only old snapshots of a backup name: the restored catalog must
+    not promise them.
+    """
     sqlite.headrace("tick")
     sqlite.orders(DAYS[0], n=4)
     sqlite.headrace("tick")
     sqlite.headrace("run", "clean", "--partition", DAYS[0], "--again", "--reason", "restated")
     ended = "select path from ducklake_data_file where end_snapshot is not null"
     names = {Path(path).name for (path,) in sqlite.rows(ended)}
-    old = [path for path in (sqlite.root / ".headrace/lake/main").rglob("*.parquet") if path.name in names]
+    old = [
+        path
+        for path in (sqlite.root / ".headrace/lake/main").rglob("*.parquet")
+        if path.name in names
+    ]
     assert len(old) == 2
     aged(backups(sqlite)[0], 25)
     sqlite.headrace("tick")
@@ -173,7 +190,9 @@ def test_a_new_state_adopts_nothing(lab: Lab) -> None:
     assert lab.headrace("db", "check", "--deep")["ok"]
 
 
-def test_a_state_of_another_project_makes_way_for_the_backup_that_fits(sqlite: Lab, tmp_path: Path) -> None:
+def test_a_state_of_another_project_makes_way_for_the_backup_that_fits(
+    sqlite: Lab, tmp_path: Path
+) -> None:
     sqlite.headrace("tick")
     other = made(Lab(tmp_path / "q"))
     other.headrace("tick")
@@ -186,7 +205,9 @@ def test_a_state_of_another_project_makes_way_for_the_backup_that_fits(sqlite: L
     assert "of state" in command(sqlite, "db", "restore", str(backups(other)[0]), "--force").stderr
 
 
-def test_as_many_are_kept_as_are_asked_for_and_others_are_left_alone(sqlite: Lab, tmp_path: Path) -> None:
+def test_as_many_are_kept_as_are_asked_for_and_others_are_left_alone(
+    sqlite: Lab, tmp_path: Path
+) -> None:
     settings(sqlite, f'[backup]\nevery = "1h"\nkeep = 2\nto = "{tmp_path}/elsewhere"')
     other = made(Lab(tmp_path / "q"))
     settings(other, f'[backup]\nto = "{tmp_path}/elsewhere"')
@@ -206,11 +227,15 @@ def test_off_is_off_and_a_replay_makes_none(sqlite: Lab, tmp_path: Path) -> None
     settings(sqlite, '[backup]\nevery = "off"')
     sqlite.headrace("tick")
     assert not backups(sqlite)
-    assert [row["state"] for row in sqlite.headrace("doctor", code=None) if row["name"] == "backups"] == ["warn"]
+    assert [
+        row["state"] for row in sqlite.headrace("doctor", code=None) if row["name"] == "backups"
+    ] == ["warn"]
     replay = made(Lab(tmp_path / "r"))
     replay.tick()
     assert not backups(replay)
-    assert [row["state"] for row in replay.headrace("doctor", code=None) if row["name"] == "backups"] == ["ok"]
+    assert [
+        row["state"] for row in replay.headrace("doctor", code=None) if row["name"] == "backups"
+    ] == ["ok"]
 
 
 def test_doctor_says_when_the_last_was_made(sqlite: Lab) -> None:
@@ -224,13 +249,20 @@ def test_doctor_says_when_the_last_was_made(sqlite: Lab) -> None:
     assert said()["state"] == "warn"
 
 
-@pytest.mark.parametrize("field", ['every = "soon"', "keep = 0", 'to = "s3://bucket/x"', "often = 1"])
+@pytest.mark.parametrize(
+    "field", ['every = "soon"', "keep = 0", 'to = "s3://bucket/x"', "often = 1"]
+)
 def test_a_field_that_cannot_be_is_refused(sqlite: Lab, field: str) -> None:
     settings(sqlite, f"[backup]\n{field}")
     assert command(sqlite, "validate").returncode == 1
 
 
-KILLS = (FaultPoint.BACKUP_COPIED, FaultPoint.BACKUP_WRITTEN, FaultPoint.BACKUP_NAMED, FaultPoint.BACKUP_ROTATING)
+KILLS = (
+    FaultPoint.BACKUP_COPIED,
+    FaultPoint.BACKUP_WRITTEN,
+    FaultPoint.BACKUP_NAMED,
+    FaultPoint.BACKUP_ROTATING,
+)
 
 
 @pytest.mark.parametrize("point", KILLS)
@@ -248,7 +280,11 @@ def test_a_killed_backup_is_never_half_made(sqlite: Lab, point: FaultPoint) -> N
     aged(backups(sqlite)[-1], 2)
     sqlite.headrace("tick")
     assert len(backups(sqlite)) == 1
-    assert {path.name for path in (sqlite.root / ".headrace/backups").iterdir() if path.name.startswith(".")} == {".lock"}
+    assert {
+        path.name
+        for path in (sqlite.root / ".headrace/backups").iterdir()
+        if path.name.startswith(".")
+    } == {".lock"}
     assert sqlite.headrace("db", "check")["ok"]
 
 

@@ -1,4 +1,6 @@
-"""A damaged state is told in words, with the next command: never by a traceback, never by a bare message of the database."""
+"""A damaged state is told in words, with the next command: never by a traceback, never by a bare
+message of the database.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +52,14 @@ def test_a_table_whose_name_is_no_text_any_more(lab: Lab) -> None:
     """Catches: SQLite's own message can't be read, and that is what is told."""
     with closing(sqlite3.connect(state(lab))) as db, db:
         db.execute("pragma writable_schema = on")
-        db.execute("update sqlite_master set name = cast(x'66f5' as text), sql = cast(x'63f5' as text) where name = 'firing'")
+        db.execute(
+            "update sqlite_master set name = cast(x'66f5' as text), sql = cast(x'63f5' as text)"
+            " where name = 'firing'"
+        )
     for command in ("status", "tick", "db check"):
-        assert "is damaged: its tables aren't those that Headrace made" in told(lab, *command.split())
+        assert "is damaged: its tables aren't those that Headrace made" in told(
+            lab, *command.split()
+        )
 
 
 def told(lab: Lab, *arguments: str) -> str:
@@ -63,7 +70,9 @@ def told(lab: Lab, *arguments: str) -> str:
     assert "Traceback" not in said
     if done.returncode and "error:" in done.stderr:
         assert any(hint in said for hint in HINTS), said
-        assert not done.stderr.startswith(("error: headrace failed: Operational", "error: headrace failed: Integrity")), said
+        assert not done.stderr.startswith(
+            ("error: headrace failed: Operational", "error: headrace failed: Integrity")
+        ), said
     return said
 
 
@@ -79,7 +88,9 @@ def flipped(lab: Lab, places: int, commands: list[tuple[str, ...]]) -> None:
             try:
                 told(lab, *command)
             except AssertionError as error:
-                raise AssertionError(f"seed {SEED}, number {number}: byte {at} ^ {bit}: {error}") from error
+                raise AssertionError(
+                    f"seed {SEED}, number {number}: byte {at} ^ {bit}: {error}"
+                ) from error
 
 
 @pytest.mark.timeout(300)
@@ -108,6 +119,8 @@ def test_a_missing_record_of_a_migration_is_told(lab: Lab, gone: str) -> None:
 def test_a_missing_table_is_told(lab: Lab, table: str) -> None:
     with closing(sqlite3.connect(state(lab))) as db, db:
         db.execute(f"drop table {table}")
-    commands = [("tick",)] if table.startswith("ducklake") else [("status",), ("tick",)]  # status doesn't ask the catalog
+    commands = (
+        [("tick",)] if table.startswith("ducklake") else [("status",), ("tick",)]
+    )  # status doesn't ask the catalog
     for command in commands:
         assert "headrace db restore" in told(lab, *command)

@@ -46,7 +46,9 @@ def test_a_whole_state_has_no_finding(lab: Lab) -> None:
 
 
 def test_each_kind_of_damage_is_found_with_what_to_do(lab: Lab) -> None:
-    """A lost file, a shortened one, one whose bytes changed, a publication that the catalog doesn't have."""
+    """A lost file, a shortened one, one whose bytes changed, a publication that the catalog doesn't
+    have.
+    """
     lost, shortened, changed = files(lab)[:3]
     lost.unlink()
     os.truncate(shortened, shortened.stat().st_size - 1)
@@ -62,11 +64,17 @@ def test_each_kind_of_damage_is_found_with_what_to_do(lab: Lab) -> None:
 
 def test_the_command_for_a_lost_file_can_be_typed(lab: Lab) -> None:
     """Catches: a key that the shell takes for a pattern, and `--partition` for what has none."""
-    lab.sql("everything", "select customer, sum(amount) as total from orders group by all", "description: all of it")
+    lab.sql(
+        "everything",
+        "select customer, sum(amount) as total from orders group by all",
+        "description: all of it",
+    )
     lab.headrace("apply", "--yes")
     lab.tick()
     ((path,),) = lab.rows(
-        "select f.path from ducklake_data_file f join ducklake_table t using (table_id) where t.table_name = ?", "everything"
+        "select f.path from ducklake_data_file f join ducklake_table t using (table_id) where"
+        " t.table_name = ?",
+        "everything",
     )
     next(file for file in files(lab) if file.name == path).unlink()
     (result,) = lab.headrace("db", "check", code=1)["findings"]
@@ -96,10 +104,16 @@ def test_an_audit_trail_that_was_changed_is_found(lab: Lab) -> None:
         import sqlite3
 
         with sqlite3.connect(lab.root / ".headrace/state.db") as db:
-            db.executescript("drop trigger audit_no_update; update audit set event = replace(event, 'tester', 'nobody') where seq = 2")
+            db.executescript(
+                "drop trigger audit_no_update; update audit set event = replace(event, 'tester',"
+                " 'nobody') where seq = 2"
+            )
         db.close()
     result = lab.headrace("db", "check", code=1)["findings"]
-    assert [item["about"] for item in result] == ["audit", "audit"], "the trigger that is gone, and the entry"
+    assert [item["about"] for item in result] == [
+        "audit",
+        "audit",
+    ], "the trigger that is gone, and the entry"
 
 
 def test_a_backup_brings_everything_back(lab: Lab, tmp_path: Path) -> None:
@@ -119,8 +133,11 @@ def test_a_backup_brings_everything_back(lab: Lab, tmp_path: Path) -> None:
     assert [p.partition for p in lab.tick().published] == [DAYS[3]] * 2
 
 
-def test_a_backup_can_be_made_after_a_lost_file_was_computed_again(lab: Lab, tmp_path: Path) -> None:
-    """Would catch: no backup for as long as earlier snapshots are kept, after a loss was repaired."""
+def test_a_backup_can_be_made_after_a_lost_file_was_computed_again(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """Would catch: no backup for as long as earlier snapshots are kept, after a loss
+    was repaired."""
     lost = next(path for path in files(lab) if "/clean/" in str(path))
     lost.unlink()
     lab.headrace("db", "backup", str(tmp_path / "refused"), code=3)
@@ -136,7 +153,8 @@ def test_a_backup_can_be_made_after_a_lost_file_was_computed_again(lab: Lab, tmp
 
 
 def test_what_came_after_the_backup_comes_again_and_once(lab: Lab, tmp_path: Path) -> None:
-    """The lake's files are newer than the restored state: they are orphans, left alone until they are old."""
+    """The lake's files are newer than the restored state: they are orphans, left alone until they
+    are old."""
     lab.headrace("db", "backup", str(tmp_path / "kept"))
     lab.orders(DAYS[3])
     lab.tick()
@@ -179,11 +197,17 @@ def test_nothing_is_overwritten(lab: Lab, tmp_path: Path) -> None:
     lab.headrace("db", "restore", str(folder), code=3)
 
 
-def test_a_backup_is_restored_into_the_other_database(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_backup_is_restored_into_the_other_database(
+    lab: Lab, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     lab.headrace("db", "backup", str(tmp_path / "kept"))
     before = sorted(row["order_id"] for row in lab.read("clean"))
-    other = Lab(tmp_path / "q", request.getfixturevalue("postgresql") if lab.database is None else None)
-    os.environ["PG_PASSWORD"] = other.database.password if other.database else os.environ.get("PG_PASSWORD", "")
+    other = Lab(
+        tmp_path / "q", request.getfixturevalue("postgresql") if lab.database is None else None
+    )
+    os.environ["PG_PASSWORD"] = (
+        other.database.password if other.database else os.environ.get("PG_PASSWORD", "")
+    )
     other.sql("clean", CLEAN)
     shutil.copytree(lab.root / "landing", other.root / "landing", dirs_exist_ok=True)
     other.headrace("db", "restore", str(tmp_path / "kept"))
@@ -233,7 +257,9 @@ def test_raw_bytes_stay_for_as_long_as_their_source_says(lab: Lab) -> None:
     assert len(raw) == 3
     for path in raw:
         os.utime(path, (LONG_AGO, LONG_AGO))
-    assert lab.headrace("db", "gc")["freed"] == []  # the replay's deliveries are younger than 90 days
+    assert (
+        lab.headrace("db", "gc")["freed"] == []
+    )  # the replay's deliveries are younger than 90 days
     source.write_text(source.read_text() + "retain_raw: 1s\n")
     lab.headrace("apply", "--yes")
     freed = {item["kind"]: item["files"] for item in lab.headrace("db", "gc")["freed"]}

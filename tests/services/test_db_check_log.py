@@ -1,4 +1,6 @@
-"""`headrace db check`: rows that somebody changed behind Headrace's back are named, and repaired from the event log."""
+"""`headrace db check`: rows that somebody changed behind Headrace's back are named, and repaired
+from the event log.
+"""
 
 from __future__ import annotations
 
@@ -55,8 +57,10 @@ CHANGES = {
     "publication.rows": "update publication set rows = rows + 1 where id = 2",
     "publication.content_hash": "update publication set content_hash = 'x' where id = 2",
     "attempt.finished_at": "update attempt set finished_at = finished_at - 1 where n = 1",
-    "ducklake_data_file.record_count": "update ducklake_data_file set record_count = record_count * 2"
-    " where data_file_id = (select min(data_file_id) from ducklake_data_file)",
+    "ducklake_data_file.record_count": (
+        "update ducklake_data_file set record_count = record_count * 2"
+        " where data_file_id = (select min(data_file_id) from ducklake_data_file)"
+    ),
     "delivery.sha256": "update delivery set sha256 = 'y' where id = 1",
 }
 
@@ -77,7 +81,11 @@ def test_a_value_that_was_edited_is_named_and_repaired(lab: Lab, column: str) ->
 
 
 def test_a_row_that_was_deleted_or_added_is_named_and_repaired(lab: Lab) -> None:
-    change(lab, "delete from publication where id = 3", "insert into firing (node, at) values ('clean', 7)")
+    change(
+        lab,
+        "delete from publication where id = 3",
+        "insert into firing (node, at) values ('clean', 7)",
+    )
     result = {difference["table"]: difference for difference in differences(lab)}
     assert result["publication"]["stored"] is None and result["publication"]["expected"]["id"] == 3
     assert result["publication"]["field"] is None
@@ -94,7 +102,9 @@ def test_the_consumers_of_a_difference_are_named(lab: Lab) -> None:
 
 
 def test_what_is_kept_by_hash_alone_is_found_and_not_repaired(lab: Lab) -> None:
-    change(lab, "update profile set columns = columns || ' ' where n = (select min(n) from profile)")
+    change(
+        lab, "update profile set columns = columns || ' ' where n = (select min(n) from profile)"
+    )
     result = differences(lab)
     assert {item["table"] for item in result} == {"profile"}
     assert all(item["expected"].startswith("sha256:") for item in result)
@@ -124,7 +134,9 @@ def test_maintenance_shortens_the_log_and_what_follows_is_still_compared(lab: La
     lab.tick()
     assert lab.headrace("db", "check")["checked"]["publication"] == 8
     change(lab, "update publication set rows = 1 where id = 2")
-    assert [(difference["table"], difference["field"]) for difference in differences(lab)] == [("publication", "rows")]
+    assert [(difference["table"], difference["field"]) for difference in differences(lab)] == [
+        ("publication", "rows")
+    ]
     before = lab.rows("select count(*) from event_log")
     lab.headrace("db", "gc", code=1)
     assert lab.rows("select count(*) from event_log") >= before, "what shows the difference is kept"
@@ -135,6 +147,10 @@ def test_a_checkpoint_that_was_changed_or_lost_is_found(lab: Lab) -> None:
     (file,) = (lab.root / ".headrace/checkpoints").iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert [(difference["table"], difference["field"]) for difference in differences(lab)] == [("event_log", "checkpoint")]
+    assert [(difference["table"], difference["field"]) for difference in differences(lab)] == [
+        ("event_log", "checkpoint")
+    ]
     file.unlink()
-    assert [(difference["table"], difference["field"]) for difference in differences(lab)] == [("event_log", "checkpoint")]
+    assert [(difference["table"], difference["field"]) for difference in differences(lab)] == [
+        ("event_log", "checkpoint")
+    ]

@@ -1,4 +1,6 @@
-"""The demo's deliveries: what arrives must be the real data, split and named as the story says, and nothing else."""
+"""The demo's deliveries: what arrives must be the real data, split and named as the story says, and
+nothing else.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,10 @@ def test_nothing_is_lost_over_the_demos_days(tmp_path: Path) -> None:
     assert sum(counts.values()) == 38_270
     assert [counts[date(2013, 2, day)] for day in (11, 12, 13)] == [929, 893, 918]
     observed = {day: len(rows(tmp_path / f"weather_{day}.csv")) for day in days}
-    assert {day.isoformat(): n for day, n in observed.items() if n != 72} == {"2013-01-01": 67, "2013-01-06": 71}
+    assert {day.isoformat(): n for day, n in observed.items() if n != 72} == {
+        "2013-01-01": 67,
+        "2013-01-06": 71,
+    }
 
 
 @pytest.mark.parametrize(
@@ -57,10 +62,17 @@ def test_nothing_is_lost_over_the_demos_days(tmp_path: Path) -> None:
         (11, DemoFault.NONE, "dep_delay"),
     ],
 )
-def test_the_vendor_renames_from_the_eleventh_on_and_only_if_told(tmp_path: Path, day: int, fault: DemoFault, column: str) -> None:
+def test_the_vendor_renames_from_the_eleventh_on_and_only_if_told(
+    tmp_path: Path, day: int, fault: DemoFault, column: str
+) -> None:
     """The injected fault comes on the wrong day, ends, or comes although it was turned off."""
     demo_data.deliver(tmp_path, date(2013, 2, day), fault)
-    header = (tmp_path / f"flights_2013-02-{day}.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+    header = (
+        (tmp_path / f"flights_2013-02-{day}.csv")
+        .read_text(encoding="utf-8")
+        .splitlines()[0]
+        .split(",")
+    )
     assert header[5] == column
     assert len(header) == 19
 
@@ -68,7 +80,10 @@ def test_the_vendor_renames_from_the_eleventh_on_and_only_if_told(tmp_path: Path
 def test_only_the_header_differs_under_the_fault(tmp_path: Path) -> None:
     """The demo changes more than it says that it does."""
     day = date(2013, 2, 11)
-    [_, renamed], [_, plain] = (demo_data.deliver(tmp_path / fault, day, fault) for fault in (DemoFault.RENAME, DemoFault.NONE))
+    [_, renamed], [_, plain] = (
+        demo_data.deliver(tmp_path / fault, day, fault)
+        for fault in (DemoFault.RENAME, DemoFault.NONE)
+    )
     assert renamed.read_bytes().split(b"\n", 1)[1] == plain.read_bytes().split(b"\n", 1)[1]
 
 
@@ -76,10 +91,15 @@ def test_files_carry_the_times_of_the_story(tmp_path: Path) -> None:
     """A delivery that seems to have arrived today is late, for ever."""
     demo_data.prepare(tmp_path)
     weather, flights = demo_data.deliver(tmp_path, date(2013, 2, 7), DemoFault.NONE)
-    at = {path.name: datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in (weather, flights, tmp_path / "planes.csv")}
+    at = {
+        path.name: datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        for path in (weather, flights, tmp_path / "planes.csv")
+    }
     assert list(at.values()) == [
-        datetime(2013, 2, 8, 9, 10, tzinfo=UTC), datetime(2013, 2, 8, 9, 40, tzinfo=UTC), datetime(2012, 12, 31, 17, tzinfo=UTC),
-    ]  # fmt: skip
+        datetime(2013, 2, 8, 9, 10, tzinfo=UTC),
+        datetime(2013, 2, 8, 9, 40, tzinfo=UTC),
+        datetime(2012, 12, 31, 17, tzinfo=UTC),
+    ]
     assert demo_data.arrives(date(2013, 2, 7)) == at[flights.name]
 
 
@@ -97,8 +117,12 @@ def test_nothing_half_written_is_left(tmp_path: Path) -> None:
     demo_data.prepare(tmp_path)
     demo_data.deliver(tmp_path, date(2013, 1, 1), DemoFault.RENAME)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "airlines.csv", "airports.csv", "flights_2013-01-01.csv", "planes.csv", "weather_2013-01-01.csv",
-    ]  # fmt: skip
+        "airlines.csv",
+        "airports.csv",
+        "flights_2013-01-01.csv",
+        "planes.csv",
+        "weather_2013-01-01.csv",
+    ]
 
 
 def test_a_day_outside_the_year_is_refused(tmp_path: Path) -> None:
@@ -107,7 +131,9 @@ def test_a_day_outside_the_year_is_refused(tmp_path: Path) -> None:
         demo_data.deliver(tmp_path, date(2014, 1, 1), DemoFault.NONE)
 
 
-def test_a_file_that_is_not_the_published_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_not_the_published_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Somebody's other archive is unpacked because the environment names it."""
     other = tmp_path / "other.tar.gz"
     other.write_bytes(b"not it")
@@ -116,8 +142,12 @@ def test_a_file_that_is_not_the_published_one_is_refused(tmp_path: Path, monkeyp
         demo_data.sdist()
 
 
-def test_without_a_network_it_fails_soon_with_the_way_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo hangs where there is no network, or leaves half a file that the next try believes in."""
+def test_without_a_network_it_fails_soon_with_the_way_around(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demo hangs where there is no network, or leaves half a file that the next try believes
+    in.
+    """
     for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", demo_data.SDIST_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")

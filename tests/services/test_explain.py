@@ -20,7 +20,10 @@ _USED = (
 def used() -> dict[str, str]:
     """Code → a file that uses it."""
     return {
-        code: path.name for path in SOURCE.rglob("*.py") for pattern in _USED for code in pattern.findall(path.read_text(encoding="utf-8"))
+        code: path.name
+        for path in SOURCE.rglob("*.py")
+        for pattern in _USED
+        for code in pattern.findall(path.read_text(encoding="utf-8"))
     }
 
 

@@ -10,7 +10,16 @@ import pytest
 from headrace.connect.patterns import compile_pattern
 from headrace.model import Grain
 from headrace.model.fields import NODE, SQL_KEYWORDS
-from headrace.services.file_inference import InferredColumns, asset_sql, contract_yaml, day_column, groups, node_name, quoted, source_yaml
+from headrace.services.file_inference import (
+    InferredColumns,
+    asset_sql,
+    contract_yaml,
+    day_column,
+    groups,
+    node_name,
+    quoted,
+    source_yaml,
+)
 
 
 def named(*names: str) -> list[Path]:
@@ -27,7 +36,9 @@ def named(*names: str) -> list[Path]:
         (("sales.2020.01.05.parquet", "sales.2020.02.06.parquet"), "sales.{date:%Y.%m.%d}.parquet"),
     ],
 )
-def test_files_that_differ_in_a_date_are_one_daily_source(names: tuple[str, ...], pattern: str) -> None:
+def test_files_that_differ_in_a_date_are_one_daily_source(
+    names: tuple[str, ...], pattern: str
+) -> None:
     [group] = groups(named(*names))
     assert (group.pattern, group.daily) == (pattern, True)
     compile_pattern(f"landing/{pattern}", Grain.DAY)
@@ -42,7 +53,12 @@ def test_an_ambiguous_date_is_said() -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [("orders.csv",), ("orders_2020-01-01.csv",), ("a_2020-01-01.csv", "b_2020-01-01.csv"), ("x_2020-13-45.csv", "x_2020-14-45.csv")],
+    [
+        ("orders.csv",),
+        ("orders_2020-01-01.csv",),
+        ("a_2020-01-01.csv", "b_2020-01-01.csv"),
+        ("x_2020-13-45.csv", "x_2020-14-45.csv"),
+    ],
 )
 def test_other_files_stay_whole(names: tuple[str, ...]) -> None:
     result = groups(named(*names))
@@ -53,10 +69,26 @@ def test_other_files_stay_whole(names: tuple[str, ...]) -> None:
 
 
 HOSTILE = [
-    "Orders (final) v2.csv", "a'b\"c.csv", "; drop table x; --.csv", "../../etc/passwd", "-rf.csv", "$(touch x).csv", "select.csv",
-    "run.csv", "_partition.csv", "9lives.csv", "Zürich.csv", "データ.csv", "{date:%Y}.csv", "*.csv", "a\nb.csv", ".csv",
-    "x" * 200 + ".csv", "headrace.csv", "self.csv",
-]  # fmt: skip
+    "Orders (final) v2.csv",
+    "a'b\"c.csv",
+    "; drop table x; --.csv",
+    "../../etc/passwd",
+    "-rf.csv",
+    "$(touch x).csv",
+    "select.csv",
+    "run.csv",
+    "_partition.csv",
+    "9lives.csv",
+    "Zürich.csv",
+    "データ.csv",
+    "{date:%Y}.csv",
+    "*.csv",
+    "a\nb.csv",
+    ".csv",
+    "x" * 200 + ".csv",
+    "headrace.csv",
+    "self.csv",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -80,19 +112,32 @@ def test_random_names_are_always_valid() -> None:
     rng = random.Random(seed)
     taken: set[str] = set()
     for _ in range(500):
-        name = node_name("".join(chr(rng.randrange(1, 0x500)) for _ in range(rng.randrange(12))), taken)
+        name = node_name(
+            "".join(chr(rng.randrange(1, 0x500)) for _ in range(rng.randrange(12))), taken
+        )
         assert NODE.fullmatch(name)
         assert len(name) <= 58, "room for `_clean` and a number"
 
 
 def test_columns_are_quoted_where_sql_needs_it() -> None:
-    assert [quoted(name) for name in ("id", "Id", "order", 'a"b', "a b", "")] == ["id", '"Id"', '"order"', '"a""b"', '"a b"', '""']
+    assert [quoted(name) for name in ("id", "Id", "order", 'a"b', "a b", "")] == [
+        "id",
+        '"Id"',
+        '"order"',
+        '"a""b"',
+        '"a b"',
+        '""',
+    ]
     assert day_column(["x", "Day", "DELIVERY_DAY"]) == "delivery_day_2"
 
 
 def test_what_is_written_holds_every_column_once() -> None:
     [group] = groups(named("t_2020-01-01.csv", "t_2020-01-02.csv"))
-    learnt = InferredColumns((("id", "BIGINT"), ("yes", "VARCHAR"), ("a: b", "DOUBLE")), frozenset({"id"}), frozenset({"id"}))
+    learnt = InferredColumns(
+        (("id", "BIGINT"), ("yes", "VARCHAR"), ("a: b", "DOUBLE")),
+        frozenset({"id"}),
+        frozenset({"id"}),
+    )
     assert 'name: "a: b"' in contract_yaml(group, learnt)
     assert 'name: "yes"' in contract_yaml(group, learnt), "YAML 1.1 readers would make it true"
     assert "unique: [id]" in asset_sql(group, learnt)

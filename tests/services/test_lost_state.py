@@ -1,4 +1,6 @@
-"""A state that was lost, emptied or exchanged beside a lake with files is refused, not taken for a new project's."""
+"""A state that was lost, emptied or exchanged beside a lake with files is refused, not taken for a
+new project's.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ def lake(lab: Lab) -> dict[str, bytes]:
 def said(lab: Lab, *arguments: str) -> str:
     """What a command prints where it must fail, as a sentence and never as a traceback."""
     done = headrace([*arguments, "--project", str(lab.root)], Path.cwd(), os.environ, 50)
-    assert done.returncode == 1, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 1, (
+        f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    )
     assert "Traceback" not in done.stderr
     return " ".join((done.stdout + done.stderr).split())
 
@@ -150,22 +154,28 @@ def test_a_leader_that_was_killed_before_it_marked_the_lake_is_gone_on_from(tmp_
     lab.sql("clean", CLEAN)
     lab.orders(DAYS[0])
     killed = {**os.environ, "HEADRACE_FAULT": "lease.taken=kill"}
-    done = headrace([*lab.command("tick")[3:], "--now", lab.now.isoformat()], Path.cwd(), killed, 50)
+    done = headrace(
+        [*lab.command("tick")[3:], "--now", lab.now.isoformat()], Path.cwd(), killed, 50
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not (lab.root / ".headrace/lake" / FILE).exists()
     assert len(lab.tick().published) == 2
 
 
 def unmount(lab: Lab, aside: Path) -> None:
-    """What a project sees of a lake that isn't mounted: the folder that it is mounted on, with nothing in it."""
+    """What a project sees of a lake that isn't mounted: the folder that it is mounted on, with
+    nothing in it.
+    """
     folder = lab.root / ".headrace/lake"
     folder.rename(aside)
     folder.mkdir()
 
 
-def test_a_lake_that_is_not_mounted_is_refused_before_anything_is_written(lab: Lab, tmp_path: Path) -> None:
-    """Catches: an empty folder that is taken for the lake, so that all files are told as damaged and new ones are written below the
-    place where it is mounted."""
+def test_a_lake_that_is_not_mounted_is_refused_before_anything_is_written(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """Catches: an empty folder that is taken for the lake, so that all files are told as damaged
+    and new ones are written below the place where it is mounted."""
     unmount(lab, tmp_path / "aside")
     audit = lab.rows("select count(*) from audit")
     for arguments in (*WRITING, ["status"], ["read", "clean"], ["incidents"], ["plan"]):
@@ -195,7 +205,8 @@ def test_an_empty_lake_is_begun_anew_on_purpose(lab: Lab, tmp_path: Path) -> Non
 
 
 def test_a_lake_that_goes_away_under_a_leader_ends_its_lead(tmp_path: Path) -> None:
-    """Catches: a server that goes on, tells every file as damaged and writes new ones where the lake was mounted."""
+    """Catches: a server that goes on, tells every file as damaged and writes new ones where the
+    lake was mounted."""
     lab = made(tmp_path / "p")
     session = ProjectSession.open(lab.root, PRODUCTION, None, "tester")
     with led(session) as held:

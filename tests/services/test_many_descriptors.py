@@ -15,7 +15,9 @@ FILES = 1_100
 
 
 def test_statements_are_bound_beside_a_thousand_open_files() -> None:
-    """Would catch: "filedescriptor out of range in select()" instead of what an asset's query says."""
+    """Would catch: "filedescriptor out of range in select()" instead of what an asset's
+    query says.
+    """
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < FILES + 200:
         pytest.skip("fewer files may be open here")
     held = [os.open(os.devnull, os.O_RDONLY) for _ in range(FILES)]

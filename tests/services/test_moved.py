@@ -1,4 +1,6 @@
-"""A project that was copied or moved reads and writes its own lake, through Headrace and through DuckLake itself."""
+"""A project that was copied or moved reads and writes its own lake, through Headrace and through
+DuckLake itself.
+"""
 
 from __future__ import annotations
 
@@ -35,18 +37,30 @@ print(json.dumps({"files": files, "rows": [row[0] for row in rows]}))
 
 def ducklake(statements: str) -> Any:
     """What DuckDB's own DuckLake reads, in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", READER], input=statements, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", READER],
+        input=statements,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def attached(lab: Lab) -> str:
     """An ATTACH as somebody writes it who knows the state's file alone."""
-    return f"ATTACH 'ducklake:sqlite:{lab.root}/.headrace/state.db' AS lake (READ_ONLY);\nUSE lake;\n"
+    return (
+        f"ATTACH 'ducklake:sqlite:{lab.root}/.headrace/state.db' AS lake (READ_ONLY);\nUSE lake;\n"
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(("-shm", "-wal")))
+    files = (
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith(("-shm", "-wal"))
+    )
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -72,11 +86,15 @@ def test_a_copy_is_read_from_its_own_place(original: Lab, tmp_path: Path) -> Non
     before = contents(original.root)
     where = f"{original.root}/.headrace/lake/"
     findings = copy.headrace("db", "check", code=1)["findings"]
-    assert [(finding["about"], where in finding["message"]) for finding in findings] == [("lake", True)]
+    assert [(finding["about"], where in finding["message"]) for finding in findings] == [
+        ("lake", True)
+    ]
     told = headrace(["status", "--project", str(copy.root)], Path.cwd(), os.environ, 50)
     assert where in told.stderr
     assert "headrace tick" in told.stderr
-    assert "lake's place" in {row["name"] for row in copy.headrace("doctor", code=None) if row["state"] == "fail"}
+    assert "lake's place" in {
+        row["name"] for row in copy.headrace("doctor", code=None) if row["state"] == "fail"
+    }
 
     copy.orders(DAYS[0], n=4)
     copy.orders(DAYS[2], n=3)
@@ -89,7 +107,9 @@ def test_a_copy_is_read_from_its_own_place(original: Lab, tmp_path: Path) -> Non
 
     assert contents(original.root) == before
     assert len(original.read("clean")) == 20
-    assert all(name.startswith(f"{original.root}/") for name in ducklake(attached(original))["files"])
+    assert all(
+        name.startswith(f"{original.root}/") for name in ducklake(attached(original))["files"]
+    )
     assert original.headrace("db", "check", "--deep")["ok"]
 
 
@@ -106,7 +126,9 @@ def test_the_correction_stands_in_the_audit_trail(original: Lab, tmp_path: Path)
     )
 
 
-def test_the_printed_statement_names_the_copys_folder_before_anything_is_written(original: Lab, tmp_path: Path) -> None:
+def test_the_printed_statement_names_the_copys_folder_before_anything_is_written(
+    original: Lab, tmp_path: Path
+) -> None:
     copy = copied(original, tmp_path / "copy with 'quotes'")
     shutil.rmtree(original.root)
     statement = copy.headrace("sql", "--attach")["statement"]

@@ -23,8 +23,12 @@ def project(root: Path, database: Database | None = None) -> Lab:
 
 
 def works_on(lab: Lab, sound: str, broken: str, header: str) -> None:
-    """A run publishes, a delivery with another header opens an incident, and both have ids of their own."""
-    ids = "select coalesce((select max(id) from run), 0), coalesce((select max(id) from incident), 0)"
+    """A run publishes, a delivery with another header opens an incident, and both have ids of their
+    own.
+    """
+    ids = (
+        "select coalesce((select max(id) from run), 0), coalesce((select max(id) from incident), 0)"
+    )
     ((run, incident),) = lab.rows(ids)
     lab.orders(sound)
     lab.deliver(broken, [f"{broken[-2:]}1,c1,1.50,{broken}"], header=header)
@@ -44,7 +48,9 @@ def moved(lab: Lab, other: Lab, folder: Path) -> None:
     assert other.read("clean") == lab.read("clean")
 
 
-def test_a_project_moves_to_postgresql_and_back(tmp_path: Path, postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_moves_to_postgresql_and_back(
+    tmp_path: Path, postgresql: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PG_PASSWORD", postgresql.password)
     first = project(tmp_path / "first")
     first.orders(DAYS[0])

@@ -19,19 +19,25 @@ TURNS = 5
 
 
 class _HoursGoBy:
-    """Beside a server: an hour passes with each turn of its loop, and after a few it is told to stop."""
+    """Beside a server: an hour passes with each turn of its loop, and after a few it is told to
+    stop.
+    """
 
     def __init__(self, stop: Stop, monkeypatch: pytest.MonkeyPatch) -> None:
         self._stop, self._turns = stop, 0
         elapsed = clock._Machine.elapsed_us
-        monkeypatch.setattr(clock._Machine, "elapsed_us", lambda machine: elapsed(machine) + self._turns * HOUR_US)
+        monkeypatch.setattr(
+            clock._Machine, "elapsed_us", lambda machine: elapsed(machine) + self._turns * HOUR_US
+        )
 
     def turn(self, _context: CommandContext, _leader: Leader) -> None:
         self._turns += 1
         self._stop.asked = self._turns == TURNS
 
 
-def test_a_replay_does_not_move_while_it_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replay_does_not_move_while_it_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: a server that moves a replay by the time served, written when it stops; what the
     project says (how long who was late, the availability) then differs at each start."""
     root = project(tmp_path / "shop")

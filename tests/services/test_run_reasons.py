@@ -41,7 +41,9 @@ LATE = ("joined", "k0", "waits for clean k0")
         ),
     ],
 )
-def test_what_is_stale_waits_for_no_run(rows: tuple[tuple[str, str, str], ...], expected: str) -> None:
-    """Would catch: "14 more wait: headrace why joined" of stale partitions of another node, which wait
-    for nothing but a person, and of which that command says nothing."""
+def test_what_is_stale_waits_for_no_run(
+    rows: tuple[tuple[str, str, str], ...], expected: str
+) -> None:
+    """Would catch: "14 more wait: headrace why joined" of stale partitions of another node, which
+    wait for nothing but a person, and of which that command says nothing."""
     assert _reason(RunResult(1, "partial", rows, ())) == expected

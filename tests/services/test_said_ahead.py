@@ -37,20 +37,34 @@ def _said(turns: int) -> int:
         time.sleep(0.001)
         return f"{next(count)}"
 
-    work = PendingRun(cast("Any", _Leader(turns)), cast("Any", None), "work", cast("Any", str), ahead=ahead)
-    assert str(work_until_done(work, cast("RequestHandler", SimpleNamespace(asked=lambda: False)), Silent())) == "ended"
+    work = PendingRun(
+        cast("Any", _Leader(turns)), cast("Any", None), "work", cast("Any", str), ahead=ahead
+    )
+    assert (
+        str(
+            work_until_done(
+                work, cast("RequestHandler", SimpleNamespace(asked=lambda: False)), Silent()
+            )
+        )
+        == "ended"
+    )
     return next(count)
 
 
-def test_nobody_finds_out_how_long_it_takes_once_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_finds_out_how_long_it_takes_once_it_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Would catch: a simulation between the last publication and the answer."""
     monkeypatch.setattr(commands, "AHEAD_SECONDS", 0.0)
     monkeypatch.setattr(commands, "AHEAD_TIMES", 0)
     assert _said(3) == 3
 
 
-def test_who_leads_spends_little_on_saying_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a leader that mostly finds out how long it takes, where that is much to simulate, and lets workers wait."""
+def test_who_leads_spends_little_on_saying_how_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Would catch: a leader that mostly finds out how long it takes, where that is much to
+    simulate, and lets workers wait."""
     monkeypatch.setattr(commands, "AHEAD_SECONDS", 0.0)
     monkeypatch.setattr(commands, "AHEAD_TIMES", 1e9)
     assert _said(5) == 1

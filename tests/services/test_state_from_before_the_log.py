@@ -1,7 +1,9 @@
-"""A state that was made before there was an event log: what is known of it after an upgrade, and what isn't.
+"""A state that was made before there was an event log: what is known of it after an upgrade, and
+what isn't.
 
-`states/before_the_event_log.zip` is a project that the last Headrace without one (version 10) has run for five days: publications, a
-held delivery and an accepted one, a backfill, a withdrawal, an open incident.
+`states/before_the_event_log.zip` is a project that the last Headrace without one (version 10) has
+run for five days: publications, a held delivery and an accepted one, a backfill, a withdrawal, an
+open incident.
 """
 
 from __future__ import annotations
@@ -23,7 +25,12 @@ from headrace.faults import FaultPoint
 STATE = Path(__file__).parent / "states/before_the_event_log.zip"
 NOW = "2025-01-05T10:00:00+00:00"
 WHY = "because the state is from before there was an event log"
-AT_BEGINNING = (FaultPoint.LEASE_TAKEN, FaultPoint.EVENT_LOG_COPIED, FaultPoint.EVENT_LOG_SHORTENING, FaultPoint.EVENT_LOG_SHORTENED)
+AT_BEGINNING = (
+    FaultPoint.LEASE_TAKEN,
+    FaultPoint.EVENT_LOG_COPIED,
+    FaultPoint.EVENT_LOG_SHORTENING,
+    FaultPoint.EVENT_LOG_SHORTENED,
+)
 
 
 class Old:
@@ -64,11 +71,15 @@ def unchecked(response: dict[str, Any]) -> dict[str, str]:
 
 
 def test_it_is_compared_from_the_first_leader_on_and_says_so(old: Old) -> None:
-    """Catches: rows that are called compared and weren't, and a trail that is called incomplete for what an earlier Headrace wrote."""
+    """Catches: rows that are called compared and weren't, and a trail that is called incomplete for
+    what an earlier Headrace wrote.
+    """
     assert "headrace db upgrade" in old.run("db", "check").stderr
     old.response("db", "upgrade")
     before = old.response("db", "check", code=1)
-    assert [item["table"] for item in before["differences"]] == ["lake"], "it was unpacked elsewhere"
+    assert [item["table"] for item in before["differences"]] == ["lake"], (
+        "it was unpacked elsewhere"
+    )
     assert before["checked"] == {}
     assert "before there was an event log" in unchecked(before)["state"]
     verified = old.response("audit", "verify")
@@ -86,10 +97,14 @@ def test_it_is_compared_from_the_first_leader_on_and_says_so(old: Old) -> None:
     assert verified["ok"] and verified["notes"][1] == unchecked(after)["history"]
 
     old.response("db", "gc")
-    assert WHY in unchecked(old.response("db", "check"))["history"], "a checkpoint makes it no older"
+    assert WHY in unchecked(old.response("db", "check"))["history"], (
+        "a checkpoint makes it no older"
+    )
 
 
-def test_what_was_edited_before_is_taken_for_true_and_what_is_edited_later_is_found(old: Old) -> None:
+def test_what_was_edited_before_is_taken_for_true_and_what_is_edited_later_is_found(
+    old: Old,
+) -> None:
     """The limit, and its end."""
     old.response("db", "upgrade")
     old.change("update publication set content_hash = 'edited before' where id = 1")
@@ -105,7 +120,9 @@ def test_what_was_edited_before_is_taken_for_true_and_what_is_edited_later_is_fo
 
 
 @pytest.mark.parametrize("point", AT_BEGINNING)
-def test_a_leader_that_is_killed_while_the_log_begins_is_followed_by_one_that_lets_it_begin(old: Old, point: FaultPoint) -> None:
+def test_a_leader_that_is_killed_while_the_log_begins_is_followed_by_one_that_lets_it_begin(
+    old: Old, point: FaultPoint
+) -> None:
     """Catches: a file that nothing names yet, for which the log never began."""
     killed = old.run("tick", "--now", NOW, fault=f"{point}=kill")
     assert killed.returncode == -signal.SIGKILL
@@ -130,6 +147,8 @@ def test_a_log_that_is_made_to_look_as_if_it_had_never_begun_is_found(old: Old) 
     for path in (old.root / ".headrace/checkpoints").glob("*.db"):
         path.rename(path.with_name(f"000000000900-{path.name[13:]}"))  # of a longer log than this
     result = old.response("db", "check", code=1)
-    assert [(item["table"], item["field"]) for item in result["differences"]] == [("event_log", "seq")]
+    assert [(item["table"], item["field"]) for item in result["differences"]] == [
+        ("event_log", "seq")
+    ]
     old.run("tick", "--now", NOW)
     assert not old.response("db", "check", code=1)["ok"]

@@ -1,4 +1,6 @@
-"""Files that say something else than what is applied, noticed by a server that has looked before."""
+"""Files that say something else than what is applied, noticed by a server that has
+looked before.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_each_way_to_change_a_file_is_noticed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: Today that says all is applied, an hour after somebody edited a file, added one or took one away."""
+    """Would catch: Today that says all is applied, an hour after somebody edited a file, added one
+    or took one away."""
     monkeypatch.setattr(operation, "LOOK_SECONDS", 0.0)
     memory: dict[str, tuple[str, Any]] = {}
 
@@ -40,7 +43,11 @@ def test_each_way_to_change_a_file_is_noticed(root: Path, monkeypatch: pytest.Mo
         finally:
             session.close()
 
-    item, two, deep = root / "assets/one.sql", root / "assets/two.sql", root / "assets/below/three.sql"
+    item, two, deep = (
+        root / "assets/one.sql",
+        root / "assets/two.sql",
+        root / "assets/below/three.sql",
+    )
     assert (found(), found()) == (0, 0)
     item.write_text(FILES["assets/one.sql"].replace("select 1", "select 2"), encoding="utf-8")
     assert found() == 1

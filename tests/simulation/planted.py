@@ -1,4 +1,6 @@
-"""Defects that the simulator has to find: each breaks one thing, in the core or in what stands around it."""
+"""Defects that the simulator has to find: each breaks one thing, in the core or in what stands
+around it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,14 @@ from typing import Any
 import pytest
 
 from headrace.model.intervals import next_key
-from headrace.scheduler import Core, DeliveryArrived, FailureKind, PartitionState, PartitionUpdate, Settled
+from headrace.scheduler import (
+    Core,
+    DeliveryArrived,
+    FailureKind,
+    PartitionState,
+    PartitionUpdate,
+    Settled,
+)
 from headrace.scheduler.attempts import Batches, Endings, retry_after_us
 from headrace.scheduler.capacity import ReadyEntry
 from headrace.scheduler.dependencies import InputLink
@@ -45,12 +54,19 @@ def everywhere(patch: pytest.MonkeyPatch, old: Any, new: Any) -> None:
                     patch.setattr(module, attribute, new)
 
 
-def with_core(change: Callable[[Any, list[Command]], list[Command]], **how: Any) -> type[SimulatedLeader]:
-    """A leader whose core's commands are changed after each event; `how` adds to what it is made with."""
+def with_core(
+    change: Callable[[Any, list[Command]], list[Command]], **how: Any
+) -> type[SimulatedLeader]:
+    """A leader whose core's commands are changed after each event; `how` adds to what it is made
+    with."""
 
     class Other(Core):
         def __init__(self, *, epoch: int, slots: int, after: int = 0) -> None:
-            super().__init__(epoch=epoch, slots=slots + how.get("slots", 0), after=0 if how.get("numbers") else after)
+            super().__init__(
+                epoch=epoch,
+                slots=slots + how.get("slots", 0),
+                after=0 if how.get("numbers") else after,
+            )
 
         def handle_all(self, events: Any, now: int) -> list[Command]:
             return change(events, super().handle_all(events, now))
@@ -75,7 +91,9 @@ def claims_unchecked(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
         def _lose(self, tx: Any, gone: Any) -> Any:
             kept = dict(self.attempts)
             event = super()._lose(tx, gone)
-            self.attempts.update({item: kept[item] for item in (gone.running, *gone.queued) if item in kept})
+            self.attempts.update(
+                {item: kept[item] for item in (gone.running, *gone.queued) if item in kept}
+            )
             return event
 
         def _release(self, attempt: Any, row: Any) -> None:
@@ -106,7 +124,9 @@ def epoch_ignored(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
 
 @planted
 def epoch_not_raised(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
-    """A new leader takes the lease under the same epoch: its attempts have the numbers of others."""
+    """A new leader takes the lease under the same epoch: its attempts have the numbers
+    of others.
+    """
 
     class Same(SimulatedLeader):
         def take_over(self) -> Iterator[Any]:
@@ -134,7 +154,11 @@ def waiting_forgotten_on_a_restart(patch: pytest.MonkeyPatch) -> type[SimulatedL
 
         for tracked in tracked_partitions(store):
             stale = tracked.state is PartitionState.WAITING and tracked.published
-            yield msgspec.structs.replace(tracked, state=PartitionState.PUBLISHED, stale=False) if stale else tracked
+            yield (
+                msgspec.structs.replace(tracked, state=PartitionState.PUBLISHED, stale=False)
+                if stale
+                else tracked
+            )
 
     patch.setattr(workers, "_tracked_partitions", forgetful)
     return SimulatedLeader
@@ -146,7 +170,14 @@ def moves_not_written(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
 
     class Silent(SimulatedLeader):
         def _write(self, tx: Any, commands: Any) -> None:
-            super()._write(tx, [command for command in commands if not (isinstance(command, PartitionUpdate) and command.failures)])
+            super()._write(
+                tx,
+                [
+                    command
+                    for command in commands
+                    if not (isinstance(command, PartitionUpdate) and command.failures)
+                ],
+            )
 
     return Silent
 
@@ -180,7 +211,12 @@ def another_content_said_to_be_the_same(patch: pytest.MonkeyPatch) -> type[Simul
 @planted
 def runs_settled_twice(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """A run's end is told twice."""
-    return with_core(lambda events, commands: [*commands, *(command for command in commands if isinstance(command, Settled))])
+    return with_core(
+        lambda events, commands: [
+            *commands,
+            *(command for command in commands if isinstance(command, Settled)),
+        ]
+    )
 
 
 # In the core
@@ -201,13 +237,21 @@ def slots_counted_wrongly(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
 @planted
 def cancelled_goes_on(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What a cancelled run alone wanted isn't ended."""
-    return with_core(lambda events, made: [item for item in made if not (isinstance(item, Kill) and item.reason == CANCELLED)])
+    return with_core(
+        lambda events, made: [
+            item for item in made if not (isinstance(item, Kill) and item.reason == CANCELLED)
+        ]
+    )
 
 
 @planted
 def timeouts_ignored(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What hangs is never ended."""
-    return with_core(lambda events, made: [item for item in made if not isinstance(item, Kill) or item.reason == CANCELLED])
+    return with_core(
+        lambda events, made: [
+            item for item in made if not isinstance(item, Kill) or item.reason == CANCELLED
+        ]
+    )
 
 
 @planted
@@ -215,7 +259,9 @@ def staleness_dropped(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What was made of something that has changed isn't made again."""
 
     def touch(self: Any, child: Any, key: str, link: Any, *, changed: bool, late: bool) -> None:
-        if self._partition_states.get(child.name, key) is None and self._all.needs.expected(child, key):
+        if self._partition_states.get(child.name, key) is None and self._all.needs.expected(
+            child, key
+        ):
             self._queue.expect(child, key)
         self._queue.consider(child, key)
 
@@ -236,7 +282,9 @@ def dirty_flag_lost(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     return SimulatedLeader
 
 
-def _retrying(patch: pytest.MonkeyPatch, kind: FailureKind, wait: int | None) -> type[SimulatedLeader]:
+def _retrying(
+    patch: pytest.MonkeyPatch, kind: FailureKind, wait: int | None
+) -> type[SimulatedLeader]:
     def other(result: FailureKind, failures: int, attempts_max: int, draw: float) -> int | None:
         return wait if result is kind else retry_after_us(result, failures, attempts_max, draw)
 
@@ -272,7 +320,11 @@ def poison_not_seen(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
 def pools_counted_without_weights(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """Each attempt takes one slot of a pool, whatever it weighs."""
     patch.setattr(
-        PoolCapacity, "short", lambda self, takes: [pool for pool, _ in takes if self._taken.get(pool, 0) + 1 > self._pools[pool]]
+        PoolCapacity,
+        "short",
+        lambda self, takes: [
+            pool for pool, _ in takes if self._taken.get(pool, 0) + 1 > self._pools[pool]
+        ],
     )
     return SimulatedLeader
 
@@ -338,7 +390,10 @@ def restatements_lost(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
             return super().handle_all([event for event in events if not self._missed(event)], now)
 
         def _missed(self, event: Any) -> bool:
-            again = isinstance(event, DeliveryArrived) and self.state_of(event.source, event.key) is PartitionState.PUBLISHED
+            again = (
+                isinstance(event, DeliveryArrived)
+                and self.state_of(event.source, event.key) is PartitionState.PUBLISHED
+            )
             self.heard += again
             return bool(again and self.heard % 2)
 
@@ -399,7 +454,11 @@ def batches_over_gaps(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
 
     def farther(self: Any, node: Any, key: str) -> Any:
         result = following(self, node, key)
-        return result if result is not None else following(self, node, next_key(key, node.partition.grain, node.timezone))
+        return (
+            result
+            if result is not None
+            else following(self, node, next_key(key, node.partition.grain, node.timezone))
+        )
 
     patch.setattr(Batches, "following", farther)
     return SimulatedLeader
@@ -408,7 +467,11 @@ def batches_over_gaps(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
 @planted
 def batches_without_inputs(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """Days that something isn't there for are computed with others."""
-    patch.setattr(Batches, "_together", lambda self, node, key, tracked: not tracked.failures and tracked.cap != 1)
+    patch.setattr(
+        Batches,
+        "_together",
+        lambda self, node, key, tracked: not tracked.failures and tracked.cap != 1,
+    )
     return SimulatedLeader
 
 
@@ -459,7 +522,13 @@ def pools_not_shared(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
 @planted
 def staged_files_swept(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """A new leader takes what a plan has staged for orphans."""
-    patch.setattr(Simulation, "sweep", lambda self: self.lake.sweep({row.file for row in self.store.tables["publication"].values()}))
+    patch.setattr(
+        Simulation,
+        "sweep",
+        lambda self: self.lake.sweep(
+            {row.file for row in self.store.tables["publication"].values()}
+        ),
+    )
     return SimulatedLeader
 
 

@@ -17,15 +17,19 @@ SEEDS, PARTS = 500, 50
 """A part is over within seconds, also on a machine that is busy with ten other things."""
 KNOWN = Path(__file__).with_name("seeds.txt")
 EXECUTED = (Path(model.__file__).parent, Path(scheduler.__file__).parent, Path(__file__).parent)
-"""The code that the simulation executes: the core, the simulator, the calendar that both read, and these tests."""
+"""The code that the simulation executes: the core, the simulator, the calendar that both read, and
+these tests."""
 
 
 def seeds_of(folders: Iterable[Path]) -> range:
-    """The seeds that code is played with: the same code always plays the same ones, so that a failure comes again and a second try
-    says nothing else; changed code plays others, so that they stay unseen. Of the content alone, in the order of the files' names."""
+    """The seeds that code is played with: the same code always plays the same ones, so that a
+    failure comes again and a second try says nothing else; changed code plays others, so that they
+    stay unseen. Of the content alone, in the order of the files' names."""
     digest = hashlib.sha256()
     for folder in folders:
-        for file in sorted(folder.rglob("*.py"), key=lambda item: item.relative_to(folder).as_posix()):
+        for file in sorted(
+            folder.rglob("*.py"), key=lambda item: item.relative_to(folder).as_posix()
+        ):
             digest.update(hashlib.sha256(file.read_bytes()).digest())
     first = int.from_bytes(digest.digest()[:4]) * SEEDS
     return range(first, first + SEEDS)
@@ -47,7 +51,9 @@ def hold(seeds: range | list[int]) -> None:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_fresh_seeds_hold(part: int) -> None:
-    """Catches what nobody thought of. The seeds follow from the code, or begin at HEADRACE_SEED; a failure names its own."""
+    """Catches what nobody thought of. The seeds follow from the code, or begin at HEADRACE_SEED; a
+    failure names its own.
+    """
     first = int(os.environ.get("HEADRACE_SEED", seeds_of(EXECUTED).start))
     hold(range(first + part, first + SEEDS, PARTS))
 
@@ -59,8 +65,9 @@ def test_seeds_that_failed_once_hold(seed: int) -> None:
 
 
 def test_seeds_follow_from_the_code_alone(tmp_path: Path) -> None:
-    """Would catch: a change that fails in CI and passes on a second try, since the hour, the folder or a compiled file chose the seeds;
-    or code that is changed and plays the seeds that it was mended with."""
+    """Would catch: a change that fails in CI and passes on a second try, since the hour, the folder
+    or a compiled file chose the seeds; or code that is changed and plays the seeds that it was
+    mended with."""
     for name in ("here", "there"):
         (tmp_path / name / "inner").mkdir(parents=True)
         (tmp_path / name / "inner" / "core.py").write_text("slots = 2\n")

@@ -1,4 +1,5 @@
-"""The simulator can fail: each defect that is planted is caught within SEEDS_MAX seeds, which hold without it."""
+"""The simulator can fail: each defect that is planted is caught within SEEDS_MAX seeds, which hold
+without it."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ CAUGHT_BY = {
     "staged_files_swept": 20,
     "timeouts_ignored": 4,
 }
-"""Seeds that are played first, where the very first ones don't catch it or take long. When one no longer does, the others are played."""
+"""Seeds that are played first, where the very first ones don't catch it or take long. When one no
+longer does, the others are played."""
 
 
 def test_enough_is_planted() -> None:
@@ -35,6 +37,8 @@ def test_what_is_planted_is_caught(name: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         leader = PLANTED[name](patch)
         seeds = (CAUGHT_BY.get(name, 0), *range(SEEDS_MAX))
-        caught = next((seed for seed in seeds if play(scenario(seed), leader).failure is not None), None)
+        caught = next(
+            (seed for seed in seeds if play(scenario(seed), leader).failure is not None), None
+        )
     assert caught is not None, f"{name} isn't caught by {SEEDS_MAX} seeds"
     assert play(scenario(caught)).failure is None, f"seed {caught} fails without {name}"

@@ -1,4 +1,5 @@
-"""A backfill gets what production leaves: production does the same at the same time, with and without one beside it."""
+"""A backfill gets what production leaves: production does the same at the same time, with and
+without one beside it."""
 
 from __future__ import annotations
 
@@ -35,20 +36,25 @@ def played(item: Scenario) -> tuple[Begun, int]:
 
 
 def undisturbed(seed: int) -> Scenario:
-    """A seed in which nothing strikes at a point of a turn, for a plan's turns come by there as well, and plans share no pools: what
-    they do there is given way to, which takes a moment."""
+    """A seed in which nothing strikes at a point of a turn, for a plan's turns come by there as
+    well, and plans share no pools: what they do there is given way to, which takes a moment."""
     item = scenario(seed)
     nodes = tuple(msgspec.structs.replace(node, takes=()) for node in item.graph.nodes)
-    return msgspec.structs.replace(item, graph=Graph(nodes), faults=(), endless=True, change=type(item.change)())
+    return msgspec.structs.replace(
+        item, graph=Graph(nodes), faults=(), endless=True, change=type(item.change)()
+    )
 
 
 @pytest.mark.parametrize("part", range(2))
 def test_production_does_the_same_beside_a_backfill(part: int) -> None:
-    """Catches a plan that takes a slot, a claim or a turn that production needs. The plans' attempts hang until they are out of time."""
+    """Catches a plan that takes a slot, a claim or a turn that production needs. The plans'
+    attempts hang until they are out of time."""
     tried = 0
     for seed in range(part, SEEDS, 2):
         beside = undisturbed(seed)
-        alone = msgspec.structs.replace(beside, deeds=tuple(deed for deed in beside.deeds if deed.kind is not DeedKind.BACKFILL))
+        alone = msgspec.structs.replace(
+            beside, deeds=tuple(deed for deed in beside.deeds if deed.kind is not DeedKind.BACKFILL)
+        )
         with_plans, attempts = played(beside)
         tried += attempts
         assert with_plans == played(alone)[0], f"seed {seed}"
@@ -56,7 +62,8 @@ def test_production_does_the_same_beside_a_backfill(part: int) -> None:
 
 
 def test_a_plan_that_takes_slots_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches a comparison that compares nothing: here the plan's attempts go to production's workers."""
+    """Catches a comparison that compares nothing: here the plan's attempts go to production's
+    workers."""
     begin = SimulatedBackfill.begin
 
     def on_production_s(self: Any, tx: Any) -> None:
@@ -65,7 +72,12 @@ def test_a_plan_that_takes_slots_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(SimulatedBackfill, "begin", on_production_s)
     ones = [undisturbed(seed) for seed in range(6)]
-    alone = [msgspec.structs.replace(item, deeds=tuple(deed for deed in item.deeds if deed.kind is not DeedKind.BACKFILL)) for item in ones]
+    alone = [
+        msgspec.structs.replace(
+            item, deeds=tuple(deed for deed in item.deeds if deed.kind is not DeedKind.BACKFILL)
+        )
+        for item in ones
+    ]
     assert any(_differ(item, other) for item, other in zip(ones, alone, strict=True))
 
 

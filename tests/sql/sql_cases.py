@@ -1,4 +1,5 @@
-"""Fixture files: cases separated by blank lines; `#` lines are remarks, lines with a mark are expectations, the rest is SQL."""
+"""Fixture files: cases separated by blank lines; `#` lines are remarks, lines with a mark are
+expectations, the rest is SQL."""
 
 from __future__ import annotations
 
@@ -20,5 +21,10 @@ def cases(name: str, mark: str) -> list[Case]:
         lines = [line for line in block.splitlines() if not line.startswith("# ")]
         sql = "\n".join(line for line in lines if not line.startswith(f"{mark} "))
         if sql.strip():
-            result.append(Case(sql.strip("\n"), tuple(line[2:] for line in lines if line.startswith(f"{mark} "))))
+            result.append(
+                Case(
+                    sql.strip("\n"),
+                    tuple(line[2:] for line in lines if line.startswith(f"{mark} ")),
+                )
+            )
     return result

@@ -1,4 +1,5 @@
-"""What `headrace.sql` says about columns before anything runs, against what DuckDB says about the same statement."""
+"""What `headrace.sql` says about columns before anything runs, against what DuckDB says about the
+same statement."""
 
 from __future__ import annotations
 
@@ -13,9 +14,12 @@ from headrace.sql.analysis import analyse
 from headrace.sql.queries import resolve
 
 TABLES = {
-    "t": "a integer, b bigint, s varchar, d date, ts timestamp, tz timestamptz, dec decimal(10,2), dbl double, fl float,"
-    " si smallint, ti tinyint, h hugeint, ub ubigint, bo boolean, l integer[],"
-    " st struct(x integer, y varchar), u uuid, bl blob, ui uinteger, tm time, iv interval",
+    "t": (
+        "a integer, b bigint, s varchar, d date, ts timestamp, tz timestamptz, dec decimal(10,2),"
+        " dbl double, fl float, si smallint, ti tinyint, h hugeint, ub ubigint, bo boolean, l"
+        " integer[], st struct(x integer, y varchar), u uuid, bl blob, ui uinteger, tm time, iv"
+        " interval"
+    ),
     "u": "a integer, x double, y varchar",
 }
 KNOWN_TYPES_SHARE_MIN = 0.9
@@ -49,12 +53,17 @@ def _described(engine: duckdb.DuckDBPyConnection, query: str) -> tuple[tuple[str
 def test_columns_are_those_that_duckdb_gives(
     query: str, engine: duckdb.DuckDBPyConnection, schemas: dict[str, tuple[tuple[str, str], ...]]
 ) -> None:
-    """A wrong name or a wrong type would make `apply` create a table that the body's result doesn't fit."""
+    """A wrong name or a wrong type would make `apply` create a table that the body's result doesn't
+    fit."""
     expected = _described(engine, query)
     analysis = analyse(query, file="corpus.sql", line=1, name="q")
     assert not analysis.problems
     result = resolve(analysis, schemas)
-    assert [problem for problem in result.problems if problem.code not in ("unnamed_column", "duplicate_column")] == []
+    assert [
+        problem
+        for problem in result.problems
+        if problem.code not in ("unnamed_column", "duplicate_column")
+    ] == []
     if result.columns is not None:
         assert [name for name, _ in result.columns] == [name for name, _ in expected]
         wrong = [
@@ -65,7 +74,9 @@ def test_columns_are_those_that_duckdb_gives(
         assert wrong == []
 
 
-def test_most_types_are_known(engine: duckdb.DuckDBPyConnection, schemas: dict[str, tuple[tuple[str, str], ...]]) -> None:
+def test_most_types_are_known(
+    engine: duckdb.DuckDBPyConnection, schemas: dict[str, tuple[tuple[str, str], ...]]
+) -> None:
     """Answering UNKNOWN to everything would pass the test above."""
     known, all_ = 0, 0
     unknown: list[str] = []
@@ -74,7 +85,9 @@ def test_most_types_are_known(engine: duckdb.DuckDBPyConnection, schemas: dict[s
         result = resolve(analyse(query, file="corpus.sql", line=1, name="q"), schemas)
         all_ += len(expected)
         known += sum(type_ != UNKNOWN for _, type_ in result.columns or ())
-        unknown += [f"{name}: {query[:60]}" for name, type_ in result.columns or () if type_ == UNKNOWN]
+        unknown += [
+            f"{name}: {query[:60]}" for name, type_ in result.columns or () if type_ == UNKNOWN
+        ]
         if result.columns is None:
             unknown.append(f"* {query[:80]}")
     print(f"types known: {known} of {all_}; not: {unknown}")

@@ -21,22 +21,34 @@ def test_inputs(case: Case) -> None:
     """A missed input would run too early; one too many would wait for ever."""
     analysis = _analyse(case.sql)
     assert not analysis.problems
-    assert sorted(analysis.inputs) == sorted(name for name in case.expected[0].split(", ") if name != "-")
+    assert sorted(analysis.inputs) == sorted(
+        name for name in case.expected[0].split(", ") if name != "-"
+    )
 
 
 def test_self_becomes_an_identifier_and_positions_stay() -> None:
     """`$self` inside a string must not be touched; the user's text must stay the user's."""
     analysis = _analyse("select '$self', k\nfrom $self s -- $self\nwhere $SELF.k > $threshold")
     assert analysis.uses_self
-    assert analysis.sql == 'select \'$self\', k\nfrom "__self__" s -- $self\nwhere "__self__".k > $threshold'
+    assert (
+        analysis.sql
+        == 'select \'$self\', k\nfrom "__self__" s -- $self\nwhere "__self__".k > $threshold'
+    )
     assert analysis.inputs == ()
-    assert [(placeholder.name, placeholder.line) for placeholder in analysis.placeholders] == [("threshold", 7)]
+    assert [(placeholder.name, placeholder.line) for placeholder in analysis.placeholders] == [
+        ("threshold", 7)
+    ]
 
 
 def test_placeholders_are_found_outside_quotes_only() -> None:
     """A name in a string would be bound and DuckDB would refuse the statement."""
-    analysis = _analyse("select $partition_start, '$not', $$ $no $$ from t where d < $Partition_End")
-    assert [placeholder.name for placeholder in analysis.placeholders] == ["partition_start", "partition_end"]
+    analysis = _analyse(
+        "select $partition_start, '$not', $$ $no $$ from t where d < $Partition_End"
+    )
+    assert [placeholder.name for placeholder in analysis.placeholders] == [
+        "partition_start",
+        "partition_end",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +64,9 @@ def test_placeholders_are_found_outside_quotes_only() -> None:
         ("select 1 - -1", "select 1 --1", False),
     ],
 )
-def test_normalised_text_keeps_what_matters_and_nothing_else(left: str, right: str, same: bool) -> None:
+def test_normalised_text_keeps_what_matters_and_nothing_else(
+    left: str, right: str, same: bool
+) -> None:
     """Layout must not make partitions stale; a changed constant must."""
     assert (_analyse(left).normalised == _analyse(right).normalised) is same
 
@@ -66,8 +80,18 @@ def test_the_sign_for_an_absolute_value_is_no_placeholder() -> None:
 
 def test_functions_that_change_with_time_are_found() -> None:
     """A missed one would be computed for many partitions at once."""
-    analysis = _analyse("select now(), random(), current_date, gen_random_uuid(), today(), abs(1), nextval('s') from t")
-    assert [item.name for item in analysis.volatile] == ["now", "random", "current_date", "gen_random_uuid", "today", "nextval"]
+    analysis = _analyse(
+        "select now(), random(), current_date, gen_random_uuid(), today(), abs(1), nextval('s')"
+        " from t"
+    )
+    assert [item.name for item in analysis.volatile] == [
+        "now",
+        "random",
+        "current_date",
+        "gen_random_uuid",
+        "today",
+        "nextval",
+    ]
 
 
 def test_macros_are_named_and_known_functions_are_not() -> None:

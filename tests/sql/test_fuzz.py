@@ -10,7 +10,10 @@ from headrace.sql.analysis import analyse
 from headrace.sql.partitions import not_separable_because
 from headrace.sql.queries import BoundQuery, resolve
 
-SCHEMAS = {"t": (("a", "INTEGER"), ("s", "VARCHAR"), ("d", "DATE")), "u": (("a", "INTEGER"), ("x", "DOUBLE"))}
+SCHEMAS = {
+    "t": (("a", "INTEGER"), ("s", "VARCHAR"), ("d", "DATE")),
+    "u": (("a", "INTEGER"), ("x", "DOUBLE")),
+}
 WORDS = tuple(
     """select from where group by having qualify order limit offset with recursive as union all except intersect distinct on
 join left right full cross semi anti asof natural positional using lateral unnest values case when then else end cast try_cast
@@ -23,7 +26,8 @@ true false default window tablesample rollup cube grouping sets all any some tab
 
 def _corpus() -> list[str]:
     text = "\n\n".join(
-        (FIXTURES / name).read_text(encoding="utf-8") for name in ("corpus.sql", "inputs.txt", "lineage.txt", "separable.txt")
+        (FIXTURES / name).read_text(encoding="utf-8")
+        for name in ("corpus.sql", "inputs.txt", "lineage.txt", "separable.txt")
     )
     return [line for line in text.splitlines() if line and line[0] not in "#=-"]
 
@@ -32,7 +36,9 @@ def _understand(text: str) -> None:
     analysis = analyse(text, file="x.sql", line=1, name="x")
     assert analysis.usable != bool(analysis.problems)
     resolve(analysis, SCHEMAS)
-    if analysis.usable:  # without the safety net of `resolve`, so that what it would catch is seen here
+    if (
+        analysis.usable
+    ):  # without the safety net of `resolve`, so that what it would catch is seen here
         not_separable_because(BoundQuery(analysis, SCHEMAS, {}), analysis, "a", ("t",))
 
 
@@ -51,7 +57,12 @@ def test_any_words_of_sql(text: str) -> None:
 
 
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.sampled_from(_corpus()), st.integers(0, 400), st.integers(0, 40), st.sampled_from([*WORDS, "", "\0", "\u202e", "'", '"', "/*"]))
+@given(
+    st.sampled_from(_corpus()),
+    st.integers(0, 400),
+    st.integers(0, 40),
+    st.sampled_from([*WORDS, "", "\0", "\u202e", "'", '"', "/*"]),
+)
 def test_damaged_statements(text: str, at: int, removed: int, put: str) -> None:
     """A statement while somebody types it."""
     _understand(f"{text[:at]} {put} {text[at + removed :]}")

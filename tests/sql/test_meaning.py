@@ -1,4 +1,6 @@
-"""Which columns mean something else in another text. What isn't named here is taken for the same, so too few are the bug."""
+"""Which columns mean something else in another text. What isn't named here is taken for the same,
+so too few are the bug.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +18,56 @@ CTE = "with c as (select id, a as x, b as y from t) select id, x * 2 as z, y fro
         ("select id, a as x from t", "-- why\nselect a AS x,\n id from t", set()),
         ("select id, a as x from t", "select id, a as x, b as y from t", set()),
         ("select id, a as x, b as y from t", "select id, b as y from t", set()),
-        ("select id, a as x, x + 1 as y from t", "select id, a + 1 as x, x + 1 as y from t", {"x", "y"}),
+        (
+            "select id, a as x, x + 1 as y from t",
+            "select id, a + 1 as x, x + 1 as y from t",
+            {"x", "y"},
+        ),
         ("select id, a from t where a > 1", "select id, a from t where a > 2", None),
-        ("select id, a from t join u using (id)", "select id + 1 as id, a from t join u using (id)", None),
-        ("select id, a from t join u using (id)", "select id, a + 1 as a from t join u using (id)", {"a"}),
-        ("select day, sum(a) as s from t group by day", "select day, sum(a) * 2 as s from t group by day", {"s"}),
-        ("select day, sum(a) as s from t group by day", "select day + 1 as day, sum(a) as s from t group by day", None),
-        ("select day, sum(a) as s from t group by all", "select day, sum(a) as s, count(*) as n from t group by all", set()),
-        ("select day, sum(a) as s from t group by all", "select day, k, sum(a) as s from t group by all", None),
-        ("select day, sum(a) as s from t group by 1", "select k as day, sum(a) as s from t group by 1", None),
+        (
+            "select id, a from t join u using (id)",
+            "select id + 1 as id, a from t join u using (id)",
+            None,
+        ),
+        (
+            "select id, a from t join u using (id)",
+            "select id, a + 1 as a from t join u using (id)",
+            {"a"},
+        ),
+        (
+            "select day, sum(a) as s from t group by day",
+            "select day, sum(a) * 2 as s from t group by day",
+            {"s"},
+        ),
+        (
+            "select day, sum(a) as s from t group by day",
+            "select day + 1 as day, sum(a) as s from t group by day",
+            None,
+        ),
+        (
+            "select day, sum(a) as s from t group by all",
+            "select day, sum(a) as s, count(*) as n from t group by all",
+            set(),
+        ),
+        (
+            "select day, sum(a) as s from t group by all",
+            "select day, k, sum(a) as s from t group by all",
+            None,
+        ),
+        (
+            "select day, sum(a) as s from t group by 1",
+            "select k as day, sum(a) as s from t group by 1",
+            None,
+        ),
         ("select a from t", "select distinct a from t", None),
         ("select distinct a from t", "select distinct a, b from t", None),
         ("select id, a from t", "select id, a, unnest(l) as u from t", None),
         ("select id from t", "select id, count(*) as n from t", None),
-        ("select a, b from t union all select a, b from u", "select a, b from t union all select a, b + 1 as b from u", None),
+        (
+            "select a, b from t union all select a, b from u",
+            "select a, b from t union all select a, b + 1 as b from u",
+            None,
+        ),
         ("select id, f.a + 1 as a from t f", "select id, f.a + 2 as a from t f", {"a"}),
         ("select * from t", "select * exclude (b) from t", set()),
         ("select * from t", "select * replace (b + 1 as b) from t", None),
@@ -37,8 +75,16 @@ CTE = "with c as (select id, a as x, b as y from t) select id, x * 2 as z, y fro
         (CTE, CTE.replace("b as y", "b + 1 as y"), None),
         (CTE, CTE.replace("id, x * 2 as z", "id, x * 3 as z"), {"z"}),
         (CTE, CTE.replace("from t)", "from u)"), None),
-        ("with c as (select a, b from t) select * from c", "with c as (select a, b + 1 as b from t) select * from c", {"b"}),
-        ("with c as (select a, b from t) select c from c", "with c as (select a, b + 1 as b from t) select c from c", {"c"}),
+        (
+            "with c as (select a, b from t) select * from c",
+            "with c as (select a, b + 1 as b from t) select * from c",
+            {"b"},
+        ),
+        (
+            "with c as (select a, b from t) select c from c",
+            "with c as (select a, b + 1 as b from t) select c from c",
+            {"c"},
+        ),
         ("select no such thing", "select", None),
     ],
 )

@@ -11,7 +11,14 @@ from headrace.sql.analysis import analyse
 from headrace.sql.queries import resolve
 
 SCHEMAS = {
-    "t": (("a", "INTEGER"), ("b", "BIGINT"), ("s", "VARCHAR"), ("d", "DATE"), ("l", "INTEGER[]"), ("st", "STRUCT(x INTEGER)")),
+    "t": (
+        ("a", "INTEGER"),
+        ("b", "BIGINT"),
+        ("s", "VARCHAR"),
+        ("d", "DATE"),
+        ("l", "INTEGER[]"),
+        ("st", "STRUCT(x INTEGER)"),
+    ),
     "u": (("a", "INTEGER"), ("x", "DOUBLE"), ("y", "VARCHAR")),
 }
 
@@ -26,7 +33,10 @@ def test_lineage(case: Case) -> None:
     analysis = analyse(case.sql, file="x.sql", line=5, name="x")
     result = resolve(analysis, SCHEMAS)
     assert [problem for problem in result.problems if problem.code != "unnamed_column"] == []
-    shown = [f"{'*all' if column == '*' else column}: {_shown(edges)}" for column, edges in result.lineage.items()]
+    shown = [
+        f"{'*all' if column == '*' else column}: {_shown(edges)}"
+        for column, edges in result.lineage.items()
+    ]
     if result.filters:
         shown.append(f"*: {_shown(result.filters)}")
     assert shown == list(case.expected)
@@ -38,18 +48,27 @@ def test_problems(case: Case) -> None:
     analysis = analyse(case.sql, file="assets/x.sql", line=5, name="x")
     result = list(analysis.problems) or list(resolve(analysis, SCHEMAS).problems)
     assert len(result) == len(case.expected), result
-    for problem, expected in zip(sorted(result, key=lambda item: item.place.line), case.expected, strict=True):
+    for problem, expected in zip(
+        sorted(result, key=lambda item: item.place.line), case.expected, strict=True
+    ):
         head, *parts = [part.strip() for part in expected.split("|")]
         line, code, *level = head.split()
-        assert (problem.place.file, problem.place.line, problem.code) == ("assets/x.sql", int(line), code)
+        assert (problem.place.file, problem.place.line, problem.code) == (
+            "assets/x.sql",
+            int(line),
+            code,
+        )
         assert problem.level == (level[0] if level else ProblemLevel.ERROR)
         assert parts[0] in problem.message if parts else True
         assert parts[1] in problem.hint if len(parts) > 1 else True
 
 
 def test_parameters_have_the_types_that_they_are_bound_with() -> None:
-    """`$partition_start` is a DATE for days: the routing column of `select $partition_start as day` must be one."""
-    analysis = analyse("select $partition_start as day, $n + 1 as m from t", file="x.sql", line=1, name="x")
+    """`$partition_start` is a DATE for days: the routing column of `select $partition_start as day`
+    must be one."""
+    analysis = analyse(
+        "select $partition_start as day, $n + 1 as m from t", file="x.sql", line=1, name="x"
+    )
     result = resolve(analysis, SCHEMAS, parameters={"partition_start": "DATE", "n": "BIGINT"})
     assert result.columns == (("day", "DATE"), ("m", "BIGINT"))
 
@@ -58,7 +77,12 @@ def test_hostile_names_stay_names() -> None:
     """A column that is called like SQL must come out as it went in."""
     hostile = 'x"; drop table t; --'
     quoted = '"' + hostile.replace('"', '""') + '"'
-    analysis = analyse(f"select {quoted} as {quoted}, t.{quoted} || 'x' as y from t", file="x.sql", line=1, name="x")
+    analysis = analyse(
+        f"select {quoted} as {quoted}, t.{quoted} || 'x' as y from t",
+        file="x.sql",
+        line=1,
+        name="x",
+    )
     result = resolve(analysis, {"t": ((hostile, "VARCHAR"),)})
     assert result.problems == ()
     assert result.columns == ((hostile, "VARCHAR"), ("y", "VARCHAR"))
@@ -67,5 +91,10 @@ def test_hostile_names_stay_names() -> None:
 
 def test_many_problems_are_limited() -> None:
     """Ten thousand messages help nobody."""
-    analysis = analyse("select " + ", ".join(f"q{n} as c{n}" for n in range(1000)) + " from t", file="x.sql", line=1, name="x")
+    analysis = analyse(
+        "select " + ", ".join(f"q{n} as c{n}" for n in range(1000)) + " from t",
+        file="x.sql",
+        line=1,
+        name="x",
+    )
     assert 10 < len(resolve(analysis, SCHEMAS).problems) <= 60

@@ -38,16 +38,24 @@ def test_verdicts(case: Case) -> None:
     column, expected = _verdict(case)
     analysis = analyse(case.sql, file="x.sql", line=1, name="x")
     assert not analysis.problems
-    reason = not_separable_because(BoundQuery(analysis, SCHEMAS, BOUNDS), analysis, column, ("f", "g"))
+    reason = not_separable_because(
+        BoundQuery(analysis, SCHEMAS, BOUNDS), analysis, column, ("f", "g")
+    )
     if expected == "yes":
         assert reason == ""
     else:
         assert reason and expected.removeprefix("no:").strip() in reason
 
 
-@pytest.mark.parametrize("case", [case for case in cases("separable.txt", "=") if _verdict(case)[1] == "yes"], ids=lambda case: case.sql)
+@pytest.mark.parametrize(
+    "case",
+    [case for case in cases("separable.txt", "=") if _verdict(case)[1] == "yes"],
+    ids=lambda case: case.sql,
+)
 def test_separable_bodies_give_the_same_together_and_alone(case: Case) -> None:
-    """The rule itself could be wrong: compute each day alone and all days at once, and compare the rows."""
+    """The rule itself could be wrong: compute each day alone and all days at once, and compare the
+    rows.
+    """
     engine = duckdb.connect()
     engine.execute("create table p as select k::integer as k, 'n' || k as name from range(4) r(k)")
     together = _rows(engine, case.sql, DAYS)
@@ -56,15 +64,20 @@ def test_separable_bodies_give_the_same_together_and_alone(case: Case) -> None:
     assert together
 
 
-def _rows(engine: duckdb.DuckDBPyConnection, sql: str, days: list[dt.date]) -> list[tuple[object, ...]]:
+def _rows(
+    engine: duckdb.DuckDBPyConnection, sql: str, days: list[dt.date]
+) -> list[tuple[object, ...]]:
     listed = ", ".join(f"date '{day}'" for day in days)
     for name, value in (("f", "v"), ("g", "w")):
         engine.execute(
-            f"create or replace table {name} as select day, (k % 4)::integer as k, ((k * 7 + day(day) * 3) % 11)::integer as {value}"
-            f" from (select unnest([{listed}]) as day) d, range(9) r(k)"
+            f"create or replace table {name} as select day, (k % 4)::integer as k, ((k * 7 +"
+            f" day(day) * 3) % 11)::integer as {value} from (select unnest([{listed}]) as day) d,"
+            " range(9) r(k)"
         )
     bounds = {"partition_start": days[0], "partition_end": days[-1] + dt.timedelta(1)}
-    return engine.execute(sql, {name: value for name, value in bounds.items() if f"${name}" in sql}).fetchall()
+    return engine.execute(
+        sql, {name: value for name, value in bounds.items() if f"${name}" in sql}
+    ).fetchall()
 
 
 @pytest.mark.parametrize(
@@ -75,13 +88,22 @@ def _rows(engine: duckdb.DuckDBPyConnection, sql: str, days: list[dt.date]) -> l
         ("select date_trunc('day', day) as d, day as e from f", {"f": "day"}, "e"),
         ("select date_trunc('day', day)::date as d, current_date as e from f", {"f": "day"}, "d"),
         ("select $partition_start as report_day, k from f", {"f": None}, "report_day"),
-        ("select day, current_date as e from f where day >= $partition_start and day < $partition_end", {"f": None}, "day"),
+        (
+            (
+                "select day, current_date as e from f where day >= $partition_start and day <"
+                " $partition_end"
+            ),
+            {"f": None},
+            "day",
+        ),
         ("select day, k from f", {"f": None}, "day"),
         ("select k, name from p", {"p": None}, None),
         ("select k, count(*) as n from f group by k", {"f": "day"}, None),
     ],
 )
-def test_short_form_finds_the_routing_column(sql: str, routes: dict[str, str | None], expected: str | None) -> None:
+def test_short_form_finds_the_routing_column(
+    sql: str, routes: dict[str, str | None], expected: str | None
+) -> None:
     """`partition: day` without a column routes rows by the one column that tells the day."""
     column, problems = routing_column(_binding(sql)[0], routes, Place(file="x.sql"))
     assert (column, problems) == (expected, [])
@@ -90,7 +112,9 @@ def test_short_form_finds_the_routing_column(sql: str, routes: dict[str, str | N
 def test_short_form_asks_where_two_columns_could_route() -> None:
     """Guessing would put rows into the wrong day without a word."""
     column, problems = routing_column(
-        _binding("select day, day + 1 as next_day, current_date as e from f")[0], {"f": None}, Place(file="x.sql")
+        _binding("select day, day + 1 as next_day, current_date as e from f")[0],
+        {"f": None},
+        Place(file="x.sql"),
     )
     assert column is None
     assert [problem.code for problem in problems] == ["ambiguous_partition_column"]

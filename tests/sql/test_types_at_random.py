@@ -1,4 +1,5 @@
-"""Random expressions: where DuckDB accepts one, the type that was foretold is its type, or UNKNOWN."""
+"""Random expressions: where DuckDB accepts one, the type that was foretold is its type,
+or UNKNOWN."""
 
 from __future__ import annotations
 
@@ -12,7 +13,10 @@ from headrace.sql import UNKNOWN
 from headrace.sql.analysis import analyse
 from headrace.sql.queries import resolve
 
-COLUMNS = [part.split()[0] for part in TABLES["t"].replace("struct(x integer, y varchar)", "struct").split(", ")]
+COLUMNS = [
+    part.split()[0]
+    for part in TABLES["t"].replace("struct(x integer, y varchar)", "struct").split(", ")
+]
 TRIES = 1500
 LITERALS = [
     "1",
@@ -31,7 +35,23 @@ LITERALS = [
     "date '2020-01-01'",
     "interval 1 day",
 ]
-BINARY = ["+", "-", "*", "/", "//", "%", "||", "=", "<", "and", "or", "&", "<<", "is distinct from", "in"]
+BINARY = [
+    "+",
+    "-",
+    "*",
+    "/",
+    "//",
+    "%",
+    "||",
+    "=",
+    "<",
+    "and",
+    "or",
+    "&",
+    "<<",
+    "is distinct from",
+    "in",
+]
 UNARY = [
     "-{}",
     "not {}",
@@ -167,7 +187,9 @@ def _expression(rng: random.Random, depth: int) -> str:
     if kind < 0.4:
         left, right = _expression(rng, depth - 1), _expression(rng, depth - 1)
         operator = rng.choice(BINARY)
-        return f"({left} {operator} ({right}))" if operator == "in" else f"({left} {operator} {right})"
+        return (
+            f"({left} {operator} ({right}))" if operator == "in" else f"({left} {operator} {right})"
+        )
     form = rng.choice(UNARY if kind < 0.55 else FORMS)
     return form.format(*(_expression(rng, depth - 1) for _ in range(form.count("{}"))))
 
@@ -179,7 +201,10 @@ def test_random_expressions(seed: int) -> None:
     engine = duckdb.connect()
     for name, columns in TABLES.items():
         engine.execute(f"create table {name}({columns})")
-    schemas = {name: tuple((row[0], row[1]) for row in engine.execute(f"describe {name}").fetchall()) for name in TABLES}
+    schemas = {
+        name: tuple((row[0], row[1]) for row in engine.execute(f"describe {name}").fetchall())
+        for name in TABLES
+    }
     rng = random.Random(seed)
     accepted, known, wrong = 0, 0, []
     for _ in range(TRIES):

@@ -16,7 +16,9 @@ def opened(tmp_path: Path, state_settings: Settings) -> Iterator[Callable[..., S
     """Opens the store of `tmp_path` (made at the first time), as often as it is called."""
     stores: list[Store] = []
 
-    def open_store(root: Path = tmp_path, settings: Settings = state_settings, *, create: bool = True) -> Store:
+    def open_store(
+        root: Path = tmp_path, settings: Settings = state_settings, *, create: bool = True
+    ) -> Store:
         stores.append(Store.open(root, settings, create=create))
         return stores[-1]
 

@@ -32,7 +32,9 @@ DAYS, KEY, NODE, SOURCE = 8, "2024-01-05", "a1_1", "s1"
 START = dt.date(2024, 1, 1)
 ALLOWED = 1.3
 """How much more the large history may cost: pages of an index are deeper."""
-EVENT = AuditEvent(action=Action.RUN_FINISHED, actor=Actor(ActorType.SYSTEM, "x"), object=Object("run", "1"))
+EVENT = AuditEvent(
+    action=Action.RUN_FINISHED, actor=Actor(ActorType.SYSTEM, "x"), object=Object("run", "1")
+)
 Asked = Callable[[SqliteTransaction], object]
 ASKED: dict[str, Asked] = {
     "waiting deliveries": ingestion.waiting_deliveries,
@@ -65,7 +67,9 @@ ASKED: dict[str, Asked] = {
     "found since": lambda tx: deliveries.found_since(tx, SOURCE, 9 * 10**15),
     "attempts of a partition": lambda tx: attempts.of_partition(tx, NODE, KEY, limit=3),
     "audit": lambda tx: append(tx, 1, EVENT),
-    "journal": lambda tx: scheduling.append_events(tx, [scheduling.JournalRow(9, 2, 1, b"\x90", bytes(16))]),
+    "journal": lambda tx: scheduling.append_events(
+        tx, [scheduling.JournalRow(9, 2, 1, b"\x90", bytes(16))]
+    ),
 }
 
 
@@ -81,18 +85,26 @@ def _history(folder: Path, tries: int) -> Path:
     engine.create()
     with contextlib.closing(engine):
         database = engine.write_connection()
-        database.execute("insert into version (hash, manifest, compiled, applied_at, actor) values ('x', '{}', x'', 0, 'x')")
+        database.execute(
+            "insert into version (hash, manifest, compiled, applied_at, actor) values ('x', '{}',"
+            " x'', 0, 'x')"
+        )
         for n in range(4):
-            database.execute("insert into promise (consumer, terms, from_at) values (?, '{}', 0)", (f"c{n}",))
+            database.execute(
+                "insert into promise (consumer, terms, from_at) values (?, '{}', 0)", (f"c{n}",)
+            )
         assert History(database, START, DAYS, tries).write() == NODES * DAYS * tries
     return path
 
 
 @pytest.mark.parametrize("what", ASKED)
 def test_cost_does_not_grow_with_the_history(histories: tuple[Path, Path], what: str) -> None:
-    """Would catch: a query that reads the table of attempts, publications, check results, runs or the journal from end to end."""
+    """Would catch: a query that reads the table of attempts, publications, check results, runs or
+    the journal from end to end."""
     small, large = (_steps(path, ASKED[what]) for path in histories)
-    assert large <= small * ALLOWED + 60, f"{what}: {small} steps of SQLite's machine became {large}"
+    assert large <= small * ALLOWED + 60, (
+        f"{what}: {small} steps of SQLite's machine became {large}"
+    )
 
 
 def _steps(path: Path, ask: Asked) -> int:

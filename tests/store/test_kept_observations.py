@@ -45,7 +45,9 @@ COUNT = ingestion.OBSERVATIONS_MAX + 150
 
 
 def test_looks_at_a_source_that_fails_every_other_time_are_bounded(tmp_path: Path) -> None:
-    """Would catch: a ledger that leaves out the oldest outages of a source that comes and goes without a word."""
+    """Would catch: a ledger that leaves out the oldest outages of a source that comes and goes
+    without a word.
+    """
     with (store := opened(tmp_path)).write(None) as tx:
         for n in range(COUNT):
             ingestion.record_observation(tx, "s", n * POLL, 0, "refused" if n % 2 else None)
@@ -59,8 +61,11 @@ def test_looks_at_a_source_that_fails_every_other_time_are_bounded(tmp_path: Pat
 
 
 @pytest.mark.parametrize("polls", [3, 60, 600])
-def test_since_when_a_source_cant_be_read_is_known_however_often_it_was_looked_at(tmp_path: Path, polls: int) -> None:
-    """Would catch: "throttled since 09:35" of a source that was throttled on Monday and is polled each 30 seconds."""
+def test_since_when_a_source_cant_be_read_is_known_however_often_it_was_looked_at(
+    tmp_path: Path, polls: int
+) -> None:
+    """Would catch: "throttled since 09:35" of a source that was throttled on Monday and is polled
+    each 30 seconds."""
     with (store := opened(tmp_path)).write(None) as tx:
         ingestion.record_observation(tx, "s", POLL, 0, None)
         for n in range(2, 2 + polls):
@@ -72,12 +77,15 @@ def test_since_when_a_source_cant_be_read_is_known_however_often_it_was_looked_a
 
 @pytest.mark.parametrize("polls", [3, 60, 600])
 def test_a_pause_and_an_outage_before_it_have_a_beginning_each(tmp_path: Path, polls: int) -> None:
-    """Would catch: "throttled since Mon" of a server that was down on Monday and asks for a pause since Thursday."""
+    """Would catch: "throttled since Mon" of a server that was down on Monday and asks for a pause
+    since Thursday."""
     with (store := opened(tmp_path)).write(None) as tx:
         for n in range(polls):
             ingestion.record_observation(tx, "s", n * POLL, 0, "refused", "source_unavailable")
         for n in range(polls, 2 * polls):
-            ingestion.record_observation(tx, "s", n * POLL, 0, "429", "source_throttled" if n % 2 else "throttled_too_long")
+            ingestion.record_observation(
+                tx, "s", n * POLL, 0, "429", "source_throttled" if n % 2 else "throttled_too_long"
+            )
     with store.read() as tx:
         (result,) = ingestion.failing_sources(tx)
     assert result.since == polls * POLL

@@ -9,16 +9,24 @@ from headrace.store.queries import attempts, scheduling
 from headrace.store.queries.scheduling import Pause
 
 
-def _attempts(tx: Transaction, node: str, seconds: list[float], state: str = "published", first: int = 1) -> None:
+def _attempts(
+    tx: Transaction, node: str, seconds: list[float], state: str = "published", first: int = 1
+) -> None:
     tx.executemany(
-        "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at) "
-        "values (1, ?, 1, ?, 'produce', '[]', ?, 0, ?, ?)",
-        [(first + i, node, state, 5_000_000, 5_000_000 + int(s * 1_000_000)) for i, s in enumerate(seconds)],
+        "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at,"
+        " started_at, finished_at) values (1, ?, 1, ?, 'produce', '[]', ?, 0, ?, ?)",
+        [
+            (first + i, node, state, 5_000_000, 5_000_000 + int(s * 1_000_000))
+            for i, s in enumerate(seconds)
+        ],
     )
 
 
 def _run(tx: Transaction) -> None:
-    tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}', 'ann', 'partial', 10)")
+    tx.execute(
+        "insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}',"
+        " 'ann', 'partial', 10)"
+    )
 
 
 def test_only_the_newest_that_succeeded_count(store: Store) -> None:
@@ -51,16 +59,20 @@ def test_a_node_that_always_fails_costs_no_scan_of_its_history(store: Store) -> 
 
 
 def test_a_batch_counts_as_what_it_computed(store: Store) -> None:
-    """Attempts at thirty days that make one day seem slow; one that is staged and not published passed over."""
+    """Attempts at thirty days that make one day seem slow; one that is staged and not published
+    passed over."""
     with store.write(None) as tx:
         _run(tx)
         _attempts(tx, "a", [1.0, 9.0], "staged")
-        tx.execute("""update attempt set partitions = '["2025-01-01", "2025-01-02", "2025-01-03"]' where n = 2""")
+        tx.execute(
+            """update attempt set partitions = '["2025-01-01", "2025-01-02", "2025-01-03"]' where n = 2"""
+        )
         assert attempts.duration_samples(tx, "a") == [(3, 9.0), (1, 1.0)]
         tx.execute("update run set plan_id = 7 where id = 1")
-        assert [(item.node, len(item.partitions), item.finished_at) for item in attempts.attempts_of_plan(tx, 7, limit=1)] == [
-            ("a", 3, 14_000_000)
-        ]
+        assert [
+            (item.node, len(item.partitions), item.finished_at)
+            for item in attempts.attempts_of_plan(tx, 7, limit=1)
+        ] == [("a", 3, 14_000_000)]
         assert attempts.attempts_of_plan(tx, 8, limit=5) == []
 
 
@@ -68,16 +80,27 @@ def test_a_batch_counts_as_what_it_computed(store: Store) -> None:
 def test_durations_are_found_by_an_index(store: Store) -> None:
     """A window that is found by sorting the whole history."""
     with store.write(None) as tx:
-        plan = str(tx.execute(f"explain query plan {attempts.DURATIONS_SQL}", {"node": "a", "searched": 200, "window": 50}).fetchall())
+        plan = str(
+            tx.execute(
+                f"explain query plan {attempts.DURATIONS_SQL}",
+                {"node": "a", "searched": 200, "window": 50},
+            ).fetchall()
+        )
     assert "attempt_of" in plan, plan
 
 
 def test_a_pause_ends_by_itself_and_keeps_its_beginning(store: Store) -> None:
-    """A pause that outlives `until`; a second word about it that makes it look as if it had just begun."""
+    """A pause that outlives `until`; a second word about it that makes it look as if it had just
+    begun."""
     with store.write(None) as tx:
-        scheduling.put_pauses(tx, [Pause("a", "vendor", "ann", 10, 100), Pause("b", "vendor", "ann", 10, None)])
+        scheduling.put_pauses(
+            tx, [Pause("a", "vendor", "ann", 10, 100), Pause("b", "vendor", "ann", 10, None)]
+        )
         scheduling.put_pauses(tx, [Pause("a", "longer", "bob", 50, 200)])
-        assert scheduling.pauses_in_force(tx, 60) == [Pause("a", "longer", "bob", 10, 200), Pause("b", "vendor", "ann", 10, None)]
+        assert scheduling.pauses_in_force(tx, 60) == [
+            Pause("a", "longer", "bob", 10, 200),
+            Pause("b", "vendor", "ann", 10, None),
+        ]
         assert [item.node for item in scheduling.pauses_in_force(tx, 200)] == ["b"]
         scheduling.put_pauses(tx, [Pause("a", "again", "ann", 300, None)])
         assert scheduling.pauses_in_force(tx, 300)[0].since == 300

@@ -1,4 +1,5 @@
-"""A state is copied from one database into another whole: every table, every row, whatever refers to whatever."""
+"""A state is copied from one database into another whole: every table, every row, whatever refers
+to whatever."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def full(tmp_path: Path) -> Store:
     return with_rows
 
 
-def test_every_table_survives_both_databases(full: Store, postgresql: Database, tmp_path: Path) -> None:
+def test_every_table_survives_both_databases(
+    full: Store, postgresql: Database, tmp_path: Path
+) -> None:
     """SQLite to PostgreSQL and back: the rows of all tables, compared one by one."""
     with full, full.read() as tx:
         before = all_rows(tx)
@@ -55,12 +58,17 @@ def test_every_table_survives_both_databases(full: Store, postgresql: Database, 
     assert before.keys() == there.keys() == again.keys()
 
 
-def test_ids_continue_after_those_that_were_copied(full: Store, postgresql: Database, tmp_path: Path) -> None:
+def test_ids_continue_after_those_that_were_copied(
+    full: Store, postgresql: Database, tmp_path: Path
+) -> None:
     saved = tmp_path / "saved.db"
     with full:
         portable.save(full, saved, catalog.create_tables)
     settings = Settings(name="other", store_url=postgresql.url)
-    insert = "insert into run (kind, request, actor, state, started_at) values ('run', '{}', 'x', 'running', 1)"
+    insert = (
+        "insert into run (kind, request, actor, state, started_at) values ('run', '{}', 'x',"
+        " 'running', 1)"
+    )
     with Store.open(tmp_path / "other", settings, create=True) as other:
         portable.load(saved, other, catalog.create_tables)
         with other.write(None) as tx:
@@ -77,7 +85,9 @@ def test_tables_that_refer_to_each_other_are_refused(tmp_path: Path) -> None:
             portable.copy_order(tx)
 
 
-def test_rows_of_a_table_that_the_target_lacks_are_not_dropped_in_silence(full: Store, postgresql: Database, tmp_path: Path) -> None:
+def test_rows_of_a_table_that_the_target_lacks_are_not_dropped_in_silence(
+    full: Store, postgresql: Database, tmp_path: Path
+) -> None:
     """What another DuckLake keeps inside the catalog isn't lost by a copy."""
     with full:
         with full.write(None) as tx:
@@ -85,5 +95,8 @@ def test_rows_of_a_table_that_the_target_lacks_are_not_dropped_in_silence(full: 
             tx.execute("insert into ducklake_inlined_data_1_0 values (1)")
         portable.save(full, tmp_path / "saved.db", catalog.create_tables)
     settings = Settings(name="other", store_url=postgresql.url)
-    with Store.open(tmp_path / "other", settings, create=True) as other, pytest.raises(StoreError, match="inlined_data_1_0"):
+    with (
+        Store.open(tmp_path / "other", settings, create=True) as other,
+        pytest.raises(StoreError, match="inlined_data_1_0"),
+    ):
         portable.load(tmp_path / "saved.db", other, catalog.create_tables)

@@ -23,7 +23,9 @@ with postgres_cluster.sharing(pathlib.Path(sys.argv[1])) as address:
 
 
 def test_each_way_in_leads_to_the_same_database(postgresql: Database) -> None:
-    """Would catch a password that isn't escaped in the URL, and a socket folder that others can't enter."""
+    """Would catch a password that isn't escaped in the URL, and a socket folder that others can't
+    enter.
+    """
     for url in (postgresql.url, postgresql.url_of_socket):
         with psycopg.connect(url) as connection:
             assert connection.execute("select current_database()").fetchone() == (postgresql.name,)
@@ -38,7 +40,10 @@ def test_a_password_is_asked_for(postgresql: Database) -> None:
 def test_a_killed_test_process_leaves_no_server(cluster: Cluster) -> None:
     """Would catch clusters that pile up on a machine whose tests are interrupted."""
     folder = Path("/tmp") / f"headrace-pg-{uuid.uuid4().hex}"
-    environment = {"PYTHONPATH": str(Path(postgres_cluster.__file__).parent), "PATH": "/usr/bin:/bin"}
+    environment = {
+        "PYTHONPATH": str(Path(postgres_cluster.__file__).parent),
+        "PATH": "/usr/bin:/bin",
+    }
     command = [sys.executable, "-c", _USER_OF_A_CLUSTER, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None

@@ -76,7 +76,8 @@ def test_a_replay_moves_by_now_and_by_work(store: Store) -> None:
 
 
 def test_a_replay_that_rests_counts_only_the_seconds_of_work(store: Store) -> None:
-    """Would catch: a clock that moves by the time that somebody waited, or that jumps when it goes on."""
+    """Would catch: a clock that moves by the time that somebody waited, or that jumps when it goes
+    on."""
     hands = Hands()
     clock = writing(store, T, hands)
     hands.elapsed += 2 * SECOND
@@ -105,7 +106,9 @@ def test_an_advanced_clock_that_rests_goes_on_from_there(store: Store) -> None:
 
 
 def test_a_live_clock_does_not_rest(store: Store) -> None:
-    """Would catch: a server that writes when it began to wait instead of when something happened."""
+    """Would catch: a server that writes when it began to wait instead of when something
+    happened.
+    """
     hands = Hands()
     clock = writing(store, None, hands)
     clock.rest()
@@ -114,7 +117,8 @@ def test_a_live_clock_does_not_rest(store: Store) -> None:
 
 
 def test_the_same_now_again_is_not_earlier(store: Store) -> None:
-    """After work of two seconds a second `tick --now T` would be refused, or write before what is written."""
+    """After work of two seconds a second `tick --now T` would be refused, or write before what is
+    written."""
     hands = Hands()
     clock = writing(store, T, hands)
     hands.elapsed += 2 * SECOND
@@ -182,6 +186,8 @@ def test_a_live_clock_can_not_be_moved(store: Store) -> None:
 
 
 @pytest.mark.parametrize("use", [writing, reading])
-def test_a_naive_now_is_a_defect(store: Store, use: Callable[[Store, datetime, Hands], Clock]) -> None:
+def test_a_naive_now_is_a_defect(
+    store: Store, use: Callable[[Store, datetime, Hands], Clock]
+) -> None:
     with pytest.raises(TypeError):
         use(store, datetime(2013, 2, 14), Hands())  # noqa: DTZ001

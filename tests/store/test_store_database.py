@@ -1,4 +1,6 @@
-"""The state database: transactions, snapshots, who may open it, and what is said when it can't be used."""
+"""The state database: transactions, snapshots, who may open it, and what is said when it can't be
+used.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Opened = Callable[..., Store]
 
 def put(store: Store, key: str, value: str, epoch: int | None = None) -> None:
     with store.write(epoch) as tx:
-        tx.execute("insert into meta (key, value) values (:key, :value)", {"key": key, "value": value})
+        tx.execute(
+            "insert into meta (key, value) values (:key, :value)", {"key": key, "value": value}
+        )
 
 
 def value(store: Store, key: str) -> str | None:
@@ -86,7 +90,10 @@ def test_a_transaction_used_after_its_end_is_refused(store: Store) -> None:
 
 def test_foreign_keys_are_enforced(store: Store) -> None:
     with pytest.raises(Exception, match=r"(?i)foreign key"), store.write(None) as tx:
-        tx.execute("insert into obligation (consumer, interval, due_at, promise_id) values ('c', '2013-01-01', 0, 99)")
+        tx.execute(
+            "insert into obligation (consumer, interval, due_at, promise_id) values ('c',"
+            " '2013-01-01', 0, 99)"
+        )
 
 
 @ONLY_SQLITE
@@ -98,7 +105,9 @@ def test_a_durable_commit_is_followed_by_ordinary_ones(store: Store) -> None:
         assert tx.execute(level).fetchone() == (1,)
 
 
-def test_a_write_after_another_leader_took_over_is_not_committed(store: Store, opened: Opened) -> None:
+def test_a_write_after_another_leader_took_over_is_not_committed(
+    store: Store, opened: Opened
+) -> None:
     lease = Lease.take(store, "one")
     assert lease is not None
     lease.release()
@@ -185,7 +194,10 @@ def test_somebody_elses_database_is_not_written_to(tmp_path: Path, opened: Opene
 @ONLY_SQLITE
 def test_a_truncated_database_is_damaged_not_a_traceback(store: Store, opened: Opened) -> None:
     with store.write(None) as tx:
-        tx.executemany("insert into meta (key, value) values (?, ?)", [(str(n), "x" * 1000) for n in range(500)])
+        tx.executemany(
+            "insert into meta (key, value) values (?, ?)",
+            [(str(n), "x" * 1000) for n in range(500)],
+        )
     store.engine.write_connection().execute("pragma wal_checkpoint(truncate)")
     store.close()
     with store.path.open("r+b") as file:
@@ -210,7 +222,9 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path, opened: Opened) -> No
 
 
 @ONLY_SQLITE
-def test_a_database_that_another_process_keeps_locked(store: Store, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_another_process_keeps_locked(
+    store: Store, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
     holder = sqlite3.connect(store.path, isolation_level=None)
     holder.execute("begin immediate")
     monkeypatch.setattr(engine, "BUSY_SECONDS", 0.05)
@@ -224,9 +238,14 @@ def test_a_database_that_another_process_keeps_locked(store: Store, opened: Open
 def test_a_full_disk_keeps_nothing_of_the_transaction(store: Store) -> None:
     put(store, "a", "1")
     connection = store.engine.write_connection()
-    connection.execute(f"pragma max_page_count = {connection.execute('pragma page_count').fetchone()[0]}")
+    connection.execute(
+        f"pragma max_page_count = {connection.execute('pragma page_count').fetchone()[0]}"
+    )
     with pytest.raises(StoreError, match="disk is full") as caught, store.write(None) as tx:
-        tx.executemany("insert into meta (key, value) values (?, ?)", [(str(n), "x" * 1000) for n in range(100)])
+        tx.executemany(
+            "insert into meta (key, value) values (?, ?)",
+            [(str(n), "x" * 1000) for n in range(100)],
+        )
     assert "free some space" in caught.value.hint
     assert (value(store, "a"), value(store, "0")) == ("1", None)
 
@@ -249,11 +268,14 @@ except StoreError as error:
 
 @ONLY_SQLITE
 def test_a_disk_without_a_free_byte_is_called_full(tmp_path: Path, opened: Opened) -> None:
-    """Would catch: "the disk reports an error", with a hint to network file systems, where nothing but space is missing."""
+    """Would catch: "the disk reports an error", with a hint to network file systems, where nothing
+    but space is missing."""
     folder = tmp_path / "small"
     folder.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m,mode=0700", "none", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=16m,mode=0700", "none", str(folder)],
+        capture_output=True,
+        check=False,
     ).returncode:
         pytest.skip("a tmpfs can't be mounted here")
     try:
@@ -278,7 +300,12 @@ def test_a_database_that_may_only_be_read(opened: Opened) -> None:
         put(store, "b", "1")
         store.path.chmod(0o444)
         store.path.parent.chmod(0o555)
-        ran = subprocess.run([sys.executable, "-c", WRITE_AS_NOBODY, folder], capture_output=True, text=True, check=True)
+        ran = subprocess.run(
+            [sys.executable, "-c", WRITE_AS_NOBODY, folder],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         store.path.parent.chmod(0o755)
         store.close()
     assert "can't be" in ran.stdout
@@ -286,7 +313,20 @@ def test_a_database_that_may_only_be_read(opened: Opened) -> None:
 
 
 @ONLY_SQLITE
-@pytest.mark.parametrize("name", ["it's", "a b", "100%", "q?mode=memory", "frag#ment", "ümläut", "new\nline", "-dash", "semi;colon"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "it's",
+        "a b",
+        "100%",
+        "q?mode=memory",
+        "frag#ment",
+        "ümläut",
+        "new\nline",
+        "-dash",
+        "semi;colon",
+    ],
+)
 def test_a_path_with_any_character_is_one_file(tmp_path: Path, opened: Opened, name: str) -> None:
     """Paths are part of a `file:` URI: `?` and `#` would end it, `%` would be decoded."""
     root = tmp_path / name
@@ -297,7 +337,9 @@ def test_a_path_with_any_character_is_one_file(tmp_path: Path, opened: Opened, n
     assert value(opened(root, create=False), "a") == "1"
 
 
-@pytest.mark.parametrize("url", ["sqlite:", "sqlite:///a.db", "mysql:x", "state.db", "", "sqlite:a\0b"])
+@pytest.mark.parametrize(
+    "url", ["sqlite:", "sqlite:///a.db", "mysql:x", "state.db", "", "sqlite:a\0b"]
+)
 def test_an_address_that_is_none_is_refused_with_an_example(tmp_path: Path, url: str) -> None:
     with pytest.raises(StoreError) as caught:
         state_path(tmp_path, Settings(name="t", store_url=url))
@@ -305,10 +347,14 @@ def test_an_address_that_is_none_is_refused_with_an_example(tmp_path: Path, url:
 
 
 def test_an_absolute_address_is_taken_as_it_is(tmp_path: Path) -> None:
-    assert state_path(tmp_path, Settings(name="t", store_url="sqlite:/var/x.db")) == Path("/var/x.db")
+    assert state_path(tmp_path, Settings(name="t", store_url="sqlite:/var/x.db")) == Path(
+        "/var/x.db"
+    )
 
 
-def test_data_version_tells_of_others_commits_only_when_there_are(store: Store, opened: Opened) -> None:
+def test_data_version_tells_of_others_commits_only_when_there_are(
+    store: Store, opened: Opened
+) -> None:
     before = store.data_version()
     assert store.data_version() == before
     put(opened(), "a", "1")
@@ -317,13 +363,19 @@ def test_data_version_tells_of_others_commits_only_when_there_are(store: Store, 
 
 @ONLY_SQLITE
 def test_opening_is_cheap_and_loads_nothing_heavy(store: Store) -> None:
-    """`status` has 0.4 s in all: the store's part is a few milliseconds and no library but msgspec."""
+    """`status` has 0.4 s in all: the store's part is a few milliseconds and no library
+    but msgspec."""
     code = (
-        "import sys; from headrace.store import Store; "
-        "heavy = {'sqlalchemy', 'duckdb', 'pyarrow', 'sqlglot', 'yaml', 'jsonschema', 'subprocess', 'socket', 'tempfile', 'asyncio'}; "
-        "print(sorted(heavy & set(sys.modules)))"
+        "import sys; from headrace.store import Store; heavy = {'sqlalchemy', 'duckdb', 'pyarrow',"
+        " 'sqlglot', 'yaml', 'jsonschema', 'subprocess', 'socket', 'tempfile', 'asyncio'};"
+        " print(sorted(heavy & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
     began = time.process_time()
     Store.open(store.path.parent.parent, Settings(name="t")).close()
     assert time.process_time() - began < 0.05

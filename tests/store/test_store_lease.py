@@ -1,4 +1,6 @@
-"""One leader at a time, whatever happens to the others: real processes, killed, stopped and raced."""
+"""One leader at a time, whatever happens to the others: real processes, killed, stopped
+and raced.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,11 @@ class Leader:
 
     def __init__(self, root: Path, seconds: float) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", LEADER, str(root), str(seconds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            [sys.executable, "-c", LEADER, str(root), str(seconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
         )
 
     def go(self) -> None:
@@ -104,7 +110,9 @@ def test_a_killed_leader_is_replaced_at_once(tmp_path: Path, opened: Opened) -> 
 
 
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="needs to see a process without reaping it")
-def test_a_killed_leader_that_nobody_has_reaped_counts_as_dead(tmp_path: Path, opened: Opened) -> None:
+def test_a_killed_leader_that_nobody_has_reaped_counts_as_dead(
+    tmp_path: Path, opened: Opened
+) -> None:
     """A zombie still has its pid and its start time."""
     with leaders(tmp_path) as (leader,):
         leader.go()

@@ -29,8 +29,16 @@ def numbered(number: int, text: str) -> Migration:
 def tables(store: Store) -> set[str]:
     with store.read() as tx:
         if tx.dialect is Dialect.SQLITE:
-            return {name for (name,) in tx.execute("select name from sqlite_master where type = 'table'")}
-        return {name for (name,) in tx.execute("select tablename from pg_tables where schemaname = 'headrace'")}
+            return {
+                name
+                for (name,) in tx.execute("select name from sqlite_master where type = 'table'")
+            }
+        return {
+            name
+            for (name,) in tx.execute(
+                "select tablename from pg_tables where schemaname = 'headrace'"
+            )
+        }
 
 
 @pytest.fixture
@@ -52,7 +60,10 @@ def test_the_files_are_numbered_without_gaps_and_split_into_whole_statements() -
 
 def test_a_statement_with_semicolons_inside_stays_whole() -> None:
     """Splitting at `;` would cut triggers and strings."""
-    text = "-- a; b\ncreate table t (x text default ';');\ncreate trigger r before update on t begin\n  select 1;\n  select 2;\nend;\n"
+    text = (
+        "-- a; b\ncreate table t (x text default ';');\ncreate trigger r before update on t begin\n"
+        "  select 1;\n  select 2;\nend;\n"
+    )
     assert len(list(migrations.statements(text))) == 2
 
 
@@ -64,7 +75,9 @@ def test_opening_twice_applies_nothing_twice(opened: Opened) -> None:
         assert tx.execute("select * from migration").fetchall() == before
 
 
-def test_an_older_store_is_brought_up_to_date_by_who_may_write_only(opened: Opened, known: Callable[..., None]) -> None:
+def test_an_older_store_is_brought_up_to_date_by_who_may_write_only(
+    opened: Opened, known: Callable[..., None]
+) -> None:
     opened().close()
     known(numbered(NEXT, "create table added (id integer);\n"))
     with pytest.raises(StoreError, match="older Headrace"):
@@ -74,7 +87,9 @@ def test_an_older_store_is_brought_up_to_date_by_who_may_write_only(opened: Open
 
 
 @ONLY_SQLITE
-def test_the_file_is_copied_before_it_is_brought_up_to_date(opened: Opened, known: Callable[..., None], tmp_path: Path) -> None:
+def test_the_file_is_copied_before_it_is_brought_up_to_date(
+    opened: Opened, known: Callable[..., None], tmp_path: Path
+) -> None:
     store = opened()
     with store.write(None) as tx:
         tx.execute("insert into meta (key, value) values ('a', '1')")
@@ -89,7 +104,9 @@ def test_the_file_is_copied_before_it_is_brought_up_to_date(opened: Opened, know
     assert upgrade(tmp_path / "none", Settings(name="test")) is None
 
 
-def test_a_migration_that_fails_leaves_the_store_as_it_was(opened: Opened, known: Callable[..., None]) -> None:
+def test_a_migration_that_fails_leaves_the_store_as_it_was(
+    opened: Opened, known: Callable[..., None]
+) -> None:
     store = opened()
     before = tables(store)
     known(numbered(NEXT, "create table half (id integer);\ncreate table meta (id integer);\n"))
@@ -109,7 +126,9 @@ def test_a_newer_store_is_refused(opened: Opened, known: Callable[..., None]) ->
         assert "newer" in caught.value.hint
 
 
-def test_a_migration_whose_text_changed_is_refused(opened: Opened, known: Callable[..., None]) -> None:
+def test_a_migration_whose_text_changed_is_refused(
+    opened: Opened, known: Callable[..., None]
+) -> None:
     known(numbered(NEXT, "create table added (id integer);\n"))
     opened()
     known(numbered(NEXT, "create table added (id integer, more text);\n"))
@@ -145,8 +164,12 @@ for round in range(20):
 
 
 def test_processes_that_make_the_same_store_at_once_all_succeed(tmp_path: Path) -> None:
-    """Switching to WAL doesn't wait for others by itself, and a half-made store looked like somebody else's. (Both happened.)"""
-    ran = subprocess.run([sys.executable, "-c", RACE, str(tmp_path)], capture_output=True, text=True, check=True)
+    """Switching to WAL doesn't wait for others by itself, and a half-made store looked like
+    somebody else's. (Both happened.)
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", RACE, str(tmp_path)], capture_output=True, text=True, check=True
+    )
     assert {line for line in ran.stdout.splitlines() if line not in ("leader", "other")} == set()
     assert len(ran.stdout.splitlines()) == 20 * 8
 
@@ -155,7 +178,9 @@ def test_what_was_never_promised_goes_with_the_upgrade(
     opened: Opened,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Would catch: a backlog of weeks ago that stays for ever in a store of before; a waiver without its obligation."""
+    """Would catch: a backlog of weeks ago that stays for ever in a store of before; a waiver
+    without its obligation.
+    """
     ours = migrations.known()
     place = next(at for at, item in enumerate(ours) if item.name.endswith("promises_begin"))
     monkeypatch.setattr(migrations, "known", lambda: ours[:place])
@@ -165,7 +190,8 @@ def test_what_was_never_promised_goes_with_the_upgrade(
             "(1, 'c', '{}', 100, 200), (2, 'c', '{}', 200, 300), (3, 'c', '{}', 400, null)"
         )
         tx.executemany(
-            "insert into obligation (consumer, interval, due_at, promise_id, waived_at) values ('c', ?, ?, 1, ?)",
+            "insert into obligation (consumer, interval, due_at, promise_id, waived_at) values"
+            " ('c', ?, ?, 1, ?)",
             [
                 ("before", 99, None),
                 ("waived", 99, 150),
@@ -185,6 +211,11 @@ def test_what_was_never_promised_goes_with_the_upgrade(
         assert begun == [(100,), (200,), (400,)]
         result = tx.execute("select interval from obligation order by due_at, interval").fetchall()
     assert result == [
-        ("waived",), ("first",), ("second",), ("changed",), ("removed then",),
-        ("waived since",), ("again",),
-    ]  # fmt: skip
+        ("waived",),
+        ("first",),
+        ("second",),
+        ("changed",),
+        ("removed then",),
+        ("waived since",),
+        ("again",),
+    ]

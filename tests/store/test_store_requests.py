@@ -1,4 +1,6 @@
-"""What commands ask of a leader: every request is answered once, or taken over; a wake-up is only a hint."""
+"""What commands ask of a leader: every request is answered once, or taken over; a wake-up is only a
+hint.
+"""
 
 from __future__ import annotations
 
@@ -54,14 +56,19 @@ def test_a_follower_gets_the_answer(store: Store, opened: Opened) -> None:
     assert (done.finished, done.document) == (True, '{"state": "succeeded"}')
 
 
-def test_a_follower_is_woken_by_the_commit_not_by_the_clock(store: Store, opened: Opened, tmp_path: Path) -> None:
+def test_a_follower_is_woken_by_the_commit_not_by_the_clock(
+    store: Store, opened: Opened, tmp_path: Path
+) -> None:
     lease = leader(store)
     asked = requests.submit(store, "run", {}, "ann")
     follower = Follower(opened(), asked)
     assert follower.wait(0) is not None
 
     def answer() -> None:
-        with Store.open(tmp_path, Settings(name="t", store_url=os.environ["STORE_URL"])) as own, own.write(lease.epoch) as tx:
+        with (
+            Store.open(tmp_path, Settings(name="t", store_url=os.environ["STORE_URL"])) as own,
+            own.write(lease.epoch) as tx,
+        ):
             requests.finish(tx, asked, "{}")
 
     thread = threading.Thread(target=answer)
@@ -74,7 +81,9 @@ def test_a_follower_is_woken_by_the_commit_not_by_the_clock(store: Store, opened
     assert result.finished
 
 
-def test_a_request_whose_leader_ended_is_taken_over_by_who_asked(store: Store, opened: Opened) -> None:
+def test_a_request_whose_leader_ended_is_taken_over_by_who_asked(
+    store: Store, opened: Opened
+) -> None:
     lease = leader(store)
     other = opened()
     asked = requests.submit(other, "run", {}, "ann")
@@ -84,7 +93,9 @@ def test_a_request_whose_leader_ended_is_taken_over_by_who_asked(store: Store, o
     assert [request.id for request in take(other, leader(other))] == [asked]
 
 
-def test_an_answer_counts_even_if_the_leader_ended_right_after(store: Store, opened: Opened) -> None:
+def test_an_answer_counts_even_if_the_leader_ended_right_after(
+    store: Store, opened: Opened
+) -> None:
     """Taking over a finished request would do the work twice."""
     lease = leader(store)
     asked = requests.submit(store, "run", {}, "ann")
@@ -102,7 +113,8 @@ def test_a_request_that_does_not_exist_is_an_error(store: Store) -> None:
         requests.get(tx, 9)
 
 
-# The wake-up -----------------------------------------------------------------------------------------------------------
+# The wake-up
+# --------------------------------------------------------------------------------------------------
 
 
 def deep(folder: Path) -> Path:

@@ -1,4 +1,5 @@
-"""The pages that every test of pages goes through, in whatever project: the one list. A new page is a line here."""
+"""The pages that every test of pages goes through, in whatever project: the one list. A new page is
+a line here."""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ class Things(NamedTuple):
     plan: str = ""
 
     def named(self) -> dict[str, str]:
-        """Name → address of the pages in this project; the name says what kind of page it is, whatever the project."""
+        """Name → address of the pages in this project; the name says what kind of page it is,
+        whatever the project.
+        """
         lacking = [f"{{{name}}}" for name, value in self._asdict().items() if not value]
         pages = [page for page in PAGES if not any(item in page for item in lacking)]
         return {_name(page): page.format(**self._asdict()) for page in pages}

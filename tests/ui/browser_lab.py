@@ -21,9 +21,11 @@ AXE = ROOT / "ui/node_modules/axe-core/axe.min.js"
 WITHOUT = (
     None
     if CHROMIUM and Bundle().built
-    else "no chromium here (apt install chromium)"
-    if Bundle().built
-    else "the web UI isn't built (make ui)"
+    else (
+        "no chromium here (apt install chromium)"
+        if Bundle().built
+        else "the web UI isn't built (make ui)"
+    )
 )
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 BY_COLOUR = ("color-contrast", "link-in-text-block")
@@ -37,11 +39,17 @@ expect.set_options(timeout=SECONDS * 1000)
 
 
 def waiting(root: Path) -> Path:
-    """A replay on whose third day the vendor renamed a column to markup; so are the project's name and the consumer's description."""
+    """A replay on whose third day the vendor renamed a column to markup; so are the project's name
+    and the consumer's description.
+    """
     project(root)
     settings = (root / "headrace.toml").read_text(encoding="utf-8")
     write(root / "headrace.toml", settings.replace('"shop"', f'"{MARKUP}"'))
-    write(root / "consumers.yaml", f'- {{consumer: report, owner: core, reads: [revenue], due: "07:00", description: "{MARKUP}"}}\n')
+    write(
+        root / "consumers.yaml",
+        '- {consumer: report, owner: core, reads: [revenue], due: "07:00", description:'
+        f' "{MARKUP}"}}\n',
+    )
     for day in ("2025-03-01", "2025-03-02"):
         deliver(root, day, 10)
     headrace(root, "tick", "--now", BEFORE)
@@ -52,7 +60,8 @@ def waiting(root: Path) -> Path:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """Chromium. It is ended with the module: while it is there no other event loop can run in this thread."""
+    """Chromium. It is ended with the module: while it is there no other event loop can run in this
+    thread."""
     if WITHOUT:
         pytest.skip(WITHOUT)
     with chromium() as result:
@@ -68,18 +77,31 @@ class Site:
 
     @contextmanager
     def page(
-        self, theme: str = "light", width: int = 1280, height: int = 900, zone: str = "Asia/Tokyo", scale: float = 1
+        self,
+        theme: str = "light",
+        width: int = 1280,
+        height: int = 900,
+        zone: str = "Asia/Tokyo",
+        scale: float = 1,
     ) -> Iterator[Page]:
         """A page of a viewer, elsewhere than the project, who has been let in."""
         context = self.browser.new_context(
-            color_scheme=theme, viewport={"width": width, "height": height}, timezone_id=zone, device_scale_factor=scale, base_url=f"http://127.0.0.1:{self.server.port}",
-        )  # fmt: skip
+            color_scheme=theme,
+            viewport={"width": width, "height": height},
+            timezone_id=zone,
+            device_scale_factor=scale,
+            base_url=f"http://127.0.0.1:{self.server.port}",
+        )
         context.set_default_timeout(SECONDS * 1000)
         page = context.new_page()
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on(
             "console",
-            lambda message: self.problems.append(f"{message.text} {message.location}") if message.type in ("error", "warning") else None,
+            lambda message: (
+                self.problems.append(f"{message.text} {message.location}")
+                if message.type in ("error", "warning")
+                else None
+            ),
         )
         try:
             page.goto(f"/?token={self.server.token}")
@@ -104,11 +126,16 @@ def open_page(page: Page, path: str) -> None:
 
 
 def axed(page: Page, *only: str) -> list[str]:
-    """What axe-core finds that keeps somebody out of what is shown, by all rules or `only` some; nothing where it isn't here."""
+    """What axe-core finds that keeps somebody out of what is shown, by all rules or `only` some;
+    nothing where it isn't here.
+    """
     if not AXE.is_file():
         return []
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
     result = page.evaluate(f"axe.run({{runOnly: {json.dumps(only or RULES)}}})")
     assert len(result["passes"]) > (0 if only else 15), page.url
-    return [f"{item['id']}: {[node['html'][:200] for node in item['nodes']]}" for item in result["violations"]]
+    return [
+        f"{item['id']}: {[node['html'][:200] for node in item['nodes']]}"
+        for item in result["violations"]
+    ]

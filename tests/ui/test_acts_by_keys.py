@@ -36,7 +36,9 @@ def test_a_range_is_chosen_in_the_calendar_with_arrows(shop: Site) -> None:
         open_page(page, "/sources/orders")
         page.get_by_role("button", name="2025-03-03: ").first.focus()
         page.keyboard.press("Enter")
-        expect(page.get_by_role("region", name="Partition 2025-03-03")).to_contain_text("In quarantine")
+        expect(page.get_by_role("region", name="Partition 2025-03-03")).to_contain_text(
+            "In quarantine"
+        )
         open_page(page, "/assets/revenue")
         page.get_by_role("button", name="2025-03-02: ").first.focus()
         page.keyboard.press("Enter")
@@ -51,7 +53,9 @@ def test_a_range_is_chosen_in_the_calendar_with_arrows(shop: Site) -> None:
 
 
 def test_who_waits_is_found_and_served_again_with_keys_only(shop: Site) -> None:
-    """Would catch: a step of a repair that only a mouse can do, a focus that nobody sees, or one that is lost when a dialog closes."""
+    """Would catch: a step of a repair that only a mouse can do, a focus that nobody sees, or one
+    that is lost when a dialog closes.
+    """
     with shop.page() as page:
         open_page(page, "/")
         page.keyboard.press("j")
@@ -63,7 +67,9 @@ def test_who_waits_is_found_and_served_again_with_keys_only(shop: Site) -> None:
         expect(page.get_by_role("button", name="Repair…")).to_be_visible()
         tab_to(page, "Repair…")
         page.keyboard.press("Enter")
-        expect(page.get_by_role("dialog").get_by_role("listitem").first).to_contain_text("Take the new names for the old ones")
+        expect(page.get_by_role("dialog").get_by_role("listitem").first).to_contain_text(
+            "Take the new names for the old ones"
+        )
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_have_count(0)
         assert page.evaluate(FOCUSED).strip() == "Repair…"

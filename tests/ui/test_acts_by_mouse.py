@@ -1,4 +1,6 @@
-"""Each act of the web UI from the click to what came of it: run again, retry, pause, decide about held data, backfill."""
+"""Each act of the web UI from the click to what came of it: run again, retry, pause, decide about
+held data, backfill.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,13 @@ from serve_lab import ME, deliver, headrace, project, response, serving, write
 
 pytestmark = pytest.mark.timeout(300)
 NOW = "2025-03-06T08:00"
-AMOUNTS = {"2025-03-01": 10, "2025-03-02": 20, "2025-03-03": 500, "2025-03-04": 600, "2025-03-05": 30}
+AMOUNTS = {
+    "2025-03-01": 10,
+    "2025-03-02": 20,
+    "2025-03-03": 500,
+    "2025-03-04": 600,
+    "2025-03-05": 30,
+}
 CHECKED = f"""/* headrace
 owner: core
 partition: {{by: day, column: day}}
@@ -35,14 +43,28 @@ def {name}(ctx, revenue):
 
 
 def deciding(root: Path) -> Path:
-    """Five days; of one asset two are held, of another all fail until a file is there, and one doesn't end while a file is there."""
+    """Five days; of one asset two are held, of another all fail until a file is there, and one
+    doesn't end while a file is there.
+    """
     project(root)
     write(root / "assets/checked.sql", CHECKED)
     mended, shut = root / "mended", root / "shut"
-    write(root / "assets/flaky.py", WAITS.format(name="flaky", body=f"if not Path({str(mended)!r}).exists(): raise ValueError({MARKUP!r})"))
-    write(root / "assets/gated.py", WAITS.format(name="gated", body=f"while Path({str(shut)!r}).exists(): time.sleep(0.05)"))
-    write(root / "consumers.yaml", "- {consumer: report, owner: core, reads: [revenue], max_age: 30h}\n"
-          "- {consumer: board, owner: core, reads: [checked], max_age: 30h}\n")  # fmt: skip
+    write(
+        root / "assets/flaky.py",
+        WAITS.format(
+            name="flaky",
+            body=f"if not Path({str(mended)!r}).exists(): raise ValueError({MARKUP!r})",
+        ),
+    )
+    write(
+        root / "assets/gated.py",
+        WAITS.format(name="gated", body=f"while Path({str(shut)!r}).exists(): time.sleep(0.05)"),
+    )
+    write(
+        root / "consumers.yaml",
+        "- {consumer: report, owner: core, reads: [revenue], max_age: 30h}\n"
+        "- {consumer: board, owner: core, reads: [checked], max_age: 30h}\n",
+    )
     for day, amount in AMOUNTS.items():
         deliver(root, day, amount)
     headrace(root, "tick", "--now", NOW)
@@ -85,7 +107,9 @@ def trail(root: Path, action: str) -> tuple[str, str]:
 
 
 def test_a_partition_is_made_again_with_a_reason(shop: tuple[Site, Path]) -> None:
-    """Would catch: a click that replaces what readers see without saying whom that reaches, or without a reason."""
+    """Would catch: a click that replaces what readers see without saying whom that reaches, or
+    without a reason.
+    """
     site, root = shop
     with site.page() as page:
         open_page(page, "/assets/revenue")
@@ -99,7 +123,9 @@ def test_a_partition_is_made_again_with_a_reason(shop: tuple[Site, Path]) -> Non
 
 
 def test_what_failed_is_retried_once_it_is_mended(shop: tuple[Site, Path]) -> None:
-    """Would catch: a retry that says nothing of what still fails, or a page on which it can't be asked for."""
+    """Would catch: a retry that says nothing of what still fails, or a page on which it can't be
+    asked for.
+    """
     site, root = shop
     with site.page() as page:
         open_page(page, "/assets/flaky")
@@ -116,7 +142,9 @@ def test_what_failed_is_retried_once_it_is_mended(shop: tuple[Site, Path]) -> No
 
 
 def test_an_asset_is_paused_and_resumed(shop: tuple[Site, Path]) -> None:
-    """Would catch: a pause that nobody sees on the page, or that can't be ended where it was begun."""
+    """Would catch: a pause that nobody sees on the page, or that can't be ended where
+    it was begun.
+    """
     site, root = shop
     with site.page() as page:
         open_page(page, "/assets/revenue")
@@ -133,8 +161,12 @@ def test_an_asset_is_paused_and_resumed(shop: tuple[Site, Path]) -> None:
         expect(page.get_by_role("button", name="Pause…")).to_be_visible()
 
 
-def test_held_data_is_published_or_dropped_with_what_is_wrong_before_ones_eyes(shop: tuple[Site, Path]) -> None:
-    """Would catch: an exception that somebody makes without seeing why it was held, or that readers aren't told of."""
+def test_held_data_is_published_or_dropped_with_what_is_wrong_before_ones_eyes(
+    shop: tuple[Site, Path],
+) -> None:
+    """Would catch: an exception that somebody makes without seeing why it was held, or that readers
+    aren't told of.
+    """
     site, root = shop
     with site.page("dark") as page:
         open_page(page, "/assets/checked")
@@ -155,8 +187,11 @@ def test_held_data_is_published_or_dropped_with_what_is_wrong_before_ones_eyes(s
         expect(page.get_by_text("In quarantine:")).to_have_count(0)
 
 
-def test_a_backfill_goes_from_clicked_partitions_to_what_it_changed(shop: tuple[Site, Path]) -> None:
-    """Would catch: another plan than the one that was shown, or a person who doesn't learn what came of it."""
+def test_a_backfill_goes_from_clicked_partitions_to_what_it_changed(
+    shop: tuple[Site, Path],
+) -> None:
+    """Would catch: another plan than the one that was shown, or a person who doesn't learn what
+    came of it."""
     site, root = shop
     with site.page() as page:
         open_page(page, "/assets/revenue")
@@ -169,7 +204,9 @@ def test_a_backfill_goes_from_clicked_partitions_to_what_it_changed(shop: tuple[
         page.get_by_label("only these").check()
         page.get_by_role("button", name="Show the plan").click()
         expect(page.get_by_text("3 partitions would be made")).to_be_visible()
-        expect(page.get_by_role("region", name="The exact list").locator("strong")).to_have_text(["revenue"] * 3)
+        expect(page.get_by_role("region", name="The exact list").locator("strong")).to_have_text(
+            ["revenue"] * 3
+        )
         page.get_by_role("button", name="Start it…").click()
         page.get_by_role("dialog").get_by_label("Why").fill(MARKUP)
         page.keyboard.press("Enter")
@@ -181,15 +218,27 @@ def test_a_backfill_goes_from_clicked_partitions_to_what_it_changed(shop: tuple[
         assert trail(root, "plan.made") == (ME, MARKUP)
 
 
-def test_a_backfill_leaves_out_what_is_named_and_takes_what_failed_since(shop: tuple[Site, Path]) -> None:
-    """Would catch: a form that can say less than the command, or a range that stays beside a time since when something failed."""
+def test_a_backfill_leaves_out_what_is_named_and_takes_what_failed_since(
+    shop: tuple[Site, Path],
+) -> None:
+    """Would catch: a form that can say less than the command, or a range that stays beside a time
+    since when something failed.
+    """
     site, _ = shop
     with site.page() as page:
         open_page(page, "/backfills/new?select=revenue%2B&mode=all&from=2025-03-01&to=2025-03-01")
-        expect(page.get_by_role("region", name="The exact list").locator("strong").filter(has_text="gated")).to_have_count(1)
+        expect(
+            page.get_by_role("region", name="The exact list")
+            .locator("strong")
+            .filter(has_text="gated")
+        ).to_have_count(1)
         page.get_by_label("Without").fill("gated checked")
         page.get_by_role("button", name="Show the plan").click()
-        expect(page.get_by_role("region", name="The exact list").locator("strong").filter(has_text="gated")).to_have_count(0)
+        expect(
+            page.get_by_role("region", name="The exact list")
+            .locator("strong")
+            .filter(has_text="gated")
+        ).to_have_count(0)
         page.get_by_label("What of it").select_option("failed")
         page.get_by_label("Or: what failed since").fill("2025-01-01")
         page.get_by_role("button", name="Show the plan").click()
@@ -214,7 +263,9 @@ def test_what_somebody_knows_of_a_cause_stands_in_its_timeline(shop: tuple[Site,
 
 
 def test_a_backfill_isnt_started_before_it_is_known_what_there_was(shop: tuple[Site, Path]) -> None:
-    """Would catch: a person who is quicker than the server, whose dialog then waits until all is made and leads nowhere."""
+    """Would catch: a person who is quicker than the server, whose dialog then waits until all is
+    made and leads nowhere.
+    """
     site, _ = shop
     held: list[Route] = []
     released = False
@@ -226,7 +277,10 @@ def test_a_backfill_isnt_started_before_it_is_known_what_there_was(shop: tuple[S
         page.route("**/api/v1/backfills", hold)
         open_page(page, "/backfills/new?select=gated&mode=all&from=2025-03-02&to=2025-03-04")
         expect(page.get_by_text("Working out what would be made")).to_be_visible()
-        page.wait_for_function("() => performance.getEntriesByType('resource').some((one) => one.name.includes('/backfills/preview?'))")
+        page.wait_for_function(
+            "() => performance.getEntriesByType('resource').some((one) =>"
+            " one.name.includes('/backfills/preview?'))"
+        )
         expect(page.get_by_text("Working out what would be made")).to_be_visible()
         while not held:
             page.wait_for_timeout(20)
@@ -237,7 +291,9 @@ def test_a_backfill_isnt_started_before_it_is_known_what_there_was(shop: tuple[S
     assert site.problems == []
 
 
-def test_a_backfill_is_chosen_in_its_own_calendar_then_paused_and_cancelled(shop: tuple[Site, Path]) -> None:
+def test_a_backfill_is_chosen_in_its_own_calendar_then_paused_and_cancelled(
+    shop: tuple[Site, Path],
+) -> None:
     """Would catch: a backfill that can't be held back once it is seen that it was a mistake."""
     site, root = shop
     write(root / "shut", "")

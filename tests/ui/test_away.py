@@ -1,4 +1,6 @@
-"""The server goes away and comes back: what is shown stays, says how old it is, and goes on by itself."""
+"""The server goes away and comes back: what is shown stays, says how old it is, and goes on by
+itself.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,12 @@ HELD = "1 cause holds"
 STALE_MS = 40_000
 
 
-def test_a_server_that_is_gone_makes_the_page_say_so_and_one_that_is_back_goes_on(tmp_path: Path) -> None:
-    """Would catch: zeros in the place of numbers, a page that looks live and isn't, or one that only a reload brings back."""
+def test_a_server_that_is_gone_makes_the_page_say_so_and_one_that_is_back_goes_on(
+    tmp_path: Path,
+) -> None:
+    """Would catch: zeros in the place of numbers, a page that looks live and isn't, or one that
+    only a reload brings back.
+    """
     root = waiting(tmp_path / "shop")
     with browser() as chromium, serving(root) as first:
         shop, port = Site(chromium, first), first.port

@@ -1,4 +1,5 @@
-"""How the built files get to a browser: with which headers, for whom, and what is there where they aren't built."""
+"""How the built files get to a browser: with which headers, for whom, and what is there where they
+aren't built."""
 
 from __future__ import annotations
 
@@ -32,12 +33,20 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]
     write(root / "secret.js", "no")
     token = token_of(root / ".headrace")
     with HttpServer(
-        app(ProjectReader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), Bundle(root / "bundle")), listen("127.0.0.1", 0)
+        app(
+            ProjectReader(root, "prod"),
+            Guard(token, "127.0.0.1"),
+            Stands(),
+            Bundle(root / "bundle"),
+        ),
+        listen("127.0.0.1", 0),
     ) as door:
         yield door.port, token
 
 
-def test_each_address_gives_the_page_and_only_with_the_token_as_such(served: tuple[int, str]) -> None:
+def test_each_address_gives_the_page_and_only_with_the_token_as_such(
+    served: tuple[int, str],
+) -> None:
     """Would catch: a deep link that is 404, or one that says 200 to whoever has no token."""
     port, token = served
     for path in ("/", *(f"/{name}" for name in PAGE_PATHS), "/incidents/INC-1", "/assets/a/b"):
@@ -47,18 +56,28 @@ def test_each_address_gives_the_page_and_only_with_the_token_as_such(served: tup
 
 
 def test_the_page_may_run_its_own_scripts_and_no_others(served: tuple[int, str]) -> None:
-    """Would catch: a policy that lets injected markup run, or one that keeps the page's own scripts out."""
+    """Would catch: a policy that lets injected markup run, or one that keeps the page's own scripts
+    out.
+    """
     port, token = served
     policy = ask(port, "/", Authorization=f"Bearer {token}").headers["content-security-policy"]
-    assert "script-src 'self';" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+    assert (
+        "script-src 'self';" in policy
+        and "unsafe" not in policy
+        and "frame-ancestors 'none'" in policy
+    )
 
 
 def test_files_need_no_token_are_kept_and_packed(served: tuple[int, str]) -> None:
-    """Would catch: scripts that are fetched again with every page, or that browsers refuse for their type."""
+    """Would catch: scripts that are fetched again with every page, or that browsers refuse for
+    their type."""
     port, _ = served
     answer = ask(port, "/ui/assets/main-1a2b.js", Accept_Encoding="gzip")
     assert gzip.decompress(answer.body) == b"export {}"
-    assert answer.headers["content-type"].startswith("text/javascript") and "immutable" in answer.headers["cache-control"]
+    assert (
+        answer.headers["content-type"].startswith("text/javascript")
+        and "immutable" in answer.headers["cache-control"]
+    )
     assert ask(port, "/ui/assets/main-1a2b.js").body == b"export {}"
 
 
@@ -89,10 +108,14 @@ def test_what_is_built_anew_is_served_at_once(tmp_path: Path) -> None:
 
 
 def test_a_deep_link_with_the_token_keeps_its_address(served: tuple[int, str]) -> None:
-    """Would catch: a link in a message that always ends on the first page, or a token that stays in the history."""
+    """Would catch: a link in a message that always ends on the first page, or a token that stays in
+    the history."""
     port, token = served
     answer = ask(port, f"/incidents/INC-1?token={token}")
-    assert (answer.status, answer.headers["location"]) == (303, "/incidents/INC-1") and "HttpOnly" in answer.headers["set-cookie"]
+    assert (answer.status, answer.headers["location"]) == (
+        303,
+        "/incidents/INC-1",
+    ) and "HttpOnly" in answer.headers["set-cookie"]
     assert ask(port, "/incidents/INC-1?token=hdr_wrong").status == 401
 
 
@@ -101,7 +124,10 @@ def test_where_nothing_is_built_the_first_page_says_how(tmp_path: Path) -> None:
     root = project(tmp_path / "shop")
     token = token_of(root / ".headrace")
     with HttpServer(
-        app(ProjectReader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), Bundle(root / "none")), listen("127.0.0.1", 0)
+        app(
+            ProjectReader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), Bundle(root / "none")
+        ),
+        listen("127.0.0.1", 0),
     ) as door:
         assert b"make ui" in ask(door.port, "/incidents", Authorization=f"Bearer {token}").body
         assert ask(door.port, "/").status == 401

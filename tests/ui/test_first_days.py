@@ -21,7 +21,10 @@ checks:
 */
 select cast(day as date) as day, sum(amount) as revenue from orders group by all
 """
-DOWN = "source: rates\nowner: core\npartition: day\nhttp: {url: 'http://127.0.0.1:9/{date:%Y-%m-%d}.json'}\n"
+DOWN = (
+    "source: rates\nowner: core\npartition: day\nhttp: {url:"
+    " 'http://127.0.0.1:9/{date:%Y-%m-%d}.json'}\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,18 @@ def wrong(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     headrace(root, "tick", "--now", "2025-03-03T06:00")
     deliver(root, "2025-03-03", -4)
     headrace(root, "tick", "--now", "2025-03-04T06:00")
-    headrace(root, "quarantine", "accept", "revenue@2025-03-03", "--reason", "a refund", "--until", "1d", "--now", "2025-03-04T06:05")
+    headrace(
+        root,
+        "quarantine",
+        "accept",
+        "revenue@2025-03-03",
+        "--reason",
+        "a refund",
+        "--until",
+        "1d",
+        "--now",
+        "2025-03-04T06:05",
+    )
     write(root / "landing/orders_2025-03-04.csv", "day,total\n2025-03-04,12\n")
     headrace(root, "tick", "--now", "2025-03-05T06:30")
     with serving(root) as server:
@@ -50,7 +64,9 @@ def wrong(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def test_what_is_wrong_isnt_said_to_wait(wrong: Site) -> None:
-    """Would catch: `Waits since 06:05: the exception lapsed`, where nothing is waited for; another cause in the same sentence."""
+    """Would catch: `Waits since 06:05: the exception lapsed`, where nothing is waited for; another
+    cause in the same sentence.
+    """
     with wrong.page() as page:
         open_page(page, "/consumers/report")
         notice = page.locator("main .notice").first
@@ -74,7 +90,8 @@ def test_the_ledger_is_whole_on_a_phone(wrong: Site) -> None:
 
 
 def test_an_incident_before_anything_came_counts_no_nothing(wrong: Site) -> None:
-    """Would catch: `0 partitions:` and `0 assets`, and a consumer that doesn't name what keeps it empty."""
+    """Would catch: `0 partitions:` and `0 assets`, and a consumer that doesn't name what keeps it
+    empty."""
     with wrong.page() as page:
         open_page(page, "/")
         row = page.get_by_role("row").filter(has=page.get_by_role("link", name="fx", exact=True))
@@ -95,9 +112,11 @@ def test_what_wasnt_published_of_a_run_stands_inside_its_panel(wrong: Site) -> N
         assert reason.bounding_box()["x"] - panel.bounding_box()["x"] >= 8
 
 
-def test_an_empty_project_has_no_chart_and_says_what_comes_first(chromium: Browser, tmp_path: Path) -> None:
-    """Would catch: an axis of one minute around no delivery, a source that is said to read something, a first delivery
-    that there wasn't."""
+def test_an_empty_project_has_no_chart_and_says_what_comes_first(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    """Would catch: an axis of one minute around no delivery, a source that is said to read
+    something, a first delivery that there wasn't."""
     root = project(tmp_path / "shop")
     write(root / "consumers.yaml", PROMISED)
     with serving(root) as server, Site(chromium, server).page() as page:
@@ -109,6 +128,8 @@ def test_an_empty_project_has_no_chart_and_says_what_comes_first(chromium: Brows
         expect(page.locator("main")).to_contain_text("comes with the first delivery")
         expect(page.locator("main")).not_to_contain_text("what it reads")
         open_page(page, "/contracts/orders")
-        expect(page.locator("main")).to_contain_text("Each delivery is held to what the first one had")
+        expect(page.locator("main")).to_contain_text(
+            "Each delivery is held to what the first one had"
+        )
         open_page(page, "/use")
         expect(page.locator("main")).not_to_contain_text("no read seen")

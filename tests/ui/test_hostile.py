@@ -1,4 +1,5 @@
-"""A project whose every word is markup or a control character: no page runs it, and every page can be read."""
+"""A project whose every word is markup or a control character: no page runs it, and every page can
+be read."""
 
 from __future__ import annotations
 
@@ -13,7 +14,10 @@ from playwright.sync_api import Page, expect
 from serve_lab import Server, headrace, serving, write
 
 pytestmark = pytest.mark.timeout(300)
-CONTROL = "\x1b[31mred\x1b[0m \u202egnp.exe\u202c \x00\x07 \u2028 </script><script>document.title='hacked'</script>"
+CONTROL = (
+    "\x1b[31mred\x1b[0m \u202egnp.exe\u202c \x00\x07 \u2028"
+    " </script><script>document.title='hacked'</script>"
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +33,9 @@ def worded(root: Path) -> None:
     said = json.dumps(MARKUP)
     write(
         root / "assets/shouts.sql",
-        f"/* headrace\nowner: core\ndescription: {said}\ndomain: {said}\npartition: {{by: day, column: day}}\n*/\n"
-        f"select day, revenue, '{MARKUP.replace(chr(39), chr(39) * 2)}' as \"{MARKUP}\" from revenue\n",
+        f"/* headrace\nowner: core\ndescription: {said}\ndomain: {said}\npartition: {{by: day,"
+        f" column: day}}\n*/\nselect day, revenue, '{MARKUP.replace(chr(39), chr(39) * 2)}' as"
+        f' "{MARKUP}" from revenue\n',
     )
     headrace(root, "apply", "--yes")
     headrace(root, "run", "shouts")
@@ -50,8 +55,16 @@ def unharmed(page: Page, path: str) -> None:
 
 
 def test_no_page_runs_what_it_shows(hostile: Site) -> None:
-    """Would catch: a name, a domain, a row, a log's line or a reason that becomes markup, or that makes a page wider than its window."""
-    things = Things(asset="shouts", source="orders", consumer="report", incident="INC-1", run=newest_run(hostile.server))
+    """Would catch: a name, a domain, a row, a log's line or a reason that becomes markup, or that
+    makes a page wider than its window.
+    """
+    things = Things(
+        asset="shouts",
+        source="orders",
+        consumer="report",
+        incident="INC-1",
+        run=newest_run(hostile.server),
+    )
     hostile.problems.clear()
     with hostile.page(width=400) as page:
         for path in things.pages():
@@ -65,7 +78,8 @@ def test_no_page_runs_what_it_shows(hostile: Site) -> None:
 
 
 def test_the_palette_and_the_graph_show_it_as_words(hostile: Site) -> None:
-    """Would catch: a result of the search, a card of the graph or its accessible name that is made of markup."""
+    """Would catch: a result of the search, a card of the graph or its accessible name that is made
+    of markup."""
     with hostile.page() as page:
         open_page(page, "/graph")
         expect(page.get_by_label("The graph as a list")).to_contain_text(MARKUP)

@@ -1,4 +1,6 @@
-"""Every page without a mouse, on a narrow screen: whatever can be done there is reached by Tab, is seen, and shows that it is chosen."""
+"""Every page without a mouse, on a narrow screen: whatever can be done there is reached by Tab, is
+seen, and shows that it is chosen.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,17 @@ MORE = 5
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """One page that goes everywhere."""
-    with site(tmp_path_factory.mktemp("keys") / "shop") as result, result.page(width=WIDTH, height=HEIGHT) as page:
+    with (
+        site(tmp_path_factory.mktemp("keys") / "shop") as result,
+        result.page(width=WIDTH, height=HEIGHT) as page,
+    ):
         yield page
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_tab_reaches_everything_and_it_is_seen(narrow: Page, path: str) -> None:
-    """Would catch: a control that only a mouse reaches, one chosen out of sight, a focus nobody sees, a trap."""
+    """Would catch: a control that only a mouse reaches, one chosen out of sight, a focus nobody
+    sees, a trap."""
     open_page(narrow, path)
     wanted = narrow.evaluate(CONTROLS)
     reached: set[str] = set()
@@ -53,4 +59,7 @@ def test_tab_reaches_everything_and_it_is_seen(narrow: Page, path: str) -> None:
         assert chosen["marked"], (path, chosen)
         reached.add(chosen["control"])
     lacking = [n for n in range(wanted) if str(n) not in reached]
-    assert not lacking, [narrow.locator(f'[data-control="{n}"]').evaluate("one => one.outerHTML.slice(0, 160)") for n in lacking]
+    assert not lacking, [
+        narrow.locator(f'[data-control="{n}"]').evaluate("one => one.outerHTML.slice(0, 160)")
+        for n in lacking
+    ]

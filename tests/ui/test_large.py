@@ -23,14 +23,17 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, s
 
 
 def entered(chromium: Browser, url: str) -> Page:
-    page = chromium.new_context(base_url=url.partition("/?")[0], viewport={"width": 1280, "height": 900}).new_page()
+    page = chromium.new_context(
+        base_url=url.partition("/?")[0], viewport={"width": 1280, "height": 900}
+    ).new_page()
     page.set_default_timeout(60_000)
     page.goto(url)
     return page
 
 
 def test_the_graph_is_never_all_of_it(large: tuple[Browser, str]) -> None:
-    """Would catch: a view of thousands of cards, a focus without its neighbours, or a node that the search doesn't find."""
+    """Would catch: a view of thousands of cards, a focus without its neighbours, or a node that the
+    search doesn't find."""
     page = entered(*large)
     for path in ("/graph", "/graph?mode=focus&root=a50_7", "/graph?mode=blast&root=s7"):
         open_page(page, path)

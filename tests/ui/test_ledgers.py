@@ -28,7 +28,9 @@ def fortnight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, 
 
 
 def test_the_ledger_of_any_delivery_opens(fortnight: tuple[Site, Path]) -> None:
-    """Would catch: a delivery of which `why` prints the ledger, and of which the page says that no wait is known."""
+    """Would catch: a delivery of which `why` prints the ledger, and of which the page says that no
+    wait is known.
+    """
     site, root = fortnight
     with site.page() as page:
         for day in (DAYS[0], DAYS[-1]):

@@ -22,7 +22,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def test_every_page_is_looked_at() -> None:
     """Would catch: a page that was added and that no test of pages opens."""
-    routes = re.findall(r'path: "([^"*/][^"]*)"', (ROOT / "ui/src/app/routes.tsx").read_text(encoding="utf-8"))
+    routes = re.findall(
+        r'path: "([^"*/][^"]*)"', (ROOT / "ui/src/app/routes.tsx").read_text(encoding="utf-8")
+    )
     assert len(routes) > 10
     for route in routes:
         pattern = re.sub(r":\w+", r"({[a-z]+}|[a-z]+)", route)
@@ -30,8 +32,9 @@ def test_every_page_is_looked_at() -> None:
 
 
 def test_every_page_is_for_everybody_at_every_width_and_keeps_words_words(shop: Site) -> None:
-    """Would catch: a control without a name, text without contrast in one theme, a table that keys don't reach or that makes a
-    telephone's page scroll sideways; markup in a name, a description or a vendor's column that runs in the reader's browser."""
+    """Would catch: a control without a name, text without contrast in one theme, a table that keys
+    don't reach or that makes a telephone's page scroll sideways; markup in a name, a description or
+    a vendor's column that runs in the reader's browser."""
     shop.problems.clear()
     with shop.page() as page:
         for path in PAGES:
@@ -51,13 +54,20 @@ def test_every_page_is_for_everybody_at_every_width_and_keeps_words_words(shop: 
 
 
 def test_the_theme_is_really_there(shop: Site) -> None:
-    """Would catch: tokens that a build has made invalid, so that everything is black on white and axe is content."""
+    """Would catch: tokens that a build has made invalid, so that everything is black on white and
+    axe is content.
+    """
     grounds = {}
     for theme in ("light", "dark"):
         with shop.page(theme) as page:
             open_page(page, "/")
             grounds[theme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
-            assert page.locator(".state").first.evaluate("one => getComputedStyle(one).backgroundColor") != "rgba(0, 0, 0, 0)"
+            assert (
+                page.locator(".state").first.evaluate(
+                    "one => getComputedStyle(one).backgroundColor"
+                )
+                != "rgba(0, 0, 0, 0)"
+            )
     assert grounds == {"light": "rgb(247, 247, 245)", "dark": "rgb(19, 20, 22)"}
 
 
@@ -70,7 +80,9 @@ def test_the_first_page_says_who_waits_why_and_what_to_do(shop: Site) -> None:
         expect(row.first).to_contain_text("late")
         expect(row.first.get_by_role("link", name="Open INC-1")).to_be_visible()
         expect(page.get_by_label("Honest availability")).to_contain_text("Classic uptime")
-        expect(row.first).to_contain_text("since Tue 07:00")  # the project's time, for a viewer in Tokyo too
+        expect(row.first).to_contain_text(
+            "since Tue 07:00"
+        )  # the project's time, for a viewer in Tokyo too
 
 
 def test_everything_is_done_by_keys_too(shop: Site) -> None:
@@ -106,7 +118,14 @@ def test_today_comes_with_little_script(shop: Site) -> None:
     """Would catch: a dependency that makes the first page slow for everybody."""
     sizes: list[int] = []
     with shop.page() as page:
-        page.on("response", lambda answer: sizes.append(int(answer.headers["content-length"])) if answer.url.endswith(".js") else None)
+        page.on(
+            "response",
+            lambda answer: (
+                sizes.append(int(answer.headers["content-length"]))
+                if answer.url.endswith(".js")
+                else None
+            ),
+        )
         page.goto("/?again")
         page.get_by_role("heading", level=1).wait_for()
     assert 0 < sum(sizes) <= 180_000, sizes

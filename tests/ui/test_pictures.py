@@ -1,8 +1,10 @@
-"""Each page of the demo as it stands when the vendor has broken the morning report: what it is made of, and its picture.
+"""Each page of the demo as it stands when the vendor has broken the morning report: what it is made
+of, and its picture.
 
-Pixels differ between machines (fonts, a browser's version), so pictures are looked at and not compared; what is compared is what a
-page is made of: headings, panels, columns, buttons, in `made_of.json`. `make screenshots` writes both anew. The demo's clock stands
-still, so that both are the same each time, but for how long things took.
+Pixels differ between machines (fonts, a browser's version), so pictures are looked at and not
+compared; what is compared is what a page is made of: headings, panels, columns, buttons, in
+`made_of.json`. `make screenshots` writes both anew. The demo's clock stands still, so that both are
+the same each time, but for how long things took.
 """
 
 from __future__ import annotations
@@ -23,8 +25,11 @@ from serve_lab import headrace, serving
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 KEPT = Path(__file__).with_name("made_of.json")
 PICTURES = os.environ.get("HEADRACE_PICTURES")
-"""Where pictures are kept; without it they aren't, and what pages are made of is compared instead."""
-DEMO = Things(asset="flights_clean", source="flights", consumer="morning-report", incident="INC-1", run="40")
+"""Where pictures are kept; without it they aren't, and what pages are made of is
+compared instead."""
+DEMO = Things(
+    asset="flights_clean", source="flights", consumer="morning-report", incident="INC-1", run="40"
+)
 ZONE = "America/New_York"
 WINDOW = {"width": 1280, "height": 800}
 CLICKS_MAX = 6
@@ -58,7 +63,8 @@ def demo(root: Path) -> Iterator[Site]:
 
 
 def test_every_page_is_made_of_what_it_was(demo: Site, root: Path) -> None:
-    """Would catch: a panel, a column or a button that is gone from a page, and nobody wanted that."""
+    """Would catch: a panel, a column or a button that is gone from a page, and nobody
+    wanted that."""
     result = {}
     with demo.page(**WINDOW, zone=ZONE, scale=SCALE) as page:
         pages = DEMO.named()
@@ -68,7 +74,10 @@ def test_every_page_is_made_of_what_it_was(demo: Site, root: Path) -> None:
         with edited(root):  # or there is no plan to look at
             result["plan"] = made_of(page, "plan", last)
     if PICTURES is not None:
-        KEPT.write_text(json.dumps(result, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+        KEPT.write_text(
+            json.dumps(result, indent=1, ensure_ascii=False, sort_keys=True) + "\n",
+            encoding="utf-8",
+        )
     assert result == json.loads(KEPT.read_text(encoding="utf-8"))
 
 
@@ -83,7 +92,8 @@ def made_of(page: Page, name: str, path: str) -> object:
 
 @contextmanager
 def edited(root: Path) -> Iterator[None]:
-    """Meanwhile an asset's file says something else than what is applied, and a promise is later."""
+    """Meanwhile an asset's file says something else than what is applied, and a promise
+    is later."""
     paths = (root / EDITED, root / "consumers.yaml")
     before = [path.read_text(encoding="utf-8") for path in paths]
     for path, text, (old, new) in zip(paths, before, EDITS, strict=True):
@@ -97,23 +107,41 @@ def edited(root: Path) -> Iterator[None]:
 
 
 def test_a_stranger_repairs_it_with_the_mouse(demo: Site) -> None:
-    """Would catch: a first page that doesn't lead to who waits, since when, why, whose cause it is, and the repair, on two pages and with
-    six clicks; a sentence that has gone, or a repair that needs the keyboard."""
+    """Would catch: a first page that doesn't lead to who waits, since when, why, whose cause it is,
+    and the repair, on two pages and with six clicks; a sentence that has gone, or a repair that
+    needs the keyboard."""
     with demo.page(zone=ZONE) as page:
         hand, main = Hand(page), page.locator("main")
-        expect(page.get_by_role("heading", level=1)).to_contain_text("1 cause holds 8 assets and 3 consumers.")
+        expect(page.get_by_role("heading", level=1)).to_contain_text(
+            "1 cause holds 8 assets and 3 consumers."
+        )
         expect(main).to_contain_text("Nothing wrong was published.")
         row = page.get_by_role("row").filter(has_text="morning-report")
-        for said in ("late", "since Tue 02-12 07:00", "needs data by 07:00 daily", "flights: 2 columns renamed"):  # who, since when, why
+        for said in (
+            "late",
+            "since Tue 02-12 07:00",
+            "needs data by 07:00 daily",
+            "flights: 2 columns renamed",
+        ):  # who, since when, why
             expect(row).to_contain_text(said)
         hand.click(row.get_by_role("link", name="Open INC-1"))
         expect(page.get_by_role("heading", level=1)).to_contain_text("flights: 2 columns renamed")
         expect(main).to_contain_text("owner flight-feed-inc")  # whose cause
-        expect(page.get_by_role("row").filter(has_text="departure_delay")).to_contain_text("dep_delay")
-        expect(main).to_contain_text("A machine can repair it. The preview says what will be done before anything is.")
+        expect(page.get_by_role("row").filter(has_text="departure_delay")).to_contain_text(
+            "dep_delay"
+        )
+        expect(main).to_contain_text(
+            "A machine can repair it. The preview says what will be done before anything is."
+        )
         hand.click(page.get_by_role("button", name="Repair…"))
         plan = page.get_by_role("dialog")
-        for said in ("dep_delay", "departure_delay", "morning-report", "not needed", "It goes into the audit trail."):
+        for said in (
+            "dep_delay",
+            "departure_delay",
+            "morning-report",
+            "not needed",
+            "It goes into the audit trail.",
+        ):
             expect(plan).to_contain_text(said)
         hand.click(plan.get_by_role("button", name="Do this"))
         expect(plan).to_contain_text("30 of 30 partitions published")

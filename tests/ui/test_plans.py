@@ -1,4 +1,5 @@
-"""Plans in the browser: what applying the files does, and only exactly that; what somebody decides about a repair."""
+"""Plans in the browser: what applying the files does, and only exactly that; what somebody decides
+about a repair."""
 
 from __future__ import annotations
 
@@ -52,14 +53,16 @@ def applied(root: Path) -> str:
 def test_exactly_the_plan_that_is_shown_is_applied(  # noqa: PLR0915 - one story
     shop: tuple[Site, Path],
 ) -> None:
-    """Would catch: a page that applies another text than the one that was agreed to, that doesn't name
-    the file, or that agrees to the new plan in somebody's place."""
+    """Would catch: a page that applies another text than the one that was agreed to, that doesn't
+    name the file, or that agrees to the new plan in somebody's place."""
     site, root = shop
     edit(root, "sum(amount)", "sum(amount) * 2")
     planned = response(root, "plan")
     with site.page() as page:
         open_page(page, "/")
-        expect(page.get_by_role("region", name="Assets and data held back")).to_contain_text("1 node; the plan")
+        expect(page.get_by_role("region", name="Assets and data held back")).to_contain_text(
+            "1 node; the plan"
+        )
         page.get_by_role("link", name="the plan").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("2 steps to apply")
         expect(page.locator("main")).to_contain_text(planned["plan_id"])
@@ -101,7 +104,8 @@ def test_exactly_the_plan_that_is_shown_is_applied(  # noqa: PLR0915 - one story
 
 
 def test_published_data_is_kept_under_new_code(shop: tuple[Site, Path]) -> None:
-    """Would catch: a choice on the page that makes another plan than `apply --keep`, or needs no reason."""
+    """Would catch: a choice on the page that makes another plan than `apply --keep`, or needs no
+    reason."""
     site, root = shop
     edit(root, "sum(amount)", "sum(amount) * 2")
     plain = response(root, "plan")["plan_id"]
@@ -125,7 +129,9 @@ def test_published_data_is_kept_under_new_code(shop: tuple[Site, Path]) -> None:
 
 
 def test_files_with_errors_are_named_instead_of_a_plan(shop: tuple[Site, Path]) -> None:
-    """Would catch: a page that says only that something failed here, or one that shows the last plan."""
+    """Would catch: a page that says only that something failed here, or one that shows the last
+    plan.
+    """
     site, root = shop
     edit(root, "select", "selec")
     with site.page() as page:
@@ -153,10 +159,14 @@ def cents(tmp_path: Path) -> Iterator[tuple[Site, Path]]:
 
 
 def test_values_that_differ_are_converted_as_somebody_decides(cents: tuple[Site, Path]) -> None:
-    """Would catch: a page that publishes a hundred times too much, or that can't decide what the command
-    line can."""
+    """Would catch: a page that publishes a hundred times too much, or that can't decide what the
+    command line can."""
     site, root = cents
-    (incident,) = (item["id"] for item in response(root, "incidents") if item["cause"]["kind"] == "schema_change")
+    (incident,) = (
+        item["id"]
+        for item in response(root, "incidents")
+        if item["cause"]["kind"] == "schema_change"
+    )
     with site.page() as page:
         open_page(page, f"/incidents/{incident}")
         page.get_by_role("button", name="Repair…").click()
@@ -177,14 +187,17 @@ def test_values_that_differ_are_converted_as_somebody_decides(cents: tuple[Site,
         expect(dialog(page)).to_contain_text("partitions published")
         close(page)
     entry = response(root, "audit", "show", "--action", "contract.accepted", "--limit", "1")[0]
-    assert (entry["reason"], entry["after"]["convert"]) == ("the shop says cents", {"amount": "amount_cents / 100"})
+    assert (entry["reason"], entry["after"]["convert"]) == (
+        "the shop says cents",
+        {"amount": "amount_cents / 100"},
+    )
     result = response(root, "read", "orders", "--partition", "2025-03-05")["rows"]
     assert max(float(row["amount"]) for row in result) < CENTS
 
 
 def test_a_held_delivery_s_names_are_accepted_on_its_page(cents: tuple[Site, Path]) -> None:
-    """Would catch: a contract that can be accepted on the command line only, or without the decision; a delivery that can be
-    published without its amounts as well as with them."""
+    """Would catch: a contract that can be accepted on the command line only, or without the
+    decision; a delivery that can be published without its amounts as well as with them."""
     site, root = cents
     with site.page() as page:
         open_page(page, "/sources/orders")
@@ -202,16 +215,22 @@ def test_a_held_delivery_s_names_are_accepted_on_its_page(cents: tuple[Site, Pat
     assert entry["after"]["convert"] == {"amount": '"amount_cents"'}
 
 
-def test_what_was_reported_is_computed_again_although_nothing_changed(shop: tuple[Site, Path]) -> None:
-    """Would catch: a page on which nothing can be done about data that somebody says is wrong, or one
-    that doesn't say that the same came out."""
+def test_what_was_reported_is_computed_again_although_nothing_changed(
+    shop: tuple[Site, Path],
+) -> None:
+    """Would catch: a page on which nothing can be done about data that somebody says is wrong, or
+    one that doesn't say that the same came out."""
     site, root = shop
-    reported = response(root, "incidents", "report", "revenue", "--from", DAYS[0], "--reason", "too low")
+    reported = response(
+        root, "incidents", "report", "revenue", "--from", DAYS[0], "--reason", "too low"
+    )
     with site.page() as page:
         open_page(page, f"/incidents/{reported['id']}")
         expect(page.locator("main")).to_contain_text("A person does this first:")
         page.get_by_role("button", name="Compute it again…").click()
-        expect(dialog(page).get_by_role("alert")).to_contain_text("neither the code of revenue nor its inputs have changed")
+        expect(dialog(page).get_by_role("alert")).to_contain_text(
+            "neither the code of revenue nor its inputs have changed"
+        )
         dialog(page).get_by_role("button", name="Compute it all the same").click()
         expect(dialog(page)).to_contain_text("Recompute:")
         dialog(page).get_by_role("button", name="Do this").click()

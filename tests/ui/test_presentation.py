@@ -1,4 +1,6 @@
-"""What a page looks like on a desk and on a phone: nothing is cut off, charts have dates and a scale, old data looks old."""
+"""What a page looks like on a desk and on a phone: nothing is cut off, charts have dates and a
+scale, old data looks old.
+"""
 
 from __future__ import annotations
 
@@ -71,40 +73,51 @@ def test_no_column_of_the_checks_is_cut_off_on_a_desk(shop: Site) -> None:
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_newest_delivery_is_in_sight_with_dates_and_a_scale(shop: Site, width: int) -> None:
-    """Would catch: a phone that shows the oldest deliveries and hides the late one; marks of which nobody
-    can say when or how late."""
+    """Would catch: a phone that shows the oldest deliveries and hides the late one; marks of which
+    nobody can say when or how late."""
     with shop.page(width=width) as page:
         many_deliveries(page)
         open_page(page, "/consumers/report")
         chart = page.get_by_role("group", name="Deliveries against the deadline")
         newest = chart.get_by_role("button").last
-        expect(newest).to_have_attribute("aria-label", re.compile("2025-02-22: .*, 2 h 00 min after the deadline"))
+        expect(newest).to_have_attribute(
+            "aria-label", re.compile("2025-02-22: .*, 2 h 00 min after the deadline")
+        )
         newest.scroll_into_view_if_needed()
         expect(newest).to_be_in_viewport(ratio=0.9)
-        assert chart.locator(".plot").evaluate("one => one.scrollLeft + one.clientWidth >= one.scrollWidth - 1")
+        assert chart.locator(".plot").evaluate(
+            "one => one.scrollLeft + one.clientWidth >= one.scrollWidth - 1"
+        )
         for said in ("2025-01-01", "2025-02-22", "2 h 00 min after", "48 min before"):
             expect(chart).to_contain_text(said)
         under = chart.locator(".dates").get_by_text("2025-02-22").bounding_box()
         box = chart.locator(".plot").bounding_box()
         assert under and box and under["x"] + under["width"] <= box["x"] + box["width"] + 1
         assert under["x"] + under["width"] >= box["x"] + box["width"] - 24
-        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert page.evaluate(
+            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        )
         assert axed(page) == []
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_the_page_names_its_day_and_its_time_zone(shop: Site, width: int) -> None:
-    """Would catch: an hour of which nobody knows whose it is, a replay without its day, a phone without a clock."""
+    """Would catch: an hour of which nobody knows whose it is, a replay without its day, a phone
+    without a clock."""
     with shop.page(zone="Asia/Tokyo", width=width) as page:
         open_page(page, "/")
         clock = page.get_by_role("banner").locator("time")
-        expect(clock).to_have_text(re.compile(r"^Tue 2025-03-04 08:00 Europe/Berlin \(Tue 16:00 GMT\+9 here\)$"))
+        expect(clock).to_have_text(
+            re.compile(r"^Tue 2025-03-04 08:00 Europe/Berlin \(Tue 16:00 GMT\+9 here\)$")
+        )
         expect(clock).to_be_in_viewport(ratio=1)
         expect(page.get_by_role("banner")).to_contain_text("replay clock")
 
 
 def test_times_are_those_of_the_command_line(shop: Site) -> None:
-    """Would catch: `late since 15:00` beside a sentence of the server's that says 07:00 of the same instant."""
+    """Would catch: `late since 15:00` beside a sentence of the server's that says 07:00 of the same
+    instant.
+    """
     with shop.page(zone="Asia/Tokyo") as page:
         open_page(page, "/consumers/report")
         since = page.locator(".notice").first
@@ -118,7 +131,12 @@ def test_each_figure_of_today_names_its_window(shop: Site) -> None:
         open_page(page, "/")
         status = page.evaluate("fetch('/api/v1/status').then(one => one.json())")
         rows = [item["availability"] for item in status["consumers"]]
-        assert status["minutes_counted"] == sum(row["minutes"] for row in rows) > status["minutes_lost"] > 0
+        assert (
+            status["minutes_counted"]
+            == sum(row["minutes"] for row in rows)
+            > status["minutes_lost"]
+            > 0
+        )
         lost = page.get_by_role("region", name="Time lost")
         expect(lost).to_contain_text(f"{status['minutes_lost']:,} min")
         expect(lost).to_contain_text(f"{status['minutes_counted']:,} min")
@@ -131,7 +149,10 @@ def test_a_node_and_its_partition_stand_apart_on_a_phone(shop: Site) -> None:
     with shop.page(width=390) as page:
         open_page(page, "/runs/1")
         for cell in page.locator("td[data-label=Node]").all():
-            link, key = cell.get_by_role("link").bounding_box(), cell.locator(".muted").bounding_box()
+            link, key = (
+                cell.get_by_role("link").bounding_box(),
+                cell.locator(".muted").bounding_box(),
+            )
             assert link and key
             assert link["y"] + link["height"] <= key["y"] + 1
 
@@ -144,26 +165,46 @@ SQUEEZED = """() => [...document.querySelectorAll('main table.cards td :not(svg 
 
 
 def test_no_text_of_a_card_is_squeezed_on_a_phone(shop: Site) -> None:
-    """Would catch: "score 0.9900" in a column of one letter, beside the text that it belongs below."""
+    """Would catch: "score 0.9900" in a column of one letter, beside the text that it
+    belongs below.
+    """
 
     def renamed(route: Route) -> None:
         answer = route.fetch()
         response: dict[str, Any] = json.loads(answer.body())
-        response["changes"] = [{**response["changes"][0], "score": "0.9900", "evidence": ["the names have words in common"] * 5}]
+        response["changes"] = [
+            {
+                **response["changes"][0],
+                "score": "0.9900",
+                "evidence": ["the names have words in common"] * 5,
+            }
+        ]
         route.fulfill(response=answer, json=response)
 
     with shop.page(width=390) as page:
         page.route(re.compile("/api/v1/contract/orders/diff"), renamed)
-        for path in ("/sources/orders?part=deliveries", "/incidents/INC-1", "/checks", "/runs/1", "/assets/revenue?part=checks"):
+        for path in (
+            "/sources/orders?part=deliveries",
+            "/incidents/INC-1",
+            "/checks",
+            "/runs/1",
+            "/assets/revenue?part=checks",
+        ):
             open_page(page, path)
             assert page.evaluate(SQUEEZED) == [], path
 
 
 def test_how_long_ago_is_not_said_before_the_projects_now_is_known(shop: Site) -> None:
-    """Would catch: "ago" alone, and "Published Mon 06:00, ago", while the status isn't there yet."""
+    """Would catch: "ago" alone, and "Published Mon 06:00, ago", while the status isn't
+    there yet.
+    """
     with shop.page() as page:
         page.route(re.compile("/api/v1/status"), lambda route: None)
-        for path, begins in (("/incidents", "open"), ("/incidents/INC-1", "began"), ("/assets/revenue", "Published")):
+        for path, begins in (
+            ("/incidents", "open"),
+            ("/incidents/INC-1", "began"),
+            ("/assets/revenue", "Published"),
+        ):
             open_page(page, path)
             expect(page.locator("main")).to_contain_text(begins)
             expect(page.locator("main")).not_to_contain_text(re.compile(r"\bago\b"))
@@ -178,8 +219,11 @@ def test_a_duration_is_called_one(shop: Site) -> None:
             expect(page.get_by_role("columnheader", name=re.compile("seconds"))).to_have_count(0)
 
 
-def test_a_page_that_hears_nothing_looks_stale_after_thirty_seconds(shop: Site, tmp_path: Path) -> None:
-    """Would catch: `Connecting` for ever above figures of an hour ago, which look as fresh as ever."""
+def test_a_page_that_hears_nothing_looks_stale_after_thirty_seconds(
+    shop: Site, tmp_path: Path
+) -> None:
+    """Would catch: `Connecting` for ever above figures of an hour ago, which look as
+    fresh as ever."""
     with serving(waiting(tmp_path / "shop")) as server, Site(shop.browser, server).page() as page:
         page.clock.install()
         open_page(page, "/")
@@ -191,17 +235,23 @@ def test_a_page_that_hears_nothing_looks_stale_after_thirty_seconds(shop: Site, 
         expect(page.get_by_role("banner")).to_contain_text(re.compile(r"Stale3\d s old"))
         expect(page.get_by_role("alert").first).to_have_text("The server doesn’t answer.")
         expect(page.get_by_text(re.compile(r"What is shown is 3\d s old"))).to_be_visible()
-        notice, title = page.locator("main > .notice").last.bounding_box(), page.locator("h1").bounding_box()
+        notice, title = (
+            page.locator("main > .notice").last.bounding_box(),
+            page.locator("h1").bounding_box(),
+        )
         assert notice and title and title["y"] >= notice["y"] + notice["height"] + 8
         page.clock.run_for(300_000)
         expect(page.get_by_text("What is shown is 6 min old")).to_be_visible()
-        assert page.locator("main").evaluate("one => getComputedStyle(one).filter") == "grayscale(1)"
+        assert (
+            page.locator("main").evaluate("one => getComputedStyle(one).filter") == "grayscale(1)"
+        )
         expect(page.get_by_role("heading", level=1)).to_have_text(heading)
         assert axed(page) == []
 
 
 def test_a_page_whose_responses_still_come_isnt_called_stale(shop: Site) -> None:
-    """Would catch: figures of this second that are called old, because a proxy lets no stream through."""
+    """Would catch: figures of this second that are called old, because a proxy lets no stream
+    through."""
     with shop.page() as page:
         page.route(re.compile("/api/v1/events"), lambda route: route.abort())
         page.clock.install()

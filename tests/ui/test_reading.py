@@ -1,4 +1,6 @@
-"""What is only looked at, in a real browser: logs, checks, use, contracts, the trail, and what is refused."""
+"""What is only looked at, in a real browser: logs, checks, use, contracts, the trail, and what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ command: [sh, -c, 'echo begun; while [ ! -e "{go}" ]; do sleep 0.05; done; echo 
 
 
 def shop(root: Path) -> Path:
-    """A day that is published, a check that can't fail, a contract that changed, a log of many lines, and somebody who has read."""
+    """A day that is published, a check that can't fail, a contract that changed, a log of many
+    lines, and somebody who has read."""
     project(root)
     asset, source = root / "assets/revenue.sql", root / "sources/orders.yaml"
     checks = "column: day}\nchecks: [{unique: [day]}, {row_count: {min: 0}}]\n"
@@ -66,7 +69,10 @@ def long_log(root: Path) -> str:
     with path.open("wb") as file:
         for number in range(1, LINES + 1):
             text = f"needle {MARKUP}" if number in (4, LINES - 4) else f"line {number}"
-            file.write(msgspec.json.encode({"at_us": 1, "stream": "stdout", "level": "", "text": text}) + b"\n")
+            file.write(
+                msgspec.json.encode({"at_us": 1, "stream": "stdout", "level": "", "text": text})
+                + b"\n"
+            )
     return f"/runs/{row['run_id']}?attempt={row['attempt']}"
 
 
@@ -77,12 +83,18 @@ def accessible(page: Page, where: str) -> None:
     result = page.evaluate(f"axe.run({{runOnly: {json.dumps(RULES)}}})")
     assert not result["violations"], (
         where,
-        [f"{item['id']}: {[node['html'][:200] for node in item['nodes']]}" for item in result["violations"]],
+        [
+            f"{item['id']}: {[node['html'][:200] for node in item['nodes']]}"
+            for item in result["violations"]
+        ],
     )
 
 
-def test_a_hit_keeps_its_number_and_leads_to_the_line_among_its_neighbours(seen: tuple[Site, Path]) -> None:
-    """Would catch: a link to line 2 for what stands in line 59,996, a search that ends with the first page, or a log that runs markup."""
+def test_a_hit_keeps_its_number_and_leads_to_the_line_among_its_neighbours(
+    seen: tuple[Site, Path],
+) -> None:
+    """Would catch: a link to line 2 for what stands in line 59,996, a search that ends with the
+    first page, or a log that runs markup."""
     site, root = seen
     site.problems.clear()
     where = long_log(root)
@@ -115,7 +127,10 @@ def test_a_log_is_followed_while_it_is_written(seen: tuple[Site, Path]) -> None:
     """Would catch: a log that shows what was written when it was opened, and then nothing more."""
     site, root = seen
     with site.page() as page:
-        run = "fetch('/api/v1/runs', {method: 'POST', headers: {'content-type': 'application/json', 'x-headrace-act': '1'},"
+        run = (
+            "fetch('/api/v1/runs', {method: 'POST', headers: {'content-type': 'application/json',"
+            " 'x-headrace-act': '1'},"
+        )
         page.evaluate(run + " body: JSON.stringify({select: ['slow']})}) && null")
         open_page(page, "/runs")
         page.get_by_role("link", name=re.compile("^run ")).first.click()
@@ -155,11 +170,15 @@ def test_two_versions_of_a_contract_stand_beside_each_other(seen: tuple[Site, Pa
 
 
 def test_use_says_who_reads_and_what_is_for_nobody(seen: tuple[Site, Path]) -> None:
-    """Would catch: an asset that is read and is said to be unread, or a cost that isn't shown where nobody reads."""
+    """Would catch: an asset that is read and is said to be unread, or a cost that isn't shown where
+    nobody reads.
+    """
     with seen[0].page() as page:
         open_page(page, "/use")
         expect(page.locator("tr", has_text="revenue").first).to_contain_text("by read, 1")
-        expect(page.locator("tr", has_text="orders").first).to_contain_text("nobody seen; needed by report")
+        expect(page.locator("tr", has_text="orders").first).to_contain_text(
+            "nobody seen; needed by report"
+        )
         page.get_by_label("Order").select_option(label="most read")
         expect(page.locator("tbody tr").first).to_contain_text("revenue")
         open_page(page, "/assets?sort=use")
@@ -178,10 +197,21 @@ def test_the_trail_is_narrowed_by_the_address_and_verified(seen: tuple[Site, Pat
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_what_is_refused_says_what_it_was_about_and_leads_on(seen: tuple[Site, Path], theme: str) -> None:
-    """Would catch: a page without a heading, where a screen reader finds nothing, for a link that is old."""
+def test_what_is_refused_says_what_it_was_about_and_leads_on(
+    seen: tuple[Site, Path], theme: str
+) -> None:
+    """Would catch: a page without a heading, where a screen reader finds nothing, for a link that
+    is old.
+    """
     with seen[0].page(theme) as page:
-        for path in ("/assets/nothing", "/runs/99", "/incidents/INC-99", "/consumers/nobody", "/figures/none", "/backfills/99"):
+        for path in (
+            "/assets/nothing",
+            "/runs/99",
+            "/incidents/INC-99",
+            "/consumers/nobody",
+            "/figures/none",
+            "/backfills/99",
+        ):
             open_page(page, path)
             expect(page.get_by_role("alert")).to_be_visible()
             expect(page.get_by_role("heading", level=1)).to_contain_text(path.rpartition("/")[2])
@@ -190,11 +220,14 @@ def test_what_is_refused_says_what_it_was_about_and_leads_on(seen: tuple[Site, P
 
 
 def attempted(root: Path, states: dict[str, str], standing: dict[str, str]) -> None:
-    """One more attempt of run 1 at `revenue` for each partition of `states`, and where its partition is now."""
+    """One more attempt of run 1 at `revenue` for each partition of `states`, and where its
+    partition is now.
+    """
     with Store.open(root, Settings(name="shop")) as store, store.write(None) as tx:
         tx.executemany(
-            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at, reason)"
-            " values (900, ?, 1, 'revenue', 'produce', ?, ?, 0, 0, 1, 'it broke')",
+            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at,"
+            " started_at, finished_at, reason) values (900, ?, 1, 'revenue', 'produce', ?, ?, 0, 0,"
+            " 1, 'it broke')",
             [(n, f'["{key}"]', state) for n, (key, state) in enumerate(states.items(), 1)],
         )
         tx.executemany(
@@ -203,13 +236,20 @@ def attempted(root: Path, states: dict[str, str], standing: dict[str, str]) -> N
         )
 
 
-def test_a_run_shows_what_failed_first_however_long_it_is(seen: tuple[Site, Path], tmp_path: Path) -> None:
-    """Would catch: "All of them got through" over a page of attempts, and no retry, while a later one failed."""
+def test_a_run_shows_what_failed_first_however_long_it_is(
+    seen: tuple[Site, Path], tmp_path: Path
+) -> None:
+    """Would catch: "All of them got through" over a page of attempts, and no retry, while a later
+    one failed."""
     root = project(tmp_path / "shop")
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
     keys = [f"old-{n:03}" for n in range(700)]
-    attempted(root, {key: "failed" if key == keys[-1] else "published" for key in keys}, {keys[-1]: "failed"})
+    attempted(
+        root,
+        {key: "failed" if key == keys[-1] else "published" for key in keys},
+        {keys[-1]: "failed"},
+    )
     with serving(root) as server, Site(seen[0].browser, server).page() as page:
         open_page(page, "/runs/1")
         panel = page.get_by_role("region", name="Not published")
@@ -219,9 +259,11 @@ def test_a_run_shows_what_failed_first_however_long_it_is(seen: tuple[Site, Path
         expect(page.get_by_text("got through")).to_have_count(0)
 
 
-def test_a_retry_says_what_it_takes_and_not_what_is_loaded(seen: tuple[Site, Path], tmp_path: Path) -> None:
-    """Would catch: "500 partitions" over a retry of 600, because the page had loaded no more; and those counted
-    that were published since."""
+def test_a_retry_says_what_it_takes_and_not_what_is_loaded(
+    seen: tuple[Site, Path], tmp_path: Path
+) -> None:
+    """Would catch: "500 partitions" over a retry of 600, because the page had loaded no more; and
+    those counted that were published since."""
     root = project(tmp_path / "shop")
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
@@ -241,10 +283,14 @@ def test_nothing_is_left_to_retry_of_what_was_published_since(tmp_path: Path) ->
     root = project(tmp_path / "shop")
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
-    attempted(root, {"old-1": "failed", "old-2": "failed"}, {"old-1": "published", "old-2": "failed"})
+    attempted(
+        root, {"old-1": "failed", "old-2": "failed"}, {"old-1": "published", "old-2": "failed"}
+    )
     result = run_timeline(ProjectSession(root, "prod", None, "t"), "1", None)
     assert (result.unpublished, result.retryable) == (2, 1)
-    assert result.retries == [NodePartsRow(node="revenue", partitions=1, first="old-2", last="old-2")]
+    assert result.retries == [
+        NodePartsRow(node="revenue", partitions=1, first="old-2", last="old-2")
+    ]
 
 
 def test_a_cancellation_counts_all_that_is_under_way(tmp_path: Path) -> None:
@@ -256,16 +302,21 @@ def test_a_cancellation_counts_all_that_is_under_way(tmp_path: Path) -> None:
     attempted(root, {key: "running" if key > "old-001" else "queued" for key in keys}, {})
     result = run_timeline(ProjectSession(root, "prod", None, "t"), "1", None, limit=10)
     assert (len(result.attempts), result.under_way) == (10, 600)
-    assert result.cancels == [NodePartsRow(node="revenue", partitions=600, first="old-000", last="old-599")]
+    assert result.cancels == [
+        NodePartsRow(node="revenue", partitions=600, first="old-000", last="old-599")
+    ]
 
 
 def test_what_isnt_there_is_marked_day_by_day(seen: tuple[Site, Path], tmp_path: Path) -> None:
-    """Would catch: an incident over two missing days, with a chart that shows one; "Nothing has to be done" where
-    the vendor has to deliver."""
+    """Would catch: an incident over two missing days, with a chart that shows one; "Nothing has to
+    be done" where the vendor has to deliver."""
     root = project(tmp_path / "shop")
     source = root / "sources/orders.yaml"
     write(source, source.read_text(encoding="utf-8") + 'expect: {by: "05:00"}\n')
-    write(root / "consumers.yaml", '- {consumer: report, owner: core, reads: [revenue], due: "07:00"}\n')
+    write(
+        root / "consumers.yaml",
+        '- {consumer: report, owner: core, reads: [revenue], due: "07:00"}\n',
+    )
     for day in ("2025-03-01", "2025-03-02"):
         deliver(root, day)
         os.utime(root / f"landing/orders_{day}.csv", (1_740_000_000,) * 2)
@@ -283,16 +334,31 @@ def test_what_isnt_there_is_marked_day_by_day(seen: tuple[Site, Path], tmp_path:
         expect(page.get_by_text("Nothing has to be done")).to_have_count(0)
         open_page(page, "/consumers/report")
         assert told["interval"] == "2025-03-03"
-        expect(page.get_by_role("heading", name=f"Where the time of {told['interval']} went")).to_be_visible()
+        expect(
+            page.get_by_role("heading", name=f"Where the time of {told['interval']} went")
+        ).to_be_visible()
         expect(page.get_by_text(told["verdict"], exact=True)).to_be_visible()
 
 
-def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(seen: tuple[Site, Path], tmp_path: Path) -> None:
-    """Would catch: an engineer who has to look for the run, the attempt and the log of what an incident is about."""
+def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(
+    seen: tuple[Site, Path], tmp_path: Path
+) -> None:
+    """Would catch: an engineer who has to look for the run, the attempt and the log of what an
+    incident is about.
+    """
     root = project(tmp_path / "shop")
-    code = "from headrace import asset\n\n@asset(owner='core', partition='day', inputs=['orders'])\ndef breaks(ctx, orders):\n"
-    write(root / "assets/breaks.py", code + "    print('about to break')\n    raise ValueError('no such <b>thing</b>')\n")
-    write(root / "consumers.yaml", '- {consumer: report, owner: core, reads: [breaks], due: "07:00"}\n')
+    code = (
+        "from headrace import asset\n\n@asset(owner='core', partition='day',"
+        " inputs=['orders'])\ndef breaks(ctx, orders):\n"
+    )
+    write(
+        root / "assets/breaks.py",
+        code + "    print('about to break')\n    raise ValueError('no such <b>thing</b>')\n",
+    )
+    write(
+        root / "consumers.yaml",
+        '- {consumer: report, owner: core, reads: [breaks], due: "07:00"}\n',
+    )
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
     with serving(root) as server, Site(seen[0].browser, server).page() as page:

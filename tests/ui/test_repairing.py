@@ -1,4 +1,5 @@
-"""The story: a person finds who waits and why, and repairs it with the mouse; and every other page shows it by itself."""
+"""The story: a person finds who waits and why, and repairs it with the mouse; and every other page
+shows it by itself."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ HELD = "1 cause holds"
 
 
 def test_a_cause_is_found_and_repaired_and_others_see_it(tmp_path: Path) -> None:
-    """Would catch: a repair that isn't the one that was shown, one that only a reload shows, or a page that hides that it is old."""
+    """Would catch: a repair that isn't the one that was shown, one that only a reload shows, or a
+    page that hides that it is old."""
     with site(tmp_path / "shop") as shop, shop.page() as page, shop.page() as other:
         open_page(other, "/")
         expect(other.get_by_role("heading", level=1)).to_contain_text(HELD)
@@ -22,7 +24,9 @@ def test_a_cause_is_found_and_repaired_and_others_see_it(tmp_path: Path) -> None
         page.get_by_role("link", name="Open INC-1").first.click()
         expect(page.locator("main")).to_contain_text("amount")
         page.get_by_role("button", name="Repair…").click()
-        expect(page.get_by_role("dialog").get_by_role("listitem").first).to_contain_text("Take the new names for the old ones")
+        expect(page.get_by_role("dialog").get_by_role("listitem").first).to_contain_text(
+            "Take the new names for the old ones"
+        )
         page.get_by_role("button", name="Do this").click()
         expect(page.get_by_role("dialog")).to_contain_text("partitions published")
         expect(page.get_by_role("dialog")).to_contain_text("served")

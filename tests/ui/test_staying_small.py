@@ -1,4 +1,6 @@
-"""What a page keeps while it stays open and however much it is given: memory over an hour of events, rows of a long table."""
+"""What a page keeps while it stays open and however much it is given: memory over an hour of
+events, rows of a long table.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from benchmarks.ui_browser import memory, multiplied
 
 pytestmark = pytest.mark.timeout(300)
 WARM, HOUR = 100, 720
-"""Changes until everything is there that stays, and of an hour: one each five seconds, without the seconds between them."""
+"""Changes until everything is there that stays, and of an hour: one each five seconds, without the
+seconds between them."""
 MB_MAX, NODES_MAX = 2.0, 500
 ROWS, IN_PAGE_MAX = 100_000, 150
 COMPRESSED = """
@@ -37,8 +40,9 @@ window.changed = async (times) => {
   }
 };
 """
-"""What the server says is kept in the page and said again with another number in it, so that each event brings documents that changed, as
-fast as the page takes them in; the quarter of a second for which events are gathered is left out."""
+"""What the server says is kept in the page and said again with another number in it, so that each
+event brings documents that changed, as fast as the page takes them in; the quarter of a second for
+which events are gathered is left out."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +57,9 @@ def rows_in(page: Page) -> int:
 
 @pytest.mark.slow
 def test_an_hour_of_events_leaves_nothing_behind(shop: Site) -> None:
-    """Would catch: documents, nodes or listeners that each event adds and nothing takes away, in a page that an operator keeps open."""
+    """Would catch: documents, nodes or listeners that each event adds and nothing takes away, in a
+    page that an operator keeps open.
+    """
     with shop.page() as page:
         page.add_init_script(COMPRESSED)
         open_page(page, "/")
@@ -67,7 +73,9 @@ def test_an_hour_of_events_leaves_nothing_behind(shop: Site) -> None:
 
 
 def test_a_hundred_thousand_rows_are_in_the_page_as_they_are_seen(shop: Site) -> None:
-    """Would catch: a table that is there as a whole, one that ends where its first rows do, or whose height is another than that of all."""
+    """Would catch: a table that is there as a whole, one that ends where its first rows do, or
+    whose height is another than that of all.
+    """
     with shop.page() as page:
         multiplied(page, "/api/v1/assets", ROWS)
         open_page(page, "/assets")
@@ -78,7 +86,11 @@ def test_a_hundred_thousand_rows_are_in_the_page_as_they_are_seen(shop: Site) ->
         assert scroller.evaluate("one => one.scrollHeight") > 20 * ROWS
         for part, name in ((0.5, None), (1.0, f"asset_{ROWS - 1}"), (0.0, "asset_0")):
             scroller.evaluate("(one, part) => { one.scrollTop = part * one.scrollHeight; }", part)
-            shown = page.get_by_role("link", name=name, exact=True) if name else page.locator('tr[data-row^="5"], tr[data-row^="49"]').first
+            shown = (
+                page.get_by_role("link", name=name, exact=True)
+                if name
+                else page.locator('tr[data-row^="5"], tr[data-row^="49"]').first
+            )
             expect(shown).to_be_visible()
             assert rows_in(page) < IN_PAGE_MAX
     assert shop.problems == []

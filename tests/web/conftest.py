@@ -19,7 +19,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     write(root / "headrace.toml", settings.replace('"shop"', f"'''{HOSTILE}'''"))
     write(
         root / "assets/hooked.py",
-        "from headrace import asset\n\n@asset(owner='core', trigger='webhook')\ndef hooked(ctx):\n    return []\n",
+        "from headrace import asset\n\n@asset(owner='core', trigger='webhook')\ndef hooked(ctx):\n "
+        "   return []\n",
     )
     with opened(root) as result:
         yield result

@@ -37,6 +37,12 @@ def opened(root: Path) -> Iterator[Opened]:
     """Open while the block lasts; the web UI isn't built."""
     token = token_of(root / ".headrace")
     with HttpServer(
-        app(ProjectReader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), Bundle(root / "no-bundle")), listen("127.0.0.1", 0)
+        app(
+            ProjectReader(root, "prod"),
+            Guard(token, "127.0.0.1"),
+            Stands(),
+            Bundle(root / "no-bundle"),
+        ),
+        listen("127.0.0.1", 0),
     ) as door:
         yield Opened(door.port, token, root)

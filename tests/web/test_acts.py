@@ -1,4 +1,6 @@
-"""Acts over the API, with a server that leads: done as the commands do them, by whoever serves, and only for who may."""
+"""Acts over the API, with a server that leads: done as the commands do them, by whoever serves, and
+only for who may.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, P
     for day in ("2025-03-01", "2025-03-02"):
         deliver(root, day, 10)
     headrace(root, "tick", "--now", NOW)
-    (root / "landing/orders_2025-03-03.csv").write_text("day,amount_eur\n2025-03-03,12\n", encoding="utf-8")
+    (root / "landing/orders_2025-03-03.csv").write_text(
+        "day,amount_eur\n2025-03-03,12\n", encoding="utf-8"
+    )
     headrace(root, "tick")
     with serving(root) as result:
         yield result, root
@@ -28,7 +32,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, P
 
 def act(server: Server, path: str, said: Any, **headers: str) -> Answer:
     sent = {"Authorization": f"Bearer {server.token}", "Content_Type": "application/json"} | headers
-    return ask(server.port, f"/api/v1/{path}", method="POST", body=json.dumps(said).encode(), **sent)
+    return ask(
+        server.port, f"/api/v1/{path}", method="POST", body=json.dumps(said).encode(), **sent
+    )
 
 
 def done(server: Server, path: str, said: Any) -> Any:
@@ -36,7 +42,9 @@ def done(server: Server, path: str, said: Any) -> Any:
     answer = act(server, path, said)
     if answer.status == 202:
         where = answer.headers["location"]
-        over = until(lambda: result if (result := server.get(where).json)["state"] != "running" else None)
+        over = until(
+            lambda: result if (result := server.get(where).json)["state"] != "running" else None
+        )
         assert over["state"] == "done", over
         return over["document"]
     assert answer.status == 200, answer.body
@@ -48,7 +56,9 @@ def refusal(server: Server, path: str, said: Any) -> Any:
     answer = act(server, path, said)
     if answer.status == 202:
         where = answer.headers["location"]
-        over = until(lambda: result if (result := server.get(where).json)["state"] != "running" else None)
+        over = until(
+            lambda: result if (result := server.get(where).json)["state"] != "running" else None
+        )
         assert over["state"] == "failed", over
         return over["problem"]
     assert answer.headers["content-type"] == "application/problem+json", answer.body
@@ -56,73 +66,134 @@ def refusal(server: Server, path: str, said: Any) -> Any:
 
 
 def by_cookie(server: Server, path: str = "pause", plan_id: str = "", **headers: str) -> Answer:
-    sent = {"Cookie": f"headrace_{server.port}={server.token}", "Content_Type": "application/json"} | headers
+    sent = {
+        "Cookie": f"headrace_{server.port}={server.token}",
+        "Content_Type": "application/json",
+    } | headers
     said = {"plan_id": plan_id} if plan_id else {"select": ["nothing"], "reason": "x"}
-    return ask(server.port, f"/api/v1/{path}", method="POST", body=json.dumps(said).encode(), **sent)
+    return ask(
+        server.port, f"/api/v1/{path}", method="POST", body=json.dumps(said).encode(), **sent
+    )
 
 
 def test_only_our_own_page_acts_with_the_cookie(server: tuple[Server, Path]) -> None:
-    """Would catch: a page of another program on this machine, or of another site, that acts in the name of who is signed in."""
+    """Would catch: a page of another program on this machine, or of another site, that acts in the
+    name of who is signed in."""
     result, _ = server
     own = f"http://127.0.0.1:{result.port}"
     assert by_cookie(result).status == 401
     assert by_cookie(result, Origin=own).status == 401
     assert by_cookie(result, X_Headrace_Act="1").status == 403
-    for origin in ("http://127.0.0.1:1", "http://localhost", "null", "https://evil.example", f"http://127.0.0.1:{result.port}1"):
+    for origin in (
+        "http://127.0.0.1:1",
+        "http://localhost",
+        "null",
+        "https://evil.example",
+        f"http://127.0.0.1:{result.port}1",
+    ):
         assert by_cookie(result, X_Headrace_Act="1", Origin=origin).status == 403, origin
-    assert by_cookie(result, X_Headrace_Act="1", Origin=own, Sec_Fetch_Site="cross-site").status == 403
-    assert by_cookie(result, X_Headrace_Act="1", Origin=own).status == 400  # let in: there is no node of that name
+    assert (
+        by_cookie(result, X_Headrace_Act="1", Origin=own, Sec_Fetch_Site="cross-site").status == 403
+    )
+    assert (
+        by_cookie(result, X_Headrace_Act="1", Origin=own).status == 400
+    )  # let in: there is no node of that name
     assert by_cookie(result, X_Headrace_Act="1", Sec_Fetch_Site="same-origin").status == 400
-    assert by_cookie(result, X_Headrace_Act="1", Origin=own, Content_Type="text/plain").status == 415
-    assert ask(result.port, "/api/v1/pause", method="POST", body=b"{}", Content_Type="application/json").status == 401
+    assert (
+        by_cookie(result, X_Headrace_Act="1", Origin=own, Content_Type="text/plain").status == 415
+    )
+    assert (
+        ask(
+            result.port, "/api/v1/pause", method="POST", body=b"{}", Content_Type="application/json"
+        ).status
+        == 401
+    )
 
 
-@pytest.mark.parametrize("said", [[], {}, {"select": "revenue", "reason": "x"}, {"select": ["revenue"], "reason": "x", "more": 1}, "x"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        [],
+        {},
+        {"select": "revenue", "reason": "x"},
+        {"select": ["revenue"], "reason": "x", "more": 1},
+        "x",
+    ],
+)
 def test_what_is_sent_is_judged(server: tuple[Server, Path], said: Any) -> None:
     """Would catch: an act on everything, because a word was misspelt."""
     answer = act(server[0], "pause", said)
     assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
 
 
-def test_pausing_is_done_as_by_the_command_and_stands_in_the_trail(server: tuple[Server, Path]) -> None:
+def test_pausing_is_done_as_by_the_command_and_stands_in_the_trail(
+    server: tuple[Server, Path],
+) -> None:
     """Would catch: an act that nobody did, or that only the page knows of."""
     result, root = server
     assert result.get("/api/v1/effect?select=revenue").json["consumers"] == ["report"]
     assert act(result, "pause", {"select": ["revenue"], "reason": " "}).status == 409
     changed = done(result, "pause", {"select": ["revenue"], "reason": "<b>because</b>"})
-    assert changed["changed"] == ["revenue"] and changed["paused"] == result.get("/api/v1/paused").json["paused"]
+    assert (
+        changed["changed"] == ["revenue"]
+        and changed["paused"] == result.get("/api/v1/paused").json["paused"]
+    )
     entry = response(root, "audit", "show", "--action", "node.paused", "--limit", "1")[0]
     assert (entry["actor"], entry["reason"]) == (ME, "<b>because</b>")
     assert done(result, "resume", {"select": ["revenue"]})["paused"] == []
 
 
 def test_a_repair_is_done_only_as_it_was_agreed_to(server: tuple[Server, Path]) -> None:
-    """Would catch: a repair of something else than what the page had shown, or one that isn't done to its end."""
+    """Would catch: a repair of something else than what the page had shown, or one that isn't done
+    to its end.
+    """
     result, root = server
     (incident,) = result.get("/api/v1/incidents").json
     shown = result.get(f"/api/v1/incidents/{incident['id']}/repair")
     planned = response(root, "fix", incident["id"], "--dry-run")
     assert shown.json["steps"] == planned["steps"] and shown.json["fix"] == "planned"
-    assert act(result, f"incidents/{incident['id']}/fix", {"agreed": "something else"}).status == 409
+    assert (
+        act(result, f"incidents/{incident['id']}/fix", {"agreed": "something else"}).status == 409
+    )
     assert result.get("/api/v1/incidents").json[0]["state"] == "open"
-    fixed = done(result, f"incidents/{incident['id']}/fix", {"agreed": shown.headers["x-headrace-agree"]})
+    fixed = done(
+        result, f"incidents/{incident['id']}/fix", {"agreed": shown.headers["x-headrace-agree"]}
+    )
     assert fixed["fix"] == "done"
-    assert result.get("/api/v1/assets/revenue/partitions").json["partitions"][0]["state"] == "unchecked"
+    assert (
+        result.get("/api/v1/assets/revenue/partitions").json["partitions"][0]["state"]
+        == "unchecked"
+    )
     assert result.get("/api/v1/incidents").json == response(root, "incidents")
 
 
 def test_a_backfill_is_planned_and_then_done(server: tuple[Server, Path]) -> None:
     """Would catch: a plan that changes between the page and the act."""
     result, root = server
-    asked = {"select": ["revenue"], "from": "2025-03-01", "to": "2025-03-02", "mode": "all", "reason": "once more"}
-    shown = result.get("/api/v1/backfills/preview?select=revenue&from=2025-03-01&to=2025-03-02&mode=all")
-    assert shown.json["partitions_total"] == 2 and shown.json["id"] is None and shown.json["plan_id"].startswith("p-")
+    asked = {
+        "select": ["revenue"],
+        "from": "2025-03-01",
+        "to": "2025-03-02",
+        "mode": "all",
+        "reason": "once more",
+    }
+    shown = result.get(
+        "/api/v1/backfills/preview?select=revenue&from=2025-03-01&to=2025-03-02&mode=all"
+    )
+    assert (
+        shown.json["partitions_total"] == 2
+        and shown.json["id"] is None
+        and shown.json["plan_id"].startswith("p-")
+    )
     assert act(result, "backfills", {**asked, "agreed": "x"}).status == 409
     made = done(result, "backfills", {**asked, "agreed": shown.headers["x-headrace-agree"]})
     assert made["state"] == "succeeded" and made["published"] == 2
     assert act(result, f"backfills/{made['plan_id']}/cancel", {"reason": "x"}).status == 400
     listed = response(root, "backfills")["backfills"]
-    assert listed == result.get("/api/v1/backfills").json["backfills"] and listed[0]["plan_id"] == made["plan_id"]
+    assert (
+        listed == result.get("/api/v1/backfills").json["backfills"]
+        and listed[0]["plan_id"] == made["plan_id"]
+    )
 
 
 def test_data_is_taken_back_and_made_again(server: tuple[Server, Path]) -> None:
@@ -130,8 +201,17 @@ def test_data_is_taken_back_and_made_again(server: tuple[Server, Path]) -> None:
     result, _ = server
     taken = done(result, "withdraw", {"target": "revenue@2025-03-01", "reason": "wrong"})
     assert (taken["state"], taken["consumers"]) == ("withdrawn", ["report"])
-    assert result.get("/api/v1/assets/revenue/partitions?from=2025-03-01&to=2025-03-01").json["partitions"][0]["state"] == "withdrawn"
-    again = done(result, "runs", {"select": ["revenue"], "partitions": ["2025-03-01"], "again": True, "reason": "right"})
+    assert (
+        result.get("/api/v1/assets/revenue/partitions?from=2025-03-01&to=2025-03-01").json[
+            "partitions"
+        ][0]["state"]
+        == "withdrawn"
+    )
+    again = done(
+        result,
+        "runs",
+        {"select": ["revenue"], "partitions": ["2025-03-01"], "again": True, "reason": "right"},
+    )
     assert again["state"] == "succeeded"
     assert act(result, f"runs/{again['run_id']}/cancel", {}).json["state"] == "succeeded"
     assert done(result, "retry", {"target": "revenue"})["state"] == "nothing_due"
@@ -153,7 +233,8 @@ def test_stopping_doesnt_wait_for_acts(tmp_path: Path) -> None:
 
 
 def test_files_are_applied_as_they_were_planned(server: tuple[Server, Path]) -> None:
-    """Would catch: another text that comes into force than the one that was looked at over the API."""
+    """Would catch: another text that comes into force than the one that was looked at
+    over the API."""
     result, root = server
     path = root / "assets/revenue.sql"
     path.write_text(path.read_text().replace("sum(amount)", "sum(amount) * 2"))
@@ -161,13 +242,18 @@ def test_files_are_applied_as_they_were_planned(server: tuple[Server, Path]) -> 
     assert [item["node"] for item in shown["changes"]] == ["revenue"] and shown["steps"]
     path.write_text(path.read_text().replace("* 2", "* 1000"))
     refused = refusal(result, "apply", {"plan_id": shown["plan_id"]})
-    assert refused["status"] == 409 and "assets/revenue.sql isn't as it was in the plan" in refused["detail"]
+    assert (
+        refused["status"] == 409
+        and "assets/revenue.sql isn't as it was in the plan" in refused["detail"]
+    )
     row = refused["refused"]
     assert (refused["code"], row["files"]) == ("plan_changed", ["assets/revenue.sql"])
     assert row["plan_id_now"] == result.get("/api/v1/plan").json["plan_id"]
     assert by_cookie(result, "apply", shown["plan_id"]).status == 401
     kept = result.get("/api/v1/plan?keep=revenue").json
-    assert kept["plan_id"] != row["plan_id_now"] and kept["next"].endswith("--keep revenue --reason TEXT")
+    assert kept["plan_id"] != row["plan_id_now"] and kept["next"].endswith(
+        "--keep revenue --reason TEXT"
+    )
     assert not any(step["kind"] == "invalidate" for step in kept["steps"])
     asked = {"plan_id": kept["plan_id"], "keep": ["revenue"]}
     assert refusal(result, "apply", asked)["status"] == 400  # without a reason
@@ -179,7 +265,11 @@ def test_files_are_applied_as_they_were_planned(server: tuple[Server, Path]) -> 
     before = result.get("/api/v1/versions").json
     now = result.get("/api/v1/plan").json["plan_id"]
     applied = done(result, "apply", {"plan_id": now})
-    assert (applied["state"], applied["plan_id"], applied["version"]) == ("applied", now, before[0]["version"] + 1)
+    assert (applied["state"], applied["plan_id"], applied["version"]) == (
+        "applied",
+        now,
+        before[0]["version"] + 1,
+    )
     assert result.get("/api/v1/versions").json == response(root, "versions")
     assert result.get("/api/v1/versions").json[0]["plan_id"] == now
     assert done(result, "apply", {"plan_id": now})["state"] == "nothing"

@@ -1,4 +1,5 @@
-"""Checks put to the test for who has the state open: by a process of its own, with what the command says."""
+"""Checks put to the test for who has the state open: by a process of its own, with what the command
+says."""
 
 from __future__ import annotations
 
@@ -20,13 +21,18 @@ def test_it_says_what_the_command_says(tmp_path: Path) -> None:
     asset = root / "assets/revenue.sql"
     write(
         asset,
-        asset.read_text(encoding="utf-8").replace("column: day}\n", "column: day}\nchecks: [{unique: [day]}, {row_count: {min: 0}}]\n"),
+        asset.read_text(encoding="utf-8").replace(
+            "column: day}\n", "column: day}\nchecks: [{unique: [day]}, {row_count: {min: 0}}]\n"
+        ),
     )
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
     session = ProjectSession(root, "prod", None, "tester")
     try:
-        result = {item.check: (item.verdict, item.mutations_caught) for item in challenge_in_process(session, ("revenue",), 20, Silent())}
+        result = {
+            item.check: (item.verdict, item.mutations_caught)
+            for item in challenge_in_process(session, ("revenue",), 20, Silent())
+        }
         with pytest.raises(UsageError, match="unknown node"):
             challenge_in_process(session, ("--write",), 1, Silent())
     finally:

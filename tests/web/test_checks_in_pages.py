@@ -9,11 +9,16 @@ from serve_lab import headrace, project, write
 
 
 def test_pages_of_checks_are_the_whole_list(tmp_path: Path) -> None:
-    """Would catch: a page on ten thousand checks that takes seconds, or one that leaves the last of a page out."""
+    """Would catch: a page on ten thousand checks that takes seconds, or one that leaves the last of
+    a page out.
+    """
     root = project(tmp_path / "shop")
     for name in ("one", "two", "three"):
         checks = "[{not_null: [day]}, {unique: [day]}]"
-        text = f"/* headrace\nowner: core\npartition: {{by: day, column: day}}\nchecks: {checks}\n*/\nselect day, revenue from revenue\n"
+        text = (
+            "/* headrace\nowner: core\npartition: {by: day, column: day}\nchecks:"
+            f" {checks}\n*/\nselect day, revenue from revenue\n"
+        )
         write(root / f"assets/{name}.sql", text)
     headrace(root, "tick", "--now", "2025-03-04T08:00")
     with opened(root) as door:

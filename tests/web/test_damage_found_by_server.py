@@ -16,6 +16,12 @@ def test_a_server_finds_a_deleted_file(tmp_path: Path) -> None:
     with serving(root) as server:
         for path in (root / ".headrace/lake/main/revenue").iterdir():
             path.unlink()
-        result = until(lambda: [item for item in server.get("/api/v1/incidents").json if item["cause"]["kind"] == "data_corrupted"])
+        result = until(
+            lambda: [
+                item
+                for item in server.get("/api/v1/incidents").json
+                if item["cause"]["kind"] == "data_corrupted"
+            ]
+        )
         assert [item["cause"]["node"] for item in result] == ["revenue"]
         assert server.get("/api/v1/status").json["lake"]["damaged"] == 2

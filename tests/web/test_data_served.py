@@ -33,32 +33,60 @@ schema:
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     root = project(tmp_path_factory.mktemp("data") / "shop")
     write(root / "contracts/people.odcs.yaml", CONTRACT)
-    write(root / "sources/people.yaml", "source: people\nowner: core\npartition: day\nfiles: landing/people_{date:%Y-%m-%d}.csv\n")
+    write(
+        root / "sources/people.yaml",
+        "source: people\nowner: core\npartition: day\nfiles: landing/people_{date:%Y-%m-%d}.csv\n",
+    )
     head = "/* headrace\nowner: core\npartition: {by: day, column: day}\n%s*/\n"
-    write(root / "assets/loud.sql", head % "" + "select day, upper(name) as shout, city, length(city) as letters from people\n")
-    write(root / "assets/greatest.sql", head % "" + "select day, max(shout) as top, count(*) as n from loud group by day\n")
-    write(root / "assets/seen.sql", "/* headrace\nowner: core\nmaterialize: view\n*/\nselect shout, city from loud\n")
-    write(root / "landing/people_2025-03-03.csv", 'day,name,city\n2025-03-03,Ann Secret,Ulm\n2025-03-03,Bob Secret,"Köln, <b>"\n')
+    write(
+        root / "assets/loud.sql",
+        head % "" + "select day, upper(name) as shout, city, length(city) as letters from people\n",
+    )
+    write(
+        root / "assets/greatest.sql",
+        head % "" + "select day, max(shout) as top, count(*) as n from loud group by day\n",
+    )
+    write(
+        root / "assets/seen.sql",
+        "/* headrace\nowner: core\nmaterialize: view\n*/\nselect shout, city from loud\n",
+    )
+    write(
+        root / "landing/people_2025-03-03.csv",
+        'day,name,city\n2025-03-03,Ann Secret,Ulm\n2025-03-03,Bob Secret,"Köln, <b>"\n',
+    )
     headrace(root, "tick", "--now", NOW)
     with opened(root) as result:
         yield result
 
 
 def test_rows_are_those_of_the_command(door: Opened) -> None:
-    """Would catch: a download that has other rows than what people see, or another word for its state."""
+    """Would catch: a download that has other rows than what people see, or another word for its
+    state.
+    """
     answer = door.get("/data/loud.json?partition=2025-03-03")
     said = response(door.root, "read", "loud@2025-03-03")
-    kept = {**said, "masked": ["shout"], "columns": [item for item in said["columns"] if item["name"] != "shout"],
-            "rows": [{name: value for name, value in row.items() if name != "shout"} for row in said["rows"]]}  # fmt: skip
+    kept = {
+        **said,
+        "masked": ["shout"],
+        "columns": [item for item in said["columns"] if item["name"] != "shout"],
+        "rows": [
+            {name: value for name, value in row.items() if name != "shout"} for row in said["rows"]
+        ],
+    }
     assert answer.status == 200 and answer.json == kept
     assert answer.headers["x-headrace-snapshot"] == str(said["snapshot"])
-    assert (answer.headers["x-headrace-state"], answer.headers["x-headrace-data-through"]) == (said["state"], "2025-03-03")
+    assert (answer.headers["x-headrace-state"], answer.headers["x-headrace-data-through"]) == (
+        said["state"],
+        "2025-03-03",
+    )
     assert door.get("/api/v1/assets/loud/preview?limit=1").json["rows"] == kept["rows"][:1]
 
 
 @pytest.mark.timeout(180)
 def test_classified_values_leave_by_no_way(door: Opened) -> None:
-    """Would catch: a name that a contract keeps back, under another name, in another format, or asked for by its own."""
+    """Would catch: a name that a contract keeps back, under another name, in another format, or
+    asked for by its own.
+    """
     for path in ("people.csv", "loud.parquet", "greatest.arrow", "seen.json"):
         answer = door.get(f"/data/{path}")
         assert answer.status == 200, (path, answer.body)
@@ -76,19 +104,40 @@ def test_classified_values_leave_by_no_way(door: Opened) -> None:
 def test_a_file_that_one_has_isnt_sent_again(door: Opened) -> None:
     """Would catch: a dashboard that loads the same million rows each minute."""
     first = door.get("/data/loud.csv?columns=city,letters")
-    assert first.body.decode().splitlines()[0] == "city,letters" and first.headers["content-type"] == "text/csv; charset=utf-8"
-    assert door.get("/data/loud.csv?columns=city,letters", If_None_Match=first.headers["etag"]).status == 304
-    assert door.get("/data/loud.csv?columns=city", If_None_Match=first.headers["etag"]).status == 200
+    assert (
+        first.body.decode().splitlines()[0] == "city,letters"
+        and first.headers["content-type"] == "text/csv; charset=utf-8"
+    )
+    assert (
+        door.get("/data/loud.csv?columns=city,letters", If_None_Match=first.headers["etag"]).status
+        == 304
+    )
+    assert (
+        door.get("/data/loud.csv?columns=city", If_None_Match=first.headers["etag"]).status == 200
+    )
 
 
 @pytest.mark.parametrize(
-    "path", ["loud", "loud.exe", "nothing.csv", "loud.csv?columns=nothing", "loud.csv?where=1", "..%2f..%2fheadrace.csv", "loud.csv?at=x",
-             "loud.csv?limit=-1", "%22;drop.csv", "loud.csv?partition=2025-99-99"],
-)  # fmt: skip
+    "path",
+    [
+        "loud",
+        "loud.exe",
+        "nothing.csv",
+        "loud.csv?columns=nothing",
+        "loud.csv?where=1",
+        "..%2f..%2fheadrace.csv",
+        "loud.csv?at=x",
+        "loud.csv?limit=-1",
+        "%22;drop.csv",
+        "loud.csv?partition=2025-99-99",
+    ],
+)
 def test_what_there_is_not_is_refused(door: Opened, path: str) -> None:
     """Would catch: a traceback, or a file of somebody else's."""
     answer = door.get(f"/data/{path}")
-    assert answer.status in (400, 404) and answer.headers["content-type"] == "application/problem+json", answer
+    assert (
+        answer.status in (400, 404) and answer.headers["content-type"] == "application/problem+json"
+    ), answer
 
 
 WIDE_ROWS = 400_000
@@ -99,7 +148,10 @@ def wide(door: Opened) -> Opened:
     """The server with a table `wide` of 400,000 rows of 200 characters."""
     write(door.root / "sources/wide.yaml", "source: wide\nowner: core\nfiles: landing/wide.csv\n")
     text = "x" * 200
-    write(door.root / "landing/wide.csv", "n,text\n" + "".join(f"{n},{text}\n" for n in range(WIDE_ROWS)))
+    write(
+        door.root / "landing/wide.csv",
+        "n,text\n" + "".join(f"{n},{text}\n" for n in range(WIDE_ROWS)),
+    )
     headrace(door.root, "apply", "--yes")
     headrace(door.root, "run", "wide")
     return door
@@ -119,7 +171,9 @@ def test_a_large_table_passes_through_in_parts(wide: Opened) -> None:
 
 
 def test_json_in_parts_is_the_response_of_the_command(door: Opened) -> None:
-    """Would catch: rows at the borders of parts that are lost or doubled, or text that breaks JSON."""
+    """Would catch: rows at the borders of parts that are lost or doubled, or text that
+    breaks JSON.
+    """
     write(door.root / "sources/odd.yaml", "source: odd\nowner: core\nfiles: landing/odd.csv\n")
     lines = "".join(f'{n},"""rows"":[] ü {n}"\n' for n in range(25_001))
     write(door.root / "landing/odd.csv", "n,text\n" + lines)

@@ -18,7 +18,14 @@ from headrace.web import http, listen, monitoring
 from headrace.web import server as door_module
 from headrace.web.access import ACCESS_FILE, token_of
 
-PATHS = ["/", "/metrics", "/api/v1/status", "/api/v1/figures/uptime?window=7d", "/api/v1/runs", "/api/v1/ls"]
+PATHS = [
+    "/",
+    "/metrics",
+    "/api/v1/status",
+    "/api/v1/figures/uptime?window=7d",
+    "/api/v1/runs",
+    "/api/v1/ls",
+]
 
 
 def raw(port: int, sent: bytes) -> socket.socket:
@@ -45,27 +52,49 @@ def test_probes_need_no_token_and_everything_else_does(door) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/metrics/healthz", "/api/v1/status;/healthz", "//healthz/../metrics", "/api/v1/status/", "/%6detrics", "/healthz/..%2fmetrics",
-     "/METRICS", "/metrics?x=/healthz", "/api/v1/hooks/healthz", "/metrics%00/healthz"],
-)  # fmt: skip
+    [
+        "/metrics/healthz",
+        "/api/v1/status;/healthz",
+        "//healthz/../metrics",
+        "/api/v1/status/",
+        "/%6detrics",
+        "/healthz/..%2fmetrics",
+        "/METRICS",
+        "/metrics?x=/healthz",
+        "/api/v1/hooks/healthz",
+        "/metrics%00/healthz",
+    ],
+)
 def test_no_spelling_of_a_path_goes_around_the_token(door, path: str) -> None:
     """Exemptions by a path's text let others in (CVE-2026-53576, CVE-2026-3514)."""
     assert ask(door.port, path).status in (401, 404, 405)
 
 
 def test_the_token_in_the_address_becomes_a_cookie_that_can_only_look(door) -> None:
-    """The token stays in the browser's history, or another site's form can fire a webhook with the cookie."""
+    """The token stays in the browser's history, or another site's form can fire a webhook with the
+    cookie.
+    """
     answer = ask(door.port, f"/?token={door.token}")
     assert (answer.status, answer.headers["location"]) == (303, "/")
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=strict" in cookie
     sent = cookie.partition(";")[0]
     assert ask(door.port, "/", Cookie=sent).status == 200
-    assert ask(door.port, "/api/v1/hooks/hooked", method="POST", body=b"", Cookie=sent).status == 401
+    assert (
+        ask(door.port, "/api/v1/hooks/hooked", method="POST", body=b"", Cookie=sent).status == 401
+    )
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8787", "127.0.0.1.evil.example", "", "[::1].evil.example", "169.254.169.254"]
+    "host",
+    [
+        "evil.example",
+        "evil.example:8787",
+        "127.0.0.1.evil.example",
+        "",
+        "[::1].evil.example",
+        "169.254.169.254",
+    ],
 )
 def test_other_names_are_not_ours(door, host: str) -> None:
     """DNS rebinding: a page of somebody else's reads this server under its own name."""
@@ -116,9 +145,16 @@ def test_a_body_is_limited_however_its_length_is_told(door) -> None:
     chunk = b"%x\r\n%s\r\n" % (len(much), much)
     assert (
         b" 413 "
-        in all_of(raw(door.port, f"{head}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n".encode() + chunk)).split(b"\r\n")[0]
+        in all_of(
+            raw(
+                door.port,
+                f"{head}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n".encode() + chunk,
+            )
+        ).split(b"\r\n")[0]
     )
-    with raw(door.port, f"{head}Content-Length: 99999999999999999999999\r\n\r\n".encode()) as connection:
+    with raw(
+        door.port, f"{head}Content-Length: 99999999999999999999999\r\n\r\n".encode()
+    ) as connection:
         assert re.match(rb"HTTP/1.1 4(00|13) ", connection.recv(100))
 
 
@@ -128,7 +164,9 @@ def test_slow_clients_are_let_go_of_and_delay_nobody(door, monkeypatch: pytest.M
     monkeypatch.setattr(http, "BODY_SECONDS", 0.3)
     slow = [raw(door.port, b"GET / HTTP/1.1\r\nHost: loc") for _ in range(20)]
     body = raw(
-        door.port, f"POST /api/v1/hooks/hooked?token={door.token} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx".encode()
+        door.port,
+        f"POST /api/v1/hooks/hooked?token={door.token} HTTP/1.1\r\nHost:"
+        " localhost\r\nContent-Length: 9\r\n\r\nx".encode(),
     )
     assert door.get("/healthz").status == 200
     assert b" 408 " in body.recv(100)
@@ -158,11 +196,19 @@ def ended(connection: socket.socket) -> bool:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000, b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 1000,
-     b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", b"GET http://evil/ HTTP/1.1\r\n\r\n"],
+    [
+        b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000,
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\0" * 1000,
+        b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        b"GET http://evil/ HTTP/1.1\r\n\r\n",
+    ],
     ids=["head", "tls", "version", "nul", "hosts", "absolute"],
-)  # fmt: skip
-def test_what_is_no_request_is_refused(door, sent: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+)
+def test_what_is_no_request_is_refused(
+    door, sent: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Rubbish ends the door, or fills the server's own lines."""
     with raw(door.port, sent) as connection:
         try:
@@ -176,10 +222,20 @@ def test_what_is_no_request_is_refused(door, sent: bytes, capfd: pytest.CaptureF
 
 def test_parameters_are_judged(door) -> None:
     """A client's mistake is a traceback, or a query over everything."""
-    for query in ("runs?limit=0", "runs?limit=100000", "runs?limit=%C2%B2", "runs?failed=maybe", "runs?nonsense=1",
-                  "status?select=nothing", "ls?select=" + "x" * 2000):  # fmt: skip
+    for query in (
+        "runs?limit=0",
+        "runs?limit=100000",
+        "runs?limit=%C2%B2",
+        "runs?failed=maybe",
+        "runs?nonsense=1",
+        "status?select=nothing",
+        "ls?select=" + "x" * 2000,
+    ):
         answer = door.get(f"/api/v1/{query}")
-        assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json"), query
+        assert (answer.status, answer.headers["content-type"]) == (
+            400,
+            "application/problem+json",
+        ), query
 
 
 def test_a_name_that_is_markup_stays_text(door) -> None:
@@ -199,7 +255,11 @@ def test_metrics_are_prometheus_text(door) -> None:
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     line = re.compile(r'headrace_[a-z_]+(\{([a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)*\})? [0-9.e+-]+')
     text = answer.body.decode()
-    assert all(line.fullmatch(splitline) for splitline in text.splitlines() if not splitline.startswith("#")), text
+    assert all(
+        line.fullmatch(splitline)
+        for splitline in text.splitlines()
+        if not splitline.startswith("#")
+    ), text
     assert 'headrace_consumer_state{consumer="report",owner="core",state="never"} 1' in text
     said = monitoring.MetricsText()
     said.gauge("x", "y", ({"a": 'q"\\\n'}, 0.5), ({}, None))
@@ -209,7 +269,9 @@ def test_metrics_are_prometheus_text(door) -> None:
 def test_figures_may_be_read_while_they_grow() -> None:
     """A scrape fails because the leader counted meanwhile."""
     figures, done = LeaderCounters(), threading.Event()
-    thread = threading.Thread(target=lambda: [figures.partitions.update([f"s{n}"]) for n in range(20_000)] and done.set())
+    thread = threading.Thread(
+        target=lambda: [figures.partitions.update([f"s{n}"]) for n in range(20_000)] and done.set()
+    )
     thread.start()
     while not done.is_set():
         sorted(figures.partitions.copy().items())

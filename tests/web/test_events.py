@@ -42,10 +42,15 @@ class Listening:
 @contextmanager
 def listening(server: Server, **headers: str) -> Iterator[Listening]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-    sent = {"Authorization": f"Bearer {server.token}"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    sent = {"Authorization": f"Bearer {server.token}"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
     connection.request("GET", "/api/v1/events", headers=sent)
     answer = connection.getresponse()
-    assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert (answer.status, answer.headers["content-type"]) == (
+        200,
+        "text/event-stream; charset=utf-8",
+    )
     try:
         yield Listening(answer)
     finally:
@@ -94,7 +99,9 @@ def test_who_comes_again_is_told_what_it_missed(server: tuple[Server, Path]) -> 
 
 
 def test_an_id_outlives_the_server(server: tuple[Server, Path]) -> None:
-    """Would catch: pages that load everything again after each deployment, or miss what was done meanwhile."""
+    """Would catch: pages that load everything again after each deployment, or miss what was done
+    meanwhile.
+    """
     result, _ = server
     with listening(result) as item:
         first = item.next()[1]["id"]

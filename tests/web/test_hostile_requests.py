@@ -18,7 +18,19 @@ NOW = "2025-03-04T08:00"
 HUGE = "1" + "0" * 20
 GETS = [item for item in ENDPOINTS if isinstance(item, Get)]
 ACTS = [item for item in ENDPOINTS if not isinstance(item, Get)]
-WORDS = ["-1", "0", "INC-99", "INC-" + HUGE, HUGE, str(2**63), "revenue@x", "%00", "1." + "9" * 20, "%F0%9F%92%A9", "x" * 900]
+WORDS = [
+    "-1",
+    "0",
+    "INC-99",
+    "INC-" + HUGE,
+    HUGE,
+    str(2**63),
+    "revenue@x",
+    "%00",
+    "1." + "9" * 20,
+    "%F0%9F%92%A9",
+    "x" * 900,
+]
 DEPTH = 20_000
 
 
@@ -39,9 +51,12 @@ def named(endpoint: Endpoint) -> bool:
     return "{" in endpoint.path
 
 
-@pytest.mark.parametrize("endpoint", [get for get in GETS if named(get)], ids=lambda item: item.name)
+@pytest.mark.parametrize(
+    "endpoint", [get for get in GETS if named(get)], ids=lambda item: item.name
+)
 def test_a_name_that_does_not_exist_is_not_found(door: Opened, endpoint: Get) -> None:
-    """Would catch: 400 for an unknown name, so that a client can't tell a typo from a bad request."""
+    """Would catch: 400 for an unknown name, so that a client can't tell a typo from a
+    bad request."""
     answer = door.get(path_of(endpoint, "nothing"))
     assert answer.status == 404, answer.body
     assert answer.headers["content-type"] == "application/problem+json" and answer.json["detail"]
@@ -62,10 +77,16 @@ def test_no_word_is_an_error_of_the_server(door: Opened, endpoint: Get) -> None:
 @pytest.mark.parametrize("endpoint", ACTS, ids=lambda item: item.name)
 @pytest.mark.parametrize(
     "body",
-    [b"[" * DEPTH + b"]" * DEPTH, b'{"x":' * 10_000 + b"1" + b"}" * 10_000, b"\xff", b"[]",
-     b'{"reason":"\\ud800"}', b'{"seconds":%s}' % HUGE.encode()],
+    [
+        b"[" * DEPTH + b"]" * DEPTH,
+        b'{"x":' * 10_000 + b"1" + b"}" * 10_000,
+        b"\xff",
+        b"[]",
+        b'{"reason":"\\ud800"}',
+        b'{"seconds":%s}' % HUGE.encode(),
+    ],
     ids=["lists", "objects", "bytes", "list", "surrogate", "number"],
-)  # fmt: skip
+)
 def test_no_body_is_an_error_of_the_server(door: Opened, endpoint: Endpoint, body: bytes) -> None:
     """Would catch: a RecursionError in the process that leads, or a text that can't be stored."""
     headers = {"Authorization": f"Bearer {door.token}", "Content-Type": "application/json"}
@@ -83,8 +104,12 @@ def test_a_browser_is_answered_with_a_page(door: Opened) -> None:
     assert door.get("/nope").json["status"] == 404
 
 
-def test_there_are_no_more_streams_than_the_limit(door: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: 107 streams at a limit of 100, because they were counted after they had begun."""
+def test_there_are_no_more_streams_than_the_limit(
+    door: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: 107 streams at a limit of 100, because they were counted after they
+    had begun.
+    """
     import http.client
 
     monkeypatch.setattr(events, "LISTENERS_MAX", 20)
@@ -93,7 +118,9 @@ def test_there_are_no_more_streams_than_the_limit(door: Opened, monkeypatch: pyt
         for _ in range(40):
             connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=30)
             held.callback(connection.close)
-            connection.request("GET", "/api/v1/events", headers={"Authorization": f"Bearer {door.token}"})
+            connection.request(
+                "GET", "/api/v1/events", headers={"Authorization": f"Bearer {door.token}"}
+            )
             connections.append(connection)
         statuses = [connection.getresponse().status for connection in connections]
     assert sorted(statuses) == [200] * 20 + [503] * 20

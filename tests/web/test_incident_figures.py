@@ -1,4 +1,5 @@
-"""What was usual before an incident and what it came to then, as the page draws it, on thirty sound days and two that are odd."""
+"""What was usual before an incident and what it came to then, as the page draws it, on thirty sound
+days and two that are odd."""
 
 from __future__ import annotations
 
@@ -49,16 +50,28 @@ def figures(door: Opened, kind: str) -> Any:
 
 
 def test_a_column_that_is_empty_is_drawn_against_days_on_which_it_never_was(door: Opened) -> None:
-    """Would catch: an incident without the observed value, one that is mixed with the history, or expectations in another unit."""
+    """Would catch: an incident without the observed value, one that is mixed with the history, or
+    expectations in another unit.
+    """
     (result,) = figures(door, "null_spike")
-    assert (result["column"], result["figure"], result["unit"], result["partition"]) == ("amount", "nulls", "share", day(EMPTIED))
+    assert (result["column"], result["figure"], result["unit"], result["partition"]) == (
+        "amount",
+        "nulls",
+        "share",
+        day(EMPTIED),
+    )
     assert (result["expected"], result["observed"]) == (pytest.approx(0, abs=0.01), 0.5)
-    assert [(item["value"], item["odd"]) for item in result["points"]] == [(0.0, False)] * SOUND + [(0.5, True)]
-    assert [item["partition"] for item in result["points"]] == [day(number) for number in range(SOUND + 1)]
+    assert [(item["value"], item["odd"]) for item in result["points"]] == [(0.0, False)] * SOUND + [
+        (0.5, True)
+    ]
+    assert [item["partition"] for item in result["points"]] == [
+        day(number) for number in range(SOUND + 1)
+    ]
 
 
 def test_sizes_are_said_as_people_count(door: Opened) -> None:
-    """Would catch: logarithms on a page; the emptied day, which nobody reads, taken for a usual one."""
+    """Would catch: logarithms on a page; the emptied day, which nobody reads, taken for a usual
+    one."""
     (result,) = figures(door, "distribution_shift")
     assert (result["figure"], result["unit"]) == ("location", "number")
     assert 18 < result["expected"] < 22

@@ -18,7 +18,9 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_browser_has_isnt_sent_again_until_it_changes(door: Opened, still: None) -> None:
-    """Would catch: a page that stays as it was after somebody acted, or one that is sent whole each time."""
+    """Would catch: a page that stays as it was after somebody acted, or one that is sent whole each
+    time.
+    """
     headrace(door.root, "tick", "--now", NOW)
     first = door.get("/api/v1/paused")
     tag = first.headers["etag"]
@@ -27,13 +29,19 @@ def test_what_a_browser_has_isnt_sent_again_until_it_changes(door: Opened, still
     assert door.get("/api/v1/assets", If_None_Match=tag).status == 200
     headrace(door.root, "pause", "revenue", "--reason", "later")
     changed = door.get("/api/v1/paused", If_None_Match=tag)
-    assert changed.status == 200 and changed.headers["etag"] != tag and [row["node"] for row in changed.json["paused"]] == ["revenue"]
+    assert (
+        changed.status == 200
+        and changed.headers["etag"] != tag
+        and [row["node"] for row in changed.json["paused"]] == ["revenue"]
+    )
 
 
 def test_questions_that_differ_are_answered_apart(door: Opened, still: None) -> None:
     """Would catch: one answer for two questions."""
     narrow, wide = (door.get(f"/api/v1/assets?search={word}") for word in ("revenue", ""))
-    assert narrow.headers["etag"] != wide.headers["etag"] and narrow.json["total"] < wide.json["total"]
+    assert (
+        narrow.headers["etag"] != wide.headers["etag"] and narrow.json["total"] < wide.json["total"]
+    )
     assert door.get("/api/v1/assets?search=revenue").body == narrow.body
 
 
@@ -46,7 +54,8 @@ def test_what_is_made_of_files_has_no_tag(door: Opened, still: None) -> None:
 
 
 def test_a_tag_lapses_by_the_clock(door: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a consumer that is late since midnight, and served for ever on a page that nothing else changed."""
+    """Would catch: a consumer that is late since midnight, and served for ever on a page that
+    nothing else changed."""
     tags = set()
     for at in (10.0, 10.0 + project_reader.CACHE_SECONDS):
         monkeypatch.setattr(project_reader.time, "time", lambda at=at: at)

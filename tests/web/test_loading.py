@@ -15,8 +15,11 @@ from headrace.web import project_reader
 from headrace.web.project_reader import ProjectReader
 
 
-def test_a_project_is_loaded_once_however_many_ask_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: ten browsers that come back after a deployment and wait ten times as long, for each reads all that is applied."""
+def test_a_project_is_loaded_once_however_many_ask_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: ten browsers that come back after a deployment and wait ten times as long, for
+    each reads all that is applied."""
     root = project(tmp_path / "shop")
     headrace(root, "tick", "--now", "2025-03-04T08:00")
     loads = []
@@ -29,13 +32,19 @@ def test_a_project_is_loaded_once_however_many_ask_at_first(tmp_path: Path, monk
     reader = ProjectReader(root, "prod")
 
     async def ask() -> list[int | None]:
-        return await asyncio.gather(*(reader.response(lambda session: session.version) for _ in range(8)))
+        return await asyncio.gather(
+            *(reader.response(lambda session: session.version) for _ in range(8))
+        )
 
     assert asyncio.run(ask()) == [1] * 8 and len(loads) == 1
 
 
-def test_probes_dont_wait_for_what_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a large project whose server is killed as dead, and started again, while it loads."""
+def test_probes_dont_wait_for_what_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a large project whose server is killed as dead, and started again, while it
+    loads.
+    """
     root, loaded = project(tmp_path / "shop"), threading.Event()
     headrace(root, "tick", "--now", "2025-03-04T08:00")
     monkeypatch.setattr(project_reader, "load", lambda _: loaded.wait(20))

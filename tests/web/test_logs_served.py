@@ -1,4 +1,5 @@
-"""Logs in pages: a log of any length opens at any line, and a search keeps the lines' own numbers."""
+"""Logs in pages: a log of any length opens at any line, and a search keeps the lines'
+own numbers."""
 
 from __future__ import annotations
 
@@ -30,15 +31,24 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Opened, str
         with path.open("wb") as file:
             for number in range(1, LINES + 1):
                 text = NEEDLE[1] if number == NEEDLE[0] else f"line {number}"
-                file.write(msgspec.json.encode({"at_us": 1, "stream": "stdout", "level": "", "text": text}) + b"\n")
+                file.write(
+                    msgspec.json.encode({"at_us": 1, "stream": "stdout", "level": "", "text": text})
+                    + b"\n"
+                )
             file.write(b'{"at_us": 1, "half')
         yield result, f"/api/v1/attempts/{attempt}/logs"
 
 
 def test_a_log_opens_at_any_of_its_lines(logs: tuple[Opened, str]) -> None:
-    """Would catch: a link to a line far down that fetches all lines before it, or one that is a line beside."""
+    """Would catch: a link to a line far down that fetches all lines before it, or one that is a
+    line beside."""
     door, path = logs
-    for asked, first in (("", 1), ("&line=12345", 12345), ("&line=-3", LINES - 2), (f"&line=-{LINES * 2}", 1)):
+    for asked, first in (
+        ("", 1),
+        ("&line=12345", 12345),
+        ("&line=-3", LINES - 2),
+        (f"&line=-{LINES * 2}", 1),
+    ):
         page = door.get(f"{path}?limit=3{asked}").json
         assert [item["number"] for item in page["lines"]] == [first, first + 1, first + 2], asked
         assert page["lines"][0]["text"] == f"line {first}" and page["total"] == LINES, asked
@@ -55,8 +65,8 @@ def test_pages_go_on_where_the_last_one_ended(logs: tuple[Opened, str]) -> None:
 
 
 def test_a_search_keeps_the_numbers_and_gives_others_their_turn(logs: tuple[Opened, str]) -> None:
-    """Would catch: a hit that is called line 1 because it is the first hit; and a search that keeps the leader from its work for as long
-    as a log of millions of lines takes."""
+    """Would catch: a hit that is called line 1 because it is the first hit; and a search that keeps
+    the leader from its work for as long as a log of millions of lines takes."""
     door, path = logs
     query = "grep=(a%2B)%2B%24"
     page, pages = door.get(f"{path}?{query}").json, 1

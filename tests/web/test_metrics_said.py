@@ -37,21 +37,32 @@ def families(root: Path, now: str, server: Any) -> dict[str, Metric]:
     with opened(root, now) as session:
         text = monitoring.metrics_text(session, server)
     result = list(text_string_to_metric_families(text))
-    assert len({item.name for item in result}) == len(result), "a family that comes twice is refused"
+    assert len({item.name for item in result}) == len(result), (
+        "a family that comes twice is refused"
+    )
     for item in result:
-        assert item.documentation.endswith(".") and item.type in ("gauge", "counter", "histogram"), item
-        assert len({(s.name, tuple(sorted(s.labels.items()))) for s in item.samples}) == len(item.samples), item.name
+        assert item.documentation.endswith(".") and item.type in (
+            "gauge",
+            "counter",
+            "histogram",
+        ), item
+        assert len({(s.name, tuple(sorted(s.labels.items()))) for s in item.samples}) == len(
+            item.samples
+        ), item.name
     return {item.name.removeprefix("headrace_"): item for item in result}
 
 
 def test_metrics_are_what_status_says(tmp_path: Path) -> None:
-    """Another derivation than `status`; percents where 1 is all; a kind of incident that isn't there until it is too late for alerts;
-    a histogram that isn't cumulative."""
+    """Another derivation than `status`; percents where 1 is all; a kind of incident that isn't
+    there until it is too late for alerts; a histogram that isn't cumulative."""
     root = project(tmp_path / "shop")
     header = "order_id,amount,day"
     for day in range(1, 6):
         path = root / f"landing/orders_2025-01-0{day}.csv"
-        write(path, f"{header if day < 5 else header.replace('amount', 'sum')}\n1,2.5,2025-01-0{day}\n")
+        write(
+            path,
+            f"{header if day < 5 else header.replace('amount', 'sum')}\n1,2.5,2025-01-0{day}\n",
+        )
         os.utime(path, (time.time() - 60,) * 2)
         response(root, "tick", "--now", f"2025-01-0{day + 1}T0{day}:00+01:00")
     now = "2025-01-07T12:00+01:00"
@@ -64,38 +75,61 @@ def test_metrics_are_what_status_says(tmp_path: Path) -> None:
     result = families(root, now, Leads())
 
     def value(name: str, **labels: str) -> float | None:
-        values = [s.value for s in result[name].samples if labels.items() <= s.labels.items()] if name in result else []
+        values = (
+            [s.value for s in result[name].samples if labels.items() <= s.labels.items()]
+            if name in result
+            else []
+        )
         assert len(values) <= 1, (name, labels)
         return values[0] if values else None
 
     (consumer,) = told["consumers"]
     states = {s.labels["state"]: s.value for s in result["consumer_state"].samples}
-    assert states == {state: float(state == consumer["state"]) for state in monitoring.CONSUMER_STATES}
+    assert states == {
+        state: float(state == consumer["state"]) for state in monitoring.CONSUMER_STATES
+    }
     past = consumer["availability"]
     assert past["promised"] >= 0 and past["lost_minutes"] > 0, "else nothing is compared"
     of = {"consumer": "report"}
     assert value("consumer_lost_seconds", **of) == past["lost_minutes"] * 60
-    assert value("consumer_obligations_due", **of) == past["promised"] and value("consumer_obligations_kept", **of) == past["kept"]
-    for name, said in (("consumer_honest_availability_ratio", past["honest"]), ("consumer_claimed_availability_ratio", past["claimed"])):
+    assert (
+        value("consumer_obligations_due", **of) == past["promised"]
+        and value("consumer_obligations_kept", **of) == past["kept"]
+    )
+    for name, said in (
+        ("consumer_honest_availability_ratio", past["honest"]),
+        ("consumer_claimed_availability_ratio", past["claimed"]),
+    ):
         assert value(name, **of) == float(Decimal(said) / 100), name
     assert value("honest_availability_ratio") == float(Decimal(told["honest_availability"]) / 100)
     assert value("classic_uptime_ratio") == float(Decimal(told["classic_uptime"]) / 100)
     assert value("quarantine_deliveries") == told["quarantine"]["deliveries"] > 0
     kinds = {s.labels["kind"]: s.value for s in result["incidents_open"].samples}
-    assert sum(kinds.values()) == told["incidents_open"] > 0 and kinds["worker_lost"] == 0 and kinds["schema_change"] == 1
+    assert (
+        sum(kinds.values()) == told["incidents_open"] > 0
+        and kinds["worker_lost"] == 0
+        and kinds["schema_change"] == 1
+    )
     assert value("source_deliveries_late", source="orders") is not None
     assert value("worker_slots") == 3 and value("leader") == 1
 
-    buckets = [s.value for s in result["turn_duration_seconds"].samples if s.name.endswith("_bucket")]
+    buckets = [
+        s.value for s in result["turn_duration_seconds"].samples if s.name.endswith("_bucket")
+    ]
     assert len(buckets) == len(TURN_SECONDS) + 1 and buckets == sorted(buckets) and buckets[-1] == 6
-    assert {s.value for s in result["turn_duration_seconds"].samples if s.name.endswith("_count")} == {6}
+    assert {
+        s.value for s in result["turn_duration_seconds"].samples if s.name.endswith("_count")
+    } == {6}
     assert "openlineage_events" not in result
 
 
 def test_a_late_delivery_is_counted_until_it_comes(tmp_path: Path) -> None:
     """Would catch: intervals that came since, counted as long as their incident is open."""
     root = project(tmp_path / "shop")
-    source = "source: orders\nowner: core\npartition: day\nexpect: {by: '05:00'}\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
+    source = (
+        "source: orders\nowner: core\npartition: day\nexpect: {by: '05:00'}\nfiles:"
+        " landing/orders_{date:%Y-%m-%d}.csv\n"
+    )
     write(root / "sources/orders.yaml", source)
 
     def late(day: int, now: str) -> float:

@@ -1,4 +1,5 @@
-"""The calendar of a node whose vendor left days out: they stand in it, in pages, and days off don't."""
+"""The calendar of a node whose vendor left days out: they stand in it, in pages, and days off
+don't."""
 
 from __future__ import annotations
 
@@ -19,7 +20,11 @@ NEVER_CAME = ["2025-03-11", "2025-03-10", "2025-03-06", "2025-03-05"]
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     root = project(Path(tmp_path_factory.mktemp("missing")) / "shop")
     for path in ("sources/orders.yaml", "assets/revenue.sql"):
-        text = (root / path).read_text(encoding="utf-8").replace("owner: core\n", "owner: core\ncalendar: DE\n")
+        text = (
+            (root / path)
+            .read_text(encoding="utf-8")
+            .replace("owner: core\n", "owner: core\ncalendar: DE\n")
+        )
         write(root / path, text)
     for day in CAME:
         deliver(root, day)
@@ -34,7 +39,9 @@ def days(door: Opened, node: str, more: str = "") -> Any:
 
 @pytest.mark.parametrize("node", ["orders", "revenue"])
 def test_days_that_nobody_heard_of_are_missing(door: Opened, node: str) -> None:
-    """Would catch: a calendar with holes that look like weekends; a weekend called missing; a day that hasn't ended."""
+    """Would catch: a calendar with holes that look like weekends; a weekend called missing; a day
+    that hasn't ended.
+    """
     result = days(door, node)["partitions"]
     assert [item["partition"] for item in result] == sorted([*CAME, *NEVER_CAME], reverse=True)
     missing = [item for item in result if item["state"] == "missing"]
@@ -65,7 +72,10 @@ def test_counts_are_of_all_that_was_asked_for(door: Opened) -> None:
     part = days(door, "orders", "?from=2025-03-05&to=2025-03-11&limit=2")["counted"]
     assert counted(part) == {"unchecked": 1, "missing": 4}
     assert counted(days(door, "orders", "?from=2025-03-08&to=2025-03-09")["counted"]) == {}
-    assert counted(days(door, "orders", "?from=2025-03-08")["counted"]) == {"unchecked": 1, "missing": 2}
+    assert counted(days(door, "orders", "?from=2025-03-08")["counted"]) == {
+        "unchecked": 1,
+        "missing": 2,
+    }
 
 
 def counted(rows: Any) -> dict[str, int]:

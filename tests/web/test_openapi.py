@@ -20,8 +20,11 @@ def references(part: object) -> set[str]:
 
 
 def test_the_committed_description_is_what_the_table_gives() -> None:
-    """Would catch: a page whose client was generated from another API than the one that answers it."""
-    assert COMMITTED.read_text(encoding="utf-8") == openapi.text(), "python -m headrace.web.openapi > ui/openapi.json"
+    """Would catch: a page whose client was generated from another API than the one that
+    answers it."""
+    assert COMMITTED.read_text(encoding="utf-8") == openapi.text(), (
+        "python -m headrace.web.openapi > ui/openapi.json"
+    )
 
 
 def test_all_that_is_referred_to_is_described_and_all_that_is_described_is_used() -> None:
@@ -32,10 +35,15 @@ def test_all_that_is_referred_to_is_described_and_all_that_is_described_is_used(
 
 
 def test_every_path_has_its_parameters_once_and_every_operation_a_name_of_its_own() -> None:
-    """Would catch: `{name}` in a path that nobody declares, or two functions that are one in a client."""
+    """Would catch: `{name}` in a path that nobody declares, or two functions that are one in a
+    client."""
     result = json.loads(openapi.text())
     operations = [operation for path in result["paths"].values() for operation in path.values()]
-    assert len(operations) == len(ENDPOINTS) + 3 == len({operation["operationId"] for operation in operations})
+    assert (
+        len(operations)
+        == len(ENDPOINTS) + 3
+        == len({operation["operationId"] for operation in operations})
+    )
     for path, methods in result["paths"].items():
         for operation in methods.values():
             named = [item["name"] for item in operation["parameters"] if item["in"] == "path"]

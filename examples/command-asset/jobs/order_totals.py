@@ -21,7 +21,10 @@ def main() -> int:
     rates_file = Path(sys.argv[1])
     if not rates_file.exists():
         return TRY_AGAIN_LATER
-    rates = {name: Decimal(rate) for name, rate in json.loads(rates_file.read_text(encoding="utf-8")).items()}
+    rates = {
+        name: Decimal(rate)
+        for name, rate in json.loads(rates_file.read_text(encoding="utf-8")).items()
+    }
     counts: dict[str, int] = defaultdict(int)
     euros: dict[str, Decimal] = defaultdict(Decimal)
     for order in pq.read_table(context["inputs"]["orders"]["path"]).to_pylist():

@@ -29,9 +29,13 @@ def order_values(ctx: Context, orders: pa.Table) -> list[dict[str, Any]]:
     for order in orders.to_pylist():
         value = in_euros(Decimal(str(order["net"])), order["currency"])
         if value < smallest:
-            ctx.log(f"order {order['order_id']} is worth less than {smallest} euros", level="warning")
+            ctx.log(
+                f"order {order['order_id']} is worth less than {smallest} euros", level="warning"
+            )
             continue
         euros[order["customer"]] += value
         counts[order["customer"]] += 1
     ctx.progress(1.0, f"{len(counts)} customers on {ctx.partition}")
-    return [{"customer": name, "orders": counts[name], "euros": euros[name]} for name in sorted(counts)]
+    return [
+        {"customer": name, "orders": counts[name], "euros": euros[name]} for name in sorted(counts)
+    ]

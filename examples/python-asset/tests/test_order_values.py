@@ -20,4 +20,9 @@ def test_dollars_become_euros() -> None:
 
 def test_an_unknown_currency_fails() -> None:
     with pytest.raises(AssetFailed, match="KeyError"):
-        run_asset(PROJECT, "order_values", partition="2026-03-01", given={"orders": [ORDER | {"currency": "XXX"}]})
+        run_asset(
+            PROJECT,
+            "order_values",
+            partition="2026-03-01",
+            given={"orders": [ORDER | {"currency": "XXX"}]},
+        )

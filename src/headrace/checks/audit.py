@@ -18,11 +18,34 @@ import msgspec
 from headrace.checks import metrics
 from headrace.checks import profiles as checks_profiles
 from headrace.checks.anomalies.metric_anomalies import EXACT
-from headrace.checks.check_kinds import ONLY, SELF, AggregateCheck, CheckedPartition, CheckFinding, CheckSubject, StagedScanner, rows
+from headrace.checks.check_kinds import (
+    ONLY,
+    SELF,
+    AggregateCheck,
+    CheckedPartition,
+    CheckFinding,
+    CheckSubject,
+    StagedScanner,
+    rows,
+)
 from headrace.checks.evaluation import Concluded, Item, conclude, declare, guarded, measure
 from headrace.checks.facts import Fact, FactSeverity
-from headrace.checks.results import Audit, CheckResult, CheckState, ColumnProfile, PartitionAudit, Verdict
-from headrace.lake import PARTITION_COLUMN, ColumnStatistics, FileRef, LakeTable, StagedFile, StagedPartition
+from headrace.checks.results import (
+    Audit,
+    CheckResult,
+    CheckState,
+    ColumnProfile,
+    PartitionAudit,
+    Verdict,
+)
+from headrace.lake import (
+    PARTITION_COLUMN,
+    ColumnStatistics,
+    FileRef,
+    LakeTable,
+    StagedFile,
+    StagedPartition,
+)
 from headrace.lake.row_routing import NOWHERE, PartitionBounds, bounds_of, outside
 from headrace.lake.sqltext import Readable, literal, quote
 from headrace.lake.staging import HASHED_BYTES_MAX, hash_aggregate, hash_text
@@ -41,13 +64,17 @@ if TYPE_CHECKING:
 _SEVERITIES = {"block": Severity.BLOCKING, "map": Severity.BLOCKING, "warn": Severity.WARNING}
 
 
-def promised_checks(columns: Sequence[ContractColumn], place: Place, on_drift: Mapping[str, str] | None = None) -> tuple[CheckSpec, ...]:
+def promised_checks(
+    columns: Sequence[ContractColumn], place: Place, on_drift: Mapping[str, str] | None = None
+) -> tuple[CheckSpec, ...]:
     """Return checks for the contract's `required`, `unique` and `primaryKey`, declared at `place`.
 
     The columns of `primaryKey` make one key. The checks are blocking, unless `on_drift` says
     otherwise for `nullability` or `keys`.
     """
-    nulls, keys = ((_SEVERITIES.get((on_drift or {}).get(kind, "block"))) for kind in ("nullability", "keys"))
+    nulls, keys = (
+        (_SEVERITIES.get((on_drift or {}).get(kind, "block"))) for kind in ("nullability", "keys")
+    )
     return promised_of(columns, place, nulls, keys)
 
 
@@ -58,7 +85,9 @@ NAME = "row_outside_partition"
 CHECK = CheckSpec(kind=NAME, name=NAME, place=Place(file=""))
 
 
-def rows_outside(subject: CheckSubject, column: str, grain: Grain, keys: Sequence[str], *, several: bool) -> AggregateCheck:
+def rows_outside(
+    subject: CheckSubject, column: str, grain: Grain, keys: Sequence[str], *, several: bool
+) -> AggregateCheck:
     """Return a check for rows whose column is null or outside the bounds of their partition.
 
     No scan is needed if the file's minimum and maximum prove that there are none. Raises
@@ -72,7 +101,15 @@ def rows_outside(subject: CheckSubject, column: str, grain: Grain, keys: Sequenc
 
     def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
         count = int(values[0])
-        return CheckFinding(part.rows, count, f"{column}: {rows(count)} outside {part.key or 'the partitions asked for'}" if count else "")
+        return CheckFinding(
+            part.rows,
+            count,
+            (
+                f"{column}: {rows(count)} outside {part.key or 'the partitions asked for'}"
+                if count
+                else ""
+            ),
+        )
 
     text = f"SELECT * FROM {quote(SELF)}" + ("" if several else f" WHERE {bad}")
     return AggregateCheck(judge, (f"count(*) FILTER (WHERE {bad})",), text, column)
@@ -84,9 +121,13 @@ def rows_nowhere() -> AggregateCheck:
 
     def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
         count = int(values[0])
-        return CheckFinding(part.rows, count, f"{rows(count)} of none of the partitions asked for" if count else "")
+        return CheckFinding(
+            part.rows, count, f"{rows(count)} of none of the partitions asked for" if count else ""
+        )
 
-    return AggregateCheck(judge, (f"count(*) FILTER (WHERE {bad})",), f"SELECT * FROM {quote(SELF)} WHERE {bad}")
+    return AggregateCheck(
+        judge, (f"count(*) FILTER (WHERE {bad})",), f"SELECT * FROM {quote(SELF)} WHERE {bad}"
+    )
 
 
 def rows_of_another_key(subject: CheckSubject, column: str, key: str) -> AggregateCheck:
@@ -96,9 +137,18 @@ def rows_of_another_key(subject: CheckSubject, column: str, key: str) -> Aggrega
 
     def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
         count = int(values[0])
-        return CheckFinding(part.rows, count, f"{column}: {rows(count)} with another key than {part.key}" if count else "")
+        return CheckFinding(
+            part.rows,
+            count,
+            f"{column}: {rows(count)} with another key than {part.key}" if count else "",
+        )
 
-    return AggregateCheck(judge, (f"count(*) FILTER (WHERE {bad})",), f"SELECT * FROM {quote(SELF)} WHERE {bad}", column)
+    return AggregateCheck(
+        judge,
+        (f"count(*) FILTER (WHERE {bad})",),
+        f"SELECT * FROM {quote(SELF)} WHERE {bad}",
+        column,
+    )
 
 
 def _misplaced(column: str, every: Sequence[PartitionBounds]) -> str:
@@ -116,14 +166,20 @@ def _misplaced(column: str, every: Sequence[PartitionBounds]) -> str:
 
 def _of_key(values: Mapping[str, str]) -> str:
     """Return SQL for the value that belongs to the key of a row's partition; null without one."""
-    return f"MAP {{{', '.join(f'{literal(key)}: {value}' for key, value in values.items())}}}[{quote(PARTITION_COLUMN)}]"
+    entries = ", ".join(f"{literal(key)}: {value}" for key, value in values.items())
+    return f"MAP {{{entries}}}[{quote(PARTITION_COLUMN)}]"
 
 
 def _proved(bounds: PartitionBounds, known: ColumnStatistics | None) -> bool:
     if known is None or known.nulls or known.minimum is None or known.maximum is None:
         return False
     least, greatest = _moment(known.minimum, bounds), _moment(known.maximum, bounds)
-    return least is not None and greatest is not None and bounds.first <= least and greatest < bounds.beyond
+    return (
+        least is not None
+        and greatest is not None
+        and bounds.first <= least
+        and greatest < bounds.beyond
+    )
 
 
 def _moment(text: str, bounds: PartitionBounds) -> datetime | None:
@@ -162,7 +218,14 @@ class TableContents(msgspec.Struct, frozen=True):
     def instead_of(self, staged: StagedFile) -> StagedFile:
         """Return the table as if it were one staged file, without statistics."""
         parts = (StagedPartition(self.key, self.rows),)
-        return msgspec.structs.replace(staged, rows=self.rows, size_bytes=HASHED_BYTES_MAX + 1, statistics={}, nested={}, partitions=parts)
+        return msgspec.structs.replace(
+            staged,
+            rows=self.rows,
+            size_bytes=HASHED_BYTES_MAX + 1,
+            statistics={},
+            nested={},
+            partitions=parts,
+        )
 
 
 def audit(  # noqa: PLR0913 - what an audit is about is named at the one place that calls it
@@ -201,19 +264,35 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
         staged = whole.instead_of(staged)
     parts = _parts(staged, partitions, partition_check, now_us)
     files = whole.files if whole is not None else ()
-    reader = StagedScanner(session, staged, table, references, several=len(parts) > 1, files=files, classified=classified)
+    reader = StagedScanner(
+        session,
+        staged,
+        table,
+        references,
+        several=len(parts) > 1,
+        files=files,
+        classified=classified,
+    )
     subject = _subject(reader, partition_check[2] if partition_check else timezone)
     items = [declare(check, subject) for check in checks]
     routed = _routed(subject, reader, partitions or [part.key for part in parts], partition_check)
     routed += _keyed(subject, reader, key)
     if not routed and any(part.key == NOWHERE for part in parts):
         routed = [guarded(Item(CHECK), rows_nowhere)]
-    looked = _looked(subject, reader, parts, whole, classified) if described else checks_profiles.Description({}, {})
+    looked = (
+        _looked(subject, reader, parts, whole, classified)
+        if described
+        else checks_profiles.Description({}, {})
+    )
     hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
     reader.sample(looked.every)
     scanned = measure([*items, *routed], reader, [*looked.aggregates, *hashed])
     concluded = [conclude(item, parts, reader) for item in items]
-    misplaced = [result for item in routed if (result := conclude(item, parts, reader)).result.outcome is CheckState.FAILED]
+    misplaced = [
+        result
+        for item in routed
+        if (result := conclude(item, parts, reader)).result.outcome is CheckState.FAILED
+    ]
     gave = _Found(table, looked, bool(hashed), scanned, tuple(concluded), tuple(misplaced), on_fail)
     results = (*(item.result for item in concluded), *(one.result for one in misplaced))
     each = gave.profiles(parts) if reader.several else {}
@@ -224,7 +303,11 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
         profile,
         time.perf_counter() - started,
         gave.content_hash(ONLY, staged.rows),
-        partitions={part.key: gave.partition(part, each.get(part.key, {})) for part in parts} if reader.several else {},
+        partitions=(
+            {part.key: gave.partition(part, each.get(part.key, {})) for part in parts}
+            if reader.several
+            else {}
+        ),
         profiles=each,
         metrics=metrics.of(profile, staged.rows) if described and not reader.several else b"",
     )
@@ -250,12 +333,21 @@ class _Found(msgspec.Struct, frozen=True):
             return {}
         return {part.key: self.profile(part.key, part.rows) for part in parts}
 
-    def partition(self, part: CheckedPartition, profile: Mapping[str, ColumnProfile]) -> PartitionAudit:
+    def partition(
+        self, part: CheckedPartition, profile: Mapping[str, ColumnProfile]
+    ) -> PartitionAudit:
         check_results = [item.each[part.key] for item in self.concluded]
-        check_results += [item.each[part.key] for item in self.misplaced if item.each[part.key].outcome is CheckState.FAILED]
+        check_results += [
+            item.each[part.key]
+            for item in self.misplaced
+            if item.each[part.key].outcome is CheckState.FAILED
+        ]
         vector = metrics.of(profile, part.rows) if profile else b""
         return PartitionAudit(
-            _verdict(check_results, part.rows, self.on_fail), tuple(check_results), self.content_hash(part.key, part.rows), vector
+            _verdict(check_results, part.rows, self.on_fail),
+            tuple(check_results),
+            self.content_hash(part.key, part.rows),
+            vector,
         )
 
     def content_hash(self, key: str, rows: int) -> str | None:
@@ -266,7 +358,11 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 def _looked(
-    subject: CheckSubject, reader: StagedScanner, parts: Sequence[CheckedPartition], whole: TableContents | None, classified: Sequence[str]
+    subject: CheckSubject,
+    reader: StagedScanner,
+    parts: Sequence[CheckedPartition],
+    whole: TableContents | None,
+    classified: Sequence[str],
 ) -> checks_profiles.Description:
     """Return how the scan profiles the file."""
     if reader.several and _are_too_many(parts, subject.columns):
@@ -289,24 +385,39 @@ def _are_too_many(parts: Sequence[CheckedPartition], columns: Mapping[str, str])
 
 def _is_hashed(staged: StagedFile, parts: Sequence[CheckedPartition]) -> bool:
     """Return whether this scan computes content hashes: not of empty files or large partitions."""
-    return staged.rows > 0 and staged.size_bytes <= HASHED_BYTES_MAX * len(parts) and any(p.content_hash is None for p in staged.partitions)
+    return (
+        staged.rows > 0
+        and staged.size_bytes <= HASHED_BYTES_MAX * len(parts)
+        and any(p.content_hash is None for p in staged.partitions)
+    )
 
 
 def _subject(reader: StagedScanner, timezone: str) -> CheckSubject:
     columns = {column.name: column.type for column in reader.columns}
-    statistics = {name: known for name, known in reader.file.statistics.items() if name != PARTITION_COLUMN}
+    statistics = {
+        name: known for name, known in reader.file.statistics.items() if name != PARTITION_COLUMN
+    }
     return CheckSubject(columns, statistics, reader.file.rows, timezone)
 
 
-def _parts(staged: StagedFile, asked: Sequence[str], partition_check: PartitionCheck | None, now_us: int) -> list[CheckedPartition]:
-    rows = dict.fromkeys(asked, 0) | {partition.key: partition.rows for partition in staged.partitions}
-    return [CheckedPartition(key, count, _as_of(key, partition_check, now_us)) for key, count in rows.items()]
+def _parts(
+    staged: StagedFile, asked: Sequence[str], partition_check: PartitionCheck | None, now_us: int
+) -> list[CheckedPartition]:
+    rows = dict.fromkeys(asked, 0) | {
+        partition.key: partition.rows for partition in staged.partitions
+    }
+    return [
+        CheckedPartition(key, count, _as_of(key, partition_check, now_us))
+        for key, count in rows.items()
+    ]
 
 
 def _as_of(key: str, partition_check: PartitionCheck | None, now_us: int) -> int:
     if partition_check is None or key == NOWHERE:
         return now_us
-    return min(now_us, bounds_us(key.partition(SEPARATOR)[0], partition_check[1], partition_check[2])[1])
+    return min(
+        now_us, bounds_us(key.partition(SEPARATOR)[0], partition_check[1], partition_check[2])[1]
+    )
 
 
 def _keyed(subject: CheckSubject, reader: StagedScanner, key: tuple[str, str] | None) -> list[Item]:
@@ -314,12 +425,21 @@ def _keyed(subject: CheckSubject, reader: StagedScanner, key: tuple[str, str] | 
 
     There is none if the rows don't have the key's column: then the file decides where they belong.
     """
-    if key is None or not reader.file.rows or key[0].lower() not in {name.lower() for name in subject.columns}:
+    if (
+        key is None
+        or not reader.file.rows
+        or key[0].lower() not in {name.lower() for name in subject.columns}
+    ):
         return []
     return [guarded(Item(CHECK), lambda: rows_of_another_key(subject, *key))]
 
 
-def _routed(subject: CheckSubject, reader: StagedScanner, keys: Sequence[str], partition_check: PartitionCheck | None) -> list[Item]:
+def _routed(
+    subject: CheckSubject,
+    reader: StagedScanner,
+    keys: Sequence[str],
+    partition_check: PartitionCheck | None,
+) -> list[Item]:
     """Return the check that each row belongs to its partition.
 
     It doesn't count as a check of the asset and is reported only if it fails.
@@ -328,7 +448,11 @@ def _routed(subject: CheckSubject, reader: StagedScanner, keys: Sequence[str], p
         return []
     column, grain = partition_check[0], partition_check[1]
     asked = [key.partition(SEPARATOR)[0] for key in keys if key != NOWHERE]
-    return [guarded(Item(CHECK), lambda: rows_outside(subject, column, grain, asked, several=reader.several))]
+    return [
+        guarded(
+            Item(CHECK), lambda: rows_outside(subject, column, grain, asked, several=reader.several)
+        )
+    ]
 
 
 def _verdict(results: Sequence[CheckResult], rows: int, on_fail: str) -> Verdict:
@@ -344,12 +468,17 @@ def _verdict(results: Sequence[CheckResult], rows: int, on_fail: str) -> Verdict
 # Failed checks as facts, so that one list has all anomalies of a partition.
 
 _KINDS_OF_CHECKS = {
-    "unique": "duplicate_rows", "not_null": "null_spike", "references": "reference_broken", "row_count": "volume_anomaly",
+    "unique": "duplicate_rows",
+    "not_null": "null_spike",
+    "references": "reference_broken",
+    "row_count": "volume_anomaly",
     "freshness": "stale_data",
-}  # fmt: skip
+}
 
 
-def facts_of_failed_checks(results: Iterable[CheckResult], partition: str, *, holds: bool) -> Iterator[Fact]:
+def facts_of_failed_checks(
+    results: Iterable[CheckResult], partition: str, *, holds: bool
+) -> Iterator[Fact]:
     """Return a fact for each failed check.
 
     If all rows lie outside their partition, another interval was delivered again. `holds`: whether
@@ -359,10 +488,18 @@ def facts_of_failed_checks(results: Iterable[CheckResult], partition: str, *, ho
         if result.outcome is not CheckState.FAILED:
             continue
         outside = result.kind == NAME
-        kind = "stale_data" if outside and result.failing == result.rows > 0 else _KINDS_OF_CHECKS.get(result.kind, "distribution_shift")
+        kind = (
+            "stale_data"
+            if outside and result.failing == result.rows > 0
+            else _KINDS_OF_CHECKS.get(result.kind, "distribution_shift")
+        )
         yield Fact(
             kind=kind,
-            severity=FactSeverity.HOLD if holds and result.severity is CheckSeverity.BLOCKING else FactSeverity.WARN,
+            severity=(
+                FactSeverity.HOLD
+                if holds and result.severity is CheckSeverity.BLOCKING
+                else FactSeverity.WARN
+            ),
             expected=f"{result.name} holds",
             observed=_observed_text(result),
             strength=EXACT,
@@ -378,5 +515,7 @@ def _observed_text(result: CheckResult) -> str:
     failing rows isn't a number of the node's rows.
     """
     return (
-        result.detail if result.kind in ("sql", "row_count") or not result.failing else f"{result.failing:,} of {result.rows:,} rows fail"
+        result.detail
+        if result.kind in ("sql", "row_count") or not result.failing
+        else f"{result.failing:,} of {result.rows:,} rows fail"
     )

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.lake import PARTITION_COLUMN, ColumnLookup, ColumnStatistics, FileRef, LakeColumn, LakeTable, StagedFile
+from headrace.lake import (
+    PARTITION_COLUMN,
+    ColumnLookup,
+    ColumnStatistics,
+    FileRef,
+    LakeColumn,
+    LakeTable,
+    StagedFile,
+)
 from headrace.lake.sqltext import Readable, literal, numbered_sql, quote, relation_sql, source_sql
 from headrace.model import CheckSpec, HeadraceError
 
@@ -83,7 +91,9 @@ class CheckSubject(msgspec.Struct, frozen=True):
         for column in self.columns:
             if column.lower() == name.lower():
                 return column
-        raise CheckUnusable(f"there is no column `{name}`", hint=f"columns: {listed(list(self.columns), most=20)}")
+        raise CheckUnusable(
+            f"there is no column `{name}`", hint=f"columns: {listed(list(self.columns), most=20)}"
+        )
 
     def nulls(self, column: str) -> int | None:
         """Return the number of nulls in the whole file, or None if the writer didn't count them."""
@@ -159,7 +169,9 @@ def kind(name: str) -> Kind:
 
 
 def _from_entry_points(name: str) -> Kind:
-    from importlib.metadata import entry_points  # costs 10 ms, paid only for kinds of other packages
+    from importlib.metadata import (
+        entry_points,
+    )  # costs 10 ms, paid only for kinds of other packages
 
     for entry in entry_points(group="headrace.check_kind", name=name):
         loaded: Kind = entry.load()
@@ -177,7 +189,9 @@ def scope(check: CheckSpec) -> str:
     return "(true)" if check.where is None else f"({check.where}\n)"
 
 
-def rows_breaking(check: CheckSpec, bad: str, describe: Callable[[int], str], *, examples: str = "") -> AggregateCheck:
+def rows_breaking(
+    check: CheckSpec, bad: str, describe: Callable[[int], str], *, examples: str = ""
+) -> AggregateCheck:
     """Return a check of single rows: rows fail where the SQL condition `bad` is true."""
     failing = condition(check, bad)
     aggregates: tuple[str, ...] = (f"count(*) FILTER (WHERE {failing})",)
@@ -186,9 +200,15 @@ def rows_breaking(check: CheckSpec, bad: str, describe: Callable[[int], str], *,
 
     def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
         count = int(values[0])
-        return CheckFinding(int(values[1]) if check.where is not None else part.rows, count, describe(count) if count else "")
+        return CheckFinding(
+            int(values[1]) if check.where is not None else part.rows,
+            count,
+            describe(count) if count else "",
+        )
 
-    return AggregateCheck(judge, aggregates, f"SELECT * FROM {quote(SELF)} WHERE {failing}", examples)
+    return AggregateCheck(
+        judge, aggregates, f"SELECT * FROM {quote(SELF)} WHERE {failing}", examples
+    )
 
 
 def value(wanted: Any, column_type: str) -> str:
@@ -222,7 +242,18 @@ SAMPLE_COLUMNS_MAX = 30
 SAMPLE_CHARACTERS_MAX = 200
 EXAMPLES_MAX = 3
 
-_AS_THEY_ARE = {"BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "FLOAT", "DOUBLE"}
+_AS_THEY_ARE = {
+    "BOOLEAN",
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "FLOAT",
+    "DOUBLE",
+}
 _EXACT_IN_JSON_MAX = 2**53
 
 
@@ -231,7 +262,9 @@ def columns_of(connection: DuckDBPyConnection, query: str) -> dict[str, str]:
     return {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE {query}").fetchall()}
 
 
-def sample(connection: DuckDBPyConnection, query: str, columns: Mapping[str, str], *, first: str = "") -> tuple[dict[str, Any], ...]:
+def sample(
+    connection: DuckDBPyConnection, query: str, columns: Mapping[str, str], *, first: str = ""
+) -> tuple[dict[str, Any], ...]:
     """Return at most `SAMPLE_ROWS_MAX` rows of the query, with the column `first` first.
 
     Numbers and booleans stay as they are where JSON can hold them; other values become text of at
@@ -239,9 +272,16 @@ def sample(connection: DuckDBPyConnection, query: str, columns: Mapping[str, str
     `duckdb.Error`.
     """
     names = sorted(columns, key=lambda name: name.lower() != first.lower())[:SAMPLE_COLUMNS_MAX]
-    text = ", ".join(quote(name) if columns[name] in _AS_THEY_ARE else _as_text(name) for name in names)
-    rows = connection.execute(f"SELECT {text or 'NULL'} FROM ({query}) LIMIT {SAMPLE_ROWS_MAX}").fetchall()
-    return tuple({name: _jsonable(value) for name, value in zip(names, row, strict=bool(names))} for row in rows)
+    text = ", ".join(
+        quote(name) if columns[name] in _AS_THEY_ARE else _as_text(name) for name in names
+    )
+    rows = connection.execute(
+        f"SELECT {text or 'NULL'} FROM ({query}) LIMIT {SAMPLE_ROWS_MAX}"
+    ).fetchall()
+    return tuple(
+        {name: _jsonable(value) for name, value in zip(names, row, strict=bool(names))}
+        for row in rows
+    )
 
 
 def examples(rows: tuple[dict[str, Any], ...], column: str) -> str:
@@ -307,7 +347,9 @@ class StagedScanner:
 
         The result has no entry for a partition without rows. Raises `duckdb.Error`.
         """
-        source = f"FROM ({self._relation(None, with_partition=True) if self._every == 1 else self._numbered()})"
+        whole = self._every == 1
+        relation = self._relation(None, with_partition=True) if whole else self._numbered()
+        source = f"FROM ({relation})"
         if not self.several:
             results = self.fetch(f"SELECT {', '.join(wanted)} {source}")
             return {ONLY: results[0]}
@@ -324,7 +366,10 @@ class StagedScanner:
         files = self._files or (FileRef(self.file.path, lookup=ColumnLookup.SAME),)
         columns = (_PARTITION, *self.columns)
         names = ", ".join(f"c{at} AS {quote(column.name)}" for at, column in enumerate(columns))
-        return f"SELECT {names}, hash(pos) % {self._every} = 0 AS {SAMPLED} FROM ({numbered_sql(files, columns)})"
+        return (
+            f"SELECT {names}, hash(pos) % {self._every} = 0 AS {SAMPLED} FROM"
+            f" ({numbered_sql(files, columns)})"
+        )
 
     @property
     def path(self) -> str:
@@ -339,17 +384,25 @@ class StagedScanner:
         """Return the number of rows of a query over `__self__`, for one partition or for all."""
         return int(self.fetch(f"SELECT count(*) FROM ({self._over_self(query, key)})")[0][0])
 
-    def rows(self, query: str, key: str | None, *, first: str, staged_rows: bool) -> tuple[dict[str, Any], ...]:
+    def rows(
+        self, query: str, key: str | None, *, first: str, staged_rows: bool
+    ) -> tuple[dict[str, Any], ...]:
         """Return sample rows of a query over `__self__`.
 
         `staged_rows`: whether the query returns the staged columns.
         """
         text, connection = self._over_self(query, key), self.session.connection
-        columns = {column.name: column.type for column in self.columns} if staged_rows else columns_of(connection, text)
+        columns = (
+            {column.name: column.type for column in self.columns}
+            if staged_rows
+            else columns_of(connection, text)
+        )
         return sample(connection, text, self._harmless(columns), first=first)
 
     def _harmless(self, columns: Mapping[str, str]) -> dict[str, str]:
-        return {name: kind for name, kind in columns.items() if name.lower() not in self._classified}
+        return {
+            name: kind for name, kind in columns.items() if name.lower() not in self._classified
+        }
 
     def require(self, names: Sequence[str]) -> None:
         """Raise `CheckUnusable` for a node of which nothing is published."""
@@ -366,11 +419,17 @@ class StagedScanner:
         for name, reference in self.references.items():
             if name in query.lower():
                 views[reference.name] = source_sql(reference)
-        named = ", ".join(f"{quote(name)} AS NOT MATERIALIZED ({text})" for name, text in views.items())
+        named = ", ".join(
+            f"{quote(name)} AS NOT MATERIALIZED ({text})" for name, text in views.items()
+        )
         return f"WITH {named} SELECT * FROM (\n{query}\n)"
 
     def _relation(self, key: str | None, *, with_partition: bool = False) -> str:
         if self._files:
             return relation_sql(self._files, self.columns, with_partition=with_partition)
         keys = (key,) if key is not None and self.several else None
-        return relation_sql((FileRef(self.file.path, keys, lookup=ColumnLookup.SAME),), self.columns, with_partition=with_partition)
+        return relation_sql(
+            (FileRef(self.file.path, keys, lookup=ColumnLookup.SAME),),
+            self.columns,
+            with_partition=with_partition,
+        )

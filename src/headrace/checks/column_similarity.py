@@ -67,7 +67,9 @@ def traits(name: str, kind: str, position: float, values: Sequence[str | None]) 
     """Return the traits of a sample of a column's values as text."""
     there = [canonical(value[:TEXT_MAX]) for value in values if value is not None]
     if not there:
-        return ColumnTraits(name=name, type=kind, position=position, rows=len(values), nulls=1.0 if values else 0.0)
+        return ColumnTraits(
+            name=name, type=kind, position=position, rows=len(values), nulls=1.0 if values else 0.0
+        )
     numbers = sorted(float(value) for value in there if _NUMBER.fullmatch(value))
     counted = Counter(there)
     shapes = Counter(_shape(value) for value in there)
@@ -149,8 +151,14 @@ def alike(traits: ColumnTraits, other: ColumnTraits) -> Alike | None:
     """Return the similarity of two columns' values, or None if one has no values."""
     if not traits.shares or not other.shares:
         return None
-    numbers = bool(traits.numbers and other.numbers) and not (_all_different(traits) and _all_different(other))
-    spread = _spread(traits.numbers, other.numbers) if numbers else _spread(traits.lengths, other.lengths)
+    numbers = bool(traits.numbers and other.numbers) and not (
+        _all_different(traits) and _all_different(other)
+    )
+    spread = (
+        _spread(traits.numbers, other.numbers)
+        if numbers
+        else _spread(traits.lengths, other.lengths)
+    )
     if bool(traits.numbers) != bool(other.numbers):
         spread = 0.0
     chance = math.sqrt(1 / traits.values + 1 / other.values)
@@ -187,7 +195,10 @@ def _spread(item: Sequence[float], other: Sequence[float]) -> float:
     if not item or not other:
         return 0.0
     points = sorted({*item, *other})
-    return 1 - max(abs(bisect.bisect_right(item, at) / len(item) - bisect.bisect_right(other, at) / len(other)) for at in points)
+    return 1 - max(
+        abs(bisect.bisect_right(item, at) / len(item) - bisect.bisect_right(other, at) / len(other))
+        for at in points
+    )
 
 
 # Whether two columns hold the same values row by row, if a key matches rows with those of an
@@ -349,11 +360,15 @@ def _information(values: Sequence[str | None]) -> list[float]:
     return [0.0 if value is None else -math.log2(counts[value] / total) for value in values]
 
 
-def _agreement(was: Sequence[str | None], now: Sequence[str | None], information: Sequence[float]) -> Agreement:
+def _agreement(
+    was: Sequence[str | None], now: Sequence[str | None], information: Sequence[float]
+) -> Agreement:
     same = [item is not None and item == other for item, other in zip(was, now, strict=True)]
     of, rows = sum(information), sum(item is not None for item in was)
     bits = sum(own for own, is_same in zip(information, same, strict=True) if is_same)
-    plain = Agreement(rows=rows, equal=sum(same), bits=bits, of=of, accident=_accident(was, now, information))
+    plain = Agreement(
+        rows=rows, equal=sum(same), bits=bits, of=of, accident=_accident(was, now, information)
+    )
     factor = _factor(was, now)
     if factor is None or plain.share >= 1 - CONSTANT_FACTOR:
         return plain
@@ -362,10 +377,16 @@ def _agreement(was: Sequence[str | None], now: Sequence[str | None], information
     return Agreement(rows=rows, equal=sum(scaled), bits=bits, of=of, factor=factor)
 
 
-def _accident(was: Sequence[str | None], now: Sequence[str | None], information: Sequence[float]) -> float:
+def _accident(
+    was: Sequence[str | None], now: Sequence[str | None], information: Sequence[float]
+) -> float:
     """Return the information in bits that agrees if the rows are shuffled."""
     counts = Counter(value for value in now if value is not None)
-    return sum(own * counts[value] / len(now) for value, own in zip(was, information, strict=True) if value is not None)
+    return sum(
+        own * counts[value] / len(now)
+        for value, own in zip(was, information, strict=True)
+        if value is not None
+    )
 
 
 def _factor(was: Sequence[str | None], now: Sequence[str | None]) -> float | None:

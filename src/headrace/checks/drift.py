@@ -101,11 +101,16 @@ class DriftRules(msgspec.Struct, frozen=True, kw_only=True):
         return chosen if mappable else _GIVEN_UP.get(chosen, chosen)
 
     def _usual(self, kind: DriftKind, column: str, *, mappable: bool) -> Policy:
-        if kind is DriftKind.ADDED or (kind is DriftKind.TYPE and mappable and column not in self.typed):
+        if kind is DriftKind.ADDED or (
+            kind is DriftKind.TYPE and mappable and column not in self.typed
+        ):
             return Policy.ALLOW
         if kind is DriftKind.FORMAT:
             return Policy.MAP
-        if kind not in (DriftKind.RENAMED, DriftKind.DROPPED, DriftKind.NESTED) or column in self.required:
+        if (
+            kind not in (DriftKind.RENAMED, DriftKind.DROPPED, DriftKind.NESTED)
+            or column in self.required
+        ):
             return Policy.BLOCK
         return Policy.BLOCK if self.users(column) else Policy.WARN
 
@@ -139,10 +144,20 @@ def _in_force_of(entries: Sequence[Mapping[str, Any]], key: str, interval: str) 
 
 def known_names(column: ContractColumn, interval: str) -> tuple[str, ...]:
     """Return all names of a column in files, the one in force for the interval first."""
-    return tuple(dict.fromkeys((in_force(column, interval), *(str(entry["name"]) for entry in column.names), column.name)))
+    return tuple(
+        dict.fromkeys(
+            (
+                in_force(column, interval),
+                *(str(entry["name"]) for entry in column.names),
+                column.name,
+            )
+        )
+    )
 
 
-def compare(expected: Sequence[Expected], results: Sequence[str], doubled: Sequence[tuple[str, str]] = ()) -> NameComparison:
+def compare(
+    expected: Sequence[Expected], results: Sequence[str], doubled: Sequence[tuple[str, str]] = ()
+) -> NameComparison:
     """Match the names of a file with the expected columns.
 
     A name of another interval counts only if it is no column's current name and the name in force
@@ -161,7 +176,9 @@ def compare(expected: Sequence[Expected], results: Sequence[str], doubled: Seque
             names[other] = item.name
             matched.add(item.name)
             otherwise.append((item.name, other))
-    dropped = tuple(item.name for item in expected if item.name not in matched and not item.optional)
+    dropped = tuple(
+        item.name for item in expected if item.name not in matched and not item.optional
+    )
     own = {name.lower() for name in matched}
     added = tuple(name for name in there if name not in names)
     clashes = tuple(name for name in added if name.lower() in own)
@@ -182,8 +199,15 @@ def same_spelling(dropped: Sequence[str], added: Sequence[str]) -> list[ColumnRe
     for side, names in enumerate((dropped, added)):
         for name in names:
             by_core.setdefault(_core(name), ([], []))[side].append(name)
-    alone = [(was[0], now[0]) for core, (was, now) in by_core.items() if core and len(was) == len(now) == 1]
-    return [ColumnRename(column=was, to=now, score=0.99, evidence=(_how_alike(was, now),)) for was, now in alone]
+    alone = [
+        (was[0], now[0])
+        for core, (was, now) in by_core.items()
+        if core and len(was) == len(now) == 1
+    ]
+    return [
+        ColumnRename(column=was, to=now, score=0.99, evidence=(_how_alike(was, now),))
+        for was, now in alone
+    ]
 
 
 def _core(name: str) -> str:
@@ -196,30 +220,53 @@ def _how_alike(was: str, now: str) -> str:
     return f"the names differ in {what} only"
 
 
-def changes_of(compared: NameComparison, rules: DriftRules, renames: Sequence[ColumnRename] = ()) -> tuple[DriftChange, ...]:
+def changes_of(
+    compared: NameComparison, rules: DriftRules, renames: Sequence[ColumnRename] = ()
+) -> tuple[DriftChange, ...]:
     """Return all differences with their policies; `renames` pairs missing with new columns."""
     return tuple(_each(compared, rules, {rename.column: rename for rename in renames}))
 
 
-def _each(compared: NameComparison, rules: DriftRules, renames: Mapping[str, ColumnRename]) -> Iterator[DriftChange]:
+def _each(
+    compared: NameComparison, rules: DriftRules, renames: Mapping[str, ColumnRename]
+) -> Iterator[DriftChange]:
     taken = {rename.to for column, rename in renames.items() if column in compared.dropped}
     for column, name in compared.otherwise:
         why = (f"`{name}` is what files of another time call it",)
-        yield DriftChange(kind=DriftKind.RENAMED, column=column, to=name, score=1.0, evidence=why, policy=Policy.MAP)
+        yield DriftChange(
+            kind=DriftKind.RENAMED,
+            column=column,
+            to=name,
+            score=1.0,
+            evidence=why,
+            policy=Policy.MAP,
+        )
     for column in compared.dropped:
         rename = renames.get(column)
         yield _renamed(rename, rules) if rename else _gone(column, compared, rules)
     for name in compared.clashes:
         why = ("another name is read as this column, and the file has one of its own name too",)
-        yield DriftChange(kind=DriftKind.ADDED, column=name, evidence=why, policy=Policy.BLOCK, used_by=rules.users(name))
+        yield DriftChange(
+            kind=DriftKind.ADDED,
+            column=name,
+            evidence=why,
+            policy=Policy.BLOCK,
+            used_by=rules.users(name),
+        )
     unclear = dict(compared.doubled)
     for name, text in compared.doubled:
-        policy = rules.declared(DriftKind.ADDED) or Policy.BLOCK  # only a person can say which of the two is meant
+        policy = (
+            rules.declared(DriftKind.ADDED) or Policy.BLOCK
+        )  # only a person can say which of the two is meant
         yield doubled_column(name, text, Policy.ALLOW if policy is Policy.MAP else policy, rules)
     for name in compared.added:
         if name not in taken and name not in compared.clashes and name not in unclear:
             policy = rules.policy(DriftKind.ADDED, name, mappable=True)
-            yield DriftChange(kind=DriftKind.ADDED, column=name, policy=Policy.ALLOW if policy is Policy.MAP else policy)
+            yield DriftChange(
+                kind=DriftKind.ADDED,
+                column=name,
+                policy=Policy.ALLOW if policy is Policy.MAP else policy,
+            )
 
 
 def doubled_column(name: str, why: str, policy: Policy, rules: DriftRules) -> DriftChange:
@@ -227,7 +274,9 @@ def doubled_column(name: str, why: str, policy: Policy, rules: DriftRules) -> Dr
 
     `name` is generated; `why` has both names.
     """
-    return DriftChange(kind=DriftKind.ADDED, column=name, evidence=(why,), policy=policy, used_by=rules.users(name))
+    return DriftChange(
+        kind=DriftKind.ADDED, column=name, evidence=(why,), policy=policy, used_by=rules.users(name)
+    )
 
 
 def _renamed(rename: ColumnRename, rules: DriftRules) -> DriftChange:
@@ -254,7 +303,13 @@ def _gone(column: str, compared: NameComparison, rules: DriftRules) -> DriftChan
     lost = not compared.names
     policy = Policy.BLOCK if lost else rules.policy(DriftKind.DROPPED, column)
     why = ("nothing of the expected header is left",) if lost else ()
-    return DriftChange(kind=DriftKind.DROPPED, column=column, evidence=why, policy=policy, used_by=rules.users(column))
+    return DriftChange(
+        kind=DriftKind.DROPPED,
+        column=column,
+        evidence=why,
+        policy=policy,
+        used_by=rules.users(column),
+    )
 
 
 def blocks(changes: Sequence[DriftChange]) -> bool:
@@ -266,8 +321,16 @@ def changes_text(changes: Sequence[DriftChange]) -> str:
     """Return one sentence about the changes that a person must decide, or else about all."""
     drift_changes = [change for change in changes if change.policy is Policy.BLOCK] or list(changes)
     if any(change.policy is Policy.BLOCK for change in drift_changes):
-        drift_changes += [change for change in changes if change.kind is DriftKind.ADDED and change not in drift_changes]
-    parts = [part for kind in DriftKind if (part := _part(kind, [change for change in drift_changes if change.kind is kind]))]
+        drift_changes += [
+            change
+            for change in changes
+            if change.kind is DriftKind.ADDED and change not in drift_changes
+        ]
+    parts = [
+        part
+        for kind in DriftKind
+        if (part := _part(kind, [change for change in drift_changes if change.kind is kind]))
+    ]
     return "; ".join(parts)
 
 
@@ -292,7 +355,10 @@ def _part(kind: DriftKind, changes: Sequence[DriftChange]) -> str:
         clauses = f" ({'; '.join(why[:CLAUSES_TOLD])}{more})" if why else ""
         return f"{_count(columns, 'column')} new: {_listed(columns)}{clauses}"
     return "; ".join(
-        f"{change.column}: {', '.join(change.evidence)}" if change.column else ", ".join(change.evidence) for change in changes[:3]
+        f"{change.column}: {', '.join(change.evidence)}"
+        if change.column
+        else ", ".join(change.evidence)
+        for change in changes[:3]
     )
 
 
@@ -327,7 +393,13 @@ def _fact(change: DriftChange) -> Fact:
         expected, observed = change.to or "", f"{change.was} at {change.declared}"
     kind = "configuration_error" if change.declared else _CAUSES.get(change.kind, "schema_change")
     return Fact(
-        kind=kind, column=change.column, severity=severity, expected=expected, observed=observed,
-        strength=CERTAIN if change.used_by or severity is FactSeverity.HOLD or change.kind not in _OF_NAMES else UNUSED,
+        kind=kind,
+        column=change.column,
+        severity=severity,
+        expected=expected,
+        observed=observed,
+        strength=CERTAIN
+        if change.used_by or severity is FactSeverity.HOLD or change.kind not in _OF_NAMES
+        else UNUSED,
         detail="; ".join((change.kind.value, *change.evidence)),
-    )  # fmt: skip
+    )

@@ -52,7 +52,11 @@ class Item(msgspec.Struct):
     @property
     def aggregates(self) -> tuple[str, ...]:
         """Return the aggregates that this check still needs from the scan."""
-        return self.measurement.aggregates if isinstance(self.measurement, AggregateCheck) and not self.proved and not self.error else ()
+        return (
+            self.measurement.aggregates
+            if isinstance(self.measurement, AggregateCheck) and not self.proved and not self.error
+            else ()
+        )
 
 
 class Concluded(msgspec.Struct, frozen=True):
@@ -80,7 +84,9 @@ def guarded(item: Item, measurement: Callable[[], Measurement]) -> Item:
     return item
 
 
-def measure(items: Sequence[Item], staged: StagedScanner, extra: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+def measure(
+    items: Sequence[Item], staged: StagedScanner, extra: Sequence[str]
+) -> dict[str, tuple[Any, ...]]:
     """Measure all items in one scan and return the values of the `extra` aggregates.
 
     The values are by partition key if the file holds several partitions, else under `ONLY`. If the
@@ -118,7 +124,11 @@ def _prepare(item: Item, staged: StagedScanner) -> None:
             if not is_one_query(item.measurement.query):
                 item.error = "it isn't one SELECT"
             staged.require(item.measurement.reads)
-        elif isinstance(item.measurement, AggregateCheck) and not staged.several and staged.file.rows >= PROVED_FROM_ROWS:
+        elif (
+            isinstance(item.measurement, AggregateCheck)
+            and not staged.several
+            and staged.file.rows >= PROVED_FROM_ROWS
+        ):
             item.proved = _proved(item.measurement, staged)
     except (HeadraceError, duckdb.Error) as error:
         item.error = _in_words(error)
@@ -133,7 +143,9 @@ def _proved(measurement: AggregateCheck, staged: StagedScanner) -> bool:
         return False  # nothing is proved, so the aggregates decide
 
 
-def _one_by_one(items: Sequence[Item], staged: StagedScanner, extra: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+def _one_by_one(
+    items: Sequence[Item], staged: StagedScanner, extra: Sequence[str]
+) -> dict[str, tuple[Any, ...]]:
     import duckdb
 
     for item in items:
@@ -155,33 +167,71 @@ def conclude(item: Item, parts: Sequence[CheckedPartition], staged: StagedScanne
             return _concluded(item, parts, staged)
         except Exception as error:  # noqa: BLE001
             item.error = _in_words(error)
-    return Concluded(_unmeasured(item, parts), {part.key: _unmeasured(item, (part,)) for part in parts})
+    return Concluded(
+        _unmeasured(item, parts), {part.key: _unmeasured(item, (part,)) for part in parts}
+    )
 
 
 def _unmeasured(item: Item, parts: Sequence[CheckedPartition]) -> CheckResult:
     keys = tuple(part.key for part in parts)
-    return _make(item, CheckState.FAILED, sum(part.rows for part in parts), 0, f"can't be checked: {item.error}", keys=keys)
+    return _make(
+        item,
+        CheckState.FAILED,
+        sum(part.rows for part in parts),
+        0,
+        f"can't be checked: {item.error}",
+        keys=keys,
+    )
 
 
 def _concluded(item: Item, parts: Sequence[CheckedPartition], staged: StagedScanner) -> Concluded:
     each = {part.key: _partition_result(item, part, staged) for part in parts}
     failed = [(key, result) for key, result in each.items() if result.outcome is CheckState.FAILED]
-    checked, failing = sum(result.rows for result in each.values()), sum(result.failing for result in each.values())
+    checked, failing = (
+        sum(result.rows for result in each.values()),
+        sum(result.failing for result in each.values()),
+    )
     if not failed:
-        return Concluded(_make(item, CheckState.PASSED if checked else CheckState.UNCHECKED, checked, 0, ""), each)
+        return Concluded(
+            _make(item, CheckState.PASSED if checked else CheckState.UNCHECKED, checked, 0, ""),
+            each,
+        )
     key, first = failed[0]
-    detail = first.detail if len(failed) == 1 else f"{key}: {first.detail}; in {len(failed)} partitions"
-    return Concluded(_make(item, CheckState.FAILED, checked, failing, detail, first.sample, tuple(key for key, _ in failed)), each)
+    detail = (
+        first.detail if len(failed) == 1 else f"{key}: {first.detail}; in {len(failed)} partitions"
+    )
+    return Concluded(
+        _make(
+            item,
+            CheckState.FAILED,
+            checked,
+            failing,
+            detail,
+            first.sample,
+            tuple(key for key, _ in failed),
+        ),
+        each,
+    )
 
 
 def _partition_result(item: Item, part: CheckedPartition, staged: StagedScanner) -> CheckResult:
     """Return the check's result for one partition, the same alone as in a batch."""
     finding = _find(item, part, staged)
     if not finding.failing:
-        return _make(item, CheckState.PASSED if finding.rows else CheckState.UNCHECKED, finding.rows, 0, "")
+        return _make(
+            item, CheckState.PASSED if finding.rows else CheckState.UNCHECKED, finding.rows, 0, ""
+        )
     shown = _rows_to_show(item, part, staged)
     sample = tuple(row for row in shown if row)
-    return _make(item, CheckState.FAILED, finding.rows, finding.failing, _detail(item, finding, sample), sample, (part.key,))
+    return _make(
+        item,
+        CheckState.FAILED,
+        finding.rows,
+        finding.failing,
+        _detail(item, finding, sample),
+        sample,
+        (part.key,),
+    )
 
 
 def _find(item: Item, part: CheckedPartition, staged: StagedScanner) -> CheckFinding:
@@ -197,7 +247,9 @@ def _find(item: Item, part: CheckedPartition, staged: StagedScanner) -> CheckFin
     return measurement.judge(part, item.values.get(part.key if staged.several else ONLY, ()))
 
 
-def _rows_returned(item: Item, selected: QueryCheck, part: CheckedPartition, staged: StagedScanner) -> int:
+def _rows_returned(
+    item: Item, selected: QueryCheck, part: CheckedPartition, staged: StagedScanner
+) -> int:
     """Return the number of rows of the query.
 
     If the query returns the staged columns, sample rows are read first: there are usually few or
@@ -207,27 +259,45 @@ def _rows_returned(item: Item, selected: QueryCheck, part: CheckedPartition, sta
         return 0
     if not selected.staged_rows:
         return staged.count(_query(selected), part.key)
-    shown = item.shown[part.key] = staged.rows(_query(selected), part.key, first=selected.examples, staged_rows=True)
+    shown = item.shown[part.key] = staged.rows(
+        _query(selected), part.key, first=selected.examples, staged_rows=True
+    )
     return len(shown) if len(shown) < SAMPLE_ROWS_MAX else staged.count(_query(selected), part.key)
 
 
 def _none_fails(item: Item, selected: QueryCheck, staged: StagedScanner) -> bool:
     """Return whether no row of the batch fails, from one query for all partitions."""
     if item.none_fails is None:
-        item.none_fails = not staged.rows(_query(selected), None, first=selected.examples, staged_rows=selected.staged_rows)
+        item.none_fails = not staged.rows(
+            _query(selected), None, first=selected.examples, staged_rows=selected.staged_rows
+        )
     return item.none_fails
 
 
-def _rows_to_show(item: Item, part: CheckedPartition, staged: StagedScanner) -> tuple[dict[str, Any], ...]:
+def _rows_to_show(
+    item: Item, part: CheckedPartition, staged: StagedScanner
+) -> tuple[dict[str, Any], ...]:
     measurement = item.measurement
-    query = _query(measurement) if isinstance(measurement, QueryCheck) else measurement.failing if measurement else ""
+    query = (
+        _query(measurement)
+        if isinstance(measurement, QueryCheck)
+        else measurement.failing
+        if measurement
+        else ""
+    )
     if measurement is None or not query or part.key in item.shown:
         return item.shown.get(part.key, ())
-    return staged.rows(query, part.key, first=measurement.examples, staged_rows=measurement.staged_rows)
+    return staged.rows(
+        query, part.key, first=measurement.examples, staged_rows=measurement.staged_rows
+    )
 
 
 def _query(selected: QueryCheck) -> str:
-    return selected.query if selected.where is None else f"SELECT * FROM (\n{selected.query}\n) WHERE ({selected.where}\n)"
+    return (
+        selected.query
+        if selected.where is None
+        else f"SELECT * FROM (\n{selected.query}\n) WHERE ({selected.where}\n)"
+    )
 
 
 def _detail(item: Item, finding: CheckFinding, shown: tuple[dict[str, Any], ...]) -> str:
@@ -243,7 +313,10 @@ def _figures(item: Item, finding: CheckFinding, shown: tuple[dict[str, Any], ...
     A number without an alias is left out, since DuckDB names it by its expression.
     """
     summed = isinstance(item.measurement, QueryCheck) and len(shown) == 1 and finding.failing == 1
-    if not summed or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in shown[0].values()):
+    if not summed or not all(
+        isinstance(value, int | float) and not isinstance(value, bool)
+        for value in shown[0].values()
+    ):
         return ""
     return ", ".join(f"{name} {value:,}" for name, value in shown[0].items() if name != str(value))
 
@@ -258,7 +331,9 @@ def _make(
     keys: tuple[str, ...] = (),
 ) -> CheckResult:
     check = item.check
-    return CheckResult(check.name, check.kind, check.severity, outcome, checked, failing, detail, sample, keys)
+    return CheckResult(
+        check.name, check.kind, check.severity, outcome, checked, failing, detail, sample, keys
+    )
 
 
 def _in_words(error: Exception) -> str:
@@ -292,27 +367,41 @@ def faulty_rows(
     wrong, and DuckDB's errors.
     """
     reader = StagedScanner(session, staged, table, references, several=False)
-    failed = [result.severity is Severity.BLOCKING and result.outcome is CheckState.FAILED for result in audit.results]
+    failed = [
+        result.severity is Severity.BLOCKING and result.outcome is CheckState.FAILED
+        for result in audit.results
+    ]
     if any(failed[len(checks) :]):
         raise NotOfRows("rows belong to another partition")
     columns = {column.name: column.type for column in reader.columns}
     subject = CheckSubject(columns, {}, staged.rows, timezone)
-    queries = [_rows(check, subject, reader) for check, broken in zip(checks, failed, strict=False) if broken]
+    queries = [
+        _rows(check, subject, reader)
+        for check, broken in zip(checks, failed, strict=False)
+        if broken
+    ]
     if not queries:
         raise NotOfRows("no check failed")
     names = ", ".join(quote(name) for name in columns)
     return " UNION ".join(f"SELECT {names} FROM ({reader.query(query)})" for query in queries)
 
 
-def split_rows(session: DuckDBSession, staged: StagedFile, table: LakeTable, query: str, *, bad: bool) -> str:
+def split_rows(
+    session: DuckDBSession, staged: StagedFile, table: LakeTable, query: str, *, bad: bool
+) -> str:
     """Return a query for the rows that `query` returns (`bad`), or for all other rows.
 
     Duplicates are kept. Equal rows break the same checks, so rows are compared by all columns.
     """
     reader = StagedScanner(session, staged, table, (), several=False)
-    alike = " AND ".join(f"mine.{quote(c.name)} IS NOT DISTINCT FROM faulty.{quote(c.name)}" for c in reader.columns)
+    alike = " AND ".join(
+        f"mine.{quote(c.name)} IS NOT DISTINCT FROM faulty.{quote(c.name)}" for c in reader.columns
+    )
     mine = reader.query(f"SELECT * FROM {quote(SELF)}")
-    return f"SELECT mine.* FROM ({mine}) AS mine {'SEMI' if bad else 'ANTI'} JOIN ({query}) AS faulty ON {alike}"
+    return (
+        f"SELECT mine.* FROM ({mine}) AS mine {'SEMI' if bad else 'ANTI'} JOIN ({query}) AS faulty"
+        f" ON {alike}"
+    )
 
 
 def _rows(check: CheckSpec, subject: CheckSubject, reader: StagedScanner) -> str:
@@ -327,11 +416,17 @@ def _rows(check: CheckSpec, subject: CheckSubject, reader: StagedScanner) -> str
 
 
 def _selected_rows(check: CheckSpec, measurement: QueryCheck, reader: StagedScanner) -> str:
-    query = measurement.query if measurement.where is None else f"SELECT * FROM (\n{measurement.query}\n) WHERE ({measurement.where}\n)"
+    query = (
+        measurement.query
+        if measurement.where is None
+        else f"SELECT * FROM (\n{measurement.query}\n) WHERE ({measurement.where}\n)"
+    )
     if not measurement.staged_rows:
         given = columns_of(reader.session.connection, reader.query(query))
         if {name.lower() for name in given} != {column.name.lower() for column in reader.columns}:
-            raise NotOfRows(f"{check.name} doesn't return the rows that are wrong, but something about them")
+            raise NotOfRows(
+                f"{check.name} doesn't return the rows that are wrong, but something about them"
+            )
     return query
 
 
@@ -340,4 +435,6 @@ def _repeated(check: CheckSpec, subject: CheckSubject, measurement: AggregateChe
     names = [quote(subject.column(name)) for name in check.arguments["columns"]]
     same = " AND ".join(f"mine.{name} = their.{name}" for name in names)
     mine = f"SELECT * FROM {quote(SELF)} WHERE {scope(check)}"
-    return f"SELECT mine.* FROM ({mine}) AS mine SEMI JOIN ({measurement.failing}) AS their ON {same}"
+    return (
+        f"SELECT mine.* FROM ({mine}) AS mine SEMI JOIN ({measurement.failing}) AS their ON {same}"
+    )

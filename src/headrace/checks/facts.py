@@ -65,7 +65,9 @@ class Differs(msgspec.Struct, frozen=True, kw_only=True):
         return f"× {self.factor:g}" if self.factor >= 1 else f"÷ {1 / self.factor:g}"
 
 
-def differences(was: Sequence[ColumnMetrics], now: ColumnTraits, kind: str, rows: Agreement | None) -> tuple[Differs, ...]:
+def differences(
+    was: Sequence[ColumnMetrics], now: ColumnTraits, kind: str, rows: Agreement | None
+) -> tuple[Differs, ...]:
     """Return how `now` differs from the earlier partitions `was` (oldest first).
 
     `kind` is the expected type of the column; `rows` is the agreement row by row, if it is known.
@@ -73,9 +75,15 @@ def differences(was: Sequence[ColumnMetrics], now: ColumnTraits, kind: str, rows
     return tuple(_differences(was, now, kind, rows))
 
 
-def _differences(was: Sequence[ColumnMetrics], now: ColumnTraits, kind: str, rows: Agreement | None) -> Iterator[Differs]:
+def _differences(
+    was: Sequence[ColumnMetrics], now: ColumnTraits, kind: str, rows: Agreement | None
+) -> Iterator[Differs]:
     if _is_number(kind) and now.values and not now.numbers:
-        yield Differs(kind=ValueDifferenceKind.TYPE, text=f"values of another type, {kind} became {now.type}", known=len(was))
+        yield Differs(
+            kind=ValueDifferenceKind.TYPE,
+            text=f"values of another type, {kind} became {now.type}",
+            known=len(was),
+        )
         return
     scale = _scale(was, now, rows)
     if scale is not None:
@@ -97,7 +105,9 @@ def _differences(was: Sequence[ColumnMetrics], now: ColumnTraits, kind: str, row
         yield Differs(kind=ValueDifferenceKind.NULLS, text=text, known=len(was))
 
 
-def _scale(was: Sequence[ColumnMetrics], now: ColumnTraits, rows: Agreement | None) -> Differs | None:
+def _scale(
+    was: Sequence[ColumnMetrics], now: ColumnTraits, rows: Agreement | None
+) -> Differs | None:
     if rows is not None and rows.weight > 0.5 and rows.factor > 0:
         return None if rows.factor == 1.0 else _scaled(rows.factor, 1, rows=rows.equal)
     sizes = [metrics.location for metrics in was if metrics.location is not None]

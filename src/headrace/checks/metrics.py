@@ -119,8 +119,12 @@ def decoded(vector: bytes) -> Metrics:
     """Decode what `encoded` returned. Raises `msgspec.DecodeError` for anything else."""
     metrics = _DECODER.decode(vector)
     for name, column in metrics.columns.items():
-        if column.negative is not None and not all(map(_is_plain, column.shares)):  # stored by an earlier version
-            metrics.columns[name] = msgspec.structs.replace(column, shares=_of_numbers(column.shares))
+        if column.negative is not None and not all(
+            map(_is_plain, column.shares)
+        ):  # stored by an earlier version
+            metrics.columns[name] = msgspec.structs.replace(
+                column, shares=_of_numbers(column.shares)
+            )
     return metrics
 
 
@@ -185,12 +189,24 @@ def _only(column: ColumnProfile) -> str | None:
 
 
 def _values(name: str, column: ColumnMetrics) -> Iterator[tuple[MetricId, float]]:
-    for family in ("nulls", "empty", "negative", "zero", "location", "spread", "distinct", "length"):
+    for family in (
+        "nulls",
+        "empty",
+        "negative",
+        "zero",
+        "location",
+        "spread",
+        "distinct",
+        "length",
+    ):
         value: float | None = getattr(column, family)
         if value is not None:
             yield MetricId(family, name), value
     if total := sum(column.hours):
-        yield MetricId("hour_mean", name), sum(hour * count for hour, count in enumerate(column.hours)) / total
+        yield (
+            MetricId("hour_mean", name),
+            sum(hour * count for hour, count in enumerate(column.hours)) / total,
+        )
         yield MetricId("hour_q95", name), float(_hour_at(column.hours, 0.95 * total))
     for value_name, share in column.shares.items():
         yield MetricId("share", name, value_name), share

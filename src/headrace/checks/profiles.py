@@ -20,7 +20,17 @@ import msgspec
 from headrace.checks.check_kinds import FLOATS, SAMPLED
 from headrace.checks.metrics import CATEGORIES_MAX, SPREAD_DISTINCT_MIN
 from headrace.checks.results import ColumnProfile
-from headrace.checks.values import NUMBERS, TELLING, CountedValues, ProfiledColumn, ValueKind, Values, aggregate, columns_of, kind_of
+from headrace.checks.values import (
+    NUMBERS,
+    TELLING,
+    CountedValues,
+    ProfiledColumn,
+    ValueKind,
+    Values,
+    aggregate,
+    columns_of,
+    kind_of,
+)
 from headrace.lake import ColumnStatistics
 from headrace.lake.catalog.columns import BOUND_CHARACTERS_MAX, lower_bound, upper_bound
 from headrace.lake.sqltext import quote
@@ -55,18 +65,27 @@ _MINUTES_MAX = 900_000_000
 _COUNT = itemgetter(1)
 
 
-def describe(values: Values, kind: ValueKind, timezone: str, *, classified: bool = False) -> ColumnProfile:
+def describe(
+    values: Values, kind: ValueKind, timezone: str, *, classified: bool = False
+) -> ColumnProfile:
     """Return the profile of the values; that of a classified column reveals no single value.
 
     It has counts, and location and spread from `SPREAD_DISTINCT_MIN` distinct values on.
     """
     if not values.known:
         return ColumnProfile(values.rows, values.rows)
-    profile = _of_kind(ColumnProfile(values.rows, values.rows - values.known, values.distinct), values, kind, timezone)
+    profile = _of_kind(
+        ColumnProfile(values.rows, values.rows - values.known, values.distinct),
+        values,
+        kind,
+        timezone,
+    )
     return _without_values(profile) if classified else profile
 
 
-def _of_kind(profile: ColumnProfile, values: Values, kind: ValueKind, timezone: str) -> ColumnProfile:
+def _of_kind(
+    profile: ColumnProfile, values: Values, kind: ValueKind, timezone: str
+) -> ColumnProfile:
     match kind:
         case ValueKind.NUMBER:
             return _numbers(profile, CountedValues.of(values.values))
@@ -75,7 +94,9 @@ def _of_kind(profile: ColumnProfile, values: Values, kind: ValueKind, timezone: 
         case ValueKind.BOOLEAN:
             return _booleans(profile, values)
         case ValueKind.INSTANT | ValueKind.WALL_CLOCK:
-            return _instants(profile, _quarters(values.values), timezone if kind is ValueKind.INSTANT else "UTC")
+            return _instants(
+                profile, _quarters(values.values), timezone if kind is ValueKind.INSTANT else "UTC"
+            )
         case ValueKind.OTHER:
             return profile
 
@@ -91,10 +112,13 @@ def _without_values(column_profile: ColumnProfile) -> ColumnProfile:
     )
     if (column_profile.distinct or 0) < SPREAD_DISTINCT_MIN:
         return profile
-    return msgspec.structs.replace(profile, location=column_profile.location, spread=column_profile.spread)
+    return msgspec.structs.replace(
+        profile, location=column_profile.location, spread=column_profile.spread
+    )
 
 
-# Numbers --------------------------------------------------------------------------------------------------------------
+# Numbers
+# --------------------------------------------------------------------------------------------------
 
 
 def _numbers(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
@@ -123,27 +147,36 @@ def _sizes(known: CountedValues) -> CountedValues:
     if known.values[0] > 0:
         return known
     ordered = list(known.all())
-    return CountedValues.of([-value for value in reversed(ordered[: known.below(0)])] + ordered[known.upto(0) :])
+    return CountedValues.of(
+        [-value for value in reversed(ordered[: known.below(0)])] + ordered[known.upto(0) :]
+    )
 
 
 def _told(grid: Sequence[float]) -> tuple[float, float, float, float, float]:
     return float(grid[0]), float(grid[_Q25]), float(grid[9]), float(grid[_Q75]), float(grid[18])
 
 
-# Frequent values ------------------------------------------------------------------------------------------------------
+# Frequent values
+# --------------------------------------------------------------------------------------------------
 
 
 def _is_categorical(distinct: int, values: int) -> bool:
     return distinct <= CATEGORIES_MAX and values >= REPEATED_MIN * distinct
 
 
-def _frequent(known: CountedValues, distinct: int, *, categorical: bool) -> tuple[tuple[str, int], ...]:
+def _frequent(
+    known: CountedValues, distinct: int, *, categorical: bool
+) -> tuple[tuple[str, int], ...]:
     """Return values and counts, most frequent first: all, or those with at least `TOP_SHARE`."""
     often = 1 if categorical else max(2, math.ceil(known.total * TOP_SHARE))
     if known.total - distinct + 1 < often:
         return ()  # a value with that count would leave too few rows for the other values
-    pairs = sorted(known.frequent(often), key=_COUNT, reverse=True)  # ties stay in the order of values
-    return tuple((_shown(value), count) for value, count in (pairs if categorical else pairs[:TOP_MAX]))
+    pairs = sorted(
+        known.frequent(often), key=_COUNT, reverse=True
+    )  # ties stay in the order of values
+    return tuple(
+        (_shown(value), count) for value, count in (pairs if categorical else pairs[:TOP_MAX])
+    )
 
 
 def _shown(value: object) -> str:
@@ -151,7 +184,8 @@ def _shown(value: object) -> str:
     return text if len(text) <= VALUE_CHARACTERS_MAX else text[:VALUE_CHARACTERS_MAX] + "…"
 
 
-# Texts ----------------------------------------------------------------------------------------------------------------
+# Texts
+# --------------------------------------------------------------------------------------------------
 
 
 def _texts(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
@@ -163,7 +197,10 @@ def _texts(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
         distinct=profile.distinct,
         minimum=known.values[0],
         maximum=known.values[-1],
-        empty=sum(known.upto(blank) - known.below(blank) for blank in {"", *filter(str.isspace, known.values)}),
+        empty=sum(
+            known.upto(blank) - known.below(blank)
+            for blank in {"", *filter(str.isspace, known.values)}
+        ),
         lengths=(min(lengths), known.summed(lengths) / known.total, max(lengths)),
         patterns=_patterns(known),
         categorical=categorical,
@@ -173,7 +210,11 @@ def _texts(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
 
 
 def _listed(known: CountedValues, longest: int) -> tuple[str, ...]:
-    return tuple(known.values) if known.total <= CATEGORIES_MAX and longest <= LISTED_CHARACTERS_MAX else ()
+    return (
+        tuple(known.values)
+        if known.total <= CATEGORIES_MAX and longest <= LISTED_CHARACTERS_MAX
+        else ()
+    )
 
 
 def _patterns(known: CountedValues) -> tuple[tuple[str, int], ...]:
@@ -200,7 +241,9 @@ def _shaped(values: Sequence[str]) -> list[str]:
 @cache
 def _shapes() -> dict[int, str]:
     """Return a map: digit to 9, capital to A, other letter to a, for Latin, Greek and Cyrillic."""
-    letters = {code: "A" if chr(code).isupper() else "a" for code in range(0x530) if chr(code).isalpha()}
+    letters = {
+        code: "A" if chr(code).isupper() else "a" for code in range(0x530) if chr(code).isalpha()
+    }
     return letters | {ord(digit): "9" for digit in "0123456789"}
 
 
@@ -210,7 +253,11 @@ def _ascii_shapes() -> bytes:
 
 
 def _booleans(profile: ColumnProfile, values: Values) -> ColumnProfile:
-    counts = values.values if isinstance(values.values, dict) else {"true": (true := sum(values.values)), "false": values.known - true}
+    counts = (
+        values.values
+        if isinstance(values.values, dict)
+        else {"true": (true := sum(values.values)), "false": values.known - true}
+    )
     top = [(name, count) for name in ("true", "false") if (count := counts.get(name))]
     return msgspec.structs.replace(
         profile,
@@ -221,11 +268,14 @@ def _booleans(profile: ColumnProfile, values: Values) -> ColumnProfile:
     )
 
 
-# Instants -------------------------------------------------------------------------------------------------------------
+# Instants
+# --------------------------------------------------------------------------------------------------
 
 
 def _instants(profile: ColumnProfile, quarters: Mapping[int, int], timezone: str) -> ColumnProfile:
-    return msgspec.structs.replace(profile, hours=_hours(quarters, timezone), between=_between(quarters, timezone))
+    return msgspec.structs.replace(
+        profile, hours=_hours(quarters, timezone), between=_between(quarters, timezone)
+    )
 
 
 def _quarters(instants: Iterable[int]) -> Mapping[int, int]:
@@ -242,8 +292,15 @@ def _between(quarters: Mapping[int, int], timezone: str) -> tuple[int, int] | No
     None if a calendar can't represent them.
     """
     known = CountedValues.of(quarters)
-    low, high = (_local(quarter, timezone) for quarter in known.at((known.total // 10, known.total - 1 - known.total // 10)))
-    return (low, high) if low is not None and high is not None and max(abs(low), abs(high)) <= _MINUTES_MAX else None
+    low, high = (
+        _local(quarter, timezone)
+        for quarter in known.at((known.total // 10, known.total - 1 - known.total // 10))
+    )
+    return (
+        (low, high)
+        if low is not None and high is not None and max(abs(low), abs(high)) <= _MINUTES_MAX
+        else None
+    )
 
 
 def _hours(quarters: Mapping[int, int], timezone: str) -> tuple[int, ...]:
@@ -262,7 +319,9 @@ def _local(quarter: int, timezone: str) -> int | None:
         return quarter * 15
     try:
         instant = EPOCH + timedelta(minutes=quarter * 15)
-        return quarter * 15 + int((instant.astimezone(zone(timezone)).utcoffset() or timedelta()).total_seconds() // 60)
+        return quarter * 15 + int(
+            (instant.astimezone(zone(timezone)).utcoffset() or timedelta()).total_seconds() // 60
+        )
     except (UsageError, OverflowError):  # no time zone database, or a year beyond the calendar
         return None
 
@@ -331,20 +390,40 @@ class Description(msgspec.Struct, frozen=True):
         extra: dict[str, dict[str, Any]] = {}
         for measure, value in zip(self.measures, values, strict=False):
             extra.setdefault(measure.column, {})[measure.field] = value
-        profiles = self._described(values[len(self.measures)], rows) if self.described and len(values) > len(self.measures) else {}
+        profiles = (
+            self._described(values[len(self.measures)], rows)
+            if self.described and len(values) > len(self.measures)
+            else {}
+        )
         return {
-            name: _one(rows, self.statistics.get(name), extra.get(name, {}), profiles.get(name), classified=name.lower() in self.classified)
+            name: _one(
+                rows,
+                self.statistics.get(name),
+                extra.get(name, {}),
+                profiles.get(name),
+                classified=name.lower() in self.classified,
+            )
             for name in self.columns
         }
 
     def _described(self, text: str, rows: int) -> dict[str, ColumnProfile]:
         profiles = {
-            column.name: describe(values, column.kind, self.timezone, classified=column.name.lower() in self.classified)
-            for column, values in zip(self.described, columns_of(text, self.described, rows), strict=True)
+            column.name: describe(
+                values,
+                column.kind,
+                self.timezone,
+                classified=column.name.lower() in self.classified,
+            )
+            for column, values in zip(
+                self.described, columns_of(text, self.described, rows), strict=True
+            )
         }
         if self.every == 1:
             return profiles
-        return {name: msgspec.structs.replace(profile, sampled=profile.rows) for name, profile in profiles.items()}
+        return {
+            name: msgspec.structs.replace(profile, sampled=profile.rows)
+            for name, profile in profiles.items()
+        }
 
 
 def planned(
@@ -366,29 +445,51 @@ def planned(
     secret = frozenset(name.lower() for name in classified)
     if not most:
         return Description(columns, known, timezone=timezone, classified=secret)
-    small = one_file and most <= EXACT_ROWS_MAX and total <= (BATCH_ROWS_MAX if several else EXACT_ROWS_MAX)
+    small = (
+        one_file
+        and most <= EXACT_ROWS_MAX
+        and total <= (BATCH_ROWS_MAX if several else EXACT_ROWS_MAX)
+    )
     every = 1 if small else max(1, most // SAMPLE_ROWS, total // BATCH_ROWS_MAX)
     described = [
-        ProfiledColumn(name, kind, value_kind, counted=every == 1 and _are_few(statistics.get(name), total))
+        ProfiledColumn(
+            name, kind, value_kind, counted=every == 1 and _are_few(statistics.get(name), total)
+        )
         for name, kind in columns.items()
         if (value_kind := kind_of(kind)) is not None
     ]
     told = {column.name for column in described if every == 1 and column.type in TELLING}
-    measures = [fact for name, kind in columns.items() if name not in told for fact in _facts(name, kind, known.get(name))]
+    measures = [
+        fact
+        for name, kind in columns.items()
+        if name not in told
+        for fact in _facts(name, kind, known.get(name))
+    ]
     if every > 1:
-        measures += [estimate for column in described for estimate in _estimates(column.name, column.type, known.get(column.name))]
+        measures += [
+            estimate
+            for column in described
+            for estimate in _estimates(column.name, column.type, known.get(column.name))
+        ]
     return Description(columns, known, tuple(measures), tuple(described), every, timezone, secret)
 
 
 def _are_few(file: ColumnStatistics | None, rows: int) -> bool:
-    return file is not None and rows >= COUNTED_ROWS_MIN and 8 * file.size_bytes <= COUNTED_BITS_MAX * rows
+    return (
+        file is not None
+        and rows >= COUNTED_ROWS_MIN
+        and 8 * file.size_bytes <= COUNTED_BITS_MAX * rows
+    )
 
 
 def _facts(column: str, kind: str, known: ColumnStatistics | None) -> list[Measure]:
     """Return the aggregates for what the file's statistics lack."""
     if known is not None:
         return []
-    return [Measure(column, "nulls", f"count(*) FILTER (WHERE {quote(column)} IS NULL)"), *_bounds(column, kind)]
+    return [
+        Measure(column, "nulls", f"count(*) FILTER (WHERE {quote(column)} IS NULL)"),
+        *_bounds(column, kind),
+    ]
 
 
 def _estimates(column: str, kind: str, known: ColumnStatistics | None) -> list[Measure]:
@@ -396,7 +497,10 @@ def _estimates(column: str, kind: str, known: ColumnStatistics | None) -> list[M
     name = quote(column)
     measures = [Measure(column, "distinct", f"approx_count_distinct({name})")]
     if kind.startswith(NUMBERS):
-        measures += [Measure(column, field, f"count(*) FILTER (WHERE {name} {sign} 0)") for field, sign in _signs(known)]
+        measures += [
+            Measure(column, field, f"count(*) FILTER (WHERE {name} {sign} 0)")
+            for field, sign in _signs(known)
+        ]
     return measures
 
 
@@ -406,7 +510,9 @@ def _signs(known: ColumnStatistics | None) -> list[tuple[str, str]]:
         least = float(known.minimum) if known is not None and known.minimum is not None else -1.0
     except ValueError:
         least = -1.0
-    return [("negative", "<"), ("zero", "=")] if least < 0 else [("zero", "=")] if least == 0 else []
+    return (
+        [("negative", "<"), ("zero", "=")] if least < 0 else [("zero", "=")] if least == 0 else []
+    )
 
 
 def _bounds(column: str, kind: str) -> list[Measure]:
@@ -415,7 +521,10 @@ def _bounds(column: str, kind: str) -> list[Measure]:
         return []
     name = quote(column)
     finite = f" FILTER (WHERE NOT isnan({name}))" if kind in FLOATS else ""
-    return [Measure(column, field, _as_statistic(f"{of}({name}){finite}", kind)) for field, of in (("minimum", "min"), ("maximum", "max"))]
+    return [
+        Measure(column, field, _as_statistic(f"{of}({name}){finite}", kind))
+        for field, of in (("minimum", "min"), ("maximum", "max"))
+    ]
 
 
 def _as_statistic(value: str, kind: str) -> str:
@@ -431,7 +540,12 @@ def _as_statistic(value: str, kind: str) -> str:
 
 
 def _one(
-    rows: int, known: ColumnStatistics | None, extra: Mapping[str, Any], described: ColumnProfile | None, *, classified: bool
+    rows: int,
+    known: ColumnStatistics | None,
+    extra: Mapping[str, Any],
+    described: ColumnProfile | None,
+    *,
+    classified: bool,
 ) -> ColumnProfile:
     profile = described or ColumnProfile(rows, 0)
     if known is not None:
@@ -442,10 +556,18 @@ def _one(
         maximum = _bound(extra.get("maximum", profile.maximum), upper_bound)
     if classified:
         minimum = maximum = None
-    counted = {field: int(extra[field]) for field in ("distinct", "negative", "zero") if extra.get(field) is not None}
+    counted = {
+        field: int(extra[field])
+        for field in ("distinct", "negative", "zero")
+        if extra.get(field) is not None
+    }
     if profile.categorical:
-        counted.pop("distinct", None)  # a sample has all of so few values; an estimate is off by 10 %
-    return msgspec.structs.replace(profile, rows=rows, nulls=nulls, minimum=minimum, maximum=maximum, **counted)
+        counted.pop(
+            "distinct", None
+        )  # a sample has all of so few values; an estimate is off by 10 %
+    return msgspec.structs.replace(
+        profile, rows=rows, nulls=nulls, minimum=minimum, maximum=maximum, **counted
+    )
 
 
 def _bound(text: str | None, shortened: Callable[[str], str | None]) -> str | None:

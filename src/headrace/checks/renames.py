@@ -18,7 +18,14 @@ from difflib import SequenceMatcher
 
 import msgspec
 
-from headrace.checks.column_similarity import Agreement, Alike, ColumnTraits, RenameCandidate, alike, pooled_agreement
+from headrace.checks.column_similarity import (
+    Agreement,
+    Alike,
+    ColumnTraits,
+    RenameCandidate,
+    alike,
+    pooled_agreement,
+)
 from headrace.checks.drift import ColumnRename
 
 # Similarity of two names: word by word, with abbreviations, word order and spelling styles.
@@ -79,7 +86,11 @@ _SYNONYMS = (
 @functools.lru_cache(maxsize=8_192)
 def words(name: str) -> tuple[str, ...]:
     """Return the words of a name: `depDelay`, `dep_delay` and `Dep. delay` are `dep`, `delay`."""
-    plain = "".join(sign for sign in unicodedata.normalize("NFKD", name[:CHARACTERS_MAX]) if not unicodedata.combining(sign))
+    plain = "".join(
+        sign
+        for sign in unicodedata.normalize("NFKD", name[:CHARACTERS_MAX])
+        if not unicodedata.combining(sign)
+    )
     return tuple(word.casefold() for word in _WORD.findall(plain)[:WORDS_MAX])
 
 
@@ -100,14 +111,18 @@ def similarity(item: str, other: str) -> float:
     if "".join(first) == "".join(second):
         return 1.0
     forth, back = _covered(first, second), _covered(second, first)
-    together = (forth * _weight(first) + back * _weight(second)) / (_weight(first) + _weight(second))
+    together = (forth * _weight(first) + back * _weight(second)) / (
+        _weight(first) + _weight(second)
+    )
     initials = 0.7 if _initials(first, second) or _initials(second, first) else 0.0
     return max(together, initials)
 
 
 def _covered(words_of_one: tuple[str, ...], others: tuple[str, ...]) -> float:
     """Return the weighted share of one name's words that the other name has too."""
-    return sum(_weight((word,)) * max(_word(word, other) for other in others) for word in words_of_one) / _weight(words_of_one)
+    return sum(
+        _weight((word,)) * max(_word(word, other) for other in others) for word in words_of_one
+    ) / _weight(words_of_one)
 
 
 def _weight(some: tuple[str, ...]) -> float:
@@ -141,12 +156,21 @@ def _abbreviates(short: str, full: str) -> bool:
     if full.startswith(short):
         return True
     letters = iter(full)
-    return len(short) <= len(full) * 0.75 and all(letter in letters for letter in short) and not set(short[1:]) & set("aeiou")
+    return (
+        len(short) <= len(full) * 0.75
+        and all(letter in letters for letter in short)
+        and not set(short[1:]) & set("aeiou")
+    )
 
 
 def _initials(short: tuple[str, ...], full: tuple[str, ...]) -> bool:
     """Return whether `short` is an acronym of `full`, as `dob` is of `date_of_birth`."""
-    return len(short) == 1 and len(full) > 1 and len(short[0]) == len(full) and short[0] == "".join(word[0] for word in full)
+    return (
+        len(short) == 1
+        and len(full) > 1
+        and len(short[0]) == len(full)
+        and short[0] == "".join(word[0] for word in full)
+    )
 
 
 # The best one-to-one assignment: of all ways to pair rows with columns, the one with the greatest
@@ -197,7 +221,9 @@ def _solved(knot: dict[Pair, float]) -> dict[int, int]:
         left = {pair: gain for pair, gain in knot.items() if gain > median}
         return assign(left) if len(left) < len(knot) and left else _greedy(knot)
     # Each row may also stay unpaired without a gain; an extra column stands for that.
-    costs = [[-knot.get((row, column), 0.0) for column in columns] + [0.0] * len(rows) for row in rows]
+    costs = [
+        [-knot.get((row, column), 0.0) for column in columns] + [0.0] * len(rows) for row in rows
+    ]
     results = _hungarian(costs)
     pairs = ((rows[i], columns[j]) for i, j in enumerate(results) if j < len(columns))
     return {row: column for row, column in pairs if (row, column) in knot}
@@ -282,10 +308,21 @@ RIVAL = 0.02
 """The minimum score of a rival that the evidence names."""
 CANDIDATES_MAX = 8
 _FAMILIES = {
-    "TINYINT": "whole", "SMALLINT": "whole", "INTEGER": "whole", "BIGINT": "whole", "HUGEINT": "whole", "UBIGINT": "whole",
-    "UINTEGER": "whole", "USMALLINT": "whole", "UTINYINT": "whole", "FLOAT": "real", "DOUBLE": "real", "DECIMAL": "real",
-    "DATE": "time", "TIMESTAMP": "time",
-}  # fmt: skip
+    "TINYINT": "whole",
+    "SMALLINT": "whole",
+    "INTEGER": "whole",
+    "BIGINT": "whole",
+    "HUGEINT": "whole",
+    "UBIGINT": "whole",
+    "UINTEGER": "whole",
+    "USMALLINT": "whole",
+    "UTINYINT": "whole",
+    "FLOAT": "real",
+    "DOUBLE": "real",
+    "DECIMAL": "real",
+    "DATE": "time",
+    "TIMESTAMP": "time",
+}
 _NEAR = {frozenset(("whole", "real")): 0.6, frozenset(("whole", "BOOLEAN")): 0.3}
 
 
@@ -310,10 +347,18 @@ def propose(
     return tuple(renames)
 
 
-def chosen(candidates: Mapping[str, Sequence[RenameCandidate]], *, least: float = PROPOSED) -> tuple[ColumnRename, ...]:
+def chosen(
+    candidates: Mapping[str, Sequence[RenameCandidate]], *, least: float = PROPOSED
+) -> tuple[ColumnRename, ...]:
     """Return the renames among candidates, which map missing columns to possible new ones."""
     columns = list(candidates)
-    names = list(dict.fromkeys(rename_candidate.to for candidate in candidates.values() for rename_candidate in candidate))
+    names = list(
+        dict.fromkeys(
+            rename_candidate.to
+            for candidate in candidates.values()
+            for rename_candidate in candidate
+        )
+    )
     by_pair = {
         (row, names.index(candidate.to)): candidate
         for row, column in enumerate(columns)
@@ -327,7 +372,11 @@ def chosen(candidates: Mapping[str, Sequence[RenameCandidate]], *, least: float 
     taken = set(pairs.values())
     for row, column in sorted(pairs.items()):
         candidate = by_pair[row, column]
-        rivals = [(scores[pair], candidate) for pair, candidate in by_pair.items() if pair[0] == row and pair != (row, column)]
+        rivals = [
+            (scores[pair], candidate)
+            for pair, candidate in by_pair.items()
+            if pair[0] == row and pair != (row, column)
+        ]
         free = [candidate for _, candidate in rivals if names.index(candidate.to) not in taken]
         score = _unrivalled(scores[row, column], candidate, free)
         rivals.sort(key=lambda each: (-each[1].agreement, -each[0]))
@@ -357,7 +406,9 @@ def pooled(several: Sequence[Sequence[RenameCandidate]]) -> list[RenameCandidate
             to=name,
             base=sum(candidate.base for candidate in candidates) / len(candidates),
             overlap=sum(candidate.overlap for candidate in candidates) / len(candidates),
-            rows=_pooled_rows([candidate.rows for candidate in candidates if candidate.rows is not None]),
+            rows=_pooled_rows(
+                [candidate.rows for candidate in candidates if candidate.rows is not None]
+            ),
         )
         for name, candidates in by_name.items()
     ]
@@ -371,7 +422,9 @@ def _by_odds(candidate: RenameCandidate) -> float:
     return -candidate.log_odds
 
 
-def _unrivalled(score: float, candidate: RenameCandidate, rivals: Sequence[RenameCandidate]) -> float:
+def _unrivalled(
+    score: float, candidate: RenameCandidate, rivals: Sequence[RenameCandidate]
+) -> float:
     """Return the score, limited to `CONTESTED` if a rival's values agree better."""
     contested = any(_speaks_against(rival, candidate) for rival in rivals)
     return min(score, CONTESTED) if contested else score
@@ -385,7 +438,9 @@ def _speaks_against(rival: RenameCandidate, candidate: RenameCandidate) -> bool:
     return candidate.agreement > BETTER and rival.agreement >= candidate.agreement - CLEARLY
 
 
-def _against(candidate: RenameCandidate, rivals: Sequence[tuple[float, RenameCandidate]]) -> Iterator[str]:
+def _against(
+    candidate: RenameCandidate, rivals: Sequence[tuple[float, RenameCandidate]]
+) -> Iterator[str]:
     """Return clauses about matched rows and the nearest rival, without values."""
     if candidate.rows is not None and candidate.rows.equal:
         times = "" if candidate.rows.factor == 1.0 else f" times {candidate.rows.factor:g}"
@@ -404,7 +459,9 @@ def _agrees(candidate: RenameCandidate) -> str:
 
 
 def _candidates(
-    gone: Sequence[ColumnTraits], new: Sequence[ColumnTraits], rows: Mapping[tuple[str, str], Agreement]
+    gone: Sequence[ColumnTraits],
+    new: Sequence[ColumnTraits],
+    rows: Mapping[tuple[str, str], Agreement],
 ) -> dict[str, list[RenameCandidate]]:
     names = name_similarities(gone, new)
     named_only = len(gone) * len(new) > PAIRS_MAX
@@ -419,11 +476,15 @@ def _candidates(
         base = log_odds(features(traits, other, name, alone=alone))
         telling = overlap * min(traits.telling, other.telling)
         base += _OF_TELLING * telling
-        results[traits.name].append(RenameCandidate(to=other.name, base=base, overlap=overlap, rows=agreed))
+        results[traits.name].append(
+            RenameCandidate(to=other.name, base=base, overlap=overlap, rows=agreed)
+        )
     return results
 
 
-def name_similarities(gone: Sequence[ColumnTraits], new: Sequence[ColumnTraits]) -> dict[Pair, tuple[float, bool]]:
+def name_similarities(
+    gone: Sequence[ColumnTraits], new: Sequence[ColumnTraits]
+) -> dict[Pair, tuple[float, bool]]:
     """Return the similarity of each pair of names, and whether no other name comes close."""
     every = len(gone) * len(new) <= PAIRS_MAX
     names = {
@@ -438,7 +499,10 @@ def name_similarities(gone: Sequence[ColumnTraits], new: Sequence[ColumnTraits])
         rows.setdefault(row, []).append(name)
         columns.setdefault(column, []).append(name)
     return {
-        (row, column): (name, name > _NAMED and name - _CLEAR >= max(_second(rows[row]), _second(columns[column])))
+        (row, column): (
+            name,
+            name > _NAMED and name - _CLEAR >= max(_second(rows[row]), _second(columns[column])),
+        )
         for (row, column), name in names.items()
     }
 
@@ -455,10 +519,15 @@ def _scores(odds: dict[Pair, float]) -> dict[Pair, float]:
     for (row, column), weight in weights.items():
         rows[row] = rows.get(row, 0.0) + weight
         columns[column] = columns.get(column, 0.0) + weight
-    return {(row, column): weight / (1 + rows[row] + columns[column] - weight) for (row, column), weight in weights.items()}
+    return {
+        (row, column): weight / (1 + rows[row] + columns[column] - weight)
+        for (row, column), weight in weights.items()
+    }
 
 
-def features(traits: ColumnTraits, other: ColumnTraits, name: float, *, alone: bool) -> tuple[float, ...]:
+def features(
+    traits: ColumnTraits, other: ColumnTraits, name: float, *, alone: bool
+) -> tuple[float, ...]:
     """Return the features of a pair, from 0 to 1 each.
 
     They are name, same words, unrivalled name, type, position; if both columns have values, also
@@ -482,7 +551,11 @@ def log_odds(values: Sequence[float]) -> float:
 
 def _types(item: str, other: str) -> float:
     first, second = _family(item), _family(other)
-    return 1.0 if first == second else _NEAR.get(frozenset((first, second)), 0.25 if "VARCHAR" in (first, second) else 0.0)
+    return (
+        1.0
+        if first == second
+        else _NEAR.get(frozenset((first, second)), 0.25 if "VARCHAR" in (first, second) else 0.0)
+    )
 
 
 def _family(kind: str) -> str:
@@ -495,7 +568,11 @@ def _evidence(traits: ColumnTraits, other: ColumnTraits) -> Iterator[str]:
     name = similarity(traits.name, other.name)
     if name >= 0.5:
         yield "the names are the same words" if name >= 1.0 else "the names have words in common"
-    yield f"both are {traits.type}" if traits.type == other.type else f"{traits.type} became {other.type}"
+    yield (
+        f"both are {traits.type}"
+        if traits.type == other.type
+        else f"{traits.type} became {other.type}"
+    )
     if abs(traits.position - other.position) < 0.05:
         yield "it stands in the same place"
     result = alike(traits, other)

@@ -96,9 +96,14 @@ def restatement_facts(
 
 def _fact(key: str, was: PreviousPublication, rows: int, detail: str) -> Fact:
     return Fact(
-        kind="restatement", severity=FactSeverity.WARN, expected=_rows(was.rows), observed=_rows(rows), strength=CERTAIN,
-        detail=detail, partition=key,
-    )  # fmt: skip
+        kind="restatement",
+        severity=FactSeverity.WARN,
+        expected=_rows(was.rows),
+        observed=_rows(rows),
+        strength=CERTAIN,
+        detail=detail,
+        partition=key,
+    )
 
 
 def cut_off(key: str, was: PreviousPublication, rows: int, usual: Sequence[int]) -> Fact | None:
@@ -109,25 +114,45 @@ def cut_off(key: str, was: PreviousPublication, rows: int, usual: Sequence[int])
     too many.
     """
     missing = was.rows - rows
-    if not rows or missing < max(MISSING_ROWS_MIN, MISSING_MIN * was.rows) or was.rows > MORE * max(usual, default=0):
+    if (
+        not rows
+        or missing < max(MISSING_ROWS_MIN, MISSING_MIN * was.rows)
+        or was.rows > MORE * max(usual, default=0)
+    ):
         return None
     return Fact(
-        kind="volume_anomaly", severity=FactSeverity.HOLD, expected=_rows(was.rows), strength=CERTAIN, partition=key,
-        observed=f"the first {_rows(rows)} of the file that is published, and nothing else", detail="cut off",
-    )  # fmt: skip
+        kind="volume_anomaly",
+        severity=FactSeverity.HOLD,
+        expected=_rows(was.rows),
+        strength=CERTAIN,
+        partition=key,
+        observed=f"the first {_rows(rows)} of the file that is published, and nothing else",
+        detail="cut off",
+    )
 
 
-def copies_removed(key: str, was: PreviousPublication, rows: int, times: int, apart: Sequence[str]) -> Fact:
+def copies_removed(
+    key: str, was: PreviousPublication, rows: int, times: int, apart: Sequence[str]
+) -> Fact:
     """Return the fact that each published row occurred several times.
 
     The copies have different keys in the columns `apart`; without any, they are identical.
     """
-    keys = ", ".join(apart[:NAMES_TOLD]) + (f" and {len(apart) - NAMES_TOLD} more" if len(apart) > NAMES_TOLD else "")
+    keys = ", ".join(apart[:NAMES_TOLD]) + (
+        f" and {len(apart) - NAMES_TOLD} more" if len(apart) > NAMES_TOLD else ""
+    )
     return Fact(
-        kind="duplicate_rows", severity=FactSeverity.WARN, expected=_rows(rows), strength=CERTAIN, partition=key, of=was.attempt,
-        observed=f"each of {rows:,} rows {times} times{f', the same but for {keys}' if keys else ''}",
+        kind="duplicate_rows",
+        severity=FactSeverity.WARN,
+        expected=_rows(rows),
+        strength=CERTAIN,
+        partition=key,
+        of=was.attempt,
+        observed=(
+            f"each of {rows:,} rows {times} times{f', the same but for {keys}' if keys else ''}"
+        ),
         detail=f"each row {times} times, under other {keys}" if keys else f"{was.rows - rows} rows",
-    )  # fmt: skip
+    )
 
 
 def categories_renamed(
@@ -156,21 +181,34 @@ def categories_renamed(
     more = f" and {len(pairs) - NAMES_TOLD} more" if len(pairs) > NAMES_TOLD else ""
     (first, _), (instead, _) = same[0], other[0]
     return Fact(
-        kind="distribution_shift", column=column, severity=FactSeverity.WARN, strength=CERTAIN, partition=key, of=was.attempt,
-        expected=f"{first!r}, as in the intervals before it", observed=f"{instead!r} in its place",
+        kind="distribution_shift",
+        column=column,
+        severity=FactSeverity.WARN,
+        strength=CERTAIN,
+        partition=key,
+        of=was.attempt,
+        expected=f"{first!r}, as in the intervals before it",
+        observed=f"{instead!r} in its place",
         detail=f"category mix: {', '.join(pairs[:NAMES_TOLD])}{more}",
-    )  # fmt: skip
+    )
 
 
 def _moved(item: Mapping[str, int], other: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return the categories whose counts differ in the other version, the largest first."""
-    return sorted(((value, count) for value, count in item.items() if other.get(value) != count), key=lambda each: -each[1])
+    return sorted(
+        ((value, count) for value, count in item.items() if other.get(value) != count),
+        key=lambda each: -each[1],
+    )
 
 
-def _nearer(now: Mapping[str, int], before: Mapping[str, int], history: Sequence[Mapping[str, float]]) -> bool:
+def _nearer(
+    now: Mapping[str, int], before: Mapping[str, int], history: Sequence[Mapping[str, float]]
+) -> bool:
     """Return whether the shares of `now` are much more like the history than those of `before`."""
     values = {value for item in history for value in item} | now.keys() | before.keys()
-    usual = {value: sum(item.get(value, 0.0) for item in history) / len(history) for value in values}
+    usual = {
+        value: sum(item.get(value, 0.0) for item in history) / len(history) for value in values
+    }
 
     def off(counts: Mapping[str, int]) -> float:
         total = sum(counts.values())
@@ -179,7 +217,9 @@ def _nearer(now: Mapping[str, int], before: Mapping[str, int], history: Sequence
     return off(now) < NEARER * off(before)
 
 
-def duplicate_delivery(key: str, size_bytes: int, sha256: str, withheld: Sequence[tuple[str, str]]) -> tuple[Fact, ...]:
+def duplicate_delivery(
+    key: str, size_bytes: int, sha256: str, withheld: Sequence[tuple[str, str]]
+) -> tuple[Fact, ...]:
     """Return a fact if the same file was also delivered, and withheld, for another interval.
 
     One of the two deliveries has the wrong interval's file; which one is unknown. Small files may
@@ -194,7 +234,10 @@ def duplicate_delivery(key: str, size_bytes: int, sha256: str, withheld: Sequenc
         expected=f"a file of {key}",
         observed=f"the very file that was delivered for {other}",
         strength=CERTAIN,
-        detail=f"equals the delivery for {other}, which is withheld: one of the two is of the wrong interval",
+        detail=(
+            f"equals the delivery for {other}, which is withheld: one of the two is of the wrong"
+            " interval"
+        ),
         partition=key,
     )
     return (fact,)
@@ -203,7 +246,11 @@ def duplicate_delivery(key: str, size_bytes: int, sha256: str, withheld: Sequenc
 def _told(difference: RestatementCounts | None) -> str:
     if difference is None:
         return "other rows"
-    counts = {"added": difference.added, "removed": difference.removed, "changed": difference.changed}
+    counts = {
+        "added": difference.added,
+        "removed": difference.removed,
+        "changed": difference.changed,
+    }
     rows = ", ".join(f"{_rows(count)} {what}" for what, count in counts.items() if count) or SAME
     return "; ".join((rows, *(column.clause for column in difference.columns)))
 

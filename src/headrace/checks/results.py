@@ -136,20 +136,37 @@ class Audit(msgspec.Struct, frozen=True):
         audit = self.partitions.get(key)
         if audit is None:
             return self
-        return Audit(audit.verdict, audit.results, self.profiles.get(key, {}), self.seconds, audit.content_hash, metrics=audit.metrics)
+        return Audit(
+            audit.verdict,
+            audit.results,
+            self.profiles.get(key, {}),
+            self.seconds,
+            audit.content_hash,
+            metrics=audit.metrics,
+        )
 
     def hashes(self) -> dict[str, str]:
         """Return the content hashes of a batch's partitions, where the scan computed them."""
-        return {key: audit.content_hash for key, audit in self.partitions.items() if audit.content_hash is not None}
+        return {
+            key: audit.content_hash
+            for key, audit in self.partitions.items()
+            if audit.content_hash is not None
+        }
 
     def with_warning(self) -> Audit:
         """Return the audit with `warned` in place of the verdicts `passed` and `unchecked`."""
-        parts = {key: msgspec.structs.replace(audit, verdict=_warned(audit.verdict)) for key, audit in self.partitions.items()}
+        parts = {
+            key: msgspec.structs.replace(audit, verdict=_warned(audit.verdict))
+            for key, audit in self.partitions.items()
+        }
         return msgspec.structs.replace(self, verdict=_warned(self.verdict), partitions=parts)
 
     def with_results(self, results: Sequence[CheckResult]) -> Audit:
         """Return the audit with further results, which apply to each of its partitions."""
-        parts = {key: msgspec.structs.replace(audit, results=(*audit.results, *results)) for key, audit in self.partitions.items()}
+        parts = {
+            key: msgspec.structs.replace(audit, results=(*audit.results, *results))
+            for key, audit in self.partitions.items()
+        }
         return msgspec.structs.replace(self, results=(*self.results, *results), partitions=parts)
 
 

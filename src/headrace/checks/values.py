@@ -21,7 +21,16 @@ from headrace.lake.sqltext import quote
 # creating Python objects from rows, and needs no other library. The lists have no defined order,
 # since `profiles` doesn't depend on the order of rows.
 
-INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+INTEGERS = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+)
 NUMBERS = (*INTEGERS, "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 TELLING = (*INTEGERS, "VARCHAR", "BOOLEAN")
 """Types whose values are exact in JSON, so that the scan needn't compute nulls and bounds too."""
@@ -73,7 +82,10 @@ def aggregate(columns: Sequence[ProfiledColumn], only: str | None = None) -> str
     """
     plain = [_plain(quote(column.name), column.type) for column in columns]
     if only is None:
-        gathered = [f"{'histogram' if column.counted else 'list'}({value})" for column, value in zip(columns, plain, strict=True)]
+        gathered = [
+            f"{'histogram' if column.counted else 'list'}({value})"
+            for column, value in zip(columns, plain, strict=True)
+        ]
     else:  # few rows of many: the condition is evaluated once per row, not once per column
         rows = f"list(struct_pack({_fields(plain)})) FILTER (WHERE {only})"
         gathered = [f"list_transform({rows}, lambda row: row.c{at})" for at in range(len(plain))]
@@ -119,7 +131,11 @@ class Values(msgspec.Struct):
 
 @lru_cache(maxsize=256)
 def _decoder(columns: tuple[ProfiledColumn, ...]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(msgspec.defstruct("Columns", [(f"c{at}", _json_type(column)) for at, column in enumerate(columns)]))
+    return msgspec.json.Decoder(
+        msgspec.defstruct(
+            "Columns", [(f"c{at}", _json_type(column)) for at, column in enumerate(columns)]
+        )
+    )
 
 
 def _json_type(column: ProfiledColumn) -> Any:
@@ -142,14 +158,20 @@ _PLAIN: Mapping[ValueKind, Any] = {
 def _plain(name: str, column_type: str) -> str:
     """Return SQL for a value in a form that JSON can hold."""
     if column_type in ("FLOAT", "DOUBLE"):
-        return f"CASE WHEN isfinite({name}) THEN CAST({name} AS DOUBLE) + 0 END"  # + 0 turns -0 into 0
+        return (
+            f"CASE WHEN isfinite({name}) THEN CAST({name} AS DOUBLE) + 0 END"  # + 0 turns -0 into 0
+        )
     if column_type.startswith(("HUGEINT", "DECIMAL")):
         return f"CAST({name} AS DOUBLE)"
     if column_type.startswith("TIMESTAMP"):
         return f"epoch_us({name})"
     if column_type == "DATE":
         return f"{name} - DATE '1970-01-01'"
-    return name if column_type in INTEGERS or column_type in ("VARCHAR", "BOOLEAN") else f"CAST({name} AS VARCHAR)"
+    return (
+        name
+        if column_type in INTEGERS or column_type in ("VARCHAR", "BOOLEAN")
+        else f"CAST({name} AS VARCHAR)"
+    )
 
 
 # Sorted values, single or with counts, so that quantiles are found without expanding the counts.
@@ -186,7 +208,11 @@ class CountedValues(NamedTuple):
 
     def all(self) -> Iterator[Any]:
         """Return each value as often as it occurs, in order."""
-        return iter(self.values) if self.counts is None else chain.from_iterable(map(repeat, self.values, self.counts))
+        return (
+            iter(self.values)
+            if self.counts is None
+            else chain.from_iterable(map(repeat, self.values, self.counts))
+        )
 
     def at(self, places: Iterable[int]) -> list[Any]:
         """Return the values at these indexes, counted from 0."""

@@ -42,8 +42,12 @@ D = TypeVar("D", bound=Response)
 
 
 @contextmanager
-def refusal_as_json(invocation: Invocation, render: Callable[[D, CommandOutput], None]) -> Iterator[None]:
-    """Programs get the response of a plan that isn't the one that was agreed to, or that lacks a decision; people its error."""
+def refusal_as_json(
+    invocation: Invocation, render: Callable[[D, CommandOutput], None]
+) -> Iterator[None]:
+    """Programs get the response of a plan that isn't the one that was agreed to, or that lacks a
+    decision; people its error.
+    """
     try:
         yield
     except PlanRefused as error:
@@ -52,8 +56,16 @@ def refusal_as_json(invocation: Invocation, render: Callable[[D, CommandOutput],
         raise
 
 
-def ask_agreement(invocation: Invocation, show: Callable[[CommandOutput], None], question: str, *, yes: bool, refused: Refused) -> bool:
-    """Shows what would be done where a person reads, and asks where one can answer; with `yes` it is agreed to already.
+def ask_agreement(
+    invocation: Invocation,
+    show: Callable[[CommandOutput], None],
+    question: str,
+    *,
+    yes: bool,
+    refused: Refused,
+) -> bool:
+    """Shows what would be done where a person reads, and asks where one can answer; with `yes` it
+    is agreed to already.
 
     Raises `refused` where nobody can answer."""
     stream = sys.stderr if invocation.options.json else sys.stdout

@@ -19,7 +19,9 @@ class CliCommand(NamedTuple):
 
     @property
     def module(self) -> str:
-        """The module that has its function: `MODULES` names it where it isn't the command's own name."""
+        """The module that has its function: `MODULES` names it where it isn't the command's own
+        name.
+        """
         return f"headrace.cli.commands.{MODULES.get(self.name, self.name)}"
 
     def load(self) -> Callable[..., int]:
@@ -72,20 +74,35 @@ COMMANDS = (
     CliCommand("runs", "look", "what ran, and what became of it"),
     CliCommand("logs", "look", "the lines that an attempt wrote"),
     CliCommand("deliveries", "look", "what arrived at a source, and what became of it"),
-    CliCommand("incidents", "look", "the causes that are open, one incident each; report: published data is wrong"),
+    CliCommand(
+        "incidents",
+        "look",
+        "the causes that are open, one incident each; report: published data is wrong",
+    ),
     CliCommand("incident", "look", "one cause: its evidence, whom it affects, what repairs it"),
     CliCommand("quarantine", "look", "held and rejected data, with the reason"),
-    CliCommand("checks", "look", "the checks and what they came to; challenge: which can't fail, what none notices; suggest: which to add"),
+    CliCommand(
+        "checks",
+        "look",
+        "the checks and what they came to; challenge: which can't fail, what none notices; suggest:"
+        " which to add",
+    ),
     CliCommand("lineage", "look", "where a column comes from and goes to"),
     CliCommand("read", "look", "published data as table, CSV, JSON, Parquet or Arrow"),
     CliCommand("diff", "look", "what changed of an asset between two moments"),
     CliCommand("sql", "look", "a query over one snapshot of all that is published"),
     CliCommand("explain", "look", "a page for each problem code"),
-    CliCommand("versions", "look", "what was applied, by which plan, with its files as they are stored"),
+    CliCommand(
+        "versions", "look", "what was applied, by which plan, with its files as they are stored"
+    ),
     CliCommand("audit", "look", "who did what and why, and whether anybody changed the record"),
     CliCommand("fix", "start", "repair an incident: planned first, then done as one"),
     CliCommand("run", "act", "run now, with progress"),
-    CliCommand("backfill", "act", "plan a repair of the past, ask, do it beside production, publish it at once"),
+    CliCommand(
+        "backfill",
+        "act",
+        "plan a repair of the past, ask, do it beside production, publish it at once",
+    ),
     CliCommand("backfills", "act", "the backfills; pause, resume or cancel one"),
     CliCommand("receive", "act", "a delivery by hand, checked like any other"),
     CliCommand("try", "act", "compute and audit one asset, publish nothing"),
@@ -102,19 +119,35 @@ COMMANDS = (
     CliCommand("render", "change", "the SQL of an asset as it will run"),
     CliCommand("plan", "change", "what the files change: of what, for whom, what becomes stale"),
     CliCommand("apply", "change", "put what the files say into force"),
-    CliCommand("contract", "change", "what a source promises; accept the names that a vendor uses now, infer one"),
+    CliCommand(
+        "contract",
+        "change",
+        "what a source promises; accept the names that a vendor uses now, infer one",
+    ),
     CliCommand("connections", "operate", "where data comes from and goes to; `test` asks each"),
-    CliCommand("notify", "operate", "who is told of incidents, over what, and what didn't arrive; `test` sends a message"),
+    CliCommand(
+        "notify",
+        "operate",
+        "who is told of incidents, over what, and what didn't arrive; `test` sends a message",
+    ),
     CliCommand("doctor", "operate", "before the night: machine, state, sources, secrets, exports"),
-    CliCommand("serve", "operate", "run until told to stop: sources, work, other commands, webhooks, probes"),
-    CliCommand("dev", "change", "serve in an environment of its own; what you save is applied and built"),
+    CliCommand(
+        "serve",
+        "operate",
+        "run until told to stop: sources, work, other commands, webhooks, probes",
+    ),
+    CliCommand(
+        "dev", "change", "serve in an environment of its own; what you save is applied and built"
+    ),
     CliCommand("tick", "operate", "one pass: look at sources, run what is due, judge, exit"),
     CliCommand("db", "operate", "the state as a whole: upgrade, check, backup, restore, gc"),
 )
 
 BY_NAME = {command.name: command for command in COMMANDS}
 
-_NO_APPROVALS = "`headrace backfills cancel ID`, or change `[policy] backfill_approval` and plan it again"
+_NO_APPROVALS = (
+    "`headrace backfills cancel ID`, or change `[policy] backfill_approval` and plan it again"
+)
 NOT_BUILT = {
     "approvals": _NO_APPROVALS,
     "approve": _NO_APPROVALS,
@@ -127,7 +160,10 @@ NOT_BUILT = {
     "optimize": "use `headrace runs` for what each attempt took",
     "reject": _NO_APPROVALS,
     "report": "use `headrace status`",
-    "token": "`headrace serve` prints the address with its token, which is in the file `token` of the data folder",
+    "token": (
+        "`headrace serve` prints the address with its token, which is in the file `token` of the"
+        " data folder"
+    ),
     "what-if": "use `headrace runs` for what each attempt took",
 }
 """Commands of the interface that can't run yet, with what to use instead."""
@@ -161,7 +197,10 @@ FOREIGN = {
     "list": "`headrace ls`",
     "log": "`headrace logs ASSET@K`",
     "materialize": "`headrace run ASSET`",
-    "migrate": "`headrace apply` (the state's own tables are brought up to date by every command that writes)",
+    "migrate": (
+        "`headrace apply` (the state's own tables are brought up to date by every command that"
+        " writes)"
+    ),
     "new": "`headrace init DIR`",
     "parse": "`headrace validate`",
     "preview": "`headrace try ASSET@K`",
@@ -171,7 +210,9 @@ FOREIGN = {
     "scheduler": "`headrace serve`, or `headrace tick` from cron",
     "seed": "a file source with `partition: '*'` (`headrace init --from FILE` writes one)",
     "select": "`headrace read ASSET`",
-    "show": "`headrace read ASSET` for published data, `headrace try ASSET@K` for what isn't published",
+    "show": (
+        "`headrace read ASSET` for published data, `headrace try ASSET@K` for what isn't published"
+    ),
     "snapshot": "every publication is a snapshot: `headrace read ASSET --at T`",
     "source": "`headrace ls 'source:*'`",
     "sources": "`headrace status` for how they stand, `headrace ls` for all",
@@ -209,11 +250,18 @@ class ValueMissing(Exception):
 
 
 VALUES = {"--project": "project", "--env": "env", "--now": "now"}
-FLAGS = {"--json": "json", "--no-color": "no_color", "-v": "verbose", "--verbose": "verbose", "--utc": "utc"}
+FLAGS = {
+    "--json": "json",
+    "--no-color": "no_color",
+    "-v": "verbose",
+    "--verbose": "verbose",
+    "--utc": "utc",
+}
 
 
 def split(arguments: Sequence[str]) -> tuple[Options, list[str]]:
-    """The options before the command, and the rest, which begins with the command or with an option that isn't one of these.
+    """The options before the command, and the rest, which begins with the command or with an option
+    that isn't one of these.
 
     Raises `ValueMissing`.
     """
@@ -251,7 +299,8 @@ A command's own options: headrace COMMAND --help"""
 USAGE = """\
 Usage: headrace COMMAND [SELECT…] [OPTIONS]
 
-Say who needs which data by when; Headrace runs what must run and lets nothing through that failed its checks."""
+Say who needs which data by when. Headrace runs what must run and publishes nothing that failed a
+blocking check."""
 
 
 def help_text() -> str:
@@ -259,6 +308,10 @@ def help_text() -> str:
     parts = [USAGE, ""]
     for group in GROUPS:
         parts.append(f"{group.capitalize()}:")
-        parts += [f"  {command.name:<12} {command.summary}" for command in COMMANDS if command.group == group]
+        parts += [
+            f"  {command.name:<12} {command.summary}"
+            for command in COMMANDS
+            if command.group == group
+        ]
         parts.append("")
     return "\n".join([*parts, OPTIONS_HELP])

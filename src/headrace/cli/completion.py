@@ -1,7 +1,8 @@
 """Shell completion of commands, options and node names.
 
-The shell's function calls `headrace` with `_HEADRACE_COMPLETE=SHELL`. Standard input has the words typed so far, one per line, the
-unfinished one last; standard output gets one candidate per line. Node names come from a cached file: completion never parses the project.
+The shell's function calls `headrace` with `_HEADRACE_COMPLETE=SHELL`. Standard input has the words
+typed so far, one per line, the unfinished one last; standard output gets one candidate per line.
+Node names come from a cached file: completion never parses the project.
 """
 
 from __future__ import annotations
@@ -17,15 +18,37 @@ NAMES_FILE = ".headrace/cache/names"
 """Relative to the project: one node's name to a line, written whenever the project was read."""
 PREFIXES = ("tag:", "owner:", "domain:", "source:", "path:", "consumer:", "state:changed")
 NODE_COMMANDS = (
-    "ls", "run", "status", "try", "render", "logs", "quarantine", "lineage", "read", "test", "diff", "retry", "pause", "resume", "withdraw",
-    "why", "checks", "incidents", "waive", "backfill", "deliveries", "receive", "contract",
-)  # fmt: skip
+    "ls",
+    "run",
+    "status",
+    "try",
+    "render",
+    "logs",
+    "quarantine",
+    "lineage",
+    "read",
+    "test",
+    "diff",
+    "retry",
+    "pause",
+    "resume",
+    "withdraw",
+    "why",
+    "checks",
+    "incidents",
+    "waive",
+    "backfill",
+    "deliveries",
+    "receive",
+    "contract",
+)
 SELECTION_COMMANDS = ("ls", "run", "status", "test", "pause", "resume", "checks", "backfill")
 
 _BASH = """\
 _headrace() {
     local IFS=$'\\n' word="${COMP_WORDS[COMP_CWORD]}"
-    COMPREPLY=($(printf '%s\\n' "${COMP_WORDS[@]:1:COMP_CWORD}" | _HEADRACE_COMPLETE=bash headrace 2>/dev/null))
+    local words=("${COMP_WORDS[@]:1:COMP_CWORD}")
+    COMPREPLY=($(printf '%s\\n' "${words[@]}" | _HEADRACE_COMPLETE=bash headrace 2>/dev/null))
     [ "${#COMPREPLY[@]}" -eq 0 ] && COMPREPLY=($(compgen -f -- "$word"))
 }
 COMP_WORDBREAKS=${COMP_WORDBREAKS//:}
@@ -35,15 +58,19 @@ complete -o filenames -o nosort -F _headrace headrace
 _ZSH = """\
 #compdef headrace
 _headrace() {
-    local -a found
-    found=("${(@f)$(printf '%s\\n' "${(@)words[2,CURRENT]}" | _HEADRACE_COMPLETE=zsh headrace 2>/dev/null)}")
-    if [ -n "${found[1]}" ]; then compadd -Q -- "${found[@]}"; else _files; fi
+    local -a typed matches
+    typed=("${(@)words[2,CURRENT]}")
+    matches=("${(@f)$(printf '%s\\n' "${typed[@]}" | _HEADRACE_COMPLETE=zsh headrace 2>/dev/null)}")
+    if [ -n "${matches[1]}" ]; then compadd -Q -- "${matches[@]}"; else _files; fi
 }
 compdef _headrace headrace
 """
 _FISH = """\
 function __headrace
-    begin; commandline -opc | tail -n +2; commandline -ct; end | _HEADRACE_COMPLETE=fish headrace 2>/dev/null
+    begin
+        commandline -opc | tail -n +2
+        commandline -ct
+    end | _HEADRACE_COMPLETE=fish headrace 2>/dev/null
 end
 complete -c headrace -f -a '(__headrace)'
 """
@@ -51,7 +78,9 @@ SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
 def answer(environment: Mapping[str, str]) -> int:
-    """Answers the shell: a script for `…_COMPLETE=source_SHELL`, else candidates for the words on standard input."""
+    """Answers the shell: a script for `…_COMPLETE=source_SHELL`, else candidates for the words on
+    standard input.
+    """
     asked = environment["_HEADRACE_COMPLETE"]
     if asked.startswith("source_"):
         sys.stdout.write(SCRIPTS.get(asked.removeprefix("source_"), ""))
@@ -68,10 +97,18 @@ def candidates(words: list[str]) -> list[str]:
     if last in ("--project", "--out", "--from"):
         return []
     if command is None:
-        results = [command.name for command in COMMANDS] if not word.startswith("-") else [*VALUES, *FLAGS, "--help", "--version"]
+        results = (
+            [command.name for command in COMMANDS]
+            if not word.startswith("-")
+            else [*VALUES, *FLAGS, "--help", "--version"]
+        )
         return sorted(item for item in results if item.startswith(word))
     if word.startswith("-"):
-        return sorted(item for item in [*_options(command), *VALUES, *FLAGS, "--help"] if item.startswith(word) and item != "-v")
+        return sorted(
+            item
+            for item in [*_options(command), *VALUES, *FLAGS, "--help"]
+            if item.startswith(word) and item != "-v"
+        )
     if command == "schema":
         return [name for name in _schemas() if name.startswith(word)]
     if command == "explain":
@@ -144,10 +181,15 @@ def _names(project: str | None) -> list[str]:
 
 
 def install(shell: str) -> tuple[str, str]:
-    """Writes the shell's completion where it looks for it. Gives what was done, and a hint where it couldn't be."""
+    """Writes the shell's completion where it looks for it. Gives what was done, and a hint where it
+    couldn't be.
+    """
     shell = shell or Path(os.environ.get("SHELL", "")).name
     if shell not in SCRIPTS:
-        return f"no completion for the shell `{shell}`" if shell else "SHELL isn't set", "headrace --install-completion bash|zsh|fish"
+        return (
+            f"no completion for the shell `{shell}`" if shell else "SHELL isn't set",
+            "headrace --install-completion bash|zsh|fish",
+        )
     home = Path.home()
     if shell == "fish":
         return _write_script(home / ".config/fish/completions/headrace.fish", shell), ""
@@ -167,4 +209,6 @@ def _write_script(path: Path, shell: str) -> str:
 def _add_line(path: Path, line: str) -> None:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if line not in text.splitlines():
-        path.write_text(text + ("" if not text or text.endswith("\n") else "\n") + line + "\n", encoding="utf-8")
+        path.write_text(
+            text + ("" if not text or text.endswith("\n") else "\n") + line + "\n", encoding="utf-8"
+        )

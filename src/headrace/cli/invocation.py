@@ -22,7 +22,18 @@ import types
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, Self, TypeVar, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    NamedTuple,
+    NoReturn,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
 from headrace.cli.command_table import FLAGS, VALUES, Options
 from headrace.cli.output import CommandOutput, TimeFormatter
@@ -58,7 +69,9 @@ class Invocation:
     @cached_property
     def session(self) -> ProjectSession:
         """The project that the command is about. ProjectError where there is none."""
-        from headrace.services.session import ProjectSession  # commands without a project don't pay for it
+        from headrace.services.session import (
+            ProjectSession,
+        )  # commands without a project don't pay for it
 
         folder = Path(self.options.project) if self.options.project else None
         env = self.options.env or os.environ.get("HEADRACE_ENV") or "prod"
@@ -68,11 +81,15 @@ class Invocation:
     def reader(self) -> TimeFormatter:
         """Where the project's clock stands."""
         session = self.session
-        return TimeFormatter.at(session.now(), session.timezone, replay=session.replay, utc=self.options.utc)
+        return TimeFormatter.at(
+            session.now(), session.timezone, replay=session.replay, utc=self.options.utc
+        )
 
-    def show(self, response: D, render: Callable[[D, CommandOutput], None], *, clock: bool = True) -> None:
-        """Prints the document as JSON, or hands it to `render` for people. Without `clock` the page has no times, and
-        only a replay's clock is said."""
+    def show(
+        self, response: D, render: Callable[[D, CommandOutput], None], *, clock: bool = True
+    ) -> None:
+        """Prints the document as JSON, or hands it to `render` for people. Without `clock` the page
+        has no times, and only a replay's clock is said."""
         if self.options.json:
             self.json(response)
             return
@@ -82,7 +99,9 @@ class Invocation:
         render(response, page)
 
     def _replay_clock(self) -> str:
-        """Where a replay's clock stands; nothing for a live store, none, or one that can't be used."""
+        """Where a replay's clock stands; nothing for a live store, none, or one that
+        can't be used.
+        """
         opened: ProjectSession | None = self.__dict__.get("session")
         try:
             return self.reader.clock() if opened is not None and opened.replay else ""
@@ -90,7 +109,9 @@ class Invocation:
             return ""
 
     def json(self, response: Any) -> None:
-        """The document, and nothing else, on standard output; a replay's clock beside it, where it doesn't say it."""
+        """The document, and nothing else, on standard output; a replay's clock beside it, where it
+        doesn't say it.
+        """
         from headrace.services.responses.base import encoded  # who prints a page doesn't pay for it
 
         sys.stdout.write(encoded(response).decode() + "\n")
@@ -125,7 +146,9 @@ class Argument(NamedTuple):
 
 
 class Option(NamedTuple):
-    """A word behind `--name`; a flag where the annotation is bool, given more than once where it is a list."""
+    """A word behind `--name`; a flag where the annotation is bool, given more than once where it is
+    a list.
+    """
 
     name: str
     short: str = ""
@@ -137,9 +160,14 @@ class Option(NamedTuple):
 
 Selection = Annotated[
     list[str] | None,
-    Argument("[SELECT]...", "names, globs, +ancestors, descendants+, tag:, owner:, domain:, source:, path:, consumer:"),
+    Argument(
+        "[SELECT]...",
+        "names, globs, +ancestors, descendants+, tag:, owner:, domain:, source:, path:, consumer:",
+    ),
 ]
-Select = Annotated[list[str] | None, Option("--select", "-s", metavar="SELECT", help="the same as SELECT")]
+Select = Annotated[
+    list[str] | None, Option("--select", "-s", metavar="SELECT", help="the same as SELECT")
+]
 Exclude = Annotated[list[str] | None, Option("--exclude", metavar="SELECT", help="leave these out")]
 ExitCode = Annotated[bool, Option("--exit-code", help="exit 1 where there is something to see to")]
 
@@ -155,7 +183,9 @@ class Parameter(NamedTuple):
     default: Any
 
 
-def run_command(name: str, function: Callable[..., int], arguments: list[str], before: Options) -> int:
+def run_command(
+    name: str, function: Callable[..., int], arguments: list[str], before: Options
+) -> int:
     """Parses `arguments` for the command and calls its function; gives the exit code.
 
     Raises UsageError for a line that can't be parsed, and what the function raises.
@@ -184,7 +214,12 @@ def _parameter(parameter: inspect.Parameter) -> Parameter:
     many = get_origin(annotation) is list
     required = parameter.default is inspect.Parameter.empty
     return Parameter(
-        parameter.name, said, get_args(annotation)[0] if many else annotation, many, required, None if required else parameter.default
+        parameter.name,
+        said,
+        get_args(annotation)[0] if many else annotation,
+        many,
+        required,
+        None if required else parameter.default,
     )
 
 
@@ -195,7 +230,9 @@ def _asks_for_help(arguments: list[str]) -> bool:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(_plain_message(message), hint=f"{_suggestion(self, message)}{self.prog} --help")
+        raise UsageError(
+            _plain_message(message), hint=f"{_suggestion(self, message)}{self.prog} --help"
+        )
 
 
 def _plain_message(message: str) -> str:
@@ -206,29 +243,48 @@ def _plain_message(message: str) -> str:
 
 def _suggestion(parser: argparse.ArgumentParser, message: str) -> str:
     unknown = message.rpartition("unrecognized arguments: ")[2].split(" ")[0].partition("=")[0]
-    options = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
+    options = [
+        flag
+        for action in parser._actions
+        for flag in action.option_strings
+        if flag.startswith("--")
+    ]
     close = difflib.get_close_matches(unknown, options, n=1) if unknown.startswith("--") else []
     return f"did you mean {close[0]}? " if close else ""
 
 
-def _parser(name: str, function: Callable[..., int], parameters: list[Parameter]) -> argparse.ArgumentParser:
+def _parser(
+    name: str, function: Callable[..., int], parameters: list[Parameter]
+) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog=f"headrace {name}", description=inspect.getdoc(function), epilog=HELP_EPILOG, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, usage=_usage(name, parameters),
-    )  # fmt: skip
+        prog=f"headrace {name}",
+        description=inspect.getdoc(function),
+        epilog=HELP_EPILOG,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=_usage(name, parameters),
+    )
     for parameter in parameters:
         _add_parameter(parser, parameter)
     for option, field in VALUES.items():
         parser.add_argument(option, dest=field, help=argparse.SUPPRESS)
-    parser.add_argument("-v", "--verbose", dest="verbose", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "-v", "--verbose", dest="verbose", action="store_true", help=argparse.SUPPRESS
+    )
     for option in FLAGS:
         if FLAGS[option] != "verbose":
-            parser.add_argument(option, dest=FLAGS[option], action="store_true", help=argparse.SUPPRESS)
+            parser.add_argument(
+                option, dest=FLAGS[option], action="store_true", help=argparse.SUPPRESS
+            )
     return parser
 
 
 def _usage(name: str, parameters: list[Parameter]) -> str:
-    words = " ".join(parameter.said.metavar for parameter in parameters if isinstance(parameter.said, Argument) and parameter.said.metavar)
+    words = " ".join(
+        parameter.said.metavar
+        for parameter in parameters
+        if isinstance(parameter.said, Argument) and parameter.said.metavar
+    )
     return f"headrace {name} {words} [OPTIONS]".replace("  ", " ")
 
 
@@ -245,16 +301,26 @@ def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter) -> Non
             help=shown,
         )
         return
-    names = [parameter.said.short, parameter.said.name] if parameter.said.short else [parameter.said.name]
+    names = (
+        [parameter.said.short, parameter.said.name]
+        if parameter.said.short
+        else [parameter.said.name]
+    )
     if parameter.type is bool:
         parser.add_argument(*names, dest=parameter.name, action="store_true", help=shown)
         return
     if isinstance(parameter.default, int | str):
         shown = f"{shown} (default {getattr(parameter.default, 'value', parameter.default)})"
     parser.add_argument(
-        *names, dest=parameter.name, action="append" if parameter.many else "store", type=_converter(parameter), default=parameter.default,
-        required=parameter.required, metavar=parameter.said.metavar or parameter.said.name.lstrip("-").upper(), help=shown,
-    )  # fmt: skip
+        *names,
+        dest=parameter.name,
+        action="append" if parameter.many else "store",
+        type=_converter(parameter),
+        default=parameter.default,
+        required=parameter.required,
+        metavar=parameter.said.metavar or parameter.said.name.lstrip("-").upper(),
+        help=shown,
+    )
 
 
 def _converter(parameter: Parameter) -> Callable[[str], Any]:
@@ -265,7 +331,9 @@ def _converter(parameter: Parameter) -> Callable[[str], Any]:
         try:
             value = parameter.type(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no {_kind_text(parameter.type)}") from None
+            raise argparse.ArgumentTypeError(
+                f"{text[:40]!r} is no {_kind_text(parameter.type)}"
+            ) from None
         if least is not None and value < least:
             raise argparse.ArgumentTypeError(f"{text[:40]} is less than {least}")
         return value
@@ -280,19 +348,34 @@ def _kind_text(kind: type) -> str:
 
 
 def actions_of(function: Callable[..., int]) -> tuple[list[str], bool]:
-    """What a command can be told to do: the small words of its first argument, and whether something else can stand there, too."""
-    text = next((parameter.said.metavar for parameter in parameters_of(function) if isinstance(parameter.said, Argument)), "")
+    """What a command can be told to do: the small words of its first argument, and whether
+    something else can stand there, too.
+    """
+    text = next(
+        (
+            parameter.said.metavar
+            for parameter in parameters_of(function)
+            if isinstance(parameter.said, Argument)
+        ),
+        "",
+    )
     return re.findall(r"\b[a-z]+\b", text), re.search("[A-Z]", text) is not None
 
 
 def options_of(function: Callable[..., int]) -> list[str]:
     """The names of a command's own options, for completion."""
-    return [parameter.said.name for parameter in parameters_of(function) if isinstance(parameter.said, Option)]
+    return [
+        parameter.said.name
+        for parameter in parameters_of(function)
+        if isinstance(parameter.said, Option)
+    ]
 
 
 # `--set k=v`, for the commands that take parameters.
 
-Set = Annotated[list[str] | None, Option("--set", metavar="k=v", help="a parameter, for this invocation")]
+Set = Annotated[
+    list[str] | None, Option("--set", metavar="k=v", help="a parameter, for this invocation")
+]
 
 
 def settings_of(settings: list[str] | None) -> dict[str, str]:

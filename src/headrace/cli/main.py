@@ -1,6 +1,7 @@
 """`headrace`: finds the command, runs it, and turns whatever happens into an exit code.
 
-Exit codes: 0 done, 1 the work failed or a problem was found, 2 wrong use, 3 refused by policy, 4 interrupted.
+Exit codes: 0 done, 1 the work failed or a problem was found, 2 wrong use, 3 refused by policy, 4
+interrupted.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command line; gives its exit code. Prints, and never raises but for the interpreter's own exit."""
+    """Runs one command line; gives its exit code. Prints, and never raises but for the
+    interpreter's own exit.
+    """
     if COMPLETE in os.environ:
         from headrace.cli.completion import answer
 
@@ -52,12 +55,15 @@ def _guarded(name: str, arguments: list[str], options: Options) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 - the boundary: whatever it is becomes one line and an exit code
+    # the boundary: whatever it is becomes one line and an exit code
+    except Exception as error:  # noqa: BLE001
         from headrace.cli.terminal import report_error
 
         _flush()
         verbose = options.verbose or "-v" in arguments or "--verbose" in arguments
-        return report_error(error, verbose=verbose, no_color=options.no_color or "--no-color" in arguments)
+        return report_error(
+            error, verbose=verbose, no_color=options.no_color or "--no-color" in arguments
+        )
 
 
 def _command(name: str, arguments: list[str], options: Options) -> int:
@@ -87,7 +93,10 @@ def _unknown(name: str) -> int:
     import difflib
 
     close = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.5)
-    return _refuse(f"there is no command `{name}`", f"did you mean `headrace {close[0]}`?" if close else "headrace --help")
+    return _refuse(
+        f"there is no command `{name}`",
+        f"did you mean `headrace {close[0]}`?" if close else "headrace --help",
+    )
 
 
 def _help() -> int:

@@ -40,7 +40,9 @@ class TimeFormatter(NamedTuple):
         return f"{self.now:%a %Y-%m-%d %H:%M} {self.zone_name}{text}"
 
     def moment(self, at: datetime | None) -> str:
-        """`07:00` today, `Tue 02-12 07:00` this year, `2012-12-31 07:00` before; nothing for None."""
+        """`07:00` today, `Tue 02-12 07:00` this year, `2012-12-31 07:00` before;
+        nothing for None.
+        """
         if at is None:
             return ""
         local = at.astimezone(self.zone)
@@ -99,15 +101,21 @@ class CommandOutput:
         terminal.paragraph(self.screen, text, indent=indent, style=style)
 
     def raw(self, text: str) -> None:
-        """Lines that must stay as they are (SQL, source, log lines), but for characters that steer terminals."""
+        """Lines that must stay as they are (SQL, source, log lines), but for characters that steer
+        terminals.
+        """
         for line in clean_lines(text).split("\n"):
             self.screen.line(line)
 
     def log(self, lead: str, text: str, style: str) -> None:
-        """One captured line behind when it was written; as long as it is, because people copy from it."""
+        """One captured line behind when it was written; as long as it is, because people copy from
+        it.
+        """
         self.screen.line(self.screen.style(lead, "dim") + self.screen.style(clean(text), style))
 
-    def table(self, columns: Sequence[ColumnLayout], rows: Sequence[Row], *, header: bool = True) -> None:
+    def table(
+        self, columns: Sequence[ColumnLayout], rows: Sequence[Row], *, header: bool = True
+    ) -> None:
         """A table that fits the screen; nothing where there are no rows."""
         if rows:
             terminal.table(self.screen, columns, rows, header=header)
@@ -129,20 +137,26 @@ class CommandOutput:
         self.screen.line(" " * indent + self._typed(command))
 
     def next(self, *commands: str | None) -> None:
-        """The last line: what to type next, never broken, with the options that make it run from here."""
+        """The last line: what to type next, never broken, with the options that make it run from
+        here.
+        """
         said = [self._typed(command) for command in commands if command]
         if said:
             self.screen.line("next: " + "      then: ".join(said), "bold")
 
     def either(self, *commands: str) -> None:
         """The last line, where one of several commands is typed next."""
-        self.screen.line("next: " + "      or: ".join(self._typed(command) for command in commands), "bold")
+        self.screen.line(
+            "next: " + "      or: ".join(self._typed(command) for command in commands), "bold"
+        )
 
     def _typed(self, command: str) -> str:
         """A command with what it needs here; one that names its environment is about that one."""
         if command.startswith("git "):  # it has no options of ours, and runs where the project is
             project = _PROJECT.search(self._suffix)
-            return clean(f"git -C {project[1]} {command.removeprefix('git ')}" if project else command)
+            return clean(
+                f"git -C {project[1]} {command.removeprefix('git ')}" if project else command
+            )
         suffix = _ENVIRONMENT.sub("", self._suffix) if " --env " in command else self._suffix
         return clean(command) + suffix
 
@@ -154,11 +168,18 @@ _STATES_BY_STYLE = {
     "bad": ("✗", "late wrong rejected failed lost stale open"),
     "warn": (
         "!",
-        "at_risk never unknown behind held warned partial withdrawn waived cancelled unchecked waiting missing recovering dropped",
+        (
+            "at_risk never unknown behind held warned partial withdrawn waived cancelled unchecked"
+            " waiting missing recovering dropped"
+        ),
     ),
     "": ("·", "nothing_due skipped queued running superseded nothing declined"),
 }
-_MARK_OF_STATE = {state: (mark, style) for style, (mark, states) in _STATES_BY_STYLE.items() for state in states.split()}
+_MARK_OF_STATE = {
+    state: (mark, style)
+    for style, (mark, states) in _STATES_BY_STYLE.items()
+    for state in states.split()
+}
 
 
 def state_mark(state: str) -> str:
@@ -191,14 +212,24 @@ _NUMBER_TYPES = (
 )
 
 
-def data_table(page: CommandOutput, columns: Sequence[ColumnRow], rows: Sequence[dict[str, Any]]) -> None:
-    """Prints rows below their columns' names; columns that don't fit are counted, not squeezed to nothing."""
+def data_table(
+    page: CommandOutput, columns: Sequence[ColumnRow], rows: Sequence[dict[str, Any]]
+) -> None:
+    """Prints rows below their columns' names; columns that don't fit are counted, not squeezed to
+    nothing.
+    """
     column_rows = columns[: _columns_that_fit(page)]
-    layout = [ColumnLayout(column.name, right=column.type.startswith(_NUMBER_TYPES)) for column in column_rows]
-    page.table(layout, [[_value_cell(row.get(column.name)) for column in column_rows] for row in rows])
+    layout = [
+        ColumnLayout(column.name, right=column.type.startswith(_NUMBER_TYPES))
+        for column in column_rows
+    ]
+    page.table(
+        layout, [[_value_cell(row.get(column.name)) for column in column_rows] for row in rows]
+    )
     if len(column_rows) < len(columns):
         page.say(
-            f"and {len(columns) - len(column_rows)} more columns: {', '.join(column.name for column in columns[len(column_rows) :])}",
+            f"and {len(columns) - len(column_rows)} more columns:"
+            f" {', '.join(column.name for column in columns[len(column_rows) :])}",
             "dim",
             indent=2,
         )

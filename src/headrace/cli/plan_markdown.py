@@ -1,6 +1,7 @@
 """A plan as Markdown for a pull request, and as annotations for GitHub's runners.
 
-Names and declarations come from the author of the change. None of their text is interpreted as markup.
+Names and declarations come from the author of the change. None of their text is interpreted as
+markup.
 """
 
 from __future__ import annotations
@@ -19,30 +20,50 @@ _TICKS = re.compile("`+")
 
 def markdown(plan: PlanResponse) -> str:
     """The plan as GitHub-flavoured Markdown."""
-    lines = [f"### Headrace plan against {_code(plan.against)}" if plan.against else "### Headrace plan, nothing is applied yet", ""]
+    lines = [
+        f"### Headrace plan against {_code(plan.against)}"
+        if plan.against
+        else "### Headrace plan, nothing is applied yet",
+        "",
+    ]
     lines += [_summary(plan), ""]
     if plan.changes:
-        lines += _table(("node", "change", "columns", "read by", "stale"), [_change(change) for change in plan.changes[:ROWS_MAX]])
+        lines += _table(
+            ("node", "change", "columns", "read by", "stale"),
+            [_change(change) for change in plan.changes[:ROWS_MAX]],
+        )
     if len(plan.changes) > ROWS_MAX:
         lines += [f"and {plural(len(plan.changes) - ROWS_MAX, 'more change')}", ""]
     files = [(change.node, file) for change in plan.changes for file in change.code]
     if files:
         lines += ["**Changed files of code**", ""]
-        rows = [(_code(file.path), file.change, _code(node), _code(file.via)) for node, file in files[:ROWS_MAX]]
+        rows = [
+            (_code(file.path), file.change, _code(node), _code(file.via))
+            for node, file in files[:ROWS_MAX]
+        ]
         lines += _table(("file", "change", "used by", "through"), rows)
     if len(files) > ROWS_MAX:
         lines += [f"and {plural(len(files) - ROWS_MAX, 'more use')}", ""]
     if plan.weakens:
         lines += ["**Promises that become less**", ""]
-        rows = [(_code(weaken.node), _code(weaken.what), _code(weaken.before), _code(weaken.after)) for weaken in plan.weakens[:ROWS_MAX]]
+        rows = [
+            (_code(weaken.node), _code(weaken.what), _code(weaken.before), _code(weaken.after))
+            for weaken in plan.weakens[:ROWS_MAX]
+        ]
         lines += _table(("node", "what", "before", "after"), rows)
     if plan.stale:
         lines += [
             "**Becomes stale**",
             "",
-            *_table(("node", "partitions", "from", "to", "because"), [_stale(row) for row in plan.stale[:ROWS_MAX]]),
+            *_table(
+                ("node", "partitions", "from", "to", "because"),
+                [_stale(row) for row in plan.stale[:ROWS_MAX]],
+            ),
         ]
-    touched = [*(f"consumer {_code(name)}" for name in plan.affects.consumers), *(f"owner {_code(name)}" for name in plan.affects.owners)]
+    touched = [
+        *(f"consumer {_code(name)}" for name in plan.affects.consumers),
+        *(f"owner {_code(name)}" for name in plan.affects.owners),
+    ]
     if touched:
         lines += [f"Touches {', '.join(touched)}.", ""]
     if plan.backfills:
@@ -52,7 +73,11 @@ def markdown(plan: PlanResponse) -> str:
             *(f"    {clean(backfill.command)}" for backfill in plan.backfills),
             "",
         ]
-        lines += [f"That makes {backfill.counts.text}.\n" for backfill in plan.backfills if backfill.counts is not None]
+        lines += [
+            f"That makes {backfill.counts.text}.\n"
+            for backfill in plan.backfills
+            if backfill.counts is not None
+        ]
     return "\n".join(lines)
 
 
@@ -60,12 +85,17 @@ def _summary(plan: PlanResponse) -> str:
     if not plan.changes:
         return "Nothing changes."
     breaking = sum(change.breaking for change in plan.changes)
-    said = [plural(len(plan.changes), "change"), f"{breaking} breaking" if breaking else "none breaking"]
+    said = [
+        plural(len(plan.changes), "change"),
+        f"{breaking} breaking" if breaking else "none breaking",
+    ]
     if plan.weakens:
         said.append(plural(len(plan.weakens), "promise weakened", "promises weakened"))
     if plan.stale:
         stale = sum(row.partitions for row in plan.stale)
-        said.append(f"{plural(stale, 'published partition')} become{'s' if stale == 1 else ''} stale")
+        said.append(
+            f"{plural(stale, 'published partition')} become{'s' if stale == 1 else ''} stale"
+        )
     if plan.estimate is not None:
         said.append(f"{seconds(plan.estimate['seconds'])} to make them again")
     return ", ".join(said) + "."
@@ -74,7 +104,9 @@ def _summary(plan: PlanResponse) -> str:
 def _change(row: ChangeRow) -> Sequence[str]:
     readers = list(dict.fromkeys(name for effect in row.effects for name in effect.read_by))
     columns = [f"{_code(effect.column)} {effect.effect}" for effect in row.effects[:COLUMNS_MAX]]
-    columns += [f"and {len(row.effects) - COLUMNS_MAX} more"] if len(row.effects) > COLUMNS_MAX else []
+    columns += (
+        [f"and {len(row.effects) - COLUMNS_MAX} more"] if len(row.effects) > COLUMNS_MAX else []
+    )
     change = f"**{row.change}, breaking**" if row.breaking else row.change
     stale = "" if not row.partitions_stale else f"{row.partitions_stale:,}"
     return (_code(row.node), change, ", ".join(columns), ", ".join(map(_code, readers)), stale)
@@ -90,7 +122,9 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _code(text: str | None) -> str:
-    """Text that is shown as it is: fenced by more backticks than it has, on one line, without what ends a cell."""
+    """Text that is shown as it is: fenced by more backticks than it has, on one line, without what
+    ends a cell.
+    """
     plain = clean(text or "").replace("|", "¦").replace("\n", " ")
     fence = "`" * (1 + max(map(len, _TICKS.findall(plain)), default=0))
     space = " " if len(fence) > 1 else ""
@@ -101,7 +135,8 @@ def _code(text: str | None) -> str:
 
 
 def annotated(plan: PlanResponse) -> str:
-    """One line for each thing that somebody should look at before this is merged, at the line of the file that says it."""
+    """One line for each thing that somebody should look at before this is merged, at the line of
+    the file that says it."""
     return "".join(f"{line}\n" for line in _annotations(plan))
 
 
@@ -109,11 +144,22 @@ def _annotations(plan: PlanResponse) -> Iterator[str]:
     for change in plan.changes:
         if change.breaking:
             broken = [effect for effect in change.effects if effect.read_by]
-            what = "; ".join(f"{effect.column} ({effect.effect}) is read by {', '.join(effect.read_by)}" for effect in broken[:10])
-            yield _annotation("error", change.file, change.line, f"{change.node}: breaking", what or "somebody reads it")
+            what = "; ".join(
+                f"{effect.column} ({effect.effect}) is read by {', '.join(effect.read_by)}"
+                for effect in broken[:10]
+            )
+            yield _annotation(
+                "error",
+                change.file,
+                change.line,
+                f"{change.node}: breaking",
+                what or "somebody reads it",
+            )
     for weaker in plan.weakens:
         text = f"{weaker.what}: {weaker.before} → {weaker.after}"
-        yield _annotation("warning", weaker.file, weaker.line, f"{weaker.node}: a promise is weakened", text)
+        yield _annotation(
+            "warning", weaker.file, weaker.line, f"{weaker.node}: a promise is weakened", text
+        )
 
 
 def _annotation(level: str, file: str | None, line: int | None, title: str, text: str) -> str:

@@ -45,7 +45,9 @@ class LineProgress:
         self._began = time.monotonic()
         self._line(f"{self._what}: {total:,} to do" if total else f"{self._what} …")
         self._over = threading.Event()
-        threading.Thread(target=self._go_on, args=(self._over,), name="headrace progress", daemon=True).start()
+        threading.Thread(
+            target=self._go_on, args=(self._over,), name="headrace progress", daemon=True
+        ).start()
 
     def advance(self, n: int = 1) -> None:
         """Further steps are done."""
@@ -99,11 +101,23 @@ class Bar:
     def start(self, what: str, total: int | None) -> None:
         """Begins a phase with its bar."""
         self.finish()
-        from rich.console import Console  # rich's bars cost 0.1 s, which commands without one don't pay
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.console import (
+            Console,
+        )  # rich's bars cost 0.1 s, which commands without one don't pay
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
 
         console = Console(
-            file=sys.stderr, no_color=not colour_wanted(sys.stderr, self._no_color), markup=False, emoji=False, highlight=False
+            file=sys.stderr,
+            no_color=not colour_wanted(sys.stderr, self._no_color),
+            markup=False,
+            emoji=False,
+            highlight=False,
         )
         label = TextColumn("{task.description}", markup=False)
         columns = [label, BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn()]
@@ -121,14 +135,18 @@ class Bar:
         """Beside what the bar is of."""
         if self._bar is not None and self._task is not None:
             said = f"{self._what}, {text}" if text else self._what
-            self._bar.update(self._task, description=cut(clean(said), max(10, self._bar.console.width - 44)))
+            self._bar.update(
+                self._task, description=cut(clean(said), max(10, self._bar.console.width - 44))
+            )
 
     def note(self, line: str) -> None:
         """A line above the bar."""
         if self._bar is None:
             Screen(sys.stderr, no_color=self._no_color).line(f"  {clean(line)}")
         else:
-            self._bar.console.print(f"  {clean(line)}", markup=False, highlight=False, overflow="ellipsis", no_wrap=True)
+            self._bar.console.print(
+                f"  {clean(line)}", markup=False, highlight=False, overflow="ellipsis", no_wrap=True
+            )
 
     def finish(self) -> None:
         """Leaves the bar as it stands."""

@@ -1,6 +1,7 @@
 """What runs did, for people: a line per asset and outcome, errors, repairs, changed history.
 
-`status`, `why`, `runs`, `logs` and others print errors and repairs with the same functions, so that they say the same.
+`status`, `why`, `runs`, `logs` and others print errors and repairs with the same functions, so that
+they say the same.
 """
 
 from __future__ import annotations
@@ -11,7 +12,16 @@ from headrace.cli import output
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.partitions import command_line, partition_argument
-from headrace.services.responses import AttemptRow, ErrorRow, LearntRow, ProposedRow, RepairedRow, RepairRow, RestatedRow, RunResponse
+from headrace.services.responses import (
+    AttemptRow,
+    ErrorRow,
+    LearntRow,
+    ProposedRow,
+    RepairedRow,
+    RepairRow,
+    RestatedRow,
+    RunResponse,
+)
 
 # What Headrace learnt about a source at its first publication: how it is read, its columns, and
 # the deliveries that disagree.
@@ -22,24 +32,46 @@ SOURCES_SHOWN_MAX = 6
 
 
 def render_learnt_sources(rows: list[LearntRow], page: CommandOutput) -> None:
-    """Of the sources that a run published for the first time; their warnings stand beside the attempts."""
+    """Of the sources that a run published for the first time; their warnings stand beside the
+    attempts.
+    """
     if rows:
         page.say()
     for row in rows[:SOURCES_SHOWN_MAX]:
         render_learnt_source(row, page, warnings=False)
     if len(rows) > SOURCES_SHOWN_MAX:
-        page.say(f"and of {plural(len(rows) - SOURCES_SHOWN_MAX, 'more source')}; --json has all", indent=2)
+        page.say(
+            f"and of {plural(len(rows) - SOURCES_SHOWN_MAX, 'more source')}; --json has all",
+            indent=2,
+        )
 
 
-def render_learnt_source(row: LearntRow, page: CommandOutput, *, columns: bool = True, warnings: bool = True) -> None:
-    """How the source is read, with `columns` as what, what says so, and which deliveries didn't agree."""
+def render_learnt_source(
+    row: LearntRow, page: CommandOutput, *, columns: bool = True, warnings: bool = True
+) -> None:
+    """How the source is read, with `columns` as what, what says so, and which deliveries didn't
+    agree.
+    """
     types = "; types by its contract" if row.by == "contract" else ""
-    page.say(f"{row.source} is read as {row.read_as}, learnt from {_deliveries_text(row)}{types}", indent=2)
+    page.say(
+        f"{row.source} is read as {row.read_as}, learnt from {_deliveries_text(row)}{types}",
+        indent=2,
+    )
     if columns:
-        page.say(joined([f"{column.name} {column.type}" for column in row.columns], LEARNT_COLUMNS_SHOWN_MAX), "dim", indent=4)
+        page.say(
+            joined(
+                [f"{column.name} {column.type}" for column in row.columns], LEARNT_COLUMNS_SHOWN_MAX
+            ),
+            "dim",
+            indent=4,
+        )
     for text in row.warnings if warnings else ():
         page.say(text, "warn", indent=4)
-    others = [disagreed_row for disagreed_row in row.disagreed if disagreed_row.column not in row.undecided]
+    others = [
+        disagreed_row
+        for disagreed_row in row.disagreed
+        if disagreed_row.column not in row.undecided
+    ]
     for disagreed_row in others[:DISAGREED_SHOWN_MAX]:
         page.say(f"doesn't agree: {disagreed_row.text}", "warn", indent=4)
     if len(others) > DISAGREED_SHOWN_MAX:
@@ -73,7 +105,9 @@ def render_run(response: RunResponse, page: CommandOutput) -> None:
     page.head(f"run {response.run_id}" if response.run_id else "")
     if response.attempts:
         page.say()
-        page.table(COLUMNS, [_attempts_row(list(group)) for group in _grouped_attempts(response.attempts)])
+        page.table(
+            COLUMNS, [_attempts_row(list(group)) for group in _grouped_attempts(response.attempts)]
+        )
         _errors(response, page)
         for row in response.repairs[:REPAIRS_SHOWN_MAX]:
             render_repair(row, page)
@@ -82,7 +116,10 @@ def render_run(response: RunResponse, page: CommandOutput) -> None:
         for repaired_row in response.repaired[:PAST_SHOWN_MAX]:
             page.say(repaired_text(repaired_row), "good", indent=2)
         page.say()
-    page.facts(*_summary(response), style={"succeeded": "good", "failed": "bad", "partial": "warn"}.get(response.state, ""))
+    page.facts(
+        *_summary(response),
+        style={"succeeded": "good", "failed": "bad", "partial": "warn"}.get(response.state, ""),
+    )
     page.next(*_next_commands(response))
 
 
@@ -98,13 +135,25 @@ def _grouped_attempts(attempts: list[AttemptRow]) -> list[list[AttemptRow]]:
 def _attempts_row(group: list[AttemptRow]) -> list[str | StyledCell]:
     first = group[0]
     keys = sorted({key for attempt in group for key in attempt.partitions})
-    last = set({key: attempt.id for attempt in group for key in attempt.partitions}.values())  # tried again: its rows once
-    rows = [row.rows for row in group if row.rows is not None and (not row.partitions or row.id in last)]
-    took = sum((a.finished_at - a.started_at).total_seconds() for a in group if a.started_at and a.finished_at)
+    last = set(
+        {key: attempt.id for attempt in group for key in attempt.partitions}.values()
+    )  # tried again: its rows once
+    rows = [
+        row.rows for row in group if row.rows is not None and (not row.partitions or row.id in last)
+    ]
+    took = sum(
+        (a.finished_at - a.started_at).total_seconds()
+        for a in group
+        if a.started_at and a.finished_at
+    )
     return [
-        StyledCell(first.asset, "bold"), partition_span(keys), output.state_cell("warned" if first.verdict == "warned" else first.state),
-        f"{sum(rows):,}" if rows else "–", seconds(took), _reasons_text(group),
-    ]  # fmt: skip
+        StyledCell(first.asset, "bold"),
+        partition_span(keys),
+        output.state_cell("warned" if first.verdict == "warned" else first.state),
+        f"{sum(rows):,}" if rows else "–",
+        seconds(took),
+        _reasons_text(group),
+    ]
 
 
 def partition_span(keys: list[str]) -> str:
@@ -127,18 +176,30 @@ def attempt_reason(attempt: AttemptRow) -> str:
 
 
 def _errors(response: RunResponse, page: CommandOutput) -> None:
-    last = {(attempt.asset, key): attempt.id for attempt in response.attempts for key in attempt.partitions}
+    last = {
+        (attempt.asset, key): attempt.id
+        for attempt in response.attempts
+        for key in attempt.partitions
+    }
     failed = [
         attempt
         for attempt in response.attempts  # what was tried again says it again
-        if attempt.error is not None and any(last[attempt.asset, key] == attempt.id for key in attempt.partitions)
+        if attempt.error is not None
+        and any(last[attempt.asset, key] == attempt.id for key in attempt.partitions)
     ]
     for attempt in failed[:ERRORS_SHOWN_MAX]:
         assert attempt.error is not None
         page.say()
-        render_error(attempt.error, page, f"{attempt.asset}@{partition_span(attempt.partitions)} (attempt {attempt.id})")
+        render_error(
+            attempt.error,
+            page,
+            f"{attempt.asset}@{partition_span(attempt.partitions)} (attempt {attempt.id})",
+        )
     if len(failed) > ERRORS_SHOWN_MAX:
-        page.say(f"and {plural(len(failed) - ERRORS_SHOWN_MAX, 'more error')}: headrace runs {response.run_id} --failed")
+        page.say(
+            f"and {plural(len(failed) - ERRORS_SHOWN_MAX, 'more error')}: headrace runs"
+            f" {response.run_id} --failed"
+        )
 
 
 def render_error(row: ErrorRow, page: CommandOutput, of: str) -> None:
@@ -161,45 +222,78 @@ def render_repair(row: RepairRow, page: CommandOutput) -> None:
         page.command(command, indent=4)
 
 
-def render_past_changes(restated: list[RestatedRow], proposed: list[ProposedRow], page: CommandOutput) -> None:
+def render_past_changes(
+    restated: list[RestatedRow], proposed: list[ProposedRow], page: CommandOutput
+) -> None:
     """What readers had seen and is another now; what is stale and waits for somebody to ask."""
     if restated or proposed:
         page.say()
     for row in restated[:PAST_SHOWN_MAX]:
         page.say(restated_text(row), "warn", indent=2)
     if len(restated) > PAST_SHOWN_MAX:
-        page.say(f"and {plural(len(restated) - PAST_SHOWN_MAX, 'more change')} of the past; --json has all", indent=2)
+        page.say(
+            f"and {plural(len(restated) - PAST_SHOWN_MAX, 'more change')} of the past; --json"
+            " has all",
+            indent=2,
+        )
     for proposed_row in proposed[:PAST_SHOWN_MAX]:
         asked = ", and is recomputed only if somebody asks"
-        first = asked if proposed_row.incident is None else f"; its code fails and is corrected first ({proposed_row.incident})"
-        page.say(f"{proposed_row.node} {_interval_text(proposed_row)} is stale{first}:", "warn", indent=2)
+        first = (
+            asked
+            if proposed_row.incident is None
+            else f"; its code fails and is corrected first ({proposed_row.incident})"
+        )
+        page.say(
+            f"{proposed_row.node} {_interval_text(proposed_row)} is stale{first}:", "warn", indent=2
+        )
         page.command(proposed_row.command, indent=4)
     if len(proposed) > PAST_SHOWN_MAX:
-        page.say(f"and {plural(len(proposed) - PAST_SHOWN_MAX, 'more node')} with stale partitions; --json has all", indent=2)
+        page.say(
+            f"and {plural(len(proposed) - PAST_SHOWN_MAX, 'more node')} with stale partitions;"
+            " --json has all",
+            indent=2,
+        )
 
 
 def repaired_text(row: RepairedRow) -> str:
     """What was repaired, for whom, and what of the node is still wrong."""
-    text = f"repaired {row.node}" + ("" if row.partitions == ["*"] else f" {partition_span(row.partitions)}")
+    text = f"repaired {row.node}" + (
+        "" if row.partitions == ["*"] else f" {partition_span(row.partitions)}"
+    )
     touched = [*row.assets, *(f"consumer {name}" for name in row.consumers)]
-    text += f"; {joined(touched)} read it" if len(touched) > 1 else f"; {touched[0]} reads it" if touched else ""
+    text += (
+        f"; {joined(touched)} read it"
+        if len(touched) > 1
+        else f"; {touched[0]} reads it"
+        if touched
+        else ""
+    )
     if not row.still_wrong:
         return text
-    return f"{text}; {plural(row.still_wrong, 'other partition')} of it failed or in quarantine: {command_line('why', row.node)}"
+    return (
+        f"{text}; {plural(row.still_wrong, 'other partition')} of it failed or in quarantine:"
+        f" {command_line('why', row.node)}"
+    )
 
 
 def restated_text(row: RestatedRow) -> str:
     """How much of a node's past changed, because of what, and for whom."""
     causes = {
-        "code": "its code changed", "again": f"{joined(row.because)} was ingested again" if row.because else "it was recomputed",
+        "code": "its code changed",
+        "again": (
+            f"{joined(row.because)} was ingested again" if row.because else "it was recomputed"
+        ),
         "restatement": f"{joined(row.because)} delivered again",
         "correction": f"{joined(row.because)} delivered a correction",
         "arrival": f"{joined(row.because)} came after it was computed without",
-    }  # fmt: skip
+    }
     rows = f"{row.rows_before:,} → {plural(row.rows_after, 'row')}"
     if row.rows_before == row.rows_after:
         rows = f"{plural(row.rows_after, 'row')} as before, with other values"
-    text = f"the past of {row.node} changed: {_interval_text(row)}, {rows}, because {causes[row.cause]}"
+    text = (
+        f"the past of {row.node} changed: {_interval_text(row)}, {rows}, because"
+        f" {causes[row.cause]}"
+    )
     return text + (f"; read by {joined(row.consumers)}" if row.consumers else "")
 
 
@@ -212,8 +306,16 @@ def _summary(response: RunResponse) -> list[str]:
     if response.state == "nothing_due":
         because = f": {response.reason}" if response.reason else ""
         return [f"· nothing is due{because}{'; ' if opened else ''}{opened}"]
-    counts = {state: sum(row.state == state for row in response.rejected) for state in ("held", "rejected", "failed")}
-    said = [f"{output.state_mark(response.state)}: {plural(len(response.published), 'partition')} published"]
+    counts = {
+        state: sum(row.state == state for row in response.rejected)
+        for state in ("held", "rejected", "failed")
+    }
+    said = [
+        (
+            f"{output.state_mark(response.state)}: {plural(len(response.published), 'partition')}"
+            " published"
+        )
+    ]
     said += [f"{n} {state}" for state, n in counts.items() if n]
     if any(counts[state] for state in ("held", "rejected")):
         said.append("nothing wrong was published")
@@ -230,9 +332,12 @@ def _next_commands(response: RunResponse) -> list[str]:
             attempt
             for attempt in response.attempts
             if attempt.state == "failed"
-            or (attempt.state == "lost" and any((attempt.asset, key) in given_up for key in attempt.partitions))
+            or (
+                attempt.state == "lost"
+                and any((attempt.asset, key) in given_up for key in attempt.partitions)
+            )
         ),
         None,
-    )  # fmt: skip
+    )
     opened = [command_line("incident", item) for item in response.incidents_opened[:1]]
     return [f"headrace logs {failed.id}"] if failed else opened or ["headrace status"]

@@ -26,7 +26,9 @@ PORT = 8787
 
 
 class ServeResponse(Response, frozen=True, kw_only=True):
-    """`serve`: where it answers; printed as soon as it does. `url` opens the page, and holds the token."""
+    """`serve`: where it answers; printed as soon as it does. `url` opens the page, and holds the
+    token.
+    """
 
     url: str
     host: str
@@ -59,7 +61,14 @@ def serve(invocation: Invocation, at: At, beside: ServerTask | None = None) -> i
         reader.begin()
         text = f"[{at.host}]" if ":" in at.host else at.host
         url = f"http://{text}:{door.port}/?token={token}"
-        response = ServeResponse(url=url, host=at.host, port=door.port, wanted=at.port, pid=os.getpid(), env=settings.environment)
+        response = ServeResponse(
+            url=url,
+            host=at.host,
+            port=door.port,
+            wanted=at.port,
+            pid=os.getpid(),
+            env=settings.environment,
+        )
         invocation.show(response, _render, clock=False)
         sys.stdout.flush()
         serving.run(_notify_ready)
@@ -71,7 +80,9 @@ def _render(response: ServeResponse, page: CommandOutput) -> None:
     if response.wanted not in (0, response.port):
         page.say(f"port {response.wanted} is taken; this is the next free one", "warn")
     if not is_private(response.host):
-        page.say("others can reach this address: put a proxy that speaks TLS in front of it", "warn")
+        page.say(
+            "others can reach this address: put a proxy that speaks TLS in front of it", "warn"
+        )
     page.screen.line(f"Open  {response.url}")
     page.say("leave this running (Ctrl-C stops it, nothing is lost)", "dim")
 
@@ -103,6 +114,8 @@ def _notify_systemd(state: str) -> None:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         try:
-            sender.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+            sender.sendto(
+                state.encode(), "\0" + address[1:] if address.startswith("@") else address
+            )
         except OSError:
             return  # who doesn't listen isn't told

@@ -1,6 +1,7 @@
 """Text, colours, tables and errors on a terminal.
 
-Every string from users, vendors or files passes `clean` before it is printed, so that it can't steer the terminal.
+Every string from users, vendors or files passes `clean` before it is printed, so that it can't
+steer the terminal.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from headrace.model.errors import HeadraceError, Problem
 
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters, ANSI's escape among them
-    "\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # invisible, and those that turn the direction of text
+    # invisible, and those that turn the direction of text
+    "\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
     "\ud800-\udfff"  # bytes of a file name that were no UTF-8
     "\u2028\u2029]"
 )
@@ -41,7 +43,9 @@ def clean_lines(text: str) -> str:
 def _escape(match: re.Match[str]) -> str:
     character = match.group()
     number = ord(character)
-    return _SHORT_ESCAPES.get(character) or (f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}")
+    return _SHORT_ESCAPES.get(character) or (
+        f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+    )
 
 
 def can_print_symbols() -> bool:
@@ -69,13 +73,17 @@ def joined(names: list[str], shown: int = 5) -> str:
 # Lines, marks and colours on one stream, and its width.
 
 _COLOUR_CODES = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
-_ASCII_SYMBOLS = str.maketrans({"✓": "+", "✗": "x", "…": "~", "·": "-", "←": "<-", "→": "->", "━": "=", "–": "-"})
+_ASCII_SYMBOLS = str.maketrans(
+    {"✓": "+", "✗": "x", "…": "~", "·": "-", "←": "<-", "→": "->", "━": "=", "–": "-"}
+)
 NATURAL = 10_000
 """The width where nothing limits it: not a terminal, and COLUMNS isn't set."""
 
 
 def width_of(stream: TextIO) -> int:
-    """Columns that `stream` can show. COLUMNS wins; what is piped into another program isn't cut."""
+    """Columns that `stream` can show. COLUMNS wins; what is piped into another program
+    isn't cut.
+    """
     if not os.environ.get("COLUMNS", "").isdecimal() and not stream.isatty():
         return NATURAL
     return max(40, shutil.get_terminal_size((80, 24)).columns)
@@ -83,7 +91,12 @@ def width_of(stream: TextIO) -> int:
 
 def colour_wanted(stream: TextIO, no_color: bool) -> bool:
     """Whether to colour: on a terminal that can, unless told otherwise."""
-    return stream.isatty() and not no_color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        stream.isatty()
+        and not no_color
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )
 
 
 class Screen:
@@ -119,8 +132,8 @@ CELL_MAX = 200
 
 
 class ColumnLayout(NamedTuple):
-    """How a column behaves. `gives` orders who is cut first (0: never before all others were); a column with
-    `drops` may go altogether where nothing else helps, the highest first."""
+    """How a column behaves. `gives` orders who is cut first (0: never before all others were); a
+    column with `drops` may go altogether where nothing else helps, the highest first."""
 
     title: str
     gives: int = 0
@@ -139,11 +152,16 @@ class StyledCell(NamedTuple):
 Row = Sequence[str | StyledCell]
 
 
-def table(screen: Screen, columns: Sequence[ColumnLayout], rows: Sequence[Row], *, header: bool = True) -> None:
+def table(
+    screen: Screen, columns: Sequence[ColumnLayout], rows: Sequence[Row], *, header: bool = True
+) -> None:
     """Prints `rows` below the columns' titles, each on one line of at most the screen's width."""
     texts = [[_cell_text(cell) for cell in row] for row in rows]
     titles = [clean(column.title) if header else "" for column in columns]
-    natural = [max([cell_len(titles[i]), *(cell_len(row[i]) for row in texts)]) for i in range(len(columns))]
+    natural = [
+        max([cell_len(titles[i]), *(cell_len(row[i]) for row in texts)])
+        for i in range(len(columns))
+    ]
     kept, widths = fit_columns(columns, natural, screen.width)
     if header:
         screen.line(_line(titles, columns, kept, widths), "dim")
@@ -151,8 +169,12 @@ def table(screen: Screen, columns: Sequence[ColumnLayout], rows: Sequence[Row], 
         screen.line(_styled_line(screen, row, text, columns, kept, widths))
 
 
-def fit_columns(columns: Sequence[ColumnLayout], natural: Sequence[int], width: int) -> tuple[list[int], list[int]]:
-    """Which columns are shown and how wide each is (of all columns), so that a line takes at most `width`."""
+def fit_columns(
+    columns: Sequence[ColumnLayout], natural: Sequence[int], width: int
+) -> tuple[list[int], list[int]]:
+    """Which columns are shown and how wide each is (of all columns), so that a line takes at most
+    `width`.
+    """
     widths = [min(n, CELL_MAX) for n in natural]
     kept = [i for i in range(len(columns)) if natural[i]]
     if width >= NATURAL:
@@ -171,7 +193,9 @@ def fit_columns(columns: Sequence[ColumnLayout], natural: Sequence[int], width: 
     return kept, widths
 
 
-def _shrink(columns: Sequence[ColumnLayout], kept: list[int], widths: list[int], width: int) -> None:
+def _shrink(
+    columns: Sequence[ColumnLayout], kept: list[int], widths: list[int], width: int
+) -> None:
     for i in sorted((i for i in kept if columns[i].gives), key=lambda i: -columns[i].gives):
         over = _line_width(kept, widths) - width
         if over <= 0:
@@ -179,7 +203,13 @@ def _shrink(columns: Sequence[ColumnLayout], kept: list[int], widths: list[int],
         widths[i] = max(min(columns[i].least, widths[i]), widths[i] - over)
 
 
-def _grow(columns: Sequence[ColumnLayout], kept: list[int], widths: list[int], natural: Sequence[int], width: int) -> None:
+def _grow(
+    columns: Sequence[ColumnLayout],
+    kept: list[int],
+    widths: list[int],
+    natural: Sequence[int],
+    width: int,
+) -> None:
     for i in sorted(kept, key=lambda i: columns[i].gives):
         spare = width - _line_width(kept, widths)
         widths[i] = min(natural[i], CELL_MAX, widths[i] + max(0, spare))
@@ -195,7 +225,9 @@ def _cell_text(cell: str | StyledCell) -> str:
 
 def cut(text: str, width: int) -> str:
     """`text` in at most `width` cells, the last of them `…` where something was cut."""
-    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)).rstrip() + "…"
+    return (
+        text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)).rstrip() + "…"
+    )
 
 
 def _padded(text: str, width: int, right: bool) -> str:
@@ -204,25 +236,43 @@ def _padded(text: str, width: int, right: bool) -> str:
     return padding + shown if right else shown + padding
 
 
-def _line(texts: Sequence[str], columns: Sequence[ColumnLayout], kept: list[int], widths: list[int]) -> str:
-    return " " * INDENT + (" " * GAP).join(_padded(texts[i], widths[i], columns[i].right) for i in kept)
+def _line(
+    texts: Sequence[str], columns: Sequence[ColumnLayout], kept: list[int], widths: list[int]
+) -> str:
+    return " " * INDENT + (" " * GAP).join(
+        _padded(texts[i], widths[i], columns[i].right) for i in kept
+    )
 
 
 def _styled_line(
-    screen: Screen, row: Row, texts: Sequence[str], columns: Sequence[ColumnLayout], kept: list[int], widths: list[int]
+    screen: Screen,
+    row: Row,
+    texts: Sequence[str],
+    columns: Sequence[ColumnLayout],
+    kept: list[int],
+    widths: list[int],
 ) -> str:
     placed = [_padded(texts[i], widths[i], columns[i].right) for i in kept]
     placed[-1:] = [text.rstrip() for text in placed[-1:]]
     cells = [row[i] for i in kept]
-    styled = [screen.style(text, cell.style) if isinstance(cell, StyledCell) else text for text, cell in zip(placed, cells, strict=True)]
+    styled = [
+        screen.style(text, cell.style) if isinstance(cell, StyledCell) else text
+        for text, cell in zip(placed, cells, strict=True)
+    ]
     return " " * INDENT + (" " * GAP).join(styled)
 
 
 def paragraph(screen: Screen, text: str, *, indent: int = 0, style: str = "") -> None:
-    """Prose, broken between words so that no line is longer than the screen's width; continued lines are indented."""
+    """Prose, broken between words so that no line is longer than the screen's width; continued
+    lines are indented.
+    """
     room = screen.width if screen.width < NATURAL else CELL_MAX * 50
     lines = textwrap.wrap(
-        clean(text), max(20, room), initial_indent=" " * indent, subsequent_indent=" " * (indent + 2), break_on_hyphens=False
+        clean(text),
+        max(20, room),
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2),
+        break_on_hyphens=False,
     )
     for line in lines or [""]:
         screen.line(line.replace(_NO_BREAK_SPACE, " "), style)
@@ -234,7 +284,11 @@ _NO_BREAK_SPACE = "\u00a0"
 
 def facts(screen: Screen, parts: Sequence[str], *, style: str = "") -> None:
     """Parts on one line, `·` between them; where they need more, broken between parts."""
-    paragraph(screen, " · ".join(part.replace(" ", _NO_BREAK_SPACE) for part in parts if part), style=style)
+    paragraph(
+        screen,
+        " · ".join(part.replace(" ", _NO_BREAK_SPACE) for part in parts if part),
+        style=style,
+    )
 
 
 # Errors on standard error: one line, a hint and a place. A traceback is printed only with `-v`.
@@ -253,7 +307,11 @@ def report_error(error: BaseException, *, verbose: bool, no_color: bool = False)
         _print_known(screen, error)
         return error.exit_code
     where = "" if verbose else "; the same with -v shows where"
-    print_error(screen, _unexpected_message(error), hint=f"`headrace db check` says whether the state is whole{where}")
+    print_error(
+        screen,
+        _unexpected_message(error),
+        hint=f"`headrace db check` says whether the state is whole{where}",
+    )
     return 1
 
 
@@ -269,7 +327,9 @@ def print_error(screen: Screen, message: str, *, hint: str = "", where: str = ""
 def _print_known(screen: Screen, error: HeadraceError) -> None:
     problems: tuple[Problem, ...] = tuple(getattr(error, "problems", ()))
     place = getattr(error, "place", None)
-    print_error(screen, str(error), hint=error.hint, where=f"{place.file}:{place.line}" if place else "")
+    print_error(
+        screen, str(error), hint=error.hint, where=f"{place.file}:{place.line}" if place else ""
+    )
     for problem in problems[:PROBLEMS_SHOWN_MAX]:
         paragraph(screen, f"{problem.place.file}:{problem.place.line}  {problem.message}", indent=2)
         if problem.hint:
@@ -279,9 +339,14 @@ def _print_known(screen: Screen, error: HeadraceError) -> None:
 
 
 def _unexpected_message(error: BaseException) -> str:
-    """What the operating system refused is the user's to mend; anything else is a fault of Headrace's own."""
+    """What the operating system refused is the user's to mend; anything else is a fault of
+    Headrace's own.
+    """
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     if type(error).__module__.partition(".")[0] in ("sqlite3", "psycopg"):
-        return f"the state database refused a statement of Headrace's ({type(error).__name__}: {error})"
+        return (
+            f"the state database refused a statement of Headrace's ({type(error).__name__}:"
+            f" {error})"
+        )
     return f"headrace failed: {type(error).__name__}: {error}"

@@ -56,17 +56,29 @@ class Unavailable(Exception):
     """
 
     def __init__(
-        self, message: str, *, code: str = "source_unavailable", transient: bool = True, retry_after: float | None = None,
+        self,
+        message: str,
+        *,
+        code: str = "source_unavailable",
+        transient: bool = True,
+        retry_after: float | None = None,
         throttled: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(message)
-        self.code, self.transient, self.retry_after, self.throttled = code, transient, retry_after, throttled
+        self.code, self.transient, self.retry_after, self.throttled = (
+            code,
+            transient,
+            retry_after,
+            throttled,
+        )
 
 
 class SourceConnector(Protocol):
     """The interface of a connector."""
 
-    def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:
+    def observe(
+        self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
+    ) -> Observation:
         """Return the intervals in `wanted` that are new or have another version than in `known`.
 
         `known` maps an interval to its path and version. Raises Unavailable.
@@ -103,7 +115,9 @@ def is_routed_by_rows(source: Source) -> bool:
     """Whether the partition of each row comes from its columns, not from the file's name."""
     if connector_name(source) is not None or source.files is None or source.partition.whole:
         return False
-    named = ("{date:" in source.files or source.partition.grain is None) and ("{key}" in source.files or source.partition.key is None)
+    named = ("{date:" in source.files or source.partition.grain is None) and (
+        "{key}" in source.files or source.partition.key is None
+    )
     return not named
 
 

@@ -1,4 +1,5 @@
-"""Rows of a database as a source: `connection:` with `table:` or `query:`, by interval, by a growing cursor, or unpartitioned.
+"""Rows of a database as a source: `connection:` with `table:` or `query:`, by interval, by a
+growing cursor, or unpartitioned.
 
 An observation lists the available intervals (with `cursor:` also the changed ones); a fetch writes
 one Parquet file from one snapshot.
@@ -46,7 +47,13 @@ class SourceRows:
         values = self._values(key)
         if self._asks and self._column is None:
             return f"select * from {self._relation()}", values
-        return f"select * from {self._relation()} where {self._within('partition_start', 'partition_end')}", values
+        return (
+            (
+                f"select * from {self._relation()} where"
+                f" {self._within('partition_start', 'partition_end')}"
+            ),
+            values,
+        )
 
     def between(self, after: Any, until: Any) -> Statement:
         """Return the statement for rows whose cursor is above `after` and at most `until`.
@@ -57,14 +64,23 @@ class SourceRows:
         name, engine = self._engine.quoted(self.cursor), self._engine
         begins = "" if after is None else f"{name} > {engine.mark('after')} and "
         values = {"until": until} if after is None else {"after": after, "until": until}
-        return f"select * from {self._relation()} where {begins}{name} <= {engine.mark('until')}", values
+        return (
+            f"select * from {self._relation()} where {begins}{name} <= {engine.mark('until')}",
+            values,
+        )
 
     def newest(self, after: Any) -> Any:
         """Return the highest cursor above `after`; None if there is none."""
         assert self.cursor is not None
         name, engine = self._engine.quoted(self.cursor), self._engine
-        where, values = ("", {}) if after is None else (f" where {name} > {engine.mark('after')}", {"after": after})
-        ((result,),) = engine.rows(f"select {engine.as_cursor(f'max({name})')} from {self._relation()}{where}", values)
+        where, values = (
+            ("", {})
+            if after is None
+            else (f" where {name} > {engine.mark('after')}", {"after": after})
+        )
+        ((result,),) = engine.rows(
+            f"select {engine.as_cursor(f'max({name})')} from {self._relation()}{where}", values
+        )
         return result
 
     def check(self, key: str) -> None:
@@ -82,7 +98,9 @@ class SourceRows:
 
     def _summary(self, key: str) -> tuple[Any, int]:
         sql, values = self.of(key)
-        ((newest, count),) = self._engine.rows(f"select {self._aggregates()} from ({sql}) as headrace_rows", values)
+        ((newest, count),) = self._engine.rows(
+            f"select {self._aggregates()} from ({sql}) as headrace_rows", values
+        )
         return newest, count
 
     def _summaries(self, keys: Sequence[str]) -> dict[str, tuple[Any, int]]:
@@ -92,8 +110,12 @@ class SourceRows:
         values = {f"edge_{n}": self._bound(edge) for n, edge in enumerate(edges)}
         tree = self._tree(0, len(edges) - 1)
         inside = self._within("edge_0", f"edge_{len(edges) - 1}")
-        sql = f"select {tree}, {self._aggregates()} from {self._relation()} where {inside} group by 1"
-        cells = {int(cell): (newest, count) for cell, newest, count in self._engine.rows(sql, values)}
+        sql = (
+            f"select {tree}, {self._aggregates()} from {self._relation()} where {inside} group by 1"
+        )
+        cells = {
+            int(cell): (newest, count) for cell, newest, count in self._engine.rows(sql, values)
+        }
         places = {pair: n for n, pair in enumerate(pairwise(edges))}
         return {key: cells.get(places[pair], (None, 0)) for key, pair in bounds.items()}
 
@@ -103,14 +125,20 @@ class SourceRows:
             return str(low)
         middle = (low + high) // 2
         edge = self._engine.mark(f"edge_{middle}")
-        return f"case when {self._name()} < {edge} then {self._tree(low, middle)} else {self._tree(middle, high)} end"
+        return (
+            f"case when {self._name()} < {edge} then {self._tree(low, middle)} else"
+            f" {self._tree(middle, high)} end"
+        )
 
     def _aggregates(self) -> str:
         assert self.cursor is not None
         return f"{self._engine.as_cursor(f'max({self._engine.quoted(self.cursor)})')}, count(*)"
 
     def _within(self, start: str, end: str) -> str:
-        return f"{self._name()} >= {self._engine.mark(start)} and {self._name()} < {self._engine.mark(end)}"
+        return (
+            f"{self._name()} >= {self._engine.mark(start)} and {self._name()} <"
+            f" {self._engine.mark(end)}"
+        )
 
     def _name(self) -> str:
         assert self._column is not None
@@ -120,7 +148,9 @@ class SourceRows:
         engine = self._engine
         if self._query is None:
             return ".".join(map(engine.quoted, parts_of(self.source.connector["table"]) or ()))
-        text = with_parameters(self._query, engine.mark, percent=engine.percent, backslashes=engine.backslashes)
+        text = with_parameters(
+            self._query, engine.mark, percent=engine.percent, backslashes=engine.backslashes
+        )
         return f"({text}\n) as headrace_query"
 
     def _values(self, key: str) -> dict[str, Any]:
@@ -134,7 +164,9 @@ class SourceRows:
         """
         if self._column is None or self._asks:
             return self._engine.bound(moment)
-        return self._engine.bound(moment, f"select {self._name()} as moment from {self._relation()}")
+        return self._engine.bound(
+            moment, f"select {self._name()} as moment from {self._relation()}"
+        )
 
     def _bounds(self, key: str) -> tuple[date, date]:
         """Return start and end in the column's type: dates for days and longer intervals."""
@@ -155,7 +187,9 @@ WHOLE = "*"
 class Databases:
     """The connector for `connection:`."""
 
-    def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:
+    def observe(
+        self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
+    ) -> Observation:
         """See `SourceConnector.observe`."""
         if not wanted:
             return Observation()
@@ -164,7 +198,14 @@ class Databases:
             versions = _versions(rows, wanted, known)
         path = path_of(access.source)
         deliveries = [
-            DetectedDelivery(source=access.source.name, partition=key, path=path, size_bytes=-1, modified_us=access.now_us, version=version)
+            DetectedDelivery(
+                source=access.source.name,
+                partition=key,
+                path=path,
+                size_bytes=-1,
+                modified_us=access.now_us,
+                version=version,
+            )
             for key, version in versions.items()
             if key not in known or known[key][1] != version or (not version and key == WHOLE)
         ]
@@ -181,7 +222,9 @@ class Databases:
             else:
                 sql, values = rows.of(delivery.partition)
             engine.copy(sql, values, target)
-        return Fetched(path=target, name=f"{access.source.name}.parquet", modified_us=delivery.modified_us)
+        return Fetched(
+            path=target, name=f"{access.source.name}.parquet", modified_us=delivery.modified_us
+        )
 
 
 def path_of(source: Source) -> str:
@@ -189,7 +232,9 @@ def path_of(source: Source) -> str:
     return f"{source.connector.get('connection')}/{source.connector.get('table', 'query')}"
 
 
-def _versions(rows: SourceRows, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+def _versions(
+    rows: SourceRows, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
+) -> dict[str, str]:
     """Return interval → its current version."""
     source = rows.source
     if source.partition.by_delivery:
@@ -212,5 +257,12 @@ def _bounds(version: str) -> tuple[Any, Any]:
 
 def _written(version: list[Any]) -> str:
     """Return a version as JSON; types that JSON lacks become text, which databases parse again."""
-    plain = [value if isinstance(value, int | float | str | None) and not isinstance(value, bool) else str(value) for value in version]
+    plain = [
+        (
+            value
+            if isinstance(value, int | float | str | None) and not isinstance(value, bool)
+            else str(value)
+        )
+        for value in version
+    ]
     return msgspec.json.encode(plain).decode()

@@ -138,7 +138,12 @@ class Disagreement(msgspec.Struct, frozen=True):
         return f"{self.column}{value} isn't {self.type} ({where})"
 
 
-_IN_WORDS = {"BIGINT": "a whole number", "DOUBLE": "a number", "BOOLEAN": "true or false", "DATE": "a date"}
+_IN_WORDS = {
+    "BIGINT": "a whole number",
+    "DOUBLE": "a number",
+    "BOOLEAN": "true or false",
+    "DATE": "a date",
+}
 
 
 class AlmostTyped(msgspec.Struct, frozen=True):
@@ -162,8 +167,9 @@ class AlmostTyped(msgspec.Struct, frozen=True):
         value = f" '{self.value}'" if self.value else ""
         where = f"line {self.line} of {self.delivery}" if self.line else self.delivery
         return (
-            f"{self.column}{value} isn't {_IN_WORDS.get(self.type, 'a time')} ({where}), {self.fitting:,} of {self.values:,} values are:"
-            f" read as text, which it stays; cast it to {self.type} where it is read, and ask the source's owner for the right file"
+            f"{self.column}{value} isn't {_IN_WORDS.get(self.type, 'a time')} ({where}),"
+            f" {self.fitting:,} of {self.values:,} values are: read as text, which it stays; cast"
+            f" it to {self.type} where it is read, and ask the source's owner for the right file"
         )
 
 
@@ -189,16 +195,24 @@ class Lesson(msgspec.Struct, frozen=True):
     @property
     def warnings(self) -> tuple[str, ...]:
         """Warnings for people who rely on the learnt schema, as clauses."""
-        results = [disagreement.text for disagreement in self.disagreed if disagreement.column in self.undecided]
+        results = [
+            disagreement.text
+            for disagreement in self.disagreed
+            if disagreement.column in self.undecided
+        ]
         said = [f"{'; '.join(results)}: read as text"] if results else []
         said += [item.text for item in self.almost]
         if self.declared_encoding:
             said.append(
                 f"the first delivery is {self.encoding.upper()}, though"
-                f" {self.declared_encoding.upper()} is declared, and is read as {self.encoding.upper()}"
+                f" {self.declared_encoding.upper()} is declared, and is read as"
+                f" {self.encoding.upper()}"
             )
         if self.undeclared:
-            said.append(f"the first delivery is {self.encoding.upper()}, so the source is held to that; `encoding:` declares another one")
+            said.append(
+                f"the first delivery is {self.encoding.upper()}, so the source is held to that;"
+                " `encoding:` declares another one"
+            )
         return tuple(said)
 
 
@@ -291,7 +305,9 @@ class UnreadableFile(msgspec.Struct, frozen=True):
 class CannotRead(Exception):
     """Raised inside `connect` for an unreadable file; `prepare` returns its `value`."""
 
-    def __init__(self, reason: str, *, line: int | None = None, code: str = "unreadable_delivery") -> None:
+    def __init__(
+        self, reason: str, *, line: int | None = None, code: str = "unreadable_delivery"
+    ) -> None:
         super().__init__(reason)
         self.value = UnreadableFile(reason, line, code)
 

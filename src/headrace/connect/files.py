@@ -1,4 +1,5 @@
-"""Observation of a local file source: which files match its pattern, are new or changed, or still being written.
+"""Observation of a local file source: which files match its pattern, are new or changed, or still
+being written.
 
 Runs in the leader: it lists folders and reads file sizes and times. It opens only files that are
 seconds old, to see whether their end has been written. Names and links are untrusted input: paths
@@ -17,7 +18,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headrace.connect.connectors import is_routed_by_rows
-from headrace.connect.deliveries import DeliveryPart, DetectedDelivery, Note, Observation, Settling, printable
+from headrace.connect.deliveries import (
+    DeliveryPart,
+    DetectedDelivery,
+    Note,
+    Observation,
+    Settling,
+    printable,
+)
 from headrace.connect.patterns import KEY, Component, Pattern, compile_pattern, key_of, said_by
 from headrace.model.common_fields import KEY_CHARACTERS_MAX
 from headrace.model.errors import NotBuilt, UsageError
@@ -68,7 +76,9 @@ def ends(path: Path, size_bytes: int) -> bool:
         with path.open("rb") as file:
             start = file.read(6)
             if start.startswith(b"\x1f\x8b"):
-                return size_bytes <= GZIP_WHOLE_BYTES and _gzip_ends(start + file.read(GZIP_WHOLE_BYTES))
+                return size_bytes <= GZIP_WHOLE_BYTES and _gzip_ends(
+                    start + file.read(GZIP_WHOLE_BYTES)
+                )
             if start.startswith(b"\x28\xb5\x2f\xfd"):  # zstd: only reading all frames shows the end
                 return False
             file.seek(max(0, size_bytes - ZIP_END_BYTES))
@@ -85,7 +95,11 @@ def ends(path: Path, size_bytes: int) -> bool:
 def _zip_ends(tail: bytes) -> bool:
     """Whether the directory's last record is complete with its comment, and nothing follows it."""
     at = tail.rfind(b"PK\x05\x06")
-    return at >= 0 and len(tail) >= at + 22 and len(tail) == at + 22 + int.from_bytes(tail[at + 20 : at + 22], "little")
+    return (
+        at >= 0
+        and len(tail) >= at + 22
+        and len(tail) == at + 22 + int.from_bytes(tail[at + 20 : at + 22], "little")
+    )
 
 
 def _gzip_ends(data: bytes) -> bool:
@@ -130,7 +144,9 @@ class _Seen(NamedTuple):
     entry: os.DirEntry[str]
 
 
-def observe(root: Path, source: Source, *, known: Mapping[str, tuple[int, int]], now_us: int | None = None) -> Observation:
+def observe(
+    root: Path, source: Source, *, known: Mapping[str, tuple[int, int]], now_us: int | None = None
+) -> Observation:
     """Observe the files of `source` below `root`, compared with `known`.
 
     `known` maps a path to its size in bytes and modification time in µs when it was last ingested.
@@ -155,20 +171,30 @@ def observe(root: Path, source: Source, *, known: Mapping[str, tuple[int, int]],
     for group in sorted(seen):
         chosen = seen[group] if by_file else _one_of(source, seen[group], known, notes)
         delivery = _together(chosen) if chosen else None
-        if delivery is None or known.get(delivery.path) == (delivery.size_bytes, delivery.modified_us):
+        if delivery is None or known.get(delivery.path) == (
+            delivery.size_bytes,
+            delivery.modified_us,
+        ):
             continue
         waits = [(item.found.path, _wait(item, marker, now_us)) for item in chosen]
         settling += [Settling(path, wait) for path, wait in waits if wait]
         if all(wait == 0.0 for _, wait in waits):
             deliveries.append(delivery)
     files = sum(map(len, seen.values()))
-    return Observation(tuple(deliveries), tuple(settling), tuple(notes.kept), seen=files, unlisted=notes.unlisted)
+    return Observation(
+        tuple(deliveries), tuple(settling), tuple(notes.kept), seen=files, unlisted=notes.unlisted
+    )
 
 
 def _pattern_of(source: Source) -> Pattern:
     if source.files is None:
-        raise NotBuilt(f"source {source.name} isn't a file source", hint="only `files:` can be looked at so far")
-    return compile_pattern(source.files, source.partition.grain, rows_tell=source.partition.column is not None)
+        raise NotBuilt(
+            f"source {source.name} isn't a file source",
+            hint="only `files:` can be looked at so far",
+        )
+    return compile_pattern(
+        source.files, source.partition.grain, rows_tell=source.partition.column is not None
+    )
 
 
 class _Notes:
@@ -181,7 +207,9 @@ class _Notes:
 
     def cannot_list(self, code: str, folder: str, why: str) -> None:
         """Record that a folder can't be listed; only the first of several is kept."""
-        self.unlisted = self.unlisted or Note(code, printable(folder, 200), f"{printable(folder)} {why}")
+        self.unlisted = self.unlisted or Note(
+            code, printable(folder, 200), f"{printable(folder)} {why}"
+        )
 
     def add(self, code: str, path: str, message: str) -> None:
         if len(self.kept) < NOTES_MAX:
@@ -202,12 +230,20 @@ def _matches(root: Path, pattern: Pattern, notes: _Notes, *, had: bool) -> Itera
 
 
 def _below(
-    root: Path, folder: str, components: tuple[Component, ...], parts: dict[str, str], notes: _Notes, *, had: bool
+    root: Path,
+    folder: str,
+    components: tuple[Component, ...],
+    parts: dict[str, str],
+    notes: _Notes,
+    *,
+    had: bool,
 ) -> Iterator[_Match]:
     depth = 0
     while len(components) > depth + 1 and components[depth].fixed is not None:
         depth += 1
-    folder = "/".join(filter(None, (folder, *(str(component.fixed) for component in components[:depth]))))
+    folder = "/".join(
+        filter(None, (folder, *(str(component.fixed) for component in components[:depth])))
+    )
     here, rest = components[depth], components[depth + 1 :]
     for entry in _listed(root, folder, notes, had=had):
         said = said_by(here, entry.name, parts)
@@ -229,7 +265,11 @@ def _listed(root: Path, folder: str, notes: _Notes, *, had: bool) -> Iterator[os
     place = root / folder
     real = Path(os.path.realpath(place))
     if not real.is_relative_to(root):
-        notes.add("delivery_outside_project", folder, f"{printable(folder)} leads out of the project; nothing in it is taken")
+        notes.add(
+            "delivery_outside_project",
+            folder,
+            f"{printable(folder)} leads out of the project; nothing in it is taken",
+        )
         return
     try:
         with os.scandir(place) as entries:
@@ -256,20 +296,33 @@ def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _S
     except UnicodeEncodeError:
         notes.add("delivery_name", match.path, f"{printable(match.path)}: the name isn't UTF-8")
         return None
-    if match.entry.is_symlink() and not Path(os.path.realpath(root / match.path)).is_relative_to(root):
-        notes.add("delivery_outside_project", match.path, f"{printable(match.path)} is a link that leads out of the project")
+    if match.entry.is_symlink() and not Path(os.path.realpath(root / match.path)).is_relative_to(
+        root
+    ):
+        notes.add(
+            "delivery_outside_project",
+            match.path,
+            f"{printable(match.path)} is a link that leads out of the project",
+        )
         return None
     try:
         facts = match.entry.stat()
     except OSError:  # deleted since it was listed, or a link to nothing
         return None
     if not stat.S_ISREG(facts.st_mode):
-        notes.add("delivery_not_a_file", match.path, f"{printable(match.path)} isn't a regular file")
+        notes.add(
+            "delivery_not_a_file", match.path, f"{printable(match.path)} isn't a regular file"
+        )
         return None
     partition = _named(source, match, notes)
     if partition is None:
         return None
-    return _Seen(DetectedDelivery(source.name, partition, match.path, facts.st_size, facts.st_mtime_ns // 1000), match.entry)
+    return _Seen(
+        DetectedDelivery(
+            source.name, partition, match.path, facts.st_size, facts.st_mtime_ns // 1000
+        ),
+        match.entry,
+    )
 
 
 def _named(source: Source, match: _Match, notes: _Notes) -> str | None:
@@ -280,7 +333,11 @@ def _named(source: Source, match: _Match, notes: _Notes) -> str | None:
     grain, files = source.partition.grain, source.files or ""
     date = tuple((name, value) for name, value in match.parts.items() if name != "key")
     try:
-        moment = _partition_of(date, grain, source.timezone or "UTC") if grain and "{date:" in files else ""
+        moment = (
+            _partition_of(date, grain, source.timezone or "UTC")
+            if grain and "{date:" in files
+            else ""
+        )
     except (ValueError, OverflowError, UsageError):
         notes.add("delivery_date", match.path, f"{printable(match.path)}: there is no such {grain}")
         return None
@@ -301,7 +358,10 @@ def unusable_key(key: str, values: tuple[str, ...] | None) -> str | None:
     if key == WHOLE:
         return "`*` means everything, and can't be a key"
     if len(key) > KEY_CHARACTERS_MAX:
-        return f"the key {printable(key, 20)} has {len(key):,} characters; at most {KEY_CHARACTERS_MAX:,} are one"
+        return (
+            f"the key {printable(key, 20)} has {len(key):,} characters; at most"
+            f" {KEY_CHARACTERS_MAX:,} are one"
+        )
     if values is not None and key not in values:
         return f"{printable(key)} isn't one of the keys that `values` lists"
     return None
@@ -313,7 +373,9 @@ def _partition_of(parts: tuple[tuple[str, str], ...], grain: Grain, zone: str) -
     return key_of(dict(parts), grain, zone)
 
 
-def _one_of(source: Source, candidates: list[_Seen], known: Mapping[str, tuple[int, int]], notes: _Notes) -> list[_Seen]:
+def _one_of(
+    source: Source, candidates: list[_Seen], known: Mapping[str, tuple[int, int]], notes: _Notes
+) -> list[_Seen]:
     """Return the files of one interval to ingest, if there are as many as expected.
 
     If there are more than the one expected, the one that was ingested before is chosen, else none.
@@ -324,15 +386,31 @@ def _one_of(source: Source, candidates: list[_Seen], known: Mapping[str, tuple[i
     if len(candidates) < expected:
         first = min(candidate.found.path for candidate in candidates)
         if first not in known:
-            notes.add("delivery_incomplete", first, f"{candidates[0].found.partition}: {len(candidates)} of {expected} files")
+            notes.add(
+                "delivery_incomplete",
+                first,
+                f"{candidates[0].found.partition}: {len(candidates)} of {expected} files",
+            )
         return []
     names = sorted(candidate.found.path for candidate in candidates)
     taken = [candidate for candidate in candidates if candidate.found.path in known]
-    which = "the source" if candidates[0].found.partition == WHOLE else candidates[0].found.partition
-    listing = ", ".join(printable(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    which = (
+        "the source" if candidates[0].found.partition == WHOLE else candidates[0].found.partition
+    )
+    listing = ", ".join(printable(name) for name in names[:3]) + (
+        f" and {len(names) - 3} more" if len(names) > 3 else ""
+    )
     left = "one is" if expected == 1 else f"{expected} are"
-    kept = f"; only {printable(taken[0].found.path)}, taken before, is read" if len(taken) == 1 else f"; none is taken until {left} left"
-    notes.add("several_deliveries", names[0], f"{len(names)} files match for {which}, {expected} expected: {listing}{kept}")
+    kept = (
+        f"; only {printable(taken[0].found.path)}, taken before, is read"
+        if len(taken) == 1
+        else f"; none is taken until {left} left"
+    )
+    notes.add(
+        "several_deliveries",
+        names[0],
+        f"{len(names)} files match for {which}, {expected} expected: {listing}{kept}",
+    )
     return taken if len(taken) == expected == 1 else []
 
 
@@ -360,7 +438,9 @@ def _wait(item: _Seen, marker: str | None, now_us: int) -> float | None:
             return None
         if marked >= delivery.modified_us:
             return 0.0
-    return seconds_to_wait(Path(item.entry.path), delivery.size_bytes, (now_us - delivery.modified_us) / 1e6)
+    return seconds_to_wait(
+        Path(item.entry.path), delivery.size_bytes, (now_us - delivery.modified_us) / 1e6
+    )
 
 
 def _marker_time(file: Path, marker: str) -> int | None:

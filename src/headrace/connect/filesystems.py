@@ -67,7 +67,11 @@ class StorageLocation:
         """Return the entries of a folder below; empty if it doesn't exist."""
         path = f"{self._path}/{folder}" if folder else self._path
         try:
-            return [item for item in self.filesystem.ls(path, detail=True) if str(item["name"]).strip("/") != path.strip("/")]
+            return [
+                item
+                for item in self.filesystem.ls(path, detail=True)
+                if str(item["name"]).strip("/") != path.strip("/")
+            ]
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -79,7 +83,11 @@ class StorageLocation:
         try:
             self.filesystem.ls(self._path, detail=False)
         except (FileNotFoundError, NotADirectoryError):
-            raise Unavailable(f"there is no {printable(self.url, 200)}", code="configuration_error", transient=False) from None
+            raise Unavailable(
+                f"there is no {printable(self.url, 200)}",
+                code="configuration_error",
+                transient=False,
+            ) from None
 
     def inside(self, url: str) -> str:
         """Return the file system's path for a URL below this location."""
@@ -95,14 +103,25 @@ def open_location(url: str, connection: Mapping[str, Any], secrets: Secrets) -> 
 
     scheme, _, rest = url.partition("://")
     if scheme not in REMOTE_SCHEMES or "::" in url:
-        raise Unavailable(f"files can't be read from {printable(scheme)}://", code="configuration_error", transient=False)
-    options = {name: value for name, value in secrets.resolved(dict(connection)).items() if name not in _NOT_OPTIONS}
+        raise Unavailable(
+            f"files can't be read from {printable(scheme)}://",
+            code="configuration_error",
+            transient=False,
+        )
+    options = {
+        name: value
+        for name, value in secrets.resolved(dict(connection)).items()
+        if name not in _NOT_OPTIONS
+    }
     if scheme in ("s3", "s3a"):
         options["config_kwargs"] = _S3_CONFIG | options.get("config_kwargs", {})
         scheme = "s3"
     options["skip_instance_cache"] = True
     if scheme in ("sftp", "ssh"):  # all options go to paramiko, which accepts no others
-        options = {_PARAMIKO.get(name, name): int(value) if name == "port" else value for name, value in options.items()}
+        options = {
+            _PARAMIKO.get(name, name): int(value) if name == "port" else value
+            for name, value in options.items()
+        }
     else:
         options["use_listings_cache"] = False
     filesystem, path = url_to_fs(f"{scheme}://{rest}", **options)
@@ -125,8 +144,16 @@ def _refusal(where: str, error: Exception) -> Unavailable:
     text = f"{where}: {printable(message_of(error), MESSAGE_CHARACTERS_MAX)}"
     if isinstance(error, ImportError):
         hint = f"pip install 'headrace[{_EXTRAS[scheme]}]'" if scheme in _EXTRAS else str(error)
-        return Unavailable(f"{scheme}:// needs another package: {hint}", code="configuration_error", transient=False)
-    if isinstance(error, PermissionError) or any(name in type(error).__name__ for name in _DENIED) or _status(error) in (401, 403):
+        return Unavailable(
+            f"{scheme}:// needs another package: {hint}",
+            code="configuration_error",
+            transient=False,
+        )
+    if (
+        isinstance(error, PermissionError)
+        or any(name in type(error).__name__ for name in _DENIED)
+        or _status(error) in (401, 403)
+    ):
         return Unavailable(text, code="access_denied", transient=False)
     if isinstance(error, (ValueError, TypeError, HeadraceError)):
         return Unavailable(text, code="configuration_error", transient=False)
@@ -173,7 +200,12 @@ class Filesystems:
     It always lists all files; `known` identifies those that were delivered before.
     """
 
-    def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:  # noqa: ARG002
+    def observe(
+        self,
+        access: Access,
+        wanted: Sequence[str],  # noqa: ARG002
+        known: Mapping[str, tuple[str, str]],
+    ) -> Observation:
         """See `SourceConnector.observe`."""
         source, notes = access.source, list[Note]()
         with errors_as_unavailable(_shown(source)):
@@ -184,8 +216,16 @@ class Filesystems:
             key = _key(source, file, notes)
             if key is not None and not _may_be_written(file):
                 results.setdefault(key, []).append(_found(place, source, key, file, access.now_us))
-        chosen = [delivery for key in sorted(results) if (delivery := _one(results[key], known.get(key), notes)) is not None]
-        new = [delivery for delivery in chosen if known.get(delivery.partition) != (delivery.path, delivery.version)]
+        chosen = [
+            delivery
+            for key in sorted(results)
+            if (delivery := _one(results[key], known.get(key), notes)) is not None
+        ]
+        new = [
+            delivery
+            for delivery in chosen
+            if known.get(delivery.partition) != (delivery.path, delivery.version)
+        ]
         return Observation(found=tuple(new), notes=tuple(notes[:NOTES_MAX]), seen=len(results))
 
     def fetch(self, access: Access, delivery: DetectedDelivery) -> Fetched:
@@ -212,14 +252,23 @@ class Filesystems:
         """
         now = _listed(place.filesystem.info(path), "", {})
         if now.size > DELIVERY_BYTES_MAX:
-            raise CannotRead(f"{now.size:,} bytes; a delivery holds at most {DELIVERY_BYTES_MAX:,}", code="delivery_too_large")
+            raise CannotRead(
+                f"{now.size:,} bytes; a delivery holds at most {DELIVERY_BYTES_MAX:,}",
+                code="delivery_too_large",
+            )
         if now.version != delivery.version:
-            raise Unavailable(f"{printable(delivery.path, 200)} changed since it was found; the next look sees what it became")
+            raise Unavailable(
+                f"{printable(delivery.path, 200)} changed since it was found; the next look sees"
+                " what it became"
+            )
 
 
 def _expect_size(delivery: DetectedDelivery, came: int) -> None:
     if delivery.size_bytes not in (-1, came):
-        raise Unavailable(f"{printable(delivery.path, 200)} broke off: {came:,} of {delivery.size_bytes:,} bytes came")
+        raise Unavailable(
+            f"{printable(delivery.path, 200)} broke off: {came:,} of {delivery.size_bytes:,} bytes"
+            " came"
+        )
 
 
 def _shown(source: Source) -> str:
@@ -237,10 +286,17 @@ def _place(access: Access) -> tuple[StorageLocation, tuple[Component, ...]]:
     while fixed < len(pattern.components) - 1 and pattern.components[fixed].fixed is not None:
         fixed += 1
     folders = [str(component.fixed) for component in pattern.components[:fixed]]
-    return open_location("/".join([f"{scheme}://{host}", *folders]), access.connection, access.secrets), pattern.components[fixed:]
+    return (
+        open_location(
+            "/".join([f"{scheme}://{host}", *folders]), access.connection, access.secrets
+        ),
+        pattern.components[fixed:],
+    )
 
 
-def _below(place: StorageLocation, folder: str, components: tuple[Component, ...], parts: dict[str, str]) -> Iterator[_Listed]:
+def _below(
+    place: StorageLocation, folder: str, components: tuple[Component, ...], parts: dict[str, str]
+) -> Iterator[_Listed]:
     here, rest = components[0], components[1:]
     for count, entry in enumerate(place.entries(folder)):
         name = str(entry["name"]).rstrip("/").rpartition("/")[2]
@@ -254,14 +310,25 @@ def _below(place: StorageLocation, folder: str, components: tuple[Component, ...
             yield _listed(entry, path, said)
         if count >= FILES_MAX:
             raise Unavailable(
-                f"{printable(folder or place.url)} holds more than {FILES_MAX:,} files", code="configuration_error", transient=False
+                f"{printable(folder or place.url)} holds more than {FILES_MAX:,} files",
+                code="configuration_error",
+                transient=False,
             )
 
 
 def _listed(entry: Mapping[str, Any], path: str, parts: dict[str, str]) -> _Listed:
     size = entry.get("size")
-    changed = next((entry[name] for name in ("LastModified", "last_modified", "mtime", "updated", "modified") if entry.get(name)), None)
-    etag = next((str(entry[name]).strip('"') for name in ("ETag", "etag", "md5Hash") if entry.get(name)), "")
+    changed = next(
+        (
+            entry[name]
+            for name in ("LastModified", "last_modified", "mtime", "updated", "modified")
+            if entry.get(name)
+        ),
+        None,
+    )
+    etag = next(
+        (str(entry[name]).strip('"') for name in ("ETag", "etag", "md5Hash") if entry.get(name)), ""
+    )
     return _Listed(path, parts, size if isinstance(size, int) else -1, _microseconds(changed), etag)
 
 
@@ -276,7 +343,9 @@ def _microseconds(changed: Any) -> int:
         except ValueError:
             return 0
     if isinstance(changed, datetime):
-        return int((changed if changed.tzinfo else changed.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+        return int(
+            (changed if changed.tzinfo else changed.replace(tzinfo=UTC)).timestamp() * 1_000_000
+        )
     return int(changed * 1_000_000) if isinstance(changed, int | float) else 0
 
 
@@ -291,15 +360,25 @@ def _key(source: Source, file: _Listed, notes: list[Note]) -> str | None:
     try:
         moment = key_of(date, grain, source.timezone or "UTC") if grain else ""
     except (ValueError, OverflowError, UsageError):
-        notes.append(Note("delivery_date", printable(file.path, 200), f"{printable(file.path)}: there is no such {grain}"))
+        notes.append(
+            Note(
+                "delivery_date",
+                printable(file.path, 200),
+                f"{printable(file.path)}: there is no such {grain}",
+            )
+        )
         return None
     if KEY in (source.files or "") and (problem := unusable_key(key, source.partition.values)):
-        notes.append(Note("delivery_key", printable(file.path, 200), f"{printable(file.path)}: {problem}"))
+        notes.append(
+            Note("delivery_key", printable(file.path, 200), f"{printable(file.path)}: {problem}")
+        )
         return None
     return join(moment, key) or WHOLE
 
 
-def _found(place: StorageLocation, source: Source, key: str, file: _Listed, now_us: int) -> DetectedDelivery:
+def _found(
+    place: StorageLocation, source: Source, key: str, file: _Listed, now_us: int
+) -> DetectedDelivery:
     return DetectedDelivery(
         source=source.name,
         partition=key,
@@ -310,15 +389,24 @@ def _found(place: StorageLocation, source: Source, key: str, file: _Listed, now_
     )
 
 
-def _one(candidates: list[DetectedDelivery], known: tuple[str, str] | None, notes: list[Note]) -> DetectedDelivery | None:
+def _one(
+    candidates: list[DetectedDelivery], known: tuple[str, str] | None, notes: list[Note]
+) -> DetectedDelivery | None:
     """Return the file of one interval.
 
     If there are several, it is the one that was ingested before, else None.
     """
     if len(candidates) == 1:
         return candidates[0]
-    taken = [candidate for candidate in candidates if known is not None and candidate.path == known[0]]
-    names = " and ".join(printable(candidate.path.rpartition("/")[2]) for candidate in candidates[:2])
-    text = f"{names} are both for {candidates[0].partition}; {'the first that came stays' if taken else 'none of them is taken'}"
+    taken = [
+        candidate for candidate in candidates if known is not None and candidate.path == known[0]
+    ]
+    names = " and ".join(
+        printable(candidate.path.rpartition("/")[2]) for candidate in candidates[:2]
+    )
+    text = (
+        f"{names} are both for {candidates[0].partition};"
+        f" {'the first that came stays' if taken else 'none of them is taken'}"
+    )
     notes.append(Note("several_deliveries", printable(candidates[0].path, 200), text))
     return taken[0] if taken else None

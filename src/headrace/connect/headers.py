@@ -27,7 +27,11 @@ def column_names(cells: Sequence[str]) -> tuple[str, ...]:
     characters.
     """
     if len(cells) > COLUMNS_MAX:
-        raise CannotRead(f"{len(cells):,} columns; a delivery has at most {COLUMNS_MAX:,}", line=1, code="delivery_header")
+        raise CannotRead(
+            f"{len(cells):,} columns; a delivery has at most {COLUMNS_MAX:,}",
+            line=1,
+            code="delivery_header",
+        )
     said = [_cleaned(cell, position) for position, cell in enumerate(cells, 1)]
     everyone = {name.lower() for name in said}
     taken = {PARTITION_COLUMN}
@@ -62,8 +66,8 @@ def _cleaned(cell: str, position: int) -> str:
     name = " ".join("".join(char if char.isprintable() else " " for char in cell).split())
     if len(name) > NAME_CHARACTERS_MAX:
         raise CannotRead(
-            f"the name of column {position} has {len(name):,} characters, at most {NAME_CHARACTERS_MAX} are a name:"
-            f" `{printable(name, 40)}`",
+            f"the name of column {position} has {len(name):,} characters, at most"
+            f" {NAME_CHARACTERS_MAX} are a name: `{printable(name, 40)}`",
             line=1,
             code="delivery_header",
         )
@@ -97,13 +101,19 @@ def header_drift(header: FileHeader, pinned: SourceSchema) -> Drift | None:
     if {name.lower() for name in gone} == {name.lower() for name in new}:
         parts.append("only upper and lower case differ")
     elif not there & wanted:
-        parts.append("nothing of the pinned header is left; the file may have no header, or be another one")
+        parts.append(
+            "nothing of the pinned header is left; the file may have no header, or be another one"
+        )
     return Drift(gone, new, f"{_gone_and_new(gone, new)} ({'; '.join(parts)})")
 
 
 def _gone_and_new(gone: Sequence[str], new: Sequence[str]) -> str:
     """Return a short clause such as `2 columns gone, 1 new`."""
-    (number, _, rest), *more = [f"{len(names)} {word}".partition(" ") for names, word in ((gone, "gone"), (new, "new")) if names]
+    (number, _, rest), *more = [
+        f"{len(names)} {word}".partition(" ")
+        for names, word in ((gone, "gone"), (new, "new"))
+        if names
+    ]
     return ", ".join([f"{number} column{'' if number == '1' else 's'} {rest}", *map("".join, more)])
 
 
@@ -119,7 +129,10 @@ BEGINNING_BYTES = 1 << 16
 LINES_BEFORE_MAX = 50
 """A header after more than this number of lines isn't searched for."""
 _DOCUMENTS = (
-    (re.compile(rb"(?i)<(!doctype html|html|head|body)\b"), "an HTML page, as a server's answer may be"),
+    (
+        re.compile(rb"(?i)<(!doctype html|html|head|body)\b"),
+        "an HTML page, as a server's answer may be",
+    ),
     (re.compile(rb"<\?xml\b|<[A-Za-z][\w:.-]*[\s>/]"), "an XML document"),
     (re.compile(rb"[\[{]\s*[\[{\"\]}]"), "a JSON document"),
     (re.compile(rb"%PDF-"), "a PDF document"),
@@ -136,13 +149,17 @@ def other_document(opened: str, pinned: SourceSchema) -> UnreadableFile | None:
         beginning = file.read(BEGINNING_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
     known = next((text for like, text in _DOCUMENTS if like.match(beginning)), None)
     if known is not None:
-        return UnreadableFile(f"the file is {known}, not rows under a header", 1, code="delivery_header")
+        return UnreadableFile(
+            f"the file is {known}, not rows under a header", 1, code="delivery_header"
+        )
     lines = _BREAKS.split(beginning.decode("utf-8", errors="replace"))[: LINES_BEFORE_MAX + 1]
     for before, line in enumerate(lines):
         if before and _is_header(line, pinned):
             item = before == 1
             text = f"{before} line{' comes' if item else 's come'} before the header"
-            return UnreadableFile(f"{text}, which is line {before + 1}", before + 1, "delivery_header")
+            return UnreadableFile(
+                f"{text}, which is line {before + 1}", before + 1, "delivery_header"
+            )
     return None
 
 

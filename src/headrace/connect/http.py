@@ -1,4 +1,6 @@
-"""Sources behind HTTP: JSON APIs, whose pages become one file of JSON lines, and files that a server gives as they are."""
+"""Sources behind HTTP: JSON APIs, whose pages become one file of JSON lines, and files that a
+server gives as they are.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,13 @@ import msgspec
 
 from headrace.connect.connectors import Access, Fetched, Unavailable, connects
 from headrace.connect.deliveries import CannotRead, DetectedDelivery, Note, Observation, printable
-from headrace.connect.http_client import FETCH_SECONDS_MAX, HttpClient, HttpNotFound, NotYet, body_of
+from headrace.connect.http_client import (
+    FETCH_SECONDS_MAX,
+    HttpClient,
+    HttpNotFound,
+    NotYet,
+    body_of,
+)
 from headrace.connect.http_records import in_utf8, records_in, records_of_stream
 from headrace.connect.http_requests import (
     FetchProgress,
@@ -43,7 +51,13 @@ PAGE_BYTES_MAX = 64 << 20
 """64 MiB: maximum size of one of several pages, which is held in memory."""
 HELD_BYTES = 8 << 20
 """8 MiB: larger documents without pages are split into records while they are received."""
-_JSON_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines", "application/jsonlines")
+_JSON_LINES = (
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+    "application/jsonlines",
+)
 _ENDINGS = {
     "text/csv": ".csv",
     "application/csv": ".csv",
@@ -56,7 +70,14 @@ _ENDINGS = {
     **dict.fromkeys(_JSON_LINES, ".jsonl"),
 }
 """Content type → ending of a file that is stored as received."""
-_UNKNOWN_TYPES = ("", "text/plain", "application/octet-stream", "binary/octet-stream", "application/gzip", "application/zip")
+_UNKNOWN_TYPES = (
+    "",
+    "text/plain",
+    "application/octet-stream",
+    "binary/octet-stream",
+    "application/gzip",
+    "application/zip",
+)
 _ETAG, _MODIFIED = "etag ", "modified "
 
 
@@ -64,7 +85,9 @@ _ETAG, _MODIFIED = "etag ", "modified "
 class Http:
     """The connector for `http:`."""
 
-    def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:
+    def observe(
+        self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
+    ) -> Observation:
         """Request each interval without reading the body.
 
         404 and 410 mean that it isn't there yet.
@@ -85,10 +108,16 @@ class Http:
                     if not asked or not (deliveries or error.throttled):
                         raise
                     seconds = error.retry_after if error.throttled else None
-                    return _observe(deliveries, Note(error.code, server.shown, str(error)), asked, seconds)
+                    return _observe(
+                        deliveries, Note(error.code, server.shown, str(error)), asked, seconds
+                    )
                 asked += 1
                 deliveries += [delivery] if delivery is not None else []
-        note = Note("look_not_finished", server.shown, f"{asked} of {len(wanted)} intervals were asked for; the next look goes on")
+        note = Note(
+            "look_not_finished",
+            server.shown,
+            f"{asked} of {len(wanted)} intervals were asked for; the next look goes on",
+        )
         return _observe(deliveries, note if asked < len(wanted) else None, asked)
 
     def fetch(self, access: Access, delivery: DetectedDelivery) -> Fetched:
@@ -101,27 +130,49 @@ class Http:
             with HttpClient(access, spec, request) as server:
                 try:
                     if spec.page is not None:
-                        return Paged(server, spec, request, target, access).fetched(delivery.partition)
+                        return Paged(server, spec, request, target, access).fetched(
+                            delivery.partition
+                        )
                     return _fetched(server, spec, request, target, access)
                 except HttpNotFound:
-                    raise Unavailable(f"{server.shown} was there when it was looked for, and isn't any more") from None
+                    raise Unavailable(
+                        f"{server.shown} was there when it was looked for, and isn't any more"
+                    ) from None
         except BaseException:
             target.unlink(missing_ok=True)
             raise
 
 
-def _observe(deliveries: list[DetectedDelivery], note: Note | None, asked: int, throttled_seconds: float | None = None) -> Observation:
+def _observe(
+    deliveries: list[DetectedDelivery],
+    note: Note | None,
+    asked: int,
+    throttled_seconds: float | None = None,
+) -> Observation:
     arrived = tuple(sorted(deliveries, key=lambda delivery: delivery.partition))
-    return Observation(arrived, (), (note,) if note else (), seen=asked, throttled_seconds=throttled_seconds)
+    return Observation(
+        arrived, (), (note,) if note else (), seen=asked, throttled_seconds=throttled_seconds
+    )
 
 
 def _asked_patiently(
-    access: Access, server: HttpClient, spec: Spec, key: str, known: Mapping[str, tuple[str, str]], deadline: float
+    access: Access,
+    server: HttpClient,
+    spec: Spec,
+    key: str,
+    known: Mapping[str, tuple[str, str]],
+    deadline: float,
 ) -> DetectedDelivery | None:
     """Like `_looked`, but retry after a pause that the server asks for, if there is time for it."""
     while True:
         try:
-            return _looked(access, server, for_interval(spec, access.source, key), key, known.get(key, ("", ""))[1])
+            return _looked(
+                access,
+                server,
+                for_interval(spec, access.source, key),
+                key,
+                known.get(key, ("", ""))[1],
+            )
         except Unavailable as error:
             wait = error.retry_after if error.throttled and not isinstance(error, NotYet) else None
             if wait is None or time.monotonic() + wait > deadline or not server.may_wait(wait):
@@ -144,7 +195,9 @@ def _in_turn(wanted: Sequence[str]) -> Iterator[str]:
             first += 1
 
 
-def _looked(access: Access, server: HttpClient, spec: Spec, key: str, version: str) -> DetectedDelivery | None:
+def _looked(
+    access: Access, server: HttpClient, spec: Spec, key: str, version: str
+) -> DetectedDelivery | None:
     """Request one interval; None if it isn't there or hasn't changed."""
     path = spec.url
     now = access.now_us
@@ -158,7 +211,14 @@ def _looked(access: Access, server: HttpClient, spec: Spec, key: str, version: s
             there = "" if spec.page else _version(response)
             if there and there == version:
                 return None
-            return DetectedDelivery(access.source.name, key, path, _size(response, spec), _modified(response, now), there)
+            return DetectedDelivery(
+                access.source.name,
+                key,
+                path,
+                _size(response, spec),
+                _modified(response, now),
+                there,
+            )
     except HttpNotFound:
         return None
 
@@ -166,7 +226,11 @@ def _looked(access: Access, server: HttpClient, spec: Spec, key: str, version: s
 def _conditions(version: str) -> dict[str, str]:
     if version.startswith(_ETAG):
         return {"If-None-Match": version.removeprefix(_ETAG)}
-    return {"If-Modified-Since": version.removeprefix(_MODIFIED)} if version.startswith(_MODIFIED) else {}
+    return (
+        {"If-Modified-Since": version.removeprefix(_MODIFIED)}
+        if version.startswith(_MODIFIED)
+        else {}
+    )
 
 
 def _version(response: httpx.Response) -> str:
@@ -186,12 +250,17 @@ def _size(response: httpx.Response, spec: Spec) -> int:
 def _modified(response: httpx.Response, now: int) -> int:
     """Return the server's modification time in microseconds, else `now`."""
     try:
-        return int(email.utils.parsedate_to_datetime(response.headers.get("last-modified", "")).timestamp() * 1_000_000)
+        return int(
+            email.utils.parsedate_to_datetime(response.headers.get("last-modified", "")).timestamp()
+            * 1_000_000
+        )
     except (ValueError, TypeError, OverflowError):
         return now
 
 
-def _fetched(server: HttpClient, spec: Spec, request: HttpRequest, target: Path, access: Access) -> Fetched:
+def _fetched(
+    server: HttpClient, spec: Spec, request: HttpRequest, target: Path, access: Access
+) -> Fetched:
     """Fetch one response, which is JSON with records or a file."""
     deadline = time.monotonic() + FETCH_SECONDS_MAX
     with target.open("xb") as out:
@@ -206,7 +275,9 @@ def _fetched(server: HttpClient, spec: Spec, request: HttpRequest, target: Path,
 class Paged:
     """A fetch of a delivery of several pages, which resumes an interrupted one."""
 
-    def __init__(self, server: HttpClient, spec: Spec, request: HttpRequest, target: Path, access: Access) -> None:
+    def __init__(
+        self, server: HttpClient, spec: Spec, request: HttpRequest, target: Path, access: Access
+    ) -> None:
         self._server, self._spec, self._request = server, spec, request
         self._target, self._access = target, access
         self._deadline = time.monotonic() + FETCH_SECONDS_MAX
@@ -260,7 +331,9 @@ class Paged:
                     first = now.first if now is not None else result
                     seams = now.seams if now is not None else ()
                     last = ((position, result),)
-                    now = FetchProgress(written, pages.position, first, seams, complete=request is None)
+                    now = FetchProgress(
+                        written, pages.position, first, seams, complete=request is None
+                    )
         except Unavailable as error:
             if error.transient and now is not None:
                 now = msgspec.structs.replace(now, seams=(*now.seams, *last))
@@ -270,14 +343,19 @@ class Paged:
         return before is None or self._unchanged(cache, now)
 
     def _page(self, request: HttpRequest, out: BinaryIO) -> HttpPage:
-        page = self._server.patiently(lambda: _page(self._server, self._spec, request, out, self._deadline, self._access))
+        page = self._server.patiently(
+            lambda: _page(self._server, self._spec, request, out, self._deadline, self._access)
+        )
         assert isinstance(page, HttpPage), "what has pages is never a file that is kept as it came"
         return page
 
     def _unchanged(self, cache: PageCache, progress: FetchProgress) -> bool:
         """Whether the first page and those before interruptions are unchanged."""
         checks = [(Pages(self._spec.page, self._request).first(), progress.first)]
-        checks += [(Pages(self._spec.page, self._request).at(position), known) for position, known in progress.seams]
+        checks += [
+            (Pages(self._spec.page, self._request).at(position), known)
+            for position, known in progress.seams
+        ]
         checked = progress.checked
         try:
             with self._target.open("ab") as out:
@@ -292,19 +370,36 @@ class Paged:
         return True
 
 
-def _page(server: HttpClient, spec: Spec, request: HttpRequest, out: BinaryIO, deadline: float, access: Access) -> HttpPage | str:
+def _page(
+    server: HttpClient,
+    spec: Spec,
+    request: HttpRequest,
+    out: BinaryIO,
+    deadline: float,
+    access: Access,
+) -> HttpPage | str:
     """Return one page of records; or write a file as received to `out`, and return its name."""
     with server.asked(request) as response:
         ending = _ending(response, spec, access)
         if ending:
-            return _as_it_is(out, body_of(response, DELIVERY_BYTES_MAX, deadline=deadline), f"{access.source.name}{ending}")
-        chunks = body_of(response, PAGE_BYTES_MAX if spec.page else DELIVERY_BYTES_MAX, deadline=deadline)
+            return _as_it_is(
+                out,
+                body_of(response, DELIVERY_BYTES_MAX, deadline=deadline),
+                f"{access.source.name}{ending}",
+            )
+        chunks = body_of(
+            response, PAGE_BYTES_MAX if spec.page else DELIVERY_BYTES_MAX, deadline=deadline
+        )
         body = _held(chunks, PAGE_BYTES_MAX if spec.page else HELD_BYTES)
         _refuse_html(server, body)
         if not spec.page and len(body) > HELD_BYTES:
             lines = records_of_stream(chain([body], chunks), spec.records or "$")
             return _as_it_is(out, (line + b"\n" for line in lines), f"{access.source.name}.jsonl")
-        url, link, charset = str(response.url), response.links.get("next", {}).get("url", ""), response.charset_encoding
+        url, link, charset = (
+            str(response.url),
+            response.links.get("next", {}).get("url", ""),
+            response.charset_encoding,
+        )
     if response.status_code == 204:
         return HttpPage(url, b"{}", ())
     text = in_utf8(body, charset)
@@ -340,7 +435,9 @@ def _ending(response: httpx.Response, spec: Spec, access: Access) -> str:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     by_url = "".join(PurePosixPath(unquote(urlsplit(spec.url).path)).suffixes[-2:]).lower()
     if kind == "text/html" and not by_url.endswith((".html", ".htm")):
-        raise Unavailable(f"{printable(spec.url, 300)} answers with a web page where data is expected")
+        raise Unavailable(
+            f"{printable(spec.url, 300)} answers with a web page where data is expected"
+        )
     if spec.page or spec.records:
         return ""
     if kind in _ENDINGS:
@@ -361,5 +458,10 @@ def _by_url(ending: str) -> str:
 
 
 def _refuse_html(server: HttpClient, body: bytes) -> None:
-    if body[:512].lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html")):
+    if (
+        body[:512]
+        .lstrip(b"\xef\xbb\xbf \t\r\n")[:14]
+        .lower()
+        .startswith((b"<!doctype html", b"<html"))
+    ):
         raise Unavailable(f"{server.shown} answers with a web page where JSON is expected")

@@ -72,14 +72,27 @@ class RateLimiter:
     longest wait in seconds, None for the limit of a fetch.
     """
 
-    def __init__(self, folder: Path, url: str, rate: str | None, time_after: Callable[[float], str], patience: float | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        rate: str | None,
+        time_after: Callable[[float], str],
+        patience: float | None = None,
+    ) -> None:
         server = urlsplit(url)
-        name = hashlib.sha256(f"{server.scheme}://{server.hostname}:{server.port}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(
+            f"{server.scheme}://{server.hostname}:{server.port}".encode()
+        ).hexdigest()[:32]
         self._path = folder / name
         parsed = rate_of(rate) if rate else None
         self._time_after = time_after
         self._gap = parsed[1] / parsed[0] if parsed else 0.0
-        self._patience = min(AWAY_SECONDS_MAX, WAIT_SECONDS_MAX + 4 * self._gap) if patience is None else patience
+        self._patience = (
+            min(AWAY_SECONDS_MAX, WAIT_SECONDS_MAX + 4 * self._gap)
+            if patience is None
+            else patience
+        )
 
     def wait(self) -> None:
         """Wait for the next slot. Raises NotYet if it is too far away."""
@@ -87,7 +100,10 @@ class RateLimiter:
             return
         wait = self._turn()
         if wait > self._patience:
-            text = f"the server may be asked again from {self._time_after(wait)} on (it said so, or `rate_limit` does)"
+            text = (
+                f"the server may be asked again from {self._time_after(wait)} on (it said so, or"
+                " `rate_limit` does)"
+            )
             refusal = NotYet(text, retry_after=wait, throttled=True)
             refusal.own = bool(self._gap)
             raise refusal
@@ -137,7 +153,9 @@ class _Locked:
 
     def write(self, seconds: float) -> None:
         """Store the time `seconds` from now."""
-        text = f"{time.monotonic() + seconds:.6f} {time.time() + seconds:.6f} {this_process().machine}"
+        text = (
+            f"{time.monotonic() + seconds:.6f} {time.time() + seconds:.6f} {this_process().machine}"
+        )
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, text.encode(), 0)
 
@@ -172,7 +190,10 @@ def _unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     elif encoding in ("gzip", "x-gzip"):
         yield from _gunzipped(chunks)
     else:
-        raise CannotRead(f"the answer is encoded as {printable(encoding)}, which wasn't asked for; gzip and plain can be read")
+        raise CannotRead(
+            f"the answer is encoded as {printable(encoding)}, which wasn't asked for; gzip and"
+            " plain can be read"
+        )
 
 
 def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -186,12 +207,17 @@ def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
             try:
                 piece = stream.decompress(data, CHUNK_BYTES)
             except zlib.error as error:
-                raise CannotRead(f"the answer says that it is packed by gzip, and isn't ({printable(error)})") from error
+                raise CannotRead(
+                    f"the answer says that it is packed by gzip, and isn't ({printable(error)})"
+                ) from error
             if piece:
                 yield piece
             data = stream.unconsumed_tail
             if stream.eof:
-                data, stream = stream.unused_data, zlib.decompressobj(_GZIP) if stream.unused_data else stream
+                data, stream = (
+                    stream.unused_data,
+                    zlib.decompressobj(_GZIP) if stream.unused_data else stream,
+                )
     while begun and not stream.eof:  # output that the last call held back
         piece = stream.decompress(stream.unconsumed_tail, CHUNK_BYTES)
         if piece:
@@ -232,7 +258,9 @@ class HttpClient:
     `patience` limits each wait in seconds, for callers with less time than a fetch.
     """
 
-    def __init__(self, access: Access, spec: Spec, request: HttpRequest, patience: float | None = None) -> None:
+    def __init__(
+        self, access: Access, spec: Spec, request: HttpRequest, patience: float | None = None
+    ) -> None:
         import httpx
 
         for name in ("httpx", "httpcore"):  # their log lines contain URLs and headers
@@ -242,21 +270,41 @@ class HttpClient:
         """Sum of the pauses in seconds that the server asked for since its last answer."""
         self._retries, self._secrets = spec.retries, access.secrets
         self._now_us, self._began = access.now_us, time.monotonic()
-        self._gate = RateLimiter(access.temporary.with_name("rates"), request.url, spec.rate_limit, self._time_after, patience)
-        self.timeout = min(parse_duration(spec.timeout).total_seconds(), FETCH_SECONDS_MAX if patience is None else patience)
+        self._gate = RateLimiter(
+            access.temporary.with_name("rates"),
+            request.url,
+            spec.rate_limit,
+            self._time_after,
+            patience,
+        )
+        self.timeout = min(
+            parse_duration(spec.timeout).total_seconds(),
+            FETCH_SECONDS_MAX if patience is None else patience,
+        )
         self._client = httpx.Client(
             timeout=self.timeout,
-            headers={"User-Agent": f"headrace/{__version__}", "Accept-Encoding": "gzip", "Accept": "*/*"},
+            headers={
+                "User-Agent": f"headrace/{__version__}",
+                "Accept-Encoding": "gzip",
+                "Accept": "*/*",
+            },
         )
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._client.close()
 
     @contextmanager
-    def asked(self, request: HttpRequest, conditions: Mapping[str, str] | None = None) -> Iterator[httpx.Response]:
+    def asked(
+        self, request: HttpRequest, conditions: Mapping[str, str] | None = None
+    ) -> Iterator[httpx.Response]:
         """Send a request and yield its response, 2xx or 304, with the body unread.
 
         Raises HttpNotFound, and Unavailable for any other response, also if the body breaks off
@@ -277,7 +325,11 @@ class HttpClient:
         except httpx.TransportError as error:
             raise Unavailable(f"{self.shown} can't be read: {self._words(error)}") from None
         except (httpx.InvalidURL, httpx.HTTPError, UnicodeError) as error:
-            raise Unavailable(f"{self.shown} can't be asked ({words_of(error)})", code="configuration_error", transient=False) from None
+            raise Unavailable(
+                f"{self.shown} can't be asked ({words_of(error)})",
+                code="configuration_error",
+                transient=False,
+            ) from None
 
     def patiently(self, work: Callable[[], _Result]) -> _Result:
         """Return the result of `work`, retried after transient errors and requested pauses."""
@@ -286,11 +338,18 @@ class HttpClient:
             try:
                 return work()
             except Unavailable as error:
-                wait = BACKOFF_SECONDS * 2**tried if error.retry_after is None else error.retry_after
+                wait = (
+                    BACKOFF_SECONDS * 2**tried if error.retry_after is None else error.retry_after
+                )
                 if error.throttled and self.may_wait(wait):
                     time.sleep(wait)
                     continue
-                if error.throttled or not error.transient or tried >= self._retries or wait > WAIT_SECONDS_MAX:
+                if (
+                    error.throttled
+                    or not error.transient
+                    or tried >= self._retries
+                    or wait > WAIT_SECONDS_MAX
+                ):
                     raise
             tried += 1
             time.sleep(wait)
@@ -316,10 +375,15 @@ class HttpClient:
                 return response
             response.close()
             request = self._redirected(request, response)
-        raise Unavailable(f"{self.shown} redirects more than {REDIRECTS_MAX} times", transient=False)
+        raise Unavailable(
+            f"{self.shown} redirects more than {REDIRECTS_MAX} times", transient=False
+        )
 
     def _built(self, request: HttpRequest, conditions: Mapping[str, str]) -> httpx.Request:
-        headers = [(name.encode("ascii"), _encoded(value)) for name, value in (*request.headers, *conditions.items())]
+        headers = [
+            (name.encode("ascii"), _encoded(value))
+            for name, value in (*request.headers, *conditions.items())
+        ]
         body: dict[str, Any] = {}
         if isinstance(request.body, str):
             body["content"] = request.body
@@ -335,12 +399,17 @@ class HttpClient:
         if target is None:
             elsewhere = self._said(urlsplit(location).netloc.rpartition("@")[2]) or "nowhere"
             raise Unavailable(
-                f"{self.shown} redirects to another server ({elsewhere}), which isn't followed; if that is right, name it in `url`",
+                f"{self.shown} redirects to another server ({elsewhere}), which isn't followed; if"
+                " that is right, name it in `url`",
                 code="configuration_error",
                 transient=False,
             )
         if request.method != "GET" and response.status_code not in (307, 308):
-            raise Unavailable(f"{self.shown} redirects a POST ({response.status_code})", code="configuration_error", transient=False)
+            raise Unavailable(
+                f"{self.shown} redirects a POST ({response.status_code})",
+                code="configuration_error",
+                transient=False,
+            )
         return msgspec.structs.replace(request, url=target)
 
     def _judge(self, response: httpx.Response) -> None:
@@ -354,9 +423,15 @@ class HttpClient:
             raise HttpNotFound
         text = f"{self.shown} answers {status} {self._said(response.reason_phrase)}".rstrip()
         if status in _DENIED:
-            raise Unavailable(f"{text}: check the secret and the rights", code="access_denied", transient=False)
+            raise Unavailable(
+                f"{text}: check the secret and the rights", code="access_denied", transient=False
+            )
         if status in _REFUSED:
-            raise Unavailable(f"{text}: the request isn't as the server wants it", code="configuration_error", transient=False)
+            raise Unavailable(
+                f"{text}: the request isn't as the server wants it",
+                code="configuration_error",
+                transient=False,
+            )
         wait = _retry_after(response) if status in (*_PATIENCE, 503) else None
         if status == TOO_MANY and wait is None:
             wait = THROTTLED_SECONDS
@@ -364,9 +439,15 @@ class HttpClient:
             self._gate.close(wait)
         throttled = wait is not None and status in (TOO_MANY, 503)
         raise Unavailable(
-            f"{text}, and asks to be left alone until {self._time_after(wait)}" if throttled and wait is not None else text,
-            transient=status in _PATIENCE or status >= 500, retry_after=wait, throttled=throttled,
-        )  # fmt: skip
+            (
+                f"{text}, and asks to be left alone until {self._time_after(wait)}"
+                if throttled and wait is not None
+                else text
+            ),
+            transient=status in _PATIENCE or status >= 500,
+            retry_after=wait,
+            throttled=throttled,
+        )
 
     def _time_after(self, seconds: float) -> str:
         """Return the time `seconds` from now by the store's clock, which differs in a replay."""

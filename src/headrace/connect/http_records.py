@@ -32,7 +32,9 @@ def in_utf8(page: bytes, charset: str | None) -> bytes:
     else:
         page = page.removeprefix(codecs.BOM_UTF8)
         try:
-            for _ in valid_utf8(page[at : at + PIECE_BYTES] for at in range(0, len(page), PIECE_BYTES)):
+            for _ in valid_utf8(
+                page[at : at + PIECE_BYTES] for at in range(0, len(page), PIECE_BYTES)
+            ):
                 pass
         except CannotRead:
             if charset is None or codecs_name(charset) in (None, "utf-8"):
@@ -42,7 +44,9 @@ def in_utf8(page: bytes, charset: str | None) -> bytes:
     try:
         return page.decode(charset).encode()
     except (UnicodeError, LookupError) as error:
-        raise CannotRead(f"it isn't in {printable(charset)}, as the server says", code="delivery_encoding") from error
+        raise CannotRead(
+            f"it isn't in {printable(charset)}, as the server says", code="delivery_encoding"
+        ) from error
 
 
 def valid_utf8(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -53,7 +57,9 @@ def valid_utf8(pieces: Iterable[bytes]) -> Iterator[bytes]:
             decoder.decode(piece)
         except UnicodeDecodeError as error:
             wrong = error.object[error.start]
-            raise CannotRead(f"0x{wrong:02X} isn't UTF-8, which JSON must be", code="delivery_encoding") from error
+            raise CannotRead(
+                f"0x{wrong:02X} isn't UTF-8, which JSON must be", code="delivery_encoding"
+            ) from error
         yield piece
     if decoder.getstate()[0]:
         raise CannotRead("it ends in the middle of a character", code="delivery_encoding")
@@ -79,7 +85,9 @@ def records_in(page: bytes, path: str | None) -> list[bytes]:
         return []
     if start not in (b"[", b"{"):
         raise CannotRead(f"{path or '$'} is neither an array nor an object")
-    items: Sequence[bytes | memoryview] = _decoded(result, list[msgspec.Raw]) if start == b"[" else [result]
+    items: Sequence[bytes | memoryview] = (
+        _decoded(result, list[msgspec.Raw]) if start == b"[" else [result]
+    )
     return list(lines_of(items))
 
 
@@ -114,13 +122,19 @@ def value_below(page: bytes, steps: tuple[str, ...], path: str) -> bytes:
     value = bytes(_decoded(page, msgspec.Raw)).strip()
     for step in steps:
         if value == b"null":
-            raise _NotThere(f"there is no {printable(path)} in the answer: {printable(step)} is below null")
+            raise _NotThere(
+                f"there is no {printable(path)} in the answer: {printable(step)} is below null"
+            )
         if value[:1] != b"{":
-            raise CannotRead(f"there is no {printable(path)} in the answer: what should hold {printable(step)} is no object")
+            raise CannotRead(
+                f"there is no {printable(path)} in the answer: what should hold {printable(step)}"
+                " is no object"
+            )
         inside = _decoded(value, dict[str, msgspec.Raw])
         if step not in inside:
             raise _NotThere(
-                f"there is no {printable(path)} in the answer, which has {', '.join(map(printable, list(inside)[:10])) or 'nothing'}"
+                f"there is no {printable(path)} in the answer, which has"
+                f" {', '.join(map(printable, list(inside)[:10])) or 'nothing'}"
             )
         value = bytes(inside[step]).strip()
     return value
@@ -206,7 +220,9 @@ class _Window:
     def rest(self, bytes_max: int) -> bytes:
         self.fill(bytes_max + 1)
         if len(self.data) > bytes_max:
-            raise CannotRead(f"more than {bytes_max:,} bytes follow the records", code="delivery_too_large")
+            raise CannotRead(
+                f"more than {bytes_max:,} bytes follow the records", code="delivery_too_large"
+            )
         return bytes(self.data)
 
 
@@ -219,10 +235,15 @@ def _records(stream: _Window) -> Iterator[bytes]:
         results, used, ended = _whole_records(stream)
         if not results and not ended:
             if stream.ended:
-                raise CannotRead(f"the answer isn't JSON: what follows record {count:,} is no record, or isn't whole")
+                raise CannotRead(
+                    f"the answer isn't JSON: what follows record {count:,} is no record, or isn't"
+                    " whole"
+                )
             if size > 2 * RECORD_BYTES_MAX:
                 raise CannotRead(
-                    f"record {count + 1:,} is longer than {RECORD_BYTES_MAX:,} bytes, or isn't JSON", code="delivery_too_large"
+                    f"record {count + 1:,} is longer than {RECORD_BYTES_MAX:,} bytes, or isn't"
+                    " JSON",
+                    code="delivery_too_large",
                 )
             size *= 2
             continue
@@ -241,7 +262,9 @@ def _whole_records(stream: _Window) -> tuple[Sequence[msgspec.Raw], int, bool]:
     data = bytes(stream.data)
     if (end := _END.match(data)) is not None:
         return (), end.end(), True
-    cuts = [match.start() + 1 for match in _CUT.finditer(data, max(0, len(data) - WINDOW_BYTES // 4))]
+    cuts = [
+        match.start() + 1 for match in _CUT.finditer(data, max(0, len(data) - WINDOW_BYTES // 4))
+    ]
     cuts = cuts or [match.start() + 1 for match in _CUT.finditer(data)]
     for cut in reversed(cuts[-CUTS_TRIED:]):
         if (results := _read(data[:cut])) is not None:
@@ -264,12 +287,17 @@ def _array_in(head: bytearray, path: str) -> int:
     steps = json_path(path) or ()
     for match in re.finditer(rb"\[", head):
         try:
-            result = value_below(bytes(head[: match.start()]) + b"[]" + b"}" * len(steps), steps, path)
+            result = value_below(
+                bytes(head[: match.start()]) + b"[]" + b"}" * len(steps), steps, path
+            )
         except CannotRead:
             continue
         if result == b"[]":
             return match.start()
-    raise CannotRead(f"no array at {path} begins within the first {HEAD_BYTES:,} bytes of an answer that is too large to be held")
+    raise CannotRead(
+        f"no array at {path} begins within the first {HEAD_BYTES:,} bytes of an answer that is too"
+        " large to be held"
+    )
 
 
 def _without_mark(chunks: Iterable[bytes]) -> Iterator[bytes]:

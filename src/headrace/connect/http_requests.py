@@ -72,7 +72,10 @@ class HttpRequest(msgspec.Struct, frozen=True):
         if not parameters:
             return self
         if isinstance(self.body, dict):
-            return msgspec.structs.replace(self, body={**self.body, **{name: _number(value) for name, value in parameters.items()}})
+            return msgspec.structs.replace(
+                self,
+                body={**self.body, **{name: _number(value) for name, value in parameters.items()}},
+            )
         return msgspec.structs.replace(self, url=with_query(self.url, parameters))
 
 
@@ -100,11 +103,19 @@ def first_request(spec: Spec, access: Access) -> HttpRequest:
 
     Raises SecretMissing, and Unavailable (`configuration_error`) for a request that can't be sent.
     """
-    url, params, headers = (access.secrets.resolved(part) for part in (spec.url, spec.params, spec.headers))
+    url, params, headers = (
+        access.secrets.resolved(part) for part in (spec.url, spec.params, spec.headers)
+    )
     if urlsplit(url).scheme not in _PORTS or not urlsplit(url).hostname:
-        raise Unavailable("`url` isn't the URL of a server once its references are resolved", code="configuration_error", transient=False)
+        raise Unavailable(
+            "`url` isn't the URL of a server once its references are resolved",
+            code="configuration_error",
+            transient=False,
+        )
     given = tuple((name, _sendable(name, value)) for name, value in headers.items())
-    return HttpRequest(spec.method, with_query(url, params), given, access.secrets.resolved(spec.body))
+    return HttpRequest(
+        spec.method, with_query(url, params), given, access.secrets.resolved(spec.body)
+    )
 
 
 def with_query(url: str, parameters: Mapping[str, Any]) -> str:
@@ -112,7 +123,11 @@ def with_query(url: str, parameters: Mapping[str, Any]) -> str:
     if not parameters:
         return url
     parts = urlsplit(url)
-    kept = [item for item in parts.query.split("&") if item and unquote_plus(item.partition("=")[0]) not in parameters]
+    kept = [
+        item
+        for item in parts.query.split("&")
+        if item and unquote_plus(item.partition("=")[0]) not in parameters
+    ]
     added = urlencode({name: _texts(value) for name, value in parameters.items()}, doseq=True)
     return parts._replace(query="&".join([*kept, added])).geturl()
 
@@ -135,7 +150,11 @@ def on_same_server(url: str, target: str) -> str | None:
         return there if ports[0] == ports[1] else None
     if ports not in ((80, 443), (443, 80)) and asked.port != named.port:
         return None
-    return there if named.scheme == "https" else named._replace(scheme="https", netloc=asked.netloc).geturl()
+    return (
+        there
+        if named.scheme == "https"
+        else named._replace(scheme="https", netloc=asked.netloc).geturl()
+    )
 
 
 def _dated(text: str, interval: Interval, *, encode: bool = False) -> str:
@@ -164,7 +183,11 @@ def _each(value: Any) -> Iterator[str]:
 
 
 def _number(value: str) -> int | str:
-    return int(value) if value.isascii() and value.isdigit() and (value == "0" or value[0] != "0") else value
+    return (
+        int(value)
+        if value.isascii() and value.isdigit() and (value == "0" or value[0] != "0")
+        else value
+    )
 
 
 def _sendable(name: str, value: str) -> str:
@@ -172,7 +195,9 @@ def _sendable(name: str, value: str) -> str:
     value = value.strip()
     if not value.isprintable():
         raise Unavailable(
-            f"the header {name} holds a line break or another sign that can't be sent", code="configuration_error", transient=False
+            f"the header {name} holds a line break or another sign that can't be sent",
+            code="configuration_error",
+            transient=False,
         )
     return value
 
@@ -230,7 +255,9 @@ class Pages:
     @property
     def position(self) -> Position:
         """The position of the next page, from which a later fetch can resume."""
-        return Position(self._number, self._position, self._mark, tuple(self._seen), self._last.hex())
+        return Position(
+            self._number, self._position, self._mark, tuple(self._seen), self._last.hex()
+        )
 
     def at(self, position: Position) -> HttpRequest:
         """Return the request for a position's page, and continue from there."""
@@ -256,7 +283,10 @@ class Pages:
         self._refuse_repeated(page)
         request = self._next(paging, page)
         if request is not None and self._number >= paging.pages_max:
-            raise CannotRead(f"there are more pages than `pages_max` allows ({paging.pages_max:,})", code="too_many_pages")
+            raise CannotRead(
+                f"there are more pages than `pages_max` allows ({paging.pages_max:,})",
+                code="too_many_pages",
+            )
         return request
 
     def _next(self, paging: Paging, page: HttpPage) -> HttpRequest | None:
@@ -277,7 +307,9 @@ class Pages:
         return self._cursor_request(paging, cursor)
 
     def _cursor_request(self, paging: Paging, cursor: str) -> HttpRequest:
-        return self._base.asking({**self._sized(paging), paging.parameter or PARAMETERS["cursor"]: cursor})
+        return self._base.asking(
+            {**self._sized(paging), paging.parameter or PARAMETERS["cursor"]: cursor}
+        )
 
     def _by_link(self, page: HttpPage, link: str) -> HttpRequest:
         target = on_same_server(page.url, link)
@@ -289,7 +321,10 @@ class Pages:
     def _once(self, mark: str, what: str) -> None:
         digest = hashlib.sha256(mark.encode()).hexdigest()
         if digest in self._seen:
-            raise CannotRead(f"page {self._number:,} names a {what} that came before: the pages go in circles", code="page_repeated")
+            raise CannotRead(
+                f"page {self._number:,} names a {what} that came before: the pages go in circles",
+                code="page_repeated",
+            )
         self._seen[digest] = None
         self._mark = mark
 
@@ -297,8 +332,8 @@ class Pages:
         digest = hashlib.sha256(b"\n".join(page.records)).digest()
         if page.records and digest == self._last:
             raise CannotRead(
-                f"page {self._number:,} holds the same {len(page.records):,} records as the one before; "
-                f"does the server know the parameter {printable(self._parameter)}?",
+                f"page {self._number:,} holds the same {len(page.records):,} records as the one"
+                f" before; does the server know the parameter {printable(self._parameter)}?",
                 code="page_repeated",
             )
         self._last = digest
@@ -314,7 +349,11 @@ class Pages:
         return {name: str(paging.size)} if paging.size is not None and name else {}
 
     def _positioned(self, paging: Paging) -> dict[str, str]:
-        return {paging.parameter or PARAMETERS[paging.by]: str(self._position)} if paging.by in START else {}
+        return (
+            {paging.parameter or PARAMETERS[paging.by]: str(self._position)}
+            if paging.by in START
+            else {}
+        )
 
 
 # Pages of a delivery that a fetch received before the server asked for a pause, cached until it

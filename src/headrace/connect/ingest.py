@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from headrace.connect import parser_process
-from headrace.connect.deliveries import CannotRead, Drift, Format, SourceSchema, TypeDrift, UnreadableFile, first_line, printable
+from headrace.connect.deliveries import (
+    CannotRead,
+    Drift,
+    Format,
+    SourceSchema,
+    TypeDrift,
+    UnreadableFile,
+    first_line,
+    printable,
+)
 from headrace.connect.formats.registry import FileHeader, FormatReader, reader, readers
 from headrace.connect.headers import header_drift, listed, other_document
 from headrace.connect.raw_files import OLE, ZIP, Opened, UnpackLimits, is_workbook, open_readable
@@ -85,10 +94,18 @@ Result = PreparedDelivery | Drift | TypeDrift | UnreadableFile
 
 
 def prepare(  # noqa: PLR0913 - all but the first two arguments are keyword-only
-    path: Path, name: str, *, connection: duckdb.DuckDBPyConnection, temporary: Path, pinned: SourceSchema | None,
-    promised: Sequence[ContractColumn] | None = None, samples: Sequence[tuple[Path, str]] = (), bounds: UnpackLimits | None = None,
-    options: Mapping[str, Any] | None = None, adapt: Adapt | None = None,
-) -> Result:  # fmt: skip
+    path: Path,
+    name: str,
+    *,
+    connection: duckdb.DuckDBPyConnection,
+    temporary: Path,
+    pinned: SourceSchema | None,
+    promised: Sequence[ContractColumn] | None = None,
+    samples: Sequence[tuple[Path, str]] = (),
+    bounds: UnpackLimits | None = None,
+    options: Mapping[str, Any] | None = None,
+    adapt: Adapt | None = None,
+) -> Result:
     """Prepare the stored file `path`, delivered as `name`, for staging.
 
     `name` is a path; its endings decide only where the content leaves the format open. `connection`
@@ -110,7 +127,9 @@ def prepare(  # noqa: PLR0913 - all but the first two arguments are keyword-only
     try:
         opened = open_readable(path, name, temporary, bounds=bounds, options=options)
         found = _kind_of(opened)
-        if pinned and (other := _other_kind(found, pinned.format.kind, name) or other_encoding(opened, pinned)):
+        if pinned and (
+            other := _other_kind(found, pinned.format.kind, name) or other_encoding(opened, pinned)
+        ):
             result = other
         else:
             declared = ""
@@ -118,12 +137,20 @@ def prepare(  # noqa: PLR0913 - all but the first two arguments are keyword-only
                 opened, declared = mislabelled(opened)
             kind = reader(pinned.format.kind if pinned else found)
             opened = _unfolded(kind, opened, temporary, bounds, pinned)
-            learning = Learning(kind, name, promised or (), samples, temporary, adapt, path, declared)
-            result = _prepared(kind, connection, opened, pinned, adapt) if pinned else _learnt(connection, opened, learning)
+            learning = Learning(
+                kind, name, promised or (), samples, temporary, adapt, path, declared
+            )
+            result = (
+                _prepared(kind, connection, opened, pinned, adapt)
+                if pinned
+                else _learnt(connection, opened, learning)
+            )
     except CannotRead as refusal:
         result = refusal.value
     except (RecursionError, UnsupportedType) as error:
-        result = UnreadableFile("nested too deeply" if isinstance(error, RecursionError) else str(error))
+        result = UnreadableFile(
+            "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        )
     except BaseException as error:
         file = _of_the_file(error, opened, connection, pinned)
         if file is None:
@@ -166,7 +193,9 @@ def miscounted(prepared: PreparedDelivery, rows: int) -> UnreadableFile | None:
     expected = prepared.header.rows
     if expected is None or expected == rows:
         return None
-    return UnreadableFile(f"{rows:,} rows were read where the file has {expected:,}", code="delivery_miscounted")
+    return UnreadableFile(
+        f"{rows:,} rows were read where the file has {expected:,}", code="delivery_miscounted"
+    )
 
 
 def fingerprint(schema: SourceSchema, sha256: str) -> str:
@@ -174,11 +203,15 @@ def fingerprint(schema: SourceSchema, sha256: str) -> str:
 
     The same content under another schema is another delivery.
     """
-    told = msgspec.json.encode([[(column.name, column.type) for column in schema.columns], schema.format, sha256])
+    told = msgspec.json.encode(
+        [[(column.name, column.type) for column in schema.columns], schema.format, sha256]
+    )
     return hashlib.sha256(told).hexdigest()
 
 
-def explain_error(error: Exception, prepared: PreparedDelivery, connection: duckdb.DuckDBPyConnection) -> TypeDrift | UnreadableFile:
+def explain_error(
+    error: Exception, prepared: PreparedDelivery, connection: duckdb.DuckDBPyConnection
+) -> TypeDrift | UnreadableFile:
     """Explain a DuckDB error of `prepared.select_sql`, with lines, counts and first bad values.
 
     Raises `error` again if it isn't about the file (memory, disk, interruption). Call it before
@@ -190,7 +223,9 @@ def explain_error(error: Exception, prepared: PreparedDelivery, connection: duck
         return _explained_part(error, prepared, connection)
     kind = reader(prepared.schema.format.kind)
     try:
-        told = _explained(kind, error, connection, prepared.opened, prepared.schema, prepared.header)
+        told = _explained(
+            kind, error, connection, prepared.opened, prepared.schema, prepared.header
+        )
     except CannotRead as refusal:
         return refusal.value
     if isinstance(told, TypeDrift):
@@ -198,7 +233,9 @@ def explain_error(error: Exception, prepared: PreparedDelivery, connection: duck
     return told
 
 
-def prepare_all(files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | None, **how: Any) -> Result:
+def prepare_all(
+    files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | None, **how: Any
+) -> Result:
     """Prepare a delivery of several stored files, with their names, as one SELECT by column name.
 
     Returns the result of the first file that can't be read or has drifted, with its name. The other
@@ -227,24 +264,36 @@ def prepare_all(files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | Non
     header = msgspec.structs.replace(delivery.header, rows=rows)
     schema, learnt = parts[-1].schema, any(part.learnt for part in parts)
     columns = ", ".join(quote(column.name) for column in schema.columns)
-    union = f"SELECT {columns} FROM ({union})" if len(schema.columns) > len(delivery.schema.columns) else union
-    return msgspec.structs.replace(delivery, schema=schema, learnt=learnt, select_sql=union, header=header, parts=tuple(parts))
+    union = (
+        f"SELECT {columns} FROM ({union})"
+        if len(schema.columns) > len(delivery.schema.columns)
+        else union
+    )
+    return msgspec.structs.replace(
+        delivery, schema=schema, learnt=learnt, select_sql=union, header=header, parts=tuple(parts)
+    )
 
 
-def _of_file(drift: Drift | TypeDrift | UnreadableFile, name: str) -> Drift | TypeDrift | UnreadableFile:
+def _of_file(
+    drift: Drift | TypeDrift | UnreadableFile, name: str
+) -> Drift | TypeDrift | UnreadableFile:
     """Add the name of the file that the result is about."""
     if isinstance(drift, Drift):
         return msgspec.structs.replace(drift, detail=f"{printable(name, 200)}: {drift.detail}")
     return msgspec.structs.replace(drift, reason=f"{printable(name, 200)}: {drift.reason}")
 
 
-def _explained_part(error: Exception, prepared: PreparedDelivery, connection: duckdb.DuckDBPyConnection) -> TypeDrift | UnreadableFile:
+def _explained_part(
+    error: Exception, prepared: PreparedDelivery, connection: duckdb.DuckDBPyConnection
+) -> TypeDrift | UnreadableFile:
     """Explain the error of the first of several files whose rows can't be read."""
     import duckdb
 
     for part in prepared.parts:
         try:
-            connection.execute(f"SELECT bit_xor(hash(part)) FROM ({part.select_sql}) AS part").fetchone()
+            connection.execute(
+                f"SELECT bit_xor(hash(part)) FROM ({part.select_sql}) AS part"
+            ).fetchone()
         except duckdb.Error as problem:
             told = _of_file(explain_error(problem, part, connection), part.name)
             assert not isinstance(told, Drift)
@@ -253,7 +302,12 @@ def _explained_part(error: Exception, prepared: PreparedDelivery, connection: du
 
 
 def _explained(
-    kind: FormatReader, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+    kind: FormatReader,
+    error: Exception,
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    schema: SourceSchema,
+    header: FileHeader,
 ) -> TypeDrift | UnreadableFile:
     """Return the reader's explanation, or the error's first line if a second pass fails too."""
     import duckdb
@@ -291,9 +345,19 @@ def _other_kind(result: str, pinned: str, name: str) -> Drift | None:
     return Drift(detail=f"the format is {result}, {pinned} is pinned ({printable(name)})")
 
 
-def _unfolded(kind: FormatReader, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
+def _unfolded(
+    kind: FormatReader,
+    opened: Opened,
+    temporary: Path,
+    bounds: UnpackLimits,
+    pinned: SourceSchema | None,
+) -> Opened:
     """Convert `opened` to the form that the reader reads, then discard the original."""
-    unfold = partial(parser_process.PARSER.unfold, kind.kind) if kind.kind in parser_process.KINDS else kind.unfold
+    unfold = (
+        partial(parser_process.PARSER.unfold, kind.kind)
+        if kind.kind in parser_process.KINDS
+        else kind.unfold
+    )
     made = unfold(opened, temporary, bounds, pinned)
     if made.path != opened.path:
         opened.discard()
@@ -301,7 +365,11 @@ def _unfolded(kind: FormatReader, opened: Opened, temporary: Path, bounds: Unpac
 
 
 def _prepared(
-    kind: FormatReader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema, adapt: Adapt | None
+    kind: FormatReader,
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    pinned: SourceSchema,
+    adapt: Adapt | None,
 ) -> Result:
     rows = kind.inspect(opened, known=True)
     first_is_data = rows is not None and bool(pinned.format.header)
@@ -320,11 +388,15 @@ def _prepared(
         return meant
     results, header = header.names, renamed(header, meant.names)
     schema = extended(kind, connection, opened, pinned, header, meant.added)
-    made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=schema != pinned)
+    made = kind.mismatch(header, schema) or _staged(
+        kind, opened, schema, header, learnt=schema != pinned
+    )
     return _as_found(made, results, meant) if isinstance(made, PreparedDelivery) else made
 
 
-def _as_found(delivery: PreparedDelivery, results: tuple[str, ...], meant: Adapted) -> PreparedDelivery:
+def _as_found(
+    delivery: PreparedDelivery, results: tuple[str, ...], meant: Adapted
+) -> PreparedDelivery:
     """Add the file's own column names, and replace columns that are computed from others."""
     select = delivery.select_sql
     if meant.computed:
@@ -345,12 +417,24 @@ def _counted(header: FileHeader, rows: int | None) -> FileHeader:
     return header if rows is None else msgspec.structs.replace(header, rows=rows)
 
 
-def _staged(kind: FormatReader, opened: Opened, schema: SourceSchema, header: FileHeader, *, learnt: bool) -> PreparedDelivery:
-    return PreparedDelivery(schema, learnt, kind.select_sql(opened, schema.format, header, schema.columns), opened, header)
+def _staged(
+    kind: FormatReader, opened: Opened, schema: SourceSchema, header: FileHeader, *, learnt: bool
+) -> PreparedDelivery:
+    return PreparedDelivery(
+        schema,
+        learnt,
+        kind.select_sql(opened, schema.format, header, schema.columns),
+        opened,
+        header,
+    )
 
 
 def _format_drift(
-    kind: FormatReader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema, adapt: Adapt | None
+    kind: FormatReader,
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    pinned: SourceSchema,
+    adapt: Adapt | None,
 ) -> Drift | None:
     """Return a Drift if the pinned header appears in the file's newly detected format."""
     another = kind.another_format(opened, pinned)
@@ -359,7 +443,9 @@ def _format_drift(
     form, detail = another
     header = kind.header(connection, opened, form)
     unlike = isinstance(_meant(header, pinned, adapt), Drift)
-    if unlike or (form.header and not can_be_read(kind, connection, opened, form, header, pinned.columns)):
+    if unlike or (
+        form.header and not can_be_read(kind, connection, opened, form, header, pinned.columns)
+    ):
         return None
     same = "" if form.header else "; the names of the columns are the same"
     return Drift(detail=f"{detail}{same}", reads_as=msgspec.structs.replace(pinned, format=form))
@@ -431,9 +517,19 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     names = dict(zip(results, header.names, strict=True))
     texts = {column.name for column in schema.columns if column.type == TEXT}
     stated = {column.name for column in promised if column.type}
-    almost = [item for item in header.almost if names[item.column] in texts - stated and item.column not in learnt.undecided]
-    classified = {own for own, name in names.items() if name in {column.name for column in promised if column.classification}}
-    learnt = msgspec.structs.replace(learnt, almost=almost_typed(shows[0], detected, almost, classified, first_bad))
+    almost = [
+        item
+        for item in header.almost
+        if names[item.column] in texts - stated and item.column not in learnt.undecided
+    ]
+    classified = {
+        own
+        for own, name in names.items()
+        if name in {column.name for column in promised if column.classification}
+    }
+    learnt = msgspec.structs.replace(
+        learnt, almost=almost_typed(shows[0], detected, almost, classified, first_bad)
+    )
     schema = msgspec.structs.replace(schema, lesson=learnt)
     made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=True)
     return _as_found(made, results, meant) if isinstance(made, PreparedDelivery) else made
@@ -449,14 +545,27 @@ def _first_bad(
     """Return per column the first value that isn't of its type in `source_schema`, and its line."""
     import duckdb
 
-    read = prepare(schema.path, schema.name, connection=connection, temporary=learning.temporary, pinned=source_schema, options=options)
+    read = prepare(
+        schema.path,
+        schema.name,
+        connection=connection,
+        temporary=learning.temporary,
+        pinned=source_schema,
+        options=options,
+    )
     if not isinstance(read, PreparedDelivery):
         return {}
     try:
-        connection.execute(f"SELECT bit_xor(hash(part)) FROM ({read.select_sql}) AS part").fetchone()
+        connection.execute(
+            f"SELECT bit_xor(hash(part)) FROM ({read.select_sql}) AS part"
+        ).fetchone()
     except duckdb.Error as error:
         why = explain_error(error, read, connection)
-        return {bad.column: (bad.value, bad.line) for bad in why.columns} if isinstance(why, TypeDrift) else {}
+        return (
+            {bad.column: (bad.value, bad.line) for bad in why.columns}
+            if isinstance(why, TypeDrift)
+            else {}
+        )
     finally:
         read.discard()
     return {}
@@ -469,11 +578,20 @@ def _as_contracted(header: FileHeader, learning: Learning) -> Adapted | Drift:
     missing = tuple(column.name for column in learning.promised if column.name not in header.names)
     if not missing:
         return Adapted({})
-    new = tuple(name for name in header.names if name not in {column.name for column in learning.promised})
-    return Drift(missing, new, f"the contract's columns {listed(missing)} aren't in the header; the header has {listed(header.names)}")
+    new = tuple(
+        name for name in header.names if name not in {column.name for column in learning.promised}
+    )
+    return Drift(
+        missing,
+        new,
+        f"the contract's columns {listed(missing)} aren't in the header; the header has"
+        f" {listed(header.names)}",
+    )
 
 
-def _detected(kind: FormatReader, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
+def _detected(
+    kind: FormatReader, connection: duckdb.DuckDBPyConnection, opened: Opened
+) -> tuple[SourceSchema, FileHeader]:
     """Detect the schema; errors while reading the file's rows are explained like a SELECT's."""
     import duckdb
 
@@ -482,12 +600,25 @@ def _detected(kind: FormatReader, connection: duckdb.DuckDBPyConnection, opened:
     except duckdb.Error as error:
         if about_the_machine(error):
             raise
-        file = _explained(kind, error, connection, opened, SourceSchema((), Format(kind=kind.kind)), FileHeader(()))
-        raise CannotRead(file.reason, line=file.line if isinstance(file, UnreadableFile) else None) from error
+        file = _explained(
+            kind,
+            error,
+            connection,
+            opened,
+            SourceSchema((), Format(kind=kind.kind)),
+            FileHeader(()),
+        )
+        raise CannotRead(
+            file.reason, line=file.line if isinstance(file, UnreadableFile) else None
+        ) from error
 
 
 def _sampled(
-    kind: FormatReader, connection: duckdb.DuckDBPyConnection, sample: tuple[Path, str], temporary: Path, options: Mapping[str, Any]
+    kind: FormatReader,
+    connection: duckdb.DuckDBPyConnection,
+    sample: tuple[Path, str],
+    temporary: Path,
+    options: Mapping[str, Any],
 ) -> SourceSchema | None:
     """Return the schema of another file of the source; None if it is unreadable or another format.
 
@@ -509,26 +640,40 @@ def _sampled(
 
 
 def _rereading(
-    kind: FormatReader, connection: duckdb.DuckDBPyConnection, prepared: PreparedDelivery, drift: TypeDrift
+    kind: FormatReader,
+    connection: duckdb.DuckDBPyConnection,
+    prepared: PreparedDelivery,
+    drift: TypeDrift,
 ) -> SourceSchema | None:
     """Return the pinned schema, changed so that it reads this delivery; None if detection fails.
 
     It gets a decimal comma if that suffices, else other date formats and wider types.
     """
     comma = msgspec.structs.replace(prepared.schema.format, decimal=",")
-    if kind.kind == "csv" and can_be_read(kind, connection, prepared.opened, comma, prepared.header, prepared.schema.columns):
+    if kind.kind == "csv" and can_be_read(
+        kind, connection, prepared.opened, comma, prepared.header, prepared.schema.columns
+    ):
         return msgspec.structs.replace(prepared.schema, format=comma)
     try:
         shown_now, _ = _detected(kind, connection, prepared.opened)
     except CannotRead:
         return None
-    now = {name: column.type for name, column in zip(prepared.header.names, shown_now.columns, strict=False)}
+    now = {
+        name: column.type
+        for name, column in zip(prepared.header.names, shown_now.columns, strict=False)
+    }
     bad = {column.column for column in drift.columns}
     types = {
-        column.name: wider_type(column.type, now.get(column.name, "VARCHAR")) if column.name in bad else column.type
+        column.name: (
+            wider_type(column.type, now.get(column.name, "VARCHAR"))
+            if column.name in bad
+            else column.type
+        )
         for column in prepared.schema.columns
     }
-    columns = tuple(LakeColumn(column.name, types[column.name], column.id) for column in prepared.schema.columns)
+    columns = tuple(
+        LakeColumn(column.name, types[column.name], column.id) for column in prepared.schema.columns
+    )
     form = msgspec.structs.replace(
         prepared.schema.format,
         null=shown_now.format.null,

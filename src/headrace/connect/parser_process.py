@@ -44,7 +44,11 @@ POISON = "delivery_poison"
 """The code of a file that killed the process that parsed it."""
 _LENGTH = struct.Struct("<I")
 START_SECONDS_MAX, DEATH_SECONDS_MAX = 120.0, 10.0
-_ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1", "RUST_BACKTRACE": "0"}
+_ENVIRONMENT = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "1",
+    "RUST_BACKTRACE": "0",
+}
 """Allocators that reserve much more than they use would reach the limit early."""
 
 
@@ -69,14 +73,23 @@ class _Answer(msgspec.Struct, frozen=True):
 class Parser:
     """The parser process, started on first use. For one thread."""
 
-    def __init__(self, *, memory_bytes_max: int = MEMORY_BYTES_MAX, seconds_max: float = SECONDS_MAX) -> None:
+    def __init__(
+        self, *, memory_bytes_max: int = MEMORY_BYTES_MAX, seconds_max: float = SECONDS_MAX
+    ) -> None:
         self._memory_bytes_max, self._seconds_max = memory_bytes_max, seconds_max
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._said: IO[bytes] | None = None
         """The process's standard error."""
 
-    def unfold(self, kind: str, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
+    def unfold(
+        self,
+        kind: str,
+        opened: Opened,
+        temporary: Path,
+        bounds: UnpackLimits,
+        pinned: SourceSchema | None,
+    ) -> Opened:
         """Like `FormatReader.unfold` of the format, in the process.
 
         Raises CannotRead, also if the file killed the process or took too long.
@@ -85,10 +98,21 @@ class Parser:
         folder.mkdir(parents=True)
         options = dict(opened.options)
         try:
-            request = _Request(kind, opened.path, opened.name, opened.encoding, options, str(folder), bounds, pinned)
+            request = _Request(
+                kind,
+                opened.path,
+                opened.name,
+                opened.encoding,
+                options,
+                str(folder),
+                bounds,
+                pinned,
+            )
             answer = self._asked(request)
             if answer.refused is not None:
-                raise CannotRead(answer.refused.reason, line=answer.refused.line, code=answer.refused.code)
+                raise CannotRead(
+                    answer.refused.reason, line=answer.refused.line, code=answer.refused.code
+                )
             if answer.made is None:
                 raise CannotRead(f"can't be read: {answer.failed}")
             there = folder.with_suffix(".unfolded")
@@ -120,7 +144,9 @@ class Parser:
             data = _receive(control)
         except TimeoutError:
             self.stop()
-            raise CannotRead(f"parsing it took more than {self._seconds_max:g} s, and was ended", code=POISON) from None
+            raise CannotRead(
+                f"parsing it took more than {self._seconds_max:g} s, and was ended", code=POISON
+            ) from None
         except (ConnectionError, EOFError):
             raise CannotRead(self._death(process), code=POISON) from None
         return msgspec.msgpack.decode(data, type=_Answer)
@@ -131,18 +157,30 @@ class Parser:
         self.stop()
         ours, theirs = socket.socketpair()
         with theirs:
-            self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process; a pipe would fill up
+            # lives as long as the process; a pipe would fill up
+            self._said = tempfile.TemporaryFile()  # noqa: SIM115
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "headrace.connect.parser_process", str(theirs.fileno()), str(self._memory_bytes_max)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._said, pass_fds=(theirs.fileno(),),
+                [
+                    sys.executable,
+                    "-m",
+                    "headrace.connect.parser_process",
+                    str(theirs.fileno()),
+                    str(self._memory_bytes_max),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._said,
+                pass_fds=(theirs.fileno(),),
                 env={**os.environ, **_ENVIRONMENT},
-            )  # fmt: skip
+            )
         self._socket = ours
         ours.settimeout(START_SECONDS_MAX)
         try:
             _receive(ours)
         except (TimeoutError, EOFError) as error:  # the machine's fault, not the file's
-            raise ConnectionError(f"the process that parses files didn't start: {self._death(self._process)}") from error
+            raise ConnectionError(
+                f"the process that parses files didn't start: {self._death(self._process)}"
+            ) from error
         return self._process, ours
 
     def _death(self, process: subprocess.Popen[bytes]) -> str:
@@ -161,7 +199,9 @@ class Parser:
         self.stop()
         how = f"exit code {code}" if code >= 0 else _signal_name(-code)
         lines = text.splitlines()
-        last = next((line for line in lines if "memory" in line), lines[-1] if lines else "")[:MESSAGE_CHARACTERS_MAX]
+        last = next((line for line in lines if "memory" in line), lines[-1] if lines else "")[
+            :MESSAGE_CHARACTERS_MAX
+        ]
         limit = f"; it may use {self._memory_bytes_max / 2**30:.1f} GiB" if "memory" in last else ""
         return f"the process that parsed it was ended by {how}{f' ({last}{limit})' if last else ''}"
 
@@ -219,13 +259,19 @@ def _parsed(request: _Request) -> _Answer:
 
     opened = Opened(request.path, request.name, encoding=request.encoding, options=request.options)
     try:
-        made = reader(request.kind).unfold(opened, Path(request.folder), request.bounds, request.pinned)
+        made = reader(request.kind).unfold(
+            opened, Path(request.folder), request.bounds, request.pinned
+        )
     except CannotRead as refusal:
         return _Answer(refused=refusal.value)
     except MemoryError:
-        reason = f"parsing it takes more than {resource.getrlimit(resource.RLIMIT_AS)[0] / 2**30:.1f} GiB of memory"
+        reason = (
+            f"parsing it takes more than {resource.getrlimit(resource.RLIMIT_AS)[0] / 2**30:.1f}"
+            " GiB of memory"
+        )
         return _Answer(refused=UnreadableFile(reason, code=POISON))
-    except Exception as error:  # noqa: BLE001 - any error is due to this file; the next one may parse
+    # any error is due to this file; the next one may parse
+    except Exception as error:  # noqa: BLE001
         return _Answer(failed=f"{type(error).__name__}: {error}"[:MESSAGE_CHARACTERS_MAX])
     return _Answer(made=made)
 

@@ -78,11 +78,22 @@ def compile_pattern(text: str, grain: Grain | None, *, rows_tell: bool = False) 
     expressions, directives = _expressions(text)
     if grain is None and directives:
         raise ProjectError(
-            f"files: {text}: {{date:…}} needs a partition", hint="write `partition: day` (or another grain), or drop {date:…}"
+            f"files: {text}: {{date:…}} needs a partition",
+            hint="write `partition: day` (or another grain), or drop {date:…}",
         )
     said = {directive.translate(_SAME) for directive in directives}
-    if grain is not None and (directives or not rows_tell) and not any(enough <= said for enough in _ENOUGH[grain]):
-        example = {Grain.HOUR: "%Y-%m-%dT%H", Grain.WEEK: "%G-W%V", Grain.MONTH: "%Y-%m", Grain.QUARTER: "%Y-Q%q", Grain.YEAR: "%Y"}
+    if (
+        grain is not None
+        and (directives or not rows_tell)
+        and not any(enough <= said for enough in _ENOUGH[grain])
+    ):
+        example = {
+            Grain.HOUR: "%Y-%m-%dT%H",
+            Grain.WEEK: "%G-W%V",
+            Grain.MONTH: "%Y-%m",
+            Grain.QUARTER: "%Y-Q%q",
+            Grain.YEAR: "%Y",
+        }
         raise ProjectError(
             f"files: {text}: the name doesn't say which {grain.value} a file is for",
             hint=f"write {{date:{example.get(grain, '%Y-%m-%d')}}} where the {grain.value} stands",
@@ -94,7 +105,8 @@ def _refuse_paths_out(text: str) -> None:
     parts = _PLACEHOLDER.sub("", text).split("/")
     if not text or "\0" in text or text.startswith(("/", "~")) or ".." in parts or "\\" in text:
         raise ProjectError(
-            f"files: {text!r} isn't a path inside the project", hint="write a path relative to headrace.toml, with / between its parts"
+            f"files: {text!r} isn't a path inside the project",
+            hint="write a path relative to headrace.toml, with / between its parts",
         )
 
 
@@ -103,19 +115,34 @@ def _expressions(text: str) -> tuple[list[Component], set[str]]:
     directives: set[str] = set()
     placeholders = list(_PLACEHOLDER.finditer(text))
     if len(placeholders) > 1:
-        raise ProjectError(f"files: {text}: one {{date:…}} at most", hint="put all parts of the date into one, e.g. {date:%Y/%m/%d}")
+        raise ProjectError(
+            f"files: {text}: one {{date:…}} at most",
+            hint="put all parts of the date into one, e.g. {date:%Y/%m/%d}",
+        )
     if text.count(KEY) > 1:
-        raise ProjectError(f"files: {text}: one {KEY} at most", hint="write `*` where the rest of the name doesn't matter")
+        raise ProjectError(
+            f"files: {text}: one {KEY} at most",
+            hint="write `*` where the rest of the name doesn't matter",
+        )
     rest = _PLACEHOLDER.sub("", text).replace(KEY, "")
     if "{" in rest or "}" in rest:
-        raise ProjectError(f"files: {text}: a brace that isn't {{date:…}} or {KEY}", hint="write e.g. landing/flights_{date:%Y-%m-%d}.csv")
+        raise ProjectError(
+            f"files: {text}: a brace that isn't {{date:…}} or {KEY}",
+            hint="write e.g. landing/flights_{date:%Y-%m-%d}.csv",
+        )
     pieces: list[str] = []
     if placeholders:
         match = placeholders[0]
-        pieces = [_plain(text[: match.start()]), _dated(match[1], text, directives), _plain(text[match.end() :])]
+        pieces = [
+            _plain(text[: match.start()]),
+            _dated(match[1], text, directives),
+            _plain(text[match.end() :]),
+        ]
     else:
         pieces = [_plain(text)]
-    return [_component(part) for part in "".join(pieces).split("/") if part not in ("", ".")], directives
+    return [
+        _component(part) for part in "".join(pieces).split("/") if part not in ("", ".")
+    ], directives
 
 
 def _plain(text: str) -> str:
@@ -153,10 +180,16 @@ def _component(expression: str) -> Component:
     if re.escape(plain) == expression:
         return Component(plain, None)
     if expression.count(".*") + expression.count(_KEY_GROUP) > STARS_MAX:
-        raise ProjectError(f"files: {plain}: more than {STARS_MAX} `*` in one name", hint="name more of the file")
+        raise ProjectError(
+            f"files: {plain}: more than {STARS_MAX} `*` in one name", hint="name more of the file"
+        )
     # A directive that was used in another folder has no group here: each component is matched
     # alone, and `agree` compares the values.
-    own = re.sub(r"\(\?P=([A-Za-z])\)", lambda m: m[0] if f"(?P<{m[1]}>" in expression else f"(?P<{m[1]}>{DIRECTIVES[m[1]]})", expression)
+    own = re.sub(
+        r"\(\?P=([A-Za-z])\)",
+        lambda m: m[0] if f"(?P<{m[1]}>" in expression else f"(?P<{m[1]}>{DIRECTIVES[m[1]]})",
+        expression,
+    )
     return Component(None, re.compile(own, re.DOTALL))
 
 
@@ -210,7 +243,13 @@ def _date_of(parts: dict[str, str]) -> date:
         return result
     if "q" in parts and "m" not in parts:
         return date(year, 3 * int(parts["q"]) - 2, 1)
-    month = int(parts["m"]) if "m" in parts else MONTHS.index(parts["b"].lower()) + 1 if "b" in parts else 1
+    month = (
+        int(parts["m"])
+        if "m" in parts
+        else MONTHS.index(parts["b"].lower()) + 1
+        if "b" in parts
+        else 1
+    )
     return date(year, month, int(parts.get("d", "1")))
 
 

@@ -49,7 +49,9 @@ class RawCopy(msgspec.Struct, frozen=True):
     """
 
 
-def store_raw(root: Path, delivery: DetectedDelivery, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> RawCopy:
+def store_raw(
+    root: Path, delivery: DetectedDelivery, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX
+) -> RawCopy:
     """Copy a delivery below `raw` while hashing it, in constant memory; store equal content once.
 
     Raises ChangedWhileRead (transient) if the file differs from its observation, CannotRead if it
@@ -67,7 +69,8 @@ def store_raw(root: Path, delivery: DetectedDelivery, raw: Path, *, bytes_max: i
         return _settle(temporary, raw, digest, delivery.size_bytes)
     except OSError as error:
         raise HeadraceError(
-            f"{printable(delivery.path, 200)} ({delivery.size_bytes:,} bytes) can't be kept in {raw}: {error.strerror}",
+            f"{printable(delivery.path, 200)} ({delivery.size_bytes:,} bytes) can't be kept in"
+            f" {raw}: {error.strerror}",
             hint="look at the free space and the permissions of that folder",
         ) from error
     finally:
@@ -84,14 +87,17 @@ def store_fetched(fetched: Path, raw: Path, *, bytes_max: int = DELIVERY_BYTES_M
     try:
         size = fetched.stat().st_size
         if size > bytes_max:
-            raise CannotRead(f"{size:,} bytes; a delivery holds at most {bytes_max:,}", code="delivery_too_large")
+            raise CannotRead(
+                f"{size:,} bytes; a delivery holds at most {bytes_max:,}", code="delivery_too_large"
+            )
         raw.mkdir(parents=True, exist_ok=True)
         with fetched.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return _settle(fetched, raw, sha256, size)
     except OSError as error:
         raise HeadraceError(
-            f"what was fetched can't be kept in {raw}: {error.strerror}", hint="look at the free space and the permissions of that folder"
+            f"what was fetched can't be kept in {raw}: {error.strerror}",
+            hint="look at the free space and the permissions of that folder",
         ) from error
     finally:
         fetched.unlink(missing_ok=True)
@@ -100,7 +106,13 @@ def store_fetched(fetched: Path, raw: Path, *, bytes_max: int = DELIVERY_BYTES_M
 def store_parts(root: Path, delivery: DetectedDelivery, raw: Path) -> RawCopy:
     """Store each file of a delivery that has several. Raises the errors of `store_raw`."""
     copies = [
-        store_raw(root, DetectedDelivery(delivery.source, delivery.partition, part.path, part.size_bytes, part.modified_us), raw)
+        store_raw(
+            root,
+            DetectedDelivery(
+                delivery.source, delivery.partition, part.path, part.size_bytes, part.modified_us
+            ),
+            raw,
+        )
         for part in delivery.parts
     ]
     digest = hashlib.sha256("\n".join(copy.sha256 for copy in copies).encode()).hexdigest()
@@ -119,7 +131,10 @@ def _inside(root: Path, delivery: DetectedDelivery) -> Path:
     real_root = Path(os.path.realpath(root))
     real = Path(os.path.realpath(real_root / delivery.path))
     if not real.is_relative_to(real_root):
-        raise CannotRead(f"{printable(delivery.path, 200)} leads out of the project", code="delivery_outside_project")
+        raise CannotRead(
+            f"{printable(delivery.path, 200)} leads out of the project",
+            code="delivery_outside_project",
+        )
     return real
 
 
@@ -132,16 +147,26 @@ def _open(source: Path, delivery: DetectedDelivery) -> int:
     try:
         return os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise ChangedWhileRead(f"{printable(delivery.path, 200)} can't be opened any more: {error.strerror}") from error
+        raise ChangedWhileRead(
+            f"{printable(delivery.path, 200)} can't be opened any more: {error.strerror}"
+        ) from error
 
 
 def _expect(facts: os.stat_result, delivery: DetectedDelivery, bytes_max: int) -> None:
     if not stat.S_ISREG(facts.st_mode):
-        raise CannotRead(f"{printable(delivery.path, 200)} isn't a regular file", code="delivery_not_a_file")
+        raise CannotRead(
+            f"{printable(delivery.path, 200)} isn't a regular file", code="delivery_not_a_file"
+        )
     if facts.st_size > bytes_max:
-        raise CannotRead(f"{facts.st_size:,} bytes; a delivery holds at most {bytes_max:,}", code="delivery_too_large")
+        raise CannotRead(
+            f"{facts.st_size:,} bytes; a delivery holds at most {bytes_max:,}",
+            code="delivery_too_large",
+        )
     if (facts.st_size, facts.st_mtime_ns // 1000) != (delivery.size_bytes, delivery.modified_us):
-        raise ChangedWhileRead(f"{printable(delivery.path, 200)} changed while it was read", hint="it is taken when it is quiet again")
+        raise ChangedWhileRead(
+            f"{printable(delivery.path, 200)} changed while it was read",
+            hint="it is taken when it is quiet again",
+        )
 
 
 def _copy(descriptor: int, target: Path, delivery: DetectedDelivery) -> str:
@@ -155,7 +180,10 @@ def _copy(descriptor: int, target: Path, delivery: DetectedDelivery) -> str:
             if copied > delivery.size_bytes:  # the file grows as fast as it is read
                 break
     if copied != delivery.size_bytes:
-        raise ChangedWhileRead(f"{printable(delivery.path, 200)} changed while it was read", hint="it is taken when it is quiet again")
+        raise ChangedWhileRead(
+            f"{printable(delivery.path, 200)} changed while it was read",
+            hint="it is taken when it is quiet again",
+        )
     return digest.hexdigest()
 
 
@@ -240,15 +268,24 @@ class UnpackLimits(msgspec.Struct, frozen=True):
     def check(self, made: int, packed: int) -> None:
         """Raise CannotRead if `made` unpacked bytes exceed the limits for `packed` bytes."""
         if made > self.bytes_max:
-            raise CannotRead(f"unpacks to more than {self.bytes_max:,} bytes", code="delivery_too_large")
+            raise CannotRead(
+                f"unpacks to more than {self.bytes_max:,} bytes", code="delivery_too_large"
+            )
         if made > self.free_bytes and made > packed * self.ratio_max:
             raise CannotRead(
-                f"unpacks to more than {self.ratio_max} times its {packed:,} bytes: it looks like a bomb", code="delivery_too_large"
+                f"unpacks to more than {self.ratio_max} times its {packed:,} bytes: it looks like a"
+                " bomb",
+                code="delivery_too_large",
             )
 
 
 def open_readable(
-    path: Path, name: str, temporary: Path, *, bounds: UnpackLimits | None = None, options: Mapping[str, Any] | None = None
+    path: Path,
+    name: str,
+    temporary: Path,
+    *,
+    bounds: UnpackLimits | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Opened:
     """Return `path` itself if readers can open it directly, else a readable copy in `temporary`.
 
@@ -277,7 +314,9 @@ def open_readable(
 def place_for(opened: Opened, temporary: Path) -> Opened:
     """Return `opened` with the path of a temporary file that a reader may create for its output."""
     temporary.mkdir(parents=True, exist_ok=True)
-    return msgspec.structs.replace(opened, path=str(temporary / f"{uuid.uuid4().hex}.unfolded"), temporary=True)
+    return msgspec.structs.replace(
+        opened, path=str(temporary / f"{uuid.uuid4().hex}.unfolded"), temporary=True
+    )
 
 
 def is_workbook(path: Path) -> bool:
@@ -296,10 +335,17 @@ def recoded(opened: Opened, encoding: str, temporary: Path, bounds: UnpackLimits
 
     Raises CannotRead with the line of the first byte that is invalid in `encoding`.
     """
-    return written(msgspec.structs.replace(opened, encoding=encoding), temporary, bounds, _from_encoding(opened.path, encoding))
+    return written(
+        msgspec.structs.replace(opened, encoding=encoding),
+        temporary,
+        bounds,
+        _from_encoding(opened.path, encoding),
+    )
 
 
-def written(opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]) -> Opened:
+def written(
+    opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]
+) -> Opened:
     """Write `chunks` to a temporary file, within the limits; delete it if they raise."""
     return _unpacked(Path(opened.path), opened, temporary, bounds, chunks)
 
@@ -315,7 +361,11 @@ def _from_encoding(path: str, encoding: str) -> Iterator[bytes]:
             except UnicodeDecodeError as error:
                 at = line + error.object[: error.start].count(b"\n")
                 byte = error.object[error.start]
-                raise CannotRead(f"line {at}: byte 0x{byte:02X} isn't {encoding}", line=at, code="delivery_encoding") from error
+                raise CannotRead(
+                    f"line {at}: byte 0x{byte:02X} isn't {encoding}",
+                    line=at,
+                    code="delivery_encoding",
+                ) from error
             yield piece.encode()
             line += piece.count("\n")
             if not chunk:
@@ -327,7 +377,9 @@ def _without_ending(name: str) -> str:
     return pure.stem if pure.suffix.lower() in ENDINGS else name
 
 
-def _unpacked(path: Path, opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]) -> Opened:
+def _unpacked(
+    path: Path, opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]
+) -> Opened:
     """Write `chunks` to a temporary file; delete it if they raise."""
     packed, made = path.stat().st_size, 0
     temporary.mkdir(parents=True, exist_ok=True)
@@ -374,13 +426,27 @@ def _zip(path: Path) -> Iterator[tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise CannotRead(f"the zip file is damaged or truncated ({printable(error)})", code="delivery_truncated") from error
+        raise CannotRead(
+            f"the zip file is damaged or truncated ({printable(error)})", code="delivery_truncated"
+        ) from error
     with archive:
-        members = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith("__MACOSX/")]
+        members = [
+            item
+            for item in archive.infolist()
+            if not item.is_dir() and not item.filename.startswith("__MACOSX/")
+        ]
         if len(members) != 1:
-            listing = ", ".join(printable(member.filename) for member in members[:3]) + ("…" if len(members) > 3 else "")
-            raise CannotRead(f"the zip file holds {len(members)} files ({listing}); exactly one is expected" if members
-                             else "the zip file is empty; exactly one file is expected", code="delivery_zip_members")  # fmt: skip
+            listing = ", ".join(printable(member.filename) for member in members[:3]) + (
+                "…" if len(members) > 3 else ""
+            )
+            raise CannotRead(
+                (
+                    f"the zip file holds {len(members)} files ({listing}); exactly one is expected"
+                    if members
+                    else "the zip file is empty; exactly one file is expected"
+                ),
+                code="delivery_zip_members",
+            )
         if members[0].flag_bits & 1:
             raise CannotRead("the zip file is encrypted", code="delivery_encrypted")
         yield archive, members[0]
@@ -394,18 +460,31 @@ def _refuse_large_directory(path: Path) -> None:
         tail = file.read()
     at = tail.rfind(ZIP_EMPTY)
     if at < 0 or len(tail) < at + 22:
-        raise CannotRead("the zip file is truncated: its directory is missing", code="delivery_truncated")
+        raise CannotRead(
+            "the zip file is truncated: its directory is missing", code="delivery_truncated"
+        )
     members = int.from_bytes(tail[at + 10 : at + 12], "little")
     directory_bytes = int.from_bytes(tail[at + 12 : at + 16], "little")
     if members > ZIP_MEMBERS_MAX or directory_bytes > ZIP_DIRECTORY_BYTES_MAX:
-        raise CannotRead("the zip file holds more than 1,000 files; exactly one is expected", code="delivery_zip_members")
+        raise CannotRead(
+            "the zip file holds more than 1,000 files; exactly one is expected",
+            code="delivery_zip_members",
+        )
 
 
 def _zip_chunks(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
     try:
         with archive.open(member) as stream:
             yield from _chunks(stream)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        ValueError,
+    ) as error:
         raise CannotRead(f"the zip file is damaged ({printable(error)})") from error
 
 
@@ -424,7 +503,9 @@ def _in_utf8(opened: Opened, temporary: Path, bounds: UnpackLimits) -> Opened:
     wide = UTF16.get(start[:2]) if start not in UTF32 else None
     if wide is None and not start.startswith(BOM):
         return opened
-    unmarked = msgspec.structs.replace(opened, temporary=False, encoding="utf-16" if wide else "utf-8")
+    unmarked = msgspec.structs.replace(
+        opened, temporary=False, encoding="utf-16" if wide else "utf-8"
+    )
     chunks = _decoded(opened.path, wide) if wide else _after_mark(opened.path)
     try:
         return _unpacked(Path(opened.path), unmarked, temporary, bounds, chunks)
@@ -448,5 +529,7 @@ def _decoded(path: str, encoding: str) -> Iterator[bytes]:
                 yield piece.encode()
     except UnicodeError as error:
         raise CannotRead(
-            f"line {line} or later: starts as UTF-16, but isn't ({printable(error)})", line=line, code="delivery_encoding"
+            f"line {line} or later: starts as UTF-16, but isn't ({printable(error)})",
+            line=line,
+            code="delivery_encoding",
         ) from error

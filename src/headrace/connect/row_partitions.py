@@ -38,7 +38,11 @@ CODE = "delivery_partition"
 
 
 def partitions_in(
-    connection: duckdb.DuckDBPyConnection, select_sql: str, columns: Sequence[LakeColumn], source: Source, named: str
+    connection: duckdb.DuckDBPyConnection,
+    select_sql: str,
+    columns: Sequence[LakeColumn],
+    source: Source,
+    named: str,
 ) -> list[str]:
     """Return the partitions of the rows of `select_sql`, sorted; rows without a value have none.
 
@@ -51,7 +55,8 @@ def partitions_in(
     wanted += [f"CAST({quote(column)} AS VARCHAR) AS k" for column in keys]
     present = " AND ".join((["t IS NOT NULL"] if moments else []) + (["k <> ''"] if keys else []))
     rows = connection.execute(
-        f"SELECT DISTINCT * FROM (SELECT {', '.join(wanted)} FROM ({select_sql})) WHERE {present} LIMIT {DIFFERENT_MAX}"
+        f"SELECT DISTINCT * FROM (SELECT {', '.join(wanted)} FROM ({select_sql})) WHERE {present}"
+        f" LIMIT {DIFFERENT_MAX}"
     ).fetchall()
     known_time, known_key = _said(source, named)
     results: set[str] = set()
@@ -59,35 +64,61 @@ def partitions_in(
         moment = _time_key(row[0], source) if moments else known_time
         key = str(row[-1]) if keys else known_key
         if source.partition.key is not None and (problem := unusable_key(key, None)):
-            raise CannotRead(f"column {printable(source.partition.key)}: {problem}", code="delivery_key")
+            raise CannotRead(
+                f"column {printable(source.partition.key)}: {problem}", code="delivery_key"
+            )
         results.add(join(moment, key))
     if len(results) > KEYS_MAX or len(rows) == DIFFERENT_MAX:
         raise CannotRead(f"its rows belong to more than {KEYS_MAX:,} partitions", code=CODE)
     listed = source.partition.values
-    return sorted(key for key in results if listed is None or split(key, source.partition)[1] in listed)
+    return sorted(
+        key for key in results if listed is None or split(key, source.partition)[1] in listed
+    )
 
 
-def key_of_rows(source: Source, columns: Sequence[LakeColumn], keys: Sequence[str]) -> KeyExpression:
+def key_of_rows(
+    source: Source, columns: Sequence[LakeColumn], keys: Sequence[str]
+) -> KeyExpression:
     """Return the expression for each row's key among `keys`, else `NOWHERE`.
 
     Raises CannotRead as `partitions_in` does.
     """
     moments, columns_of_key = _columns(source, columns)
     pairs = [split(key, source.partition) for key in keys]
-    time_sql = _time_sql(moments[0], columns, source, sorted({moment for moment, _ in pairs})) if moments else literal(pairs[0][0])
+    time_sql = (
+        _time_sql(moments[0], columns, source, sorted({moment for moment, _ in pairs}))
+        if moments
+        else literal(pairs[0][0])
+    )
     if source.partition.key is None:
         return KeyExpression(time_sql, tuple(keys))
-    key_sql = f"CAST({quote(columns_of_key[0])} AS VARCHAR)" if columns_of_key else literal(pairs[0][1])
-    whole = key_sql if source.partition.grain is None else f"({time_sql} || {literal(SEPARATOR)} || {key_sql})"
-    condition = f"{key_sql} IS NULL OR {key_sql} = ''" + (f" OR {time_sql} = {literal(NOWHERE)}" if source.partition.grain else "")
-    listed = f" OR {key_sql} NOT IN ({', '.join(map(literal, source.partition.values))})" if source.partition.values else ""
-    return KeyExpression(f"CASE WHEN {condition}{listed} THEN {literal(NOWHERE)} ELSE {whole} END", tuple(keys))
+    key_sql = (
+        f"CAST({quote(columns_of_key[0])} AS VARCHAR)" if columns_of_key else literal(pairs[0][1])
+    )
+    whole = (
+        key_sql
+        if source.partition.grain is None
+        else f"({time_sql} || {literal(SEPARATOR)} || {key_sql})"
+    )
+    condition = f"{key_sql} IS NULL OR {key_sql} = ''" + (
+        f" OR {time_sql} = {literal(NOWHERE)}" if source.partition.grain else ""
+    )
+    listed = (
+        f" OR {key_sql} NOT IN ({', '.join(map(literal, source.partition.values))})"
+        if source.partition.values
+        else ""
+    )
+    return KeyExpression(
+        f"CASE WHEN {condition}{listed} THEN {literal(NOWHERE)} ELSE {whole} END", tuple(keys)
+    )
 
 
 def _columns(source: Source, columns: Sequence[LakeColumn]) -> tuple[list[str], list[str]]:
     """Return the columns for the time and the key, each empty if the file's name gives it."""
     spec, files = source.partition, source.files or ""
-    moments = [spec.column] if spec.grain is not None and "{date:" not in files and spec.column else []
+    moments = (
+        [spec.column] if spec.grain is not None and "{date:" not in files and spec.column else []
+    )
     keys = [spec.key] if spec.key is not None and KEY not in files else []
     return [_column(name, columns) for name in moments], [_column(name, columns) for name in keys]
 
@@ -97,7 +128,9 @@ def _column(name: str, columns: Sequence[LakeColumn]) -> str:
         lake_column.name for lake_column in columns if lake_column.name.lower() == name.lower()
     ]
     if len(results) != 1:
-        raise CannotRead(f"there is no column {printable(name)}, which says the partition of each row", code=CODE)
+        raise CannotRead(
+            f"there is no column {printable(name)}, which says the partition of each row", code=CODE
+        )
     return results[0]
 
 
@@ -116,10 +149,17 @@ def _bucket(name: str, columns: Sequence[LakeColumn], source: Source) -> str:
     """Return SQL for a row's local day or quarter of an hour, so that few values are distinct."""
     kind, column = _type(name, columns), quote(name)
     if kind != "DATE" and not kind.startswith("TIMESTAMP"):
-        raise CannotRead(f"column {printable(name)} is {kind}, which says no time; promise it as a date in the contract", code=CODE)
+        raise CannotRead(
+            f"column {printable(name)} is {kind}, which says no time; promise it as a date in the"
+            " contract",
+            code=CODE,
+        )
     if source.partition.grain is not Grain.HOUR:
         return f"CASE WHEN isfinite({column}) THEN CAST({column} AS DATE) END"
-    return f"CASE WHEN isfinite({column}) THEN time_bucket(INTERVAL {BUCKET_SECONDS} SECONDS, {column}) END"
+    return (
+        f"CASE WHEN isfinite({column}) THEN time_bucket(INTERVAL {BUCKET_SECONDS} SECONDS,"
+        f" {column}) END"
+    )
 
 
 def _time_key(value: date | datetime, source: Source) -> str:
@@ -130,7 +170,10 @@ def _time_key(value: date | datetime, source: Source) -> str:
             return key_of_date(value.date() if isinstance(value, datetime) else value, grain)
         return key_at_us(_instant_us(value, source.timezone), grain, source.timezone)
     except (UsageError, ValueError, OverflowError) as error:
-        raise CannotRead(f"column {printable(source.partition.column)}: {printable(value)} is in no {grain}", code=CODE) from error
+        raise CannotRead(
+            f"column {printable(source.partition.column)}: {printable(value)} is in no {grain}",
+            code=CODE,
+        ) from error
 
 
 def _instant_us(value: date | datetime, timezone: str) -> int:
@@ -141,8 +184,12 @@ def _instant_us(value: date | datetime, timezone: str) -> int:
     return int(value.astimezone(UTC).timestamp()) * 1_000_000
 
 
-def _time_sql(name: str, columns: Sequence[LakeColumn], source: Source, moments: Sequence[str]) -> str:
+def _time_sql(
+    name: str, columns: Sequence[LakeColumn], source: Source, moments: Sequence[str]
+) -> str:
     grain = source.partition.grain
     assert grain is not None
     kind = _type(name, columns)
-    return key_expression(name, [bounds_of(moment, grain, source.timezone, kind) for moment in moments])
+    return key_expression(
+        name, [bounds_of(moment, grain, source.timezone, kind) for moment in moments]
+    )

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from headrace.connect.deliveries import AlmostTyped, Disagreement, Drift, Format, Lesson, SourceSchema
+from headrace.connect.deliveries import (
+    AlmostTyped,
+    Disagreement,
+    Drift,
+    Format,
+    Lesson,
+    SourceSchema,
+)
 from headrace.connect.formats.registry import FileHeader, FormatReader
 from headrace.connect.formats.structures import merged
 from headrace.connect.raw_files import Opened
@@ -46,10 +53,19 @@ def widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
         return schema
     types = {column.name: column.type for column in other.columns}
     columns = tuple(
-        LakeColumn(column.name, wider_type(column.type, types.get(column.name, column.type)), column.id) for column in schema.columns
+        LakeColumn(
+            column.name, wider_type(column.type, types.get(column.name, column.type)), column.id
+        )
+        for column in schema.columns
     )
     columns += tuple(column for column in other.columns if column.name not in schema.names)
-    optional = dict.fromkeys((*schema.optional, *other.optional, *(column.name for column in columns if column.name in apart)))
+    optional = dict.fromkeys(
+        (
+            *schema.optional,
+            *other.optional,
+            *(column.name for column in columns if column.name in apart),
+        )
+    )
     form = msgspec.structs.replace(
         schema.format,
         null=tuple(dict.fromkeys((*schema.format.null, *other.format.null))),
@@ -57,8 +73,17 @@ def widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
         timestamp_format=schema.format.timestamp_format or other.format.timestamp_format,
     )
     theirs = {item.column: item for item in other.inside}
-    inside = [merged(item, theirs.pop(item.column)) if item.column in theirs else item for item in schema.inside]
-    return msgspec.structs.replace(schema, columns=columns, format=form, optional=tuple(optional), inside=(*inside, *theirs.values()))
+    inside = [
+        merged(item, theirs.pop(item.column)) if item.column in theirs else item
+        for item in schema.inside
+    ]
+    return msgspec.structs.replace(
+        schema,
+        columns=columns,
+        format=form,
+        optional=tuple(optional),
+        inside=(*inside, *theirs.values()),
+    )
 
 
 def agreed(schemas: Sequence[SourceSchema]) -> SourceSchema:
@@ -77,7 +102,11 @@ def agreed(schemas: Sequence[SourceSchema]) -> SourceSchema:
         return schema
     alike = [schema for schema in schemas if set(schema.names) == set(first.names)]
     columns = tuple(
-        LakeColumn(column.name, _of_most(column.name, alike) or column.type, column.id) if column.type == TEXT else column
+        (
+            LakeColumn(column.name, _of_most(column.name, alike) or column.type, column.id)
+            if column.type == TEXT
+            else column
+        )
         for column in schema.columns
     )
     return msgspec.structs.replace(schema, columns=columns)
@@ -88,7 +117,12 @@ def _of_most(name: str, schemas: Sequence[SourceSchema]) -> str | None:
 
     None if their dates are written in several formats.
     """
-    types = [(column.type, schema) for schema in schemas for column in schema.columns if column.name == name]
+    types = [
+        (column.type, schema)
+        for schema in schemas
+        for column in schema.columns
+        if column.name == name
+    ]
     narrow = [(type_name, schema.format) for type_name, schema in types if type_name != TEXT]
     if 2 * len(narrow) <= len(types):
         return None
@@ -124,7 +158,12 @@ def disputed(schemas: Sequence[SourceSchema], schema: SourceSchema) -> list[dict
 
 def _disputed(column: LakeColumn, schemas: Sequence[SourceSchema]) -> str | None:
     """Return the narrower type if some deliveries have one and others don't, else None."""
-    types = [lake_column.type for schema in schemas for lake_column in schema.columns if lake_column.name == column.name]
+    types = [
+        lake_column.type
+        for schema in schemas
+        for lake_column in schema.columns
+        if lake_column.name == column.name
+    ]
     narrow = [type_name for type_name in types if type_name != TEXT]
     if not narrow or (column.type != TEXT and TEXT not in types):
         return None
@@ -139,9 +178,14 @@ def _disputed(column: LakeColumn, schemas: Sequence[SourceSchema]) -> str | None
 def as_promised(schema: SourceSchema, promised: Sequence[ContractColumn]) -> SourceSchema:
     """Apply the contract's types; columns without a contract type keep the detected type."""
     types = {column.name: parse(column.type).text for column in promised if column.type}
-    columns = tuple(LakeColumn(column.name, types.get(column.name, column.type), column.id) for column in schema.columns)
+    columns = tuple(
+        LakeColumn(column.name, types.get(column.name, column.type), column.id)
+        for column in schema.columns
+    )
     columns += tuple(
-        LakeColumn(column.name, types.get(column.name, "VARCHAR"), 0) for column in promised if column.name not in schema.names
+        LakeColumn(column.name, types.get(column.name, "VARCHAR"), 0)
+        for column in promised
+        if column.name not in schema.names
     )
     return msgspec.structs.replace(schema, columns=columns, pinned_by=BY_CONTRACT)
 
@@ -180,7 +224,9 @@ def lesson_of(
     With contract types (`promised`) deliveries can't disagree about types. A delivery that
     disagrees is read once more to find the line.
     """
-    disputes = [{} for _ in shows] if promised else disputed([schema.schema for schema in shows], schema)
+    disputes = (
+        [{} for _ in shows] if promised else disputed([schema.schema for schema in shows], schema)
+    )
     disagreed = []
     for delivery_schema, columns in zip(shows, disputes, strict=True):
         if columns is None:
@@ -191,13 +237,16 @@ def lesson_of(
             value, line = bad.get(column, ("", None))
             disagreed.append(Disagreement(delivery_schema.name, column, type_name, value, line))
     types = {column.name: column.type for column in schema.columns}
-    undecided = dict.fromkeys(disagreement.column for disagreement in disagreed if types.get(disagreement.column) == TEXT)
+    undecided = dict.fromkeys(
+        disagreement.column for disagreement in disagreed if types.get(disagreement.column) == TEXT
+    )
     declared = opened.options.get(kind)
     return Lesson(
         deliveries=tuple(schema.name for schema in shows),
         encoding=opened.encoding,
         declared_encoding=declared_encoding,
-        undeclared=opened.encoding != UTF8 and not (isinstance(declared, Mapping) and declared.get("encoding")),
+        undeclared=opened.encoding != UTF8
+        and not (isinstance(declared, Mapping) and declared.get("encoding")),
         header=not isinstance(declared, Mapping) or bool(declared.get("header", True)),
         disagreed=tuple(disagreed),
         undecided=tuple(undecided),
@@ -205,7 +254,11 @@ def lesson_of(
 
 
 def almost_typed(
-    show: DeliverySchema, schema: SourceSchema, columns: Sequence[AlmostTyped], classified: Container[str], first_bad: FirstBad
+    show: DeliverySchema,
+    schema: SourceSchema,
+    columns: Sequence[AlmostTyped],
+    classified: Container[str],
+    first_bad: FirstBad,
 ) -> tuple[AlmostTyped, ...]:
     """Add to `columns` the first value that isn't of the inferred type, and its line.
 
@@ -223,7 +276,10 @@ def almost_typed(
 
 
 def _with_types(schema: SourceSchema, types: Mapping[str, str]) -> SourceSchema:
-    columns = [LakeColumn(column.name, types.get(column.name, column.type), column.id) for column in schema.columns]
+    columns = [
+        LakeColumn(column.name, types.get(column.name, column.type), column.id)
+        for column in schema.columns
+    ]
     return msgspec.structs.replace(schema, columns=tuple(columns))
 
 
@@ -231,7 +287,9 @@ def _with_types(schema: SourceSchema, types: Mapping[str, str]) -> SourceSchema:
 # caller decides whether that is allowed: `prepare` passes the header to `adapt` and follows the
 # answer.
 
-_WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER"})
+_WHOLE = frozenset(
+    {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER"}
+)
 
 
 class Adapted(msgspec.Struct, frozen=True):
@@ -282,9 +340,20 @@ def with_names(schema: SourceSchema, header: FileHeader) -> SourceSchema:
     """
     width = len(header.names)
     own = dict(zip((column.name for column in schema.columns[:width]), header.names, strict=True))
-    columns = tuple(LakeColumn(own.get(column.name, column.name), column.type, column.id) for column in schema.columns)
-    inside = tuple(msgspec.structs.replace(item, column=own.get(item.column, item.column)) for item in schema.inside)
-    return msgspec.structs.replace(schema, columns=columns, optional=tuple(own.get(name, name) for name in schema.optional), inside=inside)
+    columns = tuple(
+        LakeColumn(own.get(column.name, column.name), column.type, column.id)
+        for column in schema.columns
+    )
+    inside = tuple(
+        msgspec.structs.replace(item, column=own.get(item.column, item.column))
+        for item in schema.inside
+    )
+    return msgspec.structs.replace(
+        schema,
+        columns=columns,
+        optional=tuple(own.get(name, name) for name in schema.optional),
+        inside=inside,
+    )
 
 
 def extended(
@@ -312,10 +381,19 @@ def extended(
         timestamp_format=schema.format.timestamp_format or shows.format.timestamp_format,
     )
     if not can_be_read(kind, connection, opened, form, header, new):
-        new = [LakeColumn(column.name, column.type if header.types else "VARCHAR", 0) for column in new]
-    optional = tuple(dict.fromkeys((*schema.optional, *(name for name in filled if name in header.optional))))
-    inside = (*schema.inside, *(item for item in with_names(shows, header).inside if item.column in filled))
-    return msgspec.structs.replace(schema, columns=(*schema.columns, *new), format=form, optional=optional, inside=inside)
+        new = [
+            LakeColumn(column.name, column.type if header.types else "VARCHAR", 0) for column in new
+        ]
+    optional = tuple(
+        dict.fromkeys((*schema.optional, *(name for name in filled if name in header.optional)))
+    )
+    inside = (
+        *schema.inside,
+        *(item for item in with_names(shows, header).inside if item.column in filled),
+    )
+    return msgspec.structs.replace(
+        schema, columns=(*schema.columns, *new), format=form, optional=optional, inside=inside
+    )
 
 
 def can_be_read(
@@ -333,7 +411,10 @@ def can_be_read(
     import duckdb
 
     try:
-        connection.execute(f"SELECT bit_xor(hash(part)) FROM ({kind.select_sql(opened, form, header, columns)}) AS part").fetchone()
+        connection.execute(
+            f"SELECT bit_xor(hash(part)) FROM ({kind.select_sql(opened, form, header, columns)}) AS"
+            " part"
+        ).fetchone()
     except duckdb.Error as error:
         if about_the_machine(error):
             raise
@@ -347,9 +428,21 @@ def about_the_machine(error: Exception) -> bool:
 
     if isinstance(error, duckdb.IOException):
         return any(
-            sign in str(error) for sign in ("Could not write", "Could not create", "No space left", "Cannot open file", "Could not read")
+            sign in str(error)
+            for sign in (
+                "Could not write",
+                "Could not create",
+                "No space left",
+                "Cannot open file",
+                "Could not read",
+            )
         )
-    machine = (duckdb.OutOfMemoryException, duckdb.InterruptException, duckdb.FatalException, duckdb.PermissionException)
+    machine = (
+        duckdb.OutOfMemoryException,
+        duckdb.InterruptException,
+        duckdb.FatalException,
+        duckdb.PermissionException,
+    )
     return isinstance(error, machine) or not isinstance(error, duckdb.Error)
 
 
@@ -365,6 +458,8 @@ def _filled(
     stated = dict(zip(header.names, header.types, strict=True)) if header.types else {}
     columns = [LakeColumn(name, stated.get(name) or "VARCHAR", 0) for name in added]
     rows = kind.select_sql(opened, schema.format, header, columns)
-    counts = connection.execute(f"SELECT {', '.join(f'count({quote(name)})' for name in added)} FROM ({rows})").fetchone()
+    counts = connection.execute(
+        f"SELECT {', '.join(f'count({quote(name)})' for name in added)} FROM ({rows})"
+    ).fetchone()
     assert counts is not None
     return tuple(name for name, count in zip(added, counts, strict=True) if count)

@@ -49,12 +49,20 @@ def require_text(path: Path, *, line_bytes_max: int, blank: bool = False) -> Lin
     with path.open("rb") as file:
         while chunk := file.read(TEXT_CHUNK_BYTES):
             if b"\0" in chunk:
-                raise _nul(chunk, lines.ends + 1 + chunk[: chunk.index(b"\0")].count(b"\n"), first=lines.empty)
+                raise _nul(
+                    chunk,
+                    lines.ends + 1 + chunk[: chunk.index(b"\0")].count(b"\n"),
+                    first=lines.empty,
+                )
             _decode(decoder, chunk, lines.ends + 1)
             _count(lines, last, chunk, line_bytes_max)
             last = chunk[-1:]
     if decoder.getstate()[0]:
-        raise CannotRead("ends in the middle of a character: it is truncated, or not UTF-8", line=lines.ends + 1, code="delivery_encoding")
+        raise CannotRead(
+            "ends in the middle of a character: it is truncated, or not UTF-8",
+            line=lines.ends + 1,
+            code="delivery_encoding",
+        )
     if lines.empty and not blank:
         raise CannotRead("the file is empty: there isn't even a header", code="delivery_empty")
     lines.plain = lines.plain and last != b"\r"
@@ -64,15 +72,28 @@ def require_text(path: Path, *, line_bytes_max: int, blank: bool = False) -> Lin
 def _count(lines: LineCounts, last: bytes, chunk: bytes, line_bytes_max: int) -> None:
     """Add the counts of `chunk`, which follows the byte `last`."""
     first, end = chunk.find(b"\n"), chunk.rfind(b"\n")
-    if lines.open_bytes + (first if first >= 0 else len(chunk)) > line_bytes_max and b"\r" not in chunk:
-        raise CannotRead(f"line {lines.ends + 1}: longer than {line_bytes_max:,} bytes", line=lines.ends + 1)
+    if (
+        lines.open_bytes + (first if first >= 0 else len(chunk)) > line_bytes_max
+        and b"\r" not in chunk
+    ):
+        raise CannotRead(
+            f"line {lines.ends + 1}: longer than {line_bytes_max:,} bytes", line=lines.ends + 1
+        )
     lines.open_bytes = len(chunk) - end - 1 if end >= 0 else lines.open_bytes + len(chunk)
     lines.ends += chunk.count(b"\n")
     lines.empty = lines.empty and not chunk.strip()
     if lines.plain:
         joined = last + chunk
-        breaks = b"\r" in joined and joined.count(b"\r") != joined.count(b"\r\n") + joined.endswith(b"\r")
-        lines.plain = not (b'"' in chunk or b"\n\n" in joined or b"\n\r" in joined or breaks or (not last and chunk[:1] in b"\r\n"))
+        breaks = b"\r" in joined and joined.count(b"\r") != joined.count(b"\r\n") + joined.endswith(
+            b"\r"
+        )
+        lines.plain = not (
+            b'"' in chunk
+            or b"\n\n" in joined
+            or b"\n\r" in joined
+            or breaks
+            or (not last and chunk[:1] in b"\r\n")
+        )
 
 
 def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, lines: int) -> None:
@@ -88,7 +109,9 @@ def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, lines: int) -> Non
         guess = f"; in Windows-1252 it would be `{western}`" if western.isalpha() else ""
         line = lines + chunk[:at].count(b"\n")
         raise CannotRead(
-            f"line {line}: byte 0x{byte:02X} isn't UTF-8{guess}; deliver the file in UTF-8", line=line, code="delivery_encoding"
+            f"line {line}: byte 0x{byte:02X} isn't UTF-8{guess}; deliver the file in UTF-8",
+            line=line,
+            code="delivery_encoding",
         ) from error
 
 
@@ -96,9 +119,21 @@ def _nul(chunk: bytes, line: int, *, first: bool) -> CannotRead:
     """Return the error for NUL bytes: UTF-16 or UTF-32 without a mark, or binary data."""
     sample = chunk[:2000]
     if first and (sample.startswith(UTF32) or sample.count(0) * 3 > len(sample)):
-        wide = "UTF-32" if sample.startswith(UTF32) or sample.count(0) * 2 > len(sample) * 1.3 else "UTF-16 without a byte order mark"
-        return CannotRead(f"isn't UTF-8: it looks like {wide}, or like binary data", line=line, code="delivery_encoding")
-    return CannotRead(f"line {line}: a nul byte; the file is binary, or damaged", line=line, code="delivery_encoding")
+        wide = (
+            "UTF-32"
+            if sample.startswith(UTF32) or sample.count(0) * 2 > len(sample) * 1.3
+            else "UTF-16 without a byte order mark"
+        )
+        return CannotRead(
+            f"isn't UTF-8: it looks like {wide}, or like binary data",
+            line=line,
+            code="delivery_encoding",
+        )
+    return CannotRead(
+        f"line {line}: a nul byte; the file is binary, or damaged",
+        line=line,
+        code="delivery_encoding",
+    )
 
 
 def is_cut_in_line(path: Path, line: int) -> bool:
@@ -153,9 +188,14 @@ def has_both_line_ends(path: Path) -> bool:
 
 
 def one_line_end(
-    opened: Opened, temporary: Path, bounds: UnpackLimits, line_bytes_max: int,
-    quoting: Quoting | None = None, *, intermediate: bool,
-) -> Opened:  # fmt: skip
+    opened: Opened,
+    temporary: Path,
+    bounds: UnpackLimits,
+    line_bytes_max: int,
+    quoting: Quoting | None = None,
+    *,
+    intermediate: bool,
+) -> Opened:
     """Return `opened`, or a copy in which all rows end in LF if some rows end in CRLF.
 
     Line breaks inside quoted values stay; `quoting` is None for text without quotes. A file with a
@@ -166,7 +206,11 @@ def one_line_end(
     path, lines = Path(opened.path), _Lines(line_bytes_max, quoting)
     made = None
     try:
-        made = opened if not _rows_differ(path, lines) else written(opened, temporary, bounds, (line for line, _ in lines.of(path)))
+        made = (
+            opened
+            if not _rows_differ(path, lines)
+            else written(opened, temporary, bounds, (line for line, _ in lines.of(path)))
+        )
     finally:
         if intermediate and made is not opened:
             opened.discard()
@@ -215,7 +259,9 @@ def _open_quote(quoting: Quoting) -> re.Pattern[bytes]:
 
     It never backtracks, so its time is linear in the line's length.
     """
-    mark, end, escape = (re.escape(item.encode()) for item in (quoting.quote, quoting.delimiter, quoting.escape))
+    mark, end, escape = (
+        re.escape(item.encode()) for item in (quoting.quote, quoting.delimiter, quoting.escape)
+    )
     escaped = escape + (mark if quoting.escape == quoting.quote else b".")
     inside = b"(?:" + escaped + b"|(?!" + mark + b").)*+"
     rest = b"(?:(?!" + end + b").)*+" + end
@@ -248,7 +294,13 @@ JSON is UTF-8, and XML declares its own.
 """
 
 
-def in_utf8(opened: Opened, declared: str, pinned: SourceSchema | None, temporary: Path, bounds: UnpackLimits) -> Opened:
+def in_utf8(
+    opened: Opened,
+    declared: str,
+    pinned: SourceSchema | None,
+    temporary: Path,
+    bounds: UnpackLimits,
+) -> Opened:
     """Return `opened`, or a copy in UTF-8 from the accepted, else the declared encoding.
 
     A file with a byte order mark is in UTF-8 already. Raises CannotRead, with the line, for a file
@@ -260,7 +312,8 @@ def in_utf8(opened: Opened, declared: str, pinned: SourceSchema | None, temporar
         return opened
     if encoding in _WESTERN and (line := _mixed_line_of(Path(opened.path))) is not None:
         raise CannotRead(
-            f"line {line} is UTF-8, other lines are {encoding}: read in one encoding, one of them would be wrong",
+            f"line {line} is UTF-8, other lines are {encoding}: read in one encoding, one of them"
+            " would be wrong",
             line=line,
             code="delivery_encoding",
         )
@@ -279,8 +332,12 @@ def other_encoding(opened: Opened, pinned: SourceSchema) -> Drift | None:
     result = _found(opened, expected)
     if result == expected:
         return None
-    reads_as = msgspec.structs.replace(pinned, format=msgspec.structs.replace(pinned.format, recode=result))
-    return Drift(detail=f"the encoding is {result.upper()} instead of {expected.upper()}", reads_as=reads_as)
+    reads_as = msgspec.structs.replace(
+        pinned, format=msgspec.structs.replace(pinned.format, recode=result)
+    )
+    return Drift(
+        detail=f"the encoding is {result.upper()} instead of {expected.upper()}", reads_as=reads_as
+    )
 
 
 def mislabelled(opened: Opened) -> tuple[Opened, str]:
@@ -302,7 +359,9 @@ def mislabelled(opened: Opened) -> tuple[Opened, str]:
 
 def expected_encoding(options: Mapping[str, Any], pinned: SourceSchema) -> str:
     """Return the encoding of a source's files, by its `options`, else by the pinned format."""
-    expected = _declared(options).get("encoding") or (UTF16 if pinned.format.encoding == UTF16 else UTF8)
+    expected = _declared(options).get("encoding") or (
+        UTF16 if pinned.format.encoding == UTF16 else UTF8
+    )
     return UTF8 if expected in _AS_IT_STANDS else expected
 
 
@@ -357,7 +416,9 @@ def legacy_encoding(path: Path) -> str | None:
         return None
     if encoding == LEGACY and mixed_line(data) is not None:
         return None
-    odd = {sign for sign in text if sign > "\x7f" and not sign.isalpha() and sign not in _USUAL_SIGNS}
+    odd = {
+        sign for sign in text if sign > "\x7f" and not sign.isalpha() and sign not in _USUAL_SIGNS
+    }
     foreign = encoding == LEGACY and _IN_A_ROW.search(text)
     return None if odd or foreign or "\0" in text else encoding
 
@@ -405,4 +466,6 @@ def _wide(data: bytes) -> str | None:
     """
     if data.startswith(UTF32):
         return "utf-32"
-    return _WIDE.get("".join("0" if data[at::4].count(0) > 0.8 * len(data) / 4 else "x" for at in range(4)))
+    return _WIDE.get(
+        "".join("0" if data[at::4].count(0) > 0.8 * len(data) / 4 else "x" for at in range(4))
+    )

@@ -59,7 +59,10 @@ _DATES = (
     "%d %b %Y",
 )
 _TIMES = (" %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-_DATE_LIKE = r"[0-9]{1,4}[-/. ]([0-9]{1,2}|[A-Za-z]{3})[-/. ][0-9]{2,4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?( ?[AaPp][Mm])?)?"
+_DATE_LIKE = (
+    r"[0-9]{1,4}[-/. ]([0-9]{1,2}|[A-Za-z]{3})[-/. ][0-9]{2,4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?("
+    r" ?[AaPp][Mm])?)?"
+)
 
 
 class InferredTypes(msgspec.Struct, frozen=True):
@@ -87,7 +90,10 @@ class _Counts(msgspec.Struct):
 
     def type(self) -> str:
         """Return the first type that all values match, else VARCHAR."""
-        return next((name for name in _SHAPES if self.values and self.by_type.get(name) == self.values), "VARCHAR")
+        return next(
+            (name for name in _SHAPES if self.values and self.by_type.get(name) == self.values),
+            "VARCHAR",
+        )
 
 
 def infer_types(
@@ -107,14 +113,27 @@ def infer_types(
     bounds memory however many distinct values there are.
     """
     if sampled:
-        counts = _count(connection, f"(SELECT * FROM {rows_sql} LIMIT {SAMPLE_ROWS}) AS sampled", width, among, words=words)
+        counts = _count(
+            connection,
+            f"(SELECT * FROM {rows_sql} LIMIT {SAMPLE_ROWS}) AS sampled",
+            width,
+            among,
+            words=words,
+        )
         for position in _refuted(connection, rows_sql, counts):
             counts[position - 1] = _count_column(connection, rows_sql, position, among, words=words)
     else:
         counts = _count(connection, rows_sql, width, among, words=words)
     types = [count.type() for count in counts]
-    demonstrated = {word for item, result in zip(counts, types, strict=True) if result != "VARCHAR" for word in item.words}
-    learnt = InferredTypes(tuple(types), ("", *(word for word in NULL_WORDS if word in demonstrated)))
+    demonstrated = {
+        word
+        for item, result in zip(counts, types, strict=True)
+        if result != "VARCHAR"
+        for word in item.words
+    }
+    learnt = InferredTypes(
+        tuple(types), ("", *(word for word in NULL_WORDS if word in demonstrated))
+    )
     candidates = [
         position
         for position, item in enumerate(counts, 1)
@@ -123,30 +142,54 @@ def infer_types(
     if formats and candidates:
         learnt = _with_formats(connection, rows_sql, candidates, learnt)
     texts = (position for position, name in enumerate(learnt.types, 1) if name == "VARCHAR")
-    return msgspec.structs.replace(learnt, mixed=tuple(position for position in texts if any(counts[position - 1].by_type.values())))
+    return msgspec.structs.replace(
+        learnt,
+        mixed=tuple(position for position in texts if any(counts[position - 1].by_type.values())),
+    )
 
 
-def _count(connection: duckdb.DuckDBPyConnection, rows_sql: str, width: int, among: Sequence[str], *, words: bool) -> list[_Counts]:
+def _count(
+    connection: duckdb.DuckDBPyConnection,
+    rows_sql: str,
+    width: int,
+    among: Sequence[str],
+    *,
+    words: bool,
+) -> list[_Counts]:
     """Count the distinct values of all columns with one unpivoted query.
 
     The number of its expressions doesn't grow with the number of columns.
     """
-    results = connection.execute(f"SELECT p, {_facts(among, words=words)} FROM ({_upright(rows_sql, width)}) GROUP BY p").fetchall()
+    results = connection.execute(
+        f"SELECT p, {_facts(among, words=words)} FROM ({_upright(rows_sql, width)}) GROUP BY p"
+    ).fetchall()
     by_position = {row[0]: _counts(row[1:], among) for row in results}
     return [by_position.get(position, _Counts(0, [], {}, 0)) for position in range(1, width + 1)]
 
 
-def _count_column(connection: duckdb.DuckDBPyConnection, rows_sql: str, position: int, among: Sequence[str], *, words: bool) -> _Counts:
+def _count_column(
+    connection: duckdb.DuckDBPyConnection,
+    rows_sql: str,
+    position: int,
+    among: Sequence[str],
+    *,
+    words: bool,
+) -> _Counts:
     """Count all values of one column, repeated ones included."""
     row = connection.execute(
-        f"SELECT {_facts(among, words=words)} FROM (SELECT c{position} AS v FROM {rows_sql}) WHERE v IS NOT NULL"
+        f"SELECT {_facts(among, words=words)} FROM (SELECT c{position} AS v FROM {rows_sql}) WHERE"
+        " v IS NOT NULL"
     ).fetchone()
     assert row is not None
     return _counts(row, among)
 
 
 def almost_typed(
-    connection: duckdb.DuckDBPyConnection, rows_sql: str, names: Sequence[str], learnt: InferredTypes, form: Format
+    connection: duckdb.DuckDBPyConnection,
+    rows_sql: str,
+    names: Sequence[str],
+    learnt: InferredTypes,
+    form: Format,
 ) -> tuple[AlmostTyped, ...]:
     """Return the text columns of which at least ALMOST_ALL values are of one type.
 
@@ -166,7 +209,9 @@ def almost_typed(
             best = max(range(len(_SHAPES)), key=fitting.__getitem__)
             few = 0 < values - fitting[best] <= (1 - ALMOST_ALL) * values
             if few and values >= VALUES_MIN and unreadable[best] == values - fitting[best]:
-                results.append(AlmostTyped(names[position - 1], [*_SHAPES][best], fitting[best], values))
+                results.append(
+                    AlmostTyped(names[position - 1], [*_SHAPES][best], fitting[best], values)
+                )
     return tuple(results)
 
 
@@ -184,19 +229,31 @@ def _facts(among: Sequence[str], *, words: bool) -> str:
     is_word = f"v IN {_WORDS}" if words else "false"
     fits = ", ".join(f"count(*) FILTER ({_fits('v', name)} AND NOT {is_word})" for name in among)
     date_like = f"count(*) FILTER (regexp_full_match(v, {literal(_DATE_LIKE)}))"
-    return f"count(*) FILTER (NOT {is_word}), coalesce(list(DISTINCT v) FILTER ({is_word}), []), {fits}, {date_like}"
+    return (
+        f"count(*) FILTER (NOT {is_word}), coalesce(list(DISTINCT v) FILTER ({is_word}), []),"
+        f" {fits}, {date_like}"
+    )
 
 
 def _counts(row: Sequence[Any], among: Sequence[str]) -> _Counts:
     return _Counts(row[0], row[1], dict(zip(among, row[2:-1], strict=True)), row[-1])
 
 
-def _refuted(connection: duckdb.DuckDBPyConnection, rows_sql: str, counts: Sequence[_Counts]) -> list[int]:
+def _refuted(
+    connection: duckdb.DuckDBPyConnection, rows_sql: str, counts: Sequence[_Counts]
+) -> list[int]:
     """Return the columns with values that contradict the sample's inferred type, in one pass."""
-    guessed = {position: held for position, item in enumerate(counts, 1) if (held := _held(f"c{position}", item)) is not None}
+    guessed = {
+        position: held
+        for position, item in enumerate(counts, 1)
+        if (held := _held(f"c{position}", item)) is not None
+    }
     if not guessed:
         return []
-    flags = ", ".join(f"bool_or(c{position} IS NOT NULL AND NOT coalesce({held}, false))" for position, held in guessed.items())
+    flags = ", ".join(
+        f"bool_or(c{position} IS NOT NULL AND NOT coalesce({held}, false))"
+        for position, held in guessed.items()
+    )
     row = connection.execute(f"SELECT {flags} FROM {rows_sql}").fetchone()
     assert row is not None
     return [position for position, refuted in zip(guessed, row, strict=True) if refuted]
@@ -211,7 +268,11 @@ def _held(value: str, counts: _Counts) -> str | None:
     name = counts.type()
     if name == "VARCHAR" and not (counts.values and counts.date_like == counts.values):
         return None
-    fits = _fits(value, name) if name != "VARCHAR" else f"regexp_full_match({value}, {literal(_DATE_LIKE)})"
+    fits = (
+        _fits(value, name)
+        if name != "VARCHAR"
+        else f"regexp_full_match({value}, {literal(_DATE_LIKE)})"
+    )
     words = ", ".join(map(literal, counts.words))
     return f"({value} IN ({words}) OR {fits})" if words else f"({fits})"
 
@@ -225,18 +286,29 @@ def _upright(rows_sql: str, width: int) -> str:
 
 def _fits(value: str, name: str) -> str:
     cast = f"TRY_CAST({value} AS {name})"
-    right = f"isfinite({cast}) AND {value} NOT IN ('', '-', '.', '-.')" if name == "DOUBLE" else f"{cast} IS NOT NULL"
+    right = (
+        f"isfinite({cast}) AND {value} NOT IN ('', '-', '.', '-.')"
+        if name == "DOUBLE"
+        else f"{cast} IS NOT NULL"
+    )
     return f"regexp_full_match({value}, {literal(_SHAPES[name])}) AND {right}"
 
 
-def _with_formats(connection: duckdb.DuckDBPyConnection, rows_sql: str, positions: Sequence[int], learnt: InferredTypes) -> InferredTypes:
+def _with_formats(
+    connection: duckdb.DuckDBPyConnection,
+    rows_sql: str,
+    positions: Sequence[int],
+    learnt: InferredTypes,
+) -> InferredTypes:
     """Infer other date formats: at most one for dates and one for timestamps per file.
 
     A column whose order of day and month is ambiguous takes the order of an unambiguous column, or
     stays text.
     """
     types = list(learnt.types)
-    fitting = {position: _formats_of(connection, rows_sql, position, learnt.null) for position in positions}
+    fitting = {
+        position: _formats_of(connection, rows_sql, position, learnt.null) for position in positions
+    }
     chosen: dict[str, str | None] = {"DATE": None, "TIMESTAMP": None}
     for position in sorted(positions, key=lambda item: len(fitting[item])):
         forms = fitting[position]
@@ -245,15 +317,22 @@ def _with_formats(connection: duckdb.DuckDBPyConnection, rows_sql: str, position
             chosen[kind] = forms[0]
         if chosen[kind] in forms:
             types[position - 1] = kind
-    return msgspec.structs.replace(learnt, types=tuple(types), date_format=chosen["DATE"], timestamp_format=chosen["TIMESTAMP"])
+    return msgspec.structs.replace(
+        learnt, types=tuple(types), date_format=chosen["DATE"], timestamp_format=chosen["TIMESTAMP"]
+    )
 
 
-def _formats_of(connection: duckdb.DuckDBPyConnection, rows_sql: str, position: int, null: Sequence[str]) -> list[str]:
+def _formats_of(
+    connection: duckdb.DuckDBPyConnection, rows_sql: str, position: int, null: Sequence[str]
+) -> list[str]:
     forms = [*_DATES, *(day + time for day in _DATES for time in _TIMES)]
-    facts = ", ".join(f"count(*) FILTER (year(try_strptime(v, {literal(form)})) >= 1000)" for form in forms)
+    facts = ", ".join(
+        f"count(*) FILTER (year(try_strptime(v, {literal(form)})) >= 1000)" for form in forms
+    )
     absent = "(" + ", ".join(map(literal, null)) + ")"
     row = connection.execute(
-        f"SELECT count(v), {facts} FROM (SELECT nullif(c{position}, '') AS v FROM {rows_sql}) WHERE v NOT IN {absent}"
+        f"SELECT count(v), {facts} FROM (SELECT nullif(c{position}, '') AS v FROM {rows_sql}) WHERE"
+        f" v NOT IN {absent}"
     ).fetchone()
     assert row is not None
     return [form for form, fits in zip(forms, row[1:], strict=True) if row[0] and fits == row[0]]
@@ -263,7 +342,10 @@ def wider_type(item: str, other: str) -> str:
     """Return the narrowest type that holds the values of both, VARCHAR if no other does."""
     if item == other:
         return item
-    if any(name == "JSON" or (name.endswith(("]", ")")) and not name.startswith("DECIMAL")) for name in (item, other)):
+    if any(
+        name == "JSON" or (name.endswith(("]", ")")) and not name.startswith("DECIMAL"))
+        for name in (item, other)
+    ):
         result = together(parse(item), parse(other))
         return result.text if result else "JSON"
     pair = {item, other}

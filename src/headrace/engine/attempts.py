@@ -145,15 +145,21 @@ _BY_WORDS = tuple(
     for name, words in (
         (
             "out of memory",
-            r"\b(MemoryError|OutOfMemoryError|std::bad_alloc)\b|[Cc]annot allocate memory|heap out of memory",
+            (
+                r"\b(MemoryError|OutOfMemoryError|std::bad_alloc)\b|[Cc]annot allocate memory|heap"
+                r" out of memory"
+            ),
         ),
         ("no space left", r"No space left on device|Disk quota exceeded"),
         ("file size limit", r"\[Errno 27\]|: File too large$|File size limit exceeded"),
         ("processor time limit", r"CPU time limit exceeded"),
-        ("process limit", r"can't start new thread|fork\b.*Resource temporarily unavailable|\[Errno 11\]"),
+        (
+            "process limit",
+            r"can't start new thread|fork\b.*Resource temporarily unavailable|\[Errno 11\]",
+        ),
         ("too many open files", r"Too many open files"),
     )
-)  # fmt: skip
+)
 MEMORY_HINT = "set `memory_max` of [run] higher, if there is more memory"
 """The hint when Headrace's own code ran out of memory."""
 _HINTS = {
@@ -237,9 +243,17 @@ COMMON = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR")
 """Variables that any program may need; also all that begin with `LC_`."""
 COMMON_PREFIX = "LC_"
 OF_WORKERS = (
-    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE",
-    "PYTHONPYCACHEPREFIX", "HEADRACE_FAULT", "HEADRACE_FAULT_ONCE", "HEADRACE_FAULT_TRACE",
-)  # fmt: skip
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONUTF8",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONPYCACHEPREFIX",
+    "HEADRACE_FAULT",
+    "HEADRACE_FAULT_ONCE",
+    "HEADRACE_FAULT_TRACE",
+)
 """Variables that a worker needs to start and to be tested: paths of Python, armed fault points.
 
 Python assets run in a worker and see these as well; commands don't.
@@ -259,12 +273,18 @@ class Handed(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 def common(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of `environment` that commands get."""
-    return {name: value for name, value in environment.items() if name in COMMON or name.startswith(COMMON_PREFIX)}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in COMMON or name.startswith(COMMON_PREFIX)
+    }
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of `environment` that workers, and so Python assets, get."""
-    return common(environment) | {name: environment[name] for name in OF_WORKERS if name in environment}
+    return common(environment) | {
+        name: environment[name] for name in OF_WORKERS if name in environment
+    }
 
 
 @contextmanager

@@ -27,26 +27,64 @@ from headrace.engine.failures import shortened
 from headrace.engine.macros import faults
 from headrace.lake.session import DuckDBSession, without_semicolons
 from headrace.lake.sqltext import literal, quote
-from headrace.plan.schemas import Bind, BindRequest, BindResult, Prepare, SelectStatement, StatementTable
+from headrace.plan.schemas import (
+    Bind,
+    BindRequest,
+    BindResult,
+    Prepare,
+    SelectStatement,
+    StatementTable,
+)
 from headrace.plan.worker import receive, send
 
 _MEMORY_MAX_BYTES = 512 * 2**20
-_REFUSED = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.NotImplementedException)
+_REFUSED = (
+    duckdb.ParserException,
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.NotImplementedException,
+)
 """Errors that don't depend on rows or the partition; all other errors are left to the run."""
 _EXCERPT = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^", re.ASCII)
 _NEAR = re.compile(r'syntax error at or near "([^"]*)"')
 _LAST_WORD = re.compile(r"([A-Za-z_][A-Za-z_0-9]*)\s*$")
 _NO_FUNCTION = re.compile(r"Function with name \"?([^\"\s]+)\"? does not exist")
-_ADVICE = re.compile(r"\n+(?:Possible (?:fixes|solutions):|You can adjust this setting|LINE \d+:)|\s*\n\s*Candidate functions:")
+_ADVICE = re.compile(
+    r"\n+(?:Possible (?:fixes|solutions):|You can adjust this setting|LINE \d+:)|\s*\n\s*Candidate"
+    r" functions:"
+)
 _STRUCTURAL = (
-    "must appear in the GROUP BY clause", "cannot contain window functions", "cannot contain aggregates", "Aggregate functions are not",
-    "aggregate function calls cannot be nested", "cannot be nested", "Type with name",
-)  # fmt: skip
+    "must appear in the GROUP BY clause",
+    "cannot contain window functions",
+    "cannot contain aggregates",
+    "Aggregate functions are not",
+    "aggregate function calls cannot be nested",
+    "cannot be nested",
+    "Type with name",
+)
 """Parts of messages of errors that are independent of the columns and types of inputs."""
-_BEFORE_A_NAME = {"select", "as", "by", "distinct", "from", "join", "and", "or", "on", "where", "not"}
+_BEFORE_A_NAME = {
+    "select",
+    "as",
+    "by",
+    "distinct",
+    "from",
+    "join",
+    "and",
+    "or",
+    "on",
+    "where",
+    "not",
+}
 _OTHER_DIALECTS = {
-    "getdate": "write `current_timestamp`, or better `$partition_end`: a statement gives the same for a partition at any time",
-    "sysdate": "write `current_timestamp`, or better `$partition_end`: a statement gives the same for a partition at any time",
+    "getdate": (
+        "write `current_timestamp`, or better `$partition_end`: a statement gives the same for a"
+        " partition at any time"
+    ),
+    "sysdate": (
+        "write `current_timestamp`, or better `$partition_end`: a statement gives the same for a"
+        " partition at any time"
+    ),
     "nvl": "write `coalesce(a, b)`",
     "isnull": "write `coalesce(a, b)`, or `a is null`",
     "iff": "write `case when … then … else … end`, or `if(a, b, c)`",
@@ -90,16 +128,26 @@ class Binder:
             if len(results) != 1:
                 return BindResult()
             used = results[0].named_parameters
-            return self._described(text, statement, used) if statement.complete else self._without_columns(text, statement, used)
+            return (
+                self._described(text, statement, used)
+                if statement.complete
+                else self._without_columns(text, statement, used)
+            )
         except _REFUSED as error:
             return self._refused(error, text, 0)
         except (duckdb.Error, RecursionError, UnicodeError):
             return BindResult()
 
     def _described(self, text: str, statement: SelectStatement, used: set[str]) -> BindResult:
-        tables = ", ".join(f"{quote(table.name)} AS NOT MATERIALIZED ({_empty(table)})" for table in statement.tables)
+        tables = ", ".join(
+            f"{quote(table.name)} AS NOT MATERIALIZED ({_empty(table)})"
+            for table in statement.tables
+        )
         before = f"DESCRIBE {f'WITH {tables} ' if tables else ''}SELECT * FROM (\n"
-        available = {name.lower(): value for name, value in {**statement.parameters, **_bounds(statement)}.items()}
+        available = {
+            name.lower(): value
+            for name, value in {**statement.parameters, **_bounds(statement)}.items()
+        }
         if any(name.lower() not in available for name in used):
             return BindResult()
         parameters = {name: available[name.lower()] for name in used}
@@ -122,19 +170,29 @@ class Binder:
         if answer.code:
             return answer
         columns = tuple((name, '"NULL"') for name in _named_columns(tree))
-        tables = tuple(table if table.known else StatementTable(table.name, columns) for table in statement.tables)
+        tables = tuple(
+            table if table.known else StatementTable(table.name, columns)
+            for table in statement.tables
+        )
         guessed = self._described(text, msgspec.structs.replace(statement, tables=tables), used)
         return guessed if any(sign in guessed.message for sign in _STRUCTURAL) else BindResult()
 
     def _tree(self, text: str) -> Any:
-        serialized = self._connection.execute(f"SELECT json_serialize_sql({literal(text)})").fetchone()
+        serialized = self._connection.execute(
+            f"SELECT json_serialize_sql({literal(text)})"
+        ).fetchone()
         return json.loads(serialized[0]) if serialized is not None else {}
 
     def _functions_in(self, tree: Any, text: str) -> BindResult:
         for name, at in _called(tree):
             if name.lower() not in self._functions:
                 line = text.encode()[:at].count(b"\n") + 1 if at is not None else 1
-                return BindResult(code="unknown_function", message=f"DuckDB has no function `{name}`", hint=_function_hint(name), line=line)
+                return BindResult(
+                    code="unknown_function",
+                    message=f"DuckDB has no function `{name}`",
+                    hint=_function_hint(name),
+                    line=line,
+                )
         return BindResult()
 
     def _refused(self, error: duckdb.Error, text: str, lines_before: int) -> BindResult:
@@ -146,10 +204,22 @@ class Binder:
         if missing is not None:
             near = re.search(r'Did you mean "([^"]+)"', said)
             hint = _function_hint(missing[1], near[1] if near else "")
-            return BindResult(code="unknown_function", message=f"DuckDB has no function `{missing[1]}`", hint=hint, line=line)
+            return BindResult(
+                code="unknown_function",
+                message=f"DuckDB has no function `{missing[1]}`",
+                hint=hint,
+                line=line,
+            )
         if isinstance(error, duckdb.ParserException):
-            return BindResult(code="sql_syntax", message=_shown(message), hint=self._word_hint(said, text, excerpt, line), line=line)
-        return BindResult(code="sql_binding", message=_shown(message), hint=_type_hint(message), line=line)
+            return BindResult(
+                code="sql_syntax",
+                message=_shown(message),
+                hint=self._word_hint(said, text, excerpt, line),
+                line=line,
+            )
+        return BindResult(
+            code="sql_binding", message=_shown(message), hint=_type_hint(message), line=line
+        )
 
     def _word_hint(self, said: str, text: str, excerpt: re.Match[str] | None, line: int) -> str:
         """Return a hint if a reserved word of SQL is used as a name."""
@@ -165,20 +235,30 @@ class Binder:
         meant = near[1].lower()
         if word in self._words and word not in _BEFORE_A_NAME:
             meant = word
-        elif meant not in self._words or not (before.endswith((",", ".", "(")) or word in _BEFORE_A_NAME):
+        elif meant not in self._words or not (
+            before.endswith((",", ".", "(")) or word in _BEFORE_A_NAME
+        ):
             return ""
-        return f'`{meant}` is a word of SQL: as a name, write it in double quotes ("{meant}") or choose another one'
+        return (
+            f'`{meant}` is a word of SQL: as a name, write it in double quotes ("{meant}") or'
+            " choose another one"
+        )
 
 
 def _empty(table: StatementTable) -> str:
-    columns = ", ".join(f"CAST(NULL AS {type_}) AS {quote(name)}" for name, type_ in table.columns or ())
+    columns = ", ".join(
+        f"CAST(NULL AS {type_}) AS {quote(name)}" for name, type_ in table.columns or ()
+    )
     return f"SELECT {columns or '1'} WHERE false"
 
 
 def _bounds(statement: SelectStatement) -> dict[str, Any]:
     """Return bounds of the right types; binding doesn't depend on their values."""
     if statement.bounds == "instant":
-        return {"partition_start": datetime(2000, 1, 1, tzinfo=UTC), "partition_end": datetime(2000, 1, 1, 1, tzinfo=UTC)}
+        return {
+            "partition_start": datetime(2000, 1, 1, tzinfo=UTC),
+            "partition_end": datetime(2000, 1, 1, 1, tzinfo=UTC),
+        }
     if statement.bounds == "date":
         return {"partition_start": date(2000, 1, 1), "partition_end": date(2000, 1, 2)}
     return {}
@@ -223,18 +303,29 @@ def _function_hint(name: str, near: str = "") -> str:
     other = _OTHER_DIALECTS.get(name.lower())
     if other is not None:
         return other
-    return f"did you mean `{near}`?" if near else "use one of DuckDB's functions, or define it in macros/ with CREATE MACRO"
+    return (
+        f"did you mean `{near}`?"
+        if near
+        else "use one of DuckDB's functions, or define it in macros/ with CREATE MACRO"
+    )
 
 
 def _type_hint(message: str) -> str:
     if "explicit cast" in message or "explicit type cast" in message:
-        return "convert one side, such as cast(amount as decimal(18, 2)); try_cast gives NULL where a value doesn't fit"
+        return (
+            "convert one side, such as cast(amount as decimal(18, 2)); try_cast gives NULL where a"
+            " value doesn't fit"
+        )
     return ""
 
 
 def _shown(message: str) -> str:
     kind, _, rest = message.partition(" Error: ")
-    return shortened(f"DuckDB refuses it: {rest}" if kind in ("Parser", "Binder", "Catalog", "Not implemented") else message)
+    return shortened(
+        f"DuckDB refuses it: {rest}"
+        if kind in ("Parser", "Binder", "Catalog", "Not implemented")
+        else message
+    )
 
 
 def main() -> None:
@@ -245,7 +336,9 @@ def main() -> None:
     """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; closing the input ends this process
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; closing the input ends this process
     decoder: msgspec.msgpack.Decoder[Prepare | Bind] = msgspec.msgpack.Decoder(BindRequest)
     binder: Binder | None = None
     folder = Path(sys.argv[1])

@@ -24,7 +24,18 @@ import duckdb
 import msgspec
 
 from headrace.engine import processes
-from headrace.engine.attempts import SHELL, AttemptScope, BodyError, BodyTask, DataFolders, ErrorKind, InputData, common, ended_by, hint_for
+from headrace.engine.attempts import (
+    SHELL,
+    AttemptScope,
+    BodyError,
+    BodyTask,
+    DataFolders,
+    ErrorKind,
+    InputData,
+    common,
+    ended_by,
+    hint_for,
+)
 from headrace.engine.failures import BodyFailed, failed, of_duckdb
 from headrace.engine.logs import HEADRACE, LogFile
 from headrace.engine.processes import Meter, child_peak_bytes
@@ -44,11 +55,20 @@ if TYPE_CHECKING:
 
 FILES_MAX = 10_000
 DEPTH_MAX = 20
-_FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json"}
+_FORMATS = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+}
 _CSV = "header = true, delim = ',', quote = '\"', escape = '\"', strict_mode = true, nullstr = ''"
 _JSON = "format = 'newline_delimited'"
 HEADER_CHARACTERS_MAX = 1_000_000
-_HINT = "write Parquet, CSV (with a header line, separated by commas) or JSON lines into the output directory"
+_HINT = (
+    "write Parquet, CSV (with a header line, separated by commas) or JSON lines into the output"
+    " directory"
+)
 
 
 def output_rows(session: DuckDBSession, directory: Path, table: LakeTable | None) -> str:
@@ -62,9 +82,21 @@ def output_rows(session: DuckDBSession, directory: Path, table: LakeTable | None
     if not paths:
         raise failed("nothing was written into the output directory", code="no_output", hint=_HINT)
     if len(formats) > 1 or None in formats:
-        raise failed(f"the output directory holds {_named(paths)}: rows must be in files of one format", code="no_output", hint=_HINT)
+        raise failed(
+            f"the output directory holds {_named(paths)}: rows must be in files of one format",
+            code="no_output",
+            hint=_HINT,
+        )
     kind = formats.pop()
-    known = {column.name.lower(): column.type for column in table.columns if column.name != PARTITION_COLUMN} if table is not None else {}
+    known = (
+        {
+            column.name.lower(): column.type
+            for column in table.columns
+            if column.name != PARTITION_COLUMN
+        }
+        if table is not None
+        else {}
+    )
     if kind == "parquet":
         return f"SELECT * FROM read_parquet({_list(paths)}, union_by_name = true)"
     return _csv(session, paths, known) if kind == "csv" else _json(session, paths, known)
@@ -82,7 +114,14 @@ def output_manifest(directory: Path, relative_to: Path) -> tuple[dict[str, Any],
             code="no_output",
             hint="write into ctx.output_directory; a command finds it in HEADRACE_CONTEXT",
         )
-    return tuple({"path": path.relative_to(relative_to).as_posix(), "size": path.stat().st_size, "sha256": _sha256(path)} for path in paths)
+    return tuple(
+        {
+            "path": path.relative_to(relative_to).as_posix(),
+            "size": path.stat().st_size,
+            "sha256": _sha256(path),
+        }
+        for path in paths
+    )
 
 
 def name_no_secret(manifest: Sequence[Mapping[str, Any]], redactor: Redactor) -> None:
@@ -124,7 +163,9 @@ def output_files(directory: Path, *, hidden: bool = False) -> list[Path]:
 
 def _walk(directory: Path, hidden: bool, depth: int, paths: list[Path]) -> None:
     if depth > DEPTH_MAX:
-        raise failed(f"the output directory is nested deeper than {DEPTH_MAX} levels", code="no_output")
+        raise failed(
+            f"the output directory is nested deeper than {DEPTH_MAX} levels", code="no_output"
+        )
     with os.scandir(directory) as entries:
         for entry in entries:
             if not hidden and entry.name.startswith((".", "_")):
@@ -135,9 +176,17 @@ def _walk(directory: Path, hidden: bool, depth: int, paths: list[Path]) -> None:
             elif stat.S_ISREG(mode):
                 paths.append(Path(entry.path))
             else:
-                raise failed(f"`{entry.name}` in the output directory is no regular file", code="no_output", hint="copy instead of linking")
+                raise failed(
+                    f"`{entry.name}` in the output directory is no regular file",
+                    code="no_output",
+                    hint="copy instead of linking",
+                )
             if len(paths) > FILES_MAX:
-                raise failed(f"more than {FILES_MAX} files were written", code="no_output", hint="write fewer, larger files")
+                raise failed(
+                    f"more than {FILES_MAX} files were written",
+                    code="no_output",
+                    hint="write fewer, larger files",
+                )
 
 
 def _format(path: Path) -> str | None:
@@ -149,7 +198,9 @@ def _csv(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str]
     headers: dict[tuple[str, ...], list[Path]] = {}
     for path in paths:
         headers.setdefault(_header(path), []).append(path)
-    return " UNION ALL BY NAME ".join(_alike(session, header, alike, known) for header, alike in headers.items())
+    return " UNION ALL BY NAME ".join(
+        _alike(session, header, alike, known) for header, alike in headers.items()
+    )
 
 
 def _header(path: Path) -> tuple[str, ...]:
@@ -157,18 +208,31 @@ def _header(path: Path) -> tuple[str, ...]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             names = tuple(next(csv.reader([file.readline(HEADER_CHARACTERS_MAX)]), ()))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise failed(f"`{path.name}` isn't CSV in UTF-8: {error}", code="no_output", hint=_HINT) from error
+        raise failed(
+            f"`{path.name}` isn't CSV in UTF-8: {error}", code="no_output", hint=_HINT
+        ) from error
     if not names or len({name.lower() for name in names}) < len(names) or "" in names:
-        raise failed(f"`{path.name}` has no header line with a name for each column", code="no_output", hint=_HINT)
+        raise failed(
+            f"`{path.name}` has no header line with a name for each column",
+            code="no_output",
+            hint=_HINT,
+        )
     return names
 
 
-def _alike(session: DuckDBSession, header: tuple[str, ...], paths: Sequence[Path], known: Mapping[str, str]) -> str:
+def _alike(
+    session: DuckDBSession, header: tuple[str, ...], paths: Sequence[Path], known: Mapping[str, str]
+) -> str:
     """Read files with the same header; columns unknown to the table get detected types."""
     source = _list(paths)
     types = {name: known.get(name.lower(), "") for name in header}
     if not all(types.values()):
-        seen = _looks(session, f"SELECT * FROM read_csv({source}, {_CSV}, auto_detect = true, sample_size = -1, skip = 0)", header)
+        seen = _looks(
+            session,
+            f"SELECT * FROM read_csv({source}, {_CSV}, auto_detect = true, sample_size = -1, skip"
+            " = 0)",
+            header,
+        )
         types = {name: types[name] or seen.get(name, "VARCHAR") for name in header}
     columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
     return f"SELECT * FROM read_csv({source}, {_CSV}, auto_detect = false, columns = {{{columns}}})"
@@ -190,14 +254,31 @@ def _json(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str
     """Read JSON lines, with the table's types for the columns that it has."""
     paths = [path for path in paths if path.stat().st_size]
     if not paths and known:
-        return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {quote(name)}' for name, kind in known.items())} WHERE false"
+        columns = ", ".join(
+            f"CAST(NULL AS {kind}) AS {quote(name)}" for name, kind in known.items()
+        )
+        return f"SELECT {columns} WHERE false"
     if not paths:
-        raise failed("what was written is empty, so the columns aren't known", code="no_output", hint="declare them with `columns:`")
+        raise failed(
+            "what was written is empty, so the columns aren't known",
+            code="no_output",
+            hint="declare them with `columns:`",
+        )
     try:
-        results = _columns(session, f"SELECT * FROM read_json({_list(paths)}, {_JSON}, union_by_name = true, sample_size = -1)")
+        results = _columns(
+            session,
+            f"SELECT * FROM read_json({_list(paths)}, {_JSON}, union_by_name = true, sample_size"
+            " = -1)",
+        )
     except duckdb.Error as error:
-        raise failed(f"what was written can't be read: {of_duckdb(error).error.message}", code="no_output", hint=_HINT) from error
-    columns = ", ".join(f"{literal(name)}: {literal(known.get(name.lower(), kind))}" for name, kind in results)
+        raise failed(
+            f"what was written can't be read: {of_duckdb(error).error.message}",
+            code="no_output",
+            hint=_HINT,
+        ) from error
+    columns = ", ".join(
+        f"{literal(name)}: {literal(known.get(name.lower(), kind))}" for name, kind in results
+    )
     return f"SELECT * FROM read_json({_list(paths)}, {_JSON}, columns = {{{columns}}})"
 
 
@@ -206,12 +287,17 @@ def _list(paths: Sequence[Path]) -> str:
 
 
 def _columns(session: DuckDBSession, select_sql: str) -> list[tuple[str, str]]:
-    return [(str(row[0]), str(row[1])) for row in session.connection.execute(f"DESCRIBE {select_sql}").fetchall()]
+    return [
+        (str(row[0]), str(row[1]))
+        for row in session.connection.execute(f"DESCRIBE {select_sql}").fetchall()
+    ]
 
 
 def _named(paths: Sequence[Path]) -> str:
     names = sorted({path.name for path in paths})
-    return ", ".join(f"`{name}`" for name in names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    return ", ".join(f"`{name}`" for name in names[:4]) + (
+        f" and {len(names) - 4} more" if len(names) > 4 else ""
+    )
 
 
 def _sha256(path: Path) -> str:
@@ -260,24 +346,42 @@ def run(
         output = output_directory or work / "output"
         output.mkdir(parents=True, exist_ok=True)
         with _located(body):
-            applied = msgspec.structs.replace(body, command=_applied(body.command, folders.project, code_root))
+            applied = msgspec.structs.replace(
+                body, command=_applied(body.command, folders.project, code_root)
+            )
             _one_try(task, applied, session, code_root, work, output, meter, log)
             known = None if task.evolve else task.table
-            rows = None if task.materialize in ("none", "files") else output_rows(session, output, known)
+            rows = (
+                None
+                if task.materialize in ("none", "files")
+                else output_rows(session, output, known)
+            )
         yield rows
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 def _one_try(
-    task: BodyTask, body: CommandBody, session: DuckDBSession, code_root: Path, work: Path, output: Path, meter: Meter, log: LogFile | None
+    task: BodyTask,
+    body: CommandBody,
+    session: DuckDBSession,
+    code_root: Path,
+    work: Path,
+    output: Path,
+    meter: Meter,
+    log: LogFile | None,
 ) -> None:
     work.mkdir(parents=True, exist_ok=True)
     context, events = work / "context.json", work / "events.jsonl"
-    inputs = {data.name: _input(session, data, work / "inputs" / f"{index}.parquet") for index, data in enumerate(task.inputs)}
+    inputs = {
+        data.name: _input(session, data, work / "inputs" / f"{index}.parquet")
+        for index, data in enumerate(task.inputs)
+    }
     context.write_bytes(msgspec.json.encode(_context(task.scope, inputs, output), enc_hook=str))
     events.touch()
-    ended = processes.run_guarded(body.command, folder=code_root, environment=_environment(task, context, events))
+    ended = processes.run_guarded(
+        body.command, folder=code_root, environment=_environment(task, context, events)
+    )
     meter.child(child_peak_bytes(ended.usage))
     if log is not None:
         _log_events(events, log)
@@ -303,24 +407,35 @@ def _applied(command: tuple[str, ...], project: Path, code_root: Path) -> tuple[
 
 
 def _applied_argument(argument: str, project: str, code_root: Path) -> str:
-    option, equals, path = argument.rpartition("=") if argument.startswith("-") else ("", "", argument)
+    option, equals, path = (
+        argument.rpartition("=") if argument.startswith("-") else ("", "", argument)
+    )
     if not path.startswith(f"{project}{os.sep}") or "\0" in path:
         return argument
     copy = code_root / os.path.relpath(path, project)
-    return f"{option}{equals}{copy}" if copy.is_file() and copy.is_relative_to(code_root) else argument
+    return (
+        f"{option}{equals}{copy}" if copy.is_file() and copy.is_relative_to(code_root) else argument
+    )
 
 
 def _input(session: DuckDBSession, data: InputData, path: Path) -> dict[str, Any]:
     """Write the rows of an input's required partitions, without the system column."""
     path.parent.mkdir(exist_ok=True)
     try:
-        session.connection.execute(f"COPY ({source_sql(data)}) TO {literal(str(path))} (FORMAT parquet)")
+        session.connection.execute(
+            f"COPY ({source_sql(data)}) TO {literal(str(path))} (FORMAT parquet)"
+        )
     except duckdb.Error as error:
         raise of_duckdb(error) from error
-    return {"path": str(path), "columns": [{"name": column.name, "type": column.type} for column in data.columns]}
+    return {
+        "path": str(path),
+        "columns": [{"name": column.name, "type": column.type} for column in data.columns],
+    }
 
 
-def _context(scope: AttemptScope, inputs: dict[str, dict[str, Any]], output: Path) -> dict[str, Any]:
+def _context(
+    scope: AttemptScope, inputs: dict[str, dict[str, Any]], output: Path
+) -> dict[str, Any]:
     return {
         "asset": scope.asset,
         "partition": scope.partitions[0] if scope.partitions else "*",
@@ -353,7 +468,10 @@ def _without_script(body: CommandBody, code_root: Path) -> BodyFailed | None:
     return failed(
         f"there is no script `{script}` among the applied files",
         code="command_failed",
-        hint="paths of a command are relative to the project's folder; `headrace apply` takes what is there now",
+        hint=(
+            "paths of a command are relative to the project's folder; `headrace apply` takes what"
+            " is there now"
+        ),
         everywhere=True,
         machine=Path(script).is_absolute(),
     )
@@ -363,7 +481,11 @@ def _unsuccessful(body: CommandBody, code: int) -> BodyFailed:
     name = shlex.join(body.command)
     name = name if len(name) <= COMMAND_CHARACTERS_MAX else name[:COMMAND_CHARACTERS_MAX] + "…"
     if code == TRY_AGAIN_LATER:
-        return failed(f"`{name}` asked to be tried again later (exit code {code})", code="command_failed", kind=ErrorKind.TRANSIENT)
+        return failed(
+            f"`{name}` asked to be tried again later (exit code {code})",
+            code="command_failed",
+            kind=ErrorKind.TRANSIENT,
+        )
     limit = ended_by(code)
     kind = ErrorKind.RESOURCES if limit else ErrorKind.DETERMINISTIC
     if code < 0:
@@ -371,7 +493,11 @@ def _unsuccessful(body: CommandBody, code: int) -> BodyFailed:
             f"`{name}` was ended by {_signal(-code)}",
             code="command_failed",
             kind=kind,
-            hint="it may have used more memory than there is" if code == -signal.SIGKILL else hint_for(limit),
+            hint=(
+                "it may have used more memory than there is"
+                if code == -signal.SIGKILL
+                else hint_for(limit)
+            ),
         )
     if limit:
         return failed(
@@ -401,7 +527,11 @@ def _located(body: CommandBody) -> Iterator[None]:
         yield
     except BodyFailed as failure:
         error: BodyError = failure.error
-        raise BodyFailed(msgspec.structs.replace(error, file=error.file or body.file, line=error.line or body.line)) from failure
+        raise BodyFailed(
+            msgspec.structs.replace(
+                error, file=error.file or body.file, line=error.line or body.line
+            )
+        ) from failure
 
 
 def _log_events(events: Path, log: LogFile) -> None:
@@ -412,8 +542,14 @@ def _log_events(events: Path, log: LogFile) -> None:
         except (msgspec.DecodeError, UnicodeDecodeError):
             log.write(HEADRACE, "warning", f"not an event: {_shortened(raw, log)}")
             continue
-        message = " ".join(str(part) for part in (event.name, event.value, event.message) if part is not None)
-        log.write("event", "warning" if event.event == "warning" else "info", f"{event.event} {message}".strip())
+        message = " ".join(
+            str(part) for part in (event.name, event.value, event.message) if part is not None
+        )
+        log.write(
+            "event",
+            "warning" if event.event == "warning" else "info",
+            f"{event.event} {message}".strip(),
+        )
 
 
 def _shortened(raw: bytes, log: LogFile) -> str:

@@ -17,8 +17,25 @@ import duckdb
 import msgspec
 
 from headrace.engine import command
-from headrace.engine.attempts import MEMORY_HINT, AttemptScope, BodyError, BodyTask, DataFolders, ErrorKind, InputData, Measures
-from headrace.engine.failures import BodyFailed, failed, is_out_of_memory, kind_of, of_duckdb, shortened, without_advice
+from headrace.engine.attempts import (
+    MEMORY_HINT,
+    AttemptScope,
+    BodyError,
+    BodyTask,
+    DataFolders,
+    ErrorKind,
+    InputData,
+    Measures,
+)
+from headrace.engine.failures import (
+    BodyFailed,
+    failed,
+    is_out_of_memory,
+    kind_of,
+    of_duckdb,
+    shortened,
+    without_advice,
+)
 from headrace.engine.logs import LogFile
 from headrace.engine.macros import defined
 from headrace.engine.processes import Meter, rows_and_bytes
@@ -68,7 +85,10 @@ def composed_of(task: BodyTask) -> Composed:
     assert isinstance(body, SqlBody)
     text = without_semicolons(task.sql if task.sql is not None else body.text)
     parameters = _bound(text, task.scope, body)
-    inputs = ", ".join(f"{quote(_name(each, task.scope))} AS NOT MATERIALIZED ({source_sql(each)})" for each in task.inputs)
+    inputs = ", ".join(
+        f"{quote(_name(each, task.scope))} AS NOT MATERIALIZED ({source_sql(each)})"
+        for each in task.inputs
+    )
     before = (f"WITH {inputs} " if inputs else "") + "SELECT * FROM (\n"
     return Composed(f"{before}{text}\n)", parameters, before.count("\n"))
 
@@ -93,9 +113,16 @@ def _bound(text: str, scope: AttemptScope, body: SqlBody) -> dict[str, Any]:
         raise located(error, body, 0) from error
     if len(statements) != 1:
         raise failed(
-            f"a body is one statement, this has {len(statements)}", file=body.file, line=body.line, code="body_failed", everywhere=True
+            f"a body is one statement, this has {len(statements)}",
+            file=body.file,
+            line=body.line,
+            code="body_failed",
+            everywhere=True,
         )
-    available = {name.lower(): value for name, value in {**scope.parameters, **partition_values(scope)}.items()}
+    available = {
+        name.lower(): value
+        for name, value in {**scope.parameters, **partition_values(scope)}.items()
+    }
     used = statements[0].named_parameters
     for name in sorted(used):
         if name.lower() not in available:
@@ -167,7 +194,9 @@ class AssetOutput(msgspec.Struct, frozen=True):
     manifest: tuple[dict[str, Any], ...] | None = None
 
 
-def compute(task: BodyTask, session: DuckDBSession, folders: DataFolders, *, log: LogFile | None = None) -> AssetOutput:
+def compute(
+    task: BodyTask, session: DuckDBSession, folders: DataFolders, *, log: LogFile | None = None
+) -> AssetOutput:
     """Run the asset's code and stage its rows. Raises `BodyFailed` and then leaves no files."""
     meter, rows_in, bytes_in = Meter(), 0, 0
     try:
@@ -176,11 +205,16 @@ def compute(task: BodyTask, session: DuckDBSession, folders: DataFolders, *, log
             run = _files if task.materialize == "files" else _table
             produced = run(task, session, folders, meter, log)
     except BodyFailed as failure:
-        failure.measures = meter.measures(rows_in=rows_in, bytes_in=bytes_in, rows_out=0, bytes_out=0)
+        failure.measures = meter.measures(
+            rows_in=rows_in, bytes_in=bytes_in, rows_out=0, bytes_out=0
+        )
         raise
     rows_out, bytes_out = _rows_and_bytes(produced)
     return msgspec.structs.replace(
-        produced, measures=meter.measures(rows_in=rows_in, bytes_in=bytes_in, rows_out=rows_out, bytes_out=bytes_out)
+        produced,
+        measures=meter.measures(
+            rows_in=rows_in, bytes_in=bytes_in, rows_out=rows_out, bytes_out=bytes_out
+        ),
     )
 
 
@@ -201,7 +235,9 @@ def _rows_and_bytes(produced: AssetOutput) -> tuple[int, int]:
     return 0, sum(file["size"] for file in produced.manifest or ())
 
 
-def _table(task: BodyTask, session: DuckDBSession, folders: DataFolders, meter: Meter, log: LogFile | None) -> AssetOutput:
+def _table(
+    task: BodyTask, session: DuckDBSession, folders: DataFolders, meter: Meter, log: LogFile | None
+) -> AssetOutput:
     if isinstance(task.body, SqlBody):
         return _sql(task, task.body, session)
     with _opaque(task, session, folders, None, meter, log) as given:
@@ -219,25 +255,51 @@ def _sql(task: BodyTask, body: SqlBody, session: DuckDBSession) -> AssetOutput:
         return _rows(task, session, composed.text, composed.parameters, alike=_alike(task))
 
 
-def _staged(task: BodyTask, session: DuckDBSession, select_sql: str, alike: Hashable) -> AssetOutput:
+def _staged(
+    task: BodyTask, session: DuckDBSession, select_sql: str, alike: Hashable
+) -> AssetOutput:
     with _failures(task):
         return _rows(task, session, select_sql, None, alike=alike)
 
 
 def _rows(
-    task: BodyTask, session: DuckDBSession, select_sql: str, parameters: Mapping[str, Any] | None, *, alike: Hashable = None
+    task: BodyTask,
+    session: DuckDBSession,
+    select_sql: str,
+    parameters: Mapping[str, Any] | None,
+    *,
+    alike: Hashable = None,
 ) -> AssetOutput:
     """Stage the computed rows as a partition, or as changes of the table for a merge."""
     name = task.scope.asset
     reached(FaultPoint.BODY_BEGUN)
     if task.merge is not None and task.state is not None:
         merged = stage_merge(
-            session, select_sql, parameters, table_name=name, table=task.table, evolve=task.evolve, rule=task.merge, state=task.state,
+            session,
+            select_sql,
+            parameters,
+            table_name=name,
+            table=task.table,
+            evolve=task.evolve,
+            rule=task.merge,
+            state=task.state,
             code=code_types(task),
-        )  # fmt: skip
-        return AssetOutput(Measures(), merged.staged, merged.table, merged.replacement, merged.files)
-    staged, table = stage(session, select_sql, parameters, table_name=name, partition=_partition(task), table=task.table,
-                          evolve=task.evolve, hashed=False, alike=alike, code=code_types(task))  # fmt: skip
+        )
+        return AssetOutput(
+            Measures(), merged.staged, merged.table, merged.replacement, merged.files
+        )
+    staged, table = stage(
+        session,
+        select_sql,
+        parameters,
+        table_name=name,
+        partition=_partition(task),
+        table=task.table,
+        evolve=task.evolve,
+        hashed=False,
+        alike=alike,
+        code=code_types(task),
+    )
     return AssetOutput(Measures(), staged, table)
 
 
@@ -245,11 +307,15 @@ def code_types(task: BodyTask) -> CodeTypes | None:
     """Return how Python's and commands' types become the table's; None for SQL, which has types."""
     if isinstance(task.body, SqlBody):
         return None
-    declared = ((name, canonical_type(kind)) for name, kind in task.written if kind is not None)  # a name alone declares no type
+    declared = (
+        (name, canonical_type(kind)) for name, kind in task.written if kind is not None
+    )  # a name alone declares no type
     return CodeTypes(tuple((name, kind) for name, kind in declared if kind != UNKNOWN))
 
 
-def _files(task: BodyTask, session: DuckDBSession, folders: DataFolders, meter: Meter, log: LogFile | None) -> AssetOutput:
+def _files(
+    task: BodyTask, session: DuckDBSession, folders: DataFolders, meter: Meter, log: LogFile | None
+) -> AssetOutput:
     if isinstance(task.body, SqlBody):
         raise failed(
             "a SQL body can't write files",
@@ -273,7 +339,12 @@ def _files(task: BodyTask, session: DuckDBSession, folders: DataFolders, meter: 
 
 @contextlib.contextmanager
 def _opaque(
-    task: BodyTask, session: DuckDBSession, folders: DataFolders, directory: Path | None, meter: Meter, log: LogFile | None
+    task: BodyTask,
+    session: DuckDBSession,
+    folders: DataFolders,
+    directory: Path | None,
+    meter: Meter,
+    log: LogFile | None,
 ) -> Iterator[tuple[str, Hashable] | None]:
     """Run a Python function or a command and return a SELECT over its rows.
 
@@ -282,12 +353,19 @@ def _opaque(
     """
     code_root = folders.code / (task.code or "")
     if isinstance(task.body, CommandBody):
-        with command.run(task, session, code_root, directory, folders, meter=meter, log=log) as select_sql, _placed(task.body):
+        with (
+            command.run(
+                task, session, code_root, directory, folders, meter=meter, log=log
+            ) as select_sql,
+            _placed(task.body),
+        ):
             yield None if select_sql is None else (select_sql, None)
         return
     from headrace.engine import python  # pyarrow: a worker that only runs SQL doesn't load it
 
-    with python.run(task, session, code_root, python.context_of(task.scope, directory), folders) as rows:
+    with python.run(
+        task, session, code_root, python.context_of(task.scope, directory), folders
+    ) as rows:
         try:
             with _placed(task.body):
                 yield None if rows is None else (rows.select_sql, rows.alike)
@@ -302,9 +380,19 @@ def _alike(task: BodyTask) -> tuple[object, ...]:
 
     These are its text, its inputs' columns, the types of its parameters, and macros.
     """
-    inputs = tuple((data.name, data.columns, data.sql, tuple(item.columns for item in tables_in(data.inputs))) for data in task.inputs)
+    inputs = tuple(
+        (data.name, data.columns, data.sql, tuple(item.columns for item in tables_in(data.inputs)))
+        for data in task.inputs
+    )
     parameters = tuple((name, type(value)) for name, value in sorted(task.scope.parameters.items()))
-    return task.scope.asset, task.sql, task.scope.grain, inputs, parameters, tuple(sorted(task.macros.items()))
+    return (
+        task.scope.asset,
+        task.sql,
+        task.scope.grain,
+        inputs,
+        parameters,
+        tuple(sorted(task.macros.items())),
+    )
 
 
 def _partition(task: BodyTask) -> Partition:
@@ -319,33 +407,53 @@ def _keys_of_rows(task: BodyTask, table: LakeTable) -> KeyExpression:
     name, keys = task.partition_column.lower(), task.scope.partitions
     column = next((column for column in table.columns if column.name.lower() == name), None)
     if column is None:
-        raise SchemaMismatch(f"there is no column `{task.partition_column}`, which says what partition a row belongs to")
-    bounds = [bounds_of(key, Grain(task.scope.grain), task.scope.timezone, column.type) for key in keys]
+        raise SchemaMismatch(
+            f"there is no column `{task.partition_column}`, which says what partition a row"
+            " belongs to"
+        )
+    bounds = [
+        bounds_of(key, Grain(task.scope.grain), task.scope.timezone, column.type) for key in keys
+    ]
     return KeyExpression(key_expression(column.name, bounds), keys)
 
 
 @contextlib.contextmanager
-def _failures(task: BodyTask, *, body: SqlBody | None = None, lines_before: int = 0) -> Iterator[None]:
+def _failures(
+    task: BodyTask, *, body: SqlBody | None = None, lines_before: int = 0
+) -> Iterator[None]:
     """Turn errors of staging into failures, at the line of the user's SQL if DuckDB names one."""
     try:
         yield
     except (ValueMismatch, UnsupportedType) as error:
         hint = error.hint if isinstance(task.body, SqlBody) else _type_hint(task.body, error)
         code = "unsupported_type" if isinstance(error, UnsupportedType) else "columns_changed"
-        raise failed(str(error), code=code, hint=hint, file=task.body.file, line=task.body.line) from error
+        raise failed(
+            str(error), code=code, hint=hint, file=task.body.file, line=task.body.line
+        ) from error
     except SchemaMismatch as mismatch:
         code = "columns_changed" if task.table is not None and not task.evolve else "wrong_result"
-        raise failed(str(mismatch), code=code, hint=mismatch.hint, file=task.body.file, line=task.body.line) from mismatch
+        raise failed(
+            str(mismatch), code=code, hint=mismatch.hint, file=task.body.file, line=task.body.line
+        ) from mismatch
     except LakeError as error:
         raise failed(
-            str(error), code=getattr(error, "code", "wrong_result"), hint=error.hint, file=task.body.file, line=task.body.line
+            str(error),
+            code=getattr(error, "code", "wrong_result"),
+            hint=error.hint,
+            file=task.body.file,
+            line=task.body.line,
         ) from error
     except duckdb.Error as error:
         if body is not None:
             raise located(error, body, lines_before) from error
         raise of_duckdb(error, file=task.body.file, first_line=task.body.line) from error
     except MemoryError as error:
-        raise failed("the memory was used up", kind=ErrorKind.RESOURCES, file=task.body.file, line=task.body.line) from error
+        raise failed(
+            "the memory was used up",
+            kind=ErrorKind.RESOURCES,
+            file=task.body.file,
+            line=task.body.line,
+        ) from error
     except OSError as error:
         raise failed(f"the result can't be written: {error}", kind=kind_of(error)) from error
 
@@ -353,11 +461,21 @@ def _failures(task: BodyTask, *, body: SqlBody | None = None, lines_before: int 
 def _type_hint(body: PythonBody | CommandBody, error: ValueMismatch | UnsupportedType) -> str:
     """Return a hint how to declare a type in the language of the asset's code."""
     column = error.columns[0] if isinstance(error, ValueMismatch) else ""
-    declared = {column: _wider_than(error.kind)} if isinstance(error, ValueMismatch) else {"NAME": "VARCHAR"}
+    declared = (
+        {column: _wider_than(error.kind)}
+        if isinstance(error, ValueMismatch)
+        else {"NAME": "VARCHAR"}
+    )
     name, kind = next(iter(declared.items()))
     if isinstance(body, PythonBody):
-        return f"declare the type: @asset(…, columns={{{name!r}: {kind!r}}}), or convert the values before they are returned"
-    return f"declare the type: `columns: {{{name}: {kind.lower()!r}}}` beside `command:`, or have the program write other values"
+        return (
+            f"declare the type: @asset(…, columns={{{name!r}: {kind!r}}}), or convert the values"
+            " before they are returned"
+        )
+    return (
+        f"declare the type: `columns: {{{name}: {kind.lower()!r}}}` beside `command:`, or have the"
+        " program write other values"
+    )
 
 
 def _wider_than(kind: str) -> str:
@@ -374,7 +492,11 @@ def _placed(body: SqlBody | PythonBody | CommandBody) -> Iterator[None]:
         yield
     except BodyFailed as failure:
         error = failure.error
-        raise BodyFailed(msgspec.structs.replace(error, file=error.file or body.file, line=error.line or body.line)) from failure
+        raise BodyFailed(
+            msgspec.structs.replace(
+                error, file=error.file or body.file, line=error.line or body.line
+            )
+        ) from failure
 
 
 def error_of(error: BaseException) -> BodyError:
@@ -383,6 +505,8 @@ def error_of(error: BaseException) -> BodyError:
         return error.error
     if is_out_of_memory(error):
         text = without_advice(str(error)) or type(error).__name__
-        return BodyError(ErrorKind.RESOURCES, shortened(text), hint=MEMORY_HINT, code="out_of_memory")
+        return BodyError(
+            ErrorKind.RESOURCES, shortened(text), hint=MEMORY_HINT, code="out_of_memory"
+        )
     hint = error.hint if isinstance(error, HeadraceError) else ""
     return BodyError(kind_of(error), shortened(f"{type(error).__name__}: {error}"), hint=hint)

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 _DECIMAL_DIGITS_MAX = 38
 BATCH_ROWS = 8_192
-ACCEPTED = "an Arrow table, a Polars or pandas frame, a DuckDB relation, or an iterator of dicts, batches or frames"
+ACCEPTED = (
+    "an Arrow table, a Polars or pandas frame, a DuckDB relation, or an iterator of dicts, batches"
+    " or frames"
+)
 
 
 def given(session: DuckDBSession, data: InputData, container: str) -> Any:
@@ -52,18 +55,25 @@ def schema_of(session: DuckDBSession, table: LakeTable) -> pa.Schema:
     Times with zone have the type null: the values must show whether they have a zone, since Arrow
     would silently read a local time as UTC.
     """
-    return schema_of_columns(session, [(column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN])
+    return schema_of_columns(
+        session,
+        [(column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN],
+    )
 
 
 def schema_of_columns(session: DuckDBSession, columns: Sequence[tuple[str, str]]) -> pa.Schema:
     """Return the Arrow schema of at least one column, given by name and type."""
     empty = ", ".join(f"CAST(NULL AS {kind}) AS {quote(name)}" for name, kind in columns)
     schema = session.connection.sql(f"SELECT {empty} LIMIT 0").to_arrow_table().schema
-    return pa.schema([field.with_type(pa.null()) if _has_zone(field.type) else field for field in schema])
+    return pa.schema(
+        [field.with_type(pa.null()) if _has_zone(field.type) else field for field in schema]
+    )
 
 
 def stream(
-    value: Any, known: Callable[[], pa.Schema | None], declared: Callable[[], pa.Schema | None] = lambda: None
+    value: Any,
+    known: Callable[[], pa.Schema | None],
+    declared: Callable[[], pa.Schema | None] = lambda: None,
 ) -> pa.RecordBatchReader:
     """Return the result of a function as a stream.
 
@@ -82,7 +92,10 @@ def stream(
 
 def is_relation(value: Any) -> bool:
     """Return whether the value is a DuckDB relation."""
-    return type(value).__name__ == "DuckDBPyRelation" and type(value).__module__ in ("duckdb", "_duckdb")
+    return type(value).__name__ == "DuckDBPyRelation" and type(value).__module__ in (
+        "duckdb",
+        "_duckdb",
+    )
 
 
 def _installed(library: Literal["pandas", "polars"]) -> Any:
@@ -90,7 +103,9 @@ def _installed(library: Literal["pandas", "polars"]) -> Any:
         return __import__(library)
     except ImportError as error:
         raise failed(
-            f"{library} isn't installed", code="wrong_result", hint=f"pip install 'headrace[{library}]', or ask for pa.Table"
+            f"{library} isn't installed",
+            code="wrong_result",
+            hint=f"pip install 'headrace[{library}]', or ask for pa.Table",
         ) from error
 
 
@@ -110,7 +125,11 @@ def _frame(value: Any) -> pa.RecordBatchReader | None:
         return value.to_arrow().to_reader()
     if is_relation(value):
         return value.to_arrow_reader(BATCH_ROWS)
-    if _is(value, "pandas", "Series") or _is(value, "polars", "Series") or not hasattr(value, "__arrow_c_stream__"):
+    if (
+        _is(value, "pandas", "Series")
+        or _is(value, "polars", "Series")
+        or not hasattr(value, "__arrow_c_stream__")
+    ):
         return None
     result = pa.RecordBatchReader.from_stream(value)
     return result if result.schema is not None and len(result.schema) else None
@@ -133,14 +152,20 @@ def _from_pandas(frame: Any) -> pa.Table:
     named = [name for name in frame.index.names if name is not None]
     try:
         frame = frame.reset_index(level=named) if named else frame
-        return pa.Table.from_pandas(frame.set_axis([str(name) for name in frame.columns], axis=1), preserve_index=False)
+        return pa.Table.from_pandas(
+            frame.set_axis([str(name) for name in frame.columns], axis=1), preserve_index=False
+        )
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise failed(
-            f"the frame can't be stored: {error}", code="wrong_result", hint="a column has one name and holds values of one type"
+            f"the frame can't be stored: {error}",
+            code="wrong_result",
+            hint="a column has one name and holds values of one type",
         ) from error
 
 
-def _rows(value: Any, known: pa.Schema | None, declared: Callable[[], pa.Schema | None]) -> pa.RecordBatchReader:
+def _rows(
+    value: Any, known: pa.Schema | None, declared: Callable[[], pa.Schema | None]
+) -> pa.RecordBatchReader:
     batches = _batches(_items(value), known)
     first = next(batches, None)
     if first is None:
@@ -149,7 +174,10 @@ def _rows(value: Any, known: pa.Schema | None, declared: Callable[[], pa.Schema 
             raise failed(
                 "nothing was returned, so the columns aren't known",
                 code="wrong_result",
-                hint="declare them with their types (`columns:`), or return an empty Arrow table with its schema",
+                hint=(
+                    "declare them with their types (`columns:`), or return an empty Arrow table"
+                    " with its schema"
+                ),
             )
         return pa.RecordBatchReader.from_batches(columns, [])
     return pa.RecordBatchReader.from_batches(first.schema, _chain(first, batches))
@@ -166,7 +194,11 @@ def _items(value: Any) -> Iterator[Any]:
     if inspect.iscoroutine(value) or inspect.isasyncgen(value):
         if inspect.iscoroutine(value):
             value.close()  # otherwise Python warns later that it was never awaited
-        raise failed("the function is `async`; a body is an ordinary function", code="wrong_result", hint="use asyncio.run(…) inside it")
+        raise failed(
+            "the function is `async`; a body is an ordinary function",
+            code="wrong_result",
+            hint="use asyncio.run(…) inside it",
+        )
     if value is None:
         raise failed(
             "the function returned nothing (None)",
@@ -174,7 +206,11 @@ def _items(value: Any) -> Iterator[Any]:
             hint=f"return {ACCEPTED}; an asset that only has effects says materialize: none",
         )
     if not isinstance(value, (list, tuple, Iterator)):
-        raise failed(f"the function returned {_named(value)}, which is no table", code="wrong_result", hint=f"return {ACCEPTED}")
+        raise failed(
+            f"the function returned {_named(value)}, which is no table",
+            code="wrong_result",
+            hint=f"return {ACCEPTED}",
+        )
     return iter(value)
 
 
@@ -209,18 +245,29 @@ def _one_frame(item: Any) -> pa.RecordBatchReader:
     result = _frame(item)
     if result is None:
         raise failed(
-            f"the iterator gave {_named(item)}, which is neither a dict nor a table", code="wrong_result", hint=f"yield {ACCEPTED}"
+            f"the iterator gave {_named(item)}, which is neither a dict nor a table",
+            code="wrong_result",
+            hint=f"yield {ACCEPTED}",
         )
     return result
 
 
-def _dicts(rows: list[Mapping[str, Any]], schema: pa.Schema | None, known: pa.Schema | None) -> list[pa.RecordBatch]:
+def _dicts(
+    rows: list[Mapping[str, Any]], schema: pa.Schema | None, known: pa.Schema | None
+) -> list[pa.RecordBatch]:
     names = dict.fromkeys(name for row in rows for name in row)
     for name in names:
         if not isinstance(name, str):
-            raise failed(f"a dict has the key {name!r}, which is {_named(name)}; columns are called by text", code="wrong_result")
+            raise failed(
+                f"a dict has the key {name!r}, which is {_named(name)}; columns are called by text",
+                code="wrong_result",
+            )
     if schema is None:
-        return [pa.RecordBatch.from_arrays([_column(name, rows, known) for name in names], names=list(names))]
+        return [
+            pa.RecordBatch.from_arrays(
+                [_column(name, rows, known) for name in names], names=list(names)
+            )
+        ]
     if new := [name for name in names if name not in schema.names]:
         raise failed(
             f"a later row has {_list(new)}, which the first rows lack",
@@ -240,7 +287,9 @@ def _column(name: str, rows: list[Mapping[str, Any]], known: pa.Schema | None) -
         except (pa.ArrowException, OverflowError, TypeError, ValueError):
             pass  # the values decide the type, and staging reports whether it can be cast
     result = _array(name, values, None)
-    if pa.types.is_decimal128(result.type) and result.type.scale >= 0:  # later rows may have more digits
+    if (
+        pa.types.is_decimal128(result.type) and result.type.scale >= 0
+    ):  # later rows may have more digits
         return result.cast(pa.decimal128(_DECIMAL_DIGITS_MAX, result.type.scale))
     return result
 
@@ -249,7 +298,8 @@ def _typed(field: pa.Field, rows: list[Mapping[str, Any]]) -> pa.Array:
     values = [row.get(field.name) for row in rows]
     if pa.types.is_null(field.type) and any(value is not None for value in values):
         raise failed(
-            f"column `{field.name}` had no value in the first {BATCH_ROWS} rows, so its type isn't known",
+            f"column `{field.name}` had no value in the first {BATCH_ROWS} rows, so its type isn't"
+            " known",
             code="wrong_result",
             hint="declare it under `columns:`, or yield Arrow batches with a schema",
         )
@@ -260,21 +310,33 @@ def _array(name: str, values: list[Any], wanted: pa.DataType | None) -> pa.Array
     try:
         return pa.array(values, wanted)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise failed(f"column `{name}`: {error}", code="wrong_result", hint="a column holds values of one type") from error
+        raise failed(
+            f"column `{name}`: {error}",
+            code="wrong_result",
+            hint="a column holds values of one type",
+        ) from error
 
 
 def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if missing := [name for name in schema.names if name not in batch.schema.names]:
-        raise failed(f"a later batch lacks {_list(missing)}", code="wrong_result", hint="give every batch the same columns")
+        raise failed(
+            f"a later batch lacks {_list(missing)}",
+            code="wrong_result",
+            hint="give every batch the same columns",
+        )
     if new := [name for name in batch.schema.names if name not in schema.names]:
         raise failed(
-            f"a later batch has {_list(new)}, which the first lacks", code="wrong_result", hint="give every batch the same columns"
+            f"a later batch has {_list(new)}, which the first lacks",
+            code="wrong_result",
+            hint="give every batch the same columns",
         )
     try:
         return batch.select(schema.names).cast(schema)
     except pa.ArrowException as error:
         raise failed(
-            f"a later batch has other types than the first: {error}", code="wrong_result", hint="give every batch the same types"
+            f"a later batch has other types than the first: {error}",
+            code="wrong_result",
+            hint="give every batch the same types",
         ) from error
 
 
@@ -284,7 +346,11 @@ def _names_once(schema: pa.Schema) -> None:
     seen: set[str] = set()
     for name in schema.names:
         if name.lower() in seen:
-            raise failed(f"the result has the column `{name}` more than once (case doesn't count)", code="wrong_result", hint="rename one")
+            raise failed(
+                f"the result has the column `{name}` more than once (case doesn't count)",
+                code="wrong_result",
+                hint="rename one",
+            )
         seen.add(name.lower())
 
 
@@ -294,7 +360,9 @@ def _has_zone(kind: pa.DataType) -> bool:
 
 def _named(value: Any) -> str:
     kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return (
+        kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    )
 
 
 def _list(names: Iterable[str]) -> str:

@@ -37,7 +37,9 @@ _DUCKDB_KINDS = {
     "InterruptException": ErrorKind.CANCELLED,
 }
 _DUCKDB_HINTS = {
-    "PermissionException": "a body reads its inputs and nothing else: no files, no network, no settings, no extensions",
+    "PermissionException": (
+        "a body reads its inputs and nothing else: no files, no network, no settings, no extensions"
+    ),
     "OutOfMemoryException": "make the partitions smaller, or give the worker more memory",
 }
 
@@ -66,12 +68,20 @@ def failed(
     machine: bool = False,
 ) -> BodyFailed:
     """Return a failure to raise; a long message is truncated."""
-    return BodyFailed(BodyError(kind, shortened(message), file, line, hint, code, everywhere=everywhere, machine=machine))
+    return BodyFailed(
+        BodyError(
+            kind, shortened(message), file, line, hint, code, everywhere=everywhere, machine=machine
+        )
+    )
 
 
 def shortened(message: str) -> str:
     """Return at most `MESSAGE_CHARACTERS_MAX` characters of the message, with `…` if truncated."""
-    return message if len(message) <= MESSAGE_CHARACTERS_MAX else message[:MESSAGE_CHARACTERS_MAX] + "…"
+    return (
+        message
+        if len(message) <= MESSAGE_CHARACTERS_MAX
+        else message[:MESSAGE_CHARACTERS_MAX] + "…"
+    )
 
 
 def kind_of(error: BaseException) -> ErrorKind:
@@ -113,7 +123,9 @@ def without_advice(text: str) -> str:
     return " ".join(_ADVICE.split(text, maxsplit=1)[0].split())
 
 
-def of_duckdb(error: Exception, *, file: str | None = None, first_line: int = 1, lines_before: int = 0) -> BodyFailed:
+def of_duckdb(
+    error: Exception, *, file: str | None = None, first_line: int = 1, lines_before: int = 0
+) -> BodyFailed:
     """Return DuckDB's error as a failure, without its excerpt of the generated statement.
 
     `lines_before` is the number of lines before the user's text in the statement; the text begins

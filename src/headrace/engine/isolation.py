@@ -22,7 +22,16 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self, cast
 
-from headrace.engine.logs import LINE_BYTES_MAX, LOG, PIPE_BYTES, READ_BYTES, LogFile, OutputPipes, Spool, drain
+from headrace.engine.logs import (
+    LINE_BYTES_MAX,
+    LOG,
+    PIPE_BYTES,
+    READ_BYTES,
+    LogFile,
+    OutputPipes,
+    Spool,
+    drain,
+)
 
 # Loads the user's Python as applied: modules of one code folder at a time, never the project's
 # current files.
@@ -78,7 +87,11 @@ class Loader:
             self._finder = None
         if root is None:
             return
-        ours = [name for name, module in list(sys.modules.items()) if name.startswith(_PREFIX) or _comes_from(module, root)]
+        ours = [
+            name
+            for name, module in list(sys.modules.items())
+            if name.startswith(_PREFIX) or _comes_from(module, root)
+        ]
         for name in ours:  # not earlier: a package's path is looked up through its parent
             del sys.modules[name]
         sys.path[:] = [path for path in sys.path if path not in self._paths]
@@ -118,7 +131,9 @@ class _AppliedOnly(MetaPathFinder):
     def __init__(self, project: Path, root: Path) -> None:
         self._project, self._root = str(project), str(root)
 
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Return the module's specification, or None. Raises ImportError if it isn't applied."""
         if name.partition(".")[0] in ("headrace", *sys.stdlib_module_names):
             return None
@@ -126,21 +141,36 @@ class _AppliedOnly(MetaPathFinder):
         if spec is None:
             return None
         if spec.origin is None and spec.submodule_search_locations is not None:
-            spec.submodule_search_locations = [self._applied(location) or location for location in spec.submodule_search_locations]
+            spec.submodule_search_locations = [
+                self._applied(location) or location for location in spec.submodule_search_locations
+            ]
             return spec
         applied = self._applied(spec.origin or "")
         if applied is None:
             return spec
         if not Path(applied).is_file():
-            message = f"{name} lies in the project's folder, but isn't a file that was applied: {spec.origin}"
+            message = (
+                f"{name} lies in the project's folder, but isn't a file that was applied:"
+                f" {spec.origin}"
+            )
             raise ImportError(message, name=name, path=spec.origin)
         folders = None if spec.submodule_search_locations is None else [str(Path(applied).parent)]
-        return importlib.util.spec_from_file_location(name, applied, submodule_search_locations=folders)
+        return importlib.util.spec_from_file_location(
+            name, applied, submodule_search_locations=folders
+        )
 
-    def _found_by_others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+    def _found_by_others(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> ModuleSpec | None:
         for finder in sys.meta_path:
-            find = getattr(finder, "find_spec", None)  # old finders have none; Python skips them too
-            if finder is not self and find is not None and (result := find(name, path, target)) is not None:
+            find = getattr(
+                finder, "find_spec", None
+            )  # old finders have none; Python skips them too
+            if (
+                finder is not self
+                and find is not None
+                and (result := find(name, path, target)) is not None
+            ):
                 return cast("ModuleSpec", result)
         return None
 
@@ -202,7 +232,9 @@ def _execute(name: str, path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"{path.name} can't be loaded as a Python module")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before it runs, as `import` does: dataclasses look themselves up there
+    sys.modules[name] = (
+        module  # before it runs, as `import` does: dataclasses look themselves up there
+    )
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -216,7 +248,9 @@ def _is_here(path: str) -> bool:
 
     Python's own folders don't count.
     """
-    return path == "" or (path == str(Path.cwd()) and path not in sysconfig.get_paths().values() and path != _OURS)
+    return path == "" or (
+        path == str(Path.cwd()) and path not in sysconfig.get_paths().values() and path != _OURS
+    )
 
 
 def _found_in(folder: Path) -> dict[str, ModuleType]:
@@ -392,7 +426,9 @@ class Capture:
     A worker passes the listener that it reuses.
     """
 
-    def __init__(self, channel: OutputPipes, file: LogFile, listener: LogListener | None = None) -> None:
+    def __init__(
+        self, channel: OutputPipes, file: LogFile, listener: LogListener | None = None
+    ) -> None:
         self.file = file
         self._channel = channel
         self._listener = listener or LogListener(channel)
@@ -412,7 +448,12 @@ class Capture:
         logging.root.addHandler(self._handler)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         _flush()
         logging.root.removeHandler(self._handler)
         if logging.root.level != LEVEL:  # the level that asset code set isn't the next attempt's
@@ -437,7 +478,8 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)
-        except Exception:  # noqa: BLE001 - a bad format string is logged as it is, not raised into asset code
+        # a bad format string is logged as it is, not raised into asset code
+        except Exception:  # noqa: BLE001
             text = f"{record.msg!r} {record.args!r}"
         for part in text.splitlines() or [""]:
             self._file.write(LOG, record.levelname.lower(), part[:LINE_BYTES_MAX])

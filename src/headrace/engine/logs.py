@@ -56,9 +56,19 @@ HEADRACE = "headrace"
 """The stream of lines that Headrace itself adds."""
 
 _UNSAFE = (
-    *range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F),
-    *range(0x2066, 0x206A), 0xFEFF, *range(0xD800, 0xE000),
-)  # fmt: skip
+    *range(0x09),
+    *range(0x0A, 0x20),
+    *range(0x7F, 0xA0),
+    0x61C,
+    0x200E,
+    0x200F,
+    0x2028,
+    0x2029,
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+    0xFEFF,
+    *range(0xD800, 0xE000),
+)
 _SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _UNSAFE}
 _ENDS = re.compile(rb"\r\n|\n|\r")
 
@@ -99,7 +109,12 @@ class LogFile:
 
     def write(self, stream: str, level: str, text: str) -> None:
         """Write one line of the program, or count it as dropped."""
-        line = LogLine(self._clock.now_us(), stream, level, text if self.redactor is None else self.redactor.text(text))
+        line = LogLine(
+            self._clock.now_us(),
+            stream,
+            level,
+            text if self.redactor is None else self.redactor.text(text),
+        )
         with self._lock:
             if not self.full:
                 self._put(line)
@@ -116,7 +131,10 @@ class LogFile:
 
     def _begin_dropping(self) -> None:
         if not self._dropped and not self._last:
-            text = f"more than {LINES_MAX} lines or {BYTES_MAX} bytes: only the last lines are kept from here on"
+            text = (
+                f"more than {LINES_MAX} lines or {BYTES_MAX} bytes: only the last lines are kept"
+                " from here on"
+            )
             self._put(LogLine(self._clock.now_us(), HEADRACE, "warning", text))
 
     def say(self, level: str, text: str) -> None:
@@ -128,7 +146,11 @@ class LogFile:
         """Write the last lines, and the number of lines dropped before them."""
         with self._lock:
             if self._dropped:
-                self._put(LogLine(self._clock.now_us(), HEADRACE, "warning", f"{self._dropped} lines dropped"))
+                self._put(
+                    LogLine(
+                        self._clock.now_us(), HEADRACE, "warning", f"{self._dropped} lines dropped"
+                    )
+                )
             for line in self._last:
                 self._put(line)
             self._last.clear()
@@ -144,7 +166,10 @@ class LogFile:
     def _put(self, line: LogLine) -> None:
         if self._fd < 0:
             self._fd = self._opened()
-        data = msgspec.json.encode(LogLine(line.at_us, line.stream, line.level, safe(line.text))) + b"\n"
+        data = (
+            msgspec.json.encode(LogLine(line.at_us, line.stream, line.level, safe(line.text)))
+            + b"\n"
+        )
         with contextlib.suppress(OSError):  # a full disk must not fail the attempt over its log
             os.write(self._fd, data)
         self.lines += 1
@@ -286,7 +311,9 @@ class Spool:
         self._pipe, self._stream, self._file = fd, stream, file
         self._path = _spool_path(file.path, stream)
         self._splitter = Splitter()
-        self._redacted: RedactedStream | None = None if file.redactor is None else file.redactor.stream()
+        self._redacted: RedactedStream | None = (
+            None if file.redactor is None else file.redactor.stream()
+        )
         self._tail: deque[bytes] = deque()
         """The end of the output after the limit was reached, not split before the output ends."""
         self._tail_bytes = 0
@@ -388,7 +415,9 @@ def _move(pipe: int, file: int) -> int:
     They don't pass through this process's memory if the system supports splice.
     """
     if hasattr(os, "splice"):
-        with contextlib.suppress(OSError):  # not every file system can; `_read` handles an empty pipe
+        with contextlib.suppress(
+            OSError
+        ):  # not every file system can; `_read` handles an empty pipe
             return os.splice(pipe, file, READ_BYTES, flags=os.SPLICE_F_NONBLOCK)
     return os.write(file, _read(pipe))
 

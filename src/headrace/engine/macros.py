@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
 
 
-_CREATES = re.compile(r"\s*create\s+(?:or\s+replace\s+)?(?:temp(?:orary)?\s+)?(?:macro|function)\b", re.IGNORECASE)
+_CREATES = re.compile(
+    r"\s*create\s+(?:or\s+replace\s+)?(?:temp(?:orary)?\s+)?(?:macro|function)\b", re.IGNORECASE
+)
 
 
 @contextlib.contextmanager
@@ -58,7 +60,10 @@ def lent(session: DuckDBSession, macros: Mapping[str, str]) -> Iterator[None]:
             _define(session, file, text)
         yield
     finally:
-        own = "SELECT DISTINCT function_name, function_type FROM duckdb_functions() WHERE NOT internal"
+        own = (
+            "SELECT DISTINCT function_name, function_type FROM duckdb_functions() WHERE NOT"
+            " internal"
+        )
         for name, kind in session.connection.execute(own).fetchall():
             what = "MACRO TABLE" if kind == "table_macro" else "MACRO"
             session.connection.execute(f"DROP {what} IF EXISTS {quote(name)}")
@@ -66,21 +71,34 @@ def lent(session: DuckDBSession, macros: Mapping[str, str]) -> Iterator[None]:
 
 def _already_defined(session: DuckDBSession) -> bool:
     """Return whether an outer context has defined macros: a project has only one set of them."""
-    return session.connection.execute("SELECT 1 FROM duckdb_functions() WHERE NOT internal LIMIT 1").fetchone() is not None
+    return (
+        session.connection.execute(
+            "SELECT 1 FROM duckdb_functions() WHERE NOT internal LIMIT 1"
+        ).fetchone()
+        is not None
+    )
 
 
 def _define(session: DuckDBSession, file: str, text: str) -> None:
     try:
         for statement in session.connection.extract_statements(text):
             if not _creates(statement):
-                raise failed(f"{file} holds a statement that isn't CREATE MACRO", code="bad_macro", file=file, line=1)
+                raise failed(
+                    f"{file} holds a statement that isn't CREATE MACRO",
+                    code="bad_macro",
+                    file=file,
+                    line=1,
+                )
             session.connection.execute(statement)
     except duckdb.Error as error:
         raise of_duckdb(error, file=file) from error
 
 
 def _creates(statement: duckdb.Statement) -> bool:
-    return statement.type == duckdb.StatementType.CREATE and _CREATES.match(_without_comments(statement.query)) is not None
+    return (
+        statement.type == duckdb.StatementType.CREATE
+        and _CREATES.match(_without_comments(statement.query)) is not None
+    )
 
 
 class MacroProblem(NamedTuple):
@@ -96,7 +114,9 @@ def faults(macros: Mapping[str, str]) -> list[MacroProblem]:
 
     If two files define the same macro, the problem is the second file's.
     """
-    connection = duckdb.connect(config={"enable_external_access": "false", "autoload_known_extensions": "false"})
+    connection = duckdb.connect(
+        config={"enable_external_access": "false", "autoload_known_extensions": "false"}
+    )
     problems = []
     for file, text in macros.items():
         fault = _fault(connection, file, text)
@@ -110,20 +130,36 @@ def _fault(connection: duckdb.DuckDBPyConnection, file: str, text: str) -> Macro
     template = re.search(r"\{[{%]", text)
     if template is not None:
         line = text.count("\n", 0, template.start()) + 1
-        return MacroProblem(file, line, "a template isn't SQL, and there is no Jinja: write CREATE MACRO name(argument) AS expression")
+        return MacroProblem(
+            file,
+            line,
+            "a template isn't SQL, and there is no Jinja: write CREATE MACRO name(argument) AS"
+            " expression",
+        )
     try:
         for statement in connection.extract_statements(text):
             line = _line_of(text, statement.query)
             if not _creates(statement):
-                return MacroProblem(file, line, "a file in macros/ holds CREATE MACRO statements and nothing else")
+                return MacroProblem(
+                    file, line, "a file in macros/ holds CREATE MACRO statements and nothing else"
+                )
             if statement.named_parameters:
                 name = min(statement.named_parameters)
-                return MacroProblem(file, line, f"a macro can't use ${name}: give it an argument, and hand ${name} in where it is called")
+                return MacroProblem(
+                    file,
+                    line,
+                    f"a macro can't use ${name}: give it an argument, and hand ${name} in where it"
+                    " is called",
+                )
             connection.execute(statement)
     except duckdb.Error as error:
         said = str(error)
         at = re.search(r"LINE (\d+):", said)
-        return MacroProblem(file, line + int(at[1]) - 1 if at else line, " ".join(said.split("\n\nLINE ", maxsplit=1)[0].split()))
+        return MacroProblem(
+            file,
+            line + int(at[1]) - 1 if at else line,
+            " ".join(said.split("\n\nLINE ", maxsplit=1)[0].split()),
+        )
     return None
 
 

@@ -149,7 +149,9 @@ def _first_line(path: Path) -> list[str]:
     return line[2:].decode("utf-8", "replace").split() if line.startswith(b"#!") else []
 
 
-def _packages(python: Program, variables: Mapping[str, str], imported: Collection[str], named: Collection[str]) -> dict[str, str | None]:
+def _packages(
+    python: Program, variables: Mapping[str, str], imported: Collection[str], named: Collection[str]
+) -> dict[str, str | None]:
     """Return the versions of packages in a Python's folders; null if the folders aren't known."""
     prefix = Path(python.found or "").parent.parent
     folders = [item for item in variables.get("PYTHONPATH", "").split(os.pathsep) if item]
@@ -220,7 +222,9 @@ class ProcessExit(msgspec.Struct, frozen=True):
     usage: resource.struct_rusage
 
 
-def run_guarded(argv: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> ProcessExit:
+def run_guarded(
+    argv: Sequence[str], *, folder: Path, environment: Mapping[str, str]
+) -> ProcessExit:
     """Run the command in `folder` until its first process ends, then kill the rest of its group.
 
     Raises `BodyFailed` if it can't be started.
@@ -228,7 +232,9 @@ def run_guarded(argv: Sequence[str], *, folder: Path, environment: Mapping[str, 
     with _guarded_group() as group:
         process = _start(argv, folder, environment, group)
         _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)  # otherwise Popen would wait for it again
+        process.returncode = os.waitstatus_to_exitcode(
+            status
+        )  # otherwise Popen would wait for it again
     return ProcessExit(process.returncode, usage)
 
 
@@ -236,7 +242,11 @@ def run_guarded(argv: Sequence[str], *, folder: Path, environment: Mapping[str, 
 def _guarded_group() -> Iterator[int]:
     """Return the number of a new, guarded process group, which is killed on exit."""
     guard = subprocess.Popen(
-        ["/bin/sh", "-c", _GUARD], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
+        ["/bin/sh", "-c", _GUARD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
     )
     try:
         yield guard.pid
@@ -248,26 +258,50 @@ def _guarded_group() -> Iterator[int]:
             guard.stdin.close()
 
 
-def _start(argv: Sequence[str], folder: Path, environment: Mapping[str, str], group: int) -> subprocess.Popen[bytes]:
+def _start(
+    argv: Sequence[str], folder: Path, environment: Mapping[str, str], group: int
+) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(list(argv), cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, process_group=group)
+        return subprocess.Popen(
+            list(argv),
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            process_group=group,
+        )
     except (OSError, ValueError) as error:
         raise _not_started(argv[0], folder, environment, error) from error
 
 
-def _not_started(name: str, folder: Path, environment: Mapping[str, str], error: OSError | ValueError) -> BodyFailed:
+def _not_started(
+    name: str, folder: Path, environment: Mapping[str, str], error: OSError | ValueError
+) -> BodyFailed:
     """Return why the first word of a command can't be run, with a hint to correct it."""
     number = getattr(error, "errno", None)
-    path = folder / name if "/" in name else Path(shutil.which(name, path=environment.get("PATH")) or name)
+    path = (
+        folder / name
+        if "/" in name
+        else Path(shutil.which(name, path=environment.get("PATH")) or name)
+    )
     if number == errno.ENOENT and path.is_file():
         return _refused(
-            f"`{name}` is there, but the interpreter in its first line (`#!…`) isn't", "name the interpreter in the command itself"
+            f"`{name}` is there, but the interpreter in its first line (`#!…`) isn't",
+            "name the interpreter in the command itself",
         )
     if number == errno.ENOENT:
-        where = "among the applied files" if "/" in name else f"on the PATH ({environment.get('PATH', '')})"
-        return _refused(f"there is no `{name}` {where}", "install it where Headrace runs, or correct the command's first word")
+        where = (
+            "among the applied files"
+            if "/" in name
+            else f"on the PATH ({environment.get('PATH', '')})"
+        )
+        return _refused(
+            f"there is no `{name}` {where}",
+            "install it where Headrace runs, or correct the command's first word",
+        )
     if number in (errno.EACCES, errno.ENOEXEC):
-        return _refused(f"`{name}` can't be executed", f'name its interpreter: command: ["sh", "{name}"]')
+        return _refused(
+            f"`{name}` can't be executed", f'name its interpreter: command: ["sh", "{name}"]'
+        )
     return failed(f"`{name}` can't be started: {error}", code="command_failed")
 
 
@@ -305,7 +339,12 @@ class Meter:
         self._started = time.perf_counter()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.seconds = time.perf_counter() - self._started
         self.cpu_seconds = _cpu_seconds() - self._cpu_before
         self.processor_wait_seconds = _processor_wait_seconds() - self._waited_before
@@ -318,10 +357,15 @@ class Meter:
     def measures(self, *, rows_in: int, bytes_in: int, rows_out: int, bytes_out: int) -> Measures:
         """Return the measurements as a message."""
         return Measures(
-            rows_in=rows_in, rows_out=rows_out, bytes_in=bytes_in, bytes_out=bytes_out, seconds=self.seconds,
-            cpu_seconds=self.cpu_seconds, processor_wait_seconds=self.processor_wait_seconds,
+            rows_in=rows_in,
+            rows_out=rows_out,
+            bytes_in=bytes_in,
+            bytes_out=bytes_out,
+            seconds=self.seconds,
+            cpu_seconds=self.cpu_seconds,
+            processor_wait_seconds=self.processor_wait_seconds,
             peak_memory_bytes=self.peak_memory_bytes,
-        )  # fmt: skip
+        )
 
 
 def child_peak_bytes(usage: resource.struct_rusage) -> int:
@@ -336,10 +380,14 @@ def rows_and_bytes(session: DuckDBSession, inputs: Sequence[InputData]) -> tuple
     sent are trusted; others are counted, from the footers of files that are read completely.
     """
     tables = list(tables_in(inputs))
-    size = sum((session.data_folder / file.path).stat().st_size for data in tables for file in data.files)
+    size = sum(
+        (session.data_folder / file.path).stat().st_size for data in tables for file in data.files
+    )
     uncounted = [data for data in tables if data.rows is None and data.files]
     whole = [data for data in uncounted if all(map(_whole, data.files))]
-    rows = sum(data.rows or 0 for data in tables) + _footer_rows(session, [file.path for data in whole for file in data.files])
+    rows = sum(data.rows or 0 for data in tables) + _footer_rows(
+        session, [file.path for data in whole for file in data.files]
+    )
     for data in uncounted:
         if data not in whole:
             rows += _number(session, f"SELECT count(*) FROM ({source_sql(data)})")
@@ -412,5 +460,12 @@ class _Record:
 
     def peak_bytes(self) -> int | None:
         with contextlib.suppress(OSError, ValueError, IndexError):
-            return int(os.pread(self._status, _STATUS_BYTES, 0).partition(b"VmHWM:")[2].split(maxsplit=1)[0]) * 1024
+            return (
+                int(
+                    os.pread(self._status, _STATUS_BYTES, 0)
+                    .partition(b"VmHWM:")[2]
+                    .split(maxsplit=1)[0]
+                )
+                * 1024
+            )
         return None

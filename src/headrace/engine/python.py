@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
-from headrace.engine.attempts import AttemptScope, BodyError, BodyTask, DataFolders, ErrorKind, hint_for, reached_by
+from headrace.engine.attempts import (
+    AttemptScope,
+    BodyError,
+    BodyTask,
+    DataFolders,
+    ErrorKind,
+    hint_for,
+    reached_by,
+)
 from headrace.engine.failures import BodyFailed, failed, kind_of, limit_of, shortened
 from headrace.engine.isolation import LOADER, limits_restored, process_restored, resolved
 from headrace.lake.sqltext import literal, quote
@@ -101,7 +109,9 @@ class Boundary:
             traceback.print_exception(_short(error, self._root), limit=-TRACE_FRAMES_MAX)
             error = BodyFailed(self._said(error))
         elif error.error.file is None:
-            error = BodyFailed(msgspec.structs.replace(error.error, file=self._body.file, line=self._body.line))
+            error = BodyFailed(
+                msgspec.structs.replace(error.error, file=self._body.file, line=self._body.line)
+            )
         self.failure = error
         raise error from None
 
@@ -112,13 +122,23 @@ class Boundary:
         everywhere = self._importing or syntax or isinstance(error, ImportError)
         everywhere = everywhere and kind is ErrorKind.DETERMINISTIC
         return BodyError(
-            kind, shortened(_message(error)), file, line, _hint(error) or hint_for(limit_of(error)), "body_failed",
-            everywhere=everywhere, machine=everywhere and not syntax,
-        )  # fmt: skip
+            kind,
+            shortened(_message(error)),
+            file,
+            line,
+            _hint(error) or hint_for(limit_of(error)),
+            "body_failed",
+            everywhere=everywhere,
+            machine=everywhere and not syntax,
+        )
 
     def _place(self, error: BaseException) -> tuple[str, int]:
         """Return the innermost place in the applied code, by default that of the function."""
-        if isinstance(error, SyntaxError) and error.filename and (inside := self._relative(error.filename)):
+        if (
+            isinstance(error, SyntaxError)
+            and error.filename
+            and (inside := self._relative(error.filename))
+        ):
             return inside, error.lineno or 1
         results = (self._body.file, self._body.line)
         for frame, line in traceback.walk_tb(error.__traceback__):
@@ -127,11 +147,17 @@ class Boundary:
         return results
 
     def _relative(self, file: str) -> str:
-        return file[len(self._root) + 1 :].replace(os.sep, "/") if file.startswith(f"{self._root}{os.sep}") else ""
+        return (
+            file[len(self._root) + 1 :].replace(os.sep, "/")
+            if file.startswith(f"{self._root}{os.sep}")
+            else ""
+        )
 
 
 @contextlib.contextmanager
-def run(task: BodyTask, session: DuckDBSession, code_root: Path, context: Context, folders: DataFolders) -> Iterator[PythonRows | None]:
+def run(
+    task: BodyTask, session: DuckDBSession, code_root: Path, context: Context, folders: DataFolders
+) -> Iterator[PythonRows | None]:
     """Call the function and return its rows, or None for `materialize: none` and `files`.
 
     Raises `BodyFailed` here or, from an iterator, while the rows are staged; call
@@ -141,7 +167,9 @@ def run(task: BodyTask, session: DuckDBSession, code_root: Path, context: Contex
     assert isinstance(body, PythonBody)
     boundary = Boundary(code_root, body)
     with process_restored():
-        value = boundary.call(lambda: _call(task, body, session, code_root, context, folders.project, boundary))
+        value = boundary.call(
+            lambda: _call(task, body, session, code_root, context, folders.project, boundary)
+        )
         if task.materialize in ("none", "files"):
             _nothing(value, task, boundary)
             yield None
@@ -167,7 +195,13 @@ def context_of(scope: AttemptScope, output_directory: Path | None) -> Context:
 
 
 def _call(
-    task: BodyTask, body: PythonBody, session: DuckDBSession, code_root: Path, context: Context, project: Path, boundary: Boundary
+    task: BodyTask,
+    body: PythonBody,
+    session: DuckDBSession,
+    code_root: Path,
+    context: Context,
+    project: Path,
+    boundary: Boundary,
 ) -> Any:
     module = boundary.imported(lambda: LOADER.load(code_root, body.file, project))
     function = getattr(module, body.function, None)
@@ -181,14 +215,27 @@ def _call(
 def _given(task: BodyTask, body: PythonBody, session: DuckDBSession) -> dict[str, Any]:
     from headrace.engine import containers
 
-    return {data.name: containers.given(session, data, body.annotations.get(data.name, "arrow")) for data in task.inputs}
+    return {
+        data.name: containers.given(session, data, body.annotations.get(data.name, "arrow"))
+        for data in task.inputs
+    }
 
 
 def _nothing(value: Any, task: BodyTask, boundary: Boundary) -> None:
     if value is None:
         return
-    hint = "write files into ctx.output_directory" if task.materialize == "files" else "leave out materialize: none to publish a table"
-    boundary.call(lambda: _refuse(f"materialize: {task.materialize} returns nothing, the function returned {type(value).__name__}", hint))
+    hint = (
+        "write files into ctx.output_directory"
+        if task.materialize == "files"
+        else "leave out materialize: none to publish a table"
+    )
+    boundary.call(
+        lambda: _refuse(
+            f"materialize: {task.materialize} returns nothing, the function returned"
+            f" {type(value).__name__}",
+            hint,
+        )
+    )
 
 
 def _refuse(message: str, hint: str) -> NoReturn:
@@ -197,7 +244,12 @@ def _refuse(message: str, hint: str) -> NoReturn:
 
 @contextlib.contextmanager
 def _offered(
-    value: Any, task: BodyTask, body: PythonBody, session: DuckDBSession, boundary: Boundary, folders: DataFolders
+    value: Any,
+    task: BodyTask,
+    body: PythonBody,
+    session: DuckDBSession,
+    boundary: Boundary,
+    folders: DataFolders,
 ) -> Iterator[tuple[str, Hashable]]:
     """Register the rows with DuckDB and return a SELECT over them.
 
@@ -228,7 +280,9 @@ def _offered(
         with _spooled(reader, boundary, folders) as select_sql:
             yield select_sql, None
         return
-    session.connection.register(name, pa.RecordBatchReader.from_batches(reader.schema, boundary.each(reader)))
+    session.connection.register(
+        name, pa.RecordBatchReader.from_batches(reader.schema, boundary.each(reader))
+    )
     try:
         yield f"SELECT * FROM {quote(name)}", ("arrow", reader.schema.serialize().to_pybytes())
     finally:
@@ -252,7 +306,9 @@ def _as_view(relation: Any, session: DuckDBSession, name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _spooled(reader: pa.RecordBatchReader, boundary: Boundary, folders: DataFolders) -> Iterator[str]:
+def _spooled(
+    reader: pa.RecordBatchReader, boundary: Boundary, folders: DataFolders
+) -> Iterator[str]:
     """Write the rows to a temporary file and return a SELECT over it.
 
     An iterator that reads DuckDB relations needs the connection that would stage its rows: each

@@ -24,7 +24,15 @@ from headrace.slo.declared_promises import WHOLE, Terms
 from headrace.slo.evaluation import Evaluation, clause
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.times import arrived, dated
-from headrace.store.queries import attempts, changes, deliveries, obligations, publications, quarantine, scheduling
+from headrace.store.queries import (
+    attempts,
+    changes,
+    deliveries,
+    obligations,
+    publications,
+    quarantine,
+    scheduling,
+)
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Happened, Incident, display_id
@@ -68,23 +76,46 @@ class Ending(NamedTuple):
     acted_us: int
 
 
-def ending(tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, now: int) -> Ending:
+def ending(
+    tx: Transaction,
+    context: EvaluationContext,
+    incident: Incident,
+    evaluation: Evaluation,
+    now: int,
+) -> Ending:
     """Return the ending of an incident that is resolved now."""
     lines = _since_opened(stored.timeline_of(tx, incident.id))
-    done = [it for it in commands.actions_since(tx, context, incident, lines) if it.action in ENDING]
+    done = [
+        it for it in commands.actions_since(tx, context, incident, lines) if it.action in ENDING
+    ]
     delivered = list(_delivery_text(tx, context, incident))
-    if not done and not delivered and (read := _of_what_it_reads(tx, context, incident, lines)) is not None:
+    if (
+        not done
+        and not delivered
+        and (read := _of_what_it_reads(tx, context, incident, lines)) is not None
+    ):
         done = [read]
     acted_us = max((it.at for it in done), default=0)
-    merged = [line.act.removeprefix(MERGED) for line in lines if line.act is not None and line.act.startswith(MERGED)]
+    merged = [
+        line.act.removeprefix(MERGED)
+        for line in lines
+        if line.act is not None and line.act.startswith(MERGED)
+    ]
     if merged:
         return Ending(f"it is part of {display_id(int(merged[-1]))}", acted_us)
     told = [commands.actions_clause(done, COMMANDS_MAX)] if done else []
-    parts = [*_removed(context, incident), *told, *delivered, *_promised_anew(context, incident, done, now)]
+    parts = [
+        *_removed(context, incident),
+        *told,
+        *delivered,
+        *_promised_anew(context, incident, done, now),
+    ]
     if not parts:
         parts = list(_by_itself(tx, context, incident, now)) or ["nothing of it is left"]
     waived = {name for it in done if it.action == Action.OBLIGATION_WAIVED for name, _ in it.places}
-    return Ending("; ".join([*parts, *_served_text(tx, context, incident, evaluation, waived, now)]), acted_us)
+    return Ending(
+        "; ".join([*parts, *_served_text(tx, context, incident, evaluation, waived, now)]), acted_us
+    )
 
 
 def ended(state: str, timeline: Sequence[str]) -> str | None:
@@ -118,7 +149,13 @@ def periods(tx: Transaction, incident: Incident) -> list[Period]:
             sentence = ended("resolved", [line.what]) or ""
             results[-1] = Period(results[-1].opened_at, line.at, sentence)
     if not results:  # its timeline was deleted
-        return [Period(incident.opened_at, incident.resolved_at, ending_of(tx, incident) if incident.resolved_at else "")]
+        return [
+            Period(
+                incident.opened_at,
+                incident.resolved_at,
+                ending_of(tx, incident) if incident.resolved_at else "",
+            )
+        ]
     if results[-1].resolved_at is None and incident.resolved_at is not None:
         results[-1] = Period(results[-1].opened_at, incident.resolved_at, ending_of(tx, incident))
     return results
@@ -139,28 +176,44 @@ def as_opened_last(tx: Transaction, incident: Incident) -> Incident:
     if opened == incident.opened_at:
         return incident
     places = set(stored.partitions_of(tx, incident.id))
-    results = [msgspec.msgpack.decode(it, type=Evidence) for it in stored_evidence.contents_since(tx, incident.id, opened)]
+    results = [
+        msgspec.msgpack.decode(it, type=Evidence)
+        for it in stored_evidence.contents_since(tx, incident.id, opened)
+    ]
     own = [it for it in results if (it.node, it.partition) in places]
     began = min((it.at_us if it.began_us is None else it.began_us for it in own), default=opened)
     keys = {it.partition for it in own}
-    partitions = tuple(key for key in incident.affected.partitions if key in keys) or incident.affected.partitions
+    partitions = (
+        tuple(key for key in incident.affected.partitions if key in keys)
+        or incident.affected.partitions
+    )
     affected = msgspec.structs.replace(incident.affected, partitions=partitions)
-    return msgspec.structs.replace(incident, began_at=min(began, opened), opened_at=opened, affected=affected)
+    return msgspec.structs.replace(
+        incident, began_at=min(began, opened), opened_at=opened, affected=affected
+    )
 
 
 def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:
     """Return the timeline since the incident was last opened."""
-    begins = max((place for place, line in enumerate(lines) if line.what.startswith(BEGINS)), default=0)
+    begins = max(
+        (place for place, line in enumerate(lines) if line.what.startswith(BEGINS)), default=0
+    )
     return lines[begins:]
 
 
-def _of_what_it_reads(tx: Transaction, context: EvaluationContext, incident: Incident, lines: Sequence[Happened]) -> RecordedAction | None:
+def _of_what_it_reads(
+    tx: Transaction, context: EvaluationContext, incident: Incident, lines: Sequence[Happened]
+) -> RecordedAction | None:
     """Return the command that published other rows of an input between a failure and its repair.
 
     Nodes against which the partition is checked count as inputs.
     """
     node = context.declared.nodes.get(incident.node)
-    if node is None or CauseKind(incident.kind) in (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED, CauseKind.SLOW_RUN):
+    if node is None or CauseKind(incident.kind) in (
+        CauseKind.WORKER_LOST,
+        CauseKind.RESOURCE_EXHAUSTED,
+        CauseKind.SLOW_RUN,
+    ):
         return None
     acts = [line.act for line in lines if line.act is not None]
     against = {act.removeprefix(CHECKED_AGAIN) for act in acts if act.startswith(CHECKED_AGAIN)}
@@ -170,9 +223,16 @@ def _of_what_it_reads(tx: Transaction, context: EvaluationContext, incident: Inc
         tried = attempts.of_partition(tx, node.name, key or WHOLE)
         published = next((it for it in tried if it.published_at is not None), None)
         failed = next((it for it in tried if it.state in ("failed", "rejected", "held")), None)
-        if published is None or published.published_at is None or failed is None or failed.started_at is None:
+        if (
+            published is None
+            or published.published_at is None
+            or failed is None
+            or failed.started_at is None
+        ):
             continue
-        action = commands.gave_other_rows(tx, context, read, failed.started_at, published.started_at or published.published_at)
+        action = commands.gave_other_rows(
+            tx, context, read, failed.started_at, published.started_at or published.published_at
+        )
         if action is not None:
             return action
     return None
@@ -180,7 +240,12 @@ def _of_what_it_reads(tx: Transaction, context: EvaluationContext, incident: Inc
 
 def _removed(context: EvaluationContext, incident: Incident) -> Iterator[str]:
     """Yield clauses about the node and the consumers that are no longer declared."""
-    declared = {*context.declared.nodes, *context.declared.exports, *context.declared.views, *_consumers(context)}
+    declared = {
+        *context.declared.nodes,
+        *context.declared.exports,
+        *context.declared.views,
+        *_consumers(context),
+    }
     if incident.node != HEADRACE and incident.node not in declared:
         yield f"no longer declared: {incident.node}"
     gone = [name for name in incident.affected.consumers if name not in _consumers(context)]
@@ -188,33 +253,47 @@ def _removed(context: EvaluationContext, incident: Incident) -> Iterator[str]:
         yield f"no longer declared: {', '.join(gone[:NAMED_MAX])}"
 
 
-def _delivery_text(tx: Transaction, context: EvaluationContext, incident: Incident) -> Iterator[str]:
+def _delivery_text(
+    tx: Transaction, context: EvaluationContext, incident: Incident
+) -> Iterator[str]:
     """Yield the clause about deliveries of the incident's partitions since it was last opened."""
     node = context.declared.nodes.get(incident.node)
     if node is None or not node.is_source:
         return
     zone = context.declared.timezone
-    repeated_deliveries = deliveries.since(tx, incident.node, incident.affected.partitions or (WHOLE,), opened_last_at(tx, incident))
+    repeated_deliveries = deliveries.since(
+        tx, incident.node, incident.affected.partitions or (WHOLE,), opened_last_at(tx, incident)
+    )
     if repeated_deliveries:
         last = repeated_deliveries[-1]
         again = " again" if any(it.again for it in repeated_deliveries) else ""
         keys = list(dict.fromkeys(it.partition for it in repeated_deliveries))
         more = f" and {len(keys) - NAMED_MAX} more" if len(keys) > NAMED_MAX else ""
-        names = ", ".join(incident.node if key == WHOLE else f"{incident.node}@{key}" for key in keys[:NAMED_MAX])
+        names = ", ".join(
+            incident.node if key == WHOLE else f"{incident.node}@{key}" for key in keys[:NAMED_MAX]
+        )
         several = len({it.arrived_at for it in repeated_deliveries}) > 1
         when = arrived(last.claimed_at, last.arrived_at, last.observed_at, zone)
         yield f"delivered{again}{', the last' if several else ''} {when}: {names}{more}"
 
 
-def _by_itself(tx: Transaction, context: EvaluationContext, incident: Incident, now: int) -> Iterator[str]:
+def _by_itself(
+    tx: Transaction, context: EvaluationContext, incident: Incident, now: int
+) -> Iterator[str]:
     """Yield the clause about what ended it if no command and no delivery did."""
     kind = CauseKind(incident.kind)
     if kind is CauseKind.RESOURCE_EXHAUSTED and incident.node == HEADRACE:
         yield "the lake can be written again"
     elif kind is CauseKind.PAUSED:
         over = scheduling.last_pause_end(tx, incident.node, now)
-        yield f"the pause was over{f' at {dated(over, context.declared.timezone)}' if over is not None else ''}"
-    elif kind is CauseKind.DESTINATION_UNAVAILABLE and (other := _still_away(tx, incident)) is not None:
+        yield (
+            "the pause was"
+            f" over{f' at {dated(over, context.declared.timezone)}' if over is not None else ''}"
+        )
+    elif (
+        kind is CauseKind.DESTINATION_UNAVAILABLE
+        and (other := _still_away(tx, incident)) is not None
+    ):
         yield f"it can't be written for another reason now, {other.shown}"
     elif kind in _BY_ITSELF:
         yield _BY_ITSELF[kind]
@@ -223,32 +302,56 @@ def _by_itself(tx: Transaction, context: EvaluationContext, incident: Incident, 
             for attempt in attempts.of_partition(tx, node, key or WHOLE, limit=1):
                 if attempt.published_at is not None and attempt.published_at >= incident.opened_at:
                     place = node if key in ("", WHOLE) else f"{node}@{key}"
-                    yield f"attempt {attempt.id} published {place} at {dated(attempt.published_at, context.declared.timezone)}"
+                    yield (
+                        f"attempt {attempt.id} published {place} at"
+                        f" {dated(attempt.published_at, context.declared.timezone)}"
+                    )
 
 
 def _still_away(tx: Transaction, incident: Incident) -> Incident | None:
     """Return the incident that keeps a target from being written after this one's cause is gone."""
-    others = (it for it in stored.open_incidents(tx) if it.id != incident.id and (it.kind, it.node) == (incident.kind, incident.node))
-    return next((it for it in others if set(it.affected.partitions) & set(incident.affected.partitions)), None)
+    others = (
+        it
+        for it in stored.open_incidents(tx)
+        if it.id != incident.id and (it.kind, it.node) == (incident.kind, incident.node)
+    )
+    return next(
+        (it for it in others if set(it.affected.partitions) & set(incident.affected.partitions)),
+        None,
+    )
 
 
-def _promised_anew(context: EvaluationContext, incident: Incident, done: Sequence[RecordedAction], now: int) -> Iterator[str]:
+def _promised_anew(
+    context: EvaluationContext, incident: Incident, done: Sequence[RecordedAction], now: int
+) -> Iterator[str]:
     """Yield that a late delivery is still missing, if only its declaration was changed."""
     node = context.declared.nodes.get(incident.node)
-    if node is None or CauseKind(incident.kind) not in (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE):
+    if node is None or CauseKind(incident.kind) not in (
+        CauseKind.LATE_SOURCE,
+        CauseKind.MISSING_SOURCE,
+    ):
         return
     if not any(it.action in DECLARING for it in done):
         return
     for key in incident.affected.partitions:
         if context.facts.standing(node.name, key) is None:
             by = promised_by(node, key)
-            text = f": it is promised by {dated(by, context.declared.timezone)} now" if by is not None and by > now else ""
+            text = (
+                f": it is promised by {dated(by, context.declared.timezone)} now"
+                if by is not None and by > now
+                else ""
+            )
             yield f"{node.name}@{key} isn't there yet{text}"
             return
 
 
 def _served_text(
-    tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, waived: set[str], now: int
+    tx: Transaction,
+    context: EvaluationContext,
+    incident: Incident,
+    evaluation: Evaluation,
+    waived: set[str],
+    now: int,
 ) -> Iterator[str]:
     """Yield how the affected consumers are served."""
     affected = [name for name in incident.affected.consumers if name in _consumers(context)]
@@ -258,25 +361,44 @@ def _served_text(
     late = {each.name for each in others}
     left = [name for name in affected if name not in waived | late]
     blockage = Blockage(context, now)
-    waiting = {name: result for name in left if (result := _not_there(tx, context, incident, evaluation, name, blockage, now))}
+    waiting = {
+        name: result
+        for name in left
+        if (result := _not_there(tx, context, incident, evaluation, name, blockage, now))
+    }
     if waiting:
         more = f" and {len(waiting) - NAMED_MAX} more" if len(waiting) > NAMED_MAX else ""
         yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
     if len(waiting) < len(left):
         rest = waiting or (waived | late) & set(affected)
-        yield f"all {'others ' if rest else ''}whom it affected are served{_by_exception(incident, evaluation, left)}"
+        yield (
+            f"all {'others ' if rest else ''}whom it affected are"
+            f" served{_by_exception(incident, evaluation, left)}"
+        )
 
 
 def _by_exception(incident: Incident, evaluation: Evaluation, consumers: Iterable[str]) -> str:
     """Return a clause about exceptions that the consumers rely on, and who accepted them."""
     places = {(incident.node, key) for key in incident.affected.partitions or (WHOLE,)}
     result = (evaluation.consumer(name) for name in consumers)
-    people = {it.by for status in result if status is not None for it in status.exceptions if (it.node, it.partition) in places}
+    people = {
+        it.by
+        for status in result
+        if status is not None
+        for it in status.exceptions
+        if (it.node, it.partition) in places
+    }
     return f", by exception (accepted by {', '.join(sorted(people))})" if people else ""
 
 
 def _not_there(
-    tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, name: str, blockage: Blockage, now: int
+    tx: Transaction,
+    context: EvaluationContext,
+    incident: Incident,
+    evaluation: Evaluation,
+    name: str,
+    blockage: Blockage,
+    now: int,
 ) -> str:
     """Return a consumer's first ended interval that the incident affects and that is still missing.
 
@@ -289,10 +411,19 @@ def _not_there(
         if owed.settled or owed.due_at_us <= now:
             continue
         began, ended = bounds_us(owed.interval, terms.per, terms.timezone)
-        if ended <= now and (not spans or any(first < ended and began < last for first, last in spans)):
+        if ended <= now and (
+            not spans or any(first < ended and began < last for first, last in spans)
+        ):
             others = _holding(tx, incident, blockage.of(terms, owed.interval))
-            held = f"; {' and '.join(others)} {'hold' if len(others) > 1 else 'holds'} it back" if others else ""
-            return f"{name} {owed.interval} (due {dated(owed.due_at_us, context.declared.timezone)}{held})"
+            held = (
+                f"; {' and '.join(others)} {'hold' if len(others) > 1 else 'holds'} it back"
+                if others
+                else ""
+            )
+            return (
+                f"{name} {owed.interval} (due"
+                f" {dated(owed.due_at_us, context.declared.timezone)}{held})"
+            )
     return ""
 
 
@@ -329,14 +460,22 @@ AGAIN_US = 30 * 24 * 3_600_000_000
 """The same wrong rows reopen an incident within 30 days of its end."""
 
 
-def close(tx: Transaction, context: EvaluationContext, blockage: Blockage, evaluation: Evaluation, now: int) -> None:
+def close(
+    tx: Transaction,
+    context: EvaluationContext,
+    blockage: Blockage,
+    evaluation: Evaluation,
+    now: int,
+) -> None:
     """Move each open incident towards its end.
 
     It is recovering when its evidence is gone, and resolved when its partitions are published and
     `status` finds no consumer wrong or unserved because of it.
     """
     for incident in stored.open_incidents(tx):
-        if incident.kind == CauseKind.DATA_CORRUPTED and not stored_evidence.is_active(tx, incident.id):
+        if incident.kind == CauseKind.DATA_CORRUPTED and not stored_evidence.is_active(
+            tx, incident.id
+        ):
             stored.sound_again(tx, incident.id, now)  # its files are back or were replaced
         stored_evidence.end(tx, _let_go(tx, incident, evaluation), now)
         if stored_evidence.is_active(tx, incident.id):
@@ -347,7 +486,9 @@ def close(tx: Transaction, context: EvaluationContext, blockage: Blockage, evalu
             continue
         warned = stored_evidence.warned_last(tx, incident.id)
         if incident.id in evaluation.behind or _unserved(tx, context, blockage, incident, now):
-            _recovering(tx, incident, "its cause is gone; those affected aren't all served yet", now)
+            _recovering(
+                tx, incident, "its cause is gone; those affected aren't all served yet", now
+            )
         elif warned is not None and now - warned < SHOWN_US:
             continue
         elif repair := rebuilding_clause(tx, context, incident):
@@ -363,8 +504,17 @@ def reopen(tx: Transaction, now: int) -> None:
 
 
 def _open_again(tx: Transaction, incident: Incident, now: int) -> None:
-    stored.write(tx, msgspec.structs.replace(incident, state="open", restored_at=None, resolved_at=None, updated_at=now))
-    stored.happened(tx, incident.id, [Happened(now, "opened again: the same rows were published again", HEADRACE)])
+    stored.write(
+        tx,
+        msgspec.structs.replace(
+            incident, state="open", restored_at=None, resolved_at=None, updated_at=now
+        ),
+    )
+    stored.happened(
+        tx,
+        incident.id,
+        [Happened(now, "opened again: the same rows were published again", HEADRACE)],
+    )
 
 
 def _recovering(tx: Transaction, incident: Incident, why: str, now: int) -> None:
@@ -373,12 +523,29 @@ def _recovering(tx: Transaction, incident: Incident, why: str, now: int) -> None
         stored.happened(tx, incident.id, [Happened(now, why, HEADRACE)])
 
 
-def _resolved(tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, now: int) -> None:
-    served = _restored_at(tx, context, incident, evaluation, min(now, stored_evidence.warned_last(tx, incident.id) or now))
+def _resolved(
+    tx: Transaction,
+    context: EvaluationContext,
+    incident: Incident,
+    evaluation: Evaluation,
+    now: int,
+) -> None:
+    served = _restored_at(
+        tx,
+        context,
+        incident,
+        evaluation,
+        min(now, stored_evidence.warned_last(tx, incident.id) or now),
+    )
     text, acted_us = ending(tx, context, incident, evaluation, now)
     # an incident isn't over before the command that ended it
     restored = max(served, min(acted_us, now))
-    stored.write(tx, msgspec.structs.replace(incident, state="resolved", restored_at=restored, resolved_at=now, updated_at=now))
+    stored.write(
+        tx,
+        msgspec.structs.replace(
+            incident, state="resolved", restored_at=restored, resolved_at=now, updated_at=now
+        ),
+    )
     stored.happened(tx, incident.id, [Happened(now, f"{RESOLVED}{text}", HEADRACE)])
 
 
@@ -390,7 +557,8 @@ def _let_go(tx: Transaction, incident: Incident, evaluation: Evaluation) -> list
     return [
         id_
         for node, key in stored.partitions_of(tx, incident.id)
-        if quarantine.dropped(tx, node, key or WHOLE) is not None and changes.newest_withheld(tx, node, key or WHOLE) is None
+        if quarantine.dropped(tx, node, key or WHOLE) is not None
+        and changes.newest_withheld(tx, node, key or WHOLE) is None
         if all(_settled(tx, name, key) for name in evaluation.consumers_of(node))
         for id_, _, held in stored_evidence.active_at(tx, node, key)
         if held
@@ -399,7 +567,9 @@ def _let_go(tx: Transaction, incident: Incident, evaluation: Evaluation) -> list
 
 def _settled(tx: Transaction, consumer: str, key: str) -> bool:
     obligation = obligations.get(tx, consumer, key.partition(SEPARATOR)[0])
-    return obligation is not None and (obligation.met_at is not None or obligation.waived_at is not None)
+    return obligation is not None and (
+        obligation.met_at is not None or obligation.waived_at is not None
+    )
 
 
 def _superseded(context: EvaluationContext, incident: Incident, evaluation: Evaluation) -> bool:
@@ -411,11 +581,14 @@ def _superseded(context: EvaluationContext, incident: Incident, evaluation: Eval
         return False
     restated = frozenset(incident.affected.partitions)
     return any(
-        node in incident.affected.assets and is_made_of(context, node, key, incident.node, restated) for node, key in evaluation.superseded
+        node in incident.affected.assets and is_made_of(context, node, key, incident.node, restated)
+        for node, key in evaluation.superseded
     )
 
 
-def _unserved(tx: Transaction, context: EvaluationContext, blockage: Blockage, incident: Incident, now: int) -> bool:
+def _unserved(
+    tx: Transaction, context: EvaluationContext, blockage: Blockage, incident: Incident, now: int
+) -> bool:
     """Return whether an affected consumer has an overdue obligation.
 
     Obligations that something else holds back don't count.
@@ -424,10 +597,15 @@ def _unserved(tx: Transaction, context: EvaluationContext, blockage: Blockage, i
     if not affected:
         return False
     others = (
-        _places(tx, other.id) for other in stored.open_incidents(tx) if other.id != incident.id and stored_evidence.is_active(tx, other.id)
+        _places(tx, other.id)
+        for other in stored.open_incidents(tx)
+        if other.id != incident.id and stored_evidence.is_active(tx, other.id)
     )
     places = _places(tx, incident.id).difference(*others)
-    return any(t.consumer in affected and _waits(tx, blockage, t, places, now) for t in context.declared.consumers)
+    return any(
+        t.consumer in affected and _waits(tx, blockage, t, places, now)
+        for t in context.declared.consumers
+    )
 
 
 def _places(tx: Transaction, number: int) -> set[tuple[str, str]]:
@@ -435,19 +613,32 @@ def _places(tx: Transaction, number: int) -> set[tuple[str, str]]:
     return {(node, key or WHOLE) for node, key in stored.partitions_of(tx, number)}
 
 
-def _waits(tx: Transaction, blockage: Blockage, terms: Terms, places: Collection[tuple[str, str]], now: int) -> bool:
+def _waits(
+    tx: Transaction, blockage: Blockage, terms: Terms, places: Collection[tuple[str, str]], now: int
+) -> bool:
     for obligation in obligations.unmet(tx, terms.consumer, limit=UNMET_ASKED):
-        if obligation.due_at <= now and not _held_elsewhere(blockage.of(terms, obligation.interval), places):
+        if obligation.due_at <= now and not _held_elsewhere(
+            blockage.of(terms, obligation.interval), places
+        ):
             return True
     return False
 
 
 def _held_elsewhere(results: Iterable[Blocked], places: Collection[tuple[str, str]]) -> bool:
     """Return whether an interval has a blocker at other partitions that needs an action to end."""
-    return any(item.block is not BlockReason.WAITING and (item.node, item.partition) not in places for item in results)
+    return any(
+        item.block is not BlockReason.WAITING and (item.node, item.partition) not in places
+        for item in results
+    )
 
 
-def _restored_at(tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, now: int) -> int:
+def _restored_at(
+    tx: Transaction,
+    context: EvaluationContext,
+    incident: Incident,
+    evaluation: Evaluation,
+    now: int,
+) -> int:
     """Return when the last affected consumer was served again, or got a restatement's new figures.
 
     The result isn't before the incident was last opened. If no consumer was affected, it is when
@@ -461,7 +652,9 @@ def _restored_at(tx: Transaction, context: EvaluationContext, incident: Incident
         obligation.met_at
         for consumer in incident.affected.consumers
         for obligation in obligations.newest(tx, consumer)
-        if obligation.met_at is not None and (fits or obligation.met_at > obligation.due_at) and since < obligation.met_at <= now
+        if obligation.met_at is not None
+        and (fits or obligation.met_at > obligation.due_at)
+        and since < obligation.met_at <= now
     ]
     replaced = evaluation.replaced_at(incident.id)
     again = [] if replaced is None or replaced < since else [replaced]
@@ -473,5 +666,7 @@ def _recomputed(tx: Transaction, context: EvaluationContext, incident: Incident)
     if incident.kind == CauseKind.RESTATEMENT:
         restated = frozenset(incident.affected.partitions)
         for row in publications.replaced_since(tx, incident.began_at, REPLACED_ASKED):
-            if row.node in incident.affected.assets and is_made_of(context, row.node, row.partition, incident.node, restated):
+            if row.node in incident.affected.assets and is_made_of(
+                context, row.node, row.partition, incident.node, restated
+            ):
                 yield row.at

@@ -21,7 +21,14 @@ from headrace.slo.blockage import Blockage
 from headrace.slo.declared_promises import WHOLE
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.times import dated
-from headrace.store.queries import attempts, audit_trail, backfill_plans, exceptions, quarantine, runs
+from headrace.store.queries import (
+    attempts,
+    audit_trail,
+    backfill_plans,
+    exceptions,
+    quarantine,
+    runs,
+)
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.incidents import Happened, Incident
@@ -97,11 +104,19 @@ IN_VAIN = "accepted in vain"
 """For an exception that had no effect: its data couldn't be published anyway."""
 DECLARING = {Action.PROJECT_APPLIED, Action.ENVIRONMENT_PROMOTED}
 """Actions that change declarations and code, usually about more than the incident."""
-_OF_REPAIRS = {Action.CONTRACT_ACCEPTED, Action.PLAN_MADE, Action.RUN_REQUESTED, Action.NODE_RESUMED, Action.PROJECT_APPLIED}
+_OF_REPAIRS = {
+    Action.CONTRACT_ACCEPTED,
+    Action.PLAN_MADE,
+    Action.RUN_REQUESTED,
+    Action.NODE_RESUMED,
+    Action.PROJECT_APPLIED,
+}
 """Actions that `fix` performs as steps, but that people also perform alone."""
 
 
-def note_actions(tx: Transaction, context: EvaluationContext, blockage: Blockage, after: int) -> int:
+def note_actions(
+    tx: Transaction, context: EvaluationContext, blockage: Blockage, after: int
+) -> int:
     """Add new commands to the timelines of the open incidents that they affect.
 
     `after` is the last audit trail entry that was read; the result is the new one. If it is
@@ -125,7 +140,9 @@ def note_actions(tx: Transaction, context: EvaluationContext, blockage: Blockage
     return last if len(rows) < READ_MAX else rows[-1][0]
 
 
-def actions_since(tx: Transaction, context: EvaluationContext, incident: Incident, lines: Iterable[Happened]) -> list[RecordedAction]:
+def actions_since(
+    tx: Transaction, context: EvaluationContext, incident: Incident, lines: Iterable[Happened]
+) -> list[RecordedAction]:
     """Return the commands in these timeline lines that had an effect, oldest first.
 
     Each has the places at which it affected the incident without failing. Failed repairs of the
@@ -139,13 +156,26 @@ def actions_since(tx: Transaction, context: EvaluationContext, incident: Inciden
     ends = {**failed, **done}
     touched = _Touched(tx, context, incident)
     repairs = [action for action in actions if action.action == Action.INCIDENT_FIXED]
-    steps = {repair.seq: [action for action in actions if _is_step(action, repair, ends.get(repair.seq))] for repair in repairs}
+    steps = {
+        repair.seq: [action for action in actions if _is_step(action, repair, ends.get(repair.seq))]
+        for repair in repairs
+    }
     # A repair that has published nothing for the incident counts as its other steps only.
-    in_vain = {seq for seq, done in steps.items() if seq not in failed and _computed_nothing(tx, touched, done)}
-    hidden = {*failed, *in_vain, *(action.seq for seq, done in steps.items() if seq not in in_vain for action in done)}
+    in_vain = {
+        seq
+        for seq, done in steps.items()
+        if seq not in failed and _computed_nothing(tx, touched, done)
+    }
+    hidden = {
+        *failed,
+        *in_vain,
+        *(action.seq for seq, done in steps.items() if seq not in in_vain for action in done),
+    }
     recorded_actions = [action for action in actions if action.seq not in hidden]
     succeeded = [(action, touched.where_it_succeeded(tx, action)) for action in recorded_actions]
-    ended = [msgspec.structs.replace(action, places=places) for action, places in succeeded if places]
+    ended = [
+        msgspec.structs.replace(action, places=places) for action, places in succeeded if places
+    ]
     if any(action.action == Action.QUARANTINE_DROPPED for action in ended):
         # A dropped delivery never reaches its readers: their recomputation is from other data.
         ended = [it for it in ended if it.action not in _COMPUTING or touched.is_at(it.places)]
@@ -163,7 +193,11 @@ def gave_other_rows(
     for command in reversed(list(_parsed(tx, context, rows))):
         tried = attempts.of_run(tx, command.run) if command.run is not None else []
         tried += attempts.of_plan(tx, command.backfill) if command.backfill is not None else []
-        made = sorted(_published(it for it in tried if it.published_at is not None and it.published_at <= last_us))
+        made = sorted(
+            _published(
+                it for it in tried if it.published_at is not None and it.published_at <= last_us
+            )
+        )
         places = tuple((node, key) for node, key in made if node in nodes)
         if places:
             return msgspec.structs.replace(command, places=places)
@@ -182,23 +216,34 @@ def _is_step(action: RecordedAction, repair: RecordedAction, last: int | None) -
 def _computed_nothing(tx: Transaction, touched: _Touched, steps: Sequence[RecordedAction]) -> bool:
     """Return whether a repair had steps to compute for an incident, and they published nothing."""
     computing = [step for step in steps if step.action in _COMPUTING]
-    return bool(computing) and not any(touched.where_it_succeeded(tx, action) for action in computing)
+    return bool(computing) and not any(
+        touched.where_it_succeeded(tx, action) for action in computing
+    )
 
 
 def _hasnt_begun(tx: Transaction, number: int) -> bool:
     """Return whether a run was requested but has no attempts yet."""
     run = runs.get(tx, number)
-    return run is not None and run.state == runs.RUNNING and not attempts.of_run(tx, number, limit=1)
+    return (
+        run is not None and run.state == runs.RUNNING and not attempts.of_run(tx, number, limit=1)
+    )
 
 
 def _came_to_nothing(tx: Transaction, node: str, key: str, at: int) -> bool:
     """Return whether the exception in force at a time led to no publication."""
     record = next(
-        (exception_record for exception_record in exceptions.exceptions_of_partition(tx, node, key) if exception_record.at <= at), None
+        (
+            exception_record
+            for exception_record in exceptions.exceptions_of_partition(tx, node, key)
+            if exception_record.at <= at
+        ),
+        None,
     )
     if record is None or record.publication_id is not None:
         return False
-    return record.ended_at is not None or any(item.id > record.quarantine_id for item in quarantine.waiting(tx, node=node, partition=key))
+    return record.ended_at is not None or any(
+        item.id > record.quarantine_id for item in quarantine.waiting(tx, node=node, partition=key)
+    )
 
 
 def _spans(acts: Iterable[str], kind: str) -> dict[int, int]:
@@ -214,11 +259,13 @@ def actions_clause(commands: Sequence[RecordedAction], limit: int) -> str:
     """
     alike: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
     for command in commands:
-        alike.setdefault((command.did, command.actor, command.extra, command.reason), []).extend(command.places)
+        alike.setdefault((command.did, command.actor, command.extra, command.reason), []).extend(
+            command.places
+        )
     clauses = [
         _clause(did, actor, extra, dict.fromkeys(places), reason)
         for (did, actor, extra, reason), places in alike.items()
-    ]  # fmt: skip
+    ]
     more = len(clauses) - limit
     return "; ".join(clauses[-limit:]) + (f"; {more} more before" if more > 0 else "")
 
@@ -231,7 +278,9 @@ class _Touched:
         self._one = incident
         self._declared = context.declared
         self._own = set(stored.partitions_of(tx, incident.id))
-        self._symptoms = {(symptom.node, symptom.partition) for symptom in stored.symptoms_of(tx, incident.id)}
+        self._symptoms = {
+            (symptom.node, symptom.partition) for symptom in stored.symptoms_of(tx, incident.id)
+        }
         self._below = {*incident.affected.assets, *incident.affected.consumers}
 
     def by(self, command: RecordedAction, waited: set[tuple[str, str]]) -> _Places:
@@ -243,7 +292,9 @@ class _Touched:
             return command.places if (str(self._id), "") in command.places else ()
         if waited & self._own:
             return command.places
-        if command.first and all(key < command.first for key in self._one.affected.partitions or (command.first,)):
+        if command.first and all(
+            key < command.first for key in self._one.affected.partitions or (command.first,)
+        ):
             return ()
         if command.action in DECLARING:
             return tuple(place for place in command.places if self._declared_anew(place[0]))
@@ -261,7 +312,11 @@ class _Touched:
             return ()  # a cancelled backfill computed nothing
         if command.backfill is not None:
             made = _published(attempts.of_plan(tx, command.backfill))
-            return tuple(place for place in places if place[0] in {node for node, key in made if self._at(node, _key(key))})
+            return tuple(
+                place
+                for place in places
+                if place[0] in {node for node, key in made if self._at(node, _key(key))}
+            )
         run = None if command.run is None else runs.get(tx, command.run)
         if run is None or run.state == runs.RUNNING:
             return places
@@ -277,8 +332,12 @@ class _Touched:
         if (node, key) in self._own | self._symptoms:
             return True
         if node == self._one.node:
-            return not key or not self._one.affected.partitions or key in self._one.affected.partitions
-        return node in self._below and (not key or key.partition(SEPARATOR)[0] in self._one.affected.partitions)
+            return (
+                not key or not self._one.affected.partitions or key in self._one.affected.partitions
+            )
+        return node in self._below and (
+            not key or key.partition(SEPARATOR)[0] in self._one.affected.partitions
+        )
 
     def _declared_anew(self, name: str) -> bool:
         """Return whether a changed declaration is about the incident.
@@ -307,10 +366,16 @@ def _line(command: RecordedAction, places: _Places) -> Happened:
     return Happened(command.at, text, command.actor, f"{ACT}{command.seq}")
 
 
-def _clause(did: str, actor: str, extra: str, places: Iterable[tuple[str, str]], reason: str) -> str:
+def _clause(
+    did: str, actor: str, extra: str, places: Iterable[tuple[str, str]], reason: str
+) -> str:
     names = [_place(node, key) for node, key in places]
     more = f" and {len(names) - PLACES_MAX} more" if len(names) > PLACES_MAX else ""
-    what = f": {', '.join(names[:PLACES_MAX])}{more}" if names and did != _DID[Action.INCIDENT_FIXED] else ""
+    what = (
+        f": {', '.join(names[:PLACES_MAX])}{more}"
+        if names and did != _DID[Action.INCIDENT_FIXED]
+        else ""
+    )
     return f"{did} by {actor}{f' {extra}' if extra else ''}{what}{f' ({reason})' if reason else ''}"
 
 
@@ -318,18 +383,30 @@ def _place(node: str, key: str) -> str:
     return node if key in ("", WHOLE) else f"{node}@{key}"
 
 
-def _waited_for(context: EvaluationContext, blockage: Blockage, command: RecordedAction) -> set[tuple[str, str]]:
+def _waited_for(
+    context: EvaluationContext, blockage: Blockage, command: RecordedAction
+) -> set[tuple[str, str]]:
     """Return what a waived interval waited for."""
     if command.action != Action.OBLIGATION_WAIVED:
         return set()
     terms = {consumer.consumer: consumer for consumer in context.declared.consumers}
-    results = [item for name, key in command.places if name in terms for item in blockage.of(terms[name], key)]
+    results = [
+        item
+        for name, key in command.places
+        if name in terms
+        for item in blockage.of(terms[name], key)
+    ]
     return {(item.node, _key(item.partition)) for item in results}
 
 
 def _published(result: Iterable[Attempt]) -> set[tuple[str, str]]:
     """Return (node, partition) of what attempts published."""
-    return {(attempt.node, key) for attempt in result if attempt.published_at is not None for key in attempt.partitions}
+    return {
+        (attempt.node, key)
+        for attempt in result
+        if attempt.published_at is not None
+        for key in attempt.partitions
+    }
 
 
 def _key(partition: str) -> str:
@@ -340,7 +417,9 @@ def _key(partition: str) -> str:
 # Reading the audit trail
 
 
-def _parsed(tx: Transaction, context: EvaluationContext, rows: Iterable[tuple[int, int, str]]) -> Iterator[RecordedAction]:
+def _parsed(
+    tx: Transaction, context: EvaluationContext, rows: Iterable[tuple[int, int, str]]
+) -> Iterator[RecordedAction]:
     """Yield the actions of people and services in these audit trail entries."""
     for seq, at, text in rows:
         event = json.loads(text)
@@ -350,17 +429,27 @@ def _parsed(tx: Transaction, context: EvaluationContext, rows: Iterable[tuple[in
         if places is None:
             continue
         did = _DID[event["action"]]
-        if event["action"] == Action.QUARANTINE_ACCEPTED and all(_came_to_nothing(tx, node, key, at) for node, key in places):
+        if event["action"] == Action.QUARANTINE_ACCEPTED and all(
+            _came_to_nothing(tx, node, key, at) for node, key in places
+        ):
             did = IN_VAIN
         if event["action"] == Action.CONTRACT_ACCEPTED:
             did = _of_contract(event.get("after") or {})
         yield RecordedAction(
-            seq=seq, at=at, action=event["action"], did=did, actor=str(event["actor"]["id"]), extra=extra,
-            places=places, reason=" ".join(str(event.get("reason") or "").split())[:REASON_MAX],
+            seq=seq,
+            at=at,
+            action=event["action"],
+            did=did,
+            actor=str(event["actor"]["id"]),
+            extra=extra,
+            places=places,
+            reason=" ".join(str(event.get("reason") or "").split())[:REASON_MAX],
             run=int(event["object"]["id"]) if event["action"] == Action.RUN_REQUESTED else None,
             backfill=int(event["object"]["id"]) if event["action"] == Action.PLAN_MADE else None,
-            first=str((event.get("after") or {}).get("from") or "") if event["action"] == Action.CONTRACT_ACCEPTED else "",
-        )  # fmt: skip
+            first=str((event.get("after") or {}).get("from") or "")
+            if event["action"] == Action.CONTRACT_ACCEPTED
+            else "",
+        )
 
 
 def _of_contract(after: Mapping[str, Any]) -> str:
@@ -371,17 +460,23 @@ def _of_contract(after: Mapping[str, Any]) -> str:
     names, converted = after.get("names") or {}, after.get("convert") or {}
     if not converted or any(column != name for column, name in names.items()):
         return _DID[Action.CONTRACT_ACCEPTED]
-    same = all(expression.strip('"').replace('""', '"') == name for name, expression in converted.items())
+    same = all(
+        expression.strip('"').replace('""', '"') == name for name, expression in converted.items()
+    )
     return "values accepted as they are" if same else "conversion accepted"
 
 
 def _is_of_next(tx: Transaction, seq: int, event: Mapping[str, Any]) -> bool:
     """Return whether an entry is the version that the next entry, accepted names, made."""
-    results = audit_trail.command(tx, seq + 1) if event["action"] == Action.PROJECT_APPLIED else None
+    results = (
+        audit_trail.command(tx, seq + 1) if event["action"] == Action.PROJECT_APPLIED else None
+    )
     return results is not None and json.loads(results[2])["action"] == Action.CONTRACT_ACCEPTED
 
 
-def _of(tx: Transaction, context: EvaluationContext, event: Mapping[str, Any]) -> tuple[_Places | None, str]:
+def _of(
+    tx: Transaction, context: EvaluationContext, event: Mapping[str, Any]
+) -> tuple[_Places | None, str]:
     """Return the places of a command and an addition to its participle.
 
     The places are None for a command that the trail records elsewhere as well.
@@ -392,13 +487,17 @@ def _of(tx: Transaction, context: EvaluationContext, event: Mapping[str, Any]) -
     if action == Action.RUN_REQUESTED:
         return _of_run(tx, int(thing), after), ""
     if action == Action.PLAN_MADE:
-        return tuple((node, "") for node in sorted(after.get("chosen") or {})), f"(backfill {thing})"
+        return tuple(
+            (node, "") for node in sorted(after.get("chosen") or {})
+        ), f"(backfill {thing})"
     if action == Action.PLAN_CANCELLED:
         plan = backfill_plans.get(tx, int(thing))
         chosen = () if plan is None else msgspec.msgpack.decode(plan.content, type=Backfill).chosen
         return tuple((item.node, "") for item in chosen), f"(backfill {thing})"
     if action == Action.PROJECT_APPLIED:
-        return tuple((evidence.node, "") for evidence in changes.of_version(tx, int(thing))), f"(version {thing})"
+        return tuple(
+            (evidence.node, "") for evidence in changes.of_version(tx, int(thing))
+        ), f"(version {thing})"
     if action == Action.ENVIRONMENT_PROMOTED:
         return tuple((node, "") for node in sorted(after.get("partitions") or {})), f"from {thing}"
     if action == Action.CONTRACT_ACCEPTED:
@@ -420,14 +519,20 @@ def _of_run(tx: Transaction, run: int, request: Mapping[str, Any]) -> _Places | 
 
     None for runs that the trail records elsewhere, and for a run that had nothing to do.
     """
-    made = tuple((attempt.node, key) for attempt in attempts.of_run(tx, run) for key in attempt.partitions)
+    made = tuple(
+        (attempt.node, key) for attempt in attempts.of_run(tx, run) for key in attempt.partitions
+    )
     known = runs.get(tx, run)
     if not made and known is not None and known.state == "nothing_due":
         return None
     if "retry" in request:
         target = str(request["retry"])
         if target.isascii() and target.isdecimal():
-            return made or tuple((attempt.node, key) for attempt in attempts.of_run(tx, int(target)) for key in attempt.partitions)
+            return made or tuple(
+                (attempt.node, key)
+                for attempt in attempts.of_run(tx, int(target))
+                for key in attempt.partitions
+            )
         node, _, key = target.partition("@")
         return made or ((node, key),)
     if "select" in request:

@@ -44,9 +44,15 @@ class Unserved(NamedTuple):
     never: Mapping[str, int] = {}
 
 
-def digests(tx: Transaction, project: Project, declared: DeclaredPromises, unserved: Unserved, now: int) -> Iterator[Queued]:
+def digests(
+    tx: Transaction, project: Project, declared: DeclaredPromises, unserved: Unserved, now: int
+) -> Iterator[Queued]:
     """Yield the digests that are due; empty ones as dropped, so that they aren't built again."""
-    people, words, timezone = Recipients(project), Words(project, now, lambda _: None), declared.timezone
+    people, words, timezone = (
+        Recipients(project),
+        Words(project, now, lambda _: None),
+        declared.timezone,
+    )
     applied = deliveries.first_applied(tx) or 0
     for name, owner in project.owners.items():
         to = people.of(name)
@@ -58,16 +64,43 @@ def digests(tx: Transaction, project: Project, declared: DeclaredPromises, unser
         if at <= applied or all((name, channel) in known for channel in owner.contact):
             continue
         last = notifications.newest_subject(tx, "digest", name, before=subject)
-        since = _boundary(owner.digest, at - 1, timezone) if last is None else _due(owner.digest, last, timezone)
-        owners = frozenset(owner for owner in project.owners if (who := people.of(owner)) is not None and who.name == name)
-        lines = list(_lines(tx, project, declared, DigestAudience(owners, _consumers(project, name)), unserved, DigestWindow(since, at)))
+        since = (
+            _boundary(owner.digest, at - 1, timezone)
+            if last is None
+            else _due(owner.digest, last, timezone)
+        )
+        owners = frozenset(
+            owner
+            for owner in project.owners
+            if (who := people.of(owner)) is not None and who.name == name
+        )
+        lines = list(
+            _lines(
+                tx,
+                project,
+                declared,
+                DigestAudience(owners, _consumers(project, name)),
+                unserved,
+                DigestWindow(since, at),
+            )
+        )
         page = words.page(f"what has changed until {from_us(at, timezone):%A %H:%M}", lines)
         for channel in owner.contact:
-            why = people.wrong(channel, cause=False) if lines else _nothing(since, applied, timezone)
+            why = (
+                people.wrong(channel, cause=False) if lines else _nothing(since, applied, timezone)
+            )
             yield Queued(
-                incident=None, kind="digest", subject=subject, recipient=name, channel=channel, title=page.title, body=page.body,
-                not_before=to.not_before(now, timezone, urgent=False), state="waiting" if why is None else "dropped", error=why,
-            )  # fmt: skip
+                incident=None,
+                kind="digest",
+                subject=subject,
+                recipient=name,
+                channel=channel,
+                title=page.title,
+                body=page.body,
+                not_before=to.not_before(now, timezone, urgent=False),
+                state="waiting" if why is None else "dropped",
+                error=why,
+            )
 
 
 def _nothing(since: int, applied: int, timezone: str) -> str:
@@ -88,7 +121,9 @@ class DigestAudience(NamedTuple):
 
     def concerned_by(self, incident: Incident) -> bool:
         """Return whether an incident affects the audience."""
-        return incident.owner in self.owners or not self.consumers.isdisjoint(incident.affected.consumers)
+        return incident.owner in self.owners or not self.consumers.isdisjoint(
+            incident.affected.consumers
+        )
 
 
 class DigestWindow(NamedTuple):
@@ -107,11 +142,15 @@ def _due(clock: str, subject: str, timezone: str) -> int:
 
     After days without a run, the next digest covers all of them.
     """
-    return local_us(date.fromisoformat(subject.removeprefix("digest/")), time_of_day(clock), timezone)
+    return local_us(
+        date.fromisoformat(subject.removeprefix("digest/")), time_of_day(clock), timezone
+    )
 
 
 def _consumers(project: Project, owner: str) -> frozenset[str]:
-    return frozenset(name for name, consumer in project.consumers.items() if consumer.owner == owner)
+    return frozenset(
+        name for name, consumer in project.consumers.items() if consumer.owner == owner
+    )
 
 
 def _boundary(clock: str, now: int, timezone: str) -> int:
@@ -122,7 +161,12 @@ def _boundary(clock: str, now: int, timezone: str) -> int:
 
 
 def _lines(
-    tx: Transaction, project: Project, declared: DeclaredPromises, to: DigestAudience, unserved: Unserved, window: DigestWindow
+    tx: Transaction,
+    project: Project,
+    declared: DeclaredPromises,
+    to: DigestAudience,
+    unserved: Unserved,
+    window: DigestWindow,
 ) -> Iterator[str]:
     """Yield the lines about the window; each names its incident, command or attempts.
 
@@ -138,17 +182,29 @@ def _lines(
             yield from wrapped(f"over: {incident.shown} {subject(incident)}. {period.ended}")
     for name, began in unserved.late.items():
         if name in to.consumers and window.holds(began):
-            yield f"late since {dated(began, declared.timezone)}: {name} ({command_line('why', name)})"
+            yield (
+                f"late since {dated(began, declared.timezone)}: {name}"
+                f" ({command_line('why', name)})"
+            )
     for name, due in unserved.never.items():
         if name in to.consumers and window.holds(due):
-            yield f"never served, due since {dated(due, declared.timezone)}: {name} ({command_line('why', name)})"
+            yield (
+                f"never served, due since {dated(due, declared.timezone)}: {name}"
+                f" ({command_line('why', name)})"
+            )
     yield from _throughput(tx, project, declared, to, window)
-    older = [incident.shown for incident, period in told if period.resolved_at is None and not window.holds(period.opened_at)]
+    older = [
+        incident.shown
+        for incident, period in told
+        if period.resolved_at is None and not window.holds(period.opened_at)
+    ]
     if older:
         yield f"open still: {listed(older)}"
 
 
-def _told(tx: Transaction, to: DigestAudience, window: DigestWindow) -> Iterator[tuple[Incident, closing.Period]]:
+def _told(
+    tx: Transaction, to: DigestAudience, window: DigestWindow
+) -> Iterator[tuple[Incident, closing.Period]]:
     """Yield the audience's incidents that were open in the window, as reported at its end.
 
     Each comes with its last open period. An end after the window is for the next digest.
@@ -165,15 +221,29 @@ def _told(tx: Transaction, to: DigestAudience, window: DigestWindow) -> Iterator
             yield incidents.as_reported(tx, incident, window.until), last
 
 
-def _throughput(tx: Transaction, project: Project, declared: DeclaredPromises, to: DigestAudience, window: DigestWindow) -> Iterator[str]:
+def _throughput(
+    tx: Transaction,
+    project: Project,
+    declared: DeclaredPromises,
+    to: DigestAudience,
+    window: DigestWindow,
+) -> Iterator[str]:
     """Yield lines about sources whose newest day has far more or fewer rows than the day before.
 
     The day must be published within the window. Each line says whether the weekday explains the
     change.
     """
-    read = {name for consumer in to.consumers for name in _sources(declared, project.consumers[consumer].reads)}
+    read = {
+        name
+        for consumer in to.consumers
+        for name in _sources(declared, project.consumers[consumer].reads)
+    }
     for name, source in project.sources.items():
-        if source.partition.grain is Grain.DAY and not source.partition.key and (source.owner in to.owners or name in read):
+        if (
+            source.partition.grain is Grain.DAY
+            and not source.partition.key
+            and (source.owner in to.owners or name in read)
+        ):
             said = _compared(tx, name, source.timezone or project.settings.timezone, window)
             if said is not None:
                 yield said
@@ -205,14 +275,21 @@ def _compared(tx: Transaction, name: str, timezone: str, window: DigestWindow) -
     change = (newest.rows - before.rows) / before.rows
     attempts = f"attempts {before.epoch}.{before.n} and {newest.epoch}.{newest.n}"
     text = (
-        f"{name}: {abs(change):.0%} {'fewer' if change < 0 else 'more'} rows on {newest.partition} than the day before"
-        f" ({before.rows:,} → {newest.rows:,}, {attempts})"
+        f"{name}: {abs(change):.0%} {'fewer' if change < 0 else 'more'} rows on {newest.partition}"
+        f" than the day before ({before.rows:,} → {newest.rows:,}, {attempts})"
     )
-    usual = [publication.rows for week in range(1, WEEKS + 1) if (publication := published(7 * week)) is not None]
+    usual = [
+        publication.rows
+        for week in range(1, WEEKS + 1)
+        if (publication := published(7 * week)) is not None
+    ]
     if len(usual) < 2:
         return f"{text}; too few weeks are known to say whether that is usual"
     middle = median(usual)
     weekday = _DAYS[day.weekday()]
     if abs(newest.rows - middle) <= AS_EVER * middle:
         return f"{text}: {weekday}, as the last {len(usual)} {weekday}s ({round(middle):,})"
-    return f"{text}; the last {len(usual)} {weekday}s have {round(middle):,} as a rule, this one {newest.rows:,}"
+    return (
+        f"{text}; the last {len(usual)} {weekday}s have {round(middle):,} as a rule, this one"
+        f" {newest.rows:,}"
+    )

@@ -52,7 +52,11 @@ class Recipient(msgspec.Struct, frozen=True):
 
     def escalates_at(self, opened_at: int, timezone: str) -> int | None:
         """Return when an open incident is escalated to the manager; None if it never is."""
-        return None if self.owner.escalate is None else Duration.parse(self.owner.escalate).after_us(opened_at, timezone)
+        return (
+            None
+            if self.owner.escalate is None
+            else Duration.parse(self.owner.escalate).after_us(opened_at, timezone)
+        )
 
 
 class Recipients:
@@ -82,7 +86,11 @@ class Recipients:
 
     def concerned(self, owners: Sequence[str]) -> list[Recipient]:
         """Return who is notified for several owners: each once, in their order."""
-        recipients = {recipient.name: recipient for name in reversed(owners) if (recipient := self.of(name)) is not None}
+        recipients = {
+            recipient.name: recipient
+            for name in reversed(owners)
+            if (recipient := self.of(name)) is not None
+        }
         first = [recipient.name for name in owners if (recipient := self.of(name)) is not None]
         return [recipients[name] for name in dict.fromkeys(first)]
 
@@ -121,11 +129,18 @@ NAMES_TOLD = 5
 LINE_MAX = 200
 _OF_ERRORS = frozenset(
     {
-        CauseKind.CODE_ERROR, CauseKind.UNKNOWN, CauseKind.CONFIGURATION_ERROR, CauseKind.DESTINATION_UNAVAILABLE,
-        CauseKind.RESOURCE_EXHAUSTED, CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.FORMAT_CHANGE,
-        CauseKind.TYPE_CHANGE, CauseKind.REPORTED,
+        CauseKind.CODE_ERROR,
+        CauseKind.UNKNOWN,
+        CauseKind.CONFIGURATION_ERROR,
+        CauseKind.DESTINATION_UNAVAILABLE,
+        CauseKind.RESOURCE_EXHAUSTED,
+        CauseKind.SOURCE_UNAVAILABLE,
+        CauseKind.ACCESS_DENIED,
+        CauseKind.FORMAT_CHANGE,
+        CauseKind.TYPE_CHANGE,
+        CauseKind.REPORTED,
     }
-)  # fmt: skip
+)
 """Kinds whose summary begins with the text of an error or of a person."""
 _CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_. ]{0,60}(?=:|$)")
 _IN_NODES = re.compile(r"(\d+ nodes): (.*)", re.DOTALL)
@@ -176,12 +191,19 @@ class Words:
         self._repair, self._late, self._warnings, self._wrong = repair, late, warnings, wrong
         self._project, self._now, self._zone = project, now, project.settings.timezone
 
-    def opened(self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool) -> MessageText:
+    def opened(
+        self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool
+    ) -> MessageText:
         """Return the message about a new incident; it will make the consumers in `risks` late."""
         title = f"{incident.shown} {subject(incident)}{' (again)' if again else ''}"
-        return self._page(title, [*self._cause(incident, to), *self._reach(incident, to, risks), *self._next(incident)])
+        return self._page(
+            title,
+            [*self._cause(incident, to), *self._reach(incident, to, risks), *self._next(incident)],
+        )
 
-    def changed(self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk], was: str) -> MessageText:
+    def changed(
+        self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk], was: str
+    ) -> MessageText:
         """Return the message about an incident with another cause than reported."""
         kind, _, node = was.partition("@")
         says = reclassified_text((kind, node), (incident.kind, incident.node))
@@ -193,11 +215,17 @@ class Words:
         ]
         return self._page(f"{incident.shown} {subject(incident)}", lines)
 
-    def escalated(self, incident: Incident, to: Recipient, recipient: Recipient, risks: Mapping[str, AtRisk]) -> MessageText:
+    def escalated(
+        self, incident: Incident, to: Recipient, recipient: Recipient, risks: Mapping[str, AtRisk]
+    ) -> MessageText:
         """Return the message to the manager of `recipient`, who was notified before or just now."""
-        lines = [f"It is open since {self._at(incident.opened_at)}; {recipient.name} was told.", *self._cause(incident, to)]
+        lines = [
+            f"It is open since {self._at(incident.opened_at)}; {recipient.name} was told.",
+            *self._cause(incident, to),
+        ]
         return self._page(
-            f"{incident.shown} is open: {subject(incident)}", [*lines, *self._reach(incident, to, risks), *self._next(incident)]
+            f"{incident.shown} is open: {subject(incident)}",
+            [*lines, *self._reach(incident, to, risks), *self._next(incident)],
         )
 
     def resolved(self, incident: Incident, ended: str) -> MessageText:
@@ -211,7 +239,11 @@ class Words:
             *wrapped(ended),
             f"Found {ago(incident.opened_at - incident.began_at)} after it began.",
             f"Over at {self._at(restored)}, {ago(restored - incident.began_at)} after it began.",
-            *([f"It was shown as open until {self._at(over)}."] if over - restored >= HOUR_US else []),
+            *(
+                [f"It was shown as open until {self._at(over)}."]
+                if over - restored >= HOUR_US
+                else []
+            ),
             f"What was done: headrace incident {incident.shown}",
         ]
         return self._page(f"{incident.shown} resolved: {subject(incident)}", lines)
@@ -219,11 +251,24 @@ class Words:
     def at_risk(self, consumer: str, risk: AtRisk) -> MessageText:
         """Return the message about a deadline that will be missed."""
         place = risk.node if risk.partition == "*" else f"{risk.node}@{risk.partition}"
-        when = "nothing says when it will be there" if risk.predicted_us is None else (
-            f"expected at {self._at(risk.predicted_us)}, {ago(risk.predicted_us - risk.due_us)} late"
-        )  # fmt: skip
-        waits = [f"It waits for {place}."] if not risk.withdrawn else wrapped(f"It waits for {place}, withdrawn: {risk.withdrawn}.")
-        lines = [f"{risk.interval} is due at {self._at(risk.due_us)}; {when}.", *waits, f"Why: headrace why {consumer}"]
+        when = (
+            "nothing says when it will be there"
+            if risk.predicted_us is None
+            else (
+                f"expected at {self._at(risk.predicted_us)}, {ago(risk.predicted_us - risk.due_us)}"
+                " late"
+            )
+        )
+        waits = (
+            [f"It waits for {place}."]
+            if not risk.withdrawn
+            else wrapped(f"It waits for {place}, withdrawn: {risk.withdrawn}.")
+        )
+        lines = [
+            f"{risk.interval} is due at {self._at(risk.due_us)}; {when}.",
+            *waits,
+            f"Why: headrace why {consumer}",
+        ]
         return self._page(f"{consumer} will be late, due {self._at(risk.due_us)}", lines)
 
     def late(self, consumer: str, since: int, withdrawn: str) -> MessageText:
@@ -232,35 +277,60 @@ class Words:
         `withdrawn` is the withdrawn data that the consumer waits for, why and by whom; empty if no
         cause is known.
         """
-        waits = wrapped(f"It is late since {self._at(since)}; {f'it waits for {withdrawn}' if withdrawn else 'no cause is known yet'}.")
+        waits = wrapped(
+            f"It is late since {self._at(since)};"
+            f" {f'it waits for {withdrawn}' if withdrawn else 'no cause is known yet'}."
+        )
         lines = [*waits, f"Why: headrace why {consumer}"]
         return self._page(f"{consumer} is late since {self._at(since)}", lines)
 
     def wrong(self, consumer: str, since: int, said: str) -> MessageText:
         """Return the message about a consumer's wrong data without an incident."""
-        lines = [*wrapped(f"It is wrong since {self._at(since)}: {said}."), f"Why: headrace why {consumer}"]
+        lines = [
+            *wrapped(f"It is wrong since {self._at(since)}: {said}."),
+            f"Why: headrace why {consumer}",
+        ]
         return self._page(f"{consumer} is wrong since {self._at(since)}", lines)
 
     def more(self, count: int) -> MessageText:
         """Return the message that replaces all after the first `count` in an hour."""
-        return self._page("more incidents are open", [f"More than {count} messages in an hour: the rest isn't told one by one.",
-                                                      "All of them: headrace incidents"])  # fmt: skip
+        return self._page(
+            "more incidents are open",
+            [
+                f"More than {count} messages in an hour: the rest isn't told one by one.",
+                "All of them: headrace incidents",
+            ],
+        )
 
     def page(self, title: str, lines: Sequence[str]) -> MessageText:
         """Return any other message."""
         return self._page(title, lines)
 
     def _page(self, title: str, lines: Sequence[str]) -> MessageText:
-        return MessageText(plain(f"[{self._project.settings.name}] {title}"), "\n".join(_line(line) for line in lines))
+        return MessageText(
+            plain(f"[{self._project.settings.name}] {title}"),
+            "\n".join(_line(line) for line in lines),
+        )
 
     def _cause(self, incident: Incident, to: Recipient) -> Iterator[str]:
-        where = "source " if incident.node in self._project.sources else "asset " if incident.node in self._project.assets else ""
+        where = (
+            "source "
+            if incident.node in self._project.sources
+            else "asset "
+            if incident.node in self._project.assets
+            else ""
+        )
         place = "Headrace itself" if incident.node == HEADRACE else f"{where}{incident.node}"
         found_after = ago(max(0, incident.opened_at - incident.began_at))
-        yield f"{incident.kind} at {place}, since {self._at(incident.began_at)}, found {found_after} later"
+        yield (
+            f"{incident.kind} at {place}, since {self._at(incident.began_at)}, found {found_after}"
+            " later"
+        )
         if renamed := list(
             dict.fromkeys(
-                f"{evidence.expected} → {evidence.observed}" for evidence in incident.evidence if evidence.what.startswith(RENAMED)
+                f"{evidence.expected} → {evidence.observed}"
+                for evidence in incident.evidence
+                if evidence.what.startswith(RENAMED)
             )
         ):
             yield f"renamed: {listed(renamed)}"
@@ -270,26 +340,47 @@ class Words:
             yield f"partitions: {listed(incident.affected.partitions)}"
         yield f"owner: {incident.owner}{self._instead(to)}"
         if incident.recurrence_of is not None:
-            yield f"the same cause as {display_id(incident.recurrence_of)}: `headrace incident {incident.shown}` says what was done then"
+            yield (
+                f"the same cause as {display_id(incident.recurrence_of)}: `headrace incident"
+                f" {incident.shown}` says what was done then"
+            )
 
     def _instead(self, to: Recipient) -> str:
-        return f"; you are told for {to.instead_of[0]}, which isn't written to" if to.instead_of else ""
+        return (
+            f"; you are told for {to.instead_of[0]}, which isn't written to"
+            if to.instead_of
+            else ""
+        )
 
-    def _reach(self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk]) -> Iterator[str]:
+    def _reach(
+        self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk]
+    ) -> Iterator[str]:
         incident = still_declared(incident, self._project)
         if incident.affected.assets or incident.affected.consumers:
-            yield f"reaches {_counted(len(incident.affected.assets), 'asset')} and {_counted(len(incident.affected.consumers), 'consumer')}"
+            yield (
+                f"reaches {_counted(len(incident.affected.assets), 'asset')} and"
+                f" {_counted(len(incident.affected.consumers), 'consumer')}"
+            )
         mine = [name for name in incident.affected.consumers if self._is_of(name, to.name)]
         if mine:
             yield f"yours: {listed(mine)}"
-        wrong = [(name, self._wrong[name][1]) for name in incident.affected.consumers if self._wrong.get(name, (0, 0))[0] == incident.id]
+        wrong = [
+            (name, self._wrong[name][1])
+            for name in incident.affected.consumers
+            if self._wrong.get(name, (0, 0))[0] == incident.id
+        ]
         for name, since in wrong[:NAMES_TOLD]:
             yield f"{name} is wrong since {self._at(since)}"
         late = {} if incident.id in self._warnings else self._late
         for name in [name for name in incident.affected.consumers if name in late][:NAMES_TOLD]:
             yield f"{name} is late since {self._at(late[name])}"
-        for name in [name for name in incident.affected.consumers if name in risks and name not in late][:NAMES_TOLD]:
-            yield f"{name} will be late: {risks[name].interval} is due at {self._at(risks[name].due_us)}"
+        for name in [
+            name for name in incident.affected.consumers if name in risks and name not in late
+        ][:NAMES_TOLD]:
+            yield (
+                f"{name} will be late: {risks[name].interval} is due at"
+                f" {self._at(risks[name].due_us)}"
+            )
 
     def _is_of(self, consumer: str, owner: str) -> bool:
         declared = self._project.consumers.get(consumer)
@@ -325,16 +416,26 @@ def subject(incident: Incident) -> str:
 
 def clause(incident: Incident) -> str:
     """Return an incident's summary without the text of an error or of a person."""
-    if incident.kind not in _OF_ERRORS or incident.summary.startswith(WITHDRAWN) or incident.detail == DISK:  # Headrace's own words
+    if (
+        incident.kind not in _OF_ERRORS
+        or incident.summary.startswith(WITHDRAWN)
+        or incident.detail == DISK
+    ):  # Headrace's own words
         return incident.summary
-    nodes, what = match.groups() if (match := _IN_NODES.match(incident.summary)) else ("", incident.summary)
+    nodes, what = (
+        match.groups() if (match := _IN_NODES.match(incident.summary)) else ("", incident.summary)
+    )
     what = _FIRST.sub("", what, count=1) if _FIRST.match(what) else what
     kind = f"{incident.kind.replace('_', ' ')}{f' in {nodes}' if nodes else ''}"
     if (module := _MODULE.fullmatch(what)) is not None:
         return f"{kind}, {module[1]}"
     if (lapsed := _LAPSED.search(what)) is not None:
         return f"{kind}; {lapsed[1]}"
-    named = _CLASS.match(what) if incident.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN, CauseKind.CONFIGURATION_ERROR) else None
+    named = (
+        _CLASS.match(what)
+        if incident.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN, CauseKind.CONFIGURATION_ERROR)
+        else None
+    )
     return f"{kind}, {named[0]}" if named is not None and ":" in what else kind
 
 

@@ -89,7 +89,14 @@ class _Deciding:
     def __init__(self, project: Project, matters: NotificationFacts) -> None:
         self._project, self._matters, self._now = project, matters, matters.now
         self._people = Recipients(project)
-        self._words = Words(project, matters.now, matters.repair, matters.late_known, matters.warnings, matters.wrong_known)
+        self._words = Words(
+            project,
+            matters.now,
+            matters.repair,
+            matters.late_known,
+            matters.warnings,
+            matters.wrong_known,
+        )
         self._zone = project.settings.timezone
         self._counts = dict(matters.counts)
         self._found = NotificationChanges()
@@ -104,14 +111,22 @@ class _Deciding:
             if name not in self._matters.distant and not self._explained(name):
                 self._at_risk(name, risk)
         for name, since in self._matters.late.items():
-            self._unexplained(name, "late", since, self._words.late(name, since, self._matters.withdrawn.get(name, "")))
+            self._unexplained(
+                name,
+                "late",
+                since,
+                self._words.late(name, since, self._matters.withdrawn.get(name, "")),
+            )
         for name, (since, text) in self._matters.wrong.items():
             self._unexplained(name, "wrong", since, self._words.wrong(name, since, text))
         return self._found
 
     def _explained(self, name: str) -> bool:
         """Return whether a reported incident holds a consumer back."""
-        return any(incident.state != "resolved" and name in self._threatened(incident) for incident in self._matters.incidents)
+        return any(
+            incident.state != "resolved" and name in self._threatened(incident)
+            for incident in self._matters.incidents
+        )
 
     def _threatened(self, incident: Incident) -> Mapping[str, AtRisk]:
         """Return the consumers that an incident will make late.
@@ -121,11 +136,16 @@ class _Deciding:
         if incident.id in self._matters.warnings:
             return {}
         own = incident.affected.partitions
-        risks = ((name, self._matters.risks[name]) for name in incident.affected.consumers if name in self._matters.risks)
+        risks = (
+            (name, self._matters.risks[name])
+            for name in incident.affected.consumers
+            if name in self._matters.risks
+        )
         return {
             name: risk
             for name, risk in risks
-            if risk.node in incident.affected.assets or (risk.node == incident.node and (not own or risk.partition in (*own, WHOLE)))
+            if risk.node in incident.affected.assets
+            or (risk.node == incident.node and (not own or risk.partition in (*own, WHOLE)))
         }
 
     # Incidents
@@ -141,7 +161,11 @@ class _Deciding:
         """Notify one recipient over one channel."""
         mine = self._told(incident, channel)
         subject, text = _subject(incident, mine), f"{incident.kind}@{incident.node}"
-        known = [t for t in mine if t.kind in ("opened", "changed") and t.subject.partition(":")[0] == subject]
+        known = [
+            t
+            for t in mine
+            if t.kind in ("opened", "changed") and t.subject.partition(":")[0] == subject
+        ]
         urgent = self._urgent(incident)
         if not known:
             again = bool(mine)
@@ -157,14 +181,22 @@ class _Deciding:
                 )
         elif known[-1].said != text and known[-1].state == "waiting":
             again = subject != incident.shown
-            self._found.reworded.append((known[-1].id, self._words.opened(incident, to, self._threatened(incident), again=again), text))
+            self._found.reworded.append(
+                (
+                    known[-1].id,
+                    self._words.opened(incident, to, self._threatened(incident), again=again),
+                    text,
+                )
+            )
         elif known[-1].said != text and known[-1].state != "dropped":
             page = self._words.changed(incident, to, self._threatened(incident), known[-1].said)
             self._put(incident, "changed", f"{subject}:{text}", to, channel, page, text)
         elif urgent and known[-1].state == "waiting" and to.owner.quiet is not None:
             self._found.hastened.append(known[-1].id)
 
-    def _escalate(self, incident: Incident, people: Sequence[Recipient], known: Collection[str]) -> None:
+    def _escalate(
+        self, incident: Incident, people: Sequence[Recipient], known: Collection[str]
+    ) -> None:
         """Notify the manager of the cause's owner.
 
         That happens if the incident is open for too long, or if a deadline will be missed.
@@ -180,7 +212,15 @@ class _Deciding:
                     continue
                 subject = _subject(incident, self._told(incident, channel))
                 page = self._words.escalated(incident, above, first, self._threatened(incident))
-                self._put(incident, "escalated", subject, above, channel, page, f"{incident.kind}@{incident.node}")
+                self._put(
+                    incident,
+                    "escalated",
+                    subject,
+                    above,
+                    channel,
+                    page,
+                    f"{incident.kind}@{incident.node}",
+                )
 
     def _over(self, incident: Incident) -> None:
         """Notify everybody who was notified of the open incident that it is over."""
@@ -190,7 +230,9 @@ class _Deciding:
         for channel in dict.fromkeys(t.channel for t in self._matters.told.get(incident.id, ())):
             mine = self._told(incident, channel)
             subject = _subject(incident, mine)
-            known = [t for t in mine if t.kind != "resolved" and t.subject.partition(":")[0] == subject]
+            known = [
+                t for t in mine if t.kind != "resolved" and t.subject.partition(":")[0] == subject
+            ]
             to = self._people.of(known[0].recipient) if known else None
             if to is None:
                 continue
@@ -213,7 +255,15 @@ class _Deciding:
         people = self._people.concerned([incident.owner, *self._owners(incident)])
         by_channel = {channel: to for to in reversed(people) for channel in to.owner.contact}
         for channel, to in by_channel.items():
-            self._put(incident, "resolved", _subject(incident, self._told(incident, channel)), to, channel, page, "")
+            self._put(
+                incident,
+                "resolved",
+                _subject(incident, self._told(incident, channel)),
+                to,
+                channel,
+                page,
+                "",
+            )
 
     def _told(self, incident: Incident, channel: str) -> list[PriorNotification]:
         return [t for t in self._matters.told.get(incident.id, ()) if t.channel == channel]
@@ -230,7 +280,9 @@ class _Deciding:
         if incident.id in self._matters.warnings:
             return False
         near = self._threatened(incident).keys() - self._matters.distant.keys()
-        return bool(near or not self._matters.late_known.keys().isdisjoint(incident.affected.consumers))
+        return bool(
+            near or not self._matters.late_known.keys().isdisjoint(incident.affected.consumers)
+        )
 
     # Deadlines without an incident
 
@@ -239,7 +291,15 @@ class _Deciding:
         owners = [self._project.consumers[name].owner, *([node.owner] if node is not None else [])]
         for to in self._people.concerned(owners):
             for channel in to.owner.contact:
-                self._put(None, "at_risk", f"{name}@{risk.interval}", to, channel, self._words.at_risk(name, risk), "")
+                self._put(
+                    None,
+                    "at_risk",
+                    f"{name}@{risk.interval}",
+                    to,
+                    channel,
+                    self._words.at_risk(name, risk),
+                    "",
+                )
 
     def _unexplained(self, name: str, kind: str, since: int, page: MessageText) -> None:
         """Notify the owner of a consumer that is late or wrong without an incident."""
@@ -271,21 +331,35 @@ class _Deciding:
         )
         self._found.queued.append(
             Queued(
-                incident=None if incident is None else incident.id, kind=kind, subject=subject, recipient=to.name, channel=channel,
-                title=page.title, body=page.body, said=said, not_before=to.not_before(self._now, self._zone, urgent=urgent),
-                state="waiting" if why is None else "dropped", error=why,
+                incident=None if incident is None else incident.id,
+                kind=kind,
+                subject=subject,
+                recipient=to.name,
+                channel=channel,
+                title=page.title,
+                body=page.body,
+                said=said,
+                not_before=to.not_before(self._now, self._zone, urgent=urgent),
+                state="waiting" if why is None else "dropped",
+                error=why,
             )
-        )  # fmt: skip
+        )
 
     def _more(self, to: Recipient, channel: str) -> None:
         page = self._words.more(FLOOD_MAX)
         at = to.not_before(self._now, self._zone, urgent=False)
         self._found.queued.append(
             Queued(
-                incident=None, kind="opened", subject=f"more/{self._now // HOUR_US}", recipient=to.name, channel=channel,
-                title=page.title, body=page.body, not_before=at,
+                incident=None,
+                kind="opened",
+                subject=f"more/{self._now // HOUR_US}",
+                recipient=to.name,
+                channel=channel,
+                title=page.title,
+                body=page.body,
+                not_before=at,
             )
-        )  # fmt: skip
+        )
 
 
 def came_and_went(incident: Incident, notifications: Sequence[PriorNotification]) -> bool:
@@ -295,7 +369,9 @@ def came_and_went(incident: Incident, notifications: Sequence[PriorNotification]
     """
     if incident.kind != CauseKind.RUNTIME_DOWN or incident.resolved_at is None:
         return False
-    return all(t.created_at < incident.resolved_at for t in notifications) and not still_told(notifications)
+    return all(t.created_at < incident.resolved_at for t in notifications) and not still_told(
+        notifications
+    )
 
 
 def still_told(notifications: Sequence[PriorNotification]) -> bool:
@@ -342,8 +418,13 @@ class Deadlines(NamedTuple):
 
 
 def queue(
-    tx: Transaction, project: Project, context: EvaluationContext, evaluation: Evaluation, now: int, repair: RepairOf
-) -> None:  # fmt: skip
+    tx: Transaction,
+    project: Project,
+    context: EvaluationContext,
+    evaluation: Evaluation,
+    now: int,
+    repair: RepairOf,
+) -> None:
     """Queue all messages that haven't been queued; without contacts, do nothing."""
     if not Recipients(project).anybody:
         return
@@ -353,7 +434,9 @@ def queue(
     notifications.put(tx, digests(tx, project, context.declared, unserved, now), now)
 
 
-def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repair: RepairOf) -> None:
+def tell(
+    tx: Transaction, project: Project, deadlines: Deadlines, now: int, repair: RepairOf
+) -> None:
     """Queue messages about incidents and deadlines.
 
     `repair` is called only for incidents that need a message.
@@ -361,22 +444,40 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
     open_ones = incidents.open_incidents(tx)
     results = [*open_ones, *incidents.resolved_since(tx, now - OVER_US)]
     warnings = frozenset(
-        incident.id for incident in open_ones if incident.kind in _OF_ROWS and stored_evidence.only_warned(tx, incident.id)
+        incident.id
+        for incident in open_ones
+        if incident.kind in _OF_ROWS and stored_evidence.only_warned(tx, incident.id)
     )
-    known = {name for incident in open_ones if incident.id not in warnings for name in incident.affected.consumers}
+    known = {
+        name
+        for incident in open_ones
+        if incident.id not in warnings
+        for name in incident.affected.consumers
+    }
     about = notifications.about(tx, [incident.id for incident in results])
     whole = {incident.id: incident for incident in results}
     matters = NotificationFacts(
-        now=now, incidents=[closing.as_opened_last(tx, incident) for incident in results], told=about, risks=deadlines.risks,
+        now=now,
+        incidents=[closing.as_opened_last(tx, incident) for incident in results],
+        told=about,
+        risks=deadlines.risks,
         repair=lambda incident: repair(whole[incident.id]),
-        ended={incident.id: closing.ending_of(tx, incident) for incident in results if _untold(incident, about[incident.id])},
+        ended={
+            incident.id: closing.ending_of(tx, incident)
+            for incident in results
+            if _untold(incident, about[incident.id])
+        },
         late={name: since for name, since in deadlines.late.items() if name not in known},
-        distant=deadlines.distant, withdrawn=deadlines.withdrawn, wrong=deadlines.wrong,
+        distant=deadlines.distant,
+        withdrawn=deadlines.withdrawn,
+        wrong=deadlines.wrong,
         late_known={name: since for name, since in deadlines.late.items() if name in known},
         wrong_known=deadlines.wrong_known,
         warnings=warnings,
-        counts={name: notifications.count_since(tx, name, now - HOUR_US) for name in project.owners},
-    )  # fmt: skip
+        counts={
+            name: notifications.count_since(tx, name, now - HOUR_US) for name in project.owners
+        },
+    )
     _write(tx, decide(project, matters), now)
 
 
@@ -389,13 +490,41 @@ def _deadlines(evaluation: Evaluation, now: int) -> Deadlines:
     status = evaluation.status.consumers
     near = now + AHEAD_US
     return Deadlines(
-        {consumer_status.name: consumer_status.deadline for consumer_status in status if consumer_status.deadline is not None},
-        {consumer_status.name: consumer_status.late_since_us for consumer_status in status if consumer_status.late_since_us is not None},
-        {consumer_status.name: due for consumer_status in status if (due := _due_next(consumer_status)) is not None and due > near},
-        {consumer_status.name: consumer_status.never_since_us for consumer_status in status if consumer_status.never_since_us is not None},
-        {consumer_status.name: consumer_status.withdrawn for consumer_status in status if consumer_status.withdrawn},
-        {name: (item.since_us, item.said) for name, item in evaluation.wronged.items() if item.incident is None},
-        {name: (item.incident, item.since_us) for name, item in evaluation.wronged.items() if item.incident is not None},
+        {
+            consumer_status.name: consumer_status.deadline
+            for consumer_status in status
+            if consumer_status.deadline is not None
+        },
+        {
+            consumer_status.name: consumer_status.late_since_us
+            for consumer_status in status
+            if consumer_status.late_since_us is not None
+        },
+        {
+            consumer_status.name: due
+            for consumer_status in status
+            if (due := _due_next(consumer_status)) is not None and due > near
+        },
+        {
+            consumer_status.name: consumer_status.never_since_us
+            for consumer_status in status
+            if consumer_status.never_since_us is not None
+        },
+        {
+            consumer_status.name: consumer_status.withdrawn
+            for consumer_status in status
+            if consumer_status.withdrawn
+        },
+        {
+            name: (item.since_us, item.said)
+            for name, item in evaluation.wronged.items()
+            if item.incident is None
+        },
+        {
+            name: (item.incident, item.since_us)
+            for name, item in evaluation.wronged.items()
+            if item.incident is not None
+        },
     )
 
 

@@ -14,7 +14,14 @@ from headrace.plan.backfills import Backfill, BackfillSpan
 from headrace.slo.declared_promises import WHOLE, Node, began
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.unsound import needed
-from headrace.store.queries import attempts, backfill_plans, incidents, partition_states, publications, scheduling
+from headrace.store.queries import (
+    attempts,
+    backfill_plans,
+    incidents,
+    partition_states,
+    publications,
+    scheduling,
+)
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Happened, Incident
 from headrace.store.transaction import Transaction
@@ -27,10 +34,25 @@ ACTS_MAX = 40
 """At most this many actions per evaluation are recorded one by one."""
 PAUSED_NAMED_MAX = 5
 WAITING = {
-    CauseKind.LATE_SOURCE: ("wait", "Headrace waits for it: what needs it runs as soon as it is there"),
-    CauseKind.MISSING_SOURCE: ("wait", "Headrace goes on looking: what needs it runs as soon as it is there"),
-    CauseKind.SOURCE_UNAVAILABLE: ("poll", "Headrace looks again with each pass: what arrived meanwhile is ingested as soon as it answers"),
-    CauseKind.DESTINATION_UNAVAILABLE: ("poll", "Headrace goes on trying: what couldn't be written is as soon as it can be"),
+    CauseKind.LATE_SOURCE: (
+        "wait",
+        "Headrace waits for it: what needs it runs as soon as it is there",
+    ),
+    CauseKind.MISSING_SOURCE: (
+        "wait",
+        "Headrace goes on looking: what needs it runs as soon as it is there",
+    ),
+    CauseKind.SOURCE_UNAVAILABLE: (
+        "poll",
+        (
+            "Headrace looks again with each pass: what arrived meanwhile is ingested as soon as it"
+            " answers"
+        ),
+    ),
+    CauseKind.DESTINATION_UNAVAILABLE: (
+        "poll",
+        "Headrace goes on trying: what couldn't be written is as soon as it can be",
+    ),
     CauseKind.RESTATEMENT: (
         "rebuild",
         "Headrace re-ingests it, and recomputes what reads it, as far as `restate_within` lets it",
@@ -40,8 +62,9 @@ WAITING = {
 _WHOLE_RESTATED = (
     "rebuild",
     (
-        "Headrace re-ingests it, and recomputes the unpartitioned assets that read it; partitions computed before stay as they are,"
-        " unless their asset declares `on_reference_change: rebuild`"
+        "Headrace re-ingests it, and recomputes the unpartitioned assets that read it; partitions"
+        " computed before stay as they are, unless their asset declares `on_reference_change:"
+        " rebuild`"
     ),
 )
 _TRIED = (Family.LOST, Family.RESOURCES)
@@ -53,8 +76,13 @@ def note_self_healing(tx: Transaction, nodes: Mapping[str, Node], seen: Iterable
         act = None if incident.detail == NO_WORKER else _waiting(nodes, incident)
         if act is not None and not stored.acted(tx, incident.id, act[0]):
             text = f"{act[1]}{except_paused(tx, incident, incident.updated_at)}"
-            stored.happened(tx, incident.id, [Happened(incident.updated_at, text, HEADRACE, act[0])])
-    tried = sorted((evidence for evidence in seen if evidence.family in _TRIED), key=lambda item: (item.at_us, item.id))
+            stored.happened(
+                tx, incident.id, [Happened(incident.updated_at, text, HEADRACE, act[0])]
+            )
+    tried = sorted(
+        (evidence for evidence in seen if evidence.family in _TRIED),
+        key=lambda item: (item.at_us, item.id),
+    )
     for evidence in tried[:ACTS_MAX]:
         number = stored.of_evidence(tx, evidence.id)
         if number is not None:
@@ -79,14 +107,22 @@ def except_paused(tx: Transaction, incident: Incident, now: int) -> str:
 
 def _waiting(nodes: Mapping[str, Node], incident: Incident) -> tuple[str, str] | None:
     restated = nodes.get(incident.node) if incident.kind == CauseKind.RESTATEMENT else None
-    return _WHOLE_RESTATED if restated is not None and restated.partition.whole else WAITING.get(CauseKind(incident.kind))
+    return (
+        _WHOLE_RESTATED
+        if restated is not None and restated.partition.whole
+        else WAITING.get(CauseKind(incident.kind))
+    )
 
 
 def _tried(tx: Transaction, evidence: Evidence) -> Iterator[Happened]:
     """Yield what followed an attempt that lost its worker or lacked resources."""
     kind, _, of = evidence.id.partition(":")
     epoch, _, n = of.partition("@")[0].partition(".")
-    attempt = attempts.get(tx, int(epoch), int(n)) if kind == "attempt" and epoch.isdecimal() and n.isdecimal() else None
+    attempt = (
+        attempts.get(tx, int(epoch), int(n))
+        if kind == "attempt" and epoch.isdecimal() and n.isdecimal()
+        else None
+    )
     if attempt is None:
         return
     key = evidence.partition or "*"
@@ -95,16 +131,35 @@ def _tried(tx: Transaction, evidence: Evidence) -> Iterator[Happened]:
     partition = partition_states.get(tx, evidence.node, key)
     newest = next(iter(attempts.of_partition(tx, evidence.node, key, limit=1)), None)
     if (attempt.error or {}).get("code") == CauseKind.POISON_DELIVERY:
-        text = f"attempt {attempt.id} at {place} took more memory than it may: what was delivered is kept, and not read any more"
+        text = (
+            f"attempt {attempt.id} at {place} took more memory than it may: what was delivered is"
+            " kept, and not read any more"
+        )
         yield Happened(evidence.at_us, text, HEADRACE, "keep_only")
-    elif partition is not None and partition.state == "failed" and newest is not None and newest.id == attempt.id:
-        text = f"attempt {attempt.id} at {place} {why} too: it isn't run again by itself, until what it runs on changes or somebody asks"
+    elif (
+        partition is not None
+        and partition.state == "failed"
+        and newest is not None
+        and newest.id == attempt.id
+    ):
+        text = (
+            f"attempt {attempt.id} at {place} {why} too: it isn't run again by itself, until what"
+            " it runs on changes or somebody asks"
+        )
         yield Happened(evidence.at_us, text, HEADRACE, "give_up")
     elif len(attempt.partitions) > 1 and evidence.family is Family.RESOURCES:
-        text = f"attempt {attempt.id} {why} with {len(attempt.partitions)} partitions at once: tried again in smaller batches"
+        text = (
+            f"attempt {attempt.id} {why} with {len(attempt.partitions)} partitions at once: tried"
+            " again in smaller batches"
+        )
         yield Happened(evidence.at_us, text, HEADRACE, "smaller_batches")
     else:
-        yield Happened(evidence.at_us, f"attempt {attempt.id} at {place} {why}: run again by another", HEADRACE, "run_again")
+        yield Happened(
+            evidence.at_us,
+            f"attempt {attempt.id} at {place} {why}: run again by another",
+            HEADRACE,
+            "run_again",
+        )
 
 
 # Whether an open backfill computes something derived from an incident's partitions and hasn't
@@ -126,15 +181,23 @@ def rebuilding_clause(tx: Transaction, context: EvaluationContext, incident: Inc
     for plan in backfill_plans.open_backfills(tx):
         backfill = msgspec.msgpack.decode(plan.content, type=Backfill)
         since = plan.started_at or plan.created_at
-        for name, key in _computed(tx, context, incident, {each.node: each.spans for each in backfill.chosen}):
+        for name, key in _computed(
+            tx, context, incident, {each.node: each.spans for each in backfill.chosen}
+        ):
             seen = publications.current(tx, name, key)
             if seen is None or seen.published_at < since:
-                return f"backfill {plan.id} computes {partition_argument(name, key)}, and hasn't published it yet"
+                return (
+                    f"backfill {plan.id} computes {partition_argument(name, key)}, and hasn't"
+                    " published it yet"
+                )
     return ""
 
 
 def _computed(
-    tx: Transaction, context: EvaluationContext, incident: Incident, spans: dict[str, tuple[BackfillSpan, ...]]
+    tx: Transaction,
+    context: EvaluationContext,
+    incident: Incident,
+    spans: dict[str, tuple[BackfillSpan, ...]],
 ) -> Iterator[tuple[str, str]]:
     """Yield the incident's partitions in these spans, and derived partitions of the same time."""
     own = [(name, key or WHOLE) for name, key in incidents.partitions_of(tx, incident.id)]
@@ -150,7 +213,9 @@ def _computed(
                     yield name, key
 
 
-def _same_time(context: EvaluationContext, node: Node, places: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _same_time(
+    context: EvaluationContext, node: Node, places: Iterable[tuple[str, str]]
+) -> Iterator[str]:
     """Yield the partitions of a node in which these places begin, if time alone decides that."""
     grain = node.partition.grain
     for name, key in places:
@@ -159,7 +224,12 @@ def _same_time(context: EvaluationContext, node: Node, places: Iterable[tuple[st
             yield WHOLE
         elif other is not None and other.partition == node.partition:
             yield key
-        elif grain is not None and node.partition.key is None and other is not None and other.partition.grain is not None:
+        elif (
+            grain is not None
+            and node.partition.key is None
+            and other is not None
+            and other.partition.grain is not None
+        ):
             start = began(key, other.partition.grain, other.timezone)
             if start is not None:
                 yield key_at_us(start, grain, node.timezone)
@@ -169,10 +239,14 @@ def _within(node: Node, key: str, spans: Iterable[BackfillSpan]) -> bool:
     """Return whether a partition is in one of these spans."""
     spec, zone = node.partition, node.timezone
     at = order_of(key, spec, zone)
-    return any(order_of(span.first, spec, zone) <= at <= end_of(span.last, spec, zone) for span in spans)
+    return any(
+        order_of(span.first, spec, zone) <= at <= end_of(span.last, spec, zone) for span in spans
+    )
 
 
-def is_made_of(context: EvaluationContext, name: str, key: str, source: str, keys: Collection[str]) -> bool:
+def is_made_of(
+    context: EvaluationContext, name: str, key: str, source: str, keys: Collection[str]
+) -> bool:
     """Return whether a partition is derived from these partitions of a node, directly or not."""
     waiting, seen = [(name, key)], {(name, key)}  # several paths often lead to the same partition
     while waiting:

@@ -26,7 +26,14 @@ from headrace.slo.incident_impact import DownstreamIndex
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import exceptions
 from headrace.store.queries import incidents as stored
-from headrace.store.queries.incidents import EVIDENCE_MAX, Affected, Happened, Incident, IncidentEvidence, Symptom
+from headrace.store.queries.incidents import (
+    EVIDENCE_MAX,
+    Affected,
+    Happened,
+    Incident,
+    IncidentEvidence,
+    Symptom,
+)
 from headrace.store.transaction import Transaction
 
 REOPENS_US = 7 * 86_400_000_000
@@ -111,11 +118,19 @@ class IncidentUpdates:
                 continue
             number = self._matched(cause, taken)
             known = self._open.get(number) if number is not None else self._before(cause)
-            if known is not None and known.state == "resolved" and self._is_old(known, cause, evidence):
+            if (
+                known is not None
+                and known.state == "resolved"
+                and self._is_old(known, cause, evidence)
+            ):
                 continue
             incident = self._opened(cause) if known is None else known
             self._update(
-                incident, _of_one_kind(cause, incident), evidence, new=known is None, again=known is not None and known.state == "resolved"
+                incident,
+                _of_one_kind(cause, incident),
+                evidence,
+                new=known is None,
+                again=known is not None and known.state == "resolved",
             )
             taken.add(incident.id)
 
@@ -127,16 +142,26 @@ class IncidentUpdates:
         columns).
         """
         mark, own, explained = fingerprint(cause), set(cause.own), set(cause.explains)
-        free = [(incident, self._made_of[incident.id].keys()) for incident in self._open.values() if incident.id not in taken]
+        free = [
+            (incident, self._made_of[incident.id].keys())
+            for incident in self._open.values()
+            if incident.id not in taken
+        ]
         same = [incident.id for incident, _ in free if mark in _fingerprints(incident)]
-        here = [incident.id for incident, made in free if incident.node == cause.node and own & made]
+        here = [
+            incident.id for incident, made in free if incident.node == cause.node and own & made
+        ]
         narrower = [incident.id for incident, made in free if made and made <= explained]
         rest = [
-            incident.id for incident, made in free if _is_rest(cause, incident) or (incident.kind == cause.kind and own and own <= made)
+            incident.id
+            for incident, made in free
+            if _is_rest(cause, incident) or (incident.kind == cause.kind and own and own <= made)
         ]
         return min(same or here or narrower or rest, default=None)
 
-    def _accepted_of_history(self, cause: Cause, evidence: Mapping[str, Evidence]) -> Incident | None:
+    def _accepted_of_history(
+        self, cause: Cause, evidence: Mapping[str, Evidence]
+    ) -> Incident | None:
         """Return the incident of a history load if the cause is only accepted data of that history.
 
         That data was ingested again because it was accepted. The case is decided and needs no other
@@ -156,14 +181,31 @@ class IncidentUpdates:
 
     def _held_for(self, evidence: Evidence) -> int | None:
         """Return the incident of held data that evidence of its accepted attempt belongs to."""
-        attempt, key = stored_evidence.attempt_of(self._tx, evidence.id), evidence.partition or WHOLE
-        before = None if attempt is None else exceptions.accepted_attempt(self._tx, evidence.node, key, attempt)
-        return None if before is None else stored_evidence.incident_held_for(self._tx, evidence.node, evidence.partition, before)
+        attempt, key = (
+            stored_evidence.attempt_of(self._tx, evidence.id),
+            evidence.partition or WHOLE,
+        )
+        before = (
+            None
+            if attempt is None
+            else exceptions.accepted_attempt(self._tx, evidence.node, key, attempt)
+        )
+        return (
+            None
+            if before is None
+            else stored_evidence.incident_held_for(
+                self._tx, evidence.node, evidence.partition, before
+            )
+        )
 
     def _before(self, cause: Cause) -> Incident | None:
         """Return the resolved incident that a cause reopens."""
         incident = self._same_before(cause)
-        return incident if incident is not None and self._now - (incident.resolved_at or 0) <= REOPENS_US else None
+        return (
+            incident
+            if incident is not None and self._now - (incident.resolved_at or 0) <= REOPENS_US
+            else None
+        )
 
     def _is_old(self, resolved: Incident, cause: Cause, evidence: Mapping[str, Evidence]) -> bool:
         """Return whether a cause is only the old evidence of a resolved incident.
@@ -182,7 +224,9 @@ class IncidentUpdates:
         mark = fingerprint(cause)
         opened_as = stored.same_before(self._tx, mark)
         lately = stored.resolved_at_node(self._tx, cause.node, limit=RESOLVED_ASKED)
-        turned_out = next((incident for incident in lately if mark in _fingerprints(incident)), None)
+        turned_out = next(
+            (incident for incident in lately if mark in _fingerprints(incident)), None
+        )
         incidents = [incident for incident in (opened_as, turned_out) if incident is not None]
         return max(incidents, key=lambda incident: incident.id, default=None)
 
@@ -193,28 +237,68 @@ class IncidentUpdates:
         mark = fingerprint(cause)
         before = self._same_before(cause)
         return Incident(
-            id=stored.next_id(self._tx), state="open", kind=cause.kind.value, detail=cause.detail, node=cause.node,
-            partition=cause.partitions[0] if cause.partitions else "", columns=cause.columns, fingerprint=mark,
-            owner=self._owner(cause), summary=cause.summary, confidence=cause.confidence, evidence=(), affected=Affected(),
-            began_at=cause.began_us, opened_at=self._now, updated_at=self._now,
-            recurrence_of=before.id if before is not None else None, opened_in=self._run,
-        )  # fmt: skip
+            id=stored.next_id(self._tx),
+            state="open",
+            kind=cause.kind.value,
+            detail=cause.detail,
+            node=cause.node,
+            partition=cause.partitions[0] if cause.partitions else "",
+            columns=cause.columns,
+            fingerprint=mark,
+            owner=self._owner(cause),
+            summary=cause.summary,
+            confidence=cause.confidence,
+            evidence=(),
+            affected=Affected(),
+            began_at=cause.began_us,
+            opened_at=self._now,
+            updated_at=self._now,
+            recurrence_of=before.id if before is not None else None,
+            opened_in=self._run,
+        )
 
-    def _update(self, was: Incident, cause: Cause, evidence: Mapping[str, Evidence], *, new: bool, again: bool) -> None:
+    def _update(
+        self,
+        was: Incident,
+        cause: Cause,
+        evidence: Mapping[str, Evidence],
+        *,
+        new: bool,
+        again: bool,
+    ) -> None:
         known = self._made_of.get(was.id, {})
-        places = [(evidence[item].node, evidence[item].partition) for item in cause.own if item in evidence]
-        fresh = [evidence[item] for item in cause.explains if item in evidence and item not in known]
-        same = was.kind == cause.kind and (was.summary == cause.summary or not _is_said_anew(cause, was))
+        places = [
+            (evidence[item].node, evidence[item].partition)
+            for item in cause.own
+            if item in evidence
+        ]
+        fresh = [
+            evidence[item] for item in cause.explains if item in evidence and item not in known
+        ]
+        same = was.kind == cause.kind and (
+            was.summary == cause.summary or not _is_said_anew(cause, was)
+        )
         if not new and not again and not fresh and same and was.state == "open":
             return
         partitions = tuple(sorted({*was.affected.partitions, *cause.partitions}))
         now = msgspec.structs.replace(
-            was, state="open", kind=cause.kind.value, detail=cause.detail, node=cause.node,
-            columns=cause.columns, owner=self._owner(cause), summary=cause.summary, confidence=cause.confidence,
-            evidence=_said(was.evidence, cause, evidence, again=again), began_at=min(was.began_at, cause.began_us), updated_at=self._now,
+            was,
+            state="open",
+            kind=cause.kind.value,
+            detail=cause.detail,
+            node=cause.node,
+            columns=cause.columns,
+            owner=self._owner(cause),
+            summary=cause.summary,
+            confidence=cause.confidence,
+            evidence=_said(was.evidence, cause, evidence, again=again),
+            began_at=min(was.began_at, cause.began_us),
+            updated_at=self._now,
             affected=self._affected(cause, partitions, evidence, was.affected),
-            restored_at=None, resolved_at=None, opened_in=self._run if again else was.opened_in,
-        )  # fmt: skip
+            restored_at=None,
+            resolved_at=None,
+            opened_in=self._run if again else was.opened_in,
+        )
         stored.write(self._tx, now)
         stored.seen_at(self._tx, was.id, places, self._now)
         own = set(cause.own)
@@ -227,7 +311,12 @@ class IncidentUpdates:
         self._put_down(was, [evidence.id for evidence in fresh])
         self._name(was.id, cause, [evidence[item] for item in cause.own if item in evidence])
         stored.happened(
-            self._tx, was.id, [Happened(self._now, line, HEADRACE) for line in _lines(was, now, fresh, own, new=new, again=again)]
+            self._tx,
+            was.id,
+            [
+                Happened(self._now, line, HEADRACE)
+                for line in _lines(was, now, fresh, own, new=new, again=again)
+            ],
         )
         self._open[was.id] = now
         self._made_of[was.id] = known | {evidence.id: evidence.held for evidence in fresh}
@@ -242,7 +331,9 @@ class IncidentUpdates:
         for number in sorted(before & self._open.keys()):
             self._made_of[number] = stored_evidence.of_incident(self._tx, number)
             if not stored_evidence.is_active(self._tx, number):
-                line = Happened(self._now, f"it is part of {incident.shown}", HEADRACE, f"{MERGED}{incident.id}")
+                line = Happened(
+                    self._now, f"it is part of {incident.shown}", HEADRACE, f"{MERGED}{incident.id}"
+                )
                 stored.happened(self._tx, number, [line])
 
     def _name(self, number: int, cause: Cause, own: Sequence[Evidence]) -> None:
@@ -254,10 +345,19 @@ class IncidentUpdates:
         if cause.kind in WRONG:
             bar = min((evidence.strength for evidence in own if evidence.held), default=0.0)
             shown = (
-                evidence for evidence in own if (not evidence.held and evidence.strength >= bar) or evidence.kind in _WRONG_AS_PUBLISHED
+                evidence
+                for evidence in own
+                if (not evidence.held and evidence.strength >= bar)
+                or evidence.kind in _WRONG_AS_PUBLISHED
             )
-            seen = [evidence.id for evidence in shown if not people.is_mapping(evidence.id) and evidence.family is not Family.SCHEMA]
-            stored.name_wrong(self._tx, number, stored.publications_of(self._tx, seen), cause.columns, self._now)
+            seen = [
+                evidence.id
+                for evidence in shown
+                if not people.is_mapping(evidence.id) and evidence.family is not Family.SCHEMA
+            ]
+            stored.name_wrong(
+                self._tx, number, stored.publications_of(self._tx, seen), cause.columns, self._now
+            )
 
     def _affected(
         self,
@@ -306,7 +406,10 @@ def _of_one_kind(cause: Cause, incident: Incident) -> Cause:
     """
     if cause.detail == incident.detail == HISTORY:
         return msgspec.structs.replace(cause, kind=CauseKind(incident.kind))
-    if cause.kind == incident.kind == CauseKind.DESTINATION_UNAVAILABLE and incident.state != "resolved":
+    if (
+        cause.kind == incident.kind == CauseKind.DESTINATION_UNAVAILABLE
+        and incident.state != "resolved"
+    ):
         return msgspec.structs.replace(cause, summary=incident.summary)
     return cause
 
@@ -314,7 +417,11 @@ def _of_one_kind(cause: Cause, incident: Incident) -> Cause:
 def _is_rest(cause: Cause, incident: Incident) -> bool:
     """Return whether a cause is the rest of an incident: some of its columns, ingested again."""
     alike = (incident.kind, incident.node) == (cause.kind.value, cause.node) and bool(cause.columns)
-    return alike and set(cause.columns) <= set(incident.columns) and set(cause.partitions) <= set(incident.affected.partitions)
+    return (
+        alike
+        and set(cause.columns) <= set(incident.columns)
+        and set(cause.partitions) <= set(incident.affected.partitions)
+    )
 
 
 def owners(project: Project) -> dict[str, str]:
@@ -334,7 +441,9 @@ def fingerprint(cause: Cause) -> str:
 
 def _fingerprints(incident: Incident) -> tuple[str, str]:
     """Return the fingerprints of an incident as opened and as diagnosed now."""
-    return incident.fingerprint, _hashed(CauseKind(incident.kind), incident.node, incident.columns, incident.detail)
+    return incident.fingerprint, _hashed(
+        CauseKind(incident.kind), incident.node, incident.columns, incident.detail
+    )
 
 
 def _hashed(kind: CauseKind, node: str, columns: Sequence[str], detail: str) -> str:
@@ -355,7 +464,11 @@ def owner_of(project: Project, node: str, kind: CauseKind) -> str:
 
 
 def _said(
-    before: Sequence[IncidentEvidence], cause: Cause, evidence: Mapping[str, Evidence], *, again: bool
+    before: Sequence[IncidentEvidence],
+    cause: Cause,
+    evidence: Mapping[str, Evidence],
+    *,
+    again: bool,
 ) -> tuple[IncidentEvidence, ...]:
     """Return the evidence of an incident, each piece as it was first seen.
 
@@ -381,7 +494,15 @@ def _said_once(evidence: str) -> str:
     return evidence.removeprefix(f"{BACKFILLS}:").removeprefix("attempt:")
 
 
-def _lines(was: Incident, now: Incident, fresh: Sequence[Evidence], own: Collection[str], *, new: bool, again: bool) -> list[str]:
+def _lines(
+    was: Incident,
+    now: Incident,
+    fresh: Sequence[Evidence],
+    own: Collection[str],
+    *,
+    new: bool,
+    again: bool,
+) -> list[str]:
     """Return what is new about an incident, one clause each."""
     if new:
         return [f"opened: {now.kind} at {now.node}, {now.summary}"]
@@ -389,13 +510,18 @@ def _lines(was: Incident, now: Incident, fresh: Sequence[Evidence], own: Collect
     why = back or "the same has come back"
     lines = [f"opened again: {why}"] if again else [back] if back else []
     if (was.kind, was.node) != (now.kind, now.node):
-        same = _FAMILIES.get(CauseKind(was.kind), was.kind) == _FAMILIES.get(CauseKind(now.kind), now.kind)
+        same = _FAMILIES.get(CauseKind(was.kind), was.kind) == _FAMILIES.get(
+            CauseKind(now.kind), now.kind
+        )
         says = reclassified_text((was.kind, was.node), (now.kind, now.node))
         lines.append(says if same and was.node == now.node else f"{says}: {now.summary}")
     more = sorted(set(now.affected.partitions) - set(was.affected.partitions))
     if more:
-        lines.append(f"seen at {', '.join(more[:3])}{f' and {len(more) - 3} more' if len(more) > 3 else ''}")
+        lines.append(
+            f"seen at {', '.join(more[:3])}{f' and {len(more) - 3} more' if len(more) > 3 else ''}"
+        )
     symptoms = sorted({evidence.node for evidence in fresh if evidence.id not in own})
     if symptoms:
-        lines.append(f"more follows from it at {', '.join(symptoms[:3])}{f' and {len(symptoms) - 3} more' if len(symptoms) > 3 else ''}")
+        others = f" and {len(symptoms) - 3} more" if len(symptoms) > 3 else ""
+        lines.append(f"more follows from it at {', '.join(symptoms[:3])}{others}")
     return lines

@@ -19,8 +19,19 @@ from headrace.lake.types import parse
 BOUND_CHARACTERS_MAX = 100
 _UNORDERED = ("BLOB", "JSON", "BIT", "INTERVAL")
 _NUMBERS = (
-    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL",
-)  # fmt: skip
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+)
 BEFORE, AFTER = "__before__", "__after__"
 """Names of the two relations in a session (`lake.reading.session_over`)."""
 
@@ -61,15 +72,21 @@ class Spread(msgspec.Struct, frozen=True):
     mean: str | None
 
 
-def spreads(session: DuckDBSession, columns: Sequence[LakeColumn]) -> dict[str, tuple[Spread, Spread]]:
+def spreads(
+    session: DuckDBSession, columns: Sequence[LakeColumn]
+) -> dict[str, tuple[Spread, Spread]]:
     """Return each column's distribution before and after."""
     before, after = _spreads(session, BEFORE, columns), _spreads(session, AFTER, columns)
-    return {column.name: (was, now) for column, was, now in zip(columns, before, after, strict=True)}
+    return {
+        column.name: (was, now) for column, was, now in zip(columns, before, after, strict=True)
+    }
 
 
 def _spreads(session: DuckDBSession, side: str, columns: Sequence[LakeColumn]) -> list[Spread]:
     measures = [measure for column in columns for measure in _measures(column)]
-    row = session.connection.execute(f"SELECT {', '.join(['count(*)', *measures])} FROM {quote(side)}").fetchone()
+    row = session.connection.execute(
+        f"SELECT {', '.join(['count(*)', *measures])} FROM {quote(side)}"
+    ).fetchone()
     assert row is not None
     return [Spread(row[0], *row[at : at + 5]) for at in range(1, len(row), 5)]
 
@@ -77,7 +94,10 @@ def _spreads(session: DuckDBSession, side: str, columns: Sequence[LakeColumn]) -
 def _measures(column: LakeColumn) -> tuple[str, ...]:
     """Return the SQL for nulls, distinct values, minimum, maximum and mean."""
     name, kind = quote(column.name), parse(column.type)
-    ordered, number = not kind.fields and kind.name not in _UNORDERED, kind.name.partition("(")[0] in _NUMBERS
+    ordered, number = (
+        not kind.fields and kind.name not in _UNORDERED,
+        kind.name.partition("(")[0] in _NUMBERS,
+    )
     return (
         f"count(*) - count({name})",
         f"approx_count_distinct({name})" if ordered else "NULL",
@@ -87,7 +107,9 @@ def _measures(column: LakeColumn) -> tuple[str, ...]:
     )
 
 
-def multisets(session: DuckDBSession, columns: Sequence[LakeColumn], *, examples: int) -> DiffCounts:
+def multisets(
+    session: DuckDBSession, columns: Sequence[LakeColumn], *, examples: int
+) -> DiffCounts:
     """Compare without keys: a row that differs in one cell counts as one removed and one added."""
     names = ", ".join(quote(column.name) for column in columns)
 
@@ -100,17 +122,27 @@ def multisets(session: DuckDBSession, columns: Sequence[LakeColumn], *, examples
     return DiffCounts(_count(session, new), _count(session, gone), None, {}, (*removed, *added))
 
 
-def by_keys(session: DuckDBSession, columns: Sequence[LakeColumn], keys: Sequence[str], *, examples: int) -> DiffCounts:
+def by_keys(
+    session: DuckDBSession, columns: Sequence[LakeColumn], keys: Sequence[str], *, examples: int
+) -> DiffCounts:
     """Compare rows with equal keys; keys must be unique on both sides (`not_unique`)."""
     others = [column for column in columns if column.name not in keys]
     on = " AND ".join(f"b.{quote(key)} IS NOT DISTINCT FROM a.{quote(key)}" for key in keys)
-    joined = f"(SELECT true AS here, * FROM {quote(BEFORE)}) b FULL JOIN (SELECT true AS here, * FROM {quote(AFTER)}) a ON {on}"
-    differs = {column.name: f"b.{quote(column.name)} IS DISTINCT FROM a.{quote(column.name)}" for column in others}
+    joined = (
+        f"(SELECT true AS here, * FROM {quote(BEFORE)}) b FULL JOIN (SELECT true AS here, * FROM"
+        f" {quote(AFTER)}) a ON {on}"
+    )
+    differs = {
+        column.name: f"b.{quote(column.name)} IS DISTINCT FROM a.{quote(column.name)}"
+        for column in others
+    }
     both, any_differs = "b.here AND a.here", " OR ".join(differs.values()) or "false"
     counts = [
-        "count(*) FILTER (b.here IS NULL)", "count(*) FILTER (a.here IS NULL)", f"count(*) FILTER ({both} AND ({any_differs}))",
+        "count(*) FILTER (b.here IS NULL)",
+        "count(*) FILTER (a.here IS NULL)",
+        f"count(*) FILTER ({both} AND ({any_differs}))",
         *(f"count(*) FILTER ({both} AND {condition})" for condition in differs.values()),
-    ]  # fmt: skip
+    ]
     row = session.connection.execute(f"SELECT {', '.join(counts)} FROM {joined}").fetchone()
     assert row is not None
     cells = {name: count for name, count in zip(differs, row[3:], strict=True) if count}
@@ -125,23 +157,51 @@ def by_keys(session: DuckDBSession, columns: Sequence[LakeColumn], keys: Sequenc
 def not_unique(session: DuckDBSession, keys: Sequence[str]) -> bool:
     """Whether some keys occur twice on one side, so that they can't identify rows."""
     listed = ", ".join(quote(key) for key in keys)
-    return any(_count(session, f"SELECT {listed} FROM {quote(side)} GROUP BY ALL HAVING count(*) > 1 LIMIT 1") for side in (BEFORE, AFTER))
+    return any(
+        _count(
+            session, f"SELECT {listed} FROM {quote(side)} GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
+        )
+        for side in (BEFORE, AFTER)
+    )
 
 
-def _examples(session: DuckDBSession, columns: Sequence[LakeColumn], joined: str, condition: str, limit: int) -> list[Example]:
-    fields = ", ".join(f"{side}.{quote(column.name)} AS {quote(f'{side}{n}')}" for side in "ba" for n, column in enumerate(columns))
-    query = f"SELECT b.here AS {quote('b')}, a.here AS {quote('a')}, {fields} FROM {joined} WHERE {condition} LIMIT {int(limit)}"
-    renamed = {side: [msgspec.structs.replace(column, name=f"{side}{n}") for n, column in enumerate(columns)] for side in "ba"}
+def _examples(
+    session: DuckDBSession, columns: Sequence[LakeColumn], joined: str, condition: str, limit: int
+) -> list[Example]:
+    fields = ", ".join(
+        f"{side}.{quote(column.name)} AS {quote(f'{side}{n}')}"
+        for side in "ba"
+        for n, column in enumerate(columns)
+    )
+    query = (
+        f"SELECT b.here AS {quote('b')}, a.here AS {quote('a')}, {fields} FROM {joined} WHERE"
+        f" {condition} LIMIT {int(limit)}"
+    )
+    renamed = {
+        side: [
+            msgspec.structs.replace(column, name=f"{side}{n}") for n, column in enumerate(columns)
+        ]
+        for side in "ba"
+    }
     values = selected_values([*renamed["b"], *renamed["a"]])
-    fetched = session.connection.execute(f"SELECT {quote('b')}, {quote('a')}, {values} FROM ({query})").fetchall()
+    fetched = session.connection.execute(
+        f"SELECT {quote('b')}, {quote('a')}, {values} FROM ({query})"
+    ).fetchall()
     width = len(columns)
     before = converted(columns, [row[2 : 2 + width] for row in fetched])
     after = converted(columns, [row[2 + width :] for row in fetched])
-    return [Example(was if row[0] else None, now if row[1] else None) for row, was, now in zip(fetched, before, after, strict=True)]
+    return [
+        Example(was if row[0] else None, now if row[1] else None)
+        for row, was, now in zip(fetched, before, after, strict=True)
+    ]
 
 
-def _rows(session: DuckDBSession, query: str, columns: Sequence[LakeColumn], limit: int) -> tuple[dict[str, Any], ...]:
-    fetched = session.connection.execute(f"SELECT {selected_values(columns)} FROM ({query}) ORDER BY ALL LIMIT {int(limit)}").fetchall()
+def _rows(
+    session: DuckDBSession, query: str, columns: Sequence[LakeColumn], limit: int
+) -> tuple[dict[str, Any], ...]:
+    fetched = session.connection.execute(
+        f"SELECT {selected_values(columns)} FROM ({query}) ORDER BY ALL LIMIT {int(limit)}"
+    ).fetchall()
     return converted(columns, fetched)
 
 

@@ -47,7 +47,9 @@ def _sync(do_it: Callable[[Sequence[Path]], None], files: Sequence[Path]) -> Non
     try:
         do_it(files)
     except OSError as error:
-        raise LakeError(f"staged files can't be made durable: {error.strerror} ({error.filename or 'syncfs'})") from error
+        raise LakeError(
+            f"staged files can't be made durable: {error.strerror} ({error.filename or 'syncfs'})"
+        ) from error
 
 
 def _sync_file_systems(files: Sequence[Path]) -> None:
@@ -96,7 +98,11 @@ def verify(data_folder: Path, staged: StagedFile | StagedDeletes) -> Path:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        why = "is a link" if error.errno == errno.ELOOP else (error.strerror or "can't be opened").lower()
+        why = (
+            "is a link"
+            if error.errno == errno.ELOOP
+            else (error.strerror or "can't be opened").lower()
+        )
         raise LakeError(f"the staged file {staged.path} can't be published: {why}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -104,11 +110,16 @@ def verify(data_folder: Path, staged: StagedFile | StagedDeletes) -> Path:
     with os.fdopen(descriptor, "rb") as file:
         size = os.fstat(descriptor).st_size
         if size != staged.size_bytes:
-            raise LakeError(f"the staged file {staged.path} has {size} bytes; {staged.size_bytes} were written")
+            raise LakeError(
+                f"the staged file {staged.path} has {size} bytes; {staged.size_bytes} were written"
+            )
         file.seek(max(size - staged.footer_bytes - TAIL_BYTES, 0))
         tail = file.read()
     if not _is_footer(tail, staged):
-        raise LakeError(f"the staged file {staged.path} isn't the Parquet file that was written: its footer differs")
+        raise LakeError(
+            f"the staged file {staged.path} isn't the Parquet file that was written: its footer"
+            " differs"
+        )
     return path
 
 
@@ -184,11 +195,15 @@ def _look(descriptor: int, size_bytes: int, footer_bytes: int, known: str) -> Fi
         return FileIntegrity(f"has {results.st_size:,} bytes and not {size_bytes:,}")
     wanted = min(footer_bytes, FOOTER_BYTES_MAX) + TAIL_BYTES
     tail = os.pread(descriptor, wanted, max(size_bytes - wanted, 0))
-    if tail[-4:] != MAGIC or (footer_bytes and int.from_bytes(tail[-8:-4], "little") != footer_bytes):
+    if tail[-4:] != MAGIC or (
+        footer_bytes and int.from_bytes(tail[-8:-4], "little") != footer_bytes
+    ):
         return FileIntegrity("isn't the Parquet file that was published: its end differs")
     footer = footer_hash(tail)
     if known and footer != known:
-        return FileIntegrity("isn't the Parquet file that was published: its footer differs", footer)
+        return FileIntegrity(
+            "isn't the Parquet file that was published: its footer differs", footer
+        )
     return FileIntegrity("", footer)
 
 
@@ -211,7 +226,9 @@ class Orphan(msgspec.Struct, frozen=True):
     modified_us: int
 
 
-def orphans(data_folder: Path, named: Collection[str], staged: Collection[str], *, before_us: int) -> list[Orphan]:
+def orphans(
+    data_folder: Path, named: Collection[str], staged: Collection[str], *, before_us: int
+) -> list[Orphan]:
     """Return unreferenced Parquet files below `main/` that are older than `before_us`.
 
     `named` are the catalog's paths, `staged` those of open attempts, plans and quarantine.
@@ -234,7 +251,9 @@ def remove(data_folder: Path, orphans: Collection[Orphan]) -> int:
     freed = 0
     for orphan in orphans:
         path = data_folder / orphan.path
-        if not orphan.path.startswith(SCHEMA_FOLDER) or not path.parent.resolve().is_relative_to(data_folder.resolve()):
+        if not orphan.path.startswith(SCHEMA_FOLDER) or not path.parent.resolve().is_relative_to(
+            data_folder.resolve()
+        ):
             raise LakeError(f"{orphan.path!r} doesn't lie in the lake's folder")
         try:
             if path.lstat().st_mtime_ns // 1000 == orphan.modified_us:

@@ -1,8 +1,10 @@
 """Merge small files, expire snapshots and clean up files with DuckLake's own SQL.
 
-    python -m headrace.lake.maintenance merge  --catalog state.db --data-folder lake [--table T | --without T …] [--files-max N]
-    python -m headrace.lake.maintenance expire --catalog state.db --data-folder lake --before T [--keep 3,17]
-    python -m headrace.lake.maintenance clean  --catalog state.db --data-folder lake --before T --longest-attempt-s S
+    python -m headrace.lake.maintenance COMMAND --catalog state.db --data-folder lake [OPTIONS]
+
+        merge   [--table T | --without T …] [--files-max N]
+        expire  --before T [--keep 3,17]
+        clean   --before T --longest-attempt-s S
 
 It runs in a separate process, because DuckLake's SQLite isn't Python's. `--catalog -` means a
 catalog in PostgreSQL: its address comes as JSON on standard input, so that no password shows in the
@@ -68,9 +70,16 @@ class Cleaned(msgspec.Struct, frozen=True):
     paths: tuple[str, ...]
 
 
-_VARIABLES = {name: f"PG{name.upper()}" for name in ("host", "hostaddr", "port", "user", "password", "passfile", "options")} | {
-    "dbname": "PGDATABASE", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
-}  # fmt: skip
+_VARIABLES = {
+    name: f"PG{name.upper()}"
+    for name in ("host", "hostaddr", "port", "user", "password", "passfile", "options")
+} | {
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+}
 """libpq's environment variables; parameters passed there don't appear in DuckDB's messages."""
 
 
@@ -81,45 +90,72 @@ def attach(catalog: Path | PostgresqlCatalog, data_folder: Path) -> duckdb.DuckD
     """
     import duckdb
 
-    connection = duckdb.connect(config={"autoload_known_extensions": False, "autoinstall_known_extensions": False})
-    load(connection, "ducklake", "postgres_scanner" if isinstance(catalog, PostgresqlCatalog) else "sqlite_scanner")
+    connection = duckdb.connect(
+        config={"autoload_known_extensions": False, "autoinstall_known_extensions": False}
+    )
+    load(
+        connection,
+        "ducklake",
+        "postgres_scanner" if isinstance(catalog, PostgresqlCatalog) else "sqlite_scanner",
+    )
     attach_to(connection, catalog, data_folder)
     return connection
 
 
-def attach_to(connection: duckdb.DuckDBPyConnection, catalog: Path | PostgresqlCatalog, data_folder: Path) -> None:
+def attach_to(
+    connection: duckdb.DuckDBPyConnection, catalog: Path | PostgresqlCatalog, data_folder: Path
+) -> None:
     """Attach the lake as `lake` to a connection with the extensions loaded."""
     if isinstance(catalog, PostgresqlCatalog):
         _attach_postgresql(connection, catalog, data_folder)
         return
     # in another journal mode, one reader makes the writer's commit fail and leaves the lock held
     connection.execute(
-        f"ATTACH {literal(f'ducklake:sqlite:{catalog}')} AS lake (DATA_PATH {literal(f'{data_folder.resolve()}/')}, "
-        f"OVERRIDE_DATA_PATH true, META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}, DATA_INLINING_ROW_LIMIT 0)"
+        f"ATTACH {literal(f'ducklake:sqlite:{catalog}')} AS lake (DATA_PATH"
+        f" {literal(f'{data_folder.resolve()}/')}, OVERRIDE_DATA_PATH true, META_JOURNAL_MODE"
+        f" 'WAL', META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}, DATA_INLINING_ROW_LIMIT 0)"
     )
 
 
-def _attach_postgresql(connection: duckdb.DuckDBPyConnection, catalog: PostgresqlCatalog, data_folder: Path) -> None:
-    os.environ.update({_VARIABLES[name]: value for name, value in catalog.parameters.items() if name in _VARIABLES})
+def _attach_postgresql(
+    connection: duckdb.DuckDBPyConnection, catalog: PostgresqlCatalog, data_folder: Path
+) -> None:
+    os.environ.update(
+        {
+            _VARIABLES[name]: value
+            for name, value in catalog.parameters.items()
+            if name in _VARIABLES
+        }
+    )
     connection.execute(
-        f"ATTACH 'ducklake:postgres:' AS lake (DATA_PATH {literal(f'{data_folder.resolve()}/')}, OVERRIDE_DATA_PATH true, "
-        f"METADATA_SCHEMA {literal(catalog.schema)}, DATA_INLINING_ROW_LIMIT 0)"
+        f"ATTACH 'ducklake:postgres:' AS lake (DATA_PATH {literal(f'{data_folder.resolve()}/')},"
+        f" OVERRIDE_DATA_PATH true, METADATA_SCHEMA {literal(catalog.schema)},"
+        " DATA_INLINING_ROW_LIMIT 0)"
     )
 
 
 def merge(
-    connection: duckdb.DuckDBPyConnection, *, table: str | None = None, without: Sequence[str] = (), files_max: int = FILES_AT_ONCE_MAX
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    table: str | None = None,
+    without: Sequence[str] = (),
+    files_max: int = FILES_AT_ONCE_MAX,
 ) -> MergeSummary:
     """Merge small adjacent files, `files_max` at a time, until none are left to merge.
 
     Merges one `table`, or all tables except `without`.
     """
-    names = [table] if table is not None else [name for name in _tables(connection) if name not in without]
+    names = (
+        [table]
+        if table is not None
+        else [name for name in _tables(connection) if name not in without]
+    )
     before = {name: _file_count(connection, name) for name in names}
     for name in names:
         while _again(
             lambda name=name: connection.execute(  # type: ignore[misc]
-                f"CALL ducklake_merge_adjacent_files('lake', {literal(name)}, schema => 'main', max_compacted_files => {int(files_max)})"
+                f"CALL ducklake_merge_adjacent_files('lake', {literal(name)}, schema => 'main',"
+                f" max_compacted_files => {int(files_max)})"
             ).fetchall()
         ):
             pass
@@ -134,20 +170,32 @@ def protect_merged(data_folder: Path) -> None:
             protect(path)
 
 
-def expire(connection: duckdb.DuckDBPyConnection, *, before: datetime, keep: Sequence[int] = ()) -> Expired:
+def expire(
+    connection: duckdb.DuckDBPyConnection, *, before: datetime, keep: Sequence[int] = ()
+) -> Expired:
     """Expire snapshots made before a point in time.
 
     The newest snapshot stays, and so do those in `keep` (pinned by attempts, incidents, plans).
     """
-    rows = connection.execute("SELECT snapshot_id FROM lake.snapshots() WHERE snapshot_time < ? ORDER BY 1", [before]).fetchall()
+    rows = connection.execute(
+        "SELECT snapshot_id FROM lake.snapshots() WHERE snapshot_time < ? ORDER BY 1", [before]
+    ).fetchall()
     newest = connection.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchone()
-    gone = [row[0] for row in rows if row[0] not in keep and newest is not None and row[0] != newest[0]]
+    gone = [
+        row[0] for row in rows if row[0] not in keep and newest is not None and row[0] != newest[0]
+    ]
     if gone:
-        _again(lambda: connection.execute(f"CALL ducklake_expire_snapshots('lake', versions => {gone})").fetchall())
+        _again(
+            lambda: connection.execute(
+                f"CALL ducklake_expire_snapshots('lake', versions => {gone})"
+            ).fetchall()
+        )
     return Expired(tuple(gone))
 
 
-def clean(connection: duckdb.DuckDBPyConnection, *, before: datetime, longest_attempt: timedelta) -> Cleaned:
+def clean(
+    connection: duckdb.DuckDBPyConnection, *, before: datetime, longest_attempt: timedelta
+) -> Cleaned:
     """Delete files that no snapshot has referenced since `before`.
 
     A long reader may still have them open, so `before` must lie further back than the longest
@@ -155,22 +203,30 @@ def clean(connection: duckdb.DuckDBPyConnection, *, before: datetime, longest_at
     """
     if before > datetime.now(UTC) - longest_attempt:
         raise Refused(
-            f"files that were in use at {before.isoformat()} may still be read: an attempt can take {longest_attempt}",
+            f"files that were in use at {before.isoformat()} may still be read: an attempt can take"
+            f" {longest_attempt}",
             hint="clean up to an instant that lies further back",
         )
-    rows = _again(lambda: connection.execute("CALL ducklake_cleanup_old_files('lake', older_than => ?::TIMESTAMPTZ)", [before]).fetchall())
+    rows = _again(
+        lambda: connection.execute(
+            "CALL ducklake_cleanup_old_files('lake', older_than => ?::TIMESTAMPTZ)", [before]
+        ).fetchall()
+    )
     return Cleaned(tuple(row[0] for row in rows))
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
     rows = connection.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'main' ORDER BY 1"
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name ="
+        " 'main' ORDER BY 1"
     ).fetchall()
     return [row[0] for row in rows]
 
 
 def _file_count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    row = connection.execute(f"SELECT count(*) FROM ducklake_list_files('lake', {literal(name)}, schema => 'main')").fetchone()
+    row = connection.execute(
+        f"SELECT count(*) FROM ducklake_list_files('lake', {literal(name)}, schema => 'main')"
+    ).fetchone()
     return 0 if row is None else row[0]
 
 
@@ -200,19 +256,32 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--table")
     parser.add_argument("--without", action="append", default=[], metavar="T")
     parser.add_argument("--files-max", type=int, default=FILES_AT_ONCE_MAX)
-    parser.add_argument("--before", type=datetime.fromisoformat, default=datetime(1970, 1, 1, tzinfo=UTC))
-    parser.add_argument("--keep", type=lambda text: [int(part) for part in text.split(",") if part], default=[])
+    parser.add_argument(
+        "--before", type=datetime.fromisoformat, default=datetime(1970, 1, 1, tzinfo=UTC)
+    )
+    parser.add_argument(
+        "--keep", type=lambda text: [int(part) for part in text.split(",") if part], default=[]
+    )
     parser.add_argument("--longest-attempt-s", type=float, default=3600.0)
     given = parser.parse_args(arguments)
     import duckdb
 
     done: MergeSummary | Expired | Cleaned
-    catalog = msgspec.json.decode(sys.stdin.buffer.read(), type=PostgresqlCatalog) if given.catalog == "-" else Path(given.catalog)
+    catalog = (
+        msgspec.json.decode(sys.stdin.buffer.read(), type=PostgresqlCatalog)
+        if given.catalog == "-"
+        else Path(given.catalog)
+    )
     try:
         with attach(catalog, given.data_folder) as connection:
             match given.step:
                 case "merge":
-                    done = merge(connection, table=given.table, without=given.without, files_max=given.files_max)
+                    done = merge(
+                        connection,
+                        table=given.table,
+                        without=given.without,
+                        files_max=given.files_max,
+                    )
                     protect_merged(given.data_folder)
                 case "expire":
                     done = expire(connection, before=given.before, keep=given.keep)

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.lake.files import footer_hash, protect, read_tail
-from headrace.lake.schema import CodeTypes, Given, SchemaMismatch, cast_columns, check_names, propose
+from headrace.lake.schema import (
+    CodeTypes,
+    Given,
+    SchemaMismatch,
+    cast_columns,
+    check_names,
+    propose,
+)
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, numbered_sql, quote
 from headrace.lake.staging import Parameters, describe, refused, write_rows
@@ -48,7 +55,12 @@ WHOLE = "*"
 GONE_MAX = 0.5
 """A file with a larger fraction of deleted rows is rewritten."""
 ROW_NUMBER = "file_row_number"
-_CHANGES, _REPLACED, _CLOSED, _FRESH = '"headrace changes"', '"headrace replaced"', '"headrace closed"', '"headrace fresh"'
+_CHANGES, _REPLACED, _CLOSED, _FRESH = (
+    '"headrace changes"',
+    '"headrace replaced"',
+    '"headrace closed"',
+    '"headrace fresh"',
+)
 _ADDED = ("valid_from", "valid_to", "is_current")
 _FLAG = quote(PARTITION_COLUMN)
 """Name of the delete flag while changes are read: user columns can't have this name."""
@@ -85,7 +97,9 @@ def stage_merge(  # noqa: PLR0913 - all but the first three arguments are keywor
     own = _without_flag(given, rule)
     check_names(table_name, own)
     target = propose(table_name, (*own, *_added(own, rule)), table, evolve=evolve, code=code)
-    work = _Merge(session, target, rule, state, reshaped=table is None or target.columns != table.columns)
+    work = _Merge(
+        session, target, rule, state, reshaped=table is None or target.columns != table.columns
+    )
     try:
         work.take(body, parameters, own)
         return work.staged()
@@ -108,14 +122,30 @@ def _clear(session: DuckDBSession) -> None:
 def _without_flag(given: Given, rule: MergeRule) -> Given:
     """Return the query's columns that the table has, without the delete flag."""
     names = [name.lower() for name, _ in given]
-    wanted = [*rule.keys, *([rule.delete] if rule.delete else []), *(rule.versions.columns if rule.versions else ())]
+    wanted = [
+        *rule.keys,
+        *([rule.delete] if rule.delete else []),
+        *(rule.versions.columns if rule.versions else ()),
+    ]
     missing = [name for name in wanted if name.lower() not in names]
     if missing:
         hint = f"its columns are: {', '.join(name for name, _ in given[:12])}"
-        raise SchemaMismatch(f"the body gives no column `{missing[0]}`, which the merge needs", columns=missing, hint=hint)
+        raise SchemaMismatch(
+            f"the body gives no column `{missing[0]}`, which the merge needs",
+            columns=missing,
+            hint=hint,
+        )
     if ROW_NUMBER in names:
-        raise SchemaMismatch(f"a merged table can't have a column `{ROW_NUMBER}`", columns=(ROW_NUMBER,), hint="call it otherwise with AS")
-    return tuple((name, kind) for name, kind in given if rule.delete is None or name.lower() != rule.delete.lower())
+        raise SchemaMismatch(
+            f"a merged table can't have a column `{ROW_NUMBER}`",
+            columns=(ROW_NUMBER,),
+            hint="call it otherwise with AS",
+        )
+    return tuple(
+        (name, kind)
+        for name, kind in given
+        if rule.delete is None or name.lower() != rule.delete.lower()
+    )
 
 
 def _added(own: Given, rule: MergeRule) -> Given:
@@ -125,7 +155,9 @@ def _added(own: Given, rule: MergeRule) -> Given:
     taken = {name for name, _ in added} & {name.lower() for name, _ in own}
     if taken:
         message = f"the body gives `{min(taken)}`, which `materialize: snapshot` adds itself"
-        raise SchemaMismatch(message, columns=sorted(taken), hint="call it otherwise with AS, or leave it out")
+        raise SchemaMismatch(
+            message, columns=sorted(taken), hint="call it otherwise with AS, or leave it out"
+        )
     return added
 
 
@@ -135,10 +167,20 @@ class _Merge:
     Its temporary tables call the table's columns `c0`, `c1` …, by position in `columns`.
     """
 
-    def __init__(self, session: DuckDBSession, table: LakeTable, rule: MergeRule, state: MergeState, *, reshaped: bool) -> None:
+    def __init__(
+        self,
+        session: DuckDBSession,
+        table: LakeTable,
+        rule: MergeRule,
+        state: MergeState,
+        *,
+        reshaped: bool,
+    ) -> None:
         self._session, self._table, self._rule, self._state = session, table, rule, state
         self.columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
-        self._places = {column.name.lower(): f"c{number}" for number, column in enumerate(self.columns)}
+        self._places = {
+            column.name.lower(): f"c{number}" for number, column in enumerate(self.columns)
+        }
         self._keys = [self._places[key.lower()] for key in rule.keys]
         self._files = tuple(_by_id(file) if reshaped else file for file in state.files)
         self._fresh = _FRESH
@@ -148,12 +190,27 @@ class _Merge:
 
     def take(self, body: str, parameters: Parameters, own: Given) -> None:
         """Store the query's rows in a temporary table, and refuse null or repeated keys."""
-        written = LakeTable(self._table.name, (self._table.columns[0], *(self._column(name) for name, _ in own)))
-        gone = "false" if self._rule.delete is None else f"coalesce(CAST({quote(self._rule.delete)} AS BOOLEAN), false)"
-        cast = f"SELECT {gone} AS {_FLAG}, {', '.join(cast_columns(own, written))} FROM ({body}\n) AS body"
-        places = ", ".join(f"{quote(column.name)} AS {self._place(column.name)}" for column in written.columns[1:])
+        written = LakeTable(
+            self._table.name, (self._table.columns[0], *(self._column(name) for name, _ in own))
+        )
+        gone = (
+            "false"
+            if self._rule.delete is None
+            else f"coalesce(CAST({quote(self._rule.delete)} AS BOOLEAN), false)"
+        )
+        cast = (
+            f"SELECT {gone} AS {_FLAG}, {', '.join(cast_columns(own, written))} FROM ({body}\n) AS"
+            " body"
+        )
+        places = ", ".join(
+            f"{quote(column.name)} AS {self._place(column.name)}" for column in written.columns[1:]
+        )
         with refused(written):
-            self._run(f"CREATE TEMP TABLE {_CHANGES} AS SELECT {_FLAG} AS gone, {places} FROM ({cast}) AS given", parameters)
+            self._run(
+                f"CREATE TEMP TABLE {_CHANGES} AS SELECT {_FLAG} AS gone, {places} FROM ({cast}) AS"
+                " given",
+                parameters,
+            )
         self._check_nulls()
         self._check_twice()
 
@@ -161,23 +218,36 @@ class _Merge:
         for name, key in zip(self._rule.keys, self._keys, strict=True):
             count = self._value(f"SELECT count(*) FROM {_CHANGES} WHERE {key} IS NULL")
             if count:
-                raise KeyRefused(f"the key `{name}` is null in {_rows(count)}", hint="leave such rows out with WHERE, or give them a key")
+                raise KeyRefused(
+                    f"the key `{name}` is null in {_rows(count)}",
+                    hint="leave such rows out with WHERE, or give them a key",
+                )
 
     def _check_twice(self) -> None:
         keys = ", ".join(self._keys)
         results = self._rows(
-            f"SELECT count(*) OVER () AS groups, count(*), {', '.join(f'CAST({key} AS VARCHAR)' for key in self._keys)} FROM {_CHANGES} "
-            f"GROUP BY {keys} HAVING count(*) > 1 ORDER BY {keys} LIMIT {_KEYS_SHOWN}"
+            "SELECT count(*) OVER () AS groups, count(*),"
+            f" {', '.join(f'CAST({key} AS VARCHAR)' for key in self._keys)} FROM {_CHANGES} GROUP"
+            f" BY {keys} HAVING count(*) > 1 ORDER BY {keys} LIMIT {_KEYS_SHOWN}"
         )
         if results:
             text = "; ".join(self._shown(values) for _, _, *values in results)
-            more = f" and {results[0][0] - len(results)} more" if results[0][0] > len(results) else ""
+            more = (
+                f" and {results[0][0] - len(results)} more" if results[0][0] > len(results) else ""
+            )
             count = "1 key is" if results[0][0] == 1 else f"{results[0][0]:,} keys are"
             message = f"{count} there more than once in what was computed: {text}{more}"
-            raise KeyRefused(message, hint="keep one row a key: QUALIFY row_number() OVER (PARTITION BY … ORDER BY …) = 1")
+            raise KeyRefused(
+                message,
+                hint=(
+                    "keep one row a key: QUALIFY row_number() OVER (PARTITION BY … ORDER BY …) = 1"
+                ),
+            )
 
     def _shown(self, values: Sequence[str]) -> str:
-        return ", ".join(f"{name} = {_short(value)}" for name, value in zip(self._rule.keys, values, strict=True))
+        return ", ".join(
+            f"{name} = {_short(value)}" for name, value in zip(self._rule.keys, values, strict=True)
+        )
 
     # Applying the changes
 
@@ -202,19 +272,25 @@ class _Merge:
         own, keys = ", ".join(self._own), ", ".join(self._keys)
         self._fresh, touched = f"(SELECT {own} FROM {_CHANGES} WHERE NOT gone)", _CHANGES
         if self._rule.drop_same:
-            same = " AND ".join(f"was.{place} IS NOT DISTINCT FROM now.{place}" for place in self._own)
+            same = " AND ".join(
+                f"was.{place} IS NOT DISTINCT FROM now.{place}" for place in self._own
+            )
             repeated = (
-                f"(SELECT {', '.join(f'now.{key}' for key in self._keys)} FROM ({self._before()}) AS was "
-                f"JOIN {_CHANGES} AS now ON {self._on('was', 'now')} WHERE NOT gone AND {same})"
+                f"(SELECT {', '.join(f'now.{key}' for key in self._keys)} FROM ({self._before()})"
+                f" AS was JOIN {_CHANGES} AS now ON {self._on('was', 'now')} WHERE NOT gone AND"
+                f" {same})"
             )
             self._run(
-                f"CREATE TEMP TABLE {_FRESH} AS SELECT {own} FROM {_CHANGES} AS now ANTI JOIN {repeated} AS same "
-                f"ON {self._on('now', 'same')} WHERE NOT gone"
+                f"CREATE TEMP TABLE {_FRESH} AS SELECT {own} FROM {_CHANGES} AS now ANTI JOIN"
+                f" {repeated} AS same ON {self._on('now', 'same')} WHERE NOT gone"
             )
-            self._fresh, touched = _FRESH, f"(SELECT {keys} FROM {_FRESH} UNION ALL SELECT {keys} FROM {_CHANGES} WHERE gone)"
+            self._fresh, touched = (
+                _FRESH,
+                f"(SELECT {keys} FROM {_FRESH} UNION ALL SELECT {keys} FROM {_CHANGES} WHERE gone)",
+            )
         self._run(
-            f"CREATE TEMP TABLE {_REPLACED} AS SELECT file, pos FROM ({self._before(self._keys)}) AS was "
-            f"SEMI JOIN {touched} AS now ON {self._on('was', 'now')}"
+            f"CREATE TEMP TABLE {_REPLACED} AS SELECT file, pos FROM ({self._before(self._keys)})"
+            f" AS was SEMI JOIN {touched} AS now ON {self._on('was', 'now')}"
         )
 
     def _find_versions(self, versions: SnapshotRule) -> None:
@@ -222,31 +298,51 @@ class _Merge:
         at = f"CAST({literal(versions.at)} AS {versions.type})"
         own, keys = ", ".join(self._own), ", ".join(self._keys)
         current = f"(SELECT * FROM ({self._before()}) AS state WHERE {self._place('is_current')})"
-        differs = " OR ".join(f"was.{place} IS DISTINCT FROM now.{place}" for place in self._compared(versions)) or "false"
+        differs = (
+            " OR ".join(
+                f"was.{place} IS DISTINCT FROM now.{place}" for place in self._compared(versions)
+            )
+            or "false"
+        )
         was = ", ".join(f"was.{place}" for place in self._own)
-        closed = f"SELECT was.file, was.pos, {was} FROM {current} AS was JOIN {_CHANGES} AS now ON {self._on('was', 'now')} WHERE {differs}"
+        closed = (
+            f"SELECT was.file, was.pos, {was} FROM {current} AS was JOIN {_CHANGES} AS now ON"
+            f" {self._on('was', 'now')} WHERE {differs}"
+        )
         if versions.deletes is Deletes.CLOSE:
-            closed += f" UNION ALL SELECT file, pos, {own} FROM {current} AS was ANTI JOIN {_CHANGES} AS now ON {self._on('was', 'now')}"
+            closed += (
+                f" UNION ALL SELECT file, pos, {own} FROM {current} AS was ANTI JOIN {_CHANGES} AS"
+                f" now ON {self._on('was', 'now')}"
+            )
         self._run(f"CREATE TEMP TABLE {_CLOSED} AS {closed}")
         self._run(f"CREATE TEMP TABLE {_REPLACED} AS SELECT file, pos FROM {_CLOSED}")
-        staying = f"(SELECT {keys} FROM {current} AS was ANTI JOIN {_REPLACED} AS gone USING (file, pos))"
-        begun = self._version({"valid_from": at, "valid_to": f"CAST(NULL AS {versions.type})", "is_current": "true"})
+        staying = (
+            f"(SELECT {keys} FROM {current} AS was ANTI JOIN {_REPLACED} AS gone USING (file, pos))"
+        )
+        begun = self._version(
+            {"valid_from": at, "valid_to": f"CAST(NULL AS {versions.type})", "is_current": "true"}
+        )
         ended = self._version({"valid_to": at, "is_current": "false"})
         self._run(
-            f"CREATE TEMP TABLE {_FRESH} AS SELECT {begun} FROM {_CHANGES} AS now ANTI JOIN {staying} AS was ON {self._on('was', 'now')} "
-            f"UNION ALL SELECT {ended} FROM {_CLOSED} WHERE {self._place('valid_from')} < {at}"
+            f"CREATE TEMP TABLE {_FRESH} AS SELECT {begun} FROM {_CHANGES} AS now ANTI JOIN"
+            f" {staying} AS was ON {self._on('was', 'now')} UNION ALL SELECT {ended} FROM {_CLOSED}"
+            f" WHERE {self._place('valid_from')} < {at}"
         )
 
     def _compared(self, versions: SnapshotRule) -> list[str]:
         """Return the columns (as `c0` …) whose change creates a version."""
         named = {name.lower() for name in versions.columns}
         return [
-            place for name, place in self._places.items() if place not in self._keys and name not in _ADDED and (not named or name in named)
+            place
+            for name, place in self._places.items()
+            if place not in self._keys and name not in _ADDED and (not named or name in named)
         ]
 
     def _version(self, values: dict[str, str]) -> str:
         given = {self._place(name): value for name, value in values.items()}
-        return ", ".join(f"{given[place]} AS {place}" if place in given else place for place in self._own)
+        return ", ".join(
+            f"{given[place]} AS {place}" if place in given else place for place in self._own
+        )
 
     def _before(self, wanted: Sequence[str] | None = None) -> str:
         """Return a query of the previous rows with their positions.
@@ -254,7 +350,11 @@ class _Merge:
         `wanted` restricts the columns.
         """
         text = numbered_sql([file.ref for file in self._files], self.columns)
-        return text if wanted is None else f"SELECT file, pos, {', '.join(wanted)} FROM ({text}) AS state"
+        return (
+            text
+            if wanted is None
+            else f"SELECT file, pos, {', '.join(wanted)} FROM ({text}) AS state"
+        )
 
     def _on(self, left: str, right: str) -> str:
         return " AND ".join(f"{left}.{key} = {right}.{key}" for key in self._keys)
@@ -267,7 +367,11 @@ class _Merge:
         They are those that can't stay, are mostly deleted, or hold no more rows than the new file.
         """
         live = {n: file.rows - file.deleted - gone.get(n, 0) for n, file in enumerate(self._files)}
-        again = {n for n, file in enumerate(self._files) if not file.kept or live[n] < file.rows * (1 - GONE_MAX) or not live[n]}
+        again = {
+            n
+            for n, file in enumerate(self._files)
+            if not file.kept or live[n] < file.rows * (1 - GONE_MAX) or not live[n]
+        }
         total = fresh + sum(live[n] for n in again)
         if not gone and not fresh:
             return again
@@ -287,9 +391,13 @@ class _Merge:
             rest = numbered_sql([self._files[number].ref for number in files], self.columns)
             moved = ", ".join(f"({number}, {place})" for number, place in files.items())
             lost = (
-                f"(SELECT moved.place AS file, pos FROM {_REPLACED} JOIN (VALUES {moved}) AS moved(number, place) ON file = moved.number)"
+                f"(SELECT moved.place AS file, pos FROM {_REPLACED} JOIN (VALUES {moved}) AS"
+                " moved(number, place) ON file = moved.number)"
             )
-            text += f" UNION ALL SELECT {names} FROM ({rest}) AS rest ANTI JOIN {lost} AS lost USING (file, pos)"
+            text += (
+                f" UNION ALL SELECT {names} FROM ({rest}) AS rest ANTI JOIN {lost} AS lost USING"
+                " (file, pos)"
+            )
         return text
 
     def _deletions(self, number: int) -> StagedDeletes:
@@ -299,24 +407,41 @@ class _Merge:
         target = self._session.data_folder / path
         self._written.append(path)
         of = literal(str(self._session.data_folder / ref.path))
-        before = "".join(f" UNION SELECT pos FROM read_parquet({literal(str(self._session.data_folder / d.path))})" for d in ref.deletes)
+        before = "".join(
+            " UNION SELECT pos FROM"
+            f" read_parquet({literal(str(self._session.data_folder / d.path))})"
+            for d in ref.deletes
+        )
         results = self._rows(
-            f"COPY (SELECT {of} AS file_path, pos FROM (SELECT pos FROM {_REPLACED} WHERE file = {number}{before}) AS gone ORDER BY pos) "
-            f"TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS)"
+            f"COPY (SELECT {of} AS file_path, pos FROM (SELECT pos FROM {_REPLACED} WHERE file ="
+            f" {number}{before}) AS gone ORDER BY pos) TO {literal(str(target))} (FORMAT parquet,"
+            " COMPRESSION zstd, RETURN_STATS)"
         )[0]
         tail = read_tail(target, results[3])
         protect(target)
         return StagedDeletes(ref.path, path, results[1], results[2], results[3], footer_hash(tail))
 
     def _replacement(
-        self, staged: StagedFile, kept: Sequence[int], gone: dict[int, int], deletes: tuple[StagedDeletes, ...], *, changed: bool
+        self,
+        staged: StagedFile,
+        kept: Sequence[int],
+        gone: dict[int, int],
+        deletes: tuple[StagedDeletes, ...],
+        *,
+        changed: bool,
     ) -> Replacement:
         now = dict(self._state.seen)
         stay = {self._files[number].ref.path: self._files[number].ref for number in kept}
         written = {delete.of for delete in deletes}
-        moved = [ref for path, ref in stay.items() if path not in written and now[path] != tuple(sorted(d.path for d in ref.deletes))]
+        moved = [
+            ref
+            for path, ref in stay.items()
+            if path not in written and now[path] != tuple(sorted(d.path for d in ref.deletes))
+        ]
         again = tuple(self._restated(ref) for ref in moved if ref.deletes)
-        rows = staged.rows + sum(self._files[n].rows - self._files[n].deleted - gone.get(n, 0) for n in kept)
+        rows = staged.rows + sum(
+            self._files[n].rows - self._files[n].deleted - gone.get(n, 0) for n in kept
+        )
         ended = tuple(path for path in now if path not in stay)
         return Replacement(
             seen=self._state.seen,
@@ -333,21 +458,34 @@ class _Merge:
         number = next(n for n, file in enumerate(self._files) if file.ref.path == ref.path)
         return self._deletions(number)
 
-    def _after(self, staged: StagedFile, kept: Sequence[int], deletes: tuple[StagedDeletes, ...]) -> tuple[FileRef, ...]:
+    def _after(
+        self, staged: StagedFile, kept: Sequence[int], deletes: tuple[StagedDeletes, ...]
+    ) -> tuple[FileRef, ...]:
         lost = {delete.of: (DeleteRef(delete.path),) for delete in deletes}
         old = [self._files[number].ref for number in kept]
-        stay = [FileRef(ref.path, None, lost.get(ref.path, ref.deletes), None, ref.lookup) for ref in old]
-        return (*stay, FileRef(staged.path, lookup=ColumnLookup.SAME)) if staged.rows else tuple(stay)
+        stay = [
+            FileRef(ref.path, None, lost.get(ref.path, ref.deletes), None, ref.lookup)
+            for ref in old
+        ]
+        return (
+            (*stay, FileRef(staged.path, lookup=ColumnLookup.SAME)) if staged.rows else tuple(stay)
+        )
 
     def _hash(self) -> str:
         """Return a hash of the state before, the changes and the columns.
 
         Equal only for equal tables.
         """
-        body = ", ".join(place for name, place in self._places.items() if self._rule.versions is None or name not in _ADDED)
+        body = ", ".join(
+            place
+            for name, place in self._places.items()
+            if self._rule.versions is None or name not in _ADDED
+        )
         rows, total = self._rows(f"SELECT count(*), sum(hash(gone, {body})) FROM {_CHANGES}")[0]
         columns = [(column.name, column.type) for column in self.columns]
-        told = msgspec.json.encode((self._state.content_hash, rows, str(total), columns, self._rule))
+        told = msgspec.json.encode(
+            (self._state.content_hash, rows, str(total), columns, self._rule)
+        )
         return f"merge:{hashlib.sha256(told).hexdigest()[:32]}"
 
     def undo(self) -> None:
@@ -381,7 +519,9 @@ def _by_id(file: StateFile) -> StateFile:
     """Match columns by id: the table's columns change, so no file has exactly these."""
     if file.ref.lookup is not ColumnLookup.SAME:
         return file
-    return msgspec.structs.replace(file, ref=msgspec.structs.replace(file.ref, lookup=ColumnLookup.ID))
+    return msgspec.structs.replace(
+        file, ref=msgspec.structs.replace(file.ref, lookup=ColumnLookup.ID)
+    )
 
 
 def _rows(count: int) -> str:
@@ -389,5 +529,9 @@ def _rows(count: int) -> str:
 
 
 def _short(value: str) -> str:
-    text = value if len(value) <= _VALUE_CHARACTERS_SHOWN else f"{value[:_VALUE_CHARACTERS_SHOWN]}… ({len(value):,} characters)"
+    text = (
+        value
+        if len(value) <= _VALUE_CHARACTERS_SHOWN
+        else f"{value[:_VALUE_CHARACTERS_SHOWN]}… ({len(value):,} characters)"
+    )
     return repr(text)

@@ -76,8 +76,12 @@ def read(
     """
     lake_columns = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
-        rows = tuple(row for batch in _batches(session, files, lake_columns, limit) for row in batch)
-        counted = session.connection.execute(f"SELECT count(*) FROM ({relation_sql(files, table.columns)}) AS rows").fetchone()
+        rows = tuple(
+            row for batch in _batches(session, files, lake_columns, limit) for row in batch
+        )
+        counted = session.connection.execute(
+            f"SELECT count(*) FROM ({relation_sql(files, table.columns)}) AS rows"
+        ).fetchone()
     assert counted is not None
     return JsonRows(lake_columns, rows, counted[0])
 
@@ -101,7 +105,10 @@ def batches(
 
 
 def _batches(
-    session: DuckDBSession, files: Sequence[FileRef], columns: Sequence[LakeColumn], limit: int | None
+    session: DuckDBSession,
+    files: Sequence[FileRef],
+    columns: Sequence[LakeColumn],
+    limit: int | None,
 ) -> Iterator[Sequence[dict[str, Any]]]:
     source = relation_sql(files, columns, with_partition=_has_partition(columns))
     query = f"SELECT {selected_values(columns)} FROM ({source}) AS rows{_limit(limit)}"
@@ -115,10 +122,18 @@ def selected_values(columns: Sequence[LakeColumn]) -> str:
     return ", ".join(_value(column) for column in columns)
 
 
-def converted(columns: Sequence[LakeColumn], fetched: Sequence[Sequence[Any]]) -> tuple[dict[str, Any], ...]:
+def converted(
+    columns: Sequence[LakeColumn], fetched: Sequence[Sequence[Any]]
+) -> tuple[dict[str, Any], ...]:
     """Convert rows fetched with `selected_values` to mappings of JSON values."""
     converters = [_converter(column) for column in columns]
-    return tuple({column.name: convert(value) for column, convert, value in zip(columns, converters, row, strict=True)} for row in fetched)
+    return tuple(
+        {
+            column.name: convert(value)
+            for column, convert, value in zip(columns, converters, row, strict=True)
+        }
+        for row in fetched
+    )
 
 
 def write(
@@ -138,12 +153,20 @@ def write(
     """
     lake_columns = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
-        query = f"SELECT * FROM ({relation_sql(files, lake_columns, with_partition=_has_partition(lake_columns))}) AS rows{_limit(limit)}"
+        query = (
+            "SELECT * FROM"
+            f" ({relation_sql(files, lake_columns, with_partition=_has_partition(lake_columns))})"
+            f" AS rows{_limit(limit)}"
+        )
         write_query(session, query, out, data_format)
 
 
 def write_query(
-    session: DuckDBSession, query: str, out: BinaryIO, data_format: DataFormat, parameters: dict[str, Any] | None = None
+    session: DuckDBSession,
+    query: str,
+    out: BinaryIO,
+    data_format: DataFormat,
+    parameters: dict[str, Any] | None = None,
 ) -> None:
     """Write the rows of a query to a binary stream."""
     if data_format is DataFormat.ARROW:
@@ -160,7 +183,8 @@ def _columns(table: LakeTable, wanted: Sequence[str] | None) -> tuple[LakeColumn
     unknown = [name for name in wanted if name.lower() not in known]
     if unknown:
         raise LakeError(
-            f"table `{table.name}` has no column `{unknown[0]}`", hint=f"it has {', '.join(column.name for column in columns[:20])}"
+            f"table `{table.name}` has no column `{unknown[0]}`",
+            hint=f"it has {', '.join(column.name for column in columns[:20])}",
         )
     return tuple(known[name.lower()] for name in dict.fromkeys(wanted))
 
@@ -188,26 +212,45 @@ def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iter
         except duckdb.IOException as error:
             raise LakeError(
                 f"published files can't be read: {first_line(error)}",
-                hint="a file was removed from the lake's folder by hand, or the snapshot's files were cleaned up",
+                hint=(
+                    "a file was removed from the lake's folder by hand, or the snapshot's files"
+                    " were cleaned up"
+                ),
             ) from error
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
         except duckdb.Error as error:  # the error is about the files: the statements are ours
-            raise LakeError(f"published files can't be read: {first_line(error)}", hint=DAMAGED) from error
+            raise LakeError(
+                f"published files can't be read: {first_line(error)}", hint=DAMAGED
+            ) from error
 
 
-def _write_file(session: DuckDBSession, query: str, out: BinaryIO, data_format: DataFormat, parameters: dict[str, Any] | None) -> None:
+def _write_file(
+    session: DuckDBSession,
+    query: str,
+    out: BinaryIO,
+    data_format: DataFormat,
+    parameters: dict[str, Any] | None,
+) -> None:
     path = session.temporary_folder / f"{uuid.uuid4()}.{data_format}"
-    options = "FORMAT csv, HEADER" if data_format is DataFormat.CSV else "FORMAT parquet, COMPRESSION zstd"
+    options = (
+        "FORMAT csv, HEADER"
+        if data_format is DataFormat.CSV
+        else "FORMAT parquet, COMPRESSION zstd"
+    )
     try:
-        session.connection.execute(f"COPY ({query}) TO {literal(str(path))} ({options})", parameters)
+        session.connection.execute(
+            f"COPY ({query}) TO {literal(str(path))} ({options})", parameters
+        )
         with path.open("rb") as file:
             shutil.copyfileobj(file, out)
     finally:
         path.unlink(missing_ok=True)
 
 
-def _write_arrow(session: DuckDBSession, query: str, out: BinaryIO, parameters: dict[str, Any] | None) -> None:
+def _write_arrow(
+    session: DuckDBSession, query: str, out: BinaryIO, parameters: dict[str, Any] | None
+) -> None:
     import pyarrow as pa
 
     reader = session.connection.execute(query, parameters).to_arrow_reader(ARROW_ROWS)
@@ -226,7 +269,10 @@ def _value(column: LakeColumn) -> str:
 
 
 def _as_text(type_name: str) -> bool:
-    return type_name.startswith(("DATE", "TIME", "INTERVAL", "UUID", "DECIMAL")) and not parse(type_name).fields
+    return (
+        type_name.startswith(("DATE", "TIME", "INTERVAL", "UUID", "DECIMAL"))
+        and not parse(type_name).fields
+    )
 
 
 def _converter(column: LakeColumn) -> Callable[[Any], Any]:
@@ -257,7 +303,10 @@ def _plain(value: Any) -> Any:
         case list() | tuple():
             return [_plain(item) for item in value]
         case dict():
-            return {key if isinstance(key, str) else str(_plain(key)): _plain(item) for key, item in value.items()}
+            return {
+                key if isinstance(key, str) else str(_plain(key)): _plain(item)
+                for key, item in value.items()
+            }
         case _:
             return value
 
@@ -305,7 +354,9 @@ def names_in(query: str) -> tuple[str, ...]:
         connection.close()
     tree = json.loads(results[0]) if results else {}
     own = set(_ctes(tree))
-    return tuple(dict.fromkeys(name.lower() for name in _tables_of_tree(tree) if name.lower() not in own))
+    return tuple(
+        dict.fromkeys(name.lower() for name in _tables_of_tree(tree) if name.lower() not in own)
+    )
 
 
 def _tables_of_tree(tree: Any) -> Iterator[str]:
@@ -339,10 +390,17 @@ def session_over(tables: Sequence[QueryTable], *, timezone: str) -> Iterator[Duc
     """
     folder = Path(tempfile.mkdtemp(prefix="headrace-sql-"))
     try:
-        paths = [Path(path) for table in tables for file in table.files for path in (file.path, *(delete.path for delete in file.deletes))]
+        paths = [
+            Path(path)
+            for table in tables
+            for file in table.files
+            for path in (file.path, *(delete.path for delete in file.deletes))
+        ]
         with DuckDBSession(folder, readable=paths, timezone=timezone, ordered=True) as session:
             for table in tables:
-                session.connection.execute(f"CREATE VIEW {quote(table.name)} AS {relation_sql(table.files, table.columns)}")
+                session.connection.execute(
+                    f"CREATE VIEW {quote(table.name)} AS {relation_sql(table.files, table.columns)}"
+                )
             yield session
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -354,7 +412,9 @@ def absolute(files: Iterable[FileRef], lake: Path) -> tuple[FileRef, ...]:
 
 
 def _absolute(file: FileRef, lake: Path) -> FileRef:
-    deletes = tuple(msgspec.structs.replace(delete, path=str(lake / delete.path)) for delete in file.deletes)
+    deletes = tuple(
+        msgspec.structs.replace(delete, path=str(lake / delete.path)) for delete in file.deletes
+    )
     return msgspec.structs.replace(file, path=str(lake / file.path), deletes=deletes)
 
 
@@ -363,21 +423,31 @@ def parameters_of(session: DuckDBSession, query: str) -> set[str]:
     return set(session.connection.extract_statements(query)[0].named_parameters)
 
 
-def run_query(session: DuckDBSession, query: str, parameters: Mapping[str, Any], *, limit: int | None) -> QueryResult:
+def run_query(
+    session: DuckDBSession, query: str, parameters: Mapping[str, Any], *, limit: int | None
+) -> QueryResult:
     """Return at most `limit` rows of a query.
 
     Raises UsageError for a query that can't run, and LakeError for lost files.
     """
     with _in_words():
         columns = described(session, query, parameters)
-        text = f"SELECT {selected_values(columns)} FROM ({query}\n) AS rows" + ("" if limit is None else f" LIMIT {limit + 1}")
+        text = f"SELECT {selected_values(columns)} FROM ({query}\n) AS rows" + (
+            "" if limit is None else f" LIMIT {limit + 1}"
+        )
         fetched = session.connection.execute(text, dict(parameters)).fetchall()
     rows = converted(columns, fetched[:limit])
     return QueryResult(columns, rows, limit is not None and len(fetched) > limit)
 
 
 def write_result(
-    session: DuckDBSession, query: str, parameters: Mapping[str, Any], out: BinaryIO, *, data_format: DataFormat, limit: int | None
+    session: DuckDBSession,
+    query: str,
+    parameters: Mapping[str, Any],
+    out: BinaryIO,
+    *,
+    data_format: DataFormat,
+    limit: int | None,
 ) -> None:
     """Write the rows of a query to a binary stream. Raises as `run_query`."""
     with _in_words():
@@ -385,9 +455,13 @@ def write_result(
         write_query(session, text, out, data_format, dict(parameters))
 
 
-def described(session: DuckDBSession, query: str, parameters: Mapping[str, Any]) -> tuple[LakeColumn, ...]:
+def described(
+    session: DuckDBSession, query: str, parameters: Mapping[str, Any]
+) -> tuple[LakeColumn, ...]:
     """Return the columns of a query's result, with unique names."""
-    rows = session.connection.execute(f"DESCRIBE SELECT * FROM ({query}\n) AS rows", dict(parameters)).fetchall()
+    rows = session.connection.execute(
+        f"DESCRIBE SELECT * FROM ({query}\n) AS rows", dict(parameters)
+    ).fetchall()
     return tuple(LakeColumn(row[0], row[1], number) for number, row in enumerate(rows, 2))
 
 
@@ -398,17 +472,26 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except duckdb.IOException as error:
-        raise LakeError(f"published files can't be read: {in_words(error)}", hint="headrace db check") from error
+        raise LakeError(
+            f"published files can't be read: {in_words(error)}", hint="headrace db check"
+        ) from error
     except (duckdb.BinderException, duckdb.CatalogException) as error:
-        raise UsageError(in_words(error), hint='headrace sql "describe TABLE" shows its columns') from error
+        raise UsageError(
+            in_words(error), hint='headrace sql "describe TABLE" shows its columns'
+        ) from error
     except duckdb.InvalidInputException as error:
         if "Failed to read file" in str(error):
-            raise LakeError(f"published files can't be read: {in_words(error)}", hint=DAMAGED) from error
+            raise LakeError(
+                f"published files can't be read: {in_words(error)}", hint=DAMAGED
+            ) from error
         raise UsageError(in_words(error), hint=HINT) from error
     except duckdb.ParserException as error:
         raise UsageError(in_words(error), hint=HINT) from error
     except duckdb.PermissionException as error:
-        raise UsageError(in_words(error), hint="a query reads published tables only; declare a source for other files") from error
+        raise UsageError(
+            in_words(error),
+            hint="a query reads published tables only; declare a source for other files",
+        ) from error
     except duckdb.Error as error:
         raise HeadraceError(in_words(error)) from error
 

@@ -55,12 +55,19 @@ def bounds_of(key: str, grain: Grain, timezone: str, column_type: str) -> Partit
     interval = interval_of(key, grain, timezone)
     if column_type == _ZONED:
         first, beyond = interval.start.astimezone(UTC), interval.end.astimezone(UTC)
-        return PartitionBounds(key, _literal(first, _ZONED), _literal(beyond, _ZONED), first, beyond)
+        return PartitionBounds(
+            key, _literal(first, _ZONED), _literal(beyond, _ZONED), first, beyond
+        )
     if column_type != "DATE" and not column_type.startswith("TIMESTAMP"):
-        raise UnroutableColumn(f"the partition's column is {column_type}, which says no time", hint="cast it to DATE or TIMESTAMP")
+        raise UnroutableColumn(
+            f"the partition's column is {column_type}, which says no time",
+            hint="cast it to DATE or TIMESTAMP",
+        )
     first, beyond = _wall(interval.start, grain, timezone), _wall(interval.end, grain, timezone)
     sql_type = "DATE" if column_type == "DATE" and grain is not Grain.HOUR else "TIMESTAMP"
-    return PartitionBounds(key, _literal(first, sql_type), _literal(beyond, sql_type), first, beyond)
+    return PartitionBounds(
+        key, _literal(first, sql_type), _literal(beyond, sql_type), first, beyond
+    )
 
 
 def outside(column: str, bounds: PartitionBounds) -> str:
@@ -82,9 +89,15 @@ def key_expression(column: str, every: Sequence[PartitionBounds]) -> str:
 
 def _tree(name: str, ordered: Sequence[PartitionBounds]) -> str:
     if len(ordered) == 1:
-        return f"CASE WHEN {name} < {ordered[0].high} THEN {literal(ordered[0].key)} ELSE {literal(NOWHERE)} END"
+        return (
+            f"CASE WHEN {name} < {ordered[0].high} THEN {literal(ordered[0].key)} ELSE"
+            f" {literal(NOWHERE)} END"
+        )
     middle = len(ordered) // 2
-    return f"CASE WHEN {name} < {ordered[middle].low} THEN {_tree(name, ordered[:middle])} ELSE {_tree(name, ordered[middle:])} END"
+    return (
+        f"CASE WHEN {name} < {ordered[middle].low} THEN {_tree(name, ordered[:middle])} ELSE"
+        f" {_tree(name, ordered[middle:])} END"
+    )
 
 
 def _literal(moment: datetime, sql_type: str) -> str:

@@ -65,7 +65,11 @@ def check_names(table_name: str, given: Given) -> None:
     many columns.
     """
     names = [name.lower() for name, _ in given]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    twice = (
+        sorted({name for name in names if names.count(name) > 1})
+        if len(set(names)) < len(names)
+        else []
+    )
     if twice:
         raise SchemaMismatch(
             f"`{table_name}` gives column {_list(twice)} more than once (case doesn't count)",
@@ -79,31 +83,54 @@ def check_names(table_name: str, given: Given) -> None:
             hint="leave it out or give it another name",
         )
     if not names or "" in names or len(names) > COLUMNS_MAX:
-        raise SchemaMismatch(f"`{table_name}` gives {len(names)} columns, or one without a name; a table has 1 to {COLUMNS_MAX}")
+        raise SchemaMismatch(
+            f"`{table_name}` gives {len(names)} columns, or one without a name; a table has 1 to"
+            f" {COLUMNS_MAX}"
+        )
 
 
-def propose(table_name: str, given: Given, table: LakeTable | None, *, evolve: bool, code: CodeTypes | None = None) -> LakeTable:
+def propose(
+    table_name: str,
+    given: Given,
+    table: LakeTable | None,
+    *,
+    evolve: bool,
+    code: CodeTypes | None = None,
+) -> LakeTable:
     """Return the table for these columns: a new one, `table` itself, or `table` changed to fit.
 
     The table changes only with `evolve`; with `code`, wider numbers widen its columns. Raises
     SchemaMismatch if columns are missing or new and may not change, and UnsupportedType.
     """
     declared = {name.lower(): text for name, text in code.declared} if code is not None else {}
-    wanted = [(name, storable(parse(declared.get(name.lower(), text)), name)) for name, text in given]
+    wanted = [
+        (name, storable(parse(declared.get(name.lower(), text)), name)) for name, text in given
+    ]
     if code is not None:
-        wanted = [(name, kind if name.lower() in declared else with_room(kind)) for name, kind in wanted]
+        wanted = [
+            (name, kind if name.lower() in declared else with_room(kind)) for name, kind in wanted
+        ]
     if table is None:
-        return LakeTable(table_name, _numbered([LakeColumn(PARTITION_COLUMN, "VARCHAR", 1)], wanted, 2))
+        return LakeTable(
+            table_name, _numbered([LakeColumn(PARTITION_COLUMN, "VARCHAR", 1)], wanted, 2)
+        )
     if evolve:
         return _evolved(table, wanted)
-    has, gives = {column.name.lower() for column in table.columns[1:]}, {name.lower() for name, _ in wanted}
+    has, gives = (
+        {column.name.lower() for column in table.columns[1:]},
+        {name.lower() for name, _ in wanted},
+    )
     if has != gives:
         raise _differs(
             table,
             [name for name, _ in wanted if name.lower() not in has],
             [c.name for c in table.columns[1:] if c.name.lower() not in gives],
         )
-    return _widened(table, {name.lower(): kind for name, kind in wanted}) if code is not None else table
+    return (
+        _widened(table, {name.lower(): kind for name, kind in wanted})
+        if code is not None
+        else table
+    )
 
 
 def _widened(table: LakeTable, types: Mapping[str, Type]) -> LakeTable:
@@ -114,12 +141,22 @@ def _widened(table: LakeTable, types: Mapping[str, Type]) -> LakeTable:
     columns = [table.columns[0]]
     for column in table.columns[1:]:
         wider = wider_number(parse(column.type), types[column.name.lower()])
-        columns.append(column if wider is None else LakeColumn(column.name, wider.text, column.id, column.field_ids, column.default))
-    return table if tuple(columns) == table.columns else LakeTable(table.name, tuple(columns), table.next_id, table.folder)
+        columns.append(
+            column
+            if wider is None
+            else LakeColumn(column.name, wider.text, column.id, column.field_ids, column.default)
+        )
+    return (
+        table
+        if tuple(columns) == table.columns
+        else LakeTable(table.name, tuple(columns), table.next_id, table.folder)
+    )
 
 
 def _differs(table: LakeTable, new: Sequence[str], missing: Sequence[str]) -> SchemaMismatch:
-    parts = ([f"it has {_list(new)}, which the table lacks"] if new else []) + ([f"it lacks {_list(missing)}"] if missing else [])
+    parts = ([f"it has {_list(new)}, which the table lacks"] if new else []) + (
+        [f"it lacks {_list(missing)}"] if missing else []
+    )
     return SchemaMismatch(
         f"what was computed doesn't have the columns of table `{table.name}`: {'; '.join(parts)}",
         columns=(*new, *missing),
@@ -140,15 +177,25 @@ def _evolved(table: LakeTable, wanted: Sequence[tuple[str, Type]]) -> LakeTable:
             continue
         was = parse(column.type)
         if kind == was or widens(kind, was) or widens_where_exact(kind, was):
-            lake_columns.append(LakeColumn(name, column.type, column.id, column.field_ids, column.default))
+            lake_columns.append(
+                LakeColumn(name, column.type, column.id, column.field_ids, column.default)
+            )
         elif widens(was, kind) or widens_where_exact(was, kind):
-            lake_columns.append(LakeColumn(name, kind.text, column.id, column.field_ids, column.default))
+            lake_columns.append(
+                LakeColumn(name, kind.text, column.id, column.field_ids, column.default)
+            )
     have = {column.name.lower() for column in lake_columns}
-    columns = _numbered(lake_columns, [(name, kind) for name, kind in wanted if name.lower() not in have], table.next_id)
+    columns = _numbered(
+        lake_columns,
+        [(name, kind) for name, kind in wanted if name.lower() not in have],
+        table.next_id,
+    )
     return LakeTable(table.name, columns, folder=table.folder)
 
 
-def _numbered(lake_columns: Sequence[LakeColumn], new: Sequence[tuple[str, Type]], first_id: int) -> tuple[LakeColumn, ...]:
+def _numbered(
+    lake_columns: Sequence[LakeColumn], new: Sequence[tuple[str, Type]], first_id: int
+) -> tuple[LakeColumn, ...]:
     columns, column_id = list(lake_columns), first_id
     for name, kind in new:
         columns.append(LakeColumn(name, kind.text, column_id))
@@ -160,7 +207,8 @@ def cast_columns(given: Given, table: LakeTable) -> list[str]:
     """Return the expressions that cast a query's columns to the table's, without `_partition`."""
     sources = {name.lower(): (name, text) for name, text in given}
     return [
-        f"{_cast(number, *sources[column.name.lower()], parse(column.type))} AS {quote(column.name)}"
+        f"{_cast(number, *sources[column.name.lower()], parse(column.type))} AS"
+        f" {quote(column.name)}"
         for number, column in enumerate(table.columns)
         if number
     ]
@@ -186,13 +234,23 @@ def _fits(source: Type, target: Type) -> bool:
     """Whether `target` holds every value of `source`, so that no value needs a check."""
     if source.fields and target.fields:
         lists = {"ARRAY", "LIST"}
-        alike = source.name == target.name or ({source.name, target.name} == lists and target.name == "LIST")
+        alike = source.name == target.name or (
+            {source.name, target.name} == lists and target.name == "LIST"
+        )
         return (
             alike
             and [name for name, _ in source.fields] == [name for name, _ in target.fields]
-            and all(_fits(was, now) for (_, was), (_, now) in zip(source.fields, target.fields, strict=True))
+            and all(
+                _fits(was, now)
+                for (_, was), (_, now) in zip(source.fields, target.fields, strict=True)
+            )
         )
-    return source == target or source.name == "NULL" or widens(source, target) or (source.name, target.name) in _AS_TEXT
+    return (
+        source == target
+        or source.name == "NULL"
+        or widens(source, target)
+        or (source.name, target.name) in _AS_TEXT
+    )
 
 
 def lossy_column(message: str, table: LakeTable) -> LakeColumn | None:

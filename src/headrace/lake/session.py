@@ -43,11 +43,18 @@ def _binary(name: str) -> Path:
 
     package = importlib.util.find_spec(f"duckdb_extension_{name}")
     folder = Path(package.origin).parent if package is not None and package.origin else None
-    path = folder / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension" if folder else None
+    path = (
+        folder / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
+        if folder
+        else None
+    )
     if path is None or not path.is_file():
         raise LakeError(
             f"DuckDB's extension `{name}` isn't installed for DuckDB {duckdb.__version__}",
-            hint=f"install the package duckdb-extension-{name.replace('_', '-')} in version {duckdb.__version__}",
+            hint=(
+                f"install the package duckdb-extension-{name.replace('_', '-')} in version"
+                f" {duckdb.__version__}"
+            ),
         )
     return path
 
@@ -124,12 +131,16 @@ class DuckDBSession:
         self.described: dict[Hashable, tuple[tuple[str, str], ...]] = {}
         """Cache of staging: columns of statements, by a key that equal statements share."""
         try:
-            self._lock_down([self.data_folder, *(path.resolve() for path in readable)], timezone, ordered)
+            self._lock_down(
+                [self.data_folder, *(path.resolve() for path in readable)], timezone, ordered
+            )
         except BaseException:
             self.close()
             raise
 
-    def run(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any] | None) -> duckdb.DuckDBPyConnection:
+    def run(
+        self, sql: str, parameters: Mapping[str, Any] | Sequence[Any] | None
+    ) -> duckdb.DuckDBPyConnection:
         """Run a statement with values for its parameters. Raises DuckDB's errors."""
         with _pandas_as_it_is() if parameters else contextlib.nullcontext():
             return self.connection.execute(sql, parameters)
@@ -142,13 +153,20 @@ class DuckDBSession:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _lock_down(self, readable: Sequence[Path], timezone: str, ordered: bool) -> None:
         folders = ", ".join(literal(f"{path}/") for path in readable if not path.is_file())
         files = ", ".join(literal(str(path)) for path in readable if path.is_file())
-        self.connection.execute(f"SET VARIABLE {DATA_FOLDER_VARIABLE} = {literal(f'{self.data_folder}/')}")
+        self.connection.execute(
+            f"SET VARIABLE {DATA_FOLDER_VARIABLE} = {literal(f'{self.data_folder}/')}"
+        )
         _set_timezone(self.connection, timezone)
         self.timezone = timezone
         for setting, value in {
@@ -181,7 +199,9 @@ def _pandas_as_it_is() -> Iterator[None]:
         sys.modules.pop("pandas", None)
 
 
-def _connect(temporary_folder: Path, threads: int, memory_max_bytes: int | None) -> duckdb.DuckDBPyConnection:
+def _connect(
+    temporary_folder: Path, threads: int, memory_max_bytes: int | None
+) -> duckdb.DuckDBPyConnection:
     import duckdb  # costs a third of a second, which commands without queries avoid
 
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -205,7 +225,8 @@ def _set_timezone(connection: duckdb.DuckDBPyConnection, timezone: str) -> None:
         connection.execute(f"SET TimeZone = {literal(timezone)}")
     except duckdb.Error as error:
         raise LakeError(
-            f"DuckDB doesn't know the time zone {timezone!r}", hint="use a name of the IANA database, such as Europe/Berlin"
+            f"DuckDB doesn't know the time zone {timezone!r}",
+            hint="use a name of the IANA database, such as Europe/Berlin",
         ) from error
 
 

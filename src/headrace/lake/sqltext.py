@@ -45,7 +45,9 @@ _SNAPSHOT = LakeColumn("_ducklake_internal_snapshot_id", "BIGINT", 2147483539)
 """The column, with DuckLake's field id, that gives the snapshot of each row in a merged file."""
 
 
-def relation_sql(files: Sequence[FileRef], columns: Sequence[LakeColumn], *, with_partition: bool = False) -> str:
+def relation_sql(
+    files: Sequence[FileRef], columns: Sequence[LakeColumn], *, with_partition: bool = False
+) -> str:
     """Return a SELECT over the files for a `DuckDBSession`, with `columns` in their order.
 
     `_partition` comes first, and only if asked for. Without files the relation is empty but has the
@@ -55,7 +57,8 @@ def relation_sql(files: Sequence[FileRef], columns: Sequence[LakeColumn], *, wit
     if with_partition:
         lake_columns.insert(0, _PARTITION)
     if not files:
-        return f"SELECT {', '.join(f'CAST(NULL AS {column.type}) AS {quote(column.name)}' for column in lake_columns)} WHERE false"
+        nulls = [f"CAST(NULL AS {column.type}) AS {quote(column.name)}" for column in lake_columns]
+        return f"SELECT {', '.join(nulls)} WHERE false"
     return " UNION ALL ".join(_group(group, lake_columns) for group in _alike(files))
 
 
@@ -67,9 +70,16 @@ def numbered_sql(files: Sequence[FileRef], columns: Sequence[LakeColumn]) -> str
     two.
     """
     if not files:
-        nothing = "".join(f", CAST(NULL AS {column.type}) AS c{number}" for number, column in enumerate(columns))
-        return f"SELECT CAST(NULL AS INTEGER) AS file, CAST(NULL AS BIGINT) AS pos{nothing} WHERE false"
-    return " UNION ALL ".join(_numbered_rows(number, file, columns) for number, file in enumerate(files))
+        nothing = "".join(
+            f", CAST(NULL AS {column.type}) AS c{number}" for number, column in enumerate(columns)
+        )
+        return (
+            f"SELECT CAST(NULL AS INTEGER) AS file, CAST(NULL AS BIGINT) AS pos{nothing} WHERE"
+            " false"
+        )
+    return " UNION ALL ".join(
+        _numbered_rows(number, file, columns) for number, file in enumerate(files)
+    )
 
 
 def _numbered_rows(number: int, file: FileRef, columns: Sequence[LakeColumn]) -> str:
@@ -92,7 +102,9 @@ def _group(files: Sequence[FileRef], columns: Sequence[LakeColumn]) -> str:
     conditions = _conditions(files[0])
     names = ", ".join(quote(column.name) for column in columns)
     source = _SOURCES[files[0].lookup](files, columns, numbered=bool(files[0].deletes))
-    return f"SELECT {names} FROM {source}" + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
+    return f"SELECT {names} FROM {source}" + (
+        f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    )
 
 
 def _conditions(like: FileRef) -> list[str]:
@@ -100,7 +112,9 @@ def _conditions(like: FileRef) -> list[str]:
     conditions = []
     if like.partitions is not None:
         conditions.append(
-            f"{quote(PARTITION_COLUMN)} IN ({', '.join(literal(key) for key in like.partitions)})" if like.partitions else "false"
+            f"{quote(PARTITION_COLUMN)} IN ({', '.join(literal(key) for key in like.partitions)})"
+            if like.partitions
+            else "false"
         )
     if like.snapshot_max is not None:
         conditions.append(f"{quote(_SNAPSHOT.name)} <= {int(like.snapshot_max)}")
@@ -113,8 +127,14 @@ def _not_deleted(like: FileRef) -> str:
     """Exclude positional deletions, except those of snapshots after `snapshot_max`."""
     gone = []
     for delete in like.deletes:
-        until = "" if delete.snapshot_max is None else f" WHERE {quote(_SNAPSHOT.name)} <= {int(delete.snapshot_max)}"
-        gone.append(f"file_row_number NOT IN (SELECT pos FROM read_parquet({_paths([delete.path])}){until})")
+        until = (
+            ""
+            if delete.snapshot_max is None
+            else f" WHERE {quote(_SNAPSHOT.name)} <= {int(delete.snapshot_max)}"
+        )
+        gone.append(
+            f"file_row_number NOT IN (SELECT pos FROM read_parquet({_paths([delete.path])}){until})"
+        )
     return " AND ".join(gone)
 
 
@@ -132,10 +152,14 @@ def _by_id(files: Sequence[FileRef], columns: Sequence[LakeColumn], *, numbered:
     if all(column.id != _PARTITION.id for column in columns):
         needed.insert(0, _PARTITION)
     fields = ", ".join(
-        f"{column.id}: {{name: {literal(column.name)}, type: {literal(column.type)}, default_value: {_default(column)}}}"
+        f"{column.id}: {{name: {literal(column.name)}, type: {literal(column.type)}, default_value:"
+        f" {_default(column)}}}"
         for column in needed
     )
-    return f"read_parquet({_paths(file.path for file in files)}, schema = MAP {{{fields}}}{_numbered(numbered)})"
+    return (
+        f"read_parquet({_paths(file.path for file in files)}, schema = MAP"
+        f" {{{fields}}}{_numbered(numbered)})"
+    )
 
 
 def _default(column: LakeColumn) -> str:
@@ -146,15 +170,26 @@ def _by_name(files: Sequence[FileRef], columns: Sequence[LakeColumn], *, numbere
     """Read files without field ids; the empty first branch supplies columns that a file lacks."""
     needed = [_PARTITION, *(column for column in columns if column.name != PARTITION_COLUMN)]
     empty = ", ".join(f"CAST(NULL AS {column.type}) AS {quote(column.name)}" for column in needed)
-    cast = ", ".join(f"CAST({quote(column.name)} AS {column.type}) AS {quote(column.name)}" for column in needed)
+    cast = ", ".join(
+        f"CAST({quote(column.name)} AS {column.type}) AS {quote(column.name)}" for column in needed
+    )
     extra = ", file_row_number" if numbered else ""
-    source = f"read_parquet({_paths(file.path for file in files)}, union_by_name = true{_numbered(numbered)})"
-    return f"(SELECT {cast}{extra} FROM (SELECT {empty} WHERE false UNION ALL BY NAME SELECT * FROM {source}))"
+    source = (
+        f"read_parquet({_paths(file.path for file in files)}, union_by_name ="
+        f" true{_numbered(numbered)})"
+    )
+    return (
+        f"(SELECT {cast}{extra} FROM (SELECT {empty} WHERE false UNION ALL BY NAME SELECT * FROM"
+        f" {source}))"
+    )
 
 
 def _paths(paths: Iterable[str]) -> str:
     """Return the SQL list of paths; relative ones are in the lake's folder."""
-    return f"[{', '.join(literal(path) if path.startswith('/') else f'{_FOLDER} || {literal(path)}' for path in paths)}]"
+    items = [
+        literal(path) if path.startswith("/") else f"{_FOLDER} || {literal(path)}" for path in paths
+    ]
+    return f"[{', '.join(items)}]"
 
 
 _FOLDER = f"getvariable('{DATA_FOLDER_VARIABLE}')"
@@ -189,12 +224,16 @@ def source_sql(data: Readable) -> str:
     if not data.sql:
         return relation_sql(data.files, data.columns)
     inputs = named_sql(data.inputs)
-    return f"{f'WITH {inputs} ' if inputs else ''}SELECT * FROM (\n{data.sql}\n) AS {quote(data.name)}"
+    return (
+        f"{f'WITH {inputs} ' if inputs else ''}SELECT * FROM (\n{data.sql}\n) AS {quote(data.name)}"
+    )
 
 
 def named_sql(inputs: Sequence[Readable]) -> str:
     """Return the inputs as the expressions after WITH."""
-    return ", ".join(f"{quote(each.name)} AS NOT MATERIALIZED ({source_sql(each)})" for each in inputs)
+    return ", ".join(
+        f"{quote(each.name)} AS NOT MATERIALIZED ({source_sql(each)})" for each in inputs
+    )
 
 
 AnyReadable = TypeVar("AnyReadable", bound=Readable)

@@ -14,9 +14,25 @@ from typing import Any
 import msgspec
 
 from headrace.faults import FaultPoint, reached
-from headrace.lake.catalog.columns import BOUND_CHARACTERS_MAX, ids_of, is_text, leaves_of, lower_bound, upper_bound
+from headrace.lake.catalog.columns import (
+    BOUND_CHARACTERS_MAX,
+    ids_of,
+    is_text,
+    leaves_of,
+    lower_bound,
+    upper_bound,
+)
 from headrace.lake.files import footer_hash, protect, read_tail
-from headrace.lake.schema import CodeTypes, Given, SchemaMismatch, ValueMismatch, cast_columns, check_names, lossy_column, propose
+from headrace.lake.schema import (
+    CodeTypes,
+    Given,
+    SchemaMismatch,
+    ValueMismatch,
+    cast_columns,
+    check_names,
+    lossy_column,
+    propose,
+)
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote, relation_sql
 from headrace.lake.tables import (
@@ -48,7 +64,9 @@ Another DuckDB may hash otherwise, so only hashes with the same name are compare
 """
 
 
-def hash_partitions(session: DuckDBSession, files: Sequence[FileRef], columns: Sequence[LakeColumn]) -> tuple[StagedPartition, ...]:
+def hash_partitions(
+    session: DuckDBSession, files: Sequence[FileRef], columns: Sequence[LakeColumn]
+) -> tuple[StagedPartition, ...]:
     """Return the rows and content hash of each partition in the files, sorted by key."""
     return count_partitions(session, files, columns, hashed=True)
 
@@ -60,16 +78,20 @@ def count_partitions(
     row_hash = hash_aggregate(columns) if hashed else "NULL"
     source = relation_sql(files, columns if hashed else (), with_partition=True)
     rows = session.connection.execute(
-        f"SELECT {quote(PARTITION_COLUMN)}, count(*), {row_hash} FROM ({source}) AS file GROUP BY 1 ORDER BY 1"
+        f"SELECT {quote(PARTITION_COLUMN)}, count(*), {row_hash} FROM ({source}) AS file GROUP BY 1"
+        " ORDER BY 1"
     ).fetchall()
     return tuple(
-        StagedPartition(key, count, hash_text(count, total, columns) if hashed else None) for key, count, total in rows if key is not None
+        StagedPartition(key, count, hash_text(count, total, columns) if hashed else None)
+        for key, count, total in rows
+        if key is not None
     )
 
 
 def hash_aggregate(columns: Sequence[LakeColumn]) -> str:
     """Return the SQL aggregate from which `hash_text` derives a hash, for use in other scans."""
-    return f"sum(hash({', '.join(quote(column.name) for column in columns if column.name != PARTITION_COLUMN)}))"
+    names = [quote(column.name) for column in columns if column.name != PARTITION_COLUMN]
+    return f"sum(hash({', '.join(names)}))"
 
 
 def empty_hash(columns: Sequence[LakeColumn]) -> str:
@@ -83,7 +105,9 @@ def hash_text(rows: int, total: int, columns: Sequence[LakeColumn]) -> str:
     It includes column names and types: a renamed column is different content for readers.
     """
     lake_columns = [column for column in columns if column.name != PARTITION_COLUMN]
-    schema = hashlib.sha256("\n".join(f"{column.name}\t{column.type}" for column in lake_columns).encode()).hexdigest()[:8]
+    schema = hashlib.sha256(
+        "\n".join(f"{column.name}\t{column.type}" for column in lake_columns).encode()
+    ).hexdigest()[:8]
     return f"{ALGORITHM}:{rows:x}:{total:x}:{schema}"
 
 
@@ -97,7 +121,11 @@ Found = Mapping[str, Mapping[str, str]]
 
 def field_ids(columns: Sequence[LakeColumn]) -> str:
     """Return the ids of the columns and of the fields inside them, for COPY's FIELD_IDS."""
-    return "{" + ", ".join(f"{literal(column.name)}: {_nested_ids(column)}" for column in columns) + "}"
+    return (
+        "{"
+        + ", ".join(f"{literal(column.name)}: {_nested_ids(column)}" for column in columns)
+        + "}"
+    )
 
 
 def _nested_ids(column: LakeColumn) -> str:
@@ -129,7 +157,9 @@ def measure(
             plain[column.name] = of
             if column.name == PARTITION_COLUMN:
                 continue
-            if of.values + of.nulls != rows or (is_text(kind.name) and of.values and (of.minimum is None or of.maximum is None)):
+            if of.values + of.nulls != rows or (
+                is_text(kind.name) and of.values and (of.minimum is None or of.maximum is None)
+            ):
                 unsure.append(column)
     plain.update(_measured(session, path, rows, plain, unsure))
     return plain, nested
@@ -142,12 +172,21 @@ def _statistics(type_name: str, of: Mapping[str, str]) -> ColumnStatistics:
         maximum = None if maximum is None else upper_bound(maximum)
     nan = of.get("has_nan")
     return ColumnStatistics(
-        int(of["column_size_bytes"]), int(of["num_values"]) - nulls, nulls, minimum, maximum, None if nan is None else nan == "true"
+        int(of["column_size_bytes"]),
+        int(of["num_values"]) - nulls,
+        nulls,
+        minimum,
+        maximum,
+        None if nan is None else nan == "true",
     )
 
 
 def _measured(
-    session: DuckDBSession, path: str, rows: int, known: Mapping[str, ColumnStatistics], columns: Sequence[LakeColumn]
+    session: DuckDBSession,
+    path: str,
+    rows: int,
+    known: Mapping[str, ColumnStatistics],
+    columns: Sequence[LakeColumn],
 ) -> dict[str, ColumnStatistics]:
     """Compute the statistics that DuckDB left out, with one scan of these columns."""
     if not columns:
@@ -157,10 +196,16 @@ def _measured(
         name = quote(column.name)
         bounded = is_text(column.type)
         wanted += [f"count({name})"] + [
-            f"left(CAST({of}({name}) AS VARCHAR), {BOUND_CHARACTERS_MAX + 1})" if bounded else "NULL" for of in ("min", "max")
+            (
+                f"left(CAST({of}({name}) AS VARCHAR), {BOUND_CHARACTERS_MAX + 1})"
+                if bounded
+                else "NULL"
+            )
+            for of in ("min", "max")
         ]
     row = session.connection.execute(
-        f"SELECT {', '.join(wanted)} FROM ({relation_sql([FileRef(path, lookup=ColumnLookup.SAME)], columns)}) AS file"
+        f"SELECT {', '.join(wanted)} FROM"
+        f" ({relation_sql([FileRef(path, lookup=ColumnLookup.SAME)], columns)}) AS file"
     ).fetchone()
     assert row is not None
     measured = {}
@@ -237,8 +282,13 @@ def stage(  # noqa: PLR0913 - all but the first three arguments are keyword-only
     check_names(table_name, given)
     target = propose(table_name, given, table, evolve=evolve, code=code)
     partition = partition(target) if callable(partition) else partition
-    key = _constant(partition) if isinstance(partition, str) else f"CAST({partition.sql} AS VARCHAR)"
-    rows = f"SELECT {key} AS {quote(PARTITION_COLUMN)}, {', '.join(cast_columns(given, target))} FROM ({body}\n) AS body"
+    key = (
+        _constant(partition) if isinstance(partition, str) else f"CAST({partition.sql} AS VARCHAR)"
+    )
+    rows = (
+        f"SELECT {key} AS {quote(PARTITION_COLUMN)}, {', '.join(cast_columns(given, target))} FROM"
+        f" ({body}\n) AS body"
+    )
     return _write(session, rows, parameters, target, partition, hashed=hashed), target
 
 
@@ -251,10 +301,17 @@ def describe(session: DuckDBSession, select_sql: str, parameters: Parameters) ->
     return body, _describe(session, body, parameters)
 
 
-def write_rows(session: DuckDBSession, rows_sql: str, table: LakeTable, partition: str) -> StagedFile:
+def write_rows(
+    session: DuckDBSession, rows_sql: str, table: LakeTable, partition: str
+) -> StagedFile:
     """Stage rows as one partition, unhashed; they have the table's columns in order and type."""
-    columns = ", ".join(quote(column.name) for column in table.columns if column.name != PARTITION_COLUMN)
-    rows = f"SELECT {_constant(partition)} AS {quote(PARTITION_COLUMN)}, {columns} FROM ({rows_sql}) AS given"
+    columns = ", ".join(
+        quote(column.name) for column in table.columns if column.name != PARTITION_COLUMN
+    )
+    rows = (
+        f"SELECT {_constant(partition)} AS {quote(PARTITION_COLUMN)}, {columns} FROM ({rows_sql})"
+        " AS given"
+    )
     return _write(session, rows, None, table, partition, hashed=False)
 
 
@@ -270,21 +327,35 @@ def refused(table: LakeTable) -> Iterator[None]:
         if column is None:
             raise
         raise ValueMismatch(
-            f"column `{column.name}` of table `{table.name}` is {column.type}: values were computed that don't fit it",
+            f"column `{column.name}` of table `{table.name}` is {column.type}: values were computed"
+            " that don't fit it",
             column=column.name,
             kind=column.type,
-            hint=f"cast it in the body, or change the table's type with `headrace apply` (`{column.name}::…`)",
+            hint=(
+                "cast it in the body, or change the table's type with `headrace apply`"
+                f" (`{column.name}::…`)"
+            ),
         ) from error
 
 
-def stage_rewrite(session: DuckDBSession, file: FileRef, table: LakeTable, without: Sequence[str]) -> StagedFile | None:
+def stage_rewrite(
+    session: DuckDBSession, file: FileRef, table: LakeTable, without: Sequence[str]
+) -> StagedFile | None:
     """Copy a file without some of its partitions (copy on write); None if no rows are left.
 
     `file` is one that the catalog lists as shared by several partitions.
     """
-    source = relation_sql([FileRef(file.path, None, file.deletes, file.snapshot_max, file.lookup)], table.columns, with_partition=True)
+    source = relation_sql(
+        [FileRef(file.path, None, file.deletes, file.snapshot_max, file.lookup)],
+        table.columns,
+        with_partition=True,
+    )
     gone = ", ".join(literal(key) for key in without) or "NULL"
-    rows = f"SELECT * FROM ({source}) AS file WHERE {quote(PARTITION_COLUMN)} NOT IN ({gone})" if without else source
+    rows = (
+        f"SELECT * FROM ({source}) AS file WHERE {quote(PARTITION_COLUMN)} NOT IN ({gone})"
+        if without
+        else source
+    )
     staged = _write(session, rows, None, table, KeyExpression(quote(PARTITION_COLUMN)), hashed=True)
     if staged.rows:
         return staged
@@ -301,7 +372,9 @@ def _single_select(session: DuckDBSession, select_sql: str) -> str:
 
     statements = session.connection.extract_statements(select_sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise SchemaMismatch("a body must be one query that gives rows", hint="write a single SELECT, without `;`")
+        raise SchemaMismatch(
+            "a body must be one query that gives rows", hint="write a single SELECT, without `;`"
+        )
     return _without_end(select_sql) if ";" in select_sql else select_sql
 
 
@@ -310,7 +383,14 @@ def _without_end(select_sql: str) -> str:
     import duckdb
 
     body = select_sql.encode()
-    last = max((offset for offset, kind in duckdb.tokenize(select_sql) if kind != duckdb.token_type.comment), default=0)
+    last = max(
+        (
+            offset
+            for offset, kind in duckdb.tokenize(select_sql)
+            if kind != duckdb.token_type.comment
+        ),
+        default=0,
+    )
     return body[:last].decode() if body[last : last + 1] == b";" else select_sql
 
 
@@ -342,15 +422,21 @@ def _describe(session: DuckDBSession, body: str, parameters: Parameters) -> Give
 
 
 def _write(
-    session: DuckDBSession, rows_sql: str, parameters: Parameters, table: LakeTable, partition: str | KeyExpression, *, hashed: bool
+    session: DuckDBSession,
+    rows_sql: str,
+    parameters: Parameters,
+    table: LakeTable,
+    partition: str | KeyExpression,
+    *,
+    hashed: bool,
 ) -> StagedFile:
     path = new_path(table)
     target = session.data_folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     order = "" if isinstance(partition, str) else f" ORDER BY {quote(PARTITION_COLUMN)}"
     copy = (
-        f"COPY ({rows_sql}{order}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS, "
-        f"FIELD_IDS {field_ids(table.columns)})"
+        f"COPY ({rows_sql}{order}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd,"
+        f" RETURN_STATS, FIELD_IDS {field_ids(table.columns)})"
     )
     try:
         written = _copy(session, copy, parameters, table)
@@ -361,7 +447,9 @@ def _write(
         raise
 
 
-def _copy(session: DuckDBSession, copy: str, parameters: Parameters, table: LakeTable) -> tuple[int, int, int, dict[str, dict[str, str]]]:
+def _copy(
+    session: DuckDBSession, copy: str, parameters: Parameters, table: LakeTable
+) -> tuple[int, int, int, dict[str, dict[str, str]]]:
     """Run the COPY and return rows, bytes, footer bytes, and statistics by quoted path."""
     with refused(table):
         row = session.run(copy, parameters).fetchone()
@@ -380,18 +468,33 @@ def _describe_file(
 ) -> StagedFile:
     rows, size, footer, results = written
     target = session.data_folder / path
-    keys = _partitions(session, path, rows, table, partition, hashed=hashed and size <= HASHED_BYTES_MAX)
+    keys = _partitions(
+        session, path, rows, table, partition, hashed=hashed and size <= HASHED_BYTES_MAX
+    )
     statistics, nested = measure(session, path, rows, results, table.columns)
     if statistics[PARTITION_COLUMN].nulls:
-        raise NoPartition(f"{statistics[PARTITION_COLUMN].nulls} rows of `{table.name}` have no value from which their partition follows")
-    statistics[PARTITION_COLUMN] = _exact(statistics[PARTITION_COLUMN], [part.key for part in keys if part.rows])
+        raise NoPartition(
+            f"{statistics[PARTITION_COLUMN].nulls} rows of `{table.name}` have no value from which"
+            " their partition follows"
+        )
+    statistics[PARTITION_COLUMN] = _exact(
+        statistics[PARTITION_COLUMN], [part.key for part in keys if part.rows]
+    )
     tail = read_tail(target, footer)
     protect(target)
-    return StagedFile(path, rows, size, footer, statistics, keys, nested, table.columns, footer_hash(tail))
+    return StagedFile(
+        path, rows, size, footer, statistics, keys, nested, table.columns, footer_hash(tail)
+    )
 
 
 def _partitions(
-    session: DuckDBSession, path: str, rows: int, table: LakeTable, partition: str | KeyExpression, *, hashed: bool
+    session: DuckDBSession,
+    path: str,
+    rows: int,
+    table: LakeTable,
+    partition: str | KeyExpression,
+    *,
+    hashed: bool,
 ) -> tuple[StagedPartition, ...]:
     """Return the rows and content hash of each partition in the file.
 
@@ -404,9 +507,14 @@ def _partitions(
             return (StagedPartition(partition, rows),)
     asked = (partition,) if isinstance(partition, str) else partition.keys
     partitions = {
-        part.key: part for part in count_partitions(session, [FileRef(path, lookup=ColumnLookup.SAME)], table.columns, hashed=hashed)
+        part.key: part
+        for part in count_partitions(
+            session, [FileRef(path, lookup=ColumnLookup.SAME)], table.columns, hashed=hashed
+        )
     }
-    missing = [StagedPartition(key, 0, empty_hash(table.columns)) for key in asked if key not in partitions]
+    missing = [
+        StagedPartition(key, 0, empty_hash(table.columns)) for key in asked if key not in partitions
+    ]
     return tuple(sorted((*partitions.values(), *missing), key=lambda part: part.key))
 
 

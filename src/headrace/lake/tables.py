@@ -152,7 +152,9 @@ class StagedFile(msgspec.Struct, frozen=True):
         if not hashes:
             return self
         known = (
-            msgspec.structs.replace(partition, content_hash=hashes.get(partition.key, partition.content_hash))
+            msgspec.structs.replace(
+                partition, content_hash=hashes.get(partition.key, partition.content_hash)
+            )
             for partition in self.partitions
         )
         return msgspec.structs.replace(self, partitions=tuple(known))
@@ -251,7 +253,8 @@ def lost_path(path: str) -> str:
     No file ever exists there.
     """
     folder, _, name = path.rpartition("/")
-    return f"{folder}/{LOST}{lost_with(name) or name.removesuffix('.parquet')}-{uuid.uuid4().hex[:8]}.parquet"
+    stem = lost_with(name) or name.removesuffix(".parquet")
+    return f"{folder}/{LOST}{stem}-{uuid.uuid4().hex[:8]}.parquet"
 
 
 def lost_with(name: str) -> str | None:

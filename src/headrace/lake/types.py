@@ -15,39 +15,46 @@ import msgspec
 
 from headrace.model.errors import LakeError
 
-# The words that DuckDB 1.5.5 quotes as field names of a type. A test compares them with DuckDB's
-# own list.
-
+# The words that DuckDB 1.5.5 quotes as field names of a type; a test compares them with its list.
 _WORDS = """
-abort absolute access action add admin after aggregate all also alter always analyse analyze and anti any array as asc asof
-assertion assignment asymmetric at attach attribute authorization backward before begin between bigint binary bit boolean both by
-cache call called cascade cascaded case cast catalog centuries century chain char character characteristics check checkpoint class
-close cluster coalesce collate collation column columns comment comments commit committed compression concurrently configuration
-conflict connection constraint constraints content continue conversion copy cost create cross csv cube current cursor cycle data
-database day days deallocate dec decade decades decimal declare default defaults deferrable deferred definer delete delimiter
-delimiters depends desc describe detach dictionary disable discard distinct do document domain double drop each else enable
-encoding encrypted end enum error escape event except exclude excluding exclusive execute exists explain export export_state
-extension extensions external extract false family fetch filter first float following for force foreign forward freeze from full
-function functions generated glob global grant granted group grouping grouping_id groups handler having header hold hour hours
-identity if ignore ilike immediate immutable implicit import in include including increment index indexes inherit inherits
-initially inline inner inout input insensitive insert install instead int integer intersect interval into invoker is isnull
-isolation join json key label lambda language large last lateral leading leakproof left level like limit listen load local
-location lock locked logged macro map mapping match matched materialized maxvalue merge method microsecond microseconds millennia
-millennium millisecond milliseconds minute minutes minvalue mode month months move name names national natural nchar new next no
-none not nothing notify notnull nowait null nullif nulls numeric object of off offset oids old on only operator option options or
-order ordinality others out outer over overlaps overlay overriding owned owner parallel parser partial partition partitioned
-passing password percent persistent pivot pivot_longer pivot_wider placing plans policy position positional pragma preceding
-precision prepare prepared preserve primary prior privileges procedural procedure program publication qualify quarter quarters
-quote range read real reassign recheck recursive ref references referencing refresh reindex relative release rename repeatable
-replace replica reset respect restart restrict returning returns revoke right role rollback rollup row rows rule sample savepoint
-schema schemas scope scroll search second seconds secret security select semi sequence sequences serializable server session set
-setof sets share show similar simple skip smallint snapshot some sorted source sql stable standalone start statement statistics
-stdin stdout storage stored strict strip struct subscription substring summarize symmetric sysid system table tables tablesample
-tablespace target temp template temporary text then ties time timestamp to trailing transaction transform treat trigger trim true
-truncate trusted try_cast type types unbounded uncommitted unencrypted union unique unknown unlisten unlogged unpack unpivot until
-update use user using vacuum valid validate validator value values varchar variable variadic varying verbose version view views
-virtual volatile week weeks when where whitespace window with within without work wrapper write xml xmlattributes xmlconcat
-xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable year years yes zone
+" abort absolute access action add admin after aggregate all also alter always analyse analyze and
+anti any array as asc asof assertion assignment asymmetric at attach attribute authorization
+backward before begin between bigint binary bit boolean both by cache call called cascade cascaded
+case cast catalog centuries century chain char character characteristics check checkpoint class
+close cluster coalesce collate collation column columns comment comments commit committed
+compression concurrently configuration conflict connection constraint constraints content continue
+conversion copy cost create cross csv cube current cursor cycle data database day days deallocate
+dec decade decades decimal declare default defaults deferrable deferred definer delete delimiter
+delimiters depends desc describe detach dictionary disable discard distinct do document domain
+double drop each else enable encoding encrypted end enum error escape event except exclude excluding
+exclusive execute exists explain export export_state extension extensions external extract false
+family fetch filter first float following for force foreign forward freeze from full function
+functions generated glob global grant granted group grouping grouping_id groups handler having
+header hold hour hours identity if ignore ilike immediate immutable implicit import in include
+including increment index indexes inherit inherits initially inline inner inout input insensitive
+insert install instead int integer intersect interval into invoker is isnull isolation join json key
+label lambda language large last lateral leading leakproof left level like limit listen load local
+location lock locked logged macro map mapping match matched materialized maxvalue merge method
+microsecond microseconds millennia millennium millisecond milliseconds minute minutes minvalue mode
+month months move name names national natural nchar new next no none not nothing notify notnull
+nowait null nullif nulls numeric object of off offset oids old on only operator option options or
+order ordinality others out outer over overlaps overlay overriding owned owner parallel parser
+partial partition partitioned passing password percent persistent pivot pivot_longer pivot_wider
+placing plans policy position positional pragma preceding precision prepare prepared preserve
+primary prior privileges procedural procedure program publication qualify quarter quarters quote
+range read real reassign recheck recursive ref references referencing refresh reindex relative
+release rename repeatable replace replica reset respect restart restrict returning returns revoke
+right role rollback rollup row rows rule sample savepoint schema schemas scope scroll search second
+seconds secret security select semi sequence sequences serializable server session set setof sets
+share show similar simple skip smallint snapshot some sorted source sql stable standalone start
+statement statistics stdin stdout storage stored strict strip struct subscription substring
+summarize symmetric sysid system table tables tablesample tablespace target temp template temporary
+text then ties time timestamp to trailing transaction transform treat trigger trim true truncate
+trusted try_cast type types unbounded uncommitted unencrypted union unique unknown unlisten unlogged
+unpack unpivot until update use user using vacuum valid validate validator value values varchar
+variable variadic varying verbose version view views virtual volatile week weeks when where
+whitespace window with within without work wrapper write xml xmlattributes xmlconcat xmlelement
+xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable year years yes zone
 """
 KEYWORDS = frozenset(_WORDS.split())
 
@@ -77,7 +84,9 @@ class Type(msgspec.Struct, frozen=True):
         if self.name == "MAP":
             return f"MAP({', '.join(parts)})"
         if self.name == "STRUCT":
-            inner = ", ".join(f"{_field(name)} {part}" for (name, _), part in zip(self.fields, parts, strict=True))
+            inner = ", ".join(
+                f"{_field(name)} {part}" for (name, _), part in zip(self.fields, parts, strict=True)
+            )
             return f"STRUCT({inner})"
         return self.name
 
@@ -163,8 +172,15 @@ _WIDER = {
     "FLOAT": ("DOUBLE",),
 }
 _DIGITS = {
-    "TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "UTINYINT": 3, "USMALLINT": 5, "UINTEGER": 10, "UBIGINT": 20,
-}  # fmt: skip
+    "TINYINT": 3,
+    "SMALLINT": 5,
+    "INTEGER": 10,
+    "BIGINT": 19,
+    "UTINYINT": 3,
+    "USMALLINT": 5,
+    "UINTEGER": 10,
+    "UBIGINT": 20,
+}
 """Maximum number of digits of each integer type."""
 DOUBLE_EXACT_MAX = 2**53
 """2^53: every integer up to this value is exact as a DOUBLE."""
@@ -195,12 +211,14 @@ def storable(wanted: Type, column: str) -> Type:
     """
     if wanted.fields and wanted.name != "UNION":
         return Type(
-            "LIST" if wanted.name == "ARRAY" else wanted.name, tuple((name, storable(child, column)) for name, child in wanted.fields)
+            "LIST" if wanted.name == "ARRAY" else wanted.name,
+            tuple((name, storable(child, column)) for name, child in wanted.fields),
         )
     name = _STAND_INS.get(wanted.name, wanted.name)
     if name not in _DUCKLAKE and not _DECIMAL.fullmatch(name):
         raise UnsupportedType(
-            f"column `{column}` has type {wanted.text}, which a DuckLake table can't hold", hint=f"cast it, for example `{column}::VARCHAR`"
+            f"column `{column}` has type {wanted.text}, which a DuckLake table can't hold",
+            hint=f"cast it, for example `{column}::VARCHAR`",
         )
     return Type(name)
 
@@ -232,7 +250,13 @@ def widens(old: Type, new: Type) -> bool:
     if new.name in _WIDER.get(old.name, ()):
         return True
     was, now = _digits(old), _digits(new)
-    return new.name not in _DIGITS and was is not None and now is not None and now[0] >= was[0] and now[1] >= was[1]
+    return (
+        new.name not in _DIGITS
+        and was is not None
+        and now is not None
+        and now[0] >= was[0]
+        and now[1] >= was[1]
+    )
 
 
 def decimal_of(item: Type, other: Type) -> Type | None:
@@ -242,8 +266,15 @@ def decimal_of(item: Type, other: Type) -> Type | None:
     """
     sizes = [_digits(kind) for kind in (item, other)]
     known = [size for size in sizes if size is not None]
-    whole, scale = max((size[0] for size in known), default=0), max((size[1] for size in known), default=0)
-    return Type(f"DECIMAL({whole + scale},{scale})") if len(known) == len(sizes) and whole + scale <= _DECIMAL_DIGITS_MAX else None
+    whole, scale = (
+        max((size[0] for size in known), default=0),
+        max((size[1] for size in known), default=0),
+    )
+    return (
+        Type(f"DECIMAL({whole + scale},{scale})")
+        if len(known) == len(sizes) and whole + scale <= _DECIMAL_DIGITS_MAX
+        else None
+    )
 
 
 def wider_number(was: Type, given: Type) -> Type | None:
@@ -257,7 +288,10 @@ def wider_number(was: Type, given: Type) -> Type | None:
         return given if widens(was, given) else None
     wider = decimal_of(was, given)
     room = with_room(wider) if wider is not None else None
-    return next((kind for kind in (room, wider) if kind is not None and kind != was and widens(was, kind)), None)
+    return next(
+        (kind for kind in (room, wider) if kind is not None and kind != was and widens(was, kind)),
+        None,
+    )
 
 
 def with_room(kind: Type) -> Type:
@@ -269,7 +303,8 @@ def with_room(kind: Type) -> Type:
     if match is None:
         return kind
     digits, scale = int(match[1]), int(match[2])
-    return Type(f"DECIMAL({_DECIMAL_DIGITS_USUAL if digits <= _DECIMAL_DIGITS_USUAL else _DECIMAL_DIGITS_MAX},{scale})")
+    wide = digits > _DECIMAL_DIGITS_USUAL
+    return Type(f"DECIMAL({_DECIMAL_DIGITS_MAX if wide else _DECIMAL_DIGITS_USUAL},{scale})")
 
 
 def _digits(kind: Type) -> tuple[int, int] | None:
@@ -305,7 +340,11 @@ def leaves(wanted: Type, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def _field(name: str) -> str:
-    return name if _SIMPLE_FIELD.fullmatch(name) and name.lower() not in KEYWORDS else '"' + name.replace('"', '""') + '"'
+    return (
+        name
+        if _SIMPLE_FIELD.fullmatch(name) and name.lower() not in KEYWORDS
+        else '"' + name.replace('"', '""') + '"'
+    )
 
 
 class _Reader:
@@ -348,7 +387,9 @@ class _Reader:
         ):
             self.at = match.end()
             return f"DECIMAL({int(match[1])},{int(match[2] or 0)})"
-        if word in ("VARCHAR", "CHAR", "BPCHAR", "TEXT", "STRING") and (match := re.compile(r"\s*\(\s*\d+\s*\)").match(self.text, self.at)):
+        if word in ("VARCHAR", "CHAR", "BPCHAR", "TEXT", "STRING") and (
+            match := re.compile(r"\s*\(\s*\d+\s*\)").match(self.text, self.at)
+        ):
             self.at = match.end()
         return _ALIASES.get(word, word)
 
@@ -362,9 +403,10 @@ class _Reader:
         self._expect(")")
 
     def _word(self) -> str:
-        match = re.compile(r'\s*("NULL"|[A-Za-z_][A-Za-z0-9_]*(?:\s+(?:WITH(?:OUT)?\s+TIME\s+ZONE|PRECISION))?)', re.IGNORECASE).match(
-            self.text, self.at
-        )
+        match = re.compile(
+            r'\s*("NULL"|[A-Za-z_][A-Za-z0-9_]*(?:\s+(?:WITH(?:OUT)?\s+TIME\s+ZONE|PRECISION))?)',
+            re.IGNORECASE,
+        ).match(self.text, self.at)
         if match is None:
             raise UnsupportedType(f"`{self.text}` is not a type")
         self.at = match.end()

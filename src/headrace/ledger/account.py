@@ -80,10 +80,14 @@ def with_last_obstacle(
         return list(segments)
     alone = {place: _alone(path, place, there(place), from_us, to_us) for place in places}
     told = _more_telling(segments, last, path, alone, there, from_us, to_us, reads)
-    return without_others_decider(told, [segment for segments in alone.values() for segment in segments], reads)
+    return without_others_decider(
+        told, [segment for segments in alone.values() for segment in segments], reads
+    )
 
 
-def without_others_decider(segments: Sequence[Segment], others: Sequence[Segment], reads: Reads = nothing_reads) -> list[Segment]:
+def without_others_decider(
+    segments: Sequence[Segment], others: Sequence[Segment], reads: Reads = nothing_reads
+) -> list[Segment]:
     """Return the segments, without a decider while anything else blocked that no command ends.
 
     Such blockers (`others` without a decider) are missing deliveries and data that must be repaired
@@ -98,9 +102,15 @@ def without_others_decider(segments: Sequence[Segment], others: Sequence[Segment
 
 
 def _undecided(segment: Segment, spans: Sequence[Segment]) -> list[Segment]:
-    inside = [span for span in spans if span.from_us < segment.to_us and span.to_us > segment.from_us]
+    inside = [
+        span for span in spans if span.from_us < segment.to_us and span.to_us > segment.from_us
+    ]
     edges = {at for span in inside for at in (span.from_us, span.to_us)}
-    edges = {segment.from_us, segment.to_us, *(at for at in edges if segment.from_us < at < segment.to_us)}
+    edges = {
+        segment.from_us,
+        segment.to_us,
+        *(at for at in edges if segment.from_us < at < segment.to_us),
+    }
     segments = []
     for start, end in pairwise(sorted(edges)):
         part = msgspec.structs.replace(segment, from_us=start, to_us=end)
@@ -129,7 +139,9 @@ def _more_telling(
     causes = []
     for place, own in alone.items():
         if (each := _last(own)) is not None:
-            evidence = DelayCause(place, each.kind, each.incident, each.from_us, each.to_us, there(place))
+            evidence = DelayCause(
+                place, each.kind, each.incident, each.from_us, each.to_us, there(place)
+            )
             causes.append(evidence)
     same = [cause for cause in causes if _same(cause, last, reads)]
     lasting = [cause for cause in same if cause.there_us is None]
@@ -147,7 +159,11 @@ def _telling(causes: Sequence[DelayCause]) -> DelayCause | None:
     Before that, something else kept that partition from being published.
     """
     root = min(causes, key=lambda cause: cause.order, default=None)
-    delay_causes = [cause for cause in causes if root is not None and (cause.place.node, cause.kind) == (root.place.node, root.kind)]
+    delay_causes = [
+        cause
+        for cause in causes
+        if root is not None and (cause.place.node, cause.kind) == (root.place.node, root.kind)
+    ]
     return max(delay_causes, key=lambda cause: (cause.from_us, cause.place), default=None)
 
 
@@ -164,7 +180,9 @@ def _same(cause: DelayCause, last: Segment, reads: Reads) -> bool:
     return cause.to_us == last.to_us
 
 
-def _alone(path: Path, place: PartitionRef, there_us: int | None, from_us: int, to_us: int) -> list[Segment]:
+def _alone(
+    path: Path, place: PartitionRef, there_us: int | None, from_us: int, to_us: int
+) -> list[Segment]:
     """Return what a partition's own rows say about the wait."""
     if there_us is not None and there_us <= from_us:
         return []
@@ -183,7 +201,12 @@ def _last(segments: Sequence[Segment]) -> Segment | None:
             continue
         if last is None:
             last = segment
-        elif (segment.kind, segment.incident, segment.node, segment.partition) == (last.kind, last.incident, last.node, last.partition):
+        elif (segment.kind, segment.incident, segment.node, segment.partition) == (
+            last.kind,
+            last.incident,
+            last.node,
+            last.partition,
+        ):
             last = msgspec.structs.replace(last, from_us=segment.from_us)
         else:
             break
@@ -242,30 +265,42 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     def overhead_parts(self) -> dict[str, int]:
         """Return the microseconds of each overhead kind, and of the queue while a slot was free."""
-        results = {str(kind): 0 for kind in SegmentKind if kind in OVERHEAD or kind is SegmentKind.QUEUE}
+        results = {
+            str(kind): 0 for kind in SegmentKind if kind in OVERHEAD or kind is SegmentKind.QUEUE
+        }
         for segment in self.segments:
             if segment.overhead:
                 results[segment.kind] += segment.us
         return results
 
-    def shares(self, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]) -> dict[Share, int]:
+    def shares(
+        self, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]
+    ) -> dict[Share, int]:
         """Return the microseconds of each owner, the largest first.
 
         Headrace owns its overhead and its queue. An incident's owner has the time that waited
         because of it, except time that a person could have ended with one command: that is the
         person's.
         """
-        results = _counted((_share(segment, declared, incidents), segment.us) for segment in self.segments)
-        return dict(sorted(results.items(), key=lambda item: (-item[1], item[0].owner, item[0].kind or "")))
+        results = _counted(
+            (_share(segment, declared, incidents), segment.us) for segment in self.segments
+        )
+        return dict(
+            sorted(results.items(), key=lambda item: (-item[1], item[0].owner, item[0].kind or ""))
+        )
 
 
 class Books:
     """Delay ledgers as of one point in time."""
 
-    def __init__(self, traits: Mapping[str, NodeTraits], context: EvaluationContext, records: LedgerRecords) -> None:
+    def __init__(
+        self, traits: Mapping[str, NodeTraits], context: EvaluationContext, records: LedgerRecords
+    ) -> None:
         self.traits, self._context, self._records = traits, context, records
 
-    def of_consumer(self, terms: Terms, interval: str, *, met_us: int | None, over_us: int | None = None) -> Ledger | None:
+    def of_consumer(
+        self, terms: Terms, interval: str, *, met_us: int | None, over_us: int | None = None
+    ) -> Ledger | None:
         """Return a consumer's wait for one interval; None if the interval hasn't ended yet.
 
         The wait ends at `met_us`, at `over_us` if the obligation was waived then, else now.
@@ -273,29 +308,46 @@ class Books:
         if began_us(interval, terms.per, terms.timezone) is None:
             return None  # recorded under a promise per another grain
         began = bounds_us(interval, terms.per, terms.timezone)[1]
-        ended = met_us if met_us is not None else over_us if over_us is not None else self._records.now_us
+        ended = (
+            met_us
+            if met_us is not None
+            else over_us
+            if over_us is not None
+            else self._records.now_us
+        )
         if ended < began and met_us is None:
             return None
         reading = ReadScope(terms, interval)
         inputs = self._inputs(reading)
         required = self._required(reading)
         times = {place: self._there(reading, place) for place in required}
-        there = met_us is not None and not any(at_us is None and self._gone(place) for place, at_us in times.items())
+        there = met_us is not None and not any(
+            at_us is None and self._gone(place) for place, at_us in times.items()
+        )
         if there and any(self._was_wrong(place) for place in required):
             ended = max([began, *(at for at in times.values() if at is not None)])
         elif met_us is not None and not there:
             ended = self._records.now_us
-        place = (self._last(times) if there else self._missing(times, inputs)) or PartitionRef(terms.consumer, interval)
+        place = (self._last(times) if there else self._missing(times, inputs)) or PartitionRef(
+            terms.consumer, interval
+        )
         shortest = Shortest(inputs, self._records)
         shortest_us = shortest.of(required, began, max(began, ended))
         path = Path(inputs, self._records, self.traits)
         segments = path.back(place, began, ended, there=there) if ended > began else []
         there_us = partial(self._there_by, reading, ended if there else None)
-        segments = with_last_obstacle(segments, path, shortest.places, there_us, began, ended, reads=inputs.reads)
+        segments = with_last_obstacle(
+            segments, path, shortest.places, there_us, began, ended, reads=inputs.reads
+        )
         return Ledger(
-            subject=terms.consumer, interval=interval, from_us=began, to_us=max(began, ended), open=not there and over_us is None,
-            segments=tuple(segments), shortest_us=shortest_us,
-        )  # fmt: skip
+            subject=terms.consumer,
+            interval=interval,
+            from_us=began,
+            to_us=max(began, ended),
+            open=not there and over_us is None,
+            segments=tuple(segments),
+            shortest_us=shortest_us,
+        )
 
     def of_partition(self, name: str, key: str) -> Ledger | None:
         """Return a partition's newest wait; None if nothing waited for it.
@@ -304,23 +356,44 @@ class Books:
         cause.
         """
         place, inputs = PartitionRef(name, key), self._inputs(None)
-        publications, facts = self._records.shown(name, key), self._context.facts.standing(name, key)
-        unread = facts is not None and (facts.stale or not facts.published) and facts.state != "waived"
+        publications, facts = (
+            self._records.shown(name, key),
+            self._context.facts.standing(name, key),
+        )
+        unread = (
+            facts is not None and (facts.stale or not facts.published) and facts.state != "waived"
+        )
         is_open = not publications or unread
         ended = self._records.now_us if is_open else publications[-1].at_us
         before: LedgerPublication | None = (
-            publications[-1] if is_open and publications else publications[-2] if len(publications) > 1 else None
+            publications[-1]
+            if is_open and publications
+            else publications[-2]
+            if len(publications) > 1
+            else None
         )
-        began = self._end_of(name, key) if before is None else rebuild_began_us(inputs, self._records, place, before, ended)
+        began = (
+            self._end_of(name, key)
+            if before is None
+            else rebuild_began_us(inputs, self._records, place, before, ended)
+        )
         if began is None or ended < began:
             return None
         path = Path(inputs, self._records, self.traits, again=before is not None)
         segments = path.back(place, began, ended, there=not is_open) if ended > began else []
-        shortest = Shortest(inputs, self._records).of([place], began, ended) if before is None else None
+        shortest = (
+            Shortest(inputs, self._records).of([place], began, ended) if before is None else None
+        )
         return Ledger(
-            subject=name if key == WHOLE else f"{name}@{key}", interval=key, from_us=began, to_us=ended, open=is_open,
-            segments=tuple(segments), shortest_us=shortest, rebuild=before is not None,
-        )  # fmt: skip
+            subject=name if key == WHOLE else f"{name}@{key}",
+            interval=key,
+            from_us=began,
+            to_us=ended,
+            open=is_open,
+            segments=tuple(segments),
+            shortest_us=shortest,
+            rebuild=before is not None,
+        )
 
     def _inputs(self, reading: ReadScope | None) -> LedgerInputs:
         return LedgerInputs(self._context, self._records, self.traits, reading)
@@ -335,15 +408,24 @@ class Books:
             return bounds_us(key.partition(SEPARATOR)[0], node.partition.grain, node.timezone)[1]
         tries = self._records.tries(name, key)
         arrivals = self._records.arrivals(name, key)
-        return min([item.queued_us for item in tries[:1]] + [arrival.arrived_us for arrival in arrivals[:1]], default=None)
+        return min(
+            [item.queued_us for item in tries[:1]]
+            + [arrival.arrived_us for arrival in arrivals[:1]],
+            default=None,
+        )
 
     # Reads of a consumer's interval
 
     def _last(self, times: Mapping[PartitionRef, int | None]) -> PartitionRef | None:
         """Return the read that was published last."""
-        return max(((at_us, place) for place, at_us in times.items() if at_us is not None), default=(0, None))[1]
+        return max(
+            ((at_us, place) for place, at_us in times.items() if at_us is not None),
+            default=(0, None),
+        )[1]
 
-    def _missing(self, times: Mapping[PartitionRef, int | None], inputs: LedgerInputs) -> PartitionRef | None:
+    def _missing(
+        self, times: Mapping[PartitionRef, int | None], inputs: LedgerInputs
+    ) -> PartitionRef | None:
         """Return the missing read that most surely blocks the interval."""
         missing = [place for place, at_us in times.items() if at_us is None]
         return min(missing or times, key=inputs.root_rank, default=None)
@@ -351,7 +433,11 @@ class Books:
     def _there(self, reading: ReadScope, place: PartitionRef) -> int | None:
         """Return since when readers can read a partition soundly; None if they can't."""
         whole = place.partition == WHOLE
-        seen = covered(self._context.node(place.node), *reading, self._context) if whole else self._context.facts.first(*place)
+        seen = (
+            covered(self._context.node(place.node), *reading, self._context)
+            if whole
+            else self._context.facts.first(*place)
+        )
         if seen is None:
             return None
         publications = self._records.shown(*place)
@@ -367,9 +453,18 @@ class Books:
                 ),
             ]
         )
-        return next((publication.at_us for publication in publications if publication.at_us >= since and not publication.unsound), None)
+        return next(
+            (
+                publication.at_us
+                for publication in publications
+                if publication.at_us >= since and not publication.unsound
+            ),
+            None,
+        )
 
-    def _there_by(self, reading: ReadScope, ended_us: int | None, place: PartitionRef) -> int | None:
+    def _there_by(
+        self, reading: ReadScope, ended_us: int | None, place: PartitionRef
+    ) -> int | None:
         """Return the same for a wait that has ended.
 
         Partitions that were withdrawn since count as published then.
@@ -377,13 +472,20 @@ class Books:
         there = self._there(reading, place)
         if there is not None or ended_us is None:
             return there
-        shown = [publication.at_us for publication in self._records.shown(*place) if publication.at_us <= ended_us]
+        shown = [
+            publication.at_us
+            for publication in self._records.shown(*place)
+            if publication.at_us <= ended_us
+        ]
         return shown[-1] if shown else None
 
     def _was_wrong(self, place: PartitionRef) -> bool:
         """Return whether readers had to wait again because data was unsound or withdrawn."""
         publications = self._records.shown(*place)
-        return any(publication.unsound or _taken_back(publication, publications) for publication in publications)
+        return any(
+            publication.unsound or _taken_back(publication, publications)
+            for publication in publications
+        )
 
     def _gone(self, place: PartitionRef) -> bool:
         """Return whether a publication of it turned out wrong or was withdrawn."""
@@ -401,11 +503,14 @@ class Books:
 def _taken_back(publication: LedgerPublication, publications: Sequence[LedgerPublication]) -> bool:
     """Return whether nothing replaced a publication when it ended."""
     return publication.ended_us is not None and not any(
-        each.at_us <= publication.ended_us and each.at_us > publication.at_us for each in publications
+        each.at_us <= publication.ended_us and each.at_us > publication.at_us
+        for each in publications
     )
 
 
-def _share(segment: Segment, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]) -> Share:
+def _share(
+    segment: Segment, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]
+) -> Share:
     if segment.overhead:
         return Share(HEADRACE)
     if segment.kind is SegmentKind.QUEUE:
@@ -414,7 +519,9 @@ def _share(segment: Segment, declared: Mapping[str, NodeTraits], incidents: Mapp
         return Share(segment.decider, segment.kind)
     if segment.lacking:
         return Share(_owner(segment.lacking, declared))
-    if segment.incident in incidents and (segment.kind in PEOPLE or segment.kind in (SegmentKind.SOURCE, SegmentKind.RETRY)):
+    if segment.incident in incidents and (
+        segment.kind in PEOPLE or segment.kind in (SegmentKind.SOURCE, SegmentKind.RETRY)
+    ):
         return Share(incidents[segment.incident])
     return Share(_owner(segment.node, declared))
 

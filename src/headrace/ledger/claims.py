@@ -20,9 +20,22 @@ from headrace.slo.times import ago
 LOSSES_MAX = 3
 RESOURCES_MAX = 2
 """Limit of lost workers or exhausted resources in a row, as in `scheduler.attempts`."""
-_ABSENT = ("late_source", "missing_source", "source_unavailable", "access_denied", "configuration_error")
+_ABSENT = (
+    "late_source",
+    "missing_source",
+    "source_unavailable",
+    "access_denied",
+    "configuration_error",
+)
 """Incident kinds that explain a missing delivery; other kinds of a source are about its content."""
-_ELSEWHERE = (*_ABSENT, "paused", "approval_pending", "deadline_infeasible", "runtime_down", "slow_run")
+_ELSEWHERE = (
+    *_ABSENT,
+    "paused",
+    "approval_pending",
+    "deadline_infeasible",
+    "runtime_down",
+    "slow_run",
+)
 """Incident kinds that explain neither a hold nor a failed attempt."""
 NOBODY_OBSERVED = "nobody has looked since it was expected"
 BETWEEN = "came in this time, not observed yet"
@@ -75,8 +88,15 @@ class DelayClaims:
 
     def __init__(self, stay: Stay, records: LedgerRecords) -> None:
         self._stay, self._records = stay, records
-        tries, arrivals = records.tries(stay.node, stay.partition), records.arrivals(stay.node, stay.partition) if stay.is_source else ()
-        self._tries = [item for item in tries if stay.tried_from_us <= item.queued_us < stay.to_us or item.id == stay.final]
+        tries, arrivals = (
+            records.tries(stay.node, stay.partition),
+            records.arrivals(stay.node, stay.partition) if stay.is_source else (),
+        )
+        self._tries = [
+            item
+            for item in tries
+            if stay.tried_from_us <= item.queued_us < stay.to_us or item.id == stay.final
+        ]
         self._arrivals = [arrival for arrival in arrivals if arrival.arrived_us <= stay.to_us]
         self._named = records.incidents(stay.node, stay.partition)
 
@@ -103,9 +123,16 @@ class DelayClaims:
         decider: str = "",
     ) -> Segment:
         return Segment(
-            kind=kind, node=self._stay.node, partition=self._stay.partition, from_us=from_us, to_us=to_us, note=note,
-            incident=incident.id if incident is not None else 0, free=free, decider=decider,
-        )  # fmt: skip
+            kind=kind,
+            node=self._stay.node,
+            partition=self._stay.partition,
+            from_us=from_us,
+            to_us=to_us,
+            note=note,
+            incident=incident.id if incident is not None else 0,
+            free=free,
+            decider=decider,
+        )
 
     # Deliveries
 
@@ -118,23 +145,45 @@ class DelayClaims:
             yield self._claim(SegmentKind.DETECTION, self._stay.from_us, self._stay.to_us, note)
             return
         until = self._arrivals[0].arrived_us if self._arrivals else self._stay.to_us
-        for each in self._records.unread(self._stay.node) if self._arrivals or not self._tries else ():
+        for each in (
+            self._records.unread(self._stay.node) if self._arrivals or not self._tries else ()
+        ):
             end = until if each.to_us is None else min(each.to_us, until)
             incident = self._incident(each.from_us, end, *_ABSENT)
-            yield self._claim(SegmentKind.SOURCE, each.from_us, end, f"couldn't be read: {each.reason}"[:200], incident)
+            yield self._claim(
+                SegmentKind.SOURCE,
+                each.from_us,
+                end,
+                f"couldn't be read: {each.reason}"[:200],
+                incident,
+            )
         if not self._arrivals and not self._tries:
             incident = self._incident(self._stay.from_us, self._stay.to_us, *_ABSENT)
             note = "not delivered yet" if self._stay.open else DELIVERY_GONE
             known_until_us = self._stay.to_us
             expected_us = max(self._stay.from_us, self._stay.promised_us or 0)
-            if self._stay.open and observed_us is not None and observed_us < expected_us < self._stay.to_us:
+            if (
+                self._stay.open
+                and observed_us is not None
+                and observed_us < expected_us < self._stay.to_us
+            ):
                 known_until_us = expected_us
-                yield self._claim(SegmentKind.DETECTION, expected_us, self._stay.to_us, NOBODY_OBSERVED)
-            yield self._claim(SegmentKind.SOURCE, self._stay.from_us, known_until_us, note, incident)
+                yield self._claim(
+                    SegmentKind.DETECTION, expected_us, self._stay.to_us, NOBODY_OBSERVED
+                )
+            yield self._claim(
+                SegmentKind.SOURCE, self._stay.from_us, known_until_us, note, incident
+            )
         for place, delivery in enumerate(self._arrivals):
             if place == 0:
                 incident = self._incident(self._stay.from_us, delivery.arrived_us, *_ABSENT)
-                yield self._claim(SegmentKind.SOURCE, self._stay.from_us, delivery.arrived_us, self._delivered(delivery), incident)
+                yield self._claim(
+                    SegmentKind.SOURCE,
+                    self._stay.from_us,
+                    delivery.arrived_us,
+                    self._delivered(delivery),
+                    incident,
+                )
             seen_from = min(max(delivery.arrived_us, delivery.placed_us or 0), delivery.observed_us)
             if seen_from > delivery.arrived_us:
                 yield self._elsewhere(delivery.arrived_us, seen_from)
@@ -157,9 +206,16 @@ class DelayClaims:
         if delivery.between and delivery.observed_us > promised:
             most = f"{ago(delivery.observed_us - promised)} later than agreed"
             least = ago(delivery.arrived_us - promised)
-            return f"delivered {least} to {most}" if delivery.arrived_us > promised else f"delivered at most {most}"
+            return (
+                f"delivered {least} to {most}"
+                if delivery.arrived_us > promised
+                else f"delivered at most {most}"
+            )
         if delivery.arrived_us > promised and self._is_unread_until(delivery):
-            return f"delivered at most {ago(delivery.arrived_us - promised)} later than agreed: it couldn't be read before"
+            return (
+                f"delivered at most {ago(delivery.arrived_us - promised)} later than agreed: it"
+                " couldn't be read before"
+            )
         return (
             "delivered, as agreed"
             if delivery.arrived_us <= promised
@@ -169,7 +225,12 @@ class DelayClaims:
     def _of_what_is_done_without(self) -> Iterator[Segment]:
         """Claim the wait for optional inputs, which lasts until their promised time."""
         for node, partition, until in self._stay.missed:
-            wait = self._claim(SegmentKind.SOURCE, self._stay.from_us, until, "optional, waited for until it was promised")
+            wait = self._claim(
+                SegmentKind.SOURCE,
+                self._stay.from_us,
+                until,
+                "optional, waited for until it was promised",
+            )
             yield msgspec.structs.replace(wait, node=node, partition=partition)
 
     def _could_begin_us(self) -> int:
@@ -181,8 +242,16 @@ class DelayClaims:
 
         Only deliveries that don't tell themselves when they arrived count.
         """
-        spans = self._records.unread(self._stay.node) if delivery.arrived_us == delivery.observed_us else ()
-        return any(each.from_us < delivery.observed_us and (each.to_us is None or each.to_us >= delivery.observed_us) for each in spans)
+        spans = (
+            self._records.unread(self._stay.node)
+            if delivery.arrived_us == delivery.observed_us
+            else ()
+        )
+        return any(
+            each.from_us < delivery.observed_us
+            and (each.to_us is None or each.to_us >= delivery.observed_us)
+            for each in spans
+        )
 
     # Attempts
 
@@ -202,8 +271,14 @@ class DelayClaims:
         """Claim the wait for a slot and then for a worker."""
         begun = item.began_us
         if begun > item.dispatched_us:
-            yield self._claim(SegmentKind.QUEUE, item.dispatched_us, begun, "given out behind another")
-        for start, end in () if self._stay.traits.pooled else self._records.free(item, item.queued_us, item.dispatched_us, begun=False):
+            yield self._claim(
+                SegmentKind.QUEUE, item.dispatched_us, begun, "given out behind another"
+            )
+        for start, end in (
+            ()
+            if self._stay.traits.pooled
+            else self._records.free(item, item.queued_us, item.dispatched_us, begun=False)
+        ):
             yield self._claim(SegmentKind.QUEUE, start, end, "a slot was free", free=True)
         note = "waited for a slot or a pool" if self._stay.traits.pooled else "waited for a slot"
         yield self._claim(SegmentKind.QUEUE, item.queued_us, item.dispatched_us, note)
@@ -225,8 +300,15 @@ class DelayClaims:
             yield self._claim(kind, begun, end, f"{note} ({item.label})")
             return
         yield self._claim(kind, begun, item.audited_from_us, f"{note} ({item.label})")
-        yield self._claim(SegmentKind.AUDIT, item.audited_from_us, item.published_from_us, "checked")
-        yield self._claim(SegmentKind.PUBLISH, item.published_from_us, end, "published" if item.state == "published" else "written down")
+        yield self._claim(
+            SegmentKind.AUDIT, item.audited_from_us, item.published_from_us, "checked"
+        )
+        yield self._claim(
+            SegmentKind.PUBLISH,
+            item.published_from_us,
+            end,
+            "published" if item.state == "published" else "written down",
+        )
 
     def _done(self, item: Try) -> Iterator[Segment]:
         """Claim the final attempt, and its later wait for a person or for its backfill."""
@@ -235,7 +317,12 @@ class DelayClaims:
         if item.state in ("held", "rejected"):
             yield from self._held_or_dropped(item, end, self._stay.to_us)
         elif item.plan is not None:
-            yield self._claim(SegmentKind.PUBLISH, end, self._stay.to_us, f"waited for the rest of backfill {item.plan.id}")
+            yield self._claim(
+                SegmentKind.PUBLISH,
+                end,
+                self._stay.to_us,
+                f"waited for the rest of backfill {item.plan.id}",
+            )
 
     def _in_vain(self, item: Try, until: int) -> Iterator[Segment]:
         """Claim an attempt that didn't lead to what is read, until the next attempt."""
@@ -247,7 +334,9 @@ class DelayClaims:
         text = item.reason or item.state
         if item.state == "staged" and item.plan is not None:
             yield from self._working(item, end)
-            yield self._claim(SegmentKind.PUBLISH, end, until, f"waited for the rest of backfill {item.plan.id}")
+            yield self._claim(
+                SegmentKind.PUBLISH, end, until, f"waited for the rest of backfill {item.plan.id}"
+            )
             return
         if item.state == "published":
             yield from self._working(item, end)
@@ -258,7 +347,13 @@ class DelayClaims:
         lasts = self._lasting(item)
         over = end if lasts else until
         behind = self._behind(item, end, over)
-        yield self._claim(SegmentKind.RETRY, item.dispatched_us, over, f"{item.label} {item.state}: {text}"[:200], behind)
+        yield self._claim(
+            SegmentKind.RETRY,
+            item.dispatched_us,
+            over,
+            f"{item.label} {item.state}: {text}"[:200],
+            behind,
+        )
         if lasts and item.state != "cancelled":
             yield self._held(item, end, self._redelivered(item, until))
 
@@ -275,7 +370,9 @@ class DelayClaims:
         yield self._held(item, from_us, at_us)
         note = item.dropped.said[:200]
         if self._stay.is_source:
-            yield self._claim(SegmentKind.SOURCE, at_us, to_us, note, self._incident(at_us, to_us, *_ABSENT))
+            yield self._claim(
+                SegmentKind.SOURCE, at_us, to_us, note, self._incident(at_us, to_us, *_ABSENT)
+            )
         else:
             yield self._claim(SegmentKind.HOLD, at_us, to_us, note)
 
@@ -296,7 +393,11 @@ class DelayClaims:
 
     def _redelivered(self, item: Try, until: int) -> int:
         """Return when the held data was delivered again, which ends the wait for a decision."""
-        later = [arrival.arrived_us for arrival in self._arrivals if item.delivery is not None and arrival.id > item.delivery]
+        later = [
+            arrival.arrived_us
+            for arrival in self._arrivals
+            if item.delivery is not None and arrival.id > item.delivery
+        ]
         return min([until, *(at for at in later if at >= (item.finished_us or 0))])
 
     def _lasting(self, item: Try) -> bool:
@@ -309,7 +410,13 @@ class DelayClaims:
             if other.state not in ("failed", "lost"):
                 break
             run += 1
-        most = LOSSES_MAX if item.state == "lost" else RESOURCES_MAX if item.error == "resources" else self._stay.traits.attempts_max
+        most = (
+            LOSSES_MAX
+            if item.state == "lost"
+            else RESOURCES_MAX
+            if item.error == "resources"
+            else self._stay.traits.attempts_max
+        )
         # a full disk or a throttled source isn't a failure: the attempt continues by itself
         return run > 0 and run % most == 0
 
@@ -324,11 +431,17 @@ class DelayClaims:
         publications = self._records.shown(self._stay.node, self._stay.partition)
         for publication, following in pairwise([*publications, None]):
             assert publication is not None
-            if publication.ended_us is None or (following is not None and following.at_us <= publication.ended_us):
+            if publication.ended_us is None or (
+                following is not None and following.at_us <= publication.ended_us
+            ):
                 continue
-            again = [each.queued_us for each in self._tries if each.queued_us >= publication.ended_us]
+            again = [
+                each.queued_us for each in self._tries if each.queued_us >= publication.ended_us
+            ]
             end = min([*again, self._stay.to_us if following is None else following.at_us])
-            yield self._claim(SegmentKind.HOLD, publication.ended_us, end, "unpublished", decider=decider)
+            yield self._claim(
+                SegmentKind.HOLD, publication.ended_us, end, "unpublished", decider=decider
+            )
 
     def _of_pauses(self) -> Iterator[Segment]:
         for pause in self._records.pauses(self._stay.node):
@@ -337,7 +450,9 @@ class DelayClaims:
             note = f"{pause.reason} (by {pause.by})"[:200]
             seen = min(max(pause.from_us, self._came_us()), end)
             yield self._claim(SegmentKind.PAUSED, pause.from_us, seen, note, incident)
-            yield self._claim(SegmentKind.PAUSED, seen, end, note, incident, decider=self._stay.traits.decider)
+            yield self._claim(
+                SegmentKind.PAUSED, seen, end, note, incident, decider=self._stay.traits.decider
+            )
 
     def _came_us(self) -> int:
         """Return since when a command could have continued the work."""
@@ -346,12 +461,20 @@ class DelayClaims:
         return self._arrivals[0].arrived_us if self._arrivals else self._stay.to_us
 
     def _of_plans(self) -> Iterator[Segment]:
-        mine = {item.plan.id: item.plan for item in self._tries if item.plan is not None and item.plan.needs}
-        waiting = self._records.awaiting(self._stay.node, self._stay.partition) if self._stay.open else ()
+        mine = {
+            item.plan.id: item.plan
+            for item in self._tries
+            if item.plan is not None and item.plan.needs
+        }
+        waiting = (
+            self._records.awaiting(self._stay.node, self._stay.partition) if self._stay.open else ()
+        )
         for plan in (*mine.values(), *waiting):
             end = self._stay.to_us if plan.started_us is None else plan.started_us
             note = f"backfill {plan.id} waited for an approval: {plan.needs}"[:200]
-            yield self._claim(SegmentKind.APPROVAL, plan.created_us, end, note, decider=self._stay.traits.decider)
+            yield self._claim(
+                SegmentKind.APPROVAL, plan.created_us, end, note, decider=self._stay.traits.decider
+            )
 
     # Remaining time
 
@@ -362,8 +485,15 @@ class DelayClaims:
             return
         if self._tries and (self._tries[-1].is_open or self._lasting(self._tries[-1])):
             return
-        ready = [item.finished_us or 0 for item in self._tries[-1:]] + [arrival.observed_us for arrival in self._arrivals[-1:]]
-        yield self._claim(SegmentKind.QUEUE, max([queues.since_us, self._could_begin_us(), *ready]), self._stay.to_us, queues.note[:200])
+        ready = [item.finished_us or 0 for item in self._tries[-1:]] + [
+            arrival.observed_us for arrival in self._arrivals[-1:]
+        ]
+        yield self._claim(
+            SegmentKind.QUEUE,
+            max([queues.since_us, self._could_begin_us(), *ready]),
+            self._stay.to_us,
+            queues.note[:200],
+        )
 
     def _of_the_schedule(self) -> Iterator[Segment]:
         """Claim the time from when it could have started until something requested it."""
@@ -372,7 +502,9 @@ class DelayClaims:
             return
         first = self._tries[0] if self._tries else None
         asked = first.asked_us if first is not None and not self._stay.triggered else None
-        note = f"waited for its trigger: {self._stay.triggered}" if self._stay.triggered else NOT_BEGUN
+        note = (
+            f"waited for its trigger: {self._stay.triggered}" if self._stay.triggered else NOT_BEGUN
+        )
         for begins, ends in self._unseen():
             if asked is not None and begins < asked < ends:
                 yield self._claim(SegmentKind.SCHEDULE, begins, asked, "nothing ran")
@@ -425,9 +557,16 @@ class DelayClaims:
         `kinds` limits the result; by default incidents about deliveries or computations count.
         """
         incidents = [
-            incident for incident in self._named if incident.began_us < to_us and (incident.ended_us is None or incident.ended_us > from_us)
+            incident
+            for incident in self._named
+            if incident.began_us < to_us
+            and (incident.ended_us is None or incident.ended_us > from_us)
         ]
-        incidents = [incident for incident in incidents if (incident.kind in kinds if kinds else incident.kind not in _ELSEWHERE)]
+        incidents = [
+            incident
+            for incident in incidents
+            if (incident.kind in kinds if kinds else incident.kind not in _ELSEWHERE)
+        ]
         return min(incidents, key=self._nearness, default=None)
 
     def _nearness(self, incident: LedgerIncident) -> tuple[bool, bool, int]:

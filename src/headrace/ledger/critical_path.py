@@ -19,7 +19,13 @@ from headrace.slo.declared_promises import WHOLE, Node, NodeTraits
 REBUILD_STEPS_MAX = 200
 
 
-def rebuild_began_us(inputs: LedgerInputs, records: LedgerRecords, place: PartitionRef, before: LedgerPublication, to_us: int) -> int:
+def rebuild_began_us(
+    inputs: LedgerInputs,
+    records: LedgerRecords,
+    place: PartitionRef,
+    before: LedgerPublication,
+    to_us: int,
+) -> int:
     """Return when the cause of a rebuild occurred, in microseconds.
 
     The rebuild replaces the publication `before` and was published at `to_us` (or isn't yet). Its
@@ -31,7 +37,9 @@ def rebuild_began_us(inputs: LedgerInputs, records: LedgerRecords, place: Partit
         node = inputs.known(place.node)
         if node is not None and node.is_source:
             return _arrived(records, place, before, to_us, first)
-        above = _renewed(inputs, records, place, before, first.queued_us if first is not None else to_us)
+        above = _renewed(
+            inputs, records, place, before, first.queued_us if first is not None else to_us
+        )
         if above is None:
             return _asked(records, before, first, to_us)
         place, earlier, to_us = above
@@ -41,39 +49,73 @@ def rebuild_began_us(inputs: LedgerInputs, records: LedgerRecords, place: Partit
     return to_us
 
 
-def _arrived(records: LedgerRecords, place: PartitionRef, before: LedgerPublication, to_us: int, first: Try | None) -> int:
+def _arrived(
+    records: LedgerRecords,
+    place: PartitionRef,
+    before: LedgerPublication,
+    to_us: int,
+    first: Try | None,
+) -> int:
     later = [
-        arrival.arrived_us for arrival in records.arrivals(*place) if arrival.observed_us > before.at_us - 1 and arrival.arrived_us <= to_us
+        arrival.arrived_us
+        for arrival in records.arrivals(*place)
+        if arrival.observed_us > before.at_us - 1 and arrival.arrived_us <= to_us
     ]
     return max(later) if later else _asked(records, before, first, to_us)
 
 
 def _asked(records: LedgerRecords, before: LedgerPublication, first: Try | None, to_us: int) -> int:
     """Return when somebody requested the rebuild or withdrew the publication before."""
-    if before.ended_us is not None and first is not None and before.at_us < before.ended_us <= first.queued_us:
+    if (
+        before.ended_us is not None
+        and first is not None
+        and before.at_us < before.ended_us <= first.queued_us
+    ):
         return before.ended_us
     if first is None:
-        return max(before.at_us, before.ended_us) if before.ended_us is not None and before.ended_us <= to_us else to_us
+        return (
+            max(before.at_us, before.ended_us)
+            if before.ended_us is not None and before.ended_us <= to_us
+            else to_us
+        )
     if first.plan is not None:
         return max(before.at_us, first.plan.created_us)
     applied = records.applied_us(first.version) if first.version is not None else None
-    asked = [at for at in (applied, first.asked_us) if at is not None and before.at_us <= at <= first.queued_us]
+    asked = [
+        at
+        for at in (applied, first.asked_us)
+        if at is not None and before.at_us <= at <= first.queued_us
+    ]
     return max(asked, default=first.queued_us)
 
 
 def _renewed(
-    inputs: LedgerInputs, records: LedgerRecords, place: PartitionRef, before: LedgerPublication, until_us: int
+    inputs: LedgerInputs,
+    records: LedgerRecords,
+    place: PartitionRef,
+    before: LedgerPublication,
+    until_us: int,
 ) -> tuple[PartitionRef, LedgerPublication | None, int] | None:
     """Return the input that was published last since then, what it replaced, and when.
 
     None if no input was published since.
     """
-    read_us = next((item.dispatched_us for item in records.tries(*place) if item.id == before.id), before.at_us)
+    read_us = next(
+        (item.dispatched_us for item in records.tries(*place) if item.id == before.id), before.at_us
+    )
     results: list[tuple[int, PartitionRef, LedgerPublication | None]] = []
     for ready_input in inputs.of(place, until_us):
-        publications = [each for each in records.shown(*ready_input.place) if each.at_us <= until_us]
+        publications = [
+            each for each in records.shown(*ready_input.place) if each.at_us <= until_us
+        ]
         if publications and publications[-1].at_us > read_us:
-            results.append((publications[-1].at_us, ready_input.place, publications[-2] if len(publications) > 1 else None))
+            results.append(
+                (
+                    publications[-1].at_us,
+                    ready_input.place,
+                    publications[-2] if len(publications) > 1 else None,
+                )
+            )
     if not results:
         return None
     at_us, above, earlier = max(results, key=lambda each: (each[0], each[1]))
@@ -91,7 +133,14 @@ PATH_STEPS_MAX = 1_000
 class Path:
     """A walk back from one partition; with `again`, it and its inputs are being recomputed."""
 
-    def __init__(self, inputs: LedgerInputs, records: LedgerRecords, traits: Mapping[str, NodeTraits], *, again: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: LedgerInputs,
+        records: LedgerRecords,
+        traits: Mapping[str, NodeTraits],
+        *,
+        again: bool = False,
+    ) -> None:
         self._inputs, self._records, self._traits, self._again = inputs, records, traits, again
 
     def back(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
@@ -108,7 +157,12 @@ class Path:
             end, steps = stay.from_us, steps + 1
         if end > from_us:
             rest = Segment(
-                kind=SegmentKind.UNATTRIBUTED, node=place.node, partition=place.partition, from_us=from_us, to_us=end, note=UNKNOWN
+                kind=SegmentKind.UNATTRIBUTED,
+                node=place.node,
+                partition=place.partition,
+                from_us=from_us,
+                to_us=end,
+                note=UNKNOWN,
             )
             results.append([rest])
         return merged([segment for segments in reversed(results) for segment in segments])
@@ -116,16 +170,24 @@ class Path:
     def alone(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
         """Return the segments from a partition's own rows only, whatever it waited for."""
         final = self._shown(place, to_us) if there else None
-        return self._own(self._as_stay(place, self._inputs.known(place.node), from_us, to_us, final, to_us))
+        return self._own(
+            self._as_stay(place, self._inputs.known(place.node), from_us, to_us, final, to_us)
+        )
 
-    def _stay(self, ready_input: ReadyInput, from_us: int, to_us: int) -> tuple[Stay, ReadyInput | None]:
+    def _stay(
+        self, ready_input: ReadyInput, from_us: int, to_us: int
+    ) -> tuple[Stay, ReadyInput | None]:
         """Return one partition's part of the path and the input above it.
 
         The partition was published at `to_us` or isn't published yet.
         """
         place, node = ready_input.place, self._inputs.known(ready_input.place.node)
         final = None if ready_input.at_us is None else self._made_by(ready_input, to_us)
-        tries = [item for item in self._records.tries(*place) if item.queued_us < to_us or (final is not None and item.id == final.id)]
+        tries = [
+            item
+            for item in self._records.tries(*place)
+            if item.queued_us < to_us or (final is not None and item.id == final.id)
+        ]
         made = self._made(tries, final)
         if self._again:
             tries = [item for item in tries if item.queued_us >= from_us]
@@ -144,35 +206,65 @@ class Path:
         if missing and first is None and final is None:
             above = min(missing, key=lambda ready_input: self._inputs.root_rank(ready_input.place))
             return self._as_stay(place, node, to_us, to_us, final, begun), above
-        last = max((ready_input for ready_input in ready if ready_input.at_us is not None), key=_when, default=None)
+        last = max(
+            (ready_input for ready_input in ready if ready_input.at_us is not None),
+            key=_when,
+            default=None,
+        )
         if last is None or last.at_us is None or last.at_us <= from_us:
             return self._as_stay(place, node, from_us, to_us, final, begun), None
         return self._as_stay(place, node, min(last.at_us, to_us), to_us, final, begun), last
 
     def _made_by(self, ready_input: ReadyInput, to_us: int) -> LedgerPublication:
         """Return the publication of a partition, or what its plan had staged of it."""
-        return self._shown(ready_input.place, to_us) if ready_input.staged is None else LedgerPublication(to_us, None, *ready_input.staged)
+        return (
+            self._shown(ready_input.place, to_us)
+            if ready_input.staged is None
+            else LedgerPublication(to_us, None, *ready_input.staged)
+        )
 
     def _renewed(self, ready_input: ReadyInput, until_us: int) -> ReadyInput:
         """Return the input with its last publication, or its staging for the reader."""
         if ready_input.staged is not None:
             return ready_input
-        shown = [each.at_us for each in self._records.shown(*ready_input.place) if each.at_us <= until_us]
+        shown = [
+            each.at_us for each in self._records.shown(*ready_input.place) if each.at_us <= until_us
+        ]
         return ReadyInput(ready_input.place, shown[-1]) if shown else ready_input
 
     def _as_stay(
-        self, place: PartitionRef, node: Node | None, from_us: int, to_us: int, final: LedgerPublication | None, begun_us: int
+        self,
+        place: PartitionRef,
+        node: Node | None,
+        from_us: int,
+        to_us: int,
+        final: LedgerPublication | None,
+        begun_us: int,
     ) -> Stay:
         trigger = node.trigger if node is not None else None
-        text = "" if trigger is None else trigger.cron or trigger.upstream or trigger.arrival or "its time"
+        text = (
+            ""
+            if trigger is None
+            else trigger.cron or trigger.upstream or trigger.arrival or "its time"
+        )
         return Stay(
-            node=place.node, partition=place.partition, from_us=from_us, to_us=to_us, is_source=_is_source(node),
-            final=None if final is None else final.id, traits=self._traits.get(place.node, NodeTraits()), triggered=text,
+            node=place.node,
+            partition=place.partition,
+            from_us=from_us,
+            to_us=to_us,
+            is_source=_is_source(node),
+            final=None if final is None else final.id,
+            traits=self._traits.get(place.node, NodeTraits()),
+            triggered=text,
             promised_us=None if node is None else promised_by(node, place.partition),
             queues=self._queues(place, from_us) if final is None else None,
-            missed=tuple((*ref, until) for ref, until in self._inputs.missed(place, begun_us)) if not self._again else (),
-            tried_from_us=from_us if self._again or (place.partition == WHOLE and not _is_source(node)) else 0,
-        )  # fmt: skip
+            missed=tuple((*ref, until) for ref, until in self._inputs.missed(place, begun_us))
+            if not self._again
+            else (),
+            tried_from_us=from_us
+            if self._again or (place.partition == WHOLE and not _is_source(node))
+            else 0,
+        )
 
     def _queues(self, place: PartitionRef, from_us: int) -> Queues | None:
         """Return what the partition waits for now although it could start."""
@@ -182,14 +274,18 @@ class Path:
 
     def _shown(self, place: PartitionRef, at_us: int) -> LedgerPublication:
         """Return the publication that was current; an empty one if its rows were deleted since."""
-        publications = [publication for publication in self._records.shown(*place) if publication.at_us <= at_us]
+        publications = [
+            publication for publication in self._records.shown(*place) if publication.at_us <= at_us
+        ]
         return next(
             (publication for publication in publications if publication.at_us == at_us),
             publications[-1] if publications else LedgerPublication(at_us, None, 0, 0),
         )
 
     def _made(self, tries: list[Try], final: LedgerPublication | None) -> Try | None:
-        return None if final is None else next((item for item in tries if item.id == final.id), None)
+        return (
+            None if final is None else next((item for item in tries if item.id == final.id), None)
+        )
 
     def _divided(self, stay: Stay) -> list[Segment]:
         segments = self._own(stay)
@@ -198,31 +294,53 @@ class Path:
         return self._explained(stay, segments)
 
     def _own(self, stay: Stay) -> list[Segment]:
-        return divided(DelayClaims(stay, self._records).all(), stay.from_us, stay.to_us, stay.node, stay.partition)
+        return divided(
+            DelayClaims(stay, self._records).all(),
+            stay.from_us,
+            stay.to_us,
+            stay.node,
+            stay.partition,
+        )
 
     def _explained(self, stay: Stay, segments: list[Segment]) -> list[Segment]:
         """Fill idle time with the recomputation of an input.
 
         While nothing requested the partition, or its data was wrong, it may have waited for that.
         """
-        wrong = any(publication.unsound for publication in self._records.shown(stay.node, stay.partition))
+        wrong = any(
+            publication.unsound for publication in self._records.shown(stay.node, stay.partition)
+        )
         kinds = (SegmentKind.SCHEDULE, SegmentKind.HOLD) if wrong else (SegmentKind.SCHEDULE,)
         idle = [segment for segment in segments if segment.kind in kinds]
         if not idle:
             return segments
-        again = self._made_again(PartitionRef(stay.node, stay.partition), idle[0].from_us, idle[-1].to_us)
+        again = self._made_again(
+            PartitionRef(stay.node, stay.partition), idle[0].from_us, idle[-1].to_us
+        )
         if again is None:
             return segments
         at_us, above, before = again
-        since = max(idle[0].from_us, rebuild_began_us(self._inputs, self._records, above, before, at_us))
-        inner = Path(self._inputs, self._records, self._traits, again=True).back(above, since, at_us, there=True)
-        return [part for segment in segments for part in (_filled(segment, inner) if segment.kind in kinds else [segment])]
+        since = max(
+            idle[0].from_us, rebuild_began_us(self._inputs, self._records, above, before, at_us)
+        )
+        inner = Path(self._inputs, self._records, self._traits, again=True).back(
+            above, since, at_us, there=True
+        )
+        return [
+            part
+            for segment in segments
+            for part in (_filled(segment, inner) if segment.kind in kinds else [segment])
+        ]
 
-    def _made_again(self, place: PartitionRef, from_us: int, to_us: int) -> tuple[int, PartitionRef, LedgerPublication] | None:
+    def _made_again(
+        self, place: PartitionRef, from_us: int, to_us: int
+    ) -> tuple[int, PartitionRef, LedgerPublication] | None:
         """Return the input that was republished last in a span, when, and what it replaced."""
         results = []
         for ready_input in self._inputs.of(place, to_us):
-            publications = [each for each in self._records.shown(*ready_input.place) if each.at_us <= to_us]
+            publications = [
+                each for each in self._records.shown(*ready_input.place) if each.at_us <= to_us
+            ]
             if len(publications) > 1 and publications[-1].at_us > from_us:
                 results.append((publications[-1].at_us, ready_input.place, publications[-2]))
         return max(results, key=lambda each: each[:2], default=None)
@@ -233,8 +351,15 @@ def _filled(segment: Segment, inner: list[Segment]) -> list[Segment]:
     within = clipped(inner, segment.from_us, segment.to_us)
     if not within:
         return [segment]
-    before, after = clipped([segment], segment.from_us, within[0].from_us), clipped([segment], within[-1].to_us, segment.to_us)
-    return [*(part for part in before if part.us > 0), *within, *(part for part in after if part.us > 0)]
+    before, after = (
+        clipped([segment], segment.from_us, within[0].from_us),
+        clipped([segment], within[-1].to_us, segment.to_us),
+    )
+    return [
+        *(part for part in before if part.us > 0),
+        *within,
+        *(part for part in after if part.us > 0),
+    ]
 
 
 def _is_source(node: Node | None) -> bool:
@@ -292,11 +417,15 @@ class Shortest:
         node = self._inputs.known(place.node)
         if node is not None and node.is_source:
             arrived = self._arrived(place, made)
-            begins = max(from_us, arrived if arrived is not None else from_us if made is not None else to_us)
+            begins = max(
+                from_us, arrived if arrived is not None else from_us if made is not None else to_us
+            )
         else:
             for ready_input in self._inputs.of(place, to_us, made):
                 if ready_input.at_us is None or ready_input.at_us > from_us:
-                    begins = max(begins, self._earliest(ready_input.place, from_us, to_us, depth + 1))
+                    begins = max(
+                        begins, self._earliest(ready_input.place, from_us, to_us, depth + 1)
+                    )
             for _, until in self._inputs.missed(place, to_us if made is None else made.queued_us):
                 begins = max(begins, min(until, to_us))
         ends = begins + self._work_us(place, made)
@@ -305,7 +434,11 @@ class Shortest:
 
     def _made(self, place: PartitionRef, there_us: int | None, to_us: int) -> Try | None:
         """Return the attempt that made the first publication."""
-        shown = {publication.id for publication in self._records.shown(*place) if (there_us or 0) <= publication.at_us <= to_us}
+        shown = {
+            publication.id
+            for publication in self._records.shown(*place)
+            if (there_us or 0) <= publication.at_us <= to_us
+        }
         return next((item for item in self._records.tries(*place) if item.id in shown), None)
 
     def _arrived(self, place: PartitionRef, made: Try | None) -> int | None:
@@ -316,7 +449,9 @@ class Shortest:
         arrivals = self._records.arrivals(*place)
         held = {item.delivery for item in self._records.tries(*place) if item.state == "held"}
         first = first_arrival(arrivals, made)
-        results = [arrival.arrived_us for arrival in arrivals if arrival is first or arrival.id in held]
+        results = [
+            arrival.arrived_us for arrival in arrivals if arrival is first or arrival.id in held
+        ]
         return min(results, default=None)
 
     def _work_us(self, place: PartitionRef, made: Try | None) -> int:

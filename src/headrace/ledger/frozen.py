@@ -28,14 +28,20 @@ if TYPE_CHECKING:
 # now.
 
 
-def terms_as_promised(tx: Transaction, terms: Terms, interval: str, context: EvaluationContext) -> Terms:
+def terms_as_promised(
+    tx: Transaction, terms: Terms, interval: str, context: EvaluationContext
+) -> Terms:
     """Return a consumer's terms with the reads that were promised when an interval became due.
 
     Reads that are no longer declared are left out; if none is left, the current reads stay.
     """
     reads = ledger.promised_reads(tx, terms.consumer, interval)
     known = tuple(name for name in reads or () if name in context.declared.nodes)
-    return msgspec.structs.replace(terms, reads=known) if known and set(known) != set(terms.reads) else terms
+    return (
+        msgspec.structs.replace(terms, reads=known)
+        if known and set(known) != set(terms.reads)
+        else terms
+    )
 
 
 AT_ONCE_MAX = 50
@@ -50,17 +56,37 @@ def freeze_ledgers(tx: Transaction, compiled: Compiled, before_us: int, now_us: 
     them goes to the audit trail.
     """
     context = EvaluationContext(declared_promises(compiled), StoredFacts(tx))
-    books = Books(traits(compiled), context, StoreRecords(tx, now_us, wrong_publications(tx, compiled, context, 0)))
+    books = Books(
+        traits(compiled),
+        context,
+        StoreRecords(tx, now_us, wrong_publications(tx, compiled, context, 0)),
+    )
     rows: list[tuple[str, str, str, str, int]] = []
     for terms in context.declared.consumers:
-        for interval, met, waived in ledger.to_freeze(tx, terms.consumer, before_us, AT_ONCE_MAX - len(rows)):
-            result = books.of_consumer(terms_as_promised(tx, terms, interval, context), interval, met_us=met, over_us=waived)
+        for interval, met, waived in ledger.to_freeze(
+            tx, terms.consumer, before_us, AT_ONCE_MAX - len(rows)
+        ):
+            result = books.of_consumer(
+                terms_as_promised(tx, terms, interval, context),
+                interval,
+                met_us=met,
+                over_us=waived,
+            )
             content = "null" if result is None else canonical(msgspec.to_builtins(result))
             rows.append((terms.consumer, interval, content, _digest(content), now_us))
     if rows:
         ledger.freeze(tx, rows)
         told = {"ledgers": len(rows), "sha256": _digest("".join(row[3] for row in rows))}
-        append(tx, now_us, AuditEvent(action=Action.LEDGERS_FROZEN, actor=_HEADRACE, object=Object("history", "ledgers"), after=told))
+        append(
+            tx,
+            now_us,
+            AuditEvent(
+                action=Action.LEDGERS_FROZEN,
+                actor=_HEADRACE,
+                object=Object("history", "ledgers"),
+                after=told,
+            ),
+        )
     return len(rows)
 
 
@@ -74,7 +100,10 @@ def frozen_ledger(tx: Transaction, consumer: str, interval: str) -> Ledger | Non
         return None
     content, digest = results
     if _digest(content) != digest:
-        raise StoreError(f"the delay ledger of {consumer} {interval} isn't what was kept", hint="headrace audit verify")
+        raise StoreError(
+            f"the delay ledger of {consumer} {interval} isn't what was kept",
+            hint="headrace audit verify",
+        )
     kept: Ledger | None = msgspec.json.decode(content, type=Ledger | None)
     return kept
 

@@ -61,9 +61,18 @@ class LedgerInputs:
     """The inputs for one consumer's interval, or for no consumer."""
 
     def __init__(
-        self, context: EvaluationContext, records: LedgerRecords, traits: Mapping[str, NodeTraits], reading: ReadScope | None
+        self,
+        context: EvaluationContext,
+        records: LedgerRecords,
+        traits: Mapping[str, NodeTraits],
+        reading: ReadScope | None,
     ) -> None:
-        self._context, self._records, self._traits, self._reading = context, records, traits, reading
+        self._context, self._records, self._traits, self._reading = (
+            context,
+            records,
+            traits,
+            reading,
+        )
         self._ranks: dict[PartitionRef, Rank] = {}
         self._above: dict[str, frozenset[str]] = {}
         """Node → all nodes that it is derived from, directly or not."""
@@ -85,7 +94,9 @@ class LedgerInputs:
             self._above[name] = frozenset(seen - {name})
         return other in self._above[name]
 
-    def of(self, place: PartitionRef, at_us: int, before: Try | None = None, reader: Try | None = None) -> list[ReadyInput]:
+    def of(
+        self, place: PartitionRef, at_us: int, before: Try | None = None, reader: Try | None = None
+    ) -> list[ReadyInput]:
         """Return the inputs of a partition as of a time.
 
         Missing optional inputs, and inputs that an attempt didn't wait for, are left out. `before`
@@ -94,9 +105,17 @@ class LedgerInputs:
         node = self.known(place.node)
         if node is None or node.is_source:
             return []
-        inputs = [ready_input for spec in node.inputs for ready_input in self._of_spec(node, place.partition, spec, at_us, before)]
+        inputs = [
+            ready_input
+            for spec in node.inputs
+            for ready_input in self._of_spec(node, place.partition, spec, at_us, before)
+        ]
         inputs += self._own(node, place.partition, at_us)
-        return [self._as_read(ready_input, reader, at_us) for ready_input in inputs] if reader is not None and reader.staged else inputs
+        return (
+            [self._as_read(ready_input, reader, at_us) for ready_input in inputs]
+            if reader is not None and reader.staged
+            else inputs
+        )
 
     def missed(self, place: PartitionRef, at_us: int) -> list[tuple[PartitionRef, int]]:
         """Return the optional inputs missing at a time, with their promised times.
@@ -111,7 +130,8 @@ class LedgerInputs:
             for spec in node.inputs
             if spec.optional and (source := self.known(spec.node)) is not None
             for key in self._keys(node, place.partition, source, spec) or ()
-            if self.there(PartitionRef(source.name, key), at_us) is None and not counts_as_empty(source, key, self._context)
+            if self.there(PartitionRef(source.name, key), at_us) is None
+            and not counts_as_empty(source, key, self._context)
         ]
         return [(ref, until) for ref in refs if (until := self._promised_us(ref)) is not None]
 
@@ -125,11 +145,19 @@ class LedgerInputs:
             if node is None:
                 continue
             if node.is_source:
-                last = max((at for at in (last, promised_by(node, key)) if at is not None), default=None)
+                last = max(
+                    (at for at in (last, promised_by(node, key)) if at is not None), default=None
+                )
                 continue
-            others = [(source, spec) for spec in node.inputs if (source := self.known(spec.node)) not in (None, node)]
+            others = [
+                (source, spec)
+                for spec in node.inputs
+                if (source := self.known(spec.node)) not in (None, node)
+            ]
             above = {
-                PartitionRef(source.name, item) for source, spec in others for item in self._keys(node, key, source, spec) or ()
+                PartitionRef(source.name, item)
+                for source, spec in others
+                for item in self._keys(node, key, source, spec) or ()
             } - seen
             seen |= above
             waiting += above
@@ -138,12 +166,16 @@ class LedgerInputs:
     def _as_read(self, ready_input: ReadyInput, reader: Try, at_us: int) -> ReadyInput:
         """Return an input of a staged attempt: what its plan staged of it, else as published."""
         for made in reversed(self._records.tries(*ready_input.place)):
-            done = made.staged and made.plan == reader.plan and made.state in ("staged", "published")
+            done = (
+                made.staged and made.plan == reader.plan and made.state in ("staged", "published")
+            )
             if done and made.finished_us is not None and made.finished_us <= at_us:
                 return ReadyInput(ready_input.place, made.finished_us, made.id)
         return ready_input
 
-    def _of_spec(self, node: Node, key: str, spec: InputSpec, at_us: int, before: Try | None) -> Iterator[ReadyInput]:
+    def _of_spec(
+        self, node: Node, key: str, spec: InputSpec, at_us: int, before: Try | None
+    ) -> Iterator[ReadyInput]:
         source = self.known(spec.node)
         if source is None or spec.node == node.name:
             return
@@ -166,12 +198,20 @@ class LedgerInputs:
             )
             return None if keys is None else tuple(keys)
         seen = partial(self._context.facts.keys, source.name)
-        return required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
+        return required(
+            node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen
+        ).keys
 
-    def _as_a_whole(self, node: Node, source: Node, spec: InputSpec, at_us: int, before: Try | None) -> Iterator[ReadyInput]:
+    def _as_a_whole(
+        self, node: Node, source: Node, spec: InputSpec, at_us: int, before: Try | None
+    ) -> Iterator[ReadyInput]:
         """Yield an input that is read as it is; a reference doesn't block once it is published."""
         if source.partition.whole:
-            there = self._whole(source, at_us) if spec.mode is not InputMode.ALL else self.there(PartitionRef(source.name, WHOLE), at_us)
+            there = (
+                self._whole(source, at_us)
+                if spec.mode is not InputMode.ALL
+                else self.there(PartitionRef(source.name, WHOLE), at_us)
+            )
             if there is not None or not spec.optional:
                 yield ReadyInput(PartitionRef(source.name, WHOLE), there)
         elif node.partition.whole and spec.mode is not InputMode.ALL:
@@ -186,7 +226,9 @@ class LedgerInputs:
         Unpartitioned data was published before, for other intervals.
         """
         node = self.known(place.node)
-        whole = node is not None and place.partition == WHOLE and place.node in self._context.rhythms
+        whole = (
+            node is not None and place.partition == WHOLE and place.node in self._context.rhythms
+        )
         return self._whole(node, at_us) if whole and node is not None else self.there(place, at_us)
 
     def _whole(self, source: Node, at_us: int) -> int | None:
@@ -248,5 +290,7 @@ class LedgerInputs:
         if state == "running":
             return (3, 0, *place)
         now = self._records.now_us
-        missing = [ready_input.place for ready_input in self.of(place, now) if ready_input.at_us is None]
+        missing = [
+            ready_input.place for ready_input in self.of(place, now) if ready_input.at_us is None
+        ]
         return min((self.root_rank(ref) for ref in missing), default=(4, 0, *place))

@@ -37,7 +37,10 @@ def crowded(name: str, traits: Mapping[str, NodeTraits], led: CurrentLeader) -> 
         if holders and used + slots > size:
             return f"waits for pool {pool}: {used} of {size} taken by {_names(holders)}"
     if len(led.under_way) >= led.slots:
-        return f"waits for a slot: {len(led.under_way)} of {led.slots} taken by {_names(led.under_way)}"
+        return (
+            f"waits for a slot: {len(led.under_way)} of {led.slots} taken by"
+            f" {_names(led.under_way)}"
+        )
     return None
 
 
@@ -125,7 +128,9 @@ class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         """When a worker began it."""
         if self.finished_us is None:
             return self.dispatched_us
-        return max(self.dispatched_us, self.finished_us - self.publish_us - self.audit_us - self.run_us)
+        return max(
+            self.dispatched_us, self.finished_us - self.publish_us - self.audit_us - self.run_us
+        )
 
     @property
     def audited_from_us(self) -> int:
@@ -135,7 +140,11 @@ class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     @property
     def published_from_us(self) -> int:
         """When its publication, or the record of its result, began."""
-        return self.began_us if self.finished_us is None else max(self.began_us, self.finished_us - self.publish_us)
+        return (
+            self.began_us
+            if self.finished_us is None
+            else max(self.began_us, self.finished_us - self.publish_us)
+        )
 
 
 class LedgerPublication(msgspec.Struct, frozen=True, gc=False):
@@ -242,7 +251,9 @@ class LedgerRecords(Protocol):
     def awaiting(self, node: str, partition: str) -> Sequence[LedgerBackfill]:
         """Return the backfills that would recompute a partition and wait for approval."""
 
-    def newest_before(self, node: str, at_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
+    def newest_before(
+        self, node: str, at_us: int, epoch: int | None, n: int | None
+    ) -> tuple[str, int] | None:
         """Return the partition of a node that was published last before a time, and when.
 
         `epoch` and `n` limit it to publications before that attempt. None if there is none.

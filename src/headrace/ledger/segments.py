@@ -41,7 +41,14 @@ class SegmentKind(enum.StrEnum):
 
 _RANK = {kind: rank for rank, kind in enumerate(SegmentKind)}
 OVERHEAD = frozenset(
-    {SegmentKind.DETECTION, SegmentKind.SCHEDULE, SegmentKind.DISPATCH, SegmentKind.AUDIT, SegmentKind.PUBLISH, SegmentKind.UNATTRIBUTED}
+    {
+        SegmentKind.DETECTION,
+        SegmentKind.SCHEDULE,
+        SegmentKind.DISPATCH,
+        SegmentKind.AUDIT,
+        SegmentKind.PUBLISH,
+        SegmentKind.UNATTRIBUTED,
+    }
 )
 """Kinds that are Headrace's overhead; the queue is overhead only while a slot was free."""
 WORK = frozenset({SegmentKind.RUN, SegmentKind.EXPORT})
@@ -88,15 +95,25 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
         return self.kind in OVERHEAD or (self.kind is SegmentKind.QUEUE and self.free)
 
 
-def divided(claims: Iterable[Segment], from_us: int, to_us: int, node: str, partition: str) -> list[Segment]:
+def divided(
+    claims: Iterable[Segment], from_us: int, to_us: int, node: str, partition: str
+) -> list[Segment]:
     """Return contiguous segments from `from_us` to `to_us`.
 
     Each point in time belongs to the claim of the first kind; of equal ones, to the one that begins
     last; of those, to the first. Time without a claim is unattributed to `node`.
     """
-    within = [_cut(claim, from_us, to_us) for claim in claims if claim.from_us < to_us and claim.to_us > from_us]
-    within = sorted((segment for segment in within if segment.us > 0), key=lambda item: item.from_us)
-    edges = sorted({from_us, to_us, *(segment.from_us for segment in within), *(item.to_us for item in within)})
+    within = [
+        _cut(claim, from_us, to_us)
+        for claim in claims
+        if claim.from_us < to_us and claim.to_us > from_us
+    ]
+    within = sorted(
+        (segment for segment in within if segment.us > 0), key=lambda item: item.from_us
+    )
+    edges = sorted(
+        {from_us, to_us, *(segment.from_us for segment in within), *(item.to_us for item in within)}
+    )
     segments: list[Segment] = []
     live: list[tuple[int, int, int, Segment]] = []
     begun = 0
@@ -110,7 +127,16 @@ def divided(claims: Iterable[Segment], from_us: int, to_us: int, node: str, part
         if live:
             segments.append(_cut(live[0][3], start, end))
         else:
-            segments.append(Segment(kind=SegmentKind.UNATTRIBUTED, node=node, partition=partition, from_us=start, to_us=end, note=UNKNOWN))
+            segments.append(
+                Segment(
+                    kind=SegmentKind.UNATTRIBUTED,
+                    node=node,
+                    partition=partition,
+                    from_us=start,
+                    to_us=end,
+                    note=UNKNOWN,
+                )
+            )
     return merged(segments)
 
 
@@ -127,16 +153,22 @@ def merged(segments: Sequence[Segment]) -> list[Segment]:
 
 def clipped(segments: Iterable[Segment], from_us: int, to_us: int) -> list[Segment]:
     """Return the parts of contiguous segments within a span."""
-    return [_cut(segment, from_us, to_us) for segment in segments if segment.from_us < to_us and segment.to_us > from_us]
+    return [
+        _cut(segment, from_us, to_us)
+        for segment in segments
+        if segment.from_us < to_us and segment.to_us > from_us
+    ]
 
 
 def _alike(segment: Segment, other: Segment) -> bool:
-    return segment.to_us == other.from_us and msgspec.structs.replace(segment, from_us=0, to_us=0) == msgspec.structs.replace(
-        other, from_us=0, to_us=0
-    )
+    return segment.to_us == other.from_us and msgspec.structs.replace(
+        segment, from_us=0, to_us=0
+    ) == msgspec.structs.replace(other, from_us=0, to_us=0)
 
 
 def _cut(segment: Segment, from_us: int, to_us: int) -> Segment:
     if segment.from_us >= from_us and segment.to_us <= to_us:
         return segment
-    return msgspec.structs.replace(segment, from_us=max(segment.from_us, from_us), to_us=min(segment.to_us, to_us))
+    return msgspec.structs.replace(
+        segment, from_us=max(segment.from_us, from_us), to_us=min(segment.to_us, to_us)
+    )

@@ -50,14 +50,20 @@ Wrongs = dict[tuple[str, str], dict[int, int]]
 """(node, partition) → publication time of wrong data → the incident that names it."""
 
 
-def wrong_publications(tx: Transaction, compiled: Compiled, context: EvaluationContext, from_us: int) -> Wrongs:
+def wrong_publications(
+    tx: Transaction, compiled: Compiled, context: EvaluationContext, from_us: int
+) -> Wrongs:
     """Return the wrong publications, as known now, of incidents not resolved before a time."""
     roots = unsound_taints(stored.named_wrong(tx, from_us))
     results: Wrongs = {}
-    for taints in spread_taints(tx, context, roots, Carrying(lineage_of(compiled))).values() if roots else ():
+    for taints in (
+        spread_taints(tx, context, roots, Carrying(lineage_of(compiled))).values() if roots else ()
+    ):
         for taint in taints:
             if taint.withdrawn_us == EVER and taint.incident is not None:
-                results.setdefault((taint.node, taint.partition), {}).setdefault(taint.from_us, taint.incident)
+                results.setdefault((taint.node, taint.partition), {}).setdefault(
+                    taint.from_us, taint.incident
+                )
     return results
 
 
@@ -89,12 +95,17 @@ class StoreRecords:
         """Return the attempts at a partition."""
         if (node, partition) not in self._tries:
             rows = ledger.attempts(self._tx, node, partition)
-            made = [try_of(node, row, self._now, self._leader) for row in rows if row.queued_at <= self._now]
+            made = [
+                try_of(node, row, self._now, self._leader)
+                for row in rows
+                if row.queued_at <= self._now
+            ]
             waited = any(item.state in ("held", "rejected") for item in made)
             dropped = ledger.dropped(self._tx, node, partition) if waited else {}
             known = {item: Dropped(*told) for item, told in dropped.items() if told[0] <= self._now}
             self._tries[node, partition] = [
-                msgspec.structs.replace(item, dropped=known[item.id]) if item.id in known else item for item in made
+                msgspec.structs.replace(item, dropped=known[item.id]) if item.id in known else item
+                for item in made
             ]
         return self._tries[node, partition]
 
@@ -109,7 +120,9 @@ class StoreRecords:
             rows = ledger.publications(self._tx, node, partition)
             wrong = self._wrongs.get((node, partition), {})
             self._shown[node, partition] = [
-                LedgerPublication(*row, unsound=row[0] in wrong, because=wrong.get(row[0], 0)) for row in rows if row[0] <= self._now
+                LedgerPublication(*row, unsound=row[0] in wrong, because=wrong.get(row[0], 0))
+                for row in rows
+                if row[0] <= self._now
             ]
         return self._shown[node, partition]
 
@@ -118,7 +131,9 @@ class StoreRecords:
         if (source, partition) not in self._arrivals:
             rows = ledger.arrivals(self._tx, source, partition)
             self._arrivals[source, partition] = [
-                LedgerDelivery(*row, placed_us=ledger.placed_at(self._tx, source, row[2])) for row in rows if row[2] <= self._now
+                LedgerDelivery(*row, placed_us=ledger.placed_at(self._tx, source, row[2]))
+                for row in rows
+                if row[2] <= self._now
             ]
         return self._arrivals[source, partition]
 
@@ -128,7 +143,9 @@ class StoreRecords:
             rows = scheduling.pauses_of_node(self._tx, node, 0, self._now)
             said = (Standstill(row.since, row.until, row.reason, row.actor) for row in rows)
             self._pauses[node] = [
-                standstill._replace(to_us=None) if standstill.to_us is not None and standstill.to_us > self._now else standstill
+                standstill._replace(to_us=None)
+                if standstill.to_us is not None and standstill.to_us > self._now
+                else standstill
                 for standstill in said
             ]
         return self._pauses[node]
@@ -141,7 +158,10 @@ class StoreRecords:
                 if number not in rows and (row := ledger.incident(self._tx, number)) is not None:
                     rows[number] = row
             explained = ledger.explained(self._tx, node, partition, rows)
-            ledger_incidents = [LedgerIncident(*row, attempts=frozenset(explained.get(number, ()))) for number, row in sorted(rows.items())]
+            ledger_incidents = [
+                LedgerIncident(*row, attempts=frozenset(explained.get(number, ())))
+                for number, row in sorted(rows.items())
+            ]
             self._named[node, partition] = ledger_incidents
             self.owners |= {incident.id: incident.owner for incident in ledger_incidents}
         return self._named[node, partition]
@@ -149,7 +169,10 @@ class StoreRecords:
     @cached_property
     def _awaiting(self) -> list[tuple[LedgerBackfill, Backfill]]:
         return [
-            (LedgerBackfill(number, created, None, needs), msgspec.msgpack.decode(content, type=Backfill))
+            (
+                LedgerBackfill(number, created, None, needs),
+                msgspec.msgpack.decode(content, type=Backfill),
+            )
             for number, created, needs, content in ledger.awaiting(self._tx)
         ]
 
@@ -157,19 +180,25 @@ class StoreRecords:
         """Return the backfills that would recompute a partition and wait for approval."""
         backfills = []
         for plan, content in self._awaiting:
-            spans = [span for chosen in content.chosen if chosen.node == node for span in chosen.spans]
+            spans = [
+                span for chosen in content.chosen if chosen.node == node for span in chosen.spans
+            ]
             if any(span.first <= partition <= span.last for span in spans):
                 backfills.append(plan)
         return backfills
 
-    def newest_before(self, node: str, at_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
+    def newest_before(
+        self, node: str, at_us: int, epoch: int | None, n: int | None
+    ) -> tuple[str, int] | None:
         """Return the partition of a node that was published last before a time, and when.
 
         `epoch` and `n` limit it to publications before that attempt. None if there is none.
         """
         return ledger.newest_published(self._tx, node, at_us, epoch, n)
 
-    def free(self, item: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
+    def free(
+        self, item: Try, from_us: int, to_us: int, *, begun: bool
+    ) -> Sequence[tuple[int, int]]:
         """Return the known spans between two times in which a slot was free.
 
         A slot is free if no attempt is dispatched to it or, with `begun`, if no attempt runs in it.
@@ -182,8 +211,16 @@ class StoreRecords:
         if slots is None:
             return []
         rows = ledger.around(self._tx, item.epoch, item.n)
-        busy = [(started if begun else given, _EVER if ended is None else ended) for given, started, ended in rows]
-        return idle([(since, until) for since, until in busy if since < to_us and until > from_us], slots, from_us, to_us)
+        busy = [
+            (started if begun else given, _EVER if ended is None else ended)
+            for given, started, ended in rows
+        ]
+        return idle(
+            [(since, until) for since, until in busy if since < to_us and until > from_us],
+            slots,
+            from_us,
+            to_us,
+        )
 
     def applied_us(self, version: int) -> int | None:
         """Return when a version was applied."""
@@ -224,10 +261,14 @@ class StoreRecords:
     def _led(self) -> CurrentLeader | None:
         if self._leader is None or (known := ledger.leads(self._tx, self._leader)) is None:
             return None
-        return CurrentLeader(known[1], known[0], ledger.under_way(self._tx, self._leader, self._now))
+        return CurrentLeader(
+            known[1], known[0], ledger.under_way(self._tx, self._leader, self._now)
+        )
 
 
-def idle(busy: Sequence[tuple[int, int]], slots: int, from_us: int, to_us: int) -> list[tuple[int, int]]:
+def idle(
+    busy: Sequence[tuple[int, int]], slots: int, from_us: int, to_us: int
+) -> list[tuple[int, int]]:
     """Return the spans from `from_us` to `to_us` with fewer than `slots` busy spans at once."""
     edges = sorted({from_us, to_us, *(at for span in busy for at in span if from_us < at < to_us)})
     results: list[tuple[int, int]] = []
@@ -251,14 +292,30 @@ def try_of(node: str, row: AttemptRecord, now_us: int, leader: int | None) -> Tr
         state = "running"
     plan = None
     if row.plan_id is not None:
-        plan = LedgerBackfill(row.plan_id, row.planned_at or row.queued_at, row.begun_at, row.needs or "")
+        plan = LedgerBackfill(
+            row.plan_id, row.planned_at or row.queued_at, row.begun_at, row.needs or ""
+        )
     return Try(
-        epoch=row.epoch, n=row.n, node=node, kind=row.kind, state=state, queued_us=row.queued_at,
-        dispatched_us=max(row.queued_at, row.dispatched_at), finished_us=None if open_ else row.finished_at,
-        run_us=_us(measures, "seconds"), audit_us=_us(measures, "audit_seconds"), publish_us=_us(measures, "publish_seconds"),
-        error=str(error.get("kind", "")), reason=row.reason or "", delivery=row.delivery_id, version=row.version, plan=plan,
-        asked_us=row.asked_at, run=row.run_id, staged=plan_of_attempt(AttemptId(row.epoch, row.n)) > 0,
-    )  # fmt: skip
+        epoch=row.epoch,
+        n=row.n,
+        node=node,
+        kind=row.kind,
+        state=state,
+        queued_us=row.queued_at,
+        dispatched_us=max(row.queued_at, row.dispatched_at),
+        finished_us=None if open_ else row.finished_at,
+        run_us=_us(measures, "seconds"),
+        audit_us=_us(measures, "audit_seconds"),
+        publish_us=_us(measures, "publish_seconds"),
+        error=str(error.get("kind", "")),
+        reason=row.reason or "",
+        delivery=row.delivery_id,
+        version=row.version,
+        plan=plan,
+        asked_us=row.asked_at,
+        run=row.run_id,
+        staged=plan_of_attempt(AttemptId(row.epoch, row.n)) > 0,
+    )
 
 
 def _us(measures: dict[str, Any], name: str) -> int:
@@ -272,7 +329,9 @@ def _us(measures: dict[str, Any], name: str) -> int:
 class EnvironmentRecords:
     """Implements `records.LedgerRecords` over the stores of an environment and of production."""
 
-    def __init__(self, records: StoreRecords, production: StoreRecords, borrowed: frozenset[str]) -> None:
+    def __init__(
+        self, records: StoreRecords, production: StoreRecords, borrowed: frozenset[str]
+    ) -> None:
         self._own, self._production, self._borrowed = records, production, borrowed
 
     def _of(self, node: str) -> StoreRecords:
@@ -312,7 +371,9 @@ class EnvironmentRecords:
         """Return the backfills that would recompute a partition and wait for approval."""
         return self._of(node).awaiting(node, partition)
 
-    def newest_before(self, node: str, at_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
+    def newest_before(
+        self, node: str, at_us: int, epoch: int | None, n: int | None
+    ) -> tuple[str, int] | None:
         """Return the partition of a node that was published last before a time, and when.
 
         `epoch` and `n` count only for nodes of this environment.
@@ -320,7 +381,9 @@ class EnvironmentRecords:
         bound = (None, None) if node in self._borrowed else (epoch, n)
         return self._of(node).newest_before(node, at_us, *bound)
 
-    def free(self, item: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
+    def free(
+        self, item: Try, from_us: int, to_us: int, *, begun: bool
+    ) -> Sequence[tuple[int, int]]:
         """Return the known spans between two times in which a slot was free.
 
         A slot is free if no attempt is dispatched to it or, with `begun`, if no attempt runs in it.
@@ -348,8 +411,12 @@ class EnvironmentRecords:
         return self._own.led()
 
 
-def records_of(tx: Transaction, facts: StateFacts, now_us: int, wrongs: Wrongs | None = None) -> LedgerRecords:
+def records_of(
+    tx: Transaction, facts: StateFacts, now_us: int, wrongs: Wrongs | None = None
+) -> LedgerRecords:
     """Return the rows from the store, or the stores, that the facts read."""
     if isinstance(facts, EnvironmentFacts):
-        return EnvironmentRecords(StoreRecords(tx, now_us, wrongs), StoreRecords(facts.production, now_us), facts.borrowed)
+        return EnvironmentRecords(
+            StoreRecords(tx, now_us, wrongs), StoreRecords(facts.production, now_us), facts.borrowed
+        )
     return StoreRecords(tx, now_us, wrongs)

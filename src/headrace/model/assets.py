@@ -13,7 +13,13 @@ from typing import Any
 
 import msgspec
 
-from headrace.model.checks import read_accumulation, read_checks, read_code_files, read_code_packages, read_inputs
+from headrace.model.checks import (
+    read_accumulation,
+    read_checks,
+    read_code_files,
+    read_code_packages,
+    read_inputs,
+)
 from headrace.model.common_fields import (
     COMMON_FIELDS,
     ON_FAIL,
@@ -38,16 +44,48 @@ from headrace.model.python_code import (
     read_signature,
     statements_digest,
 )
-from headrace.model.secrets import check_environment, read_environment, read_parameters, read_secrets
+from headrace.model.secrets import (
+    check_environment,
+    read_environment,
+    read_parameters,
+    read_secrets,
+)
 
 # The fields of an asset, in any kind of file.
 
 ASSET_FIELDS = frozenset(
-    (*COMMON_FIELDS, "name", "partition", "start", "inputs", "depends", "materialize", "merge", "snapshot", "columns", "parameters",
-     "secrets", "environment", "checks", "on_fail", "on_anomaly", "contract", "trigger", "timeout", "attempts_max", "memory_max",
-     "pool", "concurrency", "priority", "batch", "on_reference_change", "renamed_from", "code_files",
-     "code_packages")
-)  # fmt: skip
+    (
+        *COMMON_FIELDS,
+        "name",
+        "partition",
+        "start",
+        "inputs",
+        "depends",
+        "materialize",
+        "merge",
+        "snapshot",
+        "columns",
+        "parameters",
+        "secrets",
+        "environment",
+        "checks",
+        "on_fail",
+        "on_anomaly",
+        "contract",
+        "trigger",
+        "timeout",
+        "attempts_max",
+        "memory_max",
+        "pool",
+        "concurrency",
+        "priority",
+        "batch",
+        "on_reference_change",
+        "renamed_from",
+        "code_files",
+        "code_packages",
+    )
+)
 COMMAND_FIELDS = ASSET_FIELDS | {"asset", "command"}
 MATERIALIZATIONS = ("table", "append", "merge", "snapshot", "view", "files", "none")
 ATTEMPTS_MAX = 100
@@ -85,9 +123,16 @@ def _materialize(fields: Fields) -> str:
 def _columns(fields: Fields) -> dict[str, Any] | None:
     """Return the written columns, given as a list or `{column: type}`; or `writes` and `reads`."""
     written = fields.raw("columns")
-    if isinstance(written, LocatedMapping) and set(written) <= {"writes", "reads"} and isinstance(written.get("reads", {}), dict):
+    if (
+        isinstance(written, LocatedMapping)
+        and set(written) <= {"writes", "reads"}
+        and isinstance(written.get("reads", {}), dict)
+    ):
         inner = Fields(written, fields.report, ("writes", "reads"), what="`columns`")
-        return {"writes": _writes(inner, "writes") if "writes" in inner else {}, "reads": _reads(inner)}
+        return {
+            "writes": _writes(inner, "writes") if "writes" in inner else {},
+            "reads": _reads(inner),
+        }
     results = _writes(fields, "columns")
     return {"writes": results, "reads": {}} if results else None
 
@@ -141,7 +186,9 @@ _FIELD_READERS: dict[str, Callable[[Fields], Any]] = {
     "concurrency": read_concurrency,
     "priority": lambda fields: fields.whole("priority", minimum=-1000, maximum=1000),
     "batch": _batch,
-    "on_reference_change": lambda fields: fields.choice("on_reference_change", ("ignore", "rebuild"), "ignore"),
+    "on_reference_change": lambda fields: fields.choice(
+        "on_reference_change", ("ignore", "rebuild"), "ignore"
+    ),
     "renamed_from": lambda fields: fields.text("renamed_from"),
     "code_files": read_code_files,
     "code_packages": read_code_packages,
@@ -154,7 +201,10 @@ def read_command(fields: Fields, file: str) -> CommandBody | None:
     line = fields.line("command")
     if isinstance(written, str):
         fields.refuse(
-            "command", "`command` is one text; it isn't run through a shell", 'write a list: ["program", "argument"]', code="wrong_type"
+            "command",
+            "`command` is one text; it isn't run through a shell",
+            'write a list: ["program", "argument"]',
+            code="wrong_type",
         )
         return None
     if not isinstance(written, list) or not written:
@@ -164,11 +214,22 @@ def read_command(fields: Fields, file: str) -> CommandBody | None:
         at = written.lines[index] if isinstance(written, Items) else line
         if not isinstance(argument, str) or "\0" in argument:
             fields.report.error(
-                "wrong_type", at, f"an argument of `command` must be text, not {kind_of(argument)}", "put numbers in quotes"
+                "wrong_type",
+                at,
+                f"an argument of `command` must be text, not {kind_of(argument)}",
+                "put numbers in quotes",
             )
             return None
-    if not written[0].strip() or len(written) > ARGUMENTS_MAX or max(map(len, written)) > ARGUMENT_CHARACTERS_MAX:
-        fields.refuse("command", "`command` names no program, or is too long", f"at most {ARGUMENTS_MAX:,} arguments")
+    if (
+        not written[0].strip()
+        or len(written) > ARGUMENTS_MAX
+        or max(map(len, written)) > ARGUMENT_CHARACTERS_MAX
+    ):
+        fields.refuse(
+            "command",
+            "`command` names no program, or is too long",
+            f"at most {ARGUMENTS_MAX:,} arguments",
+        )
         return None
     return CommandBody(command=tuple(written), file=file, line=line)
 
@@ -209,7 +270,9 @@ def literal(node: ast.expr, depth: int = 0) -> Any:
             return items
         case ast.Dict():
             return _mapping(node, depth)
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)) if not isinstance(number, bool):
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)) if (
+            not isinstance(number, bool)
+        ):
             return _constant(-number, node.lineno)
         case _:
             raise NotLiteral(f"{_shortened(node)} would have to be run", node.lineno)
@@ -262,12 +325,22 @@ def read_module(text: str, report: Report) -> tuple[tuple[Asset, ...], ModuleFac
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
         said = getattr(error, "msg", None) or "it is nested too deep"
-        report.error("python_syntax", line, f"this isn't Python: {said}", "headrace reads it with the Python that runs headrace")
+        report.error(
+            "python_syntax",
+            line,
+            f"this isn't Python: {said}",
+            "headrace reads it with the Python that runs headrace",
+        )
         return (), None
     try:
         return tuple(_assets(tree, text, report)), facts_of_tree(tree)
     except RecursionError:
-        report.error("python_syntax", 1, "an expression is nested too deep", "split it into several statements")
+        report.error(
+            "python_syntax",
+            1,
+            "an expression is nested too deep",
+            "split it into several statements",
+        )
         return (), None
 
 
@@ -275,7 +348,10 @@ def _assets(tree: ast.Module, text: str, report: Report) -> Iterator[Asset]:
     aliases = Aliases(tree)
     decorated: dict[int, ast.expr] = {}
     for index, statement in enumerate(tree.body):
-        if isinstance(statement, Function) and (decorator := _decorator(statement, aliases)) is not None:
+        if (
+            isinstance(statement, Function)
+            and (decorator := _decorator(statement, aliases)) is not None
+        ):
             decorated[index] = decorator
     if _NESTED.search(text):
         _report_nested(tree, aliases, report)
@@ -283,18 +359,24 @@ def _assets(tree: ast.Module, text: str, report: Report) -> Iterator[Asset]:
         _report_other_tools(tree, aliases, report)
         return
     others = [statement for index, statement in enumerate(tree.body) if index not in decorated]
-    functions = {item.name: item for index in decorated if isinstance(item := tree.body[index], Function)}
+    functions = {
+        item.name: item for index in decorated if isinstance(item := tree.body[index], Function)
+    }
     rest, always = statements_digest(others), _named(others, functions)
     for index, decorator in decorated.items():
         function = tree.body[index]
         assert isinstance(function, Function)
-        code = "\n".join([normal_form(function), rest, *_called_assets(function, functions, always)])
+        code = "\n".join(
+            [normal_form(function), rest, *_called_assets(function, functions, always)]
+        )
         asset = _asset(function, decorator, aliases, code, report)
         if asset is not None:
             yield asset
 
 
-def _called_assets(function: Function, functions: Mapping[str, Function], always: Collection[str]) -> list[str]:
+def _called_assets(
+    function: Function, functions: Mapping[str, Function], always: Collection[str]
+) -> list[str]:
     """Return the normal forms of other assets' functions that this one uses, directly or not.
 
     They are sorted by name.
@@ -316,7 +398,9 @@ def _named(statements: Sequence[ast.stmt], functions: Collection[str]) -> set[st
 
 def _decorator(function: Function, aliases: Aliases) -> ast.expr | None:
     """Return the function's `@asset` decorator, if it has one."""
-    return next((item for item in function.decorator_list if aliases.is_asset_decorator(item)), None)
+    return next(
+        (item for item in function.decorator_list if aliases.is_asset_decorator(item)), None
+    )
 
 
 def _report_other_tools(tree: ast.Module, aliases: Aliases, report: Report) -> None:
@@ -327,32 +411,64 @@ def _report_other_tools(tree: ast.Module, aliases: Aliases, report: Report) -> N
     for statement in tree.body:
         if not isinstance(statement, Function):
             continue
-        names = [aliases.resolve(item.func if isinstance(item, ast.Call) else item) for item in statement.decorator_list]
+        names = [
+            aliases.resolve(item.func if isinstance(item, ast.Call) else item)
+            for item in statement.decorator_list
+        ]
         what = shown(statement.name)
         if any(name.rpartition(".")[2] == "asset" for name in names):
             message = f"`@asset` of {what} isn't Headrace's"
-            report.error("asset_not_found", statement.lineno, message, "write `from headrace import asset, Context`")
+            report.error(
+                "asset_not_found",
+                statement.lineno,
+                message,
+                "write `from headrace import asset, Context`",
+            )
         elif any(name.startswith(("airflow.", "dagster.", "prefect.")) for name in names):
             message = f"{what} is declared for another tool, and nothing here runs it"
-            hint = "write `from headrace import asset`, @asset(owner=…, partition=…, inputs=[…]), and return a table"
+            hint = (
+                "write `from headrace import asset`, @asset(owner=…, partition=…, inputs=[…]), and"
+                " return a table"
+            )
             report.warning("asset_not_found", statement.lineno, message, hint)
-        elif statement.name == "model" and [argument.arg for argument in statement.args.args[:1]] == ["dbt"]:
+        elif statement.name == "model" and [
+            argument.arg for argument in statement.args.args[:1]
+        ] == ["dbt"]:
             message = "this is a Python model of dbt, and nothing here runs it"
-            hint = "write @asset(owner=…, inputs=[…]); each input is an argument, and the result is returned"
+            hint = (
+                "write @asset(owner=…, inputs=[…]); each input is an argument, and the result is"
+                " returned"
+            )
             report.warning("asset_not_found", statement.lineno, message, hint)
 
 
 def _report_nested(tree: ast.Module, aliases: Aliases, report: Report) -> None:
     for statement in tree.body:
         for node in ast.walk(statement):
-            if isinstance(node, Function) and node is not statement and _decorator(node, aliases) is not None:
+            if (
+                isinstance(node, Function)
+                and node is not statement
+                and _decorator(node, aliases) is not None
+            ):
                 message = f"the asset {shown(node.name)} isn't at the top level of the module"
-                report.error("asset_not_found", node.lineno, message, "move it out of the class, function or `if` that it stands in")
+                report.error(
+                    "asset_not_found",
+                    node.lineno,
+                    message,
+                    "move it out of the class, function or `if` that it stands in",
+                )
 
 
-def _asset(function: Function, decorator: ast.expr, aliases: Aliases, code: str, report: Report) -> Asset | None:
+def _asset(
+    function: Function, decorator: ast.expr, aliases: Aliases, code: str, report: Report
+) -> Asset | None:
     if isinstance(function, ast.AsyncFunctionDef):
-        report.error("asset_not_found", function.lineno, f"the asset {shown(function.name)} is `async`", "write `def`")
+        report.error(
+            "asset_not_found",
+            function.lineno,
+            f"the asset {shown(function.name)} is `async`",
+            "write `def`",
+        )
         return None
     block = _arguments(decorator, report)
     if block is None:
@@ -382,12 +498,22 @@ def _arguments(decorator: ast.expr, report: Report) -> LocatedMapping | None:
     if not isinstance(decorator, ast.Call):
         return block
     if decorator.args:
-        report.error("not_a_literal", decorator.lineno, "`@asset` takes no positional arguments", 'write @asset(owner="…")')
+        report.error(
+            "not_a_literal",
+            decorator.lineno,
+            "`@asset` takes no positional arguments",
+            'write @asset(owner="…")',
+        )
         return None
     usable = True
     for keyword in decorator.keywords:
         if keyword.arg is None:
-            report.error("not_a_literal", keyword.value.lineno, "`@asset(**…)` can't be read without running it", "write each argument out")
+            report.error(
+                "not_a_literal",
+                keyword.value.lineno,
+                "`@asset(**…)` can't be read without running it",
+                "write each argument out",
+            )
             usable = False
             continue
         try:
@@ -406,7 +532,11 @@ def _arguments(decorator: ast.expr, report: Report) -> LocatedMapping | None:
 def _with_inputs(asset: Asset, signature: Signature, report: Report) -> Asset:
     """Return the asset with its parameters as inputs, because it has no field `inputs`."""
     names = signature.parameters.items()
-    inputs = tuple(InputSpec(node=name, place=report.place(line)) for name, line in names if name not in signature.defaults)
+    inputs = tuple(
+        InputSpec(node=name, place=report.place(line))
+        for name, line in names
+        if name not in signature.defaults
+    )
     return msgspec.structs.replace(asset, inputs=inputs)
 
 
@@ -416,10 +546,19 @@ def _match(asset: Asset, signature: Signature, report: Report) -> None:
     for name, line in signature.parameters.items():
         if name not in inputs and name not in signature.defaults:
             missing = [node for node in inputs if node not in signature.parameters]
-            hint = did_you_mean(name, missing) or (f"call it `{missing[0]}`" if len(missing) == 1 else "add it to `inputs`, or take it out")
+            hint = did_you_mean(name, missing) or (
+                f"call it `{missing[0]}`"
+                if len(missing) == 1
+                else "add it to `inputs`, or take it out"
+            )
             if name in ("context", "_ctx"):
                 hint = "call it `ctx`, or annotate it with `Context`"
-            report.error("inputs_mismatch", line, f"the parameter {shown(name)} of {shown(asset.name)} isn't one of its inputs", hint)
+            report.error(
+                "inputs_mismatch",
+                line,
+                f"the parameter {shown(name)} of {shown(asset.name)} isn't one of its inputs",
+                hint,
+            )
     for node, spec in inputs.items():
         if node not in signature.parameters and not signature.takes_any:
             report.error(

@@ -17,7 +17,9 @@ from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
 GrainName: TypeAlias = Literal["hour", "day", "week", "month", "quarter", "year"]
 Scalar: TypeAlias = str | int | float | bool
-Materialization: TypeAlias = Literal["table", "append", "merge", "snapshot", "view", "files", "none"]
+Materialization: TypeAlias = Literal[
+    "table", "append", "merge", "snapshot", "view", "files", "none"
+]
 OnFail: TypeAlias = Literal["reject", "hold", "warn", "quarantine_rows"]
 OnAnomaly: TypeAlias = Literal["hold", "warn", "ignore"]
 Batch: TypeAlias = Literal["auto", "off", False]
@@ -64,7 +66,11 @@ class Input(TypedDict, total=False):
     within: bool
 
 
-Inputs: TypeAlias = str | Mapping[str, Input | InputModeName | None] | Sequence[str | Mapping[str, Input | InputModeName | None]]
+Inputs: TypeAlias = (
+    str
+    | Mapping[str, Input | InputModeName | None]
+    | Sequence[str | Mapping[str, Input | InputModeName | None]]
+)
 
 
 class ReadsWrites(TypedDict, total=False):

@@ -49,11 +49,20 @@ class CauseKind(enum.StrEnum):
 
 DATA_CAUSES = frozenset(
     {
-        CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE, CauseKind.STALE_DATA, CauseKind.RESTATEMENT,
-        CauseKind.DUPLICATE_ROWS, CauseKind.VOLUME_ANOMALY, CauseKind.NULL_SPIKE, CauseKind.DISTRIBUTION_SHIFT,
-        CauseKind.REFERENCE_BROKEN, CauseKind.REPORTED, CauseKind.DATA_CORRUPTED,
+        CauseKind.SCHEMA_CHANGE,
+        CauseKind.TYPE_CHANGE,
+        CauseKind.FORMAT_CHANGE,
+        CauseKind.STALE_DATA,
+        CauseKind.RESTATEMENT,
+        CauseKind.DUPLICATE_ROWS,
+        CauseKind.VOLUME_ANOMALY,
+        CauseKind.NULL_SPIKE,
+        CauseKind.DISTRIBUTION_SHIFT,
+        CauseKind.REFERENCE_BROKEN,
+        CauseKind.REPORTED,
+        CauseKind.DATA_CORRUPTED,
     }
-)  # fmt: skip
+)
 """Causes that make the named publications wrong (SEMANTICS §7); `code_error` also does."""
 
 

@@ -40,8 +40,16 @@ def tags(fields: Fields) -> tuple[str, ...]:
     """Return the tags; report those with blanks or commas, which `tag:` couldn't select."""
     results = fields.texts("tags")
     for tag in results:
-        if len(tag) > TAG_CHARACTERS_MAX or not tag.isprintable() or any(sign in tag for sign in " ,"):
-            fields.refuse("tags", f"{shown(tag)} can't be a tag", f"no blanks or commas, at most {TAG_CHARACTERS_MAX} characters")
+        if (
+            len(tag) > TAG_CHARACTERS_MAX
+            or not tag.isprintable()
+            or any(sign in tag for sign in " ,")
+        ):
+            fields.refuse(
+                "tags",
+                f"{shown(tag)} can't be a tag",
+                f"no blanks or commas, at most {TAG_CHARACTERS_MAX} characters",
+            )
     return results
 
 
@@ -59,7 +67,9 @@ def anomaly_policies(on_anomaly: str | dict[str, str] | None) -> tuple[str | Non
     """Return the general anomaly policy, and the policies of single columns."""
     if not isinstance(on_anomaly, dict):
         return on_anomaly, {}
-    return on_anomaly.get(ALL_COLUMNS), {column: policy for column, policy in on_anomaly.items() if column != ALL_COLUMNS}
+    return on_anomaly.get(ALL_COLUMNS), {
+        column: policy for column, policy in on_anomaly.items() if column != ALL_COLUMNS
+    }
 
 
 # `partition:` and `start:`: how a node's data is partitioned, and its first partition.
@@ -67,7 +77,9 @@ def anomaly_policies(on_anomaly: str | dict[str, str] | None) -> tuple[str | Non
 KEYS_MAX = 10_000
 """At most this number of fixed keys may be listed."""
 KEY_CHARACTERS_MAX = 1_000
-_PARTITION_FORMS = "`day`, `{by: day, column: flight_date}`, `{key: region}`, `[day, {key: region}]` or `'*'`"
+_PARTITION_FORMS = (
+    "`day`, `{by: day, column: flight_date}`, `{key: region}`, `[day, {key: region}]` or `'*'`"
+)
 
 
 def read_partition(fields: Fields) -> PartitionSpec:
@@ -81,16 +93,25 @@ def read_partition(fields: Fields) -> PartitionSpec:
     times, keys = [part for part in parts if part.grain], [part for part in parts if part.key]
     if len(written) != 2 or len(times) != 1 or len(keys) != 1:
         if len(parts) == len(written):
-            fields.refuse("partition", "a list cuts by one time and one key", "write [day, {key: region}]")
+            fields.refuse(
+                "partition", "a list cuts by one time and one key", "write [day, {key: region}]"
+            )
         return PartitionSpec()
-    return PartitionSpec(grain=times[0].grain, column=times[0].column, key=keys[0].key, values=keys[0].values)
+    return PartitionSpec(
+        grain=times[0].grain, column=times[0].column, key=keys[0].key, values=keys[0].values
+    )
 
 
 def _part(fields: Fields, written: Any) -> PartitionSpec | None:
     if isinstance(written, str):
         return PartitionSpec() if written == WHOLE else _by(fields, written, None)
     if not isinstance(written, LocatedMapping):
-        fields.refuse("partition", f"`partition` can't be {kind_of(written)}", f"write {_PARTITION_FORMS}", code="wrong_type")
+        fields.refuse(
+            "partition",
+            f"`partition` can't be {kind_of(written)}",
+            f"write {_PARTITION_FORMS}",
+            code="wrong_type",
+        )
         return None
     if "key" in written:
         return _by_key(Fields(written, fields.report, ("key", "values"), what="`partition`"))
@@ -103,7 +124,11 @@ def _part(fields: Fields, written: Any) -> PartitionSpec | None:
 def _by(fields: Fields, grain: str, column: str | None) -> PartitionSpec | None:
     if grain in tuple(Grain):
         return PartitionSpec(grain=Grain(grain), column=column)
-    hint = VALUES.get(("partition", grain.lower())) or did_you_mean(grain, tuple(Grain)) or f"write {_PARTITION_FORMS}"
+    hint = (
+        VALUES.get(("partition", grain.lower()))
+        or did_you_mean(grain, tuple(Grain))
+        or f"write {_PARTITION_FORMS}"
+    )
     fields.refuse("partition", f"{shown(grain)} is no way to cut time", hint)
     return None
 
@@ -112,11 +137,19 @@ def _by_key(fields: Fields) -> PartitionSpec | None:
     key = fields.required("key")
     values = fields.texts("values") if "values" in fields else None
     if values is not None and not 0 < len(values) <= KEYS_MAX:
-        fields.refuse("values", f"`values` lists {len(values):,} keys", f"from 1 to {KEYS_MAX:,}; leave it out for keys that grow")
-        return None
-    if values is not None and (len(set(values)) < len(values) or max(map(len, values)) > KEY_CHARACTERS_MAX):
         fields.refuse(
-            "values", "`values` lists a key twice, or one that is too long", f"each once, at most {KEY_CHARACTERS_MAX:,} characters"
+            "values",
+            f"`values` lists {len(values):,} keys",
+            f"from 1 to {KEYS_MAX:,}; leave it out for keys that grow",
+        )
+        return None
+    if values is not None and (
+        len(set(values)) < len(values) or max(map(len, values)) > KEY_CHARACTERS_MAX
+    ):
+        fields.refuse(
+            "values",
+            "`values` lists a key twice, or one that is too long",
+            f"each once, at most {KEY_CHARACTERS_MAX:,} characters",
         )
         return None
     return None if key is None else PartitionSpec(key=key, values=values)
@@ -155,7 +188,9 @@ def read_trigger(fields: Fields) -> dict[str, Any] | None:
     inner = Fields(block, fields.report, (*TRIGGERS, "catch_up", "timezone"), what="`trigger`")
     kinds = [kind for kind in TRIGGERS if kind in block]
     if len(kinds) != 1:
-        fields.refuse("trigger", "`trigger` names no kind, or more than one", f"one of {', '.join(TRIGGERS)}")
+        fields.refuse(
+            "trigger", "`trigger` names no kind, or more than one", f"one of {', '.join(TRIGGERS)}"
+        )
         return None
     if "catch_up" in inner:
         inner.choice("catch_up", CATCH_UP, "all")
@@ -207,7 +242,9 @@ def read_pool(fields: Fields) -> str | dict[str, int] | None:
     inner = Fields(block, fields.report, tuple(block), what="`pool`")
     slots = {name: inner.whole(name, minimum=1, maximum=SLOTS_MAX) for name in block}
     if not block:
-        fields.refuse("pool", "`pool` names no pool", f"write pool: NAME, or pool: {shown('{NAME: 2}')}")
+        fields.refuse(
+            "pool", "`pool` names no pool", f"write pool: NAME, or pool: {shown('{NAME: 2}')}"
+        )
     return {name: count for name, count in slots.items() if count is not None} or None
 
 

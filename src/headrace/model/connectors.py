@@ -15,7 +15,13 @@ import msgspec
 
 from headrace.model.errors import Report, shown
 from headrace.model.fields import Fields, LocatedMapping, kind_of, plain
-from headrace.model.locations import is_database, read_connection, read_cursor, read_query, read_table
+from headrace.model.locations import (
+    is_database,
+    read_connection,
+    read_cursor,
+    read_query,
+    read_table,
+)
 from headrace.model.nodes import PartitionSpec, Source
 from headrace.model.secrets import check_headers, check_url
 
@@ -53,8 +59,18 @@ ROW_MAX = 1_048_576
 """Excel's limit of rows in a sheet."""
 SHEET_CHARACTERS_MAX = 255
 SINGLE_BYTE = (
-    "latin-1", "iso-8859-15", "cp1252", "cp1250", "cp437", "cp850", "ascii", "cp037", "cp273", "cp500", "cp1140",
-)  # fmt: skip
+    "latin-1",
+    "iso-8859-15",
+    "cp1252",
+    "cp1250",
+    "cp437",
+    "cp850",
+    "ascii",
+    "cp037",
+    "cp273",
+    "cp500",
+    "cp1140",
+)
 """Encodings with one byte per character; the EBCDIC ones start at cp037."""
 ENCODINGS = ("utf-8", *SINGLE_BYTE)
 EXCEL_RANGE = re.compile(r"([A-Za-z]{1,3})([1-9][0-9]{0,6})?:([A-Za-z]{1,3})([1-9][0-9]{0,6})?")
@@ -67,7 +83,8 @@ _TYPE = re.compile(
 )
 
 
-def read_excel(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001 - how files are read doesn't depend on it
+# how files are read doesn't depend on it
+def read_excel(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
     """Validate `excel: {sheet: Data, header: 4, range: "A4:F200"}`."""
     block = fields.block_of("excel")
     if block is None:
@@ -75,13 +92,21 @@ def read_excel(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG00
     inner = Fields(block, fields.report, ("sheet", "header", "range"), what="`excel`")
     sheet = inner.raw("sheet")
     if isinstance(sheet, str) and len(sheet) > SHEET_CHARACTERS_MAX:
-        inner.refuse("sheet", f"a sheet's name of {len(sheet):,} characters", f"at most {SHEET_CHARACTERS_MAX}")
+        inner.refuse(
+            "sheet",
+            f"a sheet's name of {len(sheet):,} characters",
+            f"at most {SHEET_CHARACTERS_MAX}",
+        )
     elif "sheet" in inner and not isinstance(sheet, str):
         inner.whole("sheet", minimum=1, maximum=10_000)
     inner.whole("header", minimum=1, maximum=ROW_MAX)
     cells = inner.text("range") if "range" in inner else None
     if cells is not None and not EXCEL_RANGE.fullmatch(cells):
-        inner.refuse("range", f"{shown(cells)} is no range of cells", 'write range: "A3:F200", or "A:F" for all rows')
+        inner.refuse(
+            "range",
+            f"{shown(cells)} is no range of cells",
+            'write range: "A3:F200", or "A:F" for all rows',
+        )
 
 
 def read_json(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
@@ -91,7 +116,9 @@ def read_json(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
 
 def read_xml(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
     """Validate `xml: {records: "//row", flatten: true}`."""
-    if (inner := _records(fields, "xml", _XML_PATH, 'write records: "//row" or "/feed/entry"')) is not None:
+    if (
+        inner := _records(fields, "xml", _XML_PATH, 'write records: "//row" or "/feed/entry"')
+    ) is not None:
         inner.required("records", 'add records: "//row", the elements that are rows')
 
 
@@ -102,7 +129,9 @@ def _records(fields: Fields, name: str, path: re.Pattern[str], hint: str) -> Fie
     inner = Fields(block, fields.report, ("records", "flatten"), what=f"`{name}`")
     records = inner.text("records") if "records" in inner else None
     if records is not None and not path.fullmatch(records):
-        inner.refuse("records", f"{shown(records)} isn't a path to records that is understood", hint)
+        inner.refuse(
+            "records", f"{shown(records)} isn't a path to records that is understood", hint
+        )
     inner.flag("flatten")
     return inner
 
@@ -120,7 +149,9 @@ def read_csv(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
     inner = Fields(block, fields.report, known, what="`csv`")
     for name in ("delimiter", "quote"):
         sign = inner.raw(name)
-        if name in inner and (not isinstance(sign, str) or len(sign) != 1 or sign in "\r\n\0" or not sign.isascii()):
+        if name in inner and (
+            not isinstance(sign, str) or len(sign) != 1 or sign in "\r\n\0" or not sign.isascii()
+        ):
             inner.refuse(name, f"`{name}` must be one character", f'write {name}: ";"')
     inner.choice("encoding", ENCODINGS, "utf-8")
     inner.choice("decimal", (",", "."), ".")
@@ -130,7 +161,12 @@ def read_csv(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
     if header is False and not columns:
         inner.refuse("header", "without a header the columns need names", "add columns: [a, b]")
     if header is not False and columns:
-        inner.refuse("columns", "`columns` names what a file without a header holds", "add header: false", code="conflicting_fields")
+        inner.refuse(
+            "columns",
+            "`columns` names what a file without a header holds",
+            "add header: false",
+            code="conflicting_fields",
+        )
     _once(inner.report, inner.line("columns"), columns)
 
 
@@ -142,42 +178,68 @@ def read_fixed_width(fields: Fields, partition: PartitionSpec) -> None:  # noqa:
     written = fields.raw("fixed_width")
     columns: Any = written
     if isinstance(written, LocatedMapping):
-        inner = Fields(written, fields.report, ("columns", "skip", "encoding", "record"), what="`fixed_width`")
+        inner = Fields(
+            written, fields.report, ("columns", "skip", "encoding", "record"), what="`fixed_width`"
+        )
         columns = inner.raw("columns")
         inner.whole("skip", minimum=0, maximum=RECORD_MAX)
         record = inner.whole("record", minimum=1, maximum=RECORD_MAX)
         if record and inner.choice("encoding", ENCODINGS, "utf-8") not in SINGLE_BYTE:
             inner.refuse(
-                "record", "records of bytes need an encoding of one byte a character", "add encoding: latin-1, or cp037 for EBCDIC"
+                "record",
+                "records of bytes need an encoding of one byte a character",
+                "add encoding: latin-1, or cp037 for EBCDIC",
             )
         inner.choice("encoding", ENCODINGS, "utf-8")
     if not isinstance(columns, list) or not 0 < len(columns) <= COLUMNS_MAX:
         fields.refuse(
-            "fixed_width", "`fixed_width` lists no columns", "write fixed_width: [{name: id, width: 8}, {name: amount, width: 12}]"
+            "fixed_width",
+            "`fixed_width` lists no columns",
+            "write fixed_width: [{name: id, width: 8}, {name: amount, width: 12}]",
         )
         return
     names = [name for item in columns if (name := _column(item, fields)) is not None]
-    if len(names) == len([item for item in columns if isinstance(item, LocatedMapping) and "name" in item]):
+    if len(names) == len(
+        [item for item in columns if isinstance(item, LocatedMapping) and "name" in item]
+    ):
         _once(fields.report, fields.line("fixed_width"), names)
     if not any(isinstance(item, LocatedMapping) and "name" in item for item in columns):
-        fields.refuse("fixed_width", "`fixed_width` names no column", "give at least one column a name")
+        fields.refuse(
+            "fixed_width", "`fixed_width` names no column", "give at least one column a name"
+        )
 
 
 def _column(item: Any, fields: Fields) -> str | None:
     """Report one column's problems and return its name."""
     if not isinstance(item, LocatedMapping):
-        fields.refuse("fixed_width", f"a column is {kind_of(item)}", "write {name: id, width: 8}", code="wrong_type")
+        fields.refuse(
+            "fixed_width",
+            f"a column is {kind_of(item)}",
+            "write {name: id, width: 8}",
+            code="wrong_type",
+        )
         return None
-    inner = Fields(item, fields.report, ("name", "width", "type", "start", "scale", "sign"), what="a column of `fixed_width`")
+    inner = Fields(
+        item,
+        fields.report,
+        ("name", "width", "type", "start", "scale", "sign"),
+        what="a column of `fixed_width`",
+    )
     if "width" not in inner:
-        inner.report.error("missing_field", item.line, "a column of `fixed_width` has no `width`", "add width: 8")
+        inner.report.error(
+            "missing_field", item.line, "a column of `fixed_width` has no `width`", "add width: 8"
+        )
     inner.whole("width", minimum=1, maximum=RECORD_MAX)
     inner.whole("start", minimum=1, maximum=RECORD_MAX)
     inner.whole("scale", minimum=0, maximum=38)
     inner.choice("sign", ("leading", "overpunch"), "leading")
     kind = inner.text("type") if "type" in inner else None
     if kind is not None and not _TYPE.fullmatch(kind.strip()):
-        inner.refuse("type", f"{shown(kind)} is no type of a column", "write type: bigint, date, decimal(9,2) or varchar")
+        inner.refuse(
+            "type",
+            f"{shown(kind)} is no type of a column",
+            "write type: bigint, date, decimal(9,2) or varchar",
+        )
     return inner.text("name") if "name" in inner else None
 
 
@@ -185,7 +247,12 @@ def _once(report: Report, line: int, names: list[str] | tuple[str, ...]) -> None
     folded = [name.lower() for name in names]
     twice = next((name for name in folded if folded.count(name) > 1), None)
     if twice is not None:
-        report.error("wrong_value", line, f"the column {shown(twice)} is listed twice", "give each column a name of its own")
+        report.error(
+            "wrong_value",
+            line,
+            f"the column {shown(twice)} is listed twice",
+            "give each column a name of its own",
+        )
 
 
 # The field `http:`: a URL, or a mapping that describes the request.
@@ -198,7 +265,18 @@ PAGE_SIZE_MAX = 10_000_000
 RETRIES_MAX = 20
 DIRECTIVES = "YmdHMSjyGVuz"
 """strftime directives supported in `{date:…}` and `{end:…}`."""
-_HTTP_FIELDS = ("url", "method", "records", "headers", "params", "body", "page", "rate_limit", "timeout", "retries")
+_HTTP_FIELDS = (
+    "url",
+    "method",
+    "records",
+    "headers",
+    "params",
+    "body",
+    "page",
+    "rate_limit",
+    "timeout",
+    "retries",
+)
 _PAGE_FIELDS = ("by", "parameter", "size", "size_parameter", "start", "next", "pages_max")
 _RATE = re.compile(r"(\d{1,6})\s*/\s*(s|m|h)", re.ASCII)
 _URL = re.compile(r"https?://[^/?#\s]+([/?][^\s#]*)?", re.IGNORECASE)
@@ -235,7 +313,9 @@ def _read_block(fields: Fields) -> None:
         _check_url(fields, "url", url)
     method = fields.choice("method", METHODS, "GET")
     if "body" in fields and method != "POST":
-        fields.refuse("body", "only a POST has a body", "add `method: POST`", code="conflicting_fields")
+        fields.refuse(
+            "body", "only a POST has a body", "add `method: POST`", code="conflicting_fields"
+        )
     if "body" in fields and not isinstance(fields.raw("body"), (str, LocatedMapping, list)):
         fields.wrong("body", "text, or what becomes JSON")
     _check_path(fields, "records")
@@ -243,7 +323,11 @@ def _read_block(fields: Fields) -> None:
     _check_params(fields)
     fields.duration("timeout", "30s")
     fields.whole("retries", minimum=0, maximum=RETRIES_MAX)
-    if "rate_limit" in fields and (rate := fields.text("rate_limit")) is not None and rate_of(rate) is None:
+    if (
+        "rate_limit" in fields
+        and (rate := fields.text("rate_limit")) is not None
+        and rate_of(rate) is None
+    ):
         fields.refuse("rate_limit", f"{shown(rate)} is no rate", "write 5/s, 100/m or 1000/h")
     if (page := fields.block_of("page")) is not None:
         _read_page(Fields(page, fields.report, _PAGE_FIELDS, what="`page`"))
@@ -254,7 +338,11 @@ def _read_page(fields: Fields) -> None:
         return
     by = fields.choice("by", PAGINGS, "")
     if by == "cursor" and "next" not in fields:
-        fields.refuse("by", "`by: cursor` needs to know where the next cursor stands", "add `next: $.meta.next_cursor`")
+        fields.refuse(
+            "by",
+            "`by: cursor` needs to know where the next cursor stands",
+            "add `next: $.meta.next_cursor`",
+        )
     if "size_parameter" in fields and "size" not in fields:
         fields.refuse("size_parameter", "`size_parameter` without `size`", "add `size: 100`")
     _check_path(fields, "next")
@@ -267,7 +355,12 @@ def _read_page(fields: Fields) -> None:
     unused = {"cursor": ("start",), "link": ("start", "parameter")}.get(by, ("next",))
     for name in unused:
         if name in fields and by:
-            fields.refuse(name, f"{shown(name)} means nothing with `by: {by}`", "leave it out", code="conflicting_fields")
+            fields.refuse(
+                name,
+                f"{shown(name)} means nothing with `by: {by}`",
+                "leave it out",
+                code="conflicting_fields",
+            )
 
 
 def _check_path(fields: Fields, name: str) -> None:
@@ -277,7 +370,11 @@ def _check_path(fields: Fields, name: str) -> None:
 
 def _check_url(fields: Fields, name: str, url: str) -> None:
     if not url.startswith("${") and _URL.fullmatch(_PLACEHOLDER.sub("", url)) is None:
-        fields.refuse(name, f"{shown(name)} isn't the URL of a server", "write https://host/path, without spaces and without `#`")
+        fields.refuse(
+            name,
+            f"{shown(name)} isn't the URL of a server",
+            "write https://host/path, without spaces and without `#`",
+        )
 
 
 def _check_headers(fields: Fields) -> None:
@@ -286,7 +383,12 @@ def _check_headers(fields: Fields) -> None:
         if not _HEADER_NAME.fullmatch(key):
             _report_wrong(fields, block, key, f"{shown(key)} can't be the name of a header")
         elif not isinstance(value, str) or not value.isprintable():
-            _report_wrong(fields, block, key, f"the header {shown(key)} must be text in one line, not {kind_of(value)}")
+            _report_wrong(
+                fields,
+                block,
+                key,
+                f"the header {shown(key)} must be text in one line, not {kind_of(value)}",
+            )
 
 
 def _check_params(fields: Fields) -> None:
@@ -294,29 +396,52 @@ def _check_params(fields: Fields) -> None:
     for key, value in (block or {}).items():
         values = value if isinstance(value, list) else [value]
         if not values or any(isinstance(value, (dict, list)) or value is None for value in values):
-            _report_wrong(fields, block, key, f"the parameter {shown(key)} must be a value or a list of values")
+            _report_wrong(
+                fields,
+                block,
+                key,
+                f"the parameter {shown(key)} must be a value or a list of values",
+            )
 
 
 def _report_wrong(fields: Fields, block: LocatedMapping | None, key: str, message: str) -> None:
     assert block is not None
-    fields.report.error("wrong_type", block.lines.get(key, block.line), message, "`headrace explain wrong_type` shows examples")
+    fields.report.error(
+        "wrong_type",
+        block.lines.get(key, block.line),
+        message,
+        "`headrace explain wrong_type` shows examples",
+    )
 
 
 def _check_intervals(fields: Fields, http: LocatedMapping | str, partition: PartitionSpec) -> None:
     """Report sources partitioned by time without a date in the request, and others with one."""
     if partition.key is not None:
-        fields.refuse("http", "`http` can't be partitioned by key", "one source a key, or cut by time", code="conflicting_fields")
+        fields.refuse(
+            "http",
+            "`http` can't be partitioned by key",
+            "one source a key, or cut by time",
+            code="conflicting_fields",
+        )
     results = list(_placeholders(http))
     for _, directives in results:
         if not directives or not re.fullmatch(rf"(?:%[{DIRECTIVES}]|[^%])+", directives):
-            fields.refuse("http", f"{shown(directives)} is no way to write a date", "write {date:%Y-%m-%d}")
+            fields.refuse(
+                "http", f"{shown(directives)} is no way to write a date", "write {date:%Y-%m-%d}"
+            )
     if partition.grain is None and results:
-        fields.refuse("http", "{date:…} in a source that isn't cut by time", "add partition: day", code="conflicting_fields")
+        fields.refuse(
+            "http",
+            "{date:…} in a source that isn't cut by time",
+            "add partition: day",
+            code="conflicting_fields",
+        )
     elif partition.grain is not None and not results:
         fields.refuse(
             "http",
             f"nothing in `http` says which {partition.grain.value} is asked for",
-            "write {date:%Y-%m-%d} (the interval's start) or {end:%Y-%m-%d} into url, params or body",
+            "write {date:%Y-%m-%d} (the interval's start) or {end:%Y-%m-%d} into url, params or"
+            " body",
             code="conflicting_fields",
         )
 
@@ -379,7 +504,10 @@ def read_connectors(fields: Fields, partition: PartitionSpec) -> dict[str, Any]:
     for name in ("query", "table"):
         if name in fields and "connection" not in fields:
             fields.refuse(
-                name, f"{shown(name)} needs a `connection`", "add connection: with a name from [connections]", code="conflicting_fields"
+                name,
+                f"{shown(name)} needs a `connection`",
+                "add connection: with a name from [connections]",
+                code="conflicting_fields",
             )
     results = {}
     for name, read in READERS.items():
@@ -390,7 +518,9 @@ def read_connectors(fields: Fields, partition: PartitionSpec) -> dict[str, Any]:
 
 
 def _one_origin(fields: Fields) -> None:
-    origins = [name for name in ORIGINS if name in fields and (name != "connection" or is_database(fields))]
+    origins = [
+        name for name in ORIGINS if name in fields and (name != "connection" or is_database(fields))
+    ]
     if not origins:
         fields.report.error(
             "missing_field",
@@ -399,4 +529,9 @@ def _one_origin(fields: Fields) -> None:
             "add files: landing/name_{date:%Y-%m-%d}.csv",
         )
     elif len(origins) > 1:
-        fields.refuse(origins[1], f"{fields.what} names {' and '.join(map(shown, origins))}", "keep one of them", code="conflicting_fields")
+        fields.refuse(
+            origins[1],
+            f"{fields.what} names {' and '.join(map(shown, origins))}",
+            "keep one of them",
+            code="conflicting_fields",
+        )

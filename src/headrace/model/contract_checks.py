@@ -10,7 +10,16 @@ import msgspec
 
 from headrace.model.errors import Report, shown
 from headrace.model.fields import LocatedMapping, plain
-from headrace.model.nodes import Asset, CheckSpec, Contract, ContractColumn, Place, Severity, Source, SqlBody
+from headrace.model.nodes import (
+    Asset,
+    CheckSpec,
+    Contract,
+    ContractColumn,
+    Place,
+    Severity,
+    Source,
+    SqlBody,
+)
 
 # A contract's quality rules as checks. Rules use the standard's library of metrics, or SQL with a
 # single value to compare. A rule becomes a check kind of Headrace if one fits, and otherwise a
@@ -18,13 +27,23 @@ from headrace.model.nodes import Asset, CheckSpec, Contract, ContractColumn, Pla
 # rules for other tools aren't run.
 
 _OPERATORS = {
-    "mustBe": "=", "mustNotBe": "<>", "mustBeGreaterThan": ">", "mustBeGreaterOrEqualTo": ">=", "mustBeLessThan": "<",
-    "mustBeLessOrEqualTo": "<=", "mustBeBetween": "BETWEEN", "mustNotBeBetween": "NOT BETWEEN",
-}  # fmt: skip
+    "mustBe": "=",
+    "mustNotBe": "<>",
+    "mustBeGreaterThan": ">",
+    "mustBeGreaterOrEqualTo": ">=",
+    "mustBeLessThan": "<",
+    "mustBeLessOrEqualTo": "<=",
+    "mustBeBetween": "BETWEEN",
+    "mustNotBeBetween": "NOT BETWEEN",
+}
 _ROW_BOUNDS: dict[str, tuple[tuple[str, int], ...]] = {
-    "mustBe": (("min", 0), ("max", 0)), "mustBeGreaterThan": (("min", 1),), "mustBeGreaterOrEqualTo": (("min", 0),),
-    "mustBeLessThan": (("max", -1),), "mustBeLessOrEqualTo": (("max", 0),), "mustBeBetween": (("min", 0), ("max", 0)),
-}  # fmt: skip
+    "mustBe": (("min", 0), ("max", 0)),
+    "mustBeGreaterThan": (("min", 1),),
+    "mustBeGreaterOrEqualTo": (("min", 0),),
+    "mustBeLessThan": (("max", -1),),
+    "mustBeLessOrEqualTo": (("max", 0),),
+    "mustBeBetween": (("min", 0), ("max", 0)),
+}
 """Bounds of `row_count` by the standard's comparison, with the number to add to its value."""
 _WARNINGS = {"info", "information", "low", "warn", "warning", "minor", "medium"}
 _PLACEHOLDER = re.compile(r"\$\{\s*(object|table|property|column|schema)\s*\}")
@@ -32,25 +51,46 @@ _NAME_CHARACTERS_MAX = 120
 VALUES_MAX = 10_000
 
 
-def read_rules(table: LocatedMapping, columns: Sequence[ContractColumn], report: Report) -> tuple[CheckSpec, ...]:
+def read_rules(
+    table: LocatedMapping, columns: Sequence[ContractColumn], report: Report
+) -> tuple[CheckSpec, ...]:
     """Return the checks of a contract's table and of its columns, with unique names."""
-    checks = list(_of_items(table, None, str(table.get("physicalName") or table.get("name") or ""), report))
+    checks = list(
+        _of_items(table, None, str(table.get("physicalName") or table.get("name") or ""), report)
+    )
     for column, written in zip(columns, table.get("properties") or (), strict=True):
-        checks += _of_items(written, column.name, str(table.get("physicalName") or table.get("name") or ""), report)
+        checks += _of_items(
+            written, column.name, str(table.get("physicalName") or table.get("name") or ""), report
+        )
     _report_no_number_of_rows(checks, report)
     return tuple(_named(checks))
 
 
 def _report_no_number_of_rows(checks: Sequence[CheckSpec], report: Report) -> None:
     """Report row count rules that contradict each other, which would reject every delivery."""
-    rules = [check for check in checks if check.kind == "row_count" and check.severity is Severity.BLOCKING]
-    lower = max((rule for rule in rules if "min" in rule.arguments), key=lambda spec: int(spec.arguments["min"]), default=None)
-    upper = min((rule for rule in rules if "max" in rule.arguments), key=lambda spec: int(spec.arguments["max"]), default=None)
+    rules = [
+        check
+        for check in checks
+        if check.kind == "row_count" and check.severity is Severity.BLOCKING
+    ]
+    lower = max(
+        (rule for rule in rules if "min" in rule.arguments),
+        key=lambda spec: int(spec.arguments["min"]),
+        default=None,
+    )
+    upper = min(
+        (rule for rule in rules if "max" in rule.arguments),
+        key=lambda spec: int(spec.arguments["max"]),
+        default=None,
+    )
     if lower is not None and upper is not None and lower.arguments["min"] > upper.arguments["max"]:
         report.error(
-            "contract_invalid", max(lower.place.line, upper.place.line),
-            f"no number of rows is at least {lower.arguments['min']:,} and at most {upper.arguments['max']:,}", "correct one of the rules",
-        )  # fmt: skip
+            "contract_invalid",
+            max(lower.place.line, upper.place.line),
+            f"no number of rows is at least {lower.arguments['min']:,} and at most"
+            f" {upper.arguments['max']:,}",
+            "correct one of the rules",
+        )
 
 
 def _named(checks: Sequence[CheckSpec]) -> Iterator[CheckSpec]:
@@ -58,55 +98,100 @@ def _named(checks: Sequence[CheckSpec]) -> Iterator[CheckSpec]:
     for check in checks:
         taken[check.name] = taken.get(check.name, 0) + 1
         number = taken[check.name]
-        yield check if number == 1 else msgspec.structs.replace(check, name=f"{check.name}_{number}")
+        yield (
+            check if number == 1 else msgspec.structs.replace(check, name=f"{check.name}_{number}")
+        )
 
 
-def _of_items(block: LocatedMapping, column: str | None, table: str, report: Report) -> Iterator[CheckSpec]:
+def _of_items(
+    block: LocatedMapping, column: str | None, table: str, report: Report
+) -> Iterator[CheckSpec]:
     for item in block.get("quality") or ():
         kind = item.get("type") or "library"
         if kind == "text":
             continue
-        made = _of_sql(item, column, table, report) if kind == "sql" else _of_library(item, column, report) if kind == "library" else None
+        made = (
+            _of_sql(item, column, table, report)
+            if kind == "sql"
+            else _of_library(item, column, report)
+            if kind == "library"
+            else None
+        )
         if made is None:
             if kind == "custom":
-                report.warning("not_built", item.line, f"a rule for {shown(item.get('engine'))}: it isn't run", "say it with type: sql")
+                report.warning(
+                    "not_built",
+                    item.line,
+                    f"a rule for {shown(item.get('engine'))}: it isn't run",
+                    "say it with type: sql",
+                )
             continue
         yield _rule_check(item, *made, column, report)
 
 
-def _rule_check(item: LocatedMapping, kind: str, arguments: dict[str, Any], column: str | None, report: Report) -> CheckSpec:
+def _rule_check(
+    item: LocatedMapping, kind: str, arguments: dict[str, Any], column: str | None, report: Report
+) -> CheckSpec:
     measure = item.get("metric") or item.get("rule") or kind
     name = item.get("name") or "_".join(filter(None, ("contract", str(measure), column)))
-    severity = Severity.WARNING if str(item.get("severity") or "").lower() in _WARNINGS else Severity.BLOCKING
+    severity = (
+        Severity.WARNING
+        if str(item.get("severity") or "").lower() in _WARNINGS
+        else Severity.BLOCKING
+    )
     message = " ".join(str(name).split())[:_NAME_CHARACTERS_MAX]
-    return CheckSpec(kind=kind, name=message, arguments=arguments, severity=severity, place=report.place(item.line))
+    return CheckSpec(
+        kind=kind,
+        name=message,
+        arguments=arguments,
+        severity=severity,
+        place=report.place(item.line),
+    )
 
 
 KindAndArguments = tuple[str, dict[str, Any]]
 
 
-def _of_library(item: LocatedMapping, column: str | None, report: Report) -> KindAndArguments | None:
+def _of_library(
+    item: LocatedMapping, column: str | None, report: Report
+) -> KindAndArguments | None:
     measure = item.get("metric") or item.get("rule")
     arguments = plain(item.get("arguments") or {})
-    columns = [column] if column else [item for item in arguments.get("properties") or [] if isinstance(item, str)]
+    columns = (
+        [column]
+        if column
+        else [item for item in arguments.get("properties") or [] if isinstance(item, str)]
+    )
     if measure == "rowCount":
         return _row_count(item, report)
     if not columns or (measure != "duplicateValues" and len(columns) > 1):
-        report.error("contract_invalid", item.line, f"the rule {shown(measure)} doesn't say of which column", "put it under the property")
+        report.error(
+            "contract_invalid",
+            item.line,
+            f"the rule {shown(measure)} doesn't say of which column",
+            "put it under the property",
+        )
         return None
     if _requires_none(item) and (made := _of_kind(measure, columns, arguments)) is not None:
         return made
     return _measured(item, _bad_rows(measure, columns, arguments), report)
 
 
-def _of_kind(measure: Any, columns: list[str], arguments: dict[str, Any]) -> KindAndArguments | None:
+def _of_kind(
+    measure: Any, columns: list[str], arguments: dict[str, Any]
+) -> KindAndArguments | None:
     """Return the check kind that requires a metric to be 0, if Headrace has one."""
     if measure == "nullValues":
         return "not_null", {"columns": columns}
     if measure == "duplicateValues":
         return "unique", {"columns": columns}
     values = arguments.get("validValues")
-    if measure == "invalidValues" and isinstance(values, list) and values and not arguments.get("pattern"):
+    if (
+        measure == "invalidValues"
+        and isinstance(values, list)
+        and values
+        and not arguments.get("pattern")
+    ):
         return "accepted_values", {"column": columns[0], "values": values[:VALUES_MAX]}
     if measure == "invalidValues" and isinstance(arguments.get("pattern"), str) and not values:
         return "regex", {"column": columns[0], "pattern": arguments["pattern"]}
@@ -119,7 +204,11 @@ def _bad_rows(measure: Any, columns: list[str], arguments: dict[str, Any]) -> st
     if measure == "nullValues":
         return f"count(*) FILTER ({name} IS NULL)"
     if measure == "missingValues":
-        missing = [item for item in arguments.get("missingValues") or [None, ""] if isinstance(item, str | int | float | None)]
+        missing = [
+            item
+            for item in arguments.get("missingValues") or [None, ""]
+            if isinstance(item, str | int | float | None)
+        ]
         listed = ", ".join(_literal(str(item)) for item in missing if item is not None) or "NULL"
         return f"count(*) FILTER ({name} IS NULL OR CAST({name} AS VARCHAR) IN ({listed}))"
     if measure == "duplicateValues":
@@ -134,49 +223,89 @@ def _invalid(name: str, arguments: dict[str, Any]) -> str | None:
     conditions = []
     values, pattern = arguments.get("validValues"), arguments.get("pattern")
     if isinstance(values, list) and values:
-        conditions.append(f"CAST({name} AS VARCHAR) NOT IN ({', '.join(_literal(str(value)) for value in values[:VALUES_MAX])})")
+        conditions.append(
+            f"CAST({name} AS VARCHAR) NOT IN"
+            f" ({', '.join(_literal(str(value)) for value in values[:VALUES_MAX])})"
+        )
     if isinstance(pattern, str):
         conditions.append(f"NOT regexp_full_match(CAST({name} AS VARCHAR), {_literal(pattern)})")
-    return f"count(*) FILTER ({name} IS NOT NULL AND ({' OR '.join(conditions)}))" if conditions else None
+    return (
+        f"count(*) FILTER ({name} IS NOT NULL AND ({' OR '.join(conditions)}))"
+        if conditions
+        else None
+    )
 
 
 def _row_count(item: LocatedMapping, report: Report) -> KindAndArguments:
     for name, bounds in _ROW_BOUNDS.items():
         value = plain(item.get(name))
         whole = value if isinstance(value, list) else [value] * len(bounds)
-        if name in item and all(isinstance(item, int) and not isinstance(item, bool) for item in whole):
-            return "row_count", {bound: number + more for (bound, more), number in zip(bounds, whole, strict=True)}
-    return "sql", {"query": _query("SELECT count(*) FROM $self", item, report) or "SELECT 1 WHERE false"}
+        if name in item and all(
+            isinstance(item, int) and not isinstance(item, bool) for item in whole
+        ):
+            return "row_count", {
+                bound: number + more for (bound, more), number in zip(bounds, whole, strict=True)
+            }
+    return "sql", {
+        "query": _query("SELECT count(*) FROM $self", item, report) or "SELECT 1 WHERE false"
+    }
 
 
 def _requires_none(item: LocatedMapping) -> bool:
     """Return whether the rule requires the metric to be 0, in rows or per cent."""
-    return any(item.get(name) == value for name, value in (("mustBe", 0), ("mustBeLessOrEqualTo", 0))) or (
-        item.get("mustBeLessThan") == 1 and item.get("unit") != "percent"
-    )
+    return any(
+        item.get(name) == value for name, value in (("mustBe", 0), ("mustBeLessOrEqualTo", 0))
+    ) or (item.get("mustBeLessThan") == 1 and item.get("unit") != "percent")
 
 
 def _measured(item: LocatedMapping, count: str | None, report: Report) -> KindAndArguments | None:
     if count is None:
-        report.error("contract_invalid", item.line, "the rule doesn't say what is measured", "give it validValues or a pattern")
+        report.error(
+            "contract_invalid",
+            item.line,
+            "the rule doesn't say what is measured",
+            "give it validValues or a pattern",
+        )
         return None
     share = f"100.0 * ({count}) / greatest(count(*), 1)" if item.get("unit") == "percent" else count
     query = _query(f"SELECT {share} FROM $self", item, report)
     return None if query is None else ("sql", {"query": query})
 
 
-def _of_sql(item: LocatedMapping, column: str | None, table: str, report: Report) -> KindAndArguments | None:
+def _of_sql(
+    item: LocatedMapping, column: str | None, table: str, report: Report
+) -> KindAndArguments | None:
     written = str(item.get("query") or "").strip().rstrip(";")
     if column is None and re.search(r"\$\{\s*(property|column)\s*\}", written):
-        report.error("contract_invalid", item.line, "the query speaks of a column, and stands under none", "put it under the property")
+        report.error(
+            "contract_invalid",
+            item.line,
+            "the query speaks of a column, and stands under none",
+            "put it under the property",
+        )
         return None
-    names = {"object": "$self", "table": "$self", "property": _quoted(column or ""), "column": _quoted(column or ""), "schema": "main"}
+    names = {
+        "object": "$self",
+        "table": "$self",
+        "property": _quoted(column or ""),
+        "column": _quoted(column or ""),
+        "schema": "main",
+    }
     text = _PLACEHOLDER.sub(lambda match: names[match[1]], written)
     if "$self" not in text and table:  # it names the table: checks read the unpublished rows
-        text = f"WITH {_quoted(table)} AS (SELECT * FROM $self) {text}" if not re.match(r"(?i)with\b", text) else text
+        text = (
+            f"WITH {_quoted(table)} AS (SELECT * FROM $self) {text}"
+            if not re.match(r"(?i)with\b", text)
+            else text
+        )
     query = _query(text, item, report)
     if query is None:
-        report.error("contract_invalid", item.line, "the rule doesn't say what its value must be", "write mustBe: 0")
+        report.error(
+            "contract_invalid",
+            item.line,
+            "the rule doesn't say what its value must be",
+            "write mustBe: 0",
+        )
         return None
     return "sql", {"query": query}
 
@@ -190,9 +319,19 @@ def _query(measure: str, item: LocatedMapping, report: Report) -> str | None:
         if name in item:
             value = plain(item[name])
             if isinstance(value, list) and operator == "BETWEEN" and value[0] > value[1]:
-                report.error("contract_invalid", item.line, f"nothing is between {value[0]} and {value[1]}", "write the smaller one first")
-            wanted = " AND ".join(map(_literal, value)) if isinstance(value, list) else _literal(value)
-            return f"SELECT * FROM ({measure}\n) AS measured(value) WHERE NOT coalesce(value {operator} {wanted}, false)"
+                report.error(
+                    "contract_invalid",
+                    item.line,
+                    f"nothing is between {value[0]} and {value[1]}",
+                    "write the smaller one first",
+                )
+            wanted = (
+                " AND ".join(map(_literal, value)) if isinstance(value, list) else _literal(value)
+            )
+            return (
+                f"SELECT * FROM ({measure}\n) AS measured(value) WHERE NOT coalesce(value"
+                f" {operator} {wanted}, false)"
+            )
     return None
 
 
@@ -213,7 +352,18 @@ def _literal(value: Any) -> str:
 _HOURS = {"h", "hr", "hour", "hours"}
 _MINUTES = {"m", "min", "minute", "minutes"}
 _DAYS = {"d", "day", "days"}
-_INTEGER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
+_INTEGER_TYPES = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+)
 _FRACTION_TYPES = ("DOUBLE", "FLOAT", "DECIMAL")
 _TIMESTAMP_TYPES = ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 LATENCY_MAX = 10_000
@@ -224,9 +374,15 @@ def source_by_contract(source: Source, contract: Contract | None) -> Source:
     if contract is None:
         return source
     expect = source.expect
-    if expect.by is None and source.partition.grain is not None and (by := _latency(contract)) is not None:
+    if (
+        expect.by is None
+        and source.partition.grain is not None
+        and (by := _latency(contract)) is not None
+    ):
         expect = msgspec.structs.replace(expect, by=by)
-    return msgspec.structs.replace(source, checks=_together(source.checks, contract.checks), expect=expect)
+    return msgspec.structs.replace(
+        source, checks=_together(source.checks, contract.checks), expect=expect
+    )
 
 
 def asset_by_contract(asset: Asset, contract: Contract | None) -> Asset:
@@ -236,7 +392,9 @@ def asset_by_contract(asset: Asset, contract: Contract | None) -> Asset:
     promised = promised_of(contract.columns, contract.place)
     if not isinstance(asset.body, SqlBody):  # a query's columns are known before it runs
         promised += _shape(contract)
-    return msgspec.structs.replace(asset, checks=_together(asset.checks, (*promised, *contract.checks)))
+    return msgspec.structs.replace(
+        asset, checks=_together(asset.checks, (*promised, *contract.checks))
+    )
 
 
 def _shape(contract: Contract) -> tuple[CheckSpec, ...]:
@@ -246,10 +404,21 @@ def _shape(contract: Contract) -> tuple[CheckSpec, ...]:
     """
     if not contract.columns:
         return ()
-    kinds = ", ".join(f"any_value(typeof({_quoted(column.name)})) AS {_quoted(column.name)}" for column in contract.columns)
-    wrong = [f"({_quoted(column.name)} NOT SIMILAR TO '{_similar_types(column.type)}')" for column in contract.columns if column.type]
+    kinds = ", ".join(
+        f"any_value(typeof({_quoted(column.name)})) AS {_quoted(column.name)}"
+        for column in contract.columns
+    )
+    wrong = [
+        f"({_quoted(column.name)} NOT SIMILAR TO '{_similar_types(column.type)}')"
+        for column in contract.columns
+        if column.type
+    ]
     query = f"SELECT * FROM (SELECT {kinds} FROM $self) WHERE {' OR '.join(wrong) or 'false'}"
-    return (CheckSpec(kind="sql", name="contract_columns", arguments={"query": query}, place=contract.place),)
+    return (
+        CheckSpec(
+            kind="sql", name="contract_columns", arguments={"query": query}, place=contract.place
+        ),
+    )
 
 
 def _similar_types(kind: str) -> str:
@@ -277,14 +446,25 @@ def promised_of(
     primary = tuple(column.name for column in columns if column.primary_key)
     if primary and primary not in several:
         several.append(primary)
-    specs = [_column_check("not_null", "contract_required", required, place, nulls)] if required and nulls else []
+    specs = (
+        [_column_check("not_null", "contract_required", required, place, nulls)]
+        if required and nulls
+        else []
+    )
     if keys is not None:
-        specs += [_column_check("unique", f"contract_unique_{'_'.join(key)}", list(key), place, keys) for key in several]
+        specs += [
+            _column_check("unique", f"contract_unique_{'_'.join(key)}", list(key), place, keys)
+            for key in several
+        ]
     return tuple(specs)
 
 
-def _column_check(kind: str, name: str, columns: list[str], place: Place, severity: Severity) -> CheckSpec:
-    return CheckSpec(kind=kind, name=name, arguments={"columns": columns}, place=place, severity=severity)
+def _column_check(
+    kind: str, name: str, columns: list[str], place: Place, severity: Severity
+) -> CheckSpec:
+    return CheckSpec(
+        kind=kind, name=name, arguments={"columns": columns}, place=place, severity=severity
+    )
 
 
 def _together(specs: Sequence[CheckSpec], added: Sequence[CheckSpec]) -> tuple[CheckSpec, ...]:
@@ -302,7 +482,11 @@ def _latency(contract: Contract) -> str | None:
     """Return the contract's `latency` as a time after the interval, such as `+5h`."""
     for level in contract.service:
         number = level.value.removesuffix(".0")
-        if level.property.lower() not in ("latency", "ly") or not number.isdecimal() or not 0 < int(number) <= LATENCY_MAX:
+        if (
+            level.property.lower() not in ("latency", "ly")
+            or not number.isdecimal()
+            or not 0 < int(number) <= LATENCY_MAX
+        ):
             continue
         unit = level.unit.lower()
         if unit in _HOURS | _MINUTES:

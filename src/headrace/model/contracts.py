@@ -44,9 +44,11 @@ def report_names(columns: Sequence[ContractColumn], lines: Sequence[int], report
         spans = _periods(column)
         if spans is None:
             report.error(
-                "contract_invalid", lines[index], f"what {shown(column.name)} is called overlaps in time, or ends before it begins",
+                "contract_invalid",
+                lines[index],
+                f"what {shown(column.name)} is called overlaps in time, or ends before it begins",
                 "let each entry of headrace.names begin where the one before it ends",
-            )  # fmt: skip
+            )
             continue
         for span in spans:
             by_name.setdefault(span.name, []).append((index, span))
@@ -56,19 +58,26 @@ def report_names(columns: Sequence[ContractColumn], lines: Sequence[int], report
             if period.until is None or next_one.first < period.until:
                 later = max(index, other)
                 report.error(
-                    "contract_invalid", lines[later],
-                    f"two columns are called {shown(name)} at a time: {shown(columns[index].name)} and {shown(columns[other].name)}",
+                    "contract_invalid",
+                    lines[later],
+                    f"two columns are called {shown(name)} at a time: {shown(columns[index].name)}"
+                    f" and {shown(columns[other].name)}",
                     "take one of them out, or correct the dates of headrace.names",
-                )  # fmt: skip
+                )
 
 
 def _periods(column: ContractColumn) -> list[ColumnNamePeriod] | None:
     """Return a column's names by period, its own name in the gaps; None if entries overlap."""
-    entries = sorted((str(name["from"]), None if name.get("to") is None else str(name["to"]), str(name["name"])) for name in column.names)
+    entries = sorted(
+        (str(name["from"]), None if name.get("to") is None else str(name["to"]), str(name["name"]))
+        for name in column.names
+    )
     periods, at = [], ""
     for number, (first, until, name) in enumerate(entries):
         following = entries[number + 1][0] if number + 1 < len(entries) else None
-        if (until is not None and until <= first) or (following is not None and (until is None or following < until)):
+        if (until is not None and until <= first) or (
+            following is not None and (until is None or following < until)
+        ):
             return None
         periods += [ColumnNamePeriod(column.name, at, first)] if at < first else []
         periods.append(ColumnNamePeriod(name, first, until))
@@ -99,23 +108,51 @@ BREAKS_PROPERTY = "headrace.breaks"
 COLUMNS_MAX = 10_000
 _REPORTED_MAX = 50
 _LOGICAL = {
-    "string": "VARCHAR", "date": "DATE", "timestamp": "TIMESTAMP WITH TIME ZONE", "time": "TIME", "number": "DOUBLE",
-    "integer": "BIGINT", "boolean": "BOOLEAN",
-}  # fmt: skip
+    "string": "VARCHAR",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+    "time": "TIME",
+    "number": "DOUBLE",
+    "integer": "BIGINT",
+    "boolean": "BOOLEAN",
+}
 _SYNONYMS = {
-    "BIGINT": "bigint int8 long", "INTEGER": "integer int int4", "SMALLINT": "smallint int2", "TINYINT": "tinyint", "HUGEINT": "hugeint",
-    "UBIGINT": "ubigint", "UINTEGER": "uinteger", "USMALLINT": "usmallint", "UTINYINT": "utinyint",
-    "DOUBLE": "double float8 float", "FLOAT": "real float4", "BOOLEAN": "boolean bool", "DATE": "date", "TIME": "time",
-    "VARCHAR": "varchar nvarchar char nchar text string", "UUID": "uuid", "JSON": "json", "BLOB": "blob binary bytea",
-    "TIMESTAMP": "timestamp datetime", "TIMESTAMP WITH TIME ZONE": "timestamptz", "INTERVAL": "interval",
-}  # fmt: skip
+    "BIGINT": "bigint int8 long",
+    "INTEGER": "integer int int4",
+    "SMALLINT": "smallint int2",
+    "TINYINT": "tinyint",
+    "HUGEINT": "hugeint",
+    "UBIGINT": "ubigint",
+    "UINTEGER": "uinteger",
+    "USMALLINT": "usmallint",
+    "UTINYINT": "utinyint",
+    "DOUBLE": "double float8 float",
+    "FLOAT": "real float4",
+    "BOOLEAN": "boolean bool",
+    "DATE": "date",
+    "TIME": "time",
+    "VARCHAR": "varchar nvarchar char nchar text string",
+    "UUID": "uuid",
+    "JSON": "json",
+    "BLOB": "blob binary bytea",
+    "TIMESTAMP": "timestamp datetime",
+    "TIMESTAMP WITH TIME ZONE": "timestamptz",
+    "INTERVAL": "interval",
+}
 _PHYSICAL = {name: duckdb for duckdb, names in _SYNONYMS.items() for name in names.split()} | {
     "double precision": "DOUBLE",
     "character varying": "VARCHAR",
     "timestamp with time zone": "TIMESTAMP WITH TIME ZONE",
 }
-_FRACTIONS, _MOMENTS = ("DOUBLE", "FLOAT", "DECIMAL"), ("DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "INTERVAL")
-_NEVER = {"integer": (*_FRACTIONS, *_MOMENTS), "number": _MOMENTS, "boolean": (*_FRACTIONS, *_MOMENTS)}
+_FRACTIONS, _MOMENTS = (
+    ("DOUBLE", "FLOAT", "DECIMAL"),
+    ("DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "INTERVAL"),
+)
+_NEVER = {
+    "integer": (*_FRACTIONS, *_MOMENTS),
+    "number": _MOMENTS,
+    "boolean": (*_FRACTIONS, *_MOMENTS),
+}
 """Physical types that contradict a logical type."""
 _DECIMAL = re.compile(r"(?:decimal|numeric|number)\s*\(\s*(\d{1,2})\s*(?:,\s*(\d{1,2})\s*)?\)")
 _SIZED = re.compile(r"([a-z ]+?)\s*\(\s*\d{1,9}\s*\)")
@@ -153,13 +190,21 @@ def read_contract(document: object, report: Report) -> tuple[Contract, ...]:
 
 def _breaks(document: LocatedMapping) -> tuple[str, ...]:
     """Return the consumers that this version knowingly breaks."""
-    said = [item.get("value") for item in document.get("customProperties") or () if item.get("property") == BREAKS_PROPERTY]
+    said = [
+        item.get("value")
+        for item in document.get("customProperties") or ()
+        if item.get("property") == BREAKS_PROPERTY
+    ]
     return tuple(str(name) for value in said if isinstance(value, list) for name in value)
 
 
 def _service(document: LocatedMapping) -> tuple[ServiceLevel, ...]:
     return tuple(
-        ServiceLevel(property=str(item["property"]), value=str(item["value"]), unit=str(item.get("unit") or ""))
+        ServiceLevel(
+            property=str(item["property"]),
+            value=str(item["value"]),
+            unit=str(item.get("unit") or ""),
+        )
         for item in document.get("slaProperties") or ()
     )
 
@@ -203,13 +248,23 @@ def _is_valid(document: LocatedMapping, report: Report) -> bool:
             "write apiVersion: v3.1.0",
         )
         return False
-    errors = sorted(_validator().iter_errors(plain(document)), key=lambda error: [str(part) for part in error.absolute_path])
+    errors = sorted(
+        _validator().iter_errors(plain(document)),
+        key=lambda error: [str(part) for part in error.absolute_path],
+    )
     told: dict[tuple[int, str], str] = {}
     for error in errors[:_REPORTED_MAX]:
         for line, message, hint in _complaint(error, document):
-            told[line, message] = told.get((line, message)) or hint  # the schema reports some errors twice
+            told[line, message] = (
+                told.get((line, message)) or hint
+            )  # the schema reports some errors twice
     for (line, message), hint in told.items():
-        report.error("contract_invalid", line, message, hint or "see the Open Data Contract Standard, version 3")
+        report.error(
+            "contract_invalid",
+            line,
+            message,
+            hint or "see the Open Data Contract Standard, version 3",
+        )
     return not errors
 
 
@@ -221,15 +276,29 @@ def _complaint(error: Any, document: LocatedMapping) -> Iterator[tuple[int, str,
         error = best_match([error]) or error
     path = list(error.absolute_path)
     where = shown(".".join(str(part) for part in path) or "the contract")
-    if error.validator in ("additionalProperties", "unevaluatedProperties") and isinstance(error.instance, dict):
+    if error.validator in ("additionalProperties", "unevaluatedProperties") and isinstance(
+        error.instance, dict
+    ):
         known = _known_properties(error.schema)
         for name in error.instance:
             if name not in known and f"'{name}'" in error.message:
-                yield _line(document, [*path, name]), f"unknown field {shown(name)} in {where}", did_you_mean(name, known)
+                yield (
+                    _line(document, [*path, name]),
+                    f"unknown field {shown(name)} in {where}",
+                    did_you_mean(name, known),
+                )
         return
-    hint = did_you_mean(error.instance, error.validator_value) if error.validator == "enum" and isinstance(error.instance, str) else ""
+    hint = (
+        did_you_mean(error.instance, error.validator_value)
+        if error.validator == "enum" and isinstance(error.instance, str)
+        else ""
+    )
     message = error.message if len(error.message) <= 160 else error.message[:159] + "…"
-    yield _line(document, path), f"{where}: {message if message.isprintable() else ascii(message)}", hint
+    yield (
+        _line(document, path),
+        f"{where}: {message if message.isprintable() else ascii(message)}",
+        hint,
+    )
 
 
 def _known_properties(schema: Any) -> set[str]:
@@ -270,7 +339,8 @@ def _table(name: str, document: LocatedMapping, report: Report) -> LocatedMappin
         report.error(
             "contract_invalid",
             document.lines["schema"],
-            f"the contract describes {len(tables)} tables, none or several of them called {shown(name)}",
+            f"the contract describes {len(tables)} tables, none or several of them called"
+            f" {shown(name)}",
             f"call one of them {name}",
         )
         return None
@@ -280,7 +350,12 @@ def _table(name: str, document: LocatedMapping, report: Report) -> LocatedMappin
 def _columns(table: LocatedMapping, report: Report) -> tuple[ContractColumn, ...]:
     properties = table.get("properties") or []
     if len(properties) > COLUMNS_MAX:
-        report.error("contract_invalid", table.lines["properties"], f"{len(properties):,} columns are too many", f"at most {COLUMNS_MAX:,}")
+        report.error(
+            "contract_invalid",
+            table.lines["properties"],
+            f"{len(properties):,} columns are too many",
+            f"at most {COLUMNS_MAX:,}",
+        )
         return ()
     columns = tuple(_column(column, report) for column in properties)
     if isinstance(properties, Items):
@@ -294,7 +369,12 @@ def _report_twice(columns: tuple[ContractColumn, ...], properties: Items, report
     seen: set[str] = set()
     for index, column in enumerate(columns):
         if column.name.lower() in seen:
-            report.error("contract_invalid", properties.lines[index], f"the column {shown(column.name)} is here twice", "keep one of them")
+            report.error(
+                "contract_invalid",
+                properties.lines[index],
+                f"the column {shown(column.name)} is here twice",
+                "keep one of them",
+            )
         seen.add(column.name.lower())
 
 
@@ -305,10 +385,20 @@ def _report_two_types(properties: Items, report: Report) -> None:
     """
     for index, written in enumerate(properties):
         known = duckdb_type(written.get("physicalType"), None) or ""
-        family = "" if known.endswith(",0)") else known.partition("(")[0]  # DECIMAL(9,0) holds whole numbers
+        family = (
+            "" if known.endswith(",0)") else known.partition("(")[0]
+        )  # DECIMAL(9,0) holds whole numbers
         if family in _NEVER.get(str(written.get("logicalType")), ()):
-            text = f"the column {shown(str(written['name']))} is {written['logicalType']} and {known} at once"
-            report.error("contract_invalid", properties.lines[index], text, "let logicalType and physicalType agree")
+            text = (
+                f"the column {shown(str(written['name']))} is {written['logicalType']} and {known}"
+                " at once"
+            )
+            report.error(
+                "contract_invalid",
+                properties.lines[index],
+                text,
+                "let logicalType and physicalType agree",
+            )
 
 
 def _column(written: LocatedMapping, report: Report) -> ContractColumn:
@@ -321,11 +411,15 @@ def _column(written: LocatedMapping, report: Report) -> ContractColumn:
         classification=written.get("classification"),
         names=_dated(written, report, NAMES_PROPERTY, "name", "departure_delay"),
         conversions=_dated(written, report, CONVERT_PROPERTY, "expression", "'amount_cents / 100'"),
-        place=report.place(written.lines.get("physicalType") or written.lines.get("logicalType") or written.line),
+        place=report.place(
+            written.lines.get("physicalType") or written.lines.get("logicalType") or written.line
+        ),
     )
 
 
-def _dated(written: LocatedMapping, report: Report, of: str, key: str, example: str) -> tuple[dict[str, Any], ...]:
+def _dated(
+    written: LocatedMapping, report: Report, of: str, key: str, example: str
+) -> tuple[dict[str, Any], ...]:
     """Return the entries of a custom property that apply from an interval on.
 
     For example `{property: headrace.names, value: [{name: departure_delay, from: 2013-02-11}]}`;
@@ -340,7 +434,9 @@ def _dated(written: LocatedMapping, report: Report, of: str, key: str, example: 
         good = [
             plain(item)
             for item in items
-            if isinstance(item, LocatedMapping) and isinstance(item.get(key), str) and isinstance(item.get("from"), str)
+            if isinstance(item, LocatedMapping)
+            and isinstance(item.get(key), str)
+            and isinstance(item.get("from"), str)
         ]
         if not good or len(good) != len(items):
             report.error(

@@ -11,8 +11,8 @@
     │   └── LeaseLost              another leader took over; nothing was committed
     └── LakeError                  the lake's files or catalog can't be used     exit 1
 
-A message says what was touched, why it was refused, and what to do next. Problems of a file are collected while it is read, so
-that a person gets all of them at once.
+A message says what was touched, why it was refused, and what to do next. Problems of a file are
+collected while it is read, so that a person gets all of them at once.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ _SPELT_OUT = {
 def words_of(error: BaseException) -> str:
     """Return the name of an exception's class in words: `read timeout` for a ReadTimeout."""
     words = _WORDS.sub(" ", type(error).__name__).split()
-    return " ".join(_SPELT_OUT.get(word, word if word.isupper() else word.lower()) for word in words)
+    return " ".join(
+        _SPELT_OUT.get(word, word if word.isupper() else word.lower()) for word in words
+    )
 
 
 def message_of(error: BaseException) -> str:
@@ -149,7 +151,15 @@ class Report:
 
     def warning(self, code: str, line: int, message: str, hint: str = "") -> None:
         """Report a problem that doesn't stop `apply`."""
-        self._add(Problem(code=code, message=message, hint=hint, place=self.place(line), level=ProblemLevel.WARNING))
+        self._add(
+            Problem(
+                code=code,
+                message=message,
+                hint=hint,
+                place=self.place(line),
+                level=ProblemLevel.WARNING,
+            )
+        )
 
     def _add(self, problem: Problem) -> None:
         if len(self.problems) < PROBLEMS_MAX:
@@ -157,7 +167,9 @@ class Report:
         elif len(self.problems) == PROBLEMS_MAX:
             hint = "mend those above, then validate again"
             text = f"there are more than {PROBLEMS_MAX} problems in this file"
-            self.problems.append(Problem(code="too_many_problems", message=text, hint=hint, place=problem.place))
+            self.problems.append(
+                Problem(code="too_many_problems", message=text, hint=hint, place=problem.place)
+            )
 
 
 def shown(value: object) -> str:
@@ -192,36 +204,48 @@ def one_of(names: Collection[str]) -> str:
 # Fields and values of dbt, Airflow, Dagster and SQLMesh with Headrace's equivalents, as hints for
 # users of those tools.
 
-_SCHEDULE = "leave it out: an asset runs when its inputs are there and a consumer needs it; or write trigger: {cron: '0 6 * * *'}"
+_SCHEDULE = (
+    "leave it out: an asset runs when its inputs are there and a consumer needs it; or write"
+    " trigger: {cron: '0 6 * * *'}"
+)
 
 FIELDS = {
     "tests": "write checks: [{unique: [id]}, {not_null: [id]}]",
     "data_tests": "write checks: [{unique: [id]}, {not_null: [id]}]",
     "audits": "write checks: [{unique: [id]}, {not_null: [id]}]",
-    "models": "this is dbt's: each asset has a file of its own, and its checks stand in its front matter",
+    "models": (
+        "this is dbt's: each asset has a file of its own, and its checks stand in its front matter"
+    ),
     "config": "its fields stand here directly: materialize: …, tags: […]",
     "unique_key": "write materialize: merge and merge: {keys: [id]}",
-    "incremental_strategy": "write partition: day, which replaces each day's rows; or materialize: merge",
+    "incremental_strategy": (
+        "write partition: day, which replaces each day's rows; or materialize: merge"
+    ),
     "materialized": "write materialize: table, view, merge, snapshot or append",
     "schedule": _SCHEDULE,
     "schedule_interval": _SCHEDULE,
     "cron": "write trigger: {cron: '0 6 * * *'}",
     "retries": "write attempts_max: 3",
     "retry_policy": "write attempts_max: 3",
-    "retry_delay": "leave it out: delays between attempts grow by themselves; attempts_max says how many there are",
+    "retry_delay": (
+        "leave it out: delays between attempts grow by themselves; attempts_max says how many"
+        " there are"
+    ),
     "execution_timeout": "write timeout: 1h",
     "start_date": "write start: 2025-01-01",
     "partitions_def": "write partition: day",
     "partition_by": "write partition: {by: day, column: order_date}",
     "partitioned_by": "write partition: {by: day, column: order_date}",
     "time_column": "write partition: {by: day, column: order_date}",
-    "catchup": "write trigger: {cron: …, catch_up: latest}; without it all missed partitions are computed",
+    "catchup": (
+        "write trigger: {cron: …, catch_up: latest}; without it all missed partitions are computed"
+    ),
     "depends_on": "write depends: [name]; what the SQL reads needs no mention",
     "deps": "write depends: [name]; what the SQL reads needs no mention",
     "ins": "write inputs: [name]",
     "email": "write owner: with a name from owners.yaml, whose contact is mailto:…",
     "email_on_failure": "write owner: with a name from owners.yaml, whose contact is mailto:…",
-    "sla": "write due: \"07:00\" at a consumer in consumers.yaml",
+    "sla": 'write due: "07:00" at a consumer in consumers.yaml',
     "freshness_policy": "write max_age: 30h at a consumer in consumers.yaml",
     "group": "write domain: …, or tags: […]",
     "group_name": "write domain: …, or tags: […]",
@@ -229,15 +253,24 @@ FIELDS = {
     "enabled": "leave it out; `headrace pause NAME --reason TEXT` stops it",
     "alias": "write name: …",
     "meta": "write tags: […] or description: …",
-}  # fmt: skip
+}
 """Hints for fields of assets and sources that only other tools have."""
 
 VALUES = {
-    ("materialize", "incremental"): "write partition: day with materialize: table (each day's rows are replaced), or merge or append",
+    (
+        "materialize",
+        "incremental",
+    ): (
+        "write partition: day with materialize: table (each day's rows are replaced), or merge or"
+        " append"
+    ),
     ("materialize", "ephemeral"): "write view",
     ("materialize", "materialized_view"): "write table, or view",
     ("materialize", "full"): "write table",
-    ("materialize", "incremental_by_time_range"): "write partition: {by: day, column: …} with materialize: table",
+    (
+        "materialize",
+        "incremental_by_time_range",
+    ): "write partition: {by: day, column: …} with materialize: table",
     ("materialize", "incremental_by_unique_key"): "write merge, with merge: {keys: [id]}",
     ("materialize", "scd_type_2"): "write snapshot",
     ("partition", "daily"): "write day",
@@ -251,7 +284,10 @@ VALUES = {
 CHECKS = {
     "relationships": "write references: {column: customer_id, to: customers.id}",
     "accepted_range": "write range: {column: amount, min: 0, max: 100}",
-    "expression_is_true": 'write sql: {name: amount_is_positive, query: "select * from $self where not (amount >= 0)"}',
+    "expression_is_true": (
+        'write sql: {name: amount_is_positive, query: "select * from $self where not (amount >='
+        ' 0)"}'
+    ),
     "expect_column_values_to_not_be_null": "write not_null: [id]",
     "expect_column_values_to_be_unique": "write unique: [id]",
     "expect_column_values_to_be_between": "write range: {column: amount, min: 0, max: 100}",
@@ -267,9 +303,14 @@ CHECKS = {
 """Hints for checks of dbt, its packages and Great Expectations."""
 
 CRON = {
-    "@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0", "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *",
-}  # fmt: skip
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
 """Cron nicknames with their five fields."""
 
 _CONVERT = "convert it to Parquet or CSV"

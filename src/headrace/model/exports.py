@@ -12,8 +12,24 @@ import msgspec
 
 from headrace.model.errors import Problem, did_you_mean, one_of, shown
 from headrace.model.fields import Fields, LocatedMapping, plain
-from headrace.model.locations import DATE_PLACEHOLDER, REMOTE_SCHEMES, connection_kind, read_path, scheme_of, tells_apart
-from headrace.model.nodes import Asset, Consumer, Grain, PartitionSpec, Place, Project, Source, Value
+from headrace.model.locations import (
+    DATE_PLACEHOLDER,
+    REMOTE_SCHEMES,
+    connection_kind,
+    read_path,
+    scheme_of,
+    tells_apart,
+)
+from headrace.model.nodes import (
+    Asset,
+    Consumer,
+    Grain,
+    PartitionSpec,
+    Place,
+    Project,
+    Source,
+    Value,
+)
 
 # The field `export:`: a file, or rows of a table, for each interval.
 
@@ -26,7 +42,17 @@ _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _TABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,62}\.)?[A-Za-z_][A-Za-z0-9_]{0,62}")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _PASSWORD = re.compile(r"://[^/@{]*:[^/@${]+@")
-_DECLARATIONS = ("assets", "sources", "contracts", "calendars", "macros", "tests", "headrace.toml", "owners.yaml", "consumers.yaml")
+_DECLARATIONS = (
+    "assets",
+    "sources",
+    "contracts",
+    "calendars",
+    "macros",
+    "tests",
+    "headrace.toml",
+    "owners.yaml",
+    "consumers.yaml",
+)
 
 
 class ExportFormat(enum.StrEnum):
@@ -70,9 +96,13 @@ class Export(Value, kw_only=True):
 
 
 ENDINGS = {
-    "csv": ExportFormat.CSV, "parquet": ExportFormat.PARQUET, "xlsx": ExportFormat.EXCEL, "json": ExportFormat.JSON,
-    "jsonl": ExportFormat.JSONL, "ndjson": ExportFormat.JSONL,
-}  # fmt: skip
+    "csv": ExportFormat.CSV,
+    "parquet": ExportFormat.PARQUET,
+    "xlsx": ExportFormat.EXCEL,
+    "json": ExportFormat.JSON,
+    "jsonl": ExportFormat.JSONL,
+    "ndjson": ExportFormat.JSONL,
+}
 _OPTIONS: dict[ExportFormat, dict[str, tuple[str, ...]]] = {
     ExportFormat.CSV: {"delimiter": (",", ";", "\t", "|")},
     ExportFormat.PARQUET: {"compression": ("zstd", "snappy", "gzip", "none")},
@@ -91,10 +121,21 @@ def export_of(consumer: Consumer) -> Export | None:
     again = OnRestatement(said.get("on_restatement", OnRestatement.REDELIVER))
     if isinstance(to, Mapping):
         column = to.get("interval_column", INTERVAL_COLUMN)
-        return Export(connection=to["connection"], table=to["table"], interval_column=column, on_restatement=again)
+        return Export(
+            connection=to["connection"],
+            table=to["table"],
+            interval_column=column,
+            on_restatement=again,
+        )
     kind = _format(to, said.get("format"))
     options = {**said.get("options", {}), **said.get("csv", {})}
-    return Export(path=to, format=kind, connection=said.get("connection"), on_restatement=again, options=options)
+    return Export(
+        path=to,
+        format=kind,
+        connection=said.get("connection"),
+        on_restatement=again,
+        options=options,
+    )
 
 
 def _format(path: str, said: str | None) -> ExportFormat | None:
@@ -103,12 +144,18 @@ def _format(path: str, said: str | None) -> ExportFormat | None:
 
 def export_partition(consumer: Consumer, reads: Collection[PartitionSpec]) -> PartitionSpec:
     """Return an export's partitioning: by `per`, if any input is partitioned by time."""
-    return PartitionSpec(grain=consumer.per if any(spec.grain is not None for spec in reads) else None)
+    return PartitionSpec(
+        grain=consumer.per if any(spec.grain is not None for spec in reads) else None
+    )
 
 
 def path_of(pattern: str, start: datetime | None, asset: str) -> str:
     """Return one interval's path. `start` is its local start; None if not partitioned by time."""
-    dated = pattern if start is None else DATE_PLACEHOLDER.sub(lambda match: _formatted(match[1], start), pattern)
+    dated = (
+        pattern
+        if start is None
+        else DATE_PLACEHOLDER.sub(lambda match: _formatted(match[1], start), pattern)
+    )
     return dated.replace(ASSET_PLACEHOLDER, asset)
 
 
@@ -119,11 +166,22 @@ def _formatted(spec: str, start: datetime) -> str:
     """Format `start` by strftime directives, in English regardless of the machine's locale."""
     week = start.isocalendar()
     values = {
-        "Y": f"{start.year:04}", "y": f"{start.year % 100:02}", "G": f"{week.year:04}", "V": f"{week.week:02}", "u": str(week.weekday),
-        "q": str((start.month + 2) // 3), "m": f"{start.month:02}", "b": _MONTHS[start.month - 1], "d": f"{start.day:02}",
-        "j": f"{start.timetuple().tm_yday:03}", "H": f"{start.hour:02}", "M": f"{start.minute:02}", "S": f"{start.second:02}",
-        "z": start.strftime("%z"), "%": "%",
-    }  # fmt: skip
+        "Y": f"{start.year:04}",
+        "y": f"{start.year % 100:02}",
+        "G": f"{week.year:04}",
+        "V": f"{week.week:02}",
+        "u": str(week.weekday),
+        "q": str((start.month + 2) // 3),
+        "m": f"{start.month:02}",
+        "b": _MONTHS[start.month - 1],
+        "d": f"{start.day:02}",
+        "j": f"{start.timetuple().tm_yday:03}",
+        "H": f"{start.hour:02}",
+        "M": f"{start.minute:02}",
+        "S": f"{start.second:02}",
+        "z": start.strftime("%z"),
+        "%": "%",
+    }
     return re.sub(r"%(.)", lambda match: values[match[1]], spec)
 
 
@@ -169,16 +227,33 @@ def _read_table(export: Fields, target: LocatedMapping, reads: Collection[str]) 
     connection, table = to.required("connection"), to.required("table")
     for name in ("format", "connection", "options", "csv"):
         if name in export:
-            export.refuse(name, f"{shown(name)} is for exports to files", "take it out", code="conflicting_fields")
+            export.refuse(
+                name,
+                f"{shown(name)} is for exports to files",
+                "take it out",
+                code="conflicting_fields",
+            )
             return False
     column = to.raw("interval_column")
-    if "interval_column" in to and column is not None and not (isinstance(column, str) and _COLUMN.fullmatch(column)):
-        to.refuse("interval_column", "`interval_column` can't be a column's name", "letters, digits and `_`, or null for none")
+    if (
+        "interval_column" in to
+        and column is not None
+        and not (isinstance(column, str) and _COLUMN.fullmatch(column))
+    ):
+        to.refuse(
+            "interval_column",
+            "`interval_column` can't be a column's name",
+            "letters, digits and `_`, or null for none",
+        )
         return False
     if connection is None or table is None:
         return False
     if not _TABLE.fullmatch(table.replace(ASSET_PLACEHOLDER, "x")):
-        to.refuse("table", f"{shown(table)} can't name a table", "letters, digits and `_`, with a schema: `reports.delays`")
+        to.refuse(
+            "table",
+            f"{shown(table)} can't name a table",
+            "letters, digits and `_`, with a schema: `reports.delays`",
+        )
         return False
     return _has_asset(to, "table", table, reads)
 
@@ -192,11 +267,20 @@ def _read_file(export: Fields, reads: Collection[str], per: Grain) -> bool:
         return False
     dates = DATE_PLACEHOLDER.findall(path)
     if len(dates) > 1:
-        export.refuse("to", f"{shown(path)} has more than one `{{date:…}}`", "put it into one: {date:%Y/%m/%d}", code="bad_path")
+        export.refuse(
+            "to",
+            f"{shown(path)} has more than one `{{date:…}}`",
+            "put it into one: {date:%Y/%m/%d}",
+            code="bad_path",
+        )
         return False
     if dates and not tells_apart(export, "to", dates[0], per):
         return False
-    return _csv(export, kind) and _options(export, kind) and (kind is ExportFormat.EXCEL or _has_asset(export, "to", path, reads))
+    return (
+        _csv(export, kind)
+        and _options(export, kind)
+        and (kind is ExportFormat.EXCEL or _has_asset(export, "to", path, reads))
+    )
 
 
 def _csv(export: Fields, kind: ExportFormat) -> bool:
@@ -204,7 +288,12 @@ def _csv(export: Fields, kind: ExportFormat) -> bool:
     if "csv" not in export:
         return True
     if kind is not ExportFormat.CSV:
-        export.refuse("csv", f"`csv` is for exports to CSV, and this is {kind}", "take it out", code="conflicting_fields")
+        export.refuse(
+            "csv",
+            f"`csv` is for exports to CSV, and this is {kind}",
+            "take it out",
+            code="conflicting_fields",
+        )
         return False
     block = export.block_of("csv")
     if block is None:
@@ -220,8 +309,15 @@ def _read_format(export: Fields, path: str) -> ExportFormat | None:
     result = _format(path, None)
     if result is None:
         ending = path.rpartition(".")[2].lower() if "." in path else ""
-        hint = (ending and did_you_mean(ending, ENDINGS)) or f"write format: {one_of(tuple(ExportFormat))}, or end the path in .csv"
-        export.refuse("to", f"{shown(path)} doesn't say in which format it is written", hint, code="unknown_export_format")
+        hint = (
+            ending and did_you_mean(ending, ENDINGS)
+        ) or f"write format: {one_of(tuple(ExportFormat))}, or end the path in .csv"
+        export.refuse(
+            "to",
+            f"{shown(path)} doesn't say in which format it is written",
+            hint,
+            code="unknown_export_format",
+        )
     return result
 
 
@@ -241,7 +337,12 @@ def _is_path(export: Fields, path: str) -> bool:
     if remote:
         return _is_url(export, path)
     if "connection" in export:
-        export.refuse("connection", "`connection` is for exports to a URL", "take it out, or write to: s3://…", code="conflicting_fields")
+        export.refuse(
+            "connection",
+            "`connection` is for exports to a URL",
+            "take it out, or write to: s3://…",
+            code="conflicting_fields",
+        )
         return False
     return read_path(export, "to") is not None and _is_free(export, path)
 
@@ -253,8 +354,17 @@ def _is_url(export: Fields, path: str) -> bool:
         return False
     folder, _, name = path.partition("://")[2].rpartition("/")
     inside = path.isprintable() and ".." not in DATE_PLACEHOLDER.sub(r"\1", path).split("/")
-    if scheme_of(path) not in REMOTE_SCHEMES or "::" in path or not folder or not name or not inside:
-        hint = "a URL such as s3://bucket/delays_{date:%Y-%m-%d}.csv; known: s3, gs, abfs, sftp and their like"
+    if (
+        scheme_of(path) not in REMOTE_SCHEMES
+        or "::" in path
+        or not folder
+        or not name
+        or not inside
+    ):
+        hint = (
+            "a URL such as s3://bucket/delays_{date:%Y-%m-%d}.csv; known: s3, gs, abfs, sftp and"
+            " their like"
+        )
         export.refuse("to", f"{shown(path)} can't be written to", hint, code="bad_path")
         return False
     return "connection" not in export or export.text("connection") is not None
@@ -263,9 +373,19 @@ def _is_url(export: Fields, path: str) -> bool:
 def _is_free(export: Fields, path: str) -> bool:
     """Return whether a path is outside of the project's own files; report it otherwise."""
     parts = [part for part in DATE_PLACEHOLDER.sub(r"\1", path).split("/") if part not in ("", ".")]
-    if parts and not parts[0].startswith(".") and parts[0] not in _DECLARATIONS and not path.endswith("/"):
+    if (
+        parts
+        and not parts[0].startswith(".")
+        and parts[0] not in _DECLARATIONS
+        and not path.endswith("/")
+    ):
         return True
-    export.refuse("to", f"{shown(path)} is where the project's own files lie", "write into a folder such as exports/", code="bad_path")
+    export.refuse(
+        "to",
+        f"{shown(path)} is where the project's own files lie",
+        "write into a folder such as exports/",
+        code="bad_path",
+    )
     return False
 
 
@@ -274,7 +394,10 @@ def _has_asset(fields: Fields, name: str, written: str, reads: Collection[str]) 
     if len(reads) < 2 or ASSET_PLACEHOLDER in written:
         return True
     fields.refuse(
-        name, f"{shown(written)} is one target for {len(reads)} reads", "put {asset} into it, so that each has its own", code="bad_path"
+        name,
+        f"{shown(written)} is one target for {len(reads)} reads",
+        "put {asset} into it, so that each has its own",
+        code="bad_path",
     )
     return False
 
@@ -311,7 +434,11 @@ def exported(project: Project, name: str) -> Exported | None:
     consumer = project.consumers.get(name)
     if consumer is None or consumer.export is None:
         return None
-    return Exported(name=name, partition=export_partition(consumer, reads_of(project, consumer)), timezone=consumer.timezone)
+    return Exported(
+        name=name,
+        partition=export_partition(consumer, reads_of(project, consumer)),
+        timezone=consumer.timezone,
+    )
 
 
 def export_problems(project: Project) -> list[Problem]:
@@ -331,7 +458,9 @@ def export_problems(project: Project) -> list[Problem]:
 
 def _problem(consumer: Consumer, code: str, message: str, hint: str) -> Problem:
     said: Mapping[str, Any] = (consumer.export or {}).get("place", {})
-    place = Place(file=said.get("file", consumer.place.file), line=said.get("line", consumer.place.line))
+    place = Place(
+        file=said.get("file", consumer.place.file), line=said.get("line", consumer.place.line)
+    )
     return Problem(code=code, message=message, hint=hint, place=place)
 
 
@@ -350,8 +479,16 @@ def _of_reads(project: Project, consumer: Consumer) -> Iterator[Problem]:
     for name in consumer.reads:
         asset: Asset | None = project.assets.get(name)
         if asset is not None and asset.materialize in _MATERIALIZED_WITHOUT_TABLE:
-            message = f"{shown(name)} has `materialize: {asset.materialize}`: there are no rows that {shown(consumer.name)} could export"
-            yield _problem(consumer, "nothing_to_read", message, "export an asset that is a table, or take `export` out")
+            message = (
+                f"{shown(name)} has `materialize: {asset.materialize}`: there are no rows that"
+                f" {shown(consumer.name)} could export"
+            )
+            yield _problem(
+                consumer,
+                "nothing_to_read",
+                message,
+                "export an asset that is a table, or take `export` out",
+            )
 
 
 def _of_dates(project: Project, consumer: Consumer, export: Export) -> Iterator[Problem]:
@@ -359,19 +496,47 @@ def _of_dates(project: Project, consumer: Consumer, export: Export) -> Iterator[
     name = shown(consumer.name)
     if export.path is None:
         if export.interval_column is None and grain is not None:
-            message = f"without `interval_column` the rows of one {grain} that {name} exports couldn't be found again"
-            yield _problem(consumer, "wrong_value", message, "take `interval_column: null` out, or name a column")
+            message = (
+                f"without `interval_column` the rows of one {grain} that {name} exports couldn't be"
+                " found again"
+            )
+            yield _problem(
+                consumer,
+                "wrong_value",
+                message,
+                "take `interval_column: null` out, or name a column",
+            )
         return
     formats = DATE_PLACEHOLDER.findall(export.path)
     if grain is None and formats:
-        message = f"nothing that {name} reads is cut by time, so `{{date:…}}` of its export means nothing"
-        yield _problem(consumer, "bad_path", message, "take `{date:…}` out: the whole is written anew whenever it changes")
+        message = (
+            f"nothing that {name} reads is cut by time, so `{{date:…}}` of its export means nothing"
+        )
+        yield _problem(
+            consumer,
+            "bad_path",
+            message,
+            "take `{date:…}` out: the whole is written anew whenever it changes",
+        )
     elif grain is not None and not formats:
         message = f"every {grain} that {name} exports would overwrite {shown(export.path)}"
         yield _problem(consumer, "bad_path", message, "put {date:%Y-%m-%d} into the name")
-    elif grain is Grain.HOUR and formats and "%z" not in formats[0] and consumer.timezone not in ("UTC", "Etc/UTC"):
-        message = f"{shown(export.path)} doesn't tell the two hours apart that have one name when clocks go back"
-        yield _problem(consumer, "bad_path", message, "put %z into the date: {date:%Y-%m-%dT%H%z}, or add timezone: UTC")
+    elif (
+        grain is Grain.HOUR
+        and formats
+        and "%z" not in formats[0]
+        and consumer.timezone not in ("UTC", "Etc/UTC")
+    ):
+        message = (
+            f"{shown(export.path)} doesn't tell the two hours apart that have one name when clocks"
+            " go back"
+        )
+        yield _problem(
+            consumer,
+            "bad_path",
+            message,
+            "put %z into the date: {date:%Y-%m-%dT%H%z}, or add timezone: UTC",
+        )
 
 
 def _of_connection(project: Project, consumer: Consumer, export: Export) -> Iterator[Problem]:
@@ -381,22 +546,46 @@ def _of_connection(project: Project, consumer: Consumer, export: Export) -> Iter
     connections = project.settings.connections
     if name not in connections:
         hint = did_you_mean(name, connections) or f"add [connections.{name}] to headrace.toml"
-        yield _problem(consumer, "unknown_connection", f"unknown connection {shown(name)} of {shown(consumer.name)}", hint)
-    elif export.table is not None and (kind := connection_kind(connections[name])) is not None and kind not in EXPORT_DATABASES:
-        message = f"{shown(name)} is a connection of the kind {shown(kind)}, which no table can be exported to"
-        yield _problem(consumer, "wrong_value", message, f"tables can be exported to {', '.join(EXPORT_DATABASES)}")
+        yield _problem(
+            consumer,
+            "unknown_connection",
+            f"unknown connection {shown(name)} of {shown(consumer.name)}",
+            hint,
+        )
+    elif (
+        export.table is not None
+        and (kind := connection_kind(connections[name])) is not None
+        and kind not in EXPORT_DATABASES
+    ):
+        message = (
+            f"{shown(name)} is a connection of the kind {shown(kind)}, which no table can be"
+            " exported to"
+        )
+        yield _problem(
+            consumer,
+            "wrong_value",
+            message,
+            f"tables can be exported to {', '.join(EXPORT_DATABASES)}",
+        )
     elif export.table is not None and name == project.settings.store_connection:
         message = f"{shown(name)} holds the project's own state: nothing is exported there"
         yield _problem(consumer, "wrong_value", message, "name another connection")
 
 
-def _of_targets(consumer: Consumer, export: Export, taken: dict[tuple[str, ...], str]) -> Iterator[Problem]:
+def _of_targets(
+    consumer: Consumer, export: Export, taken: dict[tuple[str, ...], str]
+) -> Iterator[Problem]:
     """Yield a problem if another consumer exports to the same target: they would overwrite it."""
     for target in _targets(consumer, export):
         first = taken.setdefault(target, consumer.name)
         if first != consumer.name:
-            message = f"{shown(consumer.name)} exports to the same target as {shown(first)}: {shown(target[-1])}"
-            yield _problem(consumer, "duplicate_target", message, "give each consumer a target of its own")
+            message = (
+                f"{shown(consumer.name)} exports to the same target as {shown(first)}:"
+                f" {shown(target[-1])}"
+            )
+            yield _problem(
+                consumer, "duplicate_target", message, "give each consumer a target of its own"
+            )
             return
 
 

@@ -1,7 +1,7 @@
 """Fields of sources and assets in words and as JSON Schemas.
 
-The readers decide which fields exist. Enumerations and bounds are taken from the readers; a test compares what both accept and
-refuse.
+The readers decide which fields exist. Enumerations and bounds are taken from the readers; a test
+compares what both accept and refuse.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 from headrace.model.assets import ATTEMPTS_MAX, MATERIALIZATIONS
 from headrace.model.checks import COMMON_ARGUMENTS as CHECK_COMMON
 from headrace.model.checks import DELETES, SHAPES
-from headrace.model.common_fields import CATCH_UP, CONCURRENCY_MAX, ON_ANOMALY, ON_FAIL, SLOTS_MAX, TRIGGERS, TRIGGERS_WITHOUT_VALUE
+from headrace.model.common_fields import (
+    CATCH_UP,
+    CONCURRENCY_MAX,
+    ON_ANOMALY,
+    ON_FAIL,
+    SLOTS_MAX,
+    TRIGGERS,
+    TRIGGERS_WITHOUT_VALUE,
+)
 from headrace.model.nodes import Grain, InputMode, Severity
 from headrace.model.yaml_files import _DRIFTS, _ON_DRIFT, FILES_MAX
 
@@ -46,7 +54,9 @@ class Section(NamedTuple):
 
     def field(self, name: str) -> FieldDescription:
         """The description of a field; one that nobody has described takes anything."""
-        return next((field for field in self.fields if field.name == name), FieldDescription(name, {}, ""))
+        return next(
+            (field for field in self.fields if field.name == name), FieldDescription(name, {}, "")
+        )
 
 
 ANYTHING: Schema = {}
@@ -59,7 +69,10 @@ TIME_OFFSET: Schema = {**TEXT, "examples": ["05:00", "+2d 06:00", "+3bd 09:00", 
 SIZE: Schema = {**TEXT, "examples": ["512MiB", "2GB"]}
 ZONE: Schema = {**TEXT, "examples": ["Europe/Berlin", "America/New_York", "UTC"]}
 SCALAR: Schema = {"type": ["string", "number", "boolean"]}
-PARAMETERS: Schema = {"type": "object", "additionalProperties": {"anyOf": [SCALAR, {"type": "array", "items": SCALAR}]}}
+PARAMETERS: Schema = {
+    "type": "object",
+    "additionalProperties": {"anyOf": [SCALAR, {"type": "array", "items": SCALAR}]},
+}
 FREE: Schema = {"type": ["object", "string", "array", "boolean", "integer", "null"]}
 """A mapping with a reader of its own, or its short form."""
 ROWS: Schema = {"anyOf": [TEXT, {"type": "array", "items": {"type": "object"}}]}
@@ -95,7 +108,12 @@ PARTITION: Schema = {
         {"enum": ["*", *Grain]},
         _BY,
         _KEY,
-        {"type": "array", "items": {"anyOf": [one_of(Grain), _BY, _KEY]}, "minItems": 2, "maxItems": 2},
+        {
+            "type": "array",
+            "items": {"anyOf": [one_of(Grain), _BY, _KEY]},
+            "minItems": 2,
+            "maxItems": 2,
+        },
     ]
 }
 START: Schema = {"type": ["string", "integer"]}
@@ -106,7 +124,9 @@ COMMON = (
     FieldDescription("tags", TEXTS, "short words; `tag:` selects by them"),
     FieldDescription("domain", TEXT, "the group that it belongs to; `domain:` selects by it"),
     FieldDescription("calendar", TEXT, "dates on which nothing is due: a file in calendars/"),
-    FieldDescription("timezone", ZONE, "the zone that cuts its days, an IANA name", "the project's"),
+    FieldDescription(
+        "timezone", ZONE, "the zone that cuts its days, an IANA name", "the project's"
+    ),
 )
 
 
@@ -125,11 +145,17 @@ CHECKS: Schema = {"type": "array", "items": {"anyOf": [_check(kind) for kind in 
 
 _ANOMALY: Schema = {"anyOf": [one_of(ON_ANOMALY), texts_by_name(one_of(ON_ANOMALY))]}
 CHECKED = (
-    FieldDescription("checks", CHECKS, "statements about each partition, made before anybody can read it"),
+    FieldDescription(
+        "checks", CHECKS, "statements about each partition, made before anybody can read it"
+    ),
     FieldDescription("on_fail", one_of(ON_FAIL), "what a blocking check that fails does", "reject"),
-    FieldDescription("on_anomaly", _ANOMALY, "what figures unlike the history do; by column, too", "by size"),
+    FieldDescription(
+        "on_anomaly", _ANOMALY, "what figures unlike the history do; by column, too", "by size"
+    ),
 )
-CONTRACT = FieldDescription("contract", TEXT, "the contract in contracts/", "the one of its own name")
+CONTRACT = FieldDescription(
+    "contract", TEXT, "the contract in contracts/", "the one of its own name"
+)
 
 
 # Fields that only sources have.
@@ -138,33 +164,62 @@ _ROWS: Schema = {"type": ["string", "integer"], "examples": ["500..1500", "500..
 
 SOURCE = (
     FieldDescription("source", TEXT, "its name", required=True),
-    FieldDescription("files", TEXT, "where its files land: a path or URL with one {date:…}, `*` for what varies"),
-    FieldDescription("http", FREE, "an address, or a mapping with `url`, `records`, `headers`, `page` …; see how-to/http-api.md"),
-    FieldDescription("connection", TEXT, "a name of [connections]: of a database, or of where `files:` leads"),
+    FieldDescription(
+        "files", TEXT, "where its files land: a path or URL with one {date:…}, `*` for what varies"
+    ),
+    FieldDescription(
+        "http",
+        FREE,
+        "an address, or a mapping with `url`, `records`, `headers`, `page` …; see"
+        " how-to/http-api.md",
+    ),
+    FieldDescription(
+        "connection", TEXT, "a name of [connections]: of a database, or of where `files:` leads"
+    ),
     FieldDescription("query", TEXT, "of a database: the SELECT that gives its rows"),
     FieldDescription("table", TEXT, "of a database: the table, instead of a query"),
-    FieldDescription("cursor", FREE, "of a database: the column that only grows, so that each look takes what is new"),
+    FieldDescription(
+        "cursor",
+        FREE,
+        "of a database: the column that only grows, so that each look takes what is new",
+    ),
     FieldDescription("csv", FREE, "how its CSV is written, where that can't be seen from the file"),
     FieldDescription("excel", FREE, "which sheet, header and range of a workbook is read"),
     FieldDescription("fixed_width", FREE, "the columns of lines without separators"),
-    FieldDescription("json", FREE, "where in a document the records are, and what of them is flattened"),
-    FieldDescription("xml", FREE, "where in a document the records are, and what of them is flattened"),
-    FieldDescription("every", DURATION, "how often a source that can't say whether it changed is read again"),
+    FieldDescription(
+        "json", FREE, "where in a document the records are, and what of them is flattened"
+    ),
+    FieldDescription(
+        "xml", FREE, "where in a document the records are, and what of them is flattened"
+    ),
+    FieldDescription(
+        "every", DURATION, "how often a source that can't say whether it changed is read again"
+    ),
     FieldDescription(
         "expect",
         closed({"by": TIME_OFFSET, "rows": _ROWS, "unchanged": one_of(("ok",))}),
-        "what its owner promised: by when after each interval, how many rows; `unchanged: ok` where an interval may hold the rows of "
-        "another one, as a list that seldom changes does",
+        "what its owner promised: by when after each interval, how many rows; `unchanged: ok` where"
+        " an interval may hold the rows of another one, as a list that seldom changes does",
     ),
     FieldDescription(
         "complete",
-        closed({"files": whole(1, FILES_MAX), "marker": TEXT, "watermark": one_of(("later",)), "after": TIME_OFFSET}),
+        closed(
+            {
+                "files": whole(1, FILES_MAX),
+                "marker": TEXT,
+                "watermark": one_of(("later",)),
+                "after": TIME_OFFSET,
+            }
+        ),
         "when an interval is complete",
         "one file",
     ),
     FieldDescription("retain_raw", DURATION, "how long the bytes of a delivery are kept", "90d"),
     FieldDescription(
-        "restate_within", DURATION, "how old an interval may be that is rebuilt without asking when it is delivered again", "7d"
+        "restate_within",
+        DURATION,
+        "how old an interval may be that is rebuilt without asking when it is delivered again",
+        "7d",
     ),
     FieldDescription(
         "on_drift",
@@ -173,7 +228,10 @@ SOURCE = (
         "by kind",
     ),
     FieldDescription(
-        "concurrency", whole(1, CONCURRENCY_MAX), "how many of its deliveries are ingested at once", "as many as there is room for"
+        "concurrency",
+        whole(1, CONCURRENCY_MAX),
+        "how many of its deliveries are ingested at once",
+        "as many as there is room for",
     ),
 )
 
@@ -184,14 +242,31 @@ _INPUT_MODE: Schema = {
     "anyOf": [
         {"type": "null"},
         one_of(InputMode),
-        closed({"lookback": DURATION, "optional": FLAG, "mode": one_of(InputMode), "all": FLAG, "previous": FLAG, "within": FLAG}),
+        closed(
+            {
+                "lookback": DURATION,
+                "optional": FLAG,
+                "mode": one_of(InputMode),
+                "all": FLAG,
+                "previous": FLAG,
+                "within": FLAG,
+            }
+        ),
     ]
 }
 _INPUTS: Schema = {
-    "anyOf": [TEXT, texts_by_name(_INPUT_MODE), {"type": "array", "items": {"anyOf": [{"type": "string"}, texts_by_name(_INPUT_MODE)]}}]
+    "anyOf": [
+        TEXT,
+        texts_by_name(_INPUT_MODE),
+        {"type": "array", "items": {"anyOf": [{"type": "string"}, texts_by_name(_INPUT_MODE)]}},
+    ]
 }
 _COLUMNS: Schema = {
-    "anyOf": [{"type": "string"}, {"type": "array", "items": TEXT}, texts_by_name({"type": ["string", "null", "object", "array"]})]
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "items": TEXT},
+        texts_by_name({"type": ["string", "null", "object", "array"]}),
+    ]
 }
 _POOL: Schema = {"anyOf": [TEXT, {**texts_by_name(whole(1, SLOTS_MAX)), "minProperties": 1}]}
 _TRIGGER: Schema = {
@@ -212,7 +287,9 @@ _TRIGGER: Schema = {
 COMMAND = (
     FieldDescription("asset", TEXT, "its name", "the file's"),
     FieldDescription(
-        "command", {"type": "array", "items": {"type": "string"}, "minItems": 1}, "a program and its arguments, never through a shell"
+        "command",
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "a program and its arguments, never through a shell",
     ),
 )
 ASSET = (
@@ -221,7 +298,10 @@ ASSET = (
     FieldDescription("partition", PARTITION, "how its data is cut, and by which column", "'*'"),
     FieldDescription("start", START, "its first partition", "the latest start of its inputs"),
     FieldDescription(
-        "inputs", _INPUTS, "what it reads, and how: `lookback: 7d`, `all`, `previous`, `within`, `optional`", "found in the SQL"
+        "inputs",
+        _INPUTS,
+        "what it reads, and how: `lookback: 7d`, `all`, `previous`, `within`, `optional`",
+        "found in the SQL",
     ),
     FieldDescription("depends", TEXTS, "what comes first, without data"),
     FieldDescription("materialize", one_of(MATERIALIZATIONS), "what becomes of its rows", "table"),
@@ -233,19 +313,24 @@ ASSET = (
     FieldDescription(
         "snapshot",
         closed({"keys": TEXTS, "columns": TEXTS, "deletes": one_of(DELETES)}, "keys"),
-        "of `materialize: snapshot`: the keys, the columns whose change makes a version, what a missing row means",
+        "of `materialize: snapshot`: the keys, the columns whose change makes a version, what a"
+        " missing row means",
     ),
     FieldDescription(
         "columns",
         _COLUMNS,
-        "of Python and commands: the columns written, with their types, and those read of each input",
+        "of Python and commands: the columns written, with their types, and those read of each"
+        " input",
         "all, as they come; decimals and whole numbers widen",
     ),
-    FieldDescription("parameters", PARAMETERS, "values bound as `$name` and `ctx.parameters`", "the project's"),
+    FieldDescription(
+        "parameters", PARAMETERS, "values bound as `$name` and `ctx.parameters`", "the project's"
+    ),
     FieldDescription(
         "secrets",
         {"anyOf": [{"type": "string"}, {"type": "array", "items": TEXT}, texts_by_name(TEXT)]},
-        "of Python and commands: secrets that an attempt gets as environment variables: `[NAME]`, or `{NAME: secret://…}`",
+        "of Python and commands: secrets that an attempt gets as environment variables: `[NAME]`,"
+        " or `{NAME: secret://…}`",
         "none",
     ),
     FieldDescription(
@@ -257,24 +342,56 @@ ASSET = (
     *CHECKED,
     CONTRACT,
     FieldDescription(
-        "trigger", _TRIGGER, "what releases it; a person who names it runs it anyway", "its inputs, as soon as they are complete"
+        "trigger",
+        _TRIGGER,
+        "what releases it; a person who names it runs it anyway",
+        "its inputs, as soon as they are complete",
     ),
     FieldDescription("timeout", DURATION, "how long one attempt may take", "1h"),
-    FieldDescription("attempts_max", whole(1, ATTEMPTS_MAX), "how often a failure that may pass is tried", "5"),
-    FieldDescription("memory_max", SIZE, "how much memory one attempt may use", "the worker's"),
-    FieldDescription("pool", _POOL, "whose slots its attempts take: a name of [pools], or names with how many of each"),
-    FieldDescription("concurrency", whole(1, CONCURRENCY_MAX), "how many of its attempts run at once", "as many as there is room for"),
     FieldDescription(
-        "priority", whole(-1000, 1000), "who comes first where room is scarce: the larger", "derived from consumers' deadlines"
+        "attempts_max", whole(1, ATTEMPTS_MAX), "how often a failure that may pass is tried", "5"
     ),
-    FieldDescription("batch", {"enum": ["auto", "off", False]}, "whether many partitions may be computed at once", "auto"),
-    FieldDescription("on_reference_change", one_of(("ignore", "rebuild")), "what a newer reference does to published partitions", "ignore"),
+    FieldDescription("memory_max", SIZE, "how much memory one attempt may use", "the worker's"),
+    FieldDescription(
+        "pool",
+        _POOL,
+        "whose slots its attempts take: a name of [pools], or names with how many of each",
+    ),
+    FieldDescription(
+        "concurrency",
+        whole(1, CONCURRENCY_MAX),
+        "how many of its attempts run at once",
+        "as many as there is room for",
+    ),
+    FieldDescription(
+        "priority",
+        whole(-1000, 1000),
+        "who comes first where room is scarce: the larger",
+        "derived from consumers' deadlines",
+    ),
+    FieldDescription(
+        "batch",
+        {"enum": ["auto", "off", False]},
+        "whether many partitions may be computed at once",
+        "auto",
+    ),
+    FieldDescription(
+        "on_reference_change",
+        one_of(("ignore", "rebuild")),
+        "what a newer reference does to published partitions",
+        "ignore",
+    ),
     FieldDescription("renamed_from", TEXT, "its former name, whose history it keeps"),
     FieldDescription(
         "code_files",
         TEXTS,
-        "files of the project that its code uses, as patterns: `models/*.json`; a change of one is a change of the asset",
+        "files of the project that its code uses, as patterns: `models/*.json`; a change of one is"
+        " a change of the asset",
         "what it imports, and what its command names",
     ),
-    FieldDescription("code_packages", TEXTS, "installed packages whose version is part of the asset: a new version is a change of it"),
+    FieldDescription(
+        "code_packages",
+        TEXTS,
+        "installed packages whose version is part of the asset: a new version is a change of it",
+    ),
 )

@@ -85,7 +85,9 @@ DEPTH_MAX = 20
 PARTS_MAX = 20
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _HEADER = re.compile(r"\s*\[+([^\[\]#]+)\]+")
-_KEY = re.compile(r"\s*((?:[A-Za-z0-9_-]+|\"[^\"\n]*\"|'[^'\n]*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"\n]*\"|'[^'\n]*'))*)\s*=")
+_KEY = re.compile(
+    r"\s*((?:[A-Za-z0-9_-]+|\"[^\"\n]*\"|'[^'\n]*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"\n]*\"|'[^'\n]*'))*)\s*="
+)
 _DOTTED = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'|([A-Za-z0-9_-]+)")
 _LONG_DOTTED = re.compile(rf"(?:[\w\"'-]+[ \t]*\.[ \t]*){{{PARTS_MAX}}}")
 _INTEGER_LIMIT = 1 << 63
@@ -97,7 +99,10 @@ def load_toml(text: str, report: Report) -> LocatedMapping | None:
     long_key = _LONG_DOTTED.search(text)  # tomllib takes quadratic time for long keys
     if long_key is not None:
         report.error(
-            "toml_syntax", text.count("\n", 0, long_key.start()) + 1, f"a key has more than {PARTS_MAX} parts", "settings need three"
+            "toml_syntax",
+            text.count("\n", 0, long_key.start()) + 1,
+            f"a key has more than {PARTS_MAX} parts",
+            "settings need three",
         )
         return None
     try:
@@ -107,7 +112,12 @@ def load_toml(text: str, report: Report) -> LocatedMapping | None:
         said = str(error)
         at = _AT.search(said)
         line = int(at.group(1)) if at is not None and at.group(1) else text.count("\n") + 1
-        report.error("toml_syntax", line, f"this isn't TOML: {_AT.sub('', said)}", 'texts stand in quotes: name = "flights"')
+        report.error(
+            "toml_syntax",
+            line,
+            f"this isn't TOML: {_AT.sub('', said)}",
+            'texts stand in quotes: name = "flights"',
+        )
     except (RecursionError, ValueError) as error:
         said = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         report.error("toml_syntax", 1, f"this can't be read: {said}", "settings need three levels")
@@ -134,10 +144,18 @@ def _remember(results: dict[tuple[str, ...], int], path: tuple[str, ...], number
 
 
 def _parts(dotted: str) -> tuple[str, ...]:
-    return tuple(next(part for part in match if part) for match in _DOTTED.findall(dotted) if any(match))
+    return tuple(
+        next(part for part in match if part) for match in _DOTTED.findall(dotted) if any(match)
+    )
 
 
-def _block(table: dict[str, Any], path: tuple[str, ...], lines: dict[tuple[str, ...], int], line: int, depth: int) -> LocatedMapping:
+def _block(
+    table: dict[str, Any],
+    path: tuple[str, ...],
+    lines: dict[tuple[str, ...], int],
+    line: int,
+    depth: int,
+) -> LocatedMapping:
     if depth > DEPTH_MAX:
         raise RecursionError
     block = LocatedMapping(line)
@@ -147,7 +165,9 @@ def _block(table: dict[str, Any], path: tuple[str, ...], lines: dict[tuple[str, 
     return block
 
 
-def _value(value: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], int], line: int, depth: int) -> Any:
+def _value(
+    value: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], int], line: int, depth: int
+) -> Any:
     if isinstance(value, dict):
         return _block(value, path, lines, line, depth + 1)
     if isinstance(value, list):
@@ -159,7 +179,11 @@ def _value(value: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], int],
         return items
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
-    if isinstance(value, int) and not isinstance(value, bool) and not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
+    if (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT
+    ):
         return str(value)
     return value
 
@@ -172,24 +196,34 @@ OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 COLUMN_CHARACTERS_MAX = 255
 
 _KEYWORDS = (
-    "all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check collate collation "
-    "column concurrently constraint create cross default deferrable desc describe distinct do else end except false fetch for foreign "
-    "freeze from full glob group having ilike in initially inner intersect into is isnull join lambda lateral leading left like limit "
-    "natural not notnull null offset on only or order outer overlaps pivot pivot_longer pivot_wider placing positional primary qualify "
-    "references returning right select semi show similar some summarize symmetric table tablesample then to trailing true union unique "
-    "unpack unpivot using variadic verbose when where window with"
+    "all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by"
+    " case cast check collate collation column concurrently constraint create cross default"
+    " deferrable desc describe distinct do else end except false fetch for foreign freeze from full"
+    " glob group having ilike in initially inner intersect into is isnull join lambda lateral"
+    " leading left like limit natural not notnull null offset on only or order outer overlaps pivot"
+    " pivot_longer pivot_wider placing positional primary qualify references returning right select"
+    " semi show similar some summarize symmetric table tablesample then to trailing true union"
+    " unique unpack unpivot using variadic verbose when where window with"
 )
 SQL_KEYWORDS = frozenset(_KEYWORDS.split())
 """Words that DuckDB 1.5.5 doesn't accept in FROM without quotes."""
 
-_SYSTEM = frozenset({"self", "_partition", "headrace", "main", "temp", "system", "information_schema", "pg_catalog"})
+_SYSTEM = frozenset(
+    {"self", "_partition", "headrace", "main", "temp", "system", "information_schema", "pg_catalog"}
+)
 _SYSTEM_PREFIXES = ("__", "_headrace", "ducklake_")
 
 
 def check_node(name: str, line: int, report: Report, what: str) -> bool:
     """Return whether a name is valid for a source or asset; report the problem otherwise."""
     if not NODE.fullmatch(name):
-        _refuse(name, line, report, what, "letters, digits and `_`, not beginning with a digit, at most 63")
+        _refuse(
+            name,
+            line,
+            report,
+            what,
+            "letters, digits and `_`, not beginning with a digit, at most 63",
+        )
         return False
     return _not_taken(name, line, report, what)
 
@@ -197,7 +231,13 @@ def check_node(name: str, line: int, report: Report, what: str) -> bool:
 def check_consumer(name: str, line: int, report: Report) -> bool:
     """Return whether a name is valid for a consumer; report the problem otherwise."""
     if not CONSUMER.fullmatch(name):
-        _refuse(name, line, report, "consumer", "letters, digits, `_` and `-`, not beginning with a digit, at most 63")
+        _refuse(
+            name,
+            line,
+            report,
+            "consumer",
+            "letters, digits, `_` and `-`, not beginning with a digit, at most 63",
+        )
         return False
     return _not_taken(name, line, report, "consumer")
 
@@ -218,10 +258,20 @@ def is_system(name: str) -> bool:
 
 def _not_taken(name: str, line: int, report: Report, what: str) -> bool:
     if name.lower() in SQL_KEYWORDS and what != "consumer":
-        report.error("reserved_name", line, f"{shown(name)} is a word of SQL and can't name {_a(what)}", f"for example `{name}_data`")
+        report.error(
+            "reserved_name",
+            line,
+            f"{shown(name)} is a word of SQL and can't name {_a(what)}",
+            f"for example `{name}_data`",
+        )
         return False
     if is_system(name):
-        report.error("reserved_name", line, f"{shown(name)} is a name that Headrace or DuckDB uses itself", "choose another name")
+        report.error(
+            "reserved_name",
+            line,
+            f"{shown(name)} is a name that Headrace or DuckDB uses itself",
+            "choose another name",
+        )
         return False
     return True
 
@@ -239,14 +289,21 @@ def _a(what: str) -> str:
 MEMORY_BYTES_MIN = 128 * 2**20
 """Python, DuckDB and Arrow use nearly this much memory before the asset code starts."""
 _MEMORY_SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)", re.ASCII)
-_UNITS = {"B": 1, **{f"{p}B": 1000**n for n, p in enumerate("KMGT", 1)}, **{f"{p}iB": 1024**n for n, p in enumerate("KMGT", 1)}}
+_UNITS = {
+    "B": 1,
+    **{f"{p}B": 1000**n for n, p in enumerate("KMGT", 1)},
+    **{f"{p}iB": 1024**n for n, p in enumerate("KMGT", 1)},
+}
 
 
 def size_in_bytes(text: str) -> int:
     """Parse a size such as `2GB` into bytes, rounded down. Raises UsageError if invalid."""
     match = _MEMORY_SIZE.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{text[:40]!r} isn't an amount of memory", hint="write a number and a unit: `512MiB`, `2GB`")
+        raise UsageError(
+            f"{text[:40]!r} isn't an amount of memory",
+            hint="write a number and a unit: `512MiB`, `2GB`",
+        )
     return int(Decimal(match[1]) * _UNITS[match[2]])
 
 
@@ -267,7 +324,8 @@ def memory_in_bytes(text: str) -> int:
     size = size_in_bytes(text)
     if size < MEMORY_BYTES_MIN:
         raise UsageError(
-            f"{text.strip()} of memory is less than an attempt needs to begin", hint=f"write at least {MEMORY_BYTES_MIN >> 20}MiB"
+            f"{text.strip()} of memory is less than an attempt needs to begin",
+            hint=f"write at least {MEMORY_BYTES_MIN >> 20}MiB",
         )
     return size
 
@@ -278,7 +336,9 @@ def memory_in_bytes(text: str) -> int:
 class Fields:
     """Typed access to the fields of a mapping; invalid values are reported, then seen as absent."""
 
-    def __init__(self, block: LocatedMapping, report: Report, known: Collection[str], *, what: str) -> None:
+    def __init__(
+        self, block: LocatedMapping, report: Report, known: Collection[str], *, what: str
+    ) -> None:
         """Report names that aren't in `known`. `what` names the mapping in messages."""
         self.block = block
         self.report = report
@@ -290,7 +350,9 @@ class Fields:
     def _unknown(self, name: str, known: Collection[str]) -> None:
         elsewhere = errors.FIELDS.get(name, "") if "owner" in known else ""
         hint = elsewhere or did_you_mean(name, known) or f"known here: {', '.join(sorted(known))}"
-        self.report.error("unknown_field", self.line(name), f"unknown field {shown(name)} in {self.what}", hint)
+        self.report.error(
+            "unknown_field", self.line(name), f"unknown field {shown(name)} in {self.what}", hint
+        )
 
     def line(self, name: str) -> int:
         """Return the line of a field, or of the mapping if the field is absent."""
@@ -306,7 +368,11 @@ class Fields:
     def wrong(self, name: str, expected: str, hint: str = "") -> None:
         """Report a value of the wrong type."""
         value = self.block.get(name)
-        written = kind_of(value) if isinstance(value, (dict, list)) or value is None else f"{kind_of(value)} ({shown(value)})"
+        written = (
+            kind_of(value)
+            if isinstance(value, (dict, list)) or value is None
+            else f"{kind_of(value)} ({shown(value)})"
+        )
         self.report.error(
             "wrong_type",
             self.line(name),
@@ -333,7 +399,12 @@ class Fields:
         """Return a non-empty text; report it if absent."""
         if name in self.block:
             return self.text(name)
-        self.report.error("missing_field", self.block.line, f"{self.what} has no {shown(name)}", hint or f"add `{name}: …`")
+        self.report.error(
+            "missing_field",
+            self.block.line,
+            f"{self.what} has no {shown(name)}",
+            hint or f"add `{name}: …`",
+        )
         return None
 
     def whole(self, name: str, *, minimum: int, maximum: int) -> int | None:
@@ -342,7 +413,9 @@ class Fields:
         if isinstance(value, int) and not isinstance(value, bool):
             if minimum <= value <= maximum:
                 return value
-            self.refuse(name, f"{shown(name)} is {value}", f"a whole number from {minimum} to {maximum:,}")
+            self.refuse(
+                name, f"{shown(name)} is {value}", f"a whole number from {minimum} to {maximum:,}"
+            )
         elif name in self.block:
             self.wrong(name, f"a whole number from {minimum} to {maximum:,}")
         return None
@@ -353,7 +426,11 @@ class Fields:
         if isinstance(value, bool):
             return value
         if name in self.block:
-            self.wrong(name, "true or false", "YAML 1.2 has no `yes` and `no`" if value in ("yes", "no", "on", "off") else "")
+            self.wrong(
+                name,
+                "true or false",
+                "YAML 1.2 has no `yes` and `no`" if value in ("yes", "no", "on", "off") else "",
+            )
         return None
 
     def choice(self, name: str, allowed: Collection[str], default: str) -> str:
@@ -387,7 +464,10 @@ class Fields:
                 continue
             line = items.lines[index] if isinstance(items, Items) else self.line(name)
             self.report.error(
-                "wrong_type", line, f"an item of {shown(name)} must be text, not {kind_of(item)}", "put numbers and dates in quotes"
+                "wrong_type",
+                line,
+                f"an item of {shown(name)} must be text, not {kind_of(item)}",
+                "put numbers and dates in quotes",
             )
         return results
 

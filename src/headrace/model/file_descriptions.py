@@ -85,14 +85,24 @@ SETTINGS = (
                 "pass_environment": TEXTS,
             }
         ),
-        "how many attempts run at once, where, with how much memory each, and which environment variables asset code gets besides the "
-        "fixed ones; how often `serve` polls every source; how often `tick` is run by cron or another scheduler, after "
-        "which a state that nobody observed is `unknown`",
+        "how many attempts run at once, where, with how much memory each, and which environment"
+        " variables asset code gets besides the fixed ones; how often `serve` polls every source;"
+        " how often `tick` is run by cron or another scheduler, after which a state that nobody"
+        " observed is `unknown`",
         'workers = 2, look_every = "60s"',
     ),
-    FieldDescription("store", _STORE, "where the state is: a SQLite file or a PostgreSQL database", 'url = "sqlite:.headrace/state.db"'),
+    FieldDescription(
+        "store",
+        _STORE,
+        "where the state is: a SQLite file or a PostgreSQL database",
+        'url = "sqlite:.headrace/state.db"',
+    ),
     FieldDescription("lake", _LAKE, "the folder of published data", 'path = ".headrace/lake"'),
-    FieldDescription("pools", _POOLS, "slots that attempts share: a database that takes eight queries at once, say"),
+    FieldDescription(
+        "pools",
+        _POOLS,
+        "slots that attempts share: a database that takes eight queries at once, say",
+    ),
     FieldDescription("parameters", PARAMETERS, "values bound as `$name` in every body"),
     FieldDescription(
         "retention",
@@ -103,14 +113,21 @@ SETTINGS = (
     FieldDescription(
         "backup",
         closed({"every": TEXT, "keep": whole(1, BACKUPS_KEPT_MAX), "to": TEXT}),
-        'how often the leader copies state and catalog, how many copies are kept, and in which folder; `every = "off"` for never',
+        "how often the leader copies state and catalog, how many copies are kept, and in which"
+        ' folder; `every = "off"` for never',
         'every = "1d", keep = 7, to = ".headrace/backups"',
     ),
-    FieldDescription("connections", _TABLES, "databases and remote folders; secrets are references"),
-    FieldDescription("notify", _TABLES, "channels for messages, by the names that owners' `contact` uses"),
+    FieldDescription(
+        "connections", _TABLES, "databases and remote folders; secrets are references"
+    ),
+    FieldDescription(
+        "notify", _TABLES, "channels for messages, by the names that owners' `contact` uses"
+    ),
     FieldDescription(
         "environments",
-        texts_by_name(closed({name: _ENVIRONMENT_SCHEMAS.get(name, {}) for name in _ENVIRONMENT_FIELDS})),
+        texts_by_name(
+            closed({name: _ENVIRONMENT_SCHEMAS.get(name, {}) for name in _ENVIRONMENT_FIELDS})
+        ),
         "what is otherwise in `--env NAME`; exports are off there",
     ),
     FieldDescription("policy", _POLICY, "what needs an approval"),
@@ -125,17 +142,35 @@ SETTINGS = (
 # Kinds of files, each with its fields.
 
 _OWNER = (
-    FieldDescription("kind", one_of(yaml_files.OWNER_KINDS), "what it is; a vendor isn't written to unless `tell: true`", "team"),
+    FieldDescription(
+        "kind",
+        one_of(yaml_files.OWNER_KINDS),
+        "what it is; a vendor isn't written to unless `tell: true`",
+        "team",
+    ),
     FieldDescription("contact", TEXTS, "where messages go: names of [notify.…], or mailto:…"),
     FieldDescription("manager", TEXT, "the owner who is told instead, or as well"),
-    FieldDescription("tell", FLAG, "whether messages go to it itself", "true for teams, false for vendors"),
     FieldDescription(
-        "concurrency", whole(1, CONCURRENCY_MAX), "how many attempts at what it owns run at once", "as many as there is room for"
+        "tell", FLAG, "whether messages go to it itself", "true for teams, false for vendors"
     ),
-    FieldDescription("quiet", {**TEXT, "examples": ["22:00-07:00"]}, "hours in which only what can't wait is sent, in the project's zone"),
-    FieldDescription("escalate", DURATION, "how long an incident may be open before the manager is told as well"),
     FieldDescription(
-        "digest", {**TEXT, "examples": ["08:00"]}, "when it is told each day what has changed; on days without a change nothing"
+        "concurrency",
+        whole(1, CONCURRENCY_MAX),
+        "how many attempts at what it owns run at once",
+        "as many as there is room for",
+    ),
+    FieldDescription(
+        "quiet",
+        {**TEXT, "examples": ["22:00-07:00"]},
+        "hours in which only what can't wait is sent, in the project's zone",
+    ),
+    FieldDescription(
+        "escalate", DURATION, "how long an incident may be open before the manager is told as well"
+    ),
+    FieldDescription(
+        "digest",
+        {**TEXT, "examples": ["08:00"]},
+        "when it is told each day what has changed; on days without a change nothing",
     ),
 )
 _TABLE_FIELDS = {"connection": TEXT, "table": TEXT, "interval_column": {"type": ["string", "null"]}}
@@ -170,22 +205,38 @@ _CONSUMER = (
         "a date or a time: what is due from then on is promised; what was due before never was",
         "when it is applied",
     ),
-    FieldDescription("export", _EXPORT, "where what it reads is written: a file, a URL, or a table of a connection"),
+    FieldDescription(
+        "export",
+        _EXPORT,
+        "where what it reads is written: a file, a URL, or a table of a connection",
+    ),
     FieldDescription("importance", TEXT, "how much depends on it, in your own words"),
 )
 _TEST = (
     FieldDescription("test", TEXT, "its name", required=True),
     FieldDescription("asset", TEXT, "what is computed", required=True),
     FieldDescription("description", TEXT, "what it is about, for people"),
-    FieldDescription("partition", TEXT, "which partition is computed; needed where the asset is cut by time", "*"),
     FieldDescription(
-        "given", texts_by_name(ROWS), "rows of what the asset reads: a list, or a CSV, JSON, JSON lines or Parquet file", "no rows"
+        "partition", TEXT, "which partition is computed; needed where the asset is cut by time", "*"
     ),
-    FieldDescription("expect", ROWS, "the rows that must come of it; columns that aren't named are ignored"),
-    FieldDescription("ordered", FLAG, "whether the rows must come in this order", "false"),
-    FieldDescription("expect_error", TEXT, "text of the error that the body must fail with, instead of `expect`"),
     FieldDescription(
-        "checks", texts_by_name(one_of(yaml_files.CHECK_OUTCOMES)), "how the asset's own checks must come out", "only reported"
+        "given",
+        texts_by_name(ROWS),
+        "rows of what the asset reads: a list, or a CSV, JSON, JSON lines or Parquet file",
+        "no rows",
+    ),
+    FieldDescription(
+        "expect", ROWS, "the rows that must come of it; columns that aren't named are ignored"
+    ),
+    FieldDescription("ordered", FLAG, "whether the rows must come in this order", "false"),
+    FieldDescription(
+        "expect_error", TEXT, "text of the error that the body must fail with, instead of `expect`"
+    ),
+    FieldDescription(
+        "checks",
+        texts_by_name(one_of(yaml_files.CHECK_OUTCOMES)),
+        "how the asset's own checks must come out",
+        "only reported",
     ),
     FieldDescription("parameters", PARAMETERS, "other values of the asset's parameters"),
 )
@@ -197,7 +248,13 @@ _CALENDAR = (
 )
 
 SECTIONS: tuple[Section, ...] = (
-    Section("project", "headrace.toml", ("headrace.toml",), tuple(setting.name for setting in SETTINGS), SETTINGS),
+    Section(
+        "project",
+        "headrace.toml",
+        ("headrace.toml",),
+        tuple(setting.name for setting in SETTINGS),
+        SETTINGS,
+    ),
     Section("owners", "Owners", ("owners.yaml",), yaml_files._OWNER_FIELDS, _OWNER, named=True),
     Section(
         "sources",
@@ -212,7 +269,8 @@ SECTIONS: tuple[Section, ...] = (
                 "start",
                 START,
                 "the first interval that is expected",
-                "the oldest delivery; before there is one and with `expect`, the interval in which the source was declared",
+                "the oldest delivery; before there is one and with `expect`, the interval in which"
+                " the source was declared",
             ),
             *SOURCE[1:],
             *CHECKED,
@@ -228,9 +286,28 @@ SECTIONS: tuple[Section, ...] = (
         (*COMMAND, *ASSET),
         listed=True,
     ),
-    Section("front_matter", "The front matter of an asset in SQL, and the arguments of @asset", (), assets.ASSET_FIELDS, ASSET),
-    Section("consumers", "Consumers", ("consumers.yaml",), yaml_files._CONSUMER_FIELDS, _CONSUMER, listed=True),
+    Section(
+        "front_matter",
+        "The front matter of an asset in SQL, and the arguments of @asset",
+        (),
+        assets.ASSET_FIELDS,
+        ASSET,
+    ),
+    Section(
+        "consumers",
+        "Consumers",
+        ("consumers.yaml",),
+        yaml_files._CONSUMER_FIELDS,
+        _CONSUMER,
+        listed=True,
+    ),
     Section("tests", "Tests", ("tests/**/*.yaml",), yaml_files.TEST_FIELDS, _TEST, listed=True),
-    Section("calendars", "Calendars", ("calendars/**/*.yaml",), ("calendar", "description", "dates"), _CALENDAR),
+    Section(
+        "calendars",
+        "Calendars",
+        ("calendars/**/*.yaml",),
+        ("calendar", "description", "dates"),
+        _CALENDAR,
+    ),
 )
 """All kinds of declaration files except contracts, which follow the schema of ODCS v3."""

@@ -46,10 +46,17 @@ class FileKind(enum.StrEnum):
 
 
 FILE_BYTES_MAX = dict.fromkeys(FileKind, 1 << 20) | {
-    FileKind.SQL: 4 << 20, FileKind.MACRO: 4 << 20, FileKind.PYTHON: 4 << 20, FileKind.TEST: 4 << 20,
-}  # fmt: skip
+    FileKind.SQL: 4 << 20,
+    FileKind.MACRO: 4 << 20,
+    FileKind.PYTHON: 4 << 20,
+    FileKind.TEST: 4 << 20,
+}
 
-_AT_THE_TOP = {SETTINGS_FILE: FileKind.SETTINGS, "owners.yaml": FileKind.OWNERS, "consumers.yaml": FileKind.CONSUMERS}
+_AT_THE_TOP = {
+    SETTINGS_FILE: FileKind.SETTINGS,
+    "owners.yaml": FileKind.OWNERS,
+    "consumers.yaml": FileKind.CONSUMERS,
+}
 _IN_FOLDERS: dict[str, tuple[tuple[str, FileKind], ...]] = {
     "sources": ((".yaml", FileKind.SOURCE),),
     "assets": ((".sql", FileKind.SQL), (".py", FileKind.PYTHON), (".yaml", FileKind.YAML_ASSET)),
@@ -61,7 +68,12 @@ _IN_FOLDERS: dict[str, tuple[tuple[str, FileKind], ...]] = {
 DECLARATION_FOLDERS = tuple(_IN_FOLDERS)
 _LOOKALIKES = {"owners.yml": "owners.yaml", "consumers.yml": "consumers.yaml"}
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
-_WIDE_MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+_WIDE_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 class ProjectFile(Value, kw_only=True):
@@ -91,7 +103,10 @@ def find_root(start: Path) -> Path:
     for folder in (start, *start.parents):
         if (folder / SETTINGS_FILE).is_file():
             return folder
-    raise ProjectError(f"no {SETTINGS_FILE} in {start} or above", hint="`headrace init` makes a project; `--project DIR` names one")
+    raise ProjectError(
+        f"no {SETTINGS_FILE} in {start} or above",
+        hint="`headrace init` makes a project; `--project DIR` names one",
+    )
 
 
 def scan(root: Path) -> Scan:
@@ -103,13 +118,31 @@ def scan(root: Path) -> Scan:
     try:
         files = sorted(_scan_into(root, problems), key=lambda file: file.path)
     except OSError as error:
-        raise ProjectError(f"{root}: {error.strerror or error}", hint="`--project DIR` names a project's folder") from error
+        raise ProjectError(
+            f"{root}: {error.strerror or error}", hint="`--project DIR` names a project's folder"
+        ) from error
     if not any(file.kind is FileKind.SETTINGS for file in files):
-        problems.append(_problem("no_settings", SETTINGS_FILE, f"{SETTINGS_FILE} is missing", "`headrace init` writes one"))
+        problems.append(
+            _problem(
+                "no_settings",
+                SETTINGS_FILE,
+                f"{SETTINGS_FILE} is missing",
+                "`headrace init` writes one",
+            )
+        )
     if len(files) > FILES_MAX:
-        problems.append(_problem("file_not_read", ".", f"{len(files):,} declaration files are too many", f"at most {FILES_MAX:,}"))
+        problems.append(
+            _problem(
+                "file_not_read",
+                ".",
+                f"{len(files):,} declaration files are too many",
+                f"at most {FILES_MAX:,}",
+            )
+        )
         files = files[:FILES_MAX]
-    return Scan(files=tuple(files), problems=tuple(sorted(problems, key=lambda problem: problem.place.file)))
+    return Scan(
+        files=tuple(files), problems=tuple(sorted(problems, key=lambda problem: problem.place.file))
+    )
 
 
 def folders(root: Path) -> list[str]:
@@ -132,7 +165,9 @@ def _scan_into(root: Path, problems: list[Problem]) -> Iterator[ProjectFile]:
                 problems.append(_not_read(entry.name, f"rename it to {_LOOKALIKES[entry.name]}"))
 
 
-def _folder(path: str, name: str, kinds: tuple[tuple[str, FileKind], ...], problems: list[Problem]) -> Iterator[ProjectFile]:
+def _folder(
+    path: str, name: str, kinds: tuple[tuple[str, FileKind], ...], problems: list[Problem]
+) -> Iterator[ProjectFile]:
     """Yield all declaration files below a folder. It uses no recursion, so depth is no problem."""
     waiting = [(path, name)]
     while waiting:
@@ -149,17 +184,30 @@ def _folder(path: str, name: str, kinds: tuple[tuple[str, FileKind], ...], probl
                         yield from _candidate(entry, child, kinds, problems)
         except OSError as error:
             problems.append(
-                _problem("file_unreadable", _printable(relative), f"the folder can't be listed: {error.strerror}", "check its permissions")
+                _problem(
+                    "file_unreadable",
+                    _printable(relative),
+                    f"the folder can't be listed: {error.strerror}",
+                    "check its permissions",
+                )
             )
         if relative.count("/") >= DEPTH_MAX:
             problems.append(
-                _problem("file_not_read", _printable(relative), f"folders are nested more than {DEPTH_MAX} deep", "move them up")
+                _problem(
+                    "file_not_read",
+                    _printable(relative),
+                    f"folders are nested more than {DEPTH_MAX} deep",
+                    "move them up",
+                )
             )
             waiting = [item for item in waiting if not item[1].startswith(relative + "/")]
 
 
 def _candidate(
-    entry: os.DirEntry[str], path: str, kinds: tuple[tuple[str, FileKind], ...], problems: list[Problem]
+    entry: os.DirEntry[str],
+    path: str,
+    kinds: tuple[tuple[str, FileKind], ...],
+    problems: list[Problem],
 ) -> Iterator[ProjectFile]:
     for suffix, kind in kinds:
         if entry.name.endswith(suffix):
@@ -173,21 +221,44 @@ def _candidate(
         problems.append(_not_read(path, f"rename it to `…{wanted}`"))
 
 
-def _file(entry: os.DirEntry[str], path: str, kind: FileKind, problems: list[Problem]) -> Iterator[ProjectFile]:
+def _file(
+    entry: os.DirEntry[str], path: str, kind: FileKind, problems: list[Problem]
+) -> Iterator[ProjectFile]:
     if _printable(path) != path:
         problems.append(
-            _problem("file_name", _printable(path), "the file's name holds characters that can't be used", "rename it: UTF-8, printable")
+            _problem(
+                "file_name",
+                _printable(path),
+                "the file's name holds characters that can't be used",
+                "rename it: UTF-8, printable",
+            )
         )
         return
     try:
         seen = entry.stat(follow_symlinks=False)
     except OSError as error:
-        problems.append(_problem("file_unreadable", path, f"the file can't be looked at: {error.strerror}", "check its permissions"))
+        problems.append(
+            _problem(
+                "file_unreadable",
+                path,
+                f"the file can't be looked at: {error.strerror}",
+                "check its permissions",
+            )
+        )
         return
     if stat.S_ISREG(seen.st_mode):
-        yield ProjectFile(path=path, kind=kind, size=seen.st_size, mtime_ns=seen.st_mtime_ns, ctime_ns=seen.st_ctime_ns, inode=seen.st_ino)
+        yield ProjectFile(
+            path=path,
+            kind=kind,
+            size=seen.st_size,
+            mtime_ns=seen.st_mtime_ns,
+            ctime_ns=seen.st_ctime_ns,
+            inode=seen.st_ino,
+        )
     else:
-        problems.append(_not_read(path, "links and special files aren't followed: put the file itself there"))
+        problems.append(
+            _not_read(path, "links and special files aren't followed: put the file itself there")
+        )
 
 
 def _is_folder(entry: os.DirEntry[str], path: str, problems: list[Problem]) -> bool:
@@ -200,14 +271,22 @@ def _is_folder(entry: os.DirEntry[str], path: str, problems: list[Problem]) -> b
 
 def _printable(path: str) -> str:
     """Return the path, with escapes if it isn't UTF-8 or contains control characters."""
-    return path if path.isprintable() else path.encode("unicode_escape", "backslashreplace").decode("ascii")
+    return (
+        path
+        if path.isprintable()
+        else path.encode("unicode_escape", "backslashreplace").decode("ascii")
+    )
 
 
 def _not_read(path: str, hint: str) -> Problem:
-    return _problem("file_not_read", _printable(path), "this file isn't read", hint, ProblemLevel.WARNING)
+    return _problem(
+        "file_not_read", _printable(path), "this file isn't read", hint, ProblemLevel.WARNING
+    )
 
 
-def _problem(code: str, path: str, message: str, hint: str, level: ProblemLevel = ProblemLevel.ERROR) -> Problem:
+def _problem(
+    code: str, path: str, message: str, hint: str, level: ProblemLevel = ProblemLevel.ERROR
+) -> Problem:
     return Problem(code=code, message=message, hint=hint, place=Place(file=path), level=level)
 
 
@@ -243,7 +322,9 @@ def decode_declaration(kind: FileKind, data: bytes, report: Report) -> str | Non
 def report_unreadable(error: OSError, report: Report) -> None:
     """Report that a declaration file can't be read."""
     if isinstance(error, NotOrdinary):
-        report.error("file_unreadable", 1, "this isn't an ordinary file", "put the file itself there")
+        report.error(
+            "file_unreadable", 1, "this isn't an ordinary file", "put the file itself there"
+        )
         return
     message = f"the file can't be read: {error.strerror or error}"
     report.error("file_unreadable", 1, message, "check that it is there, and its permissions")
@@ -284,7 +365,12 @@ def decode_text(data: bytes, report: Report) -> str | None:
             return None
     if data.startswith(codecs.BOM_UTF8):
         data = data[3:]
-        report.warning("byte_order_mark", 1, "the file begins with a byte order mark", "save it as UTF-8 without BOM")
+        report.warning(
+            "byte_order_mark",
+            1,
+            "the file begins with a byte order mark",
+            "save it as UTF-8 without BOM",
+        )
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -294,11 +380,16 @@ def decode_text(data: bytes, report: Report) -> str | None:
     if wrong is not None:
         line = text.count("\n", 0, wrong.start()) + 1
         report.error(
-            "not_text", line, f"the file holds a control character (U+{ord(wrong.group()):04X})", "is it a binary file? write plain text"
+            "not_text",
+            line,
+            f"the file holds a control character (U+{ord(wrong.group()):04X})",
+            "is it a binary file? write plain text",
         )
         return None
     if not text.strip():
-        report.error("file_empty", 1, "the file is empty", "write what it should declare, or delete it")
+        report.error(
+            "file_empty", 1, "the file is empty", "write what it should declare, or delete it"
+        )
         return None
     return text
 
@@ -309,7 +400,9 @@ def _report_encoding(data: bytes, error: UnicodeDecodeError, report: Report) -> 
         report.error("not_text", line, "the file is binary", "write plain text, as UTF-8")
         return
     message = f"a byte here isn't UTF-8 (0x{data[error.start]:02X})"
-    report.error("not_utf8", line, message, "save the file as UTF-8 (it may be Latin-1 or Windows-1252)")
+    report.error(
+        "not_utf8", line, message, "save the file as UTF-8 (it may be Latin-1 or Windows-1252)"
+    )
 
 
 # The bytes of a project's files, each read once, so that parsing, hashing and storing use the same
@@ -358,7 +451,11 @@ class ProjectFiles:
         """All Python modules of the project, sorted, including those without declarations."""
         results = []
         for folder, folders, names in os.walk(self.root):
-            folders[:] = [folder for folder in folders if not folder.startswith(".") and folder not in SKIPPED_FOLDERS]
+            folders[:] = [
+                folder
+                for folder in folders
+                if not folder.startswith(".") and folder not in SKIPPED_FOLDERS
+            ]
             paths = [Path(folder, name) for name in names if name.endswith(".py")]
             results += [path.relative_to(self.root).as_posix() for path in paths if _is_code(path)]
         return tuple(sorted(results))
@@ -388,7 +485,10 @@ class ProjectFiles:
         """Return the same as `code`, but raise OSError, or CodeTooLarge for a too large file."""
         content = self._read(path, CODE_FILE_BYTES_MAX + 1, 0)
         if len(content.data) > CODE_FILE_BYTES_MAX:
-            raise CodeTooLarge(errno.EFBIG, f"larger than {CODE_FILE_BYTES_MAX:,} bytes, the limit of a module or script")
+            raise CodeTooLarge(
+                errno.EFBIG,
+                f"larger than {CODE_FILE_BYTES_MAX:,} bytes, the limit of a module or script",
+            )
         return content
 
     def _read(self, path: str, limit: int, flags: int) -> Content:

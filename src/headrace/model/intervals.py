@@ -40,7 +40,9 @@ def zone(name: str) -> zoneinfo.ZoneInfo:
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(f"unknown time zone {name!r}", hint="an IANA name such as `America/New_York` or `UTC`") from error
+        raise UsageError(
+            f"unknown time zone {name!r}", hint="an IANA name such as `America/New_York` or `UTC`"
+        ) from error
 
 
 def to_us(instant: datetime) -> int:
@@ -161,7 +163,9 @@ def bounds_us(key: str, grain: Grain, timezone: str) -> tuple[int, int]:
     first = _first_day(key, grain)
     start, end = day_start_us(first, timezone), day_start_us(_following(first, grain), timezone)
     if start == end:
-        raise UsageError(f"{key} doesn't exist in {timezone}", hint="the zone's calendar skipped that day")
+        raise UsageError(
+            f"{key} doesn't exist in {timezone}", hint="the zone's calendar skipped that day"
+        )
     return start, end
 
 

@@ -54,7 +54,9 @@ def find_cycles(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
     return results
 
 
-def _walk(start: str, edges: Mapping[str, Iterable[str]], done: set[str], results: list[list[str]]) -> None:
+def _walk(
+    start: str, edges: Mapping[str, Iterable[str]], done: set[str], results: list[list[str]]
+) -> None:
     path, position = [start], {start: 0}
     waiting = [iter(edges.get(start, ()))]
     while waiting:
@@ -91,28 +93,53 @@ def scheduling_problems(project: Project) -> Iterator[Problem]:
 def _pool_problems(asset: Asset, pools: Mapping[str, int]) -> Iterator[Problem]:
     for pool, slots in asset.pools.items():
         if pool not in pools:
-            hint = did_you_mean(pool, pools) or f"add {pool} = {max(4, slots)} to [pools] in headrace.toml"
-            yield _scheduling_error(asset, "unknown_pool", f"unknown pool {shown(pool)} of {shown(asset.name)}", hint)
+            hint = (
+                did_you_mean(pool, pools)
+                or f"add {pool} = {max(4, slots)} to [pools] in headrace.toml"
+            )
+            yield _scheduling_error(
+                asset, "unknown_pool", f"unknown pool {shown(pool)} of {shown(asset.name)}", hint
+            )
         elif slots > pools[pool]:
-            what = f"{shown(asset.name)} takes {slots} slots of the pool {shown(pool)}, which has {pools[pool]}"
-            yield _scheduling_error(asset, "pool_too_small", what, f"write {pool} = {slots} in [pools], or take less")
+            what = (
+                f"{shown(asset.name)} takes {slots} slots of the pool {shown(pool)}, which has"
+                f" {pools[pool]}"
+            )
+            yield _scheduling_error(
+                asset, "pool_too_small", what, f"write {pool} = {slots} in [pools], or take less"
+            )
 
 
 def _trigger_problems(asset: Asset, project: Project) -> Iterator[Problem]:
     trigger, name = asset.trigger or {}, shown(asset.name)
     if asset.materialize == "view":
         what = f"{name} is a view and has a `trigger`: a view is never computed"
-        yield _scheduling_error(asset, "conflicting_fields", what, "take `trigger` out, or write materialize: table")
+        yield _scheduling_error(
+            asset, "conflicting_fields", what, "take `trigger` out, or write materialize: table"
+        )
     source, upstream = trigger.get("arrival"), trigger.get("upstream")
     if isinstance(source, str) and source not in project.sources:
-        hint = did_you_mean(source, project.sources) or "`arrival` names a source; for an asset write upstream: NAME"
-        yield _scheduling_error(asset, "unknown_node", f"unknown source {shown(source)} in `trigger` of {name}", hint)
-    if isinstance(upstream, str) and upstream not in project.sources and upstream not in project.assets:
+        hint = (
+            did_you_mean(source, project.sources)
+            or "`arrival` names a source; for an asset write upstream: NAME"
+        )
+        yield _scheduling_error(
+            asset, "unknown_node", f"unknown source {shown(source)} in `trigger` of {name}", hint
+        )
+    if (
+        isinstance(upstream, str)
+        and upstream not in project.sources
+        and upstream not in project.assets
+    ):
         known = [*project.sources, *project.assets]
         hint = did_you_mean(upstream, known) or "`headrace ls` shows the nodes that there are"
-        yield _scheduling_error(asset, "unknown_node", f"unknown node {shown(upstream)} in `trigger` of {name}", hint)
+        yield _scheduling_error(
+            asset, "unknown_node", f"unknown node {shown(upstream)} in `trigger` of {name}", hint
+        )
     elif isinstance(upstream, str) and upstream == asset.name:
-        yield _scheduling_error(asset, "wrong_value", f"{name} is its own trigger", "name another node")
+        yield _scheduling_error(
+            asset, "wrong_value", f"{name} is its own trigger", "name another node"
+        )
 
 
 def _scheduling_error(asset: Asset, code: str, message: str, hint: str) -> Problem:
@@ -136,7 +163,10 @@ def _given_problems(test: AssetTest, readable: list[str]) -> Iterator[Problem]:
     known = {name.lower() for name in readable}
     for name in test.given:
         if name.lower() not in known:
-            hint = did_you_mean(name, readable) or "give rows of sources and assets that the asset reads"
+            hint = (
+                did_you_mean(name, readable)
+                or "give rows of sources and assets that the asset reads"
+            )
             message = f"unknown node {shown(name)} in `given` of the test {shown(test.name)}"
             yield Problem(code="unknown_node", message=message, hint=hint, place=test.place)
 
@@ -145,8 +175,13 @@ def _partition_problems(test: AssetTest, asset: Asset) -> Iterator[Problem]:
     grain, key = asset.partition.grain, test.partition
     if key is None or key == "*":
         if grain is not None or asset.partition.key is not None:
-            message = f"the test {shown(test.name)} doesn't say which partition of {shown(asset.name)} is computed"
-            hint = f"add partition: with a {grain.value if grain is not None else asset.partition.key}"
+            message = (
+                f"the test {shown(test.name)} doesn't say which partition of {shown(asset.name)} is"
+                " computed"
+            )
+            hint = (
+                f"add partition: with a {grain.value if grain is not None else asset.partition.key}"
+            )
             yield Problem(code="missing_field", message=message, hint=hint, place=test.place)
         return
     if grain is None or asset.partition.key is not None:
@@ -165,7 +200,9 @@ SUGGESTIONS_MAX = 200
 """Unknown names that get a `did you mean`; it is slow, as each is compared with all known names."""
 
 
-def link(declared: Sequence[Declared], environment: str = PRODUCTION) -> tuple[Project | None, list[Problem]]:
+def link(
+    declared: Sequence[Declared], environment: str = PRODUCTION
+) -> tuple[Project | None, list[Problem]]:
     """Return the project in an environment, and the problems of all files and of their references.
 
     The problems are sorted by file and line. The project contains all valid declarations, so that
@@ -181,14 +218,18 @@ def link(declared: Sequence[Declared], environment: str = PRODUCTION) -> tuple[P
 
 
 def _sorted(problems: list[Problem]) -> list[Problem]:
-    problems.sort(key=lambda problem: (problem.place.file, problem.place.line, problem.code, problem.message))
+    problems.sort(
+        key=lambda problem: (problem.place.file, problem.place.line, problem.code, problem.message)
+    )
     return problems
 
 
 class _Linker:
     """Links one project. Names of nodes are case-insensitive, as in DuckDB."""
 
-    def __init__(self, declared: Sequence[Declared], settings: Settings, problems: list[Problem]) -> None:
+    def __init__(
+        self, declared: Sequence[Declared], settings: Settings, problems: list[Problem]
+    ) -> None:
         self._declared = declared
         self._settings = settings
         self._problems = problems
@@ -199,8 +240,12 @@ class _Linker:
     def link(self) -> Project:
         declared = self._declared
         self._owners = self._unique((owner for item in declared for owner in item.owners), "owner")
-        self._contracts = self._unique((contract for item in declared for contract in item.contracts), "contract")
-        self._calendars = self._unique((calendar for item in declared for calendar in item.calendars), "calendar")
+        self._contracts = self._unique(
+            (contract for item in declared for contract in item.contracts), "contract"
+        )
+        self._calendars = self._unique(
+            (calendar for item in declared for calendar in item.calendars), "calendar"
+        )
         sources = self._taken(source for item in declared for source in item.sources)
         assets = self._taken(self._with_bodies())
         consumers = self._taken(consumer for item in declared for consumer in item.consumers)
@@ -220,8 +265,17 @@ class _Linker:
         self._check_references(project)
         return project
 
-    def _error(self, code: str, place: Place, message: str, hint: str, level: ProblemLevel = ProblemLevel.ERROR) -> None:
-        self._problems.append(Problem(code=code, message=message, hint=hint, place=place, level=level))
+    def _error(
+        self,
+        code: str,
+        place: Place,
+        message: str,
+        hint: str,
+        level: ProblemLevel = ProblemLevel.ERROR,
+    ) -> None:
+        self._problems.append(
+            Problem(code=code, message=message, hint=hint, place=place, level=level)
+        )
 
     def _suggest(self, name: str, known: Collection[str], otherwise: str) -> str:
         self._suggestions += 1
@@ -240,8 +294,12 @@ class _Linker:
         return results
 
     def _twice(self, name: str, place: Place, first: Place, what: str) -> None:
-        message = f"the {what} {shown(name)} is declared twice (first in {first.file}, line {first.line})"
-        self._error("duplicate_name", place, message, "names are compared ignoring case; rename one of them")
+        message = (
+            f"the {what} {shown(name)} is declared twice (first in {first.file}, line {first.line})"
+        )
+        self._error(
+            "duplicate_name", place, message, "names are compared ignoring case; rename one of them"
+        )
 
     def _taken(self, nodes: Iterable[AnyNode]) -> list[AnyNode]:
         """Return the nodes with unique names, and report the others.
@@ -261,14 +319,22 @@ class _Linker:
         """Yield all assets, with YAML front matters joined to `.sql` files of the same name."""
         statements = {item.sql.file: item.sql for item in self._declared if item.sql is not None}
         written = {
-            asset.body.file for item in self._declared for asset in item.assets if isinstance(asset.body, SqlBody) and asset.body.text
+            asset.body.file
+            for item in self._declared
+            for asset in item.assets
+            if isinstance(asset.body, SqlBody) and asset.body.text
         }
         for item in self._declared:
             for asset in item.assets:
                 if not isinstance(asset.body, SqlBody) or asset.body.text:
                     yield asset
                 elif asset.body.file in written:
-                    self._error("two_front_matters", asset.place, f"{asset.body.file} has a front matter of its own", "keep one of the two")
+                    self._error(
+                        "two_front_matters",
+                        asset.place,
+                        f"{asset.body.file} has a front matter of its own",
+                        "keep one of the two",
+                    )
                 elif (statement := statements.pop(asset.body.file, None)) is not None:
                     yield msgspec.structs.replace(asset, body=statement)
                 elif not self._has_problems(asset.body.file):
@@ -298,14 +364,36 @@ class _Linker:
         start = self._start(source, timezone)
         connection = source.connector.get("connection")
         if isinstance(connection, str) and connection not in self._settings.connections:
-            hint = self._suggest(connection, self._settings.connections, f"add [connections.{connection}] to headrace.toml")
-            self._error("unknown_connection", source.place, f"unknown connection {shown(connection)}", hint)
-        elif isinstance(connection, str) and (why := misused(source, self._settings.connections[connection])):
-            self._error("wrong_value", source.place, why, f"{shown(source.name)} reads from the connection {shown(connection)}")
-        if source.files is not None and "://" in source.files and (source.complete.files > 1 or source.complete.marker):
+            hint = self._suggest(
+                connection,
+                self._settings.connections,
+                f"add [connections.{connection}] to headrace.toml",
+            )
+            self._error(
+                "unknown_connection", source.place, f"unknown connection {shown(connection)}", hint
+            )
+        elif isinstance(connection, str) and (
+            why := misused(source, self._settings.connections[connection])
+        ):
+            self._error(
+                "wrong_value",
+                source.place,
+                why,
+                f"{shown(source.name)} reads from the connection {shown(connection)}",
+            )
+        if (
+            source.files is not None
+            and "://" in source.files
+            and (source.complete.files > 1 or source.complete.marker)
+        ):
             what = "marker" if source.complete.marker else "files"
-            message = f"`complete: {{{what}: …}}` of {shown(source.name)}: it is only supported for files of the project"
-            hint = "have one file written for each interval, or download the files into landing/ first"
+            message = (
+                f"`complete: {{{what}: …}}` of {shown(source.name)}: it is only supported for files"
+                " of the project"
+            )
+            hint = (
+                "have one file written for each interval, or download the files into landing/ first"
+            )
             self._error("unsupported_kind", source.place, message, hint)
         contract = self._contract(source)
         self._check_claim(source, contract)
@@ -316,26 +404,48 @@ class _Linker:
         self._check_node(asset)
         timezone = asset.timezone or self._settings.timezone
         start = self._start(asset, timezone)
-        inputs = tuple(input_spec for spec in asset.inputs if (input_spec := self._input(asset, spec)) is not None)
-        depends = tuple(known for name in asset.depends if (known := self._known(name, asset, asset.place, "depends")) is not None)
+        inputs = tuple(
+            input_spec
+            for spec in asset.inputs
+            if (input_spec := self._input(asset, spec)) is not None
+        )
+        depends = tuple(
+            known
+            for name in asset.depends
+            if (known := self._known(name, asset, asset.place, "depends")) is not None
+        )
         contract = self._contract(asset)
         partition = partition_of(asset)
         linked = msgspec.structs.replace(
-            asset, timezone=timezone, start=start, inputs=inputs, depends=depends, contract=contract,
+            asset,
+            timezone=timezone,
+            start=start,
+            inputs=inputs,
+            depends=depends,
+            contract=contract,
             partition=partition,
-        )  # fmt: skip
+        )
         return asset_by_contract(linked, self._contracts.get(contract or ""))
 
     def _consumer(self, consumer: Consumer) -> Consumer:
         self._check_node(consumer)
         timezone = consumer.timezone or self._settings.timezone
-        reads = tuple(result for name in consumer.reads if (result := self._known(name, consumer, consumer.place, "reads")) is not None)
+        reads = tuple(
+            result
+            for name in consumer.reads
+            if (result := self._known(name, consumer, consumer.place, "reads")) is not None
+        )
         return msgspec.structs.replace(consumer, timezone=timezone, reads=reads)
 
     def _check_node(self, node: Node) -> None:
         if node.owner not in self._owners:
             hint = self._suggest(node.owner, self._owners, f"add {node.owner} to owners.yaml")
-            self._error("unknown_owner", node.place, f"unknown owner {shown(node.owner)} of {shown(node.name)}", hint)
+            self._error(
+                "unknown_owner",
+                node.place,
+                f"unknown owner {shown(node.owner)} of {shown(node.name)}",
+                hint,
+            )
         if node.calendar is not None and node.calendar not in self._calendars:
             self._check_calendar(node, node.calendar)
 
@@ -343,9 +453,16 @@ class _Linker:
         if known_by_name(calendar):
             return
         hint = self._suggest(
-            calendar, self._calendars, "add calendars/NAME.yaml with a list of dates, or name a market or country: NYSE, US"
+            calendar,
+            self._calendars,
+            "add calendars/NAME.yaml with a list of dates, or name a market or country: NYSE, US",
         )
-        self._error("unknown_calendar", node.place, f"unknown calendar {shown(calendar)} of {shown(node.name)}", hint)
+        self._error(
+            "unknown_calendar",
+            node.place,
+            f"unknown calendar {shown(calendar)} of {shown(node.name)}",
+            hint,
+        )
 
     def _start(self, node: Source | Asset, timezone: str) -> str | None:
         """Return `start` as a partition key in canonical form; report it if invalid."""
@@ -363,7 +480,9 @@ class _Linker:
         try:
             return parse_key(start, node.partition.grain, timezone)
         except UsageError as error:
-            self._error("wrong_value", node.place, f"`start` of {shown(node.name)}: {error}", error.hint)
+            self._error(
+                "wrong_value", node.place, f"`start` of {shown(node.name)}: {error}", error.hint
+            )
             return start
 
     def _contract(self, node: Source | Asset) -> str | None:
@@ -371,10 +490,20 @@ class _Linker:
         if node.contract is None:
             return node.name if node.name in self._contracts else None
         if node.contract not in self._contracts:
-            if any(problem.place.file == f"contracts/{node.contract}.odcs.yaml" for problem in self._problems):
+            if any(
+                problem.place.file == f"contracts/{node.contract}.odcs.yaml"
+                for problem in self._problems
+            ):
                 return None  # its file is invalid, which is already reported
-            hint = self._suggest(node.contract, self._contracts, f"add contracts/{node.contract}.odcs.yaml")
-            self._error("unknown_contract", node.place, f"unknown contract {shown(node.contract)} of {shown(node.name)}", hint)
+            hint = self._suggest(
+                node.contract, self._contracts, f"add contracts/{node.contract}.odcs.yaml"
+            )
+            self._error(
+                "unknown_contract",
+                node.place,
+                f"unknown contract {shown(node.contract)} of {shown(node.name)}",
+                hint,
+            )
             return None
         return node.contract
 
@@ -386,14 +515,22 @@ class _Linker:
         """
         first = self._claims.setdefault(contract, source) if contract is not None else source
         if first is not source:
-            message = f"the contract {shown(str(contract))} of {shown(source.name)} is that of {shown(first.name)} already"
+            message = (
+                f"the contract {shown(str(contract))} of {shown(source.name)} is that of"
+                f" {shown(first.name)} already"
+            )
             hint = f"give {source.name} a contract of its own: contracts/{source.name}.odcs.yaml"
             self._error("contract_claimed_twice", source.place, message, hint)
 
     def _check_owner(self, owner: Owner) -> None:
         if owner.manager is not None and owner.manager not in self._owners:
             hint = self._suggest(owner.manager, self._owners, f"add {owner.manager} to owners.yaml")
-            self._error("unknown_owner", owner.place, f"unknown manager {shown(owner.manager)} of {shown(owner.name)}", hint)
+            self._error(
+                "unknown_owner",
+                owner.place,
+                f"unknown manager {shown(owner.manager)} of {shown(owner.name)}",
+                hint,
+            )
         for contact in owner.contact:
             if not is_address(contact) and contact not in self._settings.notify:
                 name = contact.rpartition(":")[2].lstrip("#") or "team"
@@ -404,7 +541,11 @@ class _Linker:
                 )
                 hint = self._suggest(contact, self._settings.notify, otherwise)
                 self._error(
-                    "unknown_contact", owner.place, f"unknown contact {shown(contact)} of {shown(owner.name)}", hint, ProblemLevel.WARNING
+                    "unknown_contact",
+                    owner.place,
+                    f"unknown contact {shown(contact)} of {shown(owner.name)}",
+                    hint,
+                    ProblemLevel.WARNING,
                 )
 
     # -- names of other nodes
@@ -421,42 +562,86 @@ class _Linker:
         if result is not None and not isinstance(result, Consumer):
             return result.name
         if result is not None:
-            self._error("unknown_node", place, f"{shown(name)} in `{field}` of {shown(node.name)} is a consumer", "name sources and assets")
+            self._error(
+                "unknown_node",
+                place,
+                f"{shown(name)} in `{field}` of {shown(node.name)} is a consumer",
+                "name sources and assets",
+            )
             return None
         known = (
-            [other.name for other in self._nodes.values() if not isinstance(other, Consumer)] if self._suggestions < SUGGESTIONS_MAX else []
+            [other.name for other in self._nodes.values() if not isinstance(other, Consumer)]
+            if self._suggestions < SUGGESTIONS_MAX
+            else []
         )
         hint = self._suggest(name, known, "`headrace ls` shows the nodes that there are")
         what = "asset" if isinstance(node, Consumer) else "node"
-        self._error("unknown_node", place, f"unknown {what} {shown(name)} in `{field}` of {shown(node.name)}", hint)
+        self._error(
+            "unknown_node",
+            place,
+            f"unknown {what} {shown(name)} in `{field}` of {shown(node.name)}",
+            hint,
+        )
         return None
 
     def _check_references(self, project: Project) -> None:
         for test in project.tests:
             if test.asset not in project.assets:
                 hint = self._suggest(test.asset, project.assets, "name one of the assets")
-                self._error("unknown_node", test.place, f"unknown asset {shown(test.asset)} in the test {shown(test.name)}", hint)
+                self._error(
+                    "unknown_node",
+                    test.place,
+                    f"unknown asset {shown(test.asset)} in the test {shown(test.name)}",
+                    hint,
+                )
         self._problems.extend(problems_of_tests(project))
         self._problems.extend(export_problems(project))
         self._problems.extend(scheduling_problems(project))
         for asset in project.assets.values():
             self._check_former_name(asset, project)
-        for cycle in find_cycles({asset.name: _waits_for(asset) for asset in project.assets.values()}):
+        for cycle in find_cycles(
+            {asset.name: _waits_for(asset) for asset in project.assets.values()}
+        ):
             place = project.assets[cycle[0]].place
-            self._error("cycle", place, f"these assets wait for each other: {' → '.join(cycle)}", "take one of the arrows out")
+            self._error(
+                "cycle",
+                place,
+                f"these assets wait for each other: {' → '.join(cycle)}",
+                "take one of the arrows out",
+            )
 
     def _check_former_name(self, asset: Asset, project: Project) -> None:
         """Report a `renamed_from` that is still declared, or that several assets have."""
         if asset.renamed_from is None:
             return
         former = asset.renamed_from.lower()
-        others = [other.name for other in project.assets.values() if other is not asset and (other.renamed_from or "").lower() == former]
+        others = [
+            other.name
+            for other in project.assets.values()
+            if other is not asset and (other.renamed_from or "").lower() == former
+        ]
         if former in self._nodes:
-            message = f"{shown(asset.name)} is `renamed_from: {asset.renamed_from}`, which is declared still"
-            self._error("conflicting_fields", asset.place, message, "take the old declaration out, or `renamed_from`")
+            message = (
+                f"{shown(asset.name)} is `renamed_from: {asset.renamed_from}`, which is declared"
+                " still"
+            )
+            self._error(
+                "conflicting_fields",
+                asset.place,
+                message,
+                "take the old declaration out, or `renamed_from`",
+            )
         elif others:
-            message = f"{shown(asset.name)} and {shown(others[0])} are both `renamed_from: {asset.renamed_from}`"
-            self._error("conflicting_fields", asset.place, message, "keep one of them: a table goes on under one name")
+            message = (
+                f"{shown(asset.name)} and {shown(others[0])} are both `renamed_from:"
+                f" {asset.renamed_from}`"
+            )
+            self._error(
+                "conflicting_fields",
+                asset.place,
+                message,
+                "keep one of them: a table goes on under one name",
+            )
 
 
 def _waits_for(asset: Asset) -> list[str]:
@@ -467,4 +652,8 @@ def _waits_for(asset: Asset) -> list[str]:
     """
     upstream = (asset.trigger or {}).get("upstream")
     fires = [upstream] if isinstance(upstream, str) else []
-    return [*(spec.node for spec in asset.inputs if spec.mode is not InputMode.PREVIOUS), *asset.depends, *fires]
+    return [
+        *(spec.node for spec in asset.inputs if spec.mode is not InputMode.PREVIOUS),
+        *asset.depends,
+        *fires,
+    ]

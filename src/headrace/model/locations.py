@@ -15,7 +15,24 @@ from headrace.model.secrets import check_url, is_reference
 
 # `files:` on a remote file system: URLs with a scheme that fsspec knows.
 
-REMOTE_SCHEMES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs", "oss", "oci")
+REMOTE_SCHEMES = (
+    "s3",
+    "s3a",
+    "gs",
+    "gcs",
+    "az",
+    "abfs",
+    "abfss",
+    "adl",
+    "sftp",
+    "ssh",
+    "ftp",
+    "smb",
+    "hdfs",
+    "webhdfs",
+    "oss",
+    "oci",
+)
 """Remote schemes only: `file:`, archives, caches and chains (`zip::s3://…`) access this machine."""
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -34,13 +51,26 @@ def is_usable_url(fields: Fields, name: str, url: str, partition: PartitionSpec)
     if "::" in url or scheme not in REMOTE_SCHEMES:
         web = scheme in ("http", "https")
         problem = "can't be read from"
-        hint = "write http: with the URL" if web else "known: s3, gs, abfs, sftp and their like; a path of the project needs no scheme"
+        hint = (
+            "write http: with the URL"
+            if web
+            else "known: s3, gs, abfs, sftp and their like; a path of the project needs no scheme"
+        )
     elif not host or any(sign in host for sign in "{}*@ "):
-        problem, hint = "doesn't say which bucket or host", "s3://bucket/folder/name_{date:%Y-%m-%d}.csv; who asks stands in a connection"
+        problem, hint = (
+            "doesn't say which bucket or host",
+            "s3://bucket/folder/name_{date:%Y-%m-%d}.csv; who asks stands in a connection",
+        )
     elif not path or ".." in path.split("/") or "\\" in url or not url.isprintable():
-        problem, hint = "has characters that a path can't have, or no path", "s3://bucket/folder/name_{date:%Y-%m-%d}.csv"
+        problem, hint = (
+            "has characters that a path can't have, or no path",
+            "s3://bucket/folder/name_{date:%Y-%m-%d}.csv",
+        )
     elif partition.grain is not None and "{date:" not in url:
-        problem, hint = f"doesn't say which {partition.grain} a file holds", "put {date:%Y-%m-%d} into the name, or partition: '*'"
+        problem, hint = (
+            f"doesn't say which {partition.grain} a file holds",
+            "put {date:%Y-%m-%d} into the name, or partition: '*'",
+        )
     else:
         return True
     fields.refuse(name, f"{shown(url)} {problem}", hint, code="bad_path")
@@ -55,9 +85,21 @@ DATE_PLACEHOLDER = re.compile(r"\{date:([^{}]+)\}")
 STARS_MAX = 3
 """At most this number of `*` per path part: each one multiplies the time to match a name."""
 _DIRECTIVES = {
-    "Y": "year", "y": "year", "G": "week_year", "V": "week", "u": "weekday", "q": "quarter", "m": "month", "b": "month",
-    "d": "day", "j": "day_of_year", "H": "hour", "M": "minute", "S": "second", "z": "offset",
-}  # fmt: skip
+    "Y": "year",
+    "y": "year",
+    "G": "week_year",
+    "V": "week",
+    "u": "weekday",
+    "q": "quarter",
+    "m": "month",
+    "b": "month",
+    "d": "day",
+    "j": "day_of_year",
+    "H": "hour",
+    "M": "minute",
+    "S": "second",
+    "z": "offset",
+}
 _DAYS = ({"year", "month", "day"}, {"year", "day_of_year"}, {"week_year", "week", "weekday"})
 _MONTHS = ({"year", "month"}, {"year", "day_of_year"})
 _ENOUGH: dict[Grain, tuple[set[str], ...]] = {
@@ -83,10 +125,17 @@ def read_pattern(fields: Fields, name: str, partition: PartitionSpec) -> str | N
     `{date:…}` and `{key}` must identify the partition, unless a column assigns rows to partitions.
     """
     path = fields.text(name)
-    if path is None or not (is_usable_url(fields, name, path, partition) if scheme_of(path) else _is_inside(fields, name, path)):
+    if path is None or not (
+        is_usable_url(fields, name, path, partition)
+        if scheme_of(path)
+        else _is_inside(fields, name, path)
+    ):
         return None
     formats = DATE_PLACEHOLDER.findall(path)
-    if "{" in (rest := DATE_PLACEHOLDER.sub("", path).replace(KEY_PLACEHOLDER, "", 1)) or "}" in rest:
+    if (
+        "{" in (rest := DATE_PLACEHOLDER.sub("", path).replace(KEY_PLACEHOLDER, "", 1))
+        or "}" in rest
+    ):
         fields.refuse(
             name,
             f"{shown(path)} has braces that aren't one `{{date:…}}` or one `{{key}}`",
@@ -94,18 +143,34 @@ def read_pattern(fields: Fields, name: str, partition: PartitionSpec) -> str | N
             code="bad_path",
         )
     elif len(formats) > 1:
-        fields.refuse(name, f"{shown(path)} has more than one `{{date:…}}`", "put it into one: {date:%Y/%m/%d}", code="bad_path")
+        fields.refuse(
+            name,
+            f"{shown(path)} has more than one `{{date:…}}`",
+            "put it into one: {date:%Y/%m/%d}",
+            code="bad_path",
+        )
     elif any(part.count("*") > STARS_MAX for part in rest.split("/")):
-        fields.refuse(name, f"{shown(path)} has too many `*`", f"at most {STARS_MAX} in one part of a path", code="bad_path")
+        fields.refuse(
+            name,
+            f"{shown(path)} has too many `*`",
+            f"at most {STARS_MAX} in one part of a path",
+            code="bad_path",
+        )
     elif KEY_PLACEHOLDER in path and partition.key is None:
-        fields.refuse(name, "`{key}` needs a partition by key", "add `partition: {key: region}`, or write `*`", code="bad_path")
+        fields.refuse(
+            name,
+            "`{key}` needs a partition by key",
+            "add `partition: {key: region}`, or write `*`",
+            code="bad_path",
+        )
     elif formats:
         return path if _names_partition(fields, name, formats[0], partition) else None
     elif partition.grain is not None and partition.column is None:
         fields.refuse(
             name,
             f"{shown(path)} doesn't say which {partition.grain} a file holds",
-            "put {date:%Y-%m-%d} into the name, or say which column does: partition: {by: day, column: …}",
+            "put {date:%Y-%m-%d} into the name, or say which column does: partition: {by: day,"
+            " column: …}",
             code="bad_path",
         )
     else:
@@ -118,11 +183,20 @@ def _is_inside(fields: Fields, name: str, path: str) -> bool:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
         problem = "is a URL"
     elif path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
-        problem, hint = "is absolute", "write it relative to the project; link or mount the folder below it where data lies elsewhere"
+        problem, hint = (
+            "is absolute",
+            (
+                "write it relative to the project; link or mount the folder below it where data"
+                " lies elsewhere"
+            ),
+        )
     elif ".." in DATE_PLACEHOLDER.sub(r"\1", path).replace("\\", "/").split("/"):
         problem = "climbs out with `..`"
     elif "\\" in path or not path.isprintable() or len(path) > PATH_CHARACTERS_MAX:
-        problem, hint = "has characters that a path can't have", "`/` between folders, nothing that can't be printed"
+        problem, hint = (
+            "has characters that a path can't have",
+            "`/` between folders, nothing that can't be printed",
+        )
     else:
         return True
     fields.refuse(name, f"{shown(path)} {problem}", hint, code="bad_path")
@@ -131,7 +205,12 @@ def _is_inside(fields: Fields, name: str, path: str) -> bool:
 
 def _names_partition(fields: Fields, name: str, date_format: str, partition: PartitionSpec) -> bool:
     if partition.grain is None:
-        fields.refuse(name, "`{date:…}` needs a partition by time", "add `partition: day`, or take `{date:…}` out", code="bad_path")
+        fields.refuse(
+            name,
+            "`{date:…}` needs a partition by time",
+            "add `partition: day`, or take `{date:…}` out",
+            code="bad_path",
+        )
         return False
     return tells_apart(fields, name, date_format, partition.grain)
 
@@ -142,33 +221,67 @@ def tells_apart(fields: Fields, name: str, date_format: str, grain: Grain) -> bo
     for directive in directives:
         if directive not in _DIRECTIVES:
             fields.refuse(
-                name, f"`%{directive}` isn't read in `{{date:…}}`", "known: %Y %m %d %H %M %S %z %j %G %V %u %q %y %b", code="bad_path"
+                name,
+                f"`%{directive}` isn't read in `{{date:…}}`",
+                "known: %Y %m %d %H %M %S %z %j %G %V %u %q %y %b",
+                code="bad_path",
             )
             return False
     parts = {_DIRECTIVES[directive] for directive in directives}
     if any(needed <= parts for needed in _ENOUGH[grain]):
         return True
-    fields.refuse(name, f"{shown(date_format)} doesn't tell one {grain} from another", "write for example {date:%Y-%m-%d}", code="bad_path")
+    fields.refuse(
+        name,
+        f"{shown(date_format)} doesn't tell one {grain} from another",
+        "write for example {date:%Y-%m-%d}",
+        code="bad_path",
+    )
     return False
 
 
 # `[connections.X]`: kinds of connections and their fields.
 
 CONNECTION_SCHEMES = {
-    "postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite",
-    "http": "http", "https": "http",
-    "s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure", "sftp": "sftp", "ssh": "sftp",
-}  # fmt: skip
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "sqlite": "sqlite",
+    "http": "http",
+    "https": "http",
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "az": "azure",
+    "abfs": "azure",
+    "abfss": "azure",
+    "sftp": "sftp",
+    "ssh": "sftp",
+}
 """Kind of connection by URL scheme."""
 CONNECTION_KINDS = tuple(dict.fromkeys(CONNECTION_SCHEMES.values()))
 DATABASES = ("postgresql", "mysql", "sqlite")
-_DATABASE_FIELDS = ("type", "url", "host", "port", "database", "user", "password", "connect_timeout", "timeout", "description")
+_DATABASE_FIELDS = (
+    "type",
+    "url",
+    "host",
+    "port",
+    "database",
+    "user",
+    "password",
+    "connect_timeout",
+    "timeout",
+    "description",
+)
 _CONNECTION_FIELDS = {
     "postgresql": (*_DATABASE_FIELDS, "sslmode", "sslrootcert", "sslcert", "sslkey", "schema"),
     "mysql": (*_DATABASE_FIELDS, "sslmode", "sslrootcert", "sslcert", "sslkey"),
     "sqlite": ("type", "url", "path", "timeout", "description"),
 }
-_OTHER_SYSTEMS = "have another system write files to a bucket, or read it in a Python asset or a command"
+_OTHER_SYSTEMS = (
+    "have another system write files to a bucket, or read it in a Python asset or a command"
+)
 _SCHEMES_SUGGESTED = ("postgresql:", "mysql:", "sqlite:", "https:", "s3:")
 PORT_MAX = 65_535
 
@@ -194,8 +307,16 @@ def check_kind(name: str, connection: LocatedMapping, report: Report) -> None:
     if kind is None:
         _check_unknown(where, connection, report)
     elif kind not in CONNECTION_KINDS:
-        hint = did_you_mean(kind, CONNECTION_KINDS) or f"write {one_of(CONNECTION_KINDS)}; {_OTHER_SYSTEMS}"
-        report.error("wrong_value", connection.lines["type"], f"{shown(f'{where}.type')}: {shown(kind)} is no kind of connection", hint)
+        hint = (
+            did_you_mean(kind, CONNECTION_KINDS)
+            or f"write {one_of(CONNECTION_KINDS)}; {_OTHER_SYSTEMS}"
+        )
+        report.error(
+            "wrong_value",
+            connection.lines["type"],
+            f"{shown(f'{where}.type')}: {shown(kind)} is no kind of connection",
+            hint,
+        )
     elif kind in _CONNECTION_FIELDS:
         _check_fields(where, connection, kind, report)
 
@@ -209,11 +330,18 @@ def _check_unknown(where: str, connection: LocatedMapping, report: Report) -> No
     url = connection.get("url")
     scheme = url.partition("://")[0] if isinstance(url, str) and "://" in url else ""
     if scheme and scheme != "secret" and "$" not in scheme:
-        text = f"{shown(f'{where}.url')}: {shown(scheme)} is no kind of connection that Headrace has"
+        text = (
+            f"{shown(f'{where}.url')}: {shown(scheme)} is no kind of connection that Headrace has"
+        )
         report.error("wrong_value", connection.lines["url"], text, _instead(scheme))
     elif isinstance(url, str) and not is_reference(url):
         hint = f"write a URL that begins with {one_of(_SCHEMES_SUGGESTED)}"
-        report.error("wrong_value", connection.lines["url"], f"{shown(f'{where}.url')} doesn't say what it leads to", hint)
+        report.error(
+            "wrong_value",
+            connection.lines["url"],
+            f"{shown(f'{where}.url')} doesn't say what it leads to",
+            hint,
+        )
 
 
 def _instead(scheme: str) -> str:
@@ -221,7 +349,10 @@ def _instead(scheme: str) -> str:
     parts = re.split(r"[+:]", scheme.lower().removeprefix("jdbc:"))
     if parts[0] in CONNECTION_SCHEMES:
         return f"write {parts[0]}://…, without the driver"
-    return f"known: {one_of(_SCHEMES_SUGGESTED)} and {one_of(('gs:', 'az:', 'sftp:'))}; {_OTHER_SYSTEMS}"
+    return (
+        f"known: {one_of(_SCHEMES_SUGGESTED)} and {one_of(('gs:', 'az:', 'sftp:'))};"
+        f" {_OTHER_SYSTEMS}"
+    )
 
 
 def _check_fields(where: str, connection: LocatedMapping, kind: str, report: Report) -> None:
@@ -229,12 +360,31 @@ def _check_fields(where: str, connection: LocatedMapping, kind: str, report: Rep
     for field in connection:
         if field not in known:
             hint = did_you_mean(field, known) or f"known here: {', '.join(sorted(known))}"
-            report.error("unknown_field", connection.lines[field], f"unknown field {shown(field)} in {shown(where)}", hint)
+            report.error(
+                "unknown_field",
+                connection.lines[field],
+                f"unknown field {shown(field)} in {shown(where)}",
+                hint,
+            )
     port = connection.get("port")
-    if port is not None and not isinstance(port, str) and not (type(port) is int and 0 < port <= PORT_MAX):
-        report.error("wrong_value", connection.lines["port"], f"{shown(f'{where}.port')} is no port", f"a number from 1 to {PORT_MAX}")
+    if (
+        port is not None
+        and not isinstance(port, str)
+        and not (type(port) is int and 0 < port <= PORT_MAX)
+    ):
+        report.error(
+            "wrong_value",
+            connection.lines["port"],
+            f"{shown(f'{where}.port')} is no port",
+            f"a number from 1 to {PORT_MAX}",
+        )
     if kind == "sqlite" and not (connection.keys() & {"url", "path"}):
-        report.error("missing_field", connection.line, f"{shown(where)} names no file", 'add path = "data/erp.db"')
+        report.error(
+            "missing_field",
+            connection.line,
+            f"{shown(where)} names no file",
+            'add path = "data/erp.db"',
+        )
 
 
 # Placeholders in the query of a database source. The query is in the database's own dialect, so
@@ -251,7 +401,10 @@ _TOKENS = (
 )
 _STANDARD = re.compile(_TOKENS.replace("{string}", "'(?:[^']|'')*'"), re.DOTALL)
 _BACKSLASHES = re.compile(_TOKENS.replace("{string}", r"'(?:[^'\\]|\\.|'')*'"), re.DOTALL)
-_QUERY_START = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:(?!\*/).)*\*/)*(select|with|values|table)\b", re.IGNORECASE | re.DOTALL)
+_QUERY_START = re.compile(
+    r"(?:\s|\(|--[^\n]*\n|/\*(?:(?!\*/).)*\*/)*(select|with|values|table)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def placeholders(query: str) -> list[str]:
@@ -259,7 +412,9 @@ def placeholders(query: str) -> list[str]:
     return [match["name"] for match in _STANDARD.finditer(query) if match["name"]]
 
 
-def with_parameters(query: str, replace: Callable[[str], str], *, percent: bool, backslashes: bool = False) -> str:
+def with_parameters(
+    query: str, replace: Callable[[str], str], *, percent: bool, backslashes: bool = False
+) -> str:
     """Replace each `$name` in a query by the driver's placeholder from `replace`, never by a value.
 
     `percent` doubles all other `%`, as drivers with `%s` placeholders require. `backslashes` parses
@@ -322,30 +477,53 @@ def read_connection(fields: Fields, partition: PartitionSpec) -> None:
     files = fields.raw("files")
     if isinstance(files, str) and "://" not in files:
         hint = "take it out, or write files: s3://…"
-        fields.refuse("connection", "files of the project need no `connection`", hint, code="conflicting_fields")
+        fields.refuse(
+            "connection",
+            "files of the project need no `connection`",
+            hint,
+            code="conflicting_fields",
+        )
     if not is_database(fields):
         return
     if "query" in fields and "table" in fields:
-        fields.refuse("table", f"{fields.what} has a `query` and a `table`", "keep one of them", code="conflicting_fields")
+        fields.refuse(
+            "table",
+            f"{fields.what} has a `query` and a `table`",
+            "keep one of them",
+            code="conflicting_fields",
+        )
     elif "query" not in fields and "table" not in fields:
         hint = "add table: schema.name, or query: select …"
-        fields.report.error("missing_field", fields.line("connection"), f"{fields.what} doesn't say what to read there", hint)
+        fields.report.error(
+            "missing_field",
+            fields.line("connection"),
+            f"{fields.what} doesn't say what to read there",
+            hint,
+        )
     elif partition.key is not None:
-        fields.refuse("partition", "rows of a database can't be cut by key", "cut by time or not at all")
-    elif partition.grain is not None and partition.column is None and not _asks_for_interval(fields):
+        fields.refuse(
+            "partition", "rows of a database can't be cut by key", "cut by time or not at all"
+        )
+    elif (
+        partition.grain is not None and partition.column is None and not _asks_for_interval(fields)
+    ):
         fields.refuse(
             "partition",
             f"{fields.what} doesn't say which rows a {partition.grain} has",
-            f"write partition: {{by: {partition.grain}, column: …}}, or a query with $partition_start and $partition_end",
+            f"write partition: {{by: {partition.grain}, column: …}}, or a query with"
+            " $partition_start and $partition_end",
         )
 
 
-def read_table(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001 - all readers of fields are alike
+# all readers of fields are alike
+def read_table(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
     """Validate `table:`."""
     table = fields.text("table")
     if table is not None and parts_of(table) is None:
         fields.refuse(
-            "table", f"{shown(table)} can't name a table", "write table: orders, or table: schema.orders; anything else is a `query`"
+            "table",
+            f"{shown(table)} can't name a table",
+            "write table: orders, or table: schema.orders; anything else is a `query`",
         )
 
 
@@ -363,19 +541,35 @@ def read_query(fields: Fields, partition: PartitionSpec) -> None:
         return
     unknown = [name for name in placeholders(query) if name not in PLACEHOLDERS]
     if len(query) > QUERY_CHARACTERS_MAX or "\0" in query or one_select(query) is None:
-        fields.refuse("query", "`query` isn't one SELECT", "write one statement that begins with `select` or `with`, without `;` inside")
+        fields.refuse(
+            "query",
+            "`query` isn't one SELECT",
+            "write one statement that begins with `select` or `with`, without `;` inside",
+        )
     elif unknown:
-        fields.refuse("query", f"`query` has {shown(f'${unknown[0]}')}", "known here: $partition_start and $partition_end")
+        fields.refuse(
+            "query",
+            f"`query` has {shown(f'${unknown[0]}')}",
+            "known here: $partition_start and $partition_end",
+        )
     elif placeholders(query) and partition.grain is None:
-        fields.refuse("query", "`query` asks for an interval, and the source isn't cut by time", "add `partition: day`")
+        fields.refuse(
+            "query",
+            "`query` asks for an interval, and the source isn't cut by time",
+            "add `partition: day`",
+        )
 
 
-def read_cursor(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001 - all readers of fields are alike
+# all readers of fields are alike
+def read_cursor(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
     """Validate `cursor:`."""
     cursor = fields.text("cursor")
     if not is_database(fields):
         fields.refuse(
-            "cursor", "`cursor` is for rows of a database", "add `connection`, with `table` or `query`", code="conflicting_fields"
+            "cursor",
+            "`cursor` is for rows of a database",
+            "add `connection`, with `table` or `query`",
+            code="conflicting_fields",
         )
     elif cursor is not None and (len(cursor) > NAME_CHARACTERS_MAX or not cursor.isprintable()):
         fields.refuse("cursor", f"{shown(cursor)} can't name a column", "write cursor: updated_at")
@@ -395,8 +589,15 @@ def misused(source: Source, connection: Mapping[str, Any]) -> str:
     if not ({"table", "query"} & source.connector.keys()) or kind in DATABASES:
         return ""
     if kind is not None:
-        return f"rows can't be read from a connection of the kind {shown(kind)}, only from {one_of(DATABASES)}"
-    return "" if "url" in connection else "the connection doesn't say what it leads to: add a `url`, or a `type`"
+        return (
+            f"rows can't be read from a connection of the kind {shown(kind)}, only from"
+            f" {one_of(DATABASES)}"
+        )
+    return (
+        ""
+        if "url" in connection
+        else "the connection doesn't say what it leads to: add a `url`, or a `type`"
+    )
 
 
 def as_delivered(source: Source) -> Source:

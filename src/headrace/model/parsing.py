@@ -13,15 +13,40 @@ from typing import Any
 import msgspec
 
 from headrace.model import fields as model_fields
-from headrace.model.assets import ASSET_FIELDS, COMMAND_FIELDS, name_of_file, read_asset, read_command, read_module
+from headrace.model.assets import (
+    ASSET_FIELDS,
+    COMMAND_FIELDS,
+    name_of_file,
+    read_asset,
+    read_command,
+    read_module,
+)
 from headrace.model.contracts import read_contract
 from headrace.model.errors import Problem, Report, shown
 from headrace.model.fields import Fields, Items, LocatedMapping, kind_of
 from headrace.model.files import FileKind, ProjectFile, decode_declaration, read_text
-from headrace.model.nodes import Asset, AssetTest, Body, Calendar, Consumer, Contract, Owner, Settings, Source, SqlBody, Value
+from headrace.model.nodes import (
+    Asset,
+    AssetTest,
+    Body,
+    Calendar,
+    Consumer,
+    Contract,
+    Owner,
+    Settings,
+    Source,
+    SqlBody,
+    Value,
+)
 from headrace.model.python_code import ModuleFacts
 from headrace.model.settings import read_settings
-from headrace.model.yaml_files import read_calendar, read_consumers, read_owners, read_sources, read_tests
+from headrace.model.yaml_files import (
+    read_calendar,
+    read_consumers,
+    read_owners,
+    read_sources,
+    read_tests,
+)
 
 # YAML for declarations: scalars of YAML 1.2's core schema, line numbers of all keys and items, and
 # limited size. `NO`, `07:00`, `2013-02-11` and `1_000` are text. Duplicate keys are problems, tags
@@ -37,11 +62,26 @@ KEY_CHARACTERS_MAX = 200
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SCALAR_WORDS: dict[str, Any] = {
-    "": None, "~": None, "null": None, "Null": None, "NULL": None,
-    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
-    ".inf": float("inf"), ".Inf": float("inf"), ".INF": float("inf"), "+.inf": float("inf"), "-.inf": float("-inf"),
-    ".nan": float("nan"), ".NaN": float("nan"), ".NAN": float("nan"),
-}  # fmt: skip
+    "": None,
+    "~": None,
+    "null": None,
+    "Null": None,
+    "NULL": None,
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+    ".inf": float("inf"),
+    ".Inf": float("inf"),
+    ".INF": float("inf"),
+    "+.inf": float("inf"),
+    "-.inf": float("-inf"),
+    ".nan": float("nan"),
+    ".NaN": float("nan"),
+    ".NAN": float("nan"),
+}
 _NUMERIC_START = frozenset("0123456789-+.")
 _INTEGER_LIMIT = 1 << 63
 
@@ -70,7 +110,9 @@ def load_yaml(text: str, report: Report, *, line: int = 1) -> Any:
     except yaml.MarkedYAMLError as error:
         report.error(*_syntax(error, text, line))
     except yaml.YAMLError as error:  # from PyYAML's reader: characters that YAML doesn't allow
-        report.error("yaml_syntax", line, f"this isn't YAML: {error}", "remove characters that can't be seen")
+        report.error(
+            "yaml_syntax", line, f"this isn't YAML: {error}", "remove characters that can't be seen"
+        )
     return None
 
 
@@ -113,10 +155,14 @@ class _Builder:
 
     def build(self, events: Iterator[Any]) -> Any:
         handlers = {
-            "ScalarEvent": self._scalar, "MappingStartEvent": self._mapping, "SequenceStartEvent": self._sequence,
-            "MappingEndEvent": self._close, "SequenceEndEvent": self._close, "AliasEvent": self._alias,
+            "ScalarEvent": self._scalar,
+            "MappingStartEvent": self._mapping,
+            "SequenceStartEvent": self._sequence,
+            "MappingEndEvent": self._close,
+            "SequenceEndEvent": self._close,
+            "AliasEvent": self._alias,
             "DocumentStartEvent": self._document,
-        }  # fmt: skip
+        }
         for event in events:
             handler = handlers.get(type(event).__name__)
             if handler is not None:
@@ -130,7 +176,10 @@ class _Builder:
         self._documents += 1
         if self._documents > 1:
             raise _Refused(
-                "yaml_syntax", self._line(event), "a second document begins here (`---`)", "write one document a file, or a list"
+                "yaml_syntax",
+                self._line(event),
+                "a second document begins here (`---`)",
+                "write one document a file, or a list",
             )
 
     def _scalar(self, event: Any) -> None:
@@ -146,15 +195,29 @@ class _Builder:
             self._add(yaml_scalar(text) if event.implicit[0] else text, line, event.anchor, 1)
 
     def _refuse_tag(self, tag: str, line: int) -> None:
-        raise _Refused("yaml_tag", line, f"the tag {shown(tag)} isn't read", "write the plain value, in quotes where it is text")
+        raise _Refused(
+            "yaml_tag",
+            line,
+            f"the tag {shown(tag)} isn't read",
+            "write the plain value, in quotes where it is text",
+        )
 
     def _wants_key(self) -> bool:
-        return bool(self._stack) and isinstance(self._stack[-1].container, LocatedMapping) and self._stack[-1].key is None
+        return (
+            bool(self._stack)
+            and isinstance(self._stack[-1].container, LocatedMapping)
+            and self._stack[-1].key is None
+        )
 
     def _key(self, text: str, line: int) -> None:
         frame = self._stack[-1]
         if not text or len(text) > KEY_CHARACTERS_MAX:
-            raise _Refused("yaml_key", line, f"{shown(text)} can't be a key", "a key is a short name before a colon")
+            raise _Refused(
+                "yaml_key",
+                line,
+                f"{shown(text)} can't be a key",
+                "a key is a short name before a colon",
+            )
         frame.key, frame.key_line = text, line
 
     def _mapping(self, event: Any) -> None:
@@ -168,22 +231,39 @@ class _Builder:
             self._refuse_tag(event.tag, container.line)
         if self._wants_key():
             raise _Refused(
-                "yaml_key", container.line, "a list or mapping stands where a key is expected", "quote it if it is meant as text"
+                "yaml_key",
+                container.line,
+                "a list or mapping stands where a key is expected",
+                "quote it if it is meant as text",
             )
         if len(self._stack) >= DEPTH_MAX:
-            raise _Refused("yaml_too_deep", container.line, f"more than {DEPTH_MAX} levels of nesting", "a declaration needs about six")
+            raise _Refused(
+                "yaml_too_deep",
+                container.line,
+                f"more than {DEPTH_MAX} levels of nesting",
+                "a declaration needs about six",
+            )
         self._stack.append(_Frame(container, event.anchor, self._count))
 
     def _close(self, _: Any) -> None:
         frame = self._stack.pop()
-        self._add(frame.container, frame.container.line, frame.anchor, 1, self._count - frame.before)
+        self._add(
+            frame.container, frame.container.line, frame.anchor, 1, self._count - frame.before
+        )
 
     def _alias(self, event: Any) -> None:
         line = self._line(event)
         if event.anchor not in self._anchors:
-            raise _Refused("yaml_syntax", line, f"the alias {shown('*' + event.anchor)} has no anchor before it", "write the value itself")
+            raise _Refused(
+                "yaml_syntax",
+                line,
+                f"the alias {shown('*' + event.anchor)} has no anchor before it",
+                "write the value itself",
+            )
         if self._wants_key():
-            raise _Refused("yaml_key", line, "an alias stands where a key is expected", "write the key itself")
+            raise _Refused(
+                "yaml_key", line, "an alias stands where a key is expected", "write the key itself"
+            )
         value, size = self._anchors[event.anchor]
         self._add(value, line, None, size)
 
@@ -195,7 +275,10 @@ class _Builder:
         self._count += size
         if self._count > VALUES_MAX:
             raise _Refused(
-                "yaml_too_many_values", line, f"more than {VALUES_MAX:,} values, aliases expanded", "keep data in files that sources read"
+                "yaml_too_many_values",
+                line,
+                f"more than {VALUES_MAX:,} values, aliases expanded",
+                "keep data in files that sources read",
             )
         if anchor is not None:
             self._anchors[anchor] = (value, size + inside)
@@ -232,7 +315,12 @@ def _syntax(error: Any, text: str, offset: int) -> tuple[str, int, str, str]:
     written = lines[index] if index < len(lines) else ""
     indentation = written[: len(written) - len(written.lstrip())]
     if "\t" in indentation:
-        return "yaml_tab", index + offset, "a tab stands in the indentation", "use spaces; YAML doesn't take tabs"
+        return (
+            "yaml_tab",
+            index + offset,
+            "a tab stands in the indentation",
+            "use spaces; YAML doesn't take tabs",
+        )
     said = " ".join(part for part in (error.context, error.problem) if part)
     return "yaml_syntax", index + offset, f"this isn't YAML: {said}", _syntax_hint(written)
 
@@ -247,7 +335,9 @@ def _syntax_hint(written: str) -> str:
 # `assets/**/*.sql`: a front matter in the first comment (`/* headrace`, fields in YAML, `*/`),
 # and one SELECT below it.
 
-_FRONT = re.compile(r"(?:\s|--[^\n]*(?:\n|$))*/\*\s*headrace\b[ \t]*:?(.*?)(\*/|\Z)", re.DOTALL | re.IGNORECASE)
+_FRONT = re.compile(
+    r"(?:\s|--[^\n]*(?:\n|$))*/\*\s*headrace\b[ \t]*:?(.*?)(\*/|\Z)", re.DOTALL | re.IGNORECASE
+)
 _CUT = re.compile(r"\bcron\s*:\s*[\"'][^\"']*\Z")
 _FORM = "begin the file with /* headrace, `owner: …`, */"
 
@@ -262,11 +352,18 @@ def read_sql(text: str, report: Report) -> tuple[Asset | None, SqlBody | None]:
         return None, _statement(text, 0, report)
     line = text.count("\n", 0, front.start(1)) + 1
     if not front.group(2):
-        report.error("yaml_syntax", line, "the comment with the front matter isn't closed", "end it with */")
+        report.error(
+            "yaml_syntax", line, "the comment with the front matter isn't closed", "end it with */"
+        )
         return None, None
     if _CUT.search(front.group(1)):
         at = text.count("\n", 0, front.end(1)) + 1
-        report.error("yaml_syntax", at, "`*/` ends the comment here, in the middle of a cron", "write 0-59/5 instead of */5")
+        report.error(
+            "yaml_syntax",
+            at,
+            "`*/` ends the comment here, in the middle of a cron",
+            "write 0-59/5 instead of */5",
+        )
         return None, None
     body = _statement(text, front.end(), report)
     before = len(report.problems)
@@ -276,7 +373,12 @@ def read_sql(text: str, report: Report) -> tuple[Asset | None, SqlBody | None]:
     if document is None or body is None:
         return None, None
     if not isinstance(document, LocatedMapping):
-        report.error("wrong_type", line, f"the front matter must be a mapping, not {kind_of(document)}", _FORM)
+        report.error(
+            "wrong_type",
+            line,
+            f"the front matter must be a mapping, not {kind_of(document)}",
+            _FORM,
+        )
         return None, None
     fields = Fields(document, report, ASSET_FIELDS, what="the front matter")
     return read_asset(fields, name_of_file(report), 1, body, line), None
@@ -306,13 +408,23 @@ def read_yaml_assets(document: object, report: Report) -> tuple[Asset, ...]:
     elif isinstance(document, list):
         blocks = document
     else:
-        report.error("wrong_type", 1, f"an asset must be a mapping, not {kind_of(document)}", "write asset: name, owner: …, command: […]")
+        report.error(
+            "wrong_type",
+            1,
+            f"an asset must be a mapping, not {kind_of(document)}",
+            "write asset: name, owner: …, command: […]",
+        )
         return ()
     assets = []
     for index, block in enumerate(blocks):
         if not isinstance(block, LocatedMapping):
             line = document.lines[index] if isinstance(document, Items) else 1
-            report.error("wrong_type", line, f"an asset must be a mapping, not {kind_of(block)}", "write - asset: name")
+            report.error(
+                "wrong_type",
+                line,
+                f"an asset must be a mapping, not {kind_of(block)}",
+                "write - asset: name",
+            )
         elif (asset := _yaml_asset(block, report, alone=len(blocks) == 1)) is not None:
             assets.append(asset)
     return tuple(assets)
@@ -320,9 +432,19 @@ def read_yaml_assets(document: object, report: Report) -> tuple[Asset, ...]:
 
 def _yaml_asset(block: LocatedMapping, report: Report, *, alone: bool) -> Asset | None:
     name = block.get("asset")
-    fields = Fields(block, report, COMMAND_FIELDS, what=f"the asset {shown(name)}" if isinstance(name, str) else "an asset")
+    fields = Fields(
+        block,
+        report,
+        COMMAND_FIELDS,
+        what=f"the asset {shown(name)}" if isinstance(name, str) else "an asset",
+    )
     if "asset" in fields and "name" in fields:
-        fields.refuse("name", "an asset has both `asset` and `name`", "keep `asset`", code="conflicting_fields")
+        fields.refuse(
+            "name",
+            "an asset has both `asset` and `name`",
+            "keep `asset`",
+            code="conflicting_fields",
+        )
     if not alone and "asset" not in fields:
         fields.required("asset", "in a list each asset needs `asset: name`")
         return None
@@ -333,7 +455,13 @@ def _yaml_asset(block: LocatedMapping, report: Report, *, alone: bool) -> Asset 
     body: Body | None = SqlBody(text="", file=report.file.removesuffix(".yaml") + ".sql", line=1)
     if "command" in fields:
         body = read_command(fields, report.file)
-    asset = read_asset(fields, named or name_of_file(report), fields.line("asset"), body or SqlBody(text="", file=report.file), block.line)
+    asset = read_asset(
+        fields,
+        named or name_of_file(report),
+        fields.line("asset"),
+        body or SqlBody(text="", file=report.file),
+        block.line,
+    )
     return asset if body is not None else None
 
 
@@ -392,7 +520,9 @@ def _settings(text: str, report: Report) -> dict[str, Any]:
     return {} if document is None else {"settings": read_settings(document, report)}
 
 
-def _yaml(field: str, read: Callable[[Any, Report], Any]) -> Callable[[str, Report], dict[str, Any]]:
+def _yaml(
+    field: str, read: Callable[[Any, Report], Any]
+) -> Callable[[str, Report], dict[str, Any]]:
     """Return a reader for one kind of YAML file."""
 
     def reader(text: str, report: Report) -> dict[str, Any]:
@@ -400,7 +530,12 @@ def _yaml(field: str, read: Callable[[Any, Report], Any]) -> Callable[[str, Repo
         document = load_yaml(text, report)
         if document is None:
             if len(report.problems) == before:
-                report.error("file_empty", 1, "the file declares nothing", "write what it should declare, or delete it")
+                report.error(
+                    "file_empty",
+                    1,
+                    "the file declares nothing",
+                    "write what it should declare, or delete it",
+                )
             return {}
         return {field: read(document, report)}
 

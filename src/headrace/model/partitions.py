@@ -12,7 +12,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 
 from headrace.model.errors import UsageError
-from headrace.model.intervals import GRAINS, bounds_us, from_us, key_at_us, keys_between, next_key, previous_key, start_us
+from headrace.model.intervals import (
+    GRAINS,
+    bounds_us,
+    from_us,
+    key_at_us,
+    keys_between,
+    next_key,
+    previous_key,
+    start_us,
+)
 from headrace.model.nodes import Grain, InputMode, InputSpec, PartitionSpec, Value
 from headrace.model.times import Duration
 
@@ -84,11 +93,19 @@ def required(
     time_key, data_key = split(key, output)
     times: tuple[str, ...] = ("",)
     if input.grain is not None and output.grain is not None:
-        times = _times(_pair(output.grain, output_timezone, input.grain, input_timezone, spec), time_key)
-    return Required(keys=tuple(item for time in times for item in _upstream(output, data_key, input, time, seen)))
+        times = _times(
+            _pair(output.grain, output_timezone, input.grain, input_timezone, spec), time_key
+        )
+    return Required(
+        keys=tuple(
+            item for time in times for item in _upstream(output, data_key, input, time, seen)
+        )
+    )
 
 
-def _of_delivery(output: PartitionSpec, key: str, source: PartitionSpec, spec: InputSpec) -> Required:
+def _of_delivery(
+    output: PartitionSpec, key: str, source: PartitionSpec, spec: InputSpec
+) -> Required:
     if not (output.by_delivery and source.by_delivery) or spec.mode is InputMode.ALL:
         return Required(keys=None)
     if spec.mode is not InputMode.PREVIOUS:
@@ -102,14 +119,18 @@ def delivery_key(number: int) -> str:
     return f"{number:012}"
 
 
-def _upstream(output: PartitionSpec, data_key: str, source: PartitionSpec, moment: str, seen: Seen | None) -> Collection[str]:
+def _upstream(
+    output: PartitionSpec, data_key: str, source: PartitionSpec, moment: str, seen: Seen | None
+) -> Collection[str]:
     """Return the upstream partitions of one interval that a partition needs."""
     if source.key is None:
         return (moment,)
     if source.key == output.key:
         known = seen(moment) if seen is not None and source.values is None else ()
         return (_keyed(moment, data_key),) if not known or data_key in known else ()
-    data_keys = source.values if source.values is not None else seen(moment) if seen is not None else ()
+    data_keys = (
+        source.values if source.values is not None else seen(moment) if seen is not None else ()
+    )
     return [_keyed(moment, data) for data in data_keys] or (moment,)
 
 
@@ -128,8 +149,16 @@ def dependents(
     input's. `seen` returns the known data keys of the output.
     """
     if output.by_delivery and input.by_delivery and spec.mode is not InputMode.ALL:
-        return (input_key if spec.mode is not InputMode.PREVIOUS else delivery_key(int(input_key) + 1),)
-    if output.whole or input.whole or output.by_delivery or input.by_delivery or spec.mode is InputMode.ALL:
+        return (
+            input_key if spec.mode is not InputMode.PREVIOUS else delivery_key(int(input_key) + 1),
+        )
+    if (
+        output.whole
+        or input.whole
+        or output.by_delivery
+        or input.by_delivery
+        or spec.mode is InputMode.ALL
+    ):
         return (WHOLE,) if output.whole else None
     time_key, data_key = split(input_key, input)
     if output.grain is None:
@@ -146,7 +175,9 @@ def dependents(
     return tuple(results)
 
 
-def _downstream(source: PartitionSpec, data_key: str, output: PartitionSpec, moment: str, seen: Seen | None) -> tuple[str, ...] | None:
+def _downstream(
+    source: PartitionSpec, data_key: str, output: PartitionSpec, moment: str, seen: Seen | None
+) -> tuple[str, ...] | None:
     """Return the downstream partitions of one interval; None if they can't be listed."""
     if output.key is None:
         return (moment,)
@@ -154,7 +185,9 @@ def _downstream(source: PartitionSpec, data_key: str, output: PartitionSpec, mom
         return (_keyed(moment, data_key),)
     if output.values is None and seen is None:
         return None
-    data_keys = output.values if output.values is not None else seen(moment) if seen is not None else ()
+    data_keys = (
+        output.values if output.values is not None else seen(moment) if seen is not None else ()
+    )
     return tuple(_keyed(moment, data) for data in data_keys)
 
 
@@ -166,7 +199,9 @@ def split(key: str, spec: PartitionSpec) -> tuple[str, str]:
         return key, ""
     moment, separator, data = key.partition(SEPARATOR)
     if not separator:
-        raise UsageError(f"{key[:40]!r} names no {spec.key}", hint=f"write the time, a slash and the {spec.key}")
+        raise UsageError(
+            f"{key[:40]!r} names no {spec.key}", hint=f"write the time, a slash and the {spec.key}"
+        )
     return moment, data
 
 
@@ -180,9 +215,18 @@ def _keyed(time_key: str, data_key: str) -> str:
     return f"{time_key}{SEPARATOR}{data_key}" if time_key else data_key
 
 
-def _pair(output: Grain, output_zone: str, source: Grain, source_zone: str, spec: InputSpec) -> _Pair:
+def _pair(
+    output: Grain, output_zone: str, source: Grain, source_zone: str, spec: InputSpec
+) -> _Pair:
     lookback = _NOTHING if spec.lookback is None else Duration.parse(spec.lookback)
-    return _Pair(output=output, output_zone=output_zone, input=source, input_zone=source_zone, mode=spec.mode, lookback=lookback)
+    return _Pair(
+        output=output,
+        output_zone=output_zone,
+        input=source,
+        input_zone=source_zone,
+        mode=spec.mode,
+        lookback=lookback,
+    )
 
 
 @lru_cache(_KEYS_CACHED_MAX)
@@ -233,7 +277,9 @@ def _candidates(pair: _Pair, time_key: str) -> Iterator[str]:
     """Yield a range of the output's time keys that contains all that may require an input's."""
     start, end = bounds_us(time_key, pair.input, pair.input_zone)
     if pair.coarser:  # until the next partition of the input has ended
-        end = bounds_us(next_key(time_key, pair.input, pair.input_zone), pair.input, pair.input_zone)[1]
+        end = bounds_us(
+            next_key(time_key, pair.input, pair.input_zone), pair.input, pair.input_zone
+        )[1]
     first = key_at_us(start, pair.output, pair.output_zone)
     last = key_at_us(pair.lookback.after_us(end, pair.output_zone), pair.output, pair.output_zone)
     last = next_key(last, pair.output, pair.output_zone)
@@ -261,7 +307,11 @@ def end_of(key: str, spec: PartitionSpec, timezone: str) -> str:
     For data partitioned by time and key, a time key alone means all its data keys.
     """
     last = order_of(key, spec, timezone)
-    return last + _BEYOND if spec.grain is not None and spec.key is not None and SEPARATOR not in key else last
+    return (
+        last + _BEYOND
+        if spec.grain is not None and spec.key is not None and SEPARATOR not in key
+        else last
+    )
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -39,7 +39,9 @@ _USUAL_ALIASES = {
 """Modules of common aliases, for files that use them without an import at the top level."""
 _CONTEXTS = ("headrace.Context", "headrace.model.authoring.Context", "Context")
 _ASSETS = ("headrace.asset", "headrace.model.authoring.asset")
-_CONTAINERS_HINT = "pa.Table (the default), pl.DataFrame, pl.LazyFrame, pd.DataFrame or duckdb.DuckDBPyRelation"
+_CONTAINERS_HINT = (
+    "pa.Table (the default), pl.DataFrame, pl.LazyFrame, pd.DataFrame or duckdb.DuckDBPyRelation"
+)
 CONTEXT = "ctx"
 
 
@@ -65,7 +67,10 @@ class Aliases:
                     for alias in statement.names:
                         self._names[alias.asname or alias.name] = f"{statement.module}.{alias.name}"
                         if alias.name == "*" and statement.module == "headrace":
-                            self._names |= {"asset": "headrace.asset", "Context": "headrace.Context"}
+                            self._names |= {
+                                "asset": "headrace.asset",
+                                "Context": "headrace.Context",
+                            }
                 continue
             for alias in statement.names:
                 if alias.asname:
@@ -90,7 +95,9 @@ class Aliases:
             node = node.value
         if not isinstance(node, ast.Name):
             return ""
-        first = self._names.get(node.id) or (_USUAL_ALIASES.get(node.id, node.id) if parts else node.id)
+        first = self._names.get(node.id) or (
+            _USUAL_ALIASES.get(node.id, node.id) if parts else node.id
+        )
         return ".".join([first, *reversed(parts)])
 
 
@@ -111,15 +118,26 @@ def read_signature(function: ast.FunctionDef, aliases: Aliases, report: Report) 
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     takes_context = bool(positional) and _is_context(positional[0], aliases)
-    with_default = positional[len(positional) - len(arguments.defaults) :] if arguments.defaults else []
+    with_default = (
+        positional[len(positional) - len(arguments.defaults) :] if arguments.defaults else []
+    )
     optional = [
         *with_default,
-        *(arg for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if default is not None),
+        *(
+            arg
+            for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+            if default is not None
+        ),
     ]
     inputs = [*positional[takes_context:], *arguments.kwonlyargs]
     if arguments.posonlyargs[takes_context:]:
         line = arguments.posonlyargs[0].lineno
-        report.error("inputs_mismatch", line, "inputs are passed by name, and `/` forbids that", "take `/` out of the parameters")
+        report.error(
+            "inputs_mismatch",
+            line,
+            "inputs are passed by name, and `/` forbids that",
+            "take `/` out of the parameters",
+        )
     if arguments.vararg is not None:
         report.error(
             "inputs_mismatch",
@@ -131,7 +149,11 @@ def read_signature(function: ast.FunctionDef, aliases: Aliases, report: Report) 
         takes_context=takes_context,
         parameters={argument.arg: argument.lineno for argument in inputs},
         defaults=tuple(argument.arg for argument in optional),
-        containers={argument.arg: _container(argument, aliases, report) for argument in inputs if argument not in optional},
+        containers={
+            argument.arg: _container(argument, aliases, report)
+            for argument in inputs
+            if argument not in optional
+        },
         takes_any=arguments.kwarg is not None,
     )
 
@@ -139,14 +161,19 @@ def read_signature(function: ast.FunctionDef, aliases: Aliases, report: Report) 
 def _is_context(argument: ast.arg, aliases: Aliases) -> bool:
     if argument.arg == CONTEXT:
         return True
-    return argument.annotation is not None and aliases.resolve(_unwrapped(argument.annotation)) in _CONTEXTS
+    return (
+        argument.annotation is not None
+        and aliases.resolve(_unwrapped(argument.annotation)) in _CONTEXTS
+    )
 
 
 def _container(argument: ast.arg, aliases: Aliases, report: Report) -> str:
     if argument.annotation is None:
         return "arrow"
     name = aliases.resolve(_unwrapped(argument.annotation))
-    result = _CONTAINERS.get(name) or (None if name not in ("typing.Any", "Any", "object") else "arrow")
+    result = _CONTAINERS.get(name) or (
+        None if name not in ("typing.Any", "Any", "object") else "arrow"
+    )
     if result is None:
         report.error(
             "unknown_container",
@@ -168,7 +195,11 @@ def _unwrapped(annotation: ast.expr) -> ast.expr:
     if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
         none_left = isinstance(annotation.left, ast.Constant) and annotation.left.value is None
         return _unwrapped(annotation.right if none_left else annotation.left)
-    if isinstance(annotation, ast.Subscript) and isinstance(annotation.value, ast.Name) and annotation.value.id == "Optional":
+    if (
+        isinstance(annotation, ast.Subscript)
+        and isinstance(annotation.value, ast.Name)
+        and annotation.value.id == "Optional"
+    ):
         return _unwrapped(annotation.slice)
     return annotation
 
@@ -256,7 +287,11 @@ def _write_value(value: object, parts: list[str]) -> None:
 
 def _without_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
     first = body[0] if body else None
-    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    documented = (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )
     return body[1:] if documented else body
 
 
@@ -264,7 +299,9 @@ def _without_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
 
 _IMPORTS_BY_NAME = frozenset({"import_module", "__import__"})
 """Functions that import a module by name; they are followed if the name is a literal."""
-_UNFOLLOWABLE_CALLS = frozenset({"exec", "run_path", "run_module", "spec_from_file_location", "SourceFileLoader"})
+_UNFOLLOWABLE_CALLS = frozenset(
+    {"exec", "run_path", "run_module", "spec_from_file_location", "SourceFileLoader"}
+)
 """Functions that run code which no import statement names."""
 
 
@@ -337,7 +374,9 @@ def facts_of_tree(tree: ast.Module) -> ModuleFacts:
                 imports += [Import(module=name.name, line=node.lineno) for name in names]
             case ast.ImportFrom(module=module, names=names, level=level):
                 taken = tuple(name.name for name in names)
-                imports.append(Import(module=module or "", line=node.lineno, level=level, names=taken))
+                imports.append(
+                    Import(module=module or "", line=node.lineno, level=level, names=taken)
+                )
             case ast.Call(func=function) if (name := _name_of(function, renamed)) is not None:
                 called.add(id(function))
                 result = _imported_by(node) if name in _IMPORTS_BY_NAME else None
@@ -390,7 +429,9 @@ def _name_of(function: ast.expr, renamed: dict[str, str]) -> str | None:
     if isinstance(function, ast.Name):
         name = renamed.get(function.id, function.id)
     elif isinstance(function, ast.Attribute):
-        name = "" if function.attr == "exec" else function.attr  # methods named `exec` aren't Python's exec
+        name = (
+            "" if function.attr == "exec" else function.attr
+        )  # methods named `exec` aren't Python's exec
     else:
         return None
     return name if name in _IMPORTS_BY_NAME or name in _UNFOLLOWABLE_CALLS else None
@@ -407,8 +448,13 @@ def _imported_by(call: ast.Call) -> Import | None:
     dots = len(name) - len(name.lstrip("."))
     if dots and len(call.args) > 1 and isinstance(call.args[1], ast.Constant):
         package = str(call.args[1].value)
-        name, dots = ".".join([*package.split(".")[: len(package.split(".")) - dots + 1], name[dots:]]), 0
-    name = name[: name.rfind(".") + 1].rstrip(".") if whole else name[dots:]  # its last part is incomplete
+        name, dots = (
+            ".".join([*package.split(".")[: len(package.split(".")) - dots + 1], name[dots:]]),
+            0,
+        )
+    name = (
+        name[: name.rfind(".") + 1].rstrip(".") if whole else name[dots:]
+    )  # its last part is incomplete
     if not name.strip("."):
         return None
     return Import(module=name.lstrip("."), line=call.lineno, level=dots, whole=whole)
@@ -431,7 +477,9 @@ def _literal_start(node: ast.expr) -> tuple[str, bool]:
 def _exports(tree: ast.Module) -> tuple[str, ...] | None:
     for statement in tree.body:
         match statement:
-            case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List(elts=items) | ast.Tuple(elts=items)):
+            case ast.Assign(
+                targets=[ast.Name(id="__all__")], value=ast.List(elts=items) | ast.Tuple(elts=items)
+            ):
                 values = [item.value for item in items if isinstance(item, ast.Constant)]
                 texts = tuple(value for value in values if isinstance(value, str))
                 return texts if len(texts) == len(items) else None

@@ -75,9 +75,22 @@ _KIND = re.compile(r"secret://([a-z]{1,20})/", re.ASCII)
 _KINDS = ("env", "file", "keyring")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _SECRET_WORDS = (
-    "password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "accountkey", "sharedkey", "credential",
-    "authorization", "connectionstring", "cookie", "webhook",
-)  # fmt: skip
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "accountkey",
+    "sharedkey",
+    "credential",
+    "authorization",
+    "connectionstring",
+    "cookie",
+    "webhook",
+)
 _SECRET_NAMES = frozenset({"pass", "pwd", "key", "sas", "dsn"})
 _ABOUT_SECRETS = ("path", "file", "name", "type", "ttl", "uri", "endpoint", "env")
 """Endings of fields that describe a secret without containing it, such as `private_key_file`."""
@@ -87,8 +100,14 @@ _PASSWORD_IN_URL = re.compile(
     re.IGNORECASE,
 )
 _PUBLIC_SCHEMES = ("mailto:", "mailtos:", "smtp:", "smtps:", "file:")
-_REFERENCES = "write secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME as the whole value; inside a text write ${NAME}"
-_HINT = 'write "secret://env/NAME", "secret://file/PATH" or "${NAME}", and keep the value out of the project'
+_REFERENCES = (
+    "write secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME as the whole"
+    " value; inside a text write ${NAME}"
+)
+_HINT = (
+    'write "secret://env/NAME", "secret://file/PATH" or "${NAME}", and keep the value out of the'
+    " project"
+)
 
 
 def is_reference(value: str) -> bool:
@@ -118,7 +137,9 @@ def is_password_name(name: str) -> bool:
     return is_secret_name(name) and any(part in word for part in ("pass", "pwd", "secret", "token"))
 
 
-def check_connection(where: str, values: Mapping[str, Any], line_of: Mapping[str, int], line: int, report: Report) -> None:
+def check_connection(
+    where: str, values: Mapping[str, Any], line_of: Mapping[str, int], line: int, report: Report
+) -> None:
     """Report literal secrets in a connection and nested tables. `where` names it in messages."""
     for name, value in values.items():
         at = line_of.get(name, line)
@@ -129,11 +150,17 @@ def check_connection(where: str, values: Mapping[str, Any], line_of: Mapping[str
                 check_connection(where, {name: item}, {name: at}, at, report)
         elif isinstance(value, str):
             _check(f"{where}.{name}", name, value, at, report)
-        elif isinstance(value, int | float) and not isinstance(value, bool) and is_password_name(name):
+        elif (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and is_password_name(name)
+        ):
             _refuse(f"{where}.{name}", at, report)
 
 
-def check_channel(where: str, values: Mapping[str, Any], line_of: Mapping[str, int], line: int, report: Report) -> None:
+def check_channel(
+    where: str, values: Mapping[str, Any], line_of: Mapping[str, int], line: int, report: Report
+) -> None:
     """Report literal secrets and unknown services in a notification channel.
 
     The URL itself is a secret, because anyone who knows it can write to the channel.
@@ -145,10 +172,16 @@ def check_channel(where: str, values: Mapping[str, Any], line_of: Mapping[str, i
             "unknown_service",
             line_of.get("url", line),
             f"{shown(where)}: there is no notification service {shown(scheme)}",
-            "write https://… for a webhook, smtp://…, file:…, or a URL that apprise knows: slack://…",
+            "write https://… for a webhook, smtp://…, file:…, or a URL that apprise knows:"
+            " slack://…",
         )
         return
-    if isinstance(url, str) and not is_reference(url) and not url.startswith(_PUBLIC_SCHEMES) and not _has_password(url):
+    if (
+        isinstance(url, str)
+        and not is_reference(url)
+        and not url.startswith(_PUBLIC_SCHEMES)
+        and not _has_password(url)
+    ):
         _refuse(f"{where}.url", line_of.get("url", line), report)
 
 
@@ -182,7 +215,11 @@ def _refuse_reference(where: str, value: str, line: int, report: Report) -> None
     """Report an invalid reference; the message only repeats its kind: the rest may be a secret."""
     kind = _KIND.match(value.strip())
     wrong = kind is not None and kind[1] not in _KINDS
-    text = f"there is no kind of secret {kind[1]!r}" if kind is not None and wrong else "a reference to a secret can't be read"
+    text = (
+        f"there is no kind of secret {kind[1]!r}"
+        if kind is not None and wrong
+        else "a reference to a secret can't be read"
+    )
     report.error("literal_secret", line, f"{shown(where)}: {text}", _REFERENCES)
 
 
@@ -193,7 +230,9 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
 VARIABLES_MAX = 200
 VALUE_CHARACTERS_MAX = 32_000
 _RESERVED_PREFIX = "HEADRACE_"
-_ONE_REFERENCE = re.compile(r"secret://(env|file|keyring)/\S+|\$\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII)
+_ONE_REFERENCE = re.compile(
+    r"secret://(env|file|keyring)/\S+|\$\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII
+)
 
 
 def read_secrets(fields: Fields) -> dict[str, str]:
@@ -204,7 +243,9 @@ def read_secrets(fields: Fields) -> dict[str, str]:
     written = fields.raw("secrets")
     if not isinstance(written, LocatedMapping):
         names = [_bare(name) for name in fields.texts("secrets")]
-        return {name: f"secret://env/{name}" for name in names if _is_variable(fields, "secrets", name)}
+        return {
+            name: f"secret://env/{name}" for name in names if _is_variable(fields, "secrets", name)
+        }
     inner = Fields(written, fields.report, tuple(written), what="`secrets`")
     results = {}
     for name in written:
@@ -215,9 +256,11 @@ def read_secrets(fields: Fields) -> dict[str, str]:
             results[name] = reference.strip()
         else:
             inner.refuse(
-                name, f"the secret {shown(name)} isn't a reference",
-                "write secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME", code="literal_secret",
-            )  # fmt: skip
+                name,
+                f"the secret {shown(name)} isn't a reference",
+                "write secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME",
+                code="literal_secret",
+            )
     return results
 
 
@@ -227,18 +270,24 @@ def read_environment(fields: Fields) -> dict[str, str]:
     if block is None:
         return {}
     if len(block) > VARIABLES_MAX:
-        fields.refuse("environment", f"{len(block):,} variables are too many", f"at most {VARIABLES_MAX}")
+        fields.refuse(
+            "environment", f"{len(block):,} variables are too many", f"at most {VARIABLES_MAX}"
+        )
         return {}
     inner = Fields(block, fields.report, tuple(block), what="`environment`")
     return {
-        name: str(value) for name, value in block.items() if _is_variable(inner, name, name) and _is_variable_value(inner, name, value)
-    }  # fmt: skip
+        name: str(value)
+        for name, value in block.items()
+        if _is_variable(inner, name, name) and _is_variable_value(inner, name, value)
+    }
 
 
 def read_pass_environment(fields: Fields) -> tuple[str, ...]:
     """Return names of environment variables that are passed to all asset code."""
     names = fields.texts("pass_environment")
-    return tuple(dict.fromkeys(name for name in names if _is_variable(fields, "pass_environment", name)))
+    return tuple(
+        dict.fromkeys(name for name in names if _is_variable(fields, "pass_environment", name))
+    )
 
 
 def check_environment(fields: Fields, body: Body) -> None:
@@ -251,15 +300,27 @@ def check_environment(fields: Fields, body: Body) -> None:
     environment, secrets = fields.raw("environment"), fields.raw("secrets")
     if isinstance(environment, dict) and isinstance(secrets, dict | list):
         for name in [name for name in environment if name in secrets]:
-            fields.refuse("environment", f"{shown(name)} is in `secrets`, too", "keep one of them", code="conflicting_fields")
+            fields.refuse(
+                "environment",
+                f"{shown(name)} is in `secrets`, too",
+                "keep one of them",
+                code="conflicting_fields",
+            )
 
 
 def _is_variable(fields: Fields, field: str, name: str) -> bool:
     if not VARIABLE.fullmatch(name):
-        fields.refuse(field, f"{shown(name)} can't be an environment variable", "letters, digits and `_`, no digit first", code="bad_name")
+        fields.refuse(
+            field,
+            f"{shown(name)} can't be an environment variable",
+            "letters, digits and `_`, no digit first",
+            code="bad_name",
+        )
     elif name.startswith(_RESERVED_PREFIX):
         message = f"names that begin with {_RESERVED_PREFIX} are Headrace's own"
-        fields.refuse(field, message, f"choose another name than {shown(name)}", code="reserved_name")
+        fields.refuse(
+            field, message, f"choose another name than {shown(name)}", code="reserved_name"
+        )
     else:
         return True
     return False
@@ -268,16 +329,25 @@ def _is_variable(fields: Fields, field: str, name: str) -> bool:
 def _is_variable_value(fields: Fields, name: str, value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, str | int):
         fields.refuse(
-            name, f"the variable {shown(name)} can't be {kind_of(value)}", f'put it in quotes: {name}: "…"', code="wrong_type"
-        )  # fmt: skip
+            name,
+            f"the variable {shown(name)} can't be {kind_of(value)}",
+            f'put it in quotes: {name}: "…"',
+            code="wrong_type",
+        )
     elif isinstance(value, str) and is_reference(value):
         hint = f"move {name} to `secrets`, which hands over its value and keeps it out of logs"
         fields.refuse(name, f"the variable {shown(name)} refers to a secret", hint)
     elif is_password_name(name) or (isinstance(value, str) and value and is_secret_name(name)):
         hint = f"move {name} to `secrets`, and keep the value out of the project"
-        fields.refuse(name, f"the variable {shown(name)} holds a secret itself", hint, code="literal_secret")
+        fields.refuse(
+            name, f"the variable {shown(name)} holds a secret itself", hint, code="literal_secret"
+        )
     elif "\0" in str(value) or len(str(value)) > VALUE_CHARACTERS_MAX:
-        fields.refuse(name, f"the variable {shown(name)} is too long, or has a NUL in it", f"at most {VALUE_CHARACTERS_MAX:,} characters")
+        fields.refuse(
+            name,
+            f"the variable {shown(name)} is too long, or has a NUL in it",
+            f"at most {VALUE_CHARACTERS_MAX:,} characters",
+        )
     else:
         return True
     return False
@@ -301,18 +371,35 @@ def read_parameters(fields: Fields) -> dict[str, Any]:
     if block is None:
         return {}
     if len(block) > PARAMETERS_MAX:
-        fields.refuse("parameters", f"{len(block):,} parameters are too many", f"at most {PARAMETERS_MAX:,}")
+        fields.refuse(
+            "parameters", f"{len(block):,} parameters are too many", f"at most {PARAMETERS_MAX:,}"
+        )
         return {}
     inner = Fields(block, fields.report, tuple(block), what="`parameters`")
-    return {name: plain(value) for name, value in block.items() if _is_parameter_value(inner, name, value)}
+    return {
+        name: plain(value)
+        for name, value in block.items()
+        if _is_parameter_value(inner, name, value)
+    }
 
 
 def _is_parameter_value(fields: Fields, name: str, value: Any) -> bool:
     if not PARAMETER_NAME.fullmatch(name):
-        fields.refuse(name, f"{shown(name)} can't be a parameter", "letters, digits and `_`, because it is bound as $name", code="bad_name")
+        fields.refuse(
+            name,
+            f"{shown(name)} can't be a parameter",
+            "letters, digits and `_`, because it is bound as $name",
+            code="bad_name",
+        )
     elif name.lower() in _RESERVED_PARAMETERS:
-        fields.refuse(name, f"`${name}` means something already", "choose another name", code="reserved_name")
-    elif value is None or isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value)):
+        fields.refuse(
+            name, f"`${name}` means something already", "choose another name", code="reserved_name"
+        )
+    elif (
+        value is None
+        or isinstance(value, dict)
+        or (isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value))
+    ):
         fields.refuse(
             name,
             f"the parameter {shown(name)} can't be {kind_of(value)}",

@@ -63,7 +63,9 @@ def select(selection: Sequence[str], exclude: Sequence[str], graph: SelectionGra
 def _terms(texts: Sequence[str]) -> list[str]:
     terms = [term for text in texts for term in text.split()]
     if len(terms) > TERMS_MAX:
-        raise UsageError(f"{len(terms):,} terms are too many", hint=f"at most {TERMS_MAX:,}; use globs or tags")
+        raise UsageError(
+            f"{len(terms):,} terms are too many", hint=f"at most {TERMS_MAX:,}; use globs or tags"
+        )
     return terms
 
 
@@ -72,7 +74,9 @@ def _union(texts: Sequence[str], graph: SelectionGraph) -> set[str]:
     for term in _terms(texts):
         parts = [_matching(part, graph) for part in term.split(",") if part]
         if not parts:
-            raise UsageError(f"{shown(term)} selects nothing", hint="a comma stands between two terms")
+            raise UsageError(
+                f"{shown(term)} selects nothing", hint="a comma stands between two terms"
+            )
         results |= set.intersection(*parts)
     return results
 
@@ -91,7 +95,9 @@ def _matching(term: str, graph: SelectionGraph) -> set[str]:
     return results
 
 
-def _reach(start: Collection[str], step: Callable[[str], Iterable[str]], levels: int | None) -> set[str]:
+def _reach(
+    start: Collection[str], step: Callable[[str], Iterable[str]], levels: int | None
+) -> set[str]:
     """Return all nodes reachable in at most `levels` steps; None means no limit."""
     seen, edge = set(start), set(start)
     while edge and levels != 0:
@@ -108,7 +114,10 @@ def _named(core: str, graph: SelectionGraph) -> set[str]:
     matcher = _METHODS.get(method)
     if matcher is None:
         known = ", ".join(f"{name}:" for name in _METHODS)
-        raise UsageError(f"unknown selection {shown(core)}", hint=did_you_mean(method, _METHODS) or f"known: {known}")
+        raise UsageError(
+            f"unknown selection {shown(core)}",
+            hint=did_you_mean(method, _METHODS) or f"known: {known}",
+        )
     results = matcher(value, graph)
     if not results and method != "state":
         raise UsageError(f"{shown(core)} selects nothing", hint=_values_hint(method, value, graph))
@@ -133,7 +142,9 @@ def _node(value: str, graph: SelectionGraph) -> set[str]:
 
 
 def _tag(value: str, graph: SelectionGraph) -> set[str]:
-    return {name for name in graph.names() if any(fnmatchcase(tag, value) for tag in graph.tags(name))}
+    return {
+        name for name in graph.names() if any(fnmatchcase(tag, value) for tag in graph.tags(name))
+    }
 
 
 def _owner(value: str, graph: SelectionGraph) -> set[str]:
@@ -152,7 +163,11 @@ def _path(value: str, graph: SelectionGraph) -> set[str]:
     """Return nodes by their file, folder, or a glob over files."""
     wanted = value.removeprefix("./").rstrip("/")
     paths = {name: graph.path(name) for name in graph.names()}
-    return {name for name, path in paths.items() if path == wanted or path.startswith(wanted + "/") or fnmatchcase(path, wanted)}
+    return {
+        name
+        for name, path in paths.items()
+        if path == wanted or path.startswith(wanted + "/") or fnmatchcase(path, wanted)
+    }
 
 
 def _consumer(value: str, graph: SelectionGraph) -> set[str]:
@@ -168,9 +183,16 @@ def _state(value: str, graph: SelectionGraph) -> set[str]:
 
 
 _METHODS: dict[str, Callable[[str, SelectionGraph], set[str]]] = {
-    "asset": _node, "tag": _tag, "owner": _owner, "domain": _domain, "source": _source, "path": _path,
-    "consumer": _consumer, "exposure": _consumer, "state": _state,
-}  # fmt: skip
+    "asset": _node,
+    "tag": _tag,
+    "owner": _owner,
+    "domain": _domain,
+    "source": _source,
+    "path": _path,
+    "consumer": _consumer,
+    "exposure": _consumer,
+    "state": _state,
+}
 
 
 def _values_hint(method: str, value: str, graph: SelectionGraph) -> str:
@@ -181,4 +203,8 @@ def _values_hint(method: str, value: str, graph: SelectionGraph) -> str:
         "owner": lambda: {graph.owner(name) for name in names},
         "domain": lambda: {graph.domain(name) or "" for name in names} - {""},
     }.get(method, set)()
-    return did_you_mean(value, known) or (f"there are: {', '.join(sorted(known)[:10])}" if known else "`headrace ls` shows what there is")
+    return did_you_mean(value, known) or (
+        f"there are: {', '.join(sorted(known)[:10])}"
+        if known
+        else "`headrace ls` shows what there is"
+    )

@@ -12,7 +12,13 @@ from headrace.model.errors import Report, UnknownName, UsageError, did_you_mean,
 from headrace.model.fields import OWNER, Fields, LocatedMapping, kind_of, plain, size_in_bytes
 from headrace.model.locations import check_kind, read_path
 from headrace.model.nodes import Backups, Project, Settings, Value
-from headrace.model.secrets import check_channel, check_connection, is_reference, read_parameters, read_pass_environment
+from headrace.model.secrets import (
+    check_channel,
+    check_connection,
+    is_reference,
+    read_parameters,
+    read_pass_environment,
+)
 
 # The language of `[policy]`: `partitions > 100 or tag:regulated`.
 
@@ -22,14 +28,22 @@ POLICY_RULES = (APPROVAL,)
 RULE_CHARACTERS_MAX = 2_000
 RULE_DEPTH_MAX = 40
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d[\d_]*(?:\.\d+)?\s*(?:[KMGT]i?B|B)?)(?![\w.])|(?P<sign>[<>=!]=|[<>=()])|(?P<word>[^\s()<>=!]+))", re.ASCII
+    r"\s*(?:(?P<number>\d[\d_]*(?:\.\d+)?\s*(?:[KMGT]i?B|B)?)(?![\w.])|(?P<sign>[<>=!]=|[<>=()])|(?P<word>[^\s()<>=!]+))",
+    re.ASCII,
 )
 _SIGNS: dict[str, Callable[[int, int], bool]] = {
-    ">": lambda item, other: item > other, ">=": lambda one, other: one >= other, "<": lambda one, other: one < other,
-    "<=": lambda item, other: item <= other, "=": lambda one, other: one == other, "==": lambda one, other: one == other,
+    ">": lambda item, other: item > other,
+    ">=": lambda one, other: one >= other,
+    "<": lambda one, other: one < other,
+    "<=": lambda item, other: item <= other,
+    "=": lambda one, other: one == other,
+    "==": lambda one, other: one == other,
     "!=": lambda item, other: item != other,
-}  # fmt: skip
-_POLICY_HINT = 'write it like "partitions > 100 or tag:regulated": partitions, bytes, tag:, owner:, domain:, and, or, not, ( )'
+}
+_POLICY_HINT = (
+    'write it like "partitions > 100 or tag:regulated": partitions, bytes, tag:, owner:, domain:,'
+    " and, or, not, ( )"
+)
 
 
 class Approval(msgspec.Struct, frozen=True):
@@ -60,11 +74,16 @@ Rule: TypeAlias = Callable[[Facts], bool]
 def parse_rule(text: str) -> Rule:
     """Parse a rule. Raises UsageError, which quotes the invalid part."""
     if len(text) > RULE_CHARACTERS_MAX:
-        raise UsageError(f"a rule of {len(text):,} characters is too long", hint=f"at most {RULE_CHARACTERS_MAX:,}")
+        raise UsageError(
+            f"a rule of {len(text):,} characters is too long",
+            hint=f"at most {RULE_CHARACTERS_MAX:,}",
+        )
     reader = _Reader(_tokens(text))
     rule = reader.either(0)
     if reader.next is not None:
-        raise UsageError(f"{reader.next[:40]!r} has nothing before it to belong to", hint=_POLICY_HINT)
+        raise UsageError(
+            f"{reader.next[:40]!r} has nothing before it to belong to", hint=_POLICY_HINT
+        )
     return rule
 
 
@@ -128,7 +147,9 @@ class _Reader:
     def _compared(self, what: str) -> Rule:
         sign = self._take(f"a comparison after `{what}`")
         if sign not in _SIGNS:
-            raise UsageError(f"`{what}` is compared with > >= < <= = or !=, not {sign[:40]!r}", hint=_POLICY_HINT)
+            raise UsageError(
+                f"`{what}` is compared with > >= < <= = or !=, not {sign[:40]!r}", hint=_POLICY_HINT
+            )
         number, compare = _number(self._take(f"a number after `{what} {sign}`"), what), _SIGNS[sign]
         return lambda facts: compare(getattr(facts, what), number)
 
@@ -170,7 +191,10 @@ def of_environment(settings: Settings, name: str) -> Settings:
         return settings
     if name not in settings.environments:
         known = [PRODUCTION, *settings.environments]
-        hint = did_you_mean(name, known) or f"there is {', '.join(known)}; add [environments.{name}] to headrace.toml"
+        hint = (
+            did_you_mean(name, known)
+            or f"there is {', '.join(known)}; add [environments.{name}] to headrace.toml"
+        )
         raise UnknownName(f"there is no environment {name[:60]!r}", hint=hint)
     said = settings.environments[name]
     return msgspec.structs.replace(
@@ -178,7 +202,9 @@ def of_environment(settings: Settings, name: str) -> Settings:
         environment=name,
         workers=said.get("workers", settings.workers),
         store_url=said.get("store", {}).get("url", _own_store(settings, name)),
-        store_connection=said["store"].get("connection") if "store" in said else settings.store_connection,
+        store_connection=(
+            said["store"].get("connection") if "store" in said else settings.store_connection
+        ),
         lake_path=said.get("lake", {}).get("path", f"{_FOLDER}/{name}/lake"),
         parameters={**settings.parameters, **said.get("parameters", {})},
         pools={**settings.pools, **said.get("pools", {})},
@@ -195,10 +221,16 @@ def _own_store(settings: Settings, name: str) -> str:
 
     In PostgreSQL, each environment has its own schema.
     """
-    return settings.store_url if not settings.store_url.startswith("sqlite:") else f"sqlite:{_FOLDER}/{name}/state.db"
+    return (
+        settings.store_url
+        if not settings.store_url.startswith("sqlite:")
+        else f"sqlite:{_FOLDER}/{name}/state.db"
+    )
 
 
-def _overridden_tables(base: dict[str, dict[str, Any]], said: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _overridden_tables(
+    base: dict[str, dict[str, Any]], said: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
     """Override nested tables field by field."""
     return {name: {**base.get(name, {}), **said.get(name, {})} for name in {**base, **said}}
 
@@ -213,9 +245,13 @@ def in_environment(project: Project) -> Project:
     if settings.environment == PRODUCTION:
         return project
     sources = {
-        name: msgspec.structs.replace(source, files=_moved(source.files, settings.paths)) for name, source in project.sources.items()
+        name: msgspec.structs.replace(source, files=_moved(source.files, settings.paths))
+        for name, source in project.sources.items()
     }
-    consumers = {name: msgspec.structs.replace(consumer, export=None) for name, consumer in project.consumers.items()}
+    consumers = {
+        name: msgspec.structs.replace(consumer, export=None)
+        for name, consumer in project.consumers.items()
+    }
     return msgspec.structs.replace(project, sources=sources, consumers=consumers)
 
 
@@ -230,7 +266,9 @@ def _moved(files: str | None, paths: dict[str, str]) -> str | None:
 
 OPENLINEAGE_FIELDS = ("file", "url", "token", "namespace")
 _URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?([/?]\S*)?", re.ASCII)
-_OPENLINEAGE_HINT = 'write url = "https://lineage.example.com/api/v1/lineage", or file = "lineage/events.jsonl"'
+_OPENLINEAGE_HINT = (
+    'write url = "https://lineage.example.com/api/v1/lineage", or file = "lineage/events.jsonl"'
+)
 
 
 def read_openlineage(fields: Fields) -> dict[str, str] | None:
@@ -239,11 +277,18 @@ def read_openlineage(fields: Fields) -> dict[str, str] | None:
     if not block:
         return None
     check_connection("openlineage", block, block.lines, block.line, fields.report)
-    results = {name: fields.text(name) for name in OPENLINEAGE_FIELDS if name in fields and name != "file"}
+    results = {
+        name: fields.text(name) for name in OPENLINEAGE_FIELDS if name in fields and name != "file"
+    }
     if "file" in fields:
         results["file"] = read_path(fields, "file")
     if ("file" in fields) == ("url" in fields):
-        fields.report.error("conflicting_fields", block.line, "[openlineage] needs one of `file` and `url`", _OPENLINEAGE_HINT)
+        fields.report.error(
+            "conflicting_fields",
+            block.line,
+            "[openlineage] needs one of `file` and `url`",
+            _OPENLINEAGE_HINT,
+        )
         return None
     said = {name: value for name, value in results.items() if value is not None}
     url = said.get("url", "https://x")
@@ -255,15 +300,45 @@ def read_openlineage(fields: Fields) -> dict[str, str] | None:
 
 WORKERS_MAX = 256
 POOL_SLOTS_MAX = 100_000
-RUN_FIELDS = ("workers", "look_every", "tick_every", "executor", "dask", "memory_max", "pass_environment")
+RUN_FIELDS = (
+    "workers",
+    "look_every",
+    "tick_every",
+    "executor",
+    "dask",
+    "memory_max",
+    "pass_environment",
+)
 EXECUTORS = ("local", "dask")
 _DASK_ADDRESS = re.compile(r"(tcp|tls)://[A-Za-z0-9._\[\]:-]{1,255}:\d{1,5}", re.ASCII)
 NAME_CHARACTERS_MAX = 100
 _TABLES = (
-    "project", "run", "store", "lake", "pools", "parameters", "retention", "backup", "connections", "notify", "environments",
-    "policy", "openlineage",
-)  # fmt: skip
-_ENVIRONMENT_FIELDS = ("workers", "connections", "notify", "store", "lake", "paths", "parameters", "pools", "retention", "policy")
+    "project",
+    "run",
+    "store",
+    "lake",
+    "pools",
+    "parameters",
+    "retention",
+    "backup",
+    "connections",
+    "notify",
+    "environments",
+    "policy",
+    "openlineage",
+)
+_ENVIRONMENT_FIELDS = (
+    "workers",
+    "connections",
+    "notify",
+    "store",
+    "lake",
+    "paths",
+    "parameters",
+    "pools",
+    "retention",
+    "policy",
+)
 _RETENTION_FIELDS = ("snapshots", "history", "raw", "quarantine", "logs")
 BACKUP_FIELDS = ("every", "keep", "to")
 OFF = "off"
@@ -276,7 +351,12 @@ def read_settings(document: LocatedMapping, report: Report) -> Settings | None:
     fields = Fields(document, report, _TABLES, what="headrace.toml")
     project = _table(fields, "project", ("name", "timezone", "description"))
     if "project" not in fields:
-        report.error("missing_field", 1, "headrace.toml has no [project]", 'write [project], name = "…", timezone = "…"')
+        report.error(
+            "missing_field",
+            1,
+            "headrace.toml has no [project]",
+            'write [project], name = "…", timezone = "…"',
+        )
     if not isinstance(fields.raw("project"), LocatedMapping):
         return None
     name = project.required("name", 'add name = "flights" to [project]')
@@ -319,24 +399,43 @@ def _parts(fields: Fields) -> dict[str, Any]:
 def _table(fields: Fields, name: str, known: tuple[str, ...]) -> Fields:
     """Return the fields of a table, which is empty if absent."""
     block = fields.block_of(name)
-    return Fields(block if block is not None else LocatedMapping(fields.line(name)), fields.report, known, what=f"[{name}]")
+    return Fields(
+        block if block is not None else LocatedMapping(fields.line(name)),
+        fields.report,
+        known,
+        what=f"[{name}]",
+    )
 
 
 def _dask(run: Fields) -> str | None:
     """Return the Dask scheduler's address; report it if `executor = "dask"` lacks one."""
     address = run.text("dask") if "dask" in run else None
     if address is not None and not _DASK_ADDRESS.fullmatch(address):
-        run.refuse("dask", f"{shown(address)} isn't the address of a Dask scheduler", 'write dask = "tcp://host:8786", or tls://…')
+        run.refuse(
+            "dask",
+            f"{shown(address)} isn't the address of a Dask scheduler",
+            'write dask = "tcp://host:8786", or tls://…',
+        )
         return None
     if "dask" not in run and run.block.get("executor") == "dask":
-        run.refuse("executor", "Dask needs the address of its scheduler", 'add dask = "tcp://host:8786" to [run]', code="missing_field")
+        run.refuse(
+            "executor",
+            "Dask needs the address of its scheduler",
+            'add dask = "tcp://host:8786" to [run]',
+            code="missing_field",
+        )
     return address
 
 
 def _usable(project: Fields, name: str) -> bool:
     if len(name) <= NAME_CHARACTERS_MAX and name.isprintable():
         return True
-    project.refuse("name", f"{shown(name)} can't name a project", f"one line of at most {NAME_CHARACTERS_MAX} characters", code="bad_name")
+    project.refuse(
+        "name",
+        f"{shown(name)} can't name a project",
+        f"one line of at most {NAME_CHARACTERS_MAX} characters",
+        code="bad_name",
+    )
     return False
 
 
@@ -349,7 +448,9 @@ def _store_url(store: Fields) -> str | None:
     check_connection("store", store.block, store.block.lines, store.block.line, store.report)
     if not url.startswith(_STORES) and not is_reference(url):
         store.refuse(
-            "url", f"{shown(url.partition(':')[0] + ':')} is no kind of store", 'write "sqlite:.headrace/state.db" or "postgresql://…"'
+            "url",
+            f"{shown(url.partition(':')[0] + ':')} is no kind of store",
+            'write "sqlite:.headrace/state.db" or "postgresql://…"',
         )
         return None
     return url
@@ -360,7 +461,12 @@ def _pools(fields: Fields) -> dict[str, int]:
     inner = Fields(block, fields.report, tuple(block), what="[pools]")
     for name in block:
         if not OWNER.fullmatch(name):
-            fields.report.error("bad_name", block.lines[name], f"{shown(name)} can't name a pool", "letters, digits, `_`, `-` and `.`")
+            fields.report.error(
+                "bad_name",
+                block.lines[name],
+                f"{shown(name)} can't name a pool",
+                "letters, digits, `_`, `-` and `.`",
+            )
     slots = {name: inner.whole(name, minimum=1, maximum=POOL_SLOTS_MAX) for name in block}
     return {name: count for name, count in slots.items() if count is not None}
 
@@ -381,7 +487,11 @@ def _backup(fields: Fields) -> Backups:
     keep = fields.whole("keep", minimum=1, maximum=BACKUPS_KEPT_MAX) if "keep" in fields else None
     to = fields.text("to") if "to" in fields else None
     if to is not None and ("://" in to or "\0" in to or not to.strip()):
-        fields.refuse("to", f"{shown(to)} is no folder", 'write to = "/mnt/backups/shop": a folder of this machine, which may be mounted')
+        fields.refuse(
+            "to",
+            f"{shown(to)} is no folder",
+            'write to = "/mnt/backups/shop": a folder of this machine, which may be mounted',
+        )
         to = None
     return Backups(every=every, keep=base.keep if keep is None else keep, to=to)
 
@@ -395,10 +505,18 @@ def _secret_tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:
         line = block.lines[key]
         if not isinstance(value, LocatedMapping):
             fields.report.error(
-                "wrong_type", line, f"{shown(f'{name}.{key}')} must be a table, not {kind_of(value)}", f"write [{name}.{key}]"
+                "wrong_type",
+                line,
+                f"{shown(f'{name}.{key}')} must be a table, not {kind_of(value)}",
+                f"write [{name}.{key}]",
             )
         elif not OWNER.fullmatch(key):
-            fields.report.error("bad_name", line, f"{shown(key)} can't name one of [{name}]", "letters, digits, `_`, `-` and `.`")
+            fields.report.error(
+                "bad_name",
+                line,
+                f"{shown(key)} can't name one of [{name}]",
+                "letters, digits, `_`, `-` and `.`",
+            )
         else:
             check(f"{name}.{key}", value, value.lines, value.line, fields.report)
             if name == "connections":
@@ -413,10 +531,15 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
     for name, value in block.items():
         if not isinstance(value, LocatedMapping):
             fields.report.error(
-                "wrong_type", block.lines[name], f"the environment {shown(name)} must be a table", f"write [environments.{name}]"
+                "wrong_type",
+                block.lines[name],
+                f"the environment {shown(name)} must be a table",
+                f"write [environments.{name}]",
             )
             continue
-        inner = Fields(value, fields.report, _ENVIRONMENT_FIELDS, what=f"the environment {shown(name)}")
+        inner = Fields(
+            value, fields.report, _ENVIRONMENT_FIELDS, what=f"the environment {shown(name)}"
+        )
         inner.whole("workers", minimum=1, maximum=WORKERS_MAX)
         for tables in ("connections", "notify"):
             _secret_tables(inner, tables)
@@ -425,12 +548,23 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
         _store_url(_table(inner, "store", ("url", "connection", "schema")))
         for table in ("lake", "paths"):
             folders = inner.block_of(table) or LocatedMapping(0)
-            paths = Fields(folders, fields.report, ("path",) if table == "lake" else tuple(folders), what=f"[environments.{name}.{table}]")
+            paths = Fields(
+                folders,
+                fields.report,
+                ("path",) if table == "lake" else tuple(folders),
+                what=f"[environments.{name}.{table}]",
+            )
             for path in folders:
                 read_path(paths, path)
         if name == PRODUCTION or not OWNER.fullmatch(name):
-            hint = "prod is what headrace.toml says outside of it" if name == PRODUCTION else "letters, digits, `_`, `-` and `.`"
-            fields.report.error("bad_name", block.lines[name], f"{shown(name)} can't name an environment", hint)
+            hint = (
+                "prod is what headrace.toml says outside of it"
+                if name == PRODUCTION
+                else "letters, digits, `_`, `-` and `.`"
+            )
+            fields.report.error(
+                "bad_name", block.lines[name], f"{shown(name)} can't name an environment", hint
+            )
             continue
         results[name] = plain(value)
     return results

@@ -14,7 +14,15 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from headrace.model.errors import CRON, HeadraceError, UsageError
-from headrace.model.intervals import SECOND_US, Interval, bounds_us, from_us, local_date, local_us, to_us
+from headrace.model.intervals import (
+    SECOND_US,
+    Interval,
+    bounds_us,
+    from_us,
+    local_date,
+    local_us,
+    to_us,
+)
 from headrace.model.nodes import Grain, Project, Value
 
 # Durations and times after an interval, in the notation of declarations.
@@ -28,9 +36,14 @@ SINCE_YEARS = (1900, 2999)
 """Allowed years of `since:`, so that dates computed from it stay within Python's calendar."""
 _DURATION_HINT = "write a number and s, m, h, d or w: `90m`, `30h`, `7d`, `1d12h`"
 _INSTANT_HINT = "write a date, `2013-02-11`, or a time, `2013-02-11T07:00`"
-_OFFSET_HINT = "write `05:00` (the day after), `+2d 06:00`, `+3bd 09:00` (business days) or `+20m` (after the end)"
+_OFFSET_HINT = (
+    "write `05:00` (the day after), `+2d 06:00`, `+3bd 09:00` (business days) or `+20m` (after the"
+    " end)"
+)
 
-_PARTS = re.compile(r"(?:(\d{1,6})w)?(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?", re.ASCII)
+_PARTS = re.compile(
+    r"(?:(\d{1,6})w)?(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?", re.ASCII
+)
 _OFFSET = re.compile(r"(?:\+(\d{1,4})(d|bd)\s+)?(\d\d):(\d\d)(?::(\d\d))?", re.ASCII)
 
 
@@ -52,7 +65,9 @@ class Duration(Value, kw_only=True):
         weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         duration = Duration(days=7 * weeks + days, seconds=3600 * hours + 60 * minutes + seconds)
         if duration.days + duration.seconds // 86_400 > DURATION_DAYS_MAX:
-            raise UsageError(f"{text[:40]!r} is longer than {DURATION_DAYS_MAX} days", hint=_DURATION_HINT)
+            raise UsageError(
+                f"{text[:40]!r} is longer than {DURATION_DAYS_MAX} days", hint=_DURATION_HINT
+            )
         return duration
 
     def before_us(self, instant_us: int, timezone: str) -> int:
@@ -83,7 +98,9 @@ def local_instant_us(text: str, timezone: str) -> int:
                 return to_us(result)
             return local_us(result.date(), result.time(), timezone)
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"{text[:40]!r} is neither a date nor a time", hint=_INSTANT_HINT) from error
+        raise UsageError(
+            f"{text[:40]!r} is neither a date nor a time", hint=_INSTANT_HINT
+        ) from error
     between = f"between {SINCE_YEARS[0]} and {SINCE_YEARS[1]}"
     hint = f"write a date {between}, such as 2013-02-11"
     raise UsageError(f"the year of {text[:40]!r} isn't {between}", hint=hint)
@@ -126,7 +143,9 @@ class Offset(Value, kw_only=True):
             raise UsageError(f"{text[:40]!r} isn't a time after an interval", hint=_OFFSET_HINT)
         return _elapsed(text)
 
-    def after_us(self, end_us: int, timezone: str, holidays: Callable[[date], bool] | None = None) -> int:
+    def after_us(
+        self, end_us: int, timezone: str, holidays: Callable[[date], bool] | None = None
+    ) -> int:
         """Return the instant of this offset after an interval that ends at `end_us`.
 
         `holidays` returns whether a day is a holiday. Holidays and weekends aren't business days.
@@ -139,12 +158,16 @@ class Offset(Value, kw_only=True):
         return local_us(_business_day(last, self.count, holidays), self.clock, timezone)
 
 
-def after(interval: Interval, offset: str, timezone: str, holidays: Callable[[date], bool] | None = None) -> datetime:
+def after(
+    interval: Interval, offset: str, timezone: str, holidays: Callable[[date], bool] | None = None
+) -> datetime:
     """Return the local time `offset` after `interval`. Raises UsageError for an invalid offset."""
     return from_us(Offset.parse(offset).after_us(to_us(interval.end), timezone, holidays), timezone)
 
 
-def _on_a_day(text: str, count: str | None, unit: str | None, hour: str, minute: str, second: str | None) -> Offset:
+def _on_a_day(
+    text: str, count: str | None, unit: str | None, hour: str, minute: str, second: str | None
+) -> Offset:
     business = unit == "bd"
     days = int(count) if count is not None else 1
     if days > (BUSINESS_DAYS_MAX if business else OFFSET_DAYS_MAX) or (business and days == 0):
@@ -152,7 +175,9 @@ def _on_a_day(text: str, count: str | None, unit: str | None, hour: str, minute:
     try:
         clock = time(int(hour), int(minute), int(second or 0))
     except ValueError as error:
-        raise UsageError(f"{text[:40]!r} has no time of day ({error})", hint=_OFFSET_HINT) from error
+        raise UsageError(
+            f"{text[:40]!r} has no time of day ({error})", hint=_OFFSET_HINT
+        ) from error
     return Offset(unit=Unit.BUSINESS_DAYS if business else Unit.DAYS, count=days, clock=clock)
 
 
@@ -160,9 +185,14 @@ def _elapsed(text: str) -> Offset:
     try:
         duration = Duration.parse(text[1:])
     except UsageError as error:
-        raise UsageError(f"{text[:40]!r} isn't a time after an interval", hint=_OFFSET_HINT) from error
+        raise UsageError(
+            f"{text[:40]!r} isn't a time after an interval", hint=_OFFSET_HINT
+        ) from error
     if duration.days:
-        raise UsageError(f"{text[:40]!r} names days without a time of day", hint="write `+2d 06:00`, or `+48h` for elapsed hours")
+        raise UsageError(
+            f"{text[:40]!r} names days without a time of day",
+            hint="write `+2d 06:00`, or `+48h` for elapsed hours",
+        )
     return Offset(unit=Unit.ELAPSED, seconds=duration.seconds)
 
 
@@ -174,7 +204,10 @@ def _business_day(last: date, count: int, holidays: Callable[[date], bool] | Non
         if day.weekday() >= 5 or (holidays is not None and holidays(day)):
             skipped += 1
             if skipped > HOLIDAYS_IN_A_ROW_MAX:
-                raise HeadraceError(f"no business day within {HOLIDAYS_IN_A_ROW_MAX} days after {last}", hint="look at the calendar")
+                raise HeadraceError(
+                    f"no business day within {HOLIDAYS_IN_A_ROW_MAX} days after {last}",
+                    hint="look at the calendar",
+                )
             continue
         count, skipped = count - 1, 0
     return day
@@ -233,13 +266,18 @@ def check_cron(expression: str) -> None:
     from cronsim import CronSim, CronSimError
 
     if expression.strip().lower() in CRON:
-        raise UsageError(f"{expression[:40]!r} doesn't have five fields", hint=f"write `{CRON[expression.strip().lower()]}`")
+        raise UsageError(
+            f"{expression[:40]!r} doesn't have five fields",
+            hint=f"write `{CRON[expression.strip().lower()]}`",
+        )
     if len(expression) > CHARACTERS_MAX or len(expression.split()) != 5:
         raise UsageError(f"{expression[:40]!r} doesn't have five fields", hint=_CRON_HINT)
     try:
         next(CronSim(expression, datetime(2000, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
-        raise UsageError(f"{expression[:40]!r} isn't a cron expression ({error})", hint=_CRON_HINT) from error
+        raise UsageError(
+            f"{expression[:40]!r} isn't a cron expression ({error})", hint=_CRON_HINT
+        ) from error
     except StopIteration:
         raise UsageError(f"{expression[:40]!r} never comes", hint=_CRON_HINT) from None
 
@@ -247,7 +285,9 @@ def check_cron(expression: str) -> None:
 def times_after(cron: str, timezone: str, after_us: int) -> Iterator[int]:
     """Yield the cron times after an instant, in ascending order, in microseconds."""
     last = after_us  # after clocks are set back, repeated local times don't fire again
-    for local in _local_times(cron, from_us(after_us, timezone).replace(tzinfo=None), reverse=False):
+    for local in _local_times(
+        cron, from_us(after_us, timezone).replace(tzinfo=None), reverse=False
+    ):
         at = local_us(local.date(), local.time(), timezone)
         if at > last:
             last = at
@@ -310,7 +350,9 @@ class DaysOff(Value, kw_only=True):
 
     def __contains__(self, day: object) -> bool:
         """Return whether a day in ISO format is off."""
-        return isinstance(day, str) and (day in self.dates or (self.named is not None and self.holds(date.fromisoformat(day))))
+        return isinstance(day, str) and (
+            day in self.dates or (self.named is not None and self.holds(date.fromisoformat(day)))
+        )
 
     def holds(self, day: date) -> bool:
         """Return whether a day is off."""
@@ -419,7 +461,9 @@ class Quiet(Value, kw_only=True):
         late = clock >= self.begins
         if not (late or clock < self.ends if over else late and clock < self.ends):
             return now_us
-        return local_us(local.date() + (_DAY if over and late else timedelta()), self.ends, timezone)
+        return local_us(
+            local.date() + (_DAY if over and late else timedelta()), self.ends, timezone
+        )
 
 
 def time_of_day(text: str) -> time:

@@ -8,22 +8,66 @@ from typing import Any
 
 from headrace.model.assets import name_of_file
 from headrace.model.checks import read_checks
-from headrace.model.common_fields import COMMON_FIELDS, ON_FAIL, read_common, read_concurrency, read_on_anomaly, read_partition, read_start
+from headrace.model.common_fields import (
+    COMMON_FIELDS,
+    ON_FAIL,
+    read_common,
+    read_concurrency,
+    read_on_anomaly,
+    read_partition,
+    read_start,
+)
 from headrace.model.connectors import READERS, read_connectors
 from headrace.model.errors import FILES, Report, shown
 from headrace.model.exports import read_export
-from headrace.model.fields import Fields, Items, LocatedMapping, check_consumer, check_node, check_owner, kind_of, plain
+from headrace.model.fields import (
+    Fields,
+    Items,
+    LocatedMapping,
+    check_consumer,
+    check_node,
+    check_owner,
+    kind_of,
+    plain,
+)
 from headrace.model.locations import read_pattern
-from headrace.model.nodes import AssetTest, Calendar, Complete, Consumer, Expect, Grain, Owner, PartitionSpec, Source
+from headrace.model.nodes import (
+    AssetTest,
+    Calendar,
+    Complete,
+    Consumer,
+    Expect,
+    Grain,
+    Owner,
+    PartitionSpec,
+    Source,
+)
 from headrace.model.secrets import check_channel, is_address, read_parameters
 from headrace.model.times import Quiet, time_of_day
 
 # `sources/*.yaml`: data that others deliver.
 
 _SOURCE_FIELDS = frozenset(
-    (*COMMON_FIELDS, "source", "partition", "start", "files", "complete", "expect", "retain_raw", "restate_within", "on_drift",
-     "every", "contract", "checks", "on_fail", "on_anomaly", "concurrency", *READERS)
-)  # fmt: skip
+    (
+        *COMMON_FIELDS,
+        "source",
+        "partition",
+        "start",
+        "files",
+        "complete",
+        "expect",
+        "retain_raw",
+        "restate_within",
+        "on_drift",
+        "every",
+        "contract",
+        "checks",
+        "on_fail",
+        "on_anomaly",
+        "concurrency",
+        *READERS,
+    )
+)
 _DRIFTS = ("added", "dropped", "renamed", "type", "format", "nested", "nullability", "keys")
 _ON_DRIFT = ("block", "map", "allow", "warn")
 _ROWS = re.compile(r"(\d{1,15})?\s*\.\.\s*(\d{1,15})?", re.ASCII)
@@ -40,13 +84,23 @@ def read_sources(document: object, report: Report) -> tuple[Source, ...]:
     elif isinstance(document, list):
         blocks = document
     else:
-        report.error("wrong_type", 1, f"a source must be a mapping, not {kind_of(document)}", "write source: name, owner: …, files: …")
+        report.error(
+            "wrong_type",
+            1,
+            f"a source must be a mapping, not {kind_of(document)}",
+            "write source: name, owner: …, files: …",
+        )
         return ()
     sources = []
     for index, block in enumerate(blocks):
         if not isinstance(block, LocatedMapping):
             line = document.lines[index] if isinstance(document, Items) else 1
-            report.error("wrong_type", line, f"a source must be a mapping, not {kind_of(block)}", "write - source: name")
+            report.error(
+                "wrong_type",
+                line,
+                f"a source must be a mapping, not {kind_of(block)}",
+                "write - source: name",
+            )
         elif (source := _source(block, report)) is not None:
             sources.append(source)
     return tuple(sources)
@@ -54,7 +108,12 @@ def read_sources(document: object, report: Report) -> tuple[Source, ...]:
 
 def _source(block: LocatedMapping, report: Report) -> Source | None:
     name = block.get("source")
-    fields = Fields(block, report, _SOURCE_FIELDS, what=f"the source {shown(name)}" if isinstance(name, str) else "a source")
+    fields = Fields(
+        block,
+        report,
+        _SOURCE_FIELDS,
+        what=f"the source {shown(name)}" if isinstance(name, str) else "a source",
+    )
     name = fields.required("source", "add `source:` with the name")
     named = name is not None and check_node(name, fields.line("source"), report, "source")
     common = read_common(fields)
@@ -72,7 +131,12 @@ def _files(fields: Fields, partition: PartitionSpec) -> str | None:
     endings = [ending.lower() for ending in pattern.rpartition("/")[2].split(".")[1:]]
     for ending in endings[-2:]:
         if ending in FILES:
-            fields.refuse("files", f"{shown(pattern)}: no reader for `.{ending}` files", FILES[ending], code="unsupported_kind")
+            fields.refuse(
+                "files",
+                f"{shown(pattern)}: no reader for `.{ending}` files",
+                FILES[ending],
+                code="unsupported_kind",
+            )
             return None
     return pattern
 
@@ -118,11 +182,19 @@ def _rows(fields: Fields) -> tuple[int | None, int | None]:
         return written, written
     match = _ROWS.fullmatch(written.strip()) if isinstance(written, str) else None
     if match is None or not any(match.groups()):
-        fields.refuse("rows", f"{shown(written)} is no range of rows", "write rows: 500..1500, or 500.. for at least 500")
+        fields.refuse(
+            "rows",
+            f"{shown(written)} is no range of rows",
+            "write rows: 500..1500, or 500.. for at least 500",
+        )
         return None, None
     low, high = (int(part) if part else None for part in match.groups())
     if low is not None and high is not None and low > high:
-        fields.refuse("rows", f"{shown(written)} has its bounds the wrong way round", f"write rows: {high}..{low}")
+        fields.refuse(
+            "rows",
+            f"{shown(written)} has its bounds the wrong way round",
+            f"write rows: {high}..{low}",
+        )
         return None, None
     return low, high
 
@@ -131,10 +203,15 @@ def _complete(fields: Fields) -> Complete:
     block = fields.block_of("complete")
     if block is None:
         return Complete()
-    inner = Fields(block, fields.report, ("files", "marker", "watermark", "after"), what="`complete`")
+    inner = Fields(
+        block, fields.report, ("files", "marker", "watermark", "after"), what="`complete`"
+    )
     if len(block) > 1:
         fields.refuse(
-            "complete", "`complete` says more than one thing", "one of files, marker, watermark, after", code="conflicting_fields"
+            "complete",
+            "`complete` says more than one thing",
+            "one of files, marker, watermark, after",
+            code="conflicting_fields",
         )
     return Complete(
         files=inner.whole("files", minimum=1, maximum=FILES_MAX) or 1,
@@ -146,8 +223,15 @@ def _complete(fields: Fields) -> Complete:
 
 def _marker(fields: Fields) -> str | None:
     marker = fields.text("marker") if "marker" in fields else None
-    if marker is not None and (any(sign in marker for sign in "/\\") or not marker.isprintable() or len(marker) > 100):
-        fields.refuse("marker", f"{shown(marker)} can't be the end of a file's name", "write marker: .done", code="bad_path")
+    if marker is not None and (
+        any(sign in marker for sign in "/\\") or not marker.isprintable() or len(marker) > 100
+    ):
+        fields.refuse(
+            "marker",
+            f"{shown(marker)} can't be the end of a file's name",
+            "write marker: .done",
+            code="bad_path",
+        )
         return None
     return marker
 
@@ -163,7 +247,9 @@ def _on_drift(fields: Fields) -> dict[str, str]:
 
 # `consumers.yaml`: consumers with their assets and deadlines.
 
-_CONSUMER_FIELDS = frozenset((*COMMON_FIELDS, "consumer", "reads", "per", "due", "max_age", "since", "export", "importance"))
+_CONSUMER_FIELDS = frozenset(
+    (*COMMON_FIELDS, "consumer", "reads", "per", "due", "max_age", "since", "export", "importance")
+)
 _CONSUMER_EXAMPLE = "write - consumer: morning-report, with owner:, reads: and due: or max_age:"
 
 
@@ -175,13 +261,23 @@ def read_consumers(document: object, report: Report) -> tuple[Consumer, ...]:
     elif isinstance(document, list):
         blocks = document
     else:
-        report.error("wrong_type", 1, f"consumers.yaml must be a list, not {kind_of(document)}", _CONSUMER_EXAMPLE)
+        report.error(
+            "wrong_type",
+            1,
+            f"consumers.yaml must be a list, not {kind_of(document)}",
+            _CONSUMER_EXAMPLE,
+        )
         return ()
     consumers = []
     for index, block in enumerate(blocks):
         if not isinstance(block, LocatedMapping):
             line = document.lines[index] if isinstance(document, Items) else 1
-            report.error("wrong_type", line, f"a consumer must be a mapping, not {kind_of(block)}", _CONSUMER_EXAMPLE)
+            report.error(
+                "wrong_type",
+                line,
+                f"a consumer must be a mapping, not {kind_of(block)}",
+                _CONSUMER_EXAMPLE,
+            )
         elif (consumer := _consumer(block, report)) is not None:
             consumers.append(consumer)
     return tuple(consumers)
@@ -189,13 +285,23 @@ def read_consumers(document: object, report: Report) -> tuple[Consumer, ...]:
 
 def _consumer(block: LocatedMapping, report: Report) -> Consumer | None:
     name = block.get("consumer")
-    fields = Fields(block, report, _CONSUMER_FIELDS, what=f"the consumer {shown(name)}" if isinstance(name, str) else "a consumer")
+    fields = Fields(
+        block,
+        report,
+        _CONSUMER_FIELDS,
+        what=f"the consumer {shown(name)}" if isinstance(name, str) else "a consumer",
+    )
     name = fields.required("consumer", "add `consumer:` with the name")
     named = name is not None and check_consumer(name, fields.line("consumer"), report)
     common = read_common(fields)
     reads = tuple(dict.fromkeys(fields.texts("reads")))
     if not reads:
-        report.error("missing_field", fields.line("reads"), f"{fields.what} reads nothing", "add reads: [asset]")
+        report.error(
+            "missing_field",
+            fields.line("reads"),
+            f"{fields.what} reads nothing",
+            "add reads: [asset]",
+        )
     per = Grain(fields.choice("per", tuple(Grain), Grain.DAY))
     due, max_age = fields.moment("due"), fields.duration("max_age", "") or None
     since = fields.instant("since")
@@ -206,19 +312,34 @@ def _consumer(block: LocatedMapping, report: Report) -> Consumer | None:
         return None
     place = report.place(fields.line("consumer"))
     return Consumer(
-        name=name, reads=reads, per=per, due=due, max_age=max_age, since=since, export=export, importance=importance, place=place, **common
-    )  # fmt: skip
+        name=name,
+        reads=reads,
+        per=per,
+        due=due,
+        max_age=max_age,
+        since=since,
+        export=export,
+        importance=importance,
+        place=place,
+        **common,
+    )
 
 
 def _check_promise(fields: Fields) -> None:
     """Report a consumer without exactly one of `due` and `max_age`."""
     if "due" in fields and "max_age" in fields:
         fields.refuse(
-            "max_age", f"{fields.what} has both `due` and `max_age`", "keep one of them, or write two consumers", code="conflicting_fields"
+            "max_age",
+            f"{fields.what} has both `due` and `max_age`",
+            "keep one of them, or write two consumers",
+            code="conflicting_fields",
         )
     elif "due" not in fields and "max_age" not in fields:
         fields.report.error(
-            "missing_field", fields.block.line, f"{fields.what} has neither `due` nor `max_age`", 'add due: "07:00" or max_age: 30h'
+            "missing_field",
+            fields.block.line,
+            f"{fields.what} has neither `due` nor `max_age`",
+            'add due: "07:00" or max_age: 30h',
         )
 
 
@@ -232,7 +353,12 @@ _OWNER_EXAMPLE = "write core: {kind: team, contact: ['mailto:core@example.com']}
 def read_owners(document: object, report: Report) -> tuple[Owner, ...]:
     """Return all owners of the file."""
     if not isinstance(document, LocatedMapping):
-        report.error("wrong_type", 1, f"owners.yaml must be a mapping of names, not {kind_of(document)}", _OWNER_EXAMPLE)
+        report.error(
+            "wrong_type",
+            1,
+            f"owners.yaml must be a mapping of names, not {kind_of(document)}",
+            _OWNER_EXAMPLE,
+        )
         return ()
     result = (_owner(name, document, report) for name in document)
     return tuple(owner for owner in result if owner is not None)
@@ -245,7 +371,12 @@ def _owner(name: str, document: LocatedMapping, report: Report) -> Owner | None:
     if written is None:
         written = LocatedMapping(line)
     if not isinstance(written, LocatedMapping):
-        report.error("wrong_type", line, f"the owner {shown(name)} must be a mapping, not {kind_of(written)}", _OWNER_EXAMPLE)
+        report.error(
+            "wrong_type",
+            line,
+            f"the owner {shown(name)} must be a mapping, not {kind_of(written)}",
+            _OWNER_EXAMPLE,
+        )
         return None
     fields = Fields(written, report, _OWNER_FIELDS, what=f"the owner {shown(name)}")
     for contact in fields.texts("contact"):
@@ -286,12 +417,23 @@ def read_calendar(document: object, report: Report) -> tuple[Calendar, ...]:
     if not check_owner(name, line, report):
         return ()
     if not isinstance(written, list):
-        report.error("wrong_type", line, f"a calendar must be a list of dates, not {kind_of(written)}", _CALENDAR_EXAMPLE)
+        report.error(
+            "wrong_type",
+            line,
+            f"a calendar must be a list of dates, not {kind_of(written)}",
+            _CALENDAR_EXAMPLE,
+        )
         return ()
     if len(written) > DATES_MAX:
-        report.error("wrong_value", line, f"{len(written):,} dates are too many", f"at most {DATES_MAX:,}")
+        report.error(
+            "wrong_value", line, f"{len(written):,} dates are too many", f"at most {DATES_MAX:,}"
+        )
         return ()
-    dates = {day for index, item in enumerate(written) if (day := _date(item, _line_of_date(written, index, line), report)) is not None}
+    dates = {
+        day
+        for index, item in enumerate(written)
+        if (day := _date(item, _line_of_date(written, index, line), report)) is not None
+    }
     return (Calendar(name=name, dates=tuple(sorted(dates)), place=report.place(line)),)
 
 
@@ -312,7 +454,18 @@ def _date(item: object, line: int, report: Report) -> str | None:
 
 # `tests/*.yaml`: given rows and expected rows of an asset.
 
-TEST_FIELDS = ("test", "asset", "partition", "given", "expect", "expect_error", "checks", "ordered", "description", "parameters")
+TEST_FIELDS = (
+    "test",
+    "asset",
+    "partition",
+    "given",
+    "expect",
+    "expect_error",
+    "checks",
+    "ordered",
+    "description",
+    "parameters",
+)
 CHECK_OUTCOMES = ("passes", "fails")
 
 
@@ -325,14 +478,22 @@ def read_tests(document: object, report: Report) -> tuple[AssetTest, ...]:
         blocks = document
     else:
         report.error(
-            "wrong_type", 1, f"tests must be a list, not {kind_of(document)}", "write - {test: name, asset: …, given: …, expect: …}"
+            "wrong_type",
+            1,
+            f"tests must be a list, not {kind_of(document)}",
+            "write - {test: name, asset: …, given: …, expect: …}",
         )
         return ()
     tests = []
     for index, block in enumerate(blocks):
         if not isinstance(block, LocatedMapping):
             line = document.lines[index] if isinstance(document, Items) else 1
-            report.error("wrong_type", line, f"a test must be a mapping, not {kind_of(block)}", "write - test: name")
+            report.error(
+                "wrong_type",
+                line,
+                f"a test must be a mapping, not {kind_of(block)}",
+                "write - test: name",
+            )
         elif (test := _test(block, report)) is not None:
             tests.append(test)
     return tuple(tests)
@@ -353,19 +514,27 @@ def _test(block: LocatedMapping, report: Report) -> AssetTest | None:
     }
     if name is None or asset is None or expects is None:
         return None
-    return AssetTest(name=name, asset=asset, **results, **expects, place=report.place(fields.line("test")))
+    return AssetTest(
+        name=name, asset=asset, **results, **expects, place=report.place(fields.line("test"))
+    )
 
 
 def _given_rows(fields: Fields) -> dict[str, Any]:
     given = fields.mapping("given")
     for node, rows in given.items():
         if not _is_rows(rows):
-            fields.refuse("given", f"the rows given for {shown(node)} are {kind_of(rows)}", "a list of rows, or a path")
+            fields.refuse(
+                "given",
+                f"the rows given for {shown(node)} are {kind_of(rows)}",
+                "a list of rows, or a path",
+            )
     return given
 
 
 def _is_rows(value: Any) -> bool:
-    return (isinstance(value, str) and bool(value.strip())) or (isinstance(value, list) and all(isinstance(row, dict) for row in value))
+    return (isinstance(value, str) and bool(value.strip())) or (
+        isinstance(value, list) and all(isinstance(row, dict) for row in value)
+    )
 
 
 def _expected(fields: Fields) -> dict[str, Any] | None:
@@ -374,11 +543,21 @@ def _expected(fields: Fields) -> dict[str, Any] | None:
     if "expect_error" in fields:
         results["expect_error"] = fields.text("expect_error")
         if "expect" in fields:
-            fields.refuse("expect_error", f"{fields.what} expects rows and an error", "keep one of them", code="conflicting_fields")
+            fields.refuse(
+                "expect_error",
+                f"{fields.what} expects rows and an error",
+                "keep one of them",
+                code="conflicting_fields",
+            )
     elif "expect" in fields and _is_rows(fields.raw("expect")):
         results["expect"] = plain(fields.raw("expect"))
     elif "expect" in fields or "checks" not in fields:
-        fields.report.error("missing_field", fields.line("expect"), f"{fields.what} expects no rows", "add expect: [{column: value}]")
+        fields.report.error(
+            "missing_field",
+            fields.line("expect"),
+            f"{fields.what} expects no rows",
+            "add expect: [{column: value}]",
+        )
         return None
     return results
 

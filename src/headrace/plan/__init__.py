@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headrace.plan.compiled import ChangeKind, Compilation, Compiled, CompiledNode, NodeChange, NodeKind
+from headrace.plan.compiled import (
+    ChangeKind,
+    Compilation,
+    Compiled,
+    CompiledNode,
+    NodeChange,
+    NodeKind,
+)
 
 if TYPE_CHECKING:
     from headrace.plan.comparison import changes

@@ -7,13 +7,30 @@ from typing import Any
 
 import msgspec
 
-from headrace.model import Asset, Contract, Grain, InputMode, InputSpec, Place, Problem, Project, Source
+from headrace.model import (
+    Asset,
+    Contract,
+    Grain,
+    InputMode,
+    InputSpec,
+    Place,
+    Problem,
+    Project,
+    Source,
+)
 from headrace.plan import compiled as plan_compiled
 from headrace.plan import graph, schemas
 from headrace.plan.cache import KeptBodies, KeptBody, KeptLineage, KeptLines, digest, lines_key
 from headrace.plan.compiled import Code, Columns, Compiled, CompiledNode, NodeKind, Use, macro_file
 from headrace.plan.contracts import not_as_promised
-from headrace.plan.schemas import AssetText, AssetTextAnalysis, InputSchema, OutputSchema, OutputSchemaRequest, asset_text
+from headrace.plan.schemas import (
+    AssetText,
+    AssetTextAnalysis,
+    InputSchema,
+    OutputSchema,
+    OutputSchemaRequest,
+    asset_text,
+)
 from headrace.plan.worker import OutputSchemaRequests, OutputSchemas, ReadTexts, TextsRead
 from headrace.plan.workers import CHUNK, AnalysisPool
 from headrace.sql.values import UNKNOWN, Analysis, canonical_type
@@ -44,7 +61,9 @@ class Assembler:
         self._code = code
         self._names = graph.Names(project)
         self._columns: dict[str, Columns | None] = {}
-        self._views: dict[str, str] = dict.fromkeys((name for name, asset in project.assets.items() if asset.materialize == "view"), "")
+        self._views: dict[str, str] = dict.fromkeys(
+            (name for name, asset in project.assets.items() if asset.materialize == "view"), ""
+        )
         """Views with their fingerprints, on which the readers of a view depend."""
         self._given: dict[str, OutputSchema] = {}
         self.bodies: dict[str, KeptBody] = {}
@@ -54,14 +73,18 @@ class Assembler:
         """Return all nodes; adds to `problems`, and errors there make the result unusable."""
         self._macros = _Macros(self._project.macros)
         self._read_texts()
-        inputs = {name: self._inputs(asset, problems) for name, asset in self._project.assets.items()}
+        inputs = {
+            name: self._inputs(asset, problems) for name, asset in self._project.assets.items()
+        }
         self._project = schemas.following_deliveries(self._project, inputs)
         edges = self._edges(inputs)
         checked = self._checked(inputs)
         data = {name: edges[name] for name in self._project.assets}
         problems.extend(graph.cycles(data, self._project, problems))
         problems.extend(graph.check_cycles(edges, checked, self._project))
-        ordered = {name: [*before, *sorted(checked.get(name, ()))] for name, before in edges.items()}
+        ordered = {
+            name: [*before, *sorted(checked.get(name, ()))] for name, before in edges.items()
+        }
         layers = graph.layers(ordered, (*self._project.sources, *self._project.assets))
         for layer in layers:
             self._resolve(layer, inputs)
@@ -70,16 +93,24 @@ class Assembler:
         order = tuple(name for layer in layers for name in sorted(layer))
         order = tuple(sorted(order, key=lambda name: name not in self._project.sources))
         nodes = {name: self._node(name, inputs, problems) for name in order}
-        return Compiled(project=self._project, nodes=nodes, order=order, code=self._code_with_macros())
+        return Compiled(
+            project=self._project, nodes=nodes, order=order, code=self._code_with_macros()
+        )
 
     def _code_with_macros(self) -> Code:
         """The files of code, with those of macros under the assets that call one."""
         macros = self._project.macros
         uses = tuple(Use(path=path, text="macro", line=1) for path in sorted(macros))
-        callers = [name for name in self._project.assets if macros and self._macros.used_by(self._read(name).analysis)]
+        callers = [
+            name
+            for name in self._project.assets
+            if macros and self._macros.used_by(self._read(name).analysis)
+        ]
         starts = {name: (*self._code.starts.get(name, ()), *uses) for name in callers}
         files = {path: macro_file(text) for path, text in macros.items()} if callers else {}
-        return msgspec.structs.replace(self._code, files={**self._code.files, **files}, starts={**self._code.starts, **starts})
+        return msgspec.structs.replace(
+            self._code, files={**self._code.files, **files}, starts={**self._code.starts, **starts}
+        )
 
     @property
     def project(self) -> Project:
@@ -90,7 +121,10 @@ class Assembler:
 
     def _read_texts(self) -> None:
         missing: list[tuple[bytes, AssetText]] = []
-        nodes: list[Source | Asset] = [*self._project.sources.values(), *self._project.assets.values()]
+        nodes: list[Source | Asset] = [
+            *self._project.sources.values(),
+            *self._project.assets.values(),
+        ]
         for node in nodes:
             text = asset_text(node)
             if text is None:
@@ -110,7 +144,10 @@ class Assembler:
         """Analyse the texts whose files were parsed already but whose analysis isn't cached."""
         self._step(0, len(missing))
         keys = {text.name: key for key, text in missing}
-        messages = [ReadTexts(tuple(text for _, text in missing[at : at + CHUNK])) for at in range(0, len(missing), CHUNK)]
+        messages = [
+            ReadTexts(tuple(text for _, text in missing[at : at + CHUNK]))
+            for at in range(0, len(missing), CHUNK)
+        ]
 
         def take(message: ReadTexts, answer: TextsRead) -> None:
             for text, read in zip(message.texts, answer.reads, strict=True):
@@ -141,7 +178,9 @@ class Assembler:
     def _edges(self, inputs: dict[str, tuple[InputSpec, ...]]) -> dict[str, list[str]]:
         edges: dict[str, list[str]] = {name: [] for name in self._project.sources}
         for name, asset in self._project.assets.items():
-            edges[name] = list(dict.fromkeys([*(spec.node for spec in inputs[name]), *asset.depends]))
+            edges[name] = list(
+                dict.fromkeys([*(spec.node for spec in inputs[name]), *asset.depends])
+            )
         return edges
 
     def _checked(self, inputs: dict[str, tuple[InputSpec, ...]]) -> dict[str, set[str]]:
@@ -150,8 +189,15 @@ class Assembler:
         These are the nodes that its checks read, and those read by checks of views computed from
         it.
         """
-        nodes: list[Source | Asset] = [*self._project.sources.values(), *self._project.assets.values()]
-        results = {node.name: read for node in nodes if (read := graph.read_besides(node, self._read(node.name).checks, self._names))}
+        nodes: list[Source | Asset] = [
+            *self._project.sources.values(),
+            *self._project.assets.values(),
+        ]
+        results = {
+            node.name: read
+            for node in nodes
+            if (read := graph.read_besides(node, self._read(node.name).checks, self._names))
+        }
         for view in [name for name in results if name in self._views]:
             pending, seen = [view], {view}
             while pending:
@@ -178,7 +224,12 @@ class Assembler:
             request = self._wanted(self._project.assets[name], analysis, inputs[name])
             key = digest(request)
             kept_body = self._kept.get(name)
-            if kept_body is not None and kept_body.wanted == key and kept_body.given is not None and name in self._kept_lines:
+            if (
+                kept_body is not None
+                and kept_body.wanted == key
+                and kept_body.given is not None
+                and name in self._kept_lines
+            ):
                 self._take(name, key, kept_body.given, self._kept_lines[name])
             else:
                 waiting.append((name, key, request))
@@ -187,11 +238,15 @@ class Assembler:
 
     def _ask(self, waiting: list[tuple[str, bytes, OutputSchemaRequest]]) -> None:
         chunks = [waiting[at : at + CHUNK] for at in range(0, len(waiting), CHUNK)]
-        messages = [OutputSchemaRequests(tuple(request for _, _, request in chunk)) for chunk in chunks]
+        messages = [
+            OutputSchemaRequests(tuple(request for _, _, request in chunk)) for chunk in chunks
+        ]
         of_message = {id(message): chunk for message, chunk in zip(messages, chunks, strict=True)}
 
         def take(message: OutputSchemaRequests, answer: OutputSchemas) -> None:
-            for (name, key, request), (given, lines) in zip(of_message[id(message)], answer.given, strict=True):
+            for (name, key, request), (given, lines) in zip(
+                of_message[id(message)], answer.given, strict=True
+            ):
                 self._take(name, key, given, KeptLines(_lineage_key(request), lines))
             self._step(len(answer.given))
 
@@ -205,7 +260,9 @@ class Assembler:
         self._given[name] = given
         self._columns[name] = schemas.table_columns(self._project.assets[name], given.columns)
 
-    def _wanted(self, asset: Asset, analysis: Analysis, specs: tuple[InputSpec, ...]) -> OutputSchemaRequest:
+    def _wanted(
+        self, asset: Asset, analysis: Analysis, specs: tuple[InputSpec, ...]
+    ) -> OutputSchemaRequest:
         return OutputSchemaRequest(
             analysis=analysis,
             inputs=tuple(self._input(asset, spec) for spec in specs),
@@ -236,14 +293,20 @@ class Assembler:
     def _parameter_types(self, asset: Asset, analysis: Analysis) -> tuple[tuple[str, str], ...]:
         if not analysis.placeholders:
             return ()
-        every = {name.lower(): value for name, value in {**self._project.settings.parameters, **asset.parameters}.items()}
+        every = {
+            name.lower(): value
+            for name, value in {**self._project.settings.parameters, **asset.parameters}.items()
+        }
         bound = "TIMESTAMP WITH TIME ZONE" if asset.partition.grain is Grain.HOUR else "DATE"
         types = {name: _type_of(value) for name, value in every.items()} | {
             "partition_start": bound,
             "partition_end": bound,
             "partition_key": "VARCHAR",
         }
-        return tuple((reference.name, types.get(reference.name, UNKNOWN)) for reference in analysis.placeholders)
+        return tuple(
+            (reference.name, types.get(reference.name, UNKNOWN))
+            for reference in analysis.placeholders
+        )
 
     def _declared_columns(self, name: str) -> Columns | None:
         """Return the columns of a node that isn't SQL.
@@ -253,19 +316,30 @@ class Assembler:
         learnt = self._learnt.get(name)
         source = self._project.sources.get(name)
         if source is not None:
-            return _of_contract(self._project.contracts.get(source.contract or ""), learnt) or learnt
+            return (
+                _of_contract(self._project.contracts.get(source.contract or ""), learnt) or learnt
+            )
         declared = (self._project.assets[name].columns or {}).get("writes")
         if isinstance(declared, dict) and declared:
-            written = tuple((column, canonical_type(type_) if isinstance(type_, str) else UNKNOWN) for column, type_ in declared.items())
+            written = tuple(
+                (column, canonical_type(type_) if isinstance(type_, str) else UNKNOWN)
+                for column, type_ in declared.items()
+            )
             return schemas.table_columns(self._project.assets[name], written)
         return learnt
 
     # -- nodes
 
-    def _node(self, name: str, inputs: dict[str, tuple[InputSpec, ...]], problems: list[Problem]) -> CompiledNode:
+    def _node(
+        self, name: str, inputs: dict[str, tuple[InputSpec, ...]], problems: list[Problem]
+    ) -> CompiledNode:
         columns = self._columns.get(name)
         names = tuple(column for column, _ in columns) if columns is not None else None
-        complete = columns if columns is not None and all(type_ != UNKNOWN for _, type_ in columns) else None
+        complete = (
+            columns
+            if columns is not None and all(type_ != UNKNOWN for _, type_ in columns)
+            else None
+        )
         node: Source | Asset = self._project.sources.get(name) or self._project.assets[name]
         reads = self._read(name)
         problems.extend(graph.unknown_columns(node, names))
@@ -287,7 +361,9 @@ class Assembler:
         problems.extend(graph.partition_key_problems(node, inputs[name], self._project))
         return self._asset(node, inputs[name], complete, names, known, reads.analysis)
 
-    def _not_materialised(self, asset: Asset, inputs: tuple[InputSpec, ...], analysis: Analysis | None) -> Iterable[Problem]:
+    def _not_materialised(
+        self, asset: Asset, inputs: tuple[InputSpec, ...], analysis: Analysis | None
+    ) -> Iterable[Problem]:
         given = self._given.get(asset.name)
         body = given.columns if given is not None else None
         return schemas.materialization_problems(asset, inputs, body, self._project, analysis)
@@ -318,9 +394,15 @@ class Assembler:
             depends=asset.depends,
             columns=columns,
             column_names=names,
-            partition_column=given.partition_column if given is not None else asset.partition.column,
+            partition_column=(
+                given.partition_column if given is not None else asset.partition.column
+            ),
             sql=analysis.sql if analysis is not None else None,
-            placeholders=tuple(reference.name for reference in analysis.placeholders) if analysis is not None else (),
+            placeholders=(
+                tuple(reference.name for reference in analysis.placeholders)
+                if analysis is not None
+                else ()
+            ),
             uses_self=analysis is not None and analysis.uses_self,
             fingerprint=fingerprint,
             separable=not mixes,
@@ -341,7 +423,10 @@ class _Macros:
             if reference.name not in self._lowered:
                 yield Problem(
                     code="unknown_function",
-                    message=f"`{reference.name}(…)` in FROM is neither a table function that bodies may use nor a macro of the project",
+                    message=(
+                        f"`{reference.name}(…)` in FROM is neither a table function that bodies may"
+                        " use nor a macro of the project"
+                    ),
                     hint="define it in macros/, or declare what it reads as a source",
                     place=Place(file=analysis.file, line=reference.line),
                 )
@@ -356,7 +441,11 @@ class _Macros:
 
 def _lineage_key(request: OutputSchemaRequest) -> bytes:
     inputs = tuple(
-        (input_.name, tuple(name for name, _ in input_.columns) if input_.columns is not None else None) for input_ in request.inputs
+        (
+            input_.name,
+            tuple(name for name, _ in input_.columns) if input_.columns is not None else None,
+        )
+        for input_ in request.inputs
     )
     return lines_key(request.analysis.sql, inputs)
 
@@ -379,7 +468,10 @@ def _of_contract(contract: Contract | None, learnt: Columns | None) -> Columns |
         return None
     known = {name.lower(): type_ for name, type_ in learnt or ()}
     return tuple(
-        (column.name, canonical_type(column.type) if column.type else known.get(column.name.lower(), UNKNOWN))
+        (
+            column.name,
+            canonical_type(column.type) if column.type else known.get(column.name.lower(), UNKNOWN),
+        )
         for column in contract.columns
     )
 
@@ -389,5 +481,12 @@ def _type_of(value: Any) -> str:
     if isinstance(value, bool):
         return "BOOLEAN"
     if isinstance(value, int):
-        return next((name for name, bits in (("INTEGER", 32), ("BIGINT", 64)) if -(1 << (bits - 1)) <= value < 1 << (bits - 1)), UNKNOWN)
+        return next(
+            (
+                name
+                for name, bits in (("INTEGER", 32), ("BIGINT", 64))
+                if -(1 << (bits - 1)) <= value < 1 << (bits - 1)
+            ),
+            UNKNOWN,
+        )
     return {float: "DOUBLE", str: "VARCHAR"}.get(type(value), UNKNOWN)

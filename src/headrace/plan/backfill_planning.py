@@ -11,7 +11,16 @@ from headrace.model.errors import UsageError
 from headrace.model.nodes import Asset, Value
 from headrace.plan.backfills import Backfill, BackfillStep, Chosen, Mode, Publishes, Skipped
 from headrace.plan.compiled import Compiled
-from headrace.plan.partition_ranges import NO_PARTITIONS, Extent, NodeInput, downstream_partitions, extent_of, key_of, ranges, spans
+from headrace.plan.partition_ranges import (
+    NO_PARTITIONS,
+    Extent,
+    NodeInput,
+    downstream_partitions,
+    extent_of,
+    key_of,
+    ranges,
+    spans,
+)
 from headrace.plan.timeline import PartitionLimits, Timeline, publishing_steps
 from headrace.scheduler import GraphNode
 
@@ -68,7 +77,11 @@ def choose(timeline: Timeline, compiled: Compiled, request: BackfillRequest) -> 
     chooser = _Chooser(timeline, compiled, request)
     for node in timeline.nodes.values():
         chooser.take(node)
-    return Choice(picked=tuple(chooser.picked.values()), passed=tuple(chooser.passed), candidates=chooser.candidates)
+    return Choice(
+        picked=tuple(chooser.picked.values()),
+        passed=tuple(chooser.passed),
+        candidates=chooser.candidates,
+    )
 
 
 class _Chooser:
@@ -86,10 +99,14 @@ class _Chooser:
         if node.name in self._wanted.borrowed:
             self._pass(node, extent, "read from production")
         elif extent:
-            self.picked[node.name] = Picked(node=node.name, extent=extent, why=why, how=self._how(node))
+            self.picked[node.name] = Picked(
+                node=node.name, extent=extent, why=why, how=self._how(node)
+            )
         made = self.picked[node.name].extent if node.name in self.picked else NO_PARTITIONS
         self._available[node.name] = self._timeline.standing(node.name).usable | made
-        self._absent[node.name] = self._timeline.absent(node, self._available[node.name], self.candidates[node.name])
+        self._absent[node.name] = self._timeline.absent(
+            node, self._available[node.name], self.candidates[node.name]
+        )
 
     def _of_source(self, node: GraphNode) -> tuple[Extent, str]:
         extents = self._timeline.standing(node.name)
@@ -100,21 +117,37 @@ class _Chooser:
         failed = self._wanted.mode is Mode.FAILED
         extent = asked & (extents.failed if failed else extents.arrived)
         if not failed:
-            self._pass(node, (asked & extents.held) - extent, f"held: headrace quarantine {node.name}")
-            self._pass(node, (asked & extents.failed) - extent - extents.held, f"rejected or failed: headrace retry {node.name}")
-            self._pass(node, (asked & extents.visible) - extent - extents.failed - extents.held, "ingested already")
+            self._pass(
+                node, (asked & extents.held) - extent, f"held: headrace quarantine {node.name}"
+            )
+            self._pass(
+                node,
+                (asked & extents.failed) - extent - extents.held,
+                f"rejected or failed: headrace retry {node.name}",
+            )
+            self._pass(
+                node,
+                (asked & extents.visible) - extent - extents.failed - extents.held,
+                "ingested already",
+            )
         self._never_came(node, extents.known)
         return extent, "failed" if failed else "arrived"
 
     def _never_came(self, node: GraphNode, heard: Extent) -> None:
         limits = self._wanted.limits[node.name]
         if node.partition.grain is not None and node.partition.key is None:
-            self._pass(node, limits.within(extent_of({"": self._timeline.should_be(node)})) - heard, "nothing was delivered")
+            self._pass(
+                node,
+                limits.within(extent_of({"": self._timeline.should_be(node)})) - heard,
+                "nothing was delivered",
+            )
 
     def _of_asset(self, node: GraphNode) -> tuple[Extent, str]:
         extents = self._timeline.standing(node.name)
         limits = self._wanted.limits.get(node.name)
-        candidates = self._timeline.candidates(node, self.candidates, limits.times or () if limits is not None else ())
+        candidates = self._timeline.candidates(
+            node, self.candidates, limits.times or () if limits is not None else ()
+        )
         self.candidates[node.name] = candidates
         blocked, needs = self._blocked(node, candidates)
         makeable = candidates - blocked
@@ -136,14 +169,22 @@ class _Chooser:
         if self._wanted.mode is not Mode.MISSING:
             return NO_PARTITIONS
         extent = reading & self._timeline.standing(node.name).hopeless
-        self._pass(node, extent, f"failed as it is declared now: it is tried if it is named, headrace backfill {node.name}")
+        self._pass(
+            node,
+            extent,
+            "failed as it is declared now: it is tried if it is named, headrace backfill"
+            f" {node.name}",
+        )
         return extent
 
     def _named(self, node: GraphNode, candidates: Extent, blocked: Extent, needs: str) -> Extent:
         """Return the requested partitions that the mode selects; the rest is skipped."""
         if node.name not in self._wanted.limits:
             return NO_PARTITIONS
-        extents, extent = self._timeline.standing(node.name), self._wanted.limits[node.name].within(candidates)
+        extents, extent = (
+            self._timeline.standing(node.name),
+            self._wanted.limits[node.name].within(candidates),
+        )
         match self._wanted.mode:
             case Mode.FAILED:
                 return extent & extents.failed
@@ -170,12 +211,26 @@ class _Chooser:
                 extent, names = candidates, names | {name: None}
         if node.chained:
             extent = extent | self._behind_gap(node, candidates, candidates - extent)
-        return extent, f"{' and '.join(list(names)[:3])} isn't there for it" if names else "the one before it isn't there"
+        return (
+            extent,
+            (
+                f"{' and '.join(list(names)[:3])} isn't there for it"
+                if names
+                else "the one before it isn't there"
+            ),
+        )
 
     def _lost(self, read: NodeInput, known: Extent, candidates: Extent) -> Extent:
         if read.required:
-            return downstream_partitions(read, self._absent.get(read.input.name, NO_PARTITIONS), known) & candidates
-        return NO_PARTITIONS if read.spec.optional or self._available.get(read.input.name) else candidates
+            return (
+                downstream_partitions(read, self._absent.get(read.input.name, NO_PARTITIONS), known)
+                & candidates
+            )
+        return (
+            NO_PARTITIONS
+            if read.spec.optional or self._available.get(read.input.name)
+            else candidates
+        )
 
     def _behind_gap(self, node: GraphNode, candidates: Extent, makeable: Extent) -> Extent:
         """Return a chained node's partitions after one that is missing and can't be computed."""
@@ -183,13 +238,20 @@ class _Chooser:
         absent = self._timeline.absent(node, usable | makeable, candidates)
         if node.partition.grain is None or not absent:
             return NO_PARTITIONS
-        runs = {data: _numbers_from(edges, absent.runs[data][0]) for data, edges in candidates.runs.items() if data in absent.runs}
+        runs = {
+            data: _numbers_from(edges, absent.runs[data][0])
+            for data, edges in candidates.runs.items()
+            if data in absent.runs
+        }
         return extent_of(runs) - usable
 
     def _chain(self, node: GraphNode, extent: Extent, makeable: Extent) -> Extent:
         """Return the partitions together with all later ones that build on them."""
         later = self._timeline.standing(node.name).visible & makeable
-        runs = {data: _numbers_from(later.runs.get(data, ()), edges[0]) for data, edges in extent.runs.items()}
+        runs = {
+            data: _numbers_from(later.runs.get(data, ()), edges[0])
+            for data, edges in extent.runs.items()
+        }
         return extent | extent_of(runs)
 
     def _reading(self, node: GraphNode) -> tuple[Extent, str]:
@@ -203,7 +265,11 @@ class _Chooser:
             if picked is None:
                 continue
             rebuilt = read.reference and node.rebuild_on_reference
-            extent = extents.visible if rebuilt else downstream_partitions(read, picked.extent, extents.known)
+            extent = (
+                extents.visible
+                if rebuilt
+                else downstream_partitions(read, picked.extent, extents.known)
+            )
             if extent:
                 result = result | extent
                 names.append(read.input.name)
@@ -225,7 +291,11 @@ class _Chooser:
                 whys = {"missing": named - visible, "stale": named & visible}
         whys[f"because of {because}"] = reading - named
         results = {why: len(extent) for why, extent in whys.items() if extent}
-        return next(iter(results)) if len(results) == 1 else ", ".join(f"{count:,} {why}" for why, count in results.items())
+        return (
+            next(iter(results))
+            if len(results) == 1
+            else ", ".join(f"{count:,} {why}" for why, count in results.items())
+        )
 
     def _pass(self, node: GraphNode, extent: Extent, why: str) -> None:
         if extent:
@@ -252,13 +322,17 @@ def _stageable(asset: Asset | None) -> bool:
 
 def _numbers_from(edges: tuple[int, ...], first: int) -> tuple[int, ...]:
     """Return the numbers of a set from `first` on."""
-    return tuple(n for item, last in ranges(edges) if last >= first for n in (max(item, first), last + 1))
+    return tuple(
+        n for item, last in ranges(edges) if last >= first for n in (max(item, first), last + 1)
+    )
 
 
 # The plan of a backfill from the chosen partitions.
 
 
-def plan_backfill(timeline: Timeline, compiled: Compiled, request: BackfillRequest, *, allow_partial: bool = False) -> Backfill:
+def plan_backfill(
+    timeline: Timeline, compiled: Compiled, request: BackfillRequest, *, allow_partial: bool = False
+) -> Backfill:
     """Return the plan of a backfill, in ranges.
 
     UsageError if the range has none of the partitions.
@@ -271,7 +345,10 @@ def plan_backfill(timeline: Timeline, compiled: Compiled, request: BackfillReque
     return Backfill(
         mode=request.mode,
         chosen=tuple(_chosen(timeline, item) for item in choice.picked),
-        skipped=tuple(Skipped(node=item.node, partitions=len(item.extent), why=item.why) for item in choice.passed),
+        skipped=tuple(
+            Skipped(node=item.node, partitions=len(item.extent), why=item.why)
+            for item in choice.passed
+        ),
         steps=stepped,
         publishes=_publishes(choice, stepped),
         only=request.only,
@@ -282,7 +359,13 @@ def plan_backfill(timeline: Timeline, compiled: Compiled, request: BackfillReque
 def _chosen(timeline: Timeline, item: Picked) -> Chosen:
     known = timeline.standing(item.node).known
     node = timeline.nodes[item.node]
-    return Chosen(node=item.node, spans=spans(node, item.extent, known), partitions=len(item.extent), why=item.why, how=item.how)
+    return Chosen(
+        node=item.node,
+        spans=spans(node, item.extent, known),
+        partitions=len(item.extent),
+        why=item.why,
+        how=item.how,
+    )
 
 
 def _publishes(choice: Choice, stepped: tuple[BackfillStep, ...]) -> Publishes:
@@ -296,6 +379,14 @@ def _refuse_empty_range(timeline: Timeline, request: BackfillRequest, choice: Ch
     for name in request.limits:
         times = choice.candidates.get(name, NO_PARTITIONS).times
         if times:
-            first, last = key_of(timeline.nodes[name], times[0]), key_of(timeline.nodes[name], times[-1] - 1)
-            raise UsageError(f"there is nothing in that range: {name} has {first} … {last}", hint="both ends are included")
-    raise UsageError("there is nothing in that range: nothing has been delivered yet", hint="headrace status")
+            first, last = (
+                key_of(timeline.nodes[name], times[0]),
+                key_of(timeline.nodes[name], times[-1] - 1),
+            )
+            raise UsageError(
+                f"there is nothing in that range: {name} has {first} … {last}",
+                hint="both ends are included",
+            )
+    raise UsageError(
+        "there is nothing in that range: nothing has been delivered yet", hint="headrace status"
+    )

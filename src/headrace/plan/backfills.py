@@ -121,12 +121,19 @@ def declared_pools(project: Project) -> dict[str, int]:
     nodes: list[Source | Asset] = [*project.sources.values(), *project.assets.values()]
     limits = {f"{OF_OWNER}{owner.name}": owner.concurrency for owner in project.owners.values()}
     limits |= {f"{OF_NODE}{node.name}": node.concurrency for node in nodes}
-    return {**project.settings.pools, **{name: slots for name, slots in limits.items() if slots is not None}}
+    return {
+        **project.settings.pools,
+        **{name: slots for name, slots in limits.items() if slots is not None},
+    }
 
 
 def declared_slots(project: Project, node: Source | Asset) -> tuple[Take, ...]:
     """Return the pool slots that an attempt at a node takes."""
-    takes = [Take(pool, slots) for pool, slots in sorted(node.pools.items())] if isinstance(node, Asset) else []
+    takes = (
+        [Take(pool, slots) for pool, slots in sorted(node.pools.items())]
+        if isinstance(node, Asset)
+        else []
+    )
     owner = project.owners.get(node.owner)
     if owner is not None and owner.concurrency is not None:
         takes.append(Take(f"{OF_OWNER}{owner.name}"))

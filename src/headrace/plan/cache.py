@@ -134,7 +134,11 @@ class CodeTree:
         Files changed at `racy_from_ns` or later may change again unnoticed.
         """
         files = {
-            path: KeptCodeFile(file.mark, file.sha256, bool(racy_from_ns) and max(file.mark.mtime_ns, file.mark.ctime_ns) >= racy_from_ns)
+            path: KeptCodeFile(
+                file.mark,
+                file.sha256,
+                bool(racy_from_ns) and max(file.mark.mtime_ns, file.mark.ctime_ns) >= racy_from_ns,
+            )
             for path, file in self._files.items()
         }
         listings = {folder: _listing_digest(listing) for folder, listing in self._listings.items()}
@@ -147,7 +151,9 @@ class CodeTree:
             if file is not None and file.mark == mark and not file.racy and not self._exactly:
                 self._files[path] = file
             else:
-                self._files[path] = KeptCodeFile(mark, hashlib.sha256(self._read(path)).hexdigest(), racy=False)
+                self._files[path] = KeptCodeFile(
+                    mark, hashlib.sha256(self._read(path)).hexdigest(), racy=False
+                )
         return self._files[path]
 
     def _matching(self, folder: str, parts: Sequence[str]) -> Iterator[str]:
@@ -207,12 +213,19 @@ def file_within(root: Path, argument: str) -> str | None:
     It is the given path without `.` and `..`. A link counts only if its target is inside the
     project, too.
     """
-    if not argument or "\0" in argument or len(argument) > ARGUMENT_CHARACTERS_MAX or argument.startswith("-"):
+    if (
+        not argument
+        or "\0" in argument
+        or len(argument) > ARGUMENT_CHARACTERS_MAX
+        or argument.startswith("-")
+    ):
         return None
     path = posixpath.normpath(argument)
     if path.startswith("/"):
         path = posixpath.relpath(path, str(root))
-    if path.startswith("..") or any(part.startswith(".") or part in SKIPPED_FOLDERS for part in path.split("/")):
+    if path.startswith("..") or any(
+        part.startswith(".") or part in SKIPPED_FOLDERS for part in path.split("/")
+    ):
         return None
     try:
         target = (root / path).resolve()
@@ -360,7 +373,9 @@ class KeptBound(msgspec.Struct, frozen=True, array_like=True):
     bound: dict[bytes, BindResult]
 
 
-Kept = TypeVar("Kept", KeptFiles, KeptBodies, KeptLineage, KeptCode, KeptCompilation, KeptBound, Stamp)
+Kept = TypeVar(
+    "Kept", KeptFiles, KeptBodies, KeptLineage, KeptCode, KeptCompilation, KeptBound, Stamp
+)
 
 _NAMES: dict[type, str] = {
     KeptFiles: "files",
@@ -391,7 +406,9 @@ def _sqlglot_version() -> str:
         text = (Path(result.origin).parent / "_version.py").read_text(encoding="utf-8")
     except OSError:
         return ""
-    version = re.search(r"^__version__ = version = ['\"]([^'\"]+)", text, re.MULTILINE) or re.search(r"version = ['\"]([^'\"]+)", text)
+    version = re.search(
+        r"^__version__ = version = ['\"]([^'\"]+)", text, re.MULTILINE
+    ) or re.search(r"version = ['\"]([^'\"]+)", text)
     return version[1] if version else ""
 
 
@@ -426,13 +443,24 @@ class Cache:
             return None
         return kept if kept.header == self.header else None
 
-    def keep(self, value: KeptFiles | KeptBodies | KeptLineage | KeptCode | KeptCompilation | KeptBound | Stamp) -> None:
+    def keep(
+        self,
+        value: KeptFiles
+        | KeptBodies
+        | KeptLineage
+        | KeptCode
+        | KeptCompilation
+        | KeptBound
+        | Stamp,
+    ) -> None:
         """Write a value atomically; a cache that can't be written isn't an error."""
         if self._folder is None:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".writing-", delete=False) as file:
+            with tempfile.NamedTemporaryFile(
+                dir=self._folder, prefix=".writing-", delete=False
+            ) as file:
                 written = Path(file.name)
                 try:
                     file.write(_ENCODER.encode(value))

@@ -42,13 +42,19 @@ class _Finding:
         self._problems: list[Problem] = []
         self._waiting: list[str] = []
         self._searched: dict[str, list[str]] = {}
-        self._entries = sorted({_folder(asset.body.file) for asset in assets if isinstance(asset.body, PythonBody)})
+        self._entries = sorted(
+            {_folder(asset.body.file) for asset in assets if isinstance(asset.body, PythonBody)}
+        )
         self._scripts: set[str] = set()
         self._moves_path = False
 
     def found(self) -> tuple[Code, list[Problem]]:
         starts = self._all()
-        if any(self._tree.facts(path).moves_path for path, file in self._files.items() if path.endswith(PYTHON) and file.sha256):
+        if any(
+            self._tree.facts(path).moves_path
+            for path, file in self._files.items()
+            if path.endswith(PYTHON) and file.sha256
+        ):
             self._moves_path, self._files, self._problems = True, {}, []
             starts = self._all()
         return Code(files=self._files, starts=starts), self._problems
@@ -76,12 +82,21 @@ class _Finding:
                 self._problems.append(
                     Problem(
                         code="code_file_missing",
-                        message=f"`code_files` of `{asset.name}` names {pattern!r}, and no file of the project matches it",
-                        hint="paths are relative to the project's folder; `**` stands for any folders",
+                        message=(
+                            f"`code_files` of `{asset.name}` names {pattern!r}, and no file of the"
+                            " project matches it"
+                        ),
+                        hint=(
+                            "paths are relative to the project's folder; `**` stands for any"
+                            " folders"
+                        ),
                         place=asset.place,
                     )
                 )
-            yield from (Use(path=path, text=f"code_files: {pattern}", line=asset.place.line) for path in paths)
+            yield from (
+                Use(path=path, text=f"code_files: {pattern}", line=asset.place.line)
+                for path in paths
+            )
 
     def _packages_above(self, path: str) -> Iterator[str]:
         """Yield the `__init__.py` of each folder on the way to a file, which run first."""
@@ -113,11 +128,16 @@ class _Finding:
             if option == "-m":
                 imported = Import(module=value, line=body.line, names=("__main__",))
             elif option == "-c":
-                yield from self._uses(facts_of(value.encode("utf-8", "surrogatepass")), "", "command ")
+                yield from self._uses(
+                    facts_of(value.encode("utf-8", "surrogatepass")), "", "command "
+                )
                 return
             else:
                 continue
-            yield from (Use(path=path, text=f"command -m {value}", line=body.line) for path in self._absolute(imported, [""]))
+            yield from (
+                Use(path=path, text=f"command -m {value}", line=body.line)
+                for path in self._absolute(imported, [""])
+            )
             return
 
     # -- from file to file
@@ -138,7 +158,9 @@ class _Finding:
                 continue
             facts = self._tree.facts(path)
             uses = tuple(self._uses(facts, path, ""))
-            self._files[path] = CodeFile(sha256=sha256, digest=facts.digest, uses=uses, packages=self._packages(facts, path))
+            self._files[path] = CodeFile(
+                sha256=sha256, digest=facts.digest, uses=uses, packages=self._packages(facts, path)
+            )
             self._waiting += [use.path for use in uses]
             if len(self._files) > FILES_MAX:
                 self._problems.append(_too_many(path))
@@ -149,7 +171,9 @@ class _Finding:
         for imported in facts.imports:
             if imported.whole:
                 package = imported.module.replace(".", "/")
-                self._problems.append(_not_followed(path, imported.line, f"`{_import_text(imported)}`", package))
+                self._problems.append(
+                    _not_followed(path, imported.line, f"`{_import_text(imported)}`", package)
+                )
             for used in self._resolve(imported, path):
                 if used not in seen:
                     seen.add(used)
@@ -160,7 +184,11 @@ class _Finding:
             for used in self._below(folder):
                 if used not in seen:
                     seen.add(used)
-                    yield Use(path=used, text=f"{prefix}{item.what}, which can't be followed", line=item.line)
+                    yield Use(
+                        path=used,
+                        text=f"{prefix}{item.what}, which can't be followed",
+                        line=item.line,
+                    )
 
     def _resolve(self, imported: Import, path: str) -> list[str]:
         if imported.level:
@@ -179,8 +207,13 @@ class _Finding:
         `src` if installed.
         """
         folder = _folder(path)
-        if any(folder == script or folder.startswith(f"{script}/") or not script for script in self._scripts):
-            return list(dict.fromkeys([folder, *sorted(self._scripts), "", *self._entries, SOURCES]))
+        if any(
+            folder == script or folder.startswith(f"{script}/") or not script
+            for script in self._scripts
+        ):
+            return list(
+                dict.fromkeys([folder, *sorted(self._scripts), "", *self._entries, SOURCES])
+            )
         return ["", folder, SOURCES] if folder in self._entries else ["", *self._entries, SOURCES]
 
     def _absolute(self, imported: Import, bases: Sequence[str]) -> list[str]:
@@ -252,10 +285,15 @@ class _Finding:
         while waiting:
             folder = waiting.pop()
             yield folder
-            waiting += [_join(folder, name) for name in sorted(self._tree.listing(folder).folders, reverse=True)]
+            waiting += [
+                _join(folder, name)
+                for name in sorted(self._tree.listing(folder).folders, reverse=True)
+            ]
 
     def _packages(self, facts: ModuleFacts, path: str) -> tuple[str, ...]:
-        absolute = (item for item in facts.imports if not item.level and not self._resolve(item, path))
+        absolute = (
+            item for item in facts.imports if not item.level and not self._resolve(item, path)
+        )
         return tuple(sorted({_top(item) for item in absolute} - sys.stdlib_module_names))
 
 
@@ -263,7 +301,10 @@ def _not_followed(path: str, line: int, what: str, folder: str) -> Problem:
     counted = f"all Python files of {folder}/" if folder else "all Python files of the project"
     return Problem(
         code="code_not_followed",
-        message=f"{what} can't be followed without running it: {counted} count as code of whatever imports this file",
+        message=(
+            f"{what} can't be followed without running it: {counted} count as code of whatever"
+            " imports this file"
+        ),
         hint="import by name, or list the files in `code_files` of the assets that use them",
         place=Place(file=path, line=line),
         level=ProblemLevel.WARNING,

@@ -9,7 +9,16 @@ import msgspec
 
 from headrace.model import Asset, Consumer, ContractColumn, Project, Source
 from headrace.model.settings import PRODUCTION
-from headrace.plan.compiled import ChangeKind, CodeChange, Columns, Compiled, CompiledNode, NodeChange, changed_files, own_file
+from headrace.plan.compiled import (
+    ChangeKind,
+    CodeChange,
+    Columns,
+    Compiled,
+    CompiledNode,
+    NodeChange,
+    changed_files,
+    own_file,
+)
 
 SETTINGS = "headrace.toml"
 """The name for changes of settings; owners are reported under `owners.yaml`, calendars under their
@@ -22,12 +31,36 @@ _ASPECTS: dict[type, dict[ChangeKind, tuple[str, ...]]] = {
         ChangeKind.CHECKS: ("checks", "on_fail", "on_anomaly", "on_drift"),
         ChangeKind.PROMISE: ("expect", "complete", "start", "calendar", "restate_within"),
     },
-    Asset: {ChangeKind.CHECKS: ("checks", "on_fail", "on_anomaly"), ChangeKind.PROMISE: ("start", "calendar")},
-    Consumer: {ChangeKind.PROMISE: ("reads", "due", "max_age", "since", "per", "calendar", "timezone", "export")},
+    Asset: {
+        ChangeKind.CHECKS: ("checks", "on_fail", "on_anomaly"),
+        ChangeKind.PROMISE: ("start", "calendar"),
+    },
+    Consumer: {
+        ChangeKind.PROMISE: (
+            "reads",
+            "due",
+            "max_age",
+            "since",
+            "per",
+            "calendar",
+            "timezone",
+            "export",
+        )
+    },
 }
 _CODE_ASPECTS = {
     Source: ("partition", "timezone", "files", "connector", "contract"),
-    Asset: ("body", "partition", "timezone", "inputs", "materialize", "merge_keys", "columns", "contract", "environment"),
+    Asset: (
+        "body",
+        "partition",
+        "timezone",
+        "inputs",
+        "materialize",
+        "merge_keys",
+        "columns",
+        "contract",
+        "environment",
+    ),
     Consumer: (),
 }
 """Fields that the fingerprint and the columns cover."""
@@ -46,7 +79,10 @@ def changes(old: Compiled | None, new: Compiled) -> list[NodeChange]:
         if name in renamed:
             before_it = renamed[name]
             was = old.nodes.get(before_it) if old is not None else None
-            node_changes += [NodeChange(node=name, change=ChangeKind.METADATA), *_of_compiled_pair(was, new.nodes.get(name))]
+            node_changes += [
+                NodeChange(node=name, change=ChangeKind.METADATA),
+                *_of_compiled_pair(was, new.nodes.get(name)),
+            ]
         elif name not in earlier:
             node_changes.append(NodeChange(node=name, change=ChangeKind.ADDED))
         elif name not in later:
@@ -55,24 +91,42 @@ def changes(old: Compiled | None, new: Compiled) -> list[NodeChange]:
             was, now = old.nodes.get(name) if old is not None else None, new.nodes.get(name)
             own = list(_of_node(earlier[name], later[name], was, now))
             promised = _of_promised(earlier[name], later[name], before, new.project)
-            node_changes += [*own, *(change for change in promised if change.change not in {other.change for other in own})]
+            node_changes += [
+                *own,
+                *(
+                    change
+                    for change in promised
+                    if change.change not in {other.change for other in own}
+                ),
+            ]
     if before is not None:
         node_changes.extend(_of_the_rest(before, new.project))
-    return [_with_files(change, old, new, renamed.get(change.node, change.node)) for change in node_changes]
+    return [
+        _with_files(change, old, new, renamed.get(change.node, change.node))
+        for change in node_changes
+    ]
 
 
 def as_in(applied: Project, project: Project) -> Project:
     """Return the applied project restricted to this environment: only production has exports."""
     if project.settings.environment == PRODUCTION:
         return applied
-    consumers = {name: msgspec.structs.replace(consumer, export=None) for name, consumer in applied.consumers.items()}
+    consumers = {
+        name: msgspec.structs.replace(consumer, export=None)
+        for name, consumer in applied.consumers.items()
+    }
     return msgspec.structs.replace(applied, consumers=consumers)
 
 
 def _with_files(change: NodeChange, old: Compiled | None, new: Compiled, former: str) -> NodeChange:
     """Return a changed query or code with the files of its code that changed."""
     asset = new.project.assets.get(change.node)
-    if old is None or asset is None or change.change is not ChangeKind.BODY or former not in old.project.assets:
+    if (
+        old is None
+        or asset is None
+        or change.change is not ChangeKind.BODY
+        or former not in old.project.assets
+    ):
         return change
     before = old.code if former == change.node else old.code.renamed(former, change.node)
     results = changed_files(before, new.code, change.node, own_file(asset))
@@ -88,7 +142,10 @@ def _with_files(change: NodeChange, old: Compiled | None, new: Compiled, former:
 def keeping(changes: Sequence[NodeChange], names: Collection[str]) -> list[NodeChange]:
     """Return the same changes, but those of `names` don't make publications stale."""
     return [
-        msgspec.structs.replace(change, stale=False, kept=True) if change.stale and change.node in names else change for change in changes
+        msgspec.structs.replace(change, stale=False, kept=True)
+        if change.stale and change.node in names
+        else change
+        for change in changes
     ]
 
 
@@ -96,8 +153,16 @@ def renames(old: Compiled | None, new: Compiled) -> dict[str, str]:
     """Return new name → former name of assets with `renamed_from` that isn't applied yet."""
     if old is None:
         return {}
-    said = {name: asset.renamed_from for name, asset in new.project.assets.items() if asset.renamed_from and name not in old.project.assets}
-    return {name: former for name, former in said.items() if former in old.project.assets and former not in new.project.assets}
+    said = {
+        name: asset.renamed_from
+        for name, asset in new.project.assets.items()
+        if asset.renamed_from and name not in old.project.assets
+    }
+    return {
+        name: former
+        for name, former in said.items()
+        if former in old.project.assets and former not in new.project.assets
+    }
 
 
 def _of_compiled_pair(was: CompiledNode | None, now: CompiledNode | None) -> Iterator[NodeChange]:
@@ -109,7 +174,9 @@ def _nodes(project: Project | None) -> dict[str, _Node]:
     return {} if project is None else {**project.sources, **project.assets, **project.consumers}
 
 
-def _of_node(was: _Node, now: _Node, before: CompiledNode | None, after: CompiledNode | None) -> Iterator[NodeChange]:
+def _of_node(
+    was: _Node, now: _Node, before: CompiledNode | None, after: CompiledNode | None
+) -> Iterator[NodeChange]:
     if type(was) is not type(now):
         yield NodeChange(node=now.name, change=ChangeKind.BODY, stale=True)
         return
@@ -120,13 +187,24 @@ def _of_node(was: _Node, now: _Node, before: CompiledNode | None, after: Compile
     aspects = _ASPECTS[type(now)]
     for kind, fields in aspects.items():
         if _differ(was, now, fields):
-            yield NodeChange(node=now.name, change=kind, stale=kind is ChangeKind.PROMISE and _goes_elsewhere(was, now))
-    taken = {"place", "name", *_CODE_ASPECTS[type(now)], *(field for fields in aspects.values() for field in fields)}
+            yield NodeChange(
+                node=now.name,
+                change=kind,
+                stale=kind is ChangeKind.PROMISE and _goes_elsewhere(was, now),
+            )
+    taken = {
+        "place",
+        "name",
+        *_CODE_ASPECTS[type(now)],
+        *(field for fields in aspects.values() for field in fields),
+    }
     if _differ(was, now, tuple(field for field in now.__struct_fields__ if field not in taken)):
         yield NodeChange(node=now.name, change=ChangeKind.METADATA)
 
 
-def _of_promised(was: _Node, now: _Node, before: Project | None, after: Project) -> Iterator[NodeChange]:
+def _of_promised(
+    was: _Node, now: _Node, before: Project | None, after: Project
+) -> Iterator[NodeChange]:
     """Yield changes of a contract's columns beyond names and types: checks and stored values."""
     if before is None or isinstance(was, Consumer) or isinstance(now, Consumer):
         return
@@ -139,7 +217,10 @@ def _of_promised(was: _Node, now: _Node, before: Project | None, after: Project)
         }
         for columns in (old, new)
     ]
-    kept = [{column.name: column.classification for column in columns if column.classification} for columns in (old, new)]
+    kept = [
+        {column.name: column.classification for column in columns if column.classification}
+        for columns in (old, new)
+    ]
     if checked[0] != checked[1]:
         yield NodeChange(node=now.name, change=ChangeKind.CHECKS)
     if kept[0] != kept[1]:
@@ -156,7 +237,11 @@ def _goes_elsewhere(was: _Node, now: _Node) -> bool:
     if not isinstance(was, Consumer) or not isinstance(now, Consumer) or now.export is None:
         return False
     said = [
-        {name: value for name, value in (consumer.export or {}).items() if name not in ("place", "on_restatement")}
+        {
+            name: value
+            for name, value in (consumer.export or {}).items()
+            if name not in ("place", "on_restatement")
+        }
         for consumer in (was, now)
     ]
     return said[0] != said[1] or _differ(was, now, ("reads", "per", "timezone"))
@@ -164,9 +249,18 @@ def _goes_elsewhere(was: _Node, now: _Node) -> bool:
 
 def _of_compiled(was: CompiledNode, now: CompiledNode, asset: bool) -> Iterator[NodeChange]:
     if was.fingerprint != now.fingerprint:
-        yield NodeChange(node=now.name, change=ChangeKind.BODY, columns=_changed_columns(was.columns, now.columns), stale=asset)
+        yield NodeChange(
+            node=now.name,
+            change=ChangeKind.BODY,
+            columns=_changed_columns(was.columns, now.columns),
+            stale=asset,
+        )
     elif was.columns != now.columns and was.columns is not None and now.columns is not None:
-        yield NodeChange(node=now.name, change=ChangeKind.SCHEMA, columns=_changed_columns(was.columns, now.columns))
+        yield NodeChange(
+            node=now.name,
+            change=ChangeKind.SCHEMA,
+            columns=_changed_columns(was.columns, now.columns),
+        )
 
 
 def _changed_columns(was: Columns | None, now: Columns | None) -> tuple[str, ...]:
@@ -179,7 +273,8 @@ def _changed_columns(was: Columns | None, now: Columns | None) -> tuple[str, ...
 
 def _differ(was: _Node, now: _Node, fields: tuple[str, ...]) -> bool:
     return any(
-        getattr(was, field) != getattr(now, field) and without_places(getattr(was, field)) != without_places(getattr(now, field))
+        getattr(was, field) != getattr(now, field)
+        and without_places(getattr(was, field)) != without_places(getattr(now, field))
         for field in fields
     )
 
@@ -231,10 +326,14 @@ def borrowed(production: Compiled | None, here: Compiled) -> frozenset[str]:
     """
     if production is None:
         return frozenset()
-    own = {change.node for change in changes(production, here) if change.change not in _HARMLESS} | _with_other_connection(production, here)
+    own = {
+        change.node for change in changes(production, here) if change.change not in _HARMLESS
+    } | _with_other_connection(production, here)
     for name in here.order:
         node = here.nodes[name]
-        if any(spec.node in own for spec in node.inputs) or any(name in own for name in node.depends):
+        if any(spec.node in own for spec in node.inputs) or any(
+            name in own for name in node.depends
+        ):
             own.add(name)
     return frozenset(name for name in here.order if name not in own)
 
@@ -245,5 +344,6 @@ def _with_other_connection(production: Compiled, here: Compiled) -> set[str]:
     return {
         source.name
         for source in here.project.sources.values()
-        if (name := source.connector.get("connection")) is not None and theirs.get(name) != ours.get(name)
+        if (name := source.connector.get("connection")) is not None
+        and theirs.get(name) != ours.get(name)
     }

@@ -1,6 +1,7 @@
 """A compiled project as a value: nodes, views, code files, fingerprints, installed packages.
 
-These values are cached and sent between processes; reading an applied project needs only this module.
+These values are cached and sent between processes; reading an applied project needs only this
+module.
 """
 
 from __future__ import annotations
@@ -14,7 +15,17 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from headrace.model import Asset, CommandBody, InputMode, InputSpec, Problem, Project, PythonBody, Source, Value
+from headrace.model import (
+    Asset,
+    CommandBody,
+    InputMode,
+    InputSpec,
+    Problem,
+    Project,
+    PythonBody,
+    Source,
+    Value,
+)
 from headrace.model.times import Duration
 from headrace.sql.values import Analysis
 
@@ -56,7 +67,9 @@ class Code(Value, omit_defaults=True):
 
     def renamed(self, former: str, name: str) -> Code:
         """Return the same code with an asset under its new name."""
-        return msgspec.structs.replace(self, starts={**self.starts, name: self.starts.get(former, ())})
+        return msgspec.structs.replace(
+            self, starts={**self.starts, name: self.starts.get(former, ())}
+        )
 
 
 def macro_file(text: str) -> CodeFile:
@@ -104,7 +117,9 @@ def code_closure(code: Code, asset: str) -> list[CodeLink]:
     return [CodeLink(path=path, chain=chain) for path, chain in results.items()]
 
 
-def changed_files(before: Code, after: Code, asset: str, own_file: str | None) -> Iterator[tuple[CodeLink, str]]:
+def changed_files(
+    before: Code, after: Code, asset: str, own_file: str | None
+) -> Iterator[tuple[CodeLink, str]]:
     """Yield the changed files of an asset's code, except its own file.
 
     Each is `added`, `changed` (by its digest) or `removed` (with its former use).
@@ -115,7 +130,9 @@ def changed_files(before: Code, after: Code, asset: str, own_file: str | None) -
             yield link, "added"
         elif path != own_file and before.files[path].digest != after.files[path].digest:
             yield link, "changed"
-    yield from ((link, "removed") for path, link in was.items() if path not in now and path != own_file)
+    yield from (
+        (link, "removed") for path, link in was.items() if path not in now and path != own_file
+    )
 
 
 def code_digests(code: Code, asset: str, own_file: str | None) -> list[tuple[str, str]]:
@@ -137,7 +154,9 @@ def own_file(asset: Asset) -> str | None:
 
 def imported_packages(code: Code, asset: str) -> list[str]:
     """Return the top-level names of installed packages that an asset's code imports."""
-    return sorted({name for link in code_closure(code, asset) for name in code.files[link.path].packages})
+    return sorted(
+        {name for link in code_closure(code, asset) for name in code.files[link.path].packages}
+    )
 
 
 def _by_path(code: Code, asset: str) -> dict[str, CodeLink]:
@@ -279,7 +298,13 @@ def composed(outer: InputSpec, inner: InputSpec) -> InputSpec:
     """
     mode = _mode(outer.mode, inner.mode)
     lookback = _together(outer.lookback, inner.lookback) if mode is not InputMode.ALL else None
-    return msgspec.structs.replace(inner, mode=mode, lookback=lookback, optional=outer.optional or inner.optional, place=outer.place)
+    return msgspec.structs.replace(
+        inner,
+        mode=mode,
+        lookback=lookback,
+        optional=outer.optional or inner.optional,
+        place=outer.place,
+    )
 
 
 def _expanded(compiled: Compiled, inputs: Sequence[InputSpec]) -> Iterator[InputSpec]:
@@ -323,13 +348,19 @@ _NO_CODE = Code()
 
 
 def _digest(value: Any) -> str:
-    return hashlib.blake2b(msgspec.msgpack.encode((FINGERPRINT_VERSION, value), order="deterministic"), digest_size=16).hexdigest()
+    return hashlib.blake2b(
+        msgspec.msgpack.encode((FINGERPRINT_VERSION, value), order="deterministic"), digest_size=16
+    ).hexdigest()
 
 
 def source_fingerprint(source: Source, project: Project) -> str:
     """Return the fingerprint of where a source's data comes from and how it is read."""
     contract = project.contracts.get(source.contract or "")
-    mapped = [(column.name, column.type, column.names) for column in contract.columns] if contract else []
+    mapped = (
+        [(column.name, column.type, column.names) for column in contract.columns]
+        if contract
+        else []
+    )
     columns = contract.columns if contract else ()
     converted = [(column.name, column.conversions) for column in columns if column.conversions]
     parts = ("source", source.files, source.connector, source.partition, source.timezone, mapped)
@@ -360,7 +391,9 @@ def asset_fingerprint(
             asset.partition,
             asset.timezone,
             asset.materialize,
-            (asset.merge_keys, asset.merge_delete, asset.snapshot_columns, asset.snapshot_deletes) if asset.accumulates else (),
+            (asset.merge_keys, asset.merge_delete, asset.snapshot_columns, asset.snapshot_deletes)
+            if asset.accumulates
+            else (),
             sorted(macros.items()),
             *([sorted(views)] if views else []),
             *([("environment", sorted(asset.environment.items()))] if asset.environment else []),
@@ -372,7 +405,14 @@ def asset_fingerprint(
 def _body(asset: Asset, analysis: Analysis | None) -> Any:
     body = asset.body
     if isinstance(body, PythonBody):
-        return ("python", body.function, body.source, body.takes_context, body.annotations, asset.columns)
+        return (
+            "python",
+            body.function,
+            body.source,
+            body.takes_context,
+            body.annotations,
+            asset.columns,
+        )
     if isinstance(body, CommandBody):
         return ("command", body.command, asset.columns)
     return ("sql", analysis.normalised if analysis is not None and analysis.usable else body.text)
@@ -451,12 +491,17 @@ class Installed:
         results = {name: version for name in names if (version := self.version(name)) is not None}
         others = [name for name in names if name not in results]
         known: Mapping[str, list[str]] = _by_import() if others else {}
-        return results | self.named(sorted({item for name in others for item in known.get(name, ())}))
+        return results | self.named(
+            sorted({item for name in others for item in known.get(name, ())})
+        )
 
 
 def current_environment(imported: Collection[str], named: Iterable[str]) -> Environment:
     """Return this interpreter, with the distributions of imported names and other named ones."""
-    interpreter, here = f"{platform.python_implementation()} {platform.python_version()}", Installed()
+    interpreter, here = (
+        f"{platform.python_implementation()} {platform.python_version()}",
+        Installed(),
+    )
     return Environment(interpreter, here.imported(imported) | here.named(named))
 
 

@@ -75,7 +75,12 @@ def compile_project(
     """
     with _without_collector():
         compiling = _Compiling(
-            files or ProjectFiles(root), Cache(cache), AnalysisPool(processes), progress, dict(learnt or {}), environment
+            files or ProjectFiles(root),
+            Cache(cache),
+            AnalysisPool(processes),
+            progress,
+            dict(learnt or {}),
+            environment,
         )
         return compiling.compilation_of_contents() if files is not None else compiling.compilation()
 
@@ -117,9 +122,17 @@ class _Compiling:
         """
         seen = self._files.scan
         stamp = self._cache.load(Stamp)
-        if stamp is not None and stamp.files == self._as_seen(seen) and self._same_contents(seen, stamp.racy):
+        if (
+            stamp is not None
+            and stamp.files == self._as_seen(seen)
+            and self._same_contents(seen, stamp.racy)
+        ):
             kept_compilation = self._cache.load(KeptCompilation)
-            if kept_compilation is not None and kept_compilation.files == stamp.files and self._same_code(kept_compilation, exactly=False):
+            if (
+                kept_compilation is not None
+                and kept_compilation.files == stamp.files
+                and self._same_code(kept_compilation, exactly=False)
+            ):
                 return kept_compilation.compilation
         with self._workers:
             return self._fresh(seen, exactly=False)
@@ -142,11 +155,15 @@ class _Compiling:
         return digest((seen, sorted(self._learnt.items()), self._environment))
 
     def _of_contents(self, seen: Scan, hashes: Sequence[str | None]) -> bytes:
-        files = [(file.path, file.kind, sha256) for file, sha256 in zip(seen.files, hashes, strict=True)]
+        files = [
+            (file.path, file.kind, sha256) for file, sha256 in zip(seen.files, hashes, strict=True)
+        ]
         return digest((files, seen.problems, sorted(self._learnt.items()), self._environment))
 
     def _same_contents(self, seen: Scan, hashes: dict[str, str]) -> bool:
-        return all(self._sha256(file) == hashes[file.path] for file in seen.files if file.path in hashes)
+        return all(
+            self._sha256(file) == hashes[file.path] for file in seen.files if file.path in hashes
+        )
 
     def _sha256(self, file: ProjectFile) -> str | None:
         """Return the SHA-256 of the file's bytes; None if it can't be read."""
@@ -159,15 +176,28 @@ class _Compiling:
         begun = self._cache.begun_ns()
         unsettled = {file.path for file in racy_files(seen.files, begun)}
         known, reads = self._known(seen.files, unsettled, exactly)
-        project, problems = link([known[file.path].declared for file in seen.files], self._environment)
+        project, problems = link(
+            [known[file.path].declared for file in seen.files], self._environment
+        )
         problems = [*seen.problems, *problems]
         code, looked = self._code(project, known, problems, exactly)
         kept_bodies = self._cache.load(KeptBodies)
         kept_lines = self._cache.load(KeptLineage) if kept_bodies is not None else None
         if project is None:
-            compilation = Compilation(project=None, compiled=None, problems=sorted_problems(problems))
+            compilation = Compilation(
+                project=None, compiled=None, problems=sorted_problems(problems)
+            )
         else:
-            assembler = Assembler(project, self._learnt, kept_bodies, kept_lines, reads, self._workers, self._step, code)
+            assembler = Assembler(
+                project,
+                self._learnt,
+                kept_bodies,
+                kept_lines,
+                reads,
+                self._workers,
+                self._step,
+                code,
+            )
             compiled = assembler.compiled(problems)
             project = assembler.project
             failed = any(problem.level is ProblemLevel.ERROR for problem in problems)
@@ -182,7 +212,11 @@ class _Compiling:
             contents = self._of_contents(seen, [known[file.path].sha256 for file in seen.files])
             code_seen = looked.seen(begun - RACY_NS if begun else 0)
             self._cache.keep(KeptCode(self._cache.header, code_seen, looked.facts_by_hash))
-            self._cache.keep(KeptCompilation(self._cache.header, self._as_seen(seen), contents, code_seen, compilation))
+            self._cache.keep(
+                KeptCompilation(
+                    self._cache.header, self._as_seen(seen), contents, code_seen, compilation
+                )
+            )
             hashes = {path: known[path].sha256 for path in unsettled}
             self._cache.keep(Stamp(self._cache.header, self._as_seen(seen), hashes))
         return compilation
@@ -197,7 +231,11 @@ class _Compiling:
         )
 
     def _code(
-        self, project: Project | None, known: Mapping[str, KeptFile], problems: list[Problem], exactly: bool
+        self,
+        project: Project | None,
+        known: Mapping[str, KeptFile],
+        problems: list[Problem],
+        exactly: bool,
     ) -> tuple[Code, CodeTree]:
         """Return the code files that assets use, and the tree that found them.
 
@@ -205,13 +243,28 @@ class _Compiling:
         """
         kept_code = self._cache.load(KeptCode)
         facts = dict(kept_code.facts) if kept_code is not None else {}
-        facts |= {file.sha256: file.declared.facts for file in known.values() if file.declared.facts is not None}
-        tree = CodeTree(self._files.root, self._read_code, kept_code.seen if kept_code is not None else None, facts, exactly=exactly)
+        facts |= {
+            file.sha256: file.declared.facts
+            for file in known.values()
+            if file.declared.facts is not None
+        }
+        tree = CodeTree(
+            self._files.root,
+            self._read_code,
+            kept_code.seen if kept_code is not None else None,
+            facts,
+            exactly=exactly,
+        )
         assets = project.assets.values() if project is not None else ()
         code, results = find(assets, tree)
         problems += results
         versions = installed_versions({name for asset in assets for name in asset.code_packages})
-        problems += [_not_installed(asset, name) for asset in assets for name in asset.code_packages if versions[name] is None]
+        problems += [
+            _not_installed(asset, name)
+            for asset in assets
+            for name in asset.code_packages
+            if versions[name] is None
+        ]
         return msgspec.structs.replace(code, installed=versions), tree
 
     def _read_code(self, path: str) -> bytes:
@@ -249,7 +302,9 @@ class _Compiling:
         reads = self._parsed(missing, unsettled, known)
         if missing or kept_files is None or len(before) != len(known):
             readable = {
-                path: entry for path, entry in known.items() if not any(problem.code == UNREADABLE for problem in entry.declared.problems)
+                path: entry
+                for path, entry in known.items()
+                if not any(problem.code == UNREADABLE for problem in entry.declared.problems)
             }
             self._cache.keep(KeptFiles(self._cache.header, readable))
         return known, reads
@@ -259,7 +314,9 @@ class _Compiling:
             return False
         return self._sha256(file) == entry.sha256 if exactly or entry.racy else True
 
-    def _parsed(self, missing: Sequence[ProjectFile], unsettled: set[str], known: dict[str, KeptFile]) -> dict[bytes, AssetTextAnalysis]:
+    def _parsed(
+        self, missing: Sequence[ProjectFile], unsettled: set[str], known: dict[str, KeptFile]
+    ) -> dict[bytes, AssetTextAnalysis]:
         """Parse the missing files into `known`.
 
         Return their SQL analyses by the digest of the text.
@@ -276,12 +333,17 @@ class _Compiling:
                 known[file.path] = KeptFile(file, "", True, _unreadable(file, error))
                 self._step(1)
         chunks = [readable[at : at + CHUNK] for at in range(0, len(readable), CHUNK)]
-        messages = [ReadFiles(tuple(file for file, _ in chunk), tuple(content.data for _, content in chunk)) for chunk in chunks]
+        messages = [
+            ReadFiles(tuple(file for file, _ in chunk), tuple(content.data for _, content in chunk))
+            for chunk in chunks
+        ]
         hashes = {file.path: content.sha256 for file, content in readable}
 
         def take(message: ReadFiles, answer: FilesRead) -> None:
             for file, declared in zip(message.files, answer.declared, strict=True):
-                known[file.path] = KeptFile(file, hashes[file.path], file.path in unsettled, declared)
+                known[file.path] = KeptFile(
+                    file, hashes[file.path], file.path in unsettled, declared
+                )
             reads.update(answer.reads)
             self._step(len(message.files))
 
@@ -292,7 +354,10 @@ class _Compiling:
 def _not_installed(asset: Asset, name: str) -> Problem:
     return Problem(
         code="code_package_missing",
-        message=f"`code_packages` of `{asset.name}` names `{name}`, which isn't installed where this runs",
+        message=(
+            f"`code_packages` of `{asset.name}` names `{name}`, which isn't installed where this"
+            " runs"
+        ),
         hint=f"pip install {shlex.quote(name)}, or take it out",
         place=asset.place,
         level=ProblemLevel.WARNING,
@@ -307,5 +372,8 @@ def _unreadable(file: ProjectFile, error: OSError) -> Declared:
 
 def sorted_problems(problems: list[Problem]) -> list[Problem]:
     """Return the problems by file and line, without duplicates."""
-    unique = {(problem.place.file, problem.place.line, problem.code, problem.message): problem for problem in problems}
+    unique = {
+        (problem.place.file, problem.place.line, problem.code, problem.message): problem
+        for problem in problems
+    }
     return [unique[key] for key in sorted(unique)]

@@ -14,9 +14,13 @@ from headrace.plan.compiled import Columns
 
 _VERSION = re.compile(r"v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?:[-+].*)?")
 _WIDER = {
-    "TINYINT": {"SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}, "SMALLINT": {"INTEGER", "BIGINT", "HUGEINT"},
-    "INTEGER": {"BIGINT", "HUGEINT", "DOUBLE"}, "BIGINT": {"HUGEINT"}, "FLOAT": {"DOUBLE"}, "DATE": {"TIMESTAMP"},
-}  # fmt: skip
+    "TINYINT": {"SMALLINT", "INTEGER", "BIGINT", "HUGEINT"},
+    "SMALLINT": {"INTEGER", "BIGINT", "HUGEINT"},
+    "INTEGER": {"BIGINT", "HUGEINT", "DOUBLE"},
+    "BIGINT": {"HUGEINT"},
+    "FLOAT": {"DOUBLE"},
+    "DATE": {"TIMESTAMP"},
+}
 
 
 class VersionLevel(enum.IntEnum):
@@ -56,7 +60,9 @@ def version_level_moved(was: str, now: str) -> VersionLevel:
     old, new = _parts(was), _parts(now)
     if old is None or new is None:
         return VersionLevel.MAJOR if was != now else VersionLevel.NONE
-    for level, before, after in zip((VersionLevel.MAJOR, VersionLevel.MINOR, VersionLevel.PATCH), old, new, strict=True):
+    for level, before, after in zip(
+        (VersionLevel.MAJOR, VersionLevel.MINOR, VersionLevel.PATCH), old, new, strict=True
+    ):
         if after != before:
             return level if after > before else VersionLevel.NONE
     return VersionLevel.NONE
@@ -81,57 +87,114 @@ def _parts(version: str) -> tuple[int, int, int] | None:
 
 
 def _columns(was: Contract, now: Contract) -> Iterator[ContractChange]:
-    before, after = ({column.name: column for column in contract.columns} for contract in (was, now))
+    before, after = (
+        {column.name: column for column in contract.columns} for contract in (was, now)
+    )
     for name, column in before.items():
         if name not in after:
-            yield ContractChange(kind="dropped", column=name, level=VersionLevel.MAJOR, said=f"{name} is gone")
+            yield ContractChange(
+                kind="dropped", column=name, level=VersionLevel.MAJOR, said=f"{name} is gone"
+            )
         else:
             yield from _column(column, after[name])
     for name in after:
         if name not in before:
-            yield ContractChange(kind="added", column=name, level=VersionLevel.MINOR, said=f"{name} is new")
+            yield ContractChange(
+                kind="added", column=name, level=VersionLevel.MINOR, said=f"{name} is new"
+            )
 
 
 def _column(was: ContractColumn, now: ContractColumn) -> Iterator[ContractChange]:
     name = was.name
     if was.type != now.type and was.type is not None:
         level = VersionLevel.MINOR if now.type in _WIDER.get(was.type, ()) else VersionLevel.MAJOR
-        yield ContractChange(kind="type", column=name, to=now.type, level=level, said=f"{name} is {now.type or 'any type'}, was {was.type}")
+        yield ContractChange(
+            kind="type",
+            column=name,
+            to=now.type,
+            level=level,
+            said=f"{name} is {now.type or 'any type'}, was {was.type}",
+        )
     if (was.required or was.primary_key) and not (now.required or now.primary_key):
-        yield ContractChange(kind="nullability", column=name, level=VersionLevel.MAJOR, said=f"{name} may be empty")
+        yield ContractChange(
+            kind="nullability", column=name, level=VersionLevel.MAJOR, said=f"{name} may be empty"
+        )
     if (was.unique and not now.unique) or (was.primary_key and not now.primary_key):
-        yield ContractChange(kind="keys", column=name, level=VersionLevel.MAJOR, said=f"{name} needn't be unique")
-    stricter = (now.required and not was.required) or (now.unique and not was.unique) or (now.primary_key and not was.primary_key)
+        yield ContractChange(
+            kind="keys", column=name, level=VersionLevel.MAJOR, said=f"{name} needn't be unique"
+        )
+    stricter = (
+        (now.required and not was.required)
+        or (now.unique and not was.unique)
+        or (now.primary_key and not was.primary_key)
+    )
     if stricter:
-        yield ContractChange(kind="stricter", column=name, level=VersionLevel.MINOR, said=f"{name} promises more")
+        yield ContractChange(
+            kind="stricter", column=name, level=VersionLevel.MINOR, said=f"{name} promises more"
+        )
     if was.classification != now.classification:
-        text = f"{name} is classified {now.classification or 'as nothing'}, was {was.classification or 'as nothing'}"
-        yield ContractChange(kind="classification", column=name, to=now.classification, level=VersionLevel.MINOR, said=text)
+        text = (
+            f"{name} is classified {now.classification or 'as nothing'}, was"
+            f" {was.classification or 'as nothing'}"
+        )
+        yield ContractChange(
+            kind="classification",
+            column=name,
+            to=now.classification,
+            level=VersionLevel.MINOR,
+            said=text,
+        )
     if was.names != now.names:
-        yield ContractChange(kind="names", column=name, level=VersionLevel.PATCH, said=f"files have another name for {name}")
+        yield ContractChange(
+            kind="names",
+            column=name,
+            level=VersionLevel.PATCH,
+            said=f"files have another name for {name}",
+        )
     if was.conversions != now.conversions:
         text = f"files' values of {name} are converted otherwise"
         yield ContractChange(kind="names", column=name, level=VersionLevel.PATCH, said=text)
 
 
 def _rules(was: Contract, now: Contract) -> Iterator[ContractChange]:
-    before, after = ({check.name: (check.kind, check.arguments, check.severity) for check in contract.checks} for contract in (was, now))
+    before, after = (
+        {check.name: (check.kind, check.arguments, check.severity) for check in contract.checks}
+        for contract in (was, now)
+    )
     for name in sorted(before.keys() - after.keys()):
-        yield ContractChange(kind="rule", column="", level=VersionLevel.MAJOR, said=f"the rule {name} is gone")
+        yield ContractChange(
+            kind="rule", column="", level=VersionLevel.MAJOR, said=f"the rule {name} is gone"
+        )
     for name in sorted(after.keys() - before.keys()):
-        yield ContractChange(kind="rule", column="", level=VersionLevel.MINOR, said=f"the rule {name} is new")
+        yield ContractChange(
+            kind="rule", column="", level=VersionLevel.MINOR, said=f"the rule {name} is new"
+        )
     for name in sorted(before.keys() & after.keys()):
         if before[name] != after[name]:
-            yield ContractChange(kind="rule", column="", level=VersionLevel.MINOR, said=f"the rule {name} says something else")
+            yield ContractChange(
+                kind="rule",
+                column="",
+                level=VersionLevel.MINOR,
+                said=f"the rule {name} says something else",
+            )
 
 
 def _service(was: Contract, now: Contract) -> Iterator[ContractChange]:
-    before, after = ({level.property: f"{level.value} {level.unit}".strip() for level in each.service} for each in (was, now))
+    before, after = (
+        {level.property: f"{level.value} {level.unit}".strip() for level in each.service}
+        for each in (was, now)
+    )
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
-            text = f"{name} is {after.get(name) or 'not promised'}, was {before.get(name) or 'not promised'}"
+            text = (
+                f"{name} is {after.get(name) or 'not promised'}, was"
+                f" {before.get(name) or 'not promised'}"
+            )
             yield ContractChange(
-                kind="service", column="", level=VersionLevel.MAJOR if name not in after else VersionLevel.MINOR, said=text
+                kind="service",
+                column="",
+                level=VersionLevel.MAJOR if name not in after else VersionLevel.MINOR,
+                said=text,
             )
 
 
@@ -141,9 +204,15 @@ def _service(was: Contract, now: Contract) -> Iterator[ContractChange]:
 Users = Callable[[str, list[str]], tuple[list[str], list[str]]]
 """(node, columns) → the assets and the consumers that a change of these columns affects."""
 _FAMILIES = {
-    "DOUBLE": "number", "FLOAT": "number", "DECIMAL": "number", "TIMESTAMP": "moment", "TIMESTAMP WITH TIME ZONE": "moment",
-    "TIMESTAMP_S": "moment", "TIMESTAMP_MS": "moment", "TIMESTAMP_NS": "moment",
-}  # fmt: skip
+    "DOUBLE": "number",
+    "FLOAT": "number",
+    "DECIMAL": "number",
+    "TIMESTAMP": "moment",
+    "TIMESTAMP WITH TIME ZONE": "moment",
+    "TIMESTAMP_S": "moment",
+    "TIMESTAMP_MS": "moment",
+    "TIMESTAMP_NS": "moment",
+}
 
 
 class ContractBreak(Value, kw_only=True):
@@ -158,7 +227,9 @@ class ContractBreak(Value, kw_only=True):
     file: str
 
 
-def not_as_promised(asset: Asset, columns: Columns | None, names: tuple[str, ...] | None, project: Project) -> Iterator[Problem]:
+def not_as_promised(
+    asset: Asset, columns: Columns | None, names: tuple[str, ...] | None, project: Project
+) -> Iterator[Problem]:
     """Yield contract columns that the asset doesn't output, or outputs with another type.
 
     Only what is known before the asset runs is checked.
@@ -170,10 +241,20 @@ def not_as_promised(asset: Asset, columns: Columns | None, names: tuple[str, ...
     types = {name.lower(): kind for name, kind in columns or ()}
     for column in contract.columns:
         if column.name.lower() not in given:
-            yield _problem(contract, f"the contract of `{asset.name}` promises `{column.name}`, which its body doesn't give")
-        elif column.type and not types_match(column.type, types.get(column.name.lower(), column.type)):
+            yield _problem(
+                contract,
+                f"the contract of `{asset.name}` promises `{column.name}`, which its body doesn't"
+                " give",
+            )
+        elif column.type and not types_match(
+            column.type, types.get(column.name.lower(), column.type)
+        ):
             gives = types[column.name.lower()]
-            yield _problem(contract, f"the contract of `{asset.name}` promises `{column.name}` as {column.type}, its body gives {gives}")
+            yield _problem(
+                contract,
+                f"the contract of `{asset.name}` promises `{column.name}` as {column.type}, its"
+                f" body gives {gives}",
+            )
 
 
 def _problem(contract: Contract, message: str) -> Problem:
@@ -191,7 +272,11 @@ def types_match(promised: str, given: str) -> bool:
 
 def _family(kind: str) -> str:
     plain = re.sub(r"\(.*", "", kind.upper()).strip()
-    return "integer" if plain.endswith("INT") or plain in ("INTEGER", "UINTEGER") else _FAMILIES.get(plain, plain)
+    return (
+        "integer"
+        if plain.endswith("INT") or plain in ("INTEGER", "UINTEGER")
+        else _FAMILIES.get(plain, plain)
+    )
 
 
 def contract_breaks(old: Project | None, new: Project, users: Users) -> list[ContractBreak]:
@@ -199,7 +284,11 @@ def contract_breaks(old: Project | None, new: Project, users: Users) -> list[Con
     breaks = []
     for asset in new.assets.values():
         was, now = _contract(old, asset.name), _contract(new, asset.name)
-        if was is not None and now is not None and (contract_break := _breaks_of(asset.name, was, now, users)) is not None:
+        if (
+            was is not None
+            and now is not None
+            and (contract_break := _breaks_of(asset.name, was, now, users)) is not None
+        ):
             breaks.append(contract_break)
     return breaks
 
@@ -221,22 +310,39 @@ def _breaks_of(name: str, was: Contract, now: Contract, users: Users) -> Contrac
         return ContractBreak(
             asset=name,
             said=f"the contract of `{name}` takes back what {was.version} promised ({text}){whom}",
-            hint=f"write version: {next_version(was.version, VersionLevel.MAJOR)}{_naming(consumers, now)}",
+            hint=(
+                "write version:"
+                f" {next_version(was.version, VersionLevel.MAJOR)}{_naming(consumers, now)}"
+            ),
             file=now.place.file,
         )
     unnamed = [consumer for consumer in consumers if consumer not in now.breaks]
     if not unnamed:
         return None
-    text = f"the contract of `{name}` {now.version} breaks {', '.join(unnamed)} without naming them ({text})"
-    return ContractBreak(asset=name, said=text, hint=_naming(consumers, now).removeprefix(", and "), file=now.place.file)
+    text = (
+        f"the contract of `{name}` {now.version} breaks {', '.join(unnamed)} without naming them"
+        f" ({text})"
+    )
+    return ContractBreak(
+        asset=name,
+        said=text,
+        hint=_naming(consumers, now).removeprefix(", and "),
+        file=now.place.file,
+    )
 
 
 def _consumers(name: str, changes: list[ContractChange], users: Users) -> list[str]:
-    columns: Mapping[str, None] = dict.fromkeys(change.column for change in changes if change.column)
+    columns: Mapping[str, None] = dict.fromkeys(
+        change.column for change in changes if change.column
+    )
     return users(name, list(columns))[1] if columns else []
 
 
 def _naming(consumers: list[str], now: Contract) -> str:
     missing = [consumer for consumer in consumers if consumer not in now.breaks]
     listed = ", ".join(dict.fromkeys([*now.breaks, *consumers]))
-    return f", and customProperties: [{{property: headrace.breaks, value: [{listed}]}}]" if missing else ""
+    return (
+        f", and customProperties: [{{property: headrace.breaks, value: [{listed}]}}]"
+        if missing
+        else ""
+    )

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from headrace.model import Asset, CheckSpec, InputMode, InputSpec, Place, Problem, ProblemLevel, Project, Source
+from headrace.model import (
+    Asset,
+    CheckSpec,
+    InputMode,
+    InputSpec,
+    Place,
+    Problem,
+    ProblemLevel,
+    Project,
+    Source,
+)
 from headrace.model.errors import did_you_mean, shown
 from headrace.model.linking import find_cycles
 from headrace.plan.compiled import Columns
@@ -28,9 +38,18 @@ class Names:
     def unknown(self, name: str, place: Place, where: str) -> Problem:
         """Return the problem of a name that no source or asset has."""
         if name.lower() in self._consumers:
-            return Problem(code="unknown_input", message=f"{shown(name)} in {where} is a consumer", hint="read what it reads", place=place)
+            return Problem(
+                code="unknown_input",
+                message=f"{shown(name)} in {where} is a consumer",
+                hint="read what it reads",
+                place=place,
+            )
         self._suggestions += 1
-        hint = did_you_mean(name, self._canonical.values()) if self._suggestions <= SUGGESTIONS_MAX else ""
+        hint = (
+            did_you_mean(name, self._canonical.values())
+            if self._suggestions <= SUGGESTIONS_MAX
+            else ""
+        )
         return Problem(
             code="unknown_input",
             message=f"unknown asset {shown(name)} in {where}" + (f"; {hint}" if hint else ""),
@@ -39,7 +58,9 @@ class Names:
         )
 
 
-def inputs_of(asset: Asset, analysis: Analysis, names: Names, problems: list[Problem]) -> tuple[InputSpec, ...]:
+def inputs_of(
+    asset: Asset, analysis: Analysis, names: Names, problems: list[Problem]
+) -> tuple[InputSpec, ...]:
     """Return the inputs that the SQL names, each with its options from `inputs:`."""
     declared = {spec.node.lower(): spec for spec in asset.inputs}
     specs: list[InputSpec] = []
@@ -50,7 +71,14 @@ def inputs_of(asset: Asset, analysis: Analysis, names: Names, problems: list[Pro
             problems.append(names.unknown(name, place, "the SQL"))
         elif node == asset.name:
             message = f"{shown(name)} reads itself"
-            problems.append(Problem(code="cycle", message=message, hint="write `$self` for its own previous partition", place=place))
+            problems.append(
+                Problem(
+                    code="cycle",
+                    message=message,
+                    hint="write `$self` for its own previous partition",
+                    place=place,
+                )
+            )
         else:
             specs.append(declared.get(node.lower()) or InputSpec(node=node, place=place))
     if analysis.usable:
@@ -62,7 +90,13 @@ def inputs_of(asset: Asset, analysis: Analysis, names: Names, problems: list[Pro
 def _unread(asset: Asset, spec: InputSpec) -> Problem:
     hint = f"`depends: [{spec.node}]` adds an order without data"
     message = f"{shown(spec.node)} is in `inputs` of {shown(asset.name)}, whose SQL doesn't read it"
-    return Problem(code="unread_input", message=message, hint=hint, place=spec.place, level=ProblemLevel.WARNING)
+    return Problem(
+        code="unread_input",
+        message=message,
+        hint=hint,
+        place=spec.place,
+        level=ProblemLevel.WARNING,
+    )
 
 
 def unreadable(specs: Iterable[InputSpec], project: Project) -> list[Problem]:
@@ -71,16 +105,24 @@ def unreadable(specs: Iterable[InputSpec], project: Project) -> list[Problem]:
     for spec in specs:
         asset = project.assets.get(spec.node)
         if asset is not None and asset.materialize in ("none", "files"):
-            message = f"{shown(spec.node)} has `materialize: {asset.materialize}`: there is no table to read"
+            message = (
+                f"{shown(spec.node)} has `materialize: {asset.materialize}`: there is no table to"
+                " read"
+            )
             problems.append(
                 Problem(
-                    code="nothing_to_read", message=message, hint=f"`depends: [{spec.node}]` adds an order without data", place=spec.place
+                    code="nothing_to_read",
+                    message=message,
+                    hint=f"`depends: [{spec.node}]` adds an order without data",
+                    place=spec.place,
                 )
             )
     return problems
 
 
-def placeholder_problems(asset: Asset, analysis: Analysis, parameters: Mapping[str, object]) -> list[Problem]:
+def placeholder_problems(
+    asset: Asset, analysis: Analysis, parameters: Mapping[str, object]
+) -> list[Problem]:
     """Return problems for placeholders without a value."""
     known = {name.lower(): name for name in parameters}
     problems = []
@@ -89,23 +131,50 @@ def placeholder_problems(asset: Asset, analysis: Analysis, parameters: Mapping[s
         if reference.name in ("partition_start", "partition_end"):
             if asset.partition.grain is None:
                 message = f"`${reference.name}` in {shown(asset.name)}, which isn't cut by time"
-                problems.append(Problem(code="no_interval", message=message, hint="add `partition: day`", place=place))
+                problems.append(
+                    Problem(
+                        code="no_interval",
+                        message=message,
+                        hint="add `partition: day`",
+                        place=place,
+                    )
+                )
         elif reference.name == "partition_key":
             if asset.partition.key is None:
                 message = f"`$partition_key` in {shown(asset.name)}, which isn't cut by a key"
-                problems.append(Problem(code="no_key", message=message, hint="add `partition: {key: region}`", place=place))
+                problems.append(
+                    Problem(
+                        code="no_key",
+                        message=message,
+                        hint="add `partition: {key: region}`",
+                        place=place,
+                    )
+                )
         elif reference.name not in known:
             problems.append(_unknown_parameter(reference, place, list(known.values())))
     return problems
 
 
 def _unknown_parameter(reference: Reference, place: Place, known: list[str]) -> Problem:
-    near = did_you_mean(reference.name, [*known, "partition_start", "partition_end", "partition_key", "self"])
-    hint = near.replace("`", "`$", 1) if near else f"add `parameters: {{{reference.name}: …}}` to the asset or to headrace.toml"
-    return Problem(code="unknown_parameter", message=f"unknown parameter `${reference.name}`", hint=hint, place=place)
+    near = did_you_mean(
+        reference.name, [*known, "partition_start", "partition_end", "partition_key", "self"]
+    )
+    hint = (
+        near.replace("`", "`$", 1)
+        if near
+        else f"add `parameters: {{{reference.name}: …}}` to the asset or to headrace.toml"
+    )
+    return Problem(
+        code="unknown_parameter",
+        message=f"unknown parameter `${reference.name}`",
+        hint=hint,
+        place=place,
+    )
 
 
-def cycles(edges: Mapping[str, Sequence[str]], project: Project, known: Iterable[Problem]) -> list[Problem]:
+def cycles(
+    edges: Mapping[str, Sequence[str]], project: Project, known: Iterable[Problem]
+) -> list[Problem]:
     """Return a problem for each cycle that isn't already known, with the path around it."""
     said = {problem.message for problem in known if problem.code == "cycle"}
     problems = []
@@ -113,27 +182,46 @@ def cycles(edges: Mapping[str, Sequence[str]], project: Project, known: Iterable
         message = f"these assets wait for each other: {' → '.join(cycle)}"
         if message not in said:
             place = project.assets[cycle[0]].place
-            problems.append(Problem(code="cycle", message=message, hint="take one of the arrows out", place=place))
+            problems.append(
+                Problem(
+                    code="cycle", message=message, hint="take one of the arrows out", place=place
+                )
+            )
     return problems
 
 
-def check_cycles(edges: Mapping[str, Sequence[str]], checked: Mapping[str, Collection[str]], project: Project) -> list[Problem]:
+def check_cycles(
+    edges: Mapping[str, Sequence[str]], checked: Mapping[str, Collection[str]], project: Project
+) -> list[Problem]:
     """Return a problem for each node whose checks read data computed from the node itself.
 
     Neither could run first. `edges` are those of the data alone; `checked` maps each node to the
     nodes that its checks read.
     """
     problems: list[Problem] = []
-    both = {name: list(dict.fromkeys([*edges.get(name, ()), *sorted(checked.get(name, ()))])) for name in {**edges, **checked}}
+    both = {
+        name: list(dict.fromkeys([*edges.get(name, ()), *sorted(checked.get(name, ()))]))
+        for name in {**edges, **checked}
+    }
     for walk in find_cycles(both):
-        results = [(item, other) for item, other in pairwise(walk) if other in checked.get(item, ()) and other not in edges.get(item, ())]
+        results = [
+            (item, other)
+            for item, other in pairwise(walk)
+            if other in checked.get(item, ()) and other not in edges.get(item, ())
+        ]
         if not results:  # a cycle of the data alone
             continue
         node, target = results[0]
         declared = project.node(node)
         assert declared is not None
-        message = f"a check of {shown(node)} reads {shown(target)}, which waits for {shown(node)}: {' → '.join(walk)}"
-        hint = f"put the check on {shown(target)}, or let it read what {shown(target)} is computed from"
+        message = (
+            f"a check of {shown(node)} reads {shown(target)}, which waits for {shown(node)}:"
+            f" {' → '.join(walk)}"
+        )
+        hint = (
+            f"put the check on {shown(target)}, or let it read what {shown(target)} is computed"
+            " from"
+        )
         problems.append(Problem(code="cycle", message=message, hint=hint, place=declared.place))
     return problems
 
@@ -182,21 +270,31 @@ def is_read_by_partition(asset: Asset, spec: InputSpec, project: Project) -> boo
 # An asset whose keys grow with the data needs an input that is partitioned by the same key.
 
 
-def partition_key_problems(asset: Asset, inputs: Sequence[InputSpec], project: Project) -> Iterator[Problem]:
+def partition_key_problems(
+    asset: Asset, inputs: Sequence[InputSpec], project: Project
+) -> Iterator[Problem]:
     """Yield the problem of an asset whose set of partitions can't be determined."""
     key = asset.partition.key
     if key is None or asset.partition.values is not None:
         return
     if any(_has_same_key(spec, key, project) for spec in inputs):
         return
-    message = f"{shown(asset.name)} is cut by {shown(key)}, and no input that it requires is: nothing says which keys there are"
+    message = (
+        f"{shown(asset.name)} is cut by {shown(key)}, and no input that it requires is: nothing"
+        " says which keys there are"
+    )
     hint = f"list them: {{key: {key}, values: […]}}, or cut an input by {key}"
     yield Problem(code="unknown_keys", message=message, hint=hint, place=asset.place)
 
 
 def _has_same_key(spec: InputSpec, key: str, project: Project) -> bool:
     node = project.source_or_asset(spec.node)
-    return node is not None and node.partition.key == key and spec.mode is not InputMode.ALL and not spec.optional
+    return (
+        node is not None
+        and node.partition.key == key
+        and spec.mode is not InputMode.ALL
+        and not spec.optional
+    )
 
 
 # Checks against known columns: unknown names, and the nodes that SQL checks read.
@@ -219,8 +317,13 @@ def unknown_columns(node: Asset | Source, names: Sequence[str] | None) -> Iterat
         for column in check_columns(check):
             if column.lower() not in known:
                 hint = did_you_mean(column, names) or f"its columns are: {', '.join(names[:12])}"
-                message = f"the check {shown(check.name)} of {shown(node.name)} names the unknown column {shown(column)}"
-                yield Problem(code="unknown_check_column", message=message, hint=hint, place=check.place)
+                message = (
+                    f"the check {shown(check.name)} of {shown(node.name)} names the unknown column"
+                    f" {shown(column)}"
+                )
+                yield Problem(
+                    code="unknown_check_column", message=message, hint=hint, place=check.place
+                )
 
 
 def conversion_problems(source: Source, project: Project) -> Iterator[Problem]:
@@ -238,14 +341,20 @@ def conversion_problems(source: Source, project: Project) -> Iterator[Problem]:
             except InvalidSelect as why:
                 yield Problem(
                     code="contract_invalid",
-                    message=f"`headrace.convert` of {shown(column.name)} can't be used: {why.message}",
+                    message=(
+                        f"`headrace.convert` of {shown(column.name)} can't be used: {why.message}"
+                    ),
                     hint=why.hint or "write an expression over a delivery's columns",
                     place=contract.place if contract is not None else source.place,
                 )
 
 
 def check_references(
-    node: Asset | Source, analyses: Sequence[Analysis], names: Names, columns: dict[str, Columns | None], problems: list[Problem]
+    node: Asset | Source,
+    analyses: Sequence[Analysis],
+    names: Names,
+    columns: dict[str, Columns | None],
+    problems: list[Problem],
 ) -> tuple[str, ...]:
     """Return the nodes that the checks read, sorted; unknown names are added to `problems`."""
     results: set[str] = set()
@@ -259,7 +368,13 @@ def check_references(
         for name, line in zip(analysis.inputs, analysis.input_lines, strict=True):
             known = names.canonical(name)
             if known is None:
-                problems.append(names.unknown(name, Place(file=analysis.file, line=line), f"the check {shown(analysis.name)}"))
+                problems.append(
+                    names.unknown(
+                        name,
+                        Place(file=analysis.file, line=line),
+                        f"the check {shown(analysis.name)}",
+                    )
+                )
             else:
                 results.add(known)
     return tuple(sorted(results))
@@ -267,13 +382,19 @@ def check_references(
 
 def read_besides(node: Asset | Source, analyses: Sequence[Analysis], names: Names) -> set[str]:
     """Return the existing nodes, other than the node itself, that the checks read."""
-    written = [str(check.arguments.get("to", "")).partition(".")[0] for check in node.checks if check.kind == "references"]
+    written = [
+        str(check.arguments.get("to", "")).partition(".")[0]
+        for check in node.checks
+        if check.kind == "references"
+    ]
     written += [name for analysis in analyses for name in analysis.inputs]
     known = (names.canonical(name) for name in written)
     return {name for name in known if name is not None and name != node.name}
 
 
-def _referenced_node(check: CheckSpec, names: Names, columns: dict[str, Columns | None], problems: list[Problem]) -> str | None:
+def _referenced_node(
+    check: CheckSpec, names: Names, columns: dict[str, Columns | None], problems: list[Problem]
+) -> str | None:
     written, _, column = str(check.arguments.get("to", "")).partition(".")
     node = names.canonical(written)
     if node is None:
@@ -282,6 +403,11 @@ def _referenced_node(check: CheckSpec, names: Names, columns: dict[str, Columns 
     known = [name for name, _ in columns.get(node) or ()]
     if known and column.lower() not in {name.lower() for name in known}:
         hint = did_you_mean(column, known) or f"its columns are: {', '.join(known[:12])}"
-        message = f"the check {shown(check.name)} refers to the unknown column {shown(f'{node}.{column}')}"
-        problems.append(Problem(code="unknown_check_column", message=message, hint=hint, place=check.place))
+        message = (
+            f"the check {shown(check.name)} refers to the unknown column"
+            f" {shown(f'{node}.{column}')}"
+        )
+        problems.append(
+            Problem(code="unknown_check_column", message=message, hint=hint, place=check.place)
+        )
     return node

@@ -71,10 +71,15 @@ class Lineage:
         return self._computed(node, node.sql)
 
     def _inputs(self, node: CompiledNode) -> tuple[tuple[str, tuple[str, ...] | None], ...]:
-        return tuple((spec.node.lower(), self._compiled.nodes[spec.node].column_names) for spec in node.inputs)
+        return tuple(
+            (spec.node.lower(), self._compiled.nodes[spec.node].column_names)
+            for spec in node.inputs
+        )
 
     def _computed(self, node: CompiledNode, sql: str) -> ColumnLineage:
-        from headrace.sql.analysis import analyse  # loads sqlglot, which isn't needed if the result is cached
+        from headrace.sql.analysis import (
+            analyse,
+        )  # loads sqlglot, which isn't needed if the result is cached
         from headrace.sql.queries import resolve
 
         schemas = {}
@@ -93,11 +98,17 @@ class Lineage:
         It uses every column of its inputs, or those that `columns: {reads: …}` names.
         """
         reads = (asset.columns or {}).get("reads")
-        declared = {str(name).lower(): columns for name, columns in reads.items()} if isinstance(reads, dict) else {}
+        declared = (
+            {str(name).lower(): columns for name, columns in reads.items()}
+            if isinstance(reads, dict)
+            else {}
+        )
         edges = tuple(
             Edge(spec.node.lower(), column, Transformation.OPAQUE)
             for spec in node.inputs
-            for column in declared.get(spec.node.lower()) or self._compiled.nodes[spec.node].column_names or (ALL_COLUMNS,)
+            for column in declared.get(spec.node.lower())
+            or self._compiled.nodes[spec.node].column_names
+            or (ALL_COLUMNS,)
         )
         return ColumnLineage(dict.fromkeys(node.column_names or (ALL_COLUMNS,), ()), edges)
 
@@ -124,7 +135,8 @@ class Lineage:
         result = next((name for name in known if name.lower() == column.lower()), None)
         if result is None:
             raise UsageError(
-                f"{node} has no column `{column}`", hint=did_you_mean(column, known) or f"its columns are: {', '.join(known[:12])}"
+                f"{node} has no column `{column}`",
+                hint=did_you_mean(column, known) or f"its columns are: {', '.join(known[:12])}",
             )
         return [(node, result)]
 
@@ -133,7 +145,9 @@ class Lineage:
         while waiting:
             node, column = waiting.popleft()
             for other, name, transformation in follow(node, column):
-                yield LineageStep(column=f"{other}.{name}", via=f"{node}.{column}", transformation=transformation)
+                yield LineageStep(
+                    column=f"{other}.{name}", via=f"{node}.{column}", transformation=transformation
+                )
                 rows += 1
                 if rows >= ROWS_MAX:
                     return
@@ -146,7 +160,8 @@ class Lineage:
         own = lines.columns.get(column)
         if own is None:
             own = next(
-                (edges for name, edges in lines.columns.items() if name.lower() == column.lower()), lines.columns.get(ALL_COLUMNS, ())
+                (edges for name, edges in lines.columns.items() if name.lower() == column.lower()),
+                lines.columns.get(ALL_COLUMNS, ()),
             )
         for edge in dict.fromkeys((*own, *lines.filters)):
             name = self._canonical.get(edge.input)
@@ -168,8 +183,12 @@ class Lineage:
             self._downstream = {}
             for name in self._compiled.order:
                 for column, edge in self._uses(name):
-                    users = self._downstream.setdefault(self._canonical.get(edge.input, edge.input), {})
-                    users.setdefault(edge.column.lower(), []).append((name, column, edge.transformation))
+                    users = self._downstream.setdefault(
+                        self._canonical.get(edge.input, edge.input), {}
+                    )
+                    users.setdefault(edge.column.lower(), []).append(
+                        (name, column, edge.transformation)
+                    )
         return self._downstream
 
     def _uses(self, name: str) -> Iterator[tuple[str, Edge]]:
@@ -193,7 +212,9 @@ class Lineage:
                 reached.add(step.column.partition(".")[0])
         reached.discard(node)
         consumers = [
-            name for name, consumer in self._compiled.project.consumers.items() if node in consumer.reads or reached & set(consumer.reads)
+            name
+            for name, consumer in self._compiled.project.consumers.items()
+            if node in consumer.reads or reached & set(consumer.reads)
         ]
         return [name for name in self._compiled.order if name in reached], consumers
 
@@ -240,7 +261,9 @@ class Impact(Value, kw_only=True):
     consumers: tuple[str, ...] = ()
 
 
-def impacts(old: Compiled | None, new: Compiled, changes: Iterable[NodeChange], after: Lineage) -> list[Impact]:
+def impacts(
+    old: Compiled | None, new: Compiled, changes: Iterable[NodeChange], after: Lineage
+) -> list[Impact]:
     """Return every change with its effects; `after` is the lineage of `new`."""
     judge = _ImpactAnalysis(old, new, after)
     return [judge.impact(change) for change in changes]
@@ -259,21 +282,34 @@ class _ImpactAnalysis:
         if name in self._new.project.consumers:
             return Impact(change=change, consumers=(name,))
         if change.change in (ChangeKind.CHECKS, ChangeKind.PROMISE) and name in self._new.nodes:
-            return Impact(change=change, consumers=tuple(self._after.users(name, self._columns(name))[1]))
+            return Impact(
+                change=change, consumers=tuple(self._after.users(name, self._columns(name))[1])
+            )
         return Impact(change=change)
 
     def _of_data(self, change: NodeChange) -> Impact:
         was = self._old.nodes.get(change.node) if self._old is not None else None
         now = self._new.nodes.get(change.node)
         if was is None or now is None:  # the destination of the export changed
-            return Impact(change=change, consumers=(change.node,) if change.node in self._new.project.consumers else ())
+            return Impact(
+                change=change,
+                consumers=(change.node,) if change.node in self._new.project.consumers else (),
+            )
         effects = tuple(self._effects(was, now))
         touched = [effect for effect in effects if effect.effect is not Effect.ADDED]
         known = [effect.column for effect in effects]
         assets, consumers = self._reached(change.node, known)
         everything = not known and self._recut_or_opaque(was, now)
-        breaking = any(effect.read_by for effect in touched) or (everything and bool(self._readers(now.name)))
-        return Impact(change=change, columns=effects, breaking=breaking, assets=tuple(assets), consumers=tuple(consumers))
+        breaking = any(effect.read_by for effect in touched) or (
+            everything and bool(self._readers(now.name))
+        )
+        return Impact(
+            change=change,
+            columns=effects,
+            breaking=breaking,
+            assets=tuple(assets),
+            consumers=tuple(consumers),
+        )
 
     def _reached(self, name: str, columns: list[str]) -> tuple[list[str], list[str]]:
         """Return everything downstream of these columns, or of all columns if none is known."""
@@ -289,12 +325,18 @@ class _ImpactAnalysis:
         """
         if self._old is None or change.node not in self._old.nodes:
             return Impact(change=change)
-        left = [c for c in self._old.project.consumers.values() if change.node in c.reads and c.name in self._new.project.consumers]
+        left = [
+            c
+            for c in self._old.project.consumers.values()
+            if change.node in c.reads and c.name in self._new.project.consumers
+        ]
         names = tuple(consumer.name for consumer in left)
         return Impact(change=change, breaking=bool(names), consumers=names)
 
     def _recut_or_opaque(self, was: CompiledNode, now: CompiledNode) -> bool:
-        return was.fingerprint != now.fingerprint and (now.column_names is None or _shape(self._old, was) != _shape(self._new, now))
+        return was.fingerprint != now.fingerprint and (
+            now.column_names is None or _shape(self._old, was) != _shape(self._new, now)
+        )
 
     # Columns
 
@@ -305,13 +347,25 @@ class _ImpactAnalysis:
         before = _typed(was) or after
         for name in {**before, **after}:
             if name not in after:
-                yield ColumnEffect(column=before[name][0], effect=Effect.DROPPED, read_by=self._readers(now.name, name, gone=True))
+                yield ColumnEffect(
+                    column=before[name][0],
+                    effect=Effect.DROPPED,
+                    read_by=self._readers(now.name, name, gone=True),
+                )
             elif name not in before:
                 yield ColumnEffect(column=after[name][0], effect=Effect.ADDED)
-            elif None not in (before[name][1], after[name][1]) and before[name][1] != after[name][1]:
-                yield ColumnEffect(column=after[name][0], effect=Effect.TYPE, read_by=self._readers(now.name, name))
+            elif (
+                None not in (before[name][1], after[name][1]) and before[name][1] != after[name][1]
+            ):
+                yield ColumnEffect(
+                    column=after[name][0], effect=Effect.TYPE, read_by=self._readers(now.name, name)
+                )
             elif name in other:
-                yield ColumnEffect(column=after[name][0], effect=Effect.MEANING, read_by=self._readers(now.name, name))
+                yield ColumnEffect(
+                    column=after[name][0],
+                    effect=Effect.MEANING,
+                    read_by=self._readers(now.name, name),
+                )
 
     def _meaning(self, was: CompiledNode, now: CompiledNode) -> Iterable[str]:
         """Return the columns that are computed differently, of those in both texts."""
@@ -320,27 +374,45 @@ class _ImpactAnalysis:
             return ()
         old_asset, new_asset = self._asset(self._old, was), self._asset(self._new, now)
         if old_asset is None or new_asset is None or was.sql is None or now.sql is None:
-            return every if new_asset is not None else ()  # for a source, only the columns can be compared
+            return (
+                every if new_asset is not None else ()
+            )  # for a source, only the columns can be compared
         if not self._same_but_text(was, now, old_asset, new_asset):
             return every
-        from headrace.sql.analysis import changed_columns  # loads sqlglot, which only impact analysis needs
+        from headrace.sql.analysis import (
+            changed_columns,
+        )  # loads sqlglot, which only impact analysis needs
 
         assert self._old is not None
         bound = _bound_otherwise(self._old.project, old_asset, self._new.project, new_asset)
         results = changed_columns(was.sql, now.sql, bound)
         return every if results is None else results
 
-    def _same_but_text(self, was: CompiledNode, now: CompiledNode, old_asset: Asset, new_asset: Asset) -> bool:
+    def _same_but_text(
+        self, was: CompiledNode, now: CompiledNode, old_asset: Asset, new_asset: Asset
+    ) -> bool:
         """Return whether only the text or a parameter changed.
 
         Inputs and their options are equal.
         """
         assert self._old is not None
-        reads = [sorted((s.node, s.mode, s.lookback or "", s.optional) for s in node.inputs) for node in (was, now)]
-        views = [[c.nodes[s.node].fingerprint for s in n.inputs if _is_view(c, s.node)] for c, n in ((self._old, was), (self._new, now))]
+        reads = [
+            sorted((s.node, s.mode, s.lookback or "", s.optional) for s in node.inputs)
+            for node in (was, now)
+        ]
+        views = [
+            [c.nodes[s.node].fingerprint for s in n.inputs if _is_view(c, s.node)]
+            for c, n in ((self._old, was), (self._new, now))
+        ]
         macros = self._old.project.macros == self._new.project.macros
         sql = isinstance(old_asset.body, SqlBody) and isinstance(new_asset.body, SqlBody)
-        return sql and macros and reads[0] == reads[1] and views[0] == views[1] and _shape(self._old, was) == _shape(self._new, now)
+        return (
+            sql
+            and macros
+            and reads[0] == reads[1]
+            and views[0] == views[1]
+            and _shape(self._old, was) == _shape(self._new, now)
+        )
 
     @staticmethod
     def _asset(compiled: Compiled | None, node: CompiledNode) -> Asset | None:
@@ -348,14 +420,23 @@ class _ImpactAnalysis:
 
     # Readers
 
-    def _readers(self, name: str, column: str | None = None, *, gone: bool = False) -> tuple[str, ...]:
+    def _readers(
+        self, name: str, column: str | None = None, *, gone: bool = False
+    ) -> tuple[str, ...]:
         """Return the readers of a node's column, or of the node.
 
         SQL that read a column that is `gone` has changed as well, or would be invalid. Opaque asset
         code reads all columns.
         """
         results = [other for other in self._new.order if self._reads(other, name, column, gone)]
-        return (*results, *(consumer.name for consumer in self._new.project.consumers.values() if name in consumer.reads))
+        return (
+            *results,
+            *(
+                consumer.name
+                for consumer in self._new.project.consumers.values()
+                if name in consumer.reads
+            ),
+        )
 
     def _reads(self, other: str, name: str, column: str | None, gone: bool) -> bool:
         if all(spec.node != name for spec in self._new.nodes[other].inputs):
@@ -363,12 +444,18 @@ class _ImpactAnalysis:
         asset = self._new.project.assets[other]
         if not isinstance(asset.body, SqlBody):
             declared = ((asset.columns or {}).get("reads") or {}).get(name)
-            return column is None or not declared or column in {str(item).lower() for item in declared}
+            return (
+                column is None or not declared or column in {str(item).lower() for item in declared}
+            )
         if gone:
             return False
         lines = self._after.of(other)
         edges = [edge for column in lines.columns.values() for edge in column] + list(lines.filters)
-        return any(edge.input == name.lower() and (column is None or edge.column.lower() in (column, ALL_COLUMNS)) for edge in edges)
+        return any(
+            edge.input == name.lower()
+            and (column is None or edge.column.lower() in (column, ALL_COLUMNS))
+            for edge in edges
+        )
 
 
 def _typed(node: CompiledNode) -> dict[str, tuple[str, str | None]]:
@@ -398,8 +485,13 @@ def _is_view(compiled: Compiled, name: str) -> bool:
 
 def _bound_otherwise(old: Project, was: Asset, new: Project, now: Asset) -> frozenset[str]:
     before, after = _bound(old, was), _bound(new, now)
-    return frozenset(name for name in {*before, *after} if before.get(name, _bound) != after.get(name, _bound))
+    return frozenset(
+        name for name in {*before, *after} if before.get(name, _bound) != after.get(name, _bound)
+    )
 
 
 def _bound(project: Project, asset: Asset) -> Mapping[str, Any]:
-    return {name.lower(): value for name, value in {**project.settings.parameters, **asset.parameters}.items()}
+    return {
+        name.lower(): value
+        for name, value in {**project.settings.parameters, **asset.parameters}.items()
+    }

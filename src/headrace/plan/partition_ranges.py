@@ -46,11 +46,17 @@ class Extent(Value):
 
     def __or__(self, other: Extent) -> Extent:
         keys = self.runs.keys() | other.runs.keys()
-        return extent_of({key: union(self.runs.get(key, ()), other.runs.get(key, ())) for key in keys}, self.named | other.named)
+        return extent_of(
+            {key: union(self.runs.get(key, ()), other.runs.get(key, ())) for key in keys},
+            self.named | other.named,
+        )
 
     def __and__(self, other: Extent) -> Extent:
         keys = self.runs.keys() & other.runs.keys()
-        return extent_of({key: intersection(self.runs[key], other.runs[key]) for key in keys}, self.named & other.named)
+        return extent_of(
+            {key: intersection(self.runs[key], other.runs[key]) for key in keys},
+            self.named & other.named,
+        )
 
     def __sub__(self, other: Extent) -> Extent:
         runs = {key: difference(edges, other.runs.get(key, ())) for key, edges in self.runs.items()}
@@ -72,7 +78,11 @@ def extent_of(runs: Mapping[str, Edges], named: Iterable[str] = ()) -> Extent:
 
 def extent_of_keys(node: GraphNode, keys: Iterable[str]) -> Extent:
     """Return the partitions with these keys."""
-    places, numbers, named = TerminalPartitions(node.partition, node.timezone), dict[str, list[int]](), []
+    places, numbers, named = (
+        TerminalPartitions(node.partition, node.timezone),
+        dict[str, list[int]](),
+        [],
+    )
     for key in keys:
         number, data = places.place(key)
         if number is None:
@@ -113,7 +123,9 @@ def union(*sets: Edges) -> Edges:
     full = [edges for edges in sets if edges]
     if len(full) < 2:
         return full[0] if full else ()
-    steps = sorted((number, 1 - 2 * (place % 2)) for edges in full for place, number in enumerate(edges))
+    steps = sorted(
+        (number, 1 - 2 * (place % 2)) for edges in full for place, number in enumerate(edges)
+    )
     results: list[int] = []
     depth = 0
     for number, step in steps:
@@ -160,7 +172,9 @@ class Ordered(NamedTuple):
     span: BackfillSpan
 
 
-def spans(node: GraphNode, extent: Extent, known: Extent = NO_PARTITIONS) -> tuple[BackfillSpan, ...]:
+def spans(
+    node: GraphNode, extent: Extent, known: Extent = NO_PARTITIONS
+) -> tuple[BackfillSpan, ...]:
     """Return the ranges of an extent in time order.
 
     Intervals with all keys (the listed ones, or those in `known`) are written without key.
@@ -171,9 +185,13 @@ def spans(node: GraphNode, extent: Extent, known: Extent = NO_PARTITIONS) -> tup
     for data, edges in sorted(extent.runs.items()):
         for first, last in ranges(difference(edges, whole)):
             results += (
-                [_written_key(node, n, n, data) for n in range(first, last + 1)] if keyed else [_written_key(node, first, last, None)]
+                [_written_key(node, n, n, data) for n in range(first, last + 1)]
+                if keyed
+                else [_written_key(node, first, last, None)]
             )
-    results += [Ordered((1, 0, key), BackfillSpan(first=key, last=key)) for key in sorted(extent.named)]
+    results += [
+        Ordered((1, 0, key), BackfillSpan(first=key, last=key)) for key in sorted(extent.named)
+    ]
     return tuple(item.span for item in sorted(results, key=lambda one: one.order))
 
 
@@ -234,7 +252,12 @@ class NodeInput(Value):
         out, into = self.output.partition, self.input.partition
         if out.whole:
             return True
-        return out.grain is None and not out.by_delivery and into.grain is not None and self.spec.mode is not InputMode.ALL
+        return (
+            out.grain is None
+            and not out.by_delivery
+            and into.grain is not None
+            and self.spec.mode is not InputMode.ALL
+        )
 
     @property
     def required(self) -> bool:
@@ -281,7 +304,11 @@ def _in_time(read: NodeInput, chosen: Extent, known: Extent) -> Extent:
         return extent_of({"": downstream_intervals(read, chosen.times)})
     if out.key == into.key:
         everywhere = downstream_intervals(read, chosen.runs.get(ANY_KEY, ()))
-        runs = {data: downstream_intervals(read, edges) for data, edges in chosen.runs.items() if data != ANY_KEY}
+        runs = {
+            data: downstream_intervals(read, edges)
+            for data, edges in chosen.runs.items()
+            if data != ANY_KEY
+        }
         keys = known.runs.keys() | runs.keys() if everywhere else runs.keys()
         return extent_of({data: union(runs.get(data, ()), everywhere) for data in keys})
     listed = out.values if out.values is not None else tuple(known.runs)
@@ -317,7 +344,13 @@ def _first(read: NodeInput, start: int, end: int, step: int) -> tuple[int, int] 
     """Return the outputs of the first interval with any, on the way from `start` to `end`."""
     for number in range(start, end + step, step)[:EMPTY_MAX]:
         results = _downstream_bounds(
-            number, _cut(read.input), read.input.timezone, _cut(read.output), read.output.timezone, read.spec.mode, read.spec.lookback
+            number,
+            _cut(read.input),
+            read.input.timezone,
+            _cut(read.output),
+            read.output.timezone,
+            read.spec.mode,
+            read.spec.lookback,
         )
         if results is not None:
             return results
@@ -331,14 +364,26 @@ def _cut(node: GraphNode) -> Grain:
 
 @functools.lru_cache(maxsize=REACHES_CACHED)
 def _downstream_bounds(
-    number: int, into: Grain, into_zone: str, out: Grain, out_zone: str, mode: InputMode, lookback: str | None
+    number: int,
+    into: Grain,
+    into_zone: str,
+    out: Grain,
+    out_zone: str,
+    mode: InputMode,
+    lookback: str | None,
 ) -> tuple[int, int] | None:
     """Return the first and the last interval of the output that read one of the input's."""
     spec = InputSpec(node="", mode=mode, lookback=lookback, place=_NOWHERE)
     try:
         key = key_of_number(number, into, into_zone if into is Grain.HOUR else "")
-        keys = dependents(key, PartitionSpec(grain=out), out_zone, PartitionSpec(grain=into), into_zone, spec)
-    except (UsageError, ValueError, OverflowError):  # a day that the zone skipped, or before the calendar begins
+        keys = dependents(
+            key, PartitionSpec(grain=out), out_zone, PartitionSpec(grain=into), into_zone, spec
+        )
+    except (
+        UsageError,
+        ValueError,
+        OverflowError,
+    ):  # a day that the zone skipped, or before the calendar begins
         return None
     numbers = [number_of(key, out, out_zone if out is Grain.HOUR else "") for key in (keys or ())]
     there = [number for number in numbers if number is not None]

@@ -2,10 +2,12 @@
 
 Nothing derives it a second time.
 
-    the applied project + the files' contents + facts from the store → steps in the order of execution → plan_id
+    the applied project + the files' contents + facts from the store → steps in the order of
+    execution → plan_id
 
-The id is a hash of decisions: the environment, the version that the plan starts from, the path and content of every file, and each
-step. Time, estimates and counts that grow by themselves aren't part of it, so a delivery that arrives meanwhile doesn't change it.
+The id is a hash of decisions: the environment, the version that the plan starts from, the path and
+content of every file, and each step. Time, estimates and counts that grow by themselves aren't part
+of it, so a delivery that arrives meanwhile doesn't change it.
 """
 
 from __future__ import annotations
@@ -110,13 +112,26 @@ def plan_project(
     files = tuple(_files(*manifests))
     steps = tuple(_steps(files, *compiled, changes, facts))
     plan = Plan(environment=environment, base_version=base_version, files=files, steps=steps)
-    return Plan(environment=environment, base_version=base_version, files=files, steps=steps, plan_id=plan_id_of(decisions(plan)))
+    return Plan(
+        environment=environment,
+        base_version=base_version,
+        files=files,
+        steps=steps,
+        plan_id=plan_id_of(decisions(plan)),
+    )
 
 
 def decisions(plan: Plan) -> dict[str, Any]:
     """Return what a person approves with a plan."""
-    steps = [{"kind": str(kind_of(step)), "node": step.node, **step.decision} for step in plan.steps]
-    return {"environment": plan.environment, "base_version": plan.base_version, "files": plan.manifest, "steps": steps}
+    steps = [
+        {"kind": str(kind_of(step)), "node": step.node, **step.decision} for step in plan.steps
+    ]
+    return {
+        "environment": plan.environment,
+        "base_version": plan.base_version,
+        "files": plan.manifest,
+        "steps": steps,
+    }
 
 
 class PlannedStep(Value, kw_only=True, omit_defaults=False, rename={"first": "from", "last": "to"}):
@@ -167,7 +182,9 @@ def recorded(plan: Plan) -> dict[str, Any]:
         "base_version": plan.base_version,
         "steps": steps[:RECORDED_MAX],
         "steps_total": len(steps),
-        "files": [[file.path, file.sha256] for file in plan.files if file.change is not None][:RECORDED_MAX],
+        "files": [[file.path, file.sha256] for file in plan.files if file.change is not None][
+            :RECORDED_MAX
+        ],
     }
 
 
@@ -184,18 +201,29 @@ def plan_id_of(decided: Mapping[str, Any]) -> str:
 def _ordered(value: Any) -> Any:
     """Return the value with the names of each object in the order of RFC 8785, by UTF-16 units."""
     if isinstance(value, Mapping):
-        return {name: _ordered(value[name]) for name in sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass"))}
+        return {
+            name: _ordered(value[name])
+            for name in sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass"))
+        }
     return [_ordered(item) for item in value] if isinstance(value, list) else value
 
 
 def _files(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[PlannedFile]:
     for path in sorted({*before, *after}):
         change = "added" if path not in before else "removed" if path not in after else "changed"
-        yield PlannedFile(path=path, sha256=after.get(path), change=None if before.get(path) == after.get(path) else change)
+        yield PlannedFile(
+            path=path,
+            sha256=after.get(path),
+            change=None if before.get(path) == after.get(path) else change,
+        )
 
 
 def _steps(
-    files: Sequence[PlannedFile], before: Compiled | None, after: Compiled, changes: Sequence[NodeChange], facts: PlanFacts
+    files: Sequence[PlannedFile],
+    before: Compiled | None,
+    after: Compiled,
+    changes: Sequence[NodeChange],
+    facts: PlanFacts,
 ) -> Iterator[Step]:
     """Yield the steps in the order of their execution."""
     old = before.project if before is not None else None
@@ -217,11 +245,20 @@ def _steps(
     yield from _invalidated(old, after, changes, former, facts)
     for change in changes:
         if change.change is ChangeKind.REMOVED and old is not None:
-            yield Retire(node=change.node, what=_what(old, change.node), range=facts.published.get(change.node, NO_PARTITIONS))
+            yield Retire(
+                node=change.node,
+                what=_what(old, change.node),
+                range=facts.published.get(change.node, NO_PARTITIONS),
+            )
     yield from facts.promoted
 
 
-def _declared(files: Sequence[PlannedFile], before: Compiled | None, after: Compiled, changes: Sequence[NodeChange]) -> Iterator[Declare]:
+def _declared(
+    files: Sequence[PlannedFile],
+    before: Compiled | None,
+    after: Compiled,
+    changes: Sequence[NodeChange],
+) -> Iterator[Declare]:
     """Yield one step per node, and one for each changed code file that no node's step covers."""
     aspects: dict[str, list[str]] = {}
     for change in changes:
@@ -233,11 +270,19 @@ def _declared(files: Sequence[PlannedFile], before: Compiled | None, after: Comp
     for name, differs in aspects.items():
         yield Declare(node=name, aspects=tuple(dict.fromkeys(differs)))
     old = before.project if before is not None else None
-    spoken_for = {item.place.file for name in {change.node for change in changes} for item in _both(old, after.project, name)}
+    spoken_for = {
+        item.place.file
+        for name in {change.node for change in changes}
+        for item in _both(old, after.project, name)
+    }
     spoken_for |= {file.path for change in changes for file in change.files}
     used = {*after.code.files, *(before.code.files if before is not None else ())}
     for file in files:
-        if file.change is not None and (is_code(file.path) or file.path in used) and file.path not in spoken_for:
+        if (
+            file.change is not None
+            and (is_code(file.path) or file.path in used)
+            and file.path not in spoken_for
+        ):
             yield Declare(node=file.path, aspects=(f"{CODE} {file.change}",))
 
 
@@ -257,9 +302,14 @@ def _renamed(before: Compiled | None, after: Compiled) -> dict[str, str]:
         return {}
     results = renames(before, after)
     for asset in after.project.assets.values():
-        if asset.renamed_from is not None and asset.name not in results and asset.name not in before.project.assets:
+        if (
+            asset.renamed_from is not None
+            and asset.name not in results
+            and asset.name not in before.project.assets
+        ):
             raise ProjectError(
-                f"{asset.place.file}: {asset.name} is renamed_from: {asset.renamed_from}, and no asset is called so",
+                f"{asset.place.file}: {asset.name} is renamed_from: {asset.renamed_from}, and no"
+                " asset is called so",
                 hint="take renamed_from out; `headrace ls` shows what there is",
             )
     return results
@@ -273,12 +323,19 @@ def _repartitioned(old: Project, new: Project, facts: PlanFacts) -> Iterator[Rep
     for name in sorted({*new.sources, *new.assets}):
         was, now = old.source_or_asset(name), new.source_or_asset(name)
         if was is not None and now is not None and _cut(was) != _cut(now):
-            yield Repartition(node=name, before=_cut(was), after=_cut(now), range=facts.published.get(name, NO_PARTITIONS))
+            yield Repartition(
+                node=name,
+                before=_cut(was),
+                after=_cut(now),
+                range=facts.published.get(name, NO_PARTITIONS),
+            )
     for name in sorted(new.consumers):
         before, after = exported(old, name), exported(new, name)
         if before is not None and after is not None and before.partition != after.partition:
             range_ = facts.published.get(name, NO_PARTITIONS)
-            yield Repartition(node=name, before=_partition(before), after=_partition(after), range=range_)
+            yield Repartition(
+                node=name, before=_partition(before), after=_partition(after), range=range_
+            )
 
 
 def _cut(node: Source | Asset) -> str:
@@ -286,23 +343,39 @@ def _cut(node: Source | Asset) -> str:
 
     Its partitioning, and whether all share one table.
     """
-    return _partition(node) + (" in one table" if isinstance(node, Asset) and node.accumulates else "")
+    return _partition(node) + (
+        " in one table" if isinstance(node, Asset) and node.accumulates else ""
+    )
 
 
 def _partition(node: Any) -> str:
     spec = node.partition
-    parts = [spec.grain.value if spec.grain is not None else "", f"key {spec.key}" if spec.key else ""]
-    return " and ".join(part for part in [*parts, "delivery" if spec.by_delivery else ""] if part) or "unpartitioned"
+    parts = [
+        spec.grain.value if spec.grain is not None else "",
+        f"key {spec.key}" if spec.key else "",
+    ]
+    return (
+        " and ".join(part for part in [*parts, "delivery" if spec.by_delivery else ""] if part)
+        or "unpartitioned"
+    )
 
 
 def _invalidated(
-    old: Project | None, after: Compiled, changes: Sequence[NodeChange], former: Mapping[str, str], facts: PlanFacts
+    old: Project | None,
+    after: Compiled,
+    changes: Sequence[NodeChange],
+    former: Mapping[str, str],
+    facts: PlanFacts,
 ) -> Iterator[Invalidate]:
     """Yield nodes to be recomputed entirely.
 
     An added node counts if its name had partitions before.
     """
-    stale = {change.node for change in changes if change.stale or (change.change is ChangeKind.ADDED and change.node in facts.heard_of)}
+    stale = {
+        change.node
+        for change in changes
+        if change.stale or (change.change is ChangeKind.ADDED and change.node in facts.heard_of)
+    }
     reach = _consumers(after) if stale else {}
     for name in dict.fromkeys(change.node for change in changes):
         if name in stale:
@@ -311,7 +384,9 @@ def _invalidated(
                 node=name,
                 asks=asset is not None and asks(old, asset),
                 consumers=tuple(sorted(reach.get(name, frozenset()))),
-                range=facts.returning.get(name, facts.published.get(former.get(name, name), NO_PARTITIONS)),
+                range=facts.returning.get(
+                    name, facts.published.get(former.get(name, name), NO_PARTITIONS)
+                ),
                 needs_approval=name in facts.approved_first,
             )
 
@@ -328,14 +403,18 @@ def asks(old: Project | None, asset: Asset) -> bool:
 
 def _consumers(compiled: Compiled) -> dict[str, frozenset[str]]:
     """Return node → the consumers that read it, directly or not; a consumer reads itself."""
-    reached: dict[str, frozenset[str]] = {name: frozenset([name]) for name in compiled.project.consumers}
+    reached: dict[str, frozenset[str]] = {
+        name: frozenset([name]) for name in compiled.project.consumers
+    }
     direct: dict[str, set[str]] = {}
     for consumer in compiled.project.consumers.values():
         for read in consumer.reads:
             direct.setdefault(read, set()).add(consumer.name)
     readers: dict[str, list[str]] = {}
     for name in reversed(compiled.order):
-        results = frozenset(direct.get(name, ())).union(*(reached[reader] for reader in readers.get(name, ())))
+        results = frozenset(direct.get(name, ())).union(
+            *(reached[reader] for reader in readers.get(name, ()))
+        )
         reached[name] = results
         for spec in compiled.nodes[name].inputs:
             readers.setdefault(spec.node, []).append(name)
@@ -343,4 +422,6 @@ def _consumers(compiled: Compiled) -> dict[str, frozenset[str]]:
 
 
 def _what(project: Project, name: str) -> str:
-    return "source" if name in project.sources else "asset" if name in project.assets else "consumer"
+    return (
+        "source" if name in project.sources else "asset" if name in project.assets else "consumer"
+    )

@@ -10,7 +10,18 @@ from typing import Any
 
 import msgspec
 
-from headrace.model import Asset, Grain, InputMode, InputSpec, PartitionSpec, Place, Problem, Project, Source, SqlBody
+from headrace.model import (
+    Asset,
+    Grain,
+    InputMode,
+    InputSpec,
+    PartitionSpec,
+    Place,
+    Problem,
+    Project,
+    Source,
+    SqlBody,
+)
 from headrace.model.checks import ADDED_BY_SNAPSHOT
 from headrace.model.errors import did_you_mean, shown
 from headrace.plan.compiled import Columns
@@ -185,7 +196,14 @@ def table_columns(asset: Asset, body: Columns | None) -> Columns | None:
     if asset.materialize == "merge" and asset.merge_delete is not None:
         return tuple(column for column in body if column[0].lower() != asset.merge_delete.lower())
     if asset.materialize == "snapshot":
-        return (*body, *zip(ADDED_BY_SNAPSHOT, (validity_type(asset), validity_type(asset), "BOOLEAN"), strict=True))
+        return (
+            *body,
+            *zip(
+                ADDED_BY_SNAPSHOT,
+                (validity_type(asset), validity_type(asset), "BOOLEAN"),
+                strict=True,
+            ),
+        )
     return body
 
 
@@ -198,7 +216,11 @@ def validity_type(asset: Asset) -> str:
 
 
 def materialization_problems(
-    asset: Asset, inputs: Sequence[InputSpec], body: Columns | None, project: Project, analysis: Analysis | None
+    asset: Asset,
+    inputs: Sequence[InputSpec],
+    body: Columns | None,
+    project: Project,
+    analysis: Analysis | None,
 ) -> Iterator[Problem]:
     """Yield problems that prevent the declared materialisation of an asset."""
     if asset.accumulates:
@@ -211,28 +233,55 @@ def materialization_problems(
 
 def _accumulating(asset: Asset, body: Columns | None) -> Iterator[Problem]:
     if asset.partition.key is not None:
-        message = f"{shown(asset.name)} is materialised as `{asset.materialize}`, and cut by `{asset.partition.key}`"
-        yield _problem(asset, "conflicting_fields", message, f"add `{asset.partition.key}` to the keys, and cut by time or not at all")
+        message = (
+            f"{shown(asset.name)} is materialised as `{asset.materialize}`, and cut by"
+            f" `{asset.partition.key}`"
+        )
+        yield _problem(
+            asset,
+            "conflicting_fields",
+            message,
+            f"add `{asset.partition.key}` to the keys, and cut by time or not at all",
+        )
     if body is None:
         return
     known = [name for name, _ in body]
-    named = (*asset.merge_keys, *((asset.merge_delete,) if asset.merge_delete else ()), *asset.snapshot_columns)
+    named = (
+        *asset.merge_keys,
+        *((asset.merge_delete,) if asset.merge_delete else ()),
+        *asset.snapshot_columns,
+    )
     for name in named:
         if name.lower() not in {column.lower() for column in known}:
             hint = did_you_mean(name, known) or f"its columns are: {', '.join(known[:12])}"
-            message = f"`{asset.materialize}` of {shown(asset.name)} names the column {shown(name)}, which the body doesn't give"
+            message = (
+                f"`{asset.materialize}` of {shown(asset.name)} names the column {shown(name)},"
+                " which the body doesn't give"
+            )
             yield _problem(asset, "unknown_merge_column", message, hint)
-    taken = {column.lower() for column in known} & set(ADDED_BY_SNAPSHOT) if asset.materialize == "snapshot" else set()
+    taken = (
+        {column.lower() for column in known} & set(ADDED_BY_SNAPSHOT)
+        if asset.materialize == "snapshot"
+        else set()
+    )
     for name in sorted(taken):
-        message = f"the body of {shown(asset.name)} gives `{name}`, which `materialize: snapshot` adds itself"
+        message = (
+            f"the body of {shown(asset.name)} gives `{name}`, which `materialize: snapshot` adds"
+            " itself"
+        )
         yield _problem(asset, "duplicate_column", message, "call it otherwise with AS")
 
 
 def _append(asset: Asset, inputs: Sequence[InputSpec], project: Project) -> Iterator[Problem]:
     if not asset.partition.by_delivery or delivering_input(inputs, project) is not None:
         return
-    message = f"{shown(asset.name)} is appended to and isn't cut by time, so it needs one input whose deliveries it follows"
-    yield _problem(asset, "conflicting_fields", message, "cut it by time, or mark its other inputs as `all`")
+    message = (
+        f"{shown(asset.name)} is appended to and isn't cut by time, so it needs one input whose"
+        " deliveries it follows"
+    )
+    yield _problem(
+        asset, "conflicting_fields", message, "cut it by time, or mark its other inputs as `all`"
+    )
 
 
 def delivering_input(inputs: Sequence[InputSpec], project: Project) -> InputSpec | None:
@@ -245,7 +294,11 @@ def delivering_input(inputs: Sequence[InputSpec], project: Project) -> InputSpec
         return None
     node = project.sources.get(required[0].node) or project.assets.get(required[0].node)
     is_view = isinstance(node, Asset) and node.materialize == "view"
-    return required[0] if node is not None and not is_view and (node.partition.whole or node.partition.by_delivery) else None
+    return (
+        required[0]
+        if node is not None and not is_view and (node.partition.whole or node.partition.by_delivery)
+        else None
+    )
 
 
 def following_deliveries(project: Project, inputs: Mapping[str, Sequence[InputSpec]]) -> Project:
@@ -256,7 +309,9 @@ def following_deliveries(project: Project, inputs: Mapping[str, Sequence[InputSp
     cut = {
         name: msgspec.structs.replace(asset, partition=PartitionSpec(by_delivery=True))
         for name, asset in project.assets.items()
-        if asset.accumulates and asset.partition.whole and _by_delivery(delivering_input(inputs[name], project), project)
+        if asset.accumulates
+        and asset.partition.whole
+        and _by_delivery(delivering_input(inputs[name], project), project)
     }
     return msgspec.structs.replace(project, assets={**project.assets, **cut}) if cut else project
 
@@ -266,21 +321,45 @@ def _by_delivery(spec: InputSpec | None, project: Project) -> bool:
     return node is not None and node.partition.by_delivery
 
 
-def _view(asset: Asset, inputs: Sequence[InputSpec], analysis: Analysis | None) -> Iterator[Problem]:
+def _view(
+    asset: Asset, inputs: Sequence[InputSpec], analysis: Analysis | None
+) -> Iterator[Problem]:
     name = shown(asset.name)
     if not isinstance(asset.body, SqlBody):
-        yield _problem(asset, "wrong_view", f"{name} is a view, and its body isn't SQL", "write a SELECT, or materialize: table")
+        yield _problem(
+            asset,
+            "wrong_view",
+            f"{name} is a view, and its body isn't SQL",
+            "write a SELECT, or materialize: table",
+        )
     if not asset.partition.whole:
-        yield _problem(asset, "wrong_view", f"{name} is a view, and has `partition:`", "take it out: a view is cut as what reads it is")
+        yield _problem(
+            asset,
+            "wrong_view",
+            f"{name} is a view, and has `partition:`",
+            "take it out: a view is cut as what reads it is",
+        )
     if analysis is not None and analysis.uses_self:
-        yield _problem(asset, "wrong_view", f"{name} is a view, and reads `$self`", "a view has no rows of its own; materialize: table")
+        yield _problem(
+            asset,
+            "wrong_view",
+            f"{name} is a view, and reads `$self`",
+            "a view has no rows of its own; materialize: table",
+        )
     for reference in analysis.placeholders if analysis is not None else ():
-        message = f"{name} is a view, and names `${reference.name}`, which only what reads it could say"
+        message = (
+            f"{name} is a view, and names `${reference.name}`, which only what reads it could say"
+        )
         yield _problem(asset, "wrong_view", message, "write the value, or let the reader filter")
     for spec in inputs:
         if spec.mode in (InputMode.PREVIOUS, InputMode.WITHIN):
             message = f"{name} is a view, and reads {shown(spec.node)} as `{spec.mode}`"
-            yield _problem(asset, "wrong_view", message, "a view reads what its reader requires, `all`, or with a lookback")
+            yield _problem(
+                asset,
+                "wrong_view",
+                message,
+                "a view reads what its reader requires, `all`, or with a lookback",
+            )
 
 
 def _problem(asset: Asset, code: str, message: str, hint: str) -> Problem:
@@ -296,8 +375,11 @@ _UNCHANGED = (Transformation.IDENTITY, Transformation.CAST)
 
 
 def is_join_key(
-    node: str, columns: Iterable[str], readers: Callable[[str], Iterable[str]], lines: Callable[[str], ColumnLineage | None]
-) -> bool:  # fmt: skip
+    node: str,
+    columns: Iterable[str],
+    readers: Callable[[str], Iterable[str]],
+    lines: Callable[[str], ColumnLineage | None],
+) -> bool:
     """Return whether data derived from `node` is joined by one of these columns.
 
     `readers` returns the readers of a node, `lines` a node's lineage; where that is None, no join
@@ -315,10 +397,17 @@ def is_join_key(
                 continue
             if any(_is_of(edge, at, Transformation.JOIN_KEY) for edge in lineage.filters):
                 return True
-            taken = (name for name, edges in lineage.columns.items() if any(_is_of(edge, at, *_UNCHANGED) for edge in edges))
+            taken = (
+                name
+                for name, edges in lineage.columns.items()
+                if any(_is_of(edge, at, *_UNCHANGED) for edge in edges)
+            )
             waiting += [(reader, name.lower()) for name in taken]
     return False
 
 
 def _is_of(edge: Edge, at: tuple[str, str], *how: Transformation) -> bool:
-    return (edge.input, edge.column.lower()) == (at[0].lower(), at[1]) and edge.transformation in how
+    return (edge.input, edge.column.lower()) == (
+        at[0].lower(),
+        at[1],
+    ) and edge.transformation in how

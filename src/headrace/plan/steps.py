@@ -111,7 +111,11 @@ class Unpin(Value, tag=PlanStepKind.UNPIN.value):
     @property
     def detail(self) -> str:
         """Text for users."""
-        return "the next delivery says its columns" if self.learnt else "the next publication may change its columns"
+        return (
+            "the next delivery says its columns"
+            if self.learnt
+            else "the next publication may change its columns"
+        )
 
     @property
     def decision(self) -> dict[str, Any]:
@@ -168,12 +172,18 @@ class Remap(Value, tag=PlanStepKind.REMAP.value):
     @property
     def range(self) -> PartitionRangeSummary:
         """The range from the first to the last of them."""
-        return PartitionRangeSummary(first=self.keys[0], last=self.keys[-1], partitions=len(self.keys))
+        return PartitionRangeSummary(
+            first=self.keys[0], last=self.keys[-1], partitions=len(self.keys)
+        )
 
     @property
     def detail(self) -> str:
         """Text for users."""
-        return "deliveries are re-ingested by other names" if self.names else "held or failed deliveries are re-ingested"
+        return (
+            "deliveries are re-ingested by other names"
+            if self.names
+            else "held or failed deliveries are re-ingested"
+        )
 
     @property
     def decision(self) -> dict[str, Any]:
@@ -247,10 +257,17 @@ class Promote(Value, tag=PlanStepKind.PROMOTE.value):
     def decision(self) -> dict[str, Any]:
         """The approved part; it excludes later builds of the environment."""
         range_ = self.range
-        return {"environment": self.environment, "from": range_.first, "to": range_.last, "partitions": range_.partitions}
+        return {
+            "environment": self.environment,
+            "from": range_.first,
+            "to": range_.last,
+            "partitions": range_.partitions,
+        }
 
 
-Step: TypeAlias = Declare | Weaken | Unpin | Rename | Repartition | Remap | Invalidate | Retire | Promote
+Step: TypeAlias = (
+    Declare | Weaken | Unpin | Rename | Repartition | Remap | Invalidate | Retire | Promote
+)
 
 
 def kind_of(step: Step) -> PlanStepKind:

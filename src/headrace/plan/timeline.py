@@ -77,13 +77,19 @@ class Timeline:
         self.now = now
         self._standings = standings
         self.reads = {
-            node.name: tuple(NodeInput(output=node, spec=spec, input=self.nodes[spec.node]) for spec in node.inputs) for node in graph.nodes
+            node.name: tuple(
+                NodeInput(output=node, spec=spec, input=self.nodes[spec.node])
+                for spec in node.inputs
+            )
+            for node in graph.nodes
         }
         self._starts: dict[str, float] = {}
         self._expected: dict[str, Edges] = {}
         self._never_due: dict[str, Edges] = {}
         """Node → intervals for which nothing is due because of a calendar."""
-        for node in graph.nodes:  # in topological order: each node depends only on its direct inputs here
+        for (
+            node
+        ) in graph.nodes:  # in topological order: each node depends only on its direct inputs here
             self._starts[node.name] = self._start(node)
             self._expected[node.name] = self._there_should_be(node)
             self._never_due[node.name] = self._without_data(node)
@@ -92,7 +98,9 @@ class Timeline:
         """Return the partitions of a node by state."""
         return self._standings.get(name, NO_EXTENTS)
 
-    def candidates(self, node: GraphNode, candidates: Mapping[str, Extent], asked: Edges = ()) -> Extent:
+    def candidates(
+        self, node: GraphNode, candidates: Mapping[str, Extent], asked: Edges = ()
+    ) -> Extent:
         """Return the possible partitions of a node, blocked or not, from those of its inputs.
 
         For a node that no input announces, these include the `asked` intervals.
@@ -103,7 +111,9 @@ class Timeline:
             return known | self._unprompted(node, asked)
         extent = known
         for read in paced:
-            extent = extent | downstream_partitions(read, candidates.get(read.input.name, NO_PARTITIONS), known)
+            extent = extent | downstream_partitions(
+                read, candidates.get(read.input.name, NO_PARTITIONS), known
+            )
         return self._in_time(node, extent)
 
     def absent(self, node: GraphNode, available: Extent, candidates: Extent) -> Extent:
@@ -119,13 +129,22 @@ class Timeline:
         if spec.key is None:
             return missing | extent_of({"": difference(expected, available.runs.get("", ()))})
         if spec.values is not None:
-            return missing | extent_of({value: difference(expected, available.runs.get(value, ())) for value in spec.values})
-        return missing | extent_of({ANY_KEY: difference(expected, union(candidates.times, available.times))})
+            return missing | extent_of(
+                {
+                    value: difference(expected, available.runs.get(value, ()))
+                    for value in spec.values
+                }
+            )
+        return missing | extent_of(
+            {ANY_KEY: difference(expected, union(candidates.times, available.times))}
+        )
 
     def should_be(self, node: GraphNode) -> Edges:
         """Return the intervals of a node until now for which something is due."""
         ended = number_at(node, self.now)
-        return difference(intersection(self._expected[node.name], (-(1 << 62), ended)), self._never_due[node.name])
+        return difference(
+            intersection(self._expected[node.name], (-(1 << 62), ended)), self._never_due[node.name]
+        )
 
     def ended(self, node: GraphNode, extent: Extent) -> Extent:
         """Return the part of an extent that has ended by now.
@@ -135,7 +154,9 @@ class Timeline:
         if node.partition.grain is None:
             return extent
         until = (-(1 << 62), number_at(node, self.now))
-        return extent_of({data: intersection(edges, until) for data, edges in extent.runs.items()}, extent.named)
+        return extent_of(
+            {data: intersection(edges, until) for data, edges in extent.runs.items()}, extent.named
+        )
 
     # The beginning of a node, and its consequences
 
@@ -150,8 +171,15 @@ class Timeline:
             return start_us(node.start, node.partition.grain, node.timezone)
         if node.is_source:
             times = self.standing(node.name).known.times
-            return bounds_us(key_of(node, times[0]), node.partition.grain, node.timezone)[0] if times else math.inf
-        return max((self._starts[read.input.name] for read in self.reads[node.name] if read.required), default=-math.inf)
+            return (
+                bounds_us(key_of(node, times[0]), node.partition.grain, node.timezone)[0]
+                if times
+                else math.inf
+            )
+        return max(
+            (self._starts[read.input.name] for read in self.reads[node.name] if read.required),
+            default=-math.inf,
+        )
 
     def _there_should_be(self, node: GraphNode) -> Edges:
         """Return the intervals from a node's start until long after now."""
@@ -177,7 +205,10 @@ class Timeline:
         required = [read for read in self.reads[node.name] if read.required]
         if required and any(self._never_due[read.input.name] for read in required):
             due = (
-                downstream_intervals(read, difference(self._expected[read.input.name], self._never_due[read.input.name]))
+                downstream_intervals(
+                    read,
+                    difference(self._expected[read.input.name], self._never_due[read.input.name]),
+                )
                 for read in required
             )
             results = union(results, difference(unheard, union(*due)))
@@ -199,8 +230,17 @@ class Timeline:
         if spec.grain is None:
             return extent_of({}, spec.values or ())
         begun = math.isfinite(self._starts[node.name])
-        first = number_at(node, int(self._starts[node.name])) if begun else asked[0] if asked else number_at(node, self.now)
-        edges = intersection((first, max(first, number_at(node, self.now)) + 1), (-(1 << 62), number_at(node, self.now)))
+        first = (
+            number_at(node, int(self._starts[node.name]))
+            if begun
+            else asked[0]
+            if asked
+            else number_at(node, self.now)
+        )
+        edges = intersection(
+            (first, max(first, number_at(node, self.now)) + 1),
+            (-(1 << 62), number_at(node, self.now)),
+        )
         return extent_of(dict.fromkeys(spec.values or ("",), edges))
 
     def _in_time(self, node: GraphNode, extent: Extent) -> Extent:
@@ -213,7 +253,9 @@ class Timeline:
         edges = self._expected[node.name]
         if all(_longer(read) for read in self.reads[node.name] if read.required):
             edges = intersection(edges, (-(1 << 62), number_at(node, self.now)))
-        return extent_of({data: intersection(item, edges) for data, item in extent.runs.items()}, extent.named)
+        return extent_of(
+            {data: intersection(item, edges) for data, item in extent.runs.items()}, extent.named
+        )
 
 
 def number_at(node: GraphNode, at_us: int) -> int:
@@ -227,7 +269,9 @@ def number_at(node: GraphNode, at_us: int) -> int:
     number = number_of(key, grain, node.timezone)
     if number is not None:
         return number
-    return number_at(node, bounds_us(key, grain, node.timezone)[1])  # half an hour that shares its number
+    return number_at(
+        node, bounds_us(key, grain, node.timezone)[1]
+    )  # half an hour that shares its number
 
 
 def _longer(read: NodeInput) -> bool:
@@ -253,11 +297,19 @@ class PartitionLimits(Value):
 
     def within(self, extent: Extent) -> Extent:
         """Return the part of an extent within the limits."""
-        runs = {data: edges for data, edges in extent.runs.items() if self.data is None or data == self.data}
+        runs = {
+            data: edges
+            for data, edges in extent.runs.items()
+            if self.data is None or data == self.data
+        }
         if self.times is not None:
             runs = {data: intersection(edges, self.times) for data, edges in runs.items()}
         first, last = self.keys
-        named = (key for key in extent.named if (first is None or key >= first) and (last is None or key <= last))
+        named = (
+            key
+            for key in extent.named
+            if (first is None or key >= first) and (last is None or key <= last)
+        )
         return extent_of(runs, named)
 
 
@@ -275,10 +327,14 @@ class ParsedInterval(Value):
 
     def bounds(self, node: GraphNode) -> tuple[int, int]:
         """Return its beginning and end for a node, in microseconds."""
-        return bounds_us(self.key, self.grain, self.zone if self.grain is Grain.HOUR else node.timezone)
+        return bounds_us(
+            self.key, self.grain, self.zone if self.grain is Grain.HOUR else node.timezone
+        )
 
 
-def limits_of(nodes: Sequence[GraphNode], first: str | None, last: str | None) -> dict[str, PartitionLimits]:
+def limits_of(
+    nodes: Sequence[GraphNode], first: str | None, last: str | None
+) -> dict[str, PartitionLimits]:
     """Return the limits of a range for each node; keys may have the grain of any of them.
 
     For longer intervals, all that overlap the range are included; an unpartitioned node is included
@@ -292,7 +348,12 @@ def limits_of(nodes: Sequence[GraphNode], first: str | None, last: str | None) -
         return {node.name: _by_key(node, first, last) for node in nodes}
     interval, other = _typed_interval(cut, first), _typed_interval(cut, last)
     data = _data_key(first, last, keyed=any(node.partition.key is not None for node in cut))
-    return {node.name: _in_time(node, interval, other, data) if node.partition.grain is not None else ALL_PARTITIONS for node in nodes}
+    return {
+        node.name: _in_time(node, interval, other, data)
+        if node.partition.grain is not None
+        else ALL_PARTITIONS
+        for node in nodes
+    }
 
 
 def _typed_interval(cut: Sequence[GraphNode], typed: str | None) -> ParsedInterval | None:
@@ -302,41 +363,63 @@ def _typed_interval(cut: Sequence[GraphNode], typed: str | None) -> ParsedInterv
     """
     if typed is None:
         return None
-    text = typed.partition(SEPARATOR)[0] if any(node.partition.key is not None for node in cut) else typed
+    text = (
+        typed.partition(SEPARATOR)[0]
+        if any(node.partition.key is not None for node in cut)
+        else typed
+    )
     refused: UsageError | None = None
     for node in sorted(cut, key=_grain):
         try:
             return ParsedInterval(
-                key=parse_key(text, _partitioned_by(node), node.timezone), grain=_partitioned_by(node), zone=node.timezone
+                key=parse_key(text, _partitioned_by(node), node.timezone),
+                grain=_partitioned_by(node),
+                zone=node.timezone,
             )
         except UsageError as error:
             refused = refused or error
     longest = max(_grain(node) for node in cut)
     for grain in GRAINS[longest + 1 :]:  # for days, a month means all its days
         try:
-            return ParsedInterval(key=parse_key(text, grain, cut[0].timezone), grain=grain, zone=cut[0].timezone)
+            return ParsedInterval(
+                key=parse_key(text, grain, cut[0].timezone), grain=grain, zone=cut[0].timezone
+            )
         except UsageError:
             continue
     assert refused is not None
     raise refused
 
 
-def _in_time(node: GraphNode, interval: ParsedInterval | None, other: ParsedInterval | None, data: str | None) -> PartitionLimits:
+def _in_time(
+    node: GraphNode, interval: ParsedInterval | None, other: ParsedInterval | None, data: str | None
+) -> PartitionLimits:
     first = -_NUMBER_MAX if interval is None else number_at(node, interval.bounds(node)[0])
     last = _NUMBER_MAX if other is None else number_at(node, other.bounds(node)[1] - 1)
     if first > last:
         assert interval is not None
         assert other is not None
-        raise UsageError(f"--to {other.key} comes before --from {interval.key}", hint="both are included; swap them")
-    return PartitionLimits(times=(first, last + 1), data=data if node.partition.key is not None else None)
+        raise UsageError(
+            f"--to {other.key} comes before --from {interval.key}",
+            hint="both are included; swap them",
+        )
+    return PartitionLimits(
+        times=(first, last + 1), data=data if node.partition.key is not None else None
+    )
 
 
 def _data_key(first: str | None, last: str | None, *, keyed: bool) -> str | None:
     """Return the data key of `2013-02-11/EMEA`; the range has only one."""
-    named = {text.partition(SEPARATOR)[2] for text in (first, last) if keyed and text is not None and SEPARATOR in text}
+    named = {
+        text.partition(SEPARATOR)[2]
+        for text in (first, last)
+        if keyed and text is not None and SEPARATOR in text
+    }
     if len(named) > 1:
         said = ", ".join(sorted(named))[:80]
-        raise UsageError(f"--from and --to name two keys: {said}", hint="leave them away, or plan one after the other")
+        raise UsageError(
+            f"--from and --to name two keys: {said}",
+            hint="leave them away, or plan one after the other",
+        )
     return named.pop() if named else None
 
 
@@ -347,11 +430,20 @@ def _by_key(node: GraphNode, first: str | None, last: str | None) -> PartitionLi
     """
     if not node.partition.by_delivery:
         if first is not None and last is not None and last < first:
-            raise UsageError(f"--to {last[:40]} comes before --from {first[:40]}", hint="both are included; swap them")
-        return PartitionLimits(keys=(first, last)) if node.partition.key is not None else ALL_PARTITIONS
+            raise UsageError(
+                f"--to {last[:40]} comes before --from {first[:40]}",
+                hint="both are included; swap them",
+            )
+        return (
+            PartitionLimits(keys=(first, last))
+            if node.partition.key is not None
+            else ALL_PARTITIONS
+        )
     item, other = _number(node, first, 0), _number(node, last, _NUMBER_MAX)
     if other < item:
-        raise UsageError(f"--to {last} comes before --from {first}", hint="both are included; swap them")
+        raise UsageError(
+            f"--to {last} comes before --from {first}", hint="both are included; swap them"
+        )
     return PartitionLimits(times=(item, other + 1))
 
 
@@ -359,7 +451,9 @@ def _number(node: GraphNode, text: str | None, otherwise: int) -> int:
     if text is None:
         return otherwise
     if not (text.isascii() and text.isdigit() and len(text) <= DELIVERY_DIGITS):
-        raise UsageError(f"{node.name}@{text[:40]} names no delivery", hint=f"{node.name}@1 is the first one")
+        raise UsageError(
+            f"{node.name}@{text[:40]} names no delivery", hint=f"{node.name}@1 is the first one"
+        )
     return int(text)
 
 
@@ -394,10 +488,16 @@ def publishing_steps(timeline: Timeline, picked: Mapping[str, Extent]) -> tuple[
     return tuple(step for step in result if step.spans)
 
 
-def _between(timeline: Timeline, before: Mapping[str, Extent], after: Mapping[str, Extent]) -> BackfillStep:
+def _between(
+    timeline: Timeline, before: Mapping[str, Extent], after: Mapping[str, Extent]
+) -> BackfillStep:
     parts = {name: extent - after.get(name, NO_PARTITIONS) for name, extent in before.items()}
     return BackfillStep(
-        spans={name: spans(timeline.nodes[name], extent, timeline.standing(name).known) for name, extent in parts.items() if extent}
+        spans={
+            name: spans(timeline.nodes[name], extent, timeline.standing(name).known)
+            for name, extent in parts.items()
+            if extent
+        }
     )
 
 
@@ -412,7 +512,9 @@ def _later(timeline: Timeline, picked: Mapping[str, Extent], cut: int) -> dict[s
         later = _ends_after(node, extent, cut)
         for read in timeline.reads[name]:
             if read.input.name in extents:
-                later = later | (downstream_partitions(read, extents[read.input.name], extent) & extent)
+                later = later | (
+                    downstream_partitions(read, extents[read.input.name], extent) & extent
+                )
         extents[name] = later
     return extents
 
@@ -421,7 +523,9 @@ def _ends_after(node: GraphNode, extent: Extent, cut: int) -> Extent:
     if node.partition.grain is None:
         return extent
     edges = (number_at(node, cut), _INTERVAL_MAX)
-    return extent_of({data: intersection(item, edges) for data, item in extent.runs.items()}, extent.named)
+    return extent_of(
+        {data: intersection(item, edges) for data, item in extent.runs.items()}, extent.named
+    )
 
 
 def _cuts(timeline: Timeline, picked: Mapping[str, Extent], parts: int) -> Sequence[int]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from headrace.model import Asset, CheckSpec, Consumer, Grain, Project, Severity, Source, UsageError, Value
+from headrace.model import (
+    Asset,
+    CheckSpec,
+    Consumer,
+    Grain,
+    Project,
+    Severity,
+    Source,
+    UsageError,
+    Value,
+)
 from headrace.model.common_fields import anomaly_policies
 from headrace.model.intervals import GRAINS, bounds_us
 from headrace.model.times import Duration, Offset, days_off
@@ -68,13 +78,24 @@ def weakened(old: Compiled | None, new: Compiled) -> list[Weakened]:
 # Consumers
 
 
-def _of_consumer(was: Consumer, now: Consumer | None, old: Project, new: Project) -> Iterator[Weakened]:
+def _of_consumer(
+    was: Consumer, now: Consumer | None, old: Project, new: Project
+) -> Iterator[Weakened]:
     if now is None:
-        yield Weakened(node=was.name, what="promise", before=_promise(was), after="none, the consumer is removed")
+        yield Weakened(
+            node=was.name,
+            what="promise",
+            before=_promise(was),
+            after="none, the consumer is removed",
+        )
         return
     if _later(was, now, old, new):
         yield Weakened(node=was.name, what="due", before=_promise(was), after=_promise(now))
-    renamed = {asset.renamed_from for name, asset in new.assets.items() if asset.renamed_from and name in now.reads}
+    renamed = {
+        asset.renamed_from
+        for name, asset in new.assets.items()
+        if asset.renamed_from and name in now.reads
+    }
     for read in was.reads:
         if read not in now.reads and read not in renamed:
             yield Weakened(node=was.name, what="reads", before=read, after="no longer")
@@ -104,10 +125,16 @@ def _due(consumer: Consumer, project: Project) -> int:
 
     The rules are those of `observe`.
     """
-    began, ended = bounds_us(_SAMPLES[consumer.per] + ("+00:00" if consumer.per is Grain.HOUR else ""), consumer.per, "UTC")
+    began, ended = bounds_us(
+        _SAMPLES[consumer.per] + ("+00:00" if consumer.per is Grain.HOUR else ""),
+        consumer.per,
+        "UTC",
+    )
     if consumer.max_age is not None:
         return Duration.parse(consumer.max_age).after_us(began, "UTC")
-    return Offset.parse(consumer.due or "+0s").after_us(ended, "UTC", days_off(project, consumer.calendar).holds)
+    return Offset.parse(consumer.due or "+0s").after_us(
+        ended, "UTC", days_off(project, consumer.calendar).holds
+    )
 
 
 def _off(was: Consumer, now: Consumer, old: Project, new: Project) -> Iterator[Weakened]:
@@ -116,17 +143,31 @@ def _off(was: Consumer, now: Consumer, old: Project, new: Project) -> Iterator[W
     if after.none or after == before:
         return
     if after.named is not None:
-        yield Weakened(node=was.name, what="days without data", before=was.calendar or "none", after=after.named)
+        yield Weakened(
+            node=was.name,
+            what="days without data",
+            before=was.calendar or "none",
+            after=after.named,
+        )
     elif more := sorted(after.dates - before.dates):
-        yield Weakened(node=was.name, what="days without data", before=f"{len(before.dates)}", after=f"{len(after.dates)}, as {more[0]}")
+        yield Weakened(
+            node=was.name,
+            what="days without data",
+            before=f"{len(before.dates)}",
+            after=f"{len(after.dates)}, as {more[0]}",
+        )
 
 
 # Data
 
 
-def _of_node(was: _CheckedNode, now: _CheckedNode, old: Project, new: Project) -> Iterator[Weakened]:
+def _of_node(
+    was: _CheckedNode, now: _CheckedNode, old: Project, new: Project
+) -> Iterator[Weakened]:
     def less(what: str, before: object, after: object) -> Weakened:
-        return Weakened(node=now.name, what=what, before=str(before)[:_LONG], after=str(after)[:_LONG])
+        return Weakened(
+            node=now.name, what=what, before=str(before)[:_LONG], after=str(after)[:_LONG]
+        )
 
     yield from _of_checks(was.checks, now.checks, less)
     yield from _of_contracts(_contract(was, old), _contract(now, new), less)
@@ -137,9 +178,14 @@ def _of_node(was: _CheckedNode, now: _CheckedNode, old: Project, new: Project) -
         yield from _of_source(was, now, less)
 
 
-def _of_anomalies(was: _CheckedNode, now: _CheckedNode, less: Callable[[str, object, object], Weakened]) -> Iterator[Weakened]:
+def _of_anomalies(
+    was: _CheckedNode, now: _CheckedNode, less: Callable[[str, object, object], Weakened]
+) -> Iterator[Weakened]:
     """Yield anomalies that are let through now, for all columns or single ones."""
-    (before, of_before), (after, of_after) = anomaly_policies(was.on_anomaly), anomaly_policies(now.on_anomaly)
+    (before, of_before), (after, of_after) = (
+        anomaly_policies(was.on_anomaly),
+        anomaly_policies(now.on_anomaly),
+    )
     if _ON_ANOMALY.get(after, 0) > _ON_ANOMALY.get(before, 0):
         yield less("on_anomaly", before or "by size", after)
     for column in sorted({*of_before, *of_after}):
@@ -148,12 +194,21 @@ def _of_anomalies(was: _CheckedNode, now: _CheckedNode, less: Callable[[str, obj
             yield less(f"on_anomaly of {column}", earlier or "by size", later)
 
 
-def _of_source(was: Source, now: Source, less: Callable[[str, object, object], Weakened]) -> Iterator[Weakened]:
+def _of_source(
+    was: Source, now: Source, less: Callable[[str, object, object], Weakened]
+) -> Iterator[Weakened]:
     """Yield weakened promises of a source's owner, and looser rules for accepting deliveries."""
-    if was.expect.by is not None and (now.expect.by is None or _after_end(now.expect.by) > _after_end(was.expect.by)):
+    if was.expect.by is not None and (
+        now.expect.by is None or _after_end(now.expect.by) > _after_end(was.expect.by)
+    ):
         yield less("expected by", was.expect.by, now.expect.by or "no time")
-    bounds = ((was.expect.rows_min, was.expect.rows_max), (now.expect.rows_min, now.expect.rows_max))
-    if _wider({"min": bounds[0][0], "max": bounds[0][1]}, {"min": bounds[1][0], "max": bounds[1][1]}):
+    bounds = (
+        (was.expect.rows_min, was.expect.rows_max),
+        (now.expect.rows_min, now.expect.rows_max),
+    )
+    if _wider(
+        {"min": bounds[0][0], "max": bounds[0][1]}, {"min": bounds[1][0], "max": bounds[1][1]}
+    ):
         yield less("expected rows", _range(*bounds[0]), _range(*bounds[1]))
     for kind, how in was.on_drift.items():
         after = now.on_drift.get(kind)
@@ -162,7 +217,9 @@ def _of_source(was: Source, now: Source, less: Callable[[str, object, object], W
 
 
 def _after_end(offset: str) -> int:
-    return Offset.parse(offset).after_us(bounds_us(_SAMPLES[Grain.DAY], Grain.DAY, "UTC")[1], "UTC", None)
+    return Offset.parse(offset).after_us(
+        bounds_us(_SAMPLES[Grain.DAY], Grain.DAY, "UTC")[1], "UTC", None
+    )
 
 
 def _range(least: int | None, most: int | None) -> str:
@@ -174,13 +231,19 @@ def _contract(node: _CheckedNode, project: Project) -> dict[str, str]:
     contract = project.contracts.get(node.contract or "")
     results: dict[str, str] = {}
     for column in contract.columns if contract is not None else ():
-        results |= {f"{column.name} is required": "required"} if column.required or column.primary_key else {}
+        results |= (
+            {f"{column.name} is required": "required"}
+            if column.required or column.primary_key
+            else {}
+        )
         results |= {f"{column.name} is unique": "unique"} if column.unique else {}
         results |= {f"{column.name} is part of the key": "primaryKey"} if column.primary_key else {}
     return results
 
 
-def _of_contracts(was: dict[str, str], now: dict[str, str], less: Callable[[str, object, object], Weakened]) -> Iterator[Weakened]:
+def _of_contracts(
+    was: dict[str, str], now: dict[str, str], less: Callable[[str, object, object], Weakened]
+) -> Iterator[Weakened]:
     for promise in was:
         if promise not in now:
             yield less("contract", promise, "not promised")
@@ -189,7 +252,11 @@ def _of_contracts(was: dict[str, str], now: dict[str, str], less: Callable[[str,
 # Checks
 
 
-def _of_checks(was: Sequence[CheckSpec], now: Sequence[CheckSpec], less: Callable[[str, object, object], Weakened]) -> Iterator[Weakened]:
+def _of_checks(
+    was: Sequence[CheckSpec],
+    now: Sequence[CheckSpec],
+    less: Callable[[str, object, object], Weakened],
+) -> Iterator[Weakened]:
     for check in was:
         after = _after(check, now)
         if after is None:
@@ -197,7 +264,11 @@ def _of_checks(was: Sequence[CheckSpec], now: Sequence[CheckSpec], less: Callabl
         elif check.severity is Severity.BLOCKING and after.severity is Severity.WARNING:
             yield less("check", f"{check.name} blocks", "warns")
         elif _looser(check, after):
-            yield less("check", f"{check.name} {_differing_arguments(check, after)}", _differing_arguments(after, check))
+            yield less(
+                "check",
+                f"{check.name} {_differing_arguments(check, after)}",
+                _differing_arguments(after, check),
+            )
 
 
 def _after(check: CheckSpec, now: Sequence[CheckSpec]) -> CheckSpec | None:
@@ -206,11 +277,17 @@ def _after(check: CheckSpec, now: Sequence[CheckSpec]) -> CheckSpec | None:
     same = [spec for spec in alike if _rule(spec) == _rule(check)]
     named = [spec for spec in alike if spec.name == check.name]
     about = [spec for spec in alike if check.kind != "sql" and _columns(spec) & _columns(check)]
-    return next(iter([*sorted(same, key=lambda spec: spec.severity is Severity.WARNING), *named, *about]), None)
+    return next(
+        iter([*sorted(same, key=lambda spec: spec.severity is Severity.WARNING), *named, *about]),
+        None,
+    )
 
 
 def _columns(check: CheckSpec) -> set[str]:
-    return {str(name) for name in check.arguments.get("columns") or (check.arguments.get("column", "*"),)}
+    return {
+        str(name)
+        for name in check.arguments.get("columns") or (check.arguments.get("column", "*"),)
+    }
 
 
 def _rule(check: CheckSpec) -> str:
@@ -252,7 +329,11 @@ def _shortened_duration(duration: str) -> int:
 
 def _differing_arguments(check: CheckSpec, other: CheckSpec) -> str:
     """Return the arguments in which two checks differ."""
-    names = [name for name in {**check.arguments, **other.arguments} if check.arguments.get(name) != other.arguments.get(name)]
+    names = [
+        name
+        for name in {**check.arguments, **other.arguments}
+        if check.arguments.get(name) != other.arguments.get(name)
+    ]
     said = [f"{name} {check.arguments.get(name, 'open')}" for name in names]
     if check.where != other.where:
         said.append("for all rows" if check.where is None else f"where {check.where}")

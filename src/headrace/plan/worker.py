@@ -18,7 +18,14 @@ from headrace.model import Asset, Source
 from headrace.model.files import ProjectFile
 from headrace.model.parsing import Declared, parse_bytes
 from headrace.plan.cache import digest
-from headrace.plan.schemas import AssetText, AssetTextAnalysis, ColumnLineage, OutputSchema, OutputSchemaRequest, asset_text
+from headrace.plan.schemas import (
+    AssetText,
+    AssetTextAnalysis,
+    ColumnLineage,
+    OutputSchema,
+    OutputSchemaRequest,
+    asset_text,
+)
 
 
 class ReadFiles(msgspec.Struct, frozen=True, tag="files"):
@@ -64,9 +71,13 @@ class OutputSchemas(msgspec.Struct, frozen=True):
 
 def read_files(message: ReadFiles) -> FilesRead:
     """Return the answer to a `ReadFiles`, in any process."""
-    from headrace.plan.sql_analysis import analyse_text  # loads sqlglot, which isn't needed if everything is cached
+    from headrace.plan.sql_analysis import (
+        analyse_text,
+    )  # loads sqlglot, which isn't needed if everything is cached
 
-    declared = tuple(parse_bytes(file, data) for file, data in zip(message.files, message.data, strict=True))
+    declared = tuple(
+        parse_bytes(file, data) for file, data in zip(message.files, message.data, strict=True)
+    )
     nodes: list[Asset | Source] = []
     for item in declared:
         nodes += [*item.assets, *item.sources]
@@ -110,7 +121,9 @@ def main() -> None:
     """Answer messages until standard input ends; other output goes to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this by closing its input
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the parent ends this by closing its input
     gc.disable()
     decoder = msgspec.msgpack.Decoder(Message)
     while (frame := receive(sys.stdin.buffer)) is not None:

@@ -52,7 +52,12 @@ class AnalysisPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for process in self._running:
             cast("BinaryIO", process.stdin).close()
             if kind is not None:
@@ -60,17 +65,35 @@ class AnalysisPool:
             process.wait()
             cast("BinaryIO", process.stdout).close()
 
-    def read_files(self, messages: Sequence[ReadFiles], each: Callable[[ReadFiles, FilesRead], None]) -> None:
+    def read_files(
+        self, messages: Sequence[ReadFiles], each: Callable[[ReadFiles, FilesRead], None]
+    ) -> None:
         """Process all messages in any order and call `each` with every answer."""
-        self._spread(messages, sum(len(message.files) for message in messages), read_files, FilesRead, each)
+        self._spread(
+            messages, sum(len(message.files) for message in messages), read_files, FilesRead, each
+        )
 
-    def read_texts(self, messages: Sequence[ReadTexts], each: Callable[[ReadTexts, TextsRead], None]) -> None:
+    def read_texts(
+        self, messages: Sequence[ReadTexts], each: Callable[[ReadTexts, TextsRead], None]
+    ) -> None:
         """Process all messages in any order and call `each` with every answer."""
-        self._spread(messages, sum(len(message.texts) for message in messages), read_texts, TextsRead, each)
+        self._spread(
+            messages, sum(len(message.texts) for message in messages), read_texts, TextsRead, each
+        )
 
-    def give(self, messages: Sequence[OutputSchemaRequests], each: Callable[[OutputSchemaRequests, OutputSchemas], None]) -> None:
+    def give(
+        self,
+        messages: Sequence[OutputSchemaRequests],
+        each: Callable[[OutputSchemaRequests, OutputSchemas], None],
+    ) -> None:
         """Process all messages in any order and call `each` with every answer."""
-        self._spread(messages, sum(len(message.wanted) for message in messages), give_all, OutputSchemas, each)
+        self._spread(
+            messages,
+            sum(len(message.wanted) for message in messages),
+            give_all,
+            OutputSchemas,
+            each,
+        )
 
     def _spread(
         self,
@@ -92,17 +115,25 @@ class AnalysisPool:
             # -P: a module in the user's working directory is never imported
             command = [sys.executable, "-P", "-m", "headrace.plan.worker"]
             folder = str(Path(headrace.__file__).parent)
-            self._running.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder))
+            self._running.append(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder)
+            )
 
 
 class _Spreading:
     """One round of messages over the processes; each process has one message at a time."""
 
     def __init__(
-        self, processes: list[subprocess.Popen[bytes]], kind: type, here: Callable[..., object], each: Callable[..., None]
+        self,
+        processes: list[subprocess.Popen[bytes]],
+        kind: type,
+        here: Callable[..., object],
+        each: Callable[..., None],
     ) -> None:
         self._processes, self._here, self._each = processes, here, each
-        self._decoder: msgspec.msgpack.Decoder[FilesRead | TextsRead | OutputSchemas] = msgspec.msgpack.Decoder(kind)
+        self._decoder: msgspec.msgpack.Decoder[FilesRead | TextsRead | OutputSchemas] = (
+            msgspec.msgpack.Decoder(kind)
+        )
         self._selector = selectors.DefaultSelector()
         self._doing: dict[int, Message] = {}
 

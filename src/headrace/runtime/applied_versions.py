@@ -23,7 +23,17 @@ from headrace.model.partitions import WHOLE
 from headrace.plan import ChangeKind, Compiled
 from headrace.plan.comparison import borrowed
 from headrace.plan.project_plan import KEPT, Plan, is_code, planned_steps, recorded
-from headrace.plan.steps import Declare, Invalidate, Remap, Rename, Repartition, Retire, Step, Unpin, Weaken
+from headrace.plan.steps import (
+    Declare,
+    Invalidate,
+    Remap,
+    Rename,
+    Repartition,
+    Retire,
+    Step,
+    Unpin,
+    Weaken,
+)
 from headrace.runtime.folders import Folders
 from headrace.runtime.recomputation import returned
 from headrace.scheduler import LoadedPartition, PartitionState, Refreshed
@@ -33,7 +43,13 @@ from headrace.slo import obligation_records
 from headrace.slo.declared_promises import declared_promises
 from headrace.slo.stored_facts import EnvironmentFacts, StoredFacts
 from headrace.store import Clock, ClockKind, Store, Transaction
-from headrace.store.queries import applied_versions, availability, environments, ingestion, leader_writes
+from headrace.store.queries import (
+    applied_versions,
+    availability,
+    environments,
+    ingestion,
+    leader_writes,
+)
 
 # `renamed_from`: an asset's table and history continue under its new name; nothing is recomputed.
 
@@ -49,13 +65,20 @@ def rename(tx: Transaction, renamed: Mapping[str, str], now: int) -> None:
         if table(tx, former) is not None:
             change.rename_table(former, name)
         leader_writes.rename_node(tx, former, name)
-    change.finish(author="headrace", message="rename " + ", ".join(f"{former} to {name}" for name, former in renamed.items())[:500])
+    change.finish(
+        author="headrace",
+        message="rename "
+        + ", ".join(f"{former} to {name}" for name, former in renamed.items())[:500],
+    )
 
 
 def _free(tx: Transaction, name: str, former: str) -> None:
     taken = table(tx, name) is not None or leader_writes.is_known_node(tx, name)
     if taken and name.lower() != former.lower():
-        message = f"{former} can't be renamed to {name}: there was an asset of that name, whose data is still there"
+        message = (
+            f"{former} can't be renamed to {name}: there was an asset of that name, whose data is"
+            " still there"
+        )
         raise ProjectError(message, hint="take another name")
 
 
@@ -74,11 +97,22 @@ class AppliedVersion(msgspec.Struct, frozen=True):
 def newest(tx: Transaction) -> AppliedVersion | None:
     """Return the newest applied version; None for a new store."""
     row = tx.execute("select id, hash, compiled from version order by id desc limit 1").fetchone()
-    return AppliedVersion(row[0], row[1], msgspec.msgpack.decode(row[2], type=Compiled)) if row else None
+    return (
+        AppliedVersion(row[0], row[1], msgspec.msgpack.decode(row[2], type=Compiled))
+        if row
+        else None
+    )
 
 
 def apply(
-    tx: Transaction, files: ProjectFiles, compiled: Compiled, plan: Plan, *, actor: Actor, now: int, reason: str = ""
+    tx: Transaction,
+    files: ProjectFiles,
+    compiled: Compiled,
+    plan: Plan,
+    *,
+    actor: Actor,
+    now: int,
+    reason: str = "",
 ) -> AppliedVersion:
     """Apply a plan: store the project's files by content, its promises, and the plan's steps.
 
@@ -94,7 +128,9 @@ def apply(
     assert manifest == plan.manifest, "the plan is of other files"
     digest = hashlib.sha256(msgspec.json.encode(sorted(manifest.items()))).hexdigest()
     before = newest(tx)
-    applied_versions.keep_content(tx, ((content.sha256, content.data) for content in contents.values()))
+    applied_versions.keep_content(
+        tx, ((content.sha256, content.data) for content in contents.values())
+    )
     version = applied_versions.add_version(
         tx,
         digest=digest,
@@ -105,12 +141,23 @@ def apply(
         actor=actor.id,
         now=now,
     )
-    obligation_records.apply_promises(tx, declared_promises(before.compiled) if before else None, declared_promises(compiled), now)
+    obligation_records.apply_promises(
+        tx, declared_promises(before.compiled) if before else None, declared_promises(compiled), now
+    )
     stale = _take(tx, plan, before, compiled, version, actor, now)
     changed = {step.node for step in plan.steps if isinstance(step, Declare | Retire)}
-    after = {"nodes": len(compiled.nodes), "changes": len(changed), "stale": stale, **recorded(plan)}
+    after = {
+        "nodes": len(compiled.nodes),
+        "changes": len(changed),
+        "stale": stale,
+        **recorded(plan),
+    }
     event = AuditEvent(
-        action=Action.PROJECT_APPLIED, actor=actor, object=Object("version", str(version), digest), reason=reason, after=after
+        action=Action.PROJECT_APPLIED,
+        actor=actor,
+        object=Object("version", str(version), digest),
+        reason=reason,
+        after=after,
     )
     append(tx, now, event)
     reached(FaultPoint.VERSION_APPLYING)
@@ -118,7 +165,13 @@ def apply(
 
 
 def _take(
-    tx: Transaction, plan: Plan, before: AppliedVersion | None, compiled: Compiled, version: int, actor: Actor, now: int
+    tx: Transaction,
+    plan: Plan,
+    before: AppliedVersion | None,
+    compiled: Compiled,
+    version: int,
+    actor: Actor,
+    now: int,
 ) -> dict[str, int]:
     """Apply the steps in their order; return node → number of partitions to recompute."""
     stale: dict[str, int] = {}
@@ -129,7 +182,13 @@ def _take(
         if kind is Declare:
             _declare(tx, steps, now)
         elif kind is Weaken:
-            availability.record_weakenings(tx, version, [(step.node, step.what, step.before, step.after) for step in steps], actor.id, now)
+            availability.record_weakenings(
+                tx,
+                version,
+                [(step.node, step.what, step.before, step.after) for step in steps],
+                actor.id,
+                now,
+            )
         elif kind is Unpin:
             applied_versions.may_reshape(tx, [step.node for step in steps])
             ingestion.unpin(tx, [step.node for step in steps if step.learnt])
@@ -155,7 +214,9 @@ def _declare(tx: Transaction, steps: Sequence[Declare], now: int) -> None:
 
     For the latter, failed partitions are retried.
     """
-    applied_versions.may_reshape(tx, [step.node for step in steps if {ChangeKind.ADDED, KEPT} & {*step.aspects}])
+    applied_versions.may_reshape(
+        tx, [step.node for step in steps if {ChangeKind.ADDED, KEPT} & {*step.aspects}]
+    )
     for step in steps:
         if KEPT in step.aspects:
             applied_versions.try_unpublished(tx, step.node, now)
@@ -207,7 +268,11 @@ def unpack(tx: Transaction, applied: AppliedVersion, code: Path) -> str:
         return name
     row = tx.execute("select manifest from version where id = ?", (applied.id,)).fetchone()
     manifest: dict[str, str] = msgspec.json.decode(row[0])
-    wanted = {path: digest for path, digest in manifest.items() if is_code(path) or path in applied.compiled.code.files}
+    wanted = {
+        path: digest
+        for path, digest in manifest.items()
+        if is_code(path) or path in applied.compiled.code.files
+    }
     temporary = code / f"{name}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     for path, data in applied_versions.contents(tx, wanted).items():
@@ -224,7 +289,9 @@ def unpack(tx: Transaction, applied: AppliedVersion, code: Path) -> str:
 
 
 def _needs_code(compiled: Compiled) -> bool:
-    return any(isinstance(a.body, PythonBody | CommandBody) for a in compiled.project.assets.values())
+    return any(
+        isinstance(a.body, PythonBody | CommandBody) for a in compiled.project.assets.values()
+    )
 
 
 # An environment reads unchanged nodes from production: which nodes these are, where their files are
@@ -282,20 +349,35 @@ class Production:
         with self.store.read() as theirs:
             applied = newest(theirs)
             self.nodes = borrowed(applied.compiled if applied else None, compiled)
-            now = {key: seen for key, seen in environments.published_in_production(theirs).items() if key[0] in self.nodes}
-        before = {key: seen for key, seen in environments.remembered_publications(tx).items() if key[0] in self.nodes}
+            now = {
+                key: seen
+                for key, seen in environments.published_in_production(theirs).items()
+                if key[0] in self.nodes
+            }
+        before = {
+            key: seen
+            for key, seen in environments.remembered_publications(tx).items()
+            if key[0] in self.nodes
+        }
         environments.remember_publications(tx, self.nodes, now)
         tracked_partitions = (_tracked(key, seen) for key, seen in before.items())
         # sources first: they determine where downstream nodes start
         rank = {name: place for place, name in enumerate(compiled.order)}
-        moved = sorted((key for key, seen in now.items() if before.get(key) != seen), key=lambda key: (rank[key[0]], key[1]))
+        moved = sorted(
+            (key for key, seen in now.items() if before.get(key) != seen),
+            key=lambda key: (rank[key[0]], key[1]),
+        )
         return BorrowedChanges(
-            tuple(tracked_partitions), tuple(Refreshed(*key, changed=_changed(before.get(key), now[key])) for key in moved)
+            tuple(tracked_partitions),
+            tuple(Refreshed(*key, changed=_changed(before.get(key), now[key])) for key in moved),
         )
 
     def absolute(self, file: FileRef) -> FileRef:
         """Return the file with absolute paths, to be read from another project's lake."""
-        deletes = tuple(msgspec.structs.replace(delete, path=str(self.lake / delete.path)) for delete in file.deletes)
+        deletes = tuple(
+            msgspec.structs.replace(delete, path=str(self.lake / delete.path))
+            for delete in file.deletes
+        )
         return msgspec.structs.replace(file, path=str(self.lake / file.path), deletes=deletes)
 
     def facts(self, transaction: Transaction, theirs: Transaction) -> EnvironmentFacts:
@@ -309,4 +391,10 @@ def _changed(before: environments.Borrowed | None, now: environments.Borrowed) -
 
 
 def _tracked(key: tuple[str, str], seen: environments.Borrowed) -> LoadedPartition:
-    return LoadedPartition(node=key[0], key=key[1], state=PartitionState.PUBLISHED, published=True, publication=seen.publication_id)
+    return LoadedPartition(
+        node=key[0],
+        key=key[1],
+        state=PartitionState.PUBLISHED,
+        published=True,
+        publication=seen.publication_id,
+    )

@@ -35,12 +35,18 @@ def remapped_partitions(tx: Transaction, before: Project, after: Project) -> dic
         if was is None:
             continue
         old, new = _names(before, was), _names(after, source)
-        changed = [column for column in {**old, **new} if _mapped(old.get(column)) != _mapped(new.get(column))]
+        changed = [
+            column
+            for column in {**old, **new}
+            if _mapped(old.get(column)) != _mapped(new.get(column))
+        ]
         if not changed:
             continue
         settled = exceptions.exceptions_of_usual_names(tx, name)
         delivered = applied_versions.delivered_keys(tx, name)
-        keys = [key for key in delivered if _differ(old, new, changed, key, values_only=key in settled)]
+        keys = [
+            key for key in delivered if _differ(old, new, changed, key, values_only=key in settled)
+        ]
         if keys:
             results[name] = keys
     return results
@@ -68,7 +74,10 @@ def _evaluated_by(project: Project, source: Source) -> Any:
     return without_places(
         [
             source.connector,
-            [(column.name, column.type, column.required, column.unique, column.primary_key) for column in columns],
+            [
+                (column.name, column.type, column.required, column.unique, column.primary_key)
+                for column in columns
+            ],
             [] if contract is None else contract.checks,
             (source.checks, source.on_fail, source.on_anomaly, source.on_drift),
             (source.expect.rows_min, source.expect.rows_max, source.expect.unchanged),
@@ -85,7 +94,14 @@ def _mapped(column: ContractColumn | None) -> tuple[dict[str, Any], ...]:
     return (*column.names, *column.conversions) if column is not None else ()
 
 
-def _differ(old: dict[str, ContractColumn], new: dict[str, ContractColumn], columns: Iterable[str], key: str, *, values_only: bool) -> bool:
+def _differ(
+    old: dict[str, ContractColumn],
+    new: dict[str, ContractColumn],
+    columns: Iterable[str],
+    key: str,
+    *,
+    values_only: bool,
+) -> bool:
     """Whether files of an interval should name or convert a column differently than before.
 
     With `values_only`, names are ignored.
@@ -127,7 +143,9 @@ def plan_of(
     newest = applied_versions.newest(tx) if tx is not None else None
     was = newest.manifest if newest is not None else {}
     facts = _facts(tx, before, after, changes, promoted, approved_first)
-    return plan_project(environment, newest.id if newest else None, (was, manifest), (before, after), changes, facts)
+    return plan_project(
+        environment, newest.id if newest else None, (was, manifest), (before, after), changes, facts
+    )
 
 
 def _facts(
@@ -143,18 +161,35 @@ def _facts(
     projects = (before.project, after.project)
     former = renames(before, after)
     names = {former.get(change.node, change.node) for change in changes}
-    published = {name: results for name in names if (results := applied_versions.published_range(tx, name)) is not None}
+    published = {
+        name: results
+        for name in names
+        if (results := applied_versions.published_range(tx, name)) is not None
+    }
     added = {change.node for change in changes if change.change is ChangeKind.ADDED}
-    returning = {name: keys for name in names if name in after.nodes and (keys := returned(tx, after, name))}
-    left = {name: applied_versions.published_range(tx, name, besides=keys) for name, keys in returning.items()}
+    returning = {
+        name: keys for name in names if name in after.nodes and (keys := returned(tx, after, name))
+    }
+    left = {
+        name: applied_versions.published_range(tx, name, besides=keys)
+        for name, keys in returning.items()
+    }
     return PlanFacts(
         published={
-            name: _range(projects, name, *results, applied_versions.withdrawn_keys(tx, name)) for name, results in published.items()
+            name: _range(projects, name, *results, applied_versions.withdrawn_keys(tx, name))
+            for name, results in published.items()
         },
-        returning={name: NO_PARTITIONS if item is None else _range(projects, name, *item, ()) for name, item in left.items()},
+        returning={
+            name: NO_PARTITIONS if item is None else _range(projects, name, *item, ())
+            for name, item in left.items()
+        },
         heard_of=frozenset(name for name in added if applied_versions.has_partitions(tx, name)),
-        renamed_deliveries={name: tuple(keys) for name, keys in remapped_partitions(tx, *projects).items()},
-        withheld_deliveries={name: tuple(keys) for name, keys in withheld_partitions(tx, *projects).items()},
+        renamed_deliveries={
+            name: tuple(keys) for name, keys in remapped_partitions(tx, *projects).items()
+        },
+        withheld_deliveries={
+            name: tuple(keys) for name, keys in withheld_partitions(tx, *projects).items()
+        },
         promoted=tuple(promoted),
         approved_first=approved_first,
     )
@@ -171,7 +206,7 @@ def _range(
     ordered = _ordered(projects, node)
     return PartitionRangeSummary(
         first=first, last=last, partitions=partitions, ordered=ordered, taken_back=tuple(taken_back)
-    )  # fmt: skip
+    )
 
 
 def _ordered(projects: Sequence[Project], node: str) -> bool:

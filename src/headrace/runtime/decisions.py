@@ -12,7 +12,16 @@ from headrace.engine import BodyError, ErrorKind
 from headrace.lake.catalog import newest_snapshot
 from headrace.runtime.messages import ComputeTask
 from headrace.runtime.publishing import HEADRACE
-from headrace.runtime.runs import STANDING, TICK, ActiveRun, LeaderClaims, News, RunningAttempt, RunRequest, RunResult
+from headrace.runtime.runs import (
+    STANDING,
+    TICK,
+    ActiveRun,
+    LeaderClaims,
+    News,
+    RunningAttempt,
+    RunRequest,
+    RunResult,
+)
 from headrace.runtime.tasks import TaskBuilder, Undeliverable
 from headrace.scheduler import (
     CANCELLED,
@@ -59,7 +68,11 @@ class RunRegistry:
         if order.kind == TICK:
             self.passes.add(number)
         if order.retry:
-            append(tx, now, run_event(number, Action.RUN_REQUESTED, order.actor, order.request, order.reason))
+            append(
+                tx,
+                now,
+                run_event(number, Action.RUN_REQUESTED, order.actor, order.request, order.reason),
+            )
         return number
 
     def result(self, number: int) -> RunResult | None:
@@ -89,7 +102,17 @@ class RunRegistry:
         leader_writes.finish_run(tx, run.row, run.state, now)
         if run.results:
             told = dict(Counter(run.results.values()))
-            append(tx, now, run_event(run.row, Action.RUN_FINISHED, HEADRACE, {"state": run.state, "partitions": told}, ""))
+            append(
+                tx,
+                now,
+                run_event(
+                    run.row,
+                    Action.RUN_FINISHED,
+                    HEADRACE,
+                    {"state": run.state, "partitions": told},
+                    "",
+                ),
+            )
 
     @property
     def wave(self) -> bool:
@@ -119,17 +142,33 @@ class RunRegistry:
                 run.report(item)
 
     def _told(self, news: Iterable[News]) -> Iterable[tuple[News, ActiveRun]]:
-        return ((item, run) for item in news for number in item.runs if (run := self.going_on.get(number)) is not None)
+        return (
+            (item, run)
+            for item in news
+            for number in item.runs
+            if (run := self.going_on.get(number)) is not None
+        )
 
 
-def run_event(run: int, action: Action, actor: Actor, after: dict[str, object], reason: str) -> AuditEvent:
+def run_event(
+    run: int, action: Action, actor: Actor, after: dict[str, object], reason: str
+) -> AuditEvent:
     """Return the audit event of a run."""
-    return AuditEvent(action=action, actor=actor, object=Object("run", str(run)), after=after, reason=reason, run_id=str(run))
+    return AuditEvent(
+        action=action,
+        actor=actor,
+        object=Object("run", str(run)),
+        after=after,
+        reason=reason,
+        run_id=str(run),
+    )
 
 
 def _run_row(tx: Transaction, order: RunRequest, now: int) -> int:
     request = msgspec.json.encode(order.request).decode()
-    return leader_writes.start_run(tx, kind=order.kind, request=request, actor=order.actor.id, now=now, plan=order.plan)
+    return leader_writes.start_run(
+        tx, kind=order.kind, request=request, actor=order.actor.id, now=now, plan=order.plan
+    )
 
 
 # Writes what the core decides: attempts that start, partitions that change their state, and the
@@ -187,26 +226,55 @@ class Decisions:
             dispatches = [command for command in commands if isinstance(command, Dispatch)]
             if dispatches and snapshot is None:
                 snapshot = newest_snapshot(tx)
-            told = [end for dispatch in dispatches for end in self._start(tx, dispatch, now, snapshot or 0, decided)]
+            told = [
+                end
+                for dispatch in dispatches
+                for end in self._start(tx, dispatch, now, snapshot or 0, decided)
+            ]
         if not self._plan:
             _mark(tx, [c for c in decided.commands if isinstance(c, PartitionUpdate)], now)
-        scheduling.record_firings(tx, [(c.node, c.at) for c in decided.commands if isinstance(c, FiredAt)])
-        leader_writes.start_attempts(tx, [self._row(tx, attempt, now) for attempt in decided.starts])
+        scheduling.record_firings(
+            tx, [(c.node, c.at) for c in decided.commands if isinstance(c, FiredAt)]
+        )
+        leader_writes.start_attempts(
+            tx, [self._row(tx, attempt, now) for attempt in decided.starts]
+        )
         environments.record_reads(
-            tx, [(*start.id, start.prepared.borrowed) for start in decided.starts if start.prepared.borrowed is not None]
+            tx,
+            [
+                (*start.id, start.prepared.borrowed)
+                for start in decided.starts
+                if start.prepared.borrowed is not None
+            ],
         )
         leader_writes.end_attempts(
-            tx, [_cancelled(c.attempt, now) for c in decided.commands if isinstance(c, Kill) and c.reason == CANCELLED]
+            tx,
+            [
+                _cancelled(c.attempt, now)
+                for c in decided.commands
+                if isinstance(c, Kill) and c.reason == CANCELLED
+            ],
         )
         return decided
 
-    def _journal(self, tx: Transaction, events: Sequence[Event], commands: Sequence[Command], now: int) -> None:
+    def _journal(
+        self, tx: Transaction, events: Sequence[Event], commands: Sequence[Command], now: int
+    ) -> None:
         """Append events and decisions to the event log.
 
         Events without decisions wait for the next ones with some.
         """
         told = scheduler_core.encode_events(events)
-        self._untold.append(JournalRow(self._epoch, self._slots, now, told, scheduler_core.commands_digest(commands), self._plan))
+        self._untold.append(
+            JournalRow(
+                self._epoch,
+                self._slots,
+                now,
+                told,
+                scheduler_core.commands_digest(commands),
+                self._plan,
+            )
+        )
         if commands:
             scheduling.append_events(tx, self._untold)
             self._untold.clear()
@@ -217,44 +285,108 @@ class Decisions:
         The proof compares a partition in a batch with the same partition computed alone.
         """
         for event in events if self._proving else ():
-            node = self._proving.pop(event.attempt, None) if isinstance(event, AttemptPublished | AttemptUnsuccessful) else None
+            node = (
+                self._proving.pop(event.attempt, None)
+                if isinstance(event, AttemptPublished | AttemptUnsuccessful)
+                else None
+            )
             if node is not None and isinstance(event, AttemptPublished):
                 self._tasks.proved(tx, node, proven=True)
-            elif node is not None and isinstance(event, AttemptUnsuccessful) and event.kind is FailureKind.NOT_SEPARABLE:
+            elif (
+                node is not None
+                and isinstance(event, AttemptUnsuccessful)
+                and event.kind is FailureKind.NOT_SEPARABLE
+            ):
                 self._tasks.proved(tx, node, proven=False)
 
-    def _start(self, tx: Transaction, command: Dispatch, now: int, snapshot: int, decided: SchedulerDecisions) -> list[Event]:
+    def _start(
+        self,
+        tx: Transaction,
+        command: Dispatch,
+        now: int,
+        snapshot: int,
+        decided: SchedulerDecisions,
+    ) -> list[Event]:
         self.last_n = command.attempt.n
         try:
             prepared = self._tasks.prepare(tx, command, now, snapshot)
         except Undeliverable as error:
             return [self._undeliverable(tx, command, str(error), now, decided)]
-        decided.starts.append(RunningAttempt(command.attempt, command.node, command.keys, prepared, command.queued_at, command.runs))
+        decided.starts.append(
+            RunningAttempt(
+                command.attempt,
+                command.node,
+                command.keys,
+                prepared,
+                command.queued_at,
+                command.runs,
+            )
+        )
         self._claims.grant(command.attempt, command.node, command.keys)
         if isinstance(prepared.task, ComputeTask) and prepared.task.prove:
             self._proving[command.attempt] = command.node
         return []
 
-    def _undeliverable(self, tx: Transaction, command: Dispatch, reason: str, now: int, decided: SchedulerDecisions) -> AttemptUnsuccessful:
+    def _undeliverable(
+        self, tx: Transaction, command: Dispatch, reason: str, now: int, decided: SchedulerDecisions
+    ) -> AttemptUnsuccessful:
         """Record an attempt that failed before it was sent to a worker."""
         kind, row = self._tasks.kind(command.node), self._runs.row_of(tx, command.runs[0], now)
-        start = AttemptStart(*command.attempt, row, command.node, kind, command.keys, self._version, 0, None, command.queued_at, now)
-        error = msgspec.json.encode(BodyError(kind=ErrorKind.DETERMINISTIC, message=reason)).decode()
+        start = AttemptStart(
+            *command.attempt,
+            row,
+            command.node,
+            kind,
+            command.keys,
+            self._version,
+            0,
+            None,
+            command.queued_at,
+            now,
+        )
+        error = msgspec.json.encode(
+            BodyError(kind=ErrorKind.DETERMINISTIC, message=reason)
+        ).decode()
         leader_writes.start_attempts(tx, [start])
-        leader_writes.end_attempts(tx, [AttemptEnd(*command.attempt, state="failed", finished_at=now, reason=reason, error=error)])
-        decided.news.extend(News(command.node, key, "failed", None, reason, runs=command.runs) for key in command.keys)
-        return AttemptUnsuccessful(command.attempt, PartitionState.FAILED, reason, FailureKind.DETERMINISTIC)
+        leader_writes.end_attempts(
+            tx,
+            [
+                AttemptEnd(
+                    *command.attempt, state="failed", finished_at=now, reason=reason, error=error
+                )
+            ],
+        )
+        decided.news.extend(
+            News(command.node, key, "failed", None, reason, runs=command.runs)
+            for key in command.keys
+        )
+        return AttemptUnsuccessful(
+            command.attempt, PartitionState.FAILED, reason, FailureKind.DETERMINISTIC
+        )
 
     def _row(self, tx: Transaction, attempt: RunningAttempt, now: int) -> AttemptStart:
         prepared = attempt.prepared
         return AttemptStart(
-            *attempt.id, self._runs.row_of(tx, attempt.runs[0], now), attempt.node, prepared.kind, attempt.keys, self._version,
-            prepared.snapshot, prepared.delivery_id, attempt.queued_at, now,
-        )  # fmt: skip
+            *attempt.id,
+            self._runs.row_of(tx, attempt.runs[0], now),
+            attempt.node,
+            prepared.kind,
+            attempt.keys,
+            self._version,
+            prepared.snapshot,
+            prepared.delivery_id,
+            attempt.queued_at,
+            now,
+        )
 
 
 def _mark(tx: Transaction, marks: Sequence[PartitionUpdate], now: int) -> None:
-    rows = [PartitionRecord(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed) for m in marks]
+    rows = [
+        PartitionRecord(
+            m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed
+        )
+        for m in marks
+    ]
     leader_writes.mark_partitions(tx, rows)
 
 

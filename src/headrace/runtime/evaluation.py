@@ -67,7 +67,12 @@ class VersionEvaluator:
         lines: LinesOf,
         repair: Callable[[Transaction, Incident], tuple[str, Sequence[str]] | None],
     ) -> None:
-        self.project, self.declared_promises, self._lines, self.repair = project, declared_promises, lines, repair
+        self.project, self.declared_promises, self._lines, self.repair = (
+            project,
+            declared_promises,
+            lines,
+            repair,
+        )
         self._rhythms = Rhythms({**declared_promises.nodes, **declared_promises.exports})
         self._speaks = speaks_for(project)
 
@@ -77,7 +82,9 @@ class VersionEvaluator:
 
     def evaluation(self, tx: Transaction, context: EvaluationContext, now: int) -> Evaluation:
         """Return the states of consumers, as `status` evaluates them."""
-        return evaluate(EvaluationFacts(tx, context, Carrying(lambda: self._lines), self._speaks), now)
+        return evaluate(
+            EvaluationFacts(tx, context, Carrying(lambda: self._lines), self._speaks), now
+        )
 
     @cached_property
     def reach(self) -> DownstreamIndex:
@@ -97,7 +104,14 @@ class VersionEvaluator:
         return self._lines(node) if node in self.project.assets else None
 
 
-def evaluate_state(tx: Transaction, evaluator: VersionEvaluator, now: int, run: int | None = None, *, reported: bool = False) -> None:
+def evaluate_state(
+    tx: Transaction,
+    evaluator: VersionEvaluator,
+    now: int,
+    run: int | None = None,
+    *,
+    reported: bool = False,
+) -> None:
     """Record obligations that became due or were met, and diagnose causes of faults.
 
     `run` is the run that has just ended. `reported`: a user has just reported wrong data.
@@ -118,21 +132,34 @@ def evaluate_state(tx: Transaction, evaluator: VersionEvaluator, now: int, run: 
     _queue_notifications(tx, evaluator, context, now)
 
 
-def _queue_notifications(tx: Transaction, evaluator: VersionEvaluator, context: EvaluationContext, now: int) -> None:
+def _queue_notifications(
+    tx: Transaction, evaluator: VersionEvaluator, context: EvaluationContext, now: int
+) -> None:
     """Queue notifications; an error here rolls back nothing else either."""
     tx.execute("savepoint notifications")
     try:
-        queue(tx, evaluator.project, context, evaluator.evaluation(tx, context, now), now, lambda incident: evaluator.repair(tx, incident))
+        queue(
+            tx,
+            evaluator.project,
+            context,
+            evaluator.evaluation(tx, context, now),
+            now,
+            lambda incident: evaluator.repair(tx, incident),
+        )
     except Exception as error:  # noqa: BLE001
         tx.execute("rollback to savepoint notifications")
         _log_error("messages to people couldn't be queued", error)
     tx.execute("release savepoint notifications")
 
 
-def _own_fault(tx: Transaction, evaluator: VersionEvaluator, error: Exception, now: int, run: int | None) -> None:
+def _own_fault(
+    tx: Transaction, evaluator: VersionEvaluator, error: Exception, now: int, run: int | None
+) -> None:
     """Record an incident about the failed diagnosis itself, if that is possible."""
     try:
-        gathering.keep_fault(tx, IncidentUpdates(tx, evaluator.project, evaluator.reach, now, run), error, now)
+        gathering.keep_fault(
+            tx, IncidentUpdates(tx, evaluator.project, evaluator.reach, now, run), error, now
+        )
     except Exception as broken:  # noqa: BLE001
         tx.execute("rollback to savepoint judging")
         _log_error("Headrace's own fault couldn't be recorded", broken)
@@ -152,18 +179,32 @@ def _log_error(what: str, error: Exception) -> None:
     )
 
 
-def _causes(tx: Transaction, evaluator: VersionEvaluator, context: EvaluationContext, now: int, run: int | None, *, reported: bool) -> None:
+def _causes(
+    tx: Transaction,
+    evaluator: VersionEvaluator,
+    context: EvaluationContext,
+    now: int,
+    run: int | None,
+    *,
+    reported: bool,
+) -> None:
     blockage = Blockage(context, now)
     result = gather(tx, evaluator.project, context, blockage, evaluator.reach, now)
     if result.touched or reported:
         rows = stored.active(tx, EVIDENCE_MAX)
-        evidence = result.seen | {row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows}
+        evidence = result.seen | {
+            row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows
+        }
         keeping = IncidentUpdates(tx, evaluator.project, evaluator.reach, now, run, evaluator.graph)
-        keeping.keep(diagnose(list(evidence.values()), evaluator.graph, now, keeping.open_causes()), evidence)
+        keeping.keep(
+            diagnose(list(evidence.values()), evaluator.graph, now, keeping.open_causes()), evidence
+        )
         repairs.note_self_healing(tx, evaluator.declared_promises.nodes, result.seen.values())
 
 
-def _close(tx: Transaction, evaluator: VersionEvaluator, context: EvaluationContext, now: int) -> None:
+def _close(
+    tx: Transaction, evaluator: VersionEvaluator, context: EvaluationContext, now: int
+) -> None:
     """Close incidents that are over, and reopen those that aren't."""
     reopen(tx, now)
     if incidents.count_open(tx):
@@ -175,13 +216,19 @@ def _close(tx: Transaction, evaluator: VersionEvaluator, context: EvaluationCont
 # them: a holiday thins all sources, a fault only one.
 
 
-def evaluated_again(tx: Transaction, project: Project, news: Iterable[News], now: int) -> Iterator[DeliveryArrived]:
+def evaluated_again(
+    tx: Transaction, project: Project, news: Iterable[News], now: int
+) -> Iterator[DeliveryArrived]:
     """Yield the deliveries to ingest once more after this news of other sources.
 
     Each delivery is yielded once. Its new outcome is evaluated as usual.
     """
     sources = project.sources
-    keys = {item.partition for item in news if item.node in sources and item.state in ("published", "held")}
+    keys = {
+        item.partition
+        for item in news
+        if item.node in sources and item.state in ("published", "held")
+    }
     for rows in quarantine.held_for_rows(tx, keys) if keys else ():
         if rows.source in sources and (why := _why(tx, project, rows)):
             quarantine.reingest(tx, rows.delivery)
@@ -196,7 +243,9 @@ def _why(tx: Transaction, project: Project, rows: HeldForRows) -> str:
     """
     source = project.sources[rows.source]
     others = candidates(project, source)
-    if not others or any(quarantine.is_delivery_awaited(tx, other.name, rows.partition) for other in others):
+    if not others or any(
+        quarantine.is_delivery_awaited(tx, other.name, rows.partition) for other in others
+    ):
         return ""
     peer = held_beside(tx, source, rows.partition)
     off = move(peer) if peer is not None else None
@@ -207,5 +256,8 @@ def _note_reevaluation(tx: Transaction, rows: HeldForRows, why: str, now: int) -
     """Record the evaluation in the timeline of the open incident, if there is one."""
     incident = incidents.open_at(tx, rows.source, rows.partition)
     if incident is not None:
-        text = f"{rows.source}@{rows.partition} is judged again beside the others of that interval: {why}"
+        text = (
+            f"{rows.source}@{rows.partition} is judged again beside the others of that interval:"
+            f" {why}"
+        )
         incidents.happened(tx, incident.id, [Happened(now, text, HEADRACE, "judge_again")])

@@ -16,7 +16,16 @@ from headrace.model import LakeError
 from headrace.plan import Compiled
 from headrace.runtime.folders import Folders
 from headrace.runtime.graph import load
-from headrace.scheduler import AttemptPublished, Command, Core, Event, Loaded, PartitionUpdate, Promoted, checkpoints
+from headrace.scheduler import (
+    AttemptPublished,
+    Command,
+    Core,
+    Event,
+    Loaded,
+    PartitionUpdate,
+    Promoted,
+    checkpoints,
+)
 from headrace.security.audit import Action, Actor, AuditEvent, Object, append, counted
 from headrace.store import Store, Transaction
 from headrace.store.event_log import comparing, replaying
@@ -58,7 +67,9 @@ def begin(store: Store, epoch: int, folders: Folders, actor: Actor, now: int) ->
     begin_anew(store, epoch, folders, actor, now, "the state is from before there was an event log")
 
 
-def begin_anew(store: Store, epoch: int | None, folders: Folders, actor: Actor, now: int, why: str) -> None:
+def begin_anew(
+    store: Store, epoch: int | None, folders: Folders, actor: Actor, now: int, why: str
+) -> None:
     """Begin the event log with the current rows of the tables; add an audit event."""
     thing = Object("state", "event_log")
     event = AuditEvent(action=Action.EVENT_LOG_BEGUN, actor=actor, object=thing, reason=why)
@@ -173,17 +184,31 @@ class Checkpoints:
         """
         whole = loaded.checkpoint is None or loaded.checkpoint.complete
         self._changed = len(loaded.tracked_partitions) + (
-            0 if whole or loaded.checkpoint is None else checkpoints.checkpoint_size(loaded.checkpoint)
+            0
+            if whole or loaded.checkpoint is None
+            else checkpoints.checkpoint_size(loaded.checkpoint)
         )
 
-    def maintain(self, tx: Transaction, core: Core, events: Iterable[Event], commands: Iterable[Command], version: int, now: int) -> None:
+    def maintain(
+        self,
+        tx: Transaction,
+        core: Core,
+        events: Iterable[Event],
+        commands: Iterable[Command],
+        version: int,
+        now: int,
+    ) -> None:
         """Count the changes of a loop iteration, and write a checkpoint if it is due.
 
         Its cost grows with the number of unsettled partitions, so it waits for at least as many
         changes.
         """
         self._changed += sum(isinstance(command, PartitionUpdate) for command in commands)
-        self._changed += sum(len(event.contents) for event in events if isinstance(event, AttemptPublished | Promoted))
+        self._changed += sum(
+            len(event.contents)
+            for event in events
+            if isinstance(event, AttemptPublished | Promoted)
+        )
         if self._changed >= CHANGES_MAX and self._changed >= core.unsettled():
             self.write(tx, core, version, now)
 
@@ -197,12 +222,16 @@ class Checkpoints:
 
         This transaction or an earlier one stores the same state.
         """
-        partition_states.save_checkpoint(tx, version, checkpoints.encode_checkpoint(core.checkpoint()), now)
+        partition_states.save_checkpoint(
+            tx, version, checkpoints.encode_checkpoint(core.checkpoint()), now
+        )
         reached(FaultPoint.CHECKPOINT_WRITTEN)
         self._changed = 0
 
 
-def checkpoint_differences(tx: Transaction, compiled: Compiled, version: int) -> list[tuple[str, str]]:
+def checkpoint_differences(
+    tx: Transaction, compiled: Compiled, version: int
+) -> list[tuple[str, str]]:
     """Return the partitions whose state in the checkpoint differs from their row in the store.
 
     Empty unless something is wrong.

@@ -30,7 +30,10 @@ def export_inputs(consumer: Consumer) -> tuple[InputSpec, ...]:
 def export_nodes(compiled: Compiled) -> tuple[GraphNode, ...]:
     """Return the exports of an applied project as nodes for the core, after all of their inputs."""
     project = compiled.project
-    return tuple(_node(compiled, project.consumers[name], export) for name, export in exports(project).items())
+    return tuple(
+        _node(compiled, project.consumers[name], export)
+        for name, export in exports(project).items()
+    )
 
 
 def _node(compiled: Compiled, consumer: Consumer, export: Export) -> GraphNode:

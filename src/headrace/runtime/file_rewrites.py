@@ -30,16 +30,29 @@ class RewriteRequest(msgspec.Struct, frozen=True):
     keys: tuple[str, ...]
 
 
-def rewritten(lake: Path, table: LakeTable, files: Sequence[FileRef], keys: Sequence[str]) -> tuple[RewrittenFile, ...]:
+def rewritten(
+    lake: Path, table: LakeTable, files: Sequence[FileRef], keys: Sequence[str]
+) -> tuple[RewrittenFile, ...]:
     """Return synced copies of files without these partitions; nothing refers to them yet.
 
     Raises LakeError if that fails.
     """
     request = msgspec.msgpack.encode(RewriteRequest(str(lake), table, tuple(files), tuple(keys)))
-    done = subprocess.run([sys.executable, "-m", __name__], input=request, capture_output=True, timeout=SECONDS_MAX, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", __name__],
+        input=request,
+        capture_output=True,
+        timeout=SECONDS_MAX,
+        check=False,
+    )
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it ended without a word"]
-        raise LakeError(f"the files that other partitions share with {keys[0]!r} can't be rewritten: {said[0][:500]}")
+        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [
+            "it ended without a word"
+        ]
+        raise LakeError(
+            f"the files that other partitions share with {keys[0]!r} can't be rewritten:"
+            f" {said[0][:500]}"
+        )
     return msgspec.msgpack.decode(done.stdout, type=tuple[RewrittenFile, ...])
 
 
@@ -52,7 +65,10 @@ def main() -> None:
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=RewriteRequest)
     lake = Path(request.lake)
     with DuckDBSession(lake) as session:
-        files = tuple(RewrittenFile(file.path, stage_rewrite(session, file, request.table, request.keys)) for file in request.files)
+        files = tuple(
+            RewrittenFile(file.path, stage_rewrite(session, file, request.table, request.keys))
+            for file in request.files
+        )
     if written := [lake / file.staged.path for file in files if file.staged is not None]:
         sync(written)
     sys.stdout.buffer.write(msgspec.msgpack.encode(files))

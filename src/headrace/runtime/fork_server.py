@@ -26,7 +26,14 @@ import msgspec
 
 from headrace.engine.logs import OutputPipes
 from headrace.runtime.worker import Start, work
-from headrace.runtime.worker_protocol import BACKGROUND, DESCRIPTORS, FORK, REPLY, REQUEST, WorkerSettings
+from headrace.runtime.worker_protocol import (
+    BACKGROUND,
+    DESCRIPTORS,
+    FORK,
+    REPLY,
+    REQUEST,
+    WorkerSettings,
+)
 
 NICENESS = 19
 """Niceness of background workers: the lowest priority there is."""
@@ -37,7 +44,10 @@ ASKED_MAX, ASK_AGAIN_SECONDS = 50, 0.1
 
 def main() -> None:
     """Serve until the leader closes the socket."""
-    control, settings = socket.socket(fileno=int(sys.argv[1])), msgspec.json.decode(sys.argv[2], type=WorkerSettings)
+    control, settings = (
+        socket.socket(fileno=int(sys.argv[1])),
+        msgspec.json.decode(sys.argv[2], type=WorkerSettings),
+    )
     control.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for module in (*(PYTHON if settings.python else ()), *(ARROW if settings.arrow else ())):
@@ -46,7 +56,11 @@ def main() -> None:
     duckdb.default_connection().close()
     while (request := _next(control)) is not None:
         kind, number, descriptors = request
-        reply = _fork(control, settings, descriptors, background=number == BACKGROUND) if kind == FORK else _reap(number)
+        reply = (
+            _fork(control, settings, descriptors, background=number == BACKGROUND)
+            if kind == FORK
+            else _reap(number)
+        )
         control.sendall(REPLY.pack(kind, *reply))
 
 
@@ -57,7 +71,9 @@ def _next(control: socket.socket) -> tuple[bytes, int, list[int]] | None:
     return (*REQUEST.unpack(data), descriptors) if data else None
 
 
-def _fork(control: socket.socket, settings: WorkerSettings, descriptors: list[int], *, background: bool) -> tuple[int, int]:
+def _fork(
+    control: socket.socket, settings: WorkerSettings, descriptors: list[int], *, background: bool
+) -> tuple[int, int]:
     try:
         pid = os.fork()
     except OSError as error:
@@ -79,7 +95,9 @@ def _live(settings: WorkerSettings, descriptors: list[int], *, background: bool)
         os.setsid()  # its children end with it, and a terminal's Ctrl-C goes to the leader alone
         if background:
             _give_way()
-            settings = msgspec.structs.replace(settings, memory_max_bytes=settings.memory_of(background=True))
+            settings = msgspec.structs.replace(
+                settings, memory_max_bytes=settings.memory_of(background=True)
+            )
         tasks, answers, recalls, *channel = descriptors
         work(Start(tasks, answers, recalls, OutputPipes(*channel), settings))
     finally:

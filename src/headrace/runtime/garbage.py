@@ -52,7 +52,10 @@ class RetentionPolicy(msgspec.Struct, frozen=True):
     @classmethod
     def declared(cls, project: Project) -> RetentionPolicy:
         """Return a project's retention: `retain_raw` of each source, and [retention]."""
-        return cls(project.settings.retention, {name: source.retain_raw for name, source in project.sources.items()})
+        return cls(
+            project.settings.retention,
+            {name: source.retain_raw for name, source in project.sources.items()},
+        )
 
     def longest_raw(self) -> timedelta:
         """Return the longest retention of raw bytes that a source declares."""
@@ -73,15 +76,31 @@ def waste(tx: Transaction, folders: Folders, keep: RetentionPolicy, now_us: int)
     now_us = min(now_us, time.time_ns() // 1000)
     young_us = _us(now_us, LONGEST_ATTEMPT)
     named = catalog.named_paths(tx)
-    lost = [folders.lake / orphan.path for orphan in orphans(folders.lake, named, staged_paths(tx), before_us=young_us)]
+    lost = [
+        folders.lake / orphan.path
+        for orphan in orphans(folders.lake, named, staged_paths(tx), before_us=young_us)
+    ]
     waiting = {str(Path(folders.data, path)) for path in stored_retention.quarantined_paths(tx)}
     snapshots_us = _us(now_us, keep.of("snapshots", SNAPSHOTS_KEPT))
     pages_us = _us(now_us, timedelta(seconds=KEPT_SECONDS_MAX))
     return [
         _waste("orphans", lost),
         _waste("raw", _old(folders.raw, _raw_expires(tx, keep, now_us), young_us, waiting)),
-        _waste("quarantine", _old(folders.quarantine, _fixed(_us(now_us, keep.of("quarantine", QUARANTINE_KEPT))), young_us, waiting)),
-        _waste("logs", _old(folders.logs, _fixed(_us(now_us, keep.of("logs", LOGS_KEPT))), young_us, frozenset())),
+        _waste(
+            "quarantine",
+            _old(
+                folders.quarantine,
+                _fixed(_us(now_us, keep.of("quarantine", QUARANTINE_KEPT))),
+                young_us,
+                waiting,
+            ),
+        ),
+        _waste(
+            "logs",
+            _old(
+                folders.logs, _fixed(_us(now_us, keep.of("logs", LOGS_KEPT))), young_us, frozenset()
+            ),
+        ),
         _waste("pages", _old(folders.pages, _fixed(pages_us), now_us, frozenset())),
         _waste("files", _ended_files(tx, folders, snapshots_us, young_us)),
         _waste("code", _code(tx, folders, young_us)),
@@ -134,7 +153,9 @@ def _fixed(before_us: int) -> Callable[[Path], int]:
     return lambda _: before_us
 
 
-def _old(folder: Path, expires: Callable[[Path], int], young_us: int, besides: AbstractSet[str]) -> Iterator[Path]:
+def _old(
+    folder: Path, expires: Callable[[Path], int], young_us: int, besides: AbstractSet[str]
+) -> Iterator[Path]:
     """Yield files below a folder that are older than `expires` allows, and not young."""
     for path, modified_us in _files(folder):
         if str(path) not in besides and modified_us < min(expires(path), young_us):
@@ -146,7 +167,9 @@ def _ended_files(tx: Transaction, folders: Folders, ended_us: int, young_us: int
 
     No publication in them is visible now or was until recently.
     """
-    needed = {Path(folders.data, path).parts for path in stored_retention.published_files(tx, ended_us)}
+    needed = {
+        Path(folders.data, path).parts for path in stored_retention.published_files(tx, ended_us)
+    }
     depth = len(folders.files.parts) + 2
     kept = {parts[:depth] for parts in needed}
     for asset in _folders(folders.files):
@@ -163,7 +186,11 @@ def _code(tx: Transaction, folders: Folders, young_us: int) -> Iterator[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()) if folder.is_dir() else []
+    return (
+        sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+        if folder.is_dir()
+        else []
+    )
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, int]]:

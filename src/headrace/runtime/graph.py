@@ -36,7 +36,9 @@ from headrace.store.queries import attempts, failures, partition_states, schedul
 # nodes from there to the consumer take.
 
 
-def with_promises(compiled: Compiled, nodes: Sequence[GraphNode], seconds: Mapping[str, float]) -> tuple[GraphNode, ...]:
+def with_promises(
+    compiled: Compiled, nodes: Sequence[GraphNode], seconds: Mapping[str, float]
+) -> tuple[GraphNode, ...]:
     """Return the nodes, in topological order, each with its promises to consumers.
 
     Consumers with the same deadline share one promise.
@@ -44,7 +46,10 @@ def with_promises(compiled: Compiled, nodes: Sequence[GraphNode], seconds: Mappi
     terms: dict[ConsumerDeadline, dict[str, int]] = {}
     for name, consumer in compiled.project.consumers.items():
         promise = _promise(compiled, consumer)
-        same = next((term for term in terms if msgspec.structs.replace(term, consumer=name) == promise), promise)
+        same = next(
+            (term for term in terms if msgspec.structs.replace(term, consumer=name) == promise),
+            promise,
+        )
         reads = {name: 0, **dict.fromkeys(expand_view_names(compiled, consumer.reads), 0)}
         terms.setdefault(same, {}).update(reads)
     reached = [(promise, _after(nodes, reads, seconds)) for promise, reads in terms.items()]
@@ -53,10 +58,14 @@ def with_promises(compiled: Compiled, nodes: Sequence[GraphNode], seconds: Mappi
 
 def _promise(compiled: Compiled, consumer: Consumer) -> ConsumerDeadline:
     off = days_off(compiled.project, consumer.calendar)
-    return ConsumerDeadline(consumer.name, consumer.per, consumer.timezone, consumer.due or "", 0, off, consumer.max_age)
+    return ConsumerDeadline(
+        consumer.name, consumer.per, consumer.timezone, consumer.due or "", 0, off, consumer.max_age
+    )
 
 
-def _after(nodes: Sequence[GraphNode], reads: Mapping[str, int], seconds: Mapping[str, float]) -> dict[str, int]:
+def _after(
+    nodes: Sequence[GraphNode], reads: Mapping[str, int], seconds: Mapping[str, float]
+) -> dict[str, int]:
     """Return node → microseconds from its start until everything read is published.
 
     By the longest path; only nodes upstream of `reads` are included.
@@ -72,8 +81,14 @@ def _after(nodes: Sequence[GraphNode], reads: Mapping[str, int], seconds: Mappin
     return results
 
 
-def _of(node: GraphNode, reached: Sequence[tuple[ConsumerDeadline, dict[str, int]]]) -> tuple[ConsumerDeadline, ...]:
-    return tuple(msgspec.structs.replace(promise, after_us=after[node.name]) for promise, after in reached if node.name in after)
+def _of(
+    node: GraphNode, reached: Sequence[tuple[ConsumerDeadline, dict[str, int]]]
+) -> tuple[ConsumerDeadline, ...]:
+    return tuple(
+        msgspec.structs.replace(promise, after_us=after[node.name])
+        for promise, after in reached
+        if node.name in after
+    )
 
 
 # Nodes with their inputs, limits, schedules and promises.
@@ -87,13 +102,19 @@ Their rows share one file, and restating one partition rewrites the others.
 _SECOND_US = 1_000_000
 
 
-def graph_of(compiled: Compiled, seconds: Mapping[str, float] | None = None, apart: Collection[str] = ()) -> Graph:
+def graph_of(
+    compiled: Compiled, seconds: Mapping[str, float] | None = None, apart: Collection[str] = ()
+) -> Graph:
     """Return the applied project as the core needs it, in topological order, exports last.
 
     `seconds` is the known p95 duration of attempts at each node, by which consumers' deadlines are
     passed upstream. Batches of the nodes in `apart` gave other rows than partitions computed alone.
     """
-    nodes = [_node(compiled, compiled.nodes[name], apart=name in apart) for name in compiled.order if not is_view(compiled.project, name)]
+    nodes = [
+        _node(compiled, compiled.nodes[name], apart=name in apart)
+        for name in compiled.order
+        if not is_view(compiled.project, name)
+    ]
     nodes += export_nodes(compiled)
     return Graph(with_promises(compiled, nodes, seconds or {}), declared_pools(compiled.project))
 
@@ -111,9 +132,13 @@ def _node(compiled: Compiled, node: CompiledNode, *, apart: bool) -> GraphNode:
         checked_against=_checked_against(compiled, node),
         start=declared.start,
         attempts_max=asset.attempts_max if asset else 5,
-        timeout_us=int(parse_duration(asset.timeout if asset else SOURCE_TIMEOUT).total_seconds() * _SECOND_US),
+        timeout_us=int(
+            parse_duration(asset.timeout if asset else SOURCE_TIMEOUT).total_seconds() * _SECOND_US
+        ),
         rebuild_on_reference=asset is not None and asset.on_reference_change == "rebuild",
-        chained=asset is not None and (node.uses_self or asset.accumulates) and not declared.partition.whole,
+        chained=asset is not None
+        and (node.uses_self or asset.accumulates)
+        and not declared.partition.whole,
         days_off=days_off(compiled.project, declared.calendar),
         takes=declared_slots(compiled.project, declared),
         batch_max=BATCH_MAX if asset and not apart and _separable(asset, node) else 1,
@@ -128,8 +153,19 @@ def _checked_against(compiled: Compiled, node: CompiledNode) -> tuple[str, ...]:
 
     This includes the checks of views that the node's audit evaluates.
     """
-    views = [other for name, other in compiled.nodes.items() if is_view(compiled.project, name) and other.check_references]
-    read = [node.check_references, *(view.check_references for view in views if node.name in expand_view_names(compiled, [view.name]))]
+    views = [
+        other
+        for name, other in compiled.nodes.items()
+        if is_view(compiled.project, name) and other.check_references
+    ]
+    read = [
+        node.check_references,
+        *(
+            view.check_references
+            for view in views
+            if node.name in expand_view_names(compiled, [view.name])
+        ),
+    ]
     inputs = {spec.node for spec in expand_views(compiled, node.inputs)}
     names = dict.fromkeys(name for item in read for name in expand_view_names(compiled, item))
     return tuple(name for name in names if name != node.name and name not in inputs)
@@ -158,7 +194,11 @@ def _promises(declared: Source | Asset) -> dict[str, Any]:
 
 def paused(tx: Transaction, nodes: Collection[str], now: int) -> list[Paused]:
     """Return the pauses in force of nodes that run."""
-    return [Paused((pause.node,), pause.reason, pause.until) for pause in scheduling.pauses_in_force(tx, now) if pause.node in nodes]
+    return [
+        Paused((pause.node,), pause.reason, pause.until)
+        for pause in scheduling.pauses_in_force(tx, now)
+        if pause.node in nodes
+    ]
 
 
 # Partition states from the store: a checkpoint and the changes since, or all rows.
@@ -179,7 +219,9 @@ def load(
     `borrowed` nodes.
     """
     graph = graph_of(compiled, _seconds(tx, compiled), apart(tx, compiled))
-    return stored(tx, graph, version=version, borrowed=borrowed, tracked_partitions=tracked_partitions)
+    return stored(
+        tx, graph, version=version, borrowed=borrowed, tracked_partitions=tracked_partitions
+    )
 
 
 def stored(
@@ -193,14 +235,29 @@ def stored(
     """Return what `load` returns, for a graph."""
     fired = tuple(scheduling.last_firings(tx))
     alike = _alike(tx, version, borrowed)
-    if not borrowed and version is not None and (result := _resumed(tx, graph, version)) is not None:
+    if (
+        not borrowed
+        and version is not None
+        and (result := _resumed(tx, graph, version)) is not None
+    ):
         return replace(result, fired=fired, alike=alike)
     own = (tracked for tracked in _tracked_partitions(tx) if tracked.node not in borrowed)
-    return Loaded(graph, tracked_partitions, fired=fired, checkpoint=checkpoints.checkpoint_of_rows(graph, own), alike=alike)
+    return Loaded(
+        graph,
+        tracked_partitions,
+        fired=fired,
+        checkpoint=checkpoints.checkpoint_of_rows(graph, own),
+        alike=alike,
+    )
 
 
 def part(
-    tx: Transaction, graph: Graph, *, version: int | None, borrowed: frozenset[str], tracked_partitions: tuple[LoadedPartition, ...] = ()
+    tx: Transaction,
+    graph: Graph,
+    *,
+    version: int | None,
+    borrowed: frozenset[str],
+    tracked_partitions: tuple[LoadedPartition, ...] = (),
 ) -> Loaded:
     """Return what `stored` returns, for a part of the graph that includes all inputs of its nodes.
 
@@ -217,16 +274,26 @@ def part(
     if stored_checkpoint is not None and content is not None:
         scheduler_checkpoint = replace(
             content,
-            tracked_partitions=tuple(partition for partition in content.tracked_partitions if partition.node in names),
+            tracked_partitions=tuple(
+                partition for partition in content.tracked_partitions if partition.node in names
+            ),
             nodes={name: node for name, node in content.nodes.items() if name in names},
         )
         return Loaded(
             graph,
-            tuple(partition for partition in _tracked_partitions(tx, stored_checkpoint.revision) if partition.node in names),
+            tuple(
+                partition
+                for partition in _tracked_partitions(tx, stored_checkpoint.revision)
+                if partition.node in names
+            ),
             fired=fired,
             checkpoint=scheduler_checkpoint,
         )
-    made = (tracked for name in sorted(names - borrowed) for tracked in _tracked_partitions(tx, node=name))
+    made = (
+        tracked
+        for name in sorted(names - borrowed)
+        for tracked in _tracked_partitions(tx, node=name)
+    )
     return Loaded(
         graph,
         tuple(partition for partition in tracked_partitions if partition.node in names),
@@ -235,7 +302,9 @@ def part(
     )
 
 
-def _alike(tx: Transaction, version: int | None, borrowed: frozenset[str]) -> tuple[FailsAlike, ...]:
+def _alike(
+    tx: Transaction, version: int | None, borrowed: frozenset[str]
+) -> tuple[FailsAlike, ...]:
     """Return the nodes whose newest attempt failed in a way that affects every partition.
 
     Only attempts at the applied version count. A node that a user requested since is excluded, so
@@ -270,14 +339,30 @@ def _resumed(tx: Transaction, graph: Graph, version: int) -> Loaded | None:
     if stored_checkpoint is None or stored_checkpoint.version != version:
         return None
     content: SchedulerCheckpoint | None = checkpoints.decode_checkpoint(stored_checkpoint.content)
-    return None if content is None else Loaded(graph, tuple(_tracked_partitions(tx, stored_checkpoint.revision)), checkpoint=content)
+    return (
+        None
+        if content is None
+        else Loaded(
+            graph, tuple(_tracked_partitions(tx, stored_checkpoint.revision)), checkpoint=content
+        )
+    )
 
 
-def _tracked_partitions(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[LoadedPartition]:
+def _tracked_partitions(
+    tx: Transaction, after: int = -1, node: str | None = None
+) -> Iterator[LoadedPartition]:
     for row in partition_states.stored_states(tx, after, node):
         state = PartitionState(row.state)
         yield LoadedPartition(
-            node=row.node, key=row.partition, state=state, stale=row.stale, failures=row.failures, not_before=row.not_before,
-            published=row.published, proposed=row.proposed, publication=row.publication, reason=row.reason,
+            node=row.node,
+            key=row.partition,
+            state=state,
+            stale=row.stale,
+            failures=row.failures,
+            not_before=row.not_before,
+            published=row.published,
+            proposed=row.proposed,
+            publication=row.publication,
+            reason=row.reason,
             since=row.since if state is PartitionState.WAITING and not row.failures else 0,
-        )  # fmt: skip
+        )

@@ -92,14 +92,19 @@ def cut(keep: RetentionPolicy, now_us: int) -> dict[str, int]:
     """
     history = max(keep.of("history", HISTORY_KEPT), keep.of("snapshots", SNAPSHOTS_KEPT), TOLD)
     raw = max(history, keep.of("raw", RAW_KEPT), keep.longest_raw())
-    return {kind: now_us - _us(raw if kind == "delivery" else history) for kind in ("attempt", *retention.KINDS)}
+    return {
+        kind: now_us - _us(raw if kind == "delivery" else history)
+        for kind in ("attempt", *retention.KINDS)
+    }
 
 
 def _us(span: timedelta) -> int:
     return span // timedelta(microseconds=1)
 
 
-def _attempts(tx: Transaction, before: int, after: tuple[int, int], now_us: int) -> tuple[tuple[int, int] | None, int]:
+def _attempts(
+    tx: Transaction, before: int, after: tuple[int, int], now_us: int
+) -> tuple[tuple[int, int] | None, int]:
     """Delete the attempts of one transaction; return where to continue, and their number.
 
     The position is None at the end.
@@ -115,8 +120,19 @@ def _attempts(tx: Transaction, before: int, after: tuple[int, int], now_us: int)
 def _frozen(going: Sequence[RemovableAttempt], rows: Sequence[tuple[object, ...]]) -> AuditEvent:
     digest = hashlib.sha256(msgspec.json.encode([list(row) for row in rows])).hexdigest()
     first, last = f"{going[0].epoch}.{going[0].n}", f"{going[-1].epoch}.{going[-1].n}"
-    told = {"attempts": len(going), "rows": len(rows), "first": first, "last": last, "sha256": digest}
-    return AuditEvent(action=Action.HISTORY_RETIRED, actor=_HEADRACE, object=Object("history", f"{first}-{last}"), after=told)
+    told = {
+        "attempts": len(going),
+        "rows": len(rows),
+        "first": first,
+        "last": last,
+        "sha256": digest,
+    }
+    return AuditEvent(
+        action=Action.HISTORY_RETIRED,
+        actor=_HEADRACE,
+        object=Object("history", f"{first}-{last}"),
+        after=told,
+    )
 
 
 def _by_day(going: Sequence[RemovableAttempt]) -> list[tuple[str, str, str, int, int]]:

@@ -34,10 +34,30 @@ from headrace.runtime.maintenance import look_at_files
 from headrace.runtime.overlays.overlay import Lent
 from headrace.runtime.overlays.plans import Lender
 from headrace.runtime.publishing import HEADRACE
-from headrace.runtime.runs import STANDING, TICK, ActiveRun, Reporter, RunRequest, RunResult, cancelled_by, silent
+from headrace.runtime.runs import (
+    STANDING,
+    TICK,
+    ActiveRun,
+    Reporter,
+    RunRequest,
+    RunResult,
+    cancelled_by,
+    silent,
+)
 from headrace.runtime.source_watch import FolderWatcher, places
 from headrace.runtime.tasks import TaskBuilder
-from headrace.scheduler import AttemptId, Cancelled, ClockAdvanced, Core, DeliveryArrived, Event, LoadedRunning, Paused, Requested, Target
+from headrace.scheduler import (
+    AttemptId,
+    Cancelled,
+    ClockAdvanced,
+    Core,
+    DeliveryArrived,
+    Event,
+    LoadedRunning,
+    Paused,
+    Requested,
+    Target,
+)
 from headrace.security.audit import Action, Actor, append
 from headrace.slo.declared_promises import declared_promises
 from headrace.store import Clock as StoreClock
@@ -87,7 +107,13 @@ class Leader(LeaderLoop):
         taken = self._take(applied)
         with self.store.read() as tx:
             code = unpack(tx, applied, self._folders.code)
-            loaded = load(tx, applied.compiled, version=applied.id, borrowed=self._borrowed, tracked_partitions=taken.tracked_partitions)
+            loaded = load(
+                tx,
+                applied.compiled,
+                version=applied.id,
+                borrowed=self._borrowed,
+                tracked_partitions=taken.tracked_partitions,
+            )
             arrived = ingestion.waiting_deliveries(tx)
             held = paused(tx, {node.name for node in loaded.graph.nodes}, self.clock.now_us())
             self._publication_id = leader_writes.last_publication_id(tx)
@@ -102,11 +128,21 @@ class Leader(LeaderLoop):
         )  # fmt: skip
         epoch, slots = self.lease.epoch, self._executor.slots
         self._core = Core(epoch=epoch, slots=slots, after=self._last_n)
-        self._decisions = Decisions(self._core, self._tasks, self._claims, self._runs, epoch=epoch, slots=slots, version=applied.id)
+        self._decisions = Decisions(
+            self._core,
+            self._tasks,
+            self._claims,
+            self._runs,
+            epoch=epoch,
+            slots=slots,
+            version=applied.id,
+        )
         own = applied.compiled.project.sources.keys() - self._borrowed
         being_taken = {(item.node, key) for item in kept for key in item.keys}
         deliveries = [
-            DeliveryArrived(source, key, bundle) for source, key, bundle in arrived if source in own and (source, key) not in being_taken
+            DeliveryArrived(source, key, bundle)
+            for source, key, bundle in arrived
+            if source in own and (source, key) not in being_taken
         ]
         for run in self._runs.going_on.values():
             if run.order.standing:  # now for the nodes of this version
@@ -127,9 +163,16 @@ class Leader(LeaderLoop):
         if not self._attempts:
             return ()
         old, new = self.applied.compiled.nodes, applied.compiled.nodes
-        same = {name for name in old.keys() & new.keys() if old[name].fingerprint == new[name].fingerprint}
+        same = {
+            name
+            for name in old.keys() & new.keys()
+            if old[name].fingerprint == new[name].fingerprint
+        }
         going_on = self._core.handed_over()
-        self._end([item.attempt for item in going_on if item.node not in same], "another version of it was applied")
+        self._end(
+            [item.attempt for item in going_on if item.node not in same],
+            "another version of it was applied",
+        )
         return tuple(item for item in going_on if item.node in same)
 
     def _end(self, numbers: Sequence[AttemptId], reason: str) -> None:
@@ -138,7 +181,11 @@ class Leader(LeaderLoop):
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
             leader_writes.end_attempts(
-                tx, [AttemptEnd(*attempt.id, state="cancelled", finished_at=now, reason=reason) for attempt in ended]
+                tx,
+                [
+                    AttemptEnd(*attempt.id, state="cancelled", finished_at=now, reason=reason)
+                    for attempt in ended
+                ],
             )
         for attempt in ended:
             self._claims.release(attempt.id, attempt.node, attempt.keys)
@@ -157,7 +204,11 @@ class Leader(LeaderLoop):
     def everything(self) -> tuple[Target, ...]:
         """The targets of a pass: every source, asset and export. Views aren't run."""
         compiled = self.applied.compiled
-        return tuple(Target(name) for name in (*compiled.order, *self.exported) if not is_view(compiled.project, name))
+        return tuple(
+            Target(name)
+            for name in (*compiled.order, *self.exported)
+            if not is_view(compiled.project, name)
+        )
 
     @property
     def exported(self) -> tuple[str, ...]:
@@ -192,7 +243,11 @@ class Leader(LeaderLoop):
         run = self._runs.going_on[number] = ActiveRun(number, order, report)
         if order.kind == TICK:
             self._attend_to_plans()
-        self.observe({t.node for t in order.targets} - {item.source for item in order.received}, run, patient=not order.standing)
+        self.observe(
+            {t.node for t in order.targets} - {item.source for item in order.received},
+            run,
+            patient=not order.standing,
+        )
         return number
 
     def _stand(self, order: RunRequest, report: Reporter) -> int:
@@ -212,7 +267,11 @@ class Leader(LeaderLoop):
 
         A pass ends only when the backfills that it resumed have ended, too.
         """
-        if run in self._runs.passes and self._plans.under_way and STANDING not in self._runs.going_on:
+        if (
+            run in self._runs.passes
+            and self._plans.under_way
+            and STANDING not in self._runs.going_on
+        ):
             return None
         return self._runs.result(run)
 
@@ -233,10 +292,22 @@ class Leader(LeaderLoop):
 
         def write(tx: Transaction, now: int) -> None:
             leader_writes.cancel_run(tx, run, gone.state, now, actor.id, reason)
-            append(tx, now, run_event(run, Action.RUN_CANCELLED, actor, {"partitions": dict(Counter(gone.results.values()))}, reason))
+            append(
+                tx,
+                now,
+                run_event(
+                    run,
+                    Action.RUN_CANCELLED,
+                    actor,
+                    {"partitions": dict(Counter(gone.results.values()))},
+                    reason,
+                ),
+            )
 
         self._turn([Cancelled(run)], [], write)
-        self._runs.end(run, RunResult(run, "cancelled", (), (*gone.notes, cancelled_by(actor.id, reason))))
+        self._runs.end(
+            run, RunResult(run, "cancelled", (), (*gone.notes, cancelled_by(actor.id, reason)))
+        )
 
     def pause_plan(self, number: int, actor: Actor, reason: str) -> None:
         """Pause a backfill: start no more of its attempts.
@@ -259,11 +330,17 @@ class Leader(LeaderLoop):
             with contextlib.suppress(StoreError), self.store.write(self.lease.epoch) as tx:
                 self._checkpoints.write(tx, self._core, self.applied.id, self.clock.mark(tx))
 
-    def observe(self, nodes: set[str], run: ActiveRun | None = None, *, patient: bool = False) -> None:
+    def observe(
+        self, nodes: set[str], run: ActiveRun | None = None, *, patient: bool = False
+    ) -> None:
         """Observe sources; the runs that need a new delivery ingest it."""
         project = self.applied.compiled.project
-        sources = [s for name, s in project.sources.items() if name in nodes and name not in self._borrowed]
-        observation = self._looks.begin(run.id if run else 0, project, sources, self.clock.now_us(), patient=patient)
+        sources = [
+            s for name, s in project.sources.items() if name in nodes and name not in self._borrowed
+        ]
+        observation = self._looks.begin(
+            run.id if run else 0, project, sources, self.clock.now_us(), patient=patient
+        )
         if run is not None:
             run.looking += 1
         if observation.done:
@@ -348,13 +425,19 @@ class Leader(LeaderLoop):
         An environment's leader checks its own lake only; production's leader checks the files that
         the environment borrows.
         """
-        if not look_at_files(self.store, self.lease.epoch, self._folders.lake, self.applied.compiled, self.clock):
+        if not look_at_files(
+            self.store, self.lease.epoch, self._folders.lake, self.applied.compiled, self.clock
+        ):
             return ()
         with self.store.read() as tx:
             before = {incident.id for incident in incidents.open_incidents(tx)}
         self.settle()
         with self.store.read() as tx:
-            return tuple(incident.shown for incident in incidents.open_incidents(tx) if incident.id not in before)
+            return tuple(
+                incident.shown
+                for incident in incidents.open_incidents(tx)
+                if incident.id not in before
+            )
 
     def maintain(self) -> str | None:
         """Maintain the lake if that is due; return the message of an error, None if there was none.
@@ -370,7 +453,13 @@ class Leader(LeaderLoop):
                 return None
         try:
             attend = maintenance.reclaim if pressed else maintenance.maintain
-            attend(self.store, self.lease.epoch, self._folders, RetentionPolicy.declared(self.applied.compiled.project), now)
+            attend(
+                self.store,
+                self.lease.epoch,
+                self._folders,
+                RetentionPolicy.declared(self.applied.compiled.project),
+                now,
+            )
         except LakeError as error:
             return str(error)
         return None
@@ -387,7 +476,9 @@ class Leader(LeaderLoop):
             self._nothing_works(str(error))
             raise
         until = time.monotonic() + GATHER_SECONDS
-        while news and len(news) < self._core.ahead() // 3 and (left := until - time.monotonic()) > 0:
+        while (
+            news and len(news) < self._core.ahead() // 3 and (left := until - time.monotonic()) > 0
+        ):
             time.sleep(min(left, PAUSE_SECONDS))
             news += self._executor.wait(0)
         return news
@@ -419,7 +510,11 @@ class Leader(LeaderLoop):
     def _patience(self) -> float:
         times = (self._core.next_event(), self._plans.next_event())
         at = min((item for item in times if item is not None), default=None)
-        seconds = [TURN_SECONDS_MAX] if at is None else [TURN_SECONDS_MAX, (at - self.clock.now_us()) / 1_000_000]
+        seconds = (
+            [TURN_SECONDS_MAX]
+            if at is None
+            else [TURN_SECONDS_MAX, (at - self.clock.now_us()) / 1_000_000]
+        )
         if self._plans.patience is not None:
             seconds.append(self._plans.patience)
         return max(0.001, min(seconds))
@@ -470,7 +565,9 @@ class Rounds:
         self._observe()
         if round_is_due:
             self._round = time.monotonic() + self._every
-            self._watch.watch(places(self._folders.project, self._folders.data_path, self._sources.values()))
+            self._watch.watch(
+                places(self._folders.project, self._folders.data_path, self._sources.values())
+            )
         return round_is_due
 
     def close(self) -> None:
@@ -482,9 +579,13 @@ class Rounds:
         self._applied = applied
         project = applied.compiled.project
         self._sources = project.sources
-        self._every = max(EVERY_SECONDS_MIN, parse_duration(project.settings.look_every).total_seconds())
+        self._every = max(
+            EVERY_SECONDS_MIN, parse_duration(project.settings.look_every).total_seconds()
+        )
         self._round = time.monotonic() + self._every
-        self._watch.watch(places(self._folders.project, self._folders.data_path, self._sources.values()))
+        self._watch.watch(
+            places(self._folders.project, self._folders.data_path, self._sources.values())
+        )
 
     def _due(self) -> set[str]:
         """Return all sources, except those to list whose `every` hasn't passed yet.

@@ -20,7 +20,15 @@ from headrace.runtime.folders import Folders
 from headrace.runtime.messages import Prune
 from headrace.runtime.overlays.plans import Plans
 from headrace.runtime.publishing import Batch
-from headrace.runtime.runs import STANDING, LeaderClaims, LeaderCounters, News, RunningAttempt, RunResult, waiting
+from headrace.runtime.runs import (
+    STANDING,
+    LeaderClaims,
+    LeaderCounters,
+    News,
+    RunningAttempt,
+    RunResult,
+    waiting,
+)
 from headrace.runtime.source_watch import PendingObservation, PendingObservations, recorded
 from headrace.runtime.tasks import EXPORT, TaskBuilder
 from headrace.runtime.worker_protocol import make_durable
@@ -51,7 +59,9 @@ from headrace.store.queries.quarantine import QuarantinedPartition
 # published other rows.
 
 
-def checked_again(tx: Transaction, graph: Graph, news: Iterable[News], now: int) -> Iterator[DeliveryArrived | PartitionOvertaken]:
+def checked_again(
+    tx: Transaction, graph: Graph, news: Iterable[News], now: int
+) -> Iterator[DeliveryArrived | PartitionOvertaken]:
     """Yield an event for each partition to recompute or re-ingest because a reference changed.
 
     These are partitions rejected by a check that reads another node, where `news` reports that
@@ -61,25 +71,36 @@ def checked_again(tx: Transaction, graph: Graph, news: Iterable[News], now: int)
     for node in graph.nodes if published else ():
         read = [name for name in node.checked_against if name in published]
         for partition in stored.rejected_by_references(tx, node.name) if read else ():
-            newer = next((name for name in read if stored.has_newer_rows(tx, name, partition)), None)
+            newer = next(
+                (name for name in read if stored.has_newer_rows(tx, name, partition)), None
+            )
             if newer is not None:
                 _note_recheck(tx, partition, newer, now)
                 yield _recheck_event(tx, partition)
 
 
-def _recheck_event(tx: Transaction, partition: QuarantinedPartition) -> DeliveryArrived | PartitionOvertaken:
+def _recheck_event(
+    tx: Transaction, partition: QuarantinedPartition
+) -> DeliveryArrived | PartitionOvertaken:
     if partition.delivery is None:
         return PartitionOvertaken(partition.node, partition.partition)
     quarantine.reingest(tx, partition.delivery)
     return DeliveryArrived(partition.node, partition.partition)
 
 
-def _note_recheck(tx: Transaction, partition: QuarantinedPartition, reference: str, now: int) -> None:
+def _note_recheck(
+    tx: Transaction, partition: QuarantinedPartition, reference: str, now: int
+) -> None:
     """Record the recheck in the timeline of the open incident, if there is one."""
     incident = incidents.open_at(tx, partition.node, partition.partition)
     if incident is not None:
-        text = f"{partition_argument(partition.node, partition.partition)} is checked again: {reference} has other rows since"
-        incidents.happened(tx, incident.id, [Happened(now, text, HEADRACE, f"{CHECKED_AGAIN}{reference}")])
+        text = (
+            f"{partition_argument(partition.node, partition.partition)} is checked again:"
+            f" {reference} has other rows since"
+        )
+        incidents.happened(
+            tx, incident.id, [Happened(now, text, HEADRACE, f"{CHECKED_AGAIN}{reference}")]
+        )
 
 
 # The state of a leader while it leads, and its work in one iteration. `leader.Leader` adds the
@@ -114,7 +135,13 @@ class LeaderLoop:
     _graph: Graph
 
     def __init__(
-        self, store: Store, lease: Lease, clock: StoreClock, folders: Folders, executor: Executor, production: Production | None
+        self,
+        store: Store,
+        lease: Lease,
+        clock: StoreClock,
+        folders: Folders,
+        executor: Executor,
+        production: Production | None,
     ) -> None:
         self.store, self.lease, self.clock = store, lease, clock
         self._production = production
@@ -135,14 +162,19 @@ class LeaderLoop:
         """The nodes that an environment reads from production; none in production."""
         return self._production.nodes if self._production is not None else frozenset()
 
-    def _turn(self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None) -> None:
+    def _turn(
+        self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None
+    ) -> None:
         """Run one iteration: record what happened in one transaction, then act on the decisions."""
         reached(FaultPoint.TURN_BEGUN)
         self._begun_us = self.clock.now_us()
         self._checkpoints.sound = False
         self._looks.record(news)
         answers = [n for n in news if isinstance(n, TaskFinished)]
-        wrong = make_durable(self._folders, [n for n in answers if n.attempt in self._attempts or plan_of_attempt(n.attempt)])
+        wrong = make_durable(
+            self._folders,
+            [n for n in answers if n.attempt in self._attempts or plan_of_attempt(n.attempt)],
+        )
         reached(FaultPoint.TURN_SYNCED)
         with self.figures.turn(self.store.write(self.lease.epoch)) as tx:
             decided = self._written(tx, events, news, wrong, write)
@@ -157,18 +189,33 @@ class LeaderLoop:
         reached(FaultPoint.TURN_DONE)
 
     def _written(
-        self, tx: Transaction, events: Sequence[Event], news: Sequence[Answered], wrong: dict[AttemptId, str], write: Write | None
+        self,
+        tx: Transaction,
+        events: Sequence[Event],
+        news: Sequence[Answered],
+        wrong: dict[AttemptId, str],
+        write: Write | None,
     ) -> _Decided:
         """Write everything that one iteration writes."""
         now = self.clock.mark(tx)
         self._plans.publication_id = self._publication_id
         more = (write(tx, now) or ()) if write is not None else ()
         self._publication_id = max(self._publication_id, self._plans.publication_id)
-        if self._unproven and any(isinstance(item, TaskFinished | ObservationFinished) for item in news):
+        if self._unproven and any(
+            isinstance(item, TaskFinished | ObservationFinished) for item in news
+        ):
             lake_maintenance.clear_worker_problem(tx)
             self._unproven = False
         last, begun = self._publication_id, self._begun_us
-        batch = Batch(tx, self._tasks, self._claims, now=now, version=self.applied.id, publication_id=last, begun=begun)
+        batch = Batch(
+            tx,
+            self._tasks,
+            self._claims,
+            now=now,
+            version=self.applied.id,
+            publication_id=last,
+            begun=begun,
+        )
         ended = self._recorded(batch, news, wrong)
         batch.write()
         errands = batch.errands()
@@ -177,27 +224,55 @@ class LeaderLoop:
             *evaluated_again(tx, self.applied.compiled.project, batch.news, now),
             *checked_again(tx, self._graph, batch.news, now),
         ]
-        seen = [*again, *(event for observation in self._looks.ended() for event in self._seen(tx, observation, now))]
+        seen = [
+            *again,
+            *(
+                event
+                for observation in self._looks.ended()
+                for event in self._seen(tx, observation, now)
+            ),
+        ]
         # what a backfill that has just begun now holds
         taken = [] if (held := self._plans.elsewhere()) is None else [held]
         decided = self._decisions.decide(tx, [*taken, *ended, *seen, *events, *more], now)
         self._plans.follow(tx, [*batch.visible, *events, *more], news, wrong, now)
         if (held := self._plans.elsewhere()) is not None:
             freed = self._decisions.decide(tx, [held], now)
-            decided = SchedulerDecisions(decided.starts + freed.starts, decided.commands + freed.commands, decided.news + freed.news)
-        self._attempts |= {attempt.id: attempt for attempt in (*decided.starts, *(attempt for attempt, _ in errands))}
+            decided = SchedulerDecisions(
+                decided.starts + freed.starts,
+                decided.commands + freed.commands,
+                decided.news + freed.news,
+            )
+        self._attempts |= {
+            attempt.id: attempt
+            for attempt in (*decided.starts, *(attempt for attempt, _ in errands))
+        }
         told = [*batch.news, *decided.news, *self._plans.news]
         self.figures.note(told)
         self._runs.note(told)
-        done = [run_result for c in decided.commands if isinstance(c, Settled) and (run_result := self._finish(tx, c, now)) is not None]
+        done = [
+            run_result
+            for c in decided.commands
+            if isinstance(c, Settled) and (run_result := self._finish(tx, c, now)) is not None
+        ]
         if self._plans.to_be_judged():
             self._settle(tx, now)
         self._end_wave(tx, now)
         if self._production is None:
-            self._checkpoints.maintain(tx, self._core, [*batch.events, *more], decided.commands, self.applied.id, now)
-        return _Decided(decided.starts, errands, [c for c in decided.commands if isinstance(c, Kill)], told, done)
+            self._checkpoints.maintain(
+                tx, self._core, [*batch.events, *more], decided.commands, self.applied.id, now
+            )
+        return _Decided(
+            decided.starts,
+            errands,
+            [c for c in decided.commands if isinstance(c, Kill)],
+            told,
+            done,
+        )
 
-    def _recorded(self, batch: Batch, news: Sequence[Answered], wrong: dict[AttemptId, str]) -> list[Event]:
+    def _recorded(
+        self, batch: Batch, news: Sequence[Answered], wrong: dict[AttemptId, str]
+    ) -> list[Event]:
         """Record the ended attempts of production and return their events for the core."""
         for item in news:
             if isinstance(item, TaskFinished) and item.attempt in self._attempts:
@@ -225,7 +300,9 @@ class LeaderLoop:
 
     def _seen(self, tx: Transaction, observation: PendingObservation, now: int) -> list[Event]:
         """Return the events of a finished observation, with the request that waited for it."""
-        events: list[Event] = list(recorded(tx, observation, now, self._declared_promises.tick_every_us))
+        events: list[Event] = list(
+            recorded(tx, observation, now, self._declared_promises.tick_every_us)
+        )
         run = self._runs.going_on.get(observation.run)
         if run is None:
             return [*events, ClockAdvanced()]
@@ -253,10 +330,14 @@ class LeaderLoop:
         Attempts that wait for free disk space are retried every few seconds. They belong to one
         run, which ends when nothing waits any more.
         """
-        if not self._runs.wave or any(STANDING in attempt.runs for attempt in self._attempts.values()):
+        if not self._runs.wave or any(
+            STANDING in attempt.runs for attempt in self._attempts.values()
+        ):
             return
         tried, self._runs.tried = self._runs.tried, []
-        self._runs.waits = {item for item in (*self._runs.waits, *tried) if self._core.waits_for_machine(*item)}
+        self._runs.waits = {
+            item for item in (*self._runs.waits, *tried) if self._core.waits_for_machine(*item)
+        }
         if tried or not self._runs.waits:
             self._settle(tx, now, self._runs.going_on[STANDING].row)
         if not self._runs.waits:
@@ -275,13 +356,22 @@ class LeaderLoop:
 
         Observations are skipped: the core doesn't know them.
         """
-        lost = [self._attempts.pop(attempt_id, None) if attempt_id is not None else None for attempt_id in (gone.running, *gone.queued)]
+        lost = [
+            self._attempts.pop(attempt_id, None) if attempt_id is not None else None
+            for attempt_id in (gone.running, *gone.queued)
+        ]
         for attempt in lost:
             if attempt is not None:
                 begun = attempt.id == gone.running
-                batch.lose(attempt, gone.reason, begun=begun, cancelled=begun and gone.reason == CANCELLED)
+                batch.lose(
+                    attempt, gone.reason, begun=begun, cancelled=begun and gone.reason == CANCELLED
+                )
         running, *queued = (attempt.id if attempt is not None else None for attempt in lost)
-        return WorkerLost(running, tuple(attempt_id for attempt_id in queued if attempt_id is not None), f"its worker {gone.reason}")
+        return WorkerLost(
+            running,
+            tuple(attempt_id for attempt_id in queued if attempt_id is not None),
+            f"its worker {gone.reason}",
+        )
 
     def _settle(self, tx: Transaction, now: int, run: int | None = None) -> None:
         """Record obligations that became due or were met, and evaluate the state.
@@ -292,4 +382,8 @@ class LeaderLoop:
             evaluate_state(tx, self._judged, now, run)
             return
         with self._production.store.read() as theirs:
-            obligation_records.settle_obligations(tx, EvaluationContext(self._declared_promises, self._production.facts(tx, theirs)), now)
+            obligation_records.settle_obligations(
+                tx,
+                EvaluationContext(self._declared_promises, self._production.facts(tx, theirs)),
+                now,
+            )

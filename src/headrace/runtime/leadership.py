@@ -69,11 +69,15 @@ def executor_of(settings: ProjectSettings, folders: Folders) -> AbstractContextM
 
         memory_max = memory_in_bytes(settings.memory_max) if settings.memory_max else None
         there = WorkerSettings(folders, threads=1, share=1, memory_max_bytes=memory_max)
-        return Dask(settings.dask, there, worker_settings(folders, 1, settings.memory_max), settings.workers)
+        return Dask(
+            settings.dask, there, worker_settings(folders, 1, settings.memory_max), settings.workers
+        )
     return Pool(worker_settings(folders, settings.workers, settings.memory_max), settings.workers)
 
 
-def worker_settings(folders: Folders, workers: int, memory_max: str | None = None) -> WorkerSettings:
+def worker_settings(
+    folders: Folders, workers: int, memory_max: str | None = None
+) -> WorkerSettings:
     """Return the settings of each of `workers` workers on this machine.
 
     `memory_max` is the most that one attempt may use, such as `2GB`.
@@ -82,12 +86,19 @@ def worker_settings(folders: Folders, workers: int, memory_max: str | None = Non
     threads = os.cpu_count() or 1
     share = max(1, threads // workers)
     said = memory_in_bytes(memory_max) if memory_max else None
-    allowed, behind = (said or int(memory * part / workers) for part in (MEMORY_SHARE, BACKGROUND_MEMORY_SHARE))
+    allowed, behind = (
+        said or int(memory * part / workers) for part in (MEMORY_SHARE, BACKGROUND_MEMORY_SHARE)
+    )
     files = list(folders.project.glob("assets/**/*.py"))
     return WorkerSettings(
-        folders, threads, share, memory_max_bytes=allowed, background_memory_max_bytes=behind, python=bool(files),
+        folders,
+        threads,
+        share,
+        memory_max_bytes=allowed,
+        background_memory_max_bytes=behind,
+        python=bool(files),
         arrow=any(_has_rows(path) for path in files),
-    )  # fmt: skip
+    )
 
 
 def _has_rows(path: Path) -> bool:
@@ -116,7 +127,13 @@ class Leadership:
     """The lease and everything opened with it."""
 
     def __init__(
-        self, store: Store, lease: Lease, clock: Clock, folders: Folders, stack: contextlib.ExitStack, production: Production | None
+        self,
+        store: Store,
+        lease: Lease,
+        clock: Clock,
+        folders: Folders,
+        stack: contextlib.ExitStack,
+        production: Production | None,
     ) -> None:
         self.store, self.lease, self.clock, self.folders = store, lease, clock, folders
         self.production = production
@@ -155,20 +172,30 @@ class Leadership:
 
         `repair` returns the repair of an incident, for notifications.
         """
-        executor = self.warm(applied.compiled.project.settings) if self.closed is None else NullExecutor()
+        executor = (
+            self.warm(applied.compiled.project.settings) if self.closed is None else NullExecutor()
+        )
         from headrace.runtime.leader import Leader
 
         leader = Leader(
-            store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, executor=executor, applied=applied,
-            repair=repair, production=self.production,
-        )  # fmt: skip
+            store=self.store,
+            lease=self.lease,
+            clock=self.clock,
+            folders=self.folders,
+            executor=executor,
+            applied=applied,
+            repair=repair,
+            production=self.production,
+        )
         cache = self.folders.data_path / "cache"
         settings = leader.applied.compiled.project.settings
         if settings.openlineage:
             # imported here: it loads HTTP and TLS, which few projects need
             from headrace.runtime.openlineage import emitter_of
 
-            emitter = emitter_of(settings, self.folders.project, self.store, self.lease.epoch, leader, cache)
+            emitter = emitter_of(
+                settings, self.folders.project, self.store, self.lease.epoch, leader, cache
+            )
             if emitter is not None:
                 self._stack.callback(emitter.close)
         traced = tracer_of(settings, self.folders.project, self.store, self.lease.epoch)
@@ -180,7 +207,12 @@ class Leadership:
 
 @contextlib.contextmanager
 def hold(
-    root: Path, settings: ProjectSettings, *, actor: Actor, now: datetime | None, production: ProjectSettings | None = None
+    root: Path,
+    settings: ProjectSettings,
+    *,
+    actor: Actor,
+    now: datetime | None,
+    production: ProjectSettings | None = None,
 ) -> Iterator[Leadership]:
     """Hold the lease for the duration of the block.
 
@@ -249,7 +281,10 @@ def _closed(folders: Folders) -> LakeError | None:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            hint = "check that its file system isn't mounted read-only, and that this user may write there"
+            hint = (
+                "check that its file system isn't mounted read-only, and that this user may write"
+                " there"
+            )
             return LakeError(f"{folder} can't be written: {error.strerror}", hint=hint)
     return None
 
@@ -283,7 +318,14 @@ def _sweep(folders: Folders) -> None:
         half.unlink(missing_ok=True)
 
 
-def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSettings, actor: Actor, now: datetime | None) -> Clock:
+def _recover(
+    tx: Transaction,
+    epoch: int,
+    folders: Folders,
+    settings: ProjectSettings,
+    actor: Actor,
+    now: datetime | None,
+) -> Clock:
     """Recover the state, in the transaction that takes the lease.
 
     Open work of an earlier leader is recorded as lost and may be repeated.
@@ -293,12 +335,22 @@ def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSet
     if catalog.missing(tx):
         folders.lake.mkdir(parents=True, exist_ok=True)
         catalog.create(tx, f"{folders.lake}/")
-        append(tx, at, AuditEvent(action=Action.STORE_CREATED, actor=actor, object=Object("project", settings.name)))
+        append(
+            tx,
+            at,
+            AuditEvent(
+                action=Action.STORE_CREATED, actor=actor, object=Object("project", settings.name)
+            ),
+        )
     else:
         catalog.check_version(tx)
         _correct_data_path(tx, at, folders, actor)
     leader_writes.lose_open_work(tx, epoch, at)
-    append(tx, at, AuditEvent(action=Action.LEASE_TAKEN, actor=actor, object=Object("lease", str(epoch))))
+    append(
+        tx,
+        at,
+        AuditEvent(action=Action.LEASE_TAKEN, actor=actor, object=Object("lease", str(epoch))),
+    )
     return clock
 
 
@@ -312,4 +364,14 @@ def _correct_data_path(tx: Transaction, at: int, folders: Folders, actor: Actor)
         return
     after = f"{folders.lake}/"
     catalog.move(tx, after)
-    append(tx, at, AuditEvent(action=Action.LAKE_MOVED, actor=actor, object=Object("lake", after), before=before, after=after))
+    append(
+        tx,
+        at,
+        AuditEvent(
+            action=Action.LAKE_MOVED,
+            actor=actor,
+            object=Object("lake", after),
+            before=before,
+            after=after,
+        ),
+    )

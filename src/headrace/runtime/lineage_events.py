@@ -39,12 +39,20 @@ def namespace_of(settings: Settings) -> str:
 
 def facet(name: str, version: str, /, **content: Any) -> dict[str, Any]:
     """Return a facet of the spec."""
-    return {"_producer": PRODUCER, "_schemaURL": _FACET.format(version=version, name=name), **content}
+    return {
+        "_producer": PRODUCER,
+        "_schemaURL": _FACET.format(version=version, name=name),
+        **content,
+    }
 
 
 def moment(at_us: int) -> str:
     """Return a time of the store as ISO 8601 in UTC."""
-    return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return (
+        (_EPOCH + timedelta(microseconds=at_us))
+        .isoformat(timespec="microseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def attempt_id(namespace: str, attempt: LineageAttempt, what: str = "attempt") -> str:
@@ -52,7 +60,9 @@ def attempt_id(namespace: str, attempt: LineageAttempt, what: str = "attempt") -
 
     Numbers restart in a new store, so the id includes the attempt's time.
     """
-    return str(uuid.uuid5(_RUNS, f"{namespace}\n{what}\n{attempt.epoch}.{attempt.n}\n{attempt.queued_at}"))
+    return str(
+        uuid.uuid5(_RUNS, f"{namespace}\n{what}\n{attempt.epoch}.{attempt.n}\n{attempt.queued_at}")
+    )
 
 
 def run_id(namespace: str, attempt: LineageAttempt) -> str:
@@ -69,15 +79,25 @@ _DIRECT = {
     Transformation.AGGREGATE: "AGGREGATION",
     Transformation.OPAQUE: "TRANSFORMATION",
 }
-_INDIRECT = {Transformation.WINDOW: "WINDOW", Transformation.JOIN_KEY: "JOIN", Transformation.FILTER: "FILTER"}
+_INDIRECT = {
+    Transformation.WINDOW: "WINDOW",
+    Transformation.JOIN_KEY: "JOIN",
+    Transformation.FILTER: "FILTER",
+}
 ALL = "*"
 
 
 class OpenLineageNodes:
     """The nodes of an applied version. `lines` returns a node's column lineage."""
 
-    def __init__(self, version: int, compiled: Compiled, lines: Callable[[str], ColumnLineage]) -> None:
-        self.version, self.compiled, self.namespace = version, compiled, namespace_of(compiled.project.settings)
+    def __init__(
+        self, version: int, compiled: Compiled, lines: Callable[[str], ColumnLineage]
+    ) -> None:
+        self.version, self.compiled, self.namespace = (
+            version,
+            compiled,
+            namespace_of(compiled.project.settings),
+        )
         self._lines = lines
         self._names = {name.lower(): name for name in compiled.nodes}
         self._outputs: dict[str, dict[str, msgspec.Raw]] = {}
@@ -105,23 +125,42 @@ class OpenLineageNodes:
         return self._jobs[name, kind]
 
     def _job(self, name: str, kind: str) -> dict[str, Any]:
-        results = {"jobType": facet("JobTypeJobFacet", "2-0-4", processingType="BATCH", integration="HEADRACE", jobType=kind.upper())}
+        results = {
+            "jobType": facet(
+                "JobTypeJobFacet",
+                "2-0-4",
+                processingType="BATCH",
+                integration="HEADRACE",
+                jobType=kind.upper(),
+            )
+        }
         asset = self.compiled.project.assets.get(name)
         if kind == "produce" and asset is not None and isinstance(asset.body, SqlBody):
             sql = self.compiled.nodes[name].sql
             if sql is not None:
                 results["sql"] = facet("SQLJobFacet", "1-1-0", query=sql, dialect="duckdb")
         if (owner := self.owner(name)) is not None:
-            results["ownership"] = facet("OwnershipJobFacet", "1-0-1", owners=[{"name": owner, "type": "OWNER"}])
+            results["ownership"] = facet(
+                "OwnershipJobFacet", "1-0-1", owners=[{"name": owner, "type": "OWNER"}]
+            )
         description = _description(self.compiled, name)
         if description:
-            results["documentation"] = facet("DocumentationJobFacet", "1-1-0", description=description)
+            results["documentation"] = facet(
+                "DocumentationJobFacet", "1-1-0", description=description
+            )
         return results
 
     def output(self, name: str) -> dict[str, msgspec.Raw]:
         """Return the facets of a node's output: its columns and their lineage."""
         if name not in self._outputs:
-            results = {key: value for key, value in (("schema", self._schema(name)), ("columnLineage", self._lineage(name))) if value}
+            results = {
+                key: value
+                for key, value in (
+                    ("schema", self._schema(name)),
+                    ("columnLineage", self._lineage(name)),
+                )
+                if value
+            }
             self._outputs[name] = _encoded(results)
         return self._outputs[name]
 
@@ -129,25 +168,47 @@ class OpenLineageNodes:
         node = self.compiled.nodes.get(name)
         if node is None or not (node.columns or node.column_names):
             return None
-        columns: Iterable[tuple[str, str | None]] = node.columns or [(column, None) for column in node.column_names or ()]
-        fields = [{"name": column, "ordinal_position": n} | ({"type": kind} if kind else {}) for n, (column, kind) in enumerate(columns, 1)]
+        columns: Iterable[tuple[str, str | None]] = node.columns or [
+            (column, None) for column in node.column_names or ()
+        ]
+        fields = [
+            {"name": column, "ordinal_position": n} | ({"type": kind} if kind else {})
+            for n, (column, kind) in enumerate(columns, 1)
+        ]
         return facet("SchemaDatasetFacet", "1-2-0", fields=fields)
 
     def _lineage(self, name: str) -> dict[str, Any] | None:
         if name not in self.compiled.project.assets:
             return None
         lines = self._lines(name)
-        fields = {column: {"inputFields": self._edges(edges)} for column, edges in lines.columns.items() if column != ALL and edges}
+        fields = {
+            column: {"inputFields": self._edges(edges)}
+            for column, edges in lines.columns.items()
+            if column != ALL and edges
+        }
         whole = self._edges(lines.filters)
-        return facet("ColumnLineageDatasetFacet", "1-2-0", fields=fields, dataset=whole) if fields or whole else None
+        return (
+            facet("ColumnLineageDatasetFacet", "1-2-0", fields=fields, dataset=whole)
+            if fields or whole
+            else None
+        )
 
     def _edges(self, edges: Iterable[Edge]) -> list[dict[str, Any]]:
         return [self._edge(edge) for edge in dict.fromkeys(edges) if edge.input in self._names]
 
     def _edge(self, edge: Edge) -> dict[str, Any]:
         how = edge.transformation
-        said = {"type": "DIRECT", "subtype": _DIRECT[how]} if how in _DIRECT else {"type": "INDIRECT", "subtype": _INDIRECT[how]}
-        return {"namespace": self.namespace, "name": self._names[edge.input], "field": edge.column, "transformations": [said]}
+        said = (
+            {"type": "DIRECT", "subtype": _DIRECT[how]}
+            if how in _DIRECT
+            else {"type": "INDIRECT", "subtype": _INDIRECT[how]}
+        )
+        return {
+            "namespace": self.namespace,
+            "name": self._names[edge.input],
+            "field": edge.column,
+            "transformations": [said],
+        }
 
 
 def _encoded(facets: dict[str, Any]) -> dict[str, msgspec.Raw]:
@@ -163,9 +224,15 @@ def _description(compiled: Compiled, name: str) -> str | None:
 # audit, whose input is the attempt's output, since the spec has assertions on inputs only.
 
 ENDS = {
-    "published": "COMPLETE", "staged": "COMPLETE", "held": "FAIL", "rejected": "FAIL", "failed": "FAIL",
-    "lost": "ABORT", "cancelled": "ABORT", "skipped": "ABORT",
-}  # fmt: skip
+    "published": "COMPLETE",
+    "staged": "COMPLETE",
+    "held": "FAIL",
+    "rejected": "FAIL",
+    "failed": "FAIL",
+    "lost": "ABORT",
+    "cancelled": "ABORT",
+    "skipped": "ABORT",
+}
 """An attempt's state → its final event. Held and rejected rows were computed, but are hidden."""
 PARTITIONS_MAX = 100
 """Most partitions named in an event's tags; another tag has their total number."""
@@ -176,29 +243,62 @@ def start(described: OpenLineageNodes, attempt: LineageAttempt) -> bytes:
     return _attempted(described, attempt, "START", attempt.begun_at, {}, {"name": _made(attempt)})
 
 
-def end(described: OpenLineageNodes, attempt: LineageAttempt, summary: AttemptSummary) -> list[bytes]:
+def end(
+    described: OpenLineageNodes, attempt: LineageAttempt, summary: AttemptSummary
+) -> list[bytes]:
     """Return the events of an attempt's end, and those of its audit if there were checks."""
     assert attempt.finished_at is not None
     kind = ENDS[attempt.state]
     run = {"errorMessage": _error(attempt, summary.checks)} if kind != "COMPLETE" else {}
-    audit = [_audited(described, attempt, how, summary) for how in ("START", "COMPLETE")] if summary.checks else []
-    return [_attempted(described, attempt, kind, attempt.finished_at, run, _output(described, attempt, summary)), *audit]
+    audit = (
+        [_audited(described, attempt, how, summary) for how in ("START", "COMPLETE")]
+        if summary.checks
+        else []
+    )
+    return [
+        _attempted(
+            described, attempt, kind, attempt.finished_at, run, _output(described, attempt, summary)
+        ),
+        *audit,
+    ]
 
 
 def _attempted(
-    described: OpenLineageNodes, attempt: LineageAttempt, kind: str, at: int, run: dict[str, Any], output: dict[str, Any]
+    described: OpenLineageNodes,
+    attempt: LineageAttempt,
+    kind: str,
+    at: int,
+    run: dict[str, Any],
+    output: dict[str, Any],
 ) -> bytes:
     same, space = described.version == attempt.version, described.namespace
-    facets = {"tags": facet("TagsRunFacet", "1-0-0", tags=_tags(attempt, ended=kind != "START")), **_nominal(described, attempt), **run}
+    facets = {
+        "tags": facet("TagsRunFacet", "1-0-0", tags=_tags(attempt, ended=kind != "START")),
+        **_nominal(described, attempt),
+        **run,
+    }
     return _event(
-        described, attempt, (kind, at), (attempt_id(space, attempt), facets),
-        (f"{attempt.kind}/{attempt.node}", described.job(attempt.node, attempt.kind) if same else {}),
-        [{"namespace": space, "name": name} for name in described.inputs(attempt.node, attempt.kind)] if same else [],
+        described,
+        attempt,
+        (kind, at),
+        (attempt_id(space, attempt), facets),
+        (
+            f"{attempt.kind}/{attempt.node}",
+            described.job(attempt.node, attempt.kind) if same else {},
+        ),
+        [
+            {"namespace": space, "name": name}
+            for name in described.inputs(attempt.node, attempt.kind)
+        ]
+        if same
+        else [],
         [{"namespace": space, **output}],
-    )  # fmt: skip
+    )
 
 
-def _audited(described: OpenLineageNodes, attempt: LineageAttempt, kind: str, summary: AttemptSummary) -> bytes:
+def _audited(
+    described: OpenLineageNodes, attempt: LineageAttempt, kind: str, summary: AttemptSummary
+) -> bytes:
     """Return an event of the audit, whose input is the attempt's output.
 
     The spec has assertions on inputs only.
@@ -207,17 +307,29 @@ def _audited(described: OpenLineageNodes, attempt: LineageAttempt, kind: str, su
     space, facets = described.namespace, {}
     if kind != "START":
         facets["dataQualityAssertions"] = facet(
-            "DataQualityAssertionsDatasetFacet", "1-1-0", assertions=[_assertion(check) for check in summary.checks]
+            "DataQualityAssertionsDatasetFacet",
+            "1-1-0",
+            assertions=[_assertion(check) for check in summary.checks],
         )
         if summary.audited is not None:
             facets["dataQualityMetrics"] = facet(
-                "DataQualityMetricsInputDatasetFacet", "1-0-3", rowCount=summary.audited, columnMetrics=summary.columns
+                "DataQualityMetricsInputDatasetFacet",
+                "1-0-3",
+                rowCount=summary.audited,
+                columnMetrics=summary.columns,
             )
     return _event(
-        described, attempt, (kind, attempt.finished_at), (attempt_id(space, attempt, "audit"), {}),
-        (f"audit/{attempt.node}", described.job(attempt.node, "audit") if described.version == attempt.version else {}),
-        [{"namespace": space, "name": _made(attempt), "inputFacets": facets}], [],
-    )  # fmt: skip
+        described,
+        attempt,
+        (kind, attempt.finished_at),
+        (attempt_id(space, attempt, "audit"), {}),
+        (
+            f"audit/{attempt.node}",
+            described.job(attempt.node, "audit") if described.version == attempt.version else {},
+        ),
+        [{"namespace": space, "name": _made(attempt), "inputFacets": facets}],
+        [],
+    )
 
 
 def _event(
@@ -230,22 +342,29 @@ def _event(
     outputs: list[dict[str, Any]],
 ) -> bytes:
     space = described.namespace
-    parent = {"run": {"runId": run_id(space, attempt)}, "job": {"namespace": space, "name": f"run/{attempt.run_kind}"}}
+    parent = {
+        "run": {"runId": run_id(space, attempt)},
+        "job": {"namespace": space, "name": f"run/{attempt.run_kind}"},
+    }
     facets = {
         "parent": facet("ParentRunFacet", "1-2-0", **parent),
-        "processing_engine": facet("ProcessingEngineRunFacet", "1-1-1", version=__version__, name="headrace"),
+        "processing_engine": facet(
+            "ProcessingEngineRunFacet", "1-1-1", version=__version__, name="headrace"
+        ),
         **run[1],
     }
-    return msgspec.json.encode({
-        "eventType": what[0],
-        "eventTime": moment(what[1]),
-        "producer": PRODUCER,
-        "schemaURL": EVENT,
-        "run": {"runId": run[0], "facets": facets},
-        "job": {"namespace": space, "name": job[0], "facets": job[1]},
-        "inputs": inputs,
-        "outputs": outputs,
-    })  # fmt: skip
+    return msgspec.json.encode(
+        {
+            "eventType": what[0],
+            "eventTime": moment(what[1]),
+            "producer": PRODUCER,
+            "schemaURL": EVENT,
+            "run": {"runId": run[0], "facets": facets},
+            "job": {"namespace": space, "name": job[0], "facets": job[1]},
+            "inputs": inputs,
+            "outputs": outputs,
+        }
+    )
 
 
 def _made(attempt: LineageAttempt) -> str:
@@ -271,11 +390,20 @@ def _nominal(described: OpenLineageNodes, attempt: LineageAttempt) -> dict[str, 
     if node is None or grain is None or not attempt.partitions:
         return {}
     try:
-        bounds = [bounds_us(key.partition("/")[0], grain, node.timezone) for key in attempt.partitions]
+        bounds = [
+            bounds_us(key.partition("/")[0], grain, node.timezone) for key in attempt.partitions
+        ]
     except UsageError:  # its keys are from before a change of the grain
         return {}
     first, last = min(start for start, _ in bounds), max(end for _, end in bounds)
-    return {"nominalTime": facet("NominalTimeRunFacet", "1-0-1", nominalStartTime=moment(first), nominalEndTime=moment(last))}
+    return {
+        "nominalTime": facet(
+            "NominalTimeRunFacet",
+            "1-0-1",
+            nominalStartTime=moment(first),
+            nominalEndTime=moment(last),
+        )
+    }
 
 
 def _error(attempt: LineageAttempt, checks: Sequence[Checked]) -> dict[str, Any]:
@@ -289,17 +417,27 @@ def _error(attempt: LineageAttempt, checks: Sequence[Checked]) -> dict[str, Any]
         if attempt.error.get("file"):
             said.append(f"{attempt.error['file']}:{attempt.error.get('line') or 1}")
     said.append(f"headrace logs {number} says more")
-    return facet("ErrorMessageRunFacet", "1-0-1", message="; ".join(said), programmingLanguage="SQL")
+    return facet(
+        "ErrorMessageRunFacet", "1-0-1", message="; ".join(said), programmingLanguage="SQL"
+    )
 
 
-def _output(described: OpenLineageNodes, attempt: LineageAttempt, summary: AttemptSummary) -> dict[str, Any]:
+def _output(
+    described: OpenLineageNodes, attempt: LineageAttempt, summary: AttemptSummary
+) -> dict[str, Any]:
     facets: dict[str, Any] = (
-        dict(described.output(attempt.node)) if described.version == attempt.version and attempt.kind != "export" else {}
+        dict(described.output(attempt.node))
+        if described.version == attempt.version and attempt.kind != "export"
+        else {}
     )
     results: dict[str, Any] = {"name": _made(attempt), "facets": facets}
     if summary.snapshot is not None:
-        facets["version"] = facet("DatasetVersionDatasetFacet", "1-0-1", datasetVersion=str(summary.snapshot))
-        statistics = facet("OutputStatisticsOutputDatasetFacet", "1-0-2", rowCount=summary.rows, size=summary.bytes)
+        facets["version"] = facet(
+            "DatasetVersionDatasetFacet", "1-0-1", datasetVersion=str(summary.snapshot)
+        )
+        statistics = facet(
+            "OutputStatisticsOutputDatasetFacet", "1-0-2", rowCount=summary.rows, size=summary.bytes
+        )
         results["outputFacets"] = {"outputStatistics": statistics}
     return results
 

@@ -26,13 +26,28 @@ from headrace.plan import Compiled
 from headrace.plan.compiled import expand_view_names
 from headrace.runtime import event_log, usage
 from headrace.runtime.folders import Folders
-from headrace.runtime.garbage import LONGEST_ATTEMPT, SNAPSHOTS_KEPT, RetentionPolicy, Waste, remove, waste
+from headrace.runtime.garbage import (
+    LONGEST_ATTEMPT,
+    SNAPSHOTS_KEPT,
+    RetentionPolicy,
+    Waste,
+    remove,
+    waste,
+)
 from headrace.runtime.history_retention import HISTORY_KEPT, retirable, retire
 from headrace.security.state import refuse_empty
 from headrace.slo.damaged_files import damaged_files
 from headrace.store import Clock, SqliteAddress, Store, Transaction
 from headrace.store.clock import instant
-from headrace.store.queries import backfill_plans, incidents, lake_maintenance, notifications, partition_states, publications, retention
+from headrace.store.queries import (
+    backfill_plans,
+    incidents,
+    lake_maintenance,
+    notifications,
+    partition_states,
+    publications,
+    retention,
+)
 from headrace.store.queries.incidents import Happened
 from headrace.store.queries.lake_maintenance import FileLook, FilesLook, PublishedFiles
 
@@ -66,7 +81,9 @@ class Collected(msgspec.Struct, frozen=True):
     """Outdated rows of the history, by kind."""
 
 
-def maintain(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int) -> None:
+def maintain(
+    store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int
+) -> None:
     """Merge, expire and delete.
 
     Raises LakeError; completed steps stay done, and the maintenance is due again.
@@ -75,7 +92,12 @@ def maintain(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, 
     _merge(store, folders)
     reached(FaultPoint.MAINTENANCE_MERGED)
     _collect(store, epoch, folders, keep, now_us)
-    usage.add_up(store, epoch, folders, (instant(now_us) - keep.of("history", HISTORY_KEPT)).date().isoformat())
+    usage.add_up(
+        store,
+        epoch,
+        folders,
+        (instant(now_us) - keep.of("history", HISTORY_KEPT)).date().isoformat(),
+    )
     with store.write(epoch) as tx:
         notifications.forget(tx, to_us(instant(now_us) - keep.of("history", HISTORY_KEPT)))
         lake_maintenance.maintenance_done(tx, now_us)
@@ -88,7 +110,9 @@ def _merge(store: Store, folders: Folders) -> None:
     _step(store, folders.lake, "merge", *(f"--without={name}" for name in damaged))
 
 
-def collect(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int) -> Collected:
+def collect(
+    store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int
+) -> Collected:
     """Expire old snapshots, and delete unneeded files and outdated history.
 
     Only the leader may call it. Raises LakeError, also if the state differs from its event log.
@@ -97,12 +121,21 @@ def collect(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, n
     return _collect(store, epoch, folders, keep, now_us)
 
 
-def _collect(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int) -> Collected:
+def _collect(
+    store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int
+) -> Collected:
     now = instant(now_us)
     before = now - keep.of("snapshots", SNAPSHOTS_KEPT)
-    expired = _step(store, folders.lake, "expire", "--before", before.isoformat(), *_kept(store, before))
+    expired = _step(
+        store, folders.lake, "expire", "--before", before.isoformat(), *_kept(store, before)
+    )
     reached(FaultPoint.MAINTENANCE_EXPIRED)
-    age = ["--before", (now - LONGEST_ATTEMPT).isoformat(), "--longest-attempt-s", str(LONGEST_ATTEMPT.total_seconds() - 1)]
+    age = [
+        "--before",
+        (now - LONGEST_ATTEMPT).isoformat(),
+        "--longest-attempt-s",
+        str(LONGEST_ATTEMPT.total_seconds() - 1),
+    ]
     cleaned = _step(store, folders.lake, "clean", *age)
     reached(FaultPoint.MAINTENANCE_CLEANED)
     _abandon(store, epoch, now_us)
@@ -145,7 +178,9 @@ def forget_lost(store: Store, folders: Folders) -> None:
 def _abandon(store: Store, epoch: int, now_us: int) -> None:
     """Delete staged partitions of backfills that nobody has continued for STAGED_KEPT."""
     with store.write(epoch) as tx:
-        for plan in backfill_plans.abandoned(tx, now_us - int(STAGED_KEPT.total_seconds() * 1_000_000)):
+        for plan in backfill_plans.abandoned(
+            tx, now_us - int(STAGED_KEPT.total_seconds() * 1_000_000)
+        ):
             backfill_plans.clear(tx, plan)
 
 
@@ -154,7 +189,9 @@ def collectable(store: Store, folders: Folders, keep: RetentionPolicy, now_us: i
     before = now_us - int(keep.of("snapshots", SNAPSHOTS_KEPT).total_seconds() * 1_000_000)
     with store.read() as tx:
         snapshots = retention.expiring_snapshots(tx, catalog.snapshot_time(before))
-        return Collected(snapshots, 0, tuple(waste(tx, folders, keep, now_us)), retirable(tx, keep, now_us))
+        return Collected(
+            snapshots, 0, tuple(waste(tx, folders, keep, now_us)), retirable(tx, keep, now_us)
+        )
 
 
 def _catalog(store: Store) -> tuple[str, str]:
@@ -170,11 +207,30 @@ def _catalog(store: Store) -> tuple[str, str]:
 
 def _step(store: Store, lake: Path, step: str, *options: str) -> Any:
     where, said_in = _catalog(store)
-    command = [sys.executable, "-m", "headrace.lake.maintenance", step, "--catalog", where, "--data-folder", str(lake), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "headrace.lake.maintenance",
+        step,
+        "--catalog",
+        where,
+        "--data-folder",
+        str(lake),
+        *options,
+    ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, input=said_in, timeout=STEP_SECONDS_MAX, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            input=said_in,
+            timeout=STEP_SECONDS_MAX,
+            check=False,
+        )
     except subprocess.TimeoutExpired as error:
-        raise LakeError(f"maintenance of the lake ({step}) took longer than {STEP_SECONDS_MAX:.0f} s") from error
+        raise LakeError(
+            f"maintenance of the lake ({step}) took longer than {STEP_SECONDS_MAX:.0f} s"
+        ) from error
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or ["no message"]
         raise LakeError(f"maintenance of the lake ({step}) failed: {said[0]}")
@@ -209,14 +265,23 @@ def reclaim(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, n
 def _pressed(tx: Transaction) -> list[int]:
     """Return the open incidents about disk space."""
     wanted = (CauseKind.RESOURCE_EXHAUSTED.value, FailureCategory.SPACE.value)
-    return [incident.id for incident in incidents.open_incidents(tx) if (incident.kind, incident.detail) == wanted]
+    return [
+        incident.id
+        for incident in incidents.open_incidents(tx)
+        if (incident.kind, incident.detail) == wanted
+    ]
 
 
 def _freed_text(freed: Collected) -> str:
     other = sum(waste.size_bytes for waste in freed.waste)
     if not (freed.snapshots or freed.lake_files or other):
-        return "nothing could be freed: all that is kept is needed, or is kept for so long as declared"
-    return f"freed: {freed.snapshots} snapshots, {freed.lake_files} files of the lake, {other / 2**20:,.1f} MiB of other files"
+        return (
+            "nothing could be freed: all that is kept is needed, or is kept for so long as declared"
+        )
+    return (
+        f"freed: {freed.snapshots} snapshots, {freed.lake_files} files of the lake,"
+        f" {other / 2**20:,.1f} MiB of other files"
+    )
 
 
 # Checks that the lake's files are as published, before a reader finds a damaged one. The files of
@@ -233,7 +298,15 @@ PUBLICATIONS = 100
 """Most publications of `materialize: files` that one pass checks."""
 
 
-def look_at_files(store: Store, epoch: int, lake: Path, compiled: Compiled, clock: Clock, *, seconds: float = ROTATION_SECONDS) -> bool:
+def look_at_files(
+    store: Store,
+    epoch: int,
+    lake: Path,
+    compiled: Compiled,
+    clock: Clock,
+    *,
+    seconds: float = ROTATION_SECONDS,
+) -> bool:
     """Run one check of the lake's files; return whether any result differs from the last check.
 
     Raises StoreError if the lake is empty although the state has files in it: its file system is no
@@ -252,17 +325,22 @@ def look_at_files(store: Store, epoch: int, lake: Path, compiled: Compiled, cloc
     changed = [
         file_look
         for file_look in looks.values()
-        if file_look.wrong != (before[file_look.file_id].wrong if file_look.file_id in before else None)
+        if file_look.wrong
+        != (before[file_look.file_id].wrong if file_look.file_id in before else None)
     ]
     with store.write(epoch) as tx:
         lake_maintenance.record_file_checks(tx, looks.values())
         lake_maintenance.move_rotation(tx, after, clock.mark(tx))
         if published:
             lake_maintenance.record_published_checks(tx, [look for _, look in published])
-    return bool(changed) or any(look.wrong != (None if before is None else before.wrong) for before, look in published)
+    return bool(changed) or any(
+        look.wrong != (None if before is None else before.wrong) for before, look in published
+    )
 
 
-def _look_at_published(store: Store, data: Path, now: int) -> list[tuple[FilesLook | None, FilesLook]]:
+def _look_at_published(
+    store: Store, data: Path, now: int
+) -> list[tuple[FilesLook | None, FilesLook]]:
     """Check the next publications of `materialize: files`; return the last and the new results."""
     with store.read() as tx:
         chosen = lake_maintenance.next_published_files(tx, PUBLICATIONS)
@@ -275,7 +353,9 @@ def _published(data: Path, files: PublishedFiles, now: int) -> FilesLook:
         if wrong:
             was = files.before
             since = was.wrong_since if was is not None and was.wrong_since is not None else now
-            return FilesLook(files.publication, now, str(entry["path"]), int(entry["size"]), wrong, since)
+            return FilesLook(
+                files.publication, now, str(entry["path"]), int(entry["size"]), wrong, since
+            )
     return FilesLook(files.publication, now)
 
 
@@ -289,12 +369,18 @@ def _damage_of(path: Path, size_bytes: int) -> str:
         return f"can't be looked at ({(error.strerror or 'unknown error').lower()})"
     if not stat.S_ISREG(results.st_mode):
         return "is no file"
-    return "" if results.st_size == size_bytes else f"has {results.st_size:,} bytes and not {size_bytes:,}"
+    return (
+        ""
+        if results.st_size == size_bytes
+        else f"has {results.st_size:,} bytes and not {size_bytes:,}"
+    )
 
 
 def _read_by_consumers(tx: Transaction, compiled: Compiled) -> list[int]:
     """Return the files of the newest publication of each node that a consumer reads."""
-    reads = dict.fromkeys(name for consumer in compiled.project.consumers.values() for name in consumer.reads)
+    reads = dict.fromkeys(
+        name for consumer in compiled.project.consumers.values() for name in consumer.reads
+    )
     results: dict[int, None] = {}
     for name in expand_view_names(compiled, [name for name in reads if name in compiled.nodes]):
         newest = publications.newest(tx, name)
@@ -309,11 +395,20 @@ def _met(tx: Transaction) -> list[int]:
     for reason in sorted(partition_states.waiting_reasons(tx, LAKE_FILE)):
         path = reason.removeprefix(LAKE_FILE)
         table = path.rpartition("/")[0].rpartition("/")[2]
-        results += [row.id for row in catalog.files_of(tx, table) if path.startswith(f"{row.ref.path} ")]
+        results += [
+            row.id for row in catalog.files_of(tx, table) if path.startswith(f"{row.ref.path} ")
+        ]
     return results
 
 
-def _rotate(store: Store, lake: Path, looks: dict[int, FileLook], before: dict[int, FileLook], now: int, until: float) -> int:
+def _rotate(
+    store: Store,
+    lake: Path,
+    looks: dict[int, FileLook],
+    before: dict[int, FileLook],
+    now: int,
+    until: float,
+) -> int:
     """Check other files until the time is over or all are done.
 
     Returns the position at which the next pass continues.
@@ -324,7 +419,9 @@ def _rotate(store: Store, lake: Path, looks: dict[int, FileLook], before: dict[i
     while time.monotonic() < until:
         with store.read() as tx:
             chunk = catalog.current_after(tx, after, CHUNK)
-            before |= lake_maintenance.known_checks(tx, (file.id for file in chunk if file.id not in before))
+            before |= lake_maintenance.known_checks(
+                tx, (file.id for file in chunk if file.id not in before)
+            )
         for file in chunk:
             if wrapped and lake_maintenance.BEGINNING < began < file.id:
                 return after
@@ -340,9 +437,16 @@ def _rotate(store: Store, lake: Path, looks: dict[int, FileLook], before: dict[i
     return after
 
 
-def _look(lake: Path, file: catalog.CurrentFile, before: Mapping[int, FileLook], now: int) -> FileLook:
+def _look(
+    lake: Path, file: catalog.CurrentFile, before: Mapping[int, FileLook], now: int
+) -> FileLook:
     last = before.get(file.id)
-    seen = look(lake / file.path, file.size_bytes, file.footer_bytes, last.footer if last is not None else "")
+    seen = look(
+        lake / file.path,
+        file.size_bytes,
+        file.footer_bytes,
+        last.footer if last is not None else "",
+    )
     footer = (last.footer if last is not None else "") or ("" if seen.wrong else seen.footer)
     if not seen.wrong:
         return FileLook(file.id, footer, now, None, None)

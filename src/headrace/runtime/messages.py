@@ -467,9 +467,13 @@ def handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Hand
     secrets.hide_all(task.hidden)
     if not isinstance(task.body, PythonBody | CommandBody):
         return None
-    variables = {name: environment[name] for name in task.pass_environment if name in environment} | task.environment
+    variables = {
+        name: environment[name] for name in task.pass_environment if name in environment
+    } | task.environment
     try:
-        values = {name: str(secrets.resolved(reference)) for name, reference in task.secrets.items()}
+        values = {
+            name: str(secrets.resolved(reference)) for name, reference in task.secrets.items()
+        }
     except SecretMissing as error:
         return Handed(missing=f"{error}; {error.hint}" if error.hint else str(error))
     return Handed(variables | values, tuple(values)) if variables or values else None
@@ -478,7 +482,11 @@ def handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Hand
 def with_handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Task:
     """Return the task as sent, with its values."""
     given = handed(task, environment, secrets)
-    return task if given is None or isinstance(task, Prune) else msgspec.structs.replace(task, handed=given)
+    return (
+        task
+        if given is None or isinstance(task, Prune)
+        else msgspec.structs.replace(task, handed=given)
+    )
 
 
 def secrets_of(project: Project) -> tuple[str, ...]:
@@ -491,7 +499,9 @@ def secrets_of(project: Project) -> tuple[str, ...]:
 
 def _declared(project: Project) -> Iterator[str]:
     settings = project.settings
-    yield from references_in([settings.connections, settings.notify, settings.openlineage, settings.environments])
+    yield from references_in(
+        [settings.connections, settings.notify, settings.openlineage, settings.environments]
+    )
     yield from references_in(settings.store_url)
     for source in project.sources.values():
         yield from references_in(source.connector)

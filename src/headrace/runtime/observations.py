@@ -45,7 +45,9 @@ class KnownFiles:
         if project is not self._project:
             self._project, self._files, self._newest = project, {}, {}
         for source in sources:
-            results, self._newest[source.name] = ingestion.known_files(tx, source.name, self._newest.get(source.name, 0))
+            results, self._newest[source.name] = ingestion.known_files(
+                tx, source.name, self._newest.get(source.name, 0)
+            )
             self._files.setdefault(source.name, {}).update(results)
 
     def of(self, source: str) -> dict[str, tuple[int, int]]:
@@ -73,7 +75,11 @@ class SourceObservation(msgspec.Struct, frozen=True):
 
 
 def observe_folders(
-    root: Path, sources: Iterable[Source], known: Callable[[str], dict[str, tuple[int, int]]], *, patient: bool = True
+    root: Path,
+    sources: Iterable[Source],
+    known: Callable[[str], dict[str, tuple[int, int]]],
+    *,
+    patient: bool = True,
 ) -> list[SourceObservation]:
     """Observe each source with a local folder.
 
@@ -84,7 +90,9 @@ def observe_folders(
     return [_observe_settled(root, source, known(source.name), deadline) for source in sources]
 
 
-def _observe_settled(root: Path, source: Source, known: dict[str, tuple[int, int]], deadline: float) -> SourceObservation:
+def _observe_settled(
+    root: Path, source: Source, known: dict[str, tuple[int, int]], deadline: float
+) -> SourceObservation:
     try:
         result = observe(root, source, known=known)
         while result.settling and (wait := _wait(result, deadline)) is not None:
@@ -92,12 +100,19 @@ def _observe_settled(root: Path, source: Source, known: dict[str, tuple[int, int
             result = observe(root, source, known=known)
     except (OSError, HeadraceError) as error:
         return SourceObservation(source, (), (), str(error))
-    unsettled = (f"{s.path} may still be being written; it is taken when it is quiet" for s in result.settling)
+    unsettled = (
+        f"{s.path} may still be being written; it is taken when it is quiet"
+        for s in result.settling
+    )
     notes = (*(n.message for n in result.notes), *unsettled)
-    observation = SourceObservation(source, result.found, notes, None, settles=result.wait_seconds or None)
+    observation = SourceObservation(
+        source, result.found, notes, None, settles=result.wait_seconds or None
+    )
     if result.unlisted is None:
         return observation
-    return msgspec.structs.replace(observation, error=result.unlisted.message, code=result.unlisted.code)
+    return msgspec.structs.replace(
+        observation, error=result.unlisted.message, code=result.unlisted.code
+    )
 
 
 def _wait(result: Observation, deadline: float) -> float | None:
@@ -106,7 +121,11 @@ def _wait(result: Observation, deadline: float) -> float | None:
 
 
 def record_observations(
-    tx: Transaction, seen: Iterable[SourceObservation], now: int, began: int, every_us: int | None = None
+    tx: Transaction,
+    seen: Iterable[SourceObservation],
+    now: int,
+    began: int,
+    every_us: int | None = None,
 ) -> list[DeliveryArrived]:
     """Store observations that began at `began`; return arrivals as events for the core."""
     until = partial(known_until, every_us=every_us)
@@ -114,30 +133,51 @@ def record_observations(
     for observation in seen:
         place = origin_of(observation.source)
         last = ingestion.last_observation(tx, observation.source.name, place)
-        rows = [_delivery(tx, observation.source, delivery, now, last) for delivery in _without_recorded(tx, observation, began)]
+        rows = [
+            _delivery(tx, observation.source, delivery, now, last)
+            for delivery in _without_recorded(tx, observation, began)
+        ]
         ingestion.record_deliveries(tx, rows)
         availability.note_gap(tx, observation.source.name, now, until)
-        ingestion.record_observation(tx, observation.source.name, now, len(rows), observation.error, observation.code, place)
+        ingestion.record_observation(
+            tx, observation.source.name, now, len(rows), observation.error, observation.code, place
+        )
         arrived += [DeliveryArrived(row.source, row.partition, row.bundle) for row in rows]
     return arrived
 
 
-def _without_recorded(tx: Transaction, seen: SourceObservation, began: int) -> Iterable[DetectedDelivery]:
+def _without_recorded(
+    tx: Transaction, seen: SourceObservation, began: int
+) -> Iterable[DetectedDelivery]:
     """Return found files that no concurrent observation of the source has stored since `began`."""
     if not seen.found:
         return ()
     known = deliveries.found_since(tx, seen.source.name, began)
     if seen.source.partition.by_delivery:  # its partitions are numbered in order of arrival
         same = {what[1:] for what in known}
-        return [f for f in seen.found if (f.path, f.size_bytes, f.modified_us, f.version) not in same]
-    return [f for f in seen.found if (f.partition, f.path, f.size_bytes, f.modified_us, f.version) not in known]
+        return [
+            f for f in seen.found if (f.path, f.size_bytes, f.modified_us, f.version) not in same
+        ]
+    return [
+        f
+        for f in seen.found
+        if (f.partition, f.path, f.size_bytes, f.modified_us, f.version) not in known
+    ]
 
 
-def _delivery(tx: Transaction, source: Source, delivery: DetectedDelivery, now: int, last_observation: int | None) -> DeliveryRecord:
+def _delivery(
+    tx: Transaction,
+    source: Source,
+    delivery: DetectedDelivery,
+    now: int,
+    last_observation: int | None,
+) -> DeliveryRecord:
     claims = claimed_arrival(delivery.modified_us, now)
     return DeliveryRecord(
         source=delivery.source,
-        partition=ingestion.next_delivery_key(tx, source.name) if source.partition.by_delivery else delivery.partition,
+        partition=ingestion.next_delivery_key(tx, source.name)
+        if source.partition.by_delivery
+        else delivery.partition,
         path=delivery.path,
         size_bytes=delivery.size_bytes,
         modified_us=delivery.modified_us,
@@ -180,11 +220,22 @@ _WHOLE = "*"
 
 
 def observe_task(
-    tx: Transaction, project: Project, source: Source, now: int, *, number: int, files: Sequence[DetectedDelivery] = ()
+    tx: Transaction,
+    project: Project,
+    source: Source,
+    now: int,
+    *,
+    number: int,
+    files: Sequence[DetectedDelivery] = (),
 ) -> ObserveTask | None:
     """Return the question for a worker about a source; None if there is none."""
     known = ingestion.known_versions(tx, source.name)
-    for key in ingestion.given_up(tx, source.name, failed_by=now - int(FAILED_SECONDS * 1e6), rejected_by=now - _rests_us(source)):
+    for key in ingestion.given_up(
+        tx,
+        source.name,
+        failed_by=now - int(FAILED_SECONDS * 1e6),
+        rejected_by=now - _rests_us(source),
+    ):
         known.pop(key, None)
     listed = connector_name(source) == "url"  # all of its files are asked for, as in a local folder
     wanted = () if files or listed else tuple(_wanted(tx, source, known, now))
@@ -205,7 +256,9 @@ def observe_task(
     )
 
 
-def _wanted(tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int) -> Iterator[str]:
+def _wanted(
+    tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int
+) -> Iterator[str]:
     if source.partition.grain is None:
         newest = known.get(_WHOLE)
         if newest is None or newest[1] or now - newest[2] >= _rests_us(source):
@@ -220,7 +273,11 @@ def read_again_every(tx: Transaction, source: Source) -> str | None:
 
     Other sources are observed in each pass.
     """
-    kept = connector_name(source) in (None, "url") or source.partition.grain is not None or source.partition.by_delivery
+    kept = (
+        connector_name(source) in (None, "url")
+        or source.partition.grain is not None
+        or source.partition.by_delivery
+    )
     newest = None if kept else ingestion.known_versions(tx, source.name).get(_WHOLE)
     return None if newest is None or newest[1] else source.every or EVERY
 
@@ -234,12 +291,16 @@ def _rests_us(source: Source) -> int:
     return int((every - min(every / EARLY_PART, EARLY_SECONDS_MAX)) * 1_000_000)
 
 
-def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int) -> Iterator[str]:
+def _intervals(
+    tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int
+) -> Iterator[str]:
     """Yield ended intervals: those without a delivery, and those that may still be restated."""
     grain, zone = source.partition.grain, source.timezone
     assert grain is not None
     current = key_at_us(now, grain, zone)
-    last = current if bounds_us(current, grain, zone)[1] <= now else previous_key(current, grain, zone)
+    last = (
+        current if bounds_us(current, grain, zone)[1] <= now else previous_key(current, grain, zone)
+    )
     first = source.start or ingestion.oldest_delivery(tx, source.name) or last
     restated = Duration.parse(source.restate_within)
     for key in keys_between(first, last, grain, zone) if first <= last else ():
@@ -247,7 +308,9 @@ def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str,
         if delivered is None:
             yield key
             continue
-        tells = delivered[1] or (source.every is not None and now - delivered[2] >= _rests_us(source))
+        tells = delivered[1] or (
+            source.every is not None and now - delivered[2] >= _rests_us(source)
+        )
         if tells and restated.after_us(bounds_us(key, grain, zone)[1], zone) > now:
             yield key
 

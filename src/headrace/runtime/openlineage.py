@@ -61,7 +61,10 @@ def sink_of(settings: Settings, root: Path) -> Sink:
     try:
         return HttpSink(said["url"], said.get("token", ""))
     except ValueError:
-        raise NotSent("the URL of [openlineage] can't be used", hint="write it like https://lineage.example.com/api/v1/lineage") from None
+        raise NotSent(
+            "the URL of [openlineage] can't be used",
+            hint="write it like https://lineage.example.com/api/v1/lineage",
+        ) from None
 
 
 class JsonLinesSink:
@@ -93,10 +96,14 @@ class HttpSink:
     def __init__(self, url: str, token: str) -> None:
         at = urlsplit(url)
         self._path = (at.path or "/") + (f"?{at.query}" if at.query else "")
-        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        self._headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {token}"} if token else {}
+        )
         host = at.hostname or ""
         self._connection: http.client.HTTPConnection = (
-            http.client.HTTPSConnection(host, at.port, timeout=ANSWER_SECONDS_MAX, context=ssl.create_default_context())
+            http.client.HTTPSConnection(
+                host, at.port, timeout=ANSWER_SECONDS_MAX, context=ssl.create_default_context()
+            )
             if at.scheme == "https"
             else http.client.HTTPConnection(host, at.port, timeout=ANSWER_SECONDS_MAX)
         )
@@ -144,7 +151,9 @@ class Leads(Protocol):
     applied: AppliedVersion
 
 
-def emitter_of(settings: Settings, root: Path, store: Store, epoch: int, leads: Leads, cache: Path) -> Emitter | None:
+def emitter_of(
+    settings: Settings, root: Path, store: Store, epoch: int, leads: Leads, cache: Path
+) -> Emitter | None:
     """Return the emitter of events; None without a destination, or in an environment."""
     if not settings.openlineage or settings.environment != PRODUCTION:
         return None
@@ -156,8 +165,16 @@ def emitter_of(settings: Settings, root: Path, store: Store, epoch: int, leads: 
 class Emitter:
     """Sends events, created by `emitter_of`; `close` it while the lease is still held."""
 
-    def __init__(self, settings: Settings, root: Path, epoch: int, leads: Leads, cache: Path) -> None:
-        self._settings, self._root, self._epoch, self._leads, self._cache = settings, root, epoch, leads, cache
+    def __init__(
+        self, settings: Settings, root: Path, epoch: int, leads: Leads, cache: Path
+    ) -> None:
+        self._settings, self._root, self._epoch, self._leads, self._cache = (
+            settings,
+            root,
+            epoch,
+            leads,
+            cache,
+        )
         self._last = threading.Event()
         self._until = float("inf")
         self._described: OpenLineageNodes | None = None
@@ -212,7 +229,11 @@ class Emitter:
             running = telemetry.attempts_under_way(tx, RUNNING_MAX) if len(ended) < AT_ONCE else []
             summaries = {attempt.id: telemetry.attempt_summary(tx, attempt) for attempt in ended}
         now, sending = before, _Sending(sink, lambda: time.monotonic() < self._until)
-        described = self._describe() if ended or any(attempt.id not in before.begun for attempt in running) else None
+        described = (
+            self._describe()
+            if ended or any(attempt.id not in before.begun for attempt in running)
+            else None
+        )
         try:
             for attempt in ended:
                 assert described is not None
@@ -228,14 +249,18 @@ class Emitter:
             pass  # the next leader sends the rest
         except NotSent as failed:
             sending.error = str(failed)
-        now = msgspec.structs.replace(now, sent=now.sent + sending.sent, refused=now.refused + sending.refused)
+        now = msgspec.structs.replace(
+            now, sent=now.sent + sending.sent, refused=now.refused + sending.refused
+        )
         self._keep(store, before, now, sending.error)
         return sending.sent + sending.refused, sending.error
 
     def _describe(self) -> OpenLineageNodes:
         applied = self._leads.applied
         if self._described is None or self._described.version != applied.id:
-            self._described = OpenLineageNodes(applied.id, applied.compiled, compile_lineage(applied.compiled, self._cache).of)
+            self._described = OpenLineageNodes(
+                applied.id, applied.compiled, compile_lineage(applied.compiled, self._cache).of
+            )
         return self._described
 
     def _keep(self, store: Store, before: LineageCursor, now: LineageCursor, error: str) -> None:
@@ -271,4 +296,10 @@ class _Sending:
 
 def _ended(now: LineageCursor, attempt: LineageAttempt) -> LineageCursor:
     assert attempt.finished_at is not None
-    return msgspec.structs.replace(now, at=attempt.finished_at, epoch=attempt.epoch, n=attempt.n, begun=now.begun - {attempt.id})
+    return msgspec.structs.replace(
+        now,
+        at=attempt.finished_at,
+        epoch=attempt.epoch,
+        n=attempt.n,
+        begun=now.begun - {attempt.id},
+    )

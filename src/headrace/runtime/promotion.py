@@ -24,7 +24,14 @@ from headrace.runtime.tasks.lookup import TaskLookup
 from headrace.scheduler import AttemptId, Promoted
 from headrace.security.audit import Action, Actor, AuditEvent, Object, append_all
 from headrace.store import Transaction
-from headrace.store.queries import applied_versions, environments, leader_writes, partition_states, publications, quality
+from headrace.store.queries import (
+    applied_versions,
+    environments,
+    leader_writes,
+    partition_states,
+    publications,
+    quality,
+)
 from headrace.store.queries.leader_writes import PublicationRecord
 from headrace.store.queries.publications import ComparedPublication
 
@@ -68,7 +75,11 @@ class Histories:
         """Return the publication of a partition that a reader of a snapshot sees."""
         for publication in reversed(self.of(node).get(key, ())):
             if publication.snapshot <= snapshot:
-                return publication if publication.ended_snapshot is None or publication.ended_snapshot > snapshot else None
+                return (
+                    publication
+                    if publication.ended_snapshot is None or publication.ended_snapshot > snapshot
+                    else None
+                )
         return None
 
     def current(self, node: str, key: str) -> ComparedPublication | None:
@@ -84,8 +95,21 @@ class Offers:
     partitions of `changed` nodes are about to become stale there.
     """
 
-    def __init__(self, tx: Transaction, theirs: Transaction, name: str, compiled: Compiled, changed: Collection[str]) -> None:
-        self.name, self._tx, self._theirs, self._compiled, self._changed = name, tx, theirs, compiled, frozenset(changed)
+    def __init__(
+        self,
+        tx: Transaction,
+        theirs: Transaction,
+        name: str,
+        compiled: Compiled,
+        changed: Collection[str],
+    ) -> None:
+        self.name, self._tx, self._theirs, self._compiled, self._changed = (
+            name,
+            tx,
+            theirs,
+            compiled,
+            frozenset(changed),
+        )
         self._production, self._own = Histories(tx), Histories(theirs)
         self._borrowed = environments.borrowed_nodes(theirs)
         self._lookup = TaskLookup(AppliedVersion(0, "", compiled), "")
@@ -111,14 +135,27 @@ class Offers:
         node = self._compiled.nodes[asset.name]
         checked = [view.name for view in self._lookup.checked_views]
         audited_besides = asset.name in expand_view_names(self._compiled, checked)
-        return asset.materialize in PROMOTED and not asset.partition.by_delivery and not node.uses_self and not audited_besides
+        return (
+            asset.materialize in PROMOTED
+            and not asset.partition.by_delivery
+            and not node.uses_self
+            and not audited_besides
+        )
 
     def _of(self, asset: Asset) -> Iterable[Offer]:
-        reads, stale = environments.recorded_reads(self._theirs, asset.name), self._stale_there.get(asset.name, frozenset())
+        reads, stale = (
+            environments.recorded_reads(self._theirs, asset.name),
+            self._stale_there.get(asset.name, frozenset()),
+        )
         taken = self._taken.setdefault(asset.name, {})
         for key in sorted(self._own.of(asset.name)):
             publication = self._own.current(asset.name, key)
-            if publication is None or key in stale or (publication.epoch, publication.n) not in reads or not self._needed(asset.name, key):
+            if (
+                publication is None
+                or key in stale
+                or (publication.epoch, publication.n) not in reads
+                or not self._needed(asset.name, key)
+            ):
                 continue
             if self._only is not None and (asset.name, key, publication.id) not in self._only:
                 continue
@@ -133,11 +170,16 @@ class Offers:
         state = self._standing.get(node, {}).get(key)
         if state is None:
             return True
-        return state.state not in _CLOSED and (state.stale or not state.published or node in self._changed or self._moves(node))
+        return state.state not in _CLOSED and (
+            state.stale or not state.published or node in self._changed or self._moves(node)
+        )
 
     def _moves(self, node: str) -> bool:
         """Whether an input is promoted, which would make the node stale."""
-        return any(self._taken.get(spec.node) for spec in expand_views(self._compiled, self._compiled.nodes[node].inputs))
+        return any(
+            self._taken.get(spec.node)
+            for spec in expand_views(self._compiled, self._compiled.nodes[node].inputs)
+        )
 
     @cached_property
     def _standing(self) -> dict[str, dict[str, partition_states.StoredPartitionState]]:
@@ -146,7 +188,10 @@ class Offers:
     @cached_property
     def _stale_there(self) -> dict[str, frozenset[str]]:
         results = _by_node(self._theirs)
-        return {node: frozenset(key for key, state in keys.items() if state.stale) for node, keys in results.items()}
+        return {
+            node: frozenset(key for key, state in keys.items() if state.stale)
+            for node, keys in results.items()
+        }
 
     def _same_as(self, version: int) -> frozenset[str]:
         """Return the nodes with the same data and checks in an environment's version.
@@ -160,13 +205,21 @@ class Offers:
             known = self._alike[version] = borrowed(there, self._compiled)
         return known
 
-    def _reads_the_same(self, asset: Asset, publication: ComparedPublication, own: int, production: int) -> bool:
+    def _reads_the_same(
+        self, asset: Asset, publication: ComparedPublication, own: int, production: int
+    ) -> bool:
         node = self._compiled.nodes[asset.name]
         place = asset.place
-        checks = [InputSpec(node=name, mode=InputMode.ALL, place=place) for name in node.check_references]
+        checks = [
+            InputSpec(node=name, mode=InputMode.ALL, place=place) for name in node.check_references
+        ]
         for spec in expand_views(self._compiled, (*node.inputs, *checks)):
             snapshot = production if spec.node in self._borrowed else own
-            wanted = None if spec.mode is InputMode.ALL else wanted_of(self._lookup, self._tx, asset, spec, (publication.partition,))
+            wanted = (
+                None
+                if spec.mode is InputMode.ALL
+                else wanted_of(self._lookup, self._tx, asset, spec, (publication.partition,))
+            )
             if not (
                 self._whole_same(spec.node, snapshot, publication)
                 if wanted is None
@@ -176,9 +229,17 @@ class Offers:
         return True
 
     def _whole_same(self, node: str, snapshot: int, by: ComparedPublication) -> bool:
-        done = node, snapshot, len(self._taken.get(node, ())), plan_of_attempt(AttemptId(by.epoch, by.n)), by.snapshot
+        done = (
+            node,
+            snapshot,
+            len(self._taken.get(node, ())),
+            plan_of_attempt(AttemptId(by.epoch, by.n)),
+            by.snapshot,
+        )
         if done not in self._whole:
-            self._whole[done] = self._same(node, {*self._production.of(node), *self._read(node).of(node)}, snapshot, by)
+            self._whole[done] = self._same(
+                node, {*self._production.of(node), *self._read(node).of(node)}, snapshot, by
+            )
         return self._whole[done]
 
     def _same(self, node: str, keys: Iterable[str], snapshot: int, by: ComparedPublication) -> bool:
@@ -186,9 +247,18 @@ class Offers:
 
         `snapshot` is the one that `by` read.
         """
-        return all(_alike(self._seen(node, key, snapshot, by), self._after(node, key), self._is_open(node, key)) for key in keys)
+        return all(
+            _alike(
+                self._seen(node, key, snapshot, by),
+                self._after(node, key),
+                self._is_open(node, key),
+            )
+            for key in keys
+        )
 
-    def _seen(self, node: str, key: str, snapshot: int, by: ComparedPublication) -> ComparedPublication | None:
+    def _seen(
+        self, node: str, key: str, snapshot: int, by: ComparedPublication
+    ) -> ComparedPublication | None:
         """Return the publication of a partition that `by` was computed from.
 
         A backfill's attempts read its staged partitions, which became visible together with their
@@ -196,8 +266,17 @@ class Offers:
         """
         read = self._read(node)
         current, plan = read.current(node, key), plan_of_attempt(AttemptId(by.epoch, by.n))
-        together = current is not None and plan > 0 and plan == plan_of_attempt(AttemptId(current.epoch, current.n))
-        if current is not None and together and node not in self._borrowed and current.snapshot == by.snapshot:
+        together = (
+            current is not None
+            and plan > 0
+            and plan == plan_of_attempt(AttemptId(current.epoch, current.n))
+        )
+        if (
+            current is not None
+            and together
+            and node not in self._borrowed
+            and current.snapshot == by.snapshot
+        ):
             return current
         return read.at(node, key, snapshot)
 
@@ -217,10 +296,14 @@ class Offers:
         return node in self._changed or (state is not None and state.stale)
 
 
-def _alike(read: ComparedPublication | None, after: ComparedPublication | None, is_open: bool) -> bool:
+def _alike(
+    read: ComparedPublication | None, after: ComparedPublication | None, is_open: bool
+) -> bool:
     if read is None or after is None:
         return read is after
-    same = read is after or (read.content_hash is not None and read.content_hash == after.content_hash)
+    same = read is after or (
+        read.content_hash is not None and read.content_hash == after.content_hash
+    )
     return same and not is_open
 
 
@@ -244,7 +327,9 @@ class PendingPromotion(msgspec.Struct, frozen=True):
     @property
     def partitions(self) -> frozenset[tuple[str, str, int]]:
         """(node, partition, the environment's publication) of all copied partitions."""
-        return frozenset((job.node, part.key, part.publication) for job in self.jobs for part in job.parts)
+        return frozenset(
+            (job.node, part.key, part.publication) for job in self.jobs for part in job.parts
+        )
 
     def offered(self, offers: Sequence[Offer]) -> PendingPromotion:
         """Return the copied partitions that are still offered.
@@ -268,7 +353,11 @@ def promotion_events(tx: Transaction, promotion: PendingPromotion) -> Promoted:
     It has the same publication numbers that `Publisher` assigns.
     """
     contents = tuple(
-        (job.node, part.key, not _identical(leader_writes.published_of(tx, job.node, part.key), part))
+        (
+            job.node,
+            part.key,
+            not _identical(leader_writes.published_of(tx, job.node, part.key), part),
+        )
         for job in promotion.jobs
         for part in job.parts
     )
@@ -286,8 +375,24 @@ class Publisher:
     `tx` is production's transaction, `theirs` reads the environment's state.
     """
 
-    def __init__(self, tx: Transaction, theirs: Transaction, *, epoch: int, version: int, actor: Actor, now: int) -> None:
-        self._tx, self._theirs, self._epoch, self._version, self._actor, self._now = tx, theirs, epoch, version, actor, now
+    def __init__(
+        self,
+        tx: Transaction,
+        theirs: Transaction,
+        *,
+        epoch: int,
+        version: int,
+        actor: Actor,
+        now: int,
+    ) -> None:
+        self._tx, self._theirs, self._epoch, self._version, self._actor, self._now = (
+            tx,
+            theirs,
+            epoch,
+            version,
+            actor,
+            now,
+        )
         self._rows: list[PublicationRecord] = []
         self._events: list[AuditEvent] = []
         self._next = leader_writes.last_publication_id(tx)
@@ -301,18 +406,26 @@ class Publisher:
         offered = {(offer.node, offer.key): offer.publication for offer in offers}
         change = CatalogChange.begin(self._tx, self._now)
         request = msgspec.json.encode({"environment": promotion.environment}).decode()
-        run = leader_writes.start_run(self._tx, kind="promotion", request=request, actor=self._actor.id, now=self._now)
+        run = leader_writes.start_run(
+            self._tx, kind="promotion", request=request, actor=self._actor.id, now=self._now
+        )
         counts = {}
         for job in promotion.jobs:
             counts[job.node] = len(job.parts)
             self._register(change, job)
             self._job(promotion.environment, run, job, offered)
-        snapshot = change.finish(author=self._actor.id, message=f"promote from {promotion.environment}")
+        snapshot = change.finish(
+            author=self._actor.id, message=f"promote from {promotion.environment}"
+        )
         reached(FaultPoint.ENVIRONMENT_PROMOTED)
-        leader_writes.publish(self._tx, [msgspec.structs.replace(row, snapshot=snapshot) for row in self._rows])
+        leader_writes.publish(
+            self._tx, [msgspec.structs.replace(row, snapshot=snapshot) for row in self._rows]
+        )
         applied_versions.reshaped(self._tx, counts)
         leader_writes.finish_run(self._tx, run, "succeeded", self._now)
-        append_all(self._tx, self._now, [self._event(promotion.environment, run, counts), *self._events])
+        append_all(
+            self._tx, self._now, [self._event(promotion.environment, run, counts), *self._events]
+        )
         return counts
 
     def _register(self, change: CatalogChange, job: CopiedJob) -> None:
@@ -321,38 +434,83 @@ class Publisher:
         else:
             change.evolve_table(job.table)
         rewrites = [Rewrite(file.path, file.staged) for file in job.rewritten]
-        change.replace(job.node, [part.key for part in job.parts], [part.staged for part in job.parts], rewrites=rewrites)
+        change.replace(
+            job.node,
+            [part.key for part in job.parts],
+            [part.staged for part in job.parts],
+            rewrites=rewrites,
+        )
 
-    def _job(self, environment: str, run: int, job: CopiedJob, offered: dict[tuple[str, str], ComparedPublication]) -> None:
+    def _job(
+        self,
+        environment: str,
+        run: int,
+        job: CopiedJob,
+        offered: dict[tuple[str, str], ComparedPublication],
+    ) -> None:
         node, parts = job.node, job.parts
-        keys, reason = [part.key for part in parts], f"built in {environment}, published as it was audited there"
+        keys, reason = (
+            [part.key for part in parts],
+            f"built in {environment}, published as it was audited there",
+        )
         n = environments.add_promotion(
-            self._tx, epoch=self._epoch, run_id=run, node=node, keys=keys, version=self._version, reason=reason, now=self._now
+            self._tx,
+            epoch=self._epoch,
+            run_id=run,
+            node=node,
+            keys=keys,
+            version=self._version,
+            reason=reason,
+            now=self._now,
         )
         for part in parts:
             self._publication(node, n, part, offered[node, part.key])
         verdicts = {offered[node, key].verdict for key in keys}
-        environments.mark_verdicts(self._tx, [(verdicts.pop() if len(verdicts) == 1 else "warned", self._epoch, n)])
+        environments.mark_verdicts(
+            self._tx, [(verdicts.pop() if len(verdicts) == 1 else "warned", self._epoch, n)]
+        )
         self._events.append(
             AuditEvent(
                 action=Action.PARTITION_PUBLISHED,
                 actor=HEADRACE,
-                object=Object("partition", f"{node}@{keys[0]}" if len(keys) == 1 else node, f"{self._epoch}.{n}"),
-                after={"promoted_from": environment, "partitions": len(keys), "rows": sum(part.staged.rows for part in parts)},
+                object=Object(
+                    "partition",
+                    f"{node}@{keys[0]}" if len(keys) == 1 else node,
+                    f"{self._epoch}.{n}",
+                ),
+                after={
+                    "promoted_from": environment,
+                    "partitions": len(keys),
+                    "rows": sum(part.staged.rows for part in parts),
+                },
                 run_id=str(run),
             )
         )
 
-    def _publication(self, node: str, n: int, part: CopiedPart, theirs: ComparedPublication) -> None:
+    def _publication(
+        self, node: str, n: int, part: CopiedPart, theirs: ComparedPublication
+    ) -> None:
         before = leader_writes.published_of(self._tx, node, part.key)
         self._next += 1
         self._rows.append(
             PublicationRecord(
-                id=self._next, node=node, partition=part.key, epoch=self._epoch, n=n, snapshot=0, published_at=self._now,
-                rows=part.staged.rows, size_bytes=part.staged.size_bytes, verdict=theirs.verdict, content_hash=part.content_hash,
-                identical=_identical(before, part), version=self._version, delivery_id=None, manifest=None,
+                id=self._next,
+                node=node,
+                partition=part.key,
+                epoch=self._epoch,
+                n=n,
+                snapshot=0,
+                published_at=self._now,
+                rows=part.staged.rows,
+                size_bytes=part.staged.size_bytes,
+                verdict=theirs.verdict,
+                content_hash=part.content_hash,
+                identical=_identical(before, part),
+                version=self._version,
+                delivery_id=None,
+                manifest=None,
             )
-        )  # fmt: skip
+        )
         head = (self._epoch, n, node, part.key)
         checks = environments.checks_of(self._theirs, theirs.epoch, theirs.n, node, part.key)
         leader_writes.write_checks(self._tx, [(*head, *row, self._now) for row in checks])
@@ -376,7 +534,9 @@ class Publisher:
 def make_durable(folders: Folders, promotion: PendingPromotion) -> None:
     """Sync the copied files and verify their content. Raises LakeError."""
     files = [part.staged for job in promotion.jobs for part in job.parts]
-    files += [file.staged for job in promotion.jobs for file in job.rewritten if file.staged is not None]
+    files += [
+        file.staged for job in promotion.jobs for file in job.rewritten if file.staged is not None
+    ]
     if files:
         sync([folders.lake / file.path for file in files])
     for file in files:

@@ -90,10 +90,14 @@ def copy_in_process(order: CopyRequest) -> CopyResult:
     Raises LakeError.
     """
     command = [sys.executable, "-m", "headrace.runtime.promotion_copies"]
-    done = subprocess.run(command, input=msgspec.msgpack.encode(order), capture_output=True, check=False)
+    done = subprocess.run(
+        command, input=msgspec.msgpack.encode(order), capture_output=True, check=False
+    )
     if done.returncode != 0:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise LakeError(f"what the environment has built can't be copied: {last or f'exit {done.returncode}'}")
+        raise LakeError(
+            f"what the environment has built can't be copied: {last or f'exit {done.returncode}'}"
+        )
     answer = msgspec.msgpack.decode(done.stdout, type=CopyResult)
     if answer.error:
         raise LakeError(f"what the environment has built can't be copied: {answer.error}")
@@ -111,7 +115,9 @@ def _done(order: CopyRequest) -> CopyResult:
 
     try:
         with DuckDBSession(Path(order.lake), readable=[Path(order.from_lake)]) as session:
-            return CopyResult(tuple(job for item in order.jobs if (job := _copy(session, item)) is not None))
+            return CopyResult(
+                tuple(job for item in order.jobs if (job := _copy(session, item)) is not None)
+            )
     except (HeadraceError, OSError, duckdb.Error) as error:
         return CopyResult(error=str(error))
 
@@ -128,7 +134,13 @@ def _copy(session: DuckDBSession, job: Job) -> CopiedJob | None:
         parts.append(copied_part)
     if table is None or not parts:
         return None
-    return CopiedJob(job.node, table, tuple(parts), _rewritten(session, job, table, tuple(part.key for part in parts)), tuple(refused))
+    return CopiedJob(
+        job.node,
+        table,
+        tuple(parts),
+        _rewritten(session, job, table, tuple(part.key for part in parts)),
+        tuple(refused),
+    )
 
 
 def _as_audited(session: DuckDBSession, job: Job, part: PartitionCopy) -> bool:
@@ -136,10 +148,19 @@ def _as_audited(session: DuckDBSession, job: Job, part: PartitionCopy) -> bool:
     if not part.files:
         return part.rows == 0
     partitions = {
-        partition.key: partition for partition in count_partitions(session, part.files, job.columns, hashed=part.content_hash is not None)
+        partition.key: partition
+        for partition in count_partitions(
+            session, part.files, job.columns, hashed=part.content_hash is not None
+        )
     }
-    rows, content = (partitions[part.key].rows, partitions[part.key].content_hash) if part.key in partitions else (0, None)
-    return rows == part.rows and (part.rows == 0 or part.content_hash is None or content == part.content_hash)
+    rows, content = (
+        (partitions[part.key].rows, partitions[part.key].content_hash)
+        if part.key in partitions
+        else (0, None)
+    )
+    return rows == part.rows and (
+        part.rows == 0 or part.content_hash is None or content == part.content_hash
+    )
 
 
 def _copy_part(
@@ -148,19 +169,31 @@ def _copy_part(
     """Copy the rows by production's columns: field ids and column order belong to a table."""
     rows = relation_sql(part.files, job.columns)
     staged, target = stage(
-        session, rows, table_name=job.node, partition=part.key, table=table, evolve=first and table is not None, hashed=False
+        session,
+        rows,
+        table_name=job.node,
+        partition=part.key,
+        table=table,
+        evolve=first and table is not None,
+        hashed=False,
     )
     content = staged.partitions[0].content_hash
     if staged.rows and part.content_hash is not None:
-        (partition,) = hash_partitions(session, [FileRef(staged.path, lookup=ColumnLookup.SAME)], target.columns)
+        (partition,) = hash_partitions(
+            session, [FileRef(staged.path, lookup=ColumnLookup.SAME)], target.columns
+        )
         content = partition.content_hash
     return CopiedPart(part.key, part.publication, staged.hashed(content), content), target
 
 
-def _rewritten(session: DuckDBSession, job: Job, table: LakeTable, keys: tuple[str, ...]) -> tuple[RewrittenFile, ...]:
+def _rewritten(
+    session: DuckDBSession, job: Job, table: LakeTable, keys: tuple[str, ...]
+) -> tuple[RewrittenFile, ...]:
     """Return production's files that hold these and other partitions, without these."""
 
-    return tuple(RewrittenFile(file.path, stage_rewrite(session, file, table, keys)) for file in job.shared)
+    return tuple(
+        RewrittenFile(file.path, stage_rewrite(session, file, table, keys)) for file in job.shared
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,16 @@ import msgspec
 
 from headrace.checks import Verdict
 from headrace.lake import FileRef, LakeColumn, LakeTable, StagedFile
-from headrace.lake.catalog import CatalogChange, FileMoved, NeedsRewrite, Rewrite, TableMoved, newest_snapshot, shared_files, table
+from headrace.lake.catalog import (
+    CatalogChange,
+    FileMoved,
+    NeedsRewrite,
+    Rewrite,
+    TableMoved,
+    newest_snapshot,
+    shared_files,
+    table,
+)
 from headrace.lake.files import sync, verify
 from headrace.lake.types import parse, widens
 from headrace.model import HeadraceError, LakeError, Refused
@@ -56,25 +65,47 @@ class UnpublishRequest(msgspec.Struct, frozen=True):
         return f"{self.reason} (by {self.by})"
 
 
-def files_shared_with(tx: Transaction, node: str, key: str) -> tuple[LakeTable | None, list[FileRef]]:
+def files_shared_with(
+    tx: Transaction, node: str, key: str
+) -> tuple[LakeTable | None, list[FileRef]]:
     """Return the node's table and the files that hold this and other partitions."""
     return table(tx, node), shared_files(tx, node, [key])
 
 
-def unpublish(tx: Transaction, order: UnpublishRequest, publication: Publication, actor: Actor, now: int) -> int:
+def unpublish(
+    tx: Transaction, order: UnpublishRequest, publication: Publication, actor: Actor, now: int
+) -> int:
     """Unpublish a partition in the caller's transaction; return the first snapshot without it.
 
     Raises RewriteOutdated if the table has changed since its files were rewritten.
     """
     snapshot = _remove_from_lake(tx, order, actor, now)
-    stored_publications.withdraw(tx, order.node, order.key, snapshot=snapshot, now=now, reason=order.said)
-    before = {"publication": publication.id, "rows": publication.rows, "snapshot": publication.snapshot}
+    stored_publications.withdraw(
+        tx, order.node, order.key, snapshot=snapshot, now=now, reason=order.said
+    )
+    before = {
+        "publication": publication.id,
+        "rows": publication.rows,
+        "snapshot": publication.snapshot,
+    }
     place = Object("partition", f"{order.node}@{order.key}", f"{publication.epoch}.{publication.n}")
-    append(tx, now, AuditEvent(action=Action.PARTITION_WITHDRAWN, actor=actor, object=place, before=before, reason=order.reason))
+    append(
+        tx,
+        now,
+        AuditEvent(
+            action=Action.PARTITION_WITHDRAWN,
+            actor=actor,
+            object=place,
+            before=before,
+            reason=order.reason,
+        ),
+    )
     return snapshot
 
 
-def apply_without_leader(tx: Transaction, applied: AppliedVersion, order: UnpublishRequest, epoch: int, now: int) -> None:
+def apply_without_leader(
+    tx: Transaction, applied: AppliedVersion, order: UnpublishRequest, epoch: int, now: int
+) -> None:
     """Store the partition states that a core decides on, where no leader runs.
 
     A temporary core starts from the states in the store.
@@ -84,9 +115,19 @@ def apply_without_leader(tx: Transaction, applied: AppliedVersion, order: Unpubl
     core.handle(loaded, now)
     for event in paused(tx, {node.name for node in loaded.graph.nodes}, now):
         core.handle(event, now)
-    marks = [update for update in core.handle(TakenBack(order.node, order.key, order.said), now) if isinstance(update, PartitionUpdate)]
+    marks = [
+        update
+        for update in core.handle(TakenBack(order.node, order.key, order.said), now)
+        if isinstance(update, PartitionUpdate)
+    ]
     leader_writes.mark_partitions(
-        tx, [PartitionRecord(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed) for m in marks]
+        tx,
+        [
+            PartitionRecord(
+                m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed
+            )
+            for m in marks
+        ],
     )
 
 
@@ -149,7 +190,12 @@ def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> TaskOutcome | Non
     """
     blob = quarantine.withheld(tx, rows[0].epoch, rows[0].n)
     outcome = None if blob is None else msgspec.msgpack.decode(blob, type=TaskOutcome)
-    if outcome is None or outcome.staged is None or outcome.quarantined is None or not _fits(outcome, table(tx, rows[0].node)):
+    if (
+        outcome is None
+        or outcome.staged is None
+        or outcome.quarantined is None
+        or not _fits(outcome, table(tx, rows[0].node))
+    ):
         return None
     keys = {row.partition for row in rows}
     stray = sum(part.rows for part in outcome.staged.partitions if part.key not in keys)
@@ -157,7 +203,13 @@ def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> TaskOutcome | Non
         raise Refused(
             f"{stray} of its rows belong to another partition: there is nowhere to publish them",
             hint="have it delivered again, or drop it: "
-            + command_line("quarantine", "drop", partition_argument(rows[0].node, rows[0].partition), "--reason", "TEXT"),
+            + command_line(
+                "quarantine",
+                "drop",
+                partition_argument(rows[0].node, rows[0].partition),
+                "--reason",
+                "TEXT",
+            ),
         )
     return outcome
 
@@ -170,11 +222,15 @@ def _fits(outcome: TaskOutcome, now: LakeTable | None) -> bool:
     if outcome.table is None:
         return not outcome.staged.columns or outcome.staged.columns == now.columns
     columns = {column.id: column for column in outcome.table.columns}
-    return all(column.id in columns and _becomes(column, columns[column.id]) for column in now.columns)
+    return all(
+        column.id in columns and _becomes(column, columns[column.id]) for column in now.columns
+    )
 
 
 def _becomes(column: LakeColumn, other: LakeColumn) -> bool:
-    return column.name == other.name and (column.type == other.type or widens(parse(column.type), parse(other.type)))
+    return column.name == other.name and (
+        column.type == other.type or widens(parse(column.type), parse(other.type))
+    )
 
 
 def put_back(folders: Folders, outcome: TaskOutcome) -> StagedFile:
@@ -191,7 +247,9 @@ def put_back(folders: Folders, outcome: TaskOutcome) -> StagedFile:
         try:
             os.link(kept, path)
         except FileNotFoundError as error:
-            raise LakeError(f"{kept} isn't there any more", hint="have it delivered again, or make it again") from error
+            raise LakeError(
+                f"{kept} isn't there any more", hint="have it delivered again, or make it again"
+            ) from error
         except OSError:  # a file system without links
             shutil.copy2(kept, path)
     verify(folders.lake, outcome.staged)
@@ -203,15 +261,24 @@ def put_back(folders: Folders, outcome: TaskOutcome) -> StagedFile:
 class Accepting:
     """Publishes one exception, in the transaction that records the decision."""
 
-    def __init__(self, decision: ExceptionDecision, outcome: TaskOutcome, rewritten: Sequence[RewrittenFile]) -> None:
+    def __init__(
+        self, decision: ExceptionDecision, outcome: TaskOutcome, rewritten: Sequence[RewrittenFile]
+    ) -> None:
         assert outcome.staged is not None
-        self._one, self._outcome, self._staged, self._rewritten = decision, outcome, outcome.staged, rewritten
+        self._one, self._outcome, self._staged, self._rewritten = (
+            decision,
+            outcome,
+            outcome.staged,
+            rewritten,
+        )
         self._parts = {part.key: part for part in outcome.staged.partitions}
 
     def told(self, tx: Transaction) -> Promoted:
         """Return the event for the core, with the publication numbers that `publish` assigns."""
         first = leader_writes.last_publication_id(tx) + 1
-        contents = tuple((self._one.node, key, not self._identical(tx, key)) for key in self._one.keys)
+        contents = tuple(
+            (self._one.node, key, not self._identical(tx, key)) for key in self._one.keys
+        )
         return Promoted(contents, tuple(range(first, first + len(contents))))
 
     def publish(self, tx: Transaction, now: int) -> None:
@@ -222,16 +289,29 @@ class Accepting:
         """
         snapshot = self._into_the_lake(tx, now)
         first = leader_writes.last_publication_id(tx) + 1
-        publications = [self._publication(tx, row, first + place, snapshot, now) for place, row in enumerate(self._one.rows)]
+        publications = [
+            self._publication(tx, row, first + place, snapshot, now)
+            for place, row in enumerate(self._one.rows)
+        ]
         quarantine.decide(tx, [row.id for row in self._one.rows], "released", now)
         leader_writes.publish(tx, publications)
         for row, publication in zip(self._one.rows, publications, strict=True):
-            acceptance = Acceptance(row.id, publication.id, self._one.actor.id, self._one.reason, now, self._one.until)
+            acceptance = Acceptance(
+                row.id, publication.id, self._one.actor.id, self._one.reason, now, self._one.until
+            )
             exceptions.accept_exception(tx, row.node, row.partition, acceptance)
         text = f"accepted by {self._one.actor.id}: {self._one.reason}"
         numbers = {row.delivery_id for row in self._one.rows if row.delivery_id is not None}
-        ingestion.settle_deliveries(tx, [("published", text, None, None, -1, number) for number in numbers])
-        record_decision(tx, self._one, Action.QUARANTINE_ACCEPTED, now, rows=sum(publication.rows for publication in publications))
+        ingestion.settle_deliveries(
+            tx, [("published", text, None, None, -1, number) for number in numbers]
+        )
+        record_decision(
+            tx,
+            self._one,
+            Action.QUARANTINE_ACCEPTED,
+            now,
+            rows=sum(publication.rows for publication in publications),
+        )
 
     def _into_the_lake(self, tx: Transaction, now: int) -> int:
         node, change = self._one.node, CatalogChange.begin(tx, now)
@@ -245,37 +325,84 @@ class Accepting:
         except (NeedsRewrite, FileMoved, TableMoved) as error:
             raise RewriteOutdated(str(error), hint="try again") from error
         except LakeError as error:
-            raise Refused(f"it can't be put into its table: {error}", hint=error.hint or "have it delivered again") from error
+            raise Refused(
+                f"it can't be put into its table: {error}",
+                hint=error.hint or "have it delivered again",
+            ) from error
         if self._outcome.learnt is not None and ingestion.pinned_schema(tx, node) is None:
             ingestion.pin_schema(tx, node, msgspec.json.encode(self._outcome.learnt).decode(), now)
         return change.finish(author=self._one.actor.id[:200], message=f"accept {node}"[:500])
 
-    def _publication(self, tx: Transaction, row: Quarantined, number: int, snapshot: int, now: int) -> PublicationRecord:
+    def _publication(
+        self, tx: Transaction, row: Quarantined, number: int, snapshot: int, now: int
+    ) -> PublicationRecord:
         part, attempt = self._parts.get(row.partition), attempts.get(tx, row.epoch, row.n)
         rows = part.rows if part is not None else 0
         return PublicationRecord(
-            id=number, node=row.node, partition=row.partition, epoch=row.epoch, n=row.n, snapshot=snapshot, published_at=now, rows=rows,
-            size_bytes=self._staged.size_bytes * rows // max(self._staged.rows, 1), verdict=Verdict.WARNED,
-            content_hash=part.content_hash if part is not None else None, identical=self._identical(tx, row.partition),
-            version=attempt.version or 0 if attempt is not None else 0, delivery_id=row.delivery_id, manifest=None,
-        )  # fmt: skip
+            id=number,
+            node=row.node,
+            partition=row.partition,
+            epoch=row.epoch,
+            n=row.n,
+            snapshot=snapshot,
+            published_at=now,
+            rows=rows,
+            size_bytes=self._staged.size_bytes * rows // max(self._staged.rows, 1),
+            verdict=Verdict.WARNED,
+            content_hash=part.content_hash if part is not None else None,
+            identical=self._identical(tx, row.partition),
+            version=attempt.version or 0 if attempt is not None else 0,
+            delivery_id=row.delivery_id,
+            manifest=None,
+        )
 
     def _identical(self, tx: Transaction, key: str) -> bool:
         before, part = leader_writes.published_of(tx, self._one.node, key), self._parts.get(key)
-        return before is not None and part is not None and part.content_hash is not None and before[1] == part.content_hash
+        return (
+            before is not None
+            and part is not None
+            and part.content_hash is not None
+            and before[1] == part.content_hash
+        )
 
 
-def record_decision(tx: Transaction, decision: ExceptionDecision, action: Action, now: int, *, rows: int | None = None) -> None:
+def record_decision(
+    tx: Transaction,
+    decision: ExceptionDecision,
+    action: Action,
+    now: int,
+    *,
+    rows: int | None = None,
+) -> None:
     """Record a decision in the audit trail, with its partitions and the number of published rows.
 
     No other entry records that publication.
     """
     first = decision.rows[0]
-    before = {"state": first.state, "reason": first.reason[:REASON_MAX], "partitions": len(decision.rows)}
+    before = {
+        "state": first.state,
+        "reason": first.reason[:REASON_MAX],
+        "partitions": len(decision.rows),
+    }
     about = Object(
-        "partition", f"{decision.node}@{decision.keys[0]}" if len(decision.keys) == 1 else decision.node, f"{first.epoch}.{first.n}"
+        "partition",
+        f"{decision.node}@{decision.keys[0]}" if len(decision.keys) == 1 else decision.node,
+        f"{first.epoch}.{first.n}",
     )
-    after = {name: value for name, value in (("rows", rows), ("until_us", decision.until)) if value is not None}
+    after = {
+        name: value
+        for name, value in (("rows", rows), ("until_us", decision.until))
+        if value is not None
+    }
     append(
-        tx, now, AuditEvent(action=action, actor=decision.actor, object=about, before=before, after=after or None, reason=decision.reason)
+        tx,
+        now,
+        AuditEvent(
+            action=action,
+            actor=decision.actor,
+            object=about,
+            before=before,
+            after=after or None,
+            reason=decision.reason,
+        ),
     )

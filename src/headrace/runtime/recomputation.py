@@ -20,7 +20,14 @@ from headrace.store.queries.publications import NewestPublication
 # Compares the newest publication with the applied code and the current inputs.
 
 
-def unchanged(tx: Transaction, compiled: Compiled, node: str, keys: Iterable[str], *, besides: frozenset[str] = frozenset()) -> list[str]:
+def unchanged(
+    tx: Transaction,
+    compiled: Compiled,
+    node: str,
+    keys: Iterable[str],
+    *,
+    besides: frozenset[str] = frozenset(),
+) -> list[str]:
     """Return an asset's partitions whose newest publication still matches code and inputs.
 
     It was computed by the code of `compiled` from the inputs as they are now, ignoring the inputs
@@ -35,7 +42,9 @@ def unchanged(tx: Transaction, compiled: Compiled, node: str, keys: Iterable[str
             continue
         if newest.version not in fingerprints:
             fingerprints[newest.version] = _fingerprint(tx, newest.version, node)
-        if fingerprints[newest.version] == compiled.nodes[node].fingerprint and not _input_changed(tx, compiled, node, newest, besides):
+        if fingerprints[newest.version] == compiled.nodes[node].fingerprint and not _input_changed(
+            tx, compiled, node, newest, besides
+        ):
             results.append(key)
     return results
 
@@ -52,19 +61,39 @@ def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
     from headrace.runtime.graph import graph_of  # it loads the SQL parser, not needed by `status`
 
     fingerprint = compiled.nodes[node].fingerprint
-    same = [version for version in applied_versions.published_versions(tx, node) if _fingerprint(tx, version, node) == fingerprint]
+    same = [
+        version
+        for version in applied_versions.published_versions(tx, node)
+        if _fingerprint(tx, version, node) == fingerprint
+    ]
     if not same:
         return []
     graph = {node.name: node for node in graph_of(compiled).nodes}
     graph_node = graph.get(node)
     if graph_node is None:  # a view has no partitions; its readers compute it
         return []
-    reads = [NodeInput(output=graph_node, spec=spec, input=graph[spec.node]) for spec in graph_node.inputs if spec.node in graph]
-    referred = frozenset(node_input.spec.node for node_input in reads if node_input.reference and not graph_node.rebuild_on_reference)
-    return unchanged(tx, compiled, node, applied_versions.published_keys(tx, node, same), besides=referred)
+    reads = [
+        NodeInput(output=graph_node, spec=spec, input=graph[spec.node])
+        for spec in graph_node.inputs
+        if spec.node in graph
+    ]
+    referred = frozenset(
+        node_input.spec.node
+        for node_input in reads
+        if node_input.reference and not graph_node.rebuild_on_reference
+    )
+    return unchanged(
+        tx, compiled, node, applied_versions.published_keys(tx, node, same), besides=referred
+    )
 
 
-def code_changed(tx: Transaction, compiled: Compiled, node: str, key: str, known: dict[tuple[int, str], str | None]) -> bool:
+def code_changed(
+    tx: Transaction,
+    compiled: Compiled,
+    node: str,
+    key: str,
+    known: dict[tuple[int, str], str | None],
+) -> bool:
     """Whether an asset's partition was published by other code than the applied one.
 
     `known` caches fingerprints.
@@ -73,7 +102,13 @@ def code_changed(tx: Transaction, compiled: Compiled, node: str, key: str, known
     return newest is not None and differs(tx, compiled, node, newest.version, known)
 
 
-def differs(tx: Transaction, compiled: Compiled, node: str, version: int, known: dict[tuple[int, str], str | None]) -> bool:
+def differs(
+    tx: Transaction,
+    compiled: Compiled,
+    node: str,
+    version: int,
+    known: dict[tuple[int, str], str | None],
+) -> bool:
     """Whether an asset's code in a version differs from the applied code.
 
     `known` caches fingerprints.
@@ -90,7 +125,10 @@ def checks_changed(tx: Transaction, compiled: Compiled, node: str, version: int 
     if applied is None:
         return False
     before = msgspec.msgpack.decode(applied.compiled, type=Compiled)
-    return any(change.node == node and change.change is ChangeKind.CHECKS for change in changes(before, compiled))
+    return any(
+        change.node == node and change.change is ChangeKind.CHECKS
+        for change in changes(before, compiled)
+    )
 
 
 def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
@@ -101,25 +139,49 @@ def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
     return None if known is None else known.fingerprint
 
 
-def _input_changed(tx: Transaction, compiled: Compiled, node: str, publication: NewestPublication, besides: frozenset[str]) -> bool:
+def _input_changed(
+    tx: Transaction,
+    compiled: Compiled,
+    node: str,
+    publication: NewestPublication,
+    besides: frozenset[str],
+) -> bool:
     """Whether a required input, other than those in `besides`, has new rows since it was read."""
     for spec in compiled.nodes[node].inputs:
         if spec.node in besides:
             continue
-        changed = publications.changed_since(tx, spec.node, publication.read, besides=publication.snapshot if publication.planned else None)
+        changed = publications.changed_since(
+            tx,
+            spec.node,
+            publication.read,
+            besides=publication.snapshot if publication.planned else None,
+        )
         wanted = _required(tx, compiled, node, publication.partition, spec) if changed else None
         if changed and (wanted is None or wanted & changed):
             return True
     return False
 
 
-def _required(tx: Transaction, compiled: Compiled, node: str, key: str, spec: InputSpec) -> frozenset[str] | None:
+def _required(
+    tx: Transaction, compiled: Compiled, node: str, key: str, spec: InputSpec
+) -> frozenset[str] | None:
     """Return the input's partitions that a partition is computed from; None for all of them."""
     project = compiled.project
-    declared, source = project.assets[node], project.sources.get(spec.node) or project.assets[spec.node]
+    declared, source = (
+        project.assets[node],
+        project.sources.get(spec.node) or project.assets[spec.node],
+    )
     seen = partial(partition_states.data_keys, tx, spec.node)
     try:
-        keys = required(declared.partition, declared.timezone, key, source.partition, source.timezone, spec, seen).keys
+        keys = required(
+            declared.partition,
+            declared.timezone,
+            key,
+            source.partition,
+            source.timezone,
+            spec,
+            seen,
+        ).keys
     except UsageError:  # its partitioning has changed since
         return None
     return None if keys is None else frozenset(keys)
@@ -137,7 +199,11 @@ def shared_and_damaged(tx: Transaction, node: str) -> dict[str, dict[str, int]]:
     """
     if accumulates(tx, node):
         return {}
-    own = {file.id: file.path for file in damaged_files(tx) if file.node == node and file.given_up is None and file.id > 0}
+    own = {
+        file.id: file.path
+        for file in damaged_files(tx)
+        if file.node == node and file.given_up is None and file.id > 0
+    }
     held = partitions_in(tx, node, own.keys())
     return {own[number]: rows for number, rows in held.items() if len(rows) > 1}
 

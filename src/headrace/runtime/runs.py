@@ -143,9 +143,13 @@ def cancelled_by(actor: str, reason: str) -> str:
     return f"cancelled by {actor}" + (f": {reason}" if reason else "")
 
 
-def waiting(settled: Settled, proposed: Sequence[tuple[str, str]]) -> tuple[tuple[str, str, str], ...]:
+def waiting(
+    settled: Settled, proposed: Sequence[tuple[str, str]]
+) -> tuple[tuple[str, str, str], ...]:
     """Return requested partitions that couldn't run, with the reason of each."""
-    return (*settled.waiting, *((node, key, PROPOSED) for node, key in proposed))[:WAITING_SHOWN_MAX]
+    return (*settled.waiting, *((node, key, PROPOSED) for node, key in proposed))[
+        :WAITING_SHOWN_MAX
+    ]
 
 
 # Counters of one leader since it started, for `/metrics`: a counter there restarts at zero with
@@ -231,7 +235,9 @@ class RunningAttempt(msgspec.Struct, frozen=True, gc=False):
     """Number of times that these copies were requested."""
 
 
-def contents(attempt: RunningAttempt, outcome: TaskOutcome, staged: StagedFile) -> tuple[dict[str, str | None], dict[str, int]]:
+def contents(
+    attempt: RunningAttempt, outcome: TaskOutcome, staged: StagedFile
+) -> tuple[dict[str, str | None], dict[str, int]]:
     """Return each partition's content hash and row count; for a merge, of the whole table."""
     if outcome.replacement is not None:
         (key,) = attempt.keys
@@ -246,9 +252,14 @@ def contents(attempt: RunningAttempt, outcome: TaskOutcome, staged: StagedFile) 
 def withheld(outcome: TaskOutcome) -> bytes:
     """Return the encoded data that publishes a held or rejected attempt's staged rows unchanged."""
     task_outcome = TaskOutcome(
-        attempt=outcome.attempt, state=outcome.state, measures=outcome.measures, staged=outcome.staged, table=outcome.table,
-        quarantined=outcome.quarantined, learnt=outcome.learnt,
-    )  # fmt: skip
+        attempt=outcome.attempt,
+        state=outcome.state,
+        measures=outcome.measures,
+        staged=outcome.staged,
+        table=outcome.table,
+        quarantined=outcome.quarantined,
+        learnt=outcome.learnt,
+    )
     return msgspec.msgpack.encode(task_outcome)
 
 
@@ -256,7 +267,15 @@ def as_failed(outcome: TaskOutcome, message: str, kind: ErrorKind) -> TaskOutcom
     """Return the outcome as failed, without anything that was staged."""
     error = BodyError(kind=kind, message=message)
     return msgspec.structs.replace(
-        outcome, state="failed", error=error, reason="", staged=None, replacement=None, rewritten=(), learnt=None, manifest=None
+        outcome,
+        state="failed",
+        error=error,
+        reason="",
+        staged=None,
+        replacement=None,
+        rewritten=(),
+        learnt=None,
+        manifest=None,
     )
 
 
@@ -271,7 +290,11 @@ def as_repeated(outcome: TaskOutcome, message: str) -> TaskOutcome:
 
 def completed(attempt: RunningAttempt, outcome: TaskOutcome) -> TaskOutcome:
     """Return the attempt's outcome, with the file copies requested since."""
-    return outcome if attempt.made is None else msgspec.structs.replace(attempt.made, rewritten=outcome.rewritten)
+    return (
+        outcome
+        if attempt.made is None
+        else msgspec.structs.replace(attempt.made, rewritten=outcome.rewritten)
+    )
 
 
 def has_facts_to_keep(attempt: RunningAttempt, outcome: TaskOutcome) -> bool:

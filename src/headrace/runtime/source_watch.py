@@ -55,7 +55,9 @@ def place_of(root: Path, source: Source) -> WatchedFolder | None:
     if source.files is None or connector_name(source) is not None:
         return None
     try:
-        pattern = compile_pattern(source.files, source.partition.grain, rows_tell=source.partition.column is not None)
+        pattern = compile_pattern(
+            source.files, source.partition.grain, rows_tell=source.partition.column is not None
+        )
     except HeadraceError:
         return None  # the observation reports the error
     folder, rest = root, list(pattern.components)
@@ -70,8 +72,14 @@ def places(root: Path, data: Path, sources: Iterable[Source]) -> dict[str, Watch
     Folders that contain the data folder are left out: Headrace's own files would cause events
     without end. Their sources are observed in rounds only.
     """
-    folders = {source.name: place for source in sources if (place := place_of(root, source)) is not None}
-    return {name: place for name, place in folders.items() if not (place.deep and data.is_relative_to(place.folder))}
+    folders = {
+        source.name: place for source in sources if (place := place_of(root, source)) is not None
+    }
+    return {
+        name: place
+        for name, place in folders.items()
+        if not (place.deep and data.is_relative_to(place.folder))
+    }
 
 
 class FolderWatcher:
@@ -90,7 +98,9 @@ class FolderWatcher:
 
     def watch(self, folders: Mapping[str, WatchedFolder]) -> bool:
         """Watch these folders from now on; return whether they differ from the previous ones."""
-        declared_promises = frozenset((name, place.folder, place.deep) for name, place in folders.items())
+        declared_promises = frozenset(
+            (name, place.folder, place.deep) for name, place in folders.items()
+        )
         if declared_promises == self._declared_promises:
             return False
         self.close()
@@ -98,7 +108,12 @@ class FolderWatcher:
         for deep in (False, True):
             chosen = {name: place for name, place in folders.items() if place.deep is deep}
             if chosen:
-                thread = threading.Thread(target=self._follow, args=(chosen, deep, self._stop), name="headrace watch", daemon=True)
+                thread = threading.Thread(
+                    target=self._follow,
+                    args=(chosen, deep, self._stop),
+                    name="headrace watch",
+                    daemon=True,
+                )
                 self._threads.append(thread)
                 thread.start()
         return True
@@ -117,19 +132,34 @@ class FolderWatcher:
         self._threads.clear()
         self._declared_promises = frozenset()
 
-    def _follow(self, chosen: Mapping[str, WatchedFolder], deep: bool, stop: threading.Event) -> None:
+    def _follow(
+        self, chosen: Mapping[str, WatchedFolder], deep: bool, stop: threading.Event
+    ) -> None:
         from watchfiles import watch  # imported here: it loads asyncio, which only servers need
 
         folders = sorted({str(place.folder) for place in chosen.values()})
         known = False
         try:
             for changes in watch(
-                *folders, watch_filter=None, recursive=deep, debounce=DEBOUNCE_MS, step=STEP_MS, rust_timeout=STOP_MS, stop_event=stop,
-                raise_interrupt=False, yield_on_timeout=True,
-            ):  # fmt: skip
+                *folders,
+                watch_filter=None,
+                recursive=deep,
+                debounce=DEBOUNCE_MS,
+                step=STEP_MS,
+                rust_timeout=STOP_MS,
+                stop_event=stop,
+                raise_interrupt=False,
+                yield_on_timeout=True,
+            ):
                 touched = {Path(path).parent for _, path in changes}
                 # Events from before the watch began are lost, so all sources are observed once.
-                self._tell({name for name, place in chosen.items() if not known or any(map(place.holds, touched))})
+                self._tell(
+                    {
+                        name
+                        for name, place in chosen.items()
+                        if not known or any(map(place.holds, touched))
+                    }
+                )
                 known = True
         except (OSError, RuntimeError):
             return  # the folder is gone or no watches are left: rounds continue
@@ -185,7 +215,9 @@ class PendingObservations:
         self._unsettled: dict[str, float] = {}
         """Source → when its files are quiet if unchanged, by the monotonic clock in seconds."""
 
-    def begin(self, run: int, project: Project, sources: Iterable[Source], now: int, *, patient: bool) -> PendingObservation:
+    def begin(
+        self, run: int, project: Project, sources: Iterable[Source], now: int, *, patient: bool
+    ) -> PendingObservation:
         """Observe sources; workers observe remote ones.
 
         A `patient` observation waits for files that are being written.
@@ -198,17 +230,25 @@ class PendingObservations:
         seen = observe_folders(self._folders.project, near, self._known.of, patient=patient)
         self._remember(seen)
         split = {
-            observation.source.name: observation for observation in seen if observation.found and is_routed_by_rows(observation.source)
+            observation.source.name: observation
+            for observation in seen
+            if observation.found and is_routed_by_rows(observation.source)
         }
-        observation.seen = [observation for observation in seen if observation.source.name not in split]
-        observation.passed_over = [f"{name}: {note}" for name, observation in split.items() for note in observation.notes]
+        observation.seen = [
+            observation for observation in seen if observation.source.name not in split
+        ]
+        observation.passed_over = [
+            f"{name}: {note}" for name, observation in split.items() for note in observation.notes
+        ]
         far = [(s, ()) for s in sources if connector_name(s) is not None] + [
             (observation.source, observation.found) for observation in split.values()
         ]
         with self._store.read() as tx:
             for source, files in far:
                 self._ask(tx, observation, project, source, now, files)
-        observation.deadline = time.monotonic() + max(map(observe_seconds_max, observation.asked.values()), default=0.0)
+        observation.deadline = time.monotonic() + max(
+            map(observe_seconds_max, observation.asked.values()), default=0.0
+        )
         self._under_way.append(observation)
         return observation
 
@@ -230,7 +270,13 @@ class PendingObservations:
         return due, min(later, default=None)
 
     def _ask(
-        self, tx: Transaction, observation: PendingObservation, project: Project, source: Source, now: int, files: tuple[object, ...]
+        self,
+        tx: Transaction,
+        observation: PendingObservation,
+        project: Project,
+        source: Source,
+        now: int,
+        files: tuple[object, ...],
     ) -> None:
         self._last += 1
         task = observe_task(tx, project, source, now, number=self._last, files=files)  # type: ignore[arg-type]
@@ -249,14 +295,22 @@ class PendingObservations:
         for item in news:
             for observation in self._under_way:
                 if isinstance(item, ObservationFinished) and item.attempt in observation.asked:
-                    observation.seen.append(observation_of(observation.asked.pop(item.attempt), item.looked))
+                    observation.seen.append(
+                        observation_of(observation.asked.pop(item.attempt), item.looked)
+                    )
                 elif isinstance(item, LostWorker):
                     self._lost(observation, item)
 
     def _lost(self, observation: PendingObservation, lost: LostWorker) -> None:
         if lost.running in observation.asked:
             observation.seen.append(
-                SourceObservation(observation.asked.pop(lost.running).source, (), (), f"the look {lost.reason}", "source_unavailable")
+                SourceObservation(
+                    observation.asked.pop(lost.running).source,
+                    (),
+                    (),
+                    f"the look {lost.reason}",
+                    "source_unavailable",
+                )
             )
         for number in lost.queued:
             if number in observation.asked:
@@ -268,7 +322,9 @@ class PendingObservations:
             if observation.asked and time.monotonic() > observation.deadline:
                 for number in observation.asked:
                     self._executor.kill(number, "was ended: it took too long")
-                observation.deadline = time.monotonic() + max(map(observe_seconds_max, observation.asked.values()))
+                observation.deadline = time.monotonic() + max(
+                    map(observe_seconds_max, observation.asked.values())
+                )
 
     def ended(self) -> list[PendingObservation]:
         """Return the observations that have ended since the last call."""
@@ -279,10 +335,16 @@ class PendingObservations:
     @property
     def at(self) -> set[str]:
         """The sources that workers are observing now."""
-        return {question.source.name for observation in self._under_way for question in observation.asked.values()}
+        return {
+            question.source.name
+            for observation in self._under_way
+            for question in observation.asked.values()
+        }
 
 
-def recorded(tx: Transaction, observation: PendingObservation, now: int, every_us: int | None = None) -> list[DeliveryArrived]:
+def recorded(
+    tx: Transaction, observation: PendingObservation, now: int, every_us: int | None = None
+) -> list[DeliveryArrived]:
     """Store what was observed; return the arrivals as events for the core.
 
     `every_us` is the interval at which the project is declared to run, in microseconds, if it is.

@@ -35,7 +35,15 @@ class Spans:
     def of_run(self, run: Ran, ended: int) -> ReadableSpan:
         """Return the span of a run that has ended."""
         said: Said = {"headrace.run": run.id, "headrace.state": run.state}
-        return self._span(f"{run.kind} {run.id}", self._run(run), None, run.started_at, ended, said, failed=run.state in FAILED)
+        return self._span(
+            f"{run.kind} {run.id}",
+            self._run(run),
+            None,
+            run.started_at,
+            ended,
+            said,
+            failed=run.state in FAILED,
+        )
 
     def of_attempt(self, run: Ran, item: Try, partitions: str) -> Iterator[ReadableSpan]:
         """Yield the span of an attempt, from its queueing to its recorded end, and its stages.
@@ -57,29 +65,68 @@ class Spans:
         if item.error:
             said["error.type"] = item.error
         own, failed = self._context(run, "attempt", *item.id), item.state in FAILED
-        yield self._span(f"{item.kind} {item.node}", own, self._run(run), item.queued_us, item.finished_us, said, failed=failed)
+        yield self._span(
+            f"{item.kind} {item.node}",
+            own,
+            self._run(run),
+            item.queued_us,
+            item.finished_us,
+            said,
+            failed=failed,
+        )
         for stage, begins, ends in _stages(item, item.finished_us):
-            yield self._span(stage, self._context(run, stage, *item.id), own, begins, ends, {"headrace.node": item.node})
+            yield self._span(
+                stage,
+                self._context(run, stage, *item.id),
+                own,
+                begins,
+                ends,
+                {"headrace.node": item.node},
+            )
 
     def _run(self, run: Ran) -> SpanContext:
         return self._context(run, "run")
 
     def _context(self, run: Ran, *what: object) -> SpanContext:
         trace = _number(16, self._project, run.id, run.started_at)
-        return SpanContext(trace, _number(8, trace, *what), is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+        return SpanContext(
+            trace,
+            _number(8, trace, *what),
+            is_remote=False,
+            trace_flags=TraceFlags(TraceFlags.SAMPLED),
+        )
 
     def _span(
-        self, name: str, own: SpanContext, parent: SpanContext | None, begins: int, ends: int, said: Said, *, failed: bool = False
+        self,
+        name: str,
+        own: SpanContext,
+        parent: SpanContext | None,
+        begins: int,
+        ends: int,
+        said: Said,
+        *,
+        failed: bool = False,
     ) -> ReadableSpan:
         return ReadableSpan(
-            name, own, parent, self._resource, said, start_time=begins * 1000, end_time=max(begins, ends) * 1000,
-            status=Status(StatusCode.ERROR if failed else StatusCode.UNSET), instrumentation_scope=_SCOPE,
-        )  # fmt: skip
+            name,
+            own,
+            parent,
+            self._resource,
+            said,
+            start_time=begins * 1000,
+            end_time=max(begins, ends) * 1000,
+            status=Status(StatusCode.ERROR if failed else StatusCode.UNSET),
+            instrumentation_scope=_SCOPE,
+        )
 
 
 def _stages(item: Try, ended: int) -> Iterator[tuple[str, int, int]]:
     """Yield the stages of an attempt, without gaps; stages of no duration are left out."""
-    marks = [("queue", item.queued_us), ("dispatch", item.dispatched_us), ("export" if item.kind == "export" else "run", item.began_us)]
+    marks = [
+        ("queue", item.queued_us),
+        ("dispatch", item.dispatched_us),
+        ("export" if item.kind == "export" else "run", item.began_us),
+    ]
     if item.kind != "export":
         marks += [("audit", item.audited_from_us), ("publish", item.published_from_us)]
     for (stage, begins), (_, ends) in zip(marks, [*marks[1:], ("", ended)], strict=True):

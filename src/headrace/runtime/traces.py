@@ -54,8 +54,15 @@ def tracer_of(settings: Settings, root: Path, store: Store, epoch: int) -> Trace
     An environment sends none.
     """
     said = os.environ
-    named = any(said.get(name) for name in NAMED_BY) and said.get("OTEL_TRACES_EXPORTER", "otlp") == "otlp"
-    if not named or said.get("OTEL_SDK_DISABLED", "").lower() == "true" or settings.environment != PRODUCTION:
+    named = (
+        any(said.get(name) for name in NAMED_BY)
+        and said.get("OTEL_TRACES_EXPORTER", "otlp") == "otlp"
+    )
+    if (
+        not named
+        or said.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or settings.environment != PRODUCTION
+    ):
         return None
     with store.read() as tx:
         begun = telemetry.newest_end(tx)
@@ -120,12 +127,25 @@ class Tracer:
         with store.read() as tx:
             attempts = telemetry.ended_of_epoch(tx, self._epoch, self._sent.attempt, AT_ONCE)
             numbers = self._sent.runs | {row.run_id for _, row in attempts}
-            runs = {ran.id: ran for ran in (telemetry.traced_run(tx, number) for number in numbers) if ran is not None}
-        after = _Cursor(self._sent.attempt, frozenset(run.id for run in runs.values() if run.finished_at is None))
-        results = [spans.of_run(run, run.finished_at) for run in runs.values() if run.finished_at is not None]
+            runs = {
+                ran.id: ran
+                for ran in (telemetry.traced_run(tx, number) for number in numbers)
+                if ran is not None
+            }
+        after = _Cursor(
+            self._sent.attempt,
+            frozenset(run.id for run in runs.values() if run.finished_at is None),
+        )
+        results = [
+            spans.of_run(run, run.finished_at)
+            for run in runs.values()
+            if run.finished_at is not None
+        ]
         for node, row in attempts:
             if (run := runs.get(row.run_id)) is not None and row.finished_at is not None:
-                results += spans.of_attempt(run, try_of(node, row, row.finished_at, self._epoch), row.partitions)
+                results += spans.of_attempt(
+                    run, try_of(node, row, row.finished_at, self._epoch), row.partitions
+                )
                 after = after._replace(attempt=(row.finished_at, row.n))
         return results, after
 
@@ -134,5 +154,7 @@ def _resource() -> Resource:
     """Return the resource in OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES, else `headrace`."""
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
-    given = "OTEL_SERVICE_NAME" in os.environ or f"{SERVICE_NAME}=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    given = "OTEL_SERVICE_NAME" in os.environ or f"{SERVICE_NAME}=" in os.environ.get(
+        "OTEL_RESOURCE_ATTRIBUTES", ""
+    )
     return Resource.create({} if given else {SERVICE_NAME: "headrace"})

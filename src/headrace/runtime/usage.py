@@ -39,7 +39,9 @@ class _Read(msgspec.Struct, array_like=True):
 
 def note(folders: Folders, nodes: Sequence[str], *, reader: str, via: str, at: int) -> None:
     """Record that a reader has read these nodes."""
-    lines = b"".join(msgspec.json.encode(_Read(node, reader[:200], via, at)) + b"\n" for node in nodes)
+    lines = b"".join(
+        msgspec.json.encode(_Read(node, reader[:200], via, at)) + b"\n" for node in nodes
+    )
     with contextlib.suppress(OSError):
         folder = _folder(folders)
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +54,9 @@ def note(folders: Folders, nodes: Sequence[str], *, reader: str, via: str, at: i
 
 def waiting(folders: Folders) -> list[ReadUsage]:
     """Return the reads that the leader hasn't added yet."""
-    return [read_usage for name in (_ADDING, _OPEN) for read_usage in _of_file(_folder(folders) / name)]
+    return [
+        read_usage for name in (_ADDING, _OPEN) for read_usage in _of_file(_folder(folders) / name)
+    ]
 
 
 def add_up(store: Store, epoch: int | None, folders: Folders, keep_since: str) -> None:
@@ -78,7 +82,10 @@ def _add(tx: Transaction, path: Path) -> None:
     row = tx.execute("select value from meta where key = ?", (_ADDED,)).fetchone()
     if row is None or row[0] != mark:
         usage.add_reads(tx, _of_file(path))
-        sql = "insert into meta (key, value) values (?, ?) on conflict (key) do update set value = excluded.value"
+        sql = (
+            "insert into meta (key, value) values (?, ?) on conflict (key) do update set value ="
+            " excluded.value"
+        )
         tx.execute(sql, (_ADDED, mark))
 
 

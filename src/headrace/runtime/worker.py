@@ -94,7 +94,10 @@ class TaskPipe:
         with self._lock:
             while self._readable.poll(0) and self._read():
                 pass
-            back = tuple(task.scope.attempt if isinstance(task, ComputeTask) else task.attempt for task in self._waiting)
+            back = tuple(
+                task.scope.attempt if isinstance(task, ComputeTask) else task.attempt
+                for task in self._waiting
+            )
             self._waiting.clear()
         return back
 

@@ -19,7 +19,14 @@ from headrace.model import LakeError
 from headrace.plan.backfills import plan_of_attempt
 from headrace.runtime.executors import TaskFinished
 from headrace.runtime.folders import Folders
-from headrace.runtime.messages import Answer, Returned, SourceObserved, Task, TaskOutcome, WorkerReady
+from headrace.runtime.messages import (
+    Answer,
+    Returned,
+    SourceObserved,
+    Task,
+    TaskOutcome,
+    WorkerReady,
+)
 from headrace.scheduler import AttemptId
 from headrace.security.secrets import Redactor, Secrets
 
@@ -71,7 +78,9 @@ FRAME_BYTES_MAX = 256 * 1024 * 1024
 
 _encoder = msgspec.msgpack.Encoder()
 _tasks: msgspec.msgpack.Decoder[Task] = msgspec.msgpack.Decoder(Task)
-_answers: msgspec.msgpack.Decoder[Answer | WorkerReady | Returned] = msgspec.msgpack.Decoder(Answer | WorkerReady | Returned)
+_answers: msgspec.msgpack.Decoder[Answer | WorkerReady | Returned] = msgspec.msgpack.Decoder(
+    Answer | WorkerReady | Returned
+)
 _LENGTH = struct.Struct("<I")
 
 
@@ -200,7 +209,9 @@ def memory_of_sessions(leaders: set[int]) -> dict[int, int]:
 
 def _session(pid: str) -> int:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[_SESSION_FIELD])
+        return int(
+            Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[_SESSION_FIELD]
+        )
     except (OSError, ValueError, IndexError):
         return 0
 
@@ -216,7 +227,11 @@ def scrubbed(answer: Answer, secrets: Secrets) -> Answer:
     """
     if isinstance(answer, SourceObserved):
         notes = tuple(map(secrets.scrubbed, answer.notes))
-        return msgspec.structs.replace(answer, notes=notes, error=secrets.scrubbed(answer.error) if answer.error else answer.error)
+        return msgspec.structs.replace(
+            answer,
+            notes=notes,
+            error=secrets.scrubbed(answer.error) if answer.error else answer.error,
+        )
     error = answer.error
     if error is not None:
         error = msgspec.structs.replace(
@@ -257,7 +272,11 @@ def with_durable_files(outcome: TaskOutcome, folders: Folders) -> TaskOutcome:
 
 def written_by(folders: Folders, outcome: TaskOutcome) -> Iterator[Path]:
     """Return the existing files that an outcome refers to."""
-    paths = [folders.lake / file.path for file in files_of(outcome)] if outcome.state == "staged" else []
+    paths = (
+        [folders.lake / file.path for file in files_of(outcome)]
+        if outcome.state == "staged"
+        else []
+    )
     paths += [Path(folders.data, file["path"]) for file in outcome.manifest or () if "path" in file]
     if outcome.quarantined is not None:
         paths.append(Path(folders.data, outcome.quarantined))
@@ -285,11 +304,21 @@ def make_durable(folders: Folders, finished: Sequence[TaskFinished]) -> dict[Att
     The bytes of deliveries, quarantined data and files without a table are synced as well: whatever
     the store refers to must survive a power failure.
     """
-    written = [path for f in finished if not plan_of_attempt(f.attempt) for path in written_by(folders, f.outcome)]
+    written = [
+        path
+        for f in finished
+        if not plan_of_attempt(f.attempt)
+        for path in written_by(folders, f.outcome)
+    ]
     if written:
         sync(written)
     wrong = {}
-    for attempt, file in [(f.attempt, file) for f in finished if f.outcome.state == "staged" for file in files_of(f.outcome)]:
+    for attempt, file in [
+        (f.attempt, file)
+        for f in finished
+        if f.outcome.state == "staged"
+        for file in files_of(f.outcome)
+    ]:
         try:
             verify(folders.lake, file)
         except LakeError as error:

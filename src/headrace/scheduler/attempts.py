@@ -8,11 +8,25 @@ from collections.abc import Sequence
 
 from headrace.model.intervals import next_key
 from headrace.scheduler.capacity import AttemptGroup, Slots, fitted
-from headrace.scheduler.events import AttemptId, AttemptUnsuccessful, Dispatch, FailsAlike, Kill, WorkerLost
+from headrace.scheduler.events import (
+    AttemptId,
+    AttemptUnsuccessful,
+    Dispatch,
+    FailsAlike,
+    Kill,
+    WorkerLost,
+)
 from headrace.scheduler.graph import GraphNode
 from headrace.scheduler.publications import Propagation
 from headrace.scheduler.state import Queue, Running, SchedulerState
-from headrace.scheduler.states import WAITS, FailureKind, PartitionState, PartitionTransition, TrackedPartition, next_state
+from headrace.scheduler.states import (
+    WAITS,
+    FailureKind,
+    PartitionState,
+    PartitionTransition,
+    TrackedPartition,
+    next_state,
+)
 
 # Consecutive partitions that one attempt computes, where the asset's code allows several at once.
 # An attempt gets as many ready partitions as take about `SECONDS`, or as take as long as the
@@ -53,11 +67,17 @@ class Batches:
         """Return whether no more partitions of a node are about to become ready."""
         if self._one_by_one(node):
             return True
-        return not any(link.input.name in self._partition_states.busy for link in self._all.network.links[node.name] if not link.newest)
+        return not any(
+            link.input.name in self._partition_states.busy
+            for link in self._all.network.links[node.name]
+            if not link.newest
+        )
 
     def most(self, node: GraphNode, key: str, slots: Slots) -> int:
         """Return the maximum number of partitions for an attempt that begins with `key`."""
-        if self._one_by_one(node) or not self._together(node, key, self._partition_states.tracked(node.name, key)):
+        if self._one_by_one(node) or not self._together(
+            node, key, self._partition_states.tracked(node.name, key)
+        ):
             return 1
         most = partitions_per_attempt(self._all.durations.seen(node.name), node.batch_max)
         return max(1, min(most, -(-self._queued(node) // slots.free)))
@@ -67,7 +87,11 @@ class Batches:
         assert node.partition.grain is not None
         key = next_key(key, node.partition.grain, node.timezone)
         tracked = self._partition_states.get(node.name, key)
-        return key if tracked is not None and tracked.queued and self._together(node, key, tracked) else None
+        return (
+            key
+            if tracked is not None and tracked.queued and self._together(node, key, tracked)
+            else None
+        )
 
     def _one_by_one(self, node: GraphNode) -> bool:
         return node.batch_max <= 1 or node.name in self._all.apart
@@ -83,7 +107,9 @@ class Batches:
 
     def _queued(self, node: GraphNode) -> int:
         """Return the number of ready partitions of a node."""
-        running = sum(len(item.keys) for item in self._all.running.values() if item.node == node.name)
+        running = sum(
+            len(item.keys) for item in self._all.running.values() if item.node == node.name
+        )
         return self._partition_states.busy.get(node.name, 0) - running
 
 
@@ -97,7 +123,9 @@ HISTORY_NEEDED = 28
 class Dispatcher:
     """Starts attempts, `slots` at once plus a few ahead, numbered within the leader's epoch."""
 
-    def __init__(self, scheduler_state: SchedulerState, *, epoch: int, slots: int, after: int) -> None:
+    def __init__(
+        self, scheduler_state: SchedulerState, *, epoch: int, slots: int, after: int
+    ) -> None:
         self._all = scheduler_state
         self._partition_states = scheduler_state.partition_states
         self._batches = Batches(scheduler_state)
@@ -122,12 +150,18 @@ class Dispatcher:
         """
         scheduler_state = self._all
         heads, room = scheduler_state.ready.heads(), scheduler_state.room()
-        slots = Slots(self._slots, (item.node for item in scheduler_state.running.values()), scheduler_state.durations)
+        slots = Slots(
+            self._slots,
+            (item.node for item in scheduler_state.running.values()),
+            scheduler_state.durations,
+        )
         while heads:
             entry, takes = heads[0]
             node = scheduler_state.nodes[scheduler_state.network.order[entry.rank]]
             tracked = self._partition_states.get(node.name, entry.key)
-            queued = tracked is not None and tracked.queued  # it may have been dispatched in a batch; if it came back, it keeps this place
+            queued = (
+                tracked is not None and tracked.queued
+            )  # it may have been dispatched in a batch; if it came back, it keeps this place
             if queued and not slots.admit(node.name, ahead=self._may_lie_ahead(node)):
                 return
             if queued and room.short(takes):
@@ -164,8 +198,13 @@ class Dispatcher:
         Otherwise remove it from the queue.
         """
         scheduler_state, tracked = self._all, self._partition_states.tracked(node.name, key)
-        wanted = tracked.state is PartitionState.WAITING and scheduler_state.demands.wanted(node.name, key)
-        if wanted and next(scheduler_state.needs.missing(node, key, scheduler_state.now), None) is None:
+        wanted = tracked.state is PartitionState.WAITING and scheduler_state.demands.wanted(
+            node.name, key
+        )
+        if (
+            wanted
+            and next(scheduler_state.needs.missing(node, key, scheduler_state.now), None) is None
+        ):
             return True
         scheduler_state.put_back(node.name, key)
         self._rested[node.name] = None
@@ -176,14 +215,23 @@ class Dispatcher:
     def _give_out(self, node: GraphNode, key: str, most: int) -> None:
         tracked = self._partition_states.tracked(node.name, key)
         tracked.queued = False
-        others = self._bundled(node, key, tracked) if node.is_source else self._following(node, key, tracked, most)
+        others = (
+            self._bundled(node, key, tracked)
+            if node.is_source
+            else self._following(node, key, tracked, most)
+        )
         self._dispatch(node, (key, *others), tracked.queued_at)
 
-    def _following(self, node: GraphNode, key: str, tracked: TrackedPartition, most: int) -> list[str]:
+    def _following(
+        self, node: GraphNode, key: str, tracked: TrackedPartition, most: int
+    ) -> list[str]:
         """Return the partitions after `key` for the same attempt."""
         results: list[str] = []
         most = min(most, tracked.cap or most)
-        while len(results) + 1 < most and (following := self._batches.following(node, key)) is not None:
+        while (
+            len(results) + 1 < most
+            and (following := self._batches.following(node, key)) is not None
+        ):
             partition = self._partition_states.tracked(node.name, following)
             if 0 < partition.cap < len(results) + 2 or not self._still(node, following):
                 break
@@ -200,10 +248,16 @@ class Dispatcher:
     def _bundled(self, node: GraphNode, key: str, tracked: TrackedPartition) -> list[str]:
         """Return the other waiting partitions from the same file."""
         results = []
-        for other in self._partition_states.bundles.get((node.name, tracked.bundle), ()) if tracked.bundle else ():
+        for other in (
+            self._partition_states.bundles.get((node.name, tracked.bundle), ())
+            if tracked.bundle
+            else ()
+        ):
             partition = self._partition_states.tracked(node.name, other)
             waits = partition.state is PartitionState.WAITING and partition.not_before is None
-            wanted = self._all.demands.wanted(node.name, other) and self._all.needs.expected(node, other)
+            wanted = self._all.demands.wanted(node.name, other) and self._all.needs.expected(
+                node, other
+            )
             if other == key or not waits or not wanted:
                 continue
             if not partition.queued:
@@ -213,7 +267,11 @@ class Dispatcher:
         return results
 
     def _without(self, node: GraphNode, keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-        return tuple(results for key in keys for results in self._all.needs.done_without(node, key, self._all.now))
+        return tuple(
+            results
+            for key in keys
+            for results in self._all.needs.done_without(node, key, self._all.now)
+        )
 
     def _dispatch(self, node: GraphNode, keys: tuple[str, ...], queued_at: int) -> None:
         scheduler_state = self._all
@@ -224,9 +282,22 @@ class Dispatcher:
             tracked = self._partition_states.tracked(node.name, key)
             tracked.state = next_state(tracked.state, PartitionTransition.DISPATCHED)
             tracked.dirty = False
-        runs = tuple(sorted({demand.run for key in keys for demand in scheduler_state.demands.wanting(node.name, key)}, reverse=True))
-        scheduler_state.running[attempt] = Running(node.name, keys, scheduler_state.now + node.timeout_us, runs)
-        scheduler_state.commands.append(Dispatch(attempt, node.name, keys, queued_at, self._without(node, keys), runs))
+        runs = tuple(
+            sorted(
+                {
+                    demand.run
+                    for key in keys
+                    for demand in scheduler_state.demands.wanting(node.name, key)
+                },
+                reverse=True,
+            )
+        )
+        scheduler_state.running[attempt] = Running(
+            node.name, keys, scheduler_state.now + node.timeout_us, runs
+        )
+        scheduler_state.commands.append(
+            Dispatch(attempt, node.name, keys, queued_at, self._without(node, keys), runs)
+        )
 
 
 # Time of the next try after a failure, by the kind of its cause: never blindly (SEMANTICS §6).
@@ -269,7 +340,10 @@ def draw(node: str, key: str, failures: int) -> float:
 
 TIMED_OUT = "was ended because it ran past its timeout"
 """The reason for ending the worker of a timed-out attempt."""
-_TRANSITIONS = {PartitionState.HELD: PartitionTransition.HELD, PartitionState.REJECTED: PartitionTransition.REJECTED}
+_TRANSITIONS = {
+    PartitionState.HELD: PartitionTransition.HELD,
+    PartitionState.REJECTED: PartitionTransition.REJECTED,
+}
 
 
 class Endings:
@@ -277,14 +351,19 @@ class Endings:
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue, waves: Propagation) -> None:
         self._all, self._queue, self._waves = scheduler_state, queue, waves
-        self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
+        self._partition_states, self._network = (
+            scheduler_state.partition_states,
+            scheduler_state.network,
+        )
 
     def ended(self, event: AttemptUnsuccessful) -> None:
         """Record that an attempt was held, rejected or failed."""
         running = self._all.running.pop(event.attempt)
         node = self._all.nodes[running.node]
         self._all.rest(node.name, *running.keys)
-        together = len(running.keys) > 1 and not node.is_source and event.kind is not FailureKind.CANCELLED
+        together = (
+            len(running.keys) > 1 and not node.is_source and event.kind is not FailureKind.CANCELLED
+        )
         if event.kind in WAITS:
             self._waits(node, running.keys, event)
         elif together and not event.everywhere:
@@ -303,7 +382,9 @@ class Endings:
         Others fail when they become ready.
         """
         self._all.alike[node.name] = alike
-        queued = tuple(other for other, tracked in self._partition_states.open(node.name) if tracked.queued)
+        queued = tuple(
+            other for other, tracked in self._partition_states.open(node.name) if tracked.queued
+        )
         for other in queued:
             self._queue.fails_alike(node, other)
         self._waves.passed(node, queued)
@@ -321,7 +402,9 @@ class Endings:
             tracked.reason, tracked.dirty = event.reason, False
             self._again(node, key, tracked, wait)
 
-    def _together_ended(self, node: GraphNode, keys: tuple[str, ...], event: AttemptUnsuccessful) -> None:
+    def _together_ended(
+        self, node: GraphNode, keys: tuple[str, ...], event: AttemptUnsuccessful
+    ) -> None:
         """Split a failed batch, because the failing partition is unknown.
 
         It is retried in halves, or one by one if the batch's result differs from that of single
@@ -346,12 +429,16 @@ class Endings:
         """
         tracked_partitions = [self._partition_states.tracked(node.name, key) for key in keys]
         tries = 1 + max(tracked.failures for tracked in tracked_partitions)
-        wait = retry_after_us(FailureKind.TRANSIENT, tries, node.attempts_max, draw(node.name, keys[0], tries))
+        wait = retry_after_us(
+            FailureKind.TRANSIENT, tries, node.attempts_max, draw(node.name, keys[0], tries)
+        )
         for tracked in tracked_partitions if wait is not None else ():
             tracked.failures = tries
         return wait
 
-    def _each_ended(self, node: GraphNode, keys: tuple[str, ...], event: AttemptUnsuccessful) -> None:
+    def _each_ended(
+        self, node: GraphNode, keys: tuple[str, ...], event: AttemptUnsuccessful
+    ) -> None:
         change = _TRANSITIONS.get(event.state, PartitionTransition.FAILED)
         for key in keys:
             tracked = self._partition_states.tracked(node.name, key)
@@ -379,11 +466,17 @@ class Endings:
             self._waves.passed(self._all.nodes[running.node], running.keys)
             self._tell(self._all.nodes[running.node], running.keys)
         if event.running is not None:
-            kind = FailureKind.RESOURCES if event.running in self._all.timed_out else FailureKind.LOST_WORKER
+            kind = (
+                FailureKind.RESOURCES
+                if event.running in self._all.timed_out
+                else FailureKind.LOST_WORKER
+            )
             kind = FailureKind.CANCELLED if event.running in self._all.cancelled else kind
             self._all.timed_out.discard(event.running)
             self._all.cancelled.discard(event.running)
-            self.ended(AttemptUnsuccessful(event.running, PartitionState.FAILED, event.reason, kind))
+            self.ended(
+                AttemptUnsuccessful(event.running, PartitionState.FAILED, event.reason, kind)
+            )
 
     def time_out(self) -> None:
         """End the attempts that ran too long."""
@@ -400,16 +493,24 @@ class Endings:
         for key in keys:
             self._queue.put_off(node, key)
         for child, link in self._network.children[node.name]:
-            for wanted in {touch: None for key in keys for touch in link.touches(key)} if link.optional else ():
+            for wanted in (
+                {touch: None for key in keys for touch in link.touches(key)}
+                if link.optional
+                else ()
+            ):
                 self._queue.consider(child, wanted)
         busy = node.name in self._partition_states.busy  # then they continue to wait
         for child, link in self._network.children[node.name] if not busy else ():
-            if (link.newest and not link.gathers) or node.name not in self._partition_states.visible:
+            if (
+                link.newest and not link.gathers
+            ) or node.name not in self._partition_states.visible:
                 self._waves.reference_moved(child, stales=False)
         if node.name not in self._partition_states.visible:
             self._queue.next_delivery(node)
 
-    def _failed(self, node: GraphNode, key: str, tracked: TrackedPartition, kind: FailureKind, first: str) -> None:
+    def _failed(
+        self, node: GraphNode, key: str, tracked: TrackedPartition, kind: FailureKind, first: str
+    ) -> None:
         """Record the failure of one partition.
 
         `first` is the first partition of the attempt: all of them are retried at the same time.
@@ -417,8 +518,14 @@ class Endings:
         tracked.failures += 1
         # A delivery over which workers died is dispatched once more, to be stored and rejected
         # without being read.
-        failures = tracked.failures - 1 if node.is_source and kind is FailureKind.LOST_WORKER else tracked.failures
-        wait = retry_after_us(kind, failures, node.attempts_max, draw(node.name, first, tracked.failures))
+        failures = (
+            tracked.failures - 1
+            if node.is_source and kind is FailureKind.LOST_WORKER
+            else tracked.failures
+        )
+        wait = retry_after_us(
+            kind, failures, node.attempts_max, draw(node.name, first, tracked.failures)
+        )
         if wait is None:
             tracked.state = next_state(tracked.state, PartitionTransition.FAILED)
         else:
@@ -427,7 +534,9 @@ class Endings:
             tracked.cap = 1  # whatever the cause, it runs alone from now on
         self._again(node, key, tracked, wait)
 
-    def _again(self, node: GraphNode, key: str, tracked: TrackedPartition, wait: int | None) -> None:
+    def _again(
+        self, node: GraphNode, key: str, tracked: TrackedPartition, wait: int | None
+    ) -> None:
         """Retry a waiting partition after `wait` microseconds."""
         tracked.not_before = self._all.now + wait if wait else None
         self._all.mark(node.name, key, tracked)

@@ -42,10 +42,17 @@ def calibrated(estimate: Estimate, ended: Sequence[PlanTiming]) -> Estimate:
     """Return the estimate, corrected by similar plans that have ended; unchanged without any."""
     if estimate.seconds <= 0 or estimate.low <= 0:
         return estimate
-    known = [timing for timing in ended if timing.took > 0 and 1 / NEAR <= timing.simulated / estimate.seconds <= NEAR]
+    known = [
+        timing
+        for timing in ended
+        if timing.took > 0 and 1 / NEAR <= timing.simulated / estimate.seconds <= NEAR
+    ]
     if not known:
         return estimate
-    overhead = min(OVERHEADS_S if len(known) >= FITTED_MIN else OVERHEADS_S[:1], key=lambda item: _loss(known, item))
+    overhead = min(
+        OVERHEADS_S if len(known) >= FITTED_MIN else OVERHEADS_S[:1],
+        key=lambda item: _loss(known, item),
+    )
     off = _log_errors(known, overhead)
     factor = median(off) * len(known) / (len(known) + DOUBT)
     seconds = (estimate.seconds + overhead) * math.exp(factor)
@@ -79,4 +86,6 @@ def _deviation(estimate: Estimate, off: Sequence[float]) -> float:
     before = math.log(estimate.high / estimate.low) / (2 * FOUR_OF_FIVE)
     seen = sum(min(abs(item), UNUSUAL) ** 2 for item in off)
     free = max(0, len(off) - FITTED)
-    return math.sqrt((DOUBT_OF_SPREAD * before**2 + seen) / (DOUBT_OF_SPREAD + free) * (1 + FITTED / len(off)))
+    return math.sqrt(
+        (DOUBT_OF_SPREAD * before**2 + seen) / (DOUBT_OF_SPREAD + free) * (1 + FITTED / len(off))
+    )

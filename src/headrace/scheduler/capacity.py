@@ -51,7 +51,13 @@ def fitted(groups: Sequence[AttemptGroup]) -> Fit:
         each = max(seconds - FIXED_SECONDS, FOLLOWING_SHARE * seconds) / size
     else:
         each = max(0.0, _slope(groups))
-    return Fit(max(0.0, weighted_median((group.seconds - each * group.size, group.weight) for group in groups)), each)
+    return Fit(
+        max(
+            0.0,
+            weighted_median((group.seconds - each * group.size, group.weight) for group in groups),
+        ),
+        each,
+    )
 
 
 def _slope(groups: Sequence[AttemptGroup]) -> float:
@@ -62,7 +68,9 @@ def _slope(groups: Sequence[AttemptGroup]) -> float:
     """
     pairs = (sorted(pair) for pair in combinations(groups, 2))
     return weighted_median(
-        ((many - few) / (size - other), (size - other) * math.sqrt(n * m)) for (other, few, n), (size, many, m) in pairs if size > other
+        ((many - few) / (size - other), (size - other) * math.sqrt(n * m))
+        for (other, few, n), (size, many, m) in pairs
+        if size > other
     )
 
 
@@ -119,7 +127,10 @@ class AttemptDurations:
         """Record the duration of one attempt at a number of partitions."""
         sizes = {int(size).bit_length(): (size, mean) for size, mean in self.paces.get(node, ())}
         size, mean = sizes.get(partitions.bit_length(), (partitions, seconds))
-        sizes[partitions.bit_length()] = (size + WEIGHT * (partitions - size), mean + WEIGHT * (seconds - mean))
+        sizes[partitions.bit_length()] = (
+            size + WEIGHT * (partitions - size),
+            mean + WEIGHT * (seconds - mean),
+        )
         self.paces[node] = tuple(sorted(sizes.values()))
 
     def seen(self, node: str) -> list[AttemptGroup]:
@@ -159,11 +170,18 @@ class Slots:
 
         `ahead` allows an attempt for which no worker is idle.
         """
-        if self._count < self._workers or (self._workers == 1 and self._count < 2):  # with one worker everything waits anyway
+        if self._count < self._workers or (
+            self._workers == 1 and self._count < 2
+        ):  # with one worker everything waits anyway
             return True
         if node not in self._durations.means and self._of_node[node] >= self._workers:
             return False
-        return ahead and self._count < self._workers * AHEAD and self._short and self._durations.short(node)
+        return (
+            ahead
+            and self._count < self._workers * AHEAD
+            and self._short
+            and self._durations.short(node)
+        )
 
     def take(self, node: str) -> None:
         """Count an attempt at a node as dispatched."""

@@ -1,4 +1,6 @@
-"""Checkpoints of the core: its partition states as the store keeps them, and the start from them."""
+"""Checkpoints of the core: its partition states as the store keeps them, and the start
+from them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,14 @@ import msgspec
 from headrace.model.partitions import WHOLE, delivery_key
 from headrace.scheduler.capacity import AttemptDurations
 from headrace.scheduler.dependencies import InputLink
-from headrace.scheduler.events import KeptNode, Loaded, LoadedPartition, LoadedRunning, SavedPartition, SchedulerCheckpoint
+from headrace.scheduler.events import (
+    KeptNode,
+    Loaded,
+    LoadedPartition,
+    LoadedRunning,
+    SavedPartition,
+    SchedulerCheckpoint,
+)
 from headrace.scheduler.graph import Graph, GraphNode
 from headrace.scheduler.partition_states import PartitionStates
 from headrace.scheduler.ranges import IntegerSet, TerminalPartitions, interval_exists
@@ -63,8 +72,15 @@ def _is_terminal(row: LoadedPartition) -> bool:
 
 
 def _loaded(row: LoadedPartition) -> TrackedPartition:
-    tracked = TrackedPartition(PartitionState.WAITING if row.state is PartitionState.RUNNING else row.state)
-    tracked.stale, tracked.failures, tracked.not_before, tracked.proposed = row.stale, row.failures, row.not_before, row.proposed
+    tracked = TrackedPartition(
+        PartitionState.WAITING if row.state is PartitionState.RUNNING else row.state
+    )
+    tracked.stale, tracked.failures, tracked.not_before, tracked.proposed = (
+        row.stale,
+        row.failures,
+        row.not_before,
+        row.proposed,
+    )
     tracked.published, tracked.since, tracked.reason = row.published, row.since, row.reason
     tracked.cap = 1 if row.failures else 0  # the store doesn't know which batch it failed in
     if tracked.stale and not tracked.proposed and tracked.state is PartitionState.PUBLISHED:
@@ -72,7 +88,9 @@ def _loaded(row: LoadedPartition) -> TrackedPartition:
     return tracked
 
 
-def take_checkpoint(partition_states: PartitionStates, durations: AttemptDurations, *, complete: bool = True) -> SchedulerCheckpoint:
+def take_checkpoint(
+    partition_states: PartitionStates, durations: AttemptDurations, *, complete: bool = True
+) -> SchedulerCheckpoint:
     """Return a checkpoint of the current state.
 
     Queued and running partitions are saved as waiting, because a core that starts from it runs
@@ -84,21 +102,41 @@ def take_checkpoint(partition_states: PartitionStates, durations: AttemptDuratio
         if not partition_states.empty(name) or name in partition_states.expanded
     }
     tracked_partitions = tuple(
-        _kept(name, key, tracked) for name, partitions in partition_states.tracked_partitions.items() for key, tracked in partitions.items()
+        _kept(name, key, tracked)
+        for name, partitions in partition_states.tracked_partitions.items()
+        for key, tracked in partitions.items()
     )
-    return SchedulerCheckpoint(CHECKPOINT_FORMAT, nodes, tracked_partitions, durations.means, complete, durations.paces)
+    return SchedulerCheckpoint(
+        CHECKPOINT_FORMAT, nodes, tracked_partitions, durations.means, complete, durations.paces
+    )
 
 
 def checkpoint_size(checkpoint: SchedulerCheckpoint) -> int:
     """Return the number of partitions in a checkpoint."""
-    numbered = (IntegerSet(edges) for node in checkpoint.nodes.values() for edges in node.runs.values())
-    return sum(map(len, numbered)) + sum(len(node.named) for node in checkpoint.nodes.values()) + len(checkpoint.tracked_partitions)
+    numbered = (
+        IntegerSet(edges) for node in checkpoint.nodes.values() for edges in node.runs.values()
+    )
+    return (
+        sum(map(len, numbered))
+        + sum(len(node.named) for node in checkpoint.nodes.values())
+        + len(checkpoint.tracked_partitions)
+    )
 
 
-def restore_checkpoint(checkpoint: SchedulerCheckpoint, partition_states: PartitionStates, durations: AttemptDurations) -> None:
+def restore_checkpoint(
+    checkpoint: SchedulerCheckpoint, partition_states: PartitionStates, durations: AttemptDurations
+) -> None:
     """Restore a checkpoint into empty partition states."""
-    durations.means.update({name: mean for name, mean in checkpoint.durations.items() if name in partition_states.nodes})
-    durations.paces.update({name: pace for name, pace in checkpoint.paces.items() if name in partition_states.nodes})
+    durations.means.update(
+        {
+            name: mean
+            for name, mean in checkpoint.durations.items()
+            if name in partition_states.nodes
+        }
+    )
+    durations.paces.update(
+        {name: pace for name, pace in checkpoint.paces.items() if name in partition_states.nodes}
+    )
     for name, node in checkpoint.nodes.items():
         if name in partition_states.nodes:
             _restore_node(partition_states, name, node)
@@ -191,14 +229,20 @@ def differing_partitions(loaded: Loaded, whole: SchedulerCheckpoint) -> Iterator
             *states.tracked_partitions[name],
             *other.tracked_partitions[name],
         }
-        yield from ((name, key) for key in sorted(suspects) if _comparable(states.get(name, key)) != _comparable(other.get(name, key)))
+        yield from (
+            (name, key)
+            for key in sorted(suspects)
+            if _comparable(states.get(name, key)) != _comparable(other.get(name, key))
+        )
 
 
 def _differing_at_rest(partitions: TerminalPartitions, other: TerminalPartitions) -> Iterator[str]:
     yield from partitions.named.keys() ^ other.named.keys()
     for data in partitions.runs.keys() | other.runs.keys():
         mine, theirs = partitions.runs.get(data, IntegerSet()), other.runs.get(data, IntegerSet())
-        yield from (partitions.key(number, data) for number in (*mine.minus(theirs), *theirs.minus(mine)))
+        yield from (
+            partitions.key(number, data) for number in (*mine.minus(theirs), *theirs.minus(mine))
+        )
 
 
 def _comparable(tracked: TrackedPartition | None) -> tuple[object, ...]:
@@ -223,7 +267,9 @@ def start_from_store(scheduler_state: SchedulerState, queue: Queue, event: Loade
     rows = [row for row in event.tracked_partitions if row.node in scheduler_state.nodes]
     for row in rows:
         place_row(partition_states, row)
-    scheduler_state.alike.update((alike.node, alike) for alike in event.alike if alike.node in scheduler_state.nodes)
+    scheduler_state.alike.update(
+        (alike.node, alike) for alike in event.alike if alike.node in scheduler_state.nodes
+    )
     for item in event.running:
         _go_on(scheduler_state, queue, item)
         scheduler_state.running[item.attempt] = Running(item.node, item.keys, item.expires_at)
@@ -238,7 +284,9 @@ def start_from_store(scheduler_state: SchedulerState, queue: Queue, event: Loade
                 tracked.not_before = None
     for name, tracked_partitions in partition_states.tracked_partitions.items():
         scheduler_state.later += [
-            (tracked.not_before, name, key) for key, tracked in tracked_partitions.items() if tracked.not_before is not None
+            (tracked.not_before, name, key)
+            for key, tracked in tracked_partitions.items()
+            if tracked.not_before is not None
         ]
     heapq.heapify(scheduler_state.later)
 
@@ -302,19 +350,33 @@ def _expect_all(scheduler_state: SchedulerState, queue: Queue) -> None:
 
 
 def _expect(scheduler_state: SchedulerState, queue: Queue, node: GraphNode, key: str) -> None:
-    if not scheduler_state.partition_states.known(node.name, key) and scheduler_state.needs.expected(node, key):
+    if not scheduler_state.partition_states.known(
+        node.name, key
+    ) and scheduler_state.needs.expected(node, key):
         queue.expect(node, key)
 
 
-def _expected_partitions(scheduler_state: SchedulerState, node: GraphNode, link: InputLink) -> Iterator[str]:
+def _expected_partitions(
+    scheduler_state: SchedulerState, node: GraphNode, link: InputLink
+) -> Iterator[str]:
     """Yield partitions expected because of an input's publications, without most terminal ones."""
     partition_states = scheduler_state.partition_states
-    source, partitions = partition_states.resting[link.input.name], partition_states.resting[node.name]
-    shown = [key for key, tracked in partition_states.tracked_partitions[link.input.name].items() if tracked.published]
+    source, partitions = (
+        partition_states.resting[link.input.name],
+        partition_states.resting[node.name],
+    )
+    shown = [
+        key
+        for key, tracked in partition_states.tracked_partitions[link.input.name].items()
+        if tracked.published
+    ]
     if link.same and not link.delivers:
         shown += source.named
         for data, runs in source.runs.items():
-            yield from (partitions.key(number, data) for number in runs.minus(partitions.runs.get(data, IntegerSet())))
+            yield from (
+                partitions.key(number, data)
+                for number in runs.minus(partitions.runs.get(data, IntegerSet()))
+            )
     elif link.ordered:
         shown += source.named
         yield from _reached(link, node, source.runs.get("", IntegerSet()), source, partitions)
@@ -325,7 +387,11 @@ def _expected_partitions(scheduler_state: SchedulerState, node: GraphNode, link:
 
 
 def _reached(
-    link: InputLink, node: GraphNode, runs: IntegerSet, source: TerminalPartitions, partitions: TerminalPartitions
+    link: InputLink,
+    node: GraphNode,
+    runs: IntegerSet,
+    source: TerminalPartitions,
+    partitions: TerminalPartitions,
 ) -> Iterator[str]:
     """Yield partitions expected because of ranges of an input.
 
@@ -334,12 +400,21 @@ def _reached(
     known, grain = partitions.runs.get("", IntegerSet()), node.partition.grain
     assert grain is not None
     for first, beyond in runs.spans():
-        ends = [partitions.place(key)[0] for at in (first, beyond - 1) for key in link.touches(source.key(at))]
+        ends = [
+            partitions.place(key)[0]
+            for at in (first, beyond - 1)
+            for key in link.touches(source.key(at))
+        ]
         if not ends or None in ends:
-            yield from (key for number in range(first, beyond) for key in link.touches(source.key(number)))
+            yield from (
+                key for number in range(first, beyond) for key in link.touches(source.key(number))
+            )
             continue
         numbers = [number for number in ends if number is not None]
-        keys = (partitions.key(number) for number in IntegerSet((min(numbers), max(numbers) + 1)).minus(known))
+        keys = (
+            partitions.key(number)
+            for number in IntegerSet((min(numbers), max(numbers) + 1)).minus(known)
+        )
         yield from (key for key in keys if interval_exists(key, grain, node.timezone))
 
 

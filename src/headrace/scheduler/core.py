@@ -73,7 +73,9 @@ class Core:
         self._releases = Releases(self._all, self._queue)
         self._withdrawals = Withdrawals(self._all, self._queue)
         self._passing = Passing(self._all, self._queue)
-        self._dispatcher = Dispatcher(self._all, epoch=self._epoch, slots=self._slots, after=self._after)
+        self._dispatcher = Dispatcher(
+            self._all, epoch=self._epoch, slots=self._slots, after=self._after
+        )
         self._takers: dict[type[Event], Callable[[Any], None]] = {
             DeliveryArrived: self._waves.arrived,
             Refreshed: self._refreshed,
@@ -111,11 +113,14 @@ class Core:
             self._all.commands, self._all.now = commands, now
             self._record(event)
         self._queue.reconsider_gathers()
-        if not all(isinstance(event, DeliveryArrived) for event in events):  # deliveries are admitted with the next event
+        if not all(
+            isinstance(event, DeliveryArrived) for event in events
+        ):  # deliveries are admitted with the next event
             begin_earlier(self._all, self._queue)
             self._admit()
             if self._requests.settle():
-                self._admit()  # partitions that waited only for partitions that the settled runs wanted
+                # partitions that waited only for partitions that the settled runs wanted
+                self._admit()
         return commands
 
     def idle(self) -> bool:
@@ -146,7 +151,11 @@ class Core:
         Such changes are retries, time-outs, ends of intervals, lapsing pool leases, ends of pauses,
         and firing triggers.
         """
-        times = [r.expires_at for attempt, r in self._all.running.items() if attempt not in self._all.timed_out]
+        times = [
+            r.expires_at
+            for attempt, r in self._all.running.items()
+            if attempt not in self._all.timed_out
+        ]
         times += self._all.lapses()
         times += [heap[0][0] for heap in (self._all.later, self._all.alarms) if heap]
         gates = self._all.gates
@@ -161,7 +170,8 @@ class Core:
     def handed_over(self) -> list[LoadedRunning]:
         """Return the attempts that hold a slot, in the form in which another core loads them."""
         return [
-            LoadedRunning(number, item.node, item.keys, item.expires_at, self._dirty(item)) for number, item in self._all.running.items()
+            LoadedRunning(number, item.node, item.keys, item.expires_at, self._dirty(item))
+            for number, item in self._all.running.items()
         ]
 
     def ahead(self) -> int:
@@ -201,12 +211,25 @@ class Core:
 
     def proposed(self) -> list[tuple[str, str]]:
         """Return the stale partitions that are recomputed only on request."""
-        return [(name, key) for name in self._all.nodes for key, tracked in self._partition_states.open(name) if tracked.proposed]
+        return [
+            (name, key)
+            for name in self._all.nodes
+            for key, tracked in self._partition_states.open(name)
+            if tracked.proposed
+        ]
 
     def outdated(self) -> list[tuple[str, str]]:
         """Return the partitions that have a publication but aren't in state `published`."""
-        opened = ((name, key, tracked) for name in self._all.nodes for key, tracked in self._partition_states.open(name))
-        return [(name, key) for name, key, tracked in opened if tracked.published and tracked.state is not PartitionState.PUBLISHED]
+        opened = (
+            (name, key, tracked)
+            for name in self._all.nodes
+            for key, tracked in self._partition_states.open(name)
+        )
+        return [
+            (name, key)
+            for name, key, tracked in opened
+            if tracked.published and tracked.state is not PartitionState.PUBLISHED
+        ]
 
     def checkpoint(self) -> SchedulerCheckpoint:
         """Return a checkpoint of all partitions.
@@ -220,7 +243,11 @@ class Core:
         return sum(map(len, self._partition_states.tracked_partitions.values()))
 
     def _dirty(self, item: Running) -> tuple[str, ...]:
-        return tuple(key for key in item.keys if (tracked := self._partition_states.get(item.node, key)) is not None and tracked.dirty)
+        return tuple(
+            key
+            for key in item.keys
+            if (tracked := self._partition_states.get(item.node, key)) is not None and tracked.dirty
+        )
 
     # Events
 
@@ -275,7 +302,9 @@ class Core:
 DIGEST_BYTES = 16
 
 _encoder = msgspec.msgpack.Encoder()
-_deterministic_encoder = msgspec.msgpack.Encoder(order="deterministic")  # events hold sets, whose order differs between processes
+_deterministic_encoder = msgspec.msgpack.Encoder(
+    order="deterministic"
+)  # events hold sets, whose order differs between processes
 _events_decoder = msgspec.msgpack.Decoder(tuple[Event, ...])
 
 
@@ -349,7 +378,12 @@ def replay(history: LeaderHistory) -> list[ReplayDifference]:
         try:
             commands = player.play(turn.events, turn.now)
         except Exception as error:  # noqa: BLE001 - any exception is a difference
-            return [*differences, ReplayDifference(number, turn.now, turn.events, (), f"{type(error).__name__}: {error}")]
+            return [
+                *differences,
+                ReplayDifference(
+                    number, turn.now, turn.events, (), f"{type(error).__name__}: {error}"
+                ),
+            ]
         if commands_digest(commands) != turn.digest:
             differences.append(ReplayDifference(number, turn.now, turn.events, tuple(commands)))
     return differences
@@ -369,5 +403,10 @@ class _Player:
         if self._core is None or any(isinstance(event, Loaded) for event in events):
             self._core = Core(epoch=self._epoch, slots=self._slots, after=self._last_n)
         made = self._core.handle_all(events, now)
-        self._last_n = max([self._last_n, *(dispatch.attempt.n for dispatch in made if isinstance(dispatch, Dispatch))])
+        self._last_n = max(
+            [
+                self._last_n,
+                *(dispatch.attempt.n for dispatch in made if isinstance(dispatch, Dispatch)),
+            ]
+        )
         return made

@@ -63,24 +63,43 @@ class InputLink:
 
         The output reads only unpartitioned inputs, so they trigger it and aren't references.
         """
-        self._output, self._spec, self.input, self._partition_states = output, spec, source, partition_states
+        self._output, self._spec, self.input, self._partition_states = (
+            output,
+            spec,
+            source,
+            partition_states,
+        )
         self.optional = spec.optional
-        self._promised = [(node, Offset.parse(node.expect_by)) for node in promised if node.expect_by is not None]
+        self._promised = [
+            (node, Offset.parse(node.expect_by)) for node in promised if node.expect_by is not None
+        ]
         out, into = output.partition, source.partition
         self.same = _same_partition(output, spec, source)
         plain = spec.mode is InputMode.REQUIRED and not spec.optional
         self.delivers = out.by_delivery and into.whole and plain and followed
         """Each publication of the input is a partition of the output."""
-        self._every = out.values is not None and out.grain is None and into.whole and plain and followed
+        self._every = (
+            out.values is not None and out.grain is None and into.whole and plain and followed
+        )
         """Each listed key is computed from the whole input."""
         self.newest = not self.same and not self._every and _newest(output, spec, source)
-        gathered = out.whole or (out.grain is None and not out.by_delivery and spec.mode is not InputMode.ALL and not into.whole)
+        gathered = out.whole or (
+            out.grain is None
+            and not out.by_delivery
+            and spec.mode is not InputMode.ALL
+            and not into.whole
+        )
         self.gathers = self.newest and gathered
         """The whole input is required: the output runs once the input is terminal, not once per
         partition."""
         self.stales = self.gathers or not self.newest or output.rebuild_on_reference
         cut = not self.newest and out.grain is not None and into.grain is not None
-        self.ordered = cut and out.key is None and into.key is None and Grain.HOUR not in (out.grain, into.grain)
+        self.ordered = (
+            cut
+            and out.key is None
+            and into.key is None
+            and Grain.HOUR not in (out.grain, into.grain)
+        )
         """Consecutive intervals of the input map to consecutive ones of the output, so two of them
         enclose all between. Hours are excluded, because some have no number."""
         self._known: dict[str, tuple[str, ...]] = {}
@@ -132,22 +151,51 @@ class InputLink:
         if self.input.partition.grain is None or not self._promised:
             return None
         end = bounds(self.input, key)[1]
-        return max(by.after_us(end, node.timezone, node.days_off.holds) for node, by in self._promised)
+        return max(
+            by.after_us(end, node.timezone, node.days_off.holds) for node, by in self._promised
+        )
 
     def _needs(self, key: str) -> tuple[str, ...]:
         output, source = self._output, self.input
         seen = partial(self._partition_states.seen, source.name)
-        return required(output.partition, output.timezone, key, source.partition, source.timezone, self._spec, seen).keys or ()
+        return (
+            required(
+                output.partition,
+                output.timezone,
+                key,
+                source.partition,
+                source.timezone,
+                self._spec,
+                seen,
+            ).keys
+            or ()
+        )
 
     def _touches(self, key: str) -> tuple[str, ...]:
         output, source = self._output, self.input
         seen = partial(self._partition_states.seen, output.name)
-        return dependents(key, output.partition, output.timezone, source.partition, source.timezone, self._spec, seen) or ()
+        return (
+            dependents(
+                key,
+                output.partition,
+                output.timezone,
+                source.partition,
+                source.timezone,
+                self._spec,
+                seen,
+            )
+            or ()
+        )
 
     def _referred(self, key: str) -> tuple[str, ...]:
         """Return the partition of a reference partitioned by key without time."""
         out, into = self._output.partition, self.input.partition
-        if out.key is None or into.key != out.key or into.grain is not None or self._spec.mode is InputMode.ALL:
+        if (
+            out.key is None
+            or into.key != out.key
+            or into.grain is not None
+            or self._spec.mode is InputMode.ALL
+        ):
             return ()
         return (split(key, out)[1],)
 
@@ -161,7 +209,11 @@ def _same_partition(output: GraphNode, spec: InputSpec, source: GraphNode) -> bo
         return False
     if out.by_delivery or into.by_delivery:
         return out.by_delivery and into.by_delivery
-    return out.grain == into.grain and out.key == into.key and (output.timezone == source.timezone or out.grain is None)
+    return (
+        out.grain == into.grain
+        and out.key == into.key
+        and (output.timezone == source.timezone or out.grain is None)
+    )
 
 
 def _newest(output: GraphNode, spec: InputSpec, source: GraphNode) -> bool:
@@ -179,7 +231,9 @@ def _grows(node: GraphNode) -> bool:
     return node.partition.key is not None and node.partition.values is None
 
 
-def _cached(known: dict[str, tuple[str, ...]], key: str, results: tuple[str, ...]) -> tuple[str, ...]:
+def _cached(
+    known: dict[str, tuple[str, ...]], key: str, results: tuple[str, ...]
+) -> tuple[str, ...]:
     if len(known) >= KEYS_CACHED_MAX:
         known.clear()
     known[key] = results
@@ -197,7 +251,9 @@ class Network:
         self.order = tuple(self.nodes)
         self.rank = {name: i for i, name in enumerate(self.order)}
         self.links: dict[str, tuple[InputLink, ...]] = {}
-        self.children: dict[str, list[tuple[GraphNode, InputLink]]] = {n.name: [] for n in graph.nodes}
+        self.children: dict[str, list[tuple[GraphNode, InputLink]]] = {
+            n.name: [] for n in graph.nodes
+        }
         self.followers: dict[str, list[str]] = {n.name: [] for n in graph.nodes}
         self.heirs: dict[str, list[GraphNode]] = {n.name: [] for n in graph.nodes}
         """Nodes with a growing set of keys that inherit a node's keys. A new key there is expected
@@ -218,7 +274,14 @@ class Network:
     def _link(self, node: GraphNode, partition_states: PartitionStates) -> None:
         followed = not self.paced(node)
         links = tuple(
-            InputLink(node, spec, self.nodes[spec.node], partition_states, followed=followed, promised=self._promised(spec))
+            InputLink(
+                node,
+                spec,
+                self.nodes[spec.node],
+                partition_states,
+                followed=followed,
+                promised=self._promised(spec),
+            )
             for spec in node.inputs
         )
         self.links[node.name] = links
@@ -229,9 +292,14 @@ class Network:
                 self.heirs[spec.node].append(node)
         for name in dict.fromkeys((*node.depends, *self.checked_against(node))):
             self.followers[name].append(node.name)
-        if any(link.gathers or (node.settled and link.newest and link.input.name in self.gathers) for link in links):
+        if any(
+            link.gathers or (node.settled and link.newest and link.input.name in self.gathers)
+            for link in links
+        ):
             self.gathers[node.name] = frozenset(self.ancestors(node))
-        paced = [link.input.partition.grain for link in links if not link.newest and not link.optional]
+        paced = [
+            link.input.partition.grain for link in links if not link.newest and not link.optional
+        ]
         if paced and all(_longer(grain, node.partition.grain) for grain in paced):
             self.coarse.add(node.name)
         if not node.days_off.none or any(spec.node in self.free for spec in node.inputs):
@@ -243,7 +311,11 @@ class Network:
 
     def paced(self, node: GraphNode) -> bool:
         """Return whether a node requires a partitioned input, which determines its partitions."""
-        return any(self._paces(node, spec) for spec in node.inputs if spec.mode is not InputMode.ALL and not spec.optional)
+        return any(
+            self._paces(node, spec)
+            for spec in node.inputs
+            if spec.mode is not InputMode.ALL and not spec.optional
+        )
 
     def _paces(self, node: GraphNode, spec: InputSpec) -> bool:
         cut = self.nodes[spec.node].partition
@@ -255,12 +327,17 @@ class Network:
         while pending:  # not recursive: a chain may be longer than the stack
             graph_node = pending[-1]
             if graph_node.name not in self._ancestors:
-                before = [self.nodes[name] for name in (*(spec.node for spec in graph_node.inputs), *graph_node.depends)]
+                before = [
+                    self.nodes[name]
+                    for name in (*(spec.node for spec in graph_node.inputs), *graph_node.depends)
+                ]
                 unknown = [other for other in before if other.name not in self._ancestors]
                 if unknown:
                     pending += unknown
                     continue
-                self._ancestors[graph_node.name] = {name for other in before for name in (other.name, *self._ancestors[other.name])}
+                self._ancestors[graph_node.name] = {
+                    name for other in before for name in (other.name, *self._ancestors[other.name])
+                }
             pending.pop()
         return self._ancestors[node.name]
 
@@ -323,8 +400,14 @@ def urgency(node: GraphNode, key: str, now: int) -> int:
 
 def _latest(promise: ConsumerDeadline, node: GraphNode, key: str, now: int) -> int:
     grain, zone = promise.grain, promise.timezone
-    last = bounds(node, key)[1] - 1 if node.partition.grain is not None else _newest_end(grain, zone, now) - 1
-    return _due(grain, zone, promise.due, promise.max_age, promise.days_off, last) - promise.after_us
+    last = (
+        bounds(node, key)[1] - 1
+        if node.partition.grain is not None
+        else _newest_end(grain, zone, now) - 1
+    )
+    return (
+        _due(grain, zone, promise.due, promise.max_age, promise.days_off, last) - promise.after_us
+    )
 
 
 def _newest_end(grain: Grain, timezone: str, now: int) -> int:
@@ -333,7 +416,9 @@ def _newest_end(grain: Grain, timezone: str, now: int) -> int:
 
 
 @functools.lru_cache(maxsize=DEADLINES_CACHED_MAX)
-def _due(grain: Grain, timezone: str, due: str, max_age: str | None, off: DaysOff, last: int) -> int:
+def _due(
+    grain: Grain, timezone: str, due: str, max_age: str | None, off: DaysOff, last: int
+) -> int:
     """Return when the interval that contains `last` is due, in microseconds.
 
     With `max_age`, this is when the previous interval becomes too old.

@@ -13,7 +13,15 @@ from headrace.scheduler.attempts import partitions_per_attempt
 from headrace.scheduler.capacity import AttemptGroup, fitted, weighted_median
 from headrace.scheduler.events import Sizes, Target
 from headrace.scheduler.graph import Graph, GraphNode
-from headrace.scheduler.work_estimates import WorkEstimate, graph_of, kept_of, run_virtually, work_bounds, work_of, work_until
+from headrace.scheduler.work_estimates import (
+    WorkEstimate,
+    graph_of,
+    kept_of,
+    run_virtually,
+    work_bounds,
+    work_of,
+    work_until,
+)
 
 # The estimate: the core schedules as in production, and virtual workers execute. Of large work only
 # a part is simulated, with batches of the real size. The rest is scaled by the time that one worker
@@ -114,7 +122,9 @@ class Timed(NamedTuple):
     workers: float
 
 
-def estimate(graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: int) -> Estimate | None:
+def estimate(
+    graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: int
+) -> Estimate | None:
     """Return the duration of the work on `slots` dedicated workers.
 
     None without enough known durations.
@@ -123,15 +133,29 @@ def estimate(graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: 
     return None if results is None else results.estimate
 
 
-def estimate_with_load(graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: int) -> Timed | None:
+def estimate_with_load(
+    graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: int
+) -> Timed | None:
     """Return the result of `estimate` together with the average number of busy workers."""
     phases = _phases(graph, work)
     if not phases:
         return Timed(Estimate(0.0, 0.0, 0.0, "nothing is to be made"), 0.0)
     every = {planned.node.name for planned_work in phases for planned in planned_work}
-    known = {planned.node.name: planned.node for planned_work in phases for planned in planned_work if planned.node.name in paces}
-    strangers = sum(planned.partitions for planned_work in phases for planned in planned_work if planned.node.name not in paces)
-    if not known or strangers > STRANGERS_MAX * sum(planned.partitions for planned_work in phases for planned in planned_work):
+    known = {
+        planned.node.name: planned.node
+        for planned_work in phases
+        for planned in planned_work
+        if planned.node.name in paces
+    }
+    strangers = sum(
+        planned.partitions
+        for planned_work in phases
+        for planned in planned_work
+        if planned.node.name not in paces
+    )
+    if not known or strangers > STRANGERS_MAX * sum(
+        planned.partitions for planned_work in phases for planned in planned_work
+    ):
         return None
     taken = {
         planned.node.name: _typical(planned.node, known, paces)
@@ -139,11 +163,20 @@ def estimate_with_load(graph: Graph, work: PlannedWork, paces: Mapping[str, Pace
         for planned in planned_work
         if planned.node.name not in paces
     }
-    stopwatch = _Stopwatch({**{name: paces[name] for name in every & paces.keys()}, **taken}, graph, slots)
-    seconds = stopwatch.of_all(phases) + work.publishing * sum(planned.partitions for planned_work in phases for planned in planned_work)
+    stopwatch = _Stopwatch(
+        {**{name: paces[name] for name in every & paces.keys()}, **taken}, graph, slots
+    )
+    seconds = stopwatch.of_all(phases) + work.publishing * sum(
+        planned.partitions for planned_work in phases for planned in planned_work
+    )
     deviation = _deviation(phases, paces, stopwatch)
-    low, high = seconds * math.exp(-FOUR_OF_FIVE * deviation), seconds * math.exp(FOUR_OF_FIVE * deviation)
-    return Timed(Estimate(seconds, low, high, _basis(phases, paces, stopwatch, slots)), stopwatch.workers)
+    low, high = (
+        seconds * math.exp(-FOUR_OF_FIVE * deviation),
+        seconds * math.exp(FOUR_OF_FIVE * deviation),
+    )
+    return Timed(
+        Estimate(seconds, low, high, _basis(phases, paces, stopwatch, slots)), stopwatch.workers
+    )
 
 
 def _phases(graph: Graph, work: PlannedWork) -> list[list[WorkEstimate]]:
@@ -153,21 +186,34 @@ def _phases(graph: Graph, work: PlannedWork) -> list[list[WorkEstimate]]:
         targets: dict[str, list[Target]] = {}
         for target in phase:
             targets.setdefault(target.node, []).append(target)
-        phases.append([work_of(node, targets[node.name]) for node in graph.nodes if node.name in targets])
+        phases.append(
+            [work_of(node, targets[node.name]) for node in graph.nodes if node.name in targets]
+        )
     counts: dict[str, int] = {}
     for planned in (planned for planned_work in phases for planned in planned_work):
         counts[planned.node.name] = counts.get(planned.node.name, 0) + len(planned.numbers)
     spread = (
-        [_spread(planned, counts, work).without(work.done.get(planned.node.name, ())) for planned in planned_work]
+        [
+            _spread(planned, counts, work).without(work.done.get(planned.node.name, ()))
+            for planned in planned_work
+        ]
         for planned_work in phases[work.ended :]
     )
-    return [estimates for planned_work in spread if (estimates := [planned for planned in planned_work if planned.partitions])]
+    return [
+        estimates
+        for planned_work in spread
+        if (estimates := [planned for planned in planned_work if planned.partitions])
+    ]
 
 
 def _spread(planned: WorkEstimate, counts: Mapping[str, int], work: PlannedWork) -> WorkEstimate:
     """Spread a node's total over its intervals or, without intervals, over its phases."""
     all_of_it = work.partitions.get(planned.node.name)
-    return planned if all_of_it is None else planned.with_partitions(all_of_it, counts[planned.node.name])
+    return (
+        planned
+        if all_of_it is None
+        else planned.with_partitions(all_of_it, counts[planned.node.name])
+    )
 
 
 def _typical(node: GraphNode, known: Mapping[str, GraphNode], paces: Mapping[str, Pace]) -> Pace:
@@ -199,10 +245,15 @@ class _Stopwatch:
         """Return the seconds of phases that run one after the other."""
         likes: dict[tuple[tuple[str, int], ...], list[Sequence[WorkEstimate]]] = {}
         for planned_work in phases:
-            likes.setdefault(tuple((planned.node.name, planned.partitions) for planned in planned_work), []).append(planned_work)
+            likes.setdefault(
+                tuple((planned.node.name, planned.partitions) for planned in planned_work), []
+            ).append(planned_work)
         ordered = sorted(likes.values(), key=lambda like: -len(like) * self.load(like[0]))
         among = sum(self.load(like[0]) for like in ordered[:PHASES_MAX])
-        timed = [(like, self._of(like[0], int(SIMULATED_MAX * self.load(like[0]) / among))) for like in ordered[:PHASES_MAX]]
+        timed = [
+            (like, self._of(like[0], int(SIMULATED_MAX * self.load(like[0]) / among)))
+            for like in ordered[:PHASES_MAX]
+        ]
         rate = sum(seconds for _, seconds in timed) / sum(self.load(like[0]) for like, _ in timed)
         rest = sum(len(like) * self.load(like[0]) for like in ordered[PHASES_MAX:])
         return sum(len(like) * seconds for like, seconds in timed) + rate * rest
@@ -214,14 +265,20 @@ class _Stopwatch:
 
     def load(self, planned_work: Sequence[WorkEstimate]) -> float:
         """Return the seconds that one worker would need, with the real batch sizes; never 0."""
-        return sum(planned.partitions * max(1e-6, self._paces[planned.node.name].usual(self._at_once(planned))) for planned in planned_work)
+        return sum(
+            planned.partitions
+            * max(1e-6, self._paces[planned.node.name].usual(self._at_once(planned)))
+            for planned in planned_work
+        )
 
     def attempts(self, planned: WorkEstimate) -> int:
         """Return the number of attempts."""
         return math.ceil(planned.partitions / self._at_once(planned))
 
     def _at_once(self, planned: WorkEstimate) -> int:
-        most = partitions_per_attempt(self._paces[planned.node.name].seen(planned.node.batch_max), planned.node.batch_max)
+        most = partitions_per_attempt(
+            self._paces[planned.node.name].seen(planned.node.batch_max), planned.node.batch_max
+        )
         return max(1, min(most, math.ceil(planned.partitions / self._slots)))
 
     def _of(self, planned_work: Sequence[WorkEstimate], budget: int) -> float:
@@ -237,12 +294,22 @@ class _Stopwatch:
     def _played(self, planned_work: Sequence[WorkEstimate]) -> float:
         checkpoint = replace(
             kept_of(planned_work),
-            paces={planned.node.name: self._paces[planned.node.name].sizes(planned.node.batch_max) for planned in planned_work},
+            paces={
+                planned.node.name: self._paces[planned.node.name].sizes(planned.node.batch_max)
+                for planned in planned_work
+            },
         )
-        virtual_run_result = run_virtually(graph_of(planned_work, self._graph), checkpoint, self._takes, self._slots)
+        virtual_run_result = run_virtually(
+            graph_of(planned_work, self._graph), checkpoint, self._takes, self._slots
+        )
         self.simulated += virtual_run_result.published
-        self._busy, self._seconds = self._busy + virtual_run_result.busy, self._seconds + virtual_run_result.seconds
-        stuck = 1 - virtual_run_result.published / sum(planned.partitions for planned in planned_work)
+        self._busy, self._seconds = (
+            self._busy + virtual_run_result.busy,
+            self._seconds + virtual_run_result.seconds,
+        )
+        stuck = 1 - virtual_run_result.published / sum(
+            planned.partitions for planned in planned_work
+        )
         return virtual_run_result.seconds + stuck * self.load(planned_work) / self._slots
 
     def _takes(self, node: str, partitions: int) -> float:
@@ -257,7 +324,9 @@ def _beginning(planned_work: Sequence[WorkEstimate], partitions: int) -> list[Wo
     for _ in range(_BISECTIONS):
         share = (low + high) / 2
         moment = span[0] + int((span[1] - span[0]) * share) if span is not None else 0
-        tried = [planned for planned in work_until(planned_work, moment, share) if planned.partitions]
+        tried = [
+            planned for planned in work_until(planned_work, moment, share) if planned.partitions
+        ]
         if sum(planned.partitions for planned in tried) > partitions:
             high = share
         else:
@@ -265,7 +334,9 @@ def _beginning(planned_work: Sequence[WorkEstimate], partitions: int) -> list[Wo
     return estimates
 
 
-def _deviation(phases: Sequence[Sequence[WorkEstimate]], paces: Mapping[str, Pace], stopwatch: _Stopwatch) -> float:
+def _deviation(
+    phases: Sequence[Sequence[WorkEstimate]], paces: Mapping[str, Pace], stopwatch: _Stopwatch
+) -> float:
     """Return the log standard deviation of the whole.
 
     It combines each node's uncertainty, weighted by its share of the work, with OTHERWISE.
@@ -274,9 +345,15 @@ def _deviation(phases: Sequence[Sequence[WorkEstimate]], paces: Mapping[str, Pac
     shares: dict[str, float] = {}
     attempts: dict[str, int] = {}
     for planned in (planned for planned_work in phases for planned in planned_work):
-        shares[planned.node.name] = shares.get(planned.node.name, 0.0) + stopwatch.load([planned]) / whole
-        attempts[planned.node.name] = attempts.get(planned.node.name, 0) + stopwatch.attempts(planned)
-    unknown = ((share * _unknown(paces.get(name), attempts[name])) ** 2 for name, share in shares.items())
+        shares[planned.node.name] = (
+            shares.get(planned.node.name, 0.0) + stopwatch.load([planned]) / whole
+        )
+        attempts[planned.node.name] = attempts.get(planned.node.name, 0) + stopwatch.attempts(
+            planned
+        )
+    unknown = (
+        (share * _unknown(paces.get(name), attempts[name])) ** 2 for name, share in shares.items()
+    )
     return math.sqrt(OTHERWISE**2 + sum(unknown))
 
 
@@ -287,22 +364,42 @@ def _unknown(pace: Pace | None, attempts: int) -> float:
     """
     if pace is None or not pace.count:
         return UNKNOWN_SPREAD
-    return (pace.spread + OTHERWISE) / math.sqrt(pace.count) + pace.spread / math.sqrt(min(EVENED_OUT, max(1, attempts)))
+    return (pace.spread + OTHERWISE) / math.sqrt(pace.count) + pace.spread / math.sqrt(
+        min(EVENED_OUT, max(1, attempts))
+    )
 
 
-def _basis(phases: Sequence[Sequence[WorkEstimate]], paces: Mapping[str, Pace], stopwatch: _Stopwatch, slots: int) -> str:
+def _basis(
+    phases: Sequence[Sequence[WorkEstimate]],
+    paces: Mapping[str, Pace],
+    stopwatch: _Stopwatch,
+    slots: int,
+) -> str:
     names = {planned.node.name: None for planned_work in phases for planned in planned_work}
     attempts = sum(paces[name].count for name in names if name in paces)
     strangers = [name for name in names if name not in paces]
     changed = [name for name in names if name in paces and not paces[name].count]
     partitions = sum(planned.partitions for planned_work in phases for planned in planned_work)
-    said = [f"simulated on {slots} worker{'s' * (slots != 1)} with what {attempts:,} attempt{'s' * (attempts != 1)} took"]
+    said = [
+        (
+            f"simulated on {slots} worker{'s' * (slots != 1)} with what {attempts:,}"
+            f" attempt{'s' * (attempts != 1)} took"
+        )
+    ]
     if stopwatch.simulated < partitions:
-        said.append(f"{stopwatch.simulated:,} of {partitions:,} partitions simulated, the rest scaled")
+        said.append(
+            f"{stopwatch.simulated:,} of {partitions:,} partitions simulated, the rest scaled"
+        )
     if strangers:
-        said.append(f"{_few(strangers)} never ran and {'is' if len(strangers) == 1 else 'are'} taken to be like the others")
+        said.append(
+            f"{_few(strangers)} never ran and {'is' if len(strangers) == 1 else 'are'} taken to be"
+            " like the others"
+        )
     if changed:
-        said.append(f"{_few(changed)} never ran with this code and {'is' if len(changed) == 1 else 'are'} taken to be as before")
+        said.append(
+            f"{_few(changed)} never ran with this code and {'is' if len(changed) == 1 else 'are'}"
+            " taken to be as before"
+        )
     return "; ".join(said)
 
 
@@ -336,13 +433,22 @@ def single_pace(samples: Sequence[Sample]) -> Pace | None:
     """
     if not samples:
         return None
-    return _with_spread(0.0, weighted_median((seconds / size, size) for size, seconds in samples), samples)
+    return _with_spread(
+        0.0, weighted_median((seconds / size, size) for size, seconds in samples), samples
+    )
 
 
 def _with_spread(attempt: float, each: float, samples: Sequence[Sample]) -> Pace:
     pace = Pace(attempt, each, 0.0, len(samples))
-    away = (abs(math.log(max(seconds, 1e-6) / max(pace.of(size), 1e-6))) for size, seconds in samples)
-    return Pace(attempt, each, _DEVIATIONS_PER_MAD * weighted_median((item, 1) for item in away), len(samples))
+    away = (
+        abs(math.log(max(seconds, 1e-6) / max(pace.of(size), 1e-6))) for size, seconds in samples
+    )
+    return Pace(
+        attempt,
+        each,
+        _DEVIATIONS_PER_MAD * weighted_median((item, 1) for item in away),
+        len(samples),
+    )
 
 
 def _middles(samples: Sequence[Sample]) -> list[AttemptGroup]:
@@ -350,4 +456,7 @@ def _middles(samples: Sequence[Sample]) -> list[AttemptGroup]:
     sizes: dict[int, list[float]] = {}
     for size, seconds in samples:
         sizes.setdefault(size, []).append(seconds)
-    return [AttemptGroup(size, weighted_median((item, 1) for item in results), len(results)) for size, results in sorted(sizes.items())]
+    return [
+        AttemptGroup(size, weighted_median((item, 1) for item in results), len(results))
+        for size, results in sorted(sizes.items())
+    ]

@@ -131,7 +131,11 @@ _FAILS_LIKE = "fails like "
 
 def failed_like(reason: str) -> str | None:
     """Return the key of the partition that `reason` refers to; None for a reason of its own."""
-    return reason.removeprefix(_FAILS_LIKE).partition(": ")[0] if reason.startswith(_FAILS_LIKE) else None
+    return (
+        reason.removeprefix(_FAILS_LIKE).partition(": ")[0]
+        if reason.startswith(_FAILS_LIKE)
+        else None
+    )
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False, tag="loaded"):

@@ -2,7 +2,8 @@
 
 It uses durations, promises of sources and known obstacles.
 
-A forecast is a lower bound: it adds up what has to happen in sequence, and assumes a free worker and free pools.
+A forecast is a lower bound: it adds up what has to happen in sequence, and assumes a free worker
+and free pools.
 """
 
 from __future__ import annotations
@@ -108,26 +109,36 @@ class PartitionForecaster:
     def _of(self, node: GraphNode, key: str, depth: int) -> Outlook:
         place = (node.name, key)
         if place not in self._known:
-            self._known[place] = THERE  # there are no cycles; this only ends a chain that is too deep
+            self._known[place] = (
+                THERE  # there are no cycles; this only ends a chain that is too deep
+            )
             self._known[place] = self._find(node, key, depth)
         return self._known[place]
 
     def _find(self, node: GraphNode, key: str, depth: int) -> Outlook:
         stand = self._stand(node.name, key)
-        if depth > DEPTH_MAX or (stand is not None and (stand.state is PartitionState.PUBLISHED or stand.published)):
+        if depth > DEPTH_MAX or (
+            stand is not None and (stand.state is PartitionState.PUBLISHED or stand.published)
+        ):
             return THERE
         if stand is not None and stand.state is PartitionState.RUNNING:
             return self._running(node, key, stand)
         if stand is not None and stand.state in _STATE_CLAUSES:
-            return Outlook(None, (self._stopped(node, key, f"{_STATE_CLAUSES[stand.state]}{': ' if stand.reason else ''}{stand.reason}"),))
-        before = self._arrival(node, key, stand) if node.is_source else self._inputs(node, key, depth)
+            clause = _STATE_CLAUSES[stand.state]
+            reason = f"{clause}: {stand.reason}" if stand.reason else clause
+            return Outlook(None, (self._stopped(node, key, reason),))
+        before = (
+            self._arrival(node, key, stand) if node.is_source else self._inputs(node, key, depth)
+        )
         return self._then(node, key, before, stand)
 
     def _running(self, node: GraphNode, key: str, stand: CurrentPartitionState) -> Outlook:
         began = self._now if stand.began_at is None else stand.began_at
         planned = began + self._takes(node)
         ends = max(self._now, planned)
-        why = f"runs for {duration(self._now - began)}" + (", longer than it ever takes" if planned < self._now else "")
+        why = f"runs for {duration(self._now - began)}" + (
+            ", longer than it ever takes" if planned < self._now else ""
+        )
         return Outlook(ends, (ForecastStep(node.name, key, began, ends, why),))
 
     def _stopped(self, node: GraphNode, key: str, why: str) -> ForecastStep:
@@ -138,10 +149,22 @@ class PartitionForecaster:
         if stand is not None or node.partition.grain is None:
             return Outlook(self._now)
         end = bounds(node, key)[1]
-        by = end if node.expect_by is None else Offset.parse(node.expect_by).after_us(end, node.timezone, node.days_off.holds)
+        by = (
+            end
+            if node.expect_by is None
+            else Offset.parse(node.expect_by).after_us(end, node.timezone, node.days_off.holds)
+        )
         late = by < self._now
-        promised = f"was due {duration(self._now - by)} ago and" if late and node.expect_by else "is due and" if late else "is expected;"
-        step = ForecastStep(node.name, key, min(by, self._now), max(by, self._now), f"{promised} hasn't arrived")
+        promised = (
+            f"was due {duration(self._now - by)} ago and"
+            if late and node.expect_by
+            else "is due and"
+            if late
+            else "is expected;"
+        )
+        step = ForecastStep(
+            node.name, key, min(by, self._now), max(by, self._now), f"{promised} hasn't arrived"
+        )
         return Outlook(max(by, self._now), (step,))
 
     def _inputs(self, node: GraphNode, key: str, depth: int) -> Outlook:
@@ -156,7 +179,9 @@ class PartitionForecaster:
             outlooks += [self._of(link.input, key, depth + 1) for key in keys]
         return _last(outlooks)
 
-    def _then(self, node: GraphNode, key: str, before: Outlook, stand: CurrentPartitionState | None) -> Outlook:
+    def _then(
+        self, node: GraphNode, key: str, before: Outlook, stand: CurrentPartitionState | None
+    ) -> Outlook:
         """Return the outlook of a node from that of its inputs.
 
         It adds the node's own pause, trigger, next try and duration.
@@ -174,7 +199,9 @@ class PartitionForecaster:
         step = ForecastStep(node.name, key, ready, ready + takes, f"takes {duration(takes)}")
         return Outlook(ready + takes, (*steps, step) if takes or not steps else steps)
 
-    def _free(self, node: GraphNode, key: str, stand: CurrentPartitionState | None) -> tuple[int, str] | None:
+    def _free(
+        self, node: GraphNode, key: str, stand: CurrentPartitionState | None
+    ) -> tuple[int, str] | None:
         """Return when the node itself is free to run and what blocks it until then.
 
         None for an open pause.

@@ -14,7 +14,13 @@ from headrace.model.times import times_after, times_until
 from headrace.scheduler.dependencies import Network
 from headrace.scheduler.events import AwaitedPartition, Paused, Requested
 from headrace.scheduler.graph import GraphNode, NodeTrigger
-from headrace.scheduler.partition_states import Covering, PartitionRange, PartitionStates, bounds, span_of
+from headrace.scheduler.partition_states import (
+    Covering,
+    PartitionRange,
+    PartitionStates,
+    bounds,
+    span_of,
+)
 from headrace.scheduler.readiness import STEPS_MAX, Needs
 from headrace.scheduler.states import PartitionState, TrackedPartition
 
@@ -36,7 +42,9 @@ class Demand:
         """Number of wanted partitions that are queued or running."""
         spans: dict[str, list[PartitionRange]] = {}
         for target in event.targets:
-            spans.setdefault(target.node, []).append(span_of(partition_states.nodes[target.node], target))
+            spans.setdefault(target.node, []).append(
+                span_of(partition_states.nodes[target.node], target)
+            )
         self._spans = {node: Covering(ranges) for node, ranges in spans.items()}
 
     @property
@@ -51,7 +59,10 @@ class Demand:
     def covers(self, partition_states: PartitionStates, node: str, key: str) -> bool:
         """Return whether a partition is wanted."""
         spans = self._spans.get(node)
-        return spans is not None and (spans.everything or spans.covers(partition_states.order(partition_states.nodes[node], key)))
+        return spans is not None and (
+            spans.everything
+            or spans.covers(partition_states.order(partition_states.nodes[node], key))
+        )
 
 
 class Demands:
@@ -80,20 +91,35 @@ class Demands:
 
     def wanting(self, node: str, key: str) -> list[Demand]:
         """Return the requests that want a partition."""
-        return [demand for demand in self._demands.values() if demand.covers(self._partition_states, node, key)]
+        return [
+            demand
+            for demand in self._demands.values()
+            if demand.covers(self._partition_states, node, key)
+        ]
 
     def wanted(self, node: str, key: str, run: int | None = None) -> bool:
         """Return whether any run, or the given one, wants a partition."""
         demands = self._demands.values()
-        return any(demand.covers(self._partition_states, node, key) for demand in demands if run is None or demand.run == run)
+        return any(
+            demand.covers(self._partition_states, node, key)
+            for demand in demands
+            if run is None or demand.run == run
+        )
 
     def asked_for(self, node: str, key: str) -> bool:
         """Return whether a run other than the server's own wants a partition."""
-        return any(demand.covers(self._partition_states, node, key) for demand in self._demands.values() if not demand.standing)
+        return any(
+            demand.covers(self._partition_states, node, key)
+            for demand in self._demands.values()
+            if not demand.standing
+        )
 
     def named(self, node: str, key: str) -> bool:
         """Return whether a person requested a partition by its node's name."""
-        return any(node in demand.named and demand.covers(self._partition_states, node, key) for demand in self._demands.values())
+        return any(
+            node in demand.named and demand.covers(self._partition_states, node, key)
+            for demand in self._demands.values()
+        )
 
     def begun(self, node: str, key: str) -> None:
         """Count a partition as queued."""
@@ -107,7 +133,9 @@ class Demands:
 
     def at_rest(self) -> list[Demand]:
         """Return the requests with nothing in progress."""
-        return [demand for demand in self._demands.values() if not demand.active and not demand.standing]
+        return [
+            demand for demand in self._demands.values() if not demand.active and not demand.standing
+        ]
 
 
 # Paused nodes: none of their attempts start; running attempts continue.
@@ -144,7 +172,9 @@ class Pauses:
         while self._ends and self._ends[0][0] <= now:
             at, node = heapq.heappop(self._ends)
             pause = self._paused.get(node)
-            if pause is not None and pause.until == at:  # it may have been paused again since, or for longer
+            if (
+                pause is not None and pause.until == at
+            ):  # it may have been paused again since, or for longer
                 results += self.resume([node])
         return results
 
@@ -211,7 +241,9 @@ def _times_after(trigger: NodeTrigger, after_us: int) -> Iterator[int]:
     if trigger.cron is not None:
         return times_after(trigger.cron, trigger.timezone, after_us)
     every = trigger.every_us
-    return iter(()) if every is None else iter(range((after_us // every + 1) * every, 1 << 62, every))
+    return (
+        iter(()) if every is None else iter(range((after_us // every + 1) * every, 1 << 62, every))
+    )
 
 
 def _times_until(trigger: NodeTrigger, until_us: int) -> Iterator[int]:
@@ -229,7 +261,9 @@ class Firings:
     """
 
     def __init__(self, network: Network, recorded: Iterable[tuple[str, int]], now: int) -> None:
-        self._triggers = {name: node.trigger for name, node in network.nodes.items() if node.trigger is not None}
+        self._triggers = {
+            name: node.trigger for name, node in network.nodes.items() if node.trigger is not None
+        }
         self._last: dict[str, int] = {name: at for name, at in recorded if name in self._triggers}
         self._next: list[tuple[int, str]] = []
         self.fired_by = _fired_by(network)
@@ -306,7 +340,11 @@ def _fires(network: Network, node: GraphNode) -> Iterable[str]:
     if node.trigger is None:
         return ()
     if node.trigger.upstream is not None:
-        return (node.trigger.upstream,) if node.trigger.upstream else dict.fromkeys(spec.node for spec in node.inputs)
+        return (
+            (node.trigger.upstream,)
+            if node.trigger.upstream
+            else dict.fromkeys(spec.node for spec in node.inputs)
+        )
     if node.trigger.arrival is None:
         return ()
     if node.trigger.arrival:
@@ -316,14 +354,21 @@ def _fires(network: Network, node: GraphNode) -> Iterable[str]:
 
 # Answers whether a gate keeps a partition from starting.
 
-STATES_RUN_AGAIN = (PartitionState.PUBLISHED, PartitionState.FAILED, PartitionState.REJECTED, PartitionState.HELD)
+STATES_RUN_AGAIN = (
+    PartitionState.PUBLISHED,
+    PartitionState.FAILED,
+    PartitionState.REJECTED,
+    PartitionState.HELD,
+)
 """States from which a firing runs a node again that has neither inputs nor partitions."""
 
 
 class Gates:
     """Decides whether pauses, triggers or newer intervals keep partitions from running."""
 
-    def __init__(self, partition_states: PartitionStates, network: Network, demands: Demands) -> None:
+    def __init__(
+        self, partition_states: PartitionStates, network: Network, demands: Demands
+    ) -> None:
         self._partition_states, self._network, self._demands = partition_states, network, demands
         self.pauses = Pauses()
         self.firings = Firings(network, (), 0)
@@ -332,26 +377,41 @@ class Gates:
         """Return the gate that blocks a partition; None if there is none."""
         pause = self.pauses.of(node.name)
         if pause is not None:
-            return AwaitedPartition(node.name, key, PartitionState.WAITING, f"is paused: {pause.reason}", pause.until)
+            return AwaitedPartition(
+                node.name, key, PartitionState.WAITING, f"is paused: {pause.reason}", pause.until
+            )
         if node.trigger is None or self._demands.named(node.name, key):
             return None
         tracked = self._partition_states.get(node.name, key)
         if tracked is None or self.firings.released(node, key, tracked):
             return None
-        return AwaitedPartition(node.name, key, PartitionState.WAITING, "waits for its trigger", self.next_release(node, key, now))
+        return AwaitedPartition(
+            node.name,
+            key,
+            PartitionState.WAITING,
+            "waits for its trigger",
+            self.next_release(node, key, now),
+        )
 
     def next_release(self, node: GraphNode, key: str, now: int) -> int | None:
         """Return when time next releases a partition by a firing, in microseconds."""
         end = bounds(node, key)[1] - 1 if node.partition.grain is not None else now
         return self.firings.next_of(node.name, max(now, end))
 
-    def passed_over(self, node: GraphNode, key: str, tracked: TrackedPartition, needs: Needs) -> str | None:
+    def passed_over(
+        self, node: GraphNode, key: str, tracked: TrackedPartition, needs: Needs
+    ) -> str | None:
         """Return the newer interval that makes a partition unwanted under `catch_up: latest`.
 
         Only for a partition that was never published; else None.
         """
         trigger = node.trigger
-        if trigger is None or not trigger.latest or tracked.published or node.partition.grain is None:
+        if (
+            trigger is None
+            or not trigger.latest
+            or tracked.published
+            or node.partition.grain is None
+        ):
             return None
         last = self.firings.last(node.name)
         if last is None or self._demands.named(node.name, key):
@@ -380,18 +440,34 @@ class Gates:
         results: dict[str, float] = {}
         for name in self._above(node):
             newest = self._partition_states.newest.get(name)
-            own = bounds(self._network.nodes[name], newest[1])[1] if newest is not None else -math.inf
-            results[name] = max(own, min((results.get(source.name, math.inf) for source in self._paced(name)), default=-math.inf))
+            own = (
+                bounds(self._network.nodes[name], newest[1])[1] if newest is not None else -math.inf
+            )
+            results[name] = max(
+                own,
+                min(
+                    (results.get(source.name, math.inf) for source in self._paced(name)),
+                    default=-math.inf,
+                ),
+            )
         return results[node.name]
 
     def _above(self, node: GraphNode) -> list[str]:
         """Return a node and its required ancestors partitioned by time, sources first."""
         results, open_ends = {node.name}, [node.name]
         while open_ends:
-            new = {source.name for source in self._paced(open_ends.pop()) if source.partition.grain is not None} - results
+            new = {
+                source.name
+                for source in self._paced(open_ends.pop())
+                if source.partition.grain is not None
+            } - results
             results |= new
             open_ends += new
         return sorted(results, key=self._network.rank.__getitem__)
 
     def _paced(self, name: str) -> list[GraphNode]:
-        return [link.input for link in self._network.links[name] if not link.newest and not link.optional]
+        return [
+            link.input
+            for link in self._network.links[name]
+            if not link.newest and not link.optional
+        ]

@@ -136,7 +136,9 @@ def trigger_of(project: Project, asset: Asset) -> NodeTrigger | None:
     every = said.get("interval")
     return NodeTrigger(
         cron=said.get("cron"),
-        every_us=int(parse_duration(every).total_seconds() * _SECOND_US) if every is not None else None,
+        every_us=int(parse_duration(every).total_seconds() * _SECOND_US)
+        if every is not None
+        else None,
         arrival=_node_name(said.get("arrival")),
         upstream=_node_name(said.get("upstream")),
         outside=bool(said.get("webhook") or said.get("manual")),
@@ -181,13 +183,17 @@ def slots_taken(node: GraphNode, pools: Mapping[str, int]) -> Takes:
 
     Where a pool has fewer slots than requested, the attempt takes all of them.
     """
-    return tuple((take.pool, min(take.slots, pools[take.pool])) for take in node.takes if take.pool in pools)
+    return tuple(
+        (take.pool, min(take.slots, pools[take.pool])) for take in node.takes if take.pool in pools
+    )
 
 
 class PoolCapacity:
     """Free pool slots at one point in time, while slots are assigned by urgency."""
 
-    def __init__(self, pools: Mapping[str, int], leases: Iterable[PoolLease], now: int, elsewhere: Takes = ()) -> None:
+    def __init__(
+        self, pools: Mapping[str, int], leases: Iterable[PoolLease], now: int, elsewhere: Takes = ()
+    ) -> None:
         """`elsewhere` lists the slots of these pools that attempts of other cores hold."""
         self._pools = pools
         self._taken: dict[str, int] = {}
@@ -208,7 +214,9 @@ class PoolCapacity:
 
     def short(self, takes: Takes) -> list[str]:
         """Return the pools that don't have enough free slots."""
-        return [pool for pool, slots in takes if self._taken.get(pool, 0) + slots > self._pools[pool]]
+        return [
+            pool for pool, slots in takes if self._taken.get(pool, 0) + slots > self._pools[pool]
+        ]
 
     def wait(self, takes: Takes) -> None:
         """Reserve the free slots for the most urgent partition.

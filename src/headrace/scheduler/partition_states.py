@@ -35,7 +35,9 @@ class PartitionRange(NamedTuple):
 
     def covers(self, order: str) -> bool:
         """Return whether a partition with that order is in the range."""
-        return (self.first is None or order >= self.first) and (self.last is None or order <= self.last)
+        return (self.first is None or order >= self.first) and (
+            self.last is None or order <= self.last
+        )
 
 
 def span_of(node: GraphNode, target: Target) -> PartitionRange:
@@ -50,9 +52,13 @@ class PartitionStates:
 
     def __init__(self, nodes: dict[str, GraphNode]) -> None:
         self.nodes = nodes
-        self.tracked_partitions: dict[str, dict[str, TrackedPartition]] = {name: {} for name in nodes}
+        self.tracked_partitions: dict[str, dict[str, TrackedPartition]] = {
+            name: {} for name in nodes
+        }
         """Partitions that aren't terminal."""
-        self.resting = {name: TerminalPartitions(node.partition, node.timezone) for name, node in nodes.items()}
+        self.resting = {
+            name: TerminalPartitions(node.partition, node.timezone) for name, node in nodes.items()
+        }
         self.oldest: dict[str, tuple[str, str]] = {}
         """Node → order and key of its oldest known partition."""
         self.newest: dict[str, tuple[str, str]] = {}
@@ -66,10 +72,14 @@ class PartitionStates:
         """Unpartitioned node → the publication that first had the visible content."""
         self.expanded: dict[str, str] = {}
         """Node without inputs that announce partitions → its last partition found by time alone."""
-        self._data_keys: dict[str, dict[str, dict[str, None]]] = {name: {} for name, node in nodes.items() if _grows(node)}
+        self._data_keys: dict[str, dict[str, dict[str, None]]] = {
+            name: {} for name, node in nodes.items() if _grows(node)
+        }
         """Node with a growing set of keys → interval → its keys, for the most recently used
         intervals."""
-        self._open_keys: dict[str, dict[str, dict[str, None]]] = {name: {} for name in self._data_keys}
+        self._open_keys: dict[str, dict[str, dict[str, None]]] = {
+            name: {} for name in self._data_keys
+        }
         """Node with a growing set of keys → interval → its keys that aren't terminal."""
 
     # One partition
@@ -115,7 +125,10 @@ class PartitionStates:
             keys.setdefault(moment, {})[data] = None
 
     def _take(self, name: str, key: str) -> None:
-        if self.tracked_partitions[name].pop(key, None) is not None and (keys := self._open_keys.get(name)) is not None:
+        if (
+            self.tracked_partitions[name].pop(key, None) is not None
+            and (keys := self._open_keys.get(name)) is not None
+        ):
             moment, data = split(key, self.nodes[name].partition)
             del keys[moment][data]
             if not keys[moment]:
@@ -149,7 +162,9 @@ class PartitionStates:
     def hide(self, name: str, tracked: TrackedPartition) -> None:
         """Record that a partition has no visible publication any more."""
         tracked.published = False
-        if not self.resting[name] and not any(partition.published for partition in self.tracked_partitions[name].values()):
+        if not self.resting[name] and not any(
+            partition.published for partition in self.tracked_partitions[name].values()
+        ):
             self.visible.discard(name)
 
     def bundle(self, name: str, key: str, bundle: str) -> None:
@@ -170,7 +185,9 @@ class PartitionStates:
     def open(self, name: str) -> list[tuple[str, TrackedPartition]]:
         """Return the partitions of a node that aren't terminal, oldest first."""
         node = self.nodes[name]
-        return sorted(self.tracked_partitions[name].items(), key=lambda item: self.order(node, item[0]))
+        return sorted(
+            self.tracked_partitions[name].items(), key=lambda item: self.order(node, item[0])
+        )
 
     def published(self, name: str) -> list[str]:
         """Return the partitions of a node with a visible publication, oldest first.
@@ -252,7 +269,11 @@ class PartitionStates:
 
 def time_key(node: GraphNode, key: str) -> str:
     """Return the time part of a key."""
-    return key.partition(SEPARATOR)[0] if node.partition.key is not None and node.partition.grain is not None else key
+    return (
+        key.partition(SEPARATOR)[0]
+        if node.partition.key is not None and node.partition.grain is not None
+        else key
+    )
 
 
 def bounds(node: GraphNode, key: str) -> tuple[int, int]:

@@ -7,11 +7,25 @@ from collections.abc import Collection, Sequence
 from headrace.model.partitions import delivery_key
 from headrace.model.times import Duration
 from headrace.scheduler.dependencies import InputLink
-from headrace.scheduler.events import AttemptPublished, DeliveryArrived, GivenUp, PartitionOvertaken, Promoted, Refreshed, TakenBack
+from headrace.scheduler.events import (
+    AttemptPublished,
+    DeliveryArrived,
+    GivenUp,
+    PartitionOvertaken,
+    Promoted,
+    Refreshed,
+    TakenBack,
+)
 from headrace.scheduler.graph import GraphNode
 from headrace.scheduler.partition_states import bounds
 from headrace.scheduler.state import Queue, SchedulerState
-from headrace.scheduler.states import STOPPED, PartitionState, PartitionTransition, TrackedPartition, next_state
+from headrace.scheduler.states import (
+    STOPPED,
+    PartitionState,
+    PartitionTransition,
+    TrackedPartition,
+    next_state,
+)
 
 # Publications and deliveries. Each is propagated to the downstream partitions, which may run now
 # or become stale.
@@ -22,7 +36,10 @@ class Propagation:
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
         self._all, self._queue = scheduler_state, queue
-        self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
+        self._partition_states, self._network = (
+            scheduler_state.partition_states,
+            scheduler_state.network,
+        )
         self.together: Collection[tuple[str, str]] = ()
         """The partitions of the current promotion, which are consistent with each other."""
 
@@ -33,7 +50,11 @@ class Propagation:
             self._queue.add(node.name, event.key, TrackedPartition())
         self._partition_states.bundle(node.name, event.key, event.bundle)
         self._queue.want(node, event.key, force=True)
-        if node.watermark and known is not None and known != self._partition_states.newest[node.name]:
+        if (
+            node.watermark
+            and known is not None
+            and known != self._partition_states.newest[node.name]
+        ):
             self._completed(node, known[1])
 
     def refreshed(self, event: Refreshed) -> None:
@@ -49,7 +70,14 @@ class Propagation:
         )
         tracked.state = PartitionState.PUBLISHED
         self._partition_states.show(node.name, tracked)
-        self.spread(node, event.key, tracked, changed=changed, restated=restated, too_late=self._too_late(node, event.key))
+        self.spread(
+            node,
+            event.key,
+            tracked,
+            changed=changed,
+            restated=restated,
+            too_late=self._too_late(node, event.key),
+        )
         self.passed(node, (event.key,), first=first)
         if first:
             self.first_seen(node)
@@ -119,10 +147,19 @@ class Propagation:
         self.made(node, key, tracked, publication=publication if changed else 0)
         if tracked.dirty:
             self._queue.want(node, key, force=True, stale=True)
-        self.spread(node, key, tracked, changed=changed, restated=restated, too_late=self._too_late(node, key))
+        self.spread(
+            node,
+            key,
+            tracked,
+            changed=changed,
+            restated=restated,
+            too_late=self._too_late(node, key),
+        )
         self._partition_states.settle(node.name, key)
 
-    def made(self, node: GraphNode, key: str, tracked: TrackedPartition, *, publication: int) -> None:
+    def made(
+        self, node: GraphNode, key: str, tracked: TrackedPartition, *, publication: int
+    ) -> None:
         """Record that a partition is up to date.
 
         `publication` is the first one with this content, if the content is new.
@@ -143,7 +180,16 @@ class Propagation:
             for follower in self._network.followers[node.name]:
                 self._queue.consider(self._all.nodes[follower], key)
 
-    def spread(self, node: GraphNode, key: str, tracked: TrackedPartition, *, changed: bool, restated: bool, too_late: bool) -> None:
+    def spread(
+        self,
+        node: GraphNode,
+        key: str,
+        tracked: TrackedPartition,
+        *,
+        changed: bool,
+        restated: bool,
+        too_late: bool,
+    ) -> None:
         """Propagate a partition to its readers: they may run now, or are stale.
 
         A first delivery is too late only for readers that were computed without it.
@@ -153,20 +199,30 @@ class Propagation:
         for child, link in self._network.children[node.name]:
             if link.delivers:
                 if changed:
-                    self._delivered(child, delivery_key(self._partition_states.publications.get(node.name, 0)))
+                    self._delivered(
+                        child, delivery_key(self._partition_states.publications.get(node.name, 0))
+                    )
                 continue
             for touch in link.touches(key):
-                self._touch(child, touch, link, changed=changed, late=late or (link.optional and too_late))
+                self._touch(
+                    child, touch, link, changed=changed, late=late or (link.optional and too_late)
+                )
             stales = changed and link.stales
             if changed and link.newest and not link.gathers:
                 self._tried_again(child)
-            if link.newest and not link.gathers and (stales or node.name not in self._partition_states.busy):
+            if (
+                link.newest
+                and not link.gathers
+                and (stales or node.name not in self._partition_states.busy)
+            ):
                 self.reference_moved(child, stales=stales)
         if node.chained and (following := self._all.needs.after(node, key)) is not None:
             # its readers derive from data that is gone, so they are recomputed without a request
             self._touch(node, following, None, changed=changed, late=False)
 
-    def _touch(self, child: GraphNode, key: str, link: InputLink | None, *, changed: bool, late: bool) -> None:
+    def _touch(
+        self, child: GraphNode, key: str, link: InputLink | None, *, changed: bool, late: bool
+    ) -> None:
         if (child.name, key) in self.together:
             return
         tracked = self._partition_states.get(child.name, key)
@@ -176,9 +232,17 @@ class Propagation:
                 self._queue.consider(child, key)
         elif not changed or not (link is None or link.stales):
             self._queue.consider(child, key)
-        elif tracked.published and (late or child.tells) and tracked.state not in (PartitionState.WAITING, PartitionState.RUNNING):
+        elif (
+            tracked.published
+            and (late or child.tells)
+            and tracked.state not in (PartitionState.WAITING, PartitionState.RUNNING)
+        ):
             self._propose(child, key)
-        elif link is not None or tracked.published or tracked.state in (*STOPPED, PartitionState.RUNNING):
+        elif (
+            link is not None
+            or tracked.published
+            or tracked.state in (*STOPPED, PartitionState.RUNNING)
+        ):
             self._partition_states.tracked(child.name, key).late = False
             self._queue.want(child, key, force=True, stale=tracked.published)
         else:
@@ -198,7 +262,9 @@ class Propagation:
         """Return whether a delivery is too late to recompute its readers without a request."""
         if node.restate_within is None or node.partition.grain is None:
             return False
-        return self._all.now > Duration.parse(node.restate_within).after_us(bounds(node, key)[1], node.timezone)
+        return self._all.now > Duration.parse(node.restate_within).after_us(
+            bounds(node, key)[1], node.timezone
+        )
 
     def _delivered(self, node: GraphNode, key: str) -> None:
         """Request a new partition for the new content of an unpartitioned input.
@@ -263,12 +329,21 @@ class Promotions:
         else:
             tracked.state = PartitionState.PUBLISHED
         publication = event.publications[place] if event.publications else 0
-        self._waves.made(node, key, tracked, publication=publication if changed or not before else 0)
+        self._waves.made(
+            node, key, tracked, publication=publication if changed or not before else 0
+        )
         return before
 
     def _spread(self, node: GraphNode, key: str, *, changed: bool, restated: bool) -> None:
         tracked = self._partition_states.tracked(node.name, key)
-        self._waves.spread(node, key, tracked, changed=changed, restated=restated, too_late=self._too_late(node, key))
+        self._waves.spread(
+            node,
+            key,
+            tracked,
+            changed=changed,
+            restated=restated,
+            too_late=self._too_late(node, key),
+        )
 
     def _too_late(self, node: GraphNode, key: str) -> bool:
         """Return whether readers of a partition are recomputed only on request.
@@ -281,7 +356,9 @@ class Promotions:
         above = (self._all.nodes[name] for name in self._all.network.ancestors(node))
         within = {source.restate_within for source in above if source.restate_within is not None}
         end = bounds(node, key)[1]
-        return any(self._all.now > Duration.parse(item).after_us(end, node.timezone) for item in within)
+        return any(
+            self._all.now > Duration.parse(item).after_us(end, node.timezone) for item in within
+        )
 
 
 # Withdrawn publications, and partitions that a plan gave up. Data derived from them is stale and
@@ -293,7 +370,10 @@ class Withdrawals:
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
         self._all, self._queue = scheduler_state, queue
-        self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
+        self._partition_states, self._network = (
+            scheduler_state.partition_states,
+            scheduler_state.network,
+        )
 
     def take_back(self, event: TakenBack) -> None:
         """Withdraw a partition.
@@ -301,12 +381,20 @@ class Withdrawals:
         It isn't recomputed until a person names it or one of its inputs changes. A running attempt
         goes on, because it began for such a reason.
         """
-        if event.node not in self._all.nodes or not self._partition_states.known(event.node, event.key):
+        if event.node not in self._all.nodes or not self._partition_states.known(
+            event.node, event.key
+        ):
             return
-        node, tracked = self._all.nodes[event.node], self._partition_states.tracked(event.node, event.key)
+        node, tracked = (
+            self._all.nodes[event.node],
+            self._partition_states.tracked(event.node, event.key),
+        )
         self._partition_states.hide(node.name, tracked)
         queued = tracked.queued
-        if tracked.state not in (PartitionState.RUNNING, PartitionState.WAIVED):  # a partition waived since counts as empty already
+        if tracked.state not in (
+            PartitionState.RUNNING,
+            PartitionState.WAIVED,
+        ):  # a partition waived since counts as empty already
             self._all.put_aside(node.name, event.key, PartitionTransition.WITHDRAWN, event.reason)
         if queued:
             self._queue.at_rest(node.name)
@@ -319,7 +407,11 @@ class Withdrawals:
         The core may not know of a result from before its own start; readers that only use such a
         partition as a reference are left unchanged.
         """
-        gone = [(self._all.nodes[name], key) for name, key in event.partitions if name in self._all.nodes and self._open(name, key)]
+        gone = [
+            (self._all.nodes[name], key)
+            for name, key in event.partitions
+            if name in self._all.nodes and self._open(name, key)
+        ]
         shown = [self._partition_states.tracked(node.name, key).published for node, key in gone]
         for node, key in gone:
             self._partition_states.hide(node.name, self._partition_states.tracked(node.name, key))
@@ -342,14 +434,19 @@ class Withdrawals:
             for touch in link.touches(key):
                 self._stale(child, touch)
             if link.newest and (link.stales or referred) and not link.gathers:
-                for wanted in (*self._partition_states.published(child.name), *self._running(child.name)):
+                for wanted in (
+                    *self._partition_states.published(child.name),
+                    *self._running(child.name),
+                ):
                     self._stale(child, wanted)
         if node.chained and (following := self._all.needs.after(node, key)) is not None:
             self._stale(node, following)
 
     def _running(self, name: str) -> list[str]:
         return [
-            key for key, tracked in self._partition_states.open(name) if tracked.state is PartitionState.RUNNING and not tracked.published
+            key
+            for key, tracked in self._partition_states.open(name)
+            if tracked.state is PartitionState.RUNNING and not tracked.published
         ]
 
     def _stale(self, node: GraphNode, key: str) -> None:

@@ -118,7 +118,9 @@ class TerminalPartitions:
 
     def __init__(self, spec: PartitionSpec, timezone: str) -> None:
         self._grain, self._by_delivery = spec.grain, spec.by_delivery
-        self._timezone = timezone if spec.grain is Grain.HOUR else ""  # days have the same number in all zones
+        self._timezone = (
+            timezone if spec.grain is Grain.HOUR else ""
+        )  # days have the same number in all zones
         self._keyed = spec.grain is not None and spec.key is not None
         self.runs: dict[str, IntegerSet] = {}
         """Data key (empty without one) → numbers of its intervals or deliveries."""
@@ -189,7 +191,9 @@ class TerminalPartitions:
                 return None, ""
         if self._by_delivery:
             return _delivery(time_key), data
-        return (None if self._grain is None else number_of(time_key, self._grain, self._timezone)), data
+        return (
+            None if self._grain is None else number_of(time_key, self._grain, self._timezone)
+        ), data
 
     def key(self, number: int, data: str = "") -> str:
         """Return the partition key for a number; the inverse of `place`."""

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 
-from headrace.model.intervals import bounds_us, key_at_us, keys_between, next_key, previous_key, start_us
+from headrace.model.intervals import (
+    bounds_us,
+    key_at_us,
+    keys_between,
+    next_key,
+    previous_key,
+    start_us,
+)
 from headrace.model.partitions import SEPARATOR, WHOLE, join, split
 from headrace.model.times import Offset
 from headrace.scheduler.dependencies import InputLink, Network
@@ -27,7 +34,12 @@ class Needs:
     `targeted(node, key)` returns whether a partition was requested.
     """
 
-    def __init__(self, partition_states: PartitionStates, network: Network, targeted: Callable[[str, str], bool]) -> None:
+    def __init__(
+        self,
+        partition_states: PartitionStates,
+        network: Network,
+        targeted: Callable[[str, str], bool],
+    ) -> None:
         self._partition_states, self._network, self._targeted = partition_states, network, targeted
         self._starts: dict[str, float] = {}
 
@@ -40,15 +52,24 @@ class Needs:
     def missing(self, node: GraphNode, key: str, now: int) -> Iterator[AwaitedPartition]:
         """Yield what a partition still needs; inputs that run in this pass must end first."""
         if node.name in self._network.coarse and (end := bounds(node, key)[1]) > now:
-            yield AwaitedPartition(node.name, key, PartitionState.WAITING, "its interval hasn't ended", end)
+            yield AwaitedPartition(
+                node.name, key, PartitionState.WAITING, "its interval hasn't ended", end
+            )
         for link in self._network.links[node.name]:
             partitions = self._of_link(node, link, key, now)
             yield from self._not_given_up(link, partitions, now) if link.optional else partitions
-        if node.chained and (before := self.before(node, key)) is not None and (waiting := self._blocked(node, before, now)) is not None:
+        if (
+            node.chained
+            and (before := self.before(node, key)) is not None
+            and (waiting := self._blocked(node, before, now)) is not None
+        ):
             yield waiting
         for name in node.depends:
             other = self._network.nodes[name]
-            alike = (other.partition.grain, other.partition.key) == (node.partition.grain, node.partition.key)
+            alike = (other.partition.grain, other.partition.key) == (
+                node.partition.grain,
+                node.partition.key,
+            )
             if (waiting := self._blocked_by_order(other, key, now, alike=alike)) is not None:
                 yield waiting
         for name in self._network.checked_against(node):
@@ -57,7 +78,9 @@ class Needs:
         if node.name in self._network.gathers:
             ancestors = self._network.gathers[node.name]
             yield from (
-                AwaitedPartition(name, WHOLE, PartitionState.RUNNING, "") for name in self._partition_states.busy if name in ancestors
+                AwaitedPartition(name, WHOLE, PartitionState.RUNNING, "")
+                for name in self._partition_states.busy
+                if name in ancestors
             )
 
     def done_without(self, node: GraphNode, key: str, now: int) -> Iterator[tuple[str, str]]:
@@ -69,28 +92,45 @@ class Needs:
                     if tracked is None or not tracked.published:
                         yield waiting.node, waiting.key
 
-    def _of_link(self, node: GraphNode, link: InputLink, key: str, now: int) -> Iterator[AwaitedPartition]:
+    def _of_link(
+        self, node: GraphNode, link: InputLink, key: str, now: int
+    ) -> Iterator[AwaitedPartition]:
         name = link.input.name
         if link.newest:
             if name not in self._partition_states.visible:
                 yield AwaitedPartition(name, WHOLE, PartitionState.MISSING, "")
             elif node.name not in self._network.gathers and self._partition_states.busy.get(name):
                 yield AwaitedPartition(name, WHOLE, PartitionState.RUNNING, "")
-            elif node.settled and link.input.partition.whole and (waiting := self._blocked(link.input, WHOLE, now)) is not None:
+            elif (
+                node.settled
+                and link.input.partition.whole
+                and (waiting := self._blocked(link.input, WHOLE, now)) is not None
+            ):
                 yield waiting
         elif name not in self._partition_states.visible and self._partition_states.busy.get(name):
-            yield AwaitedPartition(name, WHOLE, PartitionState.RUNNING, "its first publication says which columns it has")
+            yield AwaitedPartition(
+                name,
+                WHOLE,
+                PartitionState.RUNNING,
+                "its first publication says which columns it has",
+            )
         for needed in link.needs(key):
             if (waiting := self._blocked(link.input, needed, now)) is not None:
                 yield waiting
 
-    def _not_given_up(self, link: InputLink, partitions: Iterator[AwaitedPartition], now: int) -> Iterator[AwaitedPartition]:
+    def _not_given_up(
+        self, link: InputLink, partitions: Iterator[AwaitedPartition], now: int
+    ) -> Iterator[AwaitedPartition]:
         """Yield an optional input's partitions that are being computed or promised for later."""
         for waiting in partitions:
             tracked = self._partition_states.get(waiting.node, waiting.key)
             if waiting.state is PartitionState.RUNNING or (tracked is not None and tracked.queued):
                 yield waiting
-            elif waiting.key != WHOLE and (until := link.given_up(waiting.key)) is not None and now < until:
+            elif (
+                waiting.key != WHOLE
+                and (until := link.given_up(waiting.key)) is not None
+                and now < until
+            ):
                 yield waiting._replace(until=min(until, waiting.until or until))
 
     def _blocked(self, node: GraphNode, key: str, now: int) -> AwaitedPartition | None:
@@ -102,9 +142,15 @@ class Needs:
         if tracked.state is PartitionState.WAIVED:
             return None  # no run wants it any more: it counts as present and empty
         if tracked.state is PartitionState.PUBLISHED or (
-            tracked.published and tracked.state is PartitionState.WAITING and not self._targeted(node.name, key)
+            tracked.published
+            and tracked.state is PartitionState.WAITING
+            and not self._targeted(node.name, key)
         ):
-            return self._incomplete(node, key, now) if node.watermark or node.complete_after is not None else None
+            return (
+                self._incomplete(node, key, now)
+                if node.watermark or node.complete_after is not None
+                else None
+            )
         if not tracked.published and self.before_start(node, key):
             return None  # delivered although not due, and never ingested
         return AwaitedPartition(node.name, key, tracked.state, tracked.reason)
@@ -116,42 +162,72 @@ class Needs:
         if node.watermark:
             newest = time_key(node, self._partition_states.newest[node.name][1])
             if bounds(node, newest)[0] <= bounds(node, key)[0]:
-                return AwaitedPartition(node.name, key, PartitionState.PUBLISHED, "complete once a later interval was delivered")
+                return AwaitedPartition(
+                    node.name,
+                    key,
+                    PartitionState.PUBLISHED,
+                    "complete once a later interval was delivered",
+                )
         if node.complete_after is not None:
-            at = Offset.parse(node.complete_after).after_us(bounds(node, key)[1], node.timezone, node.days_off.holds)
+            at = Offset.parse(node.complete_after).after_us(
+                bounds(node, key)[1], node.timezone, node.days_off.holds
+            )
             if now < at:
-                return AwaitedPartition(node.name, key, PartitionState.PUBLISHED, "complete later", at)
+                return AwaitedPartition(
+                    node.name, key, PartitionState.PUBLISHED, "complete later", at
+                )
         return None
 
-    def _blocked_by_order(self, node: GraphNode, key: str, now: int, *, alike: bool) -> AwaitedPartition | None:
+    def _blocked_by_order(
+        self, node: GraphNode, key: str, now: int, *, alike: bool
+    ) -> AwaitedPartition | None:
         """Return what a partition waits for of a node that only has to run before it.
 
         `alike` says that both have the same partitioning.
         """
         empty = self._partition_states.empty(node.name)
-        if self._partition_states.known(node.name, key) or (alike and (empty or self.before_start(node, key))):
+        if self._partition_states.known(node.name, key) or (
+            alike and (empty or self.before_start(node, key))
+        ):
             return self._blocked(node, key, now)
         if empty:
             return AwaitedPartition(node.name, key, PartitionState.MISSING, "")
-        if self._partition_states.busy.get(node.name) or node.name not in self._partition_states.visible:
+        if (
+            self._partition_states.busy.get(node.name)
+            or node.name not in self._partition_states.visible
+        ):
             return AwaitedPartition(node.name, key, PartitionState.WAITING, "")
         return None
 
-    def _unchecked(self, node: GraphNode, target: GraphNode, key: str, now: int) -> AwaitedPartition | None:
+    def _unchecked(
+        self, node: GraphNode, target: GraphNode, key: str, now: int
+    ) -> AwaitedPartition | None:
         """Return what a partition's checks wait for.
 
         The nodes that they read must have a publication (of the same interval if partitioned alike)
         and no attempt about to publish. A stopped partition with an older publication counts as
         published.
         """
-        alike = (target.partition.grain, target.partition.key) == (node.partition.grain, node.partition.key)
+        alike = (target.partition.grain, target.partition.key) == (
+            node.partition.grain,
+            node.partition.key,
+        )
         waiting = self._blocked_by_order(target, key, now, alike=alike)
         if waiting is None:
             if target.name in self._partition_states.visible:
                 return None
-            return AwaitedPartition(target.name, key if alike else WHOLE, PartitionState.MISSING, "nothing of it is published yet")
+            return AwaitedPartition(
+                target.name,
+                key if alike else WHOLE,
+                PartitionState.MISSING,
+                "nothing of it is published yet",
+            )
         tracked = self._partition_states.get(target.name, waiting.key)
-        return None if tracked is not None and tracked.published and tracked.state in STOPPED else waiting
+        return (
+            None
+            if tracked is not None and tracked.published and tracked.state in STOPPED
+            else waiting
+        )
 
     # Which partitions there are
 
@@ -165,7 +241,11 @@ class Needs:
         while pending:  # not recursive: a chain may be longer than the stack
             graph_node = pending[-1]
             if graph_node.name not in self._starts:
-                unknown = [source for source in self._required(graph_node) if source.name not in self._starts]
+                unknown = [
+                    source
+                    for source in self._required(graph_node)
+                    if source.name not in self._starts
+                ]
                 if unknown:
                     pending += unknown
                     continue
@@ -182,13 +262,19 @@ class Needs:
         if node.is_source:
             oldest = self._partition_states.oldest.get(node.name)
             return math.inf if oldest is None else bounds(node, oldest[1])[0]
-        return max((self._starts[source.name] for source in self._required(node)), default=-math.inf)
+        return max(
+            (self._starts[source.name] for source in self._required(node)), default=-math.inf
+        )
 
     def _required(self, node: GraphNode) -> list[GraphNode]:
         """Return the inputs that determine when a node starts."""
         if node.is_source or node.start is not None or node.partition.grain is None:
             return []
-        return [link.input for link in self._network.links[node.name] if not link.newest and not link.optional]
+        return [
+            link.input
+            for link in self._network.links[node.name]
+            if not link.newest and not link.optional
+        ]
 
     def before_start(self, node: GraphNode, key: str) -> bool:
         """Return whether a partition counts as present and empty: before the start, or never due.
@@ -218,7 +304,9 @@ class Needs:
             if place not in known:
                 results = self._due_here(graph_node, its_key)
                 if not isinstance(results, bool):
-                    unknown = [(source, k) for source, k in results if (source.name, k) not in known]
+                    unknown = [
+                        (source, k) for source, k in results if (source.name, k) not in known
+                    ]
                     if unknown:
                         pending += unknown
                         continue
@@ -235,8 +323,12 @@ class Needs:
         off = node.days_off.covers(time_key(node, key), grain, node.timezone)
         if node.is_source:
             return not off
-        links = [link for link in self._network.links[node.name] if not link.newest and not link.optional]
-        unnamed = node.partition.key is not None and SEPARATOR not in key  # neither the interval nor its keys are known
+        links = [
+            link for link in self._network.links[node.name] if not link.newest and not link.optional
+        ]
+        unnamed = (
+            node.partition.key is not None and SEPARATOR not in key
+        )  # neither the interval nor its keys are known
         if not links or (unnamed and not all(link.same for link in links)):
             return not off
         needed = [(link.input, item) for link in links for item in link.needs(key)]
@@ -250,9 +342,17 @@ class Needs:
         """Return the previous partition of the same node; None for the first."""
         grain = node.partition.grain
         if grain is None:
-            return max(self._beside_in_chain(node, key, self._partition_states.resting[node.name].before(key), later=False), default=None)
+            return max(
+                self._beside_in_chain(
+                    node, key, self._partition_states.resting[node.name].before(key), later=False
+                ),
+                default=None,
+            )
         moment, data = split(key, node.partition)
-        starts, grows = self._chain_starts(node), node.partition.key is not None and node.partition.values is None
+        starts, grows = (
+            self._chain_starts(node),
+            node.partition.key is not None and node.partition.values is None,
+        )
         for _ in range(STEPS_MAX):
             moment = previous_key(moment, grain, node.timezone)
             item = join(moment, data)
@@ -264,7 +364,9 @@ class Needs:
                 return item
         return None
 
-    def _beside_in_chain(self, node: GraphNode, key: str, at_rest: str | None, *, later: bool) -> Iterator[str]:
+    def _beside_in_chain(
+        self, node: GraphNode, key: str, at_rest: str | None, *, later: bool
+    ) -> Iterator[str]:
         """Yield deliveries before or after a partition of a node partitioned by delivery.
 
         These are all that aren't terminal, and the nearest terminal one.
@@ -290,7 +392,12 @@ class Needs:
         """Return the next known partition of the same node; None if there is none."""
         grain = node.partition.grain
         if grain is None:
-            return min(self._beside_in_chain(node, key, self._partition_states.resting[node.name].after(key), later=True), default=None)
+            return min(
+                self._beside_in_chain(
+                    node, key, self._partition_states.resting[node.name].after(key), later=True
+                ),
+                default=None,
+            )
         moment, data = split(key, node.partition)
         gaps = node.name in self._network.free or node.partition.key is not None
         for _ in range(STEPS_MAX if gaps else 1):
@@ -304,7 +411,12 @@ class Needs:
 
 
 def unannounced_partitions(
-    node: GraphNode, target: Target, now: int, network: Network, needs: Needs, partition_states: PartitionStates
+    node: GraphNode,
+    target: Target,
+    now: int,
+    network: Network,
+    needs: Needs,
+    partition_states: PartitionStates,
 ) -> Iterable[str]:
     """Return requested partitions that no input announced.
 
@@ -316,8 +428,14 @@ def unannounced_partitions(
         return ()
     announced = network.paced(node)
     if node.partition.grain is None:
-        return () if node.partition.key is None else _requested_keys(node, target, announced=announced or bool(node.inputs))
-    first = target.first or (None if announced else partition_states.expanded.get(node.name, node.start))
+        return (
+            ()
+            if node.partition.key is None
+            else _requested_keys(node, target, announced=announced or bool(node.inputs))
+        )
+    first = target.first or (
+        None if announced else partition_states.expanded.get(node.name, node.start)
+    )
     last = target.last or (None if announced else _newest_ended(node, now))
     if first is None or last is None:
         return ()
@@ -339,7 +457,9 @@ def _between(node: GraphNode, first: str, last: str) -> Iterable[str]:
     assert grain is not None
     if first == last and SEPARATOR in first:
         return [first]
-    span = keys_between(first.partition(SEPARATOR)[0], last.partition(SEPARATOR)[0], grain, node.timezone)
+    span = keys_between(
+        first.partition(SEPARATOR)[0], last.partition(SEPARATOR)[0], grain, node.timezone
+    )
     if node.partition.key is None:
         return span
     return (join(moment, data) for moment in span for data in node.partition.values or ())
@@ -350,4 +470,8 @@ def _newest_ended(node: GraphNode, now: int) -> str:
     grain = node.partition.grain
     assert grain is not None
     current = key_at_us(now, grain, node.timezone)
-    return current if bounds_us(current, grain, node.timezone)[1] <= now else previous_key(current, grain, node.timezone)
+    return (
+        current
+        if bounds_us(current, grain, node.timezone)[1] <= now
+        else previous_key(current, grain, node.timezone)
+    )

@@ -89,7 +89,9 @@ def why(scheduler_state: SchedulerState, node: GraphNode, key: str, slots: int =
 class _Asked:
     """The search for the reasons of one partition."""
 
-    def __init__(self, scheduler_state: SchedulerState, node: GraphNode, key: str, slots: int) -> None:
+    def __init__(
+        self, scheduler_state: SchedulerState, node: GraphNode, key: str, slots: int
+    ) -> None:
         self._all, self._node, self._key, self._slots = scheduler_state, node, key, slots
 
     def reasons(self, tracked: TrackedPartition | None) -> Iterator[Reason]:
@@ -97,9 +99,15 @@ class _Asked:
         if state is PartitionState.RUNNING:
             return
         if tracked is not None and tracked.proposed:
-            yield self._own(WaitKind.PROPOSED, "is stale, and is made again only if a person asks for it by name")
+            yield self._own(
+                WaitKind.PROPOSED,
+                "is stale, and is made again only if a person asks for it by name",
+            )
         elif tracked is not None and state in _STOPPED_CLAUSES:
-            yield self._own(WaitKind.STOPPED, _STOPPED_CLAUSES[state] + (f": {tracked.reason}" if tracked.reason else ""))
+            yield self._own(
+                WaitKind.STOPPED,
+                _STOPPED_CLAUSES[state] + (f": {tracked.reason}" if tracked.reason else ""),
+            )
         elif state is not PartitionState.PUBLISHED:
             yield from self._waiting(tracked)
 
@@ -115,44 +123,98 @@ class _Asked:
             yield self._own(WaitKind.UNWANTED, "isn't wanted by any run")
         if not self._all.needs.expected(node, key):
             early = bounds(node, key)[1] <= self._all.needs.starts_us(node)
-            yield self._own(
-                WaitKind.NOT_DUE, f"isn't made: {'it lies before the start of ' + node.name if early else 'nothing is due for it'}"
+            reason = (
+                f"it lies before the start of {node.name}" if early else "nothing is due for it"
             )
+            yield self._own(WaitKind.NOT_DUE, f"isn't made: {reason}")
         if not ended(node, key, now):
             yield self._own(WaitKind.INTERVAL, "its interval hasn't ended", bounds(node, key)[1])
         if tracked is not None and tracked.not_before is not None:
-            yield self._own(WaitKind.BACKOFF, f"is tried again{': ' + tracked.reason if tracked.reason else ''}", tracked.not_before)
+            yield self._own(
+                WaitKind.BACKOFF,
+                f"is tried again{': ' + tracked.reason if tracked.reason else ''}",
+                tracked.not_before,
+            )
         shut = self._all.gates.shut(node, key, now)
         if shut is not None:
-            yield self._own(WaitKind.PAUSED if self._all.gates.pauses.of(node.name) else WaitKind.TRIGGER, shut.reason, shut.until)
-        if node.is_source and node.name not in self._all.partition_states.visible and self._all.partition_states.busy.get(node.name):
+            yield self._own(
+                WaitKind.PAUSED if self._all.gates.pauses.of(node.name) else WaitKind.TRIGGER,
+                shut.reason,
+                shut.until,
+            )
+        if (
+            node.is_source
+            and node.name not in self._all.partition_states.visible
+            and self._all.partition_states.busy.get(node.name)
+        ):
             yield self._own(WaitKind.FIRST, "waits for its first delivery, which is ingested alone")
-        yield from (self._input(partition) for partition in self._all.needs.missing(node, key, now) if partition[:2] != (node.name, key))
+        yield from (
+            self._input(partition)
+            for partition in self._all.needs.missing(node, key, now)
+            if partition[:2] != (node.name, key)
+        )
 
     def _own(self, kind: WaitKind, text: str, until: int | None = None) -> Reason:
-        said = "" if until is None else f" ({'from' if kind is WaitKind.BACKOFF else 'until'} {self._moment(until)})"
+        said = (
+            ""
+            if until is None
+            else f" ({'from' if kind is WaitKind.BACKOFF else 'until'} {self._moment(until)})"
+        )
         return Reason(kind, text + said, self._node.name, self._key, until)
 
     def _input(self, waiting: AwaitedPartition) -> Reason:
-        node, named = self._all.nodes[waiting.node], waiting.node if waiting.key == WHOLE else f"{waiting.node} {waiting.key}"
+        node, named = (
+            self._all.nodes[waiting.node],
+            waiting.node if waiting.key == WHOLE else f"{waiting.node} {waiting.key}",
+        )
         if waiting.until is not None:
-            complete = ", complete from" if waiting.state is PartitionState.PUBLISHED else ", but no longer than until"
-            return Reason(WaitKind.INPUT, f"waits for {named}{complete} {self._moment(waiting.until)}", *waiting[:2], waiting.until)
+            complete = (
+                ", complete from"
+                if waiting.state is PartitionState.PUBLISHED
+                else ", but no longer than until"
+            )
+            return Reason(
+                WaitKind.INPUT,
+                f"waits for {named}{complete} {self._moment(waiting.until)}",
+                *waiting[:2],
+                waiting.until,
+            )
         if node.is_source and waiting.state is PartitionState.MISSING:
             return self._undelivered(node, waiting.key)
         if waiting.state in _STOPPED_CLAUSES:
-            message = f"{named}, which {_STOPPED_CLAUSES[waiting.state]}" + (f": {waiting.reason}" if waiting.reason else "")
+            message = f"{named}, which {_STOPPED_CLAUSES[waiting.state]}" + (
+                f": {waiting.reason}" if waiting.reason else ""
+            )
             return Reason(WaitKind.INPUT, f"waits for {message}", *waiting[:2])
-        message = f", which {waiting.reason}" if waiting.reason.startswith("is ") else f": {waiting.reason}" if waiting.reason else ""
+        message = (
+            f", which {waiting.reason}"
+            if waiting.reason.startswith("is ")
+            else f": {waiting.reason}"
+            if waiting.reason
+            else ""
+        )
         return Reason(WaitKind.INPUT, f"waits for {named}{message}", *waiting[:2])
 
     def _undelivered(self, node: GraphNode, key: str) -> Reason:
         """Return the reason for a missing delivery, with the time by which it was promised."""
         if node.partition.grain is None or key == WHOLE or node.expect_by is None:
-            return Reason(WaitKind.INPUT, f"waits for {node.name}{'' if key == WHOLE else ' ' + key}, which hasn't arrived", node.name, key)
-        by = Offset.parse(node.expect_by).after_us(bounds(node, key)[1], node.timezone, node.days_off.holds)
+            return Reason(
+                WaitKind.INPUT,
+                f"waits for {node.name}{'' if key == WHOLE else ' ' + key}, which hasn't arrived",
+                node.name,
+                key,
+            )
+        by = Offset.parse(node.expect_by).after_us(
+            bounds(node, key)[1], node.timezone, node.days_off.holds
+        )
         expected = "expected by" if by > self._all.now else "overdue since"
-        return Reason(WaitKind.INPUT, f"waits for {node.name} {key}, {expected} {self._moment(by)}", node.name, key, by)
+        return Reason(
+            WaitKind.INPUT,
+            f"waits for {node.name} {key}, {expected} {self._moment(by)}",
+            node.name,
+            key,
+            by,
+        )
 
     def _no_room(self) -> Iterator[Reason]:
         """Yield the reasons of a ready partition that is in the queue."""
@@ -162,9 +224,15 @@ class _Asked:
         for pool in short:
             holders = [item for item in running if pool in dict(self._all.takes[item.node])]
             other = " and other work" if pool in dict(self._all.elsewhere) else ""
-            yield self._own(WaitKind.POOL, f"{_pool_name(pool)} {room.taken(pool)} of {sizes[pool]}, held by {_holders(holders)}{other}")
+            yield self._own(
+                WaitKind.POOL,
+                f"{_pool_name(pool)} {room.taken(pool)} of {sizes[pool]}, held by"
+                f" {_holders(holders)}{other}",
+            )
         if not short and len(running) >= self._slots:
-            yield self._own(WaitKind.SLOTS, f"all {self._slots} workers are taken, by {_holders(running)}")
+            yield self._own(
+                WaitKind.SLOTS, f"all {self._slots} workers are taken, by {_holders(running)}"
+            )
         elif not short:
             yield self._own(WaitKind.POOL, "what is more urgent waits for the same pool")
 
@@ -175,14 +243,22 @@ class _Asked:
 def _pool_name(name: str) -> str:
     if name.startswith(OF_NODE):
         return f"`concurrency` of {name.removeprefix(OF_NODE)}:"
-    return f"`concurrency` of the owner {name.removeprefix(OF_OWNER)}:" if name.startswith(OF_OWNER) else f"pool {name}"
+    return (
+        f"`concurrency` of the owner {name.removeprefix(OF_OWNER)}:"
+        if name.startswith(OF_OWNER)
+        else f"pool {name}"
+    )
 
 
 def _holders(running: Iterable[Running]) -> str:
     """Return the names of the first few holders."""
-    all_of_them = [f"{item.node} {item.keys[0]}" if item.keys[0] != WHOLE else item.node for item in running]
+    all_of_them = [
+        f"{item.node} {item.keys[0]}" if item.keys[0] != WHOLE else item.node for item in running
+    ]
     text = ", ".join(all_of_them[:SHOWN_MAX]) or "nobody"
-    return text + (f" and {len(all_of_them) - SHOWN_MAX} more" if len(all_of_them) > SHOWN_MAX else "")
+    return text + (
+        f" and {len(all_of_them) - SHOWN_MAX} more" if len(all_of_them) > SHOWN_MAX else ""
+    )
 
 
 # Runs request work, are cancelled, and end.
@@ -193,16 +269,30 @@ class Requests:
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
         self._all, self._queue = scheduler_state, queue
-        self._partition_states, self._demands = scheduler_state.partition_states, scheduler_state.demands
+        self._partition_states, self._demands = (
+            scheduler_state.partition_states,
+            scheduler_state.demands,
+        )
 
     def request(self, event: Requested) -> None:
         """Add the request of a run."""
         demand = Demand(event, self._partition_states)
         self._demands.add(demand)
-        demand.active = sum(1 for node, key in self._all.under_way() if demand.covers(self._partition_states, node, key))
+        demand.active = sum(
+            1
+            for node, key in self._all.under_way()
+            if demand.covers(self._partition_states, node, key)
+        )
         for target in event.targets:
             node = self._all.nodes[target.node]
-            for key in unannounced_partitions(node, target, self._all.now, self._all.network, self._all.needs, self._partition_states):
+            for key in unannounced_partitions(
+                node,
+                target,
+                self._all.now,
+                self._all.network,
+                self._all.needs,
+                self._partition_states,
+            ):
                 self._queue.expect(node, key)
             self._ask(event, node, span_of(node, target))
 
@@ -221,7 +311,10 @@ class Requests:
                 rested[name] = None
         for attempt, running in self._all.running.items():
             asked = any(self._demands.asked_for(running.node, key) for key in running.keys)
-            if not asked and (event.run in running.runs or not any(self._demands.wanted(running.node, key) for key in running.keys)):
+            if not asked and (
+                event.run in running.runs
+                or not any(self._demands.wanted(running.node, key) for key in running.keys)
+            ):
                 self._all.cancelled.add(attempt)
                 self._all.commands.append(Kill(attempt, CANCELLED))
         for name in rested:
@@ -252,7 +345,9 @@ class Requests:
             for name, key in self.waiting(scheduler_state.now, demand.run)
             for reason in why(scheduler_state, scheduler_state.nodes[name], key)[:1]
         )
-        scheduler_state.commands.append(Settled(demand.run, tuple(islice(blocked, WAITING_SHOWN_MAX))))
+        scheduler_state.commands.append(
+            Settled(demand.run, tuple(islice(blocked, WAITING_SHOWN_MAX)))
+        )
         self._demands.remove(demand.run)
         self._queue.let_go(demand)
 
@@ -260,7 +355,11 @@ class Requests:
         """Yield wanted partitions of ended intervals that wait for something other than a slot."""
         for name, node in self._all.nodes.items():
             for key, tracked in self._partition_states.open(name):
-                if tracked.state is not PartitionState.WAITING or tracked.queued or not self._demands.wanted(name, key, run):
+                if (
+                    tracked.state is not PartitionState.WAITING
+                    or tracked.queued
+                    or not self._demands.wanted(name, key, run)
+                ):
                     continue
                 if self._all.needs.expected(node, key) and ended(node, key, now):
                     yield name, key
@@ -293,9 +392,16 @@ class Requests:
         waived partition has to be named itself.
         """
         if tracked.state is PartitionState.WAIVED:
-            return any(target.first is not None for target in event.targets if target.node == node.name)
+            return any(
+                target.first is not None for target in event.targets if target.node == node.name
+            )
         backs_off = tracked.not_before is not None
-        return tracked.state in STOPPED or tracked.state is PartitionState.WITHDRAWN or tracked.proposed or backs_off
+        return (
+            tracked.state in STOPPED
+            or tracked.state is PartitionState.WITHDRAWN
+            or tracked.proposed
+            or backs_off
+        )
 
     def _again(self, node: GraphNode, key: str) -> None:
         tracked = self._partition_states.tracked(node.name, key)
@@ -316,7 +422,10 @@ class Releases:
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
         self._all, self._queue = scheduler_state, queue
-        self._partition_states, self._gates = scheduler_state.partition_states, scheduler_state.gates
+        self._partition_states, self._gates = (
+            scheduler_state.partition_states,
+            scheduler_state.gates,
+        )
 
     def begin(self, event: Loaded) -> None:
         """Load when triggers last fired.
@@ -381,7 +490,12 @@ class Releases:
     def _begin_again(self, node: GraphNode, at: int) -> int:
         if not node.partition.whole:
             for key in unannounced_partitions(
-                node, Target(node.name), self._all.now, self._all.network, self._all.needs, self._partition_states
+                node,
+                Target(node.name),
+                self._all.now,
+                self._all.network,
+                self._all.needs,
+                self._partition_states,
             ):
                 self._queue.expect(node, key)
             return at
@@ -412,7 +526,11 @@ class Passing:
     def begin(self) -> None:
         """Start from now."""
         for node in self._all.graph.nodes:
-            if not node.is_source and node.partition.grain is not None and not self._all.network.paced(node):
+            if (
+                not node.is_source
+                and node.partition.grain is not None
+                and not self._all.network.paced(node)
+            ):
                 self._await(node)
 
     def wake(self) -> None:
@@ -422,7 +540,12 @@ class Passing:
             node = self._all.nodes[name]
             if self._all.demands.stand_for(name):
                 for key in unannounced_partitions(
-                    node, Target(name), self._all.now, self._all.network, self._all.needs, self._all.partition_states
+                    node,
+                    Target(name),
+                    self._all.now,
+                    self._all.network,
+                    self._all.needs,
+                    self._all.partition_states,
                 ):
                     self._queue.expect(node, key)
                     self._queue.consider(node, key)

@@ -9,12 +9,31 @@ from typing import NamedTuple
 
 from headrace.scheduler.capacity import AttemptDurations, ReadyEntry, ReadyQueue
 from headrace.scheduler.dependencies import Network, urgency
-from headrace.scheduler.events import AttemptId, AwaitedPartition, Command, FailsAlike, PartitionUpdate
+from headrace.scheduler.events import (
+    AttemptId,
+    AwaitedPartition,
+    Command,
+    FailsAlike,
+    PartitionUpdate,
+)
 from headrace.scheduler.gates import Demand, Demands, Gates
-from headrace.scheduler.graph import LAPSE_US, Graph, GraphNode, PoolCapacity, PoolLease, Takes, slots_taken
+from headrace.scheduler.graph import (
+    LAPSE_US,
+    Graph,
+    GraphNode,
+    PoolCapacity,
+    PoolLease,
+    Takes,
+    slots_taken,
+)
 from headrace.scheduler.partition_states import PartitionStates
 from headrace.scheduler.readiness import Needs
-from headrace.scheduler.states import PartitionState, PartitionTransition, TrackedPartition, next_state
+from headrace.scheduler.states import (
+    PartitionState,
+    PartitionTransition,
+    TrackedPartition,
+    next_state,
+)
 
 # Everything that the core knows at one point in time, and the small changes that all parts of the
 # core share.
@@ -42,7 +61,9 @@ class SchedulerState:
         self.gates = Gates(self.partition_states, self.network, self.demands)
         self.needs = Needs(self.partition_states, self.network, self.will_run)
         self.durations = AttemptDurations()
-        self.takes: dict[str, Takes] = {node.name: slots_taken(node, graph.pools) for node in graph.nodes}
+        self.takes: dict[str, Takes] = {
+            node.name: slots_taken(node, graph.pools) for node in graph.nodes
+        }
         """Node → pool slots that an attempt at it takes."""
         self.ready = ReadyQueue()
         """Partitions that may run."""
@@ -75,7 +96,10 @@ class SchedulerState:
 
         If so, its readers wait for it even though an older publication exists.
         """
-        return self.demands.wanted(node, key) and self.gates.shut(self.nodes[node], key, self.now) is None
+        return (
+            self.demands.wanted(node, key)
+            and self.gates.shut(self.nodes[node], key, self.now) is None
+        )
 
     def blocked(self, node: GraphNode, key: str) -> Iterator[AwaitedPartition]:
         """Yield what blocks a partition.
@@ -89,7 +113,9 @@ class SchedulerState:
 
     def room(self, *, alone: bool = False) -> PoolCapacity:
         """Return the free pool slots; `alone` ignores slots that other cores hold."""
-        leases = (PoolLease(self.takes[item.node], item.expires_at) for item in self.running.values())
+        leases = (
+            PoolLease(self.takes[item.node], item.expires_at) for item in self.running.values()
+        )
         return PoolCapacity(self.graph.pools, leases, self.now, () if alone else self.elsewhere)
 
     def held(self) -> Takes:
@@ -113,7 +139,11 @@ class SchedulerState:
         """
         if not self.graph.pools:
             return []
-        lapses = [self.running[attempt].expires_at + LAPSE_US for attempt in self.timed_out if attempt in self.running]
+        lapses = [
+            self.running[attempt].expires_at + LAPSE_US
+            for attempt in self.timed_out
+            if attempt in self.running
+        ]
         return [at for at in lapses if at > self.now]
 
     def put_back(self, node: str, key: str) -> None:
@@ -134,7 +164,16 @@ class SchedulerState:
     def mark(self, node: str, key: str, tracked: TrackedPartition) -> None:
         """Emit a command with the partition's new state."""
         self.commands.append(
-            PartitionUpdate(node, key, tracked.state, tracked.stale, tracked.failures, tracked.not_before, tracked.reason, tracked.proposed)
+            PartitionUpdate(
+                node,
+                key,
+                tracked.state,
+                tracked.stale,
+                tracked.failures,
+                tracked.not_before,
+                tracked.reason,
+                tracked.proposed,
+            )
         )
 
     def begin(self, node: str, key: str) -> None:
@@ -152,7 +191,9 @@ class SchedulerState:
         """Yield each queued or running partition once."""
         for running in self.running.values():
             yield from ((running.node, key) for key in running.keys)
-        for name, key in {(self.network.order[entry.rank], entry.key): None for entry in self.ready}:  # put-back partitions left entries
+        for name, key in {
+            (self.network.order[entry.rank], entry.key): None for entry in self.ready
+        }:  # put-back partitions left entries
             tracked = self.partition_states.get(name, key)
             if tracked is not None and tracked.queued:
                 yield name, key
@@ -169,7 +210,10 @@ class Queue:
 
     def __init__(self, scheduler_state: SchedulerState) -> None:
         self._all = scheduler_state
-        self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
+        self._partition_states, self._network = (
+            scheduler_state.partition_states,
+            scheduler_state.network,
+        )
         self._firsts = Counter[str]()
         """Node → number of its partitions queued so far."""
 
@@ -178,7 +222,9 @@ class Queue:
         if not self._partition_states.known(node.name, key):
             tracked = TrackedPartition(PartitionState.WAITING)
             self.add(node.name, key, tracked)
-            if node.trigger is not None and node.partition.grain is None:  # stored, so that a later firing releases it
+            if (
+                node.trigger is not None and node.partition.grain is None
+            ):  # stored, so that a later firing releases it
                 tracked.since = self._all.now
                 self._all.mark(node.name, key, tracked)
 
@@ -222,7 +268,12 @@ class Queue:
             tracked.dirty = tracked.proposed = False
             tracked.stale = tracked.stale or stale
             if moved:
-                tracked.failures, tracked.not_before, tracked.since, tracked.cap = 0, None, self._all.now, 0
+                tracked.failures, tracked.not_before, tracked.since, tracked.cap = (
+                    0,
+                    None,
+                    self._all.now,
+                    0,
+                )
             if known and news:
                 self._all.mark(node.name, key, tracked)
             if moved:
@@ -233,9 +284,18 @@ class Queue:
         """Queue a partition if it waits, is wanted, and none of its inputs is missing."""
         scheduler_state = self._all
         tracked = self._partition_states.get(node.name, key)
-        if tracked is None or tracked.queued or tracked.state is not PartitionState.WAITING or tracked.not_before is not None:
+        if (
+            tracked is None
+            or tracked.queued
+            or tracked.state is not PartitionState.WAITING
+            or tracked.not_before is not None
+        ):
             return
-        if self._first_alone(node) or not scheduler_state.demands.wanted(node.name, key) or not scheduler_state.needs.expected(node, key):
+        if (
+            self._first_alone(node)
+            or not scheduler_state.demands.wanted(node.name, key)
+            or not scheduler_state.needs.expected(node, key)
+        ):
             return
         if self._kept(node, key, tracked):
             return
@@ -306,7 +366,12 @@ class Queue:
             return True
         newer = self._all.gates.passed_over(node, key, tracked, self._all.needs)
         if newer is not None:
-            self._all.put_aside(node.name, key, PartitionTransition.WAIVED, f"passed over for {newer}: `catch_up: latest`")
+            self._all.put_aside(
+                node.name,
+                key,
+                PartitionTransition.WAIVED,
+                f"passed over for {newer}: `catch_up: latest`",
+            )
             self._done_without(node, key)
         return newer is not None
 
@@ -319,13 +384,21 @@ class Queue:
             for child, link in self._network.children[name]
             if link.newest or link.optional or name not in self._partition_states.visible
         ]
-        for node in (*readers, *(self._all.nodes[follower] for follower in self._network.followers[name])):
+        for node in (
+            *readers,
+            *(self._all.nodes[follower] for follower in self._network.followers[name]),
+        ):
             self.look_again(node)
 
     def put_off(self, node: GraphNode, key: str) -> None:
         """Let readers use the older publication of a partition that won't be computed now."""
         tracked = self._partition_states.get(node.name, key)
-        if tracked is not None and tracked.published and tracked.state is PartitionState.WAITING and not self._all.will_run(node.name, key):
+        if (
+            tracked is not None
+            and tracked.published
+            and tracked.state is PartitionState.WAITING
+            and not self._all.will_run(node.name, key)
+        ):
             self._done_without(node, key)
 
     def let_go(self, demand: Demand) -> None:
@@ -356,7 +429,11 @@ class Queue:
 
         It is ingested alone, because it may define what the others are checked against.
         """
-        return node.is_source and node.name not in self._partition_states.visible and bool(self._partition_states.busy.get(node.name))
+        return (
+            node.is_source
+            and node.name not in self._partition_states.visible
+            and bool(self._partition_states.busy.get(node.name))
+        )
 
     def _entry(self, node: GraphNode, key: str) -> ReadyEntry:
         """Return the queue entry of a partition.
@@ -368,7 +445,13 @@ class Queue:
         rank, priority, now = self._network.rank[node.name], -(node.priority or 0), self._all.now
         if not node.partition.whole:
             return ReadyEntry(
-                priority, urgency(node, key, now), 1, self._turn(node, rank), self._partition_states.order(node, key), rank, key
+                priority,
+                urgency(node, key, now),
+                1,
+                self._turn(node, rank),
+                self._partition_states.order(node, key),
+                rank,
+                key,
             )
         if node.name in self._network.gathers:
             return ReadyEntry(priority, urgency(node, key, now), 2, 0, "", rank, key)

@@ -129,9 +129,22 @@ class TrackedPartition:
     """What the core knows about one partition of one node."""
 
     __slots__ = (
-        "alarm", "bundle", "cap", "dirty", "failures", "late", "not_before", "proposed", "published", "queued", "queued_at", "reason",
-        "since", "stale", "state",
-    )  # fmt: skip
+        "alarm",
+        "bundle",
+        "cap",
+        "dirty",
+        "failures",
+        "late",
+        "not_before",
+        "proposed",
+        "published",
+        "queued",
+        "queued_at",
+        "reason",
+        "since",
+        "stale",
+        "state",
+    )
 
     def __init__(self, state: PartitionState = PartitionState.MISSING) -> None:
         self.state = state
@@ -168,7 +181,15 @@ class TrackedPartition:
         return (
             self.state is PartitionState.PUBLISHED
             and self.published
-            and not (self.stale or self.proposed or self.late or self.dirty or self.queued or self.failures or self.cap)
+            and not (
+                self.stale
+                or self.proposed
+                or self.late
+                or self.dirty
+                or self.queued
+                or self.failures
+                or self.cap
+            )
             and not (self.reason or self.bundle)
             and self.not_before is None
         )
@@ -186,7 +207,10 @@ class _AtRest(TrackedPartition):
 
     def __setattr__(self, name: str, value: object) -> None:
         if hasattr(self, "_made"):
-            raise AttributeError(f"a partition at rest is only looked at: take `partition_states.tracked` to set {name}")
+            raise AttributeError(
+                "a partition at rest is only looked at: take `partition_states.tracked` to set"
+                f" {name}"
+            )
         super().__setattr__(name, value)
 
 

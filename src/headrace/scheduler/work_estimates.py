@@ -66,7 +66,9 @@ class WorkEstimate(NamedTuple):
         if spec.whole or (spec.grain is not None and spec.key is None):
             return self
         if spec.grain is None:
-            return self._replace(numbers=IntegerSet((0, max(1, round(count * len(self.numbers) / max(1, numbers))))))
+            return self._replace(
+                numbers=IntegerSet((0, max(1, round(count * len(self.numbers) / max(1, numbers)))))
+            )
         return self._replace(each=max(1, round(count / max(1, numbers))))
 
     def without(self, keys: Collection[str]) -> WorkEstimate:
@@ -75,7 +77,9 @@ class WorkEstimate(NamedTuple):
         An interval with several partitions counts as done when most of them are.
         """
         if self.node.partition.grain is None:
-            return self._replace(numbers=IntegerSet((0, len(self.numbers) - min(len(keys), len(self.numbers)))))
+            return self._replace(
+                numbers=IntegerSet((0, len(self.numbers) - min(len(keys), len(self.numbers))))
+            )
         resting, made = TerminalPartitions(self.node.partition, self.node.timezone), Counter[int]()
         made.update(number for number, _ in map(resting.place, keys) if number is not None)
         done = IntegerSet.of(number for number, count in made.items() if 2 * count > self.each)
@@ -108,7 +112,10 @@ def _edges(node: GraphNode, targets: Sequence[Target]) -> list[int]:
     zone = node.timezone if grain is Grain.HOUR else ""
     spans = []
     for target in targets:
-        ends = [None if key is None else number_of(key.partition(SEPARATOR)[0], grain, zone) for key in (target.first, target.last)]
+        ends = [
+            None if key is None else number_of(key.partition(SEPARATOR)[0], grain, zone)
+            for key in (target.first, target.last)
+        ]
         if ends[0] is not None and ends[1] is not None and ends[0] <= ends[1]:
             spans.append((ends[0], ends[1] + 1))
     for first, beyond in sorted(spans):
@@ -130,15 +137,22 @@ def work_bounds(planned_work: Sequence[WorkEstimate]) -> tuple[int, int] | None:
         if planned.node.partition.grain is not None and planned.numbers.edges
         for number in _ends(planned)
     ]
-    return (min(first for first, _ in results), max(last for _, last in results)) if results else None
+    return (
+        (min(first for first, _ in results), max(last for _, last in results)) if results else None
+    )
 
 
-def work_until(planned_work: Sequence[WorkEstimate], moment: int, share: float) -> list[WorkEstimate]:
+def work_until(
+    planned_work: Sequence[WorkEstimate], moment: int, share: float
+) -> list[WorkEstimate]:
     """Return the work that begins before `moment` (microseconds).
 
     Of a node not partitioned by time it is the share `share`; an unpartitioned node is included.
     """
-    return [planned._replace(numbers=_below(planned.numbers, _beyond(planned, moment, share))) for planned in planned_work]
+    return [
+        planned._replace(numbers=_below(planned.numbers, _beyond(planned, moment, share)))
+        for planned in planned_work
+    ]
 
 
 def _beyond(planned: WorkEstimate, moment: int, share: float) -> int:
@@ -209,10 +223,14 @@ def _partition_spec(planned: WorkEstimate) -> PartitionSpec:
 def kept_of(planned_work: Sequence[WorkEstimate]) -> SchedulerCheckpoint:
     """Return the state of all partitions before the work begins."""
     nodes = {
-        planned.node.name: KeptNode(runs=_published(planned), named=(), oldest=None, newest=None, publication=0, expanded="")
+        planned.node.name: KeptNode(
+            runs=_published(planned), named=(), oldest=None, newest=None, publication=0, expanded=""
+        )
         for planned in planned_work
     }
-    tracked_partitions = tuple(_waiting(planned.node.name, key) for planned in planned_work for key in _keys(planned))
+    tracked_partitions = tuple(
+        _waiting(planned.node.name, key) for planned in planned_work for key in _keys(planned)
+    )
     return SchedulerCheckpoint(CHECKPOINT_FORMAT, nodes, tracked_partitions, {}, complete=True)
 
 
@@ -229,7 +247,11 @@ def _keys(planned: WorkEstimate) -> list[str]:
     spec = _partition_spec(planned)
     if spec.grain is not None:
         times = [key_of_number(number, spec.grain, planned.zone) for number in planned.numbers]
-        return [join(time, data) for time in times for data in spec.values] if spec.values is not None else times
+        return (
+            [join(time, data) for time in times for data in spec.values]
+            if spec.values is not None
+            else times
+        )
     if spec.key is not None:
         return list(spec.values or ())
     return [delivery_key(number + 1) for number in planned.numbers] if spec.by_delivery else [WHOLE]
@@ -241,9 +263,18 @@ def _waiting(node: str, key: str) -> SavedPartition:
     With a first computation, its readers outside the plan would become stale.
     """
     return SavedPartition(
-        node=node, key=key, state=PartitionState.WAITING, stale=True, proposed=False, late=False, published=True, failures=0,
-        not_before=None, reason="", since=0,
-    )  # fmt: skip
+        node=node,
+        key=key,
+        state=PartitionState.WAITING,
+        stale=True,
+        proposed=False,
+        late=False,
+        published=True,
+        failures=0,
+        not_before=None,
+        reason="",
+        since=0,
+    )
 
 
 # Virtual workers and a virtual leader: how long it takes to execute the core's decisions. The core
@@ -273,7 +304,9 @@ class VirtualRunResult(NamedTuple):
     published: int
 
 
-def run_virtually(graph: Graph, checkpoint: SchedulerCheckpoint, takes: AttemptSeconds, slots: int) -> VirtualRunResult:
+def run_virtually(
+    graph: Graph, checkpoint: SchedulerCheckpoint, takes: AttemptSeconds, slots: int
+) -> VirtualRunResult:
     """Return the result of running all waiting partitions of a checkpoint.
 
     Every attempt succeeds.
@@ -316,7 +349,11 @@ class _VirtualRun:
             self._free += 1
             self.published += len(ended.keys)
             self._inbox.append(
-                AttemptPublished(ended.attempt, tuple((key, False) for key in ended.keys), self._takes(ended.node, len(ended.keys)))
+                AttemptPublished(
+                    ended.attempt,
+                    tuple((key, False) for key in ended.keys),
+                    self._takes(ended.node, len(ended.keys)),
+                )
             )
             self._work()
         if self._inbox and not self._deciding:

@@ -38,7 +38,9 @@ from headrace.store.transaction import Transaction
 TEXT_CHARACTERS_MAX = 4_000
 """The maximum length of a text; a longer one is cut and ends with `…`."""
 _INTEGER_MAX = 2**53 - 1
-_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
+_ENCODE = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
+).encode
 
 
 def canonical(value: Any) -> str:
@@ -70,7 +72,13 @@ def _flat(value: dict[Any, Any]) -> str | None:
 
 
 def _is_plain(text: str) -> bool:
-    return len(text) <= TEXT_CHARACTERS_MAX and text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
+    return (
+        len(text) <= TEXT_CHARACTERS_MAX
+        and text.isascii()
+        and text.isprintable()
+        and '"' not in text
+        and "\\" not in text
+    )
 
 
 def canonical_text(text: str) -> str:
@@ -90,7 +98,9 @@ def clean(text: str) -> str:
         text = unicodedata.normalize("NFC", text)
     if text.isprintable():
         return text
-    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+    return "".join(
+        character if character.isprintable() else _escaped(character) for character in text
+    )
 
 
 def rfc3339(at: datetime) -> str:
@@ -109,7 +119,12 @@ def _plain(value: Any) -> Any:
     """Return the value as dicts in canonical order, lists, str, int, bool and None."""
     if value is None or value is True or value is False:
         return value
-    if type(value) is str and len(value) <= TEXT_CHARACTERS_MAX and value.isascii() and value.isprintable():
+    if (
+        type(value) is str
+        and len(value) <= TEXT_CHARACTERS_MAX
+        and value.isascii()
+        and value.isprintable()
+    ):
         return value  # the usual case; every publication writes to the trail
     if isinstance(value, str):
         return clean(value)
@@ -124,7 +139,9 @@ def _plain(value: Any) -> Any:
 
 def _integer(value: int) -> int:
     if abs(value) > _INTEGER_MAX:
-        raise ValueError(f"{value} is outside of what JSON's readers keep exactly; write it as a string")
+        raise ValueError(
+            f"{value} is outside of what JSON's readers keep exactly; write it as a string"
+        )
     return int(value)
 
 
@@ -283,7 +300,10 @@ def append_all(tx: Transaction, at_us: int, events: Sequence[AuditEvent]) -> int
 
     Raises TypeError or ValueError for values without a canonical form.
     """
-    seq, head = tx.execute("select seq, hash from audit order by seq desc limit 1").fetchone() or (0, GENESIS)
+    seq, head = tx.execute("select seq, hash from audit order by seq desc limit 1").fetchone() or (
+        0,
+        GENESIS,
+    )
     at, real_at = rfc3339(instant(at_us)), rfc3339(instant(time.time_ns() // 1000))
     rows = []
     for event in events:
@@ -291,7 +311,9 @@ def append_all(tx: Transaction, at_us: int, events: Sequence[AuditEvent]) -> int
         text = _text(event, at, real_at)
         previous, head = head, chain_hash(seq, head, text)
         rows.append((seq, at_us, text, previous, head))
-    tx.executemany("insert into audit (seq, at, event, prev_hash, hash) values (?, ?, ?, ?, ?)", rows)
+    tx.executemany(
+        "insert into audit (seq, at, event, prev_hash, hash) values (?, ?, ?, ?, ?)", rows
+    )
     return int(seq)
 
 
@@ -318,7 +340,9 @@ def chain_hash(seq: int, previous: str, text: str) -> str:
 
     The stream is preceded by its length; seq has 8 bytes.
     """
-    return hashlib.sha256(_PREFIX + seq.to_bytes(8, "big") + bytes.fromhex(previous) + text.encode()).hexdigest()
+    return hashlib.sha256(
+        _PREFIX + seq.to_bytes(8, "big") + bytes.fromhex(previous) + text.encode()
+    ).hexdigest()
 
 
 _PREFIX = _DOMAIN + bytes([FORMAT_VERSION, len(STREAM)]) + STREAM.encode()
@@ -349,7 +373,12 @@ def _misfit(row: tuple[int, int, str, str, str], expected: int, head: str) -> st
 
 
 def _text(event: AuditEvent, at: str, real_at: str) -> str:
-    if event.before is None and event.request_id is None and event.run_id is None and not event.reason:
+    if (
+        event.before is None
+        and event.request_id is None
+        and event.run_id is None
+        and not event.reason
+    ):
         short = _short_text(event, at, real_at)
         if len(short) <= EVENT_BYTES_MAX // 4:
             return short
@@ -360,7 +389,11 @@ def _text(event: AuditEvent, at: str, real_at: str) -> str:
         "at": at,
         "before": event.before,
         "id": _uuid7(),
-        "object": {"kind": event.object.kind, "id": event.object.id, "version": event.object.version},
+        "object": {
+            "kind": event.object.kind,
+            "id": event.object.id,
+            "version": event.object.version,
+        },
         "outcome": event.outcome,
         "real_at": real_at,
         "reason": event.reason,
@@ -380,7 +413,9 @@ def _short_text(event: AuditEvent, at: str, real_at: str) -> str:
     """
     item, after = event.object, canonical(event.after)
     version = "null" if item.version is None else canonical_text(item.version)
-    thing = f'{{"id":{canonical_text(item.id)},"kind":{canonical_text(item.kind)},"version":{version}}}'
+    thing = (
+        f'{{"id":{canonical_text(item.id)},"kind":{canonical_text(item.kind)},"version":{version}}}'
+    )
     return (
         f'{{"action":"{event.action}","actor":{_actor_text(event.actor)},"after":{after},"at":"{at}","before":null,"id":"{_uuid7()}",'
         f'"object":{thing},"outcome":"{event.outcome}","real_at":"{real_at}","reason":"","request_id":null,"run_id":null}}'
@@ -404,7 +439,13 @@ def _uuid7() -> str:
     """Return a time-ordered id (RFC 9562): 48 bits of ms, version, variant, 74 random bits."""
     millis = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10), "big")
-    value = (millis & (1 << 48) - 1) << 80 | 7 << 76 | (random >> 68 & 0xFFF) << 64 | 2 << 62 | random & (1 << 62) - 1
+    value = (
+        (millis & (1 << 48) - 1) << 80
+        | 7 << 76
+        | (random >> 68 & 0xFFF) << 64
+        | 2 << 62
+        | random & (1 << 62) - 1
+    )
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 

@@ -42,14 +42,23 @@ class Redactor:
 
     def __init__(self, values: Iterable[str]) -> None:
         values = {value for value in values if value}
-        long = {form for value in values if len(value) >= PLAIN_CHARACTERS_MIN for form in written_forms(value)}
+        long = {
+            form
+            for value in values
+            if len(value) >= PLAIN_CHARACTERS_MIN
+            for form in written_forms(value)
+        }
         short = {value for value in values if len(value) < PLAIN_CHARACTERS_MIN}
         # The longest form comes first, so that no part of a longer secret remains.
         self._forms = sorted(long, key=len, reverse=True)
         parts = [re.escape(form) for form in self._forms]
-        parts += [rf"(?<!\w){re.escape(value)}(?!\w)" for value in sorted(short, key=len, reverse=True)]
+        parts += [
+            rf"(?<!\w){re.escape(value)}(?!\w)" for value in sorted(short, key=len, reverse=True)
+        ]
         self._pattern = re.compile("|".join(parts)) if parts else None
-        encoded = sorted((form.encode("utf-8", "surrogateescape") for form in long), key=len, reverse=True)
+        encoded = sorted(
+            (form.encode("utf-8", "surrogateescape") for form in long), key=len, reverse=True
+        )
         self._bytes = re.compile(b"|".join(map(re.escape, encoded))) if encoded else None
         self._encoded = encoded
 
@@ -250,7 +259,8 @@ class Secrets:
             return self._remembered(self._lookup(whole[1], whole[2]))
         if text.lstrip().startswith("secret://"):
             raise SecretMissing(
-                "a reference to a secret can't be read", hint="write secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME"
+                "a reference to a secret can't be read",
+                hint="write secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME",
             )
         return _VARIABLE.sub(lambda match: self._remembered(_of_environment(match[1])), text)
 
@@ -284,7 +294,9 @@ def references_in(value: object) -> Iterator[str]:
 
 def _of_environment(name: str) -> str:
     if name not in os.environ:
-        raise SecretMissing(f"the environment variable {name} isn't set", hint=f"set {name} where headrace runs")
+        raise SecretMissing(
+            f"the environment variable {name} isn't set", hint=f"set {name} where headrace runs"
+        )
     return os.environ[name]
 
 
@@ -299,30 +311,45 @@ def _of_file(root: Path, name: str) -> str:
             content = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         hint = "a path relative to the project; secret://file//run/secrets/x is an absolute one"
-        raise SecretMissing(f"the secret's file {name} can't be read: {error.strerror}", hint=hint) from None
+        raise SecretMissing(
+            f"the secret's file {name} can't be read: {error.strerror}", hint=hint
+        ) from None
     if len(content) > FILE_BYTES_MAX:
         raise SecretMissing(
-            f"the secret's file {name} is longer than {FILE_BYTES_MAX:,} bytes", hint="name a file that holds only the secret"
+            f"the secret's file {name} is longer than {FILE_BYTES_MAX:,} bytes",
+            hint="name a file that holds only the secret",
         )
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        raise SecretMissing(f"the secret's file {name} isn't UTF-8 text", hint="keep binary keys beside it, and name their path") from None
+        raise SecretMissing(
+            f"the secret's file {name} isn't UTF-8 text",
+            hint="keep binary keys beside it, and name their path",
+        ) from None
     return text.removesuffix("\n").removesuffix("\r")
 
 
 def _of_keyring(name: str) -> str:
     service, slash, user = name.rpartition("/")
     if not slash:
-        raise SecretMissing(f"secret://keyring/{name} names no service", hint="write secret://keyring/SERVICE/NAME")
+        raise SecretMissing(
+            f"secret://keyring/{name} names no service", hint="write secret://keyring/SERVICE/NAME"
+        )
     try:
         import keyring
     except ImportError:
-        raise SecretMissing("secret://keyring/… needs the package keyring", hint="pip install 'headrace[keyring]'") from None
+        raise SecretMissing(
+            "secret://keyring/… needs the package keyring", hint="pip install 'headrace[keyring]'"
+        ) from None
     try:
         value = keyring.get_password(service, user)
     except keyring.errors.KeyringError as error:
-        raise SecretMissing(f"the keyring can't be asked: {error}", hint="it must be unlocked for the user whom headrace runs as") from None
+        raise SecretMissing(
+            f"the keyring can't be asked: {error}",
+            hint="it must be unlocked for the user whom headrace runs as",
+        ) from None
     if value is None:
-        raise SecretMissing(f"the keyring has no {user} of {service}", hint=f"keyring set {service} {user}")
+        raise SecretMissing(
+            f"the keyring has no {user} of {service}", hint=f"keyring set {service} {user}"
+        )
     return value

@@ -34,11 +34,12 @@ FILE = "identity.json"
 """The name of the file in the lake's folder."""
 _KEY = "identity"
 _NEXT = (
-    "`headrace db restore` brings the newest backup that fits back; `headrace db restore --new-state` begins anew and moves the lake aside"
+    "`headrace db restore` brings the newest backup that fits back; `headrace db restore"
+    " --new-state` begins anew and moves the lake aside"
 )
 MOUNT = (
-    "mount it and type the command again. If its files are lost: `headrace db restore DIR` brings them "
-    "back from a backup that holds them; `headrace db restore --new-state` begins anew"
+    "mount it and type the command again. If its files are lost: `headrace db restore DIR` brings"
+    " them back from a backup that holds them; `headrace db restore --new-state` begins anew"
 )
 
 
@@ -62,11 +63,16 @@ def lake_identity(lake: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise StoreError(f"{path} can't be read: {error.strerror}", hint="look at its permissions") from error
+        raise StoreError(
+            f"{path} can't be read: {error.strerror}", hint="look at its permissions"
+        ) from error
     except msgspec.DecodeError as error:
         raise StoreError(
             f"{path} doesn't say which state the lake belongs to ({error})",
-            hint="`headrace db check` says whether state and files agree; if they do, delete the file: the next tick writes it anew",
+            hint=(
+                "`headrace db check` says whether state and files agree; if they do, delete the"
+                " file: the next tick writes it anew"
+            ),
         ) from error
 
 
@@ -79,7 +85,8 @@ def state_identity(tx: Transaction) -> str | None:
 def set_identity(tx: Transaction, identity: str) -> None:
     """Set the identity of a state."""
     tx.execute(
-        "insert into meta (key, value) values (?, ?) on conflict (key) do update set value = excluded.value",
+        "insert into meta (key, value) values (?, ?) on conflict (key) do update set value ="
+        " excluded.value",
         (_KEY, identity),
     )
 
@@ -113,7 +120,8 @@ def mark_lake(lake: Path, identity: str, project: str) -> None:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise StoreError(
-            f"{lake / FILE} can't be written: {error.strerror}", hint="look at the free space and who may write there"
+            f"{lake / FILE} can't be written: {error.strerror}",
+            hint="look at the free space and who may write there",
         ) from error
 
 
@@ -122,7 +130,11 @@ def refuse_lost(lake: Path, where: str) -> None:
     count = sum(1 for _ in data_files(lake))
     if count or lake_identity(lake) is not None:
         files = f"{count:,} file{'' if count == 1 else 's'}"
-        raise StoreError(f"the state {where} is missing or empty, and the lake {lake} has {files} of it: nothing is written", hint=_NEXT)
+        raise StoreError(
+            f"the state {where} is missing or empty, and the lake {lake} has {files} of it: nothing"
+            " is written",
+            hint=_NEXT,
+        )
 
 
 def refuse_other(tx: Transaction, lake: Path, where: str) -> None:
@@ -131,10 +143,18 @@ def refuse_other(tx: Transaction, lake: Path, where: str) -> None:
     if theirs is None:
         return
     ours = state_identity(tx)
-    if ours == theirs or (ours is None and (lake_fits(tx, lake) or next(data_files(lake), None) is None)):
+    if ours == theirs or (
+        ours is None and (lake_fits(tx, lake) or next(data_files(lake), None) is None)
+    ):
         return
-    text = f"state {ours[:8]}" if ours else "a state of an earlier version, whose files aren't there"
-    raise StoreError(f"the state {where} ({text}) isn't that of the lake {lake} (state {theirs[:8]}): nothing is written", hint=_NEXT)
+    text = (
+        f"state {ours[:8]}" if ours else "a state of an earlier version, whose files aren't there"
+    )
+    raise StoreError(
+        f"the state {where} ({text}) isn't that of the lake {lake} (state {theirs[:8]}): nothing is"
+        " written",
+        hint=_NEXT,
+    )
 
 
 def lake_fits(tx: Transaction, lake: Path) -> bool:
@@ -160,7 +180,9 @@ def describe_empty_lake(tx: Transaction, lake: Path, where: str) -> str:
     if not current or any((lake / path).is_file() for path in current):
         return ""
     files = f"{len(current):,} file{'' if len(current) == 1 else 's'}"
-    return f"the lake {lake} is empty although the state {where} knows {files} in it; is it mounted?"
+    return (
+        f"the lake {lake} is empty although the state {where} knows {files} in it; is it mounted?"
+    )
 
 
 def _current(tx: Transaction) -> list[str]:
@@ -177,7 +199,9 @@ def data_files(lake: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in names if name.endswith(".parquet"))
 
 
-def open_state(root: Path, settings: Settings, *, create: bool = False, lake_may_be_empty: bool = False) -> Store:
+def open_state(
+    root: Path, settings: Settings, *, create: bool = False, lake_may_be_empty: bool = False
+) -> Store:
     """Open the store with every reference to a secret resolved, and check its lake.
 
     Raises the errors of `Store.open`, SecretMissing, and StoreError for a state that isn't the
@@ -186,7 +210,9 @@ def open_state(root: Path, settings: Settings, *, create: bool = False, lake_may
     """
     lake = lake_folder(root, settings)
     resolve = Secrets(root).resolved
-    store = Store.open(root, settings, create=create, resolve=resolve, empty=partial(refuse_lost, lake))
+    store = Store.open(
+        root, settings, create=create, resolve=resolve, empty=partial(refuse_lost, lake)
+    )
     try:
         with store.read() as tx:
             refuse_other(tx, lake, store.engine.where)

@@ -50,7 +50,9 @@ class PlanChanged(PlanRefused):
     """The current plan differs from the confirmed plan."""
 
     def __init__(self, asked: str, row: RefusedRow, response: Response, look: str) -> None:
-        text = "; ".join([*(f"{path} isn't as it was in the plan" for path in row.files), *row.changed])
+        text = "; ".join(
+            [*(f"{path} isn't as it was in the plan" for path in row.files), *row.changed]
+        )
         now = f", which is {row.plan_id_now}" if row.plan_id_now else ""
         super().__init__(
             f"plan {asked} isn't what would be done now{now}: {text or 'other steps'}",
@@ -111,16 +113,24 @@ def _written(path: Path) -> int:
         return 0
 
 
-def refusal(session: ProjectSession, plan_id: str, plan_id_now: str, decided: Mapping[str, Any]) -> RefusedRow:
+def refusal(
+    session: ProjectSession, plan_id: str, plan_id_now: str, decided: Mapping[str, Any]
+) -> RefusedRow:
     """Return how the confirmed plan `plan_id` differs from the current plan."""
     now = msgspec.convert(decided, PlanContent)
     try:
-        then = msgspec.json.decode((_folder(session) / f"{plan_id}.json").read_bytes(), type=PlanContent)
+        then = msgspec.json.decode(
+            (_folder(session) / f"{plan_id}.json").read_bytes(), type=PlanContent
+        )
     except (OSError, msgspec.MsgspecError):
         unknown = "that plan wasn't made here, or long ago: what it held isn't known"
         return RefusedRow(code=PLAN_CHANGED, plan_id_now=plan_id_now, files=[], changed=[unknown])
-    files = sorted(path for path in {*then.files, *now.files} if then.files.get(path) != now.files.get(path))
-    return RefusedRow(code=PLAN_CHANGED, plan_id_now=plan_id_now, files=files, changed=list(_changed(then, now)))
+    files = sorted(
+        path for path in {*then.files, *now.files} if then.files.get(path) != now.files.get(path)
+    )
+    return RefusedRow(
+        code=PLAN_CHANGED, plan_id_now=plan_id_now, files=files, changed=list(_changed(then, now))
+    )
 
 
 def _changed(then: PlanContent, now: PlanContent) -> Iterator[str]:
@@ -129,14 +139,19 @@ def _changed(then: PlanContent, now: PlanContent) -> Iterator[str]:
     if then.base_version != now.base_version:
         before = "nothing" if then.base_version is None else f"version {then.base_version}"
         yield f"the plan starts from {before}, version {now.base_version} is in force"
-    yield from (f"a step that it had: {_shown_plan(step)}" for step in then.steps if step not in now.steps)
+    yield from (
+        f"a step that it had: {_shown_plan(step)}" for step in then.steps if step not in now.steps
+    )
     yield from (f"a new step: {_shown_plan(step)}" for step in now.steps if step not in then.steps)
 
 
 def _shown_plan(step: Mapping[str, Any]) -> str:
     range_ = f" from {step['from']}" if step.get("from") else ""
     without = f" without {', '.join(step['without'])}" if step.get("without") else ""
-    return f"{step['kind']} {step['node']}{range_}{' to ' + step['to'] if step.get('to') else ''}{without}"
+    return (
+        f"{step['kind']}"
+        f" {step['node']}{range_}{' to ' + step['to'] if step.get('to') else ''}{without}"
+    )
 
 
 # A plan's id stays the same while its decisions stay the same. One process displays a plan and
@@ -146,7 +161,12 @@ Planned = FixResponse | BackfillResponse | AcceptResponse
 P = TypeVar("P", FixResponse, BackfillResponse, AcceptResponse)
 
 
-def identified(session: ProjectSession, response: P, version: int | None, files: Mapping[str, str] | None = None) -> P:
+def identified(
+    session: ProjectSession,
+    response: P,
+    version: int | None,
+    files: Mapping[str, str] | None = None,
+) -> P:
     """Return the response with the id of its plan, and cache the plan's decisions.
 
     `version` is the applied version that the plan starts from, `files` maps the paths to be written
@@ -158,16 +178,27 @@ def identified(session: ProjectSession, response: P, version: int | None, files:
     return msgspec.structs.replace(response, plan_id=plan_id)
 
 
-def decided_of(session: ProjectSession, response: Planned, version: int | None, files: Mapping[str, str]) -> dict[str, Any]:
+def decided_of(
+    session: ProjectSession, response: Planned, version: int | None, files: Mapping[str, str]
+) -> dict[str, Any]:
     """Return the decisions that a confirmation covers; excludes estimates and timestamps."""
-    return {"environment": session.env, "base_version": version, "files": dict(files), "steps": _steps(response)}
+    return {
+        "environment": session.env,
+        "base_version": version,
+        "files": dict(files),
+        "steps": _steps(response),
+    }
 
 
 def _steps(response: Planned) -> list[dict[str, Any]]:
     match response:
         case FixResponse():
             acts = [_act(response.id, step) for step in response.steps]
-            return [*acts, *map(_mapped, response.mappings), *(_steps(response.backfill) if response.backfill is not None else [])]
+            return [
+                *acts,
+                *map(_mapped, response.mappings),
+                *(_steps(response.backfill) if response.backfill is not None else []),
+            ]
         case BackfillResponse():
             how = {"mode": response.mode, "publishes": response.publishes}
             return [
@@ -199,12 +230,18 @@ def _mapped(row: Any) -> dict[str, Any]:
 
 
 def changed(
-    session: ProjectSession, response: Planned, asked: str | None, version: int | None, files: Mapping[str, str] | None = None
+    session: ProjectSession,
+    response: Planned,
+    asked: str | None,
+    version: int | None,
+    files: Mapping[str, str] | None = None,
 ) -> RefusedRow | None:
     """Return why the plan `asked` is refused; None if it is the current one or no id was given."""
     if asked is None or asked == response.plan_id:
         return None
-    return refusal(session, asked, response.plan_id or "", decided_of(session, response, version, files or {}))
+    return refusal(
+        session, asked, response.plan_id or "", decided_of(session, response, version, files or {})
+    )
 
 
 def agreed_id(agreed: str | None) -> str | None:

@@ -16,7 +16,13 @@ from headrace.services.backfills import backfill
 from headrace.services.commands import CommandContext, leader_command, perform
 from headrace.services.invalidation import Invalidated
 from headrace.services.plans import Base, PreparedPlan, applied, plan_of_apply, prepare, with_plan
-from headrace.services.responses import ApplyResponse, NeededRow, PlanResponse, PromotedRow, RefusedRow
+from headrace.services.responses import (
+    ApplyResponse,
+    NeededRow,
+    PlanResponse,
+    PromotedRow,
+    RefusedRow,
+)
 from headrace.services.responses.backfills import BackfillResponse
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.store import Store
@@ -44,8 +50,15 @@ class _Wanted(msgspec.Struct, frozen=True):
     response: PlanResponse
 
 
-def apply(session: ProjectSession, *, confirm: Callable[[PlanResponse], bool], progress: Progress, plan_id: str | None = None,
-          keep: Sequence[str] = (), reason: str = "") -> ApplyResponse:  # fmt: skip
+def apply(
+    session: ProjectSession,
+    *,
+    confirm: Callable[[PlanResponse], bool],
+    progress: Progress,
+    plan_id: str | None = None,
+    keep: Sequence[str] = (),
+    reason: str = "",
+) -> ApplyResponse:
     """Show the plan, ask for confirmation, and apply it; with a `plan_id`, only that plan.
 
     `keep` selects assets whose new code comes into force while their published partitions stay
@@ -61,11 +74,17 @@ def apply(session: ProjectSession, *, confirm: Callable[[PlanResponse], bool], p
     wanted = _wanted(session, applied(session), progress, kept)
     plan = wanted.plan
     agreements.keep_plan(session, plan.plan_id, decisions(plan))
-    if session.compiled is not None and not plan.steps and plan_id in (None, plan.plan_id, _applied_by(session.store)):
+    if (
+        session.compiled is not None
+        and not plan.steps
+        and plan_id in (None, plan.plan_id, _applied_by(session.store))
+    ):
         return _response(session, "nothing", wanted.response, plan_id or plan.plan_id)
     if plan_id is not None and plan_id != plan.plan_id:
         refusal = agreements.refusal(session, plan_id, plan.plan_id, decisions(plan))
-        return msgspec.structs.replace(_response(session, "refused", wanted.response, plan_id), refused=refusal)
+        return msgspec.structs.replace(
+            _response(session, "refused", wanted.response, plan_id), refused=refusal
+        )
     unapproved = _unapproved(session, plan)
     if unapproved is not None:
         refused = _response(session, "refused", wanted.response, plan.plan_id)
@@ -77,10 +96,14 @@ def apply(session: ProjectSession, *, confirm: Callable[[PlanResponse], bool], p
     return perform(session, "apply", ApplyArguments(copied, plan.plan_id, kept, reason), progress)  # type: ignore[no-any-return]
 
 
-def _wanted(session: ProjectSession, base: Base, progress: Progress, keep: Sequence[str]) -> _Wanted:
+def _wanted(
+    session: ProjectSession, base: Base, progress: Progress, keep: Sequence[str]
+) -> _Wanted:
     files, compilation = session.declared_exactly(progress)
     compiled = usable(compilation)
-    prepared = prepare(session, compiled, base, comparison.keeping(changes(base.compiled, compiled), keep))
+    prepared = prepare(
+        session, compiled, base, comparison.keeping(changes(base.compiled, compiled), keep)
+    )
     plan = plan_of_apply(session, files, compiled, prepared, base, keep)
     return _Wanted(compiled, prepared, plan, with_plan(prepared.response, plan))
 
@@ -94,7 +117,9 @@ def _applied_by(store: Store | None) -> str | None:
     return version.plan_id if version is not None else None
 
 
-def make_again(session: ProjectSession, needed: Sequence[NeededRow], *, reason: str, progress: Progress) -> list[BackfillResponse]:
+def make_again(
+    session: ProjectSession, needed: Sequence[NeededRow], *, reason: str, progress: Progress
+) -> list[BackfillResponse]:
     """Run the backfills that a change requires, one after the other.
 
     The caller has shown them. Stop at the first backfill that needs an approval. Raise Refused
@@ -105,9 +130,20 @@ def make_again(session: ProjectSession, needed: Sequence[NeededRow], *, reason: 
     try:
         for row in needed:
             response = backfill(
-                opened, row.select, exclude=(), first=row.from_, last=row.to, since=None, mode=row.mode, reason=reason,
-                only=False, allow_partial=False, dry_run=False, confirm=lambda _: True, progress=progress,
-            )  # fmt: skip
+                opened,
+                row.select,
+                exclude=(),
+                first=row.from_,
+                last=row.to,
+                since=None,
+                mode=row.mode,
+                reason=reason,
+                only=False,
+                allow_partial=False,
+                dry_run=False,
+                confirm=lambda _: True,
+                progress=progress,
+            )
             done.append(response)
             if response.state == "awaiting_approval":
                 break
@@ -120,32 +156,54 @@ def make_again(session: ProjectSession, needed: Sequence[NeededRow], *, reason: 
 def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progress) -> ApplyResponse:
     """Plan from the current files on the leader, and apply the plan if it is the confirmed one."""
     before = context.applied()
-    base = Base(before.compiled, context.store, before.id, f"version {before.id}") if before else Base(None, context.store, None, None)
+    base = (
+        Base(before.compiled, context.store, before.id, f"version {before.id}")
+        if before
+        else Base(None, context.store, None, None)
+    )
     wanted = _wanted(context.session, base, progress, arguments.keep)
     plan, compiled = wanted.plan, wanted.compiled
     asked = (None, plan.plan_id, _applied_by(context.store))
     if before is not None and not plan.steps and arguments.plan_id in asked:
         return _done(context, wanted, "nothing", before.id, arguments.plan_id)
     if arguments.plan_id is not None and arguments.plan_id != plan.plan_id:
-        refusal = agreements.refusal(context.session, arguments.plan_id, plan.plan_id, decisions(plan))
-        refused = _done(context, wanted, "refused", before.id if before else None, arguments.plan_id)
+        refusal = agreements.refusal(
+            context.session, arguments.plan_id, plan.plan_id, decisions(plan)
+        )
+        refused = _done(
+            context, wanted, "refused", before.id if before else None, arguments.plan_id
+        )
         return msgspec.structs.replace(refused, refused=refusal)
     unapproved = _unapproved(context.session, plan)
     if unapproved is not None:
         refused = _done(context, wanted, "refused", before.id if before else None, plan.plan_id)
         return msgspec.structs.replace(refused, refused=unapproved)
-    now_applied = context.apply(progress, plan, arguments.reason) if plan.steps or before is None else before
-    built = msgspec.msgpack.decode(arguments.promotions, type=tuple[PendingPromotion, ...]) if arguments.promotions else ()
+    now_applied = (
+        context.apply(progress, plan, arguments.reason) if plan.steps or before is None else before
+    )
+    built = (
+        msgspec.msgpack.decode(arguments.promotions, type=tuple[PendingPromotion, ...])
+        if arguments.promotions
+        else ()
+    )
     promoted = plans.promote(context, built, progress)
     now_us = to_us(context.now())
     with context.store.read() as tx:
         left = invalidation.still_invalid(
-            tx, compiled, wanted.prepared.effect, version=now_applied.id, env=context.session.env, now_us=now_us
+            tx,
+            compiled,
+            wanted.prepared.effect,
+            version=now_applied.id,
+            env=context.session.env,
+            now_us=now_us,
         )
     return msgspec.structs.replace(
-        _done(context, wanted, "applied", now_applied.id, plan.plan_id), promoted=promoted, stale=invalidation.stale_rows(left.stale),
-        backfills=list(left.backfills), steps_done=_steps_done(plan, promoted),
-    )  # fmt: skip
+        _done(context, wanted, "applied", now_applied.id, plan.plan_id),
+        promoted=promoted,
+        stale=invalidation.stale_rows(left.stale),
+        backfills=list(left.backfills),
+        steps_done=_steps_done(plan, promoted),
+    )
 
 
 def _unapproved(session: ProjectSession, plan: Plan) -> RefusedRow | None:
@@ -153,7 +211,9 @@ def _unapproved(session: ProjectSession, plan: Plan) -> RefusedRow | None:
 
     Policy may require an approval for data that the next run would recompute without a request.
     """
-    asked_first = [step for step in plan.steps if isinstance(step, Invalidate) and step.needs_approval]
+    asked_first = [
+        step for step in plan.steps if isinstance(step, Invalidate) and step.needs_approval
+    ]
     steps = [invalidate for invalidate in asked_first if not invalidate.asks]
     if not steps:
         return None
@@ -176,25 +236,53 @@ def _steps_done(plan: Plan, promoted: Sequence[PromotedRow]) -> int:
     The runs compute what those promotions would have published.
     """
     published = {(row.environment, row.node) for row in promoted}
-    left = [step for step in plan.steps if isinstance(step, Promote) and (step.environment, step.node) not in published]
+    left = [
+        step
+        for step in plan.steps
+        if isinstance(step, Promote) and (step.environment, step.node) not in published
+    ]
     return len(plan.steps) - len(left)
 
 
-def _done(context: CommandContext, wanted: _Wanted, state: str, version: int | None, plan_id: str | None) -> ApplyResponse:
-    return ApplyResponse(now=context.now(), state=state, version=version, plan=wanted.response, clock=context.clock.kind, plan_id=plan_id)
+def _done(
+    context: CommandContext, wanted: _Wanted, state: str, version: int | None, plan_id: str | None
+) -> ApplyResponse:
+    return ApplyResponse(
+        now=context.now(),
+        state=state,
+        version=version,
+        plan=wanted.response,
+        clock=context.clock.kind,
+        plan_id=plan_id,
+    )
 
 
-def _response(session: ProjectSession, state: str, plan: PlanResponse, plan_id: str) -> ApplyResponse:
+def _response(
+    session: ProjectSession, state: str, plan: PlanResponse, plan_id: str
+) -> ApplyResponse:
     """Return the response of an apply that changed nothing.
 
     It lists stale data if nothing was to apply.
     """
     stale = Invalidated()
-    if state == "nothing" and session.compiled is not None and session.store is not None and session.version is not None:
+    if (
+        state == "nothing"
+        and session.compiled is not None
+        and session.store is not None
+        and session.version is not None
+    ):
         now_us = to_us(session.now())
         with session.store.read() as tx:
-            stale = invalidation.outstanding(tx, session.compiled, version=session.version, env=session.env, now_us=now_us)
+            stale = invalidation.outstanding(
+                tx, session.compiled, version=session.version, env=session.env, now_us=now_us
+            )
     return ApplyResponse(
-        now=session.now(), state=state, version=session.version, plan=plan, clock=session.clock.kind, plan_id=plan_id,
-        stale=invalidation.stale_rows(stale.stale), backfills=list(stale.backfills),
-    )  # fmt: skip
+        now=session.now(),
+        state=state,
+        version=session.version,
+        plan=plan,
+        clock=session.clock.kind,
+        plan_id=plan_id,
+        stale=invalidation.stale_rows(stale.stale),
+        backfills=list(stale.backfills),
+    )

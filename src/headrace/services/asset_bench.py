@@ -85,9 +85,15 @@ class TypedTableBuilder:
         or anything that DuckDB can scan (an Arrow table, a data frame).
         """
         if known is None and isinstance(rows, list) and not rows:
-            raise BadRows(f"the columns of `{name}` aren't known", hint=f"give at least one row of `{name}`, or write a contract")
+            raise BadRows(
+                f"the columns of `{name}` aren't known",
+                hint=f"give at least one row of `{name}`, or write a contract",
+            )
         if known is not None and isinstance(rows, list) and not rows:
-            columns = tuple(LakeColumn(column, kind or ANY_TYPE, number) for number, (column, kind) in enumerate(known, 2))
+            columns = tuple(
+                LakeColumn(column, kind or ANY_TYPE, number)
+                for number, (column, kind) in enumerate(known, 2)
+            )
             return InputData(name=name, files=(), columns=columns, rows=0)
         relation = self.relation(name, rows, known or ())
         selected = relation.sql if known is None else _complete(relation, known)
@@ -107,22 +113,35 @@ class TypedTableBuilder:
 
     def _written(self, name: str, rows: Sequence[Mapping[str, Any]], known: Known) -> InputRelation:
         if not all(isinstance(row, Mapping) for row in rows):
-            raise BadRows(f"the rows of `{name}` aren't mappings of column to value", hint="write [{column: value}, …]")
+            raise BadRows(
+                f"the rows of `{name}` aren't mappings of column to value",
+                hint="write [{column: value}, …]",
+            )
         if len(rows) > ROWS_MAX:
-            raise BadRows(f"{len(rows):,} rows of `{name}` are too many", hint="give a Parquet file")
+            raise BadRows(
+                f"{len(rows):,} rows of `{name}` are too many", hint="give a Parquet file"
+            )
         if not any(rows):
             return _empty(known)
         path = self._temporary / f"{uuid.uuid4()}.jsonl"
-        path.write_text("".join(json.dumps(dict(row), default=str) + "\n" for row in rows), encoding="utf-8")
+        path.write_text(
+            "".join(json.dumps(dict(row), default=str) + "\n" for row in rows), encoding="utf-8"
+        )
         return self._file(name, path, known)
 
     def _file(self, name: str, path: Path, known: Known) -> InputRelation:
         ending = path.suffix.lower()
         reader = _READERS.get(ending)
         if reader is None:
-            raise BadRows(f"{path.name} is no file that rows can be read from", hint=f"one of {', '.join(_READERS)}")
+            raise BadRows(
+                f"{path.name} is no file that rows can be read from",
+                hint=f"one of {', '.join(_READERS)}",
+            )
         if not path.is_file():
-            raise BadRows(f"there is no file {path}", hint="paths are those beside the test's file, or relative to the project")
+            raise BadRows(
+                f"there is no file {path}",
+                hint="paths are those beside the test's file, or relative to the project",
+            )
         plain = f"SELECT * FROM {reader.format(path=literal(str(path)), columns='')}"
         results = self._described(name, plain)
         wanted = _types(name, results, known)
@@ -131,7 +150,9 @@ class TypedTableBuilder:
             return InputRelation(_cast(plain, results, wanted), tuple(wanted))
         as_wanted = [(column, kind) for (column, _), (_, kind) in zip(results, wanted, strict=True)]
         types = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in as_wanted)
-        read = f"SELECT * FROM {reader.format(path=literal(str(path)), columns=f'{typed}{{{types}}}')}"
+        read = (
+            f"SELECT * FROM {reader.format(path=literal(str(path)), columns=f'{typed}{{{types}}}')}"
+        )
         return InputRelation(_cast(read, as_wanted, wanted), tuple(wanted))
 
     def _scanned(self, name: str, rows: object, known: Known) -> InputRelation:
@@ -140,7 +161,8 @@ class TypedTableBuilder:
             self._session.connection.register(view, rows)
         except Exception as error:
             raise UsageError(
-                f"the rows of `{name}` are {type(rows).__name__}", hint="a list of mappings, a path, an Arrow table or a data frame"
+                f"the rows of `{name}` are {type(rows).__name__}",
+                hint="a list of mappings, a path, an Arrow table or a data frame",
             ) from error
         plain = f"SELECT * FROM {quote(view)}"
         results = self._described(name, plain)
@@ -151,7 +173,10 @@ class TypedTableBuilder:
         import duckdb
 
         try:
-            return [(row[0], row[1]) for row in self._session.connection.execute(f"DESCRIBE {sql}").fetchall()]
+            return [
+                (row[0], row[1])
+                for row in self._session.connection.execute(f"DESCRIBE {sql}").fetchall()
+            ]
         except duckdb.Error as error:
             raise BadRows(f"the rows of `{name}` can't be read: {_first_line(error)}") from error
 
@@ -159,11 +184,20 @@ class TypedTableBuilder:
         import duckdb
 
         try:
-            staged, table = stage(self._session, sql, None, table_name=name, partition="*", table=None, hashed=False)
+            staged, table = stage(
+                self._session, sql, None, table_name=name, partition="*", table=None, hashed=False
+            )
         except duckdb.Error as error:
-            raise BadRows(f"the rows of `{name}` don't fit their types: {_first_line(error)}") from error
+            raise BadRows(
+                f"the rows of `{name}` don't fit their types: {_first_line(error)}"
+            ) from error
         columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
-        return InputData(name=name, files=(FileRef(staged.path, lookup=ColumnLookup.SAME),), columns=columns, rows=staged.rows)
+        return InputData(
+            name=name,
+            files=(FileRef(staged.path, lookup=ColumnLookup.SAME),),
+            columns=columns,
+            rows=staged.rows,
+        )
 
 
 def _types(name: str, results: Types, known: Known) -> list[tuple[str, str]]:
@@ -173,12 +207,18 @@ def _types(name: str, results: Types, known: Known) -> list[tuple[str, str]]:
         names = [column for column, _ in known]
         hint = did_you_mean(unknown[0], names) or f"its columns are: {', '.join(names[:12])}"
         raise BadRows(f"`{name}` has no column `{unknown[0]}`", hint=hint)
-    return [(name, known_kind or kind) for column, kind in results for name, known_kind in [canonical.get(column.lower(), (column, None))]]
+    return [
+        (name, known_kind or kind)
+        for column, kind in results
+        for name, known_kind in [canonical.get(column.lower(), (column, None))]
+    ]
 
 
 def _cast(sql: str, results: Types, wanted: Types) -> str:
     casts = [
-        f"{quote(was)} AS {quote(column)}" if has == kind else f"CAST({quote(was)} AS {kind}) AS {quote(column)}"
+        f"{quote(was)} AS {quote(column)}"
+        if has == kind
+        else f"CAST({quote(was)} AS {kind}) AS {quote(column)}"
         for (was, has), (column, kind) in zip(results, wanted, strict=True)
     ]
     return f"SELECT {', '.join(casts)} FROM ({sql}) AS given"
@@ -186,13 +226,17 @@ def _cast(sql: str, results: Types, wanted: Types) -> str:
 
 def _complete(relation: InputRelation, known: Known) -> str:
     there = {column.lower() for column, _ in relation.columns}
-    every = [quote(column) if column.lower() in there else _null(column, kind) for column, kind in known]
+    every = [
+        quote(column) if column.lower() in there else _null(column, kind) for column, kind in known
+    ]
     return f"SELECT {', '.join(every)} FROM ({relation.sql}) AS given"
 
 
 def _empty(known: Known) -> InputRelation:
     nulls = ", ".join(_null(column, kind) for column, kind in known) or "NULL AS nothing"
-    return InputRelation(f"SELECT {nulls} WHERE false", tuple((column, kind or UNTYPED) for column, kind in known))
+    return InputRelation(
+        f"SELECT {nulls} WHERE false", tuple((column, kind or UNTYPED) for column, kind in known)
+    )
 
 
 def _null(column: str, kind: str | None) -> str:
@@ -242,20 +286,37 @@ class Bench:
     aren't an input, such as expected rows.
     """
 
-    def __init__(self, compiled: Compiled, root: Path, *, workers: int = 1, timezone: str = "UTC") -> None:
-        self._compiled, self._root, self._workers, self._timezone = compiled, root, workers, timezone
+    def __init__(
+        self, compiled: Compiled, root: Path, *, workers: int = 1, timezone: str = "UTC"
+    ) -> None:
+        self._compiled, self._root, self._workers, self._timezone = (
+            compiled,
+            root,
+            workers,
+            timezone,
+        )
         self._numbers = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        data = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-bench-")))
+        data = Path(
+            self._stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-bench-"))
+        )
         self._folders = Folders(str(self._root), str(data))
         for folder in (self._folders.lake, self._folders.temporary):
             folder.mkdir()
-        self._pool = self._stack.enter_context(Pool(worker_settings(self._folders, self._workers), self._workers))
+        self._pool = self._stack.enter_context(
+            Pool(worker_settings(self._folders, self._workers), self._workers)
+        )
         readable = [self._folders.temporary, self._root, self._folders.quarantine]
         self._duckdb = self._stack.enter_context(
-            DuckDB(self._folders.lake, readable=readable, timezone=self._timezone, threads=1, ordered=True)
+            DuckDB(
+                self._folders.lake,
+                readable=readable,
+                timezone=self._timezone,
+                threads=1,
+                ordered=True,
+            )
         )
         self.desk = TypedTableBuilder(self._duckdb, self._folders.temporary)
         return self
@@ -263,7 +324,9 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def compute(self, requests: Sequence[ComputeRequest]) -> Iterator[tuple[int, ComputeResult | BadRows]]:
+    def compute(
+        self, requests: Sequence[ComputeRequest]
+    ) -> Iterator[tuple[int, ComputeResult | BadRows]]:
         """Compute all requests; yield each result with its index in `requests`, as it completes."""
         waiting: dict[AttemptId, tuple[int, ComputeTask]] = {}
         unread: dict[int, tuple[str, ...]] = {}
@@ -288,26 +351,41 @@ class Bench:
                     for attempt in news.queued:
                         self._pool.submit(attempt, waiting[attempt][1])
 
-    def rows(self, data: InputData, columns: Sequence[str] | None = None, limit: int | None = None) -> tuple[dict[str, Any], ...]:
+    def rows(
+        self, data: InputData, columns: Sequence[str] | None = None, limit: int | None = None
+    ) -> tuple[dict[str, Any], ...]:
         """Return rows as JSON-compatible values, in their order."""
         from headrace.lake.reading import read
 
         table = LakeTable(data.name, data.columns)
         return read(
-            self._folders.lake, _absolute(data, self._folders.lake), table, columns=columns, limit=limit, timezone=self._timezone
+            self._folders.lake,
+            _absolute(data, self._folders.lake),
+            table,
+            columns=columns,
+            limit=limit,
+            timezone=self._timezone,
         ).rows
 
     def arrow(self, data: InputData) -> Any:
         """Return rows as a `pyarrow.Table`."""
         from headrace.lake.sqltext import relation_sql
 
-        return self._duckdb.connection.execute(relation_sql(data.files, data.columns)).to_arrow_table()
+        return self._duckdb.connection.execute(
+            relation_sql(data.files, data.columns)
+        ).to_arrow_table()
 
     def _attempt(self) -> AttemptId:
         self._numbers += 1
         return AttemptId(EPOCH, self._numbers)
 
-    def _computed(self, attempt: AttemptId, outcome: TaskOutcome | None, lost: str | None, unread: tuple[str, ...]) -> ComputeResult:
+    def _computed(
+        self,
+        attempt: AttemptId,
+        outcome: TaskOutcome | None,
+        lost: str | None,
+        unread: tuple[str, ...],
+    ) -> ComputeResult:
         path = self._folders.log(*attempt)
         log = tuple(line.text for line in logs.read(path)) if path.exists() else ()
         return ComputeResult(outcome, self._result(outcome), lost, log, unread)
@@ -321,17 +399,40 @@ class Bench:
         if outcome.quarantined is not None:
             path = f"{outcome.staged.path}.rejected"
             shutil.move(Path(self._folders.data, outcome.quarantined), self._folders.lake / path)
-        return InputData("result", (FileRef(path),), tuple(c for c in table.columns if c.name != "_partition"), outcome.staged.rows)
+        return InputData(
+            "result",
+            (FileRef(path),),
+            tuple(c for c in table.columns if c.name != "_partition"),
+            outcome.staged.rows,
+        )
 
-    def _task(self, request: ComputeRequest, attempt: AttemptId) -> tuple[ComputeTask, tuple[str, ...]]:
-        asset, node = self._compiled.project.assets[request.asset], self._compiled.nodes[request.asset]
+    def _task(
+        self, request: ComputeRequest, attempt: AttemptId
+    ) -> tuple[ComputeTask, tuple[str, ...]]:
+        asset, node = (
+            self._compiled.project.assets[request.asset],
+            self._compiled.nodes[request.asset],
+        )
         given = {name.lower(): rows for name, rows in request.given.items()}
         reads = [spec.node for spec in node.inputs] + ([asset.name] if node.uses_self else [])
-        references = [name for name in node.check_references if name not in reads and name.lower() in given]
-        if stranger := [name for name in request.given if name.lower() not in {each.lower() for each in [*reads, *references]}]:
-            raise BadRows(f"`{asset.name}` doesn't read `{stranger[0]}`", hint=f"it reads {', '.join(reads) or 'nothing'}")
-        tables = {name: self._given(name, given.get(name.lower(), [])) for name in [*reads, *references]}
-        checks = [check for check in asset.checks if _reads(check) <= {name.lower() for name in tables}]
+        references = [
+            name for name in node.check_references if name not in reads and name.lower() in given
+        ]
+        if stranger := [
+            name
+            for name in request.given
+            if name.lower() not in {each.lower() for each in [*reads, *references]}
+        ]:
+            raise BadRows(
+                f"`{asset.name}` doesn't read `{stranger[0]}`",
+                hint=f"it reads {', '.join(reads) or 'nothing'}",
+            )
+        tables = {
+            name: self._given(name, given.get(name.lower(), [])) for name in [*reads, *references]
+        }
+        checks = [
+            check for check in asset.checks if _reads(check) <= {name.lower() for name in tables}
+        ]
         task = ComputeTask(
             scope=scope_of(self._compiled.project, asset, (request.partition,), attempt),
             body=asset.body,
@@ -356,7 +457,9 @@ class Bench:
 
     def _given(self, name: str, rows: object) -> InputData:
         node = self._compiled.nodes[name]
-        names = None if node.column_names is None else [(column, None) for column in node.column_names]
+        names = (
+            None if node.column_names is None else [(column, None) for column in node.column_names]
+        )
         return self.desk.input(name, rows, node.columns or names)
 
 
@@ -372,5 +475,7 @@ def _reads(check: CheckSpec) -> set[str]:
         return set()
     from headrace.sql.analysis import analyse
 
-    analysis = analyse(str(check.arguments["query"]), file=check.place.file, line=check.place.line, name=check.name)
+    analysis = analyse(
+        str(check.arguments["query"]), file=check.place.file, line=check.place.line, name=check.name
+    )
     return {name.lower() for name in analysis.inputs}

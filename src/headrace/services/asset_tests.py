@@ -74,7 +74,9 @@ class Comparison(msgspec.Struct, frozen=True):
         return not self.differences and self.out_of_order is None
 
 
-def compare(expected: Sequence[Row], got: Sequence[Row], *, keys: Sequence[str] = (), ordered: bool = False) -> Comparison:
+def compare(
+    expected: Sequence[Row], got: Sequence[Row], *, keys: Sequence[str] = (), ordered: bool = False
+) -> Comparison:
     """Compare rows with the same columns as multisets, or with `ordered` as sequences.
 
     `keys` are the columns that identify a row.
@@ -85,7 +87,10 @@ def compare(expected: Sequence[Row], got: Sequence[Row], *, keys: Sequence[str] 
     changed = tuple(RowDifference(mine, _cells(wanted, mine)) for wanted, mine in pairs)
     out_of_order = None
     if ordered and not (missing or unexpected or changed):
-        out_of_order = next((n for n, (a, b) in enumerate(zip(expected, got, strict=True), 1) if not _equal(a, b)), None)
+        out_of_order = next(
+            (n for n, (a, b) in enumerate(zip(expected, got, strict=True), 1) if not _equal(a, b)),
+            None,
+        )
     return Comparison(tuple(missing), tuple(unexpected), changed, out_of_order)
 
 
@@ -136,7 +141,11 @@ def _equal(item: Row, other: Row) -> bool:
 
 
 def _cells(expected: Row, got: Row) -> tuple[CellDifference, ...]:
-    return tuple(CellDifference(name, expected[name], got.get(name)) for name in expected if not _alike(expected[name], got.get(name)))
+    return tuple(
+        CellDifference(name, expected[name], got.get(name))
+        for name in expected
+        if not _alike(expected[name], got.get(name))
+    )
 
 
 def _alike(item: Any, other: Any) -> bool:
@@ -145,7 +154,9 @@ def _alike(item: Any, other: Any) -> bool:
     return type(item) is type(other) and bool(item == other)
 
 
-def _paired(missing: list[Row], unexpected: list[Row], keys: Sequence[str]) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
+def _paired(
+    missing: list[Row], unexpected: list[Row], keys: Sequence[str]
+) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
     """Pair rows that are meant to be the same, and return the pairs and the unpaired rows.
 
     Rows pair by equal keys, or if at least half of their cells are equal, or if each side has only
@@ -168,7 +179,14 @@ def _paired(missing: list[Row], unexpected: list[Row], keys: Sequence[str]) -> t
 
 def _partner(row: Row, others: Sequence[Row], keys: Sequence[str]) -> int | None:
     if keys and all(key in row for key in keys):
-        return next((i for i, other in enumerate(others) if all(_alike(row[key], other.get(key)) for key in keys)), None)
+        return next(
+            (
+                i
+                for i, other in enumerate(others)
+                if all(_alike(row[key], other.get(key)) for key in keys)
+            ),
+            None,
+        )
     best, result = len(row) / 2, None
     for i, other in enumerate(others):
         common = len(row) - len(_cells(row, other))
@@ -225,11 +243,18 @@ def _for_test(compiled: Compiled, parameters: Mapping[str, Any]) -> Compiled:
     if not parameters:
         return compiled
     project = compiled.project
-    assets = {name: msgspec.structs.replace(asset, parameters={**asset.parameters, **parameters}) for name, asset in project.assets.items()}
-    return msgspec.structs.replace(compiled, project=msgspec.structs.replace(project, assets=assets))
+    assets = {
+        name: msgspec.structs.replace(asset, parameters={**asset.parameters, **parameters})
+        for name, asset in project.assets.items()
+    }
+    return msgspec.structs.replace(
+        compiled, project=msgspec.structs.replace(project, assets=assets)
+    )
 
 
-def _run(session: ProjectSession, compiled: Compiled, tests: Sequence[AssetTest]) -> Iterator[tuple[int, TestRow]]:
+def _run(
+    session: ProjectSession, compiled: Compiled, tests: Sequence[AssetTest]
+) -> Iterator[tuple[int, TestRow]]:
     requests = []
     places = []
     for index, test in enumerate(tests):
@@ -238,20 +263,32 @@ def _run(session: ProjectSession, compiled: Compiled, tests: Sequence[AssetTest]
             places.append(index)
         except UsageError as error:
             yield index, _broken(test, error)
-    with Bench(compiled, session.root, workers=min(WORKERS_MAX, len(requests) or 1), timezone=session.timezone) as bench:
+    with Bench(
+        compiled,
+        session.root,
+        workers=min(WORKERS_MAX, len(requests) or 1),
+        timezone=session.timezone,
+    ) as bench:
         for number, computed in bench.compute(requests):
             index = places[number]
             test = tests[index]
             if isinstance(computed, BadRows):
                 yield index, _broken(test, computed)
             else:
-                yield index, _judged(session.root, bench, compiled.project.assets[test.asset], test, computed)
+                yield (
+                    index,
+                    _judged(
+                        session.root, bench, compiled.project.assets[test.asset], test, computed
+                    ),
+                )
 
 
 def _wanted(root: Path, compiled: Compiled, test: AssetTest) -> ComputeRequest:
     asset = compiled.project.assets[test.asset]
     key = "*" if test.partition is None else targets.partition(asset, test.partition)
-    return ComputeRequest(test.asset, key, {name: _rows(root, test, rows) for name, rows in test.given.items()})
+    return ComputeRequest(
+        test.asset, key, {name: _rows(root, test, rows) for name, rows in test.given.items()}
+    )
 
 
 def _rows(root: Path, test: AssetTest, rows: Any) -> Any:
@@ -266,18 +303,36 @@ def _rows(root: Path, test: AssetTest, rows: Any) -> Any:
 
 
 def _broken(test: AssetTest, error: Exception) -> TestRow:
-    row = ErrorRow(kind="deterministic", message=str(error), file=test.place.file, line=test.place.line, hint=getattr(error, "hint", None))
+    row = ErrorRow(
+        kind="deterministic",
+        message=str(error),
+        file=test.place.file,
+        line=test.place.line,
+        hint=getattr(error, "hint", None),
+    )
     return _row(test, "error", error=row)
 
 
-def _judged(root: Path, bench: Bench, asset: Asset, test: AssetTest, computed: ComputeResult) -> TestRow:
+def _judged(
+    root: Path, bench: Bench, asset: Asset, test: AssetTest, computed: ComputeResult
+) -> TestRow:
     outcome = computed.outcome
     if outcome is None:
-        return _row(test, "error", error=ErrorRow(kind="lost_worker", message=f"the worker {computed.lost}"), log=list(computed.log))
+        return _row(
+            test,
+            "error",
+            error=ErrorRow(kind="lost_worker", message=f"the worker {computed.lost}"),
+            log=list(computed.log),
+        )
     if outcome.error is not None:
         return _failed(test, computed, error_row(outcome))
     if test.expect_error is not None:
-        return _row(test, "failed", reason=f"it was expected to fail with {test.expect_error!r}, and didn't", log=list(computed.log))
+        return _row(
+            test,
+            "failed",
+            reason=f"it was expected to fail with {test.expect_error!r}, and didn't",
+            log=list(computed.log),
+        )
     checks = [*check_rows(outcome.audit), *(_not_made(asset, name) for name in computed.unread)]
     reasons = _check_reasons(test, checks)
     try:
@@ -288,15 +343,26 @@ def _judged(root: Path, bench: Bench, asset: Asset, test: AssetTest, computed: C
         reasons.append(f"the rows come in another order, from row {comparison.out_of_order} on")
     state = "passed" if comparison.same and not reasons else "failed"
     return _row(
-        test, state, seconds=outcome.measures.seconds, rows=rows, rows_expected=rows_expected, checks=checks,
-        missing=[dict(row) for row in comparison.missing[:SHOWN_MAX]], unexpected=[dict(row) for row in comparison.unexpected[:SHOWN_MAX]],
+        test,
+        state,
+        seconds=outcome.measures.seconds,
+        rows=rows,
+        rows_expected=rows_expected,
+        checks=checks,
+        missing=[dict(row) for row in comparison.missing[:SHOWN_MAX]],
+        unexpected=[dict(row) for row in comparison.unexpected[:SHOWN_MAX]],
         changed=[_changed(change.row, change.cells) for change in comparison.changed[:SHOWN_MAX]],
-        differences=comparison.differences, reason="; ".join(reasons) or None, log=[] if state == "passed" else list(computed.log),
-    )  # fmt: skip
+        differences=comparison.differences,
+        reason="; ".join(reasons) or None,
+        log=[] if state == "passed" else list(computed.log),
+    )
 
 
 def _changed(row: Mapping[str, Any], cells: Sequence[Any]) -> RowDifferenceRow:
-    return RowDifferenceRow(row=dict(row), cells=[CellRow(column=c.column, expected=c.expected, got=c.got) for c in cells])
+    return RowDifferenceRow(
+        row=dict(row),
+        cells=[CellRow(column=c.column, expected=c.expected, got=c.got) for c in cells],
+    )
 
 
 def _failed(test: AssetTest, computed: ComputeResult, error: ErrorRow | None) -> TestRow:
@@ -304,8 +370,16 @@ def _failed(test: AssetTest, computed: ComputeResult, error: ErrorRow | None) ->
     assert error is not None
     if test.expect_error is not None and test.expect_error.lower() in error.message.lower():
         return _row(test, "passed", reason=None)
-    reason = None if test.expect_error is None else f"it was expected to fail with {test.expect_error!r}"
-    return _row(test, "error" if test.expect_error is None else "failed", error=error, reason=reason, log=list(computed.log))
+    reason = (
+        None if test.expect_error is None else f"it was expected to fail with {test.expect_error!r}"
+    )
+    return _row(
+        test,
+        "error" if test.expect_error is None else "failed",
+        error=error,
+        reason=reason,
+        log=list(computed.log),
+    )
 
 
 def _compared(
@@ -316,19 +390,27 @@ def _compared(
         return Comparison(), None if computed.data is None else computed.data.rows, None
     if computed.data is None:
         raise BadRows(
-            f"`{asset.name}` gives no rows (materialize: {asset.materialize})", hint="leave `expect` away; expect checks, or an error"
+            f"`{asset.name}` gives no rows (materialize: {asset.materialize})",
+            hint="leave `expect` away; expect checks, or an error",
         )
     types = [(column.name, column.type) for column in computed.data.columns]
     expected = bench.desk.relation(asset.name, _rows(root, test, test.expect), types)
     columns = [name for name, _ in expected.columns] or [name for name, _ in types]
     wanted = bench.rows(bench.desk.kept(asset.name, expected)) if expected.columns != () else ()
     got = bench.rows(computed.data, columns)
-    return compare(wanted, got, keys=_keys(asset, columns), ordered=test.ordered), len(got), len(wanted)
+    return (
+        compare(wanted, got, keys=_keys(asset, columns), ordered=test.ordered),
+        len(got),
+        len(wanted),
+    )
 
 
 def _keys(asset: Asset, columns: Sequence[str]) -> list[str]:
     """Return the columns of the first declared key whose columns the test names in full."""
-    declared = [list(asset.merge_keys), *(list(check.arguments["columns"]) for check in asset.checks if check.kind == "unique")]
+    declared = [
+        list(asset.merge_keys),
+        *(list(check.arguments["columns"]) for check in asset.checks if check.kind == "unique"),
+    ]
     there = {column.lower(): column for column in columns}
     for keys in declared:
         if keys and all(key.lower() in there for key in keys):
@@ -339,7 +421,15 @@ def _keys(asset: Asset, columns: Sequence[str]) -> list[str]:
 def _not_made(asset: Asset, name: str) -> CheckRow:
     check = next(check for check in asset.checks if check.name == name)
     detail = "what it reads isn't given"
-    return CheckRow(name=name, kind=check.kind, severity=check.severity.value, outcome="unchecked", rows=0, failing=0, detail=detail)
+    return CheckRow(
+        name=name,
+        kind=check.kind,
+        severity=check.severity.value,
+        outcome="unchecked",
+        rows=0,
+        failing=0,
+        detail=detail,
+    )
 
 
 OUTSIDE = "row_outside_partition"
@@ -357,7 +447,10 @@ def _check_reasons(test: AssetTest, checks: Sequence[CheckRow]) -> list[str]:
         if check is None and name != OUTSIDE:
             reasons.append(f"there is no check {name}; there are {', '.join(outcomes) or 'none'}")
         elif (check is not None and check.outcome == "failed") != (wanted == "fails"):
-            reasons.append(f"the check {name} was expected to {'fail' if wanted == 'fails' else 'pass'}, and didn't")
+            reasons.append(
+                f"the check {name} was expected to {'fail' if wanted == 'fails' else 'pass'}, and"
+                " didn't"
+            )
     outside = outcomes.get(OUTSIDE)
     if outside is not None and OUTSIDE not in test.checks:
         reasons.append(outside.detail or "rows lie outside of the partition")
@@ -366,7 +459,13 @@ def _check_reasons(test: AssetTest, checks: Sequence[CheckRow]) -> list[str]:
 
 def _row(test: AssetTest, state: str, **results: Any) -> TestRow:
     return TestRow(
-        test=test.name, asset=test.asset, partition=test.partition, state=state, file=test.place.file, line=test.place.line, **results
+        test=test.name,
+        asset=test.asset,
+        partition=test.partition,
+        state=state,
+        file=test.place.file,
+        line=test.place.line,
+        **results,
     )
 
 
@@ -382,7 +481,11 @@ class TableResult(msgspec.Struct, frozen=True):
 
 
 def compute_asset(
-    session: ProjectSession, asset: str, partition: str | None, given: dict[str, Any], parameters: dict[str, Any]
+    session: ProjectSession,
+    asset: str,
+    partition: str | None,
+    given: dict[str, Any],
+    parameters: dict[str, Any],
 ) -> TableResult:
     """Compute one asset once. Raise InvalidProject, UsageError, or BadRows for unusable rows."""
     compiled = usable(session.declared())
@@ -391,10 +494,16 @@ def compute_asset(
     if partition is not None:
         key = targets.partition(declared, partition)
     if key is None and not declared.partition.whole:
-        raise HeadraceError(f"{name} is partitioned: say which partition is computed", hint="partition='2013-02-08'")
+        raise HeadraceError(
+            f"{name} is partitioned: say which partition is computed", hint="partition='2013-02-08'"
+        )
     if parameters:
-        changed = msgspec.structs.replace(declared, parameters={**declared.parameters, **parameters})
-        project = msgspec.structs.replace(compiled.project, assets={**compiled.project.assets, name: changed})
+        changed = msgspec.structs.replace(
+            declared, parameters={**declared.parameters, **parameters}
+        )
+        project = msgspec.structs.replace(
+            compiled.project, assets={**compiled.project.assets, name: changed}
+        )
         compiled = msgspec.structs.replace(compiled, project=project)
     session.close()
     with Bench(compiled, session.root, timezone=session.timezone) as bench:
@@ -402,6 +511,10 @@ def compute_asset(
         if isinstance(computed, BadRows):
             raise computed
         if computed.outcome is None:
-            return TableResult(None, ErrorRow(kind="lost_worker", message=f"the worker {computed.lost}"), computed.log)
+            return TableResult(
+                None,
+                ErrorRow(kind="lost_worker", message=f"the worker {computed.lost}"),
+                computed.log,
+            )
         table = bench.arrow(computed.data) if computed.data is not None else None
         return TableResult(table, error_row(computed.outcome), computed.log)

@@ -27,9 +27,14 @@ from headrace.store.queries import audit_trail
 # holds the number of entries that the trail had.
 
 MISSING_MAX = 1_000
-OUTSIDE = "whether all was written anew: a checkpoint kept elsewhere shows it of the trail, nothing of the tables"
+OUTSIDE = (
+    "whether all was written anew: a checkpoint kept elsewhere shows it of the trail, nothing of"
+    " the tables"
+)
 """What no check inside the database can show: whoever may write to it can rewrite all of it."""
-OUTSIDE_PROVEN = "whether event log and tables were written anew: the checkpoint proves the trail alone"
+OUTSIDE_PROVEN = (
+    "whether event log and tables were written anew: the checkpoint proves the trail alone"
+)
 """The same limit, given a checkpoint that was kept elsewhere."""
 
 
@@ -83,7 +88,9 @@ def reconcile(tx: Transaction) -> Reconciled:
     checkpoint = log.checkpoint
     summary = _reported(tx, checkpoint.trail[0] if checkpoint is not None else 0)
     result = Reconciled([], [OUTSIDE], log.trail[0] if log.trail is not None else 0)
-    result.missing += [f"the trigger {name}, which guards the trail" for name in audit_trail.dropped_triggers(tx)]
+    result.missing += [
+        f"the trigger {name}, which guards the trail" for name in audit_trail.dropped_triggers(tx)
+    ]
     result.missing += _beside_log(log, summary)
     if checkpoint is not None and summary.last >= checkpoint.trail[0]:
         result.missing += _beside_counts(checkpoint.actions, summary.at_checkpoint)
@@ -91,14 +98,17 @@ def reconcile(tx: Transaction) -> Reconciled:
         result.missing.append("an unbroken event log: headrace db check says where it is broken")
     if log.waits:
         result.notes.append(
-            "the state is from before there was an event log: the trail is compared with one from the next `headrace tick` on"
+            "the state is from before there was an event log: the trail is compared with one from"
+            " the next `headrace tick` on"
         )
     elif (before := unknown_before(tx)) is not None:
         result.notes.append(before)
     result.missing += _beside_publications(tx, summary)
     result.missing += _beside_decisions(tx, summary)
     if len(result.missing) > MISSING_MAX:
-        result.notes.append(f"{len(result.missing) - MISSING_MAX:,} more are missing and aren't listed")
+        result.notes.append(
+            f"{len(result.missing) - MISSING_MAX:,} more are missing and aren't listed"
+        )
         del result.missing[MISSING_MAX:]
     return result
 
@@ -172,14 +182,19 @@ def _beside_log(log: replaying.Log, summary: AuditTrailSummary) -> list[str]:
     if summary.heads[seq] != head:
         return [f"the entry {seq} that the event log knows: another one stands in its place"]
     if summary.last > seq:
-        return [f"in the event log: entries {seq + 1:,} to {summary.last:,} of the trail were written without Headrace"]
+        entries = f"entries {seq + 1:,} to {summary.last:,} of the trail"
+        return [f"in the event log: {entries} were written without Headrace"]
     return []
 
 
 def _beside_counts(counted: dict[str, int], told: Counter[str]) -> list[str]:
-    wrong = sorted(action for action in counted.keys() | told.keys() if counted.get(action, 0) != told[action])
+    wrong = sorted(
+        action for action in counted.keys() | told.keys() if counted.get(action, 0) != told[action]
+    )
     return [
-        f"entries of {action}: {counted.get(action, 0):,} were counted at the checkpoint, {told[action]:,} are there" for action in wrong
+        f"entries of {action}: {counted.get(action, 0):,} were counted at the checkpoint,"
+        f" {told[action]:,} are there"
+        for action in wrong
     ]
 
 
@@ -191,11 +206,19 @@ def _beside_publications(tx: Transaction, summary: AuditTrailSummary) -> list[st
         if attempt in summary.attempts:
             said = summary.attempts[attempt]
             if said is not None and said != rows and not _retired(attempt, summary):
-                missing.append(f"agreement on attempt {attempt}: the trail says {said:,} rows, its publications {rows:,}")
+                missing.append(
+                    f"agreement on attempt {attempt}: the trail says {said:,} rows, its"
+                    f" publications {rows:,}"
+                )
         elif attempt not in summary.accepted and str(plan) not in summary.backfills:
             missing.append(f"an entry partition.published for what attempt {attempt} published")
-    gone = [attempt for attempt in summary.attempts.keys() - there if not _retired(attempt, summary)]
-    missing += [f"the publication of attempt {attempt}, of which the trail tells" for attempt in sorted(gone)]
+    gone = [
+        attempt for attempt in summary.attempts.keys() - there if not _retired(attempt, summary)
+    ]
+    missing += [
+        f"the publication of attempt {attempt}, of which the trail tells"
+        for attempt in sorted(gone)
+    ]
     return missing
 
 
@@ -358,11 +381,25 @@ def checkpoint(session: ProjectSession, out: Path) -> CheckpointResponse:
     checkpoint_response = CheckpointResponse(seq=response.entries, head=response.head)
     try:
         with out.open("xb") as file:
-            file.write(msgspec.json.encode({"seq": checkpoint_response.seq, "head": checkpoint_response.head, "signature": None}) + b"\n")
+            file.write(
+                msgspec.json.encode(
+                    {
+                        "seq": checkpoint_response.seq,
+                        "head": checkpoint_response.head,
+                        "signature": None,
+                    }
+                )
+                + b"\n"
+            )
     except FileExistsError as error:
-        raise UsageError(f"{out} is there already", hint="name another file: a checkpoint is never overwritten") from error
+        raise UsageError(
+            f"{out} is there already", hint="name another file: a checkpoint is never overwritten"
+        ) from error
     except OSError as error:
-        raise Refused(f"{out} can't be written: {error.strerror}", hint="check that its folder is there and may be written to") from error
+        raise Refused(
+            f"{out} can't be written: {error.strerror}",
+            hint="check that its folder is there and may be written to",
+        ) from error
     return checkpoint_response
 
 
@@ -371,9 +408,14 @@ def read_checkpoint(path: Path) -> CheckpointResponse:
     try:
         response = msgspec.json.decode(path.read_bytes(), type=CheckpointResponse)
     except (OSError, msgspec.MsgspecError) as error:
-        raise UsageError(f"{path} is no checkpoint ({error})", hint="headrace audit checkpoint --out FILE makes one") from error
+        raise UsageError(
+            f"{path} is no checkpoint ({error})",
+            hint="headrace audit checkpoint --out FILE makes one",
+        ) from error
     if not _is_hash(response.head) or response.seq < 0:
-        raise UsageError(f"{path} is no checkpoint", hint="headrace audit checkpoint --out FILE makes one")
+        raise UsageError(
+            f"{path} is no checkpoint", hint="headrace audit checkpoint --out FILE makes one"
+        )
     return response
 
 
@@ -381,27 +423,41 @@ def _is_hash(text: str) -> bool:
     return len(text) == HASH_CHARACTERS and not text.strip("0123456789abcdef")
 
 
-def verify_trail(session: ProjectSession, head: str | None, response: CheckpointResponse | None = None) -> VerifyResponse:
+def verify_trail(
+    session: ProjectSession, head: str | None, response: CheckpointResponse | None = None
+) -> VerifyResponse:
     """Recompute the whole hash chain, and compare it with the event log and the state.
 
     `head` is a hash from an earlier `verify`, `response` a checkpoint: both must still be in the
     chain. Raise UsageError if `head` isn't a hash.
     """
     if head is not None and not _is_hash(head):
-        raise UsageError(f"--head {head[:20]!r} is no hash", hint="the `head` of an earlier `headrace audit verify`: 64 digits and letters")
+        raise UsageError(
+            f"--head {head[:20]!r} is no hash",
+            hint="the `head` of an earlier `headrace audit verify`: 64 digits and letters",
+        )
     if session.store is None:
         missing = _missing(head, None) or _unkept(response, None)
         return VerifyResponse(
-            ok=missing is None, entries=0, head=GENESIS, broken_at=None, reason=missing,
-            proven_to=None, reconciled=True, missing=[], notes=[],
-        )  # fmt: skip
+            ok=missing is None,
+            entries=0,
+            head=GENESIS,
+            broken_at=None,
+            reason=missing,
+            proven_to=None,
+            reconciled=True,
+            missing=[],
+            notes=[],
+        )
     with session.store.read() as tx:
         verification = verify(tx)
         compared = reconcile(tx)
         missing = None
         if verification.ok:
             missing = _missing(head, None if head is None else audit_trail.seq_of(tx, head))
-            missing = missing or _unkept(response, None if response is None else audit_trail.entry(tx, response.seq))
+            missing = missing or _unkept(
+                response, None if response is None else audit_trail.entry(tx, response.seq)
+            )
         if verification.ok and missing is None and compared.missing:
             missing = f"missing: {compared.missing[0]}"
     proven = response.seq if response is not None and verification.ok and missing is None else None
@@ -423,23 +479,38 @@ def _unkept(response: CheckpointResponse | None, entry: tuple[int, str, str] | N
     if response is None or response.seq == 0 or (entry is not None and entry[2] == response.head):
         return None
     if entry is None:
-        return f"the checkpoint knows entry {response.seq}, and the trail ends before it: its end was cut off"
-    return f"entry {response.seq} isn't the one that the checkpoint knows: the trail was written anew"
+        return (
+            f"the checkpoint knows entry {response.seq}, and the trail ends before it: its end was"
+            " cut off"
+        )
+    return (
+        f"entry {response.seq} isn't the one that the checkpoint knows: the trail was written anew"
+    )
 
 
 def _missing(head: str | None, seq: int | None) -> str | None:
     if head is None or head == GENESIS or seq is not None:
         return None
-    return "the head that was noted isn't in the trail: its end was cut off, or all of it was written anew"
+    return (
+        "the head that was noted isn't in the trail: its end was cut off, or all of it was written"
+        " anew"
+    )
 
 
 def _decoded(tx: Transaction, since_us: int | None) -> Iterator[tuple[int, _EntryEvent, str]]:
-    return ((seq, _DECODER.decode(text), digest) for seq, text, digest in audit_trail.entries(tx, since_us=since_us))
+    return (
+        (seq, _DECODER.decode(text), digest)
+        for seq, text, digest in audit_trail.entries(tx, since_us=since_us)
+    )
 
 
 def _is_wanted(event: _EntryEvent, query: AuditQuery) -> bool:
     thing = event.object
-    names = (f"{thing.kind}:{thing.id}", thing.id, thing.id.partition("@")[0] if thing.kind == "partition" else thing.id)
+    names = (
+        f"{thing.kind}:{thing.id}",
+        thing.id,
+        thing.id.partition("@")[0] if thing.kind == "partition" else thing.id,
+    )
     return (
         (query.object is None or any(fnmatchcase(name, query.object) for name in names))
         and (query.actor is None or fnmatchcase(event.actor.id, query.actor))

@@ -58,7 +58,12 @@ class BackfillArguments(msgspec.Struct, frozen=True):
     def command(self) -> str:
         """The command line that runs this backfill."""
         words = ["headrace", "backfill", *self.select]
-        for option, value in (("--exclude", self.exclude), ("--from", [self.first]), ("--to", [self.last]), ("--since", [self.since])):
+        for option, value in (
+            ("--exclude", self.exclude),
+            ("--from", [self.first]),
+            ("--to", [self.last]),
+            ("--since", [self.since]),
+        ):
             words += [word for item in value if item for word in (option, item)]
         words += ["--mode", self.mode] if self.mode != Mode.MISSING else []
         words += ["--only"] if self.only else []
@@ -83,19 +88,32 @@ def mode_of(text: str) -> Mode:
     try:
         return Mode(text)
     except ValueError:
-        raise UsageError(f"--mode {text[:40]!r} isn't a mode", hint=did_you_mean(text, [*Mode]) or f"one of {', '.join(Mode)}") from None
+        raise UsageError(
+            f"--mode {text[:40]!r} isn't a mode",
+            hint=did_you_mean(text, [*Mode]) or f"one of {', '.join(Mode)}",
+        ) from None
 
 
 def check(arguments: BackfillArguments) -> None:
     """Raise UsageError for contradictory or incomplete arguments."""
     mode = mode_of(arguments.mode)
     if arguments.since and (arguments.first or arguments.last):
-        raise UsageError("--since and --from/--to exclude each other", hint="a range is --from A --to B, both included")
+        raise UsageError(
+            "--since and --from/--to exclude each other",
+            hint="a range is --from A --to B, both included",
+        )
     if arguments.since and mode is not Mode.FAILED:
-        raise UsageError("--since finds what failed since then", hint="add --mode failed, or give a range: --from A --to B")
+        raise UsageError(
+            "--since finds what failed since then",
+            hint="add --mode failed, or give a range: --from A --to B",
+        )
     if not arguments.select and mode is not Mode.FAILED:
         raise UsageError(
-            "nothing was selected", hint="headrace backfill ASSET --from A --to B --reason TEXT; headrace ls shows what there is"
+            "nothing was selected",
+            hint=(
+                "headrace backfill ASSET --from A --to B --reason TEXT; headrace ls shows what"
+                " there is"
+            ),
         )
 
 
@@ -126,17 +144,23 @@ def plan(
     graph = graph_of(compiled)
     since = None if arguments.since is None else since_when(session, arguments.since)
     seen = plan_inputs.deliveries_in_folders(session.root, compiled.project, store)
-    extents = plan_inputs.states_of_session(session, store, graph, compiled.project, version, failed_since=since, seen=seen)
+    extents = plan_inputs.states_of_session(
+        session, store, graph, compiled.project, version, failed_since=since, seen=seen
+    )
     timeline = Timeline(graph, plan_inputs.with_deliveries(graph, extents, (), reread), to_us(now))
     names = selected(session, arguments.select, arguments.exclude, compiled=compiled)
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
     if not nodes:
-        raise UsageError("nothing was selected that has partitions", hint=_hint(compiled.project, names))
+        raise UsageError(
+            "nothing was selected that has partitions", hint=_hint(compiled.project, names)
+        )
     _check_range(arguments, nodes)
     request = BackfillRequest(
-        mode=mode_of(arguments.mode), limits=limits_of(nodes, arguments.first, arguments.last), only=arguments.only,
+        mode=mode_of(arguments.mode),
+        limits=limits_of(nodes, arguments.first, arguments.last),
+        only=arguments.only,
         borrowed=session.borrowed,
-    )  # fmt: skip
+    )
     backfill = plan_backfill(timeline, compiled, request, allow_partial=arguments.allow_partial)
     size, row = 0, arguments.estimate
     if store is not None:
@@ -147,18 +171,31 @@ def plan(
     row = row or _guessed(session, compiled, backfill, seen)
     made = [item.node for item in backfill.chosen]
     approval = plan_inputs.needed_approval(
-        session.root, session.settings, compiled.project, made, partitions=backfill.partitions, size=size
+        session.root,
+        session.settings,
+        compiled.project,
+        made,
+        partitions=backfill.partitions,
+        size=size,
     )
     return DraftBackfill(backfill, compiled, graph, approval, row, size)
 
 
 def _estimated(tx: Transaction, compiled: Compiled, backfill: Backfill) -> EstimateRow | None:
-    estimate = estimates.estimate_backfill(tx, compiled, backfill, compiled.project.settings.workers)
+    estimate = estimates.estimate_backfill(
+        tx, compiled, backfill, compiled.project.settings.workers
+    )
     return None if estimate is None else estimate_row(estimate)
 
 
-def _guessed(session: ProjectSession, compiled: Compiled, backfill: Backfill, seen: plan_inputs.SeenNow) -> EstimateRow:
-    bytes_of = {name: sum(file.size_bytes for file in files) / len(files) for name, files in seen.items() if files}
+def _guessed(
+    session: ProjectSession, compiled: Compiled, backfill: Backfill, seen: plan_inputs.SeenNow
+) -> EstimateRow:
+    bytes_of = {
+        name: sum(file.size_bytes for file in files) / len(files)
+        for name, files in seen.items()
+        if files
+    }
     here = estimates.Machine(estimates.slowness(session.data_folder / "cache"), bytes_of)
     seconds = estimates.guess_backfill(compiled, backfill, compiled.project.settings.workers, here)
     return EstimateRow(seconds=seconds, low=None, high=None, basis=estimates.BASIS, known=False)
@@ -166,7 +203,13 @@ def _guessed(session: ProjectSession, compiled: Compiled, backfill: Backfill, se
 
 def estimate_row(estimate: Estimate) -> EstimateRow:
     """Return an estimate as a row of a response."""
-    return EstimateRow(seconds=estimate.seconds, low=estimate.low, high=estimate.high, basis=estimate.basis, simulated=estimate.simulated)
+    return EstimateRow(
+        seconds=estimate.seconds,
+        low=estimate.low,
+        high=estimate.high,
+        basis=estimate.basis,
+        simulated=estimate.simulated,
+    )
 
 
 def _apart(tx: Transaction, graph: Graph, backfill: Backfill) -> None:
@@ -178,7 +221,10 @@ def _apart(tx: Transaction, graph: Graph, backfill: Backfill) -> None:
             node, key = results
             raise UsageError(
                 f"backfill {row.id}, which is {row.state}, makes {node}@{key} already",
-                hint=f"headrace backfills {row.id}, or headrace backfills cancel {row.id} --reason TEXT",
+                hint=(
+                    f"headrace backfills {row.id}, or headrace backfills cancel {row.id} --reason"
+                    " TEXT"
+                ),
             )
 
 
@@ -189,4 +235,8 @@ def content(row: PlanRecord) -> Backfill:
 
 def _hint(project: Project, names: Sequence[str]) -> str:
     view = next((name for name in names if is_view(project, name)), None)
-    return f"{view} is a view, computed when it is read: select what it reads" if view else "headrace ls shows what there is"
+    return (
+        f"{view} is a view, computed when it is read: select what it reads"
+        if view
+        else "headrace ls shows what there is"
+    )

@@ -23,8 +23,21 @@ from headrace.scheduler import Graph, Target
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import agreements, commands, estimates
 from headrace.services.agreements import PlanChanged, changed, identified
-from headrace.services.backfill_planning import BackfillArguments, DraftBackfill, content, estimate_row, plan
-from headrace.services.backfill_views import backfill_line, ingested, planned_response, published_of, stored_response, with_attempts
+from headrace.services.backfill_planning import (
+    BackfillArguments,
+    DraftBackfill,
+    content,
+    estimate_row,
+    plan,
+)
+from headrace.services.backfill_views import (
+    backfill_line,
+    ingested,
+    planned_response,
+    published_of,
+    stored_response,
+    with_attempts,
+)
 from headrace.services.caches import cursor, place
 from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
 from headrace.services.responses import RefusedRow
@@ -72,16 +85,29 @@ def backfill(  # noqa: PLR0913 - as many as the command has options
     text = (
         (reason or "").strip()
         if dry_run
-        else commands.required_reason(reason, "backfill", "who sees other figures tomorrow has to know why")
+        else commands.required_reason(
+            reason, "backfill", "who sees other figures tomorrow has to know why"
+        )
     )
-    arguments = BackfillArguments(list(select), list(exclude), first, last, since, mode, text, only, allow_partial)
+    arguments = BackfillArguments(
+        list(select), list(exclude), first, last, since, mode, text, only, allow_partial
+    )
     compiled, files = session.compiled, {}
-    if compiled is None:  # a new project: confirming the plan also confirms the files of its first version
+    if (
+        compiled is None
+    ):  # a new project: confirming the plan also confirms the files of its first version
         contents, compilation = session.declared_exactly(progress)
         compiled = usable(compilation)
         files = manifest_of(contents_of(contents, compiled))
     planned = plan(session, session.store, compiled, session.version, arguments, now=session.now())
-    response = planned_response(session, planned, arguments, state=_state(planned), now=session.now(), clock=session.clock.kind)
+    response = planned_response(
+        session,
+        planned,
+        arguments,
+        state=_state(planned),
+        now=session.now(),
+        clock=session.clock.kind,
+    )
     response = identified(session, response, session.version, files)
     _same(response, changed(session, response, plan_id, session.version, files), plan_id)
     if dry_run or response.state == "nothing_due":
@@ -106,11 +132,22 @@ def _state(planned: DraftBackfill) -> str:
 
 
 @leader_command("backfill", BackfillArguments, BackfillResponse)
-def _backfill(context: CommandContext, arguments: BackfillArguments, progress: Progress) -> PendingRun | BackfillResponse:
+def _backfill(
+    context: CommandContext, arguments: BackfillArguments, progress: Progress
+) -> PendingRun | BackfillResponse:
     leader = context.leader(progress)
     applied = leader.applied
-    planned = plan(context.session, context.store, applied.compiled, applied.id, arguments, now=context.now())
-    response = planned_response(context.session, planned, arguments, state=_state(planned), now=context.now(), clock=context.clock.kind)
+    planned = plan(
+        context.session, context.store, applied.compiled, applied.id, arguments, now=context.now()
+    )
+    response = planned_response(
+        context.session,
+        planned,
+        arguments,
+        state=_state(planned),
+        now=context.now(),
+        clock=context.clock.kind,
+    )
     response = identified(context.session, response, applied.id)
     if arguments.plan_id not in (None, response.plan_id):
         begun = _of_new_project(context, response, applied.id)
@@ -126,7 +163,9 @@ def _backfill(context: CommandContext, arguments: BackfillArguments, progress: P
     return working(context, order(context, arguments, planned.backfill, number), planned.backfill)
 
 
-def _of_new_project(context: CommandContext, response: BackfillResponse, version: int) -> BackfillResponse | None:
+def _of_new_project(
+    context: CommandContext, response: BackfillResponse, version: int
+) -> BackfillResponse | None:
     """Return the plan as displayed before the first version was applied, with that version's files.
 
     None if an earlier version was applied.
@@ -143,20 +182,32 @@ def working(context: CommandContext, request: RunRequest, backfill: Backfill) ->
     leader = context.leader(Silent())
     assert request.plan is not None
     return PendingRun(
-        leader, request, "backfill", partial(_done, context, leader.applied.compiled, request.plan), backfill.partitions,
+        leader,
+        request,
+        "backfill",
+        partial(_done, context, leader.applied.compiled, request.plan),
+        backfill.partitions,
         partial(_ahead, context, leader.applied.compiled, request.plan),
-    )  # fmt: skip
+    )
 
 
 def _ahead(context: CommandContext, compiled: Compiled, number: int) -> str:
     """Return the remaining duration of a plan as a short text."""
     with context.store.read() as tx:
         row = backfill_plans.get(tx, number)
-        left = None if row is None else estimates.remaining(tx, compiled, row, context.clock.now_us())
-    return "time to go not known yet" if left is None else f"about {duration(round(left.seconds * 1_000_000))} to go"
+        left = (
+            None if row is None else estimates.remaining(tx, compiled, row, context.clock.now_us())
+        )
+    return (
+        "time to go not known yet"
+        if left is None
+        else f"about {duration(round(left.seconds * 1_000_000))} to go"
+    )
 
 
-def keep(context: CommandContext, arguments: BackfillArguments, planned: DraftBackfill, version: int) -> int:
+def keep(
+    context: CommandContext, arguments: BackfillArguments, planned: DraftBackfill, version: int
+) -> int:
     """Store a plan before any of it runs, and return its id."""
     with context.store.write(context.held.lease.epoch) as tx:
         now = context.clock.mark(tx)
@@ -169,15 +220,22 @@ def keep(context: CommandContext, arguments: BackfillArguments, planned: DraftBa
             version=version,
             content=msgspec.msgpack.encode(planned.backfill),
             estimate=msgspec.json.encode(planned.estimate).decode(),
-            needs=None if planned.approval is None else msgspec.json.encode(planned.approval).decode(),
+            needs=(
+                None if planned.approval is None else msgspec.json.encode(planned.approval).decode()
+            ),
             now=now,
         )
         append(tx, now, _made(context, arguments, planned, number))
     return number
 
 
-def _made(context: CommandContext, arguments: BackfillArguments, planned: DraftBackfill, number: int) -> AuditEvent:
-    chosen = {item.node: [item.partitions, item.spans[0].first, item.spans[-1].last] for item in planned.backfill.chosen}
+def _made(
+    context: CommandContext, arguments: BackfillArguments, planned: DraftBackfill, number: int
+) -> AuditEvent:
+    chosen = {
+        item.node: [item.partitions, item.spans[0].first, item.spans[-1].last]
+        for item in planned.backfill.chosen
+    }
     after: dict[str, Any] = {
         "plan_id": arguments.plan_id,
         "mode": arguments.mode,
@@ -187,16 +245,24 @@ def _made(context: CommandContext, arguments: BackfillArguments, planned: DraftB
     if planned.approval is not None:
         after["needs"] = str(planned.approval)
     return AuditEvent(
-        action=Action.PLAN_MADE, actor=context.actor, object=Object("backfill", str(number)), reason=arguments.reason, after=after
+        action=Action.PLAN_MADE,
+        actor=context.actor,
+        object=Object("backfill", str(number)),
+        reason=arguments.reason,
+        after=after,
     )
 
 
-def order(context: CommandContext, arguments: BackfillArguments, backfill: Backfill, number: int) -> RunRequest:
+def order(
+    context: CommandContext, arguments: BackfillArguments, backfill: Backfill, number: int
+) -> RunRequest:
     """Return the run request: observe the ingested sources first, then run the plan."""
     taken = [chosen for chosen in backfill.chosen if chosen.how == INGESTED]
     return RunRequest(
         kind="backfill",
-        targets=tuple(Target(item.node, span.first, span.last) for item in taken for span in item.spans),
+        targets=tuple(
+            Target(item.node, span.first, span.last) for item in taken for span in item.spans
+        ),
         actor=context.actor,
         request=msgspec.to_builtins(arguments),
         reason=arguments.reason,
@@ -205,7 +271,9 @@ def order(context: CommandContext, arguments: BackfillArguments, backfill: Backf
     )
 
 
-def _done(context: CommandContext, compiled: Compiled, number: int, result: RunResult) -> BackfillResponse:
+def _done(
+    context: CommandContext, compiled: Compiled, number: int, result: RunResult
+) -> BackfillResponse:
     response = stored_backfill(context, compiled, number)
     return msgspec.structs.replace(response, notes=list(result.notes))
 
@@ -216,7 +284,14 @@ def stored_backfill(context: CommandContext, compiled: Compiled, number: int) ->
         row = backfill_plans.get(tx, number)
         assert row is not None  # plans are never deleted
         published = published_of(tx, row)
-    response = stored_response(context.session, row, compiled, now=context.now(), clock=context.clock.kind, published=published)
+    response = stored_response(
+        context.session,
+        row,
+        compiled,
+        now=context.now(),
+        clock=context.clock.kind,
+        published=published,
+    )
     with context.store.read() as tx:
         return with_attempts(tx, compiled.project, response)
 
@@ -243,7 +318,10 @@ class BackfillsArguments(msgspec.Struct, frozen=True):
 
 def backfills(session: ProjectSession) -> BackfillsResponse:
     """Return the newest backfills (at most 50), newest first."""
-    lines, now_us = [], session.clock.now_us()  # before the transaction: a store runs one read at a time
+    lines, now_us = (
+        [],
+        session.clock.now_us(),
+    )  # before the transaction: a store runs one read at a time
     if session.store is not None and session.compiled is not None:
         with session.store.read() as tx:
             lines = [
@@ -265,12 +343,22 @@ def one(session: ProjectSession, text: str) -> BackfillResponse:
             raise unknown(text)
         remaining, published = _remaining(session, tx, row, now_us), published_of(tx, row)
     now, clock = session.now(), session.clock.kind
-    response = stored_response(session, row, session.compiled, now=now, clock=clock, published=published, remaining=remaining)
+    response = stored_response(
+        session,
+        row,
+        session.compiled,
+        now=now,
+        clock=clock,
+        published=published,
+        remaining=remaining,
+    )
     with session.store.read() as tx:
         return with_attempts(tx, session.compiled.project, response)
 
 
-def act(session: ProjectSession, action: str, text: str, *, reason: str | None, progress: Progress) -> BackfillResponse:
+def act(
+    session: ProjectSession, action: str, text: str, *, reason: str | None, progress: Progress
+) -> BackfillResponse:
     """Pause, resume or cancel a backfill.
 
     Raise UsageError for one that doesn't exist or has ended, Refused without a reason.
@@ -281,14 +369,18 @@ def act(session: ProjectSession, action: str, text: str, *, reason: str | None, 
 
 
 @leader_command("backfills", BackfillsArguments, BackfillResponse)
-def _act(context: CommandContext, arguments: BackfillsArguments, progress: Progress) -> BackfillResponse | PendingRun:
+def _act(
+    context: CommandContext, arguments: BackfillsArguments, progress: Progress
+) -> BackfillResponse | PendingRun:
     number = arguments.plan
     with context.store.read() as tx:
         row = backfill_plans.get(tx, number)
     if row is None:
         raise unknown(str(number))
     if row.state not in (*OPEN, *UNBEGUN, *(UNMADE if arguments.action == RESUME else ())):
-        raise UsageError(f"backfill {number} has ended: it is {row.state}", hint=f"headrace backfills {number}")
+        raise UsageError(
+            f"backfill {number} has ended: it is {row.state}", hint=f"headrace backfills {number}"
+        )
     leader = context.leader(progress)
     if row.state == AWAITING or (row.state in UNBEGUN and arguments.action != RESUME):
         _drop(context, arguments, row)
@@ -304,11 +396,20 @@ def _act(context: CommandContext, arguments: BackfillsArguments, progress: Progr
 def _resumed(context: CommandContext, arguments: BackfillsArguments, row: PlanRecord) -> PendingRun:
     """Resume a plan in this process and run it to its end."""
     if row.state == "running":
-        raise UsageError(f"backfill {row.id} isn't paused: it is running", hint=f"headrace backfills {row.id}")
+        raise UsageError(
+            f"backfill {row.id} isn't paused: it is running", hint=f"headrace backfills {row.id}"
+        )
     backfill_arguments = msgspec.json.decode(row.request, type=BackfillArguments)
     backfill = content(row)
     return working(
-        context, order(context, msgspec.structs.replace(backfill_arguments, reason=arguments.reason), backfill, row.id), backfill
+        context,
+        order(
+            context,
+            msgspec.structs.replace(backfill_arguments, reason=arguments.reason),
+            backfill,
+            row.id,
+        ),
+        backfill,
     )
 
 
@@ -320,16 +421,21 @@ def _drop(context: CommandContext, arguments: BackfillsArguments, row: PlanRecor
             hint=f"headrace backfills cancel {row.id} --reason TEXT, and plan it again",
         )
     event = AuditEvent(
-        action=Action.PLAN_CANCELLED, actor=context.actor, object=Object("backfill", str(row.id)), reason=arguments.reason,
+        action=Action.PLAN_CANCELLED,
+        actor=context.actor,
+        object=Object("backfill", str(row.id)),
+        reason=arguments.reason,
         before={"state": row.state},
-    )  # fmt: skip
+    )
     with context.store.write(context.held.lease.epoch) as tx:
         now = context.clock.mark(tx)
         backfill_plans.move(tx, row.id, "cancelled", now)
         append(tx, now, event)
 
 
-def _remaining(session: ProjectSession, tx: Transaction, row: PlanRecord, now_us: int) -> EstimateRow | None:
+def _remaining(
+    session: ProjectSession, tx: Transaction, row: PlanRecord, now_us: int
+) -> EstimateRow | None:
     if row.state != "running" or session.compiled is None:
         return None
     estimate = estimates.remaining(tx, session.compiled, row, now_us)
@@ -349,7 +455,9 @@ def number_of(session: ProjectSession, text: str) -> int:
         if number is not None:
             return number
     if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX):
-        raise UnknownName(f"{text[:40]!r} is no backfill's number", hint="headrace backfills lists them")
+        raise UnknownName(
+            f"{text[:40]!r} is no backfill's number", hint="headrace backfills lists them"
+        )
     return int(text)
 
 
@@ -376,11 +484,19 @@ def preview_partitions(
     planned = plan(session, session.store, compiled, session.version, arguments, now=session.now())
     known = _Known(session.store)
     return _page(
-        session, planned.backfill, planned.graph, known, lambda node, key: (known.of(node).get(key, UNKNOWN_PARTITION), None), after, limit
+        session,
+        planned.backfill,
+        planned.graph,
+        known,
+        lambda node, key: (known.of(node).get(key, UNKNOWN_PARTITION), None),
+        after,
+        limit,
     )
 
 
-def plan_partitions(session: ProjectSession, text: str, *, after: str | None, limit: int) -> PlannedPartitionsResponse:
+def plan_partitions(
+    session: ProjectSession, text: str, *, after: str | None, limit: int
+) -> PlannedPartitionsResponse:
     """Return the partitions of a stored backfill with their outcomes.
 
     Raise UsageError if it doesn't exist.
@@ -392,11 +508,23 @@ def plan_partitions(session: ProjectSession, text: str, *, after: str | None, li
         row = backfill_plans.get(tx, number)
         if row is None:
             raise unknown(text)
-        made = {(row.node, row.partition): (row.state, f"{row.epoch}.{row.n}") for row in backfill_plans.staged(tx, number)}
-        made |= {(node, key): ("published", attempt) for node, key, attempt in backfill_plans.publications_of(tx, number)}
+        made = {
+            (row.node, row.partition): (row.state, f"{row.epoch}.{row.n}")
+            for row in backfill_plans.staged(tx, number)
+        }
+        made |= {
+            (node, key): ("published", attempt)
+            for node, key, attempt in backfill_plans.publications_of(tx, number)
+        }
     known = _Known(session.store)
     return _page(
-        session, content(row), graph_of(session.compiled), known, lambda node, key: made.get((node, key), (NOT_STARTED, None)), after, limit
+        session,
+        content(row),
+        graph_of(session.compiled),
+        known,
+        lambda node, key: made.get((node, key), (NOT_STARTED, None)),
+        after,
+        limit,
     )
 
 
@@ -420,7 +548,13 @@ class _Known:
 
 
 def _page(
-    session: ProjectSession, backfill: Backfill, graph: Graph, known: _Known, standing: Standing, after: str | None, limit: int
+    session: ProjectSession,
+    backfill: Backfill,
+    graph: Graph,
+    known: _Known,
+    standing: Standing,
+    after: str | None,
+    limit: int,
 ) -> PlannedPartitionsResponse:
     begin = 0 if after is None else place(after, int)
     results = list(islice(_partitions(backfill, graph, known), begin, begin + limit + 1))
@@ -428,7 +562,11 @@ def _page(
     for node, key in results[:limit]:
         state, attempt = standing(node, key)
         rows.append(PlannedPartitionRow(asset=node, partition=key, state=state, attempt=attempt))
-    return PlannedPartitionsResponse(now=session.now(), partitions=rows, next=cursor(begin + limit) if len(results) > limit else None)
+    return PlannedPartitionsResponse(
+        now=session.now(),
+        partitions=rows,
+        next=cursor(begin + limit) if len(results) > limit else None,
+    )
 
 
 def _partitions(backfill: Backfill, graph: Graph, known: _Known) -> Iterator[tuple[str, str]]:

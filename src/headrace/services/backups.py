@@ -87,7 +87,10 @@ def save_state(store: Store, target: Path) -> Saved:
     reached(FaultPoint.BACKUP_COPIED)
     with read_saved(target) as tx:
         (epoch,) = tx.execute("select epoch from lease where id = 1").fetchone()
-        counts = {name: int(tx.execute(f'select count(*) from "{name}"').fetchone()[0]) for name in portable.copy_order(tx)}
+        counts = {
+            name: int(tx.execute(f'select count(*) from "{name}"').fetchone()[0])
+            for name in portable.copy_order(tx)
+        }
         snapshot = 0 if catalog.missing(tx) else catalog.newest_snapshot(tx)
         return Saved(snapshot, int(epoch), security_state.state_identity(tx) or "", counts)
 
@@ -95,11 +98,15 @@ def save_state(store: Store, target: Path) -> Saved:
 @contextmanager
 def read_saved(state: Path) -> Iterator[Transaction]:
     """Open a transaction over a saved state, read-only: no file is written alongside it either."""
-    with closing(sqlite3.connect(f"{state.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+    with closing(
+        sqlite3.connect(f"{state.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    ) as connection:
         yield SqliteTransaction(connection)
 
 
-def write_manifest(part: Path, paths: list[Path], saved: Saved, project: str, *, state_only: bool, missing: int = 0) -> Manifest:
+def write_manifest(
+    part: Path, paths: list[Path], saved: Saved, project: str, *, state_only: bool, missing: int = 0
+) -> Manifest:
     """Write the manifest into the folder `part`, and make all files durable."""
     entries = tuple(_entry(part, path) for path in paths)
     manifest = Manifest(
@@ -172,14 +179,22 @@ def list_backups(root: Path, settings: Settings) -> list[ExistingBackup]:
             if path.name.startswith(".") or not path.is_dir():
                 continue
             with suppress(OSError, msgspec.DecodeError):
-                backups.append(ExistingBackup(path, msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)))
+                backups.append(
+                    ExistingBackup(
+                        path, msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
+                    )
+                )
     return sorted(backups, key=lambda backup: backup.manifest.made_at, reverse=True)
 
 
 def own_backups(root: Path, settings: Settings) -> list[ExistingBackup]:
     """Return the automatic backups of this project's state, newest first."""
     ours = lake_identity(lake_folder(root, settings))
-    return [backup for backup in list_backups(root, settings) if backup.manifest.state_only and backup.manifest.identity == ours]
+    return [
+        backup
+        for backup in list_backups(root, settings)
+        if backup.manifest.state_only and backup.manifest.identity == ours
+    ]
 
 
 def due(root: Path, settings: Settings) -> bool:
@@ -190,7 +205,9 @@ def due(root: Path, settings: Settings) -> bool:
     if newest is None:
         return True
     age_s = time.time() - newest.manifest.made_at / 1e6
-    return not 0 <= age_s < parse_duration(settings.backup.every).total_seconds()  # a negative age (the clock was set back) counts as due
+    return (
+        not 0 <= age_s < parse_duration(settings.backup.every).total_seconds()
+    )  # a negative age (the clock was set back) counts as due
 
 
 def make_backup(root: Path, settings: Settings) -> Path | None:
@@ -211,7 +228,8 @@ def make_backup(root: Path, settings: Settings) -> Path | None:
             _rotate(root, settings)
     except OSError as error:
         raise LakeError(
-            f"no backup can be written to {folder}: {error.strerror}", hint="look at the free space and who may write there"
+            f"no backup can be written to {folder}: {error.strerror}",
+            hint="look at the free space and who may write there",
         ) from error
     return path
 

@@ -31,9 +31,13 @@ def cursor(place: Any) -> str:
 def place(text: str, kind: type[T]) -> T:
     """Return the position of a cursor. Raise UsageError for a text that isn't a cursor."""
     try:
-        return msgspec.msgpack.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=kind)
+        return msgspec.msgpack.decode(
+            base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=kind
+        )
     except (ValueError, binascii.Error, msgspec.DecodeError) as error:
-        raise UsageError("this cursor was never given", hint="ask without one for the first page") from error
+        raise UsageError(
+            "this cursor was never given", hint="ask without one for the first page"
+        ) from error
 
 
 # Changes for open pages, so that a page reloads exactly what changed, and only then.
@@ -82,7 +86,12 @@ def changes_since(store: Store | None, before: Marks | None) -> tuple[Marks, Cha
     with store.read() as tx:
         now = stored_changes.marks(tx)
         names = list(stored_changes.since(tx, before, now)) if before is not None else []
-    rows = [ChangedNamesRow(kind=changed_names.kind, names=list(changed_names.names), more=changed_names.more) for changed_names in names]
+    rows = [
+        ChangedNamesRow(
+            kind=changed_names.kind, names=list(changed_names.names), more=changed_names.more
+        )
+        for changed_names in names
+    ]
     if before is None:
         rows = [ChangedNamesRow(kind=EVERYTHING, names=[], more=True)]
     return now, ChangesResponse(id=cursor(now), changes=rows)
@@ -104,10 +113,14 @@ def cached(session: ProjectSession, name: str, make: Callable[[], T]) -> T:
 
     A cached value is also recomputed every SECONDS seconds.
     """
-    return _cached_for(session, name, f"{session.version} {state_of(session)} {int(time.time() // SECONDS)}", make)
+    return _cached_for(
+        session, name, f"{session.version} {state_of(session)} {int(time.time() // SECONDS)}", make
+    )
 
 
-def cached_by_version(session: ProjectSession, name: str, make: Callable[[], T], word: str = "") -> T:
+def cached_by_version(
+    session: ProjectSession, name: str, make: Callable[[], T], word: str = ""
+) -> T:
     """Return the value of `make`, cached until another version is applied or `word` changes."""
     return _cached_for(session, name, f"{session.version} {word}", make)
 

@@ -15,13 +15,27 @@ from headrace.model import Asset, Consumer, Project, Source, UsageError
 from headrace.services.caches import cached, cached_by_version, cursor, place
 from headrace.services.figure_inputs import Figuring, took
 from headrace.services.ls import row
-from headrace.services.responses.catalog import CardRow, CatalogResponse, CountedRow, FoundRow, SearchResponse
+from headrace.services.responses.catalog import (
+    CardRow,
+    CatalogResponse,
+    CountedRow,
+    FoundRow,
+    SearchResponse,
+)
 from headrace.services.session import ProjectSession
 from headrace.services.snapshots import project_state
 from headrace.services.status_facts import WINDOW, window_began
 from headrace.slo.availability import AvailabilityWindow
 from headrace.store import Transaction
-from headrace.store.queries import backfill_plans, incidents, partition_states, quarantine, runs, scheduling, usage
+from headrace.store.queries import (
+    backfill_plans,
+    incidents,
+    partition_states,
+    quarantine,
+    runs,
+    scheduling,
+    usage,
+)
 
 # Cards: a node's declaration and state in short.
 
@@ -124,7 +138,9 @@ class Cards:
             quarantined=self.quarantined(name),
             paused=self.paused(name),
             incident=self.incident(name),
-            data_through=extent.newest if extent is not None and node.partition.grain is not None else None,
+            data_through=extent.newest
+            if extent is not None and node.partition.grain is not None
+            else None,
             published_at=self._session.instant(extent.newest_at) if extent is not None else None,
             verdict=extent.newest_verdict if extent is not None else None,
             rows=extent.newest_rows if extent is not None else None,
@@ -142,7 +158,11 @@ def _standing(session: ProjectSession) -> _Standing:
         return _Standing(
             states=snapshot.nodes.states,
             quarantined=frozenset(quarantine.nodes(snapshot.tx)),
-            paused=frozenset(pause.node for pause in scheduling.all_pauses(snapshot.tx) if pause.until is None or pause.until > now_us),
+            paused=frozenset(
+                pause.node
+                for pause in scheduling.all_pauses(snapshot.tx)
+                if pause.until is None or pause.until > now_us
+            ),
             incidents=held,
         )
 
@@ -180,7 +200,9 @@ def search(session: ProjectSession, query: str, limit: int) -> SearchResponse:
         return SearchResponse(query=query, found=[], more=False)
     named, columns = _texts(session)
     rows = [row for text, row in named if all(word in text for word in words)]
-    rows += islice((row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX)
+    rows += islice(
+        (row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX
+    )
     rows += _kept(session, query.strip())
     rows.sort(key=lambda row: _rank(row, words))
     return SearchResponse(query=query, found=rows[:limit], more=len(rows) > limit)
@@ -194,7 +216,9 @@ def _texts(session: ProjectSession) -> tuple[_Texts, _Texts]:
 
     def made() -> tuple[_Texts, _Texts]:
         named, columns = _named(session.project()), _columns(session)
-        return [(row.name.lower(), row) for row in named], [(row.name.lower(), row) for row in columns]
+        return [(row.name.lower(), row) for row in named], [
+            (row.name.lower(), row) for row in columns
+        ]
 
     return made() if session.version is None else cached_by_version(session, "searchable", made)
 
@@ -206,13 +230,24 @@ def _rank(row: FoundRow, words: list[str]) -> tuple[int, int, str]:
 
 
 def _named(project: Project) -> Iterator[FoundRow]:
-    nodes: list[Source | Asset | Consumer] = [*project.consumers.values(), *project.assets.values(), *project.sources.values()]
+    nodes: list[Source | Asset | Consumer] = [
+        *project.consumers.values(),
+        *project.assets.values(),
+        *project.sources.values(),
+    ]
     for node in nodes:
-        yield FoundRow(kind=type(node).__name__.lower(), name=node.name, of=None, said=node.description or f"owner {node.owner}")
+        yield FoundRow(
+            kind=type(node).__name__.lower(),
+            name=node.name,
+            of=None,
+            said=node.description or f"owner {node.owner}",
+        )
     for node in nodes:
         if not isinstance(node, Consumer):
             for check in node.checks:
-                yield FoundRow(kind="check", name=check.name, of=node.name, said=f"{check.kind} of {node.name}")
+                yield FoundRow(
+                    kind="check", name=check.name, of=node.name, said=f"{check.kind} of {node.name}"
+                )
     for kind, values in (
         ("owner", (node.owner for node in nodes)),
         ("domain", (node.domain for node in nodes if node.domain)),
@@ -238,13 +273,19 @@ def _kept(session: ProjectSession, query: str) -> Iterator[FoundRow]:
         return
     number = int(match[2])
     with session.store.read() as tx:
-        incident, run, plan = incidents.get(tx, number), runs.get(tx, number), backfill_plans.get(tx, number)
+        incident, run, plan = (
+            incidents.get(tx, number),
+            runs.get(tx, number),
+            backfill_plans.get(tx, number),
+        )
     if incident is not None:
         yield FoundRow(kind="incident", name=incident.shown, of=None, said=incident.summary)
     if run is not None:
         yield FoundRow(kind="run", name=str(run.id), of=None, said=f"{run.kind}, {run.shown_state}")
     if plan is not None:
-        yield FoundRow(kind="backfill", name=str(plan.id), of=None, said=f"{plan.state}: {plan.reason}")
+        yield FoundRow(
+            kind="backfill", name=str(plan.id), of=None, said=f"{plan.state}: {plan.reason}"
+        )
 
 
 # Reads and cost of each node (the figure `use`, summed by node), for the catalog orders that need
@@ -270,11 +311,20 @@ def _used(session: ProjectSession) -> dict[str, NodeUsage]:
     began_us = window_began(WINDOW, now_us, session.timezone)
     window = AvailabilityWindow(WINDOW, began_us, now_us, session.timezone)
     with project_state(session, now_us) as snapshot:
-        figuring, reads = Figuring(session, snapshot, session.compiled, window, None), Counter[str]()
+        figuring, reads = (
+            Figuring(session, snapshot, session.compiled, window, None),
+            Counter[str](),
+        )
         for read_usage in figuring.reads:
             reads[read_usage.node] += read_usage.reads
-        for exported in usage.exports(snapshot.tx, snapshot.context.declared.exports, began_us, now_us):
-            reads.update(dict.fromkeys(session.compiled.project.consumers[exported.consumer].reads, exported.exports))
+        for exported in usage.exports(
+            snapshot.tx, snapshot.context.declared.exports, began_us, now_us
+        ):
+            reads.update(
+                dict.fromkeys(
+                    session.compiled.project.consumers[exported.consumer].reads, exported.exports
+                )
+            )
         seconds = took(session, session.compiled, snapshot.tx, (began_us, now_us))
     return {name: NodeUsage(reads[name], seconds.get(name, 0) / 1e6) for name in {*reads, *seconds}}
 
@@ -313,11 +363,19 @@ def catalog(session: ProjectSession, query: CatalogQuery) -> CatalogResponse:
     used = use(session) if query.sort in ("use", "cost") else {}
     key = _order(cards, query.sort, used)
     ordered = entries if query.sort == "name" else sorted(entries, key=key)
-    first = 0 if query.cursor is None else bisect_right(ordered, place(query.cursor, tuple[str, str]), key=key)
+    first = (
+        0
+        if query.cursor is None
+        else bisect_right(ordered, place(query.cursor, tuple[str, str]), key=key)
+    )
     page, more = ordered[first : first + query.limit], len(ordered) > first + query.limit
 
     def others(facet: str) -> Sequence[CatalogEntry]:
-        return _holding(worded, [holds for name, holds in facets.items() if name != facet]) if facet in facets else entries
+        return (
+            _holding(worded, [holds for name, holds in facets.items() if name != facet])
+            if facet in facets
+            else entries
+        )
 
     return CatalogResponse(
         now=session.now(),
@@ -354,7 +412,9 @@ def _facets(cards: Cards, query: CatalogQuery) -> dict[str, Callable[[CatalogEnt
     return {name: holds for name, (value, holds) in asked.items() if value is not None}
 
 
-def _holding(entries: Sequence[CatalogEntry], facets: Iterable[Callable[[CatalogEntry], bool]]) -> Sequence[CatalogEntry]:
+def _holding(
+    entries: Sequence[CatalogEntry], facets: Iterable[Callable[[CatalogEntry], bool]]
+) -> Sequence[CatalogEntry]:
     for holds in facets:
         entries = [entry for entry in entries if holds(entry)]
     return entries
@@ -362,7 +422,11 @@ def _holding(entries: Sequence[CatalogEntry], facets: Iterable[Callable[[Catalog
 
 def _worded(session: ProjectSession, cards: Cards, search: str) -> Sequence[CatalogEntry]:
     """Return the entries whose text contains all words, by name."""
-    entries = _entries(cards) if session.version is None else cached_by_version(session, "entries", lambda: _entries(cards))
+    entries = (
+        _entries(cards)
+        if session.version is None
+        else cached_by_version(session, "entries", lambda: _entries(cards))
+    )
     for word in search.lower().split():
         entries = [entry for entry in entries if word in entry.text]
     return entries
@@ -371,11 +435,15 @@ def _worded(session: ProjectSession, cards: Cards, search: str) -> Sequence[Cata
 def _entries(cards: Cards) -> list[CatalogEntry]:
     results = (
         CatalogEntry(
-            node.name, "source" if isinstance(node, Source) else "asset", node.domain or "", node.owner, node.tags,
+            node.name,
+            "source" if isinstance(node, Source) else "asset",
+            node.domain or "",
+            node.owner,
+            node.tags,
             " ".join((node.name, node.description, *node.tags)).lower(),
         )
         for node in cards.nodes
-    )  # fmt: skip
+    )
     return sorted(results)
 
 
@@ -386,7 +454,9 @@ def _with(card: CardRow, used: Mapping[str, NodeUsage]) -> CardRow:
     return msgspec.structs.replace(card, reads=usage.reads, seconds=usage.seconds)
 
 
-def _order(cards: Cards, sort: str, used: Mapping[str, NodeUsage]) -> Callable[[CatalogEntry], tuple[str, str]]:
+def _order(
+    cards: Cards, sort: str, used: Mapping[str, NodeUsage]
+) -> Callable[[CatalogEntry], tuple[str, str]]:
     match sort:
         case "state":
             return lambda entry: (str(_WORST_FIRST.index(cards.state(entry.name))), entry.name)
@@ -400,7 +470,10 @@ def _order(cards: Cards, sort: str, used: Mapping[str, NodeUsage]) -> Callable[[
         case "use":
             return lambda entry: (_most_first(used.get(entry.name, NodeUsage()).reads), entry.name)
         case "cost":
-            return lambda entry: (_most_first(used.get(entry.name, NodeUsage()).seconds * 1e6), entry.name)
+            return lambda entry: (
+                _most_first(used.get(entry.name, NodeUsage()).seconds * 1e6),
+                entry.name,
+            )
         case _:
             return lambda entry: (entry.name, entry.name)
 

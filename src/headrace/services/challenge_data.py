@@ -89,7 +89,9 @@ def subjects(session: ProjectSession, compiled: Compiled, names: Sequence[str]) 
             production.close()
 
 
-def _found(lookup: TaskLookup, tx: Transaction, name: str, snapshot: int, now_us: int) -> NodeData | None:
+def _found(
+    lookup: TaskLookup, tx: Transaction, name: str, snapshot: int, now_us: int
+) -> NodeData | None:
     node = lookup.project.sources.get(name) or lookup.project.assets[name]
     try:
         keys = _keys(lookup, tx, node)
@@ -110,7 +112,9 @@ def _keys(lookup: TaskLookup, tx: Transaction, node: Source | Asset) -> list[str
     own = publications.of_node(tx, node.name, limit=LOOKED_AT_MAX)
     if not own:
         return sorted(lookup.published_keys(tx, node.name), reverse=True)[:REMEMBERED_MAX]
-    filled = [publication for publication in own if publication.rows and publication.manifest is None][:REMEMBERED_MAX]
+    filled = [
+        publication for publication in own if publication.rows and publication.manifest is None
+    ][:REMEMBERED_MAX]
     rows = accumulate(publication.rows for publication in filled)
     return [
         publication.partition
@@ -119,20 +123,50 @@ def _keys(lookup: TaskLookup, tx: Transaction, node: Source | Asset) -> list[str
     ]
 
 
-def _whole(lookup: TaskLookup, tx: Transaction, node: Source | Asset, snapshot: int, now_us: int) -> NodeData | None:
+def _whole(
+    lookup: TaskLookup, tx: Transaction, node: Source | Asset, snapshot: int, now_us: int
+) -> NodeData | None:
     data = lookup.data(tx, node.name, None, snapshot)
     if not data.columns:
         return None
     references = lookup.references(tx, node.name, snapshot)
     usual = _usual(lookup, tx, node, "*")
-    return NodeData(node, "*", data, None, data, None, now_us, references, None, "", _secret(lookup, node), usual)
+    return NodeData(
+        node,
+        "*",
+        data,
+        None,
+        data,
+        None,
+        now_us,
+        references,
+        None,
+        "",
+        _secret(lookup, node),
+        usual,
+    )
 
 
-def _cut(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int, now_us: int) -> NodeData:
+def _cut(
+    lookup: TaskLookup,
+    tx: Transaction,
+    node: Source | Asset,
+    keys: Sequence[str],
+    snapshot: int,
+    now_us: int,
+) -> NodeData:
     grain, newest = node.partition.grain, keys[0]
     moment = split(newest, node.partition)[0] if grain is not None else ""
     bounds = bounds_us(moment, grain, node.timezone) if grain is not None else (0, now_us)
-    others = [key for key in keys[1:] if split(key, node.partition)[1] == split(newest, node.partition)[1]] if grain is not None else []
+    others = (
+        [
+            key
+            for key in keys[1:]
+            if split(key, node.partition)[1] == split(newest, node.partition)[1]
+        ]
+        if grain is not None
+        else []
+    )
     before = others[0] if others else None
     everything = sorted(lookup.published_keys(tx, node.name))
     return NodeData(
@@ -141,7 +175,9 @@ def _cut(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequen
         data=lookup.data(tx, node.name, [newest], snapshot),
         before=None if before is None else lookup.data(tx, node.name, [before], snapshot),
         history=lookup.data(tx, node.name, sorted(keys), snapshot),
-        everything=lookup.data(tx, node.name, everything, snapshot) if len(everything) > len(keys) else None,
+        everything=lookup.data(tx, node.name, everything, snapshot)
+        if len(everything) > len(keys)
+        else None,
         as_of_us=min(now_us, bounds[1]),
         references=lookup.references(tx, node.name, snapshot),
         routing=_routing(lookup, node, grain, moment),
@@ -153,7 +189,11 @@ def _cut(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequen
 
 def _usual(lookup: TaskLookup, tx: Transaction, node: Source | Asset, key: str) -> Usual:
     """Return the inputs that an audit of the partition would have alongside the node's checks."""
-    around = context_of_source(lookup, tx, node, (key,)) if isinstance(node, Source) else context_of_asset(lookup, tx, node, (key,))
+    around = (
+        context_of_source(lookup, tx, node, (key,))
+        if isinstance(node, Source)
+        else context_of_asset(lookup, tx, node, (key,))
+    )
     usual = Usual(
         grain=node.partition.grain if key != "*" else None,
         past=history(tx, node.name, (key,)),
@@ -170,7 +210,9 @@ def _usual(lookup: TaskLookup, tx: Transaction, node: Source | Asset, key: str) 
         return usual
     contract = lookup.project.contracts.get(node.contract or node.name)
     own = {check.name for check in node.checks}
-    promised = promised_checks(contract.columns, node.place, node.on_drift) if contract is not None else ()
+    promised = (
+        promised_checks(contract.columns, node.place, node.on_drift) if contract is not None else ()
+    )
     return msgspec.structs.replace(
         usual,
         promised=tuple(check for check in promised if check.name not in own),
@@ -180,9 +222,15 @@ def _usual(lookup: TaskLookup, tx: Transaction, node: Source | Asset, key: str) 
     )
 
 
-def _routing(lookup: TaskLookup, node: Source | Asset, grain: Grain | None, moment: str) -> tuple[str, Grain, str] | None:
+def _routing(
+    lookup: TaskLookup, node: Source | Asset, grain: Grain | None, moment: str
+) -> tuple[str, Grain, str] | None:
     if isinstance(node, Source):
-        column = node.partition.column if is_routed_by_rows(node) and node.partition.key is None else None
+        column = (
+            node.partition.column
+            if is_routed_by_rows(node) and node.partition.key is None
+            else None
+        )
     else:
         column = lookup.compiled.nodes[node.name].partition_column
     return None if column is None or grain is None else (column, grain, moment)
@@ -191,13 +239,21 @@ def _routing(lookup: TaskLookup, node: Source | Asset, grain: Grain | None, mome
 def _step(node: Source | Asset, before: str, start: int, grain: Grain) -> str:
     """Return the time from the previous partition to the newest, as a SQL interval."""
     passed = start - bounds_us(split(before, node.partition)[0], grain, node.timezone)[0]
-    return f"INTERVAL {passed // 1_000_000} SECOND" if grain is Grain.HOUR else f"INTERVAL {round(passed / DAY_US)} DAY"
+    return (
+        f"INTERVAL {passed // 1_000_000} SECOND"
+        if grain is Grain.HOUR
+        else f"INTERVAL {round(passed / DAY_US)} DAY"
+    )
 
 
 def _secret(lookup: TaskLookup, node: Source | Asset) -> frozenset[str]:
     """Return the columns, in lower case, whose values must not be displayed."""
     contract = lookup.project.contracts.get(node.contract or node.name)
-    return frozenset(column.name.lower() for column in contract.columns if column.classification) if contract else frozenset()
+    return (
+        frozenset(column.name.lower() for column in contract.columns if column.classification)
+        if contract
+        else frozenset()
+    )
 
 
 def own_columns(data: InputData) -> dict[str, str]:
@@ -227,21 +283,32 @@ class Downstream:
         Add downstream nodes before the nodes that they read.
         """
         self._known[node] = challenged
-        self._noticed[node] = {(tried.mutation.form, _lower(tried.mutation.columns)) for tried in challenged.noticed}
+        self._noticed[node] = {
+            (tried.mutation.form, _lower(tried.mutation.columns)) for tried in challenged.noticed
+        }
 
     def notifications(self, node: str, result: Challenged, tried: MutationTrial) -> bool:
         """Whether a downstream node notices a fault that its own node misses."""
         mutation = tried.mutation
         if not mutation.columns:
-            return any((mutation.form, ()) in self._noticed[other] for other in self._whole(node, result))
+            return any(
+                (mutation.form, ()) in self._noticed[other] for other in self._whole(node, result)
+            )
         if len(mutation.columns) > 1:
             return False
-        return any((mutation.form, (column,)) in self._noticed.get(other, ()) for other, column in self._to(node, mutation.columns[0]))
+        return any(
+            (mutation.form, (column,)) in self._noticed.get(other, ())
+            for other, column in self._to(node, mutation.columns[0])
+        )
 
     def _whole(self, node: str, result: Challenged) -> Collection[str]:
         """Return the nodes with an unchanged column of this one and the same number of rows."""
         reached = {other for column in result.facts for other, _ in self._to(node, column.name)}
-        return [other for other in reached if other in self._known and self._known[other].rows == result.rows]
+        return [
+            other
+            for other in reached
+            if other in self._known and self._known[other].rows == result.rows
+        ]
 
     def _to(self, node: str, column: str) -> list[tuple[str, str]]:
         """Return (node, column in lower case) of the columns that have this column's values."""

@@ -41,7 +41,9 @@ class ChallengeJobResult(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-def challenge_in_process(session: ProjectSession, select: tuple[str, ...], seconds: int, progress: Progress) -> list[ChallengedCheckRow]:
+def challenge_in_process(
+    session: ProjectSession, select: tuple[str, ...], seconds: int, progress: Progress
+) -> list[ChallengedCheckRow]:
     """Challenge the checks of the selected nodes in a separate process.
 
     Raise UsageError for whatever the command refuses, StoreError if it takes too long.
@@ -51,14 +53,21 @@ def challenge_in_process(session: ProjectSession, select: tuple[str, ...], secon
     try:
         done = subprocess.run(
             [sys.executable, "-m", "headrace.services.challenge_process"],
-            input=msgspec.json.encode(question), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds + GRACE_SECONDS,
+            input=msgspec.json.encode(question),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds + GRACE_SECONDS,
             check=False,
-        )  # fmt: skip
+        )
         answer = msgspec.json.decode(done.stdout, type=ChallengeJobResult)
     except subprocess.TimeoutExpired:
-        raise StoreError("the checks took too long", hint="headrace checks challenge --seconds 600") from None
+        raise StoreError(
+            "the checks took too long", hint="headrace checks challenge --seconds 600"
+        ) from None
     except msgspec.DecodeError:
-        raise StoreError("the checks couldn't be tried", hint="`headrace checks challenge` says why") from None
+        raise StoreError(
+            "the checks couldn't be tried", hint="`headrace checks challenge` says why"
+        ) from None
     progress.finish()
     if answer.problem is not None:
         raise UsageError(answer.problem, hint=answer.hint)
@@ -72,7 +81,11 @@ def main() -> int:
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=ChallengeJob)
     session = ProjectSession(Path(job.root), job.env, None, job.actor)
     try:
-        answer = ChallengeJobResult(challenge(session, ChallengeRequest(job.select, (), job.seconds, suggest=False), Silent()).checks)
+        answer = ChallengeJobResult(
+            challenge(
+                session, ChallengeRequest(job.select, (), job.seconds, suggest=False), Silent()
+            ).checks
+        )
     except HeadraceError as error:
         answer = ChallengeJobResult(problem=str(error), hint=error.hint)
     finally:

@@ -21,7 +21,14 @@ from headrace.plan import Compiled, compile_lineage
 from headrace.plan.compiled import is_view
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.services.challenge_data import Downstream, NodeData, own_columns, subjects
-from headrace.services.checks import ChallengedCheckRow, ChallengeResponse, SuggestedCheckRow, UnnoticedRow, as_mapping, as_yaml
+from headrace.services.checks import (
+    ChallengedCheckRow,
+    ChallengeResponse,
+    SuggestedCheckRow,
+    UnnoticedRow,
+    as_mapping,
+    as_yaml,
+)
 from headrace.services.selection import selected
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.store.queries import quality as stored
@@ -96,7 +103,9 @@ class _Done(NamedTuple):
     suggested: tuple[Suggested, ...]
 
 
-def challenge(session: ProjectSession, request: ChallengeRequest, progress: Progress) -> ChallengeResponse:
+def challenge(
+    session: ProjectSession, request: ChallengeRequest, progress: Progress
+) -> ChallengeResponse:
     """Challenge the declared checks with mutations of published rows.
 
     Raise InvalidProject if the files have errors, UsageError for a selection that matches nothing,
@@ -107,10 +116,21 @@ def challenge(session: ProjectSession, request: ChallengeRequest, progress: Prog
     names = _names(session, request, compiled)
     datas = subjects(session, compiled, names) if session.store is not None else []
     past = _past(session)
-    session.close()  # DuckDB computes from here on: a process never has both DuckDB and the state open
-    plan = _Plan(compiled, compile_lineage(compiled, session.data_folder / "cache"), suggest=request.suggest)
-    datas.sort(key=lambda item: compiled.order.index(item.node.name) if item.node.name in compiled.order else -1, reverse=True)
-    done = {item.node.name: _challenged(session, plan, item, share, progress) for item, share in _shares(datas, request.seconds, started)}
+    # DuckDB computes from here on: a process never has both DuckDB and the state open
+    session.close()
+    plan = _Plan(
+        compiled, compile_lineage(compiled, session.data_folder / "cache"), suggest=request.suggest
+    )
+    datas.sort(
+        key=lambda item: (
+            compiled.order.index(item.node.name) if item.node.name in compiled.order else -1
+        ),
+        reverse=True,
+    )
+    done = {
+        item.node.name: _challenged(session, plan, item, share, progress)
+        for item, share in _shares(datas, request.seconds, started)
+    }
     return _response(plan, names, done, past, time.monotonic() - started)
 
 
@@ -124,10 +144,15 @@ def _past(session: ProjectSession) -> dict[tuple[str, str], CheckHistory]:
         return {}
     with session.store.read() as tx:
         flips = stored.check_flips(tx)
-        return {name: CheckHistory(ran, tuple(flips.get(name, ()))) for name, ran in stored.check_counts(tx).items()}
+        return {
+            name: CheckHistory(ran, tuple(flips.get(name, ())))
+            for name, ran in stored.check_counts(tx).items()
+        }
 
 
-def _shares(datas: Sequence[NodeData], seconds: int, started: float) -> Iterator[tuple[NodeData, float]]:
+def _shares(
+    datas: Sequence[NodeData], seconds: int, started: float
+) -> Iterator[tuple[NodeData, float]]:
     """Yield each node with its time limit in seconds.
 
     A node may take SHARES times its share of the remaining time, since most need less, but at most
@@ -138,7 +163,9 @@ def _shares(datas: Sequence[NodeData], seconds: int, started: float) -> Iterator
         yield item, max(LEAST_S, left if waiting == 1 else min(left / 2, SHARES * left / waiting))
 
 
-def _challenged(session: ProjectSession, plan: _Plan, item: NodeData, seconds: float, progress: Progress) -> _Done:
+def _challenged(
+    session: ProjectSession, plan: _Plan, item: NodeData, seconds: float, progress: Progress
+) -> _Done:
     import duckdb
 
     from headrace.engine.macros import lent
@@ -148,27 +175,47 @@ def _challenged(session: ProjectSession, plan: _Plan, item: NodeData, seconds: f
     folder, name = session.folders.lake, item.node.name
     try:
         with (
-            DuckDB(folder, readable=readable, timezone=item.node.timezone, memory_max_bytes=MEMORY_BYTES) as opened,
+            DuckDB(
+                folder,
+                readable=readable,
+                timezone=item.node.timezone,
+                memory_max_bytes=MEMORY_BYTES,
+            ) as opened,
             lent(opened, plan.macros),
         ):
             return _tried(opened, plan, item, seconds, progress)
     except duckdb.Error as error:
         text = first_line(error)
-        raise LakeError(f"{name} can't be challenged: {text}", hint=f"headrace checks challenge --exclude {name}") from error
+        raise LakeError(
+            f"{name} can't be challenged: {text}",
+            hint=f"headrace checks challenge --exclude {name}",
+        ) from error
 
 
-def _tried(duckdb: DuckDB, plan: _Plan, item: NodeData, seconds: float, progress: Progress) -> _Done:
+def _tried(
+    duckdb: DuckDB, plan: _Plan, item: NodeData, seconds: float, progress: Progress
+) -> _Done:
     from headrace.checks.challenge.trials import challenge as put_to_the_test
 
     subject = _subject(item)
     progress.start(f"challenging {item.node.name}", None)
-    result = put_to_the_test(duckdb, subject, seconds * (TRIED_SHARE if plan.suggest else 1), progress.advance)
+    result = put_to_the_test(
+        duckdb, subject, seconds * (TRIED_SHARE if plan.suggest else 1), progress.advance
+    )
     progress.finish()
     name = item.node.name
     plan.downstream.add(name, result)
-    left = [tried for tried in result.unnoticed if not plan.downstream.notifications(name, result, tried)]
+    left = [
+        tried
+        for tried in result.unnoticed
+        if not plan.downstream.notifications(name, result, tried)
+    ]
     unnoticed = tuple(sorted(left, key=lambda tried: plan.rank(name, tried.mutation.columns)))
-    suggested = _suggested(duckdb, plan, item, subject, unnoticed, seconds * (1 - TRIED_SHARE)) if plan.suggest else ()
+    suggested = (
+        _suggested(duckdb, plan, item, subject, unnoticed, seconds * (1 - TRIED_SHARE))
+        if plan.suggest
+        else ()
+    )
     return _Done(item, result, unnoticed, suggested)
 
 
@@ -178,13 +225,22 @@ def _subject(item: NodeData) -> ChallengeSubject:
     from headrace.lake.sqltext import source_sql
 
     columns = own_columns(item.data)
-    about = About(columns, item.partition, item.as_of_us, item.node.timezone, item.routing, item.references)
+    about = About(
+        columns, item.partition, item.as_of_us, item.node.timezone, item.routing, item.references
+    )
     before = "" if item.before is None else source_sql(item.before)
-    return ChallengeSubject(about, source_sql(item.data), item.checks, before, item.step, item.usual)
+    return ChallengeSubject(
+        about, source_sql(item.data), item.checks, before, item.step, item.usual
+    )
 
 
 def _suggested(
-    duckdb: DuckDB, plan: _Plan, item: NodeData, subject: ChallengeSubject, unnoticed: Sequence[MutationTrial], seconds: float
+    duckdb: DuckDB,
+    plan: _Plan,
+    item: NodeData,
+    subject: ChallengeSubject,
+    unnoticed: Sequence[MutationTrial],
+    seconds: float,
 ) -> tuple[Suggested, ...]:
     """Return suggested checks for faults that reach an asset or a consumer.
 
@@ -193,7 +249,9 @@ def _suggested(
     from headrace.checks.challenge.suggestions import remember, suggest
     from headrace.checks.challenge.trials import Deadline
 
-    reaching = [tried for tried in unnoticed if any(plan.reach(item.node.name, tried.mutation.columns))]
+    reaching = [
+        tried for tried in unnoticed if any(plan.reach(item.node.name, tried.mutation.columns))
+    ]
     if not reaching:
         return ()
     with Deadline(duckdb, seconds) as deadline:
@@ -214,7 +272,11 @@ def _rows(item: NodeData, data: InputData) -> str:
 
 
 def _response(
-    plan: _Plan, names: Sequence[str], done: Mapping[str, _Done], past: Mapping[tuple[str, str], CheckHistory], seconds: float
+    plan: _Plan,
+    names: Sequence[str],
+    done: Mapping[str, _Done],
+    past: Mapping[tuple[str, str], CheckHistory],
+    seconds: float,
 ) -> ChallengeResponse:
     unnoticed = [(item, tried) for item in done.values() for tried in item.unnoticed]
     unnoticed.sort(key=lambda pair: plan.rank(pair[0].found.node.name, pair[1].mutation.columns))
@@ -242,11 +304,18 @@ def _noticed(done: Collection[_Done]) -> dict[str, int]:
     return dict(result.most_common())
 
 
-def _checks(plan: _Plan, name: str, done: _Done | None, past: Mapping[tuple[str, str], CheckHistory]) -> Iterator[ChallengedCheckRow]:
+def _checks(
+    plan: _Plan, name: str, done: _Done | None, past: Mapping[tuple[str, str], CheckHistory]
+) -> Iterator[ChallengedCheckRow]:
     node = plan.node(name)
     result = done.challenged if done is not None else None
     for check in node.checks:
-        assessment = verdict_on(check, node.checks, result, _past_of(past, name, check.name, view=is_view(plan.project, name)))
+        assessment = verdict_on(
+            check,
+            node.checks,
+            result,
+            _past_of(past, name, check.name, view=is_view(plan.project, name)),
+        )
         yield ChallengedCheckRow(
             check=check.name,
             asset=name,
@@ -270,7 +339,9 @@ def _cost(result: Challenged | None, check: str) -> float | None:
     return None if took is None else round(took, 3)
 
 
-def _past_of(past: Mapping[tuple[str, str], CheckHistory], node: str, check: str, *, view: bool) -> CheckHistory:
+def _past_of(
+    past: Mapping[tuple[str, str], CheckHistory], node: str, check: str, *, view: bool
+) -> CheckHistory:
     """Return the history of a check.
 
     A view's checks run when its inputs are published; their outcomes are stored as `VIEW.CHECK`.
@@ -279,7 +350,8 @@ def _past_of(past: Mapping[tuple[str, str], CheckHistory], node: str, check: str
         return past.get((node, check), CheckHistory())
     histories = [history for (_, name), history in past.items() if name == f"{node}.{check}"]
     return CheckHistory(
-        sum(history.ran for history in histories), tuple(partition for check_history in histories for partition in check_history.flips)
+        sum(history.ran for history in histories),
+        tuple(partition for check_history in histories for partition in check_history.flips),
     )
 
 
@@ -310,6 +382,8 @@ def _suggestion(plan: _Plan, item: _Done, suggested: Suggested) -> SuggestedChec
         yaml=as_yaml(suggested.check),
         evidence=suggested.evidence,
         catches=[tried.mutation.says for tried in suggested.catches],
-        consumers=list(dict.fromkeys(consumer for _, consumers in reached for consumer in consumers)),
+        consumers=list(
+            dict.fromkeys(consumer for _, consumers in reached for consumer in consumers)
+        ),
         assets=list(dict.fromkeys(asset for assets, _ in reached for asset in assets)),
     )

@@ -156,7 +156,9 @@ _MEANT = {"reject": "rejected", "hold": "held", "warn": "warned", "quarantine_ro
 """The verdict of a partition whose blocking check fails, by `on_fail`."""
 
 
-def checks(session: ProjectSession, select: Sequence[str], exclude: Sequence[str], limit: int) -> list[CheckStandingRow]:
+def checks(
+    session: ProjectSession, select: Sequence[str], exclude: Sequence[str], limit: int
+) -> list[CheckStandingRow]:
     """Return the checks of the selected nodes, each with its newest `limit` outcomes.
 
     They come by node, in file order. Raise UsageError for a selection that matches nothing,
@@ -181,40 +183,63 @@ def check_list(session: ProjectSession, query: CheckListQuery) -> ChecksResponse
     places = [(node.name, check.name) for node, check in every]
     after = None if query.cursor is None else place(query.cursor, tuple[str, str])
     if after is not None and after not in places:
-        raise UsageError("the check that this cursor names isn't there any more", hint="ask without one for the first page")
+        raise UsageError(
+            "the check that this cursor names isn't there any more",
+            hint="ask without one for the first page",
+        )
     first = 0 if after is None else places.index(after) + 1
     page = every[first : first + query.limit]
     more = first + len(page) < len(every)
     return ChecksResponse(
-        now=session.now(), total=len(every), checks=_rows(session, page, query.history),
+        now=session.now(),
+        total=len(every),
+        checks=_rows(session, page, query.history),
         next=cursor(places[first + len(page) - 1]) if more else None,
-    )  # fmt: skip
+    )
 
 
 _Declared = tuple[Source | Asset, CheckSpec]
 
 
-def _every(session: ProjectSession, select: Sequence[str], exclude: Sequence[str]) -> list[_Declared]:
+def _every(
+    session: ProjectSession, select: Sequence[str], exclude: Sequence[str]
+) -> list[_Declared]:
     """Return the checks of the selected nodes, with their nodes."""
     project = session.project()
-    names = [name for name in selected(session, select, exclude, project=project) if name not in project.consumers]
+    names = [
+        name
+        for name in selected(session, select, exclude, project=project)
+        if name not in project.consumers
+    ]
     nodes = [project.sources.get(name) or project.assets[name] for name in names]
     return [(node, check) for node in nodes for check in node.checks]
 
 
-def _rows(session: ProjectSession, declared: Sequence[_Declared], history: int) -> list[CheckStandingRow]:
+def _rows(
+    session: ProjectSession, declared: Sequence[_Declared], history: int
+) -> list[CheckStandingRow]:
     if session.store is None:
         return [_row(session, node, check, []) for node, check in declared]
     with session.store.read() as tx:
-        return [_row(session, node, check, _outcomes(tx, node, check, history)) for node, check in declared]
+        return [
+            _row(session, node, check, _outcomes(tx, node, check, history))
+            for node, check in declared
+        ]
 
 
-def _outcomes(tx: Transaction, node: Source | Asset, check: CheckSpec, limit: int) -> list[CheckOutcome]:
+def _outcomes(
+    tx: Transaction, node: Source | Asset, check: CheckSpec, limit: int
+) -> list[CheckOutcome]:
     view = isinstance(node, Asset) and node.materialize == "view"
     return stored.outcomes_of_check(tx, node.name, check.name, view=view, limit=limit)
 
 
-def _row(session: ProjectSession, node: Source | Asset, check: CheckSpec, outcomes: Sequence[CheckOutcome]) -> CheckStandingRow:
+def _row(
+    session: ProjectSession,
+    node: Source | Asset,
+    check: CheckSpec,
+    outcomes: Sequence[CheckOutcome],
+) -> CheckStandingRow:
     newest = outcomes[0] if outcomes else None
     return CheckStandingRow(
         node=node.name,
@@ -241,7 +266,9 @@ def _verdict(node: Source | Asset, newest: CheckOutcome) -> str:
     """Return the verdict that follows from the check's outcome and its severity at that time."""
     if newest.outcome != "failed":
         return newest.outcome
-    return _MEANT.get(node.on_fail, "rejected") if newest.severity == Severity.BLOCKING else "warned"
+    return (
+        _MEANT.get(node.on_fail, "rejected") if newest.severity == Severity.BLOCKING else "warned"
+    )
 
 
 def _outcome(session: ProjectSession, outcome: CheckOutcome) -> CheckOutcomeRow:
@@ -258,7 +285,9 @@ def _outcome(session: ProjectSession, outcome: CheckOutcome) -> CheckOutcomeRow:
 
 Line = tuple[str, str]
 """A check as YAML, and the evidence for the comment on its line."""
-_FRONT = re.compile(r"(?:\s|--[^\n]*(?:\n|$))*/\*\s*headrace\b[ \t]*:?(.*?)\*/", re.DOTALL | re.IGNORECASE)
+_FRONT = re.compile(
+    r"(?:\s|--[^\n]*(?:\n|$))*/\*\s*headrace\b[ \t]*:?(.*?)\*/", re.DOTALL | re.IGNORECASE
+)
 HINT = "add the checks by hand: headrace checks suggest"
 
 
@@ -277,7 +306,9 @@ def insert_checks(text: str, file: str, name: str, lines: Sequence[Line]) -> str
         return _in_yaml(text, file, name, lines)
     front = _FRONT.match(text)
     if front is None:
-        raise CannotWrite(f"{file} has no front matter", hint="begin the file with /* headrace, `owner: …`, */")
+        raise CannotWrite(
+            f"{file} has no front matter", hint="begin the file with /* headrace, `owner: …`, */"
+        )
     inside = front.group(1)
     body = _in_yaml(inside if inside.endswith("\n") else f"{inside}\n", file, name, lines)
     return text[: front.start(1)] + body + text[front.end(1) :]
@@ -302,7 +333,10 @@ def _mapping_of(document: Any, file: str, name: str) -> Any:
     if isinstance(document, yaml.MappingNode):
         return document
     for item in document.value if isinstance(document, yaml.SequenceNode) else ():
-        if any(key.value in ("source", "asset", "name") and value.value == name for key, value in item.value):
+        if any(
+            key.value in ("source", "asset", "name") and value.value == name
+            for key, value in item.value
+        ):
             return item
     raise CannotWrite(f"{file} doesn't name {name}", hint=HINT)
 
@@ -311,17 +345,25 @@ def _in_mapping(text: str, file: str, mapping: Any, lines: Sequence[Line]) -> st
     import yaml
 
     results = next(((key, value) for key, value in mapping.value if key.value == "checks"), None)
-    if mapping.flow_style or (results is not None and results[1].start_mark.index < results[0].end_mark.index):
+    if mapping.flow_style or (
+        results is not None and results[1].start_mark.index < results[0].end_mark.index
+    ):
         raise CannotWrite(f"the checks of {file} aren't a list of their own", hint=HINT)
     rows, newline = text.splitlines(keepends=True), _newline(text)
     if results is None:
         indent = " " * mapping.start_mark.column
-        return _after(rows, _last_line(rows, mapping, mapping.start_mark.column), _block(lines, indent, newline))
+        return _after(
+            rows,
+            _last_line(rows, mapping, mapping.start_mark.column),
+            _block(lines, indent, newline),
+        )
     key, value = results
     if not isinstance(value, yaml.SequenceNode):
         if value.value:
             raise CannotWrite(f"`checks` of {file} isn't a list", hint="headrace validate")
-        return _after(rows, key.start_mark.line, _items(lines, " " * (key.start_mark.column + 2), newline))
+        return _after(
+            rows, key.start_mark.line, _items(lines, " " * (key.start_mark.column + 2), newline)
+        )
     if value.flow_style:
         return _in_flow(text, value, lines)
     column = value.start_mark.column
@@ -343,7 +385,9 @@ def _last_line(rows: Sequence[str], node: Any, column: int) -> int:
     YAML counts these to the block.
     """
     end = node.end_mark
-    last: int = end.line if end.line < len(rows) and rows[end.line][: end.column].strip() else end.line - 1
+    last: int = (
+        end.line if end.line < len(rows) and rows[end.line][: end.column].strip() else end.line - 1
+    )
     while last > node.start_mark.line and _is_between(rows[last], column):
         last -= 1
     return min(last, len(rows) - 1)
@@ -386,7 +430,9 @@ def _in_python(text: str, file: str, name: str, lines: Sequence[Line]) -> str:
 
 def _names(call: ast.Call, function: str, name: str) -> bool:
     given = next((word.value for word in call.keywords if word.arg == "name"), None)
-    return (given.value if isinstance(given, ast.Constant) else function) == name and any(word.arg == "owner" for word in call.keywords)
+    return (given.value if isinstance(given, ast.Constant) else function) == name and any(
+        word.arg == "owner" for word in call.keywords
+    )
 
 
 def _in_call(text: str, file: str, call: ast.Call, lines: Sequence[Line]) -> str:
@@ -416,7 +462,11 @@ def _literals(lines: Sequence[Line]) -> Iterator[str]:
     import yaml
 
     for line, _ in lines:
-        yield repr(yaml.safe_load(line)).replace("'", '"') if '"' not in line and "'" not in line else repr(yaml.safe_load(line))
+        yield (
+            repr(yaml.safe_load(line)).replace("'", '"')
+            if '"' not in line and "'" not in line
+            else repr(yaml.safe_load(line))
+        )
 
 
 # A check as written in a file: `not_null: [carrier]`.
@@ -443,7 +493,11 @@ def _flow(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_flow, value)) + "]"
     if isinstance(value, str):
-        return value if _is_plain(value) else json.dumps(value, ensure_ascii=True).replace("*/", "*\\/")  # it may end up in a comment
+        return (
+            value
+            if _is_plain(value)
+            else json.dumps(value, ensure_ascii=True).replace("*/", "*\\/")
+        )  # it may end up in a comment
     return json.dumps(value)
 
 
@@ -477,7 +531,9 @@ def declare(session: ProjectSession, rows: Sequence[SuggestedCheckRow]) -> list[
     return [msgspec.structs.replace(row, written=_file(project, row.asset)) for row in rows]
 
 
-def _changed(root: Path, project: Project, rows: Sequence[SuggestedCheckRow]) -> tuple[dict[str, str], dict[str, str]]:
+def _changed(
+    root: Path, project: Project, rows: Sequence[SuggestedCheckRow]
+) -> tuple[dict[str, str], dict[str, str]]:
     """Return the old and the new text of each file that changes."""
     before: dict[str, str] = {}
     after: dict[str, str] = {}
@@ -485,7 +541,9 @@ def _changed(root: Path, project: Project, rows: Sequence[SuggestedCheckRow]) ->
         file = _file(project, asset)
         if file not in before:
             before[file] = after[file] = (root / file).read_bytes().decode("utf-8")
-        after[file] = insert_checks(after[file], file, asset, [_line(row) for row in rows if row.asset == asset])
+        after[file] = insert_checks(
+            after[file], file, asset, [_line(row) for row in rows if row.asset == asset]
+        )
     return before, after
 
 
@@ -504,9 +562,15 @@ def _accepted(session: ProjectSession, rows: Sequence[SuggestedCheckRow]) -> Non
     project = compilation.compiled.project if compilation.compiled is not None else None
     if project is None:
         text = next((problem.message for problem in compilation.problems), "")
-        raise CannotWrite(f"with the checks the project can't be read: {text}", hint="add them by hand: headrace checks suggest")
+        raise CannotWrite(
+            f"with the checks the project can't be read: {text}",
+            hint="add them by hand: headrace checks suggest",
+        )
     for row in rows:
         node = project.sources.get(row.asset) or project.assets[row.asset]
         ((kind, _),) = row.check.items()
         if not any(as_yaml(check) == row.yaml for check in node.checks if check.kind == kind):
-            raise CannotWrite(f"{row.asset} can't be given `{row.yaml}`", hint=f"add it to {node.place.file} by hand")
+            raise CannotWrite(
+                f"{row.asset} can't be given `{row.yaml}`",
+                hint=f"add it to {node.place.file} by hand",
+            )

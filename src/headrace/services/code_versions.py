@@ -11,7 +11,13 @@ import msgspec
 from headrace.model import Asset, PythonBody, SqlBody
 from headrace.plan import Compiled
 from headrace.plan.compiled import Environment, Installed, code_closure, imported_packages
-from headrace.services.responses import CodeFileRow, CodeRow, PackageRow, ProgramRow, PublishedCodeRow
+from headrace.services.responses import (
+    CodeFileRow,
+    CodeRow,
+    PackageRow,
+    ProgramRow,
+    PublishedCodeRow,
+)
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, attempts, publications
 from headrace.store.queries.attempts import Attempt
@@ -36,8 +42,12 @@ class VersionCodeCache:
             return None
         if attempt.version not in self._known:
             version = applied_versions.get(self._tx, attempt.version)
-            decoded = None if version is None else msgspec.msgpack.decode(version.compiled, type=Compiled)
-            self._known[attempt.version] = None if version is None or decoded is None else (decoded, version.manifest)
+            decoded = (
+                None if version is None else msgspec.msgpack.decode(version.compiled, type=Compiled)
+            )
+            self._known[attempt.version] = (
+                None if version is None or decoded is None else (decoded, version.manifest)
+            )
         known = self._known[attempt.version]
         if known is None or attempt.node not in known[0].project.assets:
             return None
@@ -48,11 +58,14 @@ class VersionCodeCache:
             return row
         ran = msgspec.json.decode(kept, type=Environment)
         programs = [
-            ProgramRow(name=program.name, path=program.path, sha256=program.sha256, version=program.version) for program in ran.programs
+            ProgramRow(
+                name=program.name, path=program.path, sha256=program.sha256, version=program.version
+            )
+            for program in ran.programs
         ]
         return msgspec.structs.replace(
             row, packages=_packages(ran.packages), interpreter=ran.interpreter, programs=programs
-        )  # fmt: skip
+        )
 
 
 def declared(root: Path, compiled: Compiled, name: str, here: Installed) -> CodeRow | None:
@@ -64,7 +77,9 @@ def declared(root: Path, compiled: Compiled, name: str, here: Installed) -> Code
         return None
     asset = compiled.project.assets[name]
     row = _row(compiled, name, lambda path: _sha256(root / path))
-    versions_here = here.imported(imported_packages(compiled.code, name)) | here.named(asset.code_packages)
+    versions_here = here.imported(imported_packages(compiled.code, name)) | here.named(
+        asset.code_packages
+    )
     return msgspec.structs.replace(row, packages=_packages(versions_here))
 
 
@@ -107,8 +122,14 @@ def _row(compiled: Compiled, name: str, sha256: Sha256) -> CodeRow:
     links = code_closure(compiled.code, name)
     known = {link.path: compiled.code.files[link.path].sha256 for link in links}
     own = _own_files(asset)
-    files = [CodeFileRow(path=path, sha256=known.get(path) or sha256(path), via=None) for path in own]
-    files += [CodeFileRow(path=link.path, sha256=known[link.path], via=link.via) for link in links if link.path not in own]
+    files = [
+        CodeFileRow(path=path, sha256=known.get(path) or sha256(path), via=None) for path in own
+    ]
+    files += [
+        CodeFileRow(path=link.path, sha256=known[link.path], via=link.via)
+        for link in links
+        if link.path not in own
+    ]
     return CodeRow(
         fingerprint=compiled.nodes[name].fingerprint,
         files=files,
@@ -123,9 +144,14 @@ def _own_files(asset: Asset) -> list[str]:
     return list(dict.fromkeys([body, asset.place.file]))
 
 
-def _packages(versions_by_name: Mapping[str, str | None], only: tuple[str, ...] | None = None) -> list[PackageRow]:
+def _packages(
+    versions_by_name: Mapping[str, str | None], only: tuple[str, ...] | None = None
+) -> list[PackageRow]:
     names = versions_by_name if only is None else only
-    return [PackageRow(name=name, version=versions_by_name.get(name)) for name in sorted(names, key=str.lower)]
+    return [
+        PackageRow(name=name, version=versions_by_name.get(name))
+        for name in sorted(names, key=str.lower)
+    ]
 
 
 def _sha256(path: Path) -> str | None:

@@ -17,7 +17,15 @@ import msgspec
 
 from headrace.faults import FaultPoint, reached
 from headrace.incidents.evidence import gathering
-from headrace.model import HeadraceError, NotBuilt, ProjectError, Refused, StoreError, UnknownName, UsageError
+from headrace.model import (
+    HeadraceError,
+    NotBuilt,
+    ProjectError,
+    Refused,
+    StoreError,
+    UnknownName,
+    UsageError,
+)
 from headrace.model.settings import PRODUCTION
 from headrace.plan import changes, compile_lineage
 from headrace.plan.project_plan import Plan
@@ -42,7 +50,15 @@ from headrace.slo.obligations import EvaluationContext
 from headrace.slo.stored_facts import StoredFacts
 from headrace.store import Clock, ClockKind, Store, Transaction
 from headrace.store.queries import incidents
-from headrace.store.requests import CommandRequest, Follower, RequestState, finish, serve_by, submit, take
+from headrace.store.requests import (
+    CommandRequest,
+    Follower,
+    RequestState,
+    finish,
+    serve_by,
+    submit,
+    take,
+)
 
 if TYPE_CHECKING:
     from headrace.runtime.leader import Leader
@@ -75,7 +91,11 @@ class PendingRun(msgspec.Struct, frozen=True):
 class RequestHandler:
     """Receives and runs the requests of other processes."""
 
-    def __init__(self, context: CommandContext, answer: Callable[[CommandContext, CommandRequest], Response | PendingRun]) -> None:
+    def __init__(
+        self,
+        context: CommandContext,
+        answer: Callable[[CommandContext, CommandRequest], Response | PendingRun],
+    ) -> None:
         self._context, self._answer = context, answer
         self._going_on: dict[int, tuple[CommandRequest, PendingRun]] = {}
         """Run → the request that it serves."""
@@ -102,7 +122,10 @@ class RequestHandler:
     def _begin(self, request: CommandRequest) -> None:
         self._context.clock.go_on()  # a served replay rests until a request arrives
         try:
-            context = self._context.asked_by(request.actor, msgspec.convert(request.arguments.get("now"), datetime | None, strict=False))
+            context = self._context.asked_by(
+                request.actor,
+                msgspec.convert(request.arguments.get("now"), datetime | None, strict=False),
+            )
             pending_run = self._answer(context, request)
             if not isinstance(pending_run, PendingRun):
                 self._say(request, pending_run)
@@ -116,7 +139,11 @@ class RequestHandler:
             serve_by(tx, request.id, run)
 
     def _finish(self) -> bool:
-        done = [(run, result) for run in self._going_on if (result := self._going_on[run][1].leader.result(run)) is not None]
+        done = [
+            (run, result)
+            for run in self._going_on
+            if (result := self._going_on[run][1].leader.result(run)) is not None
+        ]
         for run, result in done:
             request, work = self._going_on.pop(run)
             self._say(request, work.response(result))
@@ -128,7 +155,11 @@ class RequestHandler:
             finish(tx, request.id, msgspec.json.encode(response).decode())
 
     def _refuse(self, request: CommandRequest, error: Exception) -> None:
-        told = {"kind": type(error).__name__, "message": str(error), "hint": getattr(error, "hint", "")}
+        told = {
+            "kind": type(error).__name__,
+            "message": str(error),
+            "hint": getattr(error, "hint", ""),
+        }
         with self._context.store.write(self._context.held.lease.epoch) as tx:
             finish(tx, request.id, msgspec.json.encode(told).decode(), failed=True)
 
@@ -157,12 +188,22 @@ def _said(ahead: Callable[[], str], progress: Progress) -> float:
 # Evaluates incidents in the transaction of the command that caused them.
 
 
-def evaluate_now(tx: Transaction, session: ProjectSession, applied: AppliedVersion, now: int, *, reported: bool = False) -> None:
+def evaluate_now(
+    tx: Transaction,
+    session: ProjectSession,
+    applied: AppliedVersion,
+    now: int,
+    *,
+    reported: bool = False,
+) -> None:
     """Evaluate the applied project, including everything that the transaction has written."""
     lineage = compile_lineage(applied.compiled, session.data_folder / "cache")
     compiled = applied.compiled
     evaluator = VersionEvaluator(
-        compiled.project, declared_promises(compiled), lineage.of, lambda tx, incident: repair_message(tx, compiled, incident)
+        compiled.project,
+        declared_promises(compiled),
+        lineage.of,
+        lambda tx, incident: repair_message(tx, compiled, incident),
     )
     evaluate_state(tx, evaluator, now, reported=reported)
 
@@ -193,13 +234,21 @@ def note_commands(context: CommandContext) -> None:
 
 def sender(session: ProjectSession, held: Leadership) -> NotificationSender | None:
     """Return the project's sender of notifications; None in an environment."""
-    return None if session.production is not None else NotificationSender(held.store, held.clock, session.root, session.settings)
+    return (
+        None
+        if session.production is not None
+        else NotificationSender(held.store, held.clock, session.root, session.settings)
+    )
 
 
 def begin_sending(session: ProjectSession, held: Leadership) -> NotificationSender | None:
     """Start sending due notifications; None if nothing is due."""
     notification_sender = sender(session, held)
-    return notification_sender if notification_sender is not None and notification_sender.begin() else None
+    return (
+        notification_sender
+        if notification_sender is not None and notification_sender.begin()
+        else None
+    )
 
 
 FOLLOW_SECONDS = 1.0
@@ -220,7 +269,9 @@ class _Leading:
 class CommandContext:
     """A command's access to session, store and leader while this process leads."""
 
-    def __init__(self, session: ProjectSession, held: Leadership, leading: _Leading | None = None) -> None:
+    def __init__(
+        self, session: ProjectSession, held: Leadership, leading: _Leading | None = None
+    ) -> None:
         self.session, self.held = session, held
         self._leading = leading or _Leading()
 
@@ -259,7 +310,9 @@ class CommandContext:
                 self._leading.applied = applied_versions.newest(tx)
         return self._leading.applied
 
-    def apply(self, progress: Progress, plan: Plan | None = None, reason: str = "") -> AppliedVersion:
+    def apply(
+        self, progress: Progress, plan: Plan | None = None, reason: str = ""
+    ) -> AppliedVersion:
         """Put the declared files into force, by the confirmed `plan` if there is one.
 
         Raise InvalidProject for files with errors.
@@ -270,10 +323,14 @@ class CommandContext:
         if plan is None:
             was = before.compiled if before else None
             with self.store.read() as tx:
-                plan = plan_of(tx, files, was, compiled, changes(was, compiled), environment=self.session.env)
+                plan = plan_of(
+                    tx, files, was, compiled, changes(was, compiled), environment=self.session.env
+                )
         with self.store.write(self.held.lease.epoch) as tx:
             now = self.clock.mark(tx)
-            self._leading.applied = applied_versions.apply(tx, files, compiled, plan, actor=self.actor, now=now, reason=reason)
+            self._leading.applied = applied_versions.apply(
+                tx, files, compiled, plan, actor=self.actor, now=now, reason=reason
+            )
         if self._leading.leader is not None:
             self._leading.leader.adopt(self._leading.applied)
         return self._leading.applied
@@ -359,7 +416,9 @@ REQUESTABLE = {
 Doing: TypeAlias = Callable[[CommandContext, A, Progress], D | PendingRun]
 
 
-def leader_command(name: str, arguments: type[A], response: type[D]) -> Callable[[Doing[A, D]], Doing[A, D]]:
+def leader_command(
+    name: str, arguments: type[A], response: type[D]
+) -> Callable[[Doing[A, D]], Doing[A, D]]:
     """Register the function that a command runs while this process leads."""
 
     def register(do: Doing[A, D]) -> Doing[A, D]:
@@ -369,7 +428,9 @@ def leader_command(name: str, arguments: type[A], response: type[D]) -> Callable
     return register
 
 
-def perform(session: ProjectSession, name: str, arguments: msgspec.Struct, progress: Progress) -> Any:
+def perform(
+    session: ProjectSession, name: str, arguments: msgspec.Struct, progress: Progress
+) -> Any:
     """Run a command as the leader, or send it to the process that leads; return its response.
 
     Raise whatever the command raises.
@@ -398,7 +459,9 @@ def perform(session: ProjectSession, name: str, arguments: msgspec.Struct, progr
     return response
 
 
-def _do(command: LeaderCommand, context: CommandContext, arguments: msgspec.Struct, progress: Progress) -> Response:
+def _do(
+    command: LeaderCommand, context: CommandContext, arguments: msgspec.Struct, progress: Progress
+) -> Response:
     """Run a command in this process, and handle other processes' requests meanwhile."""
     handler = RequestHandler(context, answer)
     response = command.do(context, arguments, progress)
@@ -426,7 +489,13 @@ def _back_up(session: ProjectSession, progress: Progress) -> None:
 def led(session: ProjectSession) -> AbstractContextManager[Leadership]:
     """Lead with this process. Raise Busy if another one leads."""
     production = session.production.settings if session.production is not None else None
-    return hold(session.root, session.settings, actor=_person(session), now=session.now_given, production=production)
+    return hold(
+        session.root,
+        session.settings,
+        actor=_person(session),
+        now=session.now_given,
+        production=production,
+    )
 
 
 def _close(handler: RequestHandler, context: CommandContext) -> None:
@@ -434,14 +503,21 @@ def _close(handler: RequestHandler, context: CommandContext) -> None:
 
     Attempts that a pause lets finish are staged.
     """
-    while handler.look() or not handler.empty or (context.working is not None and context.working.plans_busy):
+    while (
+        handler.look()
+        or not handler.empty
+        or (context.working is not None and context.working.plans_busy)
+    ):
         context.leader(Silent()).step()
 
 
 def _known(name: str) -> LeaderCommand:
     """Return a command by name, loading its module on first use."""
     if name not in REQUESTABLE:
-        raise NotBuilt(f"this leader doesn't know the command `{name}`", hint="end the process that leads: it is of an older version")
+        raise NotBuilt(
+            f"this leader doesn't know the command `{name}`",
+            hint="end the process that leads: it is of an older version",
+        )
     import_module(f"headrace.services.{REQUESTABLE[name]}")
     return COMMANDS[name]
 
@@ -449,13 +525,17 @@ def _known(name: str) -> LeaderCommand:
 def answer(context: CommandContext, request: CommandRequest) -> Response | PendingRun:
     """Run another process's request. Raise whatever the command raises."""
     command = _known(request.command)
-    response = command.do(context, msgspec.convert(request.arguments["arguments"], command.arguments), Silent())
+    response = command.do(
+        context, msgspec.convert(request.arguments["arguments"], command.arguments), Silent()
+    )
     if not isinstance(response, PendingRun):
         note_commands(context)
     return response
 
 
-def _ask(session: ProjectSession, command: LeaderCommand, arguments: msgspec.Struct, progress: Progress) -> Any:
+def _ask(
+    session: ProjectSession, command: LeaderCommand, arguments: msgspec.Struct, progress: Progress
+) -> Any:
     if session.leads:
         progress.note("another headrace process leads this project; asking it")
     with open_state(session.root, session.settings) as store:
@@ -515,5 +595,8 @@ def required_reason(reason: str | None, command: str, what: str) -> str:
     """Return the reason as typed. Raise Refused if there is none."""
     text = (reason or "").strip()
     if not text:
-        raise Refused(f"{command} needs --reason: {what}", hint=f"headrace {command} … --reason TEXT; it is kept in the audit trail")
+        raise Refused(
+            f"{command} needs --reason: {what}",
+            hint=f"headrace {command} … --reason TEXT; it is kept in the audit trail",
+        )
     return text

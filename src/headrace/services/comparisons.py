@@ -43,7 +43,11 @@ class RowComparison:
     """
 
     def __init__(
-        self, counted: DiffCounts, keys: list[str], columns: list[ColumnChange], spreads: dict[str, tuple[Spread, Spread]]
+        self,
+        counted: DiffCounts,
+        keys: list[str],
+        columns: list[ColumnChange],
+        spreads: dict[str, tuple[Spread, Spread]],
     ) -> None:
         self.counted, self.keys, self.columns, self.spreads = counted, keys, columns, spreads
 
@@ -56,7 +60,10 @@ def partitions_of(before: Side, after: Side) -> list[PartitionChange]:
         if was is None or now is None or was.id != now.id:
             changes.append(
                 PartitionChange(
-                    partition=key, change=_change(was, now), rows_before=was.rows if was else None, rows_after=now.rows if now else None
+                    partition=key,
+                    change=_change(was, now),
+                    rows_before=was.rows if was else None,
+                    rows_after=now.rows if now else None,
                 )
             )
     return changes
@@ -71,12 +78,22 @@ def _change(was: Visible | None, now: Visible | None) -> str:
     return "identical" if same else "republished"
 
 
-def files_of(tx: Transaction, name: str, side: Side, keys: Sequence[str] | None) -> tuple[FileRef, ...]:
+def files_of(
+    tx: Transaction, name: str, side: Side, keys: Sequence[str] | None
+) -> tuple[FileRef, ...]:
     """Return the files of those partitions on one side; without `keys`, all files of the table."""
     if keys is None:
-        return tuple(catalog.files(tx, name, None, side.row.snapshot)) if side.table is not None else ()
+        return (
+            tuple(catalog.files(tx, name, None, side.row.snapshot))
+            if side.table is not None
+            else ()
+        )
     there = [key for key in keys if key in side.published]
-    return tuple(catalog.files(tx, name, there, side.row.snapshot)) if side.table is not None and there else ()
+    return (
+        tuple(catalog.files(tx, name, there, side.row.snapshot))
+        if side.table is not None and there
+        else ()
+    )
 
 
 def compare_sides(
@@ -102,13 +119,16 @@ def compare_sides(
     keys = _keys(node, asked, [column.name for column in columns])
     named = [
         QueryTable(label, _as_of(columns, side.table), absolute(refs, side.lake))
-        for label, side, refs in zip((lake_comparison.BEFORE, lake_comparison.AFTER), sides, files, strict=True)
+        for label, side, refs in zip(
+            (lake_comparison.BEFORE, lake_comparison.AFTER), sides, files, strict=True
+        )
     ]
     with session_over(named, timezone=timezone) as duckdb:
         if keys and lake_comparison.not_unique(duckdb, keys):
             if asked:
                 raise HeadraceError(
-                    f"{', '.join(keys)} isn't unique in {node.name}", hint="name more columns with --keys, or leave it away"
+                    f"{', '.join(keys)} isn't unique in {node.name}",
+                    hint="name more columns with --keys, or leave it away",
                 )
             keys = _within_partitions(node, keys, [column.name for column in columns])
             keys = [] if lake_comparison.not_unique(duckdb, keys) else keys
@@ -131,11 +151,22 @@ def row_change(example: object) -> RowChange:
 def _within_partitions(node: Source | Asset, keys: list[str], columns: Sequence[str]) -> list[str]:
     """Return keys that are unique within a partition, extended by the partition column."""
     column = node.partition.column
-    return [*keys, *(item for item in columns if column is not None and item.lower() == column.lower() and item not in keys)]
+    return [
+        *keys,
+        *(
+            item
+            for item in columns
+            if column is not None and item.lower() == column.lower() and item not in keys
+        ),
+    ]
 
 
 def _columns_by_name(table: LakeTable | None) -> dict[str, LakeColumn]:
-    return {column.name.lower(): column for column in (table.columns if table else ()) if column.name != PARTITION_COLUMN}
+    return {
+        column.name.lower(): column
+        for column in (table.columns if table else ())
+        if column.name != PARTITION_COLUMN
+    }
 
 
 def _common(before: LakeTable | None, after: LakeTable | None) -> tuple[LakeColumn, ...]:
@@ -162,8 +193,16 @@ def _column_changes(before: LakeTable | None, after: LakeTable | None) -> list[C
     was, now = _columns_by_name(before), _columns_by_name(after)
     if not was or not now:
         return []
-    changes = [ColumnChange(column=c.name, change="removed", before=c.type, after=None) for name, c in was.items() if name not in now]
-    changes += [ColumnChange(column=c.name, change="added", before=None, after=c.type) for name, c in now.items() if name not in was]
+    changes = [
+        ColumnChange(column=c.name, change="removed", before=c.type, after=None)
+        for name, c in was.items()
+        if name not in now
+    ]
+    changes += [
+        ColumnChange(column=c.name, change="added", before=None, after=c.type)
+        for name, c in now.items()
+        if name not in was
+    ]
     return changes + [
         ColumnChange(column=c.name, change="type", before=was[name].type, after=c.type)
         for name, c in now.items()
@@ -178,9 +217,16 @@ def _keys(node: Source | Asset, asked: Sequence[str], columns: Sequence[str]) ->
     """
     there = {column.lower(): column for column in columns}
     if unknown := [key for key in asked if key.lower() not in there]:
-        raise UsageError(f"{node.name} has no column {unknown[0]!r} on both sides", hint=did_you_mean(unknown[0], columns))
+        raise UsageError(
+            f"{node.name} has no column {unknown[0]!r} on both sides",
+            hint=did_you_mean(unknown[0], columns),
+        )
     declared = [list(asked), *([list(node.merge_keys)] if isinstance(node, Asset) else [])]
-    declared += [list(check.arguments["columns"]) for check in node.checks if check.kind == "unique" and check.where is None]
+    declared += [
+        list(check.arguments["columns"])
+        for check in node.checks
+        if check.kind == "unique" and check.where is None
+    ]
     for keys in declared:
         if keys and all(key.lower() in there for key in keys):
             return [there[key.lower()] for key in keys]
@@ -217,25 +263,52 @@ def differences(session: ProjectSession) -> list[DifferenceRow]:
     read, and nothing is written.
     """
     production = session.production
-    if production is None or session.store is None or production.store is None or session.compiled is None:
+    if (
+        production is None
+        or session.store is None
+        or production.store is None
+        or session.compiled is None
+    ):
         return []
-    built = [asset for name in session.compiled.order if (asset := _own_table(session, session.compiled, name)) is not None][:NODES_MAX]
+    built = [
+        asset
+        for name in session.compiled.order
+        if (asset := _own_table(session, session.compiled, name)) is not None
+    ][:NODES_MAX]
     with production.store.read() as theirs, session.store.read() as tx:
-        founds = [item for asset in built if (item := _found(session, production, theirs, tx, asset)) is not None]
+        founds = [
+            item
+            for asset in built
+            if (item := _found(session, production, theirs, tx, asset)) is not None
+        ]
     return [_row(session, item) for item in founds]
 
 
 def _own_table(session: ProjectSession, compiled: Compiled, name: str) -> Asset | None:
     asset = compiled.project.assets.get(name)
-    return asset if asset is not None and name not in session.borrowed and asset.materialize in ("table", "append") else None
+    return (
+        asset
+        if asset is not None
+        and name not in session.borrowed
+        and asset.materialize in ("table", "append")
+        else None
+    )
 
 
-def _found(session: ProjectSession, production: ProjectSession, theirs: Transaction, tx: Transaction, asset: Asset) -> _Found | None:
+def _found(
+    session: ProjectSession,
+    production: ProjectSession,
+    theirs: Transaction,
+    tx: Transaction,
+    asset: Asset,
+) -> _Found | None:
     before, after = _side(production, theirs, asset.name), _side(session, tx, asset.name)
     if before.table is None or after.table is None or not after.published:
         return None
     both = [key for key in after.published if key in before.published]
-    differing = sorted(key for key in both if not _alike(before.published[key], after.published[key]))
+    differing = sorted(
+        key for key in both if not _alike(before.published[key], after.published[key])
+    )
     keys = differing[-PARTITIONS_MAX:]
     return _Found(
         asset=asset,
@@ -252,7 +325,12 @@ def _found(session: ProjectSession, production: ProjectSession, theirs: Transact
 def _side(session: ProjectSession, tx: Transaction, name: str) -> Side:
     snapshot = catalog.newest_snapshot(tx)
     row = MomentRow(snapshot=snapshot, at=None)
-    return Side(row, catalog.table(tx, name, snapshot), publications.visible(tx, name, snapshot), session.folders.lake)
+    return Side(
+        row,
+        catalog.table(tx, name, snapshot),
+        publications.visible(tx, name, snapshot),
+        session.folders.lake,
+    )
 
 
 def _alike(before: Visible, after: Visible) -> bool:
@@ -260,7 +338,9 @@ def _alike(before: Visible, after: Visible) -> bool:
 
 
 def _row(session: ProjectSession, item: _Found) -> DifferenceRow:
-    comparison = compare_sides(item.asset, session.timezone, (), SAMPLE_MAX, item.sides, item.files, spread=True)
+    comparison = compare_sides(
+        item.asset, session.timezone, (), SAMPLE_MAX, item.sides, item.files, spread=True
+    )
     counted = comparison.counted
     return DifferenceRow(
         node=item.asset.name,
@@ -281,5 +361,12 @@ def _row(session: ProjectSession, item: _Found) -> DifferenceRow:
 
 
 def _spreads(spreads: dict[str, tuple[Spread, Spread]]) -> list[SpreadRow]:
-    rows = {name: (msgspec.structs.asdict(was), msgspec.structs.asdict(now)) for name, (was, now) in spreads.items()}
-    return [SpreadRow(column=name, before=was, after=now) for name, (was, now) in rows.items() if was != now]
+    rows = {
+        name: (msgspec.structs.asdict(was), msgspec.structs.asdict(now))
+        for name, (was, now) in spreads.items()
+    }
+    return [
+        SpreadRow(column=name, before=was, after=now)
+        for name, (was, now) in rows.items()
+        if was != now
+    ]

@@ -43,7 +43,10 @@ def test_connections(session: ProjectSession, name: str | None) -> list[Connecti
     project = _project(session)
     known = project.settings.connections
     if name is not None and name not in known:
-        raise UnknownName(f"unknown connection {shown(name)}", hint=did_you_mean(name, known) or "`headrace connections` lists them")
+        raise UnknownName(
+            f"unknown connection {shown(name)}",
+            hint=did_you_mean(name, known) or "`headrace connections` lists them",
+        )
     return [_asked(session, project, item) for item in sorted(known) if name in (None, item)]
 
 
@@ -55,7 +58,11 @@ def _project(session: ProjectSession) -> Project:
 
 
 def _row(project: Project, name: str) -> ConnectionRow:
-    return ConnectionRow(name=name, kind=connection_kind(project.settings.connections[name]), used_by=list(_users(project, name)))
+    return ConnectionRow(
+        name=name,
+        kind=connection_kind(project.settings.connections[name]),
+        used_by=list(_users(project, name)),
+    )
 
 
 def _users(project: Project, name: str) -> Iterator[str]:
@@ -67,7 +74,10 @@ def _users(project: Project, name: str) -> Iterator[str]:
     for consumer in project.consumers.values():
         export = consumer.export or {}
         target = export.get("to")
-        if name in (export.get("connection"), target.get("connection") if isinstance(target, Mapping) else None):
+        if name in (
+            export.get("connection"),
+            target.get("connection") if isinstance(target, Mapping) else None,
+        ):
             yield consumer.name
 
 
@@ -79,13 +89,19 @@ def _asked(session: ProjectSession, project: Project, name: str) -> ConnectionRo
     try:
         asked = _ask(session, project, name, secrets)
         state = "ok" if asked else "skipped"
-        hint = None if asked else "no source reads from it, and it has no url: nothing says what to ask for"
+        hint = (
+            None
+            if asked
+            else "no source reads from it, and it has no url: nothing says what to ask for"
+        )
     except Unavailable as failure:
         state, code, error = "failed", failure.code, secrets.scrubbed(str(failure))
     except SecretMissing as failure:
         state, code, error, hint = "failed", "configuration_error", str(failure), failure.hint
     seconds = round(time.monotonic() - started, 3)
-    return msgspec.structs.replace(row, state=state, code=code, error=error, hint=hint, seconds=seconds)
+    return msgspec.structs.replace(
+        row, state=state, code=code, error=error, hint=hint, seconds=seconds
+    )
 
 
 def _ask(session: ProjectSession, project: Project, name: str, secrets: Secrets) -> bool:
@@ -94,7 +110,11 @@ def _ask(session: ProjectSession, project: Project, name: str, secrets: Secrets)
     Raise Unavailable or SecretMissing on failure.
     """
     connection = project.settings.connections[name]
-    url = secrets.resolved(connection["url"]) if "url" in connection and connection_kind(connection) is None else connection.get("url", "")
+    url = (
+        secrets.resolved(connection["url"])
+        if "url" in connection and connection_kind(connection) is None
+        else connection.get("url", "")
+    )
     kind = connection_kind({**connection, "url": url})
     if kind in DATABASES:
         _ask_database(session, connection, secrets)
@@ -117,11 +137,15 @@ def _ask_http(connection: Mapping[str, Any]) -> None:
     import httpx
 
     try:
-        answer = httpx.get(str(connection["url"]), timeout=HTTP_SECONDS, headers=connection.get("headers"))
+        answer = httpx.get(
+            str(connection["url"]), timeout=HTTP_SECONDS, headers=connection.get("headers")
+        )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unavailable(message_of(error)) from None
     if answer.status_code in (401, 403):
-        raise Unavailable(f"the server answers {answer.status_code}", code="access_denied", transient=False)
+        raise Unavailable(
+            f"the server answers {answer.status_code}", code="access_denied", transient=False
+        )
     if answer.status_code >= 500:
         raise Unavailable(f"the server answers {answer.status_code}")
 
@@ -131,7 +155,11 @@ def _ask_files(project: Project, name: str, url: str, secrets: Secrets) -> bool:
     from headrace.connect.filesystems import errors_as_unavailable, open_location
 
     connection = project.settings.connections[name]
-    patterns = [s.files for s in project.sources.values() if s.files and s.connector.get("connection") == name]
+    patterns = [
+        s.files
+        for s in project.sources.values()
+        if s.files and s.connector.get("connection") == name
+    ]
     folders = dict.fromkeys(_folder(pattern) for pattern in (*filter(None, [url]), *patterns))
     for folder in folders:
         with errors_as_unavailable(folder):
@@ -168,11 +196,17 @@ def notify(session: ProjectSession) -> list[NotifyRow]:
     since = session.clock.now_us() - SINCE_US
     with session.store.read() as tx:
         sent = {
-            (delivered_notifications.recipient, delivered_notifications.channel): delivered_notifications
+            (
+                delivered_notifications.recipient,
+                delivered_notifications.channel,
+            ): delivered_notifications
             for delivered_notifications in notifications.sent_since(tx, since)
         }
         failed = {
-            (undelivered_notifications.recipient, undelivered_notifications.channel): undelivered_notifications
+            (
+                undelivered_notifications.recipient,
+                undelivered_notifications.channel,
+            ): undelivered_notifications
             for undelivered_notifications in notifications.undelivered(tx, since)
         }
     notify_rows = []
@@ -199,7 +233,10 @@ def test_channels(session: ProjectSession, owner: str | None) -> list[NotifyRow]
     """
     project = _project(session)
     if owner is not None and owner not in project.owners:
-        raise UnknownName(f"unknown owner {shown(owner)}", hint=did_you_mean(owner, project.owners) or "`headrace notify` lists them")
+        raise UnknownName(
+            f"unknown owner {shown(owner)}",
+            hint=did_you_mean(owner, project.owners) or "`headrace notify` lists them",
+        )
     rows, notify_rows = [], dict[str, NotifyRow]()
     for row in _rows(project, owner):
         if row.contact is not None and row.contact not in notify_rows:
@@ -216,10 +253,16 @@ def _rows(project: Project, only: str | None) -> Iterator[NotifyRow]:
         to = people.of(name)
         for contact in to.owner.contact if to is not None else (None,):
             yield NotifyRow(
-                owner=name, told=None if to is None else to.name, contact=contact,
-                wrong=_nobody(project, name) if contact is None else people.wrong(contact, cause=True),
-                quiet=None if to is None else to.owner.quiet, escalate=owner.escalate, digest=owner.digest,
-            )  # fmt: skip
+                owner=name,
+                told=None if to is None else to.name,
+                contact=contact,
+                wrong=(
+                    _nobody(project, name) if contact is None else people.wrong(contact, cause=True)
+                ),
+                quiet=None if to is None else to.owner.quiet,
+                escalate=owner.escalate,
+                digest=owner.digest,
+            )
 
 
 def _nobody(project: Project, name: str) -> str:
@@ -235,9 +278,18 @@ def _tested(session: ProjectSession, project: Project, row: NotifyRow) -> Notify
         return msgspec.structs.replace(row, state="failed", error=row.wrong, seconds=0.0)
     name = project.settings.name
     message = Message(
-        project=name, kind="test", subject="test", incident=None, recipient=row.told or row.owner, title=f"[{name}] a test",
-        body=f"This is how {row.told or row.owner} is told of incidents of {name}. Nothing is the matter.", at=session.clock.now_us(),
-    )  # fmt: skip
+        project=name,
+        kind="test",
+        subject="test",
+        incident=None,
+        recipient=row.told or row.owner,
+        title=f"[{name}] a test",
+        body=(
+            f"This is how {row.told or row.owner} is told of incidents of {name}. Nothing is the"
+            " matter."
+        ),
+        at=session.clock.now_us(),
+    )
     started, errors = time.monotonic(), list[str]()
 
     def go() -> None:
@@ -252,11 +304,18 @@ def _tested(session: ProjectSession, project: Project, row: NotifyRow) -> Notify
     if thread.is_alive():
         errors.append(f"no answer within {SEND_SECONDS:g} s")
     seconds = round(time.monotonic() - started, 3)
-    return msgspec.structs.replace(row, state="failed" if errors else "ok", error=errors[0] if errors else None, seconds=seconds)
+    return msgspec.structs.replace(
+        row,
+        state="failed" if errors else "ok",
+        error=errors[0] if errors else None,
+        seconds=seconds,
+    )
 
 
 def _as(row: NotifyRow, notify_row: NotifyRow | None) -> NotifyRow:
     """Return the row with the test result of its contact, which another owner may share."""
     if notify_row is None:
         return msgspec.structs.replace(row, state="skipped")
-    return msgspec.structs.replace(row, state=notify_row.state, error=notify_row.error, seconds=notify_row.seconds)
+    return msgspec.structs.replace(
+        row, state=notify_row.state, error=notify_row.error, seconds=notify_row.seconds
+    )

@@ -120,15 +120,21 @@ def accept(
     if patch:
         return msgspec.structs.replace(response, refused=refused)
     if refused is not None:
-        raise ValuesDiffer(refused, msgspec.structs.replace(response, state="refused", refused=refused))
+        raise ValuesDiffer(
+            refused, msgspec.structs.replace(response, state="refused", refused=refused)
+        )
     if not yes:
         _nothing_else(session, progress)
     path = session.root / update.path
     _write(path, update.after)
     fresh = session.again(session.actor)
     try:
-        renamed = tuple(Renamed(mapping.column, mapping.to, mapping.convert) for mapping in update.mappings)
-        arguments = AcceptArguments(update.source.name, update.first, renamed, str(update.path), files, decision.reason)
+        renamed = tuple(
+            Renamed(mapping.column, mapping.to, mapping.convert) for mapping in update.mappings
+        )
+        arguments = AcceptArguments(
+            update.source.name, update.first, renamed, str(update.path), files, decision.reason
+        )
         done: AcceptResponse = perform(fresh, "contract_accept", arguments, progress)
         if done.refused is not None:
             raise _other(update, response, done.refused)
@@ -138,7 +144,11 @@ def accept(
     finally:
         fresh.close()
     return msgspec.structs.replace(
-        done, mappings=list(update.mappings), diff=_diff(update), made=update.before is None, plan_id=response.plan_id
+        done,
+        mappings=list(update.mappings),
+        diff=_diff(update),
+        made=update.before is None,
+        plan_id=response.plan_id,
     )
 
 
@@ -151,12 +161,18 @@ def _files(session: ProjectSession, update: ContractUpdate, progress: Progress) 
     fresh = session.again(session.actor)
     try:
         files, compilation = fresh.declared_exactly(progress)
-        return after if compilation.compiled is None else {**manifest_of(contents_of(files, compilation.compiled)), **after}
+        return (
+            after
+            if compilation.compiled is None
+            else {**manifest_of(contents_of(files, compilation.compiled)), **after}
+        )
     finally:
         fresh.close()
 
 
-def _shown(session: ProjectSession, update: ContractUpdate, files: Mapping[str, str], asked: str | None) -> AcceptResponse:
+def _shown(
+    session: ProjectSession, update: ContractUpdate, files: Mapping[str, str], asked: str | None
+) -> AcceptResponse:
     """Return the change about to be written, with the plan's id.
 
     Raise PlanChanged if it isn't the plan `asked`.
@@ -170,10 +186,20 @@ def _shown(session: ProjectSession, update: ContractUpdate, files: Mapping[str, 
 
 def _other(update: ContractUpdate, response: AcceptResponse, row: RefusedRow) -> PlanChanged:
     refused = msgspec.structs.replace(response, state="refused", refused=row)
-    return PlanChanged(response.plan_id or "", row, refused, command_line("contract", "accept", update.source.name, "--patch"))
+    return PlanChanged(
+        response.plan_id or "",
+        row,
+        refused,
+        command_line("contract", "accept", update.source.name, "--patch"),
+    )
 
 
-def prepared(session: ProjectSession, target: str, pairs: Sequence[str] = (), decision: ValueDecision = UNDECIDED) -> ContractUpdate:
+def prepared(
+    session: ProjectSession,
+    target: str,
+    pairs: Sequence[str] = (),
+    decision: ValueDecision = UNDECIDED,
+) -> ContractUpdate:
     """Return what accepting would write.
 
     Raise Refused if nothing is proposed, a name is taken, or the contract belongs to another
@@ -195,7 +221,11 @@ def prepared(session: ProjectSession, target: str, pairs: Sequence[str] = (), de
         renames = tuple(_renamed(tx, source.name, first, mapping) for mapping in mappings)
     project = session.project()
     contract = project.contracts.get(source.contract or source.name)
-    path = Path(contract.place.file) if contract is not None else Path(FOLDER, f"{source.name}{SUFFIX}")
+    path = (
+        Path(contract.place.file)
+        if contract is not None
+        else Path(FOLDER, f"{source.name}{SUFFIX}")
+    )
     before = _read(session.root / path) if contract is not None else None
     text = before if before is not None else contract_text(source.name, schema, {}, 0)
     table = contract.name if contract is not None else source.name
@@ -219,10 +249,15 @@ def _drifted(tx: Transaction, source: Source, key: str | None) -> tuple[str, lis
     """
     if key is None:
         held = [
-            item.partition for item in quarantined.waiting(tx, node=source.name) if stored.newest_drift(tx, source.name, item.partition)
+            item.partition
+            for item in quarantined.waiting(tx, node=source.name)
+            if stored.newest_drift(tx, source.name, item.partition)
         ]
         if not held:
-            raise Refused(f"no delivery of {source.name} is held because its columns changed", hint="headrace quarantine")
+            raise Refused(
+                f"no delivery of {source.name} is held because its columns changed",
+                hint="headrace quarantine",
+            )
         key = held[0]
     return key, stored.newest_drift(tx, source.name, key)
 
@@ -245,10 +280,16 @@ def _agreed_again(tx: Transaction, source: str, first: str, column: str) -> str 
     if following is None or published is None:
         return None
     differing = [row for row in stored.facts_of(tx, source, first) if _difference(row, column)]
-    if {row.delivery_id for row in differing} & publications.deliveries_before(tx, source, first, published.id):
+    if {row.delivery_id for row in differing} & publications.deliveries_before(
+        tx, source, first, published.id
+    ):
         return None
     differences = {_difference(row, column) for row in differing}
-    later = [row for row in stored.facts_of(tx, source, following) if row.delivery_id == published.delivery_id]
+    later = [
+        row
+        for row in stored.facts_of(tx, source, following)
+        if row.delivery_id == published.delivery_id
+    ]
     is_alike = any(_difference(row, column) in differences for row in later)
     return following if differences and not is_alike else None
 
@@ -260,7 +301,11 @@ def _difference(fact: FactRow, column: str) -> str:
     """
     if fact.column == column:
         return fact.kind
-    return fact.detail if fact.severity == FactSeverity.HOLD and fact.detail.startswith("check ") else ""
+    return (
+        fact.detail
+        if fact.severity == FactSeverity.HOLD and fact.detail.startswith("check ")
+        else ""
+    )
 
 
 def _command(target: str, pairs: Sequence[str]) -> str:
@@ -274,9 +319,15 @@ def _nothing_proposed(source: Source, key: str, rows: Sequence[DriftRow]) -> NoR
     if gone is not None:
         raise Refused(
             f"no rename is proposed for {name}: nothing new is like {gone[:80]!r}",
-            hint=f"name the pair: {command_line('contract', 'accept', name, '--map', f'{gone[:80]}=NEW NAME')}",
+            hint=(
+                "name the pair:"
+                f" {command_line('contract', 'accept', name, '--map', f'{gone[:80]}=NEW NAME')}"
+            ),
         )
-    raise Refused(f"no rename is proposed for {name}", hint=f"{command_line('quarantine', name)} says what is the matter with it")
+    raise Refused(
+        f"no rename is proposed for {name}",
+        hint=f"{command_line('quarantine', name)} says what is the matter with it",
+    )
 
 
 def _named(
@@ -294,19 +345,32 @@ def _named(
         column, sign, name = pair.partition("=")
         if not sign or not column or not name:
             raise UsageError(f"{pair[:80]!r} names no pair", hint="--map COLUMN=NEW_NAME")
-        mapping_rows[column] = MappingRow(column=column, to=name, evidence=["named by hand"], used_by=[])
+        mapping_rows[column] = MappingRow(
+            column=column, to=name, evidence=["named by hand"], used_by=[]
+        )
     if rows:
         _require_pairs([row for row in mapping_rows.values() if row.column != row.to], rows)
     for mapping_row in mapping_rows.values():
         if mapping_row.column == mapping_row.to and mapping_row.column not in pinned:
-            raise Refused(f"the source has no column {mapping_row.column[:80]!r}", hint="headrace contract show SOURCE")
+            raise Refused(
+                f"the source has no column {mapping_row.column[:80]!r}",
+                hint="headrace contract show SOURCE",
+            )
     known = {proposal.column: proposal for proposal in proposals}
     taken = {row.to for row in mapping_rows.values()}
     if len(taken) < len(mapping_rows):
-        raise UsageError("one name is given to two columns", hint="--map COLUMN=NEW_NAME, each once")
+        raise UsageError(
+            "one name is given to two columns", hint="--map COLUMN=NEW_NAME, each once"
+        )
     used = {row.column: msgspec.json.decode(row.used_by, type=list[str]) for row in rows}
-    said = [msgspec.structs.replace(row, used_by=used.get(row.column, [])) for row in mapping_rows.values()]
-    return [*said, *(row for name, row in known.items() if name not in mapping_rows and row.to not in taken)]
+    said = [
+        msgspec.structs.replace(row, used_by=used.get(row.column, []))
+        for row in mapping_rows.values()
+    ]
+    return [
+        *said,
+        *(row for name, row in known.items() if name not in mapping_rows and row.to not in taken),
+    ]
 
 
 def _require_pairs(mapping_rows: Iterable[MappingRow], rows: Sequence[DriftRow]) -> None:
@@ -315,7 +379,9 @@ def _require_pairs(mapping_rows: Iterable[MappingRow], rows: Sequence[DriftRow])
     Otherwise a mistyped pair would hold the next ingestion again.
     """
     gone = {row.column for row in rows if row.kind in (DriftKind.DROPPED, DriftKind.RENAMED)}
-    came = {row.column for row in rows if row.kind == DriftKind.ADDED} | {row.to for row in rows if row.kind == DriftKind.RENAMED}
+    came = {row.column for row in rows if row.kind == DriftKind.ADDED} | {
+        row.to for row in rows if row.kind == DriftKind.RENAMED
+    }
     at = partition_argument(rows[0].source, rows[0].partition)
     for mapping_row in mapping_rows:
         if mapping_row.column not in gone:
@@ -350,7 +416,10 @@ def _nothing_else(session: ProjectSession, progress: Progress) -> None:
     if differs:
         raise Refused(
             f"the files hold other changes that aren't applied ({differs[0].node})",
-            hint="headrace plan, headrace apply, then accept; or accept with --yes, which applies them too",
+            hint=(
+                "headrace plan, headrace apply, then accept; or accept with --yes, which applies"
+                " them too"
+            ),
         )
 
 
@@ -370,7 +439,10 @@ def _write(path: Path, text: str) -> None:
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        raise ProjectError(f"{path} can't be written: {error.strerror}", hint="look at the permissions; --patch writes nothing") from error
+        raise ProjectError(
+            f"{path} can't be written: {error.strerror}",
+            hint="look at the permissions; --patch writes nothing",
+        ) from error
 
 
 def _restore(path: Path, before: str | None) -> None:
@@ -382,8 +454,19 @@ def _restore(path: Path, before: str | None) -> None:
 
 def _diff(update: ContractUpdate) -> str:
     name = update.path.as_posix()
-    before, after = (update.before or "").splitlines(keepends=True), update.after.splitlines(keepends=True)
-    return "".join(difflib.unified_diff(before, after, f"a/{name}" if update.before is not None else "/dev/null", f"b/{name}", n=2))
+    before, after = (
+        (update.before or "").splitlines(keepends=True),
+        update.after.splitlines(keepends=True),
+    )
+    return "".join(
+        difflib.unified_diff(
+            before,
+            after,
+            f"a/{name}" if update.before is not None else "/dev/null",
+            f"b/{name}",
+            n=2,
+        )
+    )
 
 
 def _response(session: ProjectSession, update: ContractUpdate, state: str) -> AcceptResponse:
@@ -405,7 +488,9 @@ def _response(session: ProjectSession, update: ContractUpdate, state: str) -> Ac
 
 
 @leader_command("contract_accept", AcceptArguments, AcceptResponse)
-def _accept(context: CommandContext, arguments: AcceptArguments, progress: Progress) -> AcceptResponse:
+def _accept(
+    context: CommandContext, arguments: AcceptArguments, progress: Progress
+) -> AcceptResponse:
     before = context.applied()
     if before is None:
         raise Refused("nothing is applied yet", hint="headrace tick")
@@ -415,43 +500,91 @@ def _accept(context: CommandContext, arguments: AcceptArguments, progress: Progr
     if arguments.files and manifest != arguments.files:
         return _refused(context, arguments, manifest)
     with context.store.read() as tx:
-        keys = apply_plans.remapped_partitions(tx, before.compiled.project, compiled.project).get(arguments.source, [])
+        keys = apply_plans.remapped_partitions(tx, before.compiled.project, compiled.project).get(
+            arguments.source, []
+        )
         effect = invalidation.invalidated_downstream(
             tx, before.compiled, arguments.source, keys, version=before.id, env=context.session.env
         )
     now_applied = context.apply(progress) if changes(before.compiled, compiled) else before
     context.tell(write=lambda tx, now: _recorded(tx, now, context, arguments, keys))
-    counts = None if effect.stale else _follows(context, compiled, now_applied.id, arguments.source, keys)
+    counts = (
+        None
+        if effect.stale
+        else _follows(context, compiled, now_applied.id, arguments.source, keys)
+    )
     return AcceptResponse(
-        now=context.now(), clock=context.clock.kind, source=arguments.source, partition=arguments.first, state="accepted",
-        file=arguments.file, mappings=[], diff="", version=now_applied.id, reread=keys, stale=invalidation.stale_rows(effect.stale),
-        backfills=list(effect.backfills), counts=counts,
-    )  # fmt: skip
+        now=context.now(),
+        clock=context.clock.kind,
+        source=arguments.source,
+        partition=arguments.first,
+        state="accepted",
+        file=arguments.file,
+        mappings=[],
+        diff="",
+        version=now_applied.id,
+        reread=keys,
+        stale=invalidation.stale_rows(effect.stale),
+        backfills=list(effect.backfills),
+        counts=counts,
+    )
 
 
-def _follows(context: CommandContext, compiled: Compiled, version: int, source: str, keys: Sequence[str]) -> CountsRow | None:
+def _follows(
+    context: CommandContext, compiled: Compiled, version: int, source: str, keys: Sequence[str]
+) -> CountsRow | None:
     """Return the number of partitions to re-ingest and to compute, as `fix` plans them."""
     if not keys:
         return None
     arguments = BackfillArguments([f"{source}+"], [], *range_of(keys), None, Mode.MISSING.value, "")
     try:
-        backfill = plan(context.session, context.store, compiled, version, arguments, now=context.now(), reread={source: keys})
+        backfill = plan(
+            context.session,
+            context.store,
+            compiled,
+            version,
+            arguments,
+            now=context.now(),
+            reread={source: keys},
+        )
     except UsageError:  # the node's partitioning has no range that can be named
         return None
-    return count_partitions(compiled.project, ((item.node, item.partitions) for item in backfill.backfill.chosen))
+    return count_partitions(
+        compiled.project, ((item.node, item.partitions) for item in backfill.backfill.chosen)
+    )
 
 
-def _refused(context: CommandContext, arguments: AcceptArguments, now: Mapping[str, str]) -> AcceptResponse:
+def _refused(
+    context: CommandContext, arguments: AcceptArguments, now: Mapping[str, str]
+) -> AcceptResponse:
     """Return the refusal: files were saved after the confirmation."""
-    names = sorted(path for path in {*now, *arguments.files} if now.get(path) != arguments.files.get(path))
+    names = sorted(
+        path for path in {*now, *arguments.files} if now.get(path) != arguments.files.get(path)
+    )
     row = RefusedRow(code=agreements.PLAN_CHANGED, plan_id_now="", files=names, changed=[])
     return AcceptResponse(
-        now=context.now(), clock=context.clock.kind, source=arguments.source, partition=arguments.first, state="refused",
-        file=arguments.file, mappings=[], diff="", reread=[], stale=[], backfills=[], refused=row,
-    )  # fmt: skip
+        now=context.now(),
+        clock=context.clock.kind,
+        source=arguments.source,
+        partition=arguments.first,
+        state="refused",
+        file=arguments.file,
+        mappings=[],
+        diff="",
+        reread=[],
+        stale=[],
+        backfills=[],
+        refused=row,
+    )
 
 
-def _recorded(tx: Transaction, now: int, context: CommandContext, arguments: AcceptArguments, keys: Sequence[str]) -> None:
+def _recorded(
+    tx: Transaction,
+    now: int,
+    context: CommandContext,
+    arguments: AcceptArguments,
+    keys: Sequence[str],
+) -> None:
     """Record the accepted renames, with the actor, in the state and in the audit trail."""
     columns = [mapping.column for mapping in arguments.mappings]
     stored.accept_renames(tx, arguments.source, keys, columns, by=context.actor.id, now=now)
@@ -460,7 +593,9 @@ def _recorded(tx: Transaction, now: int, context: CommandContext, arguments: Acc
         "names": {mapping.column: mapping.to for mapping in arguments.mappings},
         "file": arguments.file,
     }
-    conversions = {mapping.column: mapping.convert for mapping in arguments.mappings if mapping.convert}
+    conversions = {
+        mapping.column: mapping.convert for mapping in arguments.mappings if mapping.convert
+    }
     told |= {"convert": conversions} if conversions else {}
     append(
         tx,

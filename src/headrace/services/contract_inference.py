@@ -59,9 +59,15 @@ def infer(session: ProjectSession, target: str, *, write: bool) -> InferResponse
         create(session.root / path, text)
     rows = max((item.rows for item in seen.values()), default=0)
     return InferResponse(
-        now=session.now(), clock=session.clock.kind, source=source.name, file=path.as_posix(), text=text, rows=rows, partitions=len(keys),
+        now=session.now(),
+        clock=session.clock.kind,
+        source=source.name,
+        file=path.as_posix(),
+        text=text,
+        rows=rows,
+        partitions=len(keys),
         written=write,
-    )  # fmt: skip
+    )
 
 
 def source_of(session: ProjectSession, target: str) -> tuple[Source, str | None]:
@@ -84,7 +90,10 @@ def pinned_of(session: ProjectSession, source: Source) -> SourceSchema:
             schema = ingestion.pinned_schema(tx, source.name)
         if schema is not None:
             return msgspec.json.decode(schema, type=SourceSchema)
-    raise Refused(f"nothing of {source.name} was published yet: there is nothing to infer a contract from", hint="headrace tick")
+    raise Refused(
+        f"nothing of {source.name} was published yet: there is nothing to infer a contract from",
+        hint="headrace tick",
+    )
 
 
 def create(path: Path, text: str) -> None:
@@ -95,23 +104,41 @@ def create(path: Path, text: str) -> None:
             file.write(text)
     except FileExistsError:
         raise Refused(
-            f"{path.name} is there already", hint=f"compare it: {command_line('contract', 'diff', path.name.removesuffix(SUFFIX))}"
+            f"{path.name} is there already",
+            hint=f"compare it: {command_line('contract', 'diff', path.name.removesuffix(SUFFIX))}",
         ) from None
     except OSError as error:
-        raise ProjectError(f"{path} can't be written: {error.strerror}", hint="look at the permissions of the folder") from error
+        raise ProjectError(
+            f"{path} can't be written: {error.strerror}",
+            hint="look at the permissions of the folder",
+        ) from error
 
 
-def contract_text(name: str, schema: SourceSchema, seen: Mapping[str, Observed], partitions: int) -> str:
+def contract_text(
+    name: str, schema: SourceSchema, seen: Mapping[str, Observed], partitions: int
+) -> str:
     """Return the contract's text.
 
     Without observations it has names and types only, nothing that could reject a delivery.
     """
     rows = max((item.rows for item in seen.values()), default=0)
-    observed = f"# Inferred from {rows:,} rows in {partitions} partitions; a comment says why each rule is there.\n" if seen else ""
+    observed = (
+        f"# Inferred from {rows:,} rows in {partitions} partitions; a comment says why each rule is"
+        " there.\n"
+        if seen
+        else ""
+    )
     lines = [
-        "apiVersion: v3.1.0", "kind: DataContract", f"id: {name}", "version: 1.0.0", "status: draft", "schema:", f"  - name: {name}",
-        "    logicalType: object", "    properties:",
-    ]  # fmt: skip
+        "apiVersion: v3.1.0",
+        "kind: DataContract",
+        f"id: {name}",
+        "version: 1.0.0",
+        "status: draft",
+        "schema:",
+        f"  - name: {name}",
+        "    logicalType: object",
+        "    properties:",
+    ]
     for column in schema.columns:
         lines += _property(column.name, column.type, seen.get(column.name))
     return observed + "\n".join(lines) + "\n"
@@ -119,14 +146,22 @@ def contract_text(name: str, schema: SourceSchema, seen: Mapping[str, Observed],
 
 def _property(name: str, kind: str, seen: Observed | None) -> list[str]:
     lines = [f"      - name: {json.dumps(name, ensure_ascii=False)}"]
-    if duckdb_type(kind, logical(kind)) == kind:  # for other types the contract can't express the type; the pinned one stays in force
-        lines += [f"        logicalType: {logical(kind)}", f"        physicalType: {json.dumps(kind)}"]
+    if (
+        duckdb_type(kind, logical(kind)) == kind
+    ):  # for other types the contract can't express the type; the pinned one stays in force
+        lines += [
+            f"        logicalType: {logical(kind)}",
+            f"        physicalType: {json.dumps(kind)}",
+        ]
     if seen is None or seen.rows < ROWS_MIN:
         return lines
     if seen.filled == seen.rows:
         lines.append(f"        required: true   # filled in all of {seen.rows:,} rows")
         if seen.repeated == 0 and not kind.startswith(("DOUBLE", "FLOAT", "DATE", "BOOLEAN")):
-            lines.append(f"        unique: true   # no value twice in a partition, {seen.distinct:,} different ones in all")
+            lines.append(
+                f"        unique: true   # no value twice in a partition, {seen.distinct:,}"
+                " different ones in all"
+            )
     else:
         lines.append(f"        # empty in {seen.rows - seen.filled:,} of {seen.rows:,} rows")
     if seen.values:
@@ -140,7 +175,9 @@ def _shown(value: str | None) -> str:
     return json.dumps((value or "")[:40], ensure_ascii=False)
 
 
-def _observed(session: ProjectSession, source: Source, schema: SourceSchema) -> tuple[Sequence[str], dict[str, Observed]]:
+def _observed(
+    session: ProjectSession, source: Source, schema: SourceSchema
+) -> tuple[Sequence[str], dict[str, Observed]]:
     assert session.store is not None
     with session.store.read() as tx:
         keys = leader_writes.published_keys(tx, source.name)[-PARTITIONS_MAX:]
@@ -155,7 +192,9 @@ REPEATS_MIN = 20
 """Minimum average number of occurrences per value before the values are taken as complete."""
 
 
-def observe(session: ProjectSession, source: Source, keys: Sequence[str], columns: Sequence[str]) -> dict[str, Observed]:
+def observe(
+    session: ProjectSession, source: Source, keys: Sequence[str], columns: Sequence[str]
+) -> dict[str, Observed]:
     """Return the observations of each column in these partitions.
 
     Nested columns, and columns that the table lacks, are left out.
@@ -168,7 +207,13 @@ def observe(session: ProjectSession, source: Source, keys: Sequence[str], column
 
     session.close()  # a process has either the state or DuckDB open
     types = {column.name: column.type for column in location.table.columns}
-    plain = [name for name in columns if name in types and not types[name].startswith(("STRUCT", "MAP", "JSON")) and types[name][-1] != "]"]
+    plain = [
+        name
+        for name in columns
+        if name in types
+        and not types[name].startswith(("STRUCT", "MAP", "JSON"))
+        and types[name][-1] != "]"
+    ]
     rows_of = relation_sql(location.files, location.table.columns, with_partition=True)
     with LakeSession(Path(location.lake), timezone=source.timezone) as lake:
         return {name: _of(lake.connection, rows_of, name, types[name]) for name in plain}
@@ -177,14 +222,18 @@ def observe(session: ProjectSession, source: Source, keys: Sequence[str], column
 def _of(connection: Any, rows_of: str, name: str, kind: str) -> Observed:
     column, part = quote(name), quote(PARTITION_COLUMN)
     rows, filled, distinct, least, greatest = connection.execute(
-        f"SELECT count(*), count({column}), count(DISTINCT {column}), left(CAST(min({column}) AS VARCHAR), 40),"
-        f" left(CAST(max({column}) AS VARCHAR), 40) FROM ({rows_of})"
+        f"SELECT count(*), count({column}), count(DISTINCT {column}), left(CAST(min({column}) AS"
+        f" VARCHAR), 40), left(CAST(max({column}) AS VARCHAR), 40) FROM ({rows_of})"
     ).fetchone()
     (repeated,) = connection.execute(
-        f"SELECT coalesce(max(n), 0) FROM (SELECT count({column}) - count(DISTINCT {column}) AS n FROM ({rows_of}) GROUP BY {part})"
+        f"SELECT coalesce(max(n), 0) FROM (SELECT count({column}) - count(DISTINCT {column}) AS n"
+        f" FROM ({rows_of}) GROUP BY {part})"
     ).fetchone()
     values: tuple[str, ...] = ()
     if kind == "VARCHAR" and 0 < distinct <= VALUES_MAX and filled >= REPEATS_MIN * distinct:
-        listed = connection.execute(f"SELECT DISTINCT left({column}, 40) FROM ({rows_of}) WHERE {column} IS NOT NULL ORDER BY 1").fetchall()
+        listed = connection.execute(
+            f"SELECT DISTINCT left({column}, 40) FROM ({rows_of}) WHERE {column} IS NOT NULL ORDER"
+            " BY 1"
+        ).fetchall()
         values = tuple(value for (value,) in listed)
     return Observed(int(rows), int(filled), int(distinct), int(repeated), least, greatest, values)

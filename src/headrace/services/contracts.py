@@ -15,7 +15,13 @@ from headrace.model.errors import Report
 from headrace.model.files import FileKind
 from headrace.model.parsing import parse_text
 from headrace.plan import compile_lineage
-from headrace.plan.contracts import ContractChange, VersionLevel, contract_changes, level_of, next_version
+from headrace.plan.contracts import (
+    ContractChange,
+    VersionLevel,
+    contract_changes,
+    level_of,
+    next_version,
+)
 from headrace.services import deliveries, targets
 from headrace.services.responses import LearntRow, Response
 from headrace.services.session import ProjectSession, usable
@@ -128,7 +134,11 @@ def show(session: ProjectSession, target: str) -> ContractShowResponse:
     pinned = _pinned(session, name)
     lineage = compile_lineage(compiled, session.data_folder / "cache")
     columns = _columns(contract, pinned)
-    users = {column.name: [*assets, *consumers] for column in columns for assets, consumers in (lineage.users(name, [column.name]),)}
+    users = {
+        column.name: [*assets, *consumers]
+        for column in columns
+        for assets, consumers in (lineage.users(name, [column.name]),)
+    }
     return ContractShowResponse(
         node=name,
         kind="source" if isinstance(node, Source) else "asset",
@@ -139,10 +149,12 @@ def show(session: ProjectSession, target: str) -> ContractShowResponse:
         pinned_by=pinned.pinned_by if pinned else None,
         columns=[msgspec.structs.replace(column, used_by=users[column.name]) for column in columns],
         rules=[
-            ContractRuleRow(name=spec.name, kind=spec.kind, severity=spec.severity.value) for spec in (contract.checks if contract else ())
+            ContractRuleRow(name=spec.name, kind=spec.kind, severity=spec.severity.value)
+            for spec in (contract.checks if contract else ())
         ],
         service=[
-            ServiceRow(property=level.property, value=level.value, unit=level.unit) for level in (contract.service if contract else ())
+            ServiceRow(property=level.property, value=level.value, unit=level.unit)
+            for level in (contract.service if contract else ())
         ],
         learnt=deliveries.learned_schema(name, pinned) if pinned else None,
     )
@@ -173,10 +185,19 @@ def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[Con
         for column in promised
     ]
     known = {column.name.lower() for column in promised}
-    seen = [column for column in pinned.columns if column.name.lower() not in known] if pinned else []
+    seen = (
+        [column for column in pinned.columns if column.name.lower() not in known] if pinned else []
+    )
     return rows + [
         ContractColumnRow(
-            name=column.name, type=column.type, required=False, unique=False, primary_key=False, classification=None, names=[], used_by=[]
+            name=column.name,
+            type=column.type,
+            required=False,
+            unique=False,
+            primary_key=False,
+            classification=None,
+            names=[],
+            used_by=[],
         )
         for column in seen
     ]
@@ -190,7 +211,10 @@ def diff(session: ProjectSession, target: str) -> ContractDiffResponse:
     declared = usable(session.declared()).project
     name, partition = targets.target(target, declared)
     rows = _drifted(session, name, partition)
-    was, now = _contract(session.compiled.project if session.compiled else None, name), _contract(declared, name)
+    was, now = (
+        _contract(session.compiled.project if session.compiled else None, name),
+        _contract(declared, name),
+    )
     changes = contract_changes(was, now) if was and now else []
     level = level_of(changes)
     return ContractDiffResponse(
@@ -214,22 +238,41 @@ def _drifted(session: ProjectSession, name: str, partition: str | None) -> list[
 
 def _contract(project: Project | None, name: str) -> Contract | None:
     node = project.node(name) if project else None
-    return project.contracts.get(node.contract or "") if project and isinstance(node, Source | Asset) else None
+    return (
+        project.contracts.get(node.contract or "")
+        if project and isinstance(node, Source | Asset)
+        else None
+    )
 
 
 def _of_delivery(row: quality.DriftRow) -> ContractChangeRow:
-    evidence, users = (msgspec.json.decode(text, type=list[str]) for text in (row.evidence, row.used_by))
+    evidence, users = (
+        msgspec.json.decode(text, type=list[str]) for text in (row.evidence, row.used_by)
+    )
     return ContractChangeRow(
-        kind=row.kind, column=row.column, to=row.to, score=row.score, evidence=evidence, policy=row.policy, used_by=users, takes=None
+        kind=row.kind,
+        column=row.column,
+        to=row.to,
+        score=row.score,
+        evidence=evidence,
+        policy=row.policy,
+        used_by=users,
+        takes=None,
     )
 
 
 def of_contract(change: ContractChange) -> ContractChangeRow:
     """Return a difference of two contracts as a row of a response."""
     return ContractChangeRow(
-        kind=change.kind, column=change.column, to=change.to, score=None, evidence=[change.said], policy=None, used_by=[],
+        kind=change.kind,
+        column=change.column,
+        to=change.to,
+        score=None,
+        evidence=[change.said],
+        policy=None,
+        used_by=[],
         takes=change.level.name.lower(),
-    )  # fmt: skip
+    )
 
 
 # The applied versions of a contract, and the changes between two of them.
@@ -277,7 +320,9 @@ class ContractHistoryResponse(Response, frozen=True, kw_only=True):
     lines: list[LineRow]
 
 
-def contract_history(session: ProjectSession, target: str, earlier: int | None, later: int | None) -> ContractHistoryResponse:
+def contract_history(
+    session: ProjectSession, target: str, earlier: int | None, later: int | None
+) -> ContractHistoryResponse:
     """Return the contract's versions, and two of them compared: by default the two newest.
 
     Raise UsageError for an unknown node or version.
@@ -296,20 +341,32 @@ def contract_history(session: ProjectSession, target: str, earlier: int | None, 
     rows = [_row(session, version, read[version.version]) for version in versions]
     was, now = chosen
     pair = (read.get(was) if was is not None else None, read.get(now) if now is not None else None)
-    return _response(name, contract, rows, chosen, pair, (texts.get(was or 0, ""), texts.get(now or 0, "")))
+    return _response(
+        name, contract, rows, chosen, pair, (texts.get(was or 0, ""), texts.get(now or 0, ""))
+    )
 
 
 def _response(
-    name: str, contract: Contract | None, rows: list[ContractVersionRow], chosen: tuple[int | None, int | None],
-    pair: tuple[Contract | None, Contract | None], texts: tuple[str, str],
-) -> ContractHistoryResponse:  # fmt: skip
+    name: str,
+    contract: Contract | None,
+    rows: list[ContractVersionRow],
+    chosen: tuple[int | None, int | None],
+    pair: tuple[Contract | None, Contract | None],
+    texts: tuple[str, str],
+) -> ContractHistoryResponse:
     was, now = pair
     changes = contract_changes(was, now) if was is not None and now is not None else []
     return ContractHistoryResponse(
-        node=name, contract=None if contract is None else contract.name, file=None if contract is None else contract.place.file,
-        versions=rows, earlier=chosen[0], later=chosen[1], changes=[of_contract(change) for change in changes],
-        breaking=level_of(changes) is VersionLevel.MAJOR, lines=list(_compared(*texts)),
-    )  # fmt: skip
+        node=name,
+        contract=None if contract is None else contract.name,
+        file=None if contract is None else contract.place.file,
+        versions=rows,
+        earlier=chosen[0],
+        later=chosen[1],
+        changes=[of_contract(change) for change in changes],
+        breaking=level_of(changes) is VersionLevel.MAJOR,
+        lines=list(_compared(*texts)),
+    )
 
 
 def _changed(tx: Transaction, file: str) -> list[FileVersion]:
@@ -322,28 +379,41 @@ def _changed(tx: Transaction, file: str) -> list[FileVersion]:
     ]
 
 
-def _pair(versions: list[FileVersion], earlier: int | None, later: int | None) -> tuple[int | None, int | None]:
+def _pair(
+    versions: list[FileVersion], earlier: int | None, later: int | None
+) -> tuple[int | None, int | None]:
     known = [version.version for version in versions]
     for version in (earlier, later):
         if version is not None and version not in known:
-            raise UsageError(f"the contract didn't change in version {version}", hint=f"those that changed it: {known[:9]}")
+            raise UsageError(
+                f"the contract didn't change in version {version}",
+                hint=f"those that changed it: {known[:9]}",
+            )
     now = later if later is not None else next(iter(known), None)
     before = next((version for version in known if now is not None and version < now), None)
     return earlier if earlier is not None else before, now
 
 
 def _text(tx: Transaction, version: FileVersion) -> str:
-    return (applied_versions.file_text(tx, version.hash) if version.hash is not None else None) or ""
+    return (
+        applied_versions.file_text(tx, version.hash) if version.hash is not None else None
+    ) or ""
 
 
 def _read(file: str, text: str) -> Contract | None:
     return next(iter(parse_text(FileKind.CONTRACT, text, Report(file)).contracts), None)
 
 
-def _row(session: ProjectSession, version: FileVersion, contract: Contract | None) -> ContractVersionRow:
+def _row(
+    session: ProjectSession, version: FileVersion, contract: Contract | None
+) -> ContractVersionRow:
     declared, status = (None, None) if contract is None else (contract.version, contract.status)
     return ContractVersionRow(
-        version=version.version, at=session.instant(version.applied_at), by=version.actor, declared=declared, status=status
+        version=version.version,
+        at=session.instant(version.applied_at),
+        by=version.actor,
+        declared=declared,
+        status=status,
     )
 
 
@@ -352,7 +422,9 @@ def _compared(was: str, now: str) -> Iterator[LineRow]:
     old, new = was.splitlines(), now.splitlines()
     if max(len(old), len(new)) > LINES_MAX:
         return
-    for tag, old_from, old_to, new_from, new_to in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for tag, old_from, old_to, new_from, new_to in SequenceMatcher(
+        None, old, new, autojunk=False
+    ).get_opcodes():
         if tag == "equal":
             yield from (LineRow(kind="same", text=line) for line in old[old_from:old_to])
             continue

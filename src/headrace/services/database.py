@@ -20,7 +20,16 @@ from headrace.runtime.garbage import RetentionPolicy
 from headrace.runtime.maintenance import Collected, collect, collectable
 from headrace.security.secrets import Secrets
 from headrace.security.state import check_identity
-from headrace.services.backups import DATA, MANIFEST, STATE, Manifest, link_or_copy, read_saved, save_state, write_manifest
+from headrace.services.backups import (
+    DATA,
+    MANIFEST,
+    STATE,
+    Manifest,
+    link_or_copy,
+    read_saved,
+    save_state,
+    write_manifest,
+)
 from headrace.services.commands import CommandContext, leader_command, perform
 from headrace.services.responses import Response
 from headrace.services.session import Progress, ProjectSession
@@ -177,7 +186,9 @@ def upgrade(session: ProjectSession) -> UpgradeResponse:
     done = upgrade_state(session.root, session.settings, Secrets(session.root).resolved)
     if done is None:
         raise UsageError("there is no state yet", hint="headrace tick makes it")
-    return UpgradeResponse(before=done.before, after=done.after, backup=None if done.copy is None else str(done.copy))
+    return UpgradeResponse(
+        before=done.before, after=done.after, backup=None if done.copy is None else str(done.copy)
+    )
 
 
 # `db gc`: deletes files and rows that are no longer needed. If a leader runs, the leader does it.
@@ -198,22 +209,49 @@ def gc(session: ProjectSession, *, dry_run: bool, progress: Progress) -> GcRespo
     if session.store is None:
         return GcResponse(dry_run=True, snapshots=0, lake_files=0, freed=[])
     keep = RetentionPolicy.declared(session.project())
-    return _response(collectable(session.store, session.folders, keep, session.clock.now_us()), dry_run=True)
+    return _response(
+        collectable(session.store, session.folders, keep, session.clock.now_us()), dry_run=True
+    )
 
 
 @leader_command("gc", GcArguments, GcResponse)
 def _gc(context: CommandContext, arguments: GcArguments, progress: Progress) -> GcResponse:
     del arguments, progress
     applied = context.applied()
-    keep = RetentionPolicy.declared(applied.compiled.project) if applied else RetentionPolicy(context.session.settings.retention)
+    keep = (
+        RetentionPolicy.declared(applied.compiled.project)
+        if applied
+        else RetentionPolicy(context.session.settings.retention)
+    )
     with context.store.write(context.held.lease.epoch) as tx:
-        partition_states.drop_checkpoint(tx)  # the checkpoint derives from rows that stay, so it can be rebuilt
-    return _response(collect(context.store, context.held.lease.epoch, context.held.folders, keep, context.clock.now_us()), dry_run=False)
+        partition_states.drop_checkpoint(
+            tx
+        )  # the checkpoint derives from rows that stay, so it can be rebuilt
+    return _response(
+        collect(
+            context.store,
+            context.held.lease.epoch,
+            context.held.folders,
+            keep,
+            context.clock.now_us(),
+        ),
+        dry_run=False,
+    )
 
 
 def _response(result: Collected, *, dry_run: bool) -> GcResponse:
-    freed = [Freed(kind=waste.kind, files=len(waste.paths), size_bytes=waste.size_bytes) for waste in result.waste if waste.paths]
-    return GcResponse(dry_run=dry_run, snapshots=result.snapshots, lake_files=result.lake_files, freed=freed, retired=result.retired)
+    freed = [
+        Freed(kind=waste.kind, files=len(waste.paths), size_bytes=waste.size_bytes)
+        for waste in result.waste
+        if waste.paths
+    ]
+    return GcResponse(
+        dry_run=dry_run,
+        snapshots=result.snapshots,
+        lake_files=result.lake_files,
+        freed=freed,
+        retired=result.retired,
+    )
 
 
 # `db backup`: the state, the catalog and the files that they name, of one snapshot. The folder
@@ -241,14 +279,20 @@ def backup(session: ProjectSession, folder: Path) -> BackupResponse:
     if session.store is None:
         raise UsageError("there is no state yet", hint="headrace tick makes it")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there already", hint="name a folder that isn't: a backup is never overwritten")
+        raise UsageError(
+            f"{folder} is there already",
+            hint="name a folder that isn't: a backup is never overwritten",
+        )
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         manifest = _made(session, session.store, part)
         part.replace(folder)
         sync_each([folder / MANIFEST])
     except OSError as error:
-        raise Refused(f"{folder} can't be written: {error.strerror}", hint="look at the free space and who may write there") from error
+        raise Refused(
+            f"{folder} can't be written: {error.strerror}",
+            hint="look at the free space and who may write there",
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return describe_backup(folder, manifest)
@@ -264,7 +308,8 @@ def _made(session: ProjectSession, store: Store, part: Path) -> Manifest:
         except _Gone as gone:
             if tried == TRIES_MAX:
                 raise Refused(
-                    f"the catalog names {gone}, which isn't there", hint="`headrace db check` lists what is missing, and what to do"
+                    f"the catalog names {gone}, which isn't there",
+                    hint="`headrace db check` lists what is missing, and what to do",
                 ) from gone
     raise AssertionError
 
@@ -302,7 +347,9 @@ def _write(session: ProjectSession, store: Store, part: Path, *, last_try: bool)
                 raise _Gone(path.removeprefix("lake/")) from error
             continue  # files outside of the lake may expire at any time
         paths.append(target)
-    return write_manifest(part, paths, saved, session.settings.name, state_only=False, missing=len(missing))
+    return write_manifest(
+        part, paths, saved, session.settings.name, state_only=False, missing=len(missing)
+    )
 
 
 def _named_files(state: Path, lake: Path) -> tuple[list[str], list[str]]:

@@ -23,8 +23,22 @@ from headrace.runtime.overlays.partitions import staged_paths
 from headrace.security.audit import Verification, verify
 from headrace.security.state import MOUNT, describe_empty_lake
 from headrace.services.audit import unknown_before
-from headrace.services.database import CheckResponse, Difference, DifferenceSource, Finding, Unchecked
-from headrace.services.database_differences import REPAIR, RESTORE, Readers, difference_rows, findings, repairable, unchecked
+from headrace.services.database import (
+    CheckResponse,
+    Difference,
+    DifferenceSource,
+    Finding,
+    Unchecked,
+)
+from headrace.services.database_differences import (
+    REPAIR,
+    RESTORE,
+    Readers,
+    difference_rows,
+    findings,
+    repairable,
+    unchecked,
+)
 from headrace.services.lake_files import CORRECT, moved
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
@@ -34,8 +48,8 @@ from headrace.store.queries.audit_trail import dropped_triggers
 
 AGAIN_REASON = "lost file"
 _OF_EARLIER = (
-    f"nothing that is read now needs it; for reads at an earlier time {RESTORE}; else `headrace db gc`"
-    " lets go of it once its snapshots are older than `[retention] snapshots`"
+    f"nothing that is read now needs it; for reads at an earlier time {RESTORE}; else `headrace db"
+    " gc` lets go of it once its snapshots are older than `[retention] snapshots`"
 )
 """Advice for a missing file of an earlier snapshot, whose data was recomputed or replaced since."""
 SHOWN_MAX = 100
@@ -106,7 +120,10 @@ def _unseen(before: str | None) -> list[Unchecked]:
 def _unread(*, deep: bool) -> list[Unchecked]:
     if deep:
         return []
-    why = "their size and footer were compared, not what is between; `headrace db check --deep` reads every byte"
+    why = (
+        "their size and footer were compared, not what is between; `headrace db check --deep` reads"
+        " every byte"
+    )
     return [Unchecked(what="files", why=why)]
 
 
@@ -126,16 +143,24 @@ def _error(about: str, message: str, todo: str) -> Finding:
 def _difference(finding: LocatedFinding, readers: Readers) -> Difference:
     message = finding.finding.message
     return Difference(
-        table=finding.finding.about, key=dict(finding.key), field=None, stored=message, expected=None,
-        source=finding.source, consumers=readers.of(finding.node),
-    )  # fmt: skip
+        table=finding.finding.about,
+        key=dict(finding.key),
+        field=None,
+        stored=message,
+        expected=None,
+        source=finding.source,
+        consumers=readers.of(finding.node),
+    )
 
 
 def _some(located_findings: list[LocatedFinding]) -> Iterator[Finding]:
     """Yield the first findings of each kind, and a count of the rest."""
     counts: Counter[tuple[str, str]] = Counter()
     for finding in located_findings:
-        kind = (finding.source, finding.finding.about if finding.source is DifferenceSource.AUDIT else "")
+        kind = (
+            finding.source,
+            finding.finding.about if finding.source is DifferenceSource.AUDIT else "",
+        )
         counts[kind] += 1
         if counts[kind] <= SHOWN_MAX:
             yield finding.finding
@@ -155,11 +180,19 @@ def _integrity(tx: Transaction) -> Iterator[LocatedFinding]:
 
 def _audit(trail: Verification, dropped: list[str]) -> Iterator[LocatedFinding]:
     for name in dropped:
-        todo = "somebody dropped it: look who may write the database, then restore the state from a backup"
+        todo = (
+            "somebody dropped it: look who may write the database, then restore the state from a"
+            " backup"
+        )
         message = f"the trigger {name}, which refuses changes of the trail, isn't there"
-        yield LocatedFinding(_error("audit", message, todo), DifferenceSource.AUDIT, key={"trigger": name})
+        yield LocatedFinding(
+            _error("audit", message, todo), DifferenceSource.AUDIT, key={"trigger": name}
+        )
     if not trail.ok:
-        todo = "somebody changed the trail: compare it with a backup's before you trust what came after"
+        todo = (
+            "somebody changed the trail: compare it with a backup's before you trust what came"
+            " after"
+        )
         error = _error("audit", f"entry {trail.broken_at} doesn't fit: {trail.reason}", todo)
         yield LocatedFinding(error, DifferenceSource.AUDIT, key={"seq": str(trail.broken_at)})
 
@@ -172,7 +205,9 @@ def _place(tx: Transaction, session: ProjectSession) -> Iterator[LocatedFinding]
         yield LocatedFinding(_error("lake", text, CORRECT), DifferenceSource.CATALOG)
 
 
-def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *, deep: bool) -> Iterator[LocatedFinding]:
+def _files(
+    tx: Transaction, folders: Folders, files: list[catalog.Registered], *, deep: bool
+) -> Iterator[LocatedFinding]:
     for file in files:
         path = folders.lake / file.path
         lost_file = lost_with(path.name)
@@ -283,11 +318,21 @@ def _agreement(tx: Transaction, accumulating: frozenset[str]) -> Iterator[Locate
         for partition, rows, snapshot in partitions:
             key = {"node": node, "partition": partition}
             if snapshot > newest:
-                message = f"{node}@{partition} was published in snapshot {snapshot}, and the lake ends at {newest}"
-                yield LocatedFinding(_error(node, message, RESTORE), DifferenceSource.CATALOG, node, key)
+                message = (
+                    f"{node}@{partition} was published in snapshot {snapshot}, and the lake ends at"
+                    f" {newest}"
+                )
+                yield LocatedFinding(
+                    _error(node, message, RESTORE), DifferenceSource.CATALOG, node, key
+                )
             elif rows and node not in accumulating and not holds(partition):
-                message = f"{node}@{partition} is published with {rows:,} rows, and the lake has none of it"
-                yield LocatedFinding(_error(node, message, RESTORE), DifferenceSource.CATALOG, node, key)
+                message = (
+                    f"{node}@{partition} is published with {rows:,} rows, and the lake has none"
+                    " of it"
+                )
+                yield LocatedFinding(
+                    _error(node, message, RESTORE), DifferenceSource.CATALOG, node, key
+                )
 
 
 def _holder(tx: Transaction, node: str) -> Callable[[str], bool]:
@@ -303,10 +348,18 @@ def _checkpoint(tx: Transaction, session: ProjectSession) -> Iterator[LocatedFin
     results = checkpoint_differences(tx, session.compiled, session.version)
     if results:
         node, key = results[0]
-        message = f"the checkpoint says of {len(results):,} partitions otherwise than the state does, such as {node}@{key}"
-        todo = "stop headrace serve, headrace db gc (the next leader reads the state itself), start it again"
+        message = (
+            f"the checkpoint says of {len(results):,} partitions otherwise than the state does,"
+            f" such as {node}@{key}"
+        )
+        todo = (
+            "stop headrace serve, headrace db gc (the next leader reads the state itself), start it"
+            " again"
+        )
         where = {"node": node, "partition": key}
-        yield LocatedFinding(_error("checkpoint", message, todo), DifferenceSource.EVENT_LOG, node, where)
+        yield LocatedFinding(
+            _error("checkpoint", message, todo), DifferenceSource.EVENT_LOG, node, where
+        )
 
 
 def _leftovers(tx: Transaction, folders: Folders) -> Iterator[Finding]:
@@ -314,9 +367,17 @@ def _leftovers(tx: Transaction, folders: Folders) -> Iterator[Finding]:
     lost = orphans(folders.lake, catalog.named_paths(tx), staged_paths(tx), before_us=before)
     if lost:
         size = sum(orphan.size_bytes for orphan in lost)
-        message = f"{len(lost)} files of the lake ({size:,} bytes) that nothing names, such as {lost[0].path}"
+        message = (
+            f"{len(lost)} files of the lake ({size:,} bytes) that nothing names, such as"
+            f" {lost[0].path}"
+        )
         yield Finding(severity="note", about="orphans", message=message, todo="headrace db gc")
     halves = [path for folder in (folders.raw, folders.lake) for path in folder.glob("**/*.tmp")]
     if halves:
         message = f"{len(halves)} half-written files, such as {halves[0].name}"
-        yield Finding(severity="note", about="staged", message=message, todo="the next headrace tick removes them")
+        yield Finding(
+            severity="note",
+            about="staged",
+            message=message,
+            todo="the next headrace tick removes them",
+        )

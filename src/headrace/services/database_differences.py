@@ -37,7 +37,11 @@ class Readers:
     """Finds the consumers of data that depends on a row."""
 
     def __init__(self, session: ProjectSession, tx: Transaction) -> None:
-        self._reach = DownstreamIndex(declared_promises(session.compiled)) if session.compiled is not None else None
+        self._reach = (
+            DownstreamIndex(declared_promises(session.compiled))
+            if session.compiled is not None
+            else None
+        )
         self._tx = tx
         self._tables: dict[int, str] | None = None
 
@@ -56,7 +60,9 @@ class Readers:
     def _table_names(self) -> dict[int, str]:
         if self._tables is None:
             try:
-                rows = self._tx.execute("select table_id, table_name from ducklake_table").fetchall()
+                rows = self._tx.execute(
+                    "select table_id, table_name from ducklake_table"
+                ).fetchall()
             except comparing.UNREADABLE:
                 rows = []
             self._tables = {number: str(name) for number, name in rows}
@@ -69,9 +75,14 @@ def difference_rows(comparison: EventLogComparison, readers: Readers) -> Iterato
         yield _misfit(misfit)
     for table, reason in comparison.unreadable.items():
         yield Difference(
-            table=table, key={}, field=None, stored=reason, expected="a table that can be read",
-            source=_source(table), consumers=[],
-        )  # fmt: skip
+            table=table,
+            key={},
+            field=None,
+            stored=reason,
+            expected="a table that can be read",
+            source=_source(table),
+            consumers=[],
+        )
     for difference in comparison.differences:
         yield Difference(
             table=difference.table,
@@ -89,15 +100,18 @@ def unchecked(comparison: EventLogComparison) -> Iterator[Unchecked]:
     for table, why in UNRECORDED.items():
         yield Unchecked(what=table, why=why)
     if comparison.replay is None:
-        why = "it is from before there was an event log; the next `headrace tick` writes what it is compared with from then on"
+        why = (
+            "it is from before there was an event log; the next `headrace tick` writes what it is"
+            " compared with from then on"
+        )
         yield Unchecked(what="state", why=why)
     elif not comparison.replay.complete:
         why = "what the event log begins with is damaged: there is nothing to compare with"
         yield Unchecked(what="state", why=why)
     elif not comparison.catalog_known:
         why = (
-            "DuckLake has changed the catalog by itself (merged or expired files), and the checkpoint after it isn't written;"
-            " `headrace db gc` writes it"
+            "DuckLake has changed the catalog by itself (merged or expired files), and the"
+            " checkpoint after it isn't written; `headrace db gc` writes it"
         )
         yield Unchecked(what="ducklake_*", why=why)
     counts: dict[str, int] = {}
@@ -105,14 +119,22 @@ def unchecked(comparison: EventLogComparison) -> Iterator[Unchecked]:
         counts[difference.table] = counts.get(difference.table, 0) + 1
     for table, count in counts.items():
         if count >= DIFFERENCES_MAX:
-            yield Unchecked(what=table, why=f"only its first {DIFFERENCES_MAX:,} differences are listed")
+            yield Unchecked(
+                what=table, why=f"only its first {DIFFERENCES_MAX:,} differences are listed"
+            )
 
 
 def repairable(comparison: EventLogComparison) -> bool:
     """Whether the log holds everything needed to correct the differing rows."""
-    return bool(comparison.differences) and not comparison.misfits and not comparison.unreadable and all(
-        difference.repairable and difference.table != "audit" for difference in comparison.differences
-    )  # fmt: skip
+    return (
+        bool(comparison.differences)
+        and not comparison.misfits
+        and not comparison.unreadable
+        and all(
+            difference.repairable and difference.table != "audit"
+            for difference in comparison.differences
+        )
+    )
 
 
 def findings(differences: list[Difference], *, repair: bool) -> Iterator[Finding]:
@@ -123,16 +145,27 @@ def findings(differences: list[Difference], *, repair: bool) -> Iterator[Finding
     for table, results in by_table.items():
         readers = sorted({name for difference in results for name in difference.consumers})
         count = "1 difference" if len(results) == 1 else f"{len(results):,} differences, the first:"
-        read = f"; read by {', '.join(readers[:5])}{' and others' if len(readers) > 5 else ''}" if readers else ""
+        read = (
+            f"; read by {', '.join(readers[:5])}{' and others' if len(readers) > 5 else ''}"
+            if readers
+            else ""
+        )
         message = f"{count} {_sentence(results[0])}{read}"
-        yield Finding(severity="error", about=table, message=message, todo=REPAIR if repair else RESTORE)
+        yield Finding(
+            severity="error", about=table, message=message, todo=REPAIR if repair else RESTORE
+        )
 
 
 def _sentence(difference: Difference) -> str:
-    where = ", ".join(f"{name}={value}" for name, value in difference.key.items())[:SHOWN_CHARACTERS_MAX]
+    where = ", ".join(f"{name}={value}" for name, value in difference.key.items())[
+        :SHOWN_CHARACTERS_MAX
+    ]
     at = f"at {where} " if where else ""
     if difference.field is not None:
-        return f"{at}`{difference.field}` is {_short(difference.stored)}, the event log says {_short(difference.expected)}"
+        return (
+            f"{at}`{difference.field}` is {_short(difference.stored)}, the event log says"
+            f" {_short(difference.expected)}"
+        )
     if difference.expected is None:
         return f"{at}a row that the event log doesn't have"
     return f"{at}a row is missing" if difference.stored is None else f"{at}{difference.stored}"
@@ -145,9 +178,14 @@ def _short(value: object) -> str:
 
 def _misfit(misfit: Misfit) -> Difference:
     return Difference(
-        table="event_log", key={"seq": misfit.seq}, field=misfit.field, stored=misfit.stored, expected=misfit.expected,
-        source=DifferenceSource.EVENT_LOG, consumers=[],
-    )  # fmt: skip
+        table="event_log",
+        key={"seq": misfit.seq},
+        field=misfit.field,
+        stored=misfit.stored,
+        expected=misfit.expected,
+        source=DifferenceSource.EVENT_LOG,
+        consumers=[],
+    )
 
 
 def _source(table: str) -> DifferenceSource:
@@ -221,7 +259,9 @@ def _event(session: ProjectSession, differences: list[LogDifference], reason: st
         counts[difference.table] = counts.get(difference.table, 0) + 1
     thing = Object("state", "event_log")
     actor = Actor(ActorType.PERSON, session.actor)
-    return AuditEvent(action=Action.STATE_REPAIRED, actor=actor, object=thing, reason=reason, after=counts)
+    return AuditEvent(
+        action=Action.STATE_REPAIRED, actor=actor, object=thing, reason=reason, after=counts
+    )
 
 
 def _changes(tx: Transaction, comparison: EventLogComparison) -> tuple[list[Change], list[Change]]:
@@ -234,9 +274,14 @@ def _changes(tx: Transaction, comparison: EventLogComparison) -> tuple[list[Chan
     done: set[tuple[str, str]] = set()
     for difference in sorted(comparison.differences, key=lambda given: rank.get(given.table, 0)):
         kinds = types[difference.table]
-        if difference.field is not None and _is_keyed(comparison.replay.connection, difference.table):
+        if difference.field is not None and _is_keyed(
+            comparison.replay.connection, difference.table
+        ):
             where, values = _where(difference.key)
-            text = f"update {quoted(difference.table)} set {quoted(difference.field)} = ? where {where}"
+            text = (
+                f"update {quoted(difference.table)} set {quoted(difference.field)} = ? where"
+                f" {where}"
+            )
             writes.append((text, [_typed(difference.expected, kinds[difference.field]), *values]))
         elif (difference.table, repr(difference.key)) not in done:
             done.add((difference.table, repr(difference.key)))
@@ -247,7 +292,9 @@ def _changes(tx: Transaction, comparison: EventLogComparison) -> tuple[list[Chan
     return deletes[::-1], writes
 
 
-def _expected(connection: sqlite3.Connection, table: str, kinds: dict[str, str], where: str, values: list[Any]) -> Iterable[list[Any]]:
+def _expected(
+    connection: sqlite3.Connection, table: str, kinds: dict[str, str], where: str, values: list[Any]
+) -> Iterable[list[Any]]:
     listed = ", ".join(quoted(column) for column in kinds)
     sql = f"select {listed} from {quoted(table)} where {where}"
     for row in connection.execute(sql, values):
@@ -255,7 +302,10 @@ def _expected(connection: sqlite3.Connection, table: str, kinds: dict[str, str],
 
 
 def _where(key: dict[str, Any]) -> tuple[str, list[Any]]:
-    parts = [f"{quoted(name)} is null" if value is None else f"{quoted(name)} = ?" for name, value in key.items()]
+    parts = [
+        f"{quoted(name)} is null" if value is None else f"{quoted(name)} = ?"
+        for name, value in key.items()
+    ]
     return " and ".join(parts), [value for value in key.values() if value is not None]
 
 
@@ -264,5 +314,7 @@ def _typed(value: Any, kind: str) -> Any:
 
 
 def _is_keyed(connection: sqlite3.Connection, table: str) -> bool:
-    rows = connection.execute("select 1 from pragma_table_info(?) where pk > 0", (table,)).fetchall()
+    rows = connection.execute(
+        "select 1 from pragma_table_info(?) where pk > 0", (table,)
+    ).fetchall()
     return bool(rows)

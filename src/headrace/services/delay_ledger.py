@@ -37,9 +37,19 @@ _SHARES_MAX = 20
 class Ledgers:
     """Delay ledgers as of one point in time."""
 
-    def __init__(self, session: ProjectSession, tx: Transaction, compiled: Compiled, context: EvaluationContext, now_us: int) -> None:
+    def __init__(
+        self,
+        session: ProjectSession,
+        tx: Transaction,
+        compiled: Compiled,
+        context: EvaluationContext,
+        now_us: int,
+    ) -> None:
         self._session, self._tx, self._context, self._now = session, tx, context, now_us
-        self._compiled, self._traits = compiled, cached_by_version(session, "traits", lambda: traits(compiled))
+        self._compiled, self._traits = (
+            compiled,
+            cached_by_version(session, "traits", lambda: traits(compiled)),
+        )
         self._known_from = now_us
         self._know(records_of(tx, context.facts, now_us))
 
@@ -63,7 +73,9 @@ class Ledgers:
         if ledger is None:
             return None
         row = self._row(ledger, is_frozen=is_frozen)
-        return msgspec.structs.replace(row, compared=self._compared(terms, ledger), read=self._read(terms, ledger))
+        return msgspec.structs.replace(
+            row, compared=self._compared(terms, ledger), read=self._read(terms, ledger)
+        )
 
     def ended(self, terms: Terms, row: LedgerRow) -> str | None:
         """Return a sentence on when a consumer's wait ended and whether in time.
@@ -92,11 +104,18 @@ class Ledgers:
         if due >= begins or rows.obligation(self._tx, terms.consumer, interval)[2] is not None:
             return None
         due_text, begins_text = self._moment(due), self._moment(begins)
-        return f"{terms.consumer} {interval} was never promised: it was due {due_text}, before the promise began {begins_text}"
+        return (
+            f"{terms.consumer} {interval} was never promised: it was due {due_text}, before the"
+            f" promise began {begins_text}"
+        )
 
     def newest_met(self, terms: Terms) -> LedgerRow | None:
         """Return the wait for the newest interval whose obligation was met."""
-        met = [obligation.interval for obligation in obligations(terms, self._context, self._now) if obligation.met_at_us is not None]
+        met = [
+            obligation.interval
+            for obligation in obligations(terms, self._context, self._now)
+            if obligation.met_at_us is not None
+        ]
         return self.of_consumer(terms, met[-1]) if met else None
 
     def of_partition(self, node: str, key: str) -> LedgerRow | None:
@@ -136,7 +155,9 @@ class Ledgers:
             overhead_seconds=ledger.overhead_us / _SECOND_US,
             overhead=parts,
             work_seconds=ledger.work_us / _SECOND_US,
-            shortest_possible_seconds=None if ledger.shortest_us is None else ledger.shortest_us / _SECOND_US,
+            shortest_possible_seconds=(
+                None if ledger.shortest_us is None else ledger.shortest_us / _SECOND_US
+            ),
             shares=self._shares(ledger),
             said=share_sentence(ledger),
             frozen=is_frozen,
@@ -166,7 +187,12 @@ class Ledgers:
         results = ledger.shares(self._books.traits, self._records.owners)
         whole = max(1, ledger.wait_us)
         rows = [
-            ShareRow(owner=share.owner, kind=share.kind and str(share.kind), seconds=us / _SECOND_US, share=us / whole)
+            ShareRow(
+                owner=share.owner,
+                kind=share.kind and str(share.kind),
+                seconds=us / _SECOND_US,
+                share=us / whole,
+            )
             for share, us in results.items()
         ]
         return rows[:_SHARES_MAX]
@@ -190,9 +216,13 @@ class Ledgers:
             return None
         now, then = ledger.by_kind(), before.by_kind()
         changed = {
-            str(kind): (now.get(kind, 0) - then.get(kind, 0)) / _SECOND_US for kind in SegmentKind if now.get(kind, 0) != then.get(kind, 0)
+            str(kind): (now.get(kind, 0) - then.get(kind, 0)) / _SECOND_US
+            for kind in SegmentKind
+            if now.get(kind, 0) != then.get(kind, 0)
         }
-        return ComparedRow(interval=interval, wait_seconds=before.wait_us / _SECOND_US, changed=changed)
+        return ComparedRow(
+            interval=interval, wait_seconds=before.wait_us / _SECOND_US, changed=changed
+        )
 
     def _read(self, terms: Terms, ledger: Ledger) -> str:
         """Return when the data was first read, as far as Headrace observes reads."""
@@ -201,7 +231,10 @@ class Ledgers:
         if after is not None:
             return f"read through Headrace by {self._moment(after)}, at the latest"
         lately = "" if before is None else f" since {self._moment(before)}"
-        return f"read time not observed: nobody has read {terms.consumer}'s data through Headrace{lately}"
+        return (
+            f"read time not observed: nobody has read {terms.consumer}'s data through"
+            f" Headrace{lately}"
+        )
 
 
 def owner_of(compiled: Compiled, node: str) -> str:
@@ -215,8 +248,14 @@ def week_before(terms: Terms, interval: str) -> str | None:
     """Return the interval to compare with; None if there is no valid one."""
     try:
         if terms.per in (Grain.HOUR, Grain.DAY):
-            least = _HOUR_US if terms.per is Grain.DAY else 0  # a clock change makes a week an hour longer or shorter
-            return key_at_us(bounds_us(interval, terms.per, terms.timezone)[0] - _WEEK_US + least, terms.per, terms.timezone)
+            least = (
+                _HOUR_US if terms.per is Grain.DAY else 0
+            )  # a clock change makes a week an hour longer or shorter
+            return key_at_us(
+                bounds_us(interval, terms.per, terms.timezone)[0] - _WEEK_US + least,
+                terms.per,
+                terms.timezone,
+            )
         return previous_key(interval, terms.per, terms.timezone)
     except (UsageError, ValueError, OverflowError):
         return None
@@ -245,7 +284,9 @@ def _overhead(ledger: Ledger) -> str:
     counted = ledger.by_kind()
     most = max(_OURS, key=lambda kind: counted.get(kind, 0))
     us = counted.get(most, 0)
-    between = most is SegmentKind.DETECTION and any(segment.note == BETWEEN for segment in ledger.segments)
+    between = most is SegmentKind.DETECTION and any(
+        segment.note == BETWEEN for segment in ledger.segments
+    )
     span = f"{'at most ' if between else ''}{length(us)}"
     return f"{taken} ({_OURS[most]} for {span})" if us * _TOLD_PARTS >= ledger.wait_us else taken
 
@@ -270,7 +311,10 @@ def _waited_for(ledger: Ledger) -> dict[str, int]:
 
 def _shortest(ledger: Ledger) -> str:
     """Return a sentence on the shortest possible wait, if that is well below the actual one."""
-    if ledger.shortest_us is None or (ledger.wait_us - ledger.shortest_us) * _TOLD_PARTS < ledger.wait_us:
+    if (
+        ledger.shortest_us is None
+        or (ledger.wait_us - ledger.shortest_us) * _TOLD_PARTS < ledger.wait_us
+    ):
         return ""
     return f" The shortest wait possible with this data was {length(ledger.shortest_us)}."
 

@@ -45,7 +45,11 @@ def learned_source(tx: Transaction, source: str) -> LearntRow | None:
     Return None if the schema isn't pinned, or if its origin wasn't recorded.
     """
     text = ingestion.pinned_schema(tx, source)
-    return None if text is None else learned_schema(source, msgspec.json.decode(text, type=SourceSchema))
+    return (
+        None
+        if text is None
+        else learned_schema(source, msgspec.json.decode(text, type=SourceSchema))
+    )
 
 
 def learned_schema(source: str, schema: SourceSchema) -> LearntRow | None:
@@ -154,17 +158,25 @@ def deliveries(session: ProjectSession, source: str, *, limit: int) -> list[Deli
         raise (
             targets.unknown(source, list(project.sources))
             if node is None
-            else UsageError(f"{source} is no source: nothing is delivered to it", hint=f"one of {', '.join(list(project.sources)[:12])}")
+            else UsageError(
+                f"{source} is no source: nothing is delivered to it",
+                hint=f"one of {', '.join(list(project.sources)[:12])}",
+            )
         )
     if session.store is None:
         return []
     with session.store.read() as tx:
         expected = _expected(session, tx, source)
         learnt = learned_source(tx, source)
-        return [_row(session, arrival, expected, learnt) for arrival in stored.arrivals(tx, source, limit=limit)]
+        return [
+            _row(session, arrival, expected, learnt)
+            for arrival in stored.arrivals(tx, source, limit=limit)
+        ]
 
 
-def _expected(session: ProjectSession, tx: Transaction, source: str) -> Callable[[str], tuple[int | None, bool]]:
+def _expected(
+    session: ProjectSession, tx: Transaction, source: str
+) -> Callable[[str], tuple[int | None, bool]]:
     """Return a function: interval → when its delivery is due, and whether that is declared."""
     node = session.declared_promises.nodes.get(source) if session.compiled is not None else None
     if node is None or node.partition.grain is None or node.partition.by_delivery:

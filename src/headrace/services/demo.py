@@ -43,7 +43,9 @@ WATCHED = ("flights", "flights_clean")
 SOURCE_OF_DATA = "New York flights 2013 (CC0), from the package registry"
 
 
-def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress: Progress) -> DemoResponse:
+def demo(
+    directory: Path, *, days: int | None, fault: str, fresh: bool, progress: Progress
+) -> DemoResponse:
     """Create the demo in `directory` and replay it, or return the existing demo's result.
 
     Raise Refused if the folder holds anything else, DemoDataError if the data can't be fetched.
@@ -94,7 +96,12 @@ def _flowed(directory: Path, first: date, before: DemoResponse, progress: Progre
     watch, fault = _Watch(), DemoFault(before.fault)
     progress.start(f"replay {first} → {LAST_RESUMED}", len(days))
     try:
-        with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "demo"), now=_at(first, STANDS_AT)) as held:
+        with hold(
+            session.root,
+            session.settings,
+            actor=Actor(ActorType.SERVICE, "demo"),
+            now=_at(first, STANDS_AT),
+        ) as held:
             _through(CommandContext(session, held), directory, days, fault, watch, progress)
     except Busy:
         _asked(directory, days, fault, progress)
@@ -117,7 +124,14 @@ def _flowed(directory: Path, first: date, before: DemoResponse, progress: Progre
     )
 
 
-def _through(context: CommandContext, directory: Path, days: Sequence[date], fault: DemoFault, watch: _Watch, progress: Progress) -> None:
+def _through(
+    context: CommandContext,
+    directory: Path,
+    days: Sequence[date],
+    fault: DemoFault,
+    watch: _Watch,
+    progress: Progress,
+) -> None:
     """Deliver and tick day by day, then tick on the morning after the last day."""
     leader = context.leader(progress)
     for day in days:
@@ -149,7 +163,9 @@ def _published(session: ProjectSession, days: Sequence[date]) -> tuple[int, int]
     assert session.store is not None
     with session.store.read() as tx:
         results = [publications.current(tx, "flights_clean", day.isoformat()) for day in days]
-    return sum(publication is not None for publication in results), sum(item.rows for item in results if item is not None)
+    return sum(publication is not None for publication in results), sum(
+        item.rows for item in results if item is not None
+    )
 
 
 def _incidents(session: ProjectSession) -> int:
@@ -162,8 +178,12 @@ def _resumed(directory: Path, path: Path) -> DemoResponse:
     try:
         response = msgspec.json.decode(path.read_bytes(), type=DemoResponse)
     except (OSError, msgspec.MsgspecError) as error:
-        raise ProjectError(f"the demo in {directory} is damaged", hint="headrace demo --fresh makes it anew") from error
-    return msgspec.structs.replace(response, resumed=True, directory=str(directory), data="", data_seconds=None)
+        raise ProjectError(
+            f"the demo in {directory} is damaged", hint="headrace demo --fresh makes it anew"
+        ) from error
+    return msgspec.structs.replace(
+        response, resumed=True, directory=str(directory), data="", data_seconds=None
+    )
 
 
 def _clear(directory: Path, path: Path, *, fresh: bool) -> None:
@@ -177,14 +197,18 @@ def _clear(directory: Path, path: Path, *, fresh: bool) -> None:
 
 
 def _is_demo(directory: Path) -> bool:
-    mine = resources.files("headrace.services").joinpath("demo_project", "consumers.yaml").read_bytes()
+    mine = (
+        resources.files("headrace.services").joinpath("demo_project", "consumers.yaml").read_bytes()
+    )
     theirs = directory / "consumers.yaml"
     return theirs.is_file() and theirs.read_bytes() == mine
 
 
 def _copy_project(directory: Path) -> None:
     with resources.as_file(resources.files("headrace.services").joinpath("demo_project")) as source:
-        shutil.copytree(source, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            source, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+        )
 
 
 class _Watch:
@@ -208,18 +232,40 @@ class _Watch:
             return
         injected = news.node == "flights" and news.partition == RENAMED_FROM.isoformat()
         state = "warned" if warned else news.state
-        self.events.append(DemoEvent(partition=news.partition, state=state, node=news.node, message=news.reason, injected=injected))
+        self.events.append(
+            DemoEvent(
+                partition=news.partition,
+                state=state,
+                node=news.node,
+                message=news.reason,
+                injected=injected,
+            )
+        )
 
 
 def _replay(directory: Path, last: date, fault: DemoFault, progress: Progress) -> DemoResponse:
-    session = ProjectSession.open(directory, "prod", _at(FIRST_DAY, timedelta()).isoformat(), "demo")
+    session = ProjectSession.open(
+        directory, "prod", _at(FIRST_DAY, timedelta()).isoformat(), "demo"
+    )
     watch, began = _Watch(), time.monotonic()
     days = (last - FIRST_DAY).days + 1
-    with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "demo"), now=session.now_given) as held:
+    with hold(
+        session.root,
+        session.settings,
+        actor=Actor(ActorType.SERVICE, "demo"),
+        now=session.now_given,
+    ) as held:
         context = CommandContext(session, held)
         compiled = context.leader(progress).applied.compiled
         progress.start(f"replay {FIRST_DAY} → {last}", days)
-        _through(context, directory, [FIRST_DAY + timedelta(days=n) for n in range(days)], fault, watch, progress)
+        _through(
+            context,
+            directory,
+            [FIRST_DAY + timedelta(days=n) for n in range(days)],
+            fault,
+            watch,
+            progress,
+        )
         progress.finish()
         now = context.now()
     seconds = time.monotonic() - began
@@ -229,7 +275,10 @@ def _replay(directory: Path, last: date, fault: DemoFault, progress: Progress) -
         now=now,
         resumed=False,
         counts=Counts(
-            sources=len(project.sources), assets=len(project.assets), consumers=len(project.consumers), contracts=len(project.contracts)
+            sources=len(project.sources),
+            assets=len(project.assets),
+            consumers=len(project.consumers),
+            contracts=len(project.contracts),
         ),
         owners=len(project.owners),
         first=FIRST_DAY.isoformat(),
@@ -263,19 +312,28 @@ def _deliver(context: CommandContext, directory: Path, day: date, fault: DemoFau
 
 def _tick(context: CommandContext, leader: Leader, now: datetime, watch: _Watch) -> None:
     context.at(now)
-    result = leader.run(RunRequest(kind="tick", targets=leader.everything, actor=Actor(ActorType.SERVICE, "demo")), watch)
+    result = leader.run(
+        RunRequest(kind="tick", targets=leader.everything, actor=Actor(ActorType.SERVICE, "demo")),
+        watch,
+    )
     if (sent := begin_sending(context.session, context.held)) is not None:
         sent.wait()
     failed = [event for event in watch.events if event.state == "failed"]
     if failed:
-        raise HeadraceError(f"the demo's own {failed[0].node}@{failed[0].partition} failed in run {result.run_id}: {failed[0].message}")
+        raise HeadraceError(
+            f"the demo's own {failed[0].node}@{failed[0].partition} failed in run {result.run_id}:"
+            f" {failed[0].message}"
+        )
 
 
 def _shortened(events: list[DemoEvent]) -> list[DemoEvent]:
     """Return the events without repetitions: deliveries held for the same reason give one line."""
     demo_events: list[DemoEvent] = []
     for event in events:
-        if not any((t.node, t.state, t.message) == (event.node, event.state, event.message) for t in demo_events):
+        if not any(
+            (t.node, t.state, t.message) == (event.node, event.state, event.message)
+            for t in demo_events
+        ):
             demo_events.append(event)
     return demo_events
 
@@ -284,5 +342,11 @@ def _counted(others: Counter[str]) -> list[DemoEvent]:
     """Return one line with the warnings of the other nodes; real data always has some."""
     if not others:
         return []
-    listed = ", ".join(f"{node} {'once' if n == 1 else f'{n} times'}" for node, n in others.most_common())
-    return [DemoEvent(partition="", state="warned", node="others", message=f"{listed}: headrace runs says why")]
+    listed = ", ".join(
+        f"{node} {'once' if n == 1 else f'{n} times'}" for node, n in others.most_common()
+    )
+    return [
+        DemoEvent(
+            partition="", state="warned", node="others", message=f"{listed}: headrace runs says why"
+        )
+    ]

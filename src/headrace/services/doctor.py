@@ -9,7 +9,16 @@ from headrace.incidents.messages import Recipients
 from headrace.model import HeadraceError, ProblemLevel, Settings
 from headrace.model.settings import PRODUCTION
 from headrace.security.secrets import SecretMissing, Secrets
-from headrace.services.examinations import ExaminationFinding, fail, machine, ok, outside, skipped, state, warn
+from headrace.services.examinations import (
+    ExaminationFinding,
+    fail,
+    machine,
+    ok,
+    outside,
+    skipped,
+    state,
+    warn,
+)
 from headrace.services.responses.inspections import ExaminationRow
 from headrace.services.session import ProjectSession
 from headrace.store.queries import telemetry
@@ -24,9 +33,17 @@ def project(session: ProjectSession) -> Iterator[ExaminationFinding]:
     errors = [problem for problem in problems if problem.level is ProblemLevel.ERROR]
     if errors:
         first = errors[0]
-        yield fail("declarations", f"{len(errors)} errors, the first in {first.place.file}:{first.place.line}", "headrace validate")
+        yield fail(
+            "declarations",
+            f"{len(errors)} errors, the first in {first.place.file}:{first.place.line}",
+            "headrace validate",
+        )
     elif problems:
-        yield warn("declarations", f"valid, with {len(problems)} warning{'' if len(problems) == 1 else 's'}", "headrace validate")
+        yield warn(
+            "declarations",
+            f"valid, with {len(problems)} warning{'' if len(problems) == 1 else 's'}",
+            "headrace validate",
+        )
     else:
         yield ok("declarations", "valid")
     yield from _applied(session)
@@ -42,18 +59,30 @@ def _contacts(session: ProjectSession) -> Iterator[ExaminationFinding]:
         return
     people = Recipients(project)
     contacts = [contact for owner in project.owners.values() for contact in owner.contact]
-    if not project.settings.notify and all(people.wrong(contact, cause=True) for contact in contacts):
+    if not project.settings.notify and all(
+        people.wrong(contact, cause=True) for contact in contacts
+    ):
         yield skipped("contacts", "headrace.toml has no [notify]: nobody is told of anything")
         return
     silent = [name for name in project.owners if people.of(name) is None]
-    wrong = {contact: why for name in project.owners if (to := people.of(name)) for contact in to.owner.contact
-             if (why := people.wrong(contact, cause=True))}  # fmt: skip
+    wrong = {
+        contact: why
+        for name in project.owners
+        if (to := people.of(name))
+        for contact in to.owner.contact
+        if (why := people.wrong(contact, cause=True))
+    }
     if wrong:
         yield warn("contacts", "; ".join(dict.fromkeys(wrong.values())), "headrace notify")
     elif silent:
-        yield warn("contacts", f"nobody is told for {', '.join(silent[:3])}", "contact: in owners.yaml")
+        yield warn(
+            "contacts", f"nobody is told for {', '.join(silent[:3])}", "contact: in owners.yaml"
+        )
     else:
-        yield ok("contacts", f"{len(project.owners)} owners; headrace notify test --all sends each a message")
+        yield ok(
+            "contacts",
+            f"{len(project.owners)} owners; headrace notify test --all sends each a message",
+        )
 
 
 def _applied(session: ProjectSession) -> Iterator[ExaminationFinding]:
@@ -61,13 +90,19 @@ def _applied(session: ProjectSession) -> Iterator[ExaminationFinding]:
     if compiled is None:
         return
     if session.version is None:
-        yield warn("applied", "nothing is applied yet", "headrace apply, or the first headrace tick")
+        yield warn(
+            "applied", "nothing is applied yet", "headrace apply, or the first headrace tick"
+        )
         return
     from headrace.plan import changes
 
     changed = {change.node for change in changes(session.compiled, compiled)}
     if changed:
-        yield warn("applied", f"version {session.version}; {len(changed)} nodes differ in the files", "headrace apply")
+        yield warn(
+            "applied",
+            f"version {session.version}; {len(changed)} nodes differ in the files",
+            "headrace apply",
+        )
     else:
         yield ok("applied", f"version {session.version} is what the files say")
 
@@ -114,9 +149,17 @@ def _lineage(session: ProjectSession) -> Iterator[ExaminationFinding]:
     if cursor is None:
         yield warn("lineage events", "none were sent yet", "the next headrace tick sends them")
     elif cursor.error:
-        yield warn("lineage events", cursor.error, "what wasn't sent is sent later; check [openlineage] in headrace.toml")
+        yield warn(
+            "lineage events",
+            cursor.error,
+            "what wasn't sent is sent later; check [openlineage] in headrace.toml",
+        )
     elif cursor.refused:
-        yield warn("lineage events", f"{cursor.refused:,} of {cursor.refused + cursor.sent:,} were refused", "look at the collector's log")
+        yield warn(
+            "lineage events",
+            f"{cursor.refused:,} of {cursor.refused + cursor.sent:,} were refused",
+            "look at the collector's log",
+        )
     else:
         yield ok("lineage events", f"{cursor.sent:,} sent")
 
@@ -159,4 +202,10 @@ def doctor(session: ProjectSession) -> list[ExaminationRow]:
 
 
 def _row(area: str, finding: ExaminationFinding) -> ExaminationRow:
-    return ExaminationRow(area=area, name=finding.name, state=finding.state.value, detail=finding.detail, todo=finding.todo or None)
+    return ExaminationRow(
+        area=area,
+        name=finding.name,
+        state=finding.state.value,
+        detail=finding.detail,
+        todo=finding.todo or None,
+    )

@@ -53,7 +53,9 @@ EXPORT = PYTHON
 BASIS = "a guess by kind of code, bytes and machine: too little like it has run here"
 
 
-def guessed_paces(compiled: Compiled, graph: Graph, slowness: float, bytes_of: Mapping[str, float]) -> dict[str, Pace]:
+def guessed_paces(
+    compiled: Compiled, graph: Graph, slowness: float, bytes_of: Mapping[str, float]
+) -> dict[str, Pace]:
     """Return the guessed pace of each node on this machine.
 
     `slowness` is the machine's, `bytes_of` the mean bytes of a source's deliveries, which also
@@ -64,7 +66,9 @@ def guessed_paces(compiled: Compiled, graph: Graph, slowness: float, bytes_of: M
     for node in graph.nodes:
         pace = _of_kind(compiled, node.name)
         read = (bytes_of.get(node.name, 0.0) if node.is_source else largest) / BYTES_A_SECOND
-        results[node.name] = Pace(pace.seconds_attempt * slowness, (pace.seconds_partition + read) * slowness, 1.0, 0)
+        results[node.name] = Pace(
+            pace.seconds_attempt * slowness, (pace.seconds_partition + read) * slowness, 1.0, 0
+        )
     return results
 
 
@@ -157,7 +161,9 @@ def guess_backfill(compiled: Compiled, backfill: Backfill, slots: int, machine: 
     """
     names = {item.node for item in backfill.chosen}
     every = graph_of(compiled)
-    graph = Graph(tuple(node for node in every.nodes if node.name in names), every.pools, by_node=True)
+    graph = Graph(
+        tuple(node for node in every.nodes if node.name in names), every.pools, by_node=True
+    )
     paces = guessed_paces(compiled, graph, machine.slowness, machine.bytes_of)
     result = estimate(graph, _work(backfill, graph), paces, slots)
     seconds = 0.0 if result is None else result.seconds
@@ -181,14 +187,23 @@ RUN_OUT_SECONDS = 0.5
 
 def _with_start(result: Estimate, start: float) -> Estimate:
     """Return the estimate with the start added, which may take half as long or twice."""
-    return Estimate(result.seconds + start, result.low + start / START_WITHIN, result.high + start * START_WITHIN, result.basis)
+    return Estimate(
+        result.seconds + start,
+        result.low + start / START_WITHIN,
+        result.high + start * START_WITHIN,
+        result.basis,
+    )
 
 
-def estimate_backfill(tx: Transaction, compiled: Compiled, backfill: Backfill, slots: int) -> Estimate | None:
+def estimate_backfill(
+    tx: Transaction, compiled: Compiled, backfill: Backfill, slots: int
+) -> Estimate | None:
     """Estimate how long a plan takes on `slots` workers; None without any history of its nodes."""
     graph = _graph(tx, compiled, {item.node for item in backfill.chosen})
     result = estimate(graph, _work(backfill, graph), _paces(tx, compiled, graph), slots)
-    return None if result is None else calibrated(_with_start(result, start_seconds(tx)), _ended(tx))
+    return (
+        None if result is None else calibrated(_with_start(result, start_seconds(tx)), _ended(tx))
+    )
 
 
 def _ended(tx: Transaction) -> list[PlanTiming]:
@@ -203,14 +218,19 @@ def _ended(tx: Transaction) -> list[PlanTiming]:
     return timings
 
 
-def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRecord, now: int) -> Estimate | None:
+def remaining(
+    tx: Transaction, compiled: Compiled, plan_row: PlanRecord, now: int
+) -> Estimate | None:
     """Estimate a running plan's remaining time; None if it is unknown.
 
     `now` is in microseconds of the store's clock. The plan's progress corrects the expectation: the
     duration of its attempts, and its worker load.
     """
     backfill = _decoder.decode(plan_row.content)
-    graph, slots = _graph(tx, compiled, {item.node for item in backfill.chosen}), compiled.project.settings.workers
+    graph, slots = (
+        _graph(tx, compiled, {item.node for item in backfill.chosen}),
+        compiled.project.settings.workers,
+    )
     took = _at_work(attempts.attempts_of_plan(tx, plan_row.id, limit=LOOKED_BACK), slots)
     known = _paces(tx, compiled, graph)
     known |= _own_paces(graph, took, {name for name, pace in known.items() if not pace.count}, now)
@@ -220,7 +240,9 @@ def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRecord, now: in
     if whole is None or rest is None:
         return None
     left = rest.estimate.less(_begun(took, known, now) / max(1.0, rest.workers))
-    result = _corrected(left, busy_until(whole, rest), took, now) if took else left.less(-START_SECONDS)
+    result = (
+        _corrected(left, busy_until(whole, rest), took, now) if took else left.less(-START_SECONDS)
+    )
     ended = any(attempt.finished_at is not None for attempt in took)
     return result if ended or result.seconds >= RUN_OUT_SECONDS else None
 
@@ -230,7 +252,12 @@ def bytes_of(tx: Transaction, backfill: Backfill) -> int:
 
     Nodes without published partitions count as 0.
     """
-    return round(sum(item.partitions * attempts.mean_partition_bytes(tx, item.node) for item in backfill.chosen))
+    return round(
+        sum(
+            item.partitions * attempts.mean_partition_bytes(tx, item.node)
+            for item in backfill.chosen
+        )
+    )
 
 
 # Work to be done
@@ -240,7 +267,9 @@ def _graph(tx: Transaction, compiled: Compiled, nodes: Iterable[str]) -> Graph:
     """Return the applied graph restricted to the computed nodes; views aren't computed."""
     names = set(nodes)
     graph = graph_of(compiled, apart=apart(tx, compiled))
-    return Graph(tuple(node for node in graph.nodes if node.name in names), graph.pools, by_node=True)
+    return Graph(
+        tuple(node for node in graph.nodes if node.name in names), graph.pools, by_node=True
+    )
 
 
 def _paces(tx: Transaction, compiled: Compiled, graph: Graph) -> dict[str, Pace]:
@@ -250,7 +279,10 @@ def _paces(tx: Transaction, compiled: Compiled, graph: Graph) -> dict[str, Pace]
     never ran.
     """
     every = {node.name: attempts.durations_by_version(tx, node.name) for node in graph.nodes}
-    versions = sorted({item for results in every.values() for item, _ in results if item is not None}, reverse=True)
+    versions = sorted(
+        {item for results in every.values() for item, _ in results if item is not None},
+        reverse=True,
+    )
     codes = {version: _codes(tx, version) for version in versions[:VERSIONS_MAX]}
     samples: dict[str, list[Sample]] = {}
     changed = set()
@@ -258,16 +290,25 @@ def _paces(tx: Transaction, compiled: Compiled, graph: Graph) -> dict[str, Pace]
         every_one = [sample for _, sample in results]
         samples[name] = every_one
         if name in compiled.project.assets:
-            same = [sample for item, sample in results if _made_with(codes, item, name) == compiled.nodes[name].fingerprint]
+            same = [
+                sample
+                for item, sample in results
+                if _made_with(codes, item, name) == compiled.nodes[name].fingerprint
+            ]
             unknown = [sample for item, sample in results if _made_with(codes, item, name) is None]
             samples[name] = same or unknown or every_one
             if not same and not unknown:
                 changed.add(name)
     fitted = _fitted(graph, samples)
-    return {name: replace(pace, spread=UNKNOWN_SPREAD, count=0) if name in changed else pace for name, pace in fitted.items()}
+    return {
+        name: replace(pace, spread=UNKNOWN_SPREAD, count=0) if name in changed else pace
+        for name, pace in fitted.items()
+    }
 
 
-def _made_with(codes: Mapping[int, Mapping[str, str]], version: int | None, node: str) -> str | None:
+def _made_with(
+    codes: Mapping[int, Mapping[str, str]], version: int | None, node: str
+) -> str | None:
     """Return the fingerprint of a node's code in a version; None if unknown."""
     return None if version is None else codes.get(version, {}).get(node)
 
@@ -281,7 +322,9 @@ def _codes(tx: Transaction, version: int) -> dict[str, str]:
     return {name: node.fingerprint for name, node in fingerprints.nodes.items()}
 
 
-def _own_paces(graph: Graph, took: Iterable[PlanAttempt], changed: Collection[str], now: int) -> dict[str, Pace]:
+def _own_paces(
+    graph: Graph, took: Iterable[PlanAttempt], changed: Collection[str], now: int
+) -> dict[str, Pace]:
     """Return paces from a plan's own attempts, for nodes with at least OWN_MIN of them.
 
     For nodes with `changed` code, one ended attempt suffices, or the elapsed time of one under way.
@@ -295,13 +338,24 @@ def _own_paces(graph: Graph, took: Iterable[PlanAttempt], changed: Collection[st
             under_way.setdefault(attempt.node, []).append(sample)
         elif attempt.state in ("staged", "published"):
             samples.setdefault(attempt.node, []).append(sample)
-    enough = {name: results for name, results in samples.items() if name in changed or len(results) >= OWN_MIN}
-    begun = {name: results for name, results in under_way.items() if name in changed and name not in samples}
+    enough = {
+        name: results
+        for name, results in samples.items()
+        if name in changed or len(results) >= OWN_MIN
+    }
+    begun = {
+        name: results
+        for name, results in under_way.items()
+        if name in changed and name not in samples
+    }
     return _fitted(graph, begun | enough)
 
 
 def _fitted(graph: Graph, samples: Mapping[str, Sequence[Sample]]) -> dict[str, Pace]:
-    fitted = ((node.name, (batch_pace if node.batch_max > 1 else single_pace)(samples.get(node.name, ()))) for node in graph.nodes)
+    fitted = (
+        (node.name, (batch_pace if node.batch_max > 1 else single_pace)(samples.get(node.name, ())))
+        for node in graph.nodes
+    )
     return {name: pace for name, pace in fitted if pace is not None}
 
 
@@ -311,14 +365,30 @@ def _work(backfill: Backfill, graph: Graph) -> PlannedWork:
     chosen = [item for item in backfill.chosen if item.node in names]
     staged = {item.node for item in chosen if item.how == "staged"}
     steps = [
-        tuple(target for node, spans in step.spans.items() if node in staged for target in _targets(node, spans)) for step in backfill.steps
+        tuple(
+            target
+            for node, spans in step.spans.items()
+            if node in staged
+            for target in _targets(node, spans)
+        )
+        for step in backfill.steps
     ]
-    phases = (_named(chosen, "taken_in"), *(steps or [_named(chosen, "staged")]), _named(chosen, "afterwards"))
-    return PlannedWork(phases, partitions={item.node: item.partitions for item in chosen}, publishing=PUBLISHING_SECONDS)
+    phases = (
+        _named(chosen, "taken_in"),
+        *(steps or [_named(chosen, "staged")]),
+        _named(chosen, "afterwards"),
+    )
+    return PlannedWork(
+        phases,
+        partitions={item.node: item.partitions for item in chosen},
+        publishing=PUBLISHING_SECONDS,
+    )
 
 
 def _named(chosen: Sequence[Chosen], how: str) -> tuple[Target, ...]:
-    return tuple(target for item in chosen if item.how == how for target in _targets(item.node, item.spans))
+    return tuple(
+        target for item in chosen if item.how == how for target in _targets(item.node, item.spans)
+    )
 
 
 def _targets(node: str, spans: Iterable[BackfillSpan]) -> list[Target]:
@@ -349,9 +419,14 @@ def _at_work(took: Sequence[PlanAttempt], slots: int) -> list[PlanAttempt]:
     Of the attempts under way, the first `slots` are taken as running, at the earliest since the
     last `slots` others have ended.
     """
-    ended = sorted((attempt.finished_at for attempt in took if attempt.finished_at is not None), reverse=True)
+    ended = sorted(
+        (attempt.finished_at for attempt in took if attempt.finished_at is not None), reverse=True
+    )
     since = ended[slots - 1] if len(ended) >= slots else 0
-    running = sorted((attempt for attempt in took if attempt.finished_at is None), key=lambda plan_attempt: plan_attempt.started_at)[:slots]
+    running = sorted(
+        (attempt for attempt in took if attempt.finished_at is None),
+        key=lambda plan_attempt: plan_attempt.started_at,
+    )[:slots]
     return [
         *(attempt for attempt in took if attempt.finished_at is not None),
         *(attempt._replace(started_at=max(attempt.started_at, since)) for attempt in running),
@@ -361,7 +436,10 @@ def _at_work(took: Sequence[PlanAttempt], slots: int) -> list[PlanAttempt]:
 def _begun(took: Sequence[PlanAttempt], known: dict[str, Pace], now: int) -> float:
     """Return the elapsed seconds of running attempts, capped just below their expected duration."""
     return sum(
-        min((now - attempt.started_at) / 1_000_000, 0.95 * known[attempt.node].of(len(attempt.partitions)))
+        min(
+            (now - attempt.started_at) / 1_000_000,
+            0.95 * known[attempt.node].of(len(attempt.partitions)),
+        )
         for attempt in took
         if attempt.finished_at is None and attempt.node in known
     )
@@ -388,18 +466,27 @@ def _corrected(left: Estimate, expected: float, took: Sequence[PlanAttempt], now
     factor = expected / (busy / since)
     weight = len(took) / (len(took) + DOUBT)
     factor = min(FACTOR_MAX, max(1 / FACTOR_MAX, factor)) ** weight
-    return left.scaled(factor, f"{left.basis}; times {factor:.2f}, by how busy its workers were kept")
+    return left.scaled(
+        factor, f"{left.basis}; times {factor:.2f}, by how busy its workers were kept"
+    )
 
 
 def _busy(took: Sequence[PlanAttempt], now: int) -> tuple[float, float]:
     """Return the workers' total busy seconds, and the seconds during which the plan was running."""
-    spans = sorted((attempt.started_at, now if attempt.finished_at is None else attempt.finished_at) for attempt in took)
+    spans = sorted(
+        (attempt.started_at, now if attempt.finished_at is None else attempt.finished_at)
+        for attempt in took
+    )
     if not spans:
         return 0.0, 0.0
-    rest = max(REST_SECONDS_MIN * 1_000_000, REST_TIMES * max(ended - began for began, ended in spans))
+    rest = max(
+        REST_SECONDS_MIN * 1_000_000, REST_TIMES * max(ended - began for began, ended in spans)
+    )
     passed, until = 0, spans[0][0]
     for began, ended in spans:
-        passed += max(0, ended - max(began, until)) + (began - until if 0 < began - until < rest else 0)
+        passed += max(0, ended - max(began, until)) + (
+            began - until if 0 < began - until < rest else 0
+        )
         until = max(until, ended)
     passed += now - until if now - until < rest else 0
     return sum(ended - began for began, ended in spans) / 1_000_000, max(1, passed) / 1_000_000
@@ -415,7 +502,12 @@ SLOWNESS_MAX = 10.0
 SPEED_CACHE_SECONDS = 86_400
 SPEED_FILE = "machine.json"
 ROUNDS = 40
-ROW = {"day": "2025-01-01", "customer": "c1", "amounts": list(range(60)), "name": "a row of a delivery"}
+ROW = {
+    "day": "2025-01-01",
+    "customer": "c1",
+    "amounts": list(range(60)),
+    "name": "a row of a delivery",
+}
 
 
 def slowness(cache: Path) -> float:
@@ -428,7 +520,13 @@ def slowness(cache: Path) -> float:
     known = _cached_speed(path)
     if known is not None:
         return known
-    factor = min(SLOWNESS_MAX, max(1 / SLOWNESS_MAX, min(_sample_seconds() for _ in range(SPEED_SAMPLES)) / REFERENCE_SECONDS))
+    factor = min(
+        SLOWNESS_MAX,
+        max(
+            1 / SLOWNESS_MAX,
+            min(_sample_seconds() for _ in range(SPEED_SAMPLES)) / REFERENCE_SECONDS,
+        ),
+    )
     try:
         cache.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"slowness": factor, "at": time.time()}), encoding="utf-8")

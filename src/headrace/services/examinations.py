@@ -79,7 +79,19 @@ SKEW_SECONDS_WARN = 2.0
 SKEW_SECONDS_FAIL = 60.0
 OVERDUE = 2
 """Multiple of `[backup] every` after which the last backup is too old."""
-NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs", "lustre")
+NETWORK = (
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "fuse.sshfs",
+    "9p",
+    "afs",
+    "ceph",
+    "glusterfs",
+    "lustre",
+)
 """File systems whose locks SQLite can't rely on."""
 
 
@@ -122,13 +134,20 @@ def _store(session: ProjectSession) -> Iterator[ExaminationFinding]:
         yield fail("lake's place", elsewhere, CORRECT)
     ahead_s = (clock.now_us() - time.time_ns() // 1000) / 1e6 if not session.replay else 0.0
     if ahead_s > SKEW_SECONDS_WARN:
-        yield warn("store's clock", f"{ahead_s:,.0f} s ahead of the machine's", "the machine's clock was set back; it catches up by itself")
+        yield warn(
+            "store's clock",
+            f"{ahead_s:,.0f} s ahead of the machine's",
+            "the machine's clock was set back; it catches up by itself",
+        )
     if leader is not None:
         yield ok("leader", leader.name)
     else:
         yield ok("leader", "none runs now")
     if checksums is False:
-        todo = "stop the server, pg_checksums --enable, start it: then it finds bits that flipped on its disk"
+        todo = (
+            "stop the server, pg_checksums --enable, start it: then it finds bits that flipped on"
+            " its disk"
+        )
         yield warn("checksums", "PostgreSQL doesn't check its pages (data_checksums is off)", todo)
     elif checksums:
         yield ok("checksums", "PostgreSQL checks its pages (data_checksums is on)")
@@ -147,7 +166,11 @@ def _disk(folder: Path) -> ExaminationFinding:
 def _file_system(folder: Path) -> ExaminationFinding:
     kind = _kind_of(folder)
     if kind in NETWORK:
-        return warn("file system", f"{folder} is on {kind}", "SQLite needs a local disk: keep the state in PostgreSQL, or move the project")
+        return warn(
+            "file system",
+            f"{folder} is on {kind}",
+            "SQLite needs a local disk: keep the state in PostgreSQL, or move the project",
+        )
     return ok("file system", kind or "not known")
 
 
@@ -157,7 +180,11 @@ def _kind_of(folder: Path) -> str:
         lines = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    mounts = [(fields[1].replace("\\040", " "), fields[2]) for line in lines if len(fields := line.split()) > 2]
+    mounts = [
+        (fields[1].replace("\\040", " "), fields[2])
+        for line in lines
+        if len(fields := line.split()) > 2
+    ]
     above = [(point, kind) for point, kind in mounts if folder.resolve().is_relative_to(point)]
     return max(above, key=lambda mount: len(mount[0]), default=("", ""))[1]
 
@@ -170,18 +197,30 @@ def _clock(folder: Path) -> ExaminationFinding:
             stamped = Path(file.name).stat().st_mtime
         skew = max(0.0, before - stamped - 0.1, stamped - time.time() - 0.1)
     except OSError as error:
-        return fail("clock", f"no file can be made in {folder}: {error.strerror}", "look at its permissions")
+        return fail(
+            "clock", f"no file can be made in {folder}: {error.strerror}", "look at its permissions"
+        )
     if skew > SKEW_SECONDS_WARN:
         kind = fail if skew > SKEW_SECONDS_FAIL else warn
-        return kind("clock", f"{skew:,.0f} s apart from the file system's", "let NTP set the clocks of both machines")
+        return kind(
+            "clock",
+            f"{skew:,.0f} s apart from the file system's",
+            "let NTP set the clocks of both machines",
+        )
     return ok("clock", "agrees with the file system's")
 
 
 def _private(folder: Path) -> ExaminationFinding:
     """Examine which files other users can read: the catalog holds values of the data."""
-    open_to = [path for path in (*folder.glob("state.db*"), *folder.glob("*.sock")) if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    open_to = [
+        path
+        for path in (*folder.glob("state.db*"), *folder.glob("*.sock"))
+        if stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
     if open_to:
-        return warn("permissions", f"{open_to[0].name} can be read by others", f"chmod 600 {open_to[0]}")
+        return warn(
+            "permissions", f"{open_to[0].name} can be read by others", f"chmod 600 {open_to[0]}"
+        )
     return ok("permissions", "the state is its owner's alone")
 
 
@@ -191,7 +230,9 @@ def _writable(name: str, folder: Path) -> ExaminationFinding:
         with tempfile.NamedTemporaryFile(dir=there, prefix=".doctor-"):
             return ok(name, f"{folder} can be written")
     except OSError as error:
-        return fail(name, f"{there} can't be written: {error.strerror}", "look at its owner and permissions")
+        return fail(
+            name, f"{there} can't be written: {error.strerror}", "look at its owner and permissions"
+        )
 
 
 def _damaged(session: ProjectSession) -> Iterator[ExaminationFinding]:
@@ -204,7 +245,9 @@ def _damaged(session: ProjectSession) -> Iterator[ExaminationFinding]:
         with session.store.read() as tx:
             files = damaged_files(tx)
             if files and compiled is not None:
-                then = recompute_command(session.env, compiled.project, tx, files[0].node, files[0].id)
+                then = recompute_command(
+                    session.env, compiled.project, tx, files[0].node, files[0].id
+                )
     except HeadraceError:
         return  # the unreadable state is a finding already
     if files:
@@ -222,17 +265,30 @@ def _backups(session: ProjectSession) -> Iterator[ExaminationFinding]:
         yield ok("backups", "a replay makes none by itself")
         return
     if every is None:
-        yield warn("backups", "are off ([backup] every)", 'every = "1d", or headrace db backup DIR by a job of your own')
+        yield warn(
+            "backups",
+            "are off ([backup] every)",
+            'every = "1d", or headrace db backup DIR by a job of your own',
+        )
         return
     backups = services_backups.own_backups(session.root, session.settings)
     where = services_backups.folder_of(session.root, session.settings)
     if not backups:
-        yield warn("backups", f"none was made yet in {where}", "headrace tick makes one when it ends")
+        yield warn(
+            "backups", f"none was made yet in {where}", "headrace tick makes one when it ends"
+        )
         return
     newest = backups[0].manifest.made
-    text = f"the last of {len(backups)} was made at {newest.strftime('%Y-%m-%d %H:%M UTC')}, in {where}"
+    text = (
+        f"the last of {len(backups)} was made at {newest.strftime('%Y-%m-%d %H:%M UTC')}, in"
+        f" {where}"
+    )
     late = time.time() - newest.timestamp() > OVERDUE * parse_duration(every).total_seconds()
-    yield warn("backups", text, "headrace tick makes one when it ends, and says why if it can't") if late else ok("backups", text)
+    yield (
+        warn("backups", text, "headrace tick makes one when it ends, and says why if it can't")
+        if late
+        else ok("backups", text)
+    )
 
 
 # The machine: Python, DuckDB and its extensions, limits, time zones, and whether a worker can
@@ -255,7 +311,9 @@ def machine(session: ProjectSession) -> Iterator[ExaminationFinding]:
 
 def _python() -> ExaminationFinding:
     version = ".".join(map(str, sys.version_info[:3]))
-    return ok("Python", f"{version} at {sys.executable}")  # an older Python couldn't load this module
+    return ok(
+        "Python", f"{version} at {sys.executable}"
+    )  # an older Python couldn't load this module
 
 
 def _duckdb() -> Iterator[ExaminationFinding]:
@@ -263,7 +321,9 @@ def _duckdb() -> Iterator[ExaminationFinding]:
 
     from headrace.lake.session import load
 
-    wanted = next((text for text in metadata.requires("headrace") or () if text.startswith("duckdb==")), "")
+    wanted = next(
+        (text for text in metadata.requires("headrace") or () if text.startswith("duckdb==")), ""
+    )
     if wanted and wanted.partition("==")[2].split(";")[0].strip() != duckdb.__version__:
         yield fail("DuckDB", f"{duckdb.__version__}, needed is {wanted}", f"pip install {wanted}")
     else:
@@ -273,7 +333,11 @@ def _duckdb() -> Iterator[ExaminationFinding]:
         try:
             load(connection, name)
         except (HeadraceError, duckdb.Error) as error:
-            yield fail(f"extension {name}", first_line(error), getattr(error, "hint", "") or "install Headrace again")
+            yield fail(
+                f"extension {name}",
+                first_line(error),
+                getattr(error, "hint", "") or "install Headrace again",
+            )
         else:
             yield ok(f"extension {name}", "loads")
     connection.close()
@@ -282,7 +346,11 @@ def _duckdb() -> Iterator[ExaminationFinding]:
 def _open_files() -> ExaminationFinding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < FILES_LEAST:
-        return warn("open files", f"at most {soft:,}", f"ulimit -n {min(hard, 4096) if hard > 0 else 4096} where Headrace is started")
+        return warn(
+            "open files",
+            f"at most {soft:,}",
+            f"ulimit -n {min(hard, 4096) if hard > 0 else 4096} where Headrace is started",
+        )
     return ok("open files", f"at most {soft:,}")
 
 
@@ -297,7 +365,11 @@ def _zones(session: ProjectSession) -> Iterator[ExaminationFinding]:
         except (ZoneInfoNotFoundError, ValueError):
             unknown.append(name)
     if unknown:
-        yield fail("time zones", f"no data for {', '.join(unknown)}", "install your system's tzdata, or pip install tzdata")
+        yield fail(
+            "time zones",
+            f"no data for {', '.join(unknown)}",
+            "install your system's tzdata, or pip install tzdata",
+        )
     else:
         yield ok("time zones", ", ".join(sorted(names)))
 
@@ -305,7 +377,12 @@ def _zones(session: ProjectSession) -> Iterator[ExaminationFinding]:
 def _zones_of(project: Project | None) -> set[str]:
     if project is None:
         return set()
-    return {node.timezone for group in (project.sources, project.assets, project.consumers) for node in group.values() if node.timezone}
+    return {
+        node.timezone
+        for group in (project.sources, project.assets, project.consumers)
+        for node in group.values()
+        if node.timezone
+    }
 
 
 def _worker(session: ProjectSession) -> ExaminationFinding:
@@ -320,11 +397,24 @@ def _worker(session: ProjectSession) -> ExaminationFinding:
 
     scope = AttemptScope("doctor", ("*",), None, None, None, session.timezone, "0.1")
     task = ComputeTask(
-        scope, SqlBody(text="select 1 as one", file="doctor"), "select 1 as one", None, (), "table", None, None, False, (), "reject"
+        scope,
+        SqlBody(text="select 1 as one", file="doctor"),
+        "select 1 as one",
+        None,
+        (),
+        "table",
+        None,
+        None,
+        False,
+        (),
+        "reject",
     )
     started = time.perf_counter()
     try:
-        with tempfile.TemporaryDirectory() as folder, Pool(worker_settings(Folders(str(session.root), folder), 1), 1) as pool:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Pool(worker_settings(Folders(str(session.root), folder), 1), 1) as pool,
+        ):
             Path(folder, "lake").mkdir()
             pool.submit(AttemptId(0, 1), task)
             news = pool.wait(WORKER_SECONDS_MAX)
@@ -332,11 +422,20 @@ def _worker(session: ProjectSession) -> ExaminationFinding:
                 news = pool.wait(WORKER_SECONDS_MAX)
             answer = news[0] if news else None
     except (HeadraceError, OSError) as error:
-        return fail("workers", str(error), getattr(error, "hint", "") or "python -m headrace.runtime.fork_server must be able to start")
+        return fail(
+            "workers",
+            str(error),
+            getattr(error, "hint", "")
+            or "python -m headrace.runtime.fork_server must be able to start",
+        )
     took = time.perf_counter() - started
     if isinstance(answer, TaskFinished) and answer.outcome.state == "staged":
         return ok("workers", f"one started and computed a row in {took:.1f} s")
-    text = answer.outcome.error.message if isinstance(answer, TaskFinished) and answer.outcome.error else f"no answer in {took:.0f} s"
+    text = (
+        answer.outcome.error.message
+        if isinstance(answer, TaskFinished) and answer.outcome.error
+        else f"no answer in {took:.0f} s"
+    )
     return fail("workers", text, "look at memory limits and at the temporary folder (TMPDIR)")
 
 
@@ -358,20 +457,30 @@ def outside(session: ProjectSession) -> Iterator[ExaminationFinding]:
 def _source(root: Path, source: Source) -> ExaminationFinding:
     name = f"source {source.name}"
     if source.files is None or "://" in source.files:
-        return skipped(name, "is looked at by a worker; headrace connections test asks its connection")
+        return skipped(
+            name, "is looked at by a worker; headrace connections test asks its connection"
+        )
     folder = _literal(root, source.files)
     if not folder.is_dir():
         return warn(
-            name, f"there is no folder {_short(root, folder)}", f"mkdir -p {_short(root, folder)}, or mend `files:` in {source.place.file}"
+            name,
+            f"there is no folder {_short(root, folder)}",
+            f"mkdir -p {_short(root, folder)}, or mend `files:` in {source.place.file}",
         )
     if not os.access(folder, os.R_OK | os.X_OK):
-        return fail(name, f"{_short(root, folder)} can't be read", "look at its owner and permissions")
+        return fail(
+            name, f"{_short(root, folder)} can't be read", "look at its owner and permissions"
+        )
     try:
         seen = observe(root, source, known={})
     except HeadraceError as error:
         return fail(name, str(error), error.hint)
     if not seen.seen:
-        return warn(name, f"no file matches {source.files}", f"look into {_short(root, folder)}, or mend `files:` in {source.place.file}")
+        return warn(
+            name,
+            f"no file matches {source.files}",
+            f"look into {_short(root, folder)}, or mend `files:` in {source.place.file}",
+        )
     return ok(name, f"{seen.seen:,} files match {source.files}")
 
 
@@ -383,7 +492,9 @@ def _export(root: Path, consumer: Consumer) -> ExaminationFinding:
     folder = _literal(root, target)
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
     if not os.access(there, os.W_OK | os.X_OK):
-        return fail(name, f"{_short(root, there)} can't be written", "look at its owner and permissions")
+        return fail(
+            name, f"{_short(root, there)} can't be written", "look at its owner and permissions"
+        )
     return ok(name, f"{_short(root, folder)} can be written")
 
 

@@ -78,7 +78,11 @@ class Figuring:
     @cached_property
     def consumers(self) -> Collection[str] | None:
         """The selected consumers; None for all, including removed ones."""
-        return None if self._names is None else {name for name in self.project.consumers if name in self._names}
+        return (
+            None
+            if self._names is None
+            else {name for name in self.project.consumers if name in self._names}
+        )
 
     @cached_property
     def pasts(self) -> Sequence[ServiceHistory]:
@@ -115,7 +119,11 @@ class Figuring:
         day = self.instant(self.began).astimezone(UTC).date().isoformat()
         return [
             *stored_usage.reads_since(self.tx, day),
-            *(read_usage for read_usage in seen.waiting(self.session.folders) if read_usage.day >= day),
+            *(
+                read_usage
+                for read_usage in seen.waiting(self.session.folders)
+                if read_usage.day >= day
+            ),
         ]
 
 
@@ -147,13 +155,20 @@ class Cost:
         with self._lock:
             newest = reports.newest_attempt(tx)
             kept = self._window
-            if kept is not None and (newest < self._place or until_us < kept[1]) and kept[1] - until_us < BEHIND_US:
+            if (
+                kept is not None
+                and (newest < self._place or until_us < kept[1])
+                and kept[1] - until_us < BEHIND_US
+            ):
                 return dict(self._sums)
             if kept is None or newest < self._place or from_us < kept[0] or until_us < kept[1]:
                 self._begin(tx, from_us, until_us)
             else:
                 for item in reports.attempts_ended(tx, kept[0], from_us):
-                    if (item.epoch, item.n) not in self._open and (item.epoch, item.n) <= self._place:
+                    if (item.epoch, item.n) not in self._open and (
+                        item.epoch,
+                        item.n,
+                    ) <= self._place:
                         self._sums[item.node] -= item.took_us
                 self._add(reports.attempts_of(tx, sorted(self._open)), from_us, until_us)
                 self._add(reports.attempts_after(tx, self._place), from_us, until_us)
@@ -161,7 +176,9 @@ class Cost:
             return dict(self._sums)
 
     def _begin(self, tx: Transaction, from_us: int, until_us: int) -> None:
-        self._sums = Counter({node: round(took * 1e6) for node, took in reports.seconds(tx, from_us, until_us)})
+        self._sums = Counter(
+            {node: round(took * 1e6) for node, took in reports.seconds(tx, from_us, until_us)}
+        )
         later = reports.attempts_ended(tx, until_us, 1 << 62)
         self._open = {(item.epoch, item.n) for item in (*reports.attempts_under_way(tx), *later)}
 
@@ -175,14 +192,18 @@ class Cost:
                 self._sums[attempt.node] += attempt.took_us
 
 
-def took(session: ProjectSession, compiled: Compiled, tx: Transaction, window: tuple[int, int]) -> Mapping[str, int]:
+def took(
+    session: ProjectSession, compiled: Compiled, tx: Transaction, window: tuple[int, int]
+) -> Mapping[str, int]:
     """Return node → microseconds of its attempts in a window.
 
     The common 30-day window is cached.
     """
     from_us, until_us = window
     usual = abs(until_us - from_us - USUAL_US) < DAY_US
-    if usual and cut(RetentionPolicy.declared(compiled.project), until_us)["attempt"] <= from_us:  # retention must cover the window
+    if (
+        usual and cut(RetentionPolicy.declared(compiled.project), until_us)["attempt"] <= from_us
+    ):  # retention must cover the window
         cost: Cost = session.memory.setdefault("cost", ("", Cost()))[1]
         return cost.of(tx, from_us, until_us)
     return {node: round(seconds * 1e6) for node, seconds in reports.seconds(tx, from_us, until_us)}
@@ -198,9 +219,16 @@ AS_FAR_AS_SEEN = "as far as reads are seen: direct file reads aren't visible"
 def sources(figuring: Figuring) -> tuple[list[str], list[SourceScoreRow]]:
     """Return the reliability and value of sources."""
     rows = [
-        _scored(_delivered(figuring, node)) for node in figuring.declared.nodes.values() if node.is_source and figuring.chosen(node.name)
+        _scored(_delivered(figuring, node))
+        for node in figuring.declared.nodes.values()
+        if node.is_source and figuring.chosen(node.name)
     ]
-    return [f"lower bounds (95 %) of what was delivered; nothing is said with fewer than {DELIVERIES_LEAST} deliveries"], rows
+    return [
+        (
+            "lower bounds (95 %) of what was delivered; nothing is said with fewer than"
+            f" {DELIVERIES_LEAST} deliveries"
+        )
+    ], rows
 
 
 def _scored(deliveries: SourceDeliveries) -> SourceScoreRow:
@@ -229,7 +257,9 @@ def _said(value: float | None) -> str | None:
 
 def _delivered(figuring: Figuring, node: Node) -> SourceDeliveries:
     arrived = reports.deliveries(figuring.tx, node.name, figuring.began, figuring.until)
-    accepted, refused = reports.rows_of_deliveries(figuring.tx, node.name, figuring.began, figuring.until)
+    accepted, refused = reports.rows_of_deliveries(
+        figuring.tx, node.name, figuring.began, figuring.until
+    )
     first = _first_arrivals(arrived)
     due = list(_expected(figuring, node))
     missing = [key for key, _ in due if key not in first]
@@ -271,23 +301,43 @@ def _expected(figuring: Figuring, node: Node) -> Iterator[tuple[str, int | None]
     key = key_at_us(max(first, figuring.began), grain, node.timezone)
     while bounds_us(key, grain, node.timezone)[1] <= figuring.until:
         by = promised_by(node, key)
-        if not node.no_data.covers(key, grain, node.timezone) and (by is None or by <= figuring.until):
+        if not node.no_data.covers(key, grain, node.timezone) and (
+            by is None or by <= figuring.until
+        ):
             yield key, by
         key = next_key(key, grain, node.timezone)
 
 
 def use(figuring: Figuring) -> tuple[list[str], list[UseRow]]:
     """Return the readers of each node, and the computed nodes without an observed read."""
-    worked = took(figuring.session, figuring.compiled, figuring.tx, (figuring.began, figuring.until))
+    worked = took(
+        figuring.session, figuring.compiled, figuring.tx, (figuring.began, figuring.until)
+    )
     seconds, waiting = {name: us / 1e6 for name, us in worked.items()}, _waiting(figuring.declared)
     seen: dict[str, list[ReadUsage]] = {}
     for read_usage in figuring.reads:
         seen.setdefault(read_usage.node, []).append(read_usage)
     chosen = [name for name in figuring.declared.nodes if figuring.chosen(name)]
-    rows = [row for name in chosen for row in _readers(figuring, name, seen.get(name, []), seconds.get(name, 0.0), waiting.get(name, []))]
+    rows = [
+        row
+        for name in chosen
+        for row in _readers(
+            figuring, name, seen.get(name, []), seconds.get(name, 0.0), waiting.get(name, [])
+        )
+    ]
     rows += [
-        _row(figuring, node, export.consumer, "export", export.exports, export.last_at, seconds.get(node, 0.0))
-        for export in stored_usage.exports(figuring.tx, figuring.declared.exports, figuring.began, figuring.until)
+        _row(
+            figuring,
+            node,
+            export.consumer,
+            "export",
+            export.exports,
+            export.last_at,
+            seconds.get(node, 0.0),
+        )
+        for export in stored_usage.exports(
+            figuring.tx, figuring.declared.exports, figuring.began, figuring.until
+        )
         for node in figuring.project.consumers[export.consumer].reads
         if figuring.chosen(node)
     ]
@@ -326,17 +376,37 @@ def _waiting(declared: DeclaredPromises) -> dict[str, list[str]]:
     return results
 
 
-def _readers(figuring: Figuring, name: str, seen: list[ReadUsage], seconds: float, consumers: list[str]) -> list[UseRow]:
+def _readers(
+    figuring: Figuring, name: str, seen: list[ReadUsage], seconds: float, consumers: list[str]
+) -> list[UseRow]:
     results: dict[tuple[str, str], tuple[int, int]] = {}
     for read_usage in seen:
         reads, last = results.get((read_usage.reader, read_usage.via), (0, 0))
-        results[read_usage.reader, read_usage.via] = (reads + read_usage.reads, max(last, read_usage.last_at))
+        results[read_usage.reader, read_usage.via] = (
+            reads + read_usage.reads,
+            max(last, read_usage.last_at),
+        )
     if results:
-        return [_row(figuring, name, who, via, reads, last, seconds) for (who, via), (reads, last) in sorted(results.items())]
+        return [
+            _row(figuring, name, who, via, reads, last, seconds)
+            for (who, via), (reads, last) in sorted(results.items())
+        ]
     waiting = ", ".join(consumers)
     text = f"{UNSEEN}; needed by {waiting}" if waiting else f"{UNSEEN}; no consumer needs it"
-    return [UseRow(node=name, reader=None, via=None, reads=0, last_at=None, seconds=seconds, said=text)]
+    return [
+        UseRow(node=name, reader=None, via=None, reads=0, last_at=None, seconds=seconds, said=text)
+    ]
 
 
-def _row(figuring: Figuring, node: str, reader: str, via: str, reads: int, last_us: int, seconds: float) -> UseRow:
-    return UseRow(node=node, reader=reader, via=via, reads=reads, last_at=figuring.instant(last_us), seconds=seconds, said="")
+def _row(
+    figuring: Figuring, node: str, reader: str, via: str, reads: int, last_us: int, seconds: float
+) -> UseRow:
+    return UseRow(
+        node=node,
+        reader=reader,
+        via=via,
+        reads=reads,
+        last_at=figuring.instant(last_us),
+        seconds=seconds,
+        said="",
+    )

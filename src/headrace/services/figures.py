@@ -56,25 +56,34 @@ def _served(figuring: Figuring, score: AvailabilityScore) -> str:
     if availability_figures.honest is None:
         return f"{score.consumer}: {NOTHING_DUE}"
     return (
-        f"{score.consumer}: {of_consumer(availability_figures, figuring.window)}; {availability_figures.claimed} % was claimed;"
-        f" {availability_figures.exception_minutes:,} minutes by exception of others"
+        f"{score.consumer}: {of_consumer(availability_figures, figuring.window)};"
+        f" {availability_figures.claimed} % was claimed; {availability_figures.exception_minutes:,}"
+        " minutes by exception of others"
     )
 
 
 def _spans(figuring: Figuring, past: ServiceHistory) -> Iterator[SpanRow]:
     """Split the window where the current or the claimed state changes, or an exception does."""
-    now, then = (timeline(past, figuring.began, figuring.until, then=when) for when in (False, True))
+    now, then = (
+        timeline(past, figuring.began, figuring.until, then=when) for when in (False, True)
+    )
     excepted = common(moments(now, lambda state: state in GOOD), past.excepted)
     edges = sorted(
-        {edge for period in (*now, *then) for edge in (period.from_us, period.until_us)} | {edge for span in excepted for edge in span}
+        {edge for period in (*now, *then) for edge in (period.from_us, period.until_us)}
+        | {edge for span in excepted for edge in span}
     )
     for since, until in pairwise(edges):
         state, claimed = _at(now, since), _at(then, since)
         if state is not None and claimed is not None:
             yield SpanRow(
-                consumer=past.consumer, since=figuring.instant(since), until=figuring.instant(until), seconds=(until - since) / 1e6,
-                state=state, claimed=claimed, by_exception=any(item <= since < other for item, other in excepted),
-            )  # fmt: skip
+                consumer=past.consumer,
+                since=figuring.instant(since),
+                until=figuring.instant(until),
+                seconds=(until - since) / 1e6,
+                state=state,
+                claimed=claimed,
+                by_exception=any(item <= since < other for item, other in excepted),
+            )
 
 
 def _at(spans: Sequence[ServicePeriod], at_us: int) -> str | None:
@@ -85,22 +94,31 @@ def promises(figuring: Figuring) -> tuple[list[str], list[PromiseRow]]:
     """Return the obligations that fell due in the window."""
     rows = [
         PromiseRow(
-            consumer=past.consumer, interval=duty.interval, due_at=figuring.instant(duty.due_us),
+            consumer=past.consumer,
+            interval=duty.interval,
+            due_at=figuring.instant(duty.due_us),
             met_at=None if duty.met_us is None else figuring.instant(duty.met_us),
-            kept=duty.kept, waived=duty.waived_us is not None,
+            kept=duty.kept,
+            waived=duty.waived_us is not None,
         )
         for past in figuring.pasts
         for duty in past.promised(figuring.began, figuring.until)
-    ]  # fmt: skip
+    ]
     return [f"{sum(row.kept for row in rows)} of {len(rows)} promises were kept in time"], rows
 
 
 def nodes(figuring: Figuring) -> tuple[list[str], list[ServedRow]]:
     """Return the availability of assets and sources, for the consumer with the strictest needs."""
     ran = figuring.attempts_by_node
-    rows = [_node(figuring, name, ran.get(name, (0, 0))) for name in figuring.declared.nodes if figuring.chosen(name)]
+    rows = [
+        _node(figuring, name, ran.get(name, (0, 0)))
+        for name in figuring.declared.nodes
+        if figuring.chosen(name)
+    ]
     known = [row for row in rows if row.honest is not None]
-    return [f"{len(known)} of {len(rows)} nodes are needed by a consumer that something was due for"], rows
+    return [
+        f"{len(known)} of {len(rows)} nodes are needed by a consumer that something was due for"
+    ], rows
 
 
 def _node(figuring: Figuring, name: str, ran: tuple[int, int]) -> ServedRow:
@@ -127,20 +145,27 @@ def owners(figuring: Figuring) -> tuple[list[str], list[ServedRow]]:
 
 def domains(figuring: Figuring) -> tuple[list[str], list[ServedRow]]:
     """Return the availability of each domain's consumers, assets and sources."""
-    return _grouped(figuring, "domain", {name: node.domain or "" for name, node in _all(figuring.project)})
+    return _grouped(
+        figuring, "domain", {name: node.domain or "" for name, node in _all(figuring.project)}
+    )
 
 
 def _all(project: Project) -> Iterable[tuple[str, Source | Asset | Consumer]]:
     return [*project.sources.items(), *project.assets.items(), *project.consumers.items()]
 
 
-def _grouped(figuring: Figuring, kind: str, group_of: Mapping[str, str]) -> tuple[list[str], list[ServedRow]]:
+def _grouped(
+    figuring: Figuring, kind: str, group_of: Mapping[str, str]
+) -> tuple[list[str], list[ServedRow]]:
     scores: dict[str, list[AvailabilityScore]] = {}
     for score in [*figuring.scores, *_least_of_nodes(figuring)]:
         group = group_of.get(score.consumer, "")
         if group:
             scores.setdefault(group, []).append(score)
-    rows = [_roll_up(group, kind, availability_scores) for group, availability_scores in sorted(scores.items())]
+    rows = [
+        _roll_up(group, kind, availability_scores)
+        for group, availability_scores in sorted(scores.items())
+    ]
     return ["the worst of all that belongs to it; the mean beside it"], rows
 
 
@@ -171,12 +196,18 @@ def _roll_up(group: str, kind: str, scores: Sequence[AvailabilityScore]) -> Serv
 def runs(figuring: Figuring) -> tuple[list[str], list[RunCountRow]]:
     """Return the number of runs by state, as other orchestrators count them."""
     rows = [
-        RunCountRow(kind=counts.kind, state=counts.state, runs=counts.runs, succeeded=counts.succeeded)
+        RunCountRow(
+            kind=counts.kind, state=counts.state, runs=counts.runs, succeeded=counts.succeeded
+        )
         for counts in availability.runs_by_state(figuring.tx, figuring.began, figuring.until)
     ]
     started, good = sum(row.runs for row in rows), sum(row.succeeded for row in rows)
     classic = percent(share(good, started))
-    text = "no run had anything due" if classic is None else f"{good} of {started} runs that started succeeded: {classic} %"
+    text = (
+        "no run had anything due"
+        if classic is None
+        else f"{good} of {started} runs that started succeeded: {classic} %"
+    )
     return [f"{text}; held work never starts, so it never fails"], rows
 
 
@@ -184,23 +215,42 @@ def weakened(figuring: Figuring) -> tuple[list[str], list[WeakenedPromiseRow]]:
     """Return the promises that were weakened in the window."""
     results = availability.weakenings_between(figuring.tx, figuring.began, figuring.until)
     rows = [
-        WeakenedPromiseRow(node=item.node, what=item.what, before=item.was, after=item.becomes, by=item.actor, at=figuring.instant(item.at))
+        WeakenedPromiseRow(
+            node=item.node,
+            what=item.what,
+            before=item.was,
+            after=item.becomes,
+            by=item.actor,
+            at=figuring.instant(item.at),
+        )
         for item in results
     ]
-    return [f"{len(rows)} promises were weakened; what was due before is evaluated by what was promised then"], rows
+    return [
+        (
+            f"{len(rows)} promises were weakened; what was due before is evaluated by what was"
+            " promised then"
+        )
+    ], rows
 
 
 def goodput(figuring: Figuring) -> tuple[list[str], list[GoodputRow]]:
     """Return the goodput: the outcome of delivered and staged rows."""
     goodputs = by_node(staged(figuring))
-    said = ["rows that are sound and still published, of those delivered (sources) or staged (assets); never summed over nodes"]
-    slow = [goodput for goodput in goodputs if goodput.rows_per_second]  # a node without good rows has no speed to compare
+    said = [
+        (
+            "rows that are sound and still published, of those delivered (sources) or staged"
+            " (assets); never summed over nodes"
+        )
+    ]
+    slow = [
+        goodput for goodput in goodputs if goodput.rows_per_second
+    ]  # a node without good rows has no speed to compare
     if slow:
         slowest = min(slow, key=lambda goodput: (goodput.rows_per_second or 0.0, goodput.node))
         took = slowest.work_us.get(slowest.slowest or "", 0) / 1e6 / slowest.seconds
         said.append(
-            f"slowest: {slowest.node}, {slowest.rows_per_second:,.0f} good rows per second of its work;"
-            f" {int(took * 100)} % of that was {slowest.slowest}"
+            f"slowest: {slowest.node}, {slowest.rows_per_second:,.0f} good rows per second of its"
+            f" work; {int(took * 100)} % of that was {slowest.slowest}"
         )
     return said, [_goodput(figuring, goodput) for goodput in goodputs]
 
@@ -240,7 +290,13 @@ def staged(figuring: Figuring) -> list[GoodputAttempt]:
         wrong = (nodes.get(place, ""), publication.partition, publication.published_at) in unsound
         at = publication.published_at
         goodput_publication = GoodputPublication(
-            publication.partition, publication.rows, publication.identical, ended, wrong, publication.bytes, at
+            publication.partition,
+            publication.rows,
+            publication.identical,
+            ended,
+            wrong,
+            publication.bytes,
+            at,
         )
         made.setdefault(place, []).append(goodput_publication)
     return [
@@ -251,10 +307,17 @@ def staged(figuring: Figuring) -> list[GoodputAttempt]:
             at_us=attempt.at,
             rows=attempt.rows,
             made=tuple(made.get((attempt.epoch, attempt.n), ())),
-            delivery=attempt.delivery_id
-            if figuring.declared.nodes.get(attempt.node) and figuring.declared.nodes[attempt.node].is_source
-            else None,
-            work_us={"run": attempt.run_us, "audit": attempt.audit_us, "publish": attempt.publish_us},
+            delivery=(
+                attempt.delivery_id
+                if figuring.declared.nodes.get(attempt.node)
+                and figuring.declared.nodes[attempt.node].is_source
+                else None
+            ),
+            work_us={
+                "run": attempt.run_us,
+                "audit": attempt.audit_us,
+                "publish": attempt.publish_us,
+            },
             decided=attempt.decided,
             before=attempt.before,
         )
@@ -289,19 +352,35 @@ def _told(results: list[Occurred], now_us: int) -> list[str]:
     assert total.detect_median_us is not None
     assert total.restore_median_us is not None
     return [
-        f"{total.incidents} incident{'s' if total.incidents > 1 else ''}, {total.open} open; recurrences: {total.recurrences}",
+        (
+            f"{total.incidents} incident{'s' if total.incidents > 1 else ''}, {total.open} open;"
+            f" recurrences: {total.recurrences}"
+        ),
         f"found by people: {total.found_by_people} of {total.incidents}",
-        f"time to detect: median {total.detect_median_us / 1e6:.0f} s, worst {(total.detect_worst_us or 0) / 1e6:.0f} s",
-        f"time to restore: median {total.restore_median_us / 1e6:.0f} s, worst {(total.restore_worst_us or 0) / 1e6:.0f} s",
+        (
+            f"time to detect: median {total.detect_median_us / 1e6:.0f} s, worst"
+            f" {(total.detect_worst_us or 0) / 1e6:.0f} s"
+        ),
+        (
+            f"time to restore: median {total.restore_median_us / 1e6:.0f} s, worst"
+            f" {(total.restore_worst_us or 0) / 1e6:.0f} s"
+        ),
     ]
 
 
 def _incident(figuring: Figuring, item: Occurred) -> IncidentTimesRow:
     return IncidentTimesRow(
-        id=f"INC-{item.number}", kind=item.kind, node=item.node, owner=item.owner, began_at=figuring.instant(item.began_us),
-        detect_seconds=item.detect_us / 1e6, restore_seconds=item.restore_us(figuring.until) / 1e6, open=item.restored_us is None,
-        recurrence_of=None if item.recurrence_of is None else f"INC-{item.recurrence_of}", found_by_people=item.kind == "reported",
-    )  # fmt: skip
+        id=f"INC-{item.number}",
+        kind=item.kind,
+        node=item.node,
+        owner=item.owner,
+        began_at=figuring.instant(item.began_us),
+        detect_seconds=item.detect_us / 1e6,
+        restore_seconds=item.restore_us(figuring.until) / 1e6,
+        open=item.restored_us is None,
+        recurrence_of=None if item.recurrence_of is None else f"INC-{item.recurrence_of}",
+        found_by_people=item.kind == "reported",
+    )
 
 
 WORKED: Mapping[str, Callable[[Figuring], tuple[list[str], Sequence[Any]]]] = {
@@ -321,31 +400,55 @@ OWN_WINDOW = {"sources": "90d"}
 """Default windows of figures that don't use the common one."""
 
 
-def explain(session: ProjectSession, figure: str, selection: Sequence[str] = (), *, window: str | None = None) -> FigureResponse:
+def explain(
+    session: ProjectSession,
+    figure: str,
+    selection: Sequence[str] = (),
+    *,
+    window: str | None = None,
+) -> FigureResponse:
     """Return a figure with its rows, restricted to a selection if there is one.
 
     Raise UnknownName for an unknown figure, UsageError for an invalid window.
     """
     if figure not in WORKED:
-        raise UnknownName(f"there is no figure {figure[:40]!r}", hint=f"these can be explained: {', '.join(FIGURES)}")
+        raise UnknownName(
+            f"there is no figure {figure[:40]!r}",
+            hint=f"these can be explained: {', '.join(FIGURES)}",
+        )
     span = window or OWN_WINDOW.get(figure, WINDOW)
     now_us = to_us(session.now()) if session.store is None else session.clock.now_us()
     began_us = window_began(span, now_us, session.timezone)
     if session.store is None or session.compiled is None:
-        return _response(session, figure, span, (began_us, now_us), ["nothing has run yet: no data"], ())
+        return _response(
+            session, figure, span, (began_us, now_us), ["nothing has run yet: no data"], ()
+        )
     names = _names(session, selection)
     compiled = session.compiled
     with project_state(session, now_us) as snapshot:
-        figuring = Figuring(session, snapshot, compiled, AvailabilityWindow(span, began_us, now_us, session.timezone), names)
+        figuring = Figuring(
+            session,
+            snapshot,
+            compiled,
+            AvailabilityWindow(span, began_us, now_us, session.timezone),
+            names,
+        )
         said, rows = WORKED[figure](figuring)
     return _response(session, figure, span, (began_us, now_us), said, rows)
 
 
 def _response(
-    session: ProjectSession, figure: str, span: str, window: tuple[int, int], said: list[str], rows: Sequence[Any]
+    session: ProjectSession,
+    figure: str,
+    span: str,
+    window: tuple[int, int],
+    said: list[str],
+    rows: Sequence[Any],
 ) -> FigureResponse:
     began, until = map(session.instant, window)
-    return FigureResponse(figure=figure, window=span, began=began, until=until, said=said, rows=list(rows))
+    return FigureResponse(
+        figure=figure, window=span, began=began, until=until, said=said, rows=list(rows)
+    )
 
 
 def _names(session: ProjectSession, selection: Sequence[str]) -> frozenset[str] | None:

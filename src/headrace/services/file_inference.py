@@ -39,9 +39,15 @@ If two formats fit all names of a group, the earlier one is used, with a note.
 """
 
 _LOGICAL = {
-    "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp", "TIME": "time", "DOUBLE": "number", "FLOAT": "number",
-    "DECIMAL": "number", "VARCHAR": "string",
-}  # fmt: skip
+    "BOOLEAN": "boolean",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+    "TIME": "time",
+    "DOUBLE": "number",
+    "FLOAT": "number",
+    "DECIMAL": "number",
+    "VARCHAR": "string",
+}
 
 
 class FileGroup(NamedTuple):
@@ -105,11 +111,23 @@ def _date_format(shape: str, members: Sequence[Path]) -> tuple[str, tuple[str, .
     lead, _, tail = shape.partition("\0")
     texts = [path.name[len(lead) : len(path.name) - len(tail)] for path in members]
     fitting = [
-        form for form, expression in _DATES if all(re.fullmatch(expression, text) for text in texts) and _days(texts, form) == len(texts)
+        form
+        for form, expression in _DATES
+        if all(re.fullmatch(expression, text) for text in texts)
+        and _days(texts, form) == len(texts)
     ]
     if not fitting:
         return None
-    note = (f"the dates in {members[0].name} and others could also be {fitting[1]}; {fitting[0]} was taken",) if len(fitting) > 1 else ()
+    note = (
+        (
+            (
+                f"the dates in {members[0].name} and others could also be {fitting[1]};"
+                f" {fitting[0]} was taken"
+            ),
+        )
+        if len(fitting) > 1
+        else ()
+    )
     return fitting[0], note
 
 
@@ -117,17 +135,23 @@ def _days(texts: Sequence[str], form: str) -> int:
     days = set()
     for text in texts:
         try:
-            days.add(datetime.strptime(text, form).date())  # noqa: DTZ007 - a calendar date in a name has no zone
+            # a calendar date in a name has no zone
+            days.add(datetime.strptime(text, form).date())  # noqa: DTZ007
         except ValueError:
             return -1
     return len(days)
 
 
-def _daily(shape: str, members: Sequence[Path], form: str, notes: tuple[str, ...], taken: set[str]) -> FileGroup:
+def _daily(
+    shape: str, members: Sequence[Path], form: str, notes: tuple[str, ...], taken: set[str]
+) -> FileGroup:
     lead, _, tail = shape.partition("\0")
     stem = node_name(lead + _split(tail)[0], taken)
     safe_lead, safe_tail = _safe(lead), _safe(tail)
-    files = {f"{safe_lead}{path.name[len(lead) : len(path.name) - len(tail)]}{safe_tail}": path for path in members}
+    files = {
+        f"{safe_lead}{path.name[len(lead) : len(path.name) - len(tail)]}{safe_tail}": path
+        for path in members
+    }
     return FileGroup(stem, f"{safe_lead}{{date:{form}}}{safe_tail}", True, files, notes)
 
 
@@ -165,18 +189,34 @@ def node_name(text: str, taken: set[str]) -> str:
 
 def source_yaml(group: FileGroup) -> str:
     """Return the text of sources/NAME.yaml."""
-    partition = "partition: day" if group.daily else "partition: '*'          # one file, replaced as a whole"
-    return f"source: {group.name}\nowner: me\n{partition}\nfiles: {_text(f'landing/{group.pattern}')}\ncontract: {group.name}\n"
+    partition = (
+        "partition: day"
+        if group.daily
+        else "partition: '*'          # one file, replaced as a whole"
+    )
+    return (
+        f"source: {group.name}\nowner: me\n{partition}\nfiles:"
+        f" {_text(f'landing/{group.pattern}')}\ncontract: {group.name}\n"
+    )
 
 
 def contract_yaml(group: FileGroup, learnt: InferredColumns) -> str:
     """Return the text of contracts/NAME.odcs.yaml: the inferred columns, to be edited."""
     lines = [
-        "apiVersion: v3.0.2", "kind: DataContract", f"id: {group.name}", "version: 1.0.0", "status: draft", "schema:",
-        f"  - name: {group.name}", "    properties:",
-    ]  # fmt: skip
+        "apiVersion: v3.0.2",
+        "kind: DataContract",
+        f"id: {group.name}",
+        "version: 1.0.0",
+        "status: draft",
+        "schema:",
+        f"  - name: {group.name}",
+        "    properties:",
+    ]
     for name, kind in learnt.columns:
-        lines.append(f"      - {{name: {_text(name)}, logicalType: {logical(kind)}, physicalType: {_text(kind)}}}")
+        lines.append(
+            f"      - {{name: {_text(name)}, logicalType: {logical(kind)}, physicalType:"
+            f" {_text(kind)}}}"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -200,18 +240,30 @@ def asset_sql(group: FileGroup, learnt: InferredColumns) -> str:
     columns = [quoted(name) for name, _ in learnt.columns]
     if group.daily:
         columns.insert(0, f"$partition_start as {quoted(day)}")
-    return "\n".join([*head, "select", "    " + ",\n    ".join(columns), f"from {group.name}"]) + "\n"
+    return (
+        "\n".join([*head, "select", "    " + ",\n    ".join(columns), f"from {group.name}"]) + "\n"
+    )
 
 
 def consumer_yaml(group: FileGroup) -> str:
     """Return one entry of consumers.yaml."""
     age = "48h" if group.daily else "7d"
-    return f"- consumer: {group.name}-report\n  owner: me\n  reads: [{group.name}_clean]\n  max_age: {age}\n"
+    return (
+        f"- consumer: {group.name}-report\n  owner: me\n  reads: [{group.name}_clean]\n  max_age:"
+        f" {age}\n"
+    )
 
 
 def _checks(learnt: InferredColumns) -> list[str]:
     names = [name for name, _ in learnt.columns]
-    key = next((name for name in names if name in learnt.unique and (name == names[0] or name.lower().endswith("id"))), None)
+    key = next(
+        (
+            name
+            for name in names
+            if name in learnt.unique and (name == names[0] or name.lower().endswith("id"))
+        ),
+        None,
+    )
     checks = ["row_count: {min: 1}"]
     if key is not None:
         checks.append(f"unique: [{_text(key)}]")
@@ -223,22 +275,36 @@ def _checks(learnt: InferredColumns) -> list[str]:
 def day_column(names: Collection[str]) -> str:
     """Return a name for the column with the delivery's day that no column of the file has."""
     lowered = {name.lower() for name in names}
-    return next(name for name in ("day", "delivery_day", *(f"delivery_day_{i}" for i in range(2, len(lowered) + 3))) if name not in lowered)
+    return next(
+        name
+        for name in (
+            "day",
+            "delivery_day",
+            *(f"delivery_day_{i}" for i in range(2, len(lowered) + 3)),
+        )
+        if name not in lowered
+    )
 
 
 def quoted(name: str) -> str:
     """Return a column as SQL: bare if possible, else in double quotes."""
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _KEYWORDS else '"' + name.replace('"', '""') + '"'
+    return (
+        name
+        if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _KEYWORDS
+        else '"' + name.replace('"', '""') + '"'
+    )
 
 
-_KEYWORDS = frozenset(  # DuckDB's reserved words
-    """
-    all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default deferrable desc
-    describe distinct do else end except false fetch for foreign from grant group having in initially intersect into lambda lateral
-    leading limit not null offset on only or order pivot pivot_longer pivot_wider placing primary qualify references returning select
-    show some summarize symmetric table then to trailing true union unique unpivot using variadic when where window with
-    """.split()  # noqa: SIM905 - a list of words reads best as words
-)
+_RESERVED = """
+    all analyse analyze and any array as asc asymmetric both case cast check collate column
+    constraint create default deferrable desc describe distinct do else end except false fetch
+    for foreign from grant group having in initially intersect into lambda lateral leading limit
+    not null offset on only or order pivot pivot_longer pivot_wider placing primary qualify
+    references returning select show some summarize symmetric table then to trailing true union
+    unique unpivot using variadic when where window with
+"""
+_KEYWORDS = frozenset(_RESERVED.split())
+"""The reserved words of DuckDB."""
 
 
 def _text(value: str) -> str:
@@ -268,7 +334,10 @@ COLUMNS_MAX = 20
 
 def learn(group: FileGroup) -> InferredColumns:
     """Read the group's first file as a delivery. Raise UsageError if it can't be read as data."""
-    from headrace.connect.ingest import PreparedDelivery, prepare  # imports DuckDB: only this command needs it, and it opens no state
+    from headrace.connect.ingest import (
+        PreparedDelivery,
+        prepare,
+    )  # imports DuckDB: only this command needs it, and it opens no state
     from headrace.lake.session import DuckDBSession
 
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
@@ -280,18 +349,26 @@ def learn(group: FileGroup) -> InferredColumns:
         with DuckDBSession(data, readable=readable) as session:
             first, *others = files
             delivery = prepare(
-                first[0], first[1], connection=session.connection, temporary=temporary, pinned=None, samples=others[:SAMPLES_MAX]
+                first[0],
+                first[1],
+                connection=session.connection,
+                temporary=temporary,
+                pinned=None,
+                samples=others[:SAMPLES_MAX],
             )
             if not isinstance(delivery, PreparedDelivery):
                 said = getattr(delivery, "reason", "") or getattr(delivery, "detail", "")
                 line = getattr(delivery, "line", None)
                 where = f"{next(iter(group.files.values()))}{f':{line}' if line else ''}"
                 raise UsageError(
-                    f"{where} can't be read as data: {said}", hint="name CSV, JSON lines or Parquet files, with a header in CSV"
+                    f"{where} can't be read as data: {said}",
+                    hint="name CSV, JSON lines or Parquet files, with a header in CSV",
                 )
             try:
                 columns = tuple((column.name, column.type) for column in delivery.schema.columns)
-                return InferredColumns(columns, *_keys(session, delivery.select_sql, [name for name, _ in columns]))
+                return InferredColumns(
+                    columns, *_keys(session, delivery.select_sql, [name for name, _ in columns])
+                )
             finally:
                 delivery.discard()
 
@@ -309,19 +386,27 @@ def _linked(group: FileGroup, folder: Path) -> list[tuple[Path, str]]:
     return results
 
 
-def _keys(session: DuckDBSession, select_sql: str, names: list[str]) -> tuple[frozenset[str], frozenset[str]]:
+def _keys(
+    session: DuckDBSession, select_sql: str, names: list[str]
+) -> tuple[frozenset[str], frozenset[str]]:
     """Return the columns without nulls, and of those the ones whose values are all different."""
     import duckdb
 
-    candidates = [name for i, name in enumerate(names) if i == 0 or name.lower().endswith("id")][:COLUMNS_MAX]
+    candidates = [name for i, name in enumerate(names) if i == 0 or name.lower().endswith("id")][
+        :COLUMNS_MAX
+    ]
     facts = ", ".join(f"count({quote(name)}), count(DISTINCT {quote(name)})" for name in candidates)
     if not candidates:
         return frozenset(), frozenset()
     try:
-        row = session.connection.execute(f"SELECT count(*), {facts} FROM (SELECT * FROM ({select_sql}) LIMIT {ROWS_MAX})").fetchone()
+        row = session.connection.execute(
+            f"SELECT count(*), {facts} FROM (SELECT * FROM ({select_sql}) LIMIT {ROWS_MAX})"
+        ).fetchone()
     except duckdb.Error:
         return frozenset(), frozenset()
     assert row is not None
     rows, counts = row[0], row[1:]
     filled = {name for i, name in enumerate(candidates) if rows and counts[2 * i] == rows}
-    return frozenset(filled), frozenset(name for i, name in enumerate(candidates) if name in filled and counts[2 * i + 1] == rows)
+    return frozenset(filled), frozenset(
+        name for i, name in enumerate(candidates) if name in filled and counts[2 * i + 1] == rows
+    )

@@ -20,12 +20,24 @@ from headrace.plan.backfill_planning import INGESTED
 from headrace.runtime.recomputation import give_up
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import agreements
-from headrace.services.agreements import InputsUnchanged, PlanChanged, ValuesDiffer, changed, identified
+from headrace.services.agreements import (
+    InputsUnchanged,
+    PlanChanged,
+    ValuesDiffer,
+    changed,
+    identified,
+)
 from headrace.services.backfill_planning import plan
 from headrace.services.backfill_views import planned_response
 from headrace.services.backfills import backfill
 from headrace.services.commands import CommandContext, leader_command, perform
-from headrace.services.contract_accept import UNDECIDED, ContractUpdate, ValueDecision, accept, prepared
+from headrace.services.contract_accept import (
+    UNDECIDED,
+    ContractUpdate,
+    ValueDecision,
+    accept,
+    prepared,
+)
 from headrace.services.incident_records import FixEnded
 from headrace.services.incidents import found_in, number_of, row_of
 from headrace.services.pause import resume
@@ -84,9 +96,17 @@ class _Planned(msgspec.Struct, frozen=True):
 
 
 def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are named where it is called
-    session: ProjectSession, target: str, *, dry_run: bool, confirm: Confirm, progress: Progress, again: bool = False,
-    plan_id: str | None = None, reason: str | None = None, decision: ValueDecision = UNDECIDED,
-) -> FixResponse:  # fmt: skip
+    session: ProjectSession,
+    target: str,
+    *,
+    dry_run: bool,
+    confirm: Confirm,
+    progress: Progress,
+    again: bool = False,
+    plan_id: str | None = None,
+    reason: str | None = None,
+    decision: ValueDecision = UNDECIDED,
+) -> FixResponse:
     """Plan an incident's repair, ask for confirmation, and do it; with a `plan_id`, only that plan.
 
     With `dry_run` it only plans. `again` repairs even if neither inputs nor code have changed since
@@ -114,20 +134,32 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
     if planned.build is not None and planned.build.approval is not None:
         rule = planned.build.approval
         raise Refused(
-            f"this repair needs an approval: {rule.file}:{rule.line} backfill_approval = {rule.rule!r}",
-            hint=f"nobody can approve it yet: change {rule.file}:{rule.line}, then headrace fix {planned.incident.shown}",
+            f"this repair needs an approval: {rule.file}:{rule.line} backfill_approval ="
+            f" {rule.rule!r}",
+            hint=(
+                f"nobody can approve it yet: change {rule.file}:{rule.line}, then headrace fix"
+                f" {planned.incident.shown}"
+            ),
         )
     if not confirm(response):
         return msgspec.structs.replace(response, fix="declined")
     before = _hashes(session, planned) if again else {}
     acts = [act.value for act in planned.how.acts]
-    arguments = FixArguments(planned.incident.id, acts, again, response.plan_id, (reason or "").strip(), decision)
+    arguments = FixArguments(
+        planned.incident.id, acts, again, response.plan_id, (reason or "").strip(), decision
+    )
     noted: FixNoted = perform(session, "fix", arguments, progress)
     _same(response, noted.refused, response.plan_id)
     try:
         built = _do(session, planned, progress)
     except HeadraceError:
-        _note_end(session, planned, progress, f"tried to repair it with {_command(planned)}: it was stopped by an error", failed=True)
+        _note_end(
+            session,
+            planned,
+            progress,
+            f"tried to repair it with {_command(planned)}: it was stopped by an error",
+            failed=True,
+        )
         raise
     after = _after(session, planned, response, built, before if again else None)
     if response.repair is None or not response.repair.automatic:
@@ -155,7 +187,9 @@ def _came(planned: _Planned, after: FixResponse, *, failed: bool) -> str:
     return f"tried to repair it with {_command(planned)}: {still}"
 
 
-def _note_end(session: ProjectSession, planned: _Planned, progress: Progress, said: str, *, failed: bool) -> None:
+def _note_end(
+    session: ProjectSession, planned: _Planned, progress: Progress, said: str, *, failed: bool
+) -> None:
     fresh = session.again(session.actor)
     try:
         perform(fresh, "fix_ended", FixEnded(planned.incident.id, said, failed), progress)
@@ -165,14 +199,21 @@ def _note_end(session: ProjectSession, planned: _Planned, progress: Progress, sa
 
 def _waited(response: FixResponse) -> float | None:
     """Return the seconds from the incident's last opening to the start of its last repair."""
-    begun = next((line.at for line in reversed(response.timeline) if line.what.startswith(REPAIR_BEGUN)), None)
+    begun = next(
+        (line.at for line in reversed(response.timeline) if line.what.startswith(REPAIR_BEGUN)),
+        None,
+    )
     if begun is None:
         return None
-    opened = (line.at for line in response.timeline if line.what.startswith(BEGINS) and line.at <= begun)
+    opened = (
+        line.at for line in response.timeline if line.what.startswith(BEGINS) and line.at <= begun
+    )
     return (begun - max(opened, default=response.opened_at)).total_seconds()
 
 
-def _with_timeline(session: ProjectSession, planned: _Planned, response: FixResponse) -> FixResponse:
+def _with_timeline(
+    session: ProjectSession, planned: _Planned, response: FixResponse
+) -> FixResponse:
     """Return the response with the current timeline."""
     fresh = session.again(session.actor)
     try:
@@ -186,7 +227,9 @@ def _shown(session: ProjectSession, planned: _Planned) -> FixResponse:
     """Return the plan with its id; for a resolved incident its current state."""
     if planned.incident.state == "resolved":
         return _response(planned, "done")
-    response = identified(session, _response(planned, "planned"), session.version, _written(planned))
+    response = identified(
+        session, _response(planned, "planned"), session.version, _written(planned)
+    )
     command = f"headrace fix {planned.incident.shown}"
     refused = undecided_renames(response.mappings, command, response.plan_id)
     return msgspec.structs.replace(response, refused=refused)
@@ -196,10 +239,16 @@ def _written(planned: _Planned) -> dict[str, str]:
     """Return the SHA-256 of the contract to be written, by path."""
     if planned.accepted is None:
         return {}
-    return {planned.accepted.path.as_posix(): hashlib.sha256(planned.accepted.after.encode()).hexdigest()}
+    return {
+        planned.accepted.path.as_posix(): (
+            hashlib.sha256(planned.accepted.after.encode()).hexdigest()
+        )
+    }
 
 
-def _changed(session: ProjectSession, planned: _Planned, response: FixResponse, asked: str | None) -> RefusedRow | None:
+def _changed(
+    session: ProjectSession, planned: _Planned, response: FixResponse, asked: str | None
+) -> RefusedRow | None:
     return changed(session, response, asked, session.version, _written(planned))
 
 
@@ -222,22 +271,32 @@ def _after(
     try:
         after = _plan(fresh, planned.incident.shown, resolved_only=True)
         still = [*_failed_at(fresh, after.incident, built), *_still(fresh, after.incident)]
-        recomputed = None if before is None else _recomputed(planned, before, _hashes(fresh, planned))
+        recomputed = (
+            None if before is None else _recomputed(planned, before, _hashes(fresh, planned))
+        )
     finally:
         fresh.close()
     over = after.incident.state == "resolved" or (_ends_by_itself(after.row) and not still)
     state = "done" if over and not _part_failed(built) else "open"
     return msgspec.structs.replace(
-        _response(after, state), steps=response.steps, mappings=response.mappings, file=response.file, backfill=built, still=still,
-        recomputed=recomputed, plan_id=response.plan_id,
-    )  # fmt: skip
+        _response(after, state),
+        steps=response.steps,
+        mappings=response.mappings,
+        file=response.file,
+        backfill=built,
+        still=still,
+        recomputed=recomputed,
+        plan_id=response.plan_id,
+    )
 
 
 def _part_failed(built: BackfillResponse | None) -> bool:
     return built is not None and built.state not in WENT_WELL
 
 
-def _failed_at(session: ProjectSession, incident: Incident, built: BackfillResponse | None) -> list[StillRow]:
+def _failed_at(
+    session: ProjectSession, incident: Incident, built: BackfillResponse | None
+) -> list[StillRow]:
     """Return other incidents at which the repair's own attempts failed: one partition of each."""
     if built is None or session.store is None:
         return []
@@ -282,7 +341,12 @@ def _still(session: ProjectSession, incident: Incident) -> list[StillRow]:
         if incident.kind == CauseKind.DATA_CORRUPTED:
             text = f"its rows{more} can't be read"
         still_rows.append(
-            StillRow(what=partition_argument(node, key), state="wrong", text=text, command=f"headrace incident {incident.shown}")
+            StillRow(
+                what=partition_argument(node, key),
+                state="wrong",
+                text=text,
+                command=f"headrace incident {incident.shown}",
+            )
         )
     return still_rows
 
@@ -291,12 +355,20 @@ def _hashes(session: ProjectSession, planned: _Planned) -> dict[str, str | None]
     """Return the content hashes of the incident's partitions as readers see them."""
     assert session.store is not None
     with session.store.read() as tx:
-        keys = [key for node, key in stored.partitions_of(tx, planned.incident.id) if node == planned.incident.node]
+        keys = [
+            key
+            for node, key in stored.partitions_of(tx, planned.incident.id)
+            if node == planned.incident.node
+        ]
         return publications.hashes(tx, planned.incident.node, [key or WHOLE for key in keys])
 
 
-def _recomputed(planned: _Planned, before: Mapping[str, str | None], after: Mapping[str, str | None]) -> RecomputedRow:
-    same = sum(before.get(key) is not None and before[key] == result for key, result in after.items())
+def _recomputed(
+    planned: _Planned, before: Mapping[str, str | None], after: Mapping[str, str | None]
+) -> RecomputedRow:
+    same = sum(
+        before.get(key) is not None and before[key] == result for key, result in after.items()
+    )
     return RecomputedRow(node=planned.incident.node, same=same, differ=len(after) - same)
 
 
@@ -318,14 +390,25 @@ def _plan(
         if incident.state == "resolved" or resolved_only:
             return _Planned(incident, row, Mending(), session.compiled.project)
         how = find_repair(tx, session.compiled, incident, again=again)
-        waiting = [item.rows or 0 for item in quarantine.waiting(tx, node=incident.node) if item.partition in how.reread]
+        waiting = [
+            item.rows or 0
+            for item in quarantine.waiting(tx, node=incident.node)
+            if item.partition in how.reread
+        ]
     if not how.acts:
         raise _refused(incident, how)
-    accepted = prepared(session, how.accepting, (), decision) if RepairAction.MAP in how.acts else None
+    accepted = (
+        prepared(session, how.accepting, (), decision) if RepairAction.MAP in how.acts else None
+    )
     build = _preview(session, incident, how)
     if how.acts == (RepairAction.BUILD,) and build is not None and build.partitions_total == 0:
-        how, build = Mending(acts=(RepairAction.LOOK,)), None  # nothing is missing: the rest waits for a source
-    return _Planned(incident, row, how, session.compiled.project, accepted, sum(waiting), build, decision)
+        how, build = (
+            Mending(acts=(RepairAction.LOOK,)),
+            None,
+        )  # nothing is missing: the rest waits for a source
+    return _Planned(
+        incident, row, how, session.compiled.project, accepted, sum(waiting), build, decision
+    )
 
 
 _SHOWS = {"deliveries": " shows what came", "logs": " shows what it wrote"}
@@ -337,16 +420,27 @@ def _refused(incident: Incident, how: Mending) -> Refused:
     if how.by_itself:
         command = how.commands[0]
         shows = _SHOWS.get(command.split()[1], "")
-        return Refused(f"{incident.shown} needs no repair: {how.by_itself}", hint=f"{how.first}; {command}{shows}")
+        return Refused(
+            f"{incident.shown} needs no repair: {how.by_itself}",
+            hint=f"{how.first}; {command}{shows}",
+        )
     if how.earlier:
-        return Refused(f"{incident.shown} isn't repaired yet: {how.first}", hint=", then ".join(how.commands))
+        return Refused(
+            f"{incident.shown} isn't repaired yet: {how.first}", hint=", then ".join(how.commands)
+        )
     commands = f"then {', then '.join(how.commands)}" if how.commands else ""
     if not how.same:
         return Refused(f"{incident.shown} isn't a machine's to repair: {how.first}", hint=commands)
-    reason = f"neither the code of {incident.node} nor its inputs have changed since the wrong rows were published"
+    reason = (
+        f"neither the code of {incident.node} nor its inputs have changed since the wrong rows were"
+        " published"
+    )
     return InputsUnchanged(
         f"{incident.shown} isn't repaired: {reason}, so computing it again gives the same rows",
-        hint=f"{how.first}; {commands}. To compute it all the same: headrace fix {incident.shown} --again",
+        hint=(
+            f"{how.first}; {commands}. To compute it all the same: headrace fix {incident.shown}"
+            " --again"
+        ),
     )
 
 
@@ -354,8 +448,23 @@ def _preview(session: ProjectSession, incident: Incident, how: Mending) -> Backf
     if how.build is None or session.compiled is None:
         return None
     again = {incident.node: how.reread} if how.reread else {}
-    draft_backfill = plan(session, session.store, session.compiled, session.version, how.build, now=session.now(), reread=again)
-    response = planned_response(session, draft_backfill, how.build, state="planned", now=session.now(), clock=session.clock.kind)
+    draft_backfill = plan(
+        session,
+        session.store,
+        session.compiled,
+        session.version,
+        how.build,
+        now=session.now(),
+        reread=again,
+    )
+    response = planned_response(
+        session,
+        draft_backfill,
+        how.build,
+        state="planned",
+        now=session.now(),
+        clock=session.clock.kind,
+    )
     return identified(session, response, session.version)
 
 
@@ -386,7 +495,10 @@ def _step(planned: _Planned, act: RepairAction) -> Sequence[FixStep]:
     match act:
         case RepairAction.MAP:
             assert planned.accepted is not None
-            names = ", ".join(f"{mapping.column} ← {mapping.convert or mapping.to}" for mapping in planned.accepted.mappings)
+            names = ", ".join(
+                f"{mapping.column} ← {mapping.convert or mapping.to}"
+                for mapping in planned.accepted.mappings
+            )
             ends = f"; repairs {' and '.join(planned.how.together)}" if planned.how.together else ""
             text = f"{names}, from {planned.accepted.first} on{ends}"
             mapped = FixStep(act=act, what=planned.accepted.path.as_posix(), text=text)
@@ -396,13 +508,22 @@ def _step(planned: _Planned, act: RepairAction) -> Sequence[FixStep]:
         case RepairAction.BUILD:
             return _built(planned.project, planned.build) if planned.build is not None else ()
         case RepairAction.LOOK:
-            return (FixStep(act=act, what=node, text="look again; what has arrived is ingested, and what waits for it runs"),)
+            return (
+                FixStep(
+                    act=act,
+                    what=node,
+                    text="look again; what has arrived is ingested, and what waits for it runs",
+                ),
+            )
         case RepairAction.RESUME:
             return (FixStep(act=act, what=node, text="it may run again"),)
         case RepairAction.AGAIN:
             count = len(planned.how.again)
             named = ", ".join(planned.how.again[:NAMED_MAX]) + (" …" if count > NAMED_MAX else "")
-            text = f"{count} {'partition' if count == 1 else 'partitions'} again, from inputs or the kept raw bytes: {named}"
+            text = (
+                f"{count} {'partition' if count == 1 else 'partitions'} again, from inputs or the"
+                f" kept raw bytes: {named}"
+            )
             again = FixStep(act=act, what=node, text=text, partitions=list(planned.how.again))
             return (*map(_given_up, planned.how.given_up), again)
         case RepairAction.RETRY:
@@ -410,7 +531,9 @@ def _step(planned: _Planned, act: RepairAction) -> Sequence[FixStep]:
 
 
 def _given_up(path: str) -> FixStep:
-    text = "damaged, and several partitions share it: a copy that is put back from now on isn't used"
+    text = (
+        "damaged, and several partitions share it: a copy that is put back from now on isn't used"
+    )
     return FixStep(act="give_up", what=path, text=text)
 
 
@@ -443,19 +566,27 @@ def _noted(context: CommandContext, arguments: FixArguments, progress: Progress)
     def write(tx: Transaction, now: int) -> None:
         if RepairAction.AGAIN in arguments.acts:
             give_up(tx, found_in(tx, arguments.number).node, now)
-        begun = f"{REPAIR_BEGUN}{', '.join(arguments.acts)}" + (f" ({arguments.reason})" if arguments.reason else "")
+        begun = f"{REPAIR_BEGUN}{', '.join(arguments.acts)}" + (
+            f" ({arguments.reason})" if arguments.reason else ""
+        )
         number = append(
             tx,
             now,
             AuditEvent(
-                action=Action.INCIDENT_FIXED, actor=context.actor, object=Object("incident", str(arguments.number)),
+                action=Action.INCIDENT_FIXED,
+                actor=context.actor,
+                object=Object("incident", str(arguments.number)),
                 reason=arguments.reason,
                 after={
-                    "plan_id": arguments.plan_id, "acts": list(arguments.acts), **({"again": True} if arguments.again else {}),
+                    "plan_id": arguments.plan_id,
+                    "acts": list(arguments.acts),
+                    **({"again": True} if arguments.again else {}),
                 },
             ),
-        )  # fmt: skip
-        stored.happened(tx, arguments.number, [Happened(now, begun, context.actor.id, f"{ACT}{number}")])
+        )
+        stored.happened(
+            tx, arguments.number, [Happened(now, begun, context.actor.id, f"{ACT}{number}")]
+        )
 
     context.tell(write=write)
     return FixNoted(number=arguments.number)
@@ -494,14 +625,21 @@ def _pass(session: ProjectSession, progress: Progress) -> None:
         fresh.close()
 
 
-def _act(session: ProjectSession, planned: _Planned, act: RepairAction, progress: Progress) -> BackfillResponse | None:
+def _act(
+    session: ProjectSession, planned: _Planned, act: RepairAction, progress: Progress
+) -> BackfillResponse | None:
     node, because = planned.incident.node, f"{planned.incident.shown}: {planned.incident.summary}"
     match act:
         case RepairAction.MAP:
             accept(
-                session, planned.how.accepting, pairs=(), patch=False, yes=False, progress=progress,
+                session,
+                planned.how.accepting,
+                pairs=(),
+                patch=False,
+                yes=False,
+                progress=progress,
                 decision=planned.decision,
-            )  # fmt: skip
+            )
         case RepairAction.LOOK:
             tick(session, progress=progress)
         case RepairAction.RESUME:
@@ -512,7 +650,17 @@ def _act(session: ProjectSession, planned: _Planned, act: RepairAction, progress
             _pass(session, progress)  # corrected code is due now, and so are its downstream nodes
         case RepairAction.AGAIN:
             keys = [key for key in planned.how.again if key != WHOLE]
-            run(session, [node], exclude=(), partitions=keys, first=None, last=None, again=True, reason=because, progress=progress)
+            run(
+                session,
+                [node],
+                exclude=(),
+                partitions=keys,
+                first=None,
+                last=None,
+                again=True,
+                reason=because,
+                progress=progress,
+            )
         case RepairAction.BUILD:
             assert planned.how.build is not None
             arguments = planned.how.build
@@ -532,6 +680,10 @@ def _act(session: ProjectSession, planned: _Planned, act: RepairAction, progress
                 progress=progress,
                 # accepted names have created another version, so the confirmed plan id no longer
                 # fits
-                plan_id=None if planned.build is None or RepairAction.MAP in planned.how.acts else planned.build.plan_id,
+                plan_id=(
+                    None
+                    if planned.build is None or RepairAction.MAP in planned.how.acts
+                    else planned.build.plan_id
+                ),
             )
     return None

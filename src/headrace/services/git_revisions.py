@@ -17,7 +17,12 @@ from headrace.services.session import ProjectSession
 SECONDS_MAX = 120
 FILES_MAX = 100_000
 BYTES_MAX = 1 << 30
-_LOCAL = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+_LOCAL = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "LC_ALL": "C",
+}
 
 
 def compiled_at(session: ProjectSession, reference: str) -> Compiled:
@@ -28,11 +33,16 @@ def compiled_at(session: ProjectSession, reference: str) -> Compiled:
     """
     with _checked_out(session.root, reference) as folder:
         compilation = compile_project(
-            folder, cache=session.data_folder / "cache" / "against", environment=session.env, learnt=session.learnt()
+            folder,
+            cache=session.data_folder / "cache" / "against",
+            environment=session.env,
+            learnt=session.learnt(),
         )
     if compilation.compiled is None:
         raise ProjectError(
-            f"at {reference} the project has {len([problem for problem in compilation.problems if problem.level == 'error'])} errors",
+            f"at {reference} the project has"
+            f" {len([problem for problem in compilation.problems if problem.level == 'error'])}"
+            " errors",
             hint="compare with a commit at which `headrace validate` finds none",
         )
     return compilation.compiled
@@ -43,18 +53,26 @@ def _checked_out(root: Path, reference: str) -> Iterator[Path]:
     """Yield the project's files at a reference, in a temporary folder."""
     wanted = f"{reference}^{{commit}}"
     possible = "\0" not in reference  # a program's argument can't contain NUL
-    if not possible or not (commit := _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", wanted)):
+    if not possible or not (
+        commit := _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
+    ):
         raise UsageError(
-            f"git knows no {reference[:80]!r} here", hint="a branch, a tag or a commit that is on this machine: git fetch first"
+            f"git knows no {reference[:80]!r} here",
+            hint="a branch, a tag or a commit that is on this machine: git fetch first",
         )
     with tempfile.TemporaryDirectory(prefix="headrace-against-") as folder:
         archive = Path(folder, "project.tar")
-        _git(root, "archive", "--format=tar", f"--output={archive}", commit)  # the project's folder, wherever in the repository
+        _git(
+            root, "archive", "--format=tar", f"--output={archive}", commit
+        )  # the project's folder, wherever in the repository
         target = Path(folder, "project")
         target.mkdir()
         _unpack(archive, target, reference)
         if not (target / "headrace.toml").is_file():
-            raise UsageError(f"at {reference[:80]} there is no headrace.toml here", hint="compare with a later commit")
+            raise UsageError(
+                f"at {reference[:80]} there is no headrace.toml here",
+                hint="compare with a later commit",
+            )
         yield target
 
 
@@ -65,7 +83,10 @@ def _unpack(archive: Path, target: Path, reference: str) -> None:
         for item in packed:
             files, size = files + 1, size + item.size
             if files > FILES_MAX or size > BYTES_MAX:
-                raise ProjectError(f"at {reference} the project has more than {FILES_MAX:,} files or 1 GiB", hint="keep data out of git")
+                raise ProjectError(
+                    f"at {reference} the project has more than {FILES_MAX:,} files or 1 GiB",
+                    hint="keep data out of git",
+                )
             if item.isfile() or item.isdir():
                 packed.extract(item, target, filter="data")
 
@@ -77,14 +98,27 @@ def _git(root: Path, *arguments: str) -> str:
     """
     command = ["git", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=SECONDS_MAX, check=False, env={**os.environ, **_LOCAL})
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            timeout=SECONDS_MAX,
+            check=False,
+            env={**os.environ, **_LOCAL},
+        )
     except FileNotFoundError:
-        raise ProjectError("--against needs git, which isn't installed here", hint="install git, or leave --against away") from None
+        raise ProjectError(
+            "--against needs git, which isn't installed here",
+            hint="install git, or leave --against away",
+        ) from None
     except subprocess.TimeoutExpired:
-        raise ProjectError(f"git took longer than {SECONDS_MAX} s", hint="try `git status` in the project's folder") from None
+        raise ProjectError(
+            f"git took longer than {SECONDS_MAX} s", hint="try `git status` in the project's folder"
+        ) from None
     text = done.stderr.decode(errors="replace").strip()
     if done.returncode and (text or arguments[0] != "rev-parse"):
         raise UsageError(
-            f"git can't say what the project was: {text.splitlines()[-1][:200] if text else 'no reason given'}", hint="git log"
+            "git can't say what the project was:"
+            f" {text.splitlines()[-1][:200] if text else 'no reason given'}",
+            hint="git log",
         )
     return done.stdout.decode(errors="surrogateescape").strip()

@@ -47,28 +47,53 @@ class GraphOverview:
 
     def id(self, name: str) -> str:
         """Return the id of its card."""
-        kind = "consumer" if name in self.project.consumers else "source" if name in self.project.sources else "asset"
+        kind = (
+            "consumer"
+            if name in self.project.consumers
+            else "source"
+            if name in self.project.sources
+            else "asset"
+        )
         return f"{kind}:{name}"
 
     def each(self, steps: dict[str, int]) -> list[CardView]:
         """Return one card per name; `steps` maps each name to its distance from the root."""
-        nodes = {row.name: row for row in self.cards.of(name for name in steps if name not in self.project.consumers)}
+        nodes = {
+            row.name: row
+            for row in self.cards.of(name for name in steps if name not in self.project.consumers)
+        }
         return [
             CardView(
-                id=self.id(name), kind=self.id(name).partition(":")[0], name=name, state=self.state(name), worst=self.state(name),
-                states=[], count=1,
-                owner=self.cards.owner(name), domain=self.domain(name) or None,
+                id=self.id(name),
+                kind=self.id(name).partition(":")[0],
+                name=name,
+                state=self.state(name),
+                worst=self.state(name),
+                states=[],
+                count=1,
+                owner=self.cards.owner(name),
+                domain=self.domain(name) or None,
                 data_through=nodes[name].data_through if name in nodes else None,
-                quarantined=name in nodes and nodes[name].quarantined, paused=self.cards.paused(name),
-                incident=self.cards.incident(name), steps=at, hidden_above=0, hidden_below=0,
+                quarantined=name in nodes and nodes[name].quarantined,
+                paused=self.cards.paused(name),
+                incident=self.cards.incident(name),
+                steps=at,
+                hidden_above=0,
+                hidden_below=0,
             )
             for name, at in steps.items()
-        ]  # fmt: skip
+        ]
 
-    def several(self, card_id: str, kind: str, domain: str, names: Sequence[str], steps: int) -> CardView:
+    def several(
+        self, card_id: str, kind: str, domain: str, names: Sequence[str], steps: int
+    ) -> CardView:
         """Return one card for several nodes."""
         counted = Counter(map(str, map(self._states.get, names, repeat(NEVER))))
-        incident = next(filter(None, map(self.cards.incident, names)), None) if self.cards.has_incidents else None
+        incident = (
+            next(filter(None, map(self.cards.incident, names)), None)
+            if self.cards.has_incidents
+            else None
+        )
         return CardView(
             id=card_id,
             kind=kind,
@@ -98,13 +123,21 @@ class Domains:
         self.edges: Counter[tuple[str, str]] = Counter()
         for name, domain in domain_of.items():
             self.names.setdefault(domain, []).append(name)
-            self.edges.update((domain_of[parent], domain) for parent in whole.reach.above.get(name, ()) if parent in domain_of)
+            self.edges.update(
+                (domain_of[parent], domain)
+                for parent in whole.reach.above.get(name, ())
+                if parent in domain_of
+            )
 
 
 def domains_of(whole: GraphOverview) -> Domains:
     """Return the domains of the applied project, cached per version."""
     session = whole.session
-    return Domains(whole) if session.version is None else cached_by_version(session, "domains", lambda: Domains(whole))
+    return (
+        Domains(whole)
+        if session.version is None
+        else cached_by_version(session, "domains", lambda: Domains(whole))
+    )
 
 
 MODES = ("domains", "focus", "blast")
@@ -138,8 +171,14 @@ def view(session: ProjectSession, query: GraphViewQuery) -> GraphView:
     if query.mode == "domains":
         return _domains(session, whole, query)
     root = _root(session, whole, query.root)
-    below = whole.reach.distances(root, whole.reach.below, query.hops if query.mode == "focus" else None)
-    above = whole.reach.distances(root, whole.reach.above, query.hops) if query.mode == "focus" else {root: 0}
+    below = whole.reach.distances(
+        root, whole.reach.below, query.hops if query.mode == "focus" else None
+    )
+    above = (
+        whole.reach.distances(root, whole.reach.above, query.hops)
+        if query.mode == "focus"
+        else {root: 0}
+    )
     steps = {**{name: -n for name, n in above.items()}, **below}
     nearest = sorted(steps, key=lambda name: (abs(steps[name]), name))
     shown = {name: steps[name] for name in nearest[: query.budget]}
@@ -156,14 +195,18 @@ def _root(session: ProjectSession, whole: GraphOverview, root: str | None) -> st
     return result
 
 
-def _rolled(whole: GraphOverview, steps: Mapping[str, int], shown: Mapping[str, int]) -> dict[str, str]:
+def _rolled(
+    whole: GraphOverview, steps: Mapping[str, int], shown: Mapping[str, int]
+) -> dict[str, str]:
     """Return the rolled-up card of each node without a card of its own."""
     results: dict[str, str] = {}
     for side, names in (
         ("up", [name for name, at in steps.items() if at < 0 and name not in shown]),
         ("down", [name for name, at in steps.items() if at >= 0 and name not in shown]),
     ):
-        domains = [domain for domain, _ in Counter(map(whole.domain, names)).most_common(ROLLED_MAX)]
+        domains = [
+            domain for domain, _ in Counter(map(whole.domain, names)).most_common(ROLLED_MAX)
+        ]
         for name in names:
             domain = whole.domain(name)
             results[name] = f"more:{side}:{domain if domain in domains else ''}"
@@ -171,33 +214,56 @@ def _rolled(whole: GraphOverview, steps: Mapping[str, int], shown: Mapping[str, 
 
 
 def _drawn(
-    session: ProjectSession, whole: GraphOverview, query: GraphViewQuery, root: str, shown: Mapping[str, int], rolled: Mapping[str, str]
+    session: ProjectSession,
+    whole: GraphOverview,
+    query: GraphViewQuery,
+    root: str,
+    shown: Mapping[str, int],
+    rolled: Mapping[str, str],
 ) -> GraphView:
     groups: dict[str, list[str]] = {}
     for name, card in rolled.items():
         groups.setdefault(card, []).append(name)
     card_of = {**rolled, **{name: whole.id(name) for name in shown}}
-    furthest = {"up": min(shown.values(), default=0) - 1, "down": max(shown.values(), default=0) + 1}
+    furthest = {
+        "up": min(shown.values(), default=0) - 1,
+        "down": max(shown.values(), default=0) + 1,
+    }
     cards = [
         *(_with_hidden(whole, card, card_of) for card in whole.each(dict(shown))),
-        *(whole.several(card, "more", card.split(":", 2)[2], names, furthest[card.split(":")[1]]) for card, names in groups.items()),
+        *(
+            whole.several(card, "more", card.split(":", 2)[2], names, furthest[card.split(":")[1]])
+            for card, names in groups.items()
+        ),
     ]
     return GraphView(
-        now=session.now(), mode=query.mode, root=whole.id(root), hops=query.hops if query.mode == "focus" else None,
-        total=len(whole.names), shown=len(shown), cards=cards, edges=_edges(whole, card_of),
-    )  # fmt: skip
+        now=session.now(),
+        mode=query.mode,
+        root=whole.id(root),
+        hops=query.hops if query.mode == "focus" else None,
+        total=len(whole.names),
+        shown=len(shown),
+        cards=cards,
+        edges=_edges(whole, card_of),
+    )
 
 
 def _with_hidden(whole: GraphOverview, card: CardView, card_of: Mapping[str, str]) -> CardView:
     above = sum(other not in card_of for other in whole.reach.above.get(card.name, ()))
     below = sum(other not in card_of for other in whole.reach.below.get(card.name, ()))
-    return msgspec.structs.replace(card, hidden_above=above, hidden_below=below) if above or below else card
+    return (
+        msgspec.structs.replace(card, hidden_above=above, hidden_below=below)
+        if above or below
+        else card
+    )
 
 
 def _domains(session: ProjectSession, whole: GraphOverview, query: GraphViewQuery) -> GraphView:
     """Return a card for each domain; beyond the budget, the smallest share one."""
     domains = domains_of(whole)
-    largest = sorted(domains.names, key=lambda domain: len(domains.names[domain]), reverse=True)[: query.budget]
+    largest = sorted(domains.names, key=lambda domain: len(domains.names[domain]), reverse=True)[
+        : query.budget
+    ]
     own = {domain: f"domain:{domain}" for domain in largest}
     groups: dict[str, list[str]] = {}
     for domain, names in domains.names.items():
@@ -205,11 +271,20 @@ def _domains(session: ProjectSession, whole: GraphOverview, query: GraphViewQuer
     weights: Counter[tuple[str, str]] = Counter()
     for (above, below), weight in domains.edges.items():
         weights[own.get(above, _REST), own.get(below, _REST)] += weight
-    cards = [whole.several(card, card.partition(":")[0], card.split(":")[-1], names, 0) for card, names in groups.items()]
+    cards = [
+        whole.several(card, card.partition(":")[0], card.split(":")[-1], names, 0)
+        for card, names in groups.items()
+    ]
     return GraphView(
-        now=session.now(), mode=query.mode, root=None, hops=None, total=len(whole.names), shown=0, cards=cards,
+        now=session.now(),
+        mode=query.mode,
+        root=None,
+        hops=None,
+        total=len(whole.names),
+        shown=0,
+        cards=cards,
         edges=_drawn_edges(weights),
-    )  # fmt: skip
+    )
 
 
 def _edges(whole: GraphOverview, card_of: Mapping[str, str]) -> list[EdgeView]:
@@ -224,7 +299,11 @@ def _edges(whole: GraphOverview, card_of: Mapping[str, str]) -> list[EdgeView]:
 
 def _drawn_edges(weights: Mapping[tuple[str, str], int]) -> list[EdgeView]:
     """Return the edges, without those within one card."""
-    return [EdgeView(from_=item, to=other, weight=n) for (item, other), n in sorted(weights.items()) if item != other]
+    return [
+        EdgeView(from_=item, to=other, weight=n)
+        for (item, other), n in sorted(weights.items())
+        if item != other
+    ]
 
 
 # Nodes, downstream nodes and consumers that an action would affect, before it is done.
@@ -239,7 +318,9 @@ class EffectResponse(Response, frozen=True, kw_only=True):
     owners: list[str]
 
 
-def effect(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str]) -> EffectResponse:
+def effect(
+    session: ProjectSession, selection: Sequence[str], exclude: Sequence[str]
+) -> EffectResponse:
     """Return the effect on the applied project (declared, before the first apply).
 
     Raise UsageError for a selection that matches nothing.
@@ -301,5 +382,12 @@ def _use(session: ProjectSession) -> None:
     use(session)
 
 
-WARMED: tuple[Callable[[ProjectSession], None], ...] = (load, _today, _catalog, _graph, _search, _use)
+WARMED: tuple[Callable[[ProjectSession], None], ...] = (
+    load,
+    _today,
+    _catalog,
+    _graph,
+    _search,
+    _use,
+)
 """In the usual order of the requests."""

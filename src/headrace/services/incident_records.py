@@ -39,14 +39,19 @@ class NoteArguments(msgspec.Struct, frozen=True):
     text: str
 
 
-def note(session: ProjectSession, target: str, *, text: str | None, progress: Progress) -> IncidentRow:
+def note(
+    session: ProjectSession, target: str, *, text: str | None, progress: Progress
+) -> IncidentRow:
     """Add a note to an incident, without further effect.
 
     Raise Refused without a text, UsageError for an unknown incident or a text that is too long.
     """
     said = commands.required_reason(text, "incidents note", "it is what is written down")
     if len(said) > TEXT_MAX:
-        raise UsageError(f"a note has at most {TEXT_MAX:,} characters, this one {len(said):,}", hint="write where the rest can be read")
+        raise UsageError(
+            f"a note has at most {TEXT_MAX:,} characters, this one {len(said):,}",
+            hint="write where the rest can be read",
+        )
     return perform(session, "note_incident", NoteArguments(number_of(target), said), progress)  # type: ignore[no-any-return]
 
 
@@ -55,13 +60,24 @@ def _note(context: CommandContext, arguments: NoteArguments, progress: Progress)
     del progress
     applied = context.applied()
     if applied is None:
-        raise ProjectError("nothing is applied yet, so there are no incidents", hint="headrace apply")
+        raise ProjectError(
+            "nothing is applied yet, so there are no incidents", hint="headrace apply"
+        )
 
     def write(tx: Transaction, now: int) -> None:
         number = found_in(tx, arguments.number).id
         stored.happened(tx, number, [Happened(now, f"note: {arguments.text}", context.actor.id)])
         about = Object("incident", display_id(number))
-        append(tx, now, AuditEvent(action=Action.INCIDENT_NOTED, actor=context.actor, object=about, reason=arguments.text))
+        append(
+            tx,
+            now,
+            AuditEvent(
+                action=Action.INCIDENT_NOTED,
+                actor=context.actor,
+                object=about,
+                reason=arguments.text,
+            ),
+        )
 
     context.tell(write=write)
     with context.store.read() as tx:
@@ -84,22 +100,39 @@ class ReportArguments(msgspec.Struct, frozen=True):
 
 
 def report(
-    session: ProjectSession, target: str, *, first: str | None, last: str | None, reason: str | None, progress: Progress
+    session: ProjectSession,
+    target: str,
+    *,
+    first: str | None,
+    last: str | None,
+    reason: str | None,
+    progress: Progress,
 ) -> IncidentRow:
     """Report published data as wrong, and return its incident.
 
     Raise Refused without a reason, UsageError if nothing is published.
     """
-    text = commands.required_reason(reason, "incidents report", "who repairs it has to know what is wrong with the data")
+    text = commands.required_reason(
+        reason, "incidents report", "who repairs it has to know what is wrong with the data"
+    )
     node, key = targets.target(target, session.project())
     if node in session.borrowed:
-        raise Refused(f"{node} is read from production in this environment", hint="report it there: without --env")
+        raise Refused(
+            f"{node} is read from production in this environment",
+            hint="report it there: without --env",
+        )
     declared = session.project().node(node)
     assert declared is not None
     if key is not None and (first or last):
-        raise UsageError(f"{target} names a partition already", hint=f"headrace incidents report {node} --from A --to B --reason TEXT")
+        raise UsageError(
+            f"{target} names a partition already",
+            hint=f"headrace incidents report {node} --from A --to B --reason TEXT",
+        )
     if key is None and first is None and not declared.partition.whole:  # type: ignore[union-attr]
-        raise UsageError(f"{node} is partitioned: since which partition is it wrong?", hint=f"headrace incidents report {node} --from K …")
+        raise UsageError(
+            f"{node} is partitioned: since which partition is it wrong?",
+            hint=f"headrace incidents report {node} --from K …",
+        )
     begins = key or (targets.partition(declared, first) if first is not None else "*")  # type: ignore[arg-type]
     ends = key or (targets.partition(declared, last) if last is not None else begins)  # type: ignore[arg-type]
     if ends < begins:
@@ -116,21 +149,38 @@ def _report(context: CommandContext, arguments: ReportArguments, progress: Progr
     told: list[int] = []
 
     def write(tx: Transaction, now: int) -> None:
-        results = publications.shown_between(tx, arguments.node, arguments.first, arguments.last, limit=PARTITIONS_MAX + 1)
+        results = publications.shown_between(
+            tx, arguments.node, arguments.first, arguments.last, limit=PARTITIONS_MAX + 1
+        )
         if not results:
-            raise UsageError(f"nothing is published of {arguments.node} {_span(arguments)}", hint=f"headrace read {arguments.node}")
+            raise UsageError(
+                f"nothing is published of {arguments.node} {_span(arguments)}",
+                hint=f"headrace read {arguments.node}",
+            )
         if len(results) > PARTITIONS_MAX:
-            raise UsageError(f"more than {PARTITIONS_MAX:,} partitions are published {_span(arguments)}", hint="report fewer at once")
-        ids = report_publications(tx, arguments.node, results, context.actor.id, arguments.reason, now)
+            raise UsageError(
+                f"more than {PARTITIONS_MAX:,} partitions are published {_span(arguments)}",
+                hint="report fewer at once",
+            )
+        ids = report_publications(
+            tx, arguments.node, results, context.actor.id, arguments.reason, now
+        )
         evaluate_now(tx, context.session, applied, now, reported=True)
         number = stored.of_evidence(tx, ids[0])
         assert number is not None, "what people report is always put down to something"
         line = f"reported as wrong {_span(arguments)}: {arguments.reason}"
         stored.happened(tx, number, [Happened(now, line, context.actor.id)])
         what = AuditEvent(
-            action=Action.INCIDENT_REPORTED, actor=context.actor, object=Object("node", arguments.node), reason=arguments.reason,
-            after={"incident": stored.display_id(number), "from": arguments.first, "to": arguments.last},
-        )  # fmt: skip
+            action=Action.INCIDENT_REPORTED,
+            actor=context.actor,
+            object=Object("node", arguments.node),
+            reason=arguments.reason,
+            after={
+                "incident": stored.display_id(number),
+                "from": arguments.first,
+                "to": arguments.last,
+            },
+        )
         append(tx, now, what)
         told.append(number)
 
@@ -142,7 +192,11 @@ def _report(context: CommandContext, arguments: ReportArguments, progress: Progr
 def _span(arguments: ReportArguments) -> str:
     if arguments.first == "*":
         return "as a whole"
-    return f"for {arguments.first}" if arguments.first == arguments.last else f"from {arguments.first} to {arguments.last}"
+    return (
+        f"for {arguments.first}"
+        if arguments.first == arguments.last
+        else f"from {arguments.first} to {arguments.last}"
+    )
 
 
 # Figures of an incident's evidence: earlier values, the value expected of the anomalous partition,
@@ -174,25 +228,37 @@ def incident_figures(session: ProjectSession, target: str) -> list[IncidentFigur
 
 
 def _figures(tx: Transaction, project: Project, incident: Incident) -> list[IncidentFigureRow]:
-    ids = [int(evidence.id.removeprefix(_FACT)) for evidence in incident.evidence if evidence.id.startswith(_FACT)]
+    ids = [
+        int(evidence.id.removeprefix(_FACT))
+        for evidence in incident.evidence
+        if evidence.id.startswith(_FACT)
+    ]
     facts = sorted(quality.facts(tx, ids), key=lambda fact: (fact.partition, -float(fact.strength)))
     node = project.source_or_asset(incident.node)
     rows = [fact for fact in facts if fact.node == incident.node]
     if node is None or not rows:
         return []
     first = rows[0].partition
-    past = [StoredMetrics(*row) for row in measured.metrics_before(tx, incident.node, first, HISTORY_PARTITIONS)]
+    past = [
+        StoredMetrics(*row)
+        for row in measured.metrics_before(tx, incident.node, first, HISTORY_PARTITIONS)
+    ]
     history = MetricHistory(past, node.partition.grain)
     off = _off(tx, rows, first, history, len(project.sources))
     return [_row(tx, figure, rows, past) for figure in off]
 
 
-def _off(tx: Transaction, facts: Sequence[FactRow], first: str, history: MetricHistory, sources: int) -> list[MetricAnomaly]:
+def _off(
+    tx: Transaction, facts: Sequence[FactRow], first: str, history: MetricHistory, sources: int
+) -> list[MetricAnomaly]:
     """Return the anomalies behind the facts of the first partition, recomputed from its history."""
     metrics = _measured(tx, facts[0])
     if metrics is None:
         return []
-    every = sorted(anomalous_metrics(first, metrics.values(), metrics.rows, history, sources), key=lambda anomaly: -anomaly.strength)
+    every = sorted(
+        anomalous_metrics(first, metrics.values(), metrics.rows, history, sources),
+        key=lambda anomaly: -anomaly.strength,
+    )
     meant = {(fact.kind, fact.column) for fact in facts if fact.partition == first}
     best: dict[str, MetricAnomaly] = {}
     for anomaly in every:
@@ -206,14 +272,22 @@ def _measured(tx: Transaction, fact: FactRow) -> Metrics | None:
     return None if vector is None else decoded(vector)
 
 
-def _row(tx: Transaction, figure: MetricAnomaly, facts: Sequence[FactRow], past: Sequence[StoredMetrics]) -> IncidentFigureRow:
+def _row(
+    tx: Transaction, figure: MetricAnomaly, facts: Sequence[FactRow], past: Sequence[StoredMetrics]
+) -> IncidentFigureRow:
     metric = figure.metric
     return IncidentFigureRow(
         node=facts[0].node,
         column=metric.column or None,
         figure=metric.family,
         category=metric.value or None,
-        unit="share" if metric.family in _SHARES else "hours" if metric.family in _HOURS else "number",
+        unit=(
+            "share"
+            if metric.family in _SHARES
+            else "hours"
+            if metric.family in _HOURS
+            else "number"
+        ),
         partition=facts[0].partition,
         expected=_plain(metric.family, figure.expected),
         observed=_plain(metric.family, figure.observed),
@@ -223,12 +297,17 @@ def _row(tx: Transaction, figure: MetricAnomaly, facts: Sequence[FactRow], past:
 
 def _before(metric: MetricId, past: Sequence[StoredMetrics]) -> Iterator[MeasuredRow]:
     for metrics in past:
-        yield MeasuredRow(partition=metrics.partition, value=_value(metric, decoded(metrics.vector)), odd=False)
+        yield MeasuredRow(
+            partition=metrics.partition, value=_value(metric, decoded(metrics.vector)), odd=False
+        )
 
 
 def _since(tx: Transaction, metric: MetricId, facts: Sequence[FactRow]) -> Iterator[MeasuredRow]:
     """Yield the incident's partitions, each with its latest measurement."""
-    newest = {fact.partition: fact for fact in sorted(facts, key=lambda fact: (fact.partition, fact.epoch, fact.n))}
+    newest = {
+        fact.partition: fact
+        for fact in sorted(facts, key=lambda fact: (fact.partition, fact.epoch, fact.n))
+    }
     for fact in list(newest.values())[:MARKED_MAX]:
         metrics = _measured(tx, fact)
         if metrics is not None:
@@ -274,7 +353,11 @@ def fix_ended(context: CommandContext, arguments: FixEnded, progress: Progress) 
 
     def write(tx: Transaction, now: int) -> None:
         lines = incidents.timeline_of(tx, arguments.number)
-        begun = [line.act for line in lines if line.what.startswith(REPAIR_BEGUN) and line.act is not None]
+        begun = [
+            line.act
+            for line in lines
+            if line.what.startswith(REPAIR_BEGUN) and line.act is not None
+        ]
         if begun and begun[-1].startswith(ACT):
             span = f"{begun[-1].removeprefix(ACT)}-{audit_trail.last_seq(tx)}"
             act = f"{FAILED if arguments.failed else REPAIRED}{span}"

@@ -49,7 +49,10 @@ def incidents(session: ProjectSession, *, every: bool = False) -> list[IncidentR
     if session.store is None or session.compiled is None:
         return []
     with session.store.read() as tx:
-        return [row_of(session, session.compiled, tx, incident) for incident in (stored.newest(tx) if every else stored.open_incidents(tx))]
+        return [
+            row_of(session, session.compiled, tx, incident)
+            for incident in (stored.newest(tx) if every else stored.open_incidents(tx))
+        ]
 
 
 def incident(session: ProjectSession, target: str) -> IncidentRow:
@@ -65,7 +68,9 @@ def number_of(text: str) -> int:
     """Return the number of `INC-1` or `1`. Raise UnknownName for anything else."""
     match = ID.fullmatch(text.strip())
     if match is None:
-        raise UnknownName(f"{text[:40]!r} is no incident's id", hint="headrace incidents lists them: INC-1")
+        raise UnknownName(
+            f"{text[:40]!r} is no incident's id", hint="headrace incidents lists them: INC-1"
+        )
     return int(match[1])
 
 
@@ -78,10 +83,17 @@ def found_in(tx: Transaction, number: int) -> Incident:
 
 
 def _unknown(number: int) -> UsageError:
-    return UnknownName(f"there is no incident {display_id(number)}", hint="headrace incidents --all lists them")
+    return UnknownName(
+        f"there is no incident {display_id(number)}", hint="headrace incidents --all lists them"
+    )
 
 
-def holds(tx: Transaction, compiled: Compiled, consumers: Sequence[ConsumerStatus], causes: Sequence[Incident]) -> HoldingRow | None:
+def holds(
+    tx: Transaction,
+    compiled: Compiled,
+    consumers: Sequence[ConsumerStatus],
+    causes: Sequence[Incident],
+) -> HoldingRow | None:
     """Return what the causes hold back from waiting consumers; None without causes."""
     from headrace.services.repair_actions import repair_of
 
@@ -89,10 +101,23 @@ def holds(tx: Transaction, compiled: Compiled, consumers: Sequence[ConsumerStatu
         return None
     waiting = [consumer for consumer in consumers if consumer.state in WAITING]
     repair = repair_of(tx, compiled, causes[0])
-    assets = {name for cause in causes for name in (*cause.affected.assets, cause.node) if name in compiled.project.assets}
+    assets = {
+        name
+        for cause in causes
+        for name in (*cause.affected.assets, cause.node)
+        if name in compiled.project.assets
+    }
     by_hand = repair is None or repair.first is not None
-    command = f"headrace incident {causes[0].shown}" if repair is None or by_hand else None if repair.automatic else repair.command
-    return HoldingRow(causes=len(causes), assets=len(assets), consumers=len(waiting), command=command)
+    command = (
+        f"headrace incident {causes[0].shown}"
+        if repair is None or by_hand
+        else None
+        if repair.automatic
+        else repair.command
+    )
+    return HoldingRow(
+        causes=len(causes), assets=len(assets), consumers=len(waiting), command=command
+    )
 
 
 def _failed(tx: Transaction, incident: Incident) -> list[list[str]]:
@@ -101,7 +126,9 @@ def _failed(tx: Transaction, incident: Incident) -> list[list[str]]:
     Failures that another piece of evidence refers to are left out.
     """
     matches = [_OF_ATTEMPT.fullmatch(evidence.id) for evidence in incident.evidence]
-    tried = [None if it is None else attempts.get(tx, int(it["epoch"]), int(it["n"])) for it in matches]
+    tried = [
+        None if it is None else attempts.get(tx, int(it["epoch"]), int(it["n"])) for it in matches
+    ]
     own = {it.id for it in tried if it is not None}
     results: list[list[str]] = []
     told = set[str]()
@@ -116,13 +143,17 @@ def _failed(tx: Transaction, incident: Incident) -> list[list[str]]:
     return results
 
 
-def _once(tx: Transaction, seen: Iterable[tuple[IncidentEvidence, list[str]]]) -> Iterator[tuple[IncidentEvidence, list[str]]]:
+def _once(
+    tx: Transaction, seen: Iterable[tuple[IncidentEvidence, list[str]]]
+) -> Iterator[tuple[IncidentEvidence, list[str]]]:
     """Yield the evidence without repetitions from re-ingesting or accepting the same delivery.
 
     Failed attempts are never merged; a report on several partitions counts once.
     """
     results = list(seen)
-    texts = Counter((evidence.what, evidence.expected, evidence.observed) for evidence, _ in results)
+    texts = Counter(
+        (evidence.what, evidence.expected, evidence.observed) for evidence, _ in results
+    )
     known = set[tuple[str, ...]]()
     for evidence, failed in results:
         alone = texts[evidence.what, evidence.expected, evidence.observed] == 1
@@ -144,7 +175,9 @@ def _seen_in(tx: Transaction, incident_evidence: IncidentEvidence) -> str | None
         return f"{REPORT} {incident_evidence.at}"
     if match := _OF_ATTEMPT.fullmatch(evidence):
         key, of = match["key"] or WHOLE, (int(match["epoch"]), int(match["n"]))
-    elif facts := quality.facts(tx, [int(evidence.removeprefix(_FACT))]) if evidence.startswith(_FACT) else []:
+    elif facts := (
+        quality.facts(tx, [int(evidence.removeprefix(_FACT))]) if evidence.startswith(_FACT) else []
+    ):
         key, of = facts[0].partition, (facts[0].epoch, facts[0].n)
     else:
         return None
@@ -155,14 +188,23 @@ def _seen_in(tx: Transaction, incident_evidence: IncidentEvidence) -> str | None
     return f"{tried.node}@{key} {tried.delivery_id or made}"
 
 
-def row_of(session: ProjectSession, compiled: Compiled, tx: Transaction, incident: Incident) -> IncidentRow:
+def row_of(
+    session: ProjectSession, compiled: Compiled, tx: Transaction, incident: Incident
+) -> IncidentRow:
     """Return an incident as a row of the response."""
     from headrace.services.repair_actions import repair_of
 
     at, incident = session.instant, still_declared(incident, compiled.project)
     restored = incident.resolved_at if incident.restored_at is None else incident.restored_at
     lasted = Occurred(
-        incident.id, incident.kind, incident.node, incident.owner, incident.began_at, incident.opened_at, restored, incident.recurrence_of
+        incident.id,
+        incident.kind,
+        incident.node,
+        incident.owner,
+        incident.began_at,
+        incident.opened_at,
+        restored,
+        incident.recurrence_of,
     )
     timeline = stored.timeline_of(tx, incident.id)
     again = opened_last_at(tx, incident)
@@ -179,8 +221,16 @@ def row_of(session: ProjectSession, compiled: Compiled, tx: Transaction, inciden
             confidence=incident.confidence,
             certainty=certainty(incident.confidence),
             evidence=[
-                EvidenceRow(what=e.what, expected=e.expected, observed=e.observed, at=at(e.at), attempts=failed)
-                for e, failed in _once(tx, zip(incident.evidence, _failed(tx, incident), strict=True))
+                EvidenceRow(
+                    what=e.what,
+                    expected=e.expected,
+                    observed=e.observed,
+                    at=at(e.at),
+                    attempts=failed,
+                )
+                for e, failed in _once(
+                    tx, zip(incident.evidence, _failed(tx, incident), strict=True)
+                )
             ],
             evidence_limited=len(incident.evidence) >= EVIDENCE_MAX,
         ),
@@ -199,10 +249,15 @@ def row_of(session: ProjectSession, compiled: Compiled, tx: Transaction, inciden
             partitions=list(incident.affected.partitions),
         ),
         repair=repair_of(tx, compiled, incident),
-        recurrence_of=None if incident.recurrence_of is None else display_id(incident.recurrence_of),
-        before=None if incident.recurrence_of is None else _before(session, tx, incident.recurrence_of),
+        recurrence_of=(
+            None if incident.recurrence_of is None else display_id(incident.recurrence_of)
+        ),
+        before=(
+            None if incident.recurrence_of is None else _before(session, tx, incident.recurrence_of)
+        ),
         symptoms=[
-            SymptomRow(node=s.node, partition=s.partition or None, what=s.what, at=at(s.at)) for s in stored.symptoms_of(tx, incident.id)
+            SymptomRow(node=s.node, partition=s.partition or None, what=s.what, at=at(s.at))
+            for s in stored.symptoms_of(tx, incident.id)
         ],
         timeline=[HappenedRow(at=at(h.at), what=h.what, by=h.actor) for h in timeline],
     )
@@ -215,7 +270,12 @@ def _before(session: ProjectSession, tx: Transaction, number: int) -> Recurrence
         return None
     done = [line.what for line in stored.timeline_of(tx, number) if line.act is not None]
     restored = None if incident.restored_at is None else session.instant(incident.restored_at)
-    return RecurrenceRow(id=incident.shown, began_at=session.instant(incident.began_at), restored_at=restored, done=done)
+    return RecurrenceRow(
+        id=incident.shown,
+        began_at=session.instant(incident.began_at),
+        restored_at=restored,
+        done=done,
+    )
 
 
 # The text of an incident's repair, the same on its page, in the API and in notifications.
@@ -235,7 +295,10 @@ def repair_text(row: IncidentRepairRow, incident: Incident, paused: str = "") ->
     if row.first is not None:
         return row.first
     if row.automatic and incident.kind in AWAITED:
-        return f"Headrace goes on by itself as soon as the file comes{paused}; {incident.owner} answers for it"
+        return (
+            f"Headrace goes on by itself as soon as the file comes{paused}; {incident.owner}"
+            " answers for it"
+        )
     if row.automatic and incident.state == "open":
         return _of_a_place(incident, paused) or f"Headrace does it by itself{paused}"
     return f"Headrace does it by itself{paused}" if row.automatic else row.text
@@ -251,16 +314,23 @@ def _of_a_place(incident: Incident, paused: str) -> str | None:
         return f"{place}; Headrace goes on by itself as soon as it can be written{paused}"
     if incident.kind != CauseKind.SOURCE_UNAVAILABLE:
         return None
-    place = f"look at the server or the folder that {incident.node} needs, for which {incident.owner} answers"
+    place = (
+        f"look at the server or the folder that {incident.node} needs, for which {incident.owner}"
+        " answers"
+    )
     return f"{place}; Headrace goes on by itself as soon as it can be reached{paused}"
 
 
-def repair_message(tx: Transaction, compiled: Compiled, incident: Incident) -> tuple[str, list[str]] | None:
+def repair_message(
+    tx: Transaction, compiled: Compiled, incident: Incident
+) -> tuple[str, list[str]] | None:
     """Return the repair's text and commands for a notification; None if nothing is left to repair.
 
     Messages of attempts may contain values of the data; they stay on the incident's page.
     """
-    from headrace.services.repair_actions import repair_of  # imports all planning code: only if there is something to notify
+    from headrace.services.repair_actions import (
+        repair_of,
+    )  # imports all planning code: only if there is something to notify
 
     row = repair_of(tx, compiled, incident)
     if row is None:

@@ -106,9 +106,18 @@ _CONSUMERS = """\
 """
 
 _ORDERS = (
-    ("Ada", "19.90"), ("Grace", "250.00"), ("Linus", "7.45"), ("Ada", "42.00"), ("Margaret", "99.95"),
-    ("Edsger", "12.30"), ("Grace", "64.20"), ("Barbara", "310.10"), ("Linus", "5.00"), ("Ada", "88.80"), ("Donald", "17.25"),
-)  # fmt: skip
+    ("Ada", "19.90"),
+    ("Grace", "250.00"),
+    ("Linus", "7.45"),
+    ("Ada", "42.00"),
+    ("Margaret", "99.95"),
+    ("Edsger", "12.30"),
+    ("Grace", "64.20"),
+    ("Barbara", "310.10"),
+    ("Linus", "5.00"),
+    ("Ada", "88.80"),
+    ("Donald", "17.25"),
+)
 
 
 def starter(name: str, timezone: str, now: datetime) -> dict[str, NewFile]:
@@ -129,14 +138,19 @@ def starter(name: str, timezone: str, now: datetime) -> dict[str, NewFile]:
     files = {path: NewFile(text.encode()) for path, text in texts.items()}
     for back in range(DAYS, 0, -1):
         day = today - timedelta(days=back)
-        files[f"landing/orders_{day}.csv"] = NewFile(_deliver(day, back).encode(), _delivered(day, timezone, now))
+        files[f"landing/orders_{day}.csv"] = NewFile(
+            _deliver(day, back).encode(), _delivered(day, timezone, now)
+        )
     return files
 
 
 def _deliver(day: date, number: int) -> str:
     """Return a day's orders: part of the sample, the same on every machine."""
     orders = _ORDERS[number - 1 : number + 6]
-    lines = [f"{day:%Y%m%d}{i:03},{customer},{amount},{day}" for i, (customer, amount) in enumerate(orders, 1)]
+    lines = [
+        f"{day:%Y%m%d}{i:03},{customer},{amount},{day}"
+        for i, (customer, amount) in enumerate(orders, 1)
+    ]
     return "\n".join(["order_id,customer,amount,order_date", *lines]) + "\n"
 
 
@@ -158,9 +172,17 @@ def schemas(name: str | None = None) -> list[SchemaRow]:
     """Return the schema of one kind of file, or of all. Raise UnknownName for an unknown kind."""
     names = [section.name for section in SECTIONS]
     if name is not None and name not in names:
-        raise UnknownName(f"there is no schema {name[:60]!r}", hint=did_you_mean(name, names) or f"one of {', '.join(names)}")
+        raise UnknownName(
+            f"there is no schema {name[:60]!r}",
+            hint=did_you_mean(name, names) or f"one of {', '.join(names)}",
+        )
     return [
-        SchemaRow(name=section.name, files=list(section.files), description=section.title, document=document(section))
+        SchemaRow(
+            name=section.name,
+            files=list(section.files),
+            description=section.title,
+            document=document(section),
+        )
         for section in SECTIONS
         if name in (None, section.name)
     ]
@@ -171,11 +193,18 @@ def document(section: Section) -> dict[str, Any]:
     entry = _entry(section)
     head = {"$schema": DRAFT, "title": f"Headrace: {section.title}"}
     if section.named:
-        return {**head, "type": "object", "additionalProperties": {"anyOf": [entry, {"type": "null"}]}}
+        return {
+            **head,
+            "type": "object",
+            "additionalProperties": {"anyOf": [entry, {"type": "null"}]},
+        }
     if section.listed:
         return {
             **head,
-            "anyOf": [{"$ref": "#/$defs/entry"}, {"type": "array", "items": {"$ref": "#/$defs/entry"}}],
+            "anyOf": [
+                {"$ref": "#/$defs/entry"},
+                {"type": "array", "items": {"$ref": "#/$defs/entry"}},
+            ],
             "$defs": {"entry": entry},
         }
     if section.name == "calendars":
@@ -205,7 +234,11 @@ def _settings() -> Mapping[str, Any]:
 
     Their ids are redhat.vscode-yaml and tamasfe.even-better-toml.
     """
-    yaml = {f"./{FOLDER}/{row.name}.json": row.files for row in schemas() if row.files and row.files[0].endswith(".yaml")}
+    yaml = {
+        f"./{FOLDER}/{row.name}.json": row.files
+        for row in schemas()
+        if row.files and row.files[0].endswith(".yaml")
+    }
     return {
         "yaml.schemas": yaml,
         "evenBetterToml.schema.associations": {r".*/headrace\.toml$": f"./{FOLDER}/project.json"},
@@ -243,27 +276,43 @@ def init(directory: Path, files: Sequence[Path]) -> InitResponse:
     """
     if (directory / SETTINGS_FILE).exists():
         raise ProjectError(
-            f"{directory / SETTINGS_FILE} is there already: this is a project", hint="headrace status, or name another folder"
+            f"{directory / SETTINGS_FILE} is there already: this is a project",
+            hint="headrace status, or name another folder",
         )
     name, timezone = _project_name(directory), machine_timezone()
     if not files:
         return _written(
-            directory, starter(name, timezone, datetime.now(UTC)), {}, ["orders"], ["orders_clean", "daily_revenue"], ["morning-report"], []
+            directory,
+            starter(name, timezone, datetime.now(UTC)),
+            {},
+            ["orders"],
+            ["orders_clean", "daily_revenue"],
+            ["morning-report"],
+            [],
         )
     groups = file_inference.groups([_readable(path) for path in files])
     learnt = [learn(group) for group in groups]
     new, copies = _derived(directory, name, timezone, list(zip(groups, learnt, strict=True)))
     return _written(
-        directory, new, copies, [group.name for group in groups], [f"{group.name}_clean" for group in groups],
-        [f"{group.name}-report" for group in groups], [note for group in groups for note in group.notes],
-    )  # fmt: skip
+        directory,
+        new,
+        copies,
+        [group.name for group in groups],
+        [f"{group.name}_clean" for group in groups],
+        [f"{group.name}-report" for group in groups],
+        [note for group in groups for note in group.notes],
+    )
 
 
 def _derived(
     directory: Path, name: str, timezone: str, sources: list[tuple[FileGroup, InferredColumns]]
 ) -> tuple[dict[str, NewFile], dict[str, Path]]:
     """Return new texts by path, and files to be copied by path; files already in landing/ stay."""
-    texts = {SETTINGS_FILE: starter_settings(name, timezone), ".gitignore": IGNORED, "owners.yaml": OWNERS}
+    texts = {
+        SETTINGS_FILE: starter_settings(name, timezone),
+        ".gitignore": IGNORED,
+        "owners.yaml": OWNERS,
+    }
     copies: dict[str, Path] = {}
     for group, learnt in sources:
         texts[f"sources/{group.name}.yaml"] = file_inference.source_yaml(group)
@@ -286,10 +335,15 @@ def _written(
     notes: list[str],
 ) -> InitResponse:
     new = {**new, **_for_editors(directory)}
-    there = [path for path in [*new, *copies] if os.path.lexists(directory / path) and path != ".gitignore"]
+    there = [
+        path
+        for path in [*new, *copies]
+        if os.path.lexists(directory / path) and path != ".gitignore"
+    ]
     if there:
         raise ProjectError(
-            f"{directory / there[0]} is there already, and nothing is ever overwritten", hint="name an empty folder: headrace init DIR"
+            f"{directory / there[0]} is there already, and nothing is ever overwritten",
+            hint="name an empty folder: headrace init DIR",
         )
     paths: list[Path] = []
     try:
@@ -301,19 +355,29 @@ def _written(
         for file_made in paths:
             file_made.unlink(missing_ok=True)
         raise HeadraceError(
-            f"{error.filename or directory} can't be written: {error.strerror}", hint="nothing was left behind; name another folder"
+            f"{error.filename or directory} can't be written: {error.strerror}",
+            hint="nothing was left behind; name another folder",
         ) from error
     enter = "" if directory.resolve() == Path.cwd() else f"cd {shlex.quote(str(directory))} && "
     return InitResponse(
-        directory=str(directory), files=sorted([*new, *copies]), sources=sources, assets=assets, consumers=consumers, notes=notes,
+        directory=str(directory),
+        files=sorted([*new, *copies]),
+        sources=sources,
+        assets=assets,
+        consumers=consumers,
+        notes=notes,
         next=f"{enter}headrace tick",
-    )  # fmt: skip
+    )
 
 
 def _for_editors(directory: Path) -> dict[str, NewFile]:
     """Return JSON Schemas and the settings that use them, without files that exist already."""
     texts = files()
-    return {path: NewFile(text.encode()) for path, text in texts.items() if not os.path.lexists(directory / path)}
+    return {
+        path: NewFile(text.encode())
+        for path, text in texts.items()
+        if not os.path.lexists(directory / path)
+    }
 
 
 def _write(path: Path, file: NewFile, paths: list[Path]) -> None:
@@ -344,7 +408,10 @@ def _copy(source: Path, path: Path, paths: list[Path]) -> None:
 
 def _readable(path: Path) -> Path:
     if not path.exists():
-        raise UsageError(f"there is no file {path}", hint="--from takes files: headrace init DIR --from orders.csv")
+        raise UsageError(
+            f"there is no file {path}",
+            hint="--from takes files: headrace init DIR --from orders.csv",
+        )
     if not path.is_file():
         raise UsageError(f"{path} is no file", hint=f"name the files in it: --from {path}/*")
     if not os.access(path, os.R_OK):
@@ -365,7 +432,11 @@ def machine_timezone() -> str:
     for name in candidates:
         try:
             if name and "/" in name:
-                return "UTC" if name in ("Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu") else ZoneInfo(name).key
+                return (
+                    "UTC"
+                    if name in ("Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu")
+                    else ZoneInfo(name).key
+                )
         except (ZoneInfoNotFoundError, ValueError, OSError):
             continue
     return "UTC"

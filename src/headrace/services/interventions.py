@@ -21,7 +21,11 @@ from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import commands, targets
 from headrace.services.commands import CommandContext, evaluate_now, leader_command, perform
 from headrace.services.responses import Response
-from headrace.services.responses.interventions import CancelResponse, StalePartitionsRow, WithdrawResponse
+from headrace.services.responses.interventions import (
+    CancelResponse,
+    StalePartitionsRow,
+    WithdrawResponse,
+)
 from headrace.services.runs import number_of, unknown_run
 from headrace.services.session import Progress, ProjectSession
 from headrace.slo import obligation_records
@@ -49,7 +53,9 @@ class CancelArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-def cancel(session: ProjectSession, run: str, *, reason: str | None, progress: Progress) -> CancelResponse:
+def cancel(
+    session: ProjectSession, run: str, *, reason: str | None, progress: Progress
+) -> CancelResponse:
     """End a run: publications stay, its pending work isn't started, its attempts are stopped.
 
     For a run that isn't under way, only return its state. Raise UsageError for an unknown run.
@@ -63,15 +69,21 @@ def cancel(session: ProjectSession, run: str, *, reason: str | None, progress: P
         raise unknown_run(run)
     if result.finished_at is not None or not led:
         return CancelResponse(
-            now=session.now(), clock=session.clock.kind, run_id=str(number), by=result.cancelled_by, reason=result.reason,
+            now=session.now(),
+            clock=session.clock.kind,
+            run_id=str(number),
+            by=result.cancelled_by,
+            reason=result.reason,
             state="lost" if result.finished_at is None else result.shown_state,
             ended_at=None if result.finished_at is None else session.instant(result.finished_at),
-        )  # fmt: skip
+        )
     return perform(session, "cancel", CancelArguments(number, (reason or "").strip()), progress)  # type: ignore[no-any-return]
 
 
 @leader_command("cancel", CancelArguments, CancelResponse)
-def _cancel(context: CommandContext, arguments: CancelArguments, progress: Progress) -> CancelResponse:
+def _cancel(
+    context: CommandContext, arguments: CancelArguments, progress: Progress
+) -> CancelResponse:
     del progress
     leader = context.working
     if leader is not None and leader.under_way(arguments.run) is not None:
@@ -83,17 +95,29 @@ def _cancel(context: CommandContext, arguments: CancelArguments, progress: Progr
     if run.kind == BY_ITSELF and run.finished_at is None:
         raise Refused(
             f"run {arguments.run} is what the server does by itself: it would begin anew",
-            hint="headrace pause SELECT --reason TEXT keeps what hasn't begun from it; stopping the server ends all",
+            hint=(
+                "headrace pause SELECT --reason TEXT keeps what hasn't begun from it; stopping the"
+                " server ends all"
+            ),
         )
     return _cancel_response(context, run)
 
 
 def _cancel_response(context: CommandContext, run: Run) -> CancelResponse:
-    ended = None if run.finished_at is None else instant(run.finished_at).astimezone(context.session.zone)
+    ended = (
+        None
+        if run.finished_at is None
+        else instant(run.finished_at).astimezone(context.session.zone)
+    )
     return CancelResponse(
-        now=context.now(), clock=context.clock.kind, run_id=str(run.id), state=run.shown_state, by=run.cancelled_by, reason=run.reason,
+        now=context.now(),
+        clock=context.clock.kind,
+        run_id=str(run.id),
+        state=run.shown_state,
+        by=run.cancelled_by,
+        reason=run.reason,
         ended_at=ended,
-    )  # fmt: skip
+    )
 
 
 # `withdraw`: withdraws a publication. Readers no longer see its partition, and everything computed
@@ -104,12 +128,19 @@ TRIES = 5
 
 REFUSED = {
     "view": ("is a view: it has no data of its own", "withdraw what it reads"),
-    "none": ("publishes no data: what it did outside can't be undone here", "headrace run {name} --again --reason TEXT does it again"),
-    "merge": ("is merged partition over partition: later ones stand on this one",
-              "correct its input, then: headrace run {name} --partition {key} --again --reason TEXT"),
-    "snapshot": ("keeps a history in which later partitions stand on this one",
-                 "correct its input, then: headrace run {name} --partition {key} --again --reason TEXT"),
-}  # fmt: skip
+    "none": (
+        "publishes no data: what it did outside can't be undone here",
+        "headrace run {name} --again --reason TEXT does it again",
+    ),
+    "merge": (
+        "is merged partition over partition: later ones stand on this one",
+        "correct its input, then: headrace run {name} --partition {key} --again --reason TEXT",
+    ),
+    "snapshot": (
+        "keeps a history in which later partitions stand on this one",
+        "correct its input, then: headrace run {name} --partition {key} --again --reason TEXT",
+    ),
+}
 """Materialisations whose partitions can't be withdrawn: the reason, and what to do."""
 
 
@@ -122,7 +153,9 @@ class WithdrawArguments(msgspec.Struct, frozen=True):
     rewritten: tuple[RewrittenFile, ...] = ()
 
 
-def withdraw(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> WithdrawResponse:
+def withdraw(
+    session: ProjectSession, target: str, *, reason: str | None, progress: Progress
+) -> WithdrawResponse:
     """Withdraw the publication of one partition.
 
     Raise Refused without a reason or for a materialisation whose partitions can't be withdrawn,
@@ -145,23 +178,32 @@ def _prepared(session: ProjectSession, target: str, reason: str) -> WithdrawArgu
     if session.store is None:
         raise _unpublished(node, key)
     if node in session.borrowed:
-        raise Refused(f"{node} is read from production in this environment", hint="withdraw it there: without --env")
+        raise Refused(
+            f"{node} is read from production in this environment",
+            hint="withdraw it there: without --env",
+        )
     with session.store.read() as tx:
         if publications.current(tx, node, key) is None:
             raise _unpublished(node, key)
         table, files = publication_decisions.files_shared_with(tx, node, key)
-    rewritten_files = rewritten(session.folders.lake, table, files, [key]) if table is not None and files else ()
+    rewritten_files = (
+        rewritten(session.folders.lake, table, files, [key]) if table is not None and files else ()
+    )
     return WithdrawArguments(node, key, reason, rewritten_files)
 
 
 @leader_command("withdraw", WithdrawArguments, WithdrawResponse)
-def _withdraw(context: CommandContext, arguments: WithdrawArguments, progress: Progress) -> WithdrawResponse:
+def _withdraw(
+    context: CommandContext, arguments: WithdrawArguments, progress: Progress
+) -> WithdrawResponse:
     applied = context.applied()
     if applied is None:
         raise _unpublished(arguments.node, arguments.key)
     if context.held.production is not None:
         context.leader(progress)  # some inputs are in production's store
-    order = publication_decisions.UnpublishRequest(arguments.node, arguments.key, arguments.reason, context.actor.id, arguments.rewritten)
+    order = publication_decisions.UnpublishRequest(
+        arguments.node, arguments.key, arguments.reason, context.actor.id, arguments.rewritten
+    )
     below = _downstream(applied.compiled, arguments.node)
     told: list[tuple[int, Publication]] = []
 
@@ -172,9 +214,16 @@ def _withdraw(context: CommandContext, arguments: WithdrawArguments, progress: P
         settle_obligations(
             tx, EvaluationContext(declared_promises(applied.compiled), StoredFacts(tx)), now
         )  # obligations met until now stay met
-        told.append((publication_decisions.unpublish(tx, order, publication, context.actor, now), publication))
+        told.append(
+            (
+                publication_decisions.unpublish(tx, order, publication, context.actor, now),
+                publication,
+            )
+        )
         if context.working is None:
-            publication_decisions.apply_without_leader(tx, applied, order, context.held.lease.epoch, now)
+            publication_decisions.apply_without_leader(
+                tx, applied, order, context.held.lease.epoch, now
+            )
             evaluate_now(tx, context.session, applied, now)
 
     before = _stale(context, below)
@@ -183,7 +232,12 @@ def _withdraw(context: CommandContext, arguments: WithdrawArguments, progress: P
         context.working.settle()
     snapshot, publication = told[0]
     return _withdraw_response(
-        context, order, snapshot, publication, _newly(before, _stale(context, below)), _readers(applied.compiled.project, order.node)
+        context,
+        order,
+        snapshot,
+        publication,
+        _newly(before, _stale(context, below)),
+        _readers(applied.compiled.project, order.node),
     )
 
 
@@ -196,10 +250,18 @@ def _withdraw_response(
     readers: list[str],
 ) -> WithdrawResponse:
     return WithdrawResponse(
-        now=context.now(), clock=context.clock.kind, asset=order.node, partition=order.key, state="withdrawn", rows=publication.rows,
-        snapshot=snapshot, published_at=instant(publication.published_at).astimezone(context.session.zone), reason=order.reason,
-        stale=stale, consumers=readers,
-    )  # fmt: skip
+        now=context.now(),
+        clock=context.clock.kind,
+        asset=order.node,
+        partition=order.key,
+        state="withdrawn",
+        rows=publication.rows,
+        snapshot=snapshot,
+        published_at=instant(publication.published_at).astimezone(context.session.zone),
+        reason=order.reason,
+        stale=stale,
+        consumers=readers,
+    )
 
 
 def _partition(project: Project, text: str) -> tuple[str, str]:
@@ -207,7 +269,10 @@ def _partition(project: Project, text: str) -> tuple[str, str]:
     node = project.node(name)
     assert isinstance(node, Source | Asset)
     if key is None and not node.partition.whole:
-        raise UsageError(f"{name} is partitioned: which partition is to be unpublished?", hint=f"headrace withdraw {name}@K --reason TEXT")
+        raise UsageError(
+            f"{name} is partitioned: which partition is to be unpublished?",
+            hint=f"headrace withdraw {name}@K --reason TEXT",
+        )
     if isinstance(node, Asset) and node.materialize in REFUSED:
         why, hint = REFUSED[node.materialize]
         raise Refused(f"{name} {why}", hint=hint.format(name=name, key=key or "*"))
@@ -215,7 +280,10 @@ def _partition(project: Project, text: str) -> tuple[str, str]:
 
 
 def _unpublished(node: str, key: str) -> UsageError:
-    return UsageError(f"{node}@{key} isn't published: readers see nothing of it", hint=f"headrace read {node} shows what they see")
+    return UsageError(
+        f"{node}@{key} isn't published: readers see nothing of it",
+        hint=f"headrace read {node} shows what they see",
+    )
 
 
 def _downstream(compiled: Compiled, node: str) -> list[str]:
@@ -225,7 +293,14 @@ def _downstream(compiled: Compiled, node: str) -> list[str]:
         if results & {spec.node for spec in compiled.nodes[name].inputs}:
             results.add(name)
     assets = [name for name in compiled.order if name in results and name != node]
-    return [*assets, *(name for name, consumer in compiled.project.consumers.items() if results & set(consumer.reads))]
+    return [
+        *assets,
+        *(
+            name
+            for name, consumer in compiled.project.consumers.items()
+            if results & set(consumer.reads)
+        ),
+    ]
 
 
 def _readers(project: Project, node: str) -> list[str]:
@@ -237,8 +312,13 @@ def _stale(context: CommandContext, nodes: Iterable[str]) -> dict[str, list[str]
         return {name: partition_states.stale_keys(tx, name) for name in nodes}
 
 
-def _newly(before: dict[str, list[str]], after: dict[str, Collection[str]] | dict[str, list[str]]) -> list[StalePartitionsRow]:
-    rows = [StalePartitionsRow(node=name, partitions=[key for key in keys if key not in before[name]]) for name, keys in after.items()]
+def _newly(
+    before: dict[str, list[str]], after: dict[str, Collection[str]] | dict[str, list[str]]
+) -> list[StalePartitionsRow]:
+    rows = [
+        StalePartitionsRow(node=name, partitions=[key for key in keys if key not in before[name]])
+        for name, keys in after.items()
+    ]
     return [row for row in rows if row.partitions]
 
 
@@ -266,19 +346,28 @@ class WaiveResponse(Response, frozen=True, kw_only=True):
     backlog: list[str]
 
 
-def waive(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> WaiveResponse:
+def waive(
+    session: ProjectSession, target: str, *, reason: str | None, progress: Progress
+) -> WaiveResponse:
     """Waive an obligation.
 
     Raise Refused without a reason, UsageError for an obligation that isn't due or is met.
     """
-    text = commands.required_reason(reason, "waive", "it counts as a promise that wasn't kept, and somebody will ask why")
+    text = commands.required_reason(
+        reason, "waive", "it counts as a promise that wasn't kept, and somebody will ask why"
+    )
     name, at, key = target.partition("@")
     project = session.project()
     consumer = project.consumers.get(name)
     if consumer is None:
-        raise UnknownName(f"there is no consumer {name[:60]!r}", hint=did_you_mean(name, project.consumers) or "headrace status")
+        raise UnknownName(
+            f"there is no consumer {name[:60]!r}",
+            hint=did_you_mean(name, project.consumers) or "headrace status",
+        )
     if not at:
-        raise UsageError(f"which interval of {name} is let go?", hint=f"headrace waive {name}@K --reason TEXT")
+        raise UsageError(
+            f"which interval of {name} is let go?", hint=f"headrace waive {name}@K --reason TEXT"
+        )
     interval = parse_key(key, consumer.per, consumer.timezone or project.settings.timezone)
     return perform(session, "waive", WaiveArguments(name, interval, text), progress)  # type: ignore[no-any-return]
 
@@ -296,23 +385,37 @@ def _waive(context: CommandContext, arguments: WaiveArguments, progress: Progres
         obligation_records.settle_obligations(tx, evaluation_context, now)
         due.append(_let_go(tx, evaluation_context, arguments, now))
         what = AuditEvent(
-            action=Action.OBLIGATION_WAIVED, actor=context.actor, object=Object("obligation", f"{arguments.consumer}@{arguments.interval}"),
+            action=Action.OBLIGATION_WAIVED,
+            actor=context.actor,
+            object=Object("obligation", f"{arguments.consumer}@{arguments.interval}"),
             reason=arguments.reason,
-        )  # fmt: skip
+        )
         append(tx, now, what)
         evaluate_now(tx, context.session, applied, now)
 
     context.tell(write=write)
     with context.store.read() as tx:
         now_us = context.clock.now_us()
-        backlog = [obligation.interval for obligation in obligations.unmet(tx, arguments.consumer) if obligation.due_at <= now_us]
+        backlog = [
+            obligation.interval
+            for obligation in obligations.unmet(tx, arguments.consumer)
+            if obligation.due_at <= now_us
+        ]
     return WaiveResponse(
-        now=context.now(), clock=context.clock.kind, consumer=arguments.consumer, interval=arguments.interval,
-        due_at=context.session.instant(due[0]), reason=arguments.reason, by=context.actor.id, backlog=backlog,
-    )  # fmt: skip
+        now=context.now(),
+        clock=context.clock.kind,
+        consumer=arguments.consumer,
+        interval=arguments.interval,
+        due_at=context.session.instant(due[0]),
+        reason=arguments.reason,
+        by=context.actor.id,
+        backlog=backlog,
+    )
 
 
-def _let_go(tx: Transaction, evaluation_context: EvaluationContext, arguments: WaiveArguments, now: int) -> int:
+def _let_go(
+    tx: Transaction, evaluation_context: EvaluationContext, arguments: WaiveArguments, now: int
+) -> int:
     """Waive the obligation and return its deadline in µs.
 
     A met obligation can be waived if one of its inputs was withdrawn since.
@@ -320,9 +423,21 @@ def _let_go(tx: Transaction, evaluation_context: EvaluationContext, arguments: W
     place = f"{arguments.consumer}@{arguments.interval}"
     obligation = obligations.get(tx, arguments.consumer, arguments.interval)
     if obligation is None or obligation.due_at > now:
-        raise UsageError(f"{place} isn't due yet, or never was promised", hint=f"headrace status consumer:{arguments.consumer}")
-    terms = next((consumer for consumer in evaluation_context.declared.consumers if consumer.consumer == arguments.consumer), None)
-    if obligation.met_at is not None and (terms is None or not taken_back(terms, arguments.interval, evaluation_context)):
+        raise UsageError(
+            f"{place} isn't due yet, or never was promised",
+            hint=f"headrace status consumer:{arguments.consumer}",
+        )
+    terms = next(
+        (
+            consumer
+            for consumer in evaluation_context.declared.consumers
+            if consumer.consumer == arguments.consumer
+        ),
+        None,
+    )
+    if obligation.met_at is not None and (
+        terms is None or not taken_back(terms, arguments.interval, evaluation_context)
+    ):
         raise UsageError(f"{place} is met: there is nothing to let go")
     if obligation.waived_at is not None:
         raise UsageError(f"{place} is waived already")
@@ -352,18 +467,24 @@ class TakeOverResponse(Response, frozen=True, kw_only=True):
     by: str
 
 
-def take_over(session: ProjectSession, consumer: str, *, reason: str | None, progress: Progress) -> TakeOverResponse:
+def take_over(
+    session: ProjectSession, consumer: str, *, reason: str | None, progress: Progress
+) -> TakeOverResponse:
     """Take over a consumer's export target.
 
     Raise Refused without a reason, UsageError for a consumer that isn't exported to a table.
     """
-    text = commands.required_reason(reason, "exports take-over", "another project may rely on exporting there")
+    text = commands.required_reason(
+        reason, "exports take-over", "another project may rely on exporting there"
+    )
     _target(session.project(), consumer)
     return perform(session, "exports", TakeOverArguments(consumer, text), progress)  # type: ignore[no-any-return]
 
 
 @leader_command("exports", TakeOverArguments, TakeOverResponse)
-def _take_over(context: CommandContext, arguments: TakeOverArguments, progress: Progress) -> TakeOverResponse:
+def _take_over(
+    context: CommandContext, arguments: TakeOverArguments, progress: Progress
+) -> TakeOverResponse:
     del progress
     applied = context.applied()
     if applied is None:
@@ -373,29 +494,42 @@ def _take_over(context: CommandContext, arguments: TakeOverArguments, progress: 
     def write(tx: Transaction, now: int) -> None:
         obligations.record_take_over(tx, arguments.consumer)
         what = AuditEvent(
-            action=Action.EXPORT_TAKEN_OVER, actor=context.actor, object=Object("consumer", arguments.consumer),
-            reason=arguments.reason, after={"target": target},
-        )  # fmt: skip
+            action=Action.EXPORT_TAKEN_OVER,
+            actor=context.actor,
+            object=Object("consumer", arguments.consumer),
+            reason=arguments.reason,
+            after={"target": target},
+        )
         append(tx, now, what)
 
     context.tell(write=write)
     return TakeOverResponse(
-        now=context.now(), clock=context.clock.kind, consumer=arguments.consumer, target=target, reason=arguments.reason,
+        now=context.now(),
+        clock=context.clock.kind,
+        consumer=arguments.consumer,
+        target=target,
+        reason=arguments.reason,
         by=context.actor.id,
-    )  # fmt: skip
+    )
 
 
 def _target(project: Project, name: str) -> str:
     """Return the export target of a consumer."""
     consumer = project.consumers.get(name)
     if consumer is None:
-        raise UnknownName(f"there is no consumer {name[:60]!r}", hint=did_you_mean(name, project.consumers) or "headrace status")
+        raise UnknownName(
+            f"there is no consumer {name[:60]!r}",
+            hint=did_you_mean(name, project.consumers) or "headrace status",
+        )
     export = export_of(consumer)
     if export is None:
-        raise UsageError(f"{name} has no export", hint="add `export:` to the consumer, then headrace apply")
+        raise UsageError(
+            f"{name} has no export", hint="add `export:` to the consumer, then headrace apply"
+        )
     if export.table is None:
         raise UsageError(
-            f"{name} is exported to files, which whoever writes last replaces: there is nothing to take over",
+            f"{name} is exported to files, which whoever writes last replaces: there is nothing to"
+            " take over",
             hint="only tables say which project exports there",
         )
     return export.shown

@@ -47,7 +47,14 @@ def naming_damage(session: ProjectSession, files: Iterable[FileRef]) -> Iterator
     try:
         yield
     except Exception as error:
-        result = _damaged(session, {path for file in files for path in (file.path, *(delete.path for delete in file.deletes))})
+        result = _damaged(
+            session,
+            {
+                path
+                for file in files
+                for path in (file.path, *(delete.path for delete in file.deletes))
+            },
+        )
         if result is None:
             raise
         raise result from error
@@ -71,14 +78,26 @@ def _damaged(session: ProjectSession, paths: set[str]) -> DataCorrupted | None:
 
 def _first(session: ProjectSession, tx: Transaction, paths: set[str]) -> DataCorrupted | None:
     lake = session.folders.lake
-    files = [item for item in catalog.registered(tx) if item.path in paths or str(lake / item.path) in paths]
+    files = [
+        item
+        for item in catalog.registered(tx)
+        if item.path in paths or str(lake / item.path) in paths
+    ]
     for item in files:
         wrong = look(lake / item.path, item.size_bytes, item.footer_bytes).wrong
         if wrong:
             return _said(session, tx, item.table, item.key, item.path, wrong)
     named = {file.path for file in files}
-    deletes = {delete.path for delete in catalog.current_deletes(tx) if delete.path in paths or str(lake / delete.path) in paths}
-    current = [file for file in catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000) if file.path in named | deletes]
+    deletes = {
+        delete.path
+        for delete in catalog.current_deletes(tx)
+        if delete.path in paths or str(lake / delete.path) in paths
+    }
+    current = [
+        file
+        for file in catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000)
+        if file.path in named | deletes
+    ]
     footers = lake_maintenance.known_checks(tx, (file.id for file in current))
     for file in current:
         known = footers[file.id].footer if file.id in footers else ""
@@ -98,7 +117,11 @@ def _said(
     wrong: str,
 ) -> DataCorrupted:
     place = node if key in (None, "*") else f"{node}@{key}"
-    damaged = [incident for incident in incidents.open_incidents(tx) if (incident.kind, incident.node) == (CauseKind.DATA_CORRUPTED, node)]
+    damaged = [
+        incident
+        for incident in incidents.open_incidents(tx)
+        if (incident.kind, incident.node) == (CauseKind.DATA_CORRUPTED, node)
+    ]
     opens = "headrace tick, which opens an incident with the repair: headrace incidents"
     hint = f"headrace fix {damaged[0].shown}" if damaged else opens
     if session.env != PRODUCTION and session.compiled is not None:

@@ -37,4 +37,7 @@ def _code(session: ProjectSession, asset: str) -> list[PublishedCodeRow]:
 
 
 def _rows(steps: list[LineageStep]) -> list[LineageRow]:
-    return [LineageRow(column=step.column, via=step.via, transformation=step.transformation.value) for step in steps]
+    return [
+        LineageRow(column=step.column, via=step.via, transformation=step.transformation.value)
+        for step in steps
+    ]

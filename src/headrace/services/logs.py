@@ -46,7 +46,9 @@ class LinePosition(NamedTuple):
 START = LinePosition()
 
 
-def lines(path: Path, begin: LinePosition = START) -> Iterator[tuple[int, CapturedLine, LinePosition]]:
+def lines(
+    path: Path, begin: LinePosition = START
+) -> Iterator[tuple[int, CapturedLine, LinePosition]]:
     """Yield number, line and the next position of the complete lines from `begin` on.
 
     A line that is still being written is left out.
@@ -135,11 +137,17 @@ def logs(session: ProjectSession, target: str, *, grep: str | None) -> AttemptLo
     if attempt is None:
         return None
     results = lines(_file(session, attempt))
-    rows = [_row(session, attempt, number, line) for number, line, _ in results if not pattern or pattern.search(line.text)]
+    rows = [
+        _row(session, attempt, number, line)
+        for number, line, _ in results
+        if not pattern or pattern.search(line.text)
+    ]
     return AttemptLog(attempt, rows, error_row(attempt.error))
 
 
-def lines_of(session: ProjectSession, target: str, *, grep: str | None, begin: LinePosition | int, limit: int) -> PageOfLines:
+def lines_of(
+    session: ProjectSession, target: str, *, grep: str | None, begin: LinePosition | int, limit: int
+) -> PageOfLines:
     """Return at most `limit` lines that match `grep`, starting at a position or a line number.
 
     A negative number counts from the end. Read no further than needed. Raise UsageError as `logs`,
@@ -151,7 +159,11 @@ def lines_of(session: ProjectSession, target: str, *, grep: str | None, begin: L
         raise UsageError(f"{target[:60]} was never attempted", hint="headrace runs")
     path = _file(session, attempt)
     total = count(path)
-    end = begin if isinstance(begin, LinePosition) else place_of(path, begin if begin > 0 else total + 1 + begin)
+    end = (
+        begin
+        if isinstance(begin, LinePosition)
+        else place_of(path, begin if begin > 0 else total + 1 + begin)
+    )
     rows: list[LogRow] = []
     last = end.number + LOOKED_MAX
     for number, line, after in lines(path, end):
@@ -188,18 +200,25 @@ def _pattern(grep: str | None) -> re.Pattern[str] | None:
         return re.compile(grep)
     except re.error as error:
         raise UsageError(
-            f"--grep {grep[:60]!r} is no regular expression: {error}", hint="write \\ before . * + ? ( ) [ ] to mean themselves"
+            f"--grep {grep[:60]!r} is no regular expression: {error}",
+            hint="write \\ before . * + ? ( ) [ ] to mean themselves",
         ) from None
 
 
 def _attempt(session: ProjectSession, target: str) -> Attempt | None:
     number = targets.attempt(target)
-    node, partition = targets.target(target, session.project(), kinds=(Source, Asset, Exported)) if number is None else ("", None)
+    node, partition = (
+        targets.target(target, session.project(), kinds=(Source, Asset, Exported))
+        if number is None
+        else ("", None)
+    )
     results: list[Attempt] = []
     if session.store is not None:
         with session.store.read() as tx:
             if number is not None:
-                results = [attempt for attempt in [attempts.get(tx, *number)] if attempt is not None]
+                results = [
+                    attempt for attempt in [attempts.get(tx, *number)] if attempt is not None
+                ]
             elif partition is None:
                 results = attempts.of_node(tx, node, limit=1)
             else:

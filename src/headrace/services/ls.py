@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headrace.model import Asset, CommandBody, Consumer, PartitionSpec, Project, PythonBody, Source, StoreError, UsageError
+from headrace.model import (
+    Asset,
+    CommandBody,
+    Consumer,
+    PartitionSpec,
+    Project,
+    PythonBody,
+    Source,
+    StoreError,
+    UsageError,
+)
 from headrace.model.errors import did_you_mean, shown
 from headrace.model.files import sha256_of
 from headrace.plan.compiled import Installed
@@ -19,7 +29,9 @@ from headrace.store.queries import applied_versions as stored
 from headrace.store.queries.applied_versions import Heading
 
 
-def ls(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str], *, progress: Progress) -> list[NodeRow]:
+def ls(
+    session: ProjectSession, selection: Sequence[str], exclude: Sequence[str], *, progress: Progress
+) -> list[NodeRow]:
     """Return sources, then assets, then consumers, each sorted by name.
 
     Raise InvalidProject if the files can't be linked.
@@ -34,7 +46,12 @@ def ls(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str]
     if compiled is None:
         return rows
     here = Installed()
-    return [msgspec.structs.replace(row, code=code_versions.declared(session.root, compiled, row.name, here)) for row in rows]
+    return [
+        msgspec.structs.replace(
+            row, code=code_versions.declared(session.root, compiled, row.name, here)
+        )
+        for row in rows
+    ]
 
 
 def row(project: Project, name: str) -> NodeRow:
@@ -109,13 +126,18 @@ def file_of(session: ProjectSession, number: str, path: str) -> bytes:
     with session.store.read() as tx:
         data = applied_versions.contents(tx, {path: sha256})[path]
     if sha256_of(data) != sha256:
-        raise StoreError(f"the stored bytes of {shown(path)} aren't those of version {version.version}", hint="headrace db check")
+        raise StoreError(
+            f"the stored bytes of {shown(path)} aren't those of version {version.version}",
+            hint="headrace db check",
+        )
     return data
 
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX):
-        raise UsageError(f"{text[:40]!r} is no version's number", hint="headrace versions lists them")
+        raise UsageError(
+            f"{text[:40]!r} is no version's number", hint="headrace versions lists them"
+        )
     return int(text)
 
 
@@ -124,5 +146,13 @@ def _unknown(number: str) -> UsageError:
 
 
 def _row(session: ProjectSession, item: Heading) -> VersionRow:
-    files = [VersionFileRow(path=path, sha256=sha256) for path, sha256 in sorted(item.manifest.items())]
-    return VersionRow(version=item.id, plan_id=item.plan_id, by=item.actor, at=session.instant(item.applied_at), files=files)
+    files = [
+        VersionFileRow(path=path, sha256=sha256) for path, sha256 in sorted(item.manifest.items())
+    ]
+    return VersionRow(
+        version=item.id,
+        plan_id=item.plan_id,
+        by=item.actor,
+        at=session.instant(item.applied_at),
+        files=files,
+    )

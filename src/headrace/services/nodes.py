@@ -57,7 +57,12 @@ _ELAPSED = {Grain.HOUR: _HOUR_US, Grain.DAY: 24 * _HOUR_US}
 
 
 def expected(
-    node: Node, context: EvaluationContext, now_us: int, *, below: str | None, declared_us: int | None = None
+    node: Node,
+    context: EvaluationContext,
+    now_us: int,
+    *,
+    below: str | None,
+    declared_us: int | None = None,
 ) -> Iterator[tuple[str, int]]:
     """Yield each expected partition with the end of its interval (µs), newest first.
 
@@ -67,18 +72,32 @@ def expected(
     to deliver.
     """
     grain, start = node.partition.grain, _start_us(node, context, declared_us)
-    if grain is None or start is None or (node.partition.key is not None and node.partition.values is None):
+    if (
+        grain is None
+        or start is None
+        or (node.partition.key is not None and node.partition.values is None)
+    ):
         return
     moment = key_at_us(now_us, grain, node.timezone)
     if below is not None and began(below, grain, node.timezone) is not None:
         moment = below.partition(SEPARATOR)[0]
         if node.partition.values:
             yield from _within(node, moment, below)
-    while start_us(moment := previous_key(moment, grain, node.timezone), grain, node.timezone) >= start:
+    while (
+        start_us(moment := previous_key(moment, grain, node.timezone), grain, node.timezone)
+        >= start
+    ):
         yield from _within(node, moment, None)
 
 
-def within(node: Node, context: EvaluationContext, now_us: int, first: str, last: str, declared_us: int | None = None) -> Iterator[str]:
+def within(
+    node: Node,
+    context: EvaluationContext,
+    now_us: int,
+    first: str,
+    last: str,
+    declared_us: int | None = None,
+) -> Iterator[str]:
     """Yield the expected keys from `first` to `last`, both included, newest first."""
     grain, start = node.partition.grain, _start_us(node, context, declared_us)
     since = began(last, grain, node.timezone) if grain is not None else None
@@ -87,7 +106,9 @@ def within(node: Node, context: EvaluationContext, now_us: int, first: str, last
         moment = last.partition(SEPARATOR)[0]
         if start <= since < newest and last in {key for key, _ in _within(node, moment, None)}:
             yield last
-    for key, _ in expected(node, context, now_us, below=last if since is not None else None, declared_us=declared_us):
+    for key, _ in expected(
+        node, context, now_us, below=last if since is not None else None, declared_us=declared_us
+    ):
         if key < first:
             return
         if key < last or key.startswith(last):
@@ -107,7 +128,11 @@ def absent(
     `heard` counts the recorded ones from one key (included) to another (excluded).
     """
     grain, start = node.partition.grain, _start_us(node, context, declared_us)
-    if grain is None or start is None or (node.partition.key is not None and not node.partition.values):
+    if (
+        grain is None
+        or start is None
+        or (node.partition.key is not None and not node.partition.values)
+    ):
         return 0
     begun = began(since, grain, node.timezone) if since else None
     start = max(start, begun) if begun is not None else start
@@ -126,12 +151,20 @@ def _start_us(node: Node, context: EvaluationContext, declared_us: int | None) -
 
     For a source without any delivery it is the interval of its declaration, as in its incident.
     """
-    start, newest, grain = context.rhythms[node.name].start_us, context.facts.newest(node.name), node.partition.grain
+    start, newest, grain = (
+        context.rhythms[node.name].start_us,
+        context.facts.newest(node.name),
+        node.partition.grain,
+    )
     if start is not None or grain is None:
         return start
     if newest is not None:
         return began(newest.oldest, grain, node.timezone)
-    return None if declared_us is None else began(key_at_us(declared_us, grain, node.timezone), grain, node.timezone)
+    return (
+        None
+        if declared_us is None
+        else began(key_at_us(declared_us, grain, node.timezone), grain, node.timezone)
+    )
 
 
 def _within(node: Node, moment: str, below: str | None) -> Iterator[tuple[str, int]]:
@@ -140,7 +173,9 @@ def _within(node: Node, moment: str, below: str | None) -> Iterator[tuple[str, i
     if node.no_data.covers(moment, grain, node.timezone):
         return
     ended = bounds_us(moment, grain, node.timezone)[1]
-    keys = [f"{moment}{SEPARATOR}{value}" for value in sorted(node.partition.values or (), reverse=True)] or [moment]
+    keys = [
+        f"{moment}{SEPARATOR}{value}" for value in sorted(node.partition.values or (), reverse=True)
+    ] or [moment]
     yield from ((key, ended) for key in keys if below is None or key < below)
 
 
@@ -156,14 +191,20 @@ class PartitionListQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 400
 
 
-def list_partitions(session: ProjectSession, name: str, query: PartitionListQuery) -> PartitionsResponse:
+def list_partitions(
+    session: ProjectSession, name: str, query: PartitionListQuery
+) -> PartitionsResponse:
     """Return the recorded and the expected partitions, newest first.
 
     Raise UsageError for an unknown node or cursor.
     """
     node, _ = targets.target(name, session.project())
     before = None if query.cursor is None else place(query.cursor, str)
-    days = _found(session, node, query, before) if session.store is not None and session.compiled is not None else []
+    days = (
+        _found(session, node, query, before)
+        if session.store is not None and session.compiled is not None
+        else []
+    )
     page = days[: query.limit]
     return PartitionsResponse(
         now=session.now(),
@@ -174,7 +215,9 @@ def list_partitions(session: ProjectSession, name: str, query: PartitionListQuer
     )
 
 
-def count_by_state(session: ProjectSession, name: str, query: PartitionListQuery) -> list[CountedRow]:
+def count_by_state(
+    session: ProjectSession, name: str, query: PartitionListQuery
+) -> list[CountedRow]:
     """Return the number of partitions in each state, most frequent first, over the whole range."""
     if session.store is None or session.compiled is None:
         return []
@@ -186,30 +229,53 @@ def count_by_state(session: ProjectSession, name: str, query: PartitionListQuery
             context = EvaluationContext(session.declared_promises, facts)
             if last is None:
                 counts["missing"] += absent(
-                    node, context, now_us, partial(partition_states.count_between, tx, name), first, _declared_us(tx, node)
+                    node,
+                    context,
+                    now_us,
+                    partial(partition_states.count_between, tx, name),
+                    first,
+                    _declared_us(tx, node),
                 )
             else:
                 known = set(partition_states.keys_between(tx, name, first, last))
-                keys = within(node, context, now_us, first, query.last or "", _declared_us(tx, node))
+                keys = within(
+                    node, context, now_us, first, query.last or "", _declared_us(tx, node)
+                )
                 counts["missing"] += sum(key not in known for key in keys)
     return [CountedRow(value=state, count=n) for state, n in counts.most_common() if n]
 
 
-def _found(session: ProjectSession, name: str, query: PartitionListQuery, before: str | None) -> list[Day]:
+def _found(
+    session: ProjectSession, name: str, query: PartitionListQuery, before: str | None
+) -> list[Day]:
     """Return a page of partitions, plus one if there are more."""
     first, last, now_us = query.first or "", _end(query.last), session.clock.now_us()
     with session.facts() as (tx, facts):
-        heard = partition_states.days_between(tx, name, first, last, before=before, limit=query.limit + 1)
+        heard = partition_states.days_between(
+            tx, name, first, last, before=before, limit=query.limit + 1
+        )
         node = session.declared_promises.nodes.get(name)
         if node is None or node.partition.grain is None:
             return heard
         known = {day.partition for day in heard}
         every = expected(
-            node, EvaluationContext(session.declared_promises, facts), now_us, below=before, declared_us=_declared_us(tx, node)
+            node,
+            EvaluationContext(session.declared_promises, facts),
+            now_us,
+            below=before,
+            declared_us=_declared_us(tx, node),
         )
         keys = takewhile(lambda item: item[0] >= first, every)
-        absent = (_absent(*key) for key in keys if key[0] not in known and (last is None or key[0] <= last))
-        return list(islice(merge(heard, absent, key=lambda day: day.partition, reverse=True), query.limit + 1))
+        absent = (
+            _absent(*key)
+            for key in keys
+            if key[0] not in known and (last is None or key[0] <= last)
+        )
+        return list(
+            islice(
+                merge(heard, absent, key=lambda day: day.partition, reverse=True), query.limit + 1
+            )
+        )
 
 
 def _declared_us(tx: Transaction, node: Node) -> int | None:
@@ -217,16 +283,29 @@ def _declared_us(tx: Transaction, node: Node) -> int | None:
 
     None for other sources, and for a source that wasn't observed yet.
     """
-    if not node.is_source or node.expect_by is None or stored_deliveries.declared_since(tx, node.name) is None:
+    if (
+        not node.is_source
+        or node.expect_by is None
+        or stored_deliveries.declared_since(tx, node.name) is None
+    ):
         return None
     return expected_since(tx, node.name)
 
 
 def _absent(partition: str, ended_us: int) -> Day:
     return Day(
-        partition, state="missing", seen=False, stale=False, reason="expected, and not there yet", since=ended_us,
-        failures=0, rows=None, bytes=None, verdict=None, published_at=None,
-    )  # fmt: skip
+        partition,
+        state="missing",
+        seen=False,
+        stale=False,
+        reason="expected, and not there yet",
+        since=ended_us,
+        failures=0,
+        rows=None,
+        bytes=None,
+        verdict=None,
+        published_at=None,
+    )
 
 
 def _end(last: str | None) -> str | None:
@@ -236,10 +315,18 @@ def _end(last: str | None) -> str | None:
 
 def _partition_row(session: ProjectSession, day: Day) -> PartitionRow:
     return PartitionRow(
-        partition=day.partition, state=day.state, seen=day.seen, stale=day.stale, reason=day.reason, since=session.instant(day.since),
-        failures=day.failures, rows=day.rows, bytes=day.bytes, verdict=day.verdict,
+        partition=day.partition,
+        state=day.state,
+        seen=day.seen,
+        stale=day.stale,
+        reason=day.reason,
+        since=session.instant(day.since),
+        failures=day.failures,
+        rows=day.rows,
+        bytes=day.bytes,
+        verdict=day.verdict,
         published_at=None if day.published_at is None else session.instant(day.published_at),
-    )  # fmt: skip
+    )
 
 
 def node(session: ProjectSession, name: str) -> NodeResponse:
@@ -285,19 +372,34 @@ def _oldest(session: ProjectSession, name: str) -> str | None:
     return extent.oldest if extent else None
 
 
-def _columns(session: ProjectSession, declared: Source | Asset, compiled: Compiled | None) -> list[NodeColumnRow]:
+def _columns(
+    session: ProjectSession, declared: Source | Asset, compiled: Compiled | None
+) -> list[NodeColumnRow]:
     table = None
     if session.store is not None:
         with session.store.read() as tx:
             table = lake.table(tx, declared.name)
     known = compiled.nodes.get(declared.name) if compiled is not None else None
     if table is not None:
-        results = [(column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN]
+        results = [
+            (column.name, column.type)
+            for column in table.columns
+            if column.name != PARTITION_COLUMN
+        ]
     else:
-        results = [(name, kind) for name, kind in (known.columns if known is not None else None) or ()]
+        results = [
+            (name, kind) for name, kind in (known.columns if known is not None else None) or ()
+        ]
     contract = session.project().contracts.get(declared.contract or declared.name)
-    classified = {column.name.lower(): column.classification for column in contract.columns} if contract is not None else {}
-    return [NodeColumnRow(name=name, type=kind, classification=classified.get(name.lower())) for name, kind in results]
+    classified = (
+        {column.name.lower(): column.classification for column in contract.columns}
+        if contract is not None
+        else {}
+    )
+    return [
+        NodeColumnRow(name=name, type=kind, classification=classified.get(name.lower()))
+        for name, kind in results
+    ]
 
 
 def _reads(cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
@@ -305,16 +407,27 @@ def _reads(cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
     if node is None:
         return []
     inputs = [(spec.node, spec.mode.value) for spec in node.inputs]
-    return [_edge(cards, other, mode) for other, mode in (*inputs, *((other, "depends") for other in node.depends))]
+    return [
+        _edge(cards, other, mode)
+        for other, mode in (*inputs, *((other, "depends") for other in node.depends))
+    ]
 
 
-def _read_by(session: ProjectSession, cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
+def _read_by(
+    session: ProjectSession, cards: Cards, compiled: Compiled | None, name: str
+) -> list[EdgeRow]:
     if compiled is None:
         return []
     rows = []
-    below = [compiled.nodes[item] for item in reach_of(session, compiled).below.get(name, ()) if item in compiled.nodes]
+    below = [
+        compiled.nodes[item]
+        for item in reach_of(session, compiled).below.get(name, ())
+        if item in compiled.nodes
+    ]
     for other in below:
-        modes = [spec.mode.value for spec in other.inputs if spec.node == name] or (["depends"] if name in other.depends else [])
+        modes = [spec.mode.value for spec in other.inputs if spec.node == name] or (
+            ["depends"] if name in other.depends else []
+        )
         rows += [_edge(cards, other.name, mode) for mode in modes]
     return rows + [
         EdgeRow(node=consumer.name, kind="consumer", mode="all", state=None)
@@ -355,20 +468,53 @@ def code(session: ProjectSession, name: str, version: int | None) -> CodeRespons
             if version is not None and (older is None or version.hash != older.hash)
         ]
         file_versions = [version for version in changed if version.hash is not None]
-        chosen = next((file_version for file_version in file_versions if version is None or file_version.version == version), None)
+        chosen = next(
+            (
+                file_version
+                for file_version in file_versions
+                if version is None or file_version.version == version
+            ),
+            None,
+        )
         if chosen is None and version is not None:
             raise UsageError(
                 f"{file} didn't change in version {version}",
                 hint=f"those that changed it: {[version.version for version in file_versions][:9]}",
             )
-        text = applied_versions.file_text(tx, chosen.hash) if chosen is not None and chosen.hash is not None else None
-    rows = [CodeVersionRow(version=version.version, at=session.instant(version.applied_at), by=version.actor) for version in file_versions]
-    return _response(node, file, declared.place.line, None if chosen is None else chosen.version, text, rows)
+        text = (
+            applied_versions.file_text(tx, chosen.hash)
+            if chosen is not None and chosen.hash is not None
+            else None
+        )
+    rows = [
+        CodeVersionRow(
+            version=version.version, at=session.instant(version.applied_at), by=version.actor
+        )
+        for version in file_versions
+    ]
+    return _response(
+        node, file, declared.place.line, None if chosen is None else chosen.version, text, rows
+    )
 
 
-def _response(node: str, file: str, line: int, version: int | None, text: str | None, versions: list[CodeVersionRow]) -> CodeResponse:
+def _response(
+    node: str,
+    file: str,
+    line: int,
+    version: int | None,
+    text: str | None,
+    versions: list[CodeVersionRow],
+) -> CodeResponse:
     language = _LANGUAGES.get(PurePosixPath(file).suffix, "text")
-    return CodeResponse(node=node, file=file, line=line, language=language, version=version, text=text, versions=versions)
+    return CodeResponse(
+        node=node,
+        file=file,
+        line=line,
+        language=language,
+        version=version,
+        text=text,
+        versions=versions,
+    )
 
 
 # One consumer: its state, and its deliveries against the deadline, each with its delay ledger.
@@ -411,7 +557,9 @@ class ConsumerResponse(Response, frozen=True, kw_only=True):
     next: str | None
 
 
-def consumer(session: ProjectSession, name: str, *, before: str | None, limit: int, ledgers: int) -> ConsumerResponse:
+def consumer(
+    session: ProjectSession, name: str, *, before: str | None, limit: int, ledgers: int
+) -> ConsumerResponse:
     """Return a consumer with its newest intervals, the first `ledgers` of them with delay ledgers.
 
     Raise UnknownName for an unknown consumer.
@@ -419,10 +567,19 @@ def consumer(session: ProjectSession, name: str, *, before: str | None, limit: i
     project = session.project()
     declared = project.consumers.get(name)
     if declared is None:
-        raise UnknownName(f"there is no consumer {name[:60]!r}", hint=did_you_mean(name, project.consumers) or "headrace status")
-    response = status(session, [f"consumer:{name}"]) if session.compiled is None else of_consumers(session, session.compiled, {name})
+        raise UnknownName(
+            f"there is no consumer {name[:60]!r}",
+            hint=did_you_mean(name, project.consumers) or "headrace status",
+        )
+    response = (
+        status(session, [f"consumer:{name}"])
+        if session.compiled is None
+        else of_consumers(session, session.compiled, {name})
+    )
     row = next(consumer for consumer in response.consumers if consumer.name == name)
-    page, more = _deliveries(session, name, None if before is None else place(before, str), limit, ledgers)
+    page, more = _deliveries(
+        session, name, None if before is None else place(before, str), limit, ledgers
+    )
     return ConsumerResponse(
         now=session.now(),
         consumer=row,
@@ -447,24 +604,44 @@ def _upstream(session: ProjectSession, name: str) -> list[str]:
     return [distance for distance in reach.distances(name, reach.above) if distance != name]
 
 
-def _deliveries(session: ProjectSession, name: str, before: str | None, limit: int, ledgers: int) -> tuple[list[ServedInterval], bool]:
+def _deliveries(
+    session: ProjectSession, name: str, before: str | None, limit: int, ledgers: int
+) -> tuple[list[ServedInterval], bool]:
     if session.store is None or session.compiled is None:
         return [], False
     compiled, now_us = session.compiled, session.clock.now_us()
     window = (window_began(WINDOW, now_us, session.timezone), now_us)
     with project_state(session, now_us) as snapshot:
-        terms = next(consumer for consumer in snapshot.context.declared.consumers if consumer.consumer == name)
+        terms = next(
+            consumer
+            for consumer in snapshot.context.declared.consumers
+            if consumer.consumer == name
+        )
         delivered = snapshot.evaluation(session, window).deliveries(name)
-        newest = [obligation for obligation in reversed(delivered) if before is None or obligation.interval < before]
-        page, books = newest[:limit], Ledgers(session, snapshot.tx, compiled, snapshot.context, now_us)
+        newest = [
+            obligation
+            for obligation in reversed(delivered)
+            if before is None or obligation.interval < before
+        ]
+        page, books = (
+            newest[:limit],
+            Ledgers(session, snapshot.tx, compiled, snapshot.context, now_us),
+        )
         rows = [
-            _interval_row(session, obligation, books.of_consumer(terms, obligation.interval) if n < ledgers else None, now_us)
+            _interval_row(
+                session,
+                obligation,
+                books.of_consumer(terms, obligation.interval) if n < ledgers else None,
+                now_us,
+            )
             for n, obligation in enumerate(page)
         ]
     return rows, len(newest) > len(page)
 
 
-def _interval_row(session: ProjectSession, obligation: Obligation, ledger: LedgerRow | None, now_us: int) -> ServedInterval:
+def _interval_row(
+    session: ProjectSession, obligation: Obligation, ledger: LedgerRow | None, now_us: int
+) -> ServedInterval:
     end = (
         obligation.met_at_us
         if obligation.met_at_us is not None

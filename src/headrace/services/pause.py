@@ -29,7 +29,9 @@ from headrace.store.queries.scheduling import Pause
 # Shared by `pause` and `resume`: the selected nodes, the audit entries, and the list of pauses.
 
 
-def list_pauses(session: ProjectSession, project: Project | None, tx: Transaction, now_us: int) -> list[PauseRow]:
+def list_pauses(
+    session: ProjectSession, project: Project | None, tx: Transaction, now_us: int
+) -> list[PauseRow]:
     """Return all pauses in force."""
     return [_row(session, project, pause) for pause in scheduling.pauses_in_force(tx, now_us)]
 
@@ -39,16 +41,31 @@ def scheduled(project: Project, names: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in names if _is_scheduled(project, name))
 
 
-def audited(tx: Transaction, now_us: int, action: Action, actor: Actor, project: Project, changed: Sequence[Pause], reason: str) -> None:
+def audited(
+    tx: Transaction,
+    now_us: int,
+    action: Action,
+    actor: Actor,
+    project: Project,
+    changed: Sequence[Pause],
+    reason: str,
+) -> None:
     """Append an audit entry for each node."""
     events = [
         AuditEvent(
-            action=action, actor=actor, object=Object(kind_of_node(project, pause.node) or "node", pause.node), reason=reason,
-            after={"until": None if pause.until is None else rfc3339(instant(pause.until))} if action is Action.NODE_PAUSED else None,
-            before={"reason": pause.reason, "by": pause.actor} if action is Action.NODE_RESUMED else None,
+            action=action,
+            actor=actor,
+            object=Object(kind_of_node(project, pause.node) or "node", pause.node),
+            reason=reason,
+            after={"until": None if pause.until is None else rfc3339(instant(pause.until))}
+            if action is Action.NODE_PAUSED
+            else None,
+            before={"reason": pause.reason, "by": pause.actor}
+            if action is Action.NODE_RESUMED
+            else None,
         )
         for pause in changed
-    ]  # fmt: skip
+    ]
     if events:
         append_all(tx, now_us, events)
 
@@ -57,7 +74,9 @@ def kind_of_node(project: Project | None, name: str) -> str | None:
     """Return `source`, `asset` or `consumer`; None for an undeclared node."""
     if project is None or project.node(name) is None:
         return None
-    return "source" if name in project.sources else "asset" if name in project.assets else "consumer"
+    return (
+        "source" if name in project.sources else "asset" if name in project.assets else "consumer"
+    )
 
 
 def _is_scheduled(project: Project, name: str) -> bool:
@@ -91,13 +110,21 @@ class PauseArguments(msgspec.Struct, frozen=True):
 
 
 def pause(
-    session: ProjectSession, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, until: str | None, progress: Progress
+    session: ProjectSession,
+    select: Sequence[str],
+    *,
+    exclude: Sequence[str],
+    reason: str | None,
+    until: str | None,
+    progress: Progress,
 ) -> PauseResponse:
     """Pause the selected nodes.
 
     Raise Refused without a reason, UsageError for an unknown selection or an invalid time.
     """
-    text = commands.required_reason(reason, "pause", "who finds it standing still at night has to know why")
+    text = commands.required_reason(
+        reason, "pause", "who finds it standing still at night has to know why"
+    )
     arguments = PauseArguments(list(select), list(exclude), text, until)
     return perform(session, "pause", arguments, progress)  # type: ignore[no-any-return]
 
@@ -106,7 +133,10 @@ def paused(session: ProjectSession) -> PauseResponse:
     """Return the pauses in force."""
     rows = []
     if session.store is not None:
-        now_us, project = session.clock.now_us(), session.compiled.project if session.compiled is not None else None
+        now_us, project = (
+            session.clock.now_us(),
+            session.compiled.project if session.compiled is not None else None,
+        )
         with session.store.read() as tx:
             rows = list_pauses(session, project, tx, now_us)
     return PauseResponse(now=session.now(), clock=session.clock.kind, changed=[], paused=rows)
@@ -117,15 +147,22 @@ def _pause(context: CommandContext, arguments: PauseArguments, progress: Progres
     del progress
     applied = context.applied()
     if applied is None:
-        raise ProjectError("nothing is applied yet, so nothing runs that could be paused", hint="headrace apply")
+        raise ProjectError(
+            "nothing is applied yet, so nothing runs that could be paused", hint="headrace apply"
+        )
     project = applied.compiled.project
     names = [
         name
-        for name in selected(context.session, arguments.select, arguments.exclude, compiled=applied.compiled)
+        for name in selected(
+            context.session, arguments.select, arguments.exclude, compiled=applied.compiled
+        )
         if not is_view(project, name)
     ]
     if not names:
-        raise UsageError("nothing was selected that runs: a view is computed when it is read", hint="pause what it reads")
+        raise UsageError(
+            "nothing was selected that runs: a view is computed when it is read",
+            hint="pause what it reads",
+        )
     now_us = context.clock.now_us()
     until = None if arguments.until is None else lapses_at(context, arguments.until, now_us)
     wanted = [Pause(name, arguments.reason, context.actor.id, now_us, until) for name in names]
@@ -155,7 +192,9 @@ def lapses_at(context: CommandContext, text: str, now_us: int) -> int:
     except UsageError:
         result = to_us(context.session.parse_time(text, "--until"))
     if result <= now_us:
-        raise UsageError(f"--until {text[:40]} is over already", hint=f"it is {context.now():%Y-%m-%d %H:%M}")
+        raise UsageError(
+            f"--until {text[:40]} is over already", hint=f"it is {context.now():%Y-%m-%d %H:%M}"
+        )
     return result
 
 
@@ -171,7 +210,12 @@ class ResumeArguments(msgspec.Struct, frozen=True):
 
 
 def resume(
-    session: ProjectSession, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, progress: Progress
+    session: ProjectSession,
+    select: Sequence[str],
+    *,
+    exclude: Sequence[str],
+    reason: str | None,
+    progress: Progress,
 ) -> PauseResponse:
     """Let the selected nodes run again. Raise UsageError if none of them is paused."""
     arguments = ResumeArguments(list(select), list(exclude), (reason or "").strip())
@@ -179,13 +223,17 @@ def resume(
 
 
 @leader_command("resume", ResumeArguments, PauseResponse)
-def _resume(context: CommandContext, arguments: ResumeArguments, progress: Progress) -> PauseResponse:
+def _resume(
+    context: CommandContext, arguments: ResumeArguments, progress: Progress
+) -> PauseResponse:
     del progress
     applied = context.applied()
     if applied is None:
         raise ProjectError("nothing is applied yet, so nothing is paused", hint="headrace apply")
     with context.store.read() as tx:
-        held = {pause.node: pause for pause in scheduling.pauses_in_force(tx, context.clock.now_us())}
+        held = {
+            pause.node: pause for pause in scheduling.pauses_in_force(tx, context.clock.now_us())
+        }
     ended = _ended(context, arguments, applied.compiled, held)
     project: Project = applied.compiled.project
 
@@ -207,11 +255,18 @@ def _resume(context: CommandContext, arguments: ResumeArguments, progress: Progr
         )
 
 
-def _ended(context: CommandContext, arguments: ResumeArguments, compiled: Compiled, held: dict[str, Pause]) -> list[Pause]:
+def _ended(
+    context: CommandContext, arguments: ResumeArguments, compiled: Compiled, held: dict[str, Pause]
+) -> list[Pause]:
     """Return the pauses to end, including those of named nodes that are no longer declared."""
-    gone = [name for name in arguments.select if name in held and compiled.project.node(name) is None]
+    gone = [
+        name for name in arguments.select if name in held and compiled.project.node(name) is None
+    ]
     rest = [text for text in arguments.select if text not in gone]
-    names = [*gone, *(selected(context.session, rest, arguments.exclude, compiled=compiled) if rest else ())]
+    names = [
+        *gone,
+        *(selected(context.session, rest, arguments.exclude, compiled=compiled) if rest else ()),
+    ]
     results = [held[name] for name in names if name in held]
     if not results:
         raise UsageError("nothing of that is paused", hint="headrace pause lists what is")

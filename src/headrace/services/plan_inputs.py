@@ -32,10 +32,13 @@ from headrace.store.queries.quarantine import dropped_deliveries
 _KINDS: dict[str, Callable[[Brief], bool]] = {
     "visible": lambda brief: brief.published,
     "usable": lambda brief: (
-        brief.state in ("published", "waived") or (brief.published and brief.state in (PartitionState.WAITING, PartitionState.RUNNING))
+        brief.state in ("published", "waived")
+        or (brief.published and brief.state in (PartitionState.WAITING, PartitionState.RUNNING))
     ),
     "fresh": lambda brief: brief.state == "published" and not brief.stale,
-    "failed": lambda brief: brief.state in ("failed", "rejected") or (brief.state == "waiting" and brief.failing),
+    "failed": lambda brief: (
+        brief.state in ("failed", "rejected") or (brief.state == "waiting" and brief.failing)
+    ),
     "hopeless": lambda brief: brief.state in ("failed", "rejected") and not brief.published,
     "held": lambda brief: brief.state == "held",
 }
@@ -46,7 +49,12 @@ Every partition with a row is known.
 
 
 def read_states(
-    tx: Transaction, graph: Graph, *, version: int | None, arrived: Mapping[str, Iterable[str]], failed_since: int | None = None
+    tx: Transaction,
+    graph: Graph,
+    *,
+    version: int | None,
+    arrived: Mapping[str, Iterable[str]],
+    failed_since: int | None = None,
 ) -> dict[str, NodeExtents]:
     """Return the states of all partitions.
 
@@ -55,10 +63,14 @@ def read_states(
     """
     stored_checkpoint = rows.checkpoint(tx)
     if stored_checkpoint is not None and (
-        stored_checkpoint.version != version or checkpoints.decode_checkpoint(stored_checkpoint.content) is None
+        stored_checkpoint.version != version
+        or checkpoints.decode_checkpoint(stored_checkpoint.content) is None
     ):
         stored_checkpoint = None
-    extents = _of_rows(graph, rows.brief_states(tx, -1 if stored_checkpoint is None else stored_checkpoint.revision))
+    extents = _of_rows(
+        graph,
+        rows.brief_states(tx, -1 if stored_checkpoint is None else stored_checkpoint.revision),
+    )
     if stored_checkpoint is not None:
         content = checkpoints.decode_checkpoint(stored_checkpoint.content)
         assert content is not None
@@ -70,7 +82,10 @@ def read_states(
 
 
 def with_deliveries(
-    graph: Graph, standings: Mapping[str, NodeExtents], waiting: Iterable[tuple[str, str, str]], arrived: Mapping[str, Iterable[str]]
+    graph: Graph,
+    standings: Mapping[str, NodeExtents],
+    waiting: Iterable[tuple[str, str, str]],
+    arrived: Mapping[str, Iterable[str]],
 ) -> dict[str, NodeExtents]:
     """Return the states with the deliveries that aren't ingested yet, waiting or newly observed."""
     keys: dict[str, dict[str, None]] = defaultdict(dict)
@@ -81,8 +96,13 @@ def with_deliveries(
     extents = dict(standings)
     for node in graph.nodes:
         if node.is_source and node.name in keys:
-            extent, before = extent_of_keys(node, keys[node.name]), extents.get(node.name, NodeExtents())
-            extents[node.name] = _replaced(before, arrived=before.arrived | extent, known=before.known | extent)
+            extent, before = (
+                extent_of_keys(node, keys[node.name]),
+                extents.get(node.name, NodeExtents()),
+            )
+            extents[node.name] = _replaced(
+                before, arrived=before.arrived | extent, known=before.known | extent
+            )
     return extents
 
 
@@ -95,7 +115,11 @@ def deliveries_in_folders(root: Path, project: Project, store: Store | None) -> 
 
     Write nothing, and don't query remote sources.
     """
-    near = [source for source in project.sources.values() if connector_name(source) is None and not is_routed_by_rows(source)]
+    near = [
+        source
+        for source in project.sources.values()
+        if connector_name(source) is None and not is_routed_by_rows(source)
+    ]
     known = KnownFiles()
     if store is not None:
         with store.read() as tx:
@@ -129,7 +153,10 @@ def states_of_session(
         return here
     with session.production.store.read() as tx:
         theirs = read_states(tx, graph, version=None, arrived={})
-    return {**here, **{name: extents for name, extents in theirs.items() if name in session.borrowed}}
+    return {
+        **here,
+        **{name: extents for name, extents in theirs.items() if name in session.borrowed},
+    }
 
 
 def _of_rows(graph: Graph, briefs: Iterable[Brief]) -> dict[str, NodeExtents]:
@@ -147,12 +174,21 @@ def _of_rows(graph: Graph, briefs: Iterable[Brief]) -> dict[str, NodeExtents]:
     return {node: NodeExtents(**part) for node, part in parts.items()}
 
 
-def _together(graph: Graph, later: Mapping[str, NodeExtents], content: SchedulerCheckpoint) -> dict[str, NodeExtents]:
+def _together(
+    graph: Graph, later: Mapping[str, NodeExtents], content: SchedulerCheckpoint
+) -> dict[str, NodeExtents]:
     """Return the checkpoint's states, updated by the rows that changed since."""
     cells = _of_rows(
         graph,
         (
-            Brief(cell.node, cell.key, cell.state, cell.stale or cell.proposed, cell.failures > 0, cell.published)
+            Brief(
+                cell.node,
+                cell.key,
+                cell.state,
+                cell.stale or cell.proposed,
+                cell.failures > 0,
+                cell.published,
+            )
             for cell in content.tracked_partitions
             if cell.published or cell.state is not PartitionState.WAITING or cell.failures
         ),
@@ -163,31 +199,53 @@ def _together(graph: Graph, later: Mapping[str, NodeExtents], content: Scheduler
         resting = (
             NO_PARTITIONS
             if kept_node is None
-            else extent_of({data: tuple(edges) for data, edges in kept_node.runs.items()}, kept_node.named)
+            else extent_of(
+                {data: tuple(edges) for data, edges in kept_node.runs.items()}, kept_node.named
+            )
         )
         calm = NodeExtents(known=resting, visible=resting, usable=resting, fresh=resting)
         new = later.get(node.name, NodeExtents())
-        extents[node.name] = _united(_less(_united(calm, cells.get(node.name, NodeExtents())), new.known), new)
+        extents[node.name] = _united(
+            _less(_united(calm, cells.get(node.name, NodeExtents())), new.known), new
+        )
     return extents
 
 
 def _united(extents: NodeExtents, other: NodeExtents) -> NodeExtents:
-    return NodeExtents(**{name: getattr(extents, name) | getattr(other, name) for name in NodeExtents.__struct_fields__})
+    return NodeExtents(
+        **{
+            name: getattr(extents, name) | getattr(other, name)
+            for name in NodeExtents.__struct_fields__
+        }
+    )
 
 
 def _less(extents: NodeExtents, known: Extent) -> NodeExtents:
-    return NodeExtents(**{name: getattr(extents, name) - known for name in NodeExtents.__struct_fields__}) if known else extents
+    return (
+        NodeExtents(
+            **{name: getattr(extents, name) - known for name in NodeExtents.__struct_fields__}
+        )
+        if known
+        else extents
+    )
 
 
-def _failed_only(graph: Graph, standings: Mapping[str, NodeExtents], failed: Iterable[tuple[str, str]]) -> dict[str, NodeExtents]:
+def _failed_only(
+    graph: Graph, standings: Mapping[str, NodeExtents], failed: Iterable[tuple[str, str]]
+) -> dict[str, NodeExtents]:
     keys: dict[str, list[str]] = defaultdict(list)
     for node, key in failed:
         keys[node].append(key)
     nodes = {node.name: node for node in graph.nodes}
-    return {name: _replaced(extents, failed=extent_of_keys(nodes[name], keys.get(name, ()))) for name, extents in standings.items()}
+    return {
+        name: _replaced(extents, failed=extent_of_keys(nodes[name], keys.get(name, ())))
+        for name, extents in standings.items()
+    }
 
 
-def _without(graph: Graph, standings: Mapping[str, NodeExtents], dropped: Iterable[tuple[str, str]]) -> dict[str, NodeExtents]:
+def _without(
+    graph: Graph, standings: Mapping[str, NodeExtents], dropped: Iterable[tuple[str, str]]
+) -> dict[str, NodeExtents]:
     """Return the states without dropped deliveries.
 
     These haven't failed and aren't to be ingested.
@@ -195,19 +253,37 @@ def _without(graph: Graph, standings: Mapping[str, NodeExtents], dropped: Iterab
     keys: dict[str, list[str]] = defaultdict(list)
     for node, key in dropped:
         keys[node].append(key)
-    gone = {node.name: extent_of_keys(node, keys[node.name]) for node in graph.nodes if node.name in keys and node.name in standings}
-    return {**standings, **{name: _replaced(standings[name], failed=standings[name].failed - extent) for name, extent in gone.items()}}
+    gone = {
+        node.name: extent_of_keys(node, keys[node.name])
+        for node in graph.nodes
+        if node.name in keys and node.name in standings
+    }
+    return {
+        **standings,
+        **{
+            name: _replaced(standings[name], failed=standings[name].failed - extent)
+            for name, extent in gone.items()
+        },
+    }
 
 
 def _replaced(extents: NodeExtents, **parts: Extent) -> NodeExtents:
-    return NodeExtents(**{name: parts.get(name, getattr(extents, name)) for name in NodeExtents.__struct_fields__})
+    return NodeExtents(
+        **{name: parts.get(name, getattr(extents, name)) for name in NodeExtents.__struct_fields__}
+    )
 
 
 # Whether an action needs an approval, and the line of headrace.toml that requires it.
 
 
 def needed_approval(
-    root: Path, settings: Settings, project: Project, nodes: Iterable[str], *, partitions: int, size: int = 0
+    root: Path,
+    settings: Settings,
+    project: Project,
+    nodes: Iterable[str],
+    *,
+    partitions: int,
+    size: int = 0,
 ) -> Approval | None:
     """Return the approval that computing `partitions` of these nodes needs.
 
@@ -238,12 +314,21 @@ def rule_facts(project: Project, nodes: Iterable[str], partitions: int, size: in
 
 def _line(root: Path, environment: str) -> int:
     """Return the line of the rule in headrace.toml; an environment may have its own."""
-    document = fields.load_toml((root / SETTINGS_FILE).read_text(encoding="utf-8"), Report(SETTINGS_FILE))
+    document = fields.load_toml(
+        (root / SETTINGS_FILE).read_text(encoding="utf-8"), Report(SETTINGS_FILE)
+    )
     tables: list[object] = [document.get("policy") if document else None]
     if document and environment != PRODUCTION:
         mapping = document.get("environments", {}).get(environment, {})
         tables.insert(0, mapping.get("policy") if isinstance(mapping, LocatedMapping) else None)
-    return next((table.lines[APPROVAL] for table in tables if isinstance(table, LocatedMapping) and APPROVAL in table.lines), 1)
+    return next(
+        (
+            table.lines[APPROVAL]
+            for table in tables
+            if isinstance(table, LocatedMapping) and APPROVAL in table.lines
+        ),
+        1,
+    )
 
 
 # The number of partitions that a plan computes: the one definition that terminal, API and pages
@@ -278,12 +363,15 @@ def count_partitions(project: Project, rows: Iterable[tuple[str, int]]) -> Count
     parts = [(kind, nodes[kind], partitions[kind]) for kind in PartitionedNodeKind if nodes[kind]]
     return CountsRow(
         partitions=sum(partitions.values()),
-        sources=nodes[PartitionedNodeKind.SOURCE], of_sources=partitions[PartitionedNodeKind.SOURCE],
-        assets=nodes[PartitionedNodeKind.ASSET], of_assets=partitions[PartitionedNodeKind.ASSET],
-        exports=nodes[PartitionedNodeKind.EXPORT], of_exports=partitions[PartitionedNodeKind.EXPORT],
+        sources=nodes[PartitionedNodeKind.SOURCE],
+        of_sources=partitions[PartitionedNodeKind.SOURCE],
+        assets=nodes[PartitionedNodeKind.ASSET],
+        of_assets=partitions[PartitionedNodeKind.ASSET],
+        exports=nodes[PartitionedNodeKind.EXPORT],
+        of_exports=partitions[PartitionedNodeKind.EXPORT],
         nodes=_joined([_plural(count, kind) for kind, count, _ in parts]),
         text=_text(parts),
-    )  # fmt: skip
+    )
 
 
 def _text(parts: Sequence[tuple[PartitionedNodeKind, int, int]]) -> str:

@@ -16,7 +16,15 @@ from headrace.model.files import ProjectFiles
 from headrace.model.intervals import to_us
 from headrace.model.partitions import order_of
 from headrace.model.settings import PRODUCTION
-from headrace.plan import ChangeKind, Compiled, Lineage, NodeChange, changes, comparison, compile_lineage
+from headrace.plan import (
+    ChangeKind,
+    Compiled,
+    Lineage,
+    NodeChange,
+    changes,
+    comparison,
+    compile_lineage,
+)
 from headrace.plan.comparison import SETTINGS
 from headrace.plan.contracts import contract_breaks
 from headrace.plan.impact import Impact, impacts
@@ -24,7 +32,14 @@ from headrace.plan.project_plan import Plan, asks, decisions, planned_steps
 from headrace.plan.steps import PartitionRangeSummary, Promote
 from headrace.plan.weakening import Weakened, weakened
 from headrace.runtime.apply_plans import plan_of
-from headrace.runtime.promotion import Offer, Offers, PendingPromotion, Publisher, make_durable, promotion_events
+from headrace.runtime.promotion import (
+    Offer,
+    Offers,
+    PendingPromotion,
+    Publisher,
+    make_durable,
+    promotion_events,
+)
 from headrace.runtime.promotion_copies import CopyRequest, Job, PartitionCopy, copy_in_process
 from headrace.services import agreements, invalidation, plan_inputs
 from headrace.services.commands import CommandContext
@@ -57,7 +72,9 @@ def require_reason(reason: str) -> None:
         )
 
 
-def nodes_to_keep(session: ProjectSession, selection: Sequence[str], progress: Progress) -> tuple[str, ...]:
+def nodes_to_keep(
+    session: ProjectSession, selection: Sequence[str], progress: Progress
+) -> tuple[str, ...]:
     """Return the selected assets whose published partitions the new code would invalidate, by name.
 
     Raise UsageError for a selection without such an asset, or if an asset's old rows can't stay in
@@ -65,16 +82,22 @@ def nodes_to_keep(session: ProjectSession, selection: Sequence[str], progress: P
     """
     compiled = usable(session.declared_exactly(progress)[1])
     names = select(session, selection, compiled=compiled, project=compiled.project)
-    stale = {change.node for change in changes(session.compiled, compiled) if change.stale} & compiled.project.assets.keys()
+    stale = {
+        change.node for change in changes(session.compiled, compiled) if change.stale
+    } & compiled.project.assets.keys()
     results = tuple(sorted(stale.intersection(names)))
     if not results:
         text = ", ".join(sorted(stale)[:10]) or "none"
-        raise UsageError(f"--keep {' '.join(selection)}: the code of none of these assets changed", hint=f"changed: {text}")
+        raise UsageError(
+            f"--keep {' '.join(selection)}: the code of none of these assets changed",
+            hint=f"changed: {text}",
+        )
     old = session.compiled.project if session.compiled is not None else None
     for name in results:
         if not asks(old, compiled.project.assets[name]):
             raise UsageError(
-                f"what is published of {name} can't be kept: its table is built in another way from now on",
+                f"what is published of {name} can't be kept: its table is built in another way from"
+                " now on",
                 hint="apply without --keep: it is computed again",
             )
     return results
@@ -86,10 +109,14 @@ def nodes_to_keep(session: ProjectSession, selection: Sequence[str], progress: P
 
 def invalidated_nodes(changes: Collection[NodeChange]) -> frozenset[str]:
     """Return the nodes whose publications all become stale."""
-    return frozenset(change.node for change in changes if change.stale or change.change is ChangeKind.ADDED)
+    return frozenset(
+        change.node for change in changes if change.stale or change.change is ChangeKind.ADDED
+    )
 
 
-def find_offers(session: ProjectSession, compiled: Compiled, changed: Collection[str]) -> dict[str, list[Offer]]:
+def find_offers(
+    session: ProjectSession, compiled: Compiled, changed: Collection[str]
+) -> dict[str, list[Offer]]:
     """Return environment → partitions built there that production needn't compute for `compiled`.
 
     All partitions of `changed` nodes count as stale. Empty if production has published nothing yet;
@@ -101,7 +128,9 @@ def find_offers(session: ProjectSession, compiled: Compiled, changed: Collection
     taken: set[tuple[str, str]] = set()
     for name in sorted(session.settings.environments):
         with _opened(session, name) as theirs, session.store.read() as tx:
-            every = Offers(tx, theirs, name, compiled, changed).found() if theirs is not None else []
+            every = (
+                Offers(tx, theirs, name, compiled, changed).found() if theirs is not None else []
+            )
         if every and not taken & {(offer.node, offer.key) for offer in every}:
             results[name] = every
             taken |= {(offer.node, offer.key) for offer in every}
@@ -114,7 +143,10 @@ def promoted_rows(results: dict[str, list[Offer]]) -> list[PromotedRow]:
     for environment, offers in results.items():
         for offer in offers:
             counted[environment, offer.node] = counted.get((environment, offer.node), 0) + 1
-    return [PromotedRow(environment=environment, node=node, partitions=n) for (environment, node), n in counted.items()]
+    return [
+        PromotedRow(environment=environment, node=node, partitions=n)
+        for (environment, node), n in counted.items()
+    ]
 
 
 def promotion_steps(compiled: Compiled, results: dict[str, list[Offer]]) -> list[Promote]:
@@ -124,7 +156,8 @@ def promotion_steps(compiled: Compiled, results: dict[str, list[Offer]]) -> list
         for offer in offers:
             offered.setdefault((environment, offer.node), []).append(offer.key)
     return [
-        Promote(node=node, environment=environment, range=_range(compiled, node, keys)) for (environment, node), keys in offered.items()
+        Promote(node=node, environment=environment, range=_range(compiled, node, keys))
+        for (environment, node), keys in offered.items()
     ]
 
 
@@ -135,7 +168,9 @@ def _range(compiled: Compiled, node: str, keys: list[str]) -> PartitionRangeSumm
     return PartitionRangeSummary(first=inside[0], last=inside[-1], partitions=len(inside))
 
 
-def stage_offers(session: ProjectSession, results: dict[str, list[Offer]]) -> tuple[PendingPromotion, ...]:
+def stage_offers(
+    session: ProjectSession, results: dict[str, list[Offer]]
+) -> tuple[PendingPromotion, ...]:
     """Copy the offered rows into production's lake, staged and not registered.
 
     Raise LakeError on failure.
@@ -143,7 +178,9 @@ def stage_offers(session: ProjectSession, results: dict[str, list[Offer]]) -> tu
     return tuple(_prepared(session, name, offers) for name, offers in results.items())
 
 
-def promote(context: CommandContext, promotions: Collection[PendingPromotion], progress: Progress) -> list[PromotedRow]:
+def promote(
+    context: CommandContext, promotions: Collection[PendingPromotion], progress: Progress
+) -> list[PromotedRow]:
     """Publish the copies that production would still compute; production computes the rest."""
     done: list[PromotedRow] = []
     for promotion in promotions:
@@ -152,11 +189,16 @@ def promote(context: CommandContext, promotions: Collection[PendingPromotion], p
         except (LakeError, StoreError) as error:
             progress.note(f"what {promotion.environment} has built isn't taken over: {error}")
             continue
-        done += [PromotedRow(environment=promotion.environment, node=node, partitions=count) for node, count in made.items()]
+        done += [
+            PromotedRow(environment=promotion.environment, node=node, partitions=count)
+            for node, count in made.items()
+        ]
     return done
 
 
-def _promote(context: CommandContext, promotion: PendingPromotion, progress: Progress) -> dict[str, int]:
+def _promote(
+    context: CommandContext, promotion: PendingPromotion, progress: Progress
+) -> dict[str, int]:
     make_durable(context.session.folders, promotion)
     leader = context.leader(progress)
     applied, made = leader.applied, {}
@@ -164,12 +206,21 @@ def _promote(context: CommandContext, promotion: PendingPromotion, progress: Pro
         if theirs is None:
             return {}
         with context.store.read() as tx:
-            offers = Offers(tx, theirs, promotion.environment, applied.compiled, ()).found(promotion.partitions)
+            offers = Offers(tx, theirs, promotion.environment, applied.compiled, ()).found(
+                promotion.partitions
+            )
             still = promotion.offered(offers)
             event = promotion_events(tx, still)
 
         def publish(tx: Transaction, now: int) -> None:
-            publisher = Publisher(tx, theirs, epoch=context.held.lease.epoch, version=applied.id, actor=context.actor, now=now)
+            publisher = Publisher(
+                tx,
+                theirs,
+                epoch=context.held.lease.epoch,
+                version=applied.id,
+                actor=context.actor,
+                now=now,
+            )
             made.update(publisher.publish(still, offers))
             leader.took_over(tx, made)
 
@@ -204,7 +255,11 @@ def _jobs(tx: Transaction, theirs: Transaction, lake: Path, offers: list[Offer])
                 publication=offer.publication.id,
                 rows=offer.publication.rows,
                 content_hash=offer.publication.content_hash,
-                files=absolute(catalog.files(theirs, node, [offer.key]), lake) if offer.publication.rows else (),
+                files=(
+                    absolute(catalog.files(theirs, node, [offer.key]), lake)
+                    if offer.publication.rows
+                    else ()
+                ),
             )
             for offer in results
         )
@@ -239,7 +294,9 @@ class Base(msgspec.Struct, frozen=True):
     called: str | None
 
 
-def plan(session: ProjectSession, *, against: str | None, progress: Progress, keep: Sequence[str] = ()) -> PlanResponse:
+def plan(
+    session: ProjectSession, *, against: str | None, progress: Progress, keep: Sequence[str] = ()
+) -> PlanResponse:
     """Return the changes of the files.
 
     They are compared with the applied project, in an environment with production; `against` names a
@@ -260,7 +317,9 @@ def plan(session: ProjectSession, *, against: str | None, progress: Progress, ke
 
         base = Base(compiled_at(session, against), base.store, base.version, against)
     node_changes = changes(base.compiled, compiled)
-    if session.production is not None:  # an environment has its own settings; those that affect data are part of the asset code
+    if (
+        session.production is not None
+    ):  # an environment has its own settings; those that affect data are part of the asset code
         node_changes = [change for change in node_changes if change.node != SETTINGS]
     prepared = prepare(session, compiled, base, comparison.keeping(node_changes, kept))
     response = prepared.response
@@ -269,7 +328,11 @@ def plan(session: ProjectSession, *, against: str | None, progress: Progress, ke
         agreements.keep_plan(session, made.plan_id, decisions(made))
         response = with_plan(response, made)
     response = msgspec.structs.replace(response, next=_next(session, response, made, keep))
-    return response if session.production is None else msgspec.structs.replace(response, diff=differences(session))
+    return (
+        response
+        if session.production is None
+        else msgspec.structs.replace(response, diff=differences(session))
+    )
 
 
 def _next(session: ProjectSession, response: PlanResponse, plan: Plan, keep: Sequence[str]) -> str:
@@ -280,7 +343,11 @@ def _next(session: ProjectSession, response: PlanResponse, plan: Plan, keep: Seq
         kept = [word for item in keep for word in ("--keep", item)]
         because = ["--reason", "TEXT"] if kept else []
         return shlex.join(["headrace", *env, "apply", *plan_id, *kept, *because])
-    return f"headrace --env {PRODUCTION} apply" if session.production is not None and response.changes else "headrace status"
+    return (
+        f"headrace --env {PRODUCTION} apply"
+        if session.production is not None and response.changes
+        else "headrace status"
+    )
 
 
 def applied(session: ProjectSession) -> Base:
@@ -304,7 +371,9 @@ class PreparedPlan(msgspec.Struct, frozen=True):
     offers: dict[str, list[Offer]]
 
 
-def prepare(session: ProjectSession, compiled: Compiled, base: Base, node_changes: Sequence[NodeChange]) -> PreparedPlan:
+def prepare(
+    session: ProjectSession, compiled: Compiled, base: Base, node_changes: Sequence[NodeChange]
+) -> PreparedPlan:
     """Return the effect of applying `compiled`. Raise Refused if it breaks a contract."""
     lineage = compile_lineage(compiled, session.data_folder / "cache")
     _keep_contracts(base.compiled, compiled, lineage)
@@ -313,7 +382,9 @@ def prepare(session: ProjectSession, compiled: Compiled, base: Base, node_change
     offers = find_offers(session, compiled, invalidated_nodes(node_changes))
     known = base.store is not None and base.compiled is not None
     response = PlanResponse(
-        changes=[_row(compiled, base.compiled, impact, effect if known else None) for impact in meant],
+        changes=[
+            _row(compiled, base.compiled, impact, effect if known else None) for impact in meant
+        ],
         affects=_affects(compiled, base.compiled, meant, effect),
         estimate=None if effect.estimate is None else msgspec.to_builtins(effect.estimate),
         weakens=[_weakened(compiled, item) for item in weakened(base.compiled, compiled)],
@@ -331,7 +402,12 @@ def prepare(session: ProjectSession, compiled: Compiled, base: Base, node_change
 
 
 def plan_of_apply(
-    session: ProjectSession, files: ProjectFiles, compiled: Compiled, prepared: PreparedPlan, base: Base, keep: Collection[str] = ()
+    session: ProjectSession,
+    files: ProjectFiles,
+    compiled: Compiled,
+    prepared: PreparedPlan,
+    base: Base,
+    keep: Collection[str] = (),
 ) -> Plan:
     """Return the plan of `apply` in this environment.
 
@@ -342,15 +418,32 @@ def plan_of_apply(
     node_changes = comparison.keeping(changes(here.compiled, compiled), keep)
     promoted = promotion_steps(compiled, prepared.offers)
     if here.store is None:
-        return plan_of(None, files, here.compiled, compiled, node_changes, environment=session.env, promoted=promoted)
+        return plan_of(
+            None,
+            files,
+            here.compiled,
+            compiled,
+            node_changes,
+            environment=session.env,
+            promoted=promoted,
+        )
     approved_first = _approved_first(session, compiled, prepared.effect)
     with here.store.read() as tx:
         return plan_of(
-            tx, files, here.compiled, compiled, node_changes, environment=session.env, promoted=promoted, approved_first=approved_first
-        )  # fmt: skip
+            tx,
+            files,
+            here.compiled,
+            compiled,
+            node_changes,
+            environment=session.env,
+            promoted=promoted,
+            approved_first=approved_first,
+        )
 
 
-def _approved_first(session: ProjectSession, compiled: Compiled, effect: Invalidated) -> frozenset[str]:
+def _approved_first(
+    session: ProjectSession, compiled: Compiled, effect: Invalidated
+) -> frozenset[str]:
     """Return the invalidated nodes whose recomputation needs an approval by policy."""
     results: set[str] = set()
     planned = [row for row in effect.backfills if row.counts is not None]
@@ -374,10 +467,24 @@ def with_plan(response: PlanResponse, plan: Plan) -> PlanResponse:
         response,
         plan_id=plan.plan_id,
         base_version=plan.base_version,
-        files=[PlannedFileRow(path=file.path, sha256=file.sha256, change=file.change or "unchanged") for file in plan.files],
-        steps=[StepRow(n=row.n, kind=row.kind, node=row.node, from_=row.first, to=row.last, partitions=row.partitions,
-                       detail=row.detail, needs_approval=row.needs_approval) for row in planned_steps(plan)],
-    )  # fmt: skip
+        files=[
+            PlannedFileRow(path=file.path, sha256=file.sha256, change=file.change or "unchanged")
+            for file in plan.files
+        ],
+        steps=[
+            StepRow(
+                n=row.n,
+                kind=row.kind,
+                node=row.node,
+                from_=row.first,
+                to=row.last,
+                partitions=row.partitions,
+                detail=row.detail,
+                needs_approval=row.needs_approval,
+            )
+            for row in planned_steps(plan)
+        ],
+    )
 
 
 def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> None:
@@ -389,46 +496,78 @@ def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> No
         raise Refused(f"{first.file}: {first.said}{more}", hint=first.hint)
 
 
-def _staled(base: Base, compiled: Compiled, node_changes: Sequence[NodeChange], session: ProjectSession) -> Invalidated:
+def _staled(
+    base: Base, compiled: Compiled, node_changes: Sequence[NodeChange], session: ProjectSession
+) -> Invalidated:
     if base.store is None or base.compiled is None:
         return Invalidated()
-    now_us, borrowed = to_us(session.now()), session.borrowed  # before the transaction: a store runs one read at a time
+    now_us, borrowed = (
+        to_us(session.now()),
+        session.borrowed,
+    )  # before the transaction: a store runs one read at a time
     with base.store.read() as tx:
         return invalidation.invalidated_by(
-            tx, base.compiled, compiled, node_changes,
-            version=base.version, env=session.env, now_us=now_us, borrowed=borrowed,
-        )  # fmt: skip
+            tx,
+            base.compiled,
+            compiled,
+            node_changes,
+            version=base.version,
+            env=session.env,
+            now_us=now_us,
+            borrowed=borrowed,
+        )
 
 
-def _row(compiled: Compiled, old: Compiled | None, impact: Impact, effect: Invalidated | None) -> ChangeRow:
+def _row(
+    compiled: Compiled, old: Compiled | None, impact: Impact, effect: Invalidated | None
+) -> ChangeRow:
     change = impact.change
-    declared = compiled.project.node(change.node) or (old.project.node(change.node) if old is not None else None)
+    declared = compiled.project.node(change.node) or (
+        old.project.node(change.node) if old is not None else None
+    )
     return ChangeRow(
         node=change.node,
         change=change.change,
         breaking=impact.breaking,
         columns=[column.column for column in impact.columns] or list(change.columns),
         partitions_stale=None if effect is None else effect.of(change.node) if change.stale else 0,
-        effects=[EffectRow(column=column.column, effect=column.effect, read_by=list(column.read_by)) for column in impact.columns],
+        effects=[
+            EffectRow(column=column.column, effect=column.effect, read_by=list(column.read_by))
+            for column in impact.columns
+        ],
         consumers=list(impact.consumers),
         file=declared.place.file if declared is not None else None,
         line=declared.place.line if declared is not None else None,
         kept=change.kept,
-        code=[CodeChangeRow(path=file.path, change=file.change, via=file.via) for file in change.files],
+        code=[
+            CodeChangeRow(path=file.path, change=file.change, via=file.via) for file in change.files
+        ],
     )
 
 
-def _affects(compiled: Compiled, old: Compiled | None, meant: Iterable[Impact], effect: Invalidated) -> Affects:
+def _affects(
+    compiled: Compiled, old: Compiled | None, meant: Iterable[Impact], effect: Invalidated
+) -> Affects:
     """Return the consumers whose data or promises change, and the owners of all that changes."""
     meant = list(meant)
     consumers = {name for impact in meant for name in impact.consumers}
     stale = {item.node for item in effect.stale if item.why == invalidation.OWN_CODE}
-    nodes = {impact.change.node for impact in meant} | {name for item in meant for name in item.assets} | stale
-    owners = {node.owner for name in nodes | consumers if (node := _declared(compiled, old, name)) is not None}
+    nodes = (
+        {impact.change.node for impact in meant}
+        | {name for item in meant for name in item.assets}
+        | stale
+    )
+    owners = {
+        node.owner
+        for name in nodes | consumers
+        if (node := _declared(compiled, old, name)) is not None
+    }
     return Affects(consumers=sorted(consumers), owners=sorted(owners))
 
 
-def _declared(compiled: Compiled, old: Compiled | None, name: str) -> Source | Asset | Consumer | None:
+def _declared(
+    compiled: Compiled, old: Compiled | None, name: str
+) -> Source | Asset | Consumer | None:
     return compiled.project.node(name) or (old.project.node(name) if old is not None else None)
 
 
@@ -436,6 +575,10 @@ def _weakened(compiled: Compiled, item: Weakened) -> WeakenedRow:
     node = compiled.project.node(item.node)
     place = node.place if node is not None else None
     return WeakenedRow(
-        node=item.node, what=item.what, before=item.before, after=item.after,
-        file=place.file if place else None, line=place.line if place else None,
-    )  # fmt: skip
+        node=item.node,
+        what=item.what,
+        before=item.before,
+        after=item.after,
+        file=place.file if place else None,
+        line=place.line if place else None,
+    )

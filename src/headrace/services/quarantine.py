@@ -20,7 +20,16 @@ from headrace.services.responses import CheckRow, QuarantineRow, RepairRow
 from headrace.services.session import ProjectSession
 from headrace.slo.times import dated
 from headrace.store import Transaction
-from headrace.store.queries import attempts, changes, deliveries, exceptions, incidents, partition_states, quality, quarantine
+from headrace.store.queries import (
+    attempts,
+    changes,
+    deliveries,
+    exceptions,
+    incidents,
+    partition_states,
+    quality,
+    quarantine,
+)
 from headrace.store.queries import quarantine as stored
 from headrace.store.queries.exceptions import ExceptionRecord
 from headrace.store.queries.incidents import Incident
@@ -48,7 +57,9 @@ def first_rows(data_folder: Path, path: str | None, delivery: str | None) -> lis
     lines = _lines(data_folder / path, packed=delivery.endswith(".gz"))
     if ending in _SEPARATED:
         return _separated_rows(lines)
-    records = lines and lines[0].startswith("{")  # responses of an API are stored as JSON lines, whatever its URL ends with
+    records = lines and lines[0].startswith(
+        "{"
+    )  # responses of an API are stored as JSON lines, whatever its URL ends with
     return _json_rows(lines) if records or ending in _JSON_LINES else []
 
 
@@ -71,7 +82,10 @@ def _separated_rows(lines: list[str]) -> list[dict[str, Any]]:
         header, *rows = csv.reader(lines, delimiter=delimiter)
     except (csv.Error, ValueError):
         return []
-    return [{name: _cut(value) for name, value in list(zip(header, row, strict=False))[:COLUMNS_MAX]} for row in rows[:ROWS_MAX]]
+    return [
+        {name: _cut(value) for name, value in list(zip(header, row, strict=False))[:COLUMNS_MAX]}
+        for row in rows[:ROWS_MAX]
+    ]
 
 
 def _json_rows(lines: list[str]) -> list[dict[str, Any]]:
@@ -94,7 +108,9 @@ def _cut(value: str) -> str:
 # values.
 
 
-def without_classified(rows: Iterable[dict[str, Any]], contract: Contract | None, *, raw: bool) -> list[dict[str, Any]]:
+def without_classified(
+    rows: Iterable[dict[str, Any]], contract: Contract | None, *, raw: bool
+) -> list[dict[str, Any]]:
     """Return the rows without classified columns.
 
     Of a raw delivery (`raw`) only columns with known, unclassified names are kept: a renamed column
@@ -104,7 +120,14 @@ def without_classified(rows: Iterable[dict[str, Any]], contract: Contract | None
     if not classified:
         return list(rows)
     harmless = _names(contract, classified=False) - classified
-    kept = [{name: value for name, value in row.items() if _may_be_shown(name.lower(), classified, harmless, raw=raw)} for row in rows]
+    kept = [
+        {
+            name: value
+            for name, value in row.items()
+            if _may_be_shown(name.lower(), classified, harmless, raw=raw)
+        }
+        for row in rows
+    ]
     return [row for row in kept if row]
 
 
@@ -114,8 +137,16 @@ def _may_be_shown(name: str, classified: set[str], harmless: set[str], *, raw: b
 
 def _names(contract: Contract | None, *, classified: bool) -> set[str]:
     """Return names of columns in lower case, including their names in files."""
-    columns = [column for column in (contract.columns if contract else ()) if bool(column.classification) is classified]
-    return {name.lower() for column in columns for name in (column.name, *(str(entry["name"]) for entry in column.names))}
+    columns = [
+        column
+        for column in (contract.columns if contract else ())
+        if bool(column.classification) is classified
+    ]
+    return {
+        name.lower()
+        for column in columns
+        for name in (column.name, *(str(entry["name"]) for entry in column.names))
+    }
 
 
 # Partitions in quarantine because of an incident. Separate from the code that decides about them.
@@ -136,7 +167,11 @@ def decided_together(tx: Transaction, incident: Incident, word: str) -> list[Qua
     otherwise a column would be empty in all of their rows.
     """
     rows = waiting_for(tx, incident)
-    return [row for row in rows if word != "accept" or not quality.renames_wait(tx, row.node, row.partition)]
+    return [
+        row
+        for row in rows
+        if word != "accept" or not quality.renames_wait(tx, row.node, row.partition)
+    ]
 
 
 def list_quarantine(session: ProjectSession, target: str | None) -> list[QuarantineRow]:
@@ -150,30 +185,53 @@ def list_quarantine(session: ProjectSession, target: str | None) -> list[Quarant
         return []
     now_us = session.clock.now_us()
     with session.store.read() as tx:
-        rows = [_row(session, tx, project, item) for item in stored.waiting(tx, node=node, partition=partition)]
-        records = [record for record in exceptions.exceptions_in_force(tx) if node in (None, record.node)]
-        exception_records = [record for record in records if record.partition == partition or (partition is None and record.lapsed(now_us))]
+        rows = [
+            _row(session, tx, project, item)
+            for item in stored.waiting(tx, node=node, partition=partition)
+        ]
+        records = [
+            record for record in exceptions.exceptions_in_force(tx) if node in (None, record.node)
+        ]
+        exception_records = [
+            record
+            for record in records
+            if record.partition == partition or (partition is None and record.lapsed(now_us))
+        ]
         rows += [
             row
             for record in exception_records
-            if (row := _excepted(session, tx, project, record, lapsed=record.lapsed(now_us))) is not None
+            if (row := _excepted(session, tx, project, record, lapsed=record.lapsed(now_us)))
+            is not None
         ]
         if not rows and node is not None and partition is not None:
             rows = _dropped(session, tx, project, node, partition)
         return rows
 
 
-def _dropped(session: ProjectSession, tx: Transaction, project: Project, node: str, partition: str) -> list[QuarantineRow]:
+def _dropped(
+    session: ProjectSession, tx: Transaction, project: Project, node: str, partition: str
+) -> list[QuarantineRow]:
     """Return the dropped data of a partition, as long as nothing else was published for it."""
     standing, row = partition_states.get(tx, node, partition), stored.dropped(tx, node, partition)
     if row is None or standing is None or standing.publication_id is not None:
         return []
     reason = "; it waited because: ".join(filter(None, [standing.reason, row.reason]))
     quarantine_row = _row(session, tx, project, msgspec.structs.replace(row, state=standing.state))
-    return [msgspec.structs.replace(quarantine_row, state=row.state, verdict=row.state, reason=reason, decide=[])]
+    return [
+        msgspec.structs.replace(
+            quarantine_row, state=row.state, verdict=row.state, reason=reason, decide=[]
+        )
+    ]
 
 
-def _excepted(session: ProjectSession, tx: Transaction, project: Project, record: ExceptionRecord, *, lapsed: bool) -> QuarantineRow | None:
+def _excepted(
+    session: ProjectSession,
+    tx: Transaction,
+    project: Project,
+    record: ExceptionRecord,
+    *,
+    lapsed: bool,
+) -> QuarantineRow | None:
     """Return data published by an exception; `held` if the exception has lapsed.
 
     None if the quarantine record is gone.
@@ -183,28 +241,49 @@ def _excepted(session: ProjectSession, tx: Transaction, project: Project, record
         return None
     until = "" if record.until is None else f" until {dated(record.until, session.timezone)}"
     reason = f"accepted by {record.actor}{until}: {record.reason}; it waited because: {row.reason}"
-    quarantine_row = _row(session, tx, project, msgspec.structs.replace(row, state="held"), seen=True)
+    quarantine_row = _row(
+        session, tx, project, msgspec.structs.replace(row, state="held"), seen=True
+    )
     at = partition_argument(record.node, record.partition)
     renew = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
     take_back = command_line("withdraw", at, "--reason", "TEXT")
     accepted = msgspec.structs.replace(
-        quarantine_row, state="accepted", verdict="warned", at=session.instant(record.at), reason=reason, repair=None,
-        todo=f"{renew} renews it, {take_back} takes it back", decide=[renew, take_back],
-    )  # fmt: skip
+        quarantine_row,
+        state="accepted",
+        verdict="warned",
+        at=session.instant(record.at),
+        reason=reason,
+        repair=None,
+        todo=f"{renew} renews it, {take_back} takes it back",
+        decide=[renew, take_back],
+    )
     if not lapsed or record.until is None:
         return accepted
     return msgspec.structs.replace(
-        accepted, state="held", at=session.instant(record.until), reason=f"the exception has lapsed: {reason}",
-        todo=f"{quarantine_row.todo}; {accepted.todo}", repair=quarantine_row.repair,
-    )  # fmt: skip
+        accepted,
+        state="held",
+        at=session.instant(record.until),
+        reason=f"the exception has lapsed: {reason}",
+        todo=f"{quarantine_row.todo}; {accepted.todo}",
+        repair=quarantine_row.repair,
+    )
 
 
-def _row(session: ProjectSession, tx: Transaction, project: Project, item: Quarantined, *, seen: bool = False) -> QuarantineRow:
+def _row(
+    session: ProjectSession,
+    tx: Transaction,
+    project: Project,
+    item: Quarantined,
+    *,
+    seen: bool = False,
+) -> QuarantineRow:
     """Return one row of the response; with `seen`, readers see the data by an exception."""
     node = project.node(item.node)
     delivery = None if item.delivery_id is None else deliveries.get(tx, item.delivery_id)
     attempt = attempts.get(tx, item.epoch, item.n)
-    renamed = (quality.renames_published if seen else quality.renames_wait)(tx, item.node, item.partition)
+    renamed = (quality.renames_published if seen else quality.renames_wait)(
+        tx, item.node, item.partition
+    )
     repair = _repair(
         tx,
         project,
@@ -233,11 +312,19 @@ def _row(session: ProjectSession, tx: Transaction, project: Project, item: Quara
     )
 
 
-def _sample(session: ProjectSession, project: Project, item: Quarantined, delivery: str | None) -> list[dict[str, Any]]:
+def _sample(
+    session: ProjectSession, project: Project, item: Quarantined, delivery: str | None
+) -> list[dict[str, Any]]:
     node = project.node(item.node)
-    contract = project.contracts.get(node.contract or node.name) if isinstance(node, Source | Asset) else None
+    contract = (
+        project.contracts.get(node.contract or node.name)
+        if isinstance(node, Source | Asset)
+        else None
+    )
     raw = not item.sample
-    return without_classified(item.sample or first_rows(session.data_folder, item.path, delivery), contract, raw=raw)
+    return without_classified(
+        item.sample or first_rows(session.data_folder, item.path, delivery), contract, raw=raw
+    )
 
 
 def _of_all(tx: Transaction, item: Quarantined, word: str) -> list[str]:
@@ -262,7 +349,9 @@ def _decisions(tx: Transaction, item: Quarantined, *, renamed: bool) -> list[str
     """
     at = partition_argument(item.node, item.partition)
     drop = command_line("quarantine", "drop", at, "--reason", "TEXT")
-    if item.state == "rejected" and item.path is not None and item.path.startswith(RAW):  # an unreadable delivery has no rows to accept
+    if (
+        item.state == "rejected" and item.path is not None and item.path.startswith(RAW)
+    ):  # an unreadable delivery has no rows to accept
         return [drop, *_of_all(tx, item, "drop")]
     if renamed:
         return [drop]
@@ -272,7 +361,15 @@ def _decisions(tx: Transaction, item: Quarantined, *, renamed: bool) -> list[str
 
 def _failed(tx: Transaction, item: Quarantined) -> list[CheckRow]:
     return [
-        CheckRow(name=c.name, kind=c.kind, severity=c.severity, outcome=c.outcome, rows=c.rows, failing=c.failing, detail=c.detail)
+        CheckRow(
+            name=c.name,
+            kind=c.kind,
+            severity=c.severity,
+            outcome=c.outcome,
+            rows=c.rows,
+            failing=c.failing,
+            detail=c.detail,
+        )
         for c in quality.checks_of_attempt(tx, item.epoch, item.n)
         if c.partition == item.partition and c.outcome == "failed"
     ]
@@ -280,19 +377,38 @@ def _failed(tx: Transaction, item: Quarantined) -> list[CheckRow]:
 
 def shown_path(session: ProjectSession, path: Path) -> str:
     """Return a path relative to the project if it is inside, else absolute."""
-    return path.relative_to(session.root).as_posix() if path.is_relative_to(session.root) else str(path)
+    return (
+        path.relative_to(session.root).as_posix()
+        if path.is_relative_to(session.root)
+        else str(path)
+    )
 
 
 def _repair(
-    tx: Transaction, project: Project, item: Quarantined, delivery: str | None, *, renamed: bool, declared: str
+    tx: Transaction,
+    project: Project,
+    item: Quarantined,
+    delivery: str | None,
+    *,
+    renamed: bool,
+    declared: str,
 ) -> RepairRow | None:
     if project.node(item.node) is None:
         return None
-    because = f"repair of {item.node}" if item.partition == "*" else f"repair of {item.node}@{item.partition}"
+    because = (
+        f"repair of {item.node}"
+        if item.partition == "*"
+        else f"repair of {item.node}@{item.partition}"
+    )
     broken = BrokenPartition(
-        item.node, item.partition, item.state, delivery=delivery, renamed=renamed, declared=declared,
+        item.node,
+        item.partition,
+        item.state,
+        delivery=delivery,
+        renamed=renamed,
+        declared=declared,
         others=other_choices(tx, project, item.node, item.partition),
-    )  # fmt: skip
+    )
     return repairs(project, [broken], because)[0]
 
 

@@ -15,7 +15,14 @@ from headrace.runtime import publication_decisions
 from headrace.runtime.file_rewrites import rewritten
 from headrace.runtime.leader import Leader
 from headrace.runtime.messages import RewrittenFile
-from headrace.runtime.publication_decisions import Accepting, ExceptionDecision, RewriteOutdated, put_back, record_decision, staged_of
+from headrace.runtime.publication_decisions import (
+    Accepting,
+    ExceptionDecision,
+    RewriteOutdated,
+    put_back,
+    record_decision,
+    staged_of,
+)
 from headrace.runtime.runs import RunRequest, RunResult
 from headrace.scheduler import Target
 from headrace.security.audit import Action
@@ -32,7 +39,16 @@ from headrace.services.session import Progress, ProjectSession
 from headrace.services.snapshots import downstream
 from headrace.store import Transaction
 from headrace.store.clock import instant
-from headrace.store.queries import attempts, evidence, exceptions, incidents, leader_writes, partition_states, quality, quarantine
+from headrace.store.queries import (
+    attempts,
+    evidence,
+    exceptions,
+    incidents,
+    leader_writes,
+    partition_states,
+    quality,
+    quarantine,
+)
 from headrace.store.queries import quarantine as stored
 from headrace.store.queries.exceptions import Acceptance, ExceptionRecord
 from headrace.store.queries.quarantine import Quarantined
@@ -65,14 +81,21 @@ class DecideArguments(msgspec.Struct, frozen=True):
 
 
 def accept_partition(
-    session: ProjectSession, target: str, *, reason: str | None, until: str | None, progress: Progress
+    session: ProjectSession,
+    target: str,
+    *,
+    reason: str | None,
+    until: str | None,
+    progress: Progress,
 ) -> DecisionResponse:
     """Publish one partition's quarantined data as an exception, and compute what is downstream.
 
     Raise Refused without a reason or for data that can't be published, UsageError if nothing is in
     quarantine.
     """
-    text = commands.required_reason(reason, "quarantine accept", "readers will see data that was held back, and ask why")
+    text = commands.required_reason(
+        reason, "quarantine accept", "readers will see data that was held back, and ask why"
+    )
     for attempt in range(TRIES):
         arguments = _prepared(session, target, text, until)
         try:
@@ -84,20 +107,28 @@ def accept_partition(
     raise AssertionError
 
 
-def drop_partition(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
+def drop_partition(
+    session: ProjectSession, target: str, *, reason: str | None, progress: Progress
+) -> DecisionResponse:
     """Drop one partition's quarantined data, which is then never published.
 
     Raise Refused without a reason, UsageError if nothing is in quarantine.
     """
-    text = commands.required_reason(reason, "quarantine drop", "who waits for the data has to know why it doesn't come")
+    text = commands.required_reason(
+        reason, "quarantine drop", "who waits for the data has to know why it doesn't come"
+    )
     row = _waiting(session, target)
-    return perform(session, COMMAND, DecideArguments(DROP, row.node, row.partition, row.id, text), progress)  # type: ignore[no-any-return]
+    arguments = DecideArguments(DROP, row.node, row.partition, row.id, text)
+    return perform(session, COMMAND, arguments, progress)  # type: ignore[no-any-return]
 
 
 def _waiting(session: ProjectSession, target: str) -> Quarantined:
     node, key = targets.target(target, session.project())
     if node in session.borrowed:
-        raise Refused(f"{node} is read from production in this environment", hint="decide about it there: without --env")
+        raise Refused(
+            f"{node} is read from production in this environment",
+            hint="decide about it there: without --env",
+        )
     rows = []
     if session.store is not None:
         with session.store.read() as tx:
@@ -106,7 +137,8 @@ def _waiting(session: ProjectSession, target: str) -> Quarantined:
         raise _nothing(target)
     if len(rows) > 1:
         raise UsageError(
-            f"{len(rows)} partitions of {node} wait: which one?", hint=f"one of {', '.join(f'{node}@{r.partition}' for r in rows[:5])}"
+            f"{len(rows)} partitions of {node} wait: which one?",
+            hint=f"one of {', '.join(f'{node}@{r.partition}' for r in rows[:5])}",
         )
     return rows[0]
 
@@ -123,14 +155,25 @@ def _renewable(session: ProjectSession, target: str) -> tuple[str, str] | None:
 
 
 def _in_force(tx: Transaction, node: str, key: str) -> ExceptionRecord | None:
-    return next((record for record in exceptions.exceptions_in_force(tx) if (record.node, record.partition) == (node, key)), None)
+    return next(
+        (
+            record
+            for record in exceptions.exceptions_in_force(tx)
+            if (record.node, record.partition) == (node, key)
+        ),
+        None,
+    )
 
 
 def _nothing(target: str) -> UsageError:
-    return UsageError(f"nothing of {target[:80]} waits in quarantine", hint="headrace quarantine lists what does")
+    return UsageError(
+        f"nothing of {target[:80]} waits in quarantine", hint="headrace quarantine lists what does"
+    )
 
 
-def _prepared(session: ProjectSession, target: str, reason: str, until: str | None) -> DecideArguments:
+def _prepared(
+    session: ProjectSession, target: str, reason: str, until: str | None
+) -> DecideArguments:
     """Return the arguments; if staged data is published as it is, with rewritten shared files."""
     if (place := _renewable(session, target)) is not None:
         return DecideArguments(ACCEPT, *place, 0, reason, until)
@@ -141,13 +184,21 @@ def _prepared(session: ProjectSession, target: str, reason: str, until: str | No
         outcome = staged_of(tx, rows)
         known = catalog.table(tx, row.node)
         keys = [row.partition for row in rows]
-        files = catalog.shared_files(tx, row.node, keys) if outcome is not None and known is not None else []
-    rewritten_files = rewritten(session.folders.lake, known, files, keys) if known is not None and files else ()
+        files = (
+            catalog.shared_files(tx, row.node, keys)
+            if outcome is not None and known is not None
+            else []
+        )
+    rewritten_files = (
+        rewritten(session.folders.lake, known, files, keys) if known is not None and files else ()
+    )
     return DecideArguments(ACCEPT, row.node, row.partition, row.id, reason, until, rewritten_files)
 
 
 @leader_command(COMMAND, DecideArguments, DecisionResponse)
-def _decide(context: CommandContext, arguments: DecideArguments, progress: Progress) -> DecisionResponse | PendingRun:
+def _decide(
+    context: CommandContext, arguments: DecideArguments, progress: Progress
+) -> DecisionResponse | PendingRun:
     leader = context.leader(progress)
     if not arguments.waiting:
         return _renewed(context, leader, arguments)
@@ -156,7 +207,9 @@ def _decide(context: CommandContext, arguments: DecideArguments, progress: Progr
         return _drop(context, leader, decision)
     with context.store.read() as tx:
         outcome = staged_of(tx, decision.rows)
-    counts = count_recomputed(context, leader, [decision.node], [(key, key) for key in decision.keys], alone=False)
+    counts = count_recomputed(
+        context, leader, [decision.node], [(key, key) for key in decision.keys], alone=False
+    )
     announce(progress, "quarantine accept", counts)
     if outcome is None:
         return _made_again(context, leader, decision, counts)
@@ -179,23 +232,35 @@ def _decision(context: CommandContext, arguments: DecideArguments) -> ExceptionD
     Raise UsageError if the record was decided or replaced meanwhile.
     """
     with context.store.read() as tx:
-        results = [row for row in stored.waiting(tx, node=arguments.node, partition=arguments.key) if row.id == arguments.waiting]
+        results = [
+            row
+            for row in stored.waiting(tx, node=arguments.node, partition=arguments.key)
+            if row.id == arguments.waiting
+        ]
         rows = stored.of_attempt(tx, results[0].epoch, results[0].n) if results else []
     if not rows:
         raise _nothing(f"{arguments.node}@{arguments.key}")
-    return ExceptionDecision(tuple(rows), context.actor, arguments.reason, _until(context, arguments))
+    return ExceptionDecision(
+        tuple(rows), context.actor, arguments.reason, _until(context, arguments)
+    )
 
 
-def _renewed(context: CommandContext, leader: Leader, arguments: DecideArguments) -> DecisionResponse:
+def _renewed(
+    context: CommandContext, leader: Leader, arguments: DecideArguments
+) -> DecisionResponse:
     with context.store.read() as tx:
         before = _in_force(tx, arguments.node, arguments.key)
         row = stored.get(tx, before.quarantine_id) if before is not None else None
     if before is None or row is None:
         raise _nothing(f"{arguments.node}@{arguments.key}")
-    decision = ExceptionDecision((row,), context.actor, arguments.reason, _until(context, arguments))
+    decision = ExceptionDecision(
+        (row,), context.actor, arguments.reason, _until(context, arguments)
+    )
 
     def write(tx: Transaction, now: int) -> None:
-        acceptance = Acceptance(row.id, before.publication_id, decision.actor.id, decision.reason, now, decision.until)
+        acceptance = Acceptance(
+            row.id, before.publication_id, decision.actor.id, decision.reason, now, decision.until
+        )
         exceptions.renew_exception(tx, before, acceptance)
         record_decision(tx, decision, Action.QUARANTINE_ACCEPTED, now)
 
@@ -205,7 +270,11 @@ def _renewed(context: CommandContext, leader: Leader, arguments: DecideArguments
 
 
 def _until(context: CommandContext, arguments: DecideArguments) -> int | None:
-    return None if arguments.until is None else lapses_at(context, arguments.until, context.clock.now_us())
+    return (
+        None
+        if arguments.until is None
+        else lapses_at(context, arguments.until, context.clock.now_us())
+    )
 
 
 # Drop
@@ -229,7 +298,9 @@ def _drop(context: CommandContext, leader: Leader, decision: ExceptionDecision) 
 # Accept, and process again
 
 
-def _made_again(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow) -> PendingRun:
+def _made_again(
+    context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow
+) -> PendingRun:
     """Process data again that can't be published as it is.
 
     The task then runs under looser rules.
@@ -237,7 +308,9 @@ def _made_again(context: CommandContext, leader: Leader, decision: ExceptionDeci
 
     def write(tx: Transaction, now: int) -> None:
         for row in decision.rows:
-            acceptance = Acceptance(row.id, None, decision.actor.id, decision.reason, now, decision.until)
+            acceptance = Acceptance(
+                row.id, None, decision.actor.id, decision.reason, now, decision.until
+            )
             exceptions.accept_exception(tx, row.node, row.partition, acceptance)
         record_decision(tx, decision, Action.QUARANTINE_ACCEPTED, now)
 
@@ -245,11 +318,20 @@ def _made_again(context: CommandContext, leader: Leader, decision: ExceptionDeci
     return _work(context, leader, decision, counts, retry=True)
 
 
-def _work(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow, *, retry: bool) -> PendingRun:
+def _work(
+    context: CommandContext,
+    leader: Leader,
+    decision: ExceptionDecision,
+    counts: CountsRow,
+    *,
+    retry: bool,
+) -> PendingRun:
     """Return the run that processes the partitions again, if needed, and everything downstream."""
     node = decision.node
     own = [Target(node, key, key) for key in decision.keys]
-    below = [name for name in downstream(leader.applied.compiled, node, leader.exported) if name != node]
+    below = [
+        name for name in downstream(leader.applied.compiled, node, leader.exported) if name != node
+    ]
     with context.store.read() as tx:
         seen = retry and leader_writes.published_of(tx, node, decision.keys[0]) is not None
     order = RunRequest(
@@ -261,44 +343,69 @@ def _work(context: CommandContext, leader: Leader, decision: ExceptionDecision, 
         retry=frozenset([node] if retry else ()),
         again=frozenset([node] if seen else ()),
     )
-    return PendingRun(leader, order, "quarantine accept", partial(_done, context, leader, decision, counts))
+    return PendingRun(
+        leader, order, "quarantine accept", partial(_done, context, leader, decision, counts)
+    )
 
 
-def _done(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow, result: RunResult) -> DecisionResponse:
+def _done(
+    context: CommandContext,
+    leader: Leader,
+    decision: ExceptionDecision,
+    counts: CountsRow,
+    result: RunResult,
+) -> DecisionResponse:
     """Return the outcome.
 
     An exception without a publication is given up, so that it doesn't apply to the next delivery.
     """
     with context.store.write(context.held.lease.epoch) as tx:
         now = context.clock.mark(tx)
-        given_up = [exceptions.give_up_exception(tx, decision.node, key, now) for key in decision.keys]
+        given_up = [
+            exceptions.give_up_exception(tx, decision.node, key, now) for key in decision.keys
+        ]
         standing = [partition_states.get(tx, decision.node, key) for key in decision.keys]
     states = {partition.state for partition in standing if partition is not None}
     state = states.pop() if len(states) == 1 else "partial"
     state = "held" if any(given_up) and state == "published" else state
     response = _response(context, leader, decision, state)
     run = run_response(context.store, context.clock, context.session.zone, result)
-    return msgspec.structs.replace(response, run_id=run.run_id, counts=counts, published=run.published, rejected=run.rejected)
+    return msgspec.structs.replace(
+        response, run_id=run.run_id, counts=counts, published=run.published, rejected=run.rejected
+    )
 
 
-def _response(context: CommandContext, leader: Leader, decision: ExceptionDecision, state: str) -> DecisionResponse:
+def _response(
+    context: CommandContext, leader: Leader, decision: ExceptionDecision, state: str
+) -> DecisionResponse:
     project, zone = leader.applied.compiled.project, context.session.zone
     counts = [row.rows for row in decision.rows[:1]]
     with context.store.read() as tx:
         attempt = attempts.get(tx, decision.rows[0].epoch, decision.rows[0].n)
     return DecisionResponse(
-        now=context.now(), clock=context.clock.kind, asset=decision.node, partitions=list(decision.keys), state=state, rows=counts[0],
-        by=decision.actor.id, reason=decision.reason,
+        now=context.now(),
+        clock=context.clock.kind,
+        asset=decision.node,
+        partitions=list(decision.keys),
+        state=state,
+        rows=counts[0],
+        by=decision.actor.id,
+        reason=decision.reason,
         until=None if decision.until is None else instant(decision.until).astimezone(zone),
         why=decision.rows[0].reason or (attempt.reason or "" if attempt else ""),
-        consumers=_readers(project, decision.node), next=_next(decision, state),
-    )  # fmt: skip
+        consumers=_readers(project, decision.node),
+        next=_next(decision, state),
+    )
 
 
 def _next(decision: ExceptionDecision, state: str) -> str:
     if state == "published":
         return "headrace status"
-    return f"headrace quarantine {decision.node}" if state != "dropped" else f"headrace deliveries {decision.node}"
+    return (
+        f"headrace quarantine {decision.node}"
+        if state != "dropped"
+        else f"headrace deliveries {decision.node}"
+    )
 
 
 def _readers(project: Project, node: str) -> list[str]:
@@ -312,7 +419,14 @@ _ID = re.compile(r"inc-\d{1,15}", re.IGNORECASE)
 _DECIDED = ("published", "dropped")
 
 
-def accept(session: ProjectSession, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionResponse:
+def accept(
+    session: ProjectSession,
+    target: str,
+    *,
+    reason: str | None,
+    until: str | None,
+    progress: Progress,
+) -> DecisionResponse:
     """Publish quarantined data of one partition, or of an incident, as an exception.
 
     Raise as `accept_partition` does, and UsageError if an incident has no data in quarantine.
@@ -330,7 +444,9 @@ def accept(session: ProjectSession, target: str, *, reason: str | None, until: s
     return _decided(session, "accept", target, reason, decide)
 
 
-def drop(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
+def drop(
+    session: ProjectSession, target: str, *, reason: str | None, progress: Progress
+) -> DecisionResponse:
     """Drop quarantined data of one partition, or of an incident."""
 
     def decide(place: str) -> DecisionResponse:
@@ -365,7 +481,11 @@ def _decided(
     if not places:
         hint = "headrace quarantine lists what does"
         raise UsageError(f"nothing waits in quarantine because of {target.upper()}", hint=hint)
-    documents, done, failed = list[DecisionResponse](), set[tuple[str, str]](), list[tuple[str, HeadraceError]]()
+    documents, done, failed = (
+        list[DecisionResponse](),
+        set[tuple[str, str]](),
+        list[tuple[str, HeadraceError]](),
+    )
     for node, key in places:
         if (node, key) in done:  # partitions of the same file are decided together
             continue
@@ -391,12 +511,18 @@ def _places(session: ProjectSession, target: str, *, lapsed: bool) -> list[tuple
         return []
     with session.store.read() as tx:
         incident = found_in(tx, number_of(target))
-        again = [(node, key or WHOLE) for node, key in evidence.lapsed_of(tx, incident.id)] if lapsed else []
+        again = (
+            [(node, key or WHOLE) for node, key in evidence.lapsed_of(tx, incident.id)]
+            if lapsed
+            else []
+        )
         waiting = [(row.node, row.partition) for row in waiting_for(tx, incident)]
     return list(dict.fromkeys([*waiting, *again]))
 
 
-def _together(documents: list[DecisionResponse], failed: Sequence[tuple[str, HeadraceError]]) -> DecisionResponse:
+def _together(
+    documents: list[DecisionResponse], failed: Sequence[tuple[str, HeadraceError]]
+) -> DecisionResponse:
     """Return one response for several decisions, including the failed ones."""
     states = {response.state for response in documents} | {"partial" for _ in failed}
     nodes = list(dict.fromkeys(response.asset for response in documents))
@@ -412,7 +538,10 @@ def _together(documents: list[DecisionResponse], failed: Sequence[tuple[str, Hea
         rejected=[row for response in documents for row in response.rejected],
         counts=documents[0].counts if len(documents) == 1 else None,
         consumers=sorted({name for response in documents for name in response.consumers}),
-        undecided=[UndecidedRow(partition=at, reason=str(error), hint=error.hint or "") for at, error in failed],
+        undecided=[
+            UndecidedRow(partition=at, reason=str(error), hint=error.hint or "")
+            for at, error in failed
+        ],
         still_waiting=[at for at, _ in failed] or documents[-1].still_waiting,
         next=_next_of(failed) if failed else documents[-1].next,
     )
@@ -424,7 +553,9 @@ def _next_of(failed: Sequence[tuple[str, HeadraceError]]) -> str:
     return error.hint if error.hint.startswith("headrace ") else command_line("quarantine", at)
 
 
-def _with_others(session: ProjectSession, word: str, response: DecisionResponse) -> DecisionResponse:
+def _with_others(
+    session: ProjectSession, word: str, response: DecisionResponse
+) -> DecisionResponse:
     """Return the response with the incident's other quarantined data, and the command for it."""
     if session.store is None or response.state not in _DECIDED:
         return response

@@ -30,7 +30,11 @@ from headrace.slo.stored_facts import StoredFacts
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, partition_states, publications
 
-MANIFEST = (ColumnRow(name="path", type="VARCHAR"), ColumnRow(name="size", type="BIGINT"), ColumnRow(name="sha256", type="VARCHAR"))
+MANIFEST = (
+    ColumnRow(name="path", type="VARCHAR"),
+    ColumnRow(name="size", type="BIGINT"),
+    ColumnRow(name="sha256", type="VARCHAR"),
+)
 """The columns that `read` returns for a `files` asset: its newest files."""
 
 
@@ -73,7 +77,10 @@ def find(session: ProjectSession, query: ReadQuery) -> ReadLocation:
     name, _ = targets.target(query.asset, project)
     node = project.sources.get(name) or project.assets[name]
     if is_view(project, name):
-        raise UsageError(f"{name} is a view: it has no partitions of its own", hint=f'headrace sql "select * from {name} where …"')
+        raise UsageError(
+            f"{name} is a view: it has no partitions of its own",
+            hint=f'headrace sql "select * from {name} where …"',
+        )
     if name in session.borrowed and session.production is not None:
         return find(session.production, query)
     keys = tuple(targets.partition(node, key) for key in query.partitions)
@@ -86,7 +93,11 @@ def find(session: ProjectSession, query: ReadQuery) -> ReadLocation:
         through, published_at, count = _published(tx, name, keys, snapshot)
         table = catalog.table(tx, name, snapshot)
         files = _files(tx, node, keys, query, snapshot) if table is not None else ()
-        newest = publications.newest(tx, name) if isinstance(node, Asset) and node.materialize == "files" else None
+        newest = (
+            publications.newest(tx, name)
+            if isinstance(node, Asset) and node.materialize == "files"
+            else None
+        )
         return ReadLocation(
             node=node,
             snapshot=snapshot,
@@ -109,19 +120,30 @@ def _meant(tx: Transaction, node: Source | Asset, key: str) -> list[str]:
     spec = node.partition
     if spec.grain is None or spec.key is None or SEPARATOR in key:
         return [key]
-    return [f"{key}{SEPARATOR}{data}" for data in partition_states.data_keys(tx, node.name, key)] or [key]
+    return [
+        f"{key}{SEPARATOR}{data}" for data in partition_states.data_keys(tx, node.name, key)
+    ] or [key]
 
 
 def columns_of(session: ProjectSession, query: ReadQuery) -> list[str]:
     """Return the names of the readable columns. Raise UsageError as `find` does."""
     if _of_view(session, query):
         name = targets.target(query.asset, session.project()).node
-        return list((session.compiled.nodes[name].column_names if session.compiled is not None else None) or ())
+        return list(
+            (session.compiled.nodes[name].column_names if session.compiled is not None else None)
+            or ()
+        )
     table = find(session, query).table
-    return [column.name for column in table.columns if column.name != PARTITION_COLUMN] if table is not None else []
+    return (
+        [column.name for column in table.columns if column.name != PARTITION_COLUMN]
+        if table is not None
+        else []
+    )
 
 
-def read(session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
+def read(
+    session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None
+) -> ReadResponse:
     """Return the rows as JSON-compatible values in partition order, at most `limit`.
 
     `columns` restricts the columns. Raise UsageError as `find`, LakeError for lost files.
@@ -146,7 +168,13 @@ def read(session: ProjectSession, query: ReadQuery, columns: Sequence[str] | Non
     )
 
 
-def write(session: ProjectSession, query: ReadQuery, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
+def write(
+    session: ProjectSession,
+    query: ReadQuery,
+    out: BinaryIO,
+    data_format: str,
+    columns: Sequence[str] | None = None,
+) -> None:
     """Write the rows as `csv`, `parquet` or `arrow`, of all columns or some.
 
     Raise HeadraceError if the columns are unknown, because nothing was published yet.
@@ -160,14 +188,23 @@ def write(session: ProjectSession, query: ReadQuery, out: BinaryIO, data_format:
         return
     location = find(session, query)
     if location.table is None:
-        raise HeadraceError(f"{location.node.name} was never published, and its columns aren't known before that", hint="headrace tick")
+        raise HeadraceError(
+            f"{location.node.name} was never published, and its columns aren't known before that",
+            hint="headrace tick",
+        )
     note_reads(session, [location.node.name], usage.READ)
     _close(session)
     with lake_files.naming_damage(session, location.files):
         reading.write(
-            Path(location.lake), location.files, location.table, out, data_format=reading.DataFormat(data_format), limit=query.limit,
-            columns=columns, timezone=session.timezone,
-        )  # fmt: skip
+            Path(location.lake),
+            location.files,
+            location.table,
+            out,
+            data_format=reading.DataFormat(data_format),
+            limit=query.limit,
+            columns=columns,
+            timezone=session.timezone,
+        )
 
 
 def write_json(
@@ -198,9 +235,13 @@ def write_json(
     separator = b""
     with lake_files.naming_damage(session, location.files):
         for batch in reading.batches(
-            Path(location.lake), location.files, location.table, columns=columns, limit=query.limit,
+            Path(location.lake),
+            location.files,
+            location.table,
+            columns=columns,
+            limit=query.limit,
             timezone=session.timezone,
-        ):  # fmt: skip
+        ):
             for row in batch:
                 out.write(separator + encoded(row))
                 separator = b","
@@ -216,10 +257,16 @@ def note_reads(session: ProjectSession, nodes: Sequence[str], via: str) -> None:
 def _of_view(session: ProjectSession, query: ReadQuery) -> bool:
     """Whether the query reads a whole view, current or at a time."""
     project = session.project()
-    return is_view(project, targets.target(query.asset, project).node) and not query.partitions and query.version is None
+    return (
+        is_view(project, targets.target(query.asset, project).node)
+        and not query.partitions
+        and query.version is None
+    )
 
 
-def _files(tx: Transaction, node: Source | Asset, keys: Sequence[str], query: ReadQuery, snapshot: int) -> tuple[FileRef, ...]:
+def _files(
+    tx: Transaction, node: Source | Asset, keys: Sequence[str], query: ReadQuery, snapshot: int
+) -> tuple[FileRef, ...]:
     """Return the files with the rows.
 
     For a table that accumulates over partitions, a partition is the table as that partition left
@@ -228,7 +275,14 @@ def _files(tx: Transaction, node: Source | Asset, keys: Sequence[str], query: Re
     accumulates = isinstance(node, Asset) and node.accumulates
     if isinstance(node, Asset) and accumulates and keys and _is_now(query):
         return files_read(tx, node, keys, snapshot)[0]
-    return tuple(catalog.files(tx, node.name, None if accumulates else keys or None, None if _is_now(query) else snapshot))
+    return tuple(
+        catalog.files(
+            tx,
+            node.name,
+            None if accumulates else keys or None,
+            None if _is_now(query) else snapshot,
+        )
+    )
 
 
 def _rows(
@@ -249,7 +303,14 @@ def _rows(
     from headrace.lake import reading  # imports DuckDB, only if there is something to read
 
     _close(session)
-    rows = reading.read(Path(location.lake), location.files, location.table, columns=wanted, limit=limit, timezone=session.timezone)
+    rows = reading.read(
+        Path(location.lake),
+        location.files,
+        location.table,
+        columns=wanted,
+        limit=limit,
+        timezone=session.timezone,
+    )
     return columns, list(rows.rows), rows.total
 
 
@@ -260,7 +321,9 @@ def _close(session: ProjectSession) -> None:
 
 def _declared_columns(session: ProjectSession, name: str) -> list[ColumnRow]:
     node = session.compiled.nodes.get(name) if session.compiled else None
-    return [ColumnRow(name=column, type=kind) for column, kind in (node.columns if node else None) or ()]
+    return [
+        ColumnRow(name=column, type=kind) for column, kind in (node.columns if node else None) or ()
+    ]
 
 
 def _is_now(query: ReadQuery) -> bool:
@@ -273,10 +336,16 @@ def snapshot_of(session: ProjectSession, tx: Transaction, query: ReadQuery) -> i
     Raise UsageError if it doesn't exist.
     """
     if query.at is not None and query.version is not None:
-        raise UsageError("--at and --version exclude each other", hint="a version is a snapshot's number, --at a time")
+        raise UsageError(
+            "--at and --version exclude each other",
+            hint="a version is a snapshot's number, --at a time",
+        )
     if query.version is not None:
         if not catalog.snapshot_exists(tx, query.version):
-            raise UsageError(f"there is no snapshot {query.version}", hint=f"the newest is {catalog.newest_snapshot(tx)}; old ones expire")
+            raise UsageError(
+                f"there is no snapshot {query.version}",
+                hint=f"the newest is {catalog.newest_snapshot(tx)}; old ones expire",
+            )
         return query.version
     if query.at is None:
         return catalog.newest_snapshot(tx)
@@ -291,30 +360,44 @@ def _not_kept(session: ProjectSession, tx: Transaction, at: datetime) -> UsageEr
     """Return why a time has no snapshot: there never was one, or retention has expired it."""
     first, oldest = applied_versions.first(tx), catalog.oldest_snapshot(tx)
     if first is None or oldest.id == 0 or to_us(at) < first.applied_at:
-        since = "" if first is None else f", {session.instant(first.applied_at).isoformat(timespec='seconds')}"
+        since = (
+            ""
+            if first is None
+            else f", {session.instant(first.applied_at).isoformat(timespec='seconds')}"
+        )
         hint = f"--at takes a time after the first apply{since}"
         return UsageError(f"nothing was published by {at.isoformat()}", hint=hint)
     kept = session.project().settings.retention.get("snapshots", SNAPSHOTS_KEPT)
     # rounded up, because the second of the snapshot begins before it
     since = session.instant(oldest.at_us + SECOND_US - 1).isoformat(timespec="seconds")
     return UsageError(
-        f"what was visible at {at.isoformat()} isn't kept any more: [retention] snapshots is {kept}",
+        f"what was visible at {at.isoformat()} isn't kept any more: [retention] snapshots is"
+        f" {kept}",
         hint=f"the oldest snapshot that is kept: --at {since}",
     )
 
 
-def _published(tx: Transaction, node: str, keys: Sequence[str], snapshot: int) -> tuple[str | None, int | None, int]:
+def _published(
+    tx: Transaction, node: str, keys: Sequence[str], snapshot: int
+) -> tuple[str | None, int | None, int]:
     """Return the newest published partition, the last publication time, and the partition count.
 
     They are as of a snapshot. The publication time is restricted to `keys`, if given.
     """
-    seen = "from publication where node = :node and snapshot <= :snapshot and (ended_snapshot is null or ended_snapshot > :snapshot)"
+    seen = (
+        "from publication where node = :node and snapshot <= :snapshot and (ended_snapshot is null"
+        " or ended_snapshot > :snapshot)"
+    )
     through, at, count = tx.execute(
-        f"select max(partition), max(published_at), count(*) {seen}", {"node": node, "snapshot": snapshot}
+        f"select max(partition), max(published_at), count(*) {seen}",
+        {"node": node, "snapshot": snapshot},
     ).fetchone()
     if keys:
         query = f"select published_at {seen} and partition = :key"
-        results = [tx.execute(query, {"node": node, "snapshot": snapshot, "key": key}).fetchone() for key in keys]
+        results = [
+            tx.execute(query, {"node": node, "snapshot": snapshot, "key": key}).fetchone()
+            for key in keys
+        ]
         at = max((row[0] for row in results if row is not None), default=None)
     return through, at, count
 
@@ -322,11 +405,15 @@ def _published(tx: Transaction, node: str, keys: Sequence[str], snapshot: int) -
 def _state(compiled: Compiled | None, tx: Transaction, name: str, now_us: int) -> str:
     if compiled is None:
         return "never"
-    state = freshnesses(EvaluationContext(declared_promises(compiled), StoredFacts(tx)), now_us).get(name)
+    state = freshnesses(
+        EvaluationContext(declared_promises(compiled), StoredFacts(tx)), now_us
+    ).get(name)
     return state.value if state is not None else "never"
 
 
-def _manifest(session: ProjectSession, newest: publications.Publication | None) -> tuple[dict[str, object], ...]:
+def _manifest(
+    session: ProjectSession, newest: publications.Publication | None
+) -> tuple[dict[str, object], ...]:
     if newest is None or not newest.manifest:
         return ()
     return tuple(

@@ -40,7 +40,11 @@ def masked_columns(session: ProjectSession, node: str) -> list[str]:
     if compiled is None:
         return sorted(_classified(session.project(), node))
     project = compiled.project
-    classified = {f"{name}.{column}" for name in (*project.sources, *project.assets) for column in _classified(project, name)}
+    classified = {
+        f"{name}.{column}"
+        for name in (*project.sources, *project.assets)
+        for column in _classified(project, name)
+    }
     own = _classified(project, node)
     if not classified:
         return []
@@ -48,15 +52,24 @@ def masked_columns(session: ProjectSession, node: str) -> list[str]:
     made = {
         column.lower()
         for column in compiled.nodes[node].column_names or ()
-        if any(step.column.lower() in classified and step.transformation not in HARMLESS for step in lineage.upstream(node, column))
+        if any(
+            step.column.lower() in classified and step.transformation not in HARMLESS
+            for step in lineage.upstream(node, column)
+        )
     }
     return sorted(own | made)
 
 
 def _classified(project: Project, name: str) -> set[str]:
     node = project.node(name)
-    contract = project.contracts.get(node.contract or name) if isinstance(node, Source | Asset) else None
-    return {column.name.lower() for column in contract.columns if column.classification} if contract is not None else set()
+    contract = (
+        project.contracts.get(node.contract or name) if isinstance(node, Source | Asset) else None
+    )
+    return (
+        {column.name.lower() for column in contract.columns if column.classification}
+        if contract is not None
+        else set()
+    )
 
 
 JSON = "json"
@@ -112,10 +125,15 @@ def hand_out(request: DataFileRequest, out: BinaryIO) -> None:
     session = ProjectSession(Path(request.root), request.env, None, request.actor)
     rows: AfterHead | None = None
     try:
-        hidden = masked_columns(session, targets.target(request.wanted.asset, session.project()).node)
+        hidden = masked_columns(
+            session, targets.target(request.wanted.asset, session.project()).node
+        )
         refused = [name for name in request.columns or () if name.lower() in hidden]
         if refused:
-            raise UsageError(f"column {refused[0][:60]} is classified: it isn't shown", hint="a contract says so, here or upstream")
+            raise UsageError(
+                f"column {refused[0][:60]} is classified: it isn't shown",
+                hint="a contract says so, here or upstream",
+            )
         shown = _shown(session, request, hidden)
         rows = AfterHead(out, Head(hidden))
         stream = cast("BinaryIO", rows)
@@ -133,7 +151,9 @@ def hand_out(request: DataFileRequest, out: BinaryIO) -> None:
         session.close()
 
 
-def _shown(session: ProjectSession, request: DataFileRequest, hidden: list[str]) -> list[str] | None:
+def _shown(
+    session: ProjectSession, request: DataFileRequest, hidden: list[str]
+) -> list[str] | None:
     """Return the columns to be read; None for all."""
     if request.columns is not None or not hidden:
         return None if request.columns is None else list(request.columns)

@@ -19,7 +19,13 @@ from headrace.runtime.runs import RunRequest
 from headrace.scheduler import DeliveryArrived, Fired, Target
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import targets
-from headrace.services.commands import CommandContext, PendingRun, leader_command, perform, submit_request
+from headrace.services.commands import (
+    CommandContext,
+    PendingRun,
+    leader_command,
+    perform,
+    submit_request,
+)
 from headrace.services.responses import Response, RunResponse
 from headrace.services.run_results import run_response
 from headrace.services.session import Progress, ProjectSession
@@ -44,7 +50,15 @@ class ReceiveArguments(msgspec.Struct, frozen=True):
     copy: str
 
 
-def receive(session: ProjectSession, source: str, file: Path, *, key: str | None, reason: str, progress: Progress) -> RunResponse:
+def receive(
+    session: ProjectSession,
+    source: str,
+    file: Path,
+    *,
+    key: str | None,
+    reason: str,
+    progress: Progress,
+) -> RunResponse:
     """Hand in a file for one partition of a source, and run its downstream nodes.
 
     The file is copied first, so that it can't change before it is ingested. Raise UsageError for an
@@ -84,12 +98,16 @@ def _copied(file: Path, folders: Folders) -> str:
         shutil.copy2(file, target)
     except OSError as error:
         shutil.rmtree(target.parent, ignore_errors=True)
-        raise UsageError(f"{str(file)[:200]} can't be copied: {error.strerror}", hint=f"into {folders.received}") from error
+        raise UsageError(
+            f"{str(file)[:200]} can't be copied: {error.strerror}", hint=f"into {folders.received}"
+        ) from error
     return name
 
 
 @leader_command("receive", ReceiveArguments, RunResponse)
-def _receive(context: CommandContext, arguments: ReceiveArguments, progress: Progress) -> PendingRun:
+def _receive(
+    context: CommandContext, arguments: ReceiveArguments, progress: Progress
+) -> PendingRun:
     leader = context.leader(progress)
     compiled = leader.applied.compiled
     source, key = _source(compiled.project, arguments.source, arguments.key)
@@ -103,17 +121,28 @@ def _receive(context: CommandContext, arguments: ReceiveArguments, progress: Pro
         retry=frozenset([source.name]),
         received=(arrived,),
     )
-    return PendingRun(leader, order, "receive", partial(run_response, context.store, context.clock, context.session.zone))
+    return PendingRun(
+        leader,
+        order,
+        "receive",
+        partial(run_response, context.store, context.clock, context.session.zone),
+    )
 
 
-def _recorded(context: CommandContext, source: Source, key: str | None, arguments: ReceiveArguments) -> DeliveryArrived:
+def _recorded(
+    context: CommandContext, source: Source, key: str | None, arguments: ReceiveArguments
+) -> DeliveryArrived:
     """Record the delivery and its audit entry in one transaction."""
     folders = context.session.folders
     copy = folders.received / arguments.copy
     if not copy.resolve().is_relative_to(folders.received.resolve()) or not copy.is_file():
         raise UsageError("the copy of the file isn't there any more", hint="receive it again")
     facts = copy.stat()
-    path = os.path.relpath(copy, folders.project) if copy.is_relative_to(folders.project) else str(copy)
+    path = (
+        os.path.relpath(copy, folders.project)
+        if copy.is_relative_to(folders.project)
+        else str(copy)
+    )
     with context.store.write(context.held.lease.epoch) as tx:
         now = context.clock.mark(tx)
         partition = key or ingestion.next_delivery_key(tx, source.name)
@@ -122,12 +151,29 @@ def _recorded(context: CommandContext, source: Source, key: str | None, argument
         last = ingestion.last_observation(tx, source.name, origin_of(source))
         told = {"actor": context.actor.id, "reason": arguments.reason, "file": arguments.file}
         row = DeliveryRecord(
-            source.name, partition, path, facts.st_size, modified, claims, now, arrival(claims, now, last),
+            source.name,
+            partition,
+            path,
+            facts.st_size,
+            modified,
+            claims,
+            now,
+            arrival(claims, now, last),
             received=msgspec.json.encode(told).decode(),
-        )  # fmt: skip
+        )
         ingestion.record_deliveries(tx, [row])
         place = Object("partition", f"{source.name}@{partition}")
-        append(tx, now, AuditEvent(action=Action.DELIVERY_RECEIVED, actor=context.actor, object=place, after=told, reason=arguments.reason))
+        append(
+            tx,
+            now,
+            AuditEvent(
+                action=Action.DELIVERY_RECEIVED,
+                actor=context.actor,
+                object=place,
+                after=told,
+                reason=arguments.reason,
+            ),
+        )
     return DeliveryArrived(source.name, partition)
 
 
@@ -174,14 +220,19 @@ def _check(project: Project, name: str) -> None:
     asset = project.assets.get(name)
     kind = asset.trigger if asset is not None else None
     if not kind or WEBHOOK not in kind:
-        raise NoHook(f"no asset {name[:60]!r} waits for a webhook", hint="write `trigger: webhook` in its file, and apply it")
+        raise NoHook(
+            f"no asset {name[:60]!r} waits for a webhook",
+            hint="write `trigger: webhook` in its file, and apply it",
+        )
 
 
 @leader_command("fire", FireArguments, FiredResponse)
 def _fire(context: CommandContext, arguments: FireArguments, progress: Progress) -> FiredResponse:
     leader = context.leader(progress)
     _check(leader.applied.compiled.project, arguments.asset)
-    event = AuditEvent(action=Action.TRIGGER_FIRED, actor=context.actor, object=Object("asset", arguments.asset))
+    event = AuditEvent(
+        action=Action.TRIGGER_FIRED, actor=context.actor, object=Object("asset", arguments.asset)
+    )
     leader.tell(Fired(arguments.asset), write=lambda tx, now: _write(tx, now, event))
     return FiredResponse(asset=arguments.asset, at=context.now())
 

@@ -33,15 +33,25 @@ def proposed_renames(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> 
     if not waiting:
         return []
     held = _held(tx, source, rows)
-    candidates = {row.column: pooled([rename_evidence(each).candidates for each in held if each.column == row.column]) for row in waiting}
-    renames = {rename.column: rename for rename in chosen({k: v for k, v in candidates.items() if v})}
+    candidates = {
+        row.column: pooled(
+            [rename_evidence(each).candidates for each in held if each.column == row.column]
+        )
+        for row in waiting
+    }
+    renames = {
+        rename.column: rename for rename in chosen({k: v for k, v in candidates.items() if v})
+    }
     mapping_rows = []
     for row in waiting:
         rename = renames.get(row.column)
         mapping = _row(row)
         if rename is not None and rename.to != row.to:
             mapping = msgspec.structs.replace(
-                mapping, to=rename.to, score=rename.score, evidence=[*rename.evidence, "by all held intervals"]
+                mapping,
+                to=rename.to,
+                score=rename.score,
+                evidence=[*rename.evidence, "by all held intervals"],
             )
         elif rename is not None:
             mapping = msgspec.structs.replace(mapping, score=rename.score)
@@ -62,14 +72,22 @@ def _waits(row: DriftRow) -> bool:
 
 def rename_evidence(row: DriftRow) -> RenameFindings:
     """Return the measured evidence of a rename; empty if only the spelling was compared."""
-    return RenameFindings() if row.measured is None else msgspec.json.decode(row.measured, type=RenameFindings)
+    return (
+        RenameFindings()
+        if row.measured is None
+        else msgspec.json.decode(row.measured, type=RenameFindings)
+    )
 
 
 def possible_renames(rows: Iterable[DriftRow]) -> set[tuple[str, str]]:
     """Return (column, name) of every rename that a delivery may contain."""
     waiting = [row for row in rows if _waits(row)]
     results = {(row.column, row.to or "") for row in waiting}
-    return results | {(row.column, candidate.to) for row in waiting for candidate in rename_evidence(row).candidates}
+    return results | {
+        (row.column, candidate.to)
+        for row in waiting
+        for candidate in rename_evidence(row).candidates
+    }
 
 
 def _row(row: DriftRow) -> MappingRow:
@@ -82,7 +100,9 @@ def _row(row: DriftRow) -> MappingRow:
     )
 
 
-def with_differences(tx: Transaction, source: str, rows: Sequence[DriftRow], mappings: Sequence[MappingRow]) -> list[MappingRow]:
+def with_differences(
+    tx: Transaction, source: str, rows: Sequence[DriftRow], mappings: Sequence[MappingRow]
+) -> list[MappingRow]:
     """Return a person's pairs with the differences in their values."""
     held = _held(tx, source, rows) if rows else []
     return [_with_differences(mapping, held) for mapping in mappings]
@@ -100,10 +120,14 @@ def _with_differences(mapping_row: MappingRow, held: Sequence[DriftRow]) -> Mapp
         )
         for each in differs
     ]
-    return msgspec.structs.replace(mapping_row, differs=rows, proposed=undone(mapping_row.to, differs))
+    return msgspec.structs.replace(
+        mapping_row, differs=rows, proposed=undone(mapping_row.to, differs)
+    )
 
 
-def decided_renames(mappings: Sequence[MappingRow], convert: Sequence[str], *, as_is: bool) -> list[MappingRow]:
+def decided_renames(
+    mappings: Sequence[MappingRow], convert: Sequence[str], *, as_is: bool
+) -> list[MappingRow]:
     """Return the mappings with decisions about their values.
 
     `convert` are expressions over the mapped columns, `as_is` accepts all other differing values.
@@ -134,7 +158,9 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def undecided_renames(mappings: Sequence[MappingRow], command: str, plan_id: str | None) -> RefusedRow | None:
+def undecided_renames(
+    mappings: Sequence[MappingRow], command: str, plan_id: str | None
+) -> RefusedRow | None:
     """Return the refusal if values differ without a decision; None otherwise.
 
     `command` is the command line without the decision.
@@ -142,7 +168,10 @@ def undecided_renames(mappings: Sequence[MappingRow], command: str, plan_id: str
     open_ones = [mapping for mapping in mappings if mapping.differs and mapping.convert is None]
     if not open_ones:
         return None
-    text = "; ".join(f"{row.column} → {row.to}: {', '.join(each.text for each in row.differs)}" for row in open_ones)
+    text = "; ".join(
+        f"{row.column} → {row.to}: {', '.join(each.text for each in row.differs)}"
+        for row in open_ones
+    )
     known = [row.proposed for row in open_ones if row.proposed is not None]
     converts = " ".join(f"--convert {shlex.quote(item)}" for item in known)
     complete = len(known) == len(open_ones)
@@ -186,10 +215,18 @@ def with_names(text: str, table: str, renames: Sequence[Renamed], first: str) ->
     for rename in renames:
         column = properties.get(rename.column)
         if column is None:
-            raise Refused(f"the contract has no column {rename.column[:80]!r}", hint="add it to the contract, or correct the name")
-        if any(name_at(other, first) == rename.to for name, other in properties.items() if name != rename.column):
             raise Refused(
-                f"{rename.to[:80]!r} is a column of the contract already: {rename.column[:80]!r} can't be called so as well",
+                f"the contract has no column {rename.column[:80]!r}",
+                hint="add it to the contract, or correct the name",
+            )
+        if any(
+            name_at(other, first) == rename.to
+            for name, other in properties.items()
+            if name != rename.column
+        ):
+            raise Refused(
+                f"{rename.to[:80]!r} is a column of the contract already: {rename.column[:80]!r}"
+                " can't be called so as well",
                 hint="take that column out of the contract first, or map another one",
             )
         _put(column, rename.to, first)
@@ -240,15 +277,25 @@ def _dumped(yaml: Any, document: Any) -> str:
 def _properties(document: Any, table: str) -> dict[str, Any]:
     """Return column entries by the column's first name in files."""
     tables = document.get("schema") or []
-    wanted = [item for item in tables if table in (item.get("name"), item.get("physicalName"))] or list(tables)[:1]
+    wanted = [
+        item for item in tables if table in (item.get("name"), item.get("physicalName"))
+    ] or list(tables)[:1]
     if not wanted:
         raise Refused("the contract has no schema", hint="headrace contract infer SOURCE shows one")
-    return {str(item.get("physicalName") or item["name"]): item for item in wanted[0].get("properties") or ()}
+    return {
+        str(item.get("physicalName") or item["name"]): item
+        for item in wanted[0].get("properties") or ()
+    }
 
 
 def _entries(column: Mapping[str, Any]) -> list[Any]:
     custom = column.get("customProperties") or ()
-    return [entry for item in custom if item.get("property") == NAMES_PROPERTY for entry in item.get("value") or ()]
+    return [
+        entry
+        for item in custom
+        if item.get("property") == NAMES_PROPERTY
+        for entry in item.get("value") or ()
+    ]
 
 
 def _put(column: Any, name: str, first: str) -> None:
@@ -272,7 +319,12 @@ def _put_conversion(column: Any, expression: str | None, first: str, until: str 
     The previous conversion continues at `until`.
     """
     custom = column.get("customProperties") or ()
-    known = [entry for item in custom if item.get("property") == CONVERT_PROPERTY for entry in item.get("value") or ()]
+    known = [
+        entry
+        for item in custom
+        if item.get("property") == CONVERT_PROPERTY
+        for entry in item.get("value") or ()
+    ]
     if not known and expression is None:
         return
     values = _values(column, CONVERT_PROPERTY)
@@ -288,10 +340,17 @@ def _put_conversion(column: Any, expression: str | None, first: str, until: str 
     if expression is not None:
         ends = min([*later[:1], *([] if until is None else [until])], default=None)
         values.append(_entry("expression", expression, first, ends))
-        if goes_on is not None and until is not None and until == ends and (goes_on[1] is None or goes_on[1] > until):
+        if (
+            goes_on is not None
+            and until is not None
+            and until == ends
+            and (goes_on[1] is None or goes_on[1] > until)
+        ):
             values.append(_entry("expression", goes_on[0], until, goes_on[1]))
     if not values:
-        of = [item for item in column["customProperties"] if item.get("property") == CONVERT_PROPERTY]
+        of = [
+            item for item in column["customProperties"] if item.get("property") == CONVERT_PROPERTY
+        ]
         column["customProperties"].remove(of[0])
 
 

@@ -8,7 +8,17 @@ from typing import Any
 
 import msgspec
 
-from headrace.model import Asset, CommandBody, Grain, InputMode, InputSpec, PartitionSpec, Project, SqlBody, UsageError
+from headrace.model import (
+    Asset,
+    CommandBody,
+    Grain,
+    InputMode,
+    InputSpec,
+    PartitionSpec,
+    Project,
+    SqlBody,
+    UsageError,
+)
 from headrace.model.errors import did_you_mean
 from headrace.model.intervals import interval_of, key_at, previous_key
 from headrace.model.partitions import join, required, split
@@ -48,9 +58,15 @@ def defaults(project: Project) -> dict[str, Any]:
 
 def _replaced(compiled: Compiled, given: Mapping[str, str]) -> Compiled:
     project, settings = compiled.project, compiled.project.settings
-    own = {name: typed(name, text, settings.parameters[name]) for name, text in given.items() if name in settings.parameters}
+    own = {
+        name: typed(name, text, settings.parameters[name])
+        for name, text in given.items()
+        if name in settings.parameters
+    }
     assets = {
-        name: msgspec.structs.replace(asset, parameters=_of_asset(asset.parameters, given)) if asset.parameters else asset
+        name: msgspec.structs.replace(asset, parameters=_of_asset(asset.parameters, given))
+        if asset.parameters
+        else asset
         for name, asset in project.assets.items()
     }
     settings = msgspec.structs.replace(settings, parameters={**settings.parameters, **own})
@@ -59,7 +75,10 @@ def _replaced(compiled: Compiled, given: Mapping[str, str]) -> Compiled:
 
 
 def _of_asset(parameters: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
-    return {name: typed(name, given[name], value) if name in given else value for name, value in parameters.items()}
+    return {
+        name: typed(name, given[name], value) if name in given else value
+        for name, value in parameters.items()
+    }
 
 
 def typed(name: str, text: str, default: Any) -> Any:
@@ -119,7 +138,9 @@ def _listed(text: str, default: list[Any]) -> list[Any]:
     return [typed("…", word, default[0]) for word in words] if default else words
 
 
-def render(session: ProjectSession, target: str, parameters: Mapping[str, str] | None = None) -> RenderResponse:
+def render(
+    session: ProjectSession, target: str, parameters: Mapping[str, str] | None = None
+) -> RenderResponse:
     """Return what `ASSET[@K]` runs; without K, for the newest ended partition.
 
     Raise InvalidProject if the files have errors, UsageError for an unknown asset or partition.
@@ -149,10 +170,17 @@ def newest_key(session: ProjectSession, spec: PartitionSpec, timezone: str) -> s
     """
     if spec.grain is None and spec.key is None:
         return "*"
-    ended = previous_key(key_at(session.now(), spec.grain, timezone), spec.grain, timezone) if spec.grain is not None else ""
+    ended = (
+        previous_key(key_at(session.now(), spec.grain, timezone), spec.grain, timezone)
+        if spec.grain is not None
+        else ""
+    )
     if spec.key is not None:
         example = join(ended, (spec.values or (spec.key.upper(),))[0])
-        raise UsageError(f"which {spec.key} is meant? It has a partition for each", hint=f"name one: ASSET@{example}")
+        raise UsageError(
+            f"which {spec.key} is meant? It has a partition for each",
+            hint=f"name one: ASSET@{example}",
+        )
     return ended
 
 
@@ -173,17 +201,32 @@ def _parameters(project: Project, asset: Asset, key: str) -> dict[str, Any]:
     if spec.grain is not None:
         interval = interval_of(split(key, spec)[0], spec.grain, asset.timezone)
         hours = spec.grain is Grain.HOUR
-        values["partition_start"] = interval.start.isoformat() if hours else interval.start.date().isoformat()
-        values["partition_end"] = interval.end.isoformat() if hours else interval.end.date().isoformat()
+        values["partition_start"] = (
+            interval.start.isoformat() if hours else interval.start.date().isoformat()
+        )
+        values["partition_end"] = (
+            interval.end.isoformat() if hours else interval.end.date().isoformat()
+        )
     return values
 
 
-def _input(session: ProjectSession, project: Project, asset: Asset, key: str, spec: InputSpec) -> RenderInput:
+def _input(
+    session: ProjectSession, project: Project, asset: Asset, key: str, spec: InputSpec
+) -> RenderInput:
     source = project.sources.get(spec.node) or project.assets[spec.node]
-    keys = required(asset.partition, asset.timezone, key, source.partition, source.timezone, spec).keys
-    mode = spec.mode.value if spec.mode is not InputMode.REQUIRED or not spec.lookback else f"lookback {spec.lookback}"
+    keys = required(
+        asset.partition, asset.timezone, key, source.partition, source.timezone, spec
+    ).keys
+    mode = (
+        spec.mode.value
+        if spec.mode is not InputMode.REQUIRED or not spec.lookback
+        else f"lookback {spec.lookback}"
+    )
     return RenderInput(
-        node=spec.node, mode=mode, partitions=None if keys is None else list(keys), published=_published(session, spec.node, keys)
+        node=spec.node,
+        mode=mode,
+        partitions=None if keys is None else list(keys),
+        published=_published(session, spec.node, keys),
     )
 
 
@@ -197,4 +240,8 @@ def _published(session: ProjectSession, node: str, keys: tuple[str, ...] | None)
 
 
 def _columns(node: CompiledNode) -> list[ColumnRow] | None:
-    return None if node.columns is None else [ColumnRow(name=name, type=kind) for name, kind in node.columns]
+    return (
+        None
+        if node.columns is None
+        else [ColumnRow(name=name, type=kind) for name, kind in node.columns]
+    )

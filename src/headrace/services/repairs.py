@@ -88,9 +88,15 @@ def before_reading_again(owner: str) -> str:
 
 def of_lost(assets: Sequence[Asset]) -> str:
     """Return the first step for assets that lose their worker in every attempt."""
-    where = ", ".join(f"{asset.name} ({asset.place.file}:{asset.place.line})" for asset in assets[:NAMED_MAX])
+    where = ", ".join(
+        f"{asset.name} ({asset.place.file}:{asset.place.line})" for asset in assets[:NAMED_MAX]
+    )
     more = f" and {len(assets) - NAMED_MAX} more" if len(assets) > NAMED_MAX else ""
-    what = "their code, and the memory that they take" if len(assets) > 1 else "its code, and the memory that it takes"
+    what = (
+        "their code, and the memory that they take"
+        if len(assets) > 1
+        else "its code, and the memory that it takes"
+    )
     return f"look at the machine that runs Headrace, and at {where}{more}: {what}"
 
 
@@ -103,7 +109,8 @@ def of_resources(project: Project, asset: Asset, failure: FailureCategory, said:
     if failure is FailureCategory.MEMORY:
         return f"make {where} use less memory, or {_more_memory(project, asset)}"
     if failure is FailureCategory.LIMIT:
-        return f"look at {where}: {hint_for(named_in(said)) or 'raise the limit that its error names, or stay below it'}"
+        hint = hint_for(named_in(said)) or "raise the limit that its error names, or stay below it"
+        return f"look at {where}: {hint}"
     return None
 
 
@@ -112,7 +119,11 @@ def _more_memory(project: Project, asset: Asset) -> str:
     if asset.memory_max is not None:
         return "raise its memory_max"
     run = project.settings.memory_max
-    return "run it where there is more" if run is None else "raise memory_max of [run], or give it its own"
+    return (
+        "run it where there is more"
+        if run is None
+        else "raise memory_max of [run], or give it its own"
+    )
 
 
 def _before_trying_again(project: Project, partition: BrokenPartition) -> str | None:
@@ -121,20 +132,36 @@ def _before_trying_again(project: Project, partition: BrokenPartition) -> str | 
     None if it has another reason.
     """
     asset = project.assets.get(partition.node)
-    kind = "lost_worker" if partition.state == "lost" else partition.error.kind if partition.error is not None else ""
+    kind = (
+        "lost_worker"
+        if partition.state == "lost"
+        else partition.error.kind
+        if partition.error is not None
+        else ""
+    )
     if asset is None or partition.of_code or kind not in ("lost_worker", "resources"):
         return None
     if kind == "lost_worker":
         return of_lost([asset])
     error = partition.error
     assert error is not None
-    return of_resources(project, asset, failure_said(error.code or "", error.message), error.message)
+    return of_resources(
+        project, asset, failure_said(error.code or "", error.message), error.message
+    )
 
 
 def lacking(partitions: Iterable[BrokenPartition]) -> list[str]:
     """Return the distinct missing packages of failed attempts, in their order."""
-    said = (partition.error.hint or "" for partition in partitions if partition.state == "failed" and partition.error is not None)
-    return list(dict.fromkeys(match.group(1) for hint in said if (match := _INSTALLED.search(hint)) is not None))
+    said = (
+        partition.error.hint or ""
+        for partition in partitions
+        if partition.state == "failed" and partition.error is not None
+    )
+    return list(
+        dict.fromkeys(
+            match.group(1) for hint in said if (match := _INSTALLED.search(hint)) is not None
+        )
+    )
 
 
 def installed(packages: Sequence[str]) -> str:
@@ -161,11 +188,22 @@ def repairs(project: Project, broken: Iterable[BrokenPartition], because: str) -
     for partition in broken:
         if project.node(partition.node) is None:
             continue
-        groups.setdefault((partition.node, first_of(project, partition), partition.incident), []).append(partition)
-    return [_row(project, node, first, partitions, because) for (node, first, _), partitions in groups.items()][:ROWS_MAX]
+        groups.setdefault(
+            (partition.node, first_of(project, partition), partition.incident), []
+        ).append(partition)
+    return [
+        _row(project, node, first, partitions, because)
+        for (node, first, _), partitions in groups.items()
+    ][:ROWS_MAX]
 
 
-def _row(project: Project, node: str, first: str | None, partitions: Sequence[BrokenPartition], because: str) -> RepairRow:
+def _row(
+    project: Project,
+    node: str,
+    first: str | None,
+    partitions: Sequence[BrokenPartition],
+    because: str,
+) -> RepairRow:
     declared = project.source_or_asset(node)
     keys = [partition.partition for partition in partitions]
     history = partitions[0].history
@@ -173,13 +211,20 @@ def _row(project: Project, node: str, first: str | None, partitions: Sequence[Br
         keys.sort(key=lambda key: order_of(key, declared.partition, declared.timezone))
     if history is not None:
         return RepairRow(
-            node=node, partitions=keys, first=first, commands=[decided_at(node)],
+            node=node,
+            partitions=keys,
+            first=first,
+            commands=[decided_at(node)],
             incident=partitions[0].incident,
-        )  # fmt: skip
+        )
     commands = _commands(project, node, keys, partitions, because)
     if first is not None:
-        first += _or_accept(node, keys, partitions) + next((partition.others for partition in partitions if partition.others), "")
-    return RepairRow(node=node, partitions=keys, first=first, commands=commands, incident=partitions[0].incident)
+        first += _or_accept(node, keys, partitions) + next(
+            (partition.others for partition in partitions if partition.others), ""
+        )
+    return RepairRow(
+        node=node, partitions=keys, first=first, commands=commands, incident=partitions[0].incident
+    )
 
 
 def _or_accept(node: str, keys: Sequence[str], partitions: Sequence[BrokenPartition]) -> str:
@@ -203,12 +248,22 @@ def of_withdrawn(project: Project, node: str, key: str, *, same: bool) -> Repair
     """
     declared = project.sources.get(node) or project.assets[node]
     if isinstance(declared, Source):
-        return RepairRow(node=node, partitions=[key], first=f"ask {declared.owner} for other data", commands=[command_line("tick")])
+        return RepairRow(
+            node=node,
+            partitions=[key],
+            first=f"ask {declared.owner} for other data",
+            commands=[command_line("tick")],
+        )
     run = command_line("run", node, *(() if key == WHOLE else ("--partition", key)))
     if not same:
         return RepairRow(node=node, partitions=[key], first=None, commands=[run])
-    first = f"correct {declared.place.file}:{declared.place.line}, or what it reads: computed as it is, it has the same rows again"
-    return RepairRow(node=node, partitions=[key], first=first, commands=[command_line("apply"), run])
+    first = (
+        f"correct {declared.place.file}:{declared.place.line}, or what it reads: computed as it is,"
+        " it has the same rows again"
+    )
+    return RepairRow(
+        node=node, partitions=[key], first=first, commands=[command_line("apply"), run]
+    )
 
 
 def first_of(project: Project, partition: BrokenPartition) -> str | None:
@@ -234,13 +289,23 @@ def first_of(project: Project, partition: BrokenPartition) -> str | None:
         return installed(packages)
     if _is_denied(partition):
         return asked_for_access(partition.node)
-    where = None if partition.error is None or partition.error.file is None else partition.error.file
-    line = f":{partition.error.line}" if partition.error is not None and where is not None and partition.error.line else ""
+    where = (
+        None if partition.error is None or partition.error.file is None else partition.error.file
+    )
+    line = (
+        f":{partition.error.line}"
+        if partition.error is not None and where is not None and partition.error.line
+        else ""
+    )
     return f"correct {where or declared.place.file}{line}, or its input"
 
 
 def _of_source(source: Source, partition: BrokenPartition) -> str | None:
-    if partition.state == "failed" and partition.error is not None and partition.error.code == "out_of_memory":
+    if (
+        partition.state == "failed"
+        and partition.error is not None
+        and partition.error.code == "out_of_memory"
+    ):
         return before_reading_again(source.owner)
     if partition.state in ("failed", "lost"):
         return None
@@ -249,25 +314,50 @@ def _of_source(source: Source, partition: BrokenPartition) -> str | None:
     if source.connector and partition.renamed:
         return f"accept the new names, or ask {source.owner} for the data as it was agreed"
     if source.connector:
-        return f"ask {source.owner} for the data as it was agreed, or declare it as it is in {source.place.file}"
-    again = f"under the name {partition.delivery}" if partition.delivery else "where the source looks"
+        return (
+            f"ask {source.owner} for the data as it was agreed, or declare it as it is in"
+            f" {source.place.file}"
+        )
+    again = (
+        f"under the name {partition.delivery}" if partition.delivery else "where the source looks"
+    )
     if partition.renamed:
-        return f"accept the new names, or ask {source.owner} for the file as it was agreed, and put it {again}"
+        return (
+            f"accept the new names, or ask {source.owner} for the file as it was agreed, and put it"
+            f" {again}"
+        )
     return f"ask {source.owner} for the file as it was agreed, and put it {again}"
 
 
-def _commands(project: Project, node: str, keys: Sequence[str], partitions: Sequence[BrokenPartition], because: str) -> list[str]:
+def _commands(
+    project: Project,
+    node: str,
+    keys: Sequence[str],
+    partitions: Sequence[BrokenPartition],
+    because: str,
+) -> list[str]:
     declared = project.source_or_asset(node)
     if all(_is_configured(partition) for partition in partitions):
         return after_correcting(node, keys, is_asset=isinstance(declared, Asset))
-    if isinstance(declared, Source) and any(broken.state not in ("failed", "lost") for broken in partitions):
+    if isinstance(declared, Source) and any(
+        broken.state not in ("failed", "lost") for broken in partitions
+    ):
         if any(partition.declared for partition in partitions):
             return [command_line("apply"), command_line("tick")]
         accept = next((partition.partition for partition in partitions if partition.renamed), None)
         again = command_line("tick")
-        return [again] if accept is None else [command_line("contract", "accept", partition_argument(node, accept)), again]
-    passing = all(_passes(partition) or lacking([partition]) or _is_denied(partition) for partition in partitions)
-    passing = passing and not any(_before_trying_again(project, partition) for partition in partitions)
+        return (
+            [again]
+            if accept is None
+            else [command_line("contract", "accept", partition_argument(node, accept)), again]
+        )
+    passing = all(
+        _passes(partition) or lacking([partition]) or _is_denied(partition)
+        for partition in partitions
+    )
+    passing = passing and not any(
+        _before_trying_again(project, partition) for partition in partitions
+    )
     if not isinstance(declared, Asset) or passing:
         return [command_line("retry", node if len(keys) > 1 else partition_argument(node, keys[0]))]
     return ["headrace apply", _again(declared, keys, because)]
@@ -275,7 +365,11 @@ def _commands(project: Project, node: str, keys: Sequence[str], partitions: Sequ
 
 def _is_configured(broken: BrokenPartition) -> bool:
     """Whether it failed because of its declaration or of settings outside the project."""
-    return broken.state == "failed" and broken.error is not None and broken.error.code == "configuration_error"
+    return (
+        broken.state == "failed"
+        and broken.error is not None
+        and broken.error.code == "configuration_error"
+    )
 
 
 def _passes(broken: BrokenPartition) -> bool:
@@ -286,13 +380,17 @@ def _passes(broken: BrokenPartition) -> bool:
 
 def _is_denied(broken: BrokenPartition) -> bool:
     """Whether its code was denied access."""
-    return broken.state == "failed" and broken.error is not None and says_denied(broken.error.message)
+    return (
+        broken.state == "failed" and broken.error is not None and says_denied(broken.error.message)
+    )
 
 
 def _again(asset: Asset, keys: Sequence[str], because: str) -> str:
     """Return the command for a range if possible: published partitions that aren't stale stay."""
     if asset.partition.grain is None:
-        listed = asset.partition.key is not None and not any("," in key or key != key.strip() for key in keys)
+        listed = asset.partition.key is not None and not any(
+            "," in key or key != key.strip() for key in keys
+        )
         return command_line("run", asset.name, *(["--partition", ",".join(keys)] if listed else []))
     first, last = range_of(keys)
     return command_line("backfill", asset.name, "--from", first, "--to", last, "--reason", because)
@@ -327,32 +425,59 @@ def other_choices(tx: Transaction, project: Project, node: str, partition: str) 
     if declared is None or last is None or row is None or row.state not in _WITHHELD:
         return ""
     facts = quality.facts_of(tx, node, partition)
-    holding = [fact for fact in facts if (fact.epoch, fact.n) == (last.epoch, last.n) and fact.severity == "hold"]
+    holding = [
+        fact
+        for fact in facts
+        if (fact.epoch, fact.n) == (last.epoch, last.n) and fact.severity == "hold"
+    ]
     if isinstance(declared, Source) and quality.renames_wait(tx, node, partition):
         return ""
     emptied = _of_values(holding) if row.state == "held" else ""
     keys = _of_keys(tx, project, declared, last, partition)
-    return emptied + keys + (_of_conversions(project, declared, holding, partition) or _of_units(declared, holding, partition))
+    return (
+        emptied
+        + keys
+        + (
+            _of_conversions(project, declared, holding, partition)
+            or _of_units(declared, holding, partition)
+        )
+    )
 
 
-def _of_conversions(project: Project, node: Source | Asset, holding: Sequence[FactRow], partition: str) -> str:
+def _of_conversions(
+    project: Project, node: Source | Asset, holding: Sequence[FactRow], partition: str
+) -> str:
     """Return the choice to end the conversions of columns that a delivery is held for.
 
     The vendor may deliver the agreed values again, which only the conversion changes.
     """
-    contract = project.contracts.get(node.contract or node.name) if isinstance(node, Source) else None
+    contract = (
+        project.contracts.get(node.contract or node.name) if isinstance(node, Source) else None
+    )
     odd = {row.column for row in holding}
     odd |= {match[1] for row in holding if (match := _FRACTIONS.search(row.observed)) is not None}
     results = [
-        (column, text) for column in (contract.columns if contract is not None else ())
-        if column.name in odd and (text := conversion_at(column, partition)) is not None and text.strip('"') != in_force(column, partition)
-    ]  # fmt: skip
+        (column, text)
+        for column in (contract.columns if contract is not None else ())
+        if column.name in odd
+        and (text := conversion_at(column, partition)) is not None
+        and text.strip('"') != in_force(column, partition)
+    ]
     if not results:
         return ""
     names = ", ".join(column.name for column, _ in results)
-    texts = ", ".join(f"{text}, {column.place.file}:{column.place.line}" if column.place is not None else text for column, text in results)
-    maps = [word for column, _ in results for word in ("--map", f"{column.name}={in_force(column, partition)}")]
-    command = command_line("contract", "accept", partition_argument(node.name, partition), *maps, "--as-is")
+    texts = ", ".join(
+        f"{text}, {column.place.file}:{column.place.line}" if column.place is not None else text
+        for column, text in results
+    )
+    maps = [
+        word
+        for column, _ in results
+        for word in ("--map", f"{column.name}={in_force(column, partition)}")
+    ]
+    command = command_line(
+        "contract", "accept", partition_argument(node.name, partition), *maps, "--as-is"
+    )
     need, them = ("needs", "it") if len(results) == 1 else ("need", "them")
     return f", or, if {names} {need} no conversion any more ({texts}), end {them} ({command})"
 
@@ -362,8 +487,14 @@ def _of_values(holding: Sequence[FactRow]) -> str:
 
     The text follows that choice.
     """
-    null = [f"{row.column} (where it isn't {row.expected})" for row in holding if row.kind == "type_change" and row.column]
-    null += [row.column for row in holding if (row.kind, row.detail) == ("schema_change", "dropped")]
+    null = [
+        f"{row.column} (where it isn't {row.expected})"
+        for row in holding
+        if row.kind == "type_change" and row.column
+    ]
+    null += [
+        row.column for row in holding if (row.kind, row.detail) == ("schema_change", "dropped")
+    ]
     more = f" and {len(null) - NAMED_MAX} more" if len(null) > NAMED_MAX else ""
     return f": readers then see NULL in {', '.join(null[:NAMED_MAX])}{more}" if null else ""
 
@@ -373,20 +504,28 @@ def _of_units(node: Source | Asset, rows: Sequence[FactRow], partition: str) -> 
 
     Empty if it is also held otherwise.
     """
-    units = {row.column: match for row in rows if (match := _UNIT.fullmatch(row.detail)) is not None}
+    units = {
+        row.column: match for row in rows if (match := _UNIT.fullmatch(row.detail)) is not None
+    }
     if not isinstance(node, Source) or not units or len(units) < len(rows):
         return ""
     words: list[str] = []
     for column, match in units.items():
         factor = float(match[2]) if match[1] == "×" else 1 / float(match[2])
-        converted = conversion(column, [Differs(kind=ValueDifferenceKind.SCALE, text="", factor=factor)])
+        converted = conversion(
+            column, [Differs(kind=ValueDifferenceKind.SCALE, text="", factor=factor)]
+        )
         words += ["--map", f"{column}={column}", "--convert", converted or column]
     command = command_line("contract", "accept", partition_argument(node.name, partition), *words)
-    names, are, them = (", ".join(units), "is", "it") if len(units) == 1 else (", ".join(units), "are", "them")
+    names, are, them = (
+        (", ".join(units), "is", "it") if len(units) == 1 else (", ".join(units), "are", "them")
+    )
     return f", or, if {names} {are} in another unit, convert {them} ({command})"
 
 
-def _of_keys(tx: Transaction, project: Project, node: Source | Asset, last: Attempt, partition: str) -> str:
+def _of_keys(
+    tx: Transaction, project: Project, node: Source | Asset, last: Attempt, partition: str
+) -> str:
     """Return who adds keys that a `references` check missed, and when the check runs again."""
     failed = {
         outcome.name
@@ -396,11 +535,21 @@ def _of_keys(tx: Transaction, project: Project, node: Source | Asset, last: Atte
         and outcome.severity == "blocking"
         and outcome.kind == "references"
     }
-    to = next((str(check.arguments["to"]) for check in node.checks if check.kind == "references" and check.name in failed), None)
+    to = next(
+        (
+            str(check.arguments["to"])
+            for check in node.checks
+            if check.kind == "references" and check.name in failed
+        ),
+        None,
+    )
     other = None if to is None else project.source_or_asset(to.partition(".")[0])
     if other is None:
         return ""
-    asked, again = f"; or, if {to} lacks keys, ask {other.owner} for them", f"checked again as soon as {other.name} has other rows"
+    asked, again = (
+        f"; or, if {to} lacks keys, ask {other.owner} for them",
+        f"checked again as soon as {other.name} has other rows",
+    )
     every = read_again_every(tx, other) if isinstance(other, Source) else None
     if every is None:
         return f"{asked}: it is {again}"

@@ -46,7 +46,9 @@ class RestatementReason(NamedTuple):
 class RestatementCauses:
     """The causes of replaced publications; `results` maps nodes to replacements, oldest first."""
 
-    def __init__(self, tx: Transaction, compiled: Compiled, results: Mapping[str, Sequence[Replaced]]) -> None:
+    def __init__(
+        self, tx: Transaction, compiled: Compiled, results: Mapping[str, Sequence[Replaced]]
+    ) -> None:
         self._tx, self._compiled, self._found = tx, compiled, results
         self._at = {name: {row.partition: row for row in rows} for name, rows in results.items()}
         """The newest replacement of each partition."""
@@ -71,14 +73,20 @@ class RestatementCauses:
 
     def _because(self, name: str, item: Replaced) -> RestatementReason:
         if name in self._compiled.project.sources:
-            return RestatementReason("again" if item.reread else "correction" if item.corrects else "restatement", (name,))
+            return RestatementReason(
+                "again" if item.reread else "correction" if item.corrects else "restatement",
+                (name,),
+            )
         before = self._times[name, item.partition]
         place = bisect.bisect_left(before, item.at)
         span = (before[place - 1] if place else _BEGINNING, item.at)
         read = {source.node: source for source in self._sources(name, item.partition, span)}
         if came_anew := {node for node, made in read.items() if not made.reread}:
             corrects = all(read[node].corrects for node in came_anew)
-            return RestatementReason("correction" if corrects else "restatement", tuple(sorted(came_anew, key=self._order.__getitem__)))
+            return RestatementReason(
+                "correction" if corrects else "restatement",
+                tuple(sorted(came_anew, key=self._order.__getitem__)),
+            )
         if read:
             return RestatementReason("again", tuple(sorted(read, key=self._order.__getitem__)))
         if self._fingerprint(item.version_before, name) != self._fingerprint(item.version, name):
@@ -114,13 +122,21 @@ class RestatementCauses:
             results = self._at.get(spec.node, {})
             wanted = self._needed(name, key, spec)
             if spec.node in self._compiled.project.sources:
-                rows = results.values() if wanted is None else (results[item] for item in wanted if item in results)
-                if (made := next((row for row in rows if span[0] <= row.at <= span[1]), None)) is not None:
+                rows = (
+                    results.values()
+                    if wanted is None
+                    else (results[item] for item in wanted if item in results)
+                )
+                if (
+                    made := next((row for row in rows if span[0] <= row.at <= span[1]), None)
+                ) is not None:
                     yield made
             elif spec.node in self._compiled.nodes:
                 node = self._node(spec.node)
                 passes_on = wanted is None or node is None or node.partition.whole or not results
-                for item in [None] if passes_on else [one for one in wanted or () if one in results]:
+                for item in (
+                    [None] if passes_on else [one for one in wanted or () if one in results]
+                ):
                     yield from self._sources(spec.node, item, span)
 
     def _needed(self, name: str, key: str | None, spec: InputSpec) -> Collection[str] | None:
@@ -130,7 +146,13 @@ class RestatementCauses:
             return None
         try:
             return required(
-                node.partition, node.timezone, key, source.partition, source.timezone, spec, partial(self._keys, spec.node)
+                node.partition,
+                node.timezone,
+                key,
+                source.partition,
+                source.timezone,
+                spec,
+                partial(self._keys, spec.node),
             ).keys
         except UsageError:  # the partitioning was different then
             return None
@@ -167,7 +189,11 @@ PROPOSED_MAX = 10_000
 
 
 def restatements_since(
-    tx: Transaction, compiled: Compiled, zone: ZoneInfo, since_us: int, only: Collection[int] | None = None
+    tx: Transaction,
+    compiled: Compiled,
+    zone: ZoneInfo,
+    since_us: int,
+    only: Collection[int] | None = None,
 ) -> list[RestatedRow]:
     """Return restatements since a point in time, node by node in topological order.
 
@@ -181,18 +207,26 @@ def restatements_since(
         return []
     readers, causes = _readers(compiled), RestatementCauses(tx, compiled, results)
     names = [name for name in compiled.order if name in results]
-    groups = ((name, cause, _changed(group)) for name in names for cause, group in causes.groups(name))
-    return [_row(compiled, zone, name, group, cause, readers) for name, cause, group in groups if group]
+    groups = (
+        (name, cause, _changed(group)) for name in names for cause, group in causes.groups(name)
+    )
+    return [
+        _row(compiled, zone, name, group, cause, readers) for name, cause, group in groups if group
+    ]
 
 
-def recent_restatements(session: ProjectSession, tx: Transaction, compiled: Compiled, now_us: int) -> list[RestatedRow]:
+def recent_restatements(
+    session: ProjectSession, tx: Transaction, compiled: Compiled, now_us: int
+) -> list[RestatedRow]:
     """Return the restatements that readers are informed of.
 
     Cached until a publication or an audit entry is added.
     """
     since_us = now_us - TOLD_US
     word = f"{publications.last_id(tx)} {audit_trail.last_seq(tx)} {since_us // KEPT_US}"
-    return cached_by_version(session, "restated", lambda: restatements_since(tx, compiled, session.zone, since_us), word)
+    return cached_by_version(
+        session, "restated", lambda: restatements_since(tx, compiled, session.zone, since_us), word
+    )
 
 
 def proposed_recomputations(tx: Transaction, compiled: Compiled) -> list[ProposedRow]:
@@ -203,9 +237,18 @@ def proposed_recomputations(tx: Transaction, compiled: Compiled) -> list[Propose
             results.setdefault(node, []).append(key)
     known: dict[tuple[int, str], str | None] = {}
     rows = (_proposed(compiled, name, results[name]) for name in compiled.order if name in results)
-    changed = [msgspec.structs.replace(row, own_code=code_changed(tx, compiled, row.node, row.from_, known)) for row in rows]
+    changed = [
+        msgspec.structs.replace(
+            row, own_code=code_changed(tx, compiled, row.node, row.from_, known)
+        )
+        for row in rows
+    ]
     failing = (
-        {incident.node: incident.shown for incident in incidents.open_incidents(tx) if incident.kind == CauseKind.CODE_ERROR}
+        {
+            incident.node: incident.shown
+            for incident in incidents.open_incidents(tx)
+            if incident.kind == CauseKind.CODE_ERROR
+        }
         if changed
         else {}
     )
@@ -213,7 +256,11 @@ def proposed_recomputations(tx: Transaction, compiled: Compiled) -> list[Propose
 
 
 def _corrected_first(
-    tx: Transaction, compiled: Compiled, row: ProposedRow, incident: str | None, known: dict[tuple[int, str], str | None]
+    tx: Transaction,
+    compiled: Compiled,
+    row: ProposedRow,
+    incident: str | None,
+    known: dict[tuple[int, str], str | None],
 ) -> ProposedRow:
     """Return the row with the incident's command if the applied code has only failed so far."""
     if incident is None or not row.own_code:
@@ -222,9 +269,14 @@ def _corrected_first(
     failed = [attempt.version for attempt in tried if attempt.version is not None]
     if not failed or differs(tx, compiled, row.node, failed[0], known):
         return row  # the applied code differs from the failed code
-    if any(not differs(tx, compiled, row.node, version, known) for version in applied_versions.published_versions(tx, row.node)):
+    if any(
+        not differs(tx, compiled, row.node, version, known)
+        for version in applied_versions.published_versions(tx, row.node)
+    ):
         return row  # the applied code has computed other partitions
-    return msgspec.structs.replace(row, incident=incident, command=command_line("incident", incident))
+    return msgspec.structs.replace(
+        row, incident=incident, command=command_line("incident", incident)
+    )
 
 
 def read_by(rows: Iterable[RestatedRow], consumer: str) -> list[RestatedRow]:
@@ -238,7 +290,11 @@ def _told(compiled: Compiled, name: str) -> bool:
     The partitions of a merge don't: they are states of one table.
     """
     node = compiled.project.source_or_asset(name)
-    return node is not None and node.partition.grain is not None and not (not isinstance(node, Source) and node.accumulates)
+    return (
+        node is not None
+        and node.partition.grain is not None
+        and not (not isinstance(node, Source) and node.accumulates)
+    )
 
 
 def _row(
@@ -269,7 +325,11 @@ def _row(
 def _changed(results: Sequence[Replaced]) -> list[Replaced]:
     """Return the replacements without partitions that have their original content again."""
     first, last = _by_partition(results, newest=False), _by_partition(results, newest=True)
-    back = {key for key, item in first.items() if item.hash_before is not None and item.hash_before == last[key].hash}
+    back = {
+        key
+        for key, item in first.items()
+        if item.hash_before is not None and item.hash_before == last[key].hash
+    }
     return [item for item in results if item.partition not in back]
 
 
@@ -302,4 +362,8 @@ def _proposed(compiled: Compiled, name: str, keys: Sequence[str]) -> ProposedRow
 
 def _ordered(compiled: Compiled, name: str, keys: Iterable[str]) -> list[str]:
     node = compiled.project.sources.get(name) or compiled.project.assets[name]
-    return sorted(keys, key=lambda key: order_of(key, node.partition, node.timezone)) if node.partition.grain is not None else sorted(keys)
+    return (
+        sorted(keys, key=lambda key: order_of(key, node.partition, node.timezone))
+        if node.partition.grain is not None
+        else sorted(keys)
+    )

@@ -79,7 +79,9 @@ class ExistingState:
             with engine.read() as tx:
                 leader = holder(tx)
                 (epoch,) = tx.execute("select epoch from lease where id = 1").fetchone()
-                last = tx.execute("select seq, hash from audit order by seq desc limit 1").fetchone()
+                last = tx.execute(
+                    "select seq, hash from audit order by seq desc limit 1"
+                ).fetchone()
                 theirs = lake_identity(session.folders.lake)
                 other = theirs is not None and state_identity(tx) not in (None, theirs)
                 lake = session.folders.lake
@@ -98,9 +100,14 @@ class ExistingState:
     def check(self, *, force: bool) -> None:
         """Raise Refused while a leader runs, or if a usable state exists and `force` is False."""
         if self.leader:
-            raise Refused(f"{self.leader} leads this project", hint="let it finish, or end it; then restore")
+            raise Refused(
+                f"{self.leader} leads this project", hint="let it finish, or end it; then restore"
+            )
         if self.made and not self.foreign and not force:
-            raise Refused("there is a state already", hint="--force moves it aside; `headrace db check` says whether it is whole")
+            raise Refused(
+                "there is a state already",
+                hint="--force moves it aside; `headrace db check` says whether it is whole",
+            )
 
     def put_aside(self, mark: str) -> str | None:
         """Rename the state; return its new name, or None if there is none."""
@@ -142,7 +149,10 @@ def lake_aside(folders: Folders, mark: str) -> Path | None:
         except OSError as error:
             raise HeadraceError(
                 f"{folder} can't be moved to {target}: {error.strerror}",
-                hint="a folder that is mounted can't be renamed: move what is in it away by hand, and do it again",
+                hint=(
+                    "a folder that is mounted can't be renamed: move what is in it away by hand,"
+                    " and do it again"
+                ),
             ) from error
         moved = True
     return target if moved else None
@@ -161,7 +171,9 @@ def _epoch_of_folders(folders: Folders) -> int:
     return max(results)
 
 
-def restore(session: ProjectSession, folder: Path, *, force: bool, new_state: bool = False) -> BackupResponse:
+def restore(
+    session: ProjectSession, folder: Path, *, force: bool, new_state: bool = False
+) -> BackupResponse:
     """Put a backup in the project's place.
 
     `force` moves a usable state aside, `new_state` also the lake's files. Raise UsageError for a
@@ -174,7 +186,10 @@ def restore(session: ProjectSession, folder: Path, *, force: bool, new_state: bo
     if not new_state:
         _check_lake(session, folder, manifest)
     elif manifest.state_only:
-        raise Refused(f"{folder} holds the state alone, its files are the lake's", hint=command_line("db", "restore", str(folder)))
+        raise Refused(
+            f"{folder} holds the state alone, its files are the lake's",
+            hint=command_line("db", "restore", str(folder)),
+        )
     was.check(force=force)
     lost = losses(session, folder, manifest, was)
     session.close()
@@ -211,8 +226,12 @@ def losses(session: ProjectSession, folder: Path, manifest: Manifest, was: Exist
     lake = session.folders.lake
     with read_saved(folder / STATE) as tx:
         named = catalog.named_paths(tx)
-        seq, head = tx.execute("select seq, hash from audit order by seq desc limit 1").fetchone() or (0, "")
-    files = sum(1 for path in state.data_files(lake) if path.relative_to(lake).as_posix() not in named)
+        seq, head = tx.execute(
+            "select seq, hash from audit order by seq desc limit 1"
+        ).fetchone() or (0, "")
+    files = sum(
+        1 for path in state.data_files(lake) if path.relative_to(lake).as_posix() not in named
+    )
     nothing_there = not files and was.made is False and state.lake_identity(lake) is None
     unchanged = was.trail == (seq, head)
     return Losses(None if nothing_there or (unchanged and not files) else manifest.made, files)
@@ -226,9 +245,15 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError) as error:
-        raise UsageError(f"{folder} is no backup: {MANIFEST} can't be read ({error})", hint="headrace db backup DIR makes one") from error
+        raise UsageError(
+            f"{folder} is no backup: {MANIFEST} can't be read ({error})",
+            hint="headrace db backup DIR makes one",
+        ) from error
     if manifest.format > FORMAT or manifest.version > len(known()):
-        raise Refused(f"{folder} was made by a newer Headrace", hint="use the Headrace that made it, or a newer one")
+        raise Refused(
+            f"{folder} was made by a newer Headrace",
+            hint="use the Headrace that made it, or a newer one",
+        )
     return manifest
 
 
@@ -238,15 +263,27 @@ def verify(folder: Path, manifest: Manifest) -> None:
     for entry in manifest.entries:
         path = folder / entry.path
         if not path.resolve().is_relative_to(root):
-            raise Refused(f"{folder} names a file outside of itself: {entry.path}", hint="use another backup")
-        if not path.is_file() or path.stat().st_size != entry.size_bytes or digest(path) != entry.sha256:
-            raise Refused(f"{path} is missing or isn't what was backed up", hint="use another backup; nothing was touched")
+            raise Refused(
+                f"{folder} names a file outside of itself: {entry.path}", hint="use another backup"
+            )
+        if (
+            not path.is_file()
+            or path.stat().st_size != entry.size_bytes
+            or digest(path) != entry.sha256
+        ):
+            raise Refused(
+                f"{path} is missing or isn't what was backed up",
+                hint="use another backup; nothing was touched",
+            )
 
 
 def _check_lake(session: ProjectSession, folder: Path, manifest: Manifest) -> None:
     """Raise Refused if the lake is another state's, or lacks files of the current snapshot."""
     if reason := unfit(session.folders.lake, folder, manifest):
-        hint = "`headrace db restore` without a folder looks for one that fits; `headrace db restore --new-state` begins anew"
+        hint = (
+            "`headrace db restore` without a folder looks for one that fits; `headrace db restore"
+            " --new-state` begins anew"
+        )
         raise Refused(f"{folder} doesn't fit the lake {session.folders.lake}: {reason}", hint=hint)
 
 
@@ -258,9 +295,15 @@ def unfit(lake: Path, folder: Path, manifest: Manifest) -> str:
     if not manifest.state_only:
         return ""
     with read_saved(folder / STATE) as tx:
-        current = [item.path for item in catalog.registered(tx) if not item.ended] if not catalog.missing(tx) else []
+        current = (
+            [item.path for item in catalog.registered(tx) if not item.ended]
+            if not catalog.missing(tx)
+            else []
+        )
     gone = [path for path in current if not (lake / path).is_file()]
-    return f"the lake lacks {len(gone)} of its {len(current)} files, such as {gone[0]}" if gone else ""
+    return (
+        f"the lake lacks {len(gone)} of its {len(current)} files, such as {gone[0]}" if gone else ""
+    )
 
 
 def _place_files(folder: Path, manifest: Manifest, folders: Folders) -> None:
@@ -272,7 +315,11 @@ def _place_files(folder: Path, manifest: Manifest, folders: Folders) -> None:
 
 
 def _place_file(source: Path, target: Path, entry: BackupFile, *, linked: bool) -> None:
-    if target.is_file() and target.stat().st_size == entry.size_bytes and digest(target) == entry.sha256:
+    if (
+        target.is_file()
+        and target.stat().st_size == entry.size_bytes
+        and digest(target) == entry.sha256
+    ):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{os.getpid()}.tmp")
@@ -281,7 +328,9 @@ def _place_file(source: Path, target: Path, entry: BackupFile, *, linked: bool) 
     part.replace(target)
 
 
-def _place_state(session: ProjectSession, folder: Path, manifest: Manifest, epoch: int, lost: Losses) -> None:
+def _place_state(
+    session: ProjectSession, folder: Path, manifest: Manifest, epoch: int, lost: Losses
+) -> None:
     """Place the saved state, after upgrading it and setting its new epoch in a copy."""
     lake = session.folders.lake
     with tempfile.TemporaryDirectory(prefix="headrace-") as temporary:
@@ -295,7 +344,11 @@ def _place_state(session: ProjectSession, folder: Path, manifest: Manifest, epoc
                 known_as = state.settle_identity(tx, lake)
                 if not catalog.missing(tx):
                     catalog.move(tx, f"{lake}/")
-                append(tx, Clock.for_writing(tx, None).now_us(), _restored(session, folder, manifest, lost))
+                append(
+                    tx,
+                    Clock.for_writing(tx, None).now_us(),
+                    _restored(session, folder, manifest, lost),
+                )
                 now = last_written(tx)
             # a backup lacks the event log's start: it begins anew with the state verified above
             why = "the state was restored from a backup"
@@ -309,7 +362,9 @@ def _place_state(session: ProjectSession, folder: Path, manifest: Manifest, epoc
         if isinstance(where, SqliteAddress):
             portable.place(copy, where)
         else:
-            with Store.open(session.root, session.settings, create=True, resolve=Secrets(session.root).resolved) as store:
+            with Store.open(
+                session.root, session.settings, create=True, resolve=Secrets(session.root).resolved
+            ) as store:
                 portable.load(copy, store, catalog.create_tables)
     lake.mkdir(parents=True, exist_ok=True)
     state.mark_lake(lake, known_as, session.settings.name)
@@ -317,7 +372,9 @@ def _place_state(session: ProjectSession, folder: Path, manifest: Manifest, epoc
         maintenance.forget_lost(store, session.folders)
 
 
-def _restored(session: ProjectSession, folder: Path, manifest: Manifest, lost: Losses) -> AuditEvent:
+def _restored(
+    session: ProjectSession, folder: Path, manifest: Manifest, lost: Losses
+) -> AuditEvent:
     return AuditEvent(
         action=Action.STATE_RESTORED,
         actor=Actor(ActorType.PERSON, session.actor),
@@ -352,13 +409,18 @@ def newest_backup(session: ProjectSession) -> BackupResponse:
             reasons.append(f"{backup.folder.name}: {reason}")
             continue
         lost = losses(session, backup.folder, backup.manifest, existing_state(session))
-        return msgspec.structs.replace(describe_backup(backup.folder, backup.manifest), lost_since=lost.since, lost_files=lost.files)
+        return msgspec.structs.replace(
+            describe_backup(backup.folder, backup.manifest),
+            lost_since=lost.since,
+            lost_files=lost.files,
+        )
     where = folder_of(session.root, session.settings)
     text = "; ".join(reasons[:REASONS_SHOWN_MAX])
     raise Refused(
         f"no backup in {where} fits the lake" + (f" ({text})" if text else ": there is none"),
         hint=(
-            "`headrace db restore DIR` restores one from elsewhere; `headrace db restore --new-state` begins anew and moves the lake aside"
+            "`headrace db restore DIR` restores one from elsewhere; `headrace db restore"
+            " --new-state` begins anew and moves the lake aside"
         ),
     )
 
@@ -382,7 +444,11 @@ def new_state(session: ProjectSession, *, force: bool) -> BackupResponse:
     aside = was.put_aside(mark)
     moved = lake_aside(session.folders, mark)
     given = uuid.uuid4().hex
-    what = {"lake": theirs, "lake_aside": None if moved is None else str(moved), "state_aside": aside}
+    what = {
+        "lake": theirs,
+        "lake_aside": None if moved is None else str(moved),
+        "state_aside": aside,
+    }
     event = AuditEvent(
         action=Action.STATE_BEGUN_ANEW,
         actor=Actor(ActorType.PERSON, session.actor),
@@ -391,7 +457,10 @@ def new_state(session: ProjectSession, *, force: bool) -> BackupResponse:
     )
     session.folders.lake.mkdir(parents=True, exist_ok=True)
     resolve = Secrets(session.root).resolved
-    with Store.open(session.root, session.settings, create=True, resolve=resolve) as store, store.write(None, durable=True) as tx:
+    with (
+        Store.open(session.root, session.settings, create=True, resolve=resolve) as store,
+        store.write(None, durable=True) as tx,
+    ):
         tx.execute("update lease set epoch = ?, released = 1 where id = 1", (was.epoch,))
         catalog.create(tx, f"{session.folders.lake}/")
         state.set_identity(tx, given)

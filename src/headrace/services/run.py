@@ -46,27 +46,51 @@ Span: TypeAlias = tuple[str | None, str | None]
 
 def count_places(leader: Leader, places: Iterable[tuple[str, str]]) -> CountsRow:
     """Return the counts of exactly these partitions."""
-    return count_partitions(leader.applied.compiled.project, Counter(node for node, _ in set(places)).items())
+    return count_partitions(
+        leader.applied.compiled.project, Counter(node for node, _ in set(places)).items()
+    )
 
 
-def count_recomputed(context: CommandContext, leader: Leader, names: Collection[str], spans: Sequence[Span], *, alone: bool) -> CountsRow:
+def count_recomputed(
+    context: CommandContext,
+    leader: Leader,
+    names: Collection[str],
+    spans: Sequence[Span],
+    *,
+    alone: bool,
+) -> CountsRow:
     """Return the counts of the nodes' partitions in these ranges, published or not.
 
     Downstream partitions are included, unless `alone`.
     """
     compiled = leader.applied.compiled
     graph = graph_of(compiled)
-    extents = plan_inputs.states_of_session(context.session, context.store, graph, compiled.project, leader.applied.id, seen={})
-    for name in [node.name for node in graph.nodes if node.is_source and node.name in names and node.name in extents]:
-        extents[name] = msgspec.structs.replace(extents[name], arrived=extents[name].known)  # re-ingested
+    extents = plan_inputs.states_of_session(
+        context.session, context.store, graph, compiled.project, leader.applied.id, seen={}
+    )
+    for name in [
+        node.name
+        for node in graph.nodes
+        if node.is_source and node.name in names and node.name in extents
+    ]:
+        extents[name] = msgspec.structs.replace(
+            extents[name], arrived=extents[name].known
+        )  # re-ingested
     timeline = Timeline(graph, extents, to_us(context.now()))
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
     made: dict[str, Extent] = {}
     for first, last in spans:
-        request = BackfillRequest(mode=Mode.ALL, limits=limits_of(nodes, first, last), only=alone, borrowed=context.session.borrowed)
+        request = BackfillRequest(
+            mode=Mode.ALL,
+            limits=limits_of(nodes, first, last),
+            only=alone,
+            borrowed=context.session.borrowed,
+        )
         for item in choose(timeline, compiled, request).picked:
             made[item.node] = made.get(item.node, NO_PARTITIONS) | item.extent
-    return count_partitions(compiled.project, ((node, len(extent)) for node, extent in made.items()))
+    return count_partitions(
+        compiled.project, ((node, len(extent)) for node, extent in made.items())
+    )
 
 
 def announce(progress: Progress, command: str, counts: CountsRow) -> None:
@@ -87,13 +111,19 @@ class RetryArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-def retry(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> RunResponse:
+def retry(
+    session: ProjectSession, target: str, *, reason: str | None, progress: Progress
+) -> RunResponse:
     """Retry the failed, rejected or lost partitions of a run or an asset that aren't published.
 
     Raise UsageError for an unknown run or asset.
     """
     if session.store is None:
-        raise unknown_run(target) if _is_run(target) else UsageError("nothing has run yet", hint="headrace tick")
+        raise (
+            unknown_run(target)
+            if _is_run(target)
+            else UsageError("nothing has run yet", hint="headrace tick")
+        )
     project = session.project()
     with session.store.read() as tx:
         results = _failed(tx, project, target)
@@ -103,7 +133,9 @@ def retry(session: ProjectSession, target: str, *, reason: str | None, progress:
 
 
 @leader_command("retry", RetryArguments, RunResponse)
-def _retry(context: CommandContext, arguments: RetryArguments, progress: Progress) -> PendingRun | RunResponse:
+def _retry(
+    context: CommandContext, arguments: RetryArguments, progress: Progress
+) -> PendingRun | RunResponse:
     leader = context.leader(progress)
     with context.store.read() as tx:
         results = _failed(tx, leader.applied.compiled.project, arguments.target)
@@ -121,7 +153,12 @@ def _retry(context: CommandContext, arguments: RetryArguments, progress: Progres
         reason=arguments.reason,
         retry=frozenset(target.node for target in wanted),
     )
-    return PendingRun(leader, order, "retry", partial(run_response, context.store, context.clock, context.session.zone, counts=counts))
+    return PendingRun(
+        leader,
+        order,
+        "retry",
+        partial(run_response, context.store, context.clock, context.session.zone, counts=counts),
+    )
 
 
 def _failed(tx: Transaction, project: Project, text: str) -> Iterable[tuple[str, str]]:
@@ -144,9 +181,15 @@ def _is_run(text: str) -> bool:
 def _nothing(session: ProjectSession, target: str) -> RunResponse:
     of = f"run {target}" if _is_run(target) else target
     return RunResponse(
-        now=session.now(), run_id=None, state="nothing_due", attempts=[], published=[], rejected=[], clock=session.clock.kind,
+        now=session.now(),
+        run_id=None,
+        state="nothing_due",
+        attempts=[],
+        published=[],
+        rejected=[],
+        clock=session.clock.kind,
         reason=f"nothing of {of} failed that hasn't been published or dropped since",
-    )  # fmt: skip
+    )
 
 
 # A run needs the same approvals as a backfill (`[policy]` in headrace.toml).
@@ -167,16 +210,27 @@ def check_run(
         return
     graph = graph_of(compiled)
     timeline = Timeline(
-        graph, plan_inputs.states_of_session(session, session.store, graph, compiled.project, session.version), to_us(session.now())
+        graph,
+        plan_inputs.states_of_session(
+            session, session.store, graph, compiled.project, session.version
+        ),
+        to_us(session.now()),
     )
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
-    spans: list[tuple[str | None, str | None]] = [(key, key) for key in partitions] or [(first, last)]
+    spans: list[tuple[str | None, str | None]] = [(key, key) for key in partitions] or [
+        (first, last)
+    ]
     mode = Mode.ALL if again else Mode.MISSING
-    wanted = (BackfillRequest(mode=mode, limits=limits_of(nodes, item, other), only=True) for item, other in spans)
+    wanted = (
+        BackfillRequest(mode=mode, limits=limits_of(nodes, item, other), only=True)
+        for item, other in spans
+    )
     choices = [choose(timeline, compiled, request) for request in wanted]
     made = {item.node for choice in choices for item in choice.picked}
     count = sum(map(_count, choices))
-    approval = plan_inputs.needed_approval(session.root, session.settings, compiled.project, made, partitions=count)
+    approval = plan_inputs.needed_approval(
+        session.root, session.settings, compiled.project, made, partitions=count
+    )
     if approval is not None:
         raise Refused(
             f"this run makes {count:,} partitions, and that needs an approval: {approval}",
@@ -219,7 +273,9 @@ def run(  # noqa: PLR0913 - as many as the command has options
     """
     if again and not reason:
         raise Refused("--again replaces what is published", hint="say why: --reason TEXT")
-    arguments = RunArguments(list(select), list(exclude), list(partitions), first, last, again, reason)
+    arguments = RunArguments(
+        list(select), list(exclude), list(partitions), first, last, again, reason
+    )
     _check(session, arguments, progress)
     return perform(session, "run", arguments, progress)  # type: ignore[no-any-return]
 
@@ -230,7 +286,15 @@ def _check(session: ProjectSession, arguments: RunArguments, progress: Progress)
         return
     compiled = session.compiled or usable(session.declared(progress))
     names = selected(session, arguments.select, arguments.exclude, compiled=compiled)
-    check_run(session, compiled, names, partitions=arguments.partitions, first=arguments.first, last=arguments.last, again=arguments.again)
+    check_run(
+        session,
+        compiled,
+        names,
+        partitions=arguments.partitions,
+        first=arguments.first,
+        last=arguments.last,
+        again=arguments.again,
+    )
 
 
 @leader_command("run", RunArguments, RunResponse)
@@ -255,17 +319,32 @@ def _run(context: CommandContext, arguments: RunArguments, progress: Progress) -
         again=frozenset(names if arguments.again else ()),
         together=tuple(together),
     )
-    return PendingRun(leader, order, "run", partial(run_response, context.store, context.clock, context.session.zone, counts=counts))
+    return PendingRun(
+        leader,
+        order,
+        "run",
+        partial(run_response, context.store, context.clock, context.session.zone, counts=counts),
+    )
 
 
-def _announced(context: CommandContext, leader: Leader, names: Sequence[str], arguments: RunArguments, progress: Progress) -> CountsRow:
-    spans: list[Span] = [(key, key) for key in arguments.partitions] or [(arguments.first, arguments.last)]
+def _announced(
+    context: CommandContext,
+    leader: Leader,
+    names: Sequence[str],
+    arguments: RunArguments,
+    progress: Progress,
+) -> CountsRow:
+    spans: list[Span] = [(key, key) for key in arguments.partitions] or [
+        (arguments.first, arguments.last)
+    ]
     counts = count_recomputed(context, leader, names, spans, alone=True)
     announce(progress, "run --again", counts)
     return counts
 
 
-def _together(context: CommandContext, project: Project, targets: Sequence[Target]) -> list[DeliveryArrived]:
+def _together(
+    context: CommandContext, project: Project, targets: Sequence[Target]
+) -> list[DeliveryArrived]:
     """Return all partitions that share a file with requested partitions of sources.
 
     They can only be ingested together.
@@ -278,8 +357,14 @@ def _together(context: CommandContext, project: Project, targets: Sequence[Targe
         with context.store.read() as tx:
             bundles = ingestion.newest_bundles(tx, name)
         spans = [target for target in targets if target.node == name]
-        asked = {bundle for key, bundle in bundles.items() if any(_covers(source, span, key) for span in spans)}
-        results += [DeliveryArrived(name, key, bundle) for key, bundle in bundles.items() if bundle in asked]
+        asked = {
+            bundle
+            for key, bundle in bundles.items()
+            if any(_covers(source, span, key) for span in spans)
+        }
+        results += [
+            DeliveryArrived(name, key, bundle) for key, bundle in bundles.items() if bundle in asked
+        ]
     return results
 
 
@@ -304,10 +389,14 @@ def _covered(node: Source | Asset, spans: Sequence[Target], key: str) -> bool:
 
 def _covers(source: Source | Asset, target: Target, key: str) -> bool:
     order = _order(source, key)
-    return (target.first is None or order >= _order(source, target.first)) and (target.last is None or order <= _order(source, target.last))
+    return (target.first is None or order >= _order(source, target.first)) and (
+        target.last is None or order <= _order(source, target.last)
+    )
 
 
-def _targets(project: Project, names: Sequence[str], arguments: RunArguments, exports: Collection[str]) -> list[Target]:
+def _targets(
+    project: Project, names: Sequence[str], arguments: RunArguments, exports: Collection[str]
+) -> list[Target]:
     targets = []
     for name in names:
         node = exported(project, name) if name in exports else project.node(name)
@@ -315,7 +404,9 @@ def _targets(project: Project, names: Sequence[str], arguments: RunArguments, ex
             continue
         targets += _of_node(node, arguments)
     if not targets:
-        raise UsageError("nothing was selected that can run", hint="headrace ls shows what there is")
+        raise UsageError(
+            "nothing was selected that can run", hint="headrace ls shows what there is"
+        )
     return targets
 
 
@@ -329,7 +420,9 @@ def _of_node(node: Source | Asset | Exported, arguments: RunArguments) -> list[T
     first = parse_partition(node, arguments.first) if arguments.first else None
     last = parse_partition(node, arguments.last) if arguments.last else None
     if first is not None and last is not None and _order(node, last) < _order(node, first):
-        raise UsageError(f"--to {last} comes before --from {first}", hint="both are included; swap them")
+        raise UsageError(
+            f"--to {last} comes before --from {first}", hint="both are included; swap them"
+        )
     return [Target(node.name, first, last)]
 
 
@@ -342,7 +435,9 @@ def _sources_above(compiled: Compiled, names: Sequence[str]) -> list[str]:
     wanted = {read for name in names for read in _reads(compiled, name) if read in compiled.nodes}
     for name in reversed(compiled.order):
         if name in wanted:
-            wanted |= {spec.node for spec in compiled.nodes[name].inputs} | set(compiled.nodes[name].depends)
+            wanted |= {spec.node for spec in compiled.nodes[name].inputs} | set(
+                compiled.nodes[name].depends
+            )
     return [name for name in compiled.order if name in wanted and name in compiled.project.sources]
 
 

@@ -51,7 +51,9 @@ class RunsResponse(Response, frozen=True, kw_only=True):
     next: str | None
 
 
-def run_list(session: ProjectSession, *, failed: bool, before: str | None, limit: int) -> RunsResponse:
+def run_list(
+    session: ProjectSession, *, failed: bool, before: str | None, limit: int
+) -> RunsResponse:
     """Return a page of runs; with `failed`, only those that didn't succeed.
 
     Raise UsageError for an invalid cursor.
@@ -64,7 +66,9 @@ def run_list(session: ProjectSession, *, failed: bool, before: str | None, limit
             page = runs.page(tx, limit=limit + 1, before=older_than, failed=failed)
             more = len(page) > limit
             lines = [_line(session, tx, run) for run in page[:limit]]
-    return RunsResponse(now=session.now(), runs=lines, next=cursor(int(lines[-1].run_id)) if more else None)
+    return RunsResponse(
+        now=session.now(), runs=lines, next=cursor(int(lines[-1].run_id)) if more else None
+    )
 
 
 def _line(session: ProjectSession, tx: Transaction, run: Run) -> RunLine:
@@ -162,7 +166,14 @@ class RunTimeline(RunHead, frozen=True, kw_only=True):
     next: str | None
 
 
-def run_timeline(session: ProjectSession, text: str, after: str | None, limit: int = ATTEMPTS_MAX, *, failed: bool = False) -> RunTimeline:
+def run_timeline(
+    session: ProjectSession,
+    text: str,
+    after: str | None,
+    limit: int = ATTEMPTS_MAX,
+    *,
+    failed: bool = False,
+) -> RunTimeline:
     """Return a page of a run's attempts, in order; with `failed`, only those without a publication.
 
     `failed` includes only ended attempts. Raise UsageError for an unknown run or an invalid cursor.
@@ -183,7 +194,9 @@ def run_timeline(session: ProjectSession, text: str, after: str | None, limit: i
         cancels = _by_node(ledger.under_way_of_run(tx, number))
         page = rows[:limit]
         before = [ledger.tried_before(tx, *row) for row in page]
-        counted = [rows_read(tx, node, (row.epoch, row.n), row.state, _measures(row)) for node, row in page]
+        counted = [
+            rows_read(tx, node, (row.epoch, row.n), row.state, _measures(row)) for node, row in page
+        ]
     epoch = leads.epoch if leads is not None else None
     last = page[-1][1] if len(rows) > len(page) else None
     return RunTimeline(
@@ -211,14 +224,24 @@ def _by_node(results: Iterable[tuple[str, str]]) -> list[NodePartsRow]:
     keys: dict[str, list[str]] = {}
     for node, key in results:
         keys.setdefault(node, []).append(key)
-    return [NodePartsRow(node=node, partitions=len(all_), first=min(all_), last=max(all_)) for node, all_ in keys.items()]
+    return [
+        NodePartsRow(node=node, partitions=len(all_), first=min(all_), last=max(all_))
+        for node, all_ in keys.items()
+    ]
 
 
 def _measures(row: AttemptRecord) -> dict[str, Any]:
     return msgspec.json.decode(row.measures, type=dict[str, Any]) if row.measures else {}
 
 
-def _attempt(session: ProjectSession, row: AttemptRecord, item: Try, rows: int | None, now_us: int, tried_us: int | None) -> TimedAttempt:
+def _attempt(
+    session: ProjectSession,
+    row: AttemptRecord,
+    item: Try,
+    rows: int | None,
+    now_us: int,
+    tried_us: int | None,
+) -> TimedAttempt:
     error = error_row(msgspec.json.decode(row.error)) if row.error else None
     open_ = item.finished_us is None and item.state != "lost"
     return TimedAttempt(
@@ -233,8 +256,15 @@ def _attempt(session: ProjectSession, row: AttemptRecord, item: Try, rows: int |
         rows=rows,
         backfill=None if row.plan_id is None else str(row.plan_id),
         phases=[
-            PhaseRow(kind=kind, from_=session.instant(began), to=session.instant(ended), seconds=(ended - began) / 1_000_000)
-            for kind, began, ended in _phases(item, now_us if open_ else item.dispatched_us, tried_us)
+            PhaseRow(
+                kind=kind,
+                from_=session.instant(began),
+                to=session.instant(ended),
+                seconds=(ended - began) / 1_000_000,
+            )
+            for kind, began, ended in _phases(
+                item, now_us if open_ else item.dispatched_us, tried_us
+            )
             if ended > began or kind == "run"
         ],
     )

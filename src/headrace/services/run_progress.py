@@ -34,7 +34,12 @@ class Reporting:
         self._progress.start(self._what, self._total)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._untold:
             self._progress.note(f"… and {self._untold} more")
         self._progress.finish()
@@ -48,7 +53,9 @@ class Reporting:
                 self._progress.advance(1)
             if not news.reason:
                 return
-        self._say(f"{_named(news)} {news.verdict if news.state in MADE else news.state}: {news.reason}")
+        self._say(
+            f"{_named(news)} {news.verdict if news.state in MADE else news.state}: {news.reason}"
+        )
 
     def _is_first(self, news: News) -> bool:
         """Whether a partition counts for the first time; always True without a total."""

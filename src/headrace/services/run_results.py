@@ -30,11 +30,25 @@ from headrace.services.responses import (
     RestatedRow,
     RunResponse,
 )
-from headrace.services.runs import error_row, is_code_the_cause, path_of, reason_of, rows_of, with_listing_incident
+from headrace.services.runs import (
+    error_row,
+    is_code_the_cause,
+    path_of,
+    reason_of,
+    rows_of,
+    with_listing_incident,
+)
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Clock, Store, Transaction
 from headrace.store.clock import instant
-from headrace.store.queries import attempts, failures, incidents, partition_states, publications, runs
+from headrace.store.queries import (
+    attempts,
+    failures,
+    incidents,
+    partition_states,
+    publications,
+    runs,
+)
 from headrace.store.queries import publications as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.changes import declared_at
@@ -48,17 +62,24 @@ LOOKED_AT_MAX = 500
 _WRONG = ("failed", "held", "rejected", "lost")
 
 
-def wrong_before(tx: Transaction, run: int, published: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def wrong_before(
+    tx: Transaction, run: int, published: Iterable[tuple[str, str]]
+) -> dict[str, list[str]]:
     """Return node → partitions of a run whose attempt before that run failed."""
     results: dict[str, list[str]] = {}
     for node, key in list(published)[:LOOKED_AT_MAX]:
-        before = next((attempt for attempt in attempts.of_partition(tx, node, key) if attempt.run_id != run), None)
+        before = next(
+            (attempt for attempt in attempts.of_partition(tx, node, key) if attempt.run_id != run),
+            None,
+        )
         if before is not None and before.state in _WRONG:
             results.setdefault(node, []).append(key)
     return results
 
 
-def repaired_rows(tx: Transaction, compiled: Compiled, results: dict[str, list[str]]) -> list[RepairedRow]:
+def repaired_rows(
+    tx: Transaction, compiled: Compiled, results: dict[str, list[str]]
+) -> list[RepairedRow]:
     """Return the repaired partitions as rows of the response, in topological order."""
     return [_row(tx, compiled, name, results[name]) for name in compiled.order if name in results]
 
@@ -66,7 +87,9 @@ def repaired_rows(tx: Transaction, compiled: Compiled, results: dict[str, list[s
 def _row(tx: Transaction, compiled: Compiled, name: str, keys: list[str]) -> RepairedRow:
     node = compiled.project.sources.get(name) or compiled.project.assets[name]
     ordered = (
-        sorted(keys, key=lambda key: order_of(key, node.partition, node.timezone)) if node.partition.grain is not None else sorted(keys)
+        sorted(keys, key=lambda key: order_of(key, node.partition, node.timezone))
+        if node.partition.grain is not None
+        else sorted(keys)
     )
     below = _below(compiled, name)
     return RepairedRow(
@@ -74,7 +97,11 @@ def _row(tx: Transaction, compiled: Compiled, name: str, keys: list[str]) -> Rep
         partitions=ordered,
         still_wrong=len(failures.failed_at_node(tx, name)),
         assets=sorted(below - {name}),
-        consumers=sorted(item for item, consumer in compiled.project.consumers.items() if below & set(consumer.reads)),
+        consumers=sorted(
+            item
+            for item, consumer in compiled.project.consumers.items()
+            if below & set(consumer.reads)
+        ),
     )
 
 
@@ -93,7 +120,14 @@ WAITING_NAMED_MAX = 3
 ATTEMPTS_MAX = 1_000_000
 
 
-def run_response(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, *, counts: CountsRow | None = None) -> RunResponse:
+def run_response(
+    store: Store,
+    clock: Clock,
+    zone: ZoneInfo,
+    result: RunResult,
+    *,
+    counts: CountsRow | None = None,
+) -> RunResponse:
     """Return the response of a run; `counts` are those that it announced."""
     with store.read() as tx:
         results = attempts.of_run(tx, result.run_id, limit=ATTEMPTS_MAX)
@@ -103,11 +137,15 @@ def run_response(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, 
         given_up = {at for at, a in last.items() if a.state == "lost" and _is_failed(tx, *at)}
     rejected = [
         RejectedRow(
-            asset=a.node, partition=key, state="failed" if a.state == "lost" else a.state, reason=reason_of(a), rows=counts_of[a.id]
+            asset=a.node,
+            partition=key,
+            state="failed" if a.state == "lost" else a.state,
+            reason=reason_of(a),
+            rows=counts_of[a.id],
         )
         for (node, key), a in last.items()  # the last attempt at each partition decides
         if a.state in ("held", "rejected", "failed") or (node, key) in given_up
-    ]  # fmt: skip
+    ]
     restated, proposed = _past(store, zone, result.run_id, {p.id for p in visible})
     mended = _repaired(store, result.run_id, [(p.node, p.partition) for p in visible])
     return RunResponse(
@@ -116,7 +154,14 @@ def run_response(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, 
         state=result.state,
         attempts=[_attempt(a, counts_of[a.id], zone) for a in results],
         published=[
-            PublishedRow(asset=p.node, partition=p.partition, rows=p.rows, snapshot=p.snapshot, verdict=p.verdict, identical=p.identical)
+            PublishedRow(
+                asset=p.node,
+                partition=p.partition,
+                rows=p.rows,
+                snapshot=p.snapshot,
+                verdict=p.verdict,
+                identical=p.identical,
+            )
             for p in visible
         ],
         rejected=rejected,
@@ -146,7 +191,11 @@ def _learnt(store: Store, results: Sequence[Attempt]) -> list[LearntRow]:
     """Return the schemas that the run's attempts learnt, by source."""
     ids = {f"{a.epoch}.{a.n}" for a in results if a.kind == "take_in" and a.state == "published"}
     with store.read() as tx:
-        rows = deliveries.learned_sources(tx, sorted({a.node for a in results if a.kind == "take_in"})) if ids else []
+        rows = (
+            deliveries.learned_sources(tx, sorted({a.node for a in results if a.kind == "take_in"}))
+            if ids
+            else []
+        )
     return [row for row in rows if row.attempt in ids]
 
 
@@ -157,7 +206,11 @@ def _repairs(store: Store, last: Mapping[tuple[str, str], Attempt], run: int) ->
         if applied is None:
             return []
         project = applied.compiled.project
-        results = [(key, a) for (_, key), a in last.items() if a.state in ("held", "rejected", "failed", "lost")]
+        results = [
+            (key, a)
+            for (_, key), a in last.items()
+            if a.state in ("held", "rejected", "failed", "lost")
+        ]
         broken = [with_listing_incident(tx, _broken(tx, project, key, a)) for key, a in results]
     return repairs(project, broken, f"repair of run {run}")
 
@@ -184,19 +237,25 @@ def _repaired(store: Store, run: int, published: Sequence[tuple[str, str]]) -> l
         return [] if applied is None else repaired_rows(tx, applied.compiled, results)
 
 
-def _past(store: Store, zone: ZoneInfo, run: int, published: Collection[int]) -> tuple[list[RestatedRow], list[ProposedRow]]:
+def _past(
+    store: Store, zone: ZoneInfo, run: int, published: Collection[int]
+) -> tuple[list[RestatedRow], list[ProposedRow]]:
     """Return the run's restatements and the recomputations that it proposes.
 
     Nearly always there are none, and the applied version isn't loaded then.
     """
     with store.read() as tx:
         row = runs.get(tx, run)
-        if row is None or not (stored.replaced_since(tx, row.started_at, 1) or stored.proposed_recomputations(tx, 1)):
+        if row is None or not (
+            stored.replaced_since(tx, row.started_at, 1) or stored.proposed_recomputations(tx, 1)
+        ):
             return [], []
         applied = newest(tx)
         if applied is None:
             return [], []
-        restated = restatements.restatements_since(tx, applied.compiled, zone, row.started_at, published)
+        restated = restatements.restatements_since(
+            tx, applied.compiled, zone, row.started_at, published
+        )
         return restated, restatements.proposed_recomputations(tx, applied.compiled)
 
 
@@ -211,7 +270,12 @@ def _reason(result: RunResult) -> str | None:
     rest = listed[1:]
     least = "at least " if rest and len(listed) >= WAITING_SHOWN_MAX else ""  # the list is limited
     if rest and rest[0][2] == PROPOSED:
-        waiting += [f"{least}{len(rest)} more {'is' if len(rest) == 1 else 'are'} stale, too: headrace status"]
+        waiting += [
+            (
+                f"{least}{len(rest)} more {'is' if len(rest) == 1 else 'are'} stale, too: headrace"
+                " status"
+            )
+        ]
     elif rest:
         nodes = list(dict.fromkeys(node for node, _, _ in rest))[:WAITING_NAMED_MAX]
         commands = ", ".join(command_line("why", node) for node in nodes)
@@ -262,8 +326,18 @@ def _tick(context: CommandContext, arguments: TickArguments, progress: Progress)
             progress.note(wrong)
         found = run_response(context.store, context.clock, context.session.zone, result)
         opened = [*damaged, *found.incidents_opened]
-        if any(attempt.error is not None and attempt.error.code == DataCorrupted.code for attempt in found.attempts):
-            opened += leader.look_at_files()  # the regular check may not have reached the file that an attempt couldn't read
+        if any(
+            attempt.error is not None and attempt.error.code == DataCorrupted.code
+            for attempt in found.attempts
+        ):
+            opened += (
+                leader.look_at_files()
+            )  # the regular check may not have reached the file that an attempt couldn't read
         return msgspec.structs.replace(found, incidents_opened=opened)
 
-    return PendingRun(leader, RunRequest(kind="tick", targets=leader.everything, actor=context.actor), "tick", response)
+    return PendingRun(
+        leader,
+        RunRequest(kind="tick", targets=leader.everything, actor=context.actor),
+        "tick",
+        response,
+    )

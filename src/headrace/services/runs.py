@@ -22,7 +22,14 @@ from headrace.services.repairs import BrokenPartition, by_partition, other_choic
 from headrace.services.responses import ErrorRow, RepairRow, RunRow
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
-from headrace.store.queries import attempts, deliveries, failures, incidents, partition_states, quarantine
+from headrace.store.queries import (
+    attempts,
+    deliveries,
+    failures,
+    incidents,
+    partition_states,
+    quarantine,
+)
 from headrace.store.queries import runs as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.changes import declared_at, newest_withheld
@@ -35,7 +42,15 @@ OPEN_MAX = 200
 """Maximum number of failed, held or rejected partitions whose repair is listed."""
 
 
-def runs(session: ProjectSession, run: str | None, *, failed: bool, since: str | None, limit: int, node: str | None = None) -> list[RunRow]:
+def runs(
+    session: ProjectSession,
+    run: str | None,
+    *,
+    failed: bool,
+    since: str | None,
+    limit: int,
+    node: str | None = None,
+) -> list[RunRow]:
     """Return one row per attempted partition, newest run first, within a run in order.
 
     `run` selects one run, `failed` only failed, lost or rejected attempts, `since` (a time, or a
@@ -52,12 +67,18 @@ def runs(session: ProjectSession, run: str | None, *, failed: bool, since: str |
     with session.store.read() as tx:
         if node is not None:
             tried = attempts.of_node(tx, node, limit=limit, states=FAILED if failed else ())
-            rows = _of_node(session, tx, tried, None if run is None else number_of(run), since_us or 0)
+            rows = _of_node(
+                session, tx, tried, None if run is None else number_of(run), since_us or 0
+            )
         else:
             results = _found(tx, run, failed=failed, since_us=since_us, limit=limit)
             versions = None if run is None else VersionCodeCache(tx)
             rows = [
-                row for run in results for row in _rows(session, tx, run, attempts.of_run(tx, run.id), failed=failed, versions=versions)
+                row
+                for run in results
+                for row in _rows(
+                    session, tx, run, attempts.of_run(tx, run.id), failed=failed, versions=versions
+                )
             ]
     if not any(row.state in BROKEN for row in rows):
         return rows
@@ -66,19 +87,36 @@ def runs(session: ProjectSession, run: str | None, *, failed: bool, since: str |
         return _with_repairs(project, tx, rows)
 
 
-def _found(tx: Transaction, run: str | None, *, failed: bool, since_us: int | None, limit: int) -> list[Run]:
+def _found(
+    tx: Transaction, run: str | None, *, failed: bool, since_us: int | None, limit: int
+) -> list[Run]:
     if run is not None:
         return [_one(stored.get(tx, number_of(run)), run)]
     return (stored.failed if failed else stored.newest)(tx, limit=limit, since_us=since_us)
 
 
-def _of_node(session: ProjectSession, tx: Transaction, tried: Sequence[Attempt], only: int | None, since_us: int) -> list[RunRow]:
+def _of_node(
+    session: ProjectSession,
+    tx: Transaction,
+    tried: Sequence[Attempt],
+    only: int | None,
+    since_us: int,
+) -> list[RunRow]:
     """Return the rows of attempts, with their runs."""
     of_run: dict[int, list[Attempt]] = {}
     for attempt in reversed(tried):
         of_run.setdefault(attempt.run_id, []).append(attempt)
-    runs = [run for number in sorted(of_run, reverse=True) if only in (None, number) and (run := stored.get(tx, number)) is not None]
-    return [row for run in runs if run.started_at >= since_us for row in _rows(session, tx, run, of_run[run.id], failed=False)]
+    runs = [
+        run
+        for number in sorted(of_run, reverse=True)
+        if only in (None, number) and (run := stored.get(tx, number)) is not None
+    ]
+    return [
+        row
+        for run in runs
+        if run.started_at >= since_us
+        for row in _rows(session, tx, run, of_run[run.id], failed=False)
+    ]
 
 
 def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list[RunRow]:
@@ -88,7 +126,8 @@ def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list
     """
     repair_rows: dict[tuple[str, str, str], RepairRow] = {}
     open_nodes = {
-        node: set(failures.unpublished_partitions(tx, node)) for node in {row.node for row in rows if row.node and row.state in BROKEN}
+        node: set(failures.unpublished_partitions(tx, node))
+        for node in {row.node for row in rows if row.node and row.state in BROKEN}
     }
     for run, of_run in groupby(rows, key=lambda row: row.run_id):
         broken = {
@@ -104,13 +143,18 @@ def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list
                 others=other_choices(tx, project, row.node, row.partition),
             )
             for row in of_run
-            if row.state in BROKEN and row.node and row.partition and row.partition in open_nodes[row.node]
+            if row.state in BROKEN
+            and row.node
+            and row.partition
+            and row.partition in open_nodes[row.node]
         }
         made = repairs(project, broken.values(), f"repair of run {run}")
         repair_rows |= {(run, *at): row for at, row in by_partition(made).items()}
     at = [(row.run_id, row.node or "", row.partition or "") for row in rows]
     return [
-        msgspec.structs.replace(row, repair=repair_rows[key]) if row.state in BROKEN and key in repair_rows else row
+        msgspec.structs.replace(row, repair=repair_rows[key])
+        if row.state in BROKEN and key in repair_rows
+        else row
         for row, key in zip(rows, at, strict=True)
     ]
 
@@ -120,15 +164,25 @@ def open_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
 
     Dropped data needs no repair, unless an incident is still open about it.
     """
-    broken_partitions = [broken_of(tx, *item) for item in failures.failed_held_or_rejected(tx, OPEN_MAX)]
-    known = [with_incident(tx, partition) for partition in broken_partitions] if incidents.count_open(tx) else broken_partitions
+    broken_partitions = [
+        broken_of(tx, *item) for item in failures.failed_held_or_rejected(tx, OPEN_MAX)
+    ]
+    known = (
+        [with_incident(tx, partition) for partition in broken_partitions]
+        if incidents.count_open(tx)
+        else broken_partitions
+    )
     wanted = [
         partition
         for partition in known
-        if partition.incident is not None or quarantine.dropped(tx, partition.node, partition.partition) is None
+        if partition.incident is not None
+        or quarantine.dropped(tx, partition.node, partition.partition) is None
     ]
     replace = msgspec.structs.replace
-    shown = [replace(partition, others=other_choices(tx, project, partition.node, partition.partition)) for partition in wanted]
+    shown = [
+        replace(partition, others=other_choices(tx, project, partition.node, partition.partition))
+        for partition in wanted
+    ]
     return repairs(project, shown, "repair")
 
 
@@ -223,7 +277,9 @@ def error_row(error: dict[str, Any] | None) -> ErrorRow | None:
 
 def reason_of(attempt: Attempt) -> str | None:
     """Return the reason for an attempt's outcome, in one clause."""
-    return attempt.reason or (str(attempt.error.get("message", "")) if attempt.error else None) or None
+    return (
+        attempt.reason or (str(attempt.error.get("message", "")) if attempt.error else None) or None
+    )
 
 
 def rows_of(tx: Transaction, attempt: Attempt) -> int | None:
@@ -231,10 +287,14 @@ def rows_of(tx: Transaction, attempt: Attempt) -> int | None:
 
     None if unknown.
     """
-    return rows_read(tx, attempt.node, (attempt.epoch, attempt.n), attempt.state, attempt.measures or {})
+    return rows_read(
+        tx, attempt.node, (attempt.epoch, attempt.n), attempt.state, attempt.measures or {}
+    )
 
 
-def rows_read(tx: Transaction, node: str, id_: tuple[int, int], state: str, measures: dict[str, Any]) -> int | None:
+def rows_read(
+    tx: Transaction, node: str, id_: tuple[int, int], state: str, measures: dict[str, Any]
+) -> int | None:
     """Return the number of rows as `rows_of` does, by the attempt's id, state and measures."""
     counted: int | None = measures.get("rows_out")
     if state not in ("held", "rejected"):
@@ -255,10 +315,18 @@ def _rows(
     wanted = [attempt for attempt in results if not failed or attempt.state in FAILED]
     if not wanted:
         return [_row(session, run, None, None)]
-    codes = {} if versions is None else {attempt.id: versions.code_of(attempt) for attempt in wanted}
-    counts = {attempt.id: rows_of(tx, attempt) for attempt in wanted if len(attempt.partitions) == 1}
+    codes = (
+        {} if versions is None else {attempt.id: versions.code_of(attempt) for attempt in wanted}
+    )
+    counts = {
+        attempt.id: rows_of(tx, attempt) for attempt in wanted if len(attempt.partitions) == 1
+    }
     return [
-        msgspec.structs.replace(_row(session, run, attempt, key), rows=counts.get(attempt.id), code=codes.get(attempt.id))
+        msgspec.structs.replace(
+            _row(session, run, attempt, key),
+            rows=counts.get(attempt.id),
+            code=codes.get(attempt.id),
+        )
         for attempt in wanted
         for key in attempt.partitions
     ]

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 class ProjectGraph:
     """Nodes and edges of one project; without `compiled` only the declared edges."""
 
-    def __init__(self, project: Project, compiled: Compiled | None, changed: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, project: Project, compiled: Compiled | None, changed: frozenset[str] = frozenset()
+    ) -> None:
         self._project = project
         self._compiled = compiled
         self._changed = changed
@@ -29,7 +31,13 @@ class ProjectGraph:
 
     def kind(self, name: str) -> str:
         """Return `source`, `asset` or `consumer`."""
-        return "source" if name in self._project.sources else "asset" if name in self._project.assets else "consumer"
+        return (
+            "source"
+            if name in self._project.sources
+            else "asset"
+            if name in self._project.assets
+            else "consumer"
+        )
 
     def parents(self, name: str) -> Sequence[str]:
         """Return a node's inputs and dependencies, or a consumer's inputs."""
@@ -68,7 +76,9 @@ class ProjectGraph:
         for name, asset in self._project.assets.items():
             compiled = self._compiled.nodes[name] if self._compiled else asset
             inputs = [spec.node for spec in compiled.inputs] + list(compiled.depends)
-            parents[name] = tuple(dict.fromkeys(parent for parent in inputs if self._project.node(parent)))
+            parents[name] = tuple(
+                dict.fromkeys(parent for parent in inputs if self._project.node(parent))
+            )
         return parents
 
     @cached_property
@@ -95,12 +105,25 @@ def selected(
     """
     compiled = compiled or session.compiled
     project = project or (compiled.project if compiled else session.project())
-    changed = changed_nodes(session) if any("state:" in text for text in [*selection, *exclude]) else frozenset()
-    if session.compiled is None or compiled is not session.compiled or project is not compiled.project or changed:
+    changed = (
+        changed_nodes(session)
+        if any("state:" in text for text in [*selection, *exclude])
+        else frozenset()
+    )
+    if (
+        session.compiled is None
+        or compiled is not session.compiled
+        or project is not compiled.project
+        or changed
+    ):
         return select(list(selection), list(exclude), ProjectGraph(project, compiled, changed))
     from headrace.services.caches import cached_by_version
 
-    return select(list(selection), list(exclude), cached_by_version(session, "selection", lambda: ProjectGraph(project, compiled)))
+    return select(
+        list(selection),
+        list(exclude),
+        cached_by_version(session, "selection", lambda: ProjectGraph(project, compiled)),
+    )
 
 
 def changed_nodes(session: ProjectSession) -> frozenset[str]:
@@ -108,4 +131,6 @@ def changed_nodes(session: ProjectSession) -> frozenset[str]:
     from headrace.plan import changes
     from headrace.services.session import usable
 
-    return frozenset(change.node for change in changes(session.compiled, usable(session.declared())))
+    return frozenset(
+        change.node for change in changes(session.compiled, usable(session.declared()))
+    )

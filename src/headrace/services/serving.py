@@ -54,7 +54,9 @@ class Maintenance:
     Each step is a transaction.
     """
 
-    def __init__(self, session: ProjectSession, leader: Leader, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, session: ProjectSession, leader: Leader, tell: Callable[[str], None]
+    ) -> None:
         self._session, self._leader, self._tell = session, leader, tell
         self._thread: threading.Thread | None = None
         self._backup: subprocess.Popen[str] | None = None
@@ -78,7 +80,10 @@ class Maintenance:
                 return
         keep = RetentionPolicy.declared(leader.applied.compiled.project)
         self._thread = threading.Thread(
-            target=self._maintain, args=(leader.lease.epoch, keep, now, pressed), name="headrace-maintenance", daemon=True
+            target=self._maintain,
+            args=(leader.lease.epoch, keep, now, pressed),
+            name="headrace-maintenance",
+            daemon=True,
         )
         self._thread.start()
 
@@ -92,12 +97,19 @@ class Maintenance:
                 self._tell(f"no backup was made: {text or f'exit {self._backup.returncode}'}")
             self._backup = None
         session = self._session
-        if time.monotonic() - self._tried < MAINTENANCE_RETRY_SECONDS or not backups.due(session.root, session.settings):
+        if time.monotonic() - self._tried < MAINTENANCE_RETRY_SECONDS or not backups.due(
+            session.root, session.settings
+        ):
             return
         self._tried = time.monotonic()
         command = [sys.executable, "-m", "headrace.services.backups"]
         self._backup = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         assert self._backup.stdin is not None
         errand = backups.BackupJob(str(session.root), session.settings)
@@ -216,9 +228,20 @@ class Serving:
     """One server; other threads may read `role` and `figures`."""
 
     def __init__(
-        self, session: ProjectSession, stop: Stop, tell: Callable[[str], None], progress: Progress, beside: ServerTask | None = None
+        self,
+        session: ProjectSession,
+        stop: Stop,
+        tell: Callable[[str], None],
+        progress: Progress,
+        beside: ServerTask | None = None,
     ) -> None:
-        self._session, self._stop, self._tell, self._progress, self._beside = session, stop, tell, progress, beside
+        self._session, self._stop, self._tell, self._progress, self._beside = (
+            session,
+            stop,
+            tell,
+            progress,
+            beside,
+        )
         self.role = Role.STARTING
         self.figures: LeaderCounters | None = None
         """The leader's counters, while it leads."""
@@ -238,7 +261,10 @@ class Serving:
             except Busy:
                 self._stand_by(ready)
             except LeaseLost:
-                self._tell("another process has taken the lead over; nothing of what was under way here was committed")
+                self._tell(
+                    "another process has taken the lead over; nothing of what was under way here"
+                    " was committed"
+                )
             except StoreError as error:
                 if not self._led and not self._waits_for(error):
                     raise
@@ -276,7 +302,10 @@ class Serving:
     def _work(self, context: CommandContext, leader: Leader, stack: ExitStack) -> None:
         """Observe, run, evaluate and answer requests until told to stop."""
         store = context.store
-        leader.begin(RunRequest(kind="serve", targets=leader.everything, actor=SERVER, standing=True), self._report)
+        leader.begin(
+            RunRequest(kind="serve", targets=leader.everything, actor=SERVER, standing=True),
+            self._report,
+        )
         rounds = Rounds(leader, context.held.folders, lambda: wake_leader(store.folder))
         stack.callback(rounds.close)
         maintenance = _Every(MAINTENANCE_SECONDS, Maintenance(self._session, leader, self._tell).go)
@@ -291,12 +320,22 @@ class Serving:
 
         self._loop(context, leader, rounds.patience, round_)
 
-    def _loop(self, context: CommandContext, leader: Leader, patience: Callable[[], float], each: Callable[[], None]) -> None:
+    def _loop(
+        self,
+        context: CommandContext,
+        leader: Leader,
+        patience: Callable[[], float],
+        each: Callable[[], None],
+    ) -> None:
         """Run loop iterations until told to stop.
 
         A replay's time passes only by explicit requests and their work.
         """
-        handler, messages, clock = RequestHandler(context, answer), sender(self._session, context.held), context.clock
+        handler, messages, clock = (
+            RequestHandler(context, answer),
+            sender(self._session, context.held),
+            context.clock,
+        )
         while not self._stop.asked:
             leader.step(min(TURN_SECONDS_MAX, patience()))
             self._told(leader)
@@ -317,7 +356,10 @@ class Serving:
         self.role = Role.STOPPING
         leader.pause("the server is about to stop")
         if leader.busy:
-            self._tell("stopping when what runs has ended; a second signal ends it now, and the next leader does it again")
+            self._tell(
+                "stopping when what runs has ended; a second signal ends it now, and the next"
+                " leader does it again"
+            )
         until = time.monotonic() + GRACE_SECONDS
         while leader.busy and time.monotonic() < until:
             leader.step()
@@ -328,14 +370,18 @@ class Serving:
         if news.state == "published" and not news.reason:
             return
         named = news.node if news.partition == "*" else f"{news.node}@{news.partition}"
-        self._tell(f"{named} {news.verdict if news.state == 'published' else news.state}: {news.reason}")
+        self._tell(
+            f"{named} {news.verdict if news.state == 'published' else news.state}: {news.reason}"
+        )
 
     def _told(self, leader: Leader) -> None:
         """Report the result of a run triggered by a propagation."""
         if (ended := leader.result(STANDING)) is not None and ended.partitions:
             count = f"{ended.partitions} partition{'' if ended.partitions == 1 else 's'}"
             waits = " that wait" if ended.partitions > 1 else " that waits"
-            came_to = f": {count}{waits}" if ended.state == "nothing_due" else f" {ended.state}: {count}"
+            came_to = (
+                f": {count}{waits}" if ended.state == "nothing_due" else f" {ended.state}: {count}"
+            )
             self._tell(f"run {ended.run_id}{came_to}")
 
     # Not leading
@@ -349,7 +395,9 @@ class Serving:
                 return
             self.role = Role.STANDBY
             self._led = True
-            if leads.process.pid != os.getpid():  # our own lease may still be there, if it couldn't be released
+            if (
+                leads.process.pid != os.getpid()
+            ):  # our own lease may still be there, if it couldn't be released
                 self._tell(f"{_named(leads)} leads this project; standing by to take over")
             ready(self.role)
             while not self._stop.wait(STANDBY_SECONDS):
@@ -359,7 +407,10 @@ class Serving:
 
     def _waits_for(self, error: StoreError) -> bool:
         """Whether a server that hasn't begun retries: at boot, PostgreSQL may start after it."""
-        return isinstance(error, StoreUnreachable) and time.monotonic() - self._began < PATIENCE_SECONDS
+        return (
+            isinstance(error, StoreUnreachable)
+            and time.monotonic() - self._began < PATIENCE_SECONDS
+        )
 
     def _cut_off(self, error: StoreError) -> None:
         if self.role is not Role.CUT_OFF:
@@ -381,7 +432,10 @@ ENVIRONMENT = "dev"
 def refuse_production(session: ProjectSession) -> None:
     """Raise Refused in production, where saving a file would change what readers see."""
     if session.env == PRODUCTION:
-        raise Refused("`dev` applies what you save, and production isn't for that", hint="headrace dev, or headrace serve")
+        raise Refused(
+            "`dev` applies what you save, and production isn't for that",
+            hint="headrace dev, or headrace serve",
+        )
 
 
 class Saves:
@@ -414,7 +468,11 @@ class Saves:
 
     def _places(self) -> dict[str, WatchedFolder]:
         root = self._session.root
-        folders = {name: WatchedFolder(root / name, deep=True) for name in DECLARATION_FOLDERS if (root / name).is_dir()}
+        folders = {
+            name: WatchedFolder(root / name, deep=True)
+            for name in DECLARATION_FOLDERS
+            if (root / name).is_dir()
+        }
         return {"": WatchedFolder(root, deep=False), **folders}
 
     def _apply(self, context: CommandContext) -> None:
@@ -432,7 +490,10 @@ class Saves:
             self._refused(error)
             return
         touched = {change.node for change in node_changes}
-        self._tell(f"applied version {applied.id}: {', '.join(sorted(touched)[:5])}{' …' if len(touched) > 5 else ''}")
+        self._tell(
+            f"applied version {applied.id}:"
+            f" {', '.join(sorted(touched)[:5])}{' …' if len(touched) > 5 else ''}"
+        )
         self._build(command_context, touched)
 
     def _build(self, context: CommandContext, touched: set[str]) -> None:
@@ -442,7 +503,13 @@ class Saves:
         targets = tuple(target for target in leader.everything if target.node in wanted)
         if targets:
             names = frozenset(target.node for target in targets)
-            order = RunRequest(kind="run", targets=targets, actor=context.actor, request={"dev": sorted(touched)}, retry=names)
+            order = RunRequest(
+                kind="run",
+                targets=targets,
+                actor=context.actor,
+                request={"dev": sorted(touched)},
+                retry=names,
+            )
             self._runs[leader.begin(order, self._report)] = ", ".join(sorted(touched)[:5])
 
     def _report(self, news: News) -> None:
@@ -457,4 +524,6 @@ class Saves:
 
 
 def _said(what: str, ended: RunResult) -> str:
-    return f"{what}: {ended.state}, {ended.partitions} partition{'' if ended.partitions == 1 else 's'}"
+    return (
+        f"{what}: {ended.state}, {ended.partitions} partition{'' if ended.partitions == 1 else 's'}"
+    )

@@ -15,9 +15,24 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from headrace.faults import FaultPoint, reached
-from headrace.model import Problem, ProblemLevel, Project, ProjectError, Settings, SqlBody, UsageError
+from headrace.model import (
+    Problem,
+    ProblemLevel,
+    Project,
+    ProjectError,
+    Settings,
+    SqlBody,
+    UsageError,
+)
 from headrace.model.errors import Report
-from headrace.model.files import SETTINGS_FILE, FileKind, ProjectFile, ProjectFiles, find_root, read_text
+from headrace.model.files import (
+    SETTINGS_FILE,
+    FileKind,
+    ProjectFile,
+    ProjectFiles,
+    find_root,
+    read_text,
+)
 from headrace.model.intervals import from_us, local_us, to_us, zone
 from headrace.model.settings import PRODUCTION, of_environment
 from headrace.runtime.folders import Folders
@@ -42,7 +57,9 @@ NAMES_FILE = "cache/names"
 class ProjectSession:
     """The project of a command; read-only, and everything is opened on first use."""
 
-    def __init__(self, root: Path, env: str, now: str | None, actor: str, *, leads: bool = True) -> None:
+    def __init__(
+        self, root: Path, env: str, now: str | None, actor: str, *, leads: bool = True
+    ) -> None:
         self.root = root
         self.env = env
         self.actor = actor
@@ -84,7 +101,11 @@ class ProjectSession:
 
         None in production itself.
         """
-        return None if self.env == PRODUCTION else ProjectSession(self.root, PRODUCTION, None, self.actor)
+        return (
+            None
+            if self.env == PRODUCTION
+            else ProjectSession(self.root, PRODUCTION, None, self.actor)
+        )
 
     @cached_property
     def borrowed(self) -> frozenset[str]:
@@ -128,7 +149,11 @@ class ProjectSession:
         """
         try:
             at = datetime.fromisoformat(text.strip())
-            return at if at.tzinfo else from_us(local_us(at.date(), at.time(), self.timezone), self.timezone)
+            return (
+                at
+                if at.tzinfo
+                else from_us(local_us(at.date(), at.time(), self.timezone), self.timezone)
+            )
         except (ValueError, OverflowError):
             hint = f"write it like {option} 2013-02-14T07:20, or 2013-02-14T07:20-05:00"
             raise UsageError(f"{option} {text[:40]!r} is no time", hint=hint) from None
@@ -171,7 +196,9 @@ class ProjectSession:
             newest = applied_versions.newest_id(tx)
         if newest == other.version:
             self.__dict__ |= {
-                name: other.__dict__[name] for name in ("_applied", "compiled", "declared_promises") if name in other.__dict__
+                name: other.__dict__[name]
+                for name in ("_applied", "compiled", "declared_promises")
+                if name in other.__dict__
             }
 
     def close(self) -> None:
@@ -252,7 +279,9 @@ class ProjectSession:
     _compilation: Compilation | None = None
     _bound: Compilation | None = None
 
-    def declared_exactly(self, progress: Progress | None = None) -> tuple[ProjectFiles, Compilation]:
+    def declared_exactly(
+        self, progress: Progress | None = None
+    ) -> tuple[ProjectFiles, Compilation]:
         """Return `bindable` with the bytes that it was compiled from, which an apply stores.
 
         Read once.
@@ -267,14 +296,21 @@ class ProjectSession:
     _exactly: tuple[ProjectFiles, Compilation] | None = None
 
     def _compile(self, progress: Progress | None, files: ProjectFiles | None) -> Compilation:
-        from headrace.plan import compile_project  # imports sqlglot, which commands on the applied version don't need
+        from headrace.plan import (
+            compile_project,
+        )  # imports sqlglot, which commands on the applied version don't need
 
         told = _Told(progress) if progress else None
         cache = self.data_folder / "cache"
         compilation: Compilation = compile_project(
-            self.root, cache=cache, processes=os.cpu_count() or 1, progress=told, learnt=self.learnt(), environment=self.env,
+            self.root,
+            cache=cache,
+            processes=os.cpu_count() or 1,
+            progress=told,
+            learnt=self.learnt(),
+            environment=self.env,
             files=files,
-        )  # fmt: skip
+        )
         if told:
             told.finish()
         if compilation.project is not None and compilation.project.macros:
@@ -296,11 +332,22 @@ class ProjectSession:
         from headrace.lake import PARTITION_COLUMN, catalog
 
         project = self.compiled.project
-        names = [*project.sources, *(name for name, asset in project.assets.items() if not isinstance(asset.body, SqlBody))]
+        names = [
+            *project.sources,
+            *(
+                name
+                for name, asset in project.assets.items()
+                if not isinstance(asset.body, SqlBody)
+            ),
+        ]
         with self.store.read() as tx:
             tables = {name: catalog.table(tx, name) for name in names}
         own = {
-            name: tuple((column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN)
+            name: tuple(
+                (column.name, column.type)
+                for column in table.columns
+                if column.name != PARTITION_COLUMN
+            )
             for name, table in tables.items()
             if table is not None
         }
@@ -311,7 +358,9 @@ class ProjectSession:
 
         Raise ProjectError if the files have errors.
         """
-        return self.compiled.project if self.compiled is not None else usable(self.declared()).project
+        return (
+            self.compiled.project if self.compiled is not None else usable(self.declared()).project
+        )
 
 
 class _Machine:
@@ -361,7 +410,13 @@ def _settings(root: Path) -> Settings:
     from headrace.model.settings import read_settings
 
     report = Report(SETTINGS_FILE)
-    text = read_text(root, ProjectFile(path=SETTINGS_FILE, kind=FileKind.SETTINGS, size=0, mtime_ns=0, ctime_ns=0, inode=0), report)
+    text = read_text(
+        root,
+        ProjectFile(
+            path=SETTINGS_FILE, kind=FileKind.SETTINGS, size=0, mtime_ns=0, ctime_ns=0, inode=0
+        ),
+        report,
+    )
     response = None if text is None else fields.load_toml(text, report)
     settings = None if response is None else read_settings(response, report)
     if settings is None or any(problem.level is ProblemLevel.ERROR for problem in report.problems):
@@ -380,22 +435,31 @@ class InvalidProject(ProjectError):
     """The files have errors; `problems` lists all of them."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problem for problem in problems if problem.level is ProblemLevel.ERROR)
+        self.problems = tuple(
+            problem for problem in problems if problem.level is ProblemLevel.ERROR
+        )
         n = len(self.problems)
-        super().__init__(f"the project has {n} {'error' if n == 1 else 'errors'}", hint="headrace validate")
+        super().__init__(
+            f"the project has {n} {'error' if n == 1 else 'errors'}", hint="headrace validate"
+        )
 
 
 def _root(project: Path | None) -> Path:
     """Return the project's folder as an absolute path."""
     if project is not None and not project.is_dir():
-        raise UsageError(f"there is no folder {project}", hint="--project names the folder that holds headrace.toml")
+        raise UsageError(
+            f"there is no folder {project}",
+            hint="--project names the folder that holds headrace.toml",
+        )
     return find_root((project or Path.cwd()).absolute())
 
 
 def keep_names(data_folder: Path, project: Project) -> None:
     """Write the nodes' names for shell completion if they changed; ignore a failure to write."""
     path = data_folder / NAMES_FILE
-    text = "".join(f"{name}\n" for name in sorted([*project.sources, *project.assets, *project.consumers]))
+    text = "".join(
+        f"{name}\n" for name in sorted([*project.sources, *project.assets, *project.consumers])
+    )
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return

@@ -39,7 +39,9 @@ class ProjectSnapshot(NamedTuple):
         began_us, now_us = window
         carry = Carrying(lineage_of(session.compiled))
         speaks = speaks_for(session.compiled.project)
-        return evaluate(EvaluationFacts(self.tx, self.context, carry, speaks, began_us, self.nodes), now_us)
+        return evaluate(
+            EvaluationFacts(self.tx, self.context, carry, speaks, began_us, self.nodes), now_us
+        )
 
 
 @contextmanager
@@ -53,7 +55,9 @@ def project_state(session: ProjectSession, now_us: int) -> Iterator[ProjectSnaps
             context = EvaluationContext(session.declared_promises, facts)
             yield ProjectSnapshot(tx, facts, context, node_states(context, now_us))
             return
-        snapshot = cached_by_version(session, "kept", lambda: StateCache(session.declared_promises)).at(tx, now_us)
+        snapshot = cached_by_version(
+            session, "kept", lambda: StateCache(session.declared_promises)
+        ).at(tx, now_us)
         yield ProjectSnapshot(tx, snapshot.facts, snapshot.context, snapshot.nodes)
 
 
@@ -66,7 +70,8 @@ class EdgeIndex:
     def __init__(self, project: Project, compiled: Compiled) -> None:
         self._consumers = project.consumers
         self.above: dict[str, tuple[str, ...]] = {
-            node.name: tuple(dict.fromkeys((*(spec.node for spec in node.inputs), *node.depends))) for node in compiled.nodes.values()
+            node.name: tuple(dict.fromkeys((*(spec.node for spec in node.inputs), *node.depends)))
+            for node in compiled.nodes.values()
         }
         self.above |= {consumer.name: consumer.reads for consumer in project.consumers.values()}
         self.below: dict[str, list[str]] = {}
@@ -76,10 +81,15 @@ class EdgeIndex:
 
     def consumers(self, name: str) -> list[str]:
         """Return all consumers downstream of a node, sorted by name."""
-        return sorted(distance for distance in self.distances(name, self.below) if distance in self._consumers)
+        return sorted(
+            distance for distance in self.distances(name, self.below) if distance in self._consumers
+        )
 
     def distances(
-        self, name: str, edges: Mapping[str, list[str]] | Mapping[str, tuple[str, ...]], most: int | None = None
+        self,
+        name: str,
+        edges: Mapping[str, list[str]] | Mapping[str, tuple[str, ...]],
+        most: int | None = None,
     ) -> dict[str, int]:
         """Return every node within `most` steps along `edges`, nearest first, with its distance."""
         results, queue = {name: 0}, deque([name])
@@ -115,7 +125,14 @@ def downstream(compiled: Compiled, node: str, exported: tuple[str, ...]) -> list
         if results & {*(spec.node for spec in declared.inputs), *declared.depends}:
             results.add(name)
     reading = [name for name in exported if results & set(compiled.project.consumers[name].reads)]
-    return [*(name for name in compiled.order if name in results and not is_view(compiled.project, name)), *reading]
+    return [
+        *(
+            name
+            for name in compiled.order
+            if name in results and not is_view(compiled.project, name)
+        ),
+        *reading,
+    ]
 
 
 def reached_from(compiled: Compiled, names: set[str]) -> set[str]:

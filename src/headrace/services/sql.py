@@ -17,11 +17,24 @@ from headrace.model.errors import Report, did_you_mean
 from headrace.model.files import FileKind, read_text, scan
 from headrace.runtime import usage
 from headrace.services import lake_files, targets
-from headrace.services.comparisons import RowComparison, Side, compare_sides, files_of, partitions_of, row_change
+from headrace.services.comparisons import (
+    RowComparison,
+    Side,
+    compare_sides,
+    files_of,
+    partitions_of,
+    row_change,
+)
 from headrace.services.read import ReadQuery, note_reads, snapshot_of
 from headrace.services.render import defaults, guessed, typed
 from headrace.services.responses import ColumnRow, ReadResponse
-from headrace.services.responses.inspections import AttachResponse, DiffResponse, MomentRow, PartitionChange, SqlResponse
+from headrace.services.responses.inspections import (
+    AttachResponse,
+    DiffResponse,
+    MomentRow,
+    PartitionChange,
+    SqlResponse,
+)
 from headrace.services.session import ProjectSession
 from headrace.slo.declared_promises import DeclaredPromises, declared_promises
 from headrace.slo.facts import StateFacts
@@ -87,11 +100,15 @@ def write(session: ProjectSession, question: SqlQuery, out: BinaryIO, data_forma
     from headrace.lake.reading import DataFormat
 
     with _prepared(session, question) as (duckdb, text, values, _):
-        reading.write_result(duckdb, text, values, out, data_format=DataFormat(data_format), limit=question.limit)
+        reading.write_result(
+            duckdb, text, values, out, data_format=DataFormat(data_format), limit=question.limit
+        )
 
 
 @contextmanager
-def _prepared(session: ProjectSession, question: SqlQuery) -> Iterator[tuple[DuckDB, str, dict[str, Any], _Snapshot]]:
+def _prepared(
+    session: ProjectSession, question: SqlQuery
+) -> Iterator[tuple[DuckDB, str, dict[str, Any], _Snapshot]]:
     from headrace.engine.macros import defined
     from headrace.lake import reading
 
@@ -99,11 +116,14 @@ def _prepared(session: ProjectSession, question: SqlQuery) -> Iterator[tuple[Duc
     text = question.query.strip().rstrip(";").rstrip()
     names = reading.names_in(text)
     views = _views(compiled, names)
-    wanted = _canonical(project, [*names, *(item for view in views for item in _inputs(compiled, view))])
+    wanted = _canonical(
+        project, [*names, *(item for view in views for item in _inputs(compiled, view))]
+    )
     seen = _seen(session, question, [name for name in wanted if name not in views])
     if question.noted and not any(name.startswith('"') for name in names):
         note_reads(session, _canonical(project, names), usage.SQL)
-    session.close()  # DuckDB computes from here on: a process never has both DuckDB and the state open
+    # DuckDB computes from here on: a process never has both DuckDB and the state open
+    session.close()
     files = [file for table in seen.tables for file in table.files]
     with (
         lake_files.naming_damage(session, files),
@@ -116,7 +136,11 @@ def _prepared(session: ProjectSession, question: SqlQuery) -> Iterator[tuple[Duc
 
 def _macros(session: ProjectSession) -> dict[str, str]:
     """Return the macros of the current files: a macro that no asset uses yet can't be applied."""
-    reports = [(file, Report(file.path)) for file in scan(session.root).files if file.kind is FileKind.MACRO]
+    reports = [
+        (file, Report(file.path))
+        for file in scan(session.root).files
+        if file.kind is FileKind.MACRO
+    ]
     texts = {file.path: read_text(session.root, file, report) for file, report in reports}
     return {path: text for path, text in texts.items() if text is not None}
 
@@ -124,8 +148,12 @@ def _macros(session: ProjectSession) -> dict[str, str]:
 def _canonical(project: Project, names: Sequence[str]) -> list[str]:
     """Return tables in their declared spelling. Raise UsageError for an unknown name."""
     known = {name.lower(): name for name in (*project.sources, *project.assets)}
-    if unknown := [name for name in names if name.lower() not in known and not name.startswith('"')]:
-        consumer = next((consumer for consumer in project.consumers if consumer.lower() == unknown[0]), None)
+    if unknown := [
+        name for name in names if name.lower() not in known and not name.startswith('"')
+    ]:
+        consumer = next(
+            (consumer for consumer in project.consumers if consumer.lower() == unknown[0]), None
+        )
         hint = (
             f"it is a consumer; read {', '.join(project.consumers[consumer].reads)}"
             if consumer
@@ -145,31 +173,44 @@ def _seen(session: ProjectSession, question: SqlQuery, names: Sequence[str]) -> 
     with session.store.read() as tx:
         snapshot = snapshot_of(session, tx, ReadQuery("", at=question.at))
         then = None if question.at is None else snapshot
-        tables = [theirs.get(name) or _published(session, tx, name, then) or _declared(session, name) for name in names]
+        tables = [
+            theirs.get(name) or _published(session, tx, name, then) or _declared(session, name)
+            for name in names
+        ]
         at = publications.newest_at(tx, snapshot)
     return _Snapshot(snapshot, None if at is None else session.instant(at), tuple(tables))
 
 
-def _borrowed(session: ProjectSession, question: SqlQuery, names: Sequence[str]) -> dict[str, QueryTable]:
+def _borrowed(
+    session: ProjectSession, question: SqlQuery, names: Sequence[str]
+) -> dict[str, QueryTable]:
     """Return the tables that an environment reads from production."""
     production = session.production
     if not names or production is None or production.store is None:
         return {}
     with production.store.read() as tx:
-        then = None if question.at is None else snapshot_of(production, tx, ReadQuery("", at=question.at))
+        then = (
+            None
+            if question.at is None
+            else snapshot_of(production, tx, ReadQuery("", at=question.at))
+        )
         tables = {name: _published(production, tx, name, then) for name in names}
     production.close()
     return {name: table for name, table in tables.items() if table is not None}
 
 
-def _published(session: ProjectSession, tx: Transaction, name: str, snapshot: int | None) -> QueryTable | None:
+def _published(
+    session: ProjectSession, tx: Transaction, name: str, snapshot: int | None
+) -> QueryTable | None:
     from headrace.lake.reading import QueryTable, absolute
 
     table = catalog.table(tx, name, snapshot)
     if table is None:
         return None
     columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
-    return QueryTable(name, columns, absolute(catalog.files(tx, name, None, snapshot), session.folders.lake))
+    return QueryTable(
+        name, columns, absolute(catalog.files(tx, name, None, snapshot), session.folders.lake)
+    )
 
 
 def _declared(session: ProjectSession, name: str) -> QueryTable:
@@ -181,8 +222,18 @@ def _declared(session: ProjectSession, name: str) -> QueryTable:
 
     node = session.compiled.nodes.get(name) if session.compiled else None
     if node is None or node.columns is None:
-        raise UsageError(f"nothing of {name} was published, and its columns aren't known before that", hint="headrace status")
-    return QueryTable(name, tuple(LakeColumn(column, kind, number) for number, (column, kind) in enumerate(node.columns, 2)), ())
+        raise UsageError(
+            f"nothing of {name} was published, and its columns aren't known before that",
+            hint="headrace status",
+        )
+    return QueryTable(
+        name,
+        tuple(
+            LakeColumn(column, kind, number)
+            for number, (column, kind) in enumerate(node.columns, 2)
+        ),
+        (),
+    )
 
 
 def _views(compiled: Compiled | None, names: Sequence[str]) -> list[str]:
@@ -190,7 +241,11 @@ def _views(compiled: Compiled | None, names: Sequence[str]) -> list[str]:
     if compiled is None:
         return []
     assets = compiled.project.assets
-    is_view = {name for name, asset in assets.items() if asset.materialize == "view" and isinstance(asset.body, SqlBody)}
+    is_view = {
+        name
+        for name, asset in assets.items()
+        if asset.materialize == "view" and isinstance(asset.body, SqlBody)
+    }
     needed = {name for name in is_view if name.lower() in names}
     for name in reversed(compiled.order):
         if name in needed:
@@ -215,11 +270,18 @@ def _with_views(compiled: Compiled | None, views: Sequence[str], text: str) -> s
 def _values(project: Project, used: set[str], question: SqlQuery) -> dict[str, Any]:
     """Return the values of `$name`: given ones, typed like the project's parameter, or defaults."""
     known = {name.lower(): value for name, value in defaults(project).items()}
-    results = known | {name.lower(): _typed(name, text, known) for name, text in question.parameters.items()}
+    results = known | {
+        name.lower(): _typed(name, text, known) for name, text in question.parameters.items()
+    }
     results |= {name.lower(): value for name, value in question.bound.items()}
     lowered = {name.lower() for name in used}
-    if strange := [name for name in (*question.parameters, *question.bound) if name.lower() not in lowered]:
-        raise UsageError(f"the query has no ${strange[0][:60]}", hint=f"it has {', '.join(f'${name}' for name in sorted(used)) or 'none'}")
+    if strange := [
+        name for name in (*question.parameters, *question.bound) if name.lower() not in lowered
+    ]:
+        raise UsageError(
+            f"the query has no ${strange[0][:60]}",
+            hint=f"it has {', '.join(f'${name}' for name in sorted(used)) or 'none'}",
+        )
     if missing := [name for name in used if name.lower() not in results]:
         raise UsageError(f"${missing[0]} has no value", hint=f"--set {missing[0]}=…")
     return {name: results[name.lower()] for name in used}
@@ -232,7 +294,9 @@ def _typed(name: str, text: str, known: Mapping[str, Any]) -> Any:
 # `read` of a view: its query over the published data of its inputs, in one snapshot.
 
 
-def read_view(session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
+def read_view(
+    session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None
+) -> ReadResponse:
     """Return a view's rows as JSON-compatible values, at most `limit`.
 
     Its state is the worst of its inputs. Raise UsageError and LakeError as `read` does.
@@ -240,7 +304,9 @@ def read_view(session: ProjectSession, query: ReadQuery, columns: Sequence[str] 
     name = targets.target(query.asset, session.project()).node
     state, through = _standing(session, name)
     question = _question(name, query, columns)
-    total = run_query(session, SqlQuery(f"select count(*) as n from {quote(name)}", at=query.at, noted=False)).rows[0]["n"]
+    total = run_query(
+        session, SqlQuery(f"select count(*) as n from {quote(name)}", at=query.at, noted=False)
+    ).rows[0]["n"]
     response = run_query(session, question)
     return ReadResponse(
         asset=name,
@@ -254,7 +320,13 @@ def read_view(session: ProjectSession, query: ReadQuery, columns: Sequence[str] 
     )
 
 
-def write_view(session: ProjectSession, query: ReadQuery, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
+def write_view(
+    session: ProjectSession,
+    query: ReadQuery,
+    out: BinaryIO,
+    data_format: str,
+    columns: Sequence[str] | None = None,
+) -> None:
     """Write a view's rows as `csv`, `parquet` or `arrow` into a stream."""
     name = targets.target(query.asset, session.project()).node
     write(session, _question(name, query, columns), out, data_format)
@@ -276,8 +348,14 @@ def _standing(session: ProjectSession, name: str) -> tuple[str, str | None]:
 
 
 def _through(declared: DeclaredPromises, facts: StateFacts, name: str) -> str | None:
-    paced = [declared.nodes[item] for item in declared.views[name] if declared.nodes[item].partition.grain is not None]
-    newest = [results.partition for node in paced if (results := facts.newest(node.name)) is not None]
+    paced = [
+        declared.nodes[item]
+        for item in declared.views[name]
+        if declared.nodes[item].partition.grain is not None
+    ]
+    newest = [
+        results.partition for node in paced if (results := facts.newest(node.name)) is not None
+    ]
     return min(newest, default=None)
 
 
@@ -295,13 +373,25 @@ def attach(session: ProjectSession) -> AttachResponse:
     where = address(session.root, session.settings)
     lake = literal(f"{session.folders.lake}/")
     if isinstance(where, PostgresqlAddress):
-        connection = " ".join(f"{name}={_quoted(where.parameters[name])}" for name in _NAMES if name in where.parameters)
-        options = f"DATA_PATH {lake}, METADATA_SCHEMA {literal(where.lake_schema)}, OVERRIDE_DATA_PATH true, READ_ONLY"
+        connection = " ".join(
+            f"{name}={_quoted(where.parameters[name])}"
+            for name in _NAMES
+            if name in where.parameters
+        )
+        options = (
+            f"DATA_PATH {lake}, METADATA_SCHEMA {literal(where.lake_schema)}, OVERRIDE_DATA_PATH"
+            " true, READ_ONLY"
+        )
         statement = f"ATTACH {literal(f'ducklake:postgres:{connection}')} AS lake ({options});"
         note = f"The password comes from PGPASSWORD or ~/.pgpass. {UNSEEN}"
-        return AttachResponse(catalog="postgresql", statement=_installed("postgres", statement), note=note)
+        return AttachResponse(
+            catalog="postgresql", statement=_installed("postgres", statement), note=note
+        )
     assert isinstance(where, SqliteAddress)
-    options = f"DATA_PATH {lake}, META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT {BUSY_MS}, OVERRIDE_DATA_PATH true, READ_ONLY"
+    options = (
+        f"DATA_PATH {lake}, META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT {BUSY_MS},"
+        " OVERRIDE_DATA_PATH true, READ_ONLY"
+    )
     statement = f"ATTACH {literal(f'ducklake:sqlite:{where.path}')} AS lake ({options});"
     note = f"Not in a process that opens the state database itself. {UNSEEN}"
     return AttachResponse(catalog="sqlite", statement=_installed("sqlite", statement), note=note)
@@ -346,22 +436,41 @@ def diff(session: ProjectSession, target: str, query: DiffQuery) -> DiffResponse
     node = project.sources.get(name) or project.assets[name]
     if name in session.borrowed and session.production is not None:
         return diff(session.production, target, query)
-    wanted = {targets.partition(node, item) for item in [*query.partitions, *([key] if key else [])]}
+    wanted = {
+        targets.partition(node, item) for item in [*query.partitions, *([key] if key else [])]
+    }
     if session.store is None:
         raise UsageError(f"nothing of {name} was ever published", hint="headrace tick")
     with session.store.read() as tx:
-        before, after = _side(session, tx, name, query.before), _side(session, tx, name, query.after)
-        partitions = [change for change in partitions_of(before, after) if not wanted or change.partition in wanted]
+        before, after = (
+            _side(session, tx, name, query.before),
+            _side(session, tx, name, query.after),
+        )
+        partitions = [
+            change
+            for change in partitions_of(before, after)
+            if not wanted or change.partition in wanted
+        ]
         keys = [partition.partition for partition in partitions if partition.change != "identical"]
         whole = isinstance(node, Asset) and node.accumulates
         files = [files_of(tx, name, side, None if whole else keys) for side in (before, after)]
     if isinstance(node, Asset) and node.materialize in ("files", "none", "view"):
-        raise UsageError(f"{name} has `materialize: {node.materialize}`: it keeps no rows to compare", hint=f"headrace read {name}")
+        raise UsageError(
+            f"{name} has `materialize: {node.materialize}`: it keeps no rows to compare",
+            hint=f"headrace read {name}",
+        )
     if before.table is None and after.table is None:
-        raise UsageError(f"nothing of {name} was published at either moment", hint=f"headrace runs, or headrace read {name}")
+        raise UsageError(
+            f"nothing of {name} was published at either moment",
+            hint=f"headrace runs, or headrace read {name}",
+        )
     session.close()
     return _response(
-        node, partitions, before, after, compare_sides(node, session.timezone, query.keys, query.sample, (before, after), files)
+        node,
+        partitions,
+        before,
+        after,
+        compare_sides(node, session.timezone, query.keys, query.sample, (before, after), files),
     )
 
 
@@ -372,11 +481,20 @@ def _side(session: ProjectSession, tx: Transaction, name: str, moment: str | Non
         snapshot = snapshot_of(session, tx, ReadQuery(name, at=moment))
     at = publications.newest_at(tx, snapshot)
     row = MomentRow(snapshot=snapshot, at=None if at is None else session.instant(at))
-    return Side(row, catalog.table(tx, name, snapshot), publications.visible(tx, name, snapshot), session.folders.lake)
+    return Side(
+        row,
+        catalog.table(tx, name, snapshot),
+        publications.visible(tx, name, snapshot),
+        session.folders.lake,
+    )
 
 
 def _response(
-    node: Source | Asset, partitions: list[PartitionChange], before: Side, after: Side, comparison: RowComparison
+    node: Source | Asset,
+    partitions: list[PartitionChange],
+    before: Side,
+    after: Side,
+    comparison: RowComparison,
 ) -> DiffResponse:
     counted = comparison.counted
     return DiffResponse(

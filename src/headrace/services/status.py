@@ -54,7 +54,9 @@ UNDELIVERED_US = 7 * 86_400_000_000
 """How long undelivered notifications are reported, in µs."""
 
 
-def status(session: ProjectSession, selection: Sequence[str] = (), *, window: str = WINDOW) -> StatusResponse:
+def status(
+    session: ProjectSession, selection: Sequence[str] = (), *, window: str = WINDOW
+) -> StatusResponse:
     """Return the state of every consumer, or of those selected or reading selected nodes.
 
     Before the first apply all consumers are `never`. Raise UsageError for a selection that matches
@@ -62,10 +64,18 @@ def status(session: ProjectSession, selection: Sequence[str] = (), *, window: st
     """
     if session.store is None or session.compiled is None:
         return _before_anything(session, usable(session.declared()), selection, window)
-    return of_consumers(session, session.compiled, _chosen(session, session.compiled, selection), window=window)
+    return of_consumers(
+        session, session.compiled, _chosen(session, session.compiled, selection), window=window
+    )
 
 
-def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection[str] | None, *, window: str = WINDOW) -> StatusResponse:
+def of_consumers(
+    session: ProjectSession,
+    compiled: Compiled,
+    chosen: Collection[str] | None,
+    *,
+    window: str = WINDOW,
+) -> StatusResponse:
     """Return the status of some consumers (None: all) of the applied project."""
     now_us = session.clock.now_us()
     began_us = window_began(window, now_us, session.timezone)
@@ -74,17 +84,28 @@ def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection
         tx, facts = stood.tx, stood.facts
         evaluation = stood.evaluation(session, (began_us, now_us))
         status = evaluation.status
-        consumer_status = [consumer for consumer in status.consumers if chosen is None or consumer.name in chosen]
-        totals = evaluation.totals(None if chosen is None else {status.name for status in consumer_status})
+        consumer_status = [
+            consumer for consumer in status.consumers if chosen is None or consumer.name in chosen
+        ]
+        totals = evaluation.totals(
+            None if chosen is None else {status.name for status in consumer_status}
+        )
         ran = stored_availability.runs_started(tx, began_us, now_us)
         classic = percent(share(ran.succeeded, ran.runs))
         removed = evaluation.removed() if chosen is None else {}
         running = holder(tx) is not None
         waiting = stored_quarantine.totals(tx, compiled.project.node)
-        held = [_paused(session, name, item) for name, item in sorted(facts.pauses().items()) if item.holds(now_us)]
+        held = [
+            _paused(session, name, item)
+            for name, item in sorted(facts.pauses().items())
+            if item.holds(now_us)
+        ]
         over = AvailabilityWindow(window, began_us, now_us, session.timezone)
         past_of = {status.name: evaluation.figures(status.name) for status in consumer_status}
-        consumers = [_consumer(session, compiled.project, status, row_of(past_of[status.name], over)) for status in consumer_status]
+        consumers = [
+            _consumer(session, compiled.project, status, row_of(past_of[status.name], over))
+            for status in consumer_status
+        ]
         incidents_open = incidents.count_open(tx)
         outages = _outages(session, tx, now_us)
         weakened = stored_availability.count_weakenings(tx, began_us, now_us)
@@ -112,7 +133,9 @@ def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection
         env=session.env,
         timezone=session.timezone,
         now=session.instant(now_us),
-        observed_at=None if status.observed_at_us is None else session.instant(status.observed_at_us),
+        observed_at=(
+            None if status.observed_at_us is None else session.instant(status.observed_at_us)
+        ),
         runtime="running" if running else "stopped",
         clock=session.clock.kind.value,
         consumers=consumers,
@@ -124,15 +147,23 @@ def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection
             never=status.assets.never,
             unchecked=status.assets.unchecked,
         ),
-        quarantine=QuarantineCounts(deliveries=waiting.deliveries, partitions=waiting.partitions, rows=waiting.rows),
+        quarantine=QuarantineCounts(
+            deliveries=waiting.deliveries, partitions=waiting.partitions, rows=waiting.rows
+        ),
         lake=lake,
         files=files,
         paused=held,
-        availability_text=slo_availability.availability(totals, over, removed=len(removed)) if consumer_status or removed else "",
+        availability_text=(
+            slo_availability.availability(totals, over, removed=len(removed))
+            if consumer_status or removed
+            else ""
+        ),
         corrections=[
             correction
             for status in consumer_status
-            for correction in slo_availability.corrections(status.name, status.owner, past_of[status.name])
+            for correction in slo_availability.corrections(
+                status.name, status.owner, past_of[status.name]
+            )
         ],
         uptime_text=slo_availability.uptime(classic),
         honest_availability=totals.honest,
@@ -147,7 +178,10 @@ def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection
         obligations_kept=totals.kept,
         promises_weakened=weakened,
         worst=totals.worst,
-        removed=[RemovedRow(name=name, availability=row_of(figures, over)) for name, figures in removed.items()],
+        removed=[
+            RemovedRow(name=name, availability=row_of(figures, over))
+            for name, figures in removed.items()
+        ],
         window=window,
         consumers_unserved=sum(status.state not in SERVED for status in consumer_status),
         incidents_open=incidents_open,
@@ -158,7 +192,9 @@ def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection
         repairs=broken,
         restated=past,
         proposed=undecided,
-        headline=status_facts.status_headline(found_open, consumer_status, causes, holding, wrong_visible=wrong_visible),
+        headline=status_facts.status_headline(
+            found_open, consumer_status, causes, holding, wrong_visible=wrong_visible
+        ),
         open=status_facts.open_rows(found_open),
         window_observed=_observed(session, totals, now_us),
         next=_next(consumers, holding, found_open),
@@ -171,13 +207,19 @@ def _outages(session: ProjectSession, tx: Transaction, now_us: int) -> list[Outa
     Users who run `status` once a day still see it.
     """
     return [
-        OutageRow(incident=incident.shown, text=incident.summary, ended_at=session.instant(incident.resolved_at))
+        OutageRow(
+            incident=incident.shown,
+            text=incident.summary,
+            ended_at=session.instant(incident.resolved_at),
+        )
         for incident in incidents.resolved_since(tx, now_us - SHOWN_US)
         if incident.kind == CauseKind.RUNTIME_DOWN and incident.resolved_at is not None
     ]
 
 
-def _observed(session: ProjectSession, totals: AvailabilityTotals, now_us: int) -> ObservedRow | None:
+def _observed(
+    session: ProjectSession, totals: AvailabilityTotals, now_us: int
+) -> ObservedRow | None:
     """Return the part of the window that the worst consumer's figures cover."""
     if totals.began_us is None:
         return None
@@ -192,7 +234,12 @@ def _observed(session: ProjectSession, totals: AvailabilityTotals, now_us: int) 
 def _lake(tx: Transaction, now_us: int) -> LakeFilesRow:
     damaged = damaged_files(tx)
     looked = lake_maintenance.checked_since(tx, now_us - DAY_US)
-    return LakeFilesRow(files=catalog.count_current(tx), looked_at_24h=looked, damaged=len(damaged), elsewhere=catalog.count_elsewhere(tx))
+    return LakeFilesRow(
+        files=catalog.count_current(tx),
+        looked_at_24h=looked,
+        damaged=len(damaged),
+        elsewhere=catalog.count_elsewhere(tx),
+    )
 
 
 def _damaged(
@@ -225,7 +272,14 @@ def needs(project: Project, consumer: str) -> str:
         return f"{_spaced(declared.max_age)} old"
     if declared.due is None:
         return ""
-    per = {"day": "daily", "hour": "hourly", "week": "weekly", "month": "monthly", "quarter": "quarterly", "year": "yearly"}
+    per = {
+        "day": "daily",
+        "hour": "hourly",
+        "week": "weekly",
+        "month": "monthly",
+        "quarter": "quarterly",
+        "year": "yearly",
+    }
     return f"{declared.due} {per[declared.per.value]}"
 
 
@@ -235,17 +289,25 @@ def _spaced(duration: str) -> str:
     return f"{number} {duration[len(number) :]}" if number.isdecimal() else duration
 
 
-def _chosen(session: ProjectSession, compiled: Compiled, selection: Sequence[str]) -> Collection[str] | None:
+def _chosen(
+    session: ProjectSession, compiled: Compiled, selection: Sequence[str]
+) -> Collection[str] | None:
     """Return the selected consumers; None for all."""
     if not selection:
         return None
     from headrace.services.selection import selected
 
     names = set(selected(session, selection, compiled=compiled))
-    return {name for name, consumer in compiled.project.consumers.items() if name in names or names & set(consumer.reads)}
+    return {
+        name
+        for name, consumer in compiled.project.consumers.items()
+        if name in names or names & set(consumer.reads)
+    }
 
 
-def _consumer(session: ProjectSession, project: Project, status: ConsumerStatus, past: AvailabilityRow) -> ConsumerRow:
+def _consumer(
+    session: ProjectSession, project: Project, status: ConsumerStatus, past: AvailabilityRow
+) -> ConsumerRow:
     return ConsumerRow(
         name=status.name,
         owner=status.owner,
@@ -256,12 +318,17 @@ def _consumer(session: ProjectSession, project: Project, status: ConsumerStatus,
         data_through=status.data_through,
         backlog=list(status.backlog),
         missing_besides=status.missing_besides,
-        reads=[ReadRow(asset=read.asset, state=read.state.value, data_through=read.data_through) for read in status.reads],
+        reads=[
+            ReadRow(asset=read.asset, state=read.state.value, data_through=read.data_through)
+            for read in status.reads
+        ],
         reason=status.reason,
         incident=status.incident,
         next=status.next,
         needs=needs(project, status.name),
-        export=None if status.export is None else _export(session, status.export, status.superseded),
+        export=(
+            None if status.export is None else _export(session, status.export, status.superseded)
+        ),
         risk=None if status.risk is None else _risk(session, status.risk),
         paused=None if status.paused is None else _paused(session, status.name, status.paused),
         availability=past,
@@ -271,34 +338,60 @@ def _consumer(session: ProjectSession, project: Project, status: ConsumerStatus,
 def _risk(session: ProjectSession, risk: AtRisk) -> RiskRow:
     predicted = None if risk.predicted_us is None else session.instant(risk.predicted_us)
     return RiskRow(
-        node=risk.node, partition=risk.partition, interval=risk.interval, due_at=session.instant(risk.due_us), predicted_at=predicted,
+        node=risk.node,
+        partition=risk.partition,
+        interval=risk.interval,
+        due_at=session.instant(risk.due_us),
+        predicted_at=predicted,
         reason=risk.reason,
-    )  # fmt: skip
+    )
 
 
 def _paused(session: ProjectSession, name: str, item: Pausing) -> PausedRow:
-    return PausedRow(node=name, reason=item.reason, by=item.by, until=None if item.until_us is None else session.instant(item.until_us))
+    return PausedRow(
+        node=name,
+        reason=item.reason,
+        by=item.by,
+        until=None if item.until_us is None else session.instant(item.until_us),
+    )
 
 
 def _export(session: ProjectSession, export: LatestExport, superseded: Sequence[str]) -> ExportRow:
     at = None if export.at_us is None else session.instant(export.at_us)
-    return ExportRow(state=export.state, interval=export.interval, at=at, target=export.target, superseded=list(superseded))
+    return ExportRow(
+        state=export.state,
+        interval=export.interval,
+        at=at,
+        target=export.target,
+        superseded=list(superseded),
+    )
 
 
-def _files(session: ProjectSession, tx: Transaction, project: Project, consumers: Sequence[ConsumerRow]) -> list[FilesRow]:
+def _files(
+    session: ProjectSession, tx: Transaction, project: Project, consumers: Sequence[ConsumerRow]
+) -> list[FilesRow]:
     """Return the newest published files of each `files` asset that the consumers read."""
     names = dict.fromkeys(read.asset for consumer in consumers for read in consumer.reads)
     rows = []
     for name in names:
         asset = project.assets.get(name)
-        newest = publications.newest(tx, name) if asset is not None and asset.materialize == "files" else None
+        newest = (
+            publications.newest(tx, name)
+            if asset is not None and asset.materialize == "files"
+            else None
+        )
         if newest is not None and newest.manifest:
-            paths = [shown_path(session, session.data_folder / str(entry["path"])) for entry in newest.manifest]
+            paths = [
+                shown_path(session, session.data_folder / str(entry["path"]))
+                for entry in newest.manifest
+            ]
             rows.append(FilesRow(asset=name, partition=newest.partition, paths=paths))
     return rows
 
 
-def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, facts: OpenFacts) -> str | None:
+def _next(
+    consumers: Sequence[ConsumerRow], holding: HoldingRow | None, facts: OpenFacts
+) -> str | None:
     """Return the next command.
 
     It is about what blocks everything, else about an unserved consumer, else about another open
@@ -308,10 +401,19 @@ def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, facts: O
         down = (incident for incident in facts.incidents if incident.kind == CauseKind.RUNTIME_DOWN)
         return next((f"headrace incident {incident.shown}" for incident in down), "headrace doctor")
     if facts.closed_since is not None:
-        closed = (incident for incident in facts.incidents if incident.node == HEADRACE and incident.kind == CauseKind.RESOURCE_EXHAUSTED)
-        return next((f"headrace incident {incident.shown}" for incident in closed), "headrace doctor")
+        closed = (
+            incident
+            for incident in facts.incidents
+            if incident.node == HEADRACE and incident.kind == CauseKind.RESOURCE_EXHAUSTED
+        )
+        return next(
+            (f"headrace incident {incident.shown}" for incident in closed), "headrace doctor"
+        )
     if holding is not None:
-        return f"headrace why {next(consumer.name for consumer in consumers if consumer.incident is not None)}"
+        return (
+            "headrace why"
+            f" {next(consumer.name for consumer in consumers if consumer.incident is not None)}"
+        )
     for consumer in consumers:
         if consumer.state != "served" and consumer.next:
             return consumer.next
@@ -321,24 +423,48 @@ def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, facts: O
     return next((consumer.next for consumer in consumers if consumer.next), next(others, None))
 
 
-def _before_anything(session: ProjectSession, compiled: Compiled, selection: Sequence[str], window: str) -> StatusResponse:
+def _before_anything(
+    session: ProjectSession, compiled: Compiled, selection: Sequence[str], window: str
+) -> StatusResponse:
     project = compiled.project
     chosen = _chosen(session, compiled, selection)
     consumers = [
         ConsumerRow(
-            name=name, owner=consumer.owner, state="never", states=["never"], since=None, due_interval=None, data_through=None, backlog=[],
-            reads=[ReadRow(asset=read, state="never", data_through=None) for read in consumer.reads], reason="nothing has run yet",
-            next="headrace tick", needs=needs(project, name),
+            name=name,
+            owner=consumer.owner,
+            state="never",
+            states=["never"],
+            since=None,
+            due_interval=None,
+            data_through=None,
+            backlog=[],
+            reads=[
+                ReadRow(asset=read, state="never", data_through=None) for read in consumer.reads
+            ],
+            reason="nothing has run yet",
+            next="headrace tick",
+            needs=needs(project, name),
         )
         for name, consumer in project.consumers.items()
         if chosen is None or name in chosen
-    ]  # fmt: skip
+    ]
     return StatusResponse(
-        project=project.settings.name, env=session.env, timezone=session.timezone, now=session.now(), observed_at=None, runtime="stopped",
-        clock=session.clock.kind.value, consumers=consumers, assets=AssetCounts(never=len(project.assets)),
-        quarantine=QuarantineCounts(deliveries=0, partitions=0, rows=0), lake=None, files=[],
-        window=window, not_applied=len(compiled.nodes), consumers_unserved=len(consumers),
+        project=project.settings.name,
+        env=session.env,
+        timezone=session.timezone,
+        now=session.now(),
+        observed_at=None,
+        runtime="stopped",
+        clock=session.clock.kind.value,
+        consumers=consumers,
+        assets=AssetCounts(never=len(project.assets)),
+        quarantine=QuarantineCounts(deliveries=0, partitions=0, rows=0),
+        lake=None,
+        files=[],
+        window=window,
+        not_applied=len(compiled.nodes),
+        consumers_unserved=len(consumers),
         availability_text=slo_availability.NOTHING_DUE if consumers else "",
         headline="Nothing has run yet.",
         next="headrace tick",
-    )  # fmt: skip
+    )

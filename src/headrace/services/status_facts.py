@@ -34,7 +34,14 @@ from headrace.slo.open_items import (
     open_items,
 )
 from headrace.store import Transaction
-from headrace.store.queries import backfill_plans, failures, incidents, ingestion, lake_maintenance, quarantine
+from headrace.store.queries import (
+    backfill_plans,
+    failures,
+    incidents,
+    ingestion,
+    lake_maintenance,
+    quarantine,
+)
 from headrace.store.queries.incidents import Incident
 from headrace.store.queries.ingestion import THROTTLED
 
@@ -61,9 +68,17 @@ def open_facts(
         timezone=project.settings.timezone,
         consumers=[_consumer(project, row) for row in consumers],
         incidents=[_incident(tx, incident) for incident in incidents.open_incidents(tx)],
-        held={node: NodeQuarantine(*counts) for node, counts in quarantine.by_node(tx).items() if project.node(node) is not None},
+        held={
+            node: NodeQuarantine(*counts)
+            for node, counts in quarantine.by_node(tx).items()
+            if project.node(node) is not None
+        },
         failing=[node for node in failures.failing_nodes(tx) if project.node(node) is not None],
-        unobserved={item.source: item.since for item in failing if item.source in project.sources and item.code not in THROTTLED},
+        unobserved={
+            item.source: item.since
+            for item in failing
+            if item.source in project.sources and item.code not in THROTTLED
+        },
         throttled=_throttled(tx, project, failing, now_us),
         superseded=[_superseded(project, row) for row in proposed],
         approvals=[plan.id for plan in backfill_plans.awaiting(tx)],
@@ -74,7 +89,9 @@ def open_facts(
     )
 
 
-def _throttled(tx: Transaction, project: Project, failing: Sequence[ingestion.Failing], now_us: int) -> list[Throttled]:
+def _throttled(
+    tx: Transaction, project: Project, failing: Sequence[ingestion.Failing], now_us: int
+) -> list[Throttled]:
     """Return the sources whose servers requested a pause, at an observation or a fetch."""
     since = {item.source: item.since for item in failing if item.code in THROTTLED}
     for source, at in ingestion.throttled_sources(tx, now_us):
@@ -99,7 +116,11 @@ def _expected(project: Project, source: Source, oldest: str | None, now_us: int)
     if grain is None or source.partition.key is not None or first is None:
         return 0
     current = key_at_us(now_us, grain, zone)
-    last = current if bounds_us(current, grain, zone)[1] <= now_us else previous_key(current, grain, zone)
+    last = (
+        current
+        if bounds_us(current, grain, zone)[1] <= now_us
+        else previous_key(current, grain, zone)
+    )
     if grain is Grain.HOUR:
         hours = (bounds_us(last, grain, zone)[1] - bounds_us(first, grain, zone)[0]) // HOUR_US
         return max(hours, 0)
@@ -124,13 +145,21 @@ def _consumer(project: Project, status: ConsumerStatus) -> ConsumerFact:
 def _superseded(project: Project, row: ProposedRow) -> Superseded:
     grain = project.assets[row.node].partition.grain
     unit = grain.value if grain is not None else "partition"
-    return Superseded(row.node, row.partitions, row.from_, row.to, unit, row.command, own_code=row.own_code)
+    return Superseded(
+        row.node, row.partitions, row.from_, row.to, unit, row.command, own_code=row.own_code
+    )
 
 
 def open_rows(facts: OpenFacts) -> list[OpenRow]:
     """Return the open items as rows of the response."""
     return [
-        OpenRow(kind=item.kind.value, count=item.count, nodes=list(item.nodes), text=item.text, command=item.command)
+        OpenRow(
+            kind=item.kind.value,
+            count=item.count,
+            nodes=list(item.nodes),
+            text=item.text,
+            command=item.command,
+        )
         for item in open_items(facts)
     ]
 
@@ -148,9 +177,13 @@ def status_headline(
     It doesn't repeat what the causes of `holding` explain, nor incidents that are a consumer's
     reason.
     """
-    named = frozenset(consumer.incident for consumer in consumers if consumer.incident and consumer.state in NAMED)
+    named = frozenset(
+        consumer.incident for consumer in consumers if consumer.incident and consumer.state in NAMED
+    )
     named |= {cause.shown for cause in causes}
-    return headline(facts, _causes(holding), explained_by(facts, named), wrong_visible=wrong_visible)
+    return headline(
+        facts, _causes(holding), explained_by(facts, named), wrong_visible=wrong_visible
+    )
 
 
 def _causes(holding: HoldingRow | None) -> str | None:
@@ -212,7 +245,8 @@ def _still(known: _Looked) -> bool:
 def _mark(path: str) -> _Mark:
     """Return a mark that changes with a file or a folder."""
     try:
-        results = os.stat(path)  # noqa: PTH116 - ten thousand paths would be taken apart and put together again
+        # ten thousand paths would be taken apart and put together again
+        results = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
     return results.st_mtime_ns, results.st_size, results.st_ino
@@ -221,8 +255,16 @@ def _mark(path: str) -> _Mark:
 def _looked(session: ProjectSession) -> _Looked:
     applied, at = session.manifest, time.monotonic()
     declared = {file.path for file in scan(session.root).files}
-    marks = {path: _mark(path) for path in (*folders(session.root), *(f"{session.root}/{name}" for name in (*applied, *declared)))}
-    same = declared <= applied.keys() and all(_digest(f"{session.root}/{path}") == digest for path, digest in applied.items())
+    marks = {
+        path: _mark(path)
+        for path in (
+            *folders(session.root),
+            *(f"{session.root}/{name}" for name in (*applied, *declared)),
+        )
+    }
+    same = declared <= applied.keys() and all(
+        _digest(f"{session.root}/{path}") == digest for path, digest in applied.items()
+    )
     return _Looked(marks, 0 if same else _differing(session), at)
 
 
@@ -237,7 +279,11 @@ def _differing(session: ProjectSession) -> int | None:
     from headrace.plan import changes
 
     compiled = session.declared().compiled
-    return None if compiled is None else len({change.node for change in changes(session.compiled, compiled)})
+    return (
+        None
+        if compiled is None
+        else len({change.node for change in changes(session.compiled, compiled)})
+    )
 
 
 # Figures about the past, as rows of the response.
@@ -254,7 +300,10 @@ def window_began(window: str, now_us: int, timezone: str) -> int:
     span = Duration.parse(window)
     began = span.before_us(now_us, timezone)
     if began >= now_us:
-        raise UsageError(f"--window {window}: nothing lies in it", hint="write a number and h, d or w: --window 30d")
+        raise UsageError(
+            f"--window {window}: nothing lies in it",
+            hint="write a number and h, d or w: --window 30d",
+        )
     return began
 
 

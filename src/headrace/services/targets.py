@@ -28,7 +28,9 @@ class CommandTarget(NamedTuple):
         return self.node if self.partition is None else f"{self.node}@{self.partition}"
 
 
-def target(text: str, project: Project, *, kinds: tuple[type, ...] = (Source, Asset)) -> CommandTarget:
+def target(
+    text: str, project: Project, *, kinds: tuple[type, ...] = (Source, Asset)
+) -> CommandTarget:
     """Return `asset` or `asset@key`, checked against the project.
 
     With Exported among `kinds`, an exported consumer is accepted as well. `asset:NAME` marks a name
@@ -54,7 +56,10 @@ def partition(node: Source | Asset | Exported, key: str) -> str:
     spec = node.partition
     if spec.whole:
         if key != "*":
-            raise UsageError(f"{node.name} isn't partitioned: it has no {key[:40]!r}", hint=f"leave @{key[:40]} away")
+            raise UsageError(
+                f"{node.name} isn't partitioned: it has no {key[:40]!r}",
+                hint=f"leave @{key[:40]} away",
+            )
         return key
     if spec.grain is not None:
         return _of_time(node, spec.grain, key)
@@ -65,7 +70,9 @@ def partition(node: Source | Asset | Exported, key: str) -> str:
 
 def _of_delivery(node: Source | Asset | Exported, key: str) -> str:
     if not (key.isascii() and key.isdigit() and len(key) <= DELIVERY_DIGITS):
-        raise UsageError(f"{node.name}@{key[:40]} names no delivery", hint=f"{node.name}@1 is the first one")
+        raise UsageError(
+            f"{node.name}@{key[:40]} names no delivery", hint=f"{node.name}@1 is the first one"
+        )
     return delivery_key(int(key))
 
 
@@ -97,19 +104,33 @@ def attempt(text: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-def unknown(name: str, names: Collection[str], *, also: Source | Asset | Consumer | Exported | None = None) -> UsageError:
+def unknown(
+    name: str, names: Collection[str], *, also: Source | Asset | Consumer | Exported | None = None
+) -> UsageError:
     """Return the error for a name that isn't one of `names`."""
     if isinstance(also, Consumer):
         what = "is a consumer, and has no export" if also.export is None else "is a consumer"
-        return UsageError(f"{name} {what}: this command takes what it reads", hint=f"one of {', '.join(also.reads[:12])}")
+        return UsageError(
+            f"{name} {what}: this command takes what it reads",
+            hint=f"one of {', '.join(also.reads[:12])}",
+        )
     if also is not None:
-        return UsageError(f"{name} is a {type(also).__name__.lower()}, which this command can't take", hint="headrace ls")
-    return UnknownName(f"there is no {name[:60]!r}", hint=did_you_mean(name, names) or "headrace ls")
+        return UsageError(
+            f"{name} is a {type(also).__name__.lower()}, which this command can't take",
+            hint="headrace ls",
+        )
+    return UnknownName(
+        f"there is no {name[:60]!r}", hint=did_you_mean(name, names) or "headrace ls"
+    )
 
 
 def _names(project: Project, kinds: tuple[type, ...]) -> list[str]:
     results: list[str] = []
-    for kind, group in ((Source, project.sources), (Asset, project.assets), (Consumer, project.consumers)):
+    for kind, group in (
+        (Source, project.sources),
+        (Asset, project.assets),
+        (Consumer, project.consumers),
+    ):
         if kind in kinds:
             results += group
     return results

@@ -37,7 +37,9 @@ EPOCH = 0
 """An epoch that no leader ever has, so that leftovers can't be taken for an attempt's."""
 
 
-def try_asset(session: ProjectSession, target: str, *, limit: int, parameters: dict[str, str]) -> TryResponse:
+def try_asset(
+    session: ProjectSession, target: str, *, limit: int, parameters: dict[str, str]
+) -> TryResponse:
     """Compute one partition of one asset from the files.
 
     Without a partition, it takes the newest whose inputs are published. Raise InvalidProject if the
@@ -72,25 +74,38 @@ def _newest(store: Store, compiled: Compiled, asset: Asset) -> str:
         names = [asset.name, *(spec.node for spec in compiled.nodes[asset.name].inputs)]
         for name in names:
             node = compiled.project.sources.get(name) or compiled.project.assets[name]
-            publication = publications.newest(tx, name) if node.partition.grain == asset.partition.grain else None
+            publication = (
+                publications.newest(tx, name)
+                if node.partition.grain == asset.partition.grain
+                else None
+            )
             if publication is not None:
                 return publication.partition
-    raise UsageError(f"nothing that {asset.name} reads is published yet", hint=f"name a partition: {asset.name}@K, or `headrace run` first")
+    raise UsageError(
+        f"nothing that {asset.name} reads is published yet",
+        hint=f"name a partition: {asset.name}@K, or `headrace run` first",
+    )
 
 
-def _tried(session: ProjectSession, store: Store, compiled: Compiled, name: str, key: str, limit: int) -> TryResponse:
+def _tried(
+    session: ProjectSession, store: Store, compiled: Compiled, name: str, key: str, limit: int
+) -> TryResponse:
     folders = session.folders
     attempt = AttemptId(EPOCH, os.getpid())
     tasks = TaskBuilder(AppliedVersion(0, "", compiled), str(session.root))
     with store.read() as tx:
-        prepared = tasks.prepare(tx, Dispatch(attempt, name, (key,), 0), session.clock.now_us(), newest_snapshot(tx))
+        prepared = tasks.prepare(
+            tx, Dispatch(attempt, name, (key,), 0), session.clock.now_us(), newest_snapshot(tx)
+        )
     try:
         with Pool(worker_settings(folders, 1), 1) as pool:
             answer = _answer(pool, attempt, _as_the_files_are(prepared.task))
         log = [line.text for line in logs.read(folders.log(*attempt))]
         if isinstance(answer, LostWorker):
             return _lost(name, key, answer, log)
-        return _response(session, folders.lake, Path(folders.data), name, key, answer.outcome, log, limit)
+        return _response(
+            session, folders.lake, Path(folders.data), name, key, answer.outcome, log, limit
+        )
     finally:
         shutil.rmtree(folders.log(*attempt).parent, ignore_errors=True)
 
@@ -110,20 +125,43 @@ def _answer(pool: Pool, attempt: AttemptId, task: Task) -> TaskFinished | LostWo
 
 def _lost(name: str, key: str, answer: LostWorker, log: list[str]) -> TryResponse:
     error = ErrorRow(kind="lost_worker", message=f"the worker {answer.reason}")
-    return TryResponse(asset=name, partition=key, state="failed", rows_total=None, columns=[], rows=[], checks=[], error=error, log=log)
+    return TryResponse(
+        asset=name,
+        partition=key,
+        state="failed",
+        rows_total=None,
+        columns=[],
+        rows=[],
+        checks=[],
+        error=error,
+        log=log,
+    )
 
 
 def _response(
-    session: ProjectSession, lake: Path, data: Path, name: str, key: str, outcome: TaskOutcome, log: list[str], limit: int
+    session: ProjectSession,
+    lake: Path,
+    data: Path,
+    name: str,
+    key: str,
+    outcome: TaskOutcome,
+    log: list[str],
+    limit: int,
 ) -> TryResponse:
     path = lake / outcome.staged.path if outcome.staged else None
-    if outcome.quarantined is not None and outcome.state == "staged":  # rows removed by row-level quarantine
+    if (
+        outcome.quarantined is not None and outcome.state == "staged"
+    ):  # rows removed by row-level quarantine
         (data / outcome.quarantined).unlink(missing_ok=True)
     elif outcome.quarantined is not None:
         path = data / outcome.quarantined
     table = outcome.table or _table_of(outcome)
     try:
-        columns, rows = _rows(session, path, table, limit) if path is not None and table is not None else ([], [])
+        columns, rows = (
+            _rows(session, path, table, limit)
+            if path is not None and table is not None
+            else ([], [])
+        )
     finally:
         if path is not None:
             path.unlink(missing_ok=True)
@@ -154,10 +192,14 @@ def _table_of(outcome: TaskOutcome) -> LakeTable | None:
     return LakeTable("staged", outcome.staged.columns) if outcome.staged else None
 
 
-def _rows(session: ProjectSession, path: Path, table: LakeTable, limit: int) -> tuple[list[ColumnRow], list[dict[str, Any]]]:
+def _rows(
+    session: ProjectSession, path: Path, table: LakeTable, limit: int
+) -> tuple[list[ColumnRow], list[dict[str, Any]]]:
     from headrace.lake.reading import read
 
-    rows = read(session.folders.lake, [FileRef(str(path))], table, limit=limit, timezone=session.timezone)
+    rows = read(
+        session.folders.lake, [FileRef(str(path))], table, limit=limit, timezone=session.timezone
+    )
     return [ColumnRow(name=c.name, type=c.type) for c in rows.columns], list(rows.rows)
 
 
@@ -167,11 +209,17 @@ def check_rows(audit: Audit | None) -> list[CheckRow]:
         return []
     return [
         CheckRow(
-            name=r.name, kind=r.kind, severity=r.severity, outcome=r.outcome, rows=r.rows, failing=r.failing, detail=r.detail,
+            name=r.name,
+            kind=r.kind,
+            severity=r.severity,
+            outcome=r.outcome,
+            rows=r.rows,
+            failing=r.failing,
+            detail=r.detail,
             sample=list(r.sample),
         )
         for r in audit.results
-    ]  # fmt: skip
+    ]
 
 
 def error_row(outcome: TaskOutcome) -> ErrorRow | None:
@@ -180,5 +228,10 @@ def error_row(outcome: TaskOutcome) -> ErrorRow | None:
     if error is None:
         return None
     return ErrorRow(
-        kind=error.kind, message=error.message, file=error.file, line=error.line, hint=error.hint or None, code=error.code or None
+        kind=error.kind,
+        message=error.message,
+        file=error.file,
+        line=error.line,
+        hint=error.hint or None,
+        code=error.code or None,
     )

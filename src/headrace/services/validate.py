@@ -65,7 +65,12 @@ def _editable(root: Path) -> Mapping[str, Editable]:
     editables: dict[str, Editable] = {}
     for distribution in metadata.distributions():
         folder = _folder(distribution)
-        if folder is None or distribution.metadata["Name"] == OURS or folder.is_relative_to(root) or root.is_relative_to(folder):
+        if (
+            folder is None
+            or distribution.metadata["Name"] == OURS
+            or folder.is_relative_to(root)
+            or root.is_relative_to(folder)
+        ):
             continue
         for name in _modules(folder):
             editables.setdefault(name, Editable(distribution.metadata["Name"] or name, folder))
@@ -132,8 +137,10 @@ def short_secrets(project: Project, root: Path) -> list[Problem]:
             if 0 < len(secrets.resolved(reference)) < PROMISED_CHARACTERS_MIN:
                 problems[reference] = Problem(
                     code="short_secret",
-                    message=f"the value of {reference} has fewer than {PROMISED_CHARACTERS_MIN} characters: "
-                    "logs and errors aren't reliably kept without it",
+                    message=(
+                        f"the value of {reference} has fewer than {PROMISED_CHARACTERS_MIN}"
+                        " characters: logs and errors aren't reliably kept without it"
+                    ),
                     hint="use a longer secret",
                     place=place,
                     level=ProblemLevel.WARNING,
@@ -150,7 +157,13 @@ def _ports(connections: Mapping[str, Mapping[str, object]]) -> Iterator[str]:
 
 def _declared(project: Project) -> Iterator[tuple[str, Place]]:
     settings, file = project.settings, Place(file="headrace.toml")
-    for value in (settings.connections, settings.notify, settings.openlineage, settings.environments, settings.store_url):
+    for value in (
+        settings.connections,
+        settings.notify,
+        settings.openlineage,
+        settings.environments,
+        settings.store_url,
+    ):
         for reference in references_in(value):
             yield reference, file
     for asset in project.assets.values():
@@ -158,10 +171,14 @@ def _declared(project: Project) -> Iterator[tuple[str, Place]]:
     for source in project.sources.values():
         yield from ((reference, source.place) for reference in references_in(source.connector))
     for consumer in project.consumers.values():
-        yield from ((reference, consumer.place) for reference in references_in(consumer.export or {}))
+        yield from (
+            (reference, consumer.place) for reference in references_in(consumer.export or {})
+        )
 
 
-def validate(session: ProjectSession, *, progress: Progress, bind_all: bool = False) -> ValidateResponse:
+def validate(
+    session: ProjectSession, *, progress: Progress, bind_all: bool = False
+) -> ValidateResponse:
     """Return all problems, errors first, then by file and line; counts are 0 if linking failed.
 
     DuckDB binds SQL statements for about a second, and the next call continues; `bind_all` binds
@@ -183,7 +200,11 @@ def validate(session: ProjectSession, *, progress: Progress, bind_all: bool = Fa
             contracts=len(project.contracts) if project else 0,
         ),
         problems=[_row(problem) for problem in problems],
-        binding=BindingCounts(statements=binding.statements, bound=binding.statements - binding.left, left=binding.left),
+        binding=BindingCounts(
+            statements=binding.statements,
+            bound=binding.statements - binding.left,
+            left=binding.left,
+        ),
     )
 
 
@@ -209,7 +230,12 @@ def _understood(session: ProjectSession, progress: Progress) -> Compilation:
 
 
 def _order(problem: Problem) -> tuple[bool, str, int, str]:
-    return problem.level is not ProblemLevel.ERROR, problem.place.file, problem.place.line, problem.message
+    return (
+        problem.level is not ProblemLevel.ERROR,
+        problem.place.file,
+        problem.place.line,
+        problem.message,
+    )
 
 
 def _row(problem: Problem) -> ProblemRow:

@@ -14,7 +14,18 @@ import msgspec
 
 from headrace.model.times import parse_duration
 from headrace.slo.consumer_states import ConsumerState
-from headrace.slo.timeline import NONE, Moments, ServiceHistory, common, counted, length, moments, timeline, union, without
+from headrace.slo.timeline import (
+    NONE,
+    Moments,
+    ServiceHistory,
+    common,
+    counted,
+    length,
+    moments,
+    timeline,
+    union,
+    without,
+)
 from headrace.slo.times import ago, days, moment
 
 # Figures of a timeline: the time served, the time claimed as served, and the time lost. Percentages
@@ -67,7 +78,10 @@ class AvailabilityScore(msgspec.Struct, frozen=True):
 def score(past: ServiceHistory, from_us: int, until_us: int) -> AvailabilityScore:
     """Return the availability of one consumer over a window."""
     counts = counted(past, from_us, until_us)
-    now, then = (moments(timeline(past, from_us, until_us, then=when), lambda state: state in GOOD) for when in (False, True))
+    now, then = (
+        moments(timeline(past, from_us, until_us, then=when), lambda state: state in GOOD)
+        for when in (False, True)
+    )
     corrected = without(then, now)
     excepted = common(now, past.excepted)
     promised = past.promised(from_us, until_us)
@@ -90,7 +104,8 @@ def _behind(past: ServiceHistory, corrected: Moments) -> tuple[int, ...]:
     named = {
         period.incident
         for period in past.wrong
-        if period.incident is not None and common(corrected, union([(period.from_us, period.until_us)])) != NONE
+        if period.incident is not None
+        and common(corrected, union([(period.from_us, period.until_us)])) != NONE
     }
     return tuple(sorted(named))
 
@@ -106,7 +121,9 @@ def worst(scores: Sequence[AvailabilityScore]) -> AvailabilityScore | None:
     Of equal scores, return the one that lost the most time.
     """
     known = [score for score in scores if score.counted_us]
-    return min(known, key=lambda score: (score.honest, -score.lost_us, score.consumer), default=None)
+    return min(
+        known, key=lambda score: (score.honest, -score.lost_us, score.consumer), default=None
+    )
 
 
 def mean(scores: Sequence[AvailabilityScore]) -> Fraction | None:
@@ -251,7 +268,9 @@ class AvailabilityWindow(msgspec.Struct, frozen=True):
         return f"the {ago(self.now_us - began_us)} since {since}"
 
 
-def availability(totals: AvailabilityTotals, window: AvailabilityWindow, *, removed: int = 0) -> str:
+def availability(
+    totals: AvailabilityTotals, window: AvailabilityWindow, *, removed: int = 0
+) -> str:
     """Return the sentence about several consumers.
 
     For example `93.1 % of 30 days, worst of 3 consumers (mean 97.2 %); 2,040 minutes lost`.
@@ -272,9 +291,16 @@ def of_consumer(figures: AvailabilityFigures, window: AvailabilityWindow) -> str
     """
     if figures.honest is None or figures.began_us is None:
         return NOTHING_DUE
-    kept = f"; {figures.kept:,} of {days(figures.promised, 'delivery')} kept" if figures.promised else ""
+    kept = (
+        f"; {figures.kept:,} of {days(figures.promised, 'delivery')} kept"
+        if figures.promised
+        else ""
+    )
     of = window.counted(figures.began_us)
-    return f"{figures.honest} % of {of}{kept}{_lost(figures.lost_minutes, figures.lost_us, figures.unknown_minutes)}"
+    return (
+        f"{figures.honest} % of"
+        f" {of}{kept}{_lost(figures.lost_minutes, figures.lost_us, figures.unknown_minutes)}"
+    )
 
 
 def _lost(minutes: int, us: int, unobserved: int) -> str:
@@ -293,7 +319,11 @@ def corrections(name: str, owner: str, figures: AvailabilityFigures) -> Iterator
     of others than the owner.
     """
     if figures.corrected_minutes:
-        named = f" ({', '.join(f'INC-{number}' for number in figures.incidents)})" if figures.incidents else ""
+        named = (
+            f" ({', '.join(f'INC-{number}' for number in figures.incidents)})"
+            if figures.incidents
+            else ""
+        )
         since = f"{days(figures.corrected_minutes, 'minute')} corrected since{named}"
         yield f"{name}: {figures.claimed} % was claimed; {since}"
     if figures.exception_minutes:

@@ -18,7 +18,16 @@ from headrace.model.partitions import SEPARATOR, command_line, partition_argumen
 from headrace.model.times import Offset
 from headrace.slo.declared_promises import WHOLE, Node, Terms
 from headrace.slo.facts import PartitionStateFacts
-from headrace.slo.obligations import EvaluationContext, Obligation, counts_as_empty, covered, late_run, needed, paced_inputs, unserved
+from headrace.slo.obligations import (
+    EvaluationContext,
+    Obligation,
+    counts_as_empty,
+    covered,
+    late_run,
+    needed,
+    paced_inputs,
+    unserved,
+)
 from headrace.slo.times import moment
 
 _Place: TypeAlias = tuple[str, str]
@@ -77,8 +86,12 @@ class Blockage:
         mask = 0
         for node in self._context.awaited(terms):
             mask |= self._read(node, terms, interval)
-        results = [item for number, item in enumerate(self._known) if mask >> number & 1] if mask else []
-        return sorted(results, key=lambda item: (item.block, item.since_us or 0, item.node, item.partition))
+        results = (
+            [item for number, item in enumerate(self._known) if mask >> number & 1] if mask else []
+        )
+        return sorted(
+            results, key=lambda item: (item.block, item.since_us or 0, item.node, item.partition)
+        )
 
     def unserved(self, terms: Terms, obligations: Sequence[Obligation]) -> list[Obligation]:
         """Return what is due and neither met nor waived.
@@ -87,9 +100,17 @@ class Blockage:
         """
         every = terms.max_age is not None
         due = unserved(obligations, self._now, every=every)
-        late = late_run([obligation for obligation in obligations if obligation.due_at_us <= self._now], self._now, every=every)
+        late = late_run(
+            [obligation for obligation in obligations if obligation.due_at_us <= self._now],
+            self._now,
+            every=every,
+        )
         keeps = self.keeps_late(terms, late)
-        return due if keeps is None else [keeps, *(obligation for obligation in due if obligation is not keeps)]
+        return (
+            due
+            if keeps is None
+            else [keeps, *(obligation for obligation in due if obligation is not keeps)]
+        )
 
     def keeps_late(self, terms: Terms, late: Sequence[Obligation]) -> Obligation | None:
         """Return the obligation of a late run that explains why a consumer is still late.
@@ -103,8 +124,16 @@ class Blockage:
         first, newest = unmet[0], unmet[-1]
         if first is newest or terms.max_age is not None:  # under `max_age` every gap keeps it late
             return first
-        before, now = (in_repair_order(self.of(terms, obligation.interval))[:1] for obligation in (first, newest))
-        other = before and now and now[0].block is not BlockReason.WAITING and _cause(now[0]) != _cause(before[0])
+        before, now = (
+            in_repair_order(self.of(terms, obligation.interval))[:1]
+            for obligation in (first, newest)
+        )
+        other = (
+            before
+            and now
+            and now[0].block is not BlockReason.WAITING
+            and _cause(now[0]) != _cause(before[0])
+        )
         return newest if other else first
 
     def above(self, terms: Terms, interval: str) -> Collection[tuple[str, str]]:
@@ -152,7 +181,9 @@ class Blockage:
             place = item[0].name, item[1]
             if place not in above:
                 above[place] = [] if place in self._roots else list(self._lacking(*item))
-                waiting += [each for each in above[place] if (each[0].name, each[1]) not in self._roots]
+                waiting += [
+                    each for each in above[place] if (each[0].name, each[1]) not in self._roots
+                ]
                 continue
             waiting.pop()
             if place not in self._roots:
@@ -187,7 +218,15 @@ class Blockage:
         failed = self._context.facts.failed_in_backfill(node.name, key)
         if failed is None:
             return None
-        return Blocked(BlockReason.FAILED, failed.since_us, node.name, key, "failed", failed.reason, failed.incident)
+        return Blocked(
+            BlockReason.FAILED,
+            failed.since_us,
+            node.name,
+            key,
+            "failed",
+            failed.reason,
+            failed.incident,
+        )
 
     def damage(self, node: Node, key: str) -> list[Blocked]:
         """Return the partitions with damaged files that a partition waits for.
@@ -200,9 +239,15 @@ class Blockage:
             return []
         damaged = self._context.facts.damaged()
         read = self._reads(node, key, damaged)
-        met = [place for place, damage in damaged.items() if facts.reason.startswith(f"{LAKE_FILE}{damage.path} ")]
+        met = [
+            place
+            for place, damage in damaged.items()
+            if facts.reason.startswith(f"{LAKE_FILE}{damage.path} ")
+        ]
         places = [place for place in damaged if place in read] or met[:1]
-        return [results for place in places if (results := damage_of(self._context, *place)) is not None]
+        return [
+            results for place in places if (results := damage_of(self._context, *place)) is not None
+        ]
 
     def _reads(self, node: Node, key: str, among: Collection[_Place]) -> set[_Place]:
         """Return those of the partitions `among` that a partition reads."""
@@ -224,18 +269,26 @@ class Blockage:
                 continue
             keys = self._required(node, key, source, spec)
             if keys is None:
-                if self._context.facts.newest(source.name) is None and self._isnt_there(source, WHOLE):
+                if self._context.facts.newest(source.name) is None and self._isnt_there(
+                    source, WHOLE
+                ):
                     yield source, WHOLE
                 continue
             for item in keys:
-                if self._isnt_there(source, item) and not counts_as_empty(source, item, self._context):
+                if self._isnt_there(source, item) and not counts_as_empty(
+                    source, item, self._context
+                ):
                     yield source, item
 
-    def _required(self, node: Node, key: str, source: Node, spec: InputSpec) -> Sequence[str] | None:
+    def _required(
+        self, node: Node, key: str, source: Node, spec: InputSpec
+    ) -> Sequence[str] | None:
         if spec.mode is InputMode.ALL:
             return None
         seen = partial(self._context.facts.keys, source.name)
-        return required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
+        return required(
+            node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen
+        ).keys
 
     def _isnt_there(self, node: Node, key: str) -> bool:
         place = node.name, key
@@ -249,20 +302,38 @@ class Blockage:
         state = "missing" if facts is None else facts.state
         pause = self._context.facts.pauses().get(node.name)
         if pause is not None and pause.holds(self._now) and state in ("missing", "waiting"):
-            return Blocked(BlockReason.PAUSED, None, node.name, key, state, pause.said(self._now, self._context.declared.timezone))
+            return Blocked(
+                BlockReason.PAUSED,
+                None,
+                node.name,
+                key,
+                state,
+                pause.said(self._now, self._context.declared.timezone),
+            )
         unread = self._context.facts.unreadable().get(node.name)
         if unread is not None and (facts is None or _is_tried_again(facts)):
-            results = Blocked(BlockReason.MISSING, None, node.name, key, state, unread.said, unread.incident)
+            results = Blocked(
+                BlockReason.MISSING, None, node.name, key, state, unread.said, unread.incident
+            )
             return results._replace(unreadable_us=unread.since_us)
         if state == "missing":
-            return Blocked(BlockReason.MISSING if node.is_source else BlockReason.WAITING, None, node.name, key, state, "")
+            return Blocked(
+                BlockReason.MISSING if node.is_source else BlockReason.WAITING,
+                None,
+                node.name,
+                key,
+                state,
+                "",
+            )
         assert facts is not None
         if facts.dropped_us is not None:
             since = facts.dropped_us
             return Blocked(BlockReason.QUARANTINED, since, node.name, key, "dropped", facts.reason)
         # it is retried again and again, and fails
         if node.exported_to and state == "waiting" and facts.reason:
-            return Blocked(BlockReason.FAILED, facts.since_us, node.name, key, "failed", facts.reason)
+            return Blocked(
+                BlockReason.FAILED, facts.since_us, node.name, key, "failed", facts.reason
+            )
         return Blocked(block_of(state), facts.since_us, node.name, key, state, facts.reason)
 
 
@@ -277,13 +348,23 @@ def damage_of(context: EvaluationContext, node: str, partition: str) -> Blocked 
     return (
         None
         if damage is None
-        else Blocked(BlockReason.DAMAGED, damage.since_us, node, partition, "published", damage.said, damage.incident)
+        else Blocked(
+            BlockReason.DAMAGED,
+            damage.since_us,
+            node,
+            partition,
+            "published",
+            damage.said,
+            damage.incident,
+        )
     )
 
 
 def _is_tried_again(facts: PartitionStateFacts) -> bool:
     """Return whether attempts have failed for a reason of the partition's own, and go on."""
-    return facts.state == "waiting" and bool(facts.reason) and not facts.reason.startswith(LAKE_CLOSED)
+    return (
+        facts.state == "waiting" and bool(facts.reason) and not facts.reason.startswith(LAKE_CLOSED)
+    )
 
 
 def block_of(state: str) -> BlockReason:
@@ -311,8 +392,16 @@ def blockage_clause(blocked: Blocked, context: EvaluationContext, now_us: int) -
         case BlockReason.PAUSED:
             return f"{blocked.node}: {blocked.reason}"
         case BlockReason.QUARANTINED | BlockReason.FAILED | BlockReason.WITHDRAWN:
-            since = "" if blocked.since_us is None else f" since {moment(blocked.since_us, now_us, zone)}"
-            text = blocked.reason if blocked.block is BlockReason.WITHDRAWN else short_reason(blocked.reason)
+            since = (
+                ""
+                if blocked.since_us is None
+                else f" since {moment(blocked.since_us, now_us, zone)}"
+            )
+            text = (
+                blocked.reason
+                if blocked.block is BlockReason.WITHDRAWN
+                else short_reason(blocked.reason)
+            )
             if blocked.state == "dropped":  # the reason names the state and the person
                 return f"{blocked.node}: {text},{since}"
             reason = f"{text}, " if text else ""
@@ -327,7 +416,10 @@ def blockage_clause(blocked: Blocked, context: EvaluationContext, now_us: int) -
             promised = "" if by is None else f", promised by {moment(by, now_us, zone)}"
             observed_us = not_observed_since(context, node, blocked.partition, now_us)
             if observed_us is not None:
-                return f"{blocked.node}{at}: nobody has looked since {moment(observed_us, now_us, zone)}{promised}"
+                return (
+                    f"{blocked.node}{at}: nobody has looked since"
+                    f" {moment(observed_us, now_us, zone)}{promised}"
+                )
             return f"{blocked.node}{at}: nothing was delivered{promised}"
         case BlockReason.WAITING:
             verb = "ingested" if node.is_source else "computed"
@@ -358,9 +450,15 @@ def _export_clause(node: Node, blocked: Blocked, now_us: int, zone: str) -> str:
     if blocked.block is BlockReason.PAUSED:
         return f"the export to {target} is {blocked.reason}"
     if blocked.block is BlockReason.FAILED:
-        since = "" if blocked.since_us is None else f", since {moment(blocked.since_us, now_us, zone)}"
+        since = (
+            "" if blocked.since_us is None else f", since {moment(blocked.since_us, now_us, zone)}"
+        )
         return f"export to {target} failed: {short_reason(blocked.reason)}{since}"
-    return f"the export to {target} is being written" if blocked.state == "running" else f"the export to {target} isn't written yet"
+    return (
+        f"the export to {target} is being written"
+        if blocked.state == "running"
+        else f"the export to {target} isn't written yet"
+    )
 
 
 def next_command(blocked: Blocked) -> str:
@@ -370,13 +468,21 @@ def next_command(blocked: Blocked) -> str:
         case BlockReason.QUARANTINED if blocked.state != "dropped":
             return command_line("quarantine", subject)
         case BlockReason.FAILED:
-            return command_line("incident", blocked.incident) if blocked.incident else command_line("logs", subject)
+            return (
+                command_line("incident", blocked.incident)
+                if blocked.incident
+                else command_line("logs", subject)
+            )
         case BlockReason.WITHDRAWN | BlockReason.QUARANTINED:
             return command_line("why", subject)
         case BlockReason.PAUSED:
             return command_line("resume", blocked.node)
         case BlockReason.DAMAGED:
-            return command_line("incident", blocked.incident) if blocked.incident else "headrace doctor"
+            return (
+                command_line("incident", blocked.incident)
+                if blocked.incident
+                else "headrace doctor"
+            )
         case BlockReason.WAITING if _by_lake(blocked):
             return "headrace incidents"
         case BlockReason.MISSING if blocked.incident:
@@ -385,7 +491,9 @@ def next_command(blocked: Blocked) -> str:
             return "headrace tick"
 
 
-def not_observed_since(context: EvaluationContext, node: Node, partition: str, now_us: int) -> int | None:
+def not_observed_since(
+    context: EvaluationContext, node: Node, partition: str, now_us: int
+) -> int | None:
     """Return a source's last observation if it is too old to know about an expected partition.
 
     None if the source was observed since the partition was expected, if that isn't due yet, and if
@@ -396,7 +504,11 @@ def not_observed_since(context: EvaluationContext, node: Node, partition: str, n
     if grain is None or not observations:
         return None
     ended_us = bounds_us(partition.partition(SEPARATOR)[0], grain, node.timezone)[1]
-    return observations[0] if observations[0] < (promised_by(node, partition) or ended_us) <= now_us else None
+    return (
+        observations[0]
+        if observations[0] < (promised_by(node, partition) or ended_us) <= now_us
+        else None
+    )
 
 
 def promised_by(node: Node, partition: str) -> int | None:
@@ -412,7 +524,10 @@ def in_repair_order(results: Sequence[Blocked]) -> list[Blocked]:
 
     The delay ledger uses the same order.
     """
-    holds = sorted((item for item in results if item.block in HOLDS), key=lambda one: (one.since_us or 0, one.node, one.partition))
+    holds = sorted(
+        (item for item in results if item.block in HOLDS),
+        key=lambda one: (one.since_us or 0, one.node, one.partition),
+    )
     return [*holds, *(item for item in results if item.block not in HOLDS)]
 
 

@@ -168,7 +168,12 @@ def latest_export(terms: Terms, context: EvaluationContext, due: str | None) -> 
         return LatestExport("missing", None, None, node.exported_to)
     facts = context.facts.standing(node.name, interval)
     same = newest is not None and newest.partition == interval
-    return LatestExport(_export_state(facts), interval, newest.at_us if newest is not None and same else None, node.target(interval))
+    return LatestExport(
+        _export_state(facts),
+        interval,
+        newest.at_us if newest is not None and same else None,
+        node.target(interval),
+    )
 
 
 def _export_state(facts: PartitionStateFacts | None) -> str:
@@ -188,7 +193,9 @@ EXCEPTION_INTERVALS_MAX = 100
 """The walk covers at most this many of a consumer's newest intervals."""
 
 
-def exceptions_relied_on(terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext) -> list[AcceptedPartition]:
+def exceptions_relied_on(
+    terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext
+) -> list[AcceptedPartition]:
     """Return the exceptions behind a consumer's newest intervals, the first to lapse first."""
     every = context.facts.exceptions()
     if not every:
@@ -200,18 +207,30 @@ def exceptions_relied_on(terms: Terms, obligations: Sequence[Obligation], contex
             for key in keys if keys is not None else [None]:
                 walk.visit(node, key)
     return sorted(
-        walk.found, key=lambda partition: (partition.until_us is None, partition.until_us or 0, partition.node, partition.partition)
+        walk.found,
+        key=lambda partition: (
+            partition.until_us is None,
+            partition.until_us or 0,
+            partition.node,
+            partition.partition,
+        ),
     )
 
 
-def most_unusual(terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext) -> Unusual | None:
+def most_unusual(
+    terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext
+) -> Unusual | None:
     """Return the most anomalous partition behind a consumer's newest interval, sources first.
 
     None if there is none, or if the consumer doesn't use the anomalous columns. Partitions from
     before the interval, which a lookback reads, are left out: they were reported when they were
     new. Accepted partitions and what is made of them are reported as exceptions instead.
     """
-    every = [item for item in context.facts.unusual() if item.users is None or terms.consumer in item.users]
+    every = [
+        item
+        for item in context.facts.unusual()
+        if item.users is None or terms.consumer in item.users
+    ]
     if not every or not obligations:
         return None
     walk, interval = _Walk(context, every), obligations[-1].interval
@@ -219,15 +238,30 @@ def most_unusual(terms: Terms, obligations: Sequence[Obligation], context: Evalu
         for key in needed(node, terms, interval, context) or ():
             walk.visit(node, key)
     began = start_us(interval, terms.per, terms.timezone)
-    accepted = [exception for exception in context.facts.exceptions() if _lasts_beyond(context, exception, began)]
+    accepted = [
+        exception
+        for exception in context.facts.exceptions()
+        if _lasts_beyond(context, exception, began)
+    ]
     return max(
-        (item for item in walk.found if _lasts_beyond(context, item, began) and not _is_made_of(context, item, accepted)),
-        key=lambda item: (context.node(item.node).is_source, item.strength, item.node, item.partition),
+        (
+            item
+            for item in walk.found
+            if _lasts_beyond(context, item, began) and not _is_made_of(context, item, accepted)
+        ),
+        key=lambda item: (
+            context.node(item.node).is_source,
+            item.strength,
+            item.node,
+            item.partition,
+        ),
         default=None,
     )
 
 
-def _is_made_of(context: EvaluationContext, item: Unusual, accepted: Sequence[AcceptedPartition]) -> bool:
+def _is_made_of(
+    context: EvaluationContext, item: Unusual, accepted: Sequence[AcceptedPartition]
+) -> bool:
     """Return whether a partition is one of these accepted partitions, or is made of one."""
     if not accepted:
         return False
@@ -236,10 +270,16 @@ def _is_made_of(context: EvaluationContext, item: Unusual, accepted: Sequence[Ac
     return bool(walk.found)
 
 
-def _lasts_beyond(context: EvaluationContext, item: AcceptedPartition | Unusual, at_us: int) -> bool:
+def _lasts_beyond(
+    context: EvaluationContext, item: AcceptedPartition | Unusual, at_us: int
+) -> bool:
     node = context.declared.nodes.get(item.node)
     grain = None if node is None else node.partition.grain
-    return node is None or grain is None or bounds_us(item.partition.partition(SEPARATOR)[0], grain, node.timezone)[1] > at_us
+    return (
+        node is None
+        or grain is None
+        or bounds_us(item.partition.partition(SEPARATOR)[0], grain, node.timezone)[1] > at_us
+    )
 
 
 _Placed = TypeVar("_Placed", AcceptedPartition, Unusual)
@@ -259,7 +299,9 @@ class _Walk(Generic[_Placed]):
         if (node.name, key) in self._seen:
             return
         self._seen.add((node.name, key))
-        self.found.update(item for item in self._of.get(node.name, ()) if key is None or item.partition == key)
+        self.found.update(
+            item for item in self._of.get(node.name, ()) if key is None or item.partition == key
+        )
         for source, item in self._inputs(node, key):
             self.visit(source, item)
 
@@ -273,5 +315,7 @@ class _Walk(Generic[_Placed]):
                 yield source, None
                 continue
             seen = partial(self._context.facts.keys, source.name)
-            keys = required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
+            keys = required(
+                node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen
+            ).keys
             yield from ((source, item) for item in (keys if keys is not None else [None]))

@@ -40,11 +40,17 @@ class DamagedFile(NamedTuple):
 
 def damaged_files(tx: Transaction) -> list[DamagedFile]:
     """Return the damaged files of the newest snapshot and what is left of files given up."""
-    outside = [_damaged_outside(publication) for publication in lake_maintenance.damaged_publications(tx)]
-    observations = {file_look.file_id: file_look for file_look in lake_maintenance.damaged_files(tx)}
+    outside = [
+        _damaged_outside(publication) for publication in lake_maintenance.damaged_publications(tx)
+    ]
+    observations = {
+        file_look.file_id: file_look for file_look in lake_maintenance.damaged_files(tx)
+    }
     if not observations:
         return outside
-    files = {file.id: _damaged(file, observations[file.id]) for file in catalog.current(tx, observations)}
+    files = {
+        file.id: _damaged(file, observations[file.id]) for file in catalog.current(tx, observations)
+    }
     if not catalog.any_lost(tx):
         return [*files.values(), *outside]
     for look in observations.values():
@@ -58,7 +64,14 @@ def _damaged_outside(publication: lake_maintenance.DamagedPublication) -> Damage
     """Return a damaged file of a `materialize: files` asset, which is in no lake table."""
     look = publication.look
     since = look.wrong_since or look.looked_at
-    return DamagedFile(-publication.publication, publication.node, look.path or "", look.size_bytes or 0, f"the file {look.wrong}", since)
+    return DamagedFile(
+        -publication.publication,
+        publication.node,
+        look.path or "",
+        look.size_bytes or 0,
+        f"the file {look.wrong}",
+        since,
+    )
 
 
 def _damaged(file: catalog.CurrentFile, look: FileLook) -> DamagedFile:
@@ -83,14 +96,27 @@ def partitions_in(tx: Transaction, node: str, ids: Collection[int]) -> dict[int,
         if publication.node == node and -publication.publication in ids
     ]
     if outside:
-        return {-publication.publication: {publication.partition: publication.rows} for publication in outside}
+        return {
+            -publication.publication: {publication.partition: publication.rows}
+            for publication in outside
+        }
     if accumulates(tx, node):
         files = [file for file in catalog.current(tx, ids) if file.table == node]
         return {file.id: _published_since(tx, node, file.begins) for file in files}
     every = catalog.files_of(tx, node)
-    deletes = {file.of: file.id for file in catalog.current(tx, ids) if file.table == node and file.of != file.id}
-    held = {file.id: _partitions_in(tx, node, file, every) for file in every if file.id in ids or file.id in deletes}
-    return {number: held[number] for number in ids if number in held} | {deletes[of]: held[of] for of in deletes if of in held}
+    deletes = {
+        file.of: file.id
+        for file in catalog.current(tx, ids)
+        if file.table == node and file.of != file.id
+    }
+    held = {
+        file.id: _partitions_in(tx, node, file, every)
+        for file in every
+        if file.id in ids or file.id in deletes
+    }
+    return {number: held[number] for number in ids if number in held} | {
+        deletes[of]: held[of] for of in deletes if of in held
+    }
 
 
 def accumulates(tx: Transaction, node: str) -> bool:
@@ -110,10 +136,16 @@ def _published_since(tx: Transaction, node: str, snapshot: int) -> dict[str, int
     Each of them is a version of the whole table.
     """
     every = publications.of_node(tx, node, limit=PARTITIONS_MAX)
-    return {publication.partition: publication.rows for publication in every if publication.snapshot >= snapshot}
+    return {
+        publication.partition: publication.rows
+        for publication in every
+        if publication.snapshot >= snapshot
+    }
 
 
-def _partitions_in(tx: Transaction, node: str, file: FileRow, every: Collection[FileRow]) -> dict[str, int]:
+def _partitions_in(
+    tx: Transaction, node: str, file: FileRow, every: Collection[FileRow]
+) -> dict[str, int]:
     if file.lost is not None:
         return dict(file.lost)
     if file.keys is not None:
@@ -124,8 +156,12 @@ def _partitions_in(tx: Transaction, node: str, file: FileRow, every: Collection[
     candidates = [
         publication
         for publication in publications.of_node(tx, node, limit=PARTITIONS_MAX)
-        if publication.rows and file.may_hold(publication.partition) and publication.partition not in elsewhere
+        if publication.rows
+        and file.may_hold(publication.partition)
+        and publication.partition not in elsewhere
     ]
     exactly = [candidate for candidate in candidates if first <= candidate.snapshot <= last]
-    chosen = exactly if sum(publication.rows for publication in exactly) == file.rows else candidates
+    chosen = (
+        exactly if sum(publication.rows for publication in exactly) == file.rows else candidates
+    )
     return {publication.partition: publication.rows for publication in chosen}

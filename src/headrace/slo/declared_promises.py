@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.model import Asset, Consumer, Grain, InputMode, InputSpec, PartitionSpec, Project, Source, UsageError
+from headrace.model import (
+    Asset,
+    Consumer,
+    Grain,
+    InputMode,
+    InputSpec,
+    PartitionSpec,
+    Project,
+    Source,
+    UsageError,
+)
 from headrace.model.exports import ASSET_PLACEHOLDER, export_of, export_partition, path_of, reads_of
 from headrace.model.intervals import interval_of, key_at_us, start_us
 from headrace.model.nodes import ACCUMULATING
@@ -54,7 +64,11 @@ class Node(msgspec.Struct, frozen=True):
     def cut(self, key: str) -> PartitionSpec:
         """Return how a partition is partitioned: an interval without known keys, by time only."""
         spec = self.partition
-        return PartitionSpec(grain=spec.grain) if spec.grain is not None and spec.key is not None and SEPARATOR not in key else spec
+        return (
+            PartitionSpec(grain=spec.grain)
+            if spec.grain is not None and spec.key is not None and SEPARATOR not in key
+            else spec
+        )
 
     def target(self, partition: str) -> str:
         """For an export: return where one interval is written."""
@@ -107,7 +121,11 @@ def declared_promises(compiled: Compiled) -> DeclaredPromises:
     return DeclaredPromises(
         timezone=project.settings.timezone,
         nodes=_nodes(compiled),
-        views={name: expand_view_names(compiled, [name]) for name in compiled.order if is_view(compiled.project, name)},
+        views={
+            name: expand_view_names(compiled, [name])
+            for name in compiled.order
+            if is_view(compiled.project, name)
+        },
         consumers=tuple(_terms(compiled, consumer) for consumer in project.consumers.values()),
         exports=_exports(compiled),
         tick_every_us=_tick_every_us(project.settings.tick_every),
@@ -120,7 +138,11 @@ def _tick_every_us(declared: str | None) -> int | None:
 
 def _evaluated_nodes(compiled: Compiled) -> list[str]:
     """Return the nodes that have partitions of their own, which excludes views."""
-    return [name for name in compiled.order if name in compiled.nodes and not is_view(compiled.project, name)]
+    return [
+        name
+        for name in compiled.order
+        if name in compiled.nodes and not is_view(compiled.project, name)
+    ]
 
 
 def _exports(compiled: Compiled) -> dict[str, Node]:
@@ -133,7 +155,10 @@ def _exports(compiled: Compiled) -> dict[str, Node]:
                 is_source=False,
                 partition=export_partition(consumer, reads_of(project, consumer)),
                 timezone=consumer.timezone or project.settings.timezone,
-                inputs=expand_views(compiled, [InputSpec(node=read, place=consumer.place) for read in consumer.reads]),
+                inputs=expand_views(
+                    compiled,
+                    [InputSpec(node=read, place=consumer.place) for read in consumer.reads],
+                ),
                 exported_to=export.shown,
             )
     return nodes
@@ -142,11 +167,15 @@ def _exports(compiled: Compiled) -> dict[str, Node]:
 def _nodes(compiled: Compiled) -> dict[str, Node]:
     nodes: dict[str, Node] = {}
     for name in _evaluated_nodes(compiled):
-        nodes[name] = _node(compiled.project, name, expand_views(compiled, compiled.nodes[name].inputs), nodes)
+        nodes[name] = _node(
+            compiled.project, name, expand_views(compiled, compiled.nodes[name].inputs), nodes
+        )
     return nodes
 
 
-def _node(project: Project, name: str, inputs: tuple[InputSpec, ...], above: dict[str, Node]) -> Node:
+def _node(
+    project: Project, name: str, inputs: tuple[InputSpec, ...], above: dict[str, Node]
+) -> Node:
     source = project.sources.get(name)
     declared = source or project.assets[name]
     return Node(
@@ -179,16 +208,29 @@ def _terms(compiled: Compiled, consumer: Consumer) -> Terms:
     )
 
 
-def _no_data(project: Project, declared: Source | Asset, inputs: tuple[InputSpec, ...], above: dict[str, Node]) -> DaysOff:
+def _no_data(
+    project: Project,
+    declared: Source | Asset,
+    inputs: tuple[InputSpec, ...],
+    above: dict[str, Node],
+) -> DaysOff:
     """Return a node's own calendar, or the one that its inputs share.
 
     Only inputs of which it needs the same interval count.
     """
     if declared.calendar is not None:
         return days_off(project, declared.calendar)
-    paced = [spec for spec in inputs if spec.node in above and above[spec.node].partition.grain is not None and _sets_the_pace(spec)]
+    paced = [
+        spec
+        for spec in inputs
+        if spec.node in above
+        and above[spec.node].partition.grain is not None
+        and _sets_the_pace(spec)
+    ]
     plain = all(
-        spec.lookback is None and spec.mode is InputMode.REQUIRED and above[spec.node].partition.grain is declared.partition.grain
+        spec.lookback is None
+        and spec.mode is InputMode.REQUIRED
+        and above[spec.node].partition.grain is declared.partition.grain
         for spec in paced
     )
     shared = {above[spec.node].no_data for spec in paced}
@@ -231,14 +273,24 @@ class Rhythms:
         declared = node.start if grain is not None else None
         if node.is_source:
             first = declared or oldest
-            return Rhythm(has=False) if grain is None else Rhythm(has=True, start_us=began(first, grain, node.timezone))
+            return (
+                Rhythm(has=False)
+                if grain is None
+                else Rhythm(has=True, start_us=began(first, grain, node.timezone))
+            )
         if grain is not None and declared is not None:
             return Rhythm(has=True, start_us=began(declared, grain, node.timezone))
-        required = [self._found[spec.node] for spec in node.inputs if _sets_the_pace(spec) and spec.node in self._found]
+        required = [
+            self._found[spec.node]
+            for spec in node.inputs
+            if _sets_the_pace(spec) and spec.node in self._found
+        ]
         latest = _latest([rhythm.start_us for rhythm in required if rhythm.has])
         if grain is None:
             return Rhythm(has=any(rhythm.has for rhythm in required), start_us=latest)
-        return Rhythm(has=True, start_us=None if latest is None else self._start(latest, grain, node.timezone))
+        return Rhythm(
+            has=True, start_us=None if latest is None else self._start(latest, grain, node.timezone)
+        )
 
     def _start(self, at_us: int, grain: Grain, timezone: str) -> int:
         """Return the start of the interval around a point in time.
@@ -302,17 +354,29 @@ def traits(compiled: Compiled) -> dict[str, NodeTraits]:
     sizes = declared_pools(project)
     for name, source in project.sources.items():
         complete = source.complete
-        late = f"after {complete.after}" if complete.after else "with a later delivery" if complete.watermark else ""
+        late = (
+            f"after {complete.after}"
+            if complete.after
+            else "with a later delivery"
+            if complete.watermark
+            else ""
+        )
         takes = _takes(project, source, sizes)
         who = decider(project, source.owner)
-        node_traits[name] = NodeTraits(source.owner, who, pooled=bool(takes), late=late, takes=takes)
+        node_traits[name] = NodeTraits(
+            source.owner, who, pooled=bool(takes), late=late, takes=takes
+        )
     for name, asset in project.assets.items():
         if is_view(project, name) or name not in compiled.nodes:
             continue
-        chained = (compiled.nodes[name].uses_self or asset.accumulates) and not asset.partition.whole
+        chained = (
+            compiled.nodes[name].uses_self or asset.accumulates
+        ) and not asset.partition.whole
         takes = _takes(project, asset, sizes)
         who = decider(project, asset.owner)
-        node_traits[name] = NodeTraits(asset.owner, who, asset.attempts_max, chained, pooled=bool(takes), takes=takes)
+        node_traits[name] = NodeTraits(
+            asset.owner, who, asset.attempts_max, chained, pooled=bool(takes), takes=takes
+        )
     for name, consumer in project.consumers.items():
         node_traits[name] = NodeTraits(consumer.owner)
     return node_traits
@@ -329,5 +393,11 @@ def decider(project: Project, owner: str) -> str:
     return ""
 
 
-def _takes(project: Project, node: Source | Asset, sizes: Mapping[str, int]) -> tuple[tuple[str, int, int], ...]:
-    return tuple((take.pool, take.slots, sizes[take.pool]) for take in declared_slots(project, node) if take.pool in sizes)
+def _takes(
+    project: Project, node: Source | Asset, sizes: Mapping[str, int]
+) -> tuple[tuple[str, int, int], ...]:
+    return tuple(
+        (take.pool, take.slots, sizes[take.pool])
+        for take in declared_slots(project, node)
+        if take.pool in sizes
+    )

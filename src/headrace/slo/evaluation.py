@@ -12,7 +12,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.slo.availability import AvailabilityFigures, AvailabilityScore, AvailabilityTotals, figures, score, totals
+from headrace.slo.availability import (
+    AvailabilityFigures,
+    AvailabilityScore,
+    AvailabilityTotals,
+    figures,
+    score,
+    totals,
+)
 from headrace.slo.blockage import Blockage, BlockReason
 from headrace.slo.consumer_states import ConsumerState, ConsumerStatus, Status, Wronged
 from headrace.slo.declared_promises import WHOLE, Terms
@@ -80,8 +87,12 @@ class Evaluation:
     def consumer(self, name: str) -> ConsumerStatus | None:
         """Return the status of one consumer; None if it is no longer declared."""
         if "status" in self.__dict__:
-            return next((consumer for consumer in self.status.consumers if consumer.name == name), None)
-        status = evaluate_in_context(self._context, self._now, self.wronged, self._nodes, only=name).consumers
+            return next(
+                (consumer for consumer in self.status.consumers if consumer.name == name), None
+            )
+        status = evaluate_in_context(
+            self._context, self._now, self.wronged, self._nodes, only=name
+        ).consumers
         return self._completed(status[0]) if status else None
 
     def unserved(self, consumers: Iterable[str]) -> list[ConsumerStatus]:
@@ -100,12 +111,17 @@ class Evaluation:
             return []
         results = [cause for status in waiting for cause in self._all_holding(status)]
         named = [status.incident for status in waiting]
-        return sorted({incident.id: incident for incident in results}.values(), key=lambda item: item.shown not in named)
+        return sorted(
+            {incident.id: incident for incident in results}.values(),
+            key=lambda item: item.shown not in named,
+        )
 
     def _all_holding(self, status: ConsumerStatus) -> list[Incident]:
         """Return the open incidents behind all that is due, the one it waits for first."""
         named = self._waited_for(status)
-        others = holding_incidents(self._tx, self._context, self._terms[status.name], status.obligations, self._now)
+        others = holding_incidents(
+            self._tx, self._context, self._terms[status.name], status.obligations, self._now
+        )
         return others if named is None else [named, *others]
 
     @cached_property
@@ -119,7 +135,11 @@ class Evaluation:
         The list is empty if the consumer isn't wrong.
         """
         wronged = self.wronged.get(status.name)
-        return [] if wronged is None else self._wrongness.intervals(self._terms[status.name], status.obligations, wronged)
+        return (
+            []
+            if wronged is None
+            else self._wrongness.intervals(self._terms[status.name], status.obligations, wronged)
+        )
 
     @cached_property
     def behind(self) -> frozenset[int]:
@@ -145,7 +165,9 @@ class Evaluation:
         """Add the incident that the consumer waits for, and facts that only the store has."""
         status = self._with_since(self._with_exports(consumer_status))
         if consumer_status.name in self._superseded:
-            status = msgspec.structs.replace(status, states=(*consumer_status.states, ConsumerState.SUPERSEDED_UPSTREAM))
+            status = msgspec.structs.replace(
+                status, states=(*consumer_status.states, ConsumerState.SUPERSEDED_UPSTREAM)
+            )
         if consumer_status.state is ConsumerState.SERVED or not self._open:
             return status
         incident = self._waited_for(consumer_status)
@@ -170,7 +192,9 @@ class Evaluation:
             return status
         spans = [span for span in self._long_wrongness.spans(status.name) if span[0] <= self._now]
         if status.state is ConsumerState.WRONG:
-            since = min((began for began, ended in spans if ended > self._now), default=status.since_us)
+            since = min(
+                (began for began, ended in spans if ended > self._now), default=status.since_us
+            )
         else:
             since = max((ended for _, ended in spans if ended <= self._now), default=0)
             since = max(since, status.since_us)
@@ -187,7 +211,9 @@ class Evaluation:
 
     def _with_exports(self, status: ConsumerStatus) -> ConsumerStatus:
         """Add the intervals that were corrected or withdrawn after their export."""
-        keys = partition_states.stale_keys(self._tx, status.name) if status.export is not None else []
+        keys = (
+            partition_states.stale_keys(self._tx, status.name) if status.export is not None else []
+        )
         if not keys:
             return status
         withdrawn = [key for key in keys if self._reads_withdrawn(status, key)]
@@ -198,7 +224,9 @@ class Evaluation:
         if withdrawn:
             said.append(f"withdrawn since it was exported: {_few(withdrawn)}")
         again = f"headrace run {status.name}" if corrected else None
-        return msgspec.structs.replace(status, superseded=tuple(keys), reason="; ".join(said), next=status.next or again)
+        return msgspec.structs.replace(
+            status, superseded=tuple(keys), reason="; ".join(said), next=status.next or again
+        )
 
     def _reads_withdrawn(self, status: ConsumerStatus, key: str) -> bool:
         """Return whether an input of an exported interval is withdrawn and not replaced."""
@@ -231,7 +259,9 @@ class Evaluation:
             wronged = self.wronged.get(status.name)
             number = None if wronged is None else wronged.incident
             return None if number is None else incidents.get(self._tx, number)
-        return holding_incident(self._tx, self._context, self._terms[status.name], status.obligations, self._now)
+        return holding_incident(
+            self._tx, self._context, self._terms[status.name], status.obligations, self._now
+        )
 
     @cached_property
     def _terms(self) -> dict[str, Terms]:
@@ -249,7 +279,9 @@ class Evaluation:
 
         None: of all consumers, including those removed within the window.
         """
-        histories = [self._past(name) for name in self._terms if consumers is None or name in consumers]
+        histories = [
+            self._past(name) for name in self._terms if consumers is None or name in consumers
+        ]
         return histories if consumers is not None else [*histories, *self._removed]
 
     def scores(self, consumers: Collection[str] | None = None) -> list[AvailabilityScore]:
@@ -276,7 +308,10 @@ class Evaluation:
         below = set(self._reach.consumers(node)) & set(consumers)
         declared = self._context.declared.nodes[node]
         wanted = [terms for name, terms in self._terms.items() if name in below]
-        return [self._score(self._gathering.of_node(declared, terms, self._obligations(terms.consumer))) for terms in wanted]
+        return [
+            self._score(self._gathering.of_node(declared, terms, self._obligations(terms.consumer)))
+            for terms in wanted
+        ]
 
     def deliveries(self, consumer: str) -> list[Obligation]:
         """Return a consumer's intervals, oldest first, each with the time when sound data met it.
@@ -285,7 +320,9 @@ class Evaluation:
         """
         terms = self._terms[consumer]
         return [
-            msgspec.structs.replace(obligation, met_at_us=self._gathering.soundly_met_at(terms, obligation))
+            msgspec.structs.replace(
+                obligation, met_at_us=self._gathering.soundly_met_at(terms, obligation)
+            )
             for obligation in self._obligations(consumer)
         ]
 
@@ -325,7 +362,9 @@ class Evaluation:
 
     @cached_property
     def _gathering(self) -> Gathering:
-        return Gathering(self._tx, self._context, self._wrongness, self._speaks, self._from, self._now)
+        return Gathering(
+            self._tx, self._context, self._wrongness, self._speaks, self._from, self._now
+        )
 
 
 def _few(keys: Sequence[str]) -> str:
@@ -334,5 +373,9 @@ def _few(keys: Sequence[str]) -> str:
 
 def clause(status: ConsumerStatus) -> str:
     """Return a clause such as `report is wrong`: only names and states, so messages may hold it."""
-    state = "has never been served" if status.state is ConsumerState.NEVER else f"is {status.state.value.replace('_', ' ')}"
+    state = (
+        "has never been served"
+        if status.state is ConsumerState.NEVER
+        else f"is {status.state.value.replace('_', ' ')}"
+    )
     return f"{status.name} {state}"

@@ -61,7 +61,9 @@ class Pausing(NamedTuple):
 
     def said(self, now_us: int, timezone: str) -> str:
         """Return a clause such as `paused: vendor (by ann, until 13:00)`."""
-        until = "" if self.until_us is None else f", until {moment(self.until_us, now_us, timezone)}"
+        until = (
+            "" if self.until_us is None else f", until {moment(self.until_us, now_us, timezone)}"
+        )
         return f"paused: {self.reason} (by {self.by}{until})"
 
 

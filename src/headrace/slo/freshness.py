@@ -42,7 +42,12 @@ class FreshnessState(enum.StrEnum):
     NEVER = "never"
 
 
-_WORST_LAST = (FreshnessState.FRESH, FreshnessState.STALE, FreshnessState.BEHIND, FreshnessState.NEVER)
+_WORST_LAST = (
+    FreshnessState.FRESH,
+    FreshnessState.STALE,
+    FreshnessState.BEHIND,
+    FreshnessState.NEVER,
+)
 
 
 class AssetStateCounts(msgspec.Struct, frozen=True):
@@ -71,11 +76,18 @@ def node_states(context: EvaluationContext, now_us: int) -> NodeStates:
     """Return the states of all nodes; `state_cache.StateCache` evaluates only changed nodes."""
     states = freshnesses(context, now_us)
     assets = [node for node in context.declared.nodes.values() if not node.is_source]
-    result = Counter(states[name] for name in (*(node.name for node in assets), *context.declared.views))
-    return NodeStates(states, asset_state_counts(context, result, sum(unchecked(node, context) for node in assets)))
+    result = Counter(
+        states[name] for name in (*(node.name for node in assets), *context.declared.views)
+    )
+    return NodeStates(
+        states,
+        asset_state_counts(context, result, sum(unchecked(node, context) for node in assets)),
+    )
 
 
-def asset_state_counts(context: EvaluationContext, states: Mapping[FreshnessState, int], newest_unchecked: int) -> AssetStateCounts:
+def asset_state_counts(
+    context: EvaluationContext, states: Mapping[FreshnessState, int], newest_unchecked: int
+) -> AssetStateCounts:
     """Return the counts from the number of assets in each state, which excludes sources."""
     nodes = context.declared.nodes
     return AssetStateCounts(
@@ -83,7 +95,10 @@ def asset_state_counts(context: EvaluationContext, states: Mapping[FreshnessStat
         behind=states.get(FreshnessState.BEHIND, 0),
         stale=states.get(FreshnessState.STALE, 0),
         never=states.get(FreshnessState.NEVER, 0),
-        quarantined=sum(name in nodes and not nodes[name].is_source for name in context.facts.quarantined_nodes()),
+        quarantined=sum(
+            name in nodes and not nodes[name].is_source
+            for name in context.facts.quarantined_nodes()
+        ),
         unchecked=newest_unchecked,
     )
 
@@ -109,7 +124,11 @@ def freshnesses(context: EvaluationContext, now_us: int) -> dict[str, FreshnessS
 
 
 def freshness(
-    node: Node, context: EvaluationContext, states: Mapping[str, FreshnessState], stale: Collection[str], now_us: int
+    node: Node,
+    context: EvaluationContext,
+    states: Mapping[str, FreshnessState],
+    stale: Collection[str],
+    now_us: int,
 ) -> FreshnessState:
     """Return the freshness of one node.
 
@@ -123,16 +142,28 @@ def freshness(
     return FreshnessState.STALE if node.name in stale else FreshnessState.FRESH
 
 
-def view_freshness(view: str, context: EvaluationContext, states: Mapping[str, FreshnessState]) -> FreshnessState:
+def view_freshness(
+    view: str, context: EvaluationContext, states: Mapping[str, FreshnessState]
+) -> FreshnessState:
     """Return the freshness of a view; `states` holds that of what it reads."""
-    return max((states[name] for name in context.declared.views[view]), key=_WORST_LAST.index, default=FreshnessState.FRESH)
+    return max(
+        (states[name] for name in context.declared.views[view]),
+        key=_WORST_LAST.index,
+        default=FreshnessState.FRESH,
+    )
 
 
-def _behind(node: Node, context: EvaluationContext, states: Mapping[str, FreshnessState], now_us: int) -> bool:
+def _behind(
+    node: Node, context: EvaluationContext, states: Mapping[str, FreshnessState], now_us: int
+) -> bool:
     if node.partition.grain is None:
-        at_rest = all(_is_terminal(context.facts.standing(node.name, key), listed=key != WHOLE) for key in _unpaced_keys(node, context))
+        at_rest = all(
+            _is_terminal(context.facts.standing(node.name, key), listed=key != WHOLE)
+            for key in _unpaced_keys(node, context)
+        )
         return not at_rest or any(
-            states[source.name] in (FreshnessState.BEHIND, FreshnessState.NEVER) for source in paced_inputs(node, context)
+            states[source.name] in (FreshnessState.BEHIND, FreshnessState.NEVER)
+            for source in paced_inputs(node, context)
         )
     if node.partition.key is not None and node.partition.values is None:
         return _incomplete(node, context, now_us)
@@ -165,9 +196,14 @@ def _incomplete(node: Node, context: EvaluationContext, now_us: int) -> bool:
         moment = previous_key(moment, grain, node.timezone)
         if start is None or start_us(moment, grain, node.timezone) < start:
             return False
-        heard = [context.facts.standing(node.name, f"{moment}{SEPARATOR}{key}") for key in context.facts.keys(node.name, moment)]
+        heard = [
+            context.facts.standing(node.name, f"{moment}{SEPARATOR}{key}")
+            for key in context.facts.keys(node.name, moment)
+        ]
         off = node.no_data.covers(moment, grain, node.timezone)
-        if (not heard and not off) or not all(facts is not None and facts.published for facts in heard):
+        if (not heard and not off) or not all(
+            facts is not None and facts.published for facts in heard
+        ):
             return True
     return False
 
@@ -202,7 +238,11 @@ def _ended(start: int, now_us: int, grain: Grain, timezone: str) -> tuple[str, s
     """
     first = key_at_us(start, grain, timezone)
     last = previous_key(key_at_us(now_us, grain, timezone), grain, timezone)
-    return first, last, keys_count(first, last, grain, timezone) if start_us(last, grain, timezone) >= start else 0
+    return (
+        first,
+        last,
+        keys_count(first, last, grain, timezone) if start_us(last, grain, timezone) >= start else 0,
+    )
 
 
 def _free(node: Node, grain: Grain, first: str, last: str) -> int:

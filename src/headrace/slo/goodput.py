@@ -39,7 +39,13 @@ _SETTLED = ("published", "held", "rejected")
 """States of an attempt that decided about its delivery; earlier attempts no longer count."""
 _OF_DECISION = {"superseded": SUPERSEDED, "dropped": REJECTED, "released": RETRY}
 """The place of held rows that are no longer up for a decision."""
-_OF_STATE = {"held": HELD, "rejected": REJECTED, "staged": WAITING, "queued": WAITING, "running": WAITING}
+_OF_STATE = {
+    "held": HELD,
+    "rejected": REJECTED,
+    "staged": WAITING,
+    "queued": WAITING,
+    "running": WAITING,
+}
 
 
 class GoodputPublication(msgspec.Struct, frozen=True):
@@ -175,8 +181,15 @@ def _sum(node: str, attempts: Sequence[GoodputAttempt]) -> Goodput:
         staged=sum(total.values()),
         delivered=delivered,
         places=total,
-        good_bytes=sum(publication.bytes for attempt, _ in went for publication in attempt.made if publication.place == GOOD),
-        work_us={name: sum(attempt.work_us.get(name, 0) for attempt in attempts) for name in SEGMENTS},
+        good_bytes=sum(
+            publication.bytes
+            for attempt, _ in went
+            for publication in attempt.made
+            if publication.place == GOOD
+        ),
+        work_us={
+            name: sum(attempt.work_us.get(name, 0) for attempt in attempts) for name in SEGMENTS
+        },
     )
 
 
@@ -185,7 +198,9 @@ def _anew(results: Mapping[str, int]) -> int:
     return sum(rows for place, rows in results.items() if place not in (IDENTICAL, RETRY, WAITING))
 
 
-def _of_delivery(attempts: Sequence[GoodputAttempt]) -> Iterator[tuple[GoodputAttempt, dict[str, int]]]:
+def _of_delivery(
+    attempts: Sequence[GoodputAttempt],
+) -> Iterator[tuple[GoodputAttempt, dict[str, int]]]:
     """Yield the attempts at one delivery with their rows by place.
 
     Attempts without a publication before the last decisive one count as `retry`. A failed attempt
@@ -204,7 +219,11 @@ def _kept(attempts: Sequence[GoodputAttempt]) -> list[GoodputAttempt]:
 
     A publication that an identical one replaced stays current as long as its replacement.
     """
-    every = [(publication.at_us, n, publication) for n, attempt in enumerate(attempts) for publication in attempt.made]
+    every = [
+        (publication.at_us, n, publication)
+        for n, attempt in enumerate(attempts)
+        for publication in attempt.made
+    ]
     following: dict[str, GoodputPublication] = {}
     results: list[list[GoodputPublication]] = [[] for _ in attempts]
     for _, n, publication in sorted(every, key=lambda item: item[:2], reverse=True):
@@ -214,7 +233,10 @@ def _kept(attempts: Sequence[GoodputAttempt]) -> list[GoodputAttempt]:
             goodput_publication = msgspec.structs.replace(publication, ended_us=same.ended_us)
         following[publication.partition] = goodput_publication
         results[n].append(goodput_publication)
-    return [msgspec.structs.replace(attempt, made=tuple(results[n])) for n, attempt in enumerate(attempts)]
+    return [
+        msgspec.structs.replace(attempt, made=tuple(results[n]))
+        for n, attempt in enumerate(attempts)
+    ]
 
 
 # Scores of a source: utility, stability and quality, never combined into one. Shares are lower
@@ -263,10 +285,20 @@ def score_source(deliveries: SourceDeliveries) -> SourceScore:
     """
     if deliveries.deliveries < DELIVERIES_LEAST:
         return SourceScore(None, None)
-    punctual = lower_bound(deliveries.on_time / deliveries.expected, deliveries.expected) if deliveries.expected else 1.0
-    steady = lower_bound((deliveries.deliveries - deliveries.changed) / deliveries.deliveries, deliveries.deliveries)
+    punctual = (
+        lower_bound(deliveries.on_time / deliveries.expected, deliveries.expected)
+        if deliveries.expected
+        else 1.0
+    )
+    steady = lower_bound(
+        (deliveries.deliveries - deliveries.changed) / deliveries.deliveries, deliveries.deliveries
+    )
     rows = deliveries.rows_accepted + deliveries.rows_refused + deliveries.rows_missing
-    accepted = lower_bound(deliveries.rows_accepted / rows, deliveries.deliveries + deliveries.missing) if rows else 0.0
+    accepted = (
+        lower_bound(deliveries.rows_accepted / rows, deliveries.deliveries + deliveries.missing)
+        if rows
+        else 0.0
+    )
     return SourceScore(punctual * steady, accepted)
 
 

@@ -87,7 +87,11 @@ UNMET_ASKED = 50
 
 
 def holding_incident(
-    tx: Transaction, context: EvaluationContext, terms: Terms, obligations: Sequence[Obligation], now_us: int
+    tx: Transaction,
+    context: EvaluationContext,
+    terms: Terms,
+    obligations: Sequence[Obligation],
+    now_us: int,
 ) -> Incident | None:
     """Return the open incident that a consumer waits for; None if there is none.
 
@@ -115,12 +119,18 @@ def holding_incident(
 
 
 def holding_incidents(
-    tx: Transaction, context: EvaluationContext, terms: Terms, obligations: Sequence[Obligation], now_us: int
+    tx: Transaction,
+    context: EvaluationContext,
+    terms: Terms,
+    obligations: Sequence[Obligation],
+    now_us: int,
 ) -> list[Incident]:
     """Return the open incidents that hold back anything due for a consumer, each once."""
     blockage = Blockage(context, now_us)
     due = blockage.unserved(terms, obligations)[:UNMET_ASKED]
-    places = {(item.node, item.partition) for each in due for item in blockage.of(terms, each.interval)}
+    places = {
+        (item.node, item.partition) for each in due for item in blockage.of(terms, each.interval)
+    }
     held = (stored.open_at(tx, node, "" if key == WHOLE else key) for node, key in sorted(places))
     return list({incident.id: incident for incident in held if incident is not None}.values())
 
@@ -163,7 +173,9 @@ def _wrong(tx: Transaction, incidents: Sequence[Incident]) -> Mapping[tuple[str,
     return wrong
 
 
-def _keeps_empty(incidents: Sequence[Incident], context: EvaluationContext, terms: Terms) -> Incident | None:
+def _keeps_empty(
+    incidents: Sequence[Incident], context: EvaluationContext, terms: Terms
+) -> Incident | None:
     """Return the oldest open incident of an unpublished node upstream of the consumer.
 
     No obligation leads to it before the first deadline, or while no interval is known.

@@ -14,13 +14,21 @@ import msgspec
 from headrace.model.times import local_instant_us
 from headrace.slo.declared_promises import DeclaredPromises, Terms
 from headrace.slo.facts import RecordedObligation
-from headrace.slo.obligations import EvaluationContext, Obligation, due_us, obligations_of, promised_from
+from headrace.slo.obligations import (
+    EvaluationContext,
+    Obligation,
+    due_us,
+    obligations_of,
+    promised_from,
+)
 from headrace.slo.stored_facts import StoredFacts
 from headrace.store.queries import obligations
 from headrace.store.transaction import Transaction
 
 
-def apply_promises(tx: Transaction, old: DeclaredPromises | None, new: DeclaredPromises, now_us: int) -> None:
+def apply_promises(
+    tx: Transaction, old: DeclaredPromises | None, new: DeclaredPromises, now_us: int
+) -> None:
     """Put the promises of `new` in force, in the transaction that applies it.
 
     Obligations that became due before stay under the promises of `old`, the version applied until
@@ -31,7 +39,9 @@ def apply_promises(tx: Transaction, old: DeclaredPromises | None, new: DeclaredP
         settle_obligations(tx, context, now_us)
         _keep_deadlines(tx, context, new, now_us)
     consumers = {terms.consumer for terms in new.consumers}
-    for (consumer,) in tx.execute("select distinct consumer from promise where until_at is null").fetchall():
+    for (consumer,) in tx.execute(
+        "select distinct consumer from promise where until_at is null"
+    ).fetchall():
         if consumer not in consumers:
             _end(tx, consumer, now_us)
     for terms in new.consumers:
@@ -39,7 +49,9 @@ def apply_promises(tx: Transaction, old: DeclaredPromises | None, new: DeclaredP
     _promise_since(tx, new, now_us)
 
 
-def _keep_deadlines(tx: Transaction, context: EvaluationContext, new: DeclaredPromises, now_us: int) -> None:
+def _keep_deadlines(
+    tx: Transaction, context: EvaluationContext, new: DeclaredPromises, now_us: int
+) -> None:
     """Record intervals that aren't due yet but would be overdue under the changed promise.
 
     They keep their old deadline, because nobody can meet a deadline that had passed when it was
@@ -52,12 +64,20 @@ def _keep_deadlines(tx: Transaction, context: EvaluationContext, new: DeclaredPr
             continue
         recorded_obligations = context.facts.kept(was.consumer)
         open_ones = [
-            obligation for obligation in obligations_of(recorded_obligations, was, context, now_us) if obligation.due_at_us > now_us
+            obligation
+            for obligation in obligations_of(recorded_obligations, was, context, now_us)
+            if obligation.due_at_us > now_us
         ]
-        earlier = [obligation for obligation in open_ones if due_us(now, obligation.interval) < now_us]
+        earlier = [
+            obligation for obligation in open_ones if due_us(now, obligation.interval) < now_us
+        ]
         if earlier:
             _write(
-                tx, was, _put_in_force(tx, was, now_us), earlier, {obligation.interval: obligation for obligation in recorded_obligations}
+                tx,
+                was,
+                _put_in_force(tx, was, now_us),
+                earlier,
+                {obligation.interval: obligation for obligation in recorded_obligations},
             )
 
 
@@ -71,7 +91,8 @@ def _promise_since(tx: Transaction, new: DeclaredPromises, now_us: int) -> None:
         results = [
             obligation
             for obligation in promised_from(current.begins_at, terms, context, None, now_us)
-            if obligation.due_at_us <= now_us and obligations.get(tx, terms.consumer, obligation.interval) is None
+            if obligation.due_at_us <= now_us
+            and obligations.get(tx, terms.consumer, obligation.interval) is None
         ]
         _write(tx, terms, current.id, results, {})
 
@@ -81,23 +102,39 @@ def settle_obligations(tx: Transaction, context: EvaluationContext, now_us: int)
     touched = 0
     for terms in context.declared.consumers:
         recorded_obligations = context.facts.kept(terms.consumer)
-        due = [obligation for obligation in obligations_of(recorded_obligations, terms, context, now_us) if obligation.due_at_us <= now_us]
+        due = [
+            obligation
+            for obligation in obligations_of(recorded_obligations, terms, context, now_us)
+            if obligation.due_at_us <= now_us
+        ]
         promise_id = _put_in_force(tx, terms, now_us)
-        touched += _write(tx, terms, promise_id, due, {obligation.interval: obligation for obligation in recorded_obligations})
+        touched += _write(
+            tx,
+            terms,
+            promise_id,
+            due,
+            {obligation.interval: obligation for obligation in recorded_obligations},
+        )
     return touched
 
 
 def _write(
-    tx: Transaction, terms: Terms, promise_id: int, due: list[Obligation], recorded_obligations: Mapping[str, RecordedObligation]
+    tx: Transaction,
+    terms: Terms,
+    promise_id: int,
+    due: list[Obligation],
+    recorded_obligations: Mapping[str, RecordedObligation],
 ) -> int:
     changed = [
         obligation
         for obligation in due
-        if obligation.interval not in recorded_obligations or recorded_obligations[obligation.interval].met_at_us != obligation.met_at_us
+        if obligation.interval not in recorded_obligations
+        or recorded_obligations[obligation.interval].met_at_us != obligation.met_at_us
     ]
     tx.executemany(
-        "insert into obligation (consumer, interval, due_at, promise_id, met_at) values (:consumer, :interval, :due, :promise, :met) "
-        "on conflict (consumer, interval) do update set met_at = coalesce(obligation.met_at, excluded.met_at)",
+        "insert into obligation (consumer, interval, due_at, promise_id, met_at) values (:consumer,"
+        " :interval, :due, :promise, :met) on conflict (consumer, interval) do update set met_at ="
+        " coalesce(obligation.met_at, excluded.met_at)",
         [
             {
                 "consumer": terms.consumer,
@@ -121,7 +158,8 @@ def _put_in_force(tx: Transaction, terms: Terms, now_us: int) -> int:
     if current is not None:
         _end(tx, terms.consumer, now_us)
     cursor = tx.execute(
-        "insert into promise (consumer, terms, from_at, begins_at) values (:consumer, :terms, :now, :begins)",
+        "insert into promise (consumer, terms, from_at, begins_at) values (:consumer, :terms, :now,"
+        " :begins)",
         {
             "consumer": terms.consumer,
             "terms": msgspec.json.encode(said, order="sorted").decode(),
@@ -162,4 +200,7 @@ def _recorded_terms(terms: Terms) -> dict[str, object]:
 
 
 def _end(tx: Transaction, consumer: str, now_us: int) -> None:
-    tx.execute("update promise set until_at = :now where consumer = :consumer and until_at is null", {"now": now_us, "consumer": consumer})
+    tx.execute(
+        "update promise set until_at = :now where consumer = :consumer and until_at is null",
+        {"now": now_us, "consumer": consumer},
+    )

@@ -22,7 +22,15 @@ from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.intervals import bounds_us, key_at_us, next_key, previous_key, start_us
 from headrace.model.partitions import SEPARATOR, required
 from headrace.model.times import Duration, Offset
-from headrace.slo.declared_promises import WHOLE, DeclaredPromises, Node, Rhythm, Rhythms, Terms, began
+from headrace.slo.declared_promises import (
+    WHOLE,
+    DeclaredPromises,
+    Node,
+    Rhythm,
+    Rhythms,
+    Terms,
+    began,
+)
 from headrace.slo.facts import RecordedObligation, StateFacts, VisiblePublication
 
 INTERVALS_MAX = 10_000
@@ -80,10 +88,16 @@ class EvaluationContext:
     `paces` are the rhythms of the same declaration, if they were computed before.
     """
 
-    def __init__(self, declared: DeclaredPromises, facts: StateFacts, paces: Rhythms | None = None) -> None:
+    def __init__(
+        self, declared: DeclaredPromises, facts: StateFacts, paces: Rhythms | None = None
+    ) -> None:
         self.declared = declared
         self.facts = facts
-        oldest = {node.name: facts.oldest_delivery(node.name) for node in declared.nodes.values() if node.is_source}
+        oldest = {
+            node.name: facts.oldest_delivery(node.name)
+            for node in declared.nodes.values()
+            if node.is_source
+        }
         known = Rhythms({**declared.nodes, **declared.exports}) if paces is None else paces
         self.rhythms: dict[str, Rhythm] = known.of(oldest)
 
@@ -130,7 +144,9 @@ def obligations(terms: Terms, context: EvaluationContext, now_us: int) -> list[O
     return obligations_of(context.facts.kept(terms.consumer), terms, context, now_us)
 
 
-def obligations_of(written: Sequence[RecordedObligation], terms: Terms, context: EvaluationContext, now_us: int) -> list[Obligation]:
+def obligations_of(
+    written: Sequence[RecordedObligation], terms: Terms, context: EvaluationContext, now_us: int
+) -> list[Obligation]:
     """Return a consumer's obligations; `written` are the recorded ones."""
     obligations = []
     newest: tuple[int, str] | None = None
@@ -139,9 +155,13 @@ def obligations_of(written: Sequence[RecordedObligation], terms: Terms, context:
         start = began(obligation.interval, terms.per, terms.timezone)
         if start is None:
             continue  # recorded under a promise per another grain
-        known = obligation.met_at_us is not None and not taken_back(terms, obligation.interval, context)
+        known = obligation.met_at_us is not None and not taken_back(
+            terms, obligation.interval, context
+        )
         met = obligation.met_at_us if known else met_at(terms, obligation.interval, context)
-        obligations.append(Obligation(obligation.interval, obligation.due_at_us, met, obligation.waived_at_us))
+        obligations.append(
+            Obligation(obligation.interval, obligation.due_at_us, met, obligation.waived_at_us)
+        )
         newest = max(newest or (start, obligation.interval), (start, obligation.interval))
     after = newest[1] if newest is not None else None
     obligations.extend(promised_from(begins, terms, context, after, now_us))
@@ -154,7 +174,9 @@ def begins_us(terms: Terms, context: EvaluationContext, now_us: int) -> int:
     return now_us if begins is None else begins
 
 
-def promised_from(begins_us: int, terms: Terms, context: EvaluationContext, after: str | None, now_us: int) -> Iterator[Obligation]:
+def promised_from(
+    begins_us: int, terms: Terms, context: EvaluationContext, after: str | None, now_us: int
+) -> Iterator[Obligation]:
     """Yield the obligations of a promise that begins at `begins_us`, oldest first.
 
     Only intervals that have begun are included and, if `after` is given, only those after it.
@@ -165,13 +187,19 @@ def promised_from(begins_us: int, terms: Terms, context: EvaluationContext, afte
             yield Obligation(interval, due, met_at(terms, interval, context))
 
 
-def intervals_before(obligations: Sequence[Obligation], terms: Terms, context: EvaluationContext, now_us: int) -> Iterator[str]:
+def intervals_before(
+    obligations: Sequence[Obligation], terms: Terms, context: EvaluationContext, now_us: int
+) -> Iterator[str]:
     """Yield the intervals before the first obligation, newest first.
 
     They go back to where all reads have started: they were never promised but can be read.
     """
     first = obligations[0].interval if obligations else key_at_us(now_us, terms.per, terms.timezone)
-    starts = [context.rhythms[node.name].start_us for node in context.known_reads(terms) if context.rhythms[node.name].has]
+    starts = [
+        context.rhythms[node.name].start_us
+        for node in context.known_reads(terms)
+        if context.rhythms[node.name].has
+    ]
     known = [start for start in starts if start is not None]
     if not known or len(known) < len(starts):
         return
@@ -186,7 +214,11 @@ def taken_back(terms: Terms, interval: str, context: EvaluationContext) -> bool:
     gone = context.facts.withdrawn()
     if not gone:
         return False
-    return any((node.name, key) in gone for node in context.awaited(terms) for key in needed(node, terms, interval, context) or (WHOLE,))
+    return any(
+        (node.name, key) in gone
+        for node in context.awaited(terms)
+        for key in needed(node, terms, interval, context) or (WHOLE,)
+    )
 
 
 def met_at(terms: Terms, interval: str, context: EvaluationContext) -> int | None:
@@ -198,10 +230,16 @@ def met_at(terms: Terms, interval: str, context: EvaluationContext) -> int | Non
     if not reads or len(reads) < len(terms.reads):
         return None
     seen = [covered(node, terms, interval, context) for node in context.awaited(terms)]
-    return None if None in seen else max(publication.at_us for publication in seen if publication is not None)
+    return (
+        None
+        if None in seen
+        else max(publication.at_us for publication in seen if publication is not None)
+    )
 
 
-def covered(node: Node, terms: Terms, interval: str, context: EvaluationContext) -> VisiblePublication | None:
+def covered(
+    node: Node, terms: Terms, interval: str, context: EvaluationContext
+) -> VisiblePublication | None:
     """Return the publication with which a node first held all that an interval requires.
 
     None if there is no such publication yet.
@@ -210,20 +248,31 @@ def covered(node: Node, terms: Terms, interval: str, context: EvaluationContext)
     keys = needed(node, terms, interval, context)
     if keys is not None:
         seen = [context.facts.first(node.name, key) for key in keys]
-        return None if None in seen else max((publication for publication in seen if publication is not None), default=_BEFORE_ALL)
+        return (
+            None
+            if None in seen
+            else max(
+                (publication for publication in seen if publication is not None),
+                default=_BEFORE_ALL,
+            )
+        )
     if not rhythm.has or not node.partition.whole:
         newest = context.facts.newest(node.name)
         return None if newest is None else context.facts.first(node.name, newest.oldest)
     return _covered_whole(node, terms, interval, context)
 
 
-def _covered_whole(node: Node, terms: Terms, interval: str, context: EvaluationContext) -> VisiblePublication | None:
+def _covered_whole(
+    node: Node, terms: Terms, interval: str, context: EvaluationContext
+) -> VisiblePublication | None:
     latest = _BEFORE_ALL
     for source in paced_inputs(node, context):
         seen = covered(source, terms, interval, context)
         if seen is None:
             return None
-        latest = VisiblePublication(max(latest.at_us, seen.at_us), max(latest.snapshot, seen.snapshot))
+        latest = VisiblePublication(
+            max(latest.at_us, seen.at_us), max(latest.snapshot, seen.snapshot)
+        )
     return context.facts.first_reading(node.name, latest.snapshot, latest.at_us)
 
 
@@ -232,7 +281,10 @@ def paced_inputs(node: Node, context: EvaluationContext) -> list[Node]:
     return [
         context.declared.nodes[spec.node]
         for spec in node.inputs
-        if spec.mode is not InputMode.ALL and not spec.optional and spec.node in context.rhythms and context.rhythms[spec.node].has
+        if spec.mode is not InputMode.ALL
+        and not spec.optional
+        and spec.node in context.rhythms
+        and context.rhythms[spec.node].has
     ]
 
 
@@ -245,7 +297,9 @@ def needed(node: Node, terms: Terms, interval: str, context: EvaluationContext) 
     """
     output = PartitionSpec(grain=terms.per)
     seen = partial(context.facts.keys, node.name)
-    keys = required(output, terms.timezone, interval, node.partition, node.timezone, _plain(node.name), seen).keys
+    keys = required(
+        output, terms.timezone, interval, node.partition, node.timezone, _plain(node.name), seen
+    ).keys
     if keys is None:
         return None
     return [key for key in keys if not counts_as_empty(node, key, context)]
@@ -262,14 +316,19 @@ def counts_as_empty(node: Node, key: str, context: EvaluationContext) -> bool:
     moment = key.partition(SEPARATOR)[0]
     if start is not None and start_us(moment, grain, node.timezone) < start:
         return True
-    return node.no_data.covers(moment, grain, node.timezone) and context.facts.first(node.name, key) is None
+    return (
+        node.no_data.covers(moment, grain, node.timezone)
+        and context.facts.first(node.name, key) is None
+    )
 
 
 def _plain(name: str) -> InputSpec:
     return InputSpec(node=name, place=Place(file=""))
 
 
-def _intervals(begins_us: int, terms: Terms, context: EvaluationContext, after: str | None, now_us: int) -> Iterator[str]:
+def _intervals(
+    begins_us: int, terms: Terms, context: EvaluationContext, after: str | None, now_us: int
+) -> Iterator[str]:
     """Yield the intervals that have begun, from the first that can be due under the promise.
 
     If `after` is given, start with the interval after it, if that is later.
@@ -308,7 +367,11 @@ def _first_interval(terms: Terms, context: EvaluationContext, now_us: int) -> st
     If no read has a rhythm, return the interval in which the promise began. Under `max_age` there
     are no intervals then, and the age of the publication counts.
     """
-    paced = [context.rhythms[node.name] for node in context.known_reads(terms) if context.rhythms[node.name].has]
+    paced = [
+        context.rhythms[node.name]
+        for node in context.known_reads(terms)
+        if context.rhythms[node.name].has
+    ]
     if not paced and terms.max_age is not None:
         return None
     starts = [rhythm.start_us for rhythm in paced] or [begins_us(terms, context, now_us)]
@@ -337,7 +400,9 @@ def late_run(due: Sequence[Obligation], now_us: int, *, every: bool) -> Sequence
     whose deadline has passed.
     """
     if every:
-        first = next((place for place, obligation in enumerate(due) if obligation.open_at(now_us)), len(due))
+        first = next(
+            (place for place, obligation in enumerate(due) if obligation.open_at(now_us)), len(due)
+        )
         while (before := _open_before(due, first)) is not None:
             first = before
         return due[first:]
@@ -356,7 +421,9 @@ def unserved(obligations: Sequence[Obligation], now_us: int, *, every: bool) -> 
     ones, newest first.
     """
     due = [obligation for obligation in obligations if obligation.due_at_us <= now_us]
-    late = [obligation for obligation in late_run(due, now_us, every=every) if not obligation.settled]
+    late = [
+        obligation for obligation in late_run(due, now_us, every=every) if not obligation.settled
+    ]
     older = due[: due.index(late[0])] if late else due
     return [*late, *(obligation for obligation in reversed(older) if not obligation.settled)]
 
@@ -365,22 +432,35 @@ def _open_before(due: Sequence[Obligation], place: int) -> int | None:
     """Return the index of the first obligation that was open when the one at `place` fell due."""
     if place == len(due):
         return None
-    return next((earlier for earlier in range(place) if due[earlier].open_until(due[place].due_at_us)), None)
+    return next(
+        (earlier for earlier in range(place) if due[earlier].open_until(due[place].due_at_us)), None
+    )
 
 
-def served_since(due: Sequence[Obligation], obligations: Sequence[Obligation], *, every: bool) -> int | None:
+def served_since(
+    due: Sequence[Obligation], obligations: Sequence[Obligation], *, every: bool
+) -> int | None:
     """Return since when a consumer that isn't late now hasn't been late.
 
     If it never was late, return when its first interval was met. `obligations` includes those that
     aren't due yet.
     """
     if not due:
-        return min((obligation.met_at_us for obligation in obligations if obligation.met_at_us is not None), default=None)
+        return min(
+            (
+                obligation.met_at_us
+                for obligation in obligations
+                if obligation.met_at_us is not None
+            ),
+            default=None,
+        )
     return _since_all_settled(due) if every else _since_newest_settled(due)
 
 
 def _since_all_settled(due: Sequence[Obligation]) -> int:
-    ends = [_settled(obligation) for obligation in due if _settled(obligation) > obligation.due_at_us]
+    ends = [
+        _settled(obligation) for obligation in due if _settled(obligation) > obligation.due_at_us
+    ]
     return max(ends) if ends else _settled(due[0])
 
 
@@ -408,7 +488,9 @@ EMPTY_INTERVALS_MAX = 100
 """The search for the newest interval with rows skips at most this many empty intervals."""
 
 
-def data_through(terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext, now_us: int) -> str | None:
+def data_through(
+    terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext, now_us: int
+) -> str | None:
     """Return the newest interval that a consumer can read.
 
     Under `max_age` it is the newest with rows before any gap; a day off counts once it is over. If
@@ -418,14 +500,23 @@ def data_through(terms: Terms, obligations: Sequence[Obligation], context: Evalu
         return None
     aged = terms.max_age is not None
     hole = (
-        next((place for place, obligation in enumerate(obligations) if not obligation.settled), len(obligations))
+        next(
+            (place for place, obligation in enumerate(obligations) if not obligation.settled),
+            len(obligations),
+        )
         if aged
         else len(obligations)
     )
-    for obligation in reversed(obligations[max(0, hole - EMPTY_INTERVALS_MAX) : hole] if aged else obligations):
-        if obligation.met_at_us is None or (aged and not _has_rows(terms, obligation.interval, context)):
+    for obligation in reversed(
+        obligations[max(0, hole - EMPTY_INTERVALS_MAX) : hole] if aged else obligations
+    ):
+        if obligation.met_at_us is None or (
+            aged and not _has_rows(terms, obligation.interval, context)
+        ):
             continue
-        if bounds_us(obligation.interval, terms.per, terms.timezone)[1] <= now_us or _needs_any(terms, obligation.interval, context):
+        if bounds_us(obligation.interval, terms.per, terms.timezone)[1] <= now_us or _needs_any(
+            terms, obligation.interval, context
+        ):
             return obligation.interval
     if hole > EMPTY_INTERVALS_MAX:
         return None  # all intervals that were checked are empty
@@ -437,9 +528,13 @@ def _needs_any(terms: Terms, interval: str, context: EvaluationContext) -> bool:
     return any(needed(node, terms, interval, context) != [] for node in context.known_reads(terms))
 
 
-def _before_all(obligations: Sequence[Obligation], terms: Terms, context: EvaluationContext, now_us: int) -> str | None:
+def _before_all(
+    obligations: Sequence[Obligation], terms: Terms, context: EvaluationContext, now_us: int
+) -> str | None:
     """Return the newest readable interval before the first known obligation."""
-    for interval in islice(intervals_before(obligations, terms, context, now_us), EMPTY_INTERVALS_MAX):
+    for interval in islice(
+        intervals_before(obligations, terms, context, now_us), EMPTY_INTERVALS_MAX
+    ):
         there = met_at(terms, interval, context) is not None
         if there and (terms.max_age is None or _has_rows(terms, interval, context)):
             return interval

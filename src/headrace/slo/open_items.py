@@ -158,12 +158,15 @@ def explained_by(facts: OpenFacts, waiting: frozenset[str]) -> Explained:
     A node with an open incident of its own isn't explained by another node's incident.
     """
     others = {incident.node for incident in facts.incidents if incident.shown not in waiting}
-    reach = {name for incident in facts.incidents if incident.shown in waiting for name in incident.reach}
+    reach = {
+        name for incident in facts.incidents if incident.shown in waiting for name in incident.reach
+    }
     own = {incident.node for incident in facts.incidents if incident.shown in waiting}
     return Explained(waiting, frozenset(own | (reach - others)))
 
 
-def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[OpenItem, ...]:  # noqa: B008 - frozen
+# frozen
+def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[OpenItem, ...]:  # noqa: B008
     """Return the open items without those that are already explained."""
     items = (
         _consumers(facts),
@@ -181,7 +184,9 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
     return tuple(item for item in items if item is not None)
 
 
-def headline(facts: OpenFacts, causes: str | None, explained: Explained, *, wrong_visible: bool) -> str:
+def headline(
+    facts: OpenFacts, causes: str | None, explained: Explained, *, wrong_visible: bool
+) -> str:
     """Return the state of the project in at most four sentences.
 
     `causes` is the sentence about the causes that consumers wait for. It is dropped if any consumer
@@ -194,9 +199,15 @@ def headline(facts: OpenFacts, causes: str | None, explained: Explained, *, wron
         causes = None
     said = [_served(facts, causes)]
     if facts.broken_since is not None:
-        said.append(f"Nothing can run: no worker starts since {moment(facts.broken_since, facts.now_us, facts.timezone)}.")
+        said.append(
+            "Nothing can run: no worker starts since"
+            f" {moment(facts.broken_since, facts.now_us, facts.timezone)}."
+        )
     elif facts.closed_since is not None:
-        said.append(f"Nothing can run: the lake can't be written since {moment(facts.closed_since, facts.now_us, facts.timezone)}.")
+        said.append(
+            "Nothing can run: the lake can't be written since"
+            f" {moment(facts.closed_since, facts.now_us, facts.timezone)}."
+        )
     if states & {"late", "never"} and "wrong" not in states and not wrong_visible and facts.held:
         said.append("Nothing wrong was published.")
     waiting = explained if causes is not None else Explained(explained.incidents)
@@ -261,12 +272,19 @@ def _incidents(facts: OpenFacts, explained: Explained) -> list[OpenItem | None]:
     corrupted = [fact for fact in others if fact.kind == OpenKind.DATA_CORRUPTED]
     rest = [fact for fact in others if fact.kind != OpenKind.DATA_CORRUPTED]
     return [
-        _of_incidents(OpenKind.DATA_CORRUPTED, corrupted, "incident of damaged data", "incidents of damaged data"),
+        _of_incidents(
+            OpenKind.DATA_CORRUPTED,
+            corrupted,
+            "incident of damaged data",
+            "incidents of damaged data",
+        ),
         _of_incidents(OpenKind.INCIDENT, rest, "incident", "incidents"),
     ]
 
 
-def _of_incidents(kind: OpenKind, facts: Sequence[IncidentFact], item: str, several: str) -> OpenItem | None:
+def _of_incidents(
+    kind: OpenKind, facts: Sequence[IncidentFact], item: str, several: str
+) -> OpenItem | None:
     if not facts:
         return None
     command = f"headrace incident {facts[0].shown}" if len(facts) == 1 else "headrace incidents"
@@ -275,7 +293,9 @@ def _of_incidents(kind: OpenKind, facts: Sequence[IncidentFact], item: str, seve
 
 
 def _quarantine(facts: OpenFacts, explained: Explained) -> OpenItem | None:
-    held = {node: quarantine for node, quarantine in facts.held.items() if node not in explained.nodes}
+    held = {
+        node: quarantine for node, quarantine in facts.held.items() if node not in explained.nodes
+    }
     if not held:
         return None
     rows = sum(quarantine.rows for quarantine in held.values())
@@ -310,21 +330,44 @@ def _throttled(facts: OpenFacts) -> OpenItem | None:
         return None
     since = moment(min(item.since_us for item in results), facts.now_us, facts.timezone)
     names = _few([item.source for item in results])
-    loaded = f"; {results[0].loaded} of {results[0].expected} intervals loaded" if len(results) == 1 and results[0].expected else ""
+    loaded = (
+        f"; {results[0].loaded} of {results[0].expected} intervals loaded"
+        if len(results) == 1 and results[0].expected
+        else ""
+    )
     text = f"{_count(len(results), 'source')} throttled since {since} ({names}{loaded})"
     command = f"headrace deliveries {shlex.quote(results[0].source)}"
-    return OpenItem(OpenKind.SOURCE_THROTTLED, len(results), tuple(item.source for item in results), text, command)
+    return OpenItem(
+        OpenKind.SOURCE_THROTTLED,
+        len(results),
+        tuple(item.source for item in results),
+        text,
+        command,
+    )
 
 
 def _gaps(facts: OpenFacts) -> OpenItem | None:
     """Return the older intervals that consumers miss although they are served now."""
-    consumer_facts = [consumer for consumer in facts.consumers if consumer.backlog and consumer.state not in _NOT_SERVED]
+    consumer_facts = [
+        consumer
+        for consumer in facts.consumers
+        if consumer.backlog and consumer.state not in _NOT_SERVED
+    ]
     if not consumer_facts:
         return None
     count = sum(len(fact.backlog) for fact in consumer_facts)
-    each = [f"{fact.name} misses {days(len(fact.backlog), fact.per)}" for fact in consumer_facts[:NAMES_MAX]]
-    more = f" and {len(consumer_facts) - NAMES_MAX} more consumers miss some" if len(consumer_facts) > NAMES_MAX else ""
-    command = f"headrace why {shlex.quote(f'{consumer_facts[0].name}@{consumer_facts[0].backlog[0]}')}"
+    each = [
+        f"{fact.name} misses {days(len(fact.backlog), fact.per)}"
+        for fact in consumer_facts[:NAMES_MAX]
+    ]
+    more = (
+        f" and {len(consumer_facts) - NAMES_MAX} more consumers miss some"
+        if len(consumer_facts) > NAMES_MAX
+        else ""
+    )
+    command = (
+        f"headrace why {shlex.quote(f'{consumer_facts[0].name}@{consumer_facts[0].backlog[0]}')}"
+    )
     names = tuple(fact.name for fact in consumer_facts)
     return OpenItem(OpenKind.GAP, count, names, f"{', '.join(each)}{more}", command)
 

@@ -11,11 +11,24 @@ from functools import partial
 from typing import NamedTuple
 
 from headrace.scheduler.dependencies import Network, network_of
-from headrace.scheduler.forecast import THERE, CurrentPartitionState, ForecastStep, Outlook, PartitionForecaster
+from headrace.scheduler.forecast import (
+    THERE,
+    CurrentPartitionState,
+    ForecastStep,
+    Outlook,
+    PartitionForecaster,
+)
 from headrace.scheduler.graph import Graph, GraphNode
 from headrace.scheduler.states import PartitionState
 from headrace.slo.declared_promises import DeclaredPromises, Node, Terms
-from headrace.slo.obligations import EvaluationContext, Obligation, counts_as_empty, covered, needed, paced_inputs
+from headrace.slo.obligations import (
+    EvaluationContext,
+    Obligation,
+    counts_as_empty,
+    covered,
+    needed,
+    paced_inputs,
+)
 from headrace.slo.times import ago, moment
 
 _SECOND_US = 1_000_000
@@ -42,7 +55,11 @@ class Outlooks:
     def __init__(self, context: EvaluationContext, now_us: int) -> None:
         self._context, self._now = context, now_us
         self._seconds = _Seconds(context)
-        self._paused = {name: pause.until_us for name, pause in context.facts.pauses().items() if pause.holds(now_us)}
+        self._paused = {
+            name: pause.until_us
+            for name, pause in context.facts.pauses().items()
+            if pause.holds(now_us)
+        }
         self._built: Network | None = None
 
     @property
@@ -55,9 +72,15 @@ class Outlooks:
     def risk(self, terms: Terms, obligation: Obligation) -> Risk | None:
         """Return why an unmet obligation will be missed; None if it won't be."""
         forecast = PartitionForecaster(
-            self._network, partial(self._stand, terms, obligation.interval), self._now, seconds=self._seconds, paused=self._paused
+            self._network,
+            partial(self._stand, terms, obligation.interval),
+            self._now,
+            seconds=self._seconds,
+            paused=self._paused,
         )
-        outlook = self._last([self._of(node, terms, obligation.interval, forecast) for node in self._ends(terms)])
+        outlook = self._last(
+            [self._of(node, terms, obligation.interval, forecast) for node in self._ends(terms)]
+        )
         if not outlook.steps or (outlook.at is not None and outlook.at <= obligation.due_at_us):
             return None
         first = outlook.steps[0] if outlook.at is not None else outlook.steps[-1]
@@ -67,7 +90,13 @@ class Outlooks:
             if outlook.at is None or first.begins > self._now or self._is_expected(first)
             else self._now - (outlook.at - obligation.due_at_us)
         )
-        return Risk(first.node, first.key, outlook.at, f"{first.node} {self._clause(first, outlook)}{due}", passed)
+        return Risk(
+            first.node,
+            first.key,
+            outlook.at,
+            f"{first.node} {self._clause(first, outlook)}{due}",
+            passed,
+        )
 
     def _ends(self, terms: Terms) -> list[Node]:
         """Return the last nodes of an interval: its export if there is one, else the reads.
@@ -77,26 +106,41 @@ class Outlooks:
         export = self._context.declared.exports.get(terms.consumer)
         return [export] if export is not None else self._context.known_reads(terms)
 
-    def _of(self, node: Node, terms: Terms, interval: str, forecast: PartitionForecaster) -> Outlook:
+    def _of(
+        self, node: Node, terms: Terms, interval: str, forecast: PartitionForecaster
+    ) -> Outlook:
         """Return when a node will hold all that an interval requires of it."""
         if covered(node, terms, interval, self._context) is not None:
             return THERE
         keys = needed(node, terms, interval, self._context)
         if keys is not None:
             return forecast.of_all((node.name, key) for key in keys)
-        before = self._last([self._of(source, terms, interval, forecast) for source in paced_inputs(node, self._context)])
+        before = self._last(
+            [
+                self._of(source, terms, interval, forecast)
+                for source in paced_inputs(node, self._context)
+            ]
+        )
         if before.at is None:
             return before
         begins = max(before.at, self._now)
         takes = int(self._seconds.get(node.name, 0.0) * _SECOND_US)
-        return Outlook(begins + takes, (*before.steps, ForecastStep(node.name, "*", begins, begins + takes, f"takes {ago(takes)}")))
+        return Outlook(
+            begins + takes,
+            (
+                *before.steps,
+                ForecastStep(node.name, "*", begins, begins + takes, f"takes {ago(takes)}"),
+            ),
+        )
 
     @staticmethod
     def _last(outlooks: list[Outlook]) -> Outlook:
         never = next((outlook for outlook in outlooks if outlook.at is None), None)
         return never or max(outlooks, key=lambda outlook: outlook.at or 0, default=THERE)
 
-    def _stand(self, terms: Terms, interval: str, name: str, key: str) -> CurrentPartitionState | None:
+    def _stand(
+        self, terms: Terms, interval: str, name: str, key: str
+    ) -> CurrentPartitionState | None:
         """Return a partition's state for the forecast of one interval.
 
         A partition that counts as empty is published.
@@ -107,29 +151,43 @@ class Outlooks:
         facts = self._context.facts.standing(name, key)
         if facts is None:
             return None
-        there = facts.published and not (node.partition.whole and covered(node, terms, interval, self._context) is None)
+        there = facts.published and not (
+            node.partition.whole and covered(node, terms, interval, self._context) is None
+        )
         began = facts.since_us if facts.state == "running" else None
-        return CurrentPartitionState(PartitionState(facts.state), there, began, facts.not_before_us, facts.reason)
+        return CurrentPartitionState(
+            PartitionState(facts.state), there, began, facts.not_before_us, facts.reason
+        )
 
     def _is_expected(self, step: ForecastStep) -> bool:
         """Return whether a step is a delivery that hasn't arrived."""
-        return self._context.node(step.node).is_source and self._context.facts.standing(step.node, step.key) is None
+        return (
+            self._context.node(step.node).is_source
+            and self._context.facts.standing(step.node, step.key) is None
+        )
 
     def _clause(self, step: ForecastStep, outlook: Outlook) -> str:
         """Return the clause that says how the first step of the chain makes the interval late."""
         pause = self._context.facts.pauses().get(step.node)
         if pause is not None and step.node in self._paused:
-            return f"is {pause.said(self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
+            paused = pause.said(self._now, self._context.declared.timezone)
+            return f"is {paused}{self._then(step, outlook)}"
         facts = self._context.facts.standing(step.node, step.key)
         if outlook.at is None:
             return step.why
         if self._is_expected(step):
-            return f"is expected by {moment(step.ends, self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
+            return f"is expected by {self._end_of(step)}{self._then(step, outlook)}"
         if facts is not None and facts.state == "running":
-            return f"runs for {ago(self._now - step.begins)}, what is left needs {ago(outlook.at - self._now)}"
+            return (
+                f"runs for {ago(self._now - step.begins)}, what is left needs"
+                f" {ago(outlook.at - self._now)}"
+            )
         if not step.why.startswith("takes"):
-            return f"{step.why} until {moment(step.ends, self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
+            return f"{step.why} until {self._end_of(step)}{self._then(step, outlook)}"
         return f"hasn't begun, needs {ago(outlook.at - step.begins)}{self._most(step, outlook)}"
+
+    def _end_of(self, step: ForecastStep) -> str:
+        return moment(step.ends, self._now, self._context.declared.timezone)
 
     def _then(self, step: ForecastStep, outlook: Outlook) -> str:
         """Return the clause about how long the steps after this one take."""

@@ -15,9 +15,25 @@ from headrace.model.intervals import bounds_us
 from headrace.model.times import Duration
 from headrace.slo.declared_promises import WHOLE, Node, Terms, began
 from headrace.slo.freshness import known_until
-from headrace.slo.obligations import EMPTY_INTERVALS_MAX, EvaluationContext, Obligation, covered, needed
+from headrace.slo.obligations import (
+    EMPTY_INTERVALS_MAX,
+    EvaluationContext,
+    Obligation,
+    covered,
+    needed,
+)
 from headrace.slo.status import sources_of
-from headrace.slo.timeline import EVER, NONE, Duty, Moments, ServiceHistory, Term, common, outside, union
+from headrace.slo.timeline import (
+    EVER,
+    NONE,
+    Duty,
+    Moments,
+    ServiceHistory,
+    Term,
+    common,
+    outside,
+    union,
+)
 from headrace.slo.wrong_periods import Speaks, Wrongness
 from headrace.store.queries import availability as stored
 from headrace.store.queries import obligations as kept
@@ -29,14 +45,22 @@ class Gathering:
     """The histories of one window in one transaction; rows that consumers share are read once."""
 
     def __init__(
-        self, tx: Transaction, context: EvaluationContext, wrongness: Wrongness, speaks: Speaks, from_us: int, now_us: int
+        self,
+        tx: Transaction,
+        context: EvaluationContext,
+        wrongness: Wrongness,
+        speaks: Speaks,
+        from_us: int,
+        now_us: int,
     ) -> None:
         self._tx, self._context, self._facts = tx, context, context.facts
         self._wrongness, self._speaks = wrongness, speaks
         self._from, self._now = from_us, now_us
         self._promises = _begun(stored.all_promises(tx))
         self._gaps = stored.observation_gaps(tx, from_us)
-        self._withdrawn = stored.withdrawals_of(tx, {*context.declared.nodes, *context.declared.exports}, from_us)
+        self._withdrawn = stored.withdrawals_of(
+            tx, {*context.declared.nodes, *context.declared.exports}, from_us
+        )
 
     def past(self, terms: Terms, obligations: Sequence[Obligation]) -> ServiceHistory:
         """Return how a consumer was served; `obligations` are its obligations as known now."""
@@ -46,7 +70,9 @@ class Gathering:
         aged = self._aged(terms, terms, promises, history.duties)
         return msgspec.structs.replace(history, excepted=excepted, **aged)
 
-    def _past(self, terms: Terms, read: Terms, promises: Sequence[Promise], duties: tuple[Duty, ...]) -> ServiceHistory:
+    def _past(
+        self, terms: Terms, read: Terms, promises: Sequence[Promise], duties: tuple[Duty, ...]
+    ) -> ServiceHistory:
         """Return the part of a history that all kinds share.
 
         `terms` are what was promised to the consumer, `read` the terms with the reads to evaluate.
@@ -61,23 +87,34 @@ class Gathering:
             wrong=self._wrongness.wrong(read),
         )
 
-    def _aged(self, terms: Terms, read: Terms, promises: Sequence[Promise], duties: Sequence[Duty]) -> dict[str, Any]:
+    def _aged(
+        self, terms: Terms, read: Terms, promises: Sequence[Promise], duties: Sequence[Duty]
+    ) -> dict[str, Any]:
         """Return the fields that are known only while the reads are declared.
 
         Reference data doesn't age next to data that comes by interval.
         """
         paced = terms.max_age is None or self._context.has_rhythm(terms)
-        return {"never": self._never(read, promises, duties), "republished": None if paced else self._republished(read)}
+        return {
+            "never": self._never(read, promises, duties),
+            "republished": None if paced else self._republished(read),
+        }
 
     def soundly_met_at(self, terms: Terms, obligation: Obligation) -> int | None:
         """Return when sound data, as known now, first met an obligation; None if none did."""
-        return None if obligation.met_at_us is None else self._wrongness.sound_since(terms, self._fresh(terms, obligation))
+        return (
+            None
+            if obligation.met_at_us is None
+            else self._wrongness.sound_since(terms, self._fresh(terms, obligation))
+        )
 
     def removed(self) -> list[ServiceHistory]:
         """Return the histories of removed consumers that had a promise in the window."""
         declared = {terms.consumer for terms in self._context.declared.consumers}
         gone = [
-            promises for name, promises in self._promises.items() if name not in declared and (promises[-1].until_at or EVER) > self._from
+            promises
+            for name, promises in self._promises.items()
+            if name not in declared and (promises[-1].until_at or EVER) > self._from
         ]
         return [self._of_removed(promises) for promises in gone]
 
@@ -87,17 +124,27 @@ class Gathering:
         history = self._past(terms, terms, promises, self._duties(terms, ()))
         excepted = self._wrongness.by_others(terms, history.duties, self._speaks)
         promised = union((promise.from_at, promise.until_at or EVER) for promise in promises)
-        return msgspec.structs.replace(history, excepted=excepted, blind=common(history.blind, promised))
+        return msgspec.structs.replace(
+            history, excepted=excepted, blind=common(history.blind, promised)
+        )
 
-    def of_node(self, node: Node, terms: Terms, obligations: Sequence[Obligation]) -> ServiceHistory:
+    def of_node(
+        self, node: Node, terms: Terms, obligations: Sequence[Obligation]
+    ) -> ServiceHistory:
         """Return how a node provided what a consumer needs of it, by the consumer's deadlines."""
         alone = msgspec.structs.replace(terms, consumer="", reads=(node.name,), named=())
         due = {obligation.interval: obligation.due_at_us for obligation in obligations}
         due |= {
             obligation.interval: obligation.due_at
-            for obligation in stored.obligations_over(self._tx, terms.consumer, self._from, EMPTY_INTERVALS_MAX)
+            for obligation in stored.obligations_over(
+                self._tx, terms.consumer, self._from, EMPTY_INTERVALS_MAX
+            )
         }
-        results = [self._covered(node, alone, item, at) for item, at in due.items() if began(item, terms.per, terms.timezone) is not None]
+        results = [
+            self._covered(node, alone, item, at)
+            for item, at in due.items()
+            if began(item, terms.per, terms.timezone) is not None
+        ]
         ordered = sorted(results, key=lambda duty: (duty.due_us, duty.interval))
         duties = tuple(self._emptied(alone, self._taken_back(alone, ordered)))
         promises = self._promises.get(terms.consumer, [])
@@ -109,7 +156,9 @@ class Gathering:
         seen = covered(node, terms, interval, self._context)
         met_us = None if seen is None else seen.at_us
         met = NONE if met_us is None else ((met_us, EVER),)
-        return Duty(interval, bounds_us(interval, terms.per, terms.timezone)[1], due_us, met, met_us)
+        return Duty(
+            interval, bounds_us(interval, terms.per, terms.timezone)[1], due_us, met, met_us
+        )
 
     def _counted(self, terms: Terms, promises: Sequence[Promise], duties: Sequence[Duty]) -> int:
         """Return the first deadline since anything was promised.
@@ -131,17 +180,31 @@ class Gathering:
         now = {obligation.interval: obligation for obligation in obligations}
         duties = [
             self._duty(terms, obligation, now.pop(obligation.interval, None))
-            for obligation in stored.obligations_over(self._tx, terms.consumer, self._from, EMPTY_INTERVALS_MAX)
+            for obligation in stored.obligations_over(
+                self._tx, terms.consumer, self._from, EMPTY_INTERVALS_MAX
+            )
             if began(obligation.interval, terms.per, terms.timezone) is not None
         ]
         oldest = duties[0].due_us if duties else -EVER
-        duties += [self._fresh(terms, obligation) for obligation in now.values() if obligation.due_at_us >= oldest]
+        duties += [
+            self._fresh(terms, obligation)
+            for obligation in now.values()
+            if obligation.due_at_us >= oldest
+        ]
         ordered = sorted(duties, key=lambda duty: (duty.due_us, duty.interval))
         return tuple(self._emptied(terms, self._taken_back(terms, ordered)))
 
-    def _duty(self, terms: Terms, obligation: kept.StoredObligation, judged: Obligation | None) -> Duty:
+    def _duty(
+        self, terms: Terms, obligation: kept.StoredObligation, judged: Obligation | None
+    ) -> Duty:
         """Return a recorded obligation as a duty; its fulfilment may not be recorded yet."""
-        met_us = obligation.met_at if obligation.met_at is not None else judged.met_at_us if judged is not None else None
+        met_us = (
+            obligation.met_at
+            if obligation.met_at is not None
+            else judged.met_at_us
+            if judged is not None
+            else None
+        )
         spans = [(at, EVER) for at in (met_us, obligation.waived_at) if at is not None]
         return Duty(
             obligation.interval,
@@ -172,11 +235,23 @@ class Gathering:
                     (withdrawal.at, EVER if withdrawal.until_at is None else withdrawal.until_at)
                 )
         for duty in duties:
-            holes = union(span for node in awaited.values() for span in self._holes(node, terms, duty, gone)) if gone else NONE
+            holes = (
+                union(
+                    span
+                    for node in awaited.values()
+                    for span in self._holes(node, terms, duty, gone)
+                )
+                if gone
+                else NONE
+            )
             yield _without(duty, holes)
 
     def _holes(
-        self, node: Node, terms: Terms, duty: Duty, gone: Mapping[tuple[str, str], Sequence[tuple[int, int]]]
+        self,
+        node: Node,
+        terms: Terms,
+        duty: Duty,
+        gone: Mapping[tuple[str, str], Sequence[tuple[int, int]]],
     ) -> Iterator[tuple[int, int]]:
         for key in needed(node, terms, duty.interval, self._context) or (WHOLE,):
             yield from gone.get((node.name, key), ())
@@ -186,8 +261,12 @@ class Gathering:
         results = list(duties)
         empty = self._empty(terms, results) if terms.max_age is not None and results else {}
         for duty in results:
-            rows = duty.met_us is not None and not any(self._is_empty(node, terms, duty, keys) for node, keys in empty.items())
-            yield msgspec.structs.replace(duty, rows=rows, met_us=self._wrongness.sound_since(terms, duty))
+            rows = duty.met_us is not None and not any(
+                self._is_empty(node, terms, duty, keys) for node, keys in empty.items()
+            )
+            yield msgspec.structs.replace(
+                duty, rows=rows, met_us=self._wrongness.sound_since(terms, duty)
+            )
 
     def _empty(self, terms: Terms, duties: Sequence[Duty]) -> dict[str, set[str]]:
         first = min(duty.interval for duty in duties)
@@ -210,7 +289,11 @@ class Gathering:
     def _blind(self, terms: Terms, promises: Sequence[Promise]) -> Moments:
         """Return the spans in which a source of the consumer wasn't observed."""
         reads = self._context.known_reads(terms)
-        return union(span for node in reads for span in common(self._unseen(node), _promised_to_have(promises, node.name)))
+        return union(
+            span
+            for node in reads
+            for span in common(self._unseen(node), _promised_to_have(promises, node.name))
+        )
 
     def _unseen(self, node: Node) -> Moments:
         """Return the spans in which a source of a node wasn't observed.
@@ -221,7 +304,11 @@ class Gathering:
         for source in sources_of([node], self._context):
             results += self._gaps.get(source.name, ())
             observations = self._facts.observations(source.name)
-            until = known_until(observations, self._context.declared.tick_every_us) if observations else self._now - 1
+            until = (
+                known_until(observations, self._context.declared.tick_every_us)
+                if observations
+                else self._now - 1
+            )
             results.append((until + 1, EVER))
         return union(results)
 
@@ -243,32 +330,48 @@ class Gathering:
             if not begun:
                 first = stored.first_publication(self._tx, node.name)
                 lacking += [(-EVER, first)] if first is not None else []
-            results += common(union(lacking), _due_to_have(_promised_to_have(promises, node.name), duties))
+            results += common(
+                union(lacking), _due_to_have(_promised_to_have(promises, node.name), duties)
+            )
         return union(results)
 
     def _republished(self, terms: Terms) -> tuple[tuple[int, ...], ...]:
-        return tuple(tuple(stored.publication_times(self._tx, node.name, self._from)) for node in self._context.known_reads(terms))
+        return tuple(
+            tuple(stored.publication_times(self._tx, node.name, self._from))
+            for node in self._context.known_reads(terms)
+        )
 
 
 def _terms(promise: Promise) -> Terms:
     """Return the last terms of a removed consumer; its owner is no longer known."""
     said = promise.terms
     return Terms(
-        promise.consumer, "", tuple(said["reads"]), Grain(said["per"]), str(said["timezone"]), said.get("due"), said.get("max_age")
+        promise.consumer,
+        "",
+        tuple(said["reads"]),
+        Grain(said["per"]),
+        str(said["timezone"]),
+        said.get("due"),
+        said.get("max_age"),
     )
 
 
 def _promised_to_have(promises: Sequence[Promise], read: str) -> Moments:
     """Return the spans in which a read was promised; all time if no promise names it."""
     mine = [promise for promise in promises if read in promise.terms["reads"]]
-    return union((promise.begins_at, _until(promise)) for promise in mine) if mine else outside(NONE)
+    return (
+        union((promise.begins_at, _until(promise)) for promise in mine) if mine else outside(NONE)
+    )
 
 
 def _due_to_have(promised: Moments, duties: Sequence[Duty]) -> Moments:
     """Return the promised spans from their first deadline on; unchanged if no interval is due."""
     if not duties:
         return promised
-    return union((min((duty.due_us for duty in duties if duty.due_us >= began), default=EVER), ended) for began, ended in promised)
+    return union(
+        (min((duty.due_us for duty in duties if duty.due_us >= began), default=EVER), ended)
+        for began, ended in promised
+    )
 
 
 def _begun(promises: Mapping[str, Sequence[Promise]]) -> dict[str, list[Promise]]:
@@ -285,10 +388,17 @@ def _promised(promises: Sequence[Promise]) -> tuple[Term, ...]:
 
     A `since:` in the past extends a promise back over time without another promise.
     """
-    terms = [_term(promise, (max(promise.from_at, promise.begins_at), _until(promise))) for promise in promises]
+    terms = [
+        _term(promise, (max(promise.from_at, promise.begins_at), _until(promise)))
+        for promise in promises
+    ]
     taken = union((promise.from_at, _until(promise)) for promise in promises)
     for promise in promises:
-        earlier = common(((promise.begins_at, promise.from_at),), outside(taken)) if promise.begins_at < promise.from_at else NONE
+        earlier = (
+            common(((promise.begins_at, promise.from_at),), outside(taken))
+            if promise.begins_at < promise.from_at
+            else NONE
+        )
         terms += [_term(promise, span) for span in earlier]
         taken = union([*taken, *earlier])
     return tuple(sorted(terms, key=lambda term: term.from_us))
@@ -307,7 +417,10 @@ def _without(duty: Duty, holes: Moments) -> Duty:
     if not holes:
         return duty
     met = union(
-        (max(began, start), min(ended, end)) for began, ended in duty.met for start, end in outside(holes) if start < ended and began < end
+        (max(began, start), min(ended, end))
+        for began, ended in duty.met
+        for start, end in outside(holes)
+        if start < ended and began < end
     )
     waived = [] if duty.waived_us is None else [(duty.waived_us, EVER)]
     return msgspec.structs.replace(duty, met=union([*met, *waived]))

@@ -20,7 +20,14 @@ import msgspec
 from headrace.model.intervals import key_at_us
 from headrace.slo.declared_promises import DeclaredPromises, Rhythm, Rhythms
 from headrace.slo.facts import Newest
-from headrace.slo.freshness import FreshnessState, NodeStates, asset_state_counts, freshness, unchecked, view_freshness
+from headrace.slo.freshness import (
+    FreshnessState,
+    NodeStates,
+    asset_state_counts,
+    freshness,
+    unchecked,
+    view_freshness,
+)
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.stored_facts import StoredFacts
 from headrace.store.queries import partition_states
@@ -85,9 +92,17 @@ class StateCache:
     def __init__(self, declared: DeclaredPromises) -> None:
         self._declared = declared
         self._rhythms = Rhythms({**declared.nodes, **declared.exports})
-        self._places = {name: place for place, name in enumerate((*declared.nodes, *declared.views))}
+        self._places = {
+            name: place for place, name in enumerate((*declared.nodes, *declared.views))
+        }
         self._names = list(self._places)
-        self._cuts = [*{(grain, node.timezone) for node in declared.nodes.values() if (grain := node.partition.grain) is not None}]
+        self._cuts = [
+            *{
+                (grain, node.timezone)
+                for node in declared.nodes.values()
+                if (grain := node.partition.grain) is not None
+            }
+        ]
         self._below = _below(declared)
         self._moments: deque[RevisionStates] = deque(maxlen=KEPT_MAX)
         self._lock = threading.Lock()
@@ -102,7 +117,11 @@ class StateCache:
                 default=None,
             )
             changed = [] if before is None else partition_states.changed_nodes(tx, before.revision)
-            seen = partition_states.visible_extents(tx) if before is None else _brought(tx, before.seen, changed)
+            seen = (
+                partition_states.visible_extents(tx)
+                if before is None
+                else _brought(tx, before.seen, changed)
+            )
             facts = CachedFacts(tx, seen)
             context = EvaluationContext(self._declared, facts, self._rhythms)
             begun = tuple(key_at_us(now_us, grain, timezone) for grain, timezone in self._cuts)
@@ -112,16 +131,29 @@ class StateCache:
             else:
                 asked = self._names if anew else changed
                 states = self._judged(
-                    context, now_us, asked, before, RevisionStates(revision, context.rhythms, begun, seen, {}, {}, frozenset())
+                    context,
+                    now_us,
+                    asked,
+                    before,
+                    RevisionStates(revision, context.rhythms, begun, seen, {}, {}, frozenset()),
                 )
                 self._moments.append(states)
         counts = asset_state_counts(context, states.tally, len(states.newest_unchecked))
         return StateSnapshot(facts, context, NodeStates(states.states, counts))
 
     def _judged(
-        self, context: EvaluationContext, now_us: int, asked: Iterable[str], before: RevisionStates | None, now: RevisionStates
+        self,
+        context: EvaluationContext,
+        now_us: int,
+        asked: Iterable[str],
+        before: RevisionStates | None,
+        now: RevisionStates,
     ) -> RevisionStates:
-        states, tally = (dict(before.states), Counter(before.tally)) if before is not None else ({}, Counter[FreshnessState]())
+        states, tally = (
+            (dict(before.states), Counter(before.tally))
+            if before is not None
+            else ({}, Counter[FreshnessState]())
+        )
         odd = set(before.newest_unchecked) if before is not None else set[str]()
         stale = context.facts.stale_nodes()
         waiting = sorted({self._places[name] for name in asked if name in self._places})
@@ -141,13 +173,24 @@ class StateCache:
                     if place not in known:
                         known.add(place)
                         heapq.heappush(waiting, place)
-        return msgspec.structs.replace(now, states=states, tally=tally, newest_unchecked=frozenset(odd))
+        return msgspec.structs.replace(
+            now, states=states, tally=tally, newest_unchecked=frozenset(odd)
+        )
 
     def _state(
-        self, name: str, context: EvaluationContext, states: Mapping[str, FreshnessState], stale: Collection[str], now_us: int
+        self,
+        name: str,
+        context: EvaluationContext,
+        states: Mapping[str, FreshnessState],
+        stale: Collection[str],
+        now_us: int,
     ) -> FreshnessState:
         node = self._declared.nodes.get(name)
-        return view_freshness(name, context, states) if node is None else freshness(node, context, states, stale, now_us)
+        return (
+            view_freshness(name, context, states)
+            if node is None
+            else freshness(node, context, states, stale, now_us)
+        )
 
 
 def _below(declared: DeclaredPromises) -> dict[str, list[int]]:
@@ -167,7 +210,9 @@ def _below(declared: DeclaredPromises) -> dict[str, list[int]]:
     return results
 
 
-def _brought(tx: Transaction, seen: Mapping[str, VisibleExtent], changed: Iterable[str]) -> Mapping[str, VisibleExtent]:
+def _brought(
+    tx: Transaction, seen: Mapping[str, VisibleExtent], changed: Iterable[str]
+) -> Mapping[str, VisibleExtent]:
     again = {name: partition_states.visible_extent(tx, name) for name in changed}
     if not again:
         return seen

@@ -14,7 +14,16 @@ from headrace.model.errors import LAKE_CLOSED
 from headrace.model.intervals import bounds_us, next_key
 from headrace.model.partitions import SEPARATOR, partition_argument
 from headrace.model.times import Duration
-from headrace.slo.blockage import HOLDS, Blockage, Blocked, BlockReason, blockage_clause, in_repair_order, next_command, promised_by
+from headrace.slo.blockage import (
+    HOLDS,
+    Blockage,
+    Blocked,
+    BlockReason,
+    blockage_clause,
+    in_repair_order,
+    next_command,
+    promised_by,
+)
 from headrace.slo.consumer_states import (
     AtRisk,
     ConsumedAsset,
@@ -29,14 +38,28 @@ from headrace.slo.consumer_states import (
 from headrace.slo.declared_promises import WHOLE, DeclaredPromises, Node, Terms
 from headrace.slo.facts import AcceptedPartition, StateFacts
 from headrace.slo.freshness import FreshnessState, NodeStates, known_until, next_pass, node_states
-from headrace.slo.obligations import EvaluationContext, Obligation, covered, data_through, late_run, met_at, obligations, served_since
+from headrace.slo.obligations import (
+    EvaluationContext,
+    Obligation,
+    covered,
+    data_through,
+    late_run,
+    met_at,
+    obligations,
+    served_since,
+)
 from headrace.slo.risk import Outlooks
 from headrace.slo.times import days, moment
 
 NOTHING_WRONG: Mapping[str, Wronged] = MappingProxyType({})
 
 
-def evaluate_status(declared: DeclaredPromises, facts: StateFacts, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_WRONG) -> Status:
+def evaluate_status(
+    declared: DeclaredPromises,
+    facts: StateFacts,
+    now_us: int,
+    wronged: Mapping[str, Wronged] = NOTHING_WRONG,
+) -> Status:
     """Return the status of everything at `now_us`; `wronged` are the consumers that are wrong."""
     return evaluate_in_context(EvaluationContext(declared, facts), now_us, wronged)
 
@@ -53,14 +76,23 @@ def evaluate_in_context(
     `nodes` are the states of all nodes, if already known; `only` limits the result to one consumer.
     """
     declared, facts = context.declared, context.facts
-    states, outlooks = node_states(context, now_us) if nodes is None else nodes, Outlooks(context, now_us)
+    states, outlooks = (
+        node_states(context, now_us) if nodes is None else nodes,
+        Outlooks(context, now_us),
+    )
     blockage = Blockage(context, now_us)
-    looked = [observations[0] for node in declared.nodes.values() if node.is_source and (observations := facts.observations(node.name))]
+    looked = [
+        observations[0]
+        for node in declared.nodes.values()
+        if node.is_source and (observations := facts.observations(node.name))
+    ]
     return Status(
         now_us=now_us,
         observed_at_us=max(looked, default=None),
         consumers=tuple(
-            _ConsumerEvaluation(terms, context, now_us, outlooks, blockage, wronged.get(terms.consumer)).result(states.states)
+            _ConsumerEvaluation(
+                terms, context, now_us, outlooks, blockage, wronged.get(terms.consumer)
+            ).result(states.states)
             for terms in declared.consumers
             if only in (None, terms.consumer)
         ),
@@ -71,14 +103,22 @@ def evaluate_in_context(
 def _never_served(terms: Terms, context: EvaluationContext) -> bool:
     """Return whether any of a consumer's reads was never readable."""
     reads = context.known_reads(terms)
-    return len(reads) < len(terms.reads) or any(context.facts.newest(node.name) is None for node in reads)
+    return len(reads) < len(terms.reads) or any(
+        context.facts.newest(node.name) is None for node in reads
+    )
 
 
 class _ConsumerEvaluation:
     """The evaluation of one consumer at one time."""
 
     def __init__(
-        self, terms: Terms, context: EvaluationContext, now_us: int, outlooks: Outlooks, blockage: Blockage, wronged: Wronged | None
+        self,
+        terms: Terms,
+        context: EvaluationContext,
+        now_us: int,
+        outlooks: Outlooks,
+        blockage: Blockage,
+        wronged: Wronged | None,
     ) -> None:
         self._wronged, self._blockage = wronged, blockage
         self._terms, self._context, self._now, self._outlooks = terms, context, now_us, outlooks
@@ -94,7 +134,9 @@ class _ConsumerEvaluation:
     @cached_property
     def _excepted(self) -> list[AcceptedPartition]:
         return exceptions_relied_on(
-            self._terms, [obligation for obligation in self._all if obligation.met_at_us is not None], self._context
+            self._terms,
+            [obligation for obligation in self._all if obligation.met_at_us is not None],
+            self._context,
         )
 
     def result(self, fresh: Mapping[str, FreshnessState]) -> ConsumerStatus:
@@ -122,7 +164,10 @@ class _ConsumerEvaluation:
         pause = pause if pause is not None and pause.holds(self._now) else None
         if pause is not None:
             text = pause.said(self._now, self._context.declared.timezone)
-            reason, command = f"{text}; {reason}", f"headrace resume {shlex.quote(self._terms.consumer)}"
+            reason, command = (
+                f"{text}; {reason}",
+                f"headrace resume {shlex.quote(self._terms.consumer)}",
+            )
         return ConsumerStatus(
             name=self._terms.consumer,
             owner=self._terms.owner,
@@ -132,11 +177,15 @@ class _ConsumerEvaluation:
             due_interval=self._due[-1].interval if self._due else None,
             data_through=self._through,
             missing_besides=self._missing_besides(states[0]),
-            backlog=tuple(obligation.interval for obligation in self._due[:-1] if not obligation.settled),
+            backlog=tuple(
+                obligation.interval for obligation in self._due[:-1] if not obligation.settled
+            ),
             reads=tuple(self._reads(fresh)),
             reason=reason,
             next=command,
-            export=latest_export(self._terms, self._context, self._due[-1].interval if self._due else None),
+            export=latest_export(
+                self._terms, self._context, self._due[-1].interval if self._due else None
+            ),
             risk=risk,
             paused=pause,
             obligations=tuple(self._all),
@@ -148,7 +197,11 @@ class _ConsumerEvaluation:
         )
 
     def _why(
-        self, state: ConsumerState, blind: tuple[str, int | None] | None, late_since: int | None, risk: AtRisk | None
+        self,
+        state: ConsumerState,
+        blind: tuple[str, int | None] | None,
+        late_since: int | None,
+        risk: AtRisk | None,
     ) -> tuple[str, str | None, int | None]:
         """Return the reason in one clause, the next command, and since when the state holds."""
         if state is ConsumerState.UNKNOWN and blind is not None:
@@ -176,7 +229,9 @@ class _ConsumerEvaluation:
         missing = sum(not obligation.settled for obligation in self._due)
         if state is ConsumerState.SERVED:
             return 0  # the reason names them
-        return max(0, missing - 1) if state in (ConsumerState.LATE, ConsumerState.NEVER) else missing
+        return (
+            max(0, missing - 1) if state in (ConsumerState.LATE, ConsumerState.NEVER) else missing
+        )
 
     def _owed(self) -> bool:
         """Return whether a deadline has passed; before that, lateness isn't reported.
@@ -187,7 +242,10 @@ class _ConsumerEvaluation:
         if self._due or terms.max_age is None or self._context.has_rhythm(terms):
             return bool(self._due)
         begins = self._promised_since()
-        return begins is not None and Duration.parse(terms.max_age).after_us(begins, terms.timezone) <= self._now
+        return (
+            begins is not None
+            and Duration.parse(terms.max_age).after_us(begins, terms.timezone) <= self._now
+        )
 
     def _served_since(self) -> int | None:
         """Return since when the consumer hasn't been late.
@@ -238,11 +296,15 @@ class _ConsumerEvaluation:
             return None
         age = Duration.parse(terms.max_age)
         if self._through is not None:
-            return age.after_us(bounds_us(self._through, terms.per, terms.timezone)[1], terms.timezone)
+            return age.after_us(
+                bounds_us(self._through, terms.per, terms.timezone)[1], terms.timezone
+            )
         # an interval without rows comes before any gap: too old since the first deadline
         if self._context.has_rhythm(terms):
             return self._due[0].due_at_us if self._due else None
-        newest = [self._context.facts.newest(node.name) for node in self._context.known_reads(terms)]
+        newest = [
+            self._context.facts.newest(node.name) for node in self._context.known_reads(terms)
+        ]
         oldest = min((item.at_us for item in newest if item is not None), default=None)
         return None if oldest is None else age.after_us(oldest, terms.timezone)
 
@@ -257,7 +319,11 @@ class _ConsumerEvaluation:
                 obligation.due_at_us > self._now
                 and ended
                 and not obligation.settled
-                and (risk := self._held_back(obligation) or self._nothing_runs_it(obligation) or self._too_slow(obligation))
+                and (
+                    risk := self._held_back(obligation)
+                    or self._nothing_runs_it(obligation)
+                    or self._too_slow(obligation)
+                )
             ):
                 return risk
         return None
@@ -268,10 +334,17 @@ class _ConsumerEvaluation:
         It needs a person, is an overdue delivery, or is a source that can't be read.
         """
         for results in in_repair_order(self._blockage.of(self._terms, obligation.interval)):
-            if results.block in HOLDS or self._overdue(results) or results.unreadable_us is not None:
+            if (
+                results.block in HOLDS
+                or self._overdue(results)
+                or results.unreadable_us is not None
+            ):
                 at = moment(obligation.due_at_us, self._now, self._context.declared.timezone)
                 text = f"late at {at}: {self._told(results)}"
-                since = max(self._ended(obligation), results.since_us or results.unreadable_us or self._promised_for(results) or 0)
+                since = max(
+                    self._ended(obligation),
+                    results.since_us or results.unreadable_us or self._promised_for(results) or 0,
+                )
                 withdrawn = results.reason if results.block is BlockReason.WITHDRAWN else ""
                 return AtRisk(
                     obligation.interval,
@@ -293,21 +366,36 @@ class _ConsumerEvaluation:
         if self._context.facts.is_led() or self._next_pass() <= obligation.due_at_us:
             return None
         blocked = in_repair_order(self._blockage.of(self._terms, obligation.interval))
-        if not blocked or any(results.block is not BlockReason.WAITING or results.reason.startswith(LAKE_CLOSED) for results in blocked):
+        if not blocked or any(
+            results.block is not BlockReason.WAITING or results.reason.startswith(LAKE_CLOSED)
+            for results in blocked
+        ):
             return None
         results = blocked[0]
         at = moment(obligation.due_at_us, self._now, self._context.declared.timezone)
         text = f"late at {at}: {self._told(results)}, and nothing runs it"
         since = max(self._ended(obligation), results.since_us or 0)
-        return AtRisk(obligation.interval, obligation.due_at_us, results.node, results.partition, text, "headrace tick", since)
+        return AtRisk(
+            obligation.interval,
+            obligation.due_at_us,
+            results.node,
+            results.partition,
+            text,
+            "headrace tick",
+            since,
+        )
 
     def _next_pass(self) -> int:
         """Return when the consumer's sources are usually observed next; now if none ever was."""
         observations = [
-            self._context.facts.observations(node.name) for node in sources_of(self._context.known_reads(self._terms), self._context)
+            self._context.facts.observations(node.name)
+            for node in sources_of(self._context.known_reads(self._terms), self._context)
         ]
         every_us = self._context.declared.tick_every_us
-        return max((next_pass(observation, every_us) for observation in observations if observation), default=self._now)
+        return max(
+            (next_pass(observation, every_us) for observation in observations if observation),
+            default=self._now,
+        )
 
     def _too_slow(self, obligation: Obligation) -> AtRisk | None:
         """Return the risk that the remaining work takes longer than the remaining time."""
@@ -316,10 +404,23 @@ class _ConsumerEvaluation:
             return None
         pause = self._context.facts.pauses().get(risk.node)
         held = pause is not None and pause.holds(self._now)
-        command = f"headrace resume {shlex.quote(risk.node)}" if held else f"headrace why {shlex.quote(self._terms.consumer)}"
+        command = (
+            f"headrace resume {shlex.quote(risk.node)}"
+            if held
+            else f"headrace why {shlex.quote(self._terms.consumer)}"
+        )
         began = risk.since_us or (pause.since_us if pause is not None and held else None) or 0
         since = max(self._ended(obligation), began)
-        return AtRisk(obligation.interval, obligation.due_at_us, risk.node, risk.partition, risk.clause, command, since, risk.predicted_us)
+        return AtRisk(
+            obligation.interval,
+            obligation.due_at_us,
+            risk.node,
+            risk.partition,
+            risk.clause,
+            command,
+            since,
+            risk.predicted_us,
+        )
 
     def _ended(self, obligation: Obligation) -> int:
         """Return when an interval ended: before that, none of its data is expected."""
@@ -341,7 +442,10 @@ class _ConsumerEvaluation:
             if partition.until_us is not None and not partition.lapsed(self._now):
                 zone = self._context.declared.timezone
                 until = moment(partition.until_us, self._now, zone)
-                text = f"{_place(partition)} is an exception of {partition.by} that lapses at {until}: {partition.reason}"
+                text = (
+                    f"{_place(partition)} is an exception of {partition.by} that lapses at {until}:"
+                    f" {partition.reason}"
+                )
                 command = f"headrace quarantine {shlex.quote(_place(partition))}"
                 return AtRisk(
                     partition.partition,
@@ -362,7 +466,11 @@ class _ConsumerEvaluation:
         """
         if partition.at_us is None:
             return None
-        met = (it.met_at_us for it in self._all if it.met_at_us is not None and it.met_at_us >= partition.at_us)
+        met = (
+            it.met_at_us
+            for it in self._all
+            if it.met_at_us is not None and it.met_at_us >= partition.at_us
+        )
         return min(met, default=partition.at_us)
 
     def _odd(self) -> AtRisk | None:
@@ -375,7 +483,15 @@ class _ConsumerEvaluation:
         text = f"{place} is unusual: {results.said}"
         since = max(served[0].due_at_us, served[0].met_at_us or 0, results.at_us or 0)
         command = f"headrace why {shlex.quote(place)}"
-        return AtRisk(served[0].interval, served[0].due_at_us, results.node, results.partition, text, command, since)
+        return AtRisk(
+            served[0].interval,
+            served[0].due_at_us,
+            results.node,
+            results.partition,
+            text,
+            command,
+            since,
+        )
 
     def _wrong(self) -> tuple[str, str | None, int | None]:
         assert self._wronged is not None
@@ -394,16 +510,25 @@ class _ConsumerEvaluation:
                 stalest = (until, observations[0], source.name)
         if stalest is None:
             return None
-        return f"nobody has looked at {stalest[2]} since {moment(stalest[1], self._now, zone)}", stalest[0]
+        return (
+            f"nobody has looked at {stalest[2]} since {moment(stalest[1], self._now, zone)}",
+            stalest[0],
+        )
 
     # Clauses
 
     def _blocked(self, state: ConsumerState) -> Blocked | None:
         """Return what keeps the consumer late, or what blocks its first interval."""
-        keeps = self._blockage.keeps_late(self._terms, self._late) if state is ConsumerState.LATE else None
+        keeps = (
+            self._blockage.keeps_late(self._terms, self._late)
+            if state is ConsumerState.LATE
+            else None
+        )
         late = [] if keeps is None else [keeps, *self._late]
         for obligation in late if state is ConsumerState.LATE else self._all:
-            if not obligation.settled and (results := self._blockage.of(self._terms, obligation.interval)):
+            if not obligation.settled and (
+                results := self._blockage.of(self._terms, obligation.interval)
+            ):
                 return in_repair_order(results)[0]
         # too old, though nothing was due yet
         if state is ConsumerState.LATE and not self._late and self._through is not None:
@@ -417,15 +542,25 @@ class _ConsumerEvaluation:
     def _too_old(self) -> str:
         if self._through is not None and self._terms.max_age is not None:
             return f"what can be read ends with {self._through}, older than {self._terms.max_age}"
-        if self._terms.max_age is not None and not self._context.has_rhythm(self._terms) and not self._never():
+        if (
+            self._terms.max_age is not None
+            and not self._context.has_rhythm(self._terms)
+            and not self._never()
+        ):
             return f"what can be read was published more than {self._terms.max_age} ago"
         undelivered = [
-            node.name for node in sources_of(self._context.known_reads(self._terms), self._context) if self._is_undelivered(node.name)
+            node.name
+            for node in sources_of(self._context.known_reads(self._terms), self._context)
+            if self._is_undelivered(node.name)
         ]
         if undelivered:
             return f"{undelivered[0]}: nothing was ever delivered"
         absent = [name for name in self._terms.reads if self._context.facts.newest(name) is None]
-        return f"{absent[0]}: nothing was ever published" if absent else "nothing holds it back: it is about to be computed"
+        return (
+            f"{absent[0]}: nothing was ever published"
+            if absent
+            else "nothing holds it back: it is about to be computed"
+        )
 
     def _is_undelivered(self, source: str) -> bool:
         """Return whether a source that delivers by interval has no delivery and no start."""
@@ -435,12 +570,18 @@ class _ConsumerEvaluation:
     def _served_reason(self) -> str:
         unmet = [obligation.interval for obligation in self._due if not obligation.settled]
         if unmet:
-            return f"{days(len(unmet), self._terms.per)} missing: {', '.join(unmet[:3])}{' …' if len(unmet) > 3 else ''}"
+            return (
+                f"{days(len(unmet), self._terms.per)} missing:"
+                f" {', '.join(unmet[:3])}{' …' if len(unmet) > 3 else ''}"
+            )
         text = "all that is due can be read" if self._due else "all it reads can be read"
         newest = self._due[-1] if self._due else None
         if newest is not None and newest.met_at_us is None:
             text = f"{newest.interval} was waived, all else that is due can be read"
-        by = "".join(f"; {_place(partition)} by exception of {partition.by}" for partition in self._excepted[:1])
+        by = "".join(
+            f"; {_place(partition)} by exception of {partition.by}"
+            for partition in self._excepted[:1]
+        )
         return f"{text}{by}{' and others' if len(self._excepted) > 1 else ''}"
 
     def _backlog_command(self) -> str | None:
@@ -452,14 +593,25 @@ class _ConsumerEvaluation:
         """Yield the state of each read; a view has the worst state of what it reads."""
         declared = self._context.declared
         for name in self._terms.named or self._terms.reads:
-            behind = [self._read(declared.nodes[item], fresh) for item in declared.views.get(name, (name,)) if item in declared.nodes]
+            behind = [
+                self._read(declared.nodes[item], fresh)
+                for item in declared.views.get(name, (name,))
+                if item in declared.nodes
+            ]
             if behind:
-                through = min((asset.data_through for asset in behind if asset.data_through is not None), default=None)
+                through = min(
+                    (asset.data_through for asset in behind if asset.data_through is not None),
+                    default=None,
+                )
                 yield ConsumedAsset(name, fresh[name], through)
 
     def _read(self, node: Node, fresh: Mapping[str, FreshnessState]) -> ConsumedAsset:
         newest = self._context.facts.newest(node.name)
-        through = newest.partition.partition(SEPARATOR)[0] if newest is not None and node.partition.grain is not None else None
+        through = (
+            newest.partition.partition(SEPARATOR)[0]
+            if newest is not None and node.partition.grain is not None
+            else None
+        )
         if newest is not None and node.partition.whole and self._context.rhythms[node.name].has:
             through = next(
                 (
@@ -473,7 +625,11 @@ class _ConsumerEvaluation:
 
 
 def _place(partition: AcceptedPartition) -> str:
-    return partition.node if partition.partition == WHOLE else f"{partition.node}@{partition.partition}"
+    return (
+        partition.node
+        if partition.partition == WHOLE
+        else f"{partition.node}@{partition.partition}"
+    )
 
 
 def sources_of(reads: Sequence[Node], context: EvaluationContext) -> list[Node]:
@@ -485,4 +641,7 @@ def sources_of(reads: Sequence[Node], context: EvaluationContext) -> list[Node]:
             if spec.node in nodes and spec.node not in wanted:
                 wanted[spec.node] = None
                 above.append(spec.node)
-    return sorted((nodes[name] for name in wanted if nodes[name].is_source), key=lambda node: context.places[node.name])
+    return sorted(
+        (nodes[name] for name in wanted if nodes[name].is_source),
+        key=lambda node: context.places[node.name],
+    )

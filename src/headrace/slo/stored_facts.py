@@ -47,7 +47,11 @@ from headrace.store.queries import exceptions as stored_exceptions
 from headrace.store.transaction import Transaction
 
 OBSERVATIONS_USED = 20
-_OF_OBSERVATIONS = (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.CONFIGURATION_ERROR)
+_OF_OBSERVATIONS = (
+    CauseKind.SOURCE_UNAVAILABLE,
+    CauseKind.ACCESS_DENIED,
+    CauseKind.CONFIGURATION_ERROR,
+)
 """Incident kinds of a source that can't be read."""
 OBLIGATIONS_NEWEST = 100
 
@@ -67,7 +71,11 @@ class StoredFacts:
 
     def first(self, node: str, partition: str) -> VisiblePublication | None:
         """Return the first publication of a partition; None while it is withdrawn."""
-        results = None if (node, partition) in self._withdrawn else publications.first_published(self._tx, node, partition)
+        results = (
+            None
+            if (node, partition) in self._withdrawn
+            else publications.first_published(self._tx, node, partition)
+        )
         return None if results is None else VisiblePublication(*results)
 
     def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
@@ -86,7 +94,11 @@ class StoredFacts:
 
     def _find_newest(self, node: str) -> Newest | None:
         summary = partition_states.extent(self._tx, node)
-        return None if summary is None else Newest(summary.newest, summary.newest_at, summary.newest_verdict, summary.oldest)
+        return (
+            None
+            if summary is None
+            else Newest(summary.newest, summary.newest_at, summary.newest_verdict, summary.oldest)
+        )
 
     def rows(self, node: str, partition: str) -> int | None:
         """Return the number of rows that readers see of a partition; None if it isn't published."""
@@ -110,7 +122,11 @@ class StoredFacts:
         if result is None:
             since = ingestion.waiting_since(self._tx, node, partition)
             return (
-                None if since is None else PartitionStateFacts("waiting", published=False, stale=False, reason=self._closed, since_us=since)
+                None
+                if since is None
+                else PartitionStateFacts(
+                    "waiting", published=False, stale=False, reason=self._closed, since_us=since
+                )
             )
         kept_back = result.state in ("held", "rejected")
         last = quarantine.dropped(self._tx, node, partition) if kept_back else None
@@ -148,7 +164,9 @@ class StoredFacts:
 
     def observations(self, source: str) -> list[int]:
         """Return the times of the last 20 observations of a source, newest first."""
-        return [look.at for look in deliveries.observations(self._tx, source, limit=OBSERVATIONS_USED)]
+        return [
+            look.at for look in deliveries.observations(self._tx, source, limit=OBSERVATIONS_USED)
+        ]
 
     def kept(self, consumer: str) -> list[RecordedObligation]:
         """Return recorded obligations of a consumer, oldest first.
@@ -158,11 +176,22 @@ class StoredFacts:
         met = obligations.newest_met(self._tx, consumer)
         newest = obligations.newest(self._tx, consumer, limit=OBLIGATIONS_NEWEST)
         stored_obligations = {
-            obligation.interval: obligation for obligation in (*obligations.unmet(self._tx, consumer), *newest, *([met] if met else []))
+            obligation.interval: obligation
+            for obligation in (
+                *obligations.unmet(self._tx, consumer),
+                *newest,
+                *([met] if met else []),
+            )
         }
-        ordered = sorted(stored_obligations.values(), key=lambda obligation: (obligation.due_at, obligation.interval))
+        ordered = sorted(
+            stored_obligations.values(),
+            key=lambda obligation: (obligation.due_at, obligation.interval),
+        )
         return [
-            RecordedObligation(obligation.interval, obligation.due_at, obligation.met_at, obligation.waived_at) for obligation in ordered
+            RecordedObligation(
+                obligation.interval, obligation.due_at, obligation.met_at, obligation.waived_at
+            )
+            for obligation in ordered
         ]
 
     def pauses(self) -> dict[str, Pausing]:
@@ -171,7 +200,10 @@ class StoredFacts:
 
     @cached_property
     def _pauses(self) -> dict[str, Pausing]:
-        return {pause.node: Pausing(pause.reason, pause.actor, pause.until, pause.since) for pause in scheduling.all_pauses(self._tx)}
+        return {
+            pause.node: Pausing(pause.reason, pause.actor, pause.until, pause.since)
+            for pause in scheduling.all_pauses(self._tx)
+        }
 
     def is_led(self) -> bool:
         """Return whether a leader is running, which computes whatever can be computed."""
@@ -197,7 +229,12 @@ class StoredFacts:
     def _exceptions(self) -> list[AcceptedPartition]:
         return [
             AcceptedPartition(
-                record.node, record.partition, record.actor, record.reason, record.until, stored_exceptions.lapsing_since(self._tx, record)
+                record.node,
+                record.partition,
+                record.actor,
+                record.reason,
+                record.until,
+                stored_exceptions.lapsing_since(self._tx, record),
             )
             for record in stored_exceptions.exceptions_in_force(self._tx)
         ]
@@ -211,7 +248,16 @@ class StoredFacts:
         unusuals: list[Unusual] = []
         for node, partition, column, text, strength, at_us in quality.unusual(self._tx):
             users = incidents.users_of_column(self._tx, node, partition, column)
-            unusuals.append(Unusual(node, partition, text, strength, at_us, None if users is None else frozenset(users)))
+            unusuals.append(
+                Unusual(
+                    node,
+                    partition,
+                    text,
+                    strength,
+                    at_us,
+                    None if users is None else frozenset(users),
+                )
+            )
         return unusuals
 
     def damaged(self) -> Mapping[tuple[str, str], Damage]:
@@ -227,7 +273,10 @@ class StoredFacts:
             for number, keys in sorted(partitions_in(self._tx, node, own.keys()).items()):
                 file = own[number]
                 for key in sorted(keys):
-                    damages.setdefault((node, key), Damage(file.path, file.wrong, file.since, self._open_at(node, key)))
+                    damages.setdefault(
+                        (node, key),
+                        Damage(file.path, file.wrong, file.since, self._open_at(node, key)),
+                    )
         return damages
 
     def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
@@ -288,7 +337,9 @@ class StoredFacts:
 class EnvironmentFacts:
     """Implements `slo.facts.StateFacts` over the stores of an environment and of production."""
 
-    def __init__(self, facts: StoredFacts, production: StoredFacts, borrowed: frozenset[str]) -> None:
+    def __init__(
+        self, facts: StoredFacts, production: StoredFacts, borrowed: frozenset[str]
+    ) -> None:
         self._own, self._production, self._borrowed = facts, production, borrowed
 
     @property
@@ -344,11 +395,15 @@ class EnvironmentFacts:
 
     def stale_nodes(self) -> set[str]:
         """Return the nodes with a stale published partition."""
-        return (self._own.stale_nodes() - self._borrowed) | (self._production.stale_nodes() & self._borrowed)
+        return (self._own.stale_nodes() - self._borrowed) | (
+            self._production.stale_nodes() & self._borrowed
+        )
 
     def quarantined_nodes(self) -> set[str]:
         """Return the nodes that have anything in quarantine."""
-        return (self._own.quarantined_nodes() - self._borrowed) | (self._production.quarantined_nodes() & self._borrowed)
+        return (self._own.quarantined_nodes() - self._borrowed) | (
+            self._production.quarantined_nodes() & self._borrowed
+        )
 
     def oldest_delivery(self, source: str) -> str | None:
         """Return the oldest interval of a source that was ever delivered."""
@@ -381,25 +436,35 @@ class EnvironmentFacts:
         """Return the exceptions, each node from its own store."""
         partitions, theirs = self._own.exceptions(), self._production.exceptions()
         return [partition for partition in partitions if partition.node not in self._borrowed] + [
-            accepted_partition for accepted_partition in theirs if accepted_partition.node in self._borrowed
+            accepted_partition
+            for accepted_partition in theirs
+            if accepted_partition.node in self._borrowed
         ]
 
     def unusual(self) -> list[Unusual]:
         """Return the anomalous partitions, each node from its own store."""
         unusuals, theirs = self._own.unusual(), self._production.unusual()
-        return [item for item in unusuals if item.node not in self._borrowed] + [one for one in theirs if one.node in self._borrowed]
+        return [item for item in unusuals if item.node not in self._borrowed] + [
+            one for one in theirs if one.node in self._borrowed
+        ]
 
     def damaged(self) -> Mapping[tuple[str, str], Damage]:
         """Return the damage, each node from its own store, without production's incidents."""
         damages, theirs = self._own.damaged(), self._production.damaged()
-        results = {place: damage for place, damage in damages.items() if place[0] not in self._borrowed}
+        results = {
+            place: damage for place, damage in damages.items() if place[0] not in self._borrowed
+        }
         borrowed = {place: damage for place, damage in theirs.items() if place[0] in self._borrowed}
         return results | {place: damage._replace(incident="") for place, damage in borrowed.items()}
 
     def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
         """Return the backfill or repair failure of a partition, without production's incidents."""
         failure = self._of(node).failed_in_backfill(node, partition)
-        return failure._replace(incident="") if failure is not None and node in self._borrowed else failure
+        return (
+            failure._replace(incident="")
+            if failure is not None and node in self._borrowed
+            else failure
+        )
 
     def unreadable(self) -> Mapping[str, UnreadableSource]:
         """Return the unreadable sources, each from its own store.
@@ -407,9 +472,13 @@ class EnvironmentFacts:
         Production's incidents aren't named.
         """
         sources, theirs = self._own.unreadable(), self._production.unreadable()
-        unreadable_sources = {name: source for name, source in sources.items() if name not in self._borrowed}
+        unreadable_sources = {
+            name: source for name, source in sources.items() if name not in self._borrowed
+        }
         borrowed = {name: source for name, source in theirs.items() if name in self._borrowed}
-        return unreadable_sources | {name: source._replace(incident="") for name, source in borrowed.items()}
+        return unreadable_sources | {
+            name: source._replace(incident="") for name, source in borrowed.items()
+        }
 
     def seconds(self, node: str) -> float | None:
         """Return the p95 duration of an attempt, from the store in which the node runs."""

@@ -57,7 +57,11 @@ def without(item: Moments, other: Moments) -> Moments:
 def outside(spans: Moments) -> Moments:
     """Return the points in time that aren't in the spans."""
     edges = [-EVER, *(edge for span in spans for edge in span), EVER]
-    return tuple((began, ended) for began, ended in zip(edges[::2], edges[1::2], strict=True) if began < ended)
+    return tuple(
+        (began, ended)
+        for began, ended in zip(edges[::2], edges[1::2], strict=True)
+        if began < ended
+    )
 
 
 def length(spans: Sequence[tuple[int, int]]) -> int:
@@ -100,7 +104,11 @@ class Duty(msgspec.Struct, frozen=True):
     @property
     def open(self) -> Moments:
         """The spans in which it was due and not met."""
-        return tuple((max(began, self.due_us), ended) for began, ended in outside(self.met) if ended > self.due_us)
+        return tuple(
+            (max(began, self.due_us), ended)
+            for began, ended in outside(self.met)
+            if ended > self.due_us
+        )
 
 
 def late_by_due(duties: Sequence[Duty]) -> Moments:
@@ -130,7 +138,9 @@ def late_by_age(duties: Sequence[Duty], max_age: str, timezone: str) -> Moments:
     return union(results)
 
 
-def late_by_republishing(published: Sequence[Sequence[int]], max_age: str, timezone: str) -> Moments:
+def late_by_republishing(
+    published: Sequence[Sequence[int]], max_age: str, timezone: str
+) -> Moments:
     """Return the spans in which the newest publication of any read was too old.
 
     For reads without intervals; `published` holds each read's publication times, oldest first.
@@ -150,7 +160,9 @@ def _eras(duties: Sequence[Duty]) -> list[tuple[int, int]]:
     return list(zip([-EVER, *cuts], [*cuts, EVER], strict=True))
 
 
-def _too_old(duties: Sequence[Duty], deadlines: Sequence[int | None], began: int, ended: int) -> list[tuple[int, int]]:
+def _too_old(
+    duties: Sequence[Duty], deadlines: Sequence[int | None], began: int, ended: int
+) -> list[tuple[int, int]]:
     """Return the spans of an era in which the readable data was too old.
 
     An interval becomes readable when it and all before it are met.
@@ -212,7 +224,11 @@ class ServiceHistory(msgspec.Struct, frozen=True):
 
     def promised(self, from_us: int, until_us: int) -> list[Duty]:
         """Return the obligations that fell due in a window."""
-        return [duty for duty in self.duties if self.counted_us <= duty.due_us and from_us < duty.due_us <= until_us]
+        return [
+            duty
+            for duty in self.duties
+            if self.counted_us <= duty.due_us and from_us < duty.due_us <= until_us
+        ]
 
 
 class ServicePeriod(msgspec.Struct, frozen=True):
@@ -229,7 +245,9 @@ def counted(past: ServiceHistory, from_us: int, until_us: int) -> Moments:
     return common(promised, union([(max(from_us, past.counted_us), until_us)]))
 
 
-def timeline(past: ServiceHistory, from_us: int, until_us: int, *, then: bool = False) -> list[ServicePeriod]:
+def timeline(
+    past: ServiceHistory, from_us: int, until_us: int, *, then: bool = False
+) -> list[ServicePeriod]:
     """Return the states of a consumer over the counted part of a window.
 
     States are as known now or, with `then`, as known at each point in time.
@@ -256,8 +274,13 @@ def wrong(past: ServiceHistory, *, then: bool = False) -> Moments:
     With `then`, return only the part in which that was known.
     """
     if then:
-        return union((max(period.from_us, period.known_us), min(period.until_us, period.withdrawn_us)) for period in past.wrong)
-    return union((period.from_us, period.until_us) for period in past.wrong if period.withdrawn_us == EVER)
+        return union(
+            (max(period.from_us, period.known_us), min(period.until_us, period.withdrawn_us))
+            for period in past.wrong
+        )
+    return union(
+        (period.from_us, period.until_us) for period in past.wrong if period.withdrawn_us == EVER
+    )
 
 
 def late(past: ServiceHistory) -> Moments:

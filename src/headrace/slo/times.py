@@ -17,7 +17,9 @@ def moment(at_us: int, now_us: int, timezone: str) -> str:
     if at.date() == now.date():
         return f"{at:%H:%M}"
     weekday = _WEEKDAYS[at.weekday()]
-    return f"{weekday} {at:%m-%d %H:%M}" if at.year == now.year else f"{weekday} {at:%Y-%m-%d %H:%M}"
+    return (
+        f"{weekday} {at:%m-%d %H:%M}" if at.year == now.year else f"{weekday} {at:%Y-%m-%d %H:%M}"
+    )
 
 
 def dated(at_us: int, timezone: str) -> str:

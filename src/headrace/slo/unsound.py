@@ -66,7 +66,9 @@ _Reached: TypeAlias = tuple[InputSpec, Taint, frozenset[str]]
 """A tainted input, and the node's columns that derive from it."""
 
 
-def spread_taints(tx: Transaction, context: EvaluationContext, roots: Iterable[Taint], carry: Carry) -> dict[str, list[Taint]]:
+def spread_taints(
+    tx: Transaction, context: EvaluationContext, roots: Iterable[Taint], carry: Carry
+) -> dict[str, list[Taint]]:
     """Return node → its publications that are tainted themselves or through an input.
 
     Exports are included.
@@ -84,43 +86,81 @@ def spread_taints(tx: Transaction, context: EvaluationContext, roots: Iterable[T
             if (columns := carry(taint.node, taint.columns, node.name)) is not None
         ]
         if reached:
-            results[node.name] = list(dict.fromkeys([*results.get(node.name, ()), *_made_of(tx, context, node, reached)]))
+            results[node.name] = list(
+                dict.fromkeys([*results.get(node.name, ()), *_made_of(tx, context, node, reached)])
+            )
     return results
 
 
-def _made_of(tx: Transaction, context: EvaluationContext, node: Node, reached: Sequence[_Reached]) -> list[Taint]:
+def _made_of(
+    tx: Transaction, context: EvaluationContext, node: Node, reached: Sequence[_Reached]
+) -> list[Taint]:
     """Return the tainted publications of a node that read any of these inputs."""
-    publications = stored.computed_since(tx, node.name, min(taint.read_from for _, taint, _ in reached))
+    publications = stored.computed_since(
+        tx, node.name, min(taint.read_from for _, taint, _ in reached)
+    )
     taints = []
     for publication in publications:
         seen = [each for each in reached if publication.saw(each[1].read_from, each[1].read_until)]
-        keys = {spec: needed(context, node, spec, publication.partition) for spec in dict.fromkeys(spec for spec, _, _ in seen)}
+        keys = {
+            spec: needed(context, node, spec, publication.partition)
+            for spec in dict.fromkeys(spec for spec, _, _ in seen)
+        }
         for spec, taint, columns in seen:
             wanted = keys[spec]
             if wanted is None or taint.partition in wanted:
-                removable = taint.removable if wanted is None else (node.name, publication.partition)
-                taints.append(msgspec.structs.replace(_onwards(taint, publication, node.name, columns), removable=removable))
+                removable = (
+                    taint.removable if wanted is None else (node.name, publication.partition)
+                )
+                taints.append(
+                    msgspec.structs.replace(
+                        _onwards(taint, publication, node.name, columns), removable=removable
+                    )
+                )
     return _not_the_same_again(taints, publications)
 
 
-def _not_the_same_again(taints: Sequence[Taint], publications: Iterable[stored.PublicationProvenance]) -> list[Taint]:
+def _not_the_same_again(
+    taints: Sequence[Taint], publications: Iterable[stored.PublicationProvenance]
+) -> list[Taint]:
     """Drop taints that an identical publication made from untainted inputs replaced."""
-    replaced = {(publication.partition, publication.snapshot): publication for publication in publications if publication.identical}
-    tainted = {(taint.partition, taint.read_from, taint.incident, taint.exception, taint.withdrawn) for taint in taints}
+    replaced = {
+        (publication.partition, publication.snapshot): publication
+        for publication in publications
+        if publication.identical
+    }
+    tainted = {
+        (taint.partition, taint.read_from, taint.incident, taint.exception, taint.withdrawn)
+        for taint in taints
+    }
 
     def same_again(taint: Taint) -> bool:
         provenance = replaced.get((taint.partition, taint.read_until))
         while (
             provenance is not None
-            and (provenance.partition, provenance.snapshot, taint.incident, taint.exception, taint.withdrawn) in tainted
+            and (
+                provenance.partition,
+                provenance.snapshot,
+                taint.incident,
+                taint.exception,
+                taint.withdrawn,
+            )
+            in tainted
         ):
-            provenance = replaced.get((provenance.partition, EVER if provenance.ended_snapshot is None else provenance.ended_snapshot))
+            provenance = replaced.get(
+                (
+                    provenance.partition,
+                    EVER if provenance.ended_snapshot is None else provenance.ended_snapshot,
+                )
+            )
         return provenance is not None
 
     return [taint for taint in taints if not same_again(taint)]
 
 
-def _onwards(taint: Taint, provenance: stored.PublicationProvenance, node: str, columns: frozenset[str]) -> Taint:
+def _onwards(
+    taint: Taint, provenance: stored.PublicationProvenance, node: str, columns: frozenset[str]
+) -> Taint:
     return Taint(
         node=node,
         partition=provenance.partition,
@@ -137,12 +177,20 @@ def _onwards(taint: Taint, provenance: stored.PublicationProvenance, node: str, 
     )
 
 
-def needed(context: EvaluationContext, node: Node, spec: InputSpec, key: str) -> frozenset[str] | None:
+def needed(
+    context: EvaluationContext, node: Node, spec: InputSpec, key: str
+) -> frozenset[str] | None:
     """Return the partitions of an input that a partition was made of; None: all of them."""
     source = context.node(spec.node)
     try:
         keys = required(
-            node.cut(key), node.timezone, key, source.partition, source.timezone, spec, partial(context.facts.keys, source.name)
+            node.cut(key),
+            node.timezone,
+            key,
+            source.partition,
+            source.timezone,
+            spec,
+            partial(context.facts.keys, source.name),
         ).keys
     except UsageError:
         return None  # it was partitioned differently then
@@ -172,20 +220,36 @@ def _named_taint(unsound: stored.Unsound) -> Taint:
             frozenset(unsound.columns),
         )
     return Taint(
-        unsound.node, unsound.partition, unsound.published_at, ends, unsound.known_at, unsound.snapshot,
-        EVER if unsound.ended_snapshot is None else unsound.ended_snapshot, unsound.incident_id, None, frozenset(unsound.columns), until,
-    )  # fmt: skip
+        unsound.node,
+        unsound.partition,
+        unsound.published_at,
+        ends,
+        unsound.known_at,
+        unsound.snapshot,
+        EVER if unsound.ended_snapshot is None else unsound.ended_snapshot,
+        unsound.incident_id,
+        None,
+        frozenset(unsound.columns),
+        until,
+    )
 
 
 def accepted_taints(rows: Iterable[stored.AcceptedPublication]) -> list[Taint]:
     """Return the publications that somebody accepted as exceptions."""
     return [
         Taint(
-            row.node, row.partition, row.published_at, EVER if row.ended_at is None else row.ended_at, row.published_at, row.snapshot,
-            EVER if row.ended_snapshot is None else row.ended_snapshot, None, row.id,
+            row.node,
+            row.partition,
+            row.published_at,
+            EVER if row.ended_at is None else row.ended_at,
+            row.published_at,
+            row.snapshot,
+            EVER if row.ended_snapshot is None else row.ended_snapshot,
+            None,
+            row.id,
         )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def withdrawn_taints(rows: Iterable[Withdrawn]) -> list[Taint]:
@@ -193,7 +257,19 @@ def withdrawn_taints(rows: Iterable[Withdrawn]) -> list[Taint]:
 
     Readers no longer see them, but see what was made from them while they did.
     """
-    return [Taint(row.node, row.partition, row.at, row.at, row.at, row.snapshot, row.ended_snapshot, withdrawn=row.rows) for row in rows]
+    return [
+        Taint(
+            row.node,
+            row.partition,
+            row.at,
+            row.at,
+            row.at,
+            row.snapshot,
+            row.ended_snapshot,
+            withdrawn=row.rows,
+        )
+        for row in rows
+    ]
 
 
 def all_of_all(_node: str, _columns: frozenset[str], _below: str) -> frozenset[str]:
@@ -233,13 +309,18 @@ class Carrying:
         except KeyError:
             return frozenset()  # an export, which passes on all that it reads
         wanted = {column.lower() for column in columns}
-        if any(edge.input.lower() == node.lower() and (edge.column == ALL or edge.column.lower() in wanted) for edge in lines.filters):
+        if any(
+            edge.input.lower() == node.lower()
+            and (edge.column == ALL or edge.column.lower() in wanted)
+            for edge in lines.filters
+        ):
             return frozenset()
         results = {
             column
             for column, edges in lines.columns.items()
             for edge in edges
-            if edge.input.lower() == node.lower() and (edge.column == ALL or edge.column.lower() in wanted)
+            if edge.input.lower() == node.lower()
+            and (edge.column == ALL or edge.column.lower() in wanted)
         }
         if ALL in results:
             return frozenset()

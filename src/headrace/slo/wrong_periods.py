@@ -15,7 +15,15 @@ from headrace.slo.declared_promises import WHOLE, Node, Terms
 from headrace.slo.obligations import EvaluationContext, Obligation, needed
 from headrace.slo.timeline import EVER, Duty, Moments, WrongPeriod, union, without
 from headrace.slo.times import moment
-from headrace.slo.unsound import Carry, Taint, accepted_taints, all_of_all, spread_taints, unsound_taints, withdrawn_taints
+from headrace.slo.unsound import (
+    Carry,
+    Taint,
+    accepted_taints,
+    all_of_all,
+    spread_taints,
+    unsound_taints,
+    withdrawn_taints,
+)
 from headrace.store.queries import exceptions as stored
 from headrace.store.queries import incidents, publications
 from headrace.store.queries.exceptions import AcceptedPublication
@@ -36,21 +44,33 @@ class Wrongness:
     The store is read once for all consumers; in most windows it has nothing.
     """
 
-    def __init__(self, tx: Transaction, context: EvaluationContext, carry: Carry, from_us: int, now_us: int) -> None:
+    def __init__(
+        self, tx: Transaction, context: EvaluationContext, carry: Carry, from_us: int, now_us: int
+    ) -> None:
         self._tx, self._context, self._carry = tx, context, carry
         self._from, self._now = from_us, now_us
 
     @cached_property
     def _unsound(self) -> dict[str, list[Taint]]:
-        return spread_taints(self._tx, self._context, unsound_taints(stored.named_wrong(self._tx, self._from)), self._carry)
+        return spread_taints(
+            self._tx,
+            self._context,
+            unsound_taints(stored.named_wrong(self._tx, self._from)),
+            self._carry,
+        )
 
     @cached_property
     def _exceptions(self) -> dict[int, AcceptedPublication]:
-        return {publication.id: publication for publication in stored.accepted_exceptions(self._tx, self._from)}
+        return {
+            publication.id: publication
+            for publication in stored.accepted_exceptions(self._tx, self._from)
+        }
 
     @cached_property
     def _excepted(self) -> dict[str, list[Taint]]:
-        return spread_taints(self._tx, self._context, accepted_taints(self._exceptions.values()), all_of_all)
+        return spread_taints(
+            self._tx, self._context, accepted_taints(self._exceptions.values()), all_of_all
+        )
 
     @cached_property
     def _withdrawn(self) -> list[Withdrawn]:
@@ -62,13 +82,23 @@ class Wrongness:
 
     def wrong(self, terms: Terms) -> tuple[WrongPeriod, ...]:
         """Return the periods with wrong data from incidents, lapsed exceptions and withdrawals."""
-        others = (wrong for results in (self._lapsed(terms), self._of_withdrawn(terms)) for _, wrong in results)
+        others = (
+            wrong
+            for results in (self._lapsed(terms), self._of_withdrawn(terms))
+            for _, wrong in results
+        )
         return (*self._by_incidents(terms), *others)
 
     def _by_incidents(self, terms: Terms) -> Iterator[WrongPeriod]:
         for taint in self._at(terms, self._unsound):
             if taint.until_us > self._from:
-                yield WrongPeriod(taint.from_us, taint.until_us, taint.known_us, taint.incident, taint.withdrawn_us)
+                yield WrongPeriod(
+                    taint.from_us,
+                    taint.until_us,
+                    taint.known_us,
+                    taint.incident,
+                    taint.withdrawn_us,
+                )
 
     def _lapsed(self, terms: Terms) -> Iterator[tuple[Taint, WrongPeriod]]:
         """Yield the data that still relies on a lapsed exception while readers see it."""
@@ -88,7 +118,11 @@ class Wrongness:
         """
         for taint in self._at(terms, self._made_of_withdrawn if self._withdrawn else {}):
             since = max(taint.from_us, taint.known_us)
-            if taint.node not in self._context.declared.exports and since < taint.until_us and taint.until_us > self._from:
+            if (
+                taint.node not in self._context.declared.exports
+                and since < taint.until_us
+                and taint.until_us > self._from
+            ):
                 yield taint, WrongPeriod(since, taint.until_us, taint.known_us)
 
     def by_others(self, terms: Terms, duties: Sequence[Duty], speaks: Speaks) -> Moments:
@@ -104,8 +138,15 @@ class Wrongness:
             for node in self._context.awaited(terms):
                 for taint in self._excepted.get(node.name, ()):
                     exception = self._exceptions[taint.exception or 0]
-                    if not speaks(terms.owner, exception.actor) and self._stands_on(node, terms, duty, taint):
-                        results.append((max(taint.from_us, duty.due_us), min(taint.until_us, _ends(exception), ends)))
+                    if not speaks(terms.owner, exception.actor) and self._stands_on(
+                        node, terms, duty, taint
+                    ):
+                        results.append(
+                            (
+                                max(taint.from_us, duty.due_us),
+                                min(taint.until_us, _ends(exception), ends),
+                            )
+                        )
         return union(results)
 
     def sound_since(self, terms: Terms, duty: Duty) -> int | None:
@@ -126,7 +167,11 @@ class Wrongness:
         return keys is None or taint.partition in keys
 
     def _at(self, terms: Terms, results: Mapping[str, list[Taint]]) -> Iterable[Taint]:
-        return (taint for node in self._context.awaited(terms) for taint in results.get(node.name, ())) if results else ()
+        return (
+            (taint for node in self._context.awaited(terms) for taint in results.get(node.name, ()))
+            if results
+            else ()
+        )
 
     def now(self) -> dict[str, Wronged]:
         """Return consumer → the earliest cause of wrong data that it can read now.
@@ -140,9 +185,14 @@ class Wrongness:
             for consumer in self._context.declared.consumers
             if consumer.consumer in results or consumer.consumer in others
         ]
-        return {name: min((*results.get(name, ()), *others.get(name, ())), key=_earliest) for name in names}
+        return {
+            name: min((*results.get(name, ()), *others.get(name, ())), key=_earliest)
+            for name in names
+        }
 
-    def intervals(self, terms: Terms, obligations: Sequence[Obligation], wronged: Wronged) -> list[str]:
+    def intervals(
+        self, terms: Terms, obligations: Sequence[Obligation], wronged: Wronged
+    ) -> list[str]:
         """Return the intervals affected by what makes a consumer wrong.
 
         They are in the order of `obligations`.
@@ -150,24 +200,45 @@ class Wrongness:
         tainted = [
             (node, item)
             for node in self._context.awaited(terms)
-            for item in (*self._unsound.get(node.name, ()), *(self._excepted.get(node.name, ()) if self._exceptions else ()))
-            if item.from_us <= self._now < item.until_us and item.withdrawn_us > self._now and self._of(item) == wronged.incident
+            for item in (
+                *self._unsound.get(node.name, ()),
+                *(self._excepted.get(node.name, ()) if self._exceptions else ()),
+            )
+            if item.from_us <= self._now < item.until_us
+            and item.withdrawn_us > self._now
+            and self._of(item) == wronged.incident
         ]
-        return [duty.interval for duty in obligations if any(self._stands_on(node, terms, duty, item) for node, item in tainted)]
+        return [
+            duty.interval
+            for duty in obligations
+            if any(self._stands_on(node, terms, duty, item) for node, item in tainted)
+        ]
 
     def _of(self, taint: Taint) -> int | None:
         """Return the incident behind a taint, also that of a lapsed exception."""
-        return taint.incident if taint.exception is None else self._exceptions[taint.exception].incident
+        return (
+            taint.incident
+            if taint.exception is None
+            else self._exceptions[taint.exception].incident
+        )
 
     def spans(self, consumer: str) -> Moments:
         """Return the spans in which a consumer's data was wrong, as known now, by any cause."""
-        terms = next(terms for terms in self._context.declared.consumers if terms.consumer == consumer)
-        return union((period.from_us, period.until_us) for period in self.wrong(terms) if period.withdrawn_us == EVER)
+        terms = next(
+            terms for terms in self._context.declared.consumers if terms.consumer == consumer
+        )
+        return union(
+            (period.from_us, period.until_us)
+            for period in self.wrong(terms)
+            if period.withdrawn_us == EVER
+        )
 
     def behind(self) -> frozenset[int]:
         """Return the incidents that make wrong what any consumer can read now."""
         wronged = (*self._holding().values(), *self._others_now().values())
-        return frozenset(item.incident for results in wronged for item in results if item.incident is not None)
+        return frozenset(
+            item.incident for results in wronged for item in results if item.incident is not None
+        )
 
     def replaced_at(self, incident: int) -> int | None:
         """Return when consumers last got a replacement for wrong data of an incident, if ever."""
@@ -175,7 +246,9 @@ class Wrongness:
             taint.until_us
             for terms in self._context.declared.consumers
             for taint in self._at(terms, self._unsound)
-            if taint.incident == incident and taint.withdrawn_us == EVER and taint.until_us <= self._now
+            if taint.incident == incident
+            and taint.withdrawn_us == EVER
+            and taint.until_us <= self._now
         )
         return max(ends, default=None)
 
@@ -197,10 +270,15 @@ class Wrongness:
     def _others_now(self) -> dict[str, list[Wronged]]:
         """Return what consumers can read now by lapsed exceptions or from withdrawn data."""
         results: dict[str, list[Wronged]] = {}
-        for terms in self._context.declared.consumers if self._exceptions or self._withdrawn else ():
+        for terms in (
+            self._context.declared.consumers if self._exceptions or self._withdrawn else ()
+        ):
             holding = [
                 tell(taint, wrong)
-                for ways, tell in ((self._lapsed(terms), self._told_lapse), (self._of_withdrawn(terms), self._told_withdrawn))
+                for ways, tell in (
+                    (self._lapsed(terms), self._told_lapse),
+                    (self._of_withdrawn(terms), self._told_withdrawn),
+                )
                 for taint, wrong in ways
                 if wrong.from_us <= self._now < wrong.until_us
             ]
@@ -227,9 +305,16 @@ class Wrongness:
 
     def _told(self, period: WrongPeriod) -> Wronged:
         incident = incidents.get(self._tx, period.incident or 0)
-        text = "what can be read is wrong" if incident is None else f"{incident.shown} {incident.node}: {incident.summary}"
+        text = (
+            "what can be read is wrong"
+            if incident is None
+            else f"{incident.shown} {incident.node}: {incident.summary}"
+        )
         return Wronged(
-            period.from_us, period.incident, text, None if period.incident is None else f"headrace incident INC-{period.incident}"
+            period.from_us,
+            period.incident,
+            text,
+            None if period.incident is None else f"headrace incident INC-{period.incident}",
         )
 
     def _told_lapse(self, stands_on: Taint, period: WrongPeriod) -> Wronged:
@@ -249,10 +334,16 @@ class Wrongness:
             return Wronged(period.from_us, period.incident, text, command)
         made = partition_argument(stands_on.node, stands_on.partition)
         taken_back = (exception.node, exception.partition) in self._context.facts.withdrawn()
-        command = command_line("tick") if period.incident is None else command_line("fix", f"INC-{period.incident}")
+        command = (
+            command_line("tick")
+            if period.incident is None
+            else command_line("fix", f"INC-{period.incident}")
+        )
         if taken_back:
             command = command_line("withdraw", made, "--reason", "TEXT")
-        return Wronged(period.from_us, period.incident, f"{text}, and {made} was computed from it", command)
+        return Wronged(
+            period.from_us, period.incident, f"{text}, and {made} was computed from it", command
+        )
 
     def _told_withdrawn(self, made_of: Taint, period: WrongPeriod) -> Wronged:
         """Return the clause about data made from withdrawn data with the command that ends it.
@@ -263,14 +354,32 @@ class Wrongness:
         root = [item for item in self._withdrawn if item.rows == made_of.withdrawn][-1]
         made = partition_argument(made_of.node, made_of.partition)
         why = f": {root.reason}" if root.reason else ""
-        text = f"{partition_argument(root.node, root.partition)} was withdrawn{why}; {made} was computed from it"
+        text = (
+            f"{partition_argument(root.node, root.partition)} was withdrawn{why}; {made} was"
+            " computed from it"
+        )
         if made_of.removable is None or root.shown:
             only = () if made_of.partition == WHOLE else ("--partition", made_of.partition)
-            return Wronged(period.from_us, None, text, command_line("run", made_of.node, *only, "--again", "--reason", "TEXT"))
+            return Wronged(
+                period.from_us,
+                None,
+                text,
+                command_line("run", made_of.node, *only, "--again", "--reason", "TEXT"),
+            )
         node, key = made_of.removable
         if self._context.node(node).accumulating:
-            return Wronged(period.from_us, None, text, command_line("why", partition_argument(root.node, root.partition)))
-        return Wronged(period.from_us, None, text, command_line("withdraw", partition_argument(node, key), "--reason", "TEXT"))
+            return Wronged(
+                period.from_us,
+                None,
+                text,
+                command_line("why", partition_argument(root.node, root.partition)),
+            )
+        return Wronged(
+            period.from_us,
+            None,
+            text,
+            command_line("withdraw", partition_argument(node, key), "--reason", "TEXT"),
+        )
 
 
 def _earliest(item: Wronged) -> tuple[int, int]:

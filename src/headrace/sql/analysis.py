@@ -20,14 +20,51 @@ SELF = "__self__"
 """The table name that replaces `$self` in the statement that runs."""
 
 _NAMED_PARAMETER = "write `$name` and declare it under `parameters:`"
-_TABLE_FUNCTIONS = {"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"}
+_TABLE_FUNCTIONS = {
+    "range",
+    "generate_series",
+    "unnest",
+    "repeat",
+    "repeat_row",
+    "json_each",
+    "json_tree",
+}
 _DYNAMIC = {"query", "query_table", "json_execute_serialized_sql"}
 _READS_OUTSIDE = {
-    "glob", "iceberg_scan", "delta_scan", "sqlite_scan", "sqlite_query", "mysql_scan", "mysql_query", "postgres_scan",
-    "postgres_scan_pushdown", "postgres_query", "ducklake_scan", "sniff_csv", "st_read", "arrow_scan", "pandas_scan",
-    "parquet_scan", "which_secret", "python_map_function", "seq_scan", "shapefile_meta", "excel_scan",
-}  # fmt: skip
-_OUTSIDE_PREFIXES = ("read_", "parquet_", "duckdb_", "pragma_", "iceberg_", "ducklake_", "postgres_", "mysql_", "sqlite_", "from_substrait")
+    "glob",
+    "iceberg_scan",
+    "delta_scan",
+    "sqlite_scan",
+    "sqlite_query",
+    "mysql_scan",
+    "mysql_query",
+    "postgres_scan",
+    "postgres_scan_pushdown",
+    "postgres_query",
+    "ducklake_scan",
+    "sniff_csv",
+    "st_read",
+    "arrow_scan",
+    "pandas_scan",
+    "parquet_scan",
+    "which_secret",
+    "python_map_function",
+    "seq_scan",
+    "shapefile_meta",
+    "excel_scan",
+}
+_OUTSIDE_PREFIXES = (
+    "read_",
+    "parquet_",
+    "duckdb_",
+    "pragma_",
+    "iceberg_",
+    "ducklake_",
+    "postgres_",
+    "mysql_",
+    "sqlite_",
+    "from_substrait",
+)
 
 
 def analyse(text: str, *, file: str, line: int, name: str) -> Analysis:
@@ -47,7 +84,12 @@ def _as_problem(wrong: InvalidSelect, file: str, line: int) -> Problem:
     near = f", near `{wrong.near}`" if wrong.near else ""
     at = line + wrong.line - 1
     where = f"line {at}, column {wrong.column}: " if wrong.column else ""
-    return Problem(code=wrong.code, message=f"{where}{wrong.message}{near}", hint=wrong.hint, place=Place(file=file, line=at))
+    return Problem(
+        code=wrong.code,
+        message=f"{where}{wrong.message}{near}",
+        hint=wrong.hint,
+        place=Place(file=file, line=at),
+    )
 
 
 def _without_self(text: str) -> tuple[str, bool]:
@@ -68,7 +110,11 @@ def _without_self(text: str) -> tuple[str, bool]:
 
 def _placeholder_tokens(tokens: list[Token]) -> Iterator[tuple[Token, Token]]:
     for dollar, word in pairwise(tokens):
-        if dollar.token_type == TokenType.PARAMETER and dollar.text == "$" and word.start == dollar.end + 1:
+        if (
+            dollar.token_type == TokenType.PARAMETER
+            and dollar.text == "$"
+            and word.start == dollar.end + 1
+        ):
             yield dollar, word
 
 
@@ -107,10 +153,17 @@ class _Analyser:
         results: dict[str, int] = {}
         for token in self._parsed.tokens:
             if token.token_type == TokenType.PLACEHOLDER:
-                self._refuse("positional_parameter", "`?` has no name", token.line, _NAMED_PARAMETER)
+                self._refuse(
+                    "positional_parameter", "`?` has no name", token.line, _NAMED_PARAMETER
+                )
         for _, word in _placeholder_tokens(self._parsed.tokens):
             if word.token_type == TokenType.NUMBER:
-                self._refuse("positional_parameter", f"`${word.text}` has no name", word.line, _NAMED_PARAMETER)
+                self._refuse(
+                    "positional_parameter",
+                    f"`${word.text}` has no name",
+                    word.line,
+                    _NAMED_PARAMETER,
+                )
             else:
                 results.setdefault(word.text.lower(), self._line + word.line - 1)
         return _references(results)
@@ -135,14 +188,27 @@ class _Analyser:
         if isinstance(inner, exp.Func):
             self._table_function(function_name(inner, sql), _line_of(inner) or 1)
         elif not isinstance(inner, exp.Identifier):
-            self._refuse("sql_syntax", "a table's name belongs after FROM", line, "a name can't be a placeholder")
+            self._refuse(
+                "sql_syntax",
+                "a table's name belongs after FROM",
+                line,
+                "a name can't be a placeholder",
+            )
         elif table.args.get("db") is not None:
             text = ".".join(part.name for part in table.parts)
             self._refuse(
-                "qualified_name", f"`{text}` has a schema in front", line, f"write `{inner.name}`: sources and assets have plain names"
+                "qualified_name",
+                f"`{text}` has a schema in front",
+                line,
+                f"write `{inner.name}`: sources and assets have plain names",
             )
         elif table.args.get("when") is not None:
-            self._refuse("qualified_name", f"`{inner.name} AT (…)`: a body reads the version that it is given", line, "leave `AT (…)` out")
+            self._refuse(
+                "qualified_name",
+                f"`{inner.name} AT (…)`: a body reads the version that it is given",
+                line,
+                "leave `AT (…)` out",
+            )
         elif _is_path(inner.name):
             self._outside(f"reads the file '{inner.name}' directly", line)
         elif inner.name.lower() not in names:
@@ -150,7 +216,11 @@ class _Analyser:
 
     def _table_function(self, name: str, line: int) -> None:
         if name in _DYNAMIC:
-            self._outside(f"`{name}()` runs SQL that can't be seen before it runs", line, "write the SELECT itself")
+            self._outside(
+                f"`{name}()` runs SQL that can't be seen before it runs",
+                line,
+                "write the SELECT itself",
+            )
         elif name in _READS_OUTSIDE or name.startswith(_OUTSIDE_PREFIXES):
             self._outside(f"`{name}()` reads what no source declares", line)
         elif name not in _TABLE_FUNCTIONS:
@@ -165,14 +235,28 @@ class _Analyser:
         if isinstance(function, exp.Anonymous) and not is_known_function(name):
             self._functions.setdefault(name)
 
-    def _outside(self, what: str, line: int, hint: str = "declare it as a source and read the source by its name") -> None:
+    def _outside(
+        self,
+        what: str,
+        line: int,
+        hint: str = "declare it as a source and read the source by its name",
+    ) -> None:
         self._refuse("external_read", what, line, hint)
 
     def _refuse(self, code: str, message: str, line: int, hint: str) -> None:
-        self._problems.append(Problem(code=code, message=message, hint=hint, place=Place(file=self._file, line=self._line + line - 1)))
+        self._problems.append(
+            Problem(
+                code=code,
+                message=message,
+                hint=hint,
+                place=Place(file=self._file, line=self._line + line - 1),
+            )
+        )
 
 
-def _push_ctes(with_: exp.Expr, names: frozenset[str], stack: list[tuple[exp.Expr, frozenset[str]]]) -> frozenset[str]:
+def _push_ctes(
+    with_: exp.Expr, names: frozenset[str], stack: list[tuple[exp.Expr, frozenset[str]]]
+) -> frozenset[str]:
     """Push each CTE's query with the names visible to it.
 
     Return the names visible to the main query.
@@ -233,7 +317,9 @@ def changed_columns(was: str, now: str, parameters: Collection[str] = ()) -> fro
     return _changed(before, after, {}, frozenset(parameters))
 
 
-def _changed(was: exp.Expr, now: exp.Expr, above: Mapping[str, frozenset[str]], bound: frozenset[str]) -> frozenset[str] | None:
+def _changed(
+    was: exp.Expr, now: exp.Expr, above: Mapping[str, frozenset[str]], bound: frozenset[str]
+) -> frozenset[str] | None:
     """Compare two queries; `above` maps each earlier CTE to its changed columns."""
     if not isinstance(was, exp.Select) or not isinstance(now, exp.Select):
         return None if was != now or _mentions(now, above, bound) else frozenset()
@@ -241,18 +327,32 @@ def _changed(was: exp.Expr, now: exp.Expr, above: Mapping[str, frozenset[str]], 
     before, after = _select_parts(was), _select_parts(now)
     if named is None or before is None or after is None or before.rest != after.rest:
         return None
-    other = {name for name in {*before.columns, *after.columns} if before.columns.get(name) != after.columns.get(name)}
+    other = {
+        name
+        for name in {*before.columns, *after.columns}
+        if before.columns.get(name) != after.columns.get(name)
+    }
     if _ALL_COLUMNS in other:
         return None
     results = _followed(after.expressions, other, named, bound)
     if not results:
         return None if _rest_mentions(now, named, bound) else frozenset()
-    if _rest_mentions(now, {**named, "": frozenset(results)}, bound) or _shapes_rows(before, results) or _shapes_rows(after, results):
+    if (
+        _rest_mentions(now, {**named, "": frozenset(results)}, bound)
+        or _shapes_rows(before, results)
+        or _shapes_rows(after, results)
+    ):
         return None
     if _aggregates(was) != _aggregates(now):
         return None
-    passed = {name for columns in named.values() for name in columns} if _ALL_COLUMNS in results else set()
-    return frozenset((results & before.columns.keys() & after.columns.keys() | passed) - {_ALL_COLUMNS})
+    passed = (
+        {name for columns in named.values() for name in columns}
+        if _ALL_COLUMNS in results
+        else set()
+    )
+    return frozenset(
+        (results & before.columns.keys() & after.columns.keys() | passed) - {_ALL_COLUMNS}
+    )
 
 
 def _of_with(
@@ -308,7 +408,12 @@ def _select_parts(tree: exp.Expr) -> _SelectParts | None:
     rest = tree.copy()
     rest.set("expressions", [])
     rest.set("with_", None)
-    return _SelectParts({name: _text(_with_all(expr)) for name, expr in expressions.items()}, expressions, _text(rest), tree)
+    return _SelectParts(
+        {name: _text(_with_all(expr)) for name, expr in expressions.items()},
+        expressions,
+        _text(rest),
+        tree,
+    )
 
 
 def _with_all(column: exp.Expr) -> exp.Expr:
@@ -325,7 +430,12 @@ def _text(node: exp.Expr) -> str:
     return node.sql(dialect="duckdb", comments=False)
 
 
-def _followed(expressions: Mapping[str, exp.Expr], other: set[str], named: Mapping[str, frozenset[str]], bound: frozenset[str]) -> set[str]:
+def _followed(
+    expressions: Mapping[str, exp.Expr],
+    other: set[str],
+    named: Mapping[str, frozenset[str]],
+    bound: frozenset[str],
+) -> set[str]:
     """Return these columns and those of the same SELECT that are computed from changed ones."""
     results, before = set(other), -1
     while len(results) != before:
@@ -342,9 +452,15 @@ def _mentions(node: exp.Expr, changed: Mapping[str, frozenset[str]], bound: froz
     """Return whether an expression uses a changed column, all columns, or a changed parameter."""
     names = _names(changed)
     for part in node.walk():
-        if isinstance(part, exp.Column) and (part.name.lower() in names or part.table.lower() in names & {part.name.lower()}):
+        if isinstance(part, exp.Column) and (
+            part.name.lower() in names or part.table.lower() in names & {part.name.lower()}
+        ):
             return True
-        if isinstance(part, exp.Star | exp.Columns) and changed and not isinstance(part.parent, exp.Count):
+        if (
+            isinstance(part, exp.Star | exp.Columns)
+            and changed
+            and not isinstance(part.parent, exp.Count)
+        ):
             return True
         if isinstance(part, exp.Parameter | exp.Placeholder) and part.name.lower() in bound:
             return True
@@ -361,14 +477,18 @@ def _names(changed: Mapping[str, frozenset[str]]) -> frozenset[str]:
     return frozenset(results)
 
 
-def _rest_mentions(select: exp.Select, changed: Mapping[str, frozenset[str]], bound: frozenset[str]) -> bool:
+def _rest_mentions(
+    select: exp.Select, changed: Mapping[str, frozenset[str]], bound: frozenset[str]
+) -> bool:
     """Return whether the set of rows depends on changed columns or parameters."""
     names = _names({"": frozenset(c for columns in changed.values() for c in columns)})
     for key, value in select.args.items():
         if key in ("expressions", "with_"):
             continue
         for part in _each(value):
-            if _mentions(part, {"": names} if names else {}, bound) or (names and _joins(part, names)):
+            if _mentions(part, {"": names} if names else {}, bound) or (
+                names and _joins(part, names)
+            ):
                 return True
     return False
 
@@ -402,7 +522,8 @@ def _shapes_rows(parts: _SelectParts, touched: set[str]) -> bool:
     aggregates = [expr.find(exp.AggFunc) is not None for expr in ours]
     group = select.args.get("group")
     by_position = group is not None and (
-        group.args.get("all") or any(isinstance(expression, exp.Literal) for expression in group.expressions)
+        group.args.get("all")
+        or any(isinstance(expression, exp.Literal) for expression in group.expressions)
     )
     if by_position:
         return not all(aggregates)
@@ -415,4 +536,8 @@ def _aggregates(select: exp.Select) -> bool:
     """Return whether the query aggregates all rows into one, without GROUP BY."""
     if select.args.get("group") is not None:
         return False
-    return any(item.find_ancestor(exp.Window) is None for column in select.expressions for item in column.find_all(exp.AggFunc))
+    return any(
+        item.find_ancestor(exp.Window) is None
+        for column in select.expressions
+        for item in column.find_all(exp.AggFunc)
+    )

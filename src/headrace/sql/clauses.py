@@ -50,7 +50,11 @@ def bind_from(context: BindingContext, select: exp.Expr, scope: NameScope) -> No
 
 def _add(context: BindingContext, scope: NameScope, node: exp.Expr) -> None:
     """Add one item of FROM and its joins to the scope."""
-    bracketed = isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table | exp.Subquery) and not node.args.get("alias")
+    bracketed = (
+        isinstance(node, exp.Subquery)
+        and isinstance(node.this, exp.Table | exp.Subquery)
+        and not node.args.get("alias")
+    )
     if bracketed or isinstance(node, exp.Paren):
         _add(context, scope, node.this)
     else:
@@ -62,7 +66,11 @@ def _add(context: BindingContext, scope: NameScope, node: exp.Expr) -> None:
 
 
 def _source(context: BindingContext, scope: NameScope, node: exp.Expr) -> FromItem:
-    alias = node.alias_or_name.lower() if isinstance(node, exp.Table | exp.DerivedTable | exp.UDTF) else ""
+    alias = (
+        node.alias_or_name.lower()
+        if isinstance(node, exp.Table | exp.DerivedTable | exp.UDTF)
+        else ""
+    )
     names = _column_names(node)
     if isinstance(node, exp.Table):
         return _table(context, scope, node, alias, names)
@@ -85,7 +93,11 @@ def _outside(scope: NameScope) -> NameScope:
 
 def _column_names(node: exp.Expr) -> list[str]:
     alias = node.args.get("alias")
-    return [column.name for column in alias.args.get("columns") or []] if isinstance(alias, exp.TableAlias) else []
+    return (
+        [column.name for column in alias.args.get("columns") or []]
+        if isinstance(alias, exp.TableAlias)
+        else []
+    )
 
 
 def _named(relation: Relation, names: list[str]) -> Relation:
@@ -95,15 +107,21 @@ def _named(relation: Relation, names: list[str]) -> Relation:
         return (
             relation
             if relation.columns
-            else Relation([Output(name, UNKNOWN, raised(relation.everything(), OPAQUE)) for name in names], relation.filters)
+            else Relation(
+                [Output(name, UNKNOWN, raised(relation.everything(), OPAQUE)) for name in names],
+                relation.filters,
+            )
         )
     columns = [
-        Output(names[at] if at < len(names) else column.name, column.type, column.edges) for at, column in enumerate(relation.columns)
+        Output(names[at] if at < len(names) else column.name, column.type, column.edges)
+        for at, column in enumerate(relation.columns)
     ]
     return Relation(columns, relation.filters)
 
 
-def _table(context: BindingContext, scope: NameScope, node: exp.Table, alias: str, names: list[str]) -> FromItem:
+def _table(
+    context: BindingContext, scope: NameScope, node: exp.Table, alias: str, names: list[str]
+) -> FromItem:
     if isinstance(node.this, exp.Func):
         relation = _table_function(context, scope, node.this)
         name = function_name(node.this, context.sql)
@@ -112,9 +130,18 @@ def _table(context: BindingContext, scope: NameScope, node: exp.Table, alias: st
     cte = scope.ctes.get(name)
     relation = cte.relation if cte else context.input(name)
     if node.args.get("pivots"):
-        relation = Relation([], filters=raised(relation.filters, FILTER), opaque=raised(relation.everything(), OPAQUE))
+        relation = Relation(
+            [],
+            filters=raised(relation.filters, FILTER),
+            opaque=raised(relation.everything(), OPAQUE),
+        )
         return FromItem(alias or name, relation, input=None if cte else name)
-    return FromItem(alias or name, _named(relation, names), input=None if cte else name, query=cte.query if cte else None)
+    return FromItem(
+        alias or name,
+        _named(relation, names),
+        input=None if cte else name,
+        query=cte.query if cte else None,
+    )
 
 
 def _table_function(context: BindingContext, scope: NameScope, node: exp.Func) -> Relation:
@@ -145,17 +172,27 @@ def _series_type(types: list[str]) -> str:
 def _unnest_source(context: BindingContext, scope: NameScope, node: exp.Expr) -> Relation:
     seen = _outside(scope)
     bounds = [bind(context, seen, part) for part in node.expressions]
-    if len(bounds) == 1 and bounds[0].type.endswith("[]") and not bounds[0].type.startswith("STRUCT"):
-        return Relation([Output("unnest", element(bounds[0].type), raised(bounds[0].edges, EXPRESSION))])
+    if (
+        len(bounds) == 1
+        and bounds[0].type.endswith("[]")
+        and not bounds[0].type.startswith("STRUCT")
+    ):
+        return Relation(
+            [Output("unnest", element(bounds[0].type), raised(bounds[0].edges, EXPRESSION))]
+        )
     edges = union([bound.edges for bound in bounds], EXPRESSION)
     return Relation([], opaque=edges)
 
 
-def _lateral(context: BindingContext, scope: NameScope, node: exp.Expr, alias: str, names: list[str]) -> FromItem:
+def _lateral(
+    context: BindingContext, scope: NameScope, node: exp.Expr, alias: str, names: list[str]
+) -> FromItem:
     inner = node.this
     if isinstance(inner, exp.Subquery | exp.Query):
         query = inner.this if isinstance(inner, exp.Subquery) else inner
-        return FromItem(alias, _named(context.bind_query(context, inner, _outside(scope)), names), query=query)
+        return FromItem(
+            alias, _named(context.bind_query(context, inner, _outside(scope)), names), query=query
+        )
     edges = bind(context, _outside(scope), inner).edges
     return FromItem(alias, _named(Relation([], opaque=edges), names))
 
@@ -177,12 +214,24 @@ def _join(context: BindingContext, scope: NameScope, join: exp.Expr) -> None:
 
 
 def _common(left: list[FromItem], added: list[FromItem]) -> list[str]:
-    known = {column.name.lower() for source in left for column in source.relation.columns if column.name}
-    return [column.name.lower() for source in added for column in source.relation.columns if column.name and column.name.lower() in known]
+    known = {
+        column.name.lower() for source in left for column in source.relation.columns if column.name
+    }
+    return [
+        column.name.lower()
+        for source in added
+        for column in source.relation.columns
+        if column.name and column.name.lower() in known
+    ]
 
 
 def _merge_columns(
-    context: BindingContext, scope: NameScope, join: exp.Expr, left: list[FromItem], added: list[FromItem], names: list[str]
+    context: BindingContext,
+    scope: NameScope,
+    join: exp.Expr,
+    left: list[FromItem],
+    added: list[FromItem],
+    names: list[str],
 ) -> None:
     """Merge the columns of USING into one where both sides have one.
 
@@ -190,10 +239,15 @@ def _merge_columns(
     """
     side = str(join.args.get("side") or "").upper()
     for name in names:
-        mine, theirs = _find(context, join, scope, left, name), _find(context, join, None, added, name)
+        mine, theirs = (
+            _find(context, join, scope, left, name),
+            _find(context, join, None, added, name),
+        )
         merge(scope.filters, raised(union([mine.edges, theirs.edges]), JOIN_KEY))
         if side == "FULL":
-            scope.using[name] = BoundExpression(unify(mine.type, theirs.type), union([mine.edges, theirs.edges], EXPRESSION))
+            scope.using[name] = BoundExpression(
+                unify(mine.type, theirs.type), union([mine.edges, theirs.edges], EXPRESSION)
+            )
         else:
             scope.using[name] = theirs if side == "RIGHT" else mine
     for source in added:
@@ -201,7 +255,13 @@ def _merge_columns(
         scope.sources[at] = source._replace(merged=source.merged | frozenset(names))
 
 
-def _find(context: BindingContext, join: exp.Expr, scope: NameScope | None, sources: list[FromItem], name: str) -> BoundExpression:
+def _find(
+    context: BindingContext,
+    join: exp.Expr,
+    scope: NameScope | None,
+    sources: list[FromItem],
+    name: str,
+) -> BoundExpression:
     if scope is not None and name in scope.using:
         return scope.using[name]
     for source in sources:
@@ -249,7 +309,9 @@ def project(context: BindingContext, scope: NameScope, select: exp.Expr) -> list
             projections += _qualified_star(context, scope, item)
         elif isinstance(item, exp.Columns):
             projections += _columns_expression(context, scope, item)
-        elif isinstance(item, exp.Explode) or (isinstance(item, exp.Alias) and isinstance(item.this, exp.Explode)):
+        elif isinstance(item, exp.Explode) or (
+            isinstance(item, exp.Alias) and isinstance(item.this, exp.Explode)
+        ):
             projections.append(_unnested_column(context, scope, item))
         else:
             projections.append(_expression(context, scope, item))
@@ -305,22 +367,36 @@ def _names(items: Iterable[exp.Expr] | None) -> dict[str, exp.Expr]:
     return {item.name.lower(): item for item in items or []}
 
 
-def _qualified_star(context: BindingContext, scope: NameScope, item: exp.Column) -> list[Projection]:
+def _qualified_star(
+    context: BindingContext, scope: NameScope, item: exp.Column
+) -> list[Projection]:
     alias = item.table.lower()
     at = next((at for at, source in enumerate(scope.sources) if source.alias == alias), None)
     if at is not None and item.args.get("db") is None:
         return _star(context, scope, item.this, at)
-    struct = exp.Column(this=item.args["table"].copy(), table=item.args["db"].copy() if item.args.get("db") else None)
+    struct = exp.Column(
+        this=item.args["table"].copy(),
+        table=item.args["db"].copy() if item.args.get("db") else None,
+    )
     bound = bind(context, scope, struct)
     fields = struct_fields(bound.type)
     if fields is None:
         return [Projection(None, bound, item, unlisted=True)]
-    return [Projection(name, BoundExpression(type_, union([bound.edges], 2)), item) for name, type_ in fields]
+    return [
+        Projection(name, BoundExpression(type_, union([bound.edges], 2)), item)
+        for name, type_ in fields
+    ]
 
 
-def _star(context: BindingContext, scope: NameScope, star: exp.Expr, only: int | None) -> list[Projection]:
+def _star(
+    context: BindingContext, scope: NameScope, star: exp.Expr, only: int | None
+) -> list[Projection]:
     """Expand `*` or `t.*` with EXCLUDE, REPLACE and RENAME."""
-    excluded, replaced, renamed = _names(star.args.get("except_")), _names_of_aliases(star, "replace"), _renamed(star)
+    excluded, replaced, renamed = (
+        _names(star.args.get("except_")),
+        _names_of_aliases(star, "replace"),
+        _renamed(star),
+    )
     if not scope.sources:
         context.say("unknown_column", "`*` without FROM", star)
         return []
@@ -344,11 +420,17 @@ def _star(context: BindingContext, scope: NameScope, star: exp.Expr, only: int |
 
 
 def _names_of_aliases(star: exp.Expr, key: str) -> dict[str, exp.Expr]:
-    return {item.alias.lower(): item for item in star.args.get(key) or [] if isinstance(item, exp.Alias)}
+    return {
+        item.alias.lower(): item for item in star.args.get(key) or [] if isinstance(item, exp.Alias)
+    }
 
 
 def _renamed(star: exp.Expr) -> dict[str, exp.Expr]:
-    return {item.this.name.lower(): item for item in star.args.get("rename") or [] if isinstance(item, exp.Alias)}
+    return {
+        item.this.name.lower(): item
+        for item in star.args.get("rename") or []
+        if isinstance(item, exp.Alias)
+    }
 
 
 def _of_source(scope: NameScope, at: int, source: FromItem, all_of_them: bool) -> list[Projection]:
@@ -359,42 +441,73 @@ def _of_source(scope: NameScope, at: int, source: FromItem, all_of_them: bool) -
         if all_of_them and name in source.merged:
             continue
         bound = scope.using.get(name) if all_of_them else None
-        projections.append(Projection(column.name, bound or BoundExpression(column.type, column.edges), None, at))
+        projections.append(
+            Projection(column.name, bound or BoundExpression(column.type, column.edges), None, at)
+        )
     if not relation.complete:
         listed = tuple(relation.columns) if len(scope.sources) == 1 else ()
         rest = relation.rest if len(scope.sources) == 1 and relation.opaque is None else ()
-        whole = Projection(None, BoundExpression(UNKNOWN, union([relation.everything()], OPAQUE)), None, at, True, rest, listed)
+        whole = Projection(
+            None,
+            BoundExpression(UNKNOWN, union([relation.everything()], OPAQUE)),
+            None,
+            at,
+            True,
+            rest,
+            listed,
+        )
         return [whole] if rest else [*projections, whole]
     return projections
 
 
-def _say_missing(context: BindingContext, star: exp.Expr, projections: list[Projection], wanted: list[str]) -> None:
+def _say_missing(
+    context: BindingContext, star: exp.Expr, projections: list[Projection], wanted: list[str]
+) -> None:
     if any(item.unlisted for item in projections):
         return
     names = [item.name for item in projections if item.name]
     known = {name.lower() for name in names}
     for name in wanted:
         if name not in known:
-            context.say("unknown_column", f"`*` has no column `{name}` to leave out or replace", star, nearest_name(name, names))
+            context.say(
+                "unknown_column",
+                f"`*` has no column `{name}` to leave out or replace",
+                star,
+                nearest_name(name, names),
+            )
 
 
-def _columns_expression(context: BindingContext, scope: NameScope, item: exp.Expr) -> list[Projection]:
+def _columns_expression(
+    context: BindingContext, scope: NameScope, item: exp.Expr
+) -> list[Projection]:
     """Expand `COLUMNS(*)` and `COLUMNS('pattern')`; other arguments aren't followed."""
     what = item.this
     if isinstance(what, exp.Star):
         return _star(context, scope, what, None)
-    everything = [projection for at, source in enumerate(scope.sources) for projection in _of_source(scope, at, source, True)]
+    everything = [
+        projection
+        for at, source in enumerate(scope.sources)
+        for projection in _of_source(scope, at, source, True)
+    ]
     pattern = str(what.this) if isinstance(what, exp.Literal) and what.is_string else ""
-    simple = _SIMPLE_PATTERN.fullmatch(pattern) and sum(pattern.count(sign) for sign in "*+?") <= _REPEATS_MAX
+    simple = (
+        _SIMPLE_PATTERN.fullmatch(pattern)
+        and sum(pattern.count(sign) for sign in "*+?") <= _REPEATS_MAX
+    )
     if simple and all(not projection.unlisted and projection.name for projection in everything):
         try:
-            return [projection for projection in everything if re.search(pattern, projection.name or "")]
+            return [
+                projection for projection in everything if re.search(pattern, projection.name or "")
+            ]
         except re.error:
             pass
     return [
         Projection(
             None,
-            BoundExpression(UNKNOWN, union([projection.bound.edges for projection in everything], OPAQUE) or NO_EDGES),
+            BoundExpression(
+                UNKNOWN,
+                union([projection.bound.edges for projection in everything], OPAQUE) or NO_EDGES,
+            ),
             item,
             unlisted=True,
         )

@@ -78,7 +78,15 @@ def _column(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundE
     assert isinstance(node, exp.Column)
     if isinstance(node.this, exp.Star):
         return BoundExpression(
-            UNKNOWN, union([source.relation.everything() for source in scope.sources if source.alias == node.table.lower()], EXPRESSION)
+            UNKNOWN,
+            union(
+                [
+                    source.relation.everything()
+                    for source in scope.sources
+                    if source.alias == node.table.lower()
+                ],
+                EXPRESSION,
+            ),
         )
     return bind_column(context, scope, node)
 
@@ -110,7 +118,9 @@ def _typed(type_: str) -> _Handler:
 
 def _of_parts(type_: str) -> _Handler:
     """Return a handler for nodes of one type, whatever the types of their parts."""
-    return lambda context, scope, node: BoundExpression(type_, _edges(context, scope, node, EXPRESSION))
+    return lambda context, scope, node: BoundExpression(
+        type_, _edges(context, scope, node, EXPRESSION)
+    )
 
 
 def _placeholder(context: BindingContext, _scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -120,11 +130,17 @@ def _placeholder(context: BindingContext, _scope: NameScope, node: exp.Expr) -> 
 def _cast(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     value = bind(context, scope, node.this)
     target = of_datatype(node.args.get("to"))
-    if isinstance(_innermost(node), exp.Null) and not isinstance(node.parent, exp.Select | exp.Alias):
+    if isinstance(_innermost(node), exp.Null) and not isinstance(
+        node.parent, exp.Select | exp.Alias
+    ):
         target = UNKNOWN  # DuckDB folds expressions computed from NULL, whatever their type
     if type(node.this) is exp.Cast and isinstance(_innermost(node), exp.Literal):
-        target = UNKNOWN  # sqlglot gives `date '2020-01-01'::varchar` the tree of `cast('2020-01-01'::varchar as date)`
-    return BoundExpression(target, value.edges if value.type == target != UNKNOWN else raised(value.edges, CAST))
+        # sqlglot gives `date '2020-01-01'::varchar` the tree of `cast('2020-01-01'::varchar as
+        # date)`
+        target = UNKNOWN
+    return BoundExpression(
+        target, value.edges if value.type == target != UNKNOWN else raised(value.edges, CAST)
+    )
 
 
 def _innermost(node: exp.Expr) -> exp.Expr:
@@ -168,7 +184,9 @@ def _concatenation(context: BindingContext, scope: NameScope, node: exp.Expr) ->
     text = any(settled(part.type) == "VARCHAR" for part in parts) and not any(
         part.type.endswith("[]") or part.type in (UNKNOWN, "BLOB") for part in parts
     )
-    return BoundExpression("VARCHAR" if text else UNKNOWN, union([part.edges for part in parts], EXPRESSION))
+    return BoundExpression(
+        "VARCHAR" if text else UNKNOWN, union([part.edges for part in parts], EXPRESSION)
+    )
 
 
 def _negative(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -176,7 +194,9 @@ def _negative(context: BindingContext, scope: NameScope, node: exp.Expr) -> Boun
     if value.type in (NULL, STRING_LITERAL, "VARCHAR"):
         return BoundExpression(UNKNOWN, raised(value.edges, EXPRESSION))
     literal = value.type[:1] == "#" and value.type[1:2] != "-"
-    return BoundExpression(f"#-{value.type[1:]}" if literal else settled(value.type), raised(value.edges, EXPRESSION))
+    return BoundExpression(
+        f"#-{value.type[1:]}" if literal else settled(value.type), raised(value.edges, EXPRESSION)
+    )
 
 
 def _case(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -201,10 +221,15 @@ def _if(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpre
     condition = bind(context, scope, node.this)
     yes = bind(context, scope, node.args["true"])
     otherwise = node.args.get("false")
-    no = bind(context, scope, otherwise) if otherwise is not None else BoundExpression(NULL, NO_EDGES)
+    no = (
+        bind(context, scope, otherwise)
+        if otherwise is not None
+        else BoundExpression(NULL, NO_EDGES)
+    )
     type_ = unify(yes.type, no.type)
     return BoundExpression(
-        settled(type_) if NULL in (yes.type, no.type) else type_, union([condition.edges, yes.edges, no.edges], EXPRESSION)
+        settled(type_) if NULL in (yes.type, no.type) else type_,
+        union([condition.edges, yes.edges, no.edges], EXPRESSION),
     )
 
 
@@ -222,7 +247,9 @@ def _unified(context: BindingContext, scope: NameScope, node: exp.Expr) -> Bound
 
 def _nullif(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     parts = list(_parts(context, scope, node))
-    return BoundExpression(settled(parts[0].type), union([part.edges for part in parts], EXPRESSION))
+    return BoundExpression(
+        settled(parts[0].type), union([part.edges for part in parts], EXPRESSION)
+    )
 
 
 def _function(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -243,7 +270,9 @@ def _part_of_date(context: BindingContext, scope: NameScope, node: exp.Expr) -> 
     names = [part for part in parts if isinstance(part, exp.Literal) and part.is_string]
     if len(names) != 1:
         return BoundExpression(UNKNOWN, edges)
-    return BoundExpression("DOUBLE" if names[0].name.lower() in ("epoch", "julian") else "BIGINT", edges)
+    return BoundExpression(
+        "DOUBLE" if names[0].name.lower() in ("epoch", "julian") else "BIGINT", edges
+    )
 
 
 def _parsed_time(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -257,7 +286,10 @@ def _parsed_time(context: BindingContext, scope: NameScope, node: exp.Expr) -> B
 def _json_text(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     """Bind `x ->> '$.a'`: one path gives text, a list of paths a list."""
     edges = _edges(context, scope, node, EXPRESSION)
-    return BoundExpression("VARCHAR" if isinstance(node.args["expression"], exp.JSONPath | exp.Literal) else UNKNOWN, edges)
+    return BoundExpression(
+        "VARCHAR" if isinstance(node.args["expression"], exp.JSONPath | exp.Literal) else UNKNOWN,
+        edges,
+    )
 
 
 def _truncated(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -269,7 +301,9 @@ def _truncated(context: BindingContext, scope: NameScope, node: exp.Expr) -> Bou
 def _extract(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     value = bind(context, scope, node.args["expression"])
     part = str(node.name).lower()
-    return BoundExpression("DOUBLE" if part in ("epoch", "julian") else "BIGINT", raised(value.edges, EXPRESSION))
+    return BoundExpression(
+        "DOUBLE" if part in ("epoch", "julian") else "BIGINT", raised(value.edges, EXPRESSION)
+    )
 
 
 def _at_zone(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -314,7 +348,9 @@ def _passing(context: BindingContext, scope: NameScope, node: exp.Expr) -> Bound
     It has the type of its content.
     """
     parts = list(_parts(context, scope, node))
-    return BoundExpression(parts[0].type if parts else UNKNOWN, union([part.edges for part in parts]))
+    return BoundExpression(
+        parts[0].type if parts else UNKNOWN, union([part.edges for part in parts])
+    )
 
 
 def _ordered(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -331,7 +367,10 @@ def _scalar(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundE
 
 def _predicate_over(context: BindingContext, scope: NameScope, query: exp.Expr) -> Edges:
     relation: Relation = context.bind_query(context, query, scope)
-    return union([*(column.edges for column in relation.columns[:1]), raised(relation.filters, FILTER)], EXPRESSION)
+    return union(
+        [*(column.edges for column in relation.columns[:1]), raised(relation.filters, FILTER)],
+        EXPRESSION,
+    )
 
 
 def _exists(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -358,7 +397,13 @@ def _array(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundEx
     for part in parts[1:]:
         type_ = unify(type_, part.type)
     type_ = settled(type_)
-    listed = f"{type_}[]" if parts and type_ != UNKNOWN and not isinstance(node.expressions[0], exp.Query | exp.Comprehension) else UNKNOWN
+    listed = (
+        f"{type_}[]"
+        if parts
+        and type_ != UNKNOWN
+        and not isinstance(node.expressions[0], exp.Query | exp.Comprehension)
+        else UNKNOWN
+    )
     return BoundExpression(listed, union([part.edges for part in parts], EXPRESSION))
 
 
@@ -367,15 +412,25 @@ def _bracket(context: BindingContext, scope: NameScope, node: exp.Expr) -> Bound
     inside = [bind(context, scope, part) for part in node.expressions]
     sliced = any(isinstance(part, exp.Slice) for part in node.expressions)
     kind = settled(value.type)
-    type_ = (kind if sliced else element(kind)) if kind.endswith("[]") else "VARCHAR" if kind == "VARCHAR" else UNKNOWN
-    return BoundExpression(type_, union([value.edges, *(part.edges for part in inside)], EXPRESSION))
+    type_ = (
+        (kind if sliced else element(kind))
+        if kind.endswith("[]")
+        else "VARCHAR"
+        if kind == "VARCHAR"
+        else UNKNOWN
+    )
+    return BoundExpression(
+        type_, union([value.edges, *(part.edges for part in inside)], EXPRESSION)
+    )
 
 
 def _dot(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     value = bind(context, scope, node.this)
     field = node.args["expression"]
     if not isinstance(field, exp.Identifier):
-        return BoundExpression(UNKNOWN, union([value.edges, bind(context, scope, field).edges], EXPRESSION))
+        return BoundExpression(
+            UNKNOWN, union([value.edges, bind(context, scope, field).edges], EXPRESSION)
+        )
     fields = struct_fields(value.type) or []
     type_ = next((type_ for name, type_ in fields if name.lower() == field.name.lower()), UNKNOWN)
     return BoundExpression(type_, raised(value.edges, EXPRESSION))
@@ -401,7 +456,9 @@ def _comprehension(context: BindingContext, scope: NameScope, node: exp.Expr) ->
 
 def _columns(_context: BindingContext, scope: NameScope, _node: exp.Expr) -> BoundExpression:
     """Bind COLUMNS(…) inside an expression, without determining which columns it selects."""
-    return BoundExpression(UNKNOWN, union([source.relation.everything() for source in scope.sources], OPAQUE))
+    return BoundExpression(
+        UNKNOWN, union([source.relation.everything() for source in scope.sources], OPAQUE)
+    )
 
 
 def _explode(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -410,17 +467,47 @@ def _explode(context: BindingContext, scope: NameScope, node: exp.Expr) -> Bound
 
 
 _COMPARISONS = (
-    exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.Not, exp.Between, exp.Like, exp.ILike, exp.SimilarTo, exp.Glob,
-    exp.NullSafeEQ, exp.NullSafeNEQ, exp.RegexpLike, exp.RegexpFullMatch, exp.StartsWith, exp.EndsWith, exp.Contains, exp.ArrayContains,
-)  # fmt: skip
+    exp.EQ,
+    exp.NEQ,
+    exp.GT,
+    exp.GTE,
+    exp.LT,
+    exp.LTE,
+    exp.Is,
+    exp.Not,
+    exp.Between,
+    exp.Like,
+    exp.ILike,
+    exp.SimilarTo,
+    exp.Glob,
+    exp.NullSafeEQ,
+    exp.NullSafeNEQ,
+    exp.RegexpLike,
+    exp.RegexpFullMatch,
+    exp.StartsWith,
+    exp.EndsWith,
+    exp.Contains,
+    exp.ArrayContains,
+)
 _AGGREGATES_OF_THEIR_OWN: dict[type[exp.Expr], str] = {
-    exp.Min: "min", exp.Max: "max", exp.Quantile: "quantile", exp.PercentileCont: "quantile_cont", exp.PercentileDisc: "quantile_disc",
-    exp.GroupConcat: "string_agg", exp.Trim: "trim", exp.Substring: "substring", exp.StrPosition: "strpos",
-}  # fmt: skip
+    exp.Min: "min",
+    exp.Max: "max",
+    exp.Quantile: "quantile",
+    exp.PercentileCont: "quantile_cont",
+    exp.PercentileDisc: "quantile_disc",
+    exp.GroupConcat: "string_agg",
+    exp.Trim: "trim",
+    exp.Substring: "substring",
+    exp.StrPosition: "strpos",
+}
 
 _HANDLERS: dict[type[exp.Expr], _Handler] = {
     **{kind: _of_parts("BOOLEAN") for kind in _COMPARISONS},
-    **{kind: _named(name) for kind, name in _AGGREGATES_OF_THEIR_OWN.items() if name in RETURN_TYPES or name in AGGREGATES},
+    **{
+        kind: _named(name)
+        for kind, name in _AGGREGATES_OF_THEIR_OWN.items()
+        if name in RETURN_TYPES or name in AGGREGATES
+    },
     exp.Column: _column,
     exp.Alias: _inner,
     exp.Paren: _inner,

@@ -26,30 +26,84 @@ PARSED_KEPT_MAX = 256
 _DIALECT = DuckDB()
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
-_STARTS = {TokenType.SELECT, TokenType.WITH, TokenType.FROM, TokenType.L_PAREN, TokenType.VALUES, TokenType.TABLE}
-_FORBIDDEN = (exp.DDL, exp.DML, exp.Command, exp.Describe, exp.Show, exp.Set, exp.Pragma, exp.Attach, exp.Detach, exp.Copy, exp.Into)
+_STARTS = {
+    TokenType.SELECT,
+    TokenType.WITH,
+    TokenType.FROM,
+    TokenType.L_PAREN,
+    TokenType.VALUES,
+    TokenType.TABLE,
+}
+_FORBIDDEN = (
+    exp.DDL,
+    exp.DML,
+    exp.Command,
+    exp.Describe,
+    exp.Show,
+    exp.Set,
+    exp.Pragma,
+    exp.Attach,
+    exp.Detach,
+    exp.Copy,
+    exp.Into,
+)
 
 _TEMPLATE = re.compile(r"\{[{%]-?\s*(.*?)\s*-?[%}]\}", re.DOTALL)
 _NAME = r"""\s*['"]([A-Za-z_][A-Za-z_0-9]*)['"]\s*"""
 _TEMPLATES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(rf"ref\({_NAME}\)"), "write the name itself: from {0}; the order of assets is found in the SQL"),
-    (re.compile(rf"ref\({_NAME},{_NAME}\)"), "write the name itself: from {1}; the order of assets is found in the SQL"),
-    (re.compile(rf"source\({_NAME},{_NAME}\)"), "declare it in sources/{1}.yaml, and write its name: from {1}"),
+    (
+        re.compile(rf"ref\({_NAME}\)"),
+        "write the name itself: from {0}; the order of assets is found in the SQL",
+    ),
+    (
+        re.compile(rf"ref\({_NAME},{_NAME}\)"),
+        "write the name itself: from {1}; the order of assets is found in the SQL",
+    ),
+    (
+        re.compile(rf"source\({_NAME},{_NAME}\)"),
+        "declare it in sources/{1}.yaml, and write its name: from {1}",
+    ),
     (re.compile(rf"(?:env_)?var\({_NAME}"), "write ${0}, and declare it under `parameters:`"),
-    (re.compile(r"config\("), "what config() says stands in the front matter: /* headrace, `materialize: …`, `owner: …`, */"),
-    (re.compile(r"this\b"), "write $self for the rows that the asset has already (`materialize: merge`)"),
-    (re.compile(r"(?:data_interval_start|execution_date|logical_date|ds|ts|macros\.ds)\b"), "write $partition_start"),
-    (re.compile(r"(?:data_interval_end|next_ds|next_execution_date|tomorrow_ds)\b"), "write $partition_end"),
+    (
+        re.compile(r"config\("),
+        (
+            "what config() says stands in the front matter: /* headrace, `materialize: …`, `owner:"
+            " …`, */"
+        ),
+    ),
+    (
+        re.compile(r"this\b"),
+        "write $self for the rows that the asset has already (`materialize: merge`)",
+    ),
+    (
+        re.compile(r"(?:data_interval_start|execution_date|logical_date|ds|ts|macros\.ds)\b"),
+        "write $partition_start",
+    ),
+    (
+        re.compile(r"(?:data_interval_end|next_ds|next_execution_date|tomorrow_ds)\b"),
+        "write $partition_end",
+    ),
     (
         re.compile(r"(?:if\s+is_incremental|is_incremental)\b"),
-        "`partition: day` with $partition_start and $partition_end is what computes one day at a time",
+        (
+            "`partition: day` with $partition_start and $partition_end is what computes one day at"
+            " a time"
+        ),
     ),
-    (re.compile(r"(?:params|var\.value)\.([A-Za-z_][A-Za-z_0-9]*)"), "write ${0}, and declare it under `parameters:`"),
+    (
+        re.compile(r"(?:params|var\.value)\.([A-Za-z_][A-Za-z_0-9]*)"),
+        "write ${0}, and declare it under `parameters:`",
+    ),
 )
 """Pattern inside a template of dbt or Airflow → what to write instead; the first match counts."""
-_IN_QUOTES = re.compile(r"\{\{\s*((?:ds|ds_nodash|ts|execution_date|logical_date|data_interval_(?:start|end)|next_ds|prev_ds)\b[^}]*)\}\}")
+_IN_QUOTES = re.compile(
+    r"\{\{\s*((?:ds|ds_nodash|ts|execution_date|logical_date|data_interval_(?:start|end)|next_ds|prev_ds)\b[^}]*)\}\}"
+)
 """Airflow's dates, which users write in quotes. Any other text in quotes may contain braces."""
-_NO_TEMPLATE = "values are bound as $name (`parameters:`), shared SQL is a macro in macros/, and other assets are named as they are"
+_NO_TEMPLATE = (
+    "values are bound as $name (`parameters:`), shared SQL is a macro in macros/, and other assets"
+    " are named as they are"
+)
 
 
 class InvalidSelect(Exception):
@@ -59,9 +113,25 @@ class InvalidSelect(Exception):
     that position.
     """
 
-    def __init__(self, code: str, message: str, *, line: int = 1, column: int = 0, near: str = "", hint: str = "") -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        line: int = 1,
+        column: int = 0,
+        near: str = "",
+        hint: str = "",
+    ) -> None:
         super().__init__(message)
-        self.code, self.message, self.line, self.column, self.near, self.hint = code, message, line, column, near, hint
+        self.code, self.message, self.line, self.column, self.near, self.hint = (
+            code,
+            message,
+            line,
+            column,
+            near,
+            hint,
+        )
 
 
 class Parsed(NamedTuple):
@@ -77,13 +147,19 @@ def tokenise(text: str) -> list[Token]:
     Raises `InvalidSelect` for text that is too long, too deeply nested, or ends inside a quote.
     """
     if len(text) > TEXT_CHARACTERS_MAX:
-        raise InvalidSelect("sql_too_large", f"the statement has {len(text):,} characters; the limit is {TEXT_CHARACTERS_MAX:,}")
+        raise InvalidSelect(
+            "sql_too_large",
+            f"the statement has {len(text):,} characters; the limit is {TEXT_CHARACTERS_MAX:,}",
+        )
     try:
         tokens = _DIALECT.tokenize(text)
     except TokenError as error:
         raise _unclosed(text, error) from None
     if len(tokens) > TOKENS_MAX:
-        raise InvalidSelect("sql_too_large", f"the statement has {len(tokens):,} tokens; the limit is {TOKENS_MAX:,}")
+        raise InvalidSelect(
+            "sql_too_large",
+            f"the statement has {len(tokens):,} tokens; the limit is {TOKENS_MAX:,}",
+        )
     _check_nesting(tokens)
     return tokens
 
@@ -103,20 +179,30 @@ def parse(text: str) -> Parsed:
         raise InvalidSelect("sql_too_large", "the statement is nested too deeply") from None
     except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
         # sqlglot's parser raises these instead of its own error for some malformed texts
-        raise InvalidSelect("sql_syntax", f"the statement can't be read ({words_of(error)})") from None
+        raise InvalidSelect(
+            "sql_syntax", f"the statement can't be read ({words_of(error)})"
+        ) from None
     return Parsed(_single(statements), tokens)
 
 
 def _single(statements: list[exp.Expr | None]) -> exp.Expr:
-    exprs = [statement for statement in statements if statement is not None and not isinstance(statement, exp.Semicolon)]
+    exprs = [
+        statement
+        for statement in statements
+        if statement is not None and not isinstance(statement, exp.Semicolon)
+    ]
     if len(exprs) != 1:
         raise InvalidSelect("not_a_select", f"{len(exprs)} statements where one SELECT belongs")
     tree = exprs[0]
     if not isinstance(tree, exp.Query | exp.Values):
-        raise InvalidSelect("not_a_select", f"a {tree.key.upper()} statement where a SELECT belongs")
+        raise InvalidSelect(
+            "not_a_select", f"a {tree.key.upper()} statement where a SELECT belongs"
+        )
     for node in tree.walk():
         if isinstance(node, _FORBIDDEN):
-            raise InvalidSelect("not_a_select", f"{node.key.upper()} inside a body: a body only selects")
+            raise InvalidSelect(
+                "not_a_select", f"{node.key.upper()} inside a body: a body only selects"
+            )
     return tree
 
 
@@ -129,7 +215,12 @@ def _check_single(tokens: list[Token]) -> None:
     for token in tokens:
         if token.token_type != TokenType.SEMICOLON:
             if ended:
-                raise InvalidSelect("not_a_select", "several statements where one SELECT belongs", line=token.line, near=token.text[:40])
+                raise InvalidSelect(
+                    "not_a_select",
+                    "several statements where one SELECT belongs",
+                    line=token.line,
+                    near=token.text[:40],
+                )
             begun = True
         elif begun:
             ended = True
@@ -141,13 +232,24 @@ def _check_templates(tokens: list[Token], text: str) -> None:
     No SQL token starts like that.
     """
     for token in tokens:
-        if token.token_type == TokenType.STRING and (quoted := _IN_QUOTES.search(token.text)) is not None:
-            hint = next((hint for pattern, hint in _TEMPLATES if pattern.match(quoted[1])), _NO_TEMPLATE)
+        if (
+            token.token_type == TokenType.STRING
+            and (quoted := _IN_QUOTES.search(token.text)) is not None
+        ):
+            hint = next(
+                (hint for pattern, hint in _TEMPLATES if pattern.match(quoted[1])), _NO_TEMPLATE
+            )
             raise InvalidSelect(
-                "sql_template", "a template in quotes stays as it is: there is no Jinja", line=token.line, near=quoted[0][:40], hint=hint
+                "sql_template",
+                "a template in quotes stays as it is: there is no Jinja",
+                line=token.line,
+                near=quoted[0][:40],
+                hint=hint,
             )
     for first in tokens:
-        if first.token_type not in (TokenType.L_BRACE, TokenType.BLOCK_START) or text[first.start : first.start + 2] not in ("{{", "{%"):
+        if first.token_type not in (TokenType.L_BRACE, TokenType.BLOCK_START) or text[
+            first.start : first.start + 2
+        ] not in ("{{", "{%"):
             continue
         written = _TEMPLATE.match(text, first.start)
         inside = written[1] if written else ""
@@ -155,8 +257,19 @@ def _check_templates(tokens: list[Token], text: str) -> None:
             "sql_template",
             "SQL is never a template here: there is no Jinja",
             line=first.line,
-            near=" ".join(written[0].split())[:40] if written else text[first.start : first.start + 2],
-            hint=next((hint.format(*match.groups()) for pattern, hint in _TEMPLATES if (match := pattern.match(inside))), _NO_TEMPLATE),
+            near=(
+                " ".join(written[0].split())[:40]
+                if written
+                else text[first.start : first.start + 2]
+            ),
+            hint=next(
+                (
+                    hint.format(*match.groups())
+                    for pattern, hint in _TEMPLATES
+                    if (match := pattern.match(inside))
+                ),
+                _NO_TEMPLATE,
+            ),
         )
 
 
@@ -166,8 +279,18 @@ def _check_start(tokens: list[Token]) -> None:
         raise InvalidSelect("not_a_select", "there is no statement", hint="write one SELECT")
     if first.token_type not in _STARTS:
         word = first.text[:40]
-        hint = "did you mean `select`?" if word.lower() in {"selec", "slect", "selct", "selet", "seelct"} else "a body is one SELECT"
-        raise InvalidSelect("not_a_select", f"starts with `{word}` where a SELECT belongs", line=first.line, near=word, hint=hint)
+        hint = (
+            "did you mean `select`?"
+            if word.lower() in {"selec", "slect", "selct", "selet", "seelct"}
+            else "a body is one SELECT"
+        )
+        raise InvalidSelect(
+            "not_a_select",
+            f"starts with `{word}` where a SELECT belongs",
+            line=first.line,
+            near=word,
+            hint=hint,
+        )
 
 
 def _check_nesting(tokens: list[Token]) -> None:
@@ -177,7 +300,11 @@ def _check_nesting(tokens: list[Token]) -> None:
         if kind in _OPENING:
             depth += 1
             if depth > NESTING_MAX:
-                raise InvalidSelect("sql_too_large", f"brackets are nested more than {NESTING_MAX} deep", line=token.line)
+                raise InvalidSelect(
+                    "sql_too_large",
+                    f"brackets are nested more than {NESTING_MAX} deep",
+                    line=token.line,
+                )
         elif kind in _CLOSING:
             depth -= 1
 
@@ -185,7 +312,11 @@ def _check_nesting(tokens: list[Token]) -> None:
 def _unclosed(text: str, error: TokenError) -> InvalidSelect:
     at = min(error.end or 0, len(text))
     near = " ".join(text[max(0, (error.start or 0)) : at].split())[-40:]
-    message = "a quote, comment or bracket isn't closed" if at >= len(text) - 1 else "these characters can't be read"
+    message = (
+        "a quote, comment or bracket isn't closed"
+        if at >= len(text) - 1
+        else "these characters can't be read"
+    )
     return InvalidSelect("sql_syntax", message, line=text.count("\n", 0, at) + 1, near=near)
 
 
@@ -198,7 +329,9 @@ def _syntax(error: ParseError) -> InvalidSelect:
     hint = ""
     if near.strip() == "`":
         hint = 'a name that isn\'t a plain word stands in double quotes: "order"'
-    elif near.strip().isdigit() and re.search(r"\btop\s*$", str(results.get("start_context") or ""), re.IGNORECASE):
+    elif near.strip().isdigit() and re.search(
+        r"\btop\s*$", str(results.get("start_context") or ""), re.IGNORECASE
+    ):
         hint = f"write `limit {near.strip()}` at the end"
     if what.startswith("Required keyword"):
         what = "something is missing here"
@@ -209,7 +342,12 @@ def _syntax(error: ParseError) -> InvalidSelect:
     elif what.startswith("Invalid expression"):
         what = "unexpected token"
     return InvalidSelect(
-        "sql_syntax", f"{what[:1].lower()}{what[1:]}", line=line, column=column, near=" ".join(near.split())[:40], hint=hint
+        "sql_syntax",
+        f"{what[:1].lower()}{what[1:]}",
+        line=line,
+        column=column,
+        near=" ".join(near.split())[:40],
+        hint=hint,
     )
 
 
@@ -289,12 +427,18 @@ class Conversion:
 def parse_conversion(text: str) -> Conversion:
     """Return the expression in a text; raises `InvalidSelect` for anything else."""
     if len(text) > CONVERSION_CHARACTERS_MAX:
-        raise InvalidSelect("conversion_invalid", f"it has more than {CONVERSION_CHARACTERS_MAX} characters")
+        raise InvalidSelect(
+            "conversion_invalid", f"it has more than {CONVERSION_CHARACTERS_MAX} characters"
+        )
     if not text.strip():
         raise InvalidSelect("conversion_invalid", "it is empty")
     tree = parse(f"SELECT (\n{text}\n)").tree
     results = tree.expressions
-    if not isinstance(tree, exp.Select) or set(_conversion_parts(tree)) != {"expressions"} or len(results) != 1:
+    if (
+        not isinstance(tree, exp.Select)
+        or set(_conversion_parts(tree)) != {"expressions"}
+        or len(results) != 1
+    ):
         raise InvalidSelect("conversion_invalid", "it isn't one expression")
     inside = results[0]
     if not isinstance(inside, exp.Paren):
@@ -320,6 +464,8 @@ def _require_known(node: exp.Expr) -> None:
             hint="arithmetic, CASE, CAST, round, coalesce and texts of the delivery's columns are",
         )
     if isinstance(node, exp.Column) and (node.table or not isinstance(node.this, exp.Identifier)):
-        raise InvalidSelect("conversion_invalid", f"`{node.sql()[:40]}` isn't a column's name alone")
+        raise InvalidSelect(
+            "conversion_invalid", f"`{node.sql()[:40]}` isn't a column's name alone"
+        )
     if isinstance(node, exp.In) and (node.args.get("query") or node.args.get("unnest")):
         raise InvalidSelect("conversion_invalid", "a subquery isn't allowed in it")

@@ -19,7 +19,9 @@ from headrace.sql.values import UNKNOWN, Analysis
 INTERVAL_BOUNDS = ("partition_start", "partition_end")
 
 
-def routing_column(binding: BoundQuery, routes: Mapping[str, str | None], place: Place) -> tuple[str | None, list[Problem]]:
+def routing_column(
+    binding: BoundQuery, routes: Mapping[str, str | None], place: Place
+) -> tuple[str | None, list[Problem]]:
     """Return the output column that determines the interval of a row.
 
     It comes from the routing column of an input, or is compared with `$partition_start`, or is the
@@ -29,7 +31,9 @@ def routing_column(binding: BoundQuery, routes: Mapping[str, str | None], place:
     interval.
     """
     columns = [
-        column for column in binding.relation.columns if column.name is not None and (is_time(column.type) or column.type == UNKNOWN)
+        column
+        for column in binding.relation.columns
+        if column.name is not None and (is_time(column.type) or column.type == UNKNOWN)
     ]
     for candidates in _by_evidence(binding, columns, routes):
         names = list(dict.fromkeys(column.name for column in candidates if column.name is not None))
@@ -40,19 +44,30 @@ def routing_column(binding: BoundQuery, routes: Mapping[str, str | None], place:
     return None, []
 
 
-def _by_evidence(binding: BoundQuery, columns: list[Output], routes: Mapping[str, str | None]) -> Iterator[list[Output]]:
+def _by_evidence(
+    binding: BoundQuery, columns: list[Output], routes: Mapping[str, str | None]
+) -> Iterator[list[Output]]:
     """Yield groups of columns, from the strongest evidence to the weakest."""
     wanted = {(input_, column.lower()) for input_, column in routes.items() if column is not None}
     yield [column for column in columns if _reaches(column.edges, wanted, CAST)]
-    yield [column for column in columns if is_time(column.type) and _reaches(column.edges, wanted, EXPRESSION)]
+    yield [
+        column
+        for column in columns
+        if is_time(column.type) and _reaches(column.edges, wanted, EXPRESSION)
+    ]
     compared = list(_compared(binding))
     yield [column for column in columns if is_time(column.type) and column.edges.keys() in compared]
     yield [column for column in columns if column.name in _of_bounds(binding)]
-    yield [column for column in columns if is_time(column.type)] if binding.relation.complete else []
+    yield (
+        [column for column in columns if is_time(column.type)] if binding.relation.complete else []
+    )
 
 
 def _reaches(edges: Edges, wanted: set[tuple[str, str]], rank_max: int) -> bool:
-    return any(rank <= rank_max and (input_, column.lower()) in wanted for (input_, column), rank in edges.items())
+    return any(
+        rank <= rank_max and (input_, column.lower()) in wanted
+        for (input_, column), rank in edges.items()
+    )
 
 
 def _compared(binding: BoundQuery) -> Iterator[frozenset[tuple[str, str]]]:
@@ -97,7 +112,9 @@ def _of_bounds(binding: BoundQuery) -> set[str]:
     return {
         name
         for name, node, _ in select.outputs
-        if name is not None and isinstance(node, exp.Placeholder) and str(node.name).lower() in INTERVAL_BOUNDS
+        if name is not None
+        and isinstance(node, exp.Placeholder)
+        and str(node.name).lower() in INTERVAL_BOUNDS
     }
 
 
@@ -130,7 +147,9 @@ class _RowsMix(Exception):
     """Rows of several partitions meet; the message says where."""
 
 
-def not_separable_because(binding: BoundQuery, analysis: Analysis, column: str | None, cut: Collection[str]) -> str:
+def not_separable_because(
+    binding: BoundQuery, analysis: Analysis, column: str | None, cut: Collection[str]
+) -> str:
     """Return why a query isn't separable; empty if it is.
 
     `column` routes rows; `cut` lists the partitioned inputs.
@@ -174,7 +193,11 @@ class _Follower:
             if str(placeholder.name).lower() not in INTERVAL_BOUNDS:
                 continue
             other, scope = other_side(placeholder), scope_of(self._binding, placeholder)
-            edges = set(bind(self._binding.context, scope, other).edges) if other is not None and scope is not None else set()
+            edges = (
+                set(bind(self._binding.context, scope, other).edges)
+                if other is not None and scope is not None
+                else set()
+            )
             if not edges or not edges <= routed or not _is_interval_bound(placeholder):
                 raise _RowsMix(f"`${placeholder.name}` is used for more than to cut `{column}`")
 
@@ -203,17 +226,25 @@ class _Follower:
         for branch in branches:
             if not self._touches(branch):
                 raise _RowsMix("a branch of UNION reads nothing that is cut by time")
-            self._query(branch, names if node.args.get("by_name") else self._names_at(branch, positions))
+            self._query(
+                branch, names if node.args.get("by_name") else self._names_at(branch, positions)
+            )
 
     def _is_recursive(self, node: exp.Expr) -> bool:
         cte = node.find_ancestor(exp.CTE)
-        return cte is not None and any(table.name.lower() == cte.alias.lower() for table in node.find_all(exp.Table))
+        return cte is not None and any(
+            table.name.lower() == cte.alias.lower() for table in node.find_all(exp.Table)
+        )
 
     def _outputs(self, node: exp.Expr) -> list[str | None]:
         while isinstance(node, exp.Subquery | exp.SetOperation):
             node = node.this
         select = self._selected.get(id(node))
-        return [None if name is None else name.lower() for name, _, _ in select.outputs] if select is not None else []
+        return (
+            [None if name is None else name.lower() for name, _, _ in select.outputs]
+            if select is not None
+            else []
+        )
 
     def _positions(self, node: exp.Expr, names: set[str]) -> list[int]:
         outputs = self._outputs(node)
@@ -233,7 +264,9 @@ class _Follower:
         select = self._selected.get(id(node))
         if select is None:
             raise _RowsMix("a query isn't followed")
-        if node.args.get("sample") is not None or any(table.args.get("sample") is not None for table in node.find_all(exp.Table)):
+        if node.args.get("sample") is not None or any(
+            table.args.get("sample") is not None for table in node.find_all(exp.Table)
+        ):
             raise _RowsMix("it takes a sample")
         defining = [self._defining(select, name) for name in names]
         carried = set[Pair]().union(*(columns for _, columns in defining))
@@ -253,7 +286,9 @@ class _Follower:
             return None, {(select.scope.sources[0].alias, name)}
         raise _RowsMix(f"`{name}` can't be followed")
 
-    def _columns(self, select: BoundSelect, node: exp.Expr | None, seen: frozenset[str] = frozenset()) -> set[Pair]:
+    def _columns(
+        self, select: BoundSelect, node: exp.Expr | None, seen: frozenset[str] = frozenset()
+    ) -> set[Pair]:
         """Return the source columns of an expression, resolving aliases except those in `seen`."""
         columns: set[Pair] = set()
         for column in node.find_all(exp.Column) if node is not None else ():
@@ -273,11 +308,19 @@ class _Follower:
         for source in select.scope.sources:
             if table and source.alias != table:
                 continue
-            if name not in source.merged and (source.relation.get(name) is not None or source.relation.unlisted(name) is not None):
+            if name not in source.merged and (
+                source.relation.get(name) is not None or source.relation.unlisted(name) is not None
+            ):
                 return source.alias
         return None
 
-    def _covered(self, select: BoundSelect, keys: Iterable[exp.Expr], names: set[str], defining: list[Defining]) -> bool:
+    def _covered(
+        self,
+        select: BoundSelect,
+        keys: Iterable[exp.Expr],
+        names: set[str],
+        defining: list[Defining],
+    ) -> bool:
         """Return whether the keys determine the partition.
 
         They do if each routing column is a key, or all columns that it is computed from are keys.
@@ -291,21 +334,36 @@ class _Follower:
                 if alias is not None:
                     plain.add((alias, key.name.lower()))
                 by_name.add(key.name.lower())
-            elif isinstance(key, exp.Literal) and str(key.this).isdigit() and 0 < int(key.this) <= len(select.outputs):
+            elif (
+                isinstance(key, exp.Literal)
+                and str(key.this).isdigit()
+                and 0 < int(key.this) <= len(select.outputs)
+            ):
                 by_name.add((select.outputs[int(key.this) - 1][0] or "").lower())
         return all(
-            name in by_name or (bool(columns) and columns <= plain) or any(node is not None and key == node for key in listed)
+            name in by_name
+            or (bool(columns) and columns <= plain)
+            or any(node is not None and key == node for key in listed)
             for name, (node, columns) in zip(names, defining, strict=True)
         )
 
-    def _check_groups(self, node: exp.Select, select: BoundSelect, names: set[str], defining: list[Defining]) -> None:
+    def _check_groups(
+        self, node: exp.Select, select: BoundSelect, names: set[str], defining: list[Defining]
+    ) -> None:
         group = node.args.get("group")
         if group is None:
-            if any(item is not None and aggregates(item) for _, item, _ in select.outputs) or node.args.get("having") is not None:
+            if (
+                any(item is not None and aggregates(item) for _, item, _ in select.outputs)
+                or node.args.get("having") is not None
+            ):
                 raise _RowsMix("it aggregates all rows together")
-        elif any(isinstance(key, exp.Rollup | exp.Cube | exp.GroupingSets) for key in group.expressions):
+        elif any(
+            isinstance(key, exp.Rollup | exp.Cube | exp.GroupingSets) for key in group.expressions
+        ):
             raise _RowsMix("ROLLUP and CUBE add totals over all partitions")
-        elif not group.args.get("all") and not self._covered(select, group.expressions, names, defining):
+        elif not group.args.get("all") and not self._covered(
+            select, group.expressions, names, defining
+        ):
             raise _RowsMix(f"a GROUP BY is without `{', '.join(sorted(names))}`")
         distinct = node.args.get("distinct")
         if (
@@ -315,13 +373,19 @@ class _Follower:
         ):
             raise _RowsMix(f"DISTINCT ON is without `{', '.join(sorted(names))}`")
 
-    def _check_windows(self, node: exp.Select, select: BoundSelect, names: set[str], defining: list[Defining]) -> None:
+    def _check_windows(
+        self, node: exp.Select, select: BoundSelect, names: set[str], defining: list[Defining]
+    ) -> None:
         named = {window.name.lower(): window for window in node.args.get("windows") or []}
         for window in _own_nodes(node, exp.Window):
             if window in named.values():
                 continue
             keys = list(window.args.get("partition_by") or [])
-            base = named.get(str(window.args["alias"].name).lower()) if window.args.get("alias") is not None else None
+            base = (
+                named.get(str(window.args["alias"].name).lower())
+                if window.args.get("alias") is not None
+                else None
+            )
             if base is not None:
                 keys += base.args.get("partition_by") or []
             if not self._covered(select, keys, names, defining):
@@ -329,10 +393,18 @@ class _Follower:
 
     def _check_subqueries(self, node: exp.Select) -> None:
         from_ = node.args.get("from_")
-        sources = [from_.this, *(join.this for join in node.args.get("joins") or [])] if from_ is not None else []
+        sources = (
+            [from_.this, *(join.this for join in node.args.get("joins") or [])]
+            if from_ is not None
+            else []
+        )
         sources += node.args.get("laterals") or []
         for query in _own_nodes(node, exp.Query):
-            if query is not node and not any(query is source or _nodes_below(query, source) for source in sources) and self._touches(query):
+            if (
+                query is not node
+                and not any(query is source or _nodes_below(query, source) for source in sources)
+                and self._touches(query)
+            ):
                 raise _RowsMix("a subquery reads partitions of its own")
 
     def _sources(self, node: exp.Select, select: BoundSelect, carried: set[Pair]) -> None:
@@ -361,7 +433,9 @@ class _Follower:
 
     def _joined(self, node: exp.Select) -> list[exp.Expr]:
         from_ = node.args.get("from_")
-        return ([from_.this] if from_ is not None else []) + [join.this for join in node.args.get("joins") or []]
+        return ([from_.this] if from_ is not None else []) + [
+            join.this for join in node.args.get("joins") or []
+        ]
 
     def _equalities(self, node: exp.Select, select: BoundSelect) -> list[tuple[Pair, Pair]]:
         pairs = []
@@ -370,13 +444,23 @@ class _Follower:
         conditions.append(where.this if where is not None else None)
         for condition in conditions:
             for part in condition.flatten() if isinstance(condition, exp.And) else [condition]:
-                if isinstance(part, exp.EQ | exp.NullSafeEQ) and isinstance(part.left, exp.Column) and isinstance(part.right, exp.Column):
+                if (
+                    isinstance(part, exp.EQ | exp.NullSafeEQ)
+                    and isinstance(part.left, exp.Column)
+                    and isinstance(part.right, exp.Column)
+                ):
                     left, right = self._alias(select, part.left), self._alias(select, part.right)
                     if left is not None and right is not None:
-                        pairs.append(((left, part.left.name.lower()), (right, part.right.name.lower())))
+                        pairs.append(
+                            ((left, part.left.name.lower()), (right, part.right.name.lower()))
+                        )
         for source in select.scope.sources:
             for name in source.merged:
-                pairs += [((source.alias, name), (other.alias, name)) for other in select.scope.sources if other is not source]
+                pairs += [
+                    ((source.alias, name), (other.alias, name))
+                    for other in select.scope.sources
+                    if other is not source
+                ]
         return pairs
 
     def _is_cut(self, source: FromItem) -> bool:
@@ -428,7 +512,9 @@ def _is_interval_bound(placeholder: exp.Expr) -> bool:
         node, parent = parent, parent.parent
     starts = str(placeholder.name).lower() == "partition_start"
     kinds = (exp.GTE, exp.LTE) if starts else (exp.LT, exp.GT)
-    return parent is not None and isinstance(parent, kinds[0] if parent.args.get("expression") is node else kinds[1])
+    return parent is not None and isinstance(
+        parent, kinds[0] if parent.args.get("expression") is node else kinds[1]
+    )
 
 
 def _own_nodes(node: exp.Select, kind: type[exp.Expr]) -> Iterable[exp.Expr]:
@@ -436,7 +522,9 @@ def _own_nodes(node: exp.Select, kind: type[exp.Expr]) -> Iterable[exp.Expr]:
 
     Nested queries are included, their contents aren't.
     """
-    for expr in node.walk(prune=lambda part: isinstance(part, exp.Query | exp.With) and part is not node):
+    for expr in node.walk(
+        prune=lambda part: isinstance(part, exp.Query | exp.With) and part is not node
+    ):
         if isinstance(expr, kind):
             yield expr
 

@@ -71,7 +71,9 @@ def opaque_below(context: BindingContext, node: exp.Expr, scope: NameScope) -> R
         if isinstance(table.this, exp.Identifier):
             name = table.name.lower()
             source = scope.ctes.get(name)
-            merge(edges, source.relation.everything() if source else context.input(name).everything())
+            merge(
+                edges, source.relation.everything() if source else context.input(name).everything()
+            )
     return opaque(Relation([], opaque=edges))
 
 
@@ -82,11 +84,20 @@ def _with_ctes(context: BindingContext, node: exp.Expr, scope: NameScope) -> Nam
         return scope
     ctes = dict(scope.ctes)
     inner = NameScope(ctes, scope.parent)
-    inner.sources, inner.using, inner.aliases, inner.locals = scope.sources, scope.using, scope.aliases, scope.locals
+    inner.sources, inner.using, inner.aliases, inner.locals = (
+        scope.sources,
+        scope.using,
+        scope.aliases,
+        scope.locals,
+    )
     for cte in with_.expressions:
         name = cte.alias.lower()
         recursive = bool(with_.args.get("recursive")) and isinstance(cte.this, exp.SetOperation)
-        relation = _recursive(context, cte, inner, ctes) if recursive else bind_query(context, cte.this, inner)
+        relation = (
+            _recursive(context, cte, inner, ctes)
+            if recursive
+            else bind_query(context, cte.this, inner)
+        )
         ctes[name] = FromItem(name, renamed(relation, _column_names(cte)), query=cte.this)
         inner.ctes = dict(ctes)
     return inner
@@ -94,7 +105,11 @@ def _with_ctes(context: BindingContext, node: exp.Expr, scope: NameScope) -> Nam
 
 def _column_names(node: exp.Expr) -> list[str]:
     alias = node.args.get("alias")
-    return [column.name for column in alias.args.get("columns") or []] if isinstance(alias, exp.TableAlias) else []
+    return (
+        [column.name for column in alias.args.get("columns") or []]
+        if isinstance(alias, exp.TableAlias)
+        else []
+    )
 
 
 def renamed(relation: Relation, names: list[str]) -> Relation:
@@ -102,12 +117,15 @@ def renamed(relation: Relation, names: list[str]) -> Relation:
     if not names or not relation.complete:
         return relation
     columns = [
-        Output(names[at] if at < len(names) else column.name, column.type, column.edges) for at, column in enumerate(relation.columns)
+        Output(names[at] if at < len(names) else column.name, column.type, column.edges)
+        for at, column in enumerate(relation.columns)
     ]
     return Relation(columns, relation.filters)
 
 
-def _recursive(context: BindingContext, cte: exp.Expr, scope: NameScope, ctes: Mapping[str, FromItem]) -> Relation:
+def _recursive(
+    context: BindingContext, cte: exp.Expr, scope: NameScope, ctes: Mapping[str, FromItem]
+) -> Relation:
     """Return the relation of a recursive CTE; the anchor determines names and types.
 
     The lineage of the recursive part is added repeatedly until nothing is new.
@@ -121,14 +139,25 @@ def _recursive(context: BindingContext, cte: exp.Expr, scope: NameScope, ctes: M
         step = bind_query(context, union_.args["expression"], inner)
         widened = Relation(
             [
-                Output(column.name, column.type, union([column.edges, step.columns[at].edges]) if at < len(step.columns) else column.edges)
+                Output(
+                    column.name,
+                    column.type,
+                    (
+                        union([column.edges, step.columns[at].edges])
+                        if at < len(step.columns)
+                        else column.edges
+                    ),
+                )
                 for at, column in enumerate(current.columns)
             ],
             union([current.filters, step.filters]),
             current.rest,
             current.opaque,
         )
-        same = all(a.edges == b.edges for a, b in zip(current.columns, widened.columns, strict=True)) and current.filters == widened.filters
+        same = (
+            all(a.edges == b.edges for a, b in zip(current.columns, widened.columns, strict=True))
+            and current.filters == widened.filters
+        )
         current = widened
         if same:
             break
@@ -142,7 +171,9 @@ def _set_operation(context: BindingContext, node: exp.Expr, scope: NameScope) ->
     """
     chain: list[exp.Expr] = []
     first: exp.Expr = node
-    while isinstance(first, exp.SetOperation) and (first is node or first.args.get("with_") is None):
+    while isinstance(first, exp.SetOperation) and (
+        first is node or first.args.get("with_") is None
+    ):
         chain.append(first)
         first = first.this
     relation = bind_query(context, first, scope)
@@ -161,11 +192,15 @@ def _combined(operation: exp.Expr, left: Relation, right: Relation) -> Relation:
     else:
         everything = union([left.everything(), right.everything()])
         listed = (
-            [Output(column.name, UNKNOWN, raised(everything, OPAQUE)) for column in left.columns] if left.complete and not by_name else []
+            [Output(column.name, UNKNOWN, raised(everything, OPAQUE)) for column in left.columns]
+            if left.complete and not by_name
+            else []
         )
         result = Relation(listed, filters, opaque=None if listed else raised(everything, OPAQUE))
     if operation.args.get("distinct") or isinstance(operation, exp.Except | exp.Intersect):
-        result.filters = union([filters, raised(union([left.everything(), right.everything()]), AGGREGATE)])
+        result.filters = union(
+            [filters, raised(union([left.everything(), right.everything()]), AGGREGATE)]
+        )
     return result
 
 
@@ -174,7 +209,13 @@ def _by_position(left: Relation, right: Relation) -> list[Output]:
     for at, column in enumerate(left.columns):
         if at < len(right.columns):
             other = right.columns[at]
-            columns.append(Output(column.name, _unified(column.type, other.type), union([column.edges, other.edges])))
+            columns.append(
+                Output(
+                    column.name,
+                    _unified(column.type, other.type),
+                    union([column.edges, other.edges]),
+                )
+            )
         else:
             columns.append(column)
     return columns
@@ -184,8 +225,16 @@ def _by_name(left: Relation, right: Relation) -> list[Output]:
     columns = []
     for column in left.columns:
         other = right.get((column.name or "").lower())
-        columns.append(Output(column.name, _unified(column.type, other.type), union([column.edges, other.edges])) if other else column)
-    columns += [column for column in right.columns if column.name and left.get(column.name.lower()) is None]
+        columns.append(
+            Output(
+                column.name, _unified(column.type, other.type), union([column.edges, other.edges])
+            )
+            if other
+            else column
+        )
+    columns += [
+        column for column in right.columns if column.name and left.get(column.name.lower()) is None
+    ]
     return columns
 
 
@@ -205,7 +254,9 @@ def _values(context: BindingContext, node: exp.Expr, scope: NameScope) -> Relati
                 columns.append(Output(f"col{at}", value.type, value.edges))
             else:
                 known = columns[at]
-                columns[at] = Output(known.name, unify(known.type, value.type), union([known.edges, value.edges]))
+                columns[at] = Output(
+                    known.name, unify(known.type, value.type), union([known.edges, value.edges])
+                )
     return Relation([Output(column.name, settled(column.type), column.edges) for column in columns])
 
 
@@ -215,12 +266,18 @@ def _select(context: BindingContext, node: exp.Expr, outer: NameScope) -> Relati
     projections = project(context, scope, node)
     _conditions(context, scope, node, projections)
     relation = _relation(scope, projections)
-    context.selected[id(node)] = BoundSelect(scope, [(item.name, item.node, item.source) for item in projections], relation)
+    context.selected[id(node)] = BoundSelect(
+        scope, [(item.name, item.node, item.source) for item in projections], relation
+    )
     return relation
 
 
 def _relation(scope: NameScope, projections: list[Projection]) -> Relation:
-    columns = [Output(item.name, settled(item.bound.type), item.bound.edges) for item in projections if not item.unlisted]
+    columns = [
+        Output(item.name, settled(item.bound.type), item.bound.edges)
+        for item in projections
+        if not item.unlisted
+    ]
     unlisted = [item for item in projections if item.unlisted]
     if not unlisted:
         return Relation(columns, scope.filters or NO_EDGES)
@@ -230,7 +287,9 @@ def _relation(scope: NameScope, projections: list[Projection]) -> Relation:
     return Relation(columns, scope.filters or NO_EDGES, opaque=edges)
 
 
-def _conditions(context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]) -> None:
+def _conditions(
+    context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]
+) -> None:
     for key in ("where", "having", "qualify"):
         clause = node.args.get(key)
         if clause is not None:
@@ -243,7 +302,9 @@ def _conditions(context: BindingContext, scope: NameScope, node: exp.Expr, proje
             merge(scope.filters, raised(_key(context, scope, item.this, projections), FILTER))
 
 
-def _key(context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]) -> Edges:
+def _key(
+    context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]
+) -> Edges:
     """Return the edges of a grouping or ordering key.
 
     An expression, or the position of a column.
@@ -256,13 +317,19 @@ def _key(context: BindingContext, scope: NameScope, node: exp.Expr, projections:
     return bind(context, scope, node).edges
 
 
-def _grouping(context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]) -> None:
+def _grouping(
+    context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]
+) -> None:
     group = node.args.get("group")
     if group is None:
         return
     keys = [_key(context, scope, item, projections) for item in group.expressions]
     if group.args.get("all"):
-        keys += [item.bound.edges for item in projections if item.node is None or not aggregates(item.node)]
+        keys += [
+            item.bound.edges
+            for item in projections
+            if item.node is None or not aggregates(item.node)
+        ]
     for key in keys:
         merge(scope.filters, raised(key, AGGREGATE))
 
@@ -275,12 +342,18 @@ def aggregates(node: exp.Expr) -> bool:
     )
 
 
-def _distinct(context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]) -> None:
+def _distinct(
+    context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]
+) -> None:
     distinct = node.args.get("distinct")
     if distinct is None:
         return
     on = distinct.args.get("on")
-    keys = [bind(context, scope, item).edges for item in on.expressions] if on is not None else [item.bound.edges for item in projections]
+    keys = (
+        [bind(context, scope, item).edges for item in on.expressions]
+        if on is not None
+        else [item.bound.edges for item in projections]
+    )
     for key in keys:
         merge(scope.filters, raised(key, AGGREGATE))
 
@@ -293,7 +366,12 @@ def _limited(node: exp.Expr, relation: Relation) -> Relation:
     order = node.args.get("order")
     if order is None or (node.args.get("limit") is None and node.args.get("offset") is None):
         return relation
-    return Relation(relation.columns, union([relation.filters, raised(relation.everything(), FILTER)]), relation.rest, relation.opaque)
+    return Relation(
+        relation.columns,
+        union([relation.filters, raised(relation.everything(), FILTER)]),
+        relation.rest,
+        relation.opaque,
+    )
 
 
 # Columns, types and lineage of an asset's query, given its inputs' columns.
@@ -310,12 +388,16 @@ class BoundQuery:
 
     def __init__(self, analysis: Analysis, schemas: Schemas, parameters: Mapping[str, str]) -> None:
         self.tree: exp.Expr = parse(analysis.sql).tree
-        self.context = BindingContext(schemas, parameters, analysis.sql, Place(file=analysis.file, line=analysis.line))
+        self.context = BindingContext(
+            schemas, parameters, analysis.sql, Place(file=analysis.file, line=analysis.line)
+        )
         self.context.bind_query = bind_query
         self.relation: Relation = bind_query(self.context, self.tree, NameScope({}))
 
 
-def resolve(analysis: Analysis, schemas: Schemas, *, parameters: Mapping[str, str] | None = None) -> Resolved:
+def resolve(
+    analysis: Analysis, schemas: Schemas, *, parameters: Mapping[str, str] | None = None
+) -> Resolved:
     """Return the output of a query.
 
     `schemas` maps an input to its (column, DuckDB type) pairs; a missing input is unknown.
@@ -368,8 +450,15 @@ def resolved_values(binding: BoundQuery, analysis: Analysis) -> Resolved:
     if not relation.complete:
         lineage["*"] = as_edges(relation.everything())
     known = relation.complete and None not in names and bool(names)
-    columns = tuple((column.name or "", column.type) for column in relation.columns) if known else None
-    return Resolved(columns=columns, lineage=lineage, filters=as_edges(relation.filters), problems=tuple(problems))
+    columns = (
+        tuple((column.name or "", column.type) for column in relation.columns) if known else None
+    )
+    return Resolved(
+        columns=columns,
+        lineage=lineage,
+        filters=as_edges(relation.filters),
+        problems=tuple(problems),
+    )
 
 
 def _unnamed(names: list[str | None], analysis: Analysis) -> list[Problem]:
@@ -377,10 +466,17 @@ def _unnamed(names: list[str | None], analysis: Analysis) -> list[Problem]:
         return []
     place = Place(file=analysis.file, line=analysis.line)
     positions = ", ".join(str(at + 1) for at, name in enumerate(names) if name is None)
-    hint = "give each expression a name with `AS`; until then what reads this asset can't be checked before it runs"
+    hint = (
+        "give each expression a name with `AS`; until then what reads this asset can't be checked"
+        " before it runs"
+    )
     return [
         Problem(
-            code="unnamed_column", message=f"column {positions} has no name of its own", hint=hint, place=place, level=ProblemLevel.WARNING
+            code="unnamed_column",
+            message=f"column {positions} has no name of its own",
+            hint=hint,
+            place=place,
+            level=ProblemLevel.WARNING,
         )
     ]
 

@@ -55,7 +55,13 @@ class Relation:
 
     __slots__ = ("_index", "columns", "filters", "opaque", "rest")
 
-    def __init__(self, columns: list[Output], filters: Edges = NO_EDGES, rest: tuple[str, ...] = (), opaque: Edges | None = None) -> None:
+    def __init__(
+        self,
+        columns: list[Output],
+        filters: Edges = NO_EDGES,
+        rest: tuple[str, ...] = (),
+        opaque: Edges | None = None,
+    ) -> None:
         self.columns, self.filters, self.rest, self.opaque = columns, filters, rest, opaque
         self._index: dict[str, int] | None = None
 
@@ -135,7 +141,13 @@ class BoundSelect(NamedTuple):
 class BindingContext:
     """The shared state of binding one query: inputs' columns, the statement's text, and results."""
 
-    def __init__(self, schemas: Mapping[str, tuple[tuple[str, str], ...]], parameters: Mapping[str, str], sql: str, place: Place) -> None:
+    def __init__(
+        self,
+        schemas: Mapping[str, tuple[tuple[str, str], ...]],
+        parameters: Mapping[str, str],
+        sql: str,
+        place: Place,
+    ) -> None:
         self.parameters = parameters
         self.sql = sql
         self.bare_point = _BARE_DECIMAL_POINT.search(sql) is not None
@@ -152,7 +164,9 @@ class BindingContext:
         known = self._inputs.get(name)
         if known is None:
             schema = self._schemas.get(name)
-            known = self._inputs[name] = Relation([], rest=(name,)) if schema is None else _declared(name, schema)
+            known = self._inputs[name] = (
+                Relation([], rest=(name,)) if schema is None else _declared(name, schema)
+            )
         return known
 
     def say(self, code: str, message: str, node: exp.Expr | None, hint: str = "") -> None:
@@ -160,7 +174,14 @@ class BindingContext:
         line = self._place.line + (line_of(node) or 1) - 1
         if (code, message, line) not in self._said and len(self.problems) < PROBLEMS_MAX:
             self._said.add((code, message, line))
-            self.problems.append(Problem(code=code, message=message, hint=hint, place=Place(file=self._place.file, line=line)))
+            self.problems.append(
+                Problem(
+                    code=code,
+                    message=message,
+                    hint=hint,
+                    place=Place(file=self._place.file, line=line),
+                )
+            )
 
 
 def _declared(name: str, schema: tuple[tuple[str, str], ...]) -> Relation:
@@ -197,7 +218,8 @@ def union(parts: Iterable[Edges], rank: int = IDENTITY) -> Edges:
     results: Edges = {}
     for part in parts:
         for key, known in part.items():
-            step = known if known > rank else rank  # noqa: FURB136  (the hot loop of lineage: a call would cost a third of its time)
+            # (the hot loop of lineage: a call would cost a third of its time)
+            step = known if known > rank else rank  # noqa: FURB136
             if results.get(key, -1) < step:
                 results[key] = step
     return results or NO_EDGES
@@ -205,13 +227,23 @@ def union(parts: Iterable[Edges], rank: int = IDENTITY) -> Edges:
 
 def as_edges(edges: Edges) -> tuple[Edge, ...]:
     """Return sorted edges for the cache, so that the same query always gives the same bytes."""
-    return tuple(Edge(input_, column, _RANKED[rank]) for (input_, column), rank in sorted(edges.items()))
+    return tuple(
+        Edge(input_, column, _RANKED[rank]) for (input_, column), rank in sorted(edges.items())
+    )
 
 
 # Resolution of names: a column, a field of a struct, an alias, a whole row; or a problem with the
 # nearest known name.
 
-_CONSTANT_NAMES = {"current_user", "current_role", "session_user", "user", "current_schema", "current_catalog", "current_database"}
+_CONSTANT_NAMES = {
+    "current_user",
+    "current_role",
+    "session_user",
+    "user",
+    "current_schema",
+    "current_catalog",
+    "current_database",
+}
 """Functions that DuckDB calls without brackets; all return text."""
 
 
@@ -233,7 +265,9 @@ def bind_column(context: BindingContext, scope: NameScope, node: exp.Column) -> 
     return CONSTANT
 
 
-def _in_scope(context: BindingContext, scope: NameScope, node: exp.Column, parts: list[str]) -> BoundExpression | None:
+def _in_scope(
+    context: BindingContext, scope: NameScope, node: exp.Column, parts: list[str]
+) -> BoundExpression | None:
     first = parts[0].lower()
     if len(parts) > 1:
         source = next((source for source in scope.sources if source.alias == first), None)
@@ -245,7 +279,9 @@ def _in_scope(context: BindingContext, scope: NameScope, node: exp.Column, parts
     return _field_of(expression, parts[1:])
 
 
-def _qualified(context: BindingContext, source: FromItem, node: exp.Column, rest: list[str]) -> BoundExpression:
+def _qualified(
+    context: BindingContext, source: FromItem, node: exp.Column, rest: list[str]
+) -> BoundExpression:
     name = rest[0].lower()
     column = source.relation.get(name) or source.relation.unlisted(name)
     if column is None:
@@ -254,7 +290,9 @@ def _qualified(context: BindingContext, source: FromItem, node: exp.Column, rest
     return _field_of(BoundExpression(column.type, column.edges), rest[1:])
 
 
-def _unqualified(context: BindingContext, scope: NameScope, node: exp.Column, name: str) -> BoundExpression | None:
+def _unqualified(
+    context: BindingContext, scope: NameScope, node: exp.Column, name: str
+) -> BoundExpression | None:
     local = scope.locals.get(name) or scope.using.get(name)
     if local is not None:
         return local
@@ -283,7 +321,9 @@ def _unlisted(scope: NameScope, name: str) -> BoundExpression | None:
 
     With several such sources the owner can't be determined.
     """
-    possible = [column for source in scope.sources if (column := source.relation.unlisted(name)) is not None]
+    possible = [
+        column for source in scope.sources if (column := source.relation.unlisted(name)) is not None
+    ]
     if not possible:
         return None
     if len(possible) == 1:
@@ -307,26 +347,46 @@ def _field_of(value: BoundExpression, path: list[str]) -> BoundExpression:
     return value
 
 
-def _say_unknown(context: BindingContext, scope: NameScope, node: exp.Column, parts: list[str]) -> None:
+def _say_unknown(
+    context: BindingContext, scope: NameScope, node: exp.Column, parts: list[str]
+) -> None:
     if len(parts) > 1:
         aliases = [source.alias for source in scope.sources]
         hint = nearest_name(parts[0].lower(), aliases) or _tables_hint(aliases)
-        context.say("unknown_column", f"`{'.'.join(parts)}`: nothing in FROM is called `{parts[0]}`", node, hint)
+        context.say(
+            "unknown_column",
+            f"`{'.'.join(parts)}`: nothing in FROM is called `{parts[0]}`",
+            node,
+            hint,
+        )
     else:
         _say_no_column(context, node, parts[0], scope.sources, [*scope.aliases, *scope.using])
 
 
-def _say_no_column(context: BindingContext, node: exp.Column, name: str, sources: list[FromItem], more: list[str] | None = None) -> None:
-    columns = [column.name for source in sources for column in source.relation.columns if column.name]
+def _say_no_column(
+    context: BindingContext,
+    node: exp.Column,
+    name: str,
+    sources: list[FromItem],
+    more: list[str] | None = None,
+) -> None:
+    columns = [
+        column.name for source in sources for column in source.relation.columns if column.name
+    ]
     where = ", ".join(source.alias for source in sources[:4]) or "nothing: there is no FROM"
     suggestion = nearest_name(name, [*columns, *(more or [])])
     some = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
     context.say(
-        "unknown_column", f"unknown column `{name}` (looked in {where})", node, suggestion or (f"there are: {some}" if some else "")
+        "unknown_column",
+        f"unknown column `{name}` (looked in {where})",
+        node,
+        suggestion or (f"there are: {some}" if some else ""),
     )
 
 
-def _say_ambiguous(context: BindingContext, node: exp.Column, name: str, results: list[tuple[FromItem, Output]]) -> None:
+def _say_ambiguous(
+    context: BindingContext, node: exp.Column, name: str, results: list[tuple[FromItem, Output]]
+) -> None:
     choices = " or ".join(f"`{source.alias}.{name}`" for source, _ in results[:3])
     context.say("ambiguous_column", f"`{name}` is in several tables", node, f"write {choices}")
 

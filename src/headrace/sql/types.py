@@ -24,7 +24,10 @@ TIMESTAMPTZ = "TIMESTAMP WITH TIME ZONE"
 
 _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _UNSIGNED = ("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
-_BITS = {**{name: 8 << i for i, name in enumerate(_SIGNED)}, **{name: 8 << i for i, name in enumerate(_UNSIGNED)}}
+_BITS = {
+    **{name: 8 << i for i, name in enumerate(_SIGNED)},
+    **{name: 8 << i for i, name in enumerate(_UNSIGNED)},
+}
 _DECIMAL_DIGITS = {
     "TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "HUGEINT": 38,
     "UTINYINT": 3, "USMALLINT": 5, "UINTEGER": 10, "UBIGINT": 20, "UHUGEINT": 38,
@@ -33,13 +36,38 @@ _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _TIMES = {"DATE": 0, "TIMESTAMP": 1, TIMESTAMPTZ: 2}
 
 _NAMES = {
-    "TINYINT": "TINYINT", "SMALLINT": "SMALLINT", "INT": "INTEGER", "BIGINT": "BIGINT", "INT128": "HUGEINT", "UTINYINT": "UTINYINT",
-    "USMALLINT": "USMALLINT", "UINT": "UINTEGER", "UBIGINT": "UBIGINT", "UINT128": "UHUGEINT", "FLOAT": "FLOAT", "DOUBLE": "DOUBLE",
-    "BOOLEAN": "BOOLEAN", "TEXT": "VARCHAR", "VARCHAR": "VARCHAR", "CHAR": "VARCHAR", "VARBINARY": "BLOB", "BLOB": "BLOB", "BIT": "BIT",
-    "DATE": "DATE", "TIME": "TIME", "TIMETZ": "TIME WITH TIME ZONE", "TIMESTAMP": "TIMESTAMP", "TIMESTAMPNTZ": "TIMESTAMP",
-    "TIMESTAMPTZ": TIMESTAMPTZ, "TIMESTAMP_S": "TIMESTAMP_S", "TIMESTAMP_MS": "TIMESTAMP_MS", "TIMESTAMP_NS": "TIMESTAMP_NS",
-    "INTERVAL": "INTERVAL", "UUID": "UUID", "JSON": "JSON",
-}  # fmt: skip
+    "TINYINT": "TINYINT",
+    "SMALLINT": "SMALLINT",
+    "INT": "INTEGER",
+    "BIGINT": "BIGINT",
+    "INT128": "HUGEINT",
+    "UTINYINT": "UTINYINT",
+    "USMALLINT": "USMALLINT",
+    "UINT": "UINTEGER",
+    "UBIGINT": "UBIGINT",
+    "UINT128": "UHUGEINT",
+    "FLOAT": "FLOAT",
+    "DOUBLE": "DOUBLE",
+    "BOOLEAN": "BOOLEAN",
+    "TEXT": "VARCHAR",
+    "VARCHAR": "VARCHAR",
+    "CHAR": "VARCHAR",
+    "VARBINARY": "BLOB",
+    "BLOB": "BLOB",
+    "BIT": "BIT",
+    "DATE": "DATE",
+    "TIME": "TIME",
+    "TIMETZ": "TIME WITH TIME ZONE",
+    "TIMESTAMP": "TIMESTAMP",
+    "TIMESTAMPNTZ": "TIMESTAMP",
+    "TIMESTAMPTZ": TIMESTAMPTZ,
+    "TIMESTAMP_S": "TIMESTAMP_S",
+    "TIMESTAMP_MS": "TIMESTAMP_MS",
+    "TIMESTAMP_NS": "TIMESTAMP_NS",
+    "INTERVAL": "INTERVAL",
+    "UUID": "UUID",
+    "JSON": "JSON",
+}
 
 
 def is_integer(type_: str) -> bool:
@@ -128,7 +156,11 @@ def widest_integer(left: str, right: str) -> str:
 
 def _fits(value: int, type_: str) -> bool:
     bits = _BITS[type_]
-    return -(1 << (bits - 1)) <= value < 1 << (bits - 1) if type_ in _SIGNED else 0 <= value < 1 << bits
+    return (
+        -(1 << (bits - 1)) <= value < 1 << (bits - 1)
+        if type_ in _SIGNED
+        else 0 <= value < 1 << bits
+    )
 
 
 def _digits(type_: str) -> tuple[int, int]:
@@ -181,10 +213,18 @@ def _with_times(operator: str, left: str, right: str) -> str:
     if operator == "+" and (left == "INTERVAL" or is_integer(left)):
         left, right = right, left
     if right == "INTERVAL":
-        return {"DATE": "TIMESTAMP", "TIMESTAMP": "TIMESTAMP", TIMESTAMPTZ: TIMESTAMPTZ, "INTERVAL": "INTERVAL", "TIME": "TIME"}.get(
-            left, UNKNOWN
-        )
-    if left == "DATE" and is_integer(right) and settled(right) in ("TINYINT", "SMALLINT", "INTEGER"):
+        return {
+            "DATE": "TIMESTAMP",
+            "TIMESTAMP": "TIMESTAMP",
+            TIMESTAMPTZ: TIMESTAMPTZ,
+            "INTERVAL": "INTERVAL",
+            "TIME": "TIME",
+        }.get(left, UNKNOWN)
+    if (
+        left == "DATE"
+        and is_integer(right)
+        and settled(right) in ("TINYINT", "SMALLINT", "INTEGER")
+    ):
         return "DATE"
     if operator == "-" and left == right == "DATE":
         return "BIGINT"
@@ -276,7 +316,9 @@ def _load_functions() -> tuple[dict[str, str], frozenset[str], frozenset[str], f
     known: set[str] = set()
     aggregates: set[str] = set()
     volatile: set[str] = set(_EXTRA_VOLATILE)
-    for line in files("headrace.sql").joinpath("functions.txt").read_text(encoding="utf-8").splitlines():
+    for line in (
+        files("headrace.sql").joinpath("functions.txt").read_text(encoding="utf-8").splitlines()
+    ):
         if line.startswith("#"):
             continue
         name, kind, result = line.split("|")
@@ -318,7 +360,11 @@ def return_type(name: str, arguments: Sequence[str]) -> str:
     """Return the type of `name(arguments)`; the arguments' types are in the order of the call."""
     rule = _RETURN_RULES.get(name)
     if rule is not None:
-        return UNKNOWN if not arguments or (NULL in arguments and rule is not _unified) else rule(arguments)
+        return (
+            UNKNOWN
+            if not arguments or (NULL in arguments and rule is not _unified)
+            else rule(arguments)
+        )
     return RETURN_TYPES.get(name, UNKNOWN)
 
 
@@ -377,7 +423,13 @@ def _floor(arguments: Sequence[str]) -> str:
     kind = settled(arguments[0])
     if is_decimal(kind):
         return f"{kind.split(',')[0]},0)"
-    return "FLOAT" if kind == "FLOAT" else "DOUBLE" if kind == "DOUBLE" or is_integer(kind) else UNKNOWN
+    return (
+        "FLOAT"
+        if kind == "FLOAT"
+        else "DOUBLE"
+        if kind == "DOUBLE" or is_integer(kind)
+        else UNKNOWN
+    )
 
 
 def _round(arguments: Sequence[str]) -> str:
@@ -407,7 +459,9 @@ def _date_add(arguments: Sequence[str]) -> str:
 
 def _zoned(arguments: Sequence[str]) -> str:
     kind = _bucket(arguments)
-    return {"TIMESTAMP": TIMESTAMPTZ, "DATE": TIMESTAMPTZ, TIMESTAMPTZ: "TIMESTAMP"}.get(kind, UNKNOWN)
+    return {"TIMESTAMP": TIMESTAMPTZ, "DATE": TIMESTAMPTZ, TIMESTAMPTZ: "TIMESTAMP"}.get(
+        kind, UNKNOWN
+    )
 
 
 def _median(arguments: Sequence[str]) -> str:
@@ -426,7 +480,11 @@ def _cont(arguments: Sequence[str]) -> str:
 
 
 def _concatenated(arguments: Sequence[str]) -> str:
-    return UNKNOWN if any(kind.endswith("[]") or kind in (UNKNOWN, "BLOB", "BIT") for kind in arguments) else "VARCHAR"
+    return (
+        UNKNOWN
+        if any(kind.endswith("[]") or kind in (UNKNOWN, "BLOB", "BIT") for kind in arguments)
+        else "VARCHAR"
+    )
 
 
 def _repeated(arguments: Sequence[str]) -> str:
@@ -442,7 +500,9 @@ def _nullif(arguments: Sequence[str]) -> str:
 
 
 def _epoch_ms(arguments: Sequence[str]) -> str:
-    return "TIMESTAMP" if is_integer(arguments[0]) else "BIGINT" if is_time(arguments[0]) else UNKNOWN
+    return (
+        "TIMESTAMP" if is_integer(arguments[0]) else "BIGINT" if is_time(arguments[0]) else UNKNOWN
+    )
 
 
 _RETURN_RULES: dict[str, Rule] = {
@@ -450,9 +510,34 @@ _RETURN_RULES: dict[str, Rule] = {
     **dict.fromkeys(("avg", "mean"), _average),
     **dict.fromkeys(("min", "max"), _extreme),
     **dict.fromkeys(("arg_min", "arg_max", "argmin", "argmax", "min_by", "max_by"), _at_extreme),
-    **dict.fromkeys(("any_value", "first", "last", "arbitrary", "mode", "lag", "lead", "first_value", "last_value", "nth_value"), _first),
+    **dict.fromkeys(
+        (
+            "any_value",
+            "first",
+            "last",
+            "arbitrary",
+            "mode",
+            "lag",
+            "lead",
+            "first_value",
+            "last_value",
+            "nth_value",
+        ),
+        _first,
+    ),
     **dict.fromkeys(("array_agg", "list"), _list_of_first),
-    **dict.fromkeys(("list_sort", "list_distinct", "list_reverse", "list_filter", "array_sort", "array_distinct", "array_filter"), _first),
+    **dict.fromkeys(
+        (
+            "list_sort",
+            "list_distinct",
+            "list_reverse",
+            "list_filter",
+            "array_sort",
+            "array_distinct",
+            "array_filter",
+        ),
+        _first,
+    ),
     **dict.fromkeys(("coalesce", "ifnull", "greatest", "least"), _unified),
     **dict.fromkeys(("mod", "xor"), _same_integer),
     **dict.fromkeys(("ceil", "ceiling", "floor"), _floor),

@@ -10,4 +10,15 @@ from headrace.store.database import Store, exists, state_path
 from headrace.store.lease import Holder, Lease
 from headrace.store.transaction import Transaction
 
-__all__ = ["Clock", "ClockKind", "Holder", "Lease", "PostgresqlAddress", "SqliteAddress", "Store", "Transaction", "exists", "state_path"]
+__all__ = [
+    "Clock",
+    "ClockKind",
+    "Holder",
+    "Lease",
+    "PostgresqlAddress",
+    "SqliteAddress",
+    "Store",
+    "Transaction",
+    "exists",
+    "state_path",
+]

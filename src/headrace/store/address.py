@@ -19,7 +19,13 @@ Resolve = Callable[[Any], Any]
 NAME_BYTES_MAX = 63
 """Limit for PostgreSQL schema names, which PostgreSQL truncates with only a notice."""
 _POSTGRESQL = ("postgresql://", "postgres://")
-_FIELDS = {"host": "host", "port": "port", "user": "user", "password": "password", "database": "dbname"}
+_FIELDS = {
+    "host": "host",
+    "port": "port",
+    "user": "user",
+    "password": "password",
+    "database": "dbname",
+}
 """Field of a connection → libpq's parameter."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|secret://env/(\S+)")
 
@@ -55,7 +61,9 @@ class PostgresqlAddress(NamedTuple):
         return f"postgresql://{at}{host}{port}/{known.get('dbname', '')} (schema {self.schema})"
 
 
-def address(root: Path, settings: Settings, resolve: Resolve | None = None) -> SqliteAddress | PostgresqlAddress:
+def address(
+    root: Path, settings: Settings, resolve: Resolve | None = None
+) -> SqliteAddress | PostgresqlAddress:
     """Return the state's address, with secret references replaced by `resolve`.
 
     Without `resolve`, only references to environment variables are replaced. Raises StoreError for
@@ -63,7 +71,9 @@ def address(root: Path, settings: Settings, resolve: Resolve | None = None) -> S
     """
     resolve = resolve or _from_environment
     if settings.store_connection is not None:
-        return _postgresql(root, settings, _of_connection(settings, settings.store_connection), resolve)
+        return _postgresql(
+            root, settings, _of_connection(settings, settings.store_connection), resolve
+        )
     url = settings.store_url
     if not url.startswith((*_POSTGRESQL, "sqlite:")) and is_reference(url):
         url = str(resolve(url))
@@ -73,8 +83,10 @@ def address(root: Path, settings: Settings, resolve: Resolve | None = None) -> S
     if kind != "sqlite" or not rest or rest.startswith("//") or "\0" in rest:
         raise StoreError(
             f"[store] url {_without_password(url)!r} is no address of a state database",
-            hint='write url = "sqlite:.headrace/state.db" (a path, relative to the project or absolute)'
-            ' or "postgresql://user@host/database"',
+            hint=(
+                'write url = "sqlite:.headrace/state.db" (a path, relative to the project or'
+                ' absolute) or "postgresql://user@host/database"'
+            ),
         )
     return SqliteAddress((root.absolute() / rest).absolute())
 
@@ -83,19 +95,24 @@ def _of_connection(settings: Settings, name: str) -> Mapping[str, Any]:
     said = settings.connections.get(name)
     if said is None:
         raise StoreError(
-            f"[store] connection names {name[:60]!r}, and there is no [connections.{name[:60]}]", hint="add it to headrace.toml"
+            f"[store] connection names {name[:60]!r}, and there is no [connections.{name[:60]}]",
+            hint="add it to headrace.toml",
         )
     return said
 
 
-def _postgresql(root: Path, settings: Settings, said: Mapping[str, Any], resolve: Resolve) -> PostgresqlAddress:
+def _postgresql(
+    root: Path, settings: Settings, said: Mapping[str, Any], resolve: Resolve
+) -> PostgresqlAddress:
     parameters: dict[str, str] = {}
     if "url" in said:
         url = str(said["url"])
         parameters = parts_of(url if url.startswith(_POSTGRESQL) else str(resolve(url)))
     parameters |= {_FIELDS[name]: str(value) for name, value in said.items() if name in _FIELDS}
     known = {name: str(resolve(value)) for name, value in parameters.items()}
-    return PostgresqlAddress(known, _schema(settings), (root / settings.lake_path).absolute().parent)
+    return PostgresqlAddress(
+        known, _schema(settings), (root / settings.lake_path).absolute().parent
+    )
 
 
 def parts_of(url: str) -> dict[str, str]:
@@ -105,17 +122,28 @@ def parts_of(url: str) -> dict[str, str]:
     """
     psycopg = driver()
     try:
-        return {name: str(value) for name, value in psycopg.conninfo.conninfo_to_dict(url).items() if value is not None}
+        return {
+            name: str(value)
+            for name, value in psycopg.conninfo.conninfo_to_dict(url).items()
+            if value is not None
+        }
     except psycopg.Error:
         raise StoreError(
             "[store] url is no PostgreSQL address that can be read",
-            hint='write "postgresql://user:${PASSWORD}@host:5432/database"; characters with a meaning in URLs as %40 and the like',
+            hint=(
+                'write "postgresql://user:${PASSWORD}@host:5432/database"; characters with a'
+                " meaning in URLs as %40 and the like"
+            ),
         ) from None
 
 
 def _schema(settings: Settings) -> str:
     """Return the state's schema; each environment has its own."""
-    name = settings.store_schema if settings.environment == PRODUCTION else f"{settings.store_schema}_{settings.environment}"
+    name = (
+        settings.store_schema
+        if settings.environment == PRODUCTION
+        else f"{settings.store_schema}_{settings.environment}"
+    )
     if len(f"{name}_lake".encode()) > NAME_BYTES_MAX or "\0" in name:
         raise StoreError(
             f"the schema {name[:60]!r} of the state has too long a name for PostgreSQL",
@@ -134,7 +162,8 @@ def _from_environment(value: Any) -> Any:
 def _variable(name: str) -> str:
     if name not in os.environ:
         raise StoreError(
-            f"the state's address needs the environment variable {name}, which isn't set", hint=f"set {name} where headrace runs"
+            f"the state's address needs the environment variable {name}, which isn't set",
+            hint=f"set {name} where headrace runs",
         )
     return os.environ[name]
 
@@ -149,6 +178,7 @@ def driver() -> Any:
         import psycopg
     except ImportError as error:
         raise StoreError(
-            f"PostgreSQL needs its driver, and it can't be loaded ({error})", hint="pip install 'headrace[postgresql]'"
+            f"PostgreSQL needs its driver, and it can't be loaded ({error})",
+            hint="pip install 'headrace[postgresql]'",
         ) from error
     return psycopg

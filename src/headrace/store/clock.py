@@ -63,7 +63,9 @@ class Clock:
         self._since = real.elapsed_us()
 
     @classmethod
-    def for_writing(cls, tx: Transaction, now: datetime | None, *, real: RealTime | None = None) -> Clock:
+    def for_writing(
+        cls, tx: Transaction, now: datetime | None, *, real: RealTime | None = None
+    ) -> Clock:
         """Return a writing command's clock; a store's first one decides between live and replay.
 
         `now` is `--now`. Raises Refused for `--now` on a live store, and UsageError if it is
@@ -74,11 +76,16 @@ class Clock:
             kind = ClockKind.LIVE if now is None else ClockKind.REPLAY
             _put(tx, _KIND, kind)
         if kind is ClockKind.LIVE and now is not None:
-            raise Refused("this store is live: --now is for replays", hint="leave --now away, or replay in a project of its own")
+            raise Refused(
+                "this store is live: --now is for replays",
+                hint="leave --now away, or replay in a project of its own",
+            )
         return cls(kind, _start(tx, now), moving=True, real=real or _Machine())._keep(tx, now)
 
     @classmethod
-    def for_reading(cls, tx: Transaction, now: datetime | None, *, real: RealTime | None = None) -> Clock:
+    def for_reading(
+        cls, tx: Transaction, now: datetime | None, *, real: RealTime | None = None
+    ) -> Clock:
         """Return the clock of a read-only command.
 
         It stands still at `now` if given. Without `now` it is the wall clock (live), or stands
@@ -156,7 +163,8 @@ def _start(tx: Transaction, now: datetime | None) -> int:
     if at_us < given:
         reached = instant(given).astimezone(now.tzinfo)
         raise UsageError(
-            f"--now {now.isoformat()} is earlier than {reached.isoformat()}, which this replay has already reached",
+            f"--now {now.isoformat()} is earlier than {reached.isoformat()}, which this replay has"
+            " already reached",
             hint="a replay only moves forward; start another one in a project of its own",
         )
     return max(at_us, written)
@@ -184,6 +192,7 @@ def _number(tx: Transaction, key: str) -> int:
 
 def _put(tx: Transaction, key: str, value: str) -> None:
     tx.execute(
-        "insert into meta (key, value) values (:key, :value) on conflict (key) do update set value = excluded.value",
+        "insert into meta (key, value) values (:key, :value) on conflict (key) do update set value"
+        " = excluded.value",
         {"key": key, "value": value},
     )

@@ -88,7 +88,9 @@ class Store:
         """Begin a read-only transaction on one snapshot, which later commits don't change."""
         return self.engine.read()
 
-    def write(self, epoch: int | None, *, durable: bool = False) -> AbstractContextManager[Transaction]:
+    def write(
+        self, epoch: int | None, *, durable: bool = False
+    ) -> AbstractContextManager[Transaction]:
         """Begin a transaction that commits when the block ends, or rolls back if the block raises.
 
         `epoch` is the epoch of the leader's lease and is checked inside the transaction. Raises
@@ -165,7 +167,9 @@ def upgrade(root: Path, settings: Settings, resolve: Resolve | None = None) -> U
             return None
         engine.create()
         after = len(engine.applied())
-        copy = engine.copy_of(before) if isinstance(engine, SqliteEngine) and after > before else None
+        copy = (
+            engine.copy_of(before) if isinstance(engine, SqliteEngine) and after > before else None
+        )
         return Upgraded(before, after, copy)
     finally:
         engine.close()

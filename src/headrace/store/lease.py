@@ -77,7 +77,9 @@ def _started_by_ps(pid: int) -> str | None:
     """Return the start time on systems without /proc (macOS)."""
     import subprocess  # takes 4 ms, and only macOS needs it
 
-    answer = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
     state, _, started = answer.stdout.strip().partition(" ")
     return None if not started or state.startswith("Z") else started.strip()
 
@@ -100,7 +102,8 @@ class Holder(NamedTuple):
 def holder(tx: Transaction) -> Holder | None:
     """Return the running leader; None if the lease is free, expired, or its process is dead."""
     row = tx.execute(
-        "select epoch, holder, machine, pid, started, taken_at, expires_at from lease where id = 1 and released = 0"
+        "select epoch, holder, machine, pid, started, taken_at, expires_at from lease where id = 1"
+        " and released = 0"
     ).fetchone()
     if row is None:
         return None
@@ -145,11 +148,19 @@ class Lease:
             epoch = int(row[0]) + 1
             now = tx.real_us()
             tx.execute(
-                "update lease set epoch = :epoch, holder = :holder, machine = :machine, pid = :pid, started = :started, "
-                "taken_at = :now, expires_at = :expires, released = 0 where id = 1",
-                {"epoch": epoch, "holder": name, "machine": process.machine, "pid": process.pid,
-                 "started": process.started, "now": now, "expires": now + _microseconds(seconds)},
-            )  # fmt: skip
+                "update lease set epoch = :epoch, holder = :holder, machine = :machine, pid = :pid,"
+                " started = :started, taken_at = :now, expires_at = :expires, released = 0 where"
+                " id = 1",
+                {
+                    "epoch": epoch,
+                    "holder": name,
+                    "machine": process.machine,
+                    "pid": process.pid,
+                    "started": process.started,
+                    "now": now,
+                    "expires": now + _microseconds(seconds),
+                },
+            )
             if then is not None:
                 then(tx, epoch)
             reached(FaultPoint.LEASE_TAKING)
@@ -164,7 +175,10 @@ class Lease:
         """Renew the lease for its full duration. Raises LeaseLost if another leader took it."""
         began = time.monotonic()
         with self._store.write(self.epoch) as tx:
-            tx.execute("update lease set expires_at = :expires where id = 1", {"expires": tx.real_us() + _microseconds(self._seconds)})
+            tx.execute(
+                "update lease set expires_at = :expires where id = 1",
+                {"expires": tx.real_us() + _microseconds(self._seconds)},
+            )
             reached(FaultPoint.LEASE_RENEWING)
         reached(FaultPoint.LEASE_RENEWED)
         self._renewed = began

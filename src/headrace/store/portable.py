@@ -80,7 +80,9 @@ def put_aside(store: Store, suffix: str) -> str:
     if isinstance(where, PostgresqlAddress):
         with store.write(None) as tx:
             for schema in (where.schema, where.lake_schema):
-                tx.execute(f"alter schema {quoted(schema)} rename to {quoted(f'{schema}_{suffix}')}")
+                tx.execute(
+                    f"alter schema {quoted(schema)} rename to {quoted(f'{schema}_{suffix}')}"
+                )
         store.close()
         return f"{where.schema}_{suffix}"
     store.close()
@@ -105,7 +107,9 @@ def copy_rows(source: Transaction, target: Transaction) -> None:
         if name.startswith(_CATALOG) and _has_rows(source, name):
             raise StoreError(
                 f"the lake's catalog has rows in `{name}`, a table that this Headrace doesn't know",
-                hint="another DuckLake wrote them; `call ducklake_flush_inlined_data(…)` there first",
+                hint=(
+                    "another DuckLake wrote them; `call ducklake_flush_inlined_data(…)` there first"
+                ),
             )
     order = [name for name in copy_order(target) if name not in _OWN]
     for name in reversed(order):
@@ -131,7 +135,9 @@ def copy_order(tx: Transaction) -> list[str]:
         raise StoreError(f"the state's tables refer to each other in a circle: {circle}") from error
 
 
-def _copy(source: Transaction, target: Transaction, name: str, kinds: dict[str, str], columns: list[str]) -> None:
+def _copy(
+    source: Transaction, target: Transaction, name: str, kinds: dict[str, str], columns: list[str]
+) -> None:
     listed = ", ".join(as_sqlite(column, kinds[column]) for column in columns)
     order = " order by seq" if name == "audit" else ""  # its trigger refuses any other order
     target.fill(name, columns, source.stream(f"select {listed} from {quoted(name)}{order}"))
@@ -158,13 +164,16 @@ def _references(tx: Transaction) -> list[tuple[str, str]]:
     """Return each foreign key as its table and the table that it refers to."""
     if tx.dialect is Dialect.POSTGRESQL:
         sql = (
-            "select child.relname, parent.relname from pg_constraint"
-            " join pg_class child on child.oid = conrelid join pg_class parent on parent.oid = confrelid"
-            " join pg_namespace n on n.oid = child.relnamespace"
-            " where contype = 'f' and n.nspname = any(current_schemas(false))"
+            "select child.relname, parent.relname from pg_constraint join pg_class child on"
+            " child.oid = conrelid join pg_class parent on parent.oid = confrelid join pg_namespace"
+            " n on n.oid = child.relnamespace where contype = 'f' and n.nspname ="
+            " any(current_schemas(false))"
         )
     else:
-        sql = "select t.name, k.\"table\" from sqlite_master t join pragma_foreign_key_list(t.name) k where t.type = 'table'"
+        sql = (
+            'select t.name, k."table" from sqlite_master t join pragma_foreign_key_list(t.name) k'
+            " where t.type = 'table'"
+        )
     return [(str(child), str(parent)) for child, parent in tx.execute(sql).fetchall()]
 
 
@@ -173,13 +182,15 @@ def columns_by_table(tx: Transaction) -> dict[str, dict[str, str]]:
     results: dict[str, dict[str, str]] = {}
     if tx.dialect is Dialect.POSTGRESQL:
         rows = tx.execute(
-            "select table_name, column_name, data_type from information_schema.columns"
-            " where table_schema = any(current_schemas(false)) order by table_schema, table_name, ordinal_position"
+            "select table_name, column_name, data_type from information_schema.columns where"
+            " table_schema = any(current_schemas(false)) order by table_schema, table_name,"
+            " ordinal_position"
         ).fetchall()
     else:
         rows = tx.execute(
-            "select t.name, c.name, lower(c.type) from sqlite_master t join pragma_table_info(t.name) c"
-            " where t.type = 'table' and t.name not like 'sqlite_%' order by t.name, c.cid"
+            "select t.name, c.name, lower(c.type) from sqlite_master t join"
+            " pragma_table_info(t.name) c where t.type = 'table' and t.name not like 'sqlite_%'"
+            " order by t.name, c.cid"
         ).fetchall()
     for table, column, kind in rows:
         results.setdefault(table, {})[column] = kind
@@ -189,8 +200,12 @@ def columns_by_table(tx: Transaction) -> dict[str, dict[str, str]]:
 def _continue_ids(tx: Transaction) -> None:
     """Advance the id sequences past the copied ids."""
     rows = tx.execute(
-        "select table_name, column_name, pg_get_serial_sequence(quote_ident(table_schema) || '.' || quote_ident(table_name), column_name)"
-        " from information_schema.columns where is_identity = 'YES' and table_schema = any(current_schemas(false))"
+        "select table_name, column_name, pg_get_serial_sequence(quote_ident(table_schema) || '.' ||"
+        " quote_ident(table_name), column_name) from information_schema.columns where is_identity ="
+        " 'YES' and table_schema = any(current_schemas(false))"
     ).fetchall()
     for table, column, sequence in rows:
-        tx.execute(f'select setval(?::regclass, coalesce(max("{column}"), 0) + 1, false) from "{table}"', (sequence,))
+        tx.execute(
+            f'select setval(?::regclass, coalesce(max("{column}"), 0) + 1, false) from "{table}"',
+            (sequence,),
+        )

@@ -53,7 +53,10 @@ class WakeListener:
             self._inode = self._path.stat().st_ino
         except OSError as error:
             self._socket.close()
-            raise StoreError(f"no socket can be made at {data_folder}: {error}", hint="set TMPDIR to a folder of your own") from error
+            raise StoreError(
+                f"no socket can be made at {data_folder}: {error}",
+                hint="set TMPDIR to a folder of your own",
+            ) from error
 
     def _bind(self, data_folder: Path) -> Path:
         failure = OSError("no address")
@@ -157,7 +160,8 @@ def submit(store: Store, command: str, arguments: dict[str, Any], actor: str) ->
     text = msgspec.json.encode(arguments).decode()
     with store.write(None) as tx:
         cursor = tx.execute(
-            "insert into request (verb, arguments, actor, state, created_at) values (:verb, :arguments, :actor, 'waiting', :at)",
+            "insert into request (verb, arguments, actor, state, created_at) values (:verb,"
+            " :arguments, :actor, 'waiting', :at)",
             {"verb": command, "arguments": text, "actor": actor, "at": _wall_us()},
         )
         assert cursor.lastrowid is not None
@@ -169,7 +173,8 @@ def submit(store: Store, command: str, arguments: dict[str, Any], actor: str) ->
 def take(tx: Transaction, epoch: int) -> list[CommandRequest]:
     """Take all waiting requests, oldest first, and unfinished requests of earlier leaders."""
     results = tx.execute(
-        f"select {_COLUMNS} from request where state in ('waiting', 'taken') and (state = 'waiting' or epoch <> :epoch) order by id",
+        f"select {_COLUMNS} from request where state in ('waiting', 'taken') and (state = 'waiting'"
+        " or epoch <> :epoch) order by id",
         {"epoch": epoch},
     ).fetchall()
     if not results:
@@ -178,7 +183,10 @@ def take(tx: Transaction, epoch: int) -> list[CommandRequest]:
         "update request set state = 'taken', epoch = :epoch, run_id = null where id = :id",
         [{"epoch": epoch, "id": row[0]} for row in results],
     )
-    return [_request(row)._replace(state=RequestState.TAKEN, epoch=epoch, run_id=None) for row in results]
+    return [
+        _request(row)._replace(state=RequestState.TAKEN, epoch=epoch, run_id=None)
+        for row in results
+    ]
 
 
 def serve_by(tx: Transaction, request_id: int, run_id: int) -> None:
@@ -190,13 +198,20 @@ def finish(tx: Transaction, request_id: int, document: str, *, failed: bool = Fa
     """Answer a request; call it in the transaction that finishes the work, if there is one."""
     tx.execute(
         "update request set state = :state, document = :document, finished_at = :at where id = :id",
-        {"state": RequestState.FAILED if failed else RequestState.DONE, "document": document, "at": _wall_us(), "id": request_id},
+        {
+            "state": RequestState.FAILED if failed else RequestState.DONE,
+            "document": document,
+            "at": _wall_us(),
+            "id": request_id,
+        },
     )
 
 
 def get(tx: Transaction, request_id: int) -> CommandRequest:
     """Return a request in its current state. Raises StoreError for an unknown id."""
-    row = tx.execute(f"select {_COLUMNS} from request where id = :id", {"id": request_id}).fetchone()
+    row = tx.execute(
+        f"select {_COLUMNS} from request where id = :id", {"id": request_id}
+    ).fetchone()
     if row is None:
         raise StoreError(f"there is no request {request_id}")
     return _request(row)
@@ -237,7 +252,16 @@ class Follower:
 
 def _request(row: tuple[Any, ...]) -> CommandRequest:
     request_id, command, arguments, actor, state, epoch, run_id, document = row
-    return CommandRequest(request_id, command, msgspec.json.decode(arguments), actor, RequestState(state), epoch, run_id, document)
+    return CommandRequest(
+        request_id,
+        command,
+        msgspec.json.decode(arguments),
+        actor,
+        RequestState(state),
+        epoch,
+        run_id,
+        document,
+    )
 
 
 def _wall_us() -> int:

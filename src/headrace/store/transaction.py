@@ -105,7 +105,10 @@ _NOT_OURS = ("no such table", "no such column", "Could not decode", "no such ind
 _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_NOTADB: (
         "is no SQLite database",
-        f"if it was ours, {RESTORE}; else move the file away, or point [store] url in headrace.toml elsewhere",
+        (
+            f"if it was ours, {RESTORE}; else move the file away, or point [store] url in"
+            " headrace.toml elsewhere"
+        ),
     ),
     sqlite3.SQLITE_CORRUPT: (
         "is damaged",
@@ -118,7 +121,10 @@ _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_LOCKED: ("is locked", "let the other statement finish"),
     sqlite3.SQLITE_READONLY: (
         "can't be written",
-        "give this user write permission on the file and its folder, or run as the user who owns it",
+        (
+            "give this user write permission on the file and its folder, or run as the user who"
+            " owns it"
+        ),
     ),
     sqlite3.SQLITE_FULL: (
         "can't grow: the disk is full",
@@ -130,7 +136,10 @@ _MEANINGS: dict[int, tuple[str, str]] = {
     ),
     sqlite3.SQLITE_IOERR: (
         "can't be read or written: the disk reports an error",
-        "check the disk and that the file isn't on a network file system, which SQLite's WAL mode can't use",
+        (
+            "check the disk and that the file isn't on a network file system, which SQLite's WAL"
+            " mode can't use"
+        ),
     ),
     sqlite3.SQLITE_PERM: ("may not be opened by this user", "run as the user who owns it"),
     sqlite3.SQLITE_NOLFS: ("is too large for this file system", "move it to another file system"),
@@ -143,15 +152,24 @@ _OF_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
 def translate(error: sqlite3.Error, path: Path) -> StoreError | None:
     """Return a StoreError for an error of the machine or the file; None for a wrong statement."""
-    if str(error).startswith(_NOT_OURS) or any(part in str(error) for part in (" has no column ", " already exists")):
-        return StoreError(f"the state database {path} is damaged: its tables aren't those that Headrace made ({error})", hint=RESTORE)
+    if str(error).startswith(_NOT_OURS) or any(
+        part in str(error) for part in (" has no column ", " already exists")
+    ):
+        return StoreError(
+            f"the state database {path} is damaged: its tables aren't those that Headrace made"
+            f" ({error})",
+            hint=RESTORE,
+        )
     code = getattr(error, "sqlite_errorcode", None)
     meaning = None if code is None else _MEANINGS.get(code & 0xFF)
     if meaning is None:
         return None
     what, hint = meaning
     if code is not None and code & 0xFF in _OF_FULL and _is_full(path.parent):
-        what, hint = "can't be read or written: the disk is full", f"free space on the file system of {path.parent}"
+        what, hint = (
+            "can't be read or written: the disk is full",
+            f"free space on the file system of {path.parent}",
+        )
     return StoreError(f"the state database {path} {what} ({error})", hint=hint)
 
 
@@ -165,10 +183,15 @@ def _is_full(folder: Path) -> bool:
 
 def unreadable(path: Path, error: UnicodeDecodeError) -> StoreError:
     """Return the error for a file whose table names aren't valid text any more."""
-    text = f"the state database {path} is damaged: its tables aren't those that Headrace made ({error})"
+    text = (
+        f"the state database {path} is damaged: its tables aren't those that Headrace made"
+        f" ({error})"
+    )
     return StoreError(text, hint=RESTORE)
 
 
 def missing(where: str) -> StoreError:
     """Return the error for a project without a state."""
-    return StoreError(f"there is no state yet at {where}", hint="`headrace run` or `headrace tick` makes it")
+    return StoreError(
+        f"there is no state yet at {where}", hint="`headrace run` or `headrace tick` makes it"
+    )

@@ -3,8 +3,8 @@
 from headrace.testing import run_asset
 
 def test_a_storm_cancels_everything():
-    table = run_asset(".", "carrier_delays", partition="2013-02-08", given={"flights_clean": [{"carrier": "UA", …}]})
-    assert table.to_pylist() == […]
+    table = run_asset(".", "carrier_delays", partition="2013-02-08", given={"flights_clean":
+    [{"carrier": "UA", …}]}) assert table.to_pylist() == […]
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ __all__ = ["AssetFailed", "check", "run_asset"]
 class AssetFailed(HeadraceError):
     """The asset code failed, at `file` and `line`; `log` holds the lines that it printed."""
 
-    def __init__(self, message: str, *, hint: str = "", file: str | None = None, line: int | None = None, log: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        file: str | None = None,
+        line: int | None = None,
+        log: Sequence[str] = (),
+    ) -> None:
         super().__init__(message, hint=hint)
         self.file, self.line, self.log = file, line, tuple(log)
 
@@ -53,11 +61,19 @@ def run_asset(
     from headrace.services.asset_tests import compute_asset
 
     with closing(_session(project)) as session:
-        computed = compute_asset(session, asset, partition, dict(given or {}), dict(parameters or {}))
+        computed = compute_asset(
+            session, asset, partition, dict(given or {}), dict(parameters or {})
+        )
     if computed.error is not None:
         error = computed.error
         place = f" ({error.file}:{error.line})" if error.file else ""
-        raise AssetFailed(f"{asset}: {error.message}{place}", hint=error.hint or "", file=error.file, line=error.line, log=computed.log)
+        raise AssetFailed(
+            f"{asset}: {error.message}{place}",
+            hint=error.hint or "",
+            file=error.file,
+            line=error.line,
+            log=computed.log,
+        )
     return computed.table
 
 
@@ -74,7 +90,8 @@ def check(project: str | Path, *select: str) -> None:
     with closing(_session(project)) as session:
         rows = run_tests(session, list(select), progress=Silent())
     failed = [
-        f"{row.test} ({row.file}:{row.line}): {row.error.message if row.error else row.reason or _said(row)}"
+        f"{row.test} ({row.file}:{row.line}):"
+        f" {row.error.message if row.error else row.reason or _said(row)}"
         for row in rows
         if row.state != "passed"
     ]
@@ -83,7 +100,10 @@ def check(project: str | Path, *select: str) -> None:
 
 
 def _said(row: Any) -> str:
-    return f"{row.differences} rows differ: missing {row.missing[:3]}, unexpected {row.unexpected[:3]}, changed {row.changed[:3]}"
+    return (
+        f"{row.differences} rows differ: missing {row.missing[:3]}, unexpected"
+        f" {row.unexpected[:3]}, changed {row.changed[:3]}"
+    )
 
 
 def _session(project: str | Path) -> Any:

@@ -1,6 +1,7 @@
 """The HTTP server: responses of `services`, webhooks, health probes and metrics.
 
-It runs in a thread next to the leader loop and has its own connections, so a slow client never delays the leader.
+It runs in a thread next to the leader loop and has its own connections, so a slow client never
+delays the leader.
 """
 
 from headrace.web.server import HttpServer, listen

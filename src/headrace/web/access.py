@@ -1,7 +1,8 @@
 """Who may send requests: the token in the data folder, and the host names of this server.
 
-A foreign page in the user's browser can send requests to 127.0.0.1, also under a name of its own that resolves there (DNS rebinding).
-Such a request is refused: it lacks the token, its origin is foreign, and its host name isn't one of this server's.
+A foreign page in the user's browser can send requests to 127.0.0.1, also under a name of its own
+that resolves there (DNS rebinding). Such a request is refused: it lacks the token, its origin is
+foreign, and its host name isn't one of this server's.
 """
 
 from __future__ import annotations
@@ -21,23 +22,29 @@ from headrace.model import ProjectError
 from headrace.web.http import HttpProblem
 
 ACCESS_FILE = "token"
-"""In the data folder: it outlives the server, so that a bookmark and a vendor's webhook go on working."""
+"""In the data folder: it outlives the server, so that a bookmark and a vendor's webhook go on
+working."""
 _ACCESS_PREFIX = "hdr_"
 TOKEN_CHARACTERS_MAX = 200
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(:[0-9]{1,5})?")
 _SAFE_METHODS = ("GET", "HEAD")
 ACT_HEADER = "x-headrace-act"
-"""What a page sends along when it changes something: no form can, and no other page without being asked first."""
+"""What a page sends along when it changes something: no form can, and no other page without being
+asked first."""
 
 
 def token_of(data_folder: Path) -> str:
-    """The project's token; made where there is none, and made anew where others could have read it. ProjectError if it can't be."""
+    """The project's token; made where there is none, and made anew where others could have read it.
+    ProjectError if it can't be."""
     path = data_folder / ACCESS_FILE
     try:
         data_folder.mkdir(parents=True, exist_ok=True)
         return _read_token(path) or _create_token(path)
     except OSError as error:
-        raise ProjectError(f"{path} can't be used: {error.strerror}", hint="it must be readable and writable for who serves") from error
+        raise ProjectError(
+            f"{path} can't be used: {error.strerror}",
+            hint="it must be readable and writable for who serves",
+        ) from error
 
 
 def _read_token(path: Path) -> str | None:
@@ -49,7 +56,11 @@ def _read_token(path: Path) -> str | None:
         facts = os.fstat(opened)
         text = file.read(TOKEN_CHARACTERS_MAX).strip()
     private = stat.S_IMODE(facts.st_mode) & 0o077 == 0 and facts.st_uid == os.getuid()
-    return text if private and text.startswith(_ACCESS_PREFIX) and text.isascii() and len(text) >= 40 else None
+    return (
+        text
+        if private and text.startswith(_ACCESS_PREFIX) and text.isascii() and len(text) >= 40
+        else None
+    )
 
 
 def _create_token(path: Path) -> str:
@@ -58,14 +69,18 @@ def _create_token(path: Path) -> str:
     part = path.with_suffix(f".{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):
         part.unlink()
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
+    with os.fdopen(
+        os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w"
+    ) as file:
         file.write(token + "\n")
     part.replace(path)
     return token
 
 
 class Guard:
-    """Judges requests for one server. `host` is what it listens on, `names` are those that a proxy in front of it is known by."""
+    """Judges requests for one server. `host` is what it listens on, `names` are those that a proxy
+    in front of it is known by.
+    """
 
     def __init__(self, token: str, host: str, names: tuple[str, ...] = ()) -> None:
         self._token = token.encode()
@@ -75,16 +90,21 @@ class Guard:
         """The cookie's name; with the port, because cookies don't tell ports apart."""
 
     def check_names(self, request: Request) -> None:
-        """Problem unless the request was sent to a name of ours, and by no page of somebody else's."""
+        """Problem unless the request was sent to a name of ours, and by no page of
+        somebody else's."""
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or not self._ours(hosts[0]):
             raise HttpProblem(
-                421, "the Host header names another server", "ask for it by 127.0.0.1 or localhost, or name it: serve --name NAME"
+                421,
+                "the Host header names another server",
+                "ask for it by 127.0.0.1 or localhost, or name it: serve --name NAME",
             )
         origin = request.headers.get("origin")
         if origin is not None and not self._ours(urlsplit_host(origin)):
             raise HttpProblem(403, "a page of another origin may not ask this server")
-        if request.method not in _SAFE_METHODS and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        if request.method not in _SAFE_METHODS and request.headers.get(
+            "sec-fetch-site", "none"
+        ) not in ("none", "same-origin"):
             raise HttpProblem(403, "a page of another site may not change anything here")
 
     def lets_look(self, request: Request) -> bool:
@@ -96,15 +116,23 @@ class Guard:
         return True
 
     def check_token(self, request: Request) -> None:
-        """Problem unless the request carries the token: as a bearer, in the address, or in the cookie. With the cookie alone only our own
-        pages may change anything: browsers send it with what other pages of this machine ask, too."""
+        """Problem unless the request carries the token: as a bearer, in the address, or in the
+        cookie. With the cookie alone only our own pages may change anything: browsers send it with
+        what other pages of this machine ask, too."""
         sent = [_bearer(request), request.query_params.get("token", "")]
         if request.method in _SAFE_METHODS or request.headers.get(ACT_HEADER):
             sent.append(request.cookies.get(self.cookie, ""))
         if not any(map(self.knows, sent)):
-            hint = "`headrace serve` prints the address with the token; it is in the file `token` of the data folder"
+            hint = (
+                "`headrace serve` prints the address with the token; it is in the file `token` of"
+                " the data folder"
+            )
             raise HttpProblem(401, "this needs the token", hint, www_authenticate="Bearer")
-        if request.method not in _SAFE_METHODS and not any(map(self.knows, sent[:2])) and not _is_same_origin(request):
+        if (
+            request.method not in _SAFE_METHODS
+            and not any(map(self.knows, sent[:2]))
+            and not _is_same_origin(request)
+        ):
             raise HttpProblem(403, "only a page of this server may change anything with its cookie")
 
     def knows(self, text: str) -> bool:
@@ -125,7 +153,9 @@ class Guard:
 
 
 def _is_same_origin(request: Request) -> bool:
-    """Whether a browser says that a page of this very server asks: other ports of this machine are other people's programs."""
+    """Whether a browser says that a page of this very server asks: other ports of this machine are
+    other people's programs.
+    """
     origin = request.headers.get("origin")
     if origin is None:
         return request.headers.get("sec-fetch-site") == "same-origin"

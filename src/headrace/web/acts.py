@@ -1,7 +1,8 @@
 """Acts over the API: what can be done, and the threads that do it.
 
-An act calls the same operation as its command and is recorded in the same audit trail, under the user who runs the server. A client reads
-the plan or a preview with a GET and sends its id with the act (`agreed`, `plan_id`). If the plan has changed since, nothing is done.
+An act calls the same operation as its command and is recorded in the same audit trail, under the
+user who runs the server. A client reads the plan or a preview with a GET and sends its id with the
+act (`agreed`, `plan_id`). If the plan has changed since, nothing is done.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ from headrace.services.interventions import WaiveResponse
 from headrace.services.responses import ApplyResponse, Response, RunResponse
 from headrace.services.responses.backfills import BackfillResponse
 from headrace.services.responses.incidents import IncidentRow
-from headrace.services.responses.interventions import CancelResponse, DecisionResponse, PauseResponse, WithdrawResponse
+from headrace.services.responses.interventions import (
+    CancelResponse,
+    DecisionResponse,
+    PauseResponse,
+    WithdrawResponse,
+)
 from headrace.services.responses.repairs import AcceptResponse, FixResponse
 from headrace.services.session import Progress, ProjectSession
 from headrace.web.http import HttpProblem, ProblemResponse, RequestParameters, problem_of
@@ -42,7 +48,9 @@ ACT_WAIT_SECONDS = 2.0
 
 
 class ActResponse(Response, frozen=True, kw_only=True):
-    """An act: `running`, `done` with its `document`, or `failed` with its `problem`. `done` of `total` is how far it is."""
+    """An act: `running`, `done` with its `document`, or `failed` with its `problem`. `done` of
+    `total` is how far it is.
+    """
 
     id: str
     act: str
@@ -58,7 +66,9 @@ class ActResponse(Response, frozen=True, kw_only=True):
 
 
 class RunningAction:
-    """One act, and its progress as an operation tells it. Written by its thread, read by the door's."""
+    """One act, and its progress as an operation tells it. Written by its thread, read by the
+    door's.
+    """
 
     def __init__(self, number: int, name: str) -> None:
         self.id, self._name, self._began = str(number), name, datetime.now(UTC)
@@ -91,11 +101,26 @@ class RunningAction:
 
     def shown(self) -> ActResponse:
         """How it stands."""
-        state = "failed" if self.problem is not None else "done" if self.document is not None else "running"
+        state = (
+            "failed"
+            if self.problem is not None
+            else "done"
+            if self.document is not None
+            else "running"
+        )
         return ActResponse(
-            id=self.id, act=self._name, state=state, began_at=self._began, what=self._what, done=self._done, total=self._total,
-            ahead=self._ahead, notes=self._notes, document=self.document, problem=None if self.problem is None else self.problem.document,
-        )  # fmt: skip
+            id=self.id,
+            act=self._name,
+            state=state,
+            began_at=self._began,
+            what=self._what,
+            done=self._done,
+            total=self._total,
+            ahead=self._ahead,
+            notes=self._notes,
+            document=self.document,
+            problem=None if self.problem is None else self.problem.document,
+        )
 
 
 class Acts:
@@ -107,29 +132,42 @@ class Acts:
     def begin(self, name: str, do: Callable[[RunningAction], Any]) -> RunningAction:
         """Begin one. Problem (503) where too many are under way."""
         if sum(not act.over.is_set() for act in self._acts.values()) >= RUNNING_ACTS_MAX:
-            raise HttpProblem(503, f"{RUNNING_ACTS_MAX} acts are under way", "wait until one of them is over")
+            raise HttpProblem(
+                503, f"{RUNNING_ACTS_MAX} acts are under way", "wait until one of them is over"
+            )
         act, loop = RunningAction(next(self._numbers), name), asyncio.get_running_loop()
         self._acts[act.id] = act
         for old in [act for act in self._acts.values() if act.over.is_set()][:-FINISHED_ACTS_MAX]:
             del self._acts[old.id]
-        threading.Thread(target=_perform, args=(act, do, loop), name=f"headrace act {name}", daemon=True).start()
+        threading.Thread(
+            target=_perform, args=(act, do, loop), name=f"headrace act {name}", daemon=True
+        ).start()
         return act
 
     def get(self, act_id: str) -> RunningAction:
         """One of them. Problem (404) for one that there isn't, or isn't any more."""
         action = self._acts.get(act_id)
         if action is None:
-            raise HttpProblem(404, "there is no such act", "acts are forgotten when the server ends; /api/v1/audit has what was done")
+            raise HttpProblem(
+                404,
+                "there is no such act",
+                "acts are forgotten when the server ends; /api/v1/audit has what was done",
+            )
         return action
 
 
-def _perform(act: RunningAction, do: Callable[[RunningAction], Any], loop: asyncio.AbstractEventLoop) -> None:
+def _perform(
+    act: RunningAction, do: Callable[[RunningAction], Any], loop: asyncio.AbstractEventLoop
+) -> None:
     try:
         act.document = do(act)
     except HeadraceError as error:
         act.problem = problem_of(error)
-    except Exception:  # noqa: BLE001 - the boundary of a thread: what it was is nobody's who asks over a network
-        act.problem = HttpProblem(500, "something went wrong here", "the same by its command, with -v, says what")
+    # the boundary of a thread: what it was is nobody's who asks over a network
+    except Exception:  # noqa: BLE001
+        act.problem = HttpProblem(
+            500, "something went wrong here", "the same by its command, with -v, says what"
+        )
     if not loop.is_closed():
         loop.call_soon_threadsafe(act.over.set)
 
@@ -149,13 +187,20 @@ def do_apply(session: ProjectSession, asked: ApplyAsked, progress: Progress) -> 
     from headrace.services.apply import apply
 
     response = apply(
-        session, confirm=lambda _: True, progress=progress, plan_id=asked.plan_id, keep=asked.keep, reason=asked.reason
-    )  # fmt: skip
+        session,
+        confirm=lambda _: True,
+        progress=progress,
+        plan_id=asked.plan_id,
+        keep=asked.keep,
+        reason=asked.reason,
+    )
     if response.refused is None:
         return response
     if response.refused.code == NEEDS_APPROVAL:
         raise NeedsApproval(response.refused, response, "; ".join(response.refused.changed))
-    raise PlanChanged(asked.plan_id, response.refused, response, "look at /api/v1/plan again, and agree to that")
+    raise PlanChanged(
+        asked.plan_id, response.refused, response, "look at /api/v1/plan again, and agree to that"
+    )
 
 
 class FixAsked(RequestParameters, frozen=True, kw_only=True):
@@ -176,12 +221,21 @@ def do_fix(session: ProjectSession, asked: FixAsked, progress: Progress) -> FixR
     from headrace.services.fix import fix
 
     return fix(
-        session, asked.incident, dry_run=False, confirm=lambda _: True, progress=progress, again=asked.again,
-        plan_id=agreed_id(asked.agreed), reason=asked.reason, decision=ValueDecision(asked.convert, asked.as_is, asked.reason),
-    )  # fmt: skip
+        session,
+        asked.incident,
+        dry_run=False,
+        confirm=lambda _: True,
+        progress=progress,
+        again=asked.again,
+        plan_id=agreed_id(asked.agreed),
+        reason=asked.reason,
+        decision=ValueDecision(asked.convert, asked.as_is, asked.reason),
+    )
 
 
-class ReportAsked(RequestParameters, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+class ReportAsked(
+    RequestParameters, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}
+):
     """Published partitions of a node that are wrong, and what is wrong with them."""
 
     node: str
@@ -194,7 +248,14 @@ def do_report(session: ProjectSession, asked: ReportAsked, progress: Progress) -
     """`headrace incidents report`: published data is wrong."""
     from headrace.services.incident_records import report
 
-    return report(session, asked.node, first=asked.first, last=asked.last, reason=asked.reason, progress=progress)
+    return report(
+        session,
+        asked.node,
+        first=asked.first,
+        last=asked.last,
+        reason=asked.reason,
+        progress=progress,
+    )
 
 
 class NoteAsked(RequestParameters, frozen=True, kw_only=True):
@@ -211,7 +272,9 @@ def do_note(session: ProjectSession, asked: NoteAsked, progress: Progress) -> In
     return note(session, asked.incident, text=asked.reason, progress=progress)
 
 
-class NewBackfillAsked(RequestParameters, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+class NewBackfillAsked(
+    RequestParameters, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}
+):
     """As `headrace backfill` takes it, with the word for the plan that was agreed to."""
 
     select: tuple[str, ...]
@@ -226,15 +289,29 @@ class NewBackfillAsked(RequestParameters, frozen=True, kw_only=True, rename={"fi
     agreed: str | None = None
 
 
-def do_backfill(session: ProjectSession, asked: NewBackfillAsked, progress: Progress) -> BackfillResponse:
-    """`headrace backfill`: make partitions of the past beside production, and publish them at once."""
+def do_backfill(
+    session: ProjectSession, asked: NewBackfillAsked, progress: Progress
+) -> BackfillResponse:
+    """`headrace backfill`: make partitions of the past beside production, and publish
+    them at once."""
     from headrace.services.backfills import backfill
 
     return backfill(
-        session, asked.select, exclude=asked.exclude, first=asked.first, last=asked.last, since=asked.since, mode=asked.mode,
-        reason=asked.reason, only=asked.only, allow_partial=asked.allow_partial, dry_run=False, confirm=lambda _: True,
-        progress=progress, plan_id=agreed_id(asked.agreed),
-    )  # fmt: skip
+        session,
+        asked.select,
+        exclude=asked.exclude,
+        first=asked.first,
+        last=asked.last,
+        since=asked.since,
+        mode=asked.mode,
+        reason=asked.reason,
+        only=asked.only,
+        allow_partial=asked.allow_partial,
+        dry_run=False,
+        confirm=lambda _: True,
+        progress=progress,
+        plan_id=agreed_id(asked.agreed),
+    )
 
 
 class PlanActAsked(RequestParameters, frozen=True, kw_only=True):
@@ -244,28 +321,38 @@ class PlanActAsked(RequestParameters, frozen=True, kw_only=True):
     reason: str
 
 
-def do_pause_backfill(session: ProjectSession, asked: PlanActAsked, progress: Progress) -> BackfillResponse:
+def do_pause_backfill(
+    session: ProjectSession, asked: PlanActAsked, progress: Progress
+) -> BackfillResponse:
     """`headrace backfills pause`: begin nothing more of it."""
     return _of_plan(session, "pause", asked, progress)
 
 
-def do_resume_backfill(session: ProjectSession, asked: PlanActAsked, progress: Progress) -> BackfillResponse:
+def do_resume_backfill(
+    session: ProjectSession, asked: PlanActAsked, progress: Progress
+) -> BackfillResponse:
     """`headrace backfills resume`: go on with it, to its end."""
     return _of_plan(session, "resume", asked, progress)
 
 
-def do_cancel_backfill(session: ProjectSession, asked: PlanActAsked, progress: Progress) -> BackfillResponse:
+def do_cancel_backfill(
+    session: ProjectSession, asked: PlanActAsked, progress: Progress
+) -> BackfillResponse:
     """`headrace backfills cancel`: end it; nothing of what it made is left."""
     return _of_plan(session, "cancel", asked, progress)
 
 
-def _of_plan(session: ProjectSession, action: str, asked: PlanActAsked, progress: Progress) -> BackfillResponse:
+def _of_plan(
+    session: ProjectSession, action: str, asked: PlanActAsked, progress: Progress
+) -> BackfillResponse:
     from headrace.services import backfills
 
     return backfills.act(session, action, asked.plan, reason=asked.reason, progress=progress)
 
 
-class NewRunAsked(RequestParameters, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+class NewRunAsked(
+    RequestParameters, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}
+):
     """As `headrace run` takes it; `again` replaces what is published, and needs a reason."""
 
     select: tuple[str, ...]
@@ -282,9 +369,16 @@ def do_run(session: ProjectSession, asked: NewRunAsked, progress: Progress) -> R
     from headrace.services.run import run
 
     return run(
-        session, asked.select, exclude=asked.exclude, partitions=asked.partitions, first=asked.first, last=asked.last, again=asked.again,
-        reason=asked.reason, progress=progress,
-    )  # fmt: skip
+        session,
+        asked.select,
+        exclude=asked.exclude,
+        partitions=asked.partitions,
+        first=asked.first,
+        last=asked.last,
+        again=asked.again,
+        reason=asked.reason,
+        progress=progress,
+    )
 
 
 class RetryAsked(RequestParameters, frozen=True, kw_only=True):
@@ -328,7 +422,14 @@ def do_pause(session: ProjectSession, asked: PauseAsked, progress: Progress) -> 
     """`headrace pause`: start nothing of these."""
     from headrace.services.pause import pause
 
-    return pause(session, asked.select, exclude=asked.exclude, reason=asked.reason, until=asked.until, progress=progress)
+    return pause(
+        session,
+        asked.select,
+        exclude=asked.exclude,
+        reason=asked.reason,
+        until=asked.until,
+        progress=progress,
+    )
 
 
 class ResumeAsked(RequestParameters, frozen=True, kw_only=True):
@@ -343,11 +444,14 @@ def do_resume(session: ProjectSession, asked: ResumeAsked, progress: Progress) -
     """`headrace resume`: let what was paused run again."""
     from headrace.services.pause import resume
 
-    return resume(session, asked.select, exclude=asked.exclude, reason=asked.reason, progress=progress)
+    return resume(
+        session, asked.select, exclude=asked.exclude, reason=asked.reason, progress=progress
+    )
 
 
 class AcceptAsked(RequestParameters, frozen=True, kw_only=True):
-    """A partition that waits, or an incident (`INC-1`) for all that waits because of it; `until` is when the exception lapses."""
+    """A partition that waits, or an incident (`INC-1`) for all that waits because of it; `until` is
+    when the exception lapses."""
 
     target: str
     reason: str
@@ -376,7 +480,8 @@ def do_drop(session: ProjectSession, asked: TargetAsked, progress: Progress) -> 
 
 
 class MapAsked(RequestParameters, frozen=True, kw_only=True):
-    """A source's partition that is held, or an incident; pairs (`COLUMN=NAME`) go before what is proposed."""
+    """A source's partition that is held, or an incident; pairs (`COLUMN=NAME`) go before what is
+    proposed."""
 
     node: str
     map: tuple[str, ...] = ()
@@ -391,9 +496,15 @@ def do_accept_names(session: ProjectSession, asked: MapAsked, progress: Progress
     from headrace.services.contract_accept import ValueDecision, accept
 
     return accept(
-        session, asked.node, pairs=asked.map, patch=False, yes=False, progress=progress, plan_id=agreed_id(asked.agreed),
+        session,
+        asked.node,
+        pairs=asked.map,
+        patch=False,
+        yes=False,
+        progress=progress,
+        plan_id=agreed_id(asked.agreed),
         decision=ValueDecision(asked.convert, asked.as_is, asked.reason),
-    )  # fmt: skip
+    )
 
 
 def do_waive(session: ProjectSession, asked: TargetAsked, progress: Progress) -> WaiveResponse:
@@ -403,7 +514,9 @@ def do_waive(session: ProjectSession, asked: TargetAsked, progress: Progress) ->
     return waive(session, asked.target, reason=asked.reason, progress=progress)
 
 
-def do_withdraw(session: ProjectSession, asked: TargetAsked, progress: Progress) -> WithdrawResponse:
+def do_withdraw(
+    session: ProjectSession, asked: TargetAsked, progress: Progress
+) -> WithdrawResponse:
     """`headrace withdraw`: take a publication back."""
     from headrace.services.interventions import withdraw
 
@@ -417,6 +530,10 @@ class ChallengeAsked(RequestParameters, frozen=True, kw_only=True):
     seconds: Annotated[int, Meta(ge=1, le=SECONDS_MAX)] = 20
 
 
-def do_challenge(session: ProjectSession, asked: ChallengeAsked, progress: Progress) -> list[ChallengedCheckRow]:
-    """`headrace checks challenge`: make faults in copies of published rows and see which checks notice; nothing is written."""
+def do_challenge(
+    session: ProjectSession, asked: ChallengeAsked, progress: Progress
+) -> list[ChallengedCheckRow]:
+    """`headrace checks challenge`: make faults in copies of published rows and see which checks
+    notice; nothing is written.
+    """
     return challenge_in_process(session, asked.select, asked.seconds, progress)

@@ -30,7 +30,15 @@ from headrace.web import monitoring
 from headrace.web.access import Guard
 from headrace.web.acts import Acts
 from headrace.web.data import Data
-from headrace.web.endpoints import ENDPOINTS, PREFIX, Get, act_handler, act_state_handler, json_response, query_handler
+from headrace.web.endpoints import (
+    ENDPOINTS,
+    PREFIX,
+    Get,
+    act_handler,
+    act_state_handler,
+    json_response,
+    query_handler,
+)
 from headrace.web.events import Events
 from headrace.web.http import HttpProblem, problem_of, read_body
 from headrace.web.monitoring import ServerInfo
@@ -39,9 +47,11 @@ from headrace.web.project_reader import ProjectReader
 # The status page where the web UI isn't built: a table without any script.
 
 PAGE_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color-scheme:light dark}"
-    "table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .8rem .3rem 0;vertical-align:top;"
-    "border-bottom:1px solid #8884}code{font:14px ui-monospace,monospace}.served{color:#197a3b}.late,.wrong,.never{color:#c0281c}"
+    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0"
+    " 1rem;color-scheme:light"
+    " dark}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .8rem"
+    " .3rem 0;vertical-align:top;border-bottom:1px solid #8884}code{font:14px"
+    " ui-monospace,monospace}.served{color:#197a3b}.late,.wrong,.never{color:#c0281c}"
 )
 _STATUS_COLUMNS = ("consumer", "needs", "state", "since", "data through", "missing", "why")
 REFRESH_SECONDS = 30
@@ -51,42 +61,65 @@ def status_page(response: StatusResponse, role: str) -> str:
     """HTML. All that comes from files or data is escaped."""
     stands = " (replay stands still)" if response.clock == "replay" else ""
     assets = response.assets
-    now = f"{response.now:%a %Y-%m-%d %H:%M} {response.timezone}{' (replay clock)' if stands else ''}"
-    states = f"{assets.fresh} fresh · {assets.behind} behind · {assets.stale} stale · {assets.never} never · {assets.unchecked} unchecked"
+    now = (
+        f"{response.now:%a %Y-%m-%d %H:%M} {response.timezone}{' (replay clock)' if stands else ''}"
+    )
+    states = (
+        f"{assets.fresh} fresh · {assets.behind} behind · {assets.stale} stale · {assets.never}"
+        f" never · {assets.unchecked} unchecked"
+    )
     waiting = f"{response.quarantine.deliveries} deliveries, {response.quarantine.rows:,} rows"
     lines = [
         f"<h1>{escape(response.project)} · {escape(response.env)}</h1>",
-        f"<p>{escape(now)} · runtime {escape(response.runtime)}{stands} · this process: {escape(role)}</p>",
-        "<table><thead><tr>" + "".join(f"<th>{name}</th>" for name in _STATUS_COLUMNS) + "</tr></thead><tbody>",
+        (
+            f"<p>{escape(now)} · runtime {escape(response.runtime)}{stands} · this process:"
+            f" {escape(role)}</p>"
+        ),
+        "<table><thead><tr>"
+        + "".join(f"<th>{name}</th>" for name in _STATUS_COLUMNS)
+        + "</tr></thead><tbody>",
         *(_consumer_row(consumer) for consumer in response.consumers),
         "</tbody></table>",
         f"<p>assets: {states}; quarantine: {waiting}</p>",
     ]
     if response.next:
         lines.append(f"<p>next: <code>{escape(response.next)}</code></p>")
-    lines.append('<p>the same as <code>headrace status</code>; <a href="/api/v1/status">as JSON</a>, <a href="/metrics">metrics</a></p>')
+    lines.append(
+        '<p>the same as <code>headrace status</code>; <a href="/api/v1/status">as JSON</a>, <a'
+        ' href="/metrics">metrics</a></p>'
+    )
     lines.append("<p>the web UI isn't built: <code>make ui</code> builds it, then serve again</p>")
     return _html_page(response.project, "\n".join(lines))
 
 
 def missing_page(path: str) -> str:
     """HTML for people who followed a link to nothing."""
-    text = f"<h1>There is no page here</h1><p><code>{escape(path[:200])}</code> is not an address of this server.</p>"
+    text = (
+        f"<h1>There is no page here</h1><p><code>{escape(path[:200])}</code> is not an address of"
+        " this server.</p>"
+    )
     return _html_page("No such page", text + '<p><a href="/">Go to Today</a></p>', refresh=False)
 
 
 def _consumer_row(row: ConsumerRow) -> str:
     since = f"{row.since:%a %Y-%m-%d %H:%M}" if row.since else ""
-    missing = f"{len(row.backlog)}: {row.backlog[0]} …" if len(row.backlog) > 1 else "".join(row.backlog)
+    missing = (
+        f"{len(row.backlog)}: {row.backlog[0]} …" if len(row.backlog) > 1 else "".join(row.backlog)
+    )
     cells = (row.name, row.needs, row.state, since, row.data_through or "", missing, row.reason)
     kinds = ("", "", f' class="{escape(row.state)}"', "", "", "", "")
-    return "<tr>" + "".join(f"<td{kind}>{escape(text)}</td>" for kind, text in zip(kinds, cells, strict=True)) + "</tr>"
+    return (
+        "<tr>"
+        + "".join(f"<td{kind}>{escape(text)}</td>" for kind, text in zip(kinds, cells, strict=True))
+        + "</tr>"
+    )
 
 
 def _html_page(title: str, body: str, *, refresh: bool = True) -> str:
     again = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} · Headrace</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} ·'
+        " Headrace</title>"
         f'<meta name="viewport" content="width=device-width">{again}'
         f"<style>{PAGE_STYLE}</style></head><body>\n{body}\n</body></html>\n"
     )
@@ -104,10 +137,14 @@ PAGE_PATHS = (
 )  # fmt: skip
 """Addresses of the UI besides `/`; what follows them is the UI's to understand."""
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; worker-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src"
+    " 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".html": "text/html; charset=utf-8"}
+MEDIA_TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+}
 GZIPPED_SUFFIXES = (".js", ".css", ".html", ".svg")
 YEAR_SECONDS = 365 * 24 * 3600
 
@@ -138,35 +175,53 @@ class Bundle:
         return answer
 
     async def file(self, request: Request) -> Response:
-        """One file by its name. Files under `assets/` have a hash in their names: they never change."""
+        """One file by its name. Files under `assets/` have a hash in their names: they never
+        change.
+        """
         name = request.path_params["name"]
         if not self._has(name):
             raise HttpProblem(404, "the web UI has no such file")
         answer = self._answer(request, name, 200)
-        answer.headers["cache-control"] = f"public, max-age={YEAR_SECONDS}, immutable" if name.startswith("assets/") else "no-cache"
+        answer.headers["cache-control"] = (
+            f"public, max-age={YEAR_SECONDS}, immutable"
+            if name.startswith("assets/")
+            else "no-cache"
+        )
         return answer
 
     def _answer(self, request: Request, name: str, status: int) -> Response:
         path, suffix = self._folder / name, Path(name).suffix
-        kind = MEDIA_TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        if suffix not in GZIPPED_SUFFIXES or "gzip" not in request.headers.get("accept-encoding", ""):
+        kind = (
+            MEDIA_TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        )
+        if suffix not in GZIPPED_SUFFIXES or "gzip" not in request.headers.get(
+            "accept-encoding", ""
+        ):
             return Response(path.read_bytes(), status, media_type=kind)
         body = _gzipped(path, path.stat().st_mtime_ns)
-        return Response(body, status, {"content-encoding": "gzip", "vary": "accept-encoding"}, media_type=kind)
+        return Response(
+            body, status, {"content-encoding": "gzip", "vary": "accept-encoding"}, media_type=kind
+        )
 
 
 @lru_cache(maxsize=64)
 def _gzipped(path: Path, changed_ns: int) -> bytes:
-    """The file's text as it goes over the network, packed once. `changed_ns` tells a new one by the same name."""
+    """The file's text as it goes over the network, packed once. `changed_ns` tells a new one by the
+    same name."""
     del changed_ns
     return gzip.compress(path.read_bytes(), 6, mtime=0)
 
 
 RequestHandler = Callable[[Request], Awaitable[Response]]
 
-_STYLE_HASH = "'sha256-" + base64.b64encode(hashlib.sha256(PAGE_STYLE.encode()).digest()).decode() + "'"
+_STYLE_HASH = (
+    "'sha256-" + base64.b64encode(hashlib.sha256(PAGE_STYLE.encode()).digest()).decode() + "'"
+)
 HEADERS = {
-    "content-security-policy": f"default-src 'none'; style-src {_STYLE_HASH}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "content-security-policy": (
+        f"default-src 'none'; style-src {_STYLE_HASH}; base-uri 'none'; form-action 'none';"
+        " frame-ancestors 'none'"
+    ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
@@ -177,7 +232,9 @@ HEADERS = {
 class ServerEndpoints:
     """The endpoints of one server."""
 
-    def __init__(self, reader: ProjectReader, guard: Guard, server: ServerInfo, bundle: Bundle) -> None:
+    def __init__(
+        self, reader: ProjectReader, guard: Guard, server: ServerInfo, bundle: Bundle
+    ) -> None:
         self._reader, self._guard, self._server = reader, guard, server
         self.bundle = bundle
         self._scraping, self._scraped, self._scraped_at = asyncio.Lock(), "", float("-inf")
@@ -190,7 +247,9 @@ class ServerEndpoints:
     async def readyz(self, request: Request) -> Response:
         """It leads or stands by, and reaches the state."""
         del request
-        readiness = await self._reader.glance(lambda session: monitoring.readiness(session, self._server))
+        readiness = await self._reader.glance(
+            lambda session: monitoring.readiness(session, self._server)
+        )
         return json_response(readiness, 200 if readiness.ready else 503)
 
     async def metrics(self, request: Request) -> Response:
@@ -198,12 +257,16 @@ class ServerEndpoints:
         del request
         async with self._scraping:  # however many ask: one reads, and not more often than worth it
             if time.monotonic() - self._scraped_at >= monitoring.METRICS_FRESH_SECONDS:
-                self._scraped = await self._reader.response(lambda session: monitoring.metrics_text(session, self._server))
+                self._scraped = await self._reader.response(
+                    lambda session: monitoring.metrics_text(session, self._server)
+                )
                 self._scraped_at = time.monotonic()
         return Response(self._scraped, media_type=monitoring.METRICS_MEDIA_TYPE)
 
     async def home(self, request: Request) -> Response:
-        """A page for people. The token in the address becomes a cookie, so that it is in no history and in no link."""
+        """A page for people. The token in the address becomes a cookie, so that it is in no history
+        and in no link.
+        """
         sent = request.query_params.get("token")
         if sent is not None and self._guard.knows(sent):
             answer = RedirectResponse(request.url.path, 303)
@@ -212,7 +275,9 @@ class ServerEndpoints:
         if self.bundle.built:
             return self.bundle.page(request, 200 if self._guard.lets_look(request) else 401)
         self._guard.check_token(request)
-        result = await self._reader.response(lambda session: status_page(status(session), self._server.role))
+        result = await self._reader.response(
+            lambda session: status_page(status(session), self._server.role)
+        )
         return Response(result, media_type="text/html; charset=utf-8")
 
     async def hook(self, request: Request) -> Response:
@@ -220,17 +285,24 @@ class ServerEndpoints:
         await read_body(request)
         asset = request.path_params["asset"]
         try:
-            return json_response(await self._reader.response(lambda session: fire(session, asset)), 202)
+            return json_response(
+                await self._reader.response(lambda session: fire(session, asset)), 202
+            )
         except NoHook as error:
             raise HttpProblem(404, str(error), error.hint) from None
 
 
-def app(reader: ProjectReader, guard: Guard, server: ServerInfo, bundle: Bundle | None = None) -> Starlette:
-    """All that is answered. Probes and the web UI's files need no token; everything else does, by default."""
+def app(
+    reader: ProjectReader, guard: Guard, server: ServerInfo, bundle: Bundle | None = None
+) -> Starlette:
+    """All that is answered. Probes and the web UI's files need no token; everything else does, by
+    default."""
     answers, acts = ServerEndpoints(reader, guard, server, bundle or Bundle()), Acts()
     data = Data(reader)
 
-    def route(path: str, endpoint: RequestHandler, method: str = "GET", *, guarded: bool = True) -> Route:
+    def route(
+        path: str, endpoint: RequestHandler, method: str = "GET", *, guarded: bool = True
+    ) -> Route:
         async def judged(request: Request) -> Response:
             return await _respond(request, endpoint, guard, guarded=guarded)
 
@@ -243,7 +315,10 @@ def app(reader: ProjectReader, guard: Guard, server: ServerInfo, bundle: Bundle 
             route("/metrics", answers.metrics),
             *(
                 route(path, answers.home, guarded=False)
-                for path in ("/", *(f"/{name}{rest}" for name in PAGE_PATHS for rest in ("", "/{rest:path}")))
+                for path in (
+                    "/",
+                    *(f"/{name}{rest}" for name in PAGE_PATHS for rest in ("", "/{rest:path}")),
+                )
             ),
             route("/ui/{name:path}", answers.bundle.file, guarded=False),
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
@@ -252,9 +327,11 @@ def app(reader: ProjectReader, guard: Guard, server: ServerInfo, bundle: Bundle 
             route(f"{PREFIX}/events", Events(reader).answer),
             route(f"{PREFIX}/acts/{{act}}", act_state_handler(acts)),
             *(
-                route(item.path, query_handler(reader, item))
-                if isinstance(item, Get)
-                else route(item.path, act_handler(reader, acts, item), "POST")
+                (
+                    route(item.path, query_handler(reader, item))
+                    if isinstance(item, Get)
+                    else route(item.path, act_handler(reader, acts, item), "POST")
+                )
                 for item in ENDPOINTS
             ),
         ],
@@ -264,8 +341,12 @@ def app(reader: ProjectReader, guard: Guard, server: ServerInfo, bundle: Bundle 
     return result
 
 
-async def _respond(request: Request, endpoint: RequestHandler, guard: Guard, *, guarded: bool) -> Response:
-    """The one boundary of errors: whatever happens becomes an answer, with the headers of every answer."""
+async def _respond(
+    request: Request, endpoint: RequestHandler, guard: Guard, *, guarded: bool
+) -> Response:
+    """The one boundary of errors: whatever happens becomes an answer, with the headers of every
+    answer.
+    """
     try:
         guard.check_names(request)
         if guarded:
@@ -277,8 +358,11 @@ async def _respond(request: Request, endpoint: RequestHandler, guard: Guard, *, 
         answer = problem_of(error).response()
     except ClientDisconnect:
         answer = Response(status_code=400)  # nobody reads it
-    except Exception:  # noqa: BLE001 - the boundary: what it was is nobody's who asks over a network
-        answer = HttpProblem(500, "something went wrong here", "the same by `headrace status -v` says what").response()
+    # the boundary: what it was is nobody's who asks over a network
+    except Exception:  # noqa: BLE001
+        answer = HttpProblem(
+            500, "something went wrong here", "the same by `headrace status -v` says what"
+        ).response()
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
     return answer
@@ -288,7 +372,9 @@ async def _respond_unrouted(request: Request, error: Exception) -> Response:
     """No such path, or not by this method."""
     assert isinstance(error, HTTPException)
     path = request.url.path
-    if "text/html" in request.headers.get("accept", "") and not path.startswith(("/api/", "/data/")):
+    if "text/html" in request.headers.get("accept", "") and not path.startswith(
+        ("/api/", "/data/")
+    ):
         missing = missing_page(path)
         answer = Response(missing, error.status_code, media_type="text/html; charset=utf-8")
     else:

@@ -1,6 +1,7 @@
 """`/data/{asset}.{format}`: published rows as files, and a preview of rows for pages.
 
-Classified columns are left out. Each read runs in a process of its own, so that it can be limited and killed.
+Classified columns are left out. Each read runs in a process of its own, so that it can be limited
+and killed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ from headrace.plan.compiled import is_view
 from headrace.services.read import ReadLocation, ReadQuery, find
 from headrace.services.read_process import DataFileRequest as Question
 from headrace.services.read_process import Head
-from headrace.web.http import HttpProblem, RequestParameters, TrackedStreamingResponse, query_parameters
+from headrace.web.http import (
+    HttpProblem,
+    RequestParameters,
+    TrackedStreamingResponse,
+    query_parameters,
+)
 from headrace.web.project_reader import ProjectReader, etag_matches
 
 FORMS = {
@@ -44,7 +50,9 @@ PREVIEW_ROWS = 100
 
 
 class DataAsked(RequestParameters, frozen=True, kw_only=True):
-    """As `headrace read` takes it; `columns` and `partition` may be given several times, or with commas between."""
+    """As `headrace read` takes it; `columns` and `partition` may be given several times, or with
+    commas between.
+    """
 
     asset: str
     partition: tuple[str, ...] = ()
@@ -81,16 +89,26 @@ class Data:
             )
         asked = query_parameters(DataAsked, {"asset": path.stem}, request.query_params)
         query = ReadQuery(
-            asset=asked.asset, partitions=_split_commas(asked.partition), at=asked.at, version=asked.version, limit=asked.limit
+            asset=asked.asset,
+            partitions=_split_commas(asked.partition),
+            at=asked.at,
+            version=asked.version,
+            limit=asked.limit,
         )
-        return await self._answer(request, query, form, _split_commas(asked.columns) or None, self._files)
+        return await self._answer(
+            request, query, form, _split_commas(asked.columns) or None, self._files
+        )
 
     async def preview(self, request: Request) -> Response:
         """Some rows, as `headrace read --json` gives them."""
         asked = query_parameters(PreviewAsked, request.path_params, request.query_params)
         partitions = (asked.partition,) if asked.partition is not None else ()
         return await self._answer(
-            request, ReadQuery(asset=asked.name, partitions=partitions, limit=asked.limit), "json", None, self._previews
+            request,
+            ReadQuery(asset=asked.name, partitions=partitions, limit=asked.limit),
+            "json",
+            None,
+            self._previews,
         )
 
     async def _answer(
@@ -101,9 +119,15 @@ class Data:
         columns: tuple[str, ...] | None,
         turns: asyncio.Semaphore,
     ) -> Response:
-        location = await self._reader.response(lambda session: None if is_view(session.project(), query.asset) else find(session, query))
+        location = await self._reader.response(
+            lambda session: (
+                None if is_view(session.project(), query.asset) else find(session, query)
+            )
+        )
         headers = _headers(location, query, form, columns)
-        if "etag" in headers and etag_matches(request.headers.get("if-none-match", ""), headers["etag"]):
+        if "etag" in headers and etag_matches(
+            request.headers.get("if-none-match", ""), headers["etag"]
+        ):
             return Response(status_code=304, headers=headers)
         question = Question(*self._reader.project, query, form, columns)
         await _acquire_slot(turns)
@@ -126,7 +150,9 @@ class Data:
         if head.masked:
             names = (name.encode("ascii", "replace").decode() for name in head.masked)
             headers["x-headrace-masked"] = ", ".join(names)
-        return TrackedStreamingResponse(_read_rows(process), end, media_type=FORMS[form], headers=headers)
+        return TrackedStreamingResponse(
+            _read_rows(process), end, media_type=FORMS[form], headers=headers
+        )
 
 
 async def _acquire_slot(turns: asyncio.Semaphore) -> None:
@@ -141,9 +167,14 @@ async def _acquire_slot(turns: asyncio.Semaphore) -> None:
 async def _start_process(question: Question) -> Process:
     """A process of its own, which ends with the response."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "headrace.services.read_process", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL, limit=HEAD_BYTES_MAX,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "headrace.services.read_process",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        limit=HEAD_BYTES_MAX,
+    )
     assert process.stdin is not None
     process.stdin.write(msgspec.json.encode(question))
     process.stdin.close()
@@ -157,7 +188,9 @@ async def _read_head(process: Process) -> Head:
         async with asyncio.timeout(SECONDS_MAX):
             line = await process.stdout.readline()
     except TimeoutError:
-        raise HttpProblem(503, f"this takes longer than {SECONDS_MAX:.0f} s", "`headrace read` has no such limit") from None
+        raise HttpProblem(
+            503, f"this takes longer than {SECONDS_MAX:.0f} s", "`headrace read` has no such limit"
+        ) from None
     if not line.endswith(b"\n"):
         raise HttpProblem(500, "the rows couldn't be read", "the same by `headrace read` says why")
     head = msgspec.json.decode(line, type=Head)
@@ -177,15 +210,21 @@ async def _read_rows(process: Process) -> AsyncIterator[bytes]:
         raise ConnectionAbortedError("the rows could not all be read")
 
 
-def _headers(location: ReadLocation | None, query: ReadQuery, form: str, columns: tuple[str, ...] | None) -> dict[str, str]:
-    """Of what snapshot it is, and whether it is as it should be. A view has no snapshot of its own."""
+def _headers(
+    location: ReadLocation | None, query: ReadQuery, form: str, columns: tuple[str, ...] | None
+) -> dict[str, str]:
+    """Of what snapshot it is, and whether it is as it should be. A view has no snapshot
+    of its own."""
     if location is None or location.snapshot is None:
         return {"cache-control": "no-store"}
     asked = hashlib.sha256(f"{query} {form} {columns}".encode()).hexdigest()[:16]
     told: dict[str, Any] = {
-        "etag": f'"{location.snapshot}-{asked}"', "cache-control": "private, no-cache", "x-headrace-snapshot": str(location.snapshot),
-        "x-headrace-state": location.state, "x-headrace-data-through": location.data_through,
-    }  # fmt: skip
+        "etag": f'"{location.snapshot}-{asked}"',
+        "cache-control": "private, no-cache",
+        "x-headrace-snapshot": str(location.snapshot),
+        "x-headrace-state": location.state,
+        "x-headrace-data-through": location.data_through,
+    }
     return {name: value for name, value in told.items() if value is not None}
 
 

@@ -1,6 +1,7 @@
 """The API's endpoints: their type, the handlers of their requests, and the table of all.
 
-An endpoint's types are those of its function's annotations; the router and the OpenAPI description both read them from there.
+An endpoint's types are those of its function's annotations; the router and the OpenAPI description
+both read them from there.
 """
 
 from __future__ import annotations
@@ -25,13 +26,21 @@ from headrace.web import acts as web_acts
 from headrace.web import reads, views
 from headrace.web.acts import ACT_WAIT_SECONDS, Acts, RunningAction
 from headrace.web.http import JSON_TYPE, body_parameters, query_parameters, read_json_body
-from headrace.web.project_reader import Answered, ProjectReader, ResponseCache, etag_matches, etag_of
+from headrace.web.project_reader import (
+    Answered,
+    ProjectReader,
+    ResponseCache,
+    etag_matches,
+    etag_of,
+)
 
 PREFIX = "/api/v1"
 
 
 class Endpoint:
-    """`make(session, asked)` gives a document; of an act, `make(session, asked, progress)` does it first."""
+    """`make(session, asked)` gives a document; of an act, `make(session, asked, progress)` does it
+    first.
+    """
 
     def __init__(self, path: str, make: Callable[..., Any]) -> None:
         self.path, self.make = PREFIX + path, make
@@ -63,7 +72,9 @@ class Endpoint:
 
 
 class Get(Endpoint):
-    """A document that is looked at. `of_files`: it is made of files too, which change without the state's knowing."""
+    """A document that is looked at. `of_files`: it is made of files too, which change without the
+    state's knowing.
+    """
 
     def __init__(self, path: str, make: Callable[..., Any], *, of_files: bool = False) -> None:
         super().__init__(path, make)
@@ -93,18 +104,26 @@ def query_handler(reader: ProjectReader, endpoint: Get) -> RequestHandler:
     async def answer(request: Request) -> Response:
         asked = query_parameters(endpoint.asked, request.path_params, request.query_params)
         sent = request.headers.get("if-none-match", "")
-        result = await reader.response(lambda session: _read_response(session, endpoint, asked, cache, sent))
-        headers = {} if result.tag is None else {"etag": result.tag, "cache-control": "private, no-cache"}
+        result = await reader.response(
+            lambda session: _read_response(session, endpoint, asked, cache, sent)
+        )
+        headers = (
+            {} if result.tag is None else {"etag": result.tag, "cache-control": "private, no-cache"}
+        )
         if result.tag is not None and etag_matches(sent, result.tag):
             return Response(status_code=304, headers=headers)
         return Response(
-            result.body, media_type=JSON_TYPE, headers=headers if result.agree is None else {**headers, AGREE_HEADER: result.agree}
+            result.body,
+            media_type=JSON_TYPE,
+            headers=headers if result.agree is None else {**headers, AGREE_HEADER: result.agree},
         )
 
     return answer
 
 
-def _read_response(session: ProjectSession, endpoint: Get, asked: Struct, cache: ResponseCache, sent: str) -> Answered:
+def _read_response(
+    session: ProjectSession, endpoint: Get, asked: Struct, cache: ResponseCache, sent: str
+) -> Answered:
     """Made in a thread, unless it was made already, or needn't be."""
     question = repr(asked)
     tag = None if endpoint.of_files else etag_of(f"{endpoint.path} {question}", state_of(session))
@@ -114,18 +133,24 @@ def _read_response(session: ProjectSession, endpoint: Get, asked: Struct, cache:
         if (before := cache.get(question, tag)) is not None:
             return before
     response = endpoint.make(session, asked)
-    result = Answered(tag, encoded(response), response.plan_id if isinstance(response, Planned) else None)
+    result = Answered(
+        tag, encoded(response), response.plan_id if isinstance(response, Planned) else None
+    )
     if tag is not None:
         cache.put(question, result)
     return result
 
 
 def act_handler(reader: ProjectReader, acts: Acts, endpoint: Endpoint) -> RequestHandler:
-    """Does what an endpoint does, and answers with its response; where that takes long, with where to ask for it."""
+    """Does what an endpoint does, and answers with its response; where that takes long, with where
+    to ask for it."""
 
     async def answer(request: Request) -> Response:
         asked = body_parameters(endpoint.asked, request.path_params, await read_json_body(request))
-        act = acts.begin(endpoint.name, lambda progress: reader.act(lambda session: endpoint.make(session, asked, progress)))
+        act = acts.begin(
+            endpoint.name,
+            lambda progress: reader.act(lambda session: endpoint.make(session, asked, progress)),
+        )
         with suppress(TimeoutError):
             async with asyncio.timeout(ACT_WAIT_SECONDS):
                 await act.over.wait()

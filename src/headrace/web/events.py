@@ -1,7 +1,7 @@
 """Server-sent events: one watcher polls the state for all listeners, as long as there are any.
 
-A slow listener gets no backlog: its next event has everything that changed meanwhile. A stream ends after ten minutes; the browser
-reconnects with the id of the last event that it received.
+A slow listener gets no backlog: its next event has everything that changed meanwhile. A stream ends
+after ten minutes; the browser reconnects with the id of the last event that it received.
 """
 
 from __future__ import annotations
@@ -101,7 +101,10 @@ class ChangeWatcher:
     """One connection, in a thread of its own: what it asks first costs microseconds."""
 
     def __init__(self, reader: ProjectReader) -> None:
-        self._reader, self._threads = reader, ThreadPoolExecutor(1, thread_name_prefix="headrace watch")
+        self._reader, self._threads = (
+            reader,
+            ThreadPoolExecutor(1, thread_name_prefix="headrace watch"),
+        )
         self._session: ProjectSession | None = None
         self._version = -1
 

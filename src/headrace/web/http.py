@@ -45,34 +45,49 @@ class ProblemResponse(msgspec.Struct, frozen=True):
     type: str = "about:blank"
     hint: str = ""
     code: str = ""
-    """What a program decides by: `plan_changed`, `values_differ`, `needs_approval`, `inputs_unchanged`;
-    else empty."""
+    """What a program decides by: `plan_changed`, `values_differ`, `needs_approval`,
+    `inputs_unchanged`; else empty."""
     refused: RefusedRow | None = None
     """Of a plan that isn't done: why, as its document has it."""
 
 
 class HttpProblem(Exception):
-    """A request that is answered with an error. `detail` and `hint` may hold what a client sent: it is cut, and JSON escapes it."""
+    """A request that is answered with an error. `detail` and `hint` may hold what a client sent: it
+    is cut, and JSON escapes it.
+    """
 
     code = ""
     refused: RefusedRow | None = None
 
     def __init__(self, status: int, detail: str, hint: str = "", **headers: str) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.hint = status, detail[:PROBLEM_CHARACTERS_MAX], hint[:PROBLEM_CHARACTERS_MAX]
+        self.status, self.detail, self.hint = (
+            status,
+            detail[:PROBLEM_CHARACTERS_MAX],
+            hint[:PROBLEM_CHARACTERS_MAX],
+        )
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     @property
     def document(self) -> ProblemResponse:
         """What it says."""
         return ProblemResponse(
-            title=PROBLEM_TITLES.get(self.status, "error"), status=self.status, detail=self.detail, hint=self.hint,
-            code=self.code, refused=self.refused,
-        )  # fmt: skip
+            title=PROBLEM_TITLES.get(self.status, "error"),
+            status=self.status,
+            detail=self.detail,
+            hint=self.hint,
+            code=self.code,
+            refused=self.refused,
+        )
 
     def response(self) -> Response:
         """The answer."""
-        return Response(msgspec.json.encode(self.document), self.status, media_type="application/problem+json", headers=self.headers)
+        return Response(
+            msgspec.json.encode(self.document),
+            self.status,
+            media_type="application/problem+json",
+            headers=self.headers,
+        )
 
 
 def problem_of(error: HeadraceError) -> HttpProblem:
@@ -117,15 +132,21 @@ RESERVED_PARAMETERS = frozenset({"token"})
 
 
 class RequestParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of what can be asked. Every field has a default unless it is in the path, or an act can't be without it."""
+    """Base of what can be asked. Every field has a default unless it is in the path, or an act
+    can't be without it."""
 
 
 A = TypeVar("A", bound=msgspec.Struct)
 
 
 def query_parameters(kind: type[A], path: Mapping[str, str], query: QueryParams) -> A:
-    """What the path and the query say. Problem (400) for a word that isn't known, is too long, or has no such value."""
-    several = {field.encode_name for field in msgspec.structs.fields(kind) if get_origin(field.type) is tuple}
+    """What the path and the query say. Problem (400) for a word that isn't known, is too long, or
+    has no such value."""
+    several = {
+        field.encode_name
+        for field in msgspec.structs.fields(kind)
+        if get_origin(field.type) is tuple
+    }
     said: dict[str, Any] = dict(path)
     for name in query:
         if name in RESERVED_PARAMETERS or name in path:
@@ -135,12 +156,16 @@ def query_parameters(kind: type[A], path: Mapping[str, str], query: QueryParams)
             said[name] = words if name in several else words[-1]
     for name, value in said.items():
         if sum(map(len, value)) > PARAMETER_CHARACTERS_MAX:
-            raise HttpProblem(400, f"`{name[:60]}` is longer than {PARAMETER_CHARACTERS_MAX:,} characters")
+            raise HttpProblem(
+                400, f"`{name[:60]}` is longer than {PARAMETER_CHARACTERS_MAX:,} characters"
+            )
     return _converted_parameters(said, kind, strict=False)
 
 
 def body_parameters(kind: type[A], path: Mapping[str, str], body: bytes) -> A:
-    """What the path and a JSON body say. Problem (400) for what is no JSON object, or none of this kind."""
+    """What the path and a JSON body say. Problem (400) for what is no JSON object, or none of this
+    kind.
+    """
     try:
         said = msgspec.json.decode(body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -189,7 +214,9 @@ async def read_body(request: Request) -> bytes:
 
 
 async def read_json_body(request: Request) -> bytes:
-    """The same of what says that it is JSON: forms and plain text are what other sites' pages can send without asking."""
+    """The same of what says that it is JSON: forms and plain text are what other sites' pages can
+    send without asking.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON_TYPE:
         raise HttpProblem(415, f"the body is {kind[:60] or 'of no kind'}, not {JSON_TYPE}")

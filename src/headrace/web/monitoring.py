@@ -1,7 +1,8 @@
 """Readiness probes, and `/metrics` in Prometheus' text format.
 
-Metrics come from the status response, a few counts of the store, and this process. The help text of each metric says what it counts and
-since when. Why not prometheus-client: docs/decisions/0027-the-door.md.
+Metrics come from the status response, a few counts of the store, and this process. The help text of
+each metric says what it counts and since when. Why not prometheus-client:
+docs/decisions/0027-the-door.md.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class ServerInfo(Protocol):
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """`/readyz`. `lease_age_seconds` is how long ago whoever leads has last said so; null where nobody leads."""
+    """`/readyz`. `lease_age_seconds` is how long ago whoever leads has last said so; null where
+    nobody leads.
+    """
 
     ready: bool
     role: str
@@ -54,18 +57,24 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 def readiness(session: ProjectSession, server: ServerInfo) -> Readiness:
-    """Whether it leads or stands by, and the state can be read. A leader whose lease has lapsed isn't ready."""
+    """Whether it leads or stands by, and the state can be read. A leader whose lease has lapsed
+    isn't ready.
+    """
     role = str(server.role)
     try:
         epoch, age = lease_age(session)
     except HeadraceError:
         return Readiness(ready=False, role=role, store="the state can't be read")
     able = role in _READY_ROLES and not (role == "leader" and age is None)
-    return Readiness(ready=able, role=role, store="reachable", lease_epoch=epoch, lease_age_seconds=age)
+    return Readiness(
+        ready=able, role=role, store="reachable", lease_epoch=epoch, lease_age_seconds=age
+    )
 
 
 def lease_age(session: ProjectSession) -> tuple[int | None, float | None]:
-    """The epoch of who leads, and how many seconds ago the lease was renewed; None where nobody leads."""
+    """The epoch of who leads, and how many seconds ago the lease was renewed; None where nobody
+    leads.
+    """
     if session.store is None:
         return None, None
     with session.store.read() as tx:
@@ -98,13 +107,23 @@ class MetricsText:
         """A number that only grows, until the process ends."""
         self._family(name, "counter", means, samples)
 
-    def histogram(self, name: str, means: str, bounds: Sequence[float], counts: Sequence[int], total: float) -> None:
-        """How many were at most as large as each bound; `counts` are of the buckets alone, the last one of what is above all bounds."""
+    def histogram(
+        self, name: str, means: str, bounds: Sequence[float], counts: Sequence[int], total: float
+    ) -> None:
+        """How many were at most as large as each bound; `counts` are of the buckets alone, the last
+        one of what is above all bounds.
+        """
         self._head(name, "histogram", means)
         below = list(itertools.accumulate(counts))
         marks = [*(_number(bound) for bound in bounds), "+Inf"]
-        self._lines += [f'headrace_{name}_bucket{{le="{mark}"}} {n}' for mark, n in zip(marks, below, strict=True)]
-        self._lines += [f"headrace_{name}_sum {_number(total)}", f"headrace_{name}_count {below[-1]}"]
+        self._lines += [
+            f'headrace_{name}_bucket{{le="{mark}"}} {n}'
+            for mark, n in zip(marks, below, strict=True)
+        ]
+        self._lines += [
+            f"headrace_{name}_sum {_number(total)}",
+            f"headrace_{name}_count {below[-1]}",
+        ]
 
     def _head(self, name: str, kind: str, means: str) -> None:
         self._lines += [f"# HELP headrace_{name} {means}", f"# TYPE headrace_{name} {kind}"]
@@ -113,7 +132,9 @@ class MetricsText:
         known = [(labels, value) for labels, value in samples if value is not None]
         if known:
             self._head(name, kind, means)
-            self._lines += [f"headrace_{name}{_labels(labels)} {_number(value)}" for labels, value in known]
+            self._lines += [
+                f"headrace_{name}{_labels(labels)} {_number(value)}" for labels, value in known
+            ]
 
     def __str__(self) -> str:
         return "\n".join(self._lines) + "\n"
@@ -132,7 +153,11 @@ def metrics_text(session: ProjectSession, server: ServerInfo) -> str:
 
 def _add_process(text: MetricsText, session: ProjectSession, server: ServerInfo) -> None:
     epoch, age = lease_age(session)
-    text.gauge("info", "What runs here.", ({"version": __version__, "env": session.env, "project": session.settings.name}, 1))
+    text.gauge(
+        "info",
+        "What runs here.",
+        ({"version": __version__, "env": session.env, "project": session.settings.name}, 1),
+    )
     text.gauge("leader", "1 while this process leads.", ({}, int(str(server.role) == "leader")))
     text.gauge("lease_epoch", "The epoch of whoever leads.", ({}, epoch))
     text.gauge("lease_age_seconds", "Since whoever leads has last renewed the lease.", ({}, age))
@@ -141,49 +166,109 @@ def _add_process(text: MetricsText, session: ProjectSession, server: ServerInfo)
         return
     text.gauge("worker_slots", "How many attempts can run at once.", ({}, counted.slots))
     means = "How long transactions of the leader's loop took, commits included, since it leads."
-    text.histogram("turn_duration_seconds", means, TURN_SECONDS, counted.turns.copy(), counted.turn_seconds)
+    text.histogram(
+        "turn_duration_seconds", means, TURN_SECONDS, counted.turns.copy(), counted.turn_seconds
+    )
     done = sorted(counted.partitions.copy().items())
-    text.counter("partitions_total", "What attempts came to, by partition, since it leads.", *(({"state": s}, n) for s, n in done))
+    text.counter(
+        "partitions_total",
+        "What attempts came to, by partition, since it leads.",
+        *(({"state": s}, n) for s, n in done),
+    )
 
 
 def _add_consumers(text: MetricsText, response: StatusResponse) -> None:
     consumers = response.consumers
     text.gauge(
-        "consumer_state", "1 for the state that a consumer is in, 0 for the others.",
-        *(({"consumer": c.name, "owner": c.owner, "state": state}, int(c.state == state)) for c in consumers for state in CONSUMER_STATES),
-    )  # fmt: skip
-    text.gauge("consumer_backlog", "Older obligations that aren't met.", *(({"consumer": c.name}, len(c.backlog)) for c in consumers))
+        "consumer_state",
+        "1 for the state that a consumer is in, 0 for the others.",
+        *(
+            ({"consumer": c.name, "owner": c.owner, "state": state}, int(c.state == state))
+            for c in consumers
+            for state in CONSUMER_STATES
+        ),
+    )
+    text.gauge(
+        "consumer_backlog",
+        "Older obligations that aren't met.",
+        *(({"consumer": c.name}, len(c.backlog)) for c in consumers),
+    )
     window = f"over the last {response.window}"
     removed = [(row.name, row.availability) for row in response.removed]
     shown = [(c.name, c.availability) for c in consumers if c.availability is not None]
     known = [({"consumer": name}, past) for name, past in (*shown, *removed)]
     due = [(item, past) for item, past in known if past.honest is not None]
     text.gauge(
-        "consumer_honest_availability_ratio", f"Served, as known now, {window}.", *((item, _ratio(past.honest)) for item, past in known)
+        "consumer_honest_availability_ratio",
+        f"Served, as known now, {window}.",
+        *((item, _ratio(past.honest)) for item, past in known),
     )
     text.gauge(
         "consumer_claimed_availability_ratio",
         f"What was said at the time, {window}.",
         *((item, _ratio(past.claimed)) for item, past in known),
     )
-    text.gauge("consumer_lost_seconds", f"Not served, as known now, {window}.", *((item, past.lost_minutes * 60) for item, past in due))
-    text.gauge("consumer_obligations_due", f"Obligations that fell due {window}.", *((item, past.promised) for item, past in known))
-    text.gauge("consumer_obligations_kept", "Those of them that were met in time.", *((item, past.kept) for item, past in known))
+    text.gauge(
+        "consumer_lost_seconds",
+        f"Not served, as known now, {window}.",
+        *((item, past.lost_minutes * 60) for item, past in due),
+    )
+    text.gauge(
+        "consumer_obligations_due",
+        f"Obligations that fell due {window}.",
+        *((item, past.promised) for item, past in known),
+    )
+    text.gauge(
+        "consumer_obligations_kept",
+        "Those of them that were met in time.",
+        *((item, past.kept) for item, past in known),
+    )
 
 
 def _add_status(text: MetricsText, response: StatusResponse) -> None:
     counts = response.assets
-    states = {"fresh": counts.fresh, "behind": counts.behind, "stale": counts.stale, "never": counts.never}
-    text.gauge("assets", "Assets by how they stand.", *(({"state": state}, n) for state, n in states.items()))
-    text.gauge("assets_unchecked", "Assets whose newest publication nothing has checked.", ({}, counts.unchecked))
-    text.gauge("quarantine_deliveries", "Deliveries that wait in quarantine.", ({}, response.quarantine.deliveries))
+    states = {
+        "fresh": counts.fresh,
+        "behind": counts.behind,
+        "stale": counts.stale,
+        "never": counts.never,
+    }
+    text.gauge(
+        "assets",
+        "Assets by how they stand.",
+        *(({"state": state}, n) for state, n in states.items()),
+    )
+    text.gauge(
+        "assets_unchecked",
+        "Assets whose newest publication nothing has checked.",
+        ({}, counts.unchecked),
+    )
+    text.gauge(
+        "quarantine_deliveries",
+        "Deliveries that wait in quarantine.",
+        ({}, response.quarantine.deliveries),
+    )
     text.gauge("quarantine_rows", "Their rows.", ({}, response.quarantine.rows))
-    text.gauge("not_applied", "Nodes whose files differ from what is applied.", ({}, response.not_applied))
+    text.gauge(
+        "not_applied", "Nodes whose files differ from what is applied.", ({}, response.not_applied)
+    )
     window = f"over the last {response.window}"
-    text.gauge("honest_availability_ratio", f"Of the worst consumer, {window}.", ({}, _ratio(response.honest_availability)))
+    text.gauge(
+        "honest_availability_ratio",
+        f"Of the worst consumer, {window}.",
+        ({}, _ratio(response.honest_availability)),
+    )
     lost = response.minutes_lost
-    text.gauge("lost_seconds", f"Not served, of all consumers together, {window}.", ({}, None if lost is None else lost * 60))
-    text.gauge("classic_uptime_ratio", f"Runs that succeeded of those that started, {window}.", ({}, _ratio(response.classic_uptime)))
+    text.gauge(
+        "lost_seconds",
+        f"Not served, of all consumers together, {window}.",
+        ({}, None if lost is None else lost * 60),
+    )
+    text.gauge(
+        "classic_uptime_ratio",
+        f"Runs that succeeded of those that started, {window}.",
+        ({}, _ratio(response.classic_uptime)),
+    )
 
 
 def _add_store(text: MetricsText, session: ProjectSession) -> None:
@@ -197,22 +282,58 @@ def _add_store(text: MetricsText, session: ProjectSession) -> None:
         incidents = telemetry.incidents_open(tx)
         late = Counter(source for source, _ in evidence.active_of(tx, arrivals.KIND).values())
         cursor = telemetry.lineage_cursor(tx)
-    text.gauge("incidents_open", "Causes that are open, by kind.", *(({"kind": kind}, incidents.get(kind, 0)) for kind in CauseKind))
-    text.gauge("source_deliveries_late", "Intervals that should have come, and haven't.",
-               *(({"source": name}, late[name]) for name in sources))  # fmt: skip
-    text.gauge("attempts", "Attempts under way.", *(({"state": state}, n) for state, n in work.attempts.items()))
-    text.gauge("queue_age_seconds", "How long the oldest attempt that is under way has been.", ({}, _age_seconds(work.oldest_us, now)))
-    text.gauge("requests_waiting", "What commands have asked for, and nobody has answered.", ({}, work.requests))
-    text.gauge("partitions_open", "Partitions that aren't published.", *(({"state": state}, n) for state, n in partitions.items()))
-    text.gauge("source_last_look_age_seconds", "Since a source was last looked at.",
-               *(({"source": name}, _age_seconds(look.at, now)) for name, look in observations.items()))  # fmt: skip
     text.gauge(
-        "source_look_failed", "1 where the last look failed.", *(({"source": n}, int(look.failed)) for n, look in observations.items())
+        "incidents_open",
+        "Causes that are open, by kind.",
+        *(({"kind": kind}, incidents.get(kind, 0)) for kind in CauseKind),
+    )
+    text.gauge(
+        "source_deliveries_late",
+        "Intervals that should have come, and haven't.",
+        *(({"source": name}, late[name]) for name in sources),
+    )
+    text.gauge(
+        "attempts",
+        "Attempts under way.",
+        *(({"state": state}, n) for state, n in work.attempts.items()),
+    )
+    text.gauge(
+        "queue_age_seconds",
+        "How long the oldest attempt that is under way has been.",
+        ({}, _age_seconds(work.oldest_us, now)),
+    )
+    text.gauge(
+        "requests_waiting",
+        "What commands have asked for, and nobody has answered.",
+        ({}, work.requests),
+    )
+    text.gauge(
+        "partitions_open",
+        "Partitions that aren't published.",
+        *(({"state": state}, n) for state, n in partitions.items()),
+    )
+    text.gauge(
+        "source_last_look_age_seconds",
+        "Since a source was last looked at.",
+        *(({"source": name}, _age_seconds(look.at, now)) for name, look in observations.items()),
+    )
+    text.gauge(
+        "source_look_failed",
+        "1 where the last look failed.",
+        *(({"source": n}, int(look.failed)) for n, look in observations.items()),
     )
     if cursor is not None:
         counts = {"sent": cursor.sent, "refused": cursor.refused}
-        text.counter("openlineage_events_total", "Lineage events, by what came of them.", *(({"outcome": o}, n) for o, n in counts.items()))
-        text.gauge("openlineage_failing", "1 while lineage events can't be sent.", ({}, int(bool(cursor.error))))
+        text.counter(
+            "openlineage_events_total",
+            "Lineage events, by what came of them.",
+            *(({"outcome": o}, n) for o, n in counts.items()),
+        )
+        text.gauge(
+            "openlineage_failing",
+            "1 while lineage events can't be sent.",
+            ({}, int(bool(cursor.error))),
+        )
 
 
 def _age_seconds(at_us: int | None, now_us: int) -> float | None:

@@ -1,6 +1,7 @@
 """The API's OpenAPI 3.1 description, made of the table of endpoints and the types of responses.
 
-`python -m headrace.web.openapi` prints it. `ui/openapi.json` is its output, and clients are generated from it.
+`python -m headrace.web.openapi` prints it. `ui/openapi.json` is its output, and clients are
+generated from it.
 """
 
 from __future__ import annotations
@@ -28,16 +29,34 @@ _REF = "#/components/schemas/{name}"
 _IN_PATH = re.compile(r"\{(\w+)(?::path)?\}")
 _JSON = "application/json"
 SECURITY: Json = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "the token that `headrace serve` prints"},
-    "cookie": {"type": "apiKey", "in": "cookie", "name": "headrace", "description": "what `/?token=…` makes of it; with the port"},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "the token that `headrace serve` prints",
+    },
+    "cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "headrace",
+        "description": "what `/?token=…` makes of it; with the port",
+    },
 }
 
 
 def description(table: Iterable[Endpoint] = ENDPOINTS) -> Json:
     """The whole description."""
     table = tuple(table)
-    given = [*(endpoint.response for endpoint in table), ProblemResponse, ActResponse, ChangesResponse, ReadResponse, *ROWS]
-    results, components = msgspec.json.schema_components([*given, *(endpoint.asked for endpoint in table)], ref_template=_REF)
+    given = [
+        *(endpoint.response for endpoint in table),
+        ProblemResponse,
+        ActResponse,
+        ChangesResponse,
+        ReadResponse,
+        *ROWS,
+    ]
+    results, components = msgspec.json.schema_components(
+        [*given, *(endpoint.asked for endpoint in table)], ref_template=_REF
+    )
     schemas = dict(zip(map(repr, given), results[: len(given)], strict=True))
     asked = dict(zip(table, results[len(given) :], strict=True))
     paths: dict[str, Json] = {}
@@ -51,16 +70,25 @@ def description(table: Iterable[Endpoint] = ENDPOINTS) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "Headrace", "version": __version__, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-            "description": "The responses of Headrace's commands over HTTP. Times are ISO 8601 with an offset; every field is present.",
+            "title": "Headrace",
+            "version": __version__,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            "description": (
+                "The responses of Headrace's commands over HTTP. Times are ISO 8601 with an offset;"
+                " every field is present."
+            ),
         },
         "security": [{name: []} for name in SECURITY],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": {name: _all_required(schema) for name, schema in sorted(components.items()) if name not in parameters},
+            "schemas": {
+                name: _all_required(schema)
+                for name, schema in sorted(components.items())
+                if name not in parameters
+            },
             "securitySchemes": SECURITY,
         },
-    }  # fmt: skip
+    }
 
 
 def _operation(endpoint: Endpoint, asked: Json, schema: Json, schemas: dict[str, Json]) -> Json:
@@ -79,22 +107,37 @@ def _operation(endpoint: Endpoint, asked: Json, schema: Json, schemas: dict[str,
         return results
     fields = {name: field for name, field in asked["properties"].items() if name not in in_path}
     required = [name for name in asked.get("required", ()) if name not in in_path]
-    body = {"type": "object", "properties": fields, "required": required, "additionalProperties": False}
-    under_way = {"description": "it is under way: ask `Location` how it stands", "content": {_JSON: {"schema": schemas[repr(ActResponse)]}}}
+    body = {
+        "type": "object",
+        "properties": fields,
+        "required": required,
+        "additionalProperties": False,
+    }
+    under_way = {
+        "description": "it is under way: ask `Location` how it stands",
+        "content": {_JSON: {"schema": schemas[repr(ActResponse)]}},
+    }
     results["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
     results["responses"]["202"] = under_way
     return results
 
 
-def _special_operation(name: str, said: str, response: type, parameters: list[Json], kind: str = _JSON) -> Json:
+def _special_operation(
+    name: str, said: str, response: type, parameters: list[Json], kind: str = _JSON
+) -> Json:
     """What answers with a document that no operation makes."""
-    problem = {"application/problem+json": {"schema": {"$ref": _REF.format(name=ProblemResponse.__name__)}}}
+    problem = {
+        "application/problem+json": {"schema": {"$ref": _REF.format(name=ProblemResponse.__name__)}}
+    }
     return {
         "operationId": name,
         "summary": said,
         "parameters": parameters,
         "responses": {
-            "200": {"description": "the document", "content": {kind: {"schema": {"$ref": _REF.format(name=response.__name__)}}}},
+            "200": {
+                "description": "the document",
+                "content": {kind: {"schema": {"$ref": _REF.format(name=response.__name__)}}},
+            },
             "default": {"description": "what was refused, why, and what to do", "content": problem},
         },
     }
@@ -102,19 +145,37 @@ def _special_operation(name: str, said: str, response: type, parameters: list[Js
 
 def _special_paths() -> Iterator[tuple[str, Json]]:
     text = {"type": "string"}
-    yield "/acts/{act}", _special_operation(
-        "act", "How an act stands: running, done with its response, or failed with its problem.", ActResponse,
-        [{"name": "act", "in": "path", "required": True, "schema": text}],
-    )  # fmt: skip
+    yield (
+        "/acts/{act}",
+        _special_operation(
+            "act",
+            "How an act stands: running, done with its response, or failed with its problem.",
+            ActResponse,
+            [{"name": "act", "in": "path", "required": True, "schema": text}],
+        ),
+    )
     _, results = msgspec.json.schema_components([PreviewAsked])
-    yield "/assets/{name}/preview", _special_operation(
-        "preview", "`headrace read --json`: some published rows, without classified columns (`masked` names them).", ReadResponse,
-        list(_parameters(results[PreviewAsked.__name__], ["name"], query=True)),
-    )  # fmt: skip
-    yield "/events", _special_operation(
-        "events", "Server-sent events: `changes` with this document in `data`, and `alive` every ten seconds.", ChangesResponse,
-        [{"name": "Last-Event-ID", "in": "header", "required": False, "schema": text}], "text/event-stream",
-    )  # fmt: skip
+    yield (
+        "/assets/{name}/preview",
+        _special_operation(
+            "preview",
+            "`headrace read --json`: some published rows, without classified columns (`masked`"
+            " names them).",
+            ReadResponse,
+            list(_parameters(results[PreviewAsked.__name__], ["name"], query=True)),
+        ),
+    )
+    yield (
+        "/events",
+        _special_operation(
+            "events",
+            "Server-sent events: `changes` with this document in `data`, and `alive` every ten"
+            " seconds.",
+            ChangesResponse,
+            [{"name": "Last-Event-ID", "in": "header", "required": False, "schema": text}],
+            "text/event-stream",
+        ),
+    )
 
 
 def _parameters(asked: Json, in_path: list[str], *, query: bool) -> Iterator[Json]:
@@ -124,7 +185,12 @@ def _parameters(asked: Json, in_path: list[str], *, query: bool) -> Iterator[Jso
         yield {"name": name, "in": "path", "required": True, "schema": fields[name]}
     for name, schema in fields.items() if query else ():
         if name not in in_path:
-            yield {"name": name, "in": "query", "required": name in asked.get("required", ()), "schema": _without_null(schema)}
+            yield {
+                "name": name,
+                "in": "query",
+                "required": name in asked.get("required", ()),
+                "schema": _without_null(schema),
+            }
 
 
 def _without_null(schema: Json) -> Json:
@@ -134,10 +200,15 @@ def _without_null(schema: Json) -> Json:
 
 
 def _all_required(schema: Json) -> Json:
-    """Documents leave no field out, so each of their fields is there, whether it has a default or not."""
+    """Documents leave no field out, so each of their fields is there, whether it has a default or
+    not.
+    """
     if schema.get("type") != "object" or "properties" not in schema:
         return schema
-    fields = {name: {key: value for key, value in item.items() if key != "default"} for name, item in schema["properties"].items()}
+    fields = {
+        name: {key: value for key, value in item.items() if key != "default"}
+        for name, item in schema["properties"].items()
+    }
     return {**schema, "properties": fields, "required": list(fields), "additionalProperties": False}
 
 

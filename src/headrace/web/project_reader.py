@@ -1,4 +1,5 @@
-"""Reads of the project for requests: sessions in a few threads, and a cache of encoded responses."""
+"""Reads of the project for requests: sessions in a few threads, and a cache of encoded
+responses."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ D = TypeVar("D")
 
 
 class ProjectReader:
-    """Opens the project for each request. What was understood of an applied version is kept for the next."""
+    """Opens the project for each request. What was understood of an applied version is kept for the
+    next.
+    """
 
     def __init__(self, root: Path, env: str, actor: str = ACTOR) -> None:
         self._root, self._env, self._actor = root, env, actor
@@ -42,7 +45,9 @@ class ProjectReader:
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="headrace reader")
 
     async def response(self, make: Callable[[ProjectSession], D]) -> D:
-        """What `make` reads in a session, made in a thread. The first ones wait until the project is loaded."""
+        """What `make` reads in a session, made in a thread. The first ones wait until the project
+        is loaded.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._made, make)
 
     async def glance(self, make: Callable[[ProjectSession], D]) -> D:
@@ -67,7 +72,9 @@ class ProjectReader:
         return await self.glance(lambda session: changes_since(session.store, before))
 
     def act(self, do: Callable[[ProjectSession], D]) -> D:
-        """What `do` does, in this thread, for whoever serves: the token is theirs. It asks who leads, and never leads itself."""
+        """What `do` does, in this thread, for whoever serves: the token is theirs. It asks who
+        leads, and never leads itself.
+        """
         session = ProjectSession(self._root, self._env, None, self._actor, leads=False)
         try:
             return do(session)

@@ -8,9 +8,22 @@ from msgspec import Meta
 
 from headrace.services.audit import AuditQuery, AuditRow, VerifyResponse
 from headrace.services.checks import CheckStandingRow
-from headrace.services.contracts import ContractDiffResponse, ContractHistoryResponse, ContractShowResponse, contract_history
+from headrace.services.contracts import (
+    ContractDiffResponse,
+    ContractHistoryResponse,
+    ContractShowResponse,
+    contract_history,
+)
 from headrace.services.deliveries import DeliveryRow
-from headrace.services.responses import LineageResponse, NodeRow, PlanResponse, QuarantineRow, RunRow, StatusResponse, VersionRow
+from headrace.services.responses import (
+    LineageResponse,
+    NodeRow,
+    PlanResponse,
+    QuarantineRow,
+    RunRow,
+    StatusResponse,
+    VersionRow,
+)
 from headrace.services.responses.backfills import BackfillResponse, BackfillsResponse
 from headrace.services.responses.figures import FigureResponse
 from headrace.services.responses.incidents import IncidentFigureRow, IncidentRow
@@ -52,7 +65,9 @@ def figure(session: ProjectSession, asked: FigureAsked) -> FigureResponse:
 
 
 class RunsAsked(RequestParameters, frozen=True, kw_only=True):
-    """`since` is a time, or a duration back from now. Of a node the newest attempts, as many as `limit` says."""
+    """`since` is a time, or a duration back from now. Of a node the newest attempts, as many as
+    `limit` says.
+    """
 
     run: str | None = None
     node: str | None = None
@@ -65,7 +80,14 @@ def runs(session: ProjectSession, asked: RunsAsked) -> list[RunRow]:
     """`headrace runs`: what ran, newest first, one row for each partition that was attempted."""
     from headrace.services import runs as operation
 
-    return operation.runs(session, asked.run, failed=asked.failed, since=asked.since, limit=asked.limit, node=asked.node)
+    return operation.runs(
+        session,
+        asked.run,
+        failed=asked.failed,
+        since=asked.since,
+        limit=asked.limit,
+        node=asked.node,
+    )
 
 
 class LsAsked(RequestParameters, frozen=True, kw_only=True):
@@ -122,7 +144,9 @@ def incident(session: ProjectSession, asked: IncidentAsked) -> IncidentRow:
 
 
 def incident_figures(session: ProjectSession, asked: IncidentAsked) -> list[IncidentFigureRow]:
-    """The figures that an incident's evidence is of: what they were before, what was expected and what was observed."""
+    """The figures that an incident's evidence is of: what they were before, what was expected and
+    what was observed.
+    """
     from headrace.services.incident_records import incident_figures as operation
 
     return operation(session, asked.incident)
@@ -239,7 +263,8 @@ def contract(session: ProjectSession, asked: ContractAsked) -> ContractShowRespo
 
 
 def contract_diff(session: ProjectSession, asked: ContractAsked) -> ContractDiffResponse:
-    """`headrace contract diff`: how the newest delivery differs from what was expected, and what the files change of the contract."""
+    """`headrace contract diff`: how the newest delivery differs from what was expected, and what
+    the files change of the contract."""
     from headrace.services import contracts as operation
 
     return operation.diff(session, asked.node)
@@ -253,7 +278,9 @@ class ContractHistoryAsked(RequestParameters, frozen=True, kw_only=True):
     later: int | None = None
 
 
-def contract_versions(session: ProjectSession, asked: ContractHistoryAsked) -> ContractHistoryResponse:
+def contract_versions(
+    session: ProjectSession, asked: ContractHistoryAsked
+) -> ContractHistoryResponse:
     """The versions of what a source or an asset is held to, and two of them compared."""
     return contract_history(session, asked.node, asked.earlier, asked.later)
 
@@ -272,7 +299,9 @@ def audit(session: ProjectSession, asked: AuditAsked) -> list[AuditRow]:
     """`headrace audit show`: who did what and why, newest first."""
     from headrace.services.audit import show
 
-    return show(session, AuditQuery(asked.object, asked.actor, asked.action, asked.since, asked.limit))
+    return show(
+        session, AuditQuery(asked.object, asked.actor, asked.action, asked.since, asked.limit)
+    )
 
 
 class VersionsAsked(RequestParameters, frozen=True, kw_only=True):

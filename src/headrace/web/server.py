@@ -1,4 +1,6 @@
-"""The HTTP server: a thread with its own event loop, with limits on connections, sizes and times."""
+"""The HTTP server: a thread with its own event loop, with limits on connections, sizes
+and times.
+"""
 
 from __future__ import annotations
 
@@ -38,22 +40,39 @@ PORT_MAX = 65_535
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket at this port, or at the next free one where it is taken; port 0 is any. UsageError for a host that there
-    isn't here, for what is no port, or where all of PORTS_TRIED ports are taken."""
+    """A listening socket at this port, or at the next free one where it is taken; port 0 is any.
+    UsageError for a host that there isn't here, for what is no port, or where all of PORTS_TRIED
+    ports are taken."""
     if not 0 <= port <= PORT_MAX:
-        raise UsageError(f"--port {port} is no port: they go from 1 to {PORT_MAX}", hint="serve --port 0 takes any that is free")
+        raise UsageError(
+            f"--port {port} is no port: they go from 1 to {PORT_MAX}",
+            hint="serve --port 0 takes any that is free",
+        )
     try:
-        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, *_ = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"--host {host[:100]!r} is no address of this machine", hint="serve --host 127.0.0.1") from error
+        raise UsageError(
+            f"--host {host[:100]!r} is no address of this machine", hint="serve --host 127.0.0.1"
+        ) from error
     for tried in range(port, min(port + PORTS_TRIED, PORT_MAX + 1) if port else 1):
         try:
             return _bound_socket(family, host, tried)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                hint = "ports below 1024 are the administrator's" if error.errno == errno.EACCES else "serve --host 127.0.0.1"
-                raise UsageError(f"{host}:{tried} can't be listened on: {error.strerror}", hint=hint) from error
-    raise UsageError(f"ports {port} to {min(port + PORTS_TRIED - 1, PORT_MAX)} are all taken", hint="serve --port 0 takes any that is free")
+                hint = (
+                    "ports below 1024 are the administrator's"
+                    if error.errno == errno.EACCES
+                    else "serve --host 127.0.0.1"
+                )
+                raise UsageError(
+                    f"{host}:{tried} can't be listened on: {error.strerror}", hint=hint
+                ) from error
+    raise UsageError(
+        f"ports {port} to {min(port + PORTS_TRIED - 1, PORT_MAX)} are all taken",
+        hint="serve --port 0 takes any that is free",
+    )
 
 
 def _bound_socket(family: int, host: str, port: int) -> socket.socket:
@@ -70,7 +89,9 @@ def _bound_socket(family: int, host: str, port: int) -> socket.socket:
 
 
 class Patient(H11Protocol):
-    """uvicorn's protocol with limits on time: it has none of its own for a client that sends a byte a minute."""
+    """uvicorn's protocol with limits on time: it has none of its own for a client that sends a byte
+    a minute.
+    """
 
     _limit: asyncio.TimerHandle | None = None
     _waiting_since = 0.0
@@ -88,7 +109,9 @@ class Patient(H11Protocol):
         half_open = [
             connection
             for connection in self.connections
-            if isinstance(connection, Patient) and connection._waiting and not connection.transport.is_closing()
+            if isinstance(connection, Patient)
+            and connection._waiting
+            and not connection.transport.is_closing()
         ]
         if len(half_open) >= HALF_OPEN_MAX:
             min(half_open, key=lambda item: item._waiting_since).transport.abort()
@@ -134,7 +157,9 @@ class Patient(H11Protocol):
     def _within(self, seconds: float | None) -> None:
         if self._limit is not None:
             self._limit.cancel()
-        self._limit = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
+        self._limit = (
+            None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
+        )
 
 
 class HttpServer:
@@ -144,11 +169,21 @@ class HttpServer:
         self._socket = listening
         self._server = Server(
             Config(
-                app, http=Patient, ws="none", lifespan="off", loop="asyncio", log_config=None, access_log=False, server_header=False,
-                proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES_MAX, limit_concurrency=CONNECTIONS_MAX,
-                timeout_keep_alive=IDLE_SECONDS, timeout_graceful_shutdown=CLOSE_SECONDS,
+                app,
+                http=Patient,
+                ws="none",
+                lifespan="off",
+                loop="asyncio",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                h11_max_incomplete_event_size=HEADER_BYTES_MAX,
+                limit_concurrency=CONNECTIONS_MAX,
+                timeout_keep_alive=IDLE_SECONDS,
+                timeout_graceful_shutdown=CLOSE_SECONDS,
             )
-        )  # fmt: skip
+        )
         self._thread = threading.Thread(target=self._serve, name="headrace door", daemon=True)
 
     @property
@@ -161,7 +196,12 @@ class HttpServer:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._server.should_exit = True
         self._thread.join(CLOSE_SECONDS + 2)
         self._socket.close()
@@ -172,7 +212,9 @@ class HttpServer:
 
 
 def _silence_uvicorn() -> None:
-    """What clients send wrong isn't the server's news: they are told, and nothing of it is printed."""
+    """What clients send wrong isn't the server's news: they are told, and nothing of it
+    is printed.
+    """
     logger = logging.getLogger("uvicorn")
     logger.propagate = False
     if not logger.handlers:

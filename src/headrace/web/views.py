@@ -21,7 +21,14 @@ from headrace.services.logs import LogPageQuery as LogsAsked
 from headrace.services.logs import LogsResponse, log_page
 from headrace.services.nodes import ConsumerResponse
 from headrace.services.responses.backfills import BackfillResponse, PlannedPartitionsResponse
-from headrace.services.responses.catalog import CatalogResponse, CodeResponse, GraphView, NodeResponse, PartitionsResponse, SearchResponse
+from headrace.services.responses.catalog import (
+    CatalogResponse,
+    CodeResponse,
+    GraphView,
+    NodeResponse,
+    PartitionsResponse,
+    SearchResponse,
+)
 from headrace.services.responses.repairs import AcceptResponse, FixResponse
 from headrace.services.run_pages import RunsResponse, RunTimeline
 from headrace.services.session import ProjectSession, Silent
@@ -46,7 +53,9 @@ def node(session: ProjectSession, asked: NodeAsked) -> NodeResponse:
     return nodes.node(session, asked.name)
 
 
-class PartitionsAsked(RequestParameters, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+class PartitionsAsked(
+    RequestParameters, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}
+):
     """From one partition to another, both included."""
 
     name: str
@@ -59,7 +68,11 @@ class PartitionsAsked(RequestParameters, frozen=True, kw_only=True, rename={"fir
 def partitions(session: ProjectSession, asked: PartitionsAsked) -> PartitionsResponse:
     """The partitions of a source or an asset, newest first, as a calendar shows them."""
     return days.list_partitions(
-        session, asked.name, days.PartitionListQuery(first=asked.first, last=asked.last, cursor=asked.cursor, limit=asked.limit)
+        session,
+        asked.name,
+        days.PartitionListQuery(
+            first=asked.first, last=asked.last, cursor=asked.cursor, limit=asked.limit
+        ),
     )
 
 
@@ -71,7 +84,8 @@ class CodeAsked(RequestParameters, frozen=True, kw_only=True):
 
 
 def code(session: ProjectSession, asked: CodeAsked) -> CodeResponse:
-    """The file that declares a source or an asset, as it was applied, and the versions in which it changed."""
+    """The file that declares a source or an asset, as it was applied, and the versions in which it
+    changed."""
     return codes.code(session, asked.name, asked.version)
 
 
@@ -85,8 +99,12 @@ class ConsumerAsked(RequestParameters, frozen=True, kw_only=True):
 
 
 def consumer(session: ProjectSession, asked: ConsumerAsked) -> ConsumerResponse:
-    """A consumer: its deliveries over time against the deadline, each with where the time went, and what it needs."""
-    return consumers.consumer(session, asked.name, before=asked.cursor, limit=asked.limit, ledgers=asked.ledgers)
+    """A consumer: its deliveries over time against the deadline, each with where the time went, and
+    what it needs.
+    """
+    return consumers.consumer(
+        session, asked.name, before=asked.cursor, limit=asked.limit, ledgers=asked.ledgers
+    )
 
 
 class RunListAsked(RequestParameters, frozen=True, kw_only=True):
@@ -103,7 +121,8 @@ def run_list(session: ProjectSession, asked: RunListAsked) -> RunsResponse:
 
 
 class RunAsked(RequestParameters, frozen=True, kw_only=True):
-    """A run; `cursor` asks for later attempts, `failed` for those that ended without a publication."""
+    """A run; `cursor` asks for later attempts, `failed` for those that ended without a
+    publication."""
 
     run: str
     failed: bool = False
@@ -113,7 +132,9 @@ class RunAsked(RequestParameters, frozen=True, kw_only=True):
 
 def run(session: ProjectSession, asked: RunAsked) -> RunTimeline:
     """One run with its attempts over time: queue, dispatch, run, audit, publish."""
-    return timelines.run_timeline(session, asked.run, asked.cursor, asked.limit, failed=asked.failed)
+    return timelines.run_timeline(
+        session, asked.run, asked.cursor, asked.limit, failed=asked.failed
+    )
 
 
 def check_list(session: ProjectSession, query: ChecksAsked) -> ChecksResponse:
@@ -139,7 +160,9 @@ def search(session: ProjectSession, asked: SearchAsked) -> SearchResponse:
 
 
 class GraphAsked(RequestParameters, frozen=True, kw_only=True):
-    """`domains`, `focus` (so many hops around the root) or `blast` (all below the root, or below an incident's cause)."""
+    """`domains`, `focus` (so many hops around the root) or `blast` (all below the root, or below an
+    incident's cause).
+    """
 
     mode: str = "domains"
     root: str | None = None
@@ -148,8 +171,15 @@ class GraphAsked(RequestParameters, frozen=True, kw_only=True):
 
 
 def graph(session: ProjectSession, asked: GraphAsked) -> GraphView:
-    """A view of the graph: at most `budget` nodes in cards of their own, the rest rolled up by domain."""
-    return views.view(session, views.GraphViewQuery(mode=asked.mode, root=asked.root, hops=asked.hops, budget=asked.budget))
+    """A view of the graph: at most `budget` nodes in cards of their own, the rest rolled up by
+    domain.
+    """
+    return views.view(
+        session,
+        views.GraphViewQuery(
+            mode=asked.mode, root=asked.root, hops=asked.hops, budget=asked.budget
+        ),
+    )
 
 
 # Previews of acts: what commands show with `--dry-run` or `--patch`, and whom other acts affect.
@@ -174,12 +204,19 @@ def repair(session: ProjectSession, asked: RepairAsked) -> FixResponse:
     from headrace.services.fix import fix
 
     return fix(
-        session, asked.incident, dry_run=True, confirm=lambda _: False, progress=Silent(), again=asked.again,
+        session,
+        asked.incident,
+        dry_run=True,
+        confirm=lambda _: False,
+        progress=Silent(),
+        again=asked.again,
         decision=ValueDecision(asked.convert, asked.as_is),
-    )  # fmt: skip
+    )
 
 
-class BackfillPreviewAsked(RequestParameters, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+class BackfillPreviewAsked(
+    RequestParameters, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}
+):
     """As `headrace backfill` takes it."""
 
     select: tuple[str, ...] = ()
@@ -193,22 +230,33 @@ class BackfillPreviewAsked(RequestParameters, frozen=True, kw_only=True, rename=
     allow_partial: bool = False
 
 
-class BackfillListAsked(BackfillPreviewAsked, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+class BackfillListAsked(
+    BackfillPreviewAsked, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}
+):
     """The same; `cursor` asks for later ones."""
 
     cursor: str | None = None
     limit: Many = 1_000
 
 
-def backfill_preview_partitions(session: ProjectSession, asked: BackfillListAsked) -> PlannedPartitionsResponse:
+def backfill_preview_partitions(
+    session: ProjectSession, asked: BackfillListAsked
+) -> PlannedPartitionsResponse:
     """The partitions that a backfill would make, one by one."""
     from headrace.services.backfill_planning import BackfillArguments
     from headrace.services.backfills import preview_partitions
 
     arguments = BackfillArguments(
-        list(asked.select), list(asked.exclude), asked.first, asked.last, asked.since, asked.mode, asked.reason or "", asked.only,
+        list(asked.select),
+        list(asked.exclude),
+        asked.first,
+        asked.last,
+        asked.since,
+        asked.mode,
+        asked.reason or "",
+        asked.only,
         asked.allow_partial,
-    )  # fmt: skip
+    )
     return preview_partitions(session, arguments, after=asked.cursor, limit=asked.limit)
 
 
@@ -228,17 +276,30 @@ def backfill_partitions(session: ProjectSession, asked: PlanListAsked) -> Planne
 
 
 def backfill_preview(session: ProjectSession, asked: BackfillPreviewAsked) -> BackfillResponse:
-    """`headrace backfill --dry-run`: what would be made, how long it would take, whom it reaches."""
+    """`headrace backfill --dry-run`: what would be made, how long it would take, whom
+    it reaches."""
     from headrace.services.backfills import backfill
 
     return backfill(
-        session, asked.select, exclude=asked.exclude, first=asked.first, last=asked.last, since=asked.since, mode=asked.mode,
-        reason=asked.reason, only=asked.only, allow_partial=asked.allow_partial, dry_run=True, confirm=lambda _: False, progress=Silent(),
-    )  # fmt: skip
+        session,
+        asked.select,
+        exclude=asked.exclude,
+        first=asked.first,
+        last=asked.last,
+        since=asked.since,
+        mode=asked.mode,
+        reason=asked.reason,
+        only=asked.only,
+        allow_partial=asked.allow_partial,
+        dry_run=True,
+        confirm=lambda _: False,
+        progress=Silent(),
+    )
 
 
 class NamesAsked(RequestParameters, frozen=True, kw_only=True):
-    """A source's partition that is held, or an incident; pairs (`COLUMN=NAME`) go before what is proposed."""
+    """A source's partition that is held, or an incident; pairs (`COLUMN=NAME`) go before what is
+    proposed."""
 
     node: str
     map: tuple[str, ...] = ()
@@ -251,8 +312,14 @@ def accepted_names(session: ProjectSession, asked: NamesAsked) -> AcceptResponse
     from headrace.services.contract_accept import ValueDecision, accept
 
     return accept(
-        session, asked.node, pairs=asked.map, patch=True, yes=False, progress=Silent(), decision=ValueDecision(asked.convert, asked.as_is)
-    )  # fmt: skip
+        session,
+        asked.node,
+        pairs=asked.map,
+        patch=True,
+        yes=False,
+        progress=Silent(),
+        decision=ValueDecision(asked.convert, asked.as_is),
+    )
 
 
 class EffectAsked(RequestParameters, frozen=True, kw_only=True):

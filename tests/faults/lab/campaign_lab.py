@@ -1,9 +1,10 @@
-"""One process of the laboratory: the clean days of a seed, one scenario in a copy of them, or the odd month.
+"""One process of the laboratory: the clean days of a seed, one scenario in a copy of them, or the
+odd month.
 
 python -m lab.campaign_lab SEED FOLDER SCENARIO…      a document a line
 
-SCENARIO is a number, two with a way (`same:4+16`), `clean`, `odd`, `pairs`, or what the names of some faults begin with
-(`distribution_shift`).
+SCENARIO is a number, two with a way (`same:4+16`), `clean`, `odd`, `pairs`, or what the names of
+some faults begin with (`distribution_shift`).
 """
 
 from __future__ import annotations
@@ -43,11 +44,16 @@ class Months(msgspec.Struct, frozen=True, kw_only=True):
 
     def line(self) -> str:
         """What came of them, in short."""
-        return f"{self.days} days: {len(self.false_alarms)} false alarms, {len(self.not_served)} times not served"
+        return (
+            f"{self.days} days: {len(self.false_alarms)} false alarms, {len(self.not_served)} times"
+            " not served"
+        )
 
 
 class Campaign:
-    """All of a seed, in a folder: `project` is where things happen, `clean` the weeks that they begin with."""
+    """All of a seed, in a folder: `project` is where things happen, `clean` the weeks that they
+    begin with.
+    """
 
     def __init__(self, seed: int, folder: Path, say: Say) -> None:
         self.seed, self.folder, self.say = seed, folder, say
@@ -69,7 +75,11 @@ class Campaign:
         play = Play(self.seed, self.project, self.clean)
         together = word.startswith(SAME)
         noise = [
-            uncounted(play.lab, item, [other for other in drawn(play.lab, word) if together and other.name != item.name])
+            uncounted(
+                play.lab,
+                item,
+                [other for other in drawn(play.lab, word) if together and other.name != item.name],
+            )
             for item in drawn(play.lab, word)
         ]
         played = play.play(drawn(play.lab, word), one_by_one=word.startswith(BELOW))
@@ -81,9 +91,14 @@ class Campaign:
             kept = self.folder / "sound.json"
             if not kept.exists():
                 Play(self.seed, self.project, self.clean).play(())
-                result = [(*key, content) for key, content in published(_Reading(self.project)).items()]
+                result = [
+                    (*key, content) for key, content in published(_Reading(self.project)).items()
+                ]
                 kept.write_bytes(msgspec.json.encode(result))
-            self._sound = {(asset, key): content for asset, key, content in msgspec.json.decode(kept.read_bytes())}
+            self._sound = {
+                (asset, key): content
+                for asset, key, content in msgspec.json.decode(kept.read_bytes())
+            }
         return self._sound
 
     def cleanly(self) -> Months:
@@ -104,8 +119,14 @@ class Campaign:
                 lab.deliver(day, odd.shaped, odd.factors)
                 now = lab.moment(day + timedelta(1), MORNING)
                 driver.tick(now)
-                states = [item for item in driver.status(now + timedelta(hours=3)) if item.state not in ("served", "at_risk")]
-                unserved += [f"{day} {state.consumer} {state.state} ({odd.what})" for state in states]
+                states = [
+                    item
+                    for item in driver.status(now + timedelta(hours=3))
+                    if item.state not in ("served", "at_risk")
+                ]
+                unserved += [
+                    f"{day} {state.consumer} {state.state} ({odd.what})" for state in states
+                ]
             return self._months(driver, 30, unserved)
         finally:
             driver.close()
@@ -114,7 +135,9 @@ class Campaign:
         lab = Lab(self.seed, self.project)
         now = lab.moment(lab.day + timedelta(40), MORNING)
         opened = [
-            f"{incident['cause']['kind']} {incident['cause']['node']}@{incident['cause']['partition']}: {incident['cause']['summary']}"
+            f"{incident['cause']['kind']}"
+            f" {incident['cause']['node']}@{incident['cause']['partition']}:"
+            f" {incident['cause']['summary']}"
             for incident in driver.incidents(now)
         ]
         driver.check(driver.now)
@@ -143,7 +166,8 @@ def _names(lab: Lab) -> dict[str, str]:
 
 
 def chosen(seed: int, folder: Path, scenarios: Sequence[str]) -> Iterator[str]:
-    """The scenarios that words stand for. Raises ValueError for a word that the name of no fault of this world begins with."""
+    """The scenarios that words stand for. Raises ValueError for a word that the name of no fault of
+    this world begins with."""
     lab = Lab(seed, folder)
     named = _names(lab)
     for scenario in scenarios:
@@ -152,21 +176,31 @@ def chosen(seed: int, folder: Path, scenarios: Sequence[str]) -> Iterator[str]:
         elif scenario in ("clean", "odd") or scenario[0].isdecimal() or ":" in scenario:
             yield scenario
         elif not any(name.startswith(scenario) for name in named.values()):
-            raise ValueError(f"no fault is called {scenario}; there are {', '.join(named.values())}")
+            raise ValueError(
+                f"no fault is called {scenario}; there are {', '.join(named.values())}"
+            )
         else:
             yield from (number for number, name in named.items() if name.startswith(scenario))
 
 
 def run(seed: int, folder: Path, scenarios: Sequence[str], say: Say) -> None:
-    """Play scenarios one after the other; what came of each is a line on standard output, and how far it is is said."""
+    """Play scenarios one after the other; what came of each is a line on standard output, and how
+    far it is is said."""
     campaign = Campaign(seed, folder, say)
     campaign.prepare()
-    wanted = list(chosen(seed, campaign.clean, scenarios)) if scenarios else every(Lab(seed, campaign.clean))
+    wanted = (
+        list(chosen(seed, campaign.clean, scenarios))
+        if scenarios
+        else every(Lab(seed, campaign.clean))
+    )
     for number, item in enumerate(wanted, 1):
         document = _played(campaign, item)
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
         sys.stdout.flush()
-        say(f"seed {seed} {number}/{len(wanted)} after {_processor_seconds():.0f} s of processor: {document.line()}")
+        say(
+            f"seed {seed} {number}/{len(wanted)} after {_processor_seconds():.0f} s of processor:"
+            f" {document.line()}"
+        )
 
 
 def _played(campaign: Campaign, item: str) -> Verdict | Months:

@@ -16,7 +16,8 @@ def declare(root: Path, world: World, graph: Graph) -> None:
     for folder in ("assets", "sources", "landing", "served", "exports", "machine"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     (root / "headrace.toml").write_text(
-        f'[project]\nname = "lab"\ntimezone = "{world.zone}"\n[run]\nworkers = 1\npass_environment = ["LAB_MACHINE"]\n'
+        f'[project]\nname = "lab"\ntimezone = "{world.zone}"\n[run]\nworkers = 1\npass_environment'
+        ' = ["LAB_MACHINE"]\n'
     )
     (root / "owners.yaml").write_text(_owners(world, graph))
     for source in world.events:
@@ -37,13 +38,21 @@ def declare_consumers(root: Path, consumers: tuple[Consumer, ...]) -> None:
 
 def _owners(world: World, graph: Graph) -> str:
     vendors = dict.fromkeys([*(source.owner for source in world.events), world.reference.owner])
-    lines = [f"{name}: {{kind: vendor, contact: ['mailto:{name}@example.com']}}" for name in vendors]
-    lines += [f"{name}: {{kind: team, contact: ['mailto:{name}@example.com']}}" for name in graph.teams]
+    lines = [
+        f"{name}: {{kind: vendor, contact: ['mailto:{name}@example.com']}}" for name in vendors
+    ]
+    lines += [
+        f"{name}: {{kind: team, contact: ['mailto:{name}@example.com']}}" for name in graph.teams
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _source(source: Source) -> str:
-    lines = [f"source: {source.name}", f"owner: {source.owner}", f"partition: {{by: day, column: {source.day}}}"]
+    lines = [
+        f"source: {source.name}",
+        f"owner: {source.owner}",
+        f"partition: {{by: day, column: {source.day}}}",
+    ]
     if source.kind == "http":
         lines += [
             "http:",
@@ -59,7 +68,11 @@ def _source(source: Source) -> str:
 
 def _reference(known: Reference) -> str:
     cut = "partition: {by: day, column: as_of}\n" if known.daily else ""
-    files = f"landing/{known.name}_{{date:%Y-%m-%d}}.csv" if known.daily else f"landing/{known.name}.csv"
+    files = (
+        f"landing/{known.name}_{{date:%Y-%m-%d}}.csv"
+        if known.daily
+        else f"landing/{known.name}.csv"
+    )
     return f"source: {known.name}\nowner: {known.owner}\n{cut}files: {files}\n"
 
 
@@ -75,7 +88,12 @@ def _asset(asset: Asset) -> str:
 
 
 def _consumer(item: Consumer) -> str:
-    lines = [f"- consumer: {item.name}", f"  owner: {item.owner}", f"  reads: [{', '.join(item.reads)}]", f"  {item.promise}"]
+    lines = [
+        f"- consumer: {item.name}",
+        f"  owner: {item.owner}",
+        f"  reads: [{', '.join(item.reads)}]",
+        f"  {item.promise}",
+    ]
     if item.export:
         lines.append('  export: {to: "exports/{asset}_{date:%Y-%m-%d}.csv"}')
     return "\n".join(lines) + "\n"

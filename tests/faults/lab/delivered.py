@@ -1,4 +1,6 @@
-"""Faults of those who deliver: what comes late, never, twice, cut, empty, in other units, under other names."""
+"""Faults of those who deliver: what comes late, never, twice, cut, empty, in other units, under
+other names.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,20 @@ from lab.month import Lab
 from lab.shapes import Measure, Source
 
 ENOUGH = 40
-"""Rows a day from which on something may be told of values; whether it can is asked of the clean days."""
+"""Rows a day from which on something may be told of values; whether it can is asked of the clean
+days."""
 
 
-def _victim(lab: Lab, chance: random.Random, kind: str = "", rows: int = 0, form: str = "") -> Source:
+def _victim(
+    lab: Lab, chance: random.Random, kind: str = "", rows: int = 0, form: str = ""
+) -> Source:
     """The source of a fault. Raises Unfit where a fault is aimed at what it can't be played at."""
     fitting = [
         event
         for event in lab.world.events
-        if (not kind or event.kind == kind) and event.rows >= rows and (not form or event.format == form)
+        if (not kind or event.kind == kind)
+        and event.rows >= rows
+        and (not form or event.format == form)
     ]
     if lab.aimed:
         fitting = [item for item in fitting if item.name in lab.aimed]
@@ -37,19 +44,38 @@ def _some(chance: random.Random, rows: list[Row], share: float) -> list[Row]:
 
 
 def _one(
-    source: Source, name: str, change: Callable[[Delivery], None], what: str, *, moves: str = "", about: str = "", column: str = ""
+    source: Source,
+    name: str,
+    change: Callable[[Delivery], None],
+    what: str,
+    *,
+    moves: str = "",
+    about: str = "",
+    column: str = "",
 ) -> Fault:
     def shaped(made: Delivery, _: Source | None) -> None:
         change(made)
 
-    return Fault(name, source.name, what, {source.name: shaped}, moves=moves, about=about, shown_in=frozenset(filter(None, [column])))
+    return Fault(
+        name,
+        source.name,
+        what,
+        {source.name: shaped},
+        moves=moves,
+        about=about,
+        shown_in=frozenset(filter(None, [column])),
+    )
 
 
 # What doesn't come
 
 
 def late(lab: Lab, chance: random.Random) -> Fault:
-    sources = [event for event in lab.world.events if event.by and event.kind == "file" and event.name in (lab.aimed or {event.name})]
+    sources = [
+        event
+        for event in lab.world.events
+        if event.by and event.kind == "file" and event.name in (lab.aimed or {event.name})
+    ]
     source = chance.choice(sources) if sources else _victim(lab, chance)
     at = lab.moment(lab.day + timedelta(1), time(6, 10))
 
@@ -63,7 +89,9 @@ def missing(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.missing = True
 
-    return _one(_victim(lab, chance), "missing_source", change, "isn't there until the next morning")
+    return _one(
+        _victim(lab, chance), "missing_source", change, "isn't there until the next morning"
+    )
 
 
 def _answering(code: int, name: str) -> Make:
@@ -89,13 +117,24 @@ denied = _answering(401, "access_denied")
 
 def renamed(lab: Lab, chance: random.Random) -> Fault:
     source = _victim(lab, chance)
-    column = chance.choice([source.category, source.entity, *(measure.name for measure in source.measures)])
-    title = chance.choice((f"{column}_new", column.upper() + "X", f"src {column}", f"{column[:2]}{chance.randrange(100)}z"))
+    column = chance.choice(
+        [source.category, source.entity, *(measure.name for measure in source.measures)]
+    )
+    title = chance.choice(
+        (
+            f"{column}_new",
+            column.upper() + "X",
+            f"src {column}",
+            f"{column[:2]}{chance.randrange(100)}z",
+        )
+    )
 
     def change(made: Delivery) -> None:
         made.titles = {column: title}
 
-    return _one(source, "schema_change renamed", change, f"{column} is named {title}", about="schema")
+    return _one(
+        source, "schema_change renamed", change, f"{column} is named {title}", about="schema"
+    )
 
 
 def dropped(lab: Lab, chance: random.Random) -> Fault:
@@ -105,7 +144,10 @@ def dropped(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.header.remove(column)
 
-    return replace(_one(source, "schema_change dropped", change, f"{column} isn't there", about="schema"), gone=column)
+    return replace(
+        _one(source, "schema_change dropped", change, f"{column} isn't there", about="schema"),
+        gone=column,
+    )
 
 
 def headless(lab: Lab, chance: random.Random) -> Fault:
@@ -172,7 +214,14 @@ def restated(lab: Lab, chance: random.Random) -> Fault:
             row[measure.name] = str(int(float(row[measure.name] or 1) * 1.1) + 1)
         write(path_of(lab.root, source, day), made, lab.moment(lab.day + timedelta(1), time(3, 0)))
 
-    return Fault("restatement", source.name, f"{day} comes again with other values", strike=strike, resent=False, findable=False)
+    return Fault(
+        "restatement",
+        source.name,
+        f"{day} comes again with other values",
+        strike=strike,
+        resent=False,
+        findable=False,
+    )
 
 
 def doubled(lab: Lab, chance: random.Random) -> Fault:
@@ -190,10 +239,14 @@ def copied(lab: Lab, chance: random.Random) -> Fault:
 
     def change(made: Delivery) -> None:
         fresh = lab.days.events(source, lab.day + timedelta(200), factor=3.0).rows
-        keys = iter(sorted({row[source.key] for row in fresh} - {row[source.key] for row in made.rows}))
+        keys = iter(
+            sorted({row[source.key] for row in fresh} - {row[source.key] for row in made.rows})
+        )
         made.rows += [{**row, source.key: key} for row, key in zip(made.rows, keys, strict=False)]
 
-    return _one(source, "duplicate_rows copied", change, "each row twice, with new keys", about="rows")
+    return _one(
+        source, "duplicate_rows copied", change, "each row twice, with new keys", about="rows"
+    )
 
 
 # Too much, too little
@@ -205,7 +258,14 @@ def cut(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.rows = made.rows[: max(int(len(made.rows) * (1 - share)), 3)]
 
-    return _one(source, "volume_anomaly cut", change, f"the last {share:.0%} is missing", moves="rows", about="rows")
+    return _one(
+        source,
+        "volume_anomaly cut",
+        change,
+        f"the last {share:.0%} is missing",
+        moves="rows",
+        about="rows",
+    )
 
 
 def torn(lab: Lab, chance: random.Random) -> Fault:
@@ -215,7 +275,9 @@ def torn(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.kept = kept
 
-    return _one(source, "volume_anomaly torn", change, f"the file ends after {kept:.0%} of its bytes")
+    return _one(
+        source, "volume_anomaly torn", change, f"the file ends after {kept:.0%} of its bytes"
+    )
 
 
 def ragged(lab: Lab, chance: random.Random) -> Fault:
@@ -236,7 +298,14 @@ def bloated(lab: Lab, chance: random.Random) -> Fault:
         rows: list[Row] = []
         for at in range(times):
             other = lab.days.events(source, lab.day + timedelta(100 + at)).rows
-            rows += [{**row, source.day: lab.day.isoformat(), source.time: lab.day.isoformat() + row[source.time][10:]} for row in other]
+            rows += [
+                {
+                    **row,
+                    source.day: lab.day.isoformat(),
+                    source.time: lab.day.isoformat() + row[source.time][10:],
+                }
+                for row in other
+            ]
         made.rows = rows
 
     what = f"{times} times as many rows with keys of their own"
@@ -245,13 +314,23 @@ def bloated(lab: Lab, chance: random.Random) -> Fault:
 
 def group_gone(lab: Lab, chance: random.Random) -> Fault:
     source = _victim(lab, chance, rows=ENOUGH)
-    group = chance.choice(sorted(source.categories, key=lambda item: item[1])[len(source.categories) // 2 :])
+    group = chance.choice(
+        sorted(source.categories, key=lambda item: item[1])[len(source.categories) // 2 :]
+    )
 
     def change(made: Delivery) -> None:
         made.rows = [row for row in made.rows if row[source.category] != group[0]]
 
     what = f"all of {group[0]} ({group[1]:.0%}) is missing"
-    return _one(source, "volume_anomaly group", change, what, moves=f"share {group[0]}", about="rows", column=source.category)
+    return _one(
+        source,
+        "volume_anomaly group",
+        change,
+        what,
+        moves=f"share {group[0]}",
+        about="rows",
+        column=source.category,
+    )
 
 
 def group_doubled(lab: Lab, chance: random.Random) -> Fault:
@@ -259,7 +338,10 @@ def group_doubled(lab: Lab, chance: random.Random) -> Fault:
     source = _victim(lab, chance)
 
     def change(made: Delivery) -> None:
-        group = max(source.categories, key=lambda item: sum(row[source.category] == item[0] for row in made.rows))[0]
+        group = max(
+            source.categories,
+            key=lambda item: sum(row[source.category] == item[0] for row in made.rows),
+        )[0]
         made.rows += [dict(row) for row in made.rows if row[source.category] == group]
 
     return _one(source, "duplicate_rows group", change, "the largest group twice", about="rows")
@@ -267,13 +349,23 @@ def group_doubled(lab: Lab, chance: random.Random) -> Fault:
 
 def emptied(lab: Lab, chance: random.Random) -> Fault:
     source, share = _victim(lab, chance, rows=ENOUGH), chance.choice((0.3, 0.7, 1.0))
-    column = chance.choice([source.category, source.entity, *(measure.name for measure in source.measures)])
+    column = chance.choice(
+        [source.category, source.entity, *(measure.name for measure in source.measures)]
+    )
 
     def change(made: Delivery) -> None:
         for row in _some(chance, made.rows, share):
             row[column] = ""
 
-    return _one(source, "null_spike", change, f"{column} is empty in {share:.0%}", moves=f"nulls {column}", about="values", column=column)
+    return _one(
+        source,
+        "null_spike",
+        change,
+        f"{column} is empty in {share:.0%}",
+        moves=f"nulls {column}",
+        about="values",
+        column=column,
+    )
 
 
 # Other values
@@ -288,9 +380,19 @@ def _values(name: str, how: Callable[[Source, random.Random, Measure], Changed])
         source = _victim(lab, chance, rows=ENOUGH)
         measure = chance.choice(source.measures)
         what, moves, change = how(source, chance, measure)
-        column = {"share": source.category, "hour": source.time}.get(moves.partition(" ")[0], measure.name)
+        column = {"share": source.category, "hour": source.time}.get(
+            moves.partition(" ")[0], measure.name
+        )
         name_of = f"distribution_shift {name}"
-        return _one(source, name_of, lambda made: change(made.rows), what, moves=moves, about="values", column=column)
+        return _one(
+            source,
+            name_of,
+            lambda made: change(made.rows),
+            what,
+            moves=moves,
+            about="values",
+            column=column,
+        )
 
     return make
 
@@ -311,7 +413,9 @@ def _sign(source: Source, chance: random.Random, measure: Measure) -> Changed:
     def change(rows: list[Row]) -> None:
         for row in rows:
             value = row[measure.name]
-            row[measure.name] = value[1:] if value.startswith("-") else f"-{value}" if value else value
+            row[measure.name] = (
+                value[1:] if value.startswith("-") else f"-{value}" if value else value
+            )
 
     return f"{measure.name} with the other sign", f"negative {measure.name}", change
 
@@ -337,7 +441,11 @@ def _mixed(source: Source, chance: random.Random, measure: Measure) -> Changed:
         for row in [row for row in rows if row[source.category] == most][::2]:
             row[source.category] = least
 
-    return f"half of {most} is named {least} ({ordered[-1][1] / 2:.0%} of the rows)", f"share {most}", change
+    return (
+        f"half of {most} is named {least} ({ordered[-1][1] / 2:.0%} of the rows)",
+        f"share {most}",
+        change,
+    )
 
 
 def _relabelled(source: Source, chance: random.Random, measure: Measure) -> Changed:
@@ -364,7 +472,12 @@ def _clock(source: Source, chance: random.Random, measure: Measure) -> Changed:
     return f"times are {hours:+d} hours off", "hour", change
 
 
-unit, sign, swapped, clock = _values("unit", _unit), _values("sign", _sign), _values("swapped", _swapped), _values("clock", _clock)
+unit, sign, swapped, clock = (
+    _values("unit", _unit),
+    _values("sign", _sign),
+    _values("swapped", _swapped),
+    _values("clock", _clock),
+)
 mixed, relabelled = _values("mixed", _mixed), _values("relabelled", _relabelled)
 
 
@@ -372,7 +485,11 @@ mixed, relabelled = _values("mixed", _mixed), _values("relabelled", _relabelled)
 
 
 def keys_of_facts(lab: Lab, chance: random.Random) -> Fault:
-    joined = [event for event in lab.world.events[: lab.world.joined] if event.rows >= ENOUGH and event.name in (lab.aimed or {event.name})]
+    joined = [
+        event
+        for event in lab.world.events[: lab.world.joined]
+        if event.rows >= ENOUGH and event.name in (lab.aimed or {event.name})
+    ]
     if not joined:
         raise Unfit
     source, share = chance.choice(joined), chance.choice((0.25, 0.6, 1.0))
@@ -382,11 +499,21 @@ def keys_of_facts(lab: Lab, chance: random.Random) -> Fault:
             row[source.entity] = f"Y{row[source.entity][1:]}"
 
     what = f"{share:.0%} of the rows name entities that nobody knows"
-    return _one(source, "reference_broken fact", change, what, moves="unknown", about="values", column=source.entity)
+    return _one(
+        source,
+        "reference_broken fact",
+        change,
+        what,
+        moves="unknown",
+        about="values",
+        column=source.entity,
+    )
 
 
 def keys_of_reference(lab: Lab, chance: random.Random) -> Fault:
-    """Keys are others, or rows are gone: then it is as much a matter of volume, which comes first."""
+    """Keys are others, or rows are gone: then it is as much a matter of volume, which
+    comes first.
+    """
     if lab.aimed:
         raise Unfit
     known, share, gone = lab.world.reference, chance.choice((0.25, 0.6, 1.0)), chance.random() < 0.4
@@ -396,10 +523,18 @@ def keys_of_reference(lab: Lab, chance: random.Random) -> Fault:
         if gone:
             made.rows = [row for row in made.rows if row[known.entity] not in keys]
         for row in made.rows:
-            row[known.entity] = f"Y{row[known.entity][1:]}" if row[known.entity] in keys else row[known.entity]
+            row[known.entity] = (
+                f"Y{row[known.entity][1:]}" if row[known.entity] in keys else row[known.entity]
+            )
 
     what = f"{share:.0%} of the keys are {'gone' if gone else 'others'}"
-    return Fault("reference_broken reference", known.name, what, {known.name: shaped}, also="volume_anomaly" if gone else "")
+    return Fault(
+        "reference_broken reference",
+        known.name,
+        what,
+        {known.name: shaped},
+        also="volume_anomaly" if gone else "",
+    )
 
 
 def reported(lab: Lab, chance: random.Random) -> Fault:
@@ -412,15 +547,56 @@ def reported(lab: Lab, chance: random.Random) -> Fault:
             row[measure.name] = str(math.ceil(float(row[measure.name] or 1)) + 1)
 
     report: Act = lambda stage: stage.command(  # noqa: E731 - one act, said where it is used
-        lab.morning, time(8, 30), "incidents", "report", source.name, "--from", lab.day.isoformat(), "--reason", "figures that can't be"
+        lab.morning,
+        time(8, 30),
+        "incidents",
+        "report",
+        source.name,
+        "--from",
+        lab.day.isoformat(),
+        "--reason",
+        "figures that can't be",
     )
     what = f"a person reports {lab.day}"
-    return Fault("reported", source.name, what, {source.name: shaped}, late=report, findable=False, by_itself=False)
+    return Fault(
+        "reported",
+        source.name,
+        what,
+        {source.name: shaped},
+        late=report,
+        findable=False,
+        by_itself=False,
+    )
 
 
 DELIVERED: tuple[Make, ...] = (
-    late, missing, unavailable, denied, renamed, dropped, headless, retyped, reformatted, stale, restated, doubled, cut, bloated,
+    late,
+    missing,
+    unavailable,
+    denied,
+    renamed,
+    dropped,
+    headless,
+    retyped,
+    reformatted,
+    stale,
+    restated,
+    doubled,
+    cut,
+    bloated,
     group_gone,
-    emptied, unit, sign, swapped, clock, keys_of_facts, keys_of_reference, reported, torn, ragged,
-    group_doubled, mixed, copied, relabelled,
-)  # fmt: skip
+    emptied,
+    unit,
+    sign,
+    swapped,
+    clock,
+    keys_of_facts,
+    keys_of_reference,
+    reported,
+    torn,
+    ragged,
+    group_doubled,
+    mixed,
+    copied,
+    relabelled,
+)

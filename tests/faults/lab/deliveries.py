@@ -1,4 +1,6 @@
-"""What is delivered for a day: rows as they are when nothing is wrong, and how they are written down."""
+"""What is delivered for a day: rows as they are when nothing is wrong, and how they are written
+down.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ Row = dict[str, str]
 ARRIVAL_NOISE_MINUTES = 10
 ROWS_MIN = 12
 DAYS_KEPT = 10
-"""Each fault of a seed is played on the same days: so many deliveries are kept as they are when nothing is wrong."""
+"""Each fault of a seed is played on the same days: so many deliveries are kept as they are when
+nothing is wrong."""
 
 
 @dataclass
@@ -73,11 +76,15 @@ class Delivery:
     def _jsonl(self) -> bytes:
         titles = self._titles()
         rows = zip(*(self._typed(name)[1] for name in self.header), strict=True)
-        return b"".join(msgspec.json.encode(dict(zip(titles, row, strict=True))) + b"\n" for row in rows)
+        return b"".join(
+            msgspec.json.encode(dict(zip(titles, row, strict=True))) + b"\n" for row in rows
+        )
 
     def _parquet(self) -> bytes:
         out = pa.BufferOutputStream()
-        columns = [pa.array(values, STORED[holds]) for holds, values in map(self._typed, self.header)]
+        columns = [
+            pa.array(values, STORED[holds]) for holds, values in map(self._typed, self.header)
+        ]
         parquet.write_table(pa.table(dict(zip(self._titles(), columns, strict=True))), out)
         return bytes(out.getvalue().to_pybytes())
 
@@ -96,12 +103,21 @@ class Delivery:
 
 
 TYPED: dict[str, Callable[[str], object]] = {
-    "text": str, "date": date.fromisoformat, "time": datetime.fromisoformat, "whole": int, "number": float, "decimal": Decimal,
-}  # fmt: skip
+    "text": str,
+    "date": date.fromisoformat,
+    "time": datetime.fromisoformat,
+    "whole": int,
+    "number": float,
+    "decimal": Decimal,
+}
 STORED = {
-    "text": pa.string(), "date": pa.date32(), "time": pa.timestamp("us"), "whole": pa.int64(), "number": pa.float64(),
+    "text": pa.string(),
+    "date": pa.date32(),
+    "time": pa.timestamp("us"),
+    "whole": pa.int64(),
+    "number": pa.float64(),
     "decimal": pa.decimal128(18, 4),
-}  # fmt: skip
+}
 Change = Callable[[Delivery], None]
 
 
@@ -115,7 +131,14 @@ class Days:
         """A sound day of a source; `factor`: so many times as many rows as on such a day."""
         rows = [dict(row) for row in _rows(self.world, source, day, factor)]
         return Delivery(
-            source.name, day, list(source.order), rows, source.delimiter, format=source.format, columns=source.columns, exact=source.exact
+            source.name,
+            day,
+            list(source.order),
+            rows,
+            source.delimiter,
+            format=source.format,
+            columns=source.columns,
+            exact=source.exact,
         )
 
     def reference(self, day: date) -> Delivery:
@@ -123,7 +146,11 @@ class Days:
         known: Reference = self.world.reference
         chance = random.Random(f"{self.world.seed} {known.name}")
         rows = [
-            {known.entity: key, known.region: chance.choice(known.regions), known.weight: f"{chance.uniform(1, 9):.3f}"}
+            {
+                known.entity: key,
+                known.region: chance.choice(known.regions),
+                known.weight: f"{chance.uniform(1, 9):.3f}",
+            }
             for key in known.keys
         ]
         header = [known.entity, known.region, known.weight]
@@ -138,13 +165,20 @@ class Days:
         chance = random.Random(f"{self.world.seed} {source.name} {day} arrives")
         minutes = source.arrives if isinstance(source, Source) else 45
         noise = max(min(chance.gauss(0, ARRIVAL_NOISE_MINUTES), 25), -25)
-        return datetime.combine(day + timedelta(1), time(), ZoneInfo(self.world.zone)) + timedelta(minutes=minutes + noise)
+        return datetime.combine(day + timedelta(1), time(), ZoneInfo(self.world.zone)) + timedelta(
+            minutes=minutes + noise
+        )
 
 
 @lru_cache(DAYS_KEPT)
 def _rows(world: World, source: Source, day: date, factor: float) -> list[Row]:
     chance = random.Random(f"{world.seed} {source.name} {day}")
-    level = math.log(source.rows) + source.weekdays[day.weekday()] + chance.gauss(0, source.noise) + math.log(factor)
+    level = (
+        math.log(source.rows)
+        + source.weekdays[day.weekday()]
+        + chance.gauss(0, source.noise)
+        + math.log(factor)
+    )
     count = max(int(math.exp(level)), ROWS_MIN)
     shifts = {measure.name: chance.gauss(0, LEVEL_NOISE) for measure in source.measures}
     first = day.toordinal() * 100_000
@@ -153,18 +187,33 @@ def _rows(world: World, source: Source, day: date, factor: float) -> list[Row]:
     return rows
 
 
-def _row(world: World, source: Source, day: date, chance: random.Random, number: int, shifts: dict[str, float]) -> Row:
+def _row(
+    world: World,
+    source: Source,
+    day: date,
+    chance: random.Random,
+    number: int,
+    shifts: dict[str, float],
+) -> Row:
     at = min(max(chance.gauss(source.peak, 3.5), 0.0), 23.99)
     row = {
         source.key: _key(source, number),
         source.entity: chance.choice(world.reference.keys),
         source.day: day.isoformat(),
-        source.time: f"{day.isoformat()} {int(at):02d}:{int(at * 60) % 60:02d}:{chance.randrange(60):02d}",
-        source.category: chance.choices([n for n, _ in source.categories], [w for _, w in source.categories])[0],
+        source.time: (
+            f"{day.isoformat()} {int(at):02d}:{int(at * 60) % 60:02d}:{chance.randrange(60):02d}"
+        ),
+        source.category: chance.choices(
+            [n for n, _ in source.categories], [w for _, w in source.categories]
+        )[0],
         source.note: f"{chance.choice(source.order)} {chance.randrange(10_000)}",
     }
     for flag in source.flags:
-        row[flag] = chance.choice(("", "a", "b") if flag == source.flags[-1] and len(source.flags) > 1 else ("Y", "N", "N"))
+        row[flag] = chance.choice(
+            ("", "a", "b")
+            if flag == source.flags[-1] and len(source.flags) > 1
+            else ("Y", "N", "N")
+        )
     for measure in source.measures:
         written = _written(measure, chance, shifts[measure.name])
         row[measure.name] = "" if chance.random() < measure.nulls else written
@@ -199,8 +248,16 @@ def _key(source: Source, number: int) -> str:
 def path_of(root: Path, source: Source | Reference, day: date) -> Path:
     """Where a delivery lies; what a server serves lies in `served`."""
     if isinstance(source, Reference):
-        return root / "landing" / (f"{source.name}_{day.isoformat()}.csv" if source.daily else f"{source.name}.csv")
-    return root / ("served" if source.kind == "http" else "landing") / f"{source.name}_{day.isoformat()}.{source.format}"
+        return (
+            root
+            / "landing"
+            / (f"{source.name}_{day.isoformat()}.csv" if source.daily else f"{source.name}.csv")
+        )
+    return (
+        root
+        / ("served" if source.kind == "http" else "landing")
+        / f"{source.name}_{day.isoformat()}.{source.format}"
+    )
 
 
 def write(path: Path, delivery: Delivery, at: datetime) -> None:

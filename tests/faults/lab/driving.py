@@ -78,7 +78,9 @@ class Driver:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.server = Server(root / "served")
-        os.environ.update({SERVER: self.server.url, TOKEN: "lab", "LAB_MACHINE": str(root / "machine")})
+        os.environ.update(
+            {SERVER: self.server.url, TOKEN: "lab", "LAB_MACHINE": str(root / "machine")}
+        )
         self.now = datetime.min.replace(tzinfo=UTC)
 
     def at(self, now: datetime) -> ProjectSession:
@@ -98,7 +100,10 @@ class Driver:
         document = msgspec.to_builtins(status(session))
         session.close()
         at = self.now.astimezone(now.tzinfo)
-        return [Seen(at, item["name"], item["state"], str(item.get("incident") or "")) for item in document["consumers"]]
+        return [
+            Seen(at, item["name"], item["state"], str(item.get("incident") or ""))
+            for item in document["consumers"]
+        ]
 
     def incidents(self, now: datetime) -> list[dict[str, Any]]:
         """All incidents, as `incidents --all --json` gives them."""
@@ -108,13 +113,27 @@ class Driver:
         return result
 
     def command(self, now: datetime, *arguments: str) -> Any:
-        """A command as it is typed; its document. Wrong use and a change that can't be applied are errors
-        of the lab's; 3 says that an approval is needed."""
+        """A command as it is typed; its document. Wrong use and a change that can't be applied are
+        errors of the lab's; 3 says that an approval is needed."""
         self.now = max(now, self.now + timedelta(seconds=1))
-        command = [sys.executable, "-m", "headrace", *arguments, "--json", "--project", str(self.root), "--now", self.now.isoformat()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "headrace",
+            *arguments,
+            "--json",
+            "--project",
+            str(self.root),
+            "--now",
+            self.now.isoformat(),
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
+        )
         if done.returncode not in ({0, 3} if arguments[0] == "apply" else {0, 1, 3}):
-            raise RuntimeError(f"headrace {' '.join(arguments)}: exit {done.returncode}: {done.stderr[-1_000:]}")
+            raise RuntimeError(
+                f"headrace {' '.join(arguments)}: exit {done.returncode}: {done.stderr[-1_000:]}"
+            )
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def check(self, now: datetime) -> None:

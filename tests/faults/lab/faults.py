@@ -1,4 +1,5 @@
-"""What a fault is: what is done on the morning of the first day after the clean ones, and what it should be put down to."""
+"""What a fault is: what is done on the morning of the first day after the clean ones, and what it
+should be put down to."""
 
 from __future__ import annotations
 
@@ -60,17 +61,21 @@ class Fault:
     resent: bool = True
     """On the next morning the delivery comes as it should have been."""
     by_itself: bool = True
-    """No person has to do anything with Headrace for readers to be served again once it is mended."""
+    """No person has to do anything with Headrace for readers to be served again once it
+    is mended."""
     findable: bool = True
-    """The contract or the history could have shown it; else false green isn't held against Headrace."""
+    """The contract or the history could have shown it; else false green isn't held against
+    Headrace."""
     observed_between: bool = False
     """Somebody looks before the first deadline as well: what comes late comes then."""
     skipped: int = 0
     """So many mornings nobody looks."""
     moves: str = ""
-    """The number (`findable.numbers`) that it moves, where it is seen by nothing else; else it can be told exactly."""
+    """The number (`findable.numbers`) that it moves, where it is seen by nothing else; else it can
+    be told exactly."""
     about: str = ""
-    """Of faults of deliveries that can be read: the `schema`, the `rows`, or the `values`; two of different ones can be told apart."""
+    """Of faults of deliveries that can be read: the `schema`, the `rows`, or the `values`; two of
+    different ones can be told apart."""
     gone: str = ""
     """A column that it takes away."""
     shown_in: frozenset[str] = frozenset()

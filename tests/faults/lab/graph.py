@@ -1,4 +1,6 @@
-"""The assets of a world and who reads them: cleaned, joined with the reference data, summed up, set side by side."""
+"""The assets of a world and who reads them: cleaned, joined with the reference data, summed up, set
+side by side.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ class Graph:
 
     def above(self, node: str) -> set[str]:
         """All that a node is made of, itself included."""
-        known = {asset.name: asset.inputs for asset in self.assets} | {consumer.name: consumer.reads for consumer in self.consumers}
+        known = {asset.name: asset.inputs for asset in self.assets} | {
+            consumer.name: consumer.reads for consumer in self.consumers
+        }
         result, todo = {node}, [node]
         while todo:
             new = [item for item in known.get(todo.pop(), ()) if item not in result]
@@ -67,15 +71,25 @@ class Builder:
     def __init__(self, world: World) -> None:
         self.world = world
         self.chance = random.Random(f"lab graph {world.seed}")
-        self.names = Names(self.chance, [world.reference.name, *(event.name for event in world.events)])
+        self.names = Names(
+            self.chance, [world.reference.name, *(event.name for event in world.events)]
+        )
         self.teams = tuple(f"{self.names.new()}-team" for _ in range(3))
         self.assets: list[Asset] = []
 
     def build(self) -> Graph:
         cleaned = {source.name: self.add(self.cleaned(source)) for source in self.world.events}
-        joined = {source.name: self.add(self.joined(source, cleaned[source.name])) for source in self.world.events[: self.world.joined]}
-        sums = [self.add(self.by_region(joined[source.name], source)) for source in self.world.events[: self.world.joined]]
-        sums += [self.add(self.by_category(cleaned[source.name], source)) for source in self.world.events]
+        joined = {
+            source.name: self.add(self.joined(source, cleaned[source.name]))
+            for source in self.world.events[: self.world.joined]
+        }
+        sums = [
+            self.add(self.by_region(joined[source.name], source))
+            for source in self.world.events[: self.world.joined]
+        ]
+        sums += [
+            self.add(self.by_category(cleaned[source.name], source)) for source in self.world.events
+        ]
         self.add(self.scored(self.world.events[self.chance.randrange(self.world.joined)], cleaned))
         wanted = max(self.chance.randint(*ASSETS), len(self.assets) + 2)
         while len(self.assets) < wanted:
@@ -92,14 +106,31 @@ class Builder:
         return self.chance.choice(self.teams)
 
     def cleaned(self, source: Source) -> Asset:
-        columns = [f'"{source.key}" as id', f'"{source.entity}" as entity', f'"{source.day}" as {DAY}', f'"{source.category}" as category']
-        columns += [f'extract(hour from "{source.time}") as hour', *(f'"{measure.name}"' for measure in source.measures)]
+        columns = [
+            f'"{source.key}" as id',
+            f'"{source.entity}" as entity',
+            f'"{source.day}" as {DAY}',
+            f'"{source.category}" as category',
+        ]
+        columns += [
+            f'extract(hour from "{source.time}") as hour',
+            *(f'"{measure.name}"' for measure in source.measures),
+        ]
         checks = ["not_null: [id]", *(["unique: [id]"] if self.chance.random() < 0.5 else [])]
         if self.chance.random() < 0.3:
-            checks.append(f"accepted_values: {{column: category, values: [{', '.join(name for name, _ in source.categories)}]}}")
+            checks.append(
+                "accepted_values: {column: category, values:"
+                f" [{', '.join(name for name, _ in source.categories)}]}}"
+            )
         body = f"select {', '.join(columns)} from {source.name} where {between(source.day)}"
         return Asset(
-            self.names.new(), self.team(), (source.name,), body, tuple(checks), measure=self.measure(source).name, root=source.name
+            self.names.new(),
+            self.team(),
+            (source.name,),
+            body,
+            tuple(checks),
+            measure=self.measure(source).name,
+            root=source.name,
         )
 
     def measure(self, source: Source) -> Measure:
@@ -109,39 +140,74 @@ class Builder:
         known = self.world.reference
         on = f'c.entity = r."{known.entity}"' + (f" and r.as_of = c.{DAY}" if known.daily else "")
         body = (
-            f'select c.id, c.{DAY}, c.category, r."{known.region}" as region, c."{cleaned.measure}" * r."{known.weight}" as weighted\n'
-            f"from {cleaned.name} c left join {known.name} r on {on}\nwhere c.{between(DAY)}"
+            f'select c.id, c.{DAY}, c.category, r."{known.region}" as region, c."{cleaned.measure}"'
+            f' * r."{known.weight}" as weighted\nfrom {cleaned.name} c left join {known.name} r on'
+            f" {on}\nwhere c.{between(DAY)}"
         )
-        return Asset(self.names.new(), self.team(), (cleaned.name, known.name), body, measure="weighted", root=source.name)
+        return Asset(
+            self.names.new(),
+            self.team(),
+            (cleaned.name, known.name),
+            body,
+            measure="weighted",
+            root=source.name,
+        )
 
     def by_region(self, joined: Asset, source: Source) -> Asset:
-        columns = f"{DAY}, coalesce(region, 'none') as bucket, count(*) as n, round(sum(weighted), 4) as total"
+        columns = (
+            f"{DAY}, coalesce(region, 'none') as bucket, count(*) as n, round(sum(weighted), 4) as"
+            " total"
+        )
         body = f"select {columns}\nfrom {joined.name} where {between(DAY)} group by all"
-        return Asset(self.names.new(), self.team(), (joined.name,), body, ("row_count: {min: 1}",), measure="total", root=source.name)
+        return Asset(
+            self.names.new(),
+            self.team(),
+            (joined.name,),
+            body,
+            ("row_count: {min: 1}",),
+            measure="total",
+            root=source.name,
+        )
 
     def by_category(self, cleaned: Asset, source: Source) -> Asset:
-        columns = f'{DAY}, category as bucket, count(*) as n, round(sum("{cleaned.measure}"), 4) as total'
+        columns = (
+            f'{DAY}, category as bucket, count(*) as n, round(sum("{cleaned.measure}"), 4) as total'
+        )
         body = f"select {columns}\nfrom {cleaned.name} where {between(DAY)} group by all"
-        return Asset(self.names.new(), self.team(), (cleaned.name,), body, measure="total", root=source.name)
+        return Asset(
+            self.names.new(), self.team(), (cleaned.name,), body, measure="total", root=source.name
+        )
 
     def together(self, two: list[Asset]) -> Asset:
         a, b = two
         sums = [
-            f"(select {DAY}, sum(n) as n, round(sum(total), 4) as total from {item.name} where {between(DAY)} group by all)" for item in two
+            f"(select {DAY}, sum(n) as n, round(sum(total), 4) as total from {item.name} where"
+            f" {between(DAY)} group by all)"
+            for item in two
         ]
         columns = f"a.{DAY}, a.n as n_a, b.n as n_b, a.total as total_a, b.total as total_b"
         body = f"select {columns}\nfrom {sums[0]} a\njoin {sums[1]} b using ({DAY})"
         return Asset(self.names.new(), self.team(), (a.name, b.name), body, measure="total_a")
 
     def over(self, item: Asset) -> Asset:
-        body = f"select {DAY}, n_a + n_b as n, total_a / nullif(n_a, 0) as rate from {item.name} where {between(DAY)}"
-        return Asset(self.names.new(), self.team(), (item.name,), body, measure="rate", root=item.root)
+        body = (
+            f"select {DAY}, n_a + n_b as n, total_a / nullif(n_a, 0) as rate from {item.name} where"
+            f" {between(DAY)}"
+        )
+        return Asset(
+            self.names.new(), self.team(), (item.name,), body, measure="rate", root=item.root
+        )
 
     def scored(self, source: Source, cleaned: dict[str, Asset]) -> Asset:
         item = cleaned[source.name]
         name = self.names.new()
         return Asset(
-            name, self.team(), (item.name,), PYTHON.format(name=name, team="{team}", read=item.name, day=DAY), python=True, root=source.name
+            name,
+            self.team(),
+            (item.name,),
+            PYTHON.format(name=name, team="{team}", read=item.name, day=DAY),
+            python=True,
+            root=source.name,
         )
 
     def consumers(self) -> tuple[Consumer, ...]:
@@ -154,7 +220,13 @@ class Builder:
         reads = [own or (self.chance.choice(self.assets).name,) for own in reads]
         exporting = self.chance.randrange(4)
         return tuple(
-            Consumer(f"{self.names.new()}-report", self.team(), own, promises[number], number == exporting)
+            Consumer(
+                f"{self.names.new()}-report",
+                self.team(),
+                own,
+                promises[number],
+                number == exporting,
+            )
             for number, own in enumerate(reads)
         )
 
@@ -166,7 +238,12 @@ def between(column: str) -> str:
 
 def changed(graph: Graph, name: str, body: str) -> Graph:
     """The graph with another body of one asset."""
-    return replace(graph, assets=tuple(replace(asset, body=body) if asset.name == name else asset for asset in graph.assets))
+    return replace(
+        graph,
+        assets=tuple(
+            replace(asset, body=body) if asset.name == name else asset for asset in graph.assets
+        ),
+    )
 
 
 PYTHON = """from headrace import asset, Context

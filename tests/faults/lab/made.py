@@ -18,16 +18,27 @@ SLOW_SECONDS = 9
 
 def _sql(lab: Lab, chance: random.Random, *, single: bool = False) -> Asset:
     chosen = [
-        asset for asset in lab.graph.assets if not asset.python and (asset.root or not single) and asset.name in (lab.aimed or {asset.name})
+        asset
+        for asset in lab.graph.assets
+        if not asset.python
+        and (asset.root or not single)
+        and asset.name in (lab.aimed or {asset.name})
     ]
     if not chosen:
         raise Unfit
     return chance.choice(chosen)
 
 
-def _code(name: str, edit: Callable[[Asset, random.Random], tuple[str, str]], *, single: bool = False, fails: bool = False) -> Make:
-    """The body of an asset is changed and applied; on the next morning it is changed back. What only failed is made by itself then;
-    what wrong code has published is made again by who asks for it."""
+def _code(
+    name: str,
+    edit: Callable[[Asset, random.Random], tuple[str, str]],
+    *,
+    single: bool = False,
+    fails: bool = False,
+) -> Make:
+    """The body of an asset is changed and applied; on the next morning it is changed back. What
+    only failed is made by itself then; what wrong code has published is made again by who asks for
+    it."""
 
     def make(lab: Lab, chance: random.Random) -> Fault:
         asset = _sql(lab, chance, single=single)
@@ -41,13 +52,24 @@ def _code(name: str, edit: Callable[[Asset, random.Random], tuple[str, str]], *,
             declare_assets(lab.root, lab.graph)
             stage.command(stage.mended, EARLY, "apply", "--yes")
 
-        return Fault(f"code_error {name}", asset.name, what, strike=strike, mend=mend, resent=False, by_itself=fails)
+        return Fault(
+            f"code_error {name}",
+            asset.name,
+            what,
+            strike=strike,
+            mend=mend,
+            resent=False,
+            by_itself=fails,
+        )
 
     return make
 
 
 def _failing(asset: Asset, _: random.Random) -> tuple[str, str]:
-    return f"select * from (\n{asset.body}\n) where error('no such account') is null", "raises an error"
+    return (
+        f"select * from (\n{asset.body}\n) where error('no such account') is null",
+        "raises an error",
+    )
 
 
 def _casting(asset: Asset, _: random.Random) -> tuple[str, str]:
@@ -57,7 +79,10 @@ def _casting(asset: Asset, _: random.Random) -> tuple[str, str]:
 
 def _scaling(asset: Asset, chance: random.Random) -> tuple[str, str]:
     factor = chance.choice((100, 1_000, -1))
-    body = f'select * replace ("{asset.measure}" * {factor} as "{asset.measure}") from (\n{asset.body}\n)'
+    body = (
+        f'select * replace ("{asset.measure}" * {factor} as "{asset.measure}") from'
+        f" (\n{asset.body}\n)"
+    )
     return body, f"{asset.measure} × {factor}"
 
 
@@ -67,13 +92,18 @@ def _fanning(asset: Asset, chance: random.Random) -> tuple[str, str]:
 
 
 def _losing(asset: Asset, chance: random.Random) -> tuple[str, str]:
-    return f'select * from (\n{asset.body}\n) where abs(hash("{asset.measure}") % 10) < 2', "keeps a fifth of the rows"
+    return (
+        f'select * from (\n{asset.body}\n) where abs(hash("{asset.measure}") % 10) < 2',
+        "keeps a fifth of the rows",
+    )
 
 
 # The machine
 
 
-def _machine(name: str, trouble: str, what: str, *, mended: bool = True, by_itself: bool = True) -> Make:
+def _machine(
+    name: str, trouble: str, what: str, *, mended: bool = True, by_itself: bool = True
+) -> Make:
     """What the Python asset meets when it runs."""
 
     def make(lab: Lab, chance: random.Random) -> Fault:
@@ -90,7 +120,15 @@ def _machine(name: str, trouble: str, what: str, *, mended: bool = True, by_itse
             if not by_itself:
                 stage.command(stage.mended, EARLY, "retry", asset.name)
 
-        return Fault(name, asset.name, what, strike=strike, mend=mend if mended else nothing, resent=False, by_itself=by_itself)
+        return Fault(
+            name,
+            asset.name,
+            what,
+            strike=strike,
+            mend=mend if mended else nothing,
+            resent=False,
+            by_itself=by_itself,
+        )
 
     return make
 
@@ -110,15 +148,26 @@ SLEEP = f"import time\ntime.sleep({SLOW_SECONDS})\n"
 
 
 def infeasible(lab: Lab, chance: random.Random) -> Fault:
-    """A deadline before anything ever came; by the promise that is in force it is due on the next morning first."""
+    """A deadline before anything ever came; by the promise that is in force it is due on the next
+    morning first."""
     consumer = chance.choice([consumer for consumer in lab.graph.consumers if not consumer.export])
-    earlier = tuple(replace(item, promise="due: '00:10'") if item.name == consumer.name else item for item in lab.graph.consumers)
+    earlier = tuple(
+        replace(item, promise="due: '00:10'") if item.name == consumer.name else item
+        for item in lab.graph.consumers
+    )
 
     def strike(stage: Stage) -> None:
         declare_consumers(lab.root, earlier)
         stage.command(stage.lab.morning, time(0, 5), "apply", "--yes")
 
-    return Fault("deadline_infeasible", consumer.name, "it is due at 00:10", strike=strike, resent=False, by_itself=False)
+    return Fault(
+        "deadline_infeasible",
+        consumer.name,
+        "it is due at 00:10",
+        strike=strike,
+        resent=False,
+        by_itself=False,
+    )
 
 
 def no_destination(lab: Lab, chance: random.Random) -> Fault:
@@ -133,7 +182,14 @@ def no_destination(lab: Lab, chance: random.Random) -> Fault:
         folder.unlink()
         kept.rename(folder)
 
-    return Fault("destination_unavailable", consumer.name, "exports is a file", strike=strike, mend=mend, resent=False)
+    return Fault(
+        "destination_unavailable",
+        consumer.name,
+        "exports is a file",
+        strike=strike,
+        mend=mend,
+        resent=False,
+    )
 
 
 def misconfigured(lab: Lab, chance: random.Random) -> Fault:
@@ -150,15 +206,29 @@ def misconfigured(lab: Lab, chance: random.Random) -> Fault:
 
         return act
 
-    strike, mend = write(before.replace(SERVER, "LAB_NO_SUCH"), mended=False), write(before, mended=True)
-    return Fault("configuration_error", source.name, "its URL needs a secret that isn't set", strike=strike, mend=mend, resent=False)
+    strike, mend = (
+        write(before.replace(SERVER, "LAB_NO_SUCH"), mended=False),
+        write(before, mended=True),
+    )
+    return Fault(
+        "configuration_error",
+        source.name,
+        "its URL needs a secret that isn't set",
+        strike=strike,
+        mend=mend,
+        resent=False,
+    )
 
 
 def paused(lab: Lab, chance: random.Random) -> Fault:
     asset = chance.choice(lab.graph.assets)
-    strike: Act = lambda stage: stage.command(stage.lab.morning, EARLY, "pause", asset.name, "--reason", "looking into it")  # noqa: E731
+    strike: Act = lambda stage: stage.command(  # noqa: E731
+        stage.lab.morning, EARLY, "pause", asset.name, "--reason", "looking into it"
+    )
     mend: Act = lambda stage: stage.command(stage.mended, EARLY, "resume", asset.name)  # noqa: E731
-    return Fault("paused", asset.name, "somebody looks into it", strike=strike, mend=mend, resent=False)
+    return Fault(
+        "paused", asset.name, "somebody looks into it", strike=strike, mend=mend, resent=False
+    )
 
 
 def unapproved(lab: Lab, chance: random.Random) -> Fault:
@@ -167,14 +237,36 @@ def unapproved(lab: Lab, chance: random.Random) -> Fault:
 
     def strike(stage: Stage) -> None:
         settings = lab.root / "headrace.toml"
-        settings.write_text(settings.read_text() + '[policy]\nbackfill_approval = "partitions > 2"\n')
+        settings.write_text(
+            settings.read_text() + '[policy]\nbackfill_approval = "partitions > 2"\n'
+        )
         first, last = lab.day - timedelta(5), lab.day - timedelta(1)
         stage.command(
-            stage.lab.morning, EARLY, "backfill", asset.name, "--from", first.isoformat(), "--to", last.isoformat(), "--mode", "all",
-            "--only", "--reason", "made again", "--yes",
-        )  # fmt: skip
+            stage.lab.morning,
+            EARLY,
+            "backfill",
+            asset.name,
+            "--from",
+            first.isoformat(),
+            "--to",
+            last.isoformat(),
+            "--mode",
+            "all",
+            "--only",
+            "--reason",
+            "made again",
+            "--yes",
+        )
 
-    return Fault("approval_pending", asset.name, "a backfill waits", strike=strike, resent=False, by_itself=False, findable=False)
+    return Fault(
+        "approval_pending",
+        asset.name,
+        "a backfill waits",
+        strike=strike,
+        resent=False,
+        by_itself=False,
+        findable=False,
+    )
 
 
 def nobody(lab: Lab, chance: random.Random) -> Fault:
@@ -182,12 +274,19 @@ def nobody(lab: Lab, chance: random.Random) -> Fault:
 
 
 MADE: tuple[Make, ...] = (
-    _code("failing", _failing, fails=True), _code("casting", _casting, fails=True), _code("scaling", _scaling),
+    _code("failing", _failing, fails=True),
+    _code("casting", _casting, fails=True),
+    _code("scaling", _scaling),
     _code("fanning", _fanning, single=True),
     _code("losing", _losing, single=True),
     _machine("resource_exhausted", MEMORY, "no memory", by_itself=False),
     _machine("worker_lost once", ONCE, "its worker is killed once", mended=False),
     _machine("worker_lost always", ALWAYS, "its workers are killed", by_itself=False),
     _machine("slow_run", SLEEP, f"takes {SLOW_SECONDS} s"),
-    infeasible, no_destination, misconfigured, paused, unapproved, nobody,
-)  # fmt: skip
+    infeasible,
+    no_destination,
+    misconfigured,
+    paused,
+    unapproved,
+    nobody,
+)

@@ -1,4 +1,6 @@
-"""The clean days of a world, driven day by day once and kept, so that each fault begins with a copy of them."""
+"""The clean days of a world, driven day by day once and kept, so that each fault begins with a copy
+of them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from lab.graph import Builder, Graph
 from lab.shapes import Source, World, world
 
 MORNING = time(5, 30)
-"""When the clean days are looked at: after all that is declared to be there is there, before anything is due."""
+"""When the clean days are looked at: after all that is declared to be there is there, before
+anything is due."""
 Shaped = Callable[[Delivery, Source | None], None]
 """What is done to a delivery that isn't a fault: of whom, None for the reference data."""
 
@@ -43,8 +46,14 @@ class Lab:
     def moment(self, day: date, at: time) -> datetime:
         return datetime.combine(day, at, ZoneInfo(self.world.zone))
 
-    def deliver(self, day: date, shaped: dict[str, Shaped] | None = None, factors: dict[str, float] | None = None) -> dict[str, datetime]:
-        """What is sent for a day, and when each of it comes; what `shaped` names is changed before, or doesn't come."""
+    def deliver(
+        self,
+        day: date,
+        shaped: dict[str, Shaped] | None = None,
+        factors: dict[str, float] | None = None,
+    ) -> dict[str, datetime]:
+        """What is sent for a day, and when each of it comes; what `shaped` names is changed before,
+        or doesn't come."""
         came: dict[str, datetime] = {}
         for source in self.world.events:
             made = self.days.events(source, day, factor=(factors or {}).get(source.name, 1.0))
@@ -54,7 +63,9 @@ class Lab:
             came |= self._write(self.days.reference(day), None, day, shaped or {})
         return came
 
-    def _write(self, made: Delivery, source: Source | None, day: date, shaped: dict[str, Shaped]) -> dict[str, datetime]:
+    def _write(
+        self, made: Delivery, source: Source | None, day: date, shaped: dict[str, Shaped]
+    ) -> dict[str, datetime]:
         if made.source in shaped:
             shaped[made.source](made, source)
         if made.missing:
@@ -75,7 +86,11 @@ def history(seed: int, root: Path, said: Callable[[str], None]) -> None:
             day = lab.world.first + timedelta(number)
             lab.deliver(day)
             document = driver.tick(lab.moment(day + timedelta(1), MORNING))
-            odd = [f"{attempt.asset} {attempt.state}" for attempt in document.attempts if attempt.state != "published"]
+            odd = [
+                f"{attempt.asset} {attempt.state}"
+                for attempt in document.attempts
+                if attempt.state != "published"
+            ]
             said(f"seed {seed} day {number}: {document.state} {', '.join(odd)}")
     finally:
         driver.close()

@@ -1,4 +1,5 @@
-"""What isn't a fault: a holiday, a storm, growth, a file that is touched, a column more, a name that wasn't there before."""
+"""What isn't a fault: a holiday, a storm, growth, a file that is touched, a column more, a name
+that wasn't there before."""
 
 from __future__ import annotations
 
@@ -28,7 +29,11 @@ def month(lab: Lab) -> dict[date, Oddity]:
     every = [source.name for source in lab.world.events]
     grows, grown = chance.choice(every), chance.choice((1.004, 1.008))
     holiday, storm = sorted(chance.sample(range(3, 22), 2))
-    adds, added, sent_again = chance.choice(lab.world.events), chance.randrange(8, 14), chance.choice(lab.world.events)
+    adds, added, sent_again = (
+        chance.choice(lab.world.events),
+        chance.randrange(8, 14),
+        chance.choice(lab.world.events),
+    )
     days = {}
     for number in range(DAYS):
         factors, shaped, what = {grows: grown**number}, dict[str, Shaped](), ""

@@ -1,7 +1,8 @@
-"""Two faults at once: in one delivery, at a source and at an asset that is made of it, at two sources of one asset, or anywhere.
+"""Two faults at once: in one delivery, at a source and at an asset that is made of it, at two
+sources of one asset, or anywhere.
 
-A word says which: `15` is one fault, `same:4+16` are two in one delivery, `below:0+27`, `two:1+12`, `any:3+30`. What is aimed at is drawn
-from the seed and the word.
+A word says which: `15` is one fault, `same:4+16` are two in one delivery, `below:0+27`, `two:1+12`,
+`any:3+30`. What is aimed at is drawn from the seed and the word.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _RUNS = ("code_error", "resource_exhausted", "worker_lost always")
 
 
 def drawn(lab: Lab, word: str) -> list[Fault]:
-    """The faults of a scenario, with their parameters. Raises Unfit for two that can't be played together."""
+    """The faults of a scenario, with their parameters. Raises Unfit for two that can't be played
+    together.
+    """
     way, _, numbers = word.rpartition(":")
     makes = [ALL[int(number)] for number in numbers.split("+")]
     aims = _aims(lab, way, random.Random(f"{lab.world.seed} {word}"))
@@ -34,7 +37,9 @@ def drawn(lab: Lab, word: str) -> list[Fault]:
         faults = []
         for number, make in enumerate(makes):
             lab.aimed = aims[number] if aims else frozenset()
-            faults.append(make(lab, random.Random(f"{lab.world.seed} {word.removeprefix('any:')} {number}")))
+            faults.append(
+                make(lab, random.Random(f"{lab.world.seed} {word.removeprefix('any:')} {number}"))
+            )
     finally:
         lab.aimed = frozenset()
     missed = any(item.node not in aim for item, aim in zip(faults, aims, strict=False))
@@ -67,7 +72,9 @@ def _aims(lab: Lab, way: str, chance: random.Random) -> Sequence[frozenset[str]]
     if way == "same":
         return frozenset({source}), frozenset({source})
     if way == "below":
-        return frozenset({source}), frozenset(asset.name for asset in lab.graph.assets if source in lab.graph.above(asset.name))
+        return frozenset({source}), frozenset(
+            asset.name for asset in lab.graph.assets if source in lab.graph.above(asset.name)
+        )
     if way != "two":
         return ()
     asset = chance.choice(lab.graph.assets)
@@ -85,7 +92,11 @@ def _fit(lab: Lab, way: str, item: Fault, other: Fault) -> bool:
     if any(fault.name in _TOLD_LATER for fault in (item, other)) and way != "any":
         return False
     if way == "same":
-        apart = bool(item.about and other.about) and item.about != other.about and not (_lost(item, other) or _lost(other, item))
+        apart = (
+            bool(item.about and other.about)
+            and item.about != other.about
+            and not (_lost(item, other) or _lost(other, item))
+        )
         return apart and _both_strike(lab, item, other)
     if way == "below":
         return other.name.startswith(_RUNS) and item.node != other.node
@@ -115,4 +126,6 @@ def _lost(item: Fault, other: Fault) -> bool:
 def _hides(lab: Lab, upper: Fault, lower: Fault) -> bool:
     """Whether all that an asset is made of goes through where another fault is."""
     made = {asset.name for asset in lab.graph.assets}
-    return upper.node == lower.node or (lower.node in made and upper.node in lab.graph.above(lower.node))
+    return upper.node == lower.node or (
+        lower.node in made and upper.node in lab.graph.above(lower.node)
+    )

@@ -37,7 +37,9 @@ class Played:
 
 
 class Play:
-    """One scenario in one folder, which is the project's own: the clean weeks are copied over it."""
+    """One scenario in one folder, which is the project's own: the clean weeks are
+    copied over it.
+    """
 
     def __init__(self, seed: int, root: Path, clean: Path) -> None:
         copied(clean, root)
@@ -45,10 +47,14 @@ class Play:
         self.driver = Driver(root)
 
     def play(self, faults: Sequence[Fault], *, one_by_one: bool = False) -> Played:
-        """The morning of the fault, and the next; `one_by_one`: each fault is mended on a morning of its own."""
+        """The morning of the fault, and the next; `one_by_one`: each fault is mended on a morning
+        of its own.
+        """
         skipped = max((fault.skipped for fault in faults), default=0)
         morning = self.lab.day + timedelta(1 + skipped)
-        played = Played(faults, self.lab.moment(self.lab.day, time(12)), self.lab.moment(morning, LOOKS[0]))
+        played = Played(
+            faults, self.lab.moment(self.lab.day, time(12)), self.lab.moment(morning, LOOKS[0])
+        )
         stage = Stage(self.lab, self.driver, random.Random(0), morning + timedelta(1))
         try:
             self._first(stage, played, morning, skipped)
@@ -72,7 +78,11 @@ class Play:
         self._hold_back(came)
         for fault in played.faults:
             fault.strike(stage)
-        observations = LOOKS if any(fault.observed_between for fault in played.faults) else (LOOKS[0], LOOKS[-1])
+        observations = (
+            LOOKS
+            if any(fault.observed_between for fault in played.faults)
+            else (LOOKS[0], LOOKS[-1])
+        )
         for at in observations:
             self._arrive(self.lab.moment(morning, at))
             if at == LOOKS[-1]:
@@ -113,9 +123,17 @@ class Play:
         at = self.lab.moment(morning, time(0, 50))
         if source is None:
             known = self.lab.world.reference
-            write(path_of(self.lab.root, known, self.lab.day), self.lab.days.reference(self.lab.day), at)
+            write(
+                path_of(self.lab.root, known, self.lab.day),
+                self.lab.days.reference(self.lab.day),
+                at,
+            )
         else:
-            write(path_of(self.lab.root, source, self.lab.day), self.lab.days.events(source, self.lab.day), at)
+            write(
+                path_of(self.lab.root, source, self.lab.day),
+                self.lab.days.events(source, self.lab.day),
+                at,
+            )
 
     def _status(self, played: Played, day: date, after: time, observations: Sequence[time]) -> None:
         """What `status` says until the next look, beside what readers get at that moment."""
@@ -123,7 +141,9 @@ class Play:
         for at in STATUS:
             if after < at < until and self.lab.moment(day, at) > self.driver.now:
                 result = published(self.driver)
-                played.seen += [(item, result) for item in self.driver.status(self.lab.moment(day, at))]
+                played.seen += [
+                    (item, result) for item in self.driver.status(self.lab.moment(day, at))
+                ]
 
 
 def _both(first: Shaped, second: Shaped) -> Shaped:

@@ -1,4 +1,6 @@
-"""A random world: five sources of different owners, what their rows look like, how their days differ, how long it is known."""
+"""A random world: five sources of different owners, what their rows look like, how their days
+differ, how long it is known.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ KEYS = (15, 400)
 HISTORY = (10, 28)
 """So many clean days there are before the fault."""
 FAULT = date(2025, 5, 5)
-"""The fault is in the week of this Monday. No zone changes its clocks in the months that are looked at."""
+"""The fault is in the week of this Monday. No zone changes its clocks in the months that are looked
+at."""
 WIDE_MAX = 3_000
 """Larger sources have no more than nine columns of numbers."""
 LEVEL_NOISE = 0.015
@@ -39,7 +42,8 @@ class Measure:
     negative: float
     whole: bool
     form: str = "amounts"
-    """`amounts` are log-normal, `counts` small, `shares` between 0 and 1, `degrees` on both sides of zero."""
+    """`amounts` are log-normal, `counts` small, `shares` between 0 and 1, `degrees` on both sides
+    of zero."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,14 @@ class Source:
     def columns(self) -> dict[str, str]:
         """What each column holds: text, date, time, whole, or number."""
         result = dict.fromkeys(self.order, "text")
-        result |= {self.day: "date", self.time: "time", self.key: "whole" if self.keys == "whole" else "text"}
-        return result | {measure.name: "whole" if measure.whole else "number" for measure in self.measures}
+        result |= {
+            self.day: "date",
+            self.time: "time",
+            self.key: "whole" if self.keys == "whole" else "text",
+        }
+        return result | {
+            measure.name: "whole" if measure.whole else "number" for measure in self.measures
+        }
 
 
 @dataclass(frozen=True)
@@ -143,13 +153,21 @@ def world(seed: int) -> World:
     reference = _reference(chance, names)
     kinds, sizes = ["file", "file", "file", "http"], chance.sample(ROWS, 4)
     chance.shuffle(kinds)
-    events = [_source(chance, names, kind, rows, reference) for kind, rows in zip(kinds, sizes, strict=True)]
+    events = [
+        _source(chance, names, kind, rows, reference)
+        for kind, rows in zip(kinds, sizes, strict=True)
+    ]
     if chance.random() < TWO_OF_ONE:
         events[-1] = replace(events[-1], owner=events[0].owner)
     return World(
-        seed, chance.choice(ZONES), tuple(events), reference,
-        days=chance.randint(*HISTORY), day=FAULT + timedelta(chance.randrange(7)), joined=chance.randint(1, 3),
-    )  # fmt: skip
+        seed,
+        chance.choice(ZONES),
+        tuple(events),
+        reference,
+        days=chance.randint(*HISTORY),
+        day=FAULT + timedelta(chance.randrange(7)),
+        joined=chance.randint(1, 3),
+    )
 
 
 def _reference(chance: random.Random, names: Names) -> Reference:
@@ -158,13 +176,24 @@ def _reference(chance: random.Random, names: Names) -> Reference:
     regions = tuple(names.new() for _ in range(chance.randint(3, 6)))
     keys = tuple(f"{stem}{number:04d}" for number in chance.sample(range(1000, 9999), count))
     return Reference(
-        names.new(), names.new() + "-" + names.new(), names.new() + "_id", names.new(), names.new(), regions, keys, chance.random() < 0.5
+        names.new(),
+        names.new() + "-" + names.new(),
+        names.new() + "_id",
+        names.new(),
+        names.new(),
+        regions,
+        keys,
+        chance.random() < 0.5,
     )
 
 
-def _source(chance: random.Random, names: Names, kind: str, rows: tuple[int, int], reference: Reference) -> Source:
+def _source(
+    chance: random.Random, names: Names, kind: str, rows: tuple[int, int], reference: Reference
+) -> Source:
     many = chance.choice((1, 2, 3, 4, 9, 30))
-    measures = tuple(_measure(chance, names) for _ in range(many if rows[1] <= WIDE_MAX else min(many, 9)))
+    measures = tuple(
+        _measure(chance, names) for _ in range(many if rows[1] <= WIDE_MAX else min(many, 9))
+    )
     flags = tuple(names.new() for _ in range(chance.choice((0, 0, 1, 2, 6))))
     mix = [chance.gammavariate(2, 1) + 0.3 for _ in range(chance.randint(2, 9))]
     weekend = chance.choice((0.0, 0.0, -0.25, -0.7))
@@ -178,21 +207,42 @@ def _source(chance: random.Random, names: Names, kind: str, rows: tuple[int, int
     order = [*columns, category, note, *flags, *(measure.name for measure in measures)]
     chance.shuffle(order)
     return Source(
-        name=names.new(), owner=f"{names.new()}-{names.new()}", kind=kind, delimiter=chance.choice(DELIMITERS),
-        key=columns[0], entity=columns[1], day=columns[2], time=columns[3], category=category,
-        categories=tuple((names.new(), weight / sum(mix)) for weight in mix), note=note, measures=measures, order=tuple(order),
+        name=names.new(),
+        owner=f"{names.new()}-{names.new()}",
+        kind=kind,
+        delimiter=chance.choice(DELIMITERS),
+        key=columns[0],
+        entity=columns[1],
+        day=columns[2],
+        time=columns[3],
+        category=category,
+        categories=tuple((names.new(), weight / sum(mix)) for weight in mix),
+        note=note,
+        measures=measures,
+        order=tuple(order),
         rows=math.exp(chance.uniform(math.log(rows[0]), math.log(rows[1]))),
         weekdays=tuple(chance.gauss(0, 0.05) + (weekend if day >= 5 else 0.0) for day in range(7)),
-        noise=chance.uniform(0.02, 0.06), peak=chance.randint(8, 17), arrives=chance.randint(60, 240),
-        by=chance.choice(("05:00", "05:15", "")), keys=chance.choice(("whole", "prefixed", "digests", "padded", "uuids")), flags=flags,
-        format="csv" if kind == "http" else chance.choice(("csv", "csv", "csv", "jsonl", "parquet")), exact=chance.random() < 0.5,
-    )  # fmt: skip
+        noise=chance.uniform(0.02, 0.06),
+        peak=chance.randint(8, 17),
+        arrives=chance.randint(60, 240),
+        by=chance.choice(("05:00", "05:15", "")),
+        keys=chance.choice(("whole", "prefixed", "digests", "padded", "uuids")),
+        flags=flags,
+        format="csv"
+        if kind == "http"
+        else chance.choice(("csv", "csv", "csv", "jsonl", "parquet")),
+        exact=chance.random() < 0.5,
+    )
 
 
 def _measure(chance: random.Random, names: Names) -> Measure:
     form = chance.choice(("amounts", "amounts", "amounts", "counts", "shares", "degrees"))
     return Measure(
-        names.new(), chance.gauss(3, 1.2), chance.uniform(0.3, 0.9), chance.choice((0.0, 0.0, 0.02, 0.06)),
+        names.new(),
+        chance.gauss(3, 1.2),
+        chance.uniform(0.3, 0.9),
+        chance.choice((0.0, 0.0, 0.02, 0.06)),
         chance.choice((0.0, 0.0, 0.0, 0.25)) if form == "amounts" else 0.0,
-        form == "counts" or (form == "amounts" and chance.random() < 0.3), form,
-    )  # fmt: skip
+        form == "counts" or (form == "amounts" and chance.random() < 0.3),
+        form,
+    )

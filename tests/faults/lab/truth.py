@@ -1,4 +1,5 @@
-"""What readers really get, by the content of what is published, compared with the same days without a fault."""
+"""What readers really get, by the content of what is published, compared with the same days without
+a fault."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ GREEN = frozenset({"served", "at_risk"})
 
 def published(driver: Driver) -> Published:
     """What readers see now."""
-    result = driver.rows("select node, partition, content_hash from publication where ended_snapshot is null")
+    result = driver.rows(
+        "select node, partition, content_hash from publication where ended_snapshot is null"
+    )
     return {(node, partition): content for node, partition, content in result}
 
 
@@ -23,12 +26,16 @@ def wrong(consumer: Consumer, visible: Published, sound: Published) -> list[str]
     return [
         f"{asset}@{partition}"
         for (asset, partition), content in visible.items()
-        if asset in consumer.reads and (asset, partition) in sound and content != sound[asset, partition]
+        if asset in consumer.reads
+        and (asset, partition) in sound
+        and content != sound[asset, partition]
     ]
 
 
 def lacking(consumer: Consumer, visible: Published, at: datetime) -> list[str]:
-    """What a consumer was promised to be able to read by now, of the newest interval that is due, and can't."""
+    """What a consumer was promised to be able to read by now, of the newest interval that is due,
+    and can't.
+    """
     due = _newest_due(consumer, at)
     return [f"{asset}@{due}" for asset in consumer.reads if (asset, due) not in visible]
 

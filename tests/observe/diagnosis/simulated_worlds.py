@@ -1,4 +1,6 @@
-"""Random projects for the simulation of faults: nodes, columns, owners, and what truly reaches what."""
+"""Random projects for the simulation of faults: nodes, columns, owners, and what truly reaches
+what.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def midnight(day: int) -> int:
 
 @dataclass
 class Made:
-    """One node. `edges`: own column → (input, column); `filters` decide which rows there are; `reads`: (input, mode, days looked back)."""
+    """One node. `edges`: own column → (input, column); `filters` decide which rows there are;
+    `reads`: (input, mode, days looked back).
+    """
 
     name: str
     source: bool
@@ -53,12 +57,20 @@ class StateFacts:
         return [
             node.name
             for node in self.nodes.values()
-            if (source and node.source) or (consumer and node.consumer) or (asset and not node.source and not node.consumer)
+            if (source and node.source)
+            or (consumer and node.consumer)
+            or (asset and not node.source and not node.consumer)
         ]
 
-    def reached(self, node: str, day: int, columns: list[str] | None) -> list[tuple[str, int, list[str]]]:
-        """(node, day, columns) that are made of some columns (None: of its rows) of one day of a node, in the order of flow."""
-        bad: dict[tuple[str, int], set[str]] = {(node, day): set(columns or self.nodes[node].columns)}
+    def reached(
+        self, node: str, day: int, columns: list[str] | None
+    ) -> list[tuple[str, int, list[str]]]:
+        """(node, day, columns) that are made of some columns (None: of its rows) of one day of a
+        node, in the order of flow.
+        """
+        bad: dict[tuple[str, int], set[str]] = {
+            (node, day): set(columns or self.nodes[node].columns)
+        }
         rows = {(node, day)} if columns is None else set()
         for item in self.nodes.values():
             for at in range(day, DAYS):
@@ -70,7 +82,9 @@ class StateFacts:
         del bad[node, day]
         return [(name, at, sorted(result)) for (name, at), result in bad.items()]
 
-    def _made_of(self, item: Made, at: int, bad: dict[tuple[str, int], set[str]], rows: set[tuple[str, int]]) -> tuple[set[str], bool]:
+    def _made_of(
+        self, item: Made, at: int, bad: dict[tuple[str, int], set[str]], rows: set[tuple[str, int]]
+    ) -> tuple[set[str], bool]:
         hit: set[str] = set()
         whole = False
         for name, mode, back in item.reads:
@@ -79,25 +93,47 @@ class StateFacts:
                 days = range(at + 1)
             for day in days:
                 reached = bad.get((name, day), set())
-                hit |= {own for own, made in item.edges.items() if any(other == name and column in reached for other, column in made)}
-                whole |= (name, day) in rows or any(other == name and column in reached for other, column in item.filters)
+                hit |= {
+                    own
+                    for own, made in item.edges.items()
+                    if any(other == name and column in reached for other, column in made)
+                }
+                whole |= (name, day) in rows or any(
+                    other == name and column in reached for other, column in item.filters
+                )
         return hit, whole
 
 
 def facts(random: Random) -> StateFacts:
-    """A project of 3 to 8 sources of 3 vendors, 8 to 40 assets, 2 to 5 consumers; names say nothing."""
+    """A project of 3 to 8 sources of 3 vendors, 8 to 40 assets, 2 to 5 consumers; names say
+    nothing.
+    """
     nodes: dict[str, Made] = {}
     hosts = [f"host{number}.example" for number in range(random.randint(2, 4))]
     owners = [f"vendor{number}" for number in range(3)]
     for number in range(random.randint(3, 8)):
         columns = [f"c{index}" for index in range(random.randint(3, 8))]
-        nodes[f"s{number}"] = Made(f"s{number}", True, random.choice(owners), random.choice(hosts), False, columns)
+        nodes[f"s{number}"] = Made(
+            f"s{number}", True, random.choice(owners), random.choice(hosts), False, columns
+        )
     for number in range(random.randint(8, 40)):
         _asset(random, nodes, f"a{number}")
     assets = [name for name in nodes if name.startswith("a")]
     for number in range(random.randint(2, 5)):
-        reads = [(name, InputMode.REQUIRED, 0) for name in random.sample(assets, min(len(assets), random.randint(1, 3)))]
-        nodes[f"u{number}"] = Made(f"u{number}", False, "reader", random.choice(hosts), False, [], reads=reads, consumer=True)
+        reads = [
+            (name, InputMode.REQUIRED, 0)
+            for name in random.sample(assets, min(len(assets), random.randint(1, 3)))
+        ]
+        nodes[f"u{number}"] = Made(
+            f"u{number}",
+            False,
+            "reader",
+            random.choice(hosts),
+            False,
+            [],
+            reads=reads,
+            consumer=True,
+        )
     return StateFacts(nodes, _graph(nodes))
 
 
@@ -109,10 +145,13 @@ def _asset(random: Random, nodes: dict[str, Made], name: str) -> None:
     made = Made(name, False, f"team{random.randint(0, 3)}", "", whole, columns, reads=reads)
     for column in columns:
         made.edges[column] = [
-            (item, random.choice(nodes[item].columns)) for item in random.sample(above, random.choice((1, 1, min(2, len(above)))))
+            (item, random.choice(nodes[item].columns))
+            for item in random.sample(above, random.choice((1, 1, min(2, len(above)))))
         ]
     if len(above) > 1:
-        made.filters = [(item, nodes[item].columns[0]) for item in above]  # joined by their first columns
+        made.filters = [
+            (item, nodes[item].columns[0]) for item in above
+        ]  # joined by their first columns
     elif random.random() < 0.3:
         made.filters = [(above[0], random.choice(nodes[above[0]].columns))]
     nodes[name] = made
@@ -120,14 +159,23 @@ def _asset(random: Random, nodes: dict[str, Made], name: str) -> None:
 
 def _mode(random: Random) -> tuple[InputMode, int]:
     return random.choices(
-        [(InputMode.REQUIRED, 0), (InputMode.REQUIRED, 2), (InputMode.PREVIOUS, 0), (InputMode.ALL, 0)], [80, 8, 4, 8]
-    )[0]  # fmt: skip
+        [
+            (InputMode.REQUIRED, 0),
+            (InputMode.REQUIRED, 2),
+            (InputMode.PREVIOUS, 0),
+            (InputMode.ALL, 0),
+        ],
+        [80, 8, 4, 8],
+    )[0]
 
 
 def _graph(nodes: dict[str, Made]) -> CauseGraph:
     known = {
         node.name: ColumnLineage(
-            {own: tuple(Edge(name, column, Transformation.EXPRESSION) for name, column in made) for own, made in node.edges.items()},
+            {
+                own: tuple(Edge(name, column, Transformation.EXPRESSION) for name, column in made)
+                for own, made in node.edges.items()
+            },
             tuple(Edge(name, column, Transformation.FILTER) for name, column in node.filters),
         )
         for node in nodes.values()
@@ -139,6 +187,9 @@ def _graph(nodes: dict[str, Made]) -> CauseGraph:
 def _node(item: Made) -> CauseNode:
     place = Place(file="x")
     inputs = tuple(
-        InputSpec(node=name, mode=mode, lookback=f"{back}d" if back else None, place=place) for name, mode, back in item.reads
-    )  # fmt: skip
-    return CauseNode(item.name, inputs, item.source, WHOLE if item.whole else DAY, "UTC", item.owner)
+        InputSpec(node=name, mode=mode, lookback=f"{back}d" if back else None, place=place)
+        for name, mode, back in item.reads
+    )
+    return CauseNode(
+        item.name, inputs, item.source, WHOLE if item.whole else DAY, "UTC", item.owner
+    )

@@ -1,4 +1,5 @@
-"""Faults of every kind in random projects, on seeds that rules weren't written with: what is found, and how many incidents it takes."""
+"""Faults of every kind in random projects, on seeds that rules weren't written with: what is found,
+and how many incidents it takes."""
 
 from __future__ import annotations
 
@@ -15,7 +16,11 @@ FEW, MANY = 4, 100
 def outcome(seeds: int, *, two: bool) -> tuple[float, float, list[str]]:
     """(share that is right, incidents per cause, what was missed)."""
     hits, causes, missed = 0, 0, []
-    played = [case(kind, seed, two=two) for kind in PLAYS for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
+    played = [
+        case(kind, seed, two=two)
+        for kind in PLAYS
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds)
+    ]
     for item in played:
         told = diagnose(item.evidence, item.facts.graph, item.now_us)
         causes += len(told)
@@ -23,14 +28,18 @@ def outcome(seeds: int, *, two: bool) -> tuple[float, float, list[str]]:
             cause = found(fault, told)
             hits += right(fault, cause)
             if not right(fault, cause):
-                missed.append(f"seed {item.seed}: {fault.kind} at {sorted(fault.nodes)}, not {cause and (cause.kind.value, cause.node)}")
+                missed.append(
+                    f"seed {item.seed}: {fault.kind} at {sorted(fault.nodes)}, not"
+                    f" {cause and (cause.kind.value, cause.node)}"
+                )
     count = sum(len(item.injected) for item in played)
     return hits / count, causes / count, missed
 
 
 @pytest.mark.parametrize("two", [False, True], ids=["alone", "two"])
 def test_faults_are_put_down_to_their_causes(two: bool) -> None:
-    """Would catch: a rule that takes what is another's, symptoms that become incidents of their own."""
+    """Would catch: a rule that takes what is another's, symptoms that become incidents of their
+    own."""
     share, incidents, missed = outcome(FEW, two=two)
     assert share >= 0.95, missed
     assert incidents <= 1.08, missed
@@ -55,25 +64,42 @@ def test_where_nothing_is_wrong_nothing_is_found() -> None:
 
 def test_the_order_in_which_evidence_comes_changes_nothing() -> None:
     """Would catch: causes that depend on how rows were read."""
-    for kind in (CauseKind.NULL_SPIKE, CauseKind.CODE_ERROR, CauseKind.SOURCE_UNAVAILABLE, CauseKind.RESOURCE_EXHAUSTED):
+    for kind in (
+        CauseKind.NULL_SPIKE,
+        CauseKind.CODE_ERROR,
+        CauseKind.SOURCE_UNAVAILABLE,
+        CauseKind.RESOURCE_EXHAUSTED,
+    ):
         item = case(kind, FIRST_SEED, two=True)
-        assert diagnose(item.evidence, item.facts.graph, item.now_us) == diagnose(item.evidence[::-1], item.facts.graph, item.now_us)
+        assert diagnose(item.evidence, item.facts.graph, item.now_us) == diagnose(
+            item.evidence[::-1], item.facts.graph, item.now_us
+        )
 
 
 def test_what_is_held_is_explained_exactly_once() -> None:
     """Would catch: evidence lost between causes, or put down to two."""
     for seed in range(FIRST_SEED, FIRST_SEED + 30):
         item: Case = case(CauseKind.DISTRIBUTION_SHIFT, seed, two=True)
-        explained = [each for cause in diagnose(item.evidence, item.facts.graph, item.now_us) for each in cause.explains]
+        explained = [
+            each
+            for cause in diagnose(item.evidence, item.facts.graph, item.now_us)
+            for each in cause.explains
+        ]
         held = {each.id for each in item.evidence if each.held and each.strength >= 3}
         assert len(explained) == len(set(explained)), f"seed {seed}"
         assert held <= set(explained), f"seed {seed}"
 
 
-def test_what_nothing_below_looks_like_is_carried_nowhere_and_that_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Would catch: a cause that isn't carried to what it explains, since only what can explain something further down is."""
+def test_what_nothing_below_looks_like_is_carried_nowhere_and_that_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Would catch: a cause that isn't carried to what it explains, since only what can explain
+    something further down is."""
     kinds = tuple(PLAYS)
-    played = [case(kinds[seed % len(kinds)], seed, two=bool(seed % 3)) for seed in range(FIRST_SEED + 500, FIRST_SEED + 560)]
+    played = [
+        case(kinds[seed % len(kinds)], seed, two=bool(seed % 3))
+        for seed in range(FIRST_SEED + 500, FIRST_SEED + 560)
+    ]
     result = [diagnose(item.evidence, item.facts.graph, item.now_us) for item in played]
     monkeypatch.setattr(SeenBelow, "below", lambda self, _: self._from[0] if self._from else ())
     for item, causes in zip(played, result, strict=True):

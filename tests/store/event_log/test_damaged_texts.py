@@ -20,8 +20,8 @@ def test_the_row_of_a_damaged_text_is_named_alone(store: Store) -> None:
             tx.execute("insert into firing (node, at) values (?, ?)", (f"n{number}", number))
             row = (f"subject {number}", LONG)
             tx.execute(
-                "insert into notice (kind, subject, recipient, channel, title, body, said, state, not_before, created_at)"
-                " values ('k', ?, 'r', 'c', 't', ?, '', 'waiting', 0, 0)",
+                "insert into notice (kind, subject, recipient, channel, title, body, said, state,"
+                " not_before, created_at) values ('k', ?, 'r', 'c', 't', ?, '', 'waiting', 0, 0)",
                 row,
             )
     _damage(store)

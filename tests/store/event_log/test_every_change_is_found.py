@@ -1,4 +1,6 @@
-"""Whatever changes in whatever table, without Headrace: it is found, or `guards` says why it isn't. Made from the schema."""
+"""Whatever changes in whatever table, without Headrace: it is found, or `guards` says why it isn't.
+Made from the schema.
+"""
 
 from __future__ import annotations
 
@@ -60,12 +62,19 @@ def _copy(source: Any, tx: Any, order: list[str]) -> None:
         if name in {*UNRECORDED, *OWN, "migration"}:
             continue
         kinds = columns_by_table(tx)[name]
-        if tx.execute(f'select 1 from "{name}"').fetchone():  # PostgreSQL's trail refuses even to delete nothing
+        if tx.execute(
+            f'select 1 from "{name}"'
+        ).fetchone():  # PostgreSQL's trail refuses even to delete nothing
             tx.execute(f'delete from "{name}"')
         listed, marks = ", ".join(f'"{column}"' for column in kinds), ", ".join("?" for _ in kinds)
         own = '"recurrence_of"'  # a row may refer to a later one: of no interest here
-        for row in source.execute(f'select {listed.replace(own, "null")} from "{name}" order by 1').fetchall():
-            values = [bool(v) if kind == "boolean" and v is not None else v for v, kind in zip(row, kinds.values(), strict=True)]
+        for row in source.execute(
+            f'select {listed.replace(own, "null")} from "{name}" order by 1'
+        ).fetchall():
+            values = [
+                bool(v) if kind == "boolean" and v is not None else v
+                for v, kind in zip(row, kinds.values(), strict=True)
+            ]
             tx.execute(f"insert into {name} ({listed}) values ({marks})", values)
 
 
@@ -86,7 +95,9 @@ def folders(store: Store) -> Folders:
 def changed(value: Any, kind: str, values: random.Random) -> Any:
     """The same value with one bit flipped, of a text or bytes one in the middle."""
     if kind == "uuid":  # text of a form that PostgreSQL checks
-        return f"{value or '00000000-0000-0000-0000-00000000000'}"[:35] + ("1" if str(value).endswith("0") else "0")
+        return f"{value or '00000000-0000-0000-0000-00000000000'}"[:35] + (
+            "1" if str(value).endswith("0") else "0"
+        )
     if value is None:
         return {"boolean": True, "bytea": b"x", "blob": b"x"}.get(kind, 1 if "int" in kind else "x")
     if isinstance(value, bool) or kind == "boolean":
@@ -127,8 +138,12 @@ def test_each_column_of_each_table_is_compared(store: Store) -> None:
 
 
 def _unguard(tx: Any) -> None:
-    """Without what the database itself refuses: whoever edits a file, and a disk, ask no constraint."""
-    tx.unrecorded("drop trigger audit_no_update" + (" on audit" if tx.dialect is Dialect.POSTGRESQL else ""))
+    """Without what the database itself refuses: whoever edits a file, and a disk, ask no
+    constraint.
+    """
+    tx.unrecorded(
+        "drop trigger audit_no_update" + (" on audit" if tx.dialect is Dialect.POSTGRESQL else "")
+    )
     if tx.dialect is Dialect.SQLITE:
         tx.unrecorded("drop trigger audit_no_delete")
         return
@@ -147,8 +162,11 @@ def _unconstrained(store: Store) -> None:
         store.engine.write_connection().execute("pragma ignore_check_constraints = on")
 
 
-def _flip(store: Store, name: str, column: str, kind: str, values: random.Random, replay: replaying.Replay) -> bool:
-    """Whether a changed value is found. One that the database doesn't take, as it is there already, is drawn again."""
+def _flip(
+    store: Store, name: str, column: str, kind: str, values: random.Random, replay: replaying.Replay
+) -> bool:
+    """Whether a changed value is found. One that the database doesn't take, as it is there already,
+    is drawn again."""
     for _ in range(DRAWS_MAX):
         try:
             return _edited(store, name, column, kind, values, replay)
@@ -158,7 +176,9 @@ def _flip(store: Store, name: str, column: str, kind: str, values: random.Random
     return False
 
 
-def _edited(store: Store, name: str, column: str, kind: str, values: random.Random, replay: replaying.Replay) -> bool:
+def _edited(
+    store: Store, name: str, column: str, kind: str, values: random.Random, replay: replaying.Replay
+) -> bool:
     result: list[comparing.LogDifference] = []
     with contextlib.suppress(_Undone), store.write(None) as tx:
         _without_keys(tx)
@@ -197,7 +217,11 @@ def _undo() -> None:
 
 
 def _compared_in(tx: Any, name: str, replay: replaying.Replay) -> list[comparing.LogDifference]:
-    (item,) = [table for table in comparing.tables(tx, replay.connection, catalog.KEYS) if table.name == name]
+    (item,) = [
+        table
+        for table in comparing.tables(tx, replay.connection, catalog.KEYS)
+        if table.name == name
+    ]
     return list(comparing.compared(tx, replay.connection, item))
 
 
@@ -211,7 +235,9 @@ def test_a_flipped_bit_of_the_file_is_found_where_it_changes_a_row(tmp_path: Pat
             before = _kept(all_rows(tx))
     whole = tmp_path / "whole.db"
     shutil.copy(path, whole)
-    used = [at for at, byte in enumerate(whole.read_bytes()) if byte and at > 100]  # most of a small file's pages is empty
+    used = [
+        at for at, byte in enumerate(whole.read_bytes()) if byte and at > 100
+    ]  # most of a small file's pages is empty
     unfound, seen = [], 0
     for number in range(FLIPS):
         for companion in ("-wal", "-shm"):
@@ -232,10 +258,15 @@ def test_a_flipped_bit_of_the_file_is_found_where_it_changes_a_row(tmp_path: Pat
 
 
 def _kept(rows: dict[str, Any]) -> dict[str, Any]:
-    """What `db check` answers for: the audit trail is a chain of its own, which `audit verify` reads, and
-    of a migration it isn't compared when it was applied (`LEFT_OUT`), which is its last column."""
+    """What `db check` answers for: the audit trail is a chain of its own, which `audit verify`
+    reads, and of a migration it isn't compared when it was applied (`LEFT_OUT`), which is its last
+    column."""
     kept = {name: value for name, value in rows.items() if name not in {*UNRECORDED, "audit"}}
-    return kept | {"migration": [row[:-1] for row in rows["migration"]]} if "migration" in rows else kept
+    return (
+        kept | {"migration": [row[:-1] for row in rows["migration"]]}
+        if "migration" in rows
+        else kept
+    )
 
 
 def _found(root: Path, place: Folders) -> bool:
@@ -291,7 +322,10 @@ def test_a_flipped_bit_of_a_page_is_found_in_postgresql(tmp_path: Path) -> None:
 
 def _heap_files(database: Database, names: list[str]) -> dict[str, str]:
     """Table → its file, relative to the data folder of the server."""
-    sql = "select relname, pg_relation_filepath(oid) from pg_class where relkind = 'r' and relname = any(%s)"
+    sql = (
+        "select relname, pg_relation_filepath(oid) from pg_class where relkind = 'r' and relname ="
+        " any(%s)"
+    )
     rows = database.rows(sql, (names,), schemas="headrace, headrace_lake")
     return {name: path for name, path in rows if path is not None}
 

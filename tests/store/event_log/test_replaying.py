@@ -55,7 +55,9 @@ def test_looks_at_files_are_replayed_beside_a_catalog_that_ducklake_has_changed(
     """Catches: a merge between two records changes what the second one comes to."""
     with store.write(None) as tx:
         catalog.create(tx, "lake/")
-        lake_maintenance.record_file_checks(tx, [FileLook(number, "f", 1, None, None) for number in (1, 2, 3)])
+        lake_maintenance.record_file_checks(
+            tx, [FileLook(number, "f", 1, None, None) for number in (1, 2, 3)]
+        )
     with store.write(None) as tx:
         tx.unrecorded("insert into ducklake_data_file (data_file_id) values (2)")
         lake_maintenance.move_rotation(tx, BEGINNING, 2)
@@ -81,7 +83,9 @@ def test_a_statement_that_depends_on_what_the_log_does_not_have_is_refused(sql: 
 
 
 def test_the_catalog_may_read_itself() -> None:
-    change = statement("delete from ducklake_table where table_id in (select 1 from ducklake_table)")
+    change = statement(
+        "delete from ducklake_table where table_id in (select 1 from ducklake_table)"
+    )
     assert change is not None
 
 

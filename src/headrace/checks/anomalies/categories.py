@@ -57,10 +57,20 @@ def missing_groups(today: Metrics, history: MetricHistory) -> list[MissingCatego
         for value, share in newest.columns[name].shares.items()
         if value not in column.shares and _due(share, today.rows) >= ROWS_MIN
     ]
-    categories = [MissingCategory(name, value, _least(name, value, history)) for name, value in gone]
-    categories = [category for category in categories if _due(category.share, today.rows) >= ROWS_MIN]
+    categories = [
+        MissingCategory(name, value, _least(name, value, history)) for name, value in gone
+    ]
+    categories = [
+        category for category in categories if _due(category.share, today.rows) >= ROWS_MIN
+    ]
     columns = dict.fromkeys(category.column for category in categories)
-    return [category for name in columns for category in _with_names([each for each in categories if each.column == name], today, history)]
+    return [
+        category
+        for name in columns
+        for category in _with_names(
+            [each for each in categories if each.column == name], today, history
+        )
+    ]
 
 
 def _due(share: float, rows: int) -> float:
@@ -73,11 +83,19 @@ def new_groups(today: Metrics, history: MetricHistory) -> list[New]:
     news = [
         New(name, value, share)
         for name, column in today.columns.items()
-        if _is_code(column) and any(share >= MISSING_HELD_SHARE for share in column.shares.values()) and history.recurring(name)
+        if _is_code(column)
+        and any(share >= MISSING_HELD_SHARE for share in column.shares.values())
+        and history.recurring(name)
         for value, share in column.shares.items()
         if share >= MISSING_HELD_SHARE and share * today.rows >= ROWS_MIN
     ]
-    return [new for new in news if not any(new.value in past.columns[new.column].shares for past in _having(new.column, history))]
+    return [
+        new
+        for new in news
+        if not any(
+            new.value in past.columns[new.column].shares for past in _having(new.column, history)
+        )
+    ]
 
 
 def _is_code(column: ColumnMetrics) -> bool:
@@ -85,14 +103,19 @@ def _is_code(column: ColumnMetrics) -> bool:
     return column.negative is None
 
 
-def _with_names(gone: Sequence[MissingCategory], today: Metrics, history: MetricHistory) -> list[MissingCategory]:
+def _with_names(
+    gone: Sequence[MissingCategory], today: Metrics, history: MetricHistory
+) -> list[MissingCategory]:
     """Return the missing categories of one column, with their new names if they have one.
 
     If several may be renamed, the best match is taken first; the others are then matched as if that
     category had always had its new name.
     """
     column = gone[0].column
-    past = [(metrics.rows, metrics.columns[column].shares) for metrics in _having(column, history)[-MEANT:]]
+    past = [
+        (metrics.rows, metrics.columns[column].shares)
+        for metrics in _having(column, history)[-MEANT:]
+    ]
     usual, now = _mean([shares for _, shares in past]), today.columns[column].shares
     ratio = today.rows / (sum(rows for rows, _ in past) / len(past))
     left, names = [category.value for category in gone], dict[str, str]()
@@ -104,7 +127,9 @@ def _with_names(gone: Sequence[MissingCategory], today: Metrics, history: Metric
     return [category._replace(now=names.get(category.value, "")) for category in gone]
 
 
-def _apart(value: str, name: str, usual: Mapping[str, float], now: Mapping[str, float], gone: Sequence[str]) -> float:
+def _apart(
+    value: str, name: str, usual: Mapping[str, float], now: Mapping[str, float], gone: Sequence[str]
+) -> float:
     """Return how far a name's share is from the expected share of the renamed category.
 
     The other missing categories are either gone with their rows or renamed, whichever fits better.
@@ -125,7 +150,9 @@ def _named(gone: str, usual: Mapping[str, float], now: Mapping[str, float], rati
     thinned = {value: share / max(1 - lost, _SCARCE) for value, share in left.items()}
     best = max(now, key=lambda value: now[value] - usual.get(value, 0.0), default="")
     moved = {**left, best: left.get(best, 0.0) + lost}
-    if now.keys() == left.keys() == {best}:  # one category left has all rows either way: their number decides
+    if (
+        now.keys() == left.keys() == {best}
+    ):  # one category left has all rows either way: their number decides
         return best if abs(math.log(ratio)) < abs(math.log(ratio / max(1 - lost, _SCARCE))) else ""
     return best if _distance(now, moved) < _distance(now, thinned) else ""
 
@@ -137,12 +164,17 @@ def _mean(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _distance(item: Mapping[str, float], other: Mapping[str, float]) -> float:
-    return sum(abs(item.get(value, 0.0) - other.get(value, 0.0)) for value in item.keys() | other.keys())
+    return sum(
+        abs(item.get(value, 0.0) - other.get(value, 0.0)) for value in item.keys() | other.keys()
+    )
 
 
 def _least(column: str, value: str, history: MetricHistory) -> float:
     """Return the smallest share that a category ever had; 0 if it was ever absent."""
-    return min((metrics.columns[column].shares.get(value, 0.0) for metrics in _having(column, history)), default=0.0)
+    return min(
+        (metrics.columns[column].shares.get(value, 0.0) for metrics in _having(column, history)),
+        default=0.0,
+    )
 
 
 def _having(column: str, history: MetricHistory) -> list[Metrics]:
@@ -203,7 +235,10 @@ class _Usual(NamedTuple):
     def slack(self, rows: int) -> float:
         """Return how far a share may lie outside its range by chance, for that number of rows."""
         share = min(max(self.middle, 0.0), 1.0)
-        return max(CHANCE * math.sqrt(share * (1 - share) / rows) + 0.5 / rows, WIDTH * (self.high - self.low))
+        return max(
+            CHANCE * math.sqrt(share * (1 - share) / rows) + 0.5 / rows,
+            WIDTH * (self.high - self.low),
+        )
 
     def without(self, gone: float) -> _Usual:
         """Return the usual shares after a category with the share `gone` is removed."""
@@ -218,9 +253,15 @@ def recoded_columns(partition: str, today: Metrics, history: MetricHistory) -> l
     """Return the columns with renamed categories."""
     if len(history) < WARN_MIN or not today.rows:
         return []
-    alike = [past.rows for at in history.like(partition) if (past := history.metrics(at)) is not None]
+    alike = [
+        past.rows for at in history.like(partition) if (past := history.metrics(at)) is not None
+    ]
     usual = statistics.median(alike or [past.rows for past in history.all()] or [today.rows])
-    results = (_of(name, column, (today.rows, usual), history) for name, column in today.columns.items() if _shares(column))
+    results = (
+        _of(name, column, (today.rows, usual), history)
+        for name, column in today.columns.items()
+        if _shares(column)
+    )
     return [item for item in results if item is not None]
 
 
@@ -229,19 +270,33 @@ def _shares(column: ColumnMetrics) -> Mapping[str, float]:
     return column.shares or dict.fromkeys(column.names, 1 / max(len(column.names), 1))
 
 
-def _of(name: str, column: ColumnMetrics, counted: tuple[int, float], history: MetricHistory) -> Recoded | None:
+def _of(
+    name: str, column: ColumnMetrics, counted: tuple[int, float], history: MetricHistory
+) -> Recoded | None:
     """`counted` has the number of rows and the usual number of rows."""
     (rows, usual_rows), today = counted, _shares(column)
-    past = [column_metrics for metrics in history.all() if (column_metrics := metrics.columns.get(name)) is not None]
+    past = [
+        column_metrics
+        for metrics in history.all()
+        if (column_metrics := metrics.columns.get(name)) is not None
+    ]
     shares = [results for metrics in past if (results := _shares(metrics))]
     if len(shares) < max(WARN_MIN, MOSTLY * len(history)):
         return None
-    core = {value: _usual(value, shares) for value in shares[-1] if all(value in share for share in shares)}
+    core = {
+        value: _usual(value, shares)
+        for value in shares[-1]
+        if all(value in share for share in shares)
+    }
     if len(core) < 2:  # a single value may be part of the date, or a version
         return None
     known = {value for share in shares for value in share}
     # The same values equally often in each delivery, or all replaced: then one row isn't chance.
-    fixed = len(shares) >= HOLD_MIN and known == set(core) and all(usual.low == usual.high for usual in core.values())
+    fixed = (
+        len(shares) >= HOLD_MIN
+        and known == set(core)
+        and all(usual.low == usual.high for usual in core.values())
+    )
     listed = not column.shares
     if listed and not fixed:
         return None
@@ -253,7 +308,9 @@ def _of(name: str, column: ColumnMetrics, counted: tuple[int, float], history: M
             pairs, gone = _beside_a_missing_one(core, known, today, rows, usual_rows, least)
     if not pairs or (column.negative is not None and not _is_set(pairs, core, known, today)):
         return None
-    share = sum(today[now] for _, now in pairs) if gone else sum(core[was].middle for was, _ in pairs)
+    share = (
+        sum(today[now] for _, now in pairs) if gone else sum(core[was].middle for was, _ in pairs)
+    )
     sure = len(shares) >= HOLD_MIN and share >= RECODED_HELD_SHARE and _closed(shares, history)
     olds = [was for was, _ in pairs if was] or list(gone)
     held = sure and not _count_on(olds, [now for _, now in pairs], today)
@@ -267,13 +324,17 @@ def _usual(value: str, shares: Sequence[Mapping[str, float]]) -> _Usual:
     return _Usual(own[0], own[-1], own[len(own) // 2])
 
 
-def _pairs(core: Mapping[str, _Usual], known: set[str], today: Mapping[str, float], rows: int, least: int) -> tuple[tuple[str, str], ...]:
+def _pairs(
+    core: Mapping[str, _Usual], known: set[str], today: Mapping[str, float], rows: int, least: int
+) -> tuple[tuple[str, str], ...]:
     """Return (old name, new name) pairs, the largest category first.
 
     Nothing if lost and new categories don't match. A category has at least `least` rows.
     """
     lost = [value for value, usual in core.items() if _is_off(usual, today.get(value), rows, least)]
-    came = [value for value, share in today.items() if _is_news(value, share, core, known, rows, least)]
+    came = [
+        value for value, share in today.items() if _is_news(value, share, core, known, rows, least)
+    ]
     if not lost or len(lost) != len(came):
         return ()
     lost.sort(key=lambda value: -core[value].middle)
@@ -285,7 +346,12 @@ def _pairs(core: Mapping[str, _Usual], known: set[str], today: Mapping[str, floa
 
 
 def _beside_a_missing_one(
-    core: Mapping[str, _Usual], known: set[str], today: Mapping[str, float], rows: int, usual_rows: float, least: int
+    core: Mapping[str, _Usual],
+    known: set[str],
+    today: Mapping[str, float],
+    rows: int,
+    usual_rows: float,
+    least: int,
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     """Return renamed categories, and the category that is also gone with its rows.
 
@@ -294,17 +360,27 @@ def _beside_a_missing_one(
     """
     results = []
     for value, usual in core.items():
-        if value in today or not 0 < usual.middle < 1 or rows * usual.low / (1 - usual.low) < ROWS_MIN:
+        if (
+            value in today
+            or not 0 < usual.middle < 1
+            or rows * usual.low / (1 - usual.low) < ROWS_MIN
+        ):
             continue
         left = {name: own.without(usual.middle) for name, own in core.items() if name != value}
         pairs = _pairs(left, known, today, rows, least)
         if pairs:
             off = sum(abs(today[now] - left[was].middle) for was, now in pairs)
-            results.append((off + abs(math.log(rows / usual_rows / (1 - usual.middle))), value, pairs))
+            results.append(
+                (off + abs(math.log(rows / usual_rows / (1 - usual.middle))), value, pairs)
+            )
     if not results:
         return (), ()
     results.sort()
-    fitting = [item for item in results if item[0] <= results[0][0] + max(ALIKE, CHANCE_ALIKE / math.sqrt(rows))]
+    fitting = [
+        item
+        for item in results
+        if item[0] <= results[0][0] + max(ALIKE, CHANCE_ALIKE / math.sqrt(rows))
+    ]
     best = fitting[0][2]
     agreed = tuple(pair for pair in best if all(pair in pairs for _, _, pairs in fitting))
     return agreed or tuple(("", now) for _, now in best), tuple(value for _, value, _ in fitting)
@@ -317,14 +393,21 @@ def _is_off(usual: _Usual, share: float | None, rows: int, least: int) -> bool:
     return not usual.near(share, rows)
 
 
-def _is_news(value: str, share: float, core: Mapping[str, _Usual], known: set[str], rows: int, least: int) -> bool:
+def _is_news(
+    value: str, share: float, core: Mapping[str, _Usual], known: set[str], rows: int, least: int
+) -> bool:
     """Return whether a category is new with enough rows, or has a very different share."""
     if value in core:
         return not core[value].near(share, rows)
     return value not in known and round(share * rows, 6) >= least
 
 
-def _certain(pairs: Sequence[tuple[str, str]], core: Mapping[str, _Usual], today: Mapping[str, float], rows: int) -> bool:
+def _certain(
+    pairs: Sequence[tuple[str, str]],
+    core: Mapping[str, _Usual],
+    today: Mapping[str, float],
+    rows: int,
+) -> bool:
     """Return whether swapped categories moved by more than days differ.
 
     Their shares must move far, and to where another category's share was.
@@ -337,9 +420,16 @@ def _certain(pairs: Sequence[tuple[str, str]], core: Mapping[str, _Usual], today
     return min(moved) >= APART * widest and min(moved) * rows >= ROWS_MIN
 
 
-def _is_set(pairs: Sequence[tuple[str, str]], core: Mapping[str, _Usual], known: set[str], today: Mapping[str, float]) -> bool:
+def _is_set(
+    pairs: Sequence[tuple[str, str]],
+    core: Mapping[str, _Usual],
+    known: set[str],
+    today: Mapping[str, float],
+) -> bool:
     """Return whether numbers are codes: few measurements come, go and change their shares."""
-    return known == set(core) and not any(now in known for _, now in pairs) and len(today) == len(core)
+    return (
+        known == set(core) and not any(now in known for _, now in pairs) and len(today) == len(core)
+    )
 
 
 def _closed(shares: Sequence[Mapping[str, float]], history: MetricHistory) -> bool:

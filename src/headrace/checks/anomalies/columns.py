@@ -43,32 +43,63 @@ def unfamiliar_names(today: Metrics, history: MetricHistory) -> list[Unfamiliar]
     if not any(column.kept is not None for column in today.columns.values()):
         return []
     past = history.all()
-    results = (_unfamiliar_in(name, column, past) for name, column in today.columns.items() if column.kept is not None)
+    results = (
+        _unfamiliar_in(name, column, past)
+        for name, column in today.columns.items()
+        if column.kept is not None
+    )
     return [unfamiliar for unfamiliar in results if unfamiliar is not None]
 
 
 def _unfamiliar_in(name: str, today: ColumnMetrics, past: Sequence[Metrics]) -> Unfamiliar | None:
     metrics = [result.columns[name] for result in past if name in result.columns]
-    pairs = [(before, column_metrics) for before, column_metrics in itertools.pairwise(metrics) if column_metrics.kept is not None]
-    if len(pairs) < NAMES_KNOWN_MIN or min(metrics.kept or 0.0 for _, metrics in pairs) < NAMES_LASTING:
+    pairs = [
+        (before, column_metrics)
+        for before, column_metrics in itertools.pairwise(metrics)
+        if column_metrics.kept is not None
+    ]
+    if (
+        len(pairs) < NAMES_KNOWN_MIN
+        or min(metrics.kept or 0.0 for _, metrics in pairs) < NAMES_LASTING
+    ):
         return None
     told = (
         _further(name, True, _new(metrics[-1], today), [_new(*pair) for pair in pairs], today),
-        _further(name, False, 1 - (today.kept or 0.0), [1 - (column_metrics.kept or 0.0) for _, column_metrics in pairs], metrics[-1]),
+        _further(
+            name,
+            False,
+            1 - (today.kept or 0.0),
+            [1 - (column_metrics.kept or 0.0) for _, column_metrics in pairs],
+            metrics[-1],
+        ),
     )
-    return max((unfamiliar for unfamiliar in told if unfamiliar is not None), key=lambda item: item.sigmas, default=None)
+    return max(
+        (unfamiliar for unfamiliar in told if unfamiliar is not None),
+        key=lambda item: item.sigmas,
+        default=None,
+    )
 
 
 def _new(before: ColumnMetrics, now: ColumnMetrics) -> float:
     """Return the share of a day's values that the previous day lacked."""
-    return max(1 - (now.kept or 0.0) * math.exp((before.distinct or 0.0) - (now.distinct or 0.0)), 0.0)
+    return max(
+        1 - (now.kept or 0.0) * math.exp((before.distinct or 0.0) - (now.distinct or 0.0)), 0.0
+    )
 
 
-def _further(name: str, new: bool, share: float, past: Sequence[float], of: ColumnMetrics) -> Unfamiliar | None:
+def _further(
+    name: str, new: bool, share: float, past: Sequence[float], of: ColumnMetrics
+) -> Unfamiliar | None:
     usual, most = statistics.median(past), max(past)
-    chance = math.sqrt(usual * (1 - usual) / math.exp(of.distinct or 0.0)) + 0.5 / math.exp(of.distinct or 0.0)
+    chance = math.sqrt(usual * (1 - usual) / math.exp(of.distinct or 0.0)) + 0.5 / math.exp(
+        of.distinct or 0.0
+    )
     sigmas = (share - usual) / max(statistics.pstdev(past), chance)
-    return Unfamiliar(name, new, share, most, sigmas) if share - most >= NAMES_LEAST and sigmas >= NAMES_SIGMAS else None
+    return (
+        Unfamiliar(name, new, share, most, sigmas)
+        if share - most >= NAMES_LEAST and sigmas >= NAMES_SIGMAS
+        else None
+    )
 
 
 # Keys that no recent interval had, in a column that something downstream uses in a join: the join
@@ -102,7 +133,11 @@ def unknown_keys(today: Metrics, history: MetricHistory) -> Iterator[UnknownKeys
         past = history.unknown(name)
         most = max(past, default=1.0)
         chance = math.sqrt(most * (1 - most) / today.rows) + 0.5 / today.rows
-        if len(past) < KEYS_KNOWN_MIN or column.unknown < TIMES_MOST * most or column.unknown - most < KEYS_SIGMAS * chance:
+        if (
+            len(past) < KEYS_KNOWN_MIN
+            or column.unknown < TIMES_MOST * most
+            or column.unknown - most < KEYS_SIGMAS * chance
+        ):
             continue
         if not _only_added(today.rows, column, history):
             yield UnknownKeys(name, column.unknown, most)
@@ -111,9 +146,16 @@ def unknown_keys(today: Metrics, history: MetricHistory) -> Iterator[UnknownKeys
 def _only_added(rows: int, column: ColumnMetrics, history: MetricHistory) -> bool:
     """Return whether a column is a list that still has nearly all known keys."""
     filled = round(rows * (1 - column.nulls))
-    if column.unknown is None or column.distinct is None or round(math.exp(column.distinct)) < filled:
+    if (
+        column.unknown is None
+        or column.distinct is None
+        or round(math.exp(column.distinct)) < filled
+    ):
         return False
-    known, before = filled * (1 - column.unknown), math.exp(history.series(MetricId("rows")).values[-1]) - 1
+    known, before = (
+        filled * (1 - column.unknown),
+        math.exp(history.series(MetricId("rows")).values[-1]) - 1,
+    )
     return known > (1 - KEYS_LEAST) * before
 
 
@@ -160,16 +202,27 @@ class Regrained(NamedTuple):
 
 def regrained_column(today: Metrics, history: MetricHistory) -> Regrained | None:
     """Return the column that lost most of its values, or None."""
-    results = [item for name in today.columns if (item := _regrained_in(name, today, history)) is not None]
+    results = [
+        item for name in today.columns if (item := _regrained_in(name, today, history)) is not None
+    ]
     return min(results, key=lambda item: item.kept / item.least, default=None)
 
 
 def _regrained_in(name: str, today: Metrics, history: MetricHistory) -> Regrained | None:
     column = today.columns[name]
     newest = history.metrics(len(history) - 1) if len(history) else None
-    if column.kept is None or column.distinct is None or newest is None or name not in newest.columns:
+    if (
+        column.kept is None
+        or column.distinct is None
+        or newest is None
+        or name not in newest.columns
+    ):
         return None
-    past = [kept for metrics in history.all() if name in metrics.columns and (kept := metrics.columns[name].kept) is not None]
+    past = [
+        kept
+        for metrics in history.all()
+        if name in metrics.columns and (kept := metrics.columns[name].kept) is not None
+    ]
     least, before = min(past, default=0.0), newest.columns[name].distinct
     if (
         len(past) < (GRAIN_KNOWN_MIN if column.kept else NONE_KEPT_MIN)
@@ -179,7 +232,11 @@ def _regrained_in(name: str, today: Metrics, history: MetricHistory) -> Regraine
     ):
         return None
     new = max(1 - column.kept * math.exp(before - column.distinct), 0.0)
-    return Regrained(name, column.kept, least, new, column.distinct - before) if new >= NEW_MIN else None
+    return (
+        Regrained(name, column.kept, least, new, column.distinct - before)
+        if new >= NEW_MIN
+        else None
+    )
 
 
 # A column with nulls of its own although it was always null together with another column. Delays
@@ -231,7 +288,11 @@ def _unshared_nulls(name: str, today: Metrics, past: Sequence[Metrics]) -> Unsha
     if most > TWINS * max(own):
         return None
     nulls, expected = today.columns[name].nulls, today.columns[twin].nulls
-    return UnsharedNulls(name, twin, nulls, expected, most) if nulls - expected >= max(LESS_MIN, TIMES_EVER * most) else None
+    return (
+        UnsharedNulls(name, twin, nulls, expected, most)
+        if nulls - expected >= max(LESS_MIN, TIMES_EVER * most)
+        else None
+    )
 
 
 def _nulls(name: str, past: Sequence[Metrics]) -> list[float]:
@@ -240,4 +301,8 @@ def _nulls(name: str, past: Sequence[Metrics]) -> list[float]:
 
 def _apart(item: Sequence[float], other: Sequence[float]) -> float:
     """Return the largest difference of two columns' nulls so far; 1 if one was ever absent."""
-    return max((abs(a - b) for a, b in zip(item, other, strict=True)), default=1.0) if len(item) == len(other) else 1.0
+    return (
+        max((abs(a - b) for a, b in zip(item, other, strict=True)), default=1.0)
+        if len(item) == len(other)
+        else 1.0
+    )

@@ -22,7 +22,13 @@ from headrace.checks.anomalies.columns import (
     unfamiliar_names,
     unknown_keys,
 )
-from headrace.checks.anomalies.expectations import HISTORY_HOLD_MIN, HISTORY_WARN_MIN, limits, nats, near_holiday
+from headrace.checks.anomalies.expectations import (
+    HISTORY_HOLD_MIN,
+    HISTORY_WARN_MIN,
+    limits,
+    nats,
+    near_holiday,
+)
 from headrace.checks.anomalies.explanations import (
     ONE_EACH,
     MovedRows,
@@ -46,7 +52,13 @@ from headrace.checks.anomalies.metric_anomalies import (
     number,
     percent,
 )
-from headrace.checks.anomalies.row_anomalies import STALE_ROWS_MIN, DuplicateRows, PublishedContent, copied_rows, same_as
+from headrace.checks.anomalies.row_anomalies import (
+    STALE_ROWS_MIN,
+    DuplicateRows,
+    PublishedContent,
+    copied_rows,
+    same_as,
+)
 from headrace.checks.anomalies.times import Tied, Turned, earlier_times, shifted_times, tied_columns
 from headrace.checks.anomalies.young_series import fewer, multiplied, settled, young_anomalies
 from headrace.checks.facts import Fact, FactSeverity
@@ -113,10 +125,14 @@ def evaluate_partition(partition: EvaluatedPartition, history: MetricHistory) ->
         gone = fewer(0, history) if partition.fed and settled(partition.key, history) else None
         return () if gone is None else (_fact(gone, partition, frozenset(), "", history),)
     bound = tied_columns(partition.key, partition.metrics, history, history.grain)
-    stale = _stale(partition) or _of_another(partition, bound) or _of_other_times(partition, history)
+    stale = (
+        _stale(partition) or _of_another(partition, bound) or _of_other_times(partition, history)
+    )
     if stale is not None and stale.strength > UNSURE:
         return (stale,)
-    partition = msgspec.structs.replace(partition, metrics=_without(partition.metrics, bound.columns))
+    partition = msgspec.structs.replace(
+        partition, metrics=_without(partition.metrics, bound.columns)
+    )
     cut = _cut_off(partition, history)
     copies = copied_rows(partition.metrics, history)
     twice = [_several_times(partition, copies)] if copies else _repeated(partition, history)
@@ -127,7 +143,9 @@ def evaluate_partition(partition: EvaluatedPartition, history: MetricHistory) ->
     numbers = _numbers(partition, history)
     of_rows = [*cut, *twice, *(fact for fact, _ in numbers)]
     facts = [*([stale] if stale else []), *cut, *twice, *weighed(of_rows, numbers)]
-    return tuple(sorted(facts, key=lambda fact: (fact.severity is not FactSeverity.HOLD, -fact.strength)))
+    return tuple(
+        sorted(facts, key=lambda fact: (fact.severity is not FactSeverity.HOLD, -fact.strength))
+    )
 
 
 def _stale(partition: EvaluatedPartition) -> Fact | None:
@@ -136,7 +154,9 @@ def _stale(partition: EvaluatedPartition) -> Fact | None:
         return None
     return Fact(
         kind="stale_data",
-        severity=FactSeverity.HOLD if partition.metrics.rows >= STALE_ROWS_MIN else FactSeverity.WARN,
+        severity=(
+            FactSeverity.HOLD if partition.metrics.rows >= STALE_ROWS_MIN else FactSeverity.WARN
+        ),
         expected=f"rows of {partition.key}",
         observed=f"exactly the rows of {same}",
         strength=_sure(partition),
@@ -165,14 +185,22 @@ def _of_another(partition: EvaluatedPartition, bound: Tied) -> Fact | None:
 
 def _of_other_times(partition: EvaluatedPartition, history: MetricHistory) -> Fact | None:
     """Return a fact if all times of a column lie in an earlier interval."""
-    unexpected_time_range = next(earlier_times(partition.key, partition.metrics.columns, history), None)
+    unexpected_time_range = next(
+        earlier_times(partition.key, partition.metrics.columns, history), None
+    )
     if unexpected_time_range is None:
         return None
-    sure = unexpected_time_range.sure and not near_holiday(partition.key, history.grain, partition.calendar)
+    sure = unexpected_time_range.sure and not near_holiday(
+        partition.key, history.grain, partition.calendar
+    )
     return Fact(
         kind="stale_data",
         column=unexpected_time_range.column,
-        severity=FactSeverity.HOLD if sure and partition.metrics.rows >= STALE_ROWS_MIN else FactSeverity.WARN,
+        severity=(
+            FactSeverity.HOLD
+            if sure and partition.metrics.rows >= STALE_ROWS_MIN
+            else FactSeverity.WARN
+        ),
         expected=f"times from {unexpected_time_range.expected} on",
         observed=f"{unexpected_time_range.first} to {unexpected_time_range.last}",
         strength=_sure(partition) if sure else UNSURE,
@@ -214,7 +242,12 @@ def _cut_off(partition: EvaluatedPartition, history: MetricHistory) -> list[Fact
 def _without(metrics: Metrics, columns: frozenset[str]) -> Metrics:
     """Return the metrics without these columns."""
     return msgspec.structs.replace(
-        metrics, columns={name: column_metrics for name, column_metrics in metrics.columns.items() if name not in columns}
+        metrics,
+        columns={
+            name: column_metrics
+            for name, column_metrics in metrics.columns.items()
+            if name not in columns
+        },
     )
 
 
@@ -238,7 +271,11 @@ def _repeated(partition: EvaluatedPartition, history: MetricHistory) -> list[Fac
 
 def _several_times(partition: EvaluatedPartition, duplicate_rows: DuplicateRows) -> Fact:
     rows = partition.metrics.rows // duplicate_rows.times
-    others = f" and {len(duplicate_rows.apart) - NAMES_TOLD} more" if len(duplicate_rows.apart) > NAMES_TOLD else ""
+    others = (
+        f" and {len(duplicate_rows.apart) - NAMES_TOLD} more"
+        if len(duplicate_rows.apart) > NAMES_TOLD
+        else ""
+    )
     keys = ", ".join(duplicate_rows.apart[:NAMES_TOLD]) + others
     return Fact(
         kind="duplicate_rows",
@@ -263,7 +300,9 @@ def _numbers(partition: EvaluatedPartition, history: MetricHistory) -> list[tupl
     anomalies = young_anomalies(partition.key, values, rows, history)
     anomalies += anomalous_metrics(partition.key, values, rows, history, partition.sources)
     steady = multiplied(rows, history) or fewer(rows, history)
-    if steady is not None and not any(each.metric == steady.metric and each.severity is FactSeverity.HOLD for each in anomalies):
+    if steady is not None and not any(
+        each.metric == steady.metric and each.severity is FactSeverity.HOLD for each in anomalies
+    ):
         anomalies = [each for each in anomalies if each.metric != steady.metric] + [steady]
     renamed = recoded_columns(partition.key, partition.metrics, history)
     known = len(history) >= HISTORY_WARN_MIN or settled(partition.key, history)
@@ -275,14 +314,33 @@ def _numbers(partition: EvaluatedPartition, history: MetricHistory) -> list[tupl
     for names in renamed:
         if names.column not in grained:
             explained |= {(family, names.column) for family in _OF_NAMES}
-            facts.append(_of_other_list(partition, names) if names.listed else _of_other_codes(partition, names))
+            facts.append(
+                _of_other_list(partition, names)
+                if names.listed
+                else _of_other_codes(partition, names)
+            )
     by = moved(partition.metrics.rows, repeated, anomalies, lost)
-    anomalies = [each for each in anomalies if (each.metric.family, each.metric.column) not in explained]
-    anomalies = [each for each in anomalies if each.metric.family not in explained or remains(each, by, history)]
-    anomalies = _of_the_world([_sized(each, partition, history) for each in anomalies if not _counts_rows(each, anomalies, partition)])
+    anomalies = [
+        each for each in anomalies if (each.metric.family, each.metric.column) not in explained
+    ]
+    anomalies = [
+        each
+        for each in anomalies
+        if each.metric.family not in explained or remains(each, by, history)
+    ]
+    anomalies = _of_the_world(
+        [
+            _sized(each, partition, history)
+            for each in anomalies
+            if not _counts_rows(each, anomalies, partition)
+        ]
+    )
     events = emptied_together(anomalies, partition.metrics, history)
     numbers = [
-        (_fact(each, partition, events, shared_move(each, partition.peers), history), remains(each, by, history))
+        (
+            _fact(each, partition, events, shared_move(each, partition.peers), history),
+            remains(each, by, history),
+        )
         for each in _leading(anomalies)
     ]
     return [(fact, _is_of_names(fact, by)) for fact in facts] + numbers
@@ -292,10 +350,15 @@ def _is_of_names(fact: Fact, by: MovedRows) -> bool:
     """Return whether no choice of rows explains the fact: other names, other hours."""
     if fact.detail.startswith("category mix"):
         return fact.observed.startswith("none") or by.more < HALF
-    return fact.detail.startswith(("hours of the day:", "other names: ", NOTATION)) or fact.detail == UNKNOWN_KEYS
+    return (
+        fact.detail.startswith(("hours of the day:", "other names: ", NOTATION))
+        or fact.detail == UNKNOWN_KEYS
+    )
 
 
-def _shapes(partition: EvaluatedPartition, history: MetricHistory, renamed: Sequence[Recoded]) -> tuple[list[Fact], set[object], float]:
+def _shapes(
+    partition: EvaluatedPartition, history: MetricHistory, renamed: Sequence[Recoded]
+) -> tuple[list[Fact], set[object], float]:
     """Return facts about the whole partition, what they explain, and the missing share of rows.
 
     They explain families of metrics, of one column or of all columns. `renamed` are columns whose
@@ -310,17 +373,30 @@ def _shapes(partition: EvaluatedPartition, history: MetricHistory, renamed: Sequ
         explained |= {*_OF_TIME, *_OF_VOLUME, "share"}
         facts.append(
             Fact(
-                kind="volume_anomaly", column=cut.column, severity=severity, expected="rows until the end of the day",
-                observed=f"hardly any from {cut.hour}:00 on", strength=cut.strength, partition=partition.key,
+                kind="volume_anomaly",
+                column=cut.column,
+                severity=severity,
+                expected="rows until the end of the day",
+                observed=f"hardly any from {cut.hour}:00 on",
+                strength=cut.strength,
+                partition=partition.key,
                 detail=f"truncated: about {percent(cut.missing)} of the rows are missing",
             )
-        )  # fmt: skip
+        )
     for off in shifted_times(partition.metrics, history):
         explained |= {(family, off.column) for family in _OF_TIME}
         facts.append(_of_turned(partition.key, off, severity))
     other_names = {each.column for each in renamed}
-    of_groups = [each for each in _of_groups(partition, history, severity) if each[0].column not in other_names]
-    of_groups += [(_of_missing(partition, each.column, each.gone, each.missing, severity), each.missing) for each in renamed if each.gone]
+    of_groups = [
+        each
+        for each in _of_groups(partition, history, severity)
+        if each[0].column not in other_names
+    ]
+    of_groups += [
+        (_of_missing(partition, each.column, each.gone, each.missing, severity), each.missing)
+        for each in renamed
+        if each.gone
+    ]
     for fact, share in of_groups:
         if cut is not None and fact.kind == "volume_anomaly":
             continue
@@ -329,7 +405,10 @@ def _shapes(partition: EvaluatedPartition, history: MetricHistory, renamed: Sequ
         facts.append(fact)
     other = regrained_column(partition.metrics, history) if cut is None else None
     if other is not None:
-        explained |= {"rows", *((family, other.column) for family in ("nulls", "distinct", "length"))}
+        explained |= {
+            "rows",
+            *((family, other.column) for family in ("nulls", "distinct", "length")),
+        }
         facts.append(_of_another_grain(partition.key, other, severity, lost))
     unknown = list(unknown_keys(partition.metrics, history)) if other is None else []
     for keys in unknown:
@@ -338,7 +417,9 @@ def _shapes(partition: EvaluatedPartition, history: MetricHistory, renamed: Sequ
     held = any(fact.severity is FactSeverity.HOLD for fact in facts)
     for names in unfamiliar_names(partition.metrics, history) if other is None else ():
         # Missing or renamed rows bring no new names.
-        if names.column not in other_names | {keys.column for keys in unknown} and (not explained or names.new):
+        if names.column not in other_names | {keys.column for keys in unknown} and (
+            not explained or names.new
+        ):
             explained.add(("distinct", names.column))
             facts.append(_of_other_names(partition.key, names, beside=held and bool(lost)))
     for each in emptied_alone(partition.metrics, history):
@@ -347,12 +428,17 @@ def _shapes(partition: EvaluatedPartition, history: MetricHistory, renamed: Sequ
     return facts, explained, lost
 
 
-def _of_groups(partition: EvaluatedPartition, history: MetricHistory, severity: FactSeverity) -> Iterator[tuple[Fact, float]]:
+def _of_groups(
+    partition: EvaluatedPartition, history: MetricHistory, severity: FactSeverity
+) -> Iterator[tuple[Fact, float]]:
     """Return facts for missing, renamed and new groups, each with the missing share of the rows."""
     renamed = set[tuple[str, str]]()
     for gone in categories.missing_groups(partition.metrics, history):
         if not gone.now:
-            yield _of_missing(partition, gone.column, (gone.value,), gone.share, severity), gone.share
+            yield (
+                _of_missing(partition, gone.column, (gone.value,), gone.share, severity),
+                gone.share,
+            )
             continue
         renamed.add((gone.column, gone.now))
         fact = Fact(
@@ -381,28 +467,54 @@ def _of_groups(partition: EvaluatedPartition, history: MetricHistory, severity: 
             yield fact, 0.0
 
 
-def _of_missing(partition: EvaluatedPartition, column: str, values: Sequence[str], share: float, severity: FactSeverity) -> Fact:
+def _of_missing(
+    partition: EvaluatedPartition,
+    column: str,
+    values: Sequence[str],
+    share: float,
+    severity: FactSeverity,
+) -> Fact:
     """Return the fact that a group has no rows; `values` names it or all that it may be."""
     names = " or ".join(repr(value) for value in values[:NAMES_TOLD])
     names += " or another one" if len(values) > NAMES_TOLD else ""
     return Fact(
-        kind="volume_anomaly", column=column, partition=partition.key, strength=_by_rows(share, partition),
+        kind="volume_anomaly",
+        column=column,
+        partition=partition.key,
+        strength=_by_rows(share, partition),
         severity=severity if share >= categories.MISSING_HELD_SHARE else FactSeverity.WARN,
-        expected=f"at least {percent(share)} of the rows with {names}", observed="none", detail=f"group missing: {names}",
-    )  # fmt: skip
+        expected=f"at least {percent(share)} of the rows with {names}",
+        observed="none",
+        detail=f"group missing: {names}",
+    )
 
 
 def _of_other_codes(partition: EvaluatedPartition, results: Recoded) -> Fact:
     if all(_is_same_number(was, now) for was, now in results.names):
         return _of_other_notation(partition, results)
     (was, now), more = results.names[0], len(results.names) - NAMES_TOLD
-    names = ", ".join(f"{old!r} is {new!r}" if old else f"{new!r} is new" for old, new in results.names[:NAMES_TOLD])
+    names = ", ".join(
+        f"{old!r} is {new!r}" if old else f"{new!r} is new"
+        for old, new in results.names[:NAMES_TOLD]
+    )
     return Fact(
-        kind="distribution_shift", column=results.column, severity=results.severity, strength=EXACT, partition=partition.key,
-        expected=f"{was!r}, as in all deliveries so far" if was else "the categories of all deliveries so far",
-        observed=f"{now!r} in its place: as many rows, another name" if was else f"{now!r} and others in their place",
+        kind="distribution_shift",
+        column=results.column,
+        severity=results.severity,
+        strength=EXACT,
+        partition=partition.key,
+        expected=(
+            f"{was!r}, as in all deliveries so far"
+            if was
+            else "the categories of all deliveries so far"
+        ),
+        observed=(
+            f"{now!r} in its place: as many rows, another name"
+            if was
+            else f"{now!r} and others in their place"
+        ),
         detail=f"category mix: {names}{f' and {more} more' if more > 0 else ''}",
-    )  # fmt: skip
+    )
 
 
 def _of_other_notation(partition: EvaluatedPartition, results: Recoded) -> Fact:
@@ -435,9 +547,15 @@ def _of_other_list(partition: EvaluatedPartition, results: Recoded) -> Fact:
     """
     gone, came = _some([was for was, _ in results.names]), _some([now for _, now in results.names])
     return Fact(
-        kind="distribution_shift", column=results.column, severity=results.severity, strength=EXACT, partition=partition.key,
-        expected=f"{gone}, as in all deliveries so far", observed=f"{came} instead", detail=f"other names: {came} instead of {gone}",
-    )  # fmt: skip
+        kind="distribution_shift",
+        column=results.column,
+        severity=results.severity,
+        strength=EXACT,
+        partition=partition.key,
+        expected=f"{gone}, as in all deliveries so far",
+        observed=f"{came} instead",
+        detail=f"other names: {came} instead of {gone}",
+    )
 
 
 def _some(values: Sequence[str]) -> str:
@@ -468,19 +586,31 @@ def _of_other_names(key: str, results: Unfamiliar, *, beside: bool) -> Fact:
     text = "that the interval before hadn't" if results.new else "of the interval before are gone"
     held = beside and results.new and results.share - results.most >= NEW_MIN
     return Fact(
-        kind="distribution_shift", column=results.column, partition=key, severity=FactSeverity.HOLD if held else FactSeverity.WARN,
-        strength=EXACT if held else number(nats(results.sigmas)), expected=f"at most {percent(results.most)} names {text}",
-        observed=f"{percent(results.share)}", detail=NEW_NAMES if held else "other names",
-    )  # fmt: skip
+        kind="distribution_shift",
+        column=results.column,
+        partition=key,
+        severity=FactSeverity.HOLD if held else FactSeverity.WARN,
+        strength=EXACT if held else number(nats(results.sigmas)),
+        expected=f"at most {percent(results.most)} names {text}",
+        observed=f"{percent(results.share)}",
+        detail=NEW_NAMES if held else "other names",
+    )
 
 
-def _emptied_alone(partition: EvaluatedPartition, nulls: UnsharedNulls, severity: FactSeverity) -> Fact:
+def _emptied_alone(
+    partition: EvaluatedPartition, nulls: UnsharedNulls, severity: FactSeverity
+) -> Fact:
     apart = nulls.nulls - nulls.expected
     return Fact(
-        kind="null_spike", column=nulls.column, severity=severity if apart >= HELD_ALONE else FactSeverity.WARN,
-        strength=_by_rows(apart, partition), expected=f"{percent(nulls.expected)} nulls, as many as {nulls.other} has, as ever",
-        observed=f"{percent(nulls.nulls)} nulls", detail=f"without {nulls.other}", partition=partition.key,
-    )  # fmt: skip
+        kind="null_spike",
+        column=nulls.column,
+        severity=severity if apart >= HELD_ALONE else FactSeverity.WARN,
+        strength=_by_rows(apart, partition),
+        expected=f"{percent(nulls.expected)} nulls, as many as {nulls.other} has, as ever",
+        observed=f"{percent(nulls.nulls)} nulls",
+        detail=f"without {nulls.other}",
+        partition=partition.key,
+    )
 
 
 def _by_rows(share: float, partition: EvaluatedPartition) -> float:
@@ -488,17 +618,23 @@ def _by_rows(share: float, partition: EvaluatedPartition) -> float:
     return min(share * partition.metrics.rows, 100.0)
 
 
-def _of_another_grain(key: str, other: Regrained, severity: FactSeverity, lost: float = 0.0) -> Fact:
+def _of_another_grain(
+    key: str, other: Regrained, severity: FactSeverity, lost: float = 0.0
+) -> Fact:
     """Return the fact that a column names other things.
 
     `lost` is the share of missing rows, which may have had names of their own.
     """
     return Fact(
-        kind="distribution_shift", column=other.column, severity=severity, strength=EXACT, partition=key,
+        kind="distribution_shift",
+        column=other.column,
+        severity=severity,
+        strength=EXACT,
+        partition=key,
         expected=f"at least {percent(other.least)} of the values of the interval before",
         observed=f"{percent(other.kept)} of them, and {percent(other.new)} of its values are new",
         detail=OTHER_NAMES if other.as_many(lost) else ANOTHER_GRAIN,
-    )  # fmt: skip
+    )
 
 
 def _of_unknown_keys(partition: EvaluatedPartition, keys: UnknownKeys) -> Fact:
@@ -508,33 +644,55 @@ def _of_unknown_keys(partition: EvaluatedPartition, keys: UnknownKeys) -> Fact:
         severity=FactSeverity.HOLD,
         strength=_by_rows(keys.share, partition),
         partition=partition.key,
-        expected=f"at most {percent(keys.most)} of the rows with keys that the intervals before hadn't",
+        expected=(
+            f"at most {percent(keys.most)} of the rows with keys that the intervals before hadn't"
+        ),
         observed=f"{percent(keys.share)} of the rows",
         detail=UNKNOWN_KEYS,
     )
 
 
-def _sized(anomaly: MetricAnomaly, partition: EvaluatedPartition, history: MetricHistory) -> MetricAnomaly:
+def _sized(
+    anomaly: MetricAnomaly, partition: EvaluatedPartition, history: MetricHistory
+) -> MetricAnomaly:
     """Return the anomaly with a hold reduced to a warning unless its shape is that of a fault."""
     if anomaly.severity is not FactSeverity.HOLD:
         return anomaly
-    moves_on_holidays = anomaly.metric.family in _OF_RHYTHM and abs(anomaly.off) < ON_HOLIDAYS * limits(anomaly.metric.family).hold
-    if moves_on_holidays and not _is_steady(anomaly) and near_holiday(partition.key, history.grain, partition.calendar):
+    moves_on_holidays = (
+        anomaly.metric.family in _OF_RHYTHM
+        and abs(anomaly.off) < ON_HOLIDAYS * limits(anomaly.metric.family).hold
+    )
+    if (
+        moves_on_holidays
+        and not _is_steady(anomaly)
+        and near_holiday(partition.key, history.grain, partition.calendar)
+    ):
         return anomaly._replace(severity=FactSeverity.WARN)
-    about = [MetricId(family, anomaly.metric.column) for family in ("spread", "location", "negative", "zero")]
+    about = [
+        MetricId(family, anomaly.metric.column)
+        for family in ("spread", "location", "negative", "zero")
+    ]
     usual = {metric: value for metric in about if (value := history.usual(metric)) is not None}
     highest = max(history.series(anomaly.metric).values, default=anomaly.expected)
-    is_fault = has_faulty_shape(anomaly, partition.metrics.columns.get(anomaly.metric.column), usual, highest)
+    is_fault = has_faulty_shape(
+        anomaly, partition.metrics.columns.get(anomaly.metric.column), usual, highest
+    )
     return anomaly if is_fault else anomaly._replace(severity=FactSeverity.WARN)
 
 
-def _counts_rows(anomaly: MetricAnomaly, anomalies: Sequence[MetricAnomaly], partition: EvaluatedPartition) -> bool:
+def _counts_rows(
+    anomaly: MetricAnomaly, anomalies: Sequence[MetricAnomaly], partition: EvaluatedPartition
+) -> bool:
     """Return whether the sizes are those of row numbers: fewer rows have smaller numbers."""
     if anomaly.metric.family != "location":
         return False
     rows = next((each.off for each in anomalies if each.metric.family == "rows"), 0.0)
     different = partition.metrics.columns[anomaly.metric.column].distinct or 0.0
-    return bool(rows) and abs(anomaly.off - rows) < ONE_FACTOR and math.exp(different) >= ONE_EACH * partition.metrics.rows
+    return (
+        bool(rows)
+        and abs(anomaly.off - rows) < ONE_FACTOR
+        and math.exp(different) >= ONE_EACH * partition.metrics.rows
+    )
 
 
 def _of_the_world(anomalies: Sequence[MetricAnomaly]) -> list[MetricAnomaly]:
@@ -546,10 +704,16 @@ def _of_the_world(anomalies: Sequence[MetricAnomaly]) -> list[MetricAnomaly]:
     """
     moves = [anomaly.off for anomaly in anomalies if anomaly.metric.family == "location"]
     gradual = {"location"} if moves and max(moves) - min(moves) > ONE_FACTOR else set()
-    gradual |= {"zero"} if sum(anomaly.metric.family == "zero" for anomaly in anomalies) > 1 else set()
+    gradual |= (
+        {"zero"} if sum(anomaly.metric.family == "zero" for anomaly in anomalies) > 1 else set()
+    )
     rows = next((anomaly.off for anomaly in anomalies if anomaly.metric.family == "rows"), 0.0)
     return [
-        anomaly._replace(severity=FactSeverity.WARN) if anomaly.metric.family in gradual and not _is_steady(anomaly) else anomaly
+        (
+            anomaly._replace(severity=FactSeverity.WARN)
+            if anomaly.metric.family in gradual and not _is_steady(anomaly)
+            else anomaly
+        )
         for anomaly in anomalies
         if not (anomaly.metric.family == "distinct" and rows * anomaly.off > 0)
     ]
@@ -557,7 +721,9 @@ def _of_the_world(anomalies: Sequence[MetricAnomaly]) -> list[MetricAnomaly]:
 
 def _is_steady(anomaly: MetricAnomaly) -> bool:
     """Return whether sizes moved far, and much further than any storm or holiday moved them."""
-    return anomaly.metric.family == "location" and abs(anomaly.off) >= max(STEADY * anomaly.record, limits("location").hold)
+    return anomaly.metric.family == "location" and abs(anomaly.off) >= max(
+        STEADY * anomaly.record, limits("location").hold
+    )
 
 
 def _leading(anomalies: Sequence[MetricAnomaly]) -> list[MetricAnomaly]:
@@ -565,10 +731,18 @@ def _leading(anomalies: Sequence[MetricAnomaly]) -> list[MetricAnomaly]:
 
     Most metrics of an emptied column are left out, since it has too few values.
     """
-    emptied = {anomaly.metric.column for anomaly in anomalies if anomaly.metric.family == "nulls" and anomaly.off > 0}
+    emptied = {
+        anomaly.metric.column
+        for anomaly in anomalies
+        if anomaly.metric.family == "nulls" and anomaly.off > 0
+    }
     best: dict[tuple[str, str], MetricAnomaly] = {}
     for anomaly in anomalies:
-        if anomaly.metric.column in emptied and anomaly.metric.family not in ("nulls", *_OF_TIME, "location"):
+        if anomaly.metric.column in emptied and anomaly.metric.family not in (
+            "nulls",
+            *_OF_TIME,
+            "location",
+        ):
             continue
         at = (kind_of(anomaly.metric.family), anomaly.metric.column)
         if at not in best or _rank(anomaly) > _rank(best[at]):
@@ -590,18 +764,36 @@ def _moved_as_rows(anomaly: MetricAnomaly, today: Metrics, history: MetricHistor
     moves = [] if usual is None else [math.log(today.rows + 1) - usual]
     if abs(anomaly.off) < FEW_TIMES:
         for name, column in today.columns.items():
-            before = history.usual(MetricId("location", name)) if name != anomaly.metric.column else None
+            before = (
+                history.usual(MetricId("location", name)) if name != anomaly.metric.column else None
+            )
             moves += [] if before is None or column.location is None else [column.location - before]
     return any(abs(move - anomaly.off) <= ONE_FACTOR / 2 for move in moves)
 
 
-def _fact(anomaly: MetricAnomaly, partition: EvaluatedPartition, events: frozenset[str], peers: str, history: MetricHistory) -> Fact:
+def _fact(
+    anomaly: MetricAnomaly,
+    partition: EvaluatedPartition,
+    events: frozenset[str],
+    peers: str,
+    history: MetricHistory,
+) -> Fact:
     """Return the anomaly as a fact; only a warning if an event or other sources explain it."""
     kind, expected, observed, detail = anomaly_text(
-        anomaly, of_rows=anomaly.metric.family == "location" and _moved_as_rows(anomaly, partition.metrics, history)
+        anomaly,
+        of_rows=anomaly.metric.family == "location"
+        and _moved_as_rows(anomaly, partition.metrics, history),
     )
-    never = NEVER if anomaly.metric.family == "nulls" and not max(history.series(anomaly.metric).values) else ""
-    event = f"together with {', '.join(sorted(events - {anomaly.metric.column})[:4])}" if anomaly.metric.column in events else ""
+    never = (
+        NEVER
+        if anomaly.metric.family == "nulls" and not max(history.series(anomaly.metric).values)
+        else ""
+    )
+    event = (
+        f"together with {', '.join(sorted(events - {anomaly.metric.column})[:4])}"
+        if anomaly.metric.column in events
+        else ""
+    )
     explained = bool(event) or (bool(peers) and anomaly.metric == MetricId("rows"))
     return Fact(
         kind=kind,

@@ -76,7 +76,11 @@ def near_holiday(partition: str, grain: Grain | None, calendar: str) -> bool:
     It imports `holidays`, so call it only if something is about to be held.
     """
     day = _day(partition, grain)
-    return bool(calendar) and day is not None and any(is_holiday(calendar, day + near * _DAY) for near in (0, -1, 1))
+    return (
+        bool(calendar)
+        and day is not None
+        and any(is_holiday(calendar, day + near * _DAY) for near in (0, -1, 1))
+    )
 
 
 def month_edge(partition: str, grain: Grain | None) -> str:
@@ -168,8 +172,15 @@ def forecast(past: Seasonal, season: int, observed: float, prior: float) -> Metr
     credible = [n for n in range(len(said)) if spreads[n] <= credible_until]
     credible = [n for n in credible if not _refuted(past, errors[n], prior)] or credible
     chosen = min(credible, key=lambda n: abs(observed - said[n]))
-    lasting = [error for at, error in zip(places, errors[chosen], strict=True) if at - 1 not in past.excepted] or errors[chosen]
-    count, spread = len(lasting), max(spreads[chosen] * _SIGMAS, _TAILS * _root_mean_square(lasting))
+    lasting = [
+        error
+        for at, error in zip(places, errors[chosen], strict=True)
+        if at - 1 not in past.excepted
+    ] or errors[chosen]
+    count, spread = (
+        len(lasting),
+        max(spreads[chosen] * _SIGMAS, _TAILS * _root_mean_square(lasting)),
+    )
     scale = ((PRIOR_WEIGHT * prior**2 + count * spread**2) / (PRIOR_WEIGHT + count)) ** 0.5
     return MetricForecast(said[chosen], scale, max(abs(error) for error in lasting))
 
@@ -196,19 +207,31 @@ def _errors(past: Seasonal, places: Sequence[int]) -> list[list[float]]:
     values, seasons = past.values, past.seasons
     errors: list[list[float]] = [[], [], [], []]
     for at in places:
-        for own, said in zip(errors, _forecasts(values[:at], seasons[:at], seasons[at]), strict=True):
+        for own, said in zip(
+            errors, _forecasts(values[:at], seasons[:at], seasons[at]), strict=True
+        ):
             own.append(values[at] - said)
     return errors
 
 
-def _forecasts(values: Sequence[float], seasons: Sequence[int], season: int) -> tuple[float, float, float, float]:
+def _forecasts(
+    values: Sequence[float], seasons: Sequence[int], season: int
+) -> tuple[float, float, float, float]:
     """Return four forecasts: level with rhythm; last value with trend; same weekdays; median."""
     middle = _median(values)
     effects = _effects(values, seasons, middle)
-    recent = [value - effects[own] for value, own in zip(values[-RECENT:], seasons[-RECENT:], strict=True)]
-    drift = _median([later - earlier for earlier, later in itertools.pairwise(recent)]) if len(recent) > 1 else 0.0
+    recent = [
+        value - effects[own] for value, own in zip(values[-RECENT:], seasons[-RECENT:], strict=True)
+    ]
+    drift = (
+        _median([later - earlier for earlier, later in itertools.pairwise(recent)])
+        if len(recent) > 1
+        else 0.0
+    )
     effect = effects.get(season, 0.0)
-    alike = [value for value, own in zip(values, seasons, strict=True) if own == season][-SAME_SEASON:]
+    alike = [value for value, own in zip(values, seasons, strict=True) if own == season][
+        -SAME_SEASON:
+    ]
     return _median(recent) + effect, recent[-1] + drift + effect, _median(alike or values), middle
 
 
@@ -217,7 +240,10 @@ def _effects(values: Sequence[float], seasons: Sequence[int], middle: float) -> 
     grouped: dict[int, list[float]] = {}
     for value, own in zip(values, seasons, strict=True):
         grouped.setdefault(own, []).append(value)
-    return {own: (_median(alike) - middle) * len(alike) / (len(alike) + 1) for own, alike in grouped.items()}
+    return {
+        own: (_median(alike) - middle) * len(alike) / (len(alike) + 1)
+        for own, alike in grouped.items()
+    }
 
 
 def _median(values: Sequence[float]) -> float:

@@ -45,7 +45,11 @@ def alike(off: float, peers: Sequence[Peer]) -> str:
     moves = sorted(result for peer in peers if (result := move(peer)) is not None)
     if len(moves) < PEERS_MIN:
         return ""
-    middle = moves[len(moves) // 2] if len(moves) % 2 else (moves[len(moves) // 2 - 1] + moves[len(moves) // 2]) / 2
+    middle = (
+        moves[len(moves) // 2]
+        if len(moves) % 2
+        else (moves[len(moves) // 2 - 1] + moves[len(moves) // 2]) / 2
+    )
     if middle * off <= 0 or abs(middle) < EXPLAINED * abs(off):
         return ""
     return f"{len(moves)} sources of other owners moved alike"
@@ -85,7 +89,12 @@ ALL_ZERO = 0.5
 """A column with more zeros than this may have only zeros."""
 
 
-def has_faulty_shape(anomaly: MetricAnomaly, column: ColumnMetrics | None, usual: Mapping[MetricId, float], highest: float) -> bool:
+def has_faulty_shape(
+    anomaly: MetricAnomaly,
+    column: ColumnMetrics | None,
+    usual: Mapping[MetricId, float],
+    highest: float,
+) -> bool:
     """Return whether only a fault causes such an anomaly.
 
     `usual` has the medians of the history, `highest` the largest value of this metric so far.
@@ -94,12 +103,16 @@ def has_faulty_shape(anomaly: MetricAnomaly, column: ColumnMetrics | None, usual
         case "rows" | "hour_mean" | "hour_q95" | "length":
             return True
         case "nulls" | "empty":
-            return _odds(anomaly.observed) >= max(ODDS * _odds(anomaly.expected), WORST * _odds(highest))
+            return _odds(anomaly.observed) >= max(
+                ODDS * _odds(anomaly.expected), WORST * _odds(highest)
+            )
         case "location":
             return _scaled(anomaly, column, usual)
         case "negative":
             return anomaly.off > 0 and _near(
-                column.location if column else None, usual.get(MetricId("location", anomaly.metric.column)), SAME_SIZE
+                column.location if column else None,
+                usual.get(MetricId("location", anomaly.metric.column)),
+                SAME_SIZE,
             )
         case "zero":
             return anomaly.off > 0 and anomaly.expected < ALL_ZERO
@@ -111,10 +124,16 @@ def has_faulty_shape(anomaly: MetricAnomaly, column: ColumnMetrics | None, usual
             return False
 
 
-def _scaled(anomaly: MetricAnomaly, column: ColumnMetrics | None, usual: Mapping[MetricId, float]) -> bool:
+def _scaled(
+    anomaly: MetricAnomaly, column: ColumnMetrics | None, usual: Mapping[MetricId, float]
+) -> bool:
     """Return whether all values were multiplied by one factor."""
     if column is not None and any(
-        abs((getattr(column, family) or 0.0) - usual.get(MetricId(family, anomaly.metric.column), 0.0)) > SAME_SIGNS
+        abs(
+            (getattr(column, family) or 0.0)
+            - usual.get(MetricId(family, anomaly.metric.column), 0.0)
+        )
+        > SAME_SIGNS
         for family in ("negative", "zero")
     ):
         return False
@@ -148,7 +167,9 @@ OTHERS_MIN = 2
 """The number of other columns with anomalous values that indicates a real event."""
 
 
-def emptied_together(odd: Sequence[MetricAnomaly], today: Metrics, history: MetricHistory) -> frozenset[str]:
+def emptied_together(
+    odd: Sequence[MetricAnomaly], today: Metrics, history: MetricHistory
+) -> frozenset[str]:
     """Return the columns that an event has emptied.
 
     They have more nulls than ever, had nulls before, and were emptied together with others.
@@ -161,12 +182,17 @@ def emptied_together(odd: Sequence[MetricAnomaly], today: Metrics, history: Metr
     if not shares:
         return frozenset()
     past = history.all()
-    moved = {anomaly.metric.column for anomaly in odd if anomaly.metric.family not in ("nulls", "rows")} - set(shares)
+    moved = {
+        anomaly.metric.column for anomaly in odd if anomaly.metric.family not in ("nulls", "rows")
+    } - set(shares)
     return frozenset(
         name
         for name in shares
         if _sometimes_null(name, past)
-        and (len(moved) >= OTHERS_MIN or any(_in_proportion(name, other, today, past) for other in shares if other != name))
+        and (
+            len(moved) >= OTHERS_MIN
+            or any(_in_proportion(name, other, today, past) for other in shares if other != name)
+        )
     )
 
 
@@ -180,7 +206,10 @@ def _in_proportion(item: str, other: str, today: Metrics, past: Sequence[Metrics
     ratios = sorted(
         metrics.columns[item].nulls / metrics.columns[other].nulls
         for metrics in past
-        if item in metrics.columns and other in metrics.columns and metrics.columns[item].nulls and metrics.columns[other].nulls
+        if item in metrics.columns
+        and other in metrics.columns
+        and metrics.columns[item].nulls
+        and metrics.columns[other].nulls
     )
     if len(ratios) * SOMETIMES < len(past):
         return False
@@ -209,10 +238,15 @@ def emptied(today: Metrics, history: MetricHistory) -> bool:
     As many values of a column are gone as rows are repeated, there are no more rows than before,
     and no other column had a distinct value in each row.
     """
-    if not today.repeated or today.rows > max((metrics.rows for metrics in history.all()), default=0):
+    if not today.repeated or today.rows > max(
+        (metrics.rows for metrics in history.all()), default=0
+    ):
         return False
     before = {
-        name: max((metrics.columns[name].nulls for metrics in history.all() if name in metrics.columns), default=1.0)
+        name: max(
+            (metrics.columns[name].nulls for metrics in history.all() if name in metrics.columns),
+            default=1.0,
+        )
         for name in today.columns
     }
     gone = {name: column.nulls - before[name] for name, column in today.columns.items()}
@@ -224,7 +258,10 @@ def emptied(today: Metrics, history: MetricHistory) -> bool:
 def _numbers_rows(name: str, history: MetricHistory) -> bool:
     """Return whether a column always had about as many distinct values as rows."""
     past = [(metrics.rows, metrics.columns.get(name)) for metrics in history.all()]
-    return all(metrics is not None and math.exp(metrics.distinct or 0.0) >= ONE_EACH * rows for rows, metrics in past)
+    return all(
+        metrics is not None and math.exp(metrics.distinct or 0.0) >= ONE_EACH * rows
+        for rows, metrics in past
+    )
 
 
 class MovedRows(NamedTuple):
@@ -243,7 +280,9 @@ class MovedRows(NamedTuple):
         return min(share / (1 - self.more), 1.0) * (1 - self.fewer) + self.fewer
 
 
-def moved(rows: int, repeated: int, anomalies: Sequence[MetricAnomaly], missing: float) -> MovedRows:
+def moved(
+    rows: int, repeated: int, anomalies: Sequence[MetricAnomaly], missing: float
+) -> MovedRows:
     """Return the moved rows, from repeated rows, forecasts, cuts and missing groups."""
     off = next((anomaly.off for anomaly in anomalies if anomaly.metric.family == "rows"), 0.0)
     more = max(repeated / rows, 1 - math.exp(-off) if off > 0 else 0.0)
@@ -268,8 +307,18 @@ def weighed(of_rows: Sequence[Fact], values: Sequence[tuple[Fact, bool]]) -> lis
 
     Facts that remain without the moved rows weigh more than those about rows; others weigh no more.
     """
-    top = max((row.strength for row in of_rows if row.severity is FactSeverity.HOLD and row.kind in _OF_ROWS), default=None)
-    return [fact if top is None or fact.kind in _OF_ROWS else _weighing(fact, top, beyond=beyond) for fact, beyond in values]
+    top = max(
+        (
+            row.strength
+            for row in of_rows
+            if row.severity is FactSeverity.HOLD and row.kind in _OF_ROWS
+        ),
+        default=None,
+    )
+    return [
+        fact if top is None or fact.kind in _OF_ROWS else _weighing(fact, top, beyond=beyond)
+        for fact, beyond in values
+    ]
 
 
 def _weighing(fact: Fact, top: float, *, beyond: bool) -> Fact:

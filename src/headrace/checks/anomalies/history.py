@@ -66,7 +66,11 @@ class MetricHistory:
         Includes accepted partitions.
         """
         result = (_read(level.vector) for level in self._levels)
-        return [metrics.open_end for metrics in result if metrics is not None and metrics.open_end is not None]
+        return [
+            metrics.open_end
+            for metrics in result
+            if metrics is not None and metrics.open_end is not None
+        ]
 
     @property
     def moved(self) -> bool:
@@ -94,7 +98,11 @@ class MetricHistory:
     def same_edge(self, metric: MetricId, partition: str) -> list[float]:
         """Return a metric at the same end (first or last day) of earlier months."""
         own = month_edge(partition, self._grain)
-        alike = [level for level in self._levels if own and month_edge(level.partition, self._grain) == own]
+        alike = [
+            level
+            for level in self._levels
+            if own and month_edge(level.partition, self._grain) == own
+        ]
         return [value for metrics in alike if (value := _value(metrics, metric)) is not None]
 
     def metrics(self, at: int) -> Metrics | None:
@@ -104,7 +112,11 @@ class MetricHistory:
     def newest(self, count: int) -> list[tuple[str, Metrics]]:
         """Return the last `count` partitions that can be decoded, with their metrics."""
         first = max(len(self) - count, 0)
-        return [(self._past[at].partition, metrics) for at in range(first, len(self)) if (metrics := self.metrics(at)) is not None]
+        return [
+            (self._past[at].partition, metrics)
+            for at in range(first, len(self))
+            if (metrics := self.metrics(at)) is not None
+        ]
 
     def all(self) -> Sequence[Metrics]:
         """Return all metrics that can be decoded, oldest first; `add` may have extended them."""
@@ -117,7 +129,9 @@ class MetricHistory:
     def unknown(self, column: str) -> list[float]:
         """Return the measured shares of rows with unknown keys, including accepted partitions."""
         result = (
-            read.columns[column].unknown for level in self._levels if (read := _read(level.vector)) is not None and column in read.columns
+            read.columns[column].unknown
+            for level in self._levels
+            if (read := _read(level.vector)) is not None and column in read.columns
         )
         return [item for item in result if item is not None]
 
@@ -152,7 +166,11 @@ class MetricHistory:
         """Return whether a column has a recurring set of values: codes, not measurements."""
         if column not in self._recurring:
             self._recurring[column] = _recur(
-                [metrics.columns[column].shares for _, metrics in self.newest(RECURRING) if column in metrics.columns]
+                [
+                    metrics.columns[column].shares
+                    for _, metrics in self.newest(RECURRING)
+                    if column in metrics.columns
+                ]
             )
         return self._recurring[column]
 

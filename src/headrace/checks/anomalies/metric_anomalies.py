@@ -53,7 +53,11 @@ class MetricAnomaly(NamedTuple):
 
 
 def anomalous_metrics(
-    partition: str, values: Mapping[MetricId, float], rows: int, history: MetricHistory, sources: int
+    partition: str,
+    values: Mapping[MetricId, float],
+    rows: int,
+    history: MetricHistory,
+    sources: int,
 ) -> list[MetricAnomaly]:
     """Return the anomalous metrics of a partition; nothing if too little is known.
 
@@ -62,18 +66,33 @@ def anomalous_metrics(
     if len(history) < expectations.HISTORY_WARN_MIN or not rows:
         return []
     like = history.like(partition)
-    values = {metric: value for metric, value in values.items() if metric.family != "share" or history.recurring(metric.column)}
+    values = {
+        metric: value
+        for metric, value in values.items()
+        if metric.family != "share" or history.recurring(metric.column)
+    }
     values = _with_lost(values, like, history)
     seen = [] if history.moved else [history.values(at) for at in like]
-    suspects = [metric for metric, value in values.items() if _suspect(metric, value, seen)][:JUDGED_MAX]
+    suspects = [metric for metric, value in values.items() if _suspect(metric, value, seen)][
+        :JUDGED_MAX
+    ]
     sized = {metric.column for metric in suspects if metric.family in _OF_SIZE}
     counting = {column for column in sized if rises(column, partition, values, history)}
-    suspects = [suspect for suspect in suspects if suspect.family not in _OF_SIZE or suspect.column not in counting]
-    results = (_evaluated_metric(metric, values[metric], partition, rows, history, (sources, len(values))) for metric in suspects)
+    suspects = [
+        suspect
+        for suspect in suspects
+        if suspect.family not in _OF_SIZE or suspect.column not in counting
+    ]
+    results = (
+        _evaluated_metric(metric, values[metric], partition, rows, history, (sources, len(values)))
+        for metric in suspects
+    )
     return [anomaly for anomaly in results if anomaly is not None]
 
 
-def _with_lost(values: Mapping[MetricId, float], like: list[int], history: MetricHistory) -> dict[MetricId, float]:
+def _with_lost(
+    values: Mapping[MetricId, float], like: list[int], history: MetricHistory
+) -> dict[MetricId, float]:
     """Return the metrics with a share of 0 for categories that are gone."""
     results = dict(values)
     sharing = {metric.column for metric in values if metric.family == "share"}
@@ -101,14 +120,22 @@ def _suspect(metric: MetricId, value: float, seen: Sequence[Mapping[MetricId, fl
 
 
 def _evaluated_metric(
-    metric: MetricId, value: float, partition: str, rows: int, history: MetricHistory, many: tuple[int, int]
+    metric: MetricId,
+    value: float,
+    partition: str,
+    rows: int,
+    history: MetricHistory,
+    many: tuple[int, int],
 ) -> MetricAnomaly | None:
     past = history.series(metric)
     count = len(past.values)
     if count < expectations.HISTORY_WARN_MIN or not math.isfinite(value):
         return None
     known = expectations.limits(metric.family)
-    if metric.family != "rows" and min(past.values) - known.warn * NEWS < value < max(past.values) + known.warn * NEWS:
+    if (
+        metric.family != "rows"
+        and min(past.values) - known.warn * NEWS < value < max(past.values) + known.warn * NEWS
+    ):
         return None  # about as before
     edges = history.same_edge(metric, partition) if metric.family == "rows" else ()
     near = min((abs(value - was) for was in edges), default=math.inf)
@@ -116,18 +143,37 @@ def _evaluated_metric(
         return None  # as at the same end of an earlier month
     metric_forecast = forecast(past, history.season(partition), value, known.prior)
     off = abs(value - metric_forecast.expected)
-    chance = expectations.noise(metric.family, metric_forecast.expected, rows, round(math.exp(history.usual(MetricId("rows")) or 0.0)))
+    chance = expectations.noise(
+        metric.family,
+        metric_forecast.expected,
+        rows,
+        round(math.exp(history.usual(MetricId("rows")) or 0.0)),
+    )
     chance *= _scattered(past.values) if metric.family in expectations.COUNTS else 1.0
     z = off / max(metric_forecast.scale, chance, 1e-9)
-    far = count >= expectations.HISTORY_HOLD_MIN and near >= known.hold and _is_far(metric.family, value, rows, metric_forecast)
+    far = (
+        count >= expectations.HISTORY_HOLD_MIN
+        and near >= known.hold
+        and _is_far(metric.family, value, rows, metric_forecast)
+    )
     if far and z >= expectations.threshold(expectations.HOLDS_A_MONTH, *many):
-        return MetricAnomaly(metric, FactSeverity.HOLD, metric_forecast.expected, value, z, metric_forecast.record)
-    if off >= known.warn and off >= metric_forecast.record and z >= expectations.threshold(expectations.WARNINGS_A_MONTH, *many):
-        return MetricAnomaly(metric, FactSeverity.WARN, metric_forecast.expected, value, z, metric_forecast.record)
+        return MetricAnomaly(
+            metric, FactSeverity.HOLD, metric_forecast.expected, value, z, metric_forecast.record
+        )
+    if (
+        off >= known.warn
+        and off >= metric_forecast.record
+        and z >= expectations.threshold(expectations.WARNINGS_A_MONTH, *many)
+    ):
+        return MetricAnomaly(
+            metric, FactSeverity.WARN, metric_forecast.expected, value, z, metric_forecast.record
+        )
     return None
 
 
-def rises(column: str, partition: str, values: Mapping[MetricId, float], history: MetricHistory) -> bool:
+def rises(
+    column: str, partition: str, values: Mapping[MetricId, float], history: MetricHistory
+) -> bool:
     """Return whether a column's values increase steadily, as ids do."""
     sizes = MetricId("location", column)
     past, today, place = history.series(sizes), values.get(sizes), history.place(partition)
@@ -169,9 +215,17 @@ EXACT = 30.0
 NEVER = "never before"
 """A detail for nulls in a column without any in its history: no recurring event brings them."""
 UNITS = {
-    100.0: "per cent, or cents", 1000.0: "a thousand", 1e6: "a million", 1.609344: "miles and kilometres", 3.28084: "metres and feet",
-    2.20462: "kilograms and pounds", 60.0: "minutes, or seconds", 3600.0: "hours and seconds", 2.54: "inches and centimetres", 10.0: "ten",
-}  # fmt: skip
+    100.0: "per cent, or cents",
+    1000.0: "a thousand",
+    1e6: "a million",
+    1.609344: "miles and kilometres",
+    3.28084: "metres and feet",
+    2.20462: "kilograms and pounds",
+    60.0: "minutes, or seconds",
+    3600.0: "hours and seconds",
+    2.54: "inches and centimetres",
+    10.0: "ten",
+}
 """Possible meanings of a constant ratio."""
 NEAR = 0.03
 """The tolerance (ln) of a ratio to a unit, …"""
@@ -179,9 +233,12 @@ LARGE, LARGE_NEAR = 60.0, 0.2
 """… or to a large unit: sizes vary that much between days, and little else is so large."""
 _KINDS = {"rows": "volume_anomaly", "nulls": "null_spike", "empty": "null_spike"}
 _WORDS = {
-    "empty": "empty texts", "negative": "negative values", "zero": "zeros", "spread": "× between quartiles",
+    "empty": "empty texts",
+    "negative": "negative values",
+    "zero": "zeros",
+    "spread": "× between quartiles",
     "length": "characters on average",
-}  # fmt: skip
+}
 
 
 def anomaly_text(anomaly: MetricAnomaly, *, of_rows: bool = False) -> tuple[str, str, str, str]:
@@ -191,7 +248,10 @@ def anomaly_text(anomaly: MetricAnomaly, *, of_rows: bool = False) -> tuple[str,
     """
     family = anomaly.metric.family
     kind = kind_of(family)
-    expected, observed = _factor_text(anomaly, anomaly.expected), _factor_text(anomaly, anomaly.observed)
+    expected, observed = (
+        _factor_text(anomaly, anomaly.expected),
+        _factor_text(anomaly, anomaly.observed),
+    )
     return kind, expected, observed, _detail(anomaly, {} if of_rows else UNITS)
 
 
@@ -238,8 +298,10 @@ def _detail(anomaly: MetricAnomaly, units: Mapping[float, str]) -> str:
         case "location":
             return f"{SIZE}{_ratio(anomaly.off, units)}"
         case "rows":
-            expected = max(math.exp(anomaly.expected) - 1, 0.0)  # the compared value is ln(rows + 1)
-            return f"× {_short(max(math.exp(anomaly.observed) - 1, 0.0) / expected if expected > 0 else math.exp(anomaly.off))}"
+            # the compared value is ln(rows + 1)
+            expected = max(math.exp(anomaly.expected) - 1, 0.0)
+            observed = max(math.exp(anomaly.observed) - 1, 0.0)
+            return f"× {_short(observed / expected if expected > 0 else math.exp(anomaly.off))}"
         case "share":
             return "category mix"
         case "negative":
@@ -259,7 +321,10 @@ def _ratio(off: float, units: Mapping[float, str]) -> str:
     for known, meaning in units.items():
         apart = abs(abs(off) - math.log(known))
         if apart < (LARGE_NEAR if known >= LARGE else NEAR):
-            return f"{'' if apart < NEAR else 'about '}{'×' if off > 0 else '÷'} {known:g} ({meaning}?)"
+            return (
+                f"{'' if apart < NEAR else 'about '}{'×' if off > 0 else '÷'} {known:g}"
+                f" ({meaning}?)"
+            )
     return f"× {_short(ratio)}"
 
 
@@ -280,19 +345,26 @@ _OF_VALUES = ("null_spike", "distribution_shift", "format_change")
 _HOLDING = ("volume_anomaly", "null_spike", "duplicate_rows")
 
 
-def apply_policy(facts: Iterable[Fact], on_anomaly: str | None, of_columns: Mapping[str, str]) -> Iterator[Fact]:
+def apply_policy(
+    facts: Iterable[Fact], on_anomaly: str | None, of_columns: Mapping[str, str]
+) -> Iterator[Fact]:
     """Return the facts with the declared severity, without those to be ignored."""
     columns = {name.lower(): policy for name, policy in of_columns.items()}
     for fact in facts:
         policy = columns.get(fact.column.lower(), on_anomaly) if fact.column else on_anomaly
         if policy == IGNORE:
             continue
-        yield fact if policy is None else msgspec.structs.replace(fact, severity=FactSeverity(policy))
+        yield (
+            fact if policy is None else msgspec.structs.replace(fact, severity=FactSeverity(policy))
+        )
 
 
 def milder_for_computed(
-    facts: Iterable[Fact], unusual: Collection[str], emptied: Collection[tuple[str, str]] = (), more_rows: Collection[str] | None = None
-) -> Iterator[Fact]:  # fmt: skip
+    facts: Iterable[Fact],
+    unusual: Collection[str],
+    emptied: Collection[tuple[str, str]] = (),
+    more_rows: Collection[str] | None = None,
+) -> Iterator[Fact]:
     """Reduce holds of a computed partition to warnings where its inputs explain them.
 
     Only rows, nulls and duplicates hold a computed partition. They don't if it follows from inputs
@@ -305,7 +377,9 @@ def milder_for_computed(
         above = unusual if more_rows is None or not _is_more(fact) else more_rows
         follows = any(_within(key, fact.partition) for key in above)
         if fact.detail.startswith(NEVER):
-            follows = any(column == fact.column and _within(key, fact.partition) for key, column in emptied)
+            follows = any(
+                column == fact.column and _within(key, fact.partition) for key, column in emptied
+            )
         held = fact.severity is FactSeverity.HOLD and (follows or fact.kind not in _HOLDING)
         yield msgspec.structs.replace(fact, severity=FactSeverity.WARN) if held else fact
 
@@ -327,7 +401,11 @@ def without_unread_columns(facts: Iterable[Fact], used: Collection[str] | None) 
     """
     for fact in facts:
         idle = used is not None and fact.kind in _OF_VALUES and fact.column.lower() not in used
-        yield msgspec.structs.replace(fact, severity=FactSeverity.WARN) if idle and fact.severity is FactSeverity.HOLD else fact
+        yield (
+            msgspec.structs.replace(fact, severity=FactSeverity.WARN)
+            if idle and fact.severity is FactSeverity.HOLD
+            else fact
+        )
 
 
 def _within(key: str, other: str) -> bool:
@@ -342,7 +420,8 @@ def summary_clause(facts: Iterable[Fact], severity: FactSeverity, *, named: bool
     for partition in dict.fromkeys(fact.partition for fact in of_kind):
         own = [fact for fact in of_kind if fact.partition == partition]
         more = f" (and {len(own) - 2} more)" if len(own) > 2 else ""
-        said.append(f"{f'{partition}: ' if named else ''}{'; '.join(_clause(fact) for fact in own[:2])}{more}")
+        clauses = "; ".join(_clause(fact) for fact in own[:2]) + more
+        said.append(f"{partition}: {clauses}" if named else clauses)
     return "; ".join(said)
 
 

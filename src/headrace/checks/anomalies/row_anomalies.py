@@ -24,7 +24,11 @@ def repeated_rows(today: Metrics, history: MetricHistory) -> tuple[FactSeverity,
     if not today.repeated or not today.rows:
         return None
     share = today.repeated / today.rows
-    shares = [metrics.repeated / metrics.rows for metrics in history.all() if metrics.rows and metrics.repeated is not None]
+    shares = [
+        metrics.repeated / metrics.rows
+        for metrics in history.all()
+        if metrics.rows and metrics.repeated is not None
+    ]
     most = max(shares, default=0.0)
     if share <= max(2 * most, most + REPEATED_WARNED) or today.repeated < 2:
         return None
@@ -64,7 +68,9 @@ def copied_rows(today: Metrics, history: MetricHistory) -> DuplicateRows | None:
     keyed = all(_numbers_rows(today, name) for name in today.apart)
     if not keyed and not more:  # the differing columns may be why rows come in pairs
         return None
-    return DuplicateRows(times, today.apart, FactSeverity.HOLD if known or more else FactSeverity.WARN)
+    return DuplicateRows(
+        times, today.apart, FactSeverity.HOLD if known or more else FactSeverity.WARN
+    )
 
 
 def _more(today: Metrics, history: MetricHistory) -> bool:
@@ -75,7 +81,11 @@ def _more(today: Metrics, history: MetricHistory) -> bool:
 
 def _numbers_rows(today: Metrics, name: str) -> bool:
     column = today.columns.get(name)
-    return column is not None and column.distinct is not None and round(math.exp(column.distinct)) == today.rows
+    return (
+        column is not None
+        and column.distinct is not None
+        and round(math.exp(column.distinct)) == today.rows
+    )
 
 
 # Stale content: the rows of another partition, delivered again under a new name.
@@ -93,13 +103,17 @@ class PublishedContent(NamedTuple):
     content_hash: str
 
 
-def same_as(partition: str, content_hash: str | None, versions: Sequence[PublishedContent]) -> str | None:
+def same_as(
+    partition: str, content_hash: str | None, versions: Sequence[PublishedContent]
+) -> str | None:
     """Return the partition with the same rows, or None if there is none or the data is constant.
 
     `versions` are newest first.
     """
     others = [version for version in versions if version.partition != partition]
-    result = next((content.partition for content in others if content.content_hash == content_hash), None)
+    result = next(
+        (content.partition for content in others if content.content_hash == content_hash), None
+    )
     if content_hash is None or result is None:
         return None
     of_hash: dict[str, set[str]] = {}
@@ -147,7 +161,9 @@ def truncated_rows(partition: str, today: Metrics, history: MetricHistory) -> Ro
     cuts = [
         truncation
         for name, column in today.columns.items()
-        if len(column.hours) == HOURS_OF_DAY and not column.nulls and (truncation := _truncation_in(name, column.hours, _hours(name, like)))
+        if len(column.hours) == HOURS_OF_DAY
+        and not column.nulls
+        and (truncation := _truncation_in(name, column.hours, _hours(name, like)))
     ]
     best = max(cuts, key=lambda truncation: truncation.strength, default=None)
     if best is None or not _earlier_than_ever(best.column, today, history):
@@ -158,7 +174,9 @@ def truncated_rows(partition: str, today: Metrics, history: MetricHistory) -> Ro
 def _by_all_days(truncation: RowTruncation, today: Metrics, history: MetricHistory) -> bool:
     """Return whether the end is missing compared with all days: a few similar days may mislead."""
     usual = _usual(_hours(truncation.column, history.all()))
-    row_truncation = _truncation_at(truncation.column, truncation.hour, today.columns[truncation.column].hours, usual)
+    row_truncation = _truncation_at(
+        truncation.column, truncation.hour, today.columns[truncation.column].hours, usual
+    )
     return row_truncation is not None
 
 
@@ -170,13 +188,21 @@ def _hours(column: str, past: Sequence[Metrics]) -> list[tuple[int, ...]]:
     ]
 
 
-def _truncation_in(column: str, counts: Sequence[int], past: Sequence[Sequence[int]]) -> RowTruncation | None:
+def _truncation_in(
+    column: str, counts: Sequence[int], past: Sequence[Sequence[int]]
+) -> RowTruncation | None:
     usual = _usual(past)
     if not usual or max(usual) > ONE_HOUR * sum(usual) or max(counts) > ONE_HOUR * sum(counts):
         return None
     cuts = (_truncation_at(column, hour, counts, usual) for hour in range(1, HOURS_OF_DAY))
-    best = max((cut for cut in cuts if cut is not None), key=lambda truncation: truncation.strength, default=None)
-    return best if best is not None and sum(counts) < (1 - THERE * best.missing) * sum(usual) else None
+    best = max(
+        (cut for cut in cuts if cut is not None),
+        key=lambda truncation: truncation.strength,
+        default=None,
+    )
+    return (
+        best if best is not None and sum(counts) < (1 - THERE * best.missing) * sum(usual) else None
+    )
 
 
 def _usual(past: Sequence[Sequence[int]]) -> list[float]:
@@ -184,7 +210,9 @@ def _usual(past: Sequence[Sequence[int]]) -> list[float]:
     return [statistics.fmean(bins) for bins in zip(*past, strict=True)]
 
 
-def _truncation_at(column: str, hour: int, counts: Sequence[int], usual: Sequence[float]) -> RowTruncation | None:
+def _truncation_at(
+    column: str, hour: int, counts: Sequence[int], usual: Sequence[float]
+) -> RowTruncation | None:
     """Compare a cut before an hour with fewer or more rows all day; None without evidence."""
     came, due = (sum(counts[:hour]), sum(counts[hour:])), (sum(usual[:hour]), sum(usual[hour:]))
     if not due[0] or not due[1] or not came[0]:
@@ -194,7 +222,9 @@ def _truncation_at(column: str, hour: int, counts: Sequence[int], usual: Sequenc
     if after > LEFT * before or missing < MISSING_MIN:
         return None
     even = sum(came) / sum(due)
-    strength = came[0] * math.log(before / even) + (came[1] * math.log(after / even) if came[1] else 0.0)
+    strength = came[0] * math.log(before / even) + (
+        came[1] * math.log(after / even) if came[1] else 0.0
+    )
     return RowTruncation(column, hour, missing, strength) if strength >= NATS_MIN else None
 
 

@@ -50,14 +50,20 @@ def shifted_times(today: Metrics, history: MetricHistory) -> list[Turned]:
     """Return the columns whose times are all shifted."""
     past = history.all()
     results = (
-        _shifted_hours(name, column.hours, [metrics.columns[name].hours for metrics in past if name in metrics.columns])
+        _shifted_hours(
+            name,
+            column.hours,
+            [metrics.columns[name].hours for metrics in past if name in metrics.columns],
+        )
         for name, column in today.columns.items()
         if len(column.hours) == HOURS_OF_DAY and sum(column.hours) >= ROWS_MIN
     )
     return [item for item in results if item is not None]
 
 
-def _shifted_hours(name: str, counts: Sequence[int], past: Sequence[Sequence[int]]) -> Turned | None:
+def _shifted_hours(
+    name: str, counts: Sequence[int], past: Sequence[Sequence[int]]
+) -> Turned | None:
     days = [_shares(item) for item in past if len(item) == HOURS_OF_DAY and any(item)]
     if len(days) < KNOWN_MIN:
         return None
@@ -107,7 +113,9 @@ class UnexpectedTimeRange(NamedTuple):
     sure: bool
 
 
-def earlier_times(partition: str, columns: dict[str, ColumnMetrics], history: MetricHistory) -> Iterator[UnexpectedTimeRange]:
+def earlier_times(
+    partition: str, columns: dict[str, ColumnMetrics], history: MetricHistory
+) -> Iterator[UnexpectedTimeRange]:
     """Return columns whose times lie before their interval, earlier than in all partitions."""
     minutes, begins = _MINUTES.get(history.grain) if history.grain else None, _begins(partition)
     if minutes is None or begins is None:
@@ -116,14 +124,21 @@ def earlier_times(partition: str, columns: dict[str, ColumnMetrics], history: Me
         if column.between is None or column.between[1] >= begins:
             continue
         known = _known_ranges(name, history)
-        lowest, highest = min((first for first, _ in known), default=0), max((last for _, last in known), default=0)
+        lowest, highest = (
+            min((first for first, _ in known), default=0),
+            max((last for _, last in known), default=0),
+        )
         if len(known) < WARN_MIN or highest // minutes - lowest // minutes > NEIGHBOURS:
             continue
         last = column.between[1] - begins
         if last < lowest - CLOCKS_DIFFER and last // minutes < lowest // minutes:
             sure = len(known) >= HOLD_MIN and bool(history.like(partition))
             yield UnexpectedTimeRange(
-                name, _minute_text(begins + lowest), _minute_text(column.between[0]), _minute_text(column.between[1]), sure
+                name,
+                _minute_text(begins + lowest),
+                _minute_text(column.between[0]),
+                _minute_text(column.between[1]),
+                sure,
             )
 
 
@@ -190,7 +205,9 @@ class Tied(NamedTuple):
     wrong: Mapping[str, TiedValueMismatch]
 
 
-def tied_columns(partition: str, today: Metrics, history: MetricHistory, grain: Grain | None) -> Tied:
+def tied_columns(
+    partition: str, today: Metrics, history: MetricHistory, grain: Grain | None
+) -> Tied:
     """Return the columns that name the interval, and those that name a wrong one."""
     past = history.newest(LOOKED_AT)
     alone = all(metrics.rows == 1 for _, metrics in past)
@@ -205,7 +222,9 @@ def tied_columns(partition: str, today: Metrics, history: MetricHistory, grain: 
             columns |= {name} if not alone and _changing(known) else set()
             continue
         value = _only(today, name)
-        expected = {item for part in told if (item := _parts(partition, grain).get(part)) is not None}
+        expected = {
+            item for part in told if (item := _parts(partition, grain).get(part)) is not None
+        }
         if value is not None and _plain(value) in expected:
             columns.add(name)
             continue
@@ -230,7 +249,9 @@ def _only_values(past: list[tuple[str, Metrics]], name: str) -> list[tuple[str, 
     return known if len(known) == len(past) else []
 
 
-def _named(name: str, told: frozenset[str], history: MetricHistory, grain: Grain | None) -> list[str]:
+def _named(
+    name: str, told: frozenset[str], history: MetricHistory, grain: Grain | None
+) -> list[str]:
     """Return the values by which a column named its intervals, newest first, without gaps."""
     values = list[str]()
     for key, metrics in reversed(history.newest(len(history))):
@@ -249,7 +270,9 @@ def _goes_on(named: list[str], value: str | None) -> bool:
     if value is None or not _plain(value).isdecimal():
         return False
     numbers = [int(_plain(value)), *map(int, named)]
-    return numbers[0] > numbers[1] and all(later >= earlier for later, earlier in itertools.pairwise(numbers))
+    return numbers[0] > numbers[1] and all(
+        later >= earlier for later, earlier in itertools.pairwise(numbers)
+    )
 
 
 def _may_be_counts(named: list[str]) -> bool:
@@ -301,7 +324,9 @@ def _parts(partition: str, grain: Grain | None) -> dict[str, str]:
     if grain not in (Grain.DAY, Grain.HOUR, Grain.MONTH, Grain.YEAR):
         return {}
     digits = _DIGITS.findall(partition)
-    parts = dict(zip(("year", "month", "day", "hour"), (str(int(digit)) for digit in digits), strict=False))
+    parts = dict(
+        zip(("year", "month", "day", "hour"), (str(int(digit)) for digit in digits), strict=False)
+    )
     if len(digits) >= 3:
         parts["date"] = "".join(digits[:3])
         parts |= _of_date(date(int(digits[0]), int(digits[1]), int(digits[2])))
@@ -310,7 +335,13 @@ def _parts(partition: str, grain: Grain | None) -> dict[str, str]:
 
 def _of_date(day: date) -> dict[str, str]:
     return {
-        "quarter": str((day.month + 2) // 3), "week": str(day.isocalendar().week), "weekday": str(day.isoweekday()),
-        "weekday from 0": str(day.weekday()), "weekday from Sunday": str(day.isoweekday() % 7), "name": day.strftime("%A"),
-        "short name": day.strftime("%a"), "day of year": str(day.timetuple().tm_yday), "month's name": day.strftime("%B"),
-    }  # fmt: skip
+        "quarter": str((day.month + 2) // 3),
+        "week": str(day.isocalendar().week),
+        "weekday": str(day.isoweekday()),
+        "weekday from 0": str(day.weekday()),
+        "weekday from Sunday": str(day.isoweekday() % 7),
+        "name": day.strftime("%A"),
+        "short name": day.strftime("%a"),
+        "day of year": str(day.timetuple().tm_yday),
+        "month's name": day.strftime("%B"),
+    }

@@ -98,14 +98,20 @@ TIMES_FEWER = 2.0
 """The multiple of the range by which a table below `ROWS_MIN` rows must fall below its minimum."""
 
 
-def young_anomalies(partition: str, values: Mapping[MetricId, float], rows: int, history: MetricHistory) -> list[MetricAnomaly]:
+def young_anomalies(
+    partition: str, values: Mapping[MetricId, float], rows: int, history: MetricHistory
+) -> list[MetricAnomaly]:
     """Return metrics beyond all neighbours, while there are too few of these for forecasts."""
     if not WARN_MIN <= len(history) < expectations.HISTORY_HOLD_MIN:
         return []
     if rows < ROWS_MIN:
         families = (*_OF_FEW, "rows") if _are_missing(partition, rows, history) else _OF_FEW
         values = {metric: value for metric, value in values.items() if metric.family in families}
-    results = (_judged(metric, value, partition, (values, rows), history) for metric, value in values.items() if metric.family in _REACH)
+    results = (
+        _judged(metric, value, partition, (values, rows), history)
+        for metric, value in values.items()
+        if metric.family in _REACH
+    )
     return [anomaly for anomaly in results if anomaly is not None]
 
 
@@ -162,7 +168,11 @@ def fewer(rows: int, history: MetricHistory) -> MetricAnomaly | None:
 
 def settled(partition: str, history: MetricHistory) -> bool:
     """Return whether there were enough similar days for missing groups or hours to hold it."""
-    return len(history) >= HOLD_MIN and bool(history.like(partition)) and not month_edge(partition, history.grain)
+    return (
+        len(history) >= HOLD_MIN
+        and bool(history.like(partition))
+        and not month_edge(partition, history.grain)
+    )
 
 
 def _judged(
@@ -186,7 +196,9 @@ def _judged(
         return None
     apart, beyond = abs(nearest - middle), (value - nearest) if up else (nearest - value)
     few = rows < ROWS_MIN
-    more = metric.family == "rows" and up and alike is not past.values and len(alike) >= KIND_HOLD_MIN
+    more = (
+        metric.family == "rows" and up and alike is not past.values and len(alike) >= KIND_HOLD_MIN
+    )
     warned = ORDERS if few and metric.family == "location" else MORE_ROWS if more else reach.warn
     if apart > reach.tight or beyond < max(warned, TIMES_WARNED * apart):
         return None
@@ -194,8 +206,14 @@ def _judged(
         return None
     if metric.family == "location" and rises(metric.column, partition, values, history):
         return None
-    chance = expectations.noise(metric.family, middle, rows, rows) if metric.family in expectations.SHARES else 0.0
-    if metric.family == "share" and (beyond < CHANCE_WARNED * chance or not history.recurring(metric.column)):
+    chance = (
+        expectations.noise(metric.family, middle, rows, rows)
+        if metric.family in expectations.SHARES
+        else 0.0
+    )
+    if metric.family == "share" and (
+        beyond < CHANCE_WARNED * chance or not history.recurring(metric.column)
+    ):
         return None
     z = min(beyond / max(apart, expectations.limits(metric.family).prior), 12.0)
     held = metric.family == "location" and _is_unit(value - middle, apart)
@@ -205,7 +223,11 @@ def _judged(
     least = max(gone if lost else reach.hold, (TIMES_LOST if lost or sized else TIMES_HELD) * apart)
     least = max(MORE_ROWS, TIMES_MORE * apart) if more else least
     least = max(least, CHANCE * chance)
-    if len(past.values) >= HOLD_MIN and beyond >= least and not (few and metric.family == "negative"):
+    if (
+        len(past.values) >= HOLD_MIN
+        and beyond >= least
+        and not (few and metric.family == "negative")
+    ):
         # A new weekday or end of a month may be another kind of day.
         held = held or settled(partition, history)
     severity = FactSeverity.HOLD if held else FactSeverity.WARN
@@ -216,7 +238,11 @@ def _is_steady(past: Seasonal, history: MetricHistory) -> bool:
     """Return whether the number of rows hardly varied, on weekends as on working days."""
     weekends = {season >= SATURDAY for season in past.seasons}
     together = max(past.values) - min(past.values) <= STEADY
-    return together and len(past.values) >= expectations.HISTORY_WARN_MIN and (history.grain is not Grain.DAY or len(weekends) > 1)
+    return (
+        together
+        and len(past.values) >= expectations.HISTORY_WARN_MIN
+        and (history.grain is not Grain.DAY or len(weekends) > 1)
+    )
 
 
 def _kind_seen(partition: str, history: MetricHistory) -> bool:

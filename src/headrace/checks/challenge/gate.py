@@ -11,7 +11,12 @@ from headrace.checks import audit, metrics, profiles
 from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
 from headrace.checks.anomalies.explanations import Peer
 from headrace.checks.anomalies.history import MetricHistory
-from headrace.checks.anomalies.metric_anomalies import IGNORE, apply_policy, milder_for_computed, without_unread_columns
+from headrace.checks.anomalies.metric_anomalies import (
+    IGNORE,
+    apply_policy,
+    milder_for_computed,
+    without_unread_columns,
+)
 from headrace.checks.anomalies.row_anomalies import PublishedContent
 from headrace.checks.challenge.mutations import TABLE, Mutation
 from headrace.checks.check_kinds import ONLY, SAMPLED, CheckedPartition, CheckSubject, StagedScanner
@@ -50,8 +55,13 @@ class _Given(StagedScanner):
     """The rows of a SELECT, read as an audit reads a file."""
 
     def __init__(self, session: DuckDBSession, about: About, select: str) -> None:
-        columns = tuple(LakeColumn(name, kind, number) for number, (name, kind) in enumerate(about.columns.items(), 2))
-        super().__init__(session, _NOWHERE, LakeTable("given", columns), about.references, several=False)
+        columns = tuple(
+            LakeColumn(name, kind, number)
+            for number, (name, kind) in enumerate(about.columns.items(), 2)
+        )
+        super().__init__(
+            session, _NOWHERE, LakeTable("given", columns), about.references, several=False
+        )
         self._select = select
 
     def _relation(self, key: str | None, *, with_partition: bool = False) -> str:
@@ -59,7 +69,10 @@ class _Given(StagedScanner):
         return self._select
 
     def _numbered(self) -> str:
-        return f"SELECT *, hash(row_number() OVER ()) % {self._every} = 0 AS {SAMPLED} FROM ({self._select})"
+        return (
+            f"SELECT *, hash(row_number() OVER ()) % {self._every} = 0 AS {SAMPLED} FROM"
+            f" ({self._select})"
+        )
 
 
 def given_rows(session: DuckDBSession, about: About, select: str) -> StagedScanner:
@@ -67,9 +80,13 @@ def given_rows(session: DuckDBSession, about: About, select: str) -> StagedScann
     return _Given(session, about, select)
 
 
-def ask(session: DuckDBSession, about: About, checks: Sequence[CheckSpec], select: str, rows: int) -> list[CheckResult]:
+def ask(
+    session: DuckDBSession, about: About, checks: Sequence[CheckSpec], select: str, rows: int
+) -> list[CheckResult]:
     """Return the result of each check over the rows, in the order of `checks`."""
-    return _asked(session, about, [declare(check, _subject(about, rows)) for check in checks], select, rows)
+    return _asked(
+        session, about, [declare(check, _subject(about, rows)) for check in checks], select, rows
+    )
 
 
 def is_routed(session: DuckDBSession, about: About, select: str, rows: int) -> bool:
@@ -77,7 +94,10 @@ def is_routed(session: DuckDBSession, about: About, select: str, rows: int) -> b
     if about.routing is None:
         return True
     column, grain, key = about.routing
-    item = guarded(Item(audit.CHECK), lambda: audit.rows_outside(_subject(about, rows), column, grain, [key], several=False))
+    item = guarded(
+        Item(audit.CHECK),
+        lambda: audit.rows_outside(_subject(about, rows), column, grain, [key], several=False),
+    )
     (check_result,) = _asked(session, about, [item], select, rows)
     return check_result.outcome is not CheckState.FAILED
 
@@ -86,7 +106,9 @@ def _subject(about: About, rows: int) -> CheckSubject:
     return CheckSubject(about.columns, {}, rows, about.timezone)
 
 
-def _asked(session: DuckDBSession, about: About, items: list[Item], select: str, rows: int) -> list[CheckResult]:
+def _asked(
+    session: DuckDBSession, about: About, items: list[Item], select: str, rows: int
+) -> list[CheckResult]:
     staged, part = _Given(session, about, select), CheckedPartition(about.key, rows, about.as_of_us)
     measure(items, staged, [])
     return [conclude(item, [part], staged).result for item in items]
@@ -128,7 +150,9 @@ class ChallengeGate:
     def __init__(self, session: DuckDBSession, about: About, usual: Usual) -> None:
         self._session, self._about, self._usual = session, about, usual
         self._history = MetricHistory(usual.past, usual.grain)
-        self._judges = usual.grain is not None and (usual.on_anomaly != IGNORE or bool(usual.of_columns))
+        self._judges = usual.grain is not None and (
+            usual.on_anomaly != IGNORE or bool(usual.of_columns)
+        )
         self._as_is: Metrics | None = None
         self._known: dict[tuple[str, str], FactSeverity] = {}
 
@@ -136,7 +160,9 @@ class ChallengeGate:
         """Measure the original rows. Raises `duckdb.Error`."""
         if self._judges and rows:
             self._as_is = self._measured(select, rows, list(self._about.columns))
-            self._known = {(fact.kind, fact.column): fact.severity for fact in self._facts(self._as_is, None)}
+            self._known = {
+                (fact.kind, fact.column): fact.severity for fact in self._facts(self._as_is, None)
+            }
 
     def says(self, mutation: Mutation, select: str, rows: int) -> tuple[str, ...]:
         """Return the kinds of problems for which the gate holds or warns of the mutated rows.
@@ -161,29 +187,49 @@ class ChallengeGate:
         whole = msgspec.structs.replace(result, columns={**self._as_is.columns, **result.columns})
         for fact in self._facts(whole, content):
             before = self._known.get((fact.kind, fact.column))
-            if before is None or (before is not FactSeverity.HOLD and fact.severity is FactSeverity.HOLD):
+            if before is None or (
+                before is not FactSeverity.HOLD and fact.severity is FactSeverity.HOLD
+            ):
                 yield fact.kind
 
     def _facts(self, measured: Metrics, content: str | None) -> Sequence[Fact]:
         usual = self._usual
         partition = EvaluatedPartition(
-            key=self._about.key, metrics=measured, content_hash=content, versions=usual.versions, sources=usual.sources,
-            peers=usual.peers, calendar=usual.calendar,
-        )  # fmt: skip
+            key=self._about.key,
+            metrics=measured,
+            content_hash=content,
+            versions=usual.versions,
+            sources=usual.sources,
+            peers=usual.peers,
+            calendar=usual.calendar,
+        )
         facts = evaluate_partition(partition, self._history)
-        mild = without_unread_columns(facts, usual.used) if usual.delivered else milder_for_computed(facts, ())
+        mild = (
+            without_unread_columns(facts, usual.used)
+            if usual.delivered
+            else milder_for_computed(facts, ())
+        )
         return tuple(apply_policy(mild, usual.on_anomaly, usual.of_columns))
 
     def _measured(self, select: str, rows: int, columns: Sequence[str]) -> Metrics:
         """Return the metrics of some columns, as an audit computes them."""
         types = {name: self._about.columns[name] for name in columns}
         described = profiles.planned(
-            types, {}, [rows], several=False, one_file=True, timezone=self._about.timezone, classified=self._usual.classified
+            types,
+            {},
+            [rows],
+            several=False,
+            one_file=True,
+            timezone=self._about.timezone,
+            classified=self._usual.classified,
         )
         wanted = list(described.aggregates)
         compared = self._usual.delivered and 1 < rows <= REPEATED_ROWS_MAX
         if compared:
-            wanted.append(f"count(*) - count(DISTINCT hash({', '.join(quote(name) for name in self._about.columns)}))")
+            wanted.append(
+                "count(*) - count(DISTINCT"
+                f" hash({', '.join(quote(name) for name in self._about.columns)}))"
+            )
         staged = given_rows(self._session, self._about, select)
         staged.sample(described.every)
         values = staged.aggregates(wanted)[ONLY] if wanted else ()
@@ -192,4 +238,6 @@ class ChallengeGate:
 
     def _content(self, select: str, rows: int) -> str:
         staged = given_rows(self._session, self._about, select)
-        return hash_text(rows, staged.aggregates([hash_aggregate(staged.columns)])[ONLY][0], staged.columns)
+        return hash_text(
+            rows, staged.aggregates([hash_aggregate(staged.columns)])[ONLY][0], staged.columns
+        )

@@ -30,7 +30,18 @@ SCANNED_AT_ONCE = 20
 ROWS_A_CATEGORY = 5
 """The minimum mean number of rows per category, so that a few rows don't count as categories."""
 
-_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
+_WHOLE = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+)
 
 
 class SampleColumnKind:
@@ -80,7 +91,11 @@ def kind_of(column_type: str) -> str:
     """Return the operations that a DuckDB type allows."""
     if column_type.endswith("]") or column_type.startswith(("STRUCT", "MAP", "UNION")):
         return SampleColumnKind.OTHER
-    if column_type in _WHOLE or column_type in ("FLOAT", "DOUBLE") or column_type.startswith("DECIMAL"):
+    if (
+        column_type in _WHOLE
+        or column_type in ("FLOAT", "DOUBLE")
+        or column_type.startswith("DECIMAL")
+    ):
         return SampleColumnKind.NUMBER
     if column_type == "VARCHAR":
         return SampleColumnKind.TEXT
@@ -96,7 +111,8 @@ def load(session: DuckDBSession, name: str, rows_sql: str, columns: Sequence[str
     """
     own = ", ".join(f"{quote(column)} AS c{at}" for at, column in enumerate(columns))
     session.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {quote(name)} AS SELECT {own}, row_number() OVER () - 1 AS {POSITION} FROM ({rows_sql}) AS given"
+        f"CREATE OR REPLACE TEMP TABLE {quote(name)} AS SELECT {own}, row_number() OVER () - 1 AS"
+        f" {POSITION} FROM ({rows_sql}) AS given"
     )
     return count(session, name)
 
@@ -119,7 +135,10 @@ def facts(session: DuckDBSession, columns: Mapping[str, str], rows: int) -> tupl
         wanted = ", ".join(f"count(c{at}), {_distinct(at, kind)}" for at, (_, kind) in some)
         counts = session.connection.execute(f"SELECT {wanted} FROM {quote(TABLE)}").fetchone() or ()
         pairs = zip(counts[::2], counts[1::2], strict=True)
-        column_facts += [_facts(at, name, kind, rows, *pair) for (at, (name, kind)), pair in zip(some, pairs, strict=True)]
+        column_facts += [
+            _facts(at, name, kind, rows, *pair)
+            for (at, (name, kind)), pair in zip(some, pairs, strict=True)
+        ]
     return tuple(column_facts)
 
 
@@ -127,7 +146,9 @@ def _distinct(at: int, column_type: str) -> str:
     return "0" if kind_of(column_type) == SampleColumnKind.OTHER else f"count(DISTINCT c{at})"
 
 
-def _facts(at: int, name: str, column_type: str, rows: int, present: int, distinct: int) -> ColumnFacts:
+def _facts(
+    at: int, name: str, column_type: str, rows: int, present: int, distinct: int
+) -> ColumnFacts:
     few = 0 < distinct <= CATEGORIES_MAX and distinct * ROWS_A_CATEGORY <= present
     categorical = few and (column_type in _WHOLE or kind_of(column_type) == SampleColumnKind.TEXT)
     return ColumnFacts(at, name, column_type, rows, present, distinct, categorical)
@@ -179,7 +200,9 @@ class Mutation(msgspec.Struct, frozen=True):
 
     def select(self, columns: Sequence[str]) -> str:
         """Return a SELECT of the mutated rows under the columns' real names."""
-        own = ", ".join(f"{self.values.get(at, f'c{at}')} AS {quote(name)}" for at, name in enumerate(columns))
+        own = ", ".join(
+            f"{self.values.get(at, f'c{at}')} AS {quote(name)}" for at, name in enumerate(columns)
+        )
         return f"SELECT {own} {self.rows}"
 
     @property
@@ -208,10 +231,18 @@ def of_rows(rows: int) -> Iterator[Mutation]:
         return
     kept = max(1, rows * KEPT_PERCENT // 100)
     if kept < rows:
-        yield Mutation(MutationKind.TRUNCATION, f"the last {100 - KEPT_PERCENT} % of the rows missing", where=f"{POSITION} < {kept}")
+        yield Mutation(
+            MutationKind.TRUNCATION,
+            f"the last {100 - KEPT_PERCENT} % of the rows missing",
+            where=f"{POSITION} < {kept}",
+        )
     yield Mutation(MutationKind.TRUNCATION, "no rows at all", where="false")
     again = f"(SELECT * FROM {quote(TABLE)} UNION ALL SELECT * FROM {quote(TABLE)}"
-    yield Mutation(MutationKind.DUPLICATES, "every tenth row twice", source=f"{again} WHERE {POSITION} % {EVERY} = 0)")
+    yield Mutation(
+        MutationKind.DUPLICATES,
+        "every tenth row twice",
+        source=f"{again} WHERE {POSITION} % {EVERY} = 0)",
+    )
     yield Mutation(MutationKind.DUPLICATES, "all rows twice", source=f"{again})")
 
 
@@ -221,8 +252,14 @@ def stale(partition: ColumnFacts | None, intervals: str) -> Mutation:
     A column that routes rows to partitions gets the new date. `intervals` is the distance of the
     two partitions as an SQL interval.
     """
-    moved = {} if partition is None else {partition.at: _cast(partition, f"{partition.own} + {intervals}")}
-    text = "the rows of the partition before" + (f", `{partition.name}` moved on" if partition else "")
+    moved = (
+        {}
+        if partition is None
+        else {partition.at: _cast(partition, f"{partition.own} + {intervals}")}
+    )
+    text = "the rows of the partition before" + (
+        f", `{partition.name}` moved on" if partition else ""
+    )
     return Mutation(MutationKind.STALE, text, values=moved, source=BEFORE)
 
 
@@ -232,7 +269,9 @@ def of_columns(columns: Sequence[ColumnFacts], referring: frozenset[str]) -> lis
     If time runs out, every column has then had the first kinds. `referring` has the columns that
     reference another node, in lower case.
     """
-    mutations = [mutation for column in columns for mutation in _of(column, column.name.lower() in referring)]
+    mutations = [
+        mutation for column in columns for mutation in _of(column, column.name.lower() in referring)
+    ]
     mutations += _swapped(columns)
     order = list(MutationKind)
     return sorted(mutations, key=lambda mutation: order.index(mutation.fault))
@@ -242,10 +281,24 @@ def _of(column: ColumnFacts, refers: bool) -> Iterator[Mutation]:
     yield _some(column, MutationKind.NULLS, "is null", "NULL")
     yield _all(column, MutationKind.NULLS, "is null", f"CAST(NULL AS {column.type})")
     if column.unique and (column.whole or column.kind == SampleColumnKind.TEXT):
-        first = f"(SELECT first FROM (SELECT c{column.at} AS first FROM {quote(TABLE)} WHERE {column.own} IS NOT NULL "
-        yield _some(column, MutationKind.DUPLICATES, "repeats the first", f"{first}ORDER BY {POSITION} LIMIT 1))", offset=1)
-    if refers or (column.distinct * 2 >= column.present and (column.whole or column.kind == SampleColumnKind.TEXT)):
-        yield _some(column, MutationKind.REFERENCE, "is a value that is nowhere else", _nowhere(column))
+        first = (
+            f"(SELECT first FROM (SELECT c{column.at} AS first FROM {quote(TABLE)} WHERE"
+            f" {column.own} IS NOT NULL "
+        )
+        yield _some(
+            column,
+            MutationKind.DUPLICATES,
+            "repeats the first",
+            f"{first}ORDER BY {POSITION} LIMIT 1))",
+            offset=1,
+        )
+    if refers or (
+        column.distinct * 2 >= column.present
+        and (column.whole or column.kind == SampleColumnKind.TEXT)
+    ):
+        yield _some(
+            column, MutationKind.REFERENCE, "is a value that is nowhere else", _nowhere(column)
+        )
     yield from _KINDS[column.kind](column)
 
 
@@ -258,26 +311,53 @@ def _numbers(column: ColumnFacts) -> Iterator[Mutation]:
     if column.categorical:
         top = f"(SELECT mode({column.own}) FROM {quote(TABLE)})"
         unseen = _beyond(column, "1")
-        yield _all(column, MutationKind.CATEGORY, "has a new value for the most frequent", _if(column, f"{column.own} = {top}", unseen))
+        yield _all(
+            column,
+            MutationKind.CATEGORY,
+            "has a new value for the most frequent",
+            _if(column, f"{column.own} = {top}", unseen),
+        )
 
 
 def _texts(column: ColumnFacts) -> Iterator[Mutation]:
     own = column.own
-    yield _some(column, MutationKind.ENCODING, "has a broken character", f"{literal(UNSEEN)} || substr({own}, 2)")
+    yield _some(
+        column,
+        MutationKind.ENCODING,
+        "has a broken character",
+        f"{literal(UNSEEN)} || substr({own}, 2)",
+    )
     yield _some(column, MutationKind.DEFAULT, "is empty", "''")
     if column.categorical:
         top = f"(SELECT mode({own}) FROM {quote(TABLE)})"
         unseen = f"repeat('Q', greatest(1, length({own})))"
-        yield _all(column, MutationKind.CATEGORY, "has a new value for the most frequent", _if(column, f"{own} = {top}", unseen))
         yield _all(
-            column, MutationKind.CATEGORY, "in the other case", f"CASE WHEN {own} = upper({own}) THEN lower({own}) ELSE upper({own}) END"
+            column,
+            MutationKind.CATEGORY,
+            "has a new value for the most frequent",
+            _if(column, f"{own} = {top}", unseen),
+        )
+        yield _all(
+            column,
+            MutationKind.CATEGORY,
+            "in the other case",
+            f"CASE WHEN {own} = upper({own}) THEN lower({own}) ELSE upper({own}) END",
         )
 
 
 def _dates(column: ColumnFacts) -> Iterator[Mutation]:
-    yield _all(column, MutationKind.DAY, "a day later", _cast(column, f"{column.own} + INTERVAL 1 DAY"))
-    yield _all(column, MutationKind.DAY, "a day earlier", _cast(column, f"{column.own} - INTERVAL 1 DAY"))
-    yield _all(column, MutationKind.STALE, f"{OLD_DAYS} days earlier", _cast(column, f"{column.own} - INTERVAL {OLD_DAYS} DAY"))
+    yield _all(
+        column, MutationKind.DAY, "a day later", _cast(column, f"{column.own} + INTERVAL 1 DAY")
+    )
+    yield _all(
+        column, MutationKind.DAY, "a day earlier", _cast(column, f"{column.own} - INTERVAL 1 DAY")
+    )
+    yield _all(
+        column,
+        MutationKind.STALE,
+        f"{OLD_DAYS} days earlier",
+        _cast(column, f"{column.own} - INTERVAL {OLD_DAYS} DAY"),
+    )
     yield _some(column, MutationKind.DEFAULT, "is 1970-01-01", _cast(column, "DATE '1970-01-01'"))
 
 
@@ -315,9 +395,14 @@ def _all(column: ColumnFacts, fault: MutationKind, what: str, value: str) -> Mut
     return Mutation(fault, f"`{column.name}` {what}", (column.name,), {column.at: f"({value})"})
 
 
-def _some(column: ColumnFacts, fault: MutationKind, what: str, value: str, *, offset: int = 0) -> Mutation:
+def _some(
+    column: ColumnFacts, fault: MutationKind, what: str, value: str, *, offset: int = 0
+) -> Mutation:
     return Mutation(
-        fault, f"every tenth `{column.name}` {what}", (column.name,), {column.at: _if(column, f"{POSITION} % {EVERY} = {offset}", value)}
+        fault,
+        f"every tenth `{column.name}` {what}",
+        (column.name,),
+        {column.at: _if(column, f"{POSITION} % {EVERY} = {offset}", value)},
     )
 
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.checks.challenge.gate import ask
-from headrace.checks.challenge.mutations import CATEGORIES_MAX, TABLE, MutationKind, SampleColumnKind, count, kind_of
+from headrace.checks.challenge.mutations import (
+    CATEGORIES_MAX,
+    TABLE,
+    MutationKind,
+    SampleColumnKind,
+    count,
+    kind_of,
+)
 from headrace.checks.challenge.trials import ChallengeSubject, Deadline, MutationTrial, as_is
 from headrace.checks.results import CheckState
 from headrace.lake import PARTITION_COLUMN
@@ -70,7 +77,9 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
-def remember(session: DuckDBSession, select: str, columns: Mapping[str, str], secret: frozenset[str]) -> Memory | None:
+def remember(
+    session: DuckDBSession, select: str, columns: Mapping[str, str], secret: frozenset[str]
+) -> Memory | None:
     """Return the common properties of a SELECT's rows; None if the query was interrupted.
 
     The SELECT includes the partition column. Values of `secret` columns (in lower case) aren't
@@ -84,15 +93,22 @@ def remember(session: DuckDBSession, select: str, columns: Mapping[str, str], se
         return None
 
 
-def _remembered(session: DuckDBSession, select: str, columns: Mapping[str, str], secret: frozenset[str]) -> Memory:
+def _remembered(
+    session: DuckDBSession, select: str, columns: Mapping[str, str], secret: frozenset[str]
+) -> Memory:
     own = ", ".join(f"{quote(name)} AS c{at}" for at, name in enumerate(columns))
     session.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {quote(HISTORY)} AS SELECT {quote(PARTITION_COLUMN)} AS part{', ' if own else ''}{own} "
-        f"FROM ({select}) AS given"
+        f"CREATE OR REPLACE TEMP TABLE {quote(HISTORY)} AS SELECT {quote(PARTITION_COLUMN)} AS"
+        f" part{', ' if own else ''}{own} FROM ({select}) AS given"
     )
-    each = session.connection.execute(f"SELECT count(*) FROM {quote(HISTORY)} GROUP BY part").fetchall()
+    each = session.connection.execute(
+        f"SELECT count(*) FROM {quote(HISTORY)} GROUP BY part"
+    ).fetchall()
     counts = [int(row[0]) for row in each]
-    results = {name: _column(session, at, kind, name.lower() in secret) for at, (name, kind) in enumerate(columns.items())}
+    results = {
+        name: _column(session, at, kind, name.lower() in secret)
+        for at, (name, kind) in enumerate(columns.items())
+    }
     key = _key(session, columns, results) if sum(counts) >= KEYED_ROWS_MIN * len(counts) > 0 else ()
     return Memory(len(counts), sum(counts), min(counts, default=0), results, key)
 
@@ -101,12 +117,20 @@ def _column(session: DuckDBSession, at: int, column_type: str, secret: bool) -> 
     kind, own = kind_of(column_type), f"c{at}"
     few = kind in (SampleColumnKind.NUMBER, SampleColumnKind.TEXT)
     bounds = f"min({own}), max({own})" if few and not secret else "NULL, NULL"
-    values = f"list_sort(list(DISTINCT {own}))[:{CATEGORIES_MAX + 1}]" if few and not secret else "[]"
-    row = session.connection.execute(f"SELECT count(*) - count({own}), {bounds}, {values} FROM {quote(HISTORY)}").fetchone()
+    values = (
+        f"list_sort(list(DISTINCT {own}))[:{CATEGORIES_MAX + 1}]" if few and not secret else "[]"
+    )
+    row = session.connection.execute(
+        f"SELECT count(*) - count({own}), {bounds}, {values} FROM {quote(HISTORY)}"
+    ).fetchone()
     assert row is not None
     listed = tuple(value for value in row[3] or () if value is not None)
     return Remembered(
-        int(row[0]), row[1], row[2], listed if len(listed) <= CATEGORIES_MAX else (), bool(few and _says_the_partition(session, own))
+        int(row[0]),
+        row[1],
+        row[2],
+        listed if len(listed) <= CATEGORIES_MAX else (),
+        bool(few and _says_the_partition(session, own)),
     )
 
 
@@ -116,7 +140,9 @@ def _says_the_partition(session: DuckDBSession, own: str) -> bool:
     return row is not None and row[0] > 1 and row[1] == 1
 
 
-def _key(session: DuckDBSession, columns: Mapping[str, str], results: Mapping[str, Remembered]) -> tuple[str, ...]:
+def _key(
+    session: DuckDBSession, columns: Mapping[str, str], results: Mapping[str, Remembered]
+) -> tuple[str, ...]:
     """Return the first column, or else pair, that is unique in each partition.
 
     Only texts and integers are keys.
@@ -124,7 +150,8 @@ def _key(session: DuckDBSession, columns: Mapping[str, str], results: Mapping[st
     able = [
         (at, name)
         for at, (name, kind) in enumerate(columns.items())
-        if not results[name].nulls and (kind_of(kind) == SampleColumnKind.TEXT or kind.endswith("INT") or kind == "INTEGER")
+        if not results[name].nulls
+        and (kind_of(kind) == SampleColumnKind.TEXT or kind.endswith("INT") or kind == "INTEGER")
     ]
     for at, name in able:
         if _is_key(session, f"c{at}"):
@@ -136,7 +163,10 @@ def _key(session: DuckDBSession, columns: Mapping[str, str], results: Mapping[st
 
 
 def _is_key(session: DuckDBSession, key: str) -> bool:
-    repeated = f"SELECT 1 FROM {quote(HISTORY)} GROUP BY part HAVING count(DISTINCT {key}) < count(*) LIMIT 1"
+    repeated = (
+        f"SELECT 1 FROM {quote(HISTORY)} GROUP BY part HAVING count(DISTINCT {key}) < count(*)"
+        " LIMIT 1"
+    )
     return session.connection.execute(repeated).fetchone() is None
 
 
@@ -188,7 +218,11 @@ def suggest(
     are all.
     """
     declared = {check.kind for check in subject.checks}
-    proposals = {check.name: (check, why) for check, why in _proposals(unnoticed, memory) if check.kind not in declared & _ONCE}
+    proposals = {
+        check.name: (check, why)
+        for check, why in _proposals(unnoticed, memory)
+        if check.kind not in declared & _ONCE
+    }
     checks = [check for check, _ in proposals.values()]
     if not checks:
         return []
@@ -207,14 +241,23 @@ def suggest(
 
 
 def _holding(
-    session: DuckDBSession, subject: ChallengeSubject, checks: Sequence[CheckSpec], everything: str, deadline: Deadline
+    session: DuckDBSession,
+    subject: ChallengeSubject,
+    checks: Sequence[CheckSpec],
+    everything: str,
+    deadline: Deadline,
 ) -> set[str]:
     """Return the names of checks that every published partition passes; none after the deadline."""
     import duckdb
 
-    about = msgspec.structs.replace(subject.about, columns={**subject.about.columns, PARTITION_COLUMN: "VARCHAR"})
+    about = msgspec.structs.replace(
+        subject.about, columns={**subject.about.columns, PARTITION_COLUMN: "VARCHAR"}
+    )
     by_partition = [_by_partition(check) for check in checks if check.kind != "row_count"]
-    counting = f"SELECT sum(rows), min(rows) FROM (SELECT count(*) AS rows FROM ({everything}) GROUP BY {quote(PARTITION_COLUMN)})"
+    counting = (
+        f"SELECT sum(rows), min(rows) FROM (SELECT count(*) AS rows FROM ({everything}) GROUP BY"
+        f" {quote(PARTITION_COLUMN)})"
+    )
     try:
         total, least = session.connection.execute(counting).fetchone() or (0, 0)
         results = ask(session, about, by_partition, everything, int(total or 0))
@@ -223,7 +266,11 @@ def _holding(
     if deadline.over:
         return set()
     found = {result.name for result in results if result.outcome is CheckState.PASSED}
-    return found | {check.name for check in checks if check.kind == "row_count" and least >= check.arguments["min"]}
+    return found | {
+        check.name
+        for check in checks
+        if check.kind == "row_count" and least >= check.arguments["min"]
+    }
 
 
 def _by_partition(check: CheckSpec) -> CheckSpec:
@@ -234,7 +281,12 @@ def _by_partition(check: CheckSpec) -> CheckSpec:
     return msgspec.structs.replace(check, arguments=arguments)
 
 
-def _passing(session: DuckDBSession, subject: ChallengeSubject, checks: Sequence[CheckSpec], deadline: Deadline) -> list[CheckSpec]:
+def _passing(
+    session: DuckDBSession,
+    subject: ChallengeSubject,
+    checks: Sequence[CheckSpec],
+    deadline: Deadline,
+) -> list[CheckSpec]:
     """Return the checks that the original rows pass; none after the deadline."""
     import duckdb
 
@@ -244,11 +296,19 @@ def _passing(session: DuckDBSession, subject: ChallengeSubject, checks: Sequence
         return []
     if deadline.over:
         return []
-    return [check for check, result in zip(checks, results, strict=True) if result.outcome is CheckState.PASSED]
+    return [
+        check
+        for check, result in zip(checks, results, strict=True)
+        if result.outcome is CheckState.PASSED
+    ]
 
 
 def _caught(
-    session: DuckDBSession, subject: ChallengeSubject, checks: Sequence[CheckSpec], unnoticed: Sequence[MutationTrial], deadline: Deadline
+    session: DuckDBSession,
+    subject: ChallengeSubject,
+    checks: Sequence[CheckSpec],
+    unnoticed: Sequence[MutationTrial],
+    deadline: Deadline,
 ) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {check.name: [] for check in checks}
     columns = list(subject.about.columns)
@@ -267,7 +327,15 @@ def _together(results: Sequence[Suggested]) -> list[Suggested]:
     groups: dict[tuple[str, ...], list[Suggested]] = {}
     for item in results:
         kind = item.check.kind
-        own = (kind,) if kind == "not_null" else (kind, item.check.arguments["column"]) if kind == "range" else (kind, item.check.name)
+        own = (
+            (kind,)
+            if kind == "not_null"
+            else (
+                (kind, item.check.arguments["column"])
+                if kind == "range"
+                else (kind, item.check.name)
+            )
+        )
         groups.setdefault(own, []).append(item)
     return [_merged(group) for group in groups.values()]
 
@@ -280,27 +348,43 @@ def _merged(group: Sequence[Suggested]) -> Suggested:
     for item in group:
         arguments |= item.check.arguments
     if first.check.kind == "not_null":
-        arguments = {"columns": [column for item in group for column in item.check.arguments["columns"]]}
+        arguments = {
+            "columns": [column for item in group for column in item.check.arguments["columns"]]
+        }
     else:
-        arguments = {name: arguments[name] for name in ("column", "min", "max") if name in arguments}
+        arguments = {
+            name: arguments[name] for name in ("column", "min", "max") if name in arguments
+        }
     catches = tuple({id(tried): tried for item in group for tried in item.catches}.values())
     return Suggested(_check(first.check.kind, arguments), first.evidence, catches)
 
 
-def _proposals(unnoticed: Iterable[MutationTrial], memory: Memory) -> Iterable[tuple[CheckSpec, str]]:
+def _proposals(
+    unnoticed: Iterable[MutationTrial], memory: Memory
+) -> Iterable[tuple[CheckSpec, str]]:
     for trial in unnoticed:
         for make in _BY_FAULT.get(trial.mutation.fault, ()):
             if trial.mutation.columns:
-                yield from (made for column in trial.mutation.columns if (made := make(column, memory)) is not None)
+                yield from (
+                    made
+                    for column in trial.mutation.columns
+                    if (made := make(column, memory)) is not None
+                )
             elif (made := make("", memory)) is not None:
                 yield made
         if trial.mutation.fault in _BOUNDED:
-            yield from (made for column in trial.mutation.columns for made in _ranges(column, memory))
+            yield from (
+                made for column in trial.mutation.columns for made in _ranges(column, memory)
+            )
 
 
 def _check(kind: str, arguments: Mapping[str, Any]) -> CheckSpec:
-    named = arguments.get("columns") or [arguments[name] for name in ("column",) if name in arguments]
-    return CheckSpec(kind=kind, name="_".join([kind, *named]), arguments=dict(arguments), place=Place(file=""))
+    named = arguments.get("columns") or [
+        arguments[name] for name in ("column",) if name in arguments
+    ]
+    return CheckSpec(
+        kind=kind, name="_".join([kind, *named]), arguments=dict(arguments), place=Place(file="")
+    )
 
 
 def _not_null(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
@@ -313,13 +397,20 @@ def _not_null(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
 def _unique(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
     if not memory.key or (column and (column,) != memory.key):
         return None
-    return _check("unique", {"columns": list(memory.key)}), f"no two rows of a partition share it, in {memory.said}"
+    return (
+        _check("unique", {"columns": list(memory.key)}),
+        f"no two rows of a partition share it, in {memory.said}",
+    )
 
 
 def _row_count(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
     if column or memory.least_rows < 1:
         return None
-    least = 1 if memory.partitions < PARTITIONS_MIN else max(1, math.floor(memory.least_rows * LEAST_SHARE))
+    least = (
+        1
+        if memory.partitions < PARTITIONS_MIN
+        else max(1, math.floor(memory.least_rows * LEAST_SHARE))
+    )
     return _check("row_count", {"min": least}), _smallest(memory)
 
 
@@ -327,21 +418,34 @@ def _smallest(memory: Memory) -> str:
     return (
         memory.said
         if memory.partitions == 1
-        else f"{counted(memory.least_rows, 'row')} in the smallest of {memory.partitions:,} partitions"
+        else (
+            f"{counted(memory.least_rows, 'row')} in the smallest of {memory.partitions:,}"
+            " partitions"
+        )
     )
 
 
 def _accepted(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
     known = memory.columns.get(column)
-    if known is None or not known.values or len(known.values) * ROWS_A_VALUE > memory.rows or not isinstance(known.values[0], str):
+    if (
+        known is None
+        or not known.values
+        or len(known.values) * ROWS_A_VALUE > memory.rows
+        or not isinstance(known.values[0], str)
+    ):
         return None
-    return _check("accepted_values", {"column": column, "values": list(known.values)}), f"no other value in {memory.said}"
+    return (
+        _check("accepted_values", {"column": column, "values": list(known.values)}),
+        f"no other value in {memory.said}",
+    )
 
 
 def _ranges(column: str, memory: Memory) -> Iterator[tuple[CheckSpec, str]]:
     """Return a lower and an upper bound as separate checks: only a useful one is suggested."""
     known = memory.columns.get(column)
-    if known is None or memory.rows < ROWS_MIN or column in memory.key or known.of_partition:  # keys and times grow
+    if (
+        known is None or memory.rows < ROWS_MIN or column in memory.key or known.of_partition
+    ):  # keys and times grow
         return
     for name, value in _bounds(known).items():
         check = _check("range", {"column": column, name: value})
@@ -352,7 +456,9 @@ def _ranges(column: str, memory: Memory) -> Iterator[tuple[CheckSpec, str]]:
 
 
 def _bounds(known: Remembered) -> dict[str, int | float]:
-    if not isinstance(known.minimum, int | float | Decimal) or not isinstance(known.maximum, int | float | Decimal):
+    if not isinstance(known.minimum, int | float | Decimal) or not isinstance(
+        known.maximum, int | float | Decimal
+    ):
         return {}
     low, high = float(known.minimum), float(known.maximum)
     if not (math.isfinite(low) and math.isfinite(high)) or max(abs(low), abs(high)) > 1e15:

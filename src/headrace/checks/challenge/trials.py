@@ -49,7 +49,12 @@ class Deadline:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._done.set()
         self._thread.join()
 
@@ -142,7 +147,11 @@ class Challenged(msgspec.Struct, frozen=True, dict=True):
         if before is None:
             return []
         already = before.failing if before.outcome is CheckState.FAILED else -1
-        return [trial for trial in self.tried if (got := trial.results[check]).outcome is CheckState.FAILED and got.failing > already]
+        return [
+            trial
+            for trial in self.tried
+            if (got := trial.results[check]).outcome is CheckState.FAILED and got.failing > already
+        ]
 
     @property
     def noticed(self) -> list[MutationTrial]:
@@ -168,11 +177,15 @@ class Challenged(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def _noticed_by_checks(self) -> set[int]:
-        steady = [name for name, trial in self.asked.items() if not trial.flaky]  # a flaky check fails by chance
+        steady = [
+            name for name, trial in self.asked.items() if not trial.flaky
+        ]  # a flaky check fails by chance
         return {id(trial) for check in steady for trial in self.caught(check)}
 
 
-def challenge(session: DuckDBSession, subject: ChallengeSubject, seconds: float, advance: Callable[[], None]) -> Challenged:
+def challenge(
+    session: DuckDBSession, subject: ChallengeSubject, seconds: float, advance: Callable[[], None]
+) -> Challenged:
     """Challenge the checks of one partition for `seconds` and return the results.
 
     `advance` is called after each mutation. Raises `duckdb.Error` for unreadable files.
@@ -182,19 +195,29 @@ def challenge(session: DuckDBSession, subject: ChallengeSubject, seconds: float,
     facts = mutations.facts(session, subject.about.columns, rows)
     with Deadline(session, seconds) as deadline:
         allowed = seconds * REPEATED_SHARE / max(1, len(subject.checks))
-        trials = {check.name: _asked(session, subject, check, rows, deadline, allowed) for check in subject.checks}
+        trials = {
+            check.name: _asked(session, subject, check, rows, deadline, allowed)
+            for check in subject.checks
+        }
         tried, finished = _tried(session, subject, facts, deadline, advance)
     return Challenged(rows, facts, trials, tried, finished)
 
 
 def _asked(
-    session: DuckDBSession, subject: ChallengeSubject, check: CheckSpec, rows: int, deadline: Deadline, allowed: float
+    session: DuckDBSession,
+    subject: ChallengeSubject,
+    check: CheckSpec,
+    rows: int,
+    deadline: Deadline,
+    allowed: float,
 ) -> CheckTrial:
     """Run a check at least twice, and more often while that takes less than `allowed` seconds."""
     results: list[CheckResult] = []
     took: list[float] = []
     select = as_is(subject.about)
-    while len(results) < REPEATED and not deadline.over and (len(results) < 2 or sum(took) < allowed):
+    while (
+        len(results) < REPEATED and not deadline.over and (len(results) < 2 or sum(took) < allowed)
+    ):
         started = time.monotonic()
         (result,) = ask(session, subject.about, [check], select, rows)
         if not deadline.over:  # otherwise it may have been interrupted
@@ -208,11 +231,19 @@ def as_is(about: About) -> str:
     return Mutation(mutations.MutationKind.NULLS, "").select(list(about.columns))
 
 
-def _planned(session: DuckDBSession, subject: ChallengeSubject, facts: Sequence[ColumnFacts], rows: int) -> Iterator[_Plan]:
+def _planned(
+    session: DuckDBSession, subject: ChallengeSubject, facts: Sequence[ColumnFacts], rows: int
+) -> Iterator[_Plan]:
     """Return the mutations that change something; several column mutations share a query."""
     yield from (_of_rows(session, row, rows) for row in mutations.of_rows(rows))
-    if subject.before_sql and rows and mutations.load(session, BEFORE, subject.before_sql, list(subject.about.columns)):
-        yield from _again(session, mutations.stale(_routing(subject.about, facts), subject.step), subject)
+    if (
+        subject.before_sql
+        and rows
+        and mutations.load(session, BEFORE, subject.before_sql, list(subject.about.columns))
+    ):
+        yield from _again(
+            session, mutations.stale(_routing(subject.about, facts), subject.step), subject
+        )
     yield from _changing(session, mutations.of_columns(facts, _referring(subject.checks)), rows)
 
 
@@ -222,7 +253,9 @@ def _routing(about: About, facts: Sequence[ColumnFacts]) -> ColumnFacts | None:
 
 
 def _referring(checks: Sequence[CheckSpec]) -> frozenset[str]:
-    return frozenset(str(check.arguments["column"]).lower() for check in checks if check.kind == "references")
+    return frozenset(
+        str(check.arguments["column"]).lower() for check in checks if check.kind == "references"
+    )
 
 
 def _of_rows(session: DuckDBSession, mutation: Mutation, rows: int) -> _Plan:
@@ -234,7 +267,10 @@ def _of_rows(session: DuckDBSession, mutation: Mutation, rows: int) -> _Plan:
 def _again(session: DuckDBSession, again: Mutation, subject: ChallengeSubject) -> list[_Plan]:
     """Return the plan for stale rows, unless they equal the current rows."""
     given = again.select(list(subject.about.columns))
-    counted = f"SELECT (SELECT count(*) FROM ({given})), count(*) FROM ({given} EXCEPT ALL {as_is(subject.about)})"
+    counted = (
+        f"SELECT (SELECT count(*) FROM ({given})), count(*) FROM ({given} EXCEPT ALL"
+        f" {as_is(subject.about)})"
+    )
     left, others = session.connection.execute(counted).fetchone() or (0, 0)
     return [_Plan(again, left, left)] if others else []
 
@@ -244,18 +280,28 @@ def _changing(session: DuckDBSession, results: Sequence[Mutation], rows: int) ->
         some = results[at : at + COUNTED_AT_ONCE]
         wanted = ", ".join(f"count(*) FILTER (WHERE {mutation.differs})" for mutation in some)
         counts = session.connection.execute(f"SELECT {wanted} FROM {quote(TABLE)}").fetchone() or ()
-        yield from (_Plan(mutation, int(count), rows) for mutation, count in zip(some, counts, strict=True) if count)
+        yield from (
+            _Plan(mutation, int(count), rows)
+            for mutation, count in zip(some, counts, strict=True)
+            if count
+        )
 
 
 def _moves(mutation: Mutation, about: About) -> bool:
     """Return whether rows may move to another partition."""
     if about.routing is None:
         return False
-    return mutation.source != TABLE or about.routing[0].lower() in {name.lower() for name in mutation.columns}
+    return mutation.source != TABLE or about.routing[0].lower() in {
+        name.lower() for name in mutation.columns
+    }
 
 
 def _tried(
-    session: DuckDBSession, subject: ChallengeSubject, facts: Sequence[ColumnFacts], deadline: Deadline, advance: Callable[[], None]
+    session: DuckDBSession,
+    subject: ChallengeSubject,
+    facts: Sequence[ColumnFacts],
+    deadline: Deadline,
+    advance: Callable[[], None],
 ) -> tuple[tuple[MutationTrial, ...], bool]:
     """Return the trials, and whether all mutations were tried."""
     import duckdb
@@ -283,7 +329,13 @@ def _promised(session: DuckDBSession, subject: ChallengeSubject, rows: int) -> d
     return {result.name: result.failing for result in results}
 
 
-def _try(session: DuckDBSession, subject: ChallengeSubject, plan: _Plan, gate: ChallengeGate, promised: Mapping[str, int]) -> MutationTrial:
+def _try(
+    session: DuckDBSession,
+    subject: ChallengeSubject,
+    plan: _Plan,
+    gate: ChallengeGate,
+    promised: Mapping[str, int],
+) -> MutationTrial:
     mutation, changed, left = plan
     select = mutation.select(list(subject.about.columns))
     results = ask(session, subject.about, (*subject.checks, *subject.usual.promised), select, left)
@@ -291,11 +343,19 @@ def _try(session: DuckDBSession, subject: ChallengeSubject, plan: _Plan, gate: C
     broken = [
         check_result
         for check_result in by_contract
-        if check_result.outcome is CheckState.FAILED and check_result.failing > promised[check_result.name]
+        if check_result.outcome is CheckState.FAILED
+        and check_result.failing > promised[check_result.name]
     ]
     says = (*(("contract",) if broken else ()), *gate.says(mutation, select, left))
     routed = not _moves(mutation, subject.about) or is_routed(session, subject.about, select, left)
-    return MutationTrial(mutation, changed, left, {check_result.name: check_result for check_result in check_results}, routed, says)
+    return MutationTrial(
+        mutation,
+        changed,
+        left,
+        {check_result.name: check_result for check_result in check_results},
+        routed,
+        says,
+    )
 
 
 # The verdict on a check: from the mutations that it noticed, its past results, and the other checks
@@ -333,16 +393,26 @@ class CheckAssessment(msgspec.Struct, frozen=True):
     """Descriptions of the mutations that the check noticed."""
 
 
-def verdict_on(check: CheckSpec, others: Sequence[CheckSpec], result: Challenged | None, past: CheckHistory) -> CheckAssessment:
+def verdict_on(
+    check: CheckSpec, others: Sequence[CheckSpec], result: Challenged | None, past: CheckHistory
+) -> CheckAssessment:
     """Return the assessment of one check among the `others` of its node (itself included).
 
     `result` is None if no rows are published.
     """
     if past.flips:
-        return CheckAssessment(ChallengeVerdict.FLAKY, f"it changed its mind about the same data: {_listed(past.flips)}")
+        return CheckAssessment(
+            ChallengeVerdict.FLAKY,
+            f"it changed its mind about the same data: {_listed(past.flips)}",
+        )
     if result is None:
         return CheckAssessment(
-            ChallengeVerdict.NEVER_RAN, "nothing is published that it could look at" if not past.ran else "no rows are published now"
+            ChallengeVerdict.NEVER_RAN,
+            (
+                "nothing is published that it could look at"
+                if not past.ran
+                else "no rows are published now"
+            ),
         )
     trial, caught = result.asked[check.name], result.caught(check.name)
     said = tuple(trial.mutation.says for trial in caught)
@@ -350,7 +420,9 @@ def verdict_on(check: CheckSpec, others: Sequence[CheckSpec], result: Challenged
         return CheckAssessment(None, "the time was over before it had an answer")
     if trial.flaky:
         return CheckAssessment(
-            ChallengeVerdict.FLAKY, f"asked {len(trial.results)} times about the same rows, it gave different answers", said
+            ChallengeVerdict.FLAKY,
+            f"asked {len(trial.results)} times about the same rows, it gave different answers",
+            said,
         )
     if trial.first.detail.startswith("can't be checked"):
         return CheckAssessment(ChallengeVerdict.NEVER_RAN, trial.first.detail)
@@ -360,21 +432,35 @@ def verdict_on(check: CheckSpec, others: Sequence[CheckSpec], result: Challenged
     if twin is not None:
         return CheckAssessment(ChallengeVerdict.DUPLICATE, twin, said)
     if not past.ran:
-        return CheckAssessment(ChallengeVerdict.NEVER_RAN, f"no attempt has asked it yet; it would notice {_listed(said)}", said)
+        return CheckAssessment(
+            ChallengeVerdict.NEVER_RAN,
+            f"no attempt has asked it yet; it would notice {_listed(said)}",
+            said,
+        )
     return CheckAssessment(ChallengeVerdict.EFFECTIVE, f"it notices {_listed(said)}", said)
 
 
 def _uncaught(check: CheckSpec, result: Challenged) -> CheckAssessment:
     first, tried = result.asked[check.name].first, len(result.tried)
     if first is not None and first.outcome is CheckState.FAILED:
-        return CheckAssessment(ChallengeVerdict.EFFECTIVE, f"it fails on the rows as they are, in {first.failing:,} of {first.rows:,}")
+        return CheckAssessment(
+            ChallengeVerdict.EFFECTIVE,
+            f"it fails on the rows as they are, in {first.failing:,} of {first.rows:,}",
+        )
     if not result.rows:
         return CheckAssessment(ChallengeVerdict.NEVER_RAN, "there are no rows to change")
     if not result.finished:
-        return CheckAssessment(None, f"the time was over: it noticed none of the {tried} mutations until then")
+        return CheckAssessment(
+            None, f"the time was over: it noticed none of the {tried} mutations until then"
+        )
     if check.where is not None and first is not None and first.rows == 0:
-        return CheckAssessment(ChallengeVerdict.CANNOT_FAIL, f"its `where` is true of none of {result.rows:,} rows")
-    return CheckAssessment(ChallengeVerdict.CANNOT_FAIL, f"it noticed none of {tried} mutations of {result.rows:,} rows")
+        return CheckAssessment(
+            ChallengeVerdict.CANNOT_FAIL, f"its `where` is true of none of {result.rows:,} rows"
+        )
+    return CheckAssessment(
+        ChallengeVerdict.CANNOT_FAIL,
+        f"it noticed none of {tried} mutations of {result.rows:,} rows",
+    )
 
 
 def duplicate(check: CheckSpec, others: Sequence[CheckSpec], result: Challenged) -> str | None:
@@ -384,7 +470,9 @@ def duplicate(check: CheckSpec, others: Sequence[CheckSpec], result: Challenged)
     """
     at = [other.name for other in others].index(check.name)
     for number, other in enumerate(others):
-        if number == at or (other.severity is Severity.WARNING and check.severity is Severity.BLOCKING):
+        if number == at or (
+            other.severity is Severity.WARNING and check.severity is Severity.BLOCKING
+        ):
             continue
         both_ways = _implied(other, check) and other.severity == check.severity
         if _implied(check, other) and (number < at or not both_ways):
@@ -409,7 +497,11 @@ def _same_column(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
 
 def _columns(arguments: Mapping[str, Any]) -> frozenset[str]:
     columns = arguments["columns"]
-    return frozenset(str(column).lower() for column in columns) if isinstance(columns, list | tuple) else frozenset()
+    return (
+        frozenset(str(column).lower() for column in columns)
+        if isinstance(columns, list | tuple)
+        else frozenset()
+    )
 
 
 def _wider(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
@@ -428,7 +520,11 @@ def _wider(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
 
 def _values(arguments: Mapping[str, Any]) -> frozenset[str]:
     values = arguments["values"]
-    return frozenset(repr(value) for value in values) if isinstance(values, list | tuple) else frozenset()
+    return (
+        frozenset(repr(value) for value in values)
+        if isinstance(values, list | tuple)
+        else frozenset()
+    )
 
 
 _IMPLIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], bool]] = {
@@ -436,10 +532,18 @@ _IMPLIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], bool]] = {
     "unique": lambda ours, theirs: _columns(ours) >= _columns(theirs),
     "range": lambda ours, theirs: _same_column(ours, theirs) and _wider(ours, theirs),
     "row_count": _wider,
-    "accepted_values": lambda ours, theirs: _same_column(ours, theirs) and _values(ours) >= _values(theirs),
-    "regex": lambda ours, theirs: _same_column(ours, theirs) and bool(ours["pattern"] == theirs["pattern"]),
-    "references": lambda ours, theirs: _same_column(ours, theirs) and bool(ours["to"] == theirs["to"]),
-    "freshness": lambda ours, theirs: _same_column(ours, theirs) and bool(ours["max_age"] == theirs["max_age"]),
+    "accepted_values": lambda ours, theirs: (
+        _same_column(ours, theirs) and _values(ours) >= _values(theirs)
+    ),
+    "regex": lambda ours, theirs: (
+        _same_column(ours, theirs) and bool(ours["pattern"] == theirs["pattern"])
+    ),
+    "references": lambda ours, theirs: (
+        _same_column(ours, theirs) and bool(ours["to"] == theirs["to"])
+    ),
+    "freshness": lambda ours, theirs: (
+        _same_column(ours, theirs) and bool(ours["max_age"] == theirs["max_age"])
+    ),
     "sql": lambda ours, theirs: bool(ours["query"] == theirs["query"]),
 }
 
@@ -457,9 +561,13 @@ def _alike(check: CheckSpec, other: CheckSpec, result: Challenged) -> bool:
     if "sql" not in kinds or check.where != other.where:
         return False
     ours, theirs = result.caught(check.name), result.caught(other.name)
-    if len(ours) < ALIKE_MIN or [id(trial) for trial in ours] != [id(mutation_trial) for mutation_trial in theirs]:
+    if len(ours) < ALIKE_MIN or [id(trial) for trial in ours] != [
+        id(mutation_trial) for mutation_trial in theirs
+    ]:
         return False
-    return "unique" in kinds or all(trial.results[check.name].failing == trial.results[other.name].failing for trial in ours)
+    return "unique" in kinds or all(
+        trial.results[check.name].failing == trial.results[other.name].failing for trial in ours
+    )
 
 
 def _listed(texts: Sequence[str]) -> str:

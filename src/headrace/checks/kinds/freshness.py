@@ -1,7 +1,8 @@
 """`freshness: {column: time_hour, max_age: 2d}`: the newest value is no older than that.
 
-Age is measured from now, or from the end of the partition's interval where that is earlier: rebuilding last year's
-partition must not fail for being last year's. A date counts from its first instant, a time without zone is local.
+Age is measured from now, or from the end of the partition's interval where that is earlier:
+rebuilding last year's partition must not fail for being last year's. A date counts from its first
+instant, a time without zone is local.
 """
 
 from __future__ import annotations
@@ -9,7 +10,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from headrace.checks.check_kinds import AggregateCheck, CheckedPartition, CheckFinding, CheckSubject, CheckUnusable, check_kind, scope
+from headrace.checks.check_kinds import (
+    AggregateCheck,
+    CheckedPartition,
+    CheckFinding,
+    CheckSubject,
+    CheckUnusable,
+    check_kind,
+    scope,
+)
 from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec
 from headrace.model.intervals import EPOCH, from_us, local_us, to_us
@@ -27,16 +36,33 @@ def freshness(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
     def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
         looked_at, newest_us = int(values[0]), values[1]
         if newest_us is None:
-            return CheckFinding(looked_at, looked_at, f"{column}: no value, so its age is unknown" if looked_at else "")
+            return CheckFinding(
+                looked_at,
+                looked_at,
+                f"{column}: no value, so its age is unknown" if looked_at else "",
+            )
         at = _instant(int(newest_us), zoned, subject.timezone)
         age = timedelta(microseconds=part.as_of_us - to_us(at))
-        return CheckFinding(looked_at) if age <= max_age else CheckFinding(looked_at, 1, _too_old(column, at, age, max_age))
+        return (
+            CheckFinding(looked_at)
+            if age <= max_age
+            else CheckFinding(looked_at, 1, _too_old(column, at, age, max_age))
+        )
 
-    return AggregateCheck(judge, (f"count(*) FILTER (WHERE {scope(check)})", f"epoch_us({newest}{'' if zoned else '::TIMESTAMP'})"))
+    return AggregateCheck(
+        judge,
+        (
+            f"count(*) FILTER (WHERE {scope(check)})",
+            f"epoch_us({newest}{'' if zoned else '::TIMESTAMP'})",
+        ),
+    )
 
 
 def _too_old(column: str, at: datetime, age: timedelta, max_age: timedelta) -> str:
-    return f"{column}: newest is {at.isoformat(sep=' ')}, {_days(age)} old, at most {_days(max_age)} allowed"
+    return (
+        f"{column}: newest is {at.isoformat(sep=' ')}, {_days(age)} old, at most {_days(max_age)}"
+        " allowed"
+    )
 
 
 def _zoned(column: str, column_type: str) -> bool:
@@ -44,7 +70,10 @@ def _zoned(column: str, column_type: str) -> bool:
         return True
     if column_type == "DATE" or column_type.startswith("TIMESTAMP"):
         return False
-    raise CheckUnusable(f"column `{column}` is {column_type}, freshness needs a DATE or TIMESTAMP", hint="cast it in the body")
+    raise CheckUnusable(
+        f"column `{column}` is {column_type}, freshness needs a DATE or TIMESTAMP",
+        hint="cast it in the body",
+    )
 
 
 def _instant(microseconds: int, zoned: bool, timezone: str) -> datetime:

@@ -37,14 +37,19 @@ def not_null(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
 
 def _by_column(check: CheckSpec, columns: Sequence[str], counted: AggregateCheck) -> AggregateCheck:
     """Count nulls per column too: a check of 13 columns then names those that have any."""
-    own = tuple(f"count(*) FILTER (WHERE {condition(check, f'{quote(column)} IS NULL')})" for column in columns)
+    own = tuple(
+        f"count(*) FILTER (WHERE {condition(check, f'{quote(column)} IS NULL')})"
+        for column in columns
+    )
 
     def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
         finding = counted.judge(part, values[: len(counted.aggregates)])
         if not finding.failing:
             return finding
         nulls = zip(columns, values[len(counted.aggregates) :], strict=True)
-        return msgspec.structs.replace(finding, detail=_detail([(column, int(count)) for column, count in nulls if count]))
+        return msgspec.structs.replace(
+            finding, detail=_detail([(column, int(count)) for column, count in nulls if count])
+        )
 
     return msgspec.structs.replace(counted, judge=judge, aggregates=(*counted.aggregates, *own))
 
@@ -52,7 +57,9 @@ def _by_column(check: CheckSpec, columns: Sequence[str], counted: AggregateCheck
 def _detail(nulls: Sequence[tuple[str, int]]) -> str:
     """Return `origin: 2 rows with null, id: 1 row with null`, the column with most nulls first."""
     worst = sorted(nulls, key=lambda item: -item[1])
-    text = ", ".join(f"{column}: {rows(count)} with null" for column, count in worst[:LISTED_VALUES_MAX])
+    text = ", ".join(
+        f"{column}: {rows(count)} with null" for column, count in worst[:LISTED_VALUES_MAX]
+    )
     return text if len(worst) <= LISTED_VALUES_MAX else f"{text}, … ({len(worst)} columns in all)"
 
 

@@ -1,4 +1,6 @@
-"""`range: {column: distance, min: 0, max: 5000}`: values lie between, both included. Null passes; NaN lies nowhere."""
+"""`range: {column: distance, min: 0, max: 5000}`: values lie between, both included. Null passes;
+NaN lies nowhere.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,17 @@ from headrace.lake import ColumnStatistics
 from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec
 
-_EXACT = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "DECIMAL")
+_EXACT = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "DECIMAL",
+)
 
 
 @check_kind("range")
@@ -28,9 +40,12 @@ def range_(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
     column = subject.column(check.arguments["column"])
     least, most = check.arguments.get("min"), check.arguments.get("max")
     column_type, name = subject.columns[column], quote(column)
-    if column_type == "VARCHAR" and not all(isinstance(bound, str) for bound in (least, most) if bound is not None):
+    if column_type == "VARCHAR" and not all(
+        isinstance(bound, str) for bound in (least, most) if bound is not None
+    ):
         raise CheckUnusable(
-            f"column `{column}` is text, which numbers don't bound", hint="cast it in the body, or write the bounds as text"
+            f"column `{column}` is text, which numbers don't bound",
+            hint="cast it in the body, or write the bounds as text",
         )
     if check.where is None and _is_proved(subject.statistics.get(column), column_type, least, most):
         return AggregateCheck(lambda part, _: CheckFinding(part.rows))
@@ -38,13 +53,24 @@ def range_(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
     bad += [f"{name} > {value(most, column_type)}"] if most is not None else []
     bad += [f"isnan({name})"] if column_type in FLOATS else []
     return rows_breaking(
-        check, " OR ".join(bad) or "false", lambda count: f"{column}: {rows(count)} {_outside(least, most)}", examples=column
+        check,
+        " OR ".join(bad) or "false",
+        lambda count: f"{column}: {rows(count)} {_outside(least, most)}",
+        examples=column,
     )
 
 
-def _is_proved(known: ColumnStatistics | None, column_type: str, least: object, most: object) -> bool:
+def _is_proved(
+    known: ColumnStatistics | None, column_type: str, least: object, most: object
+) -> bool:
     """Return whether statistics prove it: those of whole numbers and decimals are exact."""
-    if known is None or known.minimum is None or known.maximum is None or not column_type.startswith(_EXACT) or column_type.endswith("]"):
+    if (
+        known is None
+        or known.minimum is None
+        or known.maximum is None
+        or not column_type.startswith(_EXACT)
+        or column_type.endswith("]")
+    ):
         return False
     try:
         above = least is None or Decimal(known.minimum) >= Decimal(str(least))

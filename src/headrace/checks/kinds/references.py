@@ -1,4 +1,5 @@
-"""`references: {column: tailnum, to: planes.tailnum}`: each value stands in that column of that node. Null passes."""
+"""`references: {column: tailnum, to: planes.tailnum}`: each value stands in that column of that
+node. Null passes."""
 
 from __future__ import annotations
 
@@ -13,8 +14,15 @@ def references(check: CheckSpec, subject: CheckSubject) -> QueryCheck:
     column, to = subject.column(check.arguments["column"]), str(check.arguments["to"])
     node, _, target = to.partition(".")
     query = (
-        f"SELECT mine.* FROM (SELECT * FROM {quote(SELF)} WHERE {quote(column)} IS NOT NULL AND {scope(check)}) AS mine "
-        f"ANTI JOIN (SELECT DISTINCT {quote(target)} AS target FROM {quote(node)}) AS theirs ON mine.{quote(column)} = theirs.target"
+        f"SELECT mine.* FROM (SELECT * FROM {quote(SELF)} WHERE {quote(column)} IS NOT NULL AND"
+        f" {scope(check)}) AS mine ANTI JOIN (SELECT DISTINCT {quote(target)} AS target FROM"
+        f" {quote(node)}) AS theirs ON mine.{quote(column)} = theirs.target"
     )
-    return QueryCheck(query, lambda count: f"{column}: {rows(count)} without {to}", examples=column, staged_rows=True, row_by_row=True,
-                    reads=(node,))  # fmt: skip
+    return QueryCheck(
+        query,
+        lambda count: f"{column}: {rows(count)} without {to}",
+        examples=column,
+        staged_rows=True,
+        row_by_row=True,
+        reads=(node,),
+    )

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.checks.check_kinds import AggregateCheck, CheckedPartition, CheckFinding, CheckSubject, check_kind, rows, scope
+from headrace.checks.check_kinds import (
+    AggregateCheck,
+    CheckedPartition,
+    CheckFinding,
+    CheckSubject,
+    check_kind,
+    rows,
+    scope,
+)
 from headrace.model import CheckSpec
 
 

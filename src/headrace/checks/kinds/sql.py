@@ -1,4 +1,6 @@
-"""`sql: {name, query}`: the rows that the query returns are the failures. `$self` is the staged rows."""
+"""`sql: {name, query}`: the rows that the query returns are the failures. `$self` is the staged
+rows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`unique: [flight_id]`: no two rows of a partition share the key. Exact. Keys with a null in them equal nothing, as in SQL."""
+"""`unique: [flight_id]`: no two rows of a partition share the key. Exact. Keys with a null in them
+equal nothing, as in SQL.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,16 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from headrace.checks.check_kinds import SELF, AggregateCheck, CheckedPartition, CheckFinding, CheckSubject, check_kind, rows, scope
+from headrace.checks.check_kinds import (
+    SELF,
+    AggregateCheck,
+    CheckedPartition,
+    CheckFinding,
+    CheckSubject,
+    check_kind,
+    rows,
+    scope,
+)
 from headrace.checks.values import INTEGERS
 from headrace.lake import ColumnStatistics
 from headrace.lake.sqltext import literal, quote
@@ -39,7 +50,10 @@ def unique_by_bitmap(staged: StagedScanner, column: str, known: ColumnStatistics
     Raises `duckdb.Error`.
     """
     bounds = f"{known.minimum}, {known.maximum}"
-    bits = staged.fetch(f"SELECT bit_count(bitstring_agg({quote(column)}, {bounds})) FROM read_parquet({literal(staged.path)})")[0][0]
+    bits = staged.fetch(
+        f"SELECT bit_count(bitstring_agg({quote(column)}, {bounds})) FROM"
+        f" read_parquet({literal(staged.path)})"
+    )[0][0]
     return bool(bits == staged.file.rows)
 
 
@@ -52,7 +66,19 @@ def unique_by_bitmap(staged: StagedScanner, column: str, known: ColumnStatistics
 
 COLUMNS_MAX = 3
 ROW_GROUPS_MAX = 10_000
-_EXACT_BOUNDS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "DATE", "TIMESTAMP", "DECIMAL")
+_EXACT_BOUNDS = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "DATE",
+    "TIMESTAMP",
+    "DECIMAL",
+)
 """Prefixes of types whose Parquet statistics are neither truncated nor without order."""
 
 
@@ -64,7 +90,11 @@ def order_applies(columns: Sequence[str], leading_type: str) -> bool:
 def unique_by_order(staged: StagedScanner, columns: Sequence[str], leading_type: str) -> bool:
     """Return True only if no two rows of the file have the same key. Raises `duckdb.Error`."""
     groups = _row_groups(staged, columns[0], leading_type)
-    if not groups or len(groups) > ROW_GROUPS_MAX or any(lowest is None for _, lowest, _, _ in groups):
+    if (
+        not groups
+        or len(groups) > ROW_GROUPS_MAX
+        or any(lowest is None for _, lowest, _, _ in groups)
+    ):
         return False
     ordered = sorted(groups, key=lambda group: (group[1], group[2]))
     pairs = list(pairwise(ordered))
@@ -79,30 +109,39 @@ def unique_by_order(staged: StagedScanner, columns: Sequence[str], leading_type:
 def _row_groups(staged: StagedScanner, column: str, kind: str) -> list[tuple[int, Any, Any, Any]]:
     """Return for each row group its first row number, minimum, maximum, and the minimum as text."""
     return staged.fetch(
-        f"SELECT sum(row_group_num_rows) OVER (ORDER BY row_group_id) - row_group_num_rows, CAST(stats_min_value AS {kind}), "
-        f"CAST(stats_max_value AS {kind}), stats_min_value FROM parquet_metadata({literal(staged.path)}) "
-        f"WHERE path_in_schema = {literal(column)} ORDER BY row_group_id"
-    )  # fmt: skip
+        "SELECT sum(row_group_num_rows) OVER (ORDER BY row_group_id) - row_group_num_rows,"
+        f" CAST(stats_min_value AS {kind}), CAST(stats_max_value AS {kind}), stats_min_value FROM"
+        f" parquet_metadata({literal(staged.path)}) WHERE path_in_schema = {literal(column)} ORDER"
+        " BY row_group_id"
+    )
 
 
-def _each_group_grows(staged: StagedScanner, columns: Sequence[str], first_rows: Sequence[int]) -> bool:
+def _each_group_grows(
+    staged: StagedScanner, columns: Sequence[str], first_rows: Sequence[int]
+) -> bool:
     names = [quote(column) for column in columns]
     before = [f"before_{index}" for index in range(len(names))]
     greater = ""
     for name, old in reversed(list(zip(names, before, strict=True))):
-        greater = f"{name} > {old} OR ({name} = {old} AND ({greater}))" if greater else f"{name} > {old}"
-    lags = ", ".join(f"{name}, lag({name}) OVER () AS {old}" for name, old in zip(names, before, strict=True))
+        greater = (
+            f"{name} > {old} OR ({name} = {old} AND ({greater}))" if greater else f"{name} > {old}"
+        )
+    lags = ", ".join(
+        f"{name}, lag({name}) OVER () AS {old}" for name, old in zip(names, before, strict=True)
+    )
     starts = ", ".join(str(int(row)) for row in first_rows)
     source = f"read_parquet({literal(staged.path)}, file_row_number = true)"
     results = staged.fetch(
         f"SELECT count(*) FILTER (WHERE NOT ({greater}) AND file_row_number NOT IN ({starts})), "
-        f"count(*) FILTER (WHERE file_row_number <> position) "
+        "count(*) FILTER (WHERE file_row_number <> position) "
         f"FROM (SELECT {lags}, file_row_number, row_number() OVER () - 1 AS position FROM {source})"
     )
     return results[0] == (0, 0)
 
 
-def _no_key_repeats(staged: StagedScanner, columns: Sequence[str], values: Sequence[str], kind: str) -> bool:
+def _no_key_repeats(
+    staged: StagedScanner, columns: Sequence[str], values: Sequence[str], kind: str
+) -> bool:
     names = [quote(column) for column in columns]
     among = ", ".join(f"CAST({literal(value)} AS {kind})" for value in values)
     results = staged.fetch(
@@ -121,26 +160,39 @@ def unique(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
     columns = [subject.column(name) for name in check.arguments["columns"]]
     names = [quote(column) for column in columns]
     key = names[0] if len(names) == 1 else f"({', '.join(names)})"
-    known = " AND ".join([*(f"{quote(column)} IS NOT NULL" for column in columns if subject.nulls(column) != 0), scope(check)])
+    known = " AND ".join(
+        [
+            *(f"{quote(column)} IS NOT NULL" for column in columns if subject.nulls(column) != 0),
+            scope(check),
+        ]
+    )
     filtered = f" FILTER (WHERE {known})" if known != "(true)" else ""
 
     def judge(_: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
         keys, distinct = int(values[0]), int(values[1])
         repeated = keys - distinct
-        return CheckFinding(keys, repeated, f"{', '.join(columns)}: {rows(repeated)} repeating a key" if repeated else "")
+        return CheckFinding(
+            keys,
+            repeated,
+            f"{', '.join(columns)}: {rows(repeated)} repeating a key" if repeated else "",
+        )
 
     return AggregateCheck(
         judge,
         aggregates=(f"count(*){filtered}", f"count(DISTINCT {key}){filtered}"),
-        failing=f"SELECT {', '.join(names)}, count(*) AS rows FROM {quote(SELF)} WHERE {known} "
-        "GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL",
+        failing=(
+            f"SELECT {', '.join(names)}, count(*) AS rows FROM {quote(SELF)} WHERE {known} "
+            "GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL"
+        ),
         examples=columns[0] if len(columns) == 1 else "",
         staged_rows=False,
         proof=_proof(check, subject, columns),
     )
 
 
-def _proof(check: CheckSpec, subject: CheckSubject, columns: list[str]) -> Callable[[StagedScanner], bool] | None:
+def _proof(
+    check: CheckSpec, subject: CheckSubject, columns: list[str]
+) -> Callable[[StagedScanner], bool] | None:
     leading, leading_type = columns[0], subject.columns[columns[0]]
     if check.where is not None or any(subject.nulls(column) != 0 for column in columns):
         return None

@@ -25,27 +25,48 @@ BACKFILL_EXIT_CODES = {"nothing_due": 0, "succeeded": 0, "declined": 3, "awaitin
 
 def apply_command(
     invocation: Invocation,
-    plan_id: Annotated[str | None, Argument("[PLAN_ID]", help="apply only this plan, as `headrace plan` names it")] = None,
+    plan_id: Annotated[
+        str | None, Argument("[PLAN_ID]", help="apply only this plan, as `headrace plan` names it")
+    ] = None,
     yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
-    backfill: Annotated[bool, Option("--backfill", help="and recompute what becomes stale; needs --reason")] = False,
+    backfill: Annotated[
+        bool, Option("--backfill", help="and recompute what becomes stale; needs --reason")
+    ] = False,
     keep: Annotated[
-        list[str] | None, Option("--keep", metavar="SELECT", help="put new code of these assets into force, and keep what is published")
+        list[str] | None,
+        Option(
+            "--keep",
+            metavar="SELECT",
+            help="put new code of these assets into force, and keep what is published",
+        ),
     ] = None,
     reason: Annotated[
-        str | None, Option("--reason", metavar="TEXT", help="why the past is recomputed, or kept; stands in the audit trail")
+        str | None,
+        Option(
+            "--reason",
+            metavar="TEXT",
+            help="why the past is recomputed, or kept; stands in the audit trail",
+        ),
     ] = None,
 ) -> int:
     """Put what the files say into force: shows what changes, asks, and does it.
 
-    What was computed by other code stays as it is for readers until somebody asks for more: with --backfill at once, else later.
-    Exits 3 where nobody agreed, or something else would be applied by now than the plan that was agreed to.
+    What was computed by other code stays as it is for readers until somebody asks for more: with
+    --backfill at once, else later. Exits 3 where nobody agreed, or something else would be applied
+    by now than the plan that was agreed to.
     """
     from headrace.services.apply import apply
 
     if backfill and not (reason or "").strip():
-        raise UsageError("--backfill needs --reason", hint="say why published data is computed again: --reason TEXT")
+        raise UsageError(
+            "--backfill needs --reason",
+            hint="say why published data is computed again: --reason TEXT",
+        )
     if keep and not (reason or "").strip():
-        raise UsageError("--keep needs --reason", hint="say why the new code leaves published data as it is: --reason TEXT")
+        raise UsageError(
+            "--keep needs --reason",
+            hint="say why the new code leaves published data as it is: --reason TEXT",
+        )
     response = apply(
         invocation.session, confirm=lambda plan: _confirm_apply(invocation, plan, yes=yes),
         progress=invocation.progress(), plan_id=plan_id, keep=keep or (), reason=reason or "",
@@ -66,9 +87,13 @@ def _backfill_stale(invocation: Invocation, response: ApplyResponse, reason: str
 
     if not invocation.options.json:
         invocation.show(response, _render_applied)
-    done = make_again(invocation.session, response.backfills, reason=reason, progress=invocation.progress())
+    done = make_again(
+        invocation.session, response.backfills, reason=reason, progress=invocation.progress()
+    )
     if invocation.options.json:
-        invocation.show(msgspec.structs.replace(response, backfill=done[-1] if done else None), _render_apply)
+        invocation.show(
+            msgspec.structs.replace(response, backfill=done[-1] if done else None), _render_apply
+        )
     for backfill_response in done:
         if not invocation.options.json:
             invocation.show(backfill_response, backfills.render_backfill)
@@ -78,7 +103,13 @@ def _backfill_stale(invocation: Invocation, response: ApplyResponse, reason: str
 def _confirm_apply(invocation: Invocation, plan: PlanResponse, *, yes: bool) -> bool:
     text = f"this changes {plural(len(plan.changes), 'node')} and nobody is there to ask"
     refused = Refused(text, hint=f"headrace apply {plan.plan_id} --yes")
-    return ask_agreement(invocation, lambda page: _render_agreed_plan(plan, page), "Apply this?", yes=yes, refused=refused)
+    return ask_agreement(
+        invocation,
+        lambda page: _render_agreed_plan(plan, page),
+        "Apply this?",
+        yes=yes,
+        refused=refused,
+    )
 
 
 def _render_agreed_plan(plan: PlanResponse, page: CommandOutput) -> None:
@@ -88,18 +119,29 @@ def _render_agreed_plan(plan: PlanResponse, page: CommandOutput) -> None:
 
 def _render_apply(response: ApplyResponse, page: CommandOutput) -> None:
     if response.refused is not None:
-        plans.render_refusal(response.refused, f"plan {response.plan_id} wasn't applied", "headrace plan", page)
+        plans.render_refusal(
+            response.refused, f"plan {response.plan_id} wasn't applied", "headrace plan", page
+        )
         return
     _render_applied(response, page)
     plans.render_needed_backfills(response.backfills, {row.node for row in response.stale}, page)
     page.clock_note()
-    page.next("headrace tick" if response.state == "applied" else "headrace status" if response.version else "headrace apply")
+    page.next(
+        "headrace tick"
+        if response.state == "applied"
+        else "headrace status"
+        if response.version
+        else "headrace apply"
+    )
 
 
 def _render_applied(response: ApplyResponse, page: CommandOutput) -> None:
     said = {
         "applied": (
-            f"✓ applied as version {response.version}: {plural(len(response.plan.changes), 'change')} ({response.plan_id})",
+            (
+                f"✓ applied as version {response.version}:"
+                f" {plural(len(response.plan.changes), 'change')} ({response.plan_id})"
+            ),
             "good",
         ),
         "nothing": (f"· nothing to apply: the files are what version {response.version} is", ""),
@@ -107,7 +149,11 @@ def _render_applied(response: ApplyResponse, page: CommandOutput) -> None:
     }
     page.say(*said.get(response.state, (response.state, "")))
     for row in response.promoted:
-        page.say(f"{row.node}: {plural(row.partitions, 'partition')} published as {row.environment} built them, nothing computed", indent=2)
+        page.say(
+            f"{row.node}: {plural(row.partitions, 'partition')} published as {row.environment}"
+            " built them, nothing computed",
+            indent=2,
+        )
 
 
 # `headrace versions [N [--file PATH]]`
@@ -125,10 +171,17 @@ FILE_COLUMNS = [ColumnLayout("file", gives=1, least=20), ColumnLayout("sha256", 
 
 def versions_command(
     invocation: Invocation,
-    number: Annotated[str | None, Argument("[N]", help="a version's number: its files with their hashes")] = None,
-    file: Annotated[str | None, Option("--file", metavar="PATH", help="print the stored bytes of one file of version N")] = None,
+    number: Annotated[
+        str | None, Argument("[N]", help="a version's number: its files with their hashes")
+    ] = None,
+    file: Annotated[
+        str | None,
+        Option("--file", metavar="PATH", help="print the stored bytes of one file of version N"),
+    ] = None,
 ) -> int:
-    """What was applied: each version with the plan that it was applied by, who did it, and its files as they are stored."""
+    """What was applied: each version with the plan that it was applied by, who did it, and its
+    files as they are stored.
+    """
     from headrace.services.ls import file_of, versions
 
     if file is not None:
@@ -155,7 +208,13 @@ def _render_versions(rows: list[VersionRow], page: CommandOutput) -> None:
 
 
 def _version_row(row: VersionRow, page: CommandOutput) -> Row:
-    return [StyledCell(str(row.version), "bold"), row.plan_id or "", f"{len(row.files):,}", page.reader.moment(row.at), row.by]
+    return [
+        StyledCell(str(row.version), "bold"),
+        row.plan_id or "",
+        f"{len(row.files):,}",
+        page.reader.moment(row.at),
+        row.by,
+    ]
 
 
 def _render_version(rows: list[VersionRow], page: CommandOutput) -> None:
@@ -164,4 +223,6 @@ def _render_version(rows: list[VersionRow], page: CommandOutput) -> None:
     page.say(f"applied {page.reader.moment(row.at)} by {row.by}")
     page.say()
     page.table(FILE_COLUMNS, [[StyledCell(file.path, "bold"), file.sha256] for file in row.files])
-    page.next(*(command_line("versions", str(row.version), "--file", file.path) for file in row.files[:1]))
+    page.next(
+        *(command_line("versions", str(row.version), "--file", file.path) for file in row.files[:1])
+    )

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from headrace.cli import output
-from headrace.cli.invocation import Argument, Exclude, Invocation, Option, Select, Selection, Set, settings_of
+from headrace.cli.invocation import (
+    Argument,
+    Exclude,
+    Invocation,
+    Option,
+    Select,
+    Selection,
+    Set,
+    settings_of,
+)
 from headrace.cli.output import CommandOutput, data_table, seconds, value_text
 from headrace.cli.run_results import partition_span, render_error
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -14,7 +23,15 @@ from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line, partition_argument
 from headrace.services.lineage import lineage
 from headrace.services.render import render
-from headrace.services.responses import CheckRow, LineageResponse, LineageRow, PublishedCodeRow, RenderInput, RenderResponse, TryResponse
+from headrace.services.responses import (
+    CheckRow,
+    LineageResponse,
+    LineageRow,
+    PublishedCodeRow,
+    RenderInput,
+    RenderResponse,
+    TryResponse,
+)
 from headrace.services.responses.inspections import RowDifferenceRow, TestRow
 
 # `headrace lineage ASSET[.COLUMN]`
@@ -24,14 +41,18 @@ LINEAGE_SHOWN_MAX = 100
 
 def lineage_command(
     invocation: Invocation,
-    target: Annotated[str, Argument("ASSET[.COLUMN]", help="an asset or a source, or one of its columns")],
+    target: Annotated[
+        str, Argument("ASSET[.COLUMN]", help="an asset or a source, or one of its columns")
+    ],
     up: Annotated[bool, Option("--up", help="only where it comes from")] = False,
     down: Annotated[bool, Option("--down", help="only where it goes to")] = False,
 ) -> int:
     """Which columns a column comes from and goes into, with what is done to it on the way."""
     if up and down:
         raise UsageError("--up and --down exclude each other", hint="leave both away to see both")
-    invocation.show(lineage(invocation.session, target, up=not down, down=not up), _render_lineage, clock=False)
+    invocation.show(
+        lineage(invocation.session, target, up=not down, down=not up), _render_lineage, clock=False
+    )
     return 0
 
 
@@ -52,7 +73,9 @@ CODE_COLUMNS = [
 
 
 def _versions_text(row: PublishedCodeRow) -> str:
-    return f"version {row.versions[0]}" + (f" … {row.versions[-1]}" if len(row.versions) > 1 else "")
+    return f"version {row.versions[0]}" + (
+        f" … {row.versions[-1]}" if len(row.versions) > 1 else ""
+    )
 
 
 def _render_lineage(response: LineageResponse, page: CommandOutput) -> None:
@@ -60,14 +83,24 @@ def _render_lineage(response: LineageResponse, page: CommandOutput) -> None:
     _render_direction(response.upstream, "←", "comes from nothing upstream", page)
     _render_direction(response.downstream, "→", "goes into nothing downstream", page)
     if len(response.code) > 1:
-        page.say(f"{len(response.code)} versions of its code computed what readers see:", "warn", indent=2)
+        page.say(
+            f"{len(response.code)} versions of its code computed what readers see:",
+            "warn",
+            indent=2,
+        )
         page.table(
-            CODE_COLUMNS, [[_versions_text(row), f"{row.partitions:,}", row.from_, row.to] for row in response.code[:LINEAGE_SHOWN_MAX]]
+            CODE_COLUMNS,
+            [
+                [_versions_text(row), f"{row.partitions:,}", row.from_, row.to]
+                for row in response.code[:LINEAGE_SHOWN_MAX]
+            ],
         )
     page.next(command_line("read", response.column.partition(".")[0]))
 
 
-def _render_direction(rows: list[LineageRow] | None, arrow: str, nothing: str, page: CommandOutput) -> None:
+def _render_direction(
+    rows: list[LineageRow] | None, arrow: str, nothing: str, page: CommandOutput
+) -> None:
     if rows is None:
         return
     if not rows:
@@ -75,7 +108,10 @@ def _render_direction(rows: list[LineageRow] | None, arrow: str, nothing: str, p
         return
     page.table(
         LINEAGE_COLUMNS,
-        [[arrow, StyledCell(row.column, "bold"), row.transformation.replace("_", " "), row.via] for row in rows[:LINEAGE_SHOWN_MAX]],
+        [
+            [arrow, StyledCell(row.column, "bold"), row.transformation.replace("_", " "), row.via]
+            for row in rows[:LINEAGE_SHOWN_MAX]
+        ],
     )
     if len(rows) > LINEAGE_SHOWN_MAX:
         page.say(f"and {len(rows) - LINEAGE_SHOWN_MAX} more; --json has all", indent=2)
@@ -91,7 +127,9 @@ def render_command(
     target: Annotated[str, Argument("ASSET[@K]", help="an asset, and which partition")],
     setting: Set = None,
 ) -> int:
-    """The SQL of an asset as it will run: its text, the values bound to it, the partitions of its inputs."""
+    """The SQL of an asset as it will run: its text, the values bound to it, the partitions of its
+    inputs.
+    """
     invocation.show(render(invocation.session, target, settings_of(setting)), _render_sql)
     return 0
 
@@ -123,8 +161,17 @@ def _render_sql(response: RenderResponse, page: CommandOutput) -> None:
 
 
 def _input_row(render_input: RenderInput) -> list[str | StyledCell]:
-    partitions = "all that is published" if render_input.partitions is None else partition_span(render_input.partitions)
-    return [StyledCell(render_input.node, "bold"), render_input.mode, partitions, f"{render_input.published:,}"]
+    partitions = (
+        "all that is published"
+        if render_input.partitions is None
+        else partition_span(render_input.partitions)
+    )
+    return [
+        StyledCell(render_input.node, "bold"),
+        render_input.mode,
+        partitions,
+        f"{render_input.published:,}",
+    ]
 
 
 # `headrace try ASSET[@K]`
@@ -134,7 +181,13 @@ FAILED_STATES = ("failed", "rejected", "held")
 
 def try_command(
     invocation: Invocation,
-    target: Annotated[str, Argument("ASSET[@K]", help="an asset, and which partition (default: the newest that can be computed)")],
+    target: Annotated[
+        str,
+        Argument(
+            "ASSET[@K]",
+            help="an asset, and which partition (default: the newest that can be computed)",
+        ),
+    ],
     limit: Annotated[int, Option("--limit", metavar="N", least=0, help="rows shown")] = 10,
     setting: Set = None,
 ) -> int:
@@ -160,13 +213,25 @@ def _render_try(response: TryResponse, page: CommandOutput) -> None:
     for line in response.log:
         page.say(line, "dim", indent=2)
     rows = "" if response.rows_total is None else plural(response.rows_total, "row")
-    page.facts(output.state_mark(response.state), rows, seconds(response.seconds), response.reason or "", style=_try_style(response))
+    page.facts(
+        output.state_mark(response.state),
+        rows,
+        seconds(response.seconds),
+        response.reason or "",
+        style=_try_style(response),
+    )
     text = command_line("render", partition_argument(response.asset, response.partition))
     page.next("headrace apply" if response.state not in FAILED_STATES else text)
 
 
 def _try_style(response: TryResponse) -> str:
-    return "bad" if response.state in FAILED_STATES else "good" if response.state == "passed" else "warn"
+    return (
+        "bad"
+        if response.state in FAILED_STATES
+        else "good"
+        if response.state == "passed"
+        else "warn"
+    )
 
 
 CHECK_COLUMNS = [
@@ -178,8 +243,15 @@ CHECK_COLUMNS = [
 
 
 def _check_row(check: CheckRow) -> list[str | StyledCell]:
-    outcome = "warned" if check.outcome == "failed" and check.severity == "warning" else check.outcome
-    return [check.name, output.state_cell(outcome), f"{check.failing:,}" if check.failing else "", check.detail]
+    outcome = (
+        "warned" if check.outcome == "failed" and check.severity == "warning" else check.outcome
+    )
+    return [
+        check.name,
+        output.state_cell(outcome),
+        f"{check.failing:,}" if check.failing else "",
+        check.detail,
+    ]
 
 
 # `headrace test [SELECT…]`
@@ -197,7 +269,11 @@ TEST_COLUMNS = [
 
 
 def test_command(
-    invocation: Invocation, select: Selection = None, also: Select = None, exclude: Exclude = None, setting: Set = None
+    invocation: Invocation,
+    select: Selection = None,
+    also: Select = None,
+    exclude: Exclude = None,
+    setting: Set = None,
 ) -> int:
     """Unit tests of assets: what tests/*.yaml gives is computed and compared with what it expects.
 
@@ -206,9 +282,12 @@ def test_command(
     from headrace.services.asset_tests import run_tests
 
     rows = run_tests(
-        invocation.session, [*(select or []), *(also or [])], exclude=exclude or [], parameters=settings_of(setting),
+        invocation.session,
+        [*(select or []), *(also or [])],
+        exclude=exclude or [],
+        parameters=settings_of(setting),
         progress=invocation.progress(),
-    )  # fmt: skip
+    )
     invocation.show(rows, _render_tests, clock=False)
     return 0 if all(row.state == "passed" for row in rows) else 1
 
@@ -225,8 +304,12 @@ def _render_tests(rows: list[TestRow], page: CommandOutput) -> None:
             _render_failed_test(row, page)
     page.say()
     failed = [row for row in rows if row.state != "passed"]
-    said = [plural(len(rows) - len(failed), "test") + " passed"] + [f"{len(failed)} not"] * bool(failed)
-    page.facts(*said, seconds(sum(row.seconds or 0 for row in rows)), style="bad" if failed else "good")
+    said = [plural(len(rows) - len(failed), "test") + " passed"] + [f"{len(failed)} not"] * bool(
+        failed
+    )
+    page.facts(
+        *said, seconds(sum(row.seconds or 0 for row in rows)), style="bad" if failed else "good"
+    )
     page.next("headrace test " + failed[0].asset if failed else "headrace apply")
 
 
@@ -237,7 +320,10 @@ def _test_row(row: TestRow) -> list[str | StyledCell]:
 
 def _checks_text(row: TestRow) -> str:
     """`2 passed, 1 failed`: what the asset's own checks came to."""
-    counts = {outcome: sum(check.outcome == outcome for check in row.checks) for outcome in ("passed", "failed", "unchecked")}
+    counts = {
+        outcome: sum(check.outcome == outcome for check in row.checks)
+        for outcome in ("passed", "failed", "unchecked")
+    }
     return ", ".join(f"{n} {outcome}" for outcome, n in counts.items() if n)
 
 
@@ -253,12 +339,23 @@ def _render_failed_test(row: TestRow, page: CommandOutput) -> None:
         page.say("other cells than expected:", indent=2)
     for change in row.changed[:DIFFERENCES_SHOWN_MAX]:
         _render_change(change, page)
-    shown = sum(min(DIFFERENCES_SHOWN_MAX, len(rows)) for rows in (row.missing, row.unexpected, row.changed))
+    shown = sum(
+        min(DIFFERENCES_SHOWN_MAX, len(rows)) for rows in (row.missing, row.unexpected, row.changed)
+    )
     if row.differences > shown:
-        page.say(f"and {plural(row.differences - shown, 'more row')} that aren't as expected; --json has more", "dim", indent=2)
+        page.say(
+            f"and {plural(row.differences - shown, 'more row')} that aren't as expected; --json has"
+            " more",
+            "dim",
+            indent=2,
+        )
     for check in row.checks:
         if check.outcome == "failed":
-            page.say(f"check {check.name}: {output.state_mark(check.outcome)} {check.detail}", "dim", indent=2)
+            page.say(
+                f"check {check.name}: {output.state_mark(check.outcome)} {check.detail}",
+                "dim",
+                indent=2,
+            )
     for line in row.log[-DIFFERENCES_SHOWN_MAX:]:
         page.say(line, "dim", indent=2)
 
@@ -272,9 +369,13 @@ def _render_rows(what: str, sign: str, rows: Sequence[dict[str, Any]], page: Com
 
 def _render_change(change: RowDifferenceRow, page: CommandOutput) -> None:
     wrong = {cell.column for cell in change.cells}
-    page.say(f"~ {_values_text({name: value for name, value in change.row.items() if name not in wrong})}", "warn", indent=4)
+    same = {name: value for name, value in change.row.items() if name not in wrong}
+    page.say(f"~ {_values_text(same)}", "warn", indent=4)
     for cell in change.cells:
-        page.say(f"{cell.column}: expected {value_text(cell.expected)}, got {value_text(cell.got)}", indent=8)
+        page.say(
+            f"{cell.column}: expected {value_text(cell.expected)}, got {value_text(cell.got)}",
+            indent=8,
+        )
 
 
 def _values_text(row: dict[str, Any]) -> str:

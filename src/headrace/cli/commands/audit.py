@@ -28,33 +28,73 @@ ENTRY_COLUMNS = [
 
 def audit_command(
     invocation: Invocation,
-    action: Annotated[str, Argument("show|verify|checkpoint", "the entries, whether they are as written, or the head to keep")],
-    entry: Annotated[str | None, Argument("[ENTRY]", help="of show: one entry, with all that it says")] = None,
-    of: Annotated[str | None, Option("--object", metavar="PATTERN", help="what it was done to: revenue, revenue@2025-03-*, run:7")] = None,
-    actor: Annotated[str | None, Option("--actor", metavar="PATTERN", help="who did it")] = None,
-    did: Annotated[str | None, Option("--action", metavar="PATTERN", help="what was done: partition.*, project.applied")] = None,
-    since: Annotated[str | None, Option("--since", metavar="T", help="a time, or back from now: 2d, 6h")] = None,
-    limit: Annotated[int, Option("--limit", metavar="N", least=1, help="entries listed, newest first")] = 50,
-    head: Annotated[
-        str | None, Option("--head", metavar="HASH", help="of verify: a head noted down earlier; it must still be there")
+    action: Annotated[
+        str,
+        Argument(
+            "show|verify|checkpoint",
+            "the entries, whether they are as written, or the head to keep",
+        ),
+    ],
+    entry: Annotated[
+        str | None, Argument("[ENTRY]", help="of show: one entry, with all that it says")
     ] = None,
-    path: Annotated[Path | None, Option("--checkpoint", metavar="FILE", help="of verify: a checkpoint that was kept elsewhere")] = None,
-    out: Annotated[Path | None, Option("--out", metavar="FILE", help="of checkpoint: a new file")] = None,
+    of: Annotated[
+        str | None,
+        Option(
+            "--object",
+            metavar="PATTERN",
+            help="what it was done to: revenue, revenue@2025-03-*, run:7",
+        ),
+    ] = None,
+    actor: Annotated[str | None, Option("--actor", metavar="PATTERN", help="who did it")] = None,
+    did: Annotated[
+        str | None,
+        Option("--action", metavar="PATTERN", help="what was done: partition.*, project.applied"),
+    ] = None,
+    since: Annotated[
+        str | None, Option("--since", metavar="T", help="a time, or back from now: 2d, 6h")
+    ] = None,
+    limit: Annotated[
+        int, Option("--limit", metavar="N", least=1, help="entries listed, newest first")
+    ] = 50,
+    head: Annotated[
+        str | None,
+        Option(
+            "--head",
+            metavar="HASH",
+            help="of verify: a head noted down earlier; it must still be there",
+        ),
+    ] = None,
+    path: Annotated[
+        Path | None,
+        Option(
+            "--checkpoint", metavar="FILE", help="of verify: a checkpoint that was kept elsewhere"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, Option("--out", metavar="FILE", help="of checkpoint: a new file")
+    ] = None,
 ) -> int:
     """The audit trail: who did what and why, and whether anybody changed it.
 
-    `verify` computes the whole chain anew, compares it with the event log and the state, and exits 1 where an entry was altered,
-    removed, inserted or moved, or is missing. `checkpoint` writes the trail's head to a file, to be kept elsewhere.
+    `verify` computes the whole chain anew, compares it with the event log and the state, and exits
+    1 where an entry was altered, removed, inserted or moved, or is missing. `checkpoint` writes the
+    trail's head to a file, to be kept elsewhere.
     """
     from headrace.services import audit
 
     if action == "verify":
-        response = audit.verify_trail(invocation.session, head, None if path is None else audit.read_checkpoint(path))
+        response = audit.verify_trail(
+            invocation.session, head, None if path is None else audit.read_checkpoint(path)
+        )
         invocation.show(response, _render_verification, clock=False)
         return int(not response.ok)
     if action == "checkpoint":
         if out is None:
-            raise UsageError("headrace audit checkpoint needs a file", hint="headrace audit checkpoint --out FILE")
+            raise UsageError(
+                "headrace audit checkpoint needs a file",
+                hint="headrace audit checkpoint --out FILE",
+            )
         invocation.show(
             audit.checkpoint(invocation.session, out.absolute()),
             lambda response, page: _render_checkpoint(response, out, page),
@@ -62,13 +102,21 @@ def audit_command(
         )
         return 0
     if action != "show":
-        raise UsageError(f"`headrace audit {action[:40]}` isn't known", hint="write headrace audit show, verify or checkpoint")
+        raise UsageError(
+            f"`headrace audit {action[:40]}` isn't known",
+            hint="write headrace audit show, verify or checkpoint",
+        )
     if entry is not None:
         if not entry.isdecimal():
-            raise UsageError(f"{entry[:40]!r} is no entry's number", hint=command_line("audit", "show", "--object", entry[:40]))
+            raise UsageError(
+                f"{entry[:40]!r} is no entry's number",
+                hint=command_line("audit", "show", "--object", entry[:40]),
+            )
         invocation.show(audit.entry(invocation.session, int(entry)), _render_entry)
         return 0
-    invocation.show(audit.show(invocation.session, AuditQuery(of, actor, did, since, limit)), _render_entries)
+    invocation.show(
+        audit.show(invocation.session, AuditQuery(of, actor, did, since, limit)), _render_entries
+    )
     return 0
 
 
@@ -83,11 +131,24 @@ def _render_entries(rows: list[AuditRow], page: CommandOutput) -> None:
 
 def _entry_row(row: AuditRow, page: CommandOutput) -> list[str | StyledCell]:
     text = row.reason or _change_text(row.after)
-    return [StyledCell(str(row.seq), "bold"), page.reader.moment(row.at), row.actor, row.action, row.object, text]
+    return [
+        StyledCell(str(row.seq), "bold"),
+        page.reader.moment(row.at),
+        row.actor,
+        row.action,
+        row.object,
+        text,
+    ]
 
 
 def _change_text(value: Any) -> str:
-    text = "" if value is None else ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+    text = (
+        ""
+        if value is None
+        else ", ".join(f"{k}={v}" for k, v in value.items())
+        if isinstance(value, dict)
+        else str(value)
+    )
     return text if len(text) <= CHANGE_CHARACTERS_MAX else f"{text[: CHANGE_CHARACTERS_MAX - 1]}…"
 
 

@@ -32,7 +32,11 @@ NAMED_MAX = 5
 """At most so many nodes are named in a sentence."""
 DETAILED_MAX = 3
 """So many are shown with what they broke."""
-HOW_TEXT = {"taken_in": "ingested", "staged": "beside production", "afterwards": "afterwards, in order"}
+HOW_TEXT = {
+    "taken_in": "ingested",
+    "staged": "beside production",
+    "afterwards": "afterwards, in order",
+}
 PUBLISHES_TEXT = {
     "atomically": "published all at once",
     "per_partition": "published one after the other, for each builds on the one before",
@@ -52,14 +56,21 @@ SKIPPED_COLUMNS = [
     ColumnLayout("why", gives=3, least=18),
 ]
 CHANGED_COLUMNS = [
-    ColumnLayout("changed", gives=2, least=14), ColumnLayout("partitions", right=True), ColumnLayout("rows added", right=True),
-    ColumnLayout("removed", right=True), ColumnLayout("changed", right=True),
-]  # fmt: skip
+    ColumnLayout("changed", gives=2, least=14),
+    ColumnLayout("partitions", right=True),
+    ColumnLayout("rows added", right=True),
+    ColumnLayout("removed", right=True),
+    ColumnLayout("changed", right=True),
+]
 PUBLISHED_COLUMNS = [
-    ColumnLayout("node", gives=2, least=14), ColumnLayout("planned", right=True, drops=1), ColumnLayout("published", right=True),
-    ColumnLayout("rows", right=True), ColumnLayout("added", right=True, drops=2), ColumnLayout("removed", right=True, drops=2),
+    ColumnLayout("node", gives=2, least=14),
+    ColumnLayout("planned", right=True, drops=1),
+    ColumnLayout("published", right=True),
+    ColumnLayout("rows", right=True),
+    ColumnLayout("added", right=True, drops=2),
+    ColumnLayout("removed", right=True, drops=2),
     ColumnLayout("changed", right=True, drops=2),
-]  # fmt: skip
+]
 BACKFILL_COLUMNS = [
     ColumnLayout("id", right=True),
     ColumnLayout("state"),
@@ -82,12 +93,20 @@ def render_backfill_plan(response: BackfillResponse, page: CommandOutput) -> Non
     _render_skipped(response, page)
     page.say(f"in all {response.counts.text}, {_publication_text(response)}", indent=2)
     page.say(cost_text(response), indent=2)
-    touched = [*(f"consumer {name}" for name in response.affects.consumers), *(f"owner {name}" for name in response.affects.owners)]
+    touched = [
+        *(f"consumer {name}" for name in response.affects.consumers),
+        *(f"owner {name}" for name in response.affects.owners),
+    ]
     if touched:
         page.say(f"touches {joined(touched)}", indent=2)
     if response.approval is not None:
         approval_row = response.approval
-        page.say(f"needs an approval: {approval_row.file}:{approval_row.line} backfill_approval = {approval_row.rule!r}", "warn", indent=2)
+        page.say(
+            f"needs an approval: {approval_row.file}:{approval_row.line} backfill_approval ="
+            f" {approval_row.rule!r}",
+            "warn",
+            indent=2,
+        )
     if response.id is None and response.plan_id is not None:
         page.say(f"plan {response.plan_id}", "dim", indent=2)
 
@@ -103,7 +122,10 @@ def render_backfill(response: BackfillResponse, page: CommandOutput) -> None:
         _render_progress(response, page)
     else:
         _render_skipped(response, page)
-    page.facts(*_state_facts(response), style={"succeeded": "good", "failed": "bad", "partial": "warn"}.get(response.state, ""))
+    page.facts(
+        *_state_facts(response),
+        style={"succeeded": "good", "failed": "bad", "partial": "warn"}.get(response.state, ""),
+    )
     for note in response.notes:
         page.say(note, "dim")
     page.next(*_next_commands(response))
@@ -123,12 +145,22 @@ def render_backfills(response: BackfillsResponse, page: CommandOutput) -> None:
 
 def _planned_row(row: BackfillRow) -> list[str | StyledCell]:
     to = f"{row.to} ({row.ranges} ranges)" if row.ranges > 1 else row.to
-    return [StyledCell(row.asset, "bold"), f"{row.partitions:,}", row.from_, to, HOW_TEXT[row.how], row.why]
+    return [
+        StyledCell(row.asset, "bold"),
+        f"{row.partitions:,}",
+        row.from_,
+        to,
+        HOW_TEXT[row.how],
+        row.why,
+    ]
 
 
 def _render_skipped(response: BackfillResponse, page: CommandOutput) -> None:
     rows = response.skipped[:SKIPPED_SHOWN_MAX]
-    page.table(SKIPPED_COLUMNS, [[StyledCell(row.asset, "bold"), f"{row.partitions:,}", row.why] for row in rows])
+    page.table(
+        SKIPPED_COLUMNS,
+        [[StyledCell(row.asset, "bold"), f"{row.partitions:,}", row.why] for row in rows],
+    )
     if len(response.skipped) > len(rows):
         page.say(f"and {plural(len(response.skipped) - len(rows), 'more reason')}", indent=2)
 
@@ -136,8 +168,14 @@ def _render_skipped(response: BackfillResponse, page: CommandOutput) -> None:
 def _publication_text(response: BackfillResponse) -> str:
     if response.publishes == "in_steps":
         return f"published in {response.steps} steps, some intervals of all assets at a time"
-    later = ", but for what is made afterwards" if any(row.how == "afterwards" for row in response.assets) else ""
-    return PUBLISHES_TEXT[response.publishes] + (later if response.publishes == "atomically" else "")
+    later = (
+        ", but for what is made afterwards"
+        if any(row.how == "afterwards" for row in response.assets)
+        else ""
+    )
+    return PUBLISHES_TEXT[response.publishes] + (
+        later if response.publishes == "atomically" else ""
+    )
 
 
 def cost_text(response: BackfillResponse) -> str:
@@ -175,8 +213,9 @@ def _render_progress(response: BackfillResponse, page: CommandOutput) -> None:
 
 
 def _render_unchanged(response: BackfillResponse, page: CommandOutput) -> None:
-    """That what was published has the rows that readers saw before, or that nothing was published of what is computed alongside
-    production. Where nothing at all was, the line of facts says it."""
+    """That what was published has the rows that readers saw before, or that nothing was published
+    of what is computed alongside production. Where nothing at all was, the line of facts says it.
+    """
     staged = [row for row in response.assets if row.how == "staged"]
     if not response.published or response.changes or response.made is None:
         return
@@ -188,15 +227,29 @@ def _render_unchanged(response: BackfillResponse, page: CommandOutput) -> None:
 
 
 def render_published(response: BackfillResponse, page: CommandOutput) -> None:
-    """What was published of each node, of how many that were planned; and what is different for readers."""
+    """What was published of each node, of how many that were planned; and what is different for
+    readers.
+    """
     if response.made is None:
-        page.table(CHANGED_COLUMNS, [
-            [StyledCell(row.asset, "bold"), f"{row.partitions:,}", f"{row.rows_added:,}", f"{row.rows_removed:,}", f"{row.rows_changed:,}"]
-            for row in response.changes
-        ])  # fmt: skip
+        page.table(
+            CHANGED_COLUMNS,
+            [
+                [
+                    StyledCell(row.asset, "bold"),
+                    f"{row.partitions:,}",
+                    f"{row.rows_added:,}",
+                    f"{row.rows_removed:,}",
+                    f"{row.rows_changed:,}",
+                ]
+                for row in response.changes
+            ],
+        )
         return
     changes = {row.asset: row for row in response.changes}
-    page.table(PUBLISHED_COLUMNS, [_published_row(row, changes.get(row.asset)) for row in response.assets[:NODES_SHOWN_MAX]])
+    page.table(
+        PUBLISHED_COLUMNS,
+        [_published_row(row, changes.get(row.asset)) for row in response.assets[:NODES_SHOWN_MAX]],
+    )
     if len(response.assets) > NODES_SHOWN_MAX:
         page.say(f"and {plural(len(response.assets) - NODES_SHOWN_MAX, 'more node')}", indent=2)
 
@@ -206,12 +259,21 @@ def _published_row(row: BackfillRow, change: ChangedRow | None) -> list[str | St
     differ = ["", "", ""] if row.how != "staged" else ["0", "0", "0"]
     if change is not None:
         differ = [f"{change.rows_added:,}", f"{change.rows_removed:,}", f"{change.rows_changed:,}"]
-    return [StyledCell(row.asset, "bold"), f"{row.partitions:,}", f"{row.published or 0:,}", f"{row.rows or 0:,}", *differ]
+    return [
+        StyledCell(row.asset, "bold"),
+        f"{row.partitions:,}",
+        f"{row.published or 0:,}",
+        f"{row.rows or 0:,}",
+        *differ,
+    ]
 
 
 def _render_failed_checks(row: FailureRow, page: CommandOutput) -> None:
     for check in row.checks:
-        page.say(f"check {check.name}: {check.detail or f'{check.failing} of {check.rows} rows'}", indent=4)
+        page.say(
+            f"check {check.name}: {check.detail or f'{check.failing} of {check.rows} rows'}",
+            indent=4,
+        )
     if row.sample:
         names = list(dict.fromkeys(name for sample in row.sample for name in sample))
         page.say("for example:", indent=4)
@@ -222,21 +284,37 @@ def _state_facts(response: BackfillResponse) -> list[str]:
     if response.state == "nothing_due":
         return ["· nothing to do"]
     if response.state in ("planned", "declined", "awaiting_approval"):
-        said = {"planned": "· planned, nothing was done", "declined": "· nothing was done", "awaiting_approval": "· waits for an approval"}
+        said = {
+            "planned": "· planned, nothing was done",
+            "declined": "· nothing was done",
+            "awaiting_approval": "· waits for an approval",
+        }
         return [said[response.state]]
     facts = [output.state_mark(response.state), *published_texts(response)]
     facts += [f"{response.failed:,} failed"] if response.failed else []
-    facts += [f"{response.redone:,} recomputed, for their inputs changed meanwhile"] if response.redone else []
+    facts += (
+        [f"{response.redone:,} recomputed, for their inputs changed meanwhile"]
+        if response.redone
+        else []
+    )
     if response.state in ("failed", "cancelled") and not response.published:
         facts.append("readers see what they saw before")
     left = response.partitions_total - response.published
-    facts += [f"the other {left:,} didn't have to be made: what they read is as it was"] if response.state == "succeeded" and left else []
-    facts += [f"{estimate_text(response.remaining)} to go"] if response.remaining is not None else []
+    facts += (
+        [f"the other {left:,} didn't have to be made: what they read is as it was"]
+        if response.state == "succeeded" and left
+        else []
+    )
+    facts += (
+        [f"{estimate_text(response.remaining)} to go"] if response.remaining is not None else []
+    )
     return facts
 
 
 def published_texts(response: BackfillResponse) -> list[str]:
-    """`30 of 30 partitions published`, and once it has ended `3 of 1 source, 24 of 8 assets, 3 of 1 export`."""
+    """`30 of 30 partitions published`, and once it has ended `3 of 1 source, 24 of 8 assets, 3 of 1
+    export`.
+    """
     parts = "" if response.made is None else response.made.text.partition(": ")[2]
     text = f"{response.published:,} of {plural(response.partitions_total, 'partition')} published"
     return [text, parts] if parts else [text]
@@ -246,7 +324,10 @@ def _next_commands(response: BackfillResponse) -> list[str]:
     number = response.id
     match response.state:
         case "planned" if number is None:
-            return [response.command + (f" --plan {response.plan_id}" if response.plan_id is not None else "")]
+            return [
+                response.command
+                + (f" --plan {response.plan_id}" if response.plan_id is not None else "")
+            ]
         case "running":
             return [f"headrace backfills {number}"]
         case "paused":
@@ -258,22 +339,48 @@ def _next_commands(response: BackfillResponse) -> list[str]:
             first = next(iter(response.failures), None)
             if first is None:
                 return [again]
-            mended = ["headrace apply"] if any(row.first is not None for row in response.failures) else []
-            return [command_line("logs", first.attempt or partition_argument(first.asset, first.partition)), *mended, again]
+            mended = (
+                ["headrace apply"]
+                if any(row.first is not None for row in response.failures)
+                else []
+            )
+            return [
+                command_line(
+                    "logs", first.attempt or partition_argument(first.asset, first.partition)
+                ),
+                *mended,
+                again,
+            ]
     return ["headrace status"]
 
 
 def _backfill_row(row: PlanRowResponse, page: CommandOutput) -> list[str | StyledCell]:
     to_go = seconds(row.remaining.seconds) if row.remaining is not None else ""
     return [
-        row.id, row.state, to_go, joined(row.assets, 3), f"{row.partitions_total:,}", f"{row.published:,}", f"{row.failed:,}",
-        page.reader.moment(row.created_at), row.by, row.reason,
-    ]  # fmt: skip
+        row.id,
+        row.state,
+        to_go,
+        joined(row.assets, 3),
+        f"{row.partitions_total:,}",
+        f"{row.published:,}",
+        f"{row.failed:,}",
+        page.reader.moment(row.created_at),
+        row.by,
+        row.reason,
+    ]
 
 
 # `headrace backfill SELECT…`
 
-BACKFILL_EXIT_CODES = {"planned": 0, "nothing_due": 0, "succeeded": 0, "declined": 3, "awaiting_approval": 3, "paused": 4, "cancelled": 4}
+BACKFILL_EXIT_CODES = {
+    "planned": 0,
+    "nothing_due": 0,
+    "succeeded": 0,
+    "declined": 3,
+    "awaiting_approval": 3,
+    "paused": 4,
+    "cancelled": 4,
+}
 
 
 def backfill_command(
@@ -281,38 +388,77 @@ def backfill_command(
     select: Selection = None,
     also: Select = None,
     exclude: Exclude = None,
-    first: Annotated[str | None, Option("--from", metavar="K", help="first partition, included")] = None,
-    last: Annotated[str | None, Option("--to", metavar="K", help="last partition, included")] = None,
-    since: Annotated[str | None, Option("--since", metavar="T", help="with --mode failed: what failed since then")] = None,
-    mode: Annotated[str, Option("--mode", metavar="missing|failed|all", help="missing: what isn't there or is stale")] = "missing",
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")] = None,
+    first: Annotated[
+        str | None, Option("--from", metavar="K", help="first partition, included")
+    ] = None,
+    last: Annotated[
+        str | None, Option("--to", metavar="K", help="last partition, included")
+    ] = None,
+    since: Annotated[
+        str | None,
+        Option("--since", metavar="T", help="with --mode failed: what failed since then"),
+    ] = None,
+    mode: Annotated[
+        str,
+        Option(
+            "--mode", metavar="missing|failed|all", help="missing: what isn't there or is stale"
+        ),
+    ] = "missing",
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")
+    ] = None,
     only: Annotated[bool, Option("--only", help="nothing of what reads them")] = False,
-    allow_partial: Annotated[bool, Option("--allow-partial", help="publish what could be made though some of it failed")] = False,
-    dry_run: Annotated[bool, Option("--dry-run", help="show the plan; writes nothing at all")] = False,
+    allow_partial: Annotated[
+        bool, Option("--allow-partial", help="publish what could be made though some of it failed")
+    ] = False,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="show the plan; writes nothing at all")
+    ] = False,
     yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
     plan_id: Annotated[str | None, Option("--plan", metavar="PLAN_ID", help=PLAN_HELP)] = None,
 ) -> int:
-    """Make partitions of the past, with all that reads them, beside production, and publish them at once.
+    """Make partitions of the past, with all that reads them, beside production, and publish them at
+    once.
 
-    Exits 1 where some of it failed, 3 where policy asks for an approval or nobody agreed, 4 where somebody paused or cancelled it.
+    Exits 1 where some of it failed, 3 where policy asks for an approval or nobody agreed, 4 where
+    somebody paused or cancelled it.
     """
     from headrace.services.backfills import backfill
 
     with refusal_as_json(invocation, render_backfill):
         response = backfill(
-        invocation.session, [*(select or []), *(also or [])], exclude=exclude or [], first=first, last=last, since=since, mode=mode,
-        reason=reason, only=only, allow_partial=allow_partial, dry_run=dry_run,
-        confirm=lambda response: _confirm_backfill(invocation, response, yes=yes), progress=invocation.progress(),
-        plan_id=plan_id,
-    )  # fmt: skip
+            invocation.session,
+            [*(select or []), *(also or [])],
+            exclude=exclude or [],
+            first=first,
+            last=last,
+            since=since,
+            mode=mode,
+            reason=reason,
+            only=only,
+            allow_partial=allow_partial,
+            dry_run=dry_run,
+            confirm=lambda response: _confirm_backfill(invocation, response, yes=yes),
+            progress=invocation.progress(),
+            plan_id=plan_id,
+        )
     invocation.show(response, render_backfill)
     return BACKFILL_EXIT_CODES.get(response.state, 1)
 
 
 def _confirm_backfill(invocation: Invocation, response: BackfillResponse, *, yes: bool) -> bool:
-    text = f"this makes {plural(response.partitions_total, 'partition')} again and nobody is there to ask"
+    text = (
+        f"this makes {plural(response.partitions_total, 'partition')} again and nobody is there"
+        " to ask"
+    )
     refused = Refused(text, hint=f"{response.command} --plan {response.plan_id} --yes")
-    return ask_agreement(invocation, lambda page: render_backfill_plan(response, page), "Do it?", yes=yes, refused=refused)
+    return ask_agreement(
+        invocation,
+        lambda page: render_backfill_plan(response, page),
+        "Do it?",
+        yes=yes,
+        refused=refused,
+    )
 
 
 # `headrace backfills [ID|pause|resume|cancel]`
@@ -322,22 +468,37 @@ BACKFILL_ACTIONS = ("pause", "resume", "cancel")
 
 def backfills_command(
     invocation: Invocation,
-    what: Annotated[str | None, Argument("[ID|pause|resume|cancel]", help="one of them, or what is done about it")] = None,
-    plan: Annotated[str | None, Argument("[ID]", help="of pause, resume and cancel: its number")] = None,
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")] = None,
+    what: Annotated[
+        str | None,
+        Argument("[ID|pause|resume|cancel]", help="one of them, or what is done about it"),
+    ] = None,
+    plan: Annotated[
+        str | None, Argument("[ID]", help="of pause, resume and cancel: its number")
+    ] = None,
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")
+    ] = None,
 ) -> int:
-    """The backfills, newest first; one with what it changed; or pause, resume or cancel one. What is cancelled leaves nothing behind."""
+    """The backfills, newest first; one with what it changed; or pause, resume or cancel one. What
+    is cancelled leaves nothing behind.
+    """
     from headrace.services import backfills
 
     if what in BACKFILL_ACTIONS:
         if plan is None:
-            raise UsageError(f"headrace backfills {what} needs the backfill's number", hint="headrace backfills lists them")
-        response = backfills.act(invocation.session, what, plan, reason=reason, progress=invocation.progress())
+            raise UsageError(
+                f"headrace backfills {what} needs the backfill's number",
+                hint="headrace backfills lists them",
+            )
+        response = backfills.act(
+            invocation.session, what, plan, reason=reason, progress=invocation.progress()
+        )
         invocation.show(response, render_backfill)
         return int(what == "resume" and response.state != "succeeded")
     if plan is not None:
         raise UsageError(
-            f"`headrace backfills {(what or '')[:40]}` isn't known", hint=f"one of {', '.join(BACKFILL_ACTIONS)}, and a number"
+            f"`headrace backfills {(what or '')[:40]}` isn't known",
+            hint=f"one of {', '.join(BACKFILL_ACTIONS)}, and a number",
         )
     if what is None:
         invocation.show(backfills.backfills(invocation.session), render_backfills)

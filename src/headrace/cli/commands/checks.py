@@ -9,7 +9,14 @@ from headrace.cli.invocation import Argument, Exclude, ExitCode, Invocation, Opt
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
-from headrace.services.checks import ChallengedCheckRow, ChallengeResponse, CheckStandingRow, SuggestedCheckRow, UnnoticedRow, checks
+from headrace.services.checks import (
+    ChallengedCheckRow,
+    ChallengeResponse,
+    CheckStandingRow,
+    SuggestedCheckRow,
+    UnnoticedRow,
+    checks,
+)
 
 # The pages of `checks`, `checks challenge` and `checks suggest`.
 
@@ -45,15 +52,30 @@ def render_checks(rows: list[CheckStandingRow], page: CommandOutput) -> None:
         page.say("no check is declared here")
     failed = sum(row.state == "failed" for row in rows)
     never = sum(row.state == "never" for row in rows)
-    page.facts(plural(len(rows), "check"), f"{failed} failed last" if failed else "", f"{never} never ran" if never else "")
+    page.facts(
+        plural(len(rows), "check"),
+        f"{failed} failed last" if failed else "",
+        f"{never} never ran" if never else "",
+    )
     page.next("headrace checks challenge" if rows else "headrace checks suggest")
 
 
 def _check_row(row: CheckStandingRow, page: CommandOutput) -> list[str | StyledCell]:
-    before = "".join(_OUTCOME_SIGNS.get(check_outcome_row.outcome, "·") for check_outcome_row in reversed(row.history))
+    before = "".join(
+        _OUTCOME_SIGNS.get(check_outcome_row.outcome, "·")
+        for check_outcome_row in reversed(row.history)
+    )
     state = "warned" if row.state == "failed" and row.severity == "warning" else row.state
     at = page.reader.moment(row.at) if row.at is not None else ""
-    return [StyledCell(row.node, "bold"), row.check, output.state_cell(state), at, row.partition or "", before, row.reason or ""]
+    return [
+        StyledCell(row.node, "bold"),
+        row.check,
+        output.state_cell(state),
+        at,
+        row.partition or "",
+        before,
+        row.reason or "",
+    ]
 
 
 CHALLENGED_COLUMNS = [
@@ -76,7 +98,11 @@ def render_challenge(response: ChallengeResponse, page: CommandOutput) -> None:
         page.say(f"noticed: {_noticed_text(response)}")
     if response.unnoticed:
         page.say()
-        page.say(f"{plural(len(response.unnoticed), 'fault')} that nothing here notices, those that reach most consumers first", "bold")
+        page.say(
+            f"{plural(len(response.unnoticed), 'fault')} that nothing here notices, those that"
+            " reach most consumers first",
+            "bold",
+        )
         _render_faults(response.unnoticed[:UNNOTICED_SHOWN_MAX], page)
         if len(response.unnoticed) > UNNOTICED_SHOWN_MAX:
             page.say("all of them: headrace checks challenge --unnoticed", "dim", indent=2)
@@ -86,7 +112,9 @@ def render_challenge(response: ChallengeResponse, page: CommandOutput) -> None:
 
 def _noticed_text(response: ChallengeResponse) -> str:
     """`112 of 140 faults: 60 by checks, 32 as null_spike, 20 by the contract`."""
-    by = ", ".join(f"{count} {_NOTICED_BY.get(what, f'as {what}')}" for what, count in response.noticed.items())
+    by = ", ".join(
+        f"{count} {_NOTICED_BY.get(what, f'as {what}')}" for what, count in response.noticed.items()
+    )
     noticed = sum(response.noticed.values())
     return f"{noticed} of {plural(noticed + len(response.unnoticed), 'fault')}: {by}"
 
@@ -106,7 +134,9 @@ def render_unnoticed(response: ChallengeResponse, page: CommandOutput) -> None:
     """All that nothing notices."""
     _render_faults(response.unnoticed, page)
     if not response.unnoticed:
-        page.say("every fault that was made was noticed" if response.checks else "nothing was challenged")
+        page.say(
+            "every fault that was made was noticed" if response.checks else "nothing was challenged"
+        )
     _render_untried(response, page)
     page.next("headrace checks suggest" if response.suggestions else "headrace checks challenge")
 
@@ -114,7 +144,11 @@ def render_unnoticed(response: ChallengeResponse, page: CommandOutput) -> None:
 def _render_untried(response: ChallengeResponse, page: CommandOutput) -> None:
     page.say()
     if response.unfinished:
-        page.say(f"the time was over before all was tried of {', '.join(response.unfinished)}: --seconds N", "warn")
+        page.say(
+            f"the time was over before all was tried of {', '.join(response.unfinished)}:"
+            " --seconds N",
+            "warn",
+        )
     if response.skipped:
         page.say(f"without published rows: {', '.join(response.skipped)}", "dim")
     page.say("faults are made in copies of published rows; nothing was changed", "dim")
@@ -123,7 +157,14 @@ def _render_untried(response: ChallengeResponse, page: CommandOutput) -> None:
 def _challenged_row(row: ChallengedCheckRow) -> list[str | StyledCell]:
     noticed = f"{row.mutations_caught}/{row.mutations_tried}"
     cost = "" if row.cost_ms is None else f"{row.cost_ms:,.1f} ms"
-    return [StyledCell(row.asset, "bold"), row.check, _VERDICT_CELLS[row.verdict], noticed, cost, row.evidence]
+    return [
+        StyledCell(row.asset, "bold"),
+        row.check,
+        _VERDICT_CELLS[row.verdict],
+        noticed,
+        cost,
+        row.evidence,
+    ]
 
 
 FAULT_COLUMNS = [
@@ -135,7 +176,13 @@ FAULT_COLUMNS = [
 
 
 def _render_faults(rows: list[UnnoticedRow], page: CommandOutput) -> None:
-    page.table(FAULT_COLUMNS, [[StyledCell(row.asset, "bold"), row.says, _reached_text(row), row.suggestion or ""] for row in rows])
+    page.table(
+        FAULT_COLUMNS,
+        [
+            [StyledCell(row.asset, "bold"), row.says, _reached_text(row), row.suggestion or ""]
+            for row in rows
+        ],
+    )
 
 
 def _reached_text(row: UnnoticedRow | SuggestedCheckRow) -> str:
@@ -157,14 +204,31 @@ def render_suggestions(rows: list[SuggestedCheckRow], page: CommandOutput) -> No
     """The checks to add, or those that were added."""
     page.table(
         SUGGESTED_COLUMNS,
-        [[StyledCell(row.asset, "bold"), row.yaml, row.evidence, _reached_text(row), str(len(row.catches))] for row in rows],
+        [
+            [
+                StyledCell(row.asset, "bold"),
+                row.yaml,
+                row.evidence,
+                _reached_text(row),
+                str(len(row.catches)),
+            ]
+            for row in rows
+        ],
     )
     files = list(dict.fromkeys(row.written for row in rows if row.written))
     if not rows:
-        page.say("nothing to add: what reaches anybody is noticed, or no simple check would notice it")
+        page.say(
+            "nothing to add: what reaches anybody is noticed, or no simple check would notice it"
+        )
     if files:
         page.say(f"✓ added to {', '.join(files)}", "good")
-    page.next("headrace plan" if files else "headrace checks suggest --write" if rows else "headrace checks challenge --unnoticed")
+    page.next(
+        "headrace plan"
+        if files
+        else "headrace checks suggest --write"
+        if rows
+        else "headrace checks challenge --unnoticed"
+    )
 
 
 ACTIONS = ("challenge", "suggest")
@@ -174,24 +238,48 @@ CHALLENGE_SECONDS = 60
 def checks_command(
     invocation: Invocation,
     words: Annotated[
-        list[str] | None, Argument("[challenge|suggest] [SELECT]...", help="what to do, and of which sources and assets")
+        list[str] | None,
+        Argument(
+            "[challenge|suggest] [SELECT]...", help="what to do, and of which sources and assets"
+        ),
     ] = None,
     also: Select = None,
     exclude: Exclude = None,
-    history: Annotated[int, Option("--history", metavar="N", least=1, help="of a list: the outcomes that each check is shown with")] = 10,
+    history: Annotated[
+        int,
+        Option(
+            "--history",
+            metavar="N",
+            least=1,
+            help="of a list: the outcomes that each check is shown with",
+        ),
+    ] = 10,
     seconds: Annotated[
-        int, Option("--seconds", metavar="N", least=1, help="of challenge and suggest: how long all of it may take")
+        int,
+        Option(
+            "--seconds",
+            metavar="N",
+            least=1,
+            help="of challenge and suggest: how long all of it may take",
+        ),
     ] = CHALLENGE_SECONDS,
     only_unnoticed: Annotated[
-        bool, Option("--unnoticed", help="of challenge: the faults that no check notices, in place of the checks")
+        bool,
+        Option(
+            "--unnoticed",
+            help="of challenge: the faults that no check notices, in place of the checks",
+        ),
     ] = False,
-    write: Annotated[bool, Option("--write", help="of suggest: add the checks to the files")] = False,
+    write: Annotated[
+        bool, Option("--write", help="of suggest: add the checks to the files")
+    ] = False,
     exit_code: ExitCode = False,
 ) -> int:
     """The declared checks and what they came to.
 
-    `challenge` makes faults in published rows (copies; nothing is written) and sees which checks notice. `suggest` says which checks
-    would notice what none does, and with --write adds them to the files of their assets.
+    `challenge` makes faults in published rows (copies; nothing is written) and sees which checks
+    notice. `suggest` says which checks would notice what none does, and with --write adds them to
+    the files of their assets.
     """
     action, select = _action_and_selection(words or [])
     select += also or []
@@ -202,7 +290,12 @@ def checks_command(
         return int(exit_code and any(row.state == "failed" for row in rows))
     from headrace.services.challenges import ChallengeRequest, challenge
 
-    request = ChallengeRequest(select, exclude or [], seconds, suggest=action == "suggest" or only_unnoticed or not invocation.options.json)
+    request = ChallengeRequest(
+        select,
+        exclude or [],
+        seconds,
+        suggest=action == "suggest" or only_unnoticed or not invocation.options.json,
+    )
     response = challenge(invocation.session, request, invocation.progress())
     if action == "suggest":
         suggested_check_rows = response.suggestions
@@ -215,7 +308,9 @@ def checks_command(
     if invocation.options.json:
         invocation.json(response.unnoticed if only_unnoticed else response.checks)
     else:
-        invocation.show(response, render_unnoticed if only_unnoticed else render_challenge, clock=False)
+        invocation.show(
+            response, render_unnoticed if only_unnoticed else render_challenge, clock=False
+        )
     return int(exit_code and any(row.verdict != "effective" for row in response.checks))
 
 
@@ -225,6 +320,8 @@ def _action_and_selection(words: list[str]) -> tuple[str | None, list[str]]:
 
 def _refuse_misplaced_options(action: str | None, *, only_unnoticed: bool, write: bool) -> None:
     if only_unnoticed and action != "challenge":
-        raise UsageError("--unnoticed belongs to `challenge`", hint="headrace checks challenge --unnoticed")
+        raise UsageError(
+            "--unnoticed belongs to `challenge`", hint="headrace checks challenge --unnoticed"
+        )
     if write and action != "suggest":
         raise UsageError("--write belongs to `suggest`", hint="headrace checks suggest --write")

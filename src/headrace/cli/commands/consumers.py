@@ -16,18 +16,32 @@ from headrace.services.interventions import TakeOverResponse, WaiveResponse
 
 def waive_command(
     invocation: Invocation,
-    target: Annotated[str, Argument("CONSUMER@K", help="a consumer, and the interval that it waits for")],
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why nobody needs it; kept in the audit trail")] = None,
+    target: Annotated[
+        str, Argument("CONSUMER@K", help="a consumer, and the interval that it waits for")
+    ],
+    reason: Annotated[
+        str | None,
+        Option("--reason", metavar="TEXT", help="why nobody needs it; kept in the audit trail"),
+    ] = None,
 ) -> int:
-    """Let an obligation go: nobody waits for that interval any more. It still counts as a promise that wasn't kept."""
+    """Let an obligation go: nobody waits for that interval any more. It still counts as a promise
+    that wasn't kept.
+    """
     from headrace.services.interventions import waive
 
-    invocation.show(waive(invocation.session, target, reason=reason, progress=invocation.progress()), _render_waived)
+    invocation.show(
+        waive(invocation.session, target, reason=reason, progress=invocation.progress()),
+        _render_waived,
+    )
     return 0
 
 
 def _render_waived(response: WaiveResponse, page: CommandOutput) -> None:
-    page.say(f"✓ {response.consumer}@{response.interval}, due {page.reader.moment(response.due_at)}, is waived: {response.reason}", "good")
+    page.say(
+        f"✓ {response.consumer}@{response.interval}, due {page.reader.moment(response.due_at)}, is"
+        f" waived: {response.reason}",
+        "good",
+    )
     if response.backlog:
         page.say(f"still missing: {joined(response.backlog, 6)}", indent=2)
     page.clock_note()
@@ -41,20 +55,28 @@ def exports_command(
     invocation: Invocation,
     what: Annotated[str, Argument("take-over", help="what is done")],
     consumer: Annotated[str, Argument("CONSUMER", help="whose target it is")],
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why; kept in the audit trail")] = None,
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="why; kept in the audit trail")
+    ] = None,
 ) -> int:
-    """Take over the table that a consumer is exported to, from another project or from this one with a state that was lost. Rows of
-    each interval are replaced when it is exported next; the other project is refused from then on."""
+    """Take over the table that a consumer is exported to, from another project or from this one
+    with a state that was lost. Rows of each interval are replaced when it is exported next; the
+    other project is refused from then on."""
     from headrace.services.interventions import take_over
 
     if what != "take-over":
         hint = command_line("exports", "take-over", consumer, "--reason", "TEXT")
         raise UsageError(f"`headrace exports {what[:40]}` isn't known", hint=hint)
-    invocation.show(take_over(invocation.session, consumer, reason=reason, progress=invocation.progress()), _render_taken_over)
+    invocation.show(
+        take_over(invocation.session, consumer, reason=reason, progress=invocation.progress()),
+        _render_taken_over,
+    )
     return 0
 
 
 def _render_taken_over(response: TakeOverResponse, page: CommandOutput) -> None:
-    page.say(f"✓ {response.target} is taken over for {response.consumer}: {response.reason}", "good")
+    page.say(
+        f"✓ {response.target} is taken over for {response.consumer}: {response.reason}", "good"
+    )
     page.clock_note()
     page.next(command_line("retry", response.consumer))

@@ -12,7 +12,12 @@ from headrace.cli.run_results import partition_span, render_learnt_source
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import WHOLE, command_line, partition_argument
-from headrace.services.contracts import ContractChangeRow, ContractColumnRow, ContractDiffResponse, ContractShowResponse
+from headrace.services.contracts import (
+    ContractChangeRow,
+    ContractColumnRow,
+    ContractDiffResponse,
+    ContractShowResponse,
+)
 from headrace.services.responses.repairs import AcceptResponse, InferResponse, MappingRow
 
 # The pages of `contract show` and `contract diff`.
@@ -39,13 +44,19 @@ def render_contract(response: ContractShowResponse, page: CommandOutput) -> None
     """What a node is held to."""
     page.head(f"{response.node}, {response.kind}")
     if response.version is not None:
-        page.say(f"contract {response.contract} {response.version}, {response.status}: {response.file}")
+        page.say(
+            f"contract {response.contract} {response.version}, {response.status}: {response.file}"
+        )
     elif response.columns:
-        page.say(f"no contract: held to what {response.pinned_by or 'the first delivery'} had", "dim")
+        page.say(
+            f"no contract: held to what {response.pinned_by or 'the first delivery'} had", "dim"
+        )
     else:
         page.say("no contract, and nothing was delivered yet", "dim")
     if response.columns:
-        page.table(CONTRACT_COLUMNS, [_column_row(row) for row in response.columns[:ROWS_SHOWN_MAX]])
+        page.table(
+            CONTRACT_COLUMNS, [_column_row(row) for row in response.columns[:ROWS_SHOWN_MAX]]
+        )
     if len(response.columns) > ROWS_SHOWN_MAX:
         page.say(f"and {len(response.columns) - ROWS_SHOWN_MAX} more; --json has all", "dim")
     if response.learnt is not None:
@@ -53,39 +64,91 @@ def render_contract(response: ContractShowResponse, page: CommandOutput) -> None
     for rule in response.rules:
         page.say(f"rule {rule.name}: {rule.kind.replace('_', ' ')}, {rule.severity}", indent=2)
     for service_row in response.service:
-        page.say(f"{service_row.property}: {service_row.value} {service_row.unit}".rstrip(), indent=2)
-    page.next(f"headrace contract diff {response.node}" if response.version else f"headrace contract infer {response.node}")
+        page.say(
+            f"{service_row.property}: {service_row.value} {service_row.unit}".rstrip(), indent=2
+        )
+    page.next(
+        f"headrace contract diff {response.node}"
+        if response.version
+        else f"headrace contract infer {response.node}"
+    )
 
 
 def _column_row(row: ContractColumnRow) -> list[str | StyledCell]:
-    said = [("key", row.primary_key), ("required", row.required and not row.primary_key), ("unique", row.unique)]
-    promised = [word for word, holds in said if holds] + ([row.classification] if row.classification else [])
-    names = [f"{name['name']} from {name['from']}{f' to {until}' if (until := name.get('to')) else ''}" for name in row.names]
-    return [StyledCell(row.name, "bold"), row.type or "any", ", ".join(promised), ", ".join(names), ", ".join(row.used_by)]
+    said = [
+        ("key", row.primary_key),
+        ("required", row.required and not row.primary_key),
+        ("unique", row.unique),
+    ]
+    promised = [word for word, holds in said if holds] + (
+        [row.classification] if row.classification else []
+    )
+    names = [
+        f"{name['name']} from {name['from']}{f' to {until}' if (until := name.get('to')) else ''}"
+        for name in row.names
+    ]
+    return [
+        StyledCell(row.name, "bold"),
+        row.type or "any",
+        ", ".join(promised),
+        ", ".join(names),
+        ", ".join(row.used_by),
+    ]
 
 
 def render_contract_diff(response: ContractDiffResponse, page: CommandOutput) -> None:
     """What differs from it."""
     delivered = [row for row in response.changes if row.takes is None]
     written = [row for row in response.changes if row.takes is not None]
-    page.head(response.source if response.partition is None else f"{response.source}@{response.partition}")
+    page.head(
+        response.source if response.partition is None else f"{response.source}@{response.partition}"
+    )
     if not response.changes:
         page.say("✓ nothing differs from what is expected", "good")
     if delivered and response.at is not None:
         page.say(f"read {page.reader.moment(response.at)}: {plural(len(delivered), 'change')}")
-        page.table(CHANGE_COLUMNS, [_change_row(row, _POLICY_TEXT.get(row.policy or "", "")) for row in delivered[:ROWS_SHOWN_MAX]])
+        page.table(
+            CHANGE_COLUMNS,
+            [
+                _change_row(row, _POLICY_TEXT.get(row.policy or "", ""))
+                for row in delivered[:ROWS_SHOWN_MAX]
+            ],
+        )
     if written:
-        page.say(f"the files change the contract from {response.applied} to {response.declared}; it takes {response.needs}")
-        page.table(CHANGE_COLUMNS, [_change_row(row, row.takes or "") for row in written[:ROWS_SHOWN_MAX]])
-    if response.breaking and any(row.kind == "renamed" and row.policy == "block" for row in delivered):
-        page.next(command_line("contract", "accept", partition_argument(response.source, response.partition or WHOLE)))
+        page.say(
+            f"the files change the contract from {response.applied} to {response.declared}; it"
+            f" takes {response.needs}"
+        )
+        page.table(
+            CHANGE_COLUMNS, [_change_row(row, row.takes or "") for row in written[:ROWS_SHOWN_MAX]]
+        )
+    if response.breaking and any(
+        row.kind == "renamed" and row.policy == "block" for row in delivered
+    ):
+        page.next(
+            command_line(
+                "contract",
+                "accept",
+                partition_argument(response.source, response.partition or WHOLE),
+            )
+        )
     else:
         page.next("headrace plan" if written else f"headrace contract show {response.source}")
 
 
 def _change_row(row: ContractChangeRow, does: str) -> list[str | StyledCell]:
-    how = ([f"→ {row.to}"] if row.to else []) + ([f"({float(row.score):.2f})"] if row.score else []) + ["; ".join(row.evidence)]
-    return [row.kind, StyledCell(row.column, "bold"), " ".join(how).strip(), does, ", ".join(row.used_by)]
+    how = (
+        ([f"→ {row.to}"] if row.to else [])
+        + ([f"({float(row.score):.2f})"] if row.score else [])
+        + ["; ".join(row.evidence)]
+    )
+    return [
+        row.kind,
+        StyledCell(row.column, "bold"),
+        " ".join(how).strip(),
+        does,
+        ", ".join(row.used_by),
+    ]
 
 
 # The pages of `contract accept` and `contract infer`, and the help of options that `fix` has too.
@@ -95,16 +158,25 @@ REASON_HELP = "why; kept in the audit trail"
 
 def render_accepted(response: AcceptResponse, page: CommandOutput) -> None:
     """What holds from when on, and what follows."""
-    page.say(f"✓ {response.file} says what {response.source} calls its columns from {response.partition} on", "good")
+    page.say(
+        f"✓ {response.file} says what {response.source} calls its columns from"
+        f" {response.partition} on",
+        "good",
+    )
     for mapping in response.mappings:
         page.say(_mapping_text(mapping), indent=2)
     page.say(f"in force as version {response.version}")
     if response.reread:
-        page.say(f"re-ingested by the next tick: {response.source} {partition_span(response.reread)}")
+        page.say(
+            f"re-ingested by the next tick: {response.source} {partition_span(response.reread)}"
+        )
     if response.counts is not None:
         page.say(f"the next tick makes {response.counts.text}", indent=2)
     for row in response.stale:
-        page.say(f"follows: {row.node} {row.from_} … {row.to} ({plural(row.partitions, 'partition')})", indent=2)
+        page.say(
+            f"follows: {row.node} {row.from_} … {row.to} ({plural(row.partitions, 'partition')})",
+            indent=2,
+        )
     if response.backfills:
         page.say("what is too old to follow by itself is recomputed by")
         for needed in response.backfills:
@@ -122,7 +194,9 @@ def _mapping_text(row: MappingRow) -> str:
 def render_inferred(response: InferResponse, page: CommandOutput) -> None:
     """Where the contract was written."""
     page.say(
-        f"✓ {response.file}, by {plural(response.rows, 'row')} of {plural(response.partitions, 'partition')} of {response.source}", "good"
+        f"✓ {response.file}, by {plural(response.rows, 'row')} of"
+        f" {plural(response.partitions, 'partition')} of {response.source}",
+        "good",
     )
     page.next("headrace plan", "headrace apply")
 
@@ -133,22 +207,46 @@ ACTIONS = ("show", "diff", "accept", "infer")
 def contract_command(
     invocation: Invocation,
     action: Annotated[str, Argument("show|diff|accept|infer", help="what is done with a contract")],
-    target: Annotated[str | None, Argument("[NODE[@K]]", help="a source, an asset to show; for accept, the partition that is held")] = None,
-    map_: Annotated[list[str] | None, Option("--map", metavar="COLUMN=NAME", help="accept this pair, whatever is proposed")] = None,
-    patch: Annotated[bool, Option("--patch", help="accept: write nothing, print the difference")] = False,
-    write: Annotated[bool, Option("--write", help="infer: write contracts/SOURCE.odcs.yaml")] = False,
-    yes: Annotated[bool, Option("--yes", help="accept: apply what else the files change, too")] = False,
-    plan_id: Annotated[str | None, Option("--plan", metavar="PLAN_ID", help="accept: only this plan, as --patch names it")] = None,
-    convert: Annotated[list[str] | None, Option("--convert", metavar="EXPRESSION", help=CONVERT_HELP)] = None,
+    target: Annotated[
+        str | None,
+        Argument(
+            "[NODE[@K]]", help="a source, an asset to show; for accept, the partition that is held"
+        ),
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        Option("--map", metavar="COLUMN=NAME", help="accept this pair, whatever is proposed"),
+    ] = None,
+    patch: Annotated[
+        bool, Option("--patch", help="accept: write nothing, print the difference")
+    ] = False,
+    write: Annotated[
+        bool, Option("--write", help="infer: write contracts/SOURCE.odcs.yaml")
+    ] = False,
+    yes: Annotated[
+        bool, Option("--yes", help="accept: apply what else the files change, too")
+    ] = False,
+    plan_id: Annotated[
+        str | None,
+        Option("--plan", metavar="PLAN_ID", help="accept: only this plan, as --patch names it"),
+    ] = None,
+    convert: Annotated[
+        list[str] | None, Option("--convert", metavar="EXPRESSION", help=CONVERT_HELP)
+    ] = None,
     as_is: Annotated[bool, Option("--as-is", help=AS_IS_HELP)] = False,
     reason: Annotated[str | None, Option("--reason", metavar="TEXT", help=REASON_HELP)] = None,
 ) -> int:
-    """The contract of a source: accept writes the names that a vendor uses now into it, from the interval on that is held, applies it, and
-    has the held deliveries re-ingested by the next tick; infer makes a contract of what is published, with the evidence of each rule."""
+    """The contract of a source: accept writes the names that a vendor uses now into it, from the
+    interval on that is held, applies it, and has the held deliveries re-ingested by the next tick;
+    infer makes a contract of what is published, with the evidence of each rule."""
     if action not in ACTIONS:
-        raise UsageError(f"`headrace contract {action[:40]}` isn't known", hint=f"one of {', '.join(ACTIONS)}")
+        raise UsageError(
+            f"`headrace contract {action[:40]}` isn't known", hint=f"one of {', '.join(ACTIONS)}"
+        )
     if target is None:
-        raise UsageError(f"headrace contract {action} needs a source", hint="headrace ls 'source:*'")
+        raise UsageError(
+            f"headrace contract {action} needs a source", hint="headrace ls 'source:*'"
+        )
     if action in ("show", "diff"):
         return _show_or_diff(invocation, action, target)
     if action == "infer":

@@ -11,28 +11,48 @@ from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
-from headrace.services.database import BackupResponse, CheckResponse, Finding, GcResponse, UpgradeResponse
+from headrace.services.database import (
+    BackupResponse,
+    CheckResponse,
+    Finding,
+    GcResponse,
+    UpgradeResponse,
+)
 from headrace.store.event_log.recording import UNRECORDED
 
 REFUSED_EXIT_CODE = 3
 ALWAYS_UNCHECKED = (*UNRECORDED, "files")
-"""What is never compared, or with --deep alone: documented, and nothing that somebody has to know each time."""
+"""What is never compared, or with --deep alone: documented, and nothing that somebody has to know
+each time."""
 ACTIONS = ("upgrade", "check", "backup", "restore", "gc")
 
 
 def db_command(
     invocation: Invocation,
-    what: Annotated[str, Argument("upgrade|check|backup|restore|gc", help="what is done with the state")],
+    what: Annotated[
+        str, Argument("upgrade|check|backup|restore|gc", help="what is done with the state")
+    ],
     folder: Annotated[str | None, Argument("[DIR]", "of the backup")] = None,
     deep: Annotated[bool, Option("--deep", help="check: read every file to its end")] = False,
-    repair: Annotated[bool, Option("--repair", help="check: write rows again as the event log has them")] = False,
-    reason: Annotated[str, Option("--reason", metavar="TEXT", help="check --repair: why, for the audit trail")] = "",
+    repair: Annotated[
+        bool, Option("--repair", help="check: write rows again as the event log has them")
+    ] = False,
+    reason: Annotated[
+        str, Option("--reason", metavar="TEXT", help="check --repair: why, for the audit trail")
+    ] = "",
     dry_run: Annotated[bool, Option("--dry-run", help="gc: say what would be freed")] = False,
-    force: Annotated[bool, Option("--force", help="restore: move the state that is there aside")] = False,
-    new_state: Annotated[bool, Option("--new-state", help="restore: begin anew; the lake's files are moved aside")] = False,
-    yes: Annotated[bool, Option("--yes", "-y", help="restore: the backup that fits, without asking")] = False,
+    force: Annotated[
+        bool, Option("--force", help="restore: move the state that is there aside")
+    ] = False,
+    new_state: Annotated[
+        bool, Option("--new-state", help="restore: begin anew; the lake's files are moved aside")
+    ] = False,
+    yes: Annotated[
+        bool, Option("--yes", "-y", help="restore: the backup that fits, without asking")
+    ] = False,
 ) -> int:
-    """The state, the catalog and the files as a whole: up to date, whole, backed up, restored, without what nothing needs.
+    """The state, the catalog and the files as a whole: up to date, whole, backed up, restored,
+    without what nothing needs.
 
     `check` exits 1 when it finds something that is wrong.
     """
@@ -40,7 +60,10 @@ def db_command(
         raise UsageError(f"`headrace db` has no {what[:40]!r}", hint=f"one of {', '.join(ACTIONS)}")
     if what != "restore" and (folder is not None) != (what == "backup"):
         needs = "takes no" if folder else "needs a"
-        raise UsageError(f"headrace db {what} {needs} folder", hint=f"headrace db {what}{'' if folder else ' DIR'}")
+        raise UsageError(
+            f"headrace db {what} {needs} folder",
+            hint=f"headrace db {what}{'' if folder else ' DIR'}",
+        )
     if what == "check":
         return _check(invocation, deep=deep, repair=repair, reason=reason)
     if repair:
@@ -52,9 +75,13 @@ def db_command(
     elif what == "gc":
         from headrace.services.database import gc
 
-        invocation.show(gc(invocation.session, dry_run=dry_run, progress=invocation.progress()), _render_gc)
+        invocation.show(
+            gc(invocation.session, dry_run=dry_run, progress=invocation.progress()), _render_gc
+        )
     else:
-        return _backup_or_restore(invocation, what, folder, force=force, new_state=new_state, yes=yes)
+        return _backup_or_restore(
+            invocation, what, folder, force=force, new_state=new_state, yes=yes
+        )
     return 0
 
 
@@ -73,7 +100,15 @@ def _check(invocation: Invocation, *, deep: bool, repair: bool, reason: str) -> 
     return int(not response.ok)
 
 
-def _backup_or_restore(invocation: Invocation, what: str, folder: str | None, *, force: bool, new_state: bool, yes: bool) -> int:
+def _backup_or_restore(
+    invocation: Invocation,
+    what: str,
+    folder: str | None,
+    *,
+    force: bool,
+    new_state: bool,
+    yes: bool,
+) -> int:
     if what == "backup":
         from headrace.services.database import backup
 
@@ -88,7 +123,11 @@ def _backup_or_restore(invocation: Invocation, what: str, folder: str | None, *,
         return 0
     from headrace.services.restore import restore
 
-    invocation.show(restore(invocation.session, Path(folder).absolute(), force=force, new_state=new_state), _render_restore, clock=False)
+    invocation.show(
+        restore(invocation.session, Path(folder).absolute(), force=force, new_state=new_state),
+        _render_restore,
+        clock=False,
+    )
     return 0
 
 
@@ -100,7 +139,11 @@ def _restore_newest(invocation: Invocation, *, force: bool, yes: bool) -> int:
     if not yes:
         if not invocation.options.json:
             _render_offer(offered, CommandOutput(invocation.screen, None, invocation.suffix))
-        if invocation.options.json or not agreement.can_ask() or not agreement.ask_yes_no("Restore it?"):
+        if (
+            invocation.options.json
+            or not agreement.can_ask()
+            or not agreement.ask_yes_no("Restore it?")
+        ):
             if invocation.options.json:
                 invocation.json(offered)
             return REFUSED_EXIT_CODE
@@ -125,10 +168,15 @@ def _render_check(response: CheckResponse, page: CommandOutput) -> None:
         _render_finding(finding, page)
     rows = sum(response.checked.values())
     looked = (
-        f"{plural(response.files, 'file')}, {response.size_bytes:,} bytes, {plural(response.audit_entries, 'audit entry', 'audit entries')}"
+        f"{plural(response.files, 'file')}, {response.size_bytes:,} bytes,"
+        f" {plural(response.audit_entries, 'audit entry', 'audit entries')}"
     )
     if response.ok:
-        page.say(f"✓ state, catalog and files agree: {looked}, {plural(rows, 'row')} compared with the event log", "good")
+        page.say(
+            f"✓ state, catalog and files agree: {looked}, {plural(rows, 'row')} compared with the"
+            " event log",
+            "good",
+        )
     for given in (item for item in response.unchecked if item.what not in ALWAYS_UNCHECKED):
         page.say(f"not checked: {given.what}: {given.why}", "dim")
     page.say(f"audit head {response.audit_head}", "dim")
@@ -138,28 +186,45 @@ def _render_check(response: CheckResponse, page: CommandOutput) -> None:
 
 def _render_finding(finding: Finding, page: CommandOutput) -> None:
     page.say(
-        f"{'✗' if finding.severity == 'error' else '·'} {finding.about}: {finding.message}", "bad" if finding.severity == "error" else ""
+        f"{'✗' if finding.severity == 'error' else '·'} {finding.about}: {finding.message}",
+        "bad" if finding.severity == "error" else "",
     )
     page.say(f"to do: {finding.todo}", indent=2)
 
 
 def _render_backup(response: BackupResponse, page: CommandOutput) -> None:
-    page.say(f"✓ {response.folder}: snapshot {response.snapshot}, {plural(response.files, 'file')}, {response.size_bytes:,} bytes", "good")
+    page.say(
+        f"✓ {response.folder}: snapshot {response.snapshot}, {plural(response.files, 'file')},"
+        f" {response.size_bytes:,} bytes",
+        "good",
+    )
     if response.missing_files:
         files = plural(response.missing_files, "file")
-        page.say(f"{files} of earlier snapshots only: gone from the lake, and so not in it; nothing reads them now", "warn")
+        page.say(
+            f"{files} of earlier snapshots only: gone from the lake, and so not in it; nothing"
+            " reads them now",
+            "warn",
+        )
     page.next(command_line("db", "restore", response.folder))
 
 
 def _render_offer(response: BackupResponse, page: CommandOutput) -> None:
-    made = "" if response.made_at is None else response.made_at.strftime(" was made at %Y-%m-%d %H:%M:%S UTC")
+    made = (
+        ""
+        if response.made_at is None
+        else response.made_at.strftime(" was made at %Y-%m-%d %H:%M:%S UTC")
+    )
     page.say(f"the newest backup that fits the lake{made}: snapshot {response.snapshot}")
     _render_lost(response, page)
     page.next(command_line("db", "restore", response.folder))
 
 
 def _render_restore(response: BackupResponse, page: CommandOutput) -> None:
-    page.say(f"✓ restored snapshot {response.snapshot}: {plural(response.files, 'file')}, {response.size_bytes:,} bytes", "good")
+    page.say(
+        f"✓ restored snapshot {response.snapshot}: {plural(response.files, 'file')},"
+        f" {response.size_bytes:,} bytes",
+        "good",
+    )
     _render_lost(response, page)
     if response.aside:
         page.say(f"what was there is {response.aside} now")
@@ -175,7 +240,10 @@ def _render_lost(response: BackupResponse, page: CommandOutput) -> None:
     page.say(f"lost: what was published and decided after {since}", "warn")
     if response.lost_files:
         files = plural(response.lost_files, "file")
-        page.say(f"{files} of the lake aren't in it; deliveries that are still there are ingested again by the next tick")
+        page.say(
+            f"{files} of the lake aren't in it; deliveries that are still there are ingested again"
+            " by the next tick"
+        )
 
 
 def _render_new_state(response: BackupResponse, page: CommandOutput) -> None:
@@ -187,14 +255,31 @@ def _render_new_state(response: BackupResponse, page: CommandOutput) -> None:
     page.next("headrace tick")
 
 
-FREED_COLUMNS = [ColumnLayout("what", least=10), ColumnLayout("files", right=True), ColumnLayout("bytes", right=True)]
+FREED_COLUMNS = [
+    ColumnLayout("what", least=10),
+    ColumnLayout("files", right=True),
+    ColumnLayout("bytes", right=True),
+]
 
 
 def _render_gc(response: GcResponse, page: CommandOutput) -> None:
-    page.table(FREED_COLUMNS, [[item.kind, StyledCell(f"{item.files:,}"), StyledCell(f"{item.size_bytes:,}")] for item in response.freed])
+    page.table(
+        FREED_COLUMNS,
+        [
+            [item.kind, StyledCell(f"{item.files:,}"), StyledCell(f"{item.size_bytes:,}")]
+            for item in response.freed
+        ],
+    )
     would = "would be freed" if response.dry_run else "freed"
     total = sum(item.size_bytes for item in response.freed)
-    page.say(f"{plural(response.snapshots, 'snapshot')}, {plural(response.lake_files, 'file')} of the lake, {total:,} bytes else {would}")
+    page.say(
+        f"{plural(response.snapshots, 'snapshot')}, {plural(response.lake_files, 'file')} of the"
+        f" lake, {total:,} bytes else {would}"
+    )
     if response.retired:
-        message = ", ".join(f"{count:,} of {kind}" for kind, count in sorted(response.retired.items()))
-        page.say(f"rows of old history {'that would go' if response.dry_run else 'that went'}: {message}")
+        message = ", ".join(
+            f"{count:,} of {kind}" for kind, count in sorted(response.retired.items())
+        )
+        page.say(
+            f"rows of old history {'that would go' if response.dry_run else 'that went'}: {message}"
+        )

@@ -19,7 +19,9 @@ PROBLEMS_SHOWN_MAX = 100
 
 def validate_command(
     invocation: Invocation,
-    bind: Annotated[bool, Option("--bind", help="have DuckDB bind every SQL statement, however long it takes")] = False,
+    bind: Annotated[
+        bool, Option("--bind", help="have DuckDB bind every SQL statement, however long it takes")
+    ] = False,
 ) -> int:
     """Every problem of the project's files with file, line and what to write instead. Runs nothing.
 
@@ -34,10 +36,16 @@ def _render_problems(response: ValidateResponse, page: CommandOutput) -> None:
     for problem in response.problems[:PROBLEMS_SHOWN_MAX]:
         _render_problem(problem, page)
     if len(response.problems) > PROBLEMS_SHOWN_MAX:
-        page.say(f"and {plural(len(response.problems) - PROBLEMS_SHOWN_MAX, 'more problem')}; headrace validate --json lists all")
+        page.say(
+            f"and {plural(len(response.problems) - PROBLEMS_SHOWN_MAX, 'more problem')}; headrace"
+            " validate --json lists all"
+        )
     if response.binding is not None and response.binding.left:
         left = plural(response.binding.left, "SQL statement")
-        page.say(f"{left} of {response.binding.statements:,} not bound yet: headrace validate --bind", "warn")
+        page.say(
+            f"{left} of {response.binding.statements:,} not bound yet: headrace validate --bind",
+            "warn",
+        )
     errors = sum(problem.severity == "error" for problem in response.problems)
     warnings = len(response.problems) - errors
     said = [plural(errors, "error")] * bool(errors) + [plural(warnings, "warning")] * bool(warnings)
@@ -51,7 +59,10 @@ def _render_problems(response: ValidateResponse, page: CommandOutput) -> None:
 
 def _render_problem(problem: ProblemRow, page: CommandOutput) -> None:
     style = "bad" if problem.severity == "error" else "warn"
-    page.say(f"{problem.file}:{problem.line}  {problem.severity}: {problem.message} [{problem.code}]", style)
+    page.say(
+        f"{problem.file}:{problem.line}  {problem.severity}: {problem.message} [{problem.code}]",
+        style,
+    )
     if problem.hint:
         page.say(f"hint: {problem.hint}", indent=4)
 
@@ -65,9 +76,16 @@ def counts_text(counts: Counts) -> str:
 # `headrace ls [SELECT…]`
 
 
-def ls_command(invocation: Invocation, select: Selection = None, also: Select = None, exclude: Exclude = None) -> int:
+def ls_command(
+    invocation: Invocation, select: Selection = None, also: Select = None, exclude: Exclude = None
+) -> int:
     """The sources, assets and consumers that the files declare."""
-    rows = ls(invocation.session, [*(select or []), *(also or [])], exclude or [], progress=invocation.progress())
+    rows = ls(
+        invocation.session,
+        [*(select or []), *(also or [])],
+        exclude or [],
+        progress=invocation.progress(),
+    )
     invocation.show(rows, _render_nodes, clock=False)
     return 0
 
@@ -86,7 +104,9 @@ NODE_COLUMNS = [
 
 def _render_nodes(rows: list[NodeRow], page: CommandOutput) -> None:
     page.table(NODE_COLUMNS, [_node_row(row) for row in rows])
-    kinds = [(kind, sum(row.kind == kind for row in rows)) for kind in ("source", "asset", "consumer")]
+    kinds = [
+        (kind, sum(row.kind == kind for row in rows)) for kind in ("source", "asset", "consumer")
+    ]
     page.say(", ".join(plural(n, kind) for kind, n in kinds if n) or "nothing is declared yet")
     page.next("headrace status" if rows else "headrace explain")
 

@@ -23,7 +23,10 @@ MINUTE_S = 60
 def deliveries_command(
     invocation: Invocation,
     source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],
-    limit: Annotated[int, Option("--limit", metavar="N", least=1, help="deliveries listed, newest interval first")] = 30,
+    limit: Annotated[
+        int,
+        Option("--limit", metavar="N", least=1, help="deliveries listed, newest interval first"),
+    ] = 30,
 ) -> int:
     """What arrived at a source, when, and what became of it."""
     rows = deliveries(invocation.session, source, limit=limit)
@@ -54,7 +57,11 @@ def _render_deliveries(rows: list[DeliveryRow], page: CommandOutput, source: str
         page.say()
         render_learnt_source(learnt, page)
     waiting = next((row for row in rows if row.state in ("held", "rejected")), None)
-    held = None if waiting is None else command_line("quarantine", partition_argument(source, waiting.partition))
+    held = (
+        None
+        if waiting is None
+        else command_line("quarantine", partition_argument(source, waiting.partition))
+    )
     page.next(held or command_line("read", source))
 
 
@@ -102,14 +109,29 @@ def receive_command(
     invocation: Invocation,
     source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],
     file: Annotated[str, Argument("FILE", help="it is copied first, and stays where it is")],
-    key: Annotated[str | None, Option("--for", metavar="K", help="the partition that it is for")] = None,
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why it comes by hand; it is recorded")] = None,
+    key: Annotated[
+        str | None, Option("--for", metavar="K", help="the partition that it is for")
+    ] = None,
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="why it comes by hand; it is recorded")
+    ] = None,
 ) -> int:
-    """Hand a delivery in. It is checked like any other, marked as handed in, and what depends on it is run."""
+    """Hand a delivery in. It is checked like any other, marked as handed in, and what depends on it
+    is run.
+    """
     if not (reason or "").strip():
-        raise UsageError("receive needs --reason", hint="say why the file comes by hand: --reason TEXT")
+        raise UsageError(
+            "receive needs --reason", hint="say why the file comes by hand: --reason TEXT"
+        )
     from headrace.services.receive import receive
 
-    response = receive(invocation.session, source, Path(file).absolute(), key=key, reason=reason or "", progress=invocation.progress())
+    response = receive(
+        invocation.session,
+        source,
+        Path(file).absolute(),
+        key=key,
+        reason=reason or "",
+        progress=invocation.progress(),
+    )
     invocation.show(response, render_run)
     return 0 if response.state in ("succeeded", "nothing_due") else 1

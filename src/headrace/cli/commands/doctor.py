@@ -18,11 +18,16 @@ EXAMINATION_MARKS = {
     "fail": StyledCell("✗", "bad"),
     "skipped": StyledCell("·", "dim"),
 }
-EXAMINATION_COLUMNS = [ColumnLayout("", least=1), ColumnLayout("", gives=2, least=12), ColumnLayout("", gives=1, least=20)]
+EXAMINATION_COLUMNS = [
+    ColumnLayout("", least=1),
+    ColumnLayout("", gives=2, least=12),
+    ColumnLayout("", gives=1, least=20),
+]
 
 
 def doctor_command(invocation: Invocation) -> int:
-    """Look at everything that could go wrong at night: machine, state, project, sources, secrets, exports.
+    """Look at everything that could go wrong at night: machine, state, project, sources, secrets,
+    exports.
 
     Changes nothing. Exits 1 where something keeps the project from running.
     """
@@ -37,7 +42,13 @@ def _render_examination(rows: list[ExaminationRow], page: CommandOutput) -> None
     for area in dict.fromkeys(row.area for row in rows):
         page.say(area, "bold")
         page.table(
-            EXAMINATION_COLUMNS, [[EXAMINATION_MARKS[row.state], row.name, row.detail] for row in rows if row.area == area], header=False
+            EXAMINATION_COLUMNS,
+            [
+                [EXAMINATION_MARKS[row.state], row.name, row.detail]
+                for row in rows
+                if row.area == area
+            ],
+            header=False,
         )
     todo = [row for row in rows if row.todo and row.state in ("warn", "fail")]
     if todo:
@@ -58,7 +69,13 @@ def _render_examination(rows: list[ExaminationRow], page: CommandOutput) -> None
 
 def _next_command(rows: list[ExaminationRow]) -> str:
     failed = [row.name for row in rows if row.state == "fail"]
-    return "headrace validate" if "declarations" in failed else "headrace doctor" if failed else "headrace status"
+    return (
+        "headrace validate"
+        if "declarations" in failed
+        else "headrace doctor"
+        if failed
+        else "headrace status"
+    )
 
 
 # `headrace connections [test [NAME]]`
@@ -68,7 +85,11 @@ CONNECTION_MARKS = {
     "failed": StyledCell("✗ failed", "bad"),
     "skipped": StyledCell("· not asked", "dim"),
 }
-CONNECTION_COLUMNS = [ColumnLayout("connection", gives=1, least=12), ColumnLayout("kind"), ColumnLayout("used by", gives=2, least=12)]
+CONNECTION_COLUMNS = [
+    ColumnLayout("connection", gives=1, least=12),
+    ColumnLayout("kind"),
+    ColumnLayout("used by", gives=2, least=12),
+]
 TESTED_CONNECTION_COLUMNS = [
     ColumnLayout("connection", gives=1, least=12),
     ColumnLayout("kind", drops=1),
@@ -80,10 +101,13 @@ TESTED_CONNECTION_COLUMNS = [
 
 def connections_command(
     invocation: Invocation,
-    action: Annotated[str | None, Argument("[test]", help="ask each connection, or the one named")] = None,
+    action: Annotated[
+        str | None, Argument("[test]", help="ask each connection, or the one named")
+    ] = None,
     name: Annotated[str | None, Argument("[NAME]", help="only this one")] = None,
 ) -> int:
-    """The connections of headrace.toml and who uses them; `test` resolves their secrets and asks them. Nothing is changed.
+    """The connections of headrace.toml and who uses them; `test` resolves their secrets and asks
+    them. Nothing is changed.
 
     Exits 1 where one that was asked doesn't answer.
     """
@@ -94,7 +118,8 @@ def connections_command(
         return 0
     if action != "test":
         raise UsageError(
-            f"`headrace connections {action}` isn't known", hint="write headrace connections, or headrace connections test NAME"
+            f"`headrace connections {action}` isn't known",
+            hint="write headrace connections, or headrace connections test NAME",
         )
     rows = test_connections(invocation.session, name)
     invocation.show(rows, _render_connection_tests, clock=False)
@@ -107,7 +132,15 @@ def _render_connections(rows: list[ConnectionRow], page: CommandOutput) -> None:
         page.next("headrace doctor")
         return
     page.table(
-        CONNECTION_COLUMNS, [[StyledCell(row.name, "bold"), row.kind or "by its secret", ", ".join(row.used_by) or "–"] for row in rows]
+        CONNECTION_COLUMNS,
+        [
+            [
+                StyledCell(row.name, "bold"),
+                row.kind or "by its secret",
+                ", ".join(row.used_by) or "–",
+            ]
+            for row in rows
+        ],
     )
     page.next("headrace connections test")
 
@@ -122,18 +155,31 @@ def _render_connection_tests(rows: list[ConnectionRow], page: CommandOutput) -> 
         if row.state == "failed" and row.hint:
             page.say(f"{row.name}: {row.hint}", "warn")
     failed = sum(row.state == "failed" for row in rows)
-    page.say(f"{plural(failed, 'connection')} failed" if failed else "all that were asked answer", "bad" if failed else "good")
+    page.say(
+        f"{plural(failed, 'connection')} failed" if failed else "all that were asked answer",
+        "bad" if failed else "good",
+    )
     page.next("headrace doctor" if failed else "headrace status")
 
 
 def _connection_test_row(row: ConnectionRow) -> list[str | StyledCell]:
     why = row.error or (row.hint if row.state == "skipped" else "") or ""
-    return [StyledCell(row.name, "bold"), row.kind or "", CONNECTION_MARKS[row.state or "skipped"], f"{row.seconds:.2f} s", why]
+    return [
+        StyledCell(row.name, "bold"),
+        row.kind or "",
+        CONNECTION_MARKS[row.state or "skipped"],
+        f"{row.seconds:.2f} s",
+        why,
+    ]
 
 
 # `headrace notify [test OWNER|--all]`
 
-MESSAGE_MARKS = {"ok": StyledCell("✓ sent", "good"), "failed": StyledCell("✗ failed", "bad"), "skipped": StyledCell("· nobody", "dim")}
+MESSAGE_MARKS = {
+    "ok": StyledCell("✓ sent", "good"),
+    "failed": StyledCell("✗ failed", "bad"),
+    "skipped": StyledCell("· nobody", "dim"),
+}
 CONTACT_COLUMNS = [
     ColumnLayout("owner", gives=1, least=12),
     ColumnLayout("told"),
@@ -153,11 +199,14 @@ TESTED_CONTACT_COLUMNS = [
 
 def notify_command(
     invocation: Invocation,
-    action: Annotated[str | None, Argument("[test]", help="send a message over each contact of an owner")] = None,
+    action: Annotated[
+        str | None, Argument("[test]", help="send a message over each contact of an owner")
+    ] = None,
     owner: Annotated[str | None, Argument("[OWNER]", help="whose contacts")] = None,
     all_: Annotated[bool, Option("--all", help="test every owner's contacts")] = False,
 ) -> int:
-    """Who is told of incidents, over which channel, and what didn't arrive; `test` sends a message that says that it is one.
+    """Who is told of incidents, over which channel, and what didn't arrive; `test` sends a message
+    that says that it is one.
 
     Exits 1 where one that was tested doesn't arrive.
     """
@@ -167,7 +216,10 @@ def notify_command(
         invocation.show(notify(invocation.session), _render_contacts, clock=False)
         return 0
     if action != "test" or (owner is None) != all_:
-        raise UsageError("say whose contacts are to be tested", hint="write headrace notify test OWNER, or headrace notify test --all")
+        raise UsageError(
+            "say whose contacts are to be tested",
+            hint="write headrace notify test OWNER, or headrace notify test --all",
+        )
     rows = test_channels(invocation.session, owner)
     invocation.show(rows, _render_contact_tests, clock=False)
     return int(any(row.state == "failed" for row in rows))
@@ -186,18 +238,42 @@ def _render_contacts(rows: list[NotifyRow], page: CommandOutput) -> None:
 
 
 def _contact_row(row: NotifyRow) -> list[str | StyledCell]:
-    told = row.told if row.told is not None and row.told != row.owner else "itself" if row.told else StyledCell("nobody", "warn")
+    told = (
+        row.told
+        if row.told is not None and row.told != row.owner
+        else "itself"
+        if row.told
+        else StyledCell("nobody", "warn")
+    )
     lost = f"{row.undelivered} not delivered: {row.error}" if row.undelivered else ""
-    return [StyledCell(row.owner, "bold"), told, row.contact or "–", row.quiet or "", str(row.sent), StyledCell(row.wrong or lost, "warn")]
+    return [
+        StyledCell(row.owner, "bold"),
+        told,
+        row.contact or "–",
+        row.quiet or "",
+        str(row.sent),
+        StyledCell(row.wrong or lost, "warn"),
+    ]
 
 
 def _render_contact_tests(rows: list[NotifyRow], page: CommandOutput) -> None:
     page.table(TESTED_CONTACT_COLUMNS, [_contact_test_row(row) for row in rows])
     failed = sum(row.state == "failed" for row in rows)
-    page.say(f"{plural(failed, 'contact')} failed" if failed else "all that there are were sent a message", "bad" if failed else "good")
+    page.say(
+        f"{plural(failed, 'contact')} failed"
+        if failed
+        else "all that there are were sent a message",
+        "bad" if failed else "good",
+    )
     page.next("headrace notify" if failed else "headrace status")
 
 
 def _contact_test_row(row: NotifyRow) -> list[str | StyledCell]:
     took = "" if row.seconds is None else f"{row.seconds:.2f} s"
-    return [StyledCell(row.owner, "bold"), row.contact or "–", MESSAGE_MARKS[row.state or "skipped"], took, row.error or row.wrong or ""]
+    return [
+        StyledCell(row.owner, "bold"),
+        row.contact or "–",
+        MESSAGE_MARKS[row.state or "skipped"],
+        took,
+        row.error or row.wrong or "",
+    ]

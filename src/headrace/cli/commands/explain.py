@@ -1,4 +1,6 @@
-"""`headrace explain` and `headrace schema`: problem codes, and JSON Schemas of a project's files."""
+"""`headrace explain` and `headrace schema`: problem codes, and JSON Schemas of a
+project's files.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,14 @@ from headrace.services.responses.inspections import SchemaRow
 
 
 def explain_command(
-    invocation: Invocation, code: Annotated[str | None, Argument("[CODE]", help="as `headrace validate` prints it")] = None
+    invocation: Invocation,
+    code: Annotated[str | None, Argument("[CODE]", help="as `headrace validate` prints it")] = None,
 ) -> int:
-    """What a problem code means, with a wrong and a right example; all codes where none is given."""
-    invocation.show(explain(code), _render_codes_in_full if code else _render_code_list, clock=False)
+    """What a problem code means, with a wrong and a right example; all codes where none
+    is given."""
+    invocation.show(
+        explain(code), _render_codes_in_full if code else _render_code_list, clock=False
+    )
     return 0
 
 
@@ -45,13 +51,20 @@ def _render_code_list(pages: list[Page], out: Output) -> None:
 def schema_command(
     invocation: Invocation,
     name: Annotated[
-        str | None, Argument("[NAME]", help="project, owners, sources, assets, front_matter, consumers, tests, calendars")
+        str | None,
+        Argument(
+            "[NAME]",
+            help="project, owners, sources, assets, front_matter, consumers, tests, calendars",
+        ),
     ] = None,
-    write: Annotated[bool, Option("--write", help="write all of them into the project, for its editor")] = False,
+    write: Annotated[
+        bool, Option("--write", help="write all of them into the project, for its editor")
+    ] = False,
 ) -> int:
     """JSON Schemas of a project's files (draft 2020-12): the one that is named, or which there are.
 
-    With --write they are kept in .vscode/headrace, and .vscode/settings.json uses them where there is none yet.
+    With --write they are kept in .vscode/headrace, and .vscode/settings.json uses them where there
+    is none yet.
     """
     from headrace.services import init
 
@@ -70,8 +83,15 @@ def schema_command(
 
 
 def _render_schemas(rows: list[SchemaRow], page: CommandOutput) -> None:
-    columns = [ColumnLayout("schema", least=10), ColumnLayout("of", gives=1, least=20), ColumnLayout("files", gives=2, least=12, drops=1)]
-    page.table(columns, [[StyledCell(row.name, "bold"), row.description, ", ".join(row.files)] for row in rows])
+    columns = [
+        ColumnLayout("schema", least=10),
+        ColumnLayout("of", gives=1, least=20),
+        ColumnLayout("files", gives=2, least=12, drops=1),
+    ]
+    page.table(
+        columns,
+        [[StyledCell(row.name, "bold"), row.description, ", ".join(row.files)] for row in rows],
+    )
     page.next("headrace schema --write")
 
 

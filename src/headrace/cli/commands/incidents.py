@@ -7,7 +7,13 @@ from datetime import timedelta
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.agreement import AS_IS_HELP, CONVERT_HELP, PLAN_HELP, ask_agreement, refusal_as_json
+from headrace.cli.agreement import (
+    AS_IS_HELP,
+    CONVERT_HELP,
+    PLAN_HELP,
+    ask_agreement,
+    refusal_as_json,
+)
 from headrace.cli.commands import backfills
 from headrace.cli.invocation import Argument, ExitCode, Invocation, Option
 from headrace.cli.output import CommandOutput, seconds
@@ -47,18 +53,30 @@ def render_incidents(rows: list[IncidentRow], page: CommandOutput, *, every: boo
         return
     page.say()
     page.table(INCIDENT_COLUMNS, [_incident_row(row, page) for row in rows])
-    page.next(f"headrace incident {next((row.id for row in rows if row.state == 'open'), rows[0].id)}")
+    page.next(
+        f"headrace incident {next((row.id for row in rows if row.state == 'open'), rows[0].id)}"
+    )
 
 
 def _incident_row(row: IncidentRow, page: CommandOutput) -> list[str | StyledCell]:
     return [
-        StyledCell(row.id, "bold"), output.state_cell(row.state), row.cause.kind, row.cause.node, row.cause.summary, row.owner,
-        page.reader.moment(row.began_at), _affected_text(row),
-    ]  # fmt: skip
+        StyledCell(row.id, "bold"),
+        output.state_cell(row.state),
+        row.cause.kind,
+        row.cause.node,
+        row.cause.summary,
+        row.owner,
+        page.reader.moment(row.began_at),
+        _affected_text(row),
+    ]
 
 
 def _affected_text(row: IncidentRow) -> str:
-    results = [plural(len(names), word) for names, word in ((row.affected.assets, "asset"), (row.affected.consumers, "consumer")) if names]
+    results = [
+        plural(len(names), word)
+        for names, word in ((row.affected.assets, "asset"), (row.affected.consumers, "consumer"))
+        if names
+    ]
     return ", ".join(results) or "nobody"
 
 
@@ -85,7 +103,10 @@ def render_incident(row: IncidentRow, page: CommandOutput) -> None:
     page.say()
     alike = _grouped_evidence(row)
     shown = alike[:EVIDENCE_SHOWN_MAX]
-    page.table(EVIDENCE_COLUMNS, [[e.what, e.expected, observed, page.reader.moment(e.at)] for e, observed in shown])
+    page.table(
+        EVIDENCE_COLUMNS,
+        [[e.what, e.expected, observed, page.reader.moment(e.at)] for e, observed in shown],
+    )
     if len(alike) > len(shown):
         page.say(f"and {len(alike) - len(shown)} more; --json has all", "dim", indent=2)
     page.table(FACT_COLUMNS, _fact_rows(row, page), header=False)
@@ -123,9 +144,14 @@ def _grouped_evidence(row: IncidentRow) -> list[tuple[EvidenceRow, str]]:
     """The evidence, the oldest of what is alike, with what was observed and how often."""
     results: dict[tuple[str, str, str], list[EvidenceRow]] = {}
     for evidence_row in row.cause.evidence:
-        results.setdefault((evidence_row.what, evidence_row.expected, evidence_row.observed), []).append(evidence_row)
+        results.setdefault(
+            (evidence_row.what, evidence_row.expected, evidence_row.observed), []
+        ).append(evidence_row)
     least = "at least " if row.cause.evidence_limited else ""
-    return [(same[0], f"{same[0].observed}{_occurrences_text(same, least)}") for same in results.values()]
+    return [
+        (same[0], f"{same[0].observed}{_occurrences_text(same, least)}")
+        for same in results.values()
+    ]
 
 
 def _occurrences_text(same: list[EvidenceRow], least: str) -> str:
@@ -162,26 +188,57 @@ def _fact_rows(row: IncidentRow, page: CommandOutput) -> list[list[str | StyledC
     if row.affected.consumers:
         facts.append([StyledCell("readers", "dim"), joined(row.affected.consumers, 6)])
     if row.symptoms:
-        shown = [f"{s.node}{f'@{s.partition}' if s.partition else ''}: {s.what}" for s in row.symptoms[:SYMPTOMS_SHOWN_MAX]]
+        shown = [
+            f"{s.node}{f'@{s.partition}' if s.partition else ''}: {s.what}"
+            for s in row.symptoms[:SYMPTOMS_SHOWN_MAX]
+        ]
         more = len(row.symptoms) - len(shown)
-        facts.append([StyledCell("symptoms", "dim"), "; ".join([*shown, *([f"and {more} more"] if more else [])])])
+        facts.append(
+            [
+                StyledCell("symptoms", "dim"),
+                "; ".join([*shown, *([f"and {more} more"] if more else [])]),
+            ]
+        )
     if row.before is not None:
         done = "; ".join(row.before.done) or "nothing is known of what was done"
-        facts.append([StyledCell("before", "dim"), f"the same as {row.before.id}, {page.reader.moment(row.before.began_at)}: {done}"])
+        facts.append(
+            [
+                StyledCell("before", "dim"),
+                f"the same as {row.before.id}, {page.reader.moment(row.before.began_at)}: {done}",
+            ]
+        )
     if row.restored_at is not None:
-        first = "first " if any(line.what.startswith("opened again") for line in row.timeline) else ""
+        first = (
+            "first " if any(line.what.startswith("opened again") for line in row.timeline) else ""
+        )
         took = f"{seconds(row.restore_seconds)} after it {first}began"
-        late = row.resolved_at is not None and row.resolved_at - row.restored_at >= SHOWN_OPEN_LONGER
-        shown_until = f"; shown as open until {page.reader.moment(row.resolved_at)}" if late and row.resolved_at else ""
-        facts.append([StyledCell("over", "dim"), f"{page.reader.moment(row.restored_at)}, {took}{shown_until}"])
+        late = (
+            row.resolved_at is not None and row.resolved_at - row.restored_at >= SHOWN_OPEN_LONGER
+        )
+        shown_until = (
+            f"; shown as open until {page.reader.moment(row.resolved_at)}"
+            if late and row.resolved_at
+            else ""
+        )
+        facts.append(
+            [
+                StyledCell("over", "dim"),
+                f"{page.reader.moment(row.restored_at)}, {took}{shown_until}",
+            ]
+        )
     return facts
 
 
 # `headrace incident ID`
 
 
-def incident_command(invocation: Invocation, target: Annotated[str, Argument("ID", help="INC-1, as `headrace incidents` lists it")]) -> int:
-    """One cause: its evidence with what was expected, whom it affects, what happened since, what repairs it."""
+def incident_command(
+    invocation: Invocation,
+    target: Annotated[str, Argument("ID", help="INC-1, as `headrace incidents` lists it")],
+) -> int:
+    """One cause: its evidence with what was expected, whom it affects, what happened since, what
+    repairs it.
+    """
     invocation.show(incident(invocation.session, target), render_incident)
     return 0
 
@@ -217,11 +274,16 @@ def render_fix_plan(response: FixResponse, page: CommandOutput) -> None:
         rival = next((text for text in mapping.evidence if text.startswith("rival: ")), None)
         if rival is not None:
             page.say(f"{mapping.column} → {mapping.to} ({mapping.score}); {rival}", "dim", indent=2)
-    touched = [*response.affected.consumers, *(response.backfill.affects.owners if response.backfill is not None else [])]
+    touched = [
+        *response.affected.consumers,
+        *(response.backfill.affects.owners if response.backfill is not None else []),
+    ]
     needs = None if response.backfill is None else response.backfill.approval
     approval = "approval not needed"
     if needs is not None:
-        approval = f"needs an approval: {needs.file}:{needs.line} backfill_approval = {needs.rule!r}"
+        approval = (
+            f"needs an approval: {needs.file}:{needs.line} backfill_approval = {needs.rule!r}"
+        )
     if touched or needs is not None:
         touches = [f"touches {joined(list(dict.fromkeys(touched)), 8)}"] if touched else []
         page.say("; ".join([*touches, approval]), indent=2)
@@ -235,7 +297,10 @@ def render_fix(response: FixResponse, page: CommandOutput) -> None:
         page.head(f"fix {response.id}", response.cause.summary)
         page.say()
         render_fix_plan(response, page)
-        page.say("· planned, nothing was done" if response.fix == "planned" else "· nothing was done", "dim")
+        page.say(
+            "· planned, nothing was done" if response.fix == "planned" else "· nothing was done",
+            "dim",
+        )
         refused = response.refused
         if refused is not None and refused.commands:
             page.say(f"! {refused.text}", "warn")
@@ -246,7 +311,10 @@ def render_fix(response: FixResponse, page: CommandOutput) -> None:
             page.say(f"! nobody can approve it yet: change {needs.file}:{needs.line} first", "warn")
             page.next(f"headrace fix {response.id} --dry-run")
             return
-        page.next(f"headrace fix {response.id}" + (f" --plan {response.plan_id}" if response.plan_id is not None else ""))
+        page.next(
+            f"headrace fix {response.id}"
+            + (f" --plan {response.plan_id}" if response.plan_id is not None else "")
+        )
         return
     _render_published(response, page)
     if response.fix == "done":
@@ -256,10 +324,18 @@ def render_fix(response: FixResponse, page: CommandOutput) -> None:
             ends = "it ends by itself" if response.repair is None else response.repair.note
             page.say(f"✓ {response.id} is repaired: {ends}", "good")
         _render_still_wrong(response, page)
-        page.next(f"git commit {shlex.quote(response.file)}" if response.file is not None else "headrace status")
+        page.next(
+            f"git commit {shlex.quote(response.file)}"
+            if response.file is not None
+            else "headrace status"
+        )
         return
     failed = _backfill_failed(response)
-    over = f"{response.id} is resolved, but" if response.state == "resolved" else f"{response.id} is {_OPEN_STATES[response.state]}:"
+    over = (
+        f"{response.id} is resolved, but"
+        if response.state == "resolved"
+        else f"{response.id} is {_OPEN_STATES[response.state]}:"
+    )
     if failed:
         page.say(f"✗ {over} a part of the repair failed", "bad")
     else:
@@ -280,15 +356,31 @@ def _open_reason(response: FixResponse) -> str:
 
 
 def _backfill_failed(response: FixResponse) -> bool:
-    return response.backfill is not None and response.backfill.state not in ("succeeded", "nothing_due")
+    return response.backfill is not None and response.backfill.state not in (
+        "succeeded",
+        "nothing_due",
+    )
 
 
 def _next_after_failure(response: FixResponse) -> list[str]:
-    if _backfill_failed(response) and response.backfill is not None and response.backfill.plan_id is not None:
-        causes = [row.command for row in response.still if row.state == "failed" and row.command is not None]
+    if (
+        _backfill_failed(response)
+        and response.backfill is not None
+        and response.backfill.plan_id is not None
+    ):
+        causes = [
+            row.command
+            for row in response.still
+            if row.state == "failed" and row.command is not None
+        ]
         return [*causes[:1], f"headrace backfills {shlex.quote(response.backfill.plan_id)}"]
     if response.state in ("resolved", "recovering") or response.repair is None:
-        return [next((row.command for row in response.still if row.command is not None), f"headrace incident {response.id}")]
+        return [
+            next(
+                (row.command for row in response.still if row.command is not None),
+                f"headrace incident {response.id}",
+            )
+        ]
     return [f"headrace incident {response.id}"]
 
 
@@ -298,7 +390,11 @@ def _render_still_wrong(response: FixResponse, page: CommandOutput) -> None:
         state = row.state if row.state == "failed" else f"is {row.state.replace('_', ' ')}"
         page.say(f"{row.what} {state}: {row.text}", "dim", indent=2)
     if len(response.still) > STILL_WRONG_SHOWN_MAX:
-        page.say(f"and {len(response.still) - STILL_WRONG_SHOWN_MAX} more: headrace status", "dim", indent=2)
+        page.say(
+            f"and {len(response.still) - STILL_WRONG_SHOWN_MAX} more: headrace status",
+            "dim",
+            indent=2,
+        )
 
 
 def _render_published(response: FixResponse, page: CommandOutput) -> None:
@@ -308,7 +404,11 @@ def _render_published(response: FixResponse, page: CommandOutput) -> None:
     backfills.render_published(backfill_response, page)
     page.say(": ".join(backfills.published_texts(backfill_response)), indent=2)
     if (again := response.recomputed) is not None:
-        same = "the same rows as before" if again.differ == 0 else f"{again.differ} with other rows than before, {again.same} with the same"
+        same = (
+            "the same rows as before"
+            if again.differ == 0
+            else f"{again.differ} with other rows than before, {again.same} with the same"
+        )
         page.say(f"{again.node}: {same}", indent=2)
 
 
@@ -318,7 +418,9 @@ def _durations_text(response: FixResponse) -> str:
         return detected
     restored = f"restored in {seconds((response.restored_at - response.began_at).total_seconds())}"
     waited = response.waited_seconds
-    begun = "" if waited is None else f"; the repair was begun {seconds(waited)} after it was opened"
+    begun = (
+        "" if waited is None else f"; the repair was begun {seconds(waited)} after it was opened"
+    )
     return f"{detected}, {restored}{begun}"
 
 
@@ -330,18 +432,30 @@ FIX_EXIT_CODES = {"planned": 0, "done": 0, "declined": 3}
 def fix_command(
     invocation: Invocation,
     target: Annotated[str, Argument("ID", help="INC-1, as `headrace incidents` lists it")],
-    dry_run: Annotated[bool, Option("--dry-run", help="show the plan; writes nothing at all")] = False,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="show the plan; writes nothing at all")
+    ] = False,
     yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
-    convert: Annotated[list[str] | None, Option("--convert", metavar="EXPRESSION", help=CONVERT_HELP)] = None,
+    convert: Annotated[
+        list[str] | None, Option("--convert", metavar="EXPRESSION", help=CONVERT_HELP)
+    ] = None,
     as_is: Annotated[bool, Option("--as-is", help=AS_IS_HELP)] = False,
-    again: Annotated[bool, Option("--again", help="compute it although neither code nor inputs have changed since")] = False,
+    again: Annotated[
+        bool,
+        Option("--again", help="compute it although neither code nor inputs have changed since"),
+    ] = False,
     plan_id: Annotated[str | None, Option("--plan", metavar="PLAN_ID", help=PLAN_HELP)] = None,
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the timeline and the audit trail")] = None,
+    reason: Annotated[
+        str | None,
+        Option("--reason", metavar="TEXT", help="kept in the timeline and the audit trail"),
+    ] = None,
 ) -> int:
-    """Repair an incident: accept the names that a vendor uses now, read deliveries again, build what reads them beside production, publish.
+    """Repair an incident: accept the names that a vendor uses now, read deliveries again, build
+    what reads them beside production, publish.
 
-    Exits 1 where the incident isn't over afterwards or a part of the repair failed, 3 where nobody agreed, a person has to do
-    something first, or the same rows would come out because neither code nor inputs have changed since they were published.
+    Exits 1 where the incident isn't over afterwards or a part of the repair failed, 3 where nobody
+    agreed, a person has to do something first, or the same rows would come out because neither code
+    nor inputs have changed since they were published.
     """
     from headrace.services.contract_accept import ValueDecision
     from headrace.services.fix import fix
@@ -364,17 +478,30 @@ def fix_command(
 
 def _confirm_fix(invocation: Invocation, response: FixResponse, *, yes: bool) -> bool:
     refused = Refused(
-        f"this repairs {response.id} and nobody is there to ask", hint=f"headrace fix {response.id} --plan {response.plan_id} --yes"
+        f"this repairs {response.id} and nobody is there to ask",
+        hint=f"headrace fix {response.id} --plan {response.plan_id} --yes",
     )
-    return ask_agreement(invocation, lambda page: render_fix_plan(response, page), "Do this?", yes=yes, refused=refused)
+    return ask_agreement(
+        invocation,
+        lambda page: render_fix_plan(response, page),
+        "Do this?",
+        yes=yes,
+        refused=refused,
+    )
 
 
 # `headrace incidents [report|note|fix]`
 
 MISSING_TARGET = {
-    "report": ("of what is the data wrong?", "headrace incidents report NODE --from K --reason TEXT"),
+    "report": (
+        "of what is the data wrong?",
+        "headrace incidents report NODE --from K --reason TEXT",
+    ),
     "note": ("about which incident is it?", "headrace incidents note ID --reason TEXT"),
-    "fix": ("which incident is repaired?", "headrace incidents fix ID; headrace incidents lists them"),
+    "fix": (
+        "which incident is repaired?",
+        "headrace incidents fix ID; headrace incidents lists them",
+    ),
 }
 """What is done about incidents: what is asked where nothing is named, and what to write."""
 
@@ -383,23 +510,50 @@ def incidents_command(
     invocation: Invocation,
     what: Annotated[
         str | None,
-        Argument("[report|note|fix]", help="`report` says that published data is wrong, `note` what is known; `fix` is `headrace fix`"),
+        Argument(
+            "[report|note|fix]",
+            help=(
+                "`report` says that published data is wrong, `note` what is known; `fix` is"
+                " `headrace fix`"
+            ),
+        ),
     ] = None,
-    target: Annotated[str | None, Argument("[NODE|ID]", help="of `report` a source or an asset, of the others an incident")] = None,
-    every: Annotated[bool, Option("--all", help="those that are resolved, too, newest first")] = False,
-    first: Annotated[str | None, Option("--from", metavar="K", help="of `report`: the first partition that is wrong")] = None,
-    last: Annotated[str | None, Option("--to", metavar="K", help="of `report`: the last one, included (the first)")] = None,
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="of `report`: what is wrong; of `note`: what is known")] = None,
-    dry_run: Annotated[bool, Option("--dry-run", help="of `fix`: show the plan; writes nothing at all")] = False,
+    target: Annotated[
+        str | None,
+        Argument("[NODE|ID]", help="of `report` a source or an asset, of the others an incident"),
+    ] = None,
+    every: Annotated[
+        bool, Option("--all", help="those that are resolved, too, newest first")
+    ] = False,
+    first: Annotated[
+        str | None,
+        Option("--from", metavar="K", help="of `report`: the first partition that is wrong"),
+    ] = None,
+    last: Annotated[
+        str | None,
+        Option("--to", metavar="K", help="of `report`: the last one, included (the first)"),
+    ] = None,
+    reason: Annotated[
+        str | None,
+        Option(
+            "--reason", metavar="TEXT", help="of `report`: what is wrong; of `note`: what is known"
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="of `fix`: show the plan; writes nothing at all")
+    ] = False,
     yes: Annotated[bool, Option("--yes", help="of `fix`: don't ask")] = False,
     exit_code: ExitCode = False,
 ) -> int:
-    """The causes that are open: one incident for one cause, with its owner, evidence and whom it affects. `report NODE --from K` says
-    that published data is wrong."""
+    """The causes that are open: one incident for one cause, with its owner, evidence and whom it
+    affects. `report NODE --from K` says that published data is wrong."""
     if (dry_run or yes) and what != "fix":
         raise UsageError("--dry-run and --yes belong to a repair", hint="headrace incidents fix ID")
     if ((first or last) and what != "report") or (reason and what not in ("report", "note")):
-        raise UsageError("--from, --to and --reason belong to a report, --reason to a note, too", hint=MISSING_TARGET["report"][1])
+        raise UsageError(
+            "--from, --to and --reason belong to a report, --reason to a note, too",
+            hint=MISSING_TARGET["report"][1],
+        )
     if what is None:
         rows = incidents(invocation.session, every=every)
         invocation.show(rows, lambda rows, page: render_incidents(rows, page, every=every))
@@ -407,7 +561,10 @@ def incidents_command(
     if what not in MISSING_TARGET:
         raise UsageError(
             f"`headrace incidents {what[:40]}` isn't known",
-            hint="headrace incidents report NODE …; headrace incidents note ID …; headrace incident ID",
+            hint=(
+                "headrace incidents report NODE …; headrace incidents note ID …; headrace"
+                " incident ID"
+            ),
         )
     if target is None:
         raise UsageError(MISSING_TARGET[what][0], hint=MISSING_TARGET[what][1])
@@ -416,10 +573,20 @@ def incidents_command(
     if what == "note":
         from headrace.services.incident_records import note
 
-        invocation.show(note(invocation.session, target, text=reason, progress=invocation.progress()), render_incident)
+        invocation.show(
+            note(invocation.session, target, text=reason, progress=invocation.progress()),
+            render_incident,
+        )
         return 0
     from headrace.services.incident_records import report
 
-    row = report(invocation.session, target, first=first, last=last, reason=reason, progress=invocation.progress())
+    row = report(
+        invocation.session,
+        target,
+        first=first,
+        last=last,
+        reason=reason,
+        progress=invocation.progress(),
+    )
     invocation.show(row, render_incident)
     return 0

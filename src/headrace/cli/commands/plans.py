@@ -73,7 +73,10 @@ def render_plan(plan: PlanResponse, page: CommandOutput) -> None:
         _render_recomputation(plan, page)
     for repair in plan.repairs[:ROWS_SHOWN_MAX]:
         page.say(
-            f"may repair {repair.node}: {plural(repair.partitions, 'partition')} failed, {repair.from_} … {repair.to}", "good", indent=2
+            f"may repair {repair.node}: {plural(repair.partitions, 'partition')} failed,"
+            f" {repair.from_} … {repair.to}",
+            "good",
+            indent=2,
         )
     others = [step for step in plan.steps if not _shown_above(plan, step)]
     if others:
@@ -82,16 +85,27 @@ def render_plan(plan: PlanResponse, page: CommandOutput) -> None:
     if len(others) > ROWS_SHOWN_MAX:
         page.say(f"and {plural(len(others) - ROWS_SHOWN_MAX, 'more step')}", indent=2)
     for built in plan.built:
-        page.say(f"{built.environment} has built {built.node}: {plural(built.partitions, 'partition')} needn't be computed", indent=2)
+        page.say(
+            f"{built.environment} has built {built.node}: {plural(built.partitions, 'partition')}"
+            " needn't be computed",
+            indent=2,
+        )
     approved_first = [step.node for step in plan.steps if step.needs_approval]
     if approved_first:
         said = f"recomputing {joined(approved_first)} needs an approval: [policy] backfill_approval"
         page.say(said, "warn", indent=2)
-    touched = [*(f"consumer {name}" for name in plan.affects.consumers), *(f"owner {name}" for name in plan.affects.owners)]
+    touched = [
+        *(f"consumer {name}" for name in plan.affects.consumers),
+        *(f"owner {name}" for name in plan.affects.owners),
+    ]
     if touched:
         page.say(f"touches {joined(touched)}", indent=2)
     for weaker in plan.weakens:
-        page.say(f"weakens {weaker.node}: {weaker.what}: {weaker.before} → {weaker.after}", "warn", indent=2)
+        page.say(
+            f"weakens {weaker.node}: {weaker.what}: {weaker.before} → {weaker.after}",
+            "warn",
+            indent=2,
+        )
 
 
 def plan_id_text(plan: PlanResponse) -> str:
@@ -105,23 +119,44 @@ def _shown_above(plan: PlanResponse, step: StepRow) -> bool:
         return True
     if step.kind == "declare":
         return step.node in {change.node for change in plan.changes}
-    return step.kind == "invalidate" and (not step.partitions or step.node in {row.node for row in plan.stale})
+    return step.kind == "invalidate" and (
+        not step.partitions or step.node in {row.node for row in plan.stale}
+    )
 
 
 def _step_row(row: StepRow) -> list[str | StyledCell]:
     count = "" if row.partitions is None else f"{row.partitions:,}"
-    return [row.kind, StyledCell(row.node, "bold"), count, row.from_ or "", row.to or "", row.detail]
+    return [
+        row.kind,
+        StyledCell(row.node, "bold"),
+        count,
+        row.from_ or "",
+        row.to or "",
+        row.detail,
+    ]
 
 
 def _change_row(row: ChangeRow) -> list[str | StyledCell]:
-    text = row.change + (" (breaking)" if row.breaking else "") + (", published data kept" if row.kept else "")
+    text = (
+        row.change
+        + (" (breaking)" if row.breaking else "")
+        + (", published data kept" if row.kept else "")
+    )
     readers = list(dict.fromkeys(name for effect in row.effects for name in effect.read_by))
     stale = plural(row.partitions_stale, "partition") if row.partitions_stale else ""
-    return [StyledCell(row.node, "bold"), StyledCell(text, "bad" if row.breaking else ""), _columns_text(row), ", ".join(readers), stale]
+    return [
+        StyledCell(row.node, "bold"),
+        StyledCell(text, "bad" if row.breaking else ""),
+        _columns_text(row),
+        ", ".join(readers),
+        stale,
+    ]
 
 
 def _code_lines(changes: Sequence[ChangeRow]) -> list[str]:
-    """One line for each changed file of code, with the assets that use it and through which lines the first of them does."""
+    """One line for each changed file of code, with the assets that use it and through which lines
+    the first of them does.
+    """
     users: dict[tuple[str, str], dict[str, str]] = {}
     for row in changes:
         for file in row.code:
@@ -136,7 +171,9 @@ def _code_lines(changes: Sequence[ChangeRow]) -> list[str]:
 
 def _columns_text(row: ChangeRow) -> str:
     """`+more, -gone, ~other type, other meaning`."""
-    names = [f"{_EFFECT_SIGNS.get(effect.effect, '')}{effect.column}" for effect in row.effects] or row.columns
+    names = [
+        f"{_EFFECT_SIGNS.get(effect.effect, '')}{effect.column}" for effect in row.effects
+    ] or row.columns
     more = len(names) - COLUMNS_SHOWN_MAX
     return ", ".join(names[:COLUMNS_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
 
@@ -146,13 +183,17 @@ def _stale_row(row: StaleRow) -> list[str | StyledCell]:
 
 
 def _stale_text(plan: PlanResponse) -> str:
-    """How much is published and becomes stale; readers see the old rows until it is computed again."""
+    """How much is published and becomes stale; readers see the old rows until it is
+    computed again.
+    """
     total = sum(row.partitions for row in plan.stale)
     return f"{plural(total, 'published partition')} become{'s' if total == 1 else ''} stale"
 
 
 def _render_recomputation(plan: PlanResponse, page: CommandOutput) -> None:
-    """What computing it all again makes, by the plan of the backfills that do it, and how long that takes."""
+    """What computing it all again makes, by the plan of the backfills that do it, and how long that
+    takes.
+    """
     for backfill in plan.backfills:
         if backfill.counts is not None:
             what = "to recompute" if backfill.mode == "missing" else "to try again"
@@ -164,15 +205,21 @@ def _render_recomputation(plan: PlanResponse, page: CommandOutput) -> None:
         page.say(f"about {seconds(plan.estimate['seconds'])} ({low} to {high})", indent=2)
 
 
-def render_needed_backfills(needed: Sequence[NeededRow], stale: Collection[str], page: CommandOutput) -> None:
-    """What makes again what a change made stale, as it is typed, and how much each makes. `stale` are the nodes of which readers
-    see something stale: what only failed is computed by the next pass, whoever asks."""
+def render_needed_backfills(
+    needed: Sequence[NeededRow], stale: Collection[str], page: CommandOutput
+) -> None:
+    """What makes again what a change made stale, as it is typed, and how much each makes. `stale`
+    are the nodes of which readers see something stale: what only failed is computed by the next
+    pass, whoever asks."""
     for row in needed:
         text = "readers keep what they see; to recompute what the change made stale:"
         if row.mode != "missing":
             text = "what failed under the code as it was:"
         elif not any(name in stale for name in row.select):
-            text = "the next pass computes what failed under the code as it was; to compute it at once:"
+            text = (
+                "the next pass computes what failed under the code as it was; to compute it at"
+                " once:"
+            )
         page.say(text, indent=2)
         page.command(row.command, indent=4)
         if row.counts is not None:
@@ -180,7 +227,8 @@ def render_needed_backfills(needed: Sequence[NeededRow], stale: Collection[str],
 
 
 def render_refusal(row: RefusedRow, what: str, again: str, page: CommandOutput) -> None:
-    """Why a plan that somebody agreed to isn't done, and how to look at what would be done instead."""
+    """Why a plan that somebody agreed to isn't done, and how to look at what would be
+    done instead."""
     if row.code == NEEDS_APPROVAL:
         page.say(f"✗ {what}: {row.text}", "bad")
         for change in row.changed:
@@ -195,7 +243,9 @@ def render_refusal(row: RefusedRow, what: str, again: str, page: CommandOutput) 
         page.say(change, indent=2)
     if not row.files and not row.changed:
         page.say("it belongs to another state of this project", indent=2)
-    page.say(f"what would be done now is {row.plan_id_now}; look at it, then agree to it:", indent=2)
+    page.say(
+        f"what would be done now is {row.plan_id_now}; look at it, then agree to it:", indent=2
+    )
     page.clock_note()
     page.next(again)
 
@@ -215,7 +265,9 @@ SPREAD_COLUMNS = [
 
 
 def render_differences(rows: Sequence[DifferenceRow], page: CommandOutput) -> None:
-    """Node by node: how many rows differ, in which columns, some of them, and how values are distributed otherwise."""
+    """Node by node: how many rows differ, in which columns, some of them, and how values are
+    distributed otherwise.
+    """
     for row in rows:
         page.say()
         page.say(f"{row.node} against production", "bold")
@@ -223,13 +275,24 @@ def render_differences(rows: Sequence[DifferenceRow], page: CommandOutput) -> No
         for change in row.columns:
             types = " → ".join(kind for kind in (change.before, change.after) if kind)
             page.say(
-                f"column {change.column} {'has another type' if change.change == 'type' else change.change}: {types}", "warn", indent=2
+                f"column {change.column}"
+                f" {'has another type' if change.change == 'type' else change.change}: {types}",
+                "warn",
+                indent=2,
             )
         if row.cells:
-            page.say("changed in: " + ", ".join(f"{name} ({plural(count, 'row')})" for name, count in row.cells.items()), indent=2)
+            page.say(
+                "changed in: "
+                + ", ".join(
+                    f"{name} ({plural(count, 'row')})" for name, count in row.cells.items()
+                ),
+                indent=2,
+            )
         for example in row.sample:
             render_changed_row(example, page)
-        page.table(SPREAD_COLUMNS, [_spread_row(spread) for spread in row.spreads[:SPREADS_SHOWN_MAX]])
+        page.table(
+            SPREAD_COLUMNS, [_spread_row(spread) for spread in row.spreads[:SPREADS_SHOWN_MAX]]
+        )
 
 
 def _difference_facts(row: DifferenceRow) -> list[str]:
@@ -250,7 +313,11 @@ def render_changed_row(row: RowChange, page: CommandOutput) -> None:
         return
     before, after = row.before or {}, row.after or {}
     same = {name: value for name, value in after.items() if before.get(name) == value}
-    other = [f"{name}: {value_text(before.get(name))} → {value_text(value)}" for name, value in after.items() if name not in same]
+    other = [
+        f"{name}: {value_text(before.get(name))} → {value_text(value)}"
+        for name, value in after.items()
+        if name not in same
+    ]
     page.say(f"~ {_values_text(same)}  {'  '.join(other)}", "warn", indent=2)
 
 
@@ -260,13 +327,19 @@ def _values_text(values: dict[str, Any]) -> str:
 
 def _spread_row(row: SpreadRow) -> list[str | StyledCell]:
     names = ("nulls", "distinct", "minimum", "maximum", "mean")
-    return [StyledCell(row.column, "bold"), *(_change_text(row.before[name], row.after[name]) for name in names)]
+    return [
+        StyledCell(row.column, "bold"),
+        *(_change_text(row.before[name], row.after[name]) for name in names),
+    ]
 
 
 def _change_text(before: Any, after: Any) -> str:
     if before == after:
         return "" if after is None else _number_text(after)
-    return f"{'–' if before is None else _number_text(before)} → {'–' if after is None else _number_text(after)}"
+    return (
+        f"{'–' if before is None else _number_text(before)} →"
+        f" {'–' if after is None else _number_text(after)}"
+    )
 
 
 def _number_text(value: Any) -> str:
@@ -286,13 +359,32 @@ class Form(enum.StrEnum):
 
 def plan_command(
     invocation: Invocation,
-    against: Annotated[str | None, Option("--against", metavar="REF", help="a commit, branch or tag instead of what is applied")] = None,
-    form: Annotated[Form, Option("--format", metavar="text|markdown|github", help="github: annotations and a job's summary")] = Form.TEXT,
-    exit_code: Annotated[bool, Option("--exit-code", help="exit 1 where it breaks something for readers, or weakens a promise")] = False,
+    against: Annotated[
+        str | None,
+        Option(
+            "--against", metavar="REF", help="a commit, branch or tag instead of what is applied"
+        ),
+    ] = None,
+    form: Annotated[
+        Form,
+        Option(
+            "--format",
+            metavar="text|markdown|github",
+            help="github: annotations and a job's summary",
+        ),
+    ] = Form.TEXT,
+    exit_code: Annotated[
+        bool,
+        Option(
+            "--exit-code", help="exit 1 where it breaks something for readers, or weakens a promise"
+        ),
+    ] = False,
 ) -> int:
-    """What the files change: of what, for whom, what becomes stale and what it takes. Writes nothing.
+    """What the files change: of what, for whom, what becomes stale and what it takes. Writes
+    nothing.
 
-    With --env NAME the files are compared with production, and what is built in the environment with what production has.
+    With --env NAME the files are compared with production, and what is built in the environment
+    with what production has.
     """
     from headrace.services.plans import plan
 
@@ -306,7 +398,10 @@ def plan_command(
 
 
 def _render_plan_page(response: PlanResponse, page: CommandOutput) -> None:
-    page.head(plan_id_text(response) or "plan", f"against {response.against}" if response.against else "nothing is applied yet")
+    page.head(
+        plan_id_text(response) or "plan",
+        f"against {response.against}" if response.against else "nothing is applied yet",
+    )
     if not response.changes and not response.steps:
         page.say("· nothing changes", "good")
         page.next(response.next)
@@ -347,17 +442,31 @@ PARTITION_COLUMNS = [
 def diff_command(
     invocation: Invocation,
     target: Annotated[str, Argument("ASSET[@K]", help="an asset or a source")],
-    at: Annotated[list[str] | None, Option("--at", metavar="T", help="a time or a snapshot's number; twice, or once for until now")] = None,
-    partition: Annotated[list[str] | None, Option("--partition", metavar="K,…", help="only these partitions")] = None,
-    keys: Annotated[list[str] | None, Option("--keys", metavar="C,…", help="columns that say which rows are the same")] = None,
+    at: Annotated[
+        list[str] | None,
+        Option(
+            "--at", metavar="T", help="a time or a snapshot's number; twice, or once for until now"
+        ),
+    ] = None,
+    partition: Annotated[
+        list[str] | None, Option("--partition", metavar="K,…", help="only these partitions")
+    ] = None,
+    keys: Annotated[
+        list[str] | None,
+        Option("--keys", metavar="C,…", help="columns that say which rows are the same"),
+    ] = None,
     exit_code: Annotated[bool, Option("--exit-code", help="exit 1 where anything changed")] = False,
 ) -> int:
     """What changed between two moments: partitions, columns, rows; by keys where there are any."""
     if at is None or len(at) > 2:
-        raise UsageError("diff compares two moments", hint="--at A --at B; --at A alone compares with now")
+        raise UsageError(
+            "diff compares two moments", hint="--at A --at B; --at A alone compares with now"
+        )
     from headrace.services.sql import DiffQuery, diff
 
-    query = DiffQuery(at[0], at[1] if len(at) == 2 else None, _split_commas(partition), _split_commas(keys))
+    query = DiffQuery(
+        at[0], at[1] if len(at) == 2 else None, _split_commas(partition), _split_commas(keys)
+    )
     response = diff(invocation.session, target, query)
     invocation.show(response, _render_diff)
     return 1 if exit_code and (response.partitions or response.columns) else 0
@@ -372,11 +481,24 @@ def _render_diff(response: DiffResponse, page: CommandOutput) -> None:
     page.say(f"{_snapshot_text(response.before, page)} → {_snapshot_text(response.after, page)}")
     for change in response.columns:
         types = " → ".join(kind for kind in (change.before, change.after) if kind)
-        page.say(f"column {change.column} {'has another type' if change.change == 'type' else change.change}: {types}", "warn", indent=2)
+        page.say(
+            f"column {change.column}"
+            f" {'has another type' if change.change == 'type' else change.change}: {types}",
+            "warn",
+            indent=2,
+        )
     page.say()
-    page.table(PARTITION_COLUMNS, [_partition_row(partition) for partition in response.partitions[:PARTITIONS_SHOWN_MAX]])
+    page.table(
+        PARTITION_COLUMNS,
+        [_partition_row(partition) for partition in response.partitions[:PARTITIONS_SHOWN_MAX]],
+    )
     if len(response.partitions) > PARTITIONS_SHOWN_MAX:
-        page.say(f"and {plural(len(response.partitions) - PARTITIONS_SHOWN_MAX, 'more partition')}; --json has all", "dim", indent=2)
+        page.say(
+            f"and {plural(len(response.partitions) - PARTITIONS_SHOWN_MAX, 'more partition')};"
+            " --json has all",
+            "dim",
+            indent=2,
+        )
     for row in response.sample:
         render_changed_row(row, page)
     page.say()
@@ -385,7 +507,9 @@ def _render_diff(response: DiffResponse, page: CommandOutput) -> None:
 
 
 def _snapshot_text(row: MomentRow, page: CommandOutput) -> str:
-    return f"snapshot {row.snapshot}" + ("" if row.at is None else f" ({page.reader.moment(row.at)})")
+    return f"snapshot {row.snapshot}" + (
+        "" if row.at is None else f" ({page.reader.moment(row.at)})"
+    )
 
 
 def _partition_row(change: PartitionChange) -> list[str | StyledCell]:
@@ -400,5 +524,9 @@ def _diff_facts(response: DiffResponse) -> list[str]:
     counts = [f"{response.rows_added:,} added", f"{response.rows_removed:,} removed"]
     if response.rows_changed is not None:
         counts.append(f"{response.rows_changed:,} changed")
-    by = f"by {', '.join(response.keys)}" if response.keys else "whole rows compared: there are no keys"
+    by = (
+        f"by {', '.join(response.keys)}"
+        if response.keys
+        else "whole rows compared: there are no keys"
+    )
     return [plural(len(response.partitions), "partition"), f"rows: {', '.join(counts)}", by]

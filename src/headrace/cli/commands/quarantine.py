@@ -25,36 +25,62 @@ DECISIONS = ("accept", "drop")
 
 def quarantine_command(
     invocation: Invocation,
-    what: Annotated[str | None, Argument("[ASSET[@K]|accept|drop]", help="what waits, or what is decided about it")] = None,
-    target: Annotated[str | None, Argument("[ASSET@K|INC-N]", help="of accept and drop: one partition, or all of an incident")] = None,
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why; kept in the audit trail")] = None,
-    until: Annotated[str | None, Option("--until", metavar="T", help="when the exception lapses: a time, or `7d` from now")] = None,
+    what: Annotated[
+        str | None,
+        Argument("[ASSET[@K]|accept|drop]", help="what waits, or what is decided about it"),
+    ] = None,
+    target: Annotated[
+        str | None,
+        Argument(
+            "[ASSET@K|INC-N]", help="of accept and drop: one partition, or all of an incident"
+        ),
+    ] = None,
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="why; kept in the audit trail")
+    ] = None,
+    until: Annotated[
+        str | None,
+        Option("--until", metavar="T", help="when the exception lapses: a time, or `7d` from now"),
+    ] = None,
     exit_code: ExitCode = False,
 ) -> int:
-    """Held and rejected data: why it waits, some of its rows, where it is, what to do. `accept` publishes it as an exception, `drop`
-    says that it never will be."""
+    """Held and rejected data: why it waits, some of its rows, where it is, what to do. `accept`
+    publishes it as an exception, `drop` says that it never will be."""
     if what in DECISIONS and target is not None:
         return _decide(invocation, what, target, reason, until)
     if target is not None:
-        raise UsageError(f"`headrace quarantine {(what or '')[:40]}` isn't known", hint=f"one of {', '.join(DECISIONS)}, and ASSET@K")
+        raise UsageError(
+            f"`headrace quarantine {(what or '')[:40]}` isn't known",
+            hint=f"one of {', '.join(DECISIONS)}, and ASSET@K",
+        )
     if reason is not None or until is not None:
-        raise UsageError("--reason and --until belong to a decision", hint="headrace quarantine accept ASSET@K --reason TEXT")
+        raise UsageError(
+            "--reason and --until belong to a decision",
+            hint="headrace quarantine accept ASSET@K --reason TEXT",
+        )
     rows = list_quarantine(invocation.session, what)
     invocation.show(rows, lambda rows, page: _render_quarantine(rows, page, what))
     return int(exit_code and bool(rows))
 
 
-def _decide(invocation: Invocation, what: str, target: str, reason: str | None, until: str | None) -> int:
+def _decide(
+    invocation: Invocation, what: str, target: str, reason: str | None, until: str | None
+) -> int:
     from headrace.services import quarantine_decisions as deciding
 
     if what == "accept":
-        response = deciding.accept(invocation.session, target, reason=reason, until=until, progress=invocation.progress())
+        response = deciding.accept(
+            invocation.session, target, reason=reason, until=until, progress=invocation.progress()
+        )
     elif until is not None:
         raise UsageError(
-            "what is dropped stays dropped: there is no --until", hint=command_line("quarantine", "drop", target, "--reason", "TEXT")
+            "what is dropped stays dropped: there is no --until",
+            hint=command_line("quarantine", "drop", target, "--reason", "TEXT"),
         )
     else:
-        response = deciding.drop(invocation.session, target, reason=reason, progress=invocation.progress())
+        response = deciding.drop(
+            invocation.session, target, reason=reason, progress=invocation.progress()
+        )
     invocation.show(response, render_decision)
     return int(response.state not in ("published", "dropped"))
 
@@ -85,7 +111,10 @@ def _render_quarantine(rows: list[QuarantineRow], page: CommandOutput, target: s
         return
     page.table(QUARANTINE_COLUMNS, [_quarantine_row(row, page) for row in rows])
     known = sum(row.rows or 0 for row in rows)
-    page.say(", ".join([plural(len(rows), "partition"), *([plural(known, "row")] if known else [])]) + f"; {_visibility_text(rows)}")
+    page.say(
+        ", ".join([plural(len(rows), "partition"), *([plural(known, "row")] if known else [])])
+        + f"; {_visibility_text(rows)}"
+    )
     page.next(command_line("quarantine", partition_argument(rows[0].node, rows[0].partition)))
 
 
@@ -102,7 +131,9 @@ def _quarantine_row(row: QuarantineRow, page: CommandOutput) -> list[str | Style
 
 
 def _visibility_text(rows: list[QuarantineRow]) -> str:
-    """Whether readers see anything of it: what was accepted stays published once the exception has lapsed."""
+    """Whether readers see anything of it: what was accepted stays published once the exception has
+    lapsed.
+    """
     seen = sum(row.verdict == "warned" for row in rows)
     if not seen:
         return "readers see none of it"
@@ -110,14 +141,28 @@ def _visibility_text(rows: list[QuarantineRow]) -> str:
 
 
 def _render_detail(row: QuarantineRow, page: CommandOutput) -> None:
-    page.say(f"{output.state_mark(row.state)}  {row.node}@{row.partition} since {page.reader.moment(row.at)}: {row.reason}", "warn")
+    page.say(
+        f"{output.state_mark(row.state)}  {row.node}@{row.partition} since"
+        f" {page.reader.moment(row.at)}: {row.reason}",
+        "warn",
+    )
     for check in row.checks:
-        page.say(f"check {check.name}: {check.detail or f'{check.failing} of {check.rows} rows'}", indent=2)
+        page.say(
+            f"check {check.name}: {check.detail or f'{check.failing} of {check.rows} rows'}",
+            indent=2,
+        )
     if row.sample:
         names = list(dict.fromkeys(name for sample in row.sample for name in sample))
         page.say("for example:", indent=2)
-        data_table(page, [ColumnRow(name=name, type="") for name in names], row.sample[:SAMPLE_SHOWN_MAX])
-    facts = [("owner", row.owner), ("delivered", row.delivery), ("kept in", row.path), ("attempt", row.attempt)]
+        data_table(
+            page, [ColumnRow(name=name, type="") for name in names], row.sample[:SAMPLE_SHOWN_MAX]
+        )
+    facts = [
+        ("owner", row.owner),
+        ("delivered", row.delivery),
+        ("kept in", row.path),
+        ("attempt", row.attempt),
+    ]
     page.table(
         [ColumnLayout("", least=9), ColumnLayout("", least=10)],
         [[StyledCell(name, "dim"), value] for name, value in facts if value],
@@ -136,14 +181,23 @@ def _render_detail(row: QuarantineRow, page: CommandOutput) -> None:
 
 def render_decision(response: DecisionResponse, page: CommandOutput) -> None:
     """What was decided, and what came of it."""
-    name = response.asset if response.partitions == ["*"] else f"{response.asset} {partition_span(response.partitions)}"
+    name = (
+        response.asset
+        if response.partitions == ["*"]
+        else f"{response.asset} {partition_span(response.partitions)}"
+    )
     if response.state == "published":
-        lapses = f" until {page.reader.moment(response.until)}" if response.until is not None else ""
+        lapses = (
+            f" until {page.reader.moment(response.until)}" if response.until is not None else ""
+        )
         page.say(f"✓ {name} is published as an exception of {response.by}{lapses}", "good")
     elif response.state == "dropped":
         page.say(f"✓ {name} is dropped: readers will never see it", "good")
     elif response.undecided:
-        page.say(f"! {name}: decided; {plural(len(response.undecided), 'partition')} could not be:", "warn")
+        page.say(
+            f"! {name}: decided; {plural(len(response.undecided), 'partition')} could not be:",
+            "warn",
+        )
         for failed in response.undecided:
             page.say(f"✗ {failed.partition}: {failed.reason}", "bad", indent=2)
             if failed.hint:
@@ -155,10 +209,14 @@ def render_decision(response: DecisionResponse, page: CommandOutput) -> None:
     page.say(f"it waited because: {response.why}", indent=2)
     for row in response.published:
         if row.asset != response.asset:
-            page.say(f"computed from it: {row.asset}@{row.partition}, {plural(row.rows, 'row')}", indent=2)
+            page.say(
+                f"computed from it: {row.asset}@{row.partition}, {plural(row.rows, 'row')}",
+                indent=2,
+            )
     for rejected_row in response.rejected:
         page.say(
-            f"{output.state_mark(rejected_row.state)}  {rejected_row.asset}@{rejected_row.partition}: {rejected_row.reason}",
+            f"{output.state_mark(rejected_row.state)} "
+            f" {rejected_row.asset}@{rejected_row.partition}: {rejected_row.reason}",
             "warn",
             indent=2,
         )
@@ -167,7 +225,10 @@ def render_decision(response: DecisionResponse, page: CommandOutput) -> None:
     if response.still_waiting:
         rest = response.still_waiting
         named = joined(rest[:3]) + (" …" if len(rest) > 3 else "")
-        page.say(f"of the same incident still waiting: {plural(len(rest), 'partition')} ({named})", "warn")
+        page.say(
+            f"of the same incident still waiting: {plural(len(rest), 'partition')} ({named})",
+            "warn",
+        )
     page.clock_note()
     page.next(response.next or "headrace status")
 
@@ -178,9 +239,12 @@ def render_decision(response: DecisionResponse, page: CommandOutput) -> None:
 def withdraw_command(
     invocation: Invocation,
     target: Annotated[str, Argument("ASSET@K", help="a published partition")],
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why; who misses the data reads it")] = None,
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="why; who misses the data reads it")
+    ] = None,
 ) -> int:
-    """Take a publication back: readers see nothing of that partition any more, and what was made of it is stale."""
+    """Take a publication back: readers see nothing of that partition any more, and what was made of
+    it is stale."""
     from headrace.services.interventions import withdraw
 
     response = withdraw(invocation.session, target, reason=reason, progress=invocation.progress())
@@ -192,7 +256,9 @@ def _render_withdrawn(response: WithdrawResponse, page: CommandOutput) -> None:
     rows = plural(response.rows, "row")
     name = f"{response.asset}@{response.partition}" if response.partition != "*" else response.asset
     page.say(
-        f"✓ {name} is withdrawn: readers see none of its {rows} any more (published {page.reader.moment(response.published_at)})", "good"
+        f"✓ {name} is withdrawn: readers see none of its {rows} any more (published"
+        f" {page.reader.moment(response.published_at)})",
+        "good",
     )
     for row in response.stale[:10]:
         page.say(f"stale now: {row.node} {partition_span(row.partitions)}", indent=2)

@@ -33,11 +33,17 @@ def chosen_format(form: str | None, out: Path | None, *, json: bool) -> str:
     """What was asked for, or what the file's ending says."""
     if form is not None and form not in FORMATS:
         raise UsageError(f"--format {form} isn't known", hint=f"one of {', '.join(FORMATS)}")
-    chosen = form or ("json" if json else (out.suffix.lstrip(".").lower() if out is not None else "table"))
+    chosen = form or (
+        "json" if json else (out.suffix.lstrip(".").lower() if out is not None else "table")
+    )
     if json and chosen != "json":
-        raise UsageError(f"--json and --format {chosen} exclude each other", hint="leave one of them away")
+        raise UsageError(
+            f"--json and --format {chosen} exclude each other", hint="leave one of them away"
+        )
     if out is not None and (chosen == "table" or chosen not in FORMATS):
-        raise UsageError(f"--out {out} doesn't say in which format", hint="--format csv, json, parquet or arrow")
+        raise UsageError(
+            f"--out {out} doesn't say in which format", hint="--format csv, json, parquet or arrow"
+        )
     if out is None and chosen in BINARY_FORMATS and sys.stdout.isatty():
         raise UsageError(f"{chosen} isn't for terminals", hint="--out FILE")
     return chosen
@@ -57,7 +63,9 @@ def replace_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 
 def write_out(fill: Callable[[BinaryIO], object], out: Path | None) -> None:
-    """Writes rows into a file, or to standard output: on a terminal without what would control it."""
+    """Writes rows into a file, or to standard output: on a terminal without what would
+    control it.
+    """
     if out is not None:
         replace_file(out, fill)
     elif sys.stdout.isatty():
@@ -77,32 +85,56 @@ TABLE_ROWS = 100
 def read_command(
     invocation: Invocation,
     asset: Annotated[str, Argument("ASSET", help="an asset or a source")],
-    partition: Annotated[list[str] | None, Option("--partition", metavar="K,…", help="only these partitions")] = None,
+    partition: Annotated[
+        list[str] | None, Option("--partition", metavar="K,…", help="only these partitions")
+    ] = None,
     at: Annotated[str | None, Option("--at", metavar="T", help="as it was at a time")] = None,
-    version: Annotated[int | None, Option("--version", metavar="N", least=0, help="as it was in a snapshot")] = None,
-    limit: Annotated[int | None, Option("--limit", metavar="N", least=0, help="at most so many rows (a table: 100)")] = None,
-    form: Annotated[str | None, Option("--format", metavar="|".join(FORMATS), help="how (default: a table)")] = None,
-    out: Annotated[Path | None, Option("--out", metavar="FILE", help="into a file, replaced whole")] = None,
-    role: Annotated[str | None, Option("--as", metavar="ROLE", help="not built yet: there are no roles")] = None,
+    version: Annotated[
+        int | None, Option("--version", metavar="N", least=0, help="as it was in a snapshot")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        Option("--limit", metavar="N", least=0, help="at most so many rows (a table: 100)"),
+    ] = None,
+    form: Annotated[
+        str | None, Option("--format", metavar="|".join(FORMATS), help="how (default: a table)")
+    ] = None,
+    out: Annotated[
+        Path | None, Option("--out", metavar="FILE", help="into a file, replaced whole")
+    ] = None,
+    role: Annotated[
+        str | None, Option("--as", metavar="ROLE", help="not built yet: there are no roles")
+    ] = None,
 ) -> int:
     """Published data: as a table, or all rows as CSV, JSON, Parquet or Arrow."""
     if role is not None:
-        raise NotBuilt("roles and masking are not built yet", hint="leave --as away: nothing is masked")
+        raise NotBuilt(
+            "roles and masking are not built yet", hint="leave --as away: nothing is masked"
+        )
     name, _, key = asset.partition("@")
-    keys = tuple(item.strip() for text in [*([key] if key else []), *(partition or [])] for item in text.split(",") if item.strip())
+    keys = tuple(
+        item.strip()
+        for text in [*([key] if key else []), *(partition or [])]
+        for item in text.split(",")
+        if item.strip()
+    )
     chosen = chosen_format(form, out, json=invocation.options.json)
     query = ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=limit)
     if chosen in ("csv", *BINARY_FORMATS):
         _write_rows(invocation, query, chosen, out)
         return 0
     read_query = (
-        query if chosen == "json" or limit is not None else ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=TABLE_ROWS)
+        query
+        if chosen == "json" or limit is not None
+        else ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=TABLE_ROWS)
     )
     response = read(invocation.session, read_query)
     if chosen == "json":
         _write_json(invocation, response, out)
     else:
-        _render_rows(response, CommandOutput(invocation.screen, invocation.reader, invocation.suffix))
+        _render_rows(
+            response, CommandOutput(invocation.screen, invocation.reader, invocation.suffix)
+        )
     return 0
 
 
@@ -134,13 +166,25 @@ def _render_rows(response: ReadResponse, page: CommandOutput) -> None:
     data_table(page, response.columns, response.rows)
     page.say()
     total = response.rows_total if response.rows_total is not None else len(response.rows)
-    rows = plural(total, "row") if len(response.rows) == total else f"{len(response.rows):,} of {plural(total, 'row')}"
-    facts = [rows, f"snapshot {response.snapshot}", f"published {page.reader.moment(response.published_at)}"]
+    rows = (
+        plural(total, "row")
+        if len(response.rows) == total
+        else f"{len(response.rows):,} of {plural(total, 'row')}"
+    )
+    facts = [
+        rows,
+        f"snapshot {response.snapshot}",
+        f"published {page.reader.moment(response.published_at)}",
+    ]
     if response.data_through is not None:
         facts.append(f"data through {page.reader.partition(response.data_through)}")
     page.facts(*facts)
     more = len(response.rows) < total
-    page.next(f"headrace read {response.asset} --format csv --out {response.asset}.csv" if more else f"headrace lineage {response.asset}")
+    page.next(
+        f"headrace read {response.asset} --format csv --out {response.asset}.csv"
+        if more
+        else f"headrace lineage {response.asset}"
+    )
 
 
 # `headrace sql QUERY`
@@ -150,15 +194,30 @@ QUERY_BYTES_MAX = 4 << 20
 
 def sql_command(
     invocation: Invocation,
-    query: Annotated[str | None, Argument("[QUERY]", help="a SELECT, a file FILE.sql, or - for standard input")] = None,
-    at: Annotated[str | None, Option("--at", metavar="T", help="over the snapshot of a time")] = None,
-    limit: Annotated[int | None, Option("--limit", metavar="N", least=0, help="at most so many rows (a table: 100)")] = None,
+    query: Annotated[
+        str | None, Argument("[QUERY]", help="a SELECT, a file FILE.sql, or - for standard input")
+    ] = None,
+    at: Annotated[
+        str | None, Option("--at", metavar="T", help="over the snapshot of a time")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        Option("--limit", metavar="N", least=0, help="at most so many rows (a table: 100)"),
+    ] = None,
     setting: Set = None,
-    form: Annotated[str | None, Option("--format", metavar="|".join(FORMATS), help="how (default: a table)")] = None,
-    out: Annotated[Path | None, Option("--out", metavar="FILE", help="into a file, replaced whole")] = None,
-    attach: Annotated[bool, Option("--attach", help="print the DuckDB statement that attaches the lake")] = False,
+    form: Annotated[
+        str | None, Option("--format", metavar="|".join(FORMATS), help="how (default: a table)")
+    ] = None,
+    out: Annotated[
+        Path | None, Option("--out", metavar="FILE", help="into a file, replaced whole")
+    ] = None,
+    attach: Annotated[
+        bool, Option("--attach", help="print the DuckDB statement that attaches the lake")
+    ] = False,
 ) -> int:
-    """A query over one snapshot of all that is published: sources and assets are tables. It can't change anything."""
+    """A query over one snapshot of all that is published: sources and assets are tables. It can't
+    change anything.
+    """
     if attach:
         return _attach_lake(invocation)
     if query is None:
@@ -181,7 +240,9 @@ def sql_command(
     elif chosen == "json":
         invocation.json(response)
     else:
-        _render_result(response, CommandOutput(invocation.screen, invocation.reader, invocation.suffix))
+        _render_result(
+            response, CommandOutput(invocation.screen, invocation.reader, invocation.suffix)
+        )
     return 0
 
 
@@ -205,7 +266,9 @@ def _query_text(query: str) -> str:
         try:
             return Path(query).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{query} can't be read: {error}", hint="a file with one SELECT, as UTF-8") from error
+            raise UsageError(
+                f"{query} can't be read: {error}", hint="a file with one SELECT, as UTF-8"
+            ) from error
     return query
 
 
@@ -223,7 +286,9 @@ def _render_result(response: SqlResponse, page: CommandOutput) -> None:
     data_table(page, response.columns, response.rows)
     page.say()
     rows = plural(len(response.rows), "row")
-    snapshot = "nothing is published" if response.snapshot is None else f"snapshot {response.snapshot}"
+    snapshot = (
+        "nothing is published" if response.snapshot is None else f"snapshot {response.snapshot}"
+    )
     made = "" if response.at is None else f"of {page.reader.moment(response.at)}"
     text = f"the first {rows}; --limit N shows more" if response.truncated else rows
     page.facts(text, f"{snapshot} {made}".strip(), seconds(response.seconds))

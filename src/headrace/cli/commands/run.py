@@ -21,36 +21,66 @@ def run_command(
     select: Selection = None,
     also: Select = None,
     exclude: Exclude = None,
-    partition: Annotated[list[str] | None, Option("--partition", metavar="K,…", help="these partitions")] = None,
-    first: Annotated[str | None, Option("--from", metavar="K", help="first partition, included")] = None,
-    last: Annotated[str | None, Option("--to", metavar="K", help="last partition, included")] = None,
-    again: Annotated[bool, Option("--again", help="replace what is published; needs --reason")] = False,
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")] = None,
+    partition: Annotated[
+        list[str] | None, Option("--partition", metavar="K,…", help="these partitions")
+    ] = None,
+    first: Annotated[
+        str | None, Option("--from", metavar="K", help="first partition, included")
+    ] = None,
+    last: Annotated[
+        str | None, Option("--to", metavar="K", help="last partition, included")
+    ] = None,
+    again: Annotated[
+        bool, Option("--again", help="replace what is published; needs --reason")
+    ] = False,
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")
+    ] = None,
     setting: Annotated[
         list[str] | None,
-        Option("--set", metavar="k=v", help="of `try` and `render` alone: what is published has the parameters of its files"),
+        Option(
+            "--set",
+            metavar="k=v",
+            help="of `try` and `render` alone: what is published has the parameters of its files",
+        ),
     ] = None,
 ) -> int:
-    """Run now. A published partition is replaced only if its inputs or code changed, or with --again.
+    """Run now. A published partition is replaced only if its inputs or code changed, or with
+    --again.
 
     The first run of a new project applies it.
     """
     if setting:
         raise Refused(
             "what is published is computed with the parameters that are applied",
-            hint="headrace try ASSET --set shows a result without publishing it; to change one: `parameters:`, then headrace apply",
+            hint=(
+                "headrace try ASSET --set shows a result without publishing it; to change one:"
+                " `parameters:`, then headrace apply"
+            ),
         )
     keys = _split_keys(partition)
     if keys and (first or last):
-        raise UsageError("--partition and --from/--to exclude each other", hint="a range is --from A --to B, both included")
+        raise UsageError(
+            "--partition and --from/--to exclude each other",
+            hint="a range is --from A --to B, both included",
+        )
     if again and not (reason or "").strip():
-        raise UsageError("--again needs --reason", hint="say why published data is computed again: --reason TEXT")
+        raise UsageError(
+            "--again needs --reason", hint="say why published data is computed again: --reason TEXT"
+        )
     from headrace.services.run import run
 
     response = run(
-        invocation.session, [*(select or []), *(also or [])], exclude=exclude or [], partitions=keys, first=first, last=last,
-        again=again, reason=reason, progress=invocation.progress(),
-    )  # fmt: skip
+        invocation.session,
+        [*(select or []), *(also or [])],
+        exclude=exclude or [],
+        partitions=keys,
+        first=first,
+        last=last,
+        again=again,
+        reason=reason,
+        progress=invocation.progress(),
+    )
     invocation.show(response, render_run)
     return 0 if response.state in ("succeeded", "nothing_due") else 1
 
@@ -80,8 +110,12 @@ def tick_command(invocation: Invocation) -> int:
 
 def retry_command(
     invocation: Invocation,
-    target: Annotated[str, Argument("RUN|ASSET[@K]", help="a run's number, an asset, or one of its partitions")],
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")] = None,
+    target: Annotated[
+        str, Argument("RUN|ASSET[@K]", help="a run's number, an asset, or one of its partitions")
+    ],
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")
+    ] = None,
 ) -> int:
     """Run again only what failed, was rejected or lost, and hasn't been published since."""
     from headrace.services.run import retry
@@ -97,9 +131,12 @@ def retry_command(
 def cancel_command(
     invocation: Invocation,
     run: Annotated[str, Argument("RUN", help="`headrace runs` lists them")],
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")] = None,
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")
+    ] = None,
 ) -> int:
-    """End a run that is under way. What is published stays; what no other run wants isn't started, and what runs is ended.
+    """End a run that is under way. What is published stays; what no other run wants isn't started,
+    and what runs is ended.
 
     Exits 1 where the run isn't under way.
     """
@@ -114,12 +151,18 @@ def _render_cancelled(response: CancelResponse, page: CommandOutput) -> None:
     at = page.reader.moment(response.ended_at)
     if response.state == "cancelled":
         why = f": {response.reason}" if response.reason else ""
-        page.say(f"✓ run {response.run_id} was cancelled by {response.by or 'somebody'} at {at}{why}", "good")
+        page.say(
+            f"✓ run {response.run_id} was cancelled by {response.by or 'somebody'} at {at}{why}",
+            "good",
+        )
     elif response.state == "running":
         page.say(f"! run {response.run_id} isn't this leader's: it can't be cancelled", "warn")
     else:
         ended = f" at {at}" if response.ended_at else ""
-        page.say(f"· run {response.run_id} isn't under way: it ended{ended}, {output.state_mark(response.state)}")
+        page.say(
+            f"· run {response.run_id} isn't under way: it ended{ended},"
+            f" {output.state_mark(response.state)}"
+        )
     page.clock_note()
     page.next(f"headrace runs {response.run_id}")
 
@@ -132,19 +175,36 @@ def pause_command(
     select: Selection = None,
     also: Select = None,
     exclude: Exclude = None,
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why; who finds it paused reads it")] = None,
-    until: Annotated[str | None, Option("--until", metavar="T", help="a time, or from now: 2h, 3d; then it resumes by itself")] = None,
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="why; who finds it paused reads it")
+    ] = None,
+    until: Annotated[
+        str | None,
+        Option(
+            "--until", metavar="T", help="a time, or from now: 2h, 3d; then it resumes by itself"
+        ),
+    ] = None,
 ) -> int:
     """Start nothing of these any more; what runs goes on. Without a selection: what is paused."""
     from headrace.services.pause import pause, paused
 
     chosen = [*(select or []), *(also or [])]
     if not chosen and (reason is not None or until is not None):
-        raise UsageError("nothing was selected to be paused", hint="headrace pause '*' --reason TEXT pauses everything")
+        raise UsageError(
+            "nothing was selected to be paused",
+            hint="headrace pause '*' --reason TEXT pauses everything",
+        )
     if not chosen:
         invocation.show(paused(invocation.session), render_paused)
         return 0
-    response = pause(invocation.session, chosen, exclude=exclude or [], reason=reason, until=until, progress=invocation.progress())
+    response = pause(
+        invocation.session,
+        chosen,
+        exclude=exclude or [],
+        reason=reason,
+        until=until,
+        progress=invocation.progress(),
+    )
     invocation.show(response, render_paused)
     return 0
 
@@ -171,7 +231,10 @@ def render_paused(response: PauseResponse, page: CommandOutput) -> None:
         return
     page.say()
     page.table(PAUSE_COLUMNS, [_paused_row(row, page) for row in response.paused])
-    page.say(f"{plural(len(response.paused), 'node')} paused: nothing of {'it' if len(response.paused) == 1 else 'them'} is started")
+    page.say(
+        f"{plural(len(response.paused), 'node')} paused: nothing of"
+        f" {'it' if len(response.paused) == 1 else 'them'} is started"
+    )
     page.next(f"headrace resume {shlex.quote(response.paused[0].node)}")
 
 
@@ -188,14 +251,25 @@ def resume_command(
     select: Selection = None,
     also: Select = None,
     exclude: Exclude = None,
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")] = None,
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")
+    ] = None,
 ) -> int:
     """Let what was paused run again."""
     chosen = [*(select or []), *(also or [])]
     if not chosen:
-        raise UsageError("resume needs a selection", hint="headrace pause lists what is paused; `headrace resume '*'` resumes all")
+        raise UsageError(
+            "resume needs a selection",
+            hint="headrace pause lists what is paused; `headrace resume '*'` resumes all",
+        )
     from headrace.services.pause import resume
 
-    response = resume(invocation.session, chosen, exclude=exclude or [], reason=reason, progress=invocation.progress())
+    response = resume(
+        invocation.session,
+        chosen,
+        exclude=exclude or [],
+        reason=reason,
+        progress=invocation.progress(),
+    )
     invocation.show(response, render_paused)
     return 0

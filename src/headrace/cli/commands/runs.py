@@ -8,7 +8,13 @@ from typing import Annotated
 from headrace.cli import output
 from headrace.cli.invocation import Argument, ExitCode, Invocation, Option
 from headrace.cli.output import CommandOutput, seconds
-from headrace.cli.run_results import ERRORS_SHOWN_MAX, REPAIRS_SHOWN_MAX, partition_span, render_error, render_repair
+from headrace.cli.run_results import (
+    ERRORS_SHOWN_MAX,
+    REPAIRS_SHOWN_MAX,
+    partition_span,
+    render_error,
+    render_repair,
+)
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.services.logs import AttemptLog, follow, logs
@@ -23,15 +29,24 @@ ATTEMPTS_SHOWN_MAX = 200
 def runs_command(
     invocation: Invocation,
     run: Annotated[str | None, Argument("[RUN]", help="one run, with its attempts")] = None,
-    failed: Annotated[bool, Option("--failed", help="only what failed, was lost or rejected")] = False,
-    since: Annotated[str | None, Option("--since", metavar="T", help="a time, or back from now: 2d, 6h")] = None,
-    limit: Annotated[int, Option("--limit", metavar="N", least=1, help="runs listed, newest first")] = 20,
+    failed: Annotated[
+        bool, Option("--failed", help="only what failed, was lost or rejected")
+    ] = False,
+    since: Annotated[
+        str | None, Option("--since", metavar="T", help="a time, or back from now: 2d, 6h")
+    ] = None,
+    limit: Annotated[
+        int, Option("--limit", metavar="N", least=1, help="runs listed, newest first")
+    ] = 20,
     exit_code: ExitCode = False,
 ) -> int:
     """What ran, and what became of it."""
     rows = runs(invocation.session, run, failed=failed, since=since, limit=limit)
     narrowed = failed or since is not None
-    invocation.show(rows, _render_one_run if run else lambda rows, page: _render_runs(rows, page, narrowed=narrowed))
+    invocation.show(
+        rows,
+        _render_one_run if run else lambda rows, page: _render_runs(rows, page, narrowed=narrowed),
+    )
     return int(exit_code and any(row.state in FAILED for row in rows))
 
 
@@ -53,16 +68,31 @@ def _render_runs(rows: list[RunRow], page: CommandOutput, *, narrowed: bool = Fa
     page.table(RUN_COLUMNS, [_run_row(group, page) for group in grouped])
     if not grouped:
         page.say("no run is like that" if narrowed else "nothing has run yet")
-    page.next(f"headrace runs {grouped[0][0].run_id}" if grouped else "headrace runs" if narrowed else "headrace tick")
+    page.next(
+        f"headrace runs {grouped[0][0].run_id}"
+        if grouped
+        else "headrace runs"
+        if narrowed
+        else "headrace tick"
+    )
 
 
 def _run_row(rows: list[RunRow], page: CommandOutput) -> list[str | StyledCell]:
     first = rows[0]
-    took = (first.run_finished_at - first.run_started_at).total_seconds() if first.run_finished_at else None
+    took = (
+        (first.run_finished_at - first.run_started_at).total_seconds()
+        if first.run_finished_at
+        else None
+    )
     return [
-        StyledCell(first.run_id, "bold"), first.run_kind, page.reader.moment(first.run_started_at), seconds(took),
-        output.state_cell(first.run_state), _states_text(rows), first.actor,
-    ]  # fmt: skip
+        StyledCell(first.run_id, "bold"),
+        first.run_kind,
+        page.reader.moment(first.run_started_at),
+        seconds(took),
+        output.state_cell(first.run_state),
+        _states_text(rows),
+        first.actor,
+    ]
 
 
 def _states_text(rows: list[RunRow]) -> str:
@@ -70,7 +100,12 @@ def _states_text(rows: list[RunRow]) -> str:
     for row in rows:
         if row.node is not None:
             results[row.state] = results.get(row.state, 0) + 1
-    return ", ".join(f"{n:,} {state}" for state, n in sorted(results.items(), key=lambda item: -item[1])) or "nothing attempted"
+    return (
+        ", ".join(
+            f"{n:,} {state}" for state, n in sorted(results.items(), key=lambda item: -item[1])
+        )
+        or "nothing attempted"
+    )
 
 
 ATTEMPT_COLUMNS = [
@@ -85,22 +120,41 @@ ATTEMPT_COLUMNS = [
 
 
 def _render_one_run(rows: list[RunRow], page: CommandOutput) -> None:
-    attempted = [list(group) for _, group in groupby((row for row in rows if row.node is not None), key=lambda row: row.attempt)]
+    attempted = [
+        list(group)
+        for _, group in groupby(
+            (row for row in rows if row.node is not None), key=lambda row: row.attempt
+        )
+    ]
     first = rows[0]
     page.head(f"run {first.run_id}", f"{first.run_kind} by {first.actor}")
-    page.facts(f"began {page.reader.moment(first.run_started_at)}", output.state_mark(first.run_state), _states_text(rows))
+    page.facts(
+        f"began {page.reader.moment(first.run_started_at)}",
+        output.state_mark(first.run_state),
+        _states_text(rows),
+    )
     if first.cancelled_at is not None:
         why = f": {first.cancel_reason}" if first.cancel_reason else ""
-        page.say(f"cancelled by {first.cancelled_by} at {page.reader.moment(first.cancelled_at)}{why}", "warn")
+        page.say(
+            f"cancelled by {first.cancelled_by} at {page.reader.moment(first.cancelled_at)}{why}",
+            "warn",
+        )
     page.say()
     page.table(ATTEMPT_COLUMNS, [_attempt_row(group) for group in attempted[:ATTEMPTS_SHOWN_MAX]])
     if len(attempted) > ATTEMPTS_SHOWN_MAX:
-        page.say(f"and {plural(len(attempted) - ATTEMPTS_SHOWN_MAX, 'more attempt')}; --json has all", indent=2)
+        page.say(
+            f"and {plural(len(attempted) - ATTEMPTS_SHOWN_MAX, 'more attempt')}; --json has all",
+            indent=2,
+        )
     wrong = [group for group in attempted if group[0].error is not None]
     for group in wrong[:ERRORS_SHOWN_MAX]:
         page.say()
         assert group[0].error is not None
-        render_error(group[0].error, page, f"{group[0].node}@{_partitions_text(group)} (attempt {group[0].attempt})")
+        render_error(
+            group[0].error,
+            page,
+            f"{group[0].node}@{_partitions_text(group)} (attempt {group[0].attempt})",
+        )
     repairs = [row.repair for group in attempted for row in group if row.repair is not None]
     for row in list({(row.node, row.first): row for row in repairs}.values())[:REPAIRS_SHOWN_MAX]:
         render_repair(row, page)
@@ -110,7 +164,9 @@ def _render_one_run(rows: list[RunRow], page: CommandOutput) -> None:
 def _next_command(attempted: list[list[RunRow]]) -> str:
     waiting = next((row for row, *_ in attempted if row.state in ("held", "rejected")), None)
     if waiting:
-        return command_line("quarantine", partition_argument(waiting.node or "", waiting.partition or WHOLE))
+        return command_line(
+            "quarantine", partition_argument(waiting.node or "", waiting.partition or WHOLE)
+        )
     wrong = next((row for row, *_ in attempted if row.state in FAILED), None)
     return f"headrace logs {wrong.attempt}" if wrong else "headrace status"
 
@@ -138,9 +194,19 @@ def _attempt_row(group: list[RunRow]) -> list[str | StyledCell]:
 
 def logs_command(
     invocation: Invocation,
-    target: Annotated[str, Argument("ASSET[@K]|ATTEMPT", help="an asset (its newest attempt), a partition, or an attempt's id")],
-    following: Annotated[bool, Option("--follow", "-f", help="wait for more until the attempt has ended")] = False,
-    grep: Annotated[str | None, Option("--grep", metavar="RE", help="only lines in which this is found")] = None,
+    target: Annotated[
+        str,
+        Argument(
+            "ASSET[@K]|ATTEMPT",
+            help="an asset (its newest attempt), a partition, or an attempt's id",
+        ),
+    ],
+    following: Annotated[
+        bool, Option("--follow", "-f", help="wait for more until the attempt has ended")
+    ] = False,
+    grep: Annotated[
+        str | None, Option("--grep", metavar="RE", help="only lines in which this is found")
+    ] = None,
 ) -> int:
     """The lines that an attempt wrote, and why it failed where it did."""
     if following and invocation.options.json:
@@ -172,12 +238,19 @@ def _render_log(log: AttemptLog | None, page: CommandOutput, target: str) -> Non
     for row in log.rows:
         _render_line(row, page)
     if not log.rows:
-        page.say("no lines were written" if not log.error else "no lines were written before it failed", "dim")
+        page.say(
+            "no lines were written" if not log.error else "no lines were written before it failed",
+            "dim",
+        )
     if log.error is not None:
         render_error(log.error, page, name)
     elif attempt.reason:
         page.say(attempt.reason, indent=2)
-    page.next(f"headrace quarantine {attempt.node}" if attempt.state in ("held", "rejected") else f"headrace runs {attempt.run_id}")
+    page.next(
+        f"headrace quarantine {attempt.node}"
+        if attempt.state in ("held", "rejected")
+        else f"headrace runs {attempt.run_id}"
+    )
 
 
 _STYLE_OF_LEVEL = {"error": "bad", "critical": "bad", "warning": "warn", "debug": "dim"}

@@ -32,25 +32,46 @@ class DemoFaultOption(enum.StrEnum):
 def demo_command(
     invocation: Invocation,
     directory: Annotated[
-        Path, Argument("[resume] [DIR]", help="where it is made (default: demo); `resume` lets the rest of its days flow")
+        Path,
+        Argument(
+            "[resume] [DIR]",
+            help="where it is made (default: demo); `resume` lets the rest of its days flow",
+        ),
     ] = Path("demo"),
     resumed: Annotated[Path | None, Argument("")] = None,
-    days: Annotated[int | None, Option("--days", metavar="N", least=1, help="replay only so many days")] = None,
+    days: Annotated[
+        int | None, Option("--days", metavar="N", least=1, help="replay only so many days")
+    ] = None,
     fault: Annotated[
-        DemoFaultOption, Option("--fault", metavar="|".join(DemoFaultOption), help="what the vendor does on the 11th of February")
+        DemoFaultOption,
+        Option(
+            "--fault",
+            metavar="|".join(DemoFaultOption),
+            help="what the vendor does on the 11th of February",
+        ),
     ] = DemoFaultOption.RENAME,
     no_serve: Annotated[bool, Option("--no-serve", help="don't serve it afterwards")] = False,
-    fresh: Annotated[bool, Option("--fresh", help="begin again in a DIR that holds a demo")] = False,
+    fresh: Annotated[
+        bool, Option("--fresh", help="begin again in a DIR that holds a demo")
+    ] = False,
 ) -> int:
-    """The guided example: New York's flights of 2013, delivered day by day as a vendor would; then a page that shows how it stands."""
+    """The guided example: New York's flights of 2013, delivered day by day as a vendor would; then
+    a page that shows how it stands.
+    """
     from headrace.services.demo import demo, go_on
 
     if directory == Path("resume"):
-        invocation.show(go_on(resumed, progress=invocation.progress()), _render_resumed, clock=False)
+        invocation.show(
+            go_on(resumed, progress=invocation.progress()), _render_resumed, clock=False
+        )
         return 0
     if resumed is not None:
-        raise UsageError("the demo is made in one folder", hint="headrace demo DIR, headrace demo resume DIR")
-    response = demo(directory, days=days, fault=fault.value, fresh=fresh, progress=invocation.progress())
+        raise UsageError(
+            "the demo is made in one folder", hint="headrace demo DIR, headrace demo resume DIR"
+        )
+    response = demo(
+        directory, days=days, fault=fault.value, fresh=fresh, progress=invocation.progress()
+    )
     serving = not no_serve and not invocation.options.json
     invocation.show(response, partial(_render_demo, serving=serving), clock=False)
     return _serve_demo(invocation, directory) if serving else 0
@@ -64,7 +85,11 @@ def _serve_demo(invocation: Invocation, directory: Path) -> int:
         return serve(inside, At())
 
 
-_DEMO_COLUMNS = [ColumnLayout("", least=11), ColumnLayout("", gives=2, least=20), ColumnLayout("", drops=1, right=True)]
+_DEMO_COLUMNS = [
+    ColumnLayout("", least=11),
+    ColumnLayout("", gives=2, least=20),
+    ColumnLayout("", drops=1, right=True),
+]
 _EVENT_COLUMNS = [
     ColumnLayout("", least=5),
     ColumnLayout("", least=8),
@@ -76,14 +101,27 @@ _EVENT_COLUMNS = [
 def _render_demo(response: DemoResponse, page: CommandOutput, *, serving: bool = False) -> None:
     counts = f"{counts_text(response.counts)}, {plural(response.owners, 'owner')}"
     lines: list[list[str | StyledCell]] = (
-        [[StyledCell("data", "bold"), response.data, seconds(response.data_seconds)]] if response.data else []
+        [[StyledCell("data", "bold"), response.data, seconds(response.data_seconds)]]
+        if response.data
+        else []
     )
     lines.append([StyledCell("project", "bold"), f"{response.directory}: {counts}", "valid"])
     took = "as it was left" if response.resumed else seconds(response.seconds)
-    lines.append([StyledCell("replay", "bold"), f"{response.first} → {response.last}, {plural(response.days, 'day')}", took])
+    lines.append(
+        [
+            StyledCell("replay", "bold"),
+            f"{response.first} → {response.last}, {plural(response.days, 'day')}",
+            took,
+        ]
+    )
     page.table(_DEMO_COLUMNS, lines, header=False)
-    page.table(_EVENT_COLUMNS, [_event_row(response, i) for i in range(len(response.events))], header=False)
-    page.say(f"{response.days_published} of {response.days} days published · {response.rows:,} flights", indent=2)
+    page.table(
+        _EVENT_COLUMNS, [_event_row(response, i) for i in range(len(response.events))], header=False
+    )
+    page.say(
+        f"{response.days_published} of {response.days} days published · {response.rows:,} flights",
+        indent=2,
+    )
     page.say()
     page.say("In a second terminal:" if serving else "Now, in this shell:")
     for line in _shell_lines(response, elsewhere=serving):
@@ -92,15 +130,23 @@ def _render_demo(response: DemoResponse, page: CommandOutput, *, serving: bool =
 
 def _render_resumed(response: DemoResponse, page: CommandOutput) -> None:
     """What the days came to that flowed since it stood still."""
-    took = seconds(response.seconds) if response.went_on and not response.resumed else "as it was left"
+    took = (
+        seconds(response.seconds) if response.went_on and not response.resumed else "as it was left"
+    )
     row: list[str | StyledCell] = [
         StyledCell("replay", "bold"),
         f"{response.first} → {response.last}, {plural(response.days, 'day')}",
         took,
     ]
     page.table(_DEMO_COLUMNS, [row], header=False)
-    page.table(_EVENT_COLUMNS, [_event_row(response, i) for i in range(len(response.events))], header=False)
-    header = f"the vendor's new header on all {response.days} days · " if response.fault == DemoFaultOption.RENAME else ""
+    page.table(
+        _EVENT_COLUMNS, [_event_row(response, i) for i in range(len(response.events))], header=False
+    )
+    header = (
+        f"the vendor's new header on all {response.days} days · "
+        if response.fault == DemoFaultOption.RENAME
+        else ""
+    )
     published = f"{response.days_published} of {response.days} published"
     page.say(f"{header}{published} · {plural(response.incidents, 'new incident')}", indent=2)
     page.next(response.next)
@@ -109,18 +155,28 @@ def _render_resumed(response: DemoResponse, page: CommandOutput) -> None:
 def _event_row(response: DemoResponse, i: int) -> list[str | StyledCell]:
     event = response.events[i]
     text = event.message + ("  (INJECTED BY THE DEMO)" if event.injected else "")
-    return [event.partition[5:], StyledCell(event.state, "warn" if event.state == "warned" else "bad"), event.node, text]
+    return [
+        event.partition[5:],
+        StyledCell(event.state, "warn" if event.state == "warned" else "bad"),
+        event.node,
+        text,
+    ]
 
 
 def _shell_lines(response: DemoResponse, *, elsewhere: bool) -> list[str]:
-    """The lines that bring a shell into the demo: activating this environment where its `headrace` isn't found. A shell `elsewhere`
-    is in another folder."""
+    """The lines that bring a shell into the demo: activating this environment where its `headrace`
+    isn't found. A shell `elsewhere` is in another folder."""
     activate = Path(sys.prefix, "bin", "activate")
     result = shutil.which("headrace")
-    needed = activate.exists() and (result is None or not Path(result).resolve().is_relative_to(Path(sys.prefix).resolve()))
+    needed = activate.exists() and (
+        result is None or not Path(result).resolve().is_relative_to(Path(sys.prefix).resolve())
+    )
     folder = str(Path(response.directory).absolute()) if elsewhere else response.directory
     enter = f"cd {shlex.quote(folder)}"
-    return [*([f". {shlex.quote(str(activate))} && {enter}"] if needed else [enter]), response.next or "headrace status"]
+    return [
+        *([f". {shlex.quote(str(activate))} && {enter}"] if needed else [enter]),
+        response.next or "headrace status",
+    ]
 
 
 # `headrace init [DIR]`
@@ -144,7 +200,9 @@ def init_arguments(arguments: list[str]) -> list[str]:
 
 def init_command(
     invocation: Invocation,
-    directory: Annotated[Path | None, Argument("[DIR]", help="where (default: this folder)")] = None,
+    directory: Annotated[
+        Path | None, Argument("[DIR]", help="where (default: this folder)")
+    ] = None,
     files: Annotated[
         list[Path] | None,
         Option("--from", metavar="FILE…", help="derive sources, contracts and assets from these"),
@@ -161,7 +219,11 @@ def init_command(
 
 def _render_project(response: InitResponse, page: CommandOutput) -> None:
     page.say(f"✓ a new project in {response.directory}", "good")
-    kinds = [("sources", response.sources), ("assets", response.assets), ("consumers", response.consumers)]
+    kinds = [
+        ("sources", response.sources),
+        ("assets", response.assets),
+        ("consumers", response.consumers),
+    ]
     page.table(
         [ColumnLayout("", least=9), ColumnLayout("", gives=1, least=20)],
         [[StyledCell(kind, "dim"), joined(names, 8)] for kind, names in kinds],
@@ -184,14 +246,26 @@ def _render_project(response: InitResponse, page: CommandOutput) -> None:
 
 def serve_command(
     invocation: Invocation,
-    host: Annotated[str, Option("--host", metavar="ADDRESS", help="where it listens")] = "127.0.0.1",
-    port: Annotated[int, Option("--port", metavar="N", least=0, help="the next free one where it is taken; 0 is any")] = 8787,
-    name: Annotated[list[str] | None, Option("--name", metavar="NAME", help="a name that a proxy in front of it is known by")] = None,
+    host: Annotated[
+        str, Option("--host", metavar="ADDRESS", help="where it listens")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        Option(
+            "--port", metavar="N", least=0, help="the next free one where it is taken; 0 is any"
+        ),
+    ] = 8787,
+    name: Annotated[
+        list[str] | None,
+        Option("--name", metavar="NAME", help="a name that a proxy in front of it is known by"),
+    ] = None,
 ) -> int:
-    """Run until told to stop: look at sources all the time, run what is due, answer other commands, webhooks and probes.
+    """Run until told to stop: look at sources all the time, run what is due, answer other commands,
+    webhooks and probes.
 
-    Where another process leads the project, it stands by and takes over when that one ends. SIGTERM or Ctrl-C lets what runs
-    end first (exit 0); a second one ends it at once (exit 4), and the next leader does it again.
+    Where another process leads the project, it stands by and takes over when that one ends. SIGTERM
+    or Ctrl-C lets what runs end first (exit 0); a second one ends it at once (exit 4), and the next
+    leader does it again.
     """
     from headrace.cli.server import At, serve
 
@@ -203,10 +277,19 @@ def serve_command(
 
 def dev_command(
     invocation: Invocation,
-    host: Annotated[str, Option("--host", metavar="ADDRESS", help="where it listens")] = "127.0.0.1",
-    port: Annotated[int, Option("--port", metavar="N", least=0, help="the next free one where it is taken; 0 is any")] = 8787,
+    host: Annotated[
+        str, Option("--host", metavar="ADDRESS", help="where it listens")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        Option(
+            "--port", metavar="N", least=0, help="the next free one where it is taken; 0 is any"
+        ),
+    ] = 8787,
 ) -> int:
-    """`serve` in the environment `dev` (or --env NAME, never prod): what you save is applied, and what it changes is built."""
+    """`serve` in the environment `dev` (or --env NAME, never prod): what you save is applied, and
+    what it changes is built.
+    """
     from headrace.cli.server import At, line_printer, serve
     from headrace.services.serving import ENVIRONMENT, Saves, refuse_production
 

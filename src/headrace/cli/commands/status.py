@@ -27,8 +27,14 @@ def status_command(
     invocation: Invocation,
     select: Selection = None,
     also: Select = None,
-    window: Annotated[str | None, Option("--window", metavar="D", help="of the figures about the past, until now (30d)")] = None,
-    explain: Annotated[str | None, Option("--explain", metavar="FIGURE", help="a figure and its rows: " + ", ".join(FIGURES))] = None,
+    window: Annotated[
+        str | None,
+        Option("--window", metavar="D", help="of the figures about the past, until now (30d)"),
+    ] = None,
+    explain: Annotated[
+        str | None,
+        Option("--explain", metavar="FIGURE", help="a figure and its rows: " + ", ".join(FIGURES)),
+    ] = None,
     exit_code: ExitCode = False,
 ) -> int:
     """Consumers first: served or not, since when, why; and the command to type next."""
@@ -36,7 +42,9 @@ def status_command(
     if explain is not None:
         from headrace.services import figures
 
-        invocation.show(figures.explain(invocation.session, explain, chosen, window=window), render_figure)
+        invocation.show(
+            figures.explain(invocation.session, explain, chosen, window=window), render_figure
+        )
         return 0
     response = status(invocation.session, chosen, window=window or WINDOW)
     invocation.show(response, _render_status)
@@ -58,8 +66,18 @@ FACT_COLUMNS = [ColumnLayout("", least=10), ColumnLayout("", gives=1, least=20)]
 
 
 def _render_status(response: StatusResponse, page: CommandOutput) -> None:
-    stands = " (replay stands still)" if response.clock == "replay" and response.runtime == "running" else ""
-    page.facts(response.project, response.env, page.reader.clock(), f"runtime {response.runtime}{stands}", style="bold")
+    stands = (
+        " (replay stands still)"
+        if response.clock == "replay" and response.runtime == "running"
+        else ""
+    )
+    page.facts(
+        response.project,
+        response.env,
+        page.reader.clock(),
+        f"runtime {response.runtime}{stands}",
+        style="bold",
+    )
     page.say()
     page.table(CONSUMER_COLUMNS, [_consumer_row(consumer, page) for consumer in response.consumers])
     if not response.consumers:
@@ -79,7 +97,11 @@ def _render_repairs(rows: Sequence[RepairRow], page: CommandOutput) -> None:
     for row in rows[:REPAIRS_SHOWN_MAX]:
         render_repair(row, page)
     if len(rows) > REPAIRS_SHOWN_MAX:
-        page.say(f"and {plural(len(rows) - REPAIRS_SHOWN_MAX, 'more repair')}; --json has all", "dim", indent=2)
+        page.say(
+            f"and {plural(len(rows) - REPAIRS_SHOWN_MAX, 'more repair')}; --json has all",
+            "dim",
+            indent=2,
+        )
 
 
 def _consumer_row(consumer: ConsumerRow, page: CommandOutput) -> list[str | StyledCell]:
@@ -88,39 +110,80 @@ def _consumer_row(consumer: ConsumerRow, page: CommandOutput) -> list[str | Styl
         more = "more " if consumer.state in ("late", "never") else ""
         why += f" (and {plural(consumer.missing_besides, f'{more}interval')} missing)"
     return [
-        StyledCell(consumer.name, "bold"), consumer.needs, output.state_cell(consumer.state), page.reader.moment(consumer.since),
-        page.reader.partition(consumer.data_through), why,
-    ]  # fmt: skip
+        StyledCell(consumer.name, "bold"),
+        consumer.needs,
+        output.state_cell(consumer.state),
+        page.reader.moment(consumer.since),
+        page.reader.partition(consumer.data_through),
+        why,
+    ]
 
 
 def _fact_rows(response: StatusResponse, page: CommandOutput) -> list[list[str | StyledCell]]:
     counts = response.assets
     said = [
         f"{n} {state}"
-        for state, n in (("fresh", counts.fresh), ("behind", counts.behind), ("stale", counts.stale), ("never", counts.never))
+        for state, n in (
+            ("fresh", counts.fresh),
+            ("behind", counts.behind),
+            ("stale", counts.stale),
+            ("never", counts.never),
+        )
         if n
     ]
-    said += [f"{n} {state}" for state, n in (("in quarantine", counts.quarantined), ("unchecked", counts.unchecked)) if n]
-    assets: list[str | StyledCell] = [StyledCell("assets".ljust(_label_width(response)), "dim"), " · ".join(said) or "none"]
+    said += [
+        f"{n} {state}"
+        for state, n in (("in quarantine", counts.quarantined), ("unchecked", counts.unchecked))
+        if n
+    ]
+    assets: list[str | StyledCell] = [
+        StyledCell("assets".ljust(_label_width(response)), "dim"),
+        " · ".join(said) or "none",
+    ]
     rows = [*_availability_rows(response), assets]
     waiting = response.quarantine
     if waiting.partitions:
-        rows.append([StyledCell("quarantine", "dim"), _waiting_text(waiting.deliveries, waiting.partitions, waiting.rows)])
+        rows.append(
+            [
+                StyledCell("quarantine", "dim"),
+                _waiting_text(waiting.deliveries, waiting.partitions, waiting.rows),
+            ]
+        )
     if response.incidents_open > (0 if response.holding is None else response.holding.causes):
-        rows.append([StyledCell("incidents", "dim"), f"{response.incidents_open} open: headrace incidents"])
+        rows.append(
+            [StyledCell("incidents", "dim"), f"{response.incidents_open} open: headrace incidents"]
+        )
     for outage in response.outages:
         over = f"{outage.text} (over; {command_line('incident', outage.incident)})"
         rows.append([StyledCell("outage", "dim"), StyledCell(over, "warn")])
     if response.lake is not None and response.lake.damaged:
-        looked = f"{response.lake.looked_at_24h} of {plural(response.lake.files, 'file')} looked at within 24 h"
-        rows.append([StyledCell("lake", "dim"), StyledCell(f"{response.lake.damaged} damaged; {looked}", "bad")])
+        looked = (
+            f"{response.lake.looked_at_24h} of {plural(response.lake.files, 'file')} looked at"
+            " within 24 h"
+        )
+        rows.append(
+            [
+                StyledCell("lake", "dim"),
+                StyledCell(f"{response.lake.damaged} damaged; {looked}", "bad"),
+            ]
+        )
     if response.undelivered:
-        rows.append([StyledCell("messages", "dim"), StyledCell(f"{response.undelivered} couldn't be sent: headrace notify", "warn")])
+        rows.append(
+            [
+                StyledCell("messages", "dim"),
+                StyledCell(f"{response.undelivered} couldn't be sent: headrace notify", "warn"),
+            ]
+        )
     for row in response.paused[:PAUSED_SHOWN_MAX]:
         until = f", until {page.reader.moment(row.until)}" if row.until else ""
         rows.append([StyledCell("paused", "dim"), f"{row.node}: {row.reason} (by {row.by}{until})"])
     if len(response.paused) > PAUSED_SHOWN_MAX:
-        rows.append([StyledCell("", "dim"), f"and {len(response.paused) - PAUSED_SHOWN_MAX} more: headrace pause"])
+        rows.append(
+            [
+                StyledCell("", "dim"),
+                f"and {len(response.paused) - PAUSED_SHOWN_MAX} more: headrace pause",
+            ]
+        )
     return rows
 
 
@@ -133,13 +196,18 @@ def _availability_rows(response: StatusResponse) -> list[list[str | StyledCell]]
     if response.classic_uptime is not None:
         rows.append([StyledCell("classic uptime", "dim"), response.uptime_text])
     if response.promises_weakened:
-        text = f"{plural(response.promises_weakened, 'promise')} weakened within {response.window}; the past is evaluated by those before"
+        text = (
+            f"{plural(response.promises_weakened, 'promise')} weakened within {response.window};"
+            " the past is evaluated by those before"
+        )
         rows.append([StyledCell("promises", "dim"), text])
     return rows
 
 
 def _label_width(response: StatusResponse) -> int:
-    """Labels are as wide as the widest asset whose path is shown, so that what they say stands in one column."""
+    """Labels are as wide as the widest asset whose path is shown, so that what they say stands in
+    one column.
+    """
     labels = ["assets", *(files.asset for files in response.files)]
     labels += ["honest availability"] if response.availability_text else []
     labels += ["quarantine"] if response.quarantine.partitions else []
@@ -190,8 +258,30 @@ _FIELDS_OF_FIGURE: Mapping[str, Sequence[str]] = {
         "wrong",
         "waiting",
     ),
-    "incidents": ("id", "kind", "node", "owner", "began_at", "detect_seconds", "restore_seconds", "open", "recurrence_of"),
-    "sources": ("source", "owner", "deliveries", "stability", "quality", "on_time", "expected", "missing", "changed", "consumers", "reads"),
+    "incidents": (
+        "id",
+        "kind",
+        "node",
+        "owner",
+        "began_at",
+        "detect_seconds",
+        "restore_seconds",
+        "open",
+        "recurrence_of",
+    ),
+    "sources": (
+        "source",
+        "owner",
+        "deliveries",
+        "stability",
+        "quality",
+        "on_time",
+        "expected",
+        "missing",
+        "changed",
+        "consumers",
+        "reads",
+    ),
     "use": ("node", "reader", "via", "reads", "last_at", "seconds", "said"),
 }
 _PERCENT_FIELDS = frozenset({"honest", "mean", "classic", "goodput"})
@@ -213,17 +303,30 @@ def render_figure(response: FigureResponse, page: CommandOutput) -> None:
     if not response.rows:
         page.say("no data", indent=2)
     if len(response.rows) > FIGURE_ROWS_MAX:
-        page.say(f"and {plural(len(response.rows) - FIGURE_ROWS_MAX, 'more row')}; --json has all", "dim", indent=2)
+        page.say(
+            f"and {plural(len(response.rows) - FIGURE_ROWS_MAX, 'more row')}; --json has all",
+            "dim",
+            indent=2,
+        )
 
 
 def _figure_column(place: int, field: str) -> ColumnLayout:
     if field in _BOLD_FIELDS:
         return ColumnLayout(field.replace("_", " "), gives=1, least=10)
-    return ColumnLayout(field.removesuffix("_at").replace("_", " "), drops=place, gives=2 if field == "said" else 0)
+    return ColumnLayout(
+        field.removesuffix("_at").replace("_", " "), drops=place, gives=2 if field == "said" else 0
+    )
 
 
-def _figure_row(row: Response, fields: Sequence[str], page: CommandOutput) -> list[str | StyledCell]:
-    return [StyledCell(_field_text(getattr(row, field), field, page), "bold" if field in _BOLD_FIELDS else "") for field in fields]
+def _figure_row(
+    row: Response, fields: Sequence[str], page: CommandOutput
+) -> list[str | StyledCell]:
+    return [
+        StyledCell(
+            _field_text(getattr(row, field), field, page), "bold" if field in _BOLD_FIELDS else ""
+        )
+        for field in fields
+    ]
 
 
 def _field_text(value: Any, field: str, page: CommandOutput) -> str:

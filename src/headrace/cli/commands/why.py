@@ -11,7 +11,14 @@ from headrace.cli.invocation import Argument, Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.run_results import REPAIRS_SHOWN_MAX, render_past_changes, render_repair
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
-from headrace.services.responses.interventions import ComparedRow, LedgerRow, SegmentRow, ShareRow, WaitingRow, WhyResponse
+from headrace.services.responses.interventions import (
+    ComparedRow,
+    LedgerRow,
+    SegmentRow,
+    ShareRow,
+    WaitingRow,
+    WhyResponse,
+)
 
 # The delay ledger of one interval: its segments, each owner's share of the wait, and the week
 # before.
@@ -22,8 +29,19 @@ SHORT_SHARE = 0.005
 """Of the whole wait."""
 SHARES_MAX = 4
 WIDE_SCREEN = 100
-_SEGMENT_STYLES = {"hold": "bad", "retry": "bad", "approval": "warn", "paused": "warn", "unattributed": "warn"}
-_SHARE_TEXT = {"hold": "could have decided", "approval": "could have approved", "paused": "could have resumed", "queue": "queued"}
+_SEGMENT_STYLES = {
+    "hold": "bad",
+    "retry": "bad",
+    "approval": "warn",
+    "paused": "warn",
+    "unattributed": "warn",
+}
+_SHARE_TEXT = {
+    "hold": "could have decided",
+    "approval": "could have approved",
+    "paused": "could have resumed",
+    "queue": "queued",
+}
 """What is said of the time that counts apart from an owner's other time, by its kind."""
 _SEGMENT_COLUMNS = [
     ColumnLayout("took"),
@@ -44,9 +62,15 @@ def render_ledger(ledger: LedgerRow, page: CommandOutput) -> None:
         _render_segments([*_segment_rows(ledger, page), _sum_row(ledger)], page)
         page.say()
     _render_line("shares", _share_texts(ledger)[:SHARES_MAX], page)
-    _render_line("Headrace", [f"{name} {seconds(took)}" for name, took in ledger.overhead.items() if took], page)
+    _render_line(
+        "Headrace",
+        [f"{name} {seconds(took)}" for name, took in ledger.overhead.items() if took],
+        page,
+    )
     if ledger.compared is not None:
-        _render_line(f"the week before ({ledger.compared.interval})", [_compared_text(ledger.compared)], page)
+        _render_line(
+            f"the week before ({ledger.compared.interval})", [_compared_text(ledger.compared)], page
+        )
     if ledger.frozen:
         page.say("kept when the rows that it was made of went", "dim", indent=2)
     if ledger.read is not None:
@@ -54,7 +78,9 @@ def render_ledger(ledger: LedgerRow, page: CommandOutput) -> None:
 
 
 def _render_segments(rows: list[list[str | StyledCell]], page: CommandOutput) -> None:
-    """Each segment begins when the one above it ends: where there is little room, that is said once."""
+    """Each segment begins when the one above it ends: where there is little room, that is said
+    once.
+    """
     if page.screen.width < WIDE_SCREEN:
         page.table(_SEGMENT_COLUMNS[:3] + _SEGMENT_COLUMNS[4:], [row[:3] + row[4:] for row in rows])
     else:
@@ -82,19 +108,37 @@ def _grouped_segments(ledger: LedgerRow) -> list[list[SegmentRow]]:
     return groups
 
 
-def _segment_row(group: Sequence[SegmentRow], ledger: LedgerRow, page: CommandOutput) -> list[str | StyledCell]:
+def _segment_row(
+    group: Sequence[SegmentRow], ledger: LedgerRow, page: CommandOutput
+) -> list[str | StyledCell]:
     first, last = group[0], group[-1]
     now = ledger.open and last.to == ledger.to
     ends = "now" if now else _time_text(last.to, page)
     took = f"{(_milliseconds(last.to, ledger) - _milliseconds(first.from_, ledger)) / 1000:,.3f}"
     if len(group) > 1:
-        nodes, longest = {row.node for row in group}, max(group, key=lambda segment_row: segment_row.seconds)
+        nodes, longest = (
+            {row.node for row in group},
+            max(group, key=lambda segment_row: segment_row.seconds),
+        )
         where = first.node if len(nodes) == 1 else plural(len(nodes), "node")
-        text = f"mostly {longest.kind} of {longest.node}" if len(nodes) > 1 else f"mostly {longest.kind}"
+        text = (
+            f"mostly {longest.kind} of {longest.node}"
+            if len(nodes) > 1
+            else f"mostly {longest.kind}"
+        )
         return [f"{len(group)} short ones", where, text, _time_text(first.from_, page), ends, took]
-    where = f"{first.incident} {first.node}" if first.incident and first.kind == "hold" else first.node
+    where = (
+        f"{first.incident} {first.node}" if first.incident and first.kind == "hold" else first.node
+    )
     note = f"{first.note}; {first.lacking} kept it waiting as well" if first.lacking else first.note
-    return [StyledCell(first.kind, _SEGMENT_STYLES.get(first.kind, "")), where, note, _time_text(first.from_, page), ends, took]
+    return [
+        StyledCell(first.kind, _SEGMENT_STYLES.get(first.kind, "")),
+        where,
+        note,
+        _time_text(first.from_, page),
+        ends,
+        took,
+    ]
 
 
 def _time_text(at: datetime, page: CommandOutput) -> str:
@@ -108,16 +152,26 @@ def _milliseconds(at: datetime, ledger: LedgerRow) -> int:
 
 def _sum_row(ledger: LedgerRow) -> list[str | StyledCell]:
     waited = "waited until now" if ledger.open else "waited"
-    return [StyledCell("sum", "bold"), waited, "", "", "", StyledCell(f"{_milliseconds(ledger.to, ledger) / 1000:,.3f}", "bold")]
+    return [
+        StyledCell("sum", "bold"),
+        waited,
+        "",
+        "",
+        "",
+        StyledCell(f"{_milliseconds(ledger.to, ledger) / 1000:,.3f}", "bold"),
+    ]
 
 
 def _share_texts(ledger: LedgerRow) -> list[str]:
-    """Each owner once, the largest share first, with the time that counts apart: in which they could have ended the wait,
-    or in which it queued."""
+    """Each owner once, the largest share first, with the time that counts apart: in which they
+    could have ended the wait, or in which it queued."""
     owners: dict[str, list[ShareRow]] = {}
     for share in ledger.shares:
         owners.setdefault(share.owner, []).append(share)
-    return [_share_text(owner, rows) for owner, rows in sorted(owners.items(), key=lambda it: -sum(row.seconds for row in it[1]))]
+    return [
+        _share_text(owner, rows)
+        for owner, rows in sorted(owners.items(), key=lambda it: -sum(row.seconds for row in it[1]))
+    ]
 
 
 def _share_text(owner: str, rows: Sequence[ShareRow]) -> str:
@@ -130,7 +184,9 @@ def _share_text(owner: str, rows: Sequence[ShareRow]) -> str:
 
 def _compared_text(row: ComparedRow) -> str:
     changes = sorted(row.changed.items(), key=lambda change: -abs(change[1]))[:3]
-    text = ", ".join(f"{kind} {'+' if by > 0 else '−'}{seconds(abs(by))}" for kind, by in changes if abs(by) >= 1)
+    text = ", ".join(
+        f"{kind} {'+' if by > 0 else '−'}{seconds(abs(by))}" for kind, by in changes if abs(by) >= 1
+    )
     return f"{seconds(row.wait_seconds)}; since then {text or 'no change of a second'}"
 
 
@@ -144,7 +200,12 @@ WAITS_SHOWN_MAX = 12
 
 def why_command(
     invocation: Invocation,
-    subject: Annotated[str, Argument("CONSUMER|ASSET[@K]", help="a consumer, an asset, a source, or one of their intervals")],
+    subject: Annotated[
+        str,
+        Argument(
+            "CONSUMER|ASSET[@K]", help="a consumer, an asset, a source, or one of their intervals"
+        ),
+    ],
 ) -> int:
     """Where the time went that it waited; what it waits for, and until when that is expected."""
     from headrace.services.why import why
@@ -162,15 +223,22 @@ def _render_why(response: WhyResponse, page: CommandOutput) -> None:
     _render_waits(response, page, told=ledger is not None and ledger.open)
     if response.last is not None:
         page.say()
-        page.say(f"{response.last.subject} {response.last.interval} was there {page.reader.moment(response.last.to)}.")
+        page.say(
+            f"{response.last.subject} {response.last.interval} was there"
+            f" {page.reader.moment(response.last.to)}."
+        )
         render_ledger(response.last, page)
     if response.also_waiting:
         page.say(
-            f"{plural(response.also_waiting, 'other partition')} of it {'waits' if response.also_waiting == 1 else 'wait'} too", indent=2
+            f"{plural(response.also_waiting, 'other partition')} of it"
+            f" {'waits' if response.also_waiting == 1 else 'wait'} too",
+            indent=2,
         )
     render_past_changes(response.restated, [], page)
     repairs = {
-        (row.node, row.partition): row.repair for row in response.waiting_for if row.repair is not None and row.repair.incident is None
+        (row.node, row.partition): row.repair
+        for row in response.waiting_for
+        if row.repair is not None and row.repair.incident is None
     }
     for repair_row in list(repairs.values())[:REPAIRS_SHOWN_MAX]:
         render_repair(repair_row, page)
@@ -181,15 +249,25 @@ def _ledger_of_wait(response: WhyResponse) -> LedgerRow | None:
     """The document's own wait; None where none has begun."""
     if response.segments is None:
         return None
-    fields = {name: getattr(response, name) for name in LedgerRow.__struct_fields__ if name != "interval"}
+    fields = {
+        name: getattr(response, name) for name in LedgerRow.__struct_fields__ if name != "interval"
+    }
     return LedgerRow(interval=response.interval or "", **fields)
 
 
 def _render_waits(response: WhyResponse, page: CommandOutput, *, told: bool) -> None:
-    """What it waits for; where a ledger tells of it already, only what is at the end of it, each once."""
+    """What it waits for; where a ledger tells of it already, only what is at the end of it, each
+    once.
+    """
     rows = response.waiting_for
     if told:
-        rows = list({(row.node, row.partition): row for row in rows if row.kind not in ("partition", "stopped")}.values())
+        rows = list(
+            {
+                (row.node, row.partition): row
+                for row in rows
+                if row.kind not in ("partition", "stopped")
+            }.values()
+        )
     for row in rows[:WAITS_SHOWN_MAX]:
         _render_waiting(row, page, response.verdict)
     if len(rows) > WAITS_SHOWN_MAX:
@@ -206,4 +284,9 @@ def _render_waiting(row: WaitingRow, page: CommandOutput, verdict: str) -> None:
     if text != verdict:
         page.say(text, indent=2)
     if row.p95_seconds is not None:
-        page.say(f"such attempts take {seconds(row.p50_seconds)}, 95 of 100 no more than {seconds(row.p95_seconds)}", "dim", indent=4)
+        page.say(
+            f"such attempts take {seconds(row.p50_seconds)}, 95 of 100 no more than"
+            f" {seconds(row.p95_seconds)}",
+            "dim",
+            indent=4,
+        )

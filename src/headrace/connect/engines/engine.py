@@ -25,8 +25,13 @@ from headrace.security.secrets import Secrets
 # From `[connections.X]` to a database's address and user; references become secrets only here.
 
 CONNECT_SECONDS = 10
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+]*)://(?P<netloc>[^/?#]*)(?:/(?P<database>[^?#]*))?(?:\?(?P<options>[^#]*))?")
-_NETLOC = re.compile(r"(?:(?P<user>[^:@]*)(?::(?P<password>.*))?@)?(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>[^:]*))?", re.DOTALL)
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+]*)://(?P<netloc>[^/?#]*)(?:/(?P<database>[^?#]*))?(?:\?(?P<options>[^#]*))?"
+)
+_NETLOC = re.compile(
+    r"(?:(?P<user>[^:@]*)(?::(?P<password>.*))?@)?(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>[^:]*))?",
+    re.DOTALL,
+)
 _PARTS = ("host", "port", "database", "user", "password")
 _OWN = ("type", "url", "description", "schema", "path", "connect_timeout", *_PARTS)
 
@@ -67,9 +72,15 @@ def address_of(connection: Mapping[str, Any], secrets: Secrets) -> Address:
         url = secrets.resolved(url)
     kind = connection_kind({**connection, "url": url})
     if kind not in DATABASES:
-        raise bad_connection(f"rows are read from {', '.join(DATABASES)}; this connection is none of them")
+        raise bad_connection(
+            f"rows are read from {', '.join(DATABASES)}; this connection is none of them"
+        )
     if kind == "sqlite":
-        return Address(kind, path=secrets.resolved(str(connection.get("path", ""))) or _sqlite_path(str(url), secrets))
+        return Address(
+            kind,
+            path=secrets.resolved(str(connection.get("path", "")))
+            or _sqlite_path(str(url), secrets),
+        )
     results = _parts(str(url), secrets) if url else {}
     options = results.pop("options", {})
     said = {name: str(value) for name, value in secrets.resolved(dict(connection)).items()}
@@ -80,7 +91,10 @@ def address_of(connection: Mapping[str, Any], secrets: Secrets) -> Address:
         kind,
         port=_whole(results.pop("port", ""), "port"),
         options=options,
-        connect_seconds=_whole(said.get("connect_timeout") or options.pop("connect_timeout", ""), "connect_timeout") or CONNECT_SECONDS,
+        connect_seconds=_whole(
+            said.get("connect_timeout") or options.pop("connect_timeout", ""), "connect_timeout"
+        )
+        or CONNECT_SECONDS,
         **results,
     )
 
@@ -93,8 +107,12 @@ def _parts(url: str, secrets: Secrets) -> dict[str, Any]:
     whole = _URL.fullmatch(url.strip())
     netloc = _NETLOC.fullmatch(whole["netloc"]) if whole else None
     if whole is None or netloc is None or whole["scheme"].lower() not in CONNECTION_SCHEMES:
-        raise bad_connection("the connection's URL can't be read: write it like postgresql://user@host:5432/database")
-    parts = {name: secrets.resolved(unquote(text)) for name, text in netloc.groupdict().items() if text}
+        raise bad_connection(
+            "the connection's URL can't be read: write it like postgresql://user@host:5432/database"
+        )
+    parts = {
+        name: secrets.resolved(unquote(text)) for name, text in netloc.groupdict().items() if text
+    }
     if whole["database"]:
         parts["database"] = secrets.resolved(unquote(whole["database"]))
     if "host" in parts:
@@ -155,7 +173,8 @@ class SourceDatabase(ABC):
         """Return a name quoted for a statement, whatever characters it has."""
         return '"' + name.replace('"', '""').replace("%", "%%" if self.percent else "%") + '"'
 
-    def bound(self, moment: date | datetime, column_of: str = "") -> Any:  # noqa: ARG002 - for engines that inspect the column
+    # for engines that inspect the column
+    def bound(self, moment: date | datetime, column_of: str = "") -> Any:  # noqa: ARG002
         """Return the value to bind for an interval's start or end.
 
         `moment` is a date for days and longer intervals, a time with a zone for hours. `column_of`
@@ -188,13 +207,18 @@ class SourceDatabase(ABC):
 def connect_source(access: Access) -> Iterator[SourceDatabase]:
     """Connect to a source's database. Raises Unavailable and SecretMissing."""
     with open_engine(
-        address_of(access.connection, access.secrets), access.secrets.root, access.source.timezone, access.temporary
+        address_of(access.connection, access.secrets),
+        access.secrets.root,
+        access.source.timezone,
+        access.temporary,
     ) as engine:
         yield engine
 
 
 @contextlib.contextmanager
-def open_engine(address: Address, root: Path, timezone: str, temporary: Path) -> Iterator[SourceDatabase]:
+def open_engine(
+    address: Address, root: Path, timezone: str, temporary: Path
+) -> Iterator[SourceDatabase]:
     """Connect to an address.
 
     `root` is the project's folder, `temporary` a folder that belongs to Headrace.
@@ -202,8 +226,12 @@ def open_engine(address: Address, root: Path, timezone: str, temporary: Path) ->
     try:
         module = import_module(f"headrace.connect.engines.{address.kind}")
     except ModuleNotFoundError as error:
-        raise bad_connection(f"{address.kind} needs the package {error.name}: pip install 'headrace[{address.kind}]'") from None
-    engine: SourceDatabase = module.connect(address, root=root, timezone=timezone, temporary=temporary)
+        raise bad_connection(
+            f"{address.kind} needs the package {error.name}: pip install 'headrace[{address.kind}]'"
+        ) from None
+    engine: SourceDatabase = module.connect(
+        address, root=root, timezone=timezone, temporary=temporary
+    )
     try:
         yield engine
     finally:
@@ -218,7 +246,10 @@ def checked_names(names: Sequence[str]) -> list[str]:
     seen: dict[str, str] = {}
     for name in names:
         if seen.setdefault(name.lower(), name) is not name:
-            raise bad_connection(f"two columns are called {printable(name)}: give one of them another name with AS in a `query`")
+            raise bad_connection(
+                f"two columns are called {printable(name)}: give one of them another name with AS"
+                " in a `query`"
+            )
     if not 0 < len(names) <= COLUMNS_MAX:
         raise bad_connection(f"there are {len(names):,} columns; 1 to {COLUMNS_MAX:,} can be read")
     return list(names)

@@ -24,21 +24,50 @@ _BINARY = 63
 """The character set number of binary data."""
 _UNSIGNED = 32
 _DENIED = frozenset(
-    (ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR, 1698, 1251)
+    (
+        ER.ACCESS_DENIED_ERROR,
+        ER.DBACCESS_DENIED_ERROR,
+        ER.TABLEACCESS_DENIED_ERROR,
+        ER.COLUMNACCESS_DENIED_ERROR,
+        1698,
+        1251,
+    )
 )
 _TRANSIENT = frozenset(
-    (ER.CON_COUNT_ERROR, ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK, ER.SERVER_SHUTDOWN, 1152, 1159, 1161, 1203, 1226, 1317, 3024,
-     CR.CR_CONN_HOST_ERROR, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, CR.CR_CONNECTION_ERROR)
-)  # fmt: skip
+    (
+        ER.CON_COUNT_ERROR,
+        ER.LOCK_WAIT_TIMEOUT,
+        ER.LOCK_DEADLOCK,
+        ER.SERVER_SHUTDOWN,
+        1152,
+        1159,
+        1161,
+        1203,
+        1226,
+        1317,
+        3024,
+        CR.CR_CONN_HOST_ERROR,
+        CR.CR_SERVER_GONE_ERROR,
+        CR.CR_SERVER_LOST,
+        CR.CR_CONNECTION_ERROR,
+    )
+)
 _NO_SUCH_ZONE = 1298
-_INTEGERS = frozenset((FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.INT24, FIELD_TYPE.LONG, FIELD_TYPE.YEAR))
+_INTEGERS = frozenset(
+    (FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.INT24, FIELD_TYPE.LONG, FIELD_TYPE.YEAR)
+)
 _TYPES = {
-    FIELD_TYPE.FLOAT: pa.float64(), FIELD_TYPE.DOUBLE: pa.float64(), FIELD_TYPE.DATE: pa.date32(), FIELD_TYPE.NEWDATE: pa.date32(),
-    FIELD_TYPE.DATETIME: pa.timestamp("us"), FIELD_TYPE.TIMESTAMP: pa.timestamp("us", tz="UTC"),
-}  # fmt: skip
+    FIELD_TYPE.FLOAT: pa.float64(),
+    FIELD_TYPE.DOUBLE: pa.float64(),
+    FIELD_TYPE.DATE: pa.date32(),
+    FIELD_TYPE.NEWDATE: pa.date32(),
+    FIELD_TYPE.DATETIME: pa.timestamp("us"),
+    FIELD_TYPE.TIMESTAMP: pa.timestamp("us", tz="UTC"),
+}
 
 
-def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:  # noqa: ARG001 - shared signature
+# shared signature
+def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:  # noqa: ARG001
     """Connect to the database. Raises Unavailable."""
     return MysqlSource(address, timezone)
 
@@ -66,7 +95,9 @@ class MysqlSource(SourceDatabase):
                 **_encryption(address.options),
             )
             self._run("set session transaction isolation level repeatable read", {})
-            self._run("set time_zone = %(zone)s", {"zone": "+00:00" if timezone == "UTC" else timezone})
+            self._run(
+                "set time_zone = %(zone)s", {"zone": "+00:00" if timezone == "UTC" else timezone}
+            )
             self._run("start transaction with consistent snapshot, read only", {})
 
     def mark(self, name: str) -> str:
@@ -104,13 +135,20 @@ class MysqlSource(SourceDatabase):
         kind = field.type_code
         if kind in (FIELD_TYPE.DECIMAL, FIELD_TYPE.NEWDECIMAL):
             precision = field.length - (field.scale > 0) - (not field.flags & _UNSIGNED)
-            return ValueColumn(field.name, pa.decimal128(min(max(precision, field.scale, 1), 38), field.scale))
+            return ValueColumn(
+                field.name, pa.decimal128(min(max(precision, field.scale, 1), 38), field.scale)
+            )
         if kind == FIELD_TYPE.LONGLONG:
             return ValueColumn(field.name, pa.uint64() if field.flags & _UNSIGNED else pa.int64())
         if kind in _INTEGERS:
-            return ValueColumn(field.name, pa.int64() if kind == FIELD_TYPE.LONG and field.flags & _UNSIGNED else pa.int32())
+            return ValueColumn(
+                field.name,
+                pa.int64() if kind == FIELD_TYPE.LONG and field.flags & _UNSIGNED else pa.int32(),
+            )
         if kind == FIELD_TYPE.TIMESTAMP:
-            return ValueColumn(field.name, _TYPES[kind], lambda value: value.replace(tzinfo=self._zone))
+            return ValueColumn(
+                field.name, _TYPES[kind], lambda value: value.replace(tzinfo=self._zone)
+            )
         if kind in _TYPES:
             return ValueColumn(field.name, _TYPES[kind])
         if field.charsetnr == _BINARY and kind not in (FIELD_TYPE.TIME, FIELD_TYPE.JSON):
@@ -133,8 +171,15 @@ def _encryption(options: dict[str, str]) -> dict[str, Any]:
         return {}
     if mode == "disable":
         return {"ssl_disabled": True}
-    files = {"ca": options.get("sslrootcert"), "cert": options.get("sslcert"), "key": options.get("sslkey")}
-    verified = {"ssl_verify_cert": mode.startswith("verify"), "ssl_verify_identity": mode == "verify-full"}
+    files = {
+        "ca": options.get("sslrootcert"),
+        "cert": options.get("sslcert"),
+        "key": options.get("sslkey"),
+    }
+    verified = {
+        "ssl_verify_cert": mode.startswith("verify"),
+        "ssl_verify_identity": mode == "verify-full",
+    }
     return {**{f"ssl_{name}": value for name, value in files.items() if value}, **verified}
 
 
@@ -158,7 +203,10 @@ def _refusal(error: Exception) -> Unavailable:
     if code in _DENIED:
         return Unavailable(message, code="access_denied", transient=False)
     if code == _NO_SUCH_ZONE:
-        message += ": load the server's time zones (mysql_tzinfo_to_sql), or write `timezone: UTC` at the source"
+        message += (
+            ": load the server's time zones (mysql_tzinfo_to_sql), or write `timezone: UTC` at the"
+            " source"
+        )
     if code in _TRANSIENT or not code or isinstance(error, OSError):
         return Unavailable(message)
     return Unavailable(message, code="configuration_error", transient=False)

@@ -38,7 +38,9 @@ class ValueColumn(msgspec.Struct, frozen=True):
     convert: Callable[[Any], Any] | None = None
 
 
-def rows_to_parquet(columns: Sequence[ValueColumn], batches: Iterable[Sequence[Sequence[Any]]], target: Path) -> None:
+def rows_to_parquet(
+    columns: Sequence[ValueColumn], batches: Iterable[Sequence[Sequence[Any]]], target: Path
+) -> None:
     """Write batches of rows to a Parquet file.
 
     Raises CannotRead for a value that doesn't fit its column's type; no file is left then, or if
@@ -52,17 +54,24 @@ def rows_to_parquet(columns: Sequence[ValueColumn], batches: Iterable[Sequence[S
         raise
 
 
-def _write(columns: Sequence[ValueColumn], batches: Iterable[Sequence[Sequence[Any]]], target: Path) -> None:
+def _write(
+    columns: Sequence[ValueColumn], batches: Iterable[Sequence[Sequence[Any]]], target: Path
+) -> None:
     writer: pq.ParquetWriter | None = None
     waiting: list[pa.RecordBatch] = []
     try:
         for rows in _at_least_one(batches):
             if writer is None:
-                columns = [_typed(column, [row[n] for row in rows]) for n, column in enumerate(columns)]
+                columns = [
+                    _typed(column, [row[n] for row in rows]) for n, column in enumerate(columns)
+                ]
                 schema = pa.schema([(column.name, column.type) for column in columns])
                 writer = pq.ParquetWriter(target, schema, compression="zstd")
             waiting.append(_batch(columns, rows, writer.schema))
-            if sum(item.num_rows for item in waiting) >= GROUP_ROWS or sum(one.nbytes for one in waiting) >= GROUP_BYTES:
+            if (
+                sum(item.num_rows for item in waiting) >= GROUP_ROWS
+                or sum(one.nbytes for one in waiting) >= GROUP_BYTES
+            ):
                 writer.write_table(pa.Table.from_batches(waiting))
                 waiting.clear()
         assert writer is not None
@@ -101,9 +110,13 @@ def _typed(column: ValueColumn, values: Sequence[Any]) -> ValueColumn:
     return msgspec.structs.replace(column, type=result, convert=convert)
 
 
-def _batch(columns: Sequence[ValueColumn], rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.RecordBatch:
+def _batch(
+    columns: Sequence[ValueColumn], rows: Sequence[Sequence[Any]], schema: pa.Schema
+) -> pa.RecordBatch:
     cut = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
-    return pa.record_batch([_array(column, values) for column, values in zip(columns, cut, strict=True)], schema=schema)
+    return pa.record_batch(
+        [_array(column, values) for column, values in zip(columns, cut, strict=True)], schema=schema
+    )
 
 
 def _array(column: ValueColumn, values: Sequence[Any]) -> pa.Array:
@@ -120,9 +133,14 @@ def _misfit(column: ValueColumn, values: Sequence[Any], error: Exception) -> Can
     for value in values:
         try:
             if value is not None:
-                pa.array([value if column.convert is None else column.convert(value)], type=column.type)
+                pa.array(
+                    [value if column.convert is None else column.convert(value)], type=column.type
+                )
         except (pa.ArrowException, ValueError, TypeError, ArithmeticError):
-            return CannotRead(f"the column {printable(column.name)} holds {printable(repr(value))}, which is no {column.type}")
+            return CannotRead(
+                f"the column {printable(column.name)} holds {printable(repr(value))}, which is no"
+                f" {column.type}"
+            )
     return CannotRead(f"the column {printable(column.name)}: {printable(error, 200)}")
 
 
@@ -203,13 +221,24 @@ def _convert(columns: Sequence[TextColumn], read_end: int, target: Path) -> None
     import duckdb
 
     config: dict[str, str | bool | int | float | list[str]] = {
-        "autoload_known_extensions": False, "autoinstall_known_extensions": False, "memory_limit": MEMORY_MAX, "threads": 2,
-        "preserve_insertion_order": False, "temp_directory": "", "python_enable_replacements": False,
-    }  # fmt: skip
+        "autoload_known_extensions": False,
+        "autoinstall_known_extensions": False,
+        "memory_limit": MEMORY_MAX,
+        "threads": 2,
+        "preserve_insertion_order": False,
+        "temp_directory": "",
+        "python_enable_replacements": False,
+    }
     values = ", ".join(f"{column.cast} AS {quote(column.name)}" for column in columns)
-    with os.fdopen(read_end, "rb", closefd=False) as pipe, duckdb.connect(config=config) as connection:
+    with (
+        os.fdopen(read_end, "rb", closefd=False) as pipe,
+        duckdb.connect(config=config) as connection,
+    ):
         connection.register("sent", _parsed(pipe, [f"c{n}" for n in range(len(columns))]))
-        connection.execute(f"COPY (SELECT {values} FROM sent) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd)")
+        connection.execute(
+            f"COPY (SELECT {values} FROM sent) TO {literal(str(target))} (FORMAT parquet,"
+            " COMPRESSION zstd)"
+        )
 
 
 def _parsed(pipe: BufferedReader, names: list[str]) -> Any:
@@ -227,7 +256,10 @@ def _parsed(pipe: BufferedReader, names: list[str]) -> Any:
             read_options=csv.ReadOptions(column_names=names, block_size=VALUE_BYTES_MAX),
             parse_options=csv.ParseOptions(newlines_in_values=True),
             convert_options=csv.ConvertOptions(
-                column_types=schema, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+                column_types=schema,
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
             ),
         )
     except pa.ArrowInvalid as error:

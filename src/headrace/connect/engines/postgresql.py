@@ -20,16 +20,37 @@ from headrace.connect.engines.engine import Address, SourceDatabase, Values, che
 from headrace.connect.engines.parquet_files import TextColumn, Write, text_to_parquet
 from headrace.model.errors import message_of
 
-_ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
+_ALIVE = {
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
 """A server whose machine is gone is detected after one minute."""
-_SETTINGS = {"DateStyle": "ISO", "IntervalStyle": "postgres", "bytea_output": "hex", "extra_float_digits": "3", "client_encoding": "UTF8"}
+_SETTINGS = {
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "3",
+    "client_encoding": "UTF8",
+}
 """Settings that the format of COPY's text depends on."""
 _CHECKS_CLIENTS = 140_000
 """Servers from this version on detect during a query that the client is gone, and release locks."""
 _TYPES = {
-    16: "BOOLEAN", 20: "BIGINT", 21: "SMALLINT", 23: "INTEGER", 26: "BIGINT", 700: "FLOAT", 701: "DOUBLE", 1082: "DATE", 1083: "TIME",
-    1114: "TIMESTAMP", 1184: "TIMESTAMPTZ", 2950: "UUID",
-}  # fmt: skip
+    16: "BOOLEAN",
+    20: "BIGINT",
+    21: "SMALLINT",
+    23: "INTEGER",
+    26: "BIGINT",
+    700: "FLOAT",
+    701: "DOUBLE",
+    1082: "DATE",
+    1083: "TIME",
+    1114: "TIMESTAMP",
+    1184: "TIMESTAMPTZ",
+    2950: "UUID",
+}
 """PostgreSQL's type numbers → DuckDB's names; all other types are read as PostgreSQL's text."""
 _NUMERIC, _BYTEA = 1700, 17
 DECIMALS_OF_ANY = 10
@@ -37,8 +58,20 @@ DECIMALS_OF_ANY = 10
 
 Values with more are refused, not rounded.
 """
-_DENIED = ("authentication failed", "no password supplied", "pg_hba.conf", "permission denied", "is not permitted to log in")
-_WRONG = ("does not exist", "invalid connection option", "invalid sslmode", "could not translate host name", "root certificate file")
+_DENIED = (
+    "authentication failed",
+    "no password supplied",
+    "pg_hba.conf",
+    "permission denied",
+    "is not permitted to log in",
+)
+_WRONG = (
+    "does not exist",
+    "invalid connection option",
+    "invalid sslmode",
+    "could not translate host name",
+    "root certificate file",
+)
 _DETERMINISTIC = ("0A", "21", "22", "25", "2F", "3D", "3F", "42")
 """Classes of SQLSTATE that recur until the declaration or the database changes."""
 _GONE = ("42P01", "42703")
@@ -47,7 +80,8 @@ DECIMAL_DIGITS_MAX = 38
 MESSAGE_CHARACTERS_MAX = 500
 
 
-def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:  # noqa: ARG001 - shared signature
+# shared signature
+def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:  # noqa: ARG001
     """Connect to the database. Raises Unavailable."""
     return PostgresqlSource(address, timezone)
 
@@ -59,7 +93,9 @@ class PostgresqlSource(SourceDatabase):
 
     def __init__(self, address: Address, timezone: str) -> None:
         with _said():
-            self._connection = psycopg.connect(make_conninfo(**_ALIVE | address.options | _keywords(address)))
+            self._connection = psycopg.connect(
+                make_conninfo(**_ALIVE | address.options | _keywords(address))
+            )
         with _said():
             self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             self._connection.read_only = True
@@ -85,9 +121,15 @@ class PostgresqlSource(SourceDatabase):
     def copy(self, sql: str, values: Values, target: Path) -> None:
         columns = self._described(sql, values)
         checked_names([column.name for column in columns])
-        sent = ", ".join(f"to_json(c{n}::text[])" if self._element(item) else f"c{n}" for n, item in enumerate(columns))
+        sent = ", ".join(
+            f"to_json(c{n}::text[])" if self._element(item) else f"c{n}"
+            for n, item in enumerate(columns)
+        )
         aliases = ", ".join(f"c{n}" for n in range(len(columns)))
-        statement = f"copy (select {sent} from ({sql}) as headrace_rows ({aliases})) to stdout (format csv, force_quote *)"
+        statement = (
+            f"copy (select {sent} from ({sql}) as headrace_rows ({aliases})) to stdout (format csv,"
+            " force_quote *)"
+        )
         read = [TextColumn(item.name, self._cast(item, f"c{n}")) for n, item in enumerate(columns)]
         with _said():
             text_to_parquet(read, target, lambda write: self._send(statement, values, write))
@@ -98,11 +140,16 @@ class PostgresqlSource(SourceDatabase):
 
     def _described(self, sql: str, values: Values) -> list[psycopg.Column]:
         with _said():
-            cursor = self._connection.execute(f"select * from ({sql}) as headrace_rows limit 0".encode(), dict(values))
+            cursor = self._connection.execute(
+                f"select * from ({sql}) as headrace_rows limit 0".encode(), dict(values)
+            )
             return list(cursor.description or ())
 
     def _send(self, statement: str, values: Values, write: Write) -> None:
-        with self._connection.cursor() as cursor, cursor.copy(statement.encode(), dict(values)) as rows:
+        with (
+            self._connection.cursor() as cursor,
+            cursor.copy(statement.encode(), dict(values)) as rows,
+        ):
             for row in rows:
                 write(row)
 
@@ -118,7 +165,10 @@ class PostgresqlSource(SourceDatabase):
         """Return the exact cast from COPY's text to DuckDB's value."""
         element = self._element(column)
         if element is not None:
-            return f"CAST(CAST(CAST({text} AS JSON) AS VARCHAR[]) AS {_TYPES.get(element, 'VARCHAR')}[])"
+            return (
+                f"CAST(CAST(CAST({text} AS JSON) AS VARCHAR[]) AS"
+                f" {_TYPES.get(element, 'VARCHAR')}[])"
+            )
         if column.type_code == _BYTEA:
             return f"unhex(substr({text}, 3))"
         if column.type_code == _NUMERIC:
@@ -132,12 +182,23 @@ def _decimal(column: psycopg.Column, text: str) -> str:
     if precision is not None and scale is not None and 0 <= scale <= DECIMAL_DIGITS_MAX:
         return f"CAST({text} AS DECIMAL({min(max(precision, scale), DECIMAL_DIGITS_MAX)}, {scale}))"
     finer = f"regexp_matches({text}, '[.][0-9]{{{DECIMALS_OF_ANY}}}0*[1-9]')"
-    said = f"a numeric without a scale has more than {DECIMALS_OF_ANY} decimals: cast it in a `query`, to numeric(p, s) or double precision"
-    return f"CAST(CASE WHEN {finer} THEN error('{said}') ELSE {text} END AS DECIMAL({DECIMAL_DIGITS_MAX}, {DECIMALS_OF_ANY}))"
+    said = (
+        f"a numeric without a scale has more than {DECIMALS_OF_ANY} decimals: cast it in a `query`,"
+        " to numeric(p, s) or double precision"
+    )
+    return (
+        f"CAST(CASE WHEN {finer} THEN error('{said}') ELSE {text} END AS"
+        f" DECIMAL({DECIMAL_DIGITS_MAX}, {DECIMALS_OF_ANY}))"
+    )
 
 
 def _keywords(address: Address) -> dict[str, str]:
-    said = {"host": address.host, "dbname": address.database, "user": address.user, "password": address.password}
+    said = {
+        "host": address.host,
+        "dbname": address.database,
+        "user": address.user,
+        "password": address.password,
+    }
     said["port"] = str(address.port or "")
     always = {"connect_timeout": str(address.connect_seconds), "application_name": "headrace"}
     return {name: value for name, value in said.items() if value} | always
@@ -160,10 +221,18 @@ def _refusal(error: psycopg.Error) -> Unavailable:
     state = error.sqlstate or ""
     said = error.diag.message_primary if state in _GONE else None
     message = printable(said or message_of(error), MESSAGE_CHARACTERS_MAX)
-    if state.startswith("28") or state == "42501" or (not state and any(word in message for word in _DENIED)):
+    if (
+        state.startswith("28")
+        or state == "42501"
+        or (not state and any(word in message for word in _DENIED))
+    ):
         return Unavailable(message, code="access_denied", transient=False)
     if state[:2] in _DETERMINISTIC or (
-        not state and (any(word in message for word in _WRONG) or not isinstance(error, psycopg.OperationalError))
+        not state
+        and (
+            any(word in message for word in _WRONG)
+            or not isinstance(error, psycopg.OperationalError)
+        )
     ):
         return Unavailable(message, code="configuration_error", transient=False)
     return Unavailable(message)

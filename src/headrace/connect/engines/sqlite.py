@@ -20,7 +20,14 @@ import pyarrow as pa
 
 from headrace.connect.connectors import Unavailable
 from headrace.connect.deliveries import printable
-from headrace.connect.engines.engine import Address, SourceDatabase, Values, bad_connection, checked_names, file_of
+from headrace.connect.engines.engine import (
+    Address,
+    SourceDatabase,
+    Values,
+    bad_connection,
+    checked_names,
+    file_of,
+)
 from headrace.connect.engines.parquet_files import BATCH_ROWS, ValueColumn, rows_to_parquet
 from headrace.model.intervals import day_start_us, from_us
 from headrace.store.engines.sqlite import APPLICATION_ID
@@ -29,10 +36,23 @@ BUSY_SECONDS = 10.0
 _IDENTITY_AT = 68
 """Offset of the application's number in an SQLite file's header."""
 _DECIMAL = re.compile(r"(?:decimal|numeric)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)", re.IGNORECASE)
-_ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE))
+_ALLOWED = frozenset(
+    (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
+)
 _DENIED_FUNCTIONS = ("load_extension", "writefile", "readfile", "edit", "fts3_tokenizer")
-_TRANSIENT = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL,
-                        sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL))  # fmt: skip
+_TRANSIENT = frozenset(
+    (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_FULL,
+    )
+)
 _VIEW = "headrace_rows"
 
 
@@ -50,9 +70,13 @@ class SqliteSource(SourceDatabase):
         self._path, self._timezone = path, timezone
         with self._said():
             uri = f"file:{quote(str(path))}?mode=ro"
-            self._connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(
+                uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
             self._connection.execute("begin")
-            self._connection.execute("select count(*) from sqlite_master").fetchone()  # the snapshot begins with the first read
+            self._connection.execute(
+                "select count(*) from sqlite_master"
+            ).fetchone()  # the snapshot begins with the first read
 
     def mark(self, name: str) -> str:
         return f":{name}"
@@ -64,7 +88,11 @@ class SqliteSource(SourceDatabase):
         """
         if column_of and self._holds_numbers(column_of):
             return int(_instant(moment, self._timezone).timestamp())
-        return moment.strftime("%Y-%m-%d %H:%M:%S") if isinstance(moment, datetime) else moment.isoformat()
+        return (
+            moment.strftime("%Y-%m-%d %H:%M:%S")
+            if isinstance(moment, datetime)
+            else moment.isoformat()
+        )
 
     def columns(self, sql: str, values: Values) -> list[str]:
         with self._said(), self._reading():
@@ -79,15 +107,21 @@ class SqliteSource(SourceDatabase):
         names = self.columns(sql, values)
         with self._said():
             types = self._declared(sql, values)
-            columns = [column_of(name, declared) for name, declared in zip(names, types, strict=True)]
+            columns = [
+                column_of(name, declared) for name, declared in zip(names, types, strict=True)
+            ]
             with self._reading():
-                rows_to_parquet(columns, _batches(self._connection.execute(sql, dict(values))), target)
+                rows_to_parquet(
+                    columns, _batches(self._connection.execute(sql, dict(values))), target
+                )
 
     def close(self) -> None:
         self._connection.close()
 
     def _holds_numbers(self, column_of: str) -> bool:
-        results = self.rows(f"select typeof(moment) from ({column_of}) where moment is not null limit 1", {})
+        results = self.rows(
+            f"select typeof(moment) from ({column_of}) where moment is not null limit 1", {}
+        )
         return bool(results) and results[0][0] in ("integer", "real")
 
     def _declared(self, sql: str, values: Values) -> list[str]:
@@ -123,15 +157,21 @@ class SqliteSource(SourceDatabase):
     def _refusal(self, error: Exception) -> Unavailable:
         message = f"{printable(self._path.name)}: {printable(error, 300)}"
         if self._path.exists() and not os.access(self._path, os.R_OK):
-            return Unavailable(f"{message}: it may not be read", code="access_denied", transient=False)
+            return Unavailable(
+                f"{message}: it may not be read", code="access_denied", transient=False
+            )
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code in _TRANSIENT:
             return Unavailable(message)
         return Unavailable(message, code="configuration_error", transient=False)
 
 
-def _authorized(action: int, _first: str | None, second: str | None, _database: str | None, _trigger: str | None) -> int:
-    if action not in _ALLOWED or (action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _DENIED_FUNCTIONS):
+def _authorized(
+    action: int, _first: str | None, second: str | None, _database: str | None, _trigger: str | None
+) -> int:
+    if action not in _ALLOWED or (
+        action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _DENIED_FUNCTIONS
+    ):
         return sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_OK
 
@@ -147,7 +187,10 @@ def _refuse_state(path: Path, temporary: Path) -> None:
         header = b""
     identity = int.from_bytes(header[_IDENTITY_AT : _IDENTITY_AT + 4], "big")
     if real.is_relative_to(own) or identity == APPLICATION_ID:
-        raise bad_connection("a source can't read Headrace's own state: `headrace runs --json` and its siblings say what is in it")
+        raise bad_connection(
+            "a source can't read Headrace's own state: `headrace runs --json` and its siblings say"
+            " what is in it"
+        )
 
 
 def _instant(moment: date | datetime, timezone: str) -> datetime:

@@ -18,15 +18,39 @@ from headrace.model.exports import ExportFormat
 if TYPE_CHECKING:
     import duckdb
 
-_HARMLESS = frozenset((
-    "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DATE",
-    "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "UUID",
-))  # fmt: skip
+_HARMLESS = frozenset(
+    (
+        "BOOLEAN",
+        "TINYINT",
+        "SMALLINT",
+        "INTEGER",
+        "BIGINT",
+        "UTINYINT",
+        "USMALLINT",
+        "UINTEGER",
+        "UBIGINT",
+        "FLOAT",
+        "DOUBLE",
+        "DATE",
+        "TIME",
+        "TIMESTAMP",
+        "TIMESTAMP WITH TIME ZONE",
+        "TIMESTAMP_S",
+        "TIMESTAMP_MS",
+        "TIMESTAMP_NS",
+        "UUID",
+    )
+)
 """Types whose values are digits and signs, where a minus is just a minus."""
 
 
 @writes(ExportFormat.CSV)
-def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
+def write(
+    connection: duckdb.DuckDBPyConnection,
+    portions: Sequence[Portion],
+    path: Path,
+    options: Mapping[str, Any],
+) -> None:
     """Write one portion. With a single column NULL is written as `""`: readers skip empty lines."""
     (portion,) = portions
     alone = len(portion.columns) == 1
@@ -34,11 +58,16 @@ def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], pa
     escapes = bool(options.get("escape_formulas"))
 
     def expression(column: LakeColumn) -> str:
-        text = _without_formulas(as_text(column)) if escapes and _is_text(column) else as_text(column)
+        text = (
+            _without_formulas(as_text(column)) if escapes and _is_text(column) else as_text(column)
+        )
         return f"coalesce({text}, '')" if alone else text
 
     delimiter = literal(options.get("delimiter", ","))
-    connection.execute(f"COPY ({portion.select(expression)}) TO {literal(str(path))} (FORMAT csv, HEADER, DELIMITER {delimiter})")
+    connection.execute(
+        f"COPY ({portion.select(expression)}) TO {literal(str(path))} (FORMAT csv, HEADER,"
+        f" DELIMITER {delimiter})"
+    )
 
 
 def _is_text(column: LakeColumn) -> bool:

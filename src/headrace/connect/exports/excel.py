@@ -51,7 +51,12 @@ _MADE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @writes(ExportFormat.EXCEL)
-def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
+def write(
+    connection: duckdb.DuckDBPyConnection,
+    portions: Sequence[Portion],
+    path: Path,
+    options: Mapping[str, Any],
+) -> None:
     """Write all portions into one workbook.
 
     Raises ExportFailed for data that a sheet can't hold.
@@ -90,11 +95,15 @@ def sheet_names(assets: Sequence[str]) -> list[str]:
 def _fits(portion: Portion) -> None:
     if portion.rows > ROWS_MAX:
         raise ExportFailed(
-            f"{portion.asset} has {portion.rows:,} rows, and a sheet of Excel holds {ROWS_MAX:,} and a header",
+            f"{portion.asset} has {portion.rows:,} rows, and a sheet of Excel holds {ROWS_MAX:,}"
+            " and a header",
             hint="export it as csv or parquet, or by a shorter interval (`per:`)",
         )
     if len(portion.columns) > COLUMNS_MAX:
-        raise ExportFailed(f"{portion.asset} has {len(portion.columns):,} columns, and a sheet of Excel holds {COLUMNS_MAX:,}")
+        raise ExportFailed(
+            f"{portion.asset} has {len(portion.columns):,} columns, and a sheet of Excel holds"
+            f" {COLUMNS_MAX:,}"
+        )
 
 
 def _expression(column: LakeColumn) -> str:
@@ -111,7 +120,9 @@ def _expression(column: LakeColumn) -> str:
     return quote(column.name) if column.type == "TIMESTAMP" else as_text(column)
 
 
-def _write_sheet(connection: duckdb.DuckDBPyConnection, sheet: Any, portion: Portion, formats: Mapping[type, Any]) -> None:
+def _write_sheet(
+    connection: duckdb.DuckDBPyConnection, sheet: Any, portion: Portion, formats: Mapping[type, Any]
+) -> None:
     for place, column in enumerate(portion.columns):
         sheet.write_string(0, place, _text(column.name, column))
     put = [_putter(sheet, column, formats) for column in portion.columns]
@@ -125,7 +136,9 @@ def _write_sheet(connection: duckdb.DuckDBPyConnection, sheet: Any, portion: Por
                     put[place](number, place, value)
 
 
-def _putter(sheet: Any, column: LakeColumn, formats: Mapping[type, Any]) -> Callable[[int, int, Any], None]:
+def _putter(
+    sheet: Any, column: LakeColumn, formats: Mapping[type, Any]
+) -> Callable[[int, int, Any], None]:
     def put(row: int, place: int, value: Any) -> None:
         match value:
             case bool():
@@ -135,7 +148,11 @@ def _putter(sheet: Any, column: LakeColumn, formats: Mapping[type, Any]) -> Call
             case float() if math.isfinite(value):
                 sheet.write_number(row, place, value)
             case float():
-                sheet.write_string(row, place, "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity")
+                sheet.write_string(
+                    row,
+                    place,
+                    "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity",
+                )
             case Decimal() if len(value.as_tuple().digits) <= _DIGITS:
                 sheet.write_number(row, place, float(value))
             case datetime() if value.date() >= _FIRST_DAY and value.year <= 9999:
@@ -153,7 +170,8 @@ def _putter(sheet: Any, column: LakeColumn, formats: Mapping[type, Any]) -> Call
 def _text(text: str, column: LakeColumn) -> str:
     if len(text) > CHARACTERS_MAX:
         raise ExportFailed(
-            f"column {column.name} holds a text of {len(text):,} characters, and a cell of Excel holds {CHARACTERS_MAX:,}",
+            f"column {column.name} holds a text of {len(text):,} characters, and a cell of Excel"
+            f" holds {CHARACTERS_MAX:,}",
             hint="export it as csv or parquet",
         )
     return text

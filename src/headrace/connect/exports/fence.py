@@ -34,7 +34,10 @@ def lock_epoch(path: Path, epoch: int) -> Iterator[None]:
     with _locked(path) as file:
         said = file.read().decode()
         if said and int(said) != epoch:
-            raise WriterFenced(f"another leader has taken over (epoch {said}, ours is {epoch}); nothing was exported")
+            raise WriterFenced(
+                f"another leader has taken over (epoch {said}, ours is {epoch}); nothing was"
+                " exported"
+            )
         yield
 
 

@@ -16,7 +16,15 @@ from typing import NamedTuple
 
 from headrace.connect.connectors import Unavailable
 from headrace.connect.exports import fence
-from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, file_writer, unavailable
+from headrace.connect.exports.registry import (
+    Assignment,
+    ExportFailed,
+    Portion,
+    Surroundings,
+    Written,
+    file_writer,
+    unavailable,
+)
 from headrace.connect.filesystems import StorageLocation, errors_as_unavailable, open_location
 from headrace.faults import FaultPoint, reached
 from headrace.model.exports import ASSET_PLACEHOLDER, ExportFormat, path_of
@@ -37,7 +45,11 @@ def left_behind(there: Iterable[str], name: str, assignment: Assignment) -> list
     """Return the existing names that belong to killed earlier attempts at the same target."""
     pattern = re.compile(rf"\.headrace-{_mark(name)}-(\d+)\.(\d+)\.tmp")
     results = ((item, pattern.fullmatch(item)) for item in there)
-    return [item for item, match in results if match and (int(match[1]), int(match[2])) < (assignment.epoch, assignment.n)]
+    return [
+        item
+        for item, match in results
+        if match and (int(match[1]), int(match[2])) < (assignment.epoch, assignment.n)
+    ]
 
 
 def _mark(name: str) -> str:
@@ -58,13 +70,23 @@ def send_files(assignment: Assignment, files: Sequence[WrittenFile], around: Sur
         with _remote_errors(), errors_as_unavailable(file.shown):
             place = open_location(folder, around.connection, around.secrets)
         if file.target.partition("://")[0] in ATOMIC:
-            with fence.lock_epoch(around.fence, assignment.epoch), _remote_errors(), errors_as_unavailable(file.shown):
+            with (
+                fence.lock_epoch(around.fence, assignment.epoch),
+                _remote_errors(),
+                errors_as_unavailable(file.shown),
+            ):
                 place.filesystem.put_file(str(file.path), place.inside(f"{place.url}/{name}"))
         else:
             _move_in(file, place, name, assignment, around)
 
 
-def _move_in(file: WrittenFile, place: StorageLocation, name: str, assignment: Assignment, around: Surroundings) -> None:
+def _move_in(
+    file: WrittenFile,
+    place: StorageLocation,
+    name: str,
+    assignment: Assignment,
+    around: Surroundings,
+) -> None:
     temporary = place.inside(f"{place.url}/{unfinished_name(name, assignment)}")
     try:
         with _remote_errors(), errors_as_unavailable(file.shown):
@@ -73,7 +95,11 @@ def _move_in(file: WrittenFile, place: StorageLocation, name: str, assignment: A
             for old in left_behind(there, name, assignment):
                 place.filesystem.rm_file(place.inside(f"{place.url}/{old}"))
             place.filesystem.put_file(str(file.path), temporary)
-        with fence.lock_epoch(around.fence, assignment.epoch), _remote_errors(), errors_as_unavailable(file.shown):
+        with (
+            fence.lock_epoch(around.fence, assignment.epoch),
+            _remote_errors(),
+            errors_as_unavailable(file.shown),
+        ):
             place.filesystem.mv(temporary, place.inside(f"{place.url}/{name}"))
     except BaseException:
         with contextlib.suppress(Exception):
@@ -109,7 +135,9 @@ class WrittenFile(NamedTuple):
     portions: tuple[Portion, ...]
 
 
-def export_files(assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
+def export_files(
+    assignment: Assignment, portions: Sequence[Portion], around: Surroundings
+) -> tuple[Written, ...]:
     """Write an interval's files, and replace existing ones.
 
     Raises ExportFailed, WriterFenced, and DuckDB's errors.
@@ -130,11 +158,15 @@ def export_files(assignment: Assignment, portions: Sequence[Portion], around: Su
 
 def _grouped(assignment: Assignment, portions: Sequence[Portion]) -> list[tuple[Portion, ...]]:
     """Group portions by file: one each, but a workbook without `{asset}` in its name has all."""
-    whole = assignment.export.format is ExportFormat.EXCEL and ASSET_PLACEHOLDER not in (assignment.export.path or "")
+    whole = assignment.export.format is ExportFormat.EXCEL and ASSET_PLACEHOLDER not in (
+        assignment.export.path or ""
+    )
     return [tuple(portions)] if whole else [(portion,) for portion in portions]
 
 
-def _make(assignment: Assignment, portions: tuple[Portion, ...], around: Surroundings) -> WrittenFile:
+def _make(
+    assignment: Assignment, portions: tuple[Portion, ...], around: Surroundings
+) -> WrittenFile:
     export = assignment.export
     assert export.path is not None
     assert export.format is not None
@@ -145,7 +177,9 @@ def _make(assignment: Assignment, portions: tuple[Portion, ...], around: Surroun
         path.unlink(missing_ok=True)
         raise
     start, asset = assignment.start, portions[0].asset
-    return WrittenFile(path, path_of(export.path, start, asset), path_of(assignment.shown, start, asset), portions)
+    return WrittenFile(
+        path, path_of(export.path, start, asset), path_of(assignment.shown, start, asset), portions
+    )
 
 
 def _written(written_file: WrittenFile) -> Written:
@@ -153,14 +187,20 @@ def _written(written_file: WrittenFile) -> Written:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     asset = written_file.portions[0].asset if len(written_file.portions) == 1 else ""
     return Written(
-        written_file.shown, asset, written_file.path.stat().st_size, digest, sum(portion.rows for portion in written_file.portions)
+        written_file.shown,
+        asset,
+        written_file.path.stat().st_size,
+        digest,
+        sum(portion.rows for portion in written_file.portions),
     )
 
 
 # Local folders
 
 
-def _publish_files(assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings) -> None:
+def _publish_files(
+    assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings
+) -> None:
     staged: list[tuple[Path, Path]] = []
     try:
         for file in files:
@@ -186,7 +226,9 @@ def _stage(source: Path, target: Path, assignment: Assignment) -> Path:
     if target.is_dir():
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     _make_folder(target.parent)
-    for name in left_behind((path.name for path in target.parent.glob(".headrace-*.tmp")), target.name, assignment):
+    for name in left_behind(
+        (path.name for path in target.parent.glob(".headrace-*.tmp")), target.name, assignment
+    ):
         (target.parent / name).unlink(missing_ok=True)
     temporary = target.parent / unfinished_name(target.name, assignment)
     try:
@@ -226,5 +268,7 @@ def _system_errors(target: str) -> Iterator[None]:
     except OSError as error:
         message = f"{target} can't be written: {error.strerror or error}"
         if error.errno in _MISTAKES:
-            raise ExportFailed(message, hint="write `to:` so that it names a file in a folder") from error
+            raise ExportFailed(
+                message, hint="write `to:` so that it names a file in a folder"
+            ) from error
         raise unavailable(message) from error

@@ -14,12 +14,22 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def _write(connection: duckdb.DuckDBPyConnection, portion: Portion, path: Path, *, array: bool) -> None:
-    connection.execute(f"COPY ({portion.select(as_json)}) TO {literal(str(path))} (FORMAT json, ARRAY {str(array).lower()})")
+def _write(
+    connection: duckdb.DuckDBPyConnection, portion: Portion, path: Path, *, array: bool
+) -> None:
+    connection.execute(
+        f"COPY ({portion.select(as_json)}) TO {literal(str(path))} (FORMAT json, ARRAY"
+        f" {str(array).lower()})"
+    )
 
 
 @writes(ExportFormat.JSON)
-def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
+def write(
+    connection: duckdb.DuckDBPyConnection,
+    portions: Sequence[Portion],
+    path: Path,
+    options: Mapping[str, Any],
+) -> None:
     """Write one portion as an array."""
     del options
     (portion,) = portions
@@ -27,7 +37,12 @@ def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], pa
 
 
 @writes(ExportFormat.JSONL)
-def write_lines(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
+def write_lines(
+    connection: duckdb.DuckDBPyConnection,
+    portions: Sequence[Portion],
+    path: Path,
+    options: Mapping[str, Any],
+) -> None:
     """Write one portion, one object per line."""
     del options
     (portion,) = portions

@@ -17,9 +17,17 @@ _NAMES = {"none": "uncompressed"}
 
 
 @writes(ExportFormat.PARQUET)
-def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
+def write(
+    connection: duckdb.DuckDBPyConnection,
+    portions: Sequence[Portion],
+    path: Path,
+    options: Mapping[str, Any],
+) -> None:
     """Write one portion as Parquet."""
     (portion,) = portions
     compression = options.get("compression", "zstd")
     select = portion.select(lambda column: quote(column.name))
-    connection.execute(f"COPY ({select}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION {_NAMES.get(compression, compression)})")
+    connection.execute(
+        f"COPY ({select}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION"
+        f" {_NAMES.get(compression, compression)})"
+    )

@@ -27,12 +27,33 @@ from headrace.model.errors import words_of
 
 NAME_BYTES_MAX = 63
 _TYPES = {
-    "BOOLEAN": "boolean", "TINYINT": "smallint", "SMALLINT": "smallint", "INTEGER": "integer", "BIGINT": "bigint", "UTINYINT": "smallint",
-    "USMALLINT": "integer", "UINTEGER": "bigint", "UBIGINT": "numeric(20)", "HUGEINT": "numeric(39)", "UHUGEINT": "numeric(39)",
-    "FLOAT": "real", "DOUBLE": "double precision", "DATE": "date", "TIME": "time", "INTERVAL": "interval", "UUID": "uuid",
-    "BLOB": "bytea", "JSON": "jsonb", "TIMESTAMP WITH TIME ZONE": "timestamptz",
-}  # fmt: skip
-_ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
+    "BOOLEAN": "boolean",
+    "TINYINT": "smallint",
+    "SMALLINT": "smallint",
+    "INTEGER": "integer",
+    "BIGINT": "bigint",
+    "UTINYINT": "smallint",
+    "USMALLINT": "integer",
+    "UINTEGER": "bigint",
+    "UBIGINT": "numeric(20)",
+    "HUGEINT": "numeric(39)",
+    "UHUGEINT": "numeric(39)",
+    "FLOAT": "real",
+    "DOUBLE": "double precision",
+    "DATE": "date",
+    "TIME": "time",
+    "INTERVAL": "interval",
+    "UUID": "uuid",
+    "BLOB": "bytea",
+    "JSON": "jsonb",
+    "TIMESTAMP WITH TIME ZONE": "timestamptz",
+}
+_ALIVE = {
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
 _AGAIN = ("08", "28", "40", "53", "55", "57", "58")
 """Classes of PostgreSQL's error codes that a retry may not meet again.
 
@@ -43,10 +64,14 @@ _RIGHTS = ("42501", "25006")
 
 
 @exports_to("postgresql")
-def write(assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
+def write(
+    assignment: Assignment, portions: Sequence[Portion], around: Surroundings
+) -> tuple[Written, ...]:
     """Replace an interval's rows in PostgreSQL tables."""
     with _said():
-        connection = _connect(address_of(around.connection, around.secrets), around.session.timezone)
+        connection = _connect(
+            address_of(around.connection, around.secrets), around.session.timezone
+        )
     try:
         return export_tables(PostgresqlExportTarget(connection), assignment, portions, around)
     finally:
@@ -54,11 +79,22 @@ def write(assignment: Assignment, portions: Sequence[Portion], around: Surroundi
 
 
 def _connect(address: Address, timezone: str) -> psycopg.Connection[tuple[Any, ...]]:
-    said = {"host": address.host, "port": address.port, "dbname": address.database, "user": address.user, "password": address.password}
+    said = {
+        "host": address.host,
+        "port": address.port,
+        "dbname": address.database,
+        "user": address.user,
+        "password": address.password,
+    }
     given: dict[str, Any] = {name: str(value) for name, value in said.items() if value}
     given |= {"connect_timeout": address.connect_seconds, "application_name": "headrace"}
     connection = psycopg.connect(**{**_ALIVE, **address.options, **given})
-    for name, value in (("DateStyle", "ISO, YMD"), ("TimeZone", timezone), ("client_encoding", "UTF8"), ("synchronous_commit", "on")):
+    for name, value in (
+        ("DateStyle", "ISO, YMD"),
+        ("TimeZone", timezone),
+        ("client_encoding", "UTF8"),
+        ("synchronous_commit", "on"),
+    ):
         connection.execute("select set_config(%s, %s, false)", (name, value))
     connection.commit()
     return connection
@@ -92,7 +128,9 @@ class PostgresqlExportTarget(ExportTarget):
 
     def columns(self, table: str) -> list[str] | None:
         results = self.execute(
-            "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped", (self.quoted(table),)
+            "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 and"
+            " not attisdropped",
+            (self.quoted(table),),
         )
         return [name for (name,) in results] or None
 
@@ -107,7 +145,9 @@ class PostgresqlExportTarget(ExportTarget):
             return f"numeric{column.type.removeprefix('DECIMAL')}"
         if is_nested(column):
             return "jsonb"
-        return _TYPES.get(column.type, "timestamp" if column.type.startswith("TIMESTAMP") else "text")
+        return _TYPES.get(
+            column.type, "timestamp" if column.type.startswith("TIMESTAMP") else "text"
+        )
 
     def value_of(self, column: LakeColumn) -> str:
         name = quote(column.name)
@@ -121,13 +161,24 @@ class PostgresqlExportTarget(ExportTarget):
         for name in names:
             if len(name.encode()) > NAME_BYTES_MAX or "\0" in name:
                 raise ExportFailed(
-                    f"the column {name[:80]!r} has a name that PostgreSQL would cut (more than {NAME_BYTES_MAX} bytes)", hint="rename it"
+                    f"the column {name[:80]!r} has a name that PostgreSQL would cut (more than"
+                    f" {NAME_BYTES_MAX} bytes)",
+                    hint="rename it",
                 )
 
     def claim(self, key: Sequence[str]) -> ExportRecord:
-        self.execute(f"insert into {LEDGER} values (%s, %s, %s, 0, 0, 0, '', 0, '') on conflict do nothing", key)
+        self.execute(
+            f"insert into {LEDGER} values (%s, %s, %s, 0, 0, 0, '', 0, '') on conflict do nothing",
+            key,
+        )
         where = "consumer = %s and asset = %s and interval_key = %s"
-        return ExportRecord(*self.execute(f"select epoch, n, row_count, sha256, project from {LEDGER} where {where} for update", key)[0])
+        return ExportRecord(
+            *self.execute(
+                f"select epoch, n, row_count, sha256, project from {LEDGER} where {where} for"
+                " update",
+                key,
+            )[0]
+        )
 
 
 @contextmanager
@@ -139,6 +190,10 @@ def _said() -> Iterator[None]:
         lines = str(error).strip().splitlines()
         message = f"PostgreSQL: {lines[0] if lines else words_of(error)}"
         state = error.sqlstate or ""
-        if state[:2] in _AGAIN or state in _RIGHTS or (isinstance(error, psycopg.OperationalError) and not state):
+        if (
+            state[:2] in _AGAIN
+            or state in _RIGHTS
+            or (isinstance(error, psycopg.OperationalError) and not state)
+        ):
             raise unavailable(message) from error
         raise ExportFailed(message, hint="headrace explain configuration_error") from error

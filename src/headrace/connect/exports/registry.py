@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 
 FORMATS = {
-    ExportFormat.CSV: "csv", ExportFormat.PARQUET: "parquet", ExportFormat.EXCEL: "excel", ExportFormat.JSON: "json",
+    ExportFormat.CSV: "csv",
+    ExportFormat.PARQUET: "parquet",
+    ExportFormat.EXCEL: "excel",
+    ExportFormat.JSON: "json",
     ExportFormat.JSONL: "json",
-}  # fmt: skip
+}
 """Format → module of this package that writes it, imported on first use."""
 DATABASES = {"postgresql": "postgresql", "sqlite": "sqlite"}
 """A connection's type → module that writes its tables."""
@@ -42,7 +45,9 @@ class ExportFailed(Exception):
         self.hint, self.code = hint, code
 
 
-def unavailable(message: str, hint: str = "it is tried again; `headrace run CONSUMER` doesn't wait") -> ExportFailed:
+def unavailable(
+    message: str, hint: str = "it is tried again; `headrace run CONSUMER` doesn't wait"
+) -> ExportFailed:
     """Return the error for a destination that may be available again later."""
     return ExportFailed(message, hint=hint, code="destination_unavailable")
 
@@ -64,7 +69,9 @@ class Portion(msgspec.Struct, frozen=True):
         """Return a SELECT of all rows in their order, with `expression` applied to each column."""
         from headrace.lake.sqltext import quote
 
-        values = ", ".join(f"{expression(column)} AS {quote(column.name)}" for column in self.columns)
+        values = ", ".join(
+            f"{expression(column)} AS {quote(column.name)}" for column in self.columns
+        )
         return f"SELECT {values} FROM ({self.source}) AS rows{self.order}"
 
 
@@ -115,7 +122,9 @@ class Written(msgspec.Struct, frozen=True):
     rows: int
 
 
-FileWriter = Callable[["duckdb.DuckDBPyConnection", Sequence[Portion], Path, Mapping[str, Any]], None]
+FileWriter = Callable[
+    ["duckdb.DuckDBPyConnection", Sequence[Portion], Path, Mapping[str, Any]], None
+]
 """A function that writes portions into a new file: one, or several if the format allows it."""
 TableWriter = Callable[[Assignment, Sequence[Portion], Surroundings], tuple[Written, ...]]
 """A function that replaces an interval's rows in tables, in one transaction.
@@ -159,7 +168,10 @@ def table_writer(connection_type: str) -> TableWriter:
     Raises ExportFailed for a type without a writer.
     """
     if connection_type not in DATABASES:
-        raise ExportFailed(f"tables can't be exported to {connection_type}", hint=f"they can to {', '.join(DATABASES)}")
+        raise ExportFailed(
+            f"tables can't be exported to {connection_type}",
+            hint=f"they can to {', '.join(DATABASES)}",
+        )
     import_module(f"headrace.connect.exports.{DATABASES[connection_type]}")
     return _TABLES[connection_type]
 
@@ -223,6 +235,9 @@ def _checked(name: str, column: LakeColumn) -> str:
 
     DuckDB would write it into JSON, which no JSON reader accepts.
     """
-    message = literal(f"column {column.name} holds NaN or an infinity inside a nested value, which JSON has no word for")
+    message = literal(
+        f"column {column.name} holds NaN or an infinity inside a nested value, which JSON has no"
+        " word for"
+    )
     bare = f"regexp_replace(CAST(to_json({name}) AS VARCHAR), '\"(?:[^\"\\\\]|\\\\.)*\"', '', 'g')"
     return f"CASE WHEN regexp_matches({bare}, 'NaN|Infinity') THEN error({message}) ELSE {name} END"

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from headrace.connect.engines.engine import address_of, file_of
-from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, as_text, exports_to, unavailable
+from headrace.connect.exports.registry import (
+    Assignment,
+    ExportFailed,
+    Portion,
+    Surroundings,
+    Written,
+    as_text,
+    exports_to,
+    unavailable,
+)
 from headrace.connect.exports.tables import LEDGER, ExportRecord, ExportTarget, export_tables
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import quote
@@ -22,19 +31,40 @@ from headrace.lake.sqltext import quote
 BUSY_SECONDS = 10.0
 _DIGITS = 15
 _TYPES = {
-    "BOOLEAN": "BOOLEAN", "TINYINT": "INTEGER", "SMALLINT": "INTEGER", "INTEGER": "INTEGER", "BIGINT": "INTEGER", "UTINYINT": "INTEGER",
-    "USMALLINT": "INTEGER", "UINTEGER": "INTEGER", "FLOAT": "REAL", "DOUBLE": "REAL", "BLOB": "BLOB",
-}  # fmt: skip
-_AGAIN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN,
-          sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)  # fmt: skip
+    "BOOLEAN": "BOOLEAN",
+    "TINYINT": "INTEGER",
+    "SMALLINT": "INTEGER",
+    "INTEGER": "INTEGER",
+    "BIGINT": "INTEGER",
+    "UTINYINT": "INTEGER",
+    "USMALLINT": "INTEGER",
+    "UINTEGER": "INTEGER",
+    "FLOAT": "REAL",
+    "DOUBLE": "REAL",
+    "BLOB": "BLOB",
+}
+_AGAIN = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+)
 
 
 @exports_to("sqlite")
-def write(assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
+def write(
+    assignment: Assignment, portions: Sequence[Portion], around: Surroundings
+) -> tuple[Written, ...]:
     """Replace an interval's rows in tables of an SQLite file."""
     path = file_of(address_of(around.connection, around.secrets), around.root)
     if path.resolve().is_relative_to(around.fence.parent.resolve()):
-        raise ExportFailed("this file lies where Headrace keeps its own state", hint="name a file outside of .headrace")
+        raise ExportFailed(
+            "this file lies where Headrace keeps its own state",
+            hint="name a file outside of .headrace",
+        )
     with _said(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
@@ -74,7 +104,9 @@ class SqliteExportTarget(ExportTarget):
     def load(self, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         marks, listed = ", ".join("?" * len(names)), ", ".join(map(self.column, names))
         with _said(self._path):
-            self._connection.executemany(f"insert into {self.quoted(table)} ({listed}) values ({marks})", rows)
+            self._connection.executemany(
+                f"insert into {self.quoted(table)} ({listed}) values ({marks})", rows
+            )
 
     def type_of(self, column: LakeColumn) -> str:
         if column.type.startswith("DECIMAL"):
@@ -97,12 +129,18 @@ class SqliteExportTarget(ExportTarget):
     def check_names(self, names: Sequence[str]) -> None:
         for name in names:
             if "\0" in name:
-                raise ExportFailed("a column's name holds a NUL, which SQLite doesn't take", hint="rename it")
+                raise ExportFailed(
+                    "a column's name holds a NUL, which SQLite doesn't take", hint="rename it"
+                )
 
     def claim(self, key: Sequence[str]) -> ExportRecord:
         self.execute(f"insert or ignore into {LEDGER} values (?, ?, ?, 0, 0, 0, '', 0, '')", key)
         where = "consumer = ? and asset = ? and interval_key = ?"
-        return ExportRecord(*self.execute(f"select epoch, n, row_count, sha256, project from {LEDGER} where {where}", key)[0])
+        return ExportRecord(
+            *self.execute(
+                f"select epoch, n, row_count, sha256, project from {LEDGER} where {where}", key
+            )[0]
+        )
 
 
 @contextmanager
@@ -116,4 +154,6 @@ def _said(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", None)
         if code is not None and code & 0xFF in _AGAIN:
             raise unavailable(f"{path.name}: {error}") from error
-        raise ExportFailed(f"{path.name}: {error}", hint="headrace explain configuration_error") from error
+        raise ExportFailed(
+            f"{path.name}: {error}", hint="headrace explain configuration_error"
+        ) from error

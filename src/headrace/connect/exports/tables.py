@@ -20,7 +20,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace.connect.exports import fence
-from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written
+from headrace.connect.exports.registry import (
+    Assignment,
+    ExportFailed,
+    Portion,
+    Surroundings,
+    Written,
+)
 from headrace.faults import FaultPoint, reached
 from headrace.lake import LakeColumn
 from headrace.model.exports import ASSET_PLACEHOLDER
@@ -105,14 +111,21 @@ class ExportTarget(ABC):
         return '"' + name.replace('"', '""') + '"'
 
 
-def export_tables(target: ExportTarget, assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
+def export_tables(
+    target: ExportTarget, assignment: Assignment, portions: Sequence[Portion], around: Surroundings
+) -> tuple[Written, ...]:
     """Replace an interval's rows, in one table per read. Raises ExportFailed, WriterFenced."""
     with target.transaction():
         if any(_is_ours(target, schema) for schema in _schemas(assignment.export.table or "")):
-            raise ExportFailed("this database holds Headrace's own state: nothing is exported there", hint="name another connection")
+            raise ExportFailed(
+                "this database holds Headrace's own state: nothing is exported there",
+                hint="name another connection",
+            )
         _make_ledger(target)
         owned = _owned(target, assignment)
-        written = tuple(_replace(target, assignment, portion, around, owned=owned) for portion in portions)
+        written = tuple(
+            _replace(target, assignment, portion, around, owned=owned) for portion in portions
+        )
         reached(FaultPoint.EXPORT_COMMITTING)
         with fence.lock_epoch(around.fence, assignment.epoch):
             target.commit()
@@ -133,9 +146,11 @@ def _is_ours(target: ExportTarget, schema: str) -> bool:
 def _make_ledger(target: ExportTarget) -> None:
     if target.columns(LEDGER) is None:
         target.execute(
-            f"create table if not exists {LEDGER} (consumer varchar(63) not null, asset varchar(63) not null, interval_key varchar(255) not"
-            " null, epoch bigint not null, n bigint not null, row_count bigint not null, sha256 varchar(64) not null, exported_at bigint"
-            " not null, project varchar(64) not null default '', primary key (consumer, asset, interval_key))"
+            f"create table if not exists {LEDGER} (consumer varchar(63) not null, asset varchar(63)"
+            " not null, interval_key varchar(255) not null, epoch bigint not null, n bigint not"
+            " null, row_count bigint not null, sha256 varchar(64) not null, exported_at bigint not"
+            " null, project varchar(64) not null default '', primary key (consumer, asset,"
+            " interval_key))"
         )
     elif "project" not in (target.columns(LEDGER) or ()):
         target.execute(f"alter table {LEDGER} add column project varchar(64) not null default ''")
@@ -152,34 +167,53 @@ def _owned(target: ExportTarget, assignment: Assignment) -> bool:
         return False
     if target.columns(EXPORTERS) is None:
         target.execute(
-            f"create table if not exists {EXPORTERS} (consumer varchar(63) not null, take_over varchar(64) not null, project varchar(64)"
-            " not null, since bigint not null, primary key (consumer, take_over))"
+            f"create table if not exists {EXPORTERS} (consumer varchar(63) not null, take_over"
+            " varchar(64) not null, project varchar(64) not null, since bigint not null, primary"
+            " key (consumer, take_over))"
         )
-    known = {str(name): str(project) for name, project in target.execute(
-        f"select take_over, project from {EXPORTERS} where consumer = {mark}", (consumer,)
-    )}  # fmt: skip
+    known = {
+        str(name): str(project)
+        for name, project in target.execute(
+            f"select take_over, project from {EXPORTERS} where consumer = {mark}", (consumer,)
+        )
+    }
     owner = known.get("")
     if owner == own:
         return True
     taken = bool(assignment.take_over) and assignment.take_over not in known
     if owner is not None and not taken:
         raise ExportFailed(
-            f"another project (state {owner[:8]}) exports for {consumer} there; this one's state is {own[:8]}",
+            f"another project (state {owner[:8]}) exports for {consumer} there; this one's state is"
+            f" {own[:8]}",
             hint=take_over_hint(consumer),
         )
-    target.execute(f"delete from {EXPORTERS} where consumer = {mark} and take_over = ''", (consumer,))
+    target.execute(
+        f"delete from {EXPORTERS} where consumer = {mark} and take_over = ''", (consumer,)
+    )
     for name in ("", assignment.take_over) if taken else ("",):
         values = ", ".join([mark] * 4)
-        target.execute(f"insert into {EXPORTERS} values ({values})", (consumer, name, own, assignment.now_us))
+        target.execute(
+            f"insert into {EXPORTERS} values ({values})", (consumer, name, own, assignment.now_us)
+        )
     return taken
 
 
 def take_over_hint(consumer: str) -> str:
     """Return the hint with the command that makes this project the target's owner."""
-    return f"if this project replaces it: {command_line('exports', 'take-over', consumer, '--reason', 'TEXT')}"
+    return (
+        "if this project replaces it:"
+        f" {command_line('exports', 'take-over', consumer, '--reason', 'TEXT')}"
+    )
 
 
-def _replace(target: ExportTarget, assignment: Assignment, portion: Portion, around: Surroundings, *, owned: bool) -> Written:
+def _replace(
+    target: ExportTarget,
+    assignment: Assignment,
+    portion: Portion,
+    around: Surroundings,
+    *,
+    owned: bool,
+) -> Written:
     export = assignment.export
     assert export.table is not None
     table, by = export.table.replace(ASSET_PLACEHOLDER, portion.asset), export.interval_column
@@ -188,11 +222,18 @@ def _replace(target: ExportTarget, assignment: Assignment, portion: Portion, aro
     known = target.claim(key)
     ours = known.project == assignment.project or not (known.project or owned)
     if ours and (known.epoch, known.n) > (assignment.epoch, assignment.n):
-        message = f"a newer attempt ({known.epoch}.{known.n}) has exported {portion.asset} to {table}"
+        message = (
+            f"a newer attempt ({known.epoch}.{known.n}) has exported {portion.asset} to {table}"
+        )
         if known.project == assignment.project:
             raise fence.WriterFenced(message)
-        raise ExportFailed(f"{message}, or one of a state that this project had before", hint=take_over_hint(assignment.consumer))
-    counted = target.execute(*_of_interval(target, "select count(*)", table, by, assignment.interval))[0][0]
+        raise ExportFailed(
+            f"{message}, or one of a state that this project had before",
+            hint=take_over_hint(assignment.consumer),
+        )
+    counted = target.execute(
+        *_of_interval(target, "select count(*)", table, by, assignment.interval)
+    )[0][0]
     counting = _Counting(target, portion, around, assignment.interval if by is not None else None)
     digest = counting.digest() if known.sha256 and known.rows == counted else None
     if digest is None or digest != known.sha256:
@@ -205,40 +246,58 @@ def _replace(target: ExportTarget, assignment: Assignment, portion: Portion, aro
     return Written(text, portion.asset, counting.size, digest, portion.rows)
 
 
-def _of_interval(target: ExportTarget, verb: str, table: str, by: str | None, interval: str) -> tuple[str, tuple[str, ...]]:
+def _of_interval(
+    target: ExportTarget, verb: str, table: str, by: str | None, interval: str
+) -> tuple[str, tuple[str, ...]]:
     """Return a statement about an interval's rows, or about all rows without an interval column."""
     statement = f"{verb} from {target.quoted(table)}"
-    return (statement, ()) if by is None else (f"{statement} where {target.column(by)} = {target.mark}", (interval,))
+    return (
+        (statement, ())
+        if by is None
+        else (f"{statement} where {target.column(by)} = {target.mark}", (interval,))
+    )
 
 
 def _make_table(target: ExportTarget, table: str, portion: Portion, by: str | None) -> None:
     """Create the table, or add missing columns, which leaves existing rows as they are."""
     names = [column.name for column in portion.columns]
     if by is not None and by.lower() in (name.lower() for name in names):
-        raise ExportFailed(f"{portion.asset} has a column {by} of its own", hint="write interval_column: with another name")
+        raise ExportFailed(
+            f"{portion.asset} has a column {by} of its own",
+            hint="write interval_column: with another name",
+        )
     target.check_names(names)
     there = target.columns(table)
     wanted = {column.name: target.type_of(column) for column in portion.columns}
     if there is None:
         own = {**wanted, **({by: "varchar(255) not null"} if by is not None else {})}
-        target.execute(f"create table {target.quoted(table)} ({', '.join(f'{target.column(n)} {kind}' for n, kind in own.items())})")
+        target.execute(
+            f"create table {target.quoted(table)}"
+            f" ({', '.join(f'{target.column(n)} {kind}' for n, kind in own.items())})"
+        )
         return
     known = {name.lower() for name in there}
     if by is not None and by.lower() not in known:
         raise ExportFailed(
-            f"the table {table} has no column {by}, so the rows of an interval can't be found in it",
+            f"the table {table} has no column {by}, so the rows of an interval can't be found"
+            " in it",
             hint=f"name a table that Headrace may make, or add a text column {by}",
         )
     for name, kind in wanted.items():
         if name.lower() not in known:
-            target.execute(f"alter table {target.quoted(table)} add column {target.column(name)} {kind}")
+            target.execute(
+                f"alter table {target.quoted(table)} add column {target.column(name)} {kind}"
+            )
 
 
-def _keep(target: ExportTarget, key: Sequence[str], assignment: Assignment, rows: int, sha256: str) -> None:
+def _keep(
+    target: ExportTarget, key: Sequence[str], assignment: Assignment, rows: int, sha256: str
+) -> None:
     mark = target.mark
     target.execute(
-        f"update {LEDGER} set epoch = {mark}, n = {mark}, row_count = {mark}, sha256 = {mark}, exported_at = {mark},"
-        f" project = {mark} where consumer = {mark} and asset = {mark} and interval_key = {mark}",
+        f"update {LEDGER} set epoch = {mark}, n = {mark}, row_count = {mark}, sha256 = {mark},"
+        f" exported_at = {mark}, project = {mark} where consumer = {mark} and asset = {mark} and"
+        f" interval_key = {mark}",
         (assignment.epoch, assignment.n, rows, sha256, assignment.now_us, assignment.project, *key),
     )
 
@@ -246,7 +305,9 @@ def _keep(target: ExportTarget, key: Sequence[str], assignment: Assignment, rows
 class _Counting:
     """The rows of a portion; their hash and size are known once all have been read."""
 
-    def __init__(self, target: ExportTarget, portion: Portion, around: Surroundings, interval: str | None) -> None:
+    def __init__(
+        self, target: ExportTarget, portion: Portion, around: Surroundings, interval: str | None
+    ) -> None:
         self._select = portion.select(target.value_of)
         self._connection, self._bound = around.session.connection, target.bound
         self._more = () if interval is None else (interval,)

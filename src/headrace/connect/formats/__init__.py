@@ -1,1 +1,3 @@
-"""File formats of sources. One file per format, registered by `@reads`; `registry.reader(kind)` returns it."""
+"""File formats of sources. One file per format, registered by `@reads`; `registry.reader(kind)`
+returns it.
+"""

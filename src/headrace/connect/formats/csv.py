@@ -1,4 +1,6 @@
-"""CSV and its relatives (semicolons, tabs, pipes), read with an explicit dialect as text, and cast strictly."""
+"""CSV and its relatives (semicolons, tabs, pipes), read with an explicit dialect as text, and cast
+strictly.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,34 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile, first_line, printable
+from headrace.connect.deliveries import (
+    CannotRead,
+    Format,
+    SourceSchema,
+    TypeDrift,
+    UnreadableFile,
+    first_line,
+    printable,
+)
 from headrace.connect.formats.registry import FileHeader, reads
-from headrace.connect.formats.text_values import bad_columns, column_types, drift_of, located, selected
+from headrace.connect.formats.text_values import (
+    bad_columns,
+    column_types,
+    drift_of,
+    located,
+    selected,
+)
 from headrace.connect.headers import column_names, doubled_names
 from headrace.connect.raw_files import Opened, UnpackLimits
-from headrace.connect.text_files import UTF8, Quoting, has_both_line_ends, in_utf8, is_cut_in_line, one_line_end, require_text
+from headrace.connect.text_files import (
+    UTF8,
+    Quoting,
+    has_both_line_ends,
+    in_utf8,
+    is_cut_in_line,
+    one_line_end,
+    require_text,
+)
 from headrace.connect.type_inference import InferredTypes, almost_typed, infer_types
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
@@ -41,22 +65,32 @@ class Csv:
     kind = "csv"
     endings: tuple[str, ...] = (".csv", ".tsv", ".txt", ".psv", ".tab")
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
+    def unfold(
+        self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
+    ) -> Opened:
         """Convert to UTF-8 from the declared or detected encoding, with one kind of line end."""
         text = in_utf8(opened, _said(opened).get("encoding", UTF8), pinned, temporary, bounds)
         if not has_both_line_ends(Path(text.path)):
             return text
         form = _declared(text, dialect(Path(text.path)))
         quoting = Quoting(form.delimiter, form.quote, form.escape) if form.quote else None
-        return one_line_end(text, temporary, bounds, LINE_BYTES_MAX, quoting, intermediate=text is not opened)
+        return one_line_end(
+            text, temporary, bounds, LINE_BYTES_MAX, quoting, intermediate=text is not opened
+        )
 
-    def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - a CSV file can't be blank, pinned or not
+    # a CSV file can't be blank, pinned or not
+    def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
         """Refuse anything but UTF-8 text; without quotes and blank lines each line is a row."""
         rows = require_text(Path(opened.path), line_bytes_max=LINE_BYTES_MAX).rows
         plain = _said(opened).get("quote", '"') == '"'
         return None if rows is None or not plain else rows + (not _has_header(opened))
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
+    def header(
+        self,
+        connection: duckdb.DuckDBPyConnection,  # noqa: ARG002
+        opened: Opened,
+        form: Format,
+    ) -> FileHeader:
         """Split the first line that isn't blank by the dialect.
 
         Only the file's beginning is read.
@@ -68,25 +102,35 @@ class Csv:
             return FileHeader(column_names(_said(opened)["columns"]), skip=skip)
         return FileHeader(column_names(cells), skip=skip, doubled=doubled_names(cells))
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
+    def learn(
+        self, connection: duckdb.DuckDBPyConnection, opened: Opened
+    ) -> tuple[SourceSchema, FileHeader]:
         """Learn the dialect from the first rows and the types from all.
 
         Raises CannotRead if the first line is data rather than a header.
         """
-        form = _declared(opened, msgspec.structs.replace(dialect(Path(opened.path)), encoding=opened.encoding))
+        form = _declared(
+            opened, msgspec.structs.replace(dialect(Path(opened.path)), encoding=opened.encoding)
+        )
         header = self.header(connection, opened, form)
         rows = _rows_sql(opened, form, header, numbers=header.names)
         learnt = infer_types(connection, rows, len(header.names), sampled=opened.large)
         form = _with_learnt(form, learnt)
         if _has_header(opened):
             _require_header(connection, opened, form, learnt)
-        columns = tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, learnt.types, strict=True))
+        columns = tuple(
+            LakeColumn(name, kind, 0) for name, kind in zip(header.names, learnt.types, strict=True)
+        )
         almost = almost_typed(connection, rows, header.names, learnt, form)
         return SourceSchema(columns, form), msgspec.structs.replace(header, almost=almost)
 
-    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
+    def select_sql(
+        self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]
+    ) -> str:
         """Read text columns by position, then select `columns` by name."""
-        return selected(_rows_sql(opened, form, header, numbers=_numeric(columns)), form, header, columns)
+        return selected(
+            _rows_sql(opened, form, header, numbers=_numeric(columns)), form, header, columns
+        )
 
     def another_format(self, opened: Opened, pinned: SourceSchema) -> tuple[Format, str] | None:
         """Detect another delimiter, another escape for quotes, or a missing header."""
@@ -95,25 +139,49 @@ class Csv:
         form = msgspec.structs.replace(known, delimiter=shows.delimiter, escape=shows.escape)
         if form == known:
             return _without_header(opened, pinned)
-        was, now = (DELIMITER_NAMES.get(item.delimiter, printable(item.delimiter)) for item in (known, form))
-        return form, f"columns are separated by {now}, pinned is {was}" if was != now else "quotes are escaped otherwise than pinned"
+        was, now = (
+            DELIMITER_NAMES.get(item.delimiter, printable(item.delimiter)) for item in (known, form)
+        )
+        return (
+            form,
+            (
+                f"columns are separated by {now}, pinned is {was}"
+                if was != now
+                else "quotes are escaped otherwise than pinned"
+            ),
+        )
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
         """Return None: a CSV header doesn't state types."""
         return None
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+        self,
+        error: Exception,
+        connection: duckdb.DuckDBPyConnection,
+        opened: Opened,
+        schema: SourceSchema,
+        header: FileHeader,
     ) -> TypeDrift | UnreadableFile:
         """Explain broken rows first, because only rows that can be split have values."""
         broken = _broken(error, opened)
         if broken:
             return broken
-        bad = bad_columns(connection, _rows_sql(opened, schema.format, header, numbers=_numeric(schema.columns)), header, schema)
+        bad = bad_columns(
+            connection,
+            _rows_sql(opened, schema.format, header, numbers=_numeric(schema.columns)),
+            header,
+            schema,
+        )
         if bad:
             columns = located(bad, _lines(opened, schema.format, header))
             forms = {"DATE": schema.format.date_format, "TIMESTAMP": schema.format.timestamp_format}
-            drift = drift_of([msgspec.structs.replace(column, written=forms.get(column.type) or "") for column in columns])
+            drift = drift_of(
+                [
+                    msgspec.structs.replace(column, written=forms.get(column.type) or "")
+                    for column in columns
+                ]
+            )
             return _cut_in_value(drift, opened, schema.format, header) or drift
         return UnreadableFile(f"can't be read: {first_line(error, opened.path)}")
 
@@ -134,7 +202,9 @@ def _declared(opened: Opened, form: Format) -> Format:
     null = tuple(dict.fromkeys(("", *said.get("null", ()))))
     quote = said.get("quote", form.quote)
     escape = quote if form.escape == form.quote else form.escape
-    return msgspec.structs.replace(form, delimiter=said.get("delimiter", form.delimiter), quote=quote, escape=escape, null=null)
+    return msgspec.structs.replace(
+        form, delimiter=said.get("delimiter", form.delimiter), quote=quote, escape=escape, null=null
+    )
 
 
 def _without_header(opened: Opened, pinned: SourceSchema) -> tuple[Format, str] | None:
@@ -145,14 +215,26 @@ def _without_header(opened: Opened, pinned: SourceSchema) -> tuple[Format, str] 
     """
     cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), pinned.format)
     typed = sum(column.type not in ("VARCHAR", "JSON") for column in pinned.columns)
-    if pinned.format.header or not _has_header(opened) or len(cells) != len(pinned.columns) or 2 * typed < len(cells):
+    if (
+        pinned.format.header
+        or not _has_header(opened)
+        or len(cells) != len(pinned.columns)
+        or 2 * typed < len(cells)
+    ):
         return None
-    detail = f"there is no header: line {skip + 1} is data, read in the order of the columns as they were"
+    detail = (
+        f"there is no header: line {skip + 1} is data, read in the order of the columns as they"
+        " were"
+    )
     return msgspec.structs.replace(pinned.format, header=pinned.names), detail
 
 
 def _numeric(columns: Sequence[LakeColumn]) -> tuple[str, ...]:
-    return tuple(column.name for column in columns if column.type.startswith(("DECIMAL", "DOUBLE", "FLOAT")) or column.type.endswith("INT"))
+    return tuple(
+        column.name
+        for column in columns
+        if column.type.startswith(("DECIMAL", "DOUBLE", "FLOAT")) or column.type.endswith("INT")
+    )
 
 
 def dialect(path: Path) -> Format:
@@ -187,24 +269,38 @@ def _score(text: str, form: Format) -> tuple[float, int]:
 def _reader(text: str, form: Format) -> Iterator[list[str]]:
     doubled = form.escape == form.quote
     return csv.reader(
-        io.StringIO(text, newline=""), delimiter=form.delimiter, quotechar=form.quote, doublequote=doubled,
-        escapechar=None if doubled else form.escape, strict=True,
-    )  # fmt: skip
+        io.StringIO(text, newline=""),
+        delimiter=form.delimiter,
+        quotechar=form.quote,
+        doublequote=doubled,
+        escapechar=None if doubled else form.escape,
+        strict=True,
+    )
 
 
-def _require_header(connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format, learnt: InferredTypes) -> None:
+def _require_header(
+    connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format, learnt: InferredTypes
+) -> None:
     """Raise CannotRead if the first line is data.
 
     It is if each column of numbers, dates or booleans has such a value in that line too.
     """
     cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), form)
-    typed = [cell.strip() for cell, kind in zip(cells, learnt.types, strict=True) if kind != "VARCHAR"]
+    typed = [
+        cell.strip() for cell, kind in zip(cells, learnt.types, strict=True) if kind != "VARCHAR"
+    ]
     if not typed:
         return
     values = ", ".join(f"{literal(cell)} AS c{position}" for position, cell in enumerate(typed, 1))
     if "VARCHAR" not in infer_types(connection, f"(SELECT {values})", len(typed)).types:
-        sample = ", ".join(f"`{printable(cell, 20)}`" for cell in cells[:3]) + (" …" if len(cells) > 3 else "")
-        raise CannotRead(f"the first line looks like data, not like a header: {sample}", line=skip + 1, code="delivery_header")
+        sample = ", ".join(f"`{printable(cell, 20)}`" for cell in cells[:3]) + (
+            " …" if len(cells) > 3 else ""
+        )
+        raise CannotRead(
+            f"the first line looks like data, not like a header: {sample}",
+            line=skip + 1,
+            code="delivery_header",
+        )
 
 
 def _beginning(path: Path, limit: int) -> str:
@@ -223,11 +319,19 @@ def _first_row(text: str, form: Format) -> tuple[list[str], int]:
         cells = next(_reader(rest, form), [])
     except csv.Error as error:
         raise CannotRead(
-            f"line {skip + 1}: the header can't be read ({printable(error)})", line=skip + 1, code="delivery_header"
+            f"line {skip + 1}: the header can't be read ({printable(error)})",
+            line=skip + 1,
+            code="delivery_header",
         ) from error
-    if not any(mark in rest for mark in "\r\n") and len(rest) > HEADER_BYTES_MAX // 4 - 4 and len(rest.encode()) >= HEADER_BYTES_MAX - 8:
+    if (
+        not any(mark in rest for mark in "\r\n")
+        and len(rest) > HEADER_BYTES_MAX // 4 - 4
+        and len(rest.encode()) >= HEADER_BYTES_MAX - 8
+    ):
         raise CannotRead(
-            f"line {skip + 1} is longer than {HEADER_BYTES_MAX:,} bytes; that is no header", line=skip + 1, code="delivery_header"
+            f"line {skip + 1} is longer than {HEADER_BYTES_MAX:,} bytes; that is no header",
+            line=skip + 1,
+            code="delivery_header",
         )
     if not cells:
         raise CannotRead("the file is empty: there isn't even a header", code="delivery_empty")
@@ -241,16 +345,31 @@ def _rows_sql(opened: Opened, form: Format, header: FileHeader, numbers: Sequenc
     """
     names = [f"c{position}" for position in range(1, len(header.names) + 1)]
     options = {
-        "auto_detect": "false", "header": str(_has_header(opened) and not form.header).lower(), "skip": str(header.skip),
+        "auto_detect": "false",
+        "header": str(_has_header(opened) and not form.header).lower(),
+        "skip": str(header.skip),
         "columns": column_types(names, ["VARCHAR"] * len(names)),
-        "delim": literal(form.delimiter), "quote": literal(form.quote), "escape": literal(form.escape), "comment": "''",
-        "nullstr": "[" + ", ".join(map(literal, form.null)) + "]", "strict_mode": "true", "null_padding": "false",
-        "compression": "'none'", "hive_partitioning": "false", "max_line_size": str(LINE_BYTES_MAX),
-    }  # fmt: skip
-    read = f"read_csv({literal(opened.path)}, {', '.join(f'{name}={value}' for name, value in options.items())})"
+        "delim": literal(form.delimiter),
+        "quote": literal(form.quote),
+        "escape": literal(form.escape),
+        "comment": "''",
+        "nullstr": "[" + ", ".join(map(literal, form.null)) + "]",
+        "strict_mode": "true",
+        "null_padding": "false",
+        "compression": "'none'",
+        "hive_partitioning": "false",
+        "max_line_size": str(LINE_BYTES_MAX),
+    }
+    read = (
+        f"read_csv({literal(opened.path)},"
+        f" {', '.join(f'{name}={value}' for name, value in options.items())})"
+    )
     if "," not in (form.decimal, _said(opened).get("decimal")) or not numbers:
         return read
-    values = [f"{_with_point(own) if name in numbers else own} AS {own}" for own, name in zip(names, header.names, strict=True)]
+    values = [
+        f"{_with_point(own) if name in numbers else own} AS {own}"
+        for own, name in zip(names, header.names, strict=True)
+    ]
     return f"(SELECT {', '.join(values)} FROM {read})"
 
 
@@ -259,15 +378,22 @@ def _with_point(column: str) -> str:
     text = r"[-+]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)?"
     point = f"replace(replace({column}, '.', ''), ',', '.')"
     odd = f"regexp_full_match({column}, {literal('[-+]?[0-9]*[.][0-9]+')})"
-    return f"CASE WHEN regexp_full_match({column}, {literal(text)}) THEN {point} WHEN {odd} THEN {column} || ' (a point)' ELSE {column} END"
+    return (
+        f"CASE WHEN regexp_full_match({column}, {literal(text)}) THEN {point} WHEN {odd} THEN"
+        f" {column} || ' (a point)' ELSE {column} END"
+    )
 
 
 def _with_learnt(form: Format, learnt: InferredTypes) -> Format:
     null = tuple(dict.fromkeys((*form.null, *learnt.null)))
-    return msgspec.structs.replace(form, null=null, date_format=learnt.date_format, timestamp_format=learnt.timestamp_format)
+    return msgspec.structs.replace(
+        form, null=null, date_format=learnt.date_format, timestamp_format=learnt.timestamp_format
+    )
 
 
-def _lines(opened: Opened, form: Format, header: FileHeader) -> Iterator[tuple[int, Sequence[str | None]]]:
+def _lines(
+    opened: Opened, form: Format, header: FileHeader
+) -> Iterator[tuple[int, Sequence[str | None]]]:
     """Yield each row's cells with the line on which it ends.
 
     Stops at the first row that Python's reader can't read.
@@ -277,7 +403,11 @@ def _lines(opened: Opened, form: Format, header: FileHeader) -> Iterator[tuple[i
         for _ in range(header.skip):
             file.readline()
         rows = csv.reader(
-            file, delimiter=form.delimiter, quotechar=form.quote, doublequote=doubled, escapechar=None if doubled else form.escape
+            file,
+            delimiter=form.delimiter,
+            quotechar=form.quote,
+            doublequote=doubled,
+            escapechar=None if doubled else form.escape,
         )
         try:
             if _has_header(opened) and not form.header:
@@ -304,29 +434,50 @@ def _broken(error: Exception, opened: Opened) -> UnreadableFile | None:
     if "unterminated quote" in message:
         if line and is_cut_in_line(Path(opened.path), line):
             return _cut_off(line, "a quote that isn't closed")
-        return UnreadableFile(f"{at}a quote that is never closed, or text after a closing quote", line)
+        return UnreadableFile(
+            f"{at}a quote that is never closed, or text after a closing quote", line
+        )
     if "Maximum line size" in message:
-        return UnreadableFile(f"{at}a row of more than {LINE_BYTES_MAX:,} bytes; a quote that is never closed, or not a CSV file", line)
+        return UnreadableFile(
+            f"{at}a row of more than {LINE_BYTES_MAX:,} bytes; a quote that is never closed, or not"
+            " a CSV file",
+            line,
+        )
     if "invalid state" in message:
         mixed = _mixed_line(Path(opened.path))
         return UnreadableFile(
-            f"line {mixed}: line ends are mixed (LF, CRLF or CR)" if mixed else "not a CSV file by RFC 4180 (quotes or line ends)", mixed
+            (
+                f"line {mixed}: line ends are mixed (LF, CRLF or CR)"
+                if mixed
+                else "not a CSV file by RFC 4180 (quotes or line ends)"
+            ),
+            mixed,
         )
-    return UnreadableFile(f"{at}can't be read as CSV: {first_line(error, opened.path)}", line) if match else None
+    return (
+        UnreadableFile(f"{at}can't be read as CSV: {first_line(error, opened.path)}", line)
+        if match
+        else None
+    )
 
 
-def _cut_in_value(drift: TypeDrift, opened: Opened, form: Format, header: FileHeader) -> UnreadableFile | None:
+def _cut_in_value(
+    drift: TypeDrift, opened: Opened, form: Format, header: FileHeader
+) -> UnreadableFile | None:
     """Return an error if the only bad value is cut off at the very end of the file.
 
     An example is `2026-03` for a date, in a last line without a line end.
     """
-    (bad, *others) = drift.columns
+    bad, *others = drift.columns
     if others or bad.rows != 1 or bad.line is None or bad.column != header.names[-1]:
         return None
     if not is_cut_in_line(Path(opened.path), bad.line):
         return None
     last = deque((row[-1] or "" for _, row in _lines(opened, form, header) if row), maxlen=2)
-    if len(last) < 2 or not _shape(last[0]).startswith(_shape(last[1])) or len(last[1]) >= len(last[0]):
+    if (
+        len(last) < 2
+        or not _shape(last[0]).startswith(_shape(last[1]))
+        or len(last[1]) >= len(last[0])
+    ):
         return None
     return _cut_off(bad.line, f"a part of a value where {printable(bad.column)} has {bad.type}")
 

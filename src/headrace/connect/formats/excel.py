@@ -1,4 +1,6 @@
-"""Excel: one sheet of a workbook becomes one table. Values keep the types of their cells; a column of several is text."""
+"""Excel: one sheet of a workbook becomes one table. Values keep the types of their cells; a column
+of several is text.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile, first_line, printable
+from headrace.connect.deliveries import (
+    CannotRead,
+    Format,
+    SourceSchema,
+    TypeDrift,
+    UnreadableFile,
+    first_line,
+    printable,
+)
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.text_values import bad_columns, drift_of, located, selected
 from headrace.connect.formats.workbook_files import CellRange, cells_of, formula_error, suspects
@@ -31,7 +41,14 @@ ROW = "row"
 """The first column of a converted sheet: the row of each value, from 1."""
 DOUBLED = b"doubled"
 """The metadata key in a converted sheet for names that its header has twice."""
-KINDS = {"DOUBLE": "number", "VARCHAR": "text", "DATE": "date", "TIMESTAMP": "timestamp", "BOOLEAN": "boolean", "TIME": "time"}
+KINDS = {
+    "DOUBLE": "number",
+    "VARCHAR": "text",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+    "BOOLEAN": "boolean",
+    "TIME": "time",
+}
 
 
 class SheetSelection(NamedTuple):
@@ -56,7 +73,13 @@ class Excel:
     kind = "excel"
     endings: tuple[str, ...] = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+    def unfold(
+        self,
+        opened: Opened,
+        temporary: Path,
+        bounds: UnpackLimits,
+        pinned: SourceSchema | None,  # noqa: ARG002
+    ) -> Opened:
         """Write the sheet to a Parquet file: row numbers, then its columns.
 
         Numbers become doubles, columns of several types text.
@@ -79,7 +102,12 @@ class Excel:
         """Return None: reading the sheet has checked everything."""
         return None
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
+    def header(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        opened: Opened,
+        form: Format,  # noqa: ARG002
+    ) -> FileHeader:
         """Return the header's names, and the types of the cells below them."""
         import pyarrow.parquet as pq
 
@@ -93,19 +121,33 @@ class Excel:
             doubled=msgspec.json.decode(said, type=tuple[tuple[str, str], ...]),
         )
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
+    def learn(
+        self, connection: duckdb.DuckDBPyConnection, opened: Opened
+    ) -> tuple[SourceSchema, FileHeader]:
         """Learn the cells' own types; columns of whole numbers become BIGINT."""
         header = self.header(connection, opened, Format(kind=self.kind))
         numbers = [position for position, kind in enumerate(header.types, 1) if kind == "number"]
-        facts = ", ".join(f"coalesce(bool_and({_is_whole(f'c{position}')}), false)" for position in numbers) or "0"
+        facts = (
+            ", ".join(
+                f"coalesce(bool_and({_is_whole(f'c{position}')}), false)" for position in numbers
+            )
+            or "0"
+        )
         results = connection.execute(f"SELECT {facts} FROM {_columns(opened, header)}").fetchone()
         assert results is not None
         whole = dict(zip(numbers, results, strict=False))
-        types = [_type(kind, is_whole=bool(whole.get(position))) for position, kind in enumerate(header.types, 1)]
-        columns = tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True))
+        types = [
+            _type(kind, is_whole=bool(whole.get(position)))
+            for position, kind in enumerate(header.types, 1)
+        ]
+        columns = tuple(
+            LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True)
+        )
         return SourceSchema(columns, Format(kind=self.kind)), header
 
-    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
+    def select_sql(
+        self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]
+    ) -> str:
         """Convert each value to its text, then select `columns` by name."""
         return selected(_rows_sql(opened, header), form, header, columns)
 
@@ -118,7 +160,12 @@ class Excel:
         return None
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+        self,
+        error: Exception,
+        connection: duckdb.DuckDBPyConnection,
+        opened: Opened,
+        schema: SourceSchema,
+        header: FileHeader,
     ) -> TypeDrift | UnreadableFile:
         """Return values that don't parse as the pinned type, with their row."""
         bad = bad_columns(connection, _rows_sql(opened, header), header, schema)
@@ -129,7 +176,11 @@ class Excel:
 
 def _refuse_errors(path: Path, name: str, cut: SheetSelection, odd: Collection[str]) -> None:
     if odd and (error := formula_error(path, name, cut.cells, cut.columns, odd)):
-        raise CannotRead(f"sheet {printable(name)}, cell {error.cell}: {error.text}", line=error.row, code="delivery_cell_error")
+        raise CannotRead(
+            f"sheet {printable(name)}, cell {error.cell}: {error.text}",
+            line=error.row,
+            code="delivery_cell_error",
+        )
 
 
 def _workbook(opened: Opened) -> CalamineWorkbook:
@@ -140,9 +191,13 @@ def _workbook(opened: Opened) -> CalamineWorkbook:
     try:
         return calamine.CalamineWorkbook.from_path(opened.path)
     except calamine.PasswordError as error:
-        raise CannotRead("the workbook is protected by a password", code="delivery_encrypted") from error
+        raise CannotRead(
+            "the workbook is protected by a password", code="delivery_encrypted"
+        ) from error
     except (calamine.CalamineError, OSError, ValueError) as error:
-        raise CannotRead(f"isn't a workbook, or is damaged: {first_line(error, opened.path)}") from error
+        raise CannotRead(
+            f"isn't a workbook, or is damaged: {first_line(error, opened.path)}"
+        ) from error
 
 
 def _sheet_name(book: CalamineWorkbook, wanted: str | int | None) -> str:
@@ -156,11 +211,17 @@ def _sheet_name(book: CalamineWorkbook, wanted: str | int | None) -> str:
         return names[wanted - 1]
     if wanted in names:
         return str(wanted)
-    listed = ", ".join(f"`{printable(name)}`" for name in names[:10]) + (" …" if len(names) > 10 else "")
-    raise CannotRead(f"there is no sheet {printable(wanted)}; the workbook has {listed}", code="delivery_sheet")
+    listed = ", ".join(f"`{printable(name)}`" for name in names[:10]) + (
+        " …" if len(names) > 10 else ""
+    )
+    raise CannotRead(
+        f"there is no sheet {printable(wanted)}; the workbook has {listed}", code="delivery_sheet"
+    )
 
 
-def _written(sheet: CalamineSheet, name: str, cells: CellRange, header: int | None, made: Opened) -> SheetSelection:
+def _written(
+    sheet: CalamineSheet, name: str, cells: CellRange, header: int | None, made: Opened
+) -> SheetSelection:
     """Read the sheet in batches of rows, and write the rows that aren't empty."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -170,9 +231,11 @@ def _written(sheet: CalamineSheet, name: str, cells: CellRange, header: int | No
     names_row = next((row for number, row in rows if number == first), None)
     if names_row is None or not any(value != "" for value in names_row):
         raise CannotRead(
-            f"row {first + 1} of sheet {printable(name)} is empty; say which row has the names: excel: {{header: n}}",
-            line=first + 1, code="delivery_header",
-        )  # fmt: skip
+            f"row {first + 1} of sheet {printable(name)} is empty; say which row has the names:"
+            " excel: {header: n}",
+            line=first + 1,
+            code="delivery_header",
+        )
     table = _Table(len(names_row))
     while batch := list(islice(rows, BATCH_ROWS)):
         table.add([item for item in batch if _holds(item[1])])
@@ -180,16 +243,20 @@ def _written(sheet: CalamineSheet, name: str, cells: CellRange, header: int | No
     unnamed = sum(1 for at in kept if names_row[at] == "")
     if unnamed * 2 > len(kept):
         raise CannotRead(
-            f"row {first + 1} of sheet {printable(name)} names {len(kept) - unnamed} of {len(kept)} columns; "
-            "say which row has the names: excel: {header: n}", line=first + 1, code="delivery_header",
-        )  # fmt: skip
+            f"row {first + 1} of sheet {printable(name)} names {len(kept) - unnamed} of {len(kept)}"
+            " columns; say which row has the names: excel: {header: n}",
+            line=first + 1,
+            code="delivery_header",
+        )
     cells_of_names = [_text(names_row[at]) or "" for at in kept]
     names = column_names(cells_of_names)
     left = (sheet.start or (0, 0))[1]
     made_of = pa.table([table.rows(), *(table.column(at) for at in kept)], names=[ROW, *names])
     said = {DOUBLED: msgspec.json.encode(doubled_names(cells_of_names))}
     pq.write_table(made_of.replace_schema_metadata(said), made.path, compression="none")
-    return SheetSelection(cells._replace(top=first), first, tuple(max(left, cells.left) + at for at in kept), names)
+    return SheetSelection(
+        cells._replace(top=first), first, tuple(max(left, cells.left) + at for at in kept), names
+    )
 
 
 def _rows(sheet: CalamineSheet, cells: CellRange) -> Iterator[tuple[int, Sequence[Any]]]:
@@ -223,7 +290,9 @@ class _Table:
         if not rows:
             return
         self._numbers.append(pa.array([number + 1 for number, _ in rows], pa.int32()))
-        for chunks, values in zip(self._chunks, zip(*(row for _, row in rows), strict=True), strict=True):
+        for chunks, values in zip(
+            self._chunks, zip(*(row for _, row in rows), strict=True), strict=True
+        ):
             chunks.append(_array(values))
 
     def used(self, at: int) -> bool:
@@ -244,7 +313,13 @@ class _Table:
         chunks = self._chunks[at]
         kinds = {chunk.type for chunk in chunks if chunk.null_count < len(chunk)}
         moments = {pa.date32(), pa.timestamp("us")}
-        kind = kinds.pop() if len(kinds) == 1 else pa.timestamp("us") if kinds and kinds <= moments else pa.string()
+        kind = (
+            kinds.pop()
+            if len(kinds) == 1
+            else pa.timestamp("us")
+            if kinds and kinds <= moments
+            else pa.string()
+        )
         return pa.chunked_array([_as(chunk, kind) for chunk in chunks], kind)
 
 
@@ -258,7 +333,13 @@ def _array(values: Sequence[Any]) -> pa.Array:
         kinds = set(map(type, values)) - {type(None)}
     if kinds <= {float, int}:
         return pa.array(values, pa.float64())
-    single = {str: pa.string(), bool: pa.bool_(), dt.date: pa.date32(), dt.datetime: pa.timestamp("us"), dt.time: pa.time64("us")}
+    single = {
+        str: pa.string(),
+        bool: pa.bool_(),
+        dt.date: pa.date32(),
+        dt.datetime: pa.timestamp("us"),
+        dt.time: pa.time64("us"),
+    }
     if len(kinds) == 1 and (kind := single.get(next(iter(kinds)))) is not None:
         return pa.array(values, kind)
     if kinds == {dt.date, dt.datetime}:
@@ -274,7 +355,14 @@ def _as(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
     if chunk.null_count == len(chunk):
         return pa.nulls(len(chunk), kind)
     values = chunk.to_pylist()
-    return pa.array([_moment(value) for value in values] if kind == pa.timestamp("us") else [_text(value) for value in values], kind)
+    return pa.array(
+        (
+            [_moment(value) for value in values]
+            if kind == pa.timestamp("us")
+            else [_text(value) for value in values]
+        ),
+        kind,
+    )
 
 
 def _moment(value: dt.date | None) -> dt.datetime | None:
@@ -311,23 +399,39 @@ def _source(opened: Opened) -> str:
 
 
 def _columns(opened: Opened, header: FileHeader) -> str:
-    return f"{_source(opened)} AS rows({', '.join(['n', *(f'c{position}' for position in range(1, len(header.names) + 1))])})"
+    columns = ["n", *(f"c{position}" for position in range(1, len(header.names) + 1))]
+    return f"{_source(opened)} AS rows({', '.join(columns)})"
 
 
 def _rows_sql(opened: Opened, header: FileHeader, *, numbered: bool = False) -> str:
     """Return SQL for the sheet's values as text columns `c1 … cn`."""
-    values = [f"{_as_text(f'c{position}', kind)} AS c{position}" for position, kind in enumerate(header.types, 1)]
-    return f"(SELECT {', '.join([*(['n'] if numbered else []), *values])} FROM {_columns(opened, header)})"
+    values = [
+        f"{_as_text(f'c{position}', kind)} AS c{position}"
+        for position, kind in enumerate(header.types, 1)
+    ]
+    return (
+        f"(SELECT {', '.join([*(['n'] if numbered else []), *values])} FROM"
+        f" {_columns(opened, header)})"
+    )
 
 
 def _as_text(column: str, kind: str) -> str:
     if kind == "text":
         return column
     plain = f"CAST({column} AS VARCHAR)"
-    return f"CASE WHEN {_is_whole(column)} THEN CAST(CAST({column} AS BIGINT) AS VARCHAR) ELSE {plain} END" if kind == "number" else plain
+    return (
+        f"CASE WHEN {_is_whole(column)} THEN CAST(CAST({column} AS BIGINT) AS VARCHAR) ELSE"
+        f" {plain} END"
+        if kind == "number"
+        else plain
+    )
 
 
-def _lines(connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHeader) -> Iterator[tuple[int, Sequence[str | None]]]:
-    result = connection.execute(f"SELECT * FROM {_rows_sql(opened, header, numbered=True)} ORDER BY n")
+def _lines(
+    connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHeader
+) -> Iterator[tuple[int, Sequence[str | None]]]:
+    result = connection.execute(
+        f"SELECT * FROM {_rows_sql(opened, header, numbered=True)} ORDER BY n"
+    )
     while rows := result.fetchmany(BATCH_ROWS):
         yield from ((row[0], row[1:]) for row in rows)

@@ -1,4 +1,6 @@
-"""Fixed width: values by their place in a line, or in a record of so many bytes (EBCDIC from a mainframe), as declared."""
+"""Fixed width: values by their place in a line, or in a record of so many bytes (EBCDIC from a
+mainframe), as declared.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile, first_line
+from headrace.connect.deliveries import (
+    CannotRead,
+    Format,
+    SourceSchema,
+    TypeDrift,
+    UnreadableFile,
+    first_line,
+)
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.text_values import bad_columns, drift_of, located, selected
 from headrace.connect.headers import column_names
@@ -34,7 +43,9 @@ SEPARATOR = "\x01"
 
 DuckDB reads each line as one value of a CSV file with this separator.
 """
-_NO_LINE_BREAKS: dict[int, str] = dict.fromkeys((*range(1, 32), *range(127, 160), 0x2028, 0x2029), "\N{REPLACEMENT CHARACTER}") | {0: " "}
+_NO_LINE_BREAKS: dict[int, str] = dict.fromkeys(
+    (*range(1, 32), *range(127, 160), 0x2028, 0x2029), "\N{REPLACEMENT CHARACTER}"
+) | {0: " "}
 """Translation of records: NUL becomes a blank, other control characters and line separators U+FFFD.
 """
 
@@ -73,10 +84,19 @@ def layout(declared: Any) -> Layout:
         if "name" in column:
             kind = parse(column["type"]).text if "type" in column else None
             places.append(
-                FixedWidthColumn(column["name"], start, column["width"], kind, column.get("scale", 0), column.get("sign") == "overpunch")
+                FixedWidthColumn(
+                    column["name"],
+                    start,
+                    column["width"],
+                    kind,
+                    column.get("scale", 0),
+                    column.get("sign") == "overpunch",
+                )
             )
     record = said.get("record")
-    return Layout(tuple(places), record or length, said.get("skip", 0), said.get("encoding", "utf-8"), record)
+    return Layout(
+        tuple(places), record or length, said.get("skip", 0), said.get("encoding", "utf-8"), record
+    )
 
 
 @reads
@@ -86,7 +106,9 @@ class FixedWidth:
     kind = "fixed_width"
     endings: tuple[str, ...] = ()
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
+    def unfold(
+        self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
+    ) -> Opened:
         """Convert to lines in UTF-8, one per record."""
         how = _layout(opened)
         if how.record is not None:
@@ -95,21 +117,35 @@ class FixedWidth:
         text = in_utf8(opened, how.encoding, pinned, temporary, bounds)
         if not has_both_line_ends(Path(text.path)):
             return text
-        return one_line_end(text, temporary, bounds, LINE_BYTES_MAX, intermediate=text is not opened)
+        return one_line_end(
+            text, temporary, bounds, LINE_BYTES_MAX, intermediate=text is not opened
+        )
 
-    def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - the columns are always known
+    # the columns are always known
+    def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
         """Refuse anything but text; each line is a row."""
         how = _layout(opened)
-        lines = require_text(Path(opened.path), line_bytes_max=LINE_BYTES_MAX, blank=how.record is not None)
+        lines = require_text(
+            Path(opened.path), line_bytes_max=LINE_BYTES_MAX, blank=how.record is not None
+        )
         if not lines.plain and (number := _blank_line(Path(opened.path), _skipped(how))):
-            raise CannotRead(f"line {number}: 0 characters where {how.length:,} are declared", line=number)
+            raise CannotRead(
+                f"line {number}: 0 characters where {how.length:,} are declared", line=number
+            )
         return max(0, lines.ends + bool(lines.open_bytes) - _skipped(how))
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
+    def header(
+        self,
+        connection: duckdb.DuckDBPyConnection,  # noqa: ARG002
+        opened: Opened,
+        form: Format,  # noqa: ARG002
+    ) -> FileHeader:
         """Return the declared columns."""
         return FileHeader(column_names([place.name for place in _layout(opened).places]))
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
+    def learn(
+        self, connection: duckdb.DuckDBPyConnection, opened: Opened
+    ) -> tuple[SourceSchema, FileHeader]:
         """Use the declared types; infer the others from the values."""
         header = self.header(connection, opened, Format(kind=self.kind))
         places = _layout(opened).places
@@ -118,11 +154,26 @@ class FixedWidth:
         types = [place.type or result for place, result in zip(places, learnt.types, strict=True)]
         form = Format(kind=self.kind, encoding=opened.encoding, null=learnt.null)
         declared = {place.name for place in places if place.type is not None}
-        almost = tuple(item for item in almost_typed(connection, rows, header.names, learnt, form) if item.column not in declared)
+        almost = tuple(
+            item
+            for item in almost_typed(connection, rows, header.names, learnt, form)
+            if item.column not in declared
+        )
         header = msgspec.structs.replace(header, almost=almost)
-        return SourceSchema(tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True)), form), header
+        return (
+            SourceSchema(
+                tuple(
+                    LakeColumn(name, kind, 0)
+                    for name, kind in zip(header.names, types, strict=True)
+                ),
+                form,
+            ),
+            header,
+        )
 
-    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
+    def select_sql(
+        self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]
+    ) -> str:
         """Select the pieces of the lines as text, then `columns` by name."""
         return selected(_rows_sql(opened, form.null), form, header, columns)
 
@@ -135,7 +186,12 @@ class FixedWidth:
         return None
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+        self,
+        error: Exception,
+        connection: duckdb.DuckDBPyConnection,
+        opened: Opened,
+        schema: SourceSchema,
+        header: FileHeader,
     ) -> TypeDrift | UnreadableFile:
         """Explain lines of a wrong length first, because only correct lines have values."""
         how = _layout(opened)
@@ -168,8 +224,10 @@ def _require_whole(path: Path, how: Layout) -> None:
         whole = size // how.record
         raise CannotRead(
             f"{size:,} bytes aren't a whole number of records of {how.record:,} bytes: "
-            f"record {whole + 1:,} has {size % how.record:,}", line=whole + 1, code="delivery_truncated",
-        )  # fmt: skip
+            f"record {whole + 1:,} has {size % how.record:,}",
+            line=whole + 1,
+            code="delivery_truncated",
+        )
 
 
 def _records(path: Path, how: Layout) -> Iterator[bytes]:
@@ -179,7 +237,9 @@ def _records(path: Path, how: Layout) -> Iterator[bytes]:
         file.seek(how.skip * how.record)
         while data := file.read(how.record * RECORDS_PER_CHUNK):
             text = data.decode(how.encoding, errors="replace").translate(_NO_LINE_BREAKS)
-            yield "".join(text[at : at + how.record] + "\n" for at in range(0, len(text), how.record)).encode()
+            yield "".join(
+                text[at : at + how.record] + "\n" for at in range(0, len(text), how.record)
+            ).encode()
 
 
 def _rows_sql(opened: Opened, null: Sequence[str] = ("",)) -> str:
@@ -189,13 +249,29 @@ def _rows_sql(opened: Opened, null: Sequence[str] = ("",)) -> str:
     """
     how = _layout(opened)
     options = {
-        "auto_detect": "false", "header": "false", "skip": str(_skipped(how)), "columns": "{'line': 'VARCHAR'}",
-        "delim": literal(SEPARATOR), "quote": "''", "escape": "''", "comment": "''", "nullstr": literal("\x02"), "strict_mode": "true",
+        "auto_detect": "false",
+        "header": "false",
+        "skip": str(_skipped(how)),
+        "columns": "{'line': 'VARCHAR'}",
+        "delim": literal(SEPARATOR),
+        "quote": "''",
+        "escape": "''",
+        "comment": "''",
+        "nullstr": literal("\x02"),
+        "strict_mode": "true",
         "null_padding": "false",
-        "compression": "'none'", "hive_partitioning": "false", "max_line_size": str(LINE_BYTES_MAX),
-    }  # fmt: skip
-    lines = f"read_csv({literal(opened.path)}, {', '.join(f'{name}={value}' for name, value in options.items())})"
-    checked = f"CASE WHEN length(line) IS DISTINCT FROM {how.length} THEN error('a line of another length') ELSE line END AS line"
+        "compression": "'none'",
+        "hive_partitioning": "false",
+        "max_line_size": str(LINE_BYTES_MAX),
+    }
+    lines = (
+        f"read_csv({literal(opened.path)},"
+        f" {', '.join(f'{name}={value}' for name, value in options.items())})"
+    )
+    checked = (
+        f"CASE WHEN length(line) IS DISTINCT FROM {how.length} THEN error('a line of another"
+        " length') ELSE line END AS line"
+    )
     steps = (_cut_out, _signed, _scaled, partial(_or_null, null=null))
     rows = f"(SELECT {checked} FROM {lines})"
     for step in steps:
@@ -204,7 +280,8 @@ def _rows_sql(opened: Opened, null: Sequence[str] = ("",)) -> str:
     return rows
 
 
-def _cut_out(place: FixedWidthColumn, text: str) -> str:  # noqa: ARG001 - the first step has no input text
+# the first step has no input text
+def _cut_out(place: FixedWidthColumn, text: str) -> str:  # noqa: ARG001
     """Return SQL for the piece of the line, without blanks around it."""
     return f"trim(substring(line, {place.start + 1}, {place.width}))"
 
@@ -214,7 +291,10 @@ def _signed(place: FixedWidthColumn, text: str) -> str:
     if not place.overpunched:
         return text
     at = f"strpos({literal(OVERPUNCH)}, right({text}, 1))"
-    signed = f"(CASE WHEN {at} > 10 THEN '-' ELSE '' END) || left({text}, -1) || CAST(({at} - 1) % 10 AS VARCHAR)"
+    signed = (
+        f"(CASE WHEN {at} > 10 THEN '-' ELSE '' END) || left({text}, -1) || CAST(({at} - 1) % 10 AS"
+        " VARCHAR)"
+    )
     return f"CASE WHEN regexp_full_match({text}, '[0-9]*[{{}}A-R]') THEN {signed} ELSE {text} END"
 
 
@@ -231,7 +311,10 @@ def _scaled(place: FixedWidthColumn, text: str) -> str:
 
 def _or_null(place: FixedWidthColumn, text: str, null: Sequence[str]) -> str:  # noqa: ARG001
     """Return SQL that turns empty text and null words into NULL."""
-    return f"CASE WHEN {text} IN ({', '.join(map(literal, dict.fromkeys(('', *null))))}) THEN NULL ELSE {text} END"
+    return (
+        f"CASE WHEN {text} IN ({', '.join(map(literal, dict.fromkeys(('', *null))))}) THEN NULL"
+        f" ELSE {text} END"
+    )
 
 
 def _blank_line(path: Path, skipped: int) -> int | None:
@@ -258,12 +341,18 @@ def _broken_line(path: Path, how: Layout) -> UnreadableFile | None:
                 return UnreadableFile(reason, number, code="delivery_truncated")
             if len(bare) != how.length:
                 text = "1 character" if len(bare) == 1 else f"{len(bare):,} characters"
-                return UnreadableFile(f"line {number}: {text} where {how.length:,} are declared", number)
+                return UnreadableFile(
+                    f"line {number}: {text} where {how.length:,} are declared", number
+                )
             if SEPARATOR in bare:
-                return UnreadableFile(f"line {number}: a control character (0x01); the file isn't text", number)
+                return UnreadableFile(
+                    f"line {number}: a control character (0x01); the file isn't text", number
+                )
             result = line[len(bare) :]
             if ending is not None and result and result != ending:
-                return UnreadableFile(f"line {number}: line ends are mixed (LF, CRLF or CR)", number)
+                return UnreadableFile(
+                    f"line {number}: line ends are mixed (LF, CRLF or CR)", number
+                )
             ending = ending or result
     return None
 
@@ -273,4 +362,10 @@ def _lines(path: Path, how: Layout) -> Iterator[tuple[int, Sequence[str | None]]
     with path.open(encoding="utf-8", newline="") as file:
         for number, line in enumerate(file, 1):
             if number > _skipped(how):
-                yield number, [line[place.start : place.start + place.width].strip(" ") for place in how.places]
+                yield (
+                    number,
+                    [
+                        line[place.start : place.start + place.width].strip(" ")
+                        for place in how.places
+                    ],
+                )

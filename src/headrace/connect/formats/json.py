@@ -1,4 +1,6 @@
-"""JSON documents: an array of objects, or records anywhere inside an object (`json: {records: "$.data.items"}`)."""
+"""JSON documents: an array of objects, or records anywhere inside an object (`json: {records:
+"$.data.items"}`).
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,28 @@ from headrace.connect.deliveries import (
     printable,
 )
 from headrace.connect.formats.json_records import as_text, records, steps_of
-from headrace.connect.formats.jsonl import NESTED, broken, header_of, inside_of, keys_of, objects_sql, rows_sql, told_keys_of, type_of
+from headrace.connect.formats.jsonl import (
+    NESTED,
+    broken,
+    header_of,
+    inside_of,
+    keys_of,
+    objects_sql,
+    rows_sql,
+    told_keys_of,
+    type_of,
+)
 from headrace.connect.formats.registry import FileHeader, reads
-from headrace.connect.formats.structures import extracted, gone, leaves, misfit, pointers, require_shallow, structures, wanted
+from headrace.connect.formats.structures import (
+    extracted,
+    gone,
+    leaves,
+    misfit,
+    pointers,
+    require_shallow,
+    structures,
+    wanted,
+)
 from headrace.connect.formats.structures import type_of as nested_type
 from headrace.connect.formats.text_values import bad_columns, drift_of, located, value_sql
 from headrace.connect.headers import column_names
@@ -68,29 +89,65 @@ class JsonRecordReader:
         require_text(Path(opened.path), line_bytes_max=ONE_LINE, blank=known)
         return None
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
+    def header(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        opened: Opened,
+        form: Format,  # noqa: ARG002
+    ) -> FileHeader:
         """Return all keys of all records, with the structure of nested values.
 
         One pass over the file; a second one if values are nested.
         """
-        return self._flat(connection, opened) if self._flattened(opened) else self._top(connection, opened)
+        return (
+            self._flat(connection, opened)
+            if self._flattened(opened)
+            else self._top(connection, opened)
+        )
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
+    def learn(
+        self, connection: duckdb.DuckDBPyConnection, opened: Opened
+    ) -> tuple[SourceSchema, FileHeader]:
         """Use the types of the records' values; keys that some records lack are optional."""
         header = self.header(connection, opened, Format(kind=self.kind))
         if not header.names:
             raise CannotRead("there is no record to learn the columns from", code="delivery_empty")
         rows = self._rows_sql(opened, header, texts=True)
-        looks = infer_types(connection, rows, len(header.names), among=self.among, words=False, formats=False, sampled=opened.large).types
-        types = [self._type(header, position, looks[position]) for position in range(len(header.names))]
-        columns = tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True))
+        looks = infer_types(
+            connection,
+            rows,
+            len(header.names),
+            among=self.among,
+            words=False,
+            formats=False,
+            sampled=opened.large,
+        ).types
+        types = [
+            self._type(header, position, looks[position]) for position in range(len(header.names))
+        ]
+        columns = tuple(
+            LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True)
+        )
         form = Format(kind=self.kind, encoding=opened.encoding)
-        return SourceSchema(columns, form, optional=header.optional, inside=inside_of(connection, opened, header)), header
+        return (
+            SourceSchema(
+                columns,
+                form,
+                optional=header.optional,
+                inside=inside_of(connection, opened, header),
+            ),
+            header,
+        )
 
-    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
+    def select_sql(
+        self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]
+    ) -> str:
         """Select `columns` by key; NULL for records without it."""
         at = {name: position for position, name in enumerate(header.names, 1)}
-        values = [f"{_value(at.get(column.name), column, form)} AS {quote(column.name)}" for column in columns]
+        values = [
+            f"{_value(at.get(column.name), column, form)} AS {quote(column.name)}"
+            for column in columns
+        ]
         return f"SELECT {', '.join(values)} FROM {self._rows_sql(opened, header)}"
 
     def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
@@ -106,19 +163,33 @@ class JsonRecordReader:
         stated = dict(zip(header.names, header.types, strict=True))
         known = {item.column: item for item in pinned.inside}
         held = [column for column in pinned.columns if column.name not in pinned.format.lenient]
-        bad = [(column, result) for column in held if (result := _misfit(stated.get(column.name, ""), column, known.get(column.name)))]
+        bad = [
+            (column, result)
+            for column in held
+            if (result := _misfit(stated.get(column.name, ""), column, known.get(column.name)))
+        ]
         if not bad:
             return None
-        columns = tuple(BadColumn(column.name, column.type, 1, printable(result)) for column, result in bad)
+        columns = tuple(
+            BadColumn(column.name, column.type, 1, printable(result)) for column, result in bad
+        )
         return TypeDrift(columns, "; ".join(printable(result, 200) for _, result in bad[:3]))
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+        self,
+        error: Exception,
+        connection: duckdb.DuckDBPyConnection,
+        opened: Opened,
+        schema: SourceSchema,
+        header: FileHeader,
     ) -> TypeDrift | UnreadableFile:
         """Explain what isn't an object first, then values."""
         if file := broken(opened):
             return file
-        plain = msgspec.structs.replace(schema, columns=tuple(column for column in schema.columns if not _is_nested(column.type)))
+        plain = msgspec.structs.replace(
+            schema,
+            columns=tuple(column for column in schema.columns if not _is_nested(column.type)),
+        )
         if bad := bad_columns(connection, self._rows_sql(opened, header), header, plain):
             return drift_of(located(bad, _numbered(opened, header)), unit="record")
         return UnreadableFile(f"can't be read as {self.kind}: {first_line(error, opened.path)}")
@@ -130,29 +201,48 @@ class JsonRecordReader:
         rows, keys = told_keys_of(connection, opened)
         header = header_of(rows, keys)
         nested = [key.raw for key in keys if key.kinds & NESTED]
-        results = dict(zip(nested, structures(connection, objects_sql(opened), nested), strict=True))
+        results = dict(
+            zip(nested, structures(connection, objects_sql(opened), nested), strict=True)
+        )
         types = tuple(results.get(key.raw) or (VALUE if key.kinds else "") for key in keys)
         inside = tuple(results.get(key.raw, "") for key in keys)
         kinds = tuple(tuple(sorted(key.kinds)) for key in keys)
-        return msgspec.structs.replace(header, types=types, paths=tuple((key.raw,) for key in keys), kinds=kinds, inside=inside)
+        return msgspec.structs.replace(
+            header, types=types, paths=tuple((key.raw,) for key in keys), kinds=kinds, inside=inside
+        )
 
     def _flat(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> FileHeader:
         counted, _ = keys_of(connection, opened)  # also refuses records that aren't objects
         require_shallow(connection, objects_sql(opened))
-        row = connection.execute(f"SELECT json_group_structure(j) FROM {objects_sql(opened)}").fetchone()
+        row = connection.execute(
+            f"SELECT json_group_structure(j) FROM {objects_sql(opened)}"
+        ).fetchone()
         structure = json.loads(row[0]) if row and row[0] and counted else {}
         results = list(leaves(structure)) if isinstance(structure, dict) else []
         paths = tuple(path for path, _ in results)
         raw = tuple("_".join(path) for path in paths)
         names = column_names(raw)
         if len({name.lower() for name in raw}) < len(raw):
-            twice = next(name for name in raw if sum(1 for item in raw if item.lower() == name.lower()) > 1)
-            raise CannotRead(f"flattened, two values are called `{printable(twice)}`", code="delivery_header")
+            twice = next(
+                name for name in raw if sum(1 for item in raw if item.lower() == name.lower()) > 1
+            )
+            raise CannotRead(
+                f"flattened, two values are called `{printable(twice)}`", code="delivery_header"
+            )
         present = _present(connection, opened, paths)
-        types = tuple(json.dumps(kind) if isinstance(kind, list) else "" if kind == "NULL" else VALUE for _, kind in results)
-        kinds = tuple(() if isinstance(kind, list) or kind == "NULL" else (kind,) for _, kind in results)
-        optional = tuple(name for name, count in zip(names, present, strict=True) if count < counted)
-        return FileHeader(names, raw, types, rows=counted, optional=optional, paths=paths, kinds=kinds)
+        types = tuple(
+            json.dumps(kind) if isinstance(kind, list) else "" if kind == "NULL" else VALUE
+            for _, kind in results
+        )
+        kinds = tuple(
+            () if isinstance(kind, list) or kind == "NULL" else (kind,) for _, kind in results
+        )
+        optional = tuple(
+            name for name, count in zip(names, present, strict=True) if count < counted
+        )
+        return FileHeader(
+            names, raw, types, rows=counted, optional=optional, paths=paths, kinds=kinds
+        )
 
     def _rows_sql(self, opened: Opened, header: FileHeader, *, texts: bool = False) -> str:
         """Return SQL for the records' values as text columns `c1 … cn`.
@@ -162,12 +252,21 @@ class JsonRecordReader:
         if not self._flattened(opened):
             if texts:
                 return rows_sql(opened, header, [])
-            nested = [LakeColumn(name, "JSON", 0) for name, kind in zip(header.names, header.types, strict=True) if kind not in ("", VALUE)]
+            nested = [
+                LakeColumn(name, "JSON", 0)
+                for name, kind in zip(header.names, header.types, strict=True)
+                if kind not in ("", VALUE)
+            ]
             return rows_sql(opened, header, nested)
         if not header.paths:
             return f"(SELECT CAST(NULL AS VARCHAR) AS c1 FROM {objects_sql(opened)})"
-        values = ", ".join(f"v[{position}] AS c{position}" for position in range(1, len(header.paths) + 1))
-        return f"(SELECT {values} FROM (SELECT json_extract_string(j, {pointers(header.paths)}) AS v FROM {objects_sql(opened)}))"
+        values = ", ".join(
+            f"v[{position}] AS c{position}" for position in range(1, len(header.paths) + 1)
+        )
+        return (
+            f"(SELECT {values} FROM (SELECT json_extract_string(j, {pointers(header.paths)}) AS v"
+            f" FROM {objects_sql(opened)}))"
+        )
 
     def _type(self, header: FileHeader, position: int, looks: str) -> str:
         stated = header.types[position]
@@ -180,12 +279,16 @@ class JsonRecordReader:
         return type_of(kinds, looks)
 
 
-def _present(connection: duckdb.DuckDBPyConnection, opened: Opened, paths: Sequence[tuple[str, ...]]) -> Sequence[int]:
+def _present(
+    connection: duckdb.DuckDBPyConnection, opened: Opened, paths: Sequence[tuple[str, ...]]
+) -> Sequence[int]:
     """Return the number of records that have each value."""
     if not paths:
         return ()
     facts = ", ".join(f"count(v[{position}])" for position in range(1, len(paths) + 1))
-    row = connection.execute(f"SELECT {facts} FROM ({extracted(objects_sql(opened), paths)})").fetchone()
+    row = connection.execute(
+        f"SELECT {facts} FROM ({extracted(objects_sql(opened), paths)})"
+    ).fetchone()
     assert row is not None
     return row
 
@@ -198,7 +301,10 @@ def _value(position: int | None, column: LakeColumn, form: Format) -> str:
     if position is None or not _is_nested(column.type) or column.type == "JSON":
         return value_sql(position, column, form)
     cast = "TRY_CAST" if column.name in form.lenient else "CAST"
-    return f"from_json({cast}(c{position} AS JSON), {literal(json.dumps(wanted(parse(column.type)), ensure_ascii=False))})"
+    return (
+        f"from_json({cast}(c{position} AS JSON),"
+        f" {literal(json.dumps(wanted(parse(column.type)), ensure_ascii=False))})"
+    )
 
 
 def _misfit(stated: str, pinned: LakeColumn, known: Inside | None) -> str | None:
@@ -206,8 +312,12 @@ def _misfit(stated: str, pinned: LakeColumn, known: Inside | None) -> str | None
     if not stated or pinned.type == "JSON":
         return None
     if stated == VALUE:
-        return f"{name} is a plain value, {pinned.type} is pinned" if _is_nested(pinned.type) else None
-    return (gone(known, stated) if known else None) or misfit(json.loads(stated), parse(pinned.type), name)
+        return (
+            f"{name} is a plain value, {pinned.type} is pinned" if _is_nested(pinned.type) else None
+        )
+    return (gone(known, stated) if known else None) or misfit(
+        json.loads(stated), parse(pinned.type), name
+    )
 
 
 def _numbered(opened: Opened, header: FileHeader) -> Iterator[tuple[int, Sequence[str | None]]]:
@@ -242,7 +352,13 @@ class Json(JsonRecordReader):
 
     kind = "json"
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+    def unfold(
+        self,
+        opened: Opened,
+        temporary: Path,
+        bounds: UnpackLimits,
+        pinned: SourceSchema | None,  # noqa: ARG002
+    ) -> Opened:
         """Write one record per line.
 
         An array of records is read as it is, unless it has numbers that need to be quoted.

@@ -41,7 +41,9 @@ def records(path: Path, steps: Sequence[str]) -> Iterator[tuple[int, str]]:
             yield from _at(document, list(steps), "$")
             document.require_end()
         except RecursionError as error:
-            raise CannotRead(f"line {document.line}: nested too deeply", line=document.line) from error
+            raise CannotRead(
+                f"line {document.line}: nested too deeply", line=document.line
+            ) from error
 
 
 def broken_array(path: Path) -> UnreadableFile | None:
@@ -91,7 +93,11 @@ def _quoted(match: re.Match[str]) -> str:
         return text
     try:
         number = Decimal(text)
-        kept = abs(number) <= BIGINT_MAX if text.lstrip("-").isdigit() else number == Decimal(repr(float(text)))
+        kept = (
+            abs(number) <= BIGINT_MAX
+            if text.lstrip("-").isdigit()
+            else number == Decimal(repr(float(text)))
+        )
     except ArithmeticError:
         return text
     return text if kept else f'"{text}"'

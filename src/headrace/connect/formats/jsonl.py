@@ -1,4 +1,6 @@
-"""JSON lines: one object a line. Values are read as text and cast strictly; objects and arrays in them stay JSON."""
+"""JSON lines: one object a line. Values are read as text and cast strictly; objects and arrays in
+them stay JSON.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,13 @@ from headrace.connect.deliveries import (
 from headrace.connect.formats.json_records import OBJECT_BYTES_MAX, as_text, broken_array, unique
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.structures import gone, learnt, otherwise, structures
-from headrace.connect.formats.text_values import bad_columns, column_types, drift_of, located, selected
+from headrace.connect.formats.text_values import (
+    bad_columns,
+    column_types,
+    drift_of,
+    located,
+    selected,
+)
 from headrace.connect.headers import column_names
 from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.connect.text_files import require_text
@@ -40,14 +48,17 @@ _IN_A_PATH = frozenset('"*')
 """Characters with a special meaning in a quoted key of a JSON path."""
 KEYS_SQL = """
     SELECT e.key, list(DISTINCT e.type), count(*), min(l.n * 100000 + e.id)
-    FROM (SELECT j, row_number() OVER () AS n FROM {objects} WHERE json_type(j) = 'OBJECT') AS l, json_each(l.j) AS e
+    FROM (SELECT j, row_number() OVER () AS n FROM {objects} WHERE json_type(j) = 'OBJECT') AS l,
+        json_each(l.j) AS e
     GROUP BY ALL ORDER BY 4
 """
 
 SHAPES_SQL = """
     SELECT json_type(j) = 'OBJECT', json_keys(j),
-        CASE WHEN contains(t, '[') OR contains(substr(t, 2), '{{') THEN regexp_matches(t, '[:,\\[]\\s*[\\[{{]') ELSE false END, count(*)
-    FROM (SELECT j, CAST(j AS VARCHAR) AS t FROM {objects}) GROUP BY ALL ORDER BY 4 DESC LIMIT {most}
+        CASE WHEN contains(t, '[') OR contains(substr(t, 2), '{{')
+            THEN regexp_matches(t, '[:,\\[]\\s*[\\[{{]') ELSE false END, count(*)
+    FROM (SELECT j, CAST(j AS VARCHAR) AS t FROM {objects})
+    GROUP BY ALL ORDER BY 4 DESC LIMIT {most}
 """
 """Query for the objects' keys, and whether any value may be nested.
 
@@ -75,7 +86,13 @@ class JsonLines:
     kind = "jsonl"
     endings: tuple[str, ...] = (".jsonl", ".ndjson", ".json")
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+    def unfold(
+        self,
+        opened: Opened,
+        temporary: Path,  # noqa: ARG002
+        bounds: UnpackLimits,  # noqa: ARG002
+        pinned: SourceSchema | None,  # noqa: ARG002
+    ) -> Opened:
         """Return the file as it is."""
         return opened
 
@@ -87,14 +104,23 @@ class JsonLines:
         require_text(Path(opened.path), line_bytes_max=OBJECT_BYTES_MAX, blank=known)
         return None
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
+    def header(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        opened: Opened,
+        form: Format,  # noqa: ARG002
+    ) -> FileHeader:
         """Return all keys of all objects: a reader with fixed names would silently ignore new ones.
 
         One pass over the file; a second one if values are nested.
         """
-        return _with_structures(connection, opened, *(plain_keys_of(connection, opened) or keys_of(connection, opened)))
+        return _with_structures(
+            connection, opened, *(plain_keys_of(connection, opened) or keys_of(connection, opened))
+        )
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
+    def learn(
+        self, connection: duckdb.DuckDBPyConnection, opened: Opened
+    ) -> tuple[SourceSchema, FileHeader]:
         """Use JSON's types; text that always is a date becomes a date.
 
         Keys that some objects lack are optional.
@@ -104,12 +130,25 @@ class JsonLines:
         if not keys:
             raise CannotRead("there is no object to learn the columns from", code="delivery_empty")
         columns = tuple(
-            LakeColumn(name, kind, 0) for name, kind in zip(header.names, _types(connection, opened, header, keys), strict=True)
+            LakeColumn(name, kind, 0)
+            for name, kind in zip(
+                header.names, _types(connection, opened, header, keys), strict=True
+            )
         )
         form = Format(kind=self.kind, encoding=opened.encoding)
-        return SourceSchema(columns, form, optional=header.optional, inside=inside_of(connection, opened, header)), header
+        return (
+            SourceSchema(
+                columns,
+                form,
+                optional=header.optional,
+                inside=inside_of(connection, opened, header),
+            ),
+            header,
+        )
 
-    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
+    def select_sql(
+        self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]
+    ) -> str:
         """Select `columns` by key; NULL for objects without it."""
         return selected(rows_sql(opened, header, columns), form, header, columns)
 
@@ -124,18 +163,45 @@ class JsonLines:
         missing keys and values of another kind.
         """
         nested = dict(zip(header.names, header.types, strict=True))
-        results = [(column, "an object or an array") for column in pinned.columns if column.type != "JSON" and nested.get(column.name)]
+        results = [
+            (column, "an object or an array")
+            for column in pinned.columns
+            if column.type != "JSON" and nested.get(column.name)
+        ]
         if results:
             names = ", ".join(printable(column.name) for column, _ in results)
-            return TypeDrift(_bad(results), f"objects or arrays where plain values are pinned: {names}")
+            return TypeDrift(
+                _bad(results), f"objects or arrays where plain values are pinned: {names}"
+            )
         now = dict(zip(header.names, header.inside, strict=False))
-        known = {item.column: item for item in pinned.inside if now.get(item.column) and item.column not in pinned.format.lenient}
-        of_json = [(column, known[column.name]) for column in pinned.columns if column.type == "JSON" and column.name in known]
-        changed = [(column, said) for column, was in of_json if (said := gone(was, now[column.name]) or otherwise(was, now[column.name]))]
-        return TypeDrift(_bad(changed), "; ".join(printable(text, 200) for _, text in changed[:3])) if changed else None
+        known = {
+            item.column: item
+            for item in pinned.inside
+            if now.get(item.column) and item.column not in pinned.format.lenient
+        }
+        of_json = [
+            (column, known[column.name])
+            for column in pinned.columns
+            if column.type == "JSON" and column.name in known
+        ]
+        changed = [
+            (column, said)
+            for column, was in of_json
+            if (said := gone(was, now[column.name]) or otherwise(was, now[column.name]))
+        ]
+        return (
+            TypeDrift(_bad(changed), "; ".join(printable(text, 200) for _, text in changed[:3]))
+            if changed
+            else None
+        )
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+        self,
+        error: Exception,
+        connection: duckdb.DuckDBPyConnection,
+        opened: Opened,
+        schema: SourceSchema,
+        header: FileHeader,
     ) -> TypeDrift | UnreadableFile:
         """Explain lines that aren't objects first, then values."""
         if file := broken(opened):
@@ -147,19 +213,31 @@ class JsonLines:
 
 
 def _bad(columns: Sequence[tuple[LakeColumn, str]]) -> tuple[BadColumn, ...]:
-    return tuple(BadColumn(column.name, column.type, 1, printable(text)) for column, text in columns)
+    return tuple(
+        BadColumn(column.name, column.type, 1, printable(text)) for column, text in columns
+    )
 
 
-def _with_structures(connection: duckdb.DuckDBPyConnection, opened: Opened, rows: int, keys: Sequence[JsonKey]) -> FileHeader:
+def _with_structures(
+    connection: duckdb.DuckDBPyConnection, opened: Opened, rows: int, keys: Sequence[JsonKey]
+) -> FileHeader:
     nested = [key.raw for key in keys if key.kinds & NESTED]
     results = dict(zip(nested, structures(connection, objects_sql(opened), nested), strict=True))
-    return msgspec.structs.replace(header_of(rows, keys), inside=tuple(results.get(key.raw, "") for key in keys))
+    return msgspec.structs.replace(
+        header_of(rows, keys), inside=tuple(results.get(key.raw, "") for key in keys)
+    )
 
 
-def inside_of(connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHeader) -> tuple[Inside, ...]:
+def inside_of(
+    connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHeader
+) -> tuple[Inside, ...]:
     """Return the structure of the objects and arrays in a first file."""
     columns = zip(header.names, header.raw, header.inside, strict=bool(header.inside))
-    return learnt(connection, objects_sql(opened), [(name, key, structure) for name, key, structure in columns if structure])
+    return learnt(
+        connection,
+        objects_sql(opened),
+        [(name, key, structure) for name, key, structure in columns if structure],
+    )
 
 
 def objects_sql(opened: Opened) -> str:
@@ -176,19 +254,31 @@ def keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int,
 
     objects = objects_sql(opened)
     try:
-        counted = connection.execute(f"SELECT count(*), count(*) FILTER (json_type(j) <> 'OBJECT') FROM {objects}").fetchone()
+        counted = connection.execute(
+            f"SELECT count(*), count(*) FILTER (json_type(j) <> 'OBJECT') FROM {objects}"
+        ).fetchone()
         assert counted is not None
-        results = connection.execute(KEYS_SQL.format(objects=objects)).fetchall() if counted[0] and not counted[1] else []
+        results = (
+            connection.execute(KEYS_SQL.format(objects=objects)).fetchall()
+            if counted[0] and not counted[1]
+            else []
+        )
     except duckdb.InvalidInputException as error:
-        file = broken(opened) or UnreadableFile(f"can't be read as JSON: {first_line(error, opened.path)}")
+        file = broken(opened) or UnreadableFile(
+            f"can't be read as JSON: {first_line(error, opened.path)}"
+        )
         raise CannotRead(file.reason, line=file.line) from error
     if counted[1]:
         file = broken(opened) or UnreadableFile(f"{counted[1]} values aren't objects")
         raise CannotRead(file.reason, line=file.line)
-    return counted[0], [JsonKey(key, frozenset(kinds) - {"NULL"}, rows) for key, kinds, rows, _ in results]
+    return counted[0], [
+        JsonKey(key, frozenset(kinds) - {"NULL"}, rows) for key, kinds, rows, _ in results
+    ]
 
 
-def told_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[JsonKey]]:
+def told_keys_of(
+    connection: duckdb.DuckDBPyConnection, opened: Opened
+) -> tuple[int, list[JsonKey]]:
     """Like `keys_of`, but query each object for known keys if no values are nested.
 
     That takes a tenth of the time, in memory that doesn't grow with the number of objects.
@@ -199,12 +289,19 @@ def told_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple
     rows, keys = plain
     paths = ", ".join(literal(f'$."{key.raw}"') for key in keys)
     kinds = ", ".join(f"list(DISTINCT t[{position}])" for position in range(1, len(keys) + 1))
-    results = connection.execute(f"SELECT {kinds} FROM (SELECT json_type(j, [{paths}]) AS t FROM {objects_sql(opened)})").fetchone()
+    results = connection.execute(
+        f"SELECT {kinds} FROM (SELECT json_type(j, [{paths}]) AS t FROM {objects_sql(opened)})"
+    ).fetchone()
     assert results is not None
-    return rows, [msgspec.structs.replace(key, kinds=frozenset(item or ()) - {"NULL"}) for key, item in zip(keys, results, strict=True)]
+    return rows, [
+        msgspec.structs.replace(key, kinds=frozenset(item or ()) - {"NULL"})
+        for key, item in zip(keys, results, strict=True)
+    ]
 
 
-def plain_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[JsonKey]] | None:
+def plain_keys_of(
+    connection: duckdb.DuckDBPyConnection, opened: Opened
+) -> tuple[int, list[JsonKey]] | None:
     """Like `keys_of`, without the kinds of values, for files without nested values.
 
     Most files are such; None for all others.
@@ -212,18 +309,27 @@ def plain_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tupl
     import duckdb
 
     try:
-        shapes = connection.execute(SHAPES_SQL.format(objects=objects_sql(opened), most=SHAPES_MAX)).fetchall()
+        shapes = connection.execute(
+            SHAPES_SQL.format(objects=objects_sql(opened), most=SHAPES_MAX)
+        ).fetchall()
     except duckdb.InvalidInputException:
         return None
     told = [keys for _, keys, _, _ in shapes]
     odd = any(not is_object or nested for is_object, _, nested, _ in shapes)
-    if odd or not shapes or len(shapes) == SHAPES_MAX or any(len(set(keys)) < len(keys) or "\\" in "".join(keys) for keys in told):
+    if (
+        odd
+        or not shapes
+        or len(shapes) == SHAPES_MAX
+        or any(len(set(keys)) < len(keys) or "\\" in "".join(keys) for keys in told)
+    ):
         return None
     rows: dict[str, int] = {}
     for _, keys, _, count in shapes:
         for key in keys:
             rows[key] = rows.get(key, 0) + count
-    return sum(count for *_, count in shapes), [JsonKey(key, frozenset(), count) for key, count in rows.items()]
+    return sum(count for *_, count in shapes), [
+        JsonKey(key, frozenset(), count) for key, count in rows.items()
+    ]
 
 
 def header_of(rows: int, keys: Sequence[JsonKey]) -> FileHeader:
@@ -235,20 +341,41 @@ def header_of(rows: int, keys: Sequence[JsonKey]) -> FileHeader:
     for key in raw:
         other = alike.setdefault(" ".join(key.split()).lower(), key)
         if other != key:
-            raise CannotRead(f"the keys `{printable(other)}` and `{printable(key)}` differ in case or blanks only", code="delivery_header")
+            raise CannotRead(
+                f"the keys `{printable(other)}` and `{printable(key)}` differ in case or blanks"
+                " only",
+                code="delivery_header",
+            )
     names = column_names(raw)
     types = tuple("JSON" if key.kinds & NESTED else "" for key in keys)
-    return FileHeader(names, raw, types, rows=rows, optional=tuple(name for name, key in zip(names, keys, strict=True) if key.rows < rows))
+    return FileHeader(
+        names,
+        raw,
+        types,
+        rows=rows,
+        optional=tuple(name for name, key in zip(names, keys, strict=True) if key.rows < rows),
+    )
 
 
-def _types(connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHeader, keys: Sequence[JsonKey]) -> list[str]:
+def _types(
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    header: FileHeader,
+    keys: Sequence[JsonKey],
+) -> list[str]:
     """Return a type for each key.
 
     The values of text and whole numbers decide: text may be dates, a number too large for BIGINT.
     """
     rows = rows_sql(opened, header, [])
     shown_as = infer_types(
-        connection, rows, len(keys), among=("BIGINT", "DATE", "TIMESTAMP", INSTANT), words=False, formats=False, sampled=opened.large
+        connection,
+        rows,
+        len(keys),
+        among=("BIGINT", "DATE", "TIMESTAMP", INSTANT),
+        words=False,
+        formats=False,
+        sampled=opened.large,
     ).types
     return [type_of(key.kinds, looks) for key, looks in zip(keys, shown_as, strict=True)]
 
@@ -271,14 +398,19 @@ def rows_sql(opened: Opened, header: FileHeader, columns: Sequence[LakeColumn]) 
     kinds = {column.name: "JSON" for column in columns if column.type == "JSON"}
     raw = header.raw or ("no key",)
     types = [kinds.get(name, "VARCHAR") for name in header.names] or ["VARCHAR"]
-    options = f"{_options(opened)}, auto_detect=false, records=true, columns={column_types(raw, types)}"
+    options = (
+        f"{_options(opened)}, auto_detect=false, records=true, columns={column_types(raw, types)}"
+    )
     aliases = ", ".join(f"c{position}" for position in range(1, len(raw) + 1))
     return f"read_json({literal(opened.path)}, {options}) AS rows({aliases})"
 
 
 def _options(opened: Opened) -> str:
     layout = "array" if opened.array else "newline_delimited"
-    return f"format='{layout}', compression='uncompressed', hive_partitioning=false, maximum_object_size={OBJECT_BYTES_MAX}"
+    return (
+        f"format='{layout}', compression='uncompressed', hive_partitioning=false,"
+        f" maximum_object_size={OBJECT_BYTES_MAX}"
+    )
 
 
 def _objects(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -309,10 +441,18 @@ def _broken_line(path: Path) -> UnreadableFile | None:
             if not line.endswith((b"\n", b"}")):
                 reason = f"the file is cut off: line {number}, its last one, ends within its object"
                 return UnreadableFile(reason, number, code="delivery_truncated")
-            whole = "; a JSON document over several lines isn't JSON lines" if number == 1 and line.strip() in (b"{", b"[") else ""
-            return UnreadableFile(f"line {number}, column {error.colno}: {error.msg}{whole}", number)
+            whole = (
+                "; a JSON document over several lines isn't JSON lines"
+                if number == 1 and line.strip() in (b"{", b"[")
+                else ""
+            )
+            return UnreadableFile(
+                f"line {number}, column {error.colno}: {error.msg}{whole}", number
+            )
         except (ValueError, RecursionError) as error:
-            reason = "nested too deeply" if isinstance(error, RecursionError) else printable(error, 120)
+            reason = (
+                "nested too deeply" if isinstance(error, RecursionError) else printable(error, 120)
+            )
             return UnreadableFile(f"line {number}: {reason}", number)
         if not isinstance(value, dict):
             kind = "an array" if isinstance(value, list) else "a plain value"

@@ -1,4 +1,6 @@
-"""Parquet: it states its columns and types itself; what must be compared is whether they hold what was promised without loss."""
+"""Parquet: it states its columns and types itself; what must be compared is whether they hold what
+was promised without loss.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile, first_line, printable
+from headrace.connect.deliveries import (
+    BadColumn,
+    CannotRead,
+    Format,
+    SourceSchema,
+    TypeDrift,
+    UnreadableFile,
+    first_line,
+    printable,
+)
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.text_values import drift_of
 from headrace.connect.headers import column_names, doubled_names
@@ -20,7 +31,9 @@ if TYPE_CHECKING:
     import duckdb
 
 MAGIC = b"PAR1"
-WHOLE_NUMBERS = frozenset(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"))
+WHOLE_NUMBERS = frozenset(
+    ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+)
 TIMESTAMPS = frozenset(("TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP"))
 
 
@@ -31,7 +44,13 @@ class Parquet:
     kind = "parquet"
     endings: tuple[str, ...] = (".parquet", ".pq")
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+    def unfold(
+        self,
+        opened: Opened,
+        temporary: Path,  # noqa: ARG002
+        bounds: UnpackLimits,  # noqa: ARG002
+        pinned: SourceSchema | None,  # noqa: ARG002
+    ) -> Opened:
         """Return the file as it is."""
         return opened
 
@@ -49,10 +68,17 @@ class Parquet:
         if start != MAGIC:
             raise CannotRead("isn't a Parquet file: its first bytes aren't PAR1")
         if end != MAGIC or path.stat().st_size < 12:
-            raise CannotRead("the Parquet file is truncated: its footer is missing", code="delivery_truncated")
+            raise CannotRead(
+                "the Parquet file is truncated: its footer is missing", code="delivery_truncated"
+            )
         return None
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
+    def header(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        opened: Opened,
+        form: Format,  # noqa: ARG002
+    ) -> FileHeader:
         """Return the names and types in the footer."""
         import duckdb
 
@@ -62,7 +88,9 @@ class Parquet:
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
         except (duckdb.Error, UnicodeDecodeError) as error:
-            raise CannotRead(f"the Parquet file is damaged: {first_line(error, opened.path)}") from error
+            raise CannotRead(
+                f"the Parquet file is damaged: {first_line(error, opened.path)}"
+            ) from error
         names = [row[0] for row in described]
         return FileHeader(
             column_names(names),
@@ -71,24 +99,46 @@ class Parquet:
             rows=rows[0] if rows else None,
         )
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
+    def learn(
+        self, connection: duckdb.DuckDBPyConnection, opened: Opened
+    ) -> tuple[SourceSchema, FileHeader]:
         """Use the file's own types; timestamps of any precision become microseconds."""
         header = self.header(connection, opened, Format(kind=self.kind))
         types = ["TIMESTAMP" if kind in TIMESTAMPS else kind for kind in header.types]
-        return SourceSchema(
-            tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True)), Format(kind=self.kind)
-        ), header
+        return (
+            SourceSchema(
+                tuple(
+                    LakeColumn(name, kind, 0)
+                    for name, kind in zip(header.names, types, strict=True)
+                ),
+                Format(kind=self.kind),
+            ),
+            header,
+        )
 
-    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:  # noqa: ARG002
+    def select_sql(
+        self,
+        opened: Opened,
+        form: Format,  # noqa: ARG002
+        header: FileHeader,
+        columns: Sequence[LakeColumn],
+    ) -> str:
         """Select `columns` by name, cast to wider pinned types.
 
         NULL for columns that the file lacks.
         """
-        at = {name: (position, kind) for position, (name, kind) in enumerate(zip(header.names, header.types, strict=True), 1)}
+        at = {
+            name: (position, kind)
+            for position, (name, kind) in enumerate(zip(header.names, header.types, strict=True), 1)
+        }
         values = []
         for column in columns:
             position, kind = at.get(column.name, (None, column.type))
-            value = f"CAST(NULL AS {column.type})" if position is None else _value(f"c{position}", kind, column.type)
+            value = (
+                f"CAST(NULL AS {column.type})"
+                if position is None
+                else _value(f"c{position}", kind, column.type)
+            )
             values.append(f"{value} AS {quote(column.name)}")
         return f"SELECT {', '.join(values)} FROM {_rows_sql(opened, header)}"
 
@@ -99,24 +149,41 @@ class Parquet:
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
         """Return the types that can't be cast to the pinned ones without loss."""
         states = dict(zip(header.names, header.types, strict=True))
-        bad = [column for column in pinned.columns if column.name in states and not holds(parse(states[column.name]), parse(column.type))]
+        bad = [
+            column
+            for column in pinned.columns
+            if column.name in states and not holds(parse(states[column.name]), parse(column.type))
+        ]
         if not bad:
             return None
         listed = "; ".join(
-            f"column {printable(column.name)} is {printable(states[column.name])}, {printable(column.type)} is pinned" for column in bad[:5]
+            f"column {printable(column.name)} is {printable(states[column.name])},"
+            f" {printable(column.type)} is pinned"
+            for column in bad[:5]
         )
         more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
         columns = tuple(
-            LakeColumn(column.name, _of_both(column.type, states.get(column.name, column.type)), column.id) for column in pinned.columns
+            LakeColumn(
+                column.name, _of_both(column.type, states.get(column.name, column.type)), column.id
+            )
+            for column in pinned.columns
         )
         return TypeDrift(
-            tuple(BadColumn(column.name, column.type, 0, printable(states[column.name])) for column in bad),
+            tuple(
+                BadColumn(column.name, column.type, 0, printable(states[column.name]))
+                for column in bad
+            ),
             listed + more,
             SourceSchema(columns, pinned.format, pinned.pinned_by, pinned.optional),
         )
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+        self,
+        error: Exception,
+        connection: duckdb.DuckDBPyConnection,
+        opened: Opened,
+        schema: SourceSchema,
+        header: FileHeader,
     ) -> TypeDrift | UnreadableFile:
         """Explain values outside the pinned type's range.
 
@@ -133,16 +200,24 @@ class Parquet:
         ]
         if isinstance(error, duckdb.ConversionException | duckdb.InvalidInputException) and cast:
             wrong = [
-                f"{c} IS NOT NULL AND (TRY_CAST({c} AS {types[name]}) IS NULL OR {_inexact(c, states[name], types[name])})"
+                f"{c} IS NOT NULL AND (TRY_CAST({c} AS {types[name]}) IS NULL OR"
+                f" {_inexact(c, states[name], types[name])})"
                 for c, name in cast
             ]
             facts = [
-                f"count(*) FILTER ({bad}), CAST(any_value({c}) FILTER ({bad}) AS VARCHAR)" for bad, (c, _) in zip(wrong, cast, strict=True)
+                f"count(*) FILTER ({bad}), CAST(any_value({c}) FILTER ({bad}) AS VARCHAR)"
+                for bad, (c, _) in zip(wrong, cast, strict=True)
             ]
-            row = connection.execute(f"SELECT {', '.join(facts)} FROM {_rows_sql(opened, header)}").fetchone()
+            row = connection.execute(
+                f"SELECT {', '.join(facts)} FROM {_rows_sql(opened, header)}"
+            ).fetchone()
             assert row is not None
             counts = zip(cast, row[::2], row[1::2], strict=True)
-            bad_ones = [BadColumn(name, types[name], count, printable(value)) for (_, name), count, value in counts if count]
+            bad_ones = [
+                BadColumn(name, types[name], count, printable(value))
+                for (_, name), count, value in counts
+                if count
+            ]
             if bad_ones:
                 return drift_of(bad_ones)
         return UnreadableFile(f"the Parquet file is damaged: {first_line(error, opened.path)}")
@@ -158,7 +233,11 @@ def holds(states: Type, pinned: Type) -> bool:
     if states.fields or pinned.fields:
         return False
     if states.name in WHOLE_NUMBERS:
-        return pinned.name in WHOLE_NUMBERS or pinned.name == "DOUBLE" or pinned.name.startswith("DECIMAL")
+        return (
+            pinned.name in WHOLE_NUMBERS
+            or pinned.name == "DOUBLE"
+            or pinned.name.startswith("DECIMAL")
+        )
     if states.name == "DATE":
         return pinned.name in TIMESTAMPS
     return states.name in TIMESTAMPS and pinned.name in TIMESTAMPS
@@ -182,7 +261,14 @@ def _value(column: str, states: str, pinned: str) -> str:
         return column
     inexact = _inexact(column, states, pinned)
     cast = f"CAST({column} AS {pinned})"
-    return cast if inexact == "false" else f"CASE WHEN {inexact} THEN error('a whole number is too large for {pinned}') ELSE {cast} END"
+    return (
+        cast
+        if inexact == "false"
+        else (
+            f"CASE WHEN {inexact} THEN error('a whole number is too large for {pinned}') ELSE"
+            f" {cast} END"
+        )
+    )
 
 
 def _inexact(column: str, states: str, pinned: str) -> str:
@@ -196,7 +282,9 @@ def _stored(kind: str, name: str) -> str:
     try:
         return storable(parse(kind), name).text
     except LakeError as error:
-        raise CannotRead(f"column {printable(name)} has type {printable(kind)}, which can't be ingested") from error
+        raise CannotRead(
+            f"column {printable(name)} has type {printable(kind)}, which can't be ingested"
+        ) from error
 
 
 def _source(opened: Opened) -> str:
@@ -204,4 +292,7 @@ def _source(opened: Opened) -> str:
 
 
 def _rows_sql(opened: Opened, header: FileHeader) -> str:
-    return f"{_source(opened)} AS rows({', '.join(f'c{position}' for position in range(1, len(header.names) + 1))})"
+    return (
+        f"{_source(opened)} AS"
+        f" rows({', '.join(f'c{position}' for position in range(1, len(header.names) + 1))})"
+    )

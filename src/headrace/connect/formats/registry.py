@@ -64,7 +64,9 @@ class FormatReader(Protocol):
     endings: tuple[str, ...]
     """Endings of file names, in lower case, with their dot."""
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
+    def unfold(
+        self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
+    ) -> Opened:
         """Return `opened`, or a temporary file converted from it, for all other methods to read."""
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:
@@ -74,13 +76,19 @@ class FormatReader(Protocol):
         gives it.
         """
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:
+    def header(
+        self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format
+    ) -> FileHeader:
         """Return the file's columns, read with the pinned format; cheap."""
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
+    def learn(
+        self, connection: duckdb.DuckDBPyConnection, opened: Opened
+    ) -> tuple[SourceSchema, FileHeader]:
         """Detect the schema from all rows; expensive."""
 
-    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
+    def select_sql(
+        self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]
+    ) -> str:
         """Return a SELECT of `columns`, in that order, from the file, without any detection.
 
         Its execution raises for every row and value that doesn't fit `form` and the types.
@@ -96,7 +104,12 @@ class FormatReader(Protocol):
         """Return types in the header that don't fit the pinned ones."""
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+        self,
+        error: Exception,
+        connection: duckdb.DuckDBPyConnection,
+        opened: Opened,
+        schema: SourceSchema,
+        header: FileHeader,
     ) -> TypeDrift | UnreadableFile:
         """Explain the SELECT's error: a second, tolerant pass finds lines, counts and values."""
 

@@ -28,11 +28,20 @@ LEVELS_MAX = 16
 
 20 levels take it a second, 30 a quarter of an hour.
 """
-KINDS = {"NULL": "VARCHAR", "UBIGINT": "BIGINT", "BIGINT": "BIGINT", "DOUBLE": "DOUBLE", "BOOLEAN": "BOOLEAN", "VARCHAR": "VARCHAR"}
+KINDS = {
+    "NULL": "VARCHAR",
+    "UBIGINT": "BIGINT",
+    "BIGINT": "BIGINT",
+    "DOUBLE": "DOUBLE",
+    "BOOLEAN": "BOOLEAN",
+    "VARCHAR": "VARCHAR",
+}
 FITTING = {
-    "BIGINT": {"UBIGINT", "BIGINT"}, "DOUBLE": {"UBIGINT", "BIGINT", "DOUBLE"}, "BOOLEAN": {"BOOLEAN"},
+    "BIGINT": {"UBIGINT", "BIGINT"},
+    "DOUBLE": {"UBIGINT", "BIGINT", "DOUBLE"},
+    "BOOLEAN": {"BOOLEAN"},
     "VARCHAR": {"VARCHAR", "UBIGINT", "BIGINT", "DOUBLE"},
-}  # fmt: skip
+}
 """Pinned type of a nested value → the kinds that it holds without loss."""
 
 
@@ -45,7 +54,9 @@ def type_of(structure: Any, levels: int = LEVELS_MAX) -> Type | None:
         return None
     if isinstance(structure, dict):
         fields = [(name, type_of(inner, levels - 1)) for name, inner in structure.items()]
-        if not all(name for name, _ in fields) or len({name.lower() for name, _ in fields}) < len(fields):
+        if not all(name for name, _ in fields) or len({name.lower() for name, _ in fields}) < len(
+            fields
+        ):
             return None
         known = tuple((name, inner) for name, inner in fields if inner is not None)
         return Type("STRUCT", known) if len(known) == len(fields) else None
@@ -70,13 +81,22 @@ def together(item: Type, other: Type) -> Type | None:
         return None if element is None else Type("LIST", (("element", element),))
     if item.name == other.name == "STRUCT":
         theirs = dict(other.fields)
-        fields = [(name, together(inner, theirs.pop(name)) if name in theirs else inner) for name, inner in item.fields]
-        known = tuple((name, inner) for name, inner in [*fields, *theirs.items()] if inner is not None)
+        fields = [
+            (name, together(inner, theirs.pop(name)) if name in theirs else inner)
+            for name, inner in item.fields
+        ]
+        known = tuple(
+            (name, inner) for name, inner in [*fields, *theirs.items()] if inner is not None
+        )
         return Type("STRUCT", known) if len(known) == len(fields) + len(theirs) else None
     scalars = {item.name, other.name}
     if scalars == {"BIGINT", "DOUBLE"}:
         return Type("DOUBLE")
-    return Type("VARCHAR") if not item.fields and not other.fields and "BOOLEAN" not in scalars else None
+    return (
+        Type("VARCHAR")
+        if not item.fields and not other.fields and "BOOLEAN" not in scalars
+        else None
+    )
 
 
 def wanted(pinned: Type) -> Any:
@@ -110,7 +130,9 @@ def misfit(structure: Any, pinned: Type, where: str) -> str | None:
     return f"{where} is {_word(structure)}, {pinned.text} is pinned"
 
 
-def leaves(structure: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def leaves(
+    structure: dict[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield all values inside objects with their paths; an array is a value."""
     for name, inner in structure.items():
         if isinstance(inner, dict):
@@ -127,7 +149,13 @@ def pointer(path: tuple[str, ...]) -> str:
 def _word(structure: Any) -> str:
     if isinstance(structure, dict):
         return "an object"
-    return "an array" if isinstance(structure, list) else "of several kinds" if structure == "JSON" else json.dumps(structure).strip('"')
+    return (
+        "an array"
+        if isinstance(structure, list)
+        else "of several kinds"
+        if structure == "JSON"
+        else json.dumps(structure).strip('"')
+    )
 
 
 # The keys in every object of a column, the kinds of their values, and the keys that a later
@@ -136,10 +164,18 @@ def _word(structure: Any) -> str:
 RECORD_LEVELS_MAX = 1_000
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 """Brackets, and quoted texts, which may contain brackets."""
-_SAID = {"object": "an object", "array": "an array", "VARCHAR": "text", "BOOLEAN": "true or false", "JSON": "of several kinds"}
+_SAID = {
+    "object": "an object",
+    "array": "an array",
+    "VARCHAR": "text",
+    "BOOLEAN": "true or false",
+    "JSON": "of several kinds",
+}
 
 
-def structures(connection: duckdb.DuckDBPyConnection, objects: str, keys: Sequence[str]) -> list[str]:
+def structures(
+    connection: duckdb.DuckDBPyConnection, objects: str, keys: Sequence[str]
+) -> list[str]:
     """Return the structure of each key's values over all `objects`, in one pass.
 
     `objects` is a FROM clause with the column `j`.
@@ -147,28 +183,41 @@ def structures(connection: duckdb.DuckDBPyConnection, objects: str, keys: Sequen
     if not keys:
         return []
     require_shallow(connection, objects)
-    facts = ", ".join(f"json_group_structure(v[{position}])" for position in range(1, len(keys) + 1))
-    row = connection.execute(f"SELECT {facts} FROM ({extracted(objects, [(key,) for key in keys])})").fetchone()
+    facts = ", ".join(
+        f"json_group_structure(v[{position}])" for position in range(1, len(keys) + 1)
+    )
+    row = connection.execute(
+        f"SELECT {facts} FROM ({extracted(objects, [(key,) for key in keys])})"
+    ).fetchone()
     assert row is not None
     return [str(structure) for structure in row]
 
 
-def learnt(connection: duckdb.DuckDBPyConnection, objects: str, columns: Iterable[tuple[str, str, str]]) -> tuple[Inside, ...]:
+def learnt(
+    connection: duckdb.DuckDBPyConnection, objects: str, columns: Iterable[tuple[str, str, str]]
+) -> tuple[Inside, ...]:
     """Return the structures of a first delivery's columns, given as (name, key, structure)."""
-    return tuple(Inside(name, structure, _always(connection, objects, key, structure)) for name, key, structure in columns)
+    return tuple(
+        Inside(name, structure, _always(connection, objects, key, structure))
+        for name, key, structure in columns
+    )
 
 
 def merged(item: Inside, other: Inside) -> Inside:
     """Merge the structures of two deliveries."""
     structure = json.dumps(_together(json.loads(item.structure), json.loads(other.structure)))
-    return Inside(item.column, structure, tuple(path for path in item.always if path in set(other.always)))
+    return Inside(
+        item.column, structure, tuple(path for path in item.always if path in set(other.always))
+    )
 
 
 def now_known(was: Inside, structure: str) -> Inside:
     """Return the structure to expect after a delivery with this structure was published."""
     now = json.loads(structure)
     known = json.dumps(_together(json.loads(was.structure), now))
-    return Inside(was.column, known, tuple(path for path in was.always if _lacks(now, path) is None))
+    return Inside(
+        was.column, known, tuple(path for path in was.always if _lacks(now, path) is None)
+    )
 
 
 def gone(was: Inside, structure: str) -> str | None:
@@ -181,7 +230,12 @@ def gone(was: Inside, structure: str) -> str | None:
     if not lost:
         return None
     then = json.loads(was.structure)
-    came = dict.fromkeys((*path[:-1], key) for path in lost for key in _at(now, path[:-1]) if key not in _at(then, path[:-1]))
+    came = dict.fromkeys(
+        (*path[:-1], key)
+        for path in lost
+        for key in _at(now, path[:-1])
+        if key not in _at(then, path[:-1])
+    )
     new = f", {_listed(was.column, came)} new" if came else ""
     return f"column {_listed(was.column, lost)} gone{new}"
 
@@ -191,7 +245,9 @@ def otherwise(was: Inside, structure: str) -> str | None:
 
     All numbers are one kind.
     """
-    return _of_another_kind(json.loads(was.structure), json.loads(structure), f"column {was.column}")
+    return _of_another_kind(
+        json.loads(was.structure), json.loads(structure), f"column {was.column}"
+    )
 
 
 def extracted(objects: str, paths: Sequence[tuple[str, ...]]) -> str:
@@ -211,7 +267,10 @@ def require_shallow(connection: duckdb.DuckDBPyConnection, objects: str) -> None
     that many brackets are inspected one by one.
     """
     brackets = "length(t) - length(replace(replace(t, '{', ''), '[', ''))"
-    result = connection.execute(f"SELECT t FROM (SELECT CAST(j AS VARCHAR) AS t FROM {objects}) WHERE {brackets} > {RECORD_LEVELS_MAX}")
+    result = connection.execute(
+        f"SELECT t FROM (SELECT CAST(j AS VARCHAR) AS t FROM {objects}) WHERE {brackets} >"
+        f" {RECORD_LEVELS_MAX}"
+    )
     while row := result.fetchone():
         if _levels(row[0]) > RECORD_LEVELS_MAX:
             raise CannotRead("nested too deeply")
@@ -226,7 +285,9 @@ def _levels(text: str) -> int:
     return most
 
 
-def _always(connection: duckdb.DuckDBPyConnection, objects: str, key: str, structure: str) -> tuple[tuple[str, ...], ...]:
+def _always(
+    connection: duckdb.DuckDBPyConnection, objects: str, key: str, structure: str
+) -> tuple[tuple[str, ...], ...]:
     """Return the paths inside that every object of the column has; arrays aren't followed."""
     shape = json.loads(structure)
     paths = [path for path, _ in leaves(shape)] if isinstance(shape, dict) else []
@@ -234,7 +295,9 @@ def _always(connection: duckdb.DuckDBPyConnection, objects: str, key: str, struc
         return ()
     facts = ", ".join(f"count(v[{position}])" for position in range(2, len(paths) + 2))
     query = extracted(objects, [(key,), *((key, *path) for path in paths)])
-    row = connection.execute(f"SELECT count(*), {facts} FROM ({query}) WHERE json_type(v[1]) = 'OBJECT'").fetchone()
+    row = connection.execute(
+        f"SELECT count(*), {facts} FROM ({query}) WHERE json_type(v[1]) = 'OBJECT'"
+    ).fetchone()
     assert row is not None
     return tuple(path for path, count in zip(paths, row[1:], strict=True) if count == row[0])
 
@@ -262,13 +325,20 @@ def _at(structure: Any, path: tuple[str, ...]) -> dict[str, Any]:
 
 def _listed(column: str, paths: Iterable[tuple[str, ...]]) -> str:
     names = [".".join((column, *path)) for path in paths]
-    return f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''} {'is' if len(names) == 1 else 'are'}"
+    return (
+        f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+        f" {'is' if len(names) == 1 else 'are'}"
+    )
 
 
 def _together(item: Any, other: Any) -> Any:
     if isinstance(item, dict) and isinstance(other, dict):
         return {
-            key: _together(item[key], other[key]) if key in item and key in other else item.get(key, other.get(key))
+            key: (
+                _together(item[key], other[key])
+                if key in item and key in other
+                else item.get(key, other.get(key))
+            )
             for key in {**item, **other}
         }
     if isinstance(item, list) and isinstance(other, list):
@@ -280,7 +350,11 @@ def _together(item: Any, other: Any) -> Any:
 
 def _of_another_kind(then: Any, now: Any, where: str) -> str | None:
     if isinstance(then, dict) and isinstance(now, dict):
-        result = (_of_another_kind(inner, now[key], f"{where}.{key}") for key, inner in then.items() if key in now)
+        result = (
+            _of_another_kind(inner, now[key], f"{where}.{key}")
+            for key, inner in then.items()
+            if key in now
+        )
         return next((item for item in result if item), None)
     if isinstance(then, list) and isinstance(now, list):
         return _of_another_kind(then[0], now[0], f"{where}[]")

@@ -26,15 +26,30 @@ if TYPE_CHECKING:
 # infinite; and `read_csv` with a TIMESTAMPTZ column turns `2013-02-30 10:00:00` into NULL. So files
 # are read as text, and each column has a value and a condition for bad values.
 
-_WHOLE_NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"}
+_WHOLE_NUMBERS = {
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+}
 _DECIMAL_TYPE = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 _ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _ISO_TIMESTAMP = _ISO_DATE + r"([ T][0-9:.]+)?"
 _ISO_INSTANT = _ISO_DATE + r"([ T][0-9:.]+ ?([zZ]|[-+][0-9:]+|[A-Za-z_/]+)?)?"
 _SHAPES = {
-    "DATE": _ISO_DATE, "TIMESTAMP": _ISO_TIMESTAMP, "TIMESTAMP_S": _ISO_TIMESTAMP, "TIMESTAMP_MS": _ISO_TIMESTAMP,
-    "TIMESTAMP_NS": _ISO_TIMESTAMP, "TIMESTAMP WITH TIME ZONE": _ISO_INSTANT,
-}  # fmt: skip
+    "DATE": _ISO_DATE,
+    "TIMESTAMP": _ISO_TIMESTAMP,
+    "TIMESTAMP_S": _ISO_TIMESTAMP,
+    "TIMESTAMP_MS": _ISO_TIMESTAMP,
+    "TIMESTAMP_NS": _ISO_TIMESTAMP,
+    "TIMESTAMP WITH TIME ZONE": _ISO_INSTANT,
+}
 """Types of ISO 8601 text, each with the only texts that are accepted.
 
 A pinned date format is accepted as well, but never instead: ISO 8601 is unambiguous.
@@ -64,7 +79,11 @@ def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False
     if name in _WHOLE_NUMBERS:
         # Numbers in their usual form survive the cast unchanged; only others need the close check,
         # which takes six times as long.
-        return Cast(plain, f"CASE WHEN CAST({plain} AS VARCHAR) = {text} THEN false ELSE ltrim({text}, ' +-0123456789') <> '' END")
+        return Cast(
+            plain,
+            f"CASE WHEN CAST({plain} AS VARCHAR) = {text} THEN false ELSE ltrim({text}, '"
+            " +-0123456789') <> '' END",
+        )
     if name in ("DOUBLE", "FLOAT"):
         return Cast(plain, f"NOT isfinite({plain})")
     if match := _DECIMAL_TYPE.fullmatch(name):
@@ -74,12 +93,21 @@ def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False
     if shape is None:
         return Cast(plain, None)
     iso = f"regexp_full_match({text}, {literal(shape)})"
-    written = form.date_format if name == "DATE" else form.timestamp_format if name == "TIMESTAMP" else None
+    written = (
+        form.date_format
+        if name == "DATE"
+        else form.timestamp_format
+        if name == "TIMESTAMP"
+        else None
+    )
     if written is None:
         return Cast(plain, f"NOT {iso}")
     moment = f"{'try_strptime' if trying else 'strptime'}({text}, {literal(written)})"
     cut = f" OR date_trunc('day', {moment}) <> {moment}" if name == "DATE" else ""
-    return Cast(f"CASE WHEN {iso} THEN {plain} ELSE {cast}({moment} AS {type_name}) END", f"NOT {iso} AND (year({moment}) < 1000{cut})")
+    return Cast(
+        f"CASE WHEN {iso} THEN {plain} ELSE {cast}({moment} AS {type_name}) END",
+        f"NOT {iso} AND (year({moment}) < 1000{cut})",
+    )
 
 
 def checked_cast(cast: Cast, message: str) -> str:
@@ -94,7 +122,9 @@ def bad_value_condition(text: str, type_name: str, form: Format) -> str:
     cast = strict_cast(text, type_name, form, trying=True)
     if cast.value == text:
         return "false"
-    return f"({text} IS NOT NULL AND ({cast.value} IS NULL OR coalesce({cast.bad or 'false'}, false)))"
+    return (
+        f"({text} IS NOT NULL AND ({cast.value} IS NULL OR coalesce({cast.bad or 'false'}, false)))"
+    )
 
 
 # Text columns are read as `c1 … cn`, then cast.
@@ -106,7 +136,13 @@ ROWS_SEARCHED_MAX = 5_000_000
 
 def column_types(names: Sequence[str], types: Sequence[str]) -> str:
     """Return `columns=` of a DuckDB reader: a struct of names and types."""
-    return "{" + ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in zip(names, types, strict=True)) + "}"
+    return (
+        "{"
+        + ", ".join(
+            f"{literal(name)}: {literal(kind)}" for name, kind in zip(names, types, strict=True)
+        )
+        + "}"
+    )
 
 
 def selected(rows_sql: str, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
@@ -115,7 +151,10 @@ def selected(rows_sql: str, form: Format, header: FileHeader, columns: Sequence[
     NULL for columns that the file lacks.
     """
     at = {name: position for position, name in enumerate(header.names, 1)}
-    values = [f"{value_sql(at.get(column.name), column, form)} AS {quote(column.name)}" for column in columns]
+    values = [
+        f"{value_sql(at.get(column.name), column, form)} AS {quote(column.name)}"
+        for column in columns
+    ]
     return f"SELECT {', '.join(values)} FROM {rows_sql}"
 
 
@@ -127,8 +166,14 @@ def value_sql(position: int | None, column: LakeColumn, form: Format) -> str:
         return f"c{position}"
     if column.name in form.lenient:
         kept = strict_cast(f"c{position}", column.type, form, trying=True).value
-        return f"CASE WHEN {bad_value_condition(f'c{position}', column.type, form)} THEN NULL ELSE {kept} END"
-    return checked_cast(strict_cast(f"c{position}", column.type, form), f"column {position}: a value isn't {column.type}")
+        return (
+            f"CASE WHEN {bad_value_condition(f'c{position}', column.type, form)} THEN NULL ELSE"
+            f" {kept} END"
+        )
+    return checked_cast(
+        strict_cast(f"c{position}", column.type, form),
+        f"column {position}: a value isn't {column.type}",
+    )
 
 
 class Bad(NamedTuple):
@@ -145,7 +190,9 @@ class Bad(NamedTuple):
     values: frozenset[str]
 
 
-def bad_columns(connection: duckdb.DuckDBPyConnection, rows_sql: str, header: FileHeader, schema: SourceSchema) -> list[Bad]:
+def bad_columns(
+    connection: duckdb.DuckDBPyConnection, rows_sql: str, header: FileHeader, schema: SourceSchema
+) -> list[Bad]:
     """Return each column with values that don't parse as its type; no value raises an error."""
     types = {column.name: column.type for column in schema.columns}
     candidates = [
@@ -153,22 +200,38 @@ def bad_columns(connection: duckdb.DuckDBPyConnection, rows_sql: str, header: Fi
         for position, name in enumerate(header.names, 1)
         if name in types
         and types[name] != "JSON"
-        and (condition := bad_value_condition(f"c{position}", types[name], schema.format)) != "false"
+        and (condition := bad_value_condition(f"c{position}", types[name], schema.format))
+        != "false"
     ]
     bads = []
     for start in range(0, len(candidates), COLUMNS_PER_PASS):
         some = candidates[start : start + COLUMNS_PER_PASS]
-        flags = ", ".join(f"c{position}, {condition} AS b{position}" for position, _, condition in some)
-        facts = ", ".join(f"count(*) FILTER (b{p}), arg_min(c{p}, c{p}, {BAD_VALUES_MAX}) FILTER (b{p})" for p, _, _ in some)
+        flags = ", ".join(
+            f"c{position}, {condition} AS b{position}" for position, _, condition in some
+        )
+        facts = ", ".join(
+            f"count(*) FILTER (b{p}), arg_min(c{p}, c{p}, {BAD_VALUES_MAX}) FILTER (b{p})"
+            for p, _, _ in some
+        )
         row = connection.execute(f"SELECT {facts} FROM (SELECT {flags} FROM {rows_sql})").fetchone()
         assert row is not None
         for index, (position, name, _) in enumerate(some):
             if row[2 * index]:
-                bads.append(Bad(position - 1, name, types[name], row[2 * index], frozenset(row[2 * index + 1])))
+                bads.append(
+                    Bad(
+                        position - 1,
+                        name,
+                        types[name],
+                        row[2 * index],
+                        frozenset(row[2 * index + 1]),
+                    )
+                )
     return bads
 
 
-def located(bad: Sequence[Bad], rows: Iterator[tuple[int, Sequence[str | None]]]) -> list[BadColumn]:
+def located(
+    bad: Sequence[Bad], rows: Iterator[tuple[int, Sequence[str | None]]]
+) -> list[BadColumn]:
     """Find the line of each column's first bad value in `rows` (line and cells).
 
     At most ROWS_SEARCHED_MAX rows are read. A value that isn't found is reported without its line.
@@ -184,7 +247,13 @@ def located(bad: Sequence[Bad], rows: Iterator[tuple[int, Sequence[str | None]]]
         if not open_:
             break
     return [
-        BadColumn(item.name, item.type, item.rows, printable(at.get(item.name, (0, min(item.values)))[1]), at.get(item.name, (None,))[0])
+        BadColumn(
+            item.name,
+            item.type,
+            item.rows,
+            printable(at.get(item.name, (0, min(item.values)))[1]),
+            at.get(item.name, (None,))[0],
+        )
         for item in bad
     ]
 
@@ -197,10 +266,19 @@ def drift_of(columns: Sequence[BadColumn], *, unit: str = "line") -> TypeDrift:
     text = "; ".join(_described(column, unit) for column in columns[:3]) + (
         f"; and {len(columns) - 3} more columns" if len(columns) > 3 else ""
     )
-    return TypeDrift(tuple(column if unit == "line" else msgspec.structs.replace(column, line=None) for column in columns), text)
+    return TypeDrift(
+        tuple(
+            column if unit == "line" else msgspec.structs.replace(column, line=None)
+            for column in columns
+        ),
+        text,
+    )
 
 
 def _described(bad: BadColumn, unit: str) -> str:
     where = f" at {unit} {bad.line}" if bad.line else ""
     rows = "1 row" if bad.rows == 1 else f"{bad.rows:,} rows"
-    return f"column {printable(bad.column)}: first value that isn't {bad.type_written}: '{bad.value}'{where}, {rows}"
+    return (
+        f"column {printable(bad.column)}: first value that isn't {bad.type_written}:"
+        f" '{bad.value}'{where}, {rows}"
+    )

@@ -24,7 +24,10 @@ OVERLAP_ENTITY_BYTES = 64
 ROWS_MAX = 1_048_576
 COLUMNS_MAX = 16_384
 PART_BYTES_MAX = 16 << 20
-_ERROR = re.compile(rb"<(?:\w+:)?c\b([^>]*\bt=[\"']e[\"'][^>]*)>(?:(?!</(?:\w+:)?c>).)*?<(?:\w+:)?v>([^<]{0,40})<", re.DOTALL)
+_ERROR = re.compile(
+    rb"<(?:\w+:)?c\b([^>]*\bt=[\"']e[\"'][^>]*)>(?:(?!</(?:\w+:)?c>).)*?<(?:\w+:)?v>([^<]{0,40})<",
+    re.DOTALL,
+)
 _NO_VALUE = re.compile(
     rb"<(?:\w+:)?c\b([^>/]*)>\s*<(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)\s*"
     rb"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
@@ -35,7 +38,9 @@ Empty text is a result: such a cell's type is text.
 """
 _TEXT = re.compile(rb"\bt=[\"']str[\"']")
 _DOCTYPE = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
-_ENTITY = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});)[^;<\s]{0,30};")
+_ENTITY = re.compile(
+    rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});)[^;<\s]{0,30};"
+)
 _PLACE = re.compile(rb"\br=[\"']([A-Z]{1,3})([0-9]{1,7})[\"']")
 
 
@@ -84,7 +89,9 @@ def suspects(path: Path, bounds: UnpackLimits) -> frozenset[str]:
     if not zipfile.is_zipfile(path):
         return frozenset()
     packed, made = path.stat().st_size, 0
-    most = UnpackLimits(min(bounds.bytes_max, WORKBOOK_BYTES_MAX), bounds.ratio_max, bounds.free_bytes)
+    most = UnpackLimits(
+        min(bounds.bytes_max, WORKBOOK_BYTES_MAX), bounds.ratio_max, bounds.free_bytes
+    )
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             rest = b""
@@ -104,11 +111,16 @@ def _refuse_entities(data: bytes, member: str) -> None:
     wrong = _DOCTYPE.search(data) or (None if b"<![CDATA[" in data else _ENTITY.search(data))
     if wrong is not None:
         text = printable(wrong[0].decode(errors="replace"), 20)
-        message = f"the workbook's {printable(member)} holds `{text}`: document types and entities aren't read"
+        message = (
+            f"the workbook's {printable(member)} holds `{text}`: document types and entities aren't"
+            " read"
+        )
         raise CannotRead(message, code="delivery_doctype")
 
 
-def formula_error(path: Path, sheet: str, cells: CellRange, columns: Collection[int], among: Collection[str]) -> CellError | None:
+def formula_error(
+    path: Path, sheet: str, cells: CellRange, columns: Collection[int], among: Collection[str]
+) -> CellError | None:
     """Return the first selected cell with an error (`#REF!`) or a formula without a saved value.
 
     Only `.xlsx` and `.xlsm` contain that information. `among` are the zip's members to search.
@@ -135,10 +147,16 @@ def formula_error(path: Path, sheet: str, cells: CellRange, columns: Collection[
 
 def _error(match: re.Match[bytes], cells: CellRange, columns: Collection[int]) -> CellError | None:
     place = _located(match[1], cells, columns)
-    return None if place is None else CellError(*place, printable(match[2].decode(errors="replace"), 20))
+    return (
+        None
+        if place is None
+        else CellError(*place, printable(match[2].decode(errors="replace"), 20))
+    )
 
 
-def _located(attributes: bytes, cells: CellRange, columns: Collection[int]) -> tuple[str, int] | None:
+def _located(
+    attributes: bytes, cells: CellRange, columns: Collection[int]
+) -> tuple[str, int] | None:
     """Return the name and row of a selected cell; None for other cells."""
     place = _PLACE.search(attributes)
     if place is None:
@@ -177,7 +195,15 @@ def _part(archive: zipfile.ZipFile, name: str) -> str:
         return ""
 
 
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    ValueError,
+)
 
 
 def _chunks(archive: zipfile.ZipFile, member: str) -> Iterator[bytes]:

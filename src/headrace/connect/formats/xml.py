@@ -1,5 +1,6 @@
-"""XML: each element at a path is a record. Attributes and child elements are its columns; what is nested in them stays so, or is
-flattened. Document types and entities are refused: no record needs them, and they read files and fill memory (XXE, billion laughs).
+"""XML: each element at a path is a record. Attributes and child elements are its columns; what is
+nested in them stays so, or is flattened. Document types and entities are refused: no record needs
+them, and they read files and fill memory (XXE, billion laughs).
 """
 
 from __future__ import annotations
@@ -74,10 +75,21 @@ class ElementShape:
         """
         if not self.complex or (element.text and not element.text.isspace()):
             return None
-        results: dict[str, str | None] = {local_name(name): value for name, value in element.attrib.items()} if element.attrib else {}
+        results: dict[str, str | None] = (
+            {local_name(name): value for name, value in element.attrib.items()}
+            if element.attrib
+            else {}
+        )
         for child in element:
             name, shape = self.by_tag.get(child.tag, _UNKNOWN)
-            if shape is None or shape.complex or shape.repeated or child.attrib or len(child) or name in results:
+            if (
+                shape is None
+                or shape.complex
+                or shape.repeated
+                or child.attrib
+                or len(child)
+                or name in results
+            ):
                 return None
             if child.tail and not child.tail.isspace():
                 return None
@@ -88,7 +100,9 @@ class ElementShape:
         """Return the element as JSON: text, or an object of its attributes, children and text."""
         if not self.complex:
             return _text(element)
-        results: dict[str, Any] = {local_name(name): value for name, value in element.attrib.items()}
+        results: dict[str, Any] = {
+            local_name(name): value for name, value in element.attrib.items()
+        }
         for child in element:
             name = local_name(child.tag)
             shape = self.children[name]
@@ -105,7 +119,9 @@ class ElementShape:
 
     def flat(self, element: Element, prefix: str = "") -> dict[str, Any]:
         """Return the element as one flat object: paths name nested values, lists stay lists."""
-        results: dict[str, Any] = {prefix + local_name(name): value for name, value in element.attrib.items()}
+        results: dict[str, Any] = {
+            prefix + local_name(name): value for name, value in element.attrib.items()
+        }
         for child in element:
             name = local_name(child.tag)
             shape = self.children[name]
@@ -174,7 +190,9 @@ class Xml(JsonRecordReader):
     among: tuple[str, ...] = ("BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP", INSTANT)
     textual = True
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
+    def unfold(
+        self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
+    ) -> Opened:
         """Write one record per line, as JSON.
 
         An element that occurs twice in one record is a list in all of them; if that shows up late,
@@ -182,18 +200,31 @@ class Xml(JsonRecordReader):
         """
         path, said = Path(opened.path), opened.options.get(self.kind) or {}
         if "records" not in said:
-            raise CannotRead('the source doesn\'t say which elements are records; add xml: {records: "//row"}', code="delivery_records")
+            raise CannotRead(
+                'the source doesn\'t say which elements are records; add xml: {records: "//row"}',
+                code="delivery_records",
+            )
         if not path.stat().st_size:
             raise CannotRead("the file is empty", code="delivery_empty")
         encoding = "utf-8" if opened.encoding == "utf-16" else None  # `open_readable` made it UTF-8
         _refuse_document_type(path, encoding)
         shape, flat = shape_of(pinned), bool(said.get("flatten"))
         try:
-            return written(opened, temporary, bounds, _lines(_records(path, said["records"], encoding), shape, flat=flat))
+            return written(
+                opened,
+                temporary,
+                bounds,
+                _lines(_records(path, said["records"], encoding), shape, flat=flat),
+            )
         except _Reshaped:
             for record in _records(path, said["records"], encoding):
                 shape.learn(record)
-            return written(opened, temporary, bounds, _lines(_records(path, said["records"], encoding), shape, flat=flat))
+            return written(
+                opened,
+                temporary,
+                bounds,
+                _lines(_records(path, said["records"], encoding), shape, flat=flat),
+            )
 
 
 class _Reshaped(Exception):
@@ -232,7 +263,11 @@ def _refuse_document_type(path: Path, encoding: str | None) -> None:
     def element(*_: Any) -> None:
         results.append("element")
 
-    parser.StartDoctypeDeclHandler, parser.EntityDeclHandler, parser.StartElementHandler = doctype, doctype, element
+    parser.StartDoctypeDeclHandler, parser.EntityDeclHandler, parser.StartElementHandler = (
+        doctype,
+        doctype,
+        element,
+    )
     try:
         with path.open("rb") as file:
             while not results and (chunk := file.read(4096)):
@@ -247,16 +282,18 @@ def _refuse_document_type(path: Path, encoding: str | None) -> None:
         raise _unknown_encoding(error) from error
     if results[:1] == ["doctype"]:
         raise CannotRead(
-            f"line {parser.CurrentLineNumber}: a document type (`<!DOCTYPE`), which isn't read", line=parser.CurrentLineNumber,
+            f"line {parser.CurrentLineNumber}: a document type (`<!DOCTYPE`), which isn't read",
+            line=parser.CurrentLineNumber,
             code="delivery_doctype",
-        )  # fmt: skip
+        )
 
 
 def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[Element]:
     """Yield each record's complete element; all other elements are dropped at once."""
     from xml.etree.ElementTree import ParseError, XMLParser, XMLPullParser
 
-    parser = XMLPullParser(("start", "end"), _parser=XMLParser(encoding=encoding))  # noqa: S314 - document types were already refused
+    # document types were already refused
+    parser = XMLPullParser(("start", "end"), _parser=XMLParser(encoding=encoding))  # noqa: S314
     walk = _Walk(where)
     waiting = 0
     try:
@@ -270,14 +307,19 @@ def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[El
                     walk.drop(record)
                 if waiting > RECORD_BYTES_MAX:
                     raise CannotRead(
-                        f"no record ends within {RECORD_BYTES_MAX:,} bytes; do `records` and the file fit?", code="delivery_records"
+                        f"no record ends within {RECORD_BYTES_MAX:,} bytes; do `records` and the"
+                        " file fit?",
+                        code="delivery_records",
                     )
             parser.close()
     except ParseError as error:
         line = error.position[0]
         if error.code in _ENDS_EARLY:
             raise _cut_off(line) from error
-        raise CannotRead(f"line {line}: isn't well-formed XML ({printable(str(error).partition(':')[0])})", line=line) from error
+        raise CannotRead(
+            f"line {line}: isn't well-formed XML ({printable(str(error).partition(':')[0])})",
+            line=line,
+        ) from error
     except (LookupError, ValueError) as error:
         raise _unknown_encoding(error) from error
 
@@ -329,11 +371,16 @@ class _Walk:
 
     def _is_record(self) -> bool:
         names = tuple(local_name(element.tag) for element in self._open)
-        return names[-len(self._wanted) :] == self._wanted if self._anywhere else names == self._wanted
+        return (
+            names[-len(self._wanted) :] == self._wanted if self._anywhere else names == self._wanted
+        )
 
 
 def _unknown_encoding(error: Exception) -> CannotRead:
-    return CannotRead(f"can't be read in the encoding that it names ({printable(error)})", code="delivery_encoding")
+    return CannotRead(
+        f"can't be read in the encoding that it names ({printable(error)})",
+        code="delivery_encoding",
+    )
 
 
 def _cut_off(line: int) -> CannotRead:
@@ -344,4 +391,7 @@ def _cut_off(line: int) -> CannotRead:
 def _broken(error: expat.ExpatError) -> CannotRead:
     if error.code in _ENDS_EARLY:
         return _cut_off(error.lineno)
-    return CannotRead(f"line {error.lineno}: isn't well-formed XML ({printable(expat.ErrorString(error.code))})", line=error.lineno)
+    return CannotRead(
+        f"line {error.lineno}: isn't well-formed XML ({printable(expat.ErrorString(error.code))})",
+        line=error.lineno,
+    )

@@ -12,11 +12,31 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from headrace.incidents.diagnosis.candidates import CauseCandidate, began, gathered_history, split_history
+from headrace.incidents.diagnosis.candidates import (
+    CauseCandidate,
+    began,
+    gathered_history,
+    split_history,
+)
 from headrace.incidents.diagnosis.evidence import NO_WORKER, Evidence, Family, detail_of, times_of
-from headrace.incidents.diagnosis.graph import ALL, OF_ROWS, Above, CauseGraph, CauseReach, reach_at_own_node, reach_of_inputs
+from headrace.incidents.diagnosis.graph import (
+    ALL,
+    OF_ROWS,
+    Above,
+    CauseGraph,
+    CauseReach,
+    reach_at_own_node,
+    reach_of_inputs,
+)
 from headrace.incidents.diagnosis.local_causes import BODIES, causes_at
-from headrace.incidents.diagnosis.rules import ABSENT, BY_KIND, CLOCK_US, EXACT_NATS, NodeEvidence, lost_partners
+from headrace.incidents.diagnosis.rules import (
+    ABSENT,
+    BY_KIND,
+    CLOCK_US,
+    EXACT_NATS,
+    NodeEvidence,
+    lost_partners,
+)
 from headrace.incidents.diagnosis.shared_causes import merge_shared, traced_to_sources
 from headrace.incidents.diagnosis.wording import described_cause
 from headrace.model import Grain
@@ -44,7 +64,9 @@ _ABOUT = {
 """What a failed check is about; a check of values may be about anything."""
 
 
-def explanation_score(graph: CauseGraph, cause: CauseCandidate, reach: CauseReach | None, evidence: Evidence) -> float:
+def explanation_score(
+    graph: CauseGraph, cause: CauseCandidate, reach: CauseReach | None, evidence: Evidence
+) -> float:
     """Return how well an upstream cause explains evidence: from 0, not at all, to 1.
 
     Without `reach` the cause reaches everything.
@@ -54,7 +76,11 @@ def explanation_score(graph: CauseGraph, cause: CauseCandidate, reach: CauseReac
     # evidence of what corrects something isn't gathered
     if evidence.family is Family.RESTATED and evidence.node == cause.node:
         return 0.0
-    if cause.rule is None or cause.began_us > evidence.at_us + CLOCK_US or not _shows_itself(cause, evidence):
+    if (
+        cause.rule is None
+        or cause.began_us > evidence.at_us + CLOCK_US
+        or not _shows_itself(cause, evidence)
+    ):
         return 0.0
     if reach is None:
         return 1.0
@@ -68,7 +94,9 @@ def explanation_score(graph: CauseGraph, cause: CauseCandidate, reach: CauseReac
 
 def may_show(cause: CauseCandidate, seen: Iterable[Evidence]) -> bool:
     """Return whether a cause could explain such evidence at any node and time."""
-    return bool(cause.known) or (cause.rule is not None and any(_shows_itself(cause, evidence) for evidence in seen))
+    return bool(cause.known) or (
+        cause.rule is not None and any(_shows_itself(cause, evidence) for evidence in seen)
+    )
 
 
 _SEEN_BY_READERS = (CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
@@ -112,12 +140,20 @@ def _same_way(cause: CauseCandidate, evidence: Evidence) -> bool:
 
 def _is_missed(cause: CauseCandidate, evidence: Evidence) -> bool:
     """Return whether evidence says that the rows are missing that a cause holds back."""
-    return cause.is_held and _subject(evidence) in (Family.ARRIVAL, Family.STALE) and evidence.family in ABSENT
+    return (
+        cause.is_held
+        and _subject(evidence) in (Family.ARRIVAL, Family.STALE)
+        and evidence.family in ABSENT
+    )
 
 
 def _subject(evidence: Evidence) -> Family:
     """Return what evidence is about; for a failed check, what it checks."""
-    return _ABOUT.get(evidence.kind, evidence.family) if evidence.family is Family.CHECK else evidence.family
+    return (
+        _ABOUT.get(evidence.kind, evidence.family)
+        if evidence.family is Family.CHECK
+        else evidence.family
+    )
 
 
 def _fell_in_outage(cause: CauseCandidate, evidence: Evidence) -> bool:
@@ -127,7 +163,11 @@ def _fell_in_outage(cause: CauseCandidate, evidence: Evidence) -> bool:
     goes on while no worker starts. A slow run that began after an outage has its own cause.
     """
     lasting = any(each.detail == NO_WORKER for each in cause.own)
-    ended = evidence.at_us if lasting else max((each.at_us for each in cause.own), default=cause.began_us)
+    ended = (
+        evidence.at_us
+        if lasting
+        else max((each.at_us for each in cause.own), default=cause.began_us)
+    )
     due = evidence.kind == CauseKind.DEADLINE_INFEASIBLE or evidence.family is not Family.ARRIVAL
     until = ended + CLOCK_US if lasting or evidence.family is Family.ARRIVAL else ended - 1
     return due and cause.began_us - CLOCK_US <= began(evidence) <= until
@@ -183,7 +223,11 @@ def refined_cause(candidate: CauseCandidate, graph: CauseGraph) -> CauseCandidat
 
     The same holds if they would lose them, were the data not held.
     """
-    if candidate.said is None and _has_other_keys(candidate) and (_lost_partners(candidate) or _would_lose_them(candidate, graph)):
+    if (
+        candidate.said is None
+        and _has_other_keys(candidate)
+        and (_lost_partners(candidate) or _would_lose_them(candidate, graph))
+    ):
         candidate.rule = BY_KIND[CauseKind.REFERENCE_BROKEN]
     return candidate
 
@@ -194,7 +238,11 @@ def _lost_partners(candidate: CauseCandidate) -> bool:
 
 def _would_lose_them(candidate: CauseCandidate, graph: CauseGraph) -> bool:
     """Return whether a delivery is held for other names in a join column."""
-    keys = {each.column for each in candidate.own if each.held and detail_of(candidate.kind, [each]) == OTHER_NAMES}
+    keys = {
+        each.column
+        for each in candidate.own
+        if each.held and detail_of(candidate.kind, [each]) == OTHER_NAMES
+    }
     return graph.joined_by(candidate.node, keys)
 
 
@@ -203,25 +251,39 @@ def _has_other_keys(candidate: CauseCandidate) -> bool:
     if candidate.kind is CauseKind.RESTATEMENT:
         return not candidate.partitions
     return candidate.kind is CauseKind.DISTRIBUTION_SHIFT and any(
-        "distinct" in each.observed or "grain" in each.detail or "names" in each.detail for each in candidate.own
+        "distinct" in each.observed or "grain" in each.detail or "names" in each.detail
+        for each in candidate.own
     )
 
 
 # Open incidents keep what they explained, also after their own evidence is gone.
 
 
-def carried_causes(open_causes: Iterable[Cause], evidence: Sequence[Evidence]) -> list[CauseCandidate]:
+def carried_causes(
+    open_causes: Iterable[Cause], evidence: Sequence[Evidence]
+) -> list[CauseCandidate]:
     """Return the open causes without active evidence of their own, but with active symptoms."""
     standing = {item.id for item in evidence}
-    result = (cause for cause in open_causes if standing.isdisjoint(cause.own) and not standing.isdisjoint(cause.explains))
+    result = (
+        cause
+        for cause in open_causes
+        if standing.isdisjoint(cause.own) and not standing.isdisjoint(cause.explains)
+    )
     return [_as_candidate(cause, frozenset(cause.explains)) for cause in result]
 
 
 def _as_candidate(cause: Cause, known: frozenset[str]) -> CauseCandidate:
     return CauseCandidate(
-        BY_KIND.get(cause.kind), cause.node, [], chosen=True, columns=frozenset(cause.columns), partitions=frozenset(cause.partitions),
-        began_us=cause.began_us, known=known, said=cause,
-    )  # fmt: skip
+        BY_KIND.get(cause.kind),
+        cause.node,
+        [],
+        chosen=True,
+        columns=frozenset(cause.columns),
+        partitions=frozenset(cause.partitions),
+        began_us=cause.began_us,
+        known=known,
+        said=cause,
+    )
 
 
 HOUR_US = 3_600_000_000
@@ -233,7 +295,9 @@ Coarser data takes longer to come.
 CHANGED_LONG_US = 40 * 24 * HOUR_US
 
 
-def diagnose(evidence: Sequence[Evidence], graph: CauseGraph, now_us: int, open_causes: Sequence[Cause] = ()) -> list[Cause]:
+def diagnose(
+    evidence: Sequence[Evidence], graph: CauseGraph, now_us: int, open_causes: Sequence[Cause] = ()
+) -> list[Cause]:
     """Return the causes of all evidence, each once, the most upstream first.
 
     `evidence` is all active evidence, including recently applied changes (`Family.CHANGE`).
@@ -252,7 +316,11 @@ def _may_follow_from_a_warning(cause: CauseCandidate, evidence: Evidence) -> boo
 
     Evidence of an unknown subject follows only from a certain one.
     """
-    return evidence.held and (evidence.family is not Family.CHECK or bool(evidence.kind) or cause.own[0].strength >= EXACT_NATS)
+    return evidence.held and (
+        evidence.family is not Family.CHECK
+        or bool(evidence.kind)
+        or cause.own[0].strength >= EXACT_NATS
+    )
 
 
 def _changed_since(cause: CauseCandidate, evidence: Evidence, place: NodeEvidence) -> bool:
@@ -260,7 +328,11 @@ def _changed_since(cause: CauseCandidate, evidence: Evidence, place: NodeEvidenc
 
     Then the change is the better explanation.
     """
-    if cause.kind is CauseKind.RUNTIME_DOWN or evidence.id in cause.known or evidence.family is Family.ARRIVAL:
+    if (
+        cause.kind is CauseKind.RUNTIME_DOWN
+        or evidence.id in cause.known
+        or evidence.family is Family.ARRIVAL
+    ):
         return False
     return any(cause.began_us < change.at_us <= evidence.at_us for change in place.bodies)
 
@@ -270,8 +342,14 @@ def _makes_more(cause: CauseCandidate, evidence: Evidence, place: NodeEvidence) 
 
     Missing values and unmatched keys leave as many rows, or fewer.
     """
-    more = evidence.family is Family.DUPLICATES or (evidence.family is Family.VOLUME and times_of([evidence]) > 1)
-    return more and place.rewritten(evidence) and cause.kind in (CauseKind.NULL_SPIKE, CauseKind.REFERENCE_BROKEN)
+    more = evidence.family is Family.DUPLICATES or (
+        evidence.family is Family.VOLUME and times_of([evidence]) > 1
+    )
+    return (
+        more
+        and place.rewritten(evidence)
+        and cause.kind in (CauseKind.NULL_SPIKE, CauseKind.REFERENCE_BROKEN)
+    )
 
 
 def _tried_out(change: Evidence, seen: Sequence[int], window: int) -> bool:
@@ -289,7 +367,13 @@ def _tried_out(change: Evidence, seen: Sequence[int], window: int) -> bool:
 class _Sweep:
     """One pass over the nodes with evidence or carried causes, and the nodes between them."""
 
-    def __init__(self, evidence: Sequence[Evidence], graph: CauseGraph, now_us: int, open_causes: Sequence[Cause]) -> None:
+    def __init__(
+        self,
+        evidence: Sequence[Evidence],
+        graph: CauseGraph,
+        now_us: int,
+        open_causes: Sequence[Cause],
+    ) -> None:
         self._graph = graph
         self._changes: dict[str, list[Evidence]] = {}
         self._seen: dict[str, list[Evidence]] = {}
@@ -301,7 +385,11 @@ class _Sweep:
         self._carried: dict[str, list[CauseCandidate]] = {}
         for known in carried_causes(open_causes, evidence):
             self._carried.setdefault(known.node, []).append(known)
-        self._looks = SeenBelow((graph.rank(name), results) for name, results in self._seen.items() if name in graph.nodes)
+        self._looks = SeenBelow(
+            (graph.rank(name), results)
+            for name, results in self._seen.items()
+            if name in graph.nodes
+        )
         self._everywhere: list[CauseCandidate] = []
         self._above: dict[str, Above] = {}
 
@@ -309,7 +397,9 @@ class _Sweep:
         """Return all causes worth an incident, the most upstream first."""
         outside = [name for name in (*self._seen, *self._carried) if name not in self._graph.nodes]
         candidates = [
-            candidate for name in sorted(set(outside), key=lambda name: (name != HEADRACE, name)) for candidate in self._at(name, {})
+            candidate
+            for name in sorted(set(outside), key=lambda name: (name != HEADRACE, name))
+            for candidate in self._at(name, {})
         ]
         self._everywhere = [candidate for candidate in candidates if candidate.node == HEADRACE]
         marked = sorted({*self._seen, *self._carried} - set(outside), key=self._graph.rank)
@@ -318,7 +408,11 @@ class _Sweep:
             if self._above:  # from here on, evidence may follow from causes upstream
                 candidates += self._walk(self._graph.between(marked[number:])[1:])
                 break
-        return [candidate for candidate in candidates if candidate.chosen and (candidate.own or candidate.symptoms)]
+        return [
+            candidate
+            for candidate in candidates
+            if candidate.chosen and (candidate.own or candidate.symptoms)
+        ]
 
     def _walk(self, names: Iterable[str]) -> Iterator[CauseCandidate]:
         """Yield the causes at these nodes, with upstream causes carried along."""
@@ -332,32 +426,69 @@ class _Sweep:
     def _visit(self, name: str, above: Above) -> list[CauseCandidate]:
         """Return the causes at a node, and carry on those that may explain downstream evidence."""
         here, below = self._at(name, above), self._looks.below(self._graph.rank(name))
-        above |= {candidate: reach_at_own_node(self._graph, candidate) for candidate in here if may_show(candidate, below)}
+        above |= {
+            candidate: reach_at_own_node(self._graph, candidate)
+            for candidate in here
+            if may_show(candidate, below)
+        }
         if above:
             self._above[name] = above
         return here
 
     def _at(self, name: str, above: Above) -> list[CauseCandidate]:
         carried_here = self._carried.get(name, [])
-        offered: dict[CauseCandidate, CauseReach | None] = {**above, **dict.fromkeys(self._everywhere)}
-        offered |= {candidate: reach_at_own_node(self._graph, candidate) for candidate in carried_here}
-        place = NodeEvidence(name, self._graph.is_source(name), self._seen.get(name, ()), self._graph.joins(name), *self._changed(name))
-        residual = [evidence for evidence in place.evidence if not self._explained(evidence, offered, place)]
+        offered: dict[CauseCandidate, CauseReach | None] = {
+            **above,
+            **dict.fromkeys(self._everywhere),
+        }
+        offered |= {
+            candidate: reach_at_own_node(self._graph, candidate) for candidate in carried_here
+        }
+        place = NodeEvidence(
+            name,
+            self._graph.is_source(name),
+            self._seen.get(name, ()),
+            self._graph.joins(name),
+            *self._changed(name),
+        )
+        residual = [
+            evidence for evidence in place.evidence if not self._explained(evidence, offered, place)
+        ]
         history, rest = split_history(residual)
-        return [*carried_here, *gathered_history(causes_at(place, history)), *causes_at(place, rest)]
+        return [
+            *carried_here,
+            *gathered_history(causes_at(place, history)),
+            *causes_at(place, rest),
+        ]
 
     def _changed(self, name: str) -> tuple[list[Evidence], list[Evidence]]:
         """Return the changes of code and of declarations at a node that may be the reason."""
-        changes, seen = self._changes.get(name), sorted(evidence.at_us for evidence in self._seen.get(name, ()))
+        changes, seen = (
+            self._changes.get(name),
+            sorted(evidence.at_us for evidence in self._seen.get(name, ())),
+        )
         if not changes or not seen:
             return [], []
         node = self._graph.nodes.get(name)
-        window = CHANGED_US.get(node.partition.grain, CHANGED_LONG_US) if node and node.partition.grain else CHANGED_US[Grain.DAY]
+        window = (
+            CHANGED_US.get(node.partition.grain, CHANGED_LONG_US)
+            if node and node.partition.grain
+            else CHANGED_US[Grain.DAY]
+        )
         recent = [change for change in changes if _tried_out(change, seen, window)]
-        bodies = [] if self._graph.is_source(name) else [evidence for evidence in recent if evidence.detail in BODIES]
+        bodies = (
+            []
+            if self._graph.is_source(name)
+            else [evidence for evidence in recent if evidence.detail in BODIES]
+        )
         return bodies, [evidence for evidence in recent if evidence not in bodies]
 
-    def _explained(self, evidence: Evidence, offered: Mapping[CauseCandidate, CauseReach | None], place: NodeEvidence) -> bool:
+    def _explained(
+        self,
+        evidence: Evidence,
+        offered: Mapping[CauseCandidate, CauseReach | None],
+        place: NodeEvidence,
+    ) -> bool:
         """Attribute evidence to the upstream cause that explains it best, if there is one.
 
         A warning becomes worth an incident when it explains held data. Downstream warnings follow
@@ -365,11 +496,17 @@ class _Sweep:
         """
         best, most = None, 0.0
         for cause, reach in offered.items():
-            if not (cause.chosen or not evidence.held or _may_follow_from_a_warning(cause, evidence)):
+            if not (
+                cause.chosen or not evidence.held or _may_follow_from_a_warning(cause, evidence)
+            ):
                 continue
-            if place.bodies and (_changed_since(cause, evidence, place) or _makes_more(cause, evidence, place)):
+            if place.bodies and (
+                _changed_since(cause, evidence, place) or _makes_more(cause, evidence, place)
+            ):
                 continue
-            fit = explanation_score(self._graph, cause, reach, evidence) * (1.0 if cause.chosen else 0.5)
+            fit = explanation_score(self._graph, cause, reach, evidence) * (
+                1.0 if cause.chosen else 0.5
+            )
             if fit > most:
                 best, most = cause, fit
         if best is None:
@@ -377,5 +514,10 @@ class _Sweep:
         best.symptoms.append(evidence)
         # an incident by itself, so what it follows from is one
         slow = evidence.family is Family.DURATION
-        best.chosen = best.chosen or evidence.held or slow or (lost_partners(evidence, place) and best.kind is not CauseKind.NULL_SPIKE)
+        best.chosen = (
+            best.chosen
+            or evidence.held
+            or slow
+            or (lost_partners(evidence, place) and best.kind is not CauseKind.NULL_SPIKE)
+        )
         return True

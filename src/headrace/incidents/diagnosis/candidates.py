@@ -63,16 +63,24 @@ class CauseCandidate:
         return any(evidence.held for evidence in self.own)
 
 
-def candidate(rule: Rule | None, node: str, own: Iterable[Evidence], *, chosen: bool) -> CauseCandidate:
+def candidate(
+    rule: Rule | None, node: str, own: Iterable[Evidence], *, chosen: bool
+) -> CauseCandidate:
     """Return a cause made of its own evidence, the strongest first."""
-    ordered = sorted(own, key=lambda evidence: (-evidence.strength, evidence.partition, evidence.at_us, evidence.id))
+    ordered = sorted(
+        own,
+        key=lambda evidence: (-evidence.strength, evidence.partition, evidence.at_us, evidence.id),
+    )
     at = frozenset(evidence.partition for evidence in ordered)
     return CauseCandidate(
-        rule, node, ordered, chosen,
+        rule,
+        node,
+        ordered,
+        chosen,
         columns=frozenset(evidence.column for evidence in ordered if evidence.column),
         partitions=at if "" not in at and "*" not in at else frozenset(),
         began_us=min(began(evidence) for evidence in ordered),
-    )  # fmt: skip
+    )
 
 
 def began(evidence: Evidence) -> int:
@@ -110,7 +118,13 @@ def confidence(candidate: CauseCandidate) -> float:
 
 def certainty(confidence: float) -> str:
     """Return the confidence as a word."""
-    return "established" if confidence >= FAILED else "likely" if confidence >= LATENT else "not established"
+    return (
+        "established"
+        if confidence >= FAILED
+        else "likely"
+        if confidence >= LATENT
+        else "not established"
+    )
 
 
 # Held deliveries of a history that was loaded at once are one cause, whatever their kinds.

@@ -175,49 +175,77 @@ _CODES = {
     "unreadable_delivery": FailureCategory.UNREADABLE,
     "file_unreadable": FailureCategory.UNREADABLE,
 }
-_PLACE = re.compile(r"not a directory|no such file or directory|is a directory|read-only file system", re.IGNORECASE)
+_PLACE = re.compile(
+    r"not a directory|no such file or directory|is a directory|read-only file system", re.IGNORECASE
+)
 """Applies whatever the error's code is.
 
 Whether the place or its declaration is to blame depends on a change of the declaration.
 """
-_LACKS = re.compile(r"No module named|\b(ModuleNotFound|Import)Error\b|cannot open shared object file|DLL load failed", re.IGNORECASE)
+_LACKS = re.compile(
+    r"No module named|\b(ModuleNotFound|Import)Error\b|cannot open shared object file|DLL load"
+    r" failed",
+    re.IGNORECASE,
+)
 """Checked before places: a missing library is reported like a missing file."""
 _DISK = re.compile(
-    r"read-only file system|input/output error|stale file handle|host is down|no route to host|network is (down|unreachable)"
+    r"read-only file system|input/output error|stale file handle|host is down|no route to"
+    r" host|network is (down|unreachable)"
     r"|transport endpoint is not connected",
     re.IGNORECASE,
 )
 _SAID = (
-    (FailureCategory.SPACE, re.compile(r"no space left|ENOSPC|disk (is )?full|disk quota", re.IGNORECASE)),
+    (
+        FailureCategory.SPACE,
+        re.compile(r"no space left|ENOSPC|disk (is )?full|disk quota", re.IGNORECASE),
+    ),
     (
         FailureCategory.MEMORY,
         re.compile(
-            r"out of memory|MemoryError|oom[-_ ]?kill|cannot allocate memory|memory limit|std::bad_alloc",
+            r"out of memory|MemoryError|oom[-_ ]?kill|cannot allocate memory|memory"
+            r" limit|std::bad_alloc",
             re.IGNORECASE,
         ),
     ),
     (
         FailureCategory.LIMIT,
         re.compile(
-            r"can't start new thread|resource temporarily unavailable|too many open files|(file size|process|processor time) limit"
+            r"can't start new thread|resource temporarily unavailable|too many open files|(file"
+            r" size|process|processor time) limit"
             r"|file too large$|errno 27\b|SIGXFSZ|SIGXCPU",
             re.IGNORECASE,
         ),
     ),
     (
         FailureCategory.DENIED,
-        re.compile(r"\b40[13]\b|permission denied|access denied|forbidden|unauthori[sz]ed|expired token", re.IGNORECASE),
+        re.compile(
+            r"\b40[13]\b|permission denied|access denied|forbidden|unauthori[sz]ed|expired token",
+            re.IGNORECASE,
+        ),
     ),
     (
         FailureCategory.UNREACHABLE,
         re.compile(
-            r"connection (refused|reset|aborted)|timed? ?out|name or service not known|could not resolve|unreachable|\b50[0234]\b|"
+            r"connection (refused|reset|aborted)|timed? ?out|name or service not known|could not"
+            r" resolve|unreachable|\b50[0234]\b|"
             r"temporary failure in name resolution|no route to host",
             re.IGNORECASE,
         ),
     ),
-    (FailureCategory.VALUES, re.compile(r"conversion error|could not convert|invalid literal for|out of range|cannot cast", re.IGNORECASE)),
-    (FailureCategory.NAMES, re.compile(r"referenced column|column .* (not found|does not exist)|KeyError|binder error", re.IGNORECASE)),
+    (
+        FailureCategory.VALUES,
+        re.compile(
+            r"conversion error|could not convert|invalid literal for|out of range|cannot cast",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        FailureCategory.NAMES,
+        re.compile(
+            r"referenced column|column .* (not found|does not exist)|KeyError|binder error",
+            re.IGNORECASE,
+        ),
+    ),
 )
 
 
@@ -279,12 +307,26 @@ def detail_of(kind: CauseKind, own: Sequence[Evidence]) -> str:
         return strongest.detail
     if kind is CauseKind.SCHEMA_CHANGE:
         return ",".join(
-            sorted({evidence.detail.partition(";")[0] for evidence in own if evidence.family is Family.SCHEMA and evidence.detail})
+            sorted(
+                {
+                    evidence.detail.partition(";")[0]
+                    for evidence in own
+                    if evidence.family is Family.SCHEMA and evidence.detail
+                }
+            )
         )
     if kind is CauseKind.FORMAT_CHANGE and not any(evidence.column for evidence in own):
         return form_of(strongest)
-    checks = sorted({evidence.detail for evidence in own if evidence.family is Family.CHECK and evidence.detail})
-    figures = sorted({result for evidence in own if evidence.family is not Family.CHECK and (result := _figure(evidence))})
+    checks = sorted(
+        {evidence.detail for evidence in own if evidence.family is Family.CHECK and evidence.detail}
+    )
+    figures = sorted(
+        {
+            result
+            for evidence in own
+            if evidence.family is not Family.CHECK and (result := _figure(evidence))
+        }
+    )
     return CUT_OFF if CUT_OFF in figures else ",".join(figures or checks)
 
 
@@ -294,16 +336,27 @@ def form_of(evidence: Evidence) -> str:
     Line numbers, counts and quoted text are left out, since they differ between files.
     """
     _, _, why = evidence.detail.partition("; ")
-    said = (evidence.observed if evidence.column else why or evidence.observed).partition(" (")[0].partition("; ")[0]
+    said = (
+        (evidence.observed if evidence.column else why or evidence.observed)
+        .partition(" (")[0]
+        .partition("; ")[0]
+    )
     return _COUNTED.sub(r"… \1", _DIFFERS.sub("…", said))[:FORM_MAX]
 
 
 FORM_MAX = 80
-_DIFFERS = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"|`[^`]*`|\b0x[0-9A-Fa-f]+|(?<![A-Za-z]-)(?<!\w)\d[\d,.]*")
+_DIFFERS = re.compile(
+    r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"|`[^`]*`|\b0x[0-9A-Fa-f]+|(?<![A-Za-z]-)(?<!\w)\d[\d,.]*"
+)
 """Quoted text and figures; the number in a name such as `UTF-16` isn't one."""
 _COUNTED = re.compile(r"… (\w+?)s\b")
 """Matches one value or several."""
-_OF_FAILURES = (CauseKind.CODE_ERROR, CauseKind.RESOURCE_EXHAUSTED, CauseKind.WORKER_LOST, CauseKind.DESTINATION_UNAVAILABLE)
+_OF_FAILURES = (
+    CauseKind.CODE_ERROR,
+    CauseKind.RESOURCE_EXHAUSTED,
+    CauseKind.WORKER_LOST,
+    CauseKind.DESTINATION_UNAVAILABLE,
+)
 DISK = "disk out of order"
 """The detail of a disk that is read-only, broken or away."""
 _ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Warning))\b")
@@ -337,7 +390,13 @@ def _figure(evidence: Evidence) -> str:
     detail = evidence.detail.partition(";")[0]
     if evidence.family is Family.VOLUME:
         times = _TIMES.search(detail)
-        return detail.partition(":")[0] if times is None else "more" if float(times.group(2).replace(",", "")) > 1 else "fewer"
+        return (
+            detail.partition(":")[0]
+            if times is None
+            else "more"
+            if float(times.group(2).replace(",", "")) > 1
+            else "fewer"
+        )
     if evidence.family is Family.STALE:
         return "equals" if detail.startswith("equals") else detail
     if evidence.family is not Family.DISTRIBUTION:

@@ -62,7 +62,9 @@ class Flow:
     def origins(self, own: int) -> set[str]:
         """Return the inputs, in lower case, of some of a node's own columns; empty if unknown."""
         return {
-            name for name, result in self.inputs.items() if result.any & own or any(reached & own for reached in result.reaches.values())
+            name
+            for name, result in self.inputs.items()
+            if result.any & own or any(reached & own for reached in result.reaches.values())
         }
 
 
@@ -76,7 +78,12 @@ def flow_of(lines: ColumnLineage | None, reads: Sequence[str], bit: Bit, node: s
         own = bit(node, column)
         for edge in edges:
             if edge.input in canonical:
-                _add(inputs.setdefault(edge.input, _Input()), edge, bit(canonical[edge.input], edge.column), own)
+                _add(
+                    inputs.setdefault(edge.input, _Input()),
+                    edge,
+                    bit(canonical[edge.input], edge.column),
+                    own,
+                )
     for edge in lines.filters:
         if edge.input in canonical:
             result = inputs.setdefault(edge.input, _Input())
@@ -118,12 +125,22 @@ class CauseGraph:
     for nodes between a cause and a symptom. Create a graph once per applied version.
     """
 
-    def __init__(self, nodes: Iterable[CauseNode], lines: Callable[[str], ColumnLineage | None] = unknown_lines) -> None:
+    def __init__(
+        self,
+        nodes: Iterable[CauseNode],
+        lines: Callable[[str], ColumnLineage | None] = unknown_lines,
+    ) -> None:
         self.nodes: dict[str, CauseNode] = {node.name: node for node in nodes}
         self._names = list(self.nodes)
         self._rank = {name: number for number, name in enumerate(self._names)}
-        self._inputs = [tuple(self._rank[i.node] for i in node.inputs if i.node in self._rank) for node in self.nodes.values()]
-        self._plain = {name: tuple(self._is_plain(node, spec) for spec in node.inputs) for name, node in self.nodes.items()}
+        self._inputs = [
+            tuple(self._rank[i.node] for i in node.inputs if i.node in self._rank)
+            for node in self.nodes.values()
+        ]
+        self._plain = {
+            name: tuple(self._is_plain(node, spec) for spec in node.inputs)
+            for name, node in self.nodes.items()
+        }
         self._sources = self._found_sources()
         self._lines, self._flows = lines, dict[str, Flow]()
         self._bits: dict[str, dict[str, int]] = {}
@@ -131,7 +148,9 @@ class CauseGraph:
     def _is_plain(self, node: CauseNode, spec: InputSpec) -> bool:
         """Return whether each partition reads the same partition of the input."""
         read = self.nodes.get(spec.node)
-        same = read is not None and read.partition == node.partition and read.timezone == node.timezone
+        same = (
+            read is not None and read.partition == node.partition and read.timezone == node.timezone
+        )
         return same and spec.mode is InputMode.REQUIRED and spec.lookback is None
 
     def _found_sources(self) -> list[int]:
@@ -171,7 +190,10 @@ class CauseGraph:
 
     def readers(self, names: Collection[str]) -> list[str]:
         """Return the nodes that read any of these nodes."""
-        return sorted({reader for name in names for reader in self._readers.get(name, ())}, key=self._rank.__getitem__)
+        return sorted(
+            {reader for name in names for reader in self._readers.get(name, ())},
+            key=self._rank.__getitem__,
+        )
 
     @cached_property
     def _readers(self) -> dict[str, list[str]]:
@@ -222,7 +244,9 @@ class CauseGraph:
         """Return how columns of a node's inputs reach its own."""
         if node not in self._flows:
             reads = [spec.node for spec in self.nodes[node].inputs]
-            self._flows[node] = flow_of(self._lines(node), reads, lambda of, column: self.bits(of, (column,)), node)
+            self._flows[node] = flow_of(
+                self._lines(node), reads, lambda of, column: self.bits(of, (column,)), node
+            )
         return self._flows[node]
 
     def onto(self, node: str, at: int, keys: frozenset[str] | None) -> frozenset[str] | None:
@@ -236,7 +260,9 @@ class CauseGraph:
         read, results = self.nodes[spec.node], set[str]()
         for key in keys:
             try:
-                made = dependents(key, reader.partition, reader.timezone, read.partition, read.timezone, spec)
+                made = dependents(
+                    key, reader.partition, reader.timezone, read.partition, read.timezone, spec
+                )
             except (UsageError, ValueError):
                 return None  # a key of another grain, from before the declaration changed
             if made is None or reader.partition.whole:
@@ -246,14 +272,23 @@ class CauseGraph:
 
 
 def graph_of(
-    declared_promises: DeclaredPromises, owners: Mapping[str, str], lines: Callable[[str], ColumnLineage | None] = unknown_lines
+    declared_promises: DeclaredPromises,
+    owners: Mapping[str, str],
+    lines: Callable[[str], ColumnLineage | None] = unknown_lines,
 ) -> CauseGraph:
     """Return the graph of an applied project: its nodes, then its consumers.
 
     Consumers have their own partitioning.
     """
     nodes = [
-        CauseNode(node.name, node.inputs, node.is_source, node.partition, node.timezone, owners.get(node.name, ""))
+        CauseNode(
+            node.name,
+            node.inputs,
+            node.is_source,
+            node.partition,
+            node.timezone,
+            owners.get(node.name, ""),
+        )
         for node in declared_promises.nodes.values()
     ]
     readers = [
@@ -266,9 +301,21 @@ def graph_of(
 
 def _reader(terms: Terms, export: Node | None) -> CauseNode:
     if export is not None:
-        return CauseNode(export.name, export.inputs, partition=export.partition, timezone=export.timezone, owner=terms.owner)
+        return CauseNode(
+            export.name,
+            export.inputs,
+            partition=export.partition,
+            timezone=export.timezone,
+            owner=terms.owner,
+        )
     inputs = tuple(InputSpec(node=read, place=Place(file="")) for read in terms.reads)
-    return CauseNode(terms.consumer, inputs, partition=PartitionSpec(grain=terms.per), timezone=terms.timezone, owner=terms.owner)
+    return CauseNode(
+        terms.consumer,
+        inputs,
+        partition=PartitionSpec(grain=terms.per),
+        timezone=terms.timezone,
+        owner=terms.owner,
+    )
 
 
 # What causes reach, node by node in the direction of the data flow: along which columns, in which
@@ -278,9 +325,13 @@ ABOVE_MAX = 12
 """At most this many upstream causes per node are considered, in the order of the sources."""
 OF_ROWS = frozenset(
     {
-        CauseKind.VOLUME_ANOMALY, CauseKind.DUPLICATE_ROWS, CauseKind.STALE_DATA, CauseKind.RESTATEMENT, CauseKind.FORMAT_CHANGE,
+        CauseKind.VOLUME_ANOMALY,
+        CauseKind.DUPLICATE_ROWS,
+        CauseKind.STALE_DATA,
+        CauseKind.RESTATEMENT,
+        CauseKind.FORMAT_CHANGE,
     }
-)  # fmt: skip
+)
 """Kinds about rows: missing, repeated, stale or misread rows affect all columns."""
 
 
@@ -305,7 +356,9 @@ Above = dict[CauseCandidate, CauseReach]
 def reach_at_own_node(graph: CauseGraph, cause: CauseCandidate) -> CauseReach:
     """Return what a cause reaches at its own node."""
     whole = cause.kind in OF_ROWS or not cause.columns
-    return CauseReach(ALL if whole else graph.bits(cause.node, cause.columns), cause.partitions or None, 0)
+    return CauseReach(
+        ALL if whole else graph.bits(cause.node, cause.columns), cause.partitions or None, 0
+    )
 
 
 def reach_of_inputs(graph: CauseGraph, node: str, above: Mapping[str, Above]) -> Above:
@@ -316,7 +369,9 @@ def reach_of_inputs(graph: CauseGraph, node: str, above: Mapping[str, Above]) ->
     reaches: Above = {}
     for at, spec in enumerate(graph.nodes[node].inputs):
         for cause, reach in above.get(spec.node, {}).items():
-            columns = ALL if reach.columns == ALL else graph.flow(node).through(spec.node, reach.columns)
+            columns = (
+                ALL if reach.columns == ALL else graph.flow(node).through(spec.node, reach.columns)
+            )
             if not columns and not cause.is_held:
                 continue
             keys = graph.onto(node, at, reach.partitions)

@@ -13,7 +13,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from headrace.incidents.diagnosis.candidates import CauseCandidate, candidate
-from headrace.incidents.diagnosis.evidence import OF_FILES, Evidence, FailureCategory, Family, failure_of, form_of, times_of
+from headrace.incidents.diagnosis.evidence import (
+    OF_FILES,
+    Evidence,
+    FailureCategory,
+    Family,
+    failure_of,
+    form_of,
+    times_of,
+)
 from headrace.incidents.diagnosis.rules import BROKEN, CLOCK_US, RULES, Covers, NodeEvidence, Rule
 from headrace.model.causes import DATA_CAUSES, CauseKind
 from headrace.model.errors import BESIDES
@@ -52,8 +60,12 @@ def causes_at(place: NodeEvidence, residual: Sequence[Evidence]) -> list[CauseCa
     speaks = {evidence.id: _spoken_for(evidence, place) for evidence in left}
     for number in sorted({number for numbers in speaks.values() for number in numbers}):
         rule = RULES[number]
-        for cluster in _clusters(rule, place, [evidence for evidence in left if number in speaks[evidence.id]]):
-            weight = sum(rule.own(evidence, place) * evidence.strength for evidence in cluster) - rule.against(place, cluster)
+        for cluster in _clusters(
+            rule, place, [evidence for evidence in left if number in speaks[evidence.id]]
+        ):
+            weight = sum(
+                rule.own(evidence, place) * evidence.strength for evidence in cluster
+            ) - rule.against(place, cluster)
             if weight < rule.prior:
                 continue
             if (better := _warned_of(candidates, cluster)) is not None:
@@ -70,21 +82,33 @@ def causes_at(place: NodeEvidence, residual: Sequence[Evidence]) -> list[CauseCa
 
 
 def _made(rule: Rule, place: NodeEvidence, own: Sequence[Evidence]) -> CauseCandidate:
-    cause_candidate = candidate(rule, place.node, own, chosen=any(each.corrected or rule.opens(each, place) for each in own))
+    cause_candidate = candidate(
+        rule, place.node, own, chosen=any(each.corrected or rule.opens(each, place) for each in own)
+    )
     cause_candidate.rewritten = any(place.rewritten(each) for each in own)
     if rule.kind in (CauseKind.SLOW_RUN, CauseKind.CODE_ERROR) and cause_candidate.rewritten:
-        cause_candidate.version = _newest_version(place.bodies, cause_candidate.began_us, _changes_code)
-    if rule.kind is CauseKind.CONFIGURATION_ERROR and all(each.family is Family.ARRIVAL for each in own):
-        cause_candidate.version = _newest_version(place.declarations, max(each.at_us for each in own), _moves)
+        cause_candidate.version = _newest_version(
+            place.bodies, cause_candidate.began_us, _changes_code
+        )
+    if rule.kind is CauseKind.CONFIGURATION_ERROR and all(
+        each.family is Family.ARRIVAL for each in own
+    ):
+        cause_candidate.version = _newest_version(
+            place.declarations, max(each.at_us for each in own), _moves
+        )
     return cause_candidate
 
 
-def _newest_version(changes: Sequence[Evidence], at_us: int, matters: Callable[[Evidence], bool]) -> str:
+def _newest_version(
+    changes: Sequence[Evidence], at_us: int, matters: Callable[[Evidence], bool]
+) -> str:
     """Return the number of the last version that changed a node before a time.
 
     Empty if that change doesn't matter.
     """
-    newest = max((each for each in changes if each.at_us <= at_us), key=lambda each: each.at_us, default=None)
+    newest = max(
+        (each for each in changes if each.at_us <= at_us), key=lambda each: each.at_us, default=None
+    )
     match = None if newest is None or not matters(newest) else _VERSION.match(newest.id)
     return "" if match is None else match[1]
 
@@ -105,8 +129,24 @@ def _spoken_for(evidence: Evidence, place: NodeEvidence) -> tuple[int, ...]:
     """
     if place.bodies or place.declarations or len(place.evidence) > 1:
         return tuple(number for number, rule in enumerate(RULES) if rule.own(evidence, place) > 0)
-    said = evidence.family, evidence.kind, evidence.column, evidence.observed, evidence.detail, evidence.error_kind, evidence.host
-    return _said_alone(_Alone(*said, held=evidence.held, strength=evidence.strength, is_source=place.is_source, joins=place.joins))
+    said = (
+        evidence.family,
+        evidence.kind,
+        evidence.column,
+        evidence.observed,
+        evidence.detail,
+        evidence.error_kind,
+        evidence.host,
+    )
+    return _said_alone(
+        _Alone(
+            *said,
+            held=evidence.held,
+            strength=evidence.strength,
+            is_source=place.is_source,
+            joins=place.joins,
+        )
+    )
 
 
 class _Alone(NamedTuple):
@@ -127,7 +167,9 @@ class _Alone(NamedTuple):
 
 @lru_cache(REMEMBERED)
 def _said_alone(alone: _Alone) -> tuple[int, ...]:
-    given = {name: value for name, value in alone._asdict().items() if name not in ("is_source", "joins")}
+    given = {
+        name: value for name, value in alone._asdict().items() if name not in ("is_source", "joins")
+    }
     seen = Evidence(id="", node="", at_us=0, **given)
     place = NodeEvidence("", alone.is_source, (seen,), alone.joins)
     return tuple(number for number, rule in enumerate(RULES) if rule.own(seen, place) > 0)
@@ -140,9 +182,15 @@ def _clusters(rule: Rule, place: NodeEvidence, own: Sequence[Evidence]) -> list[
     """
     if rule.kind not in DATA_CAUSES or len(own) < 2:
         return [list(own)] if own else []
-    alike = _joined((frozenset(_marks(evidence, firm=rule.opens(evidence, place))), [evidence]) for evidence in own)
+    alike = _joined(
+        (frozenset(_marks(evidence, firm=rule.opens(evidence, place))), [evidence])
+        for evidence in own
+    )
     number = {evidence.id: at for at, evidence in enumerate(own)}
-    return sorted(_joined_by_partition(alike), key=lambda cluster: min(number[evidence.id] for evidence in cluster))
+    return sorted(
+        _joined_by_partition(alike),
+        key=lambda cluster: min(number[evidence.id] for evidence in cluster),
+    )
 
 
 def _joined_by_partition(groups: Sequence[list[Evidence]]) -> list[list[Evidence]]:
@@ -151,13 +199,18 @@ def _joined_by_partition(groups: Sequence[list[Evidence]]) -> list[list[Evidence
     Next to held data, warnings join only if all their partitions are held ones: a daily warning
     isn't due to what is held today.
     """
-    held = _joined((_partitions(group), group) for group in groups if any(evidence.held for evidence in group))
+    held = _joined(
+        (_partitions(group), group) for group in groups if any(evidence.held for evidence in group)
+    )
     among = [_partitions(cluster) for cluster in held]
     apart: list[list[Evidence]] = []
     for group in groups:
         if any(evidence.held for evidence in group):
             continue
-        where = next((number for number, partitions in enumerate(among) if _partitions(group) <= partitions), None)
+        where = next(
+            (number for number, partitions in enumerate(among) if _partitions(group) <= partitions),
+            None,
+        )
         if where is None:
             apart.append(group)
         else:
@@ -215,7 +268,11 @@ def _about(evidence: Evidence) -> frozenset[Hashable]:
         return frozenset({evidence.detail})
     if _is_of_form(evidence):
         form = (evidence.column, form_of(evidence))
-        return frozenset({form, (evidence.column, evidence.held)}) if evidence.column else frozenset({form})
+        return (
+            frozenset({form, (evidence.column, evidence.held)})
+            if evidence.column
+            else frozenset({form})
+        )
     if evidence.column or evidence.kind != CauseKind.VOLUME_ANOMALY:
         return frozenset({evidence.column})
     times = times_of([evidence])
@@ -224,14 +281,29 @@ def _about(evidence: Evidence) -> frozenset[Hashable]:
 
 def _is_of_form(evidence: Evidence) -> bool:
     """Return whether evidence is about how a file or column is written."""
-    return evidence.family is Family.FORMAT or (not evidence.kind and failure_of(evidence) is FailureCategory.UNREADABLE)
+    return evidence.family is Family.FORMAT or (
+        not evidence.kind and failure_of(evidence) is FailureCategory.UNREADABLE
+    )
 
 
-def _warned_of(candidates: Iterable[CauseCandidate], own: Sequence[Evidence]) -> CauseCandidate | None:
+def _warned_of(
+    candidates: Iterable[CauseCandidate], own: Sequence[Evidence]
+) -> CauseCandidate | None:
     """Return an earlier cause at the node that wasn't worth an incident and explains this."""
-    latent = [cause_candidate for cause_candidate in candidates if not cause_candidate.chosen and cause_candidate.rule is not None]
+    latent = [
+        cause_candidate
+        for cause_candidate in candidates
+        if not cause_candidate.chosen and cause_candidate.rule is not None
+    ]
     return (
-        next((cause_candidate for cause_candidate in latent if all(_covers(cause_candidate, each) for each in own)), None)
+        next(
+            (
+                cause_candidate
+                for cause_candidate in latent
+                if all(_covers(cause_candidate, each) for each in own)
+            ),
+            None,
+        )
         if any(each.held for each in own)
         else None
     )
@@ -243,7 +315,12 @@ def _covered(candidates: Sequence[CauseCandidate], left: Iterable[Evidence]) -> 
     for cause in candidates:
         own = {evidence.id for evidence in cause.own}
         for evidence in left:
-            if cause.chosen and evidence.id not in own and evidence.id not in taken and _covers(cause, evidence):
+            if (
+                cause.chosen
+                and evidence.id not in own
+                and evidence.id not in taken
+                and _covers(cause, evidence)
+            ):
                 cause.symptoms.append(evidence)
                 taken.add(evidence.id)
     return taken
@@ -270,7 +347,12 @@ def _remains(cause: CauseCandidate, evidence: Evidence) -> bool:
 
     The column was read by its new name before.
     """
-    renamed = [each for each in cause.own if (each.column, each.partition) == (evidence.column, evidence.partition) and _is_renamed(each)]
+    renamed = [
+        each
+        for each in cause.own
+        if (each.column, each.partition) == (evidence.column, evidence.partition)
+        and _is_renamed(each)
+    ]
     return evidence.held and bool(renamed) and not any(each.held for each in renamed)
 
 
@@ -292,5 +374,7 @@ def _outweighs(evidence: Evidence, cause: CauseCandidate) -> bool:
     That is a delivery held for its number of rows, or a restatement: renamed columns and other date
     formats neither add rows nor change them.
     """
-    rows = evidence.family is Family.RESTATED or (evidence.held and evidence.family is Family.VOLUME)
+    rows = evidence.family is Family.RESTATED or (
+        evidence.held and evidence.family is Family.VOLUME
+    )
     return rows and cause.rule is not None and cause.rule.kind in OF_FORM and not cause.is_held

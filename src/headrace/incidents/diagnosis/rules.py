@@ -78,7 +78,9 @@ class NodeEvidence:
 
         What readers had before a recomputation as well isn't due to new code.
         """
-        return not evidence.repeated and any(change.at_us <= evidence.at_us for change in self.bodies)
+        return not evidence.repeated and any(
+            change.at_us <= evidence.at_us for change in self.bodies
+        )
 
     def redeclared(self, evidence: Evidence) -> bool:
         """Return whether a new path, schedule, connection or target explains what was seen later.
@@ -90,9 +92,13 @@ class NodeEvidence:
         """
         observations = {failure_of(each) for each in self.evidence if each.family is Family.ACCESS}
         failure = failure_of(evidence)
-        if failure is FailureCategory.UNREACHABLE or (evidence.family is Family.ARRIVAL and FailureCategory.UNREACHABLE in observations):
+        if failure is FailureCategory.UNREACHABLE or (
+            evidence.family is Family.ARRIVAL and FailureCategory.UNREACHABLE in observations
+        ):
             return False
-        denied = failure is FailureCategory.DENIED or (evidence.family is Family.ARRIVAL and FailureCategory.DENIED in observations)
+        denied = failure is FailureCategory.DENIED or (
+            evidence.family is Family.ARRIVAL and FailureCategory.DENIED in observations
+        )
         return any(
             change.at_us <= evidence.at_us
             and not change.same_place
@@ -121,7 +127,9 @@ def certain(evidence: Evidence, _place: NodeEvidence) -> bool:
 
     The second is worth an incident even if a policy lets the data through.
     """
-    return evidence.held or (evidence.strength >= EXACT_NATS and evidence.family is not Family.CHECK)
+    return evidence.held or (
+        evidence.strength >= EXACT_NATS and evidence.family is not Family.CHECK
+    )
 
 
 @dataclass(frozen=True)
@@ -165,7 +173,11 @@ def rewritten(place: NodeEvidence, own: Sequence[Evidence]) -> float:
 
     Then an asset's code is to blame, not its data.
     """
-    return CERTAIN if not place.is_source and all(place.rewritten(evidence) for evidence in own) else 0.0
+    return (
+        CERTAIN
+        if not place.is_source and all(place.rewritten(evidence) for evidence in own)
+        else 0.0
+    )
 
 
 # Headrace was down: it explains what became late meanwhile, attempts lost with it, and missed
@@ -187,13 +199,21 @@ PAUSED = Rule(CauseKind.PAUSED, named(CauseKind.PAUSED), Covers.ITSELF, ABSENT)
 
 # Work that is ready waits for an approval.
 
-APPROVAL_PENDING = Rule(CauseKind.APPROVAL_PENDING, named(CauseKind.APPROVAL_PENDING), Covers.ITSELF, ABSENT)
+APPROVAL_PENDING = Rule(
+    CauseKind.APPROVAL_PENDING, named(CauseKind.APPROVAL_PENDING), Covers.ITSELF, ABSENT
+)
 
 
 # A file of the lake is missing or changed since its publication; downstream failures over it follow
 # from that.
 
-DATA_CORRUPTED = Rule(CauseKind.DATA_CORRUPTED, named(CauseKind.DATA_CORRUPTED), Covers.PARTITION, BROKEN, opens=always)
+DATA_CORRUPTED = Rule(
+    CauseKind.DATA_CORRUPTED,
+    named(CauseKind.DATA_CORRUPTED),
+    Covers.PARTITION,
+    BROKEN,
+    opens=always,
+)
 
 
 # A person saw that data is wrong. Other anomalies in it, and what is made from it, follow from
@@ -217,12 +237,18 @@ def _speaks_for_configuration_error(evidence: Evidence, place: NodeEvidence) -> 
     if evidence.family is Family.SCHEMA:
         return float(
             place.is_source
-            and any(evidence.column in _declared_columns(change) for change in place.declarations if change.at_us <= evidence.at_us)
+            and any(
+                evidence.column in _declared_columns(change)
+                for change in place.declarations
+                if change.at_us <= evidence.at_us
+            )
         )
     # a folder that can't be written is the target's fault, however new its declaration is
     if evidence.family is Family.EXPORT:
         return float(is_declared_wrongly(evidence))
-    return float(place.is_source and evidence.family in _OF_DECLARATIONS and place.redeclared(evidence))
+    return float(
+        place.is_source and evidence.family in _OF_DECLARATIONS and place.redeclared(evidence)
+    )
 
 
 def _declared_columns(change: Evidence) -> tuple[str, ...]:
@@ -234,7 +260,9 @@ def _declared_columns(change: Evidence) -> tuple[str, ...]:
     return tuple(change.column.split("\n")) if change.column else ()
 
 
-CONFIGURATION_ERROR = Rule(CauseKind.CONFIGURATION_ERROR, _speaks_for_configuration_error, Covers.NODE, ABSENT)
+CONFIGURATION_ERROR = Rule(
+    CauseKind.CONFIGURATION_ERROR, _speaks_for_configuration_error, Covers.NODE, ABSENT
+)
 
 
 # A source or a target refuses access: 401, 403, an expired token, missing permissions.
@@ -243,7 +271,10 @@ CONFIGURATION_ERROR = Rule(CauseKind.CONFIGURATION_ERROR, _speaks_for_configurat
 def _speaks_for_access_denied(evidence: Evidence, _place: NodeEvidence) -> float:
     if evidence.kind:
         return float(evidence.kind == CauseKind.ACCESS_DENIED)
-    return float(evidence.family in (Family.ACCESS, Family.ERROR, Family.EXPORT) and failure_of(evidence) is FailureCategory.DENIED)
+    return float(
+        evidence.family in (Family.ACCESS, Family.ERROR, Family.EXPORT)
+        and failure_of(evidence) is FailureCategory.DENIED
+    )
 
 
 ACCESS_DENIED = Rule(CauseKind.ACCESS_DENIED, _speaks_for_access_denied, Covers.NODE, ABSENT)
@@ -261,7 +292,9 @@ def _speaks_for_source_unavailable(evidence: Evidence, _place: NodeEvidence) -> 
     return float(evidence.family is Family.ERROR and failure is FailureCategory.UNREACHABLE)
 
 
-SOURCE_UNAVAILABLE = Rule(CauseKind.SOURCE_UNAVAILABLE, _speaks_for_source_unavailable, Covers.NODE, ABSENT)
+SOURCE_UNAVAILABLE = Rule(
+    CauseKind.SOURCE_UNAVAILABLE, _speaks_for_source_unavailable, Covers.NODE, ABSENT
+)
 
 
 # A delivery is missing, and a consumer's deadline has passed without it.
@@ -292,13 +325,26 @@ LATE_SOURCE = Rule(CauseKind.LATE_SOURCE, _speaks_for_late_source, Covers.ITSELF
 # Content that was delivered before, or belongs to another interval. Nothing else about it is
 # meaningful.
 
-STALE_DATA = Rule(CauseKind.STALE_DATA, named(CauseKind.STALE_DATA), Covers.PARTITION, CONTENT, against=rewritten, opens=certain)
+STALE_DATA = Rule(
+    CauseKind.STALE_DATA,
+    named(CauseKind.STALE_DATA),
+    Covers.PARTITION,
+    CONTENT,
+    against=rewritten,
+    opens=certain,
+)
 
 
 # A delivery that ends the process that reads it. It is quarantined with its bytes and isn't read
 # again.
 
-POISON_DELIVERY = Rule(CauseKind.POISON_DELIVERY, named(CauseKind.POISON_DELIVERY), Covers.PARTITION, BROKEN, opens=certain)
+POISON_DELIVERY = Rule(
+    CauseKind.POISON_DELIVERY,
+    named(CauseKind.POISON_DELIVERY),
+    Covers.PARTITION,
+    BROKEN,
+    opens=certain,
+)
 
 
 # Another encoding, delimiter or date format: the file can't be read as before, or is read as
@@ -308,39 +354,86 @@ POISON_DELIVERY = Rule(CauseKind.POISON_DELIVERY, named(CauseKind.POISON_DELIVER
 def _speaks_for_format_change(evidence: Evidence, place: NodeEvidence) -> float:
     if evidence.kind:
         return float(evidence.kind == CauseKind.FORMAT_CHANGE)
-    unread = place.is_source and evidence.family in (Family.ERROR, Family.CHECK) and failure_of(evidence) is FailureCategory.UNREADABLE
+    unread = (
+        place.is_source
+        and evidence.family in (Family.ERROR, Family.CHECK)
+        and failure_of(evidence) is FailureCategory.UNREADABLE
+    )
     return float(unread)
 
 
-FORMAT_CHANGE = Rule(CauseKind.FORMAT_CHANGE, _speaks_for_format_change, Covers.PARTITION, BROKEN, opens=certain)
+FORMAT_CHANGE = Rule(
+    CauseKind.FORMAT_CHANGE, _speaks_for_format_change, Covers.PARTITION, BROKEN, opens=certain
+)
 
 
 # Names of columns differ from the agreed ones; other anomalies of these columns follow from that.
 
-SCHEMA_CHANGE = Rule(CauseKind.SCHEMA_CHANGE, named(CauseKind.SCHEMA_CHANGE), Covers.COLUMNS, BROKEN, against=rewritten, opens=certain)
+SCHEMA_CHANGE = Rule(
+    CauseKind.SCHEMA_CHANGE,
+    named(CauseKind.SCHEMA_CHANGE),
+    Covers.COLUMNS,
+    BROKEN,
+    against=rewritten,
+    opens=certain,
+)
 
 
 # The names are the same, the values have another type.
 
-TYPE_CHANGE = Rule(CauseKind.TYPE_CHANGE, named(CauseKind.TYPE_CHANGE), Covers.COLUMNS, BROKEN, against=rewritten, opens=certain)
+TYPE_CHANGE = Rule(
+    CauseKind.TYPE_CHANGE,
+    named(CauseKind.TYPE_CHANGE),
+    Covers.COLUMNS,
+    BROKEN,
+    against=rewritten,
+    opens=certain,
+)
 
 
 # Rows or keys occur more than once.
 
 _DUPLICATE_ROWS_SHOWS_IN = frozenset(
-    {Family.CHECK, Family.DUPLICATES, Family.VOLUME, Family.DISTRIBUTION, Family.RESOURCES, Family.DURATION}
+    {
+        Family.CHECK,
+        Family.DUPLICATES,
+        Family.VOLUME,
+        Family.DISTRIBUTION,
+        Family.RESOURCES,
+        Family.DURATION,
+    }
 )
 
-DUPLICATE_ROWS = Rule(CauseKind.DUPLICATE_ROWS, named(CauseKind.DUPLICATE_ROWS), Covers.ROWS, _DUPLICATE_ROWS_SHOWS_IN, against=rewritten)
+DUPLICATE_ROWS = Rule(
+    CauseKind.DUPLICATE_ROWS,
+    named(CauseKind.DUPLICATE_ROWS),
+    Covers.ROWS,
+    _DUPLICATE_ROWS_SHOWS_IN,
+    against=rewritten,
+)
 
 
 # Too few rows or too many; the end of a file or a group of rows is missing.
 
 _VOLUME_ANOMALY_SHOWS_IN = frozenset(
-    {Family.CHECK, Family.VOLUME, Family.DISTRIBUTION, Family.NULLS, Family.REFERENCE, Family.RESOURCES, Family.DURATION}
+    {
+        Family.CHECK,
+        Family.VOLUME,
+        Family.DISTRIBUTION,
+        Family.NULLS,
+        Family.REFERENCE,
+        Family.RESOURCES,
+        Family.DURATION,
+    }
 )
 
-VOLUME_ANOMALY = Rule(CauseKind.VOLUME_ANOMALY, named(CauseKind.VOLUME_ANOMALY), Covers.ROWS, _VOLUME_ANOMALY_SHOWS_IN, against=rewritten)
+VOLUME_ANOMALY = Rule(
+    CauseKind.VOLUME_ANOMALY,
+    named(CauseKind.VOLUME_ANOMALY),
+    Covers.ROWS,
+    _VOLUME_ANOMALY_SHOWS_IN,
+    against=rewritten,
+)
 
 
 # Values are missing that used to be there. After a join that finds nothing it is
@@ -353,13 +446,21 @@ def _speaks_for_null_spike(evidence: Evidence, place: NodeEvidence) -> float:
     return float(evidence.kind == CauseKind.NULL_SPIKE and not place.joins)
 
 
-NULL_SPIKE = Rule(CauseKind.NULL_SPIKE, _speaks_for_null_spike, Covers.COLUMNS, _NULL_SPIKE_SHOWS_IN, against=rewritten)
+NULL_SPIKE = Rule(
+    CauseKind.NULL_SPIKE,
+    _speaks_for_null_spike,
+    Covers.COLUMNS,
+    _NULL_SPIKE_SHOWS_IN,
+    against=rewritten,
+)
 
 
 # Keys refer to rows that don't exist. Values that are missing only after a join are missing for
 # that reason.
 
-_REFERENCE_BROKEN_SHOWS_IN = frozenset({Family.CHECK, Family.REFERENCE, Family.NULLS, Family.VOLUME, Family.DISTRIBUTION})
+_REFERENCE_BROKEN_SHOWS_IN = frozenset(
+    {Family.CHECK, Family.REFERENCE, Family.NULLS, Family.VOLUME, Family.DISTRIBUTION}
+)
 AFTER_A_JOIN = 0.8
 STRIKING_NATS = 20.0
 
@@ -396,13 +497,23 @@ REFERENCE_BROKEN = Rule(
 
 _DISTRIBUTION_SHIFT_SHOWS_IN = frozenset(
     {
-        Family.CHECK, Family.DISTRIBUTION, Family.NULLS, Family.VOLUME, Family.REFERENCE, Family.DUPLICATES,
-        Family.RESOURCES, Family.DURATION,
+        Family.CHECK,
+        Family.DISTRIBUTION,
+        Family.NULLS,
+        Family.VOLUME,
+        Family.REFERENCE,
+        Family.DUPLICATES,
+        Family.RESOURCES,
+        Family.DURATION,
     }
-)  # fmt: skip
+)
 
 DISTRIBUTION_SHIFT = Rule(
-    CauseKind.DISTRIBUTION_SHIFT, named(CauseKind.DISTRIBUTION_SHIFT), Covers.COLUMNS, _DISTRIBUTION_SHIFT_SHOWS_IN, against=rewritten
+    CauseKind.DISTRIBUTION_SHIFT,
+    named(CauseKind.DISTRIBUTION_SHIFT),
+    Covers.COLUMNS,
+    _DISTRIBUTION_SHIFT_SHOWS_IN,
+    against=rewritten,
 )
 
 
@@ -410,7 +521,12 @@ DISTRIBUTION_SHIFT = Rule(
 # something is, that is the cause.
 
 RESTATEMENT = Rule(
-    CauseKind.RESTATEMENT, named(CauseKind.RESTATEMENT), Covers.ITSELF, frozenset({*CONTENT, Family.DURATION}), opens=always, prior=12.0
+    CauseKind.RESTATEMENT,
+    named(CauseKind.RESTATEMENT),
+    Covers.ITSELF,
+    frozenset({*CONTENT, Family.DURATION}),
+    opens=always,
+    prior=12.0,
 )
 
 
@@ -424,11 +540,19 @@ def _speaks_for_resource_exhausted(evidence: Evidence, _place: NodeEvidence) -> 
         return float(evidence.kind == CauseKind.RESOURCE_EXHAUSTED)
     return float(
         evidence.family is Family.RESOURCES
-        or (evidence.family in (Family.ERROR, Family.LOST, Family.EXPORT) and failure_of(evidence) in _RESOURCE_FAILURES)
+        or (
+            evidence.family in (Family.ERROR, Family.LOST, Family.EXPORT)
+            and failure_of(evidence) in _RESOURCE_FAILURES
+        )
     )
 
 
-RESOURCE_EXHAUSTED = Rule(CauseKind.RESOURCE_EXHAUSTED, _speaks_for_resource_exhausted, Covers.PARTITION, frozenset({Family.ARRIVAL}))
+RESOURCE_EXHAUSTED = Rule(
+    CauseKind.RESOURCE_EXHAUSTED,
+    _speaks_for_resource_exhausted,
+    Covers.PARTITION,
+    frozenset({Family.ARRIVAL}),
+)
 
 
 # Asset code fails, or its results are anomalous since it was changed, although its inputs aren't.
@@ -456,7 +580,8 @@ def _speaks_for_code_error(evidence: Evidence, place: NodeEvidence) -> float:
             float(
                 evidence.family is Family.ERROR
                 and not evidence.kind
-                and failure_of(evidence) not in (*_FAILURES_OF_ENVIRONMENT, FailureCategory.UNREADABLE)
+                and failure_of(evidence)
+                not in (*_FAILURES_OF_ENVIRONMENT, FailureCategory.UNREADABLE)
             )
             * 0.5
         )
@@ -464,9 +589,13 @@ def _speaks_for_code_error(evidence: Evidence, place: NodeEvidence) -> float:
         return float(not evidence.kind and failure_of(evidence) not in _FAILURES_OF_ENVIRONMENT)
     if evidence.family is Family.LOST:
         return float(
-            _is_lost_to_untried_code(evidence, place) and sum(other.family is Family.LOST for other in place.evidence) >= CRASHES_MIN
+            _is_lost_to_untried_code(evidence, place)
+            and sum(other.family is Family.LOST for other in place.evidence) >= CRASHES_MIN
         )
-    return float((evidence.family in CONTENT or evidence.family in (Family.TYPE, Family.SCHEMA)) and place.rewritten(evidence))
+    return float(
+        (evidence.family in CONTENT or evidence.family in (Family.TYPE, Family.SCHEMA))
+        and place.rewritten(evidence)
+    )
 
 
 def _is_lost_to_untried_code(evidence: Evidence, place: NodeEvidence) -> bool:
@@ -474,7 +603,11 @@ def _is_lost_to_untried_code(evidence: Evidence, place: NodeEvidence) -> bool:
 
     Code that computes other partitions doesn't kill its workers by itself.
     """
-    newest = max((change for change in place.bodies if change.at_us <= evidence.at_us), key=lambda change: change.at_us, default=None)
+    newest = max(
+        (change for change in place.bodies if change.at_us <= evidence.at_us),
+        key=lambda change: change.at_us,
+        default=None,
+    )
     return newest is not None and not newest.proven
 
 
@@ -487,7 +620,11 @@ def _opens_code_error(evidence: Evidence, place: NodeEvidence) -> bool:
 
 
 CODE_ERROR = Rule(
-    CauseKind.CODE_ERROR, _speaks_for_code_error, Covers.PARTITION, frozenset({*BROKEN, Family.ARRIVAL}), opens=_opens_code_error
+    CauseKind.CODE_ERROR,
+    _speaks_for_code_error,
+    Covers.PARTITION,
+    frozenset({*BROKEN, Family.ARRIVAL}),
+    opens=_opens_code_error,
 )
 
 
@@ -495,15 +632,31 @@ CODE_ERROR = Rule(
 
 
 def _speaks_for_worker_lost(evidence: Evidence, _place: NodeEvidence) -> float:
-    return float(evidence.kind == CauseKind.WORKER_LOST or (not evidence.kind and evidence.family is Family.LOST))
+    return float(
+        evidence.kind == CauseKind.WORKER_LOST
+        or (not evidence.kind and evidence.family is Family.LOST)
+    )
 
 
 def _limit_was_reached(place: NodeEvidence, own: Sequence[Evidence]) -> float:
     at = {evidence.partition for evidence in own}
-    return CERTAIN if any(evidence.family is Family.RESOURCES and evidence.partition in at for evidence in place.evidence) else 0.0
+    return (
+        CERTAIN
+        if any(
+            evidence.family is Family.RESOURCES and evidence.partition in at
+            for evidence in place.evidence
+        )
+        else 0.0
+    )
 
 
-WORKER_LOST = Rule(CauseKind.WORKER_LOST, _speaks_for_worker_lost, Covers.ITSELF, frozenset({Family.ARRIVAL}), against=_limit_was_reached)
+WORKER_LOST = Rule(
+    CauseKind.WORKER_LOST,
+    _speaks_for_worker_lost,
+    Covers.ITSELF,
+    frozenset({Family.ARRIVAL}),
+    against=_limit_was_reached,
+)
 
 
 # An export can't be written to its target.
@@ -522,22 +675,36 @@ def _speaks_for_destination_unavailable(evidence: Evidence, _place: NodeEvidence
     if evidence.kind:
         return float(evidence.kind == CauseKind.DESTINATION_UNAVAILABLE)
     return float(
-        evidence.family is Family.EXPORT and failure_of(evidence) not in _FAILURES_OF_OTHER_RULES and not is_declared_wrongly(evidence)
+        evidence.family is Family.EXPORT
+        and failure_of(evidence) not in _FAILURES_OF_OTHER_RULES
+        and not is_declared_wrongly(evidence)
     )
 
 
-DESTINATION_UNAVAILABLE = Rule(CauseKind.DESTINATION_UNAVAILABLE, _speaks_for_destination_unavailable, Covers.NODE, ABSENT)
+DESTINATION_UNAVAILABLE = Rule(
+    CauseKind.DESTINATION_UNAVAILABLE, _speaks_for_destination_unavailable, Covers.NODE, ABSENT
+)
 
 
 # Asset code runs much longer than usual, with inputs that are no larger.
 
-SLOW_RUN = Rule(CauseKind.SLOW_RUN, named(CauseKind.SLOW_RUN), Covers.ITSELF, frozenset({Family.ARRIVAL}), opens=always)
+SLOW_RUN = Rule(
+    CauseKind.SLOW_RUN,
+    named(CauseKind.SLOW_RUN),
+    Covers.ITSELF,
+    frozenset({Family.ARRIVAL}),
+    opens=always,
+)
 
 
 # A promise can't be kept with the usual arrivals and durations.
 
 DEADLINE_INFEASIBLE = Rule(
-    CauseKind.DEADLINE_INFEASIBLE, named(CauseKind.DEADLINE_INFEASIBLE), Covers.ITSELF, frozenset({Family.ARRIVAL}), opens=always
+    CauseKind.DEADLINE_INFEASIBLE,
+    named(CauseKind.DEADLINE_INFEASIBLE),
+    Covers.ITSELF,
+    frozenset({Family.ARRIVAL}),
+    opens=always,
 )
 
 

@@ -21,10 +21,15 @@ MACHINE_MIN = 2
 """The same for machines and hosts, which take down everything that works on or with them."""
 FLOOD = 200
 """More causes of one kind than this at once are merged into one."""
-_OUTSIDE = (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.DESTINATION_UNAVAILABLE)
+_OUTSIDE = (
+    CauseKind.SOURCE_UNAVAILABLE,
+    CauseKind.ACCESS_DENIED,
+    CauseKind.DESTINATION_UNAVAILABLE,
+)
 _LATE = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
 _UNANSWERED = re.compile(
-    r"no connection|connection (refused|timed out)|no route to host|name or service not known|could not resolve"
+    r"no connection|connection (refused|timed out)|no route to host|name or service not known|could"
+    r" not resolve"
     r"|temporary failure in name resolution|(host|network) is (down|unreachable)",
     re.IGNORECASE,
 )
@@ -32,7 +37,9 @@ _PAUSED = ("source_throttled", "throttled_too_long")
 _MACHINE = (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED)
 
 
-def merge_shared(causes: Sequence[CauseCandidate], graph: CauseGraph, open_causes: Iterable[Cause] = ()) -> list[CauseCandidate]:
+def merge_shared(
+    causes: Sequence[CauseCandidate], graph: CauseGraph, open_causes: Iterable[Cause] = ()
+) -> list[CauseCandidate]:
     """Return the causes in their order, with shared ones merged.
 
     Causes of one open incident stay merged, however few are left.
@@ -41,17 +48,29 @@ def merge_shared(causes: Sequence[CauseCandidate], graph: CauseGraph, open_cause
     merged: dict[CauseCandidate, CauseCandidate | None] = {}
     for group in alike_causes(causes, graph):
         of = {known.get(candidate.own[0].id) for candidate in group}
-        if len({candidate.node for candidate in group}) >= _least(group[0]) or (len(group) > 1 and of != {None} and len(of) == 1):
+        if len({candidate.node for candidate in group}) >= _least(group[0]) or (
+            len(group) > 1 and of != {None} and len(of) == 1
+        ):
             merged |= {group[0]: _merged_causes(group), **dict.fromkeys(group[1:])}
-    return [cause_candidate for cause in causes if (cause_candidate := merged.get(cause, cause)) is not None]
+    return [
+        cause_candidate
+        for cause in causes
+        if (cause_candidate := merged.get(cause, cause)) is not None
+    ]
 
 
-def alike_causes(causes: Sequence[CauseCandidate], graph: CauseGraph) -> Iterator[list[CauseCandidate]]:
+def alike_causes(
+    causes: Sequence[CauseCandidate], graph: CauseGraph
+) -> Iterator[list[CauseCandidate]]:
     """Yield groups of causes with the same effects at the same time."""
     groups: dict[Hashable, list[CauseCandidate]] = {}
     many = Counter(cause.kind for cause in causes)
     for cause in causes:
-        mark = cause.kind if many[cause.kind] > FLOOD and cause.said is None else _sharing_key(cause, graph)
+        mark = (
+            cause.kind
+            if many[cause.kind] > FLOOD and cause.said is None
+            else _sharing_key(cause, graph)
+        )
         if mark is not None:
             groups.setdefault(mark, []).append(cause)
     for group in groups.values():
@@ -67,14 +86,22 @@ def in_unrelated(causes: Sequence[CauseCandidate], graph: CauseGraph) -> set[Cau
     candidates: set[CauseCandidate] = {cause for cause in causes if _lacks_environment(cause)}
     for group in alike_causes(causes, graph):
         nodes = {candidate.node for candidate in group}
-        if len(nodes) >= NODES_MIN and nodes <= graph.nodes.keys() and not graph.common_sources(nodes):
+        if (
+            len(nodes) >= NODES_MIN
+            and nodes <= graph.nodes.keys()
+            and not graph.common_sources(nodes)
+        ):
             candidates.update(group)
     return candidates
 
 
 def _least(candidate: CauseCandidate) -> int:
     """Return how many nodes must be affected to merge causes like this one."""
-    return MACHINE_MIN if candidate.kind in _MACHINE or _lacks_environment(candidate) or _of_host(candidate) else NODES_MIN
+    return (
+        MACHINE_MIN
+        if candidate.kind in _MACHINE or _lacks_environment(candidate) or _of_host(candidate)
+        else NODES_MIN
+    )
 
 
 def _of_host(candidate: CauseCandidate) -> bool:
@@ -93,7 +120,9 @@ def _no_connection(candidate: CauseCandidate) -> bool:
     if candidate.kind is not CauseKind.SOURCE_UNAVAILABLE or not candidate.own:
         return False
     first = candidate.own[0]
-    return _of_host(candidate) and (first.detail in _PAUSED or _UNANSWERED.search(first.observed) is not None)
+    return _of_host(candidate) and (
+        first.detail in _PAUSED or _UNANSWERED.search(first.observed) is not None
+    )
 
 
 def _lacks_environment(candidate: CauseCandidate) -> bool:
@@ -101,7 +130,11 @@ def _lacks_environment(candidate: CauseCandidate) -> bool:
 
     That holds for all code in the environment, whenever it runs.
     """
-    return candidate.kind is CauseKind.CODE_ERROR and bool(candidate.own) and failure_of(candidate.own[0]) is FailureCategory.ENVIRONMENT
+    return (
+        candidate.kind is CauseKind.CODE_ERROR
+        and bool(candidate.own)
+        and failure_of(candidate.own[0]) is FailureCategory.ENVIRONMENT
+    )
 
 
 def _sharing_key(candidate: CauseCandidate, graph: CauseGraph) -> Hashable:
@@ -109,7 +142,10 @@ def _sharing_key(candidate: CauseCandidate, graph: CauseGraph) -> Hashable:
     host = next((each.host for each in candidate.own if each.host), "")
     if candidate.said is not None or not candidate.own:
         return None
-    if candidate.kind is CauseKind.RESOURCE_EXHAUSTED and failure_of(candidate.own[0]) is FailureCategory.SPACE:
+    if (
+        candidate.kind is CauseKind.RESOURCE_EXHAUSTED
+        and failure_of(candidate.own[0]) is FailureCategory.SPACE
+    ):
         return (candidate.kind, host)
     if (candidate.kind in _OUTSIDE or candidate.kind in _MACHINE) and host:
         return (candidate.kind, host)
@@ -117,7 +153,12 @@ def _sharing_key(candidate: CauseCandidate, graph: CauseGraph) -> Hashable:
         owner = graph.owner(candidate.node)
         return (_LATE, owner) if owner else None
     if candidate.kind is CauseKind.CODE_ERROR or candidate.own[0].family is Family.ERROR:
-        return (candidate.kind, failure_of(candidate.own[0]), candidate.own[0].error_kind, error_without_figures(candidate.own[0].observed))
+        return (
+            candidate.kind,
+            failure_of(candidate.own[0]),
+            candidate.own[0].error_kind,
+            error_without_figures(candidate.own[0].observed),
+        )
     return None
 
 
@@ -144,7 +185,11 @@ def _merged_causes(near: Sequence[CauseCandidate]) -> CauseCandidate:
     for other in near[1:]:
         first.own += other.own
         first.symptoms += other.symptoms
-        first.partitions = first.partitions | other.partitions if first.partitions and other.partitions else frozenset()
+        first.partitions = (
+            first.partitions | other.partitions
+            if first.partitions and other.partitions
+            else frozenset()
+        )
     first.columns = frozenset()
     return first
 
@@ -163,34 +208,59 @@ ORPHANS_MAX = 300
 _ORDER = {kind: number for number, kind in enumerate(BY_KIND)}
 _AT_ITS_PLACE = (CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
 """Kinds about the node's own rows, known from a person or from a file of the lake."""
-_OF_INPUTS = {FailureCategory.VALUES: CauseKind.TYPE_CHANGE, FailureCategory.NAMES: CauseKind.SCHEMA_CHANGE}
+_OF_INPUTS = {
+    FailureCategory.VALUES: CauseKind.TYPE_CHANGE,
+    FailureCategory.NAMES: CauseKind.SCHEMA_CHANGE,
+}
 
 
 def traced_to_sources(causes: Sequence[CauseCandidate], graph: CauseGraph) -> list[CauseCandidate]:
     """Return the causes, with those that come from inputs attributed to their source."""
     orphans = [cause for cause in causes if _is_orphan(cause, graph)]
-    elsewhere = in_unrelated([orphan for orphan in orphans if not _fails_over_inputs(orphan)], graph)
+    elsewhere = in_unrelated(
+        [orphan for orphan in orphans if not _fails_over_inputs(orphan)], graph
+    )
     orphans = [orphan for orphan in orphans if orphan not in elsewhere]
     if not orphans or len(orphans) > ORPHANS_MAX:
         return list(causes)
     candidates: dict[CauseCandidate, CauseCandidate | None] = {}
     for group in (part for each in _groups(orphans, graph) for part in _by_error(each)):
-        common, kind = graph.common_sources(candidate.node for candidate in group), _first_kind(group)
+        common, kind = (
+            graph.common_sources(candidate.node for candidate in group),
+            _first_kind(group),
+        )
         if len(group) == 1 and kind is CauseKind.REFERENCE_BROKEN and len(common) > 1:
             common = _with_other_keys(group[0], graph)
             if len(common) == 1:
                 candidates[group[0]] = _source_cause(common[0], kind, group)
-        elif len(common) == 1 and (len({candidate.node for candidate in group}) > 1 or _fails_over_inputs(group[0])):
-            candidates |= {group[0]: _source_cause(common[0], kind, group), **dict.fromkeys(group[1:])}
-    return [cause_candidate for each in causes if (cause_candidate := candidates.get(each, each)) is not None]
+        elif len(common) == 1 and (
+            len({candidate.node for candidate in group}) > 1 or _fails_over_inputs(group[0])
+        ):
+            candidates |= {
+                group[0]: _source_cause(common[0], kind, group),
+                **dict.fromkeys(group[1:]),
+            }
+    return [
+        cause_candidate
+        for each in causes
+        if (cause_candidate := candidates.get(each, each)) is not None
+    ]
 
 
 def _is_orphan(candidate: CauseCandidate, graph: CauseGraph) -> bool:
-    if candidate.said is not None or candidate.node not in graph.nodes or graph.is_source(candidate.node) or candidate.rewritten:
+    if (
+        candidate.said is not None
+        or candidate.node not in graph.nodes
+        or graph.is_source(candidate.node)
+        or candidate.rewritten
+    ):
         return False
     if candidate.kind in _AT_ITS_PLACE or all(each.unproven for each in candidate.own):
         return False
-    return candidate.kind in DATA_CAUSES or candidate.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN)
+    return candidate.kind in DATA_CAUSES or candidate.kind in (
+        CauseKind.CODE_ERROR,
+        CauseKind.UNKNOWN,
+    )
 
 
 def _groups(orphans: Iterable[CauseCandidate], graph: CauseGraph) -> list[list[CauseCandidate]]:
@@ -210,7 +280,10 @@ def _by_error(group: list[CauseCandidate]) -> list[list[CauseCandidate]]:
 
     Code that only fails, but in two ways, has two mistakes.
     """
-    if any(candidate.kind is not CauseKind.CODE_ERROR or _fails_over_inputs(candidate) for candidate in group):
+    if any(
+        candidate.kind is not CauseKind.CODE_ERROR or _fails_over_inputs(candidate)
+        for candidate in group
+    ):
         return [group]
     parts: dict[str, list[CauseCandidate]] = {}
     for candidate in group:
@@ -218,7 +291,9 @@ def _by_error(group: list[CauseCandidate]) -> list[list[CauseCandidate]]:
     return list(parts.values())
 
 
-def _goes_with(candidate: CauseCandidate, group: Sequence[CauseCandidate], graph: CauseGraph) -> bool:
+def _goes_with(
+    candidate: CauseCandidate, group: Sequence[CauseCandidate], graph: CauseGraph
+) -> bool:
     return all(_fail_together(candidate, other) for other in group) and bool(
         graph.common_sources(each.node for each in (*group, candidate))
     )
@@ -226,7 +301,9 @@ def _goes_with(candidate: CauseCandidate, group: Sequence[CauseCandidate], graph
 
 def _fail_together(candidate: CauseCandidate, other: CauseCandidate) -> bool:
     near = abs(candidate.began_us - other.began_us) <= TOGETHER_US
-    return bool(candidate.partitions & other.partitions) or (near and not (candidate.partitions and other.partitions))
+    return bool(candidate.partitions & other.partitions) or (
+        near and not (candidate.partitions and other.partitions)
+    )
 
 
 def _fails_over_inputs(candidate: CauseCandidate) -> bool:
@@ -239,9 +316,14 @@ def _with_other_keys(candidate: CauseCandidate, graph: CauseGraph) -> list[str]:
     Empty if the reference data may have lost the keys as well.
     """
     inputs = [spec.node for spec in graph.nodes[candidate.node].inputs]
-    origins = [graph.flow(candidate.node).origins(graph.bits(candidate.node, (column,))) for column in candidate.columns]
+    origins = [
+        graph.flow(candidate.node).origins(graph.bits(candidate.node, (column,)))
+        for column in candidate.columns
+    ]
     referred = {name for name in inputs if any(origin == {name.lower()} for origin in origins)}
-    others = [node for node in graph.readers(referred) if node != candidate.node and graph.joins(node)]
+    others = [
+        node for node in graph.readers(referred) if node != candidate.node and graph.joins(node)
+    ]
     naming = [name for name in inputs if name not in referred]
     return graph.common_sources(naming) if referred and naming and others else []
 
@@ -252,7 +334,11 @@ def _first_kind(group: Sequence[CauseCandidate]) -> CauseKind:
     The later kinds may follow from it.
     """
     kinds = {
-        _OF_INPUTS.get(failure_of(candidate.own[0]), CauseKind.UNKNOWN) if candidate.kind is CauseKind.CODE_ERROR else candidate.kind
+        (
+            _OF_INPUTS.get(failure_of(candidate.own[0]), CauseKind.UNKNOWN)
+            if candidate.kind is CauseKind.CODE_ERROR
+            else candidate.kind
+        )
         for candidate in group
     }
     return min(kinds, key=lambda kind: _ORDER.get(kind, len(_ORDER)))
@@ -262,7 +348,12 @@ def _source_cause(source: str, kind: CauseKind, group: Sequence[CauseCandidate])
     own = [each for candidate in group for each in candidate.own]
     partitions = [candidate.partitions for candidate in group]
     return CauseCandidate(
-        BY_KIND.get(kind), source, own, chosen=True, began_us=min(candidate.began_us for candidate in group), latent=True,
+        BY_KIND.get(kind),
+        source,
+        own,
+        chosen=True,
+        began_us=min(candidate.began_us for candidate in group),
+        latent=True,
         partitions=frozenset().union(*partitions) if all(partitions) else frozenset(),
         symptoms=[each for candidate in group for each in candidate.symptoms],
-    )  # fmt: skip
+    )

@@ -8,8 +8,21 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from headrace.incidents.diagnosis.candidates import HISTORY, CauseCandidate, confidence, history_summary
-from headrace.incidents.diagnosis.evidence import ENVIRONMENT, OF_FILES, Evidence, Family, detail_of, says_denied, says_no_space
+from headrace.incidents.diagnosis.candidates import (
+    HISTORY,
+    CauseCandidate,
+    confidence,
+    history_summary,
+)
+from headrace.incidents.diagnosis.evidence import (
+    ENVIRONMENT,
+    OF_FILES,
+    Evidence,
+    Family,
+    detail_of,
+    says_denied,
+    says_no_space,
+)
 from headrace.model.causes import Cause, CauseKind
 from headrace.model.errors import DELIVERED_AS, OUTSIZED, SIZE
 
@@ -33,7 +46,9 @@ _SAYS = (
     Family.DURATION,
     Family.CHECK,
 )
-_SINGLE = re.compile(r"^type; first value that isn't [^:(;']*?( \(\S+\))?: '.*' at line ([\d,]+), 1 row$", re.DOTALL)
+_SINGLE = re.compile(
+    r"^type; first value that isn't [^:(;']*?( \(\S+\))?: '.*' at line ([\d,]+), 1 row$", re.DOTALL
+)
 """A column with a single value of another type: the form of the other values, and the line."""
 _RESTATED = re.compile(r"(.+): ([\d,]+) rows?(?:, (.+))?", re.DOTALL)
 _CAME = re.compile(r"([\d,]+) rows? added, ([\d,]+) rows? removed")
@@ -90,7 +105,10 @@ def _of_partitions(candidate: CauseCandidate, columns: Sequence[str]) -> str:
     """Return the clause for all partitions or, if each has its own, that of the first."""
     clause = _CLAUSES.get(candidate.kind, _observed)
     text, keys = clause(candidate.own, columns), sorted(candidate.partitions)
-    each = {key: clause([seen for seen in candidate.own if seen.partition == key], columns) for key in keys}
+    each = {
+        key: clause([seen for seen in candidate.own if seen.partition == key], columns)
+        for key in keys
+    }
     if text not in each.values() or len(set(each.values())) == 1:
         return text
     return f"{len(keys)} partitions, {keys[0]} to {keys[-1]}, first: {each[keys[0]]}"
@@ -99,12 +117,18 @@ def _of_partitions(candidate: CauseCandidate, columns: Sequence[str]) -> str:
 def _too_early(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     """Return when the interval is usually published, and what would have to change."""
     evidence = next((each for each in own if each.kind == CauseKind.DEADLINE_INFEASIBLE), None)
-    return _observed(own, columns) if evidence is None else f"{evidence.observed}; due {evidence.expected}"
+    return (
+        _observed(own, columns)
+        if evidence is None
+        else f"{evidence.observed}; due {evidence.expected}"
+    )
 
 
 def exceptions_lapsed(own: Iterable[Evidence]) -> str:
     """Return a clause about whose exceptions have lapsed; empty for none."""
-    results = {(evidence.node, evidence.partition): evidence.lapsed for evidence in own if evidence.lapsed}
+    results = {
+        (evidence.node, evidence.partition): evidence.lapsed for evidence in own if evidence.lapsed
+    }
     if not results:
         return ""
     people = sorted(set(results.values()))
@@ -114,10 +138,14 @@ def exceptions_lapsed(own: Iterable[Evidence]) -> str:
 
 
 def _schema(own: Sequence[Evidence], _: Sequence[str]) -> str:
-    how = dict.fromkeys((each.column, each.detail.partition(";")[0]) for each in own if each.family is Family.SCHEMA)
+    how = dict.fromkeys(
+        (each.column, each.detail.partition(";")[0]) for each in own if each.family is Family.SCHEMA
+    )
     counted = Counter(what for _, what in how)
     words = {"": "changed", "dropped": "gone", "added": "new", "nullability": "nullable now"}
-    said = [f"{n} column{'s' if n > 1 else ''} {words.get(what, what)}" for what, n in counted.items()]
+    said = [
+        f"{n} column{'s' if n > 1 else ''} {words.get(what, what)}" for what, n in counted.items()
+    ]
     return ", ".join([*said, *_values_too(own)]) or "names changed"
 
 
@@ -131,7 +159,10 @@ def _values_too(own: Sequence[Evidence]) -> list[str]:
         if part.startswith("values ")
     ]
     said = [f"{column}: {what}" for column, what in dict.fromkeys(parts)]
-    return [*said[:NAMES_TOLD], *([f"and {len(said) - NAMES_TOLD} more"] if len(said) > NAMES_TOLD else [])]
+    return [
+        *said[:NAMES_TOLD],
+        *([f"and {len(said) - NAMES_TOLD} more"] if len(said) > NAMES_TOLD else []),
+    ]
 
 
 def _format(own: Sequence[Evidence], columns: Sequence[str]) -> str:
@@ -172,8 +203,15 @@ def _keys(own: Sequence[Evidence], columns: Sequence[str]) -> str:
 
 def _values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     """Return the clause about changed values, with the name under which they were delivered."""
-    names = {part for evidence in own for part in evidence.detail.split("; ") if part.startswith(DELIVERED_AS)}
-    return ", ".join([_other_values(own, columns), *(names if len(names) == 1 and len(columns) == 1 else ())])
+    names = {
+        part
+        for evidence in own
+        for part in evidence.detail.split("; ")
+        if part.startswith(DELIVERED_AS)
+    }
+    return ", ".join(
+        [_other_values(own, columns), *(names if len(names) == 1 and len(columns) == 1 else ())]
+    )
 
 
 def _other_values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
@@ -184,7 +222,9 @@ def _other_values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     where = _listed(columns)
     # the names are cell values, which clauses must not contain
     if where and how.startswith(_NAMED):
-        return f"{where}: {'a category that never was' if how.endswith(' is new') else 'categories under other names'}"
+        if how.endswith(" is new"):
+            return f"{where}: a category that never was"
+        return f"{where}: categories under other names"
     if where and how.startswith(_LISTED):
         return f"{where}: other names in a list that was always the same"
     if how and where:
@@ -210,7 +250,11 @@ def _volume(own: Sequence[Evidence], _: Sequence[str]) -> str:
     whole = next((evidence for evidence in own if evidence.detail in OF_FILES), None)
     if whole is not None:
         return without_quotes(whole.observed)
-    how = own[0].detail.partition(";")[0].partition(": '")[0] if own[0].family is not Family.CHECK else ""
+    how = (
+        own[0].detail.partition(";")[0].partition(": '")[0]
+        if own[0].family is not Family.CHECK
+        else ""
+    )
     if how.startswith("×"):
         return f"{own[0].observed}, expected {own[0].expected}"
     return how or _checks(own) or own[0].observed
@@ -220,7 +264,9 @@ def _absent(own: Sequence[Evidence], _: Sequence[str]) -> str:
     missing = sum(1 for evidence in own if evidence.family is Family.ARRIVAL)
     if any("asked for a pause" in evidence.observed for evidence in own):
         return f"not loaded {own[0].expected}: the server asked for a pause"
-    return f"{missing} intervals not there" if missing > 1 else f"not there {own[0].expected}".rstrip()
+    return (
+        f"{missing} intervals not there" if missing > 1 else f"not there {own[0].expected}".rstrip()
+    )
 
 
 def _restated(own: Sequence[Evidence], _: Sequence[str]) -> str:
@@ -247,9 +293,18 @@ def restated_columns(own: Iterable[Evidence]) -> list[str]:
 
 def _restated_parts(own: Iterable[Evidence]) -> list[tuple[str, int, str]]:
     """Return (column, rows, how they changed) from the details of restatements."""
-    parts = (part for evidence in own if evidence.family is Family.RESTATED for part in evidence.detail.split("; ")[1:])
+    parts = (
+        part
+        for evidence in own
+        if evidence.family is Family.RESTATED
+        for part in evidence.detail.split("; ")[1:]
+    )
     result = (_RESTATED.fullmatch(part) for part in parts)
-    return [(match[1], int(match[2].replace(",", "")), match[3] or "") for match in result if match is not None]
+    return [
+        (match[1], int(match[2].replace(",", "")), match[3] or "")
+        for match in result
+        if match is not None
+    ]
 
 
 def _damaged(own: Sequence[Evidence], _: Sequence[str]) -> str:
@@ -266,7 +321,11 @@ def _exhausted(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     if own[0].error_kind == ENVIRONMENT:
         if says_denied(own[0].observed):
             return "Headrace has no right to use a file or folder of the lake"
-        return "no space left on the disk" if says_no_space(own[0].observed) else "the disk can't be used"
+        return (
+            "no space left on the disk"
+            if says_no_space(own[0].observed)
+            else "the disk can't be used"
+        )
     return _observed(own, columns)
 
 
@@ -294,7 +353,11 @@ def _poison(own: Sequence[Evidence], _: Sequence[str]) -> str:
     outsized = [evidence.detail for evidence in own if evidence.detail.startswith(OUTSIZED)]
     if len(outsized) == len(own):
         what, _, size = outsized[0].partition(": ")
-        return f"{len(own)} deliveries take more memory or time than an attempt may" if len(own) > 1 else f"its delivery of {size}, {what}"
+        return (
+            f"{len(own)} deliveries take more memory or time than an attempt may"
+            if len(own) > 1
+            else f"its delivery of {size}, {what}"
+        )
     signal = _SIGNAL.search(own[0].observed)
     by = f" (by {signal[0]})" if signal is not None else ""
     if len(own) > 1:
@@ -322,12 +385,16 @@ def without_quotes(said: str) -> str:
 
 
 def _checks(own: Sequence[Evidence]) -> str:
-    names = sorted({evidence.detail for evidence in own if evidence.family is Family.CHECK and evidence.detail})
+    names = sorted(
+        {evidence.detail for evidence in own if evidence.family is Family.CHECK and evidence.detail}
+    )
     return f"check {_listed(names)} fail{'s' if len(names) == 1 else ''}" if names else ""
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMES_TOLD]) + (f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else "")
+    return ", ".join(names[:NAMES_TOLD]) + (
+        f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
+    )
 
 
 _CLAUSES: dict[CauseKind, Callable[[Sequence[Evidence], Sequence[str]], str]] = {

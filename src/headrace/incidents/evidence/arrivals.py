@@ -39,11 +39,18 @@ class BlockedInterval(msgspec.Struct, frozen=True):
     by: tuple[Blocked, ...]
 
 
-def waiting_intervals(tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int) -> list[BlockedInterval]:
+def waiting_intervals(
+    tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int
+) -> list[BlockedInterval]:
     """Return the newest due and missing intervals of each consumer."""
     terms = {consumer.consumer: consumer for consumer in context.declared.consumers}
     return [
-        BlockedInterval(consumer, obligation.interval, obligation.due_at, tuple(blockage.of(terms[consumer], obligation.interval)))
+        BlockedInterval(
+            consumer,
+            obligation.interval,
+            obligation.due_at,
+            tuple(blockage.of(terms[consumer], obligation.interval)),
+        )
         for consumer, unmet in obligations.all_unmet(tx, now, BLOCKED_ASKED_MAX).items()
         for obligation in (unmet if consumer in terms else ())
     ]
@@ -85,7 +92,12 @@ HISTORY_NATS = 5.0
 
 
 def gather(
-    tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, missed: Missed, now: int
+    tx: Transaction,
+    context: EvaluationContext,
+    blockage: Blockage,
+    reach: DownstreamIndex,
+    missed: Missed,
+    now: int,
 ) -> Iterator[Evidence]:
     """Yield the missing intervals of sources.
 
@@ -97,7 +109,9 @@ def gather(
         known.setdefault(name, {})[before.partition] = before
     for node in context.declared.nodes.values():
         if node.is_source and node.partition.grain is not None and not node.partition.by_delivery:
-            yield from _of_source(tx, context, blockage, reach, node, missed, known.get(node.name, {}), now)
+            yield from _of_source(
+                tx, context, blockage, reach, node, missed, known.get(node.name, {}), now
+            )
 
 
 def _of_source(
@@ -118,7 +132,10 @@ def _of_source(
     # once a source begins later, intervals before its first delivery are no longer expected
     if start is not None and grain is not None:
         asked = {key for key in asked if (began(key, grain, node.timezone) or 0) >= start}
-    absent = {*_newest_absent(tx, context, node, now), *(key for key in asked if not deliveries.has_arrived(tx, node.name, key))}
+    absent = {
+        *_newest_absent(tx, context, node, now),
+        *(key for key in asked if not deliveries.has_arrived(tx, node.name, key)),
+    }
     if not absent:
         return
     looked = deliveries.observations(tx, node.name, limit=1)
@@ -128,7 +145,9 @@ def _of_source(
         by, text = expected_by(node, key, delay), "" if node.expect_by is not None else ", as usual"
         if by is None:
             by, text = missed.get((node.name, key)), ", when a consumer was due"
-        if (node.name, key) not in missed and obligations.any_waived(tx, reach.consumers(node.name), key):
+        if (node.name, key) not in missed and obligations.any_waived(
+            tx, reach.consumers(node.name), key
+        ):
             if not _awaited(context, blockage, reach, node, key, now):
                 continue
             if by is None and key in known:
@@ -138,18 +157,33 @@ def _of_source(
         if by < declared and (node.name, key) not in missed and key not in known:
             continue  # nobody expected it before its source was declared
         failing = looked[0].error is not None
-        was_missed = (node.name, key) in missed or (key in known and known[key].kind == CauseKind.MISSING_SOURCE)
+        was_missed = (node.name, key) in missed or (
+            key in known and known[key].kind == CauseKind.MISSING_SOURCE
+        )
         late = CauseKind.MISSING_SOURCE if was_missed else CauseKind.LATE_SOURCE
         throttled = looked[0].code == "source_throttled"
         yield Evidence(
-            id=f"{KIND}:{node.name}@{key}", node=node.name, partition=key, family=Family.ARRIVAL, kind="" if failing else late.value,
+            id=f"{KIND}:{node.name}@{key}",
+            node=node.name,
+            partition=key,
+            family=Family.ARRIVAL,
+            kind="" if failing else late.value,
             expected=f"by {dated(by, context.declared.timezone)}{text}",
             observed=THROTTLED if throttled else "nothing was delivered",
-            strength=EXACT_NATS if node.expect_by is not None else HISTORY_NATS, at_us=now, began_us=by,
-        )  # fmt: skip
+            strength=EXACT_NATS if node.expect_by is not None else HISTORY_NATS,
+            at_us=now,
+            began_us=by,
+        )
 
 
-def _awaited(context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, node: Node, key: str, now: int) -> bool:
+def _awaited(
+    context: EvaluationContext,
+    blockage: Blockage,
+    reach: DownstreamIndex,
+    node: Node,
+    key: str,
+    now: int,
+) -> bool:
     """Return whether an open obligation, due or not, waits for an interval of a source.
 
     The obligation's interval overlaps the source's or has ended. A later one that hasn't ended may
@@ -158,17 +192,24 @@ def _awaited(context: EvaluationContext, blockage: Blockage, reach: DownstreamIn
     assert node.partition.grain is not None
     began_us, ended_us = bounds_us(key, node.partition.grain, node.timezone)
     readers = set(reach.consumers(node.name))
-    for terms in (consumer for consumer in context.declared.consumers if consumer.consumer in readers):
+    for terms in (
+        consumer for consumer in context.declared.consumers if consumer.consumer in readers
+    ):
         for promise in promises(terms, context, now):
             since, until = bounds_us(promise.interval, terms.per, terms.timezone)
             if promise.settled or until <= began_us or (since >= ended_us and until > now):
                 continue
-            if any((by.node, by.partition) == (node.name, key) for by in blockage.of(terms, promise.interval)):
+            if any(
+                (by.node, by.partition) == (node.name, key)
+                for by in blockage.of(terms, promise.interval)
+            ):
                 return True
     return False
 
 
-def _newest_absent(tx: Transaction, context: EvaluationContext, node: Node, now: int) -> Iterator[str]:
+def _newest_absent(
+    tx: Transaction, context: EvaluationContext, node: Node, now: int
+) -> Iterator[str]:
     """Yield the newest ended intervals that are missing, back to one that isn't.
 
     The search also ends at the first expected interval. For a promised source without any delivery,
@@ -177,10 +218,16 @@ def _newest_absent(tx: Transaction, context: EvaluationContext, node: Node, now:
     assert node.partition.grain is not None
     grain, start = node.partition.grain, context.rhythms[node.name].start_us
     if start is None and node.expect_by is not None:
-        start = began(key_at_us(expected_since(tx, node.name), grain, node.timezone), grain, node.timezone)
+        start = began(
+            key_at_us(expected_since(tx, node.name), grain, node.timezone), grain, node.timezone
+        )
     key = previous_key(key_at_us(now, grain, node.timezone), grain, node.timezone)
     for _ in range(BACK_MAX):
-        if start is None or (began(key, grain, node.timezone) or 0) < start or deliveries.has_arrived(tx, node.name, key):
+        if (
+            start is None
+            or (began(key, grain, node.timezone) or 0) < start
+            or deliveries.has_arrived(tx, node.name, key)
+        ):
             return
         if not node.no_data.covers(key, grain, node.timezone):
             yield key
@@ -245,7 +292,9 @@ def came(tx: Transaction, node: Node) -> list[TimedArrival]:
     assert grain is not None
     declared = expected_since(tx, node.name)
     arrived = [
-        arrival for arrival in deliveries.first_arrivals(tx, node.name, HISTORY) if began(arrival[0], grain, node.timezone) is not None
+        arrival
+        for arrival in deliveries.first_arrivals(tx, node.name, HISTORY)
+        if began(arrival[0], grain, node.timezone) is not None
     ]
     at_once = Counter(at for _, at, _ in arrived)
     newest = {at: key for key, at, _ in reversed(arrived)}

@@ -15,7 +15,15 @@ import msgspec
 from headrace.incidents.diagnosis.evidence import ENVIRONMENT, Evidence, Family, needed, says_disk
 from headrace.incidents.evidence.records import Gathered
 from headrace.model.causes import DATA_CAUSES, CauseKind
-from headrace.store.queries import attempts, changes, deliveries, failures, incidents, partition_states, publications
+from headrace.store.queries import (
+    attempts,
+    changes,
+    deliveries,
+    failures,
+    incidents,
+    partition_states,
+    publications,
+)
 from headrace.store.queries import evidence as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.changes import ChangedPartition, FactNews
@@ -34,13 +42,22 @@ WORKERS = "workers"
 _FAMILIES = {"lost": Family.LOST, "resources": Family.RESOURCES}
 
 
-def gather_lost_and_slow(tx: Transaction, result: Gathered, after: tuple[int, int], now: int) -> tuple[int, int]:
+def gather_lost_and_slow(
+    tx: Transaction, result: Gathered, after: tuple[int, int], now: int
+) -> tuple[int, int]:
     """Gather lost, resource-starved and slow attempts after a number; return the new number."""
-    seen = [*_lost_workers(tx, after), *((evidence, None) for evidence in _slow_runs(tx, after, now))]
+    seen = [
+        *_lost_workers(tx, after),
+        *((evidence, None) for evidence in _slow_runs(tx, after, now)),
+    ]
     known = stored.known(tx, (evidence.id for evidence, _ in seen))
     for evidence, attempt in seen:
         if evidence.id not in known and evidence.id not in result.seen:
-            result.add(evidence, attempt, over=now if attempt is not None and _is_over(tx, evidence) else None)
+            result.add(
+                evidence,
+                attempt,
+                over=now if attempt is not None and _is_over(tx, evidence) else None,
+            )
     return failures.ended_up_to(tx)
 
 
@@ -57,11 +74,17 @@ def _lost_workers(tx: Transaction, after: tuple[int, int]) -> Iterator[tuple[Evi
         for key in item.partitions:
             partition = "" if key == "*" else key
             evidence = Evidence(
-                id=f"attempt:{item.attempt}@{partition}", node=item.node, partition=partition, family=family,
-                observed=str(error.get("message") or item.reason), strength=WORK_NATS, at_us=item.finished_at or item.started_at,
-                began_us=item.started_at, error_kind="lost_worker" if item.state == "lost" else "resources",
+                id=f"attempt:{item.attempt}@{partition}",
+                node=item.node,
+                partition=partition,
+                family=family,
+                observed=str(error.get("message") or item.reason),
+                strength=WORK_NATS,
+                at_us=item.finished_at or item.started_at,
+                began_us=item.started_at,
+                error_kind="lost_worker" if item.state == "lost" else "resources",
                 host=WORKERS if item.state == "lost" else "",
-            )  # fmt: skip
+            )
             yield evidence, item.attempt
 
 
@@ -77,7 +100,9 @@ def _slow_runs(tx: Transaction, after: tuple[int, int], now: int) -> Iterator[Ev
         if seconds <= SLOW_TIMES * usual * _times_as_much(tx, item):
             continue
         key = item.partitions[0]
-        beside = f", and {waited:.1f} s more in which it waited for a processor" if waited >= 0.1 else ""
+        beside = (
+            f", and {waited:.1f} s more in which it waited for a processor" if waited >= 0.1 else ""
+        )
         beside += _rows_read(tx, item)
         yield Evidence(
             id=f"slow:{item.attempt}",
@@ -99,7 +124,10 @@ def _rows_read(tx: Transaction, item: Working) -> str:
     known = failures.inputs_of_node(tx, item.node)
     if item.took_in is None or not item.took_in.rows or not known:
         return ""
-    return f"; it read {item.took_in.rows:,} rows, usually {statistics.median(each.rows for each in known):,.0f}"
+    return (
+        f"; it read {item.took_in.rows:,} rows, usually"
+        f" {statistics.median(each.rows for each in known):,.0f}"
+    )
 
 
 def _times_as_much(tx: Transaction, item: Working) -> float:
@@ -122,7 +150,11 @@ def _times_as_much(tx: Transaction, item: Working) -> float:
 
 def _usual_duration(tx: Transaction, item: Working) -> float | None:
     """Return the p95 duration of the other attempts in seconds; None if too few are known."""
-    took = sorted(seconds for attempt, seconds in failures.seconds_of_node(tx, item.node) if attempt != item.attempt)
+    took = sorted(
+        seconds
+        for attempt, seconds in failures.seconds_of_node(tx, item.node)
+        if attempt != item.attempt
+    )
     return took[max(0, -(-len(took) * 95 // 100) - 1)] if len(took) >= SLOW_RUNS else None
 
 
@@ -178,7 +210,9 @@ def _count(text: str) -> int:
 def _alike_shares(item: Mapping[str, float], other: Mapping[str, float]) -> bool:
     if item.keys() != other.keys():
         return False
-    return all(max(item[name], other[name]) <= ALIKE * min(item[name], other[name]) for name in item)
+    return all(
+        max(item[name], other[name]) <= ALIKE * min(item[name], other[name]) for name in item
+    )
 
 
 # Held deliveries that are history: the source's first observation found them, with at least 14
@@ -245,13 +279,17 @@ HostOf: TypeAlias = Callable[[str], str]
 """The server, connection or folder from which a node is read; empty for all but sources."""
 
 
-def gather(tx: Transaction, host_of: HostOf, result: Gathered, after_fact: int, after_revision: int) -> tuple[int, int]:
+def gather(
+    tx: Transaction, host_of: HostOf, result: Gathered, after_fact: int, after_revision: int
+) -> tuple[int, int]:
     """Gather facts and partitions after these numbers; return the new numbers."""
     facts, history = changes.facts_after(tx, after_fact, NEWS_MAX), ObservationHistory(tx)
     for fact in facts:
         cured = _cured(tx, fact)
         for was in cured:
-            known = msgspec.structs.replace(_of_fact(tx, was, history), held=False, repeated=False, corrected=True)
+            known = msgspec.structs.replace(
+                _of_fact(tx, was, history), held=False, repeated=False, corrected=True
+            )
             result.add(known, was.attempt, over=fact.at)
         if not cured and not _echoes(tx, fact):
             result.add(_of_fact(tx, fact, history), fact.attempt)
@@ -260,7 +298,9 @@ def gather(tx: Transaction, host_of: HostOf, result: Gathered, after_fact: int, 
     for partition in changed:
         if partition.state not in READABLE or partition.node in concerned:
             _of_partition(tx, host_of, result, partition, history)
-    return (facts[-1].id if facts else after_fact), (changed[-1].revision if changed else after_revision)
+    return (facts[-1].id if facts else after_fact), (
+        changed[-1].revision if changed else after_revision
+    )
 
 
 def _cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
@@ -268,7 +308,10 @@ def _cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
 
     Then the cause is what was wrong before, not a restatement, unless an incident says so already.
     """
-    if fact.kind != CauseKind.RESTATEMENT or incidents.open_kinds_at(tx, fact.node, _partition(fact.partition), fact.attempt) & _WRONG:
+    if (
+        fact.kind != CauseKind.RESTATEMENT
+        or incidents.open_kinds_at(tx, fact.node, _partition(fact.partition), fact.attempt) & _WRONG
+    ):
         return []
     fact_news = [item for item in changes.cured(tx, fact) if item.kind in _WRONG]
     return [item for item in fact_news if _shown_by(fact, item) or _taken_back(tx, fact, item)]
@@ -315,12 +358,22 @@ def _of_fact(tx: Transaction, fact: FactNews, history: ObservationHistory) -> Ev
     check = fact.detail.removeprefix(_CHECK) if fact.detail.startswith(_CHECK) else None
     family = Family.CHECK if check is not None else FAMILIES.get(CauseKind(fact.kind), Family.CHECK)
     return Evidence(
-        id=f"fact:{fact.id}", node=fact.node, partition=_partition(fact.partition), family=family, kind=fact.kind, column=fact.column,
-        expected=fact.expected, observed=fact.observed, strength=fact.strength, held=held, at_us=fact.at,
-        began_us=fact.arrived_at, detail=fact.detail if check is None else check,
+        id=f"fact:{fact.id}",
+        node=fact.node,
+        partition=_partition(fact.partition),
+        family=family,
+        kind=fact.kind,
+        column=fact.column,
+        expected=fact.expected,
+        observed=fact.observed,
+        strength=fact.strength,
+        held=held,
+        at_us=fact.at,
+        began_us=fact.arrived_at,
+        detail=fact.detail if check is None else check,
         history=history.intervals(fact.node, fact.observed_at) if held else 0,
         repeated=not held and _repeats(tx, fact),
-    )  # fmt: skip
+    )
 
 
 def _repeats(tx: Transaction, fact: FactNews) -> bool:
@@ -332,7 +385,13 @@ def _repeats(tx: Transaction, fact: FactNews) -> bool:
     return not open_there and changes.repeated(tx, fact)
 
 
-def _of_partition(tx: Transaction, host_of: HostOf, result: Gathered, partition: ChangedPartition, history: ObservationHistory) -> None:
+def _of_partition(
+    tx: Transaction,
+    host_of: HostOf,
+    result: Gathered,
+    partition: ChangedPartition,
+    history: ObservationHistory,
+) -> None:
     """Add what a partition's state shows, and end the evidence that it makes obsolete."""
     if partition.state in ("held", "rejected"):
         _of_withheld(tx, result, partition, history)
@@ -346,7 +405,9 @@ def _of_partition(tx: Transaction, host_of: HostOf, result: Gathered, partition:
         _over(tx, result, partition, partition.shown, seen=True)
 
 
-def _of_withheld(tx: Transaction, result: Gathered, partition: ChangedPartition, history: ObservationHistory) -> None:
+def _of_withheld(
+    tx: Transaction, result: Gathered, partition: ChangedPartition, history: ObservationHistory
+) -> None:
     waits = changes.newest_withheld(tx, partition.node, partition.partition)
     if waits is None:
         _decided(tx, result, partition)
@@ -380,16 +441,25 @@ def _decided(tx: Transaction, result: Gathered, partition: ChangedPartition) -> 
     Other dropped deliveries leave the interval missing.
     """
     rows = stored.contents_at(tx, partition.node, _partition(partition.partition))
-    history = [id_ for id_, content in rows if msgspec.msgpack.decode(content, type=Evidence).history]
+    history = [
+        id_ for id_, content in rows if msgspec.msgpack.decode(content, type=Evidence).history
+    ]
     result.end(partition.node, history)
 
 
-def _of_failure(tx: Transaction, host_of: HostOf, result: Gathered, partition: ChangedPartition) -> None:
+def _of_failure(
+    tx: Transaction, host_of: HostOf, result: Gathered, partition: ChangedPartition
+) -> None:
     ended = changes.newest_ended(tx, partition.node, partition.partition)
     if ended is None or ended.state not in ("failed", "lost"):
         return
     _over(tx, result, partition, ended.attempt)
-    result.add(_failure(tx, host_of, partition.node, partition.partition, ended, f"attempt:{ended.attempt}"), ended.attempt)
+    result.add(
+        _failure(
+            tx, host_of, partition.node, partition.partition, ended, f"attempt:{ended.attempt}"
+        ),
+        ended.attempt,
+    )
 
 
 def of_backfills(tx: Transaction, host_of: HostOf) -> list[tuple[Evidence, str]]:
@@ -399,26 +469,47 @@ def of_backfills(tx: Transaction, host_of: HostOf) -> list[tuple[Evidence, str]]
     """
     return [
         (
-            _failure(tx, host_of, backfill.node, backfill.partition, backfill.ended, f"{BACKFILLS}:{backfill.ended.attempt}"),
+            _failure(
+                tx,
+                host_of,
+                backfill.node,
+                backfill.partition,
+                backfill.ended,
+                f"{BACKFILLS}:{backfill.ended.attempt}",
+            ),
             backfill.ended.attempt,
         )
         for backfill in changes.failed_in_backfills(tx, NEWS_MAX)
     ]
 
 
-def _failure(tx: Transaction, host_of: HostOf, node: str, partition: str, ended: changes.NewestAttempt, id_: str) -> Evidence:
+def _failure(
+    tx: Transaction,
+    host_of: HostOf,
+    node: str,
+    partition: str,
+    ended: changes.NewestAttempt,
+    id_: str,
+) -> Evidence:
     """Return the evidence of a failed attempt."""
     error = msgspec.json.decode(ended.error) if ended.error else {}
     kind = str(error.get("kind") or ("lost_worker" if ended.state == "lost" else "deterministic"))
     family = {"resources": Family.RESOURCES, "lost_worker": Family.LOST}.get(kind, Family.ERROR)
     key = _partition(partition)
     return Evidence(
-        id=f"{id_}@{key}", node=node, partition=key,
+        id=f"{id_}@{key}",
+        node=node,
+        partition=key,
         family=Family.EXPORT if ended.kind == "export" and family is Family.ERROR else family,
-        observed=str(error.get("message") or ended.reason), strength=EXACT_NATS, at_us=ended.finished_at, began_us=ended.queued_at,
-        detail=str(error.get("code") or ""), error_kind=kind,
-        host=WORKERS if family is Family.LOST else host_of(node), unproven=not publications.any_of(tx, node),
-    )  # fmt: skip
+        observed=str(error.get("message") or ended.reason),
+        strength=EXACT_NATS,
+        at_us=ended.finished_at,
+        began_us=ended.queued_at,
+        detail=str(error.get("code") or ""),
+        error_kind=kind,
+        host=WORKERS if family is Family.LOST else host_of(node),
+        unproven=not publications.any_of(tx, node),
+    )
 
 
 def _of_no_space(tx: Transaction, result: Gathered, partition: ChangedPartition) -> None:
@@ -436,12 +527,19 @@ def _of_no_space(tx: Transaction, result: Gathered, partition: ChangedPartition)
         return
     result.add(
         Evidence(
-            id=id_, node=partition.node, partition=key, family=Family.RESOURCES, observed=partition.reason,
+            id=id_,
+            node=partition.node,
+            partition=key,
+            family=Family.RESOURCES,
+            observed=partition.reason,
             expected=needed(partition.reason),
-            strength=EXACT_NATS, at_us=last.finished_at or partition.since, began_us=newest[-1].queued_at, error_kind=ENVIRONMENT,
+            strength=EXACT_NATS,
+            at_us=last.finished_at or partition.since,
+            began_us=newest[-1].queued_at,
+            error_kind=ENVIRONMENT,
         ),
         last.id,
-    )  # fmt: skip
+    )
 
 
 def _found_full(attempt: Attempt) -> bool:
@@ -449,7 +547,14 @@ def _found_full(attempt: Attempt) -> bool:
     return attempt.state == "skipped" and error.get("kind") == ENVIRONMENT
 
 
-def _over(tx: Transaction, result: Gathered, partition: ChangedPartition, attempt: str | None, *, seen: bool = False) -> None:
+def _over(
+    tx: Transaction,
+    result: Gathered,
+    partition: ChangedPartition,
+    attempt: str | None,
+    *,
+    seen: bool = False,
+) -> None:
     """End evidence of earlier attempts at a partition, except of the one that readers still see.
 
     `seen`: readers see this attempt, so it holds nothing back; only reports by people stay.
@@ -458,7 +563,11 @@ def _over(tx: Transaction, result: Gathered, partition: ChangedPartition, attemp
     over = [(id_, of, held) for id_, of, held in standing if of is not None]
     result.end(
         partition.node,
-        [id_ for id_, of, held in over if of not in (attempt, partition.shown) or (seen and held and not id_.startswith(_SAID))],
+        [
+            id_
+            for id_, of, held in over
+            if of not in (attempt, partition.shown) or (seen and held and not id_.startswith(_SAID))
+        ],
     )
 
 

@@ -37,7 +37,15 @@ def gather(tx: Transaction, after: int) -> tuple[list[Evidence], int]:
     newest = applied_versions.newest_id(tx)
     if newest <= max(after, 0):
         return [], newest
-    results = [evidence for number in range(max(after, 1) + 1, newest + 1) for evidence in of_version(tx, number)] if after else []
+    results = (
+        [
+            evidence
+            for number in range(max(after, 1) + 1, newest + 1)
+            for evidence in of_version(tx, number)
+        ]
+        if after
+        else []
+    )
     return results[:CHANGES_MAX], newest
 
 
@@ -50,7 +58,9 @@ def of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
     columns: dict[str, str] = {}
     was, new = _compiled(before.compiled), _compiled(now.compiled)
     moved = sorted(set(_moved(was.project, new.project)))
-    addressed = {name for name in moved if _address(name, was.project) != _address(name, new.project)}
+    addressed = {
+        name for name in moved if _address(name, was.project) != _address(name, new.project)
+    }
     for name in moved:
         kinds[name] = ["connection"]
     for change in changes(was, new):
@@ -61,17 +71,27 @@ def of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
             columns.setdefault(change.node, "\n".join(change.columns))
     for node, what in kinds.items():
         yield Evidence(
-            id=f"{KIND}:{number}:{node}", node=node, family=Family.CHANGE, column=columns.get(node, ""),
-            observed=f"{', '.join(dict.fromkeys(what))} changed by {now.actor}", strength=NATS, held=False, at_us=now.applied_at,
-            detail=what[0], same_place=node not in moved and node in {*was.project.sources, *was.project.consumers},
+            id=f"{KIND}:{number}:{node}",
+            node=node,
+            family=Family.CHANGE,
+            column=columns.get(node, ""),
+            observed=f"{', '.join(dict.fromkeys(what))} changed by {now.actor}",
+            strength=NATS,
+            held=False,
+            at_us=now.applied_at,
+            detail=what[0],
+            same_place=node not in moved and node in {*was.project.sources, *was.project.consumers},
             added=node in new.project.sources and node not in was.project.sources,
             readdressed=node in addressed and publications.any_of(tx, node),
-        )  # fmt: skip
+        )
 
 
 def dropped_checks(tx: Transaction, after: int) -> dict[str, set[str]]:
     """Return node → its checks that were declared in a version and aren't in the newest."""
-    before, newest = applied_versions.get(tx, after), applied_versions.get(tx, applied_versions.newest_id(tx))
+    before, newest = (
+        applied_versions.get(tx, after),
+        applied_versions.get(tx, applied_versions.newest_id(tx)),
+    )
     if before is None or newest is None:
         return {}
     was, now = _compiled(before.compiled).project, _compiled(newest.compiled).project
@@ -94,7 +114,9 @@ def _version(evidence: Evidence) -> int:
     return int(evidence.id.split(":")[1])
 
 
-def computed_since(tx: Transaction, changed: Sequence[Evidence], lost: Collection[str]) -> Iterator[Evidence]:
+def computed_since(
+    tx: Transaction, changed: Sequence[Evidence], lost: Collection[str]
+) -> Iterator[Evidence]:
     """Yield the code changes of nodes in `lost` whose code has computed published partitions.
 
     These assets lost workers. Code counts until it was changed again; old and new changes are
@@ -104,10 +126,17 @@ def computed_since(tx: Transaction, changed: Sequence[Evidence], lost: Collectio
         return
     before = (content for node, content in stored.active_of(tx, KIND).values() if node in lost)
     known = [*(msgspec.msgpack.decode(content, type=Evidence) for content in before), *changed]
-    of_code = sorted((evidence for evidence in known if evidence.node in lost and evidence.detail in BODIES), key=_version)
+    of_code = sorted(
+        (evidence for evidence in known if evidence.node in lost and evidence.detail in BODIES),
+        key=_version,
+    )
     for at, evidence in enumerate(of_code):
-        again = next((_version(later) for later in of_code[at + 1 :] if later.node == evidence.node), None)
-        if not evidence.proven and publications.any_since_version(tx, evidence.node, _version(evidence), again):
+        again = next(
+            (_version(later) for later in of_code[at + 1 :] if later.node == evidence.node), None
+        )
+        if not evidence.proven and publications.any_since_version(
+            tx, evidence.node, _version(evidence), again
+        ):
             yield msgspec.structs.replace(evidence, proven=True)
 
 
@@ -125,10 +154,19 @@ def taken_back(tx: Transaction, changed: Sequence[Evidence]) -> Iterator[Evidenc
     """
     names = {evidence.node for evidence in changed if evidence.detail == BODY}
     now = applied_versions.get(tx, applied_versions.newest_id(tx)) if names else None
-    back = {name for name in names if now is not None and _is_back(tx, name, _compiled(now.compiled))}
+    back = {
+        name for name in names if now is not None and _is_back(tx, name, _compiled(now.compiled))
+    }
     if back:
-        standing = (msgspec.msgpack.decode(content, type=Evidence) for _, content in stored.active_of(tx, KIND).values())
-        yield from (evidence for evidence in (*standing, *changed) if evidence.node in back and evidence.detail == BODY)
+        standing = (
+            msgspec.msgpack.decode(content, type=Evidence)
+            for _, content in stored.active_of(tx, KIND).values()
+        )
+        yield from (
+            evidence
+            for evidence in (*standing, *changed)
+            if evidence.node in back and evidence.detail == BODY
+        )
 
 
 def matters_still(tx: Transaction, evidence: Evidence) -> bool:
@@ -136,8 +174,13 @@ def matters_still(tx: Transaction, evidence: Evidence) -> bool:
 
     Then the change may be the cause although it was reverted.
     """
-    standing = (msgspec.msgpack.decode(content, type=Evidence) for content in stored.active_contents(tx, evidence.node))
-    return any(each.family is not Family.CHANGE and each.at_us >= evidence.at_us for each in standing)
+    standing = (
+        msgspec.msgpack.decode(content, type=Evidence)
+        for content in stored.active_contents(tx, evidence.node)
+    )
+    return any(
+        each.family is not Family.CHANGE and each.at_us >= evidence.at_us for each in standing
+    )
 
 
 def _is_back(tx: Transaction, name: str, now: Compiled) -> bool:
@@ -204,15 +247,27 @@ def _compiled(content: bytes) -> Compiled:
 LAPSED_NATS = 12.0
 
 
-def gather_lapsed_exceptions(tx: Transaction, context: EvaluationContext, now: int) -> Iterator[Evidence]:
+def gather_lapsed_exceptions(
+    tx: Transaction, context: EvaluationContext, now: int
+) -> Iterator[Evidence]:
     """Yield the evidence that held each of these publications before it was accepted."""
     for record in exceptions.exceptions_in_force(tx):
-        if record.until is not None and record.lapsed(now) and record.node in context.declared.nodes:
+        if (
+            record.until is not None
+            and record.lapsed(now)
+            and record.node in context.declared.nodes
+        ):
             for place, before in enumerate(_held_evidence(tx, record)):
                 yield msgspec.structs.replace(
-                    before, id=f"{LAPSED}:{record.id}:{place}", at_us=record.until, began_us=record.until,
-                    held=True, history=0, repeated=False, lapsed=record.actor,
-                )  # fmt: skip
+                    before,
+                    id=f"{LAPSED}:{record.id}:{place}",
+                    at_us=record.until,
+                    began_us=record.until,
+                    held=True,
+                    history=0,
+                    repeated=False,
+                    lapsed=record.actor,
+                )
 
 
 def _held_evidence(tx: Transaction, record: ExceptionRecord) -> list[Evidence]:
@@ -220,13 +275,22 @@ def _held_evidence(tx: Transaction, record: ExceptionRecord) -> list[Evidence]:
     row = quarantine.get(tx, record.quarantine_id)
     key = "" if record.partition == WHOLE else record.partition
     attempt = "" if row is None else f"{row.epoch}.{row.n}"
-    results = [msgspec.msgpack.decode(content, type=Evidence) for content in stored.held_contents(tx, record.node, key, attempt)]
+    results = [
+        msgspec.msgpack.decode(content, type=Evidence)
+        for content in stored.held_contents(tx, record.node, key, attempt)
+    ]
     if results:
         return results
     reason = row.reason if row is not None else "why it waited isn't known any more"
     return [
         Evidence(
-            id="", node=record.node, partition=key, family=Family.CHECK, observed=reason,
-            strength=LAPSED_NATS, at_us=record.at, error_kind="held" if row is None else row.state,
+            id="",
+            node=record.node,
+            partition=key,
+            family=Family.CHECK,
+            observed=reason,
+            strength=LAPSED_NATS,
+            at_us=record.at,
+            error_kind="held" if row is None else row.state,
         )
-    ]  # fmt: skip
+    ]

@@ -88,7 +88,11 @@ def gather(
             continue  # in time: the deadline can be met
         last = newest[0]
         interval = waiting.get(terms.consumer)
-        held = interval is not None and interval.interval == last.interval and _is_held_elsewhere(interval, late)
+        held = (
+            interval is not None
+            and interval.interval == last.interval
+            and _is_held_elsewhere(interval, late)
+        )
         if started is None and (held or _away(outages, last.due_at, last.met_at or last.due_at)):
             continue
         due = max(last.due_at, due_us(terms, last.interval))
@@ -103,27 +107,44 @@ def gather(
         kept_by = None if ends is None else _kept_by(usual, ends, recent, due, terms)
         if kept_by is not None and kept_by.at_us > due:
             if kept_by.source and kept_by.unseen_us >= _MINUTE_US:
-                kept_by = kept_by._replace(not_observed=usual.not_observed(kept_by.source, last.interval, due))
+                kept_by = kept_by._replace(
+                    not_observed=usual.not_observed(kept_by.source, last.interval, due)
+                )
             yield _evidence(terms, last, due, kept_by, started, context.declared.timezone, now)
 
 
 def _is_held_elsewhere(interval: BlockedInterval, late: Collection[tuple[str, str]]) -> bool:
-    return not interval.by or any(b.block not in _HOLDS or (b.node, b.partition) in late for b in interval.by)
+    return not interval.by or any(
+        b.block not in _HOLDS or (b.node, b.partition) in late for b in interval.by
+    )
 
 
 def _usual_end(
-    context: EvaluationContext, usual: _Usual, terms: Terms, last: StoredObligation, interval: BlockedInterval | None
+    context: EvaluationContext,
+    usual: _Usual,
+    terms: Terms,
+    last: StoredObligation,
+    interval: BlockedInterval | None,
 ) -> _Ends | None:
     """Return when an interval is usually published; None if unknown."""
     places = [(source, last.interval) for source in _sources(context, terms)]
     if interval is not None and interval.interval == last.interval:
         places += [(b.node, b.partition) for b in interval.by if b.block in _HOLDS]
-    results = [ends for node, key in dict.fromkeys(places) if (ends := usual.ends(terms, node, key)) is not None]
+    results = [
+        ends
+        for node, key in dict.fromkeys(places)
+        if (ends := usual.ends(terms, node, key)) is not None
+    ]
     return max(results, key=lambda ends: ends.at_us, default=None)
 
 
 def _always(
-    tx: Transaction, context: EvaluationContext, usual: _Usual, terms: Terms, newest: list[StoredObligation], outages: Sequence[Evidence]
+    tx: Transaction,
+    context: EvaluationContext,
+    usual: _Usual,
+    terms: Terms,
+    newest: list[StoredObligation],
+    outages: Sequence[Evidence],
 ) -> _Ends | None:
     """Return the latest publication if the newest deadlines were all missed.
 
@@ -131,7 +152,11 @@ def _always(
     count as usual.
     """
     last = newest[:MISSED_LEAST]
-    late = [obligation for obligation in last if obligation.met_at is not None and obligation.met_at > obligation.due_at]
+    late = [
+        obligation
+        for obligation in last
+        if obligation.met_at is not None and obligation.met_at > obligation.due_at
+    ]
     if len(late) < MISSED_LEAST or _had_another_cause(tx, terms, late, outages):
         return None
     met = [obligation.met_at or 0 for obligation in late]
@@ -141,7 +166,9 @@ def _always(
     ends = _Ends(newest[0].due_at + took, f"the last {len(late)} were")
     results = ((name, usual.delivery(name, late[0].interval)) for name in _sources(context, terms))
     name, seen = max(
-        ((name, arrival) for name, arrival in results if arrival is not None), key=lambda it: it[1].observed_us, default=("", None)
+        ((name, arrival) for name, arrival in results if arrival is not None),
+        key=lambda it: it[1].observed_us,
+        default=("", None),
     )
     if seen is None or seen.unseen_us < _MINUTE_US:
         return ends
@@ -149,14 +176,18 @@ def _always(
     return ends._replace(because=because, unseen_us=seen.unseen_us, source=name)
 
 
-def _lately(tx: Transaction, terms: Terms, newest: list[StoredObligation], outages: Sequence[Evidence]) -> dict[str, int]:
+def _lately(
+    tx: Transaction, terms: Terms, newest: list[StoredObligation], outages: Sequence[Evidence]
+) -> dict[str, int]:
     """Return interval → when the newest interval would have been published with the same delay.
 
     These are recently missed intervals without another cause, possibly with the newest.
     """
     ended = bounds_us(newest[0].interval, terms.per, terms.timezone)[1]
     return {
-        obligation.interval: ended + obligation.met_at - bounds_us(obligation.interval, terms.per, terms.timezone)[1]
+        obligation.interval: (
+            ended + obligation.met_at - bounds_us(obligation.interval, terms.per, terms.timezone)[1]
+        )
         for obligation in newest[:MISSED_LEAST]
         if obligation.met_at is not None and obligation.met_at > obligation.due_at
         if not _had_another_cause(tx, terms, [obligation], outages)
@@ -170,7 +201,10 @@ def _as_lately(recent: dict[str, int]) -> _Ends | None:
 
 def _is_usual(recent: dict[str, int]) -> bool:
     """Return whether most recently missed intervals were as late as the latest."""
-    return len(recent) >= MISSED_LEAST and max(recent.values()) - statistics.median(recent.values()) <= TOLERANCE_US
+    return (
+        len(recent) >= MISSED_LEAST
+        and max(recent.values()) - statistics.median(recent.values()) <= TOLERANCE_US
+    )
 
 
 def _last(recent: dict[str, int]) -> str:
@@ -188,7 +222,9 @@ def _kept_by(usual: _Usual, ends: _Ends, recent: dict[str, int], due: int, terms
         return ends
     if ends.unseen_us and latest - ends.at_us <= TOLERANCE_US:
         return ends._replace(at_us=latest)
-    because = f"{ends.because}; {_last(recent)} there by {_clock(_minute(latest), due, terms.timezone)}"
+    because = (
+        f"{ends.because}; {_last(recent)} there by {_clock(_minute(latest), due, terms.timezone)}"
+    )
     if later and ends.source:
         interval = max(recent, key=lambda key: (_minute(recent[key]), key))
         seen = usual.delivery(ends.source, interval)
@@ -196,12 +232,16 @@ def _kept_by(usual: _Usual, ends: _Ends, recent: dict[str, int], due: int, terms
             because = f"{ends.because}; {_seen_late(interval, seen, terms)}"
             ends = ends._replace(unseen_us=seen.unseen_us)
     promised, always = ends.promised and not later, _is_usual(recent) if later else ends.usual
-    return ends._replace(at_us=max(latest, ends.at_us), because=because, promised=promised, usual=always)
+    return ends._replace(
+        at_us=max(latest, ends.at_us), because=because, promised=promised, usual=always
+    )
 
 
 def _seen_late(what: str, seen: TimedArrival, terms: Terms) -> str:
     """Return a clause about a delivery that waited for its observation."""
-    arrived, looked = (f"{from_us(at, terms.timezone):%H:%M}" for at in (seen.arrived_us, seen.observed_us))
+    arrived, looked = (
+        f"{from_us(at, terms.timezone):%H:%M}" for at in (seen.arrived_us, seen.observed_us)
+    )
     return f"{what} came at {arrived}, but nobody looked before {looked}"
 
 
@@ -212,23 +252,36 @@ def _minute(at_us: int) -> int:
 
 def _away(outages: Sequence[Evidence], from_us: int, until_us: int) -> bool:
     """Return whether an outage overlaps a span."""
-    return any((outage.began_us or outage.at_us) <= until_us and outage.at_us >= from_us for outage in outages)
+    return any(
+        (outage.began_us or outage.at_us) <= until_us and outage.at_us >= from_us
+        for outage in outages
+    )
 
 
-def _had_another_cause(tx: Transaction, terms: Terms, late: list[StoredObligation], outages: Sequence[Evidence]) -> bool:
+def _had_another_cause(
+    tx: Transaction, terms: Terms, late: list[StoredObligation], outages: Sequence[Evidence]
+) -> bool:
     if any(_away(outages, missed.due_at, missed.met_at or missed.due_at) for missed in late):
         return True
     return any(
-        incident.began_at <= (missed.met_at or 0) and (incident.restored_at or incident.resolved_at or missed.due_at) >= missed.due_at
+        incident.began_at <= (missed.met_at or 0)
+        and (incident.restored_at or incident.resolved_at or missed.due_at) >= missed.due_at
         for incident in incidents.newest(tx)
-        if terms.consumer in incident.affected.consumers and incident.kind != CauseKind.DEADLINE_INFEASIBLE
+        if terms.consumer in incident.affected.consumers
+        and incident.kind != CauseKind.DEADLINE_INFEASIBLE
         for missed in late
     )
 
 
 def _evidence(
-    terms: Terms, last: StoredObligation, due: int, ends: _Ends, started: Evidence | None, project_zone: str, now: int
-) -> Evidence:  # fmt: skip
+    terms: Terms,
+    last: StoredObligation,
+    due: int,
+    ends: _Ends,
+    started: Evidence | None,
+    project_zone: str,
+    now: int,
+) -> Evidence:
     """Return the evidence, with times in the consumer's timezone, as in its `due`.
 
     The timezone is named if the project has another.
@@ -243,20 +296,33 @@ def _evidence(
     elif ends.unseen_us >= at - due:
         earlier = f"{LOOKED}{early} earlier"
     elif ends.not_observed:
-        earlier = f"there {ago(_minute(ends.at_us - ends.unseen_us) - due)}, and looked at {early}, earlier"
+        earlier = (
+            f"there {ago(_minute(ends.at_us - ends.unseen_us) - due)}, and looked at {early},"
+            " earlier"
+        )
     there = "usually there" if ends.usual else "there"
     return Evidence(
-        id=f"{KIND}:{terms.consumer}", node=terms.consumer, family=Family.ARRIVAL, kind=CauseKind.DEADLINE_INFEASIBLE.value,
+        id=f"{KIND}:{terms.consumer}",
+        node=terms.consumer,
+        family=Family.ARRIVAL,
+        kind=CauseKind.DEADLINE_INFEASIBLE.value,
         partition=last.interval if started is None else started.partition,
-        expected=f"by {_clock(due, due, zone)}; fits if due by {_clock(at, due, zone)}, or {earlier}",
+        expected=(
+            f"by {_clock(due, due, zone)}; fits if due by {_clock(at, due, zone)}, or {earlier}"
+        ),
         observed=f"{there} at {_clock(at, due, zone)}{named} ({ends.because})",
-        strength=NATS, at_us=now, began_us=last.due_at if started is None else started.began_us,
-    )  # fmt: skip
+        strength=NATS,
+        at_us=now,
+        began_us=last.due_at if started is None else started.began_us,
+    )
 
 
 def _clock(at: int, due: int, zone: str) -> str:
     """Return the time of day, with the number of days after the deadline, if any."""
-    local, days = from_us(at, zone), (from_us(at, zone).date() - from_us(due, zone).date()) // timedelta(days=1)
+    local, days = (
+        from_us(at, zone),
+        (from_us(at, zone).date() - from_us(due, zone).date()) // timedelta(days=1),
+    )
     return f"{local:%H:%M}" + (f" {days} day{'s' if days > 1 else ''} later" if days else "")
 
 
@@ -265,7 +331,11 @@ def _sources(context: EvaluationContext, terms: Terms) -> list[str]:
     waiting, results = list(terms.reads), dict.fromkeys(terms.reads)
     while waiting:
         node = context.declared.nodes.get(waiting.pop())
-        new = [spec.node for spec in node.inputs if spec.node not in results] if node is not None else []
+        new = (
+            [spec.node for spec in node.inputs if spec.node not in results]
+            if node is not None
+            else []
+        )
         results |= dict.fromkeys(new)
         waiting += new
     nodes = (context.declared.nodes[name] for name in results if name in context.declared.nodes)
@@ -275,7 +345,9 @@ def _sources(context: EvaluationContext, terms: Terms) -> list[str]:
 class _Usual:
     """Usual arrivals and durations; each is read once."""
 
-    def __init__(self, tx: Transaction, context: EvaluationContext, outages: Sequence[Evidence]) -> None:
+    def __init__(
+        self, tx: Transaction, context: EvaluationContext, outages: Sequence[Evidence]
+    ) -> None:
         self._tx, self._context, self._outages = tx, context, outages
         self._delay = cache(self._usual_delay)
         self._seconds = cache(self._usual_seconds)
@@ -292,21 +364,42 @@ class _Usual:
         delay, unseen = self._delay(name)
         ended = bounds_us(key.partition("/")[0], source.partition.grain, source.timezone)[1]
         arrives = promised_by(source, key) if delay is None else ended + delay
-        takes = max((result for read in terms.reads if (result := self._after(name, read)) is not None), default=0.0)
+        takes = max(
+            (result for read in terms.reads if (result := self._after(name, read)) is not None),
+            default=0.0,
+        )
         if arrives is None:
             return None
         work = int(takes * 1_000_000)
         clock = f"{from_us(arrives, terms.timezone):%H:%M}"
         if unseen > TOLERANCE_US:
             looked = f"{from_us(arrives + unseen, terms.timezone):%H:%M}"
-            return _Ends(arrives + unseen + work, f"{name} at {clock}, but nobody looks before {looked}", unseen, source=name)
+            return _Ends(
+                arrives + unseen + work,
+                f"{name} at {clock}, but nobody looks before {looked}",
+                unseen,
+                source=name,
+            )
         comes = f"if {name} comes by {clock} as promised" if delay is None else f"{name} at {clock}"
-        return _Ends(arrives + work, f"{comes}, then {ago(work)}", promised=delay is None, usual=delay is not None, source=name)
+        return _Ends(
+            arrives + work,
+            f"{comes}, then {ago(work)}",
+            promised=delay is None,
+            usual=delay is not None,
+            source=name,
+        )
 
     def delivery(self, source: str, interval: str) -> TimedArrival | None:
         """Return the delivery of an interval with its observation; None if unknown."""
         ended = self._ended(source, interval)
-        return next((arrival for arrival in came(self._tx, self._context.node(source)) if arrival.ended_us == ended), None)
+        return next(
+            (
+                arrival
+                for arrival in came(self._tx, self._context.node(source))
+                if arrival.ended_us == ended
+            ),
+            None,
+        )
 
     def not_observed(self, source: str, interval: str, due: int) -> bool:
         """Return whether a source isn't observed between an interval's end and its deadline.
@@ -329,14 +422,22 @@ class _Usual:
         took = came(self._tx, self._context.node(source))
         if len(took) < ARRIVALS_LEAST:
             return None, 0
-        delay, declared = statistics.median(arrival.delay_us for arrival in took), expected_since(self._tx, source)
+        delay, declared = (
+            statistics.median(arrival.delay_us for arrival in took),
+            expected_since(self._tx, source),
+        )
         seen = [
             arrival
             for arrival in took
-            if arrival.arrived_us >= declared and not _away(self._outages, arrival.arrived_us, arrival.observed_us)
+            if arrival.arrived_us >= declared
+            and not _away(self._outages, arrival.arrived_us, arrival.observed_us)
         ]
         observations = {arrival.observed_us for arrival in seen}
-        return int(delay), int(statistics.median(arrival.unseen_us for arrival in seen)) if len(observations) >= ARRIVALS_LEAST else 0
+        return int(delay), (
+            int(statistics.median(arrival.unseen_us for arrival in seen))
+            if len(observations) >= ARRIVALS_LEAST
+            else 0
+        )
 
     def _usual_seconds(self, node: str) -> float:
         duration_statistics = attempts.durations_of_node(self._tx, node)
@@ -350,5 +451,13 @@ class _Usual:
         if node == source:
             return self._seconds(node)
         declared = self._context.declared.nodes.get(node)
-        above = [result for spec in declared.inputs if (result := self._after(source, spec.node)) is not None] if declared else []
+        above = (
+            [
+                result
+                for spec in declared.inputs
+                if (result := self._after(source, spec.node)) is not None
+            ]
+            if declared
+            else []
+        )
         return max(above) + self._seconds(node) if above else None

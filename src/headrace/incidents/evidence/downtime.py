@@ -40,7 +40,11 @@ LAKE_KIND = "closed"
 
 
 def gather_outages(
-    tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, after: int
+    tx: Transaction,
+    context: EvaluationContext,
+    blockage: Blockage,
+    reach: DownstreamIndex,
+    after: int,
 ) -> tuple[list[Evidence], int]:
     """Return the outages that delayed deliveries found after a time, and the newest such time."""
     results: dict[str, tuple[int, Evidence]] = {}
@@ -51,7 +55,9 @@ def gather_outages(
             last = max(last, seen_us)
             outages = _outages(tx, context, blockage, reach, node, list(group), seen_us)
             due_us, evidence = min(outages, key=lambda each: each[0], default=(0, None))
-            if evidence is not None and (evidence.id not in results or due_us < results[evidence.id][0]):
+            if evidence is not None and (
+                evidence.id not in results or due_us < results[evidence.id][0]
+            ):
                 results[evidence.id] = due_us, evidence
     return [evidence for _, evidence in results.values()], last
 
@@ -61,9 +67,17 @@ def without_workers(tx: Transaction) -> Iterator[Evidence]:
     problem = lake_maintenance.worker_problem(tx)
     if problem is not None:
         yield Evidence(
-            id=f"{WORKERS_KIND}:broken", node=HEADRACE, family=Family.ABSENCE, kind=CauseKind.RUNTIME_DOWN.value, expected="workers start",
-            observed=problem.why, strength=OUTAGE_NATS, at_us=problem.seen, began_us=problem.since, detail=NO_WORKER,
-        )  # fmt: skip
+            id=f"{WORKERS_KIND}:broken",
+            node=HEADRACE,
+            family=Family.ABSENCE,
+            kind=CauseKind.RUNTIME_DOWN.value,
+            expected="workers start",
+            observed=problem.why,
+            strength=OUTAGE_NATS,
+            at_us=problem.seen,
+            began_us=problem.since,
+            detail=NO_WORKER,
+        )
 
 
 def without_lake(tx: Transaction) -> Iterator[Evidence]:
@@ -112,8 +126,17 @@ def _outages(
     for consumer in reach.consumers(source.name):
         terms = next(terms for terms in context.declared.consumers if terms.consumer == consumer)
         for due in availability.missed_deadlines(tx, consumer, observations[0].at, seen_us):
-            arrived = min((item.arrived_at for item in waited if _is_of(source, item.partition, terms, due.interval)), default=due.due_at)
-            if arrived >= due.due_at or any(item.block is not BlockReason.WAITING for item in blockage.of(terms, due.interval)):
+            arrived = min(
+                (
+                    item.arrived_at
+                    for item in waited
+                    if _is_of(source, item.partition, terms, due.interval)
+                ),
+                default=due.due_at,
+            )
+            if arrived >= due.due_at or any(
+                item.block is not BlockReason.WAITING for item in blockage.of(terms, due.interval)
+            ):
                 continue  # the deadline would have been missed anyway
             last = _away_since(tx, sources, due.due_at, arrived, pace, seen_us)
             if last is not None:
@@ -121,7 +144,9 @@ def _outages(
                 break
 
 
-def _away_since(tx: Transaction, sources: list[str], due_us: int, arrived: int, pace: int, seen_us: int) -> int | None:
+def _away_since(
+    tx: Transaction, sources: list[str], due_us: int, arrived: int, pace: int, seen_us: int
+) -> int | None:
     """Return the last activity of Headrace before it was down; None if it wasn't down.
 
     It was down if a deadline was missed, or data was much later than the cadence explains.
@@ -131,12 +156,17 @@ def _away_since(tx: Transaction, sources: list[str], due_us: int, arrived: int, 
     if expected + TOLERANCE_US < due_us:
         return last
     late = expected + max(TOLERANCE_US, pace // 10)
-    return last if late < seen_us and availability.last_activity(tx, sources, late) == last else None
+    return (
+        last if late < seen_us and availability.last_activity(tx, sources, late) == last else None
+    )
 
 
 def _breaks(tx: Transaction, source: str, observations: list[int], seen_us: int) -> dict[int, int]:
     """Return end → length of each gap between two observations."""
-    results = {until: until - began for began, until in availability.long_observation_gaps(tx, source, seen_us)}
+    results = {
+        until: until - began
+        for began, until in availability.long_observation_gaps(tx, source, seen_us)
+    }
     return results | {later: later - earlier for later, earlier in pairwise(observations)}
 
 
@@ -150,14 +180,21 @@ def _is_of(source: Node, partition: str, terms: Terms, interval: str) -> bool:
     return start < until and since < end
 
 
-def _outage_evidence(context: EvaluationContext, terms: Terms, due: Due, last: int, pace: int, seen_us: int) -> Evidence:
+def _outage_evidence(
+    context: EvaluationContext, terms: Terms, due: Due, last: int, pace: int, seen_us: int
+) -> Evidence:
     zone = context.declared.timezone
     return Evidence(
-        id=f"{GAP}:{last}", node=HEADRACE, family=Family.ABSENCE, kind=CauseKind.RUNTIME_DOWN.value,
+        id=f"{GAP}:{last}",
+        node=HEADRACE,
+        family=Family.ABSENCE,
+        kind=CauseKind.RUNTIME_DOWN.value,
         expected=f"a look before {dated(due.due_at, zone)}, when {terms.consumer} was due",
         observed=f"nobody looked from {dated(last, zone)} until {dated(seen_us, zone)}",
-        strength=OUTAGE_NATS, at_us=seen_us, began_us=last + pace,
-    )  # fmt: skip
+        strength=OUTAGE_NATS,
+        at_us=seen_us,
+        began_us=last + pace,
+    )
 
 
 # Failed observations of a source: no answer, or access denied. Denied access counts at once.
@@ -172,7 +209,9 @@ _KINDS = {
 }
 
 
-def gather_failed_observations(tx: Transaction, project: Project, overdue: Container[str] = ()) -> Iterator[Evidence]:
+def gather_failed_observations(
+    tx: Transaction, project: Project, overdue: Container[str] = ()
+) -> Iterator[Evidence]:
     """Yield evidence of the sources whose newest observations failed.
 
     A pause that a server asked for is evidence only for `overdue` sources, whose data is late
@@ -184,13 +223,26 @@ def gather_failed_observations(tx: Transaction, project: Project, overdue: Conta
         if source is None or (result.code == "source_throttled" and result.source not in overdue):
             continue
         kind = _KINDS.get(result.code or "", CauseKind.SOURCE_UNAVAILABLE)
-        if kind is CauseKind.SOURCE_UNAVAILABLE and result.times < 2 and (result.gap or SELDOM_US) < SELDOM_US:
+        if (
+            kind is CauseKind.SOURCE_UNAVAILABLE
+            and result.times < 2
+            and (result.gap or SELDOM_US) < SELDOM_US
+        ):
             continue
         yield Evidence(
-            id=f"look:{result.source}", node=result.source, family=Family.ACCESS, kind=kind.value, expected="an answer",
-            observed=result.error, strength=EXACT_NATS, at_us=result.at, began_us=result.since, detail=result.code or "",
-            error_kind="transient", host=host_of(source, project),
-        )  # fmt: skip
+            id=f"look:{result.source}",
+            node=result.source,
+            family=Family.ACCESS,
+            kind=kind.value,
+            expected="an answer",
+            observed=result.error,
+            strength=EXACT_NATS,
+            at_us=result.at,
+            began_us=result.since,
+            detail=result.code or "",
+            error_kind="transient",
+            host=host_of(source, project),
+        )
 
 
 def host_of(source: Source, project: Project) -> str:
@@ -234,14 +286,21 @@ The next ones follow as these are repaired.
 """
 
 
-def gather_damaged_files(tx: Transaction, context: EvaluationContext) -> Iterator[tuple[Evidence, str | None]]:
+def gather_damaged_files(
+    tx: Transaction, context: EvaluationContext
+) -> Iterator[tuple[Evidence, str | None]]:
     """Yield evidence of damaged files that readers need, with the attempt that published it.
 
     There is one piece for each partition in a file.
     """
     files = [file for file in damaged_files(tx) if file.node in context.declared.nodes]
     for name in dict.fromkeys(file.node for file in files):
-        own = {file.id: file for file in [damaged_file for damaged_file in files if damaged_file.node == name][:FILES_MAX]}
+        own = {
+            file.id: file
+            for file in [damaged_file for damaged_file in files if damaged_file.node == name][
+                :FILES_MAX
+            ]
+        }
         for number, held in sorted(partitions_in(tx, name, own.keys()).items()):
             for key in sorted(held) or [WHOLE]:
                 publication = publications.current(tx, name, key)

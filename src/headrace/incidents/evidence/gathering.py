@@ -37,16 +37,29 @@ def keep_fault(tx: Transaction, keeping: IncidentUpdates, error: Exception, now:
     """Record that the diagnosis failed; the next one that succeeds ends this incident."""
     what = type(error).__name__
     seen = Evidence(
-        id=f"{FAULT_KIND}:{what}", node=HEADRACE, family=Family.ERROR, kind=CauseKind.CODE_ERROR.value, expected="causes are judged",
-        observed=f"{what}: {error}"[:SAID_MAX], strength=EXACT_NATS, at_us=now, detail=what,
-    )  # fmt: skip
+        id=f"{FAULT_KIND}:{what}",
+        node=HEADRACE,
+        family=Family.ERROR,
+        kind=CauseKind.CODE_ERROR.value,
+        expected="causes are judged",
+        observed=f"{what}: {error}"[:SAID_MAX],
+        strength=EXACT_NATS,
+        at_us=now,
+        detail=what,
+    )
     result = Gathered()
     result.add(seen)
     result.write(tx, now)
     cause = Cause(
-        kind=CauseKind.CODE_ERROR, node=HEADRACE, detail=what, summary="causes can't be judged: what waits isn't put down to anything",
-        began_us=now, confidence=1.0, own=(seen.id,), explains=(seen.id,),
-    )  # fmt: skip
+        kind=CauseKind.CODE_ERROR,
+        node=HEADRACE,
+        detail=what,
+        summary="causes can't be judged: what waits isn't put down to anything",
+        began_us=now,
+        confidence=1.0,
+        own=(seen.id,),
+        explains=(seen.id,),
+    )
     keeping.keep([cause], {seen.id: seen})
 
 
@@ -70,7 +83,14 @@ class Cursors(msgspec.Struct, frozen=True, omit_defaults=True):
     trail: int = -1
 
 
-def gather(tx: Transaction, project: Project, context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, now: int) -> Gathered:
+def gather(
+    tx: Transaction,
+    project: Project,
+    context: EvaluationContext,
+    blockage: Blockage,
+    reach: DownstreamIndex,
+    now: int,
+) -> Gathered:
     """Gather and store new and ended evidence, and return it."""
     kept = stored.cursors(tx)
     cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
@@ -88,13 +108,17 @@ def gather(tx: Transaction, project: Project, context: EvaluationContext, blocka
     return result
 
 
-def note_commands(tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int) -> None:
+def note_commands(
+    tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int
+) -> None:
     """Add new commands to the timelines of incidents, without an evaluation."""
     kept = stored.cursors(tx)
     cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
     last = commands.note_actions(tx, context, blockage, cursors.trail)
     if last != cursors.trail:
-        stored.set_cursors(tx, now, msgspec.json.encode(msgspec.structs.replace(cursors, trail=last)).decode())
+        stored.set_cursors(
+            tx, now, msgspec.json.encode(msgspec.structs.replace(cursors, trail=last)).decode()
+        )
 
 
 def _news(
@@ -110,7 +134,9 @@ def _news(
     """Gather evidence from new rows; return the new cursors and all outages of Headrace."""
     trail = commands.note_actions(tx, context, blockage, cursors.trail)
     drift = people.gather_mapped_columns(tx, result, cursors.drift)
-    fact, revision = attempts.gather(tx, partial(downtime.host_at, project), result, cursors.fact, cursors.revision)
+    fact, revision = attempts.gather(
+        tx, partial(downtime.host_at, project), result, cursors.fact, cursors.revision
+    )
     attempt = attempts.gather_lost_and_slow(tx, result, cursors.attempt, now)
     changed, version = changes.gather(tx, cursors.version)
     gone, gap = downtime.gather_outages(tx, context, blockage, reach, cursors.gap)
@@ -129,23 +155,39 @@ def _news(
             result.add(one, over=now)
     for one in gone:
         result.add(one, over=now)
-    return Cursors(fact, revision, attempt, version, gap, drift, trail), [*downtime.known_outages(tx), *gone]
+    return Cursors(fact, revision, attempt, version, gap, drift, trail), [
+        *downtime.known_outages(tx),
+        *gone,
+    ]
 
 
 def _lost_workers(tx: Transaction, result: Gathered) -> set[str]:
     """Return the nodes with active or new evidence of lost workers."""
-    contents = [*stored.active_of(tx, "attempt").values(), *stored.active_of(tx, attempts.BACKFILLS).values()]
+    contents = [
+        *stored.active_of(tx, "attempt").values(),
+        *stored.active_of(tx, attempts.BACKFILLS).values(),
+    ]
     before = (msgspec.msgpack.decode(content, type=Evidence) for _, content in contents)
-    return {evidence.node for evidence in (*before, *result.seen.values()) if evidence.family is Family.LOST}
+    return {
+        evidence.node
+        for evidence in (*before, *result.seen.values())
+        if evidence.family is Family.LOST
+    }
 
 
 def _removed(tx: Transaction, result: Gathered, context: EvaluationContext) -> None:
     """End the evidence of nodes that are no longer declared."""
-    for node in stored.active_nodes(tx) - {HEADRACE, *context.declared.nodes, *context.declared.exports}:
+    for node in stored.active_nodes(tx) - {
+        HEADRACE,
+        *context.declared.nodes,
+        *context.declared.exports,
+    }:
         result.end(node, stored.active_ids(tx, node))
 
 
-def _unchecked(tx: Transaction, result: Gathered, dropped: Mapping[str, set[str]], now: int) -> None:
+def _unchecked(
+    tx: Transaction, result: Gathered, dropped: Mapping[str, set[str]], now: int
+) -> None:
     """End the evidence of incidents about failed checks that are all no longer declared.
 
     Readers see the rows that these checks were about.
@@ -172,14 +214,26 @@ def _present(
     result.now(tx, FAULT_KIND, ())  # the diagnosis succeeded this time
     result.now(tx, downtime.WORKERS_KIND, downtime.without_workers(tx))
     result.now(tx, downtime.LAKE_KIND, downtime.without_lake(tx))
-    late = list(arrivals.gather(tx, context, blockage, reach, arrivals.missed_partitions(waiting), now))
+    late = list(
+        arrivals.gather(tx, context, blockage, reach, arrivals.missed_partitions(waiting), now)
+    )
     overdue = {evidence.node for evidence in late if evidence.observed == arrivals.THROTTLED}
     result.now(tx, "look", downtime.gather_failed_observations(tx, project, overdue))
     result.now(tx, arrivals.KIND, late)
     failed = attempts.of_backfills(tx, partial(downtime.host_at, project))
-    result.now(tx, attempts.BACKFILLS, [evidence for evidence, _ in failed], {item.id: attempt for item, attempt in failed})
+    result.now(
+        tx,
+        attempts.BACKFILLS,
+        [evidence for evidence, _ in failed],
+        {item.id: attempt for item, attempt in failed},
+    )
     damaged = list(downtime.gather_damaged_files(tx, context))
-    result.now(tx, downtime.DAMAGE_KIND, [evidence for evidence, _ in damaged], {item.id: attempt for item, attempt in damaged})
+    result.now(
+        tx,
+        downtime.DAMAGE_KIND,
+        [evidence for evidence, _ in damaged],
+        {item.id: attempt for item, attempt in damaged},
+    )
     result.now(tx, LAPSED, changes.gather_lapsed_exceptions(tx, context, now))
     result.now(tx, "act", people.gather_pauses_and_withdrawals(tx, waiting, now))
     result.now(tx, "plan", people.gather_pending_approvals(tx, waiting, now))

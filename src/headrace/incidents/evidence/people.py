@@ -24,7 +24,9 @@ from headrace.store.transaction import Transaction
 EXACT_NATS = 12.0
 
 
-def gather_pauses_and_withdrawals(tx: Transaction, intervals: list[BlockedInterval], now: int) -> Iterator[Evidence]:
+def gather_pauses_and_withdrawals(
+    tx: Transaction, intervals: list[BlockedInterval], now: int
+) -> Iterator[Evidence]:
     """Yield evidence of the pauses and withdrawals that intervals wait for."""
     blocks = {
         (b.block, b.node, b.partition): b
@@ -37,16 +39,29 @@ def gather_pauses_and_withdrawals(tx: Transaction, intervals: list[BlockedInterv
     for (block, node, partition), blocked in blocks.items():
         if block is BlockReason.WITHDRAWN:
             yield Evidence(
-                id=f"act:withdrawn:{node}@{partition}", node=node, partition=partition, family=Family.ACT, kind=CauseKind.REPORTED.value,
-                observed=f"{WITHDRAWN}{blocked.reason}", strength=EXACT_NATS, at_us=blocked.since_us or now, detail="withdrawn",
-            )  # fmt: skip
+                id=f"act:withdrawn:{node}@{partition}",
+                node=node,
+                partition=partition,
+                family=Family.ACT,
+                kind=CauseKind.REPORTED.value,
+                observed=f"{WITHDRAWN}{blocked.reason}",
+                strength=EXACT_NATS,
+                at_us=blocked.since_us or now,
+                detail="withdrawn",
+            )
         elif node in held and node not in told:
             told.add(node)
             pause = held[node]
             yield Evidence(
-                id=f"act:paused:{node}@{pause.since}", node=node, family=Family.ACT, kind=CauseKind.PAUSED.value,
-                observed=f"paused by {pause.actor}: {pause.reason}", strength=EXACT_NATS, at_us=now, began_us=pause.since,
-            )  # fmt: skip
+                id=f"act:paused:{node}@{pause.since}",
+                node=node,
+                family=Family.ACT,
+                kind=CauseKind.PAUSED.value,
+                observed=f"paused by {pause.actor}: {pause.reason}",
+                strength=EXACT_NATS,
+                at_us=now,
+                began_us=pause.since,
+            )
 
 
 # Backfills that wait for approval: at once if a consumer waits for their result, else after an
@@ -57,7 +72,9 @@ PATIENCE_US = 3_600_000_000
 """An approval that no consumer waits for counts as forgotten after an hour."""
 
 
-def gather_pending_approvals(tx: Transaction, intervals: list[BlockedInterval], now: int) -> Iterator[Evidence]:
+def gather_pending_approvals(
+    tx: Transaction, intervals: list[BlockedInterval], now: int
+) -> Iterator[Evidence]:
     """Yield evidence of backfills that wait for approval.
 
     Those that no consumer waits for count only after `PATIENCE_US`.
@@ -71,10 +88,16 @@ def gather_pending_approvals(tx: Transaction, intervals: list[BlockedInterval], 
         if node is not None:
             rule = None if plan.needs is None else msgspec.json.decode(plan.needs, type=Approval)
             yield Evidence(
-                id=f"plan:{plan.id}", node=node, family=Family.ACT, kind=CauseKind.APPROVAL_PENDING.value,
-                expected=f"an approval: {rule or 'the policy asks for one'}", observed=f"backfill {plan.id} waits", strength=APPROVAL_NATS,
-                at_us=now, began_us=plan.created_at,
-            )  # fmt: skip
+                id=f"plan:{plan.id}",
+                node=node,
+                family=Family.ACT,
+                kind=CauseKind.APPROVAL_PENDING.value,
+                expected=f"an approval: {rule or 'the policy asks for one'}",
+                observed=f"backfill {plan.id} waits",
+                strength=APPROVAL_NATS,
+                at_us=now,
+                began_us=plan.created_at,
+            )
 
 
 # Deliveries that differed from the contract and were ingested anyway. Readers miss nothing, but
@@ -101,9 +124,17 @@ def gather_mapped_columns(tx: Transaction, result: Gathered, after: int) -> int:
 def _mapping_evidence(row: Mapped) -> Evidence:
     names = row.kind == "renamed" or _HEADERLESS in row.why
     return Evidence(
-        id=f"{MAPPING_KIND}:{row.id}", node=row.source, partition="" if row.partition == "*" else row.partition,
-        family=Family.SCHEMA if names else Family.FORMAT, kind=(CauseKind.SCHEMA_CHANGE if names else CauseKind.FORMAT_CHANGE).value,
-        column=row.column, expected=row.column if row.kind == "renamed" else "as it was agreed", observed=row.to or row.why,
-        strength=MAPPING_NATS, held=False, at_us=row.at, began_us=row.arrived_at,
+        id=f"{MAPPING_KIND}:{row.id}",
+        node=row.source,
+        partition="" if row.partition == "*" else row.partition,
+        family=Family.SCHEMA if names else Family.FORMAT,
+        kind=(CauseKind.SCHEMA_CHANGE if names else CauseKind.FORMAT_CHANGE).value,
+        column=row.column,
+        expected=row.column if row.kind == "renamed" else "as it was agreed",
+        observed=row.to or row.why,
+        strength=MAPPING_NATS,
+        held=False,
+        at_us=row.at,
+        began_us=row.arrived_at,
         detail="; ".join(("headerless" if names and row.kind == "format" else row.kind, row.why)),
-    )  # fmt: skip
+    )

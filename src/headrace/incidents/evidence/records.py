@@ -36,7 +36,15 @@ class Gathered:
         self.touched.add(evidence.node)
         content = msgspec.msgpack.encode(evidence)
         self._new[evidence.id] = StoredEvidence(
-            evidence.id, evidence.node, evidence.partition, None, attempt, evidence.held, content, evidence.at_us, over
+            evidence.id,
+            evidence.node,
+            evidence.partition,
+            None,
+            attempt,
+            evidence.held,
+            content,
+            evidence.at_us,
+            over,
         )
         self._at.setdefault((evidence.node, evidence.partition), []).append(evidence.id)
         self.seen[evidence.id] = evidence
@@ -53,11 +61,19 @@ class Gathered:
 
         Nobody was notified of it yet.
         """
-        for evidence in [self._new[id_] for id_ in self._at.get((node, partition), ()) if id_ in self._new]:
+        for evidence in [
+            self._new[id_] for id_ in self._at.get((node, partition), ()) if id_ in self._new
+        ]:
             if evidence.held and evidence.attempt not in (None, shown):
                 del self._new[evidence.id], self.seen[evidence.id]
 
-    def now(self, tx: Transaction, kind: str, seen: Iterable[Evidence], attempts: Mapping[str, str | None] = NO_ATTEMPTS) -> None:
+    def now(
+        self,
+        tx: Transaction,
+        kind: str,
+        seen: Iterable[Evidence],
+        attempts: Mapping[str, str | None] = NO_ATTEMPTS,
+    ) -> None:
         """Set all current evidence of a kind: add what is new and end what is missing.
 
         Known evidence that doesn't differ is left alone. `attempts` maps evidence to the attempt
@@ -74,7 +90,9 @@ class Gathered:
     def of_attempt(self, node: str, partition: str, attempt: str) -> bool:
         """Return whether any new evidence holds an attempt's partition."""
         return any(
-            evidence.attempt == attempt and evidence.held and (evidence.node, evidence.partition) == (node, partition)
+            evidence.attempt == attempt
+            and evidence.held
+            and (evidence.node, evidence.partition) == (node, partition)
             for evidence in self._new.values()
         )
 
@@ -97,7 +115,14 @@ REPORT_KIND = "report"
 REPORT_NATS = 12.0
 
 
-def report_publications(tx: Transaction, node: str, publications: Sequence[Publication], actor: str, reason: str, now: int) -> list[str]:
+def report_publications(
+    tx: Transaction,
+    node: str,
+    publications: Sequence[Publication],
+    actor: str,
+    reason: str,
+    now: int,
+) -> list[str]:
     """Record a person's report that publications are wrong, and return the ids of its evidence.
 
     The evidence is active until other publications replace them.
@@ -119,7 +144,16 @@ def report_publications(tx: Transaction, node: str, publications: Sequence[Publi
         )
         content = msgspec.msgpack.encode(evidence)
         kept.append(
-            StoredEvidence(evidence.id, node, partition, None, f"{publication.epoch}.{publication.n}", held=True, content=content, at=now)
+            StoredEvidence(
+                evidence.id,
+                node,
+                partition,
+                None,
+                f"{publication.epoch}.{publication.n}",
+                held=True,
+                content=content,
+                at=now,
+            )
         )
     stored.keep(tx, kept)
     return [evidence.id for evidence in kept]
@@ -128,7 +162,12 @@ def report_publications(tx: Transaction, node: str, publications: Sequence[Publi
 # Evidence in words, as an incident stores it.
 
 RENAMED = "column renamed"
-_SCHEMA = {"renamed": RENAMED, "dropped": "column gone", "added": "column new", "nullability": "column nullable now"}
+_SCHEMA = {
+    "renamed": RENAMED,
+    "dropped": "column gone",
+    "added": "column new",
+    "nullability": "column nullable now",
+}
 TEXT_MAX = 300
 
 
@@ -160,7 +199,11 @@ def reclassified_text(was: tuple[str, str], now: tuple[str, str]) -> str:
 
 def evidence_label(evidence: Evidence) -> str:
     """Return what kind of observation evidence is, in a few words."""
-    return f"{_label(evidence)}, exception of {evidence.lapsed} lapsed" if evidence.lapsed else _label(evidence)
+    return (
+        f"{_label(evidence)}, exception of {evidence.lapsed} lapsed"
+        if evidence.lapsed
+        else _label(evidence)
+    )
 
 
 def _label(evidence: Evidence) -> str:

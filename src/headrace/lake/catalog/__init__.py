@@ -5,7 +5,14 @@ Nothing here loads DuckDB: the process that holds the state database must have o
 library.
 """
 
-from headrace.lake.catalog.admission import FileMoved, NeedsRewrite, TableMoved, next_id, seen, state
+from headrace.lake.catalog.admission import (
+    FileMoved,
+    NeedsRewrite,
+    TableMoved,
+    next_id,
+    seen,
+    state,
+)
 from headrace.lake.catalog.change import CatalogChange, Rewrite
 from headrace.lake.catalog.inventory import (
     CurrentFile,

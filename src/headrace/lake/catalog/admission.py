@@ -11,7 +11,15 @@ from typing import Any
 import msgspec
 
 from headrace.lake.catalog.columns import TableStatistics, ids_of, leaves_of
-from headrace.lake.catalog.reading import FileRow, TableRow, View, keys_text, lost_text, snapshot_exists, table_row
+from headrace.lake.catalog.reading import (
+    FileRow,
+    TableRow,
+    View,
+    keys_text,
+    lost_text,
+    snapshot_exists,
+    table_row,
+)
 from headrace.lake.catalog.schema import CatalogTransaction, sayable
 from headrace.lake.tables import (
     PARTITION_COLUMN,
@@ -49,7 +57,10 @@ class NeedsRewrite(LakeError):
     """
 
     def __init__(self, table_name: str, files: Sequence[FileRef]) -> None:
-        super().__init__(f"{len(files)} files of table `{table_name}` hold other partitions too and must be rewritten first")
+        super().__init__(
+            f"{len(files)} files of table `{table_name}` hold other partitions too and must be"
+            " rewritten first"
+        )
         self.files = tuple(files)
 
 
@@ -64,16 +75,28 @@ def check_columns(table: LakeTable) -> None:
     """
     columns = table.columns
     if len(columns) < 2 or columns[0] != LakeColumn(PARTITION_COLUMN, "VARCHAR", 1):
-        raise LakeError(f"table `{table.name}` must begin with `{PARTITION_COLUMN}` VARCHAR, id 1, and have columns of its own")
+        raise LakeError(
+            f"table `{table.name}` must begin with `{PARTITION_COLUMN}` VARCHAR, id 1, and have"
+            " columns of its own"
+        )
     names = [column.name.lower() for column in columns]
     if len(set(names)) < len(names) or "" in names:
-        raise LakeError(f"table `{table.name}` has column names that are empty or differ only in case")
+        raise LakeError(
+            f"table `{table.name}` has column names that are empty or differ only in case"
+        )
     ids = [column_id for column in columns for column_id in ids_of(column)]
-    if len(set(ids)) < len(ids) or [column.id for column in columns] != sorted(column.id for column in columns):
-        raise LakeError(f"the column ids of table `{table.name}` don't ascend, or one is used twice")
+    if len(set(ids)) < len(ids) or [column.id for column in columns] != sorted(
+        column.id for column in columns
+    ):
+        raise LakeError(
+            f"the column ids of table `{table.name}` don't ascend, or one is used twice"
+        )
     for column in columns:
         if storable(parse(column.type), column.name) != parse(column.type):
-            raise LakeError(f"column `{column.name}` of table `{table.name}` is {column.type}, which the lake can't hold")
+            raise LakeError(
+                f"column `{column.name}` of table `{table.name}` is {column.type}, which the lake"
+                " can't hold"
+            )
 
 
 def next_id(columns: Iterable[LakeColumn]) -> int:
@@ -81,7 +104,9 @@ def next_id(columns: Iterable[LakeColumn]) -> int:
     return max(max(ids_of(column)) for column in columns) + 1
 
 
-def difference(now: LakeTable, table: LakeTable, exact: Collection[str]) -> tuple[list[LakeColumn], list[LakeColumn]]:
+def difference(
+    now: LakeTable, table: LakeTable, exact: Collection[str]
+) -> tuple[list[LakeColumn], list[LakeColumn]]:
     """Return the columns that end and those that are added, to turn `now` into `table`.
 
     A column that is widened, or whose name changes its case, is in both with its id. `exact`:
@@ -114,10 +139,14 @@ def _check_type(table_name: str, old: LakeColumn, wanted: str, exact: Collection
     if was == kind or widens(was, kind):
         return
     if not widens_where_exact(was, kind):
-        raise TableMoved(f"column `{old.name}` of table `{table_name}` has become {old.type} meanwhile, and this was computed as {wanted}")
+        raise TableMoved(
+            f"column `{old.name}` of table `{table_name}` has become {old.type} meanwhile, and this"
+            f" was computed as {wanted}"
+        )
     if old.name not in exact:
         raise LakeError(
-            f"column `{old.name}` of table `{table_name}` has whole numbers that are too large for {wanted}",
+            f"column `{old.name}` of table `{table_name}` has whole numbers that are too large for"
+            f" {wanted}",
             hint="give it a DECIMAL that holds them, for example DECIMAL(38,6), or another name",
         )
 
@@ -128,9 +157,17 @@ def check_staged(table: LakeTable, staged: StagedFile) -> None:
     DuckLake enforces neither NOT NULL nor row counts.
     """
     if staged.columns and staged.columns != table.columns:
-        raise TableMoved(f"table `{table.name}` has other columns now than when {staged.path} was written")
-    if staged.rows != sum(part.rows for part in staged.partitions) or staged.rows < 0 or any(part.rows < 0 for part in staged.partitions):
-        raise LakeError(f"the rows of the partitions in {staged.path} don't add up to its {staged.rows} rows")
+        raise TableMoved(
+            f"table `{table.name}` has other columns now than when {staged.path} was written"
+        )
+    if (
+        staged.rows != sum(part.rows for part in staged.partitions)
+        or staged.rows < 0
+        or any(part.rows < 0 for part in staged.partitions)
+    ):
+        raise LakeError(
+            f"the rows of the partitions in {staged.path} don't add up to its {staged.rows} rows"
+        )
     if len({part.key for part in staged.partitions}) < len(staged.partitions):
         raise LakeError(f"{staged.path} names a partition twice")
     _check_statistics(table, staged)
@@ -142,9 +179,15 @@ def _check_statistics(table: LakeTable, staged: StagedFile) -> None:
             missing = [column.name for leaf, _, _ in leaves_of(column) if leaf not in staged.nested]
         else:
             statistics = staged.statistics.get(column.name)
-            missing = [] if statistics is not None and statistics.values + statistics.nulls == staged.rows else [column.name]
+            missing = (
+                []
+                if statistics is not None and statistics.values + statistics.nulls == staged.rows
+                else [column.name]
+            )
         if missing:
-            raise LakeError(f"the statistics of {staged.path} lack or miscount column `{column.name}`")
+            raise LakeError(
+                f"the statistics of {staged.path} lack or miscount column `{column.name}`"
+            )
     if staged.statistics[PARTITION_COLUMN].nulls:
         raise LakeError(f"{staged.path} has rows without a partition")
 
@@ -154,7 +197,8 @@ def check_keys(table: LakeTable, keys: frozenset[str], staged: Sequence[StagedFi
     others = {part.key for file in staged for part in file.partitions} - keys
     if others:
         raise LakeError(
-            f"staged files of `{table.name}` have rows of {len(others)} partitions that aren't to be published, such as {min(others)!r}"
+            f"staged files of `{table.name}` have rows of {len(others)} partitions that aren't to"
+            f" be published, such as {min(others)!r}"
         )
 
 
@@ -162,30 +206,40 @@ def check_keys(table: LakeTable, keys: frozenset[str], staged: Sequence[StagedFi
 # statistics.
 
 _FILE = (
-    "INSERT INTO ducklake_data_file(data_file_id, table_id, begin_snapshot, path, path_is_relative, file_format, record_count, "
-    "file_size_bytes, footer_size, row_id_start) "
-    "VALUES (:file, :table, :snapshot, :path, :relative, 'parquet', :rows, :bytes, :footer, :first)"
+    "INSERT INTO ducklake_data_file(data_file_id, table_id, begin_snapshot, path, path_is_relative,"
+    " file_format, record_count, file_size_bytes, footer_size, row_id_start) VALUES (:file, :table,"
+    " :snapshot, :path, :relative, 'parquet', :rows, :bytes, :footer, :first)"
 )
 _STATISTICS = (
-    "INSERT INTO ducklake_file_column_stats(data_file_id, table_id, column_id, column_size_bytes, value_count, null_count, "
-    "min_value, max_value, contains_nan, extra_stats) VALUES (:file, :table, :column, :bytes, :values, :nulls, :min, :max, :nan, :extra)"
+    "INSERT INTO ducklake_file_column_stats(data_file_id, table_id, column_id, column_size_bytes,"
+    " value_count, null_count, min_value, max_value, contains_nan, extra_stats) VALUES (:file,"
+    " :table, :column, :bytes, :values, :nulls, :min, :max, :nan, :extra)"
 )
 
 
 def write_files(
-    tx: CatalogTransaction, snapshot: int, table_id: int, table: LakeTable, files: Mapping[str, tuple[int, StagedFile]]
+    tx: CatalogTransaction,
+    snapshot: int,
+    table_id: int,
+    table: LakeTable,
+    files: Mapping[str, tuple[int, StagedFile]],
 ) -> None:
     """Register staged files in a few batches.
 
     `files` maps a name in the table's folder to id and file.
     """
     totals = TableStatistics(tx, table_id)
-    leaves = [(leaf, path[0], len(path) == 1, wanted.name) for column in table.columns for leaf, path, wanted in leaves_of(column)]
+    leaves = [
+        (leaf, path[0], len(path) == 1, wanted.name)
+        for column in table.columns
+        for leaf, path, wanted in leaves_of(column)
+    ]
     file_rows: list[dict[str, Any]] = []
     column_rows: list[dict[str, Any]] = []
     for name, (file_id, staged) in files.items():
         results = [
-            (leaf, kind, _sayable(tx, staged.statistics[column] if plain else staged.nested[leaf])) for leaf, column, plain, kind in leaves
+            (leaf, kind, _sayable(tx, staged.statistics[column] if plain else staged.nested[leaf]))
+            for leaf, column, plain, kind in leaves
         ]
         first = totals.add(staged.rows, staged.size_bytes, results)
         file_rows.append(
@@ -201,7 +255,9 @@ def write_files(
                 "first": first,
             }
         )
-        column_rows.extend(_statistics(file_id, table_id, results, _extra(staged, results[0][2].minimum)))
+        column_rows.extend(
+            _statistics(file_id, table_id, results, _extra(staged, results[0][2].minimum))
+        )
     tx.executemany(_FILE, file_rows)
     tx.executemany(_STATISTICS, column_rows)
     totals.write(tx)
@@ -251,12 +307,13 @@ def _extra(staged: StagedFile, minimum: str | None) -> str | None:
 # previous one.
 
 _NEW_DELETES = (
-    "INSERT INTO ducklake_delete_file(delete_file_id, table_id, begin_snapshot, data_file_id, path, path_is_relative, format, "
-    "delete_count, file_size_bytes, footer_size) "
-    "VALUES (:id, :table, :snapshot, :file, :path, :relative, 'parquet', :rows, :bytes, :footer)"
+    "INSERT INTO ducklake_delete_file(delete_file_id, table_id, begin_snapshot, data_file_id, path,"
+    " path_is_relative, format, delete_count, file_size_bytes, footer_size) VALUES (:id, :table,"
+    " :snapshot, :file, :path, :relative, 'parquet', :rows, :bytes, :footer)"
 )
 _END_DELETES = (
-    "UPDATE ducklake_delete_file SET end_snapshot = :snapshot WHERE table_id = :table AND data_file_id = :file AND end_snapshot IS NULL"
+    "UPDATE ducklake_delete_file SET end_snapshot = :snapshot WHERE table_id = :table AND"
+    " data_file_id = :file AND end_snapshot IS NULL"
 )
 
 
@@ -274,7 +331,10 @@ def state(tx: CatalogTransaction, name: str, snapshot: int | None) -> list[State
     now = {file.ref.path: file for file in View(tx, row, None).all()}
     then = list(now.values()) if snapshot is None else View(tx, row, snapshot).all()
     deleted = _deleted(tx, row, snapshot)
-    return [StateFile(_kept_lookup(file, now), file.rows, deleted.get(file.id, 0), _stays(file, now)) for file in then]
+    return [
+        StateFile(_kept_lookup(file, now), file.rows, deleted.get(file.id, 0), _stays(file, now))
+        for file in then
+    ]
 
 
 def seen(tx: CatalogTransaction, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -285,7 +345,12 @@ def seen(tx: CatalogTransaction, name: str) -> tuple[tuple[str, tuple[str, ...]]
 
 def names_of(files: list[FileRow]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return data files and their delete files, sorted by path."""
-    return tuple(sorted((file.ref.path, tuple(sorted(delete.path for delete in file.ref.deletes))) for file in files))
+    return tuple(
+        sorted(
+            (file.ref.path, tuple(sorted(delete.path for delete in file.ref.deletes)))
+            for file in files
+        )
+    )
 
 
 def _stays(file: FileRow, now: dict[str, FileRow]) -> bool:
@@ -293,7 +358,9 @@ def _stays(file: FileRow, now: dict[str, FileRow]) -> bool:
 
     A part of a file, or of its deletions, that DuckLake merged from several snapshots can't.
     """
-    partial = file.ref.snapshot_max is not None or any(delete.snapshot_max is not None for delete in file.ref.deletes)
+    partial = file.ref.snapshot_max is not None or any(
+        delete.snapshot_max is not None for delete in file.ref.deletes
+    )
     return file.ref.path in now and not partial
 
 
@@ -311,10 +378,13 @@ def _safest(ref: FileRef) -> ColumnLookup:
 def _deleted(tx: CatalogTransaction, row: TableRow, snapshot: int | None) -> dict[int, int]:
     """Return the number of deleted rows by data file."""
     visible = (
-        "end_snapshot IS NULL" if snapshot is None else "begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot)"
+        "end_snapshot IS NULL"
+        if snapshot is None
+        else "begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot)"
     )
     rows = tx.execute(
-        f"SELECT data_file_id, sum(delete_count) FROM ducklake_delete_file WHERE table_id = :table AND {visible} GROUP BY data_file_id",
+        "SELECT data_file_id, sum(delete_count) FROM ducklake_delete_file WHERE table_id = :table"
+        f" AND {visible} GROUP BY data_file_id",
         {"table": row.id, "snapshot": snapshot},
     ).fetchall()
     return {file_id: int(count) for file_id, count in rows}
@@ -351,16 +421,28 @@ class Deletions:
 
     def write(self, tx: CatalogTransaction, snapshot: int) -> None:
         """End the old deletions and insert the new ones."""
-        tx.executemany(_END_DELETES, [{"snapshot": snapshot, "table": self._table.id, "file": file_id} for file_id in sorted(self._ended)])
+        tx.executemany(
+            _END_DELETES,
+            [
+                {"snapshot": snapshot, "table": self._table.id, "file": file_id}
+                for file_id in sorted(self._ended)
+            ],
+        )
         tx.executemany(_NEW_DELETES, [{"snapshot": snapshot, **row} for row in self._new])
 
 
 def check_replacement(current: dict[str, FileRow], replacement: Replacement) -> None:
     """Check that files that end or lose rows are current. Raises LakeError."""
-    named = {*replacement.ended, *replacement.restored, *(delete.of for delete in replacement.deletes)}
+    named = {
+        *replacement.ended,
+        *replacement.restored,
+        *(delete.of for delete in replacement.deletes),
+    }
     unknown = named - current.keys()
     if unknown:
-        raise LakeError(f"a merge speaks of files that aren't current: {', '.join(sorted(unknown)[:3])}")
+        raise LakeError(
+            f"a merge speaks of files that aren't current: {', '.join(sorted(unknown)[:3])}"
+        )
     for delete in replacement.deletes:
         if delete.of in replacement.ended or not 0 < delete.rows <= current[delete.of].rows:
             raise LakeError(f"the deletions {delete.path} don't fit their file {delete.of}")

@@ -33,7 +33,12 @@ from headrace.lake.catalog.reading import (
     table_of,
     table_row,
 )
-from headrace.lake.catalog.schema import CatalogTransaction, exclude_others, microseconds, snapshot_time
+from headrace.lake.catalog.schema import (
+    CatalogTransaction,
+    exclude_others,
+    microseconds,
+    snapshot_time,
+)
 from headrace.lake.tables import (
     PARTITION_COLUMN,
     SCHEMA_FOLDER,
@@ -47,16 +52,24 @@ from headrace.lake.tables import (
 )
 from headrace.model.errors import LakeError
 
-_NEW_TABLE = "INSERT INTO ducklake_table VALUES (:table, :uuid, :snapshot, NULL, 0, :name, :path, :relative)"
-_IDENTITY = "SELECT table_uuid, path, path_is_relative FROM ducklake_table WHERE table_id = :table AND end_snapshot IS NULL"
-_END_TABLE = "UPDATE ducklake_table SET end_snapshot = :snapshot WHERE table_id = :table AND end_snapshot IS NULL"
+_NEW_TABLE = (
+    "INSERT INTO ducklake_table VALUES (:table, :uuid, :snapshot, NULL, 0, :name, :path, :relative)"
+)
+_IDENTITY = (
+    "SELECT table_uuid, path, path_is_relative FROM ducklake_table WHERE table_id = :table AND"
+    " end_snapshot IS NULL"
+)
+_END_TABLE = (
+    "UPDATE ducklake_table SET end_snapshot = :snapshot WHERE table_id = :table AND end_snapshot IS"
+    " NULL"
+)
 _NEW_COLUMN = (
-    "INSERT INTO ducklake_column VALUES (:id, :snapshot, NULL, :table, :id, :name, :type, :initial, 'NULL', :nullable, :parent, "
-    ":default_type, 'duckdb')"
+    "INSERT INTO ducklake_column VALUES (:id, :snapshot, NULL, :table, :id, :name, :type, :initial,"
+    " 'NULL', :nullable, :parent, :default_type, 'duckdb')"
 )
 _END_COLUMN = (
-    "UPDATE ducklake_column SET end_snapshot = :snapshot WHERE table_id = :table AND column_id = :id "
-    "AND end_snapshot IS NULL AND begin_snapshot < :snapshot"
+    "UPDATE ducklake_column SET end_snapshot = :snapshot WHERE table_id = :table AND column_id ="
+    " :id AND end_snapshot IS NULL AND begin_snapshot < :snapshot"
 )
 
 
@@ -112,8 +125,8 @@ class CatalogChange:
         """
         exclude_others(tx)
         newest = tx.execute(
-            "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id, snapshot_time FROM ducklake_snapshot "
-            "ORDER BY snapshot_id DESC LIMIT 1"
+            "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id, snapshot_time FROM"
+            " ducklake_snapshot ORDER BY snapshot_id DESC LIMIT 1"
         ).fetchone()
         if newest is None:
             raise LakeError("the lake's catalog has no snapshot")
@@ -138,8 +151,18 @@ class CatalogChange:
         folder = folder_of(table.name)
         row = TableRow(self._next_catalog, table.name, SCHEMA_FOLDER + folder)
         self._next_catalog += 1
-        self._tables[table.name.lower()] = _Open(row, LakeTable(table.name, table.columns, next_id(table.columns), row.folder), is_new=True)
-        new = {"table": row.id, "uuid": str(uuid.uuid4()), "name": table.name, "path": folder, "relative": True}
+        self._tables[table.name.lower()] = _Open(
+            row,
+            LakeTable(table.name, table.columns, next_id(table.columns), row.folder),
+            is_new=True,
+        )
+        new = {
+            "table": row.id,
+            "uuid": str(uuid.uuid4()),
+            "name": table.name,
+            "path": folder,
+            "relative": True,
+        }
         self._ddl.append((_NEW_TABLE, [new]))
         self._insert_columns(row.id, table.columns)
 
@@ -159,7 +182,12 @@ class CatalogChange:
         gone, new = difference(opened.table, table, exact_as_double(self._tx, opened.row.name))
         self._end_columns(opened.row.id, gone)
         self._insert_columns(opened.row.id, new)
-        opened.table = LakeTable(opened.table.name, table.columns, max(opened.table.next_id, next_id(table.columns)), opened.row.folder)
+        opened.table = LakeTable(
+            opened.table.name,
+            table.columns,
+            max(opened.table.next_id, next_id(table.columns)),
+            opened.row.folder,
+        )
         opened.is_altered = True
 
     def rename_table(self, name: str, new_name: str) -> None:
@@ -172,9 +200,18 @@ class CatalogChange:
         if opened.is_new or opened.is_altered or opened.files or opened.ended:
             raise LakeError(f"table `{name}` is changed by this change already")
         if name.lower() != new_name.lower() and self._find(new_name) is not None:
-            raise LakeError(f"the lake has a table `{new_name}` already, so `{name}` can't be called so", hint="take another name")
+            raise LakeError(
+                f"the lake has a table `{new_name}` already, so `{name}` can't be called so",
+                hint="take another name",
+            )
         row = self._tx.execute(_IDENTITY, {"table": opened.row.id}).fetchone()
-        identity = {"table": opened.row.id, "uuid": row[0], "path": row[1], "relative": row[2], "name": new_name}
+        identity = {
+            "table": opened.row.id,
+            "uuid": row[0],
+            "path": row[1],
+            "relative": row[2],
+            "name": new_name,
+        }
         self._ddl += [(_END_TABLE, [{"table": opened.row.id}]), (_NEW_TABLE, [identity])]
         opened.row = opened.row._replace(name=new_name)
         opened.table = msgspec.structs.replace(opened.table, name=new_name)
@@ -189,7 +226,12 @@ class CatalogChange:
         return [file.ref for file in self._holding(opened, keys) if must_be_rewritten(file, keys)]
 
     def replace(
-        self, table_name: str, partitions: Iterable[str], staged: Sequence[StagedFile], *, rewrites: Sequence[Rewrite] = ()
+        self,
+        table_name: str,
+        partitions: Iterable[str],
+        staged: Sequence[StagedFile],
+        *,
+        rewrites: Sequence[Rewrite] = (),
     ) -> None:
         """Publish staged files as the new rows of these partitions.
 
@@ -201,11 +243,16 @@ class CatalogChange:
         opened, keys = self._opened(table_name), frozenset(partitions)
         check_keys(opened.table, keys, staged)
         if not keys.isdisjoint(opened.published):
-            raise LakeError(f"partition {min(keys & opened.published)!r} of table `{table_name}` is published twice in one change")
+            raise LakeError(
+                f"partition {min(keys & opened.published)!r} of table `{table_name}` is published"
+                " twice in one change"
+            )
         current = self._holding(opened, keys)
         _check_rewrites(opened, current, keys, rewrites)
         new = [*staged, *(rewrite.staged for rewrite in rewrites if rewrite.staged is not None)]
-        new += [left for file in current if (left := self._still_lost(opened, file, keys)) is not None]
+        new += [
+            left for file in current if (left := self._still_lost(opened, file, keys)) is not None
+        ]
         self._check_new(opened, new)
         opened.ended.update(file.id for file in current)
         opened.published |= keys
@@ -220,20 +267,30 @@ class CatalogChange:
         file that isn't current, and LakeError for one that holds other partitions.
         """
         opened = self._opened(table_name)
-        file_rows = [file for file in View(self._tx, opened.row, None).all() if file.ref.path == path and file.id not in opened.ended]
+        file_rows = [
+            file
+            for file in View(self._tx, opened.row, None).all()
+            if file.ref.path == path and file.id not in opened.ended
+        ]
         if opened.is_new or not file_rows:
             raise FileMoved(f"the file {path} of table `{table_name}` isn't current any more")
         (file,) = file_rows
         if file.keys is not None and file.keys != rows.keys():
-            raise LakeError(f"the file {path} of table `{table_name}` holds other partitions than are given up")
+            raise LakeError(
+                f"the file {path} of table `{table_name}` holds other partitions than are given up"
+            )
         lost = inventory.entry(self._tx, opened.row.id, opened.table, file, rows)
         self._check_new(opened, [lost])
         opened.ended.add(file.id)
         self._admit(opened, lost)
 
-    def _still_lost(self, opened: _Open, file: FileRow, replaced: frozenset[str]) -> StagedFile | None:
+    def _still_lost(
+        self, opened: _Open, file: FileRow, replaced: frozenset[str]
+    ) -> StagedFile | None:
         """Return an entry for the lost rows that remain after some partitions are replaced."""
-        left = {key: rows for key, rows in (file.lost or {}).items() if key not in replaced and rows}
+        left = {
+            key: rows for key, rows in (file.lost or {}).items() if key not in replaced and rows
+        }
         return inventory.entry(self._tx, opened.row.id, opened.table, file, left) if left else None
 
     def merge(self, table_name: str, staged: StagedFile | None, replacement: Replacement) -> None:
@@ -256,7 +313,9 @@ class CatalogChange:
         for file in new:
             self._admit(opened, file)
 
-    def _deletions(self, opened: _Open, current: dict[str, FileRow], replacement: Replacement) -> Deletions:
+    def _deletions(
+        self, opened: _Open, current: dict[str, FileRow], replacement: Replacement
+    ) -> Deletions:
         deletions = Deletions(opened.row, {current[path].id for path in replacement.restored})
         for delete in replacement.deletes:
             deletions.add(current[delete.of].id, self._next_file, delete)
@@ -285,9 +344,14 @@ class CatalogChange:
             },
         )
         self._tx.execute(
-            "INSERT INTO ducklake_snapshot_changes(snapshot_id, changes_made, author, commit_message) "
-            "VALUES (:snapshot, :changes, :author, :message)",
-            {"snapshot": self.snapshot, "changes": ",".join(changes), "author": author, "message": message},
+            "INSERT INTO ducklake_snapshot_changes(snapshot_id, changes_made, author,"
+            " commit_message) VALUES (:snapshot, :changes, :author, :message)",
+            {
+                "snapshot": self.snapshot,
+                "changes": ",".join(changes),
+                "author": author,
+                "message": message,
+            },
         )
         return self.snapshot
 
@@ -298,7 +362,9 @@ class CatalogChange:
         row = table_row(self._tx, name, None)
         if row is None:
             return None
-        return self._tables.setdefault(name.lower(), _Open(row, table_of(self._tx, row, self.snapshot - 1)))
+        return self._tables.setdefault(
+            name.lower(), _Open(row, table_of(self._tx, row, self.snapshot - 1))
+        )
 
     def _opened(self, name: str) -> _Open:
         opened = self._find(name)
@@ -322,7 +388,8 @@ class CatalogChange:
         for file, name in zip(staged, names, strict=True):
             check_staged(opened.table, file)
             known = self._tx.execute(
-                "SELECT 1 FROM ducklake_data_file WHERE path = :name OR path = :path", {"name": name, "path": file.path}
+                "SELECT 1 FROM ducklake_data_file WHERE path = :name OR path = :path",
+                {"name": name, "path": file.path},
             ).fetchone()
             if known is not None or name in opened.files:
                 raise LakeError(f"the file {file.path} is registered in the lake already")
@@ -336,11 +403,24 @@ class CatalogChange:
         return file_id
 
     def _insert_columns(self, table_id: int, columns: Iterable[LakeColumn]) -> None:
-        rows = [{"table": table_id, **row} for column in columns for row in rows_of(column, nullable=column.name != PARTITION_COLUMN)]
+        rows = [
+            {"table": table_id, **row}
+            for column in columns
+            for row in rows_of(column, nullable=column.name != PARTITION_COLUMN)
+        ]
         self._ddl.append((_NEW_COLUMN, rows))
 
     def _end_columns(self, table_id: int, columns: Iterable[LakeColumn]) -> None:
-        self._ddl.append((_END_COLUMN, [{"table": table_id, "id": column_id} for column in columns for column_id in ids_of(column)]))
+        self._ddl.append(
+            (
+                _END_COLUMN,
+                [
+                    {"table": table_id, "id": column_id}
+                    for column in columns
+                    for column_id in ids_of(column)
+                ],
+            )
+        )
 
     def _changes(self) -> list[str]:
         """Return the tables that this snapshot created, wrote, deleted from and altered.
@@ -348,16 +428,26 @@ class CatalogChange:
         DuckLake's conflict check reads them.
         """
         opened = sorted(self._tables.values(), key=lambda item: item.row.id)
-        quoted = [item.row.name.replace('"', '""') for item in opened if item.is_new or item.is_renamed]
+        quoted = [
+            item.row.name.replace('"', '""') for item in opened if item.is_new or item.is_renamed
+        ]
         return (
             [f'created_table:"main"."{name}"' for name in quoted]
             + [f"inserted_into_table:{item.row.id}" for item in opened if item.files]
-            + [f"deleted_from_table:{item.row.id}" for item in opened if item.ended or item.deletions]
+            + [
+                f"deleted_from_table:{item.row.id}"
+                for item in opened
+                if item.ended or item.deletions
+            ]
             + [f"altered_table:{item.row.id}" for item in opened if item.is_altered]
         )
 
     def _write_tables(self) -> None:
-        changed = [opened.row.id for opened in self._tables.values() if opened.is_new or opened.is_altered or opened.is_renamed]
+        changed = [
+            opened.row.id
+            for opened in self._tables.values()
+            if opened.is_new or opened.is_altered or opened.is_renamed
+        ]
         if not changed:
             return
         self._schema_version += 1
@@ -365,14 +455,21 @@ class CatalogChange:
             self._tx.executemany(sql, [{"snapshot": self.snapshot, **row} for row in rows])
         self._tx.executemany(
             "INSERT INTO ducklake_schema_versions VALUES (:snapshot, :version, :table)",
-            [{"snapshot": self.snapshot, "version": self._schema_version, "table": table_id} for table_id in changed],
+            [
+                {"snapshot": self.snapshot, "version": self._schema_version, "table": table_id}
+                for table_id in changed
+            ],
         )
 
     def _write_files(self, opened: _Open) -> None:
-        ended = [{"snapshot": self.snapshot, "table": opened.row.id, "file": file_id} for file_id in sorted(opened.ended)]
+        ended = [
+            {"snapshot": self.snapshot, "table": opened.row.id, "file": file_id}
+            for file_id in sorted(opened.ended)
+        ]
         for name in ("ducklake_data_file", "ducklake_delete_file"):
             self._tx.executemany(
-                f"UPDATE {name} SET end_snapshot = :snapshot WHERE table_id = :table AND data_file_id = :file AND end_snapshot IS NULL",
+                f"UPDATE {name} SET end_snapshot = :snapshot WHERE table_id = :table AND"
+                " data_file_id = :file AND end_snapshot IS NULL",
                 ended,
             )
         if opened.deletions is not None:
@@ -381,7 +478,9 @@ class CatalogChange:
             write_files(self._tx, self.snapshot, opened.row.id, opened.table, opened.files)
 
 
-def _check_rewrites(opened: _Open, current: Sequence[FileRow], keys: frozenset[str], rewrites: Sequence[Rewrite]) -> None:
+def _check_rewrites(
+    opened: _Open, current: Sequence[FileRow], keys: frozenset[str], rewrites: Sequence[Rewrite]
+) -> None:
     """Check that each rewrite replaces a current file and drops all replaced partitions.
 
     Every file shared with other partitions needs a rewrite.
@@ -390,11 +489,22 @@ def _check_rewrites(opened: _Open, current: Sequence[FileRow], keys: frozenset[s
     moved = [rewrite.path for rewrite in rewrites if rewrite.path not in paths]
     if moved or any(file.id in opened.ended for file in current):
         which = ", ".join(moved) or "they are replaced in this change"
-        raise FileMoved(f"files of table `{opened.row.name}` that were to be rewritten aren't current any more: {which}")
+        raise FileMoved(
+            f"files of table `{opened.row.name}` that were to be rewritten aren't current any more:"
+            f" {which}"
+        )
     rewritten = {rewrite.path for rewrite in rewrites}
-    missing = [file.ref for file in current if must_be_rewritten(file, keys) and file.ref.path not in rewritten]
+    missing = [
+        file.ref
+        for file in current
+        if must_be_rewritten(file, keys) and file.ref.path not in rewritten
+    ]
     if missing:
         raise NeedsRewrite(opened.row.name, missing)
     for rewrite in rewrites:
-        if rewrite.staged is not None and any(part.key in keys for part in rewrite.staged.partitions):
-            raise LakeError(f"the rewrite {rewrite.staged.path} still has rows of a partition that is replaced")
+        if rewrite.staged is not None and any(
+            part.key in keys for part in rewrite.staged.partitions
+        ):
+            raise LakeError(
+                f"the rewrite {rewrite.staged.path} still has rows of a partition that is replaced"
+            )

@@ -65,8 +65,9 @@ def rows_of(column: LakeColumn, *, nullable: bool) -> Iterator[dict[str, Any]]:
 def read_columns(tx: CatalogTransaction, table_id: int, snapshot: int) -> tuple[LakeColumn, ...]:
     """Return the table's columns at the snapshot, in order."""
     rows = tx.execute(
-        "SELECT column_id, column_name, column_type, parent_column, initial_default FROM ducklake_column WHERE table_id = :table "
-        "AND begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot) ORDER BY column_order",
+        "SELECT column_id, column_name, column_type, parent_column, initial_default FROM"
+        " ducklake_column WHERE table_id = :table AND begin_snapshot <= :snapshot AND (end_snapshot"
+        " IS NULL OR end_snapshot > :snapshot) ORDER BY column_order",
         {"table": table_id, "snapshot": snapshot},
     ).fetchall()
     children: dict[int | None, list[Any]] = defaultdict(list)
@@ -80,7 +81,9 @@ def _column(row: Sequence[Any], children: dict[int | None, list[Any]]) -> LakeCo
 
     def build(part: Sequence[Any]) -> Type:
         ids.append(part[0])
-        return from_ducklake(part[2], tuple((child[1], build(child)) for child in children[part[0]]))
+        return from_ducklake(
+            part[2], tuple((child[1], build(child)) for child in children[part[0]])
+        )
 
     wanted = build(row)
     plain = ids == list(range(ids[0], ids[0] + len(ids)))
@@ -94,7 +97,18 @@ def _column(row: Sequence[Any], children: dict[int | None, list[Any]]) -> LakeCo
 # queries from them alone.
 
 BOUND_CHARACTERS_MAX = 512
-_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"}
+_INTEGERS = {
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+}
 _DATED = re.compile(r"(\d+)-(\d\d-\d\d)( \(BC\))?(.*)")
 
 
@@ -212,25 +226,38 @@ class TableStatistics:
     def __init__(self, tx: CatalogTransaction, table_id: int) -> None:
         self.table_id = table_id
         row = tx.execute(
-            "SELECT record_count, next_row_id, file_size_bytes FROM ducklake_table_stats WHERE table_id = :table", {"table": table_id}
+            "SELECT record_count, next_row_id, file_size_bytes FROM ducklake_table_stats WHERE"
+            " table_id = :table",
+            {"table": table_id},
         ).fetchone()
         self.is_new = row is None
         self.totals = TableTotals() if row is None else TableTotals(*row)
         rows = tx.execute(
-            "SELECT column_id, contains_null, contains_nan, min_value, max_value FROM ducklake_table_column_stats WHERE table_id = :table",
+            "SELECT column_id, contains_null, contains_nan, min_value, max_value FROM"
+            " ducklake_table_column_stats WHERE table_id = :table",
             {"table": table_id},
         ).fetchall()
-        self.extents = {row[0]: ColumnBounds(_boolean(row[1]), _boolean(row[2]), row[3], row[4]) for row in rows}
+        self.extents = {
+            row[0]: ColumnBounds(_boolean(row[1]), _boolean(row[2]), row[3], row[4]) for row in rows
+        }
         self._touched: set[int] = set()
 
-    def add(self, rows: int, size_bytes: int, columns: Iterable[tuple[int, str, ColumnStatistics]]) -> int:
+    def add(
+        self, rows: int, size_bytes: int, columns: Iterable[tuple[int, str, ColumnStatistics]]
+    ) -> int:
         """Count one more file, and return the id of its first row."""
         first = self.totals.next_row
-        self.totals = TableTotals(self.totals.rows + rows, first + rows, self.totals.size_bytes + size_bytes)
+        self.totals = TableTotals(
+            self.totals.rows + rows, first + rows, self.totals.size_bytes + size_bytes
+        )
         for column_id, type_name, statistics in columns:
             # a column added later has none, as in DuckLake: files from before it have no statistics
             # of it either
-            extent = self.extents.setdefault(column_id, ColumnBounds()) if self.is_new else self.extents.get(column_id)
+            extent = (
+                self.extents.setdefault(column_id, ColumnBounds())
+                if self.is_new
+                else self.extents.get(column_id)
+            )
             if extent is not None:
                 before = astuple(extent)
                 extent.cover(type_name, statistics)
@@ -240,27 +267,34 @@ class TableStatistics:
 
     def write(self, tx: CatalogTransaction) -> None:
         """Insert or update the rows."""
-        totals = {"table": self.table_id, "rows": self.totals.rows, "next": self.totals.next_row, "bytes": self.totals.size_bytes}
+        totals = {
+            "table": self.table_id,
+            "rows": self.totals.rows,
+            "next": self.totals.next_row,
+            "bytes": self.totals.size_bytes,
+        }
         columns = [self._row(column_id) for column_id in sorted(self._touched)]
         if self.is_new:
             tx.execute(
-                "INSERT INTO ducklake_table_stats(table_id, record_count, next_row_id, file_size_bytes) "
-                "VALUES (:table, :rows, :next, :bytes)",
+                "INSERT INTO ducklake_table_stats(table_id, record_count, next_row_id,"
+                " file_size_bytes) VALUES (:table, :rows, :next, :bytes)",
                 totals,
             )
             tx.executemany(
-                "INSERT INTO ducklake_table_column_stats(table_id, column_id, contains_null, contains_nan, min_value, max_value) "
-                "VALUES (:table, :column, :null, :nan, :min, :max)",
+                "INSERT INTO ducklake_table_column_stats(table_id, column_id, contains_null,"
+                " contains_nan, min_value, max_value) VALUES (:table, :column, :null, :nan, :min,"
+                " :max)",
                 columns,
             )
             return
         tx.execute(
-            "UPDATE ducklake_table_stats SET record_count = :rows, next_row_id = :next, file_size_bytes = :bytes WHERE table_id = :table",
+            "UPDATE ducklake_table_stats SET record_count = :rows, next_row_id = :next,"
+            " file_size_bytes = :bytes WHERE table_id = :table",
             totals,
         )
         tx.executemany(
-            "UPDATE ducklake_table_column_stats SET contains_null = :null, contains_nan = :nan, min_value = :min, max_value = :max "
-            "WHERE table_id = :table AND column_id = :column",
+            "UPDATE ducklake_table_column_stats SET contains_null = :null, contains_nan = :nan,"
+            " min_value = :min, max_value = :max WHERE table_id = :table AND column_id = :column",
             columns,
         )
 

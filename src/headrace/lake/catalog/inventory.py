@@ -9,17 +9,26 @@ from typing import Any, NamedTuple
 from headrace.lake.catalog.columns import leaves_of, lower_bound, upper_bound
 from headrace.lake.catalog.reading import FileRow, View, table_row
 from headrace.lake.catalog.schema import CatalogTransaction, microseconds
-from headrace.lake.tables import LOST, PARTITION_COLUMN, ColumnStatistics, LakeTable, StagedFile, StagedPartition, lost_path, lost_with
+from headrace.lake.tables import (
+    LOST,
+    PARTITION_COLUMN,
+    ColumnStatistics,
+    LakeTable,
+    StagedFile,
+    StagedPartition,
+    lost_path,
+    lost_with,
+)
 from headrace.model.errors import LakeError
 from headrace.model.partitions import WHOLE
 
 # The data files that readers see now, for checks whether they exist.
 
 _CURRENT = (
-    "SELECT f.{id}, t.table_name, s.path, t.path, t.path_is_relative, f.path, f.path_is_relative, f.file_size_bytes, f.footer_size, "
-    "f.begin_snapshot, f.data_file_id "
-    "FROM {kind} f JOIN ducklake_table t ON t.table_id = f.table_id AND t.end_snapshot IS NULL "
-    "JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE f.end_snapshot IS NULL AND f.path NOT LIKE '%://%'"
+    "SELECT f.{id}, t.table_name, s.path, t.path, t.path_is_relative, f.path, f.path_is_relative,"
+    " f.file_size_bytes, f.footer_size, f.begin_snapshot, f.data_file_id FROM {kind} f JOIN"
+    " ducklake_table t ON t.table_id = f.table_id AND t.end_snapshot IS NULL JOIN ducklake_schema s"
+    " ON s.schema_id = t.schema_id WHERE f.end_snapshot IS NULL AND f.path NOT LIKE '%://%'"
 )
 """Query for the files of the newest snapshot.
 
@@ -52,7 +61,10 @@ def current_after(tx: CatalogTransaction, after: int, limit: int) -> list[Curren
     """Return at most `limit` current files with ids above `after`, in order."""
     files: list[CurrentFile] = []
     for kind, number in _KINDS:
-        sql = f"{_CURRENT.format(kind=kind, id=number)} AND f.{number} > :after ORDER BY f.{number} LIMIT :limit"
+        sql = (
+            f"{_CURRENT.format(kind=kind, id=number)} AND f.{number} > :after ORDER BY f.{number}"
+            " LIMIT :limit"
+        )
         files += _files(tx.execute(sql, {"after": after, "limit": limit}).fetchall())
     return sorted(files, key=lambda file: file.id)[:limit]
 
@@ -74,17 +86,28 @@ def current(tx: CatalogTransaction, ids: Iterable[int]) -> list[CurrentFile]:
 def current_deletes(tx: CatalogTransaction) -> list[CurrentFile]:
     """Return the positional delete files of the newest snapshot."""
     kind, number = _KINDS[1]
-    return _files(tx.execute(f"{_CURRENT.format(kind=kind, id=number)} ORDER BY f.{number}").fetchall())
+    return _files(
+        tx.execute(f"{_CURRENT.format(kind=kind, id=number)} ORDER BY f.{number}").fetchall()
+    )
 
 
 def count_current(tx: CatalogTransaction) -> int:
     """Return the number of data files in the newest snapshot."""
-    return int(tx.execute("SELECT count(*) FROM ducklake_data_file WHERE end_snapshot IS NULL").fetchone()[0])
+    return int(
+        tx.execute("SELECT count(*) FROM ducklake_data_file WHERE end_snapshot IS NULL").fetchone()[
+            0
+        ]
+    )
 
 
 def count_elsewhere(tx: CatalogTransaction) -> int:
     """Return the number of current data files that another writer registered by a URL."""
-    return int(tx.execute("SELECT count(*) FROM ducklake_data_file WHERE end_snapshot IS NULL AND path LIKE '%://%'").fetchone()[0])
+    return int(
+        tx.execute(
+            "SELECT count(*) FROM ducklake_data_file WHERE end_snapshot IS NULL AND path LIKE"
+            " '%://%'"
+        ).fetchone()[0]
+    )
 
 
 def ids_holding(tx: CatalogTransaction, name: str, keys: Sequence[str]) -> list[int]:
@@ -96,7 +119,10 @@ def ids_holding(tx: CatalogTransaction, name: str, keys: Sequence[str]) -> list[
     if row is None:
         return []
     holding = [file.id for file in View(tx, row, None).holding([*keys, WHOLE])]
-    sql = "SELECT data_file_id, delete_file_id FROM ducklake_delete_file WHERE table_id = :table AND end_snapshot IS NULL"
+    sql = (
+        "SELECT data_file_id, delete_file_id FROM ducklake_delete_file WHERE table_id = :table AND"
+        " end_snapshot IS NULL"
+    )
     deletes = dict(tx.execute(sql, {"table": row.id}).fetchall())
     return [*holding, *(deletes[item] for item in holding if item in deletes)]
 
@@ -139,16 +165,40 @@ class Registered(NamedTuple):
 def registered(tx: CatalogTransaction) -> list[Registered]:
     """Return all data files of existing tables, ended ones included, by table and path."""
     rows = tx.execute(
-        "SELECT t.table_name, s.path, t.path, t.path_is_relative, f.path, f.path_is_relative, f.file_size_bytes, f.footer_size, "
-        "f.record_count, f.end_snapshot, c.min_value, c.max_value FROM ducklake_data_file f "
-        "JOIN ducklake_table t ON t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id = t.schema_id "
-        "LEFT JOIN ducklake_file_column_stats c ON c.data_file_id = f.data_file_id AND c.table_id = f.table_id AND c.column_id = 1 "
-        "WHERE t.end_snapshot IS NULL ORDER BY 1, 5"
+        "SELECT t.table_name, s.path, t.path, t.path_is_relative, f.path, f.path_is_relative,"
+        " f.file_size_bytes, f.footer_size, f.record_count, f.end_snapshot, c.min_value,"
+        " c.max_value FROM ducklake_data_file f JOIN ducklake_table t ON t.table_id = f.table_id"
+        " JOIN ducklake_schema s ON s.schema_id = t.schema_id LEFT JOIN ducklake_file_column_stats"
+        " c ON c.data_file_id = f.data_file_id AND c.table_id = f.table_id AND c.column_id = 1"
+        " WHERE t.end_snapshot IS NULL ORDER BY 1, 5"
     ).fetchall()
     results = []
-    for name, schema, folder, in_schema, path, in_folder, size, footer, count, ended, least, most in rows:
+    for (
+        name,
+        schema,
+        folder,
+        in_schema,
+        path,
+        in_folder,
+        size,
+        footer,
+        count,
+        ended,
+        least,
+        most,
+    ) in rows:
         whole = f"{schema if in_schema else ''}{folder}{path}" if in_folder else path
-        results.append(Registered(name, whole, size, footer or 0, count, ended is not None, least if least == most else None))
+        results.append(
+            Registered(
+                name,
+                whole,
+                size,
+                footer or 0,
+                count,
+                ended is not None,
+                least if least == most else None,
+            )
+        )
     return results
 
 
@@ -172,9 +222,9 @@ def held_keys(tx: CatalogTransaction, name: str) -> frozenset[str] | None:
 def ended_files(tx: CatalogTransaction) -> list[tuple[str, int]]:
     """Return ended data files: the path, and the first snapshot without the file."""
     rows = tx.execute(
-        "SELECT s.path, t.path, f.path, f.end_snapshot FROM ducklake_data_file f "
-        "JOIN ducklake_table t ON t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id = t.schema_id "
-        "WHERE f.end_snapshot IS NOT NULL"
+        "SELECT s.path, t.path, f.path, f.end_snapshot FROM ducklake_data_file f JOIN"
+        " ducklake_table t ON t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id ="
+        " t.schema_id WHERE f.end_snapshot IS NOT NULL"
     ).fetchall()
     return [(f"{schema}{folder}{path}", int(end)) for schema, folder, path, end in rows]
 
@@ -182,7 +232,9 @@ def ended_files(tx: CatalogTransaction) -> list[tuple[str, int]]:
 def snapshot_time_of(tx: CatalogTransaction, snapshot: int) -> datetime:
     """Return when a snapshot was made; for an expired one, the time of the next."""
     row = tx.execute(
-        "SELECT snapshot_time FROM ducklake_snapshot WHERE snapshot_id >= :id ORDER BY snapshot_id LIMIT 1", {"id": snapshot}
+        "SELECT snapshot_time FROM ducklake_snapshot WHERE snapshot_id >= :id ORDER BY snapshot_id"
+        " LIMIT 1",
+        {"id": snapshot},
     ).fetchone()
     return datetime.fromtimestamp(microseconds(row[0]) / 1e6, UTC)
 
@@ -201,7 +253,9 @@ _STATISTICS = (
 )
 
 
-def entry(tx: CatalogTransaction, table_id: int, table: LakeTable, file: FileRow, rows: Mapping[str, int]) -> StagedFile:
+def entry(
+    tx: CatalogTransaction, table_id: int, table: LakeTable, file: FileRow, rows: Mapping[str, int]
+) -> StagedFile:
     """Return the entry that registers some partitions of a file as lost, with rows per partition.
 
     Sizes and column bounds are those of the whole file: too wide, so never wrong. The number of
@@ -221,7 +275,9 @@ def entry(tx: CatalogTransaction, table_id: int, table: LakeTable, file: FileRow
             else:
                 nested[leaf] = known.get(leaf, unknown)
     keys = sorted(rows)
-    statistics[PARTITION_COLUMN] = ColumnStatistics(0, total, 0, lower_bound(keys[0]), upper_bound(keys[-1]))
+    statistics[PARTITION_COLUMN] = ColumnStatistics(
+        0, total, 0, lower_bound(keys[0]), upper_bound(keys[-1])
+    )
     partitions = tuple(StagedPartition(key, rows[key]) for key in keys)
     path = lost_path(file.ref.path)
     return StagedFile(path, total, size_bytes, footer_bytes or 0, statistics, partitions, nested)
@@ -255,7 +311,8 @@ def left_of(tx: CatalogTransaction, ids: Iterable[int]) -> list[CurrentFile]:
     files: dict[int, CurrentFile] = {}
     for item in ids:
         row = tx.execute(
-            "SELECT table_id, path FROM ducklake_data_file WHERE data_file_id = :file AND end_snapshot IS NOT NULL",
+            "SELECT table_id, path FROM ducklake_data_file WHERE data_file_id = :file AND"
+            " end_snapshot IS NOT NULL",
             {"file": item},
         ).fetchone()
         if row is None:

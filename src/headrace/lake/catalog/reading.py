@@ -8,7 +8,14 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from headrace.lake.catalog.columns import read_columns
-from headrace.lake.catalog.schema import HOLDS_ONE, HOLDS_SEVERAL, CatalogTransaction, microseconds, sayable, snapshot_time
+from headrace.lake.catalog.schema import (
+    HOLDS_ONE,
+    HOLDS_SEVERAL,
+    CatalogTransaction,
+    microseconds,
+    sayable,
+    snapshot_time,
+)
 from headrace.lake.tables import ColumnLookup, DeleteRef, FileRef, LakeTable
 from headrace.lake.types import DOUBLE_EXACT_MAX
 from headrace.model.errors import LakeError
@@ -51,7 +58,11 @@ class FileRow(NamedTuple):
 
     def may_hold_any(self, keys: frozenset[str] | set[str]) -> bool:
         """Return False only if the file can't have rows of any of the partitions."""
-        return not self.keys.isdisjoint(keys) if self.keys is not None else any(map(self.may_hold, keys))
+        return (
+            not self.keys.isdisjoint(keys)
+            if self.keys is not None
+            else any(map(self.may_hold, keys))
+        )
 
 
 def newest_snapshot(tx: CatalogTransaction) -> int:
@@ -72,7 +83,9 @@ class OldestSnapshot(NamedTuple):
 
 def oldest_snapshot(tx: CatalogTransaction) -> OldestSnapshot:
     """Return the oldest snapshot that `read --at` can read."""
-    row = tx.execute("SELECT snapshot_id, snapshot_time FROM ducklake_snapshot ORDER BY snapshot_id LIMIT 1").fetchone()
+    row = tx.execute(
+        "SELECT snapshot_id, snapshot_time FROM ducklake_snapshot ORDER BY snapshot_id LIMIT 1"
+    ).fetchone()
     return OldestSnapshot(row[0], microseconds(row[1]))
 
 
@@ -82,14 +95,20 @@ def snapshot_at(tx: CatalogTransaction, at_us: int) -> int | None:
     `at_us` is in microseconds since 1970 UTC.
     """
     row = tx.execute(
-        "SELECT max(snapshot_id) FROM ducklake_snapshot WHERE snapshot_time <= :time", {"time": snapshot_time(at_us)}
+        "SELECT max(snapshot_id) FROM ducklake_snapshot WHERE snapshot_time <= :time",
+        {"time": snapshot_time(at_us)},
     ).fetchone()
     return None if row is None else row[0]
 
 
 def snapshot_exists(tx: CatalogTransaction, snapshot: int) -> bool:
     """Whether the snapshot was made and hasn't expired."""
-    return tx.execute("SELECT 1 FROM ducklake_snapshot WHERE snapshot_id = :snapshot", {"snapshot": snapshot}).fetchone() is not None
+    return (
+        tx.execute(
+            "SELECT 1 FROM ducklake_snapshot WHERE snapshot_id = :snapshot", {"snapshot": snapshot}
+        ).fetchone()
+        is not None
+    )
 
 
 def table_row(tx: CatalogTransaction, name: str, snapshot: int | None) -> TableRow | None:
@@ -100,12 +119,16 @@ def table_row(tx: CatalogTransaction, name: str, snapshot: int | None) -> TableR
     visible = (
         "t.end_snapshot IS NULL"
         if snapshot is None
-        else "t.begin_snapshot <= :snapshot AND (t.end_snapshot IS NULL OR t.end_snapshot > :snapshot)"
+        else (
+            "t.begin_snapshot <= :snapshot AND (t.end_snapshot IS NULL OR t.end_snapshot >"
+            " :snapshot)"
+        )
     )
     row = tx.execute(
-        "SELECT t.table_id, t.table_name, t.path, t.path_is_relative, s.path, s.path_is_relative FROM ducklake_table t "
-        "JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE s.schema_name = 'main' AND lower(t.table_name) = lower(:name) "
-        f"AND {visible} AND s.end_snapshot IS NULL",
+        "SELECT t.table_id, t.table_name, t.path, t.path_is_relative, s.path, s.path_is_relative"
+        " FROM ducklake_table t JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE"
+        f" s.schema_name = 'main' AND lower(t.table_name) = lower(:name) AND {visible} AND"
+        " s.end_snapshot IS NULL",
         {"name": name, "snapshot": snapshot},
     ).fetchone()
     if row is None:
@@ -123,7 +146,10 @@ def row_at(tx: CatalogTransaction, name: str, snapshot: int) -> TableRow | None:
     if row is not None:
         return row
     now = table_row(tx, name, newest_snapshot(tx))
-    there = "SELECT 1 FROM ducklake_table WHERE table_id = :table AND begin_snapshot <= :snapshot LIMIT 1"
+    there = (
+        "SELECT 1 FROM ducklake_table WHERE table_id = :table AND begin_snapshot <= :snapshot"
+        " LIMIT 1"
+    )
     if now is None or tx.execute(there, {"table": now.id, "snapshot": snapshot}).fetchone() is None:
         return None
     return now
@@ -133,8 +159,9 @@ def tables(tx: CatalogTransaction, snapshot: int | None = None) -> list[str]:
     """Return the names of all tables in the schema `main`."""
     at = newest_snapshot(tx) if snapshot is None else snapshot
     rows = tx.execute(
-        "SELECT t.table_name FROM ducklake_table t JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE s.schema_name = 'main' "
-        "AND t.begin_snapshot <= :snapshot AND (t.end_snapshot IS NULL OR t.end_snapshot > :snapshot) ORDER BY t.table_name",
+        "SELECT t.table_name FROM ducklake_table t JOIN ducklake_schema s ON s.schema_id ="
+        " t.schema_id WHERE s.schema_name = 'main' AND t.begin_snapshot <= :snapshot AND"
+        " (t.end_snapshot IS NULL OR t.end_snapshot > :snapshot) ORDER BY t.table_name",
         {"snapshot": at},
     ).fetchall()
     return [row[0] for row in rows]
@@ -152,7 +179,9 @@ def table(tx: CatalogTransaction, name: str, snapshot: int | None = None) -> Lak
 
 def table_of(tx: CatalogTransaction, row: TableRow, snapshot: int) -> LakeTable:
     """Return a table with its columns as of a snapshot."""
-    return LakeTable(row.name, read_columns(tx, row.id, snapshot), next_column_id(tx, row.id), row.folder)
+    return LakeTable(
+        row.name, read_columns(tx, row.id, snapshot), next_column_id(tx, row.id), row.folder
+    )
 
 
 def exact_as_double(tx: CatalogTransaction, name: str) -> tuple[str, ...]:
@@ -164,21 +193,29 @@ def exact_as_double(tx: CatalogTransaction, name: str) -> tuple[str, ...]:
     if row is None:
         return ()
     results = tx.execute(
-        "SELECT c.column_name, s.min_value, s.max_value FROM ducklake_column c JOIN ducklake_table_column_stats s"
-        " ON s.table_id = c.table_id AND s.column_id = c.column_id WHERE c.table_id = :table AND c.end_snapshot IS NULL"
-        " AND c.column_type IN ('int64', 'uint64') AND s.min_value IS NOT NULL AND s.max_value IS NOT NULL",
+        "SELECT c.column_name, s.min_value, s.max_value FROM ducklake_column c JOIN"
+        " ducklake_table_column_stats s ON s.table_id = c.table_id AND s.column_id = c.column_id"
+        " WHERE c.table_id = :table AND c.end_snapshot IS NULL AND c.column_type IN ('int64',"
+        " 'uint64') AND s.min_value IS NOT NULL AND s.max_value IS NOT NULL",
         {"table": row.id},
     ).fetchall()
-    return tuple(column for column, low, high in results if max(-int(low), int(high)) <= DOUBLE_EXACT_MAX)
+    return tuple(
+        column for column, low, high in results if max(-int(low), int(high)) <= DOUBLE_EXACT_MAX
+    )
 
 
 def next_column_id(tx: CatalogTransaction, table_id: int) -> int:
     """Return the first column id never used: old files still have dropped columns' ids."""
-    result: int = tx.execute("SELECT max(column_id) + 1 FROM ducklake_column WHERE table_id = :table", {"table": table_id}).fetchone()[0]
+    result: int = tx.execute(
+        "SELECT max(column_id) + 1 FROM ducklake_column WHERE table_id = :table",
+        {"table": table_id},
+    ).fetchone()[0]
     return result
 
 
-def files(tx: CatalogTransaction, name: str, partitions: Sequence[str] | None, snapshot: int | None = None) -> list[FileRef]:
+def files(
+    tx: CatalogTransaction, name: str, partitions: Sequence[str] | None, snapshot: int | None = None
+) -> list[FileRef]:
     """Return the files with the rows of some partitions of a table (None: all), as of a snapshot.
 
     They are sorted by their first partition. For a file that also holds others, `partitions` is set
@@ -188,7 +225,10 @@ def files(tx: CatalogTransaction, name: str, partitions: Sequence[str] | None, s
     at = _snapshot(tx, snapshot)
     row = row_at(tx, name, at)
     if row is None:
-        raise LakeError(f"the lake has no table `{name}`" + ("" if snapshot is None else f" at snapshot {snapshot}"))
+        raise LakeError(
+            f"the lake has no table `{name}`"
+            + ("" if snapshot is None else f" at snapshot {snapshot}")
+        )
     view = View(tx, row, None if snapshot is None else at)
     if partitions is None:
         return [file.ref for file in view.all()]
@@ -207,7 +247,11 @@ def shared_files(tx: CatalogTransaction, name: str, partitions: Sequence[str]) -
     if row is None:
         return []
     replaced = frozenset(partitions)
-    return [file.ref for file in View(tx, row, None).holding(partitions) if must_be_rewritten(file, replaced)]
+    return [
+        file.ref
+        for file in View(tx, row, None).holding(partitions)
+        if must_be_rewritten(file, replaced)
+    ]
 
 
 def holds_only(file: FileRow, keys: frozenset[str]) -> bool:
@@ -243,8 +287,9 @@ class View:
         """Return all files, sorted by their first partition."""
         return self._sorted(
             self._query(
-                f"{_FILES} LEFT JOIN ducklake_file_column_stats s ON s.data_file_id = f.data_file_id AND s.column_id = 1 "
-                f"AND s.table_id = :table WHERE f.table_id = :table AND {self._visible}"
+                f"{_FILES} LEFT JOIN ducklake_file_column_stats s ON s.data_file_id ="
+                " f.data_file_id AND s.column_id = 1 AND s.table_id = :table WHERE f.table_id ="
+                f" :table AND {self._visible}"
             )
         )
 
@@ -256,7 +301,9 @@ class View:
         for start in range(0, len(asked), KEYS_MAX):
             rows += self._holding_one(asked[start : start + KEYS_MAX])
         if self._several is None:
-            self._several = self._query(f"{_STATISTICS} WHERE s.table_id = :table AND {HOLDS_SEVERAL} AND {self._visible}")
+            self._several = self._query(
+                f"{_STATISTICS} WHERE s.table_id = :table AND {HOLDS_SEVERAL} AND {self._visible}"
+            )
         return self._sorted([*rows, *(file for file in self._several if file.may_hold_any(wanted))])
 
     def _holding_one(self, keys: Sequence[str]) -> list[FileRow]:
@@ -269,34 +316,47 @@ class View:
         wanted = {f"key_{n}": keys[min(n, len(keys) - 1)] for n in range(size)}
         marks = ", ".join(f":{name}" for name in wanted)
         return self._query(
-            f"{_STATISTICS} WHERE s.table_id = :table AND s.min_value IN ({marks}) AND {HOLDS_ONE} AND {self._visible}", wanted
+            f"{_STATISTICS} WHERE s.table_id = :table AND s.min_value IN ({marks}) AND {HOLDS_ONE}"
+            f" AND {self._visible}",
+            wanted,
         )
 
     def _query(self, sql: str, keys: Mapping[str, str] = NO_KEYS) -> list[FileRow]:
-        rows = self._tx.execute(sql, {"table": self._table.id, "snapshot": self._snapshot, **keys}).fetchall()
-        return [_file_row(row, self._table, self._deletes.get(row[0], ()), self._snapshot, self._changed) for row in rows]
+        rows = self._tx.execute(
+            sql, {"table": self._table.id, "snapshot": self._snapshot, **keys}
+        ).fetchall()
+        return [
+            _file_row(
+                row, self._table, self._deletes.get(row[0], ()), self._snapshot, self._changed
+            )
+            for row in rows
+        ]
 
     def _sorted(self, rows: list[FileRow]) -> list[FileRow]:
         return sorted(rows, key=lambda file: (file.first or "", file.id))
 
 
 _COLUMNS = (
-    "SELECT f.data_file_id, f.path, f.path_is_relative, s.min_value, s.max_value, s.extra_stats, f.record_count, f.partial_max, "
-    "f.mapping_id, f.encryption_key, f.file_format, f.begin_snapshot"
+    "SELECT f.data_file_id, f.path, f.path_is_relative, s.min_value, s.max_value, s.extra_stats,"
+    " f.record_count, f.partial_max, f.mapping_id, f.encryption_key, f.file_format,"
+    " f.begin_snapshot"
 )
 _FILES = f"{_COLUMNS} FROM ducklake_data_file f"
-_STATISTICS = f"{_COLUMNS} FROM ducklake_file_column_stats s JOIN ducklake_data_file f ON f.data_file_id = s.data_file_id"
+_STATISTICS = (
+    f"{_COLUMNS} FROM ducklake_file_column_stats s JOIN ducklake_data_file f ON f.data_file_id ="
+    " s.data_file_id"
+)
 FOREIGN_FILES = "ducklake-"
 """Prefix of the names of files that DuckLake wrote."""
 FAR = 2**62
 """A snapshot after all others."""
 _STATE = (
-    "SELECT EXISTS (SELECT 1 FROM ducklake_inlined_data_tables WHERE table_id = :table), "
-    "EXISTS (SELECT 1 FROM ducklake_column_mapping c JOIN ducklake_name_mapping n ON n.mapping_id = c.mapping_id "
-    "WHERE c.table_id = :table AND n.is_partition), "
-    "EXISTS (SELECT 1 FROM ducklake_delete_file WHERE table_id = :table), "
-    "max(CASE WHEN end_snapshot <= :snapshot THEN end_snapshot ELSE begin_snapshot END) "
-    "FROM ducklake_column WHERE table_id = :table AND begin_snapshot <= :snapshot"
+    "SELECT EXISTS (SELECT 1 FROM ducklake_inlined_data_tables WHERE table_id = :table), EXISTS"
+    " (SELECT 1 FROM ducklake_column_mapping c JOIN ducklake_name_mapping n ON n.mapping_id ="
+    " c.mapping_id WHERE c.table_id = :table AND n.is_partition), EXISTS (SELECT 1 FROM"
+    " ducklake_delete_file WHERE table_id = :table), max(CASE WHEN end_snapshot <= :snapshot THEN"
+    " end_snapshot ELSE begin_snapshot END) FROM ducklake_column WHERE table_id = :table AND"
+    " begin_snapshot <= :snapshot"
 )
 """State of a table.
 
@@ -329,7 +389,9 @@ def keys_text(keys: Iterable[str]) -> str:
 
 def lost_text(rows: Mapping[str, int]) -> str:
     """Like `keys_text`, for lost rows, with the number of rows per partition."""
-    return json.dumps({"headrace": {"partitions": sorted(rows), "lost": dict(sorted(rows.items()))}})
+    return json.dumps(
+        {"headrace": {"partitions": sorted(rows), "lost": dict(sorted(rows.items()))}}
+    )
 
 
 def _noted(extra_stats: str | None) -> tuple[frozenset[str] | None, Mapping[str, int] | None]:
@@ -343,20 +405,43 @@ def _noted(extra_stats: str | None) -> tuple[frozenset[str] | None, Mapping[str,
         return None, None
 
 
-def _file_row(row: Sequence[Any], table: TableRow, deletes: tuple[DeleteRef, ...], snapshot: int | None, changed: int) -> FileRow:
+def _file_row(
+    row: Sequence[Any],
+    table: TableRow,
+    deletes: tuple[DeleteRef, ...],
+    snapshot: int | None,
+    changed: int,
+) -> FileRow:
     file_id, path, relative, first, last, extra, rows, partial_max, mapping, key, kind, begin = row
     if key is not None or kind != "parquet":
-        raise LakeError(f"the file {path} of table `{table.name}` is encrypted or isn't Parquet; only plain Parquet files can be read here")
-    partial = partial_max if partial_max is not None and snapshot is not None and partial_max > snapshot else None
+        raise LakeError(
+            f"the file {path} of table `{table.name}` is encrypted or isn't Parquet; only plain"
+            " Parquet files can be read here"
+        )
+    partial = (
+        partial_max
+        if partial_max is not None and snapshot is not None and partial_max > snapshot
+        else None
+    )
     # a foreign transaction may insert rows before it changes the columns; Headrace's own files have
     # the changed columns
     same = begin > changed or (begin == changed and not path.startswith(FOREIGN_FILES))
-    lookup = ColumnLookup.NAME if mapping is not None else ColumnLookup.SAME if same else ColumnLookup.ID
-    ref = FileRef(f"{table.folder}{path}" if relative else path, None, deletes, snapshot if partial is not None else None, lookup)
+    lookup = (
+        ColumnLookup.NAME if mapping is not None else ColumnLookup.SAME if same else ColumnLookup.ID
+    )
+    ref = FileRef(
+        f"{table.folder}{path}" if relative else path,
+        None,
+        deletes,
+        snapshot if partial is not None else None,
+        lookup,
+    )
     keys, lost = _noted(extra)
     if keys is None and first is not None and first == last:
         keys = frozenset((first,))
-    return FileRow(file_id, ref, first, last, keys, rows, lost, (begin, max(begin, partial_max or begin)))
+    return FileRow(
+        file_id, ref, first, last, keys, rows, lost, (begin, max(begin, partial_max or begin))
+    )
 
 
 def _narrowed(file: FileRow, wanted: Sequence[str]) -> FileRef:
@@ -364,17 +449,27 @@ def _narrowed(file: FileRow, wanted: Sequence[str]) -> FileRef:
     if holds_only(file, frozenset(wanted)):
         return file.ref
     ref = file.ref
-    return FileRef(ref.path, tuple(key for key in wanted if file.may_hold(key)), ref.deletes, ref.snapshot_max, ref.lookup)
+    return FileRef(
+        ref.path,
+        tuple(key for key in wanted if file.may_hold(key)),
+        ref.deletes,
+        ref.snapshot_max,
+        ref.lookup,
+    )
 
 
-def _deletes(tx: CatalogTransaction, table: TableRow, snapshot: int | None) -> dict[int, tuple[DeleteRef, ...]]:
+def _deletes(
+    tx: CatalogTransaction, table: TableRow, snapshot: int | None
+) -> dict[int, tuple[DeleteRef, ...]]:
     """Return the positional delete files by data file."""
     visible = (
-        "end_snapshot IS NULL" if snapshot is None else "begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot)"
+        "end_snapshot IS NULL"
+        if snapshot is None
+        else "begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot)"
     )
     rows = tx.execute(
-        "SELECT data_file_id, path, path_is_relative, format, encryption_key, partial_max FROM ducklake_delete_file "
-        f"WHERE table_id = :table AND {visible}",
+        "SELECT data_file_id, path, path_is_relative, format, encryption_key, partial_max FROM"
+        f" ducklake_delete_file WHERE table_id = :table AND {visible}",
         {"table": table.id, "snapshot": snapshot},
     ).fetchall()
     results: dict[int, tuple[DeleteRef, ...]] = {}
@@ -384,8 +479,15 @@ def _deletes(tx: CatalogTransaction, table: TableRow, snapshot: int | None) -> d
                 f"table `{table.name}` has deletions in a form that can't be read here ({kind})",
                 hint="rewrite them with DuckLake: CALL ducklake_rewrite_data_files('lake')",
             )
-        until = snapshot if snapshot is not None and partial_max is not None and partial_max > snapshot else None
-        results[file_id] = (*results.get(file_id, ()), DeleteRef(f"{table.folder}{path}" if relative else path, until))
+        until = (
+            snapshot
+            if snapshot is not None and partial_max is not None and partial_max > snapshot
+            else None
+        )
+        results[file_id] = (
+            *results.get(file_id, ()),
+            DeleteRef(f"{table.folder}{path}" if relative else path, until),
+        )
     return results
 
 
@@ -396,10 +498,10 @@ def named_paths(tx: CatalogTransaction) -> set[str]:
     absolute if a foreign writer registered them so.
     """
     rows = tx.execute(
-        "SELECT s.path, s.path_is_relative, t.path, t.path_is_relative, f.path, f.path_is_relative FROM "
-        "(SELECT table_id, path, path_is_relative FROM ducklake_data_file "
-        "UNION ALL SELECT table_id, path, path_is_relative FROM ducklake_delete_file) f "
-        "JOIN ducklake_table t ON t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id = t.schema_id"
+        "SELECT s.path, s.path_is_relative, t.path, t.path_is_relative, f.path, f.path_is_relative"
+        " FROM (SELECT table_id, path, path_is_relative FROM ducklake_data_file UNION ALL SELECT"
+        " table_id, path, path_is_relative FROM ducklake_delete_file) f JOIN ducklake_table t ON"
+        " t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id = t.schema_id"
     ).fetchall()
     named = {_joined(((row[0], row[1]), (row[2], row[3]), (row[4], row[5]))) for row in rows}
     scheduled = tx.execute("SELECT path FROM ducklake_files_scheduled_for_deletion").fetchall()
@@ -426,7 +528,8 @@ def _refuse_unreadable(table: TableRow, *, inlined: bool, hive: bool) -> None:
         )
     if hive:
         raise LakeError(
-            f"another writer has registered files of table `{table.name}` whose columns are in the names of their folders",
+            f"another writer has registered files of table `{table.name}` whose columns are in the"
+            " names of their folders",
             hint="insert their rows with DuckLake instead of registering the files",
         )
 

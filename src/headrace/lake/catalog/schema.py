@@ -27,7 +27,9 @@ class CatalogCursor(Protocol):
 class CatalogTransaction(Protocol):
     """Statements inside the caller's transaction; parameters are written `:name`."""
 
-    def execute(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any] = (), /) -> CatalogCursor: ...
+    def execute(
+        self, sql: str, parameters: Mapping[str, Any] | Sequence[Any] = (), /
+    ) -> CatalogCursor: ...
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]], /) -> Any: ...
 
 
@@ -71,7 +73,9 @@ def microseconds(text: str) -> int:
 # Differences between a catalog in SQLite and one in PostgreSQL: the types of some columns, the
 # schema of the tables, and concurrent writers. All other statements are the same.
 
-_BOOLEAN = re.compile(r"\b(path_is_relative|nulls_allowed|contains_nan|contains_null|is_partition) BIGINT")
+_BOOLEAN = re.compile(
+    r"\b(path_is_relative|nulls_allowed|contains_nan|contains_null|is_partition) BIGINT"
+)
 _INSTANT = re.compile(r"\b(snapshot_time|schedule_start) VARCHAR")
 _UUID = re.compile(r"\b(schema_uuid|table_uuid|view_uuid) VARCHAR")
 
@@ -86,7 +90,9 @@ def own_schema(tx: CatalogTransaction) -> str:
 
     The state's schema comes before it.
     """
-    row = tx.execute("SELECT (current_schemas(false))[array_upper(current_schemas(false), 1)]").fetchone()
+    row = tx.execute(
+        "SELECT (current_schemas(false))[array_upper(current_schemas(false), 1)]"
+    ).fetchone()
     return str(row[0])
 
 
@@ -94,7 +100,9 @@ def table_ddl(tx: CatalogTransaction, table: str, schema: str | None) -> str:
     """Return the `CREATE TABLE` statement for one of `TABLES`."""
     if not in_postgresql(tx):
         return f"CREATE TABLE {table}"
-    typed = _UUID.sub(r"\1 UUID", _INSTANT.sub(r"\1 TIMESTAMP WITH TIME ZONE", _BOOLEAN.sub(r"\1 BOOLEAN", table)))
+    typed = _UUID.sub(
+        r"\1 UUID", _INSTANT.sub(r"\1 TIMESTAMP WITH TIME ZONE", _BOOLEAN.sub(r"\1 BOOLEAN", table))
+    )
     return f"CREATE TABLE {quote(schema or 'main')}.{typed}"
 
 
@@ -133,52 +141,121 @@ def sayable(tx: CatalogTransaction, text: str | None) -> bool:
 VERSION = "1.0"
 
 TABLES = (
-    'ducklake_metadata("key" VARCHAR NOT NULL, "value" VARCHAR NOT NULL, "scope" VARCHAR, scope_id BIGINT)',
-    "ducklake_snapshot(snapshot_id BIGINT PRIMARY KEY, snapshot_time VARCHAR, schema_version BIGINT, next_catalog_id BIGINT, "
-    "next_file_id BIGINT)",
-    "ducklake_snapshot_changes(snapshot_id BIGINT PRIMARY KEY, changes_made VARCHAR, author VARCHAR, commit_message VARCHAR, "
-    "commit_extra_info VARCHAR)",
-    "ducklake_schema(schema_id BIGINT PRIMARY KEY, schema_uuid VARCHAR, begin_snapshot BIGINT, end_snapshot BIGINT, schema_name VARCHAR, "
-    "path VARCHAR, path_is_relative BIGINT)",
-    "ducklake_table(table_id BIGINT, table_uuid VARCHAR, begin_snapshot BIGINT, end_snapshot BIGINT, schema_id BIGINT, table_name VARCHAR, "
-    "path VARCHAR, path_is_relative BIGINT)",
-    "ducklake_view(view_id BIGINT, view_uuid VARCHAR, begin_snapshot BIGINT, end_snapshot BIGINT, schema_id BIGINT, view_name VARCHAR, "
-    'dialect VARCHAR, "sql" VARCHAR, column_aliases VARCHAR)',
-    'ducklake_tag(object_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT, "key" VARCHAR, "value" VARCHAR)',
-    'ducklake_column_tag(table_id BIGINT, column_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT, "key" VARCHAR, "value" VARCHAR)',
-    "ducklake_data_file(data_file_id BIGINT PRIMARY KEY, table_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT, file_order BIGINT, "
-    "path VARCHAR, path_is_relative BIGINT, file_format VARCHAR, record_count BIGINT, file_size_bytes BIGINT, footer_size BIGINT, "
-    "row_id_start BIGINT, partition_id BIGINT, encryption_key VARCHAR, mapping_id BIGINT, partial_max BIGINT)",
-    "ducklake_file_column_stats(data_file_id BIGINT, table_id BIGINT, column_id BIGINT, column_size_bytes BIGINT, value_count BIGINT, "
-    "null_count BIGINT, min_value VARCHAR, max_value VARCHAR, contains_nan BIGINT, extra_stats VARCHAR)",
-    "ducklake_file_variant_stats(data_file_id BIGINT, table_id BIGINT, column_id BIGINT, variant_path VARCHAR, shredded_type VARCHAR, "
-    "column_size_bytes BIGINT, value_count BIGINT, null_count BIGINT, min_value VARCHAR, max_value VARCHAR, contains_nan BIGINT, "
-    "extra_stats VARCHAR)",
-    "ducklake_delete_file(delete_file_id BIGINT PRIMARY KEY, table_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT, "
-    "data_file_id BIGINT, path VARCHAR, path_is_relative BIGINT, format VARCHAR, delete_count BIGINT, file_size_bytes BIGINT, "
-    "footer_size BIGINT, encryption_key VARCHAR, partial_max BIGINT)",
-    "ducklake_column(column_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT, table_id BIGINT, column_order BIGINT, "
-    "column_name VARCHAR, column_type VARCHAR, initial_default VARCHAR, default_value VARCHAR, nulls_allowed BIGINT, "
-    "parent_column BIGINT, default_value_type VARCHAR, default_value_dialect VARCHAR)",
-    "ducklake_table_stats(table_id BIGINT, record_count BIGINT, next_row_id BIGINT, file_size_bytes BIGINT)",
-    "ducklake_table_column_stats(table_id BIGINT, column_id BIGINT, contains_null BIGINT, contains_nan BIGINT, min_value VARCHAR, "
-    "max_value VARCHAR, extra_stats VARCHAR)",
-    "ducklake_partition_info(partition_id BIGINT, table_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT)",
-    'ducklake_partition_column(partition_id BIGINT, table_id BIGINT, partition_key_index BIGINT, column_id BIGINT, "transform" VARCHAR)',
-    "ducklake_file_partition_value(data_file_id BIGINT, table_id BIGINT, partition_key_index BIGINT, partition_value VARCHAR)",
-    "ducklake_files_scheduled_for_deletion(data_file_id BIGINT, path VARCHAR, path_is_relative BIGINT, schedule_start VARCHAR)",
+    (
+        'ducklake_metadata("key" VARCHAR NOT NULL, "value" VARCHAR NOT NULL, "scope" VARCHAR,'
+        " scope_id BIGINT)"
+    ),
+    (
+        "ducklake_snapshot(snapshot_id BIGINT PRIMARY KEY, snapshot_time VARCHAR, schema_version"
+        " BIGINT, next_catalog_id BIGINT, next_file_id BIGINT)"
+    ),
+    (
+        "ducklake_snapshot_changes(snapshot_id BIGINT PRIMARY KEY, changes_made VARCHAR, author"
+        " VARCHAR, commit_message VARCHAR, commit_extra_info VARCHAR)"
+    ),
+    (
+        "ducklake_schema(schema_id BIGINT PRIMARY KEY, schema_uuid VARCHAR, begin_snapshot BIGINT,"
+        " end_snapshot BIGINT, schema_name VARCHAR, path VARCHAR, path_is_relative BIGINT)"
+    ),
+    (
+        "ducklake_table(table_id BIGINT, table_uuid VARCHAR, begin_snapshot BIGINT, end_snapshot"
+        " BIGINT, schema_id BIGINT, table_name VARCHAR, path VARCHAR, path_is_relative BIGINT)"
+    ),
+    (
+        "ducklake_view(view_id BIGINT, view_uuid VARCHAR, begin_snapshot BIGINT, end_snapshot"
+        ' BIGINT, schema_id BIGINT, view_name VARCHAR, dialect VARCHAR, "sql" VARCHAR,'
+        " column_aliases VARCHAR)"
+    ),
+    (
+        'ducklake_tag(object_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT, "key" VARCHAR,'
+        ' "value" VARCHAR)'
+    ),
+    (
+        "ducklake_column_tag(table_id BIGINT, column_id BIGINT, begin_snapshot BIGINT, end_snapshot"
+        ' BIGINT, "key" VARCHAR, "value" VARCHAR)'
+    ),
+    (
+        "ducklake_data_file(data_file_id BIGINT PRIMARY KEY, table_id BIGINT, begin_snapshot"
+        " BIGINT, end_snapshot BIGINT, file_order BIGINT, path VARCHAR, path_is_relative BIGINT,"
+        " file_format VARCHAR, record_count BIGINT, file_size_bytes BIGINT, footer_size BIGINT,"
+        " row_id_start BIGINT, partition_id BIGINT, encryption_key VARCHAR, mapping_id BIGINT,"
+        " partial_max BIGINT)"
+    ),
+    (
+        "ducklake_file_column_stats(data_file_id BIGINT, table_id BIGINT, column_id BIGINT,"
+        " column_size_bytes BIGINT, value_count BIGINT, null_count BIGINT, min_value VARCHAR,"
+        " max_value VARCHAR, contains_nan BIGINT, extra_stats VARCHAR)"
+    ),
+    (
+        "ducklake_file_variant_stats(data_file_id BIGINT, table_id BIGINT, column_id BIGINT,"
+        " variant_path VARCHAR, shredded_type VARCHAR, column_size_bytes BIGINT, value_count"
+        " BIGINT, null_count BIGINT, min_value VARCHAR, max_value VARCHAR, contains_nan BIGINT,"
+        " extra_stats VARCHAR)"
+    ),
+    (
+        "ducklake_delete_file(delete_file_id BIGINT PRIMARY KEY, table_id BIGINT, begin_snapshot"
+        " BIGINT, end_snapshot BIGINT, data_file_id BIGINT, path VARCHAR, path_is_relative BIGINT,"
+        " format VARCHAR, delete_count BIGINT, file_size_bytes BIGINT, footer_size BIGINT,"
+        " encryption_key VARCHAR, partial_max BIGINT)"
+    ),
+    (
+        "ducklake_column(column_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT, table_id"
+        " BIGINT, column_order BIGINT, column_name VARCHAR, column_type VARCHAR, initial_default"
+        " VARCHAR, default_value VARCHAR, nulls_allowed BIGINT, parent_column BIGINT,"
+        " default_value_type VARCHAR, default_value_dialect VARCHAR)"
+    ),
+    (
+        "ducklake_table_stats(table_id BIGINT, record_count BIGINT, next_row_id BIGINT,"
+        " file_size_bytes BIGINT)"
+    ),
+    (
+        "ducklake_table_column_stats(table_id BIGINT, column_id BIGINT, contains_null BIGINT,"
+        " contains_nan BIGINT, min_value VARCHAR, max_value VARCHAR, extra_stats VARCHAR)"
+    ),
+    (
+        "ducklake_partition_info(partition_id BIGINT, table_id BIGINT, begin_snapshot BIGINT,"
+        " end_snapshot BIGINT)"
+    ),
+    (
+        "ducklake_partition_column(partition_id BIGINT, table_id BIGINT, partition_key_index"
+        ' BIGINT, column_id BIGINT, "transform" VARCHAR)'
+    ),
+    (
+        "ducklake_file_partition_value(data_file_id BIGINT, table_id BIGINT, partition_key_index"
+        " BIGINT, partition_value VARCHAR)"
+    ),
+    (
+        "ducklake_files_scheduled_for_deletion(data_file_id BIGINT, path VARCHAR, path_is_relative"
+        " BIGINT, schedule_start VARCHAR)"
+    ),
     "ducklake_inlined_data_tables(table_id BIGINT, table_name VARCHAR, schema_version BIGINT)",
     'ducklake_column_mapping(mapping_id BIGINT, table_id BIGINT, "type" VARCHAR)',
-    "ducklake_name_mapping(mapping_id BIGINT, column_id BIGINT, source_name VARCHAR, target_field_id BIGINT, parent_column BIGINT, "
-    "is_partition BIGINT)",
+    (
+        "ducklake_name_mapping(mapping_id BIGINT, column_id BIGINT, source_name VARCHAR,"
+        " target_field_id BIGINT, parent_column BIGINT, is_partition BIGINT)"
+    ),
     "ducklake_schema_versions(begin_snapshot BIGINT, schema_version BIGINT, table_id BIGINT)",
-    "ducklake_macro(schema_id BIGINT, macro_id BIGINT, macro_name VARCHAR, begin_snapshot BIGINT, end_snapshot BIGINT)",
-    'ducklake_macro_impl(macro_id BIGINT, impl_id BIGINT, dialect VARCHAR, "sql" VARCHAR, "type" VARCHAR)',
-    "ducklake_macro_parameters(macro_id BIGINT, impl_id BIGINT, column_id BIGINT, parameter_name VARCHAR, parameter_type VARCHAR, "
-    "default_value VARCHAR, default_value_type VARCHAR)",
-    "ducklake_sort_info(sort_id BIGINT, table_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT)",
-    "ducklake_sort_expression(sort_id BIGINT, table_id BIGINT, sort_key_index BIGINT, expression VARCHAR, dialect VARCHAR, "
-    "sort_direction VARCHAR, null_order VARCHAR)",
+    (
+        "ducklake_macro(schema_id BIGINT, macro_id BIGINT, macro_name VARCHAR, begin_snapshot"
+        " BIGINT, end_snapshot BIGINT)"
+    ),
+    (
+        'ducklake_macro_impl(macro_id BIGINT, impl_id BIGINT, dialect VARCHAR, "sql" VARCHAR,'
+        ' "type" VARCHAR)'
+    ),
+    (
+        "ducklake_macro_parameters(macro_id BIGINT, impl_id BIGINT, column_id BIGINT,"
+        " parameter_name VARCHAR, parameter_type VARCHAR, default_value VARCHAR, default_value_type"
+        " VARCHAR)"
+    ),
+    (
+        "ducklake_sort_info(sort_id BIGINT, table_id BIGINT, begin_snapshot BIGINT, end_snapshot"
+        " BIGINT)"
+    ),
+    (
+        "ducklake_sort_expression(sort_id BIGINT, table_id BIGINT, sort_key_index BIGINT,"
+        " expression VARCHAR, dialect VARCHAR, sort_direction VARCHAR, null_order VARCHAR)"
+    ),
 )
 
 KEYS = {
@@ -199,15 +276,23 @@ KEYS = {
 
 HOLDS_ONE = "column_id = 1 AND min_value = max_value"
 """Statistics of `_partition` in a file that holds one partition, which is found by equality."""
-HOLDS_SEVERAL = "column_id = 1 AND (min_value <> max_value OR min_value IS NULL OR max_value IS NULL)"
+HOLDS_SEVERAL = (
+    "column_id = 1 AND (min_value <> max_value OR min_value IS NULL OR max_value IS NULL)"
+)
 """Statistics of files that hold several partitions, or whose bounds are unknown (very long keys).
 
 These files are few, so they are scanned.
 """
 
 INDEXES = (
-    f"headrace_lake_one ON ducklake_file_column_stats (table_id, min_value, data_file_id) WHERE {HOLDS_ONE}",
-    f"headrace_lake_several ON ducklake_file_column_stats (table_id, data_file_id) WHERE {HOLDS_SEVERAL}",
+    (
+        "headrace_lake_one ON ducklake_file_column_stats (table_id, min_value, data_file_id) WHERE"
+        f" {HOLDS_ONE}"
+    ),
+    (
+        "headrace_lake_several ON ducklake_file_column_stats (table_id, data_file_id) WHERE"
+        f" {HOLDS_SEVERAL}"
+    ),
     "headrace_lake_table ON ducklake_table (lower(table_name))",
     "headrace_lake_column ON ducklake_column (table_id)",
     "headrace_lake_totals ON ducklake_table_stats (table_id)",
@@ -226,14 +311,27 @@ def create(tx: CatalogTransaction, data_path: str, at_us: int = 0) -> None:
     earlier one.
     """
     create_tables(tx)
-    rows = {"version": VERSION, "created_by": "Headrace", "data_path": data_path, "encrypted": "false", "data_inlining_row_limit": "0"}
+    rows = {
+        "version": VERSION,
+        "created_by": "Headrace",
+        "data_path": data_path,
+        "encrypted": "false",
+        "data_inlining_row_limit": "0",
+    }
     tx.executemany(
-        'INSERT INTO ducklake_metadata("key", "value") VALUES (:key, :value)', [{"key": key, "value": value} for key, value in rows.items()]
+        'INSERT INTO ducklake_metadata("key", "value") VALUES (:key, :value)',
+        [{"key": key, "value": value} for key, value in rows.items()],
     )
-    tx.execute("INSERT INTO ducklake_snapshot VALUES (0, :time, 0, 1, 0)", {"time": snapshot_time(at_us)})
-    tx.execute("INSERT INTO ducklake_snapshot_changes(snapshot_id, changes_made) VALUES (0, 'created_schema:\"main\"')")
     tx.execute(
-        "INSERT INTO ducklake_schema VALUES (0, :uuid, 0, NULL, 'main', 'main/', :relative)", {"uuid": str(uuid.uuid4()), "relative": True}
+        "INSERT INTO ducklake_snapshot VALUES (0, :time, 0, 1, 0)", {"time": snapshot_time(at_us)}
+    )
+    tx.execute(
+        "INSERT INTO ducklake_snapshot_changes(snapshot_id, changes_made) VALUES (0,"
+        " 'created_schema:\"main\"')"
+    )
+    tx.execute(
+        "INSERT INTO ducklake_schema VALUES (0, :uuid, 0, NULL, 'main', 'main/', :relative)",
+        {"uuid": str(uuid.uuid4()), "relative": True},
     )
 
 
@@ -248,12 +346,17 @@ def create_tables(tx: CatalogTransaction) -> None:
 
 def move(tx: CatalogTransaction, data_path: str) -> None:
     """Record that the lake's folder has moved to `data_path`, which ends with `/`."""
-    tx.execute('UPDATE ducklake_metadata SET "value" = :path WHERE "key" = \'data_path\'', {"path": data_path})
+    tx.execute(
+        'UPDATE ducklake_metadata SET "value" = :path WHERE "key" = \'data_path\'',
+        {"path": data_path},
+    )
 
 
 def data_path(tx: CatalogTransaction) -> str:
     """Return the folder where DuckLake's readers look for files; it ends with `/`."""
-    row = tx.execute('SELECT "value" FROM ducklake_metadata WHERE "key" = \'data_path\' AND "scope" IS NULL').fetchone()
+    row = tx.execute(
+        'SELECT "value" FROM ducklake_metadata WHERE "key" = \'data_path\' AND "scope" IS NULL'
+    ).fetchone()
     return "" if row is None else str(row[0])
 
 
@@ -274,15 +377,24 @@ def missing(tx: CatalogTransaction) -> bool:
     """Whether the database has no catalog yet."""
     if in_postgresql(tx):
         return tx.execute("SELECT to_regclass('ducklake_metadata')").fetchone()[0] is None
-    return tx.execute("SELECT 1 FROM sqlite_master WHERE name = 'ducklake_metadata'").fetchone() is None
+    return (
+        tx.execute("SELECT 1 FROM sqlite_master WHERE name = 'ducklake_metadata'").fetchone()
+        is None
+    )
 
 
 def check_version(tx: CatalogTransaction) -> None:
     """Raise LakeError for a catalog of another version: its tables may mean something else."""
-    row = tx.execute('SELECT "value" FROM ducklake_metadata WHERE "key" = \'version\' AND "scope" IS NULL').fetchone()
+    row = tx.execute(
+        'SELECT "value" FROM ducklake_metadata WHERE "key" = \'version\' AND "scope" IS NULL'
+    ).fetchone()
     result = row[0] if row else None
     if result != VERSION:
         raise LakeError(
-            f"the lake's catalog has version {result or 'unknown'}; this Headrace reads and writes version {VERSION}",
-            hint="install the Headrace that made it, or restore the state from before another DuckLake upgraded it",
+            f"the lake's catalog has version {result or 'unknown'}; this Headrace reads and writes"
+            f" version {VERSION}",
+            hint=(
+                "install the Headrace that made it, or restore the state from before another"
+                " DuckLake upgraded it"
+            ),
         )

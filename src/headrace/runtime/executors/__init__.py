@@ -54,7 +54,10 @@ class WorkersBroken(HeadraceError):
     def __init__(self, times: int, how: str) -> None:
         super().__init__(
             f"workers died {times} times before they were ready; the last one {how}",
-            hint="python -m headrace.runtime.fork_server must be able to start: look at memory limits and at the installation",
+            hint=(
+                "python -m headrace.runtime.fork_server must be able to start: look at memory"
+                " limits and at the installation"
+            ),
         )
 
 
@@ -184,7 +187,11 @@ class InProcess:
         if not self._news and (queue := self._queue or self._background):
             attempt, task = queue.popleft()
             answer = self._perform(task)
-            self._news.append(ObservationFinished(attempt, answer) if isinstance(answer, SourceObserved) else TaskFinished(attempt, answer))
+            self._news.append(
+                ObservationFinished(attempt, answer)
+                if isinstance(answer, SourceObserved)
+                else TaskFinished(attempt, answer)
+            )
         for key, _ in self._selector.select(0 if self._news else seconds):
             key.data()
         news, self._news = self._news, []

@@ -65,7 +65,9 @@ class Dask:
     Raises DaskError when it is entered if the cluster can't be used.
     """
 
-    def __init__(self, address: str, settings: WorkerSettings, here: WorkerSettings, count: int) -> None:
+    def __init__(
+        self, address: str, settings: WorkerSettings, here: WorkerSettings, count: int
+    ) -> None:
         """Run at most `count` attempts at once, and no more than the cluster has threads.
 
         `here` are the settings of the worker alongside the leader.
@@ -232,7 +234,13 @@ class Dask:
                 self._take_back(attempt)
             threading.Thread(target=_close, args=(gone,), daemon=True).start()
             if under_way:
-                self._news.append(LostWorker(None, under_way, f"was lost with the Dask scheduler at {self._address}, which is gone"))
+                self._news.append(
+                    LostWorker(
+                        None,
+                        under_way,
+                        f"was lost with the Dask scheduler at {self._address}, which is gone",
+                    )
+                )
         if self._client is None and self._connecting is None:
             self._connecting = threading.Thread(target=self._reconnect, daemon=True)
             self._connecting.start()
@@ -256,7 +264,8 @@ class Dask:
             self._client.wait_for_workers(1, timeout=WORKERS_SECONDS)
         except TimeoutError as error:
             raise DaskError(
-                f"the Dask cluster at {self._address} has no workers", hint="start some: dask worker " + self._address
+                f"the Dask cluster at {self._address} has no workers",
+                hint="start some: dask worker " + self._address,
             ) from error
         text, name = uuid.uuid4().hex, f"probe-{os.getpid()}"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -272,18 +281,29 @@ class Dask:
     def _judge(self, worker: str, seen: object, text: str) -> None:
         folders = self._settings.folders
         if isinstance(seen, BaseException):
-            hint = f"headrace {headrace.__version__} must be installed in the workers' environment, as headrace[dask]"
-            raise DaskError(f"the Dask worker {worker} can't run Headrace: {type(seen).__name__}: {seen}", hint=hint)
+            hint = (
+                f"headrace {headrace.__version__} must be installed in the workers' environment, as"
+                " headrace[dask]"
+            )
+            raise DaskError(
+                f"the Dask worker {worker} can't run Headrace: {type(seen).__name__}: {seen}",
+                hint=hint,
+            )
         assert isinstance(seen, bytes)
         environment = msgspec.msgpack.decode(seen, type=WorkerEnvironment)
         if (environment.version, environment.python) != (headrace.__version__, _python()):
             ours = f"headrace {headrace.__version__} on Python {_python()}"
             raise DaskError(
-                f"the Dask worker {worker} has headrace {environment.version} on Python {environment.python}", hint=f"install {ours} there"
+                f"the Dask worker {worker} has headrace {environment.version} on Python"
+                f" {environment.python}",
+                hint=f"install {ours} there",
             )
         if environment.text != text or not environment.project:
             what = folders.data if environment.text != text else folders.root
-            hint = "workers read and write the project's folder and the lake's at the same paths: mount them there"
+            hint = (
+                "workers read and write the project's folder and the lake's at the same paths:"
+                " mount them there"
+            )
             raise DaskError(f"the Dask worker {worker} doesn't see {what}", hint=hint)
 
 
@@ -308,7 +328,9 @@ def _news(attempt: AttemptId, told: object) -> News:
     if told is None:
         return LostWorker(None, (attempt,), "was dropped by the Dask scheduler")
     if isinstance(told, BaseException):
-        return LostWorker(attempt, (), f"couldn't be used: {type(told).__name__}: {str(told)[:500]}")
+        return LostWorker(
+            attempt, (), f"couldn't be used: {type(told).__name__}: {str(told)[:500]}"
+        )
     assert isinstance(told, bytes)
     try:
         answer = answer_of(told)
@@ -320,4 +342,8 @@ def _news(attempt: AttemptId, told: object) -> News:
             if answer.begun or answer.reason != TAKEN_BACK
             else LostWorker(None, (attempt,), answer.reason)
         )
-    return ObservationFinished(attempt, answer) if isinstance(answer, SourceObserved) else TaskFinished(attempt, answer)
+    return (
+        ObservationFinished(attempt, answer)
+        if isinstance(answer, SourceObserved)
+        else TaskFinished(attempt, answer)
+    )

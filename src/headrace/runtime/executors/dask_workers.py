@@ -90,7 +90,9 @@ def worker_environment(settings: bytes, name: str) -> bytes:
         text = (folder_of(_settings.decode(settings)) / name).read_text()
     except OSError:
         text = None
-    seen = WorkerEnvironment(headrace.__version__, _python(), text, (folders.project / "headrace.toml").exists())
+    seen = WorkerEnvironment(
+        headrace.__version__, _python(), text, (folders.project / "headrace.toml").exists()
+    )
     return msgspec.msgpack.encode(seen)
 
 
@@ -137,7 +139,11 @@ def _refused(attempt: AttemptId, begun: Path) -> Gone:
     if begun.exists():
         return Gone(str(attempt), "ended in the middle; Dask gave its task to another", begun=True)
     if not begun.parent.exists():
-        return Gone(str(attempt), f"can't begin: {_where()} doesn't see {begun.parent}, which must be shared", begun=False)
+        return Gone(
+            str(attempt),
+            f"can't begin: {_where()} doesn't see {begun.parent}, which must be shared",
+            begun=False,
+        )
     return Gone(str(attempt), TAKEN_BACK, begun=False)
 
 

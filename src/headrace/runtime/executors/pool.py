@@ -20,9 +20,24 @@ import msgspec
 
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.engine.attempts import MEMORY_HINT
-from headrace.runtime.executors import LostWorker, News, ObservationFinished, TaskFinished, WorkersBroken
+from headrace.runtime.executors import (
+    LostWorker,
+    News,
+    ObservationFinished,
+    TaskFinished,
+    WorkersBroken,
+)
 from headrace.runtime.executors.workers import AssignedTask, ForkServer, MemoryMonitor, WorkerHandle
-from headrace.runtime.messages import ComputeTask, ObserveTask, Returned, SourceObserved, Task, TaskOutcome, WorkerReady, environment_kind
+from headrace.runtime.messages import (
+    ComputeTask,
+    ObserveTask,
+    Returned,
+    SourceObserved,
+    Task,
+    TaskOutcome,
+    WorkerReady,
+    environment_kind,
+)
 from headrace.runtime.worker_protocol import WakeUpPipe, WorkerSettings, scrub_log, scrubbed
 from headrace.scheduler import AttemptId
 from headrace.security.secrets import Secrets
@@ -74,7 +89,9 @@ class WorkerPool:
 
     def idle_one(self, task: Task) -> WorkerHandle | None:
         """Return an idle worker that may run the task; None if there is none."""
-        return next((worker for worker in self.workers if not worker.given and fits(worker, task)), None)
+        return next(
+            (worker for worker in self.workers if not worker.given and fits(worker, task)), None
+        )
 
     def share(self, worker: WorkerHandle) -> int:
         """Return the number of tasks to send to a worker now.
@@ -136,7 +153,10 @@ class Pool:
         self._settings = settings
         self._secrets = Secrets(settings.folders.project)
         """Secrets sent with tasks, or resolved only to be redacted from answers."""
-        self._front, self._background = self._pools = (WorkerPool(count), WorkerPool(count, background=True))
+        self._front, self._background = self._pools = (
+            WorkerPool(count),
+            WorkerPool(count, background=True),
+        )
         self._lookouts: list[WorkerHandle] = []
         self._leaving: list[WorkerHandle] = []
         """Workers that finish their tasks and get no more."""
@@ -201,7 +221,11 @@ class Pool:
         until = None if seconds is None else time.monotonic() + seconds
         self.woken = 0
         while True:
-            left = 0.0 if self._news else self._watch.left(None if until is None else max(0.0, until - time.monotonic()))
+            left = (
+                0.0
+                if self._news
+                else self._watch.left(None if until is None else max(0.0, until - time.monotonic()))
+            )
             left = self._until_stuck(left)
             for key, _ in self._selector.select(left):
                 # an earlier event may have closed this descriptor
@@ -221,7 +245,12 @@ class Pool:
             worker.doom("was ended with its executor")
         for worker in list(self._all):
             self._bury(worker)
-        for workers in (self._front.workers, self._background.workers, self._lookouts, self._leaving):
+        for workers in (
+            self._front.workers,
+            self._background.workers,
+            self._lookouts,
+            self._leaving,
+        ):
             workers.clear()
         if self._fork_server is not None:
             self._forget_fork_server()
@@ -236,7 +265,11 @@ class Pool:
     def _deal(self) -> None:
         """Assign waiting tasks to workers."""
         for pool in self._pools:
-            while pool.waiting and (worker := self._worker(pool)) is not None and (share := pool.share(worker)):
+            while (
+                pool.waiting
+                and (worker := self._worker(pool)) is not None
+                and (share := pool.share(worker))
+            ):
                 for _ in range(share):
                     if fits(worker, pool.waiting[0][1]):
                         self._give(worker, *pool.waiting.popleft())
@@ -305,7 +338,9 @@ class Pool:
         for worker in self._outgoing:
             # A worker that got more tasks while it waits for room is registered already.
             if not worker.flush() and worker.task_write not in self._selector.get_map():
-                self._selector.register(worker.task_write, selectors.EVENT_WRITE, partial(self._go_on_sending, worker))
+                self._selector.register(
+                    worker.task_write, selectors.EVENT_WRITE, partial(self._go_on_sending, worker)
+                )
         self._outgoing.clear()
 
     def _go_on_sending(self, worker: WorkerHandle) -> None:
@@ -327,18 +362,28 @@ class Pool:
             self._done(worker)
         return bool(more)
 
-    def _take(self, worker: WorkerHandle, answer: TaskOutcome | SourceObserved | WorkerReady | Returned) -> None:
+    def _take(
+        self, worker: WorkerHandle, answer: TaskOutcome | SourceObserved | WorkerReady | Returned
+    ) -> None:
         if isinstance(answer, WorkerReady):
             worker.ready, self._failed_starts = True, 0
             return
         if isinstance(answer, Returned):
-            (self._background if worker.background else self._front).take_back(worker.returned(answer.attempts))
+            (self._background if worker.background else self._front).take_back(
+                worker.returned(answer.attempts)
+            )
             return
         attempt = worker.answered(answer)
         answer = self._redacted(attempt, answer)
-        self._news.append(ObservationFinished(attempt, answer) if isinstance(answer, SourceObserved) else TaskFinished(attempt, answer))
+        self._news.append(
+            ObservationFinished(attempt, answer)
+            if isinstance(answer, SourceObserved)
+            else TaskFinished(attempt, answer)
+        )
 
-    def _redacted(self, attempt: AttemptId, answer: TaskOutcome | SourceObserved) -> TaskOutcome | SourceObserved:
+    def _redacted(
+        self, attempt: AttemptId, answer: TaskOutcome | SourceObserved
+    ) -> TaskOutcome | SourceObserved:
         """Return the answer, and redact the log, without secrets unknown to the worker."""
         if (redactor := self._secrets.redactor) is None:
             return answer
@@ -351,7 +396,9 @@ class Pool:
         if worker in self._leaving:
             self._leaving.remove(worker)
             self._bury(worker)
-        elif worker.python_tasks >= PYTHON_TASKS_MAX and (pool := self._pool_of(worker)) is not None:
+        elif (
+            worker.python_tasks >= PYTHON_TASKS_MAX and (pool := self._pool_of(worker)) is not None
+        ):
             self._retire(worker, pool)
 
     def _died(self, worker: WorkerHandle) -> None:
@@ -366,7 +413,9 @@ class Pool:
         how = self._bury(worker)
         running, queued = worker.lost()
         if worker.over is not None and running is not None:
-            self._news.append(TaskFinished(running, _used_up(running, worker.given[0].task, *worker.over)))
+            self._news.append(
+                TaskFinished(running, _used_up(running, worker.given[0].task, *worker.over))
+            )
             running = None
         if running is not None or queued:
             self._news.append(LostWorker(running, queued, how))
@@ -418,9 +467,15 @@ class Pool:
         if self._fork_server is None or not self._fork_server.alive:
             self._forget_fork_server()
             self._fork_server = ForkServer(self._settings)
-            self._selector.register(self._fork_server.control, selectors.EVENT_READ, self._fork_server.listen)
-        worker = WorkerHandle(self._fork_server, self._settings, self._secrets, self._arrived, background=background)
-        self._selector.register(worker.answer_read, selectors.EVENT_READ, partial(self._receive, worker))
+            self._selector.register(
+                self._fork_server.control, selectors.EVENT_READ, self._fork_server.listen
+            )
+        worker = WorkerHandle(
+            self._fork_server, self._settings, self._secrets, self._arrived, background=background
+        )
+        self._selector.register(
+            worker.answer_read, selectors.EVENT_READ, partial(self._receive, worker)
+        )
         self._watch.busy()
         if not self._fork_server.alive:
             # its descriptor is closed, and the next one opened may get the same number
@@ -455,7 +510,10 @@ def _used_up(attempt: AttemptId, task: Task, used: int, limit: int) -> TaskOutco
     message = f"it used {used / 2**20:,.0f} MiB of memory, and may use {limit / 2**20:,.0f} MiB"
     hint = MEMORY_HINT
     if isinstance(task, ComputeTask):
-        hint = "yield batches instead of one table, make partitions smaller, or set `memory_max` higher (an asset's, or that of [run])"
+        hint = (
+            "yield batches instead of one table, make partitions smaller, or set `memory_max`"
+            " higher (an asset's, or that of [run])"
+        )
     return TaskOutcome(
         attempt=str(attempt),
         state="failed",

@@ -24,8 +24,25 @@ from headrace.engine.logs import OutputPipes
 from headrace.model import PythonBody
 from headrace.runtime import worker_protocol
 from headrace.runtime.folders import Folders
-from headrace.runtime.messages import Answer, ComputeTask, Returned, Task, WorkerReady, environment_kind, with_handed
-from headrace.runtime.worker_protocol import BACKGROUND, FORK, REAP, REPLY, REQUEST, WorkerSettings, answers_inbox, encode_frame
+from headrace.runtime.messages import (
+    Answer,
+    ComputeTask,
+    Returned,
+    Task,
+    WorkerReady,
+    environment_kind,
+    with_handed,
+)
+from headrace.runtime.worker_protocol import (
+    BACKGROUND,
+    FORK,
+    REAP,
+    REPLY,
+    REQUEST,
+    WorkerSettings,
+    answers_inbox,
+    encode_frame,
+)
 from headrace.scheduler import AttemptId
 from headrace.security.audit import clean
 from headrace.security.secrets import Secrets
@@ -48,13 +65,21 @@ def strike(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
-def spawn(descriptor: int, settings: WorkerSettings, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+def spawn(
+    descriptor: int, settings: WorkerSettings, complaints: IO[bytes]
+) -> subprocess.Popen[bytes]:
     """Start a fork server that serves the socket `descriptor`.
 
     It writes errors of its start to `complaints`.
     """
     return subprocess.Popen(
-        [sys.executable, "-m", "headrace.runtime.fork_server", str(descriptor), msgspec.json.encode(settings).decode()],
+        [
+            sys.executable,
+            "-m",
+            "headrace.runtime.fork_server",
+            str(descriptor),
+            msgspec.json.encode(settings).decode(),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=complaints,
@@ -96,14 +121,18 @@ class ForkServer:
         self._bytes = b""
         self.alive = True
 
-    def fork(self, descriptors: Sequence[int], started: WhenStarted, *, background: bool = False) -> None:
+    def fork(
+        self, descriptors: Sequence[int], started: WhenStarted, *, background: bool = False
+    ) -> None:
         """Request a worker with these descriptors; a background worker gets low priority.
 
         `listen` or `reap` calls `started` when the reply arrives.
         """
         self._waiting.append(started)
         try:
-            socket.send_fds(self.control, [REQUEST.pack(FORK, BACKGROUND if background else 0)], descriptors)
+            socket.send_fds(
+                self.control, [REQUEST.pack(FORK, BACKGROUND if background else 0)], descriptors
+            )
         except OSError:
             self._gone()
 
@@ -134,7 +163,10 @@ class ForkServer:
             kind, pid, status = REPLY.unpack_from(self._bytes)
             self._bytes = self._bytes[REPLY.size :]
             if kind == FORK:
-                self._waiting.popleft()(pid, f"couldn't be forked: {errno.errorcode.get(status, status)}" if not pid else "")
+                self._waiting.popleft()(
+                    pid,
+                    f"couldn't be forked: {errno.errorcode.get(status, status)}" if not pid else "",
+                )
             else:
                 self._reaped.append((pid, status))
 
@@ -146,7 +178,9 @@ class ForkServer:
         if self._complaints.closed:
             return self._said
         size = os.fstat(self._complaints.fileno()).st_size
-        text = os.pread(self._complaints.fileno(), SAID_MAX_BYTES, max(0, size - SAID_MAX_BYTES)).decode("utf-8", "replace")
+        text = os.pread(
+            self._complaints.fileno(), SAID_MAX_BYTES, max(0, size - SAID_MAX_BYTES)
+        ).decode("utf-8", "replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return f": {clean(lines[-1])[:SAID_MAX]}" if lines else ""
 
@@ -168,7 +202,10 @@ class ForkServer:
         if not self.alive:
             return
         self.stop()
-        how = f"couldn't be started: the process that starts workers ended with code {self._process.returncode}{self.last_words()}"
+        how = (
+            "couldn't be started: the process that starts workers ended with code"
+            f" {self._process.returncode}{self.last_words()}"
+        )
         while self._waiting:
             self._waiting.popleft()(0, how)
 
@@ -221,7 +258,12 @@ class WorkerHandle:
         for descriptor in (self.task_write, self.answer_read, self._recall_write):
             os.set_blocking(descriptor, False)
         self._channel = OutputPipes.open()
-        self._fork_server, self._secrets, self._arrived, self.background = fork_server, secrets, arrived, background
+        self._fork_server, self._secrets, self._arrived, self.background = (
+            fork_server,
+            secrets,
+            arrived,
+            background,
+        )
         self._memory_max_bytes = settings.memory_of(background=background)
         self.started = time.monotonic()
         self.pid = 0
@@ -251,7 +293,11 @@ class WorkerHandle:
         self.rested = True
         """Whether its memory needn't be checked until it works again."""
         self._inbox, self._outbox = answers_inbox(), bytearray()
-        fork_server.fork([task_read, answer_write, recall_read, *self._channel.ends], self._started, background=background)
+        fork_server.fork(
+            [task_read, answer_write, recall_read, *self._channel.ends],
+            self._started,
+            background=background,
+        )
         _close(task_read, answer_write, recall_read)
         self._channel.keep_reading()
 
@@ -317,7 +363,11 @@ class WorkerHandle:
             raise ValueError(f"nobody asked for {answer.attempt[:40]!r}")
         done = self.given.popleft()
         now = time.monotonic()
-        self._mean = now - self.began if self._mean is None else self._mean + WEIGHT * (now - self.began - self._mean)
+        self._mean = (
+            now - self.began
+            if self._mean is None
+            else self._mean + WEIGHT * (now - self.began - self._mean)
+        )
         self.began, self.recalled, self.idle_since = now, False, now
         self._condemned.pop(done.attempt, None)
         if self.given and (reason := self._condemned.get(self.given[0].attempt)) is not None:
@@ -330,7 +380,11 @@ class WorkerHandle:
 
         It is more than one if tasks are so short that the worker would wait for the next.
         """
-        return 1 if self._mean is None else min(WINDOW_MAX, 1 + int(WINDOW_SECONDS / max(self._mean, 1e-6)))
+        return (
+            1
+            if self._mean is None
+            else min(WINDOW_MAX, 1 + int(WINDOW_SECONDS / max(self._mean, 1e-6)))
+        )
 
     def recall(self) -> None:
         """Request its unstarted tasks, including those in its pipe."""
@@ -360,7 +414,10 @@ class WorkerHandle:
         allowed = self.given[0].memory_max_bytes if self.given else None
         if allowed is not None and used > allowed:
             self.over = (used, allowed)
-            self.doom(f"was ended because it used {_mebibytes(used)} of memory, more than its limit of {_mebibytes(allowed)}")
+            self.doom(
+                f"was ended because it used {_mebibytes(used)} of memory, more than its limit of"
+                f" {_mebibytes(allowed)}"
+            )
         return allowed is not None and used > allowed / 2
 
     def condemn(self, attempt: AttemptId, reason: str) -> None:
@@ -396,7 +453,9 @@ class WorkerHandle:
         status = self._fork_server.reap(self.pid) if self.pid else None
         if self.given:
             head = self.given[0]
-            self._channel.rescue(folders.log(*head.attempt), head.task.now_us, self._secrets.redactor)
+            self._channel.rescue(
+                folders.log(*head.attempt), head.task.now_us, self._secrets.redactor
+            )
         _close(self.task_write, self.answer_read, self._recall_write, self.pidfd)
         self._channel.close()
         return self._how(status)
@@ -486,18 +545,29 @@ class MemoryMonitor:
         near = [worker.limit(worker.used()) for worker in working]
         if working and now >= self._next_scan:
             self._scan(working, now)
-        fat = [worker for worker in workers if not worker.given and not worker.rested and _keeps_too_much(worker, now)]
+        fat = [
+            worker
+            for worker in workers
+            if not worker.given and not worker.rested and _keeps_too_much(worker, now)
+        ]
         self._next = self._when(workers, now, near=any(near))
         return fat
 
     def _when(self, workers: Sequence[WorkerHandle], now: float, *, near: bool) -> float:
         if any(worker.given or not worker.ready for worker in workers):
             return now + (NEAR_SECONDS if near else LOOK_SECONDS)
-        return min((worker.idle_since + IDLE_SECONDS for worker in workers if not worker.rested), default=math.inf)
+        return min(
+            (worker.idle_since + IDLE_SECONDS for worker in workers if not worker.rested),
+            default=math.inf,
+        )
 
     def late(self, workers: Sequence[WorkerHandle], now: float) -> list[WorkerHandle]:
         """End and return workers that have been starting for too long."""
-        late = [worker for worker in workers if not worker.ready and now - worker.started > START_SECONDS_MAX]
+        late = [
+            worker
+            for worker in workers
+            if not worker.ready and now - worker.started > START_SECONDS_MAX
+        ]
         for worker in late:
             worker.doom(f"wasn't ready after {START_SECONDS_MAX:.0f} s")
         return late

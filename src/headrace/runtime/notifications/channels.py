@@ -67,9 +67,15 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     def values(self) -> dict[str, str]:
         """The values that a template may use."""
         return {
-            "project": self.project, "kind": self.kind, "subject": self.subject, "incident": self.incident or "",
-            "recipient": self.recipient, "title": self.title, "body": self.body, "reference": self.reference or "",
-        }  # fmt: skip
+            "project": self.project,
+            "kind": self.kind,
+            "subject": self.subject,
+            "incident": self.incident or "",
+            "recipient": self.recipient,
+            "title": self.title,
+            "body": self.body,
+            "reference": self.reference or "",
+        }
 
 
 class NotificationChannel(msgspec.Struct, frozen=True):
@@ -104,7 +110,10 @@ def send_to_file(channel: NotificationChannel, message: Message) -> str:
     folder = channel.root / unquote(urlsplit(channel.url).path)
     name = f"{_part(message.incident or message.subject)}.{_part(message.recipient)}.txt"
     to = channel.to or message.recipient
-    text = f"To: {to}\nDate: {instant(message.at):%Y-%m-%d %H:%M} UTC\nSubject: {message.title}\n\n{message.body}\n\n"
+    text = (
+        f"To: {to}\nDate: {instant(message.at):%Y-%m-%d %H:%M} UTC\nSubject:"
+        f" {message.title}\n\n{message.body}\n\n"
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / name).open("a", encoding="utf-8") as file:
@@ -134,14 +143,20 @@ def send_mail(channel: NotificationChannel, message: Message) -> str:
         options = {name: values[0] for name, values in parse_qs(url.query).items()}
         to = channel.to or options.get("to", "")
         if not to:
-            raise Unsent("nobody to send to: write ?to=ADDRESS in its url, or mailto:ADDRESS as the contact")
-        written = _written(message, options.get("from") or f"headrace@{url.hostname or 'localhost'}", to)
+            raise Unsent(
+                "nobody to send to: write ?to=ADDRESS in its url, or mailto:ADDRESS as the contact"
+            )
+        written = _written(
+            message, options.get("from") or f"headrace@{url.hostname or 'localhost'}", to
+        )
         with _connected(url) as server:
             if url.username:
                 server.login(unquote(url.username), unquote(url.password or ""))
             server.send_message(written)
     except smtplib.SMTPResponseException as error:
-        raise Unsent(f"the mail server answers {error.smtp_code}: {_text(error.smtp_error)}") from None
+        raise Unsent(
+            f"the mail server answers {error.smtp_code}: {_text(error.smtp_error)}"
+        ) from None
     except smtplib.SMTPRecipientsRefused as error:
         codes = ", ".join(str(code) for code, _ in error.recipients.values())
         raise Unsent(f"the mail server refuses the address: {codes}") from None
@@ -153,7 +168,9 @@ def send_mail(channel: NotificationChannel, message: Message) -> str:
 def thread_of(message: Message) -> str:
     """Return the message id that all messages about one incident or subject refer to."""
     about = message.incident or message.subject
-    mark = hashlib.sha256(f"{message.project}\x1f{about}\x1f{message.recipient}".encode()).hexdigest()[:32]
+    mark = hashlib.sha256(
+        f"{message.project}\x1f{about}\x1f{message.recipient}".encode()
+    ).hexdigest()[:32]
     return f"<{mark}@headrace.invalid>"
 
 
@@ -171,7 +188,9 @@ def _written(message: Message, sender: str, to: str) -> EmailMessage:
 def _connected(url: SplitResult) -> smtplib.SMTP:
     host = url.hostname or "localhost"
     if url.scheme == "smtps" and (url.port or _TLS) == _TLS:
-        return smtplib.SMTP_SSL(host, _TLS, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context())
+        return smtplib.SMTP_SSL(
+            host, _TLS, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context()
+        )
     server = smtplib.SMTP(host, url.port or 25, timeout=TIMEOUT_SECONDS)
     if url.scheme == "smtps":
         try:
@@ -220,11 +239,16 @@ def _asked(table: Mapping[str, Any], message: Message) -> Any:
     method = str(table.get("method", "POST")).upper()
     if method not in METHODS:
         raise Unsent(f"{method[:20]} isn't a way to send a message: write POST, PUT or PATCH")
-    url = filled(str(table.get("url", "")), {name: quote(value, safe="") for name, value in message.values.items()})
+    url = filled(
+        str(table.get("url", "")),
+        {name: quote(value, safe="") for name, value in message.values.items()},
+    )
     body = filled(table["body"], message.values) if "body" in table else message.values
     headers = {str(name): str(value) for name, value in dict(table.get("headers") or {}).items()}
     try:
-        answer = httpx.request(method, url, json=body, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False)
+        answer = httpx.request(
+            method, url, json=body, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False
+        )
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, UnicodeError) as error:
         raise Unsent(message_of(error)) from None
     if not answer.is_success:
@@ -247,16 +271,27 @@ def _found(answer: Any, path: str) -> str:
 # hundred more.
 
 _MAIL = ("mailto", "mailtos")
-_HOOKS = ("hooks.slack.com", "discord.com", "discordapp.com", "webhook.office.com", "outlook.office.com", "chat.googleapis.com")
+_HOOKS = (
+    "hooks.slack.com",
+    "discord.com",
+    "discordapp.com",
+    "webhook.office.com",
+    "outlook.office.com",
+    "chat.googleapis.com",
+)
 
 
 def send_by_apprise(channel: NotificationChannel, message: Message) -> None:
     """Send a message. Raises Unsent."""
     apprise = _apprise()
-    asset = apprise.AppriseAsset(app_id="Headrace", app_desc="Headrace", plugin_paths=[], secure_logging=True)
+    asset = apprise.AppriseAsset(
+        app_id="Headrace", app_desc="Headrace", plugin_paths=[], secure_logging=True
+    )
     with apprise.LogCapture(level=logging.WARNING) as log:
         item = apprise.Apprise.instantiate(_address(channel), asset=asset, suppress_exceptions=True)
-        done = item is not None and item.notify(title=message.title, body=message.body, body_format=apprise.NotifyFormat.TEXT)
+        done = item is not None and item.notify(
+            title=message.title, body=message.body, body_format=apprise.NotifyFormat.TEXT
+        )
         said = log.getvalue().strip().splitlines()
     if item is None:
         raise Unsent("its url isn't one of a service that is known, or misses a part")
@@ -319,7 +354,9 @@ def _channel(root: Path, settings: Settings, contact: str, secrets: Secrets) -> 
 def _table(settings: Settings, contact: str) -> tuple[dict[str, Any], str | None]:
     name = MAIL if contact.startswith(MAILTO) else contact
     if name in settings.notify:
-        return settings.notify[name], contact.removeprefix(MAILTO).partition("?")[0] if name is not contact else None
+        return settings.notify[name], (
+            contact.removeprefix(MAILTO).partition("?")[0] if name is not contact else None
+        )
     if ":" in contact and not contact.startswith(MAILTO):
         return {"url": contact}, None
     raise Unsent(f"there is no [notify.{name}] in headrace.toml")
@@ -331,7 +368,9 @@ def _sent(channel: NotificationChannel, message: Message) -> str | None:
         return send_to_file(channel, message)
     if scheme in MAIL_SCHEMES:
         return send_mail(channel, message)
-    if scheme in WEBHOOK_SCHEMES and ("body" in channel.table or not is_service_webhook(channel.url)):
+    if scheme in WEBHOOK_SCHEMES and (
+        "body" in channel.table or not is_service_webhook(channel.url)
+    ):
         return send_to_webhook(channel, message)
     send_by_apprise(channel, message)
     return None
@@ -361,8 +400,15 @@ class Sent(msgspec.Struct, frozen=True):
 class Sending:
     """Sends the waiting messages of one project's state."""
 
-    def __init__(self, store: Store, root: Path, settings: Settings, *, send_seconds: float = SEND_SECONDS) -> None:
-        self._store, self._root, self._settings, self._patience = store, root, settings, send_seconds
+    def __init__(
+        self, store: Store, root: Path, settings: Settings, *, send_seconds: float = SEND_SECONDS
+    ) -> None:
+        self._store, self._root, self._settings, self._patience = (
+            store,
+            root,
+            settings,
+            send_seconds,
+        )
 
     def all(self) -> int:
         """Send until no message is due; return the number sent."""
@@ -383,18 +429,42 @@ class Sending:
         results: queue.SimpleQueue[Sent] = queue.SimpleQueue()
         begun: dict[str, float] = dict.fromkeys(by_channel, time.monotonic())
         for channel, waiting in by_channel.items():
-            threading.Thread(target=self._over, args=(channel, waiting, results, begun), daemon=True).start()
+            threading.Thread(
+                target=self._over, args=(channel, waiting, results, begun), daemon=True
+            ).start()
         return self._kept({notification.id: notification for notification in batch}, results, begun)
 
-    def _over(self, channel: str, waiting: Sequence[DueNotification], results: queue.SimpleQueue[Sent], begun: dict[str, float]) -> None:
+    def _over(
+        self,
+        channel: str,
+        waiting: Sequence[DueNotification],
+        results: queue.SimpleQueue[Sent],
+        begun: dict[str, float],
+    ) -> None:
         for notification in waiting:
             begun[channel] = time.monotonic()
             try:
-                results.put(Sent(notification, send(self._root, self._settings, channel, _message(self._settings, notification)), None))
+                results.put(
+                    Sent(
+                        notification,
+                        send(
+                            self._root,
+                            self._settings,
+                            channel,
+                            _message(self._settings, notification),
+                        ),
+                        None,
+                    )
+                )
             except Unsent as error:
                 results.put(Sent(notification, None, str(error)))
 
-    def _kept(self, left: dict[int, DueNotification], results: queue.SimpleQueue[Sent], begun: dict[str, float]) -> int:
+    def _kept(
+        self,
+        left: dict[int, DueNotification],
+        results: queue.SimpleQueue[Sent],
+        begun: dict[str, float],
+    ) -> int:
         """Store the result of each message; those without an answer in time count as failed."""
         done, until = 0, time.monotonic() + BATCH_SECONDS
         while left and (patience := self._patience_left(left, begun, until)) > 0:
@@ -409,7 +479,9 @@ class Sending:
             self._write(Sent(notice, None, f"no answer within {self._patience:g} s"))
         return done
 
-    def _patience_left(self, left: dict[int, DueNotification], begun: dict[str, float], until: float) -> float:
+    def _patience_left(
+        self, left: dict[int, DueNotification], begun: dict[str, float], until: float
+    ) -> float:
         """Return the seconds until the last unfinished channel is given up."""
         last = max(begun[notification.channel] for notification in left.values()) + self._patience
         return min(last, until) - time.monotonic()
@@ -419,15 +491,33 @@ class Sending:
             now, notice = _now(tx), sent.notice
             if sent.error is None:
                 notifications.sent(tx, notice.id, now, sent.reference)
-                _note(tx, notice, now, f"told {notice.recipient} over {notice.channel}: {_SAID.get(notice.kind, notice.kind)}")
+                _note(
+                    tx,
+                    notice,
+                    now,
+                    f"told {notice.recipient} over {notice.channel}:"
+                    f" {_SAID.get(notice.kind, notice.kind)}",
+                )
             elif notice.tries < len(WAITS_SECONDS):
-                notifications.again(tx, notice.id, now + WAITS_SECONDS[notice.tries] * _SECOND_US, sent.error)
+                notifications.again(
+                    tx, notice.id, now + WAITS_SECONDS[notice.tries] * _SECOND_US, sent.error
+                )
             else:
                 notifications.fail(tx, notice.id, sent.error)
-                _note(tx, notice, now, f"{notice.recipient} couldn't be told over {notice.channel}: {sent.error}")
+                _note(
+                    tx,
+                    notice,
+                    now,
+                    f"{notice.recipient} couldn't be told over {notice.channel}: {sent.error}",
+                )
 
 
-_SAID = {"opened": "it is open", "changed": "it has changed", "resolved": "it is over", "escalated": "it is open (as the manager)"}
+_SAID = {
+    "opened": "it is open",
+    "changed": "it has changed",
+    "resolved": "it is over",
+    "escalated": "it is open (as the manager)",
+}
 
 
 def _note(tx: Transaction, notice: DueNotification, now: int, what: str) -> None:
@@ -440,7 +530,9 @@ def _message(settings: Settings, notification: DueNotification) -> Message:
         project=settings.name,
         kind=notification.kind,
         subject=notification.subject,
-        incident=None if notification.incident is None else incidents.display_id(notification.incident),
+        incident=(
+            None if notification.incident is None else incidents.display_id(notification.incident)
+        ),
         recipient=notification.recipient,
         title=notification.title,
         body=notification.body,

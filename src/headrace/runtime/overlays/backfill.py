@@ -18,11 +18,25 @@ from headrace.runtime.messages import Prune, RewrittenFile, RowChangeCounts
 from headrace.runtime.overlays import production_state
 from headrace.runtime.overlays.overlay import Lent, Overlay, PostCommitActions, ended_rows
 from headrace.runtime.overlays.partitions import OverlayPartitions
-from headrace.runtime.overlays.production_state import Copy, Promoting, PromotionResult, UnsuccessfulPartition, drop_outdated, missed_events
+from headrace.runtime.overlays.production_state import (
+    Copy,
+    Promoting,
+    PromotionResult,
+    UnsuccessfulPartition,
+    drop_outdated,
+    missed_events,
+)
 from headrace.runtime.publishing import HEADRACE
 from headrace.runtime.runs import ActiveRun, RunRequest
 from headrace.runtime.tasks import TaskBuilder
-from headrace.scheduler import AttemptId, PartitionOvertaken, PartitionState, Paused, SchedulerCheckpoint, Target
+from headrace.scheduler import (
+    AttemptId,
+    PartitionOvertaken,
+    PartitionState,
+    Paused,
+    SchedulerCheckpoint,
+    Target,
+)
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append, append_all
 from headrace.store import Transaction
 from headrace.store.queries import attempts, backfill_plans
@@ -68,36 +82,71 @@ class PlanOutcome(msgspec.Struct, frozen=True):
 
     def with_published(self, rows: Iterable[OverlayRow]) -> PlanOutcome:
         """Return the outcome with these published partitions added."""
-        changed = {node: Counter(dict(enumerate(figures))) for node, figures in self.changed.items()}
+        changed = {
+            node: Counter(dict(enumerate(figures))) for node, figures in self.changed.items()
+        }
         count = 0
         for row in rows:
             count += 1
-            counts = msgspec.json.decode(row.changed, type=RowChangeCounts) if row.changed is not None else RowChangeCounts()
+            counts = (
+                msgspec.json.decode(row.changed, type=RowChangeCounts)
+                if row.changed is not None
+                else RowChangeCounts()
+            )
             if counts != RowChangeCounts():
-                changed.setdefault(row.node, Counter()).update({0: 1, 1: counts.added, 2: counts.removed, 3: counts.changed})
-        told = {node: (figures[0], figures[1], figures[2], figures[3]) for node, figures in changed.items()}
+                changed.setdefault(row.node, Counter()).update(
+                    {0: 1, 1: counts.added, 2: counts.removed, 3: counts.changed}
+                )
+        told = {
+            node: (figures[0], figures[1], figures[2], figures[3])
+            for node, figures in changed.items()
+        }
         return msgspec.structs.replace(self, published=self.published + count, changed=told)
 
     def with_failures(self, ended: Iterable[UnsuccessfulPartition]) -> PlanOutcome:
         """Return the outcome with these failed partitions added."""
         partitions = sorted(
-            ended, key=lambda partition: (partition.state is PartitionState.WAITING, partition.node, partition.key)
+            ended,
+            key=lambda partition: (
+                partition.state is PartitionState.WAITING,
+                partition.node,
+                partition.key,
+            ),
         )  # causes first
-        told = (*self.failures, *((partition.node, partition.key, partition.state.value, partition.reason) for partition in partitions))
+        told = (
+            *self.failures,
+            *(
+                (partition.node, partition.key, partition.state.value, partition.reason)
+                for partition in partitions
+            ),
+        )
         kept = {f"{node}@{key}" for node, key, *_ in told[:FAILURES_TOLD_MAX]}
         evidence = {
             **self.evidence,
-            **{f"{partition.node}@{partition.key}": _evidence(partition) for partition in partitions if partition.attempt is not None},
+            **{
+                f"{partition.node}@{partition.key}": _evidence(partition)
+                for partition in partitions
+                if partition.attempt is not None
+            },
         }
         evidence = {name: sample for name, sample in evidence.items() if name in kept}
-        return msgspec.structs.replace(self, failed=self.failed + len(partitions), failures=told[:FAILURES_TOLD_MAX], evidence=evidence)
+        return msgspec.structs.replace(
+            self,
+            failed=self.failed + len(partitions),
+            failures=told[:FAILURES_TOLD_MAX],
+            evidence=evidence,
+        )
 
     def tried_again(self, *, allow_partial: bool) -> PlanOutcome:
         """Return the outcome without failures, since failed partitions are retried.
 
         With `allow_partial`, the failures stay: the backfill has gone on without these partitions.
         """
-        return self if allow_partial else msgspec.structs.replace(self, failed=0, failures=(), evidence={})
+        return (
+            self
+            if allow_partial
+            else msgspec.structs.replace(self, failed=0, failures=(), evidence={})
+        )
 
     def with_redone(self, count: int) -> PlanOutcome:
         """Return the outcome with `count` more recomputed partitions."""
@@ -106,7 +155,10 @@ class PlanOutcome(msgspec.Struct, frozen=True):
 
 def _evidence(partition: UnsuccessfulPartition) -> FailingSample:
     assert partition.attempt is not None
-    return FailingSample(partition.attempt, msgspec.json.decode(partition.sample)[:ROWS_TOLD_MAX] if partition.sample else [])
+    return FailingSample(
+        partition.attempt,
+        msgspec.json.decode(partition.sample)[:ROWS_TOLD_MAX] if partition.sample else [],
+    )
 
 
 # The phases of a backfill.
@@ -151,8 +203,16 @@ class Backfilling:
         self.after = first_attempt_of(row.id)
         """Number of this leader's last attempt."""
         self._how = {item.node: item.how for item in self.backfill.chosen}
-        self._steps = [BackfillStep(spans={node: spans for node, spans in step.spans.items() if self._how.get(node) == STAGED})
-                       for step in self.backfill.steps]  # fmt: skip
+        self._steps = [
+            BackfillStep(
+                spans={
+                    node: spans
+                    for node, spans in step.spans.items()
+                    if self._how.get(node) == STAGED
+                }
+            )
+            for step in self.backfill.steps
+        ]
         self._copies: dict[Copy, RewrittenFile] = {}
         self._errands: dict[AttemptId, tuple[Prune, list[Copy]]] = {}
         self._errands_lost = self._last_errand = self._refused = 0
@@ -182,7 +242,12 @@ class Backfilling:
 
     def targets(self, how: str) -> tuple[Target, ...]:
         """Return the partitions that are computed in one way."""
-        return tuple(Target(item.node, span.first, span.last) for item in self.backfill.chosen if item.how == how for span in item.spans)
+        return tuple(
+            Target(item.node, span.first, span.last)
+            for item in self.backfill.chosen
+            if item.how == how
+            for span in item.spans
+        )
 
     def nodes(self, how: str) -> frozenset[str]:
         """Return the nodes that are computed in one way."""
@@ -190,7 +255,9 @@ class Backfilling:
 
     # Its core
 
-    def load(self, tx: Transaction, lent: Lent, production: SchedulerCheckpoint, now: int) -> PostCommitActions:
+    def load(
+        self, tx: Transaction, lent: Lent, production: SchedulerCheckpoint, now: int
+    ) -> PostCommitActions:
         """Create the core of the step, from production's partition states.
 
         It starts no attempts before the step is requested.
@@ -200,7 +267,9 @@ class Backfilling:
         drop_outdated(tx, staged, lent.applied)
         backfill_plans.forget_unneeded(tx, self.id)
         ended = ended_rows(backfill_plans.staged(tx, self.id))
-        self.overlay = Overlay(self.id, self.step, staged, ended, lent, run=self.run or 0, after=self.after)
+        self.overlay = Overlay(
+            self.id, self.step, staged, ended, lent, run=self.run or 0, after=self.after
+        )
         actions = self.overlay.begin(tx, production, now)
         actions.add(self.overlay.hear(tx, missed_events(tx, self.id), now))
         return actions
@@ -224,16 +293,26 @@ class Backfilling:
     @property
     def ready(self) -> bool:
         """Whether the step is computed as far as possible, and no copy task is pending."""
-        return self.phase is Phase.STEPS and self.overlay is not None and self.overlay.at_rest and not self._errands
+        return (
+            self.phase is Phase.STEPS
+            and self.overlay is not None
+            and self.overlay.at_rest
+            and not self._errands
+        )
 
     # Publication
 
-    def lacking(self, tx: Transaction, change: CatalogChange, tasks: TaskBuilder) -> list[tuple[AttemptId, Prune]]:
+    def lacking(
+        self, tx: Transaction, change: CatalogChange, tasks: TaskBuilder
+    ) -> list[tuple[AttemptId, Prune]]:
         """Return the copy tasks needed before the step can be published; they count as sent."""
         assert self.overlay is not None
         results = []
         for node, keys in self._made():
-            copies = production_state.copies_missing(production_state.copies_needed(change, self.overlay.staged, node, keys), self._copies)
+            copies = production_state.copies_missing(
+                production_state.copies_needed(change, self.overlay.staged, node, keys),
+                self._copies,
+            )
             if copies:
                 table = self.overlay.staged.tables.get(node) or tasks.table(tx, node)
                 assert table is not None
@@ -243,7 +322,9 @@ class Backfilling:
     def _errand(self, table: LakeTable, copies: list[Copy]) -> tuple[AttemptId, Prune]:
         assert self.overlay is not None
         self._last_errand += 1
-        number = AttemptId(self.overlay.epoch, first_attempt_of(self.id) + ERRANDS_FROM + self._last_errand)
+        number = AttemptId(
+            self.overlay.epoch, first_attempt_of(self.id) + ERRANDS_FROM + self._last_errand
+        )
         task = production_state.prune_task(number, table, copies)
         self._errands[number] = (task, copies)
         return number, task
@@ -252,7 +333,11 @@ class Backfilling:
         """Record the answer of a copy task; return its error, empty if there is none."""
         _, copies = self._errands.pop(finished.attempt, (None, []))
         if finished.outcome.state != "staged":
-            return finished.outcome.error.message if finished.outcome.error else finished.outcome.reason
+            return (
+                finished.outcome.error.message
+                if finished.outcome.error
+                else finished.outcome.reason
+            )
         self._copies.update(zip(copies, finished.outcome.rewritten, strict=False))
         return ""
 
@@ -279,9 +364,24 @@ class Backfilling:
         """
         assert self.overlay is not None
         runs = (self.run,) if self.run is not None else ()
-        promoting = Promoting(tx, change, self.overlay.staged, tasks, self._copies, now=now, version=lent.applied.id, runs=runs)
-        promotion_result = promoting.promote(dict(self._made(lent.applied.compiled.order)), publication_id)
-        self.outcome = self.outcome.with_published(promotion_result.rows).with_failures(unmade).with_redone(self.overlay.redone)
+        promoting = Promoting(
+            tx,
+            change,
+            self.overlay.staged,
+            tasks,
+            self._copies,
+            now=now,
+            version=lent.applied.id,
+            runs=runs,
+        )
+        promotion_result = promoting.promote(
+            dict(self._made(lent.applied.compiled.order)), publication_id
+        )
+        self.outcome = (
+            self.outcome.with_published(promotion_result.rows)
+            .with_failures(unmade)
+            .with_redone(self.overlay.redone)
+        )
         backfill_plans.clear(tx, self.id)
         self.steps_done += 1
         self._refused = 0
@@ -302,7 +402,9 @@ class Backfilling:
         actions = PostCommitActions()
         for node, keys in self._made():
             self.overlay.staged.forget_node(tx, node)
-            actions.add(self.overlay.again(tx, [PartitionOvertaken(node, key) for key in keys], now))
+            actions.add(
+                self.overlay.again(tx, [PartitionOvertaken(node, key) for key in keys], now)
+            )
         return actions
 
     def _made(self, order: Sequence[str] | None = None) -> Iterator[tuple[str, list[str]]]:
@@ -321,47 +423,85 @@ def run_request_of(item: Backfilling, row: PlanRecord) -> RunRequest:
     """Return the request of a run that continues a backfill."""
     request: dict[str, Any] = msgspec.json.decode(row.request) if row.request else {}
     actor = Actor(ActorType.PERSON, row.actor)
-    return RunRequest(kind="backfill", targets=item.targets(INGESTED), actor=actor, request=request, reason=row.reason, plan=row.id)
+    return RunRequest(
+        kind="backfill",
+        targets=item.targets(INGESTED),
+        actor=actor,
+        request=request,
+        reason=row.reason,
+        plan=row.id,
+    )
 
 
-def record_intervention(tx: Transaction, item: Backfilling, now: int, action: Action, actor: Actor, reason: str) -> None:
+def record_intervention(
+    tx: Transaction, item: Backfilling, now: int, action: Action, actor: Actor, reason: str
+) -> None:
     """Record a user's action on a backfill in the audit trail."""
     append(
         tx,
         now,
-        AuditEvent(action=action, actor=actor, object=Object("backfill", str(item.id)), reason=reason, after=_figures(item.outcome)),
+        AuditEvent(
+            action=action,
+            actor=actor,
+            object=Object("backfill", str(item.id)),
+            reason=reason,
+            after=_figures(item.outcome),
+        ),
     )
 
 
-def record_publications(tx: Transaction, item: Backfilling, rows: Sequence[OverlayRow], now: int) -> None:
+def record_publications(
+    tx: Transaction, item: Backfilling, rows: Sequence[OverlayRow], now: int
+) -> None:
     """Record the published partitions of a step in the audit trail, one entry per node."""
     count, total = Counter(row.node for row in rows), Counter[str]()
     for row in rows:
         total[row.node] += row.rows
-    append_all(tx, now, [
-        AuditEvent(action=Action.PARTITION_PUBLISHED, actor=HEADRACE, object=Object("partition", node, f"backfill {item.id}"),
-              after={"partitions": count[node], "rows": total[node], "step": item.steps_done}, reason=item.reason)
-        for node in count
-    ])  # fmt: skip
+    append_all(
+        tx,
+        now,
+        [
+            AuditEvent(
+                action=Action.PARTITION_PUBLISHED,
+                actor=HEADRACE,
+                object=Object("partition", node, f"backfill {item.id}"),
+                after={"partitions": count[node], "rows": total[node], "step": item.steps_done},
+                reason=item.reason,
+            )
+            for node in count
+        ],
+    )
 
 
 def record_end(tx: Transaction, item: Backfilling, state: str, now: int) -> None:
     """Record the end of a backfill and its changes in the audit trail."""
-    changed = {node: dict(zip(("partitions", "added", "removed", "changed"), figures, strict=True))
-               for node, figures in item.outcome.changed.items()}  # fmt: skip
+    changed = {
+        node: dict(zip(("partitions", "added", "removed", "changed"), figures, strict=True))
+        for node, figures in item.outcome.changed.items()
+    }
     after = {"state": state, **_figures(item.outcome), "rows": changed}
     event = AuditEvent(
-        action=Action.PLAN_FINISHED, actor=HEADRACE, object=Object("backfill", str(item.id)), reason=item.reason, after=after
+        action=Action.PLAN_FINISHED,
+        actor=HEADRACE,
+        object=Object("backfill", str(item.id)),
+        reason=item.reason,
+        after=after,
     )
     append(tx, now, event)
 
 
-def failed_in_production(tx: Transaction, run: ActiveRun, nodes: Collection[str]) -> list[UnsuccessfulPartition]:
+def failed_in_production(
+    tx: Transaction, run: ActiveRun, nodes: Collection[str]
+) -> list[UnsuccessfulPartition]:
     """Return partitions of these nodes that failed in a run of production.
 
     The reason is that of their last attempt.
     """
-    whys = {(attempt.node, key): attempt.reason for attempt in attempts.of_run(tx, run.id) for key in attempt.partitions}
+    whys = {
+        (attempt.node, key): attempt.reason
+        for attempt in attempts.of_run(tx, run.id)
+        for key in attempt.partitions
+    }
     return [
         UnsuccessfulPartition(node, key, PartitionState.FAILED, whys.get((node, key)) or state)
         for (node, key), state in run.results.items()
@@ -369,11 +509,19 @@ def failed_in_production(tx: Transaction, run: ActiveRun, nodes: Collection[str]
     ]
 
 
-def final_outcome(item: Backfilling, run: ActiveRun | None, unmade: Sequence[UnsuccessfulPartition]) -> PlanOutcome:
+def final_outcome(
+    item: Backfilling, run: ActiveRun | None, unmade: Sequence[UnsuccessfulPartition]
+) -> PlanOutcome:
     """Return the final outcome of a backfill."""
     after = item.nodes(AFTERWARDS)
-    more = sum(1 for (node, _), state in run.results.items() if node in after and state == "published") if run is not None else 0
-    return msgspec.structs.replace(item.outcome, published=item.outcome.published + more).with_failures(unmade)
+    more = (
+        sum(1 for (node, _), state in run.results.items() if node in after and state == "published")
+        if run is not None
+        else 0
+    )
+    return msgspec.structs.replace(
+        item.outcome, published=item.outcome.published + more
+    ).with_failures(unmade)
 
 
 def final_state(outcome: PlanOutcome) -> str:

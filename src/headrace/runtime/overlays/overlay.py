@@ -16,10 +16,29 @@ from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.decisions import Decisions, RunRegistry
 from headrace.runtime.executors import LostWorker, TaskFinished
 from headrace.runtime.messages import ComputeTask, RowChangeCounts, TaskOutcome
-from headrace.runtime.overlays.partitions import STAGED, OverlayPartitions, PlannedPartitions, keys_of
-from headrace.runtime.overlays.production_state import OverlaidTasks, UnsuccessfulPartition, graph_below, known_keys, loaded
+from headrace.runtime.overlays.partitions import (
+    STAGED,
+    OverlayPartitions,
+    PlannedPartitions,
+    keys_of,
+)
+from headrace.runtime.overlays.production_state import (
+    OverlaidTasks,
+    UnsuccessfulPartition,
+    graph_below,
+    known_keys,
+    loaded,
+)
 from headrace.runtime.publishing import Batch
-from headrace.runtime.runs import LeaderClaims, News, RunningAttempt, as_failed, contents, size_bytes_of, verdict_of
+from headrace.runtime.runs import (
+    LeaderClaims,
+    News,
+    RunningAttempt,
+    as_failed,
+    contents,
+    size_bytes_of,
+    verdict_of,
+)
 from headrace.runtime.tasks import TaskBuilder
 from headrace.scheduler import (
     CANCELLED,
@@ -60,7 +79,14 @@ class Staging(Batch):
     """
 
     def __init__(
-        self, tx: Transaction, tasks: TaskBuilder, claims: LeaderClaims, staged: OverlayPartitions, *, now: int, version: int
+        self,
+        tx: Transaction,
+        tasks: TaskBuilder,
+        claims: LeaderClaims,
+        staged: OverlayPartitions,
+        *,
+        now: int,
+        version: int,
     ) -> None:
         super().__init__(tx, tasks, claims, now=now, version=version, publication_id=0)
         self._staged = staged
@@ -83,19 +109,42 @@ class Staging(Batch):
         """
         file, task = outcome.staged, attempt.prepared.task
         if file is None or outcome.replacement is not None or not isinstance(task, ComputeTask):
-            return as_failed(outcome, "what it makes can't wait beside production", ErrorKind.DETERMINISTIC)
+            return as_failed(
+                outcome, "what it makes can't wait beside production", ErrorKind.DETERMINISTIC
+            )
         table, known = outcome.table or task.table, self._staged.tables.get(attempt.node)
         if known is not None and (table is None or known.columns != table.columns):
-            return as_failed(outcome, "its columns were set by another attempt meanwhile", ErrorKind.TRANSIENT)
+            return as_failed(
+                outcome, "its columns were set by another attempt meanwhile", ErrorKind.TRANSIENT
+            )
         hashes, counts = contents(attempt, outcome, file)
         before = leader_writes.published_hashes(self._tx, attempt.node, attempt.keys)
-        changed = {key: _difference(outcome, key, before, hashes[key], counts[key]) for key in attempt.keys}
-        rows = [self._row(attempt, outcome, key, hashes[key], counts[key], changed[key]) for key in attempt.keys]
-        told = tuple((row.partition, self._staged.other(row.node, row.partition, row.content_hash)) for row in rows)
-        self._staged.add(self._tx, attempt.id, attempt.node, outcome, rows, table if known is None else None)
-        self.events.append(AttemptPublished(attempt.id, told, outcome.measures.seconds + outcome.measures.audit_seconds))
-        self._end(attempt, outcome, STAGED, outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED)
-        self.news += [News(row.node, row.partition, STAGED, row.verdict, "", row.rows, attempt.runs) for row in rows]
+        changed = {
+            key: _difference(outcome, key, before, hashes[key], counts[key]) for key in attempt.keys
+        }
+        rows = [
+            self._row(attempt, outcome, key, hashes[key], counts[key], changed[key])
+            for key in attempt.keys
+        ]
+        told = tuple(
+            (row.partition, self._staged.other(row.node, row.partition, row.content_hash))
+            for row in rows
+        )
+        self._staged.add(
+            self._tx, attempt.id, attempt.node, outcome, rows, table if known is None else None
+        )
+        self.events.append(
+            AttemptPublished(
+                attempt.id, told, outcome.measures.seconds + outcome.measures.audit_seconds
+            )
+        )
+        self._end(
+            attempt, outcome, STAGED, outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED
+        )
+        self.news += [
+            News(row.node, row.partition, STAGED, row.verdict, "", row.rows, attempt.runs)
+            for row in rows
+        ]
         return outcome
 
     def _stop(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
@@ -105,19 +154,44 @@ class Staging(Batch):
             self.stopped[attempt.node, key] = attempt.id, self._sample(outcome)
 
     def _sample(self, outcome: TaskOutcome) -> str | None:
-        rows = [row for result in outcome.audit.results for row in result.sample] if outcome.audit is not None else []
+        rows = (
+            [row for result in outcome.audit.results for row in result.sample]
+            if outcome.audit is not None
+            else []
+        )
         return msgspec.json.encode(rows).decode() if rows else None
 
     def _row(
-        self, attempt: RunningAttempt, outcome: TaskOutcome, key: str, content_hash: str | None, rows: int, changed: RowChangeCounts
+        self,
+        attempt: RunningAttempt,
+        outcome: TaskOutcome,
+        key: str,
+        content_hash: str | None,
+        rows: int,
+        changed: RowChangeCounts,
     ) -> OverlayRow:
         return OverlayRow(
-            self._staged.plan, attempt.node, key, *attempt.id, STAGED, rows, size_bytes_of(outcome, rows), content_hash,
-            verdict_of(outcome, key), None, None if changed == RowChangeCounts() else msgspec.json.encode(changed).decode(),
-        )  # fmt: skip
+            self._staged.plan,
+            attempt.node,
+            key,
+            *attempt.id,
+            STAGED,
+            rows,
+            size_bytes_of(outcome, rows),
+            content_hash,
+            verdict_of(outcome, key),
+            None,
+            None if changed == RowChangeCounts() else msgspec.json.encode(changed).decode(),
+        )
 
 
-def _difference(outcome: TaskOutcome, key: str, before: Mapping[str, str | None], content_hash: str | None, rows: int) -> RowChangeCounts:
+def _difference(
+    outcome: TaskOutcome,
+    key: str,
+    before: Mapping[str, str | None],
+    content_hash: str | None,
+    rows: int,
+) -> RowChangeCounts:
     """Return the difference of a partition from its published rows, whose hashes are `before`."""
     if key not in before:
         return RowChangeCounts(added=rows)
@@ -202,11 +276,24 @@ class Overlay:
         self._claims = LeaderClaims()
         self._graph = graph_below(lent.graph, step.spans.keys())
         self._nodes = {node.name: node for node in self._graph.nodes}
-        self._held = {name: PlannedPartitions(self._nodes[name], spans) for name, spans in step.spans.items() if name in self._nodes}
+        self._held = {
+            name: PlannedPartitions(self._nodes[name], spans)
+            for name, spans in step.spans.items()
+            if name in self._nodes
+        }
         self._tasks = OverlaidTasks(lent.applied, lent.code, staged, lent.production, lent.cache)
-        self.core = Core(epoch=lent.epoch, slots=lent.slots, after=max(after, first_attempt_of(plan)))
+        self.core = Core(
+            epoch=lent.epoch, slots=lent.slots, after=max(after, first_attempt_of(plan))
+        )
         self._decisions = Decisions(
-            self.core, self._tasks, self._claims, lent.runs, epoch=lent.epoch, slots=lent.slots, version=lent.applied.id, plan=plan
+            self.core,
+            self._tasks,
+            self._claims,
+            lent.runs,
+            epoch=lent.epoch,
+            slots=lent.slots,
+            version=lent.applied.id,
+            plan=plan,
         )
 
     @property
@@ -229,7 +316,9 @@ class Overlay:
 
     # Events for the core
 
-    def begin(self, tx: Transaction, production: SchedulerCheckpoint, now: int) -> PostCommitActions:
+    def begin(
+        self, tx: Transaction, production: SchedulerCheckpoint, now: int
+    ) -> PostCommitActions:
         """Start from production's partition states."""
         wanted = {
             name: set(keys_of(self._nodes[name], spans, known_keys(production, self._nodes[name])))
@@ -238,10 +327,16 @@ class Overlay:
         }
         made = {name: set(self.staged.keys(name)) & keys for name, keys in wanted.items()}
         if any(made.values()):
-            self._unsure = [(name, key) for name, keys in wanted.items() for key in sorted(keys - made[name])]
-        return self._decide(tx, [loaded(self._graph, production, wanted, made, self.ended.values())], now)
+            self._unsure = [
+                (name, key) for name, keys in wanted.items() for key in sorted(keys - made[name])
+            ]
+        return self._decide(
+            tx, [loaded(self._graph, production, wanted, made, self.ended.values())], now
+        )
 
-    def request(self, tx: Transaction, pauses: Sequence[Paused], now: int, *, again: bool = False) -> PostCommitActions:
+    def request(
+        self, tx: Transaction, pauses: Sequence[Paused], now: int, *, again: bool = False
+    ) -> PostCommitActions:
         """Request the step, except paused nodes; with `again`, retry failed partitions."""
         self.requested, self._patient_until = True, None
         actions = self._decide(tx, [Resumed(tuple(self._nodes)), *pauses], now)
@@ -251,16 +346,31 @@ class Overlay:
     def _asked(self, tx: Transaction, now: int, *, again: bool) -> PostCommitActions:
         if again:
             self._forget_ended(tx, list(self.ended))
-        targets = tuple(Target(name, span.first, span.last) for name, spans in self._spans.items() if name in self._nodes for span in spans)
+        targets = tuple(
+            Target(name, span.first, span.last)
+            for name, spans in self._spans.items()
+            if name in self._nodes
+            for span in spans
+        )
         retry = frozenset(self._spans.keys() & self._nodes.keys())
-        return self._decide(tx, [Requested(targets, retry=retry if again else frozenset(), run=self.run, standing=True)], now)
+        return self._decide(
+            tx,
+            [
+                Requested(
+                    targets, retry=retry if again else frozenset(), run=self.run, standing=True
+                )
+            ],
+            now,
+        )
 
     def hear(self, tx: Transaction, events: Iterable[Event], now: int) -> PostCommitActions:
         """Handle events that production's core was told."""
         told = [item for event in events for item in self._translated(event)]
         return self._decide(tx, told, now) if told else PostCommitActions()
 
-    def again(self, tx: Transaction, events: Sequence[PartitionOvertaken], now: int) -> PostCommitActions:
+    def again(
+        self, tx: Transaction, events: Sequence[PartitionOvertaken], now: int
+    ) -> PostCommitActions:
         """Recompute these partitions."""
         return self._decide(tx, events, now)
 
@@ -271,7 +381,11 @@ class Overlay:
         partitions computed from these are recomputed or dropped, too.
         """
         once, self._unsure = dict.fromkeys((*self._unsure, *self.core.outdated())), []
-        gone = tuple((node, key) for node, key in once if self.holds(node, key) and key not in self.staged.keys(node))
+        gone = tuple(
+            (node, key)
+            for node, key in once
+            if self.holds(node, key) and key not in self.staged.keys(node)
+        )
         return self._decide(tx, [GivenUp(gone)], now) if gone else None
 
     def pause(self, tx: Transaction, now: int, reason: str) -> PostCommitActions:
@@ -282,26 +396,45 @@ class Overlay:
         """
         actions = self._decide(tx, [Paused(tuple(self._nodes), reason)], now)
         self._patient_until = time.monotonic() + PATIENCE_SECONDS
-        long = [attempt for attempt in self.attempts.values() if time.monotonic() - self._sent[attempt.id] > PATIENCE_SECONDS]
+        long = [
+            attempt
+            for attempt in self.attempts.values()
+            if time.monotonic() - self._sent[attempt.id] > PATIENCE_SECONDS
+        ]
         actions.add(self._put_back(tx, long, reason, now))
         return actions
 
     @property
     def patience(self) -> float | None:
         """Seconds that a pause still waits for running attempts; None if it doesn't wait."""
-        return self._patient_until - time.monotonic() if self._patient_until is not None and self.attempts else None
+        return (
+            self._patient_until - time.monotonic()
+            if self._patient_until is not None and self.attempts
+            else None
+        )
 
     def record(
-        self, tx: Transaction, finished: Sequence[TaskFinished], lost: Sequence[LostWorker], wrong: dict[AttemptId, str], now: int
+        self,
+        tx: Transaction,
+        finished: Sequence[TaskFinished],
+        lost: Sequence[LostWorker],
+        wrong: dict[AttemptId, str],
+        now: int,
     ) -> PostCommitActions:
         """Record attempts that have ended."""
         if not finished and not lost:
             return PostCommitActions()
-        staging = Staging(tx, self._tasks, self._claims, self.staged, now=now, version=self._lent.applied.id)
+        staging = Staging(
+            tx, self._tasks, self._claims, self.staged, now=now, version=self._lent.applied.id
+        )
         for item in finished:
             if item.attempt in self.attempts:
                 staging.add(self.attempts.pop(item.attempt), item.outcome, wrong.get(item.attempt))
-        gone = [worker_lost for worker in lost if (worker_lost := self._lose(worker, staging)) is not None]
+        gone = [
+            worker_lost
+            for worker in lost
+            if (worker_lost := self._lose(worker, staging)) is not None
+        ]
         staging.write()
         self._stopped = staging.stopped
         events: list[Event] = [*staging.events, *gone]
@@ -315,12 +448,16 @@ class Overlay:
         """Handle the passing of time."""
         at, actions = self.core.next_event(), PostCommitActions()
         if self.patience is not None and self.patience <= 0:
-            actions.add(self._put_back(tx, list(self.attempts.values()), "its backfill is paused", now))
+            actions.add(
+                self._put_back(tx, list(self.attempts.values()), "its backfill is paused", now)
+            )
         if at is not None and at <= now:
             actions.add(self._decide(tx, [ClockAdvanced()], now))
         return actions
 
-    def share(self, tx: Transaction, taken: tuple[tuple[str, int], ...], now: int) -> PostCommitActions:
+    def share(
+        self, tx: Transaction, taken: tuple[tuple[str, int], ...], now: int
+    ) -> PostCommitActions:
         """Tell the core the pool slots in use elsewhere."""
         if taken == self._elsewhere:
             return PostCommitActions()
@@ -332,7 +469,11 @@ class Overlay:
 
         They start again later, and it doesn't count as a failure.
         """
-        holding = {name for name, node in self._nodes.items() if any(take.pool in pools for take in node.takes)}
+        holding = {
+            name
+            for name, node in self._nodes.items()
+            if any(take.pool in pools for take in node.takes)
+        }
         gone = [attempt for attempt in self.attempts.values() if attempt.node in holding]
         return self._put_back(tx, gone, "made room for production", now)
 
@@ -348,20 +489,34 @@ class Overlay:
         waiting = []
         for name, key in self.core.waiting(now, self.run):
             reasons = self.core.why(name, key)
-            waiting.append(UnsuccessfulPartition(name, key, PartitionState.WAITING, reasons[0].text if reasons else ""))
+            waiting.append(
+                UnsuccessfulPartition(
+                    name, key, PartitionState.WAITING, reasons[0].text if reasons else ""
+                )
+            )
         return [*self.ended.values(), *waiting]
 
     # Helpers
 
-    def _put_back(self, tx: Transaction, gone: Sequence[RunningAttempt], reason: str, now: int) -> PostCommitActions:
+    def _put_back(
+        self, tx: Transaction, gone: Sequence[RunningAttempt], reason: str, now: int
+    ) -> PostCommitActions:
         """End running attempts; their partitions are as if they had never started."""
         if not gone:
             return PostCommitActions()
         for attempt in gone:
             del self.attempts[attempt.id]
             self._claims.release(attempt.id, attempt.node, attempt.keys)
-        leader_writes.end_attempts(tx, [AttemptEnd(*attempt.id, state="cancelled", finished_at=now, reason=reason) for attempt in gone])
-        actions = self._decide(tx, [WorkerLost(None, tuple(attempt.id for attempt in gone), reason)], now)
+        leader_writes.end_attempts(
+            tx,
+            [
+                AttemptEnd(*attempt.id, state="cancelled", finished_at=now, reason=reason)
+                for attempt in gone
+            ],
+        )
+        actions = self._decide(
+            tx, [WorkerLost(None, tuple(attempt.id for attempt in gone), reason)], now
+        )
         actions.kills += [Kill(attempt.id, reason) for attempt in gone]
         return actions
 
@@ -384,34 +539,54 @@ class Overlay:
     def _lose(self, gone: LostWorker, staging: Staging) -> WorkerLost | None:
         """Record the loss of a worker with attempts of the backfill."""
         mine = [
-            attempt_id for attempt_id in (gone.running, *gone.queued) if attempt_id is not None and plan_of_attempt(attempt_id) == self.plan
+            attempt_id
+            for attempt_id in (gone.running, *gone.queued)
+            if attempt_id is not None and plan_of_attempt(attempt_id) == self.plan
         ]
         lost = [self.attempts.pop(attempt_id) for attempt_id in mine if attempt_id in self.attempts]
         if not lost:
             return None
         for attempt in lost:
-            staging.lose(attempt, gone.reason, cancelled=attempt.id == gone.running and gone.reason == CANCELLED)
+            staging.lose(
+                attempt,
+                gone.reason,
+                cancelled=attempt.id == gone.running and gone.reason == CANCELLED,
+            )
         running = next((attempt.id for attempt in lost if attempt.id == gone.running), None)
-        return WorkerLost(running, tuple(attempt.id for attempt in lost if attempt.id != gone.running), f"its worker {gone.reason}")
+        return WorkerLost(
+            running,
+            tuple(attempt.id for attempt in lost if attempt.id != gone.running),
+            f"its worker {gone.reason}",
+        )
 
     def _decide(self, tx: Transaction, events: Sequence[Event], now: int) -> PostCommitActions:
         decided = self._decisions.decide(tx, events, now)
         self.attempts |= {attempt.id: attempt for attempt in decided.starts}
         sent = time.monotonic()
         self._sent = {number: self._sent.get(number, sent) for number in self.attempts}
-        self._note(tx, [command for command in decided.commands if isinstance(command, PartitionUpdate)])
+        self._note(
+            tx, [command for command in decided.commands if isinstance(command, PartitionUpdate)]
+        )
         kills = [command for command in decided.commands if isinstance(command, Kill)]
         return PostCommitActions(decided.starts, kills, decided.news)
 
     def _note(self, tx: Transaction, marks: Sequence[PartitionUpdate]) -> None:
         """Store failed partitions, and drop those to recompute."""
         mine = [mark for mark in marks if self.holds(mark.node, mark.key)]
-        stale = [(update.node, update.key) for update in mine if update.state is PartitionState.WAITING]
+        stale = [
+            (update.node, update.key) for update in mine if update.state is PartitionState.WAITING
+        ]
         self.redone += sum(1 for node, key in stale if key in self.staged.keys(node))
         self.staged.drop(tx, stale)
         self._forget_ended(tx, [item for item in stale if item in self.ended])
         stopped = [
-            UnsuccessfulPartition(update.node, update.key, update.state, update.reason, *self._stopped.get((update.node, update.key), ()))
+            UnsuccessfulPartition(
+                update.node,
+                update.key,
+                update.state,
+                update.reason,
+                *self._stopped.get((update.node, update.key), ()),
+            )
             for update in mine
             if update.state in STOPPED
         ]
@@ -431,10 +606,21 @@ def ended_rows(rows: Iterable[OverlayRow]) -> list[UnsuccessfulPartition]:
 
 def _ended(row: OverlayRow) -> UnsuccessfulPartition:
     attempt = AttemptId(row.epoch, row.n) if row.n else None
-    return UnsuccessfulPartition(row.node, row.partition, PartitionState(row.state), row.reason or "", attempt, row.changed)
+    return UnsuccessfulPartition(
+        row.node, row.partition, PartitionState(row.state), row.reason or "", attempt, row.changed
+    )
 
 
 def _as_stored(plan: int, ended: UnsuccessfulPartition) -> OverlayRow:
     """Return a failed partition as a row for the store."""
     epoch, n = ended.attempt or (0, 0)
-    return OverlayRow(plan, ended.node, ended.key, epoch, n, ended.state.value, reason=ended.reason, changed=ended.sample)
+    return OverlayRow(
+        plan,
+        ended.node,
+        ended.key,
+        epoch,
+        n,
+        ended.state.value,
+        reason=ended.reason,
+        changed=ended.sample,
+    )

@@ -38,17 +38,31 @@ def keys_of(node: GraphNode, spans: Sequence[BackfillSpan], known: Iterable[str]
     spec = node.partition
     if spec.whole:
         yield WHOLE
-    elif spec.grain is None or (spec.key is not None and spec.values is None) or any(SEPARATOR in span.first for span in spans):
+    elif (
+        spec.grain is None
+        or (spec.key is not None and spec.values is None)
+        or any(SEPARATOR in span.first for span in spans)
+    ):
         held = PlannedPartitions(node, spans)
-        named = [span.first for span in spans if span.first == span.last and (spec.grain is None or SEPARATOR in span.first)]
+        named = [
+            span.first
+            for span in spans
+            if span.first == span.last and (spec.grain is None or SEPARATOR in span.first)
+        ]
         yield from dict.fromkeys([*named, *(key for key in known if key in held)])
     else:
         for span in spans:
             for moment in keys_between(span.first, span.last, spec.grain, node.timezone):
-                yield from (join(moment, data) for data in spec.values) if spec.values is not None else (moment,)
+                yield from (
+                    (join(moment, data) for data in spec.values)
+                    if spec.values is not None
+                    else (moment,)
+                )
 
 
-def shared_partition(nodes: Mapping[str, GraphNode], backfill: Backfill, other: Backfill) -> tuple[str, str] | None:
+def shared_partition(
+    nodes: Mapping[str, GraphNode], backfill: Backfill, other: Backfill
+) -> tuple[str, str] | None:
     """Return a partition that both backfills compute; None if there is none.
 
     It is the node and the first key of the shared range.
@@ -62,9 +76,13 @@ def shared_partition(nodes: Mapping[str, GraphNode], backfill: Backfill, other: 
     return None
 
 
-def _first_shared(node: GraphNode, mine: Iterable[BackfillSpan], theirs: Iterable[BackfillSpan]) -> str | None:
+def _first_shared(
+    node: GraphNode, mine: Iterable[BackfillSpan], theirs: Iterable[BackfillSpan]
+) -> str | None:
     """Return the start of the first shared range; each range is visited once."""
-    item, other = (sorted((*_ends(node, span), span.first) for span in spans) for spans in (mine, theirs))
+    item, other = (
+        sorted((*_ends(node, span), span.first) for span in spans) for spans in (mine, theirs)
+    )
     here = there = 0
     while here < len(item) and there < len(other):
         (first, last, begins), (from_, until, there_begins) = item[here], other[there]
@@ -75,7 +93,9 @@ def _first_shared(node: GraphNode, mine: Iterable[BackfillSpan], theirs: Iterabl
 
 
 def _ends(node: GraphNode, span: BackfillSpan) -> tuple[str, str]:
-    return order_of(span.first, node.partition, node.timezone), end_of(span.last, node.partition, node.timezone)
+    return order_of(span.first, node.partition, node.timezone), end_of(
+        span.last, node.partition, node.timezone
+    )
 
 
 # Staged partitions: the attempt and file of each partition, and the columns of the files.
@@ -108,7 +128,9 @@ class OverlayPartitions:
                 partitions._keep(row)
         for outcome in backfill_plans.outcomes(tx, plan):
             partitions._remember(
-                AttemptId(outcome.epoch, outcome.n), outcome.node, msgspec.msgpack.decode(outcome.outcome, type=TaskOutcome)
+                AttemptId(outcome.epoch, outcome.n),
+                outcome.node,
+                msgspec.msgpack.decode(outcome.outcome, type=TaskOutcome),
             )
         return partitions
 
@@ -138,11 +160,19 @@ class OverlayPartitions:
     # Changes
 
     def add(
-        self, tx: Transaction, attempt: AttemptId, node: str, outcome: TaskOutcome, rows: list[OverlayRow], table: LakeTable | None
+        self,
+        tx: Transaction,
+        attempt: AttemptId,
+        node: str,
+        outcome: TaskOutcome,
+        rows: list[OverlayRow],
+        table: LakeTable | None,
     ) -> None:
         """Store an attempt's staged partitions; they replace earlier ones."""
         backfill_plans.stage(tx, rows)
-        backfill_plans.keep_outcomes(tx, [OverlayAttempt(self.plan, *attempt, node, msgspec.msgpack.encode(outcome))])
+        backfill_plans.keep_outcomes(
+            tx, [OverlayAttempt(self.plan, *attempt, node, msgspec.msgpack.encode(outcome))]
+        )
         for row in rows:
             self._keep(row)
         self.outcomes[attempt] = outcome
@@ -177,7 +207,10 @@ class OverlayPartitions:
 
 def staged_paths(tx: Transaction) -> frozenset[str]:
     """Return staged files that may still be published, relative to the lake's folder."""
-    result = (msgspec.msgpack.decode(outcome.outcome, type=TaskOutcome).staged for outcome in backfill_plans.outcomes(tx))
+    result = (
+        msgspec.msgpack.decode(outcome.outcome, type=TaskOutcome).staged
+        for outcome in backfill_plans.outcomes(tx)
+    )
     return frozenset(file.path for file in result if file is not None)
 
 

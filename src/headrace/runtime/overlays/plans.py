@@ -22,7 +22,15 @@ from headrace.runtime.overlays.partitions import shared_partition
 from headrace.runtime.overlays.production_state import UnsuccessfulPartition, recut
 from headrace.runtime.runs import STANDING, ActiveRun, News, RunRequest, RunResult, cancelled_by
 from headrace.runtime.tasks import TaskBuilder
-from headrace.scheduler import AttemptId, Cancelled, Core, Elsewhere, Event, PartitionState, Requested
+from headrace.scheduler import (
+    AttemptId,
+    Cancelled,
+    Core,
+    Elsewhere,
+    Event,
+    PartitionState,
+    Requested,
+)
 from headrace.scheduler.events import WAITING_SHOWN_MAX
 from headrace.security.audit import Action, Actor
 from headrace.store import Store, Transaction
@@ -42,7 +50,9 @@ class Sharing:
         self._known = Elsewhere()
         """What production's core was told last."""
 
-    def settle(self, tx: Transaction, production: Core, overlays: Sequence[Overlay], now: int) -> PostCommitActions:
+    def settle(
+        self, tx: Transaction, production: Core, overlays: Sequence[Overlay], now: int
+    ) -> PostCommitActions:
         """Make backfills give way where production needs slots; tell each what the others hold."""
         actions, short = PostCommitActions(), frozenset(production.short())
         for overlay in overlays:
@@ -52,7 +62,9 @@ class Sharing:
             actions.add(item.give_way(tx, short, now))
         return actions
 
-    def taken(self, production: Core, overlays: Iterable[Overlay], besides: Overlay | None = None) -> tuple[tuple[str, int], ...]:
+    def taken(
+        self, production: Core, overlays: Iterable[Overlay], besides: Overlay | None = None
+    ) -> tuple[tuple[str, int], ...]:
         """Return the slots that a backfill can't use.
 
         These are held by production and other backfills, or needed by production. A backfill must
@@ -102,7 +114,9 @@ class Plans:
     returns events for production's core.
     """
 
-    def __init__(self, store: Store, executor: Executor, runs: RunRegistry, turn: Callable[[Write], None]) -> None:
+    def __init__(
+        self, store: Store, executor: Executor, runs: RunRegistry, turn: Callable[[Write], None]
+    ) -> None:
         self._store, self._executor, self._runs, self._turn = store, executor, runs, turn
         self._open: dict[int, Backfilling] = {}
         self._lender: Lender | None = None
@@ -137,11 +151,18 @@ class Plans:
         """
         row = backfill_plans.get(tx, number)
         if row is None:
-            raise UnknownName(f"there is no backfill {number}", hint="headrace backfills lists them")
+            raise UnknownName(
+                f"there is no backfill {number}", hint="headrace backfills lists them"
+            )
         if row.state == "awaiting_approval":
             raise Refused(f"backfill {number} waits for an approval: {row.needs}")
-        if row.state not in UNBEGUN or (number in self._open and self._open[number].run is not None):
-            raise UsageError(f"backfill {number} can't be begun: it is {row.state}", hint=f"headrace backfills {number}")
+        if row.state not in UNBEGUN or (
+            number in self._open and self._open[number].run is not None
+        ):
+            raise UsageError(
+                f"backfill {number} can't be begun: it is {row.state}",
+                hint=f"headrace backfills {number}",
+            )
         self._check_claims(tx, row)
         return row
 
@@ -150,31 +171,50 @@ class Plans:
         mine = msgspec.msgpack.decode(row.content, type=Backfill)
         nodes = {node.name: node for node in lent.graph.nodes}
         if moved := recut(tx, row.version, lent.applied, [item.node for item in mine.chosen]):
-            raise Refused(f"backfill {row.id} was planned when {', '.join(moved)} was cut otherwise", hint="plan it again")
+            raise Refused(
+                f"backfill {row.id} was planned when {', '.join(moved)} was cut otherwise",
+                hint="plan it again",
+            )
         for other in backfill_plans.open_backfills(tx):
             if other.id == row.id:
                 continue
-            results = shared_partition(nodes, mine, msgspec.msgpack.decode(other.content, type=Backfill))
+            results = shared_partition(
+                nodes, mine, msgspec.msgpack.decode(other.content, type=Backfill)
+            )
             if results is not None:
                 raise Refused(
                     f"backfill {other.id} makes {results[0]}@{results[1]} already",
-                    hint=f"wait for it, or take it back: headrace backfills cancel {other.id} --reason TEXT",
+                    hint=(
+                        f"wait for it, or take it back: headrace backfills cancel {other.id}"
+                        " --reason TEXT"
+                    ),
                 )
 
-    def begin(self, tx: Transaction, row: PlanRecord, run: int, now: int, order: RunRequest) -> None:
+    def begin(
+        self, tx: Transaction, row: PlanRecord, run: int, now: int, order: RunRequest
+    ) -> None:
         """Start a backfill in a run; production first ingests new deliveries."""
         item = self._open.setdefault(row.id, Backfilling(row))
         item.go_on(run)
         backfill_plans.move(tx, row.id, "running", now)
         backfill.record_intervention(
-            tx, item, now, Action.PLAN_STARTED if row.started_at is None else Action.PLAN_RESUMED, order.actor, order.reason
+            tx,
+            item,
+            now,
+            Action.PLAN_STARTED if row.started_at is None else Action.PLAN_RESUMED,
+            order.actor,
+            order.reason,
         )
 
     def unattended(self) -> list[RunRequest]:
         """Return run requests for running backfills without a run."""
         with self._store.read() as tx:
             rows = {row.id: row for row in backfill_plans.open_backfills(tx)}
-        waiting = (item for item in self._open.values() if item.run is None and item.id in rows and rows[item.id].state == "running")
+        waiting = (
+            item
+            for item in self._open.values()
+            if item.run is None and item.id in rows and rows[item.id].state == "running"
+        )
         return [backfill.run_request_of(item, rows[item.id]) for item in waiting]
 
     @property
@@ -185,11 +225,15 @@ class Plans:
     @property
     def busy(self) -> bool:
         """Whether any attempt of a backfill is running."""
-        return any(item.overlay is not None and item.overlay.attempts for item in self._open.values())
+        return any(
+            item.overlay is not None and item.overlay.attempts for item in self._open.values()
+        )
 
     # Users' actions
 
-    def pause(self, tx: Transaction, number: int, now: int, actor: Actor, reason: str) -> list[Event]:
+    def pause(
+        self, tx: Transaction, number: int, now: int, actor: Actor, reason: str
+    ) -> list[Event]:
         """Pause a backfill; its run ends.
 
         No more attempts start; running ones are staged if they end soon, else put back. Raises
@@ -202,7 +246,9 @@ class Plans:
         backfill.record_intervention(tx, item, now, Action.PLAN_PAUSED, actor, reason)
         return self._let_go(tx, item, now, "paused", (f"paused by {actor.id}: {reason}",))
 
-    def cancel(self, tx: Transaction, number: int, now: int, actor: Actor, reason: str) -> list[Event]:
+    def cancel(
+        self, tx: Transaction, number: int, now: int, actor: Actor, reason: str
+    ) -> list[Event]:
         """Cancel a backfill: publish nothing more of it; steps published before stay.
 
         Raises UsageError for one that has ended.
@@ -220,32 +266,56 @@ class Plans:
         row = backfill_plans.get(tx, number)
         if row is None or number not in self._open or row.state not in states:
             was = "there is no such plan" if row is None else f"it is {row.state}"
-            raise UsageError(f"backfill {number} isn't {' or '.join(states)}: {was}", hint="headrace backfills lists them")
+            raise UsageError(
+                f"backfill {number} isn't {' or '.join(states)}: {was}",
+                hint="headrace backfills lists them",
+            )
         return self._open[number]
 
-    def _let_go(self, tx: Transaction, item: Backfilling, now: int, state: str, notes: tuple[str, ...]) -> list[Event]:
+    def _let_go(
+        self, tx: Transaction, item: Backfilling, now: int, state: str, notes: tuple[str, ...]
+    ) -> list[Event]:
         """End the run of a backfill before the backfill itself ends."""
         run = self._runs.going_on.get(item.run) if item.run is not None else None
         item.rest()
         if run is None or run.row is None:
             return []
-        leader_writes.finish_run(tx, run.row, "partial" if item.outcome.published else "nothing_due", now)
-        self._ended.append(RunResult(run.id, state, (), (*run.notes, *notes), item.outcome.published))
+        leader_writes.finish_run(
+            tx, run.row, "partial" if item.outcome.published else "nothing_due", now
+        )
+        self._ended.append(
+            RunResult(run.id, state, (), (*run.notes, *notes), item.outcome.published)
+        )
         return [Cancelled(run.id)]
 
     # Loop iterations
 
-    def follow(self, tx: Transaction, visible: Sequence[Event], news: Sequence[Answered], wrong: dict[AttemptId, str], now: int) -> None:
+    def follow(
+        self,
+        tx: Transaction,
+        visible: Sequence[Event],
+        news: Sequence[Answered],
+        wrong: dict[AttemptId, str],
+        now: int,
+    ) -> None:
         """Follow an iteration of production's core: its events, and answers to backfills."""
         for item in self._open.values():
             if item.overlay is None:
                 continue
-            finished = [n for n in news if isinstance(n, TaskFinished) and plan_of_attempt(n.attempt) == item.id]
+            finished = [
+                n
+                for n in news
+                if isinstance(n, TaskFinished) and plan_of_attempt(n.attempt) == item.id
+            ]
             lost = [n for n in news if isinstance(n, LostWorker)]
             self._errands(tx, item, finished, lost, now)
             if item.overlay is not None:
                 self._tell(tx, item.overlay, now)
-                self._told.add(item.overlay.record(tx, [n for n in finished if not is_errand(n.attempt)], lost, wrong, now))
+                self._told.add(
+                    item.overlay.record(
+                        tx, [n for n in finished if not is_errand(n.attempt)], lost, wrong, now
+                    )
+                )
                 self._told.add(item.overlay.hear(tx, visible, now))
                 self._told.add(item.overlay.wake(tx, now))
         self._share(tx, now)
@@ -253,7 +323,11 @@ class Plans:
     def _tell(self, tx: Transaction, overlay: Overlay, now: int) -> None:
         """Tell a backfill what others hold of pools, before it decides anything."""
         if self._lent.lent.graph.pools:
-            self._told.add(overlay.share(tx, self._sharing.taken(self._lent.core, self._overlays, overlay), now))
+            self._told.add(
+                overlay.share(
+                    tx, self._sharing.taken(self._lent.core, self._overlays, overlay), now
+                )
+            )
 
     def _share(self, tx: Transaction, now: int) -> None:
         if self._lender is not None and self._lender.lent.graph.pools:
@@ -261,13 +335,24 @@ class Plans:
 
     def elsewhere(self) -> Elsewhere | None:
         """Return the event on pools for production's core."""
-        return self._sharing.news(self._overlays) if self._lender is not None and self._lender.lent.graph.pools else None
+        return (
+            self._sharing.news(self._overlays)
+            if self._lender is not None and self._lender.lent.graph.pools
+            else None
+        )
 
     @property
     def _overlays(self) -> list[Overlay]:
         return [item.overlay for item in self._open.values() if item.overlay is not None]
 
-    def _errands(self, tx: Transaction, item: Backfilling, finished: Sequence[TaskFinished], lost: Sequence[LostWorker], now: int) -> None:
+    def _errands(
+        self,
+        tx: Transaction,
+        item: Backfilling,
+        finished: Sequence[TaskFinished],
+        lost: Sequence[LostWorker],
+        now: int,
+    ) -> None:
         wrong = ""
         for answer in finished:
             if is_errand(answer.attempt):
@@ -277,7 +362,9 @@ class Plans:
                 if attempt is not None and item.lose_errand(attempt):
                     wrong = f"a worker {gone.reason} while it copied what other partitions share"
         if wrong:
-            self._finish(tx, item, [UnsuccessfulPartition("", "", PartitionState.FAILED, wrong)], now)
+            self._finish(
+                tx, item, [UnsuccessfulPartition("", "", PartitionState.FAILED, wrong)], now
+            )
 
     def settled(self, tx: Transaction, run: ActiveRun, now: int) -> None:
         """Move on a backfill when production has finished a run's request.
@@ -286,11 +373,15 @@ class Plans:
         """
         item = self._open[run.order.plan or 0]
         if item.phase is Phase.TAKING_IN and item.step is None and not item.targets(AFTERWARDS):
-            self._finish(tx, item, backfill.failed_in_production(tx, run, item.nodes(INGESTED)), now)
+            self._finish(
+                tx, item, backfill.failed_in_production(tx, run, item.nodes(INGESTED)), now
+            )
         elif item.phase is Phase.TAKING_IN:
             item.phase = Phase.STEPS if item.step is not None else Phase.AFTERWARDS
         elif item.phase is Phase.AFTERWARDS:
-            self._finish(tx, item, backfill.failed_in_production(tx, run, item.nodes(AFTERWARDS)), now)
+            self._finish(
+                tx, item, backfill.failed_in_production(tx, run, item.nodes(AFTERWARDS)), now
+            )
 
     def beyond(self, run: ActiveRun) -> bool:
         """Whether the sources of a run's backfill are ingested.
@@ -314,10 +405,21 @@ class Plans:
         return self._next() is not None
 
     def _next(self) -> Write | None:
-        return next((results for item in self._open.values() if (results := self._next_of(item)) is not None), None)
+        return next(
+            (
+                results
+                for item in self._open.values()
+                if (results := self._next_of(item)) is not None
+            ),
+            None,
+        )
 
     def _next_of(self, item: Backfilling) -> Write | None:
-        if item.step is not None and item.overlay is None and (item.phase is Phase.STEPS or item.fresh):
+        if (
+            item.step is not None
+            and item.overlay is None
+            and (item.phase is Phase.STEPS or item.fresh)
+        ):
             return lambda tx, now: self._load(tx, item, now)
         if item.phase is Phase.STEPS and item.overlay is not None and not item.overlay.requested:
             return lambda tx, now: self._request(tx, item, now)
@@ -333,7 +435,9 @@ class Plans:
         The backfill waits for that, because it then recomputes the partition.
         """
         running = self._lent.core.running().values()
-        return item.overlay is not None and any(item.overlay.holds(at.node, key) for at in running for key in at.keys)
+        return item.overlay is not None and any(
+            item.overlay.holds(at.node, key) for at in running for key in at.keys
+        )
 
     def _request(self, tx: Transaction, item: Backfilling, now: int) -> None:
         assert item.overlay is not None
@@ -365,7 +469,9 @@ class Plans:
             self._sending += errands
             return ()
         try:
-            promotion_result = item.promote(tx, change, lender.lent, lender.tasks, unmade, self.publication_id, now)
+            promotion_result = item.promote(
+                tx, change, lender.lent, lender.tasks, unmade, self.publication_id, now
+            )
         except LakeError as error:
             self._again(tx, item, error, now)
             return ()
@@ -380,7 +486,9 @@ class Plans:
         try:
             self._told.add(item.make_again(tx, error, now))
         except LakeError:
-            self._finish(tx, item, [UnsuccessfulPartition("", "", PartitionState.FAILED, str(error))], now)
+            self._finish(
+                tx, item, [UnsuccessfulPartition("", "", PartitionState.FAILED, str(error))], now
+            )
 
     def _afterwards(self, tx: Transaction, item: Backfilling, now: int) -> Sequence[Event]:
         """Request partitions that build on published ones; production computes them in order."""
@@ -389,9 +497,13 @@ class Plans:
             self._finish(tx, item, [], now)
             return ()
         item.asked_afterwards = True
-        return (Requested(targets, retry=item.nodes(AFTERWARDS), again=item.again, run=item.run or 0),)
+        return (
+            Requested(targets, retry=item.nodes(AFTERWARDS), again=item.again, run=item.run or 0),
+        )
 
-    def _finish(self, tx: Transaction, item: Backfilling, unmade: Sequence[UnsuccessfulPartition], now: int) -> None:
+    def _finish(
+        self, tx: Transaction, item: Backfilling, unmade: Sequence[UnsuccessfulPartition], now: int
+    ) -> None:
         """End a backfill.
 
         Its staged but unpublished partitions stay for a while, so that a later run can continue it.
@@ -409,13 +521,22 @@ class Plans:
         del self._open[item.id]
         if run is not None and run.row is not None:
             leader_writes.finish_run(tx, run.row, state, now)
-            waiting = tuple((node, key, reason) for node, key, _, reason in item.outcome.failures[:WAITING_SHOWN_MAX])
+            waiting = tuple(
+                (node, key, reason)
+                for node, key, _, reason in item.outcome.failures[:WAITING_SHOWN_MAX]
+            )
             self._ended.append(RunResult(run.id, state, waiting, run.notes, item.outcome.published))
 
     def _stop(self, tx: Transaction, item: Backfilling, now: int, reason: str) -> None:
         """End a backfill's attempts and ignore their answers."""
         gone = item.unload()
-        leader_writes.end_attempts(tx, [AttemptEnd(*number, state="cancelled", finished_at=now, reason=reason) for number in gone])
+        leader_writes.end_attempts(
+            tx,
+            [
+                AttemptEnd(*number, state="cancelled", finished_at=now, reason=reason)
+                for number in gone
+            ],
+        )
         self._killing += gone
 
     # After the commit
@@ -431,7 +552,10 @@ class Plans:
         It isn't done in the publishing iteration, which takes long enough. Before a backfill ends
         there is another one.
         """
-        before, self._published = self._published, any(news.state == PUBLISHED for news in self._told.news)
+        before, self._published = (
+            self._published,
+            any(news.state == PUBLISHED for news in self._told.news),
+        )
         failed, self._failed = self._failed, False
         return before or failed
 
@@ -464,7 +588,11 @@ class Plans:
 
         None if there is none.
         """
-        times = [at for item in self._open.values() if item.overlay is not None and (at := item.overlay.core.next_event()) is not None]
+        times = [
+            at
+            for item in self._open.values()
+            if item.overlay is not None and (at := item.overlay.core.next_event()) is not None
+        ]
         return min(times, default=None)
 
     def due(self, now: int) -> bool:
@@ -475,7 +603,10 @@ class Plans:
     @property
     def patience(self) -> float | None:
         """Seconds that a pause still waits for running attempts; None if none does."""
-        return min((seconds for overlay in self._overlays if (seconds := overlay.patience) is not None), default=None)
+        return min(
+            (seconds for overlay in self._overlays if (seconds := overlay.patience) is not None),
+            default=None,
+        )
 
     @property
     def _lent(self) -> Lender:

@@ -74,7 +74,12 @@ def graph_below(graph: Graph, wanted: Collection[str]) -> Graph:
         if node.name in needed
     )  # nodes outside the backfill are checked as published
     return Graph(
-        tuple(replace(node, trigger=None, promises=(), restate_within=None, tells=False) for node in kept), graph.pools, by_node=True
+        tuple(
+            replace(node, trigger=None, promises=(), restate_within=None, tells=False)
+            for node in kept
+        ),
+        graph.pools,
+        by_node=True,
     )
 
 
@@ -82,11 +87,18 @@ def known_keys(checkpoint: SchedulerCheckpoint, node: GraphNode) -> Iterator[str
     """Yield all partitions of a node that production knows; the cost grows with their number."""
     if node.name in checkpoint.nodes:
         yield from _resting(node, checkpoint.nodes[node.name])
-    yield from (tracked.key for tracked in checkpoint.tracked_partitions if tracked.node == node.name)
+    yield from (
+        tracked.key for tracked in checkpoint.tracked_partitions if tracked.node == node.name
+    )
 
 
-def loaded(graph: Graph, checkpoint: SchedulerCheckpoint, wanted: Mapping[str, Collection[str]], staged: Mapping[str, Collection[str]],
-           ended: Iterable[UnsuccessfulPartition]) -> Loaded:  # fmt: skip
+def loaded(
+    graph: Graph,
+    checkpoint: SchedulerCheckpoint,
+    wanted: Mapping[str, Collection[str]],
+    staged: Mapping[str, Collection[str]],
+    ended: Iterable[UnsuccessfulPartition],
+) -> Loaded:
     """Return the event that a backfill's core starts from.
 
     Of the `wanted` partitions, `staged` ones are terminal, `ended` ones have their last state, and
@@ -101,11 +113,18 @@ def loaded(graph: Graph, checkpoint: SchedulerCheckpoint, wanted: Mapping[str, C
     ]
     for name, keys in wanted.items():
         done = staged.get(name, ())
-        tracked_partitions += [_tracked(name, key, stopped.get((name, key))) for key in keys if key not in done]
+        tracked_partitions += [
+            _tracked(name, key, stopped.get((name, key))) for key in keys if key not in done
+        ]
     at_rest = {name: checkpoint.nodes[name] for name in nodes if name in checkpoint.nodes}
     for name, keys in wanted.items():
         at_rest[name] = _without(nodes[name], at_rest.get(name), keys, staged.get(name, ()))
-    return Loaded(graph, checkpoint=replace(checkpoint, nodes=at_rest, tracked_partitions=tuple(tracked_partitions), complete=True))
+    return Loaded(
+        graph,
+        checkpoint=replace(
+            checkpoint, nodes=at_rest, tracked_partitions=tuple(tracked_partitions), complete=True
+        ),
+    )
 
 
 def _sound(tracked: SavedPartition) -> SavedPartition:
@@ -114,18 +133,28 @@ def _sound(tracked: SavedPartition) -> SavedPartition:
 
 
 def _tracked(name: str, key: str, ended: UnsuccessfulPartition | None) -> SavedPartition:
-    state, reason = (ended.state, ended.reason) if ended is not None else (PartitionState.WAITING, "")
+    state, reason = (
+        (ended.state, ended.reason) if ended is not None else (PartitionState.WAITING, "")
+    )
     return SavedPartition(name, key, state, False, False, False, False, 0, None, reason, 0)
 
 
-def _without(node: GraphNode, kept_node: KeptNode | None, keys: Iterable[str], staged: Iterable[str]) -> KeptNode:
-    kept_node = kept_node or KeptNode(runs={}, named=(), oldest=None, newest=None, publication=0, expanded="")
+def _without(
+    node: GraphNode, kept_node: KeptNode | None, keys: Iterable[str], staged: Iterable[str]
+) -> KeptNode:
+    kept_node = kept_node or KeptNode(
+        runs={}, named=(), oldest=None, newest=None, publication=0, expanded=""
+    )
     resting = _resting(node, kept_node)
     for key in keys:
         resting.discard(key)
     for key in staged:
         resting.add(key)
-    return replace(kept_node, runs={data: tuple(runs.edges) for data, runs in resting.runs.items()}, named=tuple(resting.named))
+    return replace(
+        kept_node,
+        runs={data: tuple(runs.edges) for data, runs in resting.runs.items()},
+        named=tuple(resting.named),
+    )
 
 
 def _resting(node: GraphNode, kept_node: KeptNode) -> TerminalPartitions:
@@ -148,8 +177,16 @@ def missed_events(tx: Transaction, plan: int) -> list[Event]:
     read = backfill_plans.newest_snapshot_read(tx, plan)
     if read is None:
         return []
-    seen: list[Event] = [Refreshed(node, key) for node, key in backfill_plans.published_after(tx, read)]
-    return [*seen, *(TakenBack(node, key, "withdrawn") for node, key in backfill_plans.withdrawn_after(tx, read))]
+    seen: list[Event] = [
+        Refreshed(node, key) for node, key in backfill_plans.published_after(tx, read)
+    ]
+    return [
+        *seen,
+        *(
+            TakenBack(node, key, "withdrawn")
+            for node, key in backfill_plans.withdrawn_after(tx, read)
+        ),
+    ]
 
 
 # Partitions that a backfill staged with code that is no longer applied are dropped and recomputed.
@@ -157,12 +194,18 @@ def missed_events(tx: Transaction, plan: int) -> list[Event]:
 
 def drop_outdated(tx: Transaction, staged: OverlayPartitions, applied: AppliedVersion) -> set[str]:
     """Drop partitions staged by outdated code; return their nodes."""
-    made_by = {AttemptId(outcome.epoch, outcome.n): outcome.version for outcome in backfill_plans.outcomes(tx, staged.plan)}
+    made_by = {
+        AttemptId(outcome.epoch, outcome.n): outcome.version
+        for outcome in backfill_plans.outcomes(tx, staged.plan)
+    }
     others = {version for version in made_by.values() if version != applied.id}
     changed = {version: _changed(tx, version, applied.compiled) for version in others}
     gone = set()
     for node in list(staged.rows):
-        nodes = (changed.get(made_by.get(AttemptId(row.epoch, row.n), 0), ()) for row in staged.rows[node].values())
+        nodes = (
+            changed.get(made_by.get(AttemptId(row.epoch, row.n), 0), ())
+            for row in staged.rows[node].values()
+        )
         if any(node in results for results in nodes):
             staged.forget_node(tx, node)
             gone.add(node)
@@ -177,13 +220,22 @@ def recut(tx: Transaction, version: int, applied: AppliedVersion, nodes: list[st
     if version == applied.id:
         return []
     before = _compiled(tx, version)
-    return [name for name in nodes if _cut(before, name) is None or _cut(before, name) != _cut(applied.compiled, name)]
+    return [
+        name
+        for name in nodes
+        if _cut(before, name) is None or _cut(before, name) != _cut(applied.compiled, name)
+    ]
 
 
 def _changed(tx: Transaction, version: int, now: Compiled) -> set[str]:
     before = _compiled(tx, version)
     names = (before.nodes if before is not None else {}) | now.nodes
-    return {name for name in names if _fingerprint(before, name) is None or _fingerprint(before, name) != _fingerprint(now, name)}
+    return {
+        name
+        for name in names
+        if _fingerprint(before, name) is None
+        or _fingerprint(before, name) != _fingerprint(now, name)
+    }
 
 
 def _fingerprint(compiled: Compiled | None, name: str) -> str | None:
@@ -210,7 +262,12 @@ class OverlaidLookup(TaskLookup):
     """Look-ups for one applied version, as a backfill sees it."""
 
     def __init__(
-        self, applied: AppliedVersion, code: str, staged: OverlayPartitions, production: Production | None, cache: Path | None
+        self,
+        applied: AppliedVersion,
+        code: str,
+        staged: OverlayPartitions,
+        production: Production | None,
+        cache: Path | None,
     ) -> None:
         super().__init__(applied, code, production, cache)
         self._staged = staged
@@ -224,21 +281,41 @@ class OverlaidLookup(TaskLookup):
         lake_table, known = self._staged.tables.get(name), super().table(tx, name)
         if lake_table is None or (known is not None and known.columns == lake_table.columns):
             return known
-        return lake_table if known is None else msgspec.structs.replace(lake_table, folder=known.folder)
+        return (
+            lake_table
+            if known is None
+            else msgspec.structs.replace(lake_table, folder=known.folder)
+        )
 
     def published_keys(self, tx: Transaction, name: str, moment: str = "") -> list[str]:
         """Return the published and staged partitions."""
         own = self._staged.keys(name)
-        return sorted({*super().published_keys(tx, name, moment), *(key for key in own if not moment or key.startswith(f"{moment}/"))})
+        return sorted(
+            {
+                *super().published_keys(tx, name, moment),
+                *(key for key in own if not moment or key.startswith(f"{moment}/")),
+            }
+        )
 
-    def _stored(self, tx: Transaction, known: LakeTable | None, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
+    def _stored(
+        self,
+        tx: Transaction,
+        known: LakeTable | None,
+        name: str,
+        keys: Sequence[str] | None,
+        snapshot: int,
+    ) -> InputData:
         own = self._staged.keys(name)
         mine = [key for key in (own if keys is None else keys) if key in own]
         if not mine:
             return super()._stored(tx, known, name, keys, snapshot)
         if known is None:
             raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
-        theirs = [key for key in (super().published_keys(tx, name) if keys is None else keys) if key not in own]
+        theirs = [
+            key
+            for key in (super().published_keys(tx, name) if keys is None else keys)
+            if key not in own
+        ]
         columns = tuple(column for column in known.columns if column.name != PARTITION_COLUMN)
         rows = sum(self._staged.rows[name][key].rows for key in mine)
         files = tuple(self._staged.files(name, mine))
@@ -256,9 +333,16 @@ class OverlaidTasks(TaskBuilder):
     """
 
     def __init__(
-        self, applied: AppliedVersion, code: str, staged: OverlayPartitions, production: Production | None, cache: Path | None
+        self,
+        applied: AppliedVersion,
+        code: str,
+        staged: OverlayPartitions,
+        production: Production | None,
+        cache: Path | None,
     ) -> None:
-        super().__init__(applied, code, lookup=OverlaidLookup(applied, code, staged, production, cache))
+        super().__init__(
+            applied, code, lookup=OverlaidLookup(applied, code, staged, production, cache)
+        )
         self._production = TaskLookup(applied, code)
 
     def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> PreparedTask:
@@ -268,7 +352,9 @@ class OverlaidTasks(TaskBuilder):
         assert isinstance(task, ComputeTask)
         seen = self._previous(tx, dispatch, snapshot)
         hashes = self._hashes(tx, dispatch) if seen is not None else {}
-        overlaid = msgspec.structs.replace(task, shared=(), beside=(), previous=seen, previous_hashes=hashes)
+        overlaid = msgspec.structs.replace(
+            task, shared=(), beside=(), previous=seen, previous_hashes=hashes
+        )
         return msgspec.structs.replace(prepared, task=overlaid)
 
     def _hashes(self, tx: Transaction, dispatch: Dispatch) -> dict[str, str]:
@@ -300,10 +386,16 @@ class Copy(NamedTuple):
 Copies = Mapping[Copy, RewrittenFile]
 
 
-def copies_needed(change: CatalogChange, staged: OverlayPartitions, node: str, keys: Iterable[str]) -> list[Copy]:
+def copies_needed(
+    change: CatalogChange, staged: OverlayPartitions, node: str, keys: Iterable[str]
+) -> list[Copy]:
     """Return the copies needed before a change can publish these partitions of a node."""
     replaced = frozenset(keys)
-    own = (Copy(FileRef(file.path), gone) for file, gone in _staged_files(staged, node, replaced) if gone)
+    own = (
+        Copy(FileRef(file.path), gone)
+        for file, gone in _staged_files(staged, node, replaced)
+        if gone
+    )
     return [*production_files(change, node, replaced), *own]
 
 
@@ -321,10 +413,18 @@ def copies_missing(copies: Iterable[Copy], files: Copies) -> list[Copy]:
 def prune_task(attempt: AttemptId, table: LakeTable, copies: Iterable[Copy]) -> Prune:
     """Return the task that makes the copies."""
     files = tuple(copies)
-    return Prune(str(attempt), table, tuple(file.file for file in files), tuple(copy.without for copy in files), "UTC")
+    return Prune(
+        str(attempt),
+        table,
+        tuple(file.file for file in files),
+        tuple(copy.without for copy in files),
+        "UTC",
+    )
 
 
-def files_to_register(staged: OverlayPartitions, node: str, keys: frozenset[str], files: Copies) -> Iterator[StagedFile]:
+def files_to_register(
+    staged: OverlayPartitions, node: str, keys: frozenset[str], files: Copies
+) -> Iterator[StagedFile]:
     """Yield the files to register: as staged, or copied without outdated partitions."""
     for file, gone in _staged_files(staged, node, keys):
         left = files[Copy(FileRef(file.path), gone)].staged if gone else file
@@ -332,7 +432,9 @@ def files_to_register(staged: OverlayPartitions, node: str, keys: frozenset[str]
             yield left
 
 
-def _staged_files(staged: OverlayPartitions, node: str, keys: frozenset[str]) -> Iterator[tuple[StagedFile, tuple[str, ...]]]:
+def _staged_files(
+    staged: OverlayPartitions, node: str, keys: frozenset[str]
+) -> Iterator[tuple[StagedFile, tuple[str, ...]]]:
     """Yield the files of these partitions, each with its outdated partitions."""
     counts: dict[AttemptId, set[str]] = {}
     for key in keys:
@@ -341,7 +443,12 @@ def _staged_files(staged: OverlayPartitions, node: str, keys: frozenset[str]) ->
     for attempt in sorted(counts):
         file = staged.outcomes[attempt].staged
         if file is not None:
-            yield file, tuple(sorted(part.key for part in file.partitions if part.key not in counts[attempt]))
+            yield (
+                file,
+                tuple(
+                    sorted(part.key for part in file.partitions if part.key not in counts[attempt])
+                ),
+            )
 
 
 # Publishes everything that a backfill computed in one transaction: files are registered, nothing is
@@ -374,10 +481,18 @@ class Promoting:
         version: int,
         runs: tuple[int, ...],
     ) -> None:
-        self._tx, self._change, self._staged, self._tasks, self._made = tx, change, staged, tasks, files
+        self._tx, self._change, self._staged, self._tasks, self._made = (
+            tx,
+            change,
+            staged,
+            tasks,
+            files,
+        )
         self._now, self._version, self._runs = now, version, runs
 
-    def promote(self, partitions: Mapping[str, Sequence[str]], publication_id: int) -> PromotionResult:
+    def promote(
+        self, partitions: Mapping[str, Sequence[str]], publication_id: int
+    ) -> PromotionResult:
         """Publish these partitions of each node, inputs first.
 
         Raises LakeError if tables or files have changed too much; nothing is written then.
@@ -386,16 +501,30 @@ class Promoting:
             self._register(node, frozenset(keys))
         snapshot = self._change.finish(author="headrace", message="publish")
         rows = [self._staged.rows[node][key] for node, keys in partitions.items() for key in keys]
-        before = {node: leader_writes.published_hashes(self._tx, node, keys) for node, keys in partitions.items()}
-        publications = [self._publication(row, number, snapshot, before[row.node]) for number, row in enumerate(rows, publication_id + 1)]
+        before = {
+            node: leader_writes.published_hashes(self._tx, node, keys)
+            for node, keys in partitions.items()
+        }
+        publications = [
+            self._publication(row, number, snapshot, before[row.node])
+            for number, row in enumerate(rows, publication_id + 1)
+        ]
         leader_writes.publish(self._tx, publications)
         leader_writes.quarantine(self._tx, list(self._taken_out(rows)))
         backfill_plans.mark_published(self._tx, {(row.epoch, row.n) for row in rows}, self._now)
-        applied_versions.reshaped(self._tx, [node for node in partitions if self._tasks.reshaped(self._tx, node)])
+        applied_versions.reshaped(
+            self._tx, [node for node in partitions if self._tasks.reshaped(self._tx, node)]
+        )
         reached(FaultPoint.OVERLAY_PROMOTED)
-        contents = tuple((publication.node, publication.partition, not publication.identical) for publication in publications)
+        contents = tuple(
+            (publication.node, publication.partition, not publication.identical)
+            for publication in publications
+        )
         event = Promoted(contents, tuple(publication.id for publication in publications))
-        news = [News(row.node, row.partition, "published", row.verdict, "", row.rows, self._runs) for row in rows]
+        news = [
+            News(row.node, row.partition, "published", row.verdict, "", row.rows, self._runs)
+            for row in rows
+        ]
         return PromotionResult(event, news, rows)
 
     def _register(self, node: str, keys: frozenset[str]) -> None:
@@ -403,20 +532,34 @@ class Promoting:
         self._tasks.forget(node)
         known = self._tasks.table(self._tx, node)
         if known is None:
-            assert table is not None, "the first attempt that staged something said for which columns"
+            assert table is not None, (
+                "the first attempt that staged something said for which columns"
+            )
             self._change.create_table(table)
         elif table is not None and table.columns != known.columns:
             self._change.evolve_table(table)
         self._tasks.forget(node)
-        rewrites = [Rewrite(copy.file.path, self._made[copy].staged) for copy in production_files(self._change, node, keys)]
-        self._change.replace(node, keys, list(files_to_register(self._staged, node, keys, self._made)), rewrites=rewrites)
+        rewrites = [
+            Rewrite(copy.file.path, self._made[copy].staged)
+            for copy in production_files(self._change, node, keys)
+        ]
+        self._change.replace(
+            node,
+            keys,
+            list(files_to_register(self._staged, node, keys, self._made)),
+            rewrites=rewrites,
+        )
 
     def _taken_out(self, rows: Sequence[OverlayRow]) -> Iterator[QuarantineRecord]:
         """Yield quarantine records of rows that broke a check, while all others become visible."""
         for row in rows:
             outcome = self._staged.outcomes.get(AttemptId(row.epoch, row.n))
             if outcome is not None and outcome.quarantined is not None:
-                sample = [item for result in outcome.audit.results for item in result.sample] if outcome.audit else []
+                sample = (
+                    [item for result in outcome.audit.results for item in result.sample]
+                    if outcome.audit
+                    else []
+                )
                 yield QuarantineRecord(
                     node=row.node,
                     partition=row.partition,
@@ -431,10 +574,24 @@ class Promoting:
                     at=self._now,
                 )
 
-    def _publication(self, row: OverlayRow, number: int, snapshot: int, before: Mapping[str, str | None]) -> PublicationRecord:
+    def _publication(
+        self, row: OverlayRow, number: int, snapshot: int, before: Mapping[str, str | None]
+    ) -> PublicationRecord:
         return PublicationRecord(
-            id=number, node=row.node, partition=row.partition, epoch=row.epoch, n=row.n, snapshot=snapshot, published_at=self._now,
-            rows=row.rows, size_bytes=row.bytes, verdict=row.verdict or "unchecked", content_hash=row.content_hash,
-            identical=row.content_hash is not None and before.get(row.partition) == row.content_hash,
-            version=self._version, delivery_id=None, manifest=None,
-        )  # fmt: skip
+            id=number,
+            node=row.node,
+            partition=row.partition,
+            epoch=row.epoch,
+            n=row.n,
+            snapshot=snapshot,
+            published_at=self._now,
+            rows=row.rows,
+            size_bytes=row.bytes,
+            verdict=row.verdict or "unchecked",
+            content_hash=row.content_hash,
+            identical=row.content_hash is not None
+            and before.get(row.partition) == row.content_hash,
+            version=self._version,
+            delivery_id=None,
+            manifest=None,
+        )

@@ -79,11 +79,23 @@ def evaluated_audit(
 
     `inputs` are the inputs that it was computed from; None for a delivery.
     """
-    failed = tuple(fact for key in keys for fact in facts_of_failed_checks(audit.of(key).results, key, holds=_withheld(audit, staged)))
+    failed = tuple(
+        fact
+        for key in keys
+        for fact in facts_of_failed_checks(
+            audit.of(key).results, key, holds=_withheld(audit, staged)
+        )
+    )
     if (around.on_anomaly == IGNORE and not around.of_columns) or grain is None:
         return EvaluatedAudit(audit, failed)
     history = MetricHistory(past, grain)
-    facts = [fact for key in _alike(keys) for fact in _of(key, audit, staged, around, history, fed=len(keys) == 1 and _have_rows(inputs))]
+    facts = [
+        fact
+        for key in _alike(keys)
+        for fact in _of(
+            key, audit, staged, around, history, fed=len(keys) == 1 and _have_rows(inputs)
+        )
+    ]
     mild = (
         milder_for_computed(facts, around.unusual, around.emptied, around.more_rows)
         if inputs is not None
@@ -95,7 +107,9 @@ def evaluated_audit(
     if not judged:
         return EvaluatedAudit(audit, failed)
     held = any(fact.severity is FactSeverity.HOLD for fact in judged)
-    reason = summary_clause(judged, FactSeverity.HOLD if held else FactSeverity.WARN, named=len(keys) > 1)
+    reason = summary_clause(
+        judged, FactSeverity.HOLD if held else FactSeverity.WARN, named=len(keys) > 1
+    )
     return EvaluatedAudit(_with_verdict(audit, judged), failed + judged, reason)
 
 
@@ -105,14 +119,18 @@ def _withheld(audit: Audit, staged: StagedFile) -> bool:
     With `on_fail: warn` and for accepted deliveries it doesn't; but rows of no partition can't be
     published.
     """
-    return audit.verdict in (Verdict.HELD, Verdict.REJECTED) or any(part.key == NOWHERE for part in staged.partitions)
+    return audit.verdict in (Verdict.HELD, Verdict.REJECTED) or any(
+        part.key == NOWHERE for part in staged.partitions
+    )
 
 
 def _have_rows(inputs: Sequence[InputData] | None) -> bool:
     return bool(inputs) and all(data.rows for data in inputs or ())
 
 
-def _more_of_each(keys: Sequence[str], rows: int, inputs: Sequence[InputData], around: AnomalyContext) -> Fact | None:
+def _more_of_each(
+    keys: Sequence[str], rows: int, inputs: Sequence[InputData], around: AnomalyContext
+) -> Fact | None:
     """Return a fact if changed code gives far more rows per input row than any partition so far.
 
     The variance of earlier partitions doesn't matter here.
@@ -124,9 +142,17 @@ def _more_of_each(keys: Sequence[str], rows: int, inputs: Sequence[InputData], a
     if rows < MORE_TIMES * most:
         return None
     return Fact(
-        kind="volume_anomaly", severity=FactSeverity.HOLD, strength=EXACT, partition=keys[0], detail=f"× {rows / most:.3g}",
-        expected=f"at most {most:,.0f} rows made of {read.rows:,} rows of {read.name}, as by the code before", observed=f"{rows:,} rows",
-    )  # fmt: skip
+        kind="volume_anomaly",
+        severity=FactSeverity.HOLD,
+        strength=EXACT,
+        partition=keys[0],
+        detail=f"× {rows / most:.3g}",
+        expected=(
+            f"at most {most:,.0f} rows made of {read.rows:,} rows of {read.name}, as by the code"
+            " before"
+        ),
+        observed=f"{rows:,} rows",
+    )
 
 
 def _alike(keys: Sequence[str]) -> list[str]:
@@ -135,7 +161,15 @@ def _alike(keys: Sequence[str]) -> list[str]:
     return sorted(item for item in keys if item.partition(SEPARATOR)[2] == key)
 
 
-def _of(key: str, audit: Audit, staged: StagedFile, around: AnomalyContext, history: MetricHistory, *, fed: bool) -> tuple[Fact, ...]:
+def _of(
+    key: str,
+    audit: Audit,
+    staged: StagedFile,
+    around: AnomalyContext,
+    history: MetricHistory,
+    *,
+    fed: bool,
+) -> tuple[Fact, ...]:
     vector = audit.of(key).metrics
     if not vector:
         return ()
@@ -167,7 +201,9 @@ def _with_verdict(audit: Audit, facts: Sequence[Fact]) -> Audit:
     A delivery is held as a whole; rejected partitions stay rejected.
     """
     parts = {
-        key: msgspec.structs.replace(part, verdict=_verdict(part.verdict, [fact for fact in facts if fact.partition == key]))
+        key: msgspec.structs.replace(
+            part, verdict=_verdict(part.verdict, [fact for fact in facts if fact.partition == key])
+        )
         for key, part in audit.partitions.items()
     }
     return msgspec.structs.replace(audit, verdict=_verdict(audit.verdict, facts), partitions=parts)
@@ -176,10 +212,16 @@ def _with_verdict(audit: Audit, facts: Sequence[Fact]) -> Audit:
 def _verdict(was: Verdict, facts: Sequence[Fact]) -> Verdict:
     if not facts or was in (Verdict.HELD, Verdict.REJECTED):
         return was
-    return Verdict.HELD if any(fact.severity is FactSeverity.HOLD for fact in facts) else Verdict.WARNED
+    return (
+        Verdict.HELD
+        if any(fact.severity is FactSeverity.HOLD for fact in facts)
+        else Verdict.WARNED
+    )
 
 
-def with_repeated(audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Audit:
+def with_repeated(
+    audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable
+) -> Audit:
     """Return the audit with the number of rows identical to others, in the delivery's metrics.
 
     Only for deliveries of one partition. It is 0 where rows are known to be unique, and isn't
@@ -189,7 +231,9 @@ def with_repeated(audit: Audit, session: DuckDBSession, staged: StagedFile, tabl
         return audit
     unique = any(result.kind == "unique" and result.outcome == "passed" for result in audit.results)
     repeated = 0 if unique else _repeated(session, staged, table)
-    vector = metrics.encoded(msgspec.structs.replace(metrics.decoded(audit.metrics), repeated=repeated))
+    vector = metrics.encoded(
+        msgspec.structs.replace(metrics.decoded(audit.metrics), repeated=repeated)
+    )
     return msgspec.structs.replace(audit, metrics=vector)
 
 
@@ -200,7 +244,7 @@ def with_end(audit: Audit, prepared: PreparedDelivery) -> Audit:
     """
     if not audit.metrics or prepared.schema.format.kind not in OF_LINES:
         return audit
-    paths = [Path(part.opened.path) for part in (prepared.parts or (prepared,))]
+    paths = [Path(part.opened.path) for part in prepared.parts or (prepared,)]
     known = metrics.decoded(audit.metrics)
     vector = metrics.encoded(msgspec.structs.replace(known, open_end=any(map(ends_open, paths))))
     return msgspec.structs.replace(audit, metrics=vector)
@@ -210,7 +254,9 @@ def _repeated(session: DuckDBSession, staged: StagedFile, table: LakeTable) -> i
     columns = [column for column in table.columns if column.name != PARTITION_COLUMN]
     source = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], columns)
     named = ", ".join(quote(column.name) for column in columns)
-    row = session.connection.execute(f"SELECT count(*) - count(DISTINCT hash({named})) FROM ({source}) AS file").fetchone()
+    row = session.connection.execute(
+        f"SELECT count(*) - count(DISTINCT hash({named})) FROM ({source}) AS file"
+    ).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -222,7 +268,9 @@ DISTINCT_MIN, DISTINCT_MAX = 20, 50_000
 REPEATED_COLUMNS_MAX = 8
 
 
-def with_repeated_values(audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable, task: IngestTask) -> Audit:
+def with_repeated_values(
+    audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable, task: IngestTask
+) -> Audit:
     """Return the audit with metrics on repeated values, for a delivery of one partition.
 
     For each text column: the share of the previous day's values that occur again. For each column
@@ -236,23 +284,35 @@ def with_repeated_values(audit: Audit, session: DuckDBSession, staged: StagedFil
     if (before := task.day_before) is not None:
         texts = [column.name for column in table.columns if column.type == "VARCHAR"]
         for name in _named(texts, before, columns):
-            columns[name] = msgspec.structs.replace(columns[name], kept=_share_repeated(session, now, before, name))
+            columns[name] = msgspec.structs.replace(
+                columns[name], kept=_share_repeated(session, now, before, name)
+            )
     if (lately := task.lately) is not None:
         for name in _named(sorted(task.joined), lately, columns):
-            columns[name] = msgspec.structs.replace(columns[name], unknown=_share_unknown(session, now, lately, name))
+            columns[name] = msgspec.structs.replace(
+                columns[name], unknown=_share_unknown(session, now, lately, name)
+            )
     if columns == measured.columns:
         return audit
-    return msgspec.structs.replace(audit, metrics=metrics.encoded(msgspec.structs.replace(measured, columns=columns)))
+    return msgspec.structs.replace(
+        audit, metrics=metrics.encoded(msgspec.structs.replace(measured, columns=columns))
+    )
 
 
 def _columns(table: LakeTable) -> list[LakeColumn]:
     return [column for column in table.columns if column.name != PARTITION_COLUMN]
 
 
-def _named(names: Iterable[str], before: InputData, columns: Mapping[str, ColumnMetrics]) -> list[str]:
+def _named(
+    names: Iterable[str], before: InputData, columns: Mapping[str, ColumnMetrics]
+) -> list[str]:
     """Return the names of columns that name things and existed before."""
     had = {column.name for column in before.columns} - {PARTITION_COLUMN}
-    return [name for name in names if name in had and name in columns and _names_things(columns[name].distinct)][:REPEATED_COLUMNS_MAX]
+    return [
+        name
+        for name in names
+        if name in had and name in columns and _names_things(columns[name].distinct)
+    ][:REPEATED_COLUMNS_MAX]
 
 
 def _names_things(distinct: float | None) -> bool:
@@ -264,8 +324,8 @@ def _share_repeated(session: DuckDBSession, now: str, before: InputData, name: s
     cell = _cell(name)
     row = _counted(
         session,
-        f"SELECT count(*), count(*) FILTER (value IN (SELECT {cell} FROM ({now}) AS a WHERE value IS NOT NULL))"
-        f" FROM ({_values(before, name)}) AS was",
+        f"SELECT count(*), count(*) FILTER (value IN (SELECT {cell} FROM ({now}) AS a WHERE value"
+        f" IS NOT NULL)) FROM ({_values(before, name)}) AS was",
     )
     return row[1] / row[0] if row and row[0] >= DISTINCT_MIN else None
 
@@ -286,7 +346,10 @@ def _cell(name: str) -> str:
 
 def _values(data: InputData, name: str) -> str:
     """Return a query for the distinct values of a column, without null."""
-    return f"SELECT DISTINCT {_cell(name)} FROM ({relation_sql(data.files, data.columns)}) AS b WHERE value IS NOT NULL"
+    return (
+        f"SELECT DISTINCT {_cell(name)} FROM ({relation_sql(data.files, data.columns)}) AS b WHERE"
+        " value IS NOT NULL"
+    )
 
 
 def _counted(session: DuckDBSession, statement: str) -> tuple[int, int] | None:
@@ -308,17 +371,28 @@ CONTENTS_MIN = 20
 """At least this many distinct rows must have counts with a common divisor, to rule out chance."""
 
 
-def with_copies(audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Audit:
+def with_copies(
+    audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable
+) -> Audit:
     """Return the audit with the number of times that each row occurs under other keys.
 
     Only for a delivery of one partition.
     """
     names = [column.name for column in table.columns if column.name != PARTITION_COLUMN]
-    if not audit.metrics or not 2 * CONTENTS_MIN <= staged.rows <= COPIES_ROWS_MAX or len(names) > COPIES_COLUMNS_MAX:
+    if (
+        not audit.metrics
+        or not 2 * CONTENTS_MIN <= staged.rows <= COPIES_ROWS_MAX
+        or len(names) > COPIES_COLUMNS_MAX
+    ):
         return audit
-    rows = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], [column for column in table.columns if column.name in names])
+    rows = relation_sql(
+        [FileRef(staged.path, lookup=FileLookup.SAME)],
+        [column for column in table.columns if column.name in names],
+    )
     even = [name for name in names if _may_be_even(audit.profile.get(name), staged.rows)]
-    same = [name for name, times in zip(even, _times(session, rows, even), strict=True) if times > 1]
+    same = [
+        name for name, times in zip(even, _times(session, rows, even), strict=True) if times > 1
+    ]
     copies = _copies(session, rows, same) if same else 1
     apart = tuple(name for name in names if name not in same) if copies > 1 else ()
     known = msgspec.structs.replace(metrics.decoded(audit.metrics), copies=copies, apart=apart)
@@ -341,7 +415,10 @@ def _times(session: DuckDBSession, rows: str, names: Sequence[str]) -> list[int]
     """Return the greatest common divisor of the counts of each column's values."""
     if not names:
         return []
-    item = "SELECT {at} AS at, list(DISTINCT n) FROM (SELECT count(*) AS n FROM ({rows}) AS file GROUP BY {name})"
+    item = (
+        "SELECT {at} AS at, list(DISTINCT n) FROM (SELECT count(*) AS n FROM ({rows}) AS file GROUP"
+        " BY {name})"
+    )
     each = (item.format(at=at, rows=rows, name=quote(name)) for at, name in enumerate(names))
     counts = dict(session.connection.execute(" UNION ALL ".join(each)).fetchall())
     return [math.gcd(*counts[at]) for at in range(len(names))]
@@ -354,7 +431,9 @@ def _copies(session: DuckDBSession, rows: str, names: Sequence[str]) -> int:
     """
     listed = ", ".join(map(quote, names))
     counted = f"SELECT count(*) AS n FROM ({rows}) AS file GROUP BY {listed}"
-    row = session.connection.execute(f"SELECT count(*), list(DISTINCT n) FROM ({counted})").fetchone()
+    row = session.connection.execute(
+        f"SELECT count(*), list(DISTINCT n) FROM ({counted})"
+    ).fetchone()
     assert row is not None
     return math.gcd(*row[1]) if row[0] >= CONTENTS_MIN else 1
 
@@ -366,7 +445,12 @@ def _copies(session: DuckDBSession, rows: str, names: Sequence[str]) -> int:
 
 
 def further_facts(
-    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, copy: RawCopy, name: str
+    task: IngestTask,
+    context: WorkerContext,
+    session: DuckDBSession,
+    drifting: Drifting,
+    copy: RawCopy,
+    name: str,
 ) -> tuple[Fact, ...]:
     """Return the facts that would hold the delivery if its column names were decided.
 
@@ -376,7 +460,9 @@ def further_facts(
 
     if drifting.pinned is None or task.source.partition.grain is None or not task.history:
         return ()
-    prepared = read_as(task, context, session, copy, name, pinned=drifting.pinned, adapt=drifting.as_if_decided)
+    prepared = read_as(
+        task, context, session, copy, name, pinned=drifting.pinned, adapt=drifting.as_if_decided
+    )
     if not isinstance(prepared, PreparedDelivery):
         return ()
     try:
@@ -384,9 +470,11 @@ def further_facts(
             session,
             prepared.select_sql,
             table_name=task.source.name,
-            partition=key_of_rows(task.source, prepared.schema.columns, task.keys)
-            if is_routed_by_rows(task.source)
-            else task.found.partition,
+            partition=(
+                key_of_rows(task.source, prepared.schema.columns, task.keys)
+                if is_routed_by_rows(task.source)
+                else task.found.partition
+            ),
             table=task.table,
             evolve=task.evolve or needs_room(prepared.schema, task.table),
         )
@@ -398,7 +486,11 @@ def further_facts(
         facts = _facts_as_if_decided(task, session, prepared, staged, table)
     finally:
         (context.folders.lake / staged.path).unlink()
-    results = [fact for fact in facts if fact.severity is FactSeverity.HOLD and fact.column not in drifting.gone]
+    results = [
+        fact
+        for fact in facts
+        if fact.severity is FactSeverity.HOLD and fact.column not in drifting.gone
+    ]
     renamed = drifting.renamed
     return tuple(_told_beside(fact, renamed.get(fact.column)) for fact in results)
 
@@ -411,14 +503,20 @@ def _told_beside(fact: Fact, renamed: DriftChange | None) -> Fact:
     if renamed is None:
         return msgspec.structs.replace(fact, detail=f"{fact.detail}; {BESIDES}")
     detail = fact.detail
-    scale = next((differ for differ in renamed.differs if differ.kind is ValueDifferenceKind.SCALE), None)
+    scale = next(
+        (differ for differ in renamed.differs if differ.kind is ValueDifferenceKind.SCALE), None
+    )
     if scale is not None and detail.startswith(SIZE) and "?" not in detail:
         detail = f"{SIZE}{scale.times}"
     return msgspec.structs.replace(fact, detail=f"{detail}; {DELIVERED_AS}{renamed.to}; {BESIDES}")
 
 
 def _facts_as_if_decided(
-    task: IngestTask, session: DuckDBSession, prepared: PreparedDelivery, staged: StagedFile, table: LakeTable
+    task: IngestTask,
+    session: DuckDBSession,
+    prepared: PreparedDelivery,
+    staged: StagedFile,
+    table: LakeTable,
 ) -> tuple[Fact, ...]:
     source = task.source
     result = audit(
@@ -435,4 +533,6 @@ def _facts_as_if_decided(
     )
     result = with_end(with_repeated(result, session, staged, table), prepared)
     result = with_repeated_values(result, session, staged, table, task)
-    return evaluated_audit(result, staged, task.keys, task.around, task.history, source.partition.grain).facts
+    return evaluated_audit(
+        result, staged, task.keys, task.around, task.history, source.partition.grain
+    ).facts

@@ -28,7 +28,9 @@ from headrace.runtime.steps.worker_context import WorkerContext
 # Checks that published rows would fail as well, because the checks were declared or tightened since
 # these rows were published.
 
-_JUDGED_ALIKE = frozenset({"range", "not_null", "accepted_values", "regex", "unique", "row_count", "freshness"})
+_JUDGED_ALIKE = frozenset(
+    {"range", "not_null", "accepted_values", "regex", "unique", "row_count", "freshness"}
+)
 """Kinds whose result depends only on the rows and on the time that ages are measured from.
 
 Rows that passed once can fail only a changed check.
@@ -79,7 +81,11 @@ def with_own_checks(
         if check_result.outcome is CheckState.FAILED and check_result.severity is Severity.BLOCKING
     }
     checks = (*declared.promised, *declared.own)
-    specs = [check for check in checks if check.name in failed and check.kind in _JUDGED_ALIKE and check.name not in earlier.failed]
+    specs = [
+        check
+        for check in checks
+        if check.name in failed and check.kind in _JUDGED_ALIKE and check.name not in earlier.failed
+    ]
     data = earlier.data
     if not specs or data is None or not data.files or len(earlier.keys) != 1:
         return tuple(facts)
@@ -87,14 +93,31 @@ def with_own_checks(
     whole = TableContents(data.files, data.rows or 1, earlier.keys[0])
     try:
         before = audit(
-            session, staged, table, [part for several in parts.values() for part in several], partition_check=None,
-            references=(), now_us=earlier.as_of_us, timezone=earlier.timezone, whole=whole, described=False,
-        )  # fmt: skip
+            session,
+            staged,
+            table,
+            [part for several in parts.values() for part in several],
+            partition_check=None,
+            references=(),
+            now_us=earlier.as_of_us,
+            timezone=earlier.timezone,
+            whole=whole,
+            described=False,
+        )
     except duckdb.Error:  # the published files were replaced and deleted in the meantime
         return tuple(facts)
     failing = {result.name for result in before.results if result.outcome is CheckState.FAILED}
-    check_specs = {f"check {spec.name}": spec for spec in specs if failing.issuperset(part.name for part in parts[spec.name])}
-    return tuple(_own(fact, _place(check_specs[fact.detail], fact, declared)) if fact.detail in check_specs else fact for fact in facts)
+    check_specs = {
+        f"check {spec.name}": spec
+        for spec in specs
+        if failing.issuperset(part.name for part in parts[spec.name])
+    }
+    return tuple(
+        _own(fact, _place(check_specs[fact.detail], fact, declared))
+        if fact.detail in check_specs
+        else fact
+        for fact in facts
+    )
 
 
 def _parts(check: CheckSpec, result: Audit) -> list[CheckSpec]:
@@ -102,18 +125,29 @@ def _parts(check: CheckSpec, result: Audit) -> list[CheckSpec]:
 
     Only some of them may have been declared since.
     """
-    empty = [name for name in _columns(check) if (seen := result.profile.get(name)) is not None and seen.nulls]
+    empty = [
+        name
+        for name in _columns(check)
+        if (seen := result.profile.get(name)) is not None and seen.nulls
+    ]
     if check.kind != "not_null" or len(empty) == len(_columns(check)) or not empty:
         return [check]
     return [
-        msgspec.structs.replace(check, name=f"{check.name}\n{item}", arguments={**check.arguments, "columns": [item]}) for item in empty
+        msgspec.structs.replace(
+            check, name=f"{check.name}\n{item}", arguments={**check.arguments, "columns": [item]}
+        )
+        for item in empty
     ]
 
 
 def _place(check: CheckSpec, fact: Fact, declared: DeclaredChecks) -> str:
     """Return the file and line that declare a check; for a contract, those of the column."""
     names = {fact.column, *_columns(check)} if check not in declared.own else set()
-    columns = [column.place for column in declared.columns if column.name in names and column.place is not None]
+    columns = [
+        column.place
+        for column in declared.columns
+        if column.name in names and column.place is not None
+    ]
     place = columns[0] if len(columns) == 1 else check.place
     return f"{place.file}:{place.line}"
 
@@ -154,7 +188,13 @@ def with_views(
     return msgspec.structs.replace(found, verdict=Verdict.REJECTED) if failed else found
 
 
-def _judged(view: ViewCheck, session: DuckDBSession, table: LakeTable, files: tuple[FileRef, ...], now_us: int) -> list[CheckResult]:
+def _judged(
+    view: ViewCheck,
+    session: DuckDBSession,
+    table: LakeTable,
+    files: tuple[FileRef, ...],
+    now_us: int,
+) -> list[CheckResult]:
     """Return the results, named by view and check.
 
     A view that can't be computed over the staged rows fails all of its checks.
@@ -165,30 +205,52 @@ def _judged(view: ViewCheck, session: DuckDBSession, table: LakeTable, files: tu
     data = _over(view.data, table, files)
     try:
         with defined(session, view.macros):
-            file, columns = stage(session, source_sql(data), table_name=name, partition="*", table=None, hashed=False)
+            file, columns = stage(
+                session, source_sql(data), table_name=name, partition="*", table=None, hashed=False
+            )
         try:
-            with lent(session, view.macros if any(check.kind == "sql" for check in view.checks) else {}):
+            with lent(
+                session, view.macros if any(check.kind == "sql" for check in view.checks) else {}
+            ):
                 results = audit(
-                    session, file, columns, view.checks,
-                    partition_check=None, references=view.references, now_us=now_us, timezone=view.timezone, described=False,
-                ).results  # fmt: skip
+                    session,
+                    file,
+                    columns,
+                    view.checks,
+                    partition_check=None,
+                    references=view.references,
+                    now_us=now_us,
+                    timezone=view.timezone,
+                    described=False,
+                ).results
         finally:
             (session.data_folder / file.path).unlink(missing_ok=True)
     except (duckdb.Error, LakeError, BodyFailed) as error:
         why = f"can't be computed: {first_line(error)}"
-        results = tuple(CheckResult(c.name, c.kind, c.severity, CheckState.FAILED, 0, 0, why, (), ("*",)) for c in view.checks)
+        results = tuple(
+            CheckResult(c.name, c.kind, c.severity, CheckState.FAILED, 0, 0, why, (), ("*",))
+            for c in view.checks
+        )
     return [_named(name, result) for result in results]
 
 
 def _named(view: str, result: CheckResult) -> CheckResult:
-    detail = f"view {view}, check {result.name}: {result.detail}" if result.outcome is CheckState.FAILED else result.detail
-    return msgspec.structs.replace(result, name=f"{view}.{result.name}", detail=detail, partitions=())
+    detail = (
+        f"view {view}, check {result.name}: {result.detail}"
+        if result.outcome is CheckState.FAILED
+        else result.detail
+    )
+    return msgspec.structs.replace(
+        result, name=f"{view}.{result.name}", detail=detail, partitions=()
+    )
 
 
 def _over(data: InputData, table: LakeTable, files: tuple[FileRef, ...]) -> InputData:
     """Return the view's inputs, with the staged files added to the audited node's."""
     if data.sql:
-        return msgspec.structs.replace(data, inputs=tuple(_over(item, table, files) for item in data.inputs))
+        return msgspec.structs.replace(
+            data, inputs=tuple(_over(item, table, files) for item in data.inputs)
+        )
     if data.name != table.name:
         return data
     columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
@@ -197,7 +259,11 @@ def _over(data: InputData, table: LakeTable, files: tuple[FileRef, ...]) -> Inpu
 
 
 def _by_id(file: FileRef) -> FileRef:
-    return msgspec.structs.replace(file, lookup=ColumnLookup.ID) if file.lookup is ColumnLookup.SAME else file
+    return (
+        msgspec.structs.replace(file, lookup=ColumnLookup.ID)
+        if file.lookup is ColumnLookup.SAME
+        else file
+    )
 
 
 # `on_fail: quarantine_rows`: rows that fail a check go to quarantine, all others are published with
@@ -226,15 +292,20 @@ class RowSplit(msgspec.Struct, frozen=True):
             message = f"{self.bad.rows} of {self.every.rows} rows wait in quarantine"
             reason = "; ".join(filter(None, [message, outcome.reason]))
             return msgspec.structs.replace(
-                outcome, reason=reason, quarantined=context.quarantine(self.bad), quarantined_rows=self.bad.rows
-            )  # fmt: skip
+                outcome,
+                reason=reason,
+                quarantined=context.quarantine(self.bad),
+                quarantined_rows=self.bad.rows,
+            )
         _remove(context, self.bad)
         if outcome.quarantined is None:
             _remove(context, self.every)
             return outcome
         (context.folders.data_path / outcome.quarantined).unlink(missing_ok=True)
         staged = self.every.hashed(self.whole.content_hash)
-        return msgspec.structs.replace(outcome, staged=staged, quarantined=context.quarantine(self.every))
+        return msgspec.structs.replace(
+            outcome, staged=staged, quarantined=context.quarantine(self.every)
+        )
 
 
 def blocking(on_fail: str) -> str:
@@ -243,9 +314,16 @@ def blocking(on_fail: str) -> str:
 
 
 def without_faulty_rows(
-    session: DuckDBSession, staged: StagedFile, table: LakeTable, checks: Sequence[CheckSpec], audited: Callable[[StagedFile], Audit],
-    references: Sequence[Readable], timezone: str, *, on_fail: str,
-) -> RowSplit:  # fmt: skip
+    session: DuckDBSession,
+    staged: StagedFile,
+    table: LakeTable,
+    checks: Sequence[CheckSpec],
+    audited: Callable[[StagedFile], Audit],
+    references: Sequence[Readable],
+    timezone: str,
+    *,
+    on_fail: str,
+) -> RowSplit:
     """Audit a staged file; if rows are to be quarantined, audit it again without the bad ones.
 
     That needs `on_fail: quarantine_rows`, a rejection, and a file of one partition.
@@ -253,14 +331,28 @@ def without_faulty_rows(
     import duckdb
 
     audit = audited(staged)
-    if on_fail != QUARANTINE_ROWS or audit.verdict is not Verdict.REJECTED or len(staged.partitions) != 1:
+    if (
+        on_fail != QUARANTINE_ROWS
+        or audit.verdict is not Verdict.REJECTED
+        or len(staged.partitions) != 1
+    ):
         return RowSplit(staged, audit)
     try:
         query = faulty_rows(session, staged, table, checks, audit, references, timezone)
-        bad = write_rows(session, split_rows(session, staged, table, query, bad=True), table, staged.partitions[0].key)
+        bad = write_rows(
+            session,
+            split_rows(session, staged, table, query, bad=True),
+            table,
+            staged.partitions[0].key,
+        )
     except (NotOfRows, duckdb.Error):
         return RowSplit(staged, audit)
-    left = write_rows(session, split_rows(session, staged, table, query, bad=False), table, staged.partitions[0].key)
+    left = write_rows(
+        session,
+        split_rows(session, staged, table, query, bad=False),
+        table,
+        staged.partitions[0].key,
+    )
     again = audited(left) if left.rows and bad.rows + left.rows == staged.rows else None
     if again is None or again.verdict is Verdict.REJECTED:
         for file in (bad, left):

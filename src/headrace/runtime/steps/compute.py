@@ -30,7 +30,14 @@ from headrace.model.errors import UNRESOLVED
 from headrace.plan.compiled import current_environment
 from headrace.runtime.messages import BatchPartition, ComputeTask, RowChangeCounts, TaskOutcome
 from headrace.runtime.steps.anomalies import EvaluatedAudit, evaluated_audit
-from headrace.runtime.steps.checks import DeclaredChecks, EarlierPartition, blocking, with_own_checks, with_views, without_faulty_rows
+from headrace.runtime.steps.checks import (
+    DeclaredChecks,
+    EarlierPartition,
+    blocking,
+    with_own_checks,
+    with_views,
+    without_faulty_rows,
+)
 from headrace.runtime.steps.worker_context import LARGE_ROWS, WorkerContext
 
 # Row changes of an attempt: differences between the rows of each computed partition and its
@@ -39,13 +46,23 @@ from headrace.runtime.steps.worker_context import LARGE_ROWS, WorkerContext
 _PARTITION = quote(PARTITION_COLUMN)
 
 
-def compared(task: ComputeTask, staged: StagedFile, session: DuckDBSession) -> dict[str, RowChangeCounts]:
+def compared(
+    task: ComputeTask, staged: StagedFile, session: DuckDBSession
+) -> dict[str, RowChangeCounts]:
     """Return partition → differences from `task.previous`. Raises as `differences` does."""
-    return {} if task.previous is None else differences(task.checks, task.previous, task.previous_hashes, staged, session)
+    return (
+        {}
+        if task.previous is None
+        else differences(task.checks, task.previous, task.previous_hashes, staged, session)
+    )
 
 
 def differences(
-    checks: Sequence[CheckSpec], previous: InputData, hashes: Mapping[str, str], staged: StagedFile, session: DuckDBSession
+    checks: Sequence[CheckSpec],
+    previous: InputData,
+    hashes: Mapping[str, str],
+    staged: StagedFile,
+    session: DuckDBSession,
 ) -> dict[str, RowChangeCounts]:
     """Return partition → differences of its rows from those of `previous`.
 
@@ -56,22 +73,35 @@ def differences(
     """
     import duckdb
 
-    keys = [part.key for part in staged.partitions if part.content_hash is None or hashes.get(part.key) != part.content_hash]
+    keys = [
+        part.key
+        for part in staged.partitions
+        if part.content_hash is None or hashes.get(part.key) != part.content_hash
+    ]
     if not keys:
         return {}
     try:
         return _differences(checks, previous, staged, keys, session)
     except duckdb.IOException as error:
-        raise failed(f"what is published can't be compared: {error}", kind=ErrorKind.TRANSIENT) from error
+        raise failed(
+            f"what is published can't be compared: {error}", kind=ErrorKind.TRANSIENT
+        ) from error
     except duckdb.Error:
         return _all_rows(previous, staged, keys, session)
 
 
 def _differences(
-    checks: Sequence[CheckSpec], previous: InputData, staged: StagedFile, keys: Sequence[str], session: DuckDBSession
+    checks: Sequence[CheckSpec],
+    previous: InputData,
+    staged: StagedFile,
+    keys: Sequence[str],
+    session: DuckDBSession,
 ) -> dict[str, RowChangeCounts]:
     columns = _columns(previous.columns, staged.columns)
-    before, after = _side(before_sql(previous, keys), columns, 0), _side(after_sql(staged, keys), columns, 1)
+    before, after = (
+        _side(before_sql(previous, keys), columns, 0),
+        _side(after_sql(staged, keys), columns, 1),
+    )
     names = [both.name for both in columns]
     known = next((key for check in checks if (key := _key_columns(check, names))), None)
     if known and not any(_repeats(session, side, known) for side in (before, after)):
@@ -93,27 +123,42 @@ class _Both:
         column = self._sides[side]
         if column is None:
             return f"NULL AS {quote(self.name)}"
-        return f"{f'CAST({quote(column.name)} AS VARCHAR)' if self._as_text else quote(column.name)} AS {quote(self.name)}"
+        return (
+            f"{f'CAST({quote(column.name)} AS VARCHAR)' if self._as_text else quote(column.name)}"
+            f" AS {quote(self.name)}"
+        )
 
 
 def _columns(before: Sequence[LakeColumn], after: Sequence[LakeColumn]) -> list[_Both]:
-    old, new = ({column.name.lower(): column for column in side if column.name != PARTITION_COLUMN} for side in (before, after))
+    old, new = (
+        {column.name.lower(): column for column in side if column.name != PARTITION_COLUMN}
+        for side in (before, after)
+    )
     return [_Both(name, old.get(name), new.get(name)) for name in {**old, **new}]
 
 
 def before_sql(previous: InputData, keys: Sequence[str]) -> str:
     """Return a query for the published rows of these partitions."""
     listed = ", ".join(literal(key) for key in keys)
-    return f"SELECT * FROM ({relation_sql(previous.files, previous.columns, with_partition=True)}) WHERE {_PARTITION} IN ({listed})"
+    return (
+        f"SELECT * FROM ({relation_sql(previous.files, previous.columns, with_partition=True)})"
+        f" WHERE {_PARTITION} IN ({listed})"
+    )
 
 
 def after_sql(staged: StagedFile, keys: Sequence[str]) -> str:
     """Return a query for the staged rows of these partitions."""
-    return relation_sql([FileRef(staged.path, tuple(keys), lookup=ColumnLookup.SAME)], staged.columns, with_partition=True)
+    return relation_sql(
+        [FileRef(staged.path, tuple(keys), lookup=ColumnLookup.SAME)],
+        staged.columns,
+        with_partition=True,
+    )
 
 
 def _side(rows: str, columns: Sequence[_Both], side: int) -> str:
-    return f"SELECT {', '.join([_PARTITION, *(column.of(side) for column in columns)])} FROM ({rows})"
+    return (
+        f"SELECT {', '.join([_PARTITION, *(column.of(side) for column in columns)])} FROM ({rows})"
+    )
 
 
 def _key_columns(check: CheckSpec, names: Sequence[str]) -> list[str]:
@@ -130,19 +175,30 @@ def _repeats(session: DuckDBSession, side: str, key: Sequence[str]) -> bool:
     return session.connection.execute(query).fetchone() is not None
 
 
-def _by_key(session: DuckDBSession, before: str, after: str, key: Sequence[str], names: Sequence[str]) -> dict[str, RowChangeCounts]:
-    on = " AND ".join(f"b.{name} IS NOT DISTINCT FROM a.{name}" for name in (_PARTITION, *map(quote, key)))
-    differs = " OR ".join(f"b.{quote(name)} IS DISTINCT FROM a.{quote(name)}" for name in names if name not in key) or "false"
+def _by_key(
+    session: DuckDBSession, before: str, after: str, key: Sequence[str], names: Sequence[str]
+) -> dict[str, RowChangeCounts]:
+    on = " AND ".join(
+        f"b.{name} IS NOT DISTINCT FROM a.{name}" for name in (_PARTITION, *map(quote, key))
+    )
+    differs = (
+        " OR ".join(
+            f"b.{quote(name)} IS DISTINCT FROM a.{quote(name)}" for name in names if name not in key
+        )
+        or "false"
+    )
     rows = session.connection.execute(
-        f"SELECT coalesce(a.{_PARTITION}, b.{_PARTITION}), count(*) FILTER (b.{_PARTITION} IS NULL), "
-        f"count(*) FILTER (a.{_PARTITION} IS NULL), "
-        f"count(*) FILTER (a.{_PARTITION} IS NOT NULL AND b.{_PARTITION} IS NOT NULL AND ({differs})) "
-        f"FROM ({before}) b FULL JOIN ({after}) a ON {on} GROUP BY 1"
+        f"SELECT coalesce(a.{_PARTITION}, b.{_PARTITION}), count(*) FILTER (b.{_PARTITION} IS"
+        f" NULL), count(*) FILTER (a.{_PARTITION} IS NULL), count(*) FILTER (a.{_PARTITION} IS NOT"
+        f" NULL AND b.{_PARTITION} IS NOT NULL AND ({differs})) FROM ({before}) b FULL JOIN"
+        f" ({after}) a ON {on} GROUP BY 1"
     ).fetchall()
     return {row[0]: RowChangeCounts(added=row[1], removed=row[2], changed=row[3]) for row in rows}
 
 
-def _as_multisets(session: DuckDBSession, before: str, after: str, names: Sequence[str]) -> dict[str, RowChangeCounts]:
+def _as_multisets(
+    session: DuckDBSession, before: str, after: str, names: Sequence[str]
+) -> dict[str, RowChangeCounts]:
     """Count differences without a key: a changed row counts as one removed and one added."""
     columns = ", ".join([_PARTITION, *map(quote, names)])
 
@@ -150,17 +206,24 @@ def _as_multisets(session: DuckDBSession, before: str, after: str, names: Sequen
         return f"SELECT {columns} FROM ({item}) EXCEPT ALL SELECT {columns} FROM ({other})"
 
     rows = session.connection.execute(
-        f"SELECT {_PARTITION}, sum(new)::BIGINT, sum(gone)::BIGINT FROM (SELECT {_PARTITION}, 1 AS new, 0 AS gone "
-        f"FROM ({only(after, before)}) UNION ALL SELECT {_PARTITION}, 0, 1 FROM ({only(before, after)})) GROUP BY 1"
+        f"SELECT {_PARTITION}, sum(new)::BIGINT, sum(gone)::BIGINT FROM (SELECT {_PARTITION}, 1 AS"
+        f" new, 0 AS gone FROM ({only(after, before)}) UNION ALL SELECT {_PARTITION}, 0, 1 FROM"
+        f" ({only(before, after)})) GROUP BY 1"
     ).fetchall()
     return {row[0]: RowChangeCounts(added=row[1], removed=row[2]) for row in rows}
 
 
-def _all_rows(previous: InputData, staged: StagedFile, keys: Sequence[str], session: DuckDBSession) -> dict[str, RowChangeCounts]:
+def _all_rows(
+    previous: InputData, staged: StagedFile, keys: Sequence[str], session: DuckDBSession
+) -> dict[str, RowChangeCounts]:
     counted = f"SELECT {_PARTITION}, count(*) FROM ({before_sql(previous, keys)}) GROUP BY 1"
     removed: dict[str, int] = dict(session.connection.execute(counted).fetchall())
     added = {part.key: part.rows for part in staged.partitions}
-    return {key: RowChangeCounts(added=added[key], removed=removed.get(key, 0)) for key in keys if added[key] or removed.get(key)}
+    return {
+        key: RowChangeCounts(added=added[key], removed=removed.get(key, 0))
+        for key in keys
+        if added[key] or removed.get(key)
+    }
 
 
 # Proof that an asset is separable: whether computing several partitions at once gives the same rows
@@ -172,7 +235,13 @@ DIGITS = 10
 _INEXACT = ("FLOAT", "DOUBLE")
 
 
-def prove(task: ComputeTask, alone: BatchPartition, output: AssetOutput, session: DuckDBSession, context: WorkerContext) -> None:
+def prove(
+    task: ComputeTask,
+    alone: BatchPartition,
+    output: AssetOutput,
+    session: DuckDBSession,
+    context: WorkerContext,
+) -> None:
     """Compute one partition alone and compare it with its rows in the batch.
 
     Raises `BodyFailed` (`not_separable`) if they differ, or as the asset code does. The partition's
@@ -182,7 +251,13 @@ def prove(task: ComputeTask, alone: BatchPartition, output: AssetOutput, session
     assert output.table is not None
     (key,) = alone.scope.partitions
     single = msgspec.structs.replace(
-        task, scope=alone.scope, inputs=alone.inputs, table=output.table, evolve=False, prove=False, alone=None
+        task,
+        scope=alone.scope,
+        inputs=alone.inputs,
+        table=output.table,
+        evolve=False,
+        prove=False,
+        alone=None,
     )
     file = run_body(single, session, context.folders).staged
     assert file is not None
@@ -193,7 +268,13 @@ def prove(task: ComputeTask, alone: BatchPartition, output: AssetOutput, session
         (context.folders.lake / file.path).unlink(missing_ok=True)
 
 
-def _alike(session: DuckDBSession, file: StagedFile, batch: StagedFile, key: str, columns: tuple[LakeColumn, ...]) -> bool:
+def _alike(
+    session: DuckDBSession,
+    file: StagedFile,
+    batch: StagedFile,
+    key: str,
+    columns: tuple[LakeColumn, ...],
+) -> bool:
     if file.rows != _rows_of(batch, key):
         return False
     alone, together = _file(file, key), _file(batch, key)
@@ -207,7 +288,9 @@ def _file(staged: StagedFile, key: str) -> FileRef:
     return FileRef(staged.path, (key,), lookup=ColumnLookup.SAME)
 
 
-def _differ(session: DuckDBSession, ref: FileRef, other: FileRef, columns: tuple[LakeColumn, ...]) -> bool:
+def _differ(
+    session: DuckDBSession, ref: FileRef, other: FileRef, columns: tuple[LakeColumn, ...]
+) -> bool:
     """Whether some rows of two files with equal row counts differ.
 
     Floating-point numbers are compared by their first DIGITS digits.
@@ -218,7 +301,11 @@ def _differ(session: DuckDBSession, ref: FileRef, other: FileRef, columns: tuple
 
 
 def _comparable(column: LakeColumn) -> str:
-    return f"format('{{:.{DIGITS - 1}e}}', {quote(column.name)})" if column.type in _INEXACT else quote(column.name)
+    return (
+        f"format('{{:.{DIGITS - 1}e}}', {quote(column.name)})"
+        if column.type in _INEXACT
+        else quote(column.name)
+    )
 
 
 def _rows_of(staged: StagedFile, key: str) -> int:
@@ -236,7 +323,9 @@ def _not_separable(task: ComputeTask, key: str, file: StagedFile, batch: StagedF
         f"{key} computed together with others isn't what it is alone ({rows})",
         file=task.body.file,
         line=task.body.line,
-        hint="its partitions are computed one by one from now on; `batch: off` says so in the asset",
+        hint=(
+            "its partitions are computed one by one from now on; `batch: off` says so in the asset"
+        ),
         code="not_separable",
     )
 
@@ -253,7 +342,9 @@ def compute(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
     outcome = _attempted(task, context)
     if not isinstance(task.body, PythonBody):
         return outcome
-    return msgspec.structs.replace(outcome, environment=_environment(task.packages, task.code_packages))
+    return msgspec.structs.replace(
+        outcome, environment=_environment(task.packages, task.code_packages)
+    )
 
 
 def _programs(task: ComputeTask, body: CommandBody, context: WorkerContext) -> bytes:
@@ -274,7 +365,9 @@ def _environment(imported: tuple[str, ...], named: tuple[str, ...]) -> bytes:
 
 
 def _attempted(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
-    log = LogFile(context.folders.log(*_attempt(task)), WorkerClock(task.now_us), context.secrets.redactor)
+    log = LogFile(
+        context.folders.log(*_attempt(task)), WorkerClock(task.now_us), context.secrets.redactor
+    )
     try:
         if task.handed is not None and task.handed.missing:
             raise failed(f"{UNRESOLVED}: {task.handed.missing}", code="configuration_error")
@@ -282,22 +375,38 @@ def _attempted(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
         _prove(task, context, produced)
     except BodyFailed as failure:
         error = as_said(failure.error, (line.text for line in read(log.path)))
-        return TaskOutcome(attempt=task.scope.attempt, state="failed", measures=failure.measures, error=error, log_lines=log.lines)
+        return TaskOutcome(
+            attempt=task.scope.attempt,
+            state="failed",
+            measures=failure.measures,
+            error=error,
+            log_lines=log.lines,
+        )
     reached(FaultPoint.FILE_STAGED)
     return _finished(task, context, _outcome(task, produced, log), produced)
 
 
-def _finished(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput) -> TaskOutcome:
+def _finished(
+    task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput
+) -> TaskOutcome:
     if produced.staged is None:
         return outcome
     outcome = _audited(task, context, outcome, produced)
     if task.previous is None or outcome.state != "staged" or outcome.staged is None:
         return outcome
     try:
-        return msgspec.structs.replace(outcome, changed=compared(task, outcome.staged, _session(task, context)))
+        return msgspec.structs.replace(
+            outcome, changed=compared(task, outcome.staged, _session(task, context))
+        )
     except BodyFailed as failure:
         (context.folders.lake / outcome.staged.path).unlink(missing_ok=True)
-        return TaskOutcome(outcome.attempt, "failed", outcome.measures, error=failure.error, log_lines=outcome.log_lines)
+        return TaskOutcome(
+            outcome.attempt,
+            "failed",
+            outcome.measures,
+            error=failure.error,
+            log_lines=outcome.log_lines,
+        )
 
 
 def _outcome(task: ComputeTask, produced: AssetOutput, log: LogFile) -> TaskOutcome:
@@ -335,7 +444,9 @@ def _prove(task: ComputeTask, context: WorkerContext, produced: AssetOutput) -> 
 
 
 def _session(task: ComputeTask, context: WorkerContext) -> DuckDBSession:
-    return context.session(task.scope.timezone, large=sum(data.rows or 0 for data in task.inputs) >= LARGE_ROWS)
+    return context.session(
+        task.scope.timezone, large=sum(data.rows or 0 for data in task.inputs) >= LARGE_ROWS
+    )
 
 
 def _attempt(task: ComputeTask) -> tuple[int, int]:
@@ -351,12 +462,19 @@ def _hash_of(produced: AssetOutput) -> str | None:
     return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
 
 
-def _audited(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput) -> TaskOutcome:
-    with lent(_session(task, context), task.macros if any(check.kind == "sql" for check in task.checks) else {}):
+def _audited(
+    task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput
+) -> TaskOutcome:
+    with lent(
+        _session(task, context),
+        task.macros if any(check.kind == "sql" for check in task.checks) else {},
+    ):
         return _judged(task, context, outcome, produced)
 
 
-def _judged(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput) -> TaskOutcome:
+def _judged(
+    task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput
+) -> TaskOutcome:
     assert produced.staged is not None
     assert produced.table is not None
     whole = _whole(task, produced)
@@ -365,11 +483,20 @@ def _judged(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, pro
 
     def audited(file: StagedFile) -> Audit:
         return audit(
-            session, file, table, task.checks,
-            partition_check=None if only_changes else _routing(task), references=task.references, now_us=task.now_us,
-            partitions=() if only_changes else task.scope.partitions, timezone=task.scope.timezone, on_fail=blocking(task.on_fail),
-            whole=whole, key=_key(task), classified=task.classified,
-        )  # fmt: skip
+            session,
+            file,
+            table,
+            task.checks,
+            partition_check=None if only_changes else _routing(task),
+            references=task.references,
+            now_us=task.now_us,
+            partitions=() if only_changes else task.scope.partitions,
+            timezone=task.scope.timezone,
+            on_fail=blocking(task.on_fail),
+            whole=whole,
+            key=_key(task),
+            classified=task.classified,
+        )
 
     alone = produced.replacement is None and len(task.scope.partitions) == 1
     row_split = without_faulty_rows(
@@ -380,27 +507,75 @@ def _judged(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, pro
     return row_split.settle(_concluded(task, context, outcome, produced, row_split.audit), context)
 
 
-def _concluded(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput, result: Audit) -> TaskOutcome:
+def _concluded(
+    task: ComputeTask,
+    context: WorkerContext,
+    outcome: TaskOutcome,
+    produced: AssetOutput,
+    result: Audit,
+) -> TaskOutcome:
     assert produced.staged is not None
     assert produced.table is not None
     if task.without:
         result = result.with_warning()
-    result = with_views(result, task.views, _session(task, context), produced.staged, produced.table, task.now_us, produced.files)
+    result = with_views(
+        result,
+        task.views,
+        _session(task, context),
+        produced.staged,
+        produced.table,
+        task.now_us,
+        produced.files,
+    )
     measures = msgspec.structs.replace(outcome.measures, audit_seconds=result.seconds)
     strange = _strange(task, produced.staged, result)
     result = strange.audit
     facts = strange.facts
     if result.verdict in (Verdict.HELD, Verdict.REJECTED):
-        earlier = EarlierPartition(task.earlier, task.earlier_failed, task.scope.partitions, task.scope.timezone, task.earlier_as_of_us)
-        facts = with_own_checks(
-            facts, result, DeclaredChecks(task.checks), earlier, _session(task, context), produced.staged, produced.table
+        earlier = EarlierPartition(
+            task.earlier,
+            task.earlier_failed,
+            task.scope.partitions,
+            task.scope.timezone,
+            task.earlier_as_of_us,
         )
-    outcome = msgspec.structs.replace(outcome, audit=result, measures=measures, staged=_hashed(produced.staged, result), facts=facts)
+        facts = with_own_checks(
+            facts,
+            result,
+            DeclaredChecks(task.checks),
+            earlier,
+            _session(task, context),
+            produced.staged,
+            produced.table,
+        )
+    outcome = msgspec.structs.replace(
+        outcome,
+        audit=result,
+        measures=measures,
+        staged=_hashed(produced.staged, result),
+        facts=facts,
+    )
     if result.verdict not in (Verdict.HELD, Verdict.REJECTED):
-        rewritten = context.rewrite(task.shared, produced.table, task.scope.partitions, task.scope.timezone)
-        return msgspec.structs.replace(outcome, rewritten=rewritten, reason="; ".join(filter(None, [_done_without(task), strange.reason])))
+        rewritten = context.rewrite(
+            task.shared, produced.table, task.scope.partitions, task.scope.timezone
+        )
+        return msgspec.structs.replace(
+            outcome,
+            rewritten=rewritten,
+            reason="; ".join(filter(None, [_done_without(task), strange.reason])),
+        )
     reason = "; ".join(
-        filter(None, [*(r.said for r in result.results if r.outcome == "failed" and r.severity == "blocking"), strange.reason])
+        filter(
+            None,
+            [
+                *(
+                    r.said
+                    for r in result.results
+                    if r.outcome == "failed" and r.severity == "blocking"
+                ),
+                strange.reason,
+            ],
+        )
     )
     context.discard(produced.replacement)
     # batches are retried in smaller ones: only single partitions are quarantined
@@ -408,7 +583,9 @@ def _concluded(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, 
         (context.folders.lake / produced.staged.path).unlink()
         return msgspec.structs.replace(outcome, state=result.verdict.value, reason=reason)
     quarantined = context.quarantine(produced.staged)
-    return msgspec.structs.replace(outcome, state=result.verdict.value, reason=reason, quarantined=quarantined)
+    return msgspec.structs.replace(
+        outcome, state=result.verdict.value, reason=reason, quarantined=quarantined
+    )
 
 
 def _strange(task: ComputeTask, staged: StagedFile, result: Audit) -> EvaluatedAudit:
@@ -417,7 +594,9 @@ def _strange(task: ComputeTask, staged: StagedFile, result: Audit) -> EvaluatedA
     Rows that are merged into a table are no partition of it, so no history applies.
     """
     grain = Grain(task.scope.grain) if task.scope.grain is not None and task.merge is None else None
-    return evaluated_audit(result, staged, task.scope.partitions, task.around, task.history, grain, inputs=task.inputs)
+    return evaluated_audit(
+        result, staged, task.scope.partitions, task.around, task.history, grain, inputs=task.inputs
+    )
 
 
 def _hashed(staged: StagedFile, result: Audit) -> StagedFile:
@@ -442,7 +621,11 @@ def _routing(task: ComputeTask) -> PartitionCheck | None:
 
 def _key(task: ComputeTask) -> tuple[str, str] | None:
     """Return the key column and the key that all rows must have."""
-    return None if task.key_column is None or task.scope.data_key is None else (task.key_column, task.scope.data_key)
+    return (
+        None
+        if task.key_column is None or task.scope.data_key is None
+        else (task.key_column, task.scope.data_key)
+    )
 
 
 def _done_without(task: ComputeTask) -> str:

@@ -56,14 +56,26 @@ class Drifting:
         self._rules = DriftRules(
             policies=task.source.on_drift,
             used=task.used,
-            required=frozenset(column.name for column in task.promised or () if column.required or column.primary_key),
+            required=frozenset(
+                column.name
+                for column in task.promised or ()
+                if column.required or column.primary_key
+            ),
             typed=frozenset(column.name for column in task.promised or () if column.type),
         )
         self._of_names: dict[tuple[str, ...], tuple[DriftChange, ...]] = {}
         self._of_values: dict[tuple[DriftKind, str], DriftChange] = {}
-        self.pinned = None if task.pinned is None else with_contract(task.pinned, task.promised or (), task.table)
+        self.pinned = (
+            None
+            if task.pinned is None
+            else with_contract(task.pinned, task.promised or (), task.table)
+        )
         """Schema for the next reading; None while nothing is pinned."""
-        self._unagreed = frozenset[str]() if task.pinned is None else _unagreed(task.pinned, task.promised or (), task.table)
+        self._unagreed = (
+            frozenset[str]()
+            if task.pinned is None
+            else _unagreed(task.pinned, task.promised or (), task.table)
+        )
         """Columns that only the table has: they aren't expected.
 
         If one is delivered, it may be the new name of another column.
@@ -82,14 +94,29 @@ class Drifting:
         compared = compare(self._expected(), header.names, header.doubled)
         unclear = dict(compared.doubled)
         candidates = [name for name in compared.added if name not in unclear]
-        renames = self._propose(compared.dropped, candidates, header.names) if compared.dropped and candidates else ()
+        renames = (
+            self._propose(compared.dropped, candidates, header.names)
+            if compared.dropped and candidates
+            else ()
+        )
         drift_changes = changes_of(compared, self._rules, renames)
-        changes = tuple(change for change in drift_changes if change.kind is not DriftKind.ADDED or change.column not in self._unagreed)
+        changes = tuple(
+            change
+            for change in drift_changes
+            if change.kind is not DriftKind.ADDED or change.column not in self._unagreed
+        )
         self._of_names[header.names] = changes
         if blocks(changes):
             return Drift(compared.dropped, compared.added, changes_text(changes))
-        mapped = {change.to: change.column for change in changes if change.kind is DriftKind.RENAMED and change.policy is Policy.MAP}
-        names = {**compared.names, **{name: column for name, column in mapped.items() if name is not None}}
+        mapped = {
+            change.to: change.column
+            for change in changes
+            if change.kind is DriftKind.RENAMED and change.policy is Policy.MAP
+        }
+        names = {
+            **compared.names,
+            **{name: column for name, column in mapped.items() if name is not None},
+        }
         names |= self._own_names(header, names)
         computed = self._computed(names, header.names)
         if isinstance(computed, Drift):
@@ -109,10 +136,17 @@ class Drifting:
         if isinstance(told, Adapted):
             return told
         expected = self._expected()
-        compared, changes = compare(expected, header.names, header.doubled), self._of_names[header.names]
+        compared, changes = (
+            compare(expected, header.names, header.doubled),
+            self._of_names[header.names],
+        )
         if compared.doubled or compared.clashes or 2 * len(compared.names) < len(expected):
             return told
-        mapped = {change.to: change.column for change in changes if change.kind is DriftKind.RENAMED and change.to is not None}
+        mapped = {
+            change.to: change.column
+            for change in changes
+            if change.kind is DriftKind.RENAMED and change.to is not None
+        }
         names = {**compared.names, **mapped}
         names |= self._own_names(header, names)
         return Adapted(names, tuple(name for name in compared.added if name not in names))
@@ -139,7 +173,12 @@ class Drifting:
 
     @property
     def _dropped(self) -> Iterator[DriftChange]:
-        return (change for changes in self._of_names.values() for change in changes if change.kind is DriftKind.DROPPED)
+        return (
+            change
+            for changes in self._of_names.values()
+            for change in changes
+            if change.kind is DriftKind.DROPPED
+        )
 
     def _computed(self, names: Mapping[str, str], header: Sequence[str]) -> dict[str, str] | Drift:
         """Return column → SQL of the contract's conversions in this interval.
@@ -160,13 +199,17 @@ class Drifting:
             try:
                 expression = parse_conversion(text)
             except NotAnExpression as why:
-                return Drift((), (), f"the conversion of {column.name} can't be used: {why.message}")
+                return Drift(
+                    (), (), f"the conversion of {column.name} can't be used: {why.message}"
+                )
             if expression.columns == (called[column.name],) and expression.is_identity:
                 self.as_is[column.name] = converted_since(column, self._interval)
                 continue
             lacking = [name for name in expression.columns if name not in header]
             if lacking:
-                said = f"the conversion of {column.name} reads {lacking[0]!r}, which it doesn't have"
+                said = (
+                    f"the conversion of {column.name} reads {lacking[0]!r}, which it doesn't have"
+                )
                 return Drift(tuple(lacking), (), said)
             results[column.name] = expression.over({name: names.get(name, name) for name in header})
         return results
@@ -180,7 +223,9 @@ class Drifting:
             Expected(
                 name=name,
                 names=known_names(contract[name], self._interval) if name in contract else (),
-                optional=name in self.pinned.optional or self._interval < since.get(name, "") or _past(self._interval, until.get(name)),
+                optional=name in self.pinned.optional
+                or self._interval < since.get(name, "")
+                or _past(self._interval, until.get(name)),
             )
             for name in self.pinned.names
             if name not in self._unagreed
@@ -213,7 +258,9 @@ class Drifting:
         form = msgspec.structs.replace(self.pinned.format, recode=encoding)
         expected = expected_encoding(self._task.source.connector, self.pinned)
         detail = f"the encoding is {encoding.upper()} instead of {expected.upper()} ({why.reason})"
-        return self._accepted(DriftKind.FORMAT, "", detail, msgspec.structs.replace(self.pinned, format=form))
+        return self._accepted(
+            DriftKind.FORMAT, "", detail, msgspec.structs.replace(self.pinned, format=form)
+        )
 
     def _other_values(self, why: TypeDrift, pinned: SourceSchema | None) -> SourceSchema | None:
         """Return a schema for values that don't have their types, or None to hold them.
@@ -222,28 +269,45 @@ class Drifting:
         are held.
         """
         if pinned is None:
-            of_contract = [msgspec.structs.replace(self._of_type(bad, ""), policy=Policy.BLOCK) for bad in why.columns]
+            of_contract = [
+                msgspec.structs.replace(self._of_type(bad, ""), policy=Policy.BLOCK)
+                for bad in why.columns
+            ]
             self._of_values |= {(change.kind, change.column): change for change in of_contract}
             return None
         now = {column.name: column.type for column in why.reads_as.columns} if why.reads_as else {}
-        only_format = bool(now) and all(now.get(bad.column, bad.type) == bad.type for bad in why.columns)
+        only_format = bool(now) and all(
+            now.get(bad.column, bad.type) == bad.type for bad in why.columns
+        )
         if only_format and why.reads_as is not None:
             return self._another_format(why, why.reads_as, pinned)
         changes = [self._of_type(bad, now.get(bad.column, "")) for bad in why.columns]
-        if blocks(changes) or any((change.kind, change.column) in self._of_values for change in changes):
-            self._of_values |= {(change.kind, change.column): msgspec.structs.replace(change, policy=Policy.BLOCK) for change in changes}
+        if blocks(changes) or any(
+            (change.kind, change.column) in self._of_values for change in changes
+        ):
+            self._of_values |= {
+                (change.kind, change.column): msgspec.structs.replace(change, policy=Policy.BLOCK)
+                for change in changes
+            }
             return None
         self._of_values |= {(change.kind, change.column): change for change in changes}
-        return self._read_widely(pinned, {bad.column: now.get(bad.column, "") for bad in why.columns})
+        return self._read_widely(
+            pinned, {bad.column: now.get(bad.column, "") for bad in why.columns}
+        )
 
-    def _another_format(self, why: TypeDrift, reads_as: SourceSchema, pinned: SourceSchema) -> SourceSchema | None:
+    def _another_format(
+        self, why: TypeDrift, reads_as: SourceSchema, pinned: SourceSchema
+    ) -> SourceSchema | None:
         swapped = _day_and_month_swapped(pinned, reads_as)
         changes = [
             DriftChange(
                 kind=DriftKind.FORMAT,
                 column=bad.column,
                 to=_written(reads_as, bad.type),
-                evidence=(_example(bad), *(["day and month have changed places"] if swapped else [])),
+                evidence=(
+                    _example(bad),
+                    *(["day and month have changed places"] if swapped else []),
+                ),
                 policy=self._rules.policy(DriftKind.FORMAT, bad.column, mappable=not swapped),
                 used_by=self._rules.users(bad.column),
             )
@@ -254,7 +318,11 @@ class Drifting:
         return None if blocks(changes) or again else reads_as
 
     def _of_type(self, bad: BadColumn, now: str) -> DriftChange:
-        nested = now.partition("(")[0] in NESTED or now.endswith("]") or bad.type.partition("(")[0] in NESTED
+        nested = (
+            now.partition("(")[0] in NESTED
+            or now.endswith("]")
+            or bad.type.partition("(")[0] in NESTED
+        )
         kind = DriftKind.NESTED if nested else DriftKind.TYPE
         wider = bool(now) and self._widens(bad.column, bad.type, now)
         return DriftChange(
@@ -279,10 +347,15 @@ class Drifting:
             return None
         before = {column.name: column.type for column in self._task.pinned.columns}
         bad = {column.column: column.type for column in why.columns}
-        if not all(name in self.declared_at and before.get(name, is_) != is_ for name, is_ in bad.items()):
+        if not all(
+            name in self.declared_at and before.get(name, is_) != is_ for name, is_ in bad.items()
+        ):
             return None
         columns = tuple(
-            LakeColumn(column.name, before[column.name] if column.name in bad else column.type, column.id) for column in self.pinned.columns
+            LakeColumn(
+                column.name, before[column.name] if column.name in bad else column.type, column.id
+            )
+            for column in self.pinned.columns
         )
         return msgspec.structs.replace(self.pinned, columns=columns)
 
@@ -302,7 +375,9 @@ class Drifting:
                     declared=self.declared_at[change.column],
                     evidence=(*change.evidence, said[change.column]),
                 )
-        return msgspec.structs.replace(why, reason="; ".join((why.reason, *dict.fromkeys(said.values()))))
+        return msgspec.structs.replace(
+            why, reason="; ".join((why.reason, *dict.fromkeys(said.values())))
+        )
 
     def read_as_always(self, why: TypeDrift, before: SourceSchema) -> None:
         """Allow changes of the format that result from a type newly declared by the contract.
@@ -313,13 +388,18 @@ class Drifting:
         for at, change in list(self._of_values.items()):
             if change.column in said and change.policy is Policy.MAP:
                 evidence = (*change.evidence, said[change.column])
-                self._of_values[at] = msgspec.structs.replace(change, policy=Policy.ALLOW, evidence=evidence)
+                self._of_values[at] = msgspec.structs.replace(
+                    change, policy=Policy.ALLOW, evidence=evidence
+                )
 
     def _declared_anew(self, why: TypeDrift, before: SourceSchema) -> dict[str, str]:
         """Return column → sentence on the contract's type now and the type `before`."""
         types = {column.name: column.type for column in before.columns}
         return {
-            column.column: f"{self.declared_at[column.column]} declares {column.type} now; it was {types[column.column]} before"
+            column.column: (
+                f"{self.declared_at[column.column]} declares {column.type} now; it was"
+                f" {types[column.column]} before"
+            )
             for column in why.columns
         }
 
@@ -327,13 +407,19 @@ class Drifting:
     def declared_at(self) -> dict[str, str]:
         """Column → file and line where the contract declares its type."""
         promised = self._task.promised or ()
-        return {column.name: f"{column.place.file}:{column.place.line}" for column in promised if column.type and column.place is not None}
+        return {
+            column.name: f"{column.place.file}:{column.place.line}"
+            for column in promised
+            if column.type and column.place is not None
+        }
 
     def _widens(self, column: str, was: str, now: str) -> bool:
         """Whether all values of the column so far stay the same in the other type."""
         if was == now:
             return False
-        return widens(parse(was), parse(now)) or (column in self._task.exact and widens_where_exact(parse(was), parse(now)))
+        return widens(parse(was), parse(now)) or (
+            column in self._task.exact and widens_where_exact(parse(was), parse(now))
+        )
 
     def _read_widely(self, pinned: SourceSchema, now: dict[str, str]) -> SourceSchema:
         """Return the schema with wider types where possible.
@@ -342,28 +428,43 @@ class Drifting:
         """
         types = {column.name: now[column.name] for column in pinned.columns if now.get(column.name)}
         wider = {
-            column.name for column in pinned.columns if column.name in types and self._widens(column.name, column.type, types[column.name])
+            column.name
+            for column in pinned.columns
+            if column.name in types and self._widens(column.name, column.type, types[column.name])
         }
         columns = tuple(
-            LakeColumn(column.name, types[column.name] if column.name in wider else column.type, column.id) for column in pinned.columns
+            LakeColumn(
+                column.name, types[column.name] if column.name in wider else column.type, column.id
+            )
+            for column in pinned.columns
         )
-        left_out = [column.name for column in pinned.columns if column.name in now and column.name not in wider]
+        left_out = [
+            column.name
+            for column in pinned.columns
+            if column.name in now and column.name not in wider
+        ]
         form = msgspec.structs.replace(pinned.format, lenient=(*pinned.format.lenient, *left_out))
         return msgspec.structs.replace(pinned, columns=columns, format=form)
 
-    def _accepted(self, kind: DriftKind, column: str, detail: str, schema: SourceSchema) -> SourceSchema | None:
+    def _accepted(
+        self, kind: DriftKind, column: str, detail: str, schema: SourceSchema
+    ) -> SourceSchema | None:
         """Return `schema` if the policy maps this change of the whole file; None otherwise.
 
         None too if the change was mapped before: then the new schema didn't help.
         """
         policy = self._rules.policy(kind, column, mappable=True)
         known = (kind, f"{column}{detail}") in self._of_values
-        self._of_values[kind, f"{column}{detail}"] = DriftChange(kind=kind, column=column, evidence=(detail,), policy=policy)
+        self._of_values[kind, f"{column}{detail}"] = DriftChange(
+            kind=kind, column=column, evidence=(detail,), policy=policy
+        )
         return None if known or policy is Policy.BLOCK else schema
 
     # -- results
 
-    def changes(self, result: PreparedDelivery | Drift | TypeDrift | UnreadableFile) -> tuple[DriftChange, ...]:
+    def changes(
+        self, result: PreparedDelivery | Drift | TypeDrift | UnreadableFile
+    ) -> tuple[DriftChange, ...]:
         """Return each change of the delivery's files once.
 
         For a delivery that can't be read, the changes that prevented it first.
@@ -375,14 +476,20 @@ class Drifting:
             read = []
         else:
             read = [next((name for name in self._of_names.values() if blocks(name)), ())]
-        drift_changes = {(change.kind, change.column, change.to): change for changes in read for change in changes}
+        drift_changes = {
+            (change.kind, change.column, change.to): change
+            for changes in read
+            for change in changes
+        }
         return (*drift_changes.values(), *self._of_values.values())
 
     def _at_first(self, header: FileHeader) -> tuple[DriftChange, ...]:
         """Return the doubled names of a first file, for which no columns are expected yet."""
         if self._task.pinned is not None or self._task.promised:
             return ()
-        return tuple(doubled_column(name, why, Policy.WARN, self._rules) for name, why in header.doubled)
+        return tuple(
+            doubled_column(name, why, Policy.WARN, self._rules) for name, why in header.doubled
+        )
 
     def to_pin(self, prepared: PreparedDelivery) -> SourceSchema | None:
         """Return the schema to pin once the delivery is published; None if it doesn't change.
@@ -394,13 +501,15 @@ class Drifting:
         if self._task.accepted:  # the next delivery must match what this one should have been
             return None
         known = set(self._task.pinned.names)
-        there = {name for part in (prepared.parts or (prepared,)) for name in part.header.names}
+        there = {name for part in prepared.parts or (prepared,) for name in part.header.names}
         absent = self._unagreed - there
         columns = tuple(column for column in prepared.schema.columns if column.name not in absent)
         came = [(column.name, self._interval) for column in columns if column.name not in known]
         gone = (DriftKind.DROPPED, DriftKind.RENAMED)
         went = {
-            change.column: self._interval for change in self.changes(prepared) if change.kind in gone and change.policy is not Policy.MAP
+            change.column: self._interval
+            for change in self.changes(prepared)
+            if change.kind in gone and change.policy is not Policy.MAP
         }
         until = {name: at for name, at in self._task.pinned.until if name not in there}
         pin = msgspec.structs.replace(
@@ -423,36 +532,63 @@ class Drifting:
 
     def _inside_to_pin(self, prepared: PreparedDelivery) -> tuple[Inside, ...]:
         """Return the nested structure of columns; for published changes, the new structure."""
-        changed = {value.column for value in self._of_values.values() if value.kind is DriftKind.NESTED}
+        changed = {
+            value.column for value in self._of_values.values() if value.kind is DriftKind.NESTED
+        }
         insides = {item.column: item for item in prepared.schema.inside}
         for part in prepared.parts or (prepared,):
             now = dict(zip(part.header.names, part.header.inside, strict=False))
-            insides |= {name: now_known(item, now[name]) for name, item in insides.items() if name in changed and now.get(name)}
+            insides |= {
+                name: now_known(item, now[name])
+                for name, item in insides.items()
+                if name in changed and now.get(name)
+            }
         return tuple(insides.values())
 
 
-def with_contract(pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None) -> SourceSchema:
+def with_contract(
+    pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None
+) -> SourceSchema:
     """Return the pinned schema with the contract's types and its columns not delivered yet.
 
     Columns that only the table has are kept as optional.
     """
     types = {column.name: parse(column.type).text for column in promised if column.type}
-    columns = [LakeColumn(column.name, types.get(column.name, column.type), column.id) for column in pinned.columns]
+    columns = [
+        LakeColumn(column.name, types.get(column.name, column.type), column.id)
+        for column in pinned.columns
+    ]
     have = {column.name.lower() for column in columns}
-    columns += [LakeColumn(column.name, types.get(column.name, "VARCHAR"), 0) for column in promised if column.name.lower() not in have]
+    columns += [
+        LakeColumn(column.name, types.get(column.name, "VARCHAR"), 0)
+        for column in promised
+        if column.name.lower() not in have
+    ]
     names = _unagreed(pinned, promised, table)
-    columns += [LakeColumn(column.name, column.type, 0) for column in (table.columns if table is not None else ()) if column.name in names]
+    columns += [
+        LakeColumn(column.name, column.type, 0)
+        for column in (table.columns if table is not None else ())
+        if column.name in names
+    ]
     optional = [column.name for column in columns if column.name in names]
-    return msgspec.structs.replace(pinned, columns=tuple(columns), optional=(*pinned.optional, *optional))
+    return msgspec.structs.replace(
+        pinned, columns=tuple(columns), optional=(*pinned.optional, *optional)
+    )
 
 
-def _unagreed(pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None) -> frozenset[str]:
+def _unagreed(
+    pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None
+) -> frozenset[str]:
     """Return the columns that only the table has.
 
     They come from deliveries that a user accepted, and from contracts that no longer declare them.
     """
     have = {name.lower() for name in (*pinned.names, *(column.name for column in promised))}
-    return frozenset(column.name for column in (table.columns[1:] if table is not None else ()) if column.name.lower() not in have)
+    return frozenset(
+        column.name
+        for column in (table.columns[1:] if table is not None else ())
+        if column.name.lower() not in have
+    )
 
 
 def needs_room(schema: SourceSchema, table: LakeTable | None) -> bool:
@@ -460,13 +596,20 @@ def needs_room(schema: SourceSchema, table: LakeTable | None) -> bool:
     if table is None:
         return False
     has = {column.name.lower(): column.type for column in table.columns}
-    return any(column.name.lower() not in has or _wants_room(has[column.name.lower()], column.type) for column in schema.columns)
+    return any(
+        column.name.lower() not in has or _wants_room(has[column.name.lower()], column.type)
+        for column in schema.columns
+    )
 
 
 def of_file(prepared: PreparedDelivery) -> SourceSchema:
     """Return the schema of the delivery itself: without columns that only other deliveries have."""
-    there = {name for part in (prepared.parts or (prepared,)) for name in part.header.names}
-    columns = tuple(LakeColumn(column.name, column.type, 0) for column in prepared.schema.columns if column.name in there)
+    there = {name for part in prepared.parts or (prepared,) for name in part.header.names}
+    columns = tuple(
+        LakeColumn(column.name, column.type, 0)
+        for column in prepared.schema.columns
+        if column.name in there
+    )
     return msgspec.structs.replace(prepared.schema, columns=columns)
 
 
@@ -494,13 +637,22 @@ def _wants_room(has: str, wanted: str) -> bool:
 def _written(schema: SourceSchema, type_name: str) -> str:
     """Return how a schema's format writes values of a type."""
     form = schema.format
-    result = form.date_format if type_name == "DATE" else form.timestamp_format if type_name == "TIMESTAMP" else None
+    result = (
+        form.date_format
+        if type_name == "DATE"
+        else form.timestamp_format
+        if type_name == "TIMESTAMP"
+        else None
+    )
     return result or ("a decimal comma" if form.decimal == "," else "ISO 8601")
 
 
 def _day_and_month_swapped(was: SourceSchema, now: SourceSchema) -> bool:
     """Whether the new format reads ambiguous dates as other days than the old one."""
-    pairs = [(was.format.date_format, now.format.date_format), (was.format.timestamp_format, now.format.timestamp_format)]
+    pairs = [
+        (was.format.date_format, now.format.date_format),
+        (was.format.timestamp_format, now.format.timestamp_format),
+    ]
     return any(old and new and _order(old) != _order(new) for old, new in pairs)
 
 
@@ -510,7 +662,11 @@ def _order(form: str) -> list[str]:
     `%m/%d/%y` and `%m/%d/%Y` have the same order, `%d/%m/%Y` hasn't. Formats with month names or a
     leading year are unambiguous.
     """
-    return [part for part in ("".join(sign for sign in form if sign.isalpha())) if part in "dm"] if form.startswith(("%m", "%d")) else []
+    return (
+        [part for part in "".join(sign for sign in form if sign.isalpha()) if part in "dm"]
+        if form.startswith(("%m", "%d"))
+        else []
+    )
 
 
 def _example(bad: BadColumn) -> str:

@@ -17,9 +17,22 @@ from headrace.connect.connectors import Access, Unavailable, connector_name, is_
 from headrace.connect.connectors import connector_of as source_kind
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.http_client import AWAY_SECONDS_MAX
-from headrace.connect.ingest import PreparedDelivery, explain_error, fingerprint, miscounted, prepare
+from headrace.connect.ingest import (
+    PreparedDelivery,
+    explain_error,
+    fingerprint,
+    miscounted,
+    prepare,
+)
 from headrace.connect.parser_process import POISON
-from headrace.connect.raw_files import ChangedWhileRead, RawCopy, raw_path, store_fetched, store_parts, store_raw
+from headrace.connect.raw_files import (
+    ChangedWhileRead,
+    RawCopy,
+    raw_path,
+    store_fetched,
+    store_parts,
+    store_raw,
+)
 from headrace.connect.row_partitions import key_of_rows
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.engine.failures import kind_of
@@ -44,7 +57,14 @@ from headrace.runtime.steps.anomalies import (
     with_repeated,
     with_repeated_values,
 )
-from headrace.runtime.steps.checks import DeclaredChecks, EarlierPartition, blocking, with_own_checks, with_views, without_faulty_rows
+from headrace.runtime.steps.checks import (
+    DeclaredChecks,
+    EarlierPartition,
+    blocking,
+    with_own_checks,
+    with_views,
+    without_faulty_rows,
+)
 from headrace.runtime.steps.drift import READINGS_MAX, Drifting, needs_room, of_file
 from headrace.runtime.steps.restatements import cut_off, restatements
 from headrace.runtime.steps.sources import (
@@ -73,7 +93,9 @@ def ingest(task: IngestTask, context: WorkerContext) -> TaskOutcome:
     rows += (outcome.quarantined_rows or 0) if outcome.state == "staged" else 0
     measures = meter.measures(rows_in=rows, bytes_in=bytes_in, rows_out=rows, bytes_out=size)
     audited = outcome.audit.seconds if outcome.audit else 0.0
-    return msgspec.structs.replace(outcome, measures=msgspec.structs.replace(measures, audit_seconds=audited))
+    return msgspec.structs.replace(
+        outcome, measures=msgspec.structs.replace(measures, audit_seconds=audited)
+    )
 
 
 def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
@@ -89,11 +111,29 @@ def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
     except Unavailable as error:
         if error.throttled and error.retry_after is not None:
             after = min(max(error.retry_after, 1.0), AWAY_SECONDS_MAX)
-            body_error = BodyError(ErrorKind.THROTTLED, str(error), code="source_throttled", after_seconds=after)
-            return TaskOutcome(attempt=task.attempt, state="failed", measures=Measures(), error=body_error), 0
-        return _failed(task, str(error), ErrorKind.TRANSIENT if error.transient else ErrorKind.DETERMINISTIC, error.code), 0
+            body_error = BodyError(
+                ErrorKind.THROTTLED, str(error), code="source_throttled", after_seconds=after
+            )
+            return (
+                TaskOutcome(
+                    attempt=task.attempt, state="failed", measures=Measures(), error=body_error
+                ),
+                0,
+            )
+        return (
+            _failed(
+                task,
+                str(error),
+                ErrorKind.TRANSIENT if error.transient else ErrorKind.DETERMINISTIC,
+                error.code,
+            ),
+            0,
+        )
     except SecretMissing as error:
-        return _failed(task, f"{error}; {error.hint}", ErrorKind.DETERMINISTIC, "configuration_error"), 0
+        return (
+            _failed(task, f"{error}; {error.hint}", ErrorKind.DETERMINISTIC, "configuration_error"),
+            0,
+        )
     except HeadraceError as error:
         return _failed(task, str(error), kind_of(error)), 0
     if (fact := _given_up(task, copy)) is not None:  # the bytes are kept, but not read any more
@@ -103,7 +143,10 @@ def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
     outcome = _read(task, context, copy, name)
     withheld = () if task.source.expect.unchanged else task.withheld
     twins = duplicate_delivery(task.found.partition, copy.size_bytes, copy.sha256, withheld)
-    return msgspec.structs.replace(outcome, sha256=copy.sha256, facts=(*outcome.facts, *twins)), copy.size_bytes
+    return (
+        msgspec.structs.replace(outcome, sha256=copy.sha256, facts=(*outcome.facts, *twins)),
+        copy.size_bytes,
+    )
 
 
 def _given_up(task: IngestTask, copy: RawCopy) -> Fact | None:
@@ -121,11 +164,17 @@ def _bytes(task: IngestTask, context: WorkerContext) -> tuple[RawCopy, str]:
     The name's suffix determines the format if the bytes don't.
     """
     if (handed_in := _handed_in(task, context)) is not None:
-        return store_raw(Path(context.folders.data), handed_in, context.folders.raw), task.found.path
+        return (
+            store_raw(Path(context.folders.data), handed_in, context.folders.raw),
+            task.found.path,
+        )
     if task.found.bundle and (copy := raw_path(context.folders.raw, task.found.bundle)) is not None:
         return copy, task.found.path  # the observation of its rows has kept it
     if task.found.parts:
-        return store_parts(context.folders.project, task.found, context.folders.raw), task.found.path
+        return (
+            store_parts(context.folders.project, task.found, context.folders.raw),
+            task.found.path,
+        )
     try:
         return _fetch_one(task, context, task.found)
     except ChangedWhileRead:
@@ -143,10 +192,14 @@ def _handed_in(task: IngestTask, context: WorkerContext) -> DetectedDelivery | N
     path = context.folders.project / task.found.path
     if not path.is_relative_to(context.folders.received):
         return None
-    return msgspec.structs.replace(task.found, path=path.relative_to(context.folders.data).as_posix())
+    return msgspec.structs.replace(
+        task.found, path=path.relative_to(context.folders.data).as_posix()
+    )
 
 
-def _fetch_one(task: IngestTask, context: WorkerContext, delivery: DetectedDelivery) -> tuple[RawCopy, str]:
+def _fetch_one(
+    task: IngestTask, context: WorkerContext, delivery: DetectedDelivery
+) -> tuple[RawCopy, str]:
     """Copy or fetch one file. Raises as `store_raw` and a connector's `fetch` do."""
     if connector_name(task.source) is None:
         return store_raw(context.folders.project, delivery, context.folders.raw), delivery.path
@@ -187,17 +240,27 @@ def _read(task: IngestTask, context: WorkerContext, copy: RawCopy, name: str) ->
     refused = _refused(task, why, copy, name, context, drifting)
     if not isinstance(why, Drift):
         return refused
-    return msgspec.structs.replace(refused, facts=(*refused.facts, *further_facts(task, context, session, drifting, copy, name)))
+    return msgspec.structs.replace(
+        refused,
+        facts=(*refused.facts, *further_facts(task, context, session, drifting, copy, name)),
+    )
 
 
 def _read_once(
-    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, copy: RawCopy, name: str
+    task: IngestTask,
+    context: WorkerContext,
+    session: DuckDBSession,
+    drifting: Drifting,
+    copy: RawCopy,
+    name: str,
 ) -> TaskOutcome | Unread:
     """Read the delivery in one way: return the outcome, or what prevents reading."""
     drifting.begin()
     adapt = drifting.adapt if drifting.pinned or task.promised else None
     samples = _samples(task, context, name)
-    prepared = read_as(task, context, session, copy, name, pinned=drifting.pinned, adapt=adapt, samples=samples)
+    prepared = read_as(
+        task, context, session, copy, name, pinned=drifting.pinned, adapt=adapt, samples=samples
+    )
     if not isinstance(prepared, PreparedDelivery):
         return prepared
     try:
@@ -207,7 +270,13 @@ def _read_once(
 
 
 def _as_before(
-    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, copy: RawCopy, name: str, why: Unread
+    task: IngestTask,
+    context: WorkerContext,
+    session: DuckDBSession,
+    drifting: Drifting,
+    copy: RawCopy,
+    name: str,
+    why: Unread,
 ) -> SourceSchema | None:
     """Return the schema from before the contract declared other types.
 
@@ -233,7 +302,9 @@ def _as_before(
 
 def _no_records_yet(task: IngestTask, copy: RawCopy, name: str, why: Unread) -> bool:
     """Whether a connector's source has no records yet: complete with 0 rows, like a lone header."""
-    nothing = isinstance(why, UnreadableFile) and why.code == "delivery_empty" and copy.size_bytes <= 1
+    nothing = (
+        isinstance(why, UnreadableFile) and why.code == "delivery_empty" and copy.size_bytes <= 1
+    )
     return nothing and connector_name(task.source) is not None and name.endswith(".jsonl")
 
 
@@ -244,7 +315,13 @@ def _samples(task: IngestTask, context: WorkerContext, name: str) -> list[tuple[
     are fetched, because text doesn't state its types.
     """
     far = connector_name(task.source) is not None
-    deliveries = task.samples if not far else task.samples[-FAR_SAMPLES:] if name.endswith((".jsonl", ".csv")) else ()
+    deliveries = (
+        task.samples
+        if not far
+        else task.samples[-FAR_SAMPLES:]
+        if name.endswith((".jsonl", ".csv"))
+        else ()
+    )
     samples = []
     for delivery in deliveries:
         try:
@@ -256,7 +333,12 @@ def _samples(task: IngestTask, context: WorkerContext, name: str) -> list[tuple[
 
 
 def _staged(
-    task: IngestTask, context: WorkerContext, session: DuckDBSession, prepared: PreparedDelivery, drifting: Drifting, copy: RawCopy
+    task: IngestTask,
+    context: WorkerContext,
+    session: DuckDBSession,
+    prepared: PreparedDelivery,
+    drifting: Drifting,
+    copy: RawCopy,
 ) -> TaskOutcome | Unread:
     import duckdb
 
@@ -266,9 +348,11 @@ def _staged(
             session,
             select_sql,
             table_name=task.source.name,
-            partition=key_of_rows(task.source, prepared.schema.columns, task.keys)
-            if is_routed_by_rows(task.source)
-            else task.found.partition,
+            partition=(
+                key_of_rows(task.source, prepared.schema.columns, task.keys)
+                if is_routed_by_rows(task.source)
+                else task.found.partition
+            ),
             table=task.table,
             evolve=task.evolve or needs_room(prepared.schema, task.table),
             hashed=is_routed_by_rows(task.source),
@@ -282,7 +366,9 @@ def _staged(
         at = drifting.declared_at.get(error.columns[0])
         if at is None:
             return _failed(task, str(error), ErrorKind.DETERMINISTIC)
-        return _failed(task, _unlike_published(at, error), ErrorKind.DETERMINISTIC, "configuration_error")
+        return _failed(
+            task, _unlike_published(at, error), ErrorKind.DETERMINISTIC, "configuration_error"
+        )
     except LakeError as error:
         return _failed(task, str(error), ErrorKind.DETERMINISTIC)
     if (wrong := miscounted(prepared, staged.rows + left_out)) is not None:
@@ -323,8 +409,12 @@ def _staged(
     outcome = _judged(task, context, prepared, staged, table, result, copy, drifting)
     if outcome.state != "staged":
         declared = DeclaredChecks(source.checks, promised, task.promised or ())
-        earlier = EarlierPartition(task.earlier, task.earlier_failed, task.keys, source.timezone, task.earlier_as_of_us)
-        facts = with_own_checks(outcome.facts, result, declared, earlier, session, row_split.staged, table)
+        earlier = EarlierPartition(
+            task.earlier, task.earlier_failed, task.keys, source.timezone, task.earlier_as_of_us
+        )
+        facts = with_own_checks(
+            outcome.facts, result, declared, earlier, session, row_split.staged, table
+        )
         outcome = msgspec.structs.replace(outcome, facts=facts)
     return row_split.settle(outcome, context)
 
@@ -334,7 +424,9 @@ def _classified(task: IngestTask) -> list[str]:
     return [column.name for column in task.promised or () if column.classification]
 
 
-def _without_replaced(task: IngestTask, session: DuckDBSession, prepared: PreparedDelivery) -> tuple[str, int]:
+def _without_replaced(
+    task: IngestTask, session: DuckDBSession, prepared: PreparedDelivery
+) -> tuple[str, int]:
     """Return a query without the rows of replaced partitions, and the number of these rows.
 
     Another file has delivered these partitions since.
@@ -343,7 +435,9 @@ def _without_replaced(task: IngestTask, session: DuckDBSession, prepared: Prepar
         return prepared.select_sql, 0
     key = key_of_rows(task.source, prepared.schema.columns, task.replaced).sql
     replaced = f"coalesce({key} IN ({', '.join(map(literal, task.replaced))}), false)"
-    row = session.connection.execute(f"SELECT count(*) FROM ({prepared.select_sql}) WHERE {replaced}").fetchone()
+    row = session.connection.execute(
+        f"SELECT count(*) FROM ({prepared.select_sql}) WHERE {replaced}"
+    ).fetchone()
     return f"SELECT * FROM ({prepared.select_sql}) WHERE NOT {replaced}", int(row[0]) if row else 0
 
 
@@ -355,14 +449,22 @@ def _routing(source: Source) -> PartitionCheck | None:
     grain = source.partition.grain
     if grain is None:
         return None
-    column = source.partition.column if is_routed_by_rows(source) and source.partition.key is None else None
+    column = (
+        source.partition.column
+        if is_routed_by_rows(source) and source.partition.key is None
+        else None
+    )
     return column, grain, source.timezone
 
 
 def _key(task: IngestTask) -> tuple[str, str] | None:
     """Return the key that all rows must have, if the file's name determines it."""
     spec = task.source.partition
-    return None if spec.key is None or is_routed_by_rows(task.source) else (spec.key, split(task.keys[0], spec)[1])
+    return (
+        None
+        if spec.key is None or is_routed_by_rows(task.source)
+        else (spec.key, split(task.keys[0], spec)[1])
+    )
 
 
 def _hashed(session: DuckDBSession, staged: StagedFile, table: LakeTable) -> StagedFile:
@@ -372,13 +474,24 @@ def _hashed(session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Sta
     """
     if all(part.content_hash is not None for part in staged.partitions):
         return staged
-    parts = {part.key: part for part in hash_partitions(session, [FileRef(staged.path, lookup=FileLookup.SAME)], table.columns)}
-    return msgspec.structs.replace(staged, partitions=tuple(parts.get(part.key, part) for part in staged.partitions))
+    parts = {
+        part.key: part
+        for part in hash_partitions(
+            session, [FileRef(staged.path, lookup=FileLookup.SAME)], table.columns
+        )
+    }
+    return msgspec.structs.replace(
+        staged, partitions=tuple(parts.get(part.key, part) for part in staged.partitions)
+    )
 
 
 def _withdrawn(task: IngestTask, staged: StagedFile, result: Audit) -> list[Fact]:
     """Return a fact for each partition with exactly the rows that a user withdrew."""
-    return [withdrawn_rows(key, reason) for key, content, reason in task.withdrawn if hash_of(key, result, staged) == content]
+    return [
+        withdrawn_rows(key, reason)
+        for key, content, reason in task.withdrawn
+        if hash_of(key, result, staged) == content
+    ]
 
 
 def _judged(
@@ -392,8 +505,13 @@ def _judged(
     drifting: Drifting,
 ) -> TaskOutcome:
     around = msgspec.structs.replace(task.around, of_columns=_decided(task, drifting))
-    strange = evaluated_audit(result, staged, task.keys, around, task.history, task.source.partition.grain)
-    result, odd = strange.audit, _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
+    strange = evaluated_audit(
+        result, staged, task.keys, around, task.history, task.source.partition.grain
+    )
+    result, odd = (
+        strange.audit,
+        _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows),
+    )
     verdict, shorter, short = result.verdict, cut_off(task, staged, copy, context.folders.raw), ""
     if verdict is Verdict.WARNED and any(part.key == NOWHERE for part in staged.partitions):
         verdict = Verdict.REJECTED  # rows of no partition can't be published
@@ -427,17 +545,36 @@ def _judged(
         learnt=learnt,
         fingerprint=fingerprint(of_file(prepared), copy.sha256),
         drift=changes,
-        facts=(*facts_of(changes), *texts_for_a_few_values(prepared.schema, task.promised or ()), *facts),
+        facts=(
+            *facts_of(changes),
+            *texts_for_a_few_values(prepared.schema, task.promised or ()),
+            *facts,
+        ),
         reason="; ".join(filter(None, [changes_text(warned), *lessons, strange.reason, short])),
     )
     if verdict not in (Verdict.HELD, Verdict.REJECTED):
         if not staged.rows and task.pinned is None and not task.promised:
             return _without_columns(outcome, context)
         rewritten = context.rewrite(task.shared, table, task.keys, task.source.timezone)
-        told_of = restatements(task, outcome.staged or staged, context.session(task.source.timezone), copy.sha256)
-        return msgspec.structs.replace(outcome, rewritten=rewritten, facts=(*outcome.facts, *told_of))
-    reason = "; ".join(filter(None, [_failures(result), odd, *(fact.observed for fact in again), strange.reason, short]))
-    return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=context.quarantine(staged), learnt=None)
+        told_of = restatements(
+            task, outcome.staged or staged, context.session(task.source.timezone), copy.sha256
+        )
+        return msgspec.structs.replace(
+            outcome, rewritten=rewritten, facts=(*outcome.facts, *told_of)
+        )
+    reason = "; ".join(
+        filter(
+            None,
+            [_failures(result), odd, *(fact.observed for fact in again), strange.reason, short],
+        )
+    )
+    return msgspec.structs.replace(
+        outcome,
+        state=verdict.value,
+        reason=reason,
+        quarantined=context.quarantine(staged),
+        learnt=None,
+    )
 
 
 def _decided(task: IngestTask, drifting: Drifting) -> dict[str, str]:
@@ -466,15 +603,27 @@ def _unexpected(source: Source, rows: int, *, history_has_rows: bool) -> str:
     if rows == 0 and history_has_rows:
         return "it has no rows, where earlier deliveries had some"
     if (low is not None and rows < low) or (high is not None and rows > high):
-        return f"it has {rows} rows, {low if low is not None else 0}..{high if high is not None else ''} are expected"
+        return (
+            f"it has {rows} rows,"
+            f" {low if low is not None else 0}..{high if high is not None else ''} are expected"
+        )
     return ""
 
 
 def _failures(result: Audit) -> str:
-    return "; ".join(r.said for r in result.results if r.outcome == "failed" and r.severity == "blocking")
+    return "; ".join(
+        r.said for r in result.results if r.outcome == "failed" and r.severity == "blocking"
+    )
 
 
-def _refused(task: IngestTask, why: Unread, copy: RawCopy, name: str, context: WorkerContext, drifting: Drifting) -> TaskOutcome:
+def _refused(
+    task: IngestTask,
+    why: Unread,
+    copy: RawCopy,
+    name: str,
+    context: WorkerContext,
+    drifting: Drifting,
+) -> TaskOutcome:
     """Return the outcome of an unread delivery: drift is held, unreadable files are rejected.
 
     Its raw bytes wait in quarantine.
@@ -500,7 +649,12 @@ def _rows(task: IngestTask, copy: RawCopy, name: str, context: WorkerContext) ->
 
     connection = context.session(task.source.timezone).connection
     delivery = prepare(
-        Path(copy.path), name, connection=connection, temporary=context.folders.temporary, pinned=None, options=task.source.connector
+        Path(copy.path),
+        name,
+        connection=connection,
+        temporary=context.folders.temporary,
+        pinned=None,
+        options=task.source.connector,
     )
     if not isinstance(delivery, PreparedDelivery):
         return None
@@ -513,17 +667,30 @@ def _rows(task: IngestTask, copy: RawCopy, name: str, context: WorkerContext) ->
     return int(row[0]) if row else None
 
 
-def _ended(task: IngestTask, state: str, *, reason: str, quarantined: str | None = None) -> TaskOutcome:
-    return TaskOutcome(attempt=task.attempt, state=state, measures=Measures(), reason=reason, quarantined=quarantined)
+def _ended(
+    task: IngestTask, state: str, *, reason: str, quarantined: str | None = None
+) -> TaskOutcome:
+    return TaskOutcome(
+        attempt=task.attempt,
+        state=state,
+        measures=Measures(),
+        reason=reason,
+        quarantined=quarantined,
+    )
 
 
 def _unlike_published(at: str, error: ValueMismatch) -> str:
     """Return the error for a contract's type that the table can't hold alongside published rows."""
     return (
-        f"{at} declares another type for {error.columns[0]} than what is published has ({error.kind}):"
-        f" declare {error.kind} again, or a new source for the new type"
+        f"{at} declares another type for {error.columns[0]} than what is published has"
+        f" ({error.kind}): declare {error.kind} again, or a new source for the new type"
     )
 
 
 def _failed(task: IngestTask, message: str, kind: ErrorKind, code: str = "") -> TaskOutcome:
-    return TaskOutcome(attempt=task.attempt, state="failed", measures=Measures(), error=BodyError(kind=kind, message=message, code=code))
+    return TaskOutcome(
+        attempt=task.attempt,
+        state="failed",
+        measures=Measures(),
+        error=BodyError(kind=kind, message=message, code=code),
+    )

@@ -17,7 +17,14 @@ from headrace.connect.connectors import Unavailable
 from headrace.connect.engines.engine import address_of
 from headrace.connect.exports.fence import WriterFenced
 from headrace.connect.exports.files import export_files
-from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, table_writer
+from headrace.connect.exports.registry import (
+    Assignment,
+    ExportFailed,
+    Portion,
+    Surroundings,
+    Written,
+    table_writer,
+)
 from headrace.engine import InputData, Measures
 from headrace.engine.attempts import BodyError, ErrorKind, surrounded
 from headrace.engine.compute import error_of
@@ -60,7 +67,9 @@ if TYPE_CHECKING:
 # of code or data, and the task waits for the repair of the file.
 
 _ATTRIBUTABLE = (ErrorKind.DETERMINISTIC, ErrorKind.TRANSIENT)
-_OF_FILES = re.compile(r"parquet|magic bytes|decompress|no such file|cannot open|no files found", re.IGNORECASE)
+_OF_FILES = re.compile(
+    r"parquet|magic bytes|decompress|no such file|cannot open|no files found", re.IGNORECASE
+)
 """Messages of DuckDB and Arrow about unreadable files; some don't contain the file's name."""
 
 
@@ -74,7 +83,12 @@ def attributed_to_damaged_files(answer: TaskOutcome, task: Task, lake: Path) -> 
         # files that were given up are being recomputed
         if wrong and lost_with(Path(path).name) is None:
             message = f"{LAKE_FILE}{path} {wrong}"
-            body_error = BodyError(ErrorKind.ENVIRONMENT, message, hint="headrace incidents lists what repairs it", code="data_corrupted")
+            body_error = BodyError(
+                ErrorKind.ENVIRONMENT,
+                message,
+                hint="headrace incidents lists what repairs it",
+                code="data_corrupted",
+            )
             return msgspec.structs.replace(answer, error=body_error)
     return answer
 
@@ -111,7 +125,12 @@ def prune(task: Prune, context: WorkerContext) -> TaskOutcome:
         RewrittenFile(file.path, stage_rewrite(session, file, task.table, without))
         for file, without in zip(task.files, task.without, strict=True)
     ]
-    return TaskOutcome(attempt=task.attempt, state="staged", measures=Measures(seconds=time.monotonic() - began), rewritten=tuple(files))
+    return TaskOutcome(
+        attempt=task.attempt,
+        state="staged",
+        measures=Measures(seconds=time.monotonic() - began),
+        rewritten=tuple(files),
+    )
 
 
 # Export: write a consumer's data of one interval to its destination, completely and exactly once.
@@ -129,7 +148,10 @@ def export(task: ExportTask, context: WorkerContext) -> TaskOutcome:
         outcome = _try_export(task, context)
     rows = sum(data.rows or 0 for data in task.reads)
     size = sum(int(item["size"]) for item in outcome.manifest or ())
-    return msgspec.structs.replace(outcome, measures=meter.measures(rows_in=rows, bytes_in=0, rows_out=_rows(outcome), bytes_out=size))
+    return msgspec.structs.replace(
+        outcome,
+        measures=meter.measures(rows_in=rows, bytes_in=0, rows_out=_rows(outcome), bytes_out=size),
+    )
 
 
 def _rows(outcome: TaskOutcome) -> int:
@@ -144,12 +166,18 @@ def _try_export(task: ExportTask, context: WorkerContext) -> TaskOutcome:
     except WriterFenced as error:
         return _export_failed(task, ErrorKind.CANCELLED, str(error))
     except ExportFailed as error:
-        kind = ErrorKind.TRANSIENT if error.code == "destination_unavailable" else ErrorKind.DETERMINISTIC
+        kind = (
+            ErrorKind.TRANSIENT
+            if error.code == "destination_unavailable"
+            else ErrorKind.DETERMINISTIC
+        )
         return _export_failed(task, kind, str(error), error.hint, error.code)
     except Unavailable as error:
         return _export_failed(task, ErrorKind.DETERMINISTIC, str(error), code=error.code)
     except SecretMissing as error:
-        return _export_failed(task, ErrorKind.DETERMINISTIC, str(error), error.hint, "configuration_error")
+        return _export_failed(
+            task, ErrorKind.DETERMINISTIC, str(error), error.hint, "configuration_error"
+        )
     except duckdb.Error as error:
         kind = kind_of(error)
         code = "configuration_error" if kind is ErrorKind.DETERMINISTIC else ""
@@ -164,14 +192,20 @@ def _try_export(task: ExportTask, context: WorkerContext) -> TaskOutcome:
     )
 
 
-def _export_failed(task: ExportTask, kind: ErrorKind, message: str, hint: str = "", code: str = "") -> TaskOutcome:
+def _export_failed(
+    task: ExportTask, kind: ErrorKind, message: str, hint: str = "", code: str = ""
+) -> TaskOutcome:
     error = BodyError(kind=kind, message=shortened(message), hint=hint, code=code)
     return TaskOutcome(attempt=task.attempt, state="failed", measures=Measures(), error=error)
 
 
 def _written(task: ExportTask, context: WorkerContext) -> tuple[Written, ...]:
     declared = _declared(task)
-    resolved = msgspec.structs.replace(declared, path=context.secrets.resolved(declared.path)) if declared.path else declared
+    resolved = (
+        msgspec.structs.replace(declared, path=context.secrets.resolved(declared.path))
+        if declared.path
+        else declared
+    )
     epoch, _, n = task.attempt.partition(".")
     assignment = Assignment(
         consumer=task.consumer,
@@ -187,7 +221,11 @@ def _written(task: ExportTask, context: WorkerContext) -> tuple[Written, ...]:
     )
     rows = [data.rows or 0 for data in task.reads]
     around = Surroundings(
-        session=context.session(task.timezone, large=sum(rows) >= LARGE_ROWS, ordered=max(rows, default=0) > SORTED_ROWS_MAX),
+        session=context.session(
+            task.timezone,
+            large=sum(rows) >= LARGE_ROWS,
+            ordered=max(rows, default=0) > SORTED_ROWS_MAX,
+        ),
         root=context.folders.project,
         temporary=context.folders.temporary,
         fence=context.folders.fence,
@@ -202,7 +240,9 @@ def _written(task: ExportTask, context: WorkerContext) -> tuple[Written, ...]:
 
 
 def _declared(task: ExportTask) -> Declared:
-    consumer = Consumer(name=task.consumer, owner="", reads=(), export=task.target, place=Place(file=""))
+    consumer = Consumer(
+        name=task.consumer, owner="", reads=(), export=task.target, place=Place(file="")
+    )
     export = export_of(consumer)
     assert export is not None
     return export
@@ -214,19 +254,40 @@ def _portion(data: InputData, session: DuckDBSession) -> Portion:
     A view's columns and rows are known only after it is queried.
     """
     if not data.sql:
-        return _ordered(data.name, data.columns, data.rows or 0, relation_sql(data.files, data.columns, with_partition=True))
+        return _ordered(
+            data.name,
+            data.columns,
+            data.rows or 0,
+            relation_sql(data.files, data.columns, with_partition=True),
+        )
     view = source_sql(data)
     described = session.connection.execute(f"DESCRIBE SELECT * FROM ({view})").fetchall()
     counted = session.connection.execute(f"SELECT count(*) FROM ({view})").fetchone()
     assert counted is not None
-    columns = tuple(LakeColumn(name, kind, place) for place, (name, kind, *_) in enumerate(described, 1))
-    return _ordered(data.name, columns, counted[0], f"SELECT CAST('*' AS VARCHAR) AS {quote(PARTITION_COLUMN)}, * FROM ({view}) AS view")
+    columns = tuple(
+        LakeColumn(name, kind, place) for place, (name, kind, *_) in enumerate(described, 1)
+    )
+    return _ordered(
+        data.name,
+        columns,
+        counted[0],
+        f"SELECT CAST('*' AS VARCHAR) AS {quote(PARTITION_COLUMN)}, * FROM ({view}) AS view",
+    )
 
 
 def _ordered(name: str, columns: Sequence[LakeColumn], rows: int, source: str) -> Portion:
     lake_columns = tuple(column for column in columns if column.name != PARTITION_COLUMN)
-    by = ", ".join(f"rows.{quote(item)}" for item in (PARTITION_COLUMN, *(column.name for column in lake_columns)))
-    return Portion(asset=name, columns=lake_columns, rows=rows, source=source, order="" if rows > SORTED_ROWS_MAX else f" ORDER BY {by}")
+    by = ", ".join(
+        f"rows.{quote(item)}"
+        for item in (PARTITION_COLUMN, *(column.name for column in lake_columns))
+    )
+    return Portion(
+        asset=name,
+        columns=lake_columns,
+        rows=rows,
+        source=source,
+        order="" if rows > SORTED_ROWS_MAX else f" ORDER BY {by}",
+    )
 
 
 # Perform a task. Every failure except the end of the process becomes an answer, and no answer

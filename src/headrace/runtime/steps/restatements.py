@@ -61,7 +61,11 @@ def changed_columns(
     """
     import duckdb
 
-    old = {column.name.lower(): column for column in previous.columns if column.name != PARTITION_COLUMN}
+    old = {
+        column.name.lower(): column
+        for column in previous.columns
+        if column.name != PARTITION_COLUMN
+    }
     both = [column for column in staged.columns if _has_same_type(column, old)]
     if not changed or len(both) > CHANGED_COLUMNS_MAX or staged.rows > COMPARED_ROWS_MAX:
         return {}
@@ -69,7 +73,9 @@ def changed_columns(
     for key in [*changed][:PARTITIONS_MAX]:
         before, after = before_sql(previous, [key]), after_sql(staged, [key])
         try:
-            columns = sorted(_changes_of(session, both, before, after), key=lambda change: -change.rows)
+            columns = sorted(
+                _changes_of(session, both, before, after), key=lambda change: -change.rows
+            )
         except duckdb.Error:  # the restatement counts even if its columns can't be compared
             continue
         results[key] = tuple(columns[:TOLD_MAX])
@@ -81,7 +87,9 @@ def _has_same_type(column: LakeColumn, old: Mapping[str, LakeColumn]) -> bool:
     return was is not None and was.type == column.type
 
 
-def _changes_of(session: DuckDBSession, columns: Sequence[LakeColumn], before: str, after: str) -> Iterator[ColumnValueChange]:
+def _changes_of(
+    session: DuckDBSession, columns: Sequence[LakeColumn], before: str, after: str
+) -> Iterator[ColumnValueChange]:
     for column in columns:
         name = quote(column.name)
         own, had = (f"SELECT {name} FROM ({rows})" for rows in (after, before))
@@ -94,14 +102,18 @@ def _changes_of(session: DuckDBSession, columns: Sequence[LakeColumn], before: s
             yield _change(session, column, int(count), before, after)
 
 
-def _change(session: DuckDBSession, column: LakeColumn, count: int, before: str, after: str) -> ColumnValueChange:
+def _change(
+    session: DuckDBSession, column: LakeColumn, count: int, before: str, after: str
+) -> ColumnValueChange:
     """Return the kind of change of a column in which at least `count` rows differ.
 
     Values became null, all numbers moved alike (then each moved row counts), or codes were
     replaced.
     """
     name = quote(column.name)
-    (was, had, nulls_before), (now, has, nulls_after) = (_distinct_counts(session, name, rows) for rows in (before, after))
+    (was, had, nulls_before), (now, has, nulls_after) = (
+        _distinct_counts(session, name, rows) for rows in (before, after)
+    )
     if nulls_after > nulls_before:
         return ColumnValueChange(column.name, count, f"{nulls_after - nulls_before:,} emptied")
     # a number column with few values isn't a column of codes
@@ -130,15 +142,17 @@ def _moved_by(session: DuckDBSession, name: str, before: str, after: str) -> tup
 
     Empty and 0 if they didn't change alike.
     """
-    ranked = f"SELECT v, row_number() OVER (ORDER BY v) AS n FROM (SELECT {name}::DOUBLE AS v FROM ({{rows}})) WHERE v IS NOT NULL"
+    ranked = (
+        f"SELECT v, row_number() OVER (ORDER BY v) AS n FROM (SELECT {name}::DOUBLE AS v FROM"
+        " ({rows})) WHERE v IS NOT NULL"
+    )
     row = session.connection.execute(
-        f"WITH was AS ({ranked.format(rows=before)}), now AS ({ranked.format(rows=after)}),"
-        " pairs AS (SELECT was.v AS a, now.v AS b FROM was FULL JOIN now USING (n)),"
-        " moved AS (SELECT median(b - a) AS more, median(b / a) FILTER (a <> 0) AS times FROM pairs)"
-        " SELECT more, times, count(*), bool_and(a IS NOT NULL AND b IS NOT NULL),"
-        f" bool_and(abs(b - a - more) <= 1e-9 * greatest(abs(a), abs(b), 1)), bool_and(abs(b - a * times) <= {_ALIKE} * abs(b)),"
-        " count(*) FILTER (a <> b)"
-        " FROM pairs, moved GROUP BY more, times"
+        f"WITH was AS ({ranked.format(rows=before)}), now AS ({ranked.format(rows=after)}), pairs"
+        " AS (SELECT was.v AS a, now.v AS b FROM was FULL JOIN now USING (n)), moved AS (SELECT"
+        " median(b - a) AS more, median(b / a) FILTER (a <> 0) AS times FROM pairs) SELECT more,"
+        " times, count(*), bool_and(a IS NOT NULL AND b IS NOT NULL), bool_and(abs(b - a - more)"
+        f" <= 1e-9 * greatest(abs(a), abs(b), 1)), bool_and(abs(b - a * times) <= {_ALIKE} *"
+        " abs(b)), count(*) FILTER (a <> b) FROM pairs, moved GROUP BY more, times"
     ).fetchone()
     if row is None or row[2] < 2 or not row[3]:
         return "", 0
@@ -152,7 +166,9 @@ def _moved_by(session: DuckDBSession, name: str, before: str, after: str) -> tup
 
 def _new_values(session: DuckDBSession, name: str, before: str, after: str) -> int:
     """Return the number of values that didn't occur before."""
-    own, had = (f"SELECT DISTINCT {name} FROM ({rows}) WHERE {name} IS NOT NULL" for rows in (after, before))
+    own, had = (
+        f"SELECT DISTINCT {name} FROM ({rows}) WHERE {name} IS NOT NULL" for rows in (after, before)
+    )
     row = session.connection.execute(f"SELECT count(*) FROM ({own} EXCEPT {had})").fetchone()
     assert row is not None
     return int(row[0])
@@ -199,7 +215,11 @@ def _corrections_of(
     past: Sequence[StoredMetrics],
     session: DuckDBSession,
 ) -> Iterator[Fact]:
-    old = {column.name.lower(): column for column in previous.columns if column.name != PARTITION_COLUMN}
+    old = {
+        column.name.lower(): column
+        for column in previous.columns
+        if column.name != PARTITION_COLUMN
+    }
     both = [column for column in staged.columns if _same_type(column, old)][:CORRECTED_COLUMNS_MAX]
     was, now = before_sql(previous, [key]), after_sql(staged, [key])
     times = known.rows // rows if rows >= CONTENTS_MIN and not known.rows % rows else 1
@@ -219,7 +239,9 @@ def _same_type(column: LakeColumn, old: Mapping[str, LakeColumn]) -> bool:
     return was is not None and was.type == column.type
 
 
-def _apart(session: DuckDBSession, was: str, now: str, names: Sequence[str], times: int) -> list[str] | None:
+def _apart(
+    session: DuckDBSession, was: str, now: str, names: Sequence[str], times: int
+) -> list[str] | None:
     """Return the columns in which copies of a row differ.
 
     None unless each row has `times` copies.
@@ -228,22 +250,42 @@ def _apart(session: DuckDBSession, was: str, now: str, names: Sequence[str], tim
     if not same or not _is_multiple(session, was, now, same, times):
         return None
     listed = ", ".join(map(quote, same))
-    row = session.connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT {listed} FROM ({now}))").fetchone()
-    return [name for name in names if name not in same] if row is not None and row[0] >= CONTENTS_MIN else None
+    row = session.connection.execute(
+        f"SELECT count(*) FROM (SELECT DISTINCT {listed} FROM ({now}))"
+    ).fetchone()
+    return (
+        [name for name in names if name not in same]
+        if row is not None and row[0] >= CONTENTS_MIN
+        else None
+    )
 
 
-def _is_multiple(session: DuckDBSession, was: str, now: str, names: Sequence[str], times: int) -> bool:
+def _is_multiple(
+    session: DuckDBSession, was: str, now: str, names: Sequence[str], times: int
+) -> bool:
     """Whether one side has each content `times` as often as the other.
 
     Its total row count is `times` as large.
     """
     listed = ", ".join(map(quote, names))
-    sides = (f"SELECT {listed}, count(*) * {many} AS n FROM ({rows}) GROUP BY {listed}" for rows, many in ((was, 1), (now, times)))
-    return session.connection.execute(f"SELECT 1 FROM ({' EXCEPT '.join(sides)}) LIMIT 1").fetchone() is None
+    sides = (
+        f"SELECT {listed}, count(*) * {many} AS n FROM ({rows}) GROUP BY {listed}"
+        for rows, many in ((was, 1), (now, times))
+    )
+    return (
+        session.connection.execute(f"SELECT 1 FROM ({' EXCEPT '.join(sides)}) LIMIT 1").fetchone()
+        is None
+    )
 
 
 def _renamed(
-    key: str, known: PreviousPublication, name: str, was: str, now: str, past: Sequence[StoredMetrics], session: DuckDBSession
+    key: str,
+    known: PreviousPublication,
+    name: str,
+    was: str,
+    now: str,
+    past: Sequence[StoredMetrics],
+    session: DuckDBSession,
 ) -> Iterator[Fact]:
     sides = [_value_counts(session, rows, name) for rows in (was, now)]
     if sides[0] == sides[1] or not all(2 <= len(side) <= CATEGORIES_MAX for side in sides):
@@ -251,7 +293,8 @@ def _renamed(
     history = [
         column_metrics.shares
         for metrics in past
-        if (column_metrics := decoded(metrics.vector).columns.get(name)) is not None and column_metrics.shares
+        if (column_metrics := decoded(metrics.vector).columns.get(name)) is not None
+        and column_metrics.shares
     ]
     fact = categories_renamed(key, known, name, sides[0], sides[1], history)
     if fact is not None:
@@ -261,7 +304,10 @@ def _renamed(
 def _value_counts(session: DuckDBSession, rows: str, name: str) -> dict[str, int]:
     """Return the count of each value, for at most one value more than categories may have."""
     column = quote(name)
-    counted = f"SELECT {column}, count(*) FROM ({rows}) WHERE {column} IS NOT NULL GROUP BY 1 LIMIT {CATEGORIES_MAX + 1}"
+    counted = (
+        f"SELECT {column}, count(*) FROM ({rows}) WHERE {column} IS NOT NULL GROUP BY 1 LIMIT"
+        f" {CATEGORIES_MAX + 1}"
+    )
     return dict(session.connection.execute(counted).fetchall())
 
 
@@ -275,7 +321,9 @@ count doubled.
 """
 
 
-def restatements(task: IngestTask, staged: StagedFile, session: DuckDBSession, sha256: str) -> tuple[Fact, ...]:
+def restatements(
+    task: IngestTask, staged: StagedFile, session: DuckDBSession, sha256: str
+) -> tuple[Fact, ...]:
     """Return a fact for each sound published partition that is delivered with other rows.
 
     None for unpartitioned sources that Headrace queries for their current rows: their values are
@@ -287,8 +335,14 @@ def restatements(task: IngestTask, staged: StagedFile, session: DuckDBSession, s
         return ()
     now = {part.key: (part.rows, part.content_hash) for part in staged.partitions}
     now |= {key: (0, None) for key in task.keys if key not in now}
-    known = {key: publication.content_hash for key, publication in task.before.items() if publication.content_hash is not None}
-    moved = msgspec.structs.replace(staged, partitions=tuple(part for part in staged.partitions if part.key in task.before))
+    known = {
+        key: publication.content_hash
+        for key, publication in task.before.items()
+        if publication.content_hash is not None
+    }
+    moved = msgspec.structs.replace(
+        staged, partitions=tuple(part for part in staged.partitions if part.key in task.before)
+    )
     was: tuple[Fact, ...] = ()
     try:
         changed = differences(task.source.checks, task.previous, known, moved, session)
@@ -299,7 +353,10 @@ def restatements(task: IngestTask, staged: StagedFile, session: DuckDBSession, s
         changed, columns = {}, {}
     if task.source.partition.whole and not _much(task.before, changed):
         return was
-    counts = {key: RestatementCounts(counts.added, counts.removed, counts.changed, columns.get(key, ())) for key, counts in changed.items()}
+    counts = {
+        key: RestatementCounts(counts.added, counts.removed, counts.changed, columns.get(key, ()))
+        for key, counts in changed.items()
+    }
     return (*was, *restatement_facts(task.before, now, sha256, counts))
 
 
@@ -309,10 +366,19 @@ def cut_off(task: IngestTask, staged: StagedFile, copy: RawCopy, raw: Path) -> t
     `on_anomaly` applies to it.
     """
     was = task.before.get(task.found.partition)
-    if was is None or was.sha256 is None or len(task.keys) != 1 or task.source.partition.whole or copy.parts:
+    if (
+        was is None
+        or was.sha256 is None
+        or len(task.keys) != 1
+        or task.source.partition.whole
+        or copy.parts
+    ):
         return ()
     fact = restatement.cut_off(
-        task.found.partition, was, staged.rows, [metrics.rows for metrics in MetricHistory(task.history, None).all()]
+        task.found.partition,
+        was,
+        staged.rows,
+        [metrics.rows for metrics in MetricHistory(task.history, None).all()],
     )
     published = raw_path(raw, was.sha256)
     if fact is None or published is None or not _begins(Path(published.path), Path(copy.path)):
@@ -331,7 +397,12 @@ def _begins(whole: Path, part: Path) -> bool:
     return True
 
 
-def _much(before: Mapping[str, PreviousPublication], changed: Mapping[str, RowChangeCounts]) -> bool:
+def _much(
+    before: Mapping[str, PreviousPublication], changed: Mapping[str, RowChangeCounts]
+) -> bool:
     """Whether more of a table changed than is usual for a source that delivers its current rows."""
     rows = {key: publication.rows for key, publication in before.items()}
-    return any(counts.removed + counts.changed >= MUCH_CHANGED * rows[key] or counts.added >= rows[key] for key, counts in changed.items())
+    return any(
+        counts.removed + counts.changed >= MUCH_CHANGED * rows[key] or counts.added >= rows[key]
+        for key, counts in changed.items()
+    )

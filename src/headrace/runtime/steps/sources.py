@@ -8,7 +8,15 @@ from pathlib import Path
 import msgspec
 
 from headrace.checks.anomalies.history import MetricHistory
-from headrace.checks.column_similarity import KEY_COLUMNS_MAX, TEXT_MAX, Agreement, Cells, ColumnTraits, agreements, traits
+from headrace.checks.column_similarity import (
+    KEY_COLUMNS_MAX,
+    TEXT_MAX,
+    Agreement,
+    Cells,
+    ColumnTraits,
+    agreements,
+    traits,
+)
 from headrace.checks.drift import ColumnRename, same_spelling
 from headrace.checks.facts import Fact, FactSeverity, differences
 from headrace.checks.renames import places, propose
@@ -56,10 +64,17 @@ def observe(task: ObserveTask, context: WorkerContext) -> SourceObserved:
         code = error.code if not error.throttled else _throttled(task, error.retry_after or 0.0)
         return SourceObserved(task.attempt, error=context.secrets.scrubbed(str(error)), code=code)
     except SecretMissing as error:
-        return SourceObserved(task.attempt, error=f"{error}; {error.hint}", code="configuration_error")
+        return SourceObserved(
+            task.attempt, error=f"{error}; {error.hint}", code="configuration_error"
+        )
     notes = tuple(context.secrets.scrubbed(note.message) for note in seen.notes)
     if seen.throttled_seconds is not None:
-        return SourceObserved(task.attempt, found=seen.found, error=notes[0], code=_throttled(task, seen.throttled_seconds))
+        return SourceObserved(
+            task.attempt,
+            found=seen.found,
+            error=notes[0],
+            code=_throttled(task, seen.throttled_seconds),
+        )
     return SourceObserved(task.attempt, found=seen.found, notes=notes)
 
 
@@ -74,7 +89,9 @@ def _throttled(task: ObserveTask, seconds: float) -> str:
     late = False
     if by is not None and source.partition.grain is not None:
         ends = (bounds_us(key, source.partition.grain, source.timezone)[1] for key in task.wanted)
-        late = any(task.now_us < Offset.parse(by).after_us(end, source.timezone) <= until for end in ends)
+        late = any(
+            task.now_us < Offset.parse(by).after_us(end, source.timezone) <= until for end in ends
+        )
     return TOO_LONG if late or seconds > THROTTLED_SECONDS_MAX else THROTTLED
 
 
@@ -97,12 +114,22 @@ def _looked_into(task: ObserveTask, context: WorkerContext) -> SourceObserved:
             error = error or str(failure)
             code = code or "source_unavailable"
         else:
-            deliveries += [msgspec.structs.replace(file, partition=key, bundle=bundle) for key in keys]
-            notes += [] if keys else [f"{printable(file.path, 200)} holds no rows that belong to a partition"]
-    return SourceObserved(task.attempt, found=tuple(deliveries), notes=tuple(notes), error=error, code=code)
+            deliveries += [
+                msgspec.structs.replace(file, partition=key, bundle=bundle) for key in keys
+            ]
+            notes += (
+                []
+                if keys
+                else [f"{printable(file.path, 200)} holds no rows that belong to a partition"]
+            )
+    return SourceObserved(
+        task.attempt, found=tuple(deliveries), notes=tuple(notes), error=error, code=code
+    )
 
 
-def _keys_in(file: DetectedDelivery, task: ObserveTask, context: WorkerContext) -> tuple[list[str], str]:
+def _keys_in(
+    file: DetectedDelivery, task: ObserveTask, context: WorkerContext
+) -> tuple[list[str], str]:
     """Return the partitions of a file's rows, and the hash of its kept bytes.
 
     A file with drift is read by its own schema; its ingestion reports the drift. Raises CannotRead
@@ -113,11 +140,20 @@ def _keys_in(file: DetectedDelivery, task: ObserveTask, context: WorkerContext) 
     reasons = []
     for pinned in dict.fromkeys((task.pinned, None)):
         prepared = prepare(
-            Path(copy.path), file.path, connection=session.connection, temporary=context.folders.temporary, pinned=pinned,
-            promised=task.promised, options=task.source.connector,
-        )  # fmt: skip
+            Path(copy.path),
+            file.path,
+            connection=session.connection,
+            temporary=context.folders.temporary,
+            pinned=pinned,
+            promised=task.promised,
+            options=task.source.connector,
+        )
         if not isinstance(prepared, PreparedDelivery):
-            reasons.append(CannotRead(prepared.detail if isinstance(prepared, Drift) else prepared.reason, code=CODE))
+            reasons.append(
+                CannotRead(
+                    prepared.detail if isinstance(prepared, Drift) else prepared.reason, code=CODE
+                )
+            )
             continue
         try:
             return _keys_read(prepared, file, task, session), copy.sha256
@@ -128,15 +164,24 @@ def _keys_in(file: DetectedDelivery, task: ObserveTask, context: WorkerContext) 
     raise reasons[0]
 
 
-def _keys_read(prepared: PreparedDelivery, file: DetectedDelivery, task: ObserveTask, session: DuckDBSession) -> list[str]:
+def _keys_read(
+    prepared: PreparedDelivery, file: DetectedDelivery, task: ObserveTask, session: DuckDBSession
+) -> list[str]:
     import duckdb
 
     try:
-        return partitions_in(session.connection, prepared.select_sql, prepared.schema.columns, task.source, file.partition)
+        return partitions_in(
+            session.connection,
+            prepared.select_sql,
+            prepared.schema.columns,
+            task.source,
+            file.partition,
+        )
     except duckdb.Error as error:
         unreadable_file = explain_error(error, prepared, session.connection)
         raise CannotRead(
-            unreadable_file.reason, code=unreadable_file.code if isinstance(unreadable_file, UnreadableFile) else CODE
+            unreadable_file.reason,
+            code=unreadable_file.code if isinstance(unreadable_file, UnreadableFile) else CODE,
         ) from error
 
 
@@ -197,7 +242,11 @@ def facts_of_unreadable(why: UnreadableFile) -> tuple[Fact, ...]:
     if why.code in _AMOUNTS:
         expected, detail = _AMOUNTS[why.code]
         return (_held("volume_anomaly", expected, why.reason, detail),)
-    return (_held("format_change", "a file of the agreed form", why.reason, f"unreadable; {why.reason}"),)
+    return (
+        _held(
+            "format_change", "a file of the agreed form", why.reason, f"unreadable; {why.reason}"
+        ),
+    )
 
 
 def poison(observed: str) -> Fact:
@@ -219,7 +268,9 @@ def outsized(why: TooMuch, size_bytes: int) -> Fact:
     size, what = bytes_as_text(size_bytes), OUTSIZED[why.timed_out]
     if not why.largest_bytes:
         expected = "a file that can be read with the memory that an attempt may use"
-        return msgspec.structs.replace(poison(f"{size}; {why.said}"), expected=expected, detail=f"{what}: {size}")
+        return msgspec.structs.replace(
+            poison(f"{size}; {why.said}"), expected=expected, detail=f"{what}: {size}"
+        )
     several = f"the {why.read:,} deliveries" if why.read > 1 else "the one delivery"
     times = f"{size_bytes // why.largest_bytes:,} times the size of any before"
     return msgspec.structs.replace(
@@ -239,7 +290,10 @@ def unexpected_rows(observed: str, rows: int) -> Fact:
 def withdrawn_rows(key: str, reason: str) -> Fact:
     """Return the fact of a delivery whose rows a user withdrew before."""
     observed = "the same rows as were withdrawn" + (f": {reason}" if reason else "")
-    return msgspec.structs.replace(_held("stale_data", "other rows than were withdrawn", observed, "withdrawn rows"), partition=key)
+    return msgspec.structs.replace(
+        _held("stale_data", "other rows than were withdrawn", observed, "withdrawn rows"),
+        partition=key,
+    )
 
 
 def _held(kind: str, expected: str, observed: str, detail: str) -> Fact:
@@ -253,7 +307,9 @@ def _held(kind: str, expected: str, observed: str, detail: str) -> Fact:
     )
 
 
-def texts_for_a_few_values(schema: SourceSchema, promised: Sequence[ContractColumn]) -> tuple[Fact, ...]:
+def texts_for_a_few_values(
+    schema: SourceSchema, promised: Sequence[ContractColumn]
+) -> tuple[Fact, ...]:
     """Return a warning for each column that is text because of a few values.
 
     These are values of the source's first delivery. While the column is text, code that needs the
@@ -264,12 +320,17 @@ def texts_for_a_few_values(schema: SourceSchema, promised: Sequence[ContractColu
     texts = {column.name for column in schema.columns if column.type == TEXT} - stated
     return tuple(
         Fact(
-            kind="type_change", column=item.column, severity=FactSeverity.WARN, expected=item.type, observed=item.text, strength=ODD_NATS,
+            kind="type_change",
+            column=item.column,
+            severity=FactSeverity.WARN,
+            expected=item.type,
+            observed=item.text,
+            strength=ODD_NATS,
             detail="text",
         )
         for item in (schema.lesson.almost if schema.lesson is not None else ())
         if item.column in texts
-    )  # fmt: skip
+    )
 
 
 # Values of dropped and of new columns, read from the published table and from the delivery, only if
@@ -286,18 +347,30 @@ class RenameEvidence:
     def __init__(self, task: IngestTask, context: WorkerContext, copy: RawCopy, name: str) -> None:
         self._task, self._context, self._kept, self._name = task, context, copy, name
 
-    def propose(self, dropped: Sequence[str], added: Sequence[str], names: Sequence[str]) -> tuple[ColumnRename, ...]:
+    def propose(
+        self, dropped: Sequence[str], added: Sequence[str], names: Sequence[str]
+    ) -> tuple[ColumnRename, ...]:
         """Return the probable renames of dropped to added columns; `names` is the whole header.
 
         Names that differ only in spelling are the same column; the others are compared by their
         values as well.
         """
         certain = same_spelling(dropped, added)
-        was, now = {rename.column for rename in certain}, {column_rename.to for column_rename in certain}
-        gone, new = [name for name in dropped if name not in was], [name for name in added if name not in now]
+        was, now = (
+            {rename.column for rename in certain},
+            {column_rename.to for column_rename in certain},
+        )
+        gone, new = (
+            [name for name in dropped if name not in was],
+            [name for name in added if name not in now],
+        )
         if not gone or not new:
             return tuple(certain)
-        expected = self._task.pinned.names if self._task.pinned is not None else tuple(column.name for column in self._task.promised or ())
+        expected = (
+            self._task.pinned.names
+            if self._task.pinned is not None
+            else tuple(column.name for column in self._task.promised or ())
+        )
         both = [name for name in expected if name in set(names)]
         types = self._types()
         before = self._published([*gone, *both[:KEY_COLUMNS_MAX]])
@@ -305,7 +378,10 @@ class RenameEvidence:
         described = _described(gone, types, places(both, expected), before)
         is_now = _described(new, kinds, places(both, names), after)
         agreed = agreements(before, after, both, gone, new)
-        renames = [self._with_differences(rename, is_now, types, agreed) for rename in propose(described, is_now, rows=agreed)]
+        renames = [
+            self._with_differences(rename, is_now, types, agreed)
+            for rename in propose(described, is_now, rows=agreed)
+        ]
         order = {name: at for at, name in enumerate(dropped)}
         return tuple(sorted((*certain, *renames), key=lambda rename: order[rename.column]))
 
@@ -326,8 +402,16 @@ class RenameEvidence:
 
     def _types(self) -> dict[str, str]:
         task = self._task
-        types = {column.name: column.type for column in task.pinned.columns} if task.pinned is not None else {}
-        return types | {column.name: column.type for column in task.promised or () if column.type and column.name not in types}
+        types = (
+            {column.name: column.type for column in task.pinned.columns}
+            if task.pinned is not None
+            else {}
+        )
+        return types | {
+            column.name: column.type
+            for column in task.promised or ()
+            if column.type and column.name not in types
+        }
 
     def _published(self, columns: Sequence[str]) -> Cells:
         """Return published values of the same interval, or of the nearest one before it."""
@@ -344,23 +428,36 @@ class RenameEvidence:
         session = self._context.session(self._task.source.timezone)
         path, name = self._kept.parts[0] if self._kept.parts else (self._kept.path, self._name)
         delivery = prepare(
-            Path(path), name, connection=session.connection, temporary=self._context.folders.temporary, pinned=None,
+            Path(path),
+            name,
+            connection=session.connection,
+            temporary=self._context.folders.temporary,
+            pinned=None,
             options=self._task.source.connector,
-        )  # fmt: skip
+        )
         if not isinstance(delivery, PreparedDelivery):
             return {}, {}
         try:
             types = {column.name: column.type for column in delivery.schema.columns}
-            return types, _values(session, delivery.select_sql, [column for column in columns if column in types])
+            return types, _values(
+                session, delivery.select_sql, [column for column in columns if column in types]
+            )
         finally:
             delivery.discard()
 
 
-def _described(columns: Sequence[str], types: Mapping[str, str], place: Mapping[str, float], cells: Cells) -> list[ColumnTraits]:
-    return [traits(name, types.get(name, "VARCHAR"), place.get(name, 0.0), cells.get(name, ())) for name in columns]
+def _described(
+    columns: Sequence[str], types: Mapping[str, str], place: Mapping[str, float], cells: Cells
+) -> list[ColumnTraits]:
+    return [
+        traits(name, types.get(name, "VARCHAR"), place.get(name, 0.0), cells.get(name, ()))
+        for name in columns
+    ]
 
 
-def _values(session: DuckDBSession, rows_of: str, columns: Sequence[str]) -> dict[str, tuple[str | None, ...]]:
+def _values(
+    session: DuckDBSession, rows_of: str, columns: Sequence[str]
+) -> dict[str, tuple[str | None, ...]]:
     """Return some rows of these columns as text; empty if they can't be read.
 
     Renames are then proposed by names alone.
@@ -372,7 +469,9 @@ def _values(session: DuckDBSession, rows_of: str, columns: Sequence[str]) -> dic
     listed = ", ".join(f"left(CAST({quote(name)} AS VARCHAR), {TEXT_MAX})" for name in columns)
     rows_max = max(100, min(ROWS_MAX, CELLS_MAX // len(columns)))
     try:
-        rows = session.connection.execute(f"SELECT {listed} FROM ({rows_of}) LIMIT {rows_max}").fetchall()
+        rows = session.connection.execute(
+            f"SELECT {listed} FROM ({rows_of}) LIMIT {rows_max}"
+        ).fetchall()
     except CannotRead:
         return {}
     except duckdb.Error as error:

@@ -50,7 +50,12 @@ class WorkerContext:
         self._memory_max_bytes = settings.memory_max_bytes
         self._own_bytes = 0
         self._sessions: dict[tuple[str, int, bool, int | None], DuckDBSession] = {}
-        for folder in (self.folders.raw, self.folders.temporary, self.folders.quarantine, self.folders.lake):
+        for folder in (
+            self.folders.raw,
+            self.folders.temporary,
+            self.folders.quarantine,
+            self.folders.lake,
+        ):
             folder.mkdir(parents=True, exist_ok=True)
         self.session("UTC")
         # measured before the first task: the process can't return this memory
@@ -60,7 +65,9 @@ class WorkerContext:
         """Set the memory limit of the current task in bytes; None: the limit of all tasks."""
         self._memory_max_bytes = memory_max_bytes or self._settings.memory_max_bytes
 
-    def session(self, timezone: str, *, large: bool = False, ordered: bool = False, bounded: bool = False) -> DuckDBSession:
+    def session(
+        self, timezone: str, *, large: bool = False, ordered: bool = False, bounded: bool = False
+    ) -> DuckDBSession:
         """Return the DuckDB session of a time zone.
 
         A small task uses this worker's share of the processors, a large one all of them. `ordered`
@@ -77,7 +84,11 @@ class WorkerContext:
                 self._sessions.pop(next(iter(self._sessions))).close()
             duck_db_session = self._sessions[timezone, threads, ordered, memory] = DuckDBSession(
                 self.folders.lake,
-                readable=[self.folders.raw, self.folders.temporary, *([Path(self.folders.borrows)] if self.folders.borrows else [])],
+                readable=[
+                    self.folders.raw,
+                    self.folders.temporary,
+                    *([Path(self.folders.borrows)] if self.folders.borrows else []),
+                ],
                 timezone=timezone,
                 threads=threads,
                 memory_max_bytes=memory,
@@ -92,10 +103,15 @@ class WorkerContext:
         left = most - self._own_bytes - UNCOUNTED_BYTES
         return int(max(min(left, most * DUCKDB_SHARE), most * DUCKDB_SHARE_MIN))
 
-    def rewrite(self, shared: Sequence[FileRef], table: LakeTable, without: Sequence[str], timezone: str) -> tuple[RewrittenFile, ...]:
+    def rewrite(
+        self, shared: Sequence[FileRef], table: LakeTable, without: Sequence[str], timezone: str
+    ) -> tuple[RewrittenFile, ...]:
         """Copy files without the replaced partitions (copy on write)."""
         session = self.session(timezone)
-        return tuple(RewrittenFile(file.path, stage_rewrite(session, file, table, without)) for file in shared)
+        return tuple(
+            RewrittenFile(file.path, stage_rewrite(session, file, table, without))
+            for file in shared
+        )
 
     def discard(self, replacement: Replacement | None) -> None:
         """Delete the deletion files of a merge that isn't published."""

@@ -94,24 +94,52 @@ class TaskBuilder:
 
     def proved(self, tx: Transaction, node: str, *, proven: bool) -> None:
         """Store whether a batch by the applied code gave the rows of a partition computed alone."""
-        attempts.record_batching(tx, node, self._lookup.compiled.nodes[node].fingerprint, proven=proven)
+        attempts.record_batching(
+            tx, node, self._lookup.compiled.nodes[node].fingerprint, proven=proven
+        )
 
     def kind(self, node: str) -> str:
         """Return the kind of a node's attempts: take_in, produce or export."""
         project = self._lookup.project
-        return "take_in" if node in project.sources else EXPORT if node in project.consumers else "produce"
+        return (
+            "take_in"
+            if node in project.sources
+            else EXPORT
+            if node in project.consumers
+            else "produce"
+        )
 
     def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> PreparedTask:
         """Return the task for a dispatch, reading that snapshot. Raises Undeliverable."""
         attempt, node, keys = dispatch.attempt, dispatch.node, dispatch.keys
         project = self._lookup.project
         if node in project.sources:
-            taking, delivery_id = kinds.ingest_task(self._lookup, tx, attempt, project.sources[node], keys, now, snapshot)
-            bundled = ingestion.bundled(tx, node, taking.found.bundle, keys) if len(keys) > 1 else {}
-            return PreparedTask(with_accepted_rules(tx, node, keys, taking), "take_in", snapshot, delivery_id, bundled)
+            taking, delivery_id = kinds.ingest_task(
+                self._lookup, tx, attempt, project.sources[node], keys, now, snapshot
+            )
+            bundled = (
+                ingestion.bundled(tx, node, taking.found.bundle, keys) if len(keys) > 1 else {}
+            )
+            return PreparedTask(
+                with_accepted_rules(tx, node, keys, taking),
+                "take_in",
+                snapshot,
+                delivery_id,
+                bundled,
+            )
         if node in project.consumers:
-            exporting = kinds.export_task(self._lookup, tx, attempt, project.consumers[node], keys, now, snapshot)
+            exporting = kinds.export_task(
+                self._lookup, tx, attempt, project.consumers[node], keys, now, snapshot
+            )
             return PreparedTask(exporting, EXPORT, snapshot, None)
         borrowed = self._lookup.production_snapshot()
-        producing = kinds.compute_task(self._lookup, tx, attempt, project.assets[node], keys, now, snapshot, dispatch.without)
-        return PreparedTask(with_accepted_rules(tx, node, keys, producing), "produce", snapshot, None, borrowed=borrowed)
+        producing = kinds.compute_task(
+            self._lookup, tx, attempt, project.assets[node], keys, now, snapshot, dispatch.without
+        )
+        return PreparedTask(
+            with_accepted_rules(tx, node, keys, producing),
+            "produce",
+            snapshot,
+            None,
+            borrowed=borrowed,
+        )

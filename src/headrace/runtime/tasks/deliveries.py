@@ -31,7 +31,9 @@ def candidates(project: Project, source: Source) -> list[Source]:
     others = [
         other
         for other in project.sources.values()
-        if other.owner != source.owner and other.partition.grain is source.partition.grain and other.partition.key is None
+        if other.owner != source.owner
+        and other.partition.grain is source.partition.grain
+        and other.partition.key is None
     ]
     return others[:PEERS_MAX] if len(others) >= PEERS_MIN else []
 
@@ -66,7 +68,13 @@ def held_beside(tx: Transaction, source: Source, key: str) -> Peer | None:
 
 def _held(tx: Transaction, source: Source, key: str, before: list[tuple[str, int]]) -> Peer | None:
     vector = quarantine.measured_of_held(tx, source.name, key)
-    return None if vector is None else Peer(source.name, metrics.decoded(vector).rows, _like(key, before, source.partition.grain))
+    return (
+        None
+        if vector is None
+        else Peer(
+            source.name, metrics.decoded(vector).rows, _like(key, before, source.partition.grain)
+        )
+    )
 
 
 def _like(key: str, before: list[tuple[str, int]], grain: Grain | None) -> tuple[int, ...]:
@@ -76,7 +84,11 @@ def _like(key: str, before: list[tuple[str, int]], grain: Grain | None) -> tuple
     """
     if grain is Grain.DAY:
         at = date.fromisoformat(key).toordinal()
-        same = tuple(rows for other, rows in before if (at - date.fromisoformat(other).toordinal()) % WEEK == 0)
+        same = tuple(
+            rows
+            for other, rows in before
+            if (at - date.fromisoformat(other).toordinal()) % WEEK == 0
+        )
         if len(same) >= BEFORE_MIN:
             return same
     return tuple(rows for _, rows in before)
@@ -99,13 +111,17 @@ def is_to_blame(tx: Transaction, source: str, partition: str, since: int) -> boo
     delivery = ingestion.newest_delivery(tx, source, partition)
     if delivery is None or attempts.others_short(tx, source, since, besides=TOO_LARGE):
         return False
-    given_up = 1 + ingestion.failures_in_a_row(tx, delivery.id, OUT_OF_MEMORY) >= RESOURCES_TRIES_MAX
+    given_up = (
+        1 + ingestion.failures_in_a_row(tx, delivery.id, OUT_OF_MEMORY) >= RESOURCES_TRIES_MAX
+    )
     if delivery.size_bytes < 0:  # unknown size: the raw copy tells it
         return given_up
     _, largest = ingestion.sizes_read(tx, source, delivery.id)
     if largest:
         return TooMuch("", largest_bytes=largest).is_of(delivery.size_bytes)
-    return given_up and not ingestion.as_large_elsewhere(tx, source, delivery.path, delivery.size_bytes // OUTSIZED_TIMES)
+    return given_up and not ingestion.as_large_elsewhere(
+        tx, source, delivery.path, delivery.size_bytes // OUTSIZED_TIMES
+    )
 
 
 def too_much(tx: Transaction, source: str, delivery: RecordedDelivery) -> TooMuch | None:
@@ -121,7 +137,14 @@ def too_much(tx: Transaction, source: str, delivery: RecordedDelivery) -> TooMuc
     if last.state == "failed" and last.error.get("code") == TOO_LARGE:
         return TooMuch(str(last.error["message"]), read, largest)
     why = TooMuch(last.reason, read, largest, timed_out=True)
-    return why if last.state == "lost" and TIMED_OUT in last.reason and largest and why.is_of(delivery.size_bytes) else None
+    return (
+        why
+        if last.state == "lost"
+        and TIMED_OUT in last.reason
+        and largest
+        and why.is_of(delivery.size_bytes)
+        else None
+    )
 
 
 # Looser rules for a task whose result was accepted beforehand: blocking faults only warn.
@@ -146,11 +169,18 @@ def with_accepted_rules(tx: Transaction, node: str, keys: tuple[str, ...], task:
     around = msgspec.structs.replace(task.around, on_anomaly="warn", of_columns={})
     if isinstance(task, IngestTask):
         return msgspec.structs.replace(
-            task, source=_source(task.source), history_has_rows=False, accepted=True, around=around, withdrawn=()
+            task,
+            source=_source(task.source),
+            history_has_rows=False,
+            accepted=True,
+            around=around,
+            withdrawn=(),
         )
     return msgspec.structs.replace(task, on_fail="warn", around=around)
 
 
 def _source(source: Source) -> Source:
     expect = msgspec.structs.replace(source.expect, rows_min=None, rows_max=None)
-    return msgspec.structs.replace(source, on_fail="warn", on_anomaly="warn", on_drift=_DRIFT, expect=expect)
+    return msgspec.structs.replace(
+        source, on_fail="warn", on_anomaly="warn", on_drift=_DRIFT, expect=expect
+    )

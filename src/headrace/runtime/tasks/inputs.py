@@ -34,7 +34,14 @@ STEPS_MAX = 400
 """Most intervals without a publication between a partition and the one before it."""
 
 
-def input_of(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str], snapshot: int) -> InputData:
+def input_of(
+    lookup: TaskLookup,
+    tx: Transaction,
+    asset: Source | Asset,
+    spec: InputSpec,
+    keys: Sequence[str],
+    snapshot: int,
+) -> InputData:
     """Return one input for the asset code.
 
     An input that was never published, and needn't be waited for, is a relation without rows.
@@ -51,10 +58,14 @@ def input_of(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: I
     except Undeliverable:
         if lookup.published_keys(tx, spec.node):
             raise
-        return InputData(name=spec.node, files=(), columns=_promised_columns(lookup, spec.node), rows=0)
+        return InputData(
+            name=spec.node, files=(), columns=_promised_columns(lookup, spec.node), rows=0
+        )
 
 
-def _delivered(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]) -> InputData | None:
+def _delivered(
+    lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]
+) -> InputData | None:
     """Return an unpartitioned input as a publication left it; None for other inputs.
 
     For assets with one partition per publication of such an input.
@@ -62,7 +73,12 @@ def _delivered(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec:
     if not asset.partition.by_delivery or not isinstance(asset, Asset):
         return None
     followed = delivering_input(lookup.compiled.nodes[asset.name].inputs, lookup.project)
-    if followed != spec or (lookup.project.sources.get(spec.node) or lookup.project.assets[spec.node]).partition.by_delivery:
+    if (
+        followed != spec
+        or (
+            lookup.project.sources.get(spec.node) or lookup.project.assets[spec.node]
+        ).partition.by_delivery
+    ):
         return None
     snapshot = lookup.snapshot_of(tx, spec.node, int(keys[0]))
     if snapshot is None:
@@ -70,16 +86,28 @@ def _delivered(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec:
     return lookup.data_at(tx, spec.node, snapshot)
 
 
-def wanted_of(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]) -> list[str] | None:
+def wanted_of(
+    lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]
+) -> list[str] | None:
     """Return the required partitions in order of time; None for everything published."""
     source = lookup.project.sources.get(spec.node) or lookup.project.assets[spec.node]
     output, into = asset.partition, source.partition
     if _by_key_alone(output, into, spec):
         data_keys = {split(key, output)[1] for key in keys}
-        return [key for key in lookup.published_keys(tx, spec.node) if split(key, into)[1] in data_keys]
+        return [
+            key for key in lookup.published_keys(tx, spec.node) if split(key, into)[1] in data_keys
+        ]
     results: set[str] = set()
     for key in keys:
-        needed = required(output, asset.timezone, key, into, source.timezone, spec, partial(_seen, lookup, tx, spec.node, into)).keys
+        needed = required(
+            output,
+            asset.timezone,
+            key,
+            into,
+            source.timezone,
+            spec,
+            partial(_seen, lookup, tx, spec.node, into),
+        ).keys
         if needed is None:
             return None
         results.update(needed)
@@ -97,7 +125,9 @@ def _by_key_alone(output: PartitionSpec, into: PartitionSpec, spec: InputSpec) -
     )
 
 
-def _seen(lookup: TaskLookup, tx: Transaction, node: str, spec: PartitionSpec, moment: str) -> list[str]:
+def _seen(
+    lookup: TaskLookup, tx: Transaction, node: str, spec: PartitionSpec, moment: str
+) -> list[str]:
     return [split(key, spec)[1] for key in lookup.published_keys(tx, node, moment)]
 
 
@@ -105,12 +135,15 @@ def _promised_columns(lookup: TaskLookup, name: str) -> tuple[LakeColumn, ...]:
     columns = lookup.compiled.nodes[name].columns
     if columns is None:
         raise Undeliverable(
-            f"nothing of {name} was ever published, and nobody knows its columns", hint="give it a contract with their names and types"
+            f"nothing of {name} was ever published, and nobody knows its columns",
+            hint="give it a contract with their names and types",
         )
     return _numbered(columns)
 
 
-def self_of(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: Sequence[str], snapshot: int) -> InputData:
+def self_of(
+    lookup: TaskLookup, tx: Transaction, asset: Asset, keys: Sequence[str], snapshot: int
+) -> InputData:
     """Return the rows of `$self`: the partition before the first of `keys`.
 
     For an unpartitioned asset, its published rows. Empty for the first partition. Raises
@@ -132,12 +165,17 @@ def _own_columns(lookup: TaskLookup, asset: Asset) -> tuple[LakeColumn, ...]:
     node = lookup.compiled.nodes[asset.name]
     columns = node.columns or tuple((name, _ANY_TYPE) for name in node.column_names or ())
     if not columns:
-        raise Undeliverable(f"$self of {asset.name} has no columns yet", hint="name the body's columns instead of writing *")
+        raise Undeliverable(
+            f"$self of {asset.name} has no columns yet",
+            hint="name the body's columns instead of writing *",
+        )
     return _numbered(columns)
 
 
 def _numbered(columns: Iterable[tuple[str, str]]) -> tuple[LakeColumn, ...]:
-    return tuple(LakeColumn(column, type_, number) for number, (column, type_) in enumerate(columns, 1))
+    return tuple(
+        LakeColumn(column, type_, number) for number, (column, type_) in enumerate(columns, 1)
+    )
 
 
 def _before(tx: Transaction, asset: Asset, key: str) -> str | None:
@@ -148,7 +186,12 @@ def _before(tx: Transaction, asset: Asset, key: str) -> str | None:
     spec = asset.partition
     if spec.grain is None:
         return (
-            max((item for item in leader_writes.published_keys(tx, asset.name) if item < key), default=None) if spec.by_delivery else None
+            max(
+                (item for item in leader_writes.published_keys(tx, asset.name) if item < key),
+                default=None,
+            )
+            if spec.by_delivery
+            else None
         )
     moment, data = split(key, spec)
     for _ in range(STEPS_MAX):
@@ -162,7 +205,9 @@ def _before(tx: Transaction, asset: Asset, key: str) -> str | None:
 # publication of its own that could be held back.
 
 
-def view_checks(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int) -> tuple[ViewCheck, ...]:
+def view_checks(
+    lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int
+) -> tuple[ViewCheck, ...]:
     """Return the views with blocking checks that read a node, with their other inputs.
 
     A view with an unpublished input is left out: it is evaluated when the last input is published.
@@ -170,10 +215,14 @@ def view_checks(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys:
     return tuple(_checks(lookup, tx, node, keys, snapshot))
 
 
-def _checks(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int) -> Iterator[ViewCheck]:
+def _checks(
+    lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int
+) -> Iterator[ViewCheck]:
     for view in _views(lookup, node):
         try:
-            data = _view_input(lookup, tx, node, InputSpec(node=view.name, place=view.place), keys, snapshot)
+            data = _view_input(
+                lookup, tx, node, InputSpec(node=view.name, place=view.place), keys, snapshot
+            )
         except Undeliverable:
             continue
         yield ViewCheck(
@@ -186,10 +235,16 @@ def _checks(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Seq
 
 
 def _views(lookup: TaskLookup, node: Source | Asset) -> list[Asset]:
-    return [view for view in lookup.checked_views if node.name in expand_view_names(lookup.compiled, [view.name])]
+    return [
+        view
+        for view in lookup.checked_views
+        if node.name in expand_view_names(lookup.compiled, [view.name])
+    ]
 
 
-def other_reads(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str]) -> tuple[ViewCheckReads, ...]:
+def other_reads(
+    lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str]
+) -> tuple[ViewCheckReads, ...]:
     """Return the other inputs of the node's views, with their newest publications."""
     reads = []
     for view in _views(lookup, node):
@@ -197,19 +252,28 @@ def other_reads(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys:
             if spec.node != node.name:
                 wanted = wanted_of(lookup, tx, node, spec, keys)
                 asked = None if wanted is None else tuple(wanted)
-                reads.append(ViewCheckReads(spec.node, asked, publications.newest_id(tx, spec.node, asked)))
+                reads.append(
+                    ViewCheckReads(spec.node, asked, publications.newest_id(tx, spec.node, asked))
+                )
     return tuple(reads)
 
 
 def _view_input(
-    lookup: TaskLookup, tx: Transaction, node: Source | Asset, spec: InputSpec, keys: Sequence[str], snapshot: int
+    lookup: TaskLookup,
+    tx: Transaction,
+    node: Source | Asset,
+    spec: InputSpec,
+    keys: Sequence[str],
+    snapshot: int,
 ) -> InputData:
     """Return an input of a view, partitioned like the node; of the node itself, all but `keys`."""
     if is_view(lookup.project, spec.node):
         return lookup.view(spec, lambda spec: _view_input(lookup, tx, node, spec, keys, snapshot))
     wanted = wanted_of(lookup, tx, node, spec, keys)
     if spec.node != node.name:
-        if wanted is not None and len(wanted) > len(set(wanted) & set(lookup.published_keys(tx, spec.node))):
+        if wanted is not None and len(wanted) > len(
+            set(wanted) & set(lookup.published_keys(tx, spec.node))
+        ):
             raise Undeliverable(f"{spec.node} isn't published for all of {', '.join(keys)} yet")
         return input_of(lookup, tx, node, spec, keys, snapshot)
     others = set(lookup.published_keys(tx, node.name)) if wanted is None else set(wanted)
@@ -218,7 +282,11 @@ def _view_input(
         return InputData(name=node.name, files=(), columns=())
     columns = tuple(column for column in known.columns if column.name != PARTITION_COLUMN)
     left = sorted(others - set(keys))
-    return lookup.data(tx, node.name, left, snapshot) if left else InputData(name=node.name, files=(), columns=columns)
+    return (
+        lookup.data(tx, node.name, left, snapshot)
+        if left
+        else InputData(name=node.name, files=(), columns=columns)
+    )
 
 
 # Metrics of the sound partitions before the audited ones.
@@ -229,7 +297,9 @@ def history(tx: Transaction, node: str, keys: tuple[str, ...]) -> tuple[StoredMe
     first = min(keys)
     if first == WHOLE:
         return ()
-    return tuple(StoredMetrics(*item) for item in quality.metrics_before(tx, node, first, HISTORY_PARTITIONS))
+    return tuple(
+        StoredMetrics(*item) for item in quality.metrics_before(tx, node, first, HISTORY_PARTITIONS)
+    )
 
 
 # The context in which anomalies of a partition are evaluated: published versions, peers, and
@@ -239,7 +309,9 @@ EACH_KNOWN = 14
 """Number of earlier partitions whose rows are compared with their input's rows."""
 
 
-def context_of_asset(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> AnomalyContext:
+def context_of_asset(
+    lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]
+) -> AnomalyContext:
     """Return the context of an asset: its policies, and its inputs' anomalous partitions.
 
     Effects of accepted data aren't held once more.
@@ -247,7 +319,9 @@ def context_of_asset(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tu
     every, of_columns = anomaly_policies(asset.on_anomaly)
     # it has no history to compare with, so the queries would be wasted
     if asset.partition.grain is None:
-        return AnomalyContext(on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources))
+        return AnomalyContext(
+            on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources)
+        )
     if every is None and _based_on_exception(lookup, tx, asset, keys):
         every = FactSeverity.WARN.value
     above = sorted(_above(lookup, asset.name))
@@ -258,7 +332,11 @@ def context_of_asset(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tu
         of_columns=of_columns,
         sources=len(lookup.project.sources),
         unusual=tuple(unusual),
-        more_rows=tuple(quality.unusual_partitions(tx, above, min(keys), max(keys), quality.ROW_KINDS)) if unusual and rewritten else None,
+        more_rows=tuple(
+            quality.unusual_partitions(tx, above, min(keys), max(keys), quality.ROW_KINDS)
+        )
+        if unusual and rewritten
+        else None,
         rows_each=_rows_each(lookup, tx, asset, keys) if rewritten else None,
         emptied=tuple(_emptied(lookup, tx, asset, above, keys)) if unusual else (),
         calendar=_calendar(lookup, asset),
@@ -275,7 +353,9 @@ def aged_from_us(tx: Transaction, node: Source | Asset, key: str, timezone: str)
     return min(published_us, bounds_us(key.partition(SEPARATOR)[0], grain, timezone)[1])
 
 
-def _emptied(lookup: TaskLookup, tx: Transaction, asset: Asset, above: Sequence[str], keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _emptied(
+    lookup: TaskLookup, tx: Transaction, asset: Asset, above: Sequence[str], keys: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
     """Yield (partition, asset's column) for columns derived from emptied input columns."""
     results: dict[str, list[tuple[str, str]]] = {}
     for node, partition, column in quality.emptied(tx, above, min(keys), max(keys)):
@@ -284,22 +364,35 @@ def _emptied(lookup: TaskLookup, tx: Transaction, asset: Asset, above: Sequence[
         yield from ((partition, own) for own in lookup.uses.made_of(asset.name, columns))
 
 
-def _rows_each(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> float | None:
+def _rows_each(
+    lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]
+) -> float | None:
     """Return the most rows ever per row of the asset's one input; None if too little is known.
 
     Each partition must be computed from the same interval of that input.
     """
     inputs = lookup.compiled.nodes[asset.name].inputs
-    if len(keys) > 1 or len(inputs) != 1 or inputs[0].mode is not InputMode.REQUIRED or inputs[0].lookback is not None:
+    if (
+        len(keys) > 1
+        or len(inputs) != 1
+        or inputs[0].mode is not InputMode.REQUIRED
+        or inputs[0].lookback is not None
+    ):
         return None
     read = lookup.project.sources.get(inputs[0].node) or lookup.project.assets[inputs[0].node]
-    if (read.partition.grain, read.timezone) != (asset.partition.grain, asset.timezone) or read.partition.key or asset.partition.key:
+    if (
+        (read.partition.grain, read.timezone) != (asset.partition.grain, asset.timezone)
+        or read.partition.key
+        or asset.partition.key
+    ):
         return None
     results = publications.rows_each(tx, asset.name, read.name, keys[0], EACH_KNOWN)
     return max(results) if len(results) == EACH_KNOWN else None
 
 
-def context_of_source(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> AnomalyContext:
+def context_of_source(
+    lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...]
+) -> AnomalyContext:
     """Return the context of a delivery.
 
     A delivery of several intervals has no peers; one of an unpartitioned source has only its
@@ -307,14 +400,18 @@ def context_of_source(lookup: TaskLookup, tx: Transaction, source: Source, keys:
     """
     every, of_columns = anomaly_policies(source.on_anomaly)
     if min(keys) == WHOLE or source.on_anomaly == IGNORE:
-        return AnomalyContext(on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources))
+        return AnomalyContext(
+            on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources)
+        )
     return AnomalyContext(
         on_anomaly=every,
         of_columns=of_columns,
         sources=len(lookup.project.sources),
         versions=()
         if source.expect.unchanged
-        else tuple(PublishedContent(*version) for version in quality.published_versions(tx, source.name)),
+        else tuple(
+            PublishedContent(*version) for version in quality.published_versions(tx, source.name)
+        ),
         peers=tuple(peers_of(tx, lookup.project, source, keys[0])) if len(keys) == 1 else (),
         calendar=_calendar(lookup, source),
         used=None if ALL_COLUMNS in (used := lookup.uses.direct(source.name)) else tuple(used),
@@ -331,7 +428,9 @@ def _calendar(lookup: TaskLookup, node: Source | Asset) -> str:
     return country_of(node.timezone)
 
 
-def _based_on_exception(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> bool:
+def _based_on_exception(
+    lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]
+) -> bool:
     excepted = exceptions.nodes_with_exceptions(tx, min(keys), max(keys))
     return bool(excepted) and not excepted.isdisjoint(_above(lookup, asset.name))
 

@@ -30,12 +30,26 @@ from headrace.runtime.tasks.inputs import (
     self_of,
     view_checks,
 )
-from headrace.runtime.tasks.lookup import StateGone, TaskLookup, Undeliverable, rule_of, state_before
+from headrace.runtime.tasks.lookup import (
+    StateGone,
+    TaskLookup,
+    Undeliverable,
+    rule_of,
+    state_before,
+)
 from headrace.scheduler import AttemptId
 from headrace.scheduler.attempts import POISON_LOSSES_MAX
 from headrace.security import state
 from headrace.store import Transaction
-from headrace.store.queries import applied_versions, attempts, deliveries, ingestion, leader_writes, obligations, publications
+from headrace.store.queries import (
+    applied_versions,
+    attempts,
+    deliveries,
+    ingestion,
+    leader_writes,
+    obligations,
+    publications,
+)
 
 # The task that ingests deliveries.
 
@@ -51,7 +65,13 @@ DEATHS_BESIDE_SAMPLES_MAX = 2
 
 
 def ingest_task(
-    lookup: TaskLookup, tx: Transaction, attempt: AttemptId, source: Source, keys: tuple[str, ...], now: int, snapshot: int
+    lookup: TaskLookup,
+    tx: Transaction,
+    attempt: AttemptId,
+    source: Source,
+    keys: tuple[str, ...],
+    now: int,
+    snapshot: int,
 ) -> tuple[IngestTask, int]:
     """Return the task for the newest delivery of an interval or bundle, and the delivery's id.
 
@@ -64,9 +84,15 @@ def ingest_task(
     contract = lookup.project.contracts.get(source.contract or source.name)
     schema = msgspec.json.decode(pinned, type=SourceSchema) if pinned else None
     deaths = ingestion.worker_deaths(tx, delivery.id)
-    before = {key: PreviousPublication(*seen) for key, seen in deliveries.visible_contents(tx, source.name, keys).items()}
+    before = {
+        key: PreviousPublication(*seen)
+        for key, seen in deliveries.visible_contents(tx, source.name, keys).items()
+    }
     if len(keys) == 1 and before and not deliveries.redelivered_since(tx, source.name, keys[0]):
-        before = {key: msgspec.structs.replace(publication, settled=True) for key, publication in before.items()}
+        before = {
+            key: msgspec.structs.replace(publication, settled=True)
+            for key, publication in before.items()
+        }
     joined = _joined(lookup, tx, source, keys) if pinned else frozenset[str]()
     nearest = leader_writes.published_before(tx, source.name, keys[0]) if pinned else None
     ingest_task = IngestTask(
@@ -85,20 +111,32 @@ def ingest_task(
         around=context_of_source(lookup, tx, source, keys),
         sha256=delivery.sha256,
         earlier=_earlier_delivery(lookup, tx, source.name, nearest, snapshot),
-        earlier_failed=leader_writes.failed_as_published(tx, source.name, nearest) if nearest is not None else (),
-        earlier_as_of_us=aged_from_us(tx, source, nearest, source.timezone) if nearest is not None else 0,
+        earlier_failed=leader_writes.failed_as_published(tx, source.name, nearest)
+        if nearest is not None
+        else (),
+        earlier_as_of_us=aged_from_us(tx, source, nearest, source.timezone)
+        if nearest is not None
+        else 0,
         day_before=_day_before(lookup, tx, source, keys, snapshot) if pinned else None,
         lately=_lately(lookup, tx, source, keys[0], snapshot) if joined else None,
         joined=joined,
         before=before,
-        withheld=tuple(deliveries.withheld_of_size(tx, source.name, keys[0], delivery.size_bytes)) if len(keys) == 1 else (),
-        previous=lookup.data(tx, source.name, tuple(before), snapshot) if before and lookup.table(tx, source.name) is not None else None,
+        withheld=tuple(deliveries.withheld_of_size(tx, source.name, keys[0], delivery.size_bytes))
+        if len(keys) == 1
+        else (),
+        previous=lookup.data(tx, source.name, tuple(before), snapshot)
+        if before and lookup.table(tx, source.name) is not None
+        else None,
         # A sample may have caused the workers' deaths: then this delivery is read alone. One death
         # may be chance, and inferred types mustn't depend on it.
-        samples=() if pinned or len(deaths) >= DEATHS_BESIDE_SAMPLES_MAX else _samples(tx, source.name, delivery.id),
+        samples=()
+        if pinned or len(deaths) >= DEATHS_BESIDE_SAMPLES_MAX
+        else _samples(tx, source.name, delivery.id),
         shared=tuple(shared_files(tx, source.name, keys)),
         references=lookup.references(tx, source.name, snapshot),
-        connection=lookup.project.settings.connections.get(source.connector.get("connection", ""), {}),
+        connection=lookup.project.settings.connections.get(
+            source.connector.get("connection", ""), {}
+        ),
         now_us=now,
         deaths=_poisonous(deaths),
         too_much=too_much(tx, source.name, delivery),
@@ -118,7 +156,9 @@ def _replaced(tx: Transaction, source: str, bundle: str, keys: tuple[str, ...]) 
     return tuple(key for key in ingestion.replaced_in(tx, source, bundle) if key not in keys)
 
 
-def _withdrawn(tx: Transaction, source: str, keys: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+def _withdrawn(
+    tx: Transaction, source: str, keys: tuple[str, ...]
+) -> tuple[tuple[str, str, str], ...]:
     return tuple(
         (withdrawn.partition, withdrawn.content_hash, withdrawn.reason or "")
         for withdrawn in publications.withdrawn_of(tx, source, keys)
@@ -133,40 +173,75 @@ def _poisonous(deaths: list[str]) -> str:
     return f"{len(deaths)} workers ended while they read it; the last one {deaths[-1]}"
 
 
-def _earlier_delivery(lookup: TaskLookup, tx: Transaction, source: str, nearest: str | None, snapshot: int) -> InputData | None:
+def _earlier_delivery(
+    lookup: TaskLookup, tx: Transaction, source: str, nearest: str | None, snapshot: int
+) -> InputData | None:
     """Return the rows of the nearest published interval before; None if there is none."""
-    return lookup.data(tx, source, [nearest], snapshot) if nearest is not None and lookup.table(tx, source) is not None else None
+    return (
+        lookup.data(tx, source, [nearest], snapshot)
+        if nearest is not None and lookup.table(tx, source) is not None
+        else None
+    )
 
 
-def _day_before(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...], snapshot: int) -> InputData | None:
+def _day_before(
+    lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...], snapshot: int
+) -> InputData | None:
     """Return the published rows of the interval right before; None without any or for a bundle."""
     grain = source.partition.grain
-    if len(keys) > 1 or grain is None or source.partition.key is not None or lookup.table(tx, source.name) is None:
+    if (
+        len(keys) > 1
+        or grain is None
+        or source.partition.key is not None
+        or lookup.table(tx, source.name) is None
+    ):
         return None
     key = previous_key(keys[0], grain, source.timezone)
-    return lookup.data(tx, source.name, [key], snapshot) if leader_writes.published_rows(tx, source.name, [key]) else None
+    return (
+        lookup.data(tx, source.name, [key], snapshot)
+        if leader_writes.published_rows(tx, source.name, [key])
+        else None
+    )
 
 
-def _joined(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> frozenset[str]:
+def _joined(
+    lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...]
+) -> frozenset[str]:
     """Return the source's columns that are joined downstream; none for a bundle."""
     table = lookup.table(tx, source.name)
-    if len(keys) > 1 or source.partition.grain is None or source.partition.key is not None or table is None:
+    if (
+        len(keys) > 1
+        or source.partition.grain is None
+        or source.partition.key is not None
+        or table is None
+    ):
         return frozenset()
-    return lookup.uses.joined(source.name, [column.name for column in table.columns if column.type in KEY_TYPES])
+    return lookup.uses.joined(
+        source.name, [column.name for column in table.columns if column.type in KEY_TYPES]
+    )
 
 
-def _lately(lookup: TaskLookup, tx: Transaction, source: Source, key: str, snapshot: int) -> InputData | None:
+def _lately(
+    lookup: TaskLookup, tx: Transaction, source: Source, key: str, snapshot: int
+) -> InputData | None:
     """Return the published rows of the last few intervals; None while there are fewer."""
     nearest = leader_writes.last_published_before(tx, source.name, key, LATELY)
     return lookup.data(tx, source.name, nearest, snapshot) if len(nearest) == LATELY else None
 
 
 def _samples(tx: Transaction, source: str, besides: int) -> tuple[DetectedDelivery, ...]:
-    return tuple(_found(source, delivery) for delivery in ingestion.other_waiting(tx, source, besides, SAMPLES_MAX))
+    return tuple(
+        _found(source, delivery)
+        for delivery in ingestion.other_waiting(tx, source, besides, SAMPLES_MAX)
+    )
 
 
 def _found(source: str, delivered: ingestion.RecordedDelivery) -> DetectedDelivery:
-    parts = msgspec.json.decode(delivered.parts, type=tuple[DeliveryPart, ...]) if delivered.parts else ()
+    parts = (
+        msgspec.json.decode(delivered.parts, type=tuple[DeliveryPart, ...])
+        if delivered.parts
+        else ()
+    )
     return DetectedDelivery(
         source=source,
         partition=delivered.partition,
@@ -223,10 +298,14 @@ def compute_task(
         history=history(tx, asset.name, keys),
         around=context_of_asset(lookup, tx, asset, keys),
         classified=_classified(lookup, asset),
-        packages=lookup.packages(asset.name) if isinstance(asset.body, PythonBody | CommandBody) else (),
+        packages=lookup.packages(asset.name)
+        if isinstance(asset.body, PythonBody | CommandBody)
+        else (),
         code_packages=asset.code_packages,
         macros=lookup.project.macros if _may_use_macros(lookup, asset) else {},
-        shared=tuple(shared_files(tx, asset.name, keys)) if known is not None and not asset.accumulates else (),
+        shared=tuple(shared_files(tx, asset.name, keys))
+        if known is not None and not asset.accumulates
+        else (),
         references=lookup.references(tx, asset.name, snapshot),
         now_us=now,
         key_column=asset.partition.key,
@@ -243,7 +322,9 @@ def compute_task(
         secrets=asset.secrets,
         hidden=lookup.secrets if isinstance(asset.body, PythonBody | CommandBody) else (),
         earlier=None if earlier is None else lookup.data(tx, asset.name, [earlier], snapshot),
-        earlier_failed=() if earlier is None else leader_writes.failed_as_published(tx, asset.name, earlier),
+        earlier_failed=()
+        if earlier is None
+        else leader_writes.failed_as_published(tx, asset.name, earlier),
         earlier_as_of_us=0 if earlier is None else aged_from_us(tx, asset, earlier, scope.timezone),
     )
 
@@ -257,18 +338,36 @@ def _earlier_partition(tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> 
         return None
     nearest = leader_writes.published_before(tx, asset.name, keys[0])
     published = None if nearest is None else publications.computed(tx, asset.name, nearest)
-    return nearest if published is not None and published.version != applied_versions.newest_id(tx) else None
+    return (
+        nearest
+        if published is not None and published.version != applied_versions.newest_id(tx)
+        else None
+    )
 
 
 def _classified(lookup: TaskLookup, asset: Asset) -> tuple[str, ...]:
     contract = lookup.project.contracts.get(asset.contract or asset.name)
-    return tuple(column.name for column in contract.columns if column.classification) if contract else ()
+    return (
+        tuple(column.name for column in contract.columns if column.classification)
+        if contract
+        else ()
+    )
 
 
-def _alone(lookup: TaskLookup, tx: Transaction, attempt: AttemptId, asset: Asset, keys: tuple[str, ...], snapshot: int) -> BatchPartition:
+def _alone(
+    lookup: TaskLookup,
+    tx: Transaction,
+    attempt: AttemptId,
+    asset: Asset,
+    keys: tuple[str, ...],
+    snapshot: int,
+) -> BatchPartition:
     """Return the middle partition, which shows the effects of rows on either side of it."""
     chosen = (keys[len(keys) // 2],)
-    inputs = (input_of(lookup, tx, asset, spec, chosen, snapshot) for spec in lookup.compiled.nodes[asset.name].inputs)
+    inputs = (
+        input_of(lookup, tx, asset, spec, chosen, snapshot)
+        for spec in lookup.compiled.nodes[asset.name].inputs
+    )
     return BatchPartition(scope_of(lookup.project, asset, chosen, attempt), tuple(inputs))
 
 
@@ -279,7 +378,9 @@ def _state(tx: Transaction, asset: Asset, keys: tuple[str, ...], attempt: Attemp
         raise Undeliverable(str(error)) from error
 
 
-def scope_of(project: Project, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> AttemptScope:
+def scope_of(
+    project: Project, asset: Asset, keys: tuple[str, ...], attempt: AttemptId
+) -> AttemptScope:
     """Return the scope of an attempt at these partitions."""
     start, end = _span(asset, keys)
     grain = asset.partition.grain
@@ -299,7 +400,10 @@ def scope_of(project: Project, asset: Asset, keys: tuple[str, ...], attempt: Att
 def _span(asset: Asset, keys: tuple[str, ...]) -> tuple[datetime | None, datetime | None]:
     if asset.partition.grain is None:
         return None, None
-    intervals = [interval_of(split(key, asset.partition)[0], asset.partition.grain, asset.timezone) for key in keys]
+    intervals = [
+        interval_of(split(key, asset.partition)[0], asset.partition.grain, asset.timezone)
+        for key in keys
+    ]
     return min(i.start for i in intervals), max(i.end for i in intervals)
 
 
@@ -313,7 +417,13 @@ def _may_use_macros(lookup: TaskLookup, asset: Asset) -> bool:
 
 
 def export_task(
-    lookup: TaskLookup, tx: Transaction, attempt: AttemptId, consumer: Consumer, keys: tuple[str, ...], now: int, snapshot: int
+    lookup: TaskLookup,
+    tx: Transaction,
+    attempt: AttemptId,
+    consumer: Consumer,
+    keys: tuple[str, ...],
+    now: int,
+    snapshot: int,
 ) -> ExportTask:
     """Return the task for one interval of a consumer, with exactly its required inputs.
 
@@ -322,7 +432,13 @@ def export_task(
     (interval,) = keys
     spec = export_partition(consumer, reads_of(lookup.project, consumer))
     span = interval_of(interval, spec.grain, consumer.timezone) if spec.grain is not None else None
-    reader = Source(name=consumer.name, owner=consumer.owner, partition=spec, timezone=consumer.timezone, place=consumer.place)
+    reader = Source(
+        name=consumer.name,
+        owner=consumer.owner,
+        partition=spec,
+        timezone=consumer.timezone,
+        place=consumer.place,
+    )
     assert consumer.export is not None
     return ExportTask(
         attempt=str(attempt),
@@ -333,7 +449,9 @@ def export_task(
         timezone=consumer.timezone,
         target=consumer.export,
         connection=lookup.project.settings.connections.get(_connection(consumer), {}),
-        reads=tuple(input_of(lookup, tx, reader, spec, keys, snapshot) for spec in export_inputs(consumer)),
+        reads=tuple(
+            input_of(lookup, tx, reader, spec, keys, snapshot) for spec in export_inputs(consumer)
+        ),
         now_us=now,
         project=state.state_identity(tx) or "",
         take_over=obligations.newest_take_over(tx, consumer.name),

@@ -13,7 +13,18 @@ from headrace.engine import AttemptScope, InputData
 from headrace.lake import PARTITION_COLUMN, ColumnLookup, FileRef, LakeColumn, LakeTable
 from headrace.lake.catalog import files, newest_snapshot, seen, snapshot_exists, state, table
 from headrace.lake.tables import Deletes, MergeRule, MergeState, SnapshotRule
-from headrace.model import Asset, CheckSpec, Grain, HeadraceError, InputMode, InputSpec, LakeError, Project, Severity, Source
+from headrace.model import (
+    Asset,
+    CheckSpec,
+    Grain,
+    HeadraceError,
+    InputMode,
+    InputSpec,
+    LakeError,
+    Project,
+    Severity,
+    Source,
+)
 from headrace.model.intervals import start_us
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled, compile_lineage
@@ -48,7 +59,12 @@ def rule_of(asset: Asset, scope: AttemptScope, now_us: int) -> MergeRule:
 def _versions(asset: Asset, scope: AttemptScope, now_us: int) -> SnapshotRule:
     grain, deletes = asset.partition.grain, Deletes(asset.snapshot_deletes)
     if grain is None or scope.start is None:
-        return SnapshotRule(at=instant(now_us).isoformat(), is_date=False, columns=asset.snapshot_columns, deletes=deletes)
+        return SnapshotRule(
+            at=instant(now_us).isoformat(),
+            is_date=False,
+            columns=asset.snapshot_columns,
+            deletes=deletes,
+        )
     is_date = grain is not Grain.HOUR
     at = scope.start[:10] if is_date else scope.start
     return SnapshotRule(at=at, is_date=is_date, columns=asset.snapshot_columns, deletes=deletes)
@@ -72,20 +88,32 @@ def state_before(tx: Transaction, asset: Asset, key: str, attempt: str) -> Merge
     before = _before(asset, published, key)
     if before is None:
         return MergeState(tuple(state(tx, asset.name, 0)), now, nonce)
-    return MergeState(tuple(state(tx, asset.name, _snapshot(tx, asset, before, key))), now, (before.content_hash or "") + nonce)
+    return MergeState(
+        tuple(state(tx, asset.name, _snapshot(tx, asset, before, key))),
+        now,
+        (before.content_hash or "") + nonce,
+    )
 
 
 def _is_newest(tx: Transaction, asset: Asset, published: Sequence[AccumulatedPartition]) -> bool:
     """Whether the current table is that of its newest partition."""
-    newest = max(published, key=lambda partition: _order(asset, partition.partition), default=None) if not asset.partition.whole else None
-    return newest is None or newest.snapshot == publications.newest_accumulated_snapshot(tx, asset.name)
+    newest = (
+        max(published, key=lambda partition: _order(asset, partition.partition), default=None)
+        if not asset.partition.whole
+        else None
+    )
+    return newest is None or newest.snapshot == publications.newest_accumulated_snapshot(
+        tx, asset.name
+    )
 
 
 def _is_damaged(tx: Transaction, name: str) -> bool:
     return any(file.node == name for file in damaged_files(tx))
 
 
-def _before(asset: Asset, published: Sequence[AccumulatedPartition], key: str) -> AccumulatedPartition | None:
+def _before(
+    asset: Asset, published: Sequence[AccumulatedPartition], key: str
+) -> AccumulatedPartition | None:
     if asset.partition.whole:
         return published[0] if published else None
     at = _order(asset, key)
@@ -100,24 +128,35 @@ def _order(asset: Asset, key: str) -> tuple[int, str]:
 
 def _snapshot(tx: Transaction, asset: Asset, before: AccumulatedPartition, key: str) -> int | None:
     """Return the snapshot to start from; None if the table hasn't changed since."""
-    if publications.newest_accumulated_snapshot(tx, asset.name) <= before.snapshot or asset.partition.whole:
+    if (
+        publications.newest_accumulated_snapshot(tx, asset.name) <= before.snapshot
+        or asset.partition.whole
+    ):
         return None
     if not snapshot_exists(tx, before.snapshot):
-        first = min(publications.accumulated(tx, asset.name), key=lambda partition: _order(asset, partition.partition)).partition
+        first = min(
+            publications.accumulated(tx, asset.name),
+            key=lambda partition: _order(asset, partition.partition),
+        ).partition
         raise StateGone(
-            f"{asset.name}@{key} starts from the table as {before.partition} left it, and snapshot {before.snapshot} isn't kept any more; "
-            f"rebuild it from the start: " + command_line("run", asset.name, "--from", first, "--again", "--reason", "TEXT")
+            f"{asset.name}@{key} starts from the table as {before.partition} left it, and snapshot"
+            f" {before.snapshot} isn't kept any more; rebuild it from the start: "
+            + command_line("run", asset.name, "--from", first, "--again", "--reason", "TEXT")
         )
     return before.snapshot
 
 
-def files_read(tx: Transaction, asset: Asset, keys: Sequence[str] | None, snapshot: int) -> tuple[tuple[FileRef, ...], int]:
+def files_read(
+    tx: Transaction, asset: Asset, keys: Sequence[str] | None, snapshot: int
+) -> tuple[tuple[FileRef, ...], int]:
     """Return files and row count of the table after the newest of these partitions.
 
     Without keys, or if that snapshot is no longer retained, the table at `snapshot`.
     """
     published = publications.accumulated(tx, asset.name)
-    partitions = [partition for partition in published if keys is None or partition.partition in set(keys)]
+    partitions = [
+        partition for partition in published if keys is None or partition.partition in set(keys)
+    ]
     newest = max(partitions, key=lambda partition: _order(asset, partition.partition), default=None)
     if newest is None:
         return (), 0
@@ -132,7 +171,11 @@ def files_read(tx: Transaction, asset: Asset, keys: Sequence[str] | None, snapsh
 
 def by_id(file: FileRef) -> FileRef:
     """Return a file of an older snapshot, to be read with the current columns."""
-    return msgspec.structs.replace(file, lookup=ColumnLookup.ID) if file.lookup is ColumnLookup.SAME else file
+    return (
+        msgspec.structs.replace(file, lookup=ColumnLookup.ID)
+        if file.lookup is ColumnLookup.SAME
+        else file
+    )
 
 
 # The nodes that use each column of a source, and so what a change of it would affect. Derived from
@@ -156,23 +199,35 @@ class Uses:
             used: dict[str, dict[str, None]] = {}
             for column, user in self._uses(self._compiled.project.sources[source]):
                 used.setdefault(column.lower(), {})[user] = None
-            results = self._direct[source] = {column: tuple(users) for column, users in used.items()}
+            results = self._direct[source] = {
+                column: tuple(users) for column, users in used.items()
+            }
         return results
 
     def reached(self, source: str, changes: Iterable[DriftChange]) -> tuple[DriftChange, ...]:
         """Return the changes, each with all assets and consumers downstream."""
-        return tuple(self._reached(source, change) if change.used_by else change for change in changes)
+        return tuple(
+            self._reached(source, change) if change.used_by else change for change in changes
+        )
 
     def _reached(self, source: str, change: DriftChange) -> DriftChange:
-        assets, consumers = self._lineage.users(source, [change.column] if change.column else [ALL_COLUMNS])
-        return msgspec.structs.replace(change, used_by=tuple(dict.fromkeys((*change.used_by, *assets, *consumers))))
+        assets, consumers = self._lineage.users(
+            source, [change.column] if change.column else [ALL_COLUMNS]
+        )
+        return msgspec.structs.replace(
+            change, used_by=tuple(dict.fromkeys((*change.used_by, *assets, *consumers)))
+        )
 
     def made_of(self, asset: str, columns: Collection[tuple[str, str]]) -> tuple[str, ...]:
         """Return an asset's columns whose values derive from any of these (node, column).
 
         Joins and filters provide no values; opaque code derives all columns from all of its inputs.
         """
-        return tuple(column for column in self._lineage.of(asset).columns if self._comes(asset, column, columns))
+        return tuple(
+            column
+            for column in self._lineage.of(asset).columns
+            if self._comes(asset, column, columns)
+        )
 
     def _comes(self, node: str, column: str, columns: Collection[tuple[str, str]]) -> bool:
         wanted = {(name.lower(), item.lower()) for name, item in columns}
@@ -184,11 +239,18 @@ class Uses:
                 continue
             seen.add(at)
             lines = self._lineage.of(names[at[0]]) if at[0] in names else ColumnLineage({})
-            own = next((edges for name, edges in lines.columns.items() if name.lower() == at[1]), ())
-            edges = (*own, *(edge for edge in lines.filters if edge.transformation is Transformation.OPAQUE))
+            own = next(
+                (edges for name, edges in lines.columns.items() if name.lower() == at[1]), ()
+            )
+            edges = (
+                *own,
+                *(edge for edge in lines.filters if edge.transformation is Transformation.OPAQUE),
+            )
             waiting += [(edge.input, edge.column.lower()) for edge in edges]
             if any(
-                (edge.input, edge.column.lower()) in wanted or (edge.column == ALL_COLUMNS and edge.input in dict(wanted)) for edge in edges
+                (edge.input, edge.column.lower()) in wanted
+                or (edge.column == ALL_COLUMNS and edge.input in dict(wanted))
+                for edge in edges
             ):
                 return True
         return False
@@ -225,7 +287,9 @@ class Uses:
         for name, node in self._compiled.nodes.items():
             if any(spec.node == source.name for spec in node.inputs):
                 lines = self._lineage.of(name)
-                edges = (edge for several in (*lines.columns.values(), lines.filters) for edge in several)
+                edges = (
+                    edge for several in (*lines.columns.values(), lines.filters) for edge in several
+                )
                 yield from ((edge.column, name) for edge in edges if edge.input == wanted)
             if source.name in node.check_references:
                 yield ALL_COLUMNS, name
@@ -260,7 +324,13 @@ class Undeliverable(HeadraceError):
 class TaskLookup:
     """Look-ups for one applied version. Tables are cached; `forget` drops one that has changed."""
 
-    def __init__(self, applied: AppliedVersion, code: str, production: Production | None = None, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        applied: AppliedVersion,
+        code: str,
+        production: Production | None = None,
+        cache: Path | None = None,
+    ) -> None:
         """`cache` is the folder of the lineage that was found when the version was compiled."""
         self._applied, self.code, self._production, self._cache = applied, code, production, cache
         self._tables: dict[str, LakeTable | None] = {}
@@ -282,7 +352,11 @@ class TaskLookup:
     def checked_views(self) -> tuple[Asset, ...]:
         """The views with blocking checks."""
         views = (asset for asset in self.project.assets.values() if asset.materialize == "view")
-        return tuple(view for view in views if any(check.severity is Severity.BLOCKING for check in view.checks))
+        return tuple(
+            view
+            for view in views
+            if any(check.severity is Severity.BLOCKING for check in view.checks)
+        )
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:
@@ -307,8 +381,14 @@ class TaskLookup:
             return False
         if newest.version not in self._fingerprints:
             applied = applied_versions.get(tx, newest.version)
-            nodes = {} if applied is None else msgspec.msgpack.decode(applied.compiled, type=Compiled).nodes
-            self._fingerprints[newest.version] = {name: node.fingerprint for name, node in nodes.items()}
+            nodes = (
+                {}
+                if applied is None
+                else msgspec.msgpack.decode(applied.compiled, type=Compiled).nodes
+            )
+            self._fingerprints[newest.version] = {
+                name: node.fingerprint for name, node in nodes.items()
+            }
         was = self._fingerprints[newest.version].get(asset)
         return was is not None and was != self.compiled.nodes[asset].fingerprint
 
@@ -351,7 +431,9 @@ class TaskLookup:
             lake_table = self._tables[name] = table(tx, name)
         return lake_table
 
-    def data(self, tx: Transaction, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
+    def data(
+        self, tx: Transaction, name: str, keys: Sequence[str] | None, snapshot: int
+    ) -> InputData:
         """Return published partitions of a node, all if `keys` is None.
 
         Raises Undeliverable if it was never published.
@@ -363,7 +445,14 @@ class TaskLookup:
             return self._borrowed(self._production, name, keys)
         return self._stored(tx, self.table(tx, name), name, keys, snapshot)
 
-    def _stored(self, tx: Transaction, known: LakeTable | None, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
+    def _stored(
+        self,
+        tx: Transaction,
+        known: LakeTable | None,
+        name: str,
+        keys: Sequence[str] | None,
+        snapshot: int,
+    ) -> InputData:
         if known is None:
             raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
         columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
@@ -372,7 +461,9 @@ class TaskLookup:
             refs, rows = files_read(tx, asset, keys, snapshot)
             return InputData(name=name, files=refs, columns=columns, rows=rows)
         rows = leader_writes.published_rows(tx, name, keys)
-        return InputData(name=name, files=tuple(files(tx, name, keys, snapshot)), columns=columns, rows=rows)
+        return InputData(
+            name=name, files=tuple(files(tx, name, keys, snapshot)), columns=columns, rows=rows
+        )
 
     def data_at(self, tx: Transaction, name: str, snapshot: int) -> InputData:
         """Return all rows of a node in a snapshot, with its current columns.
@@ -386,16 +477,27 @@ class TaskLookup:
         if known is None:
             raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
         if not snapshot_exists(tx, snapshot):
-            raise Undeliverable(f"{name} as of snapshot {snapshot} isn't kept any more ([retention] snapshots)")
+            raise Undeliverable(
+                f"{name} as of snapshot {snapshot} isn't kept any more ([retention] snapshots)"
+            )
         columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
-        return InputData(name=name, files=tuple(by_id(file) for file in files(tx, name, None, snapshot)), columns=columns)
+        return InputData(
+            name=name,
+            files=tuple(by_id(file) for file in files(tx, name, None, snapshot)),
+            columns=columns,
+        )
 
     def view(self, spec: InputSpec, read: Callable[[InputSpec], InputData]) -> InputData:
         """Return a view as its reader sees it: its query over the inputs that `read` returns."""
         node = self.compiled.nodes[spec.node]
         inputs = tuple(read(input_spec) for input_spec in view_inputs(self.compiled, spec))
-        columns = tuple(LakeColumn(column, kind, number) for number, (column, kind) in enumerate(node.columns or (), 1))
-        return InputData(name=spec.node, files=(), columns=columns, sql=node.sql or "", inputs=inputs)
+        columns = tuple(
+            LakeColumn(column, kind, number)
+            for number, (column, kind) in enumerate(node.columns or (), 1)
+        )
+        return InputData(
+            name=spec.node, files=(), columns=columns, sql=node.sql or "", inputs=inputs
+        )
 
     def _borrowed(self, production: Production, name: str, keys: Sequence[str] | None) -> InputData:
         with production.store.read() as theirs:
@@ -426,7 +528,9 @@ class TaskLookup:
     def references(self, tx: Transaction, name: str, snapshot: int) -> tuple[InputData, ...]:
         """Return the other nodes that a node's checks read, if they were ever published."""
         wanted = self.compiled.nodes[name].check_references
-        return tuple(self.data(tx, other, None, snapshot) for other in wanted if self._there(tx, other))
+        return tuple(
+            self.data(tx, other, None, snapshot) for other in wanted if self._there(tx, other)
+        )
 
     def _there(self, tx: Transaction, name: str) -> bool:
         """Whether a node was ever published; for a view, whether all of its inputs were."""

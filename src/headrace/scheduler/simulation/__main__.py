@@ -15,7 +15,10 @@ TOLD_EVERY_S = 10.0
 
 def main() -> int:
     """Play one seed or many; return 1 if a seed failed."""
-    parser = argparse.ArgumentParser(prog="python -m headrace.scheduler.simulation", description="Play the core in a simulated world.")
+    parser = argparse.ArgumentParser(
+        prog="python -m headrace.scheduler.simulation",
+        description="Play the core in a simulated world.",
+    )
     parser.add_argument("--seed", type=int, help="play this one, and make it smaller if it fails")
     parser.add_argument("--seeds", type=int, default=500, help="play so many (default 500)")
     parser.add_argument("--first", type=int, default=0, help="the first of many")
@@ -23,7 +26,9 @@ def main() -> int:
     typed = parser.parse_args()
     if typed.seed is not None:
         return _one(typed.seed)
-    result, coverage = many(range(typed.first, typed.first + typed.seeds), typed.processes, _progress(typed.seeds))
+    result, coverage = many(
+        range(typed.first, typed.first + typed.seeds), typed.processes, _progress(typed.seeds)
+    )
     for line in summary(result, coverage):
         print(line)
     return 1 if result.failed else 0
@@ -42,7 +47,12 @@ def _progress(seeds: int) -> Callable[[Many], None]:
             return
         left = result.seconds / result.seeds * (seeds - result.seeds)
         failed = f", failed: {', '.join(map(str, sorted(result.failed)))}" if result.failed else ""
-        print(f"{result.seeds} of {seeds} seeds in {result.seconds:.0f} s, {left:.0f} s to go{failed}", file=sys.stderr, flush=True)
+        print(
+            f"{result.seeds} of {seeds} seeds in {result.seconds:.0f} s, {left:.0f} s to"
+            f" go{failed}",
+            file=sys.stderr,
+            flush=True,
+        )
         told_at, told_failed = result.seconds, len(result.failed)
 
     return tell
@@ -52,7 +62,10 @@ def _one(seed: int) -> int:
     item = scenario(seed)
     played = play(item)
     assets, happenings, _ = item.size
-    print(f"seed {seed}: {assets} assets, {happenings} happenings, {played.events} events, {played.faults} faults")
+    print(
+        f"seed {seed}: {assets} assets, {happenings} happenings, {played.events} events,"
+        f" {played.faults} faults"
+    )
     if played.failure is None:
         print("it holds")
         return 0

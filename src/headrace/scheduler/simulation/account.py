@@ -60,13 +60,19 @@ def _batched(seed: int, node: GraphNode) -> GraphNode:
 
 def _may_be_separable(node: GraphNode) -> bool:
     by_time = node.partition.grain is not None and node.partition.key is None
-    alone = any(spec.lookback is not None or spec.mode is InputMode.PREVIOUS for spec in node.inputs)
+    alone = any(
+        spec.lookback is not None or spec.mode is InputMode.PREVIOUS for spec in node.inputs
+    )
     return by_time and not (node.is_source or node.chained or alone)
 
 
 def falsely_separable(seed: int, graph: Graph) -> frozenset[str]:
     """Return nodes wrongly assumed to be separable: their batches give another result."""
-    return frozenset(node.name for node in graph.nodes if node.batch_max > 1 and drawn(seed, "lies", node.name) < 0.15)
+    return frozenset(
+        node.name
+        for node in graph.nodes
+        if node.batch_max > 1 and drawn(seed, "lies", node.name) < 0.15
+    )
 
 
 def memory_limited(seed: int, graph: Graph) -> dict[str, int]:
@@ -74,7 +80,11 @@ def memory_limited(seed: int, graph: Graph) -> dict[str, int]:
 
     Other nodes have no limit.
     """
-    some = [node.name for node in graph.nodes if node.batch_max > 1 and drawn(seed, "heavy", node.name) < 0.2]
+    some = [
+        node.name
+        for node in graph.nodes
+        if node.batch_max > 1 and drawn(seed, "heavy", node.name) < 0.2
+    ]
     return {name: 1 + int(3 * drawn(seed, "fits", name)) for name in some}
 
 
@@ -103,9 +113,14 @@ class BatchInvariants:
             return
         at = f"{command.node}@{keys}"
         if len(keys) > node.batch_max or node.name in self._apart:
-            raise Violation("batches_are_allowed", f"{at}, at most {1 if node.name in self._apart else node.batch_max}")
+            raise Violation(
+                "batches_are_allowed",
+                f"{at}, at most {1 if node.name in self._apart else node.batch_max}",
+            )
         grain = node.partition.grain
-        if grain is None or any(next_key(item, grain, node.timezone) != other for item, other in pairwise(keys)):
+        if grain is None or any(
+            next_key(item, grain, node.timezone) != other for item, other in pairwise(keys)
+        ):
             raise Violation("batches_follow_each_other", at)
         if command.without:
             raise Violation("batches_have_all_inputs", f"{at} without {command.without}")
@@ -115,15 +130,24 @@ class BatchInvariants:
 
     def ended(self, dispatch: Dispatch, kind: FailureKind | None, failures: dict[Key, int]) -> None:
         """Record that an attempt ended without publishing and wasn't cancelled."""
-        if len(dispatch.keys) == 1 or self._world.rules.nodes[dispatch.node].is_source or kind is FailureKind.CANCELLED:
+        if (
+            len(dispatch.keys) == 1
+            or self._world.rules.nodes[dispatch.node].is_source
+            or kind is FailureKind.CANCELLED
+        ):
             return
         before = {key: failures.get((dispatch.node, key), 0) for key in dispatch.keys}
         tries = 1 + max(before.values())
-        if kind is FailureKind.TRANSIENT and tries < self._world.rules.nodes[dispatch.node].attempts_max:
+        if (
+            kind is FailureKind.TRANSIENT
+            and tries < self._world.rules.nodes[dispatch.node].attempts_max
+        ):
             self._world.coverage.batch("waited for")
             self._ended |= {(dispatch.node, key): tries for key in dispatch.keys}
             return
-        self._world.coverage.batch("not separable" if kind is FailureKind.NOT_SEPARABLE else "halved")
+        self._world.coverage.batch(
+            "not separable" if kind is FailureKind.NOT_SEPARABLE else "halved"
+        )
         if kind is FailureKind.NOT_SEPARABLE:
             self._apart.add(dispatch.node)
         self._most |= {(dispatch.node, key): len(dispatch.keys) // 2 for key in dispatch.keys}
@@ -143,8 +167,13 @@ class BatchInvariants:
         """
         place = mark.node, mark.key
         failures = self._ended.pop(place, None)
-        if failures is not None and (mark.failures > failures or mark.state in (S.FAILED, S.HELD, S.REJECTED)):
-            raise Violation("a_batch_has_no_failures", f"{mark.node}@{mark.key} is {mark.state} with {mark.failures} failures")
+        if failures is not None and (
+            mark.failures > failures or mark.state in (S.FAILED, S.HELD, S.REJECTED)
+        ):
+            raise Violation(
+                "a_batch_has_no_failures",
+                f"{mark.node}@{mark.key} is {mark.state} with {mark.failures} failures",
+            )
         if mark.state is S.WAITING and before not in (S.WAITING, S.RUNNING):
             self._most.pop(place, None)
 
@@ -196,7 +225,14 @@ class Account:
 
     def renewed(self) -> None:
         """Start a new account for a new core."""
-        for kept in (self._state, self.failures, self.not_before, self.paused, self.open, self.samples):
+        for kept in (
+            self._state,
+            self.failures,
+            self.not_before,
+            self.paused,
+            self.open,
+            self.samples,
+        ):
             kept.clear()
         self.together.loaded()
 
@@ -248,7 +284,9 @@ class Account:
         """Record the promotion of a plan's results."""
         for node, key, _ in event.contents:
             if self.of(node, key) is S.RUNNING:
-                raise Violation("production_wins", f"{node}@{key} is promoted while an attempt is at it")
+                raise Violation(
+                    "production_wins", f"{node}@{key} is promoted while an attempt is at it"
+                )
             self._world.coverage.happened(self.of(node, key), "promoted")
             self.just_promoted.add((node, key))
             self._shown(node, key)
@@ -293,7 +331,11 @@ class Account:
         if event.running is not None:
             dispatch = self.running.pop(event.running)
             cancelled = event.running in self.cancelled_ones
-            self.together.ended(dispatch, FailureKind.CANCELLED if cancelled else FailureKind.LOST_WORKER, self.failures)
+            self.together.ended(
+                dispatch,
+                FailureKind.CANCELLED if cancelled else FailureKind.LOST_WORKER,
+                self.failures,
+            )
             for key in dispatch.keys:
                 cover(self.of(dispatch.node, key), "lost")
                 if event.running not in self.killed:
@@ -329,7 +371,9 @@ class Account:
     def begun(self, command: Dispatch, now: int) -> None:
         """Record that an attempt starts."""
         self.running[command.attempt] = command
-        self.lapse[command.attempt] = now + self._world.rules.nodes[command.node].timeout_us + LAPSE_US
+        self.lapse[command.attempt] = (
+            now + self._world.rules.nodes[command.node].timeout_us + LAPSE_US
+        )
 
 
 # Invariants of every attempt that begins.
@@ -359,7 +403,9 @@ class Beginnings:
         """Record that a leader has the lease."""
         self._last = max(self._last, AttemptId(epoch, 0))
 
-    def dispatched(self, leader: SimulatedLeader, tx: SimulatedTransaction, command: Dispatch) -> None:
+    def dispatched(
+        self, leader: SimulatedLeader, tx: SimulatedTransaction, command: Dispatch
+    ) -> None:
         """Check an attempt that is dispatched."""
         node = self._world.rules.nodes[command.node]
         self._attempt_numbers_grow(command)
@@ -388,15 +434,26 @@ class Beginnings:
         if command.node in self._account.paused:
             until = self._account.paused[command.node]
             if until is None or leader.now < until:
-                raise Violation("nothing_paused_starts", f"{command.node} is paused until {until}, it is {leader.now}")
+                raise Violation(
+                    "nothing_paused_starts",
+                    f"{command.node} is paused until {until}, it is {leader.now}",
+                )
 
     def _only_what_is_wanted_runs(self, leader: SimulatedLeader, command: Dispatch) -> None:
         """Check that an attempt belongs to open runs that want each of its partitions."""
         for key in command.keys:
-            if not any(self._world.wants(request, command.node, key) for request in leader.runs.values()):
-                raise Violation("only_what_is_wanted_runs", f"{command.node}@{key} for {command.runs} of {sorted(leader.runs)}")
+            if not any(
+                self._world.wants(request, command.node, key) for request in leader.runs.values()
+            ):
+                raise Violation(
+                    "only_what_is_wanted_runs",
+                    f"{command.node}@{key} for {command.runs} of {sorted(leader.runs)}",
+                )
         if not command.runs or not set(command.runs) <= self._account.open:
-            raise Violation("only_what_is_wanted_runs", f"{command.node}@{command.keys} for {command.runs} of {sorted(self._account.open)}")
+            raise Violation(
+                "only_what_is_wanted_runs",
+                f"{command.node}@{command.keys} for {command.runs} of {sorted(self._account.open)}",
+            )
 
     def _nothing_is_passed(self, leader: SimulatedLeader, command: Dispatch) -> None:
         """Check that nothing starves.
@@ -407,29 +464,53 @@ class Beginnings:
         node = self._world.rules.nodes[command.node]
         if node.partition.whole:
             return
-        urgencies = [(-(node.priority or 0), urgency(node, key, command.queued_at)) for key in command.keys]
+        urgencies = [
+            (-(node.priority or 0), urgency(node, key, command.queued_at)) for key in command.keys
+        ]
         for began, other, text in reversed(self._newest) if not node.takes else ():
             if began <= command.queued_at:
                 break
             if other > max(urgencies):
-                raise Violation("nothing_is_passed", f"{node.name}@{command.keys} waits while {text} begins, which is less urgent")
-        kept = _FIRST if node.name in self._account.was_paused else (sys.maxsize, 0)  # a pause doesn't cost the place in the queue
+                raise Violation(
+                    "nothing_is_passed",
+                    f"{node.name}@{command.keys} waits while {text} begins, which is less urgent",
+                )
+        kept = (
+            _FIRST if node.name in self._account.was_paused else (sys.maxsize, 0)
+        )  # a pause doesn't cost the place in the queue
         for key, results in zip(command.keys, urgencies, strict=True):
-            self._urgent[node.name, key] = min(results, kept, self._urgent.get((node.name, key), results))
-        self._newest.append((leader.now, min(self._urgent[node.name, key] for key in command.keys), f"{node.name}@{command.keys}"))
-        if len(command.keys) > 1:  # a partition that returns from a batch has its own earlier place, which isn't known here
+            self._urgent[node.name, key] = min(
+                results, kept, self._urgent.get((node.name, key), results)
+            )
+        self._newest.append(
+            (
+                leader.now,
+                min(self._urgent[node.name, key] for key in command.keys),
+                f"{node.name}@{command.keys}",
+            )
+        )
+        if (
+            len(command.keys) > 1
+            # a partition that returns from a batch has its own earlier place, which isn't known
+            # here
+        ):
             self._urgent.update(((node.name, key), _FIRST) for key in command.keys)
 
     def _only_what_waits_starts(self, node: GraphNode, key: str) -> None:
         """Check that no partition starts that is running, or wasn't requested since it ended."""
         if self._account.of(node.name, key) not in (S.MISSING, S.WAITING):
-            raise Violation("only_what_waits_starts", f"{node.name}@{key} is {self._account.of(node.name, key)}")
+            raise Violation(
+                "only_what_waits_starts", f"{node.name}@{key} is {self._account.of(node.name, key)}"
+            )
 
     def _waits_are_kept(self, leader: SimulatedLeader, node: GraphNode, key: str) -> None:
         """Check that a partition isn't retried before its backoff ends."""
         until = self._account.not_before.get((node.name, key), 0)
         if leader.now < until:
-            raise Violation("waits_are_kept", f"{node.name}@{key} may be tried from {until} on, it is {leader.now}")
+            raise Violation(
+                "waits_are_kept",
+                f"{node.name}@{key} may be tried from {until} on, it is {leader.now}",
+            )
 
     def _inputs_are_there(self, tx: SimulatedTransaction, node: GraphNode, key: str) -> None:
         """Check that all inputs of an attempt are published, complete and sound."""
@@ -457,9 +538,14 @@ class Beginnings:
         """Return whether a partition can be read; a waived one counts as present and empty."""
         if self._account.of(node.name, key) is S.WAIVED:
             return True
-        if tx.get("publication", (node.name, key)) is None or self._account.of(node.name, key) in _NOT_THERE:
+        if (
+            tx.get("publication", (node.name, key)) is None
+            or self._account.of(node.name, key) in _NOT_THERE
+        ):
             return False
-        return not node.is_source or self._world.rules.complete(node, key, tx.get("single", "clock"))
+        return not node.is_source or self._world.rules.complete(
+            node, key, tx.get("single", "clock")
+        )
 
     def _anything_of(self, tx: SimulatedTransaction, name: str) -> bool:
         if any(node == name for node, _ in self._world.store.tables["publication"]):
@@ -472,12 +558,23 @@ class Beginnings:
         None is dispatched ahead while an attempt is known to be longer than a few milliseconds.
         """
         count, slots = len(self._account.running), self._world.scenario.slots
-        long = [dispatch.node for dispatch in (*self._account.running.values(), command) if self._takes_long(dispatch.node)]
+        long = [
+            dispatch.node
+            for dispatch in (*self._account.running.values(), command)
+            if self._takes_long(dispatch.node)
+        ]
         if count >= slots * AHEAD or (long and count >= max(slots, 2 if slots == 1 else 0)):
-            raise Violation("slots_are_kept", f"{command.node} starts beside {count} attempts in {slots} slots; long are {sorted(long)}")
+            raise Violation(
+                "slots_are_kept",
+                f"{command.node} starts beside {count} attempts in {slots} slots; long are"
+                f" {sorted(long)}",
+            )
 
     def _takes_long(self, node: str) -> bool:
-        return node not in self._world.scenario.brief and self._account.samples.get(node, 0) >= SAMPLES_MIN
+        return (
+            node not in self._world.scenario.brief
+            and self._account.samples.get(node, 0) >= SAMPLES_MIN
+        )
 
     def _pools_are_kept(self, leader: SimulatedLeader, command: Dispatch) -> None:
         """Check that running attempts don't exceed a pool.
@@ -494,4 +591,7 @@ class Beginnings:
             taken[pool] += slots
         for pool, slots in taken.items():
             if slots > pools[pool]:
-                raise Violation("pools_are_kept", f"{slots} of the {pools[pool]} slots of {pool} are taken with {command.node}")
+                raise Violation(
+                    "pools_are_kept",
+                    f"{slots} of the {pools[pool]} slots of {pool} are taken with {command.node}",
+                )

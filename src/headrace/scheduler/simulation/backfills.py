@@ -78,7 +78,11 @@ class SimulatedBackfillPreparation(Preparing):
         self._plan = plan
 
     def _all(self, name: str) -> list[str]:
-        own = (key for (plan, node, key) in table_rows(self._tx, self._world.store, "overlay") if (plan, node) == (self._plan, name))
+        own = (
+            key
+            for (plan, node, key) in table_rows(self._tx, self._world.store, "overlay")
+            if (plan, node) == (self._plan, name)
+        )
         return list(dict.fromkeys((*super()._all(name), *own)))
 
     def _publication(self, name: str, key: str) -> SimulatedPublicationRow | None:
@@ -89,10 +93,16 @@ class SimulatedBackfillPreparation(Preparing):
 class SimulatedBackfill:
     """A plan that one leader executes."""
 
-    def __init__(self, leader: SimulatedLeader, number: int, row: SimulatedPlanRow, core_type: type[Core]) -> None:
+    def __init__(
+        self, leader: SimulatedLeader, number: int, row: SimulatedPlanRow, core_type: type[Core]
+    ) -> None:
         self.number, self.row, self._leader = number, row, leader
         self._world = leader.world
-        self.core = core_type(epoch=leader.epoch, slots=BACKFILL_SLOTS, after=max(number * ATTEMPTS_PER_PLAN, leader.last_of_plans))
+        self.core = core_type(
+            epoch=leader.epoch,
+            slots=BACKFILL_SLOTS,
+            after=max(number * ATTEMPTS_PER_PLAN, leader.last_of_plans),
+        )
         self.workers = SimulatedWorkers(leader.world, BACKFILL_SLOTS, self, plan=number)
         self.attempts: dict[AttemptId, SimulatedAttemptRow] = {}
         self.inbox: list[Answer] = []
@@ -120,12 +130,22 @@ class SimulatedBackfill:
         """Start from production's state, without the planned partitions."""
         pauses = table_rows(tx, self._world.store, "pause").items()
         paused = [Paused((node,), "a person said so", until) for node, (until,) in pauses]
-        targets = tuple(Target(node, key, key) for node, keys in self.row.keys.items() for key in keys)
-        unmade = [(node, key) for node, keys in self.row.keys.items() for key in keys if not self._staged(tx, node, key)]
+        targets = tuple(
+            Target(node, key, key) for node, keys in self.row.keys.items() for key in keys
+        )
+        unmade = [
+            (node, key)
+            for node, keys in self.row.keys.items()
+            for key in keys
+            if not self._staged(tx, node, key)
+        ]
         self._unsure = unmade if len(unmade) < sum(map(len, self.row.keys.values())) else []
         self._decide(tx, [Loaded(self._graph(), tuple(self._tracked_partitions(tx))), *paused])
         self._told = Elsewhere(self._leader.core.held())
-        self._decide(tx, [self._told, Requested(targets, retry=frozenset(self.row.keys), run=0, standing=True)])
+        self._decide(
+            tx,
+            [self._told, Requested(targets, retry=frozenset(self.row.keys), run=0, standing=True)],
+        )
 
     def _graph(self) -> Graph:
         """Return the plan's graph, without triggers, deadlines and restatement limits.
@@ -134,27 +154,37 @@ class SimulatedBackfill:
         """
         plain = {"trigger": None, "promises": (), "restate_within": None, "tells": False}
         loaded = applied_graph(self._world)
-        return Graph(tuple(msgspec.structs.replace(node, **plain) for node in loaded.nodes), loaded.pools)
+        return Graph(
+            tuple(msgspec.structs.replace(node, **plain) for node in loaded.nodes), loaded.pools
+        )
 
     def _tracked_partitions(self, tx: SimulatedTransaction) -> Iterator[LoadedPartition]:
         for (node, key), row in table_rows(tx, self._world.store, "partition").items():
             if node in self._world.rules.nodes and not self.holds(node, key):
                 shown = tx.get("publication", (node, key)) is not None
                 state = S.PUBLISHED if shown and row.state is S.WAITING else row.state
-                yield LoadedPartition(node=node, key=key, state=state, published=shown, publication=1)
+                yield LoadedPartition(
+                    node=node, key=key, state=state, published=shown, publication=1
+                )
         for node, keys in self.row.keys.items():
             for key in keys:
                 staged = self._staged(tx, node, key)
-                yield LoadedPartition(node=node, key=key, state=S.PUBLISHED if staged else S.WAITING, published=staged)
+                yield LoadedPartition(
+                    node=node, key=key, state=S.PUBLISHED if staged else S.WAITING, published=staged
+                )
 
     def follow(self, tx: SimulatedTransaction, told: Sequence[Event]) -> None:
         """Record events of production's core, workers' answers, and passed time."""
         answers, self.inbox = self.inbox, []
         finished = {
-            answer.attempt: answer for answer in answers if isinstance(answer, SimulatedTaskFinished) and answer.attempt in self.attempts
+            answer.attempt: answer
+            for answer in answers
+            if isinstance(answer, SimulatedTaskFinished) and answer.attempt in self.attempts
         }
         events: list[Event] = [self._record(tx, item) for item in finished.values()]
-        events += [self._lose(tx, answer) for answer in answers if isinstance(answer, SimulatedLostWorker)]
+        events += [
+            self._lose(tx, answer) for answer in answers if isinstance(answer, SimulatedLostWorker)
+        ]
         events += [result for event in told for result in self._translated(event)]
         elsewhere = Elsewhere(self._leader.core.held())
         if elsewhere != self._told:
@@ -182,7 +212,11 @@ class SimulatedBackfill:
                 return
 
     def _seen(self, node: str, key: str, *, changed: bool) -> Event:
-        return PartitionOvertaken(node, key) if self.holds(node, key) else Refreshed(node, key, changed)
+        return (
+            PartitionOvertaken(node, key)
+            if self.holds(node, key)
+            else Refreshed(node, key, changed)
+        )
 
     def _decide(self, tx: SimulatedTransaction, events: Sequence[Event]) -> None:
         commands = self.core.handle_all(events, self._leader.now)
@@ -204,7 +238,9 @@ class SimulatedBackfill:
         row = preparing.prepare(command)
         self.attempts[command.attempt] = row
         tx.put("attempt", command.attempt, row)
-        self._starts.append(Task(command.attempt, command.node, command.keys, row.contents, row.prove))
+        self._starts.append(
+            Task(command.attempt, command.node, command.keys, row.contents, row.prove)
+        )
 
     def act(self) -> Iterator[Task]:
         """Act on the committed decisions."""
@@ -220,11 +256,17 @@ class SimulatedBackfill:
         row = self.attempts.pop(answer.attempt)
         tx.put("attempt", answer.attempt, None)
         if answer.state is not S.PUBLISHED:
-            return AttemptUnsuccessful(answer.attempt, answer.state, f"it was {answer.state}", answer.kind)
+            return AttemptUnsuccessful(
+                answer.attempt, answer.state, f"it was {answer.state}", answer.kind
+            )
         contents = []
         for key, content, file in zip(row.keys, row.contents, answer.files, strict=True):
             self._world.lake.sync(file)
-            tx.put("overlay", (self.number, row.node, key), SimulatedPublicationRow(0, content, f"{content:x}", answer.attempt, file, 0))
+            tx.put(
+                "overlay",
+                (self.number, row.node, key),
+                SimulatedPublicationRow(0, content, f"{content:x}", answer.attempt, file, 0),
+            )
             contents.append((key, self._made.get((row.node, key)) != content))
             self._made[row.node, key] = content
         return AttemptPublished(answer.attempt, tuple(contents), answer.seconds)
@@ -238,7 +280,11 @@ class SimulatedBackfill:
         for attempt_id in known:
             tx.put("attempt", attempt_id, None)
         running = gone.running if gone.running in known else None
-        return WorkerLost(running, tuple(attempt_id for attempt_id in gone.queued if attempt_id in known), "its worker died")
+        return WorkerLost(
+            running,
+            tuple(attempt_id for attempt_id in gone.queued if attempt_id in known),
+            "its worker died",
+        )
 
     def give_way(self, pools: Iterable[str]) -> None:
         """End the plan's attempts that hold pool slots that production needs."""
@@ -251,8 +297,17 @@ class SimulatedBackfill:
 
     def at_rest(self) -> bool:
         """Return whether neither the plan nor production will work on the plan's partitions."""
-        running = (self.holds(item.node, key) for item in self._leader.core.running().values() for key in item.keys)
-        return not self.attempts and self.core.idle() and self.core.next_try() is None and not any(running)
+        running = (
+            self.holds(item.node, key)
+            for item in self._leader.core.running().values()
+            for key in item.keys
+        )
+        return (
+            not self.attempts
+            and self.core.idle()
+            and self.core.next_try() is None
+            and not any(running)
+        )
 
     def settled(self, tx: SimulatedTransaction) -> bool:
         """Return whether the plan is done, with nothing derived from dropped staged results.
@@ -272,12 +327,26 @@ class SimulatedBackfill:
 
     def conclude(self, tx: SimulatedTransaction) -> Promoted | None:
         """Publish the plan's results, unless a partition is missing that must exist."""
-        made = [(node, key) for node in self._order() for key in self.row.keys[node] if self._staged(tx, node, key)]
+        made = [
+            (node, key)
+            for node in self._order()
+            for key in self.row.keys[node]
+            if self._staged(tx, node, key)
+        ]
         whole = len(made) == sum(map(len, self.row.keys.values()))
         published = bool(made) and (whole or self.row.partial)
-        tx.put("plan", self.number, msgspec.structs.replace(self.row, state="published" if published else "failed"))
+        tx.put(
+            "plan",
+            self.number,
+            msgspec.structs.replace(self.row, state="published" if published else "failed"),
+        )
         contents = (
-            [self._promote(tx, SimulatedBackfillPreparation(self._leader, tx, self.number), node, key) for node, key in made]
+            [
+                self._promote(
+                    tx, SimulatedBackfillPreparation(self._leader, tx, self.number), node, key
+                )
+                for node, key in made
+            ]
             if published
             else []
         )
@@ -285,9 +354,14 @@ class SimulatedBackfill:
             tx.put("overlay", (self.number, node, key), None)
         if not contents:
             return None
-        return Promoted(tuple((node, key, changed) for node, key, changed, _ in contents), tuple(number for *_, number in contents))
+        return Promoted(
+            tuple((node, key, changed) for node, key, changed, _ in contents),
+            tuple(number for *_, number in contents),
+        )
 
-    def _promote(self, tx: SimulatedTransaction, beside: SimulatedBackfillPreparation, node: str, key: str) -> tuple[str, str, bool, int]:
+    def _promote(
+        self, tx: SimulatedTransaction, beside: SimulatedBackfillPreparation, node: str, key: str
+    ) -> tuple[str, str, bool, int]:
         staged: SimulatedPublicationRow = tx.get("overlay", (self.number, node, key))
         self._world.watch.promoted(self._leader, node, key, staged, beside.content(node, key))
         before: SimulatedPublicationRow | None = tx.get("publication", (node, key))
@@ -295,7 +369,13 @@ class SimulatedBackfill:
         tx.put("single", "publication", number)
         changed = before is None or before.content != staged.content
         first = number if changed or before is None else before.first
-        tx.put("publication", (node, key), SimulatedPublicationRow(number, staged.content, staged.hash, staged.attempt, staged.file, first))
+        tx.put(
+            "publication",
+            (node, key),
+            SimulatedPublicationRow(
+                number, staged.content, staged.hash, staged.attempt, staged.file, first
+            ),
+        )
         tx.put("partition", (node, key), SimulatedPartitionRow(S.PUBLISHED))
         return node, key, changed, number
 
@@ -330,7 +410,11 @@ def _can_be_staged(nodes: dict[str, GraphNode], name: str) -> bool:
     pending, seen = [name], set[str]()
     while pending:
         node = nodes[pending.pop()]
-        if node.chained or node.depends or (node.name == name and (node.is_source or node.partition.grain is None)):
+        if (
+            node.chained
+            or node.depends
+            or (node.name == name and (node.is_source or node.partition.grain is None))
+        ):
             return False
         new = {spec.node for spec in node.inputs if spec.node in nodes} - seen
         seen |= new
@@ -341,7 +425,9 @@ def _can_be_staged(nodes: dict[str, GraphNode], name: str) -> bool:
 def table_rows(tx: SimulatedTransaction, store: SimulatedStore, table: str) -> dict[Any, Any]:
     """Return a table as a transaction sees it."""
     written = {place: row for (name, place), row in tx.writes.items() if name == table}
-    return {place: row for place, row in {**store.tables[table], **written}.items() if row is not None}
+    return {
+        place: row for place, row in {**store.tables[table], **written}.items() if row is not None
+    }
 
 
 # Requests of people: rows in the store, each handled in exactly one loop iteration.
@@ -385,7 +471,11 @@ class Deeds:
 
     def _run(self, deed: Deed) -> Iterator[Event]:
         known = self._world.rules.nodes
-        nodes = tuple(name for name in deed.nodes if name in known and name not in self._world.scenario.borrowed)
+        nodes = tuple(
+            name
+            for name in deed.nodes
+            if name in known and name not in self._world.scenario.borrowed
+        )
         targets = tuple(target for name in nodes for target in self._targets(deed, name))
         retry = frozenset(nodes) if deed.kind is not DeedKind.RUN else frozenset()
         again = retry if deed.kind is DeedKind.AGAIN else frozenset()
@@ -405,11 +495,15 @@ class Deeds:
         if world.healed:
             tracked_partitions = self._leader.store.tables["partition"].items()
             yield from (
-                Target(name, key, key) for (other, key), row in tracked_partitions if other == name and row.state is PartitionState.WAIVED
+                Target(name, key, key)
+                for (other, key), row in tracked_partitions
+                if other == name and row.state is PartitionState.WAIVED
             )
 
     def _cancel(self, deed: Deed) -> Iterator[Event]:
-        open_runs = sorted(run for run, request in self._leader.runs.items() if not request.standing)
+        open_runs = sorted(
+            run for run, request in self._leader.runs.items() if not request.standing
+        )
         if open_runs:
             run = open_runs[deed.pick % len(open_runs)]
             row: SimulatedRunRow = self._tx.get("run", run)
@@ -430,9 +524,17 @@ class Deeds:
 
     def _withdraw(self, deed: Deed) -> Iterator[Event]:
         (node,) = deed.nodes
-        published = sorted(key for name, key in self._leader.store.tables["publication"] if name == node)
-        published = [key for key in published if self._tx.get("publication", (node, key)) is not None]
-        if published and node in self._world.rules.nodes and node not in self._world.scenario.borrowed:
+        published = sorted(
+            key for name, key in self._leader.store.tables["publication"] if name == node
+        )
+        published = [
+            key for key in published if self._tx.get("publication", (node, key)) is not None
+        ]
+        if (
+            published
+            and node in self._world.rules.nodes
+            and node not in self._world.scenario.borrowed
+        ):
             key = published[deed.pick % len(published)]
             self._tx.put("publication", (node, key), None)
             yield TakenBack(node, key, "a person said so")
@@ -459,7 +561,11 @@ class Deeds:
         One in five requests cancels the newest plan instead.
         """
         store, nodes = self._world.store, self._world.rules.nodes
-        open_plans = [number for number, row in table_rows(self._tx, store, "plan").items() if row.state == "running"]
+        open_plans = [
+            number
+            for number, row in table_rows(self._tx, store, "plan").items()
+            if row.state == "running"
+        ]
         if deed.pick % 5 == 0 and open_plans:
             self._leader.drop_plan(self._tx, max(open_plans))
             return
@@ -467,11 +573,21 @@ class Deeds:
         assert deed.last is not None
         day = next(node for node in nodes.values() if node.partition.grain is Grain.DAY)
         since, until = span(day, deed.first)[0], span(day, deed.last)[1]
-        known = dict.fromkeys((*table_rows(self._tx, store, "partition"), *table_rows(self._tx, store, "publication")))
-        within = (item for item in known if item[0] in nodes and self._overlaps(nodes[item[0]], item[1], since, until))
+        known = dict.fromkeys(
+            (*table_rows(self._tx, store, "partition"), *table_rows(self._tx, store, "publication"))
+        )
+        within = (
+            item
+            for item in known
+            if item[0] in nodes and self._overlaps(nodes[item[0]], item[1], since, until)
+        )
         keys = planned_partitions(nodes, within, deed.nodes)
         if keys:
-            self._tx.put("plan", len(table_rows(self._tx, store, "plan")) + 1, SimulatedPlanRow(keys, partial=deed.pick % 4 != 0))
+            self._tx.put(
+                "plan",
+                len(table_rows(self._tx, store, "plan")) + 1,
+                SimulatedPlanRow(keys, partial=deed.pick % 4 != 0),
+            )
         yield from ()
 
     @staticmethod

@@ -66,13 +66,19 @@ class TerminalInvariants:
         """Check that no attempt runs forever, no ready partition is left over, and all runs end."""
         if self._account.running or leader.attempts:
             raise Violation(
-                "everything_has_come_to_an_end", f"{len(self._account.running)} attempts go on: {list(self._account.running)[:3]}"
+                "everything_has_come_to_an_end",
+                f"{len(self._account.running)} attempts go on: {list(self._account.running)[:3]}",
             )
         if not leader.core.idle():
-            raise Violation("everything_has_come_to_an_end", "something is ready, and isn't started")
+            raise Violation(
+                "everything_has_come_to_an_end", "something is ready, and isn't started"
+            )
         left = sorted(run for run, request in leader.runs.items() if not request.standing)
         if leader.backfill is not None:
-            raise Violation("everything_has_come_to_an_end", f"plan {leader.backfill.number} goes on: {leader.backfill.attempts}")
+            raise Violation(
+                "everything_has_come_to_an_end",
+                f"plan {leader.backfill.number} goes on: {leader.backfill.attempts}",
+            )
         if left:
             raise Violation("everything_has_come_to_an_end", f"runs {left} go on")
 
@@ -83,8 +89,13 @@ class TerminalInvariants:
             if not reasons:
                 raise Violation("everything_waits_for_a_reason", f"{node}@{key} waits for nothing")
             for reason in reasons:
-                if reason.state is S.RUNNING or (reason.state is S.PUBLISHED and reason.node not in self._later()):
-                    raise Violation("everything_waits_for_a_reason", f"{node}@{key} waits for {reason}, which is there")
+                if reason.state is S.RUNNING or (
+                    reason.state is S.PUBLISHED and reason.node not in self._later()
+                ):
+                    raise Violation(
+                        "everything_waits_for_a_reason",
+                        f"{node}@{key} waits for {reason}, which is there",
+                    )
 
     def _nothing_that_could_run_lies_unqueued(self, leader: SimulatedLeader) -> None:
         """Check that the core gives a reason for every waiting partition, wanted or not.
@@ -94,13 +105,22 @@ class TerminalInvariants:
         for tracked in leader.core.checkpoint().tracked_partitions:
             if tracked.state is not S.WAITING:
                 continue
-            kept = any(reason.kind is not WaitKind.INTERVAL for reason in leader.core.why(tracked.node, tracked.key))
+            kept = any(
+                reason.kind is not WaitKind.INTERVAL
+                for reason in leader.core.why(tracked.node, tracked.key)
+            )
             if not kept and not leader.core.waiting_for(tracked.node, tracked.key):
-                raise Violation("nothing_that_could_run_lies_unqueued", f"{tracked.node}@{tracked.key}")
+                raise Violation(
+                    "nothing_that_could_run_lies_unqueued", f"{tracked.node}@{tracked.key}"
+                )
 
     def _later(self) -> set[str]:
         """Sources whose partitions aren't complete on delivery."""
-        return {node.name for node in self._world.graph.nodes if node.watermark or node.complete_after is not None}
+        return {
+            node.name
+            for node in self._world.graph.nodes
+            if node.watermark or node.complete_after is not None
+        }
 
     def _the_store_knows_what_the_core_knows(self, leader: SimulatedLeader) -> None:
         """Check that a new leader would start from the same state: every transition was stored."""
@@ -109,7 +129,10 @@ class TerminalInvariants:
                 continue
             state = leader.core.state_of(node, key)
             if state is not row.state:
-                raise Violation("the_store_knows_what_the_core_knows", f"{node}@{key} is {state}, the store says {row.state}")
+                raise Violation(
+                    "the_store_knows_what_the_core_knows",
+                    f"{node}@{key} is {state}, the store says {row.state}",
+                )
 
     def at_the_end(self) -> None:
         """Check that publications equal those computed from the deliveries.
@@ -124,29 +147,48 @@ class TerminalInvariants:
         for name, key in seen:
             shown.setdefault(name, []).append(key)
         for node in world.graph.nodes:
-            contents, above = oracle.all(node), {*(spec.node for spec in node.inputs), *node.depends}
-            if node.name in oracle.unsure or above & (unsure | self._account.waived):  # a waived partition may have counted as empty
+            contents, above = (
+                oracle.all(node),
+                {*(spec.node for spec in node.inputs), *node.depends},
+            )
+            if node.name in oracle.unsure or above & (
+                unsure | self._account.waived
+            ):  # a waived partition may have counted as empty
                 unsure.add(node.name)
                 continue
             for key, content in contents.items():
-                self._the_end_is_that_of_an_undisturbed_run((node.name, key), content, seen.get((node.name, key)))
+                self._the_end_is_that_of_an_undisturbed_run(
+                    (node.name, key), content, seen.get((node.name, key))
+                )
             if any(key not in contents for key in shown[node.name]):
-                unsure.add(node.name)  # an older publication remains of a partition that can't be computed any more
+                unsure.add(
+                    node.name
+                )  # an older publication remains of a partition that can't be computed any more
 
     def _the_end_is_that_of_an_undisturbed_run(self, place: Key, content: int, row: object) -> None:
         """Check that a partition has the content that its deliveries determine, whatever failed."""
         result = getattr(row, "content", None)
         if result != content:
             said = self._world.leader.core.state_of(*place) if self._world.leader else "unknown"
-            raise Violation("the_end_is_that_of_an_undisturbed_run", f"{place} has {result} instead of {content}, it is {said}")
+            raise Violation(
+                "the_end_is_that_of_an_undisturbed_run",
+                f"{place} has {result} instead of {content}, it is {said}",
+            )
 
 
 # Invariants after every step.
 
 Key = tuple[str, str]
 S = PartitionState
-_LEGAL = {(before, after) for (before, _), after in TRANSITIONS.items()} | {(state, state) for state in S}
-_TRIES = {FailureKind.LOST_WORKER: 3, FailureKind.RESOURCES: 2, FailureKind.DETERMINISTIC: 0, FailureKind.CANCELLED: 0}
+_LEGAL = {(before, after) for (before, _), after in TRANSITIONS.items()} | {
+    (state, state) for state in S
+}
+_TRIES = {
+    FailureKind.LOST_WORKER: 3,
+    FailureKind.RESOURCES: 2,
+    FailureKind.DETERMINISTIC: 0,
+    FailureKind.CANCELLED: 0,
+}
 """Cause → number of failures after which a partition isn't retried (SEMANTICS §6); a transient one
 uses its node's number."""
 
@@ -214,7 +256,9 @@ class InvariantChecker:
             case _:
                 pass
 
-    def handled(self, leader: SimulatedLeader, tx: SimulatedTransaction, commands: Sequence[Command]) -> None:
+    def handled(
+        self, leader: SimulatedLeader, tx: SimulatedTransaction, commands: Sequence[Command]
+    ) -> None:
         """The core has decided on some events."""
         if not self._leads(leader):
             return
@@ -236,7 +280,9 @@ class InvariantChecker:
             self._cancelled_work_is_ended()
         self._account.decided()
 
-    def committed(self, leader: SimulatedLeader, tx: SimulatedTransaction, commands: Sequence[Command]) -> None:
+    def committed(
+        self, leader: SimulatedLeader, tx: SimulatedTransaction, commands: Sequence[Command]
+    ) -> None:
         """A loop iteration is committed."""
         self._time_goes_on(tx)
         for (table, place), row in tx.writes.items():
@@ -254,17 +300,32 @@ class InvariantChecker:
 
         It computes only planned partitions, and its number is outside production's range.
         """
-        if command.attempt.n <= plan.number * ATTEMPTS_PER_PLAN or not all(plan.holds(command.node, key) for key in command.keys):
-            raise Violation("plans_keep_to_what_is_planned", f"{command.attempt} at {command.node}@{command.keys}")
+        if command.attempt.n <= plan.number * ATTEMPTS_PER_PLAN or not all(
+            plan.holds(command.node, key) for key in command.keys
+        ):
+            raise Violation(
+                "plans_keep_to_what_is_planned",
+                f"{command.attempt} at {command.node}@{command.keys}",
+            )
         self._world.coverage.batch("attempts of plans")
 
-    def promoted(self, leader: SimulatedLeader, node: str, key: str, staged: SimulatedPublicationRow, content: int) -> None:
+    def promoted(
+        self,
+        leader: SimulatedLeader,
+        node: str,
+        key: str,
+        staged: SimulatedPublicationRow,
+        content: int,
+    ) -> None:
         """Check that promoted contents are consistent with all visible publications."""
         if not self._leads(leader):
             return
         self._world.coverage.batch("promoted")
         if staged.content != content:
-            raise Violation("what_is_promoted_is_consistent", f"{node}@{key} has {staged.content} instead of {content}")
+            raise Violation(
+                "what_is_promoted_is_consistent",
+                f"{node}@{key} has {staged.content} instead of {content}",
+            )
 
     def submitted(self, leader: SimulatedLeader, task: Task) -> None:
         """An attempt is sent to a worker."""
@@ -286,9 +347,13 @@ class InvariantChecker:
 
     def _moves_are_legal(self, before: PartitionState, mark: PartitionUpdate) -> None:
         """Check that partitions follow the transition table."""
-        heard = S.WAITING if before is S.MISSING else before  # becoming expected isn't reported as a transition
+        heard = (
+            S.WAITING if before is S.MISSING else before
+        )  # becoming expected isn't reported as a transition
         if (heard, mark.state) not in _LEGAL:
-            raise Violation("moves_are_legal", f"{mark.node}@{mark.key} from {before} to {mark.state}")
+            raise Violation(
+                "moves_are_legal", f"{mark.node}@{mark.key} from {before} to {mark.state}"
+            )
 
     def _nothing_promoted_is_stale(self, mark: PartitionUpdate) -> None:
         """Check that partitions published together are consistent.
@@ -296,7 +361,10 @@ class InvariantChecker:
         None is stale because of another.
         """
         if (mark.node, mark.key) in self._account.just_promoted:
-            raise Violation("nothing_promoted_is_stale", f"{mark.node}@{mark.key} is {mark.state}, stale: {mark.stale}")
+            raise Violation(
+                "nothing_promoted_is_stale",
+                f"{mark.node}@{mark.key} is {mark.state}, stale: {mark.stale}",
+            )
 
     def _failures_are_treated_by_their_cause(self, mark: PartitionUpdate) -> None:
         """Check that transient causes are retried and others aren't.
@@ -313,7 +381,10 @@ class InvariantChecker:
         state = S.WAITING if mark.failures < tries else S.FAILED
         waits = kind is FailureKind.TRANSIENT and state is S.WAITING
         if mark.state is not state or waits != (mark.not_before is not None):
-            text = f"{mark.node}@{mark.key} is {mark.state} until {mark.not_before} after {mark.failures} failures, the last {kind}"
+            text = (
+                f"{mark.node}@{mark.key} is {mark.state} until {mark.not_before} after"
+                f" {mark.failures} failures, the last {kind}"
+            )
             raise Violation("failures_are_treated_by_their_cause", text)
 
     def _runs_end_once(self, settled: Settled) -> None:
@@ -327,9 +398,16 @@ class InvariantChecker:
     def _cancelled_work_is_ended(self) -> None:
         """Check that attempts that no run wants any more are ended."""
         for attempt, dispatch in self._account.running.items():
-            wanted = (self._world.wants(request, dispatch.node, key) for request in self._requests() for key in dispatch.keys)
+            wanted = (
+                self._world.wants(request, dispatch.node, key)
+                for request in self._requests()
+                for key in dispatch.keys
+            )
             if attempt not in self._account.killed and not any(wanted):
-                raise Violation("cancelled_work_is_ended", f"{attempt} at {dispatch.node}@{dispatch.keys} goes on")
+                raise Violation(
+                    "cancelled_work_is_ended",
+                    f"{attempt} at {dispatch.node}@{dispatch.keys} goes on",
+                )
 
     def _requests(self) -> list[Requested]:
         leader = self._world.leader
@@ -342,15 +420,23 @@ class InvariantChecker:
             raise Violation("time_goes_on", f"{now} after {self._now}")
         self._now = now
 
-    def _only_who_holds_the_claim_publishes(self, leader: SimulatedLeader, place: Key, attempt: AttemptId) -> None:
+    def _only_who_holds_the_claim_publishes(
+        self, leader: SimulatedLeader, place: Key, attempt: AttemptId
+    ) -> None:
         """Check that a fenced attempt publishes nothing.
 
         It is an attempt of an earlier leader, or one whose partitions a later attempt took over.
         """
         if attempt.epoch != self._world.store.epoch or leader.epoch != self._world.store.epoch:
-            raise Violation("only_who_holds_the_claim_publishes", f"{attempt} publishes {place} in epoch {self._world.store.epoch}")
+            raise Violation(
+                "only_who_holds_the_claim_publishes",
+                f"{attempt} publishes {place} in epoch {self._world.store.epoch}",
+            )
         if self._granted.get(place) != attempt:
-            raise Violation("only_who_holds_the_claim_publishes", f"{attempt} publishes {place}, which {self._granted.get(place)} holds")
+            raise Violation(
+                "only_who_holds_the_claim_publishes",
+                f"{attempt} publishes {place}, which {self._granted.get(place)} holds",
+            )
 
     def _nothing_is_published_twice(self, place: Key, attempt: AttemptId) -> None:
         """Check that each claim on a partition gives one publication."""
@@ -365,5 +451,11 @@ class InvariantChecker:
 
     def _nothing_is_done_before_it_is_committed(self, leader: SimulatedLeader, task: Task) -> None:
         """Check that a worker gets only attempts that the store knows."""
-        if leader.epoch == self._world.store.epoch and task.attempt not in self._world.store.tables["attempt"]:
-            raise Violation("nothing_is_done_before_it_is_committed", f"{task.attempt} at {task.node}@{task.keys}")
+        if (
+            leader.epoch == self._world.store.epoch
+            and task.attempt not in self._world.store.tables["attempt"]
+        ):
+            raise Violation(
+                "nothing_is_done_before_it_is_committed",
+                f"{task.attempt} at {task.node}@{task.keys}",
+            )

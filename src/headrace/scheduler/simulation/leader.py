@@ -2,7 +2,8 @@
 
 One loop iteration is one transaction, and nothing is acted on before the commit.
 
-An iteration is a generator that stops at every named fault point, where the simulator may end or stall the leader.
+An iteration is a generator that stops at every named fault point, where the simulator may end or
+stall the leader.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ from headrace.scheduler.events import (
     WorkerLost,
 )
 from headrace.scheduler.simulation import workers
-from headrace.scheduler.simulation.backfills import Deeds, SimulatedBackfill, SimulatedRequestEffects, table_rows
+from headrace.scheduler.simulation.backfills import (
+    Deeds,
+    SimulatedBackfill,
+    SimulatedRequestEffects,
+    table_rows,
+)
 from headrace.scheduler.simulation.scenario import SimulatedFaultPoint
 from headrace.scheduler.simulation.store import (
     SimulatedAttemptRow,
@@ -43,7 +49,14 @@ from headrace.scheduler.simulation.store import (
     SimulatedRunRow,
     SimulatedTransaction,
 )
-from headrace.scheduler.simulation.workers import Answer, Preparing, SimulatedLostWorker, SimulatedTaskFinished, SimulatedWorkers, Task
+from headrace.scheduler.simulation.workers import (
+    Answer,
+    Preparing,
+    SimulatedLostWorker,
+    SimulatedTaskFinished,
+    SimulatedWorkers,
+    Task,
+)
 from headrace.scheduler.states import FailureKind, PartitionState
 
 if TYPE_CHECKING:
@@ -120,7 +133,9 @@ class SimulatedLeader:
 
     def load(self, going: Sequence[LoadedRunning] = ()) -> list[Event]:
         """Create a new core from committed state; attempts in `going` continue."""
-        self.core = self.core_type(epoch=self.epoch, slots=self.world.scenario.slots, after=self._last_n)
+        self.core = self.core_type(
+            epoch=self.epoch, slots=self.world.scenario.slots, after=self._last_n
+        )
         self._elsewhere = Elsewhere()
         self.world.watch.loaded(self)
         return workers.load(self.world, going)
@@ -141,7 +156,11 @@ class SimulatedLeader:
         yield SimulatedFaultPoint.TURN_BEGUN
         answers, self.inbox = self.inbox, []
         self.was_at.clear()
-        finished = [a for a in answers if isinstance(a, SimulatedTaskFinished) and a.attempt in self.attempts]
+        finished = [
+            a
+            for a in answers
+            if isinstance(a, SimulatedTaskFinished) and a.attempt in self.attempts
+        ]
         finished = list({answer.attempt: answer for answer in finished}.values())
         for file in (file for answer in finished for file in answer.files):
             self.world.lake.sync(file)
@@ -149,7 +168,9 @@ class SimulatedLeader:
         tx = self.store.begin(self.epoch)
         self.now = self.store.mark(tx, self.world.wall)
         heard = [self._record(tx, answer) for answer in finished]
-        heard += [self._lose(tx, answer) for answer in answers if isinstance(answer, SimulatedLostWorker)]
+        heard += [
+            self._lose(tx, answer) for answer in answers if isinstance(answer, SimulatedLostWorker)
+        ]
         yield SimulatedFaultPoint.PUBLISH_REGISTERED
         effects = Deeds(self, tx).taken()
         told = [*events, *heard, *self._looked(tx), *effects.events]
@@ -168,7 +189,9 @@ class SimulatedLeader:
             yield from self._adopt(effects)
         yield SimulatedFaultPoint.TURN_DONE
 
-    def _decide(self, tx: SimulatedTransaction, told: Sequence[Event]) -> tuple[list[Command], list[Task]]:
+    def _decide(
+        self, tx: SimulatedTransaction, told: Sequence[Event]
+    ) -> tuple[list[Command], list[Task]]:
         preparing, decided = Preparing(self.world, tx), list[Command]()
         starts: list[Task] = []
         for events in [told] if self.world.scenario.together else [[event] for event in told]:
@@ -179,19 +202,38 @@ class SimulatedLeader:
             self.world.watch.handled(self, tx, commands)
             self._journal(events, commands)
             decided += commands
-            starts += [self._start(tx, preparing, command) for command in commands if isinstance(command, Dispatch)]
+            starts += [
+                self._start(tx, preparing, command)
+                for command in commands
+                if isinstance(command, Dispatch)
+            ]
         return decided, starts
 
-    def _beside(self, tx: SimulatedTransaction, told: Sequence[Event], commands: list[Command], starts: list[Task]) -> None:
+    def _beside(
+        self,
+        tx: SimulatedTransaction,
+        told: Sequence[Event],
+        commands: list[Command],
+        starts: list[Task],
+    ) -> None:
         """Continue the plan.
 
         Production's core is informed of the plan's publications and the pool slots that it holds.
         """
         events = list[Event]()
         if self.backfill is None:
-            running = [number for number, row in table_rows(tx, self.store, "plan").items() if row.state == "running"]
+            running = [
+                number
+                for number, row in table_rows(tx, self.store, "plan").items()
+                if row.state == "running"
+            ]
             if running:
-                self.backfill = SimulatedBackfill(self, min(running), table_rows(tx, self.store, "plan")[min(running)], self.core_type)
+                self.backfill = SimulatedBackfill(
+                    self,
+                    min(running),
+                    table_rows(tx, self.store, "plan")[min(running)],
+                    self.core_type,
+                )
                 self.backfill.begin(tx)
         plan = self.backfill
         if plan is not None:
@@ -202,7 +244,9 @@ class SimulatedLeader:
                 self._leave_plan()
             elif short := self.core.short():
                 plan.give_way(short)
-        held = Elsewhere() if plan is None else Elsewhere(plan.core.held())  # a cancelled plan holds nothing any more
+        held = (
+            Elsewhere() if plan is None else Elsewhere(plan.core.held())
+        )  # a cancelled plan holds nothing any more
         if held != self._elsewhere:
             self._elsewhere = held
             events.append(held)
@@ -220,7 +264,11 @@ class SimulatedLeader:
 
     def drop_plan(self, tx: SimulatedTransaction, number: int) -> None:
         """Drop everything that a cancelled plan has staged."""
-        tx.put("plan", number, msgspec.structs.replace(table_rows(tx, self.store, "plan")[number], state="cancelled"))
+        tx.put(
+            "plan",
+            number,
+            msgspec.structs.replace(table_rows(tx, self.store, "plan")[number], state="cancelled"),
+        )
         for place in table_rows(tx, self.store, "overlay"):
             if place[0] == number:
                 tx.put("overlay", place, None)
@@ -232,14 +280,18 @@ class SimulatedLeader:
             self.runs[event.run] = event
             tx.put("run", event.run, SimulatedRunRow(event.targets, event.standing))
         elif isinstance(event, DeliveryArrived):
-            self.world.rules.hear(event.source, event.key, tx.get("delivery", (event.source, event.key)).content)
+            self.world.rules.hear(
+                event.source, event.key, tx.get("delivery", (event.source, event.key)).content
+            )
 
     def _start(self, tx: SimulatedTransaction, preparing: Preparing, command: Dispatch) -> Task:
         self._last_n = command.attempt.n
         row = preparing.prepare(command)
         self.attempts[command.attempt] = row
         tx.put("attempt", command.attempt, row)
-        self.claims.update(dict.fromkeys(((command.node, key) for key in command.keys), command.attempt))
+        self.claims.update(
+            dict.fromkeys(((command.node, key) for key in command.keys), command.attempt)
+        )
         return Task(command.attempt, command.node, command.keys, row.contents, row.prove)
 
     def _act(self, starts: Sequence[Task], commands: Sequence[Command]) -> LoopIterationSteps:
@@ -272,7 +324,9 @@ class SimulatedLeader:
         self._end(tx, answer.attempt, row, "published")
         self._tried(tx, row, proven=True)
         contents = tuple((key, changed) for key, (_, changed) in zip(row.keys, shown, strict=True))
-        return AttemptPublished(answer.attempt, contents, answer.seconds, tuple(number for number, _ in shown))
+        return AttemptPublished(
+            answer.attempt, contents, answer.seconds, tuple(number for number, _ in shown)
+        )
 
     def holds_claim(self, attempt: AttemptId, node: str, key: str) -> bool:
         """Return whether no later attempt has taken a partition over."""
@@ -286,20 +340,38 @@ class SimulatedLeader:
     def _hash(self, row: SimulatedAttemptRow, place: int) -> str | None:
         return None if row.node in self.world.scenario.hashless else f"{row.contents[place]:x}"
 
-    def _publish(self, tx: SimulatedTransaction, answer: SimulatedTaskFinished, row: SimulatedAttemptRow, place: int) -> tuple[int, bool]:
+    def _publish(
+        self,
+        tx: SimulatedTransaction,
+        answer: SimulatedTaskFinished,
+        row: SimulatedAttemptRow,
+        place: int,
+    ) -> tuple[int, bool]:
         number = int(tx.get("single", "publication")) + 1
         tx.put("single", "publication", number)
         key, content, known = row.keys[place], row.contents[place], self._hash(row, place)
         before = tx.get("publication", (row.node, key))
         same = before is not None and known is not None and before.hash == known
         first = before.first if same else number
-        tx.put("publication", (row.node, key), SimulatedPublicationRow(number, content, known, answer.attempt, answer.files[place], first))
+        tx.put(
+            "publication",
+            (row.node, key),
+            SimulatedPublicationRow(
+                number, content, known, answer.attempt, answer.files[place], first
+            ),
+        )
         tx.put("partition", (row.node, key), SimulatedPartitionRow(PartitionState.PUBLISHED))
         return number, not same
 
-    def _stop(self, tx: SimulatedTransaction, answer: SimulatedTaskFinished, row: SimulatedAttemptRow) -> AttemptUnsuccessful:
+    def _stop(
+        self, tx: SimulatedTransaction, answer: SimulatedTaskFinished, row: SimulatedAttemptRow
+    ) -> AttemptUnsuccessful:
         fenced = answer.state is PartitionState.PUBLISHED
-        state, kind = (PartitionState.FAILED, FailureKind.CANCELLED) if fenced else (answer.state, answer.kind)
+        state, kind = (
+            (PartitionState.FAILED, FailureKind.CANCELLED)
+            if fenced
+            else (answer.state, answer.kind)
+        )
         self._end(tx, answer.attempt, row, state)
         if kind is FailureKind.NOT_SEPARABLE:
             self._tried(tx, row, proven=False)
@@ -310,21 +382,35 @@ class SimulatedLeader:
         if row.prove:
             tx.put("batching", row.node, (self.world.versions.get(row.node, 0), proven))
 
-    def _end(self, tx: SimulatedTransaction, attempt: AttemptId, row: SimulatedAttemptRow, delivered: str) -> None:
+    def _end(
+        self, tx: SimulatedTransaction, attempt: AttemptId, row: SimulatedAttemptRow, delivered: str
+    ) -> None:
         tx.put("attempt", attempt, None)
         for key, file in zip(row.keys, row.files, strict=False):
             newest: SimulatedDeliveryRow = tx.get("delivery", (row.node, key))
             if newest.file == file:
-                tx.put("delivery", (row.node, key), SimulatedDeliveryRow(file, newest.bundle, newest.content, delivered))
+                tx.put(
+                    "delivery",
+                    (row.node, key),
+                    SimulatedDeliveryRow(file, newest.bundle, newest.content, delivered),
+                )
 
     def _lose(self, tx: SimulatedTransaction, gone: SimulatedLostWorker) -> WorkerLost:
-        known = [attempt_id for attempt_id in (gone.running, *gone.queued) if attempt_id is not None and attempt_id in self.attempts]
+        known = [
+            attempt_id
+            for attempt_id in (gone.running, *gone.queued)
+            if attempt_id is not None and attempt_id in self.attempts
+        ]
         for attempt_id in known:
             row = self.attempts.pop(attempt_id)
             tx.put("attempt", attempt_id, None)
             self._release(attempt_id, row)
         running = gone.running if gone.running in known else None
-        return WorkerLost(running, tuple(attempt_id for attempt_id in gone.queued if attempt_id in known), "its worker died")
+        return WorkerLost(
+            running,
+            tuple(attempt_id for attempt_id in gone.queued if attempt_id in known),
+            "its worker died",
+        )
 
     # Other events
 
@@ -335,7 +421,11 @@ class SimulatedLeader:
         for number, delivery in self.world.files(seen):
             bundle = f"file {number}" if len(delivery.keys) > 1 else ""
             for place, key in enumerate(delivery.keys):
-                tx.put("delivery", (delivery.source, key), SimulatedDeliveryRow(number, bundle, delivery.content + place))
+                tx.put(
+                    "delivery",
+                    (delivery.source, key),
+                    SimulatedDeliveryRow(number, bundle, delivery.content + place),
+                )
                 results.append(DeliveryArrived(delivery.source, key, bundle))
             tx.put("single", "seen", number)
         return [*results, ClockAdvanced()] if results else []
@@ -344,9 +434,22 @@ class SimulatedLeader:
         for command in commands:
             match command:
                 case PartitionUpdate():
-                    before: SimulatedPartitionRow | None = tx.get("partition", (command.node, command.key))
-                    since = before.since if before is not None and before.state is command.state else self.now
-                    row = SimulatedPartitionRow(command.state, command.stale, command.failures, command.not_before, command.proposed, since)
+                    before: SimulatedPartitionRow | None = tx.get(
+                        "partition", (command.node, command.key)
+                    )
+                    since = (
+                        before.since
+                        if before is not None and before.state is command.state
+                        else self.now
+                    )
+                    row = SimulatedPartitionRow(
+                        command.state,
+                        command.stale,
+                        command.failures,
+                        command.not_before,
+                        command.proposed,
+                        since,
+                    )
                     tx.put("partition", (command.node, command.key), row)
                 case Settled():
                     self._close(tx, command.run, "settled")
@@ -385,5 +488,11 @@ class SimulatedLeader:
         yield from self.turn([*loaded, *again])
 
     def _still_wanted(self, request: Requested, names: set[str]) -> Requested:
-        targets: tuple[Target, ...] = tuple(target for target in request.targets if target.node in names)
-        return Requested(self.world.served() if request.standing else targets, run=request.run, standing=request.standing)
+        targets: tuple[Target, ...] = tuple(
+            target for target in request.targets if target.node in names
+        )
+        return Requested(
+            self.world.served() if request.standing else targets,
+            run=request.run,
+            standing=request.standing,
+        )

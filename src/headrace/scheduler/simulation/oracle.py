@@ -44,16 +44,30 @@ def span(node: GraphNode, key: str) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=256)
-def _around(grain: Grain, zone: str, about: int) -> tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]:
+def _around(
+    grain: Grain, zone: str, about: int
+) -> tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]:
     """Return the intervals around a point in time: keys, starts, ends."""
     reach = _AROUND.get(grain, 800 * DAY)
-    keys = tuple(keys_between(key_at_us(about - reach, grain, zone), key_at_us(about + reach, grain, zone), grain, zone))
+    keys = tuple(
+        keys_between(
+            key_at_us(about - reach, grain, zone),
+            key_at_us(about + reach, grain, zone),
+            grain,
+            zone,
+        )
+    )
     spans = [bounds_us(key, grain, zone) for key in keys]
     return keys, tuple(start for start, _ in spans), tuple(end for _, end in spans)
 
 
 @functools.lru_cache(maxsize=65_536)
-def _read_of(source: tuple[Grain, str, int], interval: tuple[str, Grain, str], mode: InputMode, lookback: str | None) -> tuple[str, ...]:
+def _read_of(
+    source: tuple[Grain, str, int],
+    interval: tuple[str, Grain, str],
+    mode: InputMode,
+    lookback: str | None,
+) -> tuple[str, ...]:
     """Return the input's intervals that one interval is computed from, around a point in time.
 
     Cached, because they are the same for many nodes and scenarios.
@@ -86,9 +100,14 @@ class SimulatedRules:
 
     def __init__(self, graph: Graph, about: int) -> None:
         self.nodes = {node.name: node for node in graph.nodes}
-        self.inputs = {node.name: tuple(self._input(node, spec) for spec in node.inputs) for node in graph.nodes}
+        self.inputs = {
+            node.name: tuple(self._input(node, spec) for spec in node.inputs)
+            for node in graph.nodes
+        }
         self._about = about
-        self.heard: dict[str, dict[str, int]] = {node.name: {} for node in graph.nodes if node.is_source}
+        self.heard: dict[str, dict[str, int]] = {
+            node.name: {} for node in graph.nodes if node.is_source
+        }
         """Source → partition → content of its newest delivery."""
         self._regions: dict[tuple[str, str], dict[str, None]] = {}
         self._starts: dict[str, float] = {}
@@ -109,7 +128,9 @@ class SimulatedRules:
             self._starts.clear()
             node = self.nodes[source]
             if node.partition.key is not None:
-                self._regions.setdefault((source, moment_of(node, key)), {})[region_of(node, key)] = None
+                self._regions.setdefault((source, moment_of(node, key)), {})[
+                    region_of(node, key)
+                ] = None
         self.heard[source][key] = content
 
     @staticmethod
@@ -125,7 +146,9 @@ class SimulatedRules:
     def _input(self, node: GraphNode, spec: InputSpec) -> SimulatedInput:
         source, out = self.nodes[spec.node], node.partition
         into = source.partition
-        refers = not (out.whole or (into.whole and out.grain is None)) and (into.whole or spec.mode is InputMode.ALL)
+        refers = not (out.whole or (into.whole and out.grain is None)) and (
+            into.whole or spec.mode is InputMode.ALL
+        )
         return SimulatedInput(spec, source, refers, everything=out.whole and not into.whole)
 
     def required(self, node: GraphNode, read: SimulatedInput, key: str) -> tuple[str, ...]:
@@ -141,11 +164,15 @@ class SimulatedRules:
         moments = self._moments_of(node, read.spec, key)
         if into.key is None:
             return moments
-        return tuple(item for moment in moments for item in self._regional(node, read.source, key, moment))
+        return tuple(
+            item for moment in moments for item in self._regional(node, read.source, key, moment)
+        )
 
     def _paced(self, node: GraphNode) -> list[SimulatedInput]:
         """Return the inputs that determine which partitions a node has."""
-        return [read for read in self.inputs[node.name] if not read.spec.optional and not read.refers]
+        return [
+            read for read in self.inputs[node.name] if not read.spec.optional and not read.refers
+        ]
 
     def _moments_of(self, node: GraphNode, spec: InputSpec, key: str) -> tuple[str, ...]:
         asked = node.name, spec.node, moment_of(node, key)
@@ -160,7 +187,12 @@ class SimulatedRules:
         assert into is not None
         if spec.mode is InputMode.PREVIOUS:
             moment = previous_key(moment, grain, node.timezone)
-        return _read_of((into, source.timezone, self._about), (moment, grain, node.timezone), spec.mode, spec.lookback)
+        return _read_of(
+            (into, source.timezone, self._about),
+            (moment, grain, node.timezone),
+            spec.mode,
+            spec.lookback,
+        )
 
     def _regional(self, node: GraphNode, source: GraphNode, key: str, moment: str) -> Iterator[str]:
         if node.partition.key is not None:
@@ -200,7 +232,9 @@ class SimulatedRules:
         """Return whether a partition is expected."""
         if node.partition.grain is None:
             return True
-        return span(node, key)[1] > self.start(node) and (node.name not in self.free or self.due(node, key))
+        return span(node, key)[1] > self.start(node) and (
+            node.name not in self.free or self.due(node, key)
+        )
 
     def due(self, node: GraphNode, key: str) -> bool:
         """Return whether a partition is due by a calendar, or was delivered anyway."""
@@ -208,7 +242,11 @@ class SimulatedRules:
         off = node.days_off.covers(moment_of(node, key), node.partition.grain, node.timezone)
         if node.is_source:
             return not off or key in self.heard[node.name]
-        return any(self.due(read.source, item) for read in self._paced(node) for item in self.required(node, read, key))
+        return any(
+            self.due(read.source, item)
+            for read in self._paced(node)
+            for item in self.required(node, read, key)
+        )
 
     def absent(self, node: GraphNode, key: str) -> bool:
         """Return whether a partition counts as present and empty, because it was never expected."""
@@ -221,7 +259,10 @@ class SimulatedRules:
             if not any(span(source, other)[0] > begins for other in self.heard[source.name]):
                 return False
         if source.complete_after is not None:
-            return Offset.parse(source.complete_after).after_us(span(source, key)[1], source.timezone) <= now
+            return (
+                Offset.parse(source.complete_after).after_us(span(source, key)[1], source.timezone)
+                <= now
+            )
         return True
 
     def before(self, node: GraphNode, key: str) -> str | None:
@@ -243,14 +284,20 @@ class SimulatedRules:
         moments = self.moments(node)
         if cut.key is None:
             return moments
-        return tuple(f"{moment}/{region}" for moment in moments for region in cut.values or self.regions(node, moment))
+        return tuple(
+            f"{moment}/{region}"
+            for moment in moments
+            for region in cut.values or self.regions(node, moment)
+        )
 
     def moments(self, node: GraphNode) -> tuple[str, ...]:
         """Return all intervals that a node could have in the scenario, in order."""
         assert node.partition.grain is not None
         keys, starts, ends = _around(node.partition.grain, node.timezone, self._about)
         reach = _HOURS_REACH if node.partition.grain is Grain.HOUR else _REACH
-        return keys[bisect_right(ends, self._about - reach) : bisect_left(starts, self._about + reach)]
+        return keys[
+            bisect_right(ends, self._about - reach) : bisect_left(starts, self._about + reach)
+        ]
 
 
 # Expected publications at the end: every partition computed from the deliveries, oldest inputs
@@ -260,7 +307,9 @@ Key = tuple[str, str]
 """A node and one of its partitions."""
 
 
-def computed_content(node: str, key: str, version: int, read: Iterable[tuple[str, str, int]], coarse: int | None) -> int:
+def computed_content(
+    node: str, key: str, version: int, read: Iterable[tuple[str, str, int]], coarse: int | None
+) -> int:
     """Return the content that asset code computes from `read`: (input, partition, content).
 
     `coarse` limits the number of different contents.
@@ -276,7 +325,9 @@ class Oracle:
     those of changed nodes.
     """
 
-    def __init__(self, rules: SimulatedRules, now: int, versions: dict[str, int], coarse: dict[str, int]) -> None:
+    def __init__(
+        self, rules: SimulatedRules, now: int, versions: dict[str, int], coarse: dict[str, int]
+    ) -> None:
         self._rules, self._now, self._versions, self._coarse = rules, now, versions, coarse
         self._known: dict[Key, int | None] = {}
         self._all: dict[str, dict[str, int]] = {}
@@ -303,8 +354,14 @@ class Oracle:
         if node.partition.grain is not None and node.partition.key is not None and "/" not in key:
             return None  # an interval without any known key
         if node.is_source:
-            return self._rules.heard[node.name].get(key) if self._rules.expected(node, key) else None
-        if not self._rules.expected(node, key) or not self._announced(node, key) or not self._in_order(node, key):
+            return (
+                self._rules.heard[node.name].get(key) if self._rules.expected(node, key) else None
+            )
+        if (
+            not self._rules.expected(node, key)
+            or not self._announced(node, key)
+            or not self._in_order(node, key)
+        ):
             return None
         read: list[tuple[str, str, int]] = []
         for simulated_input in self._rules.inputs[node.name]:
@@ -317,14 +374,19 @@ class Oracle:
             if content is None:
                 return None
             read.append((node.name, before, content))
-        return computed_content(node.name, key, self._versions.get(node.name, 0), read, self._coarse.get(node.name))
+        return computed_content(
+            node.name, key, self._versions.get(node.name, 0), read, self._coarse.get(node.name)
+        )
 
     def _announced(self, node: GraphNode, key: str) -> bool:
         """Return whether any input of a partition is present."""
         for read in self._rules.inputs[node.name]:
             if read.everything:
                 return bool(self.all(read.source))
-            if any(self.content(read.source.name, item) is not None for item in self._rules.required(node, read, key)):
+            if any(
+                self.content(read.source.name, item) is not None
+                for item in self._rules.required(node, read, key)
+            ):
                 return True
         return False
 
@@ -348,7 +410,9 @@ class Oracle:
             return key in self._rules.heard[node.name] and self._rules.expected(node, key)
         return self._rules.expected(node, key) and self._announced(node, key)
 
-    def _of(self, node: GraphNode, read: SimulatedInput, key: str) -> list[tuple[str, str, int]] | None:
+    def _of(
+        self, node: GraphNode, read: SimulatedInput, key: str
+    ) -> list[tuple[str, str, int]] | None:
         """Return the partitions read from one input; None if one is missing."""
         rules, source = self._rules, read.source
         if read.everything:
@@ -358,7 +422,9 @@ class Oracle:
         results = []
         for item in rules.required(node, read, key):
             content = self.content(source.name, item)
-            if content is not None and (not source.is_source or rules.complete(source, item, self._now)):
+            if content is not None and (
+                not source.is_source or rules.complete(source, item, self._now)
+            ):
                 results.append((source.name, item, content))
             elif not read.spec.optional and not rules.absent(source, item):
                 return None
@@ -371,6 +437,12 @@ class Oracle:
         still missing.
         """
         results = self.all(source)
-        if not results or (node.settled and source.partition.whole and self.content(source.name, WHOLE) is None):
+        if not results or (
+            node.settled and source.partition.whole and self.content(source.name, WHOLE) is None
+        ):
             return None
-        return [(source.name, item, content) for item, content in results.items()] if node.rebuild_on_reference else []
+        return (
+            [(source.name, item, content) for item, content in results.items()]
+            if node.rebuild_on_reference
+            else []
+        )

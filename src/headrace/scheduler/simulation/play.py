@@ -35,7 +35,9 @@ class SimulationResult(msgspec.Struct, frozen=True):
     failure: SimulationFailure | None = None
 
 
-def play(scenario: Scenario, leader_type: type[SimulatedLeader] = SimulatedLeader) -> SimulationResult:
+def play(
+    scenario: Scenario, leader_type: type[SimulatedLeader] = SimulatedLeader
+) -> SimulationResult:
     """Play a scenario once; never raises for anything that the scenario reveals."""
     world = Simulation(scenario, leader_type=leader_type)
     failure = None
@@ -50,7 +52,9 @@ def play(scenario: Scenario, leader_type: type[SimulatedLeader] = SimulatedLeade
         failure = SimulationFailure("it_comes_to_rest", str(error))
     except Exception as error:  # noqa: BLE001 - any exception of the core is a finding
         failure = SimulationFailure(_name(error), f"{type(error).__name__}: {error}")
-    return SimulationResult(world.told, sum(world.coverage.faults.values()), world.coverage, failure)
+    return SimulationResult(
+        world.told, sum(world.coverage.faults.values()), world.coverage, failure
+    )
 
 
 def _name(error: Exception) -> str:
@@ -58,7 +62,11 @@ def _name(error: Exception) -> str:
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
-    return f"{type(error).__name__} in {place.tb_frame.f_code.co_name}" if place is not None else type(error).__name__
+    return (
+        f"{type(error).__name__} in {place.tb_frame.f_code.co_name}"
+        if place is not None
+        else type(error).__name__
+    )
 
 
 # Shrink a failing scenario: parts are removed as long as the same invariant fails.
@@ -115,11 +123,15 @@ def _without_nodes(scenario: Scenario, still: Fails) -> Scenario:
 
 def _without(scenario: Scenario, name: str) -> Scenario | None:
     nodes = tuple(node for node in scenario.graph.nodes if node.name != name)
-    if any(name in node.depends or any(spec.node == name for spec in node.inputs) for node in nodes):
+    if any(
+        name in node.depends or any(spec.node == name for spec in node.inputs) for node in nodes
+    ):
         return None
     change = scenario.change
     change = msgspec.structs.replace(
-        change, changed=tuple(node for node in change.changed if node.name != name), removed=change.removed - {name}
+        change,
+        changed=tuple(node for node in change.changed if node.name != name),
+        removed=change.removed - {name},
     )
     deeds = tuple(_about_less(deed, name) for deed in scenario.deeds)
     return msgspec.structs.replace(
@@ -148,7 +160,12 @@ def _plainer(scenario: Scenario, still: Fails) -> Scenario:
 
 
 def _plainer_ones(scenario: Scenario) -> Iterator[Callable[[Scenario], Scenario]]:
-    empty: tuple[tuple[str, object], ...] = (("coarse", {}), ("hashless", frozenset()), ("brief", frozenset()), ("poison", frozenset()))
+    empty: tuple[tuple[str, object], ...] = (
+        ("coarse", {}),
+        ("hashless", frozenset()),
+        ("brief", frozenset()),
+        ("poison", frozenset()),
+    )
     for field, value in empty:
         yield lambda item, field=field, value=value: msgspec.structs.replace(item, **{field: value})  # type: ignore[misc]
     for node in scenario.graph.nodes:
@@ -159,7 +176,10 @@ def _plainer_ones(scenario: Scenario) -> Iterator[Callable[[Scenario], Scenario]
 
 def _simplified(scenario: Scenario, name: str, field: str) -> Scenario:
     value: object = None if field in ("trigger", "priority") else ()
-    nodes = (msgspec.structs.replace(n, **{field: value}) if n.name == name else n for n in scenario.graph.nodes)
+    nodes = (
+        msgspec.structs.replace(n, **{field: value}) if n.name == name else n
+        for n in scenario.graph.nodes
+    )
     return msgspec.structs.replace(scenario, graph=Graph(tuple(nodes), scenario.graph.pools))
 
 
@@ -176,14 +196,33 @@ def describe(scenario: Scenario, failure: SimulationFailure) -> Iterator[str]:
     assets, happenings, faults = scenario.size
     yield f"seed {scenario.seed}: {failure.found}"
     yield f"  again: {replay_command(scenario.seed)}"
-    yield f"  as small as it was found: {assets} assets, {happenings} happenings, {faults} faults, {scenario.slots} slots"
+    yield (
+        f"  as small as it was found: {assets} assets, {happenings} happenings, {faults} faults,"
+        f" {scenario.slots} slots"
+    )
     yield from (f"    {_node(node)}" for node in scenario.graph.nodes)
-    happened = [(delivery.at, f"{delivery.source} delivers {', '.join(delivery.keys)}") for delivery in scenario.deliveries]
-    happened += [
-        (item.at, f"somebody asks to {item.kind} {', '.join(item.nodes)} {item.first or ''}..{item.last or ''}") for item in scenario.deeds
+    happened = [
+        (delivery.at, f"{delivery.source} delivers {', '.join(delivery.keys)}")
+        for delivery in scenario.deliveries
     ]
-    happened += [(fault.at, f"fault: {fault.kind} at {fault.point}, {fault.size}") for fault in scenario.faults]
-    yield from (f"    {(at - scenario.began) / 3_600_000_000:8.2f} h  {what}" for at, what in sorted(happened))
+    happened += [
+        (
+            item.at,
+            (
+                f"somebody asks to {item.kind} {', '.join(item.nodes)}"
+                f" {item.first or ''}..{item.last or ''}"
+            ),
+        )
+        for item in scenario.deeds
+    ]
+    happened += [
+        (fault.at, f"fault: {fault.kind} at {fault.point}, {fault.size}")
+        for fault in scenario.faults
+    ]
+    yield from (
+        f"    {(at - scenario.began) / 3_600_000_000:8.2f} h  {what}"
+        for at, what in sorted(happened)
+    )
 
 
 def _node(node: GraphNode) -> str:
@@ -194,15 +233,24 @@ def _node(node: GraphNode) -> str:
     flags = ("chained", "tells", "settled", "watermark", "rebuild_on_reference")
     said += [flag for flag in flags if getattr(node, flag)]
     said += [
-        f"{field}={getattr(node, field)}" for field in ("start", "complete_after", "restate_within", "expect_by") if getattr(node, field)
+        f"{field}={getattr(node, field)}"
+        for field in ("start", "complete_after", "restate_within", "expect_by")
+        if getattr(node, field)
     ]
     if node.trigger is not None:
-        said.append(f"trigger {node.trigger.cron or node.trigger.every_us or 'of an event'}{' latest' if node.trigger.latest else ''}")
+        when = node.trigger.cron or node.trigger.every_us or "of an event"
+        said.append(f"trigger {when}{' latest' if node.trigger.latest else ''}")
     return f"{node.name}: {', '.join(said)}"
 
 
 def _how(mode: str, lookback: str | None, optional: bool) -> str:
-    return "".join(("" if mode == "required" else f" {mode}", f" {lookback}" if lookback else "", " optional" if optional else ""))
+    return "".join(
+        (
+            "" if mode == "required" else f" {mode}",
+            f" {lookback}" if lookback else "",
+            " optional" if optional else "",
+        )
+    )
 
 
 # Play many seeds in several processes; failing ones are shrunk and described.
@@ -226,13 +274,19 @@ class Many(msgspec.Struct):
 
     def add(self, seed: int, played: SimulationResult) -> None:
         """Add the result of one seed."""
-        self.seeds, self.events, self.faults = self.seeds + 1, self.events + played.events, self.faults + played.faults
+        self.seeds, self.events, self.faults = (
+            self.seeds + 1,
+            self.events + played.events,
+            self.faults + played.faults,
+        )
         self.fewest = min(self.fewest[0], played.events), min(self.fewest[1], played.faults)
         if played.failure is not None:
             self.failed[seed] = played.failure
 
 
-def many(seeds: Iterable[int], processes: int = 1, progress: Callable[[Many], None] = lambda _: None) -> tuple[Many, Coverage]:
+def many(
+    seeds: Iterable[int], processes: int = 1, progress: Callable[[Many], None] = lambda _: None
+) -> tuple[Many, Coverage]:
     """Play seeds; `progress` gets the results so far after each seed."""
     result, coverage, began = Many(), Coverage(), time.perf_counter()
     for seed, played in _played(seeds, processes):
@@ -284,5 +338,9 @@ def summary(many: Many, coverage: Coverage) -> Iterator[str]:
     yield from coverage.said()
     for place, (seed, failure) in enumerate(sorted(many.failed.items())):
         yield ""
-        yield from shrunk_failure(seed, failure) if place < FAILURES_REPORTED_MAX else [f"seed {seed}: {failure.found}"]
+        yield from (
+            shrunk_failure(seed, failure)
+            if place < FAILURES_REPORTED_MAX
+            else [f"seed {seed}: {failure.found}"]
+        )
     yield f"{len(many.failed)} of {many.seeds} seeds failed" if many.failed else "no seed failed"

@@ -60,11 +60,20 @@ class SimulatedWindow:
 
     def __init__(self, zone: str, first_us: int) -> None:
         self.zone, self.first_us = zone, first_us
-        self.days = tuple(self.keys(Grain.DAY, first_us, first_us + DAYS_DELIVERED * DAY - 3 * HOUR))[:DAYS_DELIVERED]
+        self.days = tuple(
+            self.keys(Grain.DAY, first_us, first_us + DAYS_DELIVERED * DAY - 3 * HOUR)
+        )[:DAYS_DELIVERED]
 
     def keys(self, grain: Grain, since_us: int, until_us: int) -> list[str]:
         """Return the partitions between two points in time."""
-        return list(keys_between(key_at_us(since_us, grain, self.zone), key_at_us(until_us, grain, self.zone), grain, self.zone))
+        return list(
+            keys_between(
+                key_at_us(since_us, grain, self.zone),
+                key_at_us(until_us, grain, self.zone),
+                grain,
+                self.zone,
+            )
+        )
 
 
 class Maker:
@@ -80,7 +89,12 @@ class Maker:
         """Add a source of each partitioning that assets need, some with promises."""
         days = self._window.days
         self._source("day", DAILY)
-        self._source("late", DAILY, expect_by=self._chance.choice(("06:00", "+2d 06:00", "+20m")), restate_within="2d")
+        self._source(
+            "late",
+            DAILY,
+            expect_by=self._chance.choice(("06:00", "+2d 06:00", "+20m")),
+            restate_within="2d",
+        )
         self._source("other", DAILY, **self._chance.choice(self._promises()))
         self._source("off", DAILY, days_off=DaysOff(dates=frozenset(self._chance.sample(days, 2))))
         self._source("from", DAILY, start=self._chance.choice(days[:4]))
@@ -91,41 +105,79 @@ class Maker:
         self._source("week", PartitionSpec(grain=Grain.WEEK))
 
     def _promises(self) -> list[dict[str, Any]]:
-        return [{"watermark": True}, {"complete_after": "+2h"}, {"complete_after": "+1d 06:00"}, {"restate_within": "1d"}]
+        return [
+            {"watermark": True},
+            {"complete_after": "+2h"},
+            {"complete_after": "+1d 06:00"},
+            {"restate_within": "1d"},
+        ]
 
     def _source(self, name: str, partition: PartitionSpec, **fields: Any) -> None:
-        self.nodes.append(GraphNode(f"s_{name}", True, partition, self._window.zone, timeout_us=2 * HOUR, **fields))
+        self.nodes.append(
+            GraphNode(
+                f"s_{name}", True, partition, self._window.zone, timeout_us=2 * HOUR, **fields
+            )
+        )
 
     # Assets
 
     def asset(self) -> None:
         """Add one asset of a random kind."""
         kinds: tuple[Callable[[], None], ...] = (
-            self._same, self._same, self._same, self._lookback, self._previous, self._chained, self._coarser, self._finer,
-            self._whole, self._whole_of_whole, self._grown, self._of_grown, self._listed, self._of_listed, self._by_key,
-            self._hourly, self._of_hours, self._ordered, self._told, self._referring,
-        )  # fmt: skip
+            self._same,
+            self._same,
+            self._same,
+            self._lookback,
+            self._previous,
+            self._chained,
+            self._coarser,
+            self._finer,
+            self._whole,
+            self._whole_of_whole,
+            self._grown,
+            self._of_grown,
+            self._listed,
+            self._of_listed,
+            self._by_key,
+            self._hourly,
+            self._of_hours,
+            self._ordered,
+            self._told,
+            self._referring,
+        )
         self._chance.choice(kinds)()
 
     def _add(self, partition: PartitionSpec, *inputs: InputSpec, **fields: Any) -> None:
         attempts = self._chance.choice((2, 3, 5))
         timeout = self._chance.choice((1, 3)) * HOUR
         name = f"a{sum(1 for node in self.nodes if not node.is_source):02}"
-        fields = {"attempts_max": attempts, "timeout_us": timeout, **self._policies(name, inputs), **fields}
+        fields = {
+            "attempts_max": attempts,
+            "timeout_us": timeout,
+            **self._policies(name, inputs),
+            **fields,
+        }
         self.nodes.append(GraphNode(name, False, partition, self._window.zone, inputs, **fields))
 
     def _policies(self, name: str, inputs: tuple[InputSpec, ...]) -> dict[str, Any]:
         """Return random options of an asset, such as pools, that affect when it runs."""
         chance, results = self._chance, dict[str, Any]()
         if chance.chance(0.3):
-            results["takes"] = tuple(Take(pool, chance.between(1, 3)) for pool in chance.sample(tuple(POOLS), chance.between(1, 2)))
+            results["takes"] = tuple(
+                Take(pool, chance.between(1, 3))
+                for pool in chance.sample(tuple(POOLS), chance.between(1, 2))
+            )
         if chance.chance(0.1):
             results["takes"] = (Take(f"node:{name}"),)
         if chance.chance(0.1):
             results["priority"] = chance.below(5)
         if chance.chance(0.15):
-            due: dict[str, Any] = chance.choice(({"due": "06:00"}, {"due": "+2d 09:00"}, {"due": "", "max_age": "30h"}))
-            results["promises"] = (ConsumerDeadline("somebody", Grain.DAY, self._window.zone, after_us=0, **due),)
+            due: dict[str, Any] = chance.choice(
+                ({"due": "06:00"}, {"due": "+2d 09:00"}, {"due": "", "max_age": "30h"})
+            )
+            results["promises"] = (
+                ConsumerDeadline("somebody", Grain.DAY, self._window.zone, after_us=0, **due),
+            )
         if chance.chance(0.12):
             results["trigger"] = self._trigger(inputs[0].node)
         return results
@@ -173,7 +225,9 @@ class Maker:
         self._add(DAILY, reads(self._pick(DAILY), lookback=self._chance.choice(("1d", "2d", "3d"))))
 
     def _previous(self) -> None:
-        self._add(DAILY, *_distinct(self._daily(), reads(self._pick(DAILY), mode=InputMode.PREVIOUS)))
+        self._add(
+            DAILY, *_distinct(self._daily(), reads(self._pick(DAILY), mode=InputMode.PREVIOUS))
+        )
 
     def _chained(self) -> None:
         self._add(DAILY, self._daily(), chained=True)
@@ -216,7 +270,9 @@ class Maker:
 
     def _ordered(self) -> None:
         # a waived partition that is requested again at the end would be waited for
-        latest = {node.name for node in self.nodes if node.trigger is not None and node.trigger.latest}
+        latest = {
+            node.name for node in self.nodes if node.trigger is not None and node.trigger.latest
+        }
         self._add(DAILY, self._daily(), depends=tuple({self._pick(DAILY)} - latest))
 
     def _told(self) -> None:
@@ -262,7 +318,9 @@ FAULTS_ALWAYS = (
     FaultKind.DISK_FULL,
 )
 """Faults that always find a target."""
-DEEDS = tuple(kind for kind in DeedKind if kind not in (DeedKind.REFRESH, DeedKind.APPLY, DeedKind.BACKFILL))
+DEEDS = tuple(
+    kind for kind in DeedKind if kind not in (DeedKind.REFRESH, DeedKind.APPLY, DeedKind.BACKFILL)
+)
 BORROWED = "s_ref"
 
 
@@ -277,7 +335,10 @@ def scenario(seed: int) -> Scenario:
     plans = tuple(_backfills(seed, graph, window, began))
     meanwhile = _meanwhile(seed, graph, window, plans)
     deliveries = tuple(
-        sorted((*maker.deliveries(borrowed), *meanwhile), key=lambda delivery: (delivery.at, delivery.source, delivery.keys))
+        sorted(
+            (*maker.deliveries(borrowed), *meanwhile),
+            key=lambda delivery: (delivery.at, delivery.source, delivery.keys),
+        )
     )
     assets = [node.name for node in graph.nodes if not node.is_source]
     return Scenario(
@@ -296,7 +357,9 @@ def scenario(seed: int) -> Scenario:
         borrowed=borrowed,
         together=chance.chance(0.7),
         unserved=frozenset(chance.sample(assets, 5) if chance.chance(0.5) else ()),
-        poison=frozenset((name, chance.choice(window.days)) for name in chance.sample(assets, chance.below(3))),
+        poison=frozenset(
+            (name, chance.choice(window.days)) for name in chance.sample(assets, chance.below(3))
+        ),
         lying=falsely_separable(seed, graph),
         heavy=memory_limited(seed, graph),
     )
@@ -305,22 +368,34 @@ def scenario(seed: int) -> Scenario:
 def _backfills(seed: int, graph: Graph, window: SimulatedWindow, began: int) -> Iterator[Deed]:
     """Yield some items, drawn independently of the rest of the scenario."""
     chance = Generator(seed ^ 0xBACF)
-    assets = [node.name for node in graph.nodes if not node.is_source and node.partition.grain is not None]
+    assets = [
+        node.name for node in graph.nodes if not node.is_source and node.partition.grain is not None
+    ]
     for _ in range(chance.below(6)):
         first, last = sorted(chance.choice(window.days) for _ in range(2))
         nodes = tuple(chance.sample(assets, chance.between(1, 3)))
-        yield Deed(began + chance.below(LASTS), DeedKind.BACKFILL, nodes, first, last, chance.below(1000))
+        yield Deed(
+            began + chance.below(LASTS), DeedKind.BACKFILL, nodes, first, last, chance.below(1000)
+        )
 
 
-def _meanwhile(seed: int, graph: Graph, window: SimulatedWindow, plans: Sequence[Deed]) -> Iterator[SimulatedDelivery]:
+def _meanwhile(
+    seed: int, graph: Graph, window: SimulatedWindow, plans: Sequence[Deed]
+) -> Iterator[SimulatedDelivery]:
     """Deliver some inputs of a plan again while it is computed."""
     chance, nodes = Generator(seed ^ 0xDE11), {node.name: node for node in graph.nodes}
     for plan in plans:
-        above = sorted(name for name in _upstream_of(nodes, plan.nodes) if nodes[name].is_source and nodes[name].partition == DAILY)
+        above = sorted(
+            name
+            for name in _upstream_of(nodes, plan.nodes)
+            if nodes[name].is_source and nodes[name].partition == DAILY
+        )
         days = [day for day in window.days if (plan.first or "") <= day <= (plan.last or "")]
         for _ in range(chance.below(5) if above else 0):
             at = plan.at + chance.below(2 * HOUR)
-            yield SimulatedDelivery(at, chance.choice(above), (chance.choice(days),), chance.below(1 << 20))
+            yield SimulatedDelivery(
+                at, chance.choice(above), (chance.choice(days),), chance.below(1 << 20)
+            )
 
 
 def _upstream_of(nodes: dict[str, GraphNode], names: Iterable[str]) -> set[str]:
@@ -335,9 +410,13 @@ def _upstream_of(nodes: dict[str, GraphNode], names: Iterable[str]) -> set[str]:
 class _Maker:
     """Draws the parts of a scenario one after the other."""
 
-    def __init__(self, chance: Generator, graph: Graph, window: SimulatedWindow, began: int) -> None:
+    def __init__(
+        self, chance: Generator, graph: Graph, window: SimulatedWindow, began: int
+    ) -> None:
         self._chance, self._graph, self._window, self._began = chance, graph, window, began
-        self._daily = [node for node in graph.nodes if node.partition == PartitionSpec(grain=Grain.DAY)]
+        self._daily = [
+            node for node in graph.nodes if node.partition == PartitionSpec(grain=Grain.DAY)
+        ]
 
     # Vendors
 
@@ -359,15 +438,27 @@ class _Maker:
             day = window.first_us + self._chance.between(1, 5) * DAY
             return self._bundled(window.keys(Grain.HOUR, day - 2 * HOUR, day + 26 * HOUR), 6)
         if cut.grain is Grain.WEEK:
-            return [(key,) for key in window.keys(Grain.WEEK, window.first_us - 7 * DAY, window.first_us + 7 * DAY)]
+            return [
+                (key,)
+                for key in window.keys(
+                    Grain.WEEK, window.first_us - 7 * DAY, window.first_us + 7 * DAY
+                )
+            ]
         if cut.key is not None:
             regions = cut.values or REGIONS
-            return [tuple(f"{day}/{item}" for item in self._some(regions, cut)) for day in self._chance.sample(window.days, 5)]
+            return [
+                tuple(f"{day}/{item}" for item in self._some(regions, cut))
+                for day in self._chance.sample(window.days, 5)
+            ]
         days = [day for day in window.days if self._chance.chance(0.93)]
         return self._bundled(days, 3) if self._chance.chance(0.2) else [(day,) for day in days]
 
     def _some(self, regions: tuple[str, ...], cut: PartitionSpec) -> list[str]:
-        return list(regions) if cut == LISTED and self._chance.chance(0.9) else self._chance.sample(regions, self._chance.between(1, 3))
+        return (
+            list(regions)
+            if cut == LISTED and self._chance.chance(0.9)
+            else self._chance.sample(regions, self._chance.between(1, 3))
+        )
 
     def _bundled(self, keys: list[str], most: int) -> list[tuple[str, ...]]:
         results: list[tuple[str, ...]] = []
@@ -381,12 +472,20 @@ class _Maker:
         ends = span(node, keys[-1])[1] if node.partition.grain is not None else self._began
         usual = ends + self._chance.between(20, 500) * MINUTE
         at = usual + self._chance.between(1, 4) * DAY if self._chance.chance(0.08) else usual
-        parts = [(key,) for key in keys] if node.partition.key is not None and self._chance.chance(0.5) else [keys]
+        parts = (
+            [(key,) for key in keys]
+            if node.partition.key is not None and self._chance.chance(0.5)
+            else [keys]
+        )
         for part in parts:
             at += self._chance.below(HOUR)
-            yield SimulatedDelivery(max(at, self._began), node.name, part, self._chance.below(1 << 20))
+            yield SimulatedDelivery(
+                max(at, self._began), node.name, part, self._chance.below(1 << 20)
+            )
             if self._chance.chance(0.3 if node.partition.grain is None else 0.16):
-                again = max(at, self._began) + self._chance.below(self._chance.choice((20 * MINUTE, 3 * DAY)))
+                again = max(at, self._began) + self._chance.below(
+                    self._chance.choice((20 * MINUTE, 3 * DAY))
+                )
                 yield SimulatedDelivery(again, node.name, part, self._chance.below(1 << 20))
 
     # People
@@ -396,8 +495,14 @@ class _Maker:
         for _ in range(self._chance.between(6, 14)):
             deed = self._deed(self._chance.choice(DEEDS))
             yield deed
-            if deed.kind in (DeedKind.RUN, DeedKind.RETRY, DeedKind.AGAIN) and self._chance.chance(0.4):
-                yield Deed(deed.at + self._chance.below(20 * MINUTE), DeedKind.CANCEL, pick=self._chance.below(1000))
+            if deed.kind in (DeedKind.RUN, DeedKind.RETRY, DeedKind.AGAIN) and self._chance.chance(
+                0.4
+            ):
+                yield Deed(
+                    deed.at + self._chance.below(20 * MINUTE),
+                    DeedKind.CANCEL,
+                    pick=self._chance.below(1000),
+                )
         if self._chance.chance(0.4):
             yield Deed(self._moment(), DeedKind.APPLY)
         for name in sorted(borrowed):
@@ -422,7 +527,9 @@ class _Maker:
 
     def change(self) -> SimulatedProjectChange:
         """Change the code of a few assets, and the settings of one; remove one without readers."""
-        read = {spec.node for node in self._graph.nodes for spec in node.inputs} | {n for node in self._graph.nodes for n in node.depends}
+        read = {spec.node for node in self._graph.nodes for spec in node.inputs} | {
+            n for node in self._graph.nodes for n in node.depends
+        }
         assets = [node for node in self._graph.nodes if not node.is_source]
         last = [node.name for node in assets if node.name not in read]
         gone = frozenset(self._chance.sample(last, 1) if self._chance.chance(0.5) else ())
@@ -431,12 +538,20 @@ class _Maker:
 
     def _altered(self, node: GraphNode) -> GraphNode:
         """Change the asset code, and sometimes the lookback."""
-        if node.chained or node.partition.grain is not Grain.DAY or len(node.inputs) != 1 or node.partition.key is not None:
+        if (
+            node.chained
+            or node.partition.grain is not Grain.DAY
+            or len(node.inputs) != 1
+            or node.partition.key is not None
+        ):
             return node
         (spec,) = node.inputs
         if spec.lookback is None:
             return node
-        return msgspec.structs.replace(node, inputs=(msgspec.structs.replace(spec, lookback=self._chance.choice(("1d", "2d"))),))
+        return msgspec.structs.replace(
+            node,
+            inputs=(msgspec.structs.replace(spec, lookback=self._chance.choice(("1d", "2d"))),),
+        )
 
     # Faults
 

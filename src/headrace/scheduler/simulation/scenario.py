@@ -307,16 +307,26 @@ class Coverage:
 
     def said(self) -> Iterator[str]:
         """Yield the coverage as lines, with what is missing."""
-        for what, wanted, results in (("state × event", PAIRS, set(self.pairs)), ("fault points", POINTS, set(self.faults))):
-            missing = sorted(" of ".join(str(part) for part in reversed(item) if part) for item in wanted - results)
+        for what, wanted, results in (
+            ("state × event", PAIRS, set(self.pairs)),
+            ("fault points", POINTS, set(self.faults)),
+        ):
+            missing = sorted(
+                " of ".join(str(part) for part in reversed(item) if part)
+                for item in wanted - results
+            )
             share = 100 * (len(wanted) - len(missing)) / len(wanted)
             yield f"{what}: {len(wanted) - len(missing)} of {len(wanted)} ({share:.1f} %)" + (
                 ": not " + ", ".join(missing) if missing else ""
             )
 
-        yield "batches: " + ", ".join(f"{count} {what}" for what, count in sorted(self.batches.items()))
+        yield "batches: " + ", ".join(
+            f"{count} {what}" for what, count in sorted(self.batches.items())
+        )
 
     @property
     def share(self) -> float:
         """The smaller of both shares, from 0 to 1."""
-        return min(len(PAIRS & set(self.pairs)) / len(PAIRS), len(POINTS & set(self.faults)) / len(POINTS))
+        return min(
+            len(PAIRS & set(self.pairs)) / len(PAIRS), len(POINTS & set(self.faults)) / len(POINTS)
+        )

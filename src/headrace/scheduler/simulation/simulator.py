@@ -52,7 +52,13 @@ class Simulation:
     `watch` observes every step, `journalled` records loop iterations for a replay.
     """
 
-    def __init__(self, scenario: Scenario, *, leader_type: type[SimulatedLeader] = SimulatedLeader, journalled: bool = False) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        leader_type: type[SimulatedLeader] = SimulatedLeader,
+        journalled: bool = False,
+    ) -> None:
         self.scenario, self.journalled = scenario, journalled
         self._leader_type = leader_type
         self.now = scenario.began
@@ -195,7 +201,9 @@ class Simulation:
                 return fault
         return None
 
-    def _befallen(self, leader: SimulatedLeader, turning: LoopIterationSteps, fault: SimulatedFault) -> bool:
+    def _befallen(
+        self, leader: SimulatedLeader, turning: LoopIterationSteps, fault: SimulatedFault
+    ) -> bool:
         """Return whether a leader can't continue, for now or ever."""
         if fault.kind is FaultKind.STALL:
             self.after(fault.size, lambda: self._goes_on(leader, turning))
@@ -264,11 +272,17 @@ class Simulation:
 
     def everything(self) -> tuple[Target, ...]:
         """The nodes computed here."""
-        return tuple(Target(node.name) for node in self.graph.nodes if node.name not in self.scenario.borrowed)
+        return tuple(
+            Target(node.name)
+            for node in self.graph.nodes
+            if node.name not in self.scenario.borrowed
+        )
 
     def served(self) -> tuple[Target, ...]:
         """The nodes that run without a request."""
-        return tuple(target for target in self.everything() if target.node not in self.scenario.unserved)
+        return tuple(
+            target for target in self.everything() if target.node not in self.scenario.unserved
+        )
 
     def files(self, seen: int) -> Iterator[tuple[int, SimulatedDelivery]]:
         """Yield the vendor's files that have arrived, after the first `seen`; numbered from 1."""
@@ -287,7 +301,11 @@ class Simulation:
         """Apply the other version of the project."""
         change = self.scenario.change
         changed = {node.name: node for node in change.changed}
-        nodes = (changed.get(node.name, node) for node in self.scenario.graph.nodes if node.name not in change.removed)
+        nodes = (
+            changed.get(node.name, node)
+            for node in self.scenario.graph.nodes
+            if node.name not in change.removed
+        )
         self._use(Graph(tuple(nodes), self.scenario.graph.pools), dict.fromkeys(changed, 1))
 
     def _use(self, graph: Graph, versions: dict[str, int]) -> None:
@@ -315,7 +333,13 @@ class Simulation:
 
     def sweep(self) -> None:
         """Remove staged files that no commit names; workers of former leaders may still write."""
-        self.lake.sweep({row.file for table in ("publication", "overlay") for row in self.store.tables[table].values()})
+        self.lake.sweep(
+            {
+                row.file
+                for table in ("publication", "overlay")
+                for row in self.store.tables[table].values()
+            }
+        )
 
     def deed(self, number: int) -> Deed:
         """Return the targets of a request."""
@@ -356,7 +380,13 @@ class Simulation:
         if self.leader is None:
             return
         busy = self.leader.workers.busy()
-        for worker in busy if fault.kind is FaultKind.WORKERS_DIE else busy[fault.size % len(busy) :][:1] if busy else ():
+        for worker in (
+            busy
+            if fault.kind is FaultKind.WORKERS_DIE
+            else busy[fault.size % len(busy) :][:1]
+            if busy
+            else ()
+        ):
             self.leader.workers.die(worker)
 
     def struck(self, kind: FaultKind) -> bool:
@@ -374,7 +404,9 @@ class Simulation:
 
     def poisoned(self, task: Task) -> bool:
         """Return whether a task kills each worker."""
-        return not self.healed and any((task.node, key) in self.scenario.poison for key in task.keys)
+        return not self.healed and any(
+            (task.node, key) in self.scenario.poison for key in task.keys
+        )
 
     def wants(self, request: Requested, node: str, key: str) -> bool:
         """Return whether a request includes a partition."""
@@ -391,4 +423,6 @@ class Simulation:
     @staticmethod
     def _within(target: Target, key: str) -> bool:
         moment = key.split("/", 1)[0]
-        return (target.first is None or moment >= target.first) and (target.last is None or moment <= target.last)
+        return (target.first is None or moment >= target.first) and (
+            target.last is None or moment <= target.last
+        )

@@ -90,7 +90,20 @@ class RequestRow(msgspec.Struct, frozen=True):
 
 COMMITS_KEPT = 8
 """Number of commits that a power cut can still undo."""
-TABLES = ("partition", "publication", "attempt", "delivery", "run", "pause", "firing", "request", "batching", "plan", "overlay", "single")
+TABLES = (
+    "partition",
+    "publication",
+    "attempt",
+    "delivery",
+    "run",
+    "pause",
+    "firing",
+    "request",
+    "batching",
+    "plan",
+    "overlay",
+    "single",
+)
 _ABSENT = object()
 
 

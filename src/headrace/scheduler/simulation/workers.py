@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from headrace.scheduler.events import AttemptId, DeliveryArrived, Dispatch, Event, Loaded, LoadedPartition, LoadedRunning, Paused
+from headrace.scheduler.events import (
+    AttemptId,
+    DeliveryArrived,
+    Dispatch,
+    Event,
+    Loaded,
+    LoadedPartition,
+    LoadedRunning,
+    Paused,
+)
 from headrace.scheduler.graph import Graph, GraphNode
 from headrace.scheduler.simulation.oracle import SimulatedInput, computed_content
 from headrace.scheduler.simulation.scenario import HOUR, MINUTE, SECOND, FaultKind, drawn
@@ -84,7 +93,9 @@ class SimulatedWorker:
 class SimulatedWorkers:
     """The workers of one leader, which end with it."""
 
-    def __init__(self, world: Simulation, slots: int, leader: AnswerReceiver, plan: int = 0) -> None:
+    def __init__(
+        self, world: Simulation, slots: int, leader: AnswerReceiver, plan: int = 0
+    ) -> None:
         self._world, self._leader, self._plan = world, leader, plan
         self._all = [SimulatedWorker() for _ in range(slots)]
         self.gone = False
@@ -179,30 +190,49 @@ class SimulatedWorkers:
             self._begin(worker)
 
     def _answer(self, task: Task, fate: float, takes: int) -> SimulatedTaskFinished:
-        failed = {0.03: FailureKind.TRANSIENT, 0.045: FailureKind.DETERMINISTIC, 0.055: FailureKind.RESOURCES}
+        failed = {
+            0.03: FailureKind.TRANSIENT,
+            0.045: FailureKind.DETERMINISTIC,
+            0.055: FailureKind.RESOURCES,
+        }
         for bound, kind in failed.items():
             if fate < bound:
                 return SimulatedTaskFinished(task.attempt, state=PartitionState.FAILED, kind=kind)
         if fate < 0.085:
-            return SimulatedTaskFinished(task.attempt, state=PartitionState.HELD if fate < 0.07 else PartitionState.REJECTED)
+            return SimulatedTaskFinished(
+                task.attempt, state=PartitionState.HELD if fate < 0.07 else PartitionState.REJECTED
+            )
         if self._world.disk_is_full():
-            return SimulatedTaskFinished(task.attempt, state=PartitionState.FAILED, kind=FailureKind.RESOURCES)
+            return SimulatedTaskFinished(
+                task.attempt, state=PartitionState.FAILED, kind=FailureKind.RESOURCES
+            )
         too_much = self._too_much(task)
         if too_much is not None:
             return SimulatedTaskFinished(task.attempt, state=PartitionState.FAILED, kind=too_much)
         files = tuple(self._world.lake.stage(content) for content in task.contents)
-        together = self._world.rules.nodes[task.node].batch_max > 1  # then it is fast enough for batches
-        return SimulatedTaskFinished(task.attempt, files, seconds=takes / SECOND / (100 if together else 1))
+        together = (
+            self._world.rules.nodes[task.node].batch_max > 1
+        )  # then it is fast enough for batches
+        return SimulatedTaskFinished(
+            task.attempt, files, seconds=takes / SECOND / (100 if together else 1)
+        )
 
     def _too_much(self, task: Task) -> FailureKind | None:
         """Return why a batch fails although one partition alone would succeed.
 
         None if it doesn't fail.
         """
-        scenario, several = self._world.scenario, len(task.keys) > 1 and not self._world.rules.nodes[task.node].is_source
+        scenario, several = (
+            self._world.scenario,
+            len(task.keys) > 1 and not self._world.rules.nodes[task.node].is_source,
+        )
         if several and task.prove and task.node in scenario.lying:
             return FailureKind.NOT_SEPARABLE
-        return FailureKind.RESOURCES if several and len(task.keys) > scenario.heavy.get(task.node, len(task.keys)) else None
+        return (
+            FailureKind.RESOURCES
+            if several and len(task.keys) > scenario.heavy.get(task.node, len(task.keys))
+            else None
+        )
 
     def _send(self, answer: Answer) -> None:
         """Report the end of a worker or an answer.
@@ -241,8 +271,13 @@ def load(world: Simulation, going: Sequence[LoadedRunning]) -> list[Event]:
     Attempts in `going` continue under another version.
     """
     fired = tuple(world.store.tables["firing"].items())
-    loaded = Loaded(applied_graph(world), tuple(_tracked_partitions(world.store)), tuple(going), fired=fired)
-    paused = (Paused((node,), "a person said so", until) for node, (until,) in world.store.tables["pause"].items())
+    loaded = Loaded(
+        applied_graph(world), tuple(_tracked_partitions(world.store)), tuple(going), fired=fired
+    )
+    paused = (
+        Paused((node,), "a person said so", until)
+        for node, (until,) in world.store.tables["pause"].items()
+    )
     return [loaded, *paused, *waiting_deliveries(world.store)]
 
 
@@ -250,7 +285,10 @@ def applied_graph(world: Simulation) -> Graph:
     """Return the applied graph without batches for nodes whose batches gave another result."""
     tried = world.store.tables["batching"]
     apart = {name for name in tried if tried[name] == (world.versions.get(name, 0), False)}
-    nodes = (msgspec.structs.replace(node, batch_max=1) if node.name in apart else node for node in world.graph.nodes)
+    nodes = (
+        msgspec.structs.replace(node, batch_max=1) if node.name in apart else node
+        for node in world.graph.nodes
+    )
     return Graph(tuple(nodes), world.graph.pools) if apart else world.graph
 
 
@@ -284,7 +322,11 @@ def lose_open_work(tx: SimulatedTransaction, store: SimulatedStore, epoch: int) 
 
 def waiting_deliveries(store: SimulatedStore) -> list[DeliveryArrived]:
     """Return the deliveries that haven't been ingested, in the order of arrival."""
-    waiting = [(row.file, source, key, row.bundle) for (source, key), row in store.tables["delivery"].items() if row.state == "waiting"]
+    waiting = [
+        (row.file, source, key, row.bundle)
+        for (source, key), row in store.tables["delivery"].items()
+        if row.state == "waiting"
+    ]
     return [DeliveryArrived(source, key, bundle) for _, source, key, bundle in sorted(waiting)]
 
 
@@ -306,13 +348,20 @@ class Preparing:
         if node.is_source:
             return self._source(command)
         reads = [list(self._reads(node, key)) for key in command.keys]
-        contents = tuple(self._content(node, key, results) for key, results in zip(command.keys, reads, strict=True))
+        contents = tuple(
+            self._content(node, key, results)
+            for key, results in zip(command.keys, reads, strict=True)
+        )
         ids = tuple(seen.id for results in reads for _, _, seen in results)
         tried = self._tx.get("batching", node.name)
         prove = len(command.keys) > 1 and tried != (self._world.versions.get(node.name, 0), True)
         if len(command.keys) > 1 and not prove and node.name in self._world.scenario.lying:
-            contents = tuple(content + 1 for content in contents)  # nobody compares, so the wrong content goes unnoticed
-        return SimulatedAttemptRow(node.name, command.keys, command.runs, ids, contents, prove=prove)
+            contents = tuple(
+                content + 1 for content in contents
+            )  # nobody compares, so the wrong content goes unnoticed
+        return SimulatedAttemptRow(
+            node.name, command.keys, command.runs, ids, contents, prove=prove
+        )
 
     def content(self, name: str, key: str) -> int:
         """Return the content that a partition would have now."""
@@ -326,11 +375,19 @@ class Preparing:
     def _content(self, node: GraphNode, key: str, reads: list[PreparedInput]) -> int:
         world = self._world
         made_of = [(name, item, seen.content) for name, item, seen in reads]
-        return computed_content(node.name, key, world.versions.get(node.name, 0), made_of, world.scenario.coarse.get(node.name))
+        return computed_content(
+            node.name,
+            key,
+            world.versions.get(node.name, 0),
+            made_of,
+            world.scenario.coarse.get(node.name),
+        )
 
     def _source(self, command: Dispatch) -> SimulatedAttemptRow:
         """Return the newest delivery of each interval, including those of this transaction."""
-        rows: list[SimulatedDeliveryRow] = [self._tx.get("delivery", (command.node, key)) for key in command.keys]
+        rows: list[SimulatedDeliveryRow] = [
+            self._tx.get("delivery", (command.node, key)) for key in command.keys
+        ]
         contents, files = tuple(row.content for row in rows), tuple(row.file for row in rows)
         return SimulatedAttemptRow(command.node, command.keys, command.runs, (), contents, files)
 
@@ -346,12 +403,20 @@ class Preparing:
         everything = what.everything or (what.refers and node.rebuild_on_reference)
         for item in self._all(source.name) if everything else rules.required(node, what, key):
             for read in self._seen(source.name, item):
-                if not (what.spec.optional and source.is_source) or rules.complete(source, item, self._tx.get("single", "clock")):
+                if not (what.spec.optional and source.is_source) or rules.complete(
+                    source, item, self._tx.get("single", "clock")
+                ):
                     yield read
 
     def _all(self, name: str) -> list[str]:
-        published = {key: None for (node, key) in self._world.store.tables["publication"] if node == name}
-        written = {key[1]: None for (table, key) in self._tx.writes if table == "publication" and key[0] == name}
+        published = {
+            key: None for (node, key) in self._world.store.tables["publication"] if node == name
+        }
+        written = {
+            key[1]: None
+            for (table, key) in self._tx.writes
+            if table == "publication" and key[0] == name
+        }
         return list({**published, **written})
 
     def _seen(self, name: str, key: str) -> Iterator[PreparedInput]:

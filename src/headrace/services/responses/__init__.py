@@ -1,7 +1,7 @@
 """Responses of commands: what `--json` prints, what the API serves, what Python users get.
 
-Field names are those of INTERFACE. Every field is always present; unsupported or unknown values are null. Times are aware datetimes
-(ISO 8601 with offset in JSON), partition keys are text.
+Field names are those of INTERFACE. Every field is always present; unsupported or unknown values are
+null. Times are aware datetimes (ISO 8601 with offset in JSON), partition keys are text.
 """
 
 from headrace.services.responses.base import (

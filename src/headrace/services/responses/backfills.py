@@ -10,7 +10,9 @@ from headrace.services.responses.plans import Affects, CountsRow, RefusedRow
 
 
 class BackfillRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """What is made of one node: so many partitions, from the first to the last, in `ranges` where there are gaps between."""
+    """What is made of one node: so many partitions, from the first to the last, in `ranges` where
+    there are gaps between.
+    """
 
     asset: str
     partitions: int
@@ -37,15 +39,17 @@ class SkippedRow(Response, frozen=True, kw_only=True):
 
 
 class EstimateRow(Response, frozen=True, kw_only=True):
-    """How long it will take, in seconds: most probably, at best, at worst, and what that rests on."""
+    """How long it will take, in seconds: most probably, at best, at worst, and what
+    that rests on.
+    """
 
     seconds: float
     low: float | None
     high: float | None
     basis: str
     known: bool = True
-    """False: too little like it has run here. The seconds are a guess without an interval: `low` and
-    `high` are null."""
+    """False: too little like it has run here. The seconds are a guess without an interval: `low`
+    and `high` are null."""
     simulated: float | None = None
     """Before it was corrected by what backfills that have ended took here."""
 
@@ -78,8 +82,9 @@ class ChangedRow(Response, frozen=True, kw_only=True):
 
 
 class FailureRow(Response, frozen=True, kw_only=True):
-    """A partition that couldn't be made: `state` is `failed`, `held` or `rejected`, or `waiting` for one that is. `checks` are those that
-    failed, `sample` some rows that broke them, `first` what has to be done before the backfill is gone on with."""
+    """A partition that couldn't be made: `state` is `failed`, `held` or `rejected`, or `waiting`
+    for one that is. `checks` are those that failed, `sample` some rows that broke them, `first`
+    what has to be done before the backfill is gone on with."""
 
     asset: str
     partition: str
@@ -92,16 +97,18 @@ class FailureRow(Response, frozen=True, kw_only=True):
 
 
 class BackfillResponse(Response, frozen=True, kw_only=True):
-    """A backfill: what it makes, and where it stands. `id` is the number that `backfills` lists it by, null for what was only looked at;
-    `plan_id` stands for what is done, and two backfills that do the same have the same one."""
+    """A backfill: what it makes, and where it stands. `id` is the number that `backfills` lists it
+    by, null for what was only looked at; `plan_id` stands for what is done, and two backfills that
+    do the same have the same one."""
 
     now: datetime
     clock: str
     id: str | None = None
     plan_id: str | None
     state: str
-    """`planned`, `awaiting_approval`, `running`, `paused`, `succeeded`, `partial`, `failed`, `cancelled`; `nothing_due` where there is
-    nothing to do, `declined` by who was asked, `refused` where it isn't the plan that was agreed to."""
+    """`planned`, `awaiting_approval`, `running`, `paused`, `succeeded`, `partial`, `failed`,
+    `cancelled`; `nothing_due` where there is nothing to do, `declined` by who was asked, `refused`
+    where it isn't the plan that was agreed to."""
     refused: RefusedRow | None = None
     mode: str
     reason: str
@@ -163,8 +170,9 @@ class BackfillsResponse(Response, frozen=True, kw_only=True):
 
 
 class PlannedPartitionRow(Response, frozen=True, kw_only=True):
-    """A partition of a backfill. `state` is as in a calendar, for a plan that is only looked at; of one that is kept `published`,
-    `staged` (made, not visible yet), how it ended where it couldn't be made, or `planned`. `attempt` made it for this plan."""
+    """A partition of a backfill. `state` is as in a calendar, for a plan that is only looked at; of
+    one that is kept `published`, `staged` (made, not visible yet), how it ended where it couldn't
+    be made, or `planned`. `attempt` made it for this plan."""
 
     asset: str
     partition: str
@@ -173,7 +181,8 @@ class PlannedPartitionRow(Response, frozen=True, kw_only=True):
 
 
 class PlannedPartitionsResponse(Response, frozen=True, kw_only=True):
-    """Partitions of a backfill, asset by asset in the order in which they are made; `next` is the cursor of later ones."""
+    """Partitions of a backfill, asset by asset in the order in which they are made; `next` is the
+    cursor of later ones."""
 
     now: datetime
     partitions: list[PlannedPartitionRow]

@@ -12,7 +12,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorRow(Response, frozen=True, kw_only=True):
-    """Why an attempt failed, in the user's terms. `code` has a page (`headrace explain CODE`) where it isn't null."""
+    """Why an attempt failed, in the user's terms. `code` has a page (`headrace explain CODE`) where
+    it isn't null."""
 
     kind: str
     message: str
@@ -43,22 +44,25 @@ class CheckRow(Response, frozen=True, kw_only=True):
 
 
 class RepairRow(Response, frozen=True, kw_only=True):
-    """What repairs partitions of one node that didn't get through: what a person does before (null: nothing), and what is typed then,
-    one command after the other."""
+    """What repairs partitions of one node that didn't get through: what a person does before (null:
+    nothing), and what is typed then, one command after the other."""
 
     node: str
     partitions: list[str]
     first: str | None
     commands: list[str]
     incident: str | None = None
-    """In `status`: the open incident that these partitions are put down to; its repair is theirs."""
+    """In `status`: the open incident that these partitions are put down to; its repair
+    is theirs."""
 
 
 # The code of an asset in responses: its files, its packages, and the versions that a table holds.
 
 
 class CodeFileRow(Response, frozen=True, kw_only=True):
-    """A file of an asset's code. `sha256` is of its bytes; `via` are the lines through which the asset uses it, null for its own."""
+    """A file of an asset's code. `sha256` is of its bytes; `via` are the lines through which the
+    asset uses it, null for its own.
+    """
 
     path: str
     sha256: str | None
@@ -73,9 +77,9 @@ class PackageRow(Response, frozen=True, kw_only=True):
 
 
 class ProgramRow(Response, frozen=True, kw_only=True):
-    """A program that an attempt ran, what interprets it, or its script. `name` is how it is called; `path` is
-    where it lies (links followed; relative for a file of the project), null for one that wasn't there;
-    `version` is a Python's."""
+    """A program that an attempt ran, what interprets it, or its script. `name` is how it is called;
+    `path` is where it lies (links followed; relative for a file of the project), null for one that
+    wasn't there; `version` is a Python's."""
 
     name: str
     path: str | None
@@ -84,8 +88,9 @@ class ProgramRow(Response, frozen=True, kw_only=True):
 
 
 class CodeRow(Response, frozen=True, kw_only=True):
-    """The code of an asset, or of an attempt at it. `packages` are those that the code imports and those of `code_packages`; of an attempt
-    as they were installed where it ran, with its `interpreter`, and with the `programs` of a command."""
+    """The code of an asset, or of an attempt at it. `packages` are those that the code imports and
+    those of `code_packages`; of an attempt as they were installed where it ran, with its
+    `interpreter`, and with the `programs` of a command."""
 
     fingerprint: str
     files: list[CodeFileRow]
@@ -97,8 +102,8 @@ class CodeRow(Response, frozen=True, kw_only=True):
 
 
 class PublishedCodeRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """Partitions in a table that one version of the code computed. `fingerprint` is null where the version isn't known any more;
-    `versions` are those of the project that published them."""
+    """Partitions in a table that one version of the code computed. `fingerprint` is null where the
+    version isn't known any more; `versions` are those of the project that published them."""
 
     fingerprint: str | None
     versions: list[int]

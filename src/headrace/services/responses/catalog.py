@@ -44,8 +44,9 @@ class CountedRow(Response, frozen=True, kw_only=True):
 
 
 class CatalogResponse(Response, frozen=True, kw_only=True):
-    """Sources and assets that were searched for, one page of them. The counts are of all that match, without the filter that they are
-    about; `next` is the cursor of the next page, null on the last."""
+    """Sources and assets that were searched for, one page of them. The counts are of all that
+    match, without the filter that they are about; `next` is the cursor of the next page, null on
+    the last."""
 
     now: datetime
     total: int
@@ -59,7 +60,9 @@ class CatalogResponse(Response, frozen=True, kw_only=True):
 
 
 class EdgeRow(Response, frozen=True, kw_only=True):
-    """A node beside another, and how it is read: `required`, `all`, `previous`, `within`, or `depends` for an order without data."""
+    """A node beside another, and how it is read: `required`, `all`, `previous`, `within`, or
+    `depends` for an order without data.
+    """
 
     node: str
     kind: str
@@ -69,7 +72,8 @@ class EdgeRow(Response, frozen=True, kw_only=True):
 
 
 class NodeColumnRow(Response, frozen=True, kw_only=True):
-    """A column as it is published, or, before that, as it is understood. `classification` is the contract's."""
+    """A column as it is published, or, before that, as it is understood. `classification` is the
+    contract's."""
 
     name: str
     type: str | None
@@ -127,7 +131,8 @@ class PartitionsResponse(Response, frozen=True, kw_only=True):
     partitions: list[PartitionRow]
     next: str | None
     counted: list[CountedRow] = msgspec.field(default_factory=list)
-    """On the first page: how many of all that were asked for, not of the page, are in each state."""
+    """On the first page: how many of all that were asked for, not of the page, are in
+    each state."""
 
 
 class CodeVersionRow(Response, frozen=True, kw_only=True):
@@ -139,7 +144,9 @@ class CodeVersionRow(Response, frozen=True, kw_only=True):
 
 
 class CodeResponse(Response, frozen=True, kw_only=True):
-    """The file that declares a node, as it was applied; `text` is null where it was never applied or is no text."""
+    """The file that declares a node, as it was applied; `text` is null where it was never applied
+    or is no text.
+    """
 
     node: str
     file: str
@@ -152,8 +159,9 @@ class CodeResponse(Response, frozen=True, kw_only=True):
 
 
 class FoundRow(Response, frozen=True, kw_only=True):
-    """Something of a name like that. `kind` is `source`, `asset`, `consumer`, `column`, `owner`, `domain`, `tag`, `check`, `incident`,
-    `run` or `backfill`; `name` is what it is opened by, `of` the node of a column or a check."""
+    """Something of a name like that. `kind` is `source`, `asset`, `consumer`, `column`, `owner`,
+    `domain`, `tag`, `check`, `incident`, `run` or `backfill`; `name` is what it is opened by, `of`
+    the node of a column or a check."""
 
     kind: str
     name: str
@@ -174,7 +182,8 @@ class SearchResponse(Response, frozen=True, kw_only=True):
 
 
 class CardView(Response, frozen=True, kw_only=True):
-    """One card. `kind` is `source`, `asset`, `consumer`, `domain`, or `more`: nodes of a domain that aren't shown one by one."""
+    """One card. `kind` is `source`, `asset`, `consumer`, `domain`, or `more`: nodes of a domain
+    that aren't shown one by one."""
 
     id: str
     """Unique in the view: `asset:revenue`, `domain:sales`, `more:down:sales`."""
@@ -182,7 +191,8 @@ class CardView(Response, frozen=True, kw_only=True):
     name: str
     """What it is opened by: a node, a consumer, a domain (empty: of none)."""
     state: str | None
-    """Of sources and assets `fresh`, `behind`, `stale`, `never`; of consumers as in `status`; null for several."""
+    """Of sources and assets `fresh`, `behind`, `stale`, `never`; of consumers as in `status`; null
+    for several."""
     states: list[CountedRow]
     """Of several: how many are in each."""
     worst: str = ""
@@ -210,7 +220,9 @@ class EdgeView(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
 
 
 class GraphView(Response, frozen=True, kw_only=True):
-    """A view. `total` is how many nodes the whole graph has, `shown` how many stand in cards of their own."""
+    """A view. `total` is how many nodes the whole graph has, `shown` how many stand in cards of
+    their own.
+    """
 
     now: datetime
     mode: str

@@ -10,12 +10,26 @@ from msgspec import Meta
 from headrace.services.responses.base import Response
 from headrace.services.responses.status import AvailabilityRow
 
-FIGURES = ("availability", "promises", "nodes", "owners", "domains", "uptime", "weakened", "goodput", "incidents", "sources", "use")
+FIGURES = (
+    "availability",
+    "promises",
+    "nodes",
+    "owners",
+    "domains",
+    "uptime",
+    "weakened",
+    "goodput",
+    "incidents",
+    "sources",
+    "use",
+)
 """What can be explained."""
 
 
 class SpanRow(Response, frozen=True, kw_only=True):
-    """How a consumer was served from one moment to another, as known now; `claimed` is what was said at the time."""
+    """How a consumer was served from one moment to another, as known now; `claimed` is what was
+    said at the time.
+    """
 
     consumer: str
     since: datetime
@@ -24,12 +38,14 @@ class SpanRow(Response, frozen=True, kw_only=True):
     state: str
     claimed: str
     by_exception: bool = False
-    """It was served only by an exception of others than the consumer's owner: not honestly available."""
+    """It was served only by an exception of others than the consumer's owner: not honestly
+    available."""
 
 
 class ServedRow(Response, frozen=True, kw_only=True):
-    """How a consumer, an asset, a source, or all of an owner or a domain was served. Of a node it is what its strictest consumer needed
-    of it; of an owner or domain the worst, with the mean beside it."""
+    """How a consumer, an asset, a source, or all of an owner or a domain was served. Of a node it
+    is what its strictest consumer needed of it; of an owner or domain the worst, with the mean
+    beside it."""
 
     of: str
     kind: str
@@ -45,7 +61,9 @@ class ServedRow(Response, frozen=True, kw_only=True):
 
 
 class RunCountRow(Response, frozen=True, kw_only=True):
-    """Runs of one kind and state that started in the window, and how many of them other tools would count as successes."""
+    """Runs of one kind and state that started in the window, and how many of them other tools would
+    count as successes.
+    """
 
     kind: str
     state: str
@@ -77,8 +95,9 @@ class WeakenedPromiseRow(Response, frozen=True, kw_only=True):
 
 
 class GoodputRow(Response, frozen=True, kw_only=True):
-    """Of one node: rows that were delivered to it, or that attempts staged, in the window, and where they went; `goodput` is the share
-    that is good. Never summed over nodes: the same rows pass through many."""
+    """Of one node: rows that were delivered to it, or that attempts staged, in the window, and
+    where they went; `goodput` is the share that is good. Never summed over nodes: the same rows
+    pass through many."""
 
     node: str
     owner: str
@@ -87,7 +106,8 @@ class GoodputRow(Response, frozen=True, kw_only=True):
     staged: int
     """All rows that attempts were about: the places (`good` to `waiting`) add up to it."""
     delivered: int
-    """Of a source each delivery once, however often it was ingested; of an asset the same as `staged`."""
+    """Of a source each delivery once, however often it was ingested; of an asset the same as
+    `staged`."""
     good: int
     retry: int
     held: int
@@ -109,7 +129,8 @@ class GoodputRow(Response, frozen=True, kw_only=True):
 
 
 class IncidentTimesRow(Response, frozen=True, kw_only=True):
-    """How long one cause took to be noticed, and until all were served again; an open one until now."""
+    """How long one cause took to be noticed, and until all were served again; an open one until
+    now."""
 
     id: str
     kind: str
@@ -124,7 +145,8 @@ class IncidentTimesRow(Response, frozen=True, kw_only=True):
 
 
 class SourceScoreRow(Response, frozen=True, kw_only=True):
-    """What a source is worth, and how far it can be relied on: lower bounds, null with fewer than ten deliveries."""
+    """What a source is worth, and how far it can be relied on: lower bounds, null with fewer than
+    ten deliveries."""
 
     source: str
     owner: str
@@ -143,7 +165,9 @@ class SourceScoreRow(Response, frozen=True, kw_only=True):
 
 
 class UseRow(Response, frozen=True, kw_only=True):
-    """Who reads a node. A node that nobody was seen to read has one row without a reader, with what it cost all the same."""
+    """Who reads a node. A node that nobody was seen to read has one row without a reader, with what
+    it cost all the same.
+    """
 
     node: str
     reader: str | None
@@ -155,12 +179,25 @@ class UseRow(Response, frozen=True, kw_only=True):
     said: str
 
 
-ROWS = (SpanRow, ServedRow, RunCountRow, PromiseRow, WeakenedPromiseRow, GoodputRow, IncidentTimesRow, SourceScoreRow, UseRow)
-"""What figures are made of; a schema says so by references, because JSON doesn't say which of them a row is."""
+ROWS = (
+    SpanRow,
+    ServedRow,
+    RunCountRow,
+    PromiseRow,
+    WeakenedPromiseRow,
+    GoodputRow,
+    IncidentTimesRow,
+    SourceScoreRow,
+    UseRow,
+)
+"""What figures are made of; a schema says so by references, because JSON doesn't say which of them
+a row is."""
 
 
 class FigureResponse(Response, frozen=True, kw_only=True):
-    """One figure of a window, what it says, and the rows that it is made of: all of one kind of ROWS."""
+    """One figure of a window, what it says, and the rows that it is made of: all of one kind of
+    ROWS.
+    """
 
     figure: str
     window: str
@@ -168,5 +205,12 @@ class FigureResponse(Response, frozen=True, kw_only=True):
     until: datetime
     said: list[str]
     rows: Annotated[
-        list[Any], Meta(extra_json_schema={"items": {"anyOf": [{"$ref": f"#/components/schemas/{row.__name__}"} for row in ROWS]}})
+        list[Any],
+        Meta(
+            extra_json_schema={
+                "items": {
+                    "anyOf": [{"$ref": f"#/components/schemas/{row.__name__}"} for row in ROWS]
+                }
+            }
+        ),
     ]

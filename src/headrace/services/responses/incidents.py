@@ -17,12 +17,13 @@ class EvidenceRow(Response, frozen=True, kw_only=True):
     observed: str
     at: datetime
     attempts: list[str] = msgspec.field(default_factory=list)
-    """Of an attempt that failed: its id, and those of the attempts at the same partition that failed
-    before it, one after the other, since the evidence above."""
+    """Of an attempt that failed: its id, and those of the attempts at the same partition that
+    failed before it, one after the other, since the evidence above."""
 
 
 class CauseRow(Response, frozen=True, kw_only=True):
-    """What an incident is put down to. `node` is a source, an asset, a consumer (its export), or `headrace` itself."""
+    """What an incident is put down to. `node` is a source, an asset, a consumer (its export), or
+    `headrace` itself."""
 
     kind: str
     detail: str
@@ -39,7 +40,9 @@ class CauseRow(Response, frozen=True, kw_only=True):
 
 
 class MeasuredRow(Response, frozen=True, kw_only=True):
-    """What one partition came to; `value` is null where it has no such figure. `odd`: the incident is about it."""
+    """What one partition came to; `value` is null where it has no such figure. `odd`: the incident
+    is about it.
+    """
 
     partition: str
     value: float | None
@@ -47,9 +50,10 @@ class MeasuredRow(Response, frozen=True, kw_only=True):
 
 
 class IncidentFigureRow(Response, frozen=True, kw_only=True):
-    """A figure that an incident's evidence is of, over time, oldest first. `figure` is a family of metrics (`nulls`, `rows`,
-    `location`: the size of the values, …), `category` the value whose share it is, `unit` one of share (0 to 1), number and hours.
-    `expected` and `observed` are of `partition`, the first that is odd."""
+    """A figure that an incident's evidence is of, over time, oldest first. `figure` is a family of
+    metrics (`nulls`, `rows`, `location`: the size of the values, …), `category` the value whose
+    share it is, `unit` one of share (0 to 1), number and hours. `expected` and `observed` are of
+    `partition`, the first that is odd."""
 
     node: str
     column: str | None
@@ -71,8 +75,8 @@ class AffectedRow(Response, frozen=True, kw_only=True):
 
 
 class IncidentRepairRow(Response, frozen=True, kw_only=True):
-    """What repairs it; `automatic`: Headrace does it by itself. `first` is what a person does before
-    the command, `commands` all that is typed then, in order: the first of them is `command`.
+    """What repairs it; `automatic`: Headrace does it by itself. `first` is what a person does
+    before the command, `commands` all that is typed then, in order: the first of them is `command`.
 
     `same`: neither code nor inputs have changed, so `fix --again` would compute the same rows."""
 
@@ -80,12 +84,13 @@ class IncidentRepairRow(Response, frozen=True, kw_only=True):
     automatic: bool
     first: str | None = None
     note: str | None = None
-    """When it ends without anybody, and what may be done all the same; then `command` only looks."""
+    """When it ends without anybody, and what may be done all the same; then `command`
+    only looks."""
     same: bool = False
     commands: list[str] = msgspec.field(default_factory=list)
     text: str | None = None
-    """What a person does before the commands, when it ends by itself, or which incidents the command repairs; null: the command
-    repairs this one."""
+    """What a person does before the commands, when it ends by itself, or which incidents the
+    command repairs; null: the command repairs this one."""
 
 
 class SymptomRow(Response, frozen=True, kw_only=True):
@@ -115,7 +120,9 @@ class RecurrenceRow(Response, frozen=True, kw_only=True):
 
 
 class IncidentRow(Response, frozen=True, kw_only=True):
-    """One cause. `began_at` is the earliest evidence, `restored_at` when those affected were served again."""
+    """One cause. `began_at` is the earliest evidence, `restored_at` when those affected were served
+    again.
+    """
 
     id: str
     state: str

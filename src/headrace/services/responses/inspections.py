@@ -1,4 +1,6 @@
-"""Responses of commands that only inspect: `test`, `sql`, `diff`, `doctor`, `schema`, `notify`, …"""
+"""Responses of commands that only inspect: `test`, `sql`, `diff`, `doctor`, `schema`,
+`notify`, …
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,16 @@ class CellRow(Response, frozen=True, kw_only=True):
 
 
 class RowDifferenceRow(Response, frozen=True, kw_only=True):
-    """One row of a test's result that differs from the one expected in some cells. `row` is the row as it was got."""
+    """One row of a test's result that differs from the one expected in some cells. `row` is the row
+    as it was got."""
 
     row: dict[str, Any]
     cells: list[CellRow]
 
 
 class TestRow(Response, frozen=True, kw_only=True):
-    """`test`: one test of one asset. `state` is `passed`, `failed` (not as expected) or `error` (it couldn't be computed, or not
-    be compared). Rows hold the columns that the test names."""
+    """`test`: one test of one asset. `state` is `passed`, `failed` (not as expected) or `error` (it
+    couldn't be computed, or not be compared). Rows hold the columns that the test names."""
 
     __test__ = False  # no test of pytest's
 
@@ -86,7 +89,9 @@ class MomentRow(Response, frozen=True, kw_only=True):
 
 
 class PartitionChange(Response, frozen=True, kw_only=True):
-    """A partition that was published, taken back or published again between two moments. `identical`: again, with the same rows."""
+    """A partition that was published, taken back or published again between two moments.
+    `identical`: again, with the same rows.
+    """
 
     partition: str
     change: str
@@ -95,7 +100,9 @@ class PartitionChange(Response, frozen=True, kw_only=True):
 
 
 class DiffResponse(Response, frozen=True, kw_only=True):
-    """`diff`: what changed between two moments. Without keys a changed row counts as one removed and one added."""
+    """`diff`: what changed between two moments. Without keys a changed row counts as one removed
+    and one added.
+    """
 
     asset: str
     before: MomentRow
@@ -124,8 +131,9 @@ class ExaminationRow(Response, frozen=True, kw_only=True):
 
 
 class ConnectionRow(Response, frozen=True, kw_only=True):
-    """`connections`: one connection. `kind` is null where it is known only once a secret is resolved; `used_by` names sources, consumers
-    and `store`. Of `connections test` only: `state` (`ok`, `failed`, `skipped`), `seconds`, and of a failure `code`, `error`, `hint`."""
+    """`connections`: one connection. `kind` is null where it is known only once a secret is
+    resolved; `used_by` names sources, consumers and `store`. Of `connections test` only: `state`
+    (`ok`, `failed`, `skipped`), `seconds`, and of a failure `code`, `error`, `hint`."""
 
     name: str
     kind: str | None
@@ -138,7 +146,8 @@ class ConnectionRow(Response, frozen=True, kw_only=True):
 
 
 class SchemaRow(Response, frozen=True, kw_only=True):
-    """`schema`: one kind of file and its JSON Schema (draft 2020-12). Without a name: of all kinds."""
+    """`schema`: one kind of file and its JSON Schema (draft 2020-12). Without a name:
+    of all kinds."""
 
     name: str
     files: list[str]
@@ -151,9 +160,11 @@ class SchemaRow(Response, frozen=True, kw_only=True):
 
 
 class NotifyRow(Response, frozen=True, kw_only=True):
-    """`notify`: one owner over one contact, as declared. `told` is who is written to for it (a vendor's manager), null where nobody is;
-    `wrong` says why that contact can't be written to. `sent`, `last_at`, `undelivered` (given up, or tried in vain until now) and `error`
-    are of the messages of the last 30 days. Of `notify test` only: `state` (`ok`, `failed`, `skipped`), `seconds`, `error`."""
+    """`notify`: one owner over one contact, as declared. `told` is who is written to for it (a
+    vendor's manager), null where nobody is; `wrong` says why that contact can't be written to.
+    `sent`, `last_at`, `undelivered` (given up, or tried in vain until now) and `error` are of the
+    messages of the last 30 days. Of `notify test` only: `state` (`ok`, `failed`, `skipped`),
+    `seconds`, `error`."""
 
     owner: str
     told: str | None

@@ -15,7 +15,9 @@ from headrace.services.responses.runs import PublishedRow, RejectedRow, Restated
 
 
 class PauseRow(Response, frozen=True, kw_only=True):
-    """A node that is paused: nothing of it is started. `until` ends it by itself; null: until somebody resumes it."""
+    """A node that is paused: nothing of it is started. `until` ends it by itself; null: until
+    somebody resumes it.
+    """
 
     node: str
     kind: str | None
@@ -36,7 +38,9 @@ class PauseResponse(Response, frozen=True, kw_only=True):
 
 
 class CancelResponse(Response, frozen=True, kw_only=True):
-    """`cancel`: `state` is `cancelled`, or what a run that wasn't under way any more had come to."""
+    """`cancel`: `state` is `cancelled`, or what a run that wasn't under way any more
+    had come to.
+    """
 
     now: datetime
     clock: str
@@ -55,7 +59,9 @@ class StalePartitionsRow(Response, frozen=True, kw_only=True):
 
 
 class WithdrawResponse(Response, frozen=True, kw_only=True):
-    """`withdraw`: `state` is `withdrawn`; `rows` are those that readers saw, `stale` what was made of them."""
+    """`withdraw`: `state` is `withdrawn`; `rows` are those that readers saw, `stale` what was made
+    of them.
+    """
 
     now: datetime
     clock: str
@@ -82,8 +88,8 @@ class UndecidedRow(Response, frozen=True, kw_only=True):
 
 
 class DecisionResponse(Response, frozen=True, kw_only=True):
-    """`quarantine accept` and `quarantine drop`: `state` is `published`, `dropped`, or what it came to
-    where it could not be published; `partial` where several came to different states."""
+    """`quarantine accept` and `quarantine drop`: `state` is `published`, `dropped`, or what it came
+    to where it could not be published; `partial` where several came to different states."""
 
     now: datetime
     clock: str
@@ -103,8 +109,8 @@ class DecisionResponse(Response, frozen=True, kw_only=True):
     published: list[PublishedRow] = msgspec.field(default_factory=list)
     rejected: list[RejectedRow] = msgspec.field(default_factory=list)
     counts: CountsRow | None = None
-    """How many partitions `quarantine accept` announced: what it publishes, and what is computed of that; null
-    for `drop`, and where several partitions were decided one after the other."""
+    """How many partitions `quarantine accept` announced: what it publishes, and what is computed of
+    that; null for `drop`, and where several partitions were decided one after the other."""
     consumers: list[str] = msgspec.field(default_factory=list)
     """Who reads it."""
     undecided: list[UndecidedRow] = msgspec.field(default_factory=list)
@@ -115,10 +121,12 @@ class DecisionResponse(Response, frozen=True, kw_only=True):
 
 
 class WaitingRow(Response, frozen=True, kw_only=True):
-    """One thing that is waited for, in the order in which it helps to know it. `text` is the clause for people."""
+    """One thing that is waited for, in the order in which it helps to know it. `text` is the clause
+    for people."""
 
     kind: str
-    """`delivery`, `partition`, `running`, `paused`, `backoff`, `stopped`, `pool`, `slot`, `trigger`, `decision`, `time`, `leader`."""
+    """`delivery`, `partition`, `running`, `paused`, `backoff`, `stopped`, `pool`, `slot`,
+    `trigger`, `decision`, `time`, `leader`."""
     node: str | None
     partition: str | None
     state: str | None
@@ -136,11 +144,13 @@ class WaitingRow(Response, frozen=True, kw_only=True):
     """How long such attempts take."""
     next: str | None = None
     repair: RepairRow | None = None
-    """Of what failed, is held or was rejected: what repairs it. Where it names an incident, that one's repair does."""
+    """Of what failed, is held or was rejected: what repairs it. Where it names an incident, that
+    one's repair does."""
 
 
 class SegmentRow(Response, frozen=True, kw_only=True):
-    """Where some of the time went. `kind` is one of SEMANTICS §7; `incident` is what explains it, where that is known."""
+    """Where some of the time went. `kind` is one of SEMANTICS §7; `incident` is what explains it,
+    where that is known."""
 
     kind: str
     node: str
@@ -151,15 +161,18 @@ class SegmentRow(Response, frozen=True, kw_only=True):
     note: str
     incident: str | None
     decider: str | None = None
-    """Of what waits for somebody: who could have ended it with one command; null where something had to be mended first."""
+    """Of what waits for somebody: who could have ended it with one command; null where something
+    had to be mended first."""
     lacking: str | None = None
-    """The node that kept it waiting as well, and that no command brings: nobody could have ended the wait then."""
+    """The node that kept it waiting as well, and that no command brings: nobody could have ended
+    the wait then."""
 
 
 class ShareRow(Response, frozen=True, kw_only=True):
-    """What of a wait is an owner's (`headrace`: our own), and which part of it that is, 0 to 1. `kind` is that of the
-    segments (`hold`, `approval`, `paused`) in which this owner could have ended the wait with one command, and `queue` of the time
-    in Headrace's queue while no slot was free: their time is apart from the owner's other time, whose kind is null."""
+    """What of a wait is an owner's (`headrace`: our own), and which part of it that is, 0 to 1.
+    `kind` is that of the segments (`hold`, `approval`, `paused`) in which this owner could have
+    ended the wait with one command, and `queue` of the time in Headrace's queue while no slot was
+    free: their time is apart from the owner's other time, whose kind is null."""
 
     owner: str
     kind: str | None = None
@@ -204,8 +217,9 @@ class LedgerRow(Response, frozen=True, kw_only=True):
 
 
 class WhyResponse(Response, frozen=True, kw_only=True):
-    """`why`: what a consumer's or an asset's interval waits for, and where the time went that it waited, or waits. `wait_seconds` and
-    what follows it are of `interval`; null where no wait of it has begun."""
+    """`why`: what a consumer's or an asset's interval waits for, and where the time went that it
+    waited, or waits. `wait_seconds` and what follows it are of `interval`; null where no wait of it
+    has begun."""
 
     now: datetime
     clock: str

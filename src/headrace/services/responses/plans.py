@@ -11,7 +11,9 @@ from headrace.services.responses.base import Response
 
 
 class EffectRow(Response, frozen=True, kw_only=True):
-    """What becomes of one column: `added`, `dropped`, another `type`, or another `meaning`; and who reads it, one step downstream."""
+    """What becomes of one column: `added`, `dropped`, another `type`, or another `meaning`; and who
+    reads it, one step downstream.
+    """
 
     column: str
     effect: str
@@ -19,8 +21,9 @@ class EffectRow(Response, frozen=True, kw_only=True):
 
 
 class CodeChangeRow(Response, frozen=True, kw_only=True):
-    """A changed file of an asset's code that isn't its own: `change` is `added`, `changed` or `removed`, `via` through which lines the
-    asset uses it. Of a changed package in `code_packages`: `path` is its name, `via` has both versions."""
+    """A changed file of an asset's code that isn't its own: `change` is `added`, `changed` or
+    `removed`, `via` through which lines the asset uses it. Of a changed package in `code_packages`:
+    `path` is its name, `via` has both versions."""
 
     path: str
     change: str
@@ -28,8 +31,9 @@ class CodeChangeRow(Response, frozen=True, kw_only=True):
 
 
 class ChangeRow(Response, frozen=True, kw_only=True):
-    """One change between what is applied and what the files say. `breaking`: somebody reads a column that goes, has another type, or
-    means something else. `partitions_stale` of the node itself."""
+    """One change between what is applied and what the files say. `breaking`: somebody reads a
+    column that goes, has another type, or means something else. `partitions_stale` of the node
+    itself."""
 
     node: str
     change: str
@@ -55,9 +59,9 @@ class Affects(Response, frozen=True, kw_only=True):
 
 
 class CountsRow(Response, frozen=True, kw_only=True):
-    """How many partitions a plan makes, or has made, everywhere by one definition: of sources those that
-    are ingested, of assets those that are computed, of exports those that are sent. Views and checks
-    have none. `nodes` and `text` say it in words."""
+    """How many partitions a plan makes, or has made, everywhere by one definition: of sources those
+    that are ingested, of assets those that are computed, of exports those that are sent. Views and
+    checks have none. `nodes` and `text` say it in words."""
 
     partitions: int
     sources: int
@@ -92,7 +96,9 @@ class WeakenedRow(Response, frozen=True, kw_only=True):
 
 
 class NeededRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """A backfill that a change asks for, as `headrace backfill` takes it: from the first to the last partition, both included."""
+    """A backfill that a change asks for, as `headrace backfill` takes it: from the first to the
+    last partition, both included.
+    """
 
     select: list[str]
     from_: str
@@ -104,7 +110,9 @@ class NeededRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
 
 
 class PromotedRow(Response, frozen=True, kw_only=True):
-    """Partitions that an environment has built: published in production as they are, instead of being computed again."""
+    """Partitions that an environment has built: published in production as they are, instead of
+    being computed again.
+    """
 
     environment: str
     node: str
@@ -129,8 +137,9 @@ class RowChange(Response, frozen=True, kw_only=True):
 
 
 class SpreadRow(Response, frozen=True, kw_only=True):
-    """How the values of one column are distributed in production (`before`) and in the environment (`after`): rows, nulls, distinct values
-    (estimated), minimum, maximum and mean as text, null where the type has none."""
+    """How the values of one column are distributed in production (`before`) and in the environment
+    (`after`): rows, nulls, distinct values (estimated), minimum, maximum and mean as text, null
+    where the type has none."""
 
     column: str
     before: dict[str, Any]
@@ -138,7 +147,9 @@ class SpreadRow(Response, frozen=True, kw_only=True):
 
 
 class DifferenceRow(Response, frozen=True, kw_only=True):
-    """What an environment has built of a node, against what production has: of the newest partitions that differ, `compared` in all."""
+    """What an environment has built of a node, against what production has: of the newest
+    partitions that differ, `compared` in all.
+    """
 
     node: str
     identical: int
@@ -162,7 +173,9 @@ class DifferenceRow(Response, frozen=True, kw_only=True):
 
 
 class PlannedFileRow(Response, frozen=True, kw_only=True):
-    """A file that would be applied: `change` is `added`, `changed`, `removed` (then `sha256` is null) or `unchanged`."""
+    """A file that would be applied: `change` is `added`, `changed`, `removed` (then `sha256` is
+    null) or `unchanged`.
+    """
 
     path: str
     sha256: str | None
@@ -170,8 +183,9 @@ class PlannedFileRow(Response, frozen=True, kw_only=True):
 
 
 class StepRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """One step of a plan, `n` from 1. `kind` is `declare`, `weaken`, `unpin`, `rename`, `repartition`, `remap`, `invalidate`, `retire` or
-    `promote`; `partitions` is null for a step that touches none by itself."""
+    """One step of a plan, `n` from 1. `kind` is `declare`, `weaken`, `unpin`, `rename`,
+    `repartition`, `remap`, `invalidate`, `retire` or `promote`; `partitions` is null for a step
+    that touches none by itself."""
 
     n: int
     kind: str
@@ -184,9 +198,10 @@ class StepRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
 
 
 class RefusedRow(Response, frozen=True, kw_only=True):
-    """Why nothing was done: `code` is `plan_changed`, `plan_id_now` the plan that would be done instead, `files` those that aren't as
-    they were in the plan that was agreed to, `changed` what else differs. With `values_differ`, `text` says
-    which values, and one of `commands` decides it."""
+    """Why nothing was done: `code` is `plan_changed`, `plan_id_now` the plan that would be done
+    instead, `files` those that aren't as they were in the plan that was agreed to, `changed` what
+    else differs. With `values_differ`, `text` says which values, and one of `commands` decides it.
+    """
 
     code: str
     plan_id_now: str
@@ -197,8 +212,8 @@ class RefusedRow(Response, frozen=True, kw_only=True):
 
 
 class PlanResponse(Response, frozen=True, kw_only=True):
-    """What `apply` will do. Counts are null where nothing is known of what is published. `plan_id` is null with `--against`: what is
-    compared with a commit isn't what `apply` does."""
+    """What `apply` will do. Counts are null where nothing is known of what is published. `plan_id`
+    is null with `--against`: what is compared with a commit isn't what `apply` does."""
 
     plan_id: str | None = None
     base_version: int | None = None
@@ -212,7 +227,8 @@ class PlanResponse(Response, frozen=True, kw_only=True):
     """Of making again all that becomes stale."""
     weakens: list[WeakenedRow] = []
     stale: list[StaleRow] = []
-    """What becomes stale, inputs before what reads them. Readers keep what they see until somebody asks for it to be made again."""
+    """What becomes stale, inputs before what reads them. Readers keep what they see until somebody
+    asks for it to be made again."""
     repairs: list[StaleRow] = []
     """What failed under the code as it was."""
     bytes_estimate: int | None = None
@@ -231,8 +247,9 @@ class PlanResponse(Response, frozen=True, kw_only=True):
 
 
 class ApplyResponse(Response, frozen=True, kw_only=True):
-    """`apply`. `state` is `applied`, `nothing`, `refused` (the plan isn't the one that was agreed to) or `declined`; `version` is the one
-    in force afterwards, `plan_id` what was done, or asked for."""
+    """`apply`. `state` is `applied`, `nothing`, `refused` (the plan isn't the one that was agreed
+    to) or `declined`; `version` is the one in force afterwards, `plan_id` what was done, or asked
+    for."""
 
     now: datetime
     state: str
@@ -249,4 +266,5 @@ class ApplyResponse(Response, frozen=True, kw_only=True):
     backfills: list[NeededRow] = []
     """What makes that again, and what failed under the code as it was."""
     backfill: Any = None
-    """What `--backfill` came to (`backfill`'s document, of the last one); null where nobody asked for it."""
+    """What `--backfill` came to (`backfill`'s document, of the last one); null where nobody asked
+    for it."""

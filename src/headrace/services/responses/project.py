@@ -5,7 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from headrace.services.responses.base import CheckRow, CodeRow, ColumnRow, ErrorRow, PublishedCodeRow, Response
+from headrace.services.responses.base import (
+    CheckRow,
+    CodeRow,
+    ColumnRow,
+    ErrorRow,
+    PublishedCodeRow,
+    Response,
+)
 
 
 class Counts(Response, frozen=True, kw_only=True):
@@ -29,7 +36,9 @@ class ProblemRow(Response, frozen=True, kw_only=True):
 
 
 class BindingCounts(Response, frozen=True, kw_only=True):
-    """How many SQL statements DuckDB has bound, of bodies, checks and conditions; `left` are bound by the next `validate`."""
+    """How many SQL statements DuckDB has bound, of bodies, checks and conditions; `left` are bound
+    by the next `validate`.
+    """
 
     statements: int
     bound: int
@@ -46,7 +55,9 @@ class ValidateResponse(Response, frozen=True, kw_only=True):
 
 
 class NodeRow(Response, frozen=True, kw_only=True):
-    """One line of `ls`. `kind` is `source`, `asset` or `consumer`, `body` is `sql`, `python`, `command` or null."""
+    """One line of `ls`. `kind` is `source`, `asset` or `consumer`, `body` is `sql`, `python`,
+    `command` or null.
+    """
 
     name: str
     kind: str
@@ -74,7 +85,9 @@ class InitResponse(Response, frozen=True, kw_only=True):
 
 
 class DemoEvent(Response, frozen=True, kw_only=True):
-    """One thing of the replay that a person should know. `injected` marks what the demo itself did wrong on purpose."""
+    """One thing of the replay that a person should know. `injected` marks what the demo itself did
+    wrong on purpose.
+    """
 
     partition: str
     state: str
@@ -84,7 +97,9 @@ class DemoEvent(Response, frozen=True, kw_only=True):
 
 
 class DemoResponse(Response, frozen=True, kw_only=True):
-    """`demo`: where it is, what the replay did, where its clock stands. Of `demo resume`: what the days came to that flowed since."""
+    """`demo`: where it is, what the replay did, where its clock stands. Of `demo resume`: what the
+    days came to that flowed since.
+    """
 
     directory: str
     now: datetime
@@ -132,7 +147,8 @@ class VersionFileRow(Response, frozen=True, kw_only=True):
 
 
 class VersionRow(Response, frozen=True, kw_only=True):
-    """A version of the project: who put it into force, when, by which plan (null: before plans had ids), and its files."""
+    """A version of the project: who put it into force, when, by which plan (null: before plans had
+    ids), and its files."""
 
     version: int
     plan_id: str | None
@@ -145,7 +161,9 @@ class VersionRow(Response, frozen=True, kw_only=True):
 
 
 class ReadResponse(Response, frozen=True, kw_only=True):
-    """`read`: published rows, and of which snapshot. An asset that was never published has no rows."""
+    """`read`: published rows, and of which snapshot. An asset that was never published
+    has no rows.
+    """
 
     asset: str
     snapshot: int | None
@@ -159,7 +177,8 @@ class ReadResponse(Response, frozen=True, kw_only=True):
 
 
 class TryResponse(Response, frozen=True, kw_only=True):
-    """`try`: computed and audited, nothing published. `state` is `passed`, `warned`, `unchecked`, `held`, `rejected` or `failed`."""
+    """`try`: computed and audited, nothing published. `state` is `passed`, `warned`, `unchecked`,
+    `held`, `rejected` or `failed`."""
 
     asset: str
     partition: str
@@ -186,7 +205,8 @@ class RenderInput(Response, frozen=True, kw_only=True):
 
 
 class RenderResponse(Response, frozen=True, kw_only=True):
-    """`render`: what will run, with its bound values. `text` is SQL for SQL, the function's source for Python, and so on."""
+    """`render`: what will run, with its bound values. `text` is SQL for SQL, the function's source
+    for Python, and so on."""
 
     asset: str
     partition: str
@@ -200,8 +220,9 @@ class RenderResponse(Response, frozen=True, kw_only=True):
 
 
 class LineageRow(Response, frozen=True, kw_only=True):
-    """One column that the asked one comes from, or goes into. `via` is the column on the way that is next to the
-    asked one's side; `transformation` is that of the step between `column` and `via`."""
+    """One column that the asked one comes from, or goes into. `via` is the column on the way that
+    is next to the asked one's side; `transformation` is that of the step between `column` and
+    `via`."""
 
     column: str
     via: str

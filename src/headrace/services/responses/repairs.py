@@ -15,8 +15,8 @@ from headrace.services.responses.plans import CountsRow, NeededRow, RefusedRow, 
 
 
 class DiffersRow(Response, frozen=True, kw_only=True):
-    """How the values of a renamed column are other than they were. `kind` is `type`, `scale`, `sign` or
-    `nulls`; `factor` is a decimal, of a scale."""
+    """How the values of a renamed column are other than they were. `kind` is `type`, `scale`,
+    `sign` or `nulls`; `factor` is a decimal, of a scale."""
 
     kind: str
     text: str
@@ -24,10 +24,11 @@ class DiffersRow(Response, frozen=True, kw_only=True):
 
 
 class MappingRow(Response, frozen=True, kw_only=True):
-    """A column, and what files call it from the first interval on. `score` is None where a person named the pair.
+    """A column, and what files call it from the first interval on. `score` is None where a person
+    named the pair.
 
-    Where the values differ, `proposed` is the expression that undoes it, if one is known; `convert` is the
-    one that was decided on (the name alone: as it is)."""
+    Where the values differ, `proposed` is the expression that undoes it, if one is known; `convert`
+    is the one that was decided on (the name alone: as it is)."""
 
     column: str
     to: str
@@ -40,8 +41,8 @@ class MappingRow(Response, frozen=True, kw_only=True):
 
 
 class AcceptResponse(Response, frozen=True, kw_only=True):
-    """`contract accept`. `state` is `accepted`, `patch` (nothing was written), `refused` or `declined`;
-    `diff` is what changes in `file`."""
+    """`contract accept`. `state` is `accepted`, `patch` (nothing was written), `refused` or
+    `declined`; `diff` is what changes in `file`."""
 
     now: datetime
     clock: str = "live"
@@ -70,7 +71,9 @@ class AcceptResponse(Response, frozen=True, kw_only=True):
 
 
 class InferResponse(Response, frozen=True, kw_only=True):
-    """`contract infer`: a contract's text, by what was observed. `written` says whether it is in `file` now."""
+    """`contract infer`: a contract's text, by what was observed. `written` says whether it is in
+    `file` now.
+    """
 
     now: datetime
     clock: str = "live"
@@ -86,9 +89,10 @@ class InferResponse(Response, frozen=True, kw_only=True):
 
 
 class FixStep(Response, frozen=True, kw_only=True):
-    """One step: `map` names in a contract, `read` deliveries again, `look` at a source, `build` partitions, `publish` them, `resume` a
-    node, `retry` what failed, `give_up` a damaged file, compute partitions `again`. `what` is what it is done to, `text` how much of
-    it; `partitions` are those that are computed again."""
+    """One step: `map` names in a contract, `read` deliveries again, `look` at a source, `build`
+    partitions, `publish` them, `resume` a node, `retry` what failed, `give_up` a damaged file,
+    compute partitions `again`. `what` is what it is done to, `text` how much of it; `partitions`
+    are those that are computed again."""
 
     act: str
     what: str
@@ -97,8 +101,9 @@ class FixStep(Response, frozen=True, kw_only=True):
 
 
 class StillRow(Response, frozen=True, kw_only=True):
-    """A consumer that the incident affects and that isn't served (`what` is its name, `state` that of `status`), a partition whose
-    wrong rows are still read, or one that the repair failed at (`command` shows the incident of that)."""
+    """A consumer that the incident affects and that isn't served (`what` is its name, `state` that
+    of `status`), a partition whose wrong rows are still read, or one that the repair failed at
+    (`command` shows the incident of that)."""
 
     what: str
     state: str
@@ -107,7 +112,9 @@ class StillRow(Response, frozen=True, kw_only=True):
 
 
 class RecomputedRow(Response, frozen=True, kw_only=True):
-    """How many partitions of the incident's node have the same rows as before the repair, and how many others."""
+    """How many partitions of the incident's node have the same rows as before the repair, and how
+    many others.
+    """
 
     node: str
     same: int
@@ -115,15 +122,16 @@ class RecomputedRow(Response, frozen=True, kw_only=True):
 
 
 class FixResponse(IncidentRow, frozen=True, kw_only=True):
-    """The incident as it is now. `fix` is `planned`, `declined`, `done` (the repair ran to its end and the incident is resolved) or
-    `open` (a part of it failed, or the incident isn't over); `backfill` is the plan, and what came of it once it ran."""
+    """The incident as it is now. `fix` is `planned`, `declined`, `done` (the repair ran to its end
+    and the incident is resolved) or `open` (a part of it failed, or the incident isn't over);
+    `backfill` is the plan, and what came of it once it ran."""
 
     fix: str
     plan_id: str | None = None
     """Of what is done, or was agreed to; null for an incident that is resolved."""
     refused: RefusedRow | None = None
-    """Why nothing was done: the plan isn't the one that was agreed to, or somebody has to decide first
-    about values that differ."""
+    """Why nothing was done: the plan isn't the one that was agreed to, or somebody has to decide
+    first about values that differ."""
     steps: list[FixStep]
     mappings: list[MappingRow]
     file: str | None

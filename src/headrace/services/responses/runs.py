@@ -49,10 +49,11 @@ class RejectedRow(Response, frozen=True, kw_only=True):
 
 
 class RestatedRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """The past changed: partitions of a node that readers had seen were published again with other rows. `cause` is
-    `restatement` (`because` names the sources that delivered again), `correction` (the same, of an exception, or of what an incident
-    says was wrong), `arrival` (`because` names what was optional and came only then), `code`, or `again`
-    (somebody asked, or `because` names sources whose deliveries were ingested once more). `at` is the last time."""
+    """The past changed: partitions of a node that readers had seen were published again with other
+    rows. `cause` is `restatement` (`because` names the sources that delivered again), `correction`
+    (the same, of an exception, or of what an incident says was wrong), `arrival` (`because` names
+    what was optional and came only then), `code`, or `again` (somebody asked, or `because` names
+    sources whose deliveries were ingested once more). `at` is the last time."""
 
     node: str
     partitions: int
@@ -68,9 +69,10 @@ class RestatedRow(Response, frozen=True, kw_only=True, rename={"from_": "from"})
 
 
 class ProposedRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """Partitions of a node that are stale and are made again only if somebody asks, with the command that asks. `own_code`: because
-    the node's own code changed; else something that it reads was published again. `incident`: that code has only failed so far, and is
-    corrected first, as `command` says."""
+    """Partitions of a node that are stale and are made again only if somebody asks, with the
+    command that asks. `own_code`: because the node's own code changed; else something that it reads
+    was published again. `incident`: that code has only failed so far, and is corrected first, as
+    `command` says."""
 
     node: str
     partitions: int
@@ -82,8 +84,9 @@ class ProposedRow(Response, frozen=True, kw_only=True, rename={"from_": "from"})
 
 
 class RepairedRow(Response, frozen=True, kw_only=True):
-    """Partitions of a node that a run published and that had failed, been held, rejected or lost before. `still_wrong` is how many others
-    of the node stand wrong; `assets` and `consumers` are all that reads it, through others too."""
+    """Partitions of a node that a run published and that had failed, been held, rejected or lost
+    before. `still_wrong` is how many others of the node stand wrong; `assets` and `consumers` are
+    all that reads it, through others too."""
 
     node: str
     partitions: list[str]
@@ -100,8 +103,8 @@ class LearntColumnRow(Response, frozen=True, kw_only=True):
 
 
 class DisagreedRow(Response, frozen=True, kw_only=True):
-    """A delivery that doesn't show what the others show: of a column, the first value that isn't of their type and its line; without
-    a column, another header."""
+    """A delivery that doesn't show what the others show: of a column, the first value that isn't of
+    their type and its line; without a column, another header."""
 
     delivery: str
     column: str | None
@@ -112,8 +115,9 @@ class DisagreedRow(Response, frozen=True, kw_only=True):
 
 
 class LearntRow(Response, frozen=True, kw_only=True):
-    """What was learnt at a source's first publication, and from which deliveries. `by` is `contract` where a contract says the types,
-    else `deliveries`; `header` says whether the names of the columns are the delivery's own."""
+    """What was learnt at a source's first publication, and from which deliveries. `by` is
+    `contract` where a contract says the types, else `deliveries`; `header` says whether the names
+    of the columns are the delivery's own."""
 
     source: str
     read_as: str = ""
@@ -138,7 +142,8 @@ class LearntRow(Response, frozen=True, kw_only=True):
 
 
 class RunResponse(Response, frozen=True, kw_only=True):
-    """`run` and `tick`. `state` is `succeeded`, `failed`, `partial`, `nothing_due`, or `cancelled` by somebody meanwhile."""
+    """`run` and `tick`. `state` is `succeeded`, `failed`, `partial`, `nothing_due`, or `cancelled`
+    by somebody meanwhile."""
 
     now: datetime
     run_id: str | None
@@ -161,11 +166,13 @@ class RunResponse(Response, frozen=True, kw_only=True):
     learnt: list[LearntRow] = []
     """What the sources are held to that were published for the first time."""
     counts: CountsRow | None = None
-    """How many partitions `run --again` and `retry` announced before they began; null for others."""
+    """How many partitions `run --again` and `retry` announced before they began; null
+    for others."""
 
 
 class RunRow(Response, frozen=True, kw_only=True):
-    """One partition of one attempt of one run; a run that attempted nothing has one row whose node is null."""
+    """One partition of one attempt of one run; a run that attempted nothing has one row whose node
+    is null."""
 
     run_id: str
     run_kind: str
@@ -197,7 +204,9 @@ class RunRow(Response, frozen=True, kw_only=True):
 
 
 class LogRow(Response, frozen=True, kw_only=True):
-    """One captured line of one attempt, with what became of the attempt; `number` is the line's in the whole log."""
+    """One captured line of one attempt, with what became of the attempt; `number` is the line's in
+    the whole log.
+    """
 
     node: str
     partition: str

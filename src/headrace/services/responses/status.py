@@ -17,8 +17,9 @@ class ReadRow(Response, frozen=True, kw_only=True):
 
 
 class ExportRow(Response, frozen=True, kw_only=True):
-    """The newest interval of a consumer's export that is due or was written: `exported`, `superseded` (what can be read was corrected
-    since), `running`, `waiting`, `failed` or `missing`. `at` is when it was written last, `target` the file or table."""
+    """The newest interval of a consumer's export that is due or was written: `exported`,
+    `superseded` (what can be read was corrected since), `running`, `waiting`, `failed` or
+    `missing`. `at` is when it was written last, `target` the file or table."""
 
     state: str
     interval: str | None
@@ -29,8 +30,8 @@ class ExportRow(Response, frozen=True, kw_only=True):
 
 
 class RiskRow(Response, frozen=True, kw_only=True):
-    """What will make a consumer late: the node and partition that cause it, the interval, when that is due, and when it will be met
-    (null where nothing says when)."""
+    """What will make a consumer late: the node and partition that cause it, the interval, when that
+    is due, and when it will be met (null where nothing says when)."""
 
     node: str
     partition: str
@@ -50,11 +51,12 @@ class PausedRow(Response, frozen=True, kw_only=True):
 
 
 class AvailabilityRow(Response, frozen=True, kw_only=True):
-    """How a consumer was served over a window, since its first deadline in it. Percentages are rounded down, minutes that are lost up;
-    null: nothing was due yet."""
+    """How a consumer was served over a window, since its first deadline in it. Percentages are
+    rounded down, minutes that are lost up; null: nothing was due yet."""
 
     honest: str | None
-    """Served, as known now; what nobody looked at, and what others than its owner had accepted, isn't."""
+    """Served, as known now; what nobody looked at, and what others than its owner had accepted,
+    isn't."""
     claimed: str | None
     """What was said at the time."""
     minutes: int
@@ -104,14 +106,18 @@ class ConsumerRow(Response, frozen=True, kw_only=True):
 
 
 class RemovedRow(Response, frozen=True, kw_only=True):
-    """A consumer that was removed within the window: it stays in the figures until the window is past."""
+    """A consumer that was removed within the window: it stays in the figures until the window is
+    past.
+    """
 
     name: str
     availability: AvailabilityRow
 
 
 class AssetCounts(Response, frozen=True, kw_only=True):
-    """How many assets are in each state. A quarantined or unchecked one is counted under its state as well."""
+    """How many assets are in each state. A quarantined or unchecked one is counted under its state
+    as well.
+    """
 
     fresh: int = 0
     behind: int = 0
@@ -130,8 +136,9 @@ class FilesRow(Response, frozen=True, kw_only=True):
 
 
 class LakeFilesRow(Response, frozen=True, kw_only=True):
-    """The data files that readers see: how many there are, at how many somebody looked within 24 hours, and how many are damaged.
-    `elsewhere`: at how many of them nobody can look, because another writer registered them by a URL."""
+    """The data files that readers see: how many there are, at how many somebody looked within 24
+    hours, and how many are damaged. `elsewhere`: at how many of them nobody can look, because
+    another writer registered them by a URL."""
 
     files: int
     looked_at_24h: int
@@ -148,8 +155,8 @@ class QuarantineCounts(Response, frozen=True, kw_only=True):
 
 
 class HoldingRow(Response, frozen=True, kw_only=True):
-    """The causes that consumers wait for: how many, how many assets and consumers they hold back, and what repairs the first (null:
-    Headrace does it by itself)."""
+    """The causes that consumers wait for: how many, how many assets and consumers they hold back,
+    and what repairs the first (null: Headrace does it by itself)."""
 
     causes: int
     assets: int
@@ -170,7 +177,8 @@ class OpenRow(Response, frozen=True, kw_only=True):
 
 
 class OutageRow(Response, frozen=True, kw_only=True):
-    """A time in which Headrace wasn't there and deadlines were missed through it. It ended within the last 24 hours."""
+    """A time in which Headrace wasn't there and deadlines were missed through it. It ended within
+    the last 24 hours."""
 
     incident: str
     text: str
@@ -178,8 +186,8 @@ class OutageRow(Response, frozen=True, kw_only=True):
 
 
 class ObservedRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """What the figures about the past really cover: from the first deadline of the worst consumer in
-    the window on. `unobserved` are the minutes in it in which nobody observed its sources."""
+    """What the figures about the past really cover: from the first deadline of the worst consumer
+    in the window on. `unobserved` are the minutes in it in which nobody observed its sources."""
 
     from_: datetime
     to: datetime
@@ -188,8 +196,9 @@ class ObservedRow(Response, frozen=True, kw_only=True, rename={"from_": "from"})
 
 
 class StatusResponse(Response, frozen=True, kw_only=True):
-    """`status`: consumers first. Of figures about the past null means that there is no data; `honest_availability` and
-    `claimed_availability` are those of the worst consumer, `minutes_lost` are all consumers' together."""
+    """`status`: consumers first. Of figures about the past null means that there is no data;
+    `honest_availability` and `claimed_availability` are those of the worst consumer, `minutes_lost`
+    are all consumers' together."""
 
     project: str
     env: str
@@ -210,7 +219,8 @@ class StatusResponse(Response, frozen=True, kw_only=True):
     """The figures about the past in a sentence, with the part of the window that counts; before the
     first deadline that nothing was due yet."""
     corrections: list[str] = []
-    """What was claimed, where that was more than is known now; what stands on others' exceptions."""
+    """What was claimed, where that was more than is known now; what stands on others'
+    exceptions."""
     uptime_text: str = ""
     """Classic uptime in a sentence, with what it leaves out."""
     honest_availability: str | None = None
@@ -223,7 +233,8 @@ class StatusResponse(Response, frozen=True, kw_only=True):
     """Those of the lost minutes in which nobody observed what a consumer depends on."""
     claimed_availability: str | None = None
     classic_uptime: str | None = None
-    """Runs that ended in success of those that started, as other tools count: work that is held never starts, so it never fails."""
+    """Runs that ended in success of those that started, as other tools count: work that is held
+    never starts, so it never fails."""
     runs_started: int = 0
     """Runs that started in the window and ended; those with nothing due aren't counted."""
     obligations_due: int = 0
@@ -240,19 +251,23 @@ class StatusResponse(Response, frozen=True, kw_only=True):
     incidents_open: int = 0
     outages: list[OutageRow] = []
     undelivered: int = 0
-    """Messages of the last 7 days that couldn't be sent, and aren't tried any more; `notify` says which."""
+    """Messages of the last 7 days that couldn't be sent, and aren't tried any more; `notify` says
+    which."""
     not_applied: int | None = 0
     """Nodes whose files differ from what is applied; null where the files have errors."""
     headline: str = ""
-    """The state of the whole in a few words; nothing like "nothing is wrong" unless `open` is empty."""
+    """The state of the whole in a few words; nothing like "nothing is wrong" unless `open` is
+    empty."""
     open: list[OpenRow] = []
     window_observed: ObservedRow | None = None
     """Null before the first deadline."""
     next: str | None = None
     holding: HoldingRow | None = None
-    """What the causes that consumers wait for hold back; null where a consumer that isn't served waits for none."""
+    """What the causes that consumers wait for hold back; null where a consumer that isn't served
+    waits for none."""
     repairs: list[RepairRow] = []
-    """What repairs what stands failed, held or rejected now, whether a consumer waits for it or not."""
+    """What repairs what stands failed, held or rejected now, whether a consumer waits for it or
+    not."""
     restated: list[RestatedRow] = []
     """What changed of the past in the last seven days."""
     proposed: list[ProposedRow] = []

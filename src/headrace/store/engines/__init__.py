@@ -65,6 +65,9 @@ def check_epoch(epoch: int, current: int, released: int) -> None:
     `current` and `released` are the lease's columns `epoch` and `released`.
     """
     if current != epoch:
-        raise LeaseLost(f"another leader has taken over (epoch {current}, ours is {epoch}); nothing was committed")
+        raise LeaseLost(
+            f"another leader has taken over (epoch {current}, ours is {epoch}); nothing was"
+            " committed"
+        )
     if released:
         raise LeaseLost(f"the lease of epoch {epoch} was released; nothing was committed")

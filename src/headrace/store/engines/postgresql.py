@@ -22,8 +22,23 @@ from headrace.store.address import PostgresqlAddress, driver
 from headrace.store.engines import postgresql_dialect
 from headrace.store.engines.postgresql_dialect import adapt, translated
 from headrace.store.engines.sqlite import private_folder
-from headrace.store.event_log.recording import LAST, EventRecordKind, Recorder, Texts, append_event, statement
-from headrace.store.transaction import RESTORE, Cursor, Dialect, Parameters, Transaction, over, quoted
+from headrace.store.event_log.recording import (
+    LAST,
+    EventRecordKind,
+    Recorder,
+    Texts,
+    append_event,
+    statement,
+)
+from headrace.store.transaction import (
+    RESTORE,
+    Cursor,
+    Dialect,
+    Parameters,
+    Transaction,
+    over,
+    quoted,
+)
 
 CONNECT_SECONDS = 10
 LOCK_SECONDS = 10
@@ -128,7 +143,10 @@ class PostgresqlTransaction(Transaction):
             raise over()
         self._end_pipeline()
         listed = ", ".join(quoted(column) for column in columns)
-        with self._connection.cursor() as cursor, cursor.copy(f"copy {quoted(table)} ({listed}) from stdin") as copy:
+        with (
+            self._connection.cursor() as cursor,
+            cursor.copy(f"copy {quoted(table)} ({listed}) from stdin") as copy,
+        ):
             for row in rows:
                 copy.write_row(row)
 
@@ -140,7 +158,9 @@ class PostgresqlTransaction(Transaction):
 
     def real_us(self) -> int:
         """Return the server's time, which leaders on several machines share."""
-        row = self.execute("select (extract(epoch from clock_timestamp()) * 1000000)::bigint").fetchone()
+        row = self.execute(
+            "select (extract(epoch from clock_timestamp()) * 1000000)::bigint"
+        ).fetchone()
         return int(row[0])
 
     def commit(self) -> None:
@@ -267,7 +287,10 @@ class PostgresqlEngine:
         try:
             private_folder(self.folder)
         except OSError as error:
-            raise StoreError(f"the data folder {self.folder} can't be made: {error.strerror}", hint="check who may write there") from error
+            raise StoreError(
+                f"the data folder {self.folder} can't be made: {error.strerror}",
+                hint="check who may write there",
+            ) from error
 
     def applied(self) -> dict[int, str]:
         with self._translated():
@@ -303,7 +326,10 @@ class PostgresqlEngine:
     def write(self, epoch: int | None, *, durable: bool) -> Iterator[Transaction]:
         with self._translated():
             connection = self._write_connection()
-            begin = f"begin isolation level read committed; set local synchronous_commit = {'on' if durable else 'off'}; {self._lock}"
+            begin = (
+                "begin isolation level read committed; set local synchronous_commit ="
+                f" {'on' if durable else 'off'}; {self._lock}"
+            )
             transaction = PostgresqlRecording(connection, Recorder(self._texts, epoch))
             try:
                 (current, released), last = _last_two(connection.execute(begin))
@@ -328,7 +354,10 @@ class PostgresqlEngine:
     @property
     def _lock(self) -> str:
         """SQL that locks and reads the lease, then reads the newest record of the event log."""
-        return f"select epoch, released from {quoted(self.address.schema)}.lease where id = 1 for update; {LAST}"
+        return (
+            f"select epoch, released from {quoted(self.address.schema)}.lease where id = 1 for"
+            f" update; {LAST}"
+        )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -342,7 +371,10 @@ class PostgresqlEngine:
         except UnicodeDecodeError as error:
             if not _is_of_driver(error):
                 raise
-            text = f"the state database {self.where} is damaged: a text in it is none any more ({error})"
+            text = (
+                f"the state database {self.where} is damaged: a text in it is none any more"
+                f" ({error})"
+            )
             raise StoreError(text, hint=RESTORE) from error
 
     def _read_connection(self) -> Any:
@@ -368,10 +400,15 @@ class PostgresqlEngine:
             "standard_conforming_strings": "on",
             "default_transaction_isolation": "read committed",
         }
-        connection = self._psycopg.connect(**{**_SESSION, **self.address.parameters}, autocommit=True)
+        connection = self._psycopg.connect(
+            **{**_SESSION, **self.address.parameters}, autocommit=True
+        )
         try:
             adapt(connection)
-            chosen = "select " + ", ".join(f"set_config({literal(name)}, {literal(value)}, false)" for name, value in settings.items())
+            chosen = "select " + ", ".join(
+                f"set_config({literal(name)}, {literal(value)}, false)"
+                for name, value in settings.items()
+            )
             connection.execute(chosen)
         except BaseException:
             connection.close()
@@ -385,8 +422,8 @@ class PostgresqlEngine:
         """
         schema = self.address.schema
         tables, ours = connection.execute(
-            "select count(*), count(*) filter (where relname = 'migration') from pg_class where relkind = 'r' and "
-            "relnamespace = (select oid from pg_namespace where nspname = %s)",
+            "select count(*), count(*) filter (where relname = 'migration') from pg_class where"
+            " relkind = 'r' and relnamespace = (select oid from pg_namespace where nspname = %s)",
             (schema,),
         ).fetchone()
         if not tables:
@@ -396,7 +433,11 @@ class PostgresqlEngine:
                 f"the schema {schema} at {self.where} has tables, but they aren't Headrace's",
                 hint='choose another with [store] schema = "…" in headrace.toml',
             )
-        return dict(connection.execute(f"select number, checksum from {quoted(schema)}.migration").fetchall())
+        return dict(
+            connection.execute(
+                f"select number, checksum from {quoted(schema)}.migration"
+            ).fetchall()
+        )
 
     def _make(self, connection: Any) -> None:
         """Apply missing migrations; safe if another process does the same concurrently."""
@@ -406,14 +447,21 @@ class PostgresqlEngine:
         try:
             connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
             for schema in (self.address.schema, self.address.lake_schema):
-                if not connection.execute("select 1 from pg_namespace where nspname = %s", (schema,)).fetchone():
+                if not connection.execute(
+                    "select 1 from pg_namespace where nspname = %s", (schema,)
+                ).fetchone():
                     connection.execute(f"create schema {quoted(schema)}")
             done = self._applied(connection)
             migrations.refuse_unknown(done, self.where)
             migrations.refuse_gap(done, self.where)
-            for statement in (migrations.RECORD, *(postgresql_dialect.FUNCTIONS if not done else ())):
+            for statement in (
+                migrations.RECORD,
+                *(postgresql_dialect.FUNCTIONS if not done else ()),
+            ):
                 connection.execute(postgresql_dialect.postgresql_ddl(statement))
-            missing = [migration for migration in migrations.known() if migration.number not in done]
+            missing = [
+                migration for migration in migrations.known() if migration.number not in done
+            ]
             applied_now = [self._apply_one(connection, migration) for migration in missing]
             if applied_now:
                 connection.execute(f"set local search_path to {quoted(self.address.schema)}")
@@ -427,13 +475,17 @@ class PostgresqlEngine:
             _roll_back(connection)
             raise
 
-    def _apply_one(self, connection: Any, migration: migrations.Migration) -> tuple[int, str, str, int]:
+    def _apply_one(
+        self, connection: Any, migration: migrations.Migration
+    ) -> tuple[int, str, str, int]:
         try:
             return self._do_apply(connection, migration)
         except self._psycopg.ProgrammingError as error:  # a table already exists, or is missing
             raise migrations.unappliable(migration, self.where, _first_line(error)) from error
 
-    def _do_apply(self, connection: Any, migration: migrations.Migration) -> tuple[int, str, str, int]:
+    def _do_apply(
+        self, connection: Any, migration: migrations.Migration
+    ) -> tuple[int, str, str, int]:
         for given in migrations.statements(migration.text):
             if text := postgresql_dialect.postgresql_ddl(given):
                 connection.execute(text)
@@ -467,18 +519,34 @@ def _first_row(cursor: Any) -> Any:
 
 def literal(text: str) -> str:
     """Return a text as a SQL literal, for `standard_conforming_strings = on`."""
-    return "'" + text.replace("'", "''") + "'" if "\\" not in text else " E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+    return (
+        "'" + text.replace("'", "''") + "'"
+        if "\\" not in text
+        else " E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+    )
 
 
 _MEANINGS: dict[str, tuple[str, str]] = {
-    "28": ("refuses us", "check the user and the password in [store], and the server's pg_hba.conf"),
+    "28": (
+        "refuses us",
+        "check the user and the password in [store], and the server's pg_hba.conf",
+    ),
     "3D": ("has no such database", "create it: `createdb NAME`"),
-    "42501": ("doesn't allow this user that", "grant it: the user must own the schema, or be allowed to create one in the database"),
+    "42501": (
+        "doesn't allow this user that",
+        "grant it: the user must own the schema, or be allowed to create one in the database",
+    ),
     "25006": ("can't be written", "connect to the primary: a standby can't be written"),
-    "53100": ("can't grow: the disk is full", "free some space; nothing of the last change was kept, and it can be done again"),
+    "53100": (
+        "can't grow: the disk is full",
+        "free some space; nothing of the last change was kept, and it can be done again",
+    ),
     "53200": ("is out of memory", "give the server more"),
     "53300": ("has no connection left", "raise max_connections, or end what holds them"),
-    "55P03": ("is locked by another process, for longer than we wait", "find who holds it in pg_stat_activity and let it finish"),
+    "55P03": (
+        "is locked by another process, for longer than we wait",
+        "find who holds it in pg_stat_activity and let it finish",
+    ),
     "57": ("ended the connection", "see the server's log; the next command connects again"),
     "40": ("couldn't serialize two transactions", "do it again"),
     "XX": ("is damaged, or has an error of its own", "see the server's log; restore from a backup"),
@@ -496,7 +564,9 @@ _REFUSED = {
 
 def meaning(psycopg: Any, error: Any, where: str) -> StoreError | None:
     """Return a StoreError for errors of server, network or machine; None for a wrong statement."""
-    state = error.sqlstate or next((code for words, code in _REFUSED.items() if words in str(error)), "")
+    state = error.sqlstate or next(
+        (code for words, code in _REFUSED.items() if words in str(error)), ""
+    )
     for prefix in (state, state[:2]):
         if prefix in _MEANINGS:
             what, hint = _MEANINGS[prefix]
@@ -504,8 +574,12 @@ def meaning(psycopg: Any, error: Any, where: str) -> StoreError | None:
             return kind(f"the state database {where} {what} ({_first_line(error)})", hint=hint)
     if not state and isinstance(error, psycopg.OperationalError):
         return StoreUnreachable(
-            f"the connection to the state database {where} can't be made, or was lost ({_first_line(error)})",
-            hint="check that the server runs and can be reached; nothing was committed unless the commit itself was under way",
+            f"the connection to the state database {where} can't be made, or was lost"
+            f" ({_first_line(error)})",
+            hint=(
+                "check that the server runs and can be reached; nothing was committed unless the"
+                " commit itself was under way"
+            ),
         )
     return None
 

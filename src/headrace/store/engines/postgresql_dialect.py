@@ -24,25 +24,40 @@ _TYPES = (
 )
 _TRIGGER = re.compile(r"create trigger (\w+)")
 _TRIGGERS = {
-    "audit_in_order": "create trigger audit_in_order before insert on audit for each row execute function audit_in_order()",
-    "audit_no_update": "create trigger audit_no_update before update or delete or truncate on audit "
-    "for each statement execute function audit_append_only()",
+    "audit_in_order": (
+        "create trigger audit_in_order before insert on audit for each row execute function"
+        " audit_in_order()"
+    ),
+    "audit_no_update": (
+        "create trigger audit_no_update before update or delete or truncate on audit "
+        "for each statement execute function audit_append_only()"
+    ),
     "audit_no_delete": "",  # the trigger above covers both
 }
 
 FUNCTIONS = (
     # SQLite's `max` and `min` of two values; PostgreSQL's own aggregates stay unaffected
-    "create or replace function max(a bigint, b bigint) returns bigint language sql immutable parallel safe as 'select greatest(a, b)'",
-    "create or replace function min(a bigint, b bigint) returns bigint language sql immutable parallel safe as 'select least(a, b)'",
-    """create or replace function json_each(document text, out key bigint, out value text) returns setof record
-    language sql immutable parallel safe as
+    (
+        "create or replace function max(a bigint, b bigint) returns bigint language sql immutable"
+        " parallel safe as 'select greatest(a, b)'"
+    ),
+    (
+        "create or replace function min(a bigint, b bigint) returns bigint language sql immutable"
+        " parallel safe as 'select least(a, b)'"
+    ),
+    """create or replace function json_each(document text, out key bigint, out value text)
+    returns setof record language sql immutable parallel safe as
     'select n - 1, v from json_array_elements_text(document::json) with ordinality as e (v, n)'""",
     """create or replace function audit_append_only() returns trigger language plpgsql as
-    $$ begin raise exception 'the audit trail is append-only' using errcode = 'integrity_constraint_violation'; end $$""",
+    $$ begin
+        raise exception 'the audit trail is append-only'
+            using errcode = 'integrity_constraint_violation';
+    end $$""",
     """create or replace function audit_in_order() returns trigger language plpgsql as
     $$ begin
         if new.seq is distinct from (select coalesce(max(seq), 0) + 1 from audit) then
-            raise exception 'the audit trail is append-only: seq has no gaps' using errcode = 'integrity_constraint_violation';
+            raise exception 'the audit trail is append-only: seq has no gaps'
+                using errcode = 'integrity_constraint_violation';
         end if;
         return new;
     end $$""",
@@ -59,7 +74,9 @@ def postgresql_ddl(statement: str) -> str:
     trigger = _TRIGGER.search(plain)
     if trigger is not None:
         if trigger[1] not in _TRIGGERS:
-            raise StoreError(f"the trigger {trigger[1]} of a migration isn't written for PostgreSQL")
+            raise StoreError(
+                f"the trigger {trigger[1]} of a migration isn't written for PostgreSQL"
+            )
         return _TRIGGERS[trigger[1]]
     if not plain.lstrip().startswith(("create table", "alter table")):
         return plain
@@ -95,7 +112,9 @@ def translated(sql: str) -> str:
 
 def parameter_names(sql: str) -> tuple[str, ...]:
     """Return a statement's distinct parameter names, in order; empty for positional parameters."""
-    return tuple(dict.fromkeys(match["name"] for match in _PARTS.finditer(sql) if match["name"] is not None))
+    return tuple(
+        dict.fromkeys(match["name"] for match in _PARTS.finditer(sql) if match["name"] is not None)
+    )
 
 
 def _part(match: re.Match[str]) -> str:

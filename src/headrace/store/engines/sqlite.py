@@ -13,8 +13,24 @@ from typing import Any
 from headrace.model.errors import StoreError
 from headrace.store import engines, migrations
 from headrace.store.address import SqliteAddress
-from headrace.store.event_log.recording import EventRecordKind, Recorder, Texts, append_event, statement
-from headrace.store.transaction import RESTORE, Dialect, Parameters, Transaction, insertion, missing, over, translate, unreadable
+from headrace.store.event_log.recording import (
+    EventRecordKind,
+    Recorder,
+    Texts,
+    append_event,
+    statement,
+)
+from headrace.store.transaction import (
+    RESTORE,
+    Dialect,
+    Parameters,
+    Transaction,
+    insertion,
+    missing,
+    over,
+    translate,
+    unreadable,
+)
 
 BUSY_SECONDS = 10.0
 """Seconds that a statement waits for another process's transaction before it raises StoreError."""
@@ -41,14 +57,18 @@ class SqliteTransaction(Transaction):
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> None:
         if self._connection is None:
             raise over()
-        if parameters != []:  # an empty call takes microseconds, and most calls of a commit are empty
+        if (
+            parameters != []
+        ):  # an empty call takes microseconds, and most calls of a commit are empty
             self._connection.executemany(sql, parameters)
 
     def stream(self, sql: str, /) -> Iterator[tuple[Any, ...]]:
         return iter(self.execute(sql))
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
-        self.execute("pragma defer_foreign_keys = on")  # until the commit, because rows may refer to later ones
+        self.execute(
+            "pragma defer_foreign_keys = on"
+        )  # until the commit, because rows may refer to later ones
         self.executemany(insertion(table, columns), rows)
 
     def unrecorded(self, sql: str, parameters: Parameters = (), /) -> None:
@@ -221,12 +241,17 @@ class SqliteEngine:
         return self._writer
 
 
-def _committed(connection: sqlite3.Connection, epoch: int | None, texts: Texts) -> Iterator[Transaction]:
+def _committed(
+    connection: sqlite3.Connection, epoch: int | None, texts: Texts
+) -> Iterator[Transaction]:
     recorder = Recorder(texts, epoch)
     transaction = SqliteRecording(connection, recorder)
     try:
         if epoch is not None:
-            engines.check_epoch(epoch, *connection.execute("select epoch, released from lease where id = 1").fetchone())
+            engines.check_epoch(
+                epoch,
+                *connection.execute("select epoch, released from lease where id = 1").fetchone(),
+            )
         yield transaction
         if recorder:
             recorder.write(connection.execute)
@@ -242,7 +267,13 @@ def _committed(connection: sqlite3.Connection, epoch: int | None, texts: Texts) 
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Connect to an existing file, in autocommit mode, because each `begin` is explicit."""
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode=rw",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        cached_statements=256,
+    )
     try:
         connection.execute("select 1 from sqlite_master limit 1").fetchone()
     except UnicodeDecodeError as error:  # SQLite's message contains a damaged name
@@ -273,11 +304,16 @@ def applied(connection: sqlite3.Connection, path: Path) -> dict[int, str]:
     (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
     if not tables:
         return {}
-    (identity,) = connection.execute("pragma application_id").fetchone()  # in this order: both are set in one transaction
+    (identity,) = connection.execute(
+        "pragma application_id"
+    ).fetchone()  # in this order: both are set in one transaction
     if identity != APPLICATION_ID:
         raise StoreError(
             f"{path} is a SQLite database, but not one of Headrace's",
-            hint=f"if it was ours, {RESTORE}; else move it away, or point [store] url in headrace.toml elsewhere",
+            hint=(
+                f"if it was ours, {RESTORE}; else move it away, or point [store] url in"
+                " headrace.toml elsewhere"
+            ),
         )
     return dict(connection.execute("select number, checksum from migration"))
 
@@ -290,7 +326,9 @@ def apply(connection: sqlite3.Connection, path: Path) -> None:
         done = applied(connection, path)
         migrations.refuse_unknown(done, str(path))
         migrations.refuse_gap(done, str(path))
-        missing_ones = [migration for migration in migrations.known() if migration.number not in done]
+        missing_ones = [
+            migration for migration in migrations.known() if migration.number not in done
+        ]
         applied_now = [_apply_or_refuse(connection, migration, path) for migration in missing_ones]
         if applied_now:
             append_event(connection.execute, EventRecordKind.MIGRATED, changes=applied_now)
@@ -301,24 +339,32 @@ def apply(connection: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def _apply_or_refuse(connection: sqlite3.Connection, migration: migrations.Migration, path: Path) -> tuple[int, str, str, int]:
+def _apply_or_refuse(
+    connection: sqlite3.Connection, migration: migrations.Migration, path: Path
+) -> tuple[int, str, str, int]:
     try:
         return _apply_one(connection, migration)
     except sqlite3.DatabaseError as error:
-        of_tables = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # exists, or is missing
+        of_tables = (
+            getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+        )  # exists, or is missing
         if not of_tables and translate(error, path) is not None:  # error of machine or file
             raise
         raise migrations.unappliable(migration, str(path), error) from error
 
 
-def _apply_one(connection: sqlite3.Connection, migration: migrations.Migration) -> tuple[int, str, str, int]:
+def _apply_one(
+    connection: sqlite3.Connection, migration: migrations.Migration
+) -> tuple[int, str, str, int]:
     """Apply a migration and return its row of the table `migration`."""
     connection.execute(f"pragma application_id = {APPLICATION_ID}")
     connection.execute(migrations.RECORD)
     for text in migrations.statements(migration.text):
         connection.execute(text)
     row = (migration.number, migration.name, migration.checksum, time.time_ns() // 1000)
-    connection.execute("insert into migration (number, name, checksum, applied_at) values (?, ?, ?, ?)", row)
+    connection.execute(
+        "insert into migration (number, name, checksum, applied_at) values (?, ?, ?, ?)", row
+    )
     return row
 
 

@@ -9,7 +9,13 @@ from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from headrace.model.errors import StoreError, first_line
-from headrace.store.event_log.recording import HASHED, HASHED_BYTES_MIN, LEFT_OUT, UNRECORDED, stand_in
+from headrace.store.event_log.recording import (
+    HASHED,
+    HASHED_BYTES_MIN,
+    LEFT_OUT,
+    UNRECORDED,
+    stand_in,
+)
 from headrace.store.event_log.replaying import columns
 from headrace.store.portable import as_sqlite, columns_by_table
 from headrace.store.transaction import Dialect, Transaction, quoted
@@ -47,14 +53,18 @@ class ComparedTable(NamedTuple):
     key: tuple[str, ...]
 
 
-def tables(tx: Transaction, expected: sqlite3.Connection, keys: Mapping[str, Sequence[str]]) -> Iterator[ComparedTable]:
+def tables(
+    tx: Transaction, expected: sqlite3.Connection, keys: Mapping[str, Sequence[str]]
+) -> Iterator[ComparedTable]:
     """Yield the tables that exist on both sides. `keys` are for tables without a primary key."""
     stored = columns_by_table(tx)
     for name, own in columns(expected).items():
         if name not in UNRECORDED and name in stored:
             key = _primary_key(expected, name) or tuple(keys.get(name, ())) or tuple(own)
             left_out = LEFT_OUT.get(name, ())
-            types = {column: stored[name].get(column, "") for column in own if column not in left_out}
+            types = {
+                column: stored[name].get(column, "") for column in own if column not in left_out
+            }
             yield ComparedTable(name, types, key)
 
 
@@ -86,7 +96,9 @@ def missing_tables(tx: Transaction, expected: sqlite3.Connection) -> list[str]:
     return sorted(columns(expected).keys() - columns_by_table(tx).keys())
 
 
-def compared(tx: Transaction, expected: sqlite3.Connection, table: ComparedTable) -> Iterator[LogDifference]:
+def compared(
+    tx: Transaction, expected: sqlite3.Connection, table: ComparedTable
+) -> Iterator[LogDifference]:
     """Yield the differences of a table. Raises an `UNREADABLE` exception for a damaged table."""
     key_at = [list(table.types).index(column) for column in table.key]
     ours = _groups(_expected_rows(expected, table), key_at)
@@ -105,7 +117,9 @@ def compared(tx: Transaction, expected: sqlite3.Connection, table: ComparedTable
             ours_next, theirs_next = next(ours, None), next(theirs, None)
 
 
-def _same_key(table: ComparedTable, expected: list[Row], stored: list[Row], key_at: list[int]) -> Iterator[LogDifference]:
+def _same_key(
+    table: ComparedTable, expected: list[Row], stored: list[Row], key_at: list[int]
+) -> Iterator[LogDifference]:
     """Yield the differences of rows with one key, after pairing equal rows."""
     left = list(stored)
     unmatched = []
@@ -121,7 +135,9 @@ def _same_key(table: ComparedTable, expected: list[Row], stored: list[Row], key_
     yield from (_row_added(table, row, key_at) for row in left[len(unmatched) :])
 
 
-def _fields(table: ComparedTable, expected: Row, stored: Row, key_at: list[int]) -> Iterator[LogDifference]:
+def _fields(
+    table: ComparedTable, expected: Row, stored: Row, key_at: list[int]
+) -> Iterator[LogDifference]:
     for column, wanted, result in zip(table.types, expected, stored, strict=True):
         if not _same(result, wanted):
             key, row = _key(table, expected, key_at), _whole(table, expected)
@@ -156,8 +172,12 @@ def _same(stored: Any, expected: Any) -> bool:
     if _is_hash(expected):
         return bool(stored == expected or stand_in(stored) == expected)
     if type(stored) is type(expected):
-        return bool(stored == expected or (isinstance(stored, str) and _plain(stored) == _plain(expected)))
-    return isinstance(stored, int | float) and isinstance(expected, int | float) and stored == expected
+        return bool(
+            stored == expected or (isinstance(stored, str) and _plain(stored) == _plain(expected))
+        )
+    return (
+        isinstance(stored, int | float) and isinstance(expected, int | float) and stored == expected
+    )
 
 
 def _is_hash(value: Any) -> bool:
@@ -181,7 +201,11 @@ def _rank(value: Any) -> tuple[int, Any]:
         return 0, 0
     if isinstance(value, int | float):
         return 1, value
-    return (2, _plain(value).encode("utf-8", "surrogateescape")) if isinstance(value, str) else (3, bytes(value))
+    return (
+        (2, _plain(value).encode("utf-8", "surrogateescape"))
+        if isinstance(value, str)
+        else (3, bytes(value))
+    )
 
 
 def _expected_rows(expected: sqlite3.Connection, table: ComparedTable) -> Iterator[Row]:
@@ -193,7 +217,9 @@ def _expected_rows(expected: sqlite3.Connection, table: ComparedTable) -> Iterat
 
 def _stored_rows(tx: Transaction, table: ComparedTable) -> Iterator[Row]:
     sqlite = tx.dialect is Dialect.SQLITE
-    ordered = ", ".join(_ordered(column, table.types[column], sqlite=sqlite) for column in table.key)
+    ordered = ", ".join(
+        _ordered(column, table.types[column], sqlite=sqlite) for column in table.key
+    )
     listed = ", ".join(as_sqlite(column, kind) for column, kind in table.types.items())
     done = 0
     try:
@@ -202,7 +228,9 @@ def _stored_rows(tx: Transaction, table: ComparedTable) -> Iterator[Row]:
             done += 1
     except (sqlite3.OperationalError, UnicodeDecodeError):
         # some text isn't valid UTF-8 any more: read bytes, so that its row can be reported
-        rows = _sqlite_bytes(tx, table, ordered) if sqlite else _postgresql_bytes(tx, table, ordered)
+        rows = (
+            _sqlite_bytes(tx, table, ordered) if sqlite else _postgresql_bytes(tx, table, ordered)
+        )
         yield from islice(rows, done, None)
 
 
@@ -216,7 +244,9 @@ def _sqlite_bytes(tx: Transaction, table: ComparedTable, ordered: str) -> Iterat
 
 def _with_type(name: str) -> str:
     """Return SQL for a column, with text as bytes, and its type."""
-    return f"case typeof({name}) when 'text' then cast({name} as blob) else {name} end, typeof({name})"
+    return (
+        f"case typeof({name}) when 'text' then cast({name} as blob) else {name} end, typeof({name})"
+    )
 
 
 def _postgresql_bytes(tx: Transaction, table: ComparedTable, ordered: str) -> Iterator[Row]:
@@ -228,7 +258,9 @@ def _postgresql_bytes(tx: Transaction, table: ComparedTable, ordered: str) -> It
     )
     for row in tx.stream(f"select {listed} from {quoted(table.name)} order by {ordered}"):
         pairs = zip(row, texts, strict=True)
-        yield tuple(_as_text(value) if text and value is not None else value for value, text in pairs)
+        yield tuple(
+            _as_text(value) if text and value is not None else value for value, text in pairs
+        )
 
 
 def _as_text(value: Any) -> str:
@@ -241,5 +273,7 @@ def _ordered(column: str, kind: str, *, sqlite: bool) -> str:
 
 
 def _primary_key(connection: sqlite3.Connection, table: str) -> tuple[str, ...]:
-    rows = connection.execute("select name from pragma_table_info(?) where pk > 0 order by pk", (table,)).fetchall()
+    rows = connection.execute(
+        "select name from pragma_table_info(?) where pk > 0 order by pk", (table,)
+    ).fetchall()
     return tuple(name for (name,) in rows)

@@ -117,9 +117,14 @@ another database has other times of migration.
 
 UNRECORDED: Mapping[str, str] = {
     "lease": "a leader renews it every three seconds",
-    "checkpoint": "what the core starts from; it is compared with the table `partition`, and the next leader makes it anew",
-    "event_log": "it is what the others are compared with; its own hashes are computed again, which"
-    " whoever may write the database can do, too",
+    "checkpoint": (
+        "what the core starts from; it is compared with the table `partition`, and the next leader"
+        " makes it anew"
+    ),
+    "event_log": (
+        "it is what the others are compared with; its own hashes are computed again, which"
+        " whoever may write the database can do, too"
+    ),
 }
 """Tables whose rows aren't recorded, with the reason."""
 
@@ -143,7 +148,9 @@ HASHED_BYTES_MIN = 64
 
 _CHANGE = re.compile(r"\s*(?:insert\s+into|update|delete\s+from)\s+\"?(\w+)\"?", re.IGNORECASE)
 _SAVEPOINT = re.compile(r"\s*(?:savepoint|release|rollback\s+to)\b", re.IGNORECASE)
-_INSERT = re.compile(r"\s*insert\s+into\s+\"?\w+\"?\s*\(([^)]*)\)\s*(?:values\s*\(([^()]*)\))?", re.IGNORECASE)
+_INSERT = re.compile(
+    r"\s*insert\s+into\s+\"?\w+\"?\s*\(([^)]*)\)\s*(?:values\s*\(([^()]*)\))?", re.IGNORECASE
+)
 _READ = re.compile(r"\b(?:from|join)\s+\"?(\w+)\"?", re.IGNORECASE)
 CATALOG = "ducklake_"
 """Prefix of the catalog's tables."""
@@ -227,7 +234,8 @@ def _read(sql: str) -> WriteStatement | None:
     values: Callable[[Any], Sequence[Any]] | None = None
     if len(named) == 1:
         (only,) = named
-        values = lambda given: (given[only],)  # noqa: E731 - an itemgetter of one name gives no tuple
+        # an itemgetter of one name gives no tuple
+        values = lambda given: (given[only],)  # noqa: E731
     elif named:
         values = itemgetter(*named)
     insert = _INSERT.match(sql)
@@ -258,7 +266,11 @@ def _hashed(table: str, columns: list[str], values: str, named: tuple[str, ...])
 @cache
 def numbered_tables() -> dict[str, str]:
     """Return the id column that the database fills, by table."""
-    return {table: column for migration in migrations.known() for table, column in _ID.findall(migration.text)}
+    return {
+        table: column
+        for migration in migrations.known()
+        for table, column in _ID.findall(migration.text)
+    }
 
 
 # A transaction collects its changing statements, and writes one record before it commits.
@@ -332,8 +344,13 @@ class Recorder:
         if self.asks:
             new = self._number(execute)
         known = texts.known if not new else texts.known | texts.pending
-        changes = [(known[sql], values, ids) if ids else (known[sql], values) for sql, values, ids in self._changes]
-        content = ENCODE((FORMAT, 0, time.time_ns() // 1000, self._epoch, self._trail, new, changes))
+        changes = [
+            (known[sql], values, ids) if ids else (known[sql], values)
+            for sql, values, ids in self._changes
+        ]
+        content = ENCODE(
+            (FORMAT, 0, time.time_ns() // 1000, self._epoch, self._trail, new, changes)
+        )
         append(execute, content, last)
 
     def _number(self, execute: Execute) -> dict[int, str]:
@@ -358,8 +375,15 @@ def append(execute: Execute, content: bytes, last: tuple[int, bytes] | None = No
 
 
 def append_event(
-    execute: Execute, kind: EventRecordKind, *, epoch: int = 0, changes: Sequence[Any] = (), checkpoint: LogCheckpoint | None = None
+    execute: Execute,
+    kind: EventRecordKind,
+    *,
+    epoch: int = 0,
+    changes: Sequence[Any] = (),
+    checkpoint: LogCheckpoint | None = None,
 ) -> int:
     """Append a record other than a transaction's, and return its number."""
-    record = Record(FORMAT, kind, time.time_ns() // 1000, epoch, None, {}, list(changes), checkpoint)
+    record = Record(
+        FORMAT, kind, time.time_ns() // 1000, epoch, None, {}, list(changes), checkpoint
+    )
     return append(execute, ENCODE(record))

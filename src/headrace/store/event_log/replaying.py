@@ -47,8 +47,14 @@ Prepare = Callable[[Transaction], None]
 
 
 DAMAGED = (
-    sqlite3.Error, ValueError, TypeError, OverflowError, LookupError, AttributeError, AssertionError,
-)  # fmt: skip
+    sqlite3.Error,
+    ValueError,
+    TypeError,
+    OverflowError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+)
 """Exceptions of applying a record that Headrace hasn't written like this."""
 
 
@@ -145,7 +151,9 @@ def _after(tx: Transaction, checkpoint: LogCheckpoint, first: int) -> Iterator[M
     if first > checkpoint.seq + 1:
         yield Misfit(first, "seq", str(first), str(checkpoint.seq + 1))
     elif first == checkpoint.seq + 1:
-        content, digest = tx.execute("select content, hash from event_log where seq = ?", (first,)).fetchone()
+        content, digest = tx.execute(
+            "select content, hash from event_log where seq = ?", (first,)
+        ).fetchone()
         expected = chained(first, checkpoint.hash, bytes(content))
         if expected != bytes(digest):
             yield Misfit(first, "hash", bytes(digest).hex(), expected.hex())
@@ -203,7 +211,9 @@ class Replay:
     def _commit(self, seq: int, record: Record) -> None:
         self._texts.update(record.statements)
         for number, text in record.statements.items():
-            self.connection.execute("insert or replace into event_statement values (?, ?)", (number, text))
+            self.connection.execute(
+                "insert or replace into event_statement values (?, ?)", (number, text)
+            )
         self.connection.execute("begin")
         for change in record.changes:
             sql = ""
@@ -226,7 +236,9 @@ class Replay:
         named = parameter_names(sql)
         given: list[Any] = [dict(zip(named, row, strict=True)) for row in rows] if named else rows
         if not ids:
-            self.connection.executemany(sql, given) if len(given) > 1 else self.connection.execute(sql, given[0])
+            self.connection.executemany(sql, given) if len(given) > 1 else self.connection.execute(
+                sql, given[0]
+            )
             return
         for row, number in zip(given, ids, strict=False):
             cursor = self.connection.execute(sql, row)
@@ -269,14 +281,21 @@ def checkpoint_misfit(checkpoint: LogCheckpoint, folder: Path) -> Misfit | None:
     """Return the error of a checkpoint's file; None if it is the file that the log names."""
     path = folder / checkpoint.file
     if path.name != checkpoint.file:
-        return Misfit(checkpoint.seq, "checkpoint", checkpoint.file, f"the name of a file in {folder}")
+        return Misfit(
+            checkpoint.seq, "checkpoint", checkpoint.file, f"the name of a file in {folder}"
+        )
     try:
         with path.open("rb") as file:
             digest = sha256()
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as error:
-        return Misfit(checkpoint.seq, "checkpoint", f"{path} can't be read ({error.strerror})", checkpoint.sha256.hex())
+        return Misfit(
+            checkpoint.seq,
+            "checkpoint",
+            f"{path} can't be read ({error.strerror})",
+            checkpoint.sha256.hex(),
+        )
     if digest.digest() != checkpoint.sha256:
         return Misfit(checkpoint.seq, "checkpoint", digest.hexdigest(), checkpoint.sha256.hex())
     return None
@@ -285,7 +304,12 @@ def checkpoint_misfit(checkpoint: LogCheckpoint, folder: Path) -> Misfit | None:
 def connected(path: Path) -> sqlite3.Connection:
     """Open a temporary database without syncing, because it isn't needed after a crash."""
     connection = sqlite3.connect(path, isolation_level=None)
-    for setting in ("journal_mode = memory", "synchronous = off", "foreign_keys = off", "ignore_check_constraints = on"):
+    for setting in (
+        "journal_mode = memory",
+        "synchronous = off",
+        "foreign_keys = off",
+        "ignore_check_constraints = on",
+    ):
         connection.execute(f"pragma {setting}")
     path.chmod(0o600)
     return connection
@@ -315,12 +339,16 @@ def columns(connection: sqlite3.Connection) -> dict[str, list[str]]:
 
 def drop_triggers(connection: sqlite3.Connection) -> None:
     """Drop all triggers, because a checkpoint is filled in any order, and the log guards it."""
-    for (name,) in connection.execute("select name from sqlite_master where type = 'trigger'").fetchall():
+    for (name,) in connection.execute(
+        "select name from sqlite_master where type = 'trigger'"
+    ).fetchall():
         connection.execute(f'drop trigger "{name}"')
 
 
 def _rows(tx: Transaction, after: int = 0) -> Iterator[tuple[int, bytes, bytes]]:
-    rows = tx.stream(f"select seq, content, hash from event_log where seq > {int(after)} order by seq")
+    rows = tx.stream(
+        f"select seq, content, hash from event_log where seq > {int(after)} order by seq"
+    )
     return ((seq, bytes(content), bytes(digest)) for seq, content, digest in rows)
 
 
@@ -345,7 +373,9 @@ Counted = tuple[tuple[int, str], dict[str, int]]
 Trail = Callable[[Transaction], Counted]
 
 
-def begin(store: Store, epoch: int | None, folder: Path, prepare: Prepare, trail: Trail, why: str) -> LogCheckpoint:
+def begin(
+    store: Store, epoch: int | None, folder: Path, prepare: Prepare, trail: Trail, why: str
+) -> LogCheckpoint:
     """Start the event log with a checkpoint of the current tables.
 
     Used for a state that is older than the event log, or that was restored.
@@ -360,7 +390,15 @@ def begin(store: Store, epoch: int | None, folder: Path, prepare: Prepare, trail
     return _written(store, epoch, folder, target, log, counted, why)
 
 
-def write(store: Store, epoch: int | None, tx: Transaction, replay: Replay, log: Log, folder: Path, trail: Trail) -> LogCheckpoint:
+def write(
+    store: Store,
+    epoch: int | None,
+    tx: Transaction,
+    replay: Replay,
+    log: Log,
+    folder: Path,
+    trail: Trail,
+) -> LogCheckpoint:
     """Replace all records of the log by a checkpoint of a replay.
 
     The replay must have been compared with the tables in the same snapshot. If DuckLake has changed
@@ -380,14 +418,23 @@ def write(store: Store, epoch: int | None, tx: Transaction, replay: Replay, log:
 def copy(tx: Transaction, target: sqlite3.Connection, wanted: Callable[[str], bool]) -> None:
     """Replace a replay's rows of `wanted` tables by the state's, with hashes of large values."""
     there = columns(target)
-    kept = {name: kinds for name, kinds in columns_by_table(tx).items() if name in there and wanted(name) and name not in UNRECORDED}
+    kept = {
+        name: kinds
+        for name, kinds in columns_by_table(tx).items()
+        if name in there and wanted(name) and name not in UNRECORDED
+    }
     target.execute("begin")
     for name, kinds in kept.items():
         target.execute(f"delete from {quoted(name)}")
-        listed = ", ".join("''" if column in LEFT_OUT.get(name, ()) else as_sqlite(column, kind) for column, kind in kinds.items())
+        listed = ", ".join(
+            "''" if column in LEFT_OUT.get(name, ()) else as_sqlite(column, kind)
+            for column, kind in kinds.items()
+        )
         rows = tx.stream(f"select {listed} from {quoted(name)}")
         hashed = [number for number, column in enumerate(kinds) if column in BY_HASH.get(name, ())]
-        target.executemany(insertion(name, list(kinds)), (_short(row, hashed) for row in rows) if hashed else rows)
+        target.executemany(
+            insertion(name, list(kinds)), (_short(row, hashed) for row in rows) if hashed else rows
+        )
     target.execute("commit")
 
 
@@ -406,9 +453,14 @@ def _new(folder: Path) -> Path:
 
 
 def _written(
-    store: Store, epoch: int | None, folder: Path, path: Path, log: Log,
-    counted: Counted, why: str,
-) -> LogCheckpoint:  # fmt: skip
+    store: Store,
+    epoch: int | None,
+    folder: Path,
+    path: Path,
+    log: Log,
+    counted: Counted,
+    why: str,
+) -> LogCheckpoint:
     last, actions = counted
     path.chmod(0o600)
     with path.open("rb") as file:
@@ -422,7 +474,9 @@ def _written(
     reached(FaultPoint.EVENT_LOG_COPIED)
     checkpoint = LogCheckpoint(log.last, log.head, name, digest.digest(), last, actions, why)
     with store.write(epoch, durable=True) as tx:
-        append_event(tx.execute, EventRecordKind.CHECKPOINT, epoch=epoch or 0, checkpoint=checkpoint)
+        append_event(
+            tx.execute, EventRecordKind.CHECKPOINT, epoch=epoch or 0, checkpoint=checkpoint
+        )
         tx.execute("delete from event_log where seq <= ?", (checkpoint.seq,))
         reached(FaultPoint.EVENT_LOG_SHORTENING)
     reached(FaultPoint.EVENT_LOG_SHORTENED)

@@ -46,7 +46,9 @@ def known() -> tuple[Migration, ...]:
 
 def _load(path: Path) -> Migration:
     text = path.read_text("utf-8")
-    return Migration(int(path.name.partition("_")[0]), path.stem, text, hashlib.sha256(text.encode()).hexdigest())
+    return Migration(
+        int(path.name.partition("_")[0]), path.stem, text, hashlib.sha256(text.encode()).hexdigest()
+    )
 
 
 def check(done: Mapping[int, str], where: str) -> None:
@@ -60,8 +62,12 @@ def check(done: Mapping[int, str], where: str) -> None:
     refuse_gap(done, where)
     if len(done) < len(known()):
         raise StoreError(
-            f"the state database {where} is of an older Headrace (version {len(done)}, this one needs {len(known())})",
-            hint="`headrace db upgrade` brings it up to date, as the next `headrace run` or `headrace tick` does",
+            f"the state database {where} is of an older Headrace (version {len(done)}, this one"
+            f" needs {len(known())})",
+            hint=(
+                "`headrace db upgrade` brings it up to date, as the next `headrace run` or"
+                " `headrace tick` does"
+            ),
         )
 
 
@@ -70,13 +76,16 @@ def refuse_unknown(done: Mapping[int, str], where: str) -> None:
     ours = {migration.number: migration.checksum for migration in known()}
     if unknown := sorted(done.keys() - ours.keys()):
         raise StoreError(
-            f"the state database {where} is of a newer Headrace (version {unknown[-1]}, this one knows {len(ours)})",
+            f"the state database {where} is of a newer Headrace (version {unknown[-1]}, this one"
+            f" knows {len(ours)})",
             hint=f"use the Headrace that wrote it, or a newer one; if none did, {RESTORE}",
         )
     if changed := sorted(number for number, checksum in done.items() if ours[number] != checksum):
         raise StoreError(
             f"the state database {where} was made by another text of migration {changed[0]}",
-            hint=f"it was damaged, or comes from an unreleased Headrace: use that one, or {RESTORE}",
+            hint=(
+                f"it was damaged, or comes from an unreleased Headrace: use that one, or {RESTORE}"
+            ),
         )
 
 
@@ -97,8 +106,8 @@ def refuse_gap(done: Mapping[int, str], where: str) -> None:
 def unappliable(migration: Migration, where: str, error: object) -> StoreError:
     """Return the error for a migration that fails, because the tables aren't as recorded."""
     return StoreError(
-        f"the state database {where} can't be brought up to date: migration {migration.number} fails ({error}),"
-        " so its tables aren't those that its records say",
+        f"the state database {where} can't be brought up to date: migration {migration.number}"
+        f" fails ({error}), so its tables aren't those that its records say",
         hint=RESTORE,
     )
 

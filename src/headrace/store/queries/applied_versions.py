@@ -36,9 +36,15 @@ class Heading(msgspec.Struct, frozen=True):
 
 def headings(tx: Transaction, version_id: int | None = None) -> list[Heading]:
     """Return all versions, newest first, or only the version with an id."""
-    sql = "select id, manifest, applied_at, actor, plan_id from version where cast(:id as bigint) is null or id = :id order by id desc"
+    sql = (
+        "select id, manifest, applied_at, actor, plan_id from version where cast(:id as bigint) is"
+        " null or id = :id order by id desc"
+    )
     rows = tx.execute(sql, {"id": version_id}).fetchall()
-    return [Heading(id_, msgspec.json.decode(manifest), at, actor, plan_id) for id_, manifest, at, actor, plan_id in rows]
+    return [
+        Heading(id_, msgspec.json.decode(manifest), at, actor, plan_id)
+        for id_, manifest, at, actor, plan_id in rows
+    ]
 
 
 def newest(tx: Transaction) -> Version | None:
@@ -68,7 +74,15 @@ def _version(row: tuple[int, str, str, bytes, int, str, str | None] | None) -> V
     if row is None:
         return None
     version_id, digest, manifest, compiled, applied_at, actor, plan_id = row
-    return Version(version_id, digest, msgspec.json.decode(manifest, type=dict[str, str]), compiled, applied_at, actor, plan_id)
+    return Version(
+        version_id,
+        digest,
+        msgspec.json.decode(manifest, type=dict[str, str]),
+        compiled,
+        applied_at,
+        actor,
+        plan_id,
+    )
 
 
 # The history of one file: its versions and texts.
@@ -85,9 +99,12 @@ class FileVersion(NamedTuple):
 
 def file_versions(tx: Transaction, path: str, limit: int) -> list[FileVersion]:
     """Return the newest versions with a file's hash, newest first."""
-    rows = tx.execute("select id, applied_at, actor, manifest from version order by id desc limit ?", (limit,))
+    rows = tx.execute(
+        "select id, applied_at, actor, manifest from version order by id desc limit ?", (limit,)
+    )
     return [
-        FileVersion(number, at, actor, msgspec.json.decode(manifest, type=dict[str, str]).get(path)) for number, at, actor, manifest in rows
+        FileVersion(number, at, actor, msgspec.json.decode(manifest, type=dict[str, str]).get(path))
+        for number, at, actor, manifest in rows
     ]
 
 
@@ -104,10 +121,21 @@ def file_text(tx: Transaction, digest: str) -> str | None:
 # Only the leader writes these.
 
 
-def add_version(tx: Transaction, *, digest: str, manifest: str, compiled: bytes, plan_id: str, steps: str, actor: str, now: int) -> int:
+def add_version(
+    tx: Transaction,
+    *,
+    digest: str,
+    manifest: str,
+    compiled: bytes,
+    plan_id: str,
+    steps: str,
+    actor: str,
+    now: int,
+) -> int:
     """Insert an applied version with its plan, and return its id."""
     cursor = tx.execute(
-        "insert into version (hash, manifest, compiled, plan_id, steps, applied_at, actor) values (?, ?, ?, ?, ?, ?, ?)",
+        "insert into version (hash, manifest, compiled, plan_id, steps, applied_at, actor) values"
+        " (?, ?, ?, ?, ?, ?, ?)",
         (digest, manifest, compiled, plan_id, steps, now, actor),
     )
     assert cursor.lastrowid is not None
@@ -116,27 +144,40 @@ def add_version(tx: Transaction, *, digest: str, manifest: str, compiled: bytes,
 
 def keep_content(tx: Transaction, rows: Iterable[tuple[str, bytes]]) -> None:
     """Store files by content: (hash, bytes)."""
-    tx.executemany("insert into content (hash, bytes) values (?, ?) on conflict (hash) do nothing", rows)
+    tx.executemany(
+        "insert into content (hash, bytes) values (?, ?) on conflict (hash) do nothing", rows
+    )
 
 
 def contents(tx: Transaction, manifest: dict[str, str]) -> dict[str, bytes]:
     """Return the bytes of a manifest's files by path."""
-    return {path: tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()[0] for path, digest in manifest.items()}
+    return {
+        path: tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()[0]
+        for path, digest in manifest.items()
+    }
 
 
 def published_versions(tx: Transaction, node: str) -> list[int]:
     """Return the versions of a node's visible publications."""
-    sql = "select distinct version from publication where node = ? and ended_snapshot is null order by version"
+    sql = (
+        "select distinct version from publication where node = ? and ended_snapshot is null order"
+        " by version"
+    )
     return [version for (version,) in tx.execute(sql, (node,))]
 
 
 def published_keys(tx: Transaction, node: str, versions: Iterable[int]) -> list[str]:
     """Return the node's partitions whose visible publication is of one of these versions."""
-    sql = "select partition from publication where node = ? and ended_snapshot is null and version = ? order by partition"
+    sql = (
+        "select partition from publication where node = ? and ended_snapshot is null and version ="
+        " ? order by partition"
+    )
     return [key for version in versions for (key,) in tx.execute(sql, (node, version))]
 
 
-def published_range(tx: Transaction, node: str, *, besides: Collection[str] = ()) -> tuple[str, str, int] | None:
+def published_range(
+    tx: Transaction, node: str, *, besides: Collection[str] = ()
+) -> tuple[str, str, int] | None:
     """Return first and last (by text) and number of a node's published partitions, or None.
 
     Those in `besides` are excluded.
@@ -145,7 +186,10 @@ def published_range(tx: Transaction, node: str, *, besides: Collection[str] = ()
         sql = "select partition from publication where node = ? and ended_snapshot is null"
         keys = {key for (key,) in tx.execute(sql, (node,))} - {*besides}
         return (min(keys), max(keys), len(keys)) if keys else None
-    sql = "select min(partition), max(partition), count(*) from publication where node = ? and ended_snapshot is null"
+    sql = (
+        "select min(partition), max(partition), count(*) from publication where node = ? and"
+        " ended_snapshot is null"
+    )
     first, last, count = tx.execute(sql, (node,)).fetchone()
     return (first, last, count) if count else None
 
@@ -162,12 +206,17 @@ def withdrawn_keys(tx: Transaction, node: str) -> list[str]:
 
 def has_partitions(tx: Transaction, node: str) -> bool:
     """Return whether a node has partitions, published or not."""
-    return tx.execute("select 1 from partition where node = ? limit 1", (node,)).fetchone() is not None
+    return (
+        tx.execute("select 1 from partition where node = ? limit 1", (node,)).fetchone() is not None
+    )
 
 
 def may_reshape(tx: Transaction, nodes: Iterable[str]) -> None:
     """Allow the next publication of these nodes to change their tables' columns."""
-    tx.executemany("insert into reshaping (node) values (?) on conflict (node) do nothing", [(n,) for n in nodes])
+    tx.executemany(
+        "insert into reshaping (node) values (?) on conflict (node) do nothing",
+        [(n,) for n in nodes],
+    )
 
 
 def reshaping(tx: Transaction) -> set[str]:
@@ -187,13 +236,15 @@ def stale_node(tx: Transaction, node: str, now: int, *, ask: bool = False) -> in
     as usual.
     """
     states = "('published', 'failed', 'rejected', 'held', 'waiting')"
-    cursor = tx.execute(f"select count(*) from partition where node = ? and state in {states}", (node,)).fetchone()
+    cursor = tx.execute(
+        f"select count(*) from partition where node = ? and state in {states}", (node,)
+    ).fetchone()
     tx.execute(
-        "update partition set state = case when :ask = 1 and publication_id is not null then 'published' else 'waiting' end,"
-        " stale = case when publication_id is null then 0 else 1 end,"
-        " proposed = case when publication_id is null then 0 else :ask end, failures = 0,"
-        " not_before = null, reason = null,"
-        f" since = :now, revision = :revision where node = :node and state in {states}",
+        "update partition set state = case when :ask = 1 and publication_id is not null then"
+        " 'published' else 'waiting' end, stale = case when publication_id is null then 0 else 1"
+        " end, proposed = case when publication_id is null then 0 else :ask end, failures = 0,"
+        " not_before = null, reason = null, since = :now, revision = :revision where node = :node"
+        f" and state in {states}",
         {"node": node, "now": now, "revision": next_revision(tx), "ask": int(ask)},
     )
     return int(cursor[0])
@@ -203,8 +254,9 @@ def mark_fresh(tx: Transaction, node: str, keys: Iterable[str], now: int) -> Non
     """Mark published partitions as up to date with the applied code."""
     revision = next_revision(tx)
     tx.executemany(
-        "update partition set state = 'published', stale = 0, proposed = 0, failures = 0, not_before = null, reason = null,"
-        " since = ?, revision = ? where node = ? and partition = ? and publication_id is not null",
+        "update partition set state = 'published', stale = 0, proposed = 0, failures = 0,"
+        " not_before = null, reason = null, since = ?, revision = ? where node = ? and partition ="
+        " ? and publication_id is not null",
         [(now, revision, node, key) for key in keys],
     )
 
@@ -212,8 +264,9 @@ def mark_fresh(tx: Transaction, node: str, keys: Iterable[str], now: int) -> Non
 def try_unpublished(tx: Transaction, node: str, now: int) -> None:
     """Retry a node's unpublished partitions with its new code; published ones stay unchanged."""
     tx.execute(
-        "update partition set state = 'waiting', failures = 0, not_before = null, reason = null, since = :now, revision = :revision"
-        " where node = :node and publication_id is null and state in ('failed', 'rejected', 'held', 'waiting')",
+        "update partition set state = 'waiting', failures = 0, not_before = null, reason = null,"
+        " since = :now, revision = :revision where node = :node and publication_id is null and"
+        " state in ('failed', 'rejected', 'held', 'waiting')",
         {"node": node, "now": now, "revision": next_revision(tx)},
     )
 
@@ -231,9 +284,10 @@ def withheld_keys(tx: Transaction, source: str) -> list[str]:
     Dropped deliveries are excluded.
     """
     sql = (
-        "select p.partition from partition p where p.node = :source and (p.state = 'failed' or (p.state in ('held', 'rejected') and exists"
-        " (select 1 from quarantine q where q.node = p.node and q.partition = p.partition and q.state in ('held', 'rejected'))))"
-        " order by p.partition"
+        "select p.partition from partition p where p.node = :source and (p.state = 'failed' or"
+        " (p.state in ('held', 'rejected') and exists (select 1 from quarantine q where q.node ="
+        " p.node and q.partition = p.partition and q.state in ('held', 'rejected')))) order by"
+        " p.partition"
     )
     return [key for (key,) in tx.execute(sql, {"source": source}).fetchall()]
 
@@ -242,13 +296,14 @@ def reingest_partitions(tx: Transaction, source: str, keys: Sequence[str], now: 
     """Mark the newest deliveries of these partitions for re-ingestion, as their meaning changed."""
     revision = next_revision(tx)
     tx.executemany(
-        "update partition set state = 'waiting', stale = case when publication_id is null then 0 else 1 end, proposed = 0, failures = 0,"
-        " not_before = null, reason = null, since = ?, revision = ? where node = ? and partition = ?",
+        "update partition set state = 'waiting', stale = case when publication_id is null then 0"
+        " else 1 end, proposed = 0, failures = 0, not_before = null, reason = null, since = ?,"
+        " revision = ? where node = ? and partition = ?",
         [(now, revision, source, key) for key in keys],
     )
     tx.executemany(
-        "update delivery set state = 'waiting' where id = (select max(id) from delivery where source = ? and partition = ?"
-        " and state <> 'recut')",
+        "update delivery set state = 'waiting' where id = (select max(id) from delivery where"
+        " source = ? and partition = ? and state <> 'recut')",
         [(source, key) for key in keys],
     )
 
@@ -258,8 +313,17 @@ def unpublish_node(tx: Transaction, node: str, snapshot: int, now: int) -> list[
 
     A source's deliveries are marked as of an earlier partitioning (`recut`).
     """
-    keys = [k for (k,) in tx.execute("select partition from publication where node = ? and ended_snapshot is null", (node,)).fetchall()]
-    tx.execute("update publication set ended_snapshot = ?, ended_at = ? where node = ? and ended_snapshot is null", (snapshot, now, node))
+    keys = [
+        k
+        for (k,) in tx.execute(
+            "select partition from publication where node = ? and ended_snapshot is null", (node,)
+        ).fetchall()
+    ]
+    tx.execute(
+        "update publication set ended_snapshot = ?, ended_at = ? where node = ? and ended_snapshot"
+        " is null",
+        (snapshot, now, node),
+    )
     tx.execute("delete from partition where node = ?", (node,))
     drop_checkpoint(tx)
     tx.execute("update delivery set state = 'recut' where source = ?", (node,))

@@ -22,8 +22,8 @@ IN_A_ROW_MAX = 200
 GONE = "the runtime ended while it ran"
 
 _COLUMNS = (
-    "epoch, n, run_id, node, kind, partitions, state, version, snapshot_read, delivery_id, queued_at, started_at, finished_at, "
-    "published_at, verdict, reason, measures, error"
+    "epoch, n, run_id, node, kind, partitions, state, version, snapshot_read, delivery_id,"
+    " queued_at, started_at, finished_at, published_at, verdict, reason, measures, error"
 )
 
 
@@ -61,13 +61,19 @@ class Attempt(msgspec.Struct, frozen=True):
 def environment(tx: Transaction, attempt: Attempt) -> bytes | None:
     """Return an attempt's interpreter and packages as JSON; None if not recorded."""
     digest = (attempt.measures or {}).get(ENVIRONMENT)
-    row = None if digest is None else tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()
+    row = (
+        None
+        if digest is None
+        else tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()
+    )
     return None if row is None else bytes(row[0])
 
 
 def get(tx: Transaction, epoch: int, n: int) -> Attempt | None:
     """Return one attempt, or None."""
-    row = tx.execute(f"select {_COLUMNS} from attempt where epoch = :epoch and n = :n", {"epoch": epoch, "n": n}).fetchone()
+    row = tx.execute(
+        f"select {_COLUMNS} from attempt where epoch = :epoch and n = :n", {"epoch": epoch, "n": n}
+    ).fetchone()
     return _attempts(tx, [row])[0] if row else None
 
 
@@ -75,20 +81,31 @@ def of_run(tx: Transaction, run_id: int, *, limit: int = 10_000) -> list[Attempt
     """Return the attempts of a run, in order."""
     return _attempts(
         tx,
-        tx.execute(f"select {_COLUMNS} from attempt where run_id = :run order by epoch, n limit :limit", {"run": run_id, "limit": limit}),
+        tx.execute(
+            f"select {_COLUMNS} from attempt where run_id = :run order by epoch, n limit :limit",
+            {"run": run_id, "limit": limit},
+        ),
     )
 
 
 def of_plan(tx: Transaction, plan: int) -> list[Attempt]:
     """Return the attempts of all runs of a backfill, in order."""
-    sql = f"select {_COLUMNS} from attempt where run_id in (select id from run where plan_id = ?) order by epoch, n"
+    sql = (
+        f"select {_COLUMNS} from attempt where run_id in (select id from run where plan_id = ?)"
+        " order by epoch, n"
+    )
     return _attempts(tx, tx.execute(sql, (plan,)))
 
 
-def of_node(tx: Transaction, node: str, *, limit: int = 50, states: Sequence[str] = ()) -> list[Attempt]:
+def of_node(
+    tx: Transaction, node: str, *, limit: int = 50, states: Sequence[str] = ()
+) -> list[Attempt]:
     """Return the newest attempts at a node, newest first; only in `states`, if given."""
     marks = f" and state in ({', '.join('?' * len(states))})" if states else ""
-    rows = tx.execute(f"select {_COLUMNS} from attempt where node = ?{marks} order by epoch desc, n desc limit ?", (node, *states, limit))
+    rows = tx.execute(
+        f"select {_COLUMNS} from attempt where node = ?{marks} order by epoch desc, n desc limit ?",
+        (node, *states, limit),
+    )
     return _attempts(tx, rows)
 
 
@@ -98,29 +115,40 @@ def others_short(tx: Transaction, node: str, since: int, besides: str) -> bool:
     Attempts that failed with the code `besides` don't count.
     """
     rows = tx.execute(
-        "select error from attempt where node <> ? and finished_at >= ? and state = 'failed' and error is not null", (node, since)
+        "select error from attempt where node <> ? and finished_at >= ? and state = 'failed' and"
+        " error is not null",
+        (node, since),
     ).fetchall()
     errors = [msgspec.json.decode(error) for (error,) in rows]
-    return any(error.get("kind") == "resources" and error.get("code") != besides for error in errors)
+    return any(
+        error.get("kind") == "resources" and error.get("code") != besides for error in errors
+    )
 
 
 def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10) -> list[Attempt]:
     """Return the newest attempts at one partition, newest first."""
     alone = tx.execute(
-        f"select {_COLUMNS} from attempt where node = :node and partitions = :alone order by epoch desc, n desc limit :limit",
+        f"select {_COLUMNS} from attempt where node = :node and partitions = :alone order by epoch"
+        " desc, n desc limit :limit",
         {"node": node, "alone": msgspec.json.encode([partition]).decode(), "limit": limit},
     ).fetchall()
     several = tx.execute(
-        f"select {_COLUMNS} from attempt where node = :node and partitions like '%,%' "
-        "and exists (select 1 from json_each(attempt.partitions) as key where key.value = :partition) "
-        "order by epoch desc, n desc limit :limit",
+        f"select {_COLUMNS} from attempt where node = :node and partitions like '%,%' and exists"
+        " (select 1 from json_each(attempt.partitions) as key where key.value = :partition) order"
+        " by epoch desc, n desc limit :limit",
         {"node": node, "partition": partition, "limit": limit},
     ).fetchall()
-    newest = sorted({(row[0], row[1]): row for row in (*alone, *several)}.items(), reverse=True, key=lambda item: item[0])[:limit]
+    newest = sorted(
+        {(row[0], row[1]): row for row in (*alone, *several)}.items(),
+        reverse=True,
+        key=lambda item: item[0],
+    )[:limit]
     return _attempts(tx, [row for _, row in newest])
 
 
-def failed_in_a_row(tx: Transaction, node: str, partition: str, *, until: tuple[int, int] | None = None) -> list[str]:
+def failed_in_a_row(
+    tx: Transaction, node: str, partition: str, *, until: tuple[int, int] | None = None
+) -> list[str]:
     """Return the ids of the newest consecutive failed or lost attempts, newest first.
 
     With `until` (epoch, n), later attempts are ignored. Attempts that couldn't begin or were
@@ -128,7 +156,11 @@ def failed_in_a_row(tx: Transaction, node: str, partition: str, *, until: tuple[
     """
     results = []
     for attempt in of_partition(tx, node, partition, limit=IN_A_ROW_MAX):
-        if attempt.state in OPEN or attempt.state in ("skipped", "cancelled") or (until is not None and (attempt.epoch, attempt.n) > until):
+        if (
+            attempt.state in OPEN
+            or attempt.state in ("skipped", "cancelled")
+            or (until is not None and (attempt.epoch, attempt.n) > until)
+        ):
             continue
         if attempt.state not in ("failed", "lost"):
             break
@@ -138,7 +170,12 @@ def failed_in_a_row(tx: Transaction, node: str, partition: str, *, until: tuple[
 
 def running(tx: Transaction) -> list[Attempt]:
     """Return all running attempts, oldest first."""
-    attempts = _attempts(tx, tx.execute(f"select {_COLUMNS} from attempt where state in ('queued', 'running') order by epoch, n"))
+    attempts = _attempts(
+        tx,
+        tx.execute(
+            f"select {_COLUMNS} from attempt where state in ('queued', 'running') order by epoch, n"
+        ),
+    )
     return [attempt for attempt in attempts if attempt.state in OPEN]
 
 
@@ -149,7 +186,11 @@ def _attempts(tx: Transaction, rows: Iterable[tuple[Any, ...]]) -> list[Attempt]
     leader = holder(tx)
     epoch = leader.epoch if leader is not None else None
     return [
-        attempt if attempt.state not in OPEN or attempt.epoch == epoch else msgspec.structs.replace(attempt, state="lost", reason=GONE)
+        (
+            attempt
+            if attempt.state not in OPEN or attempt.epoch == epoch
+            else msgspec.structs.replace(attempt, state="lost", reason=GONE)
+        )
         for attempt in attempts
     ]
 
@@ -171,17 +212,16 @@ SEARCHED_MAX = 4 * DURATIONS_WINDOW
 """Number of newest attempts to search for successful ones, to limit the cost of failing nodes."""
 
 DURATIONS_SQL = (
-    "select finished_at - started_at, partitions, version from "
-    "(select epoch, n, state, started_at, finished_at, partitions, version from attempt where node = :node "
-    "order by epoch desc, n desc limit :searched) as newest "
-    "where state in ('published', 'staged') and started_at is not null and finished_at is not null "
-    "order by epoch desc, n desc limit :window"
+    "select finished_at - started_at, partitions, version from (select epoch, n, state, started_at,"
+    " finished_at, partitions, version from attempt where node = :node order by epoch desc, n desc"
+    " limit :searched) as newest where state in ('published', 'staged') and started_at is not null"
+    " and finished_at is not null order by epoch desc, n desc limit :window"
 )
 
 
 PLAN_SQL = (
-    "select node, partitions, state, started_at, finished_at from attempt "
-    "where run_id = (select max(id) from run where plan_id = :plan) order by epoch desc, n desc limit :limit"
+    "select node, partitions, state, started_at, finished_at from attempt where run_id = (select"
+    " max(id) from run where plan_id = :plan) order by epoch desc, n desc limit :limit"
 )
 
 
@@ -200,7 +240,11 @@ class DurationStatistics(msgspec.Struct, frozen=True):
 def durations_of_node(tx: Transaction, node: str) -> DurationStatistics | None:
     """Return the durations of a node's newest successful attempts; None without any."""
     took = sorted(seconds for _, seconds in duration_samples(tx, node))
-    return DurationStatistics(_percentile(took, 0.5), _percentile(took, 0.95), len(took)) if took else None
+    return (
+        DurationStatistics(_percentile(took, 0.5), _percentile(took, 0.95), len(took))
+        if took
+        else None
+    )
 
 
 def duration_samples(tx: Transaction, node: str) -> list[tuple[int, float]]:
@@ -210,8 +254,13 @@ def duration_samples(tx: Transaction, node: str) -> list[tuple[int, float]]:
 
 def durations_by_version(tx: Transaction, node: str) -> list[tuple[int | None, tuple[int, float]]]:
     """Return `duration_samples`, each with the version of its attempt."""
-    rows = tx.execute(DURATIONS_SQL, {"node": node, "searched": SEARCHED_MAX, "window": DURATIONS_WINDOW}).fetchall()
-    return [(version, (max(1, len(_keys(partitions))), max(0, us) / 1_000_000)) for us, partitions, version in rows]
+    rows = tx.execute(
+        DURATIONS_SQL, {"node": node, "searched": SEARCHED_MAX, "window": DURATIONS_WINDOW}
+    ).fetchall()
+    return [
+        (version, (max(1, len(_keys(partitions))), max(0, us) / 1_000_000))
+        for us, partitions, version in rows
+    ]
 
 
 class PlanAttempt(NamedTuple):
@@ -227,7 +276,11 @@ class PlanAttempt(NamedTuple):
 def attempts_of_plan(tx: Transaction, plan: int, *, limit: int) -> list[PlanAttempt]:
     """Return the newest attempts of a plan's newest run, including running ones, newest first."""
     rows = tx.execute(PLAN_SQL, {"plan": plan, "limit": limit}).fetchall()
-    return [PlanAttempt(node, _keys(keys), state, began, ended) for node, keys, state, began, ended in rows if began is not None]
+    return [
+        PlanAttempt(node, _keys(keys), state, began, ended)
+        for node, keys, state, began, ended in rows
+        if began is not None
+    ]
 
 
 def start_delays(tx: Transaction, limit: int) -> list[float]:
@@ -245,7 +298,9 @@ def start_delays(tx: Transaction, limit: int) -> list[float]:
         ).fetchone()
         if row is not None:
             results.append(row[0] / 1_000_000)
-        (epoch,) = tx.execute("select max(epoch) from attempt where epoch < ?", (epoch,)).fetchone() or (None,)
+        (epoch,) = tx.execute(
+            "select max(epoch) from attempt where epoch < ?", (epoch,)
+        ).fetchone() or (None,)
     return results
 
 
@@ -274,8 +329,9 @@ SIZES_WINDOW = 50
 def mean_partition_bytes(tx: Transaction, node: str) -> float:
     """Return the mean bytes of a node's published partitions; 0 without any."""
     row = tx.execute(
-        "select avg(p.bytes) from (select publication_id from partition where node = :node and publication_id is not null"
-        " order by partition desc limit :window) as newest join publication p on p.id = newest.publication_id",
+        "select avg(p.bytes) from (select publication_id from partition where node = :node and"
+        " publication_id is not null order by partition desc limit :window) as newest join"
+        " publication p on p.id = newest.publication_id",
         {"node": node, "window": SIZES_WINDOW},
     ).fetchone()
     return 0.0 if row is None or row[0] is None else float(row[0])
@@ -288,8 +344,8 @@ def mean_partition_bytes(tx: Transaction, node: str) -> float:
 def record_batching(tx: Transaction, node: str, fingerprint: str, *, proven: bool) -> None:
     """Record the test of asset code with a fingerprint: `proven`, or different results."""
     tx.execute(
-        "insert into batching (node, fingerprint, proven) values (?, ?, ?)"
-        " on conflict (node) do update set fingerprint = excluded.fingerprint, proven = excluded.proven",
+        "insert into batching (node, fingerprint, proven) values (?, ?, ?) on conflict (node) do"
+        " update set fingerprint = excluded.fingerprint, proven = excluded.proven",
         (node, fingerprint, int(proven)),
     )
 
@@ -302,5 +358,7 @@ def known_batching(tx: Transaction) -> dict[str, tuple[str, bool]]:
 
 def is_batching_proven(tx: Transaction, node: str, fingerprint: str) -> bool:
     """Return whether batching is proven for exactly this asset code."""
-    row = tx.execute("select proven from batching where node = ? and fingerprint = ?", (node, fingerprint)).fetchone()
+    row = tx.execute(
+        "select proven from batching where node = ? and fingerprint = ?", (node, fingerprint)
+    ).fetchone()
     return row is not None and bool(row[0])

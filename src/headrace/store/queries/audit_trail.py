@@ -15,8 +15,13 @@ from headrace.store.transaction import Dialect, Transaction
 
 
 def entries(tx: Transaction, *, since_us: int | None) -> Iterator[tuple[int, str, str]]:
-    """(seq, event as canonical JSON, hash), newest first, of those written at or after `since_us`."""
-    rows = tx.execute("select seq, event, hash from audit where at >= ? order by seq desc", (0 if since_us is None else since_us,))
+    """(seq, event as canonical JSON, hash), newest first, of those written at or after
+    `since_us`.
+    """
+    rows = tx.execute(
+        "select seq, event, hash from audit where at >= ? order by seq desc",
+        (0 if since_us is None else since_us,),
+    )
     return ((seq, event, digest) for seq, event, digest in rows)
 
 
@@ -37,22 +42,37 @@ def last_seq(tx: Transaction) -> int:
     return int(tx.execute("select coalesce(max(seq), 0) from audit").fetchone()[0])
 
 
-def commands(tx: Transaction, after: int, actions: Sequence[str], limit: int) -> list[tuple[int, int, str]]:
-    """(seq, at, event as canonical JSON) of the entries with these actions after one, oldest first."""
-    begins = [f'{{"action":"{action}"%' for action in actions]
-    which = " or ".join("event like ?" for _ in begins)
-    rows = tx.execute(f"select seq, at, event from audit where seq > ? and ({which}) order by seq limit ?", (after, *begins, limit))
-    return [(int(seq), int(at), str(event)) for seq, at, event in rows]
-
-
-def commands_between(tx: Transaction, first_us: int, last_us: int, actions: Sequence[str], limit: int) -> list[tuple[int, int, str]]:
-    """(seq, at, event as canonical JSON) of the newest entries with these actions between two times, oldest first."""
-    numbers = range(1, last_seq(tx) + 1)
-    first, end = bisect_left(numbers, first_us, key=partial(_at, tx)), bisect_right(numbers, last_us, key=partial(_at, tx))
+def commands(
+    tx: Transaction, after: int, actions: Sequence[str], limit: int
+) -> list[tuple[int, int, str]]:
+    """(seq, at, event as canonical JSON) of the entries with these actions after one,
+    oldest first.
+    """
     begins = [f'{{"action":"{action}"%' for action in actions]
     which = " or ".join("event like ?" for _ in begins)
     rows = tx.execute(
-        f"select seq, at, event from audit where seq > ? and seq <= ? and ({which}) order by seq desc limit ?",
+        f"select seq, at, event from audit where seq > ? and ({which}) order by seq limit ?",
+        (after, *begins, limit),
+    )
+    return [(int(seq), int(at), str(event)) for seq, at, event in rows]
+
+
+def commands_between(
+    tx: Transaction, first_us: int, last_us: int, actions: Sequence[str], limit: int
+) -> list[tuple[int, int, str]]:
+    """(seq, at, event as canonical JSON) of the newest entries with these actions between two
+    times, oldest first.
+    """
+    numbers = range(1, last_seq(tx) + 1)
+    first, end = (
+        bisect_left(numbers, first_us, key=partial(_at, tx)),
+        bisect_right(numbers, last_us, key=partial(_at, tx)),
+    )
+    begins = [f'{{"action":"{action}"%' for action in actions]
+    which = " or ".join("event like ?" for _ in begins)
+    rows = tx.execute(
+        f"select seq, at, event from audit where seq > ? and seq <= ? and ({which}) order by seq"
+        " desc limit ?",
         (first, end, *begins, limit),
     )
     return [(int(seq), int(at), str(event)) for seq, at, event in rows][::-1]
@@ -72,7 +92,8 @@ def command(tx: Transaction, seq: int) -> tuple[int, int, str] | None:
 # What the state holds that the audit trail must mention.
 
 TRIGGERS = ("audit_in_order", "audit_no_update", "audit_no_delete")
-"""They refuse every change of the trail but an entry after its last. In PostgreSQL the second says what the third does in SQLite."""
+"""They refuse every change of the trail but an entry after its last. In PostgreSQL the second says
+what the third does in SQLite."""
 
 _TRIGGER = re.compile(r"create trigger (\w+)")
 _FUNCTION = re.compile(r"function (\w+)\(\) returns trigger.*?\$\$(.*)\$\$", re.DOTALL)
@@ -82,7 +103,9 @@ truncation."""
 
 
 def published_by_attempt(tx: Transaction) -> Iterator[tuple[str, int, int]]:
-    """(attempt as `epoch.n`, the backfill that it is of or 0, rows) of each attempt that has publications."""
+    """(attempt as `epoch.n`, the backfill that it is of or 0, rows) of each attempt that has
+    publications.
+    """
     rows = tx.execute(
         "select p.epoch, p.n, coalesce(max(r.plan_id), 0), sum(p.rows) from publication p"
         " left join attempt a on a.epoch = p.epoch and a.n = p.n left join run r on r.id = a.run_id"
@@ -93,7 +116,10 @@ def published_by_attempt(tx: Transaction) -> Iterator[tuple[str, int, int]]:
 
 def applied_versions(tx: Transaction) -> list[tuple[str, str]]:
     """Number and hash of each version that was applied."""
-    return [(str(number), str(digest)) for number, digest in tx.execute("select id, hash from version order by id").fetchall()]
+    return [
+        (str(number), str(digest))
+        for number, digest in tx.execute("select id, hash from version order by id").fetchall()
+    ]
 
 
 def decisions(tx: Transaction) -> Iterator[tuple[str, str, int]]:
@@ -106,7 +132,10 @@ def decisions(tx: Transaction) -> Iterator[tuple[str, str, int]]:
 _DECISIONS = {
     "partition.withdrawn": "select node, partition, at from withdrawal order by at",
     "quarantine.accepted": "select node, partition, at from accepted order by at",
-    "obligation.waived": "select consumer, interval, waived_at from obligation where waived_at is not null order by waived_at",
+    "obligation.waived": (
+        "select consumer, interval, waived_at from obligation where waived_at is not null order by"
+        " waived_at"
+    ),
 }
 
 
@@ -139,11 +168,15 @@ def _sqlite_triggers(tx: Transaction) -> set[str]:
 
 
 def _postgresql_triggers(tx: Transaction) -> set[str]:
-    functions = [match for text in postgresql_dialect.FUNCTIONS if (match := _FUNCTION.search(text)) is not None]
+    functions = [
+        match
+        for text in postgresql_dialect.FUNCTIONS
+        if (match := _FUNCTION.search(text)) is not None
+    ]
     written = {function[1]: _plain(function[2]) for function in functions}
     rows = tx.execute(
-        "select tgname, proname, prosrc, tgtype, tgqual is null from pg_trigger"
-        " join pg_proc p on p.oid = tgfoid where tgrelid = 'audit'::regclass and tgenabled in ('O', 'A')"
+        "select tgname, proname, prosrc, tgtype, tgqual is null from pg_trigger join pg_proc p on"
+        " p.oid = tgfoid where tgrelid = 'audit'::regclass and tgenabled in ('O', 'A')"
     ).fetchall()
     return {
         name
@@ -163,32 +196,41 @@ DAMAGE_SHOWN_MAX = 20
 
 
 def database_damage(tx: Transaction) -> Iterator[str]:
-    """What the database itself finds wrong. PostgreSQL checks its pages when they are read: every table is."""
+    """What the database itself finds wrong. PostgreSQL checks its pages when they are read: every
+    table is."""
     if tx.dialect is Dialect.SQLITE:
         for (said,) in tx.execute(f"pragma integrity_check({DAMAGE_SHOWN_MAX})").fetchall():
             if said != "ok":
                 yield str(said)
-        for table, rowid, parent, _ in tx.execute("pragma foreign_key_check").fetchall()[:DAMAGE_SHOWN_MAX]:
+        for table, rowid, parent, _ in tx.execute("pragma foreign_key_check").fetchall()[
+            :DAMAGE_SHOWN_MAX
+        ]:
             yield f"row {rowid} of {table} refers to nothing in {parent}"
         return
     rows = tx.execute(
-        "select quote_ident(schemaname) || '.' || quote_ident(tablename) from pg_tables where schemaname = any(current_schemas(false))"
+        "select quote_ident(schemaname) || '.' || quote_ident(tablename) from pg_tables where"
+        " schemaname = any(current_schemas(false))"
     ).fetchall()
     for (table,) in rows:
-        tx.execute(f"select count(*) from (select t.*, row_number() over () from {table} t) as everything").fetchone()
+        tx.execute(
+            f"select count(*) from (select t.*, row_number() over () from {table} t) as everything"
+        ).fetchone()
 
 
 def page_checksums(tx: Transaction) -> bool | None:
-    """Whether PostgreSQL finds damaged pages by their checksums; None for SQLite, which has none."""
+    """Whether PostgreSQL finds damaged pages by their checksums; None for SQLite, which
+    has none."""
     if tx.dialect is Dialect.SQLITE:
         return None
     return bool(tx.execute("show data_checksums").fetchone()[0] == "on")
 
 
 def published_rows(tx: Transaction) -> dict[str, list[tuple[str, int, int]]]:
-    """Node → (partition, rows, snapshot) of what readers see in the lake: publications of files and exports have a manifest."""
+    """Node → (partition, rows, snapshot) of what readers see in the lake: publications of files and
+    exports have a manifest."""
     rows = tx.execute(
-        "select node, partition, rows, snapshot from publication where ended_snapshot is null and manifest is null order by node, partition"
+        "select node, partition, rows, snapshot from publication where ended_snapshot is null and"
+        " manifest is null order by node, partition"
     ).fetchall()
     results: dict[str, list[tuple[str, int, int]]] = {}
     for node, partition, count, snapshot in rows:
@@ -199,6 +241,8 @@ def published_rows(tx: Transaction) -> dict[str, list[tuple[str, int, int]]]:
 def visible_partition(tx: Transaction, node: str, key: str | None) -> str | None:
     """The partition that readers see under this key of a node, or None."""
     row = tx.execute(
-        "select partition from publication where node = ? and partition = ? and ended_snapshot is null", (node, key or "")
+        "select partition from publication where node = ? and partition = ? and ended_snapshot is"
+        " null",
+        (node, key or ""),
     ).fetchone()
     return None if row is None else str(row[0])

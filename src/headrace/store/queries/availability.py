@@ -26,20 +26,30 @@ class Withdrawal(msgspec.Struct, frozen=True):
     until_at: int | None
 
 
-def note_gap(tx: Transaction, source: str, now: int, known_until: Callable[[Sequence[int]], int]) -> None:
+def note_gap(
+    tx: Transaction, source: str, now: int, known_until: Callable[[Sequence[int]], int]
+) -> None:
     """Record a gap in a source's observations, before the observation at `now` is recorded."""
-    rows = tx.execute("select at from look where source = ? order by at desc limit ?", (source, OBSERVATIONS_USED)).fetchall()
+    rows = tx.execute(
+        "select at from look where source = ? order by at desc limit ?", (source, OBSERVATIONS_USED)
+    ).fetchall()
     if not rows:
         return
     until = known_until([at for (at,) in rows])
     if until + 1 < now:
-        tx.execute("insert into look_gap (source, from_at, until_at) values (?, ?, ?) on conflict do nothing", (source, until + 1, now))
+        tx.execute(
+            "insert into look_gap (source, from_at, until_at) values (?, ?, ?) on conflict do"
+            " nothing",
+            (source, until + 1, now),
+        )
 
 
 def observation_gaps(tx: Transaction, from_us: int) -> dict[str, list[tuple[int, int]]]:
     """Return gaps in observations that end after `from_us`, by source."""
     results: dict[str, list[tuple[int, int]]] = {}
-    for source, began, ended in tx.execute("select source, from_at, until_at from look_gap where until_at > ?", (from_us,)):
+    for source, began, ended in tx.execute(
+        "select source, from_at, until_at from look_gap where until_at > ?", (from_us,)
+    ):
         results.setdefault(source, []).append((began, ended))
     return results
 
@@ -47,18 +57,26 @@ def observation_gaps(tx: Transaction, from_us: int) -> dict[str, list[tuple[int,
 def all_promises(tx: Transaction) -> dict[str, list[Promise]]:
     """Return all promises by consumer, oldest first, including removed consumers."""
     results: dict[str, list[Promise]] = {}
-    for row in tx.execute("select id, consumer, terms, from_at, until_at, begins_at from promise order by from_at, id"):
-        results.setdefault(row[1], []).append(Promise(row[0], row[1], msgspec.json.decode(row[2]), *row[3:]))
+    for row in tx.execute(
+        "select id, consumer, terms, from_at, until_at, begins_at from promise order by from_at, id"
+    ):
+        results.setdefault(row[1], []).append(
+            Promise(row[0], row[1], msgspec.json.decode(row[2]), *row[3:])
+        )
     return results
 
 
 def first_due(tx: Transaction, consumer: str, since: int) -> int | None:
     """Return a consumer's first deadline at or after `since`; None if nothing was due yet."""
-    row = tx.execute("select min(due_at) from obligation where consumer = ? and due_at >= ?", (consumer, since)).fetchone()
+    row = tx.execute(
+        "select min(due_at) from obligation where consumer = ? and due_at >= ?", (consumer, since)
+    ).fetchone()
     return None if row[0] is None else int(row[0])
 
 
-def obligations_over(tx: Transaction, consumer: str, from_us: int, before: int) -> list[StoredObligation]:
+def obligations_over(
+    tx: Transaction, consumer: str, from_us: int, before: int
+) -> list[StoredObligation]:
     """Return the obligations that determine a consumer's service since a time, by deadline.
 
     They were due, met or waived since then, are still open, or are among the `before` newest
@@ -70,37 +88,53 @@ def obligations_over(tx: Transaction, consumer: str, from_us: int, before: int) 
         "consumer = :consumer and met_at is not null and met_at >= :since",
         "consumer = :consumer and waived_at is not null and waived_at >= :since",
         "consumer = :consumer and met_at is null and waived_at is null",
-        "consumer = :consumer and due_at < :since order by due_at desc, interval desc limit :before",
+        (
+            "consumer = :consumer and due_at < :since order by due_at desc, interval desc limit"
+            " :before"
+        ),
     )
     obligations = {
-        row[1]: StoredObligation(*row) for query in queries for row in tx.execute(f"select {_OBLIGATION} from obligation where {query}", at)
+        row[1]: StoredObligation(*row)
+        for query in queries
+        for row in tx.execute(f"select {_OBLIGATION} from obligation where {query}", at)
     }
-    return sorted(obligations.values(), key=lambda obligation: (obligation.due_at, obligation.interval))
+    return sorted(
+        obligations.values(), key=lambda obligation: (obligation.due_at, obligation.interval)
+    )
 
 
 def withdrawals_of(tx: Transaction, nodes: Collection[str], from_us: int) -> list[Withdrawal]:
     """Return the withdrawals of nodes that lasted after `from_us`."""
     rows = tx.execute(
-        "select w.node, w.partition, w.at, (select min(p.published_at) from publication p where p.node = w.node"
-        " and p.partition = w.partition and p.published_at >= w.at) from withdrawal w order by w.at"
+        "select w.node, w.partition, w.at, (select min(p.published_at) from publication p where"
+        " p.node = w.node and p.partition = w.partition and p.published_at >= w.at) from withdrawal"
+        " w order by w.at"
     )
     withdrawals = [Withdrawal(*row) for row in rows]
     return [
         withdrawal
         for withdrawal in withdrawals
-        if withdrawal.node in nodes and (withdrawal.until_at is None or withdrawal.until_at > from_us)
+        if withdrawal.node in nodes
+        and (withdrawal.until_at is None or withdrawal.until_at > from_us)
     ]
 
 
 def first_publication(tx: Transaction, node: str) -> int | None:
     """Return the time of a node's first publication; None without any."""
-    row = tx.execute("select published_at from publication where node = ? order by id limit 1", (node,)).fetchone()
+    row = tx.execute(
+        "select published_at from publication where node = ? order by id limit 1", (node,)
+    ).fetchone()
     return None if row is None else int(row[0])
 
 
 def last_end(tx: Transaction, node: str) -> int | None:
     """Return when a node's last publication ended; None while one is visible."""
-    if tx.execute("select 1 from publication where node = ? and ended_snapshot is null limit 1", (node,)).fetchone() is not None:
+    if (
+        tx.execute(
+            "select 1 from publication where node = ? and ended_snapshot is null limit 1", (node,)
+        ).fetchone()
+        is not None
+    ):
         return None
     row = tx.execute("select max(ended_at) from publication where node = ?", (node,)).fetchone()
     return None if row[0] is None else int(row[0])
@@ -109,7 +143,8 @@ def last_end(tx: Transaction, node: str) -> int | None:
 def empty_keys(tx: Transaction, node: str, first: str, last: str) -> set[str]:
     """Return published partitions without rows, from `first` to `last` (both included)."""
     rows = tx.execute(
-        "select partition from publication where node = ? and ended_snapshot is null and partition between ? and ? and rows = 0",
+        "select partition from publication where node = ? and ended_snapshot is null and partition"
+        " between ? and ? and rows = 0",
         (node, first, last),
     )
     return {key for (key,) in rows}
@@ -117,9 +152,14 @@ def empty_keys(tx: Transaction, node: str, first: str, last: str) -> set[str]:
 
 def publication_times(tx: Transaction, node: str, from_us: int) -> list[int]:
     """Return a node's publication times since `from_us` and the last one before, oldest first."""
-    row = tx.execute("select max(published_at) from publication where node = ? and published_at < ?", (node, from_us)).fetchone()
+    row = tx.execute(
+        "select max(published_at) from publication where node = ? and published_at < ?",
+        (node, from_us),
+    ).fetchone()
     rows: Iterable[tuple[int]] = tx.execute(
-        "select distinct published_at from publication where node = ? and published_at >= ? order by published_at", (node, from_us)
+        "select distinct published_at from publication where node = ? and published_at >= ? order"
+        " by published_at",
+        (node, from_us),
     ).fetchall()
     return [*([row[0]] if row[0] is not None else []), *(at for (at,) in rows)]
 
@@ -155,8 +195,8 @@ class PastObservation(msgspec.Struct, frozen=True, gc=False):
 def waited_deliveries(tx: Transaction, source: str, after: int) -> list[Waited]:
     """Return deliveries found after a time that had arrived earlier, by time of observation."""
     rows = tx.execute(
-        "select partition, arrived_at, observed_at from delivery where source = ? and observed_at > ? and arrived_at < observed_at"
-        " order by observed_at, id limit ?",
+        "select partition, arrived_at, observed_at from delivery where source = ? and observed_at >"
+        " ? and arrived_at < observed_at order by observed_at, id limit ?",
         (source, after, FOUND_MAX),
     )
     return [Waited(*row) for row in rows]
@@ -165,8 +205,9 @@ def waited_deliveries(tx: Transaction, source: str, after: int) -> list[Waited]:
 def missed_deadlines(tx: Transaction, consumer: str, from_us: int, until_us: int) -> list[Due]:
     """Return the deadlines of a period that weren't met before its end, in order."""
     rows = tx.execute(
-        "select interval, due_at from obligation where consumer = :consumer and due_at > :from and due_at <= :until"
-        " and waived_at is null and (met_at is null or met_at >= :until) order by due_at limit :limit",
+        "select interval, due_at from obligation where consumer = :consumer and due_at > :from and"
+        " due_at <= :until and waived_at is null and (met_at is null or met_at >= :until) order by"
+        " due_at limit :limit",
         {"consumer": consumer, "from": from_us, "until": until_us, "limit": FOUND_MAX},
     )
     return [Due(*row) for row in rows]
@@ -174,7 +215,10 @@ def missed_deadlines(tx: Transaction, consumer: str, from_us: int, until_us: int
 
 def observations_before(tx: Transaction, source: str, at: int) -> list[PastObservation]:
     """Return the stored observations of a source before a time, newest first."""
-    rows = tx.execute("select at, error is not null from look where source = ? and at < ? order by at desc", (source, at))
+    rows = tx.execute(
+        "select at, error is not null from look where source = ? and at < ? order by at desc",
+        (source, at),
+    )
     return [PastObservation(when, bool(failed)) for when, failed in rows]
 
 
@@ -183,7 +227,11 @@ def long_observation_gaps(tx: Transaction, source: str, at: int) -> list[tuple[i
 
     They stay stored after the observations around them are deleted.
     """
-    rows = tx.execute("select from_at, until_at from look_gap where source = ? and until_at < ? order by until_at desc", (source, at))
+    rows = tx.execute(
+        "select from_at, until_at from look_gap where source = ? and until_at < ? order by until_at"
+        " desc",
+        (source, at),
+    )
     return [(began, ended) for began, ended in rows]
 
 
@@ -200,11 +248,15 @@ def last_activity(tx: Transaction, sources: list[str], at: int) -> int:
     if busy is not None:
         return at
     ended = tx.execute(
-        "select finished_at from attempt where finished_at < ? and state <> 'lost' order by finished_at desc limit 1", (at,)
+        "select finished_at from attempt where finished_at < ? and state <> 'lost' order by"
+        " finished_at desc limit 1",
+        (at,),
     ).fetchone()
     signs = [0, *(ended or ())]
     for source in sources:
-        signs += tx.execute("select max(at) from look where source = ? and at < ?", (source, at)).fetchone()
+        signs += tx.execute(
+            "select max(at) from look where source = ? and at < ?", (source, at)
+        ).fetchone()
     return max(int(sign) for sign in signs if sign is not None)
 
 
@@ -212,9 +264,9 @@ def last_activity(tx: Transaction, sources: list[str], at: int) -> int:
 # due starts nothing and doesn't count.
 
 GOOD = (
-    "coalesce(r.good, case when r.cancelled_at is null and (r.state = 'succeeded'"
-    " or (r.state in ('failed', 'partial') and not exists (select 1 from attempt a where a.run_id = r.id"
-    " and a.state in ('failed', 'rejected', 'lost')))) then 1 else 0 end)"
+    "coalesce(r.good, case when r.cancelled_at is null and (r.state = 'succeeded' or (r.state in"
+    " ('failed', 'partial') and not exists (select 1 from attempt a where a.run_id = r.id and"
+    " a.state in ('failed', 'rejected', 'lost')))) then 1 else 0 end)"
 )
 """Condition for a successful run.
 
@@ -246,20 +298,25 @@ class RunCounts(NamedTuple):
 def runs_started(tx: Transaction, from_us: int, until_us: int) -> Started:
     """Return the started and successful runs of a window."""
     counts = runs_by_state(tx, from_us, until_us)
-    return Started(sum(run_counts.runs for run_counts in counts), sum(item.succeeded for item in counts))
+    return Started(
+        sum(run_counts.runs for run_counts in counts), sum(item.succeeded for item in counts)
+    )
 
 
 def runs_by_state(tx: Transaction, from_us: int, until_us: int) -> list[RunCounts]:
     """Return the runs of a window by kind and state; deleted runs count by whole days."""
     rows = tx.execute(
-        "select kind, state, sum(runs), sum(good) from ("
-        f"select r.kind as kind, {STATE} as state, 1 as runs, {GOOD} as good"
-        " from run r where r.started_at > :since and r.started_at <= :until and r.state <> 'running'"
-        " union all select kind, state, runs, succeeded from run_day where day >= :first and day <= :last"
-        ") counted where state <> 'nothing_due' group by kind, state order by kind, state",
+        f"select kind, state, sum(runs), sum(good) from (select r.kind as kind, {STATE} as state, 1"
+        f" as runs, {GOOD} as good from run r where r.started_at > :since and r.started_at <="
+        " :until and r.state <> 'running' union all select kind, state, runs, succeeded from"
+        " run_day where day >= :first and day <= :last) counted where state <> 'nothing_due' group"
+        " by kind, state order by kind, state",
         {"since": from_us, "until": until_us, "first": _day(from_us), "last": _day(until_us)},
     )
-    return [RunCounts(kind, state, int(count), int(good)) for kind, state, count, good in rows.fetchall()]
+    return [
+        RunCounts(kind, state, int(count), int(good))
+        for kind, state, count, good in rows.fetchall()
+    ]
 
 
 def keep_run_outcome(tx: Transaction, epoch: int, n: int) -> None:
@@ -273,11 +330,14 @@ def keep_run_outcome(tx: Transaction, epoch: int, n: int) -> None:
 
 def summarise_run(tx: Transaction, number: int) -> None:
     """Add a run to its day's totals, before it is deleted."""
-    row = tx.execute(f"select r.started_at, r.kind, {STATE}, {GOOD} from run r where r.id = ?", (number,)).fetchone()
+    row = tx.execute(
+        f"select r.started_at, r.kind, {STATE}, {GOOD} from run r where r.id = ?", (number,)
+    ).fetchone()
     if row is not None:
         tx.execute(
-            "insert into run_day (day, kind, state, runs, succeeded) values (?, ?, ?, 1, ?) on conflict (day, kind, state) do update"
-            " set runs = run_day.runs + 1, succeeded = run_day.succeeded + excluded.succeeded",
+            "insert into run_day (day, kind, state, runs, succeeded) values (?, ?, ?, 1, ?) on"
+            " conflict (day, kind, state) do update set runs = run_day.runs + 1, succeeded ="
+            " run_day.succeeded + excluded.succeeded",
             (_day(row[0]), row[1], row[2], row[3]),
         )
 
@@ -301,10 +361,13 @@ class Weakening(NamedTuple):
     at: int
 
 
-def record_weakenings(tx: Transaction, version: int, rows: Iterable[tuple[str, str, str, str]], actor: str, at: int) -> None:
+def record_weakenings(
+    tx: Transaction, version: int, rows: Iterable[tuple[str, str, str, str]], actor: str, at: int
+) -> None:
     """Insert weakened promises (node, what, was, becomes) of a version that is being applied."""
     tx.executemany(
-        "insert into weakened (version, node, what, was, becomes, actor, at) values (?, ?, ?, ?, ?, ?, ?)",
+        "insert into weakened (version, node, what, was, becomes, actor, at) values (?, ?, ?, ?, ?,"
+        " ?, ?)",
         [(version, *row, actor, at) for row in rows],
     )
 
@@ -312,7 +375,8 @@ def record_weakenings(tx: Transaction, version: int, rows: Iterable[tuple[str, s
 def weakenings_between(tx: Transaction, from_us: int, until_us: int) -> list[Weakening]:
     """Return the weakened promises of a window, oldest first."""
     rows = tx.execute(
-        "select version, node, what, was, becomes, actor, at from weakened where at > ? and at <= ? order by at, version, node, what",
+        "select version, node, what, was, becomes, actor, at from weakened where at > ? and at <= ?"
+        " order by at, version, node, what",
         (from_us, until_us),
     )
     return [Weakening(*row) for row in rows]
@@ -320,4 +384,8 @@ def weakenings_between(tx: Transaction, from_us: int, until_us: int) -> list[Wea
 
 def count_weakenings(tx: Transaction, from_us: int, until_us: int) -> int:
     """Return the number of weakened promises in a window."""
-    return int(tx.execute("select count(*) from weakened where at > ? and at <= ?", (from_us, until_us)).fetchone()[0])
+    return int(
+        tx.execute(
+            "select count(*) from weakened where at > ? and at <= ?", (from_us, until_us)
+        ).fetchone()[0]
+    )

@@ -50,8 +50,8 @@ def add(  # noqa: PLR0913 - what is kept of a plan
 ) -> int:
     """Insert a plan and return its id."""
     cursor = tx.execute(
-        "insert into plan (state, actor, reason, request, version, content, estimate, needs, created_at)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into plan (state, actor, reason, request, version, content, estimate, needs,"
+        " created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (state, actor, reason, request, version, content, estimate, needs, now),
     )
     assert cursor.lastrowid is not None
@@ -69,25 +69,38 @@ def of_plan_id(tx: Transaction, plan_id: str) -> int | None:
 
     The caller must validate `plan_id`, because it is part of a LIKE pattern.
     """
-    row = tx.execute("select max(id) from plan where request like ?", (f'%"plan_id":"{plan_id}"%',)).fetchone()
+    row = tx.execute(
+        "select max(id) from plan where request like ?", (f'%"plan_id":"{plan_id}"%',)
+    ).fetchone()
     return None if row is None or row[0] is None else int(row[0])
 
 
 def awaiting(tx: Transaction) -> list[PlanRecord]:
     """Return the plans that wait for an approval, oldest first."""
-    return [PlanRecord(*row) for row in tx.execute(f"select {_COLUMNS} from plan where state = 'awaiting_approval' order by id").fetchall()]
+    return [
+        PlanRecord(*row)
+        for row in tx.execute(
+            f"select {_COLUMNS} from plan where state = 'awaiting_approval' order by id"
+        ).fetchall()
+    ]
 
 
 def newest(tx: Transaction, limit: int) -> list[PlanRecord]:
     """Return the newest plans, newest first."""
-    return [PlanRecord(*row) for row in tx.execute(f"select {_COLUMNS} from plan order by id desc limit ?", (limit,)).fetchall()]
+    return [
+        PlanRecord(*row)
+        for row in tx.execute(
+            f"select {_COLUMNS} from plan order by id desc limit ?", (limit,)
+        ).fetchall()
+    ]
 
 
 def timed(tx: Transaction, limit: int) -> list[tuple[str, int, int]]:
     """Return (estimate, start, end) of the newest successful plans with an estimate."""
     rows = tx.execute(
-        "select estimate, started_at, finished_at from plan where state = 'succeeded' and estimate is not null"
-        " and started_at is not null and finished_at is not null order by id desc limit ?",
+        "select estimate, started_at, finished_at from plan where state = 'succeeded' and estimate"
+        " is not null and started_at is not null and finished_at is not null order by id desc"
+        " limit ?",
         (limit,),
     ).fetchall()
     return [(str(estimate), int(started), int(finished)) for estimate, started, finished in rows]
@@ -95,20 +108,31 @@ def timed(tx: Transaction, limit: int) -> list[tuple[str, int, int]]:
 
 def open_backfills(tx: Transaction) -> list[PlanRecord]:
     """Return the backfills in progress, including paused ones, oldest first."""
-    rows = tx.execute(f"select {_COLUMNS} from plan where state in ('running', 'paused') order by id").fetchall()
+    rows = tx.execute(
+        f"select {_COLUMNS} from plan where state in ('running', 'paused') order by id"
+    ).fetchall()
     return [PlanRecord(*row) for row in rows]
 
 
 def move(tx: Transaction, plan: int, state: str, now: int) -> None:
     """Set a plan's state."""
     started = ", started_at = coalesce(started_at, :now)" if state == "running" else ""
-    finished = ", finished_at = :now" if state in ("succeeded", "partial", "failed", "cancelled") else ", finished_at = null"
-    tx.execute(f"update plan set state = :state{started}{finished} where id = :plan", {"state": state, "plan": plan, "now": now})
+    finished = (
+        ", finished_at = :now"
+        if state in ("succeeded", "partial", "failed", "cancelled")
+        else ", finished_at = null"
+    )
+    tx.execute(
+        f"update plan set state = :state{started}{finished} where id = :plan",
+        {"state": state, "plan": plan, "now": now},
+    )
 
 
 def record_outcome(tx: Transaction, plan: int, outcome: str, steps_done: int) -> None:
     """Store a plan's results so far."""
-    tx.execute("update plan set outcome = ?, steps_done = ? where id = ?", (outcome, steps_done, plan))
+    tx.execute(
+        "update plan set outcome = ?, steps_done = ? where id = ?", (outcome, steps_done, plan)
+    )
 
 
 class OverlayRow(msgspec.Struct, frozen=True, gc=False):
@@ -138,21 +162,31 @@ _OVERLAY = ", ".join(OverlayRow.__struct_fields__)
 def stage(tx: Transaction, rows: Iterable[OverlayRow]) -> None:
     """Insert results of partitions, replacing earlier ones."""
     tx.executemany(
-        f"insert into overlay ({_OVERLAY}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (plan_id, node, partition) do update set"
-        " epoch = excluded.epoch, n = excluded.n, state = excluded.state, rows = excluded.rows, bytes = excluded.bytes,"
-        " content_hash = excluded.content_hash, verdict = excluded.verdict, reason = excluded.reason, changed = excluded.changed",
+        f"insert into overlay ({_OVERLAY}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict"
+        " (plan_id, node, partition) do update set epoch = excluded.epoch, n = excluded.n, state ="
+        " excluded.state, rows = excluded.rows, bytes = excluded.bytes, content_hash ="
+        " excluded.content_hash, verdict = excluded.verdict, reason = excluded.reason, changed ="
+        " excluded.changed",
         [_values(row) for row in rows],
     )
 
 
 def staged(tx: Transaction, plan: int) -> list[OverlayRow]:
     """Return a plan's unpublished results, in no order."""
-    return [OverlayRow(*row) for row in tx.execute(f"select {_OVERLAY} from overlay where plan_id = ?", (plan,)).fetchall()]
+    return [
+        OverlayRow(*row)
+        for row in tx.execute(
+            f"select {_OVERLAY} from overlay where plan_id = ?", (plan,)
+        ).fetchall()
+    ]
 
 
 def unstage(tx: Transaction, plan: int, partitions: Iterable[tuple[str, str]]) -> None:
     """Discard a plan's results for these partitions (node, key)."""
-    tx.executemany("delete from overlay where plan_id = ? and node = ? and partition = ?", [(plan, *partition) for partition in partitions])
+    tx.executemany(
+        "delete from overlay where plan_id = ? and node = ? and partition = ?",
+        [(plan, *partition) for partition in partitions],
+    )
 
 
 class OverlayAttempt(msgspec.Struct, frozen=True, gc=False):
@@ -180,12 +214,16 @@ def keep_outcomes(tx: Transaction, rows: Iterable[OverlayAttempt]) -> None:
 def outcomes(tx: Transaction, plan: int | None = None) -> list[OverlayAttempt]:
     """Return the staged data of a plan (None: of all) with at least one partition still in use."""
     rows = tx.execute(
-        "select o.plan_id, o.epoch, o.n, o.node, o.outcome, coalesce(a.version, 0) from overlay_attempt o"
-        " left join attempt a on a.epoch = o.epoch and a.n = o.n where (cast(:plan as bigint) is null or o.plan_id = :plan)"
-        " and exists (select 1 from overlay p where p.epoch = o.epoch and p.n = o.n and p.plan_id = o.plan_id)",
+        "select o.plan_id, o.epoch, o.n, o.node, o.outcome, coalesce(a.version, 0) from"
+        " overlay_attempt o left join attempt a on a.epoch = o.epoch and a.n = o.n where"
+        " (cast(:plan as bigint) is null or o.plan_id = :plan) and exists (select 1 from overlay p"
+        " where p.epoch = o.epoch and p.n = o.n and p.plan_id = o.plan_id)",
         {"plan": plan},
     ).fetchall()
-    return [OverlayAttempt(plan_id, epoch, n, node, bytes(outcome), version) for plan_id, epoch, n, node, outcome, version in rows]
+    return [
+        OverlayAttempt(plan_id, epoch, n, node, bytes(outcome), version)
+        for plan_id, epoch, n, node, outcome, version in rows
+    ]
 
 
 def clear(tx: Transaction, plan: int) -> None:
@@ -199,12 +237,13 @@ def forget_unneeded(tx: Transaction, plan: int) -> None:
     """Delete staged attempts without partitions in use; the next sweep deletes their files."""
     _left(
         tx,
-        "o.plan_id = :plan and not exists (select 1 from overlay p where p.plan_id = o.plan_id and p.epoch = o.epoch and p.n = o.n)",
+        "o.plan_id = :plan and not exists (select 1 from overlay p where p.plan_id = o.plan_id and"
+        " p.epoch = o.epoch and p.n = o.n)",
         plan,
     )
     tx.execute(
-        "delete from overlay_attempt where plan_id = :plan and not exists (select 1 from overlay p where p.plan_id = :plan"
-        " and p.epoch = overlay_attempt.epoch and p.n = overlay_attempt.n)",
+        "delete from overlay_attempt where plan_id = :plan and not exists (select 1 from overlay p"
+        " where p.plan_id = :plan and p.epoch = overlay_attempt.epoch and p.n = overlay_attempt.n)",
         {"plan": plan},
     )
 
@@ -212,8 +251,8 @@ def forget_unneeded(tx: Transaction, plan: int) -> None:
 def newest_snapshot_read(tx: Transaction, plan: int) -> int | None:
     """Return the newest lake snapshot that a plan's staged attempts read, or None."""
     row = tx.execute(
-        "select max(a.snapshot_read) from overlay o join attempt a on a.epoch = o.epoch and a.n = o.n"
-        " where o.plan_id = ? and o.state = 'staged'",
+        "select max(a.snapshot_read) from overlay o join attempt a on a.epoch = o.epoch and a.n ="
+        " o.n where o.plan_id = ? and o.state = 'staged'",
         (plan,),
     ).fetchone()
     return None if row is None else row[0]
@@ -222,7 +261,8 @@ def newest_snapshot_read(tx: Transaction, plan: int) -> int | None:
 def published_after(tx: Transaction, snapshot: int) -> list[tuple[str, str]]:
     """Return (node, partition) whose visible content changed after a snapshot, oldest first."""
     rows = tx.execute(
-        "select node, partition from publication where snapshot > ? and identical = 0 group by node, partition order by max(id)",
+        "select node, partition from publication where snapshot > ? and identical = 0 group by"
+        " node, partition order by max(id)",
         (snapshot,),
     ).fetchall()
     return [(node, partition) for node, partition in rows]
@@ -231,8 +271,9 @@ def published_after(tx: Transaction, snapshot: int) -> list[tuple[str, str]]:
 def withdrawn_after(tx: Transaction, snapshot: int) -> list[tuple[str, str]]:
     """Return (node, partition) withdrawn after a snapshot."""
     rows = tx.execute(
-        "select distinct p.node, p.partition from publication p where p.ended_snapshot > ? and not exists (select 1 from publication n"
-        " where n.node = p.node and n.partition = p.partition and n.ended_snapshot is null)",
+        "select distinct p.node, p.partition from publication p where p.ended_snapshot > ? and not"
+        " exists (select 1 from publication n where n.node = p.node and n.partition = p.partition"
+        " and n.ended_snapshot is null)",
         (snapshot,),
     ).fetchall()
     return [(node, partition) for node, partition in rows]
@@ -241,9 +282,9 @@ def withdrawn_after(tx: Transaction, snapshot: int) -> list[tuple[str, str]]:
 def _left(tx: Transaction, which: str, plan: int) -> None:
     """Mark the unpublished staged data of these attempts as never to be published."""
     tx.execute(
-        "update attempt set state = 'cancelled', reason = coalesce(reason, 'what it made isn''t published')"
-        " where state = 'staged' and exists"
-        f" (select 1 from overlay_attempt o where o.epoch = attempt.epoch and o.n = attempt.n and {which})",
+        "update attempt set state = 'cancelled', reason = coalesce(reason, 'what it made isn''t"
+        " published') where state = 'staged' and exists (select 1 from overlay_attempt o where"
+        f" o.epoch = attempt.epoch and o.n = attempt.n and {which})",
         {"plan": plan},
     )
 
@@ -261,7 +302,8 @@ def abandoned(tx: Transaction, before: int) -> list[int]:
 def mark_published(tx: Transaction, attempts: Iterable[tuple[int, int]], now: int) -> None:
     """Mark the staged data of these attempts (epoch, n) as published."""
     tx.executemany(
-        "update attempt set state = 'published', published_at = ? where epoch = ? and n = ? and state = 'staged'",
+        "update attempt set state = 'published', published_at = ? where epoch = ? and n = ? and"
+        " state = 'staged'",
         [(now, *attempt) for attempt in attempts],
     )
 

@@ -43,13 +43,16 @@ class ChangedNames(NamedTuple):
 
 
 _MARKS = (
-    "select (select coalesce(max(revision), 0) from partition), (select coalesce(max(id), 0) from run), 0,"
-    " (select coalesce(max(id), 0) from version), (select coalesce(max(seq), 0) from audit),"
-    " (select coalesce(max(id), 0) from incident_event),"
-    " (select coalesce(max(id), 0) from delivery), (select coalesce(max(id), 0) from quarantine), 0"
+    "select (select coalesce(max(revision), 0) from partition), (select coalesce(max(id), 0) from"
+    " run), 0, (select coalesce(max(id), 0) from version), (select coalesce(max(seq), 0) from"
+    " audit), (select coalesce(max(id), 0) from incident_event), (select coalesce(max(id), 0) from"
+    " delivery), (select coalesce(max(id), 0) from quarantine), 0"
 )
 
-_RUNS = "select id from run where id > ? union select run_id from attempt where state in ('queued', 'running')"
+_RUNS = (
+    "select id from run where id > ? union select run_id from attempt where state in ('queued',"
+    " 'running')"
+)
 _PLANS = "select id from plan where state in ('running', 'paused') union select max(id) from plan"
 
 
@@ -57,8 +60,13 @@ def marks(tx: Transaction) -> Marks:
     """Return the current positions."""
     row = list(tx.execute(_MARKS).fetchone())
     at_work = tx.execute("select id, 0, '' from run where state = 'running' order by id").fetchall()
-    at_work += tx.execute("select epoch, n, state from attempt where state in ('queued', 'running') order by epoch, n").fetchall()
-    plans = tx.execute("select id, state, steps_done, outcome from plan where state in ('running', 'paused') order by id").fetchall()
+    at_work += tx.execute(
+        "select epoch, n, state from attempt where state in ('queued', 'running') order by epoch, n"
+    ).fetchall()
+    plans = tx.execute(
+        "select id, state, steps_done, outcome from plan where state in ('running', 'paused') order"
+        " by id"
+    ).fetchall()
     plans += tx.execute("select id, state, 0, '' from plan order by id desc limit 1").fetchall()
     row[2], row[8] = _digest(at_work), _digest(plans)
     return Marks(*row)
@@ -67,7 +75,12 @@ def marks(tx: Transaction) -> Marks:
 def since(tx: Transaction, before: Marks, now: Marks) -> Iterator[ChangedNames]:
     """Yield the changes between two positions."""
     if now.revision != before.revision:
-        yield _named(tx, "partitions", "select distinct node || '' from partition where revision > ?", before.revision)
+        yield _named(
+            tx,
+            "partitions",
+            "select distinct node || '' from partition where revision > ?",
+            before.revision,
+        )
     if now.runs != before.runs or now.at_work != before.at_work:
         yield _named(tx, "runs", _RUNS, before.runs)
     if now.versions != before.versions:
@@ -75,16 +88,28 @@ def since(tx: Transaction, before: Marks, now: Marks) -> Iterator[ChangedNames]:
     if now.audit != before.audit:
         yield _named(tx, "audit", "select seq from audit where seq > ?", before.audit)
     if now.incidents != before.incidents:
-        yield _named(tx, "incidents", "select distinct incident_id from incident_event where id > ?", before.incidents, "INC-")
+        yield _named(
+            tx,
+            "incidents",
+            "select distinct incident_id from incident_event where id > ?",
+            before.incidents,
+            "INC-",
+        )
     if now.deliveries != before.deliveries:
-        yield _named(tx, "deliveries", "select distinct source from delivery where id > ?", before.deliveries)
+        yield _named(
+            tx, "deliveries", "select distinct source from delivery where id > ?", before.deliveries
+        )
     if now.quarantine != before.quarantine:
-        yield _named(tx, "quarantine", "select distinct node from quarantine where id > ?", before.quarantine)
+        yield _named(
+            tx, "quarantine", "select distinct node from quarantine where id > ?", before.quarantine
+        )
     if now.plans != before.plans:
         yield _named(tx, "backfills", _PLANS, None)
 
 
-def _named(tx: Transaction, kind: str, sql: str, after: int | None, prefix: str = "") -> ChangedNames:
+def _named(
+    tx: Transaction, kind: str, sql: str, after: int | None, prefix: str = ""
+) -> ChangedNames:
     rows = tx.execute(f"{sql} limit {NAMES_MAX + 1}", () if after is None else (after,)).fetchall()
     names = sorted(f"{prefix}{name}" for (name,) in rows)
     return ChangedNames(kind, tuple(names[:NAMES_MAX]), len(rows) > NAMES_MAX)
@@ -156,10 +181,14 @@ class NewestAttempt(msgspec.Struct, frozen=True, gc=False):
 
 def changed_partitions(tx: Transaction, after: int, limit: int) -> list[ChangedPartition]:
     """Return the partitions that changed after a revision, in order, in complete revisions."""
-    last = tx.execute("select revision from partition where revision > ? order by revision limit 1 offset ?", (after, limit)).fetchone()
+    last = tx.execute(
+        "select revision from partition where revision > ? order by revision limit 1 offset ?",
+        (after, limit),
+    ).fetchone()
     rows = tx.execute(
-        "select s.node, s.partition, s.state, s.failures, p.epoch, p.n, coalesce(s.reason, ''), s.since, s.revision from partition s"
-        " left join publication p on p.id = s.publication_id where s.revision > ? and s.revision <= ? order by s.revision",
+        "select s.node, s.partition, s.state, s.failures, p.epoch, p.n, coalesce(s.reason, ''),"
+        " s.since, s.revision from partition s left join publication p on p.id = s.publication_id"
+        " where s.revision > ? and s.revision <= ? order by s.revision",
         (after, 2**62 if last is None else last[0]),
     )
     return [_changed(row) for row in rows]
@@ -167,21 +196,33 @@ def changed_partitions(tx: Transaction, after: int, limit: int) -> list[ChangedP
 
 def _changed(row: tuple[Any, ...]) -> ChangedPartition:
     node, partition, state, failures, epoch, n, reason, since, revision = row
-    return ChangedPartition(node, partition, state, failures, None if epoch is None else f"{epoch}.{n}", reason, since, revision)
+    return ChangedPartition(
+        node,
+        partition,
+        state,
+        failures,
+        None if epoch is None else f"{epoch}.{n}",
+        reason,
+        since,
+        revision,
+    )
 
 
 def facts_after(tx: Transaction, after: int, limit: int) -> list[FactNews]:
     """Return the facts after a number, in order."""
     rows = tx.execute(
-        "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity, f.expected, f.observed, f.strength, f.detail,"
-        " f.at, d.arrived_at, d.observed_at from fact f left join delivery d on d.id = f.delivery_id where f.id > ? order by f.id limit ?",
+        "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity,"
+        " f.expected, f.observed, f.strength, f.detail, f.at, d.arrived_at, d.observed_at from fact"
+        " f left join delivery d on d.id = f.delivery_id where f.id > ? order by f.id limit ?",
         (after, limit),
     )
     return [_fact(row) for row in rows]
 
 
 def _fact(r: tuple[Any, ...]) -> FactNews:
-    return FactNews(r[0], r[1], r[2], f"{r[3]}.{r[4]}", r[5], r[6], r[7], r[8], r[9], float(r[10]), *r[11:])
+    return FactNews(
+        r[0], r[1], r[2], f"{r[3]}.{r[4]}", r[5], r[6], r[7], r[8], r[9], float(r[10]), *r[11:]
+    )
 
 
 def repeated(tx: Transaction, fact: FactNews) -> bool:
@@ -217,13 +258,15 @@ def cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
     """
     epoch, _, n = fact.attempt.partition(".")
     rows = tx.execute(
-        "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity, f.expected, f.observed, f.strength, f.detail,"
-        " f.at, d.arrived_at, d.observed_at from publication p join publication q on q.node = p.node and q.partition = p.partition"
-        " and q.ended_snapshot = p.snapshot join fact f on f.epoch = q.epoch and f.n = q.n and f.node = q.node"
-        " and f.partition = q.partition left join delivery d on d.id = q.delivery_id"
-        " where p.epoch = :epoch and p.n = :n and p.node = :node and p.partition = :partition and substr(f.detail, 1, 6) <> 'check '"
-        " and not exists (select 1 from fact g where g.epoch = p.epoch and g.n = p.n and g.node = p.node"
-        " and g.partition = p.partition and g.kind = f.kind and g.column_name = f.column_name) order by f.id",
+        "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity,"
+        " f.expected, f.observed, f.strength, f.detail, f.at, d.arrived_at, d.observed_at from"
+        " publication p join publication q on q.node = p.node and q.partition = p.partition and"
+        " q.ended_snapshot = p.snapshot join fact f on f.epoch = q.epoch and f.n = q.n and f.node ="
+        " q.node and f.partition = q.partition left join delivery d on d.id = q.delivery_id where"
+        " p.epoch = :epoch and p.n = :n and p.node = :node and p.partition = :partition and"
+        " substr(f.detail, 1, 6) <> 'check ' and not exists (select 1 from fact g where g.epoch ="
+        " p.epoch and g.n = p.n and g.node = p.node and g.partition = p.partition and g.kind ="
+        " f.kind and g.column_name = f.column_name) order by f.id",
         {"epoch": int(epoch), "n": int(n), "node": fact.node, "partition": fact.partition},
     )
     return [_fact(row) for row in rows]
@@ -233,23 +276,29 @@ def restated_with(tx: Transaction, fact: FactNews) -> list[FactNews]:
     """Return restatements of the node's other partitions by the same observation or attempt."""
     epoch, _, n = fact.attempt.partition(".")
     rows = tx.execute(
-        "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity, f.expected, f.observed, f.strength, f.detail,"
-        " f.at, d.arrived_at, d.observed_at from fact f left join delivery d on d.id = f.delivery_id"
-        " where f.node = :node and f.kind = :kind and f.partition <> :partition and (d.observed_at = :observed"
-        " or (f.epoch = :epoch and f.n = :n)) order by f.id",
+        "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity,"
+        " f.expected, f.observed, f.strength, f.detail, f.at, d.arrived_at, d.observed_at from fact"
+        " f left join delivery d on d.id = f.delivery_id where f.node = :node and f.kind = :kind"
+        " and f.partition <> :partition and (d.observed_at = :observed or (f.epoch = :epoch and f.n"
+        " = :n)) order by f.id",
         {
-            "node": fact.node, "kind": fact.kind, "partition": fact.partition, "observed": fact.observed_at,
-            "epoch": int(epoch), "n": int(n),
+            "node": fact.node,
+            "kind": fact.kind,
+            "partition": fact.partition,
+            "observed": fact.observed_at,
+            "epoch": int(epoch),
+            "n": int(n),
         },
-    )  # fmt: skip
+    )
     return [_fact(row) for row in rows]
 
 
 def newest_ended(tx: Transaction, node: str, partition: str) -> NewestAttempt | None:
     """Return the result of the newest ended attempt at only this partition, or None."""
     row = tx.execute(
-        "select epoch, n, kind, state, coalesce(reason, ''), error, queued_at, finished_at from attempt"
-        " where node = :node and partitions = :keys and finished_at is not null order by epoch desc, n desc limit 1",
+        "select epoch, n, kind, state, coalesce(reason, ''), error, queued_at, finished_at from"
+        " attempt where node = :node and partitions = :keys and finished_at is not null order by"
+        " epoch desc, n desc limit 1",
         {"node": node, "keys": msgspec.json.encode([partition]).decode()},
     ).fetchone()
     return None if row is None else NewestAttempt(f"{row[0]}.{row[1]}", *row[2:])
@@ -266,11 +315,12 @@ class FailedInBackfill(msgspec.Struct, frozen=True, gc=False):
 
 
 _FAILED_IN_BACKFILLS = (
-    "select o.node, o.partition, a.version, a.epoch, a.n, a.kind, a.state, coalesce(a.reason, ''), a.error, a.queued_at, a.finished_at"
-    " from overlay o join plan p on p.id = o.plan_id join attempt a on a.epoch = o.epoch and a.n = o.n"
-    " left join partition s on s.node = o.node and s.partition = o.partition"
-    " where o.state = 'failed' and p.state in ('running', 'paused', 'failed', 'partial') and a.finished_at is not null"
-    " and (s.state is null or s.state in ('missing', 'waiting') or (s.state = 'published' and s.stale <> 0))"
+    "select o.node, o.partition, a.version, a.epoch, a.n, a.kind, a.state, coalesce(a.reason, ''),"
+    " a.error, a.queued_at, a.finished_at from overlay o join plan p on p.id = o.plan_id join"
+    " attempt a on a.epoch = o.epoch and a.n = o.n left join partition s on s.node = o.node and"
+    " s.partition = o.partition where o.state = 'failed' and p.state in ('running', 'paused',"
+    " 'failed', 'partial') and a.finished_at is not null and (s.state is null or s.state in"
+    " ('missing', 'waiting') or (s.state = 'published' and s.stale <> 0))"
 )
 
 
@@ -280,15 +330,19 @@ def failed_in_backfills(tx: Transaction, limit: int) -> list[FailedInBackfill]:
     The partitions are unpublished or stale, and production hasn't tried them since. The backfills
     are in progress, or ended without them.
     """
-    rows = tx.execute(f"{_FAILED_IN_BACKFILLS} order by o.plan_id, o.node, o.partition limit :limit", {"limit": limit})
+    rows = tx.execute(
+        f"{_FAILED_IN_BACKFILLS} order by o.plan_id, o.node, o.partition limit :limit",
+        {"limit": limit},
+    )
     return [_failed(row) for row in rows]
 
 
 def failed_in_backfill(tx: Transaction, node: str, partition: str) -> FailedInBackfill | None:
     """Return a partition's failure in the newest backfill that failed at it, by index look-ups."""
     row = tx.execute(
-        f"{_FAILED_IN_BACKFILLS} and o.plan_id in (select id from plan where state in ('running', 'paused', 'failed', 'partial'))"
-        " and o.node = :node and o.partition = :partition order by o.plan_id desc limit 1",
+        f"{_FAILED_IN_BACKFILLS} and o.plan_id in (select id from plan where state in ('running',"
+        " 'paused', 'failed', 'partial')) and o.node = :node and o.partition = :partition order by"
+        " o.plan_id desc limit 1",
         {"node": node, "partition": partition},
     ).fetchone()
     return None if row is None else _failed(row)
@@ -304,10 +358,11 @@ def declared_at(tx: Transaction, node: str, partition: str) -> str:
     Returns an empty text if it is held for another reason.
     """
     row = tx.execute(
-        "select f.observed from fact f join quarantine q on q.node = f.node and q.partition = f.partition"
-        " and q.epoch = f.epoch and q.n = f.n where f.node = :node and f.partition = :partition"
-        " and f.kind = 'configuration_error' and q.id = (select max(id) from quarantine"
-        " where node = :node and partition = :partition and state in ('held', 'rejected')) order by f.id limit 1",
+        "select f.observed from fact f join quarantine q on q.node = f.node and q.partition ="
+        " f.partition and q.epoch = f.epoch and q.n = f.n where f.node = :node and f.partition ="
+        " :partition and f.kind = 'configuration_error' and q.id = (select max(id) from quarantine"
+        " where node = :node and partition = :partition and state in ('held', 'rejected')) order by"
+        " f.id limit 1",
         {"node": node, "partition": partition},
     ).fetchone()
     return "" if row is None else str(row[0]).rpartition(" at ")[2]

@@ -9,7 +9,10 @@ import msgspec
 
 from headrace.store.transaction import Transaction
 
-_COLUMNS = "id, source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, sha256, fingerprint, state, reason"
+_COLUMNS = (
+    "id, source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at,"
+    " sha256, fingerprint, state, reason"
+)
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -58,7 +61,11 @@ class DeliveryOutcome(msgspec.Struct, frozen=True):
 
     def is_same_bytes(self, later: DeliveryOutcome) -> bool:
         """Return whether the interval's next delivery is the same file with the same content."""
-        same = (self.source, self.partition, self.path) == (later.source, later.partition, later.path)
+        same = (self.source, self.partition, self.path) == (
+            later.source,
+            later.partition,
+            later.path,
+        )
         return same and self.sha256 is not None and self.sha256 == later.sha256
 
 
@@ -79,15 +86,21 @@ def found_since(tx: Transaction, source: str, since_us: int) -> set[tuple[str, s
     Each is (partition, path, size in bytes, modification time in microseconds, version).
     """
     rows = tx.execute(
-        "select partition, path, size_bytes, modified_us, version from delivery where source = :source and observed_at >= :since",
+        "select partition, path, size_bytes, modified_us, version from delivery where source ="
+        " :source and observed_at >= :since",
         {"source": source, "since": since_us},
     )
-    return {(str(partition), str(path), int(size), int(modified), version or "") for partition, path, size, modified, version in rows}
+    return {
+        (str(partition), str(path), int(size), int(modified), version or "")
+        for partition, path, size, modified, version in rows
+    }
 
 
 def get(tx: Transaction, delivery_id: int) -> Delivery | None:
     """Return one delivery, or None."""
-    row = tx.execute(f"select {_COLUMNS} from delivery where id = :id", {"id": delivery_id}).fetchone()
+    row = tx.execute(
+        f"select {_COLUMNS} from delivery where id = :id", {"id": delivery_id}
+    ).fetchone()
     return Delivery(*row) if row else None
 
 
@@ -101,22 +114,28 @@ def arrivals(tx: Transaction, source: str, *, limit: int) -> list[DeliveryOutcom
     five minutes.
     """
     rows = tx.execute(
-        "select d.source, d.partition, d.path, d.size_bytes, d.claimed_at, d.observed_at, d.arrived_at, d.sha256,"
-        " case when d.state in ('held', 'rejected') and exists (select 1 from quarantine q where q.node = d.source"
-        " and q.partition = d.partition and q.delivery_id = d.id and q.state = 'dropped') then 'dropped' else d.state end, d.reason,"
-        " d.parts, d.received, coalesce(p.rows, case when d.state in ('held', 'rejected') then (select q.rows from quarantine q"
-        " where q.node = d.source and q.partition = d.partition and q.delivery_id = d.id order by q.id desc limit 1) end),"
-        " p.verdict from (select * from delivery where source = :source"
-        " order by partition desc, id desc limit :limit) d left join publication p on p.id = (select max(q.id) from publication q"
-        " where q.node = d.source and q.partition = d.partition and q.published_at >= d.observed_at and q.delivery_id = d.id)"
-        " order by d.partition desc, d.id desc",
+        "select d.source, d.partition, d.path, d.size_bytes, d.claimed_at, d.observed_at,"
+        " d.arrived_at, d.sha256, case when d.state in ('held', 'rejected') and exists (select 1"
+        " from quarantine q where q.node = d.source and q.partition = d.partition and q.delivery_id"
+        " = d.id and q.state = 'dropped') then 'dropped' else d.state end, d.reason, d.parts,"
+        " d.received, coalesce(p.rows, case when d.state in ('held', 'rejected') then (select"
+        " q.rows from quarantine q where q.node = d.source and q.partition = d.partition and"
+        " q.delivery_id = d.id order by q.id desc limit 1) end), p.verdict from (select * from"
+        " delivery where source = :source order by partition desc, id desc limit :limit) d left"
+        " join publication p on p.id = (select max(q.id) from publication q where q.node = d.source"
+        " and q.partition = d.partition and q.published_at >= d.observed_at and q.delivery_id ="
+        " d.id) order by d.partition desc, d.id desc",
         {"source": source, "limit": limit},
     )
     outcomes: list[DeliveryOutcome] = []
     for row in rows:
         outcome = DeliveryOutcome(*row)
         if outcomes and outcome.is_same_bytes(outcomes[-1]):
-            times = {"claimed_at": outcome.claimed_at, "observed_at": outcome.observed_at, "arrived_at": outcome.arrived_at}
+            times = {
+                "claimed_at": outcome.claimed_at,
+                "observed_at": outcome.observed_at,
+                "arrived_at": outcome.arrived_at,
+            }
             outcomes[-1] = msgspec.structs.replace(outcomes[-1], **times)
         else:
             outcomes.append(outcome)
@@ -133,20 +152,37 @@ class RepeatedDelivery(NamedTuple):
     again: bool
 
 
-def since(tx: Transaction, source: str, partitions: Iterable[str], since_us: int) -> list[RepeatedDelivery]:
+def since(
+    tx: Transaction, source: str, partitions: Iterable[str], since_us: int
+) -> list[RepeatedDelivery]:
     """Return the deliveries of these intervals that were observed since a time, oldest first."""
     results: list[tuple[int, RepeatedDelivery]] = []
     for key in partitions:
         rows = tx.execute(
-            "select d.id, d.partition, d.claimed_at, d.arrived_at, d.observed_at,"
-            " exists (select 1 from delivery b where b.source = d.source"
-            " and b.partition = d.partition and b.id < d.id) from delivery d where d.source = :source and d.observed_at >= :since"
-            " and (d.partition = :key or (d.partition >= :first and d.partition < :beyond))"
-            " and not exists (select 1 from delivery t where t.sha256 = d.sha256 and t.path = d.path and t.id = (select max(m.id)"
-            " from delivery m where m.source = d.source and m.partition = d.partition and m.id < d.id))",  # touched
-            {"source": source, "since": since_us, "key": key, "first": f"{key}/", "beyond": f"{key}0"},
+            "select d.id, d.partition, d.claimed_at, d.arrived_at, d.observed_at, exists (select 1"
+            " from delivery b where b.source = d.source and b.partition = d.partition and b.id <"
+            " d.id) from delivery d where d.source = :source and d.observed_at >= :since and"
+            " (d.partition = :key or (d.partition >= :first and d.partition < :beyond)) and not"
+            " exists (select 1 from delivery t where t.sha256 = d.sha256 and t.path = d.path and"
+            " t.id = (select max(m.id)"
+            # touched
+            " from delivery m where m.source = d.source and m.partition = d.partition and m.id <"
+            " d.id))",
+            {
+                "source": source,
+                "since": since_us,
+                "key": key,
+                "first": f"{key}/",
+                "beyond": f"{key}0",
+            },
         )
-        results += [(int(row[0]), RepeatedDelivery(str(row[1]), int(row[2]), int(row[3]), int(row[4]), bool(row[5]))) for row in rows]
+        results += [
+            (
+                int(row[0]),
+                RepeatedDelivery(str(row[1]), int(row[2]), int(row[3]), int(row[4]), bool(row[5])),
+            )
+            for row in rows
+        ]
     return [delivery for _, delivery in sorted(results)]
 
 
@@ -167,7 +203,8 @@ def first_observation(tx: Transaction, source: str) -> tuple[int, int] | None:
 def observations(tx: Transaction, source: str, *, limit: int = 21) -> list[ObservationTime]:
     """Return the last observations of a source, newest first; 21 of them give 20 gaps."""
     rows = tx.execute(
-        "select source, at, found, error, code from look where source = :source order by at desc limit :limit",
+        "select source, at, found, error, code from look where source = :source order by at desc"
+        " limit :limit",
         {"source": source, "limit": limit},
     )
     return [ObservationTime(*row) for row in rows]
@@ -179,8 +216,9 @@ def observations(tx: Transaction, source: str, *, limit: int = 21) -> list[Obser
 def has_arrived(tx: Transaction, source: str, interval: str) -> bool:
     """Return whether an interval has a delivery, for any of its data keys."""
     row = tx.execute(
-        "select 1 from delivery where source = :source and partition = :interval"
-        " union all select 1 from delivery where source = :source and partition >= :first and partition < :beyond limit 1",
+        "select 1 from delivery where source = :source and partition = :interval union all select 1"
+        " from delivery where source = :source and partition >= :first and partition < :beyond"
+        " limit 1",
         {"source": source, "interval": interval, "first": f"{interval}/", "beyond": f"{interval}0"},
     ).fetchone()
     return row is not None
@@ -222,7 +260,8 @@ def observed_between(tx: Transaction, source: str, after_us: int, until_us: int)
     Returns None if observations of that time aren't stored any more.
     """
     row = tx.execute(
-        "select min(at), max(case when at > :after then at end) from look where source = :source and at <= :until",
+        "select min(at), max(case when at > :after then at end) from look where source = :source"
+        " and at <= :until",
         {"source": source, "after": after_us, "until": until_us},
     ).fetchone()
     first, last = (None, None) if row is None else row
@@ -262,9 +301,10 @@ class Mapped(msgspec.Struct, frozen=True, gc=False):
 def mapped_changes(tx: Transaction, after: int) -> tuple[list[Mapped], int]:
     """Return first-time mapped changes after a number, and the number of the newest change."""
     rows = tx.execute(
-        "select d.id, d.source, d.partition, d.epoch, d.n, d.kind, d.column_name, d.to_name, d.evidence, d.at, v.arrived_at, d.score"
-        " from drift d left join delivery v on v.id = d.delivery_id where d.id > ? and d.policy = 'map'"
-        " and d.kind in ('format', 'renamed') order by d.id limit ?",
+        "select d.id, d.source, d.partition, d.epoch, d.n, d.kind, d.column_name, d.to_name,"
+        " d.evidence, d.at, v.arrived_at, d.score from drift d left join delivery v on v.id ="
+        " d.delivery_id where d.id > ? and d.policy = 'map' and d.kind in ('format', 'renamed')"
+        " order by d.id limit ?",
         (after, MAPPED_MAX),
     ).fetchall()
     newest = int(tx.execute("select coalesce(max(id), 0) from drift").fetchone()[0])
@@ -283,15 +323,16 @@ def _is_new(tx: Transaction, row: tuple[Any, ...]) -> bool:
     if _held_before(tx, row[0]):
         return False
     before = tx.execute(
-        "select max(id) from drift where source = ? and id < ? and (epoch, n) <> (?, ?) and kind = ? and column_name = ?"
-        " and coalesce(to_name, '') = coalesce(?, '') and policy in ('map', 'allow')",
+        "select max(id) from drift where source = ? and id < ? and (epoch, n) <> (?, ?) and kind ="
+        " ? and column_name = ? and coalesce(to_name, '') = coalesce(?, '') and policy in ('map',"
+        " 'allow')",
         (row[1], row[0], row[3], row[4], row[5], row[6], row[7]),
     ).fetchone()[0]
     if before is None:
         return True
     since = tx.execute(
-        "select count(distinct partition) from delivery where source = ? and id > (select coalesce(max(delivery_id), 0)"
-        " from drift where id = ?)",
+        "select count(distinct partition) from delivery where source = ? and id > (select"
+        " coalesce(max(delivery_id), 0) from drift where id = ?)",
         (row[1], before),
     ).fetchone()[0]
     return int(since) > 1
@@ -310,7 +351,9 @@ def _held_before(tx: Transaction, drift: int) -> bool:
 
 def _mapped_change(row: tuple[Any, ...]) -> Mapped:
     why = "; ".join(msgspec.json.decode(row[8], type=tuple[str, ...]))
-    return Mapped(row[0], row[1], row[2], f"{row[3]}.{row[4]}", row[5], row[6], row[7], why, row[9], row[10])
+    return Mapped(
+        row[0], row[1], row[2], f"{row[3]}.{row[4]}", row[5], row[6], row[7], why, row[9], row[10]
+    )
 
 
 # Published data of a source, for comparison with a new delivery.
@@ -319,15 +362,18 @@ NEWEST_INTERVALS = 100
 """Number of intervals to search, because the wrong day's file is mostly that of a close day."""
 
 
-def visible_contents(tx: Transaction, source: str, keys: Sequence[str]) -> dict[str, tuple[int, str | None, str | None, str]]:
+def visible_contents(
+    tx: Transaction, source: str, keys: Sequence[str]
+) -> dict[str, tuple[int, str | None, str | None, str]]:
     """Return (rows, content hash, SHA-256 of the delivery, attempt) of visible publications.
 
     The result is by partition, without publications that were accepted as exceptions.
     """
     rows = tx.execute(
-        "select p.partition, p.rows, p.content_hash, d.sha256, p.epoch, p.n from publication p join delivery d on d.id = p.delivery_id"
-        " where p.node = ? and p.ended_snapshot is null and p.partition between ? and ?"
-        " and not exists (select 1 from accepted a where a.publication_id = p.id and a.ended_at is null)",
+        "select p.partition, p.rows, p.content_hash, d.sha256, p.epoch, p.n from publication p join"
+        " delivery d on d.id = p.delivery_id where p.node = ? and p.ended_snapshot is null and"
+        " p.partition between ? and ? and not exists (select 1 from accepted a where"
+        " a.publication_id = p.id and a.ended_at is null)",
         (source, min(keys), max(keys)),
     ).fetchall()
     wanted = set(keys)
@@ -337,23 +383,27 @@ def visible_contents(tx: Transaction, source: str, keys: Sequence[str]) -> dict[
 def redelivered_since(tx: Transaction, source: str, key: str) -> bool:
     """Return whether an earlier interval was redelivered after this one's publication."""
     row = tx.execute(
-        "select 1 from publication p join publication q on q.node = p.node and q.partition < p.partition and q.id > p.id"
-        " where p.node = :node and p.partition = :key and p.ended_snapshot is null and q.ended_snapshot is null and exists"
-        " (select 1 from publication o where o.node = q.node and o.partition = q.partition and o.id < q.id) limit 1",
+        "select 1 from publication p join publication q on q.node = p.node and q.partition <"
+        " p.partition and q.id > p.id where p.node = :node and p.partition = :key and"
+        " p.ended_snapshot is null and q.ended_snapshot is null and exists (select 1 from"
+        " publication o where o.node = q.node and o.partition = q.partition and o.id < q.id)"
+        " limit 1",
         {"node": source, "key": key},
     ).fetchone()
     return row is not None
 
 
-def withheld_of_size(tx: Transaction, source: str, key: str, size_bytes: int) -> list[tuple[str, str]]:
+def withheld_of_size(
+    tx: Transaction, source: str, key: str, size_bytes: int
+) -> list[tuple[str, str]]:
     """Return (interval, SHA-256) of held or rejected deliveries of that size, of other intervals.
 
     Only the newest intervals are searched.
     """
     rows = tx.execute(
-        "select partition, sha256 from (select partition, sha256, size_bytes, state from delivery where source = ?"
-        " order by partition desc, id desc limit ?) as newest"
-        " where partition <> ? and size_bytes = ? and sha256 is not null and state in ('held', 'rejected')",
+        "select partition, sha256 from (select partition, sha256, size_bytes, state from delivery"
+        " where source = ? order by partition desc, id desc limit ?) as newest where partition <> ?"
+        " and size_bytes = ? and sha256 is not null and state in ('held', 'rejected')",
         (source, NEWEST_INTERVALS, key, size_bytes),
     ).fetchall()
     return [(row[0], row[1]) for row in rows]

@@ -53,7 +53,8 @@ def accept_exception(tx: Transaction, node: str, partition: str, acceptance: Acc
     """Insert an exception, and end one that still waits for the same partition."""
     give_up_exception(tx, node, partition, acceptance.at)
     tx.execute(
-        "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason, at, until) values (?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason, at,"
+        " until) values (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             node,
             partition,
@@ -70,7 +71,8 @@ def accept_exception(tx: Transaction, node: str, partition: str, acceptance: Acc
 def is_exception_expected(tx: Transaction, node: str, partition: str) -> bool:
     """Return whether a partition's next publication is accepted as an exception."""
     row = tx.execute(
-        "select 1 from accepted where node = ? and partition = ? and publication_id is null and ended_at is null limit 1",
+        "select 1 from accepted where node = ? and partition = ? and publication_id is null and"
+        " ended_at is null limit 1",
         (node, partition),
     ).fetchone()
     return row is not None
@@ -78,15 +80,20 @@ def is_exception_expected(tx: Transaction, node: str, partition: str) -> bool:
 
 def expected_exceptions(tx: Transaction, node: str) -> set[str]:
     """Return a node's partitions whose next publication is accepted as an exception."""
-    rows = tx.execute("select partition from accepted where node = ? and publication_id is null and ended_at is null", (node,))
+    rows = tx.execute(
+        "select partition from accepted where node = ? and publication_id is null and ended_at is"
+        " null",
+        (node,),
+    )
     return {str(row[0]) for row in rows}
 
 
 def exceptions_in_force(tx: Transaction) -> list[ExceptionRecord]:
     """Return the exceptions of visible publications, lapsed or not, by node and partition."""
     rows = tx.execute(
-        f"select {_COLUMNS} from accepted where ended_at is null and exists (select 1 from publication p"
-        " where p.id = accepted.publication_id and p.ended_snapshot is null) order by node, partition"
+        f"select {_COLUMNS} from accepted where ended_at is null and exists (select 1 from"
+        " publication p where p.id = accepted.publication_id and p.ended_snapshot is null) order"
+        " by node, partition"
     )
     return [ExceptionRecord(*row) for row in rows]
 
@@ -94,8 +101,9 @@ def exceptions_in_force(tx: Transaction) -> list[ExceptionRecord]:
 def lapsing_since(tx: Transaction, record: ExceptionRecord) -> int:
     """Return since when an exception has had an end; renewals continue the previous exception."""
     row = tx.execute(
-        "select min(at) from accepted where publication_id = :publication and id > (select coalesce(max(id), 0) from accepted"
-        " where publication_id = :publication and until is null and id < :id) and id <= :id",
+        "select min(at) from accepted where publication_id = :publication and id > (select"
+        " coalesce(max(id), 0) from accepted where publication_id = :publication and until is null"
+        " and id < :id) and id <= :id",
         {"publication": record.publication_id, "id": record.id},
     ).fetchone()
     return record.at if row[0] is None else int(row[0])
@@ -104,7 +112,8 @@ def lapsing_since(tx: Transaction, record: ExceptionRecord) -> int:
 def nodes_with_exceptions(tx: Transaction, first: str, last: str) -> set[str]:
     """Return nodes with visible exceptions from `first` to `last`, both included."""
     rows = tx.execute(
-        "select distinct node from accepted where ended_at is null and publication_id is not null and partition between ? and ?",
+        "select distinct node from accepted where ended_at is null and publication_id is not null"
+        " and partition between ? and ?",
         (first, last),
     )
     return {str(node) for (node,) in rows}
@@ -118,16 +127,20 @@ def renew_exception(tx: Transaction, before: ExceptionRecord, acceptance: Accept
 
 def exceptions_of_partition(tx: Transaction, node: str, partition: str) -> list[ExceptionRecord]:
     """Return all exceptions of a partition, newest first."""
-    rows = tx.execute(f"select {_COLUMNS} from accepted where node = ? and partition = ? order by id desc", (node, partition))
+    rows = tx.execute(
+        f"select {_COLUMNS} from accepted where node = ? and partition = ? order by id desc",
+        (node, partition),
+    )
     return [ExceptionRecord(*row) for row in rows]
 
 
 def exceptions_of_usual_names(tx: Transaction, node: str) -> set[str]:
     """Return a source's partitions with visible exceptions and the expected columns."""
     rows = tx.execute(
-        "select a.partition from accepted a join publication p on p.id = a.publication_id and p.ended_snapshot is null"
-        " where a.node = :node and a.ended_at is null and not exists (select 1 from drift d where d.source = a.node"
-        " and d.partition = a.partition and d.epoch = p.epoch and d.n = p.n and d.kind in ('added', 'dropped', 'renamed'))",
+        "select a.partition from accepted a join publication p on p.id = a.publication_id and"
+        " p.ended_snapshot is null where a.node = :node and a.ended_at is null and not exists"
+        " (select 1 from drift d where d.source = a.node and d.partition = a.partition and d.epoch"
+        " = p.epoch and d.n = p.n and d.kind in ('added', 'dropped', 'renamed'))",
         {"node": node},
     )
     return {str(key) for (key,) in rows}
@@ -137,8 +150,9 @@ def accepted_attempt(tx: Transaction, node: str, partition: str, attempt: str) -
     """Return the held or rejected attempt (`3.17`) that `attempt` published as an exception."""
     epoch, _, n = attempt.partition(".")
     row = tx.execute(
-        "select q.epoch, q.n from publication p join accepted a on a.publication_id = p.id join quarantine q on q.id = a.quarantine_id"
-        " where p.node = :node and p.partition = :partition and p.epoch = :epoch and p.n = :n order by a.id limit 1",
+        "select q.epoch, q.n from publication p join accepted a on a.publication_id = p.id join"
+        " quarantine q on q.id = a.quarantine_id where p.node = :node and p.partition = :partition"
+        " and p.epoch = :epoch and p.n = :n order by a.id limit 1",
         {"node": node, "partition": partition, "epoch": int(epoch), "n": int(n)},
     ).fetchone()
     return None if row is None else f"{row[0]}.{row[1]}"
@@ -146,10 +160,16 @@ def accepted_attempt(tx: Transaction, node: str, partition: str, attempt: str) -
 
 def attach_publications(tx: Transaction, rows: Iterable[tuple[str, str, int]]) -> None:
     """Assign (node, partition, publication) to the exceptions that wait for them."""
-    if tx.execute("select 1 from accepted where publication_id is null and ended_at is null limit 1").fetchone() is None:
+    if (
+        tx.execute(
+            "select 1 from accepted where publication_id is null and ended_at is null limit 1"
+        ).fetchone()
+        is None
+    ):
         return
     tx.executemany(
-        "update accepted set publication_id = ? where node = ? and partition = ? and publication_id is null and ended_at is null",
+        "update accepted set publication_id = ? where node = ? and partition = ? and publication_id"
+        " is null and ended_at is null",
         [(publication, node, partition) for node, partition, publication in rows],
     )
 
@@ -158,7 +178,8 @@ def give_up_exception(tx: Transaction, node: str, partition: str, now: int) -> b
     """End a waiting exception whose data can't be published; return whether there was one."""
     waited = is_exception_expected(tx, node, partition)
     tx.execute(
-        "update accepted set ended_at = ? where node = ? and partition = ? and publication_id is null and ended_at is null",
+        "update accepted set ended_at = ? where node = ? and partition = ? and publication_id is"
+        " null and ended_at is null",
         (now, node, partition),
     )
     return waited
@@ -233,15 +254,15 @@ class PublicationProvenance(NamedTuple):
 
 
 SAME_ROWS = (
-    "with recursive wrong (incident_id, columns, known_at, until_at, publication_id) as ("
-    " select u.incident_id, u.columns, u.known_at, u.until_at, u.publication_id from unsound u"
-    " join incident i on i.id = u.incident_id where {which}"
-    " union select w.incident_id, w.columns, w.known_at, w.until_at, q.id from wrong w"
-    " join incident i on i.id = w.incident_id and i.kind <> 'data_corrupted'"
-    " join publication p on p.id = w.publication_id"
-    " join publication q on q.node = p.node and q.partition = p.partition and q.content_hash = p.content_hash and q.id ="
-    " (select min(x.id) from publication x where x.node = p.node and x.partition = p.partition and x.id > p.id)"
-    " where not exists (select 1 from accepted a where a.publication_id = q.id and a.ended_at is null)) "
+    "with recursive wrong (incident_id, columns, known_at, until_at, publication_id) as ( select"
+    " u.incident_id, u.columns, u.known_at, u.until_at, u.publication_id from unsound u join"
+    " incident i on i.id = u.incident_id where {which} union select w.incident_id, w.columns,"
+    " w.known_at, w.until_at, q.id from wrong w join incident i on i.id = w.incident_id and i.kind"
+    " <> 'data_corrupted' join publication p on p.id = w.publication_id join publication q on"
+    " q.node = p.node and q.partition = p.partition and q.content_hash = p.content_hash and q.id ="
+    " (select min(x.id) from publication x where x.node = p.node and x.partition = p.partition and"
+    " x.id > p.id) where not exists (select 1 from accepted a where a.publication_id = q.id and"
+    " a.ended_at is null)) "
 )
 """Query for publications named as wrong, and those that replaced them with the same rows.
 
@@ -254,15 +275,19 @@ def named_wrong(tx: Transaction, from_us: int) -> list[Unsound]:
     """Return the publications named as wrong by incidents that weren't resolved before a time."""
     rows = tx.execute(
         SAME_ROWS.format(which="i.resolved_at is null or i.resolved_at > ?")
-        + "select u.incident_id, u.columns, u.known_at, u.until_at, p.node, p.partition, p.snapshot, p.ended_snapshot, p.published_at,"
-        " p.ended_at, case when i.kind = 'data_corrupted' then u.known_at end from wrong u join incident i on i.id = u.incident_id"
-        " join publication p on p.id = u.publication_id order by p.id, u.incident_id",
+        + "select u.incident_id, u.columns, u.known_at, u.until_at, p.node, p.partition,"
+        " p.snapshot, p.ended_snapshot, p.published_at, p.ended_at, case when i.kind ="
+        " 'data_corrupted' then u.known_at end from wrong u join incident i on i.id ="
+        " u.incident_id join publication p on p.id = u.publication_id order by p.id,"
+        " u.incident_id",
         (from_us,),
     )
     return [Unsound(row[0], tuple(msgspec.json.decode(row[1])), *row[2:]) for row in rows]
 
 
-def accepted_exceptions(tx: Transaction, from_us: int, limit: int = 500) -> list[AcceptedPublication]:
+def accepted_exceptions(
+    tx: Transaction, from_us: int, limit: int = 500
+) -> list[AcceptedPublication]:
     """Return the newest accepted publications that were visible since a time, newest first.
 
     They include those whose lapse has an open incident, because data computed from them may still
@@ -270,10 +295,12 @@ def accepted_exceptions(tx: Transaction, from_us: int, limit: int = 500) -> list
     """
     lapsed = _lapsed_incidents(tx)
     rows = tx.execute(
-        "select a.id, a.actor, a.reason, a.until, a.ended_at, p.node, p.partition, p.snapshot, p.ended_snapshot, p.published_at, p.ended_at"
-        " from accepted a join publication p on p.id = a.publication_id where p.ended_at is null or p.ended_at > ?"
-        " or exists (select 1 from evidence e join incident i on i.id = e.incident_id where i.state <> 'resolved'"
-        f" and e.id >= '{LAPSED}:' || a.id || ':' and e.id < '{LAPSED}:' || a.id || ';') order by a.id desc limit ?",
+        "select a.id, a.actor, a.reason, a.until, a.ended_at, p.node, p.partition, p.snapshot,"
+        " p.ended_snapshot, p.published_at, p.ended_at from accepted a join publication p on p.id"
+        " = a.publication_id where p.ended_at is null or p.ended_at > ? or exists (select 1 from"
+        " evidence e join incident i on i.id = e.incident_id where i.state <> 'resolved' and e.id"
+        f" >= '{LAPSED}:' || a.id || ':' and e.id < '{LAPSED}:' || a.id || ';') order by a.id desc"
+        " limit ?",
         (from_us, limit),
     )
     return [AcceptedPublication(*row)._replace(incident=lapsed.get(row[0])) for row in rows]
@@ -292,12 +319,18 @@ def _lapsed_incidents(tx: Transaction) -> dict[int, int]:
 def computed_since(tx: Transaction, node: str, snapshot: int) -> list[PublicationProvenance]:
     """Return publications with inputs read since this snapshot, and later ones of backfills."""
     rows = tx.execute(
-        "select p.partition, p.snapshot, p.ended_snapshot, p.published_at, p.ended_at, a.snapshot_read, p.identical, r.plan_id from"
-        " publication p join attempt a on a.epoch = p.epoch and a.n = p.n join run r on r.id = a.run_id"
-        " where p.node = ? and p.snapshot >= ? and (a.snapshot_read >= ? or r.plan_id is not null)",
+        "select p.partition, p.snapshot, p.ended_snapshot, p.published_at, p.ended_at,"
+        " a.snapshot_read, p.identical, r.plan_id from publication p join attempt a on a.epoch ="
+        " p.epoch and a.n = p.n join run r on r.id = a.run_id where p.node = ? and p.snapshot >= ?"
+        " and (a.snapshot_read >= ? or r.plan_id is not null)",
         (node, snapshot, snapshot),
     )
-    return [PublicationProvenance(row[0], row[1], row[2], row[3], row[4], row[5] or 0, bool(row[6]), row[7] is not None) for row in rows]
+    return [
+        PublicationProvenance(
+            row[0], row[1], row[2], row[3], row[4], row[5] or 0, bool(row[6]), row[7] is not None
+        )
+        for row in rows
+    ]
 
 
 def replaced_last(tx: Transaction) -> int:
@@ -306,11 +339,11 @@ def replaced_last(tx: Transaction) -> int:
     Data is wrong by incidents, by exceptions that may lapse, or by withdrawals.
     """
     row = tx.execute(
-        "select coalesce(max(over_at), 0) from (select p.ended_at as over_at from unsound u join publication p"
-        " on p.id = u.publication_id union all select until_at from unsound"
-        " union all select p.ended_at from accepted a join publication p on p.id = a.publication_id where a.until is not null"
-        " union all select ended_at from accepted where until is not null union all select max(at) from withdrawal"
-        " union all select published_at from publication where id = (select max(id) from publication)"
-        " and exists (select 1 from withdrawal)) o"
+        "select coalesce(max(over_at), 0) from (select p.ended_at as over_at from unsound u join"
+        " publication p on p.id = u.publication_id union all select until_at from unsound union all"
+        " select p.ended_at from accepted a join publication p on p.id = a.publication_id where"
+        " a.until is not null union all select ended_at from accepted where until is not null union"
+        " all select max(at) from withdrawal union all select published_at from publication where"
+        " id = (select max(id) from publication) and exists (select 1 from withdrawal)) o"
     ).fetchone()
     return int(row[0])

@@ -16,7 +16,8 @@ _STILL_OPEN = ("failed", "rejected", "waiting", "missing")
 def failed_in_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
     """Return (node, partition) failed, rejected or lost in a run, and not published since."""
     rows = tx.execute(
-        "select node, partitions from attempt where run_id = :run and state in ('failed', 'rejected', 'lost') order by epoch, n",
+        "select node, partitions from attempt where run_id = :run and state in ('failed',"
+        " 'rejected', 'lost') order by epoch, n",
         {"run": run_id},
     ).fetchall()
     results = dict.fromkeys((node, key) for node, keys in rows for key in msgspec.json.decode(keys))
@@ -24,12 +25,15 @@ def failed_in_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
     return [(node, key) for node, key in results if key in still[node]]
 
 
-def failed_at_node(tx: Transaction, node: str, partition: str | None = None) -> list[tuple[str, str]]:
+def failed_at_node(
+    tx: Transaction, node: str, partition: str | None = None
+) -> list[tuple[str, str]]:
     """Return a node's (node, partition) that failed, were rejected, or wait for a retry."""
     item = "" if partition is None else " and partition = :partition"
     rows = tx.execute(
-        "select node, partition from partition where node = :node and state <> 'published' "
-        f"and (state in ('failed', 'rejected') or (state = 'waiting' and failures > 0)){item} order by partition",
+        "select node, partition from partition where node = :node and state <> 'published' and"
+        f" (state in ('failed', 'rejected') or (state = 'waiting' and failures > 0)){item} order by"
+        " partition",
         {"node": node, "partition": partition},
     )
     return [(row[0], row[1]) for row in rows]
@@ -44,7 +48,10 @@ def _still_failed(tx: Transaction, node: str) -> set[str]:
 
 def failing_nodes(tx: Transaction) -> list[str]:
     """Return the nodes with failed partitions that weren't published since, by name."""
-    rows = tx.execute("select distinct node from partition where state <> 'published' and state = 'failed' order by node").fetchall()
+    rows = tx.execute(
+        "select distinct node from partition where state <> 'published' and state = 'failed' order"
+        " by node"
+    ).fetchall()
     return [node for (node,) in rows]
 
 
@@ -66,14 +73,16 @@ def newest_failures(tx: Transaction, version: int) -> list[NodeFailure]:
     failures = []
     for node in failing_nodes(tx):
         row = tx.execute(
-            "select state, version, partitions, coalesce(reason, ''), error, finished_at from attempt"
-            " where node = ? order by epoch desc, n desc limit 1",
+            "select state, version, partitions, coalesce(reason, ''), error, finished_at from"
+            " attempt where node = ? order by epoch desc, n desc limit 1",
             (node,),
         ).fetchone()
         if row is None or row[0] != "failed" or row[1] != version or row[4] is None:
             continue
         key = msgspec.json.decode(row[2])[0]
-        state = tx.execute("select state from partition where node = ? and partition = ?", (node, key)).fetchone()
+        state = tx.execute(
+            "select state from partition where node = ? and partition = ?", (node, key)
+        ).fetchone()
         if state is not None and state[0] == "failed":
             failures.append(NodeFailure(node, key, *row[3:]))
     return failures
@@ -81,15 +90,18 @@ def newest_failures(tx: Transaction, version: int) -> list[NodeFailure]:
 
 def unpublished_partitions(tx: Transaction, node: str) -> list[str]:
     """Return a node's partitions that are stale, or in any state other than `published`."""
-    rows = tx.execute("select partition from partition where node = ? and (state <> 'published' or stale <> 0)", (node,))
+    rows = tx.execute(
+        "select partition from partition where node = ? and (state <> 'published' or stale <> 0)",
+        (node,),
+    )
     return [key for (key,) in rows.fetchall()]
 
 
 def failed_held_or_rejected(tx: Transaction, limit: int) -> list[tuple[str, str, str]]:
     """Return (node, partition, state) of failed, held and rejected partitions, in order."""
     rows = tx.execute(
-        "select node, partition, state from partition where state <> 'published' and state in ('failed', 'held', 'rejected')"
-        " order by node, partition limit ?",
+        "select node, partition, state from partition where state <> 'published' and state in"
+        " ('failed', 'held', 'rejected') order by node, partition limit ?",
         (limit,),
     )
     return [(row[0], row[1], row[2]) for row in rows.fetchall()]
@@ -100,7 +112,10 @@ def failed_held_or_rejected(tx: Transaction, limit: int) -> list[tuple[str, str,
 
 TROUBLED_MAX = 5_000
 """At most this number of attempts is returned at once."""
-_COLUMNS = "epoch, n, node, partitions, state, coalesce(reason, ''), error, started_at, finished_at, measures"
+_COLUMNS = (
+    "epoch, n, node, partitions, state, coalesce(reason, ''), error, started_at, finished_at,"
+    " measures"
+)
 INPUTS_WINDOW = 50
 """Number of a node's newest successful attempts whose inputs and durations are read."""
 SEARCHED_MAX = 4 * INPUTS_WINDOW
@@ -138,7 +153,10 @@ def seconds_of_node(tx: Transaction, node: str) -> list[tuple[str, float]]:
     Waits for a processor are subtracted.
     """
     newest = _newest_succeeded(tx, node)
-    return [(f"{epoch}.{n}", max(0, us) / 1_000_000 - _processor_wait(measures)) for epoch, n, us, _, measures in newest]
+    return [
+        (f"{epoch}.{n}", max(0, us) / 1_000_000 - _processor_wait(measures))
+        for epoch, n, us, _, measures in newest
+    ]
 
 
 def _newest_succeeded(tx: Transaction, node: str) -> list[tuple[int, int, int, str, str | None]]:
@@ -147,9 +165,9 @@ def _newest_succeeded(tx: Transaction, node: str) -> list[tuple[int, int, int, s
     Only the newest attempts are searched, to limit the cost of nodes that always fail.
     """
     return tx.execute(
-        "select epoch, n, finished_at - started_at, partitions, measures from"
-        " (select * from attempt where node = :node order by epoch desc, n desc limit :searched) as newest"
-        " where state in ('published', 'staged') and started_at is not null and finished_at is not null"
+        "select epoch, n, finished_at - started_at, partitions, measures from (select * from"
+        " attempt where node = :node order by epoch desc, n desc limit :searched) as newest where"
+        " state in ('published', 'staged') and started_at is not null and finished_at is not null"
         " order by epoch desc, n desc limit :window",
         {"node": node, "window": INPUTS_WINDOW, "searched": SEARCHED_MAX},
     ).fetchall()
@@ -167,7 +185,11 @@ class _Measures(msgspec.Struct, frozen=True, gc=False):
 
 def inputs_of_node(tx: Transaction, node: str) -> list[InputTotals]:
     """Return the total inputs of a node's newest successful attempts, newest first."""
-    result = (_inputs(keys, measures) for _, _, _, keys, measures in _newest_succeeded(tx, node) if measures)
+    result = (
+        _inputs(keys, measures)
+        for _, _, _, keys, measures in _newest_succeeded(tx, node)
+        if measures
+    )
     return [totals for totals in result if totals is not None]
 
 
@@ -181,7 +203,10 @@ def _inputs(partitions: str, measures: str | None) -> InputTotals | None:
 
 def ended_up_to(tx: Transaction) -> tuple[int, int]:
     """Return the newest attempt up to which all attempts have ended."""
-    row = tx.execute("select epoch, n from attempt where state in ('queued', 'running') order by epoch, n limit 1").fetchone()
+    row = tx.execute(
+        "select epoch, n from attempt where state in ('queued', 'running') order by epoch, n"
+        " limit 1"
+    ).fetchone()
     if row is not None:
         return int(row[0]), int(row[1]) - 1
     row = tx.execute("select epoch, n from attempt order by epoch desc, n desc limit 1").fetchone()
@@ -191,8 +216,8 @@ def ended_up_to(tx: Transaction) -> tuple[int, int]:
 def lost_or_short(tx: Transaction, after: tuple[int, int]) -> list[Working]:
     """Return the attempts after one that were lost, or ran out of memory or disk space."""
     rows = tx.execute(
-        f"select {_COLUMNS} from attempt where (epoch, n) > (?, ?) and (state = 'lost' or (state = 'failed' and error like ?))"
-        " order by epoch, n limit ?",
+        f"select {_COLUMNS} from attempt where (epoch, n) > (?, ?) and (state = 'lost' or (state ="
+        " 'failed' and error like ?)) order by epoch, n limit ?",
         (*after, '%"resources"%', TROUBLED_MAX),
     ).fetchall()
     return [_working(row) for row in rows]
@@ -213,5 +238,7 @@ def _working(row: tuple[object, ...]) -> Working:
     epoch, n, node, partitions, state, reason, error, started, finished, measures = row
     keys = msgspec.json.decode(str(partitions), type=tuple[str, ...])
     ended = str(measures) if measures and finished else None
+    inputs = _inputs(str(partitions), ended)
     at = f"{epoch}.{n}", str(node), keys, str(state), str(reason)
-    return Working(*at, error, started or 0, finished, _inputs(str(partitions), ended), _processor_wait(ended))  # type: ignore[arg-type]
+    times = started or 0, finished
+    return Working(*at, error, *times, inputs, _processor_wait(ended))  # type: ignore[arg-type]

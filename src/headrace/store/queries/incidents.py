@@ -11,8 +11,9 @@ from headrace.store.queries.exceptions import SAME_ROWS
 from headrace.store.transaction import Transaction
 
 _COLUMNS = (
-    "id, state, kind, detail, node, partition, columns, fingerprint, owner, summary, confidence, evidence, affected, began_at,"
-    " opened_at, restored_at, resolved_at, updated_at, recurrence_of, opened_in"
+    "id, state, kind, detail, node, partition, columns, fingerprint, owner, summary, confidence,"
+    " evidence, affected, began_at, opened_at, restored_at, resolved_at, updated_at, recurrence_of,"
+    " opened_in"
 )
 HELD_MAX = 500
 """At most this number of incidents is listed."""
@@ -96,14 +97,17 @@ def display_id(number: int) -> str:
 
 def open_incidents(tx: Transaction) -> list[Incident]:
     """Return the unresolved incidents, oldest first."""
-    return _all(tx.execute(f"select {_COLUMNS} from incident where state <> 'resolved' order by id"))
+    return _all(
+        tx.execute(f"select {_COLUMNS} from incident where state <> 'resolved' order by id")
+    )
 
 
 def resolved_since(tx: Transaction, at: int, limit: int = HELD_MAX) -> list[Incident]:
     """Return the incidents that were resolved after a time, newest first."""
     return _all(
         tx.execute(
-            f"select {_COLUMNS} from incident where state = 'resolved' and resolved_at > :at order by resolved_at desc limit :limit",
+            f"select {_COLUMNS} from incident where state = 'resolved' and resolved_at > :at order"
+            " by resolved_at desc limit :limit",
             {"at": at, "limit": limit},
         )
     )
@@ -111,7 +115,11 @@ def resolved_since(tx: Transaction, at: int, limit: int = HELD_MAX) -> list[Inci
 
 def newest(tx: Transaction, limit: int = HELD_MAX) -> list[Incident]:
     """Return the newest incidents, newest first."""
-    return _all(tx.execute(f"select {_COLUMNS} from incident order by id desc limit :limit", {"limit": limit}))
+    return _all(
+        tx.execute(
+            f"select {_COLUMNS} from incident order by id desc limit :limit", {"limit": limit}
+        )
+    )
 
 
 def get(tx: Transaction, number: int) -> Incident | None:
@@ -124,7 +132,8 @@ def same_before(tx: Transaction, fingerprint: str) -> Incident | None:
     """Return the newest resolved incident with a fingerprint, or None."""
     incidents = _all(
         tx.execute(
-            f"select {_COLUMNS} from incident where fingerprint = :fingerprint and state = 'resolved' order by id desc limit 1",
+            f"select {_COLUMNS} from incident where fingerprint = :fingerprint and state ="
+            " 'resolved' order by id desc limit 1",
             {"fingerprint": fingerprint},
         )
     )
@@ -135,7 +144,8 @@ def resolved_at_node(tx: Transaction, node: str, limit: int) -> list[Incident]:
     """Return the resolved incidents of a node, newest first."""
     return _all(
         tx.execute(
-            f"select {_COLUMNS} from incident where node = :node and state = 'resolved' order by id desc limit :limit",
+            f"select {_COLUMNS} from incident where node = :node and state = 'resolved' order by id"
+            " desc limit :limit",
             {"node": node, "limit": limit},
         )
     )
@@ -165,19 +175,30 @@ def of_evidence(tx: Transaction, evidence: str) -> int | None:
 
 def partitions_of(tx: Transaction, number: int) -> list[tuple[str, str]]:
     """Return (node, partition) of the cause itself, in order."""
-    rows = tx.execute("select node, partition from incident_partition where incident_id = :id order by node, partition", {"id": number})
+    rows = tx.execute(
+        "select node, partition from incident_partition where incident_id = :id order by node,"
+        " partition",
+        {"id": number},
+    )
     return [(node, partition) for node, partition in rows]
 
 
 def nodes_of(tx: Transaction, number: int) -> list[str]:
     """Return the nodes of the cause itself."""
-    return [node for (node,) in tx.execute("select distinct node from incident_partition where incident_id = ? order by node", (number,))]
+    return [
+        node
+        for (node,) in tx.execute(
+            "select distinct node from incident_partition where incident_id = ? order by node",
+            (number,),
+        )
+    ]
 
 
 def symptoms_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Symptom]:
     """Return the symptoms of an incident, oldest first."""
     rows = tx.execute(
-        "select node, partition, what, at from symptom where incident_id = :id order by at, node, partition limit :limit",
+        "select node, partition, what, at from symptom where incident_id = :id order by at, node,"
+        " partition limit :limit",
         {"id": number, "limit": limit},
     )
     return [Symptom(*row) for row in rows]
@@ -186,7 +207,8 @@ def symptoms_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Sym
 def timeline_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Happened]:
     """Return the timeline of an incident, oldest first."""
     rows = tx.execute(
-        "select at, what, actor, act from incident_event where incident_id = :id order by at, id limit :limit",
+        "select at, what, actor, act from incident_event where incident_id = :id order by at, id"
+        " limit :limit",
         {"id": number, "limit": limit},
     )
     return [Happened(*row) for row in rows]
@@ -194,7 +216,10 @@ def timeline_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Hap
 
 def acted(tx: Transaction, number: int, act: str) -> bool:
     """Return whether a repair action is in an incident's timeline."""
-    row = tx.execute("select 1 from incident_event where incident_id = :id and act = :act limit 1", {"id": number, "act": act}).fetchone()
+    row = tx.execute(
+        "select 1 from incident_event where incident_id = :id and act = :act limit 1",
+        {"id": number, "act": act},
+    ).fetchone()
     return row is not None
 
 
@@ -204,17 +229,24 @@ def open_kinds_at(tx: Transaction, node: str, partition: str, besides: str) -> s
     Evidence from the delivery that the attempt `besides` read is ignored, from any attempt at it.
     """
     rows = tx.execute(
-        "select i.kind, e.attempt from evidence e join incident i on i.id = e.incident_id where e.node = :node"
-        " and e.partition in (:partition, '') and i.state <> 'resolved' and e.attempt is not null",
+        "select i.kind, e.attempt from evidence e join incident i on i.id = e.incident_id where"
+        " e.node = :node and e.partition in (:partition, '') and i.state <> 'resolved' and"
+        " e.attempt is not null",
         {"node": node, "partition": partition},
     ).fetchall()
     delivery = _delivery_of(tx, besides)
-    return {str(kind) for kind, attempt in rows if delivery is None or _delivery_of(tx, attempt) != delivery}
+    return {
+        str(kind)
+        for kind, attempt in rows
+        if delivery is None or _delivery_of(tx, attempt) != delivery
+    }
 
 
 def _delivery_of(tx: Transaction, attempt: str) -> int | None:
     epoch, _, n = attempt.partition(".")
-    row = tx.execute("select delivery_id from attempt where epoch = ? and n = ?", (int(epoch), int(n))).fetchone()
+    row = tx.execute(
+        "select delivery_id from attempt where epoch = ? and n = ?", (int(epoch), int(n))
+    ).fetchone()
     return None if row is None else row[0]
 
 
@@ -243,14 +275,20 @@ def open_at(tx: Transaction, node: str, partition: str) -> Incident | None:
     return incidents[0] if incidents else None
 
 
-def users_of_column(tx: Transaction, node: str, partition: str, column: str) -> tuple[str, ...] | None:
+def users_of_column(
+    tx: Transaction, node: str, partition: str, column: str
+) -> tuple[str, ...] | None:
     """Return the consumers affected by the newest incident about a partition's column, or None."""
     if not column:
         return None
-    seen = "select incident_id from incident_partition where node = :node and partition = :partition"
+    seen = (
+        "select incident_id from incident_partition where node = :node and partition = :partition"
+    )
     sql = f"select {_COLUMNS} from incident where node = :node and id in ({seen}) order by id desc"
     incidents = _all(tx.execute(sql, {"node": node, "partition": partition}))
-    return next((incident.affected.consumers for incident in incidents if column in incident.columns), None)
+    return next(
+        (incident.affected.consumers for incident in incidents if column in incident.columns), None
+    )
 
 
 def _all(rows: Iterable[tuple[Any, ...]]) -> list[Incident]:
@@ -270,8 +308,8 @@ def still_read(tx: Transaction, number: int) -> bool:
     """Return whether a publication named as wrong, or one with the same rows, is still visible."""
     row = tx.execute(
         SAME_ROWS.format(which="u.incident_id = :id")
-        + "select 1 from wrong u join publication p on p.id = u.publication_id where u.until_at is null"
-        " and p.ended_snapshot is null limit 1",
+        + "select 1 from wrong u join publication p on p.id = u.publication_id where u.until_at is"
+        " null and p.ended_snapshot is null limit 1",
         {"id": number},
     ).fetchone()
     return row is not None
@@ -280,7 +318,8 @@ def still_read(tx: Transaction, number: int) -> bool:
 def wrong_is_read(tx: Transaction) -> bool:
     """Return whether any open incident's wrong publication, or its rows, are still visible."""
     row = tx.execute(
-        SAME_ROWS.format(which="i.state <> 'resolved'") + "select 1 from wrong u join publication p on p.id = u.publication_id"
+        SAME_ROWS.format(which="i.state <> 'resolved'")
+        + "select 1 from wrong u join publication p on p.id = u.publication_id"
         " where u.until_at is null and p.ended_snapshot is null limit 1"
     ).fetchone()
     return row is not None
@@ -293,8 +332,8 @@ def wrong_keys(tx: Transaction, number: int) -> list[tuple[str, str]]:
     """
     rows = tx.execute(
         SAME_ROWS.format(which="u.incident_id = :id")
-        + "select distinct p.node, p.partition from wrong u join publication p on p.id = u.publication_id where u.until_at is null"
-        " and p.ended_snapshot is null order by 1, 2",
+        + "select distinct p.node, p.partition from wrong u join publication p on p.id ="
+        " u.publication_id where u.until_at is null and p.ended_snapshot is null order by 1, 2",
         {"id": number},
     )
     return [(node, partition) for node, partition in rows]
@@ -307,7 +346,8 @@ def read_again(tx: Transaction, since: int) -> list[Incident]:
         tx.execute(
             SAME_ROWS.format(which="i.resolved_at > :since and i.state = 'resolved'")
             + f"select {names} from incident i where i.id in (select w.incident_id from wrong w"
-            " join publication p on p.id = w.publication_id where w.until_at is null and p.ended_snapshot is null) order by i.id",
+            " join publication p on p.id = w.publication_id where w.until_at is null and"
+            " p.ended_snapshot is null) order by i.id",
             {"since": since},
         )
     )
@@ -317,13 +357,16 @@ def publications_of(tx: Transaction, evidence: Iterable[str]) -> list[int]:
     """Return the publications of pieces of evidence, visible or not, except accepted ones."""
     results = []
     for item in evidence:
-        row = tx.execute("select attempt, node, partition from evidence where id = ?", (item,)).fetchone()
+        row = tx.execute(
+            "select attempt, node, partition from evidence where id = ?", (item,)
+        ).fetchone()
         if row is None or row[0] is None:
             continue
         epoch, _, n = row[0].partition(".")
         known = tx.execute(
             "select id from publication where epoch = ? and n = ? and node = ? and partition = ?"
-            " and id not in (select publication_id from accepted where publication_id is not null and ended_at is null)",
+            " and id not in (select publication_id from accepted where publication_id is not null"
+            " and ended_at is null)",
             (int(epoch), int(n), row[1], row[2] or "*"),
         ).fetchone()
         results += [] if known is None else [int(known[0])]
@@ -336,15 +379,27 @@ def as_reported(tx: Transaction, incident: Incident, at: int) -> Incident:
     If those aren't stored, the current ones are returned.
     """
     row = tx.execute(
-        "select kind, node, summary from incident_said where incident_id = ? and at <= ? order by at desc limit 1",
+        "select kind, node, summary from incident_said where incident_id = ? and at <= ? order by"
+        " at desc limit 1",
         (incident.id, at),
     ).fetchone()
     if row is None:
         return incident
     kind, node, summary = row
-    seen = {key for (key,) in tx.execute("select partition from incident_partition where incident_id = ? and at <= ?", (incident.id, at))}
-    affected = msgspec.structs.replace(incident.affected, partitions=tuple(key for key in incident.affected.partitions if key in seen))
-    return msgspec.structs.replace(incident, kind=kind, node=node, summary=summary, affected=affected)
+    seen = {
+        key
+        for (key,) in tx.execute(
+            "select partition from incident_partition where incident_id = ? and at <= ?",
+            (incident.id, at),
+        )
+    }
+    affected = msgspec.structs.replace(
+        incident.affected,
+        partitions=tuple(key for key in incident.affected.partitions if key in seen),
+    )
+    return msgspec.structs.replace(
+        incident, kind=kind, node=node, summary=summary, affected=affected
+    )
 
 
 # Writes.
@@ -358,14 +413,17 @@ def next_id(tx: Transaction) -> int:
 def write(tx: Transaction, incident: Incident) -> None:
     """Insert or update an incident."""
     values = msgspec.structs.asdict(incident) | {
-        "columns": _json(incident.columns), "confidence": f"{incident.confidence:.3f}", "evidence": _json(incident.evidence),
+        "columns": _json(incident.columns),
+        "confidence": f"{incident.confidence:.3f}",
+        "evidence": _json(incident.evidence),
         "affected": _json(incident.affected),
-    }  # fmt: skip
+    }
     names = Incident.__struct_fields__
     given = ", ".join(f":{name}" for name in names)
     changed = ", ".join(f"{name} = excluded.{name}" for name in names if name != "id")
     tx.execute(
-        f"insert into incident ({', '.join(names)}) values ({given}) on conflict (id) do update set {changed}",
+        f"insert into incident ({', '.join(names)}) values ({given}) on conflict (id) do update set"
+        f" {changed}",
         values,
     )
     _say(tx, incident)
@@ -375,12 +433,15 @@ def _say(tx: Transaction, incident: Incident) -> None:
     """Store an incident's reported fields if they have changed."""
     said = (incident.kind, incident.node, incident.summary)
     row = tx.execute(
-        "select kind, node, summary from incident_said where incident_id = ? order by at desc limit 1", (incident.id,)
+        "select kind, node, summary from incident_said where incident_id = ? order by at desc"
+        " limit 1",
+        (incident.id,),
     ).fetchone()
     if row is None or tuple(row) != said:
         tx.execute(
-            "insert into incident_said (incident_id, at, kind, node, summary) values (?, ?, ?, ?, ?)"
-            " on conflict (incident_id, at) do update set kind = excluded.kind, node = excluded.node, summary = excluded.summary",
+            "insert into incident_said (incident_id, at, kind, node, summary) values (?, ?, ?, ?,"
+            " ?) on conflict (incident_id, at) do update set kind = excluded.kind, node ="
+            " excluded.node, summary = excluded.summary",
             (incident.id, incident.updated_at, *said),
         )
 
@@ -396,7 +457,8 @@ def happened(tx: Transaction, number: int, what: Iterable[Happened]) -> None:
 def seen_at(tx: Transaction, number: int, places: Iterable[tuple[str, str]], at: int) -> None:
     """Insert the (node, partition) of the cause itself."""
     tx.executemany(
-        "insert into incident_partition (incident_id, node, partition, at) values (?, ?, ?, ?) on conflict do nothing",
+        "insert into incident_partition (incident_id, node, partition, at) values (?, ?, ?, ?) on"
+        " conflict do nothing",
         [(number, node, partition, at) for node, partition in places],
     )
 
@@ -404,8 +466,12 @@ def seen_at(tx: Transaction, number: int, places: Iterable[tuple[str, str]], at:
 def attach(tx: Transaction, number: int, symptoms: Iterable[Symptom]) -> None:
     """What a cause brought about elsewhere."""
     tx.executemany(
-        "insert into symptom (incident_id, node, partition, what, at) values (?, ?, ?, ?, ?) on conflict do nothing",
-        [(number, symptom.node, symptom.partition, symptom.what, symptom.at) for symptom in symptoms],
+        "insert into symptom (incident_id, node, partition, what, at) values (?, ?, ?, ?, ?) on"
+        " conflict do nothing",
+        [
+            (number, symptom.node, symptom.partition, symptom.what, symptom.at)
+            for symptom in symptoms
+        ],
     )
 
 
@@ -415,15 +481,19 @@ def _json(value: object) -> str:
 
 def sound_again(tx: Transaction, number: int, now: int) -> None:
     """End an incident's wrong publications, which are readable as published again."""
-    tx.execute("update unsound set until_at = ? where incident_id = ? and until_at is null", (now, number))
+    tx.execute(
+        "update unsound set until_at = ? where incident_id = ? and until_at is null", (now, number)
+    )
 
 
-def name_wrong(tx: Transaction, number: int, publications: Iterable[int], columns: Iterable[str], now: int) -> None:
+def name_wrong(
+    tx: Transaction, number: int, publications: Iterable[int], columns: Iterable[str], now: int
+) -> None:
     """Name publications as wrong from now on, in some columns, or in all if none are given."""
     text = _json(list(columns))
     tx.executemany(
         "insert into unsound (incident_id, publication_id, columns, known_at) values (?, ?, ?, ?)"
-        " on conflict (incident_id, publication_id) do update set until_at = null,"
-        " known_at = case when unsound.until_at is null then unsound.known_at else excluded.known_at end",
+        " on conflict (incident_id, publication_id) do update set until_at = null, known_at = case"
+        " when unsound.until_at is null then unsound.known_at else excluded.known_at end",
         [(number, publication, text, now) for publication in publications],
     )

@@ -21,7 +21,10 @@ OBSERVATIONS_MAX = OBSERVATIONS_KEPT + TURNS_KEPT
 """At most this number of observations is stored per source; then older ones may be deleted."""
 THROTTLED = ("source_throttled", "throttled_too_long")
 """Error codes of observations for which the server requested a pause."""
-_LEAVES = "select at, error, code, place from look where source = :source order by at desc limit 2 offset :kept"
+_LEAVES = (
+    "select at, error, code, place from look where source = :source order by at desc limit 2 offset"
+    " :kept"
+)
 """Query for the newest observation beyond the last ones, and the one before it."""
 _ITS_WORKER = "its worker "
 _BY_ITSELF = (f"{_ITS_WORKER}was ended by ", f"{_ITS_WORKER}exited with code ")
@@ -45,39 +48,60 @@ class DeliveryRecord(msgspec.Struct, frozen=True, gc=False):
     received: str | None = None
 
 
-def known_files(tx: Transaction, source: str, after: int = 0) -> tuple[dict[str, tuple[int, int]], int]:
+def known_files(
+    tx: Transaction, source: str, after: int = 0
+) -> tuple[dict[str, tuple[int, int]], int]:
     """Return the newest delivery of each path after delivery `after`, and the newest id.
 
     Deliveries are (size, modification time) by path, since the source has its current partitioning.
     """
     rows = tx.execute(
-        "select path, size_bytes, modified_us, id from delivery where source = ? and id > ? and state <> 'recut' order by id",
+        "select path, size_bytes, modified_us, id from delivery where source = ? and id > ? and"
+        " state <> 'recut' order by id",
         (source, after),
     ).fetchall()
-    return {path: (size, modified) for path, size, modified, _ in rows}, rows[-1][3] if rows else after
+    return {path: (size, modified) for path, size, modified, _ in rows}, (
+        rows[-1][3] if rows else after
+    )
 
 
 def record_deliveries(tx: Transaction, rows: Sequence[DeliveryRecord]) -> None:
     """Insert new deliveries as waiting; they supersede waiting deliveries of the same interval."""
     tx.executemany(
-        "update delivery set state = 'superseded' where source = ? and partition = ? and state = 'waiting'",
+        "update delivery set state = 'superseded' where source = ? and partition = ? and state ="
+        " 'waiting'",
         [(r.source, r.partition) for r in rows],
     )
     tx.executemany(
-        "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, version, parts,"
-        " bundle, received, state) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')",
+        "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at,"
+        " observed_at, arrived_at, version, parts, bundle, received, state) values (?, ?, ?, ?, ?,"
+        " ?, ?, ?, ?, ?, ?, ?, 'waiting')",
         [
-            (r.source, r.partition, r.path, r.size_bytes, r.modified_us, r.claimed_at, r.observed_at, r.arrived_at, r.version, r.parts,
-             r.bundle, r.received)
+            (
+                r.source,
+                r.partition,
+                r.path,
+                r.size_bytes,
+                r.modified_us,
+                r.claimed_at,
+                r.observed_at,
+                r.arrived_at,
+                r.version,
+                r.parts,
+                r.bundle,
+                r.received,
+            )
             for r in rows
         ],
-    )  # fmt: skip
+    )
 
 
 def known_versions(tx: Transaction, source: str) -> dict[str, tuple[str, str, int]]:
     """Return (path, version, observation time) of the newest delivery by interval; `*`: of all."""
     rows = tx.execute(
-        "select partition, path, version, observed_at from delivery where source = ? and state <> 'recut' order by id", (source,)
+        "select partition, path, version, observed_at from delivery where source = ? and state <>"
+        " 'recut' order by id",
+        (source,),
     ).fetchall()
     results = {partition: (path, version, at) for partition, path, version, at in rows}
     if rows:
@@ -92,10 +116,10 @@ def given_up(tx: Transaction, source: str, *, failed_by: int, rejected_by: int) 
     they have no change detection.
     """
     rows = tx.execute(
-        "select d.partition from delivery d where d.source = :source and d.state in ('failed', 'rejected')"
-        " and ((d.state = 'failed' and d.observed_at <= :failed)"
-        " or (d.state = 'rejected' and d.version = '' and d.observed_at <= :rejected))"
-        " and not exists (select 1 from delivery n where n.source = d.source and n.partition = d.partition and n.id > d.id)",
+        "select d.partition from delivery d where d.source = :source and d.state in ('failed',"
+        " 'rejected') and ((d.state = 'failed' and d.observed_at <= :failed) or (d.state ="
+        " 'rejected' and d.version = '' and d.observed_at <= :rejected)) and not exists (select 1"
+        " from delivery n where n.source = d.source and n.partition = d.partition and n.id > d.id)",
         {"source": source, "failed": failed_by, "rejected": rejected_by},
     ).fetchall()
     return [partition for (partition,) in rows]
@@ -103,13 +127,17 @@ def given_up(tx: Transaction, source: str, *, failed_by: int, rejected_by: int) 
 
 def oldest_delivery(tx: Transaction, source: str) -> str | None:
     """Return the oldest interval with a delivery in the current partitioning, or None."""
-    oldest: str | None = tx.execute("select min(partition) from delivery where source = ? and state <> 'recut'", (source,)).fetchone()[0]
+    oldest: str | None = tx.execute(
+        "select min(partition) from delivery where source = ? and state <> 'recut'", (source,)
+    ).fetchone()[0]
     return oldest
 
 
 def next_delivery_key(tx: Transaction, source: str) -> str:
     """Return the next partition of a source with one partition per delivery."""
-    row = tx.execute("select max(partition) from delivery where source = ? and state <> 'recut'", (source,)).fetchone()
+    row = tx.execute(
+        "select max(partition) from delivery where source = ? and state <> 'recut'", (source,)
+    ).fetchone()
     return f"{int(row[0] or 0) + 1:012}"
 
 
@@ -138,8 +166,8 @@ def record_observation(
     if len(leaves) > 1 and _turn(*leaves[0][1:]) == _turn(*leaves[1][1:]):
         tx.execute("delete from look where source = ? and at = ?", (source, leaves[0][0]))
     tx.execute(
-        "delete from look where source = :source"
-        " and at <= (select at from look where source = :source order by at desc limit 1 offset :kept)",
+        "delete from look where source = :source and at <= (select at from look where source ="
+        " :source order by at desc limit 1 offset :kept)",
         {"source": source, "kept": OBSERVATIONS_MAX},
     )
 
@@ -162,7 +190,9 @@ def last_observation(tx: Transaction, source: str, place: str) -> int | None:
 
 def last_place(tx: Transaction, source: str) -> str:
     """Return the place of a source's last observation (`model.connectors.origin_of`), if known."""
-    row = tx.execute("select place from look where source = ? order by at desc limit 1", (source,)).fetchone()
+    row = tx.execute(
+        "select place from look where source = ? order by at desc limit 1", (source,)
+    ).fetchone()
     return "" if row is None else str(row[0])
 
 
@@ -175,37 +205,51 @@ def last_place_read(tx: Transaction, source: str) -> str:
 
 def waiting_deliveries(tx: Transaction) -> list[tuple[str, str, str]]:
     """Return (source, partition, bundle) of deliveries that wait to be ingested."""
-    rows = tx.execute("select source, partition, bundle from delivery where state = 'waiting' order by id").fetchall()
+    rows = tx.execute(
+        "select source, partition, bundle from delivery where state = 'waiting' order by id"
+    ).fetchall()
     return [(source, partition, bundle) for source, partition, bundle in rows]
 
 
 def waiting_since(tx: Transaction, source: str, partition: str) -> int | None:
     """Return the observation time of a partition's waiting delivery; None if none waits."""
-    sql = "select min(observed_at) from delivery where source = ? and partition = ? and state = 'waiting'"
+    sql = (
+        "select min(observed_at) from delivery where source = ? and partition = ? and state ="
+        " 'waiting'"
+    )
     result: int | None = tx.execute(sql, (source, partition)).fetchone()[0]
     return result
 
 
 def bundled(tx: Transaction, source: str, bundle: str, keys: Sequence[str]) -> dict[str, int]:
     """Return the newest deliveries' ids by partition, of partitions delivered in one file."""
-    rows = tx.execute("select partition, id from delivery where source = ? and bundle = ? order by id", (source, bundle)).fetchall()
+    rows = tx.execute(
+        "select partition, id from delivery where source = ? and bundle = ? order by id",
+        (source, bundle),
+    ).fetchall()
     wanted = set(keys)
     return {partition: number for partition, number in rows if partition in wanted}
 
 
 def newest_bundles(tx: Transaction, source: str) -> dict[str, str]:
     """Return the shared files of newest deliveries by partition, without those of a single one."""
-    rows = tx.execute("select partition, bundle from delivery where source = ? order by id", (source,)).fetchall()
+    rows = tx.execute(
+        "select partition, bundle from delivery where source = ? order by id", (source,)
+    ).fetchall()
     newest: dict[str, str] = dict(rows)
     return {partition: bundle for partition, bundle in newest.items() if bundle}
 
 
 def replaced_in(tx: Transaction, source: str, bundle: str) -> list[str]:
     """Return partitions of a shared file that were delivered again in a newer file."""
-    newest = "select max(id) from delivery newer where newer.source = d.source and newer.partition = d.partition"
+    newest = (
+        "select max(id) from delivery newer where newer.source = d.source and newer.partition ="
+        " d.partition"
+    )
     rows = tx.execute(
-        "select distinct d.partition from delivery d where d.source = :source and d.bundle = :bundle"
-        f" and exists (select 1 from delivery n where n.id = ({newest}) and n.bundle <> d.bundle) order by d.partition",
+        "select distinct d.partition from delivery d where d.source = :source and d.bundle ="
+        f" :bundle and exists (select 1 from delivery n where n.id = ({newest}) and n.bundle <>"
+        " d.bundle) order by d.partition",
         {"source": source, "bundle": bundle},
     )
     return [key for (key,) in rows]
@@ -232,7 +276,9 @@ _DELIVERED = "id, partition, path, size_bytes, modified_us, version, parts, bund
 def newest_delivery(tx: Transaction, source: str, partition: str) -> RecordedDelivery | None:
     """Return the newest delivery of an interval, or None."""
     row = tx.execute(
-        f"select {_DELIVERED} from delivery where source = ? and partition = ? order by id desc limit 1", (source, partition)
+        f"select {_DELIVERED} from delivery where source = ? and partition = ? order by id desc"
+        " limit 1",
+        (source, partition),
     ).fetchone()
     return RecordedDelivery(*row) if row else None
 
@@ -240,7 +286,9 @@ def newest_delivery(tx: Transaction, source: str, partition: str) -> RecordedDel
 def other_waiting(tx: Transaction, source: str, besides: int, limit: int) -> list[RecordedDelivery]:
     """Return a sample of other waiting deliveries, spread evenly."""
     rows = tx.execute(
-        f"select {_DELIVERED} from delivery where source = ? and state = 'waiting' and id <> ? order by id", (source, besides)
+        f"select {_DELIVERED} from delivery where source = ? and state = 'waiting' and id <> ?"
+        " order by id",
+        (source, besides),
     ).fetchall()
     step = max(1, len(rows) // limit)
     return [RecordedDelivery(*row) for row in rows[::step][:limit]]
@@ -252,13 +300,15 @@ def worker_deaths(tx: Transaction, delivery: int) -> list[str]:
     Deliberate ends (a time-out, a user, the executor's shutdown) don't count.
     """
     rows = tx.execute(
-        "select epoch, n, reason from attempt where delivery_id = ? and state = 'lost' order by epoch, n", (delivery,)
+        "select epoch, n, reason from attempt where delivery_id = ? and state = 'lost' order by"
+        " epoch, n",
+        (delivery,),
     ).fetchall()
     if not rows:
         return []
     last = tx.execute(
-        "select epoch, n from attempt where delivery_id = ? and state not in ('lost', 'queued', 'running', 'cancelled', 'skipped')"
-        " order by epoch desc, n desc limit 1",
+        "select epoch, n from attempt where delivery_id = ? and state not in ('lost', 'queued',"
+        " 'running', 'cancelled', 'skipped') order by epoch desc, n desc limit 1",
         (delivery,),
     ).fetchone()
     return [
@@ -295,7 +345,10 @@ def _newest_ended(tx: Transaction, delivery: int, limit: int) -> list[LastEnded]
         " order by epoch desc, n desc limit ?",
         (delivery, limit),
     )
-    return [LastEnded(state, reason, msgspec.json.decode(error) if error else {}) for state, reason, error in rows]
+    return [
+        LastEnded(state, reason, msgspec.json.decode(error) if error else {})
+        for state, reason, error in rows
+    ]
 
 
 def sizes_read(tx: Transaction, source: str, besides: int) -> tuple[int, int]:
@@ -310,18 +363,24 @@ def sizes_read(tx: Transaction, source: str, besides: int) -> tuple[int, int]:
 
 def as_large_elsewhere(tx: Transaction, source: str, path: str, size_bytes: int) -> bool:
     """Return whether another waiting or failed file of a source is at least as large."""
-    sql = "select 1 from delivery where source = ? and path <> ? and state in ('waiting', 'failed') and size_bytes >= ? limit 1"
+    sql = (
+        "select 1 from delivery where source = ? and path <> ? and state in ('waiting', 'failed')"
+        " and size_bytes >= ? limit 1"
+    )
     return tx.execute(sql, (source, path, size_bytes)).fetchone() is not None
 
 
-def settle_deliveries(tx: Transaction, rows: Iterable[tuple[str, str | None, str | None, str | None, int, int]]) -> None:
+def settle_deliveries(
+    tx: Transaction, rows: Iterable[tuple[str, str | None, str | None, str | None, int, int]]
+) -> None:
     """Record outcomes of deliveries: (state, reason, sha256, fingerprint, bytes, id).
 
     The bytes are used if the observation couldn't determine them.
     """
     tx.executemany(
-        "update delivery set state = ?, reason = ?, sha256 = coalesce(?, sha256), fingerprint = coalesce(?, fingerprint),"
-        " size_bytes = case when size_bytes < 0 then ? else size_bytes end where id = ?",
+        "update delivery set state = ?, reason = ?, sha256 = coalesce(?, sha256), fingerprint ="
+        " coalesce(?, fingerprint), size_bytes = case when size_bytes < 0 then ? else size_bytes"
+        " end where id = ?",
         rows,
     )
 
@@ -335,8 +394,8 @@ def pinned_schema(tx: Transaction, source: str) -> str | None:
 def pin_schema(tx: Transaction, source: str, schema: str, now: int) -> None:
     """Pin a source's schema."""
     tx.execute(
-        "insert into source_schema (source, schema, pinned_at) values (?, ?, ?)"
-        " on conflict (source) do update set schema = excluded.schema, pinned_at = excluded.pinned_at",
+        "insert into source_schema (source, schema, pinned_at) values (?, ?, ?) on conflict"
+        " (source) do update set schema = excluded.schema, pinned_at = excluded.pinned_at",
         (source, schema, now),
     )
 
@@ -373,24 +432,37 @@ class Failing(msgspec.Struct, frozen=True, gc=False):
 
 def failing_sources(tx: Transaction) -> list[Failing]:
     """Return the sources whose newest observation failed."""
-    rows = tx.execute("select source, max(at) from look where error is not null group by source").fetchall()
+    rows = tx.execute(
+        "select source, max(at) from look where error is not null group by source"
+    ).fetchall()
     return [result for source, _ in rows if (result := failing_source(tx, source)) is not None]
 
 
 def failing_source(tx: Transaction, source: str) -> Failing | None:
     """Return a source's failure; None if its newest observation didn't fail."""
     observations = tx.execute(
-        "select at, error, code from look where source = :source order by at desc limit :limit", {"source": source, "limit": FAILURES_MAX}
+        "select at, error, code from look where source = :source order by at desc limit :limit",
+        {"source": source, "limit": FAILURES_MAX},
     ).fetchall()
     failed = []
     for at, error, code in observations:
-        if error is None or observation_outcome(error, code) != observation_outcome(*observations[0][1:]):
+        if error is None or observation_outcome(error, code) != observation_outcome(
+            *observations[0][1:]
+        ):
             break
         failed.append((at, error, code))
     if not failed:
         return None
     gap = observations[0][0] - observations[1][0] if len(observations) > 1 else None
-    return Failing(source, observations[0][0], str(observations[0][1]), observations[0][2], failed[-1][0], len(failed), gap)
+    return Failing(
+        source,
+        observations[0][0],
+        str(observations[0][1]),
+        observations[0][2],
+        failed[-1][0],
+        len(failed),
+        gap,
+    )
 
 
 # Sources whose servers requested a pause, and their number of loaded intervals.
@@ -409,7 +481,8 @@ def throttled_sources(tx: Transaction, now: int) -> list[tuple[str, int]]:
 def loaded_intervals(tx: Transaction, source: str) -> tuple[int, int, str | None]:
     """Return the numbers of a source's published and known intervals, and the oldest of them."""
     row = tx.execute(
-        "select count(case when publication_id is not null then 1 end), count(*), min(partition) from partition where node = ?",
+        "select count(case when publication_id is not null then 1 end), count(*), min(partition)"
+        " from partition where node = ?",
         (source,),
     ).fetchone()
     return row[0], row[1], row[2]
@@ -418,4 +491,8 @@ def loaded_intervals(tx: Transaction, source: str) -> tuple[int, int, str | None
 def _end_reason(tx: Transaction, node: str, key: str) -> str:
     """Return the error kind of the newest ended attempt at a partition; empty without an error."""
     ended = changes.newest_ended(tx, node, key)
-    return "" if ended is None or not ended.error else str(msgspec.json.decode(ended.error).get("kind", ""))
+    return (
+        ""
+        if ended is None or not ended.error
+        else str(msgspec.json.decode(ended.error).get("kind", ""))
+    )

@@ -63,7 +63,11 @@ def _stored_problem(tx: Transaction, key: str) -> OngoingProblem | None:
 def _store_problem(tx: Transaction, key: str, why: str, now: int) -> None:
     before = _stored_problem(tx, key)
     value = json.dumps([now if before is None else before.since, now, why])
-    tx.execute("insert into meta (key, value) values (?, ?) on conflict (key) do update set value = excluded.value", (key, value))
+    tx.execute(
+        "insert into meta (key, value) values (?, ?) on conflict (key) do update set value ="
+        " excluded.value",
+        (key, value),
+    )
 
 
 def maintained_at(tx: Transaction) -> int | None:
@@ -74,7 +78,11 @@ def maintained_at(tx: Transaction) -> int | None:
 
 def maintenance_done(tx: Transaction, now: int) -> None:
     """Record a maintenance of the lake."""
-    tx.execute("insert into meta (key, value) values ('upkeep_at', ?) on conflict (key) do update set value = excluded.value", (str(now),))
+    tx.execute(
+        "insert into meta (key, value) values ('upkeep_at', ?) on conflict (key) do update set"
+        " value = excluded.value",
+        (str(now),),
+    )
 
 
 def reclaimed_at(tx: Transaction) -> int | None:
@@ -86,7 +94,9 @@ def reclaimed_at(tx: Transaction) -> int | None:
 def reclaimed(tx: Transaction, now: int) -> None:
     """Record that space is being freed because the disk is full."""
     tx.execute(
-        "insert into meta (key, value) values ('reclaimed_at', ?) on conflict (key) do update set value = excluded.value", (str(now),)
+        "insert into meta (key, value) values ('reclaimed_at', ?) on conflict (key) do update set"
+        " value = excluded.value",
+        (str(now),),
     )
 
 
@@ -111,7 +121,11 @@ def known_checks(tx: Transaction, ids: Iterable[int]) -> dict[int, FileLook]:
     """Return the newest checks by file."""
     file_looks = {}
     for item in ids:
-        row = tx.execute("select file_id, footer, looked_at, wrong, wrong_since from lake_file_look where file_id = ?", (item,)).fetchone()
+        row = tx.execute(
+            "select file_id, footer, looked_at, wrong, wrong_since from lake_file_look where"
+            " file_id = ?",
+            (item,),
+        ).fetchone()
         if row is not None:
             file_looks[item] = FileLook(*row)
     return file_looks
@@ -119,15 +133,18 @@ def known_checks(tx: Transaction, ids: Iterable[int]) -> dict[int, FileLook]:
 
 def damaged_files(tx: Transaction) -> list[FileLook]:
     """Return the damaged files of all snapshots."""
-    rows = tx.execute("select file_id, footer, looked_at, wrong, wrong_since from lake_file_look where wrong is not null order by file_id")
+    rows = tx.execute(
+        "select file_id, footer, looked_at, wrong, wrong_since from lake_file_look where wrong is"
+        " not null order by file_id"
+    )
     return [FileLook(*row) for row in rows]
 
 
 def checked_since(tx: Transaction, at: int) -> int:
     """Return the number of the newest snapshot's files checked since a time."""
     row = tx.execute(
-        "select count(*) from lake_file_look l join ducklake_data_file f on f.data_file_id = l.file_id"
-        " where l.looked_at >= ? and f.end_snapshot is null",
+        "select count(*) from lake_file_look l join ducklake_data_file f on f.data_file_id ="
+        " l.file_id where l.looked_at >= ? and f.end_snapshot is null",
         (at,),
     ).fetchone()
     return int(row[0])
@@ -136,9 +153,9 @@ def checked_since(tx: Transaction, at: int) -> int:
 def record_file_checks(tx: Transaction, looks: Iterable[FileLook]) -> None:
     """Keep what looks saw."""
     tx.executemany(
-        "insert into lake_file_look (file_id, footer, looked_at, wrong, wrong_since) values (?, ?, ?, ?, ?)"
-        " on conflict (file_id) do update set footer = excluded.footer, looked_at = excluded.looked_at, wrong = excluded.wrong,"
-        " wrong_since = excluded.wrong_since",
+        "insert into lake_file_look (file_id, footer, looked_at, wrong, wrong_since) values (?, ?,"
+        " ?, ?, ?) on conflict (file_id) do update set footer = excluded.footer, looked_at ="
+        " excluded.looked_at, wrong = excluded.wrong, wrong_since = excluded.wrong_since",
         [tuple(file_look) for file_look in looks],
     )
 
@@ -163,10 +180,10 @@ def move_rotation(tx: Transaction, file_id: int, now: int) -> None:
         # a separate query, because a replay of the event log repeats the change with a catalog that
         # DuckLake may have changed itself
         gone = tx.execute(
-            "select file_id from lake_file_look where not exists"
-            " (select 1 from ducklake_data_file f where f.data_file_id = lake_file_look.file_id and f.end_snapshot is null)"
-            " and not exists"
-            " (select 1 from ducklake_delete_file d where d.delete_file_id = lake_file_look.file_id and d.end_snapshot is null)"
+            "select file_id from lake_file_look where not exists (select 1 from ducklake_data_file"
+            " f where f.data_file_id = lake_file_look.file_id and f.end_snapshot is null) and not"
+            " exists (select 1 from ducklake_delete_file d where d.delete_file_id ="
+            " lake_file_look.file_id and d.end_snapshot is null)"
         ).fetchall()
         tx.executemany("delete from lake_file_look where file_id = ?", gone)
 
@@ -210,30 +227,34 @@ class DamagedPublication(NamedTuple):
 def next_published_files(tx: Transaction, limit: int) -> list[PublishedFiles]:
     """Return the publications with the oldest checks; unchecked ones come first."""
     rows = tx.execute(
-        "select p.id, p.manifest, l.publication_id, l.looked_at, l.path, l.size_bytes, l.wrong, l.wrong_since from publication p"
-        " left join published_file_look l on l.publication_id = p.id where p.manifest is not null and p.ended_snapshot is null"
-        " order by coalesce(l.looked_at, 0), p.id desc limit :limit",
+        "select p.id, p.manifest, l.publication_id, l.looked_at, l.path, l.size_bytes, l.wrong,"
+        " l.wrong_since from publication p left join published_file_look l on l.publication_id ="
+        " p.id where p.manifest is not null and p.ended_snapshot is null order by"
+        " coalesce(l.looked_at, 0), p.id desc limit :limit",
         {"limit": limit},
     ).fetchall()
     published_files = []
     for number, manifest, *look in rows:
         # manifests of exports list their targets too, which Headrace doesn't check
         files = tuple(entry for entry in msgspec.json.decode(manifest) if "path" in entry)
-        published_files.append(PublishedFiles(number, files, None if look[0] is None else FilesLook(*look)))
+        published_files.append(
+            PublishedFiles(number, files, None if look[0] is None else FilesLook(*look))
+        )
     return published_files
 
 
 def record_published_checks(tx: Transaction, looks: Iterable[FilesLook]) -> None:
     """Store checks, and delete those of publications that aren't visible any more."""
     tx.executemany(
-        "insert into published_file_look (publication_id, looked_at, path, size_bytes, wrong, wrong_since) values (?, ?, ?, ?, ?, ?)"
-        " on conflict (publication_id) do update set looked_at = excluded.looked_at, path = excluded.path,"
-        " size_bytes = excluded.size_bytes, wrong = excluded.wrong, wrong_since = excluded.wrong_since",
+        "insert into published_file_look (publication_id, looked_at, path, size_bytes, wrong,"
+        " wrong_since) values (?, ?, ?, ?, ?, ?) on conflict (publication_id) do update set"
+        " looked_at = excluded.looked_at, path = excluded.path, size_bytes = excluded.size_bytes,"
+        " wrong = excluded.wrong, wrong_since = excluded.wrong_since",
         [tuple(files_look) for files_look in looks],
     )
     gone = tx.execute(
-        "select publication_id from published_file_look where not exists"
-        " (select 1 from publication p where p.id = published_file_look.publication_id and p.ended_snapshot is null)"
+        "select publication_id from published_file_look where not exists (select 1 from publication"
+        " p where p.id = published_file_look.publication_id and p.ended_snapshot is null)"
     ).fetchall()
     tx.executemany("delete from published_file_look where publication_id = ?", gone)
 
@@ -241,8 +262,12 @@ def record_published_checks(tx: Transaction, looks: Iterable[FilesLook]) -> None
 def damaged_publications(tx: Transaction) -> list[DamagedPublication]:
     """Return the visible publications with damaged files."""
     rows = tx.execute(
-        "select p.id, p.node, p.partition, p.rows, l.publication_id, l.looked_at, l.path, l.size_bytes, l.wrong, l.wrong_since"
-        " from published_file_look l join publication p on p.id = l.publication_id"
-        " where l.wrong is not null and p.ended_snapshot is null order by p.id"
+        "select p.id, p.node, p.partition, p.rows, l.publication_id, l.looked_at, l.path,"
+        " l.size_bytes, l.wrong, l.wrong_since from published_file_look l join publication p on"
+        " p.id = l.publication_id where l.wrong is not null and p.ended_snapshot is null order by"
+        " p.id"
     ).fetchall()
-    return [DamagedPublication(number, node, partition, count, FilesLook(*look)) for number, node, partition, count, *look in rows]
+    return [
+        DamagedPublication(number, node, partition, count, FilesLook(*look))
+        for number, node, partition, count, *look in rows
+    ]

@@ -18,10 +18,13 @@ from headrace.store.transaction import Transaction
 # Runs and attempts.
 
 
-def start_run(tx: Transaction, *, kind: str, request: str, actor: str, now: int, plan: int | None = None) -> int:
+def start_run(
+    tx: Transaction, *, kind: str, request: str, actor: str, now: int, plan: int | None = None
+) -> int:
     """Insert a running run and return its id. `plan` is the backfill that it executes."""
     cursor = tx.execute(
-        "insert into run (kind, request, actor, state, started_at, plan_id) values (?, ?, ?, 'running', ?, ?)",
+        "insert into run (kind, request, actor, state, started_at, plan_id) values (?, ?, ?,"
+        " 'running', ?, ?)",
         (kind, request, actor, now, plan),
     )
     assert cursor.lastrowid is not None
@@ -36,17 +39,24 @@ def finish_run(tx: Transaction, run_id: int, state: str, now: int) -> None:
 def cancel_run(tx: Transaction, run_id: int, state: str, now: int, actor: str, reason: str) -> None:
     """Record that a user cancelled a run. `state` is the result of its work until then."""
     tx.execute(
-        "update run set state = ?, finished_at = ?, cancelled_at = ?, cancelled_by = ?, reason = ? where id = ?",
+        "update run set state = ?, finished_at = ?, cancelled_at = ?, cancelled_by = ?, reason = ?"
+        " where id = ?",
         (state, now, now, actor, reason or None, run_id),
     )
 
 
 def lose_open_work(tx: Transaction, epoch: int, now: int) -> int:
     """Mark the open work of earlier leaders as lost; return the number of attempts."""
-    tx.execute("update run set state = 'lost', finished_at = :now where state = 'running'", {"now": now})
-    rows = tx.execute("select epoch, n from attempt where state in ('queued', 'running') and epoch < :epoch", {"epoch": epoch}).fetchall()
+    tx.execute(
+        "update run set state = 'lost', finished_at = :now where state = 'running'", {"now": now}
+    )
+    rows = tx.execute(
+        "select epoch, n from attempt where state in ('queued', 'running') and epoch < :epoch",
+        {"epoch": epoch},
+    ).fetchall()
     tx.executemany(
-        "update attempt set state = 'lost', finished_at = ?, reason = 'the leader ended while it ran' where epoch = ? and n = ?",
+        "update attempt set state = 'lost', finished_at = ?, reason = 'the leader ended while it"
+        " ran' where epoch = ? and n = ?",
         [(now, e, n) for e, n in rows],
     )
     return len(rows)
@@ -71,8 +81,9 @@ class AttemptStart(msgspec.Struct, frozen=True, gc=False):
 def start_attempts(tx: Transaction, starts: Sequence[AttemptStart]) -> None:
     """Insert attempts before they are sent to workers."""
     tx.executemany(
-        "insert into attempt (epoch, n, run_id, node, kind, partitions, state, version, snapshot_read, delivery_id, queued_at,"
-        " started_at, dispatched_at) values (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)",
+        "insert into attempt (epoch, n, run_id, node, kind, partitions, state, version,"
+        " snapshot_read, delivery_id, queued_at, started_at, dispatched_at) values (?, ?, ?, ?, ?,"
+        " ?, 'running', ?, ?, ?, ?, ?, ?)",
         [
             (
                 s.epoch,
@@ -115,9 +126,9 @@ def end_attempts(tx: Transaction, ends: Sequence[AttemptEnd]) -> None:
     its end and its duration.
     """
     tx.executemany(
-        "update attempt set state = ?, started_at = max(started_at, ? - ?), finished_at = ?, published_at = ?, verdict = ?,"
-        " reason = ?, measures = ?, error = ?"
-        " where epoch = ? and n = ?",
+        "update attempt set state = ?, started_at = max(started_at, ? - ?), finished_at = ?,"
+        " published_at = ?, verdict = ?, reason = ?, measures = ?, error = ? where epoch = ? and"
+        " n = ?",
         [
             (
                 e.state,
@@ -160,14 +171,25 @@ def mark_partitions(tx: Transaction, rows: Sequence[PartitionRecord]) -> None:
         return
     revision = next_revision(tx)
     tx.executemany(
-        "insert into partition (node, partition, state, stale, failures, not_before, reason, since, proposed, revision)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " on conflict (node, partition) do update set"
-        " since = case when partition.state = excluded.state then partition.since else excluded.since end,"
-        " state = excluded.state, stale = excluded.stale, failures = excluded.failures, not_before = excluded.not_before,"
-        " reason = excluded.reason, proposed = excluded.proposed, revision = excluded.revision",
+        "insert into partition (node, partition, state, stale, failures, not_before, reason, since,"
+        " proposed, revision) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (node, partition)"
+        " do update set since = case when partition.state = excluded.state then partition.since"
+        " else excluded.since end, state = excluded.state, stale = excluded.stale, failures ="
+        " excluded.failures, not_before = excluded.not_before, reason = excluded.reason, proposed ="
+        " excluded.proposed, revision = excluded.revision",
         [
-            (r.node, r.partition, r.state, int(r.stale), r.failures, r.not_before, r.reason or None, r.since, int(r.proposed), revision)
+            (
+                r.node,
+                r.partition,
+                r.state,
+                int(r.stale),
+                r.failures,
+                r.not_before,
+                r.reason or None,
+                r.since,
+                int(r.proposed),
+                revision,
+            )
             for r in rows
         ],
     )
@@ -207,45 +229,73 @@ def publish(tx: Transaction, rows: Sequence[PublicationRecord]) -> None:
         return
     revision = next_revision(tx)
     tx.executemany(
-        "update publication set ended_snapshot = ?, ended_at = ? where node = ? and partition = ? and ended_snapshot is null",
+        "update publication set ended_snapshot = ?, ended_at = ? where node = ? and partition = ?"
+        " and ended_snapshot is null",
         [(r.snapshot, r.published_at, r.node, r.partition) for r in rows],
     )
     tx.executemany(
-        "insert into publication (id, node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict, content_hash, identical,"
-        " version, delivery_id, manifest) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into publication (id, node, partition, epoch, n, snapshot, published_at, rows,"
+        " bytes, verdict, content_hash, identical, version, delivery_id, manifest) values (?, ?, ?,"
+        " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (r.id, r.node, r.partition, r.epoch, r.n, r.snapshot, r.published_at, r.rows, r.size_bytes, r.verdict, r.content_hash,
-             int(r.identical), r.version, r.delivery_id, r.manifest)
+            (
+                r.id,
+                r.node,
+                r.partition,
+                r.epoch,
+                r.n,
+                r.snapshot,
+                r.published_at,
+                r.rows,
+                r.size_bytes,
+                r.verdict,
+                r.content_hash,
+                int(r.identical),
+                r.version,
+                r.delivery_id,
+                r.manifest,
+            )
             for r in rows
         ],
-    )  # fmt: skip
+    )
     tx.execute(
-        "insert into partition (node, partition, state, publication_id, since, revision)"
-        " select node, partition, 'published', id, published_at, ? from publication where id between ? and ?"
-        " on conflict (node, partition) do update set"
-        " since = case when partition.state = 'published' then partition.since else excluded.since end,"
-        " state = 'published', stale = 0, proposed = 0, failures = 0, not_before = null, reason = null,"
-        " publication_id = excluded.publication_id, revision = excluded.revision",
+        "insert into partition (node, partition, state, publication_id, since, revision) select"
+        " node, partition, 'published', id, published_at, ? from publication where id between ? and"
+        " ? on conflict (node, partition) do update set since = case when partition.state ="
+        " 'published' then partition.since else excluded.since end, state = 'published', stale = 0,"
+        " proposed = 0, failures = 0, not_before = null, reason = null, publication_id ="
+        " excluded.publication_id, revision = excluded.revision",
         (revision, rows[0].id, rows[-1].id),
     )
-    if tx.execute("select 1 from quarantine where state in ('held', 'rejected') limit 1").fetchone() is not None:
+    if (
+        tx.execute(
+            "select 1 from quarantine where state in ('held', 'rejected') limit 1"
+        ).fetchone()
+        is not None
+    ):
         tx.executemany(
-            "update quarantine set state = 'superseded' where node = ? and partition = ? and state in ('held', 'rejected')",
+            "update quarantine set state = 'superseded' where node = ? and partition = ? and state"
+            " in ('held', 'rejected')",
             [(r.node, r.partition) for r in rows],
         )
     exceptions.attach_publications(tx, [(r.node, r.partition, r.id) for r in rows])
 
 
-def published_of(tx: Transaction, node: str, partition: str) -> tuple[int, str | None, str | None] | None:
+def published_of(
+    tx: Transaction, node: str, partition: str
+) -> tuple[int, str | None, str | None] | None:
     """Return a partition's visible publication as (snapshot, content hash, manifest), or None."""
     row = tx.execute(
-        "select snapshot, content_hash, manifest from publication where node = ? and partition = ? and ended_snapshot is null",
+        "select snapshot, content_hash, manifest from publication where node = ? and partition = ?"
+        " and ended_snapshot is null",
         (node, partition),
     ).fetchone()
     return (row[0], row[1], row[2]) if row else None
 
 
-def published_hashes(tx: Transaction, node: str, partitions: Collection[str]) -> dict[str, str | None]:
+def published_hashes(
+    tx: Transaction, node: str, partitions: Collection[str]
+) -> dict[str, str | None]:
     """Return the content hashes of visible publications by partition."""
     return dict(_published_values(tx, node, partitions, "content_hash"))
 
@@ -253,12 +303,17 @@ def published_hashes(tx: Transaction, node: str, partitions: Collection[str]) ->
 def published_rows(tx: Transaction, node: str, partitions: Collection[str] | None) -> int:
     """Return the number of visible rows of some partitions, or of all if None."""
     if partitions is None:
-        sql = "select coalesce(sum(rows), 0) from publication where node = ? and ended_snapshot is null"
+        sql = (
+            "select coalesce(sum(rows), 0) from publication where node = ? and ended_snapshot is"
+            " null"
+        )
         return int(tx.execute(sql, (node,)).fetchone()[0])
     return sum(rows for _, rows in _published_values(tx, node, partitions, "rows"))
 
 
-def _published_values(tx: Transaction, node: str, partitions: Collection[str], column: str) -> Iterator[tuple[str, Any]]:
+def _published_values(
+    tx: Transaction, node: str, partitions: Collection[str], column: str
+) -> Iterator[tuple[str, Any]]:
     """Yield (partition, `column`) of these partitions' visible publications, by one statement.
 
     Partitions of one call are usually adjacent.
@@ -266,7 +321,8 @@ def _published_values(tx: Transaction, node: str, partitions: Collection[str], c
     wanted = frozenset(partitions)
     if wanted:
         rows = tx.execute(
-            f"select partition, {column} from publication where node = ? and partition between ? and ? and ended_snapshot is null",
+            f"select partition, {column} from publication where node = ? and partition between ?"
+            " and ? and ended_snapshot is null",
             (node, min(wanted), max(wanted)),
         )
         yield from ((partition, value) for partition, value in rows if partition in wanted)
@@ -275,8 +331,8 @@ def _published_values(tx: Transaction, node: str, partitions: Collection[str], c
 def published_before(tx: Transaction, node: str, key: str) -> str | None:
     """Return the nearest partition at or before `key` with visible rows, or None."""
     row = tx.execute(
-        "select partition from publication where node = ? and partition <= ? and ended_snapshot is null and rows > 0"
-        " order by partition desc limit 1",
+        "select partition from publication where node = ? and partition <= ? and ended_snapshot is"
+        " null and rows > 0 order by partition desc limit 1",
         (node, key),
     ).fetchone()
     return None if row is None else str(row[0])
@@ -285,8 +341,8 @@ def published_before(tx: Transaction, node: str, key: str) -> str | None:
 def last_published_before(tx: Transaction, node: str, key: str, limit: int) -> list[str]:
     """Return the nearest earlier partitions with visible rows, newest first."""
     rows = tx.execute(
-        "select partition from publication where node = ? and partition < ? and ended_snapshot is null and rows > 0"
-        " order by partition desc limit ?",
+        "select partition from publication where node = ? and partition < ? and ended_snapshot is"
+        " null and rows > 0 order by partition desc limit ?",
         (node, key, limit),
     ).fetchall()
     return [str(name) for (name,) in rows]
@@ -298,8 +354,9 @@ def failed_as_published(tx: Transaction, node: str, key: str) -> tuple[str, ...]
     It was accepted as an exception, or published with a warning.
     """
     rows = tx.execute(
-        "select distinct c.name from publication p join check_result c on c.epoch = p.epoch and c.n = p.n and c.node = p.node"
-        " where p.node = ? and p.partition = ? and p.ended_snapshot is null and c.outcome = 'failed' order by c.name",
+        "select distinct c.name from publication p join check_result c on c.epoch = p.epoch and c.n"
+        " = p.n and c.node = p.node where p.node = ? and p.partition = ? and p.ended_snapshot is"
+        " null and c.outcome = 'failed' order by c.name",
         (node, key),
     ).fetchall()
     return tuple(str(name) for (name,) in rows)
@@ -311,10 +368,13 @@ def published_keys(tx: Transaction, node: str, moment: str = "") -> list[str]:
     For a node partitioned by time and key, `moment` restricts them to one interval.
     """
     if not moment:
-        rows = tx.execute("select partition from publication where node = ? and ended_snapshot is null", (node,)).fetchall()
+        rows = tx.execute(
+            "select partition from publication where node = ? and ended_snapshot is null", (node,)
+        ).fetchall()
     else:
         rows = tx.execute(
-            "select partition from publication where node = ? and partition >= ? and partition < ? and ended_snapshot is null",
+            "select partition from publication where node = ? and partition >= ? and partition < ?"
+            " and ended_snapshot is null",
             (node, f"{moment}/", f"{moment}0"),
         ).fetchall()
     return sorted(key for (key,) in rows)
@@ -322,7 +382,12 @@ def published_keys(tx: Transaction, node: str, moment: str = "") -> list[str]:
 
 def has_rows(tx: Transaction, node: str) -> bool:
     """Return whether any publication of a node, visible or not, had rows."""
-    return tx.execute("select 1 from publication where node = ? and rows > 0 limit 1", (node,)).fetchone() is not None
+    return (
+        tx.execute(
+            "select 1 from publication where node = ? and rows > 0 limit 1", (node,)
+        ).fetchone()
+        is not None
+    )
 
 
 # Audits.
@@ -334,15 +399,17 @@ def write_checks(tx: Transaction, rows: Iterable[Sequence[Any]]) -> None:
     Columns: (epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at).
     """
     tx.executemany(
-        "insert into check_result (epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into check_result (epoch, n, node, partition, name, kind, severity, outcome, rows,"
+        " failing, detail, at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
 
 
 def write_profiles(tx: Transaction, rows: Iterable[Sequence[Any]]) -> None:
     """Insert (epoch, n, node, partition, columns as JSON) for each audited partition."""
-    tx.executemany("insert into profile (epoch, n, node, partition, columns) values (?, ?, ?, ?, ?)", rows)
+    tx.executemany(
+        "insert into profile (epoch, n, node, partition, columns) values (?, ?, ?, ?, ?)", rows
+    )
 
 
 class QuarantineRecord(msgspec.Struct, frozen=True, gc=False):
@@ -364,20 +431,37 @@ class QuarantineRecord(msgspec.Struct, frozen=True, gc=False):
 def quarantine(tx: Transaction, rows: Sequence[QuarantineRecord]) -> None:
     """Put data in quarantine; it supersedes the partition's earlier data there."""
     tx.executemany(
-        "update quarantine set state = 'superseded' where node = ? and partition = ? and state in ('held', 'rejected')",
+        "update quarantine set state = 'superseded' where node = ? and partition = ? and state in"
+        " ('held', 'rejected')",
         [(r.node, r.partition) for r in rows],
     )
     tx.executemany(
-        "insert into quarantine (node, partition, epoch, n, state, reason, path, rows, sample, delivery_id, at)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(r.node, r.partition, r.epoch, r.n, r.state, r.reason, r.path, r.rows, r.sample, r.delivery_id, r.at) for r in rows],
+        "insert into quarantine (node, partition, epoch, n, state, reason, path, rows, sample,"
+        " delivery_id, at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                r.node,
+                r.partition,
+                r.epoch,
+                r.n,
+                r.state,
+                r.reason,
+                r.path,
+                r.rows,
+                r.sample,
+                r.delivery_id,
+                r.at,
+            )
+            for r in rows
+        ],
     )
 
 
 def superseded(tx: Transaction, rows: Iterable[tuple[str, str, int]]) -> None:
     """Supersede earlier quarantined deliveries; rows are (source, partition, delivery)."""
     tx.executemany(
-        "update quarantine set state = 'superseded' where node = ? and partition = ? and delivery_id < ? and state in ('held', 'rejected')",
+        "update quarantine set state = 'superseded' where node = ? and partition = ? and"
+        " delivery_id < ? and state in ('held', 'rejected')",
         rows,
     )
 
@@ -389,15 +473,31 @@ def _json(value: Any) -> str:
 # Renaming a node moves everything that the state holds about it to the new name.
 
 _TABLES = (
-    "attempt", "partition", "publication", "check_result", "profile", "metric", "fact", "quarantine", "accepted", "reshaping", "overlay",
-    "overlay_attempt", "batching", "pause", "firing",
-)  # fmt: skip
+    "attempt",
+    "partition",
+    "publication",
+    "check_result",
+    "profile",
+    "metric",
+    "fact",
+    "quarantine",
+    "accepted",
+    "reshaping",
+    "overlay",
+    "overlay_attempt",
+    "batching",
+    "pause",
+    "firing",
+)
 """Tables with a column `node`. Audit entries keep the old name."""
 
 
 def is_known_node(tx: Transaction, node: str) -> bool:
     """Return whether a node of that name ever had an attempt or a publication."""
-    return any(tx.execute(f"select 1 from {name} where node = ? limit 1", (node,)).fetchone() for name in ("partition", "publication"))
+    return any(
+        tx.execute(f"select 1 from {name} where node = ? limit 1", (node,)).fetchone()
+        for name in ("partition", "publication")
+    )
 
 
 def rename_node(tx: Transaction, node: str, new_name: str) -> None:

@@ -22,10 +22,11 @@ AROUND_MAX = 400
 ROWS_MAX = 200
 
 ATTEMPT = (
-    "select a.epoch, a.n, a.kind, a.state, a.queued_at, coalesce(a.dispatched_at, a.started_at, a.queued_at) as dispatched, a.finished_at,"
-    " a.reason, a.measures, a.error, a.delivery_id, a.version, a.run_id, r.started_at as asked, p.id as plan,"
-    " p.created_at as planned, p.started_at as begun, p.needs, a.partitions"
-    " from attempt a left join run r on r.id = a.run_id left join plan p on p.id = r.plan_id where "
+    "select a.epoch, a.n, a.kind, a.state, a.queued_at, coalesce(a.dispatched_at, a.started_at,"
+    " a.queued_at) as dispatched, a.finished_at, a.reason, a.measures, a.error, a.delivery_id,"
+    " a.version, a.run_id, r.started_at as asked, p.id as plan, p.created_at as planned,"
+    " p.started_at as begun, p.needs, a.partitions from attempt a left join run r on r.id ="
+    " a.run_id left join plan p on p.id = r.plan_id where "
 )
 """Start of a query for `AttemptRecord`; a condition follows."""
 
@@ -61,16 +62,18 @@ def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRecord]:
     """
     alone = msgspec.json.encode([partition]).decode()
     rows: list[tuple[Any, ...]] = tx.execute(
-        f"{ATTEMPT} a.node = :node and a.partitions = :alone order by a.epoch desc, a.n desc limit :limit",
+        f"{ATTEMPT} a.node = :node and a.partitions = :alone order by a.epoch desc, a.n desc limit"
+        " :limit",
         {"node": node, "alone": alone, "limit": ALONE_MAX},
     ).fetchall()
     several = tx.execute(
-        f"{ATTEMPT} a.node = :node and a.partitions like '%,%' order by a.epoch desc, a.n desc limit :limit",
+        f"{ATTEMPT} a.node = :node and a.partitions like '%,%' order by a.epoch desc, a.n desc"
+        " limit :limit",
         {"node": node, "limit": SEVERAL_MAX},
     ).fetchall()
     published = tx.execute(
-        f"{ATTEMPT} (a.epoch, a.n) in (select q.epoch, q.n from publication q where q.node = :node and q.partition = :partition"
-        " order by q.published_at desc limit :limit)",
+        f"{ATTEMPT} (a.epoch, a.n) in (select q.epoch, q.n from publication q where q.node = :node"
+        " and q.partition = :partition order by q.published_at desc limit :limit)",
         {"node": node, "partition": partition, "limit": ROWS_MAX},
     ).fetchall()
     mine = [row for row in several if partition in msgspec.json.decode(row[-1])]
@@ -87,8 +90,8 @@ def of_run(
     """
     only = " and a.state not in ('queued', 'running', 'published')" if unpublished else ""
     rows = tx.execute(
-        f"select a.node, {ATTEMPT.removeprefix('select')} a.run_id = :run and (a.epoch > :epoch or (a.epoch = :epoch and a.n > :n)){only}"
-        " order by a.epoch, a.n limit :limit",
+        f"select a.node, {ATTEMPT.removeprefix('select')} a.run_id = :run and (a.epoch > :epoch or"
+        f" (a.epoch = :epoch and a.n > :n)){only} order by a.epoch, a.n limit :limit",
         {"run": run_id, "epoch": after[0], "n": after[1], "limit": limit},
     ).fetchall()
     return [(row[0], AttemptRecord(*row[1:])) for row in rows]
@@ -96,34 +99,50 @@ def of_run(
 
 def states_of_run(tx: Transaction, run_id: int) -> dict[str, int]:
     """Return the number of a run's attempts by state."""
-    rows = tx.execute("select state, count(*) from attempt where run_id = ? group by state order by state", (run_id,)).fetchall()
+    rows = tx.execute(
+        "select state, count(*) from attempt where run_id = ? group by state order by state",
+        (run_id,),
+    ).fetchall()
     return {str(state): int(count) for state, count in rows}
 
 
 def under_way_of_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
     """Return (node, partition) of a run's queued and running attempts, in order."""
     rows = tx.execute(
-        "select node, partitions from attempt where run_id = ? and state in ('queued', 'running') order by epoch, n",
+        "select node, partitions from attempt where run_id = ? and state in ('queued', 'running')"
+        " order by epoch, n",
         (run_id,),
     ).fetchall()
-    return list(dict.fromkeys((node, key) for node, keys in rows for key in msgspec.json.decode(keys)))
+    return list(
+        dict.fromkeys((node, key) for node, keys in rows for key in msgspec.json.decode(keys))
+    )
 
 
 def tried_before(tx: Transaction, node: str, record: AttemptRecord) -> int | None:
     """Return when the previous attempt at the same partitions in the same run ended, or None."""
     row = tx.execute(
-        "select finished_at from attempt where node = :node and partitions = :partitions and (epoch, n) < (:epoch, :n)"
-        " and run_id = :run and kind = :kind order by epoch desc, n desc limit 1",
-        {"node": node, "partitions": record.partitions, "epoch": record.epoch, "n": record.n, "run": record.run_id, "kind": record.kind},
+        "select finished_at from attempt where node = :node and partitions = :partitions and"
+        " (epoch, n) < (:epoch, :n) and run_id = :run and kind = :kind order by epoch desc, n desc"
+        " limit 1",
+        {
+            "node": node,
+            "partitions": record.partitions,
+            "epoch": record.epoch,
+            "n": record.n,
+            "run": record.run_id,
+            "kind": record.kind,
+        },
     ).fetchone()
     return None if row is None else row[0]
 
 
-def publications(tx: Transaction, node: str, partition: str) -> list[tuple[int, int | None, int, int]]:
+def publications(
+    tx: Transaction, node: str, partition: str
+) -> list[tuple[int, int | None, int, int]]:
     """Return (published, ended, epoch, n) of a partition's publications, oldest first."""
     rows = tx.execute(
-        "select published_at, ended_at, epoch, n from publication where node = :node and partition = :partition"
-        " order by published_at, id limit :limit",
+        "select published_at, ended_at, epoch, n from publication where node = :node and partition"
+        " = :partition order by published_at, id limit :limit",
         {"node": node, "partition": partition, "limit": ROWS_MAX},
     ).fetchall()
     return [(at, ended, epoch, n) for at, ended, epoch, n in rows]
@@ -132,8 +151,9 @@ def publications(tx: Transaction, node: str, partition: str) -> list[tuple[int, 
 def dropped(tx: Transaction, node: str, partition: str) -> dict[tuple[int, int], tuple[int, str]]:
     """Return the time and reason of dropped data, by its attempt (epoch, n)."""
     rows = tx.execute(
-        "select epoch, n, decided_at, decided from quarantine where node = :node and partition = :partition"
-        " and state = 'dropped' and decided_at is not null order by id desc limit :limit",
+        "select epoch, n, decided_at, decided from quarantine where node = :node and partition ="
+        " :partition and state = 'dropped' and decided_at is not null order by id desc limit"
+        " :limit",
         {"node": node, "partition": partition, "limit": ROWS_MAX},
     ).fetchall()
     return {(epoch, n): (at, said or "dropped") for epoch, n, at, said in rows}
@@ -147,7 +167,10 @@ def arrivals(tx: Transaction, source: str, partition: str) -> list[tuple[int, in
         {"source": source, "partition": partition, "limit": ROWS_MAX},
     ).fetchall()
     return sorted(
-        ((number, arrived, max(arrived, observed), claimed) for number, arrived, observed, claimed in rows),
+        (
+            (number, arrived, max(arrived, observed), claimed)
+            for number, arrived, observed, claimed in rows
+        ),
         key=lambda item: (item[1], item[0]),
     )
 
@@ -187,12 +210,14 @@ def observations(tx: Transaction, source: str, until_us: int) -> list[tuple[int,
     return [(int(at), error) for at, error in rows]
 
 
-def newest_published(tx: Transaction, node: str, before_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
+def newest_published(
+    tx: Transaction, node: str, before_us: int, epoch: int | None, n: int | None
+) -> tuple[str, int] | None:
     """Return (partition, time) of a node's last publication before a time and an attempt."""
     bound = "" if epoch is None else " and (epoch < :epoch or (epoch = :epoch and n < :n))"
     row = tx.execute(
-        f"select partitions, published_at from attempt where node = :node{bound} and state = 'published' and published_at <= :before"
-        " order by epoch desc, n desc limit 1",
+        f"select partitions, published_at from attempt where node = :node{bound} and state ="
+        " 'published' and published_at <= :before order by epoch desc, n desc limit 1",
         {"node": node, "before": before_us, "epoch": epoch, "n": n},
     ).fetchone()
     return None if row is None else (str(msgspec.json.decode(row[0])[-1]), int(row[1]))
@@ -204,8 +229,8 @@ def around(tx: Transaction, epoch: int, n: int) -> list[tuple[int, int, int | No
     They are (sent to a worker, begun, ended).
     """
     rows = tx.execute(
-        "select coalesce(dispatched_at, started_at), started_at, finished_at from attempt where epoch = :epoch and n < :n and n >= :first"
-        " and started_at is not null",
+        "select coalesce(dispatched_at, started_at), started_at, finished_at from attempt where"
+        " epoch = :epoch and n < :n and n >= :first and started_at is not null",
         {"epoch": epoch, "n": n, "first": n - AROUND_MAX},
     ).fetchall()
     return [(given, began, ended) for given, began, ended in rows]
@@ -213,20 +238,26 @@ def around(tx: Transaction, epoch: int, n: int) -> list[tuple[int, int, int | No
 
 def slots(tx: Transaction, epoch: int) -> int | None:
     """Return a leader's maximum number of concurrent attempts; None if its journal was deleted."""
-    row = tx.execute("select slots from journal where epoch = ? order by seq limit 1", (epoch,)).fetchone()
+    row = tx.execute(
+        "select slots from journal where epoch = ? order by seq limit 1", (epoch,)
+    ).fetchone()
     return None if row is None else int(row[0])
 
 
 def leads(tx: Transaction, epoch: int) -> tuple[int, int] | None:
     """Return a leader's maximum of concurrent attempts and its start; None without its journal."""
-    row = tx.execute("select slots, at from journal where epoch = ? order by seq limit 1", (epoch,)).fetchone()
+    row = tx.execute(
+        "select slots, at from journal where epoch = ? order by seq limit 1", (epoch,)
+    ).fetchone()
     return None if row is None else (int(row[0]), int(row[1]))
 
 
 def under_way(tx: Transaction, epoch: int, now_us: int) -> list[str]:
     """Return the nodes of a leader's queued and running attempts, oldest first."""
     rows = tx.execute(
-        "select node from attempt where state in ('queued', 'running') and epoch = ? and queued_at <= ? order by n", (epoch, now_us)
+        "select node from attempt where state in ('queued', 'running') and epoch = ? and queued_at"
+        " <= ? order by n",
+        (epoch, now_us),
     ).fetchall()
     return [str(node) for (node,) in rows]
 
@@ -254,29 +285,33 @@ class IncidentRecord(NamedTuple):
 
 
 _INCIDENT = (
-    "select id, node, kind, summary, owner, began_at, coalesce(restored_at, resolved_at),"
-    " (select count(*) from incident_partition seen where seen.incident_id = incident.id){more} from incident where "
+    "select id, node, kind, summary, owner, began_at, coalesce(restored_at, resolved_at), (select"
+    " count(*) from incident_partition seen where seen.incident_id = incident.id){more} from"
+    " incident where "
 )
 _OF_NODE = (
-    ", not (node = :node and partition = :partition) and not exists (select 1 from incident_partition p where p.incident_id = incident.id"
-    " and p.node = :node and p.partition = :partition) and not exists (select 1 from symptom s"
-    " where s.incident_id = incident.id and s.node = :node and s.partition = :partition)"
+    ", not (node = :node and partition = :partition) and not exists (select 1 from"
+    " incident_partition p where p.incident_id = incident.id and p.node = :node and p.partition ="
+    " :partition) and not exists (select 1 from symptom s where s.incident_id = incident.id and"
+    " s.node = :node and s.partition = :partition)"
 )
 
 
 def incidents(tx: Transaction, node: str, partition: str) -> list[IncidentRecord]:
     """Return the incidents whose cause or symptoms include a partition."""
     rows = tx.execute(
-        f"{_INCIDENT.format(more=_OF_NODE)}id in (select incident_id from incident_partition"
-        " where node = :node and partition in (:partition, '') union select incident_id from symptom"
-        " where node = :node and partition in (:partition, ''))"
-        " or (node = :node and partition = :partition) order by id limit :limit",
+        f"{_INCIDENT.format(more=_OF_NODE)}id in (select incident_id from incident_partition where"
+        " node = :node and partition in (:partition, '') union select incident_id from symptom"
+        " where node = :node and partition in (:partition, '')) or (node = :node and partition ="
+        " :partition) order by id limit :limit",
         {"node": node, "partition": partition, "limit": ROWS_MAX},
     ).fetchall()
     return [IncidentRecord(*row) for row in rows]
 
 
-def explained(tx: Transaction, node: str, partition: str, numbers: Iterable[int]) -> dict[int, list[tuple[int, int]]]:
+def explained(
+    tx: Transaction, node: str, partition: str, numbers: Iterable[int]
+) -> dict[int, list[tuple[int, int]]]:
     """Return attempts (epoch, n) at a partition whose outcome is evidence, by incident.
 
     The outcome is a failure, a hold or a rejection.
@@ -284,8 +319,8 @@ def explained(tx: Transaction, node: str, partition: str, numbers: Iterable[int]
     results: dict[int, list[tuple[int, int]]] = {}
     for number in numbers:
         rows = tx.execute(
-            "select distinct attempt from evidence where incident_id = :id and node = :node and partition in (:partition, '')"
-            " and held = 1 and attempt is not null",
+            "select distinct attempt from evidence where incident_id = :id and node = :node and"
+            " partition in (:partition, '') and held = 1 and attempt is not null",
             {"id": number, "node": node, "partition": partition},
         ).fetchall()
         for (attempt,) in rows:
@@ -303,16 +338,20 @@ def incident(tx: Transaction, number: int) -> IncidentRecord | None:
 def awaiting(tx: Transaction) -> list[tuple[int, int, str, bytes]]:
     """Return (id, created, needs, content) of the backfills that wait for an approval."""
     rows = tx.execute(
-        "select id, created_at, coalesce(needs, ''), content from plan where state = 'awaiting_approval' order by id limit :limit",
+        "select id, created_at, coalesce(needs, ''), content from plan where state ="
+        " 'awaiting_approval' order by id limit :limit",
         {"limit": ROWS_MAX},
     ).fetchall()
     return [(number, created, needs, bytes(content)) for number, created, needs, content in rows]
 
 
-def obligation(tx: Transaction, consumer: str, interval: str) -> tuple[int | None, int | None, int | None]:
+def obligation(
+    tx: Transaction, consumer: str, interval: str
+) -> tuple[int | None, int | None, int | None]:
     """Return (met, waived, due) of a consumer's interval; all None before it is stored."""
     row = tx.execute(
-        "select met_at, waived_at, due_at from obligation where consumer = ? and interval = ?", (consumer, interval)
+        "select met_at, waived_at, due_at from obligation where consumer = ? and interval = ?",
+        (consumer, interval),
     ).fetchone()
     return (None, None, None) if row is None else (row[0], row[1], row[2])
 
@@ -320,13 +359,16 @@ def obligation(tx: Transaction, consumer: str, interval: str) -> tuple[int | Non
 def promised_reads(tx: Transaction, consumer: str, interval: str) -> list[str] | None:
     """Return a consumer's declared reads when an interval became due; None before it is stored."""
     row = tx.execute(
-        "select p.terms from obligation o join promise p on p.id = o.promise_id where o.consumer = ? and o.interval = ?",
+        "select p.terms from obligation o join promise p on p.id = o.promise_id where o.consumer ="
+        " ? and o.interval = ?",
         (consumer, interval),
     ).fetchone()
     return None if row is None else list(msgspec.json.decode(row[0])["reads"])
 
 
-def read_between(tx: Transaction, nodes: Iterable[str], since_us: int) -> tuple[int | None, int | None]:
+def read_between(
+    tx: Transaction, nodes: Iterable[str], since_us: int
+) -> tuple[int | None, int | None]:
     """Return by when nodes had been read since a time, and their last read before it.
 
     It covers observed reads only, without exports.
@@ -335,8 +377,8 @@ def read_between(tx: Transaction, nodes: Iterable[str], since_us: int) -> tuple[
     before: list[int] = []
     for node in nodes:
         row = tx.execute(
-            "select min(case when last_at >= :since then last_at end), max(case when last_at < :since then last_at end) from usage"
-            " where node = :node and via <> 'export'",
+            "select min(case when last_at >= :since then last_at end), max(case when last_at <"
+            " :since then last_at end) from usage where node = :node and via <> 'export'",
             {"node": node, "since": since_us},
         ).fetchone()
         after += [] if row[0] is None else [int(row[0])]
@@ -349,19 +391,25 @@ def read_between(tx: Transaction, nodes: Iterable[str], since_us: int) -> tuple[
 
 def frozen(tx: Transaction, consumer: str, interval: str) -> tuple[str, str] | None:
     """Return (content, hash) of a ledger whose rows were deleted, or None."""
-    row = tx.execute("select content, hash from frozen_ledger where consumer = ? and interval = ?", (consumer, interval)).fetchone()
+    row = tx.execute(
+        "select content, hash from frozen_ledger where consumer = ? and interval = ?",
+        (consumer, interval),
+    ).fetchone()
     return None if row is None else (str(row[0]), str(row[1]))
 
 
-def to_freeze(tx: Transaction, consumer: str, before_us: int, limit: int) -> list[tuple[str, int | None, int | None]]:
+def to_freeze(
+    tx: Transaction, consumer: str, before_us: int, limit: int
+) -> list[tuple[str, int | None, int | None]]:
     """Return (interval, met, waived) of obligations settled before a time and not yet frozen.
 
     They are sorted by deadline.
     """
     rows = tx.execute(
-        "select o.interval, o.met_at, o.waived_at from obligation o where o.consumer = :consumer and o.due_at < :before"
-        " and coalesce(o.met_at, o.waived_at) < :before and not exists (select 1 from frozen_ledger f where f.consumer = o.consumer"
-        " and f.interval = o.interval) order by o.due_at, o.interval limit :limit",
+        "select o.interval, o.met_at, o.waived_at from obligation o where o.consumer = :consumer"
+        " and o.due_at < :before and coalesce(o.met_at, o.waived_at) < :before and not exists"
+        " (select 1 from frozen_ledger f where f.consumer = o.consumer and f.interval = o.interval)"
+        " order by o.due_at, o.interval limit :limit",
         {"consumer": consumer, "before": before_us, "limit": limit},
     ).fetchall()
     return [(interval, met, waived) for interval, met, waived in rows]
@@ -369,4 +417,7 @@ def to_freeze(tx: Transaction, consumer: str, before_us: int, limit: int) -> lis
 
 def freeze(tx: Transaction, rows: Iterable[tuple[str, str, str, str, int]]) -> None:
     """Insert frozen ledgers: (consumer, interval, content, hash, at)."""
-    tx.executemany("insert into frozen_ledger (consumer, interval, content, hash, at) values (?, ?, ?, ?, ?)", rows)
+    tx.executemany(
+        "insert into frozen_ledger (consumer, interval, content, hash, at) values (?, ?, ?, ?, ?)",
+        rows,
+    )

@@ -89,8 +89,8 @@ def about(tx: Transaction, incidents: Iterable[int]) -> dict[int, list[PriorNoti
     results: dict[int, list[PriorNotification]] = {}
     for number in incidents:
         rows = tx.execute(
-            "select id, incident_id, kind, subject, recipient, channel, said, state, created_at from notice"
-            " where incident_id = ? order by id",
+            "select id, incident_id, kind, subject, recipient, channel, said, state, created_at"
+            " from notice where incident_id = ? order by id",
             (number,),
         )
         results[number] = [PriorNotification(*row) for row in rows]
@@ -99,21 +99,27 @@ def about(tx: Transaction, incidents: Iterable[int]) -> dict[int, list[PriorNoti
 
 def subjects(tx: Transaction, kind: str, subject: str) -> list[tuple[str, str]]:
     """Return (recipient, channel) that were already notified of a subject."""
-    rows = tx.execute("select recipient, channel from notice where subject = ? and kind = ?", (subject, kind))
+    rows = tx.execute(
+        "select recipient, channel from notice where subject = ? and kind = ?", (subject, kind)
+    )
     return [(recipient, channel) for recipient, channel in rows]
 
 
 def newest_subject(tx: Transaction, kind: str, recipient: str, *, before: str) -> str | None:
     """Return a recipient's greatest notified subject below `before`, or None."""
     row = tx.execute(
-        "select max(subject) from notice where kind = ? and recipient = ? and subject < ?", (kind, recipient, before)
+        "select max(subject) from notice where kind = ? and recipient = ? and subject < ?",
+        (kind, recipient, before),
     ).fetchone()
     return None if row is None or row[0] is None else str(row[0])
 
 
 def count_since(tx: Transaction, recipient: str, since: int) -> int:
     """Return the number of a recipient's notifications since a time, without dropped ones."""
-    row = tx.execute("select count(*) from notice where recipient = ? and created_at > ? and state <> 'dropped'", (recipient, since))
+    row = tx.execute(
+        "select count(*) from notice where recipient = ? and created_at > ? and state <> 'dropped'",
+        (recipient, since),
+    )
     return int(row.fetchone()[0])
 
 
@@ -126,8 +132,9 @@ def next_at(tx: Transaction) -> int | None:
 def undelivered(tx: Transaction, since: int) -> list[UndeliveredNotifications]:
     """Return notifications since a time that failed finally, or so far."""
     rows = tx.execute(
-        "select recipient, channel, count(*), max(error) from notice where error is not null and created_at >= ?"
-        " and (state = 'failed' or (state = 'waiting' and tries > 0)) group by recipient, channel order by 1, 2",
+        "select recipient, channel, count(*), max(error) from notice where error is not null and"
+        " created_at >= ? and (state = 'failed' or (state = 'waiting' and tries > 0)) group by"
+        " recipient, channel order by 1, 2",
         (since,),
     )
     return [UndeliveredNotifications(*row) for row in rows]
@@ -135,14 +142,18 @@ def undelivered(tx: Transaction, since: int) -> list[UndeliveredNotifications]:
 
 def count_failed(tx: Transaction, since: int) -> int:
     """Return the number of finally failed notifications since a time."""
-    return int(tx.execute("select count(*) from notice where state = 'failed' and created_at >= ?", (since,)).fetchone()[0])
+    return int(
+        tx.execute(
+            "select count(*) from notice where state = 'failed' and created_at >= ?", (since,)
+        ).fetchone()[0]
+    )
 
 
 def sent_since(tx: Transaction, since: int) -> list[DeliveredNotifications]:
     """Return the notifications sent since a time, by recipient and channel."""
     rows = tx.execute(
-        "select recipient, channel, count(*), max(sent_at) from notice where state = 'sent' and created_at >= ?"
-        " group by recipient, channel order by 1, 2",
+        "select recipient, channel, count(*), max(sent_at) from notice where state = 'sent' and"
+        " created_at >= ? group by recipient, channel order by 1, 2",
         (since,),
     )
     return [DeliveredNotifications(*row) for row in rows]
@@ -154,10 +165,24 @@ def sent_since(tx: Transaction, since: int) -> list[DeliveredNotifications]:
 def put(tx: Transaction, notifications: Iterable[Queued], now: int) -> None:
     """Queue notifications, without those already queued for the same recipient and channel."""
     tx.executemany(
-        "insert into notice (incident_id, kind, subject, recipient, channel, title, body, said, state, not_before, created_at, error)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (subject, kind, recipient, channel) do nothing",
+        "insert into notice (incident_id, kind, subject, recipient, channel, title, body, said,"
+        " state, not_before, created_at, error) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on"
+        " conflict (subject, kind, recipient, channel) do nothing",
         [
-            (n.incident, n.kind, n.subject, n.recipient, n.channel, n.title, n.body, n.said, n.state, n.not_before, now, n.error)
+            (
+                n.incident,
+                n.kind,
+                n.subject,
+                n.recipient,
+                n.channel,
+                n.title,
+                n.body,
+                n.said,
+                n.state,
+                n.not_before,
+                now,
+                n.error,
+            )
             for n in notifications
         ],
     )
@@ -165,25 +190,36 @@ def put(tx: Transaction, notifications: Iterable[Queued], now: int) -> None:
 
 def reword(tx: Transaction, number: int, title: str, body: str, said: str) -> None:
     """Update the text of a waiting notification."""
-    tx.execute("update notice set title = ?, body = ?, said = ? where id = ? and state = 'waiting'", (title, body, said, number))
+    tx.execute(
+        "update notice set title = ?, body = ?, said = ? where id = ? and state = 'waiting'",
+        (title, body, said, number),
+    )
 
 
 def hasten(tx: Transaction, number: int, at: int) -> None:
     """Send a notification earlier that waits for the end of quiet hours."""
-    tx.execute("update notice set not_before = ? where id = ? and state = 'waiting' and tries = 0 and not_before > ?", (at, number, at))
+    tx.execute(
+        "update notice set not_before = ? where id = ? and state = 'waiting' and tries = 0 and"
+        " not_before > ?",
+        (at, number, at),
+    )
 
 
 def drop(tx: Transaction, number: int, why: str) -> None:
     """Drop a waiting notification."""
-    tx.execute("update notice set state = 'dropped', error = ? where id = ? and state = 'waiting'", (why, number))
+    tx.execute(
+        "update notice set state = 'dropped', error = ? where id = ? and state = 'waiting'",
+        (why, number),
+    )
 
 
 def take(tx: Transaction, now: int, limit: int) -> list[DueNotification]:
     """Take the due notifications, oldest first, and reserve them for CLAIMED_US."""
     rows = tx.execute(
-        "select n.id, n.incident_id, n.kind, n.subject, n.recipient, n.channel, n.title, n.body, n.tries, n.created_at,"
-        " (select min(o.reference) from notice o where o.incident_id = n.incident_id and o.channel = n.channel)"
-        " from notice n where n.state = 'waiting' and n.not_before <= ? order by n.not_before, n.id limit ?",
+        "select n.id, n.incident_id, n.kind, n.subject, n.recipient, n.channel, n.title, n.body,"
+        " n.tries, n.created_at, (select min(o.reference) from notice o where o.incident_id ="
+        " n.incident_id and o.channel = n.channel) from notice n where n.state = 'waiting' and"
+        " n.not_before <= ? order by n.not_before, n.id limit ?",
         (now, limit),
     )
     notifications = [_taken(row) for row in rows]
@@ -197,26 +233,33 @@ def take(tx: Transaction, now: int, limit: int) -> list[DueNotification]:
 def sent(tx: Transaction, number: int, now: int, reference: str | None) -> None:
     """Mark a notification as sent."""
     tx.execute(
-        "update notice set state = 'sent', sent_at = ?, reference = ?, error = null where id = ? and state = 'waiting'",
+        "update notice set state = 'sent', sent_at = ?, reference = ?, error = null where id = ?"
+        " and state = 'waiting'",
         (now, reference, number),
     )
 
 
 def again(tx: Transaction, number: int, at: int, error: str) -> None:
     """Record an error, and the time of the next try."""
-    tx.execute("update notice set not_before = ?, error = ? where id = ? and state = 'waiting'", (at, error, number))
+    tx.execute(
+        "update notice set not_before = ?, error = ? where id = ? and state = 'waiting'",
+        (at, error, number),
+    )
 
 
 def fail(tx: Transaction, number: int, error: str) -> None:
     """Mark a notification as finally failed."""
-    tx.execute("update notice set state = 'failed', error = ? where id = ? and state = 'waiting'", (error, number))
+    tx.execute(
+        "update notice set state = 'failed', error = ? where id = ? and state = 'waiting'",
+        (error, number),
+    )
 
 
 def forget(tx: Transaction, before: int) -> None:
     """Delete notifications before a time, unless they wait or their incident is unresolved."""
     tx.execute(
-        "delete from notice where created_at < ? and state <> 'waiting' and (incident_id is null or incident_id in"
-        " (select id from incident where state = 'resolved'))",
+        "delete from notice where created_at < ? and state <> 'waiting' and (incident_id is null or"
+        " incident_id in (select id from incident where state = 'resolved'))",
         (before,),
     )
 

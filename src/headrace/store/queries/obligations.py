@@ -30,7 +30,8 @@ def newest(tx: Transaction, consumer: str, *, limit: int = 100) -> list[StoredOb
     """Return the newest obligations of a consumer, newest interval first."""
     return _all(
         tx.execute(
-            f"select {_COLUMNS} from obligation where consumer = :consumer order by interval desc limit :limit",
+            f"select {_COLUMNS} from obligation where consumer = :consumer order by interval desc"
+            " limit :limit",
             {"consumer": consumer, "limit": limit},
         )
     )
@@ -39,7 +40,8 @@ def newest(tx: Transaction, consumer: str, *, limit: int = 100) -> list[StoredOb
 def newest_met(tx: Transaction, consumer: str) -> StoredObligation | None:
     """Return the newest met obligation, or None."""
     row = tx.execute(
-        f"select {_COLUMNS} from obligation where consumer = :consumer and met_at is not null order by interval desc limit 1",
+        f"select {_COLUMNS} from obligation where consumer = :consumer and met_at is not null order"
+        " by interval desc limit 1",
         {"consumer": consumer},
     ).fetchone()
     return StoredObligation(*row) if row else None
@@ -49,8 +51,8 @@ def unmet(tx: Transaction, consumer: str, *, limit: int = 10_000) -> list[Stored
     """Return a consumer's obligations that are neither met nor waived, oldest first."""
     return _all(
         tx.execute(
-            f"select {_COLUMNS} from obligation where consumer = :consumer and met_at is null and waived_at is null "
-            "order by interval limit :limit",
+            f"select {_COLUMNS} from obligation where consumer = :consumer and met_at is null and"
+            " waived_at is null order by interval limit :limit",
             {"consumer": consumer, "limit": limit},
         )
     )
@@ -58,19 +60,27 @@ def unmet(tx: Transaction, consumer: str, *, limit: int = 10_000) -> list[Stored
 
 def get(tx: Transaction, consumer: str, interval: str) -> StoredObligation | None:
     """Return one obligation; None while it isn't due."""
-    row = tx.execute(f"select {_COLUMNS} from obligation where consumer = ? and interval = ?", (consumer, interval)).fetchone()
+    row = tx.execute(
+        f"select {_COLUMNS} from obligation where consumer = ? and interval = ?",
+        (consumer, interval),
+    ).fetchone()
     return StoredObligation(*row) if row else None
 
 
 def waive(tx: Transaction, consumer: str, interval: str, now: int) -> None:
     """Waive an obligation; one that was met earlier, and isn't any more, keeps that time."""
-    tx.execute("update obligation set waived_at = ? where consumer = ? and interval = ?", (now, consumer, interval))
+    tx.execute(
+        "update obligation set waived_at = ? where consumer = ? and interval = ?",
+        (now, consumer, interval),
+    )
 
 
 def any_waived(tx: Transaction, consumers: Iterable[str], interval: str) -> bool:
     """Return whether any of these consumers' obligations for an interval was waived."""
     sql = "select 1 from obligation where consumer = ? and interval = ? and waived_at is not null"
-    return any(tx.execute(sql, (consumer, interval)).fetchone() is not None for consumer in consumers)
+    return any(
+        tx.execute(sql, (consumer, interval)).fetchone() is not None for consumer in consumers
+    )
 
 
 def all_unmet(tx: Transaction, due_by: int, each: int) -> dict[str, list[StoredObligation]]:
@@ -79,9 +89,9 @@ def all_unmet(tx: Transaction, due_by: int, each: int) -> dict[str, list[StoredO
     Open means neither met nor waived; `each` limits their number per consumer.
     """
     rows = tx.execute(
-        f"select {_COLUMNS} from (select {_COLUMNS}, row_number() over (partition by consumer order by interval desc) as place"
-        " from obligation where met_at is null and waived_at is null and due_at <= :due) as open_ones where place <= :each"
-        " order by consumer, interval",
+        f"select {_COLUMNS} from (select {_COLUMNS}, row_number() over (partition by consumer order"
+        " by interval desc) as place from obligation where met_at is null and waived_at is null"
+        " and due_at <= :due) as open_ones where place <= :each order by consumer, interval",
         {"due": due_by, "each": each},
     )
     results: dict[str, list[StoredObligation]] = {}
@@ -124,11 +134,14 @@ def promise_start(tx: Transaction, consumer: str) -> PromiseStart | None:
     start: PromiseStart | None = None
     ended: int | None = None
     for from_at, until_at, begins_at in tx.execute(
-        "select from_at, until_at, begins_at from promise where consumer = ? order by from_at, id", (consumer,)
+        "select from_at, until_at, begins_at from promise where consumer = ? order by from_at, id",
+        (consumer,),
     ):
         # A promise that was replaced before it began doesn't count.
         unbroken = start is not None and ended == from_at and start.unbroken_since <= from_at
-        since = min(begins_at, start.unbroken_since) if start is not None and unbroken else begins_at
+        since = (
+            min(begins_at, start.unbroken_since) if start is not None and unbroken else begins_at
+        )
         start, ended = PromiseStart(begins_at, since), until_at
     return start if ended is None else None
 
@@ -136,7 +149,11 @@ def promise_start(tx: Transaction, consumer: str) -> PromiseStart | None:
 def promise_in_force(tx: Transaction, consumer: str) -> Promise | None:
     """Return a consumer's promise in force, or None."""
     return _promise(
-        tx.execute(f"{_SELECT} where consumer = :consumer and until_at is null order by from_at desc limit 1", {"consumer": consumer})
+        tx.execute(
+            f"{_SELECT} where consumer = :consumer and until_at is null order by from_at desc"
+            " limit 1",
+            {"consumer": consumer},
+        )
     )
 
 
@@ -144,8 +161,8 @@ def promise_at(tx: Transaction, consumer: str, at_us: int) -> Promise | None:
     """Return a consumer's promise at a time, or None."""
     return _promise(
         tx.execute(
-            f"{_SELECT} where consumer = :consumer and from_at <= :at and (until_at is null or until_at > :at) "
-            "order by from_at desc limit 1",
+            f"{_SELECT} where consumer = :consumer and from_at <= :at and (until_at is null or"
+            " until_at > :at) order by from_at desc limit 1",
             {"consumer": consumer, "at": at_us},
         )
     )
@@ -156,7 +173,11 @@ _SELECT = "select id, consumer, terms, from_at, until_at, begins_at from promise
 
 def _promise(result: Any) -> Promise | None:
     row = result.fetchone()
-    return None if row is None else Promise(row[0], row[1], msgspec.json.decode(row[2]), row[3], row[4], row[5])
+    return (
+        None
+        if row is None
+        else Promise(row[0], row[1], msgspec.json.decode(row[2]), row[3], row[4], row[5])
+    )
 
 
 # Each take-over of a consumer's export target has a unique name, which is stored in `meta`.
@@ -174,6 +195,7 @@ def newest_take_over(tx: Transaction, consumer: str) -> str:
 def record_take_over(tx: Transaction, consumer: str) -> None:
     """Record that this state takes over the consumer's target."""
     tx.execute(
-        "insert into meta (key, value) values (?, ?) on conflict (key) do update set value = excluded.value",
+        "insert into meta (key, value) values (?, ?) on conflict (key) do update set value ="
+        " excluded.value",
         (_PREFIX + consumer, uuid.uuid4().hex),
     )

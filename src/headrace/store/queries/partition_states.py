@@ -45,21 +45,27 @@ class NodePublicationSummary(msgspec.Struct, frozen=True):
 def get(tx: Transaction, node: str, partition: str) -> Partition | None:
     """Return one partition; None if it is unknown."""
     row = tx.execute(
-        f"select {_COLUMNS} from partition where node = :node and partition = :partition", {"node": node, "partition": partition}
+        f"select {_COLUMNS} from partition where node = :node and partition = :partition",
+        {"node": node, "partition": partition},
     ).fetchone()
     return _partition(row) if row else None
 
 
 def oldest_open(tx: Transaction, node: str) -> str | None:
     """Return a node's oldest partition in a state other than `published`, or None."""
-    row = tx.execute("select min(partition) from partition where node = :node and state <> 'published'", {"node": node}).fetchone()
+    row = tx.execute(
+        "select min(partition) from partition where node = :node and state <> 'published'",
+        {"node": node},
+    ).fetchone()
     return None if row is None else row[0]
 
 
 def counts(tx: Transaction) -> dict[str, dict[str, int]]:
     """Return the number of partitions by node and state."""
     results: dict[str, dict[str, int]] = {}
-    for node, state, count in tx.execute("select node, state, count(*) from partition group by node, state"):
+    for node, state, count in tx.execute(
+        "select node, state, count(*) from partition group by node, state"
+    ):
         results.setdefault(node, {})[state] = count
     return results
 
@@ -67,7 +73,8 @@ def counts(tx: Transaction) -> dict[str, dict[str, int]]:
 def waiting_reasons(tx: Transaction, begins: str) -> set[str]:
     """Return the distinct reasons of waiting partitions that begin with a text."""
     rows = tx.execute(
-        "select distinct reason from partition where state <> 'published' and state = 'waiting' and substr(reason, 1, :length) = :begins",
+        "select distinct reason from partition where state <> 'published' and state = 'waiting' and"
+        " substr(reason, 1, :length) = :begins",
         {"length": len(begins), "begins": begins},
     )
     return {row[0] for row in rows}
@@ -75,14 +82,19 @@ def waiting_reasons(tx: Transaction, begins: str) -> set[str]:
 
 def stale_nodes(tx: Transaction) -> set[str]:
     """Return the nodes with stale published partitions."""
-    return {row[0] for row in tx.execute("select distinct node from partition where stale <> 0 and publication_id is not null")}
+    return {
+        row[0]
+        for row in tx.execute(
+            "select distinct node from partition where stale <> 0 and publication_id is not null"
+        )
+    }
 
 
 def stale_keys(tx: Transaction, node: str, limit: int = 100) -> list[str]:
     """Return at most `limit` newest stale published partitions of a node, oldest first."""
     rows = tx.execute(
-        "select partition from partition where node = :node and stale <> 0 and publication_id is not null "
-        "order by partition desc limit :limit",
+        "select partition from partition where node = :node and stale <> 0 and publication_id is"
+        " not null order by partition desc limit :limit",
         {"node": node, "limit": limit},
     ).fetchall()
     return [key for (key,) in reversed(rows)]
@@ -97,17 +109,23 @@ def extent(tx: Transaction, node: str) -> NodePublicationSummary | None:
     ).fetchone()
     if row is None:
         return None
-    oldest = tx.execute("select min(partition) from publication where node = :node and ended_snapshot is null", {"node": node}).fetchone()
+    oldest = tx.execute(
+        "select min(partition) from publication where node = :node and ended_snapshot is null",
+        {"node": node},
+    ).fetchone()
     return NodePublicationSummary(node, oldest[0], *row)
 
 
 def data_keys(tx: Transaction, node: str, moment: str) -> list[str]:
     """Return a node's known data keys of an interval, or all if it isn't partitioned by time."""
     if not moment:
-        rows = tx.execute("select partition from partition where node = :node", {"node": node}).fetchall()
+        rows = tx.execute(
+            "select partition from partition where node = :node", {"node": node}
+        ).fetchall()
     else:
         rows = tx.execute(
-            "select partition from partition where node = :node and partition >= :first and partition < :beyond",
+            "select partition from partition where node = :node and partition >= :first and"
+            " partition < :beyond",
             {"node": node, "first": f"{moment}/", "beyond": f"{moment}0"},
         ).fetchall()
     return sorted(key[len(moment) + 1 :] if moment else key for (key,) in rows)
@@ -115,7 +133,9 @@ def data_keys(tx: Transaction, node: str, moment: str) -> list[str]:
 
 def _partition(row: tuple[Any, ...]) -> Partition:
     node, partition, state, stale, failures, not_before, publication_id, reason, since = row
-    return Partition(node, partition, state, bool(stale), failures, not_before, publication_id, reason, since)
+    return Partition(
+        node, partition, state, bool(stale), failures, not_before, publication_id, reason, since
+    )
 
 
 # What readers see of all nodes, by one query; `extent` answers the same for one node.
@@ -129,15 +149,19 @@ class VisibleExtent(NamedTuple):
 
 
 _SEEN = (
-    "select s.node, s.oldest, s.newest, p.published_at, p.verdict, p.rows, s.partitions from (select node, min(partition) as oldest,"
-    " max(partition) as newest, count(*) as partitions from publication where ended_snapshot is null{one} group by node) as s"
-    " join publication p on p.node = s.node and p.partition = s.newest and p.ended_snapshot is null"
+    "select s.node, s.oldest, s.newest, p.published_at, p.verdict, p.rows, s.partitions from"
+    " (select node, min(partition) as oldest, max(partition) as newest, count(*) as partitions from"
+    " publication where ended_snapshot is null{one} group by node) as s join publication p on"
+    " p.node = s.node and p.partition = s.newest and p.ended_snapshot is null"
 )
 
 
 def visible_extents(tx: Transaction) -> dict[str, VisibleExtent]:
     """Return the extents of all nodes with published partitions, by node."""
-    return {row[0]: VisibleExtent(NodePublicationSummary(*row[:6]), int(row[6])) for row in tx.execute(_SEEN.format(one=""))}
+    return {
+        row[0]: VisibleExtent(NodePublicationSummary(*row[:6]), int(row[6]))
+        for row in tx.execute(_SEEN.format(one=""))
+    }
 
 
 def visible_extent(tx: Transaction, node: str) -> VisibleExtent | None:
@@ -167,10 +191,11 @@ _DROPPED = (
 )
 """Condition: the partition's last quarantined data was dropped; the partition keeps its state."""
 CALENDAR_STATE = (
-    f"case when {_DROPPED} then 'dropped' when p.state in ('running', 'rejected', 'held', 'failed', 'withdrawn') then p.state"
-    " when p.publication_id is not null and (p.stale <> 0 or p.proposed <> 0) then 'stale'"
-    " when p.publication_id is not null and b.verdict in ('warned', 'unchecked') then b.verdict"
-    " when p.publication_id is not null then 'published' else p.state end"
+    f"case when {_DROPPED} then 'dropped' when p.state in ('running', 'rejected', 'held', 'failed',"
+    " 'withdrawn') then p.state when p.publication_id is not null and (p.stale <> 0 or p.proposed"
+    " <> 0) then 'stale' when p.publication_id is not null and b.verdict in ('warned',"
+    " 'unchecked') then b.verdict when p.publication_id is not null then 'published' else"
+    " p.state end"
 )
 """SQL for a partition's state in calendars; states that need an action take precedence."""
 _FROM = "from partition p left join publication b on b.id = p.publication_id where p.node = :node"
@@ -192,23 +217,31 @@ class Day(NamedTuple):
     published_at: int | None
 
 
-def days_between(tx: Transaction, node: str, first: str, last: str | None, *, before: str | None, limit: int) -> list[Day]:
+def days_between(
+    tx: Transaction, node: str, first: str, last: str | None, *, before: str | None, limit: int
+) -> list[Day]:
     """Return partitions from `first` to `last` (included) and below `before`, newest first."""
-    bounds = ("" if last is None else " and p.partition <= :last") + ("" if before is None else " and p.partition < :before")
+    bounds = ("" if last is None else " and p.partition <= :last") + (
+        "" if before is None else " and p.partition < :before"
+    )
     rows = tx.execute(
-        f"select p.partition, {CALENDAR_STATE}, p.publication_id is not null, p.stale <> 0 or p.proposed <> 0, p.reason, p.since,"
-        f" p.failures, b.rows, b.bytes, b.verdict, b.published_at {_FROM} and p.partition >= :first{bounds} order by p.partition desc limit"
+        f"select p.partition, {CALENDAR_STATE}, p.publication_id is not null, p.stale <> 0 or"
+        " p.proposed <> 0, p.reason, p.since, p.failures, b.rows, b.bytes, b.verdict,"
+        f" b.published_at {_FROM} and p.partition >= :first{bounds} order by p.partition desc limit"
         " :limit",
         {"node": node, "first": first, "last": last, "before": before, "limit": limit},
     )
     return [Day(row[0], row[1], bool(row[2]), bool(row[3]), *row[4:]) for row in rows]
 
 
-def calendar_counts(tx: Transaction, node: str, first: str = "", last: str | None = None) -> dict[str, int]:
+def calendar_counts(
+    tx: Transaction, node: str, first: str = "", last: str | None = None
+) -> dict[str, int]:
     """Return the number of partitions by calendar state, from `first` to `last` (included)."""
     bounds = "" if last is None else " and p.partition <= :last"
     rows = tx.execute(
-        f"select {CALENDAR_STATE} as shown, count(*) {_FROM} and p.partition >= :first{bounds} group by shown",
+        f"select {CALENDAR_STATE} as shown, count(*) {_FROM} and p.partition >= :first{bounds}"
+        " group by shown",
         {"node": node, "first": first, "last": last},
     )
     return dict(rows.fetchall())
@@ -217,7 +250,8 @@ def calendar_counts(tx: Transaction, node: str, first: str = "", last: str | Non
 def keys_between(tx: Transaction, node: str, first: str, last: str) -> list[str]:
     """Return the partitions from `first` to `last`, both included."""
     rows = tx.execute(
-        "select partition from partition where node = :node and partition >= :first and partition <= :last",
+        "select partition from partition where node = :node and partition >= :first and partition"
+        " <= :last",
         {"node": node, "first": first, "last": last},
     )
     return [str(row[0]) for row in rows]
@@ -235,7 +269,11 @@ def count_between(tx: Transaction, node: str, first: str, before: str | None) ->
 
 def calendar_states(tx: Transaction, node: str) -> dict[str, str]:
     """Return the calendar states of all of a node's partitions, oldest first."""
-    return dict(tx.execute(f"select p.partition, {CALENDAR_STATE} {_FROM} order by p.partition", {"node": node}).fetchall())
+    return dict(
+        tx.execute(
+            f"select p.partition, {CALENDAR_STATE} {_FROM} order by p.partition", {"node": node}
+        ).fetchall()
+    )
 
 
 # The partition states from which the scheduler starts: all of them, or those that changed since a
@@ -276,21 +314,25 @@ def next_revision(tx: Transaction) -> int:
     return int(tx.execute("select coalesce(max(revision), 0) from partition").fetchone()[0]) + 1
 
 
-def stored_states(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[StoredPartitionState]:
+def stored_states(
+    tx: Transaction, after: int = -1, node: str | None = None
+) -> Iterator[StoredPartitionState]:
     """Stream the partitions that changed after a revision, of all nodes or of one.
 
     They may not fit into memory.
     """
     which, value = ("p.revision > ?", after) if node is None else ("p.node = ?", node)
     rows = tx.execute(
-        "select p.node, p.partition, p.state, p.stale, p.failures, p.not_before, p.publication_id is not null, p.proposed,"
-        " coalesce(p.reason, ''), p.since, case when p.partition = '*' then (select coalesce(max(f.id), 0) from publication f"
-        " where f.node = p.node and f.partition = '*' and f.identical = 0) else 0 end"
-        f" from partition p where {which}",
+        "select p.node, p.partition, p.state, p.stale, p.failures, p.not_before, p.publication_id"
+        " is not null, p.proposed, coalesce(p.reason, ''), p.since, case when p.partition = '*'"
+        " then (select coalesce(max(f.id), 0) from publication f where f.node = p.node and"
+        f" f.partition = '*' and f.identical = 0) else 0 end from partition p where {which}",
         (value,),
     )
     for r in rows:
-        yield StoredPartitionState(r[0], r[1], r[2], bool(r[3]), r[4], r[5], bool(r[6]), bool(r[7]), r[8], r[9], r[10])
+        yield StoredPartitionState(
+            r[0], r[1], r[2], bool(r[3]), r[4], r[5], bool(r[6]), bool(r[7]), r[8], r[9], r[10]
+        )
 
 
 def checkpoint(tx: Transaction) -> StoredCheckpoint | None:
@@ -302,8 +344,9 @@ def checkpoint(tx: Transaction) -> StoredCheckpoint | None:
 def save_checkpoint(tx: Transaction, version: int, content: bytes, now: int) -> None:
     """Store a checkpoint that covers all changes so far, including those of this transaction."""
     tx.execute(
-        "insert into checkpoint (id, version, revision, at, content) values (1, ?, ?, ?, ?) on conflict (id) do update set"
-        " version = excluded.version, revision = excluded.revision, at = excluded.at, content = excluded.content",
+        "insert into checkpoint (id, version, revision, at, content) values (1, ?, ?, ?, ?) on"
+        " conflict (id) do update set version = excluded.version, revision = excluded.revision, at"
+        " = excluded.at, content = excluded.content",
         (version, next_revision(tx) - 1, now, content),
     )
 
@@ -330,8 +373,8 @@ def brief_states(tx: Transaction, after: int = -1) -> Iterator[Brief]:
     `stale` includes partitions that are only recomputed on request.
     """
     rows = tx.execute(
-        "select node, partition, state, stale <> 0 or proposed <> 0, failures > 0, publication_id is not null from partition"
-        " where revision > ? order by node",
+        "select node, partition, state, stale <> 0 or proposed <> 0, failures > 0, publication_id"
+        " is not null from partition where revision > ? order by node",
         (after,),
     )
     for node, partition, state, stale, failing, published in rows:
@@ -345,8 +388,8 @@ def failed_since(tx: Transaction, at: int) -> list[tuple[str, str]]:
     to be computed by the applied version.
     """
     rows = tx.execute(
-        "select node, partition from partition where state <> 'published' and since >= ?"
-        " and (state in ('failed', 'rejected') or (state = 'waiting' and failures > 0)) order by node",
+        "select node, partition from partition where state <> 'published' and since >= ? and (state"
+        " in ('failed', 'rejected') or (state = 'waiting' and failures > 0)) order by node",
         (at,),
     )
     return [*((row[0], row[1]) for row in rows), *_failed_before(tx, at)]
@@ -357,11 +400,17 @@ def _failed_before(tx: Transaction, at: int) -> Iterator[tuple[str, str]]:
 
     Their state says that they were never tried, so attempts are searched instead.
     """
-    waiting = "select node, partition from partition where state = 'waiting' and failures = 0 and since >= ?"
+    waiting = (
+        "select node, partition from partition where state = 'waiting' and failures = 0 and since"
+        " >= ?"
+    )
     open_since = {(row[0], row[1]) for row in tx.execute(waiting, (at,))}
     if not open_since:
         return
-    ended = "select node, partitions from attempt where finished_at >= ? and state in ('failed', 'rejected')"
+    ended = (
+        "select node, partitions from attempt where finished_at >= ? and state in ('failed',"
+        " 'rejected')"
+    )
     for node, partitions in tx.execute(ended, (at,)):
         for key in msgspec.json.decode(partitions):
             if (node, key) in open_since:

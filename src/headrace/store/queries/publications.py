@@ -11,8 +11,8 @@ from headrace.store.queries.partition_states import next_revision
 from headrace.store.transaction import Transaction
 
 _COLUMNS = (
-    "id, node, partition, epoch, n, snapshot, ended_snapshot, published_at, ended_at, rows, bytes, verdict, content_hash, identical, "
-    "version, delivery_id, manifest"
+    "id, node, partition, epoch, n, snapshot, ended_snapshot, published_at, ended_at, rows, bytes,"
+    " verdict, content_hash, identical, version, delivery_id, manifest"
 )
 
 
@@ -45,7 +45,8 @@ class Publication(msgspec.Struct, frozen=True):
 def current(tx: Transaction, node: str, partition: str) -> Publication | None:
     """Return a partition's visible publication, or None."""
     row = tx.execute(
-        f"select {_COLUMNS} from publication where node = :node and partition = :partition and ended_snapshot is null",
+        f"select {_COLUMNS} from publication where node = :node and partition = :partition and"
+        " ended_snapshot is null",
         {"node": node, "partition": partition},
     ).fetchone()
     return _publication(row) if row else None
@@ -54,7 +55,8 @@ def current(tx: Transaction, node: str, partition: str) -> Publication | None:
 def newest(tx: Transaction, node: str) -> Publication | None:
     """Return the publication of the node's newest published partition (by key), or None."""
     row = tx.execute(
-        f"select {_COLUMNS} from publication where node = :node and ended_snapshot is null order by partition desc limit 1",
+        f"select {_COLUMNS} from publication where node = :node and ended_snapshot is null order by"
+        " partition desc limit 1",
         {"node": node},
     ).fetchone()
     return _publication(row) if row else None
@@ -63,9 +65,9 @@ def newest(tx: Transaction, node: str) -> Publication | None:
 def rows_each(tx: Transaction, node: str, read: str, before: str, limit: int) -> list[float]:
     """Return the node's rows per row of `read`, for the newest partitions before `before`."""
     rows = tx.execute(
-        "select p.rows, i.rows from publication p join publication i on i.node = ? and i.partition = p.partition"
-        " and i.ended_snapshot is null and i.rows > 0 where p.node = ? and p.ended_snapshot is null and p.partition < ?"
-        " order by p.partition desc limit ?",
+        "select p.rows, i.rows from publication p join publication i on i.node = ? and i.partition"
+        " = p.partition and i.ended_snapshot is null and i.rows > 0 where p.node = ? and"
+        " p.ended_snapshot is null and p.partition < ? order by p.partition desc limit ?",
         (read, node, before, limit),
     ).fetchall()
     return [own / of for own, of in rows]
@@ -88,10 +90,15 @@ def any_since_version(tx: Transaction, node: str, version: int, before: int | No
 
 def newest_id(tx: Transaction, node: str, partitions: Sequence[str] | None) -> int:
     """Return the id of the newest publication of some partitions (None: all); 0 without any."""
-    sql = "select coalesce(max(id), 0) from publication where node = :node and ended_snapshot is null"
+    sql = (
+        "select coalesce(max(id), 0) from publication where node = :node and ended_snapshot is null"
+    )
     if partitions is None:
         return int(tx.execute(sql, {"node": node}).fetchone()[0])
-    result = (tx.execute(f"{sql} and partition = :key", {"node": node, "key": key}).fetchone()[0] for key in partitions)
+    result = (
+        tx.execute(f"{sql} and partition = :key", {"node": node, "key": key}).fetchone()[0]
+        for key in partitions
+    )
     return max(map(int, result), default=0)
 
 
@@ -102,11 +109,21 @@ def last_id(tx: Transaction) -> int:
 
 def snapshot_of(tx: Transaction, node: str, publication_id: int) -> int | None:
     """Return the snapshot of a publication, visible or not; None if it isn't the node's."""
-    row = tx.execute("select snapshot from publication where id = :id and node = :node", {"id": publication_id, "node": node}).fetchone()
+    row = tx.execute(
+        "select snapshot from publication where id = :id and node = :node",
+        {"id": publication_id, "node": node},
+    ).fetchone()
     return None if row is None else int(row[0])
 
 
-def of_node(tx: Transaction, node: str, *, first: str | None = None, last: str | None = None, limit: int = 1_000) -> list[Publication]:
+def of_node(
+    tx: Transaction,
+    node: str,
+    *,
+    first: str | None = None,
+    last: str | None = None,
+    limit: int = 1_000,
+) -> list[Publication]:
     """Return visible publications from `first` to `last` (both included), newest first."""
     bounded = "" if last is None else "and partition <= :last "
     rows = tx.execute(
@@ -121,7 +138,8 @@ def of_run(tx: Transaction, run_id: int) -> list[Publication]:
     """Return the publications of a run's attempts, in order."""
     columns = ", ".join(f"p.{name.strip()}" for name in _COLUMNS.split(","))
     rows = tx.execute(
-        f"select {columns} from attempt a join publication p on p.epoch = a.epoch and p.n = a.n where a.run_id = :run order by p.id",
+        f"select {columns} from attempt a join publication p on p.epoch = a.epoch and p.n = a.n"
+        " where a.run_id = :run order by p.id",
         {"run": run_id},
     )
     return _publications(rows)
@@ -130,21 +148,24 @@ def of_run(tx: Transaction, run_id: int) -> list[Publication]:
 def first_published(tx: Transaction, node: str, partition: str) -> tuple[int, int] | None:
     """Return time and snapshot of a partition's first publication; None if never published."""
     row = tx.execute(
-        "select published_at, snapshot from publication where node = :node and partition = :partition order by published_at, id limit 1",
+        "select published_at, snapshot from publication where node = :node and partition ="
+        " :partition order by published_at, id limit 1",
         {"node": node, "partition": partition},
     ).fetchone()
     return None if row is None else (row[0], row[1])
 
 
-def first_reading(tx: Transaction, node: str, partition: str, snapshot: int, since_us: int) -> tuple[int, int] | None:
+def first_reading(
+    tx: Transaction, node: str, partition: str, snapshot: int, since_us: int
+) -> tuple[int, int] | None:
     """Return time and snapshot of a partition's first publication since a time, or None.
 
     Its attempt must have read this snapshot or a later one.
     """
     row = tx.execute(
-        "select p.published_at, p.snapshot from publication p join attempt a on a.epoch = p.epoch and a.n = p.n "
-        "where p.node = :node and p.partition = :partition and p.published_at >= :since and a.snapshot_read >= :snapshot "
-        "order by p.published_at, p.id limit 1",
+        "select p.published_at, p.snapshot from publication p join attempt a on a.epoch = p.epoch"
+        " and a.n = p.n where p.node = :node and p.partition = :partition and p.published_at >="
+        " :since and a.snapshot_read >= :snapshot order by p.published_at, p.id limit 1",
         {"node": node, "partition": partition, "since": since_us, "snapshot": snapshot},
     ).fetchone()
     return None if row is None else (row[0], row[1])
@@ -152,7 +173,10 @@ def first_reading(tx: Transaction, node: str, partition: str, snapshot: int, sin
 
 def newest_at(tx: Transaction, snapshot: int) -> int | None:
     """Return the time of the newest publication in a snapshot; None without any by then."""
-    row = tx.execute("select max(published_at) from publication where snapshot <= :snapshot", {"snapshot": snapshot}).fetchone()
+    row = tx.execute(
+        "select max(published_at) from publication where snapshot <= :snapshot",
+        {"snapshot": snapshot},
+    ).fetchone()
     return None if row is None else row[0]
 
 
@@ -174,13 +198,18 @@ def computed(tx: Transaction, node: str, partition: str) -> NewestPublication | 
         " where p.node = :node and p.partition = :partition order by p.id desc limit 1",
         {"node": node, "partition": partition},
     ).fetchone()
-    return None if row is None else NewestPublication(row[0], row[1], row[2], row[3] or 0, row[4] is not None)
+    return (
+        None
+        if row is None
+        else NewestPublication(row[0], row[1], row[2], row[3] or 0, row[4] is not None)
+    )
 
 
 def next_with_rows(tx: Transaction, node: str, partition: str) -> str | None:
     """Return the nearest later partition with visible rows, or None."""
     row = tx.execute(
-        "select min(partition) from publication where node = ? and partition > ? and ended_snapshot is null and rows > 0",
+        "select min(partition) from publication where node = ? and partition > ? and ended_snapshot"
+        " is null and rows > 0",
         (node, partition),
     ).fetchone()
     return None if row is None or row[0] is None else str(row[0])
@@ -189,7 +218,8 @@ def next_with_rows(tx: Transaction, node: str, partition: str) -> str | None:
 def deliveries_before(tx: Transaction, node: str, partition: str, number: int) -> set[int]:
     """Return a partition's deliveries that were published before a publication, visible or not."""
     rows = tx.execute(
-        "select distinct delivery_id from publication where node = ? and partition = ? and id < ? and delivery_id is not null",
+        "select distinct delivery_id from publication where node = ? and partition = ? and id < ?"
+        " and delivery_id is not null",
         (node, partition, number),
     )
     return {int(delivery) for (delivery,) in rows}
@@ -198,7 +228,8 @@ def deliveries_before(tx: Transaction, node: str, partition: str, number: int) -
 def changed_since(tx: Transaction, node: str, snapshot: int, *, besides: int | None) -> set[str]:
     """Return partitions published with other rows after a snapshot, but not in `besides`."""
     rows = tx.execute(
-        "select distinct partition from publication where node = :node and snapshot > :snapshot and snapshot <> :besides and identical = 0",
+        "select distinct partition from publication where node = :node and snapshot > :snapshot and"
+        " snapshot <> :besides and identical = 0",
         {"node": node, "snapshot": snapshot, "besides": -1 if besides is None else besides},
     )
     return {str(key) for (key,) in rows}
@@ -207,7 +238,9 @@ def changed_since(tx: Transaction, node: str, snapshot: int, *, besides: int | N
 def hashes(tx: Transaction, node: str, keys: Iterable[str]) -> dict[str, str | None]:
     """Return the content hashes of visible publications by partition."""
     results = ((key, current(tx, node, key)) for key in keys)
-    return {key: publication.content_hash for key, publication in results if publication is not None}
+    return {
+        key: publication.content_hash for key, publication in results if publication is not None
+    }
 
 
 class Visible(msgspec.Struct, frozen=True):
@@ -221,21 +254,24 @@ class Visible(msgspec.Struct, frozen=True):
 def visible(tx: Transaction, node: str, snapshot: int) -> dict[str, Visible]:
     """Return the publications visible in a snapshot, by partition."""
     rows = tx.execute(
-        "select partition, id, rows, content_hash from publication where node = :node and snapshot <= :snapshot "
-        "and (ended_snapshot is null or ended_snapshot > :snapshot)",
+        "select partition, id, rows, content_hash from publication where node = :node and snapshot"
+        " <= :snapshot and (ended_snapshot is null or ended_snapshot > :snapshot)",
         {"node": node, "snapshot": snapshot},
     )
     return {row[0]: Visible(row[1], row[2], row[3]) for row in rows}
 
 
-def shown_between(tx: Transaction, node: str, first: str, last: str, *, limit: int) -> list[Publication]:
+def shown_between(
+    tx: Transaction, node: str, first: str, last: str, *, limit: int
+) -> list[Publication]:
     """Return visible publications from `first` to `last`, in order.
 
     Both are included, with their finer partitions.
     """
     rows = tx.execute(
-        f"select {_COLUMNS} from publication where node = :node and ended_snapshot is null and partition >= :first"
-        " and (partition <= :last or partition < :beyond) order by partition limit :limit",
+        f"select {_COLUMNS} from publication where node = :node and ended_snapshot is null and"
+        " partition >= :first and (partition <= :last or partition < :beyond) order by partition"
+        " limit :limit",
         {"node": node, "first": first, "last": last, "beyond": f"{last}/~", "limit": limit},
     )
     return _publications(rows)
@@ -244,7 +280,8 @@ def shown_between(tx: Transaction, node: str, first: str, last: str, *, limit: i
 def count_between(tx: Transaction, node: str, first: str, last: str) -> int:
     """Return the number of published partitions from `first` to `last`, both included."""
     row = tx.execute(
-        "select count(*) from publication where node = :node and ended_snapshot is null and partition between :first and :last",
+        "select count(*) from publication where node = :node and ended_snapshot is null and"
+        " partition between :first and :last",
         {"node": node, "first": first, "last": last},
     ).fetchone()
     return int(row[0])
@@ -280,8 +317,8 @@ class ComparedPublication(msgspec.Struct, frozen=True, gc=False):
 def history_of(tx: Transaction, node: str) -> list[ComparedPublication]:
     """Return all publications of a node, by partition and oldest first."""
     rows = tx.execute(
-        "select partition, id, epoch, n, snapshot, ended_snapshot, rows, bytes, verdict, content_hash, version from publication"
-        " where node = ? order by partition, id",
+        "select partition, id, epoch, n, snapshot, ended_snapshot, rows, bytes, verdict,"
+        " content_hash, version from publication where node = ? order by partition, id",
         (node,),
     ).fetchall()
     return [ComparedPublication(*row) for row in rows]
@@ -293,13 +330,17 @@ def by_version(tx: Transaction, node: str) -> list[tuple[int, int, str, str]]:
         "select version, count(*), min(partition), max(partition) from publication"
         " where node = ? and ended_snapshot is null group by version order by version"
     )
-    return [(int(version), int(count), first, last) for version, count, first, last in tx.execute(sql, (node,)).fetchall()]
+    return [
+        (int(version), int(count), first, last)
+        for version, count, first, last in tx.execute(sql, (node,)).fetchall()
+    ]
 
 
 def times(tx: Transaction, node: str, partition: str) -> list[int]:
     """Return a partition's publication times in microseconds, oldest first."""
     rows = tx.execute(
-        "select published_at from publication where node = ? and partition = ? order by published_at",
+        "select published_at from publication where node = ? and partition = ? order by"
+        " published_at",
         (node, partition),
     ).fetchall()
     return [int(at) for (at,) in rows]
@@ -320,22 +361,34 @@ class AccumulatedPartition(msgspec.Struct, frozen=True):
 
 def accumulated(tx: Transaction, node: str) -> list[AccumulatedPartition]:
     """Return the visible publications of such a table, one per published partition."""
-    rows = tx.execute("select partition, snapshot, content_hash, rows from publication where node = ? and ended_snapshot is null", (node,))
+    rows = tx.execute(
+        "select partition, snapshot, content_hash, rows from publication where node = ? and"
+        " ended_snapshot is null",
+        (node,),
+    )
     return [AccumulatedPartition(*row) for row in rows.fetchall()]
 
 
 def newest_accumulated_snapshot(tx: Transaction, node: str) -> int:
     """Return the last snapshot in which a publication, visible or not, changed the table; or 0."""
-    return int(tx.execute("select coalesce(max(snapshot), 0) from publication where node = ?", (node,)).fetchone()[0])
+    return int(
+        tx.execute(
+            "select coalesce(max(snapshot), 0) from publication where node = ?", (node,)
+        ).fetchone()[0]
+    )
 
 
 # Withdrawn publications: the partition isn't visible any more.
 
 
-def withdraw(tx: Transaction, node: str, partition: str, *, snapshot: int, now: int, reason: str) -> None:
+def withdraw(
+    tx: Transaction, node: str, partition: str, *, snapshot: int, now: int, reason: str
+) -> None:
     """End the visible publication of a partition, from a snapshot on."""
     tx.execute(
-        "insert into withdrawal (node, partition, at, reason) values (?, ?, ?, ?) on conflict do nothing", (node, partition, now, reason)
+        "insert into withdrawal (node, partition, at, reason) values (?, ?, ?, ?) on conflict do"
+        " nothing",
+        (node, partition, now, reason),
     )
     tx.execute(
         "update publication set ended_snapshot = :snapshot, ended_at = :now "
@@ -343,17 +396,24 @@ def withdraw(tx: Transaction, node: str, partition: str, *, snapshot: int, now: 
         {"snapshot": snapshot, "now": now, "node": node, "partition": partition},
     )
     tx.execute(
-        "update partition set state = 'withdrawn', publication_id = null, stale = 0, proposed = 0, failures = 0, not_before = null, "
-        "reason = :reason, since = :now, revision = :revision where node = :node and partition = :partition",
-        {"reason": reason, "now": now, "node": node, "partition": partition, "revision": next_revision(tx)},
+        "update partition set state = 'withdrawn', publication_id = null, stale = 0, proposed = 0,"
+        " failures = 0, not_before = null, reason = :reason, since = :now, revision = :revision"
+        " where node = :node and partition = :partition",
+        {
+            "reason": reason,
+            "now": now,
+            "node": node,
+            "partition": partition,
+            "revision": next_revision(tx),
+        },
     )
 
 
 def withdrawn(tx: Transaction) -> frozenset[tuple[str, str]]:
     """Return (node, partition) of withdrawn partitions that weren't published again."""
     rows = tx.execute(
-        "select distinct p.node, p.partition from withdrawal w join partition p on p.node = w.node and p.partition = w.partition"
-        " where p.publication_id is null"
+        "select distinct p.node, p.partition from withdrawal w join partition p on p.node = w.node"
+        " and p.partition = w.partition where p.publication_id is null"
     )
     return frozenset((node, partition) for node, partition in rows)
 
@@ -376,13 +436,15 @@ class Withdrawn(NamedTuple):
 
 
 _WITHDRAWN = (
-    "select coalesce((select min(s.id) from publication s where s.node = p.node and s.partition = p.partition"
-    " and s.content_hash = p.content_hash), p.id), p.node, p.partition, w.at, w.reason, p.snapshot, p.ended_snapshot, p.content_hash,"
-    " exists (select 1 from publication n where n.node = p.node and n.partition = p.partition and n.ended_snapshot is null)"
-    " from withdrawal w join publication p on p.node = w.node and p.partition = w.partition and p.ended_at = w.at"
-    " where {which} and not exists (select 1 from publication q where q.node = p.node and q.partition = p.partition"
-    " and q.content_hash = p.content_hash and q.id > p.id and not exists (select 1 from withdrawal x"
-    " where x.node = q.node and x.partition = q.partition and x.at = q.ended_at)) order by p.id"
+    "select coalesce((select min(s.id) from publication s where s.node = p.node and s.partition ="
+    " p.partition and s.content_hash = p.content_hash), p.id), p.node, p.partition, w.at, w.reason,"
+    " p.snapshot, p.ended_snapshot, p.content_hash, exists (select 1 from publication n where"
+    " n.node = p.node and n.partition = p.partition and n.ended_snapshot is null) from withdrawal w"
+    " join publication p on p.node = w.node and p.partition = w.partition and p.ended_at = w.at"
+    " where {which} and not exists (select 1 from publication q where q.node = p.node and"
+    " q.partition = p.partition and q.content_hash = p.content_hash and q.id > p.id and not exists"
+    " (select 1 from withdrawal x where x.node = q.node and x.partition = q.partition and x.at ="
+    " q.ended_at)) order by p.id"
 )
 
 
@@ -393,7 +455,10 @@ def all_withdrawn(tx: Transaction) -> list[Withdrawn]:
 
 def withdrawn_of(tx: Transaction, node: str, keys: Sequence[str]) -> list[Withdrawn]:
     """Return all withdrawn publications of some partitions, oldest first."""
-    rows = tx.execute(_WITHDRAWN.format(which="w.node = ? and w.partition between ? and ?"), (node, min(keys), max(keys)))
+    rows = tx.execute(
+        _WITHDRAWN.format(which="w.node = ? and w.partition between ? and ?"),
+        (node, min(keys), max(keys)),
+    )
     return [withdrawn for row in rows if (withdrawn := _withdrawn(row)).partition in keys]
 
 
@@ -435,11 +500,14 @@ def replaced_since(tx: Transaction, since_us: int, limit: int) -> list[Replaced]
     """
     rows = tx.execute(
         "select q.node, q.partition, q.rows, p.rows, p.published_at, q.version, p.version, p.id,"
-        " exists (select 1 from accepted a where a.publication_id = q.id)"
-        " or exists (select 1 from unsound u where u.publication_id = q.id), q.content_hash, p.content_hash,"
-        " case when p.delivery_id = q.delivery_id then 1 else 0 end from publication q"
-        " join publication p on p.node = q.node and p.partition = q.partition and p.published_at = q.ended_at and p.id > q.id"
-        " where q.ended_at >= ? and q.partition <> '*' and p.identical = 0 order by p.id + 0 desc limit ?",  # not by the key: from all
+        " exists (select 1 from accepted a where a.publication_id = q.id) or exists (select 1 from"
+        " unsound u where u.publication_id = q.id), q.content_hash, p.content_hash, case when"
+        " p.delivery_id = q.delivery_id then 1 else 0 end from publication q join publication p on"
+        " p.node = q.node and p.partition = q.partition and p.published_at = q.ended_at and p.id >"
+        " q.id"
+        # not by the key: from all
+        " where q.ended_at >= ? and q.partition <> '*' and p.identical = 0 order by p.id + 0 desc"
+        " limit ?",
         (since_us, limit),
     ).fetchall()
     return [Replaced(*row) for row in reversed(rows)]
@@ -448,7 +516,9 @@ def replaced_since(tx: Transaction, since_us: int, limit: int) -> list[Replaced]
 def proposed_recomputations(tx: Transaction, limit: int) -> list[tuple[str, str]]:
     """Return (node, partition) of stale partitions that are only recomputed on request."""
     rows = tx.execute(
-        "select node, partition from partition where stale <> 0 and proposed <> 0 order by node || '', partition limit ?",  # not by the key
+        # not by the key
+        "select node, partition from partition where stale <> 0 and proposed <> 0 order by node ||"
+        " '', partition limit ?",
         (limit,),
     ).fetchall()
     return [(node, key) for node, key in rows]

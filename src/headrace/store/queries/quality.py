@@ -11,7 +11,9 @@ from headrace.store.transaction import Transaction
 
 # Outcomes of checks.
 
-_CHECK_COLUMNS = "epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at"
+_CHECK_COLUMNS = (
+    "epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at"
+)
 
 
 class CheckOutcome(msgspec.Struct, frozen=True):
@@ -34,7 +36,9 @@ class CheckOutcome(msgspec.Struct, frozen=True):
 def checks_of_attempt(tx: Transaction, epoch: int, n: int) -> list[CheckOutcome]:
     """Return all check outcomes of an attempt, by partition and name."""
     rows = tx.execute(
-        f"select {_CHECK_COLUMNS} from check_result where epoch = :epoch and n = :n order by partition, name", {"epoch": epoch, "n": n}
+        f"select {_CHECK_COLUMNS} from check_result where epoch = :epoch and n = :n order by"
+        " partition, name",
+        {"epoch": epoch, "n": n},
     )
     return _outcomes(rows)
 
@@ -42,7 +46,8 @@ def checks_of_attempt(tx: Transaction, epoch: int, n: int) -> list[CheckOutcome]
 def check_history(tx: Transaction, node: str, name: str, *, limit: int = 100) -> list[CheckOutcome]:
     """Return the newest outcomes of one check, newest first."""
     rows = tx.execute(
-        f"select {_CHECK_COLUMNS} from check_result where node = :node and name = :name order by at desc, partition desc limit :limit",
+        f"select {_CHECK_COLUMNS} from check_result where node = :node and name = :name order by at"
+        " desc, partition desc limit :limit",
         {"node": node, "name": name, "limit": limit},
     )
     return _outcomes(rows)
@@ -52,7 +57,9 @@ def _outcomes(rows: Iterable[tuple[Any, ...]]) -> list[CheckOutcome]:
     return [CheckOutcome(*row) for row in rows]
 
 
-def outcomes_of_check(tx: Transaction, node: str, name: str, *, view: bool, limit: int) -> list[CheckOutcome]:
+def outcomes_of_check(
+    tx: Transaction, node: str, name: str, *, view: bool, limit: int
+) -> list[CheckOutcome]:
     """Return the newest outcomes of a declared check, newest first.
 
     A view's checks are evaluated whenever its inputs are published.
@@ -60,7 +67,8 @@ def outcomes_of_check(tx: Transaction, node: str, name: str, *, view: bool, limi
     if not view:
         return check_history(tx, node, name, limit=limit)
     rows = tx.execute(
-        f"select {_CHECK_COLUMNS} from check_result where name = :name order by at desc, partition desc limit :limit",
+        f"select {_CHECK_COLUMNS} from check_result where name = :name order by at desc, partition"
+        " desc limit :limit",
         {"name": f"{node}.{name}", "limit": limit},
     )
     return _outcomes(rows)
@@ -68,7 +76,10 @@ def outcomes_of_check(tx: Transaction, node: str, name: str, *, view: bool, limi
 
 def check_counts(tx: Transaction) -> dict[tuple[str, str], int]:
     """Return the number of evaluations on rows, by (node, check)."""
-    rows = tx.execute("select node, name, count(*) from check_result where outcome <> 'unchecked' group by node, name").fetchall()
+    rows = tx.execute(
+        "select node, name, count(*) from check_result where outcome <> 'unchecked' group by node,"
+        " name"
+    ).fetchall()
     return {(row[0], row[1]): int(row[2]) for row in rows}
 
 
@@ -80,14 +91,18 @@ def check_flips(tx: Transaction) -> dict[tuple[str, str], list[str]]:
     """
     same = "coalesce(d.sha256, p.content_hash)"
     results: dict[tuple[str, str], dict[str, None]] = {}
-    for identity, kind in ((same, "take_in"), (same, "produce"), ("cast(a.snapshot_read as text)", "produce")):
+    for identity, kind in (
+        (same, "take_in"),
+        (same, "produce"),
+        ("cast(a.snapshot_read as text)", "produce"),
+    ):
         rows = tx.execute(
-            f"select c.node, c.name, c.partition from check_result c join attempt a on a.epoch = c.epoch and a.n = c.n "
-            "left join publication p on p.epoch = c.epoch and p.n = c.n and p.partition = c.partition "
-            "left join delivery d on d.id = a.delivery_id "
-            f"where c.outcome in ('passed', 'failed') and c.kind <> 'freshness' and a.kind = :kind and {identity} is not null "
-            f"group by c.node, c.name, c.partition, a.version, {identity} having count(distinct c.outcome) > 1 "
-            "order by c.node, c.name, c.partition",
+            "select c.node, c.name, c.partition from check_result c join attempt a on a.epoch ="
+            " c.epoch and a.n = c.n left join publication p on p.epoch = c.epoch and p.n = c.n and"
+            " p.partition = c.partition left join delivery d on d.id = a.delivery_id where"
+            " c.outcome in ('passed', 'failed') and c.kind <> 'freshness' and a.kind = :kind and"
+            f" {identity} is not null group by c.node, c.name, c.partition, a.version, {identity}"
+            " having count(distinct c.outcome) > 1 order by c.node, c.name, c.partition",
             {"kind": kind},
         )
         for node, name, partition in rows:
@@ -97,17 +112,29 @@ def check_flips(tx: Transaction) -> dict[tuple[str, str], list[str]]:
 
 # Drift of deliveries, and anomalies of deliveries and partitions.
 
-_DRIFT = "source, partition, delivery_id, epoch, n, kind, column_name, to_name, score, evidence, policy, used_by, at, measured"
-_FACT = "node, partition, epoch, n, delivery_id, kind, column_name, severity, expected, observed, strength, detail, at"
+_DRIFT = (
+    "source, partition, delivery_id, epoch, n, kind, column_name, to_name, score, evidence, policy,"
+    " used_by, at, measured"
+)
+_FACT = (
+    "node, partition, epoch, n, delivery_id, kind, column_name, severity, expected, observed,"
+    " strength, detail, at"
+)
 
-UNUSUAL_KINDS = ("stale_data", "duplicate_rows", "volume_anomaly", "null_spike", "distribution_shift")
+UNUSUAL_KINDS = (
+    "stale_data",
+    "duplicate_rows",
+    "volume_anomaly",
+    "null_spike",
+    "distribution_shift",
+)
 """Kinds of facts about metrics."""
 ROW_KINDS = ("stale_data", "duplicate_rows", "volume_anomaly")
 """Kinds of facts about rows."""
 _UNUSUAL = (
-    "fact f join publication p on p.epoch = f.epoch and p.n = f.n and p.partition = f.partition and p.ended_snapshot is null"
-    " where f.severity = 'warn' and substr(f.detail, 1, 6) <> 'check '"
-    f" and f.kind in {UNUSUAL_KINDS!r}"
+    "fact f join publication p on p.epoch = f.epoch and p.n = f.n and p.partition = f.partition"
+    " and p.ended_snapshot is null where f.severity = 'warn' and substr(f.detail, 1, 6) <> 'check"
+    f" ' and f.kind in {UNUSUAL_KINDS!r}"
 )
 """Query for metric anomalies of visible publications, without facts of checks and schemas."""
 AFTER_ALL = "~"
@@ -159,22 +186,35 @@ class FactRow(msgspec.Struct, frozen=True, gc=False):
 
 def write_drift(tx: Transaction, rows: Iterable[DriftRow]) -> None:
     """Insert changes of deliveries."""
-    tx.executemany(f"insert into drift ({_DRIFT}) values ({_marks(DriftRow)})", [msgspec.structs.astuple(row) for row in rows])
+    tx.executemany(
+        f"insert into drift ({_DRIFT}) values ({_marks(DriftRow)})",
+        [msgspec.structs.astuple(row) for row in rows],
+    )
 
 
 def write_facts(tx: Transaction, rows: Iterable[FactRow]) -> None:
     """Insert anomalies."""
-    tx.executemany(f"insert into fact ({_FACT}) values ({_marks(FactRow)})", [msgspec.structs.astuple(row) for row in rows])
+    tx.executemany(
+        f"insert into fact ({_FACT}) values ({_marks(FactRow)})",
+        [msgspec.structs.astuple(row) for row in rows],
+    )
 
 
 def newest_drift(tx: Transaction, source: str, partition: str | None = None) -> list[DriftRow]:
     """Return the changes of a source's newest changed delivery, optionally of one partition."""
-    where, given = ("source = ? and partition = ?", (source, partition)) if partition is not None else ("source = ?", (source,))
+    where, given = (
+        ("source = ? and partition = ?", (source, partition))
+        if partition is not None
+        else ("source = ?", (source,))
+    )
     newest = f"select epoch, n from drift where {where} order by id desc limit 1"
     row = tx.execute(newest, given).fetchone()
     if row is None:
         return []
-    results = tx.execute(f"select {_DRIFT} from drift where {where} and epoch = ? and n = ? order by id", (*given, *row)).fetchall()
+    results = tx.execute(
+        f"select {_DRIFT} from drift where {where} and epoch = ? and n = ? order by id",
+        (*given, *row),
+    ).fetchall()
     return [DriftRow(*item) for item in results]
 
 
@@ -185,9 +225,10 @@ def renames_wait(tx: Transaction, source: str, partition: str) -> bool:
     """
     newest = "select max(id) from drift where source = :source and partition = :partition"
     row = tx.execute(
-        "select 1 from drift d, drift last where d.source = :source and d.partition = :partition and d.kind = 'renamed'"
-        f" and d.policy = 'block' and d.accepted_at is null and last.id = ({newest}) and d.epoch = last.epoch and d.n = last.n"
-        " and exists (select 1 from quarantine q where q.node = d.source and q.partition = d.partition and q.epoch = d.epoch"
+        "select 1 from drift d, drift last where d.source = :source and d.partition = :partition"
+        " and d.kind = 'renamed' and d.policy = 'block' and d.accepted_at is null and last.id ="
+        f" ({newest}) and d.epoch = last.epoch and d.n = last.n and exists (select 1 from"
+        " quarantine q where q.node = d.source and q.partition = d.partition and q.epoch = d.epoch"
         " and q.n = d.n and q.state in ('held', 'rejected')) limit 1",
         {"source": source, "partition": partition},
     ).fetchone()
@@ -197,33 +238,51 @@ def renames_wait(tx: Transaction, source: str, partition: str) -> bool:
 def renames_published(tx: Transaction, source: str, partition: str) -> bool:
     """Return whether a visible delivery lacks columns for which renames are proposed."""
     row = tx.execute(
-        "select 1 from drift d join publication p on p.node = d.source and p.partition = d.partition and p.epoch = d.epoch and p.n = d.n"
-        " where d.source = :source and d.partition = :partition and d.kind = 'renamed' and d.policy = 'warn' and d.accepted_at is null"
-        " and p.ended_snapshot is null limit 1",
+        "select 1 from drift d join publication p on p.node = d.source and p.partition ="
+        " d.partition and p.epoch = d.epoch and p.n = d.n where d.source = :source and d.partition"
+        " = :partition and d.kind = 'renamed' and d.policy = 'warn' and d.accepted_at is null and"
+        " p.ended_snapshot is null limit 1",
         {"source": source, "partition": partition},
     ).fetchone()
     return row is not None
 
 
-def accept_renames(tx: Transaction, source: str, partitions: Iterable[str], columns: Iterable[str], *, by: str, now: int) -> None:
+def accept_renames(
+    tx: Transaction,
+    source: str,
+    partitions: Iterable[str],
+    columns: Iterable[str],
+    *,
+    by: str,
+    now: int,
+) -> None:
     """Record the acceptance of proposed renames of these columns of these partitions."""
     wanted = list(columns)
     tx.executemany(
-        "update drift set accepted_at = ?, accepted_by = ? where source = ? and partition = ? and column_name = ? and accepted_at is null",
+        "update drift set accepted_at = ?, accepted_by = ? where source = ? and partition = ? and"
+        " column_name = ? and accepted_at is null",
         [(now, by, source, key, column) for key in partitions for column in wanted],
     )
 
 
 def facts_of(tx: Transaction, node: str, partition: str) -> list[FactRow]:
     """Return the anomalies of a partition, of all its attempts, oldest first."""
-    rows = tx.execute(f"select {_FACT} from fact where node = ? and partition = ? order by id", (node, partition)).fetchall()
+    rows = tx.execute(
+        f"select {_FACT} from fact where node = ? and partition = ? order by id", (node, partition)
+    ).fetchall()
     return [FactRow(*row) for row in rows]
 
 
 def facts(tx: Transaction, ids: Sequence[int]) -> list[FactRow]:
     """Return facts by number, oldest first."""
     marks = ", ".join("?" * len(ids))
-    rows = tx.execute(f"select {_FACT} from fact where id in ({marks}) order by id", tuple(ids)).fetchall() if ids else []
+    rows = (
+        tx.execute(
+            f"select {_FACT} from fact where id in ({marks}) order by id", tuple(ids)
+        ).fetchall()
+        if ids
+        else []
+    )
     return [FactRow(*row) for row in rows]
 
 
@@ -238,11 +297,13 @@ def unusual(tx: Transaction) -> list[tuple[str, str, str, str, float, int]]:
     excluded.
     """
     sql = (
-        "select f.node, f.partition, f.column_name, f.kind, f.observed, f.expected, f.strength, p.published_at"
-        f" from {_UNUSUAL} and f.id > (select coalesce(max(id), 0) from fact) - ?"
+        "select f.node, f.partition, f.column_name, f.kind, f.observed, f.expected, f.strength,"
+        f" p.published_at from {_UNUSUAL} and f.id > (select coalesce(max(id), 0) from fact) - ?"
     )
     results: dict[tuple[str, str, str], tuple[str, str, str, str, float, int]] = {}
-    for node, partition, column, kind, observed, expected, strength, at in tx.execute(sql, (FACTS_RECENT,)).fetchall():
+    for node, partition, column, kind, observed, expected, strength, at in tx.execute(
+        sql, (FACTS_RECENT,)
+    ).fetchall():
         text = f"{kind}: {f'{column}: ' if column else ''}{observed}, expected {expected}"
         place = (node, partition, column)
         if place not in results or results[place][4] < float(strength):
@@ -250,20 +311,32 @@ def unusual(tx: Transaction) -> list[tuple[str, str, str, str, float, int]]:
     return list(results.values())
 
 
-def emptied(tx: Transaction, nodes: Sequence[str], first: str, last: str) -> list[tuple[str, str, str]]:
+def emptied(
+    tx: Transaction, nodes: Sequence[str], first: str, last: str
+) -> list[tuple[str, str, str]]:
     """Return (node, partition, column) of visible columns with an anomalous share of nulls.
 
     Partitions are from `first` to `last`.
     """
     marks = ", ".join("?" * len(nodes))
     sql = (
-        f"select distinct f.node, f.partition, f.column_name from {_UNUSUAL} and f.kind = 'null_spike' and f.column_name <> ''"
-        f" and f.node in ({marks}) and f.partition >= ? and f.partition < ?"
+        f"select distinct f.node, f.partition, f.column_name from {_UNUSUAL} and f.kind ="
+        f" 'null_spike' and f.column_name <> '' and f.node in ({marks}) and f.partition >= ? and"
+        " f.partition < ?"
     )
-    return [(row[0], row[1], row[2]) for row in tx.execute(sql, (*nodes, first, last + AFTER_ALL)).fetchall()]
+    return [
+        (row[0], row[1], row[2])
+        for row in tx.execute(sql, (*nodes, first, last + AFTER_ALL)).fetchall()
+    ]
 
 
-def unusual_partitions(tx: Transaction, nodes: Sequence[str], first: str, last: str, kinds: Sequence[str] = UNUSUAL_KINDS) -> list[str]:
+def unusual_partitions(
+    tx: Transaction,
+    nodes: Sequence[str],
+    first: str,
+    last: str,
+    kinds: Sequence[str] = UNUSUAL_KINDS,
+) -> list[str]:
     """Return visible partitions with anomalies of some kinds, from `first` to `last`, unsorted.
 
     Finer partitions within are included.
@@ -272,10 +345,13 @@ def unusual_partitions(tx: Transaction, nodes: Sequence[str], first: str, last: 
         return []
     marks = ", ".join("?" * len(nodes))
     sql = (
-        f"select distinct f.partition from {_UNUSUAL} and f.node in ({marks}) and f.partition >= ? and f.partition < ?"
-        f" and f.kind in ({', '.join('?' * len(kinds))})"
+        f"select distinct f.partition from {_UNUSUAL} and f.node in ({marks}) and f.partition >= ?"
+        f" and f.partition < ? and f.kind in ({', '.join('?' * len(kinds))})"
     )
-    return [partition for (partition,) in tx.execute(sql, (*nodes, first, last + AFTER_ALL, *kinds)).fetchall()]
+    return [
+        partition
+        for (partition,) in tx.execute(sql, (*nodes, first, last + AFTER_ALL, *kinds)).fetchall()
+    ]
 
 
 # Metrics of each audited partition, as a vector. It is written with the attempt, and later
@@ -290,10 +366,10 @@ It covers publications made after the delivery was sent to a worker.
 """
 
 _SOUND = (
-    "select p.partition, m.vector, exists (select 1 from accepted a where a.publication_id = p.id and a.ended_at is null)"
-    " from publication p join metric m on m.epoch = p.epoch and m.n = p.n and m.partition = p.partition"
-    " where p.node = ? and p.ended_snapshot is null and p.partition < ? and p.rows > 0{key}"
-    " order by p.partition desc limit ?"
+    "select p.partition, m.vector, exists (select 1 from accepted a where a.publication_id = p.id"
+    " and a.ended_at is null) from publication p join metric m on m.epoch = p.epoch and m.n = p.n"
+    " and m.partition = p.partition where p.node = ? and p.ended_snapshot is null and p.partition <"
+    " ? and p.rows > 0{key} order by p.partition desc limit ?"
 )
 """Query for visible publications, and whether they are exceptions.
 
@@ -303,10 +379,14 @@ An exception shows a level that metrics may have, but doesn't count as sound.
 
 def write_metrics(tx: Transaction, rows: Iterable[tuple[int, int, str, str, bytes]]) -> None:
     """Insert (epoch, n, node, partition, vector) for each audited partition."""
-    tx.executemany("insert into metric (epoch, n, node, partition, vector) values (?, ?, ?, ?, ?)", rows)
+    tx.executemany(
+        "insert into metric (epoch, n, node, partition, vector) values (?, ?, ?, ?, ?)", rows
+    )
 
 
-def metrics_before(tx: Transaction, node: str, partition: str, limit: int) -> list[tuple[str, bytes, bool]]:
+def metrics_before(
+    tx: Transaction, node: str, partition: str, limit: int
+) -> list[tuple[str, bytes, bool]]:
     """Return (partition, vector, is an exception) of earlier visible partitions, oldest first.
 
     They are the newest ones; for data partitioned by a key too, those of the same key.
@@ -320,24 +400,30 @@ def metrics_before(tx: Transaction, node: str, partition: str, limit: int) -> li
 
 def metrics_of_attempt(tx: Transaction, epoch: int, n: int, partition: str) -> bytes | None:
     """Return the metrics of a partition in an attempt, or None."""
-    row = tx.execute("select vector from metric where epoch = ? and n = ? and partition = ?", (epoch, n, partition)).fetchone()
+    row = tx.execute(
+        "select vector from metric where epoch = ? and n = ? and partition = ?",
+        (epoch, n, partition),
+    ).fetchone()
     return None if row is None else bytes(row[0])
 
 
 def published_versions(tx: Transaction, node: str) -> list[tuple[str, str]]:
     """Return (partition, content hash) of a node's newest publications, visible or not."""
     sql = (
-        "select partition, content_hash from publication where node = ? and rows > 0 and content_hash is not null"
-        " order by partition desc, id desc limit ?"
+        "select partition, content_hash from publication where node = ? and rows > 0 and"
+        " content_hash is not null order by partition desc, id desc limit ?"
     )
-    return [(partition, content) for partition, content in tx.execute(sql, (node, VERSIONS_MAX)).fetchall()]
+    return [
+        (partition, content)
+        for partition, content in tx.execute(sql, (node, VERSIONS_MAX)).fetchall()
+    ]
 
 
 def published_lately(tx: Transaction, node: str, content_hash: str) -> list[str]:
     """Return a node's partitions with these rows, among the newest publications of all nodes."""
     sql = (
-        "select partition from (select node, partition, content_hash from publication order by id desc limit ?) as newest"
-        " where node = ? and content_hash = ?"
+        "select partition from (select node, partition, content_hash from publication order by id"
+        " desc limit ?) as newest where node = ? and content_hash = ?"
     )
     return [key for (key,) in tx.execute(sql, (LATELY_MAX, node, content_hash)).fetchall()]
 
@@ -345,8 +431,8 @@ def published_lately(tx: Transaction, node: str, content_hash: str) -> list[str]
 def rows_until(tx: Transaction, node: str, partition: str, limit: int) -> list[tuple[str, int]]:
     """Return (partition, rows) of visible partitions up to and including one, oldest first."""
     sql = (
-        "select partition, rows from publication where node = ? and ended_snapshot is null and partition <= ?"
-        " order by partition desc limit ?"
+        "select partition, rows from publication where node = ? and ended_snapshot is null and"
+        " partition <= ? order by partition desc limit ?"
     )
     results = tx.execute(sql, (node, partition, limit)).fetchall()
     return [(key, rows) for key, rows in reversed(results)]

@@ -41,12 +41,19 @@ class QuarantineTotals(msgspec.Struct, frozen=True):
     rows: int
 
 
-def waiting(tx: Transaction, *, node: str | None = None, partition: str | None = None, limit: int = 1_000) -> list[Quarantined]:
+def waiting(
+    tx: Transaction, *, node: str | None = None, partition: str | None = None, limit: int = 1_000
+) -> list[Quarantined]:
     """Return data in quarantine by node and partition, optionally of one node or partition."""
-    narrowed = "".join(f" and {column} = :{column}" for column, value in (("node", node), ("partition", partition)) if value is not None)
+    narrowed = "".join(
+        f" and {column} = :{column}"
+        for column, value in (("node", node), ("partition", partition))
+        if value is not None
+    )
     return _all(
         tx.execute(
-            f"select {_COLUMNS} from quarantine where state in ('held', 'rejected'){narrowed} order by node, partition, id limit :limit",
+            f"select {_COLUMNS} from quarantine where state in ('held', 'rejected'){narrowed} order"
+            " by node, partition, id limit :limit",
             {"node": node, "partition": partition, "limit": limit},
         )
     )
@@ -74,7 +81,12 @@ def by_node(tx: Transaction) -> dict[str, tuple[int, int, int]]:
 
 def nodes(tx: Transaction) -> set[str]:
     """Return the nodes with data in quarantine."""
-    return {row[0] for row in tx.execute("select distinct node from quarantine where state in ('held', 'rejected')")}
+    return {
+        row[0]
+        for row in tx.execute(
+            "select distinct node from quarantine where state in ('held', 'rejected')"
+        )
+    }
 
 
 def _all(rows: Iterable[tuple[Any, ...]]) -> list[Quarantined]:
@@ -96,7 +108,9 @@ def withhold(tx: Transaction, rows: Iterable[tuple[int, int, bytes]]) -> None:
 
 def withheld(tx: Transaction, epoch: int, n: int) -> bytes | None:
     """Return the outcome needed to publish an attempt's staged data; None without such data."""
-    row = tx.execute("select outcome from withheld where epoch = ? and n = ?", (epoch, n)).fetchone()
+    row = tx.execute(
+        "select outcome from withheld where epoch = ? and n = ?", (epoch, n)
+    ).fetchone()
     return None if row is None else bytes(row[0])
 
 
@@ -104,7 +118,8 @@ def of_attempt(tx: Transaction, epoch: int, n: int) -> list[Quarantined]:
     """Return one attempt's data in quarantine, with all intervals of a shared file."""
     return _all(
         tx.execute(
-            f"select {_COLUMNS} from quarantine where epoch = ? and n = ? and state in ('held', 'rejected') order by partition, id",
+            f"select {_COLUMNS} from quarantine where epoch = ? and n = ? and state in ('held',"
+            " 'rejected') order by partition, id",
             (epoch, n),
         )
     )
@@ -120,7 +135,8 @@ def rows_of(tx: Transaction, node: str, epoch: int, n: int) -> int | None:
 def decide(tx: Transaction, ids: Iterable[int], state: str, now: int, said: str = "") -> None:
     """Set the state to `released` or `dropped`. `said` contains the user and the reason."""
     tx.executemany(
-        "update quarantine set state = ?, decided_at = ?, decided = ? where id = ? and state in ('held', 'rejected')",
+        "update quarantine set state = ?, decided_at = ?, decided = ? where id = ? and state in"
+        " ('held', 'rejected')",
         [(state, now, said, item) for item in ids],
     )
 
@@ -136,7 +152,8 @@ def dropped(tx: Transaction, node: str, partition: str) -> Quarantined | None:
     columns = _COLUMNS.removesuffix("at") + "coalesce(decided_at, at)"
     results = _all(
         tx.execute(
-            f"select {columns} from quarantine where node = ? and partition = ? order by id desc limit 1",
+            f"select {columns} from quarantine where node = ? and partition = ? order by id desc"
+            " limit 1",
             (node, partition),
         )
     )
@@ -147,9 +164,10 @@ def dropped_deliveries(tx: Transaction, node: str | None = None) -> list[tuple[s
     """Return (node, partition) of dropped deliveries without a newer one, of one source or all."""
     of = "" if node is None else " and q.node = :node"
     rows = tx.execute(
-        "select q.node, q.partition from quarantine q join partition p on p.node = q.node and p.partition = q.partition"
-        f" where q.state = 'dropped' and q.delivery_id is not null and p.state in ('held', 'rejected'){of}"
-        " and not exists (select 1 from quarantine n where n.node = q.node and n.partition = q.partition and n.id > q.id)",
+        "select q.node, q.partition from quarantine q join partition p on p.node = q.node and"
+        " p.partition = q.partition where q.state = 'dropped' and q.delivery_id is not null and"
+        f" p.state in ('held', 'rejected'){of} and not exists (select 1 from quarantine n where"
+        " n.node = q.node and n.partition = q.partition and n.id > q.id)",
         {"node": node},
     )
     return [(row[0], row[1]) for row in rows]
@@ -167,7 +185,8 @@ def say(tx: Transaction, node: str, partition: str, reason: str) -> None:
 def say_of_deliveries(tx: Transaction, numbers: Iterable[int], reason: str) -> None:
     """Set the reason of unpublished deliveries' states."""
     tx.executemany(
-        "update delivery set reason = ? where id = ? and state in ('held', 'rejected')", [(reason, number) for number in numbers]
+        "update delivery set reason = ? where id = ? and state in ('held', 'rejected')",
+        [(reason, number) for number in numbers],
     )
 
 
@@ -188,8 +207,9 @@ class HeldForRows(msgspec.Struct, frozen=True, gc=False):
 def measured_of_held(tx: Transaction, source: str, partition: str) -> bytes | None:
     """Return the metrics of an interval's newest held delivery; None without one."""
     row = tx.execute(
-        "select m.vector from quarantine q join metric m on m.epoch = q.epoch and m.n = q.n and m.partition = q.partition"
-        " where q.node = :node and q.partition = :partition and q.state = 'held' order by q.id desc limit 1",
+        "select m.vector from quarantine q join metric m on m.epoch = q.epoch and m.n = q.n and"
+        " m.partition = q.partition where q.node = :node and q.partition = :partition and q.state ="
+        " 'held' order by q.id desc limit 1",
         {"node": source, "partition": partition},
     ).fetchone()
     return None if row is None else bytes(row[0])
@@ -203,14 +223,14 @@ def held_for_rows(tx: Transaction, partitions: Collection[str]) -> list[HeldForR
     states), and sorts in Python: sorting by the key in SQL would scan all data that was ever held.
     """
     rows = tx.execute(
-        "select q.node, q.partition, q.delivery_id from quarantine q"
-        " where q.state in ('held', 'rejected') and q.state = 'held' and q.delivery_id is not null"
-        " and exists (select 1 from fact f where f.node = q.node and f.partition = q.partition and f.epoch = q.epoch and f.n = q.n"
-        " and f.severity = 'hold')"
-        " and not exists (select 1 from fact f where f.node = q.node and f.partition = q.partition and f.epoch = q.epoch and f.n = q.n"
-        " and f.severity = 'hold' and not (f.kind = :rows and f.column_name = ''))"
-        " and (select count(*) from quarantine o where o.node = q.node and o.partition = q.partition and o.delivery_id = q.delivery_id)"
-        " = 1",
+        "select q.node, q.partition, q.delivery_id from quarantine q where q.state in ('held',"
+        " 'rejected') and q.state = 'held' and q.delivery_id is not null and exists (select 1 from"
+        " fact f where f.node = q.node and f.partition = q.partition and f.epoch = q.epoch and f.n"
+        " = q.n and f.severity = 'hold') and not exists (select 1 from fact f where f.node = q.node"
+        " and f.partition = q.partition and f.epoch = q.epoch and f.n = q.n and f.severity = 'hold'"
+        " and not (f.kind = :rows and f.column_name = '')) and (select count(*) from quarantine o"
+        " where o.node = q.node and o.partition = q.partition and o.delivery_id ="
+        " q.delivery_id) = 1",
         {"rows": ROWS},
     ).fetchall()
     return [HeldForRows(*row) for row in sorted(rows) if row[1] in partitions]
@@ -219,7 +239,8 @@ def held_for_rows(tx: Transaction, partitions: Collection[str]) -> list[HeldForR
 def is_delivery_awaited(tx: Transaction, source: str, partition: str) -> bool:
     """Return whether an interval has a delivery that isn't ingested yet."""
     row = tx.execute(
-        "select 1 from delivery where source = :source and partition = :partition and state = 'waiting' limit 1",
+        "select 1 from delivery where source = :source and partition = :partition and state ="
+        " 'waiting' limit 1",
         {"source": source, "partition": partition},
     ).fetchone()
     return row is not None
@@ -250,13 +271,14 @@ def rejected_by_references(tx: Transaction, node: str) -> list[QuarantinedPartit
     """Return a node's partitions in quarantine whose newest attempt failed such a check."""
     first, second = _READ_OTHERS
     rows = tx.execute(
-        "select q.node, q.partition, q.delivery_id, a.snapshot_read from quarantine q join attempt a on a.epoch = q.epoch and a.n = q.n"
-        " join partition s on s.node = q.node and s.partition = q.partition and s.state in ('held', 'rejected')"
-        " where q.node = :node and q.state in ('held', 'rejected') and a.snapshot_read is not null"
-        " and q.id = (select max(o.id) from quarantine o where o.node = q.node and o.partition = q.partition)"
-        " and exists (select 1 from check_result c where c.epoch = q.epoch and c.n = q.n and c.node = q.node"
-        " and c.partition = q.partition and c.outcome = 'failed' and c.severity = 'blocking' and c.kind in (:first, :second))"
-        " order by q.partition",
+        "select q.node, q.partition, q.delivery_id, a.snapshot_read from quarantine q join attempt"
+        " a on a.epoch = q.epoch and a.n = q.n join partition s on s.node = q.node and s.partition"
+        " = q.partition and s.state in ('held', 'rejected') where q.node = :node and q.state in"
+        " ('held', 'rejected') and a.snapshot_read is not null and q.id = (select max(o.id) from"
+        " quarantine o where o.node = q.node and o.partition = q.partition) and exists (select 1"
+        " from check_result c where c.epoch = q.epoch and c.n = q.n and c.node = q.node and"
+        " c.partition = q.partition and c.outcome = 'failed' and c.severity = 'blocking' and c.kind"
+        " in (:first, :second)) order by q.partition",
         {"node": node, "first": first, "second": second},
     )
     return [QuarantinedPartition(*row) for row in rows]
@@ -265,7 +287,8 @@ def rejected_by_references(tx: Transaction, node: str) -> list[QuarantinedPartit
 def has_newer_rows(tx: Transaction, node: str, than: QuarantinedPartition) -> bool:
     """Whether a node has published other rows than it had when an attempt read it."""
     row = tx.execute(
-        "select 1 from publication where node = :node and snapshot > :snapshot and identical = 0 limit 1",
+        "select 1 from publication where node = :node and snapshot > :snapshot and identical = 0"
+        " limit 1",
         {"node": node, "snapshot": than.snapshot},
     ).fetchone()
     return row is not None

@@ -78,13 +78,12 @@ class _Measures(msgspec.Struct):
 def attempts(tx: Transaction, from_us: int, until_us: int) -> list[Attempted]:
     """The attempts at data (not exports) that ended in a window, in order."""
     rows = tx.execute(
-        "select a.epoch, a.n, a.node, a.state, a.finished_at, a.measures, a.delivery_id,"
-        " (select sum(q.rows) from quarantine q where q.epoch = a.epoch and q.n = a.n),"
-        " (select min(q.state) from quarantine q where q.epoch = a.epoch and q.n = a.n),"
-        " exists (select 1 from attempt b where b.delivery_id = a.delivery_id and b.finished_at <= :since"
-        " and b.state in ('published', 'held', 'rejected'))"
-        " from attempt a where a.kind <> 'export' and a.finished_at > :since and a.finished_at <= :until"
-        " order by a.epoch, a.n",
+        "select a.epoch, a.n, a.node, a.state, a.finished_at, a.measures, a.delivery_id, (select"
+        " sum(q.rows) from quarantine q where q.epoch = a.epoch and q.n = a.n), (select"
+        " min(q.state) from quarantine q where q.epoch = a.epoch and q.n = a.n), exists (select 1"
+        " from attempt b where b.delivery_id = a.delivery_id and b.finished_at <= :since and"
+        " b.state in ('published', 'held', 'rejected')) from attempt a where a.kind <> 'export' and"
+        " a.finished_at > :since and a.finished_at <= :until order by a.epoch, a.n",
         {"since": from_us, "until": until_us},
     )
     return [_attempted(row) for row in rows.fetchall()]
@@ -112,67 +111,94 @@ def _attempted(row: tuple[Any, ...]) -> Attempted:
 def publications(tx: Transaction, from_us: int, until_us: int) -> list[WindowPublication]:
     """What the attempts that ended in a window had published by its end."""
     rows = tx.execute(
-        "select p.epoch, p.n, p.partition, p.rows, p.identical, p.published_at, p.ended_at, p.bytes from attempt a join publication p"
-        " on p.epoch = a.epoch and p.n = a.n where a.kind <> 'export' and a.finished_at > ? and a.finished_at <= ? and p.published_at <= ?"
-        " order by p.id",
+        "select p.epoch, p.n, p.partition, p.rows, p.identical, p.published_at, p.ended_at, p.bytes"
+        " from attempt a join publication p on p.epoch = a.epoch and p.n = a.n where a.kind <>"
+        " 'export' and a.finished_at > ? and a.finished_at <= ? and p.published_at <= ? order by"
+        " p.id",
         (from_us, until_us, until_us),
     )
-    return [WindowPublication(row[0], row[1], row[2], row[3], bool(row[4]), row[5], row[6], row[7]) for row in rows]
+    return [
+        WindowPublication(row[0], row[1], row[2], row[3], bool(row[4]), row[5], row[6], row[7])
+        for row in rows
+    ]
 
 
 def incidents(tx: Transaction, from_us: int, until_us: int) -> list[WindowIncident]:
     """Those opened in a window, and those that were open already and still are, oldest first."""
     rows = tx.execute(
-        "select id, kind, node, owner, began_at, opened_at, restored_at, resolved_at, recurrence_of from incident"
-        " where opened_at <= :until and (opened_at > :since or state <> 'resolved') order by id",
+        "select id, kind, node, owner, began_at, opened_at, restored_at, resolved_at, recurrence_of"
+        " from incident where opened_at <= :until and (opened_at > :since or state <> 'resolved')"
+        " order by id",
         {"since": from_us, "until": until_us},
     )
-    return [WindowIncident(row[0], row[1], row[2], row[3], row[4], row[5], row[7] if row[6] is None else row[6], row[8]) for row in rows]
+    return [
+        WindowIncident(
+            row[0],
+            row[1],
+            row[2],
+            row[3],
+            row[4],
+            row[5],
+            row[7] if row[6] is None else row[6],
+            row[8],
+        )
+        for row in rows
+    ]
 
 
 def deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> list[WindowDelivery]:
     """What a source delivered in a window, oldest first."""
     rows = tx.execute(
-        "select d.id, d.partition, d.arrived_at, d.state, exists (select 1 from drift f where f.delivery_id = d.id) from delivery d"
-        " where d.source = ? and d.observed_at > ? and d.observed_at <= ? and d.state not in ('waiting', 'recut') order by d.id",
+        "select d.id, d.partition, d.arrived_at, d.state, exists (select 1 from drift f where"
+        " f.delivery_id = d.id) from delivery d where d.source = ? and d.observed_at > ? and"
+        " d.observed_at <= ? and d.state not in ('waiting', 'recut') order by d.id",
         (source, from_us, until_us),
     )
     return [WindowDelivery(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
 
 
-def rows_of_deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> tuple[dict[int, int], dict[int, int]]:
-    """Delivery → rows that were published of it; delivery → rows of it that wait in quarantine or were dropped."""
+def rows_of_deliveries(
+    tx: Transaction, source: str, from_us: int, until_us: int
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Delivery → rows that were published of it; delivery → rows of it that wait in quarantine or
+    were dropped."""
     window = (source, from_us, until_us)
     published = tx.execute(
-        "select d.id, max(p.rows) from delivery d join publication p on p.node = d.source and p.partition = d.partition"
-        " and p.delivery_id = d.id where d.source = ? and d.observed_at > ? and d.observed_at <= ? group by d.id",
+        "select d.id, max(p.rows) from delivery d join publication p on p.node = d.source and"
+        " p.partition = d.partition and p.delivery_id = d.id where d.source = ? and d.observed_at >"
+        " ? and d.observed_at <= ? group by d.id",
         window,
     )
     refused = tx.execute(
-        "select d.id, max(q.rows) from delivery d join quarantine q on q.node = d.source and q.partition = d.partition"
-        " and q.delivery_id = d.id where d.source = ? and d.observed_at > ? and d.observed_at <= ?"
-        " and q.state in ('held', 'rejected', 'dropped') and q.rows is not null group by d.id",
+        "select d.id, max(q.rows) from delivery d join quarantine q on q.node = d.source and"
+        " q.partition = d.partition and q.delivery_id = d.id where d.source = ? and d.observed_at >"
+        " ? and d.observed_at <= ? and q.state in ('held', 'rejected', 'dropped') and q.rows is not"
+        " null group by d.id",
         window,
     )
-    return {int(item): int(rows) for item, rows in published.fetchall()}, {int(one): int(rows) for one, rows in refused.fetchall()}
+    return {int(item): int(rows) for item, rows in published.fetchall()}, {
+        int(one): int(rows) for one, rows in refused.fetchall()
+    }
 
 
 def seconds(tx: Transaction, from_us: int, until_us: int) -> list[tuple[str, float]]:
     """Node → how long the attempts took that ended in a window."""
     rows = tx.execute(
-        "select node, sum(finished_at - started_at) from attempt where finished_at > ? and finished_at <= ? and started_at is not null"
-        " group by node",
+        "select node, sum(finished_at - started_at) from attempt where finished_at > ? and"
+        " finished_at <= ? and started_at is not null group by node",
         (from_us, until_us),
     )
     return [(str(node), int(took) / 1e6) for node, took in rows.fetchall()]
 
 
 def restated(tx: Transaction, source: str, from_us: int, until_us: int) -> set[int]:
-    """The deliveries that replaced what another had brought of the same interval, and that was published, by something else."""
+    """The deliveries that replaced what another had brought of the same interval, and that was
+    published, by something else."""
     rows = tx.execute(
-        "select p.delivery_id from publication p where p.node = ? and p.published_at > ? and p.published_at <= ? and p.identical = 0"
-        " and p.delivery_id is not null and exists (select 1 from publication q where q.node = p.node and q.partition = p.partition"
-        " and q.id < p.id and q.delivery_id is not null and q.delivery_id <> p.delivery_id)",
+        "select p.delivery_id from publication p where p.node = ? and p.published_at > ? and"
+        " p.published_at <= ? and p.identical = 0 and p.delivery_id is not null and exists (select"
+        " 1 from publication q where q.node = p.node and q.partition = p.partition and q.id < p.id"
+        " and q.delivery_id is not null and q.delivery_id <> p.delivery_id)",
         (source, from_us, until_us),
     )
     return {int(item) for (item,) in rows.fetchall()}
@@ -185,7 +211,8 @@ _COLUMNS = "epoch, n, node, started_at, finished_at"
 
 
 class Worked(NamedTuple):
-    """An attempt; times are microseconds of the store's clock, `finished_at` None while it is under way."""
+    """An attempt; times are microseconds of the store's clock, `finished_at` None while it is under
+    way."""
 
     epoch: int
     n: int
@@ -196,7 +223,11 @@ class Worked(NamedTuple):
     @property
     def took_us(self) -> int:
         """From its beginning to its end; nothing for one that was never begun or isn't over."""
-        return 0 if self.started_at is None or self.finished_at is None else self.finished_at - self.started_at
+        return (
+            0
+            if self.started_at is None or self.finished_at is None
+            else self.finished_at - self.started_at
+        )
 
 
 def newest_attempt(tx: Transaction) -> tuple[int, int]:
@@ -207,22 +238,36 @@ def newest_attempt(tx: Transaction) -> tuple[int, int]:
 
 def attempts_under_way(tx: Transaction) -> list[Worked]:
     """Those that aren't over."""
-    return [Worked(*row) for row in tx.execute(f"select {_COLUMNS} from attempt where state in ('queued', 'running')")]
+    return [
+        Worked(*row)
+        for row in tx.execute(
+            f"select {_COLUMNS} from attempt where state in ('queued', 'running')"
+        )
+    ]
 
 
 def attempts_after(tx: Transaction, place: tuple[int, int]) -> list[Worked]:
     """Those after one of them."""
-    rows = tx.execute(f"select {_COLUMNS} from attempt where epoch > ? or (epoch = ? and n > ?)", (place[0], *place))
+    rows = tx.execute(
+        f"select {_COLUMNS} from attempt where epoch > ? or (epoch = ? and n > ?)",
+        (place[0], *place),
+    )
     return [Worked(*row) for row in rows]
 
 
 def attempts_of(tx: Transaction, places: Sequence[tuple[int, int]]) -> list[Worked]:
     """Some of them."""
-    result = (tx.execute(f"select {_COLUMNS} from attempt where epoch = ? and n = ?", place).fetchone() for place in places)
+    result = (
+        tx.execute(f"select {_COLUMNS} from attempt where epoch = ? and n = ?", place).fetchone()
+        for place in places
+    )
     return [Worked(*row) for row in result if row is not None]
 
 
 def attempts_ended(tx: Transaction, from_us: int, until_us: int) -> list[Worked]:
     """Those that ended in a window (without its beginning)."""
-    rows = tx.execute(f"select {_COLUMNS} from attempt where finished_at > ? and finished_at <= ?", (from_us, until_us))
+    rows = tx.execute(
+        f"select {_COLUMNS} from attempt where finished_at > ? and finished_at <= ?",
+        (from_us, until_us),
+    )
     return [Worked(*row) for row in rows]

@@ -29,37 +29,54 @@ _GOING = (
 )
 """Condition on a publication `p` that may be deleted."""
 _ATTEMPTS = (
-    "select a.epoch, a.n, a.node, a.state, a.started_at, a.finished_at from attempt a"
-    " where (a.epoch > :epoch or (a.epoch = :epoch and a.n > :n)) and a.queued_at < :before and a.finished_at < :before"
-    " and a.state not in ('queued', 'running')"
-    f" and not exists (select 1 from publication p where p.epoch = a.epoch and p.n = a.n and not (p.ended_at is not null and {_GOING}))"
-    " and not exists (select 1 from quarantine q where q.state in ('held', 'rejected') and q.node = a.node and q.epoch = a.epoch"
-    " and q.n = a.n)"
-    " and not exists (select 1 from overlay o where o.epoch = a.epoch and o.n = a.n)"
-    " order by a.epoch, a.n limit :limit"
+    "select a.epoch, a.n, a.node, a.state, a.started_at, a.finished_at from attempt a where"
+    " (a.epoch > :epoch or (a.epoch = :epoch and a.n > :n)) and a.queued_at < :before and"
+    " a.finished_at < :before and a.state not in ('queued', 'running') and not exists (select 1"
+    " from publication p where p.epoch = a.epoch and p.n = a.n and not (p.ended_at is not null and"
+    f" {_GOING})) and not exists (select 1 from quarantine q where q.state in ('held', 'rejected')"
+    " and q.node = a.node and q.epoch = a.epoch and q.n = a.n) and not exists (select 1 from"
+    " overlay o where o.epoch = a.epoch and o.n = a.n) order by a.epoch, a.n limit :limit"
 )
 _BY_ID = {
-    "run": "select r.id from run r where r.id > :after and r.finished_at < :before and r.state <> 'running'"
-    " and not exists (select 1 from attempt a where a.run_id = r.id) order by r.id limit :limit",
-    "delivery": "select d.id from delivery d where d.id > :after and d.observed_at < :before and d.state <> 'waiting'"
-    " and exists (select 1 from delivery n where n.source = d.source and n.path = d.path and n.id > d.id)"
-    " and exists (select 1 from delivery n where n.source = d.source and n.partition = d.partition and n.id > d.id)"
-    " and not exists (select 1 from attempt a where a.delivery_id = d.id)"
-    " and not exists (select 1 from publication p where p.node = d.source and p.partition = d.partition and p.delivery_id = d.id)"
-    " and not exists (select 1 from quarantine q where q.node = d.source and q.partition = d.partition and q.delivery_id = d.id)"
-    " order by d.id limit :limit",
-    "quarantine": "select q.id from quarantine q where q.id > :after and q.at < :before"
-    " and q.state in ('released', 'dropped', 'superseded') order by q.id limit :limit",
-    "request": "select r.id from request r where r.id > :after and r.finished_at < :before and r.state in ('done', 'failed')"
-    " order by r.id limit :limit",
-    "incident": "select i.id from incident i where i.id > :after and i.state = 'resolved' and i.resolved_at < :before"
-    " and i.id < (select max(id) from incident)"  # so that its number isn't reused
-    " and not exists (select 1 from unsound u join publication p on p.id = u.publication_id where u.incident_id = i.id)"
-    " and not exists (select 1 from evidence e where e.incident_id = i.id and e.ended_at is null)"
-    " and not exists (select 1 from incident n where n.recurrence_of = i.id and (n.state <> 'resolved' or n.resolved_at >= :before))"
-    " order by i.id limit :limit",
-    "journal": "select j.seq from journal j where j.seq > :after and j.epoch in (select epoch from journal group by epoch"
-    " having max(at) < :before) order by j.seq limit :limit",
+    "run": (
+        "select r.id from run r where r.id > :after and r.finished_at < :before and r.state <>"
+        " 'running' and not exists (select 1 from attempt a where a.run_id = r.id) order by r.id"
+        " limit :limit"
+    ),
+    "delivery": (
+        "select d.id from delivery d where d.id > :after and d.observed_at < :before and d.state <>"
+        " 'waiting' and exists (select 1 from delivery n where n.source = d.source and n.path ="
+        " d.path and n.id > d.id) and exists (select 1 from delivery n where n.source = d.source"
+        " and n.partition = d.partition and n.id > d.id) and not exists (select 1 from attempt a"
+        " where a.delivery_id = d.id) and not exists (select 1 from publication p where p.node ="
+        " d.source and p.partition = d.partition and p.delivery_id = d.id) and not exists (select 1"
+        " from quarantine q where q.node = d.source and q.partition = d.partition and q.delivery_id"
+        " = d.id) order by d.id limit :limit"
+    ),
+    "quarantine": (
+        "select q.id from quarantine q where q.id > :after and q.at < :before"
+        " and q.state in ('released', 'dropped', 'superseded') order by q.id limit :limit"
+    ),
+    "request": (
+        "select r.id from request r where r.id > :after and r.finished_at < :before and r.state in"
+        " ('done', 'failed') order by r.id limit :limit"
+    ),
+    "incident": (
+        "select i.id from incident i where i.id > :after and i.state = 'resolved' and i.resolved_at"
+        " < :before"
+        " and i.id < (select max(id) from incident)"  # so that its number isn't reused
+        " and not exists (select 1 from unsound u join publication p on p.id = u.publication_id"
+        " where u.incident_id = i.id)"
+        " and not exists (select 1 from evidence e where e.incident_id = i.id and e.ended_at is"
+        " null)"
+        " and not exists (select 1 from incident n where n.recurrence_of = i.id and (n.state <>"
+        " 'resolved' or n.resolved_at >= :before))"
+        " order by i.id limit :limit"
+    ),
+    "journal": (
+        "select j.seq from journal j where j.seq > :after and j.epoch in (select epoch from journal"
+        " group by epoch having max(at) < :before) order by j.seq limit :limit"
+    ),
 }
 """Query for deletable rows, by table.
 
@@ -67,7 +84,15 @@ The journal is deleted per leader, because a part of it can't be replayed.
 """
 KINDS = ("quarantine", "delivery", "incident", "run", "request", "journal")
 """Deleted after the attempts, which refer to runs and deliveries, in this order."""
-_OF_INCIDENT = ("notice", "evidence", "incident_partition", "symptom", "incident_event", "incident_said", "unsound")
+_OF_INCIDENT = (
+    "notice",
+    "evidence",
+    "incident_partition",
+    "symptom",
+    "incident_event",
+    "incident_said",
+    "unsound",
+)
 _KEYS = {"journal": "seq"}
 
 
@@ -82,7 +107,9 @@ class RemovableAttempt(NamedTuple):
     finished_at: int
 
 
-def removable_attempts(tx: Transaction, before: int, after: tuple[int, int], limit: int) -> list[RemovableAttempt]:
+def removable_attempts(
+    tx: Transaction, before: int, after: tuple[int, int], limit: int
+) -> list[RemovableAttempt]:
     """Return deletable attempts after `after` (epoch, n), oldest first."""
     given = {"before": before, "epoch": after[0], "n": after[1], "limit": limit}
     return [RemovableAttempt(*row) for row in tx.execute(_ATTEMPTS, given).fetchall()]
@@ -93,7 +120,9 @@ def evidence_of(tx: Transaction, going: Sequence[RemovableAttempt]) -> list[tupl
     results: list[tuple[object, ...]] = []
     for table in ("attempt", "publication", "check_result"):
         for attempt in going:
-            results += tx.execute(f"select * from {table} where epoch = ? and n = ?", (attempt.epoch, attempt.n)).fetchall()
+            results += tx.execute(
+                f"select * from {table} where epoch = ? and n = ?", (attempt.epoch, attempt.n)
+            ).fetchall()
     return results
 
 
@@ -109,8 +138,9 @@ def remove_attempts(tx: Transaction, going: Sequence[RemovableAttempt]) -> None:
 def summarise_attempts(tx: Transaction, days: Sequence[tuple[str, str, str, int, int]]) -> None:
     """Add (node, day, state, count, duration in microseconds) to the totals of deleted attempts."""
     tx.executemany(
-        "insert into attempt_day (node, day, state, attempts, took_us) values (?, ?, ?, ?, ?) on conflict (node, day, state) do update"
-        " set attempts = attempt_day.attempts + excluded.attempts, took_us = attempt_day.took_us + excluded.took_us",
+        "insert into attempt_day (node, day, state, attempts, took_us) values (?, ?, ?, ?, ?) on"
+        " conflict (node, day, state) do update set attempts = attempt_day.attempts +"
+        " excluded.attempts, took_us = attempt_day.took_us + excluded.took_us",
         days,
     )
 
@@ -127,7 +157,9 @@ def remove_rows(tx: Transaction, kind: str, numbers: Sequence[int]) -> None:
         availability.summarise_run(tx, number)
     if kind == "incident":
         _alone(tx, numbers)
-    tx.executemany(f"delete from {kind} where {_KEYS.get(kind, 'id')} = ?", [(number,) for number in numbers])
+    tx.executemany(
+        f"delete from {kind} where {_KEYS.get(kind, 'id')} = ?", [(number,) for number in numbers]
+    )
 
 
 def _alone(tx: Transaction, incidents: Sequence[int]) -> None:
@@ -152,13 +184,18 @@ class RetainedDelivery(NamedTuple):
 def retained_deliveries(tx: Transaction) -> list[RetainedDelivery]:
     """Return all deliveries whose bytes were stored by content, with times in microseconds."""
     return [
-        RetainedDelivery(*row) for row in tx.execute("select source, sha256, arrived_at from delivery where sha256 is not null").fetchall()
+        RetainedDelivery(*row)
+        for row in tx.execute(
+            "select source, sha256, arrived_at from delivery where sha256 is not null"
+        ).fetchall()
     ]
 
 
 def quarantined_paths(tx: Transaction) -> set[str]:
     """Return the paths of data in quarantine, relative to the data folder."""
-    rows = tx.execute("select path from quarantine where state in ('held', 'rejected') and path is not null").fetchall()
+    rows = tx.execute(
+        "select path from quarantine where state in ('held', 'rejected') and path is not null"
+    ).fetchall()
     return {path for (path,) in rows}
 
 
@@ -168,10 +205,17 @@ def published_files(tx: Transaction, ended_after_us: int) -> dict[str, Mapping[s
     The publications are visible, or ended after a time. Paths are relative to the data folder.
     """
     rows = tx.execute(
-        "select manifest from publication where manifest is not null and (ended_snapshot is null or ended_at > ?)", (ended_after_us,)
+        "select manifest from publication where manifest is not null and (ended_snapshot is null or"
+        " ended_at > ?)",
+        (ended_after_us,),
     ).fetchall()
     # manifests of exports list their targets too, which Headrace doesn't manage
-    return {str(entry["path"]): entry for (text,) in rows for entry in msgspec.json.decode(text) if "path" in entry}
+    return {
+        str(entry["path"]): entry
+        for (text,) in rows
+        for entry in msgspec.json.decode(text)
+        if "path" in entry
+    }
 
 
 def digests_in_use(tx: Transaction) -> set[str]:

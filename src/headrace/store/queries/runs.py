@@ -14,7 +14,9 @@ from headrace.store.lease import holder
 from headrace.store.transaction import Transaction
 
 RUNNING = "running"
-_COLUMNS = "id, kind, request, actor, state, started_at, finished_at, cancelled_at, cancelled_by, reason"
+_COLUMNS = (
+    "id, kind, request, actor, state, started_at, finished_at, cancelled_at, cancelled_by, reason"
+)
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -57,7 +59,8 @@ def failed(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> 
     """Return the newest unsuccessful runs that began since a time, newest first."""
     lost = "'failed', 'partial', 'lost'" + ("" if holder(tx) else ", 'running'")
     rows = tx.execute(
-        f"select {_COLUMNS} from run where state in ({lost}) and started_at >= :since order by id desc limit :limit",
+        f"select {_COLUMNS} from run where state in ({lost}) and started_at >= :since order by id"
+        " desc limit :limit",
         {"since": since_us or 0, "limit": limit},
     )
     return _runs(tx, rows)
@@ -66,20 +69,33 @@ def failed(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> 
 def page(tx: Transaction, *, limit: int, before: int | None, failed: bool) -> list[Run]:
     """Return the newest runs older than `before`, newest first; `failed`: only unsuccessful."""
     lost = "'failed', 'partial', 'lost'" + ("" if holder(tx) else ", 'running'")
-    bounds = [*(["id < :before"] if before is not None else []), *([f"state in ({lost})"] if failed else [])]
+    bounds = [
+        *(["id < :before"] if before is not None else []),
+        *([f"state in ({lost})"] if failed else []),
+    ]
     where = f" where {' and '.join(bounds)}" if bounds else ""
-    rows = tx.execute(f"select {_COLUMNS} from run{where} order by id desc limit :limit", {"before": before, "limit": limit})
+    rows = tx.execute(
+        f"select {_COLUMNS} from run{where} order by id desc limit :limit",
+        {"before": before, "limit": limit},
+    )
     return _runs(tx, rows)
 
 
 def attempts_by_state(tx: Transaction, run_id: int) -> list[tuple[str, int]]:
     """Return the number of a run's attempts by stored state, the most frequent first."""
-    rows = tx.execute("select state, count(*) as n from attempt where run_id = ? group by state order by n desc, state", (run_id,))
+    rows = tx.execute(
+        "select state, count(*) as n from attempt where run_id = ? group by state order by n desc,"
+        " state",
+        (run_id,),
+    )
     return [(state, n) for state, n in rows]
 
 
 def _runs(tx: Transaction, rows: Iterable[tuple[Any, ...]]) -> list[Run]:
     runs = [Run(*row) for row in rows]
     if any(run.state == RUNNING for run in runs) and holder(tx) is None:
-        return [msgspec.structs.replace(run, state="lost") if run.state == RUNNING else run for run in runs]
+        return [
+            msgspec.structs.replace(run, state="lost") if run.state == RUNNING else run
+            for run in runs
+        ]
     return runs

@@ -33,7 +33,8 @@ class JournalRow(msgspec.Struct, frozen=True, gc=False):
 def append_events(tx: Transaction, rows: Sequence[JournalRow]) -> None:
     """Insert loop iterations, oldest first."""
     tx.executemany(
-        "insert into journal (epoch, slots, at, events, decisions, plan_id) values (?, ?, ?, ?, ?, ?)",
+        "insert into journal (epoch, slots, at, events, decisions, plan_id) values (?, ?, ?, ?,"
+        " ?, ?)",
         [(r.epoch, r.slots, r.at, _compressed(r.events), r.decisions, r.plan) for r in rows],
     )
 
@@ -41,7 +42,9 @@ def append_events(tx: Transaction, rows: Sequence[JournalRow]) -> None:
 def events_of_epoch(tx: Transaction, epoch: int, plan: int = 0) -> Iterator[JournalRow]:
     """Yield the loop iterations of one leader's core, in order: production's, or a plan's."""
     rows = tx.execute(
-        "select epoch, slots, at, events, decisions, plan_id from journal where epoch = ? and plan_id = ? order by seq", (epoch, plan)
+        "select epoch, slots, at, events, decisions, plan_id from journal where epoch = ? and"
+        " plan_id = ? order by seq",
+        (epoch, plan),
     )
     for epoch_of, slots, at, events, decisions, plan_of in rows:
         yield JournalRow(epoch_of, slots, at, _read(bytes(events)), bytes(decisions), plan_of)
@@ -81,7 +84,10 @@ class Pause(msgspec.Struct, frozen=True):
 
 def pauses_in_force(tx: Transaction, now_us: int) -> list[Pause]:
     """Return the pauses in force, by node."""
-    rows = tx.execute(f"select {_PAUSE_COLUMNS} from pause where until is null or until > :now order by node", {"now": now_us})
+    rows = tx.execute(
+        f"select {_PAUSE_COLUMNS} from pause where until is null or until > :now order by node",
+        {"now": now_us},
+    )
     return [Pause(*row) for row in rows]
 
 
@@ -93,9 +99,10 @@ def all_pauses(tx: Transaction) -> list[Pause]:
 def put_pauses(tx: Transaction, pauses: Sequence[Pause]) -> None:
     """Pause nodes. The pause of a paused node is replaced, except for its start."""
     tx.executemany(
-        f"insert into pause ({_PAUSE_COLUMNS}) values (?, ?, ?, ?, ?) on conflict (node) do update set reason = excluded.reason, "
-        "actor = excluded.actor, until = excluded.until, "
-        "since = case when pause.until is null or pause.until > excluded.since then pause.since else excluded.since end",
+        f"insert into pause ({_PAUSE_COLUMNS}) values (?, ?, ?, ?, ?) on conflict (node) do update"
+        " set reason = excluded.reason, actor = excluded.actor, until = excluded.until, since ="
+        " case when pause.until is null or pause.until > excluded.since then pause.since else"
+        " excluded.since end",
         [(pause.node, pause.reason, pause.actor, pause.since, pause.until) for pause in pauses],
     )
 
@@ -116,8 +123,9 @@ def end_expired_pauses(tx: Transaction, now_us: int) -> None:
 def pauses_of_node(tx: Transaction, node: str, from_us: int, to_us: int) -> list[Pause]:
     """Return a node's pauses between two times, oldest first; a current one keeps its `until`."""
     rows = tx.execute(
-        f"select {_PAUSE_COLUMNS} from pause_past where node = :node and since < :to and until > :from union all select {_PAUSE_COLUMNS}"
-        " from pause where node = :node and since < :to and (until is null or until > :from) order by since",
+        f"select {_PAUSE_COLUMNS} from pause_past where node = :node and since < :to and until >"
+        f" :from union all select {_PAUSE_COLUMNS} from pause where node = :node and since < :to"
+        " and (until is null or until > :from) order by since",
         {"node": node, "from": from_us, "to": to_us},
     )
     return [Pause(*row) for row in rows]
@@ -139,11 +147,15 @@ def last_pause_end(tx: Transaction, node: str, now_us: int) -> int | None:
 
 def last_firings(tx: Transaction) -> list[tuple[str, int]]:
     """Return (node, microseconds of the store's clock) of last firings."""
-    return [(str(node), int(at)) for node, at in tx.execute("select node, at from firing order by node")]
+    return [
+        (str(node), int(at)) for node, at in tx.execute("select node, at from firing order by node")
+    ]
 
 
 def record_firings(tx: Transaction, fired: Iterable[tuple[str, int]]) -> None:
     """Record firings of triggers; the last one per node counts."""
     tx.executemany(
-        "insert into firing (node, at) values (?, ?) on conflict (node) do update set at = excluded.at", list(dict(fired).items())
+        "insert into firing (node, at) values (?, ?) on conflict (node) do update set at ="
+        " excluded.at",
+        list(dict(fired).items()),
     )

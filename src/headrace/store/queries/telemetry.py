@@ -1,4 +1,6 @@
-"""What collectors read: ended attempts for OpenLineage, runs and attempts for traces, counts for metrics."""
+"""What collectors read: ended attempts for OpenLineage, runs and attempts for traces, counts for
+metrics.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,9 @@ from headrace.store.transaction import Transaction
 # event.
 
 _COLUMNS = (
-    "a.epoch, a.n, a.run_id, a.node, a.kind, a.partitions, a.state, a.version, a.delivery_id, coalesce(a.dispatched_at, a.queued_at), "
-    "a.queued_at, a.finished_at, a.error, r.kind, r.started_at"
+    "a.epoch, a.n, a.run_id, a.node, a.kind, a.partitions, a.state, a.version, a.delivery_id,"
+    " coalesce(a.dispatched_at, a.queued_at), a.queued_at, a.finished_at, a.error, r.kind,"
+    " r.started_at"
 )
 _FROM = "from attempt a join run r on r.id = a.run_id"
 
@@ -23,7 +26,8 @@ _FROM = "from attempt a join run r on r.id = a.run_id"
 class LineageCursor(msgspec.Struct, frozen=True):
     """Position of the last sent end (time, epoch, number), and attempts with only a sent start.
 
-    `sent` and `refused` count events; `error` is what kept the last ones from being sent, since `failing_since`."""
+    `sent` and `refused` count events; `error` is what kept the last ones from being sent, since
+    `failing_since`."""
 
     at: int
     epoch: int = 0
@@ -75,8 +79,9 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 class AttemptSummary(msgspec.Struct, frozen=True):
-    """What an attempt came to: rows, bytes and newest snapshot of what it made visible (None for nothing), its checks, and of what was
-    looked at how many rows there were and how many values each column had."""
+    """What an attempt came to: rows, bytes and newest snapshot of what it made visible (None for
+    nothing), its checks, and of what was looked at how many rows there were and how many values
+    each column had."""
 
     rows: int | None
     bytes: int | None
@@ -94,7 +99,9 @@ def lineage_cursor(tx: Transaction) -> LineageCursor | None:
 
 def begin_lineage(tx: Transaction) -> None:
     """Start lineage events with attempts that end from now on, unless they have already started."""
-    row = tx.execute("select max(finished_at) from attempt where finished_at is not null").fetchone()
+    row = tx.execute(
+        "select max(finished_at) from attempt where finished_at is not null"
+    ).fetchone()
     if lineage_cursor(tx) is None:
         save_lineage_cursor(tx, LineageCursor(int(row[0] or 0), epoch=1 << 62))
 
@@ -103,7 +110,8 @@ def save_lineage_cursor(tx: Transaction, where: LineageCursor) -> None:
     """Store the position of lineage events."""
     content = msgspec.json.encode(where).decode()
     tx.execute(
-        "insert into told_lineage (id, content) values (1, :content) on conflict (id) do update set content = excluded.content",
+        "insert into told_lineage (id, content) values (1, :content) on conflict (id) do update set"
+        " content = excluded.content",
         {"content": content},
     )
 
@@ -111,8 +119,9 @@ def save_lineage_cursor(tx: Transaction, where: LineageCursor) -> None:
 def ended_attempts(tx: Transaction, after: LineageCursor, limit: int) -> list[LineageAttempt]:
     """The next attempts that have ended, in the order of their ends."""
     rows = tx.execute(
-        f"select {_COLUMNS} {_FROM} where a.finished_at >= :at and (a.finished_at > :at or a.epoch > :epoch"
-        " or (a.epoch = :epoch and a.n > :n)) order by a.finished_at, a.epoch, a.n limit :limit",
+        f"select {_COLUMNS} {_FROM} where a.finished_at >= :at and (a.finished_at > :at or a.epoch"
+        " > :epoch or (a.epoch = :epoch and a.n > :n)) order by a.finished_at, a.epoch, a.n limit"
+        " :limit",
         {"at": after.at, "epoch": after.epoch, "n": after.n, "limit": limit},
     )
     return _lineage_attempts(rows)
@@ -120,13 +129,19 @@ def ended_attempts(tx: Transaction, after: LineageCursor, limit: int) -> list[Li
 
 def attempts_under_way(tx: Transaction, limit: int) -> list[LineageAttempt]:
     """Attempts that run."""
-    rows = tx.execute(f"select {_COLUMNS} {_FROM} where a.state = 'running' order by a.epoch, a.n limit :limit", {"limit": limit})
+    rows = tx.execute(
+        f"select {_COLUMNS} {_FROM} where a.state = 'running' order by a.epoch, a.n limit :limit",
+        {"limit": limit},
+    )
     return _lineage_attempts(rows)
 
 
 def attempt_summary(tx: Transaction, attempt: LineageAttempt) -> AttemptSummary:
     """What an attempt came to."""
-    row = tx.execute("select sum(rows), sum(bytes), max(snapshot) from publication where epoch = ? and n = ?", attempt.id).fetchone()
+    row = tx.execute(
+        "select sum(rows), sum(bytes), max(snapshot) from publication where epoch = ? and n = ?",
+        attempt.id,
+    ).fetchone()
     rows, size, snapshot = (None if value is None else int(value) for value in row)
     audited, columns = _profiled(tx, attempt)
     return AttemptSummary(rows, size, snapshot, tuple(_checked(tx, *attempt.id)), audited, columns)
@@ -137,8 +152,12 @@ class _Counts(msgspec.Struct):
     nulls: int
 
 
-def _profiled(tx: Transaction, attempt: LineageAttempt) -> tuple[int | None, dict[str, dict[str, int]]]:
-    """Rows, and values and nulls by column, over all partitions; counts alone, so that no value leaves."""
+def _profiled(
+    tx: Transaction, attempt: LineageAttempt
+) -> tuple[int | None, dict[str, dict[str, int]]]:
+    """Rows, and values and nulls by column, over all partitions; counts alone, so that no value
+    leaves.
+    """
     rows: int | None = None
     columns: dict[str, dict[str, int]] = {}
     for (said,) in tx.execute("select columns from profile where epoch = ? and n = ?", attempt.id):
@@ -154,8 +173,9 @@ def _profiled(tx: Transaction, attempt: LineageAttempt) -> tuple[int | None, dic
 def _checked(tx: Transaction, epoch: int, n: int) -> list[Checked]:
     """The checks of an attempt that looked at rows, by name."""
     rows = tx.execute(
-        "select name, min(kind), min(severity), sum(rows), sum(failing), max(case when outcome = 'failed' then 1 else 0 end)"
-        " from check_result where epoch = :epoch and n = :n and outcome in ('passed', 'failed') group by name order by name",
+        "select name, min(kind), min(severity), sum(rows), sum(failing), max(case when outcome ="
+        " 'failed' then 1 else 0 end) from check_result where epoch = :epoch and n = :n and outcome"
+        " in ('passed', 'failed') group by name order by name",
         {"epoch": epoch, "n": n},
     )
     return [Checked(row[0], row[1], row[2], int(row[3]), int(row[4]), bool(row[5])) for row in rows]
@@ -176,7 +196,9 @@ def _lineage_attempt(row: tuple[Any, ...]) -> LineageAttempt:
 
 
 class Ran(NamedTuple):
-    """A run. Times are microseconds of the store's clock; `finished_at` is None while it goes on."""
+    """A run. Times are microseconds of the store's clock; `finished_at` is None while
+    it goes on.
+    """
 
     id: int
     kind: str
@@ -187,14 +209,22 @@ class Ran(NamedTuple):
 
 def newest_end(tx: Transaction) -> int:
     """When the newest attempt ended; 0 for none."""
-    return int(tx.execute("select coalesce(max(finished_at), 0) from attempt where finished_at is not null").fetchone()[0])
+    return int(
+        tx.execute(
+            "select coalesce(max(finished_at), 0) from attempt where finished_at is not null"
+        ).fetchone()[0]
+    )
 
 
-def ended_of_epoch(tx: Transaction, epoch: int, after: tuple[int, int], limit: int) -> list[tuple[str, AttemptRecord]]:
-    """The next attempts of a leader that have ended after a time and number, each with its node, in the order of their ends."""
+def ended_of_epoch(
+    tx: Transaction, epoch: int, after: tuple[int, int], limit: int
+) -> list[tuple[str, AttemptRecord]]:
+    """The next attempts of a leader that have ended after a time and number, each with its node, in
+    the order of their ends.
+    """
     rows = tx.execute(
-        f"select a.node, {ATTEMPT.removeprefix('select')} a.finished_at >= :at and (a.finished_at > :at or a.n > :n) and a.epoch = :epoch"
-        " order by a.finished_at, a.epoch, a.n limit :limit",
+        f"select a.node, {ATTEMPT.removeprefix('select')} a.finished_at >= :at and (a.finished_at >"
+        " :at or a.n > :n) and a.epoch = :epoch order by a.finished_at, a.epoch, a.n limit :limit",
         {"epoch": epoch, "at": after[0], "n": after[1], "limit": limit},
     )
     return [(row[0], AttemptRecord(*row[1:])) for row in rows]
@@ -202,7 +232,9 @@ def ended_of_epoch(tx: Transaction, epoch: int, after: tuple[int, int], limit: i
 
 def traced_run(tx: Transaction, number: int) -> Ran | None:
     """One run, whether it goes on or not."""
-    row = tx.execute("select id, kind, state, started_at, finished_at from run where id = :id", {"id": number}).fetchone()
+    row = tx.execute(
+        "select id, kind, state, started_at, finished_at from run where id = :id", {"id": number}
+    ).fetchone()
     return None if row is None else Ran(*row)
 
 
@@ -211,7 +243,9 @@ def traced_run(tx: Transaction, number: int) -> Ran | None:
 
 
 class OpenWork(msgspec.Struct, frozen=True):
-    """What is under way. `oldest_us` is when the oldest attempt of it was queued, None where there is none."""
+    """What is under way. `oldest_us` is when the oldest attempt of it was queued, None where there
+    is none.
+    """
 
     attempts: dict[str, int]
     oldest_us: int | None
@@ -227,21 +261,31 @@ class LastObservation(msgspec.Struct, frozen=True):
 
 def open_work(tx: Transaction) -> OpenWork:
     """Attempts that are queued or running, and requests that nobody has answered."""
-    rows = tx.execute("select state, count(*), min(queued_at) from attempt where state in ('queued', 'running') group by state").fetchall()
-    requests = tx.execute("select count(*) from request where state in ('waiting', 'taken')").fetchone()[0]
+    rows = tx.execute(
+        "select state, count(*), min(queued_at) from attempt where state in ('queued', 'running')"
+        " group by state"
+    ).fetchall()
+    requests = tx.execute(
+        "select count(*) from request where state in ('waiting', 'taken')"
+    ).fetchone()[0]
     results = {"queued": 0, "running": 0} | {str(state): int(count) for state, count, _ in rows}
     return OpenWork(results, min((int(at) for _, _, at in rows), default=None), int(requests))
 
 
 def partitions_open(tx: Transaction) -> dict[str, int]:
     """State → how many partitions are in it, of those that aren't published."""
-    rows = tx.execute("select state, count(*) from partition where state <> 'published' group by state order by state").fetchall()
+    rows = tx.execute(
+        "select state, count(*) from partition where state <> 'published' group by state order by"
+        " state"
+    ).fetchall()
     return {str(state): int(count) for state, count in rows}
 
 
 def incidents_open(tx: Transaction) -> dict[str, int]:
     """Kind → how many incidents of it aren't resolved."""
-    rows = tx.execute("select kind, count(*) from incident where state <> 'resolved' group by kind").fetchall()
+    rows = tx.execute(
+        "select kind, count(*) from incident where state <> 'resolved' group by kind"
+    ).fetchall()
     return {str(kind): int(count) for kind, count in rows}
 
 
@@ -249,7 +293,10 @@ def last_observations(tx: Transaction, sources: Iterable[str]) -> dict[str, Last
     """Source → its newest look; sources that nobody has looked at aren't in it."""
     observations = {}
     for source in sources:
-        row = tx.execute("select at, error from look where source = :source order by at desc limit 1", {"source": source}).fetchone()
+        row = tx.execute(
+            "select at, error from look where source = :source order by at desc limit 1",
+            {"source": source},
+        ).fetchone()
         if row is not None:
             observations[source] = LastObservation(int(row[0]), row[1] is not None)
     return observations

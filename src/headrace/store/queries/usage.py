@@ -30,25 +30,33 @@ class ExportUsage(NamedTuple):
 def add_reads(tx: Transaction, rows: Iterable[ReadUsage]) -> None:
     """Add observed reads."""
     tx.executemany(
-        "insert into usage (node, reader, via, day, reads, last_at) values (?, ?, ?, ?, ?, ?) on conflict (node, reader, via, day)"
-        " do update set reads = usage.reads + excluded.reads,"
-        " last_at = case when excluded.last_at > usage.last_at then excluded.last_at else usage.last_at end",
+        "insert into usage (node, reader, via, day, reads, last_at) values (?, ?, ?, ?, ?, ?) on"
+        " conflict (node, reader, via, day) do update set reads = usage.reads + excluded.reads,"
+        " last_at = case when excluded.last_at > usage.last_at then excluded.last_at else"
+        " usage.last_at end",
         [tuple(row) for row in rows],
     )
 
 
 def reads_since(tx: Transaction, day: str) -> list[ReadUsage]:
     """Return the reads since a day."""
-    rows = tx.execute("select node, reader, via, day, reads, last_at from usage where day >= ? order by node, reader, via, day", (day,))
+    rows = tx.execute(
+        "select node, reader, via, day, reads, last_at from usage where day >= ? order by node,"
+        " reader, via, day",
+        (day,),
+    )
     return [ReadUsage(*row) for row in rows]
 
 
-def exports(tx: Transaction, consumers: Iterable[str], from_us: int, until_us: int) -> list[ExportUsage]:
+def exports(
+    tx: Transaction, consumers: Iterable[str], from_us: int, until_us: int
+) -> list[ExportUsage]:
     """Return the exports of consumers in a window."""
     usages = []
     for consumer in consumers:
         row = tx.execute(
-            "select count(*), max(published_at) from publication where node = ? and published_at > ? and published_at <= ?",
+            "select count(*), max(published_at) from publication where node = ? and published_at >"
+            " ? and published_at <= ?",
             (consumer, from_us, until_us),
         ).fetchone()
         if row[0]:

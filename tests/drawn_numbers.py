@@ -1,5 +1,5 @@
-"""What tests draw at random follows from the code (docs/decisions/0064): a failure comes again, and
-changed code draws anew.
+"""What tests draw at random follows from the code (docs/decisions/0064-test-seeds.md): a failure
+comes again, and changed code draws anew.
 
 Begins elsewhere with HEADRACE_SEED.
 """

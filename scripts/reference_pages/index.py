@@ -18,7 +18,11 @@ GROUPS = (
     ),
     ("Reference", "reference", "Generated from the code."),
     ("Explanation", "explanation", "How it works, and why."),
-    ("Decisions", "decisions", "What was tried, measured and chosen."),
+    (
+        "Decisions",
+        "decisions",
+        "What was tried, measured and chosen; [by subject](decisions/README.md).",
+    ),
 )
 
 
@@ -33,6 +37,7 @@ def page(docs: Path, generated: Mapping[str, str]) -> str:
         texts = {
             f"{folder}/{path.name}": path.read_text(encoding="utf-8")
             for path in (docs / folder).glob("*.md")
+            if path.name != "README.md"
         }
         texts |= {path: text for path, text in generated.items() if path.startswith(f"{folder}/")}
         listed = [f"- [{_title(text)}]({path})" for path, text in sorted(texts.items())]

@@ -59,8 +59,8 @@ def test_what_the_page_says_comes_true(tmp_path: Path) -> None:
     assert status["assets"]["unchecked"] == 1
 
     said(
-        "A change of a column that somebody uses holds the delivery: it waits in quarantine, and"
-        " what depends on it waits too"
+        "If somebody uses a changed column, the delivery is held: it waits in quarantine, and"
+        " downstream partitions wait too"
     )
     project.write("landing/sales_2026-03-02.csv", "till,amount,discount\n1,9.5,0\n2,6.2,0\n")
     run = project.json("tick --now 2026-03-03T05:00Z")
@@ -73,8 +73,8 @@ def test_what_the_page_says_comes_true(tmp_path: Path) -> None:
     assert run["published"] == [] and [item["state"] for item in run["attempts"]] == ["held"]
 
     said(
-        "Editing a file changes nothing until it is applied; `status` says that there is something"
-        " to apply."
+        "Editing a file changes nothing until you apply it; `status` reports files that aren't"
+        " applied."
     )
     project.write(
         "assets/daily.sql", FILES["assets/daily.sql"].replace("sum(amount)", "2 * sum(amount)")

@@ -28,7 +28,7 @@ SPEAKS_OF_MEASURING = re.compile(
 NO_FIGURES = {
     (
         "docs/explanation/performance.md",
-        "What Headrace itself costs",
+        "Performance: what Headrace costs on top of your tasks",
     ): "says that figures are older, and gives none",
     ("docs/explanation/performance.md", "How it is measured"): "says how, and gives no figure",
 }
@@ -216,7 +216,7 @@ GROUPS = {
     "in the delivery, week: right in the first incident": "fault in the deliveries of a week",
     "in the delivery, month: right in the first incident": "fault in the deliveries of March",
     "in a model: right in the first incident": "fault in a model, March",
-    "controls left in peace": "controls left in peace",
+    "controls left in peace": "controls without an incident",
 }
 """Figure of the benchmark → its line of the page on diagnosis."""
 

@@ -375,9 +375,7 @@ def test_the_laboratory_is_as_large_as_the_page_says(monkeypatch: pytest.MonkeyP
     same, below, two, anywhere = (
         words[pairing.WAYS[way]] for way in ("same", "below", "two", "any")
     )
-    assert (
-        f"in one delivery ({same}), at a source and an asset that is made of it ({below})" in page
-    )
+    assert f"in one delivery ({same}), at a source and an asset computed from it ({below})" in page
     assert f"at two sources of one asset ({two}), or anywhere ({anywhere})" in page
     assert (findable.TIMES_EVER, findable.DEVIATIONS, findable.ROWS_MIN) == (2.0, 6.0, 20)
     assert (

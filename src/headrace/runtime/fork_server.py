@@ -7,7 +7,7 @@ nothing, so that a child starts without any lock held. It reaps a child only whe
 requests that: until then the process id of a dead worker can't become another process's.
 
 Requests and replies have one size each, over a stream socket
-(docs/decisions/0029-workers-are-forked.md).
+(docs/decisions/0029-worker-processes.md).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Connections to the state database: `Store.open`, `store.read()`, `store.write(epoch)`.
 
-It uses SQL text with `:name` parameters over the DB-API; docs/decisions/0010-plain-sql-store.md
+It uses SQL text with `:name` parameters over the DB-API; docs/decisions/0015-sql-store.md
 explains why not SQLAlchemy. A store belongs to the thread that opened it: each thread and process
 opens its own.
 """

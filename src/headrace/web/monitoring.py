@@ -2,7 +2,7 @@
 
 Metrics come from the status response, a few counts of the store, and this process. The help text of
 each metric says what it counts and since when. Why not prometheus-client:
-docs/decisions/0027-the-door.md.
+docs/decisions/0027-http-server.md.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class NullExecutor:
 # Runs tasks in this process, one after the other, by a given function: for tests. Not for
 # production: asset code could end, block or change the leader's process, and real tasks need
 # DuckDB, which the leader must never load. Therefore the function isn't chosen here
-# (docs/decisions/0029-workers-are-forked.md).
+# (docs/decisions/0029-worker-processes.md).
 
 Perform = Callable[[Task], Answer]
 

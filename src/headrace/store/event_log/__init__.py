@@ -2,5 +2,5 @@
 
 `recording` appends a record in the transaction that it describes. `replaying` recomputes the tables
 in a second database, and replaces old records by checkpoint files. `comparing` finds differences.
-docs/decisions/0094-the-event-log.md explains why statements are recorded rather than rows.
+docs/decisions/0094-event-log.md explains why statements are recorded rather than rows.
 """

@@ -12,12 +12,13 @@ FOLDER = ROOT / "docs/decisions"
 PAGES = sorted(FOLDER.glob("[0-9]*.md"))
 HEADINGS = ["## Context", "## Decision", "## Consequences"]
 ENTRY = re.compile(r"^- \[(\d{4} [^\]]+)\]\((\d{4}-[^)]+\.md)\)$", re.MULTILINE)
+NAMED_IN_CODE = re.compile(r"docs/decisions/(\d{4}[a-z0-9-]*)")
 CODE_FILE = re.compile(r"`((?:[a-z_]+/)+[A-Za-z_]*\.(?:py|json|txt|md|ts|tsx)|[a-z_]+/[a-z_/]+/)`")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_decision_has_its_title_and_three_sections(page: Path) -> None:
-    """Would catch: a page without consequences, or one whose title has another number than its file."""
+    """Would catch: a page without consequences, or whose title and file differ in their numbers."""
     lines = page.read_text(encoding="utf-8").splitlines()
     assert re.fullmatch(rf"# {page.stem[:4]} [A-Z].{{10,90}}[^.]", lines[0]), lines[0]
     assert [line for line in lines if line.startswith("#")][1:] == HEADINGS
@@ -27,7 +28,7 @@ def test_a_decision_has_its_title_and_three_sections(page: Path) -> None:
 
 
 def test_the_index_lists_each_decision_once_with_its_title() -> None:
-    """Would catch: a new decision that nobody finds, and a renamed one that the index calls by its old title."""
+    """Would catch: a new decision that nobody finds; a renamed one with its old title."""
     listed = ENTRY.findall((FOLDER / "README.md").read_text(encoding="utf-8"))
     titles = {
         page.name: page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
@@ -55,3 +56,20 @@ def test_a_decision_names_files_that_exist(page: Path) -> None:
     assert not missing
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
     assert all((FOLDER / link).exists() for link in links), links
+
+
+def test_comments_name_decisions_that_exist() -> None:
+    """Would catch: a comment that sends its reader to a page that was renamed."""
+    files = [
+        path
+        for folder in ("src", "tests", "scripts", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    named = [
+        (path, name)
+        for path in files
+        for name in NAMED_IN_CODE.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert len(named) > 3
+    known = {page.stem for page in PAGES}
+    assert [f"{path.relative_to(ROOT)}: {name}" for path, name in named if name not in known] == []

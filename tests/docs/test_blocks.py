@@ -64,7 +64,7 @@ NOT_RUN = {
         "headrace exports take-over CONSUMER --re",
     ): "two projects with one database",
     (
-        "docs/how-to/files-elsewhere.md",
+        "docs/how-to/remote-files.md",
         "pip install 'headrace[s3]'        # or h",
     ): "fetches packages",
     ("docs/how-to/install.md", "git clone <the repository> headrace"): "fetches packages",

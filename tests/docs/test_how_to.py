@@ -12,9 +12,9 @@ HOW_TO = ROOT / "docs" / "how-to"
 WITH_SERVERS = {
     "http-api": "test_how_to_http_api",
     "databases": "test_how_to_databases",
-    "files-elsewhere": "test_how_to_files_elsewhere",
+    "remote-files": "test_how_to_remote_files",
     "postgresql": "test_how_to_postgresql",
-    "one-report": "test_how_to_one_report",
+    "combine-sources": "test_how_to_combine_sources",
     "deploy": "test_how_to_deploy",
     "install": "test_how_to_install",
 }

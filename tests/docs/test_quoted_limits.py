@@ -198,7 +198,7 @@ QUOTED = [
         {"60000": "is noticed after a minute"}[postgresql_source._ALIVE["tcp_user_timeout"]],
     ),
     ("docs/how-to/deploy.md", {1.0: "looked at within a second"}[files.QUIET_SECONDS]),
-    ("docs/how-to/files-elsewhere.md", {5_000_000: "for five seconds"}[filesystems.SETTLE_US]),
+    ("docs/how-to/remote-files.md", {5_000_000: "for five seconds"}[filesystems.SETTLE_US]),
     (
         "docs/how-to/incidents.md",
         {7: "The same cause within seven days"}[updates.REOPENS_US // (24 * HOUR_US)],
@@ -333,7 +333,7 @@ def test_a_page_quotes_the_limit_of_the_code(page: str, phrase: str) -> None:
 def test_a_page_is_stale_after_what_the_page_about_it_says() -> None:
     """Would catch: another wait of the web UI than its page gives."""
     assert "const STALE_MS = 30_000;" in (ROOT / "ui/src/api/live.ts").read_text(encoding="utf-8")
-    assert "the server wasn't heard for thirty seconds" in text("docs/how-to/web-ui.md")
+    assert "hasn't heard from the server for thirty seconds" in text("docs/how-to/web-ui.md")
 
 
 def test_waits_between_tries_of_a_message_are_those_of_the_code() -> None:
@@ -430,7 +430,7 @@ OTHERWISE = {
         "docs/how-to/databases.md",
         "once a day",
     ): "the default of `every:`, which a test of sources compares",
-    ("docs/how-to/one-report.md", "once a day"): "what the page's own project declares",
+    ("docs/how-to/combine-sources.md", "once a day"): "what the page's own project declares",
     ("docs/how-to/notify.md", "once a day"): "what `digest:` is",
     ("docs/how-to/web-ui.md", "for thirty seconds"): "compared by a test of its own",
     ("docs/how-to/deploy.md", "at least ten minutes"): "compared by a test of its own",

@@ -35,7 +35,7 @@ def test_the_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 Body=f"id,amount\n{rows}".encode(),
             )
         follow(
-            ROOT / "docs" / "how-to" / "files-elsewhere.md",
+            ROOT / "docs" / "how-to" / "remote-files.md",
             tmp_path,
             S3_KEY="reader",
             S3_SECRET="let-me-in-please",

@@ -57,7 +57,7 @@ def test_a_newcomer_gets_one_report(postgresql: Database, tmp_path: Path) -> Non
     with Server() as server:
         server.answers["/payments"] = payments
         follow(
-            ROOT / "docs/how-to/one-report.md",
+            ROOT / "docs/how-to/combine-sources.md",
             tmp_path,
             CORE_USER=postgresql.user,
             CORE_HOST=postgresql.host,

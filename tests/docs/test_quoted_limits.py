@@ -66,7 +66,7 @@ HOUR_US = 3_600 * 1_000_000
 
 QUOTED = [
     ("docs/how-to/deploy.md", f"for up to {serving.GRACE_SECONDS:.0f} s"),
-    ("docs/how-to/deploy.md", f"followed after {lease.LEASE_SECONDS:.0f} s"),
+    ("docs/how-to/deploy.md", f"becomes the leader after {lease.LEASE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"hasn't been renewed for {lease.LEASE_SECONDS:.0f} s"),
     (
         "docs/how-to/deploy.md",
@@ -74,6 +74,7 @@ QUOTED = [
     ),
     ("docs/how-to/dask.md", f"no workers within {dask.WORKERS_SECONDS:.0f} seconds"),
     ("docs/how-to/files.md", f"at most {common_fields.KEY_CHARACTERS_MAX:,} characters"),
+    ("docs/how-to/files.md", {1.0: "hasn't changed for one second"}[files.QUIET_SECONDS]),
     ("docs/how-to/http-api.md", f"waits at most {http.LOOK_PATIENCE:.0f} s for an answer"),
     ("docs/how-to/http-api.md", f"waits, up to {http_client.WAIT_SECONDS_MAX:.0f} s at a time"),
     (
@@ -118,7 +119,10 @@ QUOTED = [
         "docs/how-to/incidents.md",
         f"finds at least {evidence_attempts.HISTORY_INTERVALS_MIN} intervals",
     ),
-    ("docs/how-to/operate.md", f"from the last {stored_attempts.DURATIONS_WINDOW} that succeeded"),
+    (
+        "docs/how-to/operate.md",
+        f"from the last {stored_attempts.DURATIONS_WINDOW} attempts that succeeded",
+    ),
     ("docs/how-to/traces.md", {3.0: "three seconds at its end"}[traces.LAST_SECONDS]),
     (
         "docs/explanation/durability.md",
@@ -148,7 +152,7 @@ QUOTED = [
     ),
     (
         "docs/how-to/drift.md",
-        {0.1: "only where a tenth of its rows are gone"}[restatements.MUCH_CHANGED],
+        {0.1: "only if at least a tenth of its rows are gone"}[restatements.MUCH_CHANGED],
     ),
     ("docs/explanation/anomalies.md", f"| {expectations.HISTORY_HOLD_MIN} and more |"),
     ("docs/explanation/anomalies.md", f"| {expectations.HISTORY_WARN_MIN} and more |"),
@@ -182,7 +186,7 @@ QUOTED = [
     ),
     (
         "docs/how-to/http-api.md",
-        {3600.0: "what couldn't be fetched after an hour"}[observations.FAILED_SECONDS],
+        {3600.0: "retries a failed fetch after an hour"}[observations.FAILED_SECONDS],
     ),
     ("docs/how-to/http-api.md", {86_400.0: "a day at most"}[http_client.AWAY_SECONDS_MAX]),
     (
@@ -195,9 +199,11 @@ QUOTED = [
     ),
     (
         "docs/how-to/databases.md",
-        {"60000": "is noticed after a minute"}[postgresql_source._ALIVE["tcp_user_timeout"]],
+        {"60000": "notices a lost machine after one minute"}[
+            postgresql_source._ALIVE["tcp_user_timeout"]
+        ],
     ),
-    ("docs/how-to/deploy.md", {1.0: "looked at within a second"}[files.QUIET_SECONDS]),
+    ("docs/how-to/deploy.md", {1.0: "hasn't changed for one second"}[files.QUIET_SECONDS]),
     ("docs/how-to/remote-files.md", {5_000_000: "for five seconds"}[filesystems.SETTLE_US]),
     (
         "docs/how-to/incidents.md",
@@ -214,11 +220,11 @@ QUOTED = [
     ("docs/how-to/schedule.md", {60_000_000: "a minute after"}[scheduler_graph.LAPSE_US]),
     (
         "docs/how-to/backfill.md",
-        {1.0: "what runs may end within a second"}[overlay.PATIENCE_SECONDS],
+        {1.0: "Running attempts may end within one second"}[overlay.PATIENCE_SECONDS],
     ),
     (
         "docs/how-to/backup.md",
-        {("1d", 7): "once a day and keeps the last seven"}[Backups().every, Backups().keep],
+        {("1d", 7): "once a day and keeps the last seven copies"}[Backups().every, Backups().keep],
     ),
     ("docs/how-to/backup.md", {"1d": "copies its state once a day by itself"}[Backups().every]),
     (
@@ -339,8 +345,9 @@ def test_a_page_is_stale_after_what_the_page_about_it_says() -> None:
 def test_waits_between_tries_of_a_message_are_those_of_the_code() -> None:
     """Would catch: another series of waits than the page gives."""
     assert channels.WAITS_SECONDS == (5, 30, 120, 600, 1_800, 3_600, 10_800)
-    assert "tried again after 5 seconds, 30, 2 minutes, 10, 30, an hour and three hours" in text(
-        "docs/how-to/notify.md"
+    assert (
+        "after 5 seconds, 30 seconds, 2 minutes, 10 minutes, 30 minutes, an hour and three hours"
+        in text("docs/how-to/notify.md")
     )
 
 

@@ -41,6 +41,7 @@ from headrace.runtime import (
     leadership,
     maintenance,
     observations,
+    openlineage,
     traces,
 )
 from headrace.runtime import graph as runtime_graph
@@ -122,6 +123,10 @@ QUOTED = [
     (
         "docs/how-to/operate.md",
         f"from the last {stored_attempts.DURATIONS_WINDOW} attempts that succeeded",
+    ),
+    (
+        "docs/how-to/openlineage.md",
+        {3.0: "waits up to three seconds at its end"}[openlineage.LAST_SECONDS],
     ),
     ("docs/how-to/traces.md", {3.0: "three seconds at its end"}[traces.LAST_SECONDS]),
     (
@@ -235,6 +240,7 @@ QUOTED = [
         "docs/explanation/durability.md",
         {"1d": "State and catalog are copied once a day"}[Backups().every],
     ),
+    ("docs/how-to/metrics.md", {"30d": "the last 30 days"}[status_facts.WINDOW]),
     ("docs/how-to/figures.md", {"30d": "for the last thirty days"}[status_facts.WINDOW]),
     (
         "docs/how-to/incidents.md",

@@ -1,4 +1,4 @@
-"""The how-to page on files elsewhere, typed against an object store on the loopback address."""
+"""The how-to page on remote files, typed against an object store on the loopback address."""
 
 from __future__ import annotations
 

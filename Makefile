@@ -11,7 +11,7 @@
 #   make ui              the web UI, if ui/ is newer than what is built
 #   make ui-dev          the web UI from its sources, on the server at HEADRACE_URL with HEADRACE_TOKEN
 #   make screenshots     docs/pictures/ from the demo, in a real browser
-#   make docs            docs/reference/ and docs/index.md from the code
+#   make docs            docs/reference/ from the code, then the site with search in build/site; a broken link fails
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
@@ -94,6 +94,8 @@ screenshots: ui .venv/.dev
 
 docs: .venv/.dev
 	@$(BIN)/python -m scripts.reference
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --jobs auto -b html -c docs -d build/doctrees . build/site
+	@echo build/site/index.html
 
 lock: .venv/.dev
 	@$(BIN)/python -m pip install --quiet --no-deps $(UV)

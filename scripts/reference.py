@@ -34,7 +34,7 @@ def pages() -> dict[str, str]:
         "reference/glossary.md": glossary.page(),
         "explanation/architecture.md": architecture.page(ROOT),
     }
-    return {**result, "index.md": index.page(ROOT / "docs", result)}
+    return {**result, "index.md": index.page(ROOT, result)}
 
 
 def main() -> None:

@@ -1,50 +1,117 @@
-"""The page that lists all others."""
+"""The pages that list others, and the order in which the site's navigation shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.reference_pages.markdown import page as written
 
-GROUPS = (
-    (
-        "How to",
-        "how-to",
-        (
-            "One thing each, from the first file to the result; tests type the commands and look up"
-            " the names in sentences."
+
+@dataclass(frozen=True)
+class Section:
+    """Pages that stand together in the navigation."""
+
+    title: str
+    paths: tuple[str, ...]
+    """From the root, in the order in which somebody needs them."""
+
+
+HOW_TO = {
+    "Get started": ("install", "combine-sources"),
+    "See data": ("web-ui", "query", "python"),
+    "Ingest data": ("files", "excel", "remote-files", "databases", "http-api", "secrets"),
+    "Write assets": (
+        "materialisations",
+        "partitions",
+        "python-assets",
+        "command-assets",
+        "macros",
+        "test-assets",
+    ),
+    "Check data": ("contracts", "drift", "checks", "quarantine"),
+    "Change and recompute": ("validate", "plan-and-apply", "environments", "backfill"),
+    "Schedule and operate": ("schedule", "operate", "incidents", "notify", "figures", "audit"),
+    "Deploy": ("deploy", "postgresql", "backup", "dask", "metrics", "traces"),
+    "Deliver data": ("exports", "openlineage"),
+}
+"""Task → the pages of docs/how-to. `make docs` fails for a page that is missing here."""
+
+
+def sections(root: Path) -> list[Section]:
+    """All sections of the navigation."""
+    return [
+        Section("Headrace", ("docs/tutorial.md", "docs/limits.md")),
+        *(
+            Section(title, tuple(f"docs/how-to/{name}.md" for name in names))
+            for title, names in HOW_TO.items()
         ),
-    ),
-    ("Reference", "reference", "Generated from the code."),
-    ("Explanation", "explanation", "How it works, and why."),
-    (
-        "Decisions",
-        "decisions",
-        "What was tried, measured and chosen; [by subject](decisions/README.md).",
-    ),
+        Section(
+            "Reference", tuple(f"docs/reference/{path.name}" for path in _folder(root, "reference"))
+        ),
+        Section(
+            "Explanation",
+            tuple(f"docs/explanation/{path.name}" for path in _folder(root, "explanation")),
+        ),
+        Section(
+            "Examples",
+            tuple(
+                path.relative_to(root).as_posix()
+                for path in sorted(root.glob("examples/*/README.md"))
+            ),
+        ),
+        Section(
+            "Project",
+            (
+                "benchmarks/RESULTS.md",
+                "docs/decisions/README.md",
+                "CONTRIBUTING.md",
+            ),
+        ),
+    ]
+
+
+def decisions(root: Path) -> list[Path]:
+    """The pages of docs/decisions, without the one that lists them."""
+    return [path for path in _folder(root, "decisions") if path.name != "README.md"]
+
+
+def page(root: Path, generated: Mapping[str, str]) -> str:
+    """Every page but the decisions, by its title.
+
+    Raises ValueError where HOW_TO and docs/how-to differ.
+    """
+    listed = {name for names in HOW_TO.values() for name in names}
+    written_pages = {path.stem for path in _folder(root, "how-to")}
+    if listed != written_pages:
+        raise ValueError(
+            f"HOW_TO in {__name__} and docs/how-to differ: {sorted(listed ^ written_pages)}"
+        )
+    parts = []
+    for section in sections(root):
+        links = [
+            f"- [{_title(root, path, generated)}]({_from_docs(path)})" for path in section.paths
+        ]
+        parts.append([f"## {section.title}", "", *links])
+    return written("Headrace's documentation", LEAD, *parts)
+
+
+LEAD = (
+    "Headrace is a data pipeline orchestrator. You declare who needs which data by when; it works"
+    " out what must run, runs it, and publishes nothing that fails a blocking check. Start with the"
+    " [tutorial](tutorial.md)."
 )
 
 
-def page(docs: Path, generated: Mapping[str, str]) -> str:
-    """Tutorial, how-to, reference, explanation, decisions: each page by its title."""
-    first = [
-        "- [Tutorial](tutorial.md): the first ten minutes",
-        "- [What it can't do yet](limits.md)",
-    ]
-    parts = [first]
-    for title, folder, lead in GROUPS:
-        texts = {
-            f"{folder}/{path.name}": path.read_text(encoding="utf-8")
-            for path in (docs / folder).glob("*.md")
-            if path.name != "README.md"
-        }
-        texts |= {path: text for path, text in generated.items() if path.startswith(f"{folder}/")}
-        listed = [f"- [{_title(text)}]({path})" for path, text in sorted(texts.items())]
-        if listed:
-            parts.append([f"## {title}", "", lead, "", *listed])
-    return written("Headrace's documentation", "", *parts).replace("\n\n\n\n", "\n\n")
+def _folder(root: Path, name: str) -> list[Path]:
+    return sorted((root / "docs" / name).glob("*.md"))
 
 
-def _title(text: str) -> str:
+def _from_docs(path: str) -> str:
+    return path.removeprefix("docs/") if path.startswith("docs/") else f"../{path}"
+
+
+def _title(root: Path, path: str, generated: Mapping[str, str]) -> str:
+    text = generated.get(path.removeprefix("docs/")) or (root / path).read_text(encoding="utf-8")
     return text.splitlines()[0].lstrip("# ").strip()

@@ -1,9 +1,12 @@
 """What docs/limits.md says that there isn't, there isn't: otherwise the page keeps people from what
 they could use.
+
+What it says that there is names the test that would fail without it.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -16,7 +19,15 @@ from headrace.security.secrets import SecretMissing, Secrets
 from headrace.web.data import DataAsked
 from headrace.web.openapi import description
 
-PAGE = " ".join((ROOT / "docs" / "limits.md").read_text(encoding="utf-8").split())
+TEXT = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+PAGE = " ".join(TEXT.split())
+LEVELS = {"guaranteed", "attempted", "recorded", "yours"}
+ROWS = [
+    tuple(cell.strip() for cell in row.strip("|").split(" | "))
+    for row in re.findall(r"^\| .*\|$", TEXT, re.MULTILINE)
+]
+MATRIX = [row for row in ROWS if len(row) == 3 and row[1] in LEVELS]
+"""Capability, level, and what enforces it."""
 PROJECT = {
     "headrace.toml": '[project]\nname = "shop"\ntimezone = "UTC"\n',
     "owners.yaml": "team: {kind: team}\n",
@@ -239,3 +250,28 @@ def test_a_backfill_waits_for_an_approval_that_nobody_can_give(played: Shell) ->
     code, output, _ = played.run("headrace backfills")
     assert "approval" in output
     assert played.run("headrace backfills cancel 1 --reason 'not now'")[0] == 0
+
+
+def test_each_capability_has_a_level_and_what_enforces_it() -> None:
+    """Would catch: a promise with a level that isn't defined, or one that no test would miss."""
+    heads = [row for row in ROWS if row[0] in {"capability", "level"}]
+    defined = [row for row in ROWS if len(row) == 2 and row[0] in LEVELS]
+    assert {row[0] for row in defined} == LEVELS
+    assert len(MATRIX) + len(heads) + len(defined) == len(ROWS), (
+        "a row that isn't `capability | level | enforced by`"
+    )
+    assert len(MATRIX) > 50 and len({row[0] for row in MATRIX}) == len(MATRIX)
+    for capability, level, enforced in MATRIX:
+        tests = re.findall(r"`(tests/[^`]+)`", enforced)
+        assert bool(tests) == (level != "yours"), capability
+        for path in tests:
+            assert "def test_" in (ROOT / path).read_text(encoding="utf-8"), (
+                f"{capability}: {path} has no test"
+            )
+
+
+def test_each_subject_says_what_is_guaranteed_and_what_is_yours() -> None:
+    """Would catch: a subject whose table was forgotten."""
+    for subject in TEXT.split("\n## ")[1:]:
+        assert all(f"| {level} |" in subject for level in LEVELS), subject.splitlines()[0]
+        assert "\nLimits:\n\n- **" in subject, subject.splitlines()[0]

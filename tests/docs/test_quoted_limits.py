@@ -293,6 +293,7 @@ QUOTED = [
         "docs/limits.md",
         {1: "A server compares once a day, before maintenance"}[maintenance.EVERY.days],
     ),
+    ("docs/limits.md", {"1d": "State and catalog are copied once a day"}[Backups().every]),
     ("docs/limits.md", {7: "is deleted after a week"}[maintenance.STAGED_KEPT.days]),
     (
         "docs/explanation/simulation.md",

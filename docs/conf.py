@@ -1,6 +1,6 @@
 """How Sphinx builds the site of these pages: `make docs`.
 
-The source folder is the repository's root, so that links between docs/, benchmarks/ and examples/
+The source folder is the repository's root, so that links between docs/, CHANGELOG.md and examples/
 work in the site as they work on disk.
 """
 
@@ -18,6 +18,7 @@ project = "Headrace"
 html_title = "Headrace"
 root_doc = "docs/index"
 include_patterns = [
+    "CHANGELOG.md",
     "CONTRIBUTING.md",
     "benchmarks/RESULTS.md",
     "docs/**",

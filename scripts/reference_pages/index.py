@@ -64,6 +64,7 @@ def sections(root: Path) -> list[Section]:
         Section(
             "Project",
             (
+                "CHANGELOG.md",
                 "benchmarks/RESULTS.md",
                 "docs/decisions/README.md",
                 "CONTRIBUTING.md",

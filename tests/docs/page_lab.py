@@ -138,7 +138,13 @@ def pages() -> list[Path]:
     """Every page that somebody writes for users, by path: not the reference, which the
     code writes."""
     docs = ROOT / "docs"
-    named = [ROOT / "README.md", docs / "tutorial.md", docs / "why.md", docs / "limits.md"]
+    named = [
+        ROOT / "README.md",
+        ROOT / "CHANGELOG.md",
+        docs / "tutorial.md",
+        docs / "why.md",
+        docs / "limits.md",
+    ]
     return [
         *named,
         *sorted((docs / "how-to").glob("*.md")),

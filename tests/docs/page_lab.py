@@ -3,6 +3,9 @@
 A console block holds commands (`$ …`) and what they print (not said: anything), where `…` stands
 for anything within a line, a line `…` for any lines, and `[exit 1]` for the exit code. Another
 block is the content of the file that is named above it: "`path`:".
+
+With HEADRACE_FIXTURES=write, output that a page no longer has right is pasted into it; lines and
+`…` that still fit stay.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 QUOTED = re.compile(r"""'[^']*'|"[^"$`\\]*\"""")
 SHELLS = re.compile(r"[|&;<>$`*?(){}\\~#!\n]")
 """What only a shell understands, outside of quotes."""
+WRITE = os.environ.get("HEADRACE_FIXTURES") == "write"
 BLOCK = re.compile(
     r"(?:`(?P<path>[^`\n]+)`:\n\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$",
     re.DOTALL | re.MULTILINE,
@@ -31,6 +35,7 @@ BLOCK = re.compile(
 @dataclass
 class Command:
     line: int
+    """Of the page, from 1."""
     text: str
     expected: list[str] = field(default_factory=list)
     exit_code: int = 0
@@ -74,6 +79,45 @@ def pattern(expected: list[str]) -> re.Pattern[str]:
     return re.compile("".join(lines))
 
 
+def fits(expected: list[str], output: str) -> bool:
+    """Whether a page that says `expected` is right about a command that prints `output`."""
+    return (
+        pattern(expected or ["…"]).fullmatch(output.strip("\n") + "\n" if output.strip() else "")
+        is not None
+    )
+
+
+def pasted(expected: list[str], output: str) -> list[str]:
+    """The lines of `output`, with those of `expected` that fit kept as somebody has shortened them.
+
+    A line `…` stays where it alone stood between two lines that fit.
+    """
+    result: list[str] = []
+    unknown: list[str] = []
+    place = 0
+
+    def settle(until: int) -> None:
+        """Write the lines since the last one that fits, or the `…` that the page has for them."""
+        shortened = expected[place:until] == ["…"]
+        result.extend(["…"] if shortened else unknown)
+        unknown.clear()
+
+    for line in output.strip("\n").splitlines():
+        known = [
+            n
+            for n in range(place, len(expected))
+            if expected[n].strip() != "…" and pattern([expected[n]]).fullmatch(f"{line}\n")
+        ]
+        if not known:
+            unknown.append(line.rstrip())
+            continue
+        settle(known[0])
+        result.append(expected[known[0]])
+        place = known[0] + 1
+    settle(len(expected))
+    return result
+
+
 class Shell:
     """Runs one command after the other, each where the one before has left off."""
 
@@ -106,10 +150,15 @@ class Shell:
         return done.returncode, done.stdout, done.stderr
 
 
-def follow(page: Path, folder: Path, **environment: str) -> None:
-    """Do what a page says, in `folder`; `environment` is what its servers are found by."""
+def follow(page: Path, folder: Path, *, write: bool = WRITE, **environment: str) -> None:
+    """Do what a page says, in `folder`; `environment` is what its servers are found by.
+
+    With `write`, mend outputs that are stale.
+    """
     shell = Shell(folder, **environment)
-    for step in steps(page.read_text(encoding="utf-8")):
+    text = page.read_text(encoding="utf-8")
+    mended = text.splitlines()
+    for step in steps(text):
         if isinstance(step, Written):
             path = shell.folder / step.path
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,10 +167,16 @@ def follow(page: Path, folder: Path, **environment: str) -> None:
         code, output, errors = shell.run(step.text)
         where = f"{page.name}:{step.line}: $ {step.text}\n{output}\n{errors}"
         assert code == step.exit_code, f"exit {code}, not {step.exit_code}\n{where}"
-        matches = pattern(step.expected or ["…"]).fullmatch(
-            output.strip("\n") + "\n" if output.strip() else ""
-        )
-        assert matches is not None, "expected:\n" + "\n".join(step.expected) + f"\n\n{where}"
+        if not fits(step.expected, output) and write:
+            moved = len(mended) - len(text.splitlines())
+            start = step.line + moved
+            mended[start : start + len(step.expected)] = pasted(step.expected, output)
+        else:
+            assert fits(step.expected, output), (
+                "expected:\n" + "\n".join(step.expected) + f"\n\n{where}"
+            )
+    if mended != text.splitlines():
+        page.write_text("\n".join(mended) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -39,12 +39,41 @@ def test_every_page_is_about_a_code_that_is_used() -> None:
     assert not unused
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.md")), ids=lambda path: path.stem)
+PAGES = sorted(FOLDER.glob("*.md"))
+LABEL = re.compile(r"^(Why|Wrong|Right)\b[^:\n]*:", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_a_page_has_a_title_and_is_short(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     assert re.fullmatch(rf"# {path.stem}: \S.*", lines[0]), "the first line is `# code: one clause`"
     assert len(lines) <= 60
     assert re.fullmatch(r"[a-z][a-z0-9_]*", path.stem)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_page_says_what_why_and_what_instead(path: Path) -> None:
+    """Would catch: a page that doesn't say why something is refused, or that shows no way out."""
+    body = path.read_text(encoding="utf-8").partition("\n")[2]
+    what, *parts = LABEL.split(body)
+    labels, texts = parts[::2], parts[1::2]
+    assert labels[:3] == ["Why", "Wrong", "Right"], (
+        "after what it means: `Why:`, `Wrong:` and `Right:`, in this order"
+    )
+    assert set(labels[3:]) <= {"Right"}, "nothing is explained or shown wrong twice"
+    assert all(len(text.strip()) > 2 for text in (what, *texts)), "a part is empty"
+
+
+def test_no_page_tells_of_a_part_of_a_command_line() -> None:
+    """Would catch: a command that a line end cuts in two: whoever copies it runs half of it."""
+    for path in PAGES:
+        prose = re.sub(
+            r"^```.*?^```$|^    .*$",
+            "",
+            path.read_text(encoding="utf-8"),
+            flags=re.DOTALL | re.MULTILINE,
+        )
+        assert [line for line in prose.splitlines() if line.count("`") % 2] == [], path.stem
 
 
 def test_an_unknown_code_is_said_with_what_is_close() -> None:

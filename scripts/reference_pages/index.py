@@ -42,7 +42,7 @@ HOW_TO = {
 def sections(root: Path) -> list[Section]:
     """All sections of the navigation."""
     return [
-        Section("Headrace", ("docs/tutorial.md", "docs/why.md", "docs/limits.md")),
+        Section("Overview", ("docs/tutorial.md", "docs/why.md", "docs/limits.md")),
         *(
             Section(title, tuple(f"docs/how-to/{name}.md" for name in names))
             for title, names in HOW_TO.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from importlib import import_module
 
 from headrace.connect.connectors import MODULES
@@ -14,6 +15,9 @@ from headrace.services.explain import page as explained
 from scripts.reference_pages.files import takes
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
+
+LABEL = re.compile(r"^((?:Why|Wrong|Right)\b[^:\n]*:)", re.MULTILINE)
+"""What a problem's page calls its parts."""
 
 
 def checks() -> str:
@@ -94,7 +98,7 @@ def problems() -> str:
             "",
             f"{page.title[0].upper()}{page.title[1:]}.",
             "",
-            *page.text.splitlines(),
+            *LABEL.sub(r"**\1**", page.text).splitlines(),
         ]
         for page in pages
     ]

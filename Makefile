@@ -7,6 +7,7 @@
 #   make lint            format, lint, types, import directions
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
 #   make evaluations [SEEDS=500 | SEED=7]   random histories in which every view has to say the same; or one of them again
+#   make mutants [N=200] [SEED=…] [ARGS="--package plan"]   changes drawn by lot, each tried by its package's tests; prints survivors
 #   make bench [ARGS=--stale]   the measurements, into benchmarks/RESULTS.md; --stale lists those that are older than the code
 #   make ui              the web UI, if ui/ is newer than what is built
 #   make ui-dev          the web UI from its sources, on the server at HEADRACE_URL with HEADRACE_TOKEN
@@ -15,7 +16,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system lint faults lab simulate evaluations bench docs lock ui ui-dev screenshots
+.PHONY: help demo test test-system lint faults lab simulate evaluations mutants bench docs lock ui ui-dev screenshots
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -78,6 +79,9 @@ simulate: .venv/.dev
 
 evaluations: .venv/.dev
 	@env -u PYTHONDONTWRITEBYTECODE SEEDS="$(or $(SEEDS),500)" SEED="$(SEED)" $(BIN)/python -m pytest -q -n 2 tests/observe/test_one_evaluation.py $(ARGS)
+
+mutants: .venv/.dev
+	@$(BIN)/python -m scripts.mutants $(or $(N),200) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: .venv/.dev
 	@$(BIN)/python -m benchmarks.results $(ARGS)

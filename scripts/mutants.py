@@ -1,0 +1,317 @@
+"""Mutation tests: changes drawn by lot from the syntax trees of `src/headrace`, each tried by its own package's tests.
+
+    python -m scripts.mutants [N] [--seed SEED] [--package NAME …] [--jobs 2] [--json]
+    python -m scripts.mutants --again src/headrace/plan/impact.py:120:8:if-false …
+
+A mutant is killed if a test fails or the tests exceed their time limit. Each survivor is printed with its change: it
+is equivalent, its line is dead code, or a test is missing. The same tree and seed draw the same mutants, each package
+by itself. Mutants are written into temporary copies of the tree, which have their own environment: processes that
+tests start import the mutant too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import queue
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+import xml.etree.ElementTree as ET
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from scripts.mutant_sites import Mutant, mutants_of, places_of
+from scripts.nearest_tests import Imports
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = Path("src/headrace")
+TESTS = {
+    "slo": ("tests/observe",),
+    "ledger": ("tests/observe",),
+    "incidents": ("tests/observe",),
+    "services": ("tests/services", "tests/library"),
+}
+"""The tests of packages whose tests aren't in `tests/<package>`."""
+BASELINE_SECONDS_MAX = 3600
+SLOWER_MAX, SECONDS_MORE = 4, 120
+"""A mutant's time limit: that many times what its tests take without a mutant, and that many seconds more."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a mutant."""
+
+    mutant: Mutant
+    result: str
+    """`killed`, `timed out` (counts as killed) or `survived`."""
+    killed_by: str
+    seconds: float
+    change: str
+    """A unified diff with one line around it."""
+    tests: tuple[str, ...]
+
+
+class Copy:
+    """A temporary copy of the tree with an environment that imports `headrace` from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        if (ROOT / SOURCE / "web/ui_bundle").is_dir():
+            shutil.copytree(ROOT / SOURCE / "web/ui_bundle", folder / SOURCE / "web/ui_bundle")
+        self._make_environment()
+        self._age = 1_000_000_000
+
+    def _make_environment(self) -> None:
+        """Make an environment that finds this copy first, and then what ours has."""
+        place = self.folder / ".venv"
+        venv.EnvBuilder(symlinks=True, with_pip=False).create(place)
+        [packages] = place.glob("lib/python*/site-packages")
+        ours = next(path for path in sys.path if path.endswith("site-packages"))
+        lines = [str(self.folder / "src"), f"import site; site.addsitedir({ours!r})"]
+        (packages / "mutants.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        command = place / "bin/headrace"
+        original = Path(sys.prefix, "bin/headrace").read_text(encoding="utf-8")
+        command.write_text(original.replace(sys.prefix, str(place)), encoding="utf-8")
+        command.chmod(0o755)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Replace a file; its new age makes Python compile it again, though its size may be the same."""
+        self._age += 10
+        (self.folder / path).write_bytes(content)
+        os.utime(self.folder / path, (self._age, self._age))
+
+    def test(
+        self, files: Sequence[str], seconds_max: float, *options: str
+    ) -> tuple[int | None, str]:
+        """Run the test files in this order: pytest's exit code (None at the time limit) and output."""
+        words = [
+            self.folder / ".venv/bin/python",
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--tb=no",
+        ]
+        words += [f"--basetemp={self.folder / 'tmp'}", *options, *files]
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("PYTHON", "HEADRACE_"))
+        }
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+            process = subprocess.Popen(
+                words, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            try:
+                code: int | None = process.wait(seconds_max)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                code = None
+            output.seek(0)
+            return code, output.read()
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the tests of a package take without a mutant."""
+
+    seconds: float
+    by_file: dict[str, float]
+
+
+def baseline(copy: Copy, package: str, jobs: int) -> Baseline:
+    """Run a package's tests without a mutant; they must pass, or every mutant would count as killed."""
+    started = time.monotonic()
+    report = copy.folder / "junit.xml"
+    code, output = copy.test(
+        tests_of(package), BASELINE_SECONDS_MAX, "-n", str(jobs), f"--junitxml={report}"
+    )
+    if code != 0:
+        raise SystemExit(f"The tests of {package} fail without a mutant:\n{output[-3000:]}")
+    by_file: dict[str, float] = defaultdict(float)
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 (our own file)
+        by_file[case.get("classname", "")] += float(case.get("time", "0"))
+    in_files = {
+        name: by_file.get(name.removesuffix(".py").replace("/", "."), 0.0)
+        for name in tests_of(package)
+    }
+    return Baseline(max(sum(in_files.values()), time.monotonic() - started), in_files)
+
+
+def tests_of(package: str) -> list[str]:
+    """The test files of a package."""
+    folders = TESTS.get(package, (f"tests/{package}",))
+    return [
+        str(path.relative_to(ROOT))
+        for folder in folders
+        for path in sorted((ROOT / folder).rglob("test_*.py"))
+    ]
+
+
+def packages() -> list[str]:
+    """The packages that have tests of their own."""
+    return sorted(
+        path.name for path in (ROOT / SOURCE).iterdir() if path.is_dir() and tests_of(path.name)
+    )
+
+
+def draw(package: str, count: int, seed: int) -> list[Mutant]:
+    """Draw places of a package by lot, and for each of them one of its mutants."""
+    places = []
+    for path in sorted((ROOT / SOURCE / package).rglob("*.py")):
+        if "demo_project" not in path.parts:  # a user's project that the package brings along
+            places += places_of(str(path.relative_to(ROOT)), path.read_bytes())
+    chance = random.Random(f"{seed} {package}")  # noqa: S311 (not for secrets)
+    return [chance.choice(place) for place in chance.sample(places, min(count, len(places)))]
+
+
+def draw_from(names: Sequence[str], count: int, seed: int) -> dict[str, list[Mutant]]:
+    """Package → its mutants, spread evenly."""
+    each, rest = divmod(count, len(names))
+    return {name: draw(name, each + (number < rest), seed) for number, name in enumerate(names)}
+
+
+def named(name: str) -> Mutant:
+    """The mutant of that name, of the tree as it is now."""
+    path = name.partition(":")[0]
+    for mutant in mutants_of(path, (ROOT / path).read_bytes()):
+        if mutant.name == name:
+            return mutant
+    raise SystemExit(f"There is no mutant {name}: has the file changed?")
+
+
+def attempt(
+    copies: queue.Queue[Copy], mutant: Mutant, imports: Imports, before: Baseline | None
+) -> Outcome:
+    """Write a mutant into a free copy, run its package's tests until one fails, and restore the file."""
+    by_file = before.by_file if before else {}
+    files = imports.nearest_first(
+        mutant, {name: by_file.get(name, 0.0) for name in tests_of(mutant.package)}
+    )
+    seconds_max = SLOWER_MAX * before.seconds + SECONDS_MORE if before else BASELINE_SECONDS_MAX
+    copy = copies.get()
+    started = time.monotonic()
+    try:
+        original = (copy.folder / mutant.path).read_bytes()
+        copy.write(mutant.path, mutant.applied(original))
+        code, output = copy.test(files, seconds_max, "-x")
+        copy.write(mutant.path, original)
+    finally:
+        copies.put(copy)
+    result = "survived" if code == 0 else "timed out" if code is None else "killed"
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+    seconds = round(time.monotonic() - started, 1)
+    change = diff(original, mutant.applied(original))
+    return Outcome(mutant, result, failed[1] if failed else "", seconds, change, tuple(files))
+
+
+def diff(before: bytes, after: bytes) -> str:
+    """The change as a unified diff with one line around it."""
+    old, new = (text.decode().splitlines() for text in (before, after))
+    return "\n".join(list(difflib.unified_diff(old, new, lineterm="", n=1))[2:])
+
+
+def outcomes_of(drawn: dict[str, list[Mutant]], jobs: int) -> Iterator[Outcome]:
+    """Try mutants (package → its mutants; without a baseline where the package has no name)."""
+    imports = Imports(ROOT)
+    folder = tempfile.TemporaryDirectory(prefix="mutants-")
+    with folder as name, ThreadPoolExecutor(jobs) as pool:
+        copies: queue.Queue[Copy] = queue.Queue()
+        for number in range(jobs):
+            copies.put(Copy(Path(name, str(number))))
+        for package, mutants in drawn.items():
+            before = baseline(copies.queue[0], package, jobs) if package and mutants else None
+            waiting = [pool.submit(attempt, copies, mutant, imports, before) for mutant in mutants]
+            for future in as_completed(waiting):
+                yield future.result()
+
+
+def rendered(outcome: Outcome) -> str:
+    """One line; a survivor's change and tests below it."""
+    line = f"{outcome.result:<10}{outcome.seconds:>6.0f} s  {outcome.mutant.name}"
+    if outcome.result != "survived":
+        return f"{line}  {outcome.killed_by}"
+    return f"{line}\n{outcome.change}\n  tests: {' '.join(outcome.tests)}"
+
+
+def report(outcomes: Iterable[Outcome]) -> str:
+    """A table by package."""
+    by_package: dict[str, list[str]] = defaultdict(list)
+    for outcome in outcomes:
+        by_package[outcome.mutant.package].append(outcome.result)
+    lines = ["package       drawn  killed  timed out  survived   killed %"]
+    total = [result for results in by_package.values() for result in results]
+    for package, results in [*sorted(by_package.items()), ("all", total)]:
+        counts = [results.count(result) for result in ("killed", "timed out", "survived")]
+        share = 100 * (counts[0] + counts[1]) / len(results)
+        lines.append(
+            f"{package:<12}{len(results):>7}{counts[0]:>8}{counts[1]:>11}{counts[2]:>10}{share:>10.0f} %"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Draw or repeat mutants, try them, and print what became of them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.mutants", description="Try the tests with mutants."
+    )
+    parser.add_argument(
+        "count", nargs="?", type=int, default=100, help="mutants, spread evenly over the packages"
+    )
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(100_000))
+    parser.add_argument(
+        "--package", action="append", choices=packages(), help="only of this package; repeatable"
+    )
+    parser.add_argument("--again", nargs="+", metavar="MUTANT", help="repeat these mutants")
+    parser.add_argument("--jobs", type=int, default=2, help="mutants that are tried at a time")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--list", action="store_true", help="print the drawn mutants without trying them"
+    )
+    typed = parser.parse_args()
+    drawn = draw_from(typed.package or packages(), typed.count, typed.seed)
+    if typed.again:
+        drawn = {"": [named(name) for name in typed.again]}
+    progress = sys.stderr if typed.json else sys.stdout
+    if not typed.again:
+        print(f"seed {typed.seed}", file=progress, flush=True)
+    if typed.list:
+        print("\n".join(mutant.name for mutants in drawn.values() for mutant in mutants))
+        return
+    outcomes = []
+    for outcome in outcomes_of(drawn, typed.jobs):
+        outcomes.append(outcome)
+        print(rendered(outcome), file=progress, flush=True)
+    print(report(outcomes), file=progress)
+    if typed.json:
+        print(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
+
+
+if __name__ == "__main__":
+    main()

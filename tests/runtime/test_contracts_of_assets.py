@@ -4,64 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-import pytest
 from runlab import DAYS, Lab
-
-from headrace.model import Contract, ContractColumn, Place
-from headrace.plan.contracts import (
-    VersionLevel,
-    contract_changes,
-    level_of,
-    next_version,
-    version_level_moved,
-)
-
-
-def contract(*columns: ContractColumn, version: str = "1.2.3") -> Contract:
-    return Contract(
-        name="c", version=version, status="active", columns=columns, place=Place(file="c")
-    )
-
-
-A, B = (
-    ContractColumn(name="a", type="INTEGER", required=True),
-    ContractColumn(name="b", type="VARCHAR"),
-)
-
-
-@pytest.mark.parametrize(
-    ("now", "level"),
-    [
-        ((A, B), VersionLevel.NONE),
-        ((B, A), VersionLevel.NONE),
-        ((A,), VersionLevel.MAJOR),
-        ((A, B, ContractColumn(name="c")), VersionLevel.MINOR),
-        ((msgspec.structs.replace(A, type="BIGINT"), B), VersionLevel.MINOR),
-        ((msgspec.structs.replace(A, type="SMALLINT"), B), VersionLevel.MAJOR),
-        ((msgspec.structs.replace(A, required=False), B), VersionLevel.MAJOR),
-        ((A, msgspec.structs.replace(B, required=True)), VersionLevel.MINOR),
-        (
-            (A, msgspec.structs.replace(B, names=({"name": "bee", "from": "2020"},))),
-            VersionLevel.PATCH,
-        ),
-        ((A, msgspec.structs.replace(B, classification="personal")), VersionLevel.MINOR),
-    ],
-)
-def test_what_a_change_takes(now: tuple[ContractColumn, ...], level: VersionLevel) -> None:
-    """Catches: a promise that is taken back as if nothing was; an addition that needs a new major
-    version."""
-    assert level_of(contract_changes(contract(A, B), contract(*now))) is level
-
-
-def test_versions() -> None:
-    """Catches: 1.10 that counts as less than 1.9; a version that goes back and counts as new."""
-    assert version_level_moved("1.9.0", "1.10.0") is VersionLevel.MINOR
-    assert version_level_moved("1.9.0", "1.8.7") is VersionLevel.NONE
-    assert version_level_moved("2", "10") is VersionLevel.MAJOR
-    assert version_level_moved("spring", "summer") is VersionLevel.MAJOR
-    assert next_version("1.9.4", VersionLevel.MINOR) == "1.10.0"
-
 
 TEXT = """apiVersion: v3.1.0
 kind: DataContract

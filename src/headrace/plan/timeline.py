@@ -535,7 +535,7 @@ def _cuts(timeline: Timeline, picked: Mapping[str, Extent], parts: int) -> Seque
     """
     name = max(picked, key=lambda item: len(picked[item]))
     node = timeline.nodes[name]
-    if node.partition.grain is None or parts == 1:
+    if node.partition.grain is None:
         return ()
     times = picked[name].times
     wanted = (len(extent_of({"": times})) * part // parts for part in range(1, parts))

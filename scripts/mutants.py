@@ -257,7 +257,8 @@ def rendered(outcome: Outcome) -> str:
     line = f"{outcome.result:<10}{outcome.seconds:>6.0f} s  {outcome.mutant.name}"
     if outcome.result != "survived":
         return f"{line}  {outcome.killed_by}"
-    return f"{line}\n{outcome.change}\n  tests: {' '.join(outcome.tests)}"
+    nearest = " ".join(outcome.tests[:3])
+    return f"{line}\n{outcome.change}\n{len(outcome.tests)} test files, first {nearest}"
 
 
 def report(outcomes: Iterable[Outcome]) -> str:

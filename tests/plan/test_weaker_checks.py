@@ -85,7 +85,7 @@ def test_a_looser_rule_is_said_with_what_changed(
         (
             "on_drift: {renamed: block}",
             "on_drift: {renamed: map}",
-            ["s: on_drift renamed: block → auto"],
+            ["s: on_drift renamed: block → map"],
         ),
         ("on_drift: {renamed: map}", "on_drift: {renamed: block}", []),
         ("expect: {by: '05:00'}", "", ["s: expected by: 05:00 → no time"]),

@@ -119,3 +119,17 @@ def test_short_form_asks_where_two_columns_could_route() -> None:
     assert column is None
     assert [problem.code for problem in problems] == ["ambiguous_partition_column"]
     assert "column: day" in problems[0].hint
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("select $partition_start as report_day, current_date as made, k from f", "report_day"),
+        ("select current_date as made, $PARTITION_END as until, k from f", "until"),
+        ("select d from (select $partition_start as d, current_date as e, k from f)", "d"),
+        ("select current_date as made, day from f where cast(day as date) = $partition_start", "day"),
+    ],
+)
+def test_a_bound_of_the_interval_says_where_a_row_belongs(sql: str, expected: str) -> None:
+    """Catches a report whose own day is one of several dates, and that is asked to name it."""
+    assert routing_column(_binding(sql)[0], {"f": None}, Place(file="x.sql")) == (expected, [])

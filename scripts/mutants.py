@@ -1,7 +1,7 @@
 """Mutation tests: changes drawn by lot from the syntax trees of `src/headrace`, each tried by its own package's tests.
 
     python -m scripts.mutants [N] [--seed SEED] [--package NAME …] [--jobs 2] [--json]
-    python -m scripts.mutants --again src/headrace/plan/impact.py:120:8:if-false …
+    python -m scripts.mutants --again src/headrace/plan/impact.py:120:8:if-false … [--tests FILE …]
 
 A mutant is killed if a test fails or the tests exceed their time limit. Each survivor is printed with its change: it
 is equivalent, its line is dead code, or a test is missing. The same tree and seed draw the same mutants, each package
@@ -207,13 +207,16 @@ def named(name: str) -> Mutant:
 
 
 def attempt(
-    copies: queue.Queue[Copy], mutant: Mutant, imports: Imports, before: Baseline | None
+    copies: queue.Queue[Copy],
+    mutant: Mutant,
+    imports: Imports,
+    before: Baseline | None,
+    only: Sequence[str] = (),
 ) -> Outcome:
     """Write a mutant into a free copy, run its package's tests until one fails, and restore the file."""
     by_file = before.by_file if before else {}
-    files = imports.nearest_first(
-        mutant, {name: by_file.get(name, 0.0) for name in tests_of(mutant.package)}
-    )
+    tests = only or tests_of(mutant.package)
+    files = imports.nearest_first(mutant, {name: by_file.get(name, 0.0) for name in tests})
     seconds_max = SLOWER_MAX * before.seconds + SECONDS_MORE if before else BASELINE_SECONDS_MAX
     copy = copies.get()
     started = time.monotonic()
@@ -237,7 +240,9 @@ def diff(before: bytes, after: bytes) -> str:
     return "\n".join(list(difflib.unified_diff(old, new, lineterm="", n=1))[2:])
 
 
-def outcomes_of(drawn: dict[str, list[Mutant]], jobs: int) -> Iterator[Outcome]:
+def outcomes_of(
+    drawn: dict[str, list[Mutant]], jobs: int, only: Sequence[str] = ()
+) -> Iterator[Outcome]:
     """Try mutants (package → its mutants; without a baseline where the package has no name)."""
     imports = Imports(ROOT)
     folder = tempfile.TemporaryDirectory(prefix="mutants-")
@@ -247,7 +252,9 @@ def outcomes_of(drawn: dict[str, list[Mutant]], jobs: int) -> Iterator[Outcome]:
             copies.put(Copy(Path(name, str(number))))
         for package, mutants in drawn.items():
             before = baseline(copies.queue[0], package, jobs) if package and mutants else None
-            waiting = [pool.submit(attempt, copies, mutant, imports, before) for mutant in mutants]
+            waiting = [
+                pool.submit(attempt, copies, mutant, imports, before, only) for mutant in mutants
+            ]
             for future in as_completed(waiting):
                 yield future.result()
 
@@ -290,6 +297,9 @@ def main() -> None:
         "--package", action="append", choices=packages(), help="only of this package; repeatable"
     )
     parser.add_argument("--again", nargs="+", metavar="MUTANT", help="repeat these mutants")
+    parser.add_argument(
+        "--tests", nargs="+", default=[], metavar="FILE", help="with --again, run only these tests"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="mutants that are tried at a time")
     parser.add_argument("--json", action="store_true")
     parser.add_argument(
@@ -306,7 +316,7 @@ def main() -> None:
         print("\n".join(mutant.name for mutants in drawn.values() for mutant in mutants))
         return
     outcomes = []
-    for outcome in outcomes_of(drawn, typed.jobs):
+    for outcome in outcomes_of(drawn, typed.jobs, typed.tests):
         outcomes.append(outcome)
         print(rendered(outcome), file=progress, flush=True)
     print(report(outcomes), file=progress)

@@ -149,35 +149,33 @@ def baseline(copy: Copy, package: str, jobs: int) -> Baseline:
     """Run a package's tests without a mutant; they must pass, or every mutant would count as killed."""
     started = time.monotonic()
     report = copy.folder / "junit.xml"
-    code, output = copy.test(
-        tests_of(package), BASELINE_SECONDS_MAX, "-n", str(jobs), f"--junitxml={report}"
-    )
+    tests = tests_of(package, copy.folder)
+    options = ("-n", str(jobs), f"--junitxml={report}")
+    code, output = copy.test(tests, BASELINE_SECONDS_MAX, *options)
     if code != 0:
         raise SystemExit(f"The tests of {package} fail without a mutant:\n{output[-3000:]}")
     by_file: dict[str, float] = defaultdict(float)
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 (our own file)
         by_file[case.get("classname", "")] += float(case.get("time", "0"))
     in_files = {
-        name: by_file.get(name.removesuffix(".py").replace("/", "."), 0.0)
-        for name in tests_of(package)
+        name: by_file.get(name.removesuffix(".py").replace("/", "."), 0.0) for name in tests
     }
     return Baseline(max(sum(in_files.values()), time.monotonic() - started), in_files)
 
 
-def tests_of(package: str) -> list[str]:
-    """The test files of a package."""
+def tests_of(package: str, root: Path) -> list[str]:
+    """The test files of a package in a tree."""
     folders = TESTS.get(package, (f"tests/{package}",))
-    return [
-        str(path.relative_to(ROOT))
-        for folder in folders
-        for path in sorted((ROOT / folder).rglob("test_*.py"))
-    ]
+    paths = [path for folder in folders for path in sorted((root / folder).rglob("test_*.py"))]
+    return [str(path.relative_to(root)) for path in paths]
 
 
 def packages() -> list[str]:
     """The packages that have tests of their own."""
     return sorted(
-        path.name for path in (ROOT / SOURCE).iterdir() if path.is_dir() and tests_of(path.name)
+        path.name
+        for path in (ROOT / SOURCE).iterdir()
+        if path.is_dir() and tests_of(path.name, ROOT)
     )
 
 
@@ -214,19 +212,20 @@ def attempt(
     only: Sequence[str] = (),
 ) -> Outcome:
     """Write a mutant into a free copy, run its package's tests until one fails, and restore the file."""
-    by_file = before.by_file if before else {}
-    tests = only or tests_of(mutant.package)
-    files = imports.nearest_first(mutant, {name: by_file.get(name, 0.0) for name in tests})
     seconds_max = SLOWER_MAX * before.seconds + SECONDS_MORE if before else BASELINE_SECONDS_MAX
     copy = copies.get()
     started = time.monotonic()
     try:
+        tests = only or tests_of(mutant.package, copy.folder)
+        by_file = before.by_file if before else {}
+        files = imports.nearest_first(mutant, {name: by_file.get(name, 0.0) for name in tests})
         original = (copy.folder / mutant.path).read_bytes()
         copy.write(mutant.path, mutant.applied(original))
         code, output = copy.test(files, seconds_max, "-x")
         copy.write(mutant.path, original)
     finally:
         copies.put(copy)
+    assert "file or directory not found" not in output, output
     result = "survived" if code == 0 else "timed out" if code is None else "killed"
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
     seconds = round(time.monotonic() - started, 1)
@@ -244,12 +243,12 @@ def outcomes_of(
     drawn: dict[str, list[Mutant]], jobs: int, only: Sequence[str] = ()
 ) -> Iterator[Outcome]:
     """Try mutants (package → its mutants; without a baseline where the package has no name)."""
-    imports = Imports(ROOT)
     folder = tempfile.TemporaryDirectory(prefix="mutants-")
     with folder as name, ThreadPoolExecutor(jobs) as pool:
         copies: queue.Queue[Copy] = queue.Queue()
         for number in range(jobs):
             copies.put(Copy(Path(name, str(number))))
+        imports = Imports(copies.queue[0].folder)  # our own tree may change meanwhile
         for package, mutants in drawn.items():
             before = baseline(copies.queue[0], package, jobs) if package and mutants else None
             waiting = [

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from small_facts import consumer, declare, node
+from small_facts import consumer, declare, node, reads
 from test_ledger_claims import attempt
-from test_ledger_paths import END, FIRST, SOURCE, Several, Written
+from test_ledger_paths import DAY, END, FIRST, SECOND, SOURCE, Several, Written
 
 from headrace.ledger.account import Books
 from headrace.ledger.records import CurrentLeader, LedgerDelivery, crowded
@@ -131,7 +131,9 @@ def test_withdrawn_incidents_took_only_the_claim() -> None:
 
 def test_a_score_counts_from_the_first_deadline_to_the_end_of_the_promise() -> None:
     """Catches time before anything was due, and time after the promise ended, counted as served."""
-    duties = tuple(Duty("k", due - 100, due, ((due + 10, 10**6),)) for due in (500, 1_000, 2_000, 3_000))
+    duties = tuple(
+        Duty("k", due - 100, due, ((due + 10, 10**6),)) for due in (500, 1_000, 2_000, 3_000)
+    )
     result = score(_history(duties=duties), 2_000, 20_000)
     assert (result.counted_us, result.promised, result.kept) == (8_000, 1, 0)
     assert score(_history(duties=duties), 0, 20_000).promised == 3
@@ -161,3 +163,57 @@ def test_the_worst_score_is_that_of_the_most_time_lost() -> None:
     assert mean([none, full, half]) == share(3, 4)
     assert mean([none]) is None
     assert share(1, 0) is None
+
+
+def test_an_unpartitioned_asset_waits_for_what_it_read() -> None:
+    """Catches a delivery that came while the total was computed, told as what the total waited for."""
+    written = Written()
+    written.deliver(FIRST, END + 300, 1)
+    written.deliver(SECOND, END + 350, 2)
+    written.publish("a", "*", attempt(3, "published", END + 320, END + 320, END + 400, run_us=80))
+    assert written.spent(node("a", None, "s", timezone="UTC"), FIRST, END + 400) == [
+        ("source", "s", 300), ("run", "s", 10), ("schedule", "a", 10), ("run", "a", 80),
+    ]  # fmt: skip
+
+
+def test_an_optional_input_that_was_given_up_isnt_waited_for() -> None:
+    """Catches an input that came too late for a run, told as the run's wait."""
+    written = Written()
+    written.deliver(FIRST, END + 50, 1)
+    late = attempt(2, "published", END + 200, END + 200, END + 210, run_us=10, delivery=2)
+    written.publish("o", FIRST, late)
+    written.publish(
+        "a", FIRST, attempt(3, "published", END + 100, END + 100, END + 300, run_us=200)
+    )
+    other = node("o", Grain.DAY, source=True, timezone="UTC", start=FIRST)
+    asset = node("a", Grain.DAY, "s", reads("o", optional=True), timezone="UTC")
+    terms = consumer("report", "a", zone="UTC", due="09:00", per=Grain.DAY)
+    context = EvaluationContext(declare([SOURCE, other, asset], terms), written.facts)
+    ledger = Books({}, context, written.records).of_consumer(terms, FIRST, met_us=END + 300)
+    assert ledger is not None
+    assert [(str(item.kind), item.node, item.us) for item in ledger.segments] == [
+        ("source", "s", 50), ("run", "s", 10), ("schedule", "a", 40), ("run", "a", 200),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("chained", [True, False])
+def test_a_chained_asset_waits_for_its_own_day_before(chained: bool) -> None:
+    """Catches a merge that couldn't begin before yesterday's was done, told as a slow schedule."""
+    written, end = Written(), END + DAY
+    written.deliver(FIRST, END + 50, 1)
+    written.deliver(SECOND, end + 50, 2)
+    written.publish("a", FIRST, attempt(3, "published", end + 80, end + 80, end + 200, run_us=120))
+    written.publish(
+        "a", SECOND, attempt(4, "published", end + 210, end + 210, end + 250, run_us=40)
+    )
+    asset = node("a", Grain.DAY, "s", timezone="UTC")
+    terms = consumer("report", "a", zone="UTC", due="09:00", per=Grain.DAY)
+    context = EvaluationContext(declare([SOURCE, asset], terms), written.facts)
+    books = Books({"a": NodeTraits(chained=chained)}, context, written.records)
+    ledger = books.of_consumer(terms, SECOND, met_us=end + 250)
+    assert ledger is not None
+    last = ("run", SECOND, 40)
+    expected = [("source", SECOND, 50), ("run", SECOND, 10), ("schedule", SECOND, 150), last]
+    if chained:
+        expected = [("schedule", FIRST, 80), ("run", FIRST, 120), ("schedule", SECOND, 10), last]
+    assert [(str(item.kind), item.partition, item.us) for item in ledger.segments] == expected

@@ -145,22 +145,19 @@ class Baseline:
     by_file: dict[str, float]
 
 
-def baseline(copy: Copy, package: str, jobs: int) -> Baseline:
-    """Run a package's tests without a mutant; they must pass, or every mutant would count as killed."""
+def baseline(copy: Copy, tests: Sequence[str], jobs: int) -> Baseline:
+    """Run tests without a mutant; they must pass, or every mutant would count as killed."""
     started = time.monotonic()
     report = copy.folder / "junit.xml"
-    tests = tests_of(package, copy.folder)
     options = ("-n", str(jobs), f"--junitxml={report}")
     code, output = copy.test(tests, BASELINE_SECONDS_MAX, *options)
     if code != 0:
-        raise SystemExit(f"The tests of {package} fail without a mutant:\n{output[-3000:]}")
-    by_file: dict[str, float] = defaultdict(float)
+        raise SystemExit(f"Without a mutant these tests fail:\n{output[-3000:]}")
+    by_name: dict[str, float] = defaultdict(float)
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 (our own file)
-        by_file[case.get("classname", "")] += float(case.get("time", "0"))
-    in_files = {
-        name: by_file.get(name.removesuffix(".py").replace("/", "."), 0.0) for name in tests
-    }
-    return Baseline(max(sum(in_files.values()), time.monotonic() - started), in_files)
+        by_name[case.get("classname", "")] += float(case.get("time", "0"))
+    by_file = {name: by_name[name.removesuffix(".py").replace("/", ".")] for name in tests}
+    return Baseline(max(sum(by_file.values()), time.monotonic() - started), by_file)
 
 
 def tests_of(package: str, root: Path) -> list[str]:
@@ -205,23 +202,16 @@ def named(name: str) -> Mutant:
 
 
 def attempt(
-    copies: queue.Queue[Copy],
-    mutant: Mutant,
-    imports: Imports,
-    before: Baseline | None,
-    only: Sequence[str] = (),
+    copies: queue.Queue[Copy], mutant: Mutant, imports: Imports, before: Baseline
 ) -> Outcome:
-    """Write a mutant into a free copy, run its package's tests until one fails, and restore the file."""
-    seconds_max = SLOWER_MAX * before.seconds + SECONDS_MORE if before else BASELINE_SECONDS_MAX
+    """Write a mutant into a free copy, run the tests until one fails, and restore the file."""
+    files = imports.nearest_first(mutant, before.by_file)
     copy = copies.get()
     started = time.monotonic()
     try:
-        tests = only or tests_of(mutant.package, copy.folder)
-        by_file = before.by_file if before else {}
-        files = imports.nearest_first(mutant, {name: by_file.get(name, 0.0) for name in tests})
         original = (copy.folder / mutant.path).read_bytes()
         copy.write(mutant.path, mutant.applied(original))
-        code, output = copy.test(files, seconds_max, "-x")
+        code, output = copy.test(files, SLOWER_MAX * before.seconds + SECONDS_MORE, "-x")
         copy.write(mutant.path, original)
     finally:
         copies.put(copy)
@@ -242,18 +232,17 @@ def diff(before: bytes, after: bytes) -> str:
 def outcomes_of(
     drawn: dict[str, list[Mutant]], jobs: int, only: Sequence[str] = ()
 ) -> Iterator[Outcome]:
-    """Try mutants (package → its mutants; without a baseline where the package has no name)."""
+    """Try mutants (package → its mutants) with the tests of their packages, or with `only` these."""
     folder = tempfile.TemporaryDirectory(prefix="mutants-")
     with folder as name, ThreadPoolExecutor(jobs) as pool:
         copies: queue.Queue[Copy] = queue.Queue()
         for number in range(jobs):
             copies.put(Copy(Path(name, str(number))))
-        imports = Imports(copies.queue[0].folder)  # our own tree may change meanwhile
+        first = copies.queue[0]
+        imports = Imports(first.folder)  # our own tree may change meanwhile
         for package, mutants in drawn.items():
-            before = baseline(copies.queue[0], package, jobs) if package and mutants else None
-            waiting = [
-                pool.submit(attempt, copies, mutant, imports, before, only) for mutant in mutants
-            ]
+            before = baseline(first, only or tests_of(package, first.folder), jobs)
+            waiting = [pool.submit(attempt, copies, mutant, imports, before) for mutant in mutants]
             for future in as_completed(waiting):
                 yield future.result()
 
@@ -307,7 +296,9 @@ def main() -> None:
     typed = parser.parse_args()
     drawn = draw_from(typed.package or packages(), typed.count, typed.seed)
     if typed.again:
-        drawn = {"": [named(name) for name in typed.again]}
+        drawn = defaultdict(list)
+        for name in typed.again:
+            drawn[named(name).package].append(named(name))
     progress = sys.stderr if typed.json else sys.stdout
     if not typed.again:
         print(f"seed {typed.seed}", file=progress, flush=True)

@@ -1,0 +1,123 @@
+"""Queries of users: the tables they read, their rows, and what they can't reach."""
+
+from __future__ import annotations
+
+import io
+import pytest
+from lakelab import Lake
+
+from headrace.lake import catalog
+from headrace.lake.reading import (
+    DataFormat,
+    QueryTable,
+    absolute,
+    described,
+    in_words,
+    names_in,
+    parameters_of,
+    run_query,
+    session_over,
+    write_result,
+)
+from headrace.model.errors import HeadraceError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("select 1", ()),
+        ("from Totals", ("totals",)),
+        ("select * from a, b, A", ("a", "b")),
+        ("with c as (select * from a) select * from c join b using (k)", ("b", "a")),
+        (
+            "select * from a where k in (select k from b) order by (select max(k) from c)",
+            ("a", "c", "b"),
+        ),
+        ("describe a", ("a",)),
+        ("select * from a union all select * from b", ("a", "b")),
+    ],
+)
+def test_the_tables_of_a_query(query: str, names: tuple[str, ...]) -> None:
+    """Catches a query that fails since a table of a subquery wasn't opened."""
+    assert sorted(names_in(query)) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "select 1; select 2", "create table t(x int)", "drop table a", "selec 1", "copy a to 'x'"],
+)
+def test_only_one_query_that_gives_rows(query: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        names_in(query)
+    assert refused.value.hint.startswith("one SELECT")
+
+
+def table(lake: Lake, name: str) -> QueryTable:
+    files = absolute(catalog.files(lake.tx, name, None), lake.data_folder)
+    columns = tuple(column for column in lake.table(name).columns if column.name != "_partition")
+    return QueryTable(name, columns, files)
+
+
+ROWS = "SELECT k::INTEGER AS k, 'v' || k AS v FROM range(5) AS r(k)"
+
+
+@pytest.mark.parametrize(
+    ("limit", "count", "more"),
+    [(None, 5, False), (6, 5, False), (5, 5, False), (4, 4, True), (0, 0, True)],
+)
+def test_a_limit_says_whether_there_are_more(
+    lake: Lake, limit: int | None, count: int, more: bool
+) -> None:
+    """Catches an answer that looks complete and isn't, and one that claims rows that aren't there."""
+    lake.publish("t", "p", ROWS)
+    with session_over([table(lake, "t")], timezone="UTC") as session:
+        result = run_query(session, "select k from t order by k -- all", {}, limit=limit)
+    assert (result.rows, result.more) == (tuple({"k": n} for n in range(count)), more)
+    assert [(column.name, column.type) for column in result.columns] == [("k", "INTEGER")]
+
+
+def test_parameters_are_values(lake: Lake) -> None:
+    lake.publish("t", "p", ROWS)
+    query = "select v from t where v = $word or k > $least order by k"
+    with session_over([table(lake, "t")], timezone="UTC") as session:
+        assert parameters_of(session, query) == {"word", "least"}
+        result = run_query(session, query, {"word": "v0' or true --", "least": 3}, limit=9)
+        assert result.rows == ({"v": "v4"},)
+        columns = described(session, "select k, k from t", {})
+        assert len({column.name for column in columns}) == 2
+
+
+@pytest.mark.parametrize(("limit", "lines"), [(None, 6), (2, 3)])
+def test_rows_are_written_in_a_format(lake: Lake, limit: int | None, lines: int) -> None:
+    lake.publish("t", "p", ROWS)
+    out = io.BytesIO()
+    with session_over([table(lake, "t")], timezone="UTC") as session:
+        query = "select * from t order by k"
+        write_result(session, query, {}, out, data_format=DataFormat.CSV, limit=limit)
+    assert out.getvalue().decode().splitlines() == ["k,v", *(f"{n},v{n}" for n in range(lines - 1))]
+
+
+@pytest.mark.parametrize(
+    ("query", "hint"),
+    [
+        ("select nothing from t", "describe TABLE"),
+        ("select * from other", "describe TABLE"),
+        ("select cast('x' as integer) from t", ""),
+        ("select * from read_csv('/etc/passwd')", "published tables only"),
+        ("select * from '/etc/passwd'", ""),
+    ],
+)
+def test_a_query_that_cant_run_is_said_in_one_line(lake: Lake, query: str, hint: str) -> None:
+    """Catches a query that reaches the server's other files, and an excerpt of a statement that the
+    user didn't write."""
+    lake.publish("t", "p", ROWS)
+    with session_over([table(lake, "t")], timezone="UTC") as session:
+        with pytest.raises(HeadraceError) as refused:
+            run_query(session, query, {}, limit=5)
+        message = str(refused.value)
+        assert "\n" not in message and "LINE" not in message and "root:" not in message
+        assert hint in getattr(refused.value, "hint", "")
+
+
+def test_an_excerpt_of_the_statement_is_left_out() -> None:
+    assert in_words(ValueError("no  such\ncolumn\n\nLINE 1: select x")) == "no such column"

@@ -4,6 +4,8 @@ change that concerns nobody.
 
 from __future__ import annotations
 
+import platform
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
@@ -13,6 +15,16 @@ from headrace.model import Asset, CommandBody, Place, ProblemLevel, PythonBody
 from headrace.plan import closure
 from headrace.plan import compiled as used_code
 from headrace.plan.cache import CodeSeen, CodeTree, code_unchanged
+from headrace.plan.compiled import (
+    Code,
+    CodeFile,
+    Use,
+    changed_files,
+    code_closure,
+    code_digests,
+    current_environment,
+    installed_versions,
+)
 
 
 def project(root: Path, files: dict[str, str]) -> CodeTree:
@@ -355,3 +367,92 @@ def test_too_many_files_are_refused_rather_than_left_out(
     assert [(problem.code, problem.level) for problem in problems] == [
         ("file_not_read", ProblemLevel.ERROR)
     ]
+
+
+def code(own: str, **files: tuple[str, ...]) -> Code:
+    """Code of an asset `a`: file → the files that it uses; the first letter of its digest is its version."""
+
+    def uses(names: tuple[str, ...]) -> tuple[Use, ...]:
+        return tuple(Use(path=name, text=f"import {name}", line=1) for name in names)
+
+    named = {f"{name[:-1]}.py": (name[-1], used) for name, used in files.items()}
+    return Code(
+        files={
+            name: CodeFile(sha256=digest, digest=digest, uses=uses(used))
+            for name, (digest, used) in named.items()
+        },
+        starts={"a": (Use(path=own, text="", line=1),)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (code("own.py", own1=("lib.py",), lib1=()), code("own.py", own1=("lib.py",), lib1=()), []),
+        (
+            code("own.py", own1=("lib.py",), lib1=()),
+            code("own.py", own2=("lib.py",), lib2=()),
+            [("lib.py", "changed")],
+        ),
+        (code("own.py", own1=()), code("own.py", own1=("lib.py",), lib1=()), [("lib.py", "added")]),
+        (
+            code("own.py", own1=("lib.py",), lib1=()),
+            code("own.py", own1=()),
+            [("lib.py", "removed")],
+        ),
+        (code("other.py", other1=()), code("own.py", own1=()), [("other.py", "removed")]),
+        (
+            code("own.py", own1=("lib.py",), lib1=("deep.py",), deep1=()),
+            code("own.py", own1=("lib.py",), lib1=("deep.py", "new.py"), deep2=(), new1=()),
+            [("deep.py", "changed"), ("new.py", "added")],
+        ),
+    ],
+)
+def test_changed_files_are_those_besides_its_own(
+    before: Code, after: Code, expected: list[tuple[str, str]]
+) -> None:
+    """Would catch: a change of the asset's own file told twice, and a library that is gone told as changed."""
+    results = [(link.path, kind) for link, kind in changed_files(before, after, "a", "own.py")]
+    assert results == expected
+
+
+def test_each_file_is_reached_by_its_shortest_way() -> None:
+    """Would catch: a loop of imports without an end, and a file explained by the longest way to it."""
+    loop = code(
+        "own.py",
+        own1=("b.py", "c.py"),
+        b1=("d.py",),
+        c1=("own.py", "d.py"),
+        d1=("b.py",),
+        alone1=(),
+    )
+    links = code_closure(loop, "a")
+    assert [(link.path, [use.path for use in link.chain]) for link in links] == [
+        ("own.py", ["own.py"]),
+        ("b.py", ["own.py", "b.py"]),
+        ("c.py", ["own.py", "c.py"]),
+        ("d.py", ["own.py", "b.py", "d.py"]),
+    ]
+    assert links[3].via == "own.py:1 import b.py → b.py:1 import d.py"
+    assert links[0].via == ""
+    assert code_digests(loop, "a", "own.py") == [
+        ("b.py", "1"),
+        ("c.py", "1"),
+        ("d.py", "1"),
+        ("own.py", "1"),
+    ]
+    assert code_digests(code("own.py", own1=("b.py",), b1=()), "a", "own.py") == [("b.py", "1")]
+    assert code_closure(loop, "nothing") == []
+
+
+def test_versions_are_those_of_installed_distributions() -> None:
+    """Would catch: a package that isn't installed left out of what a run records, and one that is imported under another name."""
+    assert installed_versions(["pyyaml", "no-such-package"]) == {
+        "pyyaml": metadata.version("pyyaml"),
+        "no-such-package": None,
+    }
+    found = current_environment(["yaml", "msgspec", "no_such_module"], ["no-such-package"])
+    assert found.interpreter == f"{platform.python_implementation()} {platform.python_version()}"
+    assert {name.lower(): version for name, version in found.packages.items()} == {
+        "msgspec": metadata.version("msgspec"), "pyyaml": metadata.version("pyyaml"), "no-such-package": None,
+    }  # fmt: skip

@@ -11,6 +11,7 @@ from projects import compiled, contract, of, python, source, sql, write
 
 from headrace.model import InputMode, ProjectError
 from headrace.plan import NodeKind, compile_project
+from headrace.plan.graph import layers
 
 DEMO = Path(__file__).parents[2] / "src" / "headrace" / "services" / "demo_project"
 DAILY = {
@@ -321,3 +322,79 @@ def test_nothing_of_the_users_is_imported(tmp_path: Path) -> None:
     )
     assert done.stdout.strip() == "700", done.stderr
     assert not marker.exists()
+
+
+def test_an_unknown_name_says_what_could_be_meant(tmp_path: Path) -> None:
+    """A name that is nearly right is found in a list of hundreds; one that isn't has to be declared."""
+    files = {
+        **DAILY,
+        "assets/a1.sql": sql("select * from flighs"),
+        "assets/a2.sql": sql("select * from quite_another"),
+        "assets/a3.sql": sql("select 1 as x", checks="[{references: {column: x, to: plane.k}}]"),
+        "assets/a4.sql": sql(
+            "select 1 as x", checks="[{references: {column: x, to: clean.carier}}]"
+        ),
+        "assets/a5.sql": sql("select carrier, $flight_dat as d from clean"),
+        "assets/a6.sql": sql("select carrier, $partition_key as k from clean"),
+    }
+    problems = compile_project(write(tmp_path, files)).problems
+    assert {problem.place.file[7:9]: (problem.message, problem.hint) for problem in problems} == {
+        "a1": (
+            "unknown asset `flighs` in the SQL; did you mean `flights`?",
+            "did you mean `flights`?",
+        ),
+        "a2": (
+            "unknown asset `quite_another` in the SQL",
+            "declare it as a source in sources/, or as an asset in assets/",
+        ),
+        "a3": (
+            "unknown asset `plane` in the check `references_x`; did you mean `planes`?",
+            "did you mean `planes`?",
+        ),
+        "a4": (
+            "the check `references_x` refers to the unknown column `clean.carier`",
+            "did you mean `carrier`?",
+        ),
+        "a5": (
+            "unknown parameter `$flight_dat`",
+            "add `parameters: {flight_dat: …}` to the asset or to headrace.toml",
+        ),
+        "a6": (
+            "`$partition_key` in `a6`, which isn't cut by a key",
+            "add `partition: {key: region}`",
+        ),
+    }
+
+
+def test_an_asset_by_key_reads_something_by_that_key(tmp_path: Path) -> None:
+    """Nothing would say which keys there are, and the asset would never have a partition."""
+    region = "source: s\nowner: vendor\npartition: {by: day, key: region}\nfiles: landing/{region}/{date:%Y-%m-%d}.csv\n"
+    files = {
+        **DAILY,
+        "sources/s.yaml": region,
+        "assets/good.sql": sql("select * from s", partition="{by: day, key: region}"),
+        "assets/listed.sql": sql(
+            "select * from flights", partition="{by: day, key: region, values: [EMEA]}"
+        ),
+        "assets/other.sql": sql("select * from flights", partition="{by: day, key: region}"),
+        "assets/whole.sql": sql(
+            "select * from s", partition="{by: day, key: region}", inputs="[{s: all}]"
+        ),
+        "assets/maybe.sql": sql(
+            "select * from s", partition="{by: day, key: region}", inputs="[{s: {optional: true}}]"
+        ),
+    }
+    problems = of(compile_project(write(tmp_path, files)).problems, "unknown_keys")
+    assert sorted(problem.place.file for problem in problems) == [
+        "assets/maybe.sql",
+        "assets/other.sql",
+        "assets/whole.sql",
+    ]
+    assert "values: […]" in problems[0].hint
+
+
+def test_layers_hold_each_name_once_after_what_it_reads() -> None:
+    """A cycle, which is a problem of its own, must not keep the rest from being compiled."""
+    edges = {"b": ["a"], "c": ["b", "a", "b", "elsewhere"], "d": ["d"], "e": ["f"], "f": ["e"]}
+    assert layers(edges, "fedcba") == [["d", "a"], ["b"], ["c"], ["f"], ["e"]]
+    assert layers({}, []) == []

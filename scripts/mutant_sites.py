@@ -1,7 +1,8 @@
 """Which changes a mutant may be: found in a syntax tree, written into the text.
 
-What no test can or should notice stays as it is: docstrings and other texts, annotations, decorators and class
-arguments, `__repr__`, logging, `assert` statements, `assert_never`, and imports for type checkers.
+What no test can or should notice stays as it is: docstrings and other texts, annotations,
+decorators and class arguments, `__repr__`, logging, `assert` statements, `assert_never`, and
+imports for type checkers.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ class _Finder(ast.NodeVisitor):
     def _replace_between(
         self, left: ast.expr, right: ast.expr, pattern: str, replacements: dict[str, str]
     ) -> None:
-        """Replace the operator between two operands; parentheses and line ends may stand there too."""
+        """Replace the operator between two operands, beside parentheses and line ends."""
         start, end = self._end(left), self._start(right)
         if found := re.search(pattern.encode(), self._content[start:end]):
             self._add(start + found.start(), start + found.end(), replacements)

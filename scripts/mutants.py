@@ -1,11 +1,12 @@
-"""Mutation tests: changes drawn by lot from the syntax trees of `src/headrace`, each tried by its own package's tests.
+"""Mutation tests: changes drawn by lot from the syntax trees of `src/headrace`.
 
     python -m scripts.mutants [N] [--seed SEED] [--package NAME …] [--jobs 2] [--json]
     python -m scripts.mutants --again src/headrace/plan/impact.py:120:8:if-false … [--tests FILE …]
 
-A mutant is killed if a test fails or the tests exceed their time limit. Each survivor is printed with its change: it
-is equivalent, its line is dead code, or a test is missing. The same tree and seed draw the same mutants, each package
-by itself. Mutants are written into temporary copies of the tree, which have their own environment: processes that
+Each mutant is tried by its own package's tests. It is killed if a test fails or the tests exceed
+their time limit. Each survivor is printed with its change: it is equivalent, its line is dead code,
+or a test is missing. The same tree and seed draw the same mutants, each package by itself. Mutants
+are written into temporary copies of the tree, which have their own environment: processes that
 tests start import the mutant too.
 """
 
@@ -14,17 +15,12 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-import os
 import queue
 import random
 import re
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-import venv
 import xml.etree.ElementTree as ET
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,8 +30,8 @@ from pathlib import Path
 
 from scripts.mutant_sites import Mutant, mutants_of, places_of
 from scripts.nearest_tests import Imports
+from scripts.tree_copy import ROOT, Copy
 
-ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path("src/headrace")
 TESTS = {
     "slo": ("tests/observe",),
@@ -46,7 +42,8 @@ TESTS = {
 """The tests of packages whose tests aren't in `tests/<package>`."""
 BASELINE_SECONDS_MAX = 3600
 SLOWER_MAX, SECONDS_MORE = 4, 120
-"""A mutant's time limit: that many times what its tests take without a mutant, and that many seconds more."""
+"""A mutant's time limit: this many times what its tests take without it, and this many seconds
+more."""
 
 
 @dataclass(frozen=True)
@@ -61,80 +58,6 @@ class Outcome:
     change: str
     """A unified diff with one line around it."""
     tests: tuple[str, ...]
-
-
-class Copy:
-    """A temporary copy of the tree with an environment that imports `headrace` from it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        for name in filter(None, listed.stdout.split("\0")):
-            if (ROOT / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, folder / name)
-        if (ROOT / SOURCE / "web/ui_bundle").is_dir():
-            shutil.copytree(ROOT / SOURCE / "web/ui_bundle", folder / SOURCE / "web/ui_bundle")
-        self._make_environment()
-        self._age = 1_000_000_000
-
-    def _make_environment(self) -> None:
-        """Make an environment that finds this copy first, and then what ours has."""
-        place = self.folder / ".venv"
-        venv.EnvBuilder(symlinks=True, with_pip=False).create(place)
-        [packages] = place.glob("lib/python*/site-packages")
-        ours = next(path for path in sys.path if path.endswith("site-packages"))
-        lines = [str(self.folder / "src"), f"import site; site.addsitedir({ours!r})"]
-        (packages / "mutants.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        command = place / "bin/headrace"
-        original = Path(sys.prefix, "bin/headrace").read_text(encoding="utf-8")
-        command.write_text(original.replace(sys.prefix, str(place)), encoding="utf-8")
-        command.chmod(0o755)
-
-    def write(self, path: str, content: bytes) -> None:
-        """Replace a file; its new age makes Python compile it again, though its size may be the same."""
-        self._age += 10
-        (self.folder / path).write_bytes(content)
-        os.utime(self.folder / path, (self._age, self._age))
-
-    def test(
-        self, files: Sequence[str], seconds_max: float, *options: str
-    ) -> tuple[int | None, str]:
-        """Run the test files in this order: pytest's exit code (None at the time limit) and output."""
-        words = [
-            self.folder / ".venv/bin/python",
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--tb=no",
-        ]
-        words += [f"--basetemp={self.folder / 'tmp'}", *options, *files]
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("PYTHON", "HEADRACE_"))
-        }
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
-            process = subprocess.Popen(
-                words, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-            try:
-                code: int | None = process.wait(seconds_max)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                code = None
-            output.seek(0)
-            return code, output.read()
 
 
 @dataclass(frozen=True)
@@ -232,7 +155,7 @@ def diff(before: bytes, after: bytes) -> str:
 def outcomes_of(
     drawn: dict[str, list[Mutant]], jobs: int, only: Sequence[str] = ()
 ) -> Iterator[Outcome]:
-    """Try mutants (package → its mutants) with the tests of their packages, or with `only` these."""
+    """Try mutants (package → its mutants) with their packages' tests, or with `only` these."""
     folder = tempfile.TemporaryDirectory(prefix="mutants-")
     with folder as name, ThreadPoolExecutor(jobs) as pool:
         copies: queue.Queue[Copy] = queue.Queue()
@@ -266,9 +189,8 @@ def report(outcomes: Iterable[Outcome]) -> str:
     for package, results in [*sorted(by_package.items()), ("all", total)]:
         counts = [results.count(result) for result in ("killed", "timed out", "survived")]
         share = 100 * (counts[0] + counts[1]) / len(results)
-        lines.append(
-            f"{package:<12}{len(results):>7}{counts[0]:>8}{counts[1]:>11}{counts[2]:>10}{share:>10.0f} %"
-        )
+        figures = f"{counts[0]:>8}{counts[1]:>11}{counts[2]:>10}{share:>10.0f} %"
+        lines.append(f"{package:<12}{len(results):>7}{figures}")
     return "\n".join(lines)
 
 

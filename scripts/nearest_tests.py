@@ -1,5 +1,8 @@
-"""Which tests are likely to notice a change of a module: those that name the changed function, then those that import
-the module over the fewest steps, the fastest first."""
+"""Which tests are likely to notice a change of a module.
+
+First those that name the changed function, then those that import the module over the fewest steps,
+of these the fastest.
+"""
 
 from __future__ import annotations
 

@@ -64,7 +64,9 @@ MINUTE_US = 60 * 1_000_000
     ],
 )  # fmt: skip
 def test_one_failed_look_is_enough_where_looks_are_rare(
-    tmp_path: Path, looks: list[tuple[int, str | None, str | None]], expected: list[tuple[str, int, str]]
+    tmp_path: Path,
+    looks: list[tuple[int, str | None, str | None]],
+    expected: list[tuple[str, int, str]],
 ) -> None:
     """Would catch: an incident for each hiccup of a source that is asked each minute, and none for one
     that is asked each hour and doesn't answer."""
@@ -79,9 +81,13 @@ def test_one_failed_look_is_enough_where_looks_are_rare(
     assert [(item.kind, item.began_us, item.detail) for item in results] == [
         (kind, minute * MINUTE_US, code) for kind, minute, code in expected
     ]
-    assert all((item.node, item.host, item.observed) == ("s3", "landing", looks[-1][1]) for item in results)
+    assert all(
+        (item.node, item.host, item.observed) == ("s3", "landing", looks[-1][1]) for item in results
+    )
     throttled = looks[-1][2] == "source_throttled"
-    assert [item.detail for item in late if item not in results] == (["source_throttled"] if throttled else [])
+    assert [item.detail for item in late if item not in results] == (
+        ["source_throttled"] if throttled else []
+    )
 
 
 @pytest.mark.parametrize(

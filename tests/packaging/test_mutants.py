@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from scripts.mutant_sites import Mutant, mutants_of
-from scripts.mutants import ROOT, Copy, draw
+from scripts.mutants import draw
 from scripts.nearest_tests import Imports
+from scripts.tree_copy import ROOT, Copy
 
 CASES = [
     ("return 1 if a <= b else c", "negated", "return 1 if a > b else c"),

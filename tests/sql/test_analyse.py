@@ -147,9 +147,13 @@ def test_values_of_the_room_come_without_sqlglot() -> None:
 
 def test_inputs_and_functions_are_found_in_their_lines() -> None:
     """A problem that names another line sends its reader to the wrong table."""
-    analysis = _analyse("select my_macro(1)\nfrom a,\n  b\njoin (select * from c) on true\n, days_between(1, 2)")
+    analysis = _analyse(
+        "select my_macro(1)\nfrom a,\n  b\njoin (select * from c) on true\n, days_between(1, 2)"
+    )
     assert dict(zip(analysis.inputs, analysis.input_lines, strict=True)) == {"a": 6, "b": 7, "c": 8}
-    assert [(function.name, function.line) for function in analysis.table_functions] == [("days_between", 9)]
+    assert [(function.name, function.line) for function in analysis.table_functions] == [
+        ("days_between", 9)
+    ]
     refused = _analyse("select 1\nfrom main.t,\n 'x.csv',\nread_csv('y')").problems
     assert [(problem.code, problem.place.line) for problem in refused] == [
         ("qualified_name", 6),

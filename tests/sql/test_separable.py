@@ -127,7 +127,10 @@ def test_short_form_asks_where_two_columns_could_route() -> None:
         ("select $partition_start as report_day, current_date as made, k from f", "report_day"),
         ("select current_date as made, $PARTITION_END as until, k from f", "until"),
         ("select d from (select $partition_start as d, current_date as e, k from f)", "d"),
-        ("select current_date as made, day from f where cast(day as date) = $partition_start", "day"),
+        (
+            "select current_date as made, day from f where cast(day as date) = $partition_start",
+            "day",
+        ),
     ],
 )
 def test_a_bound_of_the_interval_says_where_a_row_belongs(sql: str, expected: str) -> None:

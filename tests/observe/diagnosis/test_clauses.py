@@ -310,11 +310,23 @@ def test_what_belongs_to_a_cause_is_said_after_it() -> None:
     said = "it ran for 90 s, usually 9 s"
     assert clause(CauseKind.SLOW_RUN, slow, nodes=("b", "c")) == f"3 nodes: {said}"
     assert clause(CauseKind.SLOW_RUN, slow, version="7") == f"{said}; version 7 changed its code"
-    assert clause(CauseKind.SLOW_RUN, slow, latent=True) == f"{said}; nothing was noticed at daily itself"
-    lapsed = [msgspec.structs.replace(slow, id=f"fact:{n}", partition=f"2020-01-0{n}", lapsed=name) for n, name in ((1, "ann"), (2, "bob"))]
+    assert (
+        clause(CauseKind.SLOW_RUN, slow, latent=True)
+        == f"{said}; nothing was noticed at daily itself"
+    )
+    lapsed = [
+        msgspec.structs.replace(slow, id=f"fact:{n}", partition=f"2020-01-0{n}", lapsed=name)
+        for n, name in ((1, "ann"), (2, "bob"))
+    ]
     assert clause(CauseKind.SLOW_RUN, lapsed[0]) == f"{said}; the exception of ann has lapsed"
     assert clause(CauseKind.SLOW_RUN, *lapsed) == f"{said}; 2 exceptions of ann, bob have lapsed"
     long = observation(Family.VOLUME, observed="x" * 500)
     assert clause(CauseKind.VOLUME_ANOMALY, long) == "x" * (CLAUSE_MAX - 1) + "…"
-    parts = [observation(Family.VOLUME, str(n), partition=f"2020-01-0{n}", observed=f"{n} rows") for n in (2, 1)]
-    assert clause(CauseKind.VOLUME_ANOMALY, *parts) == "2 partitions, 2020-01-01 to 2020-01-02, first: 1 rows"
+    parts = [
+        observation(Family.VOLUME, str(n), partition=f"2020-01-0{n}", observed=f"{n} rows")
+        for n in (2, 1)
+    ]
+    assert (
+        clause(CauseKind.VOLUME_ANOMALY, *parts)
+        == "2 partitions, 2020-01-01 to 2020-01-02, first: 1 rows"
+    )

@@ -1,0 +1,97 @@
+"""Temporary copies of the tree that tests import from, in which a file is replaced for a while."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUNDLE = "src/headrace/web/ui_bundle"
+"""The built web UI, which isn't in git."""
+
+
+class Copy:
+    """A temporary copy of the tree with an environment that imports `headrace` from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        if (ROOT / BUNDLE).is_dir():
+            shutil.copytree(ROOT / BUNDLE, folder / BUNDLE)
+        self._make_environment()
+        self._age = 1_000_000_000
+
+    def _make_environment(self) -> None:
+        """Make an environment that finds this copy first, and then what ours has."""
+        place = self.folder / ".venv"
+        venv.EnvBuilder(symlinks=True, with_pip=False).create(place)
+        [packages] = place.glob("lib/python*/site-packages")
+        ours = next(path for path in sys.path if path.endswith("site-packages"))
+        lines = [str(self.folder / "src"), f"import site; site.addsitedir({ours!r})"]
+        (packages / "mutants.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        command = place / "bin/headrace"
+        original = Path(sys.prefix, "bin/headrace").read_text(encoding="utf-8")
+        command.write_text(original.replace(sys.prefix, str(place)), encoding="utf-8")
+        command.chmod(0o755)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Replace a file.
+
+        Its new age makes Python compile it again, though its size may be the same.
+        """
+        self._age += 10
+        (self.folder / path).write_bytes(content)
+        os.utime(self.folder / path, (self._age, self._age))
+
+    def test(
+        self, files: Sequence[str], seconds_max: float, *options: str
+    ) -> tuple[int | None, str]:
+        """Run the test files in this order.
+
+        Return pytest's exit code (None at the time limit) and its output.
+        """
+        words = [
+            self.folder / ".venv/bin/python",
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--tb=no",
+        ]
+        words += [f"--basetemp={self.folder / 'tmp'}", *options, *files]
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("PYTHON", "HEADRACE_"))
+        }
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+            process = subprocess.Popen(
+                words, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            try:
+                code: int | None = process.wait(seconds_max)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                code = None
+            output.seek(0)
+            return code, output.read()

@@ -186,7 +186,7 @@ class _Analyser:
         inner = table.this
         line = _line_of(inner) or 1
         if isinstance(inner, exp.Func):
-            self._table_function(function_name(inner, sql), _line_of(inner) or 1)
+            self._table_function(function_name(inner, sql), line)
         elif not isinstance(inner, exp.Identifier):
             self._refuse(
                 "sql_syntax",

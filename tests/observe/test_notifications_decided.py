@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from small_facts import ZONE, at, declare, node
 
+from headrace.incidents.commands import RecordedAction, actions_clause
 from headrace.incidents.digest import Unserved, digests
 from headrace.incidents.notifications import Deadlines, tell
 from headrace.model import Grain, Project, Settings
@@ -617,3 +618,30 @@ def test_a_digest_is_about_what_was_known_when_it_was_due(board: Board) -> None:
     assert digest("2025-02-05T09:00") == expected
     assert digest("2025-02-06T08:00") == ["open again: INC-1 flights: 2 columns renamed"]
     assert digest("2025-02-07T08:00") == ["open still: INC-1"]
+
+
+def did(seq: int, text: str, *places: tuple[str, str], **more: str) -> RecordedAction:
+    return RecordedAction(seq=seq, at=seq, action="x", did=text, actor="ann", places=places, **more)
+
+
+def test_what_people_did_is_one_clause() -> None:
+    """Catches an incident that lists the same command a hundred times, or leaves out what was done
+    last."""
+    dropped = did(1, "dropped", ("orders", "2025-01-09"), reason="a test file")
+    again = did(
+        2, "dropped", ("orders", "2025-01-10"), ("orders", "2025-01-09"), reason="a test file"
+    )
+    paused = did(3, "paused", ("orders", "*"), extra="until noon")
+    repaired = did(4, "repaired", ("7", ""))
+    both = "dropped by ann: orders@2025-01-09, orders@2025-01-10 (a test file)"
+    assert actions_clause([dropped], 3) == "dropped by ann: orders@2025-01-09 (a test file)"
+    assert actions_clause([dropped, again], 3) == both
+    assert (
+        actions_clause([dropped, paused, again], 3) == f"{both}; paused by ann until noon: orders"
+    )
+    assert actions_clause([dropped, paused, repaired], 2) == (
+        "paused by ann until noon: orders; repaired by ann; 1 more before"
+    )
+    many = did(5, "waived", *((f"n{number}", "") for number in range(9)))
+    assert actions_clause([many], 1) == "waived by ann: n0, n1, n2 and 6 more"
+    assert actions_clause([], 1) == ""

@@ -97,6 +97,7 @@ screenshots: ui .venv/.dev
 	@HEADRACE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -m slow tests/ui/test_pictures.py
 
 docs: .venv/.dev
+	@$(BIN)/python -m scripts.session_methods
 	@$(BIN)/python -m scripts.reference
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --jobs auto -b html -c docs -d build/doctrees . build/site
 	@echo build/site/index.html

@@ -1,6 +1,7 @@
 """Headrace for Python programs and notebooks.
 
-`headrace.Session` has the same operations and responses as the command line.
+`headrace.Session` has the same commands and responses as the command line. Most of its methods are
+made from the commands' functions (`headrace.session_methods`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from headrace.model.secrets import local_actor
+from headrace.session_methods import SessionMethods
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,7 +57,7 @@ class Table:
         return pl.from_arrow(self.arrow)
 
 
-class Session:
+class Session(SessionMethods):
     """An opened project. Each call reads the current state; nothing stays open between calls.
 
         session = headrace.Session("shop")
@@ -103,21 +105,6 @@ class Session:
 
         with self._opened() as session:
             return validate(session, progress=Silent())
-
-    def status(self, *select: str) -> responses.StatusResponse:
-        """Return the status, consumers first: whether each is served, since when and why."""
-        from headrace.services.status import status
-
-        with self._opened() as session:
-            return status(session, list(select))
-
-    def ls(self, *select: str) -> list[responses.NodeRow]:
-        """Return the sources, assets and consumers."""
-        from headrace.services.ls import ls
-        from headrace.services.session import Silent
-
-        with self._opened() as session:
-            return ls(session, list(select), [], progress=Silent())
 
     def read(
         self,
@@ -183,50 +170,6 @@ class Session:
 
         with self._opened() as session:
             return run_tests(session, list(select), progress=Silent())
-
-    def run(
-        self,
-        *select: str,
-        partitions: Sequence[str] = (),
-        first: str | None = None,
-        last: str | None = None,
-        again: bool = False,
-        reason: str | None = None,
-    ) -> responses.RunResponse:
-        """Run the selected assets now, as `headrace run` does.
-
-        This process leads while the run lasts. If another process leads, it runs them on request.
-        """
-        from headrace.services.run import run
-        from headrace.services.session import Silent
-
-        with self._opened() as session:
-            return run(
-                session,
-                list(select),
-                exclude=[],
-                partitions=list(partitions),
-                first=first,
-                last=last,
-                again=again,
-                reason=reason,
-                progress=Silent(),
-            )
-
-    def tick(self) -> responses.RunResponse:
-        """Observe the sources, run everything that is due, and evaluate the consumers' states."""
-        from headrace.services.run_results import tick
-        from headrace.services.session import Silent
-
-        with self._opened() as session:
-            return tick(session, progress=Silent())
-
-    def doctor(self) -> list[inspections.ExaminationRow]:
-        """Return the findings of `headrace doctor`: problems that may make later runs fail."""
-        from headrace.services.doctor import doctor
-
-        with self._opened() as session:
-            return doctor(session)
 
     def _open(self) -> Opened:
         from headrace.services.session import ProjectSession as Opened

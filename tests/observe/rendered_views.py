@@ -17,6 +17,7 @@ from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.terminal import NATURAL, Screen
 from headrace.incidents import closing
 from headrace.incidents.messages import LINE_MAX
+from headrace.services import catalog_search, nodes
 from headrace.services.catalog_search import CatalogQuery, catalog
 from headrace.services.deliveries import deliveries
 from headrace.services.figures import explain
@@ -33,7 +34,7 @@ from headrace.slo.consumer_states import ConsumerStatus
 from headrace.slo.times import ago, dated
 from headrace.store import Transaction
 from headrace.store.queries.incidents import Incident
-from headrace.web import monitoring, views
+from headrace.web import monitoring
 
 GOOD = ("served", "at_risk")
 LEDGERS = 6
@@ -162,7 +163,7 @@ def past_incidents_differ(shown: Views) -> Iterator[str]:
         ]
         if times != sorted(times):
             yield f"{item.id}: began, opened, restored, resolved {times}"
-        every_row = views.search(session, views.SearchAsked(q=item.id)).found
+        every_row = catalog_search.search(session, item.id).found
         result = [row for row in every_row if row.kind == "incident"]
         yield from differ(
             f"summary of {item.id}", incident=item.cause.summary, search=result[0].said
@@ -175,8 +176,7 @@ def past_incidents_differ(shown: Views) -> Iterator[str]:
 def ledgers_differ(shown: Views) -> Iterator[str]:
     """A delivery on a consumer's page against its ledger, and each ledger's parts against it."""
     for consumer in shown.status.consumers:
-        asked = views.ConsumerAsked(name=consumer.name, limit=LEDGERS, ledgers=LEDGERS)
-        page = views.consumer(shown.session, asked)
+        page = nodes.consumer(shown.session, consumer.name, limit=LEDGERS, ledgers=LEDGERS)
         for row in page.deliveries:
             if (ledger := row.ledger) is None:
                 continue
@@ -210,7 +210,7 @@ def newest_partitions_differ(shown: Views, nodes: Iterable[str]) -> Iterator[str
     proposed = {row.node: row.partitions for row in shown.status.proposed}
     for name in nodes:
         page = partitions_of(session, name)
-        card = views.node(session, views.NodeAsked(name=name)).node
+        card = nodes.node(session, name).node
         published = next((item for item in page if item.seen), None)
         on_card, listed = (card.data_through, card.rows, card.verdict), (None, None, None)
         if published is not None:
@@ -275,7 +275,7 @@ def runs_differ(shown: Views) -> Iterator[str]:
     """The list of runs, each by itself, and the figure of them."""
     session = shown.session
     figure = explain(session, "uptime")
-    listed = run_list(session, failed=False, before=None, limit=200).runs
+    listed = run_list(session, failed=False, limit=200).runs
     within = [
         item
         for item in listed

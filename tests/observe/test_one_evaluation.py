@@ -38,6 +38,7 @@ from rendered_views import (
 from headrace.model import Project
 from headrace.plan import compile_lineage
 from headrace.runtime.evaluation import VersionEvaluator
+from headrace.services import graph, nodes
 from headrace.services.apply import apply
 from headrace.services.catalog_search import Cards, CatalogQuery, catalog
 from headrace.services.figures import explain
@@ -48,11 +49,12 @@ from headrace.services.quarantine import list_quarantine
 from headrace.services.responses import StatusResponse
 from headrace.services.run_results import tick
 from headrace.services.session import ProjectSession, Silent
+from headrace.services.status import status
 from headrace.services.why import why
 from headrace.slo.declared_promises import declared_promises
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
-from headrace.web import monitoring, reads, views
+from headrace.web import monitoring
 
 SEEDS = (
     [int(os.environ["SEED"])]
@@ -303,7 +305,7 @@ def states_differ(shown: Views) -> Iterator[str]:
     graph = {
         card.name: card.state
         for name in (*SOURCES, HOURLY)
-        for card in views.graph(session, views.GraphAsked(mode="blast", root=name)).cards
+        for card in graph.view(session, graph.GraphViewQuery(mode="blast", root=name)).cards
     }
     in_graph = Cards(session).consumer_states()
     for consumer in document.consumers:
@@ -312,7 +314,7 @@ def states_differ(shown: Views) -> Iterator[str]:
             for state in monitoring.CONSUMER_STATES
             if shown.gauge("consumer_state", consumer=consumer.name, state=state) == [1.0]
         ]
-        page = views.consumer(session, views.ConsumerAsked(name=consumer.name)).consumer
+        page = nodes.consumer(session, consumer.name).consumer
         told = why(session, consumer.name)
         row = re.search(rf"^  {consumer.name} +\S.*$", shown.text, re.MULTILINE)
         assert row is not None
@@ -334,13 +336,13 @@ def states_differ(shown: Views) -> Iterator[str]:
             f"why {consumer.name}",
             status=consumer.reason,
             page=page.reason,
-            api=_of(reads.status(session, ALL), consumer.name).reason,
+            api=_of(status(session), consumer.name).reason,
         )
         yield from differ(
             f"incident of {consumer.name}", status=consumer.incident, page=page.incident
         )
         for read in consumer.reads:
-            asset = views.node(session, views.NodeAsked(name=read.asset)).node
+            asset = nodes.node(session, read.asset).node
             yield from differ(
                 read.asset, status=read.state, page=asset.state, graph=graph[read.asset]
             )
@@ -349,11 +351,11 @@ def states_differ(shown: Views) -> Iterator[str]:
 def exports_differ(shown: Views) -> Iterator[str]:
     """What was exported, and the whole of a consumer's row in the API."""
     session = shown.session
-    api = reads.status(session, ALL)
+    api = status(session)
     yield from differ("headline", status=shown.status.headline, api=api.headline)
     yield from differ("open", status=shown.status.open, api=api.open)
     for consumer in shown.status.consumers:
-        page = views.consumer(session, views.ConsumerAsked(name=consumer.name)).consumer
+        page = nodes.consumer(session, consumer.name).consumer
         yield from differ(
             f"row of {consumer.name}", status=consumer, page=page, api=_of(api, consumer.name)
         )
@@ -373,9 +375,6 @@ def exports_differ(shown: Views) -> Iterator[str]:
                 yield f"{consumer.name} waits for {consumer.incident}, and its ledgers name {named}"
 
 
-ALL = reads.StatusAsked()
-
-
 def _of(document: StatusResponse, name: str) -> Any:
     return next(consumer for consumer in document.consumers if consumer.name == name)
 
@@ -385,7 +384,7 @@ def partitions_differ(shown: Views) -> Iterator[str]:
     session = shown.session
     for name in (*MADE_OF, *SOURCES, HOURLY, OF_HOURS):
         listed = listing(session, name, Listed(limit=5_000)).partitions
-        page = views.node(session, views.NodeAsked(name=name)).partitions
+        page = nodes.node(session, name).partitions
         states = Counter(item.state for item in listed)
         yield from differ(
             f"partitions of {name}",
@@ -562,9 +561,7 @@ def deliveries_differ(shown: Views) -> Iterator[str]:
     """A consumer's page against the promises that it was kept."""
     promises = explain(shown.session, "promises").rows
     for consumer in shown.status.consumers:
-        page = views.consumer(
-            shown.session, views.ConsumerAsked(name=consumer.name, limit=400, ledgers=LEDGERS)
-        )
+        page = nodes.consumer(shown.session, consumer.name, limit=400, ledgers=LEDGERS)
         for row in page.deliveries[:LEDGERS]:
             told = why(shown.session, f"{consumer.name}@{row.interval}")
             said = (

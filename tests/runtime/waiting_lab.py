@@ -187,7 +187,7 @@ class StateFacts:
         """Of each delivery that was spoilt, as all say it that tell of it."""
         result = {}
         for name in ("report", "extract"):
-            page = consumer(self.session(now), name, before=None, limit=60, ledgers=60)
+            page = consumer(self.session(now), name, limit=60, ledgers=60)
             rows = {delivery.interval: delivery.ledger for delivery in page.deliveries}
             for day in self.spoilt:
                 told, row = why(self.session(now), f"{name}@{day}"), rows[day]

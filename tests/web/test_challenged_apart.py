@@ -31,10 +31,10 @@ def test_it_says_what_the_command_says(tmp_path: Path) -> None:
     try:
         result = {
             item.check: (item.verdict, item.mutations_caught)
-            for item in challenge_in_process(session, ("revenue",), 20, Silent())
+            for item in challenge_in_process(session, ("revenue",), 20, progress=Silent())
         }
         with pytest.raises(UsageError, match="unknown node"):
-            challenge_in_process(session, ("--write",), 1, Silent())
+            challenge_in_process(session, ("--write",), 1, progress=Silent())
     finally:
         session.close()
     said = response(root, "checks", "challenge", "revenue", "--seconds", "20")

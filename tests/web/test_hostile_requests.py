@@ -67,7 +67,7 @@ def test_no_word_is_an_error_of_the_server(door: Opened, endpoint: Get) -> None:
     """Would catch: 500 for a number that no database takes, or for text that no path holds."""
     for word in WORDS if named(endpoint) else ():
         assert door.get(path_of(endpoint, word)).status < 500, word
-    for field in msgspec.structs.fields(endpoint.asked):
+    for field in msgspec.structs.fields(endpoint.request):
         for word in (HUGE, "-" + HUGE, "%00"):
             if f"{{{field.name}" not in endpoint.path:
                 asked = f"{path_of(endpoint, 'revenue')}?{field.encode_name}={word}"

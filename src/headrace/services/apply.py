@@ -12,6 +12,7 @@ from headrace.plan.project_plan import Plan, decisions
 from headrace.plan.steps import Invalidate, Promote
 from headrace.runtime.promotion import PendingPromotion
 from headrace.services import agreements, invalidation, plan_inputs, plans
+from headrace.services.agreements import NEEDS_APPROVAL, NeedsApproval, PlanChanged
 from headrace.services.backfills import backfill
 from headrace.services.commands import CommandContext, leader_command, perform
 from headrace.services.invalidation import Invalidated
@@ -285,4 +286,35 @@ def _response(
         plan_id=plan_id,
         stale=invalidation.stale_rows(stale.stale),
         backfills=list(stale.backfills),
+    )
+
+
+def apply_plan(
+    session: ProjectSession,
+    *,
+    plan_id: str,
+    keep: Sequence[str] = (),
+    reason: str = "",
+    progress: Progress,
+) -> ApplyResponse:
+    """Put the declared files into force as planned.
+
+    `plan_id` is the id that `plan` returned for the same `keep`, which needs a `reason`. Raise
+    PlanChanged if the plan is another one by now, NeedsApproval if policy requires an approval,
+    and what `apply` raises.
+    """
+    response = apply(
+        session,
+        confirm=lambda _: True,
+        progress=progress,
+        plan_id=plan_id,
+        keep=keep,
+        reason=reason,
+    )
+    if response.refused is None:
+        return response
+    if response.refused.code == NEEDS_APPROVAL:
+        raise NeedsApproval(response.refused, response, "; ".join(response.refused.changed))
+    raise PlanChanged(
+        plan_id, response.refused, response, "look at /api/v1/plan again, and agree to that"
     )

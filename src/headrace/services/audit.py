@@ -8,7 +8,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -317,7 +317,7 @@ class AuditQuery(msgspec.Struct, frozen=True):
     actor: str | None = None
     action: str | None = None
     since: str | None = None
-    limit: int = 50
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 50
 
 
 class _EntryActor(msgspec.Struct):
@@ -421,6 +421,14 @@ def read_checkpoint(path: Path) -> CheckpointResponse:
 
 def _is_hash(text: str) -> bool:
     return len(text) == HASH_CHARACTERS and not text.strip("0123456789abcdef")
+
+
+def audit_verify(session: ProjectSession, head: str | None = None) -> VerifyResponse:
+    """Return whether the audit trail is unchanged. `head` is a hash from an earlier call.
+
+    Raise UsageError if `head` isn't a hash.
+    """
+    return verify_trail(session, head)
 
 
 def verify_trail(

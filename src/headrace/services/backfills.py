@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from headrace.model import UnknownName, UsageError
 from headrace.model.times import duration
@@ -22,7 +23,7 @@ from headrace.runtime.runs import RunRequest, RunResult
 from headrace.scheduler import Graph, Target
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import agreements, commands, estimates
-from headrace.services.agreements import PlanChanged, changed, identified
+from headrace.services.agreements import PlanChanged, agreed_id, changed, identified
 from headrace.services.backfill_planning import (
     BackfillArguments,
     DraftBackfill,
@@ -38,8 +39,17 @@ from headrace.services.backfill_views import (
     stored_response,
     with_attempts,
 )
-from headrace.services.caches import cursor, place
+from headrace.services.caches import cursor_text, place
 from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
+from headrace.services.parameters import (
+    Argument,
+    Excluded,
+    First,
+    Last,
+    Reason,
+    RequiredReason,
+    Selected,
+)
 from headrace.services.responses import RefusedRow
 from headrace.services.responses.backfills import (
     BackfillResponse,
@@ -316,6 +326,77 @@ class BackfillsArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
+def preview_backfill(  # noqa: PLR0913 - as many as the command has options
+    session: ProjectSession,
+    select: Selected = (),
+    *,
+    exclude: Excluded = (),
+    first: First = None,
+    last: Last = None,
+    since: str | None = None,
+    mode: str = "missing",
+    only: bool = False,
+    allow_partial: bool = False,
+    reason: Reason = None,
+) -> BackfillResponse:
+    """Plan a backfill: its partitions, duration and the consumers it reaches. Nothing is run.
+
+    Raise UsageError as `backfill` does.
+    """
+    return backfill(
+        session,
+        select,
+        exclude=exclude,
+        first=first,
+        last=last,
+        since=since,
+        mode=mode,
+        reason=reason,
+        only=only,
+        allow_partial=allow_partial,
+        dry_run=True,
+        confirm=lambda _: False,
+        progress=Silent(),
+    )
+
+
+def run_backfill(  # noqa: PLR0913 - as many as the command has options
+    session: ProjectSession,
+    select: Selected,
+    *,
+    exclude: Excluded = (),
+    first: First = None,
+    last: Last = None,
+    since: str | None = None,
+    mode: str = "missing",
+    only: bool = False,
+    allow_partial: bool = False,
+    reason: RequiredReason,
+    agreed: str | None = None,
+    progress: Progress,
+) -> BackfillResponse:
+    """Compute partitions of the past alongside production, and publish them at once.
+
+    `agreed` is the id of a previewed plan: only that plan is run. Raise as `backfill` does.
+    """
+    return backfill(
+        session,
+        select,
+        exclude=exclude,
+        first=first,
+        last=last,
+        since=since,
+        mode=mode,
+        reason=reason,
+        only=only,
+        allow_partial=allow_partial,
+        dry_run=False,
+        confirm=lambda _: True,
+        progress=progress,
+        plan_id=agreed_id(agreed),
+    )
+
+
 def backfills(session: ProjectSession) -> BackfillsResponse:
     """Return the newest backfills (at most 50), newest first."""
     lines, now_us = (
@@ -331,16 +412,16 @@ def backfills(session: ProjectSession) -> BackfillsResponse:
     return BackfillsResponse(now=session.now(), clock=session.clock.kind, backfills=lines)
 
 
-def one(session: ProjectSession, text: str) -> BackfillResponse:
+def get_backfill(session: ProjectSession, plan: Annotated[str, Argument("ID")]) -> BackfillResponse:
     """Return one backfill in its current state. Raise UsageError if it doesn't exist."""
-    number = number_of(session, text)
+    number = number_of(session, plan)
     if session.store is None or session.compiled is None:
-        raise unknown(text)
+        raise unknown(plan)
     now_us = session.clock.now_us()
     with session.store.read() as tx:
         row = backfill_plans.get(tx, number)
         if row is None:
-            raise unknown(text)
+            raise unknown(plan)
         remaining, published = _remaining(session, tx, row, now_us), published_of(tx, row)
     now, clock = session.now(), session.clock.kind
     response = stored_response(
@@ -366,6 +447,39 @@ def act(
     number = number_of(session, text)
     said = commands.required_reason(reason, f"backfills {action}", "it stands in the audit trail")
     return perform(session, "backfills", BackfillsArguments(action, number, said), progress)  # type: ignore[no-any-return]
+
+
+def pause_backfill(
+    session: ProjectSession,
+    plan: Annotated[str, Argument("ID")],
+    *,
+    reason: RequiredReason,
+    progress: Progress,
+) -> BackfillResponse:
+    """Start nothing more of a backfill. Running attempts go on. Raise as `act` does."""
+    return act(session, PAUSE, plan, reason=reason, progress=progress)
+
+
+def resume_backfill(
+    session: ProjectSession,
+    plan: Annotated[str, Argument("ID")],
+    *,
+    reason: RequiredReason,
+    progress: Progress,
+) -> BackfillResponse:
+    """Go on with a paused or failed backfill, to its end. Raise as `act` does."""
+    return act(session, RESUME, plan, reason=reason, progress=progress)
+
+
+def cancel_backfill(
+    session: ProjectSession,
+    plan: Annotated[str, Argument("ID")],
+    *,
+    reason: RequiredReason,
+    progress: Progress,
+) -> BackfillResponse:
+    """End a backfill and discard what it computed. Raise as `act` does."""
+    return act(session, CANCEL, plan, reason=reason, progress=progress)
 
 
 @leader_command("backfills", BackfillsArguments, BackfillResponse)
@@ -476,10 +590,28 @@ Standing = Callable[[str, str], tuple[str, str | None]]
 """Maps (node, partition key) to its state and the attempt that computed it."""
 
 
-def preview_partitions(
-    session: ProjectSession, arguments: BackfillArguments, *, after: str | None, limit: int
+def preview_partitions(  # noqa: PLR0913 - as many as the command has options
+    session: ProjectSession,
+    select: Selected = (),
+    *,
+    exclude: Excluded = (),
+    first: First = None,
+    last: Last = None,
+    since: str | None = None,
+    mode: str = "missing",
+    only: bool = False,
+    allow_partial: bool = False,
+    reason: Reason = None,
+    cursor: str | None = None,
+    limit: Annotated[int, Meta(ge=1, le=5_000)] = 1_000,
 ) -> PlannedPartitionsResponse:
-    """Return the partitions that a backfill would compute. Raise UsageError as `backfill` does."""
+    """Return the partitions that a backfill would compute, one by one.
+
+    Raise UsageError as `backfill` does.
+    """
+    arguments = BackfillArguments(
+        list(select), list(exclude), first, last, since, mode, reason or "", only, allow_partial
+    )
     compiled = session.compiled if session.compiled is not None else usable(session.declared())
     planned = plan(session, session.store, compiled, session.version, arguments, now=session.now())
     known = _Known(session.store)
@@ -489,25 +621,29 @@ def preview_partitions(
         planned.graph,
         known,
         lambda node, key: (known.of(node).get(key, UNKNOWN_PARTITION), None),
-        after,
+        cursor,
         limit,
     )
 
 
 def plan_partitions(
-    session: ProjectSession, text: str, *, after: str | None, limit: int
+    session: ProjectSession,
+    plan: Annotated[str, Argument("ID")],
+    *,
+    cursor: str | None = None,
+    limit: Annotated[int, Meta(ge=1, le=5_000)] = 1_000,
 ) -> PlannedPartitionsResponse:
     """Return the partitions of a stored backfill with their outcomes.
 
     Raise UsageError if it doesn't exist.
     """
-    number = number_of(session, text)
+    number = number_of(session, plan)
     if session.store is None or session.compiled is None:
-        raise unknown(text)
+        raise unknown(plan)
     with session.store.read() as tx:
         row = backfill_plans.get(tx, number)
         if row is None:
-            raise unknown(text)
+            raise unknown(plan)
         made = {
             (row.node, row.partition): (row.state, f"{row.epoch}.{row.n}")
             for row in backfill_plans.staged(tx, number)
@@ -523,7 +659,7 @@ def plan_partitions(
         graph_of(session.compiled),
         known,
         lambda node, key: made.get((node, key), (NOT_STARTED, None)),
-        after,
+        cursor,
         limit,
     )
 
@@ -565,7 +701,7 @@ def _page(
     return PlannedPartitionsResponse(
         now=session.now(),
         partitions=rows,
-        next=cursor(begin + limit) if len(results) > limit else None,
+        next=cursor_text(begin + limit) if len(results) > limit else None,
     )
 
 

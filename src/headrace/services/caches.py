@@ -23,7 +23,7 @@ from headrace.store.queries.changes import Marks
 T = TypeVar("T")
 
 
-def cursor(place: Any) -> str:
+def cursor_text(place: Any) -> str:
     """Return the cursor of a position."""
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).rstrip(b"=").decode()
 
@@ -82,7 +82,7 @@ def current_marks(store: Store) -> Marks:
 def changes_since(store: Store | None, before: Marks | None) -> tuple[Marks, ChangesResponse]:
     """Return the current marks, and the changes since `before`; without it, `everything`."""
     if store is None:
-        return Marks(), ChangesResponse(id=cursor(Marks()), changes=[])
+        return Marks(), ChangesResponse(id=cursor_text(Marks()), changes=[])
     with store.read() as tx:
         now = stored_changes.marks(tx)
         names = list(stored_changes.since(tx, before, now)) if before is not None else []
@@ -94,12 +94,12 @@ def changes_since(store: Store | None, before: Marks | None) -> tuple[Marks, Cha
     ]
     if before is None:
         rows = [ChangedNamesRow(kind=EVERYTHING, names=[], more=True)]
-    return now, ChangesResponse(id=cursor(now), changes=rows)
+    return now, ChangesResponse(id=cursor_text(now), changes=rows)
 
 
 def state_of(session: ProjectSession) -> str:
     """Return a text that changes whenever the stored data of responses changes."""
-    return "" if session.store is None else cursor(current_marks(session.store))
+    return "" if session.store is None else cursor_text(current_marks(session.store))
 
 
 # Values cached across requests: evaluating the state of ten thousand nodes takes a second.

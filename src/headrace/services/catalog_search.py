@@ -10,9 +10,10 @@ from itertools import islice
 from typing import Annotated, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from headrace.model import Asset, Consumer, Project, Source, UsageError
-from headrace.services.caches import cached, cached_by_version, cursor, place
+from headrace.services.caches import cached, cached_by_version, cursor_text, place
 from headrace.services.figure_inputs import Figuring, took
 from headrace.services.ls import row
 from headrace.services.responses.catalog import (
@@ -190,22 +191,24 @@ COLUMNS_MAX = 200
 """Maximum number of columns found; projects may have tens of thousands."""
 
 
-def search(session: ProjectSession, query: str, limit: int) -> SearchResponse:
-    """Return the items whose names contain all words of the query; nothing for an empty query.
+def search(
+    session: ProjectSession, q: str = "", limit: Annotated[int, Meta(ge=1, le=100)] = 20
+) -> SearchResponse:
+    """Return the items whose names contain all words of the q; nothing for an empty q.
 
     Names that begin with the first word come first.
     """
-    words = query.lower().split()
+    words = q.lower().split()
     if not words:
-        return SearchResponse(query=query, found=[], more=False)
+        return SearchResponse(query=q, found=[], more=False)
     named, columns = _texts(session)
     rows = [row for text, row in named if all(word in text for word in words)]
     rows += islice(
         (row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX
     )
-    rows += _kept(session, query.strip())
+    rows += _kept(session, q.strip())
     rows.sort(key=lambda row: _rank(row, words))
-    return SearchResponse(query=query, found=rows[:limit], more=len(rows) > limit)
+    return SearchResponse(query=q, found=rows[:limit], more=len(rows) > limit)
 
 
 _Texts = list[tuple[str, FoundRow]]
@@ -386,7 +389,7 @@ def catalog(session: ProjectSession, query: CatalogQuery) -> CatalogResponse:
         domains=_counted(entry.domain for entry in others("domain") if entry.domain),
         owners=_counted(entry.owner for entry in others("owner")),
         tags=_counted(tag for entry in others("tag") for tag in entry.tags),
-        next=cursor(key(page[-1])) if more else None,
+        next=cursor_text(key(page[-1])) if more else None,
     )
 
 

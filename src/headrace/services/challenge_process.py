@@ -10,11 +10,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from headrace.model import HeadraceError, StoreError, UsageError
 from headrace.services.checks import ChallengedCheckRow
+from headrace.services.parameters import Selected
 from headrace.services.session import Progress, ProjectSession, Silent
 
 SECONDS_MAX = 60
@@ -42,13 +45,17 @@ class ChallengeJobResult(msgspec.Struct, frozen=True):
 
 
 def challenge_in_process(
-    session: ProjectSession, select: tuple[str, ...], seconds: int, progress: Progress
+    session: ProjectSession,
+    select: Selected,
+    seconds: Annotated[int, Meta(ge=1, le=SECONDS_MAX)] = 20,
+    *,
+    progress: Progress,
 ) -> list[ChallengedCheckRow]:
     """Challenge the checks of the selected nodes in a separate process.
 
     Raise UsageError for whatever the command refuses, StoreError if it takes too long.
     """
-    question = ChallengeJob(str(session.root), session.env, session.actor, select, seconds)
+    question = ChallengeJob(str(session.root), session.env, session.actor, tuple(select), seconds)
     progress.start("making faults in copies of published rows", None)
     try:
         done = subprocess.run(

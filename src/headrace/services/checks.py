@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from headrace.model import Asset, CheckSpec, HeadraceError, Project, Severity, Source, UsageError
-from headrace.services.caches import cursor, place
+from headrace.services.caches import cursor_text, place
+from headrace.services.parameters import Excluded, Selected
 from headrace.services.responses import Response
 from headrace.services.selection import selected
 from headrace.services.session import ProjectSession, usable
@@ -157,14 +159,17 @@ _MEANT = {"reject": "rejected", "hold": "held", "warn": "warned", "quarantine_ro
 
 
 def checks(
-    session: ProjectSession, select: Sequence[str], exclude: Sequence[str], limit: int
+    session: ProjectSession,
+    select: Selected = (),
+    exclude: Excluded = (),
+    history: Annotated[int, Meta(ge=1, le=1_000)] = 10,
 ) -> list[CheckStandingRow]:
-    """Return the checks of the selected nodes, each with its newest `limit` outcomes.
+    """Return the checks of the selected nodes, each with its newest `history` outcomes.
 
     They come by node, in file order. Raise UsageError for a selection that matches nothing,
     ProjectError if nothing is applied and the files have errors.
     """
-    return _rows(session, _every(session, select, exclude), limit)
+    return _rows(session, _every(session, select, exclude), history)
 
 
 class CheckListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -194,7 +199,7 @@ def check_list(session: ProjectSession, query: CheckListQuery) -> ChecksResponse
         now=session.now(),
         total=len(every),
         checks=_rows(session, page, query.history),
-        next=cursor(places[first + len(page) - 1]) if more else None,
+        next=cursor_text(places[first + len(page) - 1]) if more else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -16,6 +16,7 @@ from headrace.model.errors import did_you_mean, message_of, shown
 from headrace.model.locations import DATABASES, connection_kind
 from headrace.runtime.notifications.channels import SEND_SECONDS, Message, Unsent, send
 from headrace.security.secrets import SecretMissing, Secrets
+from headrace.services.parameters import Argument
 from headrace.services.responses.inspections import ConnectionRow, NotifyRow
 from headrace.services.session import InvalidProject, ProjectSession
 from headrace.store.queries import notifications
@@ -35,7 +36,10 @@ def connections(session: ProjectSession) -> list[ConnectionRow]:
     return [_row(project, name) for name in sorted(project.settings.connections)]
 
 
-def test_connections(session: ProjectSession, name: str | None) -> list[ConnectionRow]:
+def test_connections(
+    session: ProjectSession,
+    name: Annotated[str | None, Argument("[NAME]")] = None,  # noqa: PT028 - it is no test
+) -> list[ConnectionRow]:
     """Test one connection, or all: resolve its secrets, connect, and send a trivial request.
 
     Raise UnknownName for an unknown connection.
@@ -226,7 +230,10 @@ def notify(session: ProjectSession) -> list[NotifyRow]:
     return notify_rows
 
 
-def test_channels(session: ProjectSession, owner: str | None) -> list[NotifyRow]:
+def test_channels(
+    session: ProjectSession,
+    owner: Annotated[str | None, Argument("[OWNER]")] = None,  # noqa: PT028 - it is no test
+) -> list[NotifyRow]:
     """Send a test message over each contact of one owner, or of all; each contact once.
 
     Raise UnknownName for an unknown owner.

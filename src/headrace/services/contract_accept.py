@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import msgspec
 
@@ -24,11 +24,12 @@ from headrace.runtime import apply_plans
 from headrace.runtime.applied_versions import contents_of, manifest_of
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import agreements, invalidation
-from headrace.services.agreements import PlanChanged, ValuesDiffer, changed, identified
+from headrace.services.agreements import PlanChanged, ValuesDiffer, agreed_id, changed, identified
 from headrace.services.backfill_planning import BackfillArguments, plan
 from headrace.services.commands import CommandContext, leader_command, perform
 from headrace.services.contract_inference import FOLDER, contract_text, pinned_of, source_of
 from headrace.services.incidents import ID, found_in, number_of
+from headrace.services.parameters import Argument, Option, Reason
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.renames import (
     Renamed,
@@ -41,7 +42,7 @@ from headrace.services.renames import (
 )
 from headrace.services.responses import CountsRow, RefusedRow
 from headrace.services.responses.repairs import AcceptResponse, MappingRow
-from headrace.services.session import Progress, ProjectSession, usable
+from headrace.services.session import Progress, ProjectSession, Silent, usable
 from headrace.store import Transaction
 from headrace.store.queries import publications
 from headrace.store.queries import quality as stored
@@ -607,4 +608,57 @@ def _recorded(
             reason=arguments.reason or "",
             after=told,
         ),
+    )
+
+
+# The same for programs, which can't be asked for confirmation.
+
+Pairs = Annotated[Sequence[str], Option("--map", metavar="COLUMN=NAME", key="map")]
+
+
+def preview_names(
+    session: ProjectSession,
+    node: Annotated[str, Argument("SOURCE[@K]|INC-N")],
+    *,
+    pairs: Pairs = (),
+    convert: Sequence[str] = (),
+    as_is: bool = False,
+) -> AcceptResponse:
+    """Return what accepting a vendor's new names would write. Raise as `accept` does."""
+    return accept(
+        session,
+        node,
+        pairs=pairs,
+        patch=True,
+        yes=False,
+        progress=Silent(),
+        decision=ValueDecision(tuple(convert), as_is),
+    )
+
+
+def accept_names(
+    session: ProjectSession,
+    node: Annotated[str, Argument("SOURCE[@K]|INC-N")],
+    *,
+    pairs: Pairs = (),
+    agreed: str | None = None,
+    convert: Sequence[str] = (),
+    as_is: bool = False,
+    reason: Reason = None,
+    progress: Progress,
+) -> AcceptResponse:
+    """Accept the names that a vendor uses now.
+
+    `pairs` take precedence over the proposed ones. `agreed` is the id of a plan of `preview_names`
+    with the same options: only that plan is run. Raise as `accept` does.
+    """
+    return accept(
+        session,
+        node,
+        pairs=pairs,
+        patch=False,
+        yes=False,
+        progress=progress,
+        plan_id=agreed_id(agreed),
+        decision=ValueDecision(tuple(convert), as_is, reason),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,6 +17,7 @@ from headrace.model.contracts import SUFFIX, duckdb_type
 from headrace.model.partitions import command_line
 from headrace.services import targets
 from headrace.services.file_inference import logical
+from headrace.services.parameters import Argument
 from headrace.services.read import ReadQuery, find
 from headrace.services.responses.repairs import InferResponse
 from headrace.services.session import ProjectSession
@@ -44,7 +45,9 @@ class Observed(msgspec.Struct, frozen=True):
     values: tuple[str, ...] = ()
 
 
-def infer(session: ProjectSession, target: str, *, write: bool) -> InferResponse:
+def infer(
+    session: ProjectSession, target: Annotated[str, Argument("SOURCE")], *, write: bool = False
+) -> InferResponse:
     """Infer a contract for a source from its newest partitions.
 
     Raise UsageError for an unknown source, Refused if nothing of it is published yet or if `write`

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from difflib import SequenceMatcher
 from itertools import pairwise
+from typing import Annotated
 
 import msgspec
 
@@ -23,6 +24,7 @@ from headrace.plan.contracts import (
     next_version,
 )
 from headrace.services import deliveries, targets
+from headrace.services.parameters import Argument
 from headrace.services.responses import LearntRow, Response
 from headrace.services.session import ProjectSession, usable
 from headrace.store import Transaction
@@ -121,16 +123,16 @@ class ContractDiffResponse(Response, frozen=True, kw_only=True):
 # A node's contract, and the differences from it.
 
 
-def show(session: ProjectSession, target: str) -> ContractShowResponse:
+def show(session: ProjectSession, node: Annotated[str, Argument("NODE")]) -> ContractShowResponse:
     """Return a source's or an asset's declared contract, else its pinned schema.
 
-    Raise UsageError for another target.
+    Raise UsageError for another node.
     """
     compiled = usable(session.declared())
-    name, _ = targets.target(target, compiled.project)
-    node = compiled.project.node(name)
-    assert isinstance(node, Source | Asset)
-    contract = compiled.project.contracts.get(node.contract or "")
+    name, _ = targets.target(node, compiled.project)
+    declared = compiled.project.node(name)
+    assert isinstance(declared, Source | Asset)
+    contract = compiled.project.contracts.get(declared.contract or "")
     pinned = _pinned(session, name)
     lineage = compile_lineage(compiled, session.data_folder / "cache")
     columns = _columns(contract, pinned)
@@ -141,7 +143,7 @@ def show(session: ProjectSession, target: str) -> ContractShowResponse:
     }
     return ContractShowResponse(
         node=name,
-        kind="source" if isinstance(node, Source) else "asset",
+        kind="source" if isinstance(declared, Source) else "asset",
         contract=contract.name if contract else None,
         version=contract.version if contract else None,
         status=contract.status if contract else None,
@@ -203,13 +205,13 @@ def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[Con
     ]
 
 
-def diff(session: ProjectSession, target: str) -> ContractDiffResponse:
+def diff(session: ProjectSession, node: Annotated[str, Argument("NODE")]) -> ContractDiffResponse:
     """Return how the last drifted delivery and the declared contract differ from the applied one.
 
-    `SOURCE@K` selects the delivery of that interval. Raise UsageError for an unknown target.
+    `SOURCE@K` selects the delivery of that interval. Raise UsageError for an unknown node.
     """
     declared = usable(session.declared()).project
-    name, partition = targets.target(target, declared)
+    name, partition = targets.target(node, declared)
     rows = _drifted(session, name, partition)
     was, now = (
         _contract(session.compiled.project if session.compiled else None, name),
@@ -321,16 +323,19 @@ class ContractHistoryResponse(Response, frozen=True, kw_only=True):
 
 
 def contract_history(
-    session: ProjectSession, target: str, earlier: int | None, later: int | None
+    session: ProjectSession,
+    node: Annotated[str, Argument("NODE")],
+    earlier: int | None = None,
+    later: int | None = None,
 ) -> ContractHistoryResponse:
     """Return the contract's versions, and two of them compared: by default the two newest.
 
     Raise UsageError for an unknown node or version.
     """
     project = session.project()
-    name, _ = targets.target(target, project)
-    node = project.node(name)
-    contract = project.contracts.get(getattr(node, "contract", None) or "")
+    name, _ = targets.target(node, project)
+    declared = project.node(name)
+    contract = project.contracts.get(getattr(declared, "contract", None) or "")
     if contract is None or session.store is None:
         return _response(name, contract, [], (None, None), (None, None), ("", ""))
     with session.store.read() as tx:

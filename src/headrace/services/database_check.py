@@ -58,7 +58,7 @@ _MAGIC = b"PAR1"
 SHA256_DIGITS = 64
 
 
-def check(session: ProjectSession, *, deep: bool, repaired: int = 0) -> CheckResponse:
+def check(session: ProjectSession, *, deep: bool = False, repaired: int = 0) -> CheckResponse:
     """Check the state, the catalog and the files; `deep` reads every byte of the files.
 
     Raise UsageError if there is no state, StoreError if it can't be read.

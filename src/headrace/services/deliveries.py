@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from headrace.connect import SourceSchema
 from headrace.connect.deliveries import Disagreement
@@ -13,6 +15,7 @@ from headrace.incidents.evidence.arrivals import expected_by, usual_delay
 from headrace.model import Source, UsageError
 from headrace.model.partitions import SEPARATOR
 from headrace.services import targets
+from headrace.services.parameters import Argument
 from headrace.services.responses import DisagreedRow, LearntColumnRow, LearntRow, Response
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
@@ -147,7 +150,12 @@ class DeliveryRow(Response, frozen=True, kw_only=True):
     """For the first published delivery: the schema learnt from it."""
 
 
-def deliveries(session: ProjectSession, source: str, *, limit: int) -> list[DeliveryRow]:
+def deliveries(
+    session: ProjectSession,
+    source: Annotated[str, Argument("SOURCE")],
+    *,
+    limit: Annotated[int, Meta(ge=1, le=1_000)] = 30,
+) -> list[DeliveryRow]:
     """Return the deliveries of the newest intervals, newest first.
 
     Raise UsageError if it isn't a source.

@@ -11,6 +11,7 @@ from headrace.model import Asset, Consumer, Project, Source, UnknownName
 from headrace.model.intervals import to_us
 from headrace.services import figure_inputs
 from headrace.services.figure_inputs import Figuring
+from headrace.services.parameters import Selected
 from headrace.services.responses.figures import (
     FIGURES,
     FigureResponse,
@@ -401,13 +402,9 @@ OWN_WINDOW = {"sources": "90d"}
 
 
 def explain(
-    session: ProjectSession,
-    figure: str,
-    selection: Sequence[str] = (),
-    *,
-    window: str | None = None,
+    session: ProjectSession, figure: str, select: Selected = (), *, window: str | None = None
 ) -> FigureResponse:
-    """Return a figure with its rows, restricted to a selection if there is one.
+    """Return a figure with its rows, restricted to a select if there is one.
 
     Raise UnknownName for an unknown figure, UsageError for an invalid window.
     """
@@ -423,7 +420,7 @@ def explain(
         return _response(
             session, figure, span, (began_us, now_us), ["nothing has run yet: no data"], ()
         )
-    names = _names(session, selection)
+    names = _names(session, select)
     compiled = session.compiled
     with project_state(session, now_us) as snapshot:
         figuring = Figuring(

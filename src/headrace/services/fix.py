@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -24,6 +25,7 @@ from headrace.services.agreements import (
     InputsUnchanged,
     PlanChanged,
     ValuesDiffer,
+    agreed_id,
     changed,
     identified,
 )
@@ -40,6 +42,7 @@ from headrace.services.contract_accept import (
 )
 from headrace.services.incident_records import FixEnded
 from headrace.services.incidents import found_in, number_of, row_of
+from headrace.services.parameters import Argument, Reason
 from headrace.services.pause import resume
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.renames import undecided_renames
@@ -50,7 +53,7 @@ from headrace.services.responses.incidents import IncidentRow
 from headrace.services.responses.repairs import FixResponse, FixStep, RecomputedRow, StillRow
 from headrace.services.run import retry, run
 from headrace.services.run_results import tick
-from headrace.services.session import Progress, ProjectSession
+from headrace.services.session import Progress, ProjectSession, Silent
 from headrace.services.status import status
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
@@ -687,3 +690,55 @@ def _act(
                 ),
             )
     return None
+
+
+# The same for programs, which can't be asked for confirmation.
+
+
+def preview_fix(
+    session: ProjectSession,
+    incident: Annotated[str, Argument("INC-N")],
+    *,
+    again: bool = False,
+    convert: Sequence[str] = (),
+    as_is: bool = False,
+) -> FixResponse:
+    """Return the plan that repairs an incident. Raise as `fix` does."""
+    return fix(
+        session,
+        incident,
+        dry_run=True,
+        confirm=lambda _: False,
+        progress=Silent(),
+        again=again,
+        decision=ValueDecision(tuple(convert), as_is),
+    )
+
+
+def run_fix(
+    session: ProjectSession,
+    incident: Annotated[str, Argument("INC-N")],
+    *,
+    agreed: str | None = None,
+    again: bool = False,
+    convert: Sequence[str] = (),
+    as_is: bool = False,
+    reason: Reason = None,
+    progress: Progress,
+) -> FixResponse:
+    """Repair an incident.
+
+    `agreed` is the id of a plan of `preview_fix` with the same options: only that plan is run.
+    Raise as `fix` does.
+    """
+    return fix(
+        session,
+        incident,
+        dry_run=False,
+        confirm=lambda _: True,
+        progress=progress,
+        again=again,
+        plan_id=agreed_id(agreed),
+        reason=reason,
+        decision=ValueDecision(tuple(convert), as_is, reason),
+    )

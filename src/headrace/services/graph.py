@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
+from typing import Annotated
 
 import msgspec
 
@@ -12,6 +13,7 @@ from headrace.model import UsageError
 from headrace.services.caches import cached_by_version
 from headrace.services.catalog_search import NEVER, Cards
 from headrace.services.incidents import ID, incident
+from headrace.services.parameters import Excluded, Selected
 from headrace.services.responses import Response
 from headrace.services.responses.catalog import CardView, CountedRow, EdgeView, GraphView
 from headrace.services.selection import selected
@@ -156,8 +158,8 @@ class GraphViewQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: str = "domains"
     root: str | None = None
-    hops: int = 2
-    budget: int = 48
+    hops: Annotated[int, msgspec.Meta(ge=0, le=HOPS_MAX)] = 2
+    budget: Annotated[int, msgspec.Meta(ge=1, le=BUDGET_MAX)] = 48
 
 
 def view(session: ProjectSession, query: GraphViewQuery) -> GraphView:
@@ -318,15 +320,13 @@ class EffectResponse(Response, frozen=True, kw_only=True):
     owners: list[str]
 
 
-def effect(
-    session: ProjectSession, selection: Sequence[str], exclude: Sequence[str]
-) -> EffectResponse:
+def effect(session: ProjectSession, select: Selected, exclude: Excluded = ()) -> EffectResponse:
     """Return the effect on the applied project (declared, before the first apply).
 
-    Raise UsageError for a selection that matches nothing.
+    Raise UsageError for a select that matches nothing.
     """
     compiled = session.compiled if session.compiled is not None else usable(session.declared())
-    nodes, project = selected(session, selection, exclude, compiled=compiled), compiled.project
+    nodes, project = selected(session, select, exclude, compiled=compiled), compiled.project
     reach = EdgeIndex(project, compiled)
     below = {name: None for node in nodes for name in reach.distances(node, reach.below)}
     consumers = [name for name in below if name in project.consumers]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -17,6 +18,7 @@ from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import commands, targets
 from headrace.services.commands import CommandContext, evaluate_now, leader_command, perform
 from headrace.services.incidents import found_in, number_of, row_of
+from headrace.services.parameters import Argument, First, Last, RequiredReason
 from headrace.services.responses import Response
 from headrace.services.responses.incidents import IncidentFigureRow, IncidentRow, MeasuredRow
 from headrace.services.session import Progress, ProjectSession
@@ -40,19 +42,23 @@ class NoteArguments(msgspec.Struct, frozen=True):
 
 
 def note(
-    session: ProjectSession, target: str, *, text: str | None, progress: Progress
+    session: ProjectSession,
+    incident: Annotated[str, Argument("INC-N")],
+    *,
+    reason: RequiredReason,
+    progress: Progress,
 ) -> IncidentRow:
     """Add a note to an incident, without further effect.
 
     Raise Refused without a text, UsageError for an unknown incident or a text that is too long.
     """
-    said = commands.required_reason(text, "incidents note", "it is what is written down")
-    if len(said) > TEXT_MAX:
+    text = commands.required_reason(reason, "incidents note", "it is what is written down")
+    if len(text) > TEXT_MAX:
         raise UsageError(
-            f"a note has at most {TEXT_MAX:,} characters, this one {len(said):,}",
+            f"a note has at most {TEXT_MAX:,} characters, this one {len(text):,}",
             hint="write where the rest can be read",
         )
-    return perform(session, "note_incident", NoteArguments(number_of(target), said), progress)  # type: ignore[no-any-return]
+    return perform(session, "note_incident", NoteArguments(number_of(incident), text), progress)  # type: ignore[no-any-return]
 
 
 @leader_command("note_incident", NoteArguments, IncidentRow)
@@ -101,11 +107,11 @@ class ReportArguments(msgspec.Struct, frozen=True):
 
 def report(
     session: ProjectSession,
-    target: str,
+    node: Annotated[str, Argument("NODE[@K]")],
     *,
-    first: str | None,
-    last: str | None,
-    reason: str | None,
+    first: First = None,
+    last: Last = None,
+    reason: RequiredReason,
     progress: Progress,
 ) -> IncidentRow:
     """Report published data as wrong, and return its incident.
@@ -115,29 +121,29 @@ def report(
     text = commands.required_reason(
         reason, "incidents report", "who repairs it has to know what is wrong with the data"
     )
-    node, key = targets.target(target, session.project())
-    if node in session.borrowed:
+    name, key = targets.target(node, session.project())
+    if name in session.borrowed:
         raise Refused(
-            f"{node} is read from production in this environment",
+            f"{name} is read from production in this environment",
             hint="report it there: without --env",
         )
-    declared = session.project().node(node)
+    declared = session.project().node(name)
     assert declared is not None
     if key is not None and (first or last):
         raise UsageError(
-            f"{target} names a partition already",
-            hint=f"headrace incidents report {node} --from A --to B --reason TEXT",
+            f"{node} names a partition already",
+            hint=f"headrace incidents report {name} --from A --to B --reason TEXT",
         )
     if key is None and first is None and not declared.partition.whole:  # type: ignore[union-attr]
         raise UsageError(
-            f"{node} is partitioned: since which partition is it wrong?",
-            hint=f"headrace incidents report {node} --from K …",
+            f"{name} is partitioned: since which partition is it wrong?",
+            hint=f"headrace incidents report {name} --from K …",
         )
     begins = key or (targets.partition(declared, first) if first is not None else "*")  # type: ignore[arg-type]
     ends = key or (targets.partition(declared, last) if last is not None else begins)  # type: ignore[arg-type]
     if ends < begins:
         raise UsageError(f"--to {ends} comes before --from {begins}")
-    return perform(session, "report_incident", ReportArguments(node, begins, ends, text), progress)  # type: ignore[no-any-return]
+    return perform(session, "report_incident", ReportArguments(name, begins, ends, text), progress)  # type: ignore[no-any-return]
 
 
 @leader_command("report_incident", ReportArguments, IncidentRow)
@@ -213,13 +219,15 @@ _SHARES = frozenset({"nulls", "empty", "negative", "zero", "share"})
 _HOURS = frozenset({"hour_mean", "hour_q95"})
 
 
-def incident_figures(session: ProjectSession, target: str) -> list[IncidentFigureRow]:
+def incident_figures(
+    session: ProjectSession, incident: Annotated[str, Argument("INC-N")]
+) -> list[IncidentFigureRow]:
     """Return the most anomalous figure of each column that deviates from its own history.
 
     Empty if the cause isn't an anomaly, or if the metrics are no longer stored. Raise UsageError
     for an unknown incident.
     """
-    number = number_of(target)
+    number = number_of(incident)
     project = session.project()
     if session.store is None:
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated
 
 from headrace.incidents.closing import ended, opened_last_at
 from headrace.incidents.diagnosis.candidates import certainty
@@ -14,6 +15,7 @@ from headrace.model import UnknownName, UsageError
 from headrace.model.causes import CauseKind
 from headrace.model.partitions import WHOLE
 from headrace.plan import Compiled
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses import HoldingRow
 from headrace.services.responses.incidents import (
     AffectedRow,
@@ -41,7 +43,9 @@ _FACT = "fact:"
 """Prefix of the ids of evidence that refers to an anomaly of a partition."""
 
 
-def incidents(session: ProjectSession, *, every: bool = False) -> list[IncidentRow]:
+def incidents(
+    session: ProjectSession, *, every: Annotated[bool, Option("--all", key="all")] = False
+) -> list[IncidentRow]:
     """Return the unresolved incidents, oldest first.
 
     With `every`, return the newest of all incidents, newest first.
@@ -55,9 +59,9 @@ def incidents(session: ProjectSession, *, every: bool = False) -> list[IncidentR
         ]
 
 
-def incident(session: ProjectSession, target: str) -> IncidentRow:
+def incident(session: ProjectSession, incident: Annotated[str, Argument("INC-N")]) -> IncidentRow:
     """Return one incident, by `INC-1` or `1`. Raise UnknownName if it doesn't exist."""
-    number = number_of(target)
+    number = number_of(incident)
     if session.store is None or session.compiled is None:
         raise _unknown(number)
     with session.store.read() as tx:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -20,6 +21,7 @@ from headrace.scheduler import TakenBack
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import commands, targets
 from headrace.services.commands import CommandContext, evaluate_now, leader_command, perform
+from headrace.services.parameters import Argument, Reason, RequiredReason
 from headrace.services.responses import Response
 from headrace.services.responses.interventions import (
     CancelResponse,
@@ -54,7 +56,11 @@ class CancelArguments(msgspec.Struct, frozen=True):
 
 
 def cancel(
-    session: ProjectSession, run: str, *, reason: str | None, progress: Progress
+    session: ProjectSession,
+    run: Annotated[str, Argument("RUN", help="`headrace runs` lists them")],
+    *,
+    reason: Reason = None,
+    progress: Progress,
 ) -> CancelResponse:
     """End a run: publications stay, its pending work isn't started, its attempts are stopped.
 
@@ -154,7 +160,11 @@ class WithdrawArguments(msgspec.Struct, frozen=True):
 
 
 def withdraw(
-    session: ProjectSession, target: str, *, reason: str | None, progress: Progress
+    session: ProjectSession,
+    target: Annotated[str, Argument("ASSET@K", help="a published partition")],
+    *,
+    reason: RequiredReason,
+    progress: Progress,
 ) -> WithdrawResponse:
     """Withdraw the publication of one partition.
 
@@ -347,7 +357,13 @@ class WaiveResponse(Response, frozen=True, kw_only=True):
 
 
 def waive(
-    session: ProjectSession, target: str, *, reason: str | None, progress: Progress
+    session: ProjectSession,
+    target: Annotated[
+        str, Argument("CONSUMER@K", help="a consumer, and the interval that it waits for")
+    ],
+    *,
+    reason: RequiredReason,
+    progress: Progress,
 ) -> WaiveResponse:
     """Waive an obligation.
 
@@ -468,7 +484,11 @@ class TakeOverResponse(Response, frozen=True, kw_only=True):
 
 
 def take_over(
-    session: ProjectSession, consumer: str, *, reason: str | None, progress: Progress
+    session: ProjectSession,
+    consumer: Annotated[str, Argument("CONSUMER", help="whose target it is")],
+    *,
+    reason: RequiredReason,
+    progress: Progress,
 ) -> TakeOverResponse:
     """Take over a consumer's export target.
 

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from headrace.model import Asset, Source
 from headrace.plan import compile_lineage
 from headrace.plan.impact import LineageStep
 from headrace.services import code_versions, targets
+from headrace.services.parameters import Argument
 from headrace.services.responses import LineageResponse, LineageRow, PublishedCodeRow
 from headrace.services.session import ProjectSession, usable
 
 
-def lineage(session: ProjectSession, target: str, *, up: bool, down: bool) -> LineageResponse:
+def lineage(
+    session: ProjectSession,
+    column: Annotated[str, Argument("ASSET[.COLUMN]")],
+    *,
+    up: bool = True,
+    down: bool = True,
+) -> LineageResponse:
     """Return every upstream and downstream step of `ASSET[.COLUMN]`, nearest first.
 
     A side that isn't requested is None. Raise InvalidProject if the files have errors, UsageError
     for an unknown asset or column.
     """
     compiled = usable(session.declared())
-    name, dot, column = target.partition(".")
+    name, dot, column = column.partition(".")
     node, _ = targets.target(name, compiled.project, kinds=(Source, Asset))
     asked = column if dot else None
     result = compile_lineage(compiled, session.data_folder / "cache")

@@ -15,7 +15,7 @@ import msgspec
 from headrace.model import Asset, Source, StoreError, UnknownName, UsageError
 from headrace.model.exports import Exported
 from headrace.services import targets
-from headrace.services.caches import cursor, place
+from headrace.services.caches import cursor_text, place
 from headrace.services.responses import ErrorRow, LogRow, Response
 from headrace.services.runs import error_row, reason_of
 from headrace.services.session import ProjectSession
@@ -309,5 +309,5 @@ def log_page(session: ProjectSession, query: LogPageQuery) -> LogsResponse:
         lines=lines.rows,
         looked=lines.end.number - 1,
         total=lines.total,
-        next=cursor(lines.end) if under_way or lines.more else None,
+        next=cursor_text(lines.end) if under_way or lines.more else None,
     )

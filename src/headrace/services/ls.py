@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -21,6 +21,7 @@ from headrace.model.errors import did_you_mean, shown
 from headrace.model.files import sha256_of
 from headrace.plan.compiled import Installed
 from headrace.services import code_versions
+from headrace.services.parameters import Argument, Excluded, Selected
 from headrace.services.responses import NodeRow, VersionFileRow, VersionRow
 from headrace.services.selection import selected
 from headrace.services.session import InvalidProject, Progress, ProjectSession
@@ -30,7 +31,7 @@ from headrace.store.queries.applied_versions import Heading
 
 
 def ls(
-    session: ProjectSession, selection: Sequence[str], exclude: Sequence[str], *, progress: Progress
+    session: ProjectSession, select: Selected = (), exclude: Excluded = (), *, progress: Progress
 ) -> list[NodeRow]:
     """Return sources, then assets, then consumers, each sorted by name.
 
@@ -40,7 +41,7 @@ def ls(
     project = compilation.project
     if project is None:
         raise InvalidProject(compilation.problems)
-    names = selected(session, selection, exclude, compiled=compilation.compiled, project=project)
+    names = selected(session, select, exclude, compiled=compilation.compiled, project=project)
     compiled = compilation.compiled
     rows = [row(project, name) for name in sorted(names, key=lambda name: _order(project, name))]
     if compiled is None:
@@ -95,19 +96,21 @@ def _order(project: Project, name: str) -> tuple[int, str]:
 DIGITS_MAX = 18
 
 
-def versions(session: ProjectSession, number: str | None = None) -> list[VersionRow]:
-    """Return all versions, newest first, or one by its number.
+def versions(
+    session: ProjectSession, version: Annotated[str | None, Argument("[VERSION]")] = None
+) -> list[VersionRow]:
+    """Return all versions, newest first, or one by its version.
 
     Raise UsageError if it doesn't exist.
     """
     if session.store is None:
-        if number is not None:
-            raise _unknown(number)
+        if version is not None:
+            raise _unknown(version)
         return []
     with session.store.read() as tx:
-        results = stored.headings(tx, None if number is None else _number(number))
-    if number is not None and not results:
-        raise _unknown(number)
+        results = stored.headings(tx, None if version is None else _number(version))
+    if version is not None and not results:
+        raise _unknown(version)
     return [_row(session, item) for item in results]
 
 

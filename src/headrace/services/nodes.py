@@ -9,8 +9,10 @@ from functools import partial
 from heapq import merge
 from itertools import islice, pairwise, takewhile
 from pathlib import PurePosixPath
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from headrace.incidents.evidence.arrivals import expected_since
 from headrace.lake import PARTITION_COLUMN
@@ -22,7 +24,7 @@ from headrace.model.partitions import SEPARATOR
 from headrace.plan import Compiled
 from headrace.services import deliveries as services_deliveries
 from headrace.services import targets
-from headrace.services.caches import cursor, place
+from headrace.services.caches import cursor_text, place
 from headrace.services.catalog_search import Cards
 from headrace.services.delay_ledger import Ledgers
 from headrace.services.responses import ConsumerRow, LearntRow, Response
@@ -182,13 +184,15 @@ def _within(node: Node, moment: str, below: str | None) -> Iterator[tuple[str, i
 # A node's partitions in pages: recorded ones and expected ones.
 
 
-class PartitionListQuery(msgspec.Struct, frozen=True, kw_only=True):
+class PartitionListQuery(
+    msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}
+):
     """A range of partitions, `first` and `last` included."""
 
     first: str | None = None
     last: str | None = None
     cursor: str | None = None
-    limit: int = 400
+    limit: Annotated[int, Meta(ge=1, le=2_000)] = 400
 
 
 def list_partitions(
@@ -211,7 +215,7 @@ def list_partitions(
         node=node,
         partitions=[_partition_row(session, day) for day in page],
         counted=count_by_state(session, node, query) if query.cursor is None else [],
-        next=cursor(page[-1].partition) if len(days) > len(page) else None,
+        next=cursor_text(page[-1].partition) if len(days) > len(page) else None,
     )
 
 
@@ -448,7 +452,7 @@ VERSIONS_MAX = 200
 """Maximum number of versions searched, newest first."""
 
 
-def code(session: ProjectSession, name: str, version: int | None) -> CodeResponse:
+def code(session: ProjectSession, name: str, version: int | None = None) -> CodeResponse:
     """Return the newest text, or that of a version.
 
     Raise UsageError for an unknown node or version.
@@ -558,7 +562,12 @@ class ConsumerResponse(Response, frozen=True, kw_only=True):
 
 
 def consumer(
-    session: ProjectSession, name: str, *, before: str | None, limit: int, ledgers: int
+    session: ProjectSession,
+    name: str,
+    *,
+    cursor: str | None = None,
+    limit: Annotated[int, Meta(ge=1, le=400)] = 30,
+    ledgers: Annotated[int, Meta(ge=0, le=60)] = 10,
 ) -> ConsumerResponse:
     """Return a consumer with its newest intervals, the first `ledgers` of them with delay ledgers.
 
@@ -578,7 +587,7 @@ def consumer(
     )
     row = next(consumer for consumer in response.consumers if consumer.name == name)
     page, more = _deliveries(
-        session, name, None if before is None else place(before, str), limit, ledgers
+        session, name, None if cursor is None else place(cursor, str), limit, ledgers
     )
     return ConsumerResponse(
         now=session.now(),
@@ -591,7 +600,7 @@ def consumer(
         file=declared.place.file,
         upstream=_upstream(session, name),
         deliveries=page,
-        next=cursor(page[-1].interval) if more else None,
+        next=cursor_text(page[-1].interval) if more else None,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -18,6 +19,7 @@ from headrace.scheduler import Paused, Resumed
 from headrace.security.audit import Action, Actor, AuditEvent, Object, append_all, rfc3339
 from headrace.services import commands
 from headrace.services.commands import CommandContext, evaluate_now, leader_command, perform
+from headrace.services.parameters import Excluded, Option, Reason, RequiredReason, Selected
 from headrace.services.responses.interventions import PauseResponse, PauseRow
 from headrace.services.selection import selected
 from headrace.services.session import Progress, ProjectSession
@@ -111,11 +113,16 @@ class PauseArguments(msgspec.Struct, frozen=True):
 
 def pause(
     session: ProjectSession,
-    select: Sequence[str],
+    select: Selected,
     *,
-    exclude: Sequence[str],
-    reason: str | None,
-    until: str | None,
+    exclude: Excluded = (),
+    reason: RequiredReason,
+    until: Annotated[
+        str | None,
+        Option(
+            "--until", metavar="T", help="a time, or from now: 2h, 3d; then it resumes by itself"
+        ),
+    ] = None,
     progress: Progress,
 ) -> PauseResponse:
     """Pause the selected nodes.
@@ -211,10 +218,10 @@ class ResumeArguments(msgspec.Struct, frozen=True):
 
 def resume(
     session: ProjectSession,
-    select: Sequence[str],
+    select: Selected,
     *,
-    exclude: Sequence[str],
-    reason: str | None,
+    exclude: Excluded = (),
+    reason: Reason = None,
     progress: Progress,
 ) -> PauseResponse:
     """Let the selected nodes run again. Raise UsageError if none of them is paused."""

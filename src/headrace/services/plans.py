@@ -295,7 +295,11 @@ class Base(msgspec.Struct, frozen=True):
 
 
 def plan(
-    session: ProjectSession, *, against: str | None, progress: Progress, keep: Sequence[str] = ()
+    session: ProjectSession,
+    *,
+    against: str | None = None,
+    keep: Sequence[str] = (),
+    progress: Progress,
 ) -> PlanResponse:
     """Return the changes of the files.
 

@@ -8,13 +8,14 @@ import json
 import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from headrace.model import Asset, Contract, Project, Source
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.services import targets
+from headrace.services.parameters import Argument
 from headrace.services.repairs import BrokenPartition, other_choices, repairs
 from headrace.services.responses import CheckRow, QuarantineRow, RepairRow
 from headrace.services.session import ProjectSession
@@ -174,7 +175,9 @@ def decided_together(tx: Transaction, incident: Incident, word: str) -> list[Qua
     ]
 
 
-def list_quarantine(session: ProjectSession, target: str | None) -> list[QuarantineRow]:
+def list_quarantine(
+    session: ProjectSession, target: Annotated[str | None, Argument("[ASSET[@K]]")] = None
+) -> list[QuarantineRow]:
     """Return the quarantined data by node and partition, restricted to `target` if given.
 
     `target` is an asset, a source or a partition. Raise UsageError for an unknown target.

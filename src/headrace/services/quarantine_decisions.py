@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Annotated
 
 import msgspec
 
@@ -29,6 +30,7 @@ from headrace.security.audit import Action
 from headrace.services import commands, targets
 from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
 from headrace.services.incidents import found_in, number_of
+from headrace.services.parameters import Argument, Option, RequiredReason
 from headrace.services.pause import lapses_at
 from headrace.services.quarantine import decided_together, waiting_for
 from headrace.services.responses import CountsRow
@@ -421,10 +423,10 @@ _DECIDED = ("published", "dropped")
 
 def accept(
     session: ProjectSession,
-    target: str,
+    target: Annotated[str, Argument("ASSET@K|INC-N")],
     *,
-    reason: str | None,
-    until: str | None,
+    reason: RequiredReason,
+    until: Annotated[str | None, Option("--until", metavar="T")] = None,
     progress: Progress,
 ) -> DecisionResponse:
     """Publish quarantined data of one partition, or of an incident, as an exception.
@@ -445,7 +447,11 @@ def accept(
 
 
 def drop(
-    session: ProjectSession, target: str, *, reason: str | None, progress: Progress
+    session: ProjectSession,
+    target: Annotated[str, Argument("ASSET@K|INC-N")],
+    *,
+    reason: RequiredReason,
+    progress: Progress,
 ) -> DecisionResponse:
     """Drop quarantined data of one partition, or of an incident."""
 

@@ -8,6 +8,7 @@ import uuid
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -26,6 +27,7 @@ from headrace.services.commands import (
     perform,
     submit_request,
 )
+from headrace.services.parameters import Argument
 from headrace.services.responses import Response, RunResponse
 from headrace.services.run_results import run_response
 from headrace.services.session import Progress, ProjectSession
@@ -52,11 +54,11 @@ class ReceiveArguments(msgspec.Struct, frozen=True):
 
 def receive(
     session: ProjectSession,
-    source: str,
-    file: Path,
+    source: Annotated[str, Argument("SOURCE")],
+    file: Annotated[Path, Argument("FILE")],
     *,
-    key: str | None,
-    reason: str,
+    key: str | None = None,
+    reason: str = "",
     progress: Progress,
 ) -> RunResponse:
     """Hand in a file for one partition of a source, and run its downstream nodes.
@@ -207,7 +209,7 @@ class FireResponse(Response, frozen=True, kw_only=True):
     request: int
 
 
-def fire(session: ProjectSession, asset: str) -> FireResponse:
+def fire(session: ProjectSession, asset: Annotated[str, Argument("ASSET")]) -> FireResponse:
     """Request the current or next leader to trigger an asset; doesn't wait.
 
     Raise NoHook for an asset without a webhook trigger.

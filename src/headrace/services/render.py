@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -25,6 +25,7 @@ from headrace.model.partitions import join, required, split
 from headrace.plan import Compiled, CompiledNode
 from headrace.services import targets
 from headrace.services.ls import body_kind
+from headrace.services.parameters import Argument
 from headrace.services.responses import ColumnRow, RenderInput, RenderResponse
 from headrace.services.session import ProjectSession, usable
 from headrace.store.queries import publications
@@ -139,7 +140,9 @@ def _listed(text: str, default: list[Any]) -> list[Any]:
 
 
 def render(
-    session: ProjectSession, target: str, parameters: Mapping[str, str] | None = None
+    session: ProjectSession,
+    target: Annotated[str, Argument("ASSET[@K]")],
+    parameters: Mapping[str, str] | None = None,
 ) -> RenderResponse:
     """Return what `ASSET[@K]` runs; without K, for the newest ended partition.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -28,6 +28,7 @@ from headrace.runtime.runs import RunRequest
 from headrace.scheduler import DeliveryArrived, Target
 from headrace.services import plan_inputs, targets
 from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
+from headrace.services.parameters import Argument, Excluded, First, Last, Reason, Selected
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.responses import CountsRow, RunResponse
 from headrace.services.run_results import run_response
@@ -112,7 +113,13 @@ class RetryArguments(msgspec.Struct, frozen=True):
 
 
 def retry(
-    session: ProjectSession, target: str, *, reason: str | None, progress: Progress
+    session: ProjectSession,
+    target: Annotated[
+        str, Argument("RUN|ASSET[@K]", help="a run's number, an asset, or one of its partitions")
+    ],
+    *,
+    reason: Reason = None,
+    progress: Progress,
 ) -> RunResponse:
     """Retry the failed, rejected or lost partitions of a run or an asset that aren't published.
 
@@ -256,14 +263,14 @@ class RunArguments(msgspec.Struct, frozen=True):
 
 def run(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
-    select: Sequence[str],
+    select: Selected,
     *,
-    exclude: Sequence[str],
-    partitions: Sequence[str],
-    first: str | None,
-    last: str | None,
-    again: bool,
-    reason: str | None,
+    exclude: Excluded = (),
+    partitions: Sequence[str] = (),
+    first: First = None,
+    last: Last = None,
+    again: bool = False,
+    reason: Reason = None,
     progress: Progress,
 ) -> RunResponse:
     """Run the selected nodes.

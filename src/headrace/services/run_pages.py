@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from headrace.ledger.records import Try
 from headrace.ledger.stored_records import try_of
-from headrace.services.caches import cursor, place
+from headrace.services.caches import cursor_text, place
+from headrace.services.parameters import Argument
 from headrace.services.responses import ErrorRow, Response
 from headrace.services.responses.catalog import CountedRow
 from headrace.services.runs import error_row, number_of, rows_read, unknown_run
@@ -52,13 +54,17 @@ class RunsResponse(Response, frozen=True, kw_only=True):
 
 
 def run_list(
-    session: ProjectSession, *, failed: bool, before: str | None, limit: int
+    session: ProjectSession,
+    *,
+    failed: bool = False,
+    cursor: str | None = None,
+    limit: Annotated[int, Meta(ge=1, le=200)] = 30,
 ) -> RunsResponse:
     """Return a page of runs; with `failed`, only those that didn't succeed.
 
     Raise UsageError for an invalid cursor.
     """
-    older_than = None if before is None else place(before, int)
+    older_than = None if cursor is None else place(cursor, int)
     lines: list[RunLine] = []
     more = False
     if session.store is not None:
@@ -67,7 +73,7 @@ def run_list(
             more = len(page) > limit
             lines = [_line(session, tx, run) for run in page[:limit]]
     return RunsResponse(
-        now=session.now(), runs=lines, next=cursor(int(lines[-1].run_id)) if more else None
+        now=session.now(), runs=lines, next=cursor_text(int(lines[-1].run_id)) if more else None
     )
 
 
@@ -168,9 +174,9 @@ class RunTimeline(RunHead, frozen=True, kw_only=True):
 
 def run_timeline(
     session: ProjectSession,
-    text: str,
-    after: str | None,
-    limit: int = ATTEMPTS_MAX,
+    run: Annotated[str, Argument("RUN")],
+    cursor: str | None = None,
+    limit: Annotated[int, Meta(ge=1, le=500)] = 500,
     *,
     failed: bool = False,
 ) -> RunTimeline:
@@ -178,15 +184,15 @@ def run_timeline(
 
     `failed` includes only ended attempts. Raise UsageError for an unknown run or an invalid cursor.
     """
-    number = number_of(text)
-    begin = (0, 0) if after is None else place(after, tuple[int, int])
+    number = number_of(run)
+    begin = (0, 0) if cursor is None else place(cursor, tuple[int, int])
     if session.store is None:
-        raise unknown_run(text)
+        raise unknown_run(run)
     now_us = session.clock.now_us()
     with session.store.read() as tx:
-        run = runs.get(tx, number)
-        if run is None:
-            raise unknown_run(text)
+        record = runs.get(tx, number)
+        if record is None:
+            raise unknown_run(run)
         leads = holder(tx)
         rows = ledger.of_run(tx, number, begin, limit + 1, unpublished=failed)
         counts = ledger.states_of_run(tx, number)
@@ -200,11 +206,11 @@ def run_timeline(
     epoch = leads.epoch if leads is not None else None
     last = page[-1][1] if len(rows) > len(page) else None
     return RunTimeline(
-        **head(session, run),
+        **head(session, record),
         now=session.instant(now_us),
-        cancelled_at=None if run.cancelled_at is None else session.instant(run.cancelled_at),
-        cancelled_by=run.cancelled_by,
-        cancel_reason=run.reason,
+        cancelled_at=None if record.cancelled_at is None else session.instant(record.cancelled_at),
+        cancelled_by=record.cancelled_by,
+        cancel_reason=record.reason,
         counts=counts,
         total=sum(counts.values()),
         unpublished=sum(count for state, count in counts.items() if state not in _NOT_ENDED),
@@ -216,7 +222,7 @@ def run_timeline(
             _attempt(session, row, try_of(node, row, now_us, epoch), count, now_us, tried)
             for (node, row), count, tried in zip(page, counted, before, strict=True)
         ],
-        next=None if last is None else cursor((last.epoch, last.n)),
+        next=None if last is None else cursor_text((last.epoch, last.n)),
     )
 
 

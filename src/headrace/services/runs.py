@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from headrace.incidents.diagnosis.candidates import HISTORY
 from headrace.model import Asset, Project, Source, UnknownName, UsageError
@@ -18,6 +19,7 @@ from headrace.model.times import Duration
 from headrace.scheduler.events import failed_like
 from headrace.services import targets
 from headrace.services.code_versions import VersionCodeCache
+from headrace.services.parameters import Argument
 from headrace.services.repairs import BrokenPartition, by_partition, other_choices, repairs
 from headrace.services.responses import ErrorRow, RepairRow, RunRow
 from headrace.services.session import ProjectSession
@@ -44,11 +46,11 @@ OPEN_MAX = 200
 
 def runs(
     session: ProjectSession,
-    run: str | None,
+    run: Annotated[str | None, Argument("[RUN]")] = None,
     *,
-    failed: bool,
-    since: str | None,
-    limit: int,
+    failed: bool = False,
+    since: str | None = None,
+    limit: Annotated[int, Meta(ge=1, le=1_000)] = 20,
     node: str | None = None,
 ) -> list[RunRow]:
     """Return one row per attempted partition, newest run first, within a run in order.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Annotated
 
 from headrace.incidents.closing import SHOWN_US
 from headrace.lake import catalog
@@ -14,6 +15,7 @@ from headrace.plan.compiled import expand_view_names
 from headrace.services import restatements, status_facts
 from headrace.services.incidents import holds
 from headrace.services.lake_files import recompute_command
+from headrace.services.parameters import Option, Selected
 from headrace.services.quarantine import shown_path
 from headrace.services.responses import (
     AssetCounts,
@@ -55,17 +57,20 @@ UNDELIVERED_US = 7 * 86_400_000_000
 
 
 def status(
-    session: ProjectSession, selection: Sequence[str] = (), *, window: str = WINDOW
+    session: ProjectSession,
+    select: Selected = (),
+    *,
+    window: Annotated[str, Option("--window", metavar="W")] = WINDOW,
 ) -> StatusResponse:
     """Return the state of every consumer, or of those selected or reading selected nodes.
 
-    Before the first apply all consumers are `never`. Raise UsageError for a selection that matches
+    Before the first apply all consumers are `never`. Raise UsageError for a select that matches
     nothing, InvalidProject if nothing is applied and the files have errors.
     """
     if session.store is None or session.compiled is None:
-        return _before_anything(session, usable(session.declared()), selection, window)
+        return _before_anything(session, usable(session.declared()), select, window)
     return of_consumers(
-        session, session.compiled, _chosen(session, session.compiled, selection), window=window
+        session, session.compiled, _chosen(session, session.compiled, select), window=window
     )
 
 

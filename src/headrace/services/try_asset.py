@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -27,6 +27,7 @@ from headrace.runtime.tasks import TaskBuilder
 from headrace.scheduler import AttemptId, Dispatch
 from headrace.security.state import open_state
 from headrace.services import targets
+from headrace.services.parameters import Argument
 from headrace.services.render import with_parameters
 from headrace.services.responses import CheckRow, ColumnRow, ErrorRow, TryResponse
 from headrace.services.session import ProjectSession, usable
@@ -38,14 +39,18 @@ EPOCH = 0
 
 
 def try_asset(
-    session: ProjectSession, target: str, *, limit: int, parameters: dict[str, str]
+    session: ProjectSession,
+    target: Annotated[str, Argument("ASSET[@K]")],
+    *,
+    limit: int = 10,
+    parameters: Mapping[str, str] | None = None,
 ) -> TryResponse:
     """Compute one partition of one asset from the files.
 
     Without a partition, it takes the newest whose inputs are published. Raise InvalidProject if the
     files have errors, UsageError for an unknown asset, partition or parameter.
     """
-    compiled = with_parameters(usable(session.declared()), parameters)
+    compiled = with_parameters(usable(session.declared()), dict(parameters or {}))
     name, key = targets.target(target, compiled.project, kinds=(Asset,))
     with _store(session) as store:
         key = key or _newest(store, compiled, compiled.project.assets[name])

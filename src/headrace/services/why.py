@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -12,6 +12,7 @@ from headrace.model.intervals import key_at_us, previous_key, to_us
 from headrace.plan import Compiled
 from headrace.services import restatements, targets
 from headrace.services.delay_ledger import Ledgers, owner_of
+from headrace.services.parameters import Argument
 from headrace.services.responses.interventions import LedgerRow, SegmentRow, WaitingRow, WhyResponse
 from headrace.services.session import ProjectSession
 from headrace.services.snapshots import project_state
@@ -55,21 +56,21 @@ NOTHING_DUE = "nothing_due"
 _NOTHING = WaitingRow(kind="", node=None, partition=None, state=None, text="")
 
 
-def why(session: ProjectSession, text: str) -> WhyResponse:
+def why(session: ProjectSession, subject: Annotated[str, Argument("SUBJECT")]) -> WhyResponse:
     """Return what an interval waits for.
 
     Without an interval, it is a consumer's oldest unmet due one, else its next; an asset's oldest
     waiting one, else its newest. Raise UsageError for an unknown subject.
     """
     project = session.project()
-    name, key = _parsed(project, text)
+    name, key = _parsed(project, subject)
     if session.store is None or session.compiled is None:
         return _response(
             session,
             partition_target(name, key or WHOLE),
             key,
             "never",
-            f"{text} waits for the first pass: no source was looked at yet, and nothing has run",
+            f"{subject} waits for the first pass: no source was looked at yet, and nothing has run",
             [],
             "headrace tick",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_origin
 
 import msgspec
@@ -145,7 +145,7 @@ def query_parameters(kind: type[A], path: Mapping[str, str], query: QueryParams)
     several = {
         field.encode_name
         for field in msgspec.structs.fields(kind)
-        if get_origin(field.type) is tuple
+        if get_origin(field.type) in (tuple, Sequence)
     }
     said: dict[str, Any] = dict(path)
     for name in query:

@@ -55,7 +55,7 @@ def description(table: Iterable[Endpoint] = ENDPOINTS) -> Json:
         *ROWS,
     ]
     results, components = msgspec.json.schema_components(
-        [*given, *(endpoint.asked for endpoint in table)], ref_template=_REF
+        [*given, *(endpoint.request for endpoint in table)], ref_template=_REF
     )
     schemas = dict(zip(map(repr, given), results[: len(given)], strict=True))
     asked = dict(zip(table, results[len(given) :], strict=True))
@@ -96,7 +96,7 @@ def _operation(endpoint: Endpoint, asked: Json, schema: Json, schemas: dict[str,
     problem = {"application/problem+json": {"schema": schemas[repr(ProblemResponse)]}}
     results: Json = {
         "operationId": endpoint.name,
-        "summary": endpoint.said.partition("\n")[0],
+        "summary": endpoint.summary,
         "parameters": list(_parameters(asked, in_path, query=isinstance(endpoint, Get))),
         "responses": {
             "200": {"description": "the document", "content": {_JSON: {"schema": schema}}},

@@ -503,5 +503,5 @@ def backfills_command(
     if what is None:
         invocation.show(backfills.backfills(invocation.session), render_backfills)
     else:
-        invocation.show(backfills.one(invocation.session, what), render_backfill)
+        invocation.show(backfills.get_backfill(invocation.session, what), render_backfill)
     return 0

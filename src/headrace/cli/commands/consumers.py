@@ -30,7 +30,7 @@ def waive_command(
     from headrace.services.interventions import waive
 
     invocation.show(
-        waive(invocation.session, target, reason=reason, progress=invocation.progress()),
+        waive(invocation.session, target, reason=reason or "", progress=invocation.progress()),
         _render_waived,
     )
     return 0
@@ -68,7 +68,9 @@ def exports_command(
         hint = command_line("exports", "take-over", consumer, "--reason", "TEXT")
         raise UsageError(f"`headrace exports {what[:40]}` isn't known", hint=hint)
     invocation.show(
-        take_over(invocation.session, consumer, reason=reason, progress=invocation.progress()),
+        take_over(
+            invocation.session, consumer, reason=reason or "", progress=invocation.progress()
+        ),
         _render_taken_over,
     )
     return 0

@@ -574,7 +574,7 @@ def incidents_command(
         from headrace.services.incident_records import note
 
         invocation.show(
-            note(invocation.session, target, text=reason, progress=invocation.progress()),
+            note(invocation.session, target, reason=reason or "", progress=invocation.progress()),
             render_incident,
         )
         return 0
@@ -585,7 +585,7 @@ def incidents_command(
         target,
         first=first,
         last=last,
-        reason=reason,
+        reason=reason or "",
         progress=invocation.progress(),
     )
     invocation.show(row, render_incident)

@@ -70,7 +70,11 @@ def _decide(
 
     if what == "accept":
         response = deciding.accept(
-            invocation.session, target, reason=reason, until=until, progress=invocation.progress()
+            invocation.session,
+            target,
+            reason=reason or "",
+            until=until,
+            progress=invocation.progress(),
         )
     elif until is not None:
         raise UsageError(
@@ -79,7 +83,7 @@ def _decide(
         )
     else:
         response = deciding.drop(
-            invocation.session, target, reason=reason, progress=invocation.progress()
+            invocation.session, target, reason=reason or "", progress=invocation.progress()
         )
     invocation.show(response, render_decision)
     return int(response.state not in ("published", "dropped"))
@@ -247,7 +251,9 @@ def withdraw_command(
     it is stale."""
     from headrace.services.interventions import withdraw
 
-    response = withdraw(invocation.session, target, reason=reason, progress=invocation.progress())
+    response = withdraw(
+        invocation.session, target, reason=reason or "", progress=invocation.progress()
+    )
     invocation.show(response, _render_withdrawn)
     return 0
 

@@ -201,7 +201,7 @@ def pause_command(
         invocation.session,
         chosen,
         exclude=exclude or [],
-        reason=reason,
+        reason=reason or "",
         until=until,
         progress=invocation.progress(),
     )

@@ -1,0 +1,228 @@
+"""Write the methods of `headrace.Session` that call one function of `headrace.services` each.
+
+    python -m scripts.session_methods
+
+A method's parameters, types and text are those of the function, so that Python programs, the
+command line and the HTTP API can do the same. `make docs` runs this; a test compares the file.
+"""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from headrace.services.parameters import Argument, Parameter, parameters_of
+
+TARGET = Path(__file__).resolve().parent.parent / "src/headrace/session_methods.py"
+
+METHODS = {
+    "accept_names": "contract_accept:accept_names",
+    "apply": "apply:apply_plan",
+    "audit": "audit:show",
+    "audit_verify": "audit:audit_verify",
+    "backfill": "backfills:run_backfill",
+    "backfill_state": "backfills:get_backfill",
+    "backfills": "backfills:backfills",
+    "backup": "database:backup",
+    "cancel": "interventions:cancel",
+    "cancel_backfill": "backfills:cancel_backfill",
+    "challenge": "challenge_process:challenge_in_process",
+    "checks": "checks:checks",
+    "connections": "connections:connections",
+    "contract": "contracts:show",
+    "contract_diff": "contracts:diff",
+    "contract_versions": "contracts:contract_history",
+    "db_check": "database_check:check",
+    "deliveries": "deliveries:deliveries",
+    "doctor": "doctor:doctor",
+    "figure": "figures:explain",
+    "fire": "receive:fire",
+    "fix": "fix:run_fix",
+    "gc": "database:gc",
+    "incident": "incidents:incident",
+    "incidents": "incidents:incidents",
+    "infer_contract": "contract_inference:infer",
+    "logs": "logs:log_page",
+    "ls": "ls:ls",
+    "note": "incident_records:note",
+    "notify": "connections:notify",
+    "pause": "pause:pause",
+    "pause_backfill": "backfills:pause_backfill",
+    "paused": "pause:paused",
+    "plan": "plans:plan",
+    "preview_backfill": "backfills:preview_backfill",
+    "preview_fix": "fix:preview_fix",
+    "preview_names": "contract_accept:preview_names",
+    "quarantine": "quarantine:list_quarantine",
+    "quarantine_accept": "quarantine_decisions:accept",
+    "quarantine_drop": "quarantine_decisions:drop",
+    "receive": "receive:receive",
+    "render": "render:render",
+    "report": "incident_records:report",
+    "resume": "pause:resume",
+    "resume_backfill": "backfills:resume_backfill",
+    "retry": "run:retry",
+    "run": "run:run",
+    "runs": "runs:runs",
+    "status": "status:status",
+    "take_over_exports": "interventions:take_over",
+    "test_channels": "connections:test_channels",
+    "test_connections": "connections:test_connections",
+    "tick": "run_results:tick",
+    "try_asset": "try_asset:try_asset",
+    "unpublish": "interventions:withdraw",
+    "versions": "ls:versions",
+    "waive": "interventions:waive",
+    "why": "why:why",
+}
+"""Method of `Session` → function below `headrace.services`."""
+
+HEAD = '''"""The methods of `headrace.Session` that call one function of `headrace.services` each.
+
+`python -m scripts.session_methods` writes this file from the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headrace.services.session import ProjectSession
+{imports}
+
+
+class SessionMethods:
+    """What a session can do. The reference of the commands describes each in more detail."""
+
+    def _open(self) -> ProjectSession:
+        raise NotImplementedError
+
+    def _call(self, function: str, **given: Any) -> Any:
+        """Call `module:function` of `headrace.services` with a newly opened session."""
+        from headrace.services.parameters import request_type, call
+        from headrace.services.session import Silent
+
+        module, _, name = function.partition(":")
+        called = getattr(import_module(f"headrace.services.{{module}}"), name)
+        with closing(self._open()) as session:
+            return call(called, session, request_type(called)(**given), progress=Silent())
+
+'''
+
+
+def main() -> None:
+    """Write the file, formatted."""
+    TARGET.write_text(text(), encoding="utf-8")
+    print(TARGET.relative_to(Path.cwd()) if TARGET.is_relative_to(Path.cwd()) else TARGET)
+
+
+def text() -> str:
+    """The file's content."""
+    functions = {name: _function(path) for name, path in METHODS.items()}
+    used: dict[str, set[str]] = {}
+    methods = [_method(name, METHODS[name], functions[name], used) for name in sorted(METHODS)]
+    imports = "\n".join(
+        f"    from {module} import {', '.join(sorted(names))}"
+        for module, names in sorted(used.items())
+    )
+    content = HEAD.format(imports=imports) + "\n".join(methods)
+    for command in (["check", "-q", "--fix", "--select", "I001,F401"], ["format", "-q"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(TARGET), "-"]
+        content = subprocess.run(
+            ruff, input=content, capture_output=True, text=True, check=True
+        ).stdout
+    return content
+
+
+def _function(path: str) -> Callable[..., Any]:
+    module, _, name = path.partition(":")
+    function: Callable[..., Any] = getattr(import_module(f"headrace.services.{module}"), name)
+    return function
+
+
+def _method(name: str, path: str, function: Callable[..., Any], used: dict[str, set[str]]) -> str:
+    parameters = list(_flattened(function))
+    positional = [item for item in parameters if isinstance(item.given, Argument)]
+    others = [item for item in parameters if not isinstance(item.given, Argument)]
+    words = ["self"]
+    words += [
+        f"*{item.name}: str" if _is_many(item) else _declared(item, used) for item in positional
+    ]
+    if others and not any(_is_many(item) for item in positional):
+        words.append("*")
+    words += [_declared(item, used) for item in others]
+    returned = _type_text(get_type_hints(function)["return"], used)
+    given = "".join(f", {item.name}={item.name}" for item in parameters)
+    return (
+        f"    def {name}({', '.join(words)}) -> {returned}:\n"
+        f"{_docstring(inspect.getdoc(function) or '')}"
+        f'        result: {returned} = self._call("{path}"{given})\n'
+        "        return result\n"
+    )
+
+
+def _docstring(text: str) -> str:
+    paragraphs = [textwrap.fill(part, 85) for part in text.split("\n\n")]
+    content = textwrap.indent("\n\n".join(paragraphs), "        ").lstrip()
+    closing = "\n        " if "\n" in content else ""
+    return f'        """{content}{closing}"""\n'
+
+
+def _flattened(function: Callable[..., Any]) -> Iterator[Parameter]:
+    """The function's parameters; a struct contributes its fields."""
+    for item in parameters_of(function):
+        if isinstance(item.type, type) and issubclass(item.type, msgspec.Struct):
+            for field in msgspec.structs.fields(item.type):
+                required = field.default is msgspec.NODEFAULT
+                default = inspect.Parameter.empty if required else field.default
+                given = Argument(field.name) if required else None
+                yield Parameter(field.name, field.type, given, default)
+        else:
+            yield item
+
+
+def _is_many(item: Parameter) -> bool:
+    return get_origin(item.type) is not None and get_origin(item.type).__name__ == "Sequence"
+
+
+def _declared(item: Parameter, used: dict[str, set[str]]) -> str:
+    default = "" if item.default is inspect.Parameter.empty else f" = {item.default!r}"
+    return f"{item.name}: {_type_text(item.type, used)}{default}"
+
+
+def _type_text(kind: Any, used: dict[str, set[str]]) -> str:
+    """A type as source text; the classes in it are noted in `used`, by their module."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _type_text(arguments[0], used)
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(_type_text(item, used) for item in arguments)
+    if kind is type(None):
+        return "None"
+    if origin is not None:
+        inner = ", ".join(_type_text(item, used) for item in arguments)
+        return f"{origin.__name__}[{inner}]"
+    if kind is Any:
+        return "Any"
+    if kind.__module__ == "pathlib":
+        used.setdefault("pathlib", set()).add("Path")
+    elif kind.__module__ != "builtins":
+        used.setdefault(kind.__module__, set()).add(kind.__name__)
+    return str(kind.__name__)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,715 @@
+"""The methods of `headrace.Session` that call one function of `headrace.services` each.
+
+`python -m scripts.session_methods` writes this file from the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headrace.services.audit import AuditRow, VerifyResponse
+    from headrace.services.checks import ChallengedCheckRow, CheckStandingRow
+    from headrace.services.contracts import (
+        ContractDiffResponse,
+        ContractHistoryResponse,
+        ContractShowResponse,
+    )
+    from headrace.services.database import BackupResponse, CheckResponse, GcResponse
+    from headrace.services.deliveries import DeliveryRow
+    from headrace.services.interventions import TakeOverResponse, WaiveResponse
+    from headrace.services.logs import LogsResponse
+    from headrace.services.receive import FireResponse
+    from headrace.services.responses.backfills import BackfillResponse, BackfillsResponse
+    from headrace.services.responses.figures import FigureResponse
+    from headrace.services.responses.incidents import IncidentRow
+    from headrace.services.responses.inspections import ConnectionRow, ExaminationRow, NotifyRow
+    from headrace.services.responses.interventions import (
+        CancelResponse,
+        DecisionResponse,
+        PauseResponse,
+        WhyResponse,
+        WithdrawResponse,
+    )
+    from headrace.services.responses.plans import ApplyResponse, PlanResponse
+    from headrace.services.responses.project import NodeRow, RenderResponse, TryResponse, VersionRow
+    from headrace.services.responses.repairs import AcceptResponse, FixResponse, InferResponse
+    from headrace.services.responses.runs import QuarantineRow, RunResponse, RunRow
+    from headrace.services.responses.status import StatusResponse
+    from headrace.services.session import ProjectSession
+
+
+class SessionMethods:
+    """What a session can do. The reference of the commands describes each in more detail."""
+
+    def _open(self) -> ProjectSession:
+        raise NotImplementedError
+
+    def _call(self, function: str, **given: Any) -> Any:
+        """Call `module:function` of `headrace.services` with a newly opened session."""
+        from headrace.services.parameters import call, request_type
+        from headrace.services.session import Silent
+
+        module, _, name = function.partition(":")
+        called = getattr(import_module(f"headrace.services.{module}"), name)
+        with closing(self._open()) as session:
+            return call(called, session, request_type(called)(**given), progress=Silent())
+
+    def accept_names(
+        self,
+        node: str,
+        *,
+        pairs: Sequence[str] = (),
+        agreed: str | None = None,
+        convert: Sequence[str] = (),
+        as_is: bool = False,
+        reason: str | None = None,
+    ) -> AcceptResponse:
+        """Accept the names that a vendor uses now.
+
+        `pairs` take precedence over the proposed ones. `agreed` is the id of a plan of
+        `preview_names` with the same options: only that plan is run. Raise as `accept` does.
+        """
+        result: AcceptResponse = self._call(
+            "contract_accept:accept_names",
+            node=node,
+            pairs=pairs,
+            agreed=agreed,
+            convert=convert,
+            as_is=as_is,
+            reason=reason,
+        )
+        return result
+
+    def apply(self, *, plan_id: str, keep: Sequence[str] = (), reason: str = "") -> ApplyResponse:
+        """Put the declared files into force as planned.
+
+        `plan_id` is the id that `plan` returned for the same `keep`, which needs a `reason`.
+        Raise PlanChanged if the plan is another one by now, NeedsApproval if policy requires
+        an approval, and what `apply` raises.
+        """
+        result: ApplyResponse = self._call(
+            "apply:apply_plan", plan_id=plan_id, keep=keep, reason=reason
+        )
+        return result
+
+    def audit(
+        self,
+        *,
+        object: str | None = None,
+        actor: str | None = None,
+        action: str | None = None,
+        since: str | None = None,
+        limit: int = 50,
+    ) -> list[AuditRow]:
+        """Return the newest matching entries, newest first. Raise UsageError for an invalid
+        `since`.
+        """
+        result: list[AuditRow] = self._call(
+            "audit:show", object=object, actor=actor, action=action, since=since, limit=limit
+        )
+        return result
+
+    def audit_verify(self, *, head: str | None = None) -> VerifyResponse:
+        """Return whether the audit trail is unchanged. `head` is a hash from an earlier call.
+
+        Raise UsageError if `head` isn't a hash.
+        """
+        result: VerifyResponse = self._call("audit:audit_verify", head=head)
+        return result
+
+    def backfill(
+        self,
+        *select: str,
+        exclude: Sequence[str] = (),
+        first: str | None = None,
+        last: str | None = None,
+        since: str | None = None,
+        mode: str = "missing",
+        only: bool = False,
+        allow_partial: bool = False,
+        reason: str,
+        agreed: str | None = None,
+    ) -> BackfillResponse:
+        """Compute partitions of the past alongside production, and publish them at once.
+
+        `agreed` is the id of a previewed plan: only that plan is run. Raise as `backfill`
+        does.
+        """
+        result: BackfillResponse = self._call(
+            "backfills:run_backfill",
+            select=select,
+            exclude=exclude,
+            first=first,
+            last=last,
+            since=since,
+            mode=mode,
+            only=only,
+            allow_partial=allow_partial,
+            reason=reason,
+            agreed=agreed,
+        )
+        return result
+
+    def backfill_state(self, plan: str) -> BackfillResponse:
+        """Return one backfill in its current state. Raise UsageError if it doesn't exist."""
+        result: BackfillResponse = self._call("backfills:get_backfill", plan=plan)
+        return result
+
+    def backfills(self) -> BackfillsResponse:
+        """Return the newest backfills (at most 50), newest first."""
+        result: BackfillsResponse = self._call("backfills:backfills")
+        return result
+
+    def backup(self, folder: Path) -> BackupResponse:
+        """Back up into a new folder, from this process and alongside a running leader.
+
+        Raise UsageError without a state, or if the folder exists and isn't empty; Refused if
+        a file of the current snapshot is missing or the folder can't be written. Missing
+        files of earlier snapshots are left out and counted in the manifest.
+        """
+        result: BackupResponse = self._call("database:backup", folder=folder)
+        return result
+
+    def cancel(self, run: str, *, reason: str | None = None) -> CancelResponse:
+        """End a run: publications stay, its pending work isn't started, its attempts are
+        stopped.
+
+        For a run that isn't under way, only return its state. Raise UsageError for an
+        unknown run.
+        """
+        result: CancelResponse = self._call("interventions:cancel", run=run, reason=reason)
+        return result
+
+    def cancel_backfill(self, plan: str, *, reason: str) -> BackfillResponse:
+        """End a backfill and discard what it computed. Raise as `act` does."""
+        result: BackfillResponse = self._call("backfills:cancel_backfill", plan=plan, reason=reason)
+        return result
+
+    def challenge(self, *select: str, seconds: int = 20) -> list[ChallengedCheckRow]:
+        """Challenge the checks of the selected nodes in a separate process.
+
+        Raise UsageError for whatever the command refuses, StoreError if it takes too long.
+        """
+        result: list[ChallengedCheckRow] = self._call(
+            "challenge_process:challenge_in_process", select=select, seconds=seconds
+        )
+        return result
+
+    def checks(
+        self, *select: str, exclude: Sequence[str] = (), history: int = 10
+    ) -> list[CheckStandingRow]:
+        """Return the checks of the selected nodes, each with its newest `history` outcomes.
+
+        They come by node, in file order. Raise UsageError for a selection that matches
+        nothing, ProjectError if nothing is applied and the files have errors.
+        """
+        result: list[CheckStandingRow] = self._call(
+            "checks:checks", select=select, exclude=exclude, history=history
+        )
+        return result
+
+    def connections(self) -> list[ConnectionRow]:
+        """Return each connection with its kind and its users, without connecting.
+
+        Raise InvalidProject if the files can't be read.
+        """
+        result: list[ConnectionRow] = self._call("connections:connections")
+        return result
+
+    def contract(self, node: str) -> ContractShowResponse:
+        """Return a source's or an asset's declared contract, else its pinned schema.
+
+        Raise UsageError for another node.
+        """
+        result: ContractShowResponse = self._call("contracts:show", node=node)
+        return result
+
+    def contract_diff(self, node: str) -> ContractDiffResponse:
+        """Return how the last drifted delivery and the declared contract differ from the
+        applied one.
+
+        `SOURCE@K` selects the delivery of that interval. Raise UsageError for an unknown
+        node.
+        """
+        result: ContractDiffResponse = self._call("contracts:diff", node=node)
+        return result
+
+    def contract_versions(
+        self, node: str, *, earlier: int | None = None, later: int | None = None
+    ) -> ContractHistoryResponse:
+        """Return the contract's versions, and two of them compared: by default the two newest.
+
+        Raise UsageError for an unknown node or version.
+        """
+        result: ContractHistoryResponse = self._call(
+            "contracts:contract_history", node=node, earlier=earlier, later=later
+        )
+        return result
+
+    def db_check(self, *, deep: bool = False, repaired: int = 0) -> CheckResponse:
+        """Check the state, the catalog and the files; `deep` reads every byte of the files.
+
+        Raise UsageError if there is no state, StoreError if it can't be read.
+        """
+        result: CheckResponse = self._call("database_check:check", deep=deep, repaired=repaired)
+        return result
+
+    def deliveries(self, source: str, *, limit: int = 30) -> list[DeliveryRow]:
+        """Return the deliveries of the newest intervals, newest first.
+
+        Raise UsageError if it isn't a source.
+        """
+        result: list[DeliveryRow] = self._call("deliveries:deliveries", source=source, limit=limit)
+        return result
+
+    def doctor(self) -> list[ExaminationRow]:
+        """Return all findings. An area that can't be examined is a finding itself.
+
+        The others still run.
+        """
+        result: list[ExaminationRow] = self._call("doctor:doctor")
+        return result
+
+    def figure(self, *select: str, figure: str, window: str | None = None) -> FigureResponse:
+        """Return a figure with its rows, restricted to a select if there is one.
+
+        Raise UnknownName for an unknown figure, UsageError for an invalid window.
+        """
+        result: FigureResponse = self._call(
+            "figures:explain", figure=figure, select=select, window=window
+        )
+        return result
+
+    def fire(self, asset: str) -> FireResponse:
+        """Request the current or next leader to trigger an asset; doesn't wait.
+
+        Raise NoHook for an asset without a webhook trigger.
+        """
+        result: FireResponse = self._call("receive:fire", asset=asset)
+        return result
+
+    def fix(
+        self,
+        incident: str,
+        *,
+        agreed: str | None = None,
+        again: bool = False,
+        convert: Sequence[str] = (),
+        as_is: bool = False,
+        reason: str | None = None,
+    ) -> FixResponse:
+        """Repair an incident.
+
+        `agreed` is the id of a plan of `preview_fix` with the same options: only that plan
+        is run. Raise as `fix` does.
+        """
+        result: FixResponse = self._call(
+            "fix:run_fix",
+            incident=incident,
+            agreed=agreed,
+            again=again,
+            convert=convert,
+            as_is=as_is,
+            reason=reason,
+        )
+        return result
+
+    def gc(self, *, dry_run: bool = False) -> GcResponse:
+        """Free expired snapshots, orphans, raw bytes, logs, quarantine, and data of ended runs.
+
+        Also delete history older than `[retention] history`. Raise LakeError if DuckLake's
+        own steps fail; what was freed stays freed.
+        """
+        result: GcResponse = self._call("database:gc", dry_run=dry_run)
+        return result
+
+    def incident(self, incident: str) -> IncidentRow:
+        """Return one incident, by `INC-1` or `1`. Raise UnknownName if it doesn't exist."""
+        result: IncidentRow = self._call("incidents:incident", incident=incident)
+        return result
+
+    def incidents(self, *, every: bool = False) -> list[IncidentRow]:
+        """Return the unresolved incidents, oldest first.
+
+        With `every`, return the newest of all incidents, newest first.
+        """
+        result: list[IncidentRow] = self._call("incidents:incidents", every=every)
+        return result
+
+    def infer_contract(self, target: str, *, write: bool = False) -> InferResponse:
+        """Infer a contract for a source from its newest partitions.
+
+        Raise UsageError for an unknown source, Refused if nothing of it is published yet or
+        if `write` would replace a file.
+        """
+        result: InferResponse = self._call("contract_inference:infer", target=target, write=write)
+        return result
+
+    def logs(
+        self,
+        attempt: str,
+        *,
+        grep: str | None = None,
+        cursor: str | None = None,
+        line: int | None = None,
+        limit: int = 1000,
+    ) -> LogsResponse:
+        """Return one page of lines. Raise UsageError for an unknown attempt or an invalid
+        cursor.
+        """
+        result: LogsResponse = self._call(
+            "logs:log_page", attempt=attempt, grep=grep, cursor=cursor, line=line, limit=limit
+        )
+        return result
+
+    def ls(self, *select: str, exclude: Sequence[str] = ()) -> list[NodeRow]:
+        """Return sources, then assets, then consumers, each sorted by name.
+
+        Raise InvalidProject if the files can't be linked.
+        """
+        result: list[NodeRow] = self._call("ls:ls", select=select, exclude=exclude)
+        return result
+
+    def note(self, incident: str, *, reason: str) -> IncidentRow:
+        """Add a note to an incident, without further effect.
+
+        Raise Refused without a text, UsageError for an unknown incident or a text that is
+        too long.
+        """
+        result: IncidentRow = self._call("incident_records:note", incident=incident, reason=reason)
+        return result
+
+    def notify(self) -> list[NotifyRow]:
+        """Return each owner with its recipients and channels, and the last 30 days' deliveries.
+
+        Nothing is sent.
+        """
+        result: list[NotifyRow] = self._call("connections:notify")
+        return result
+
+    def pause(
+        self, *select: str, exclude: Sequence[str] = (), reason: str, until: str | None = None
+    ) -> PauseResponse:
+        """Pause the selected nodes.
+
+        Raise Refused without a reason, UsageError for an unknown selection or an invalid
+        time.
+        """
+        result: PauseResponse = self._call(
+            "pause:pause", select=select, exclude=exclude, reason=reason, until=until
+        )
+        return result
+
+    def pause_backfill(self, plan: str, *, reason: str) -> BackfillResponse:
+        """Start nothing more of a backfill. Running attempts go on. Raise as `act` does."""
+        result: BackfillResponse = self._call("backfills:pause_backfill", plan=plan, reason=reason)
+        return result
+
+    def paused(self) -> PauseResponse:
+        """Return the pauses in force."""
+        result: PauseResponse = self._call("pause:paused")
+        return result
+
+    def plan(self, *, against: str | None = None, keep: Sequence[str] = ()) -> PlanResponse:
+        """Return the changes of the files.
+
+        They are compared with the applied project, in an environment with production;
+        `against` names a commit instead. `keep` selects assets as `apply --keep` does.
+
+        Raise InvalidProject if the files have errors, UsageError for a commit that git
+        doesn't know or a selection that keeps nothing.
+        """
+        result: PlanResponse = self._call("plans:plan", against=against, keep=keep)
+        return result
+
+    def preview_backfill(
+        self,
+        *select: str,
+        exclude: Sequence[str] = (),
+        first: str | None = None,
+        last: str | None = None,
+        since: str | None = None,
+        mode: str = "missing",
+        only: bool = False,
+        allow_partial: bool = False,
+        reason: str | None = None,
+    ) -> BackfillResponse:
+        """Plan a backfill: its partitions, duration and the consumers it reaches. Nothing is
+        run.
+
+        Raise UsageError as `backfill` does.
+        """
+        result: BackfillResponse = self._call(
+            "backfills:preview_backfill",
+            select=select,
+            exclude=exclude,
+            first=first,
+            last=last,
+            since=since,
+            mode=mode,
+            only=only,
+            allow_partial=allow_partial,
+            reason=reason,
+        )
+        return result
+
+    def preview_fix(
+        self,
+        incident: str,
+        *,
+        again: bool = False,
+        convert: Sequence[str] = (),
+        as_is: bool = False,
+    ) -> FixResponse:
+        """Return the plan that repairs an incident. Raise as `fix` does."""
+        result: FixResponse = self._call(
+            "fix:preview_fix", incident=incident, again=again, convert=convert, as_is=as_is
+        )
+        return result
+
+    def preview_names(
+        self,
+        node: str,
+        *,
+        pairs: Sequence[str] = (),
+        convert: Sequence[str] = (),
+        as_is: bool = False,
+    ) -> AcceptResponse:
+        """Return what accepting a vendor's new names would write. Raise as `accept` does."""
+        result: AcceptResponse = self._call(
+            "contract_accept:preview_names", node=node, pairs=pairs, convert=convert, as_is=as_is
+        )
+        return result
+
+    def quarantine(self, target: str | None = None) -> list[QuarantineRow]:
+        """Return the quarantined data by node and partition, restricted to `target` if given.
+
+        `target` is an asset, a source or a partition. Raise UsageError for an unknown
+        target.
+        """
+        result: list[QuarantineRow] = self._call("quarantine:list_quarantine", target=target)
+        return result
+
+    def quarantine_accept(
+        self, target: str, *, reason: str, until: str | None = None
+    ) -> DecisionResponse:
+        """Publish quarantined data of one partition, or of an incident, as an exception.
+
+        Raise as `accept_partition` does, and UsageError if an incident has no data in
+        quarantine.
+        """
+        result: DecisionResponse = self._call(
+            "quarantine_decisions:accept", target=target, reason=reason, until=until
+        )
+        return result
+
+    def quarantine_drop(self, target: str, *, reason: str) -> DecisionResponse:
+        """Drop quarantined data of one partition, or of an incident."""
+        result: DecisionResponse = self._call(
+            "quarantine_decisions:drop", target=target, reason=reason
+        )
+        return result
+
+    def receive(
+        self, source: str, file: Path, *, key: str | None = None, reason: str = ""
+    ) -> RunResponse:
+        """Hand in a file for one partition of a source, and run its downstream nodes.
+
+        The file is copied first, so that it can't change before it is ingested. Raise
+        UsageError for an unknown source, partition or file, Refused without a reason.
+        """
+        result: RunResponse = self._call(
+            "receive:receive", source=source, file=file, key=key, reason=reason
+        )
+        return result
+
+    def render(self, target: str, *, parameters: Mapping[str, str] | None = None) -> RenderResponse:
+        """Return what `ASSET[@K]` runs; without K, for the newest ended partition.
+
+        Raise InvalidProject if the files have errors, UsageError for an unknown asset or
+        partition.
+        """
+        result: RenderResponse = self._call("render:render", target=target, parameters=parameters)
+        return result
+
+    def report(
+        self, node: str, *, first: str | None = None, last: str | None = None, reason: str
+    ) -> IncidentRow:
+        """Report published data as wrong, and return its incident.
+
+        Raise Refused without a reason, UsageError if nothing is published.
+        """
+        result: IncidentRow = self._call(
+            "incident_records:report", node=node, first=first, last=last, reason=reason
+        )
+        return result
+
+    def resume(
+        self, *select: str, exclude: Sequence[str] = (), reason: str | None = None
+    ) -> PauseResponse:
+        """Let the selected nodes run again. Raise UsageError if none of them is paused."""
+        result: PauseResponse = self._call(
+            "pause:resume", select=select, exclude=exclude, reason=reason
+        )
+        return result
+
+    def resume_backfill(self, plan: str, *, reason: str) -> BackfillResponse:
+        """Go on with a paused or failed backfill, to its end. Raise as `act` does."""
+        result: BackfillResponse = self._call("backfills:resume_backfill", plan=plan, reason=reason)
+        return result
+
+    def retry(self, target: str, *, reason: str | None = None) -> RunResponse:
+        """Retry the failed, rejected or lost partitions of a run or an asset that aren't
+        published.
+
+        Raise UsageError for an unknown run or asset.
+        """
+        result: RunResponse = self._call("run:retry", target=target, reason=reason)
+        return result
+
+    def run(
+        self,
+        *select: str,
+        exclude: Sequence[str] = (),
+        partitions: Sequence[str] = (),
+        first: str | None = None,
+        last: str | None = None,
+        again: bool = False,
+        reason: str | None = None,
+    ) -> RunResponse:
+        """Run the selected nodes.
+
+        Published partitions stay unless their inputs or code changed, or `again`. Raise
+        UsageError for an unknown selection or partition, Refused for `again` without a
+        reason.
+        """
+        result: RunResponse = self._call(
+            "run:run",
+            select=select,
+            exclude=exclude,
+            partitions=partitions,
+            first=first,
+            last=last,
+            again=again,
+            reason=reason,
+        )
+        return result
+
+    def runs(
+        self,
+        run: str | None = None,
+        *,
+        failed: bool = False,
+        since: str | None = None,
+        limit: int = 20,
+        node: str | None = None,
+    ) -> list[RunRow]:
+        """Return one row per attempted partition, newest run first, within a run in order.
+
+        `run` selects one run, `failed` only failed, lost or rejected attempts, `since` (a
+        time, or a duration back from now) runs that began then or later, `node` its newest
+        `limit` attempts. Raise UsageError for an unknown run or node.
+        """
+        result: list[RunRow] = self._call(
+            "runs:runs", run=run, failed=failed, since=since, limit=limit, node=node
+        )
+        return result
+
+    def status(self, *select: str, window: str = "30d") -> StatusResponse:
+        """Return the state of every consumer, or of those selected or reading selected nodes.
+
+        Before the first apply all consumers are `never`. Raise UsageError for a select that
+        matches nothing, InvalidProject if nothing is applied and the files have errors.
+        """
+        result: StatusResponse = self._call("status:status", select=select, window=window)
+        return result
+
+    def take_over_exports(self, consumer: str, *, reason: str) -> TakeOverResponse:
+        """Take over a consumer's export target.
+
+        Raise Refused without a reason, UsageError for a consumer that isn't exported to a
+        table.
+        """
+        result: TakeOverResponse = self._call(
+            "interventions:take_over", consumer=consumer, reason=reason
+        )
+        return result
+
+    def test_channels(self, owner: str | None = None) -> list[NotifyRow]:
+        """Send a test message over each contact of one owner, or of all; each contact once.
+
+        Raise UnknownName for an unknown owner.
+        """
+        result: list[NotifyRow] = self._call("connections:test_channels", owner=owner)
+        return result
+
+    def test_connections(self, name: str | None = None) -> list[ConnectionRow]:
+        """Test one connection, or all: resolve its secrets, connect, and send a trivial
+        request.
+
+        Raise UnknownName for an unknown connection.
+        """
+        result: list[ConnectionRow] = self._call("connections:test_connections", name=name)
+        return result
+
+    def tick(self) -> RunResponse:
+        """Observe the sources, run all that is due, evaluate consumers, and return the outcome."""
+        result: RunResponse = self._call("run_results:tick")
+        return result
+
+    def try_asset(
+        self, target: str, *, limit: int = 10, parameters: Mapping[str, str] | None = None
+    ) -> TryResponse:
+        """Compute one partition of one asset from the files.
+
+        Without a partition, it takes the newest whose inputs are published. Raise
+        InvalidProject if the files have errors, UsageError for an unknown asset, partition
+        or parameter.
+        """
+        result: TryResponse = self._call(
+            "try_asset:try_asset", target=target, limit=limit, parameters=parameters
+        )
+        return result
+
+    def unpublish(self, target: str, *, reason: str) -> WithdrawResponse:
+        """Withdraw the publication of one partition.
+
+        Raise Refused without a reason or for a materialisation whose partitions can't be
+        withdrawn, UsageError for a partition that isn't published.
+        """
+        result: WithdrawResponse = self._call(
+            "interventions:withdraw", target=target, reason=reason
+        )
+        return result
+
+    def versions(self, version: str | None = None) -> list[VersionRow]:
+        """Return all versions, newest first, or one by its version.
+
+        Raise UsageError if it doesn't exist.
+        """
+        result: list[VersionRow] = self._call("ls:versions", version=version)
+        return result
+
+    def waive(self, target: str, *, reason: str) -> WaiveResponse:
+        """Waive an obligation.
+
+        Raise Refused without a reason, UsageError for an obligation that isn't due or is
+        met.
+        """
+        result: WaiveResponse = self._call("interventions:waive", target=target, reason=reason)
+        return result
+
+    def why(self, subject: str) -> WhyResponse:
+        """Return what an interval waits for.
+
+        Without an interval, it is a consumer's oldest unmet due one, else its next; an
+        asset's oldest waiting one, else its newest. Raise UsageError for an unknown subject.
+        """
+        result: WhyResponse = self._call("why:why", subject=subject)
+        return result

@@ -1,0 +1,100 @@
+"""`headrace.Session` can do what the command line can."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from pathlib import Path
+
+import pytest
+
+import headrace
+from headrace.cli.command_table import BY_NAME
+from headrace.model.errors import Refused, UsageError
+from headrace.services.parameters import parameters_of, request_type
+from scripts import session_methods
+
+TERMINAL_ONLY = {"demo", "init", "serve", "dev"}
+"""Commands that make a project or are a server."""
+OTHER_NAMES = {
+    "try": "try_asset",
+    "withdraw": "unpublish",
+    "exports": "take_over_exports",
+    "db": "db_check",
+    "explain": "figure",
+    "schema": "validate",
+}
+
+
+def test_the_file_is_what_the_functions_declare() -> None:
+    """Would catch: a parameter that a command got and Python programs can't pass."""
+    assert session_methods.TARGET.read_text(encoding="utf-8") == session_methods.text(), "make docs"
+
+
+def test_every_command_has_a_method() -> None:
+    """Would catch: a command that only a terminal can run."""
+    wanted = {OTHER_NAMES.get(name, name) for name in BY_NAME} - TERMINAL_ONLY
+    assert {name for name in wanted if not hasattr(headrace.Session, name)} == set()
+
+
+@pytest.mark.parametrize("name", session_methods.METHODS)
+def test_a_method_passes_every_parameter(name: str) -> None:
+    """Would catch: a method that takes a value and drops it."""
+    function = session_methods._function(session_methods.METHODS[name])
+    fields = {*request_type(function).__struct_fields__}
+    taken = set(inspect.signature(getattr(headrace.Session, name)).parameters) - {"self"}
+    assert taken == fields, parameters_of(function)
+
+
+NOW = "2025-03-03T06:00+00:00"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    files = {
+        "headrace.toml": '[project]\nname = "shop"\ntimezone = "UTC"\n[run]\nworkers = 1\n',
+        "owners.yaml": "core: {kind: team}\n",
+        "sources/orders.yaml": (
+            "source: orders\nowner: core\npartition: day\n"
+            "files: landing/orders_{date:%Y-%m-%d}.csv\n"
+        ),
+        "assets/revenue.sql": (
+            "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
+            "select day, sum(amount) as revenue from orders group by 1\n"
+        ),
+        "consumers.yaml": "- {consumer: report, owner: core, reads: [revenue], max_age: 30h}\n",
+        "landing/orders_2025-03-02.csv": "id,amount,day\n1,19.90,2025-03-02\n",
+    }
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    os.utime(tmp_path / "landing/orders_2025-03-02.csv", (1_740_900_000, 1_740_900_000))
+    return tmp_path
+
+
+def test_a_project_is_paused_and_resumed(root: Path) -> None:
+    """Would catch: a method that doesn't reach its function, or loses a word of the selection."""
+    with headrace.Session(root, now=NOW, actor="ana") as session:
+        session.tick()
+        paused = session.pause("revenue", "orders", exclude=["orders"], reason="month-end")
+        assert [(row.node, row.by, row.reason) for row in paused.paused] == [
+            ("revenue", "ana", "month-end")
+        ]
+        assert session.paused().paused == paused.paused
+        assert session.resume("revenue").paused == []
+        with pytest.raises(UsageError, match="nothing of that is paused"):
+            session.resume("revenue")
+        with pytest.raises(Refused, match="--reason"):
+            session.pause("revenue", reason="")
+
+
+def test_reads_answer_as_the_commands_do(root: Path) -> None:
+    """Would catch: a method whose response isn't the command's."""
+    with headrace.Session(root, now=NOW) as session:
+        session.tick()
+        assert session.why("revenue").subject == "revenue@2025-03-02"
+        assert {row.node for row in session.runs(limit=1)} == {"orders"}
+        assert session.incidents() == []
+        assert len(session.deliveries("orders", limit=1)) == 1
+        assert session.audit_verify().ok
+        assert session.plan().plan_id

@@ -177,11 +177,11 @@ class SessionMethods:
         return result
 
     def cancel(self, run: str, *, reason: str | None = None) -> CancelResponse:
-        """End a run: publications stay, its pending work isn't started, its attempts are
+        """End a run. Publications stay, pending work isn't started, running attempts are
         stopped.
 
-        For a run that isn't under way, only return its state. Raise UsageError for an
-        unknown run.
+        For a run that isn't under way, only return its state (exit code 1). Raise UsageError
+        for an unknown run.
         """
         result: CancelResponse = self._call("interventions:cancel", run=run, reason=reason)
         return result
@@ -369,9 +369,9 @@ class SessionMethods:
         return result
 
     def ls(self, *select: str, exclude: Sequence[str] = ()) -> list[NodeRow]:
-        """Return sources, then assets, then consumers, each sorted by name.
+        """Return the declared sources, then assets, then consumers, each sorted by name.
 
-        Raise InvalidProject if the files can't be linked.
+        Raise UsageError for an unknown selection, InvalidProject if the files have errors.
         """
         result: list[NodeRow] = self._call("ls:ls", select=select, exclude=exclude)
         return result
@@ -396,7 +396,7 @@ class SessionMethods:
     def pause(
         self, *select: str, exclude: Sequence[str] = (), reason: str, until: str | None = None
     ) -> PauseResponse:
-        """Pause the selected nodes.
+        """Start nothing of the selected nodes any more. Running attempts go on.
 
         Raise Refused without a reason, UsageError for an unknown selection or an invalid
         time.
@@ -553,7 +553,10 @@ class SessionMethods:
     def resume(
         self, *select: str, exclude: Sequence[str] = (), reason: str | None = None
     ) -> PauseResponse:
-        """Let the selected nodes run again. Raise UsageError if none of them is paused."""
+        """Let paused nodes run again.
+
+        Raise UsageError if nothing is selected, or none of the selected nodes is paused.
+        """
         result: PauseResponse = self._call(
             "pause:resume", select=select, exclude=exclude, reason=reason
         )
@@ -565,8 +568,7 @@ class SessionMethods:
         return result
 
     def retry(self, target: str, *, reason: str | None = None) -> RunResponse:
-        """Retry the failed, rejected or lost partitions of a run or an asset that aren't
-        published.
+        """Run again only what failed, was rejected or lost, and hasn't been published since.
 
         Raise UsageError for an unknown run or asset.
         """
@@ -659,7 +661,11 @@ class SessionMethods:
         return result
 
     def tick(self) -> RunResponse:
-        """Observe the sources, run all that is due, evaluate consumers, and return the outcome."""
+        """Observe the sources, run what is due until nothing is, and evaluate the consumers'
+        states.
+
+        The first tick of a new project applies it.
+        """
         result: RunResponse = self._call("run_results:tick")
         return result
 
@@ -678,7 +684,8 @@ class SessionMethods:
         return result
 
     def unpublish(self, target: str, *, reason: str) -> WithdrawResponse:
-        """Withdraw the publication of one partition.
+        """Take a publication back: readers no longer see the partition, and its downstream is
+        stale.
 
         Raise Refused without a reason or for a materialisation whose partitions can't be
         withdrawn, UsageError for a partition that isn't published.
@@ -697,7 +704,8 @@ class SessionMethods:
         return result
 
     def waive(self, target: str, *, reason: str) -> WaiveResponse:
-        """Waive an obligation.
+        """Waive an obligation: its interval is no longer awaited. It still counts as a missed
+        promise.
 
         Raise Refused without a reason, UsageError for an obligation that isn't due or is
         met.
@@ -706,7 +714,7 @@ class SessionMethods:
         return result
 
     def why(self, subject: str) -> WhyResponse:
-        """Return what an interval waits for.
+        """Return what an interval waits for, until when, and where the time went.
 
         Without an interval, it is a consumer's oldest unmet due one, else its next; an
         asset's oldest waiting one, else its newest. Raise UsageError for an unknown subject.

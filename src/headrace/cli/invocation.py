@@ -1,6 +1,7 @@
 """One typed command: its options and session, and the parser that calls its function.
 
-A command is a function. Its parameters declare the arguments and options:
+Most commands are a `ServiceCommand`: the function in `headrace.services` declares the arguments
+and options. A command with actions or questions is a function of its own with such parameters:
 
     def command(invocation: Invocation, run: Annotated[str | None, Argument("[RUN]")] = None,
                 limit: Annotated[int, Option("--limit", metavar="N", least=1)] = 20) -> int: ...
@@ -19,8 +20,9 @@ import re
 import shlex
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -35,11 +37,15 @@ from typing import (
     get_origin,
 )
 
+import msgspec
+
 from headrace.cli.command_table import FLAGS, VALUES, Options
 from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.terminal import Screen, clean
 from headrace.model.errors import HeadraceError, UsageError
 from headrace.model.secrets import local_actor
+from headrace.services import parameters as service_parameters
+from headrace.services.parameters import SELECT_HELP, Argument, Option
 
 if TYPE_CHECKING:
     from headrace.cli.progress import Bar, LineProgress
@@ -138,31 +144,11 @@ class Invocation:
 HELP_EPILOG = "Options of every command: headrace --help"
 
 
-class Argument(NamedTuple):
-    """A word by its place. With a list's annotation it takes all that are left."""
-
-    metavar: str
-    help: str = ""
-
-
-class Option(NamedTuple):
-    """A word behind `--name`; a flag where the annotation is bool, given more than once where it is
-    a list.
-    """
-
-    name: str
-    short: str = ""
-    metavar: str = ""
-    help: str = ""
-    least: int | None = None
-    """The smallest number that is taken."""
-
-
 Selection = Annotated[
     list[str] | None,
     Argument(
         "[SELECT]...",
-        "names, globs, +ancestors, descendants+, tag:, owner:, domain:, source:, path:, consumer:",
+        SELECT_HELP,
     ),
 ]
 Select = Annotated[
@@ -170,6 +156,59 @@ Select = Annotated[
 ]
 Exclude = Annotated[list[str] | None, Option("--exclude", metavar="SELECT", help="leave these out")]
 ExitCode = Annotated[bool, Option("--exit-code", help="exit 1 where there is something to see to")]
+
+
+class ServiceCommand:
+    """A command that calls one function of `headrace.services` and renders its response."""
+
+    def __init__(
+        self,
+        function: str,
+        render: Callable[[Any, CommandOutput], None],
+        *,
+        exit_code: Callable[[Any], int] = lambda _: 0,
+        clock: bool = True,
+    ) -> None:
+        self._function, self._render = function, render
+        self._exit_code, self._clock = exit_code, clock
+
+    @cached_property
+    def function(self) -> Callable[..., Any]:
+        """The function; its module is imported on first use."""
+        module, _, name = self._function.partition(":")
+        function: Callable[..., Any] = getattr(import_module(f"headrace.services.{module}"), name)
+        return function
+
+    def __call__(self, invocation: Invocation, **values: Any) -> int:
+        """Call the function, print its response, and return the exit code."""
+        if "select" in values:
+            values["select"] = [*(values["select"] or []), *(values.pop(SELECT_OPTION) or [])]
+        given = {
+            item.name: _given(item, values[item.name])
+            for item in service_parameters.parameters_of(self.function)
+        }
+        progress = (
+            {"progress": invocation.progress()}
+            if "progress" in inspect.signature(self.function).parameters
+            else {}
+        )
+        response = self.function(invocation.session, **given, **progress)
+        invocation.show(response, self._render, clock=self._clock)
+        return self._exit_code(response)
+
+
+SELECT_OPTION = "select_option"
+"""Where the parser keeps the values of `--select`, which are added to the words of `[SELECT]`."""
+
+
+def _given(parameter: service_parameters.Parameter, value: Any) -> Any:
+    """The parsed value; for an option that wasn't typed, the function's default.
+
+    A text without a default is empty then: the function says why it needs it.
+    """
+    if value is not None:
+        return value
+    return "" if parameter.default is inspect.Parameter.empty else parameter.default
 
 
 class Parameter(NamedTuple):
@@ -203,8 +242,42 @@ def run_command(
 
 def parameters_of(function: Callable[..., int]) -> list[Parameter]:
     """The arguments and options of a command's function: all of its parameters but the first."""
+    if isinstance(function, ServiceCommand):
+        return list(_service_parameters(function.function))
     signature = inspect.signature(function, eval_str=True)
     return [_parameter(parameter) for parameter in list(signature.parameters.values())[1:]]
+
+
+def _service_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
+    """Those that can be typed, of a function of `headrace.services`."""
+    for item in service_parameters.parameters_of(function):
+        if item.given is None:
+            continue
+        kind, least = item.type, None
+        if get_origin(kind) is Annotated:
+            kind, *limits = get_args(kind)
+            least = next((limit.ge for limit in limits if isinstance(limit, msgspec.Meta)), None)
+        if get_origin(kind) in (Union, types.UnionType):
+            kind = next(arg for arg in get_args(kind) if arg is not types.NoneType)
+        many = get_origin(kind) is not None
+        given = item.given
+        if isinstance(given, Option) and least is not None:
+            given = given._replace(least=int(least))
+        missing = item.default is inspect.Parameter.empty
+        required = missing and isinstance(given, Argument) and not many
+        default = None if missing or many else item.default
+        yield Parameter(
+            item.name, given, get_args(kind)[0] if many else kind, many, required, default
+        )
+        if item.name == "select":
+            also = Option("--select", "-s", metavar="SELECT", help="the same as SELECT")
+            yield Parameter(SELECT_OPTION, also, str, True, False, None)
+
+
+def _help_of(function: Callable[..., int]) -> str:
+    if isinstance(function, ServiceCommand):
+        return service_parameters.description_of(function.function)
+    return inspect.getdoc(function) or ""
 
 
 def _parameter(parameter: inspect.Parameter) -> Parameter:
@@ -258,7 +331,7 @@ def _parser(
 ) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=f"headrace {name}",
-        description=inspect.getdoc(function),
+        description=_help_of(function),
         epilog=HELP_EPILOG,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,

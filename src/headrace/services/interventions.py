@@ -62,9 +62,10 @@ def cancel(
     reason: Reason = None,
     progress: Progress,
 ) -> CancelResponse:
-    """End a run: publications stay, its pending work isn't started, its attempts are stopped.
+    """End a run. Publications stay, pending work isn't started, running attempts are stopped.
 
-    For a run that isn't under way, only return its state. Raise UsageError for an unknown run.
+    For a run that isn't under way, only return its state (exit code 1). Raise UsageError for an
+    unknown run.
     """
     number = number_of(run)
     if session.store is None:
@@ -166,7 +167,7 @@ def withdraw(
     reason: RequiredReason,
     progress: Progress,
 ) -> WithdrawResponse:
-    """Withdraw the publication of one partition.
+    """Take a publication back: readers no longer see the partition, and its downstream is stale.
 
     Raise Refused without a reason or for a materialisation whose partitions can't be withdrawn,
     UsageError for a partition that isn't published.
@@ -365,7 +366,7 @@ def waive(
     reason: RequiredReason,
     progress: Progress,
 ) -> WaiveResponse:
-    """Waive an obligation.
+    """Waive an obligation: its interval is no longer awaited. It still counts as a missed promise.
 
     Raise Refused without a reason, UsageError for an obligation that isn't due or is met.
     """

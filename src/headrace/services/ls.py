@@ -33,9 +33,9 @@ from headrace.store.queries.applied_versions import Heading
 def ls(
     session: ProjectSession, select: Selected = (), exclude: Excluded = (), *, progress: Progress
 ) -> list[NodeRow]:
-    """Return sources, then assets, then consumers, each sorted by name.
+    """Return the declared sources, then assets, then consumers, each sorted by name.
 
-    Raise InvalidProject if the files can't be linked.
+    Raise UsageError for an unknown selection, InvalidProject if the files have errors.
     """
     compilation = session.declared(progress)
     project = compilation.project

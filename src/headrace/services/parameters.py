@@ -13,6 +13,7 @@ have their limits in `msgspec.Meta`.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -53,6 +54,11 @@ First = Annotated[
     str | None, Option("--from", metavar="K", help="first partition, included", key="from")
 ]
 Last = Annotated[str | None, Option("--to", metavar="K", help="last partition, included", key="to")]
+
+
+def description_of(function: Callable[..., Any]) -> str:
+    """Return what a command does, for people: its function's docstring up to the errors."""
+    return re.split(r"\s+(?=Raise )", inspect.getdoc(function) or "")[0]
 
 
 class Parameter(NamedTuple):

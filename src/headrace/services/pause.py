@@ -125,7 +125,7 @@ def pause(
     ] = None,
     progress: Progress,
 ) -> PauseResponse:
-    """Pause the selected nodes.
+    """Start nothing of the selected nodes any more. Running attempts go on.
 
     Raise Refused without a reason, UsageError for an unknown selection or an invalid time.
     """
@@ -224,7 +224,15 @@ def resume(
     reason: Reason = None,
     progress: Progress,
 ) -> PauseResponse:
-    """Let the selected nodes run again. Raise UsageError if none of them is paused."""
+    """Let paused nodes run again.
+
+    Raise UsageError if nothing is selected, or none of the selected nodes is paused.
+    """
+    if not select:
+        raise UsageError(
+            "resume needs a selection",
+            hint="headrace pause lists what is paused; `headrace resume '*'` resumes all",
+        )
     arguments = ResumeArguments(list(select), list(exclude), (reason or "").strip())
     return perform(session, "resume", arguments, progress)  # type: ignore[no-any-return]
 

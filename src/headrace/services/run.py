@@ -121,7 +121,7 @@ def retry(
     reason: Reason = None,
     progress: Progress,
 ) -> RunResponse:
-    """Retry the failed, rejected or lost partitions of a run or an asset that aren't published.
+    """Run again only what failed, was rejected or lost, and hasn't been published since.
 
     Raise UsageError for an unknown run or asset.
     """

@@ -311,7 +311,10 @@ class TickArguments(msgspec.Struct, frozen=True):
 
 
 def tick(session: ProjectSession, *, progress: Progress) -> RunResponse:
-    """Observe the sources, run all that is due, evaluate consumers, and return the outcome."""
+    """Observe the sources, run what is due until nothing is, and evaluate the consumers' states.
+
+    The first tick of a new project applies it.
+    """
     return perform(session, "tick", TickArguments(), progress)  # type: ignore[no-any-return]
 
 

@@ -56,8 +56,16 @@ NOTHING_DUE = "nothing_due"
 _NOTHING = WaitingRow(kind="", node=None, partition=None, state=None, text="")
 
 
-def why(session: ProjectSession, subject: Annotated[str, Argument("SUBJECT")]) -> WhyResponse:
-    """Return what an interval waits for.
+def why(
+    session: ProjectSession,
+    subject: Annotated[
+        str,
+        Argument(
+            "CONSUMER|ASSET[@K]", help="a consumer, an asset, a source, or one of their intervals"
+        ),
+    ],
+) -> WhyResponse:
+    """Return what an interval waits for, until when, and where the time went.
 
     Without an interval, it is a consumer's oldest unmet due one, else its next; an asset's oldest
     waiting one, else its newest. Raise UsageError for an unknown subject.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import cached_property
@@ -17,7 +16,7 @@ from starlette.responses import Response
 
 from headrace.services.agreements import Planned
 from headrace.services.caches import state_of
-from headrace.services.parameters import call, request_type
+from headrace.services.parameters import call, description_of, request_type
 from headrace.services.responses.base import encoded
 from headrace.services.session import ProjectSession, Silent
 from headrace.web.acts import ACT_WAIT_SECONDS, Acts, RunningAction
@@ -64,8 +63,7 @@ class Endpoint:
     @property
     def summary(self) -> str:
         """What it does: the first paragraph of the function's docstring."""
-        text = inspect.getdoc(self.function) or ""
-        return " ".join(text.partition("\n\n")[0].split())
+        return " ".join(description_of(self.function).partition("\n\n")[0].split())
 
 
 class Get(Endpoint):

@@ -10,11 +10,12 @@ import msgspec
 from headrace.cli import agreement
 from headrace.cli.agreement import ask_agreement
 from headrace.cli.commands import backfills, plans
-from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, Row, StyledCell, plural
 from headrace.model.errors import Refused, UsageError
 from headrace.model.partitions import command_line
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses import ApplyResponse, PlanResponse, VersionRow
 
 # `headrace apply [PLAN_ID]`

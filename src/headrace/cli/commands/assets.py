@@ -6,22 +6,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from headrace.cli import output
-from headrace.cli.invocation import (
-    Argument,
-    Exclude,
-    Invocation,
-    Option,
-    Select,
-    Selection,
-    Set,
-    settings_of,
-)
+from headrace.cli.invocation import Exclude, Invocation, Select, Selection, Set, settings_of
 from headrace.cli.output import CommandOutput, data_table, seconds, value_text
 from headrace.cli.run_results import partition_span, render_error
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line, partition_argument
 from headrace.services.lineage import lineage
+from headrace.services.parameters import Argument, Option
 from headrace.services.render import render
 from headrace.services.responses import (
     CheckRow,

@@ -6,11 +6,12 @@ from typing import Annotated
 
 from headrace.cli import output
 from headrace.cli.agreement import PLAN_HELP, ask_agreement, refusal_as_json
-from headrace.cli.invocation import Argument, Exclude, Invocation, Option, Select, Selection
+from headrace.cli.invocation import Exclude, Invocation, Select, Selection
 from headrace.cli.output import CommandOutput, data_table, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import Refused, UsageError
 from headrace.model.partitions import command_line, partition_argument
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses import ColumnRow
 from headrace.services.responses.backfills import (
     BackfillResponse,

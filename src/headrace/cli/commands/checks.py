@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.invocation import Argument, Exclude, ExitCode, Invocation, Option, Select
+from headrace.cli.invocation import Exclude, ExitCode, Invocation, Select
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
@@ -17,6 +17,7 @@ from headrace.services.checks import (
     UnnoticedRow,
     checks,
 )
+from headrace.services.parameters import Argument, Option
 
 # The pages of `checks`, `checks challenge` and `checks suggest`.
 

@@ -4,36 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.invocation import Invocation, ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import joined
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
 from headrace.services.interventions import TakeOverResponse, WaiveResponse
+from headrace.services.parameters import Argument, Option
 
 # `headrace waive CONSUMER@K`
-
-
-def waive_command(
-    invocation: Invocation,
-    target: Annotated[
-        str, Argument("CONSUMER@K", help="a consumer, and the interval that it waits for")
-    ],
-    reason: Annotated[
-        str | None,
-        Option("--reason", metavar="TEXT", help="why nobody needs it; kept in the audit trail"),
-    ] = None,
-) -> int:
-    """Let an obligation go: nobody waits for that interval any more. It still counts as a promise
-    that wasn't kept.
-    """
-    from headrace.services.interventions import waive
-
-    invocation.show(
-        waive(invocation.session, target, reason=reason or "", progress=invocation.progress()),
-        _render_waived,
-    )
-    return 0
 
 
 def _render_waived(response: WaiveResponse, page: CommandOutput) -> None:
@@ -46,6 +25,9 @@ def _render_waived(response: WaiveResponse, page: CommandOutput) -> None:
         page.say(f"still missing: {joined(response.backlog, 6)}", indent=2)
     page.clock_note()
     page.next("headrace status")
+
+
+waive_command = ServiceCommand("interventions:waive", _render_waived)
 
 
 # `headrace exports take-over CONSUMER`

@@ -6,7 +6,7 @@ import sys
 from typing import Annotated
 
 from headrace.cli.agreement import AS_IS_HELP, CONVERT_HELP, refusal_as_json
-from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.run_results import partition_span, render_learnt_source
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
@@ -18,6 +18,7 @@ from headrace.services.contracts import (
     ContractDiffResponse,
     ContractShowResponse,
 )
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses.repairs import AcceptResponse, InferResponse, MappingRow
 
 # The pages of `contract show` and `contract diff`.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from headrace.cli import agreement
-from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
@@ -18,6 +18,7 @@ from headrace.services.database import (
     GcResponse,
     UpgradeResponse,
 )
+from headrace.services.parameters import Argument, Option
 from headrace.store.event_log.recording import UNRECORDED
 
 REFUSED_EXIT_CODE = 3

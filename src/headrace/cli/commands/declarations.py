@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli.invocation import Exclude, Invocation, Option, Select, Selection
+from headrace.cli.invocation import Invocation, ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
-from headrace.services.ls import ls
+from headrace.services.parameters import Option
 from headrace.services.responses import Counts, NodeRow, ProblemRow, ValidateResponse
 from headrace.services.validate import validate
 
@@ -76,20 +76,6 @@ def counts_text(counts: Counts) -> str:
 # `headrace ls [SELECT…]`
 
 
-def ls_command(
-    invocation: Invocation, select: Selection = None, also: Select = None, exclude: Exclude = None
-) -> int:
-    """The sources, assets and consumers that the files declare."""
-    rows = ls(
-        invocation.session,
-        [*(select or []), *(also or [])],
-        exclude or [],
-        progress=invocation.progress(),
-    )
-    invocation.show(rows, _render_nodes, clock=False)
-    return 0
-
-
 NODE_COLUMNS = [
     ColumnLayout("name", gives=2, least=24),
     ColumnLayout("kind"),
@@ -122,3 +108,6 @@ def _node_row(row: NodeRow) -> list[str | StyledCell]:
         ", ".join(row.tags),
         row.file,
     ]
+
+
+ls_command = ServiceCommand("ls:ls", _render_nodes, clock=False)

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.run_results import render_learnt_source, render_run
 from headrace.cli.terminal import ColumnLayout, StyledCell
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line, partition_argument
 from headrace.services.deliveries import DeliveryRow, deliveries
+from headrace.services.parameters import Argument, Option
 
 # `headrace deliveries SOURCE`
 

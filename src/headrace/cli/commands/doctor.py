@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses.inspections import ConnectionRow, ExaminationRow, NotifyRow
 
 # `headrace doctor`

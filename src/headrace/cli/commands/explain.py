@@ -8,11 +8,12 @@ import json
 import sys
 from typing import Annotated
 
-from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.output import CommandOutput as Output
 from headrace.cli.terminal import ColumnLayout, StyledCell
 from headrace.services.explain import explain
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses import Page
 from headrace.services.responses.inspections import SchemaRow
 

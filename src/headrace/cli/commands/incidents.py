@@ -15,12 +15,13 @@ from headrace.cli.agreement import (
     refusal_as_json,
 )
 from headrace.cli.commands import backfills
-from headrace.cli.invocation import Argument, ExitCode, Invocation, Option
+from headrace.cli.invocation import ExitCode, Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import Refused, UsageError
 from headrace.model.partitions import command_line
 from headrace.services.incidents import AWAITED, incident, incidents
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses.incidents import EvidenceRow, IncidentRow
 from headrace.services.responses.repairs import FixResponse
 

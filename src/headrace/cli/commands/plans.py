@@ -9,11 +9,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds, value_text
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
 from headrace.services.agreements import NEEDS_APPROVAL
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses import (
     ChangeRow,
     DifferenceRow,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.invocation import Argument, ExitCode, Invocation, Option
+from headrace.cli.invocation import ExitCode, Invocation, ServiceCommand
 from headrace.cli.output import CommandOutput, data_table
 from headrace.cli.run_results import partition_span, render_repair
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line, partition_argument
+from headrace.services.parameters import Argument, Option
 from headrace.services.quarantine import list_quarantine
 from headrace.services.responses import ColumnRow, QuarantineRow
 from headrace.services.responses.interventions import DecisionResponse, WithdrawResponse
@@ -240,24 +241,6 @@ def render_decision(response: DecisionResponse, page: CommandOutput) -> None:
 # `headrace withdraw ASSET@K`
 
 
-def withdraw_command(
-    invocation: Invocation,
-    target: Annotated[str, Argument("ASSET@K", help="a published partition")],
-    reason: Annotated[
-        str | None, Option("--reason", metavar="TEXT", help="why; who misses the data reads it")
-    ] = None,
-) -> int:
-    """Take a publication back: readers see nothing of that partition any more, and what was made of
-    it is stale."""
-    from headrace.services.interventions import withdraw
-
-    response = withdraw(
-        invocation.session, target, reason=reason or "", progress=invocation.progress()
-    )
-    invocation.show(response, _render_withdrawn)
-    return 0
-
-
 def _render_withdrawn(response: WithdrawResponse, page: CommandOutput) -> None:
     rows = plural(response.rows, "row")
     name = f"{response.asset}@{response.partition}" if response.partition != "*" else response.asset
@@ -272,3 +255,6 @@ def _render_withdrawn(response: WithdrawResponse, page: CommandOutput) -> None:
         page.say(f"read by {joined(response.consumers)}", indent=2)
     page.clock_note()
     page.next(f"headrace why {name}")
+
+
+withdraw_command = ServiceCommand("interventions:withdraw", _render_withdrawn)

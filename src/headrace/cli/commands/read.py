@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
-from headrace.cli.invocation import Argument, Invocation, Option, Set, settings_of
+from headrace.cli.invocation import Invocation, Set, settings_of
 from headrace.cli.output import CommandOutput, data_table, seconds
 from headrace.cli.terminal import clean_lines, joined, plural
 from headrace.model.errors import NotBuilt, UsageError
 from headrace.model.partitions import command_line
+from headrace.services.parameters import Argument, Option
 from headrace.services.read import ReadQuery, read, write
 from headrace.services.responses import ReadResponse
 from headrace.services.responses.inspections import AttachResponse, SqlResponse

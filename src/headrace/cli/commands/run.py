@@ -6,11 +6,12 @@ import shlex
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.invocation import Argument, Exclude, Invocation, Option, Select, Selection
+from headrace.cli.invocation import Exclude, Invocation, Select, Selection, ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.run_results import render_run
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import Refused, UsageError
+from headrace.services.parameters import Option
 from headrace.services.responses.interventions import CancelResponse, PauseResponse, PauseRow
 
 # `headrace run [SELECT…]`
@@ -90,61 +91,14 @@ def _split_keys(partition: list[str] | None) -> list[str]:
     return [key.strip() for text in partition or [] for key in text.split(",") if key.strip()]
 
 
-# `headrace tick`
+retry_command = ServiceCommand(
+    "run:retry",
+    render_run,
+    exit_code=lambda response: int(response.state not in ("succeeded", "nothing_due")),
+)
 
 
-def tick_command(invocation: Invocation) -> int:
-    """One pass: look at sources, run what is due until nothing is, judge who is served, exit.
-
-    Exits 1 only if the pass itself failed. The first tick of a new project applies it.
-    """
-    from headrace.services.run_results import tick
-
-    response = tick(invocation.session, progress=invocation.progress())
-    invocation.show(response, render_run)
-    return 0
-
-
-# `headrace retry RUN|ASSET[@K]`
-
-
-def retry_command(
-    invocation: Invocation,
-    target: Annotated[
-        str, Argument("RUN|ASSET[@K]", help="a run's number, an asset, or one of its partitions")
-    ],
-    reason: Annotated[
-        str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")
-    ] = None,
-) -> int:
-    """Run again only what failed, was rejected or lost, and hasn't been published since."""
-    from headrace.services.run import retry
-
-    response = retry(invocation.session, target, reason=reason, progress=invocation.progress())
-    invocation.show(response, render_run)
-    return 0 if response.state in ("succeeded", "nothing_due") else 1
-
-
-# `headrace cancel RUN`
-
-
-def cancel_command(
-    invocation: Invocation,
-    run: Annotated[str, Argument("RUN", help="`headrace runs` lists them")],
-    reason: Annotated[
-        str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")
-    ] = None,
-) -> int:
-    """End a run that is under way. What is published stays; what no other run wants isn't started,
-    and what runs is ended.
-
-    Exits 1 where the run isn't under way.
-    """
-    from headrace.services.interventions import cancel
-
-    response = cancel(invocation.session, run, reason=reason, progress=invocation.progress())
-    invocation.show(response, _render_cancelled)
-    return 0 if response.state == "cancelled" else 1
+tick_command = ServiceCommand("run_results:tick", render_run)
 
 
 def _render_cancelled(response: CancelResponse, page: CommandOutput) -> None:
@@ -165,6 +119,13 @@ def _render_cancelled(response: CancelResponse, page: CommandOutput) -> None:
         )
     page.clock_note()
     page.next(f"headrace runs {response.run_id}")
+
+
+cancel_command = ServiceCommand(
+    "interventions:cancel",
+    _render_cancelled,
+    exit_code=lambda response: int(response.state != "cancelled"),
+)
 
 
 # `headrace pause [SELECT…]`
@@ -243,33 +204,4 @@ def _paused_row(row: PauseRow, page: CommandOutput) -> list[str | StyledCell]:
     return [StyledCell(row.node, "bold"), page.reader.moment(row.since), until, row.by, row.reason]
 
 
-# `headrace resume SELECT…`
-
-
-def resume_command(
-    invocation: Invocation,
-    select: Selection = None,
-    also: Select = None,
-    exclude: Exclude = None,
-    reason: Annotated[
-        str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")
-    ] = None,
-) -> int:
-    """Let what was paused run again."""
-    chosen = [*(select or []), *(also or [])]
-    if not chosen:
-        raise UsageError(
-            "resume needs a selection",
-            hint="headrace pause lists what is paused; `headrace resume '*'` resumes all",
-        )
-    from headrace.services.pause import resume
-
-    response = resume(
-        invocation.session,
-        chosen,
-        exclude=exclude or [],
-        reason=reason,
-        progress=invocation.progress(),
-    )
-    invocation.show(response, render_paused)
-    return 0
+resume_command = ServiceCommand("pause:resume", render_paused)

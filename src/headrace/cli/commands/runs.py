@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.invocation import Argument, ExitCode, Invocation, Option
+from headrace.cli.invocation import ExitCode, Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.run_results import (
     ERRORS_SHOWN_MAX,
@@ -18,6 +18,7 @@ from headrace.cli.run_results import (
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.services.logs import AttemptLog, follow, logs
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses import LogRow, RunRow
 from headrace.services.runs import FAILED, runs
 

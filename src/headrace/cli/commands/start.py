@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated
 
 from headrace.cli.commands.declarations import counts_text
-from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
 from headrace.services.init import init
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses import DemoResponse, InitResponse
 
 # `headrace demo [resume] [DIR]`

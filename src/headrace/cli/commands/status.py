@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from headrace.cli import output
-from headrace.cli.invocation import ExitCode, Invocation, Option, Select, Selection
+from headrace.cli.invocation import ExitCode, Invocation, Select, Selection
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.run_results import render_past_changes, render_repair
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.partitions import command_line
 from headrace.services.lake_files import CORRECT, moved_now
+from headrace.services.parameters import Option
 from headrace.services.responses import ConsumerRow, RepairRow, Response, StatusResponse
 from headrace.services.responses.figures import FIGURES, FigureResponse
 from headrace.services.status import status

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.invocation import Argument, Invocation
+from headrace.cli.invocation import ServiceCommand
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.run_results import REPAIRS_SHOWN_MAX, render_past_changes, render_repair
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -198,22 +197,6 @@ def _render_line(name: str, parts: Sequence[str], page: CommandOutput) -> None:
 WAITS_SHOWN_MAX = 12
 
 
-def why_command(
-    invocation: Invocation,
-    subject: Annotated[
-        str,
-        Argument(
-            "CONSUMER|ASSET[@K]", help="a consumer, an asset, a source, or one of their intervals"
-        ),
-    ],
-) -> int:
-    """Where the time went that it waited; what it waits for, and until when that is expected."""
-    from headrace.services.why import why
-
-    invocation.show(why(invocation.session, subject), _render_why)
-    return 0
-
-
 def _render_why(response: WhyResponse, page: CommandOutput) -> None:
     page.head(response.subject, output.state_mark(response.state))
     page.say(response.verdict, "" if response.state in ("published", "served") else "warn")
@@ -243,6 +226,9 @@ def _render_why(response: WhyResponse, page: CommandOutput) -> None:
     for repair_row in list(repairs.values())[:REPAIRS_SHOWN_MAX]:
         render_repair(repair_row, page)
     page.next(response.next)
+
+
+why_command = ServiceCommand("why:why", _render_why)
 
 
 def _ledger_of_wait(response: WhyResponse) -> LedgerRow | None:

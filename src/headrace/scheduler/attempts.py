@@ -25,7 +25,6 @@ from headrace.scheduler.states import (
     PartitionState,
     PartitionTransition,
     TrackedPartition,
-    next_state,
 )
 
 # Consecutive partitions that one attempt computes, where the asset's code allows several at once.
@@ -280,7 +279,7 @@ class Dispatcher:
         attempt = AttemptId(self._epoch, self._last_n)
         for key in keys:
             tracked = self._partition_states.tracked(node.name, key)
-            tracked.state = next_state(tracked.state, PartitionTransition.DISPATCHED)
+            tracked.step(PartitionTransition.DISPATCHED)
             tracked.dirty = False
         runs = tuple(
             sorted(
@@ -398,7 +397,7 @@ class Endings:
         wait = ENVIRONMENT_WAIT_US if event.after_us is None else event.after_us
         for key in keys:
             tracked = self._partition_states.tracked(node.name, key)
-            tracked.state = next_state(tracked.state, PartitionTransition.PUT_BACK)
+            tracked.step(PartitionTransition.PUT_BACK)
             tracked.reason, tracked.dirty = event.reason, False
             self._again(node, key, tracked, wait)
 
@@ -418,7 +417,7 @@ class Endings:
         for key in keys:
             tracked = self._partition_states.tracked(node.name, key)
             tracked.cap, tracked.dirty = cap or tracked.cap, False
-            tracked.state = next_state(tracked.state, PartitionTransition.PUT_BACK)
+            tracked.step(PartitionTransition.PUT_BACK)
             tracked.reason = f"computed with {len(keys) - 1} others: {event.reason}"
             self._again(node, key, tracked, wait)
 
@@ -444,14 +443,14 @@ class Endings:
             tracked = self._partition_states.tracked(node.name, key)
             tracked.reason = event.reason
             if tracked.dirty:
-                tracked.state = next_state(tracked.state, PartitionTransition.PUT_BACK)
+                tracked.step(PartitionTransition.PUT_BACK)
                 tracked.dirty = False
                 self._all.mark(node.name, key, tracked)
                 self._queue.consider(node, key)
             elif change is PartitionTransition.FAILED:
                 self._failed(node, key, tracked, event.kind or FailureKind.DETERMINISTIC, keys[0])
             else:
-                tracked.state = next_state(tracked.state, change)
+                tracked.step(change)
                 self._all.mark(node.name, key, tracked)
 
     def lost(self, event: WorkerLost) -> None:
@@ -461,7 +460,7 @@ class Endings:
             self._all.rest(running.node, *running.keys)
             for key in running.keys:
                 tracked = self._partition_states.tracked(running.node, key)
-                tracked.state = next_state(tracked.state, PartitionTransition.PUT_BACK)
+                tracked.step(PartitionTransition.PUT_BACK)
                 self._queue.consider(self._all.nodes[running.node], key)
             self._waves.passed(self._all.nodes[running.node], running.keys)
             self._tell(self._all.nodes[running.node], running.keys)
@@ -527,9 +526,9 @@ class Endings:
             kind, failures, node.attempts_max, draw(node.name, first, tracked.failures)
         )
         if wait is None:
-            tracked.state = next_state(tracked.state, PartitionTransition.FAILED)
+            tracked.step(PartitionTransition.FAILED)
         else:
-            tracked.state = next_state(tracked.state, PartitionTransition.PUT_BACK)
+            tracked.step(PartitionTransition.PUT_BACK)
         if node.batch_max > 1:
             tracked.cap = 1  # whatever the cause, it runs alone from now on
         self._again(node, key, tracked, wait)

@@ -24,7 +24,12 @@ from headrace.scheduler.graph import Graph, GraphNode
 from headrace.scheduler.partition_states import PartitionStates
 from headrace.scheduler.ranges import IntegerSet, TerminalPartitions, interval_exists
 from headrace.scheduler.state import Queue, Running, SchedulerState
-from headrace.scheduler.states import AT_REST, PartitionState, TrackedPartition
+from headrace.scheduler.states import (
+    AT_REST,
+    PartitionState,
+    PartitionTransition,
+    TrackedPartition,
+)
 
 CHECKPOINT_FORMAT = 2
 """Format version of checkpoints; other releases may use another one."""
@@ -72,9 +77,9 @@ def _is_terminal(row: LoadedPartition) -> bool:
 
 
 def _loaded(row: LoadedPartition) -> TrackedPartition:
-    tracked = TrackedPartition(
-        PartitionState.WAITING if row.state is PartitionState.RUNNING else row.state
-    )
+    tracked = TrackedPartition(row.state)
+    if tracked.state is PartitionState.RUNNING:
+        tracked.step(PartitionTransition.PUT_BACK)
     tracked.stale, tracked.failures, tracked.not_before, tracked.proposed = (
         row.stale,
         row.failures,
@@ -84,7 +89,7 @@ def _loaded(row: LoadedPartition) -> TrackedPartition:
     tracked.published, tracked.since, tracked.reason = row.published, row.since, row.reason
     tracked.cap = 1 if row.failures else 0  # the store doesn't know which batch it failed in
     if tracked.stale and not tracked.proposed and tracked.state is PartitionState.PUBLISHED:
-        tracked.state = PartitionState.WAITING
+        tracked.step(PartitionTransition.WANTED)
     return tracked
 
 
@@ -296,7 +301,8 @@ def _go_on(scheduler_state: SchedulerState, queue: Queue, item: LoadedRunning) -
     for key in item.keys:
         queue.expect(scheduler_state.nodes[item.node], key)
         tracked = scheduler_state.partition_states.tracked(item.node, key)
-        tracked.state, tracked.dirty = PartitionState.RUNNING, key in item.dirty
+        tracked.step(PartitionTransition.CONTINUED)
+        tracked.dirty = key in item.dirty
         scheduler_state.begin(item.node, key)
 
 

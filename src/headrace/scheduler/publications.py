@@ -24,7 +24,6 @@ from headrace.scheduler.states import (
     PartitionState,
     PartitionTransition,
     TrackedPartition,
-    next_state,
 )
 
 # Publications and deliveries. Each is propagated to the downstream partitions, which may run now
@@ -68,7 +67,7 @@ class Propagation:
             tracked.published,
             node.name not in self._partition_states.visible,
         )
-        tracked.state = PartitionState.PUBLISHED
+        tracked.step(PartitionTransition.PUBLISHED_ELSEWHERE)
         self._partition_states.show(node.name, tracked)
         self.spread(
             node,
@@ -143,7 +142,7 @@ class Propagation:
     def _shown(self, node: GraphNode, key: str, *, other: bool, publication: int) -> None:
         tracked = self._partition_states.tracked(node.name, key)
         restated, changed = tracked.published, other or not tracked.published
-        tracked.state = next_state(tracked.state, PartitionTransition.PUBLISHED)
+        tracked.step(PartitionTransition.PUBLISHED)
         self.made(node, key, tracked, publication=publication if changed else 0)
         if tracked.dirty:
             self._queue.want(node, key, force=True, stale=True)
@@ -327,7 +326,7 @@ class Promotions:
         if tracked.state is PartitionState.RUNNING:
             tracked.dirty = True
         else:
-            tracked.state = PartitionState.PUBLISHED
+            tracked.step(PartitionTransition.PUBLISHED_ELSEWHERE)
         publication = event.publications[place] if event.publications else 0
         self._waves.made(
             node, key, tracked, publication=publication if changed or not before else 0

@@ -32,7 +32,6 @@ from headrace.scheduler.states import (
     PartitionState,
     PartitionTransition,
     TrackedPartition,
-    next_state,
 )
 
 # Everything that the core knows at one point in time, and the small changes that all parts of the
@@ -156,7 +155,8 @@ class SchedulerState:
         tracked = self.partition_states.tracked(node, key)
         if tracked.queued:
             self.put_back(node, key)
-        tracked.state, tracked.reason = next_state(tracked.state, change), reason
+        tracked.step(change)
+        tracked.reason = reason
         tracked.stale = tracked.proposed = False
         tracked.failures, tracked.not_before = 0, None
         self.mark(node, key, tracked)
@@ -264,7 +264,7 @@ class Queue:
             if tracked.state is PartitionState.FAILED:
                 self._all.alike.pop(node.name, None)  # a new request shows the failure again
             news = moved or tracked.proposed or (stale and not tracked.stale)
-            tracked.state = next_state(tracked.state, PartitionTransition.WANTED)
+            tracked.step(PartitionTransition.WANTED)
             tracked.dirty = tracked.proposed = False
             tracked.stale = tracked.stale or stale
             if moved:

@@ -67,7 +67,9 @@ class PartitionTransition(enum.StrEnum):
 
     WANTED = "wanted"
     DISPATCHED = "dispatched"
+    CONTINUED = "continued"
     PUBLISHED = "published"
+    PUBLISHED_ELSEWHERE = "published_elsewhere"
     HELD = "held"
     REJECTED = "rejected"
     FAILED = "failed"
@@ -91,11 +93,29 @@ TRANSITIONS: dict[tuple[PartitionState, PartitionTransition], PartitionState] = 
     (_P.WAIVED, _C.WANTED): _P.WAITING,
     # An attempt got a slot.
     (_P.WAITING, _C.DISPATCHED): _P.RUNNING,
+    # Another leader gave it a slot; its attempt goes on, whatever the stored state says.
+    (_P.MISSING, _C.CONTINUED): _P.RUNNING,
+    (_P.WAITING, _C.CONTINUED): _P.RUNNING,
+    (_P.PUBLISHED, _C.CONTINUED): _P.RUNNING,
+    (_P.HELD, _C.CONTINUED): _P.RUNNING,
+    (_P.REJECTED, _C.CONTINUED): _P.RUNNING,
+    (_P.FAILED, _C.CONTINUED): _P.RUNNING,
+    (_P.WITHDRAWN, _C.CONTINUED): _P.RUNNING,
+    (_P.WAIVED, _C.CONTINUED): _P.RUNNING,
     # The attempt ended.
     (_P.RUNNING, _C.PUBLISHED): _P.PUBLISHED,
     (_P.RUNNING, _C.HELD): _P.HELD,
     (_P.RUNNING, _C.REJECTED): _P.REJECTED,
     (_P.RUNNING, _C.FAILED): _P.FAILED,
+    # A promotion, or another core's attempt, published it. An attempt that runs meanwhile goes on.
+    (_P.MISSING, _C.PUBLISHED_ELSEWHERE): _P.PUBLISHED,
+    (_P.WAITING, _C.PUBLISHED_ELSEWHERE): _P.PUBLISHED,
+    (_P.PUBLISHED, _C.PUBLISHED_ELSEWHERE): _P.PUBLISHED,
+    (_P.HELD, _C.PUBLISHED_ELSEWHERE): _P.PUBLISHED,
+    (_P.REJECTED, _C.PUBLISHED_ELSEWHERE): _P.PUBLISHED,
+    (_P.FAILED, _C.PUBLISHED_ELSEWHERE): _P.PUBLISHED,
+    (_P.WITHDRAWN, _C.PUBLISHED_ELSEWHERE): _P.PUBLISHED,
+    (_P.WAIVED, _C.PUBLISHED_ELSEWHERE): _P.PUBLISHED,
     # After a lost worker, a transient error or a restart the partition waits again.
     (_P.RUNNING, _C.PUT_BACK): _P.WAITING,
     (_P.WAITING, _C.PUT_BACK): _P.WAITING,
@@ -148,6 +168,7 @@ class TrackedPartition:
 
     def __init__(self, state: PartitionState = PartitionState.MISSING) -> None:
         self.state = state
+        """Changed by `step` alone."""
         self.stale = False
         self.proposed = False
         """Stale, but recomputed only if a person requests it."""
@@ -174,6 +195,10 @@ class TrackedPartition:
         self.since = 0
         """With a trigger on its node: the earliest firing that releases it; 0 for any firing after
         its interval's end."""
+
+    def step(self, change: PartitionTransition) -> None:
+        """Change the state; raises ValueError for a change that `TRANSITIONS` doesn't have."""
+        self.state = next_state(self.state, change)
 
     @property
     def at_rest(self) -> bool:

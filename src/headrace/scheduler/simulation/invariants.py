@@ -33,7 +33,7 @@ from headrace.scheduler.simulation.backfills import ATTEMPTS_PER_PLAN
 from headrace.scheduler.simulation.oracle import Oracle
 from headrace.scheduler.simulation.scenario import Violation
 from headrace.scheduler.simulation.store import SimulatedTransaction
-from headrace.scheduler.states import TRANSITIONS, FailureKind, PartitionState
+from headrace.scheduler.states import TRANSITIONS, FailureKind, PartitionState, PartitionTransition
 
 if TYPE_CHECKING:
     from headrace.scheduler.simulation.backfills import SimulatedBackfill
@@ -180,9 +180,12 @@ class TerminalInvariants:
 
 Key = tuple[str, str]
 S = PartitionState
-_LEGAL = {(before, after) for (before, _), after in TRANSITIONS.items()} | {
-    (state, state) for state in S
-}
+_LEGAL = {
+    (before, after)
+    for (before, change), after in TRANSITIONS.items()
+    if change not in {PartitionTransition.PUBLISHED_ELSEWHERE, PartitionTransition.CONTINUED}
+} | {(state, state) for state in S}
+"""State changes that the core's commands may contain; they don't repeat what the store holds."""
 _TRIES = {
     FailureKind.LOST_WORKER: 3,
     FailureKind.RESOURCES: 2,

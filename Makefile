@@ -75,7 +75,7 @@ lint: .venv/.dev
 	@$(BIN)/lint-imports
 
 simulate: .venv/.dev
-	@$(BIN)/python -m headrace.scheduler.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
+	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
 
 evaluations: .venv/.dev
 	@env -u PYTHONDONTWRITEBYTECODE SEEDS="$(or $(SEEDS),500)" SEED="$(SEED)" $(BIN)/python -m pytest -q -n 2 tests/observe/test_one_evaluation.py $(ARGS)

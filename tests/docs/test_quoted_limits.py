@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from page_lab import ROOT, pages
+from simulation import random_scenarios, simulator
 
 from headrace.checks import audit, metrics, profiles
 from headrace.checks import restatement as redelivered
@@ -51,7 +52,6 @@ from headrace.runtime.overlays import backfill, overlay
 from headrace.runtime.steps import anomalies, restatements, sources
 from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
-from headrace.scheduler.simulation import random_scenarios, simulator
 from headrace.security import secrets
 from headrace.services import estimates, serving, status_facts
 from headrace.slo import freshness

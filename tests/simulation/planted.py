@@ -5,7 +5,7 @@ around it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -27,13 +27,13 @@ from headrace.scheduler.gates import Pauses
 from headrace.scheduler.graph import PoolCapacity
 from headrace.scheduler.publications import Promotions, Propagation
 from headrace.scheduler.readiness import Needs
-from headrace.scheduler.simulation import workers
-from headrace.scheduler.simulation.backfills import SimulatedBackfill
-from headrace.scheduler.simulation.leader import SimulatedLeader
-from headrace.scheduler.simulation.simulator import Simulation
-from headrace.scheduler.simulation.store import Lake, SimulatedStore
-from headrace.scheduler.simulation.workers import Preparing
 from headrace.scheduler.state import Queue
+from simulation import workers
+from simulation.backfills import SimulatedBackfill
+from simulation.leader import SimulatedLeader
+from simulation.simulator import Simulation
+from simulation.store import Lake, SimulatedStore
+from simulation.workers import Preparing
 
 Plant = Callable[[pytest.MonkeyPatch], type[SimulatedLeader]]
 PLANTED: dict[str, Plant] = {}
@@ -129,7 +129,7 @@ def epoch_not_raised(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """
 
     class Same(SimulatedLeader):
-        def take_over(self) -> Iterator[Any]:
+        def take_over(self) -> Generator[Any, None, None]:
             single = self.store.tables["single"]
             single["epoch"] = max(0, single["epoch"] - 1)
             yield from super().take_over()

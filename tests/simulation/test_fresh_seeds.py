@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from headrace import model, scheduler
-from headrace.scheduler.simulation.play import play, shrunk_failure
-from headrace.scheduler.simulation.random_scenarios import scenario
+from simulation.play import play, shrunk_failure
+from simulation.random_scenarios import scenario
 
 SEEDS, PARTS = 500, 50
 """A part is over within seconds, also on a machine that is busy with ten other things."""

@@ -4,10 +4,10 @@ without it."""
 from __future__ import annotations
 
 import pytest
-from planted import PLANTED
 
-from headrace.scheduler.simulation.play import play
-from headrace.scheduler.simulation.random_scenarios import scenario
+from simulation.planted import PLANTED
+from simulation.play import play
+from simulation.random_scenarios import scenario
 
 SEEDS_MAX = 200
 PLANTED_MIN = 20

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from planted import PLANTED
 
 from headrace.faults import FaultPoint as Real
 from headrace.scheduler.core import LeaderHistory, replay
 from headrace.scheduler.events import Event, LoadedRunning
-from headrace.scheduler.simulation.leader import SimulatedLeader
-from headrace.scheduler.simulation.play import many, play, shrink, shrunk_failure
-from headrace.scheduler.simulation.random_scenarios import scenario
-from headrace.scheduler.simulation.scenario import FaultKind, SimulatedFault, SimulatedFaultPoint
-from headrace.scheduler.simulation.simulator import LEASE_US, Simulation
+from simulation.leader import SimulatedLeader
+from simulation.planted import PLANTED
+from simulation.play import many, play, shrink, shrunk_failure
+from simulation.random_scenarios import scenario
+from simulation.scenario import FaultKind, SimulatedFault, SimulatedFaultPoint
+from simulation.simulator import LEASE_US, Simulation
 
 SOURCE = Path(__file__).parents[2] / "src"
 

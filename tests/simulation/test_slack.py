@@ -10,11 +10,11 @@ import pytest
 
 from headrace.scheduler.events import Dispatch
 from headrace.scheduler.graph import Graph
-from headrace.scheduler.simulation.backfills import SimulatedBackfill
-from headrace.scheduler.simulation.leader import SimulatedLeader
-from headrace.scheduler.simulation.random_scenarios import scenario
-from headrace.scheduler.simulation.scenario import LASTS, DeedKind, Scenario
-from headrace.scheduler.simulation.simulator import NoRest, Simulation
+from simulation.backfills import SimulatedBackfill
+from simulation.leader import SimulatedLeader
+from simulation.random_scenarios import scenario
+from simulation.scenario import LASTS, DeedKind, Scenario
+from simulation.simulator import NoRest, Simulation
 
 SEEDS = 12
 Begun = list[tuple[int, str, tuple[str, ...]]]

@@ -13,7 +13,7 @@ from headrace.model import Grain, InputMode, InputSpec
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.times import Duration, Offset
 from headrace.scheduler.graph import Graph, GraphNode
-from headrace.scheduler.simulation.scenario import DAY
+from simulation.scenario import DAY
 
 # Contents of a partition by SEMANTICS §1-§3, implemented a second time and without the core's code,
 # so that both can be compared. Only calendars are shared with the core

@@ -33,13 +33,13 @@ from headrace.scheduler.events import (
     WorkerLost,
 )
 from headrace.scheduler.graph import LAPSE_US, Graph, GraphNode
-from headrace.scheduler.simulation.scenario import Violation, drawn
-from headrace.scheduler.simulation.store import SimulatedTransaction
 from headrace.scheduler.states import FailureKind, PartitionState
+from simulation.scenario import Violation, drawn
+from simulation.store import SimulatedTransaction
 
 if TYPE_CHECKING:
-    from headrace.scheduler.simulation.leader import SimulatedLeader
-    from headrace.scheduler.simulation.simulator import Simulation
+    from simulation.leader import SimulatedLeader
+    from simulation.simulator import Simulation
 
 
 # Attempts at several partitions: the nodes that have them, their faults, and their invariants.

@@ -14,9 +14,9 @@ from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.intervals import key_at_us, keys_between
 from headrace.model.times import DaysOff
 from headrace.scheduler.graph import ConsumerDeadline, Graph, GraphNode, NodeTrigger, Take
-from headrace.scheduler.simulation.account import batched, falsely_separable, memory_limited
-from headrace.scheduler.simulation.oracle import span
-from headrace.scheduler.simulation.scenario import (
+from simulation.account import batched, falsely_separable, memory_limited
+from simulation.oracle import span
+from simulation.scenario import (
     DAY,
     HOUR,
     LASTS,

@@ -2,6 +2,6 @@
 
 A seed determines everything that happens.
 
-`python -m headrace.scheduler.simulation --seed N` plays one seed, `--seeds N` many.
+`PYTHONPATH=tests python -m simulation --seed N` plays one seed, `--seeds N` many.
 docs/explanation/simulation.md lists what is simulated and which invariants must hold.
 """

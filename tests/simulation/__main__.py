@@ -1,4 +1,4 @@
-"""`python -m headrace.scheduler.simulation`: play one seed, or many."""
+"""`python -m simulation`: play one seed, or many."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from headrace.scheduler.simulation.play import Many, many, play, shrunk_failure, summary
-from headrace.scheduler.simulation.random_scenarios import scenario
+from simulation.play import Many, many, play, shrunk_failure, summary
+from simulation.random_scenarios import scenario
 
 TOLD_EVERY_S = 10.0
 """Seconds between two lines of progress."""
@@ -16,7 +16,7 @@ TOLD_EVERY_S = 10.0
 def main() -> int:
     """Play one seed or many; return 1 if a seed failed."""
     parser = argparse.ArgumentParser(
-        prog="python -m headrace.scheduler.simulation",
+        prog="python -m simulation",
         description="Play the core in a simulated world.",
     )
     parser.add_argument("--seed", type=int, help="play this one, and make it smaller if it fails")

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from headrace.scheduler.graph import Graph, GraphNode
-from headrace.scheduler.simulation.leader import SimulatedLeader
-from headrace.scheduler.simulation.random_scenarios import scenario
-from headrace.scheduler.simulation.scenario import Coverage, Scenario, Violation
-from headrace.scheduler.simulation.simulator import NoRest, Simulation
+from simulation.leader import SimulatedLeader
+from simulation.random_scenarios import scenario
+from simulation.scenario import Coverage, Scenario, Violation
+from simulation.simulator import NoRest, Simulation
 
 # Play one scenario, and report what went wrong.
 
@@ -188,7 +188,7 @@ def _simplified(scenario: Scenario, name: str, field: str) -> Scenario:
 
 def replay_command(seed: int) -> str:
     """Return the command that replays a seed."""
-    return f"make simulate SEED={seed}    (python -m headrace.scheduler.simulation --seed {seed})"
+    return f"make simulate SEED={seed}    (python -m simulation --seed {seed})"
 
 
 def describe(scenario: Scenario, failure: SimulationFailure) -> Iterator[str]:

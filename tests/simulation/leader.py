@@ -33,15 +33,16 @@ from headrace.scheduler.events import (
     Target,
     WorkerLost,
 )
-from headrace.scheduler.simulation import workers
-from headrace.scheduler.simulation.backfills import (
+from headrace.scheduler.states import FailureKind, PartitionState
+from simulation import workers
+from simulation.backfills import (
     Deeds,
     SimulatedBackfill,
     SimulatedRequestEffects,
     table_rows,
 )
-from headrace.scheduler.simulation.scenario import SimulatedFaultPoint
-from headrace.scheduler.simulation.store import (
+from simulation.scenario import SimulatedFaultPoint
+from simulation.store import (
     SimulatedAttemptRow,
     SimulatedDeliveryRow,
     SimulatedPartitionRow,
@@ -49,7 +50,7 @@ from headrace.scheduler.simulation.store import (
     SimulatedRunRow,
     SimulatedTransaction,
 )
-from headrace.scheduler.simulation.workers import (
+from simulation.workers import (
     Answer,
     Preparing,
     SimulatedLostWorker,
@@ -57,10 +58,9 @@ from headrace.scheduler.simulation.workers import (
     SimulatedWorkers,
     Task,
 )
-from headrace.scheduler.states import FailureKind, PartitionState
 
 if TYPE_CHECKING:
-    from headrace.scheduler.simulation.simulator import Simulation
+    from simulation.simulator import Simulation
 
 
 LoopIterationSteps = Generator[SimulatedFaultPoint, None, None]

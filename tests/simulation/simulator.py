@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from headrace.scheduler.events import Requested, Target
 from headrace.scheduler.graph import Graph
-from headrace.scheduler.simulation import store as stores
-from headrace.scheduler.simulation.invariants import InvariantChecker
-from headrace.scheduler.simulation.leader import LoopIterationSteps, SimulatedLeader
-from headrace.scheduler.simulation.oracle import SimulatedRules
-from headrace.scheduler.simulation.scenario import (
+from simulation import store as stores
+from simulation.invariants import InvariantChecker
+from simulation.leader import LoopIterationSteps, SimulatedLeader
+from simulation.oracle import SimulatedRules
+from simulation.scenario import (
     DAY,
     LASTS,
     SECOND,
@@ -28,10 +28,10 @@ from headrace.scheduler.simulation.scenario import (
     SimulatedFault,
     SimulatedFaultPoint,
 )
-from headrace.scheduler.simulation.store import Lake, RequestRow, SimulatedStore
+from simulation.store import Lake, RequestRow, SimulatedStore
 
 if TYPE_CHECKING:
-    from headrace.scheduler.simulation.workers import Task
+    from simulation.workers import Task
 
 
 ASSETS_MIN, EVENTS_MIN = 20, 300

@@ -35,9 +35,10 @@ from headrace.scheduler.events import (
     WorkerLost,
 )
 from headrace.scheduler.graph import Graph, GraphNode
-from headrace.scheduler.simulation.oracle import span
-from headrace.scheduler.simulation.scenario import HOUR, Deed, DeedKind
-from headrace.scheduler.simulation.store import (
+from headrace.scheduler.states import PartitionState
+from simulation.oracle import span
+from simulation.scenario import HOUR, Deed, DeedKind
+from simulation.store import (
     SimulatedAttemptRow,
     SimulatedPartitionRow,
     SimulatedPlanRow,
@@ -46,7 +47,7 @@ from headrace.scheduler.simulation.store import (
     SimulatedStore,
     SimulatedTransaction,
 )
-from headrace.scheduler.simulation.workers import (
+from simulation.workers import (
     Answer,
     Preparing,
     SimulatedLostWorker,
@@ -55,10 +56,9 @@ from headrace.scheduler.simulation.workers import (
     Task,
     applied_graph,
 )
-from headrace.scheduler.states import PartitionState
 
 if TYPE_CHECKING:
-    from headrace.scheduler.simulation.leader import SimulatedLeader
+    from simulation.leader import SimulatedLeader
 
 
 # Backfills as `headrace.runtime.overlays` runs them: each plan has its own core and workers, stages

@@ -28,19 +28,19 @@ from headrace.scheduler.events import (
     WorkerLost,
 )
 from headrace.scheduler.requests import WaitKind
-from headrace.scheduler.simulation.account import Account, Beginnings
-from headrace.scheduler.simulation.backfills import ATTEMPTS_PER_PLAN
-from headrace.scheduler.simulation.oracle import Oracle
-from headrace.scheduler.simulation.scenario import Violation
-from headrace.scheduler.simulation.store import SimulatedTransaction
 from headrace.scheduler.states import TRANSITIONS, FailureKind, PartitionState, PartitionTransition
+from simulation.account import Account, Beginnings
+from simulation.backfills import ATTEMPTS_PER_PLAN
+from simulation.oracle import Oracle
+from simulation.scenario import Violation
+from simulation.store import SimulatedTransaction
 
 if TYPE_CHECKING:
-    from headrace.scheduler.simulation.backfills import SimulatedBackfill
-    from headrace.scheduler.simulation.leader import SimulatedLeader
-    from headrace.scheduler.simulation.simulator import Simulation
-    from headrace.scheduler.simulation.store import SimulatedPublicationRow
-    from headrace.scheduler.simulation.workers import Task
+    from simulation.backfills import SimulatedBackfill
+    from simulation.leader import SimulatedLeader
+    from simulation.simulator import Simulation
+    from simulation.store import SimulatedPublicationRow
+    from simulation.workers import Task
 
 
 # Invariants once nothing happens any more, and invariants at the end, when everything works again.

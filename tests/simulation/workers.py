@@ -18,9 +18,10 @@ from headrace.scheduler.events import (
     Paused,
 )
 from headrace.scheduler.graph import Graph, GraphNode
-from headrace.scheduler.simulation.oracle import SimulatedInput, computed_content
-from headrace.scheduler.simulation.scenario import HOUR, MINUTE, SECOND, FaultKind, drawn
-from headrace.scheduler.simulation.store import (
+from headrace.scheduler.states import FailureKind, PartitionState
+from simulation.oracle import SimulatedInput, computed_content
+from simulation.scenario import HOUR, MINUTE, SECOND, FaultKind, drawn
+from simulation.store import (
     SimulatedAttemptRow,
     SimulatedDeliveryRow,
     SimulatedPublicationRow,
@@ -28,10 +29,9 @@ from headrace.scheduler.simulation.store import (
     SimulatedStore,
     SimulatedTransaction,
 )
-from headrace.scheduler.states import FailureKind, PartitionState
 
 if TYPE_CHECKING:
-    from headrace.scheduler.simulation.simulator import Simulation
+    from simulation.simulator import Simulation
 
 
 # Workers of one leader: they are slow, die, hang or fail to write, and their answers come late,

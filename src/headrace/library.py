@@ -119,7 +119,8 @@ class Session(SessionMethods):
 
         Raises HeadraceError if nothing was ever published.
         """
-        from headrace.services.read import ReadQuery, write
+        from headrace.services.read import write
+        from headrace.services.read_queries import ReadQuery
 
         keys = (partition,) if isinstance(partition, str) else tuple(partition)
         moment = at.isoformat() if isinstance(at, datetime) else at

@@ -163,7 +163,7 @@ MAY_NAME_CLASSES = {
     "connect/parser_process.py": "the same",
     "executors/dask.py": "the same, of another process",
     "runtime/evaluation.py": "the same",
-    "evidence/gathering.py": "the same",
+    "incidents/gathering.py": "the same",
     "engine/": "what the user's own code raises",
     "scheduler/": "for whoever simulates the core",
     "services/commands.py": "a field for programs",

@@ -22,7 +22,7 @@ from headrace.services.responses import RunResponse
 from headrace.services.run import run
 from headrace.services.run_results import tick
 from headrace.services.session import ProjectSession, Silent
-from headrace.store.engines.postgresql_dialect import translated
+from headrace.store.postgresql_dialect import translated
 
 ORDERS = ["order_id,customer,amount,day"]
 NOW = datetime.fromisoformat("2025-01-10T12:00:00+00:00")

@@ -13,10 +13,10 @@ from runlab import DAYS, Lab
 
 from headrace.engine import Measures
 from headrace.lake import files
-from headrace.runtime import worker_protocol
+from headrace.runtime import durable_files
+from headrace.runtime.durable_files import with_durable_files
 from headrace.runtime.executors import TaskFinished
 from headrace.runtime.messages import TaskOutcome
-from headrace.runtime.worker_protocol import with_durable_files
 from headrace.scheduler import AttemptId
 
 
@@ -49,7 +49,7 @@ def test_a_staged_file_that_vanished_is_not_published(
     """Catches a publication of what isn't there (any more): the attempt is tried again, and nothing
     else suffers."""
     from headrace.runtime import leader_loop as module
-    from headrace.runtime.worker_protocol import make_durable
+    from headrace.runtime.durable_files import make_durable
 
     removed: list[str] = []
 
@@ -88,12 +88,10 @@ def test_a_plans_worker_syncs_what_it_wrote_and_productions_leader_does(
     each: list[Path] = []
     together: list[Path] = []
     monkeypatch.setattr(files, "_full_sync", each.append)
-    monkeypatch.setattr(worker_protocol, "sync", together.extend)
+    monkeypatch.setattr(durable_files, "sync", together.extend)
     outcome = TaskOutcome(
         attempt=f"3.{number}", state="rejected", measures=Measures(), quarantined=file.name
     )
     assert with_durable_files(outcome, folders) is outcome
-    assert (
-        worker_protocol.make_durable(folders, [TaskFinished(AttemptId(3, number), outcome)]) == {}
-    )
+    assert durable_files.make_durable(folders, [TaskFinished(AttemptId(3, number), outcome)]) == {}
     assert (file in each, file in together) == (own, not own)

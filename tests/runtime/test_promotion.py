@@ -11,7 +11,8 @@ import pytest
 from runlab import DAYS, Lab, published, three_days
 
 from headrace.services.apply import apply
-from headrace.services.read import ReadQuery, read
+from headrace.services.read import read
+from headrace.services.read_queries import ReadQuery
 from headrace.services.responses import ApplyResponse
 from headrace.services.run_results import tick
 from headrace.services.session import ProjectSession, Silent

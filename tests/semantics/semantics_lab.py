@@ -226,7 +226,8 @@ class StateFacts:
                 )
 
     def do_rows(self, text: str) -> None:
-        from headrace.services.read import ReadQuery, read
+        from headrace.services.read import read
+        from headrace.services.read_queries import ReadQuery
 
         named, value = text.split(" = ")
         node, key = named.split("@", 1)

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 from postgres_cluster import Database
 from runlab import DAYS, SETTINGS, Lab
 
-from headrace.store.event_log.recording import (
+from headrace.store.event_recording import (
     ENCODE,
     FORMAT,
     GENESIS,

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 from postgres_cluster import Database, private_cluster
 
 from headrace.model import LeaseLost, Settings, StoreError
-from headrace.store import Lease, Store
+from headrace.store import Lease, Store, postgresql_dialect
 from headrace.store.address import PostgresqlAddress, address
-from headrace.store.engines import postgresql_dialect
-from headrace.store.engines.postgresql_dialect import translated
 from headrace.store.migrations import known, statements
+from headrace.store.postgresql_dialect import translated
 
 Opened = Callable[..., Store]
 

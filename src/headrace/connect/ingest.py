@@ -27,8 +27,9 @@ from headrace.connect.deliveries import (
     first_line,
     printable,
 )
+from headrace.connect.formats.headers import header_drift, listed, other_document
 from headrace.connect.formats.registry import FileHeader, FormatReader, reader, readers
-from headrace.connect.headers import header_drift, listed, other_document
+from headrace.connect.formats.type_inference import wider_type
 from headrace.connect.raw_files import OLE, ZIP, Opened, UnpackLimits, is_workbook, open_readable
 from headrace.connect.schemas import (
     TEXT,
@@ -47,7 +48,6 @@ from headrace.connect.schemas import (
     with_names,
 )
 from headrace.connect.text_files import mislabelled, other_encoding
-from headrace.connect.type_inference import wider_type
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import quote
 from headrace.lake.types import UnsupportedType

@@ -19,9 +19,9 @@ from headrace.connect.deliveries import (
 )
 from headrace.connect.formats.registry import FileHeader, FormatReader
 from headrace.connect.formats.structures import merged
+from headrace.connect.formats.type_inference import wider_type
 from headrace.connect.raw_files import Opened
 from headrace.connect.text_files import UTF8
-from headrace.connect.type_inference import wider_type
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.types import parse

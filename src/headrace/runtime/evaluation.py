@@ -10,13 +10,12 @@ from typing import TypeAlias
 import msgspec
 
 from headrace.checks.anomalies.explanations import alike, move
-from headrace.incidents import repairs
+from headrace.incidents import gathering, repairs
 from headrace.incidents.closing import close, reopen
 from headrace.incidents.diagnosis.attribution import diagnose
 from headrace.incidents.diagnosis.evidence import Evidence
 from headrace.incidents.diagnosis.graph import CauseGraph, graph_of
-from headrace.incidents.evidence import gathering
-from headrace.incidents.evidence.gathering import gather
+from headrace.incidents.gathering import gather
 from headrace.incidents.notifications import queue
 from headrace.incidents.updates import IncidentUpdates, owners
 from headrace.model import Project

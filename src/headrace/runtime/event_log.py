@@ -30,8 +30,8 @@ from headrace.security.audit import Action, Actor, AuditEvent, Object, append, c
 from headrace.store import Store, Transaction
 from headrace.store.event_log import comparing, replaying
 from headrace.store.event_log.comparing import LogDifference
-from headrace.store.event_log.recording import CATALOG, EventRecordKind, append_event
 from headrace.store.event_log.replaying import Log, Misfit, Replay
+from headrace.store.event_recording import CATALOG, EventRecordKind, append_event
 from headrace.store.queries import partition_states
 
 # Begin, compare and shorten the event log.

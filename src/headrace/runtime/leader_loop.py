@@ -12,6 +12,7 @@ from headrace.model.partitions import partition_argument
 from headrace.plan.backfills import plan_of_attempt
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.decisions import Decisions, RunRegistry, SchedulerDecisions
+from headrace.runtime.durable_files import make_durable
 from headrace.runtime.evaluation import VersionEvaluator, evaluate_state, evaluated_again
 from headrace.runtime.event_log import Checkpoints
 from headrace.runtime.executors import Executor, LostWorker, ObservationFinished, TaskFinished
@@ -31,7 +32,6 @@ from headrace.runtime.runs import (
 )
 from headrace.runtime.source_watch import PendingObservation, PendingObservations, recorded
 from headrace.runtime.tasks import EXPORT, TaskBuilder
-from headrace.runtime.worker_protocol import make_durable
 from headrace.scheduler import (
     CANCELLED,
     AttemptId,

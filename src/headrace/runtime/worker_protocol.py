@@ -6,28 +6,20 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import msgspec
 
 from headrace.engine.logs import read
-from headrace.lake import StagedDeletes, StagedFile
-from headrace.lake.files import sync, sync_each, verify
-from headrace.model import LakeError
-from headrace.plan.backfills import plan_of_attempt
-from headrace.runtime.executors import TaskFinished
 from headrace.runtime.folders import Folders
 from headrace.runtime.messages import (
     Answer,
     Returned,
     SourceObserved,
     Task,
-    TaskOutcome,
     WorkerReady,
 )
-from headrace.scheduler import AttemptId
 from headrace.security.secrets import Redactor, Secrets
 
 # Settings that workers are started with.
@@ -253,74 +245,3 @@ def scrub_log(path: Path, redactor: Redactor) -> None:
     with contextlib.suppress(OSError):
         other.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in redacted))
         other.replace(path)
-
-
-# Files that an outcome refers to. A worker syncs those of a backfill's attempts before it answers.
-
-
-def with_durable_files(outcome: TaskOutcome, folders: Folders) -> TaskOutcome:
-    """Return the outcome; first sync its files if the attempt is a backfill's.
-
-    The leader syncs files of production's attempts, of several at once. Raises LakeError if the
-    files can't be synced.
-    """
-    epoch, _, n = outcome.attempt.partition(".")
-    if plan_of_attempt(AttemptId(int(epoch), int(n))):
-        sync_each(written_by(folders, outcome))
-    return outcome
-
-
-def written_by(folders: Folders, outcome: TaskOutcome) -> Iterator[Path]:
-    """Return the existing files that an outcome refers to."""
-    paths = (
-        [folders.lake / file.path for file in files_of(outcome)]
-        if outcome.state == "staged"
-        else []
-    )
-    paths += [Path(folders.data, file["path"]) for file in outcome.manifest or () if "path" in file]
-    if outcome.quarantined is not None:
-        paths.append(Path(folders.data, outcome.quarantined))
-    return (path for path in paths if path.exists())
-
-
-def files_of(outcome: TaskOutcome) -> Iterator[StagedFile | StagedDeletes]:
-    """Yield all files that an outcome adds to the lake."""
-    if outcome.replacement is not None:
-        yield from outcome.replacement.deletes
-    for file in (outcome.staged, *(file.staged for file in outcome.rewritten)):
-        if file is not None:
-            yield file
-
-
-# Makes files of production's attempts durable before anything refers to them.
-
-
-def make_durable(folders: Folders, finished: Sequence[TaskFinished]) -> dict[AttemptId, str]:
-    """Sync the files that workers wrote and verify staged ones; return attempt → fault of its file.
-
-    Workers have synced the files of backfills themselves (`with_durable_files`): production doesn't
-    wait for that.
-
-    The bytes of deliveries, quarantined data and files without a table are synced as well: whatever
-    the store refers to must survive a power failure.
-    """
-    written = [
-        path
-        for f in finished
-        if not plan_of_attempt(f.attempt)
-        for path in written_by(folders, f.outcome)
-    ]
-    if written:
-        sync(written)
-    wrong = {}
-    for attempt, file in [
-        (f.attempt, file)
-        for f in finished
-        if f.outcome.state == "staged"
-        for file in files_of(f.outcome)
-    ]:
-        try:
-            verify(folders.lake, file)
-        except LakeError as error:
-            wrong[attempt] = str(error)
-    return wrong

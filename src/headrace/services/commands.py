@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import msgspec
 
 from headrace.faults import FaultPoint, reached
-from headrace.incidents.evidence import gathering
+from headrace.incidents import gathering
 from headrace.model import (
     HeadraceError,
     NotBuilt,

@@ -18,7 +18,8 @@ from headrace.model.partitions import command_line
 from headrace.services import targets
 from headrace.services.file_inference import logical
 from headrace.services.parameters import Argument
-from headrace.services.read import ReadQuery, find
+from headrace.services.read import find
+from headrace.services.read_queries import ReadQuery
 from headrace.services.responses.repairs import InferResponse
 from headrace.services.session import ProjectSession
 from headrace.store.queries import ingestion, leader_writes

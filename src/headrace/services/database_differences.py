@@ -19,8 +19,8 @@ from headrace.store import Lease, Transaction
 from headrace.store.clock import last_written
 from headrace.store.event_log import comparing
 from headrace.store.event_log.comparing import LogDifference
-from headrace.store.event_log.recording import CATALOG, HASHED, UNRECORDED
 from headrace.store.event_log.replaying import Misfit
+from headrace.store.event_recording import CATALOG, HASHED, UNRECORDED
 from headrace.store.portable import columns_by_table, copy_order
 from headrace.store.queries import partition_states
 from headrace.store.transaction import insertion, quoted

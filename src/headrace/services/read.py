@@ -11,15 +11,14 @@ import msgspec
 
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, catalog
 from headrace.model import Asset, HeadraceError, Source, UsageError
-from headrace.model.intervals import SECOND_US, to_us
 from headrace.model.partitions import SEPARATOR
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
 from headrace.runtime import usage
-from headrace.runtime.garbage import SNAPSHOTS_KEPT
 from headrace.runtime.tasks.lookup import files_read
 from headrace.services import lake_files, targets
 from headrace.services.quarantine import shown_path
+from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.services.responses import ColumnRow, ReadResponse
 from headrace.services.responses.base import encoded
 from headrace.services.session import ProjectSession
@@ -28,7 +27,7 @@ from headrace.slo.freshness import freshnesses
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.stored_facts import StoredFacts
 from headrace.store import Transaction
-from headrace.store.queries import applied_versions, partition_states, publications
+from headrace.store.queries import partition_states, publications
 
 MANIFEST = (
     ColumnRow(name="path", type="VARCHAR"),
@@ -36,19 +35,6 @@ MANIFEST = (
     ColumnRow(name="sha256", type="VARCHAR"),
 )
 """The columns that `read` returns for a `files` asset: its newest files."""
-
-
-class ReadQuery(msgspec.Struct, frozen=True):
-    """The data to be read, by default the current data.
-
-    `at` and `version` exclude each other.
-    """
-
-    asset: str
-    partitions: tuple[str, ...] = ()
-    at: str | None = None
-    version: int | None = None
-    limit: int | None = None
 
 
 class ReadLocation(msgspec.Struct, frozen=True):
@@ -248,12 +234,6 @@ def write_json(
     out.write(b"]" + after)
 
 
-def note_reads(session: ProjectSession, nodes: Sequence[str], via: str) -> None:
-    """Record that the session's actor reads these nodes."""
-    if session.store is not None:
-        usage.note(session.folders, nodes, reader=session.actor, via=via, at=session.clock.now_us())
-
-
 def _of_view(session: ProjectSession, query: ReadQuery) -> bool:
     """Whether the query reads a whole view, current or at a time."""
     project = session.project()
@@ -328,53 +308,6 @@ def _declared_columns(session: ProjectSession, name: str) -> list[ColumnRow]:
 
 def _is_now(query: ReadQuery) -> bool:
     return query.at is None and query.version is None
-
-
-def snapshot_of(session: ProjectSession, tx: Transaction, query: ReadQuery) -> int:
-    """Return the snapshot of `--at` or `--version`, by default the newest.
-
-    Raise UsageError if it doesn't exist.
-    """
-    if query.at is not None and query.version is not None:
-        raise UsageError(
-            "--at and --version exclude each other",
-            hint="a version is a snapshot's number, --at a time",
-        )
-    if query.version is not None:
-        if not catalog.snapshot_exists(tx, query.version):
-            raise UsageError(
-                f"there is no snapshot {query.version}",
-                hint=f"the newest is {catalog.newest_snapshot(tx)}; old ones expire",
-            )
-        return query.version
-    if query.at is None:
-        return catalog.newest_snapshot(tx)
-    at = session.parse_time(query.at, "--at")
-    result = catalog.snapshot_at(tx, to_us(at))
-    if result is None:
-        raise _not_kept(session, tx, at)
-    return result
-
-
-def _not_kept(session: ProjectSession, tx: Transaction, at: datetime) -> UsageError:
-    """Return why a time has no snapshot: there never was one, or retention has expired it."""
-    first, oldest = applied_versions.first(tx), catalog.oldest_snapshot(tx)
-    if first is None or oldest.id == 0 or to_us(at) < first.applied_at:
-        since = (
-            ""
-            if first is None
-            else f", {session.instant(first.applied_at).isoformat(timespec='seconds')}"
-        )
-        hint = f"--at takes a time after the first apply{since}"
-        return UsageError(f"nothing was published by {at.isoformat()}", hint=hint)
-    kept = session.project().settings.retention.get("snapshots", SNAPSHOTS_KEPT)
-    # rounded up, because the second of the snapshot begins before it
-    since = session.instant(oldest.at_us + SECOND_US - 1).isoformat(timespec="seconds")
-    return UsageError(
-        f"what was visible at {at.isoformat()} isn't kept any more: [retention] snapshots is"
-        f" {kept}",
-        hint=f"the oldest snapshot that is kept: --at {since}",
-    )
 
 
 def _published(

@@ -19,7 +19,7 @@ from headrace.model import Asset, HeadraceError, Project, Source, UsageError
 from headrace.plan import compile_lineage
 from headrace.services import read as reading
 from headrace.services import targets
-from headrace.services.read import ReadQuery
+from headrace.services.read_queries import ReadQuery
 from headrace.services.session import ProjectSession
 from headrace.sql.values import Transformation
 

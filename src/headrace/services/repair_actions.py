@@ -34,7 +34,7 @@ from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
 from headrace.runtime.recomputation import checks_changed, differs, shared_and_damaged, unchanged
 from headrace.services.backfill_planning import BackfillArguments
-from headrace.services.incidents import repair_text
+from headrace.services.repair_texts import repair_text
 from headrace.services.repairs import (
     BrokenPartition,
     after_correcting,

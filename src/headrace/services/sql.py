@@ -25,7 +25,7 @@ from headrace.services.comparisons import (
     partitions_of,
     row_change,
 )
-from headrace.services.read import ReadQuery, note_reads, snapshot_of
+from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.services.render import defaults, guessed, typed
 from headrace.services.responses import ColumnRow, ReadResponse
 from headrace.services.responses.inspections import (

@@ -21,9 +21,10 @@ from starlette.responses import Response
 
 from headrace.model import StoreError, UnknownName
 from headrace.plan.compiled import is_view
-from headrace.services.read import ReadLocation, ReadQuery, find
+from headrace.services.read import ReadLocation, find
 from headrace.services.read_process import DataFileRequest as Question
 from headrace.services.read_process import Head
+from headrace.services.read_queries import ReadQuery
 from headrace.web.http import (
     HttpProblem,
     RequestParameters,

@@ -27,7 +27,7 @@ from headrace.runtime.folders import Folders
 from headrace.store import Store
 from headrace.store.engines.sqlite import SqliteEngine
 from headrace.store.event_log import comparing, replaying
-from headrace.store.event_log.recording import LEFT_OUT, OWN, UNRECORDED
+from headrace.store.event_recording import LEFT_OUT, OWN, UNRECORDED
 from headrace.store.portable import columns_by_table
 from headrace.store.queries import audit_trail
 from headrace.store.transaction import Dialect

@@ -10,7 +10,7 @@ from headrace.lake import catalog
 from headrace.runtime.event_log import compared
 from headrace.runtime.folders import Folders
 from headrace.store import Store
-from headrace.store.event_log.recording import refuse_reading, statement
+from headrace.store.event_recording import refuse_reading, statement
 from headrace.store.queries import lake_maintenance, notifications
 from headrace.store.queries.lake_maintenance import BEGINNING, FileLook
 from headrace.store.queries.notifications import Queued

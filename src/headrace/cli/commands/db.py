@@ -19,7 +19,7 @@ from headrace.services.database import (
     UpgradeResponse,
 )
 from headrace.services.parameters import Argument, Option
-from headrace.store.event_log.recording import UNRECORDED
+from headrace.store.event_recording import UNRECORDED
 
 REFUSED_EXIT_CODE = 3
 ALWAYS_UNCHECKED = (*UNRECORDED, "files")

@@ -16,7 +16,8 @@ from headrace.cli.terminal import clean_lines, joined, plural
 from headrace.model.errors import NotBuilt, UsageError
 from headrace.model.partitions import command_line
 from headrace.services.parameters import Argument, Option
-from headrace.services.read import ReadQuery, read, write
+from headrace.services.read import read, write
+from headrace.services.read_queries import ReadQuery
 from headrace.services.responses import ReadResponse
 from headrace.services.responses.inspections import AttachResponse, SqlResponse
 

@@ -24,6 +24,7 @@ from headrace.connect.deliveries import (
     first_line,
     printable,
 )
+from headrace.connect.formats.headers import column_names, doubled_names
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.text_values import (
     bad_columns,
@@ -32,7 +33,7 @@ from headrace.connect.formats.text_values import (
     located,
     selected,
 )
-from headrace.connect.headers import column_names, doubled_names
+from headrace.connect.formats.type_inference import InferredTypes, almost_typed, infer_types
 from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.connect.text_files import (
     UTF8,
@@ -43,7 +44,6 @@ from headrace.connect.text_files import (
     one_line_end,
     require_text,
 )
-from headrace.connect.type_inference import InferredTypes, almost_typed, infer_types
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
 

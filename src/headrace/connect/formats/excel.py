@@ -21,10 +21,10 @@ from headrace.connect.deliveries import (
     first_line,
     printable,
 )
+from headrace.connect.formats.headers import column_names, doubled_names
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.text_values import bad_columns, drift_of, located, selected
 from headrace.connect.formats.workbook_files import CellRange, cells_of, formula_error, suspects
-from headrace.connect.headers import column_names, doubled_names
 from headrace.connect.raw_files import Opened, UnpackLimits, place_for
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal

@@ -21,12 +21,12 @@ from headrace.connect.deliveries import (
     UnreadableFile,
     first_line,
 )
+from headrace.connect.formats.headers import column_names
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.text_values import bad_columns, drift_of, located, selected
-from headrace.connect.headers import column_names
+from headrace.connect.formats.type_inference import almost_typed, infer_types
 from headrace.connect.raw_files import Opened, UnpackLimits, written
 from headrace.connect.text_files import has_both_line_ends, in_utf8, one_line_end, require_text
-from headrace.connect.type_inference import almost_typed, infer_types
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
 from headrace.lake.types import parse

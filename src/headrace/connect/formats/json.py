@@ -23,6 +23,7 @@ from headrace.connect.deliveries import (
     first_line,
     printable,
 )
+from headrace.connect.formats.headers import column_names
 from headrace.connect.formats.json_records import as_text, records, steps_of
 from headrace.connect.formats.jsonl import (
     NESTED,
@@ -48,10 +49,9 @@ from headrace.connect.formats.structures import (
 )
 from headrace.connect.formats.structures import type_of as nested_type
 from headrace.connect.formats.text_values import bad_columns, drift_of, located, value_sql
-from headrace.connect.headers import column_names
+from headrace.connect.formats.type_inference import INSTANT, infer_types
 from headrace.connect.raw_files import Opened, UnpackLimits, written
 from headrace.connect.text_files import require_text
-from headrace.connect.type_inference import INSTANT, infer_types
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.types import parse

@@ -22,6 +22,7 @@ from headrace.connect.deliveries import (
     first_line,
     printable,
 )
+from headrace.connect.formats.headers import column_names
 from headrace.connect.formats.json_records import OBJECT_BYTES_MAX, as_text, broken_array, unique
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.structures import gone, learnt, otherwise, structures
@@ -32,10 +33,9 @@ from headrace.connect.formats.text_values import (
     located,
     selected,
 )
-from headrace.connect.headers import column_names
+from headrace.connect.formats.type_inference import INSTANT, infer_types
 from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.connect.text_files import require_text
-from headrace.connect.type_inference import INSTANT, infer_types
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
 

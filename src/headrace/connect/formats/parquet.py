@@ -18,9 +18,9 @@ from headrace.connect.deliveries import (
     first_line,
     printable,
 )
+from headrace.connect.formats.headers import column_names, doubled_names
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.text_values import drift_of
-from headrace.connect.headers import column_names, doubled_names
 from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote

@@ -15,8 +15,8 @@ import msgspec
 from headrace.connect.deliveries import CannotRead, SourceSchema, printable
 from headrace.connect.formats.json import JsonRecordReader
 from headrace.connect.formats.registry import reads
+from headrace.connect.formats.type_inference import INSTANT
 from headrace.connect.raw_files import Opened, UnpackLimits, written
-from headrace.connect.type_inference import INSTANT
 from headrace.lake.types import Type, parse
 from headrace.model.errors import LakeError
 

@@ -1,4 +1,4 @@
 """Evidence, gathered from rows of the store, one module per kind of observation.
 
-`gathering` calls all of them at the end of each evaluation.
+`incidents.gathering` calls all of them at the end of each evaluation.
 """

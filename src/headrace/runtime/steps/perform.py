@@ -39,6 +39,7 @@ from headrace.lake.tables import FileRef, lost_with
 from headrace.model import Consumer, Place
 from headrace.model.errors import LAKE_FILE, first_line
 from headrace.model.exports import export_of
+from headrace.runtime.durable_files import with_durable_files
 from headrace.runtime.messages import (
     Answer,
     ComputeTask,
@@ -56,7 +57,7 @@ from headrace.runtime.steps.compute import compute
 from headrace.runtime.steps.ingest import ingest
 from headrace.runtime.steps.sources import observe
 from headrace.runtime.steps.worker_context import LARGE_ROWS, WorkerContext
-from headrace.runtime.worker_protocol import scrubbed, with_durable_files
+from headrace.runtime.worker_protocol import scrubbed
 from headrace.security.secrets import SecretMissing
 
 if TYPE_CHECKING:

@@ -17,12 +17,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, cast
 
 from headrace.model.errors import StoreError, StoreUnreachable, words_of
-from headrace.store import engines, migrations
+from headrace.store import engines, migrations, postgresql_dialect
 from headrace.store.address import PostgresqlAddress, driver
-from headrace.store.engines import postgresql_dialect
-from headrace.store.engines.postgresql_dialect import adapt, translated
 from headrace.store.engines.sqlite import private_folder
-from headrace.store.event_log.recording import (
+from headrace.store.event_recording import (
     LAST,
     EventRecordKind,
     Recorder,
@@ -30,6 +28,7 @@ from headrace.store.event_log.recording import (
     append_event,
     statement,
 )
+from headrace.store.postgresql_dialect import adapt, translated
 from headrace.store.transaction import (
     RESTORE,
     Cursor,

@@ -13,7 +13,7 @@ from typing import Any
 from headrace.model.errors import StoreError
 from headrace.store import engines, migrations
 from headrace.store.address import SqliteAddress
-from headrace.store.event_log.recording import (
+from headrace.store.event_recording import (
     EventRecordKind,
     Recorder,
     Texts,

@@ -9,14 +9,14 @@ from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from headrace.model.errors import StoreError, first_line
-from headrace.store.event_log.recording import (
+from headrace.store.event_log.replaying import columns
+from headrace.store.event_recording import (
     HASHED,
     HASHED_BYTES_MIN,
     LEFT_OUT,
     UNRECORDED,
     stand_in,
 )
-from headrace.store.event_log.replaying import columns
 from headrace.store.portable import as_sqlite, columns_by_table
 from headrace.store.transaction import Dialect, Transaction, quoted
 

@@ -16,9 +16,8 @@ import msgspec
 from headrace.faults import FaultPoint, reached
 from headrace.store import migrations
 from headrace.store.database import Store
-from headrace.store.engines.postgresql_dialect import parameter_names
 from headrace.store.engines.sqlite import SqliteTransaction
-from headrace.store.event_log.recording import (
+from headrace.store.event_recording import (
     BY_HASH,
     CATALOG,
     DECODE,
@@ -35,6 +34,7 @@ from headrace.store.event_log.recording import (
     statement,
 )
 from headrace.store.portable import as_sqlite, columns_by_table
+from headrace.store.postgresql_dialect import parameter_names
 from headrace.store.transaction import Transaction, insertion, quoted
 
 # The tables are recomputed in a separate SQLite database, whatever database contains the state.

@@ -2,7 +2,7 @@
 
 All missing migrations are applied in one transaction. A released file never changes: Headrace
 refuses a store that was created by another text of a file, and one with an unknown migration. The
-files are written for SQLite; `store.engines.postgresql_dialect` translates them for PostgreSQL.
+files are written for SQLite; `store.postgresql_dialect` translates them for PostgreSQL.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from headrace.store import migrations
-from headrace.store.engines import postgresql_dialect
+from headrace.store import migrations, postgresql_dialect
 from headrace.store.transaction import Dialect, Transaction
 
 # Entries as they are stored, newest first.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace.store import migrations
-from headrace.store.engines.postgresql_dialect import parameter_names
+from headrace.store.postgresql_dialect import parameter_names
 
 # A record of the event log, its bytes and its hash.
 

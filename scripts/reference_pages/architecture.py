@@ -23,12 +23,12 @@ other. `make lint` checks that."""
 WAY = [
     (
         "Declarations are read",
-        "`model.files`, `model.linking`",
+        "`compiler.project_files`, `model.linking`",
         "Files become a validated `Project`, or a list of problems with file and line.",
     ),
     (
         "A change is planned",
-        "`plan.compiling`, `plan.project_plan`",
+        "`compiler.compiling`, `plan.project_plan`",
         "The project is compared with what is applied. The plan is one value with a `plan_id`.",
     ),
     (
@@ -124,9 +124,9 @@ CROSSCUTTING = """- **State and lake are one database.** `store` opens it and `l
   answer.
 - **Every number has one derivation.** `slo.evaluation` evaluates a project at one point in time;
   status, pages, messages and metrics read that value.
-- **Logic is pure.** `model`, `sql`, `plan` and `scheduler` import no database, no network and no
-  random numbers (`make lint` checks it). The simulator runs the real scheduler in simulated
-  worlds ([Simulation](simulation.md))."""
+- **Logic is pure.** `model`, `sql`, `plan` and `scheduler` import no database, no network, no
+  files, no processes, no clock and no random numbers (`make lint` checks it). The simulator runs
+  the real scheduler in simulated worlds ([Simulation](simulation.md))."""
 
 
 def page(root: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from clilab import Project
 
-from headrace.plan import compile_project
+from headrace.compiler.compiling import compile_project
 from headrace.services import diagnostics
 
 HEAD = "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"

@@ -157,7 +157,7 @@ def test_neither_duckdb_nor_sqlglot_is_on_the_way(shop: Project) -> None:
         "yaml",
         "jsonschema",
         "sqlalchemy",
-        "headrace.plan.compiling",
+        "headrace.compiler.compiling",
     }
     assert not loaded & heavy
 

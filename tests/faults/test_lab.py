@@ -22,7 +22,7 @@ from lab.pairing import ALL, WAYS, drawn, pairs
 from lab.verdict import Verdict, matched
 from pyarrow import parquet
 
-from headrace.plan import compile_project
+from headrace.compiler.compiling import compile_project
 
 SEEDS = (1, 1001, 2001, 2002)
 NULL_SPIKE = 15

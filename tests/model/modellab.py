@@ -8,7 +8,27 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headrace.model import Declared, FileKind, Problem, Project, ProjectFile, link, parse_file, scan
+from headrace.compiler.project_files import read_text, scan
+from headrace.model import (
+    Declared,
+    FileKind,
+    Problem,
+    Project,
+    ProjectFile,
+    link,
+)
+from headrace.model.errors import Report
+from headrace.model.parsing import parse_text
+
+
+def parse_file(root: Path, file: ProjectFile) -> Declared:
+    """Read and parse a declaration file, as the compiler does."""
+    report = Report(file.path)
+    text = read_text(root, file, report)
+    if text is None:
+        return Declared(path=file.path, problems=tuple(report.problems))
+    return parse_text(file.kind, text, report)
+
 
 OWNERS = "core: {kind: team, contact: ['mailto:core@example.com']}\nacme: {kind: vendor}\n"
 SETTINGS = '[project]\nname = "shop"\ntimezone = "America/New_York"\n'

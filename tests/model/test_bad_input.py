@@ -11,17 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from modellab import KINDS, Load, Parse, Write, sql, told
+from modellab import KINDS, Load, Parse, Write, parse_file, sql, told
 
-from headrace.model import (
-    FileKind,
-    ProblemLevel,
-    ProjectError,
-    ProjectFile,
-    find_root,
-    parse_file,
-    scan,
-)
+from headrace.compiler.project_files import find_root, scan
+from headrace.model import FileKind, ProblemLevel, ProjectError, ProjectFile
 from headrace.model.files import FILE_BYTES_MAX
 
 GOOD_TEXT = "owner: core\n"

@@ -12,12 +12,14 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from modellab import parse_file
 
+from headrace.compiler.project_files import scan
 from headrace.model import ProblemLevel
 from headrace.model.checks import SHAPES
 from headrace.model.file_descriptions import SECTIONS
-from headrace.model.files import FileKind, ProjectFile, scan
-from headrace.model.parsing import Declared, parse_file
+from headrace.model.files import FileKind, ProjectFile
+from headrace.model.parsing import Declared
 from headrace.services.init import document, files, schemas
 
 ROOT = Path(__file__).parents[2]

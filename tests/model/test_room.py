@@ -83,7 +83,9 @@ def test_the_room_costs_only_msgspec() -> None:
     }
     assert not _imported("import headrace.model") & heavy
     assert "msgspec" not in _imported("import headrace")
-    assert not _imported("from headrace.model import parse_file, link, scan") & {
+    assert not _imported(
+        "from headrace.model.parsing import parse_bytes; from headrace.model import link"
+    ) & {
         "yaml",
         "jsonschema",
         "duckdb",

@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from headrace.compiler.compiling import compile_project
 from headrace.incidents.evidence import changes, downtime
 from headrace.model import Place, Project, Settings, Source
-from headrace.plan import Compiled, compile_project
+from headrace.plan import Compiled
 from headrace.store import Store
 from headrace.store.queries import ingestion
 

@@ -35,8 +35,8 @@ from rendered_views import (
     sources_differ,
 )
 
+from headrace.compiler.lineage import compile_lineage
 from headrace.model import Project
-from headrace.plan import compile_lineage
 from headrace.runtime.evaluation import VersionEvaluator
 from headrace.services import graph, nodes
 from headrace.services.apply import apply

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from headrace.compiler.compiling import compile_project
 from headrace.model import Problem
-from headrace.plan import Compilation, Compiled, compile_project
+from headrace.plan import Compilation, Compiled
 
 SETTINGS = '[project]\nname = "p"\ntimezone = "UTC"\n[parameters]\nthreshold = 15\n'
 OWNERS = (

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from projects import compiled, same, source, sql, write
 
-import headrace.plan.cache as cache_module
-from headrace.plan import compile_lineage, compile_project
+import headrace.compiler.cache as cache_module
+from headrace.compiler.compiling import compile_project
+from headrace.compiler.lineage import compile_lineage
 
 FILES = ("stamp", "compilation", "files", "bodies", "lineage")
 
@@ -59,7 +60,7 @@ def test_nothing_changed_needs_no_parser(tmp_path: Path) -> None:
     root, cache = _project(tmp_path), tmp_path / "cache"
     compile_project(root, cache=cache)
     code = (
-        "import sys; from pathlib import Path; from headrace.plan import compile_project\nfound ="
+        "import sys; from pathlib import Path; from headrace.compiler.compiling import compile_project\nfound ="
         f" compile_project(Path({str(root)!r}), cache=Path({str(cache)!r}))\nassert"
         " len(found.compiled.nodes) == 31\nsys.exit('sqlglot' in sys.modules or 'yaml' in"
         " sys.modules)"

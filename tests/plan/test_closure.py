@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from headrace.compiler.code_files import CodeSeen, CodeTree, code_unchanged
 from headrace.model import Asset, CommandBody, Place, ProblemLevel, PythonBody
 from headrace.plan import closure
 from headrace.plan import compiled as used_code
-from headrace.plan.cache import CodeSeen, CodeTree, code_unchanged
+from headrace.compiler.installed import current_environment, installed_versions
 from headrace.plan.compiled import (
     Code,
     CodeFile,
@@ -22,8 +23,6 @@ from headrace.plan.compiled import (
     changed_files,
     code_closure,
     code_digests,
-    current_environment,
-    installed_versions,
 )
 
 

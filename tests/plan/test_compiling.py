@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from projects import compiled, contract, of, python, source, sql, write
 
+from headrace.compiler.compiling import compile_project
 from headrace.model import InputMode, ProjectError
-from headrace.plan import NodeKind, compile_project
+from headrace.plan import NodeKind
 from headrace.plan.graph import layers
 
 DEMO = Path(__file__).parents[2] / "src" / "headrace" / "services" / "demo_project"
@@ -314,7 +315,7 @@ def test_nothing_of_the_users_is_imported(tmp_path: Path) -> None:
     for name in ("msgspec.py", "headrace.py", "yaml.py", "json.py"):
         (root / name).write_text(trap.format(str(marker)), encoding="utf-8")
     code = (
-        "from pathlib import Path; from headrace.plan import compile_project\n"
+        "from pathlib import Path; from headrace.compiler.compiling import compile_project\n"
         f"print(len(compile_project(Path({str(root)!r}), processes=2).project.assets))"
     )
     done = subprocess.run(

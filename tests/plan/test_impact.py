@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from projects import compiled, contract, source, sql, write
 
-from headrace.plan import changes, compile_lineage
+from headrace.compiler.lineage import compile_lineage
+from headrace.plan import changes
 from headrace.plan.impact import Impact, impacts
 from headrace.plan.weakening import weakened
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from projects import compiled, contract, python, source, sql, write
 
+from headrace.compiler.lineage import compile_lineage
 from headrace.model import UsageError
-from headrace.plan import compile_lineage
 
 FILES = {
     "sources/flights.yaml": source("flights"),

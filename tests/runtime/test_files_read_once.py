@@ -17,10 +17,11 @@ import pytest
 from runlab import DAYS, Lab
 from serve_lab import serving
 
+from headrace.compiler.compiling import compile_project
+from headrace.compiler.project_files import ProjectFiles
 from headrace.faults import FaultPoint
 from headrace.model import ProjectError
-from headrace.model.files import ProjectFiles
-from headrace.plan import Compiled, compile_project
+from headrace.plan import Compiled
 
 BODY = "select order_id, amount * {} as amount, day from orders"
 STOP = f"{FaultPoint.FILES_READ}=stop"

@@ -13,11 +13,11 @@ from collections.abc import Callable
 import pytest
 from runlab import DAYS, Lab, three_days
 
-from headrace.model.secrets import local_actor
 from headrace.services.agreements import PlanChanged
 from headrace.services.backfills import backfill
 from headrace.services.fix import fix
 from headrace.services.incident_records import report
+from headrace.services.local_actor import local_actor
 from headrace.services.responses.backfills import BackfillResponse
 from headrace.services.responses.repairs import FixResponse
 from headrace.services.session import Silent

@@ -43,9 +43,9 @@ from headrace.cli.command_table import FLAGS, VALUES, Options
 from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.terminal import Screen, clean
 from headrace.model.errors import HeadraceError, UsageError
-from headrace.model.secrets import local_actor
 from headrace.services import parameters as service_parameters
 from headrace.services.parameters import SELECT_HELP, Argument, Option
+from headrace.services.local_actor import local_actor
 
 if TYPE_CHECKING:
     from headrace.cli.progress import Bar, LineProgress

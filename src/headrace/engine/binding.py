@@ -23,6 +23,7 @@ from typing import Any
 import duckdb
 import msgspec
 
+from headrace.compiler.frames import receive, send
 from headrace.engine.failures import shortened
 from headrace.engine.macros import faults
 from headrace.lake.session import DuckDBSession, without_semicolons
@@ -35,7 +36,6 @@ from headrace.plan.schemas import (
     SelectStatement,
     StatementTable,
 )
-from headrace.plan.worker import receive, send
 
 _MEMORY_MAX_BYTES = 512 * 2**20
 _REFUSED = (

@@ -49,7 +49,7 @@ from headrace.model.nodes import (
 )
 
 if TYPE_CHECKING:
-    from headrace.model.files import FileKind, ProjectFile, Scan, find_root, scan
+    from headrace.model.files import FileKind, ProjectFile, Scan
     from headrace.model.intervals import (
         Interval,
         interval_of,
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
         previous_key,
     )
     from headrace.model.linking import link
-    from headrace.model.parsing import Declared, parse_file
+    from headrace.model.parsing import Declared
     from headrace.model.partitions import Required
     from headrace.model.selection import SelectionGraph, select
     from headrace.model.times import Duration, Offset, after, parse_duration
@@ -70,8 +70,6 @@ _LAZY = {
     "FileKind": "files",
     "ProjectFile": "files",
     "Scan": "files",
-    "find_root": "files",
-    "scan": "files",
     "Interval": "intervals",
     "interval_of": "intervals",
     "key_at": "intervals",
@@ -82,7 +80,6 @@ _LAZY = {
     "previous_key": "intervals",
     "link": "linking",
     "Declared": "parsing",
-    "parse_file": "parsing",
     "Required": "partitions",
     "SelectionGraph": "selection",
     "select": "selection",
@@ -150,7 +147,6 @@ __all__ = [
     "UsageError",
     "Value",
     "after",
-    "find_root",
     "interval_of",
     "key_at",
     "key_of_date",
@@ -158,9 +154,7 @@ __all__ = [
     "link",
     "next_key",
     "parse_duration",
-    "parse_file",
     "parse_key",
     "previous_key",
-    "scan",
     "select",
 ]  # fmt: skip

@@ -6,11 +6,10 @@ Contracts are validated against the standard's JSON Schema.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import re
 from collections.abc import Iterator, Sequence
+from importlib import resources
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -217,10 +216,9 @@ def _validator() -> Any:
     """
     import jsonschema
 
-    result = importlib.util.find_spec("open_data_contract_standard")
-    assert result is not None, "open-data-contract-standard is a dependency"
-    assert result.origin is not None
-    schema = msgspec.json.decode((Path(result.origin).parent / "schema.json").read_bytes())
+    schema = msgspec.json.decode(
+        resources.files("open_data_contract_standard").joinpath("schema.json").read_bytes()
+    )
     for rule in schema["$defs"]["SchemaBaseProperty"]["allOf"]:
         _apply_only_where_there_is_a_type(rule)
     return jsonschema.validators.validator_for(schema)(schema)

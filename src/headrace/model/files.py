@@ -1,32 +1,21 @@
-"""The files of a project: declaration files, their text, and their bytes, each read once.
+"""The declaration files of a project: their kinds and places, and their text.
 
-Symbolic links to declarations aren't followed: declarations must be in the project's folder.
-Hidden files and folders are skipped.
+`headrace.compiler.project_files` lists and reads them.
 """
 
 from __future__ import annotations
 
 import codecs
 import enum
-import errno
 import hashlib
-import os
 import re
-import stat
-from collections.abc import Iterator
-from functools import cached_property
-from pathlib import Path
 
-from headrace.model.errors import Problem, ProblemLevel, ProjectError, Report
-from headrace.model.nodes import Place, Value
+from headrace.model.errors import Problem, Report
+from headrace.model.nodes import Value
 
 # Declaration files and their text.
 
 SETTINGS_FILE = "headrace.toml"
-FILES_MAX = 200_000
-"""At most this number of declaration files per project."""
-DEPTH_MAX = 32
-"""At most this number of nested folders."""
 
 
 class FileKind(enum.StrEnum):
@@ -52,12 +41,12 @@ FILE_BYTES_MAX = dict.fromkeys(FileKind, 1 << 20) | {
     FileKind.TEST: 4 << 20,
 }
 
-_AT_THE_TOP = {
+FILES_AT_TOP = {
     SETTINGS_FILE: FileKind.SETTINGS,
     "owners.yaml": FileKind.OWNERS,
     "consumers.yaml": FileKind.CONSUMERS,
 }
-_IN_FOLDERS: dict[str, tuple[tuple[str, FileKind], ...]] = {
+FILES_IN_FOLDERS: dict[str, tuple[tuple[str, FileKind], ...]] = {
     "sources": ((".yaml", FileKind.SOURCE),),
     "assets": ((".sql", FileKind.SQL), (".py", FileKind.PYTHON), (".yaml", FileKind.YAML_ASSET)),
     "contracts": ((".odcs.yaml", FileKind.CONTRACT),),
@@ -65,8 +54,7 @@ _IN_FOLDERS: dict[str, tuple[tuple[str, FileKind], ...]] = {
     "macros": ((".sql", FileKind.MACRO),),
     "tests": ((".yaml", FileKind.TEST),),
 }
-DECLARATION_FOLDERS = tuple(_IN_FOLDERS)
-_LOOKALIKES = {"owners.yml": "owners.yaml", "consumers.yml": "consumers.yaml"}
+DECLARATION_FOLDERS = tuple(FILES_IN_FOLDERS)
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 _WIDE_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -94,212 +82,6 @@ class Scan(Value, kw_only=True):
     problems: tuple[Problem, ...] = ()
 
 
-def find_root(start: Path) -> Path:
-    """Return the nearest folder with `headrace.toml`, from `start` upwards.
-
-    Raises ProjectError if there is none.
-    """
-    start = start.absolute()
-    for folder in (start, *start.parents):
-        if (folder / SETTINGS_FILE).is_file():
-            return folder
-    raise ProjectError(
-        f"no {SETTINGS_FILE} in {start} or above",
-        hint="`headrace init` makes a project; `--project DIR` names one",
-    )
-
-
-def scan(root: Path) -> Scan:
-    """List a project's declaration files without reading them.
-
-    Raises ProjectError if the folder can't be listed.
-    """
-    problems: list[Problem] = []
-    try:
-        files = sorted(_scan_into(root, problems), key=lambda file: file.path)
-    except OSError as error:
-        raise ProjectError(
-            f"{root}: {error.strerror or error}", hint="`--project DIR` names a project's folder"
-        ) from error
-    if not any(file.kind is FileKind.SETTINGS for file in files):
-        problems.append(
-            _problem(
-                "no_settings",
-                SETTINGS_FILE,
-                f"{SETTINGS_FILE} is missing",
-                "`headrace init` writes one",
-            )
-        )
-    if len(files) > FILES_MAX:
-        problems.append(
-            _problem(
-                "file_not_read",
-                ".",
-                f"{len(files):,} declaration files are too many",
-                f"at most {FILES_MAX:,}",
-            )
-        )
-        files = files[:FILES_MAX]
-    return Scan(
-        files=tuple(files), problems=tuple(sorted(problems, key=lambda problem: problem.place.file))
-    )
-
-
-def folders(root: Path) -> list[str]:
-    """Return the folders that `scan` lists, the project's first.
-
-    While none of them changes, no declaration file is added or removed.
-    """
-    tops = [str(root / name) for name in _IN_FOLDERS]
-    return [str(root), *(folder for top in tops for folder, _, _ in os.walk(top))]
-
-
-def _scan_into(root: Path, problems: list[Problem]) -> Iterator[ProjectFile]:
-    with os.scandir(root) as entries:
-        for entry in entries:
-            if entry.name in _AT_THE_TOP:
-                yield from _file(entry, entry.name, _AT_THE_TOP[entry.name], problems)
-            elif entry.name in _IN_FOLDERS and _is_folder(entry, entry.name, problems):
-                yield from _folder(entry.path, entry.name, _IN_FOLDERS[entry.name], problems)
-            elif entry.name in _LOOKALIKES:
-                problems.append(_not_read(entry.name, f"rename it to {_LOOKALIKES[entry.name]}"))
-
-
-def _folder(
-    path: str, name: str, kinds: tuple[tuple[str, FileKind], ...], problems: list[Problem]
-) -> Iterator[ProjectFile]:
-    """Yield all declaration files below a folder. It uses no recursion, so depth is no problem."""
-    waiting = [(path, name)]
-    while waiting:
-        folder, relative = waiting.pop()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith((".", "__pycache__")):
-                        continue
-                    child = f"{relative}/{entry.name}"
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append((entry.path, child))
-                    else:
-                        yield from _candidate(entry, child, kinds, problems)
-        except OSError as error:
-            problems.append(
-                _problem(
-                    "file_unreadable",
-                    _printable(relative),
-                    f"the folder can't be listed: {error.strerror}",
-                    "check its permissions",
-                )
-            )
-        if relative.count("/") >= DEPTH_MAX:
-            problems.append(
-                _problem(
-                    "file_not_read",
-                    _printable(relative),
-                    f"folders are nested more than {DEPTH_MAX} deep",
-                    "move them up",
-                )
-            )
-            waiting = [item for item in waiting if not item[1].startswith(relative + "/")]
-
-
-def _candidate(
-    entry: os.DirEntry[str],
-    path: str,
-    kinds: tuple[tuple[str, FileKind], ...],
-    problems: list[Problem],
-) -> Iterator[ProjectFile]:
-    for suffix, kind in kinds:
-        if entry.name.endswith(suffix):
-            yield from _file(entry, path, kind, problems)
-            return
-    if entry.is_symlink() and entry.is_dir():
-        problems.append(_not_read(path, "links aren't followed: put the folder itself there"))
-        return
-    wanted = kinds[-1][0]
-    if entry.name.endswith(".yml") or (wanted == ".odcs.yaml" and entry.name.endswith(".yaml")):
-        problems.append(_not_read(path, f"rename it to `…{wanted}`"))
-
-
-def _file(
-    entry: os.DirEntry[str], path: str, kind: FileKind, problems: list[Problem]
-) -> Iterator[ProjectFile]:
-    if _printable(path) != path:
-        problems.append(
-            _problem(
-                "file_name",
-                _printable(path),
-                "the file's name holds characters that can't be used",
-                "rename it: UTF-8, printable",
-            )
-        )
-        return
-    try:
-        seen = entry.stat(follow_symlinks=False)
-    except OSError as error:
-        problems.append(
-            _problem(
-                "file_unreadable",
-                path,
-                f"the file can't be looked at: {error.strerror}",
-                "check its permissions",
-            )
-        )
-        return
-    if stat.S_ISREG(seen.st_mode):
-        yield ProjectFile(
-            path=path,
-            kind=kind,
-            size=seen.st_size,
-            mtime_ns=seen.st_mtime_ns,
-            ctime_ns=seen.st_ctime_ns,
-            inode=seen.st_ino,
-        )
-    else:
-        problems.append(
-            _not_read(path, "links and special files aren't followed: put the file itself there")
-        )
-
-
-def _is_folder(entry: os.DirEntry[str], path: str, problems: list[Problem]) -> bool:
-    if entry.is_dir(follow_symlinks=False):
-        return True
-    if entry.is_symlink():
-        problems.append(_not_read(path, "links aren't followed: put the folder itself there"))
-    return False
-
-
-def _printable(path: str) -> str:
-    """Return the path, with escapes if it isn't UTF-8 or contains control characters."""
-    return (
-        path
-        if path.isprintable()
-        else path.encode("unicode_escape", "backslashreplace").decode("ascii")
-    )
-
-
-def _not_read(path: str, hint: str) -> Problem:
-    return _problem(
-        "file_not_read", _printable(path), "this file isn't read", hint, ProblemLevel.WARNING
-    )
-
-
-def _problem(
-    code: str, path: str, message: str, hint: str, level: ProblemLevel = ProblemLevel.ERROR
-) -> Problem:
-    return Problem(code=code, message=message, hint=hint, place=Place(file=path), level=level)
-
-
-def read_text(root: Path, file: ProjectFile, report: Report) -> str | None:
-    """Read a declaration file's text; None, with a reported problem, if it can't be read."""
-    try:
-        data = read_ordinary(root / file.path, FILE_BYTES_MAX[file.kind] + 1, os.O_NOFOLLOW)
-    except OSError as error:
-        report_unreadable(error, report)
-        return None
-    return decode_declaration(file.kind, data, report)
-
-
 def decode_declaration(kind: FileKind, data: bytes, report: Report) -> str | None:
     """Decode a declaration file's bytes; None, with a reported problem, if they are invalid.
 
@@ -317,44 +99,6 @@ def decode_declaration(kind: FileKind, data: bytes, report: Report) -> str | Non
     if kind is FileKind.PYTHON and not data.strip():
         return None  # a package's `__init__.py` is usually empty, and declares nothing
     return decode_text(data, report)
-
-
-def report_unreadable(error: OSError, report: Report) -> None:
-    """Report that a declaration file can't be read."""
-    if isinstance(error, NotOrdinary):
-        report.error(
-            "file_unreadable", 1, "this isn't an ordinary file", "put the file itself there"
-        )
-        return
-    message = f"the file can't be read: {error.strerror or error}"
-    report.error("file_unreadable", 1, message, "check that it is there, and its permissions")
-
-
-class NotOrdinary(OSError):
-    """The path is a folder, a pipe or a device, not a regular file."""
-
-
-def read_ordinary(path: Path, limit: int, flags: int = 0) -> bytes:
-    """Read at most `limit` bytes of a regular file, without ever blocking on a pipe.
-
-    `flags` are added to those of `os.open`. Raises OSError, or NotOrdinary for other kinds of
-    files.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise NotOrdinary(errno.EINVAL, "it isn't an ordinary file", str(path))
-        return _read_up_to(descriptor, limit)
-    finally:
-        os.close(descriptor)
-
-
-def _read_up_to(descriptor: int, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    while limit > 0 and (chunk := os.read(descriptor, limit)):
-        chunks.append(chunk)
-        limit -= len(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def decode_text(data: bytes, report: Report) -> str | None:
@@ -405,14 +149,6 @@ def _report_encoding(data: bytes, error: UnicodeDecodeError, report: Report) -> 
     )
 
 
-# The bytes of a project's files, each read once, so that parsing, hashing and storing use the same
-# bytes even if a file is saved meanwhile.
-
-CODE_FILE_BYTES_MAX = 16 * 1024 * 1024
-"""Larger modules are ignored, and a command's larger script is refused."""
-SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
-
-
 class Content(Value):
     """The content of a file when it was read. `sha256` is the hash of `data` in hexadecimal."""
 
@@ -423,93 +159,3 @@ class Content(Value):
 def sha256_of(data: bytes) -> str:
     """Return the SHA-256 hash in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-class CodeTooLarge(OSError):
-    """A module or script is larger than `CODE_FILE_BYTES_MAX`."""
-
-
-class ProjectFiles:
-    """A consistent view of a project's files.
-
-    Each path is opened on first access and never again: files that are saved, replaced or deleted
-    later don't change what is parsed, hashed or stored. Paths are relative to the project, with `/`
-    separators.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root.absolute()
-        self._contents: dict[str, Content | OSError] = {}
-
-    @cached_property
-    def scan(self) -> Scan:
-        """The declaration files. Raises ProjectError if the folder can't be listed."""
-        return scan(self.root)
-
-    @cached_property
-    def modules(self) -> tuple[str, ...]:
-        """All Python modules of the project, sorted, including those without declarations."""
-        results = []
-        for folder, folders, names in os.walk(self.root):
-            folders[:] = [
-                folder
-                for folder in folders
-                if not folder.startswith(".") and folder not in SKIPPED_FOLDERS
-            ]
-            paths = [Path(folder, name) for name in names if name.endswith(".py")]
-            results += [path.relative_to(self.root).as_posix() for path in paths if _is_code(path)]
-        return tuple(sorted(results))
-
-    def declaration(self, file: ProjectFile) -> Content:
-        """Return a declaration's bytes, without following links. Raises OSError.
-
-        At most one byte more than the limit of its kind is read.
-        """
-        return self._read(file.path, FILE_BYTES_MAX[file.kind] + 1, os.O_NOFOLLOW)
-
-    def code(self, path: str) -> Content:
-        """Return a module's or script's bytes, following links.
-
-        Raises ProjectError if it can't be read or is too large.
-        """
-        try:
-            return self.read_code(path)
-        except CodeTooLarge as error:
-            hint = "install it as a package, or call it by a path outside of the project"
-            raise ProjectError(f"{path} is {error.strerror}", hint=hint) from error
-        except OSError as error:
-            message = f"{path} can't be read: {error.strerror or error}"
-            raise ProjectError(message, hint="restore the file, then apply again") from error
-
-    def read_code(self, path: str) -> Content:
-        """Return the same as `code`, but raise OSError, or CodeTooLarge for a too large file."""
-        content = self._read(path, CODE_FILE_BYTES_MAX + 1, 0)
-        if len(content.data) > CODE_FILE_BYTES_MAX:
-            raise CodeTooLarge(
-                errno.EFBIG,
-                f"larger than {CODE_FILE_BYTES_MAX:,} bytes, the limit of a module or script",
-            )
-        return content
-
-    def _read(self, path: str, limit: int, flags: int) -> Content:
-        """Read at most `limit` bytes of a regular file; the bytes or the failure are cached."""
-        if path not in self._contents:
-            try:
-                data = read_ordinary(self.root / path, limit, flags)
-            except OSError as error:
-                self._contents[path] = error
-            else:
-                self._contents[path] = Content(data=data, sha256=sha256_of(data))
-        content = self._contents[path]
-        if isinstance(content, OSError):
-            raise content
-        return content
-
-
-def _is_code(path: Path) -> bool:
-    """Return whether a path is a regular file of allowed size; False if it was just deleted."""
-    try:
-        seen = path.stat()
-    except OSError:
-        return False
-    return stat.S_ISREG(seen.st_mode) and seen.st_size <= CODE_FILE_BYTES_MAX

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,7 +23,7 @@ from headrace.model.assets import (
 from headrace.model.contracts import read_contract
 from headrace.model.errors import Problem, Report, shown
 from headrace.model.fields import Fields, Items, LocatedMapping, kind_of
-from headrace.model.files import FileKind, ProjectFile, decode_declaration, read_text
+from headrace.model.files import FileKind, ProjectFile, decode_declaration
 from headrace.model.nodes import (
     Asset,
     AssetTest,
@@ -491,22 +490,13 @@ class Declared(Value, kw_only=True):
     problems: tuple[Problem, ...] = ()
 
 
-def parse_file(root: Path, file: ProjectFile) -> Declared:
-    """Read and parse a file; invalid content never raises."""
-    report = Report(file.path)
-    return _parsed(file.kind, read_text(root, file, report), report)
-
-
 def parse_bytes(file: ProjectFile, data: bytes) -> Declared:
     """Parse a file with these bytes; invalid content never raises."""
     report = Report(file.path)
-    return _parsed(file.kind, decode_declaration(file.kind, data, report), report)
-
-
-def _parsed(kind: FileKind, text: str | None, report: Report) -> Declared:
+    text = decode_declaration(file.kind, data, report)
     if text is None:
-        return Declared(path=report.file, problems=tuple(report.problems))
-    return parse_text(kind, text, report)
+        return Declared(path=file.path, problems=tuple(report.problems))
+    return parse_text(file.kind, text, report)
 
 
 def parse_text(kind: FileKind, text: str, report: Report) -> Declared:

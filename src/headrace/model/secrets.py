@@ -6,8 +6,6 @@ or `${NAME}`. Messages about a literal secret never repeat it.
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -409,18 +407,3 @@ def _is_parameter_value(fields: Fields, name: str, value: Any) -> bool:
     else:
         return True
     return False
-
-
-# The actor of commands without a signed-in user.
-
-
-def local_actor() -> str:
-    """Return the operating system's user and host, such as `ana@db1`.
-
-    It ignores environment variables such as USER and HOSTNAME, which the user could change.
-    """
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        user = f"uid:{os.getuid()}"
-    return f"{user}@{os.uname().nodename}"

@@ -1,7 +1,6 @@
 """The meaning of a project as a whole: graph, column types, lineage, fingerprints, and plans.
 
-Pure apart from reading the project's files and using its cache. `compile_project` loads sqlglot
-only for SQL that isn't in the cache.
+Pure: `compiler` reads the project's files and keeps results.
 """
 
 from __future__ import annotations
@@ -19,14 +18,11 @@ from headrace.plan.compiled import (
 
 if TYPE_CHECKING:
     from headrace.plan.comparison import changes
-    from headrace.plan.compiling import compile_project
-    from headrace.plan.impact import Lineage, compile_lineage
+    from headrace.plan.impact import Lineage
 
 _WHERE = {
     "changes": "comparison",
-    "compile_project": "compiling",
     "Lineage": "impact",
-    "compile_lineage": "impact",
 }
 
 __all__ = [
@@ -38,8 +34,6 @@ __all__ = [
     "NodeChange",
     "NodeKind",
     "changes",
-    "compile_lineage",
-    "compile_project",
 ]  # fmt: skip
 
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 import posixpath
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol
 
-from headrace.model import Asset, CommandBody, Place, Problem, PythonBody
+from headrace.model import Asset, CommandBody, Place, Problem, PythonBody, Value
 from headrace.model.errors import ProblemLevel
 from headrace.model.python_code import Import, ModuleFacts, facts_of
-from headrace.plan.cache import CodeTree
 from headrace.plan.compiled import Code, CodeFile, Use
 
 PYTHON = ".py"
@@ -30,13 +30,39 @@ FILES_MAX = 20_000
 _INTERPRETERS = ("python", "pypy")
 
 
-def find(assets: Collection[Asset], tree: CodeTree) -> tuple[Code, list[Problem]]:
+class Listing(Value):
+    """The names in one folder: possible code files, and folders to search."""
+
+    files: frozenset[str] = frozenset()
+    folders: frozenset[str] = frozenset()
+
+
+class CodeFiles(Protocol):
+    """The files of a project; paths are relative to it, and "" is its own folder."""
+
+    def listing(self, folder: str) -> Listing:
+        """Return the contents of a folder; empty if it can't be listed."""
+
+    def sha256(self, path: str) -> str:
+        """Return the hash of a file's bytes; raises OSError."""
+
+    def facts(self, path: str) -> ModuleFacts:
+        """Return the facts of a Python file; raises OSError."""
+
+    def matches(self, pattern: str) -> Sequence[str]:
+        """Return the files that match a pattern, in which `**` stands for any folders."""
+
+    def inside(self, argument: str) -> str | None:
+        """Return the project file that a command's argument names; None for anything else."""
+
+
+def find(assets: Collection[Asset], tree: CodeFiles) -> tuple[Code, list[Problem]]:
     """Return the code files that these assets use, and warnings for unfollowable imports."""
     return _Finding(assets, tree).found()
 
 
 class _Finding:
-    def __init__(self, assets: Collection[Asset], tree: CodeTree) -> None:
+    def __init__(self, assets: Collection[Asset], tree: CodeFiles) -> None:
         self._assets, self._tree = assets, tree
         self._files: dict[str, CodeFile] = {}
         self._problems: list[Problem] = []

@@ -9,16 +9,14 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from headrace.model import Asset, Project, SqlBody, UsageError, Value
 from headrace.model.errors import did_you_mean
-from headrace.plan.cache import Cache, KeptLineage, lines_key
 from headrace.plan.compiled import ChangeKind, Columns, Compiled, CompiledNode, NodeChange
-from headrace.plan.schemas import ColumnLineage
+from headrace.plan.schemas import ColumnLineage, KeptLines, lines_key
 from headrace.sql.values import UNKNOWN, Edge, Transformation
 
 # Column lineage of a compiled project.
@@ -47,8 +45,8 @@ class LineageStep(Value, kw_only=True):
 class Lineage:
     """The column lineage of a compiled project."""
 
-    def __init__(self, compiled: Compiled, lineage: KeptLineage | None) -> None:
-        self._compiled, self._kept = compiled, lineage
+    def __init__(self, compiled: Compiled, lines: Mapping[str, KeptLines]) -> None:
+        self._compiled, self._kept = compiled, lines
         self._canonical = {name.lower(): name for name in compiled.nodes}
         self._lines: dict[str, ColumnLineage] = {}
         self._downstream: dict[str, dict[str, list[tuple[str, str, Transformation]]]] | None = None
@@ -65,7 +63,7 @@ class Lineage:
             return ColumnLineage({})
         if node.sql is None or not isinstance(asset.body, SqlBody):
             return self._opaque(asset, node)
-        lines = self._kept.lines.get(node.name) if self._kept is not None else None
+        lines = self._kept.get(node.name)
         if lines is not None and lines.key == lines_key(node.sql, self._inputs(node)):
             return msgspec.msgpack.decode(lines.lines, type=ColumnLineage)
         return self._computed(node, node.sql)
@@ -217,14 +215,6 @@ class Lineage:
             if node in consumer.reads or reached & set(consumer.reads)
         ]
         return [name for name in self._compiled.order if name in reached], consumers
-
-
-def compile_lineage(compiled: Compiled, cache: Path | None = None) -> Lineage:
-    """Return the lineage of a compiled project, applied or not.
-
-    It comes from the cache where the texts are equal.
-    """
-    return Lineage(compiled, Cache(cache).load(KeptLineage))
 
 
 # The effect of a change on each column: added, dropped, of another type, or computed otherwise;

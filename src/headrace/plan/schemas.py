@@ -5,6 +5,7 @@ All are values: they are sent to worker processes and stored in the cache.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -411,3 +412,31 @@ def _is_of(edge: Edge, at: tuple[str, str], *how: Transformation) -> bool:
         at[0].lower(),
         at[1],
     ) and edge.transformation in how
+
+
+# Digests of values, and the encoded lineage of one asset under the digest of its inputs.
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def digest(value: Any) -> bytes:
+    """Return a short digest of a value's encoding."""
+    return hashlib.blake2b(_ENCODER.encode(value), digest_size=16).digest()
+
+
+def lines_key(sql: str, inputs: tuple[tuple[str, tuple[str, ...] | None], ...]) -> bytes:
+    """Return a digest of what a query's lineage depends on.
+
+    Its text and its inputs' column names.
+    """
+    return digest((sql, inputs))
+
+
+class KeptLines(msgspec.Struct, frozen=True, array_like=True):
+    """The encoded lineage of one asset's code, and a digest of its inputs.
+
+    It is encoded so that a reader of one doesn't decode all.
+    """
+
+    key: bytes
+    lines: msgspec.Raw

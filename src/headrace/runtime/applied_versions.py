@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
+from headrace.compiler.project_files import ProjectFiles
 from headrace.faults import FaultPoint, reached
 from headrace.lake import FileRef
 from headrace.lake.catalog import CatalogChange, newest_snapshot, table
 from headrace.lake.catalog import CatalogChange as LakeChange
 from headrace.lake.files import sync
 from headrace.model import Asset, CommandBody, Project, ProjectError, Settings, Source
-from headrace.model.files import Content, ProjectFiles
+from headrace.model.files import Content
 from headrace.model.nodes import PythonBody
 from headrace.model.partitions import WHOLE
 from headrace.plan import ChangeKind, Compiled

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from headrace.checks.drift import conversion_at, in_force
+from headrace.compiler.project_files import ProjectFiles
 from headrace.model import ContractColumn, Project, Source
 from headrace.model.exports import exported
-from headrace.model.files import ProjectFiles
 from headrace.model.nodes import PartitionSpec
 from headrace.plan import ChangeKind, Compiled, NodeChange
 from headrace.plan.comparison import renames, without_places

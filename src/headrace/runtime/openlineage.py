@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from headrace.compiler.lineage import compile_lineage
 from headrace.model import HeadraceError, Settings
 from headrace.model.errors import message_of, words_of
 from headrace.model.settings import PRODUCTION
-from headrace.plan import compile_lineage
 from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.lineage_events import OpenLineageNodes, end, start
 from headrace.security.secrets import Secrets

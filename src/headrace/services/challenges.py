@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from headrace.checks.challenge.trials import CheckHistory, verdict_on
+from headrace.compiler.lineage import compile_lineage
 from headrace.lake import PARTITION_COLUMN
 from headrace.model import Asset, LakeError, Project, Source
 from headrace.model.errors import first_line
-from headrace.plan import Compiled, compile_lineage
+from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.services.challenge_data import Downstream, NodeData, own_columns, subjects

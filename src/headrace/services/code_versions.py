@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.compiler.installed import Installed
 from headrace.model import Asset, PythonBody, SqlBody
 from headrace.plan import Compiled
-from headrace.plan.compiled import Environment, Installed, code_closure, imported_packages
+from headrace.plan.compiled import Environment, code_closure, imported_packages
 from headrace.services.responses import (
     CodeFileRow,
     CodeRow,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
+from headrace.compiler.lineage import compile_lineage
 from headrace.faults import FaultPoint, reached
 from headrace.incidents import gathering
 from headrace.model import (
@@ -27,7 +28,7 @@ from headrace.model import (
     UsageError,
 )
 from headrace.model.settings import PRODUCTION
-from headrace.plan import changes, compile_lineage
+from headrace.plan import changes
 from headrace.plan.project_plan import Plan
 from headrace.runtime import applied_versions
 from headrace.runtime.applied_versions import AppliedVersion

@@ -10,12 +10,12 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.compiler.lineage import compile_lineage
 from headrace.connect import SourceSchema
 from headrace.model import Asset, Contract, Project, Source, UsageError
 from headrace.model.errors import Report
 from headrace.model.files import FileKind
 from headrace.model.parsing import parse_text
-from headrace.plan import compile_lineage
 from headrace.plan.contracts import (
     ContractChange,
     VersionLevel,

@@ -21,6 +21,8 @@ import msgspec
 
 import headrace
 from headrace.checks.placeholders import with_self
+from headrace.compiler.cache import Cache, KeptBound
+from headrace.compiler.frames import receive, send
 from headrace.model import (
     Asset,
     CommandBody,
@@ -35,7 +37,6 @@ from headrace.model import (
 from headrace.model.errors import shown
 from headrace.model.python_code import script_of
 from headrace.plan import Compilation, Compiled, CompiledNode
-from headrace.plan.cache import Cache, KeptBound, digest
 from headrace.plan.compiled import Columns
 from headrace.plan.schemas import (
     Bind,
@@ -43,9 +44,9 @@ from headrace.plan.schemas import (
     Prepare,
     SelectStatement,
     StatementTable,
+    digest,
     table_columns,
 )
-from headrace.plan.worker import receive, send
 
 # DuckDB parses and binds every SQL statement of a project in a worker process. Results are cached
 # by content. This process may have the state open, so it never loads DuckDB; `engine.binding` does.

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from headrace.compiler.compiling import compile_project
 from headrace.model import ProjectError, UsageError
-from headrace.plan import Compiled, compile_project
+from headrace.plan import Compiled
 from headrace.services.session import ProjectSession
 
 SECONDS_MAX = 120

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from headrace.compiler.lineage import compile_lineage
 from headrace.model import Asset, Source
-from headrace.plan import compile_lineage
 from headrace.plan.impact import LineageStep
 from headrace.services import code_versions, targets
 from headrace.services.parameters import Argument

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.compiler.installed import Installed
 from headrace.model import (
     Asset,
     CommandBody,
@@ -19,7 +20,6 @@ from headrace.model import (
 )
 from headrace.model.errors import did_you_mean, shown
 from headrace.model.files import sha256_of
-from headrace.plan.compiled import Installed
 from headrace.services import code_versions
 from headrace.services.parameters import Argument, Excluded, Selected
 from headrace.services.responses import NodeRow, VersionFileRow, VersionRow

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.compiler.lineage import compile_lineage
+from headrace.compiler.project_files import ProjectFiles
 from headrace.lake import catalog
 from headrace.lake.reading import absolute
 from headrace.model import Asset, Consumer, LakeError, Refused, Source, StoreError, UsageError
-from headrace.model.files import ProjectFiles
 from headrace.model.intervals import to_us
 from headrace.model.partitions import order_of
 from headrace.model.settings import PRODUCTION
@@ -23,7 +24,6 @@ from headrace.plan import (
     NodeChange,
     changes,
     comparison,
-    compile_lineage,
 )
 from headrace.plan.comparison import SETTINGS
 from headrace.plan.contracts import contract_breaks

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
+from headrace.compiler.lineage import compile_lineage
 from headrace.model import Asset, HeadraceError, Project, Source, UsageError
-from headrace.plan import compile_lineage
 from headrace.services import read as reading
 from headrace.services import targets
 from headrace.services.read_queries import ReadQuery

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from headrace.compiler.project_files import ProjectFiles, find_root, read_text
 from headrace.faults import FaultPoint, reached
 from headrace.model import (
     Problem,
@@ -25,14 +26,7 @@ from headrace.model import (
     UsageError,
 )
 from headrace.model.errors import Report
-from headrace.model.files import (
-    SETTINGS_FILE,
-    FileKind,
-    ProjectFile,
-    ProjectFiles,
-    find_root,
-    read_text,
-)
+from headrace.model.files import SETTINGS_FILE, FileKind, ProjectFile
 from headrace.model.intervals import from_us, local_us, to_us, zone
 from headrace.model.settings import PRODUCTION, of_environment
 from headrace.runtime.folders import Folders
@@ -296,9 +290,7 @@ class ProjectSession:
     _exactly: tuple[ProjectFiles, Compilation] | None = None
 
     def _compile(self, progress: Progress | None, files: ProjectFiles | None) -> Compilation:
-        from headrace.plan import (
-            compile_project,
-        )  # imports sqlglot, which commands on the applied version don't need
+        from headrace.compiler.compiling import compile_project
 
         told = _Told(progress) if progress else None
         cache = self.data_folder / "cache"

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
+from headrace.compiler.project_files import read_text, scan
 from headrace.lake import PARTITION_COLUMN, LakeColumn, catalog
 from headrace.lake.sqltext import literal, quote
 from headrace.model import Asset, Project, Source, SqlBody, UsageError
 from headrace.model.errors import Report, did_you_mean
-from headrace.model.files import FileKind, read_text, scan
+from headrace.model.files import FileKind
 from headrace.runtime import usage
 from headrace.services import lake_files, targets
 from headrace.services.comparisons import (

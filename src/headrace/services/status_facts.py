@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.compiler.project_files import folders, scan
 from headrace.model import Grain, Project, Source, UsageError
-from headrace.model.files import folders, scan
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.partitions import SEPARATOR
 from headrace.model.times import Duration

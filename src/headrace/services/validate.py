@@ -224,7 +224,7 @@ def _understood(session: ProjectSession, progress: Progress) -> Compilation:
     try:
         return session.declared(progress)
     except InvalidProject:
-        from headrace.plan import compile_project
+        from headrace.compiler.compiling import compile_project
 
         return compile_project(session.root)
 

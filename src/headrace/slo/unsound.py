@@ -331,7 +331,7 @@ def lineage_of(compiled: Compiled) -> Callable[[], Callable[[str], ColumnLineage
     """Return a loader for the lineage of the applied version."""
 
     def load() -> Callable[[str], ColumnLineage]:
-        from headrace.plan.impact import compile_lineage
+        from headrace.compiler.lineage import compile_lineage
 
         return compile_lineage(compiled).of
 

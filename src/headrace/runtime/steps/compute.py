@@ -11,6 +11,7 @@ import msgspec
 
 from headrace.checks import Audit, Verdict
 from headrace.checks.audit import PartitionCheck, TableContents, audit
+from headrace.compiler.installed import current_environment
 from headrace.engine import BodyError, ErrorKind, InputData
 from headrace.engine.attempts import as_said
 from headrace.engine.command import programs_of_command
@@ -27,7 +28,6 @@ from headrace.lake.sqltext import literal, quote, relation_sql
 from headrace.lake.staging import hash_partitions
 from headrace.model import CheckSpec, CommandBody, Grain, PythonBody, SqlBody
 from headrace.model.errors import UNRESOLVED
-from headrace.plan.compiled import current_environment
 from headrace.runtime.messages import BatchPartition, ComputeTask, RowChangeCounts, TaskOutcome
 from headrace.runtime.steps.anomalies import EvaluatedAudit, evaluated_audit
 from headrace.runtime.steps.checks import (

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.checks.facts import DriftChange
+from headrace.compiler.lineage import compile_lineage
 from headrace.engine import AttemptScope, InputData
 from headrace.lake import PARTITION_COLUMN, ColumnLookup, FileRef, LakeColumn, LakeTable
 from headrace.lake.catalog import files, newest_snapshot, seen, snapshot_exists, state, table
@@ -27,7 +28,7 @@ from headrace.model import (
 )
 from headrace.model.intervals import start_us
 from headrace.model.partitions import command_line
-from headrace.plan import Compiled, compile_lineage
+from headrace.plan import Compiled
 from headrace.plan.compiled import expand_view_names, imported_packages, is_view, view_inputs
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.plan.schemas import ColumnLineage, is_join_key

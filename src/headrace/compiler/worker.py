@@ -10,14 +10,13 @@ import gc
 import os
 import signal
 import sys
-from typing import BinaryIO
 
 import msgspec
 
+from headrace.compiler.frames import receive, send
 from headrace.model import Asset, Source
 from headrace.model.files import ProjectFile
 from headrace.model.parsing import Declared, parse_bytes
-from headrace.plan.cache import digest
 from headrace.plan.schemas import (
     AssetText,
     AssetTextAnalysis,
@@ -25,6 +24,7 @@ from headrace.plan.schemas import (
     OutputSchema,
     OutputSchemaRequest,
     asset_text,
+    digest,
 )
 
 
@@ -101,20 +101,6 @@ def give_all(message: OutputSchemaRequests) -> OutputSchemas:
 
 def _encoded(given: OutputSchema, lines: ColumnLineage) -> tuple[OutputSchema, msgspec.Raw]:
     return given, msgspec.Raw(msgspec.msgpack.encode(lines))
-
-
-def receive(stream: BinaryIO) -> bytes | None:
-    """Return the next message; None at the end of the stream."""
-    length = stream.read(4)
-    if len(length) < 4:
-        return None
-    return stream.read(int.from_bytes(length, "big"))
-
-
-def send(stream: BinaryIO, data: bytes) -> None:
-    """Write one message."""
-    stream.write(len(data).to_bytes(4, "big") + data)
-    stream.flush()
 
 
 def main() -> None:

@@ -17,7 +17,8 @@ from typing import BinaryIO, Self, TypeVar, cast
 import msgspec
 
 import headrace
-from headrace.plan.worker import (
+from headrace.compiler.frames import receive, send
+from headrace.compiler.worker import (
     FilesRead,
     Message,
     OutputSchemaRequests,
@@ -28,8 +29,6 @@ from headrace.plan.worker import (
     give_all,
     read_files,
     read_texts,
-    receive,
-    send,
 )
 
 WORTH_STARTING = 300
@@ -113,7 +112,7 @@ class AnalysisPool:
     def _start(self, messages: int) -> None:
         while len(self._running) < min(self._wanted, messages):
             # -P: a module in the user's working directory is never imported
-            command = [sys.executable, "-P", "-m", "headrace.plan.worker"]
+            command = [sys.executable, "-P", "-m", "headrace.compiler.worker"]
             folder = str(Path(headrace.__file__).parent)
             self._running.append(
                 subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder)

@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+from headrace.compiler.cache import KeptBodies, KeptBody, KeptLineage
+from headrace.compiler.worker import OutputSchemaRequests, OutputSchemas, ReadTexts, TextsRead
+from headrace.compiler.workers import CHUNK, AnalysisPool
 from headrace.model import (
     Asset,
     Contract,
@@ -20,19 +23,19 @@ from headrace.model import (
 )
 from headrace.plan import compiled as plan_compiled
 from headrace.plan import graph, schemas
-from headrace.plan.cache import KeptBodies, KeptBody, KeptLineage, KeptLines, digest, lines_key
 from headrace.plan.compiled import Code, Columns, Compiled, CompiledNode, NodeKind, Use, macro_file
 from headrace.plan.contracts import not_as_promised
 from headrace.plan.schemas import (
     AssetText,
     AssetTextAnalysis,
     InputSchema,
+    KeptLines,
     OutputSchema,
     OutputSchemaRequest,
     asset_text,
+    digest,
+    lines_key,
 )
-from headrace.plan.worker import OutputSchemaRequests, OutputSchemas, ReadTexts, TextsRead
-from headrace.plan.workers import CHUNK, AnalysisPool
 from headrace.sql.values import UNKNOWN, Analysis, canonical_type
 
 Step = Callable[..., None]

@@ -1,9 +1,4 @@
-"""The compilation cache below `.headrace/cache`: results by file, by content, and as a whole.
-
-A cache is never trusted: a file that can't be decoded, or that another version wrote, counts as
-absent. File times are never compared with a clock: a file modified shortly before the cache was
-begun, by the file system's own time, is read again.
-"""
+"""The code files of a project as one compilation reads them, and whether they changed since."""
 
 from __future__ import annotations
 
@@ -12,22 +7,14 @@ import fnmatch
 import hashlib
 import os
 import posixpath
-import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
 
 import msgspec
 
-from headrace import __version__
-from headrace.model import Problem, Value
-from headrace.model.files import SKIPPED_FOLDERS, ProjectFile
-from headrace.model.parsing import Declared
+from headrace.compiler.project_files import SKIPPED_FOLDERS
 from headrace.model.python_code import ModuleFacts, facts_of
-from headrace.plan.compiled import Compilation
-from headrace.plan.schemas import AssetTextAnalysis, BindResult, OutputSchema
+from headrace.plan.closure import Listing
 
 # The project's folder as `closure` reads it. While everything that was read is unchanged, the
 # earlier result holds. Only folders that an import or a pattern looks into are listed, so a folder
@@ -38,13 +25,6 @@ ARGUMENT_CHARACTERS_MAX = 4096
 
 ReadBytes = Callable[[str], bytes]
 """Returns the bytes of a project file, which is read once; raises OSError."""
-
-
-class Listing(Value):
-    """The names in one folder: possible code files, and folders to search."""
-
-    files: frozenset[str] = frozenset()
-    folders: frozenset[str] = frozenset()
 
 
 class FileStamp(msgspec.Struct, frozen=True, array_like=True):
@@ -259,237 +239,3 @@ def _listing_digest(listing: Listing) -> bytes:
 
 def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
-
-
-# Cache files and their contents.
-
-CACHE_SCHEMA = 4
-"""Increase it when the cached values or their meaning change."""
-RACY_NS = 2_000_000_000
-"""A file modified within this time before it was read may change again within the same tick of the
-file system's clock."""
-
-
-class CacheHeader(msgspec.Struct, frozen=True, array_like=True):
-    """The writer of a cache file."""
-
-    schema: int
-    headrace: str
-    sqlglot: str
-
-
-class Stamp(msgspec.Struct, frozen=True, array_like=True):
-    """The input of the cached compilation.
-
-    A digest of all files' metadata, and hashes of racy files.
-    """
-
-    header: CacheHeader
-    files: bytes
-    racy: dict[str, str]
-
-
-class KeptFile(msgspec.Struct, frozen=True, array_like=True):
-    """A declaration file as it was read; `sha256` covers the parsed bytes."""
-
-    file: ProjectFile
-    sha256: str
-    racy: bool
-    """Whether it may have changed since without a different time or size."""
-    declared: Declared
-
-
-class KeptFiles(msgspec.Struct, frozen=True, array_like=True):
-    """Declaration files by path."""
-
-    header: CacheHeader
-    files: dict[str, KeptFile]
-
-
-class KeptBody(msgspec.Struct, frozen=True, array_like=True):
-    """The analysis of one node, with the digests of its inputs."""
-
-    text: bytes
-    read: AssetTextAnalysis
-    wanted: bytes = b""
-    given: OutputSchema | None = None
-
-
-class KeptBodies(msgspec.Struct, frozen=True, array_like=True):
-    """Analyses by node."""
-
-    header: CacheHeader
-    bodies: dict[str, KeptBody]
-
-
-class KeptLines(msgspec.Struct, frozen=True, array_like=True):
-    """The encoded lineage of one asset's code, and a digest of its inputs.
-
-    It is encoded so that a reader of one doesn't decode all.
-    """
-
-    key: bytes
-    lines: msgspec.Raw
-
-
-class KeptLineage(msgspec.Struct, frozen=True, array_like=True):
-    """Lineage by node."""
-
-    header: CacheHeader
-    lines: dict[str, KeptLines]
-
-
-class KeptCode(msgspec.Struct, frozen=True, array_like=True):
-    """What was examined for code files, and the facts of each Python file by SHA-256."""
-
-    header: CacheHeader
-    seen: CodeSeen
-    facts: dict[str, ModuleFacts]
-
-
-class KeptCompilation(msgspec.Struct, frozen=True, array_like=True):
-    """A whole compilation, with digests of its files' metadata and of their contents.
-
-    It includes what was examined for code files, with the versions of packages that count.
-    """
-
-    header: CacheHeader
-    files: bytes
-    contents: bytes
-    code: CodeSeen
-    compilation: Compilation
-
-
-class KeptBound(msgspec.Struct, frozen=True, array_like=True):
-    """DuckDB's answers by statement, and the problems of the last bound compilation (`whole`.
-
-    Its digest).
-    """
-
-    header: CacheHeader
-    whole: bytes
-    statements: int
-    problems: tuple[Problem, ...]
-    bound: dict[bytes, BindResult]
-
-
-Kept = TypeVar(
-    "Kept", KeptFiles, KeptBodies, KeptLineage, KeptCode, KeptCompilation, KeptBound, Stamp
-)
-
-_NAMES: dict[type, str] = {
-    KeptFiles: "files",
-    KeptBodies: "bodies",
-    KeptLineage: "lineage",
-    KeptCode: "code",
-    KeptCompilation: "compilation",
-    KeptBound: "bound",
-    Stamp: "stamp",
-}
-_ENCODER = msgspec.msgpack.Encoder()
-
-
-def cache_header() -> CacheHeader:
-    """Return the header that this installation writes."""
-    return CacheHeader(CACHE_SCHEMA, __version__, _sqlglot_version())
-
-
-def _sqlglot_version() -> str:
-    """Return the version from sqlglot's file.
-
-    Importing sqlglot, or the package metadata, is slower than reading a whole cache.
-    """
-    result = find_spec("sqlglot")
-    if result is None or result.origin is None:
-        return ""
-    try:
-        text = (Path(result.origin).parent / "_version.py").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-    version = re.search(
-        r"^__version__ = version = ['\"]([^'\"]+)", text, re.MULTILINE
-    ) or re.search(r"version = ['\"]([^'\"]+)", text)
-    return version[1] if version else ""
-
-
-def digest(value: Any) -> bytes:
-    """Return a short digest of a value's encoding."""
-    return hashlib.blake2b(_ENCODER.encode(value), digest_size=16).digest()
-
-
-def lines_key(sql: str, inputs: tuple[tuple[str, tuple[str, ...] | None], ...]) -> bytes:
-    """Return a digest of what a query's lineage depends on.
-
-    Its text and its inputs' column names.
-    """
-    return digest((sql, inputs))
-
-
-class Cache:
-    """A folder of cache files; with `None` nothing is cached."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self.header = cache_header()
-
-    def load(self, kind: type[Kept]) -> Kept | None:
-        """Return the cached value of that kind, if this installation wrote it and it is intact."""
-        if self._folder is None:
-            return None
-        try:
-            data = (self._folder / f"{_NAMES[kind]}.msgpack").read_bytes()
-            kept = msgspec.msgpack.decode(data, type=kind)
-        except (OSError, msgspec.MsgspecError, RecursionError, ValueError):
-            return None
-        return kept if kept.header == self.header else None
-
-    def keep(
-        self,
-        value: KeptFiles
-        | KeptBodies
-        | KeptLineage
-        | KeptCode
-        | KeptCompilation
-        | KeptBound
-        | Stamp,
-    ) -> None:
-        """Write a value atomically; a cache that can't be written isn't an error."""
-        if self._folder is None:
-            return
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=self._folder, prefix=".writing-", delete=False
-            ) as file:
-                written = Path(file.name)
-                try:
-                    file.write(_ENCODER.encode(value))
-                    file.flush()
-                    written.replace(self._folder / f"{_NAMES[type(value)]}.msgpack")
-                except BaseException:
-                    written.unlink()
-                    raise
-        except OSError:
-            return
-
-    def begun_ns(self) -> int:
-        """Return the file system's time now, in nanoseconds; 0 if nothing can be written.
-
-        Then no file counts as racy, and nothing is cached anyway.
-        """
-        if self._folder is None:
-            return 0
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".now-") as file:
-                return os.fstat(file.fileno()).st_mtime_ns
-        except OSError:
-            return 0
-
-
-def racy_files(files: Sequence[ProjectFile], begun_ns: int) -> list[ProjectFile]:
-    """Return the files that may change again without a change of their times."""
-    if not begun_ns:
-        return []
-    limit = begun_ns - RACY_NS
-    return [file for file in files if file.mtime_ns >= limit or file.ctime_ns >= limit]

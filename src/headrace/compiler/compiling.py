@@ -17,17 +17,10 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.model import Asset, Problem, ProblemLevel, Project
-from headrace.model.errors import Report
-from headrace.model.files import Content, ProjectFile, ProjectFiles, Scan, report_unreadable
-from headrace.model.linking import link
-from headrace.model.parsing import Declared
-from headrace.model.settings import PRODUCTION
-from headrace.plan.assembling import Assembler
-from headrace.plan.cache import (
+from headrace.compiler.assembling import Assembler
+from headrace.compiler.cache import (
     RACY_NS,
     Cache,
-    CodeTree,
     KeptBodies,
     KeptBody,
     KeptCode,
@@ -35,17 +28,23 @@ from headrace.plan.cache import (
     KeptFile,
     KeptFiles,
     KeptLineage,
-    KeptLines,
     Stamp,
-    code_unchanged,
-    digest,
     racy_files,
 )
+from headrace.compiler.code_files import CodeTree, code_unchanged
+from headrace.compiler.installed import installed_versions
+from headrace.compiler.project_files import ProjectFiles, report_unreadable
+from headrace.compiler.worker import FilesRead, ReadFiles
+from headrace.compiler.workers import CHUNK, AnalysisPool
+from headrace.model import Asset, Problem, ProblemLevel, Project
+from headrace.model.errors import Report
+from headrace.model.files import Content, ProjectFile, Scan
+from headrace.model.linking import link
+from headrace.model.parsing import Declared
+from headrace.model.settings import PRODUCTION
 from headrace.plan.closure import find
-from headrace.plan.compiled import Code, Compilation, LearntColumns, installed_versions
-from headrace.plan.schemas import AssetTextAnalysis
-from headrace.plan.worker import FilesRead, ReadFiles
-from headrace.plan.workers import CHUNK, AnalysisPool
+from headrace.plan.compiled import Code, Compilation, LearntColumns
+from headrace.plan.schemas import AssetTextAnalysis, KeptLines, digest
 
 UNREADABLE = "file_unreadable"
 """The code of a problem that may go away without a change of the file, so results with it aren't

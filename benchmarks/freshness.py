@@ -24,7 +24,19 @@ CODE = frozenset({".py", ".sql", ".ts", ".tsx", ".css"})
 JUDGING = ("security", "model", "incidents", "ledger", "slo", "store")
 READING = (*JUDGING, "services")
 COMMANDS = (*READING, "cli")
-RUNNING = (*COMMANDS, "connect", "engine", "lake", "plan", "checks", "runtime", "scheduler", "sql")
+RUNNING = (
+    *COMMANDS,
+    "connect",
+    "engine",
+    "integrations",
+    "lake",
+    "compiler",
+    "plan",
+    "checks",
+    "runtime",
+    "scheduler",
+    "sql",
+)
 SERVING = (*RUNNING, "web")
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
@@ -32,7 +44,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "walk": RUNNING,
     "partitions": RUNNING,
     "pipeline": RUNNING,
-    "load": (*COMMANDS, "plan", "sql"),
+    "load": (*COMMANDS, "compiler", "plan", "sql"),
     "sources": RUNNING,
     "materialise": ("lake",),
     "overhead": RUNNING,

@@ -112,7 +112,7 @@ PROCESSES = [
     ("lake maintenance", "`lake.maintenance`", "Merges and expires files with DuckLake's own SQL."),
     (
         "notification sender",
-        "`runtime.notifications.process`",
+        "`integrations.notifications.process`",
         "Sends messages, so that a slow channel delays nothing.",
     ),
 ]

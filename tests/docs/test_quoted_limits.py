@@ -34,6 +34,8 @@ from headrace.incidents import notifications, updates
 from headrace.incidents.diagnosis import attribution
 from headrace.incidents.evidence import arrivals
 from headrace.incidents.evidence import attempts as evidence_attempts
+from headrace.integrations import openlineage, traces
+from headrace.integrations.notifications import channels
 from headrace.model import common_fields
 from headrace.model.nodes import Backups, Settings
 from headrace.runtime import (
@@ -42,12 +44,9 @@ from headrace.runtime import (
     leadership,
     maintenance,
     observations,
-    openlineage,
-    traces,
 )
 from headrace.runtime import graph as runtime_graph
 from headrace.runtime.executors import dask, workers
-from headrace.runtime.notifications import channels
 from headrace.runtime.overlays import backfill, overlay
 from headrace.runtime.steps import anomalies, restatements, sources
 from headrace.scheduler import attempts as scheduler_attempts

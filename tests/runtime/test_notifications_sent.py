@@ -20,8 +20,8 @@ from aiosmtpd.controller import Controller
 from http_server_lab import Reply, Server, reply
 from runlab import Lab
 
+from headrace.integrations.notifications.channels import WAITS_SECONDS, Sending
 from headrace.model import Settings
-from headrace.runtime.notifications.channels import WAITS_SECONDS, Sending
 from headrace.store import Clock, Store
 from headrace.store.queries import notifications
 from headrace.store.queries.notifications import Queued

@@ -18,8 +18,8 @@ from openlineage.client import event_v2, facet_v2
 from openlineage.client.generated import base
 from runlab import SETTINGS, Lab
 
-from headrace.runtime import openlineage
-from headrace.runtime.openlineage import HttpSink, NotSent
+from headrace.integrations import openlineage
+from headrace.integrations.openlineage import HttpSink, NotSent
 from headrace.services.doctor import project as examined
 
 FILE = '[openlineage]\nfile = "lineage/events.jsonl"\n'

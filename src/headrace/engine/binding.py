@@ -3,8 +3,8 @@
 It finds statements that can't run in any partition before the first run.
 
 `python -m headrace.engine.binding` is the worker process of `services.diagnostics`, which may not
-load DuckDB. It exchanges framed msgpack (`plan.worker`) over standard input and output. Its session
-can't open files or the network and executes no statement.
+load DuckDB. It exchanges framed msgpack (`compiler.frames`) over standard input and output. Its
+session can't open files or the network and executes no statement.
 """
 
 from __future__ import annotations

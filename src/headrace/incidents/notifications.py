@@ -1,7 +1,7 @@
 """Who is notified of which incidents and deadlines: once, again after a change, and at the end.
 
-Messages are queued at the end of each evaluation; the process `runtime.notifications.process` sends
-them.
+Messages are queued at the end of each evaluation; `integrations.notifications.process`
+sends them.
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -27,7 +27,6 @@ from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.executors import Executor, NullExecutor
 from headrace.runtime.executors.pool import Pool
 from headrace.runtime.folders import Folders
-from headrace.runtime.traces import tracer_of
 from headrace.runtime.worker_protocol import WorkerSettings
 from headrace.security import state
 from headrace.security.audit import Action, Actor, AuditEvent, Object, append
@@ -123,6 +122,13 @@ class Busy(HeadraceError):
     """Another process leads this project; send it the request."""
 
 
+class Emitter(Protocol):
+    """Reports committed attempts to another system; the leader never waits for it."""
+
+    def close(self) -> None:
+        """End; called after the leader has left, while the lease is still held."""
+
+
 class Leadership:
     """The lease and everything opened with it."""
 
@@ -167,10 +173,11 @@ class Leadership:
             self._executor.watch(self._listener)
         return self._executor
 
-    def leader(self, applied: AppliedVersion, repair: RepairOf) -> Leader:
+    def leader(self, applied: AppliedVersion, repair: RepairOf, emitters: StartEmitters) -> Leader:
         """Return the leader of an applied version.
 
-        `repair` returns the repair of an incident, for notifications.
+        `repair` returns the repair of an incident, for notifications. `emitters` starts what
+        reports the leader's attempts to other systems.
         """
         executor = (
             self.warm(applied.compiled.project.settings) if self.closed is None else NullExecutor()
@@ -187,22 +194,14 @@ class Leadership:
             repair=repair,
             production=self.production,
         )
-        cache = self.folders.data_path / "cache"
-        settings = leader.applied.compiled.project.settings
-        if settings.openlineage:
-            # imported here: it loads HTTP and TLS, which few projects need
-            from headrace.runtime.openlineage import emitter_of
-
-            emitter = emitter_of(
-                settings, self.folders.project, self.store, self.lease.epoch, leader, cache
-            )
-            if emitter is not None:
-                self._stack.callback(emitter.close)
-        traced = tracer_of(settings, self.folders.project, self.store, self.lease.epoch)
-        if traced is not None:
-            self._stack.callback(traced.close)
+        for emitter in emitters(self, leader):
+            self._stack.callback(emitter.close)
         self._stack.callback(leader.leave)
         return leader
+
+
+StartEmitters = Callable[[Leadership, "Leader"], Iterable[Emitter]]
+"""Starts the emitters that accompany a leader."""
 
 
 @contextlib.contextmanager

@@ -18,6 +18,8 @@ import msgspec
 from headrace.compiler.lineage import compile_lineage
 from headrace.faults import FaultPoint, reached
 from headrace.incidents import gathering
+from headrace.integrations.emitters import start_emitters
+from headrace.integrations.notifications.process import NotificationSender
 from headrace.model import (
     HeadraceError,
     NotBuilt,
@@ -35,7 +37,6 @@ from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.apply_plans import plan_of
 from headrace.runtime.evaluation import VersionEvaluator, evaluate_state
 from headrace.runtime.leadership import Busy, Leadership, hold
-from headrace.runtime.notifications.process import NotificationSender
 from headrace.runtime.runs import RunRequest, RunResult
 from headrace.scheduler import Event
 from headrace.security.audit import Actor, ActorType
@@ -346,14 +347,16 @@ class CommandContext:
         if self._leading.leader is None:
             self.held.warm(self.session.settings)
             applied = self.applied() or self.apply(progress)
-            self._leading.leader = self.held.leader(applied, repair_message)
+            self._leading.leader = self.held.leader(applied, repair_message, start_emitters)
         return self._leading.leader
 
     def note_closed(self) -> None:
         """Record in the store, for later readers, that the lake isn't writable."""
         applied = self.applied()
         if self.held.closed is not None and applied is not None:
-            self.held.leader(applied, repair_message).note_closed(str(self.held.closed))
+            self.held.leader(applied, repair_message, start_emitters).note_closed(
+                str(self.held.closed)
+            )
 
     @property
     def working(self) -> Leader | None:

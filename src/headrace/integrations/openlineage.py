@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from headrace.compiler.lineage import compile_lineage
+from headrace.integrations.lineage_events import OpenLineageNodes, end, start
 from headrace.model import HeadraceError, Settings
 from headrace.model.errors import message_of, words_of
 from headrace.model.settings import PRODUCTION
 from headrace.runtime.applied_versions import AppliedVersion
-from headrace.runtime.lineage_events import OpenLineageNodes, end, start
 from headrace.security.secrets import Secrets
 from headrace.security.state import open_state
 from headrace.store import Store

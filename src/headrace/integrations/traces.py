@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
 
-    from headrace.runtime.trace_spans import Spans
+    from headrace.integrations.trace_spans import Spans
 
 
 NAMED_BY = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -90,7 +90,7 @@ class Tracer:
         try:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-            from headrace.runtime.trace_spans import Spans
+            from headrace.integrations.trace_spans import Spans
         except ImportError:
             _log.warning("traces are asked for, and `headrace[otel]` isn't installed")
             return

@@ -1,4 +1,4 @@
-"""`python -m headrace.runtime.notifications`: sends waiting notifications and exits.
+"""`python -m headrace.integrations.notifications`: sends waiting notifications and exits.
 
 It reads its `NotifierConfig` from standard input.
 """
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.runtime.notifications.channels import Sending
-from headrace.runtime.notifications.process import NotifierConfig
+from headrace.integrations.notifications.channels import Sending
+from headrace.integrations.notifications.process import NotifierConfig
 from headrace.security.state import open_state
 
 

@@ -79,7 +79,7 @@ def _spawned(errand: NotifierConfig) -> subprocess.Popen[bytes] | None:
     """Return the started process; None if the machine lacks resources, to be retried later."""
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "headrace.runtime.notifications"],
+            [sys.executable, "-m", "headrace.integrations.notifications"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from headrace.session_methods import SessionMethods
 from headrace.services.local_actor import local_actor
+from headrace.session_methods import SessionMethods
 
 if TYPE_CHECKING:
     import pyarrow as pa

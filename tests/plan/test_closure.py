@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from headrace.compiler.code_files import CodeSeen, CodeTree, code_unchanged
+from headrace.compiler.installed import current_environment, installed_versions
 from headrace.model import Asset, CommandBody, Place, ProblemLevel, PythonBody
 from headrace.plan import closure
 from headrace.plan import compiled as used_code
-from headrace.compiler.installed import current_environment, installed_versions
 from headrace.plan.compiled import (
     Code,
     CodeFile,

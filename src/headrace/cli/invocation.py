@@ -44,8 +44,8 @@ from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.terminal import Screen, clean
 from headrace.model.errors import HeadraceError, UsageError
 from headrace.services import parameters as service_parameters
-from headrace.services.parameters import SELECT_HELP, Argument, Option
 from headrace.services.local_actor import local_actor
+from headrace.services.parameters import SELECT_HELP, Argument, Option
 
 if TYPE_CHECKING:
     from headrace.cli.progress import Bar, LineProgress

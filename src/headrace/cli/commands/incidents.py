@@ -20,8 +20,8 @@ from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import Refused, UsageError
 from headrace.model.partitions import command_line
-from headrace.services.parameters import Argument, Option
 from headrace.services.incidents import incident, incidents
+from headrace.services.parameters import Argument, Option
 from headrace.services.repair_texts import AWAITED
 from headrace.services.responses.incidents import EvidenceRow, IncidentRow
 from headrace.services.responses.repairs import FixResponse

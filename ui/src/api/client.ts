@@ -3,10 +3,16 @@ import createClient from "openapi-fetch";
 import type { components, paths } from "./schema";
 
 export type Schema = components["schemas"];
-export type GetPath = { [P in keyof paths]: paths[P] extends { get: { responses: { 200: unknown } } } ? P : never }[keyof paths];
+export type GetPath = {
+  [P in keyof paths]: paths[P] extends { get: { responses: { 200: unknown } } } ? P : never;
+}[keyof paths];
 type Operation<P extends GetPath> = paths[P] extends { get: infer O } ? O : never;
-export type Parameters<P extends GetPath> = Operation<P> extends { parameters: infer A } ? Omit<A, "header" | "cookie"> : never;
-export type ResponseOf<P extends GetPath> = Operation<P> extends { responses: { 200: { content: { "application/json": infer D } } } } ? D : never;
+export type Parameters<P extends GetPath> =
+  Operation<P> extends { parameters: infer A } ? Omit<A, "header" | "cookie"> : never;
+export type ResponseOf<P extends GetPath> =
+  Operation<P> extends { responses: { 200: { content: { "application/json": infer D } } } }
+    ? D
+    : never;
 
 type Refused = Schema["RefusedRow"];
 
@@ -32,24 +38,45 @@ export const client = createClient<paths>({ baseUrl: "/" });
 export const answered = { at: Date.now() };
 
 /** The response at a path. Throws Problem, also where the server can't be reached (status 0). */
-export async function read<P extends GetPath>(path: P, params: Parameters<P>, signal?: AbortSignal): Promise<ResponseOf<P>> {
-  return (await ask(path, params, signal)).document;
+export async function read<P extends GetPath>(
+  path: P,
+  params: Parameters<P>,
+  signal?: AbortSignal,
+): Promise<ResponseOf<P>> {
+  return (await request(path, params, signal)).document;
 }
 
 /** The same with the answer's headers. */
-export async function ask<P extends GetPath>(path: P, params: Parameters<P>, signal?: AbortSignal): Promise<{ document: ResponseOf<P>; headers: Headers }> {
-  const get = client.GET as unknown as (path: string, init: unknown) => Promise<{ data?: ResponseOf<P>; error?: unknown; response: Response }>;
-  const found = await get(path, { params, signal }).catch((error: unknown) => {
+export async function request<P extends GetPath>(
+  path: P,
+  params: Parameters<P>,
+  signal?: AbortSignal,
+): Promise<{ document: ResponseOf<P>; headers: Headers }> {
+  const get = client.GET as unknown as (
+    path: string,
+    init: unknown,
+  ) => Promise<{ data?: ResponseOf<P>; error?: unknown; response: Response }>;
+  const result = await get(path, { params, signal }).catch((error: unknown) => {
     if (signal?.aborted) throw error;
-    throw new Problem(0, "The server can’t be reached.", "Is it still running? headrace serve starts it.");
+    if (error instanceof SyntaxError)
+      throw new Problem(
+        0,
+        "The server’s answer can’t be read.",
+        "It isn’t JSON: something between the browser and the server answered instead.",
+      );
+    throw new Problem(
+      0,
+      "The server can’t be reached.",
+      "Is it still running? headrace serve starts it.",
+    );
   });
-  if (found.data === undefined) throw problemOf(found.response, found.error);
+  if (result.data === undefined) throw problemOf(result.response, result.error);
   answered.at = Date.now();
-  return { document: found.data, headers: found.response.headers };
+  return { document: result.data, headers: result.response.headers };
 }
 
-export function problemOf(response: Response, said: unknown): Problem {
-  const { detail, title, hint, code, refused } = (said ?? {}) as Partial<Schema["ProblemResponse"]>;
+export function problemOf(response: Response, body: unknown): Problem {
+  const { detail, title, hint, code, refused } = (body ?? {}) as Partial<Schema["ProblemResponse"]>;
   const message = detail ?? title ?? `The server answered ${response.status}.`;
   return new Problem(response.status, message, hint ?? "", code ?? "", refused ?? null);
 }

@@ -11,9 +11,9 @@ const STREAM = "/api/v1/events";
 const COALESCE_MS = 250;
 /** The server says every ten seconds that it is there. */
 const STALE_MS = 30_000;
-const AGAIN_MS = 3_000;
+const RECONNECT_MS = 3_000;
 /** While there is no stream documents are looked at this often. */
-const LOOK_MS = 5_000;
+const POLL_MS = 5_000;
 
 let now: Live = { state: "connecting", since: Date.now() };
 const listeners = new Set<() => void>();
@@ -24,7 +24,7 @@ let heardAt = Date.now();
 /** When the server last said anything, on the stream or as an answer. */
 const lastHeard = () => Math.max(heardAt, answered.at);
 
-function become(state: Live["state"]): void {
+function setState(state: Live["state"]): void {
   if (state === now.state) return;
   const back = state === "live";
   now = { state, since: lastHeard() };
@@ -39,44 +39,48 @@ function refetch(): void {
   }, COALESCE_MS);
 }
 
-function heard(message: "live" | "change" | "connecting"): void {
-  if (message === "connecting") return become(now.state === "stale" ? "stale" : "connecting");
+function receive(message: "live" | "change" | "connecting"): void {
+  if (message === "connecting") {
+    setState(now.state === "stale" ? "stale" : "connecting");
+    return;
+  }
   heardAt = Date.now();
-  become("live");
+  setState("live");
   if (message === "change") refetch();
 }
 
-function tell(message: "live" | "change" | "connecting"): void {
+function broadcast(message: "live" | "change" | "connecting"): void {
   channel.postMessage(message);
-  heard(message);
+  receive(message);
 }
 
 function listen(): void {
   const source = new EventSource(STREAM);
-  source.onopen = () => tell("live");
-  source.addEventListener("alive", () => tell("live"));
+  source.onopen = () => broadcast("live");
+  source.addEventListener("alive", () => broadcast("live"));
   source.addEventListener("changes", (event) => {
-    const { changes } = JSON.parse(event.data) as Schema["ChangesResponse"];
-    tell(changes.length ? "change" : "live"); // what a stream begins with says only how far it is
+    const { changes } = JSON.parse(event.data as string) as Schema["ChangesResponse"];
+    broadcast(changes.length ? "change" : "live"); // what a stream begins with says only how far it is
   });
   source.onerror = () => {
-    tell("connecting");
-    if (source.readyState === EventSource.CLOSED) window.setTimeout(listen, AGAIN_MS); // refused: the browser doesn't try again by itself
+    broadcast("connecting");
+    if (source.readyState === EventSource.CLOSED) window.setTimeout(listen, RECONNECT_MS); // refused: the browser doesn't try again by itself
   };
 }
 
 /** Begin to listen, once. */
 export function beginLive(): void {
-  channel.onmessage = (event: MessageEvent<"live" | "change" | "connecting">) => heard(event.data);
+  channel.onmessage = (event: MessageEvent<"live" | "change" | "connecting">) =>
+    receive(event.data);
   void navigator.locks.request("headrace-live", () => {
     listen();
     return new Promise<never>(() => undefined); // held until the tab closes; then another tab gets it
   });
   window.setInterval(() => {
-    if (Date.now() - lastHeard() > STALE_MS) become("stale");
-    else if (now.state === "stale") become("connecting"); // it answers again, and the stream isn't back yet
+    if (Date.now() - lastHeard() > STALE_MS) setState("stale");
+    else if (now.state === "stale") setState("connecting"); // it answers again, and the stream isn't back yet
     if (now.state !== "live") refetch();
-  }, LOOK_MS);
+  }, POLL_MS);
 }
 
 export function useLive(): Live {

@@ -6,8 +6,15 @@ export function Broken() {
   return (
     <div className="stack">
       <h1>This page failed</h1>
-      <p>{error instanceof Error ? error.message : "It couldn’t be fetched."} What you did before is done; nothing else is.</p>
-      <p><button type="button" className="button main" onClick={() => window.location.reload()}>Load it again</button></p>
+      <p>
+        {error instanceof Error ? error.message : "It couldn’t be fetched."} What you did before is
+        done; nothing else is.
+      </p>
+      <p>
+        <button type="button" className="button main" onClick={() => window.location.reload()}>
+          Load it again
+        </button>
+      </p>
     </div>
   );
 }

@@ -1,10 +1,10 @@
 // What is around every page: the way to it, how it stands, whether what is shown is of now.
 import { useEffect, useRef, useState } from "react";
 import { Link, NavLink, Outlet, useLocation, useNavigate } from "react-router";
-import type { Problem, Schema } from "../api/client";
+import type { Schema } from "../api/client";
 import { useStatus } from "../api/responses";
 import { useLive } from "../api/live";
-import { lasting } from "../parts/durations";
+import { formatDuration } from "../parts/durations";
 import { Clock } from "../parts/Time";
 import { Shape } from "../parts/State";
 import { useKeys } from "./keys";
@@ -20,7 +20,7 @@ export function Shell() {
   const status = useStatus();
   const live = useLive();
   const [open, setOpen] = useState<"palette" | "help" | null>(null);
-  const main = useRef<HTMLElement>(null);
+  const mainRef = useRef<HTMLElement>(null);
   const { pathname } = useLocation();
   useGo(() => setOpen("help"));
   useEffect(() => {
@@ -33,21 +33,30 @@ export function Shell() {
     window.addEventListener("keydown", listener);
     return () => window.removeEventListener("keydown", listener);
   }, []);
-  useEffect(() => main.current?.focus({ preventScroll: true }), [pathname]); // a screen reader goes on in the page, not in the link
+  useEffect(() => mainRef.current?.focus({ preventScroll: true }), [pathname]); // a screen reader goes on in the page, not in the link
 
-  if ((status.error as Problem | null)?.status === 401) return <LoginNeeded />;
+  if (status.error?.status === 401) return <LoginNeeded />;
   return (
     <div className="shell" data-live={live.state}>
-      <a className="skip" href="#main">To the page</a>
+      <a className="skip" href="#main">
+        To the page
+      </a>
       <header className="top">
         <Link className="brand" to="/" aria-label="Headrace, Today">
           <svg width="20" height="20" viewBox="0 0 16 16" aria-hidden="true">
-            <path d="M1 10h3l2-6 3.4 8.5L11.5 8H15" fill="none" stroke="var(--accent)" strokeWidth="1.7" strokeLinecap="round" strokeLinejoin="round" />
+            <path
+              d="M1 10h3l2-6 3.4 8.5L11.5 8H15"
+              fill="none"
+              stroke="var(--accent)"
+              strokeWidth="1.7"
+              strokeLinecap="round"
+              strokeLinejoin="round"
+            />
           </svg>
           <span>Headrace</span>
         </Link>
         <button type="button" className="button find" onClick={() => setOpen("palette")}>
-          Find anything… <kbd>{/Mac/.test(navigator.userAgent) ? "⌘K" : "Ctrl K"}</kbd>
+          Find anything… <kbd>{navigator.userAgent.includes("Mac") ? "⌘K" : "Ctrl K"}</kbd>
         </button>
         <div className="where">
           {status.data && <Where status={status.data} />}
@@ -56,10 +65,13 @@ export function Shell() {
         </div>
       </header>
       <Nav />
-      <main className="page" id="main" ref={main} tabIndex={-1}>
+      <main className="page" id="main" ref={mainRef} tabIndex={-1}>
         {live.state === "stale" && (
           <div className="notice tone-warn">
-            <p><strong role="alert">The server doesn’t answer.</strong> What is shown is <Age since={live.since} /> old; it goes on by itself once the server is back.</p>
+            <p>
+              <strong role="alert">The server doesn’t answer.</strong> What is shown is{" "}
+              <Age since={live.since} /> old; it goes on by itself once the server is back.
+            </p>
           </div>
         )}
         <Outlet />
@@ -73,7 +85,11 @@ export function Shell() {
 function Where({ status }: { status: Schema["StatusResponse"] }) {
   return (
     <span className="project muted small">
-      <span className="named">{status.project} · {status.env} · </span><Clock now={status.now} zone={status.timezone} /> {status.clock === "replay" && "(replay clock)"}
+      <span className="named">
+        {status.project} · {status.env} ·{" "}
+      </span>
+      <Clock now={status.now} zone={status.timezone} />{" "}
+      {status.clock === "replay" && "(replay clock)"}
     </span>
   );
 }
@@ -87,18 +103,26 @@ function Age({ since }: { since: number }) {
     const timer = window.setInterval(() => setNow(Date.now()), AGE_MS);
     return () => window.clearInterval(timer);
   }, []);
-  return <>{lasting((now - since) / 1000)}</>;
+  return <>{formatDuration((now - since) / 1000)}</>;
 }
 
 function LivePill() {
   const live = useLive();
-  const said = { live: "Live", connecting: "Connecting", stale: "Stale" }[live.state];
+  const label = { live: "Live", connecting: "Connecting", stale: "Stale" }[live.state];
   const tone = { live: "tone-good", connecting: "tone-idle", stale: "tone-bad" }[live.state];
   return (
-    <span className={`live ${tone}`} role="status" title={live.state === "live" ? "Changes appear by themselves" : "What is shown may be old"}>
+    <span
+      className={`live ${tone}`}
+      role="status"
+      title={live.state === "live" ? "Changes appear by themselves" : "What is shown may be old"}
+    >
       <Shape of={live.state === "live" ? "good" : live.state === "connecting" ? "busy" : "bad"} />
-      {said}
-      {live.state === "stale" && <span aria-hidden="true"><Age since={live.since} /> old</span>}
+      {label}
+      {live.state === "stale" && (
+        <span aria-hidden="true">
+          <Age since={live.since} /> old
+        </span>
+      )}
     </span>
   );
 }
@@ -111,10 +135,25 @@ function ThemeButton() {
     setChosen(next);
   };
   return (
-    <button type="button" className="button plain" onClick={change} aria-label={`Theme: ${chosen}; change to ${next}`} title={`Theme: ${chosen}`}>
+    <button
+      type="button"
+      className="button plain"
+      onClick={change}
+      aria-label={`Theme: ${chosen}; change to ${next}`}
+      title={`Theme: ${chosen}`}
+    >
       <svg width="16" height="16" viewBox="0 0 16 16" aria-hidden="true">
         <circle cx="8" cy="8" r="6.2" fill="none" stroke="currentColor" strokeWidth="1.5" />
-        <path d={chosen === "light" ? "" : chosen === "dark" ? "M8 1.8a6.2 6.2 0 1 1 0 12.4 6.2 6.2 0 1 1 0-12.4" : "M8 1.8a6.2 6.2 0 0 1 0 12.4z"} fill="currentColor" />
+        <path
+          d={
+            chosen === "light"
+              ? ""
+              : chosen === "dark"
+                ? "M8 1.8a6.2 6.2 0 1 1 0 12.4 6.2 6.2 0 1 1 0-12.4"
+                : "M8 1.8a6.2 6.2 0 0 1 0 12.4z"
+          }
+          fill="currentColor"
+        />
       </svg>
     </button>
   );
@@ -135,7 +174,13 @@ function Nav() {
           const entries = NAVIGATION.filter((entry) => entry.group === group);
           if (!entries.length) return [];
           return [
-            ...(group ? [<li key={group} className="group">{group}</li>] : []),
+            ...(group
+              ? [
+                  <li key={group} className="group">
+                    {group}
+                  </li>,
+                ]
+              : []),
             ...entries.map((entry) => (
               <li key={entry.path}>
                 <NavLink to={entry.path} end={entry.path === "/"}>
@@ -154,12 +199,12 @@ function Nav() {
 /** `g` and a page's key goes there, also while another page is on its way; `?` shows the keys. */
 function useGo(help: () => void): void {
   const navigate = useNavigate();
-  const going = useRef(false);
+  const goingRef = useRef(false);
   useKeys((key) => {
-    if (key === "?") return help(), true;
-    const entry = going.current ? NAVIGATION.find((one) => one.key === key) : undefined;
-    going.current = key === "g" && !entry;
+    if (key === "?") return (help(), true);
+    const entry = goingRef.current ? NAVIGATION.find((row) => row.key === key) : undefined;
+    goingRef.current = key === "g" && !entry;
     if (entry) void navigate(entry.path);
-    return going.current || entry !== undefined;
+    return goingRef.current || entry !== undefined;
   });
 }

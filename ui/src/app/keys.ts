@@ -3,30 +3,40 @@ import { useEffect, useRef } from "react";
 
 const KEY = "headrace-keys-off";
 
-export function keysAreOn(): boolean {
+export function keysAreEnabled(): boolean {
   return localStorage.getItem(KEY) === null;
 }
 
-export function turnKeys(on: boolean): void {
+export function enableKeys(on: boolean): void {
   if (on) localStorage.removeItem(KEY);
   else localStorage.setItem(KEY, "1");
 }
 
-function typing(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
+function isTyping(target: EventTarget | null): boolean {
+  return (
+    target instanceof HTMLElement &&
+    (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName))
+  );
 }
 
 /** Call `pressed` with each single key; it says whether it was for it. Keys pressed over an open dialog are the dialog's. */
 export function useKeys(pressed: (key: string) => boolean): void {
-  const last = useRef(pressed);
+  const pressedRef = useRef(pressed);
   useEffect(() => {
-    last.current = pressed;
+    pressedRef.current = pressed;
   });
   useEffect(() => {
     const listener = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing(event.target)) return;
-      if (!keysAreOn() || document.querySelector("dialog[open]")) return;
-      if (last.current(event.key)) event.preventDefault();
+      if (
+        event.ctrlKey ||
+        event.metaKey ||
+        event.altKey ||
+        event.defaultPrevented ||
+        isTyping(event.target)
+      )
+        return;
+      if (!keysAreEnabled() || document.querySelector("dialog[open]")) return;
+      if (pressedRef.current(event.key)) event.preventDefault();
     };
     window.addEventListener("keydown", listener);
     return () => window.removeEventListener("keydown", listener);

@@ -7,26 +7,79 @@ import { Shell } from "./Shell";
 
 const pages: RouteObject[] = [
   { index: true, element: <Today /> },
-  { path: "incidents", lazy: async () => ({ Component: (await import("../pages/incident/Incidents")).Incidents }) },
-  { path: "incidents/:incident", lazy: async () => ({ Component: (await import("../pages/incident/Incident")).Incident }) },
-  { path: "consumers", lazy: async () => ({ Component: (await import("../pages/consumer/Consumers")).Consumers }) },
-  { path: "consumers/:consumer", lazy: async () => ({ Component: (await import("../pages/consumer/Consumer")).Consumer }) },
-  { path: "figures/:figure", lazy: async () => ({ Component: (await import("../pages/figure/Figure")).Figure }) },
-  { path: "assets", lazy: async () => ({ Component: (await import("../pages/asset/Assets")).Assets }) },
-  { path: "sources/:name", lazy: async () => ({ Component: (await import("../pages/asset/Asset")).Asset }) },
-  { path: "assets/:name", lazy: async () => ({ Component: (await import("../pages/asset/Asset")).Asset }) },
+  {
+    path: "incidents",
+    lazy: async () => ({ Component: (await import("../pages/incident/Incidents")).Incidents }),
+  },
+  {
+    path: "incidents/:incident",
+    lazy: async () => ({ Component: (await import("../pages/incident/Incident")).Incident }),
+  },
+  {
+    path: "consumers",
+    lazy: async () => ({ Component: (await import("../pages/consumer/Consumers")).Consumers }),
+  },
+  {
+    path: "consumers/:consumer",
+    lazy: async () => ({ Component: (await import("../pages/consumer/Consumer")).Consumer }),
+  },
+  {
+    path: "figures/:figure",
+    lazy: async () => ({ Component: (await import("../pages/figure/Figure")).Figure }),
+  },
+  {
+    path: "assets",
+    lazy: async () => ({ Component: (await import("../pages/asset/Assets")).Assets }),
+  },
+  {
+    path: "sources/:name",
+    lazy: async () => ({ Component: (await import("../pages/asset/Asset")).Asset }),
+  },
+  {
+    path: "assets/:name",
+    lazy: async () => ({ Component: (await import("../pages/asset/Asset")).Asset }),
+  },
   { path: "runs", lazy: async () => ({ Component: (await import("../pages/run/Runs")).Runs }) },
   { path: "runs/:run", lazy: async () => ({ Component: (await import("../pages/run/Run")).Run }) },
-  { path: "backfills", lazy: async () => ({ Component: (await import("../pages/backfill/Backfills")).Backfills }) },
-  { path: "backfills/new", lazy: async () => ({ Component: (await import("../pages/backfill/New")).New }) },
-  { path: "backfills/:plan", lazy: async () => ({ Component: (await import("../pages/backfill/Backfill")).Backfill }) },
+  {
+    path: "backfills",
+    lazy: async () => ({ Component: (await import("../pages/backfill/Backfills")).Backfills }),
+  },
+  {
+    path: "backfills/new",
+    lazy: async () => ({ Component: (await import("../pages/backfill/New")).New }),
+  },
+  {
+    path: "backfills/:plan",
+    lazy: async () => ({ Component: (await import("../pages/backfill/Backfill")).Backfill }),
+  },
   { path: "plan", lazy: async () => ({ Component: (await import("../pages/plan/Plan")).Plan }) },
-  { path: "checks", lazy: async () => ({ Component: (await import("../pages/checks/Checks")).Checks }) },
+  {
+    path: "checks",
+    lazy: async () => ({ Component: (await import("../pages/checks/Checks")).Checks }),
+  },
   { path: "use", lazy: async () => ({ Component: (await import("../pages/use/Use")).Use }) },
-  { path: "contracts/:node", lazy: async () => ({ Component: (await import("../pages/contract/Contract")).Contract }) },
-  { path: "audit", lazy: async () => ({ Component: (await import("../pages/audit/Audit")).Audit }) },
-  { path: "graph", lazy: async () => ({ Component: (await import("../pages/graph/Graph")).Graph }) },
+  {
+    path: "contracts/:node",
+    lazy: async () => ({ Component: (await import("../pages/contract/Contract")).Contract }),
+  },
+  {
+    path: "audit",
+    lazy: async () => ({ Component: (await import("../pages/audit/Audit")).Audit }),
+  },
+  {
+    path: "graph",
+    lazy: async () => ({ Component: (await import("../pages/graph/Graph")).Graph }),
+  },
   { path: "*", element: <NotFound /> },
 ];
 
-export const router = createBrowserRouter([{ path: "/", element: <Shell />, hydrateFallbackElement: <></>, children: [{ errorElement: <Broken />, children: pages }] }]);
+export const router = createBrowserRouter([
+  {
+    path: "/",
+    element: <Shell />,
+    // eslint-disable-next-line @eslint-react/jsx-no-useless-fragment -- the router warns where there is none
+    hydrateFallbackElement: <></>,
+    children: [{ errorElement: <Broken />, children: pages }],
+  },
+]);

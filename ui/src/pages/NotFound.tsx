@@ -8,7 +8,9 @@ export function NotFound() {
     <div className="stack">
       <h1>There is no page at this address</h1>
       <p className="mono">{pathname}</p>
-      <p><Link to="/">Today</Link> says who waits, and why.</p>
+      <p>
+        <Link to="/">Today</Link> says who waits, and why.
+      </p>
     </div>
   );
 }

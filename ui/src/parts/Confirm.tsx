@@ -2,7 +2,7 @@
 import { useId, useState, type ReactNode } from "react";
 import { useAct } from "../api/acts";
 import { Dialog } from "./Dialog";
-import { Doing } from "./Doing";
+import { ActProgress } from "./ActProgress";
 import { Refusal } from "./Page";
 
 type Props<D> = {
@@ -14,39 +14,77 @@ type Props<D> = {
   /** Whether it can't be done without a reason. */
   reasoned?: boolean;
   /** What is asked for in words. */
-  asks?: string;
+  fieldLabel?: string;
   effect: ReactNode;
   done: (document: D) => ReactNode;
   close: () => void;
 };
 
-export function Confirm<D>({ title, verb, path, body = {}, reasoned = false, asks = "Why", effect, done, close }: Props<D>) {
-  const { do_, progress } = useAct<D>(path);
-  const [reason, setReason] = useState("");
-  const field = useId();
-  const said = reason.trim();
-  const begin = () => do_.mutate({ ...body, ...(said ? { reason: said } : {}) });
+const NO_FIELDS = {};
 
-  const footer = do_.data ? (
-    <button type="button" className="button main" onClick={close}>Close</button>
+export function Confirm<D>({
+  title,
+  verb,
+  path,
+  body = NO_FIELDS,
+  reasoned = false,
+  fieldLabel: fieldLabel = "Why",
+  effect,
+  done,
+  close,
+}: Props<D>) {
+  const { mutation, progress } = useAct<D>(path);
+  const [reason, setReason] = useState("");
+  const fieldId = useId();
+  const trimmed = reason.trim();
+  const begin = () => mutation.mutate({ ...body, ...(trimmed ? { reason: trimmed } : {}) });
+
+  const footer = mutation.data ? (
+    <button type="button" className="button main" onClick={close}>
+      Close
+    </button>
   ) : (
     <>
       <span className="muted small">It goes into the audit trail.</span>
       <span className="row">
-        <button type="button" className="button" onClick={close}>{do_.isPending ? "Close" : "Not now"}</button>
-        {!do_.isPending && <button type="button" className="button main" disabled={reasoned && !said} onClick={begin}>{verb}</button>}
+        <button type="button" className="button" onClick={close}>
+          {mutation.isPending ? "Close" : "Not now"}
+        </button>
+        {!mutation.isPending && (
+          <button
+            type="button"
+            className="button main"
+            disabled={reasoned && !trimmed}
+            onClick={begin}
+          >
+            {verb}
+          </button>
+        )}
       </span>
     </>
   );
   return (
     <Dialog title={title} close={close} footer={footer}>
-      {do_.isPending ? <Doing progress={progress} /> : do_.data ? <div role="status">{done(do_.data)}</div> : (
+      {mutation.isPending ? (
+        <ActProgress progress={progress} />
+      ) : mutation.data ? (
+        <div role="status">{done(mutation.data)}</div>
+      ) : (
         <div className="stack">
-          {do_.error && <Refusal problem={do_.error} />}
+          {mutation.error && <Refusal problem={mutation.error} />}
           {effect}
           <div>
-            <label htmlFor={field}>{asks}{reasoned ? "" : " (may be left out)"}</label>
-            <input id={field} className="input" value={reason} required={reasoned} onChange={(event) => setReason(event.target.value)} />
+            <label htmlFor={fieldId}>
+              {fieldLabel}
+              {reasoned ? "" : " (may be left out)"}
+            </label>
+            <input
+              id={fieldId}
+              className="input"
+              value={reason}
+              required={reasoned}
+              onChange={(event) => setReason(event.target.value)}
+            />
           </div>
         </div>
       )}

@@ -2,6 +2,7 @@
 import { useEffect, type ReactNode } from "react";
 import { Link } from "react-router";
 import type { UseQueryResult } from "@tanstack/react-query";
+import { hasContent } from "./content";
 import type { Problem } from "../api/client";
 
 export function usePageTitle(title: string): void {
@@ -11,22 +12,41 @@ export function usePageTitle(title: string): void {
 }
 
 /** The heading, with what can be done at its end. `said` is one line under it. */
-export function Heading({ title, said, children }: { title: ReactNode; said?: ReactNode; children?: ReactNode }) {
+export function Heading({
+  title,
+  subtitle,
+  children,
+}: {
+  title: ReactNode;
+  subtitle?: ReactNode;
+  children?: ReactNode;
+}) {
   return (
     <header className="row spread">
       <div>
         <h1>{title}</h1>
-        {said && <p className="muted">{said}</p>}
+        {hasContent(subtitle) && <p className="muted">{subtitle}</p>}
       </div>
-      {children && <div className="row">{children}</div>}
+      {hasContent(children) && <div className="row">{children}</div>}
     </header>
   );
 }
 
-export function Panel({ title, aside, children }: { title: string; aside?: ReactNode; children: ReactNode }) {
+export function Panel({
+  title,
+  aside,
+  children,
+}: {
+  title: string;
+  aside?: ReactNode;
+  children: ReactNode;
+}) {
   return (
     <section className="panel" aria-label={title}>
-      <header><h2>{title}</h2>{aside && <span className="muted small">{aside}</span>}</header>
+      <header>
+        <h2>{title}</h2>
+        {hasContent(aside) && <span className="muted small">{aside}</span>}
+      </header>
       {children}
     </section>
   );
@@ -36,18 +56,48 @@ export function Panel({ title, aside, children }: { title: string; aside?: React
  * A document once it is there. What was shown last stays, marked, while the server is away: never zeros instead.
  * `heading` is for a document that is the whole page: what the page is about while there is nothing else on it.
  */
-export function Loaded<D>({ document: found, heading, children }: { document: UseQueryResult<D, Problem>; heading?: string; children: (document: D) => ReactNode }) {
-  if (found.data !== undefined && !found.isPlaceholderData) {
-    return <>{found.error && <Refusal problem={found.error} stale />}{children(found.data)}</>;
+export function Loaded<D>({
+  document: response,
+  heading,
+  children,
+}: {
+  document: UseQueryResult<D, Problem>;
+  heading?: string;
+  children: (document: D) => ReactNode;
+}) {
+  if (response.data !== undefined && !response.isPlaceholderData) {
+    return (
+      <>
+        {response.error && <Refusal problem={response.error} stale />}
+        {children(response.data)}
+      </>
+    );
   }
-  return <Instead problem={found.error} {...(heading === undefined ? {} : { heading })} />;
+  return <Placeholder problem={response.error} {...(heading === undefined ? {} : { heading })} />;
 }
 
 /** In place of a document: that it is on its way, or what was refused; of a whole page with its heading. */
-export function Instead({ problem, heading }: { problem: Problem | null; heading?: string }) {
-  const said = problem ? <Refusal problem={problem} /> : <p className="empty" role="status">Loading…</p>;
-  if (heading === undefined) return said;
-  return <div className="stack"><h1>{heading}</h1>{said}{problem && <p><Link to="/">Today</Link> says who waits, and why. <kbd>Ctrl K</kbd> finds anything by its name.</p>}</div>;
+export function Placeholder({ problem, heading }: { problem: Problem | null; heading?: string }) {
+  const subtitle = problem ? (
+    <Refusal problem={problem} />
+  ) : (
+    <p className="empty" role="status">
+      Loading…
+    </p>
+  );
+  if (heading === undefined) return subtitle;
+  return (
+    <div className="stack">
+      <h1>{heading}</h1>
+      {subtitle}
+      {problem && (
+        <p>
+          <Link to="/">Today</Link> says who waits, and why. <kbd>Ctrl K</kbd> finds anything by its
+          name.
+        </p>
+      )}
+    </div>
+  );
 }
 
 /** What the server refused, and what to do about it. */
@@ -56,7 +106,14 @@ export function Refusal({ problem, stale = false }: { problem: Problem; stale?: 
     <div className="notice tone-bad" role="alert">
       <div>
         <strong>{problem.message}</strong> {stale && "What is shown is from before."}
-        {problem.hint && <p className="muted">{problem.hint.split("\n").map((line) => line.trim()).join(" ")}</p>}
+        {problem.hint && (
+          <p className="muted">
+            {problem.hint
+              .split("\n")
+              .map((line) => line.trim())
+              .join(" ")}
+          </p>
+        )}
       </div>
     </div>
   );

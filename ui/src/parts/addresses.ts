@@ -1,10 +1,15 @@
 // Where a thing's page is. Names come from users: they are encoded whole, slashes too.
-const PAGES: Record<string, string> = {
-  consumer: "consumers", asset: "assets", source: "sources", incident: "incidents", run: "runs", backfill: "backfills",
-};
+const PAGES: ReadonlyMap<string, string> = new Map([
+  ["consumer", "consumers"],
+  ["asset", "assets"],
+  ["source", "sources"],
+  ["incident", "incidents"],
+  ["run", "runs"],
+  ["backfill", "backfills"],
+]);
 
 export function addressOf(kind: string, name: string, of?: string | null): string {
-  const page = PAGES[kind];
+  const page = PAGES.get(kind);
   if (page) return `/${page}/${encodeURIComponent(name)}`;
   if (of) return `/assets/${encodeURIComponent(of)}?${new URLSearchParams({ [kind]: name })}`;
   return `/assets?${new URLSearchParams({ [kind]: name })}`;

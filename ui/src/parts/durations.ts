@@ -5,12 +5,12 @@ const HOUR = 60 * MINUTE;
 const HOURS_MAX = 96;
 
 /** 8.2 ms, 2.1 s, 40 s, 12 min, 50 h 40 min, 5 days 2 h: rounded to what the unit shows, halves up. */
-export function lasting(seconds: number): string {
+export function formatDuration(seconds: number): string {
   const us = Math.round(Math.abs(seconds) * SECOND);
-  return seconds < 0 && us > 0 ? `−${written(us)}` : written(us);
+  return seconds < 0 && us > 0 ? `−${formatMicroseconds(us)}` : formatMicroseconds(us);
 }
 
-function written(us: number): string {
+function formatMicroseconds(us: number): string {
   if (us < 9_500) return tenths(rounded(us, 100), "ms");
   if (us < 999_500) return `${rounded(us, 1_000)} ms`;
   if (us < 9_950_000) return tenths(rounded(us, 100_000), "s");
@@ -18,7 +18,8 @@ function written(us: number): string {
   if (seconds < 60) return `${seconds} s`;
   const minutes = rounded(us, MINUTE);
   if (minutes < 60) return `${minutes} min`;
-  if (minutes < 60 * HOURS_MAX) return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+  if (minutes < 60 * HOURS_MAX)
+    return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
   const hours = rounded(us, HOUR);
   return `${Math.floor(hours / 24)} days${hours % 24 ? ` ${hours % 24} h` : ""}`;
 }
@@ -32,6 +33,16 @@ function tenths(count: number, unit: string): string {
 }
 
 /** How long something is likely to take, and between what: 4 min (3 min to 6 min). */
-export function likely({ seconds, low, high }: { seconds: number; low: number | null; high: number | null }): string {
-  return low === null || high === null ? lasting(seconds) : `${lasting(seconds)} (${lasting(low)} to ${lasting(high)})`;
+export function formatEstimate({
+  seconds,
+  low,
+  high,
+}: {
+  seconds: number;
+  low: number | null;
+  high: number | null;
+}): string {
+  return low === null || high === null
+    ? formatDuration(seconds)
+    : `${formatDuration(seconds)} (${formatDuration(low)} to ${formatDuration(high)})`;
 }

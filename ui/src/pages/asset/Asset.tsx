@@ -8,7 +8,7 @@ import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Since, Time } from "../../parts/Time";
-import { Acts, AGAIN, type ActName } from "./acts";
+import { Acts, RETRYABLE, type ActName } from "./acts";
 import { UsedBy } from "../use/Use";
 import { Checks } from "./Checks";
 import { Code } from "./Code";
@@ -21,15 +21,44 @@ import { Runs } from "./Runs";
 import "./asset.css";
 
 type Node = Schema["NodeResponse"];
-type Part = { part: string; name: string; of?: "source"; show: (document: Node) => React.ReactNode };
+type Part = {
+  part: string;
+  name: string;
+  of?: "source";
+  show: (document: Node) => React.ReactNode;
+};
 
+const PARTITIONS: Part = {
+  part: "partitions",
+  name: "Partitions",
+  show: ({ node, partitions }) => (
+    <Partitions name={node.name} source={node.kind === "source"} counted={partitions} />
+  ),
+};
 const PARTS: readonly Part[] = [
-  { part: "partitions", name: "Partitions", show: ({ node, partitions }) => <Partitions name={node.name} source={node.kind === "source"} counted={partitions} /> },
-  { part: "deliveries", name: "Deliveries", of: "source", show: ({ node, learnt }) => <Deliveries name={node.name} learnt={learnt ?? null} /> },
-  { part: "around", name: "Reads and readers", show: (document) => <Around document={document} /> },
-  { part: "columns", name: "Columns", show: ({ node, columns }) => <Columns name={node.name} columns={columns} /> },
+  PARTITIONS,
+  {
+    part: "deliveries",
+    name: "Deliveries",
+    of: "source",
+    show: ({ node, learnt }) => <Deliveries name={node.name} learnt={learnt ?? null} />,
+  },
+  {
+    part: "around",
+    name: "Reads and readers",
+    show: (document) => <ReadsAndReaders document={document} />,
+  },
+  {
+    part: "columns",
+    name: "Columns",
+    show: ({ node, columns }) => <Columns name={node.name} columns={columns} />,
+  },
   { part: "checks", name: "Checks", show: ({ node }) => <Checks name={node.name} /> },
-  { part: "lineage", name: "Lineage", show: ({ node, columns }) => <Lineage name={node.name} columns={columns} /> },
+  {
+    part: "lineage",
+    name: "Lineage",
+    show: ({ node, columns }) => <Lineage name={node.name} columns={columns} />,
+  },
   { part: "runs", name: "Runs", show: ({ node }) => <Runs name={node.name} /> },
   { part: "use", name: "Use", show: ({ node }) => <UsedBy name={node.name} /> },
   { part: "code", name: "Code", show: ({ node }) => <Code name={node.name} /> },
@@ -39,21 +68,37 @@ const PARTS: readonly Part[] = [
 export function Asset() {
   const { name = "" } = useParams();
   usePageTitle(name);
-  return <Loaded document={useResponse("/api/v1/assets/{name}", { path: { name } })} heading={name}>{(document) => <AssetOf key={name} document={document} />}</Loaded>;
+  return (
+    <Loaded document={useResponse("/api/v1/assets/{name}", { path: { name } })} heading={name}>
+      {(document) => <AssetOf key={name} document={document} />}
+    </Loaded>
+  );
 }
 
 function AssetOf({ document }: { document: Node }) {
   const [params] = useSearchParams();
-  const wanted = params.get("part") ?? (params.has("column") ? "lineage" : params.has("check") ? "checks" : "partitions");
+  const requested =
+    params.get("part") ??
+    (params.has("column") ? "lineage" : params.has("check") ? "checks" : "partitions");
   const { node } = document;
   const parts = PARTS.filter(({ of }) => of === undefined || of === node.kind);
-  const shown = parts.find(({ part }) => part === wanted) ?? parts[0]!;
+  const shown = parts.find(({ part }) => part === requested) ?? PARTITIONS;
   return (
     <div className="stack">
       <About document={document} />
       {node.state !== "fresh" && <Why name={node.name} incident={node.incident} />}
       <nav className="parts" aria-label="Parts of this page">
-        {parts.map(({ part, name }) => <Link key={part} to={`?part=${part}`} replace preventScrollReset aria-current={part === shown.part ? "page" : undefined}>{name}</Link>)}
+        {parts.map(({ part, name }) => (
+          <Link
+            key={part}
+            to={`?part=${part}`}
+            replace
+            preventScrollReset
+            aria-current={part === shown.part ? "page" : undefined}
+          >
+            {name}
+          </Link>
+        ))}
       </nav>
       {shown.show(document)}
     </div>
@@ -65,23 +110,97 @@ function About({ document }: { document: Node }) {
   const grain = node.partition === "*" ? "as a whole" : node.partition && `by ${node.partition}`;
   return (
     <>
-      <Heading title={<span className="row">{node.name} <State of={node.paused ? "paused" : node.state} />{node.quarantined && <State of="quarantined" />}</span>} said={<>{node.description && <>{node.description}<br /></>}{[node.kind, node.body, grain, node.materialize].filter(Boolean).join(" · ")}; owner <Link to={addressOf("owner", node.owner)}>{node.owner}</Link>{node.domain && <>; domain <Link to={addressOf("domain", node.domain)}>{node.domain}</Link></>}{node.tags.map((tag) => <span key={tag}> · <Link to={addressOf("tag", tag)}>{tag}</Link></span>)}</>}>
-        {node.incident && <Link className="button main" to={`/incidents/${encodeURIComponent(node.incident)}`}>Open {node.incident}</Link>}
-        <Link className="button" to={`/graph?${new URLSearchParams({ mode: "focus", root: node.name })}`}>Graph</Link>
-        {node.kind !== "source" && <Link className="button" to={`/backfills/new?${new URLSearchParams({ select: node.name })}`}>Backfill…</Link>}
+      <Heading
+        title={
+          <span className="row">
+            {node.name} <State of={node.paused ? "paused" : node.state} />
+            {node.quarantined && <State of="quarantined" />}
+          </span>
+        }
+        subtitle={
+          <>
+            {node.description && (
+              <>
+                {node.description}
+                <br />
+              </>
+            )}
+            {[node.kind, node.body, grain, node.materialize].filter(Boolean).join(" · ")}; owner{" "}
+            <Link to={addressOf("owner", node.owner)}>{node.owner}</Link>
+            {node.domain && (
+              <>
+                ; domain <Link to={addressOf("domain", node.domain)}>{node.domain}</Link>
+              </>
+            )}
+            {node.tags.map((tag) => (
+              <span key={tag}>
+                {" "}
+                · <Link to={addressOf("tag", tag)}>{tag}</Link>
+              </span>
+            ))}
+          </>
+        }
+      >
+        {node.incident && (
+          <Link className="button main" to={`/incidents/${encodeURIComponent(node.incident)}`}>
+            Open {node.incident}
+          </Link>
+        )}
+        <Link
+          className="button"
+          to={`/graph?${new URLSearchParams({ mode: "focus", root: node.name })}`}
+        >
+          Graph
+        </Link>
+        {node.kind !== "source" && (
+          <Link
+            className="button"
+            to={`/backfills/new?${new URLSearchParams({ select: node.name })}`}
+          >
+            Backfill…
+          </Link>
+        )}
         <Acts names={actsOf(document)} node={node.name} />
       </Heading>
       <p>
-        {node.published_at ? <>Published <Time at={node.published_at} /><Since said="ago" at={node.published_at} after=", " />{node.data_through && <>; data through <strong>{node.data_through}</strong></>}.</> : "Nothing is published yet."}
-        {" "}{document.consumers.length ? <>For {document.consumers.map((name, index) => <span key={name}>{index > 0 && ", "}<Link to={addressOf("consumer", name)}>{name}</Link></span>)}.</> : "No consumer needs it."}
+        {node.published_at ? (
+          <>
+            Published <Time at={node.published_at} />
+            <Since at={node.published_at} suffix="ago" before=", " />
+            {node.data_through && (
+              <>
+                ; data through <strong>{node.data_through}</strong>
+              </>
+            )}
+            .
+          </>
+        ) : (
+          "Nothing is published yet."
+        )}{" "}
+        {document.consumers.length ? (
+          <>
+            For{" "}
+            {document.consumers.map((name, index) => (
+              <span key={name}>
+                {index > 0 && ", "}
+                <Link to={addressOf("consumer", name)}>{name}</Link>
+              </span>
+            ))}
+            .
+          </>
+        ) : (
+          "No consumer needs it."
+        )}
       </p>
     </>
   );
 }
 
 function actsOf({ node, partitions }: Node): readonly ActName[] {
-  const failed = partitions.some((one) => AGAIN.includes(one.value));
-  return node.materialize === "view" ? [] : ["run", ...(failed ? ["retry" as const] : []), node.paused ? "resume" : "pause"];
+  const failed = partitions.some((partition) => RETRYABLE.includes(partition.value));
+  return node.materialize === "view"
+    ? []
+    : ["run", ...(failed ? ["retry" as const] : []), node.paused ? "resume" : "pause"];
 }
 
 function Why({ name, incident }: { name: string; incident: string | null }) {
@@ -90,7 +209,9 @@ function Why({ name, incident }: { name: string; incident: string | null }) {
       {(why) => (
         <div className="notice tone-warn">
           <div>
-            <p><strong>Why:</strong> {why.verdict}</p>
+            <p>
+              <strong>Why:</strong> {why.verdict}
+            </p>
             {why.next && !incident && <Command text={why.next} />}
           </div>
         </div>
@@ -100,21 +221,45 @@ function Why({ name, incident }: { name: string; incident: string | null }) {
 }
 
 const EDGES: readonly Column<Schema["EdgeRow"]>[] = [
-  { name: "Name", cell: (edge) => <Link to={edge.kind === "consumer" ? addressOf("consumer", edge.node) : addressOf("asset", edge.node)}>{edge.node}</Link> },
+  {
+    name: "Name",
+    cell: (edge) => (
+      <Link
+        to={
+          edge.kind === "consumer"
+            ? addressOf("consumer", edge.node)
+            : addressOf("asset", edge.node)
+        }
+      >
+        {edge.node}
+      </Link>
+    ),
+  },
   { name: "Kind", cell: (edge) => edge.kind },
   { name: "How", cell: (edge) => edge.mode },
   { name: "State", cell: (edge) => edge.state && <State of={edge.state} /> },
 ];
 const keyOf = (edge: Schema["EdgeRow"]) => `${edge.node} ${edge.mode}`;
 
-function Around({ document: { node, reads, read_by: readers } }: { document: Node }) {
+function ReadsAndReaders({ document: { node, reads, read_by: readers } }: { document: Node }) {
   return (
     <>
       <Panel title="What it reads" aside={`${reads.length}`}>
-        {reads.length ? <Table label="What it reads" columns={EDGES} rows={reads} keyOf={keyOf} /> : <Empty>{node.kind === "source" ? "It comes from outside." : "It reads nothing."}</Empty>}
+        {reads.length ? (
+          <Table label="What it reads" columns={EDGES} rows={reads} keyOf={keyOf} />
+        ) : (
+          <Empty>{node.kind === "source" ? "It comes from outside." : "It reads nothing."}</Empty>
+        )}
       </Panel>
       <Panel title="Who reads it" aside={`${readers.length}`}>
-        {readers.length ? <Table label="Who reads it" columns={EDGES} rows={readers} keyOf={keyOf} /> : <Empty>Nobody does that Headrace knows of: no asset reads it, and no consumer in <code>consumers.yaml</code>.</Empty>}
+        {readers.length ? (
+          <Table label="Who reads it" columns={EDGES} rows={readers} keyOf={keyOf} />
+        ) : (
+          <Empty>
+            Nobody does that Headrace knows of: no asset reads it, and no consumer in{" "}
+            <code>consumers.yaml</code>.
+          </Empty>
+        )}
       </Panel>
     </>
   );

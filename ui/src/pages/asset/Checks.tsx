@@ -3,7 +3,7 @@ import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
-import { Shape, State, toneOf, wordOf } from "../../parts/State";
+import { Shape, State, toneOf, labelOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 
@@ -11,26 +11,78 @@ type Check = Schema["CheckStandingRow"];
 const HISTORY = 14;
 
 const COLUMNS: readonly Column<Check>[] = [
-  { name: "Last", cell: (one) => <State of={one.state === "never" ? "never_ran" : one.state} /> },
-  { name: "Check", cell: (one) => <div><Link className="mono" to={`?${new URLSearchParams({ part: "checks", check: one.check })}`}>{one.check}</Link><div className="muted small">{one.kind}, {one.severity}; {one.file}:{one.line}</div></div> },
-  { name: "Verdict", cell: (one) => one.verdict && <div><State of={one.verdict} /><div className="muted small">{one.partition}</div></div> },
-  { name: "Failing rows", className: "number", cell: (one) => (one.failing === null ? "" : `${one.failing.toLocaleString("en")}${one.rows === null ? "" : ` of ${one.rows.toLocaleString("en")}`}`) },
-  { name: "At", cell: (one) => one.at && <Time at={one.at} /> },
-  { name: "Before, newest first", cell: (one) => <Outcomes rows={one.history} /> },
-  { name: "Failed", className: "number", cell: (one) => `${one.failures} of ${one.runs}` },
-  { name: "Why", className: "why", cell: (one) => one.reason ?? "" },
+  { name: "Last", cell: (row) => <State of={row.state === "never" ? "never_ran" : row.state} /> },
+  {
+    name: "Check",
+    cell: (row) => (
+      <div>
+        <Link className="mono" to={`?${new URLSearchParams({ part: "checks", check: row.check })}`}>
+          {row.check}
+        </Link>
+        <div className="muted small">
+          {row.kind}, {row.severity}; {row.file}:{row.line}
+        </div>
+      </div>
+    ),
+  },
+  {
+    name: "Verdict",
+    cell: (row) =>
+      row.verdict && (
+        <div>
+          <State of={row.verdict} />
+          <div className="muted small">{row.partition}</div>
+        </div>
+      ),
+  },
+  {
+    name: "Failing rows",
+    className: "number",
+    cell: (row) =>
+      row.failing === null
+        ? ""
+        : `${row.failing.toLocaleString("en")}${row.rows === null ? "" : ` of ${row.rows.toLocaleString("en")}`}`,
+  },
+  { name: "At", cell: (row) => row.at && <Time at={row.at} /> },
+  { name: "Before, newest first", cell: (row) => <Outcomes rows={row.history} /> },
+  { name: "Failed", className: "number", cell: (row) => `${row.failures} of ${row.runs}` },
+  { name: "Why", className: "why", cell: (row) => row.reason ?? "" },
 ];
 
 export function Checks({ name }: { name: string }) {
   const [params] = useSearchParams();
-  const wanted = params.get("check");
+  const check = params.get("check");
   return (
-    <Loaded document={useResponse("/api/v1/checks", { query: { select: [name], history: HISTORY } })}>
+    <Loaded
+      document={useResponse("/api/v1/checks", { query: { select: [name], history: HISTORY } })}
+    >
       {(all) => {
-        const rows = wanted ? all.filter((one) => one.check === wanted) : all;
+        const rows = check ? all.filter((row) => row.check === check) : all;
         return (
-          <Panel title="Checks" aside={wanted ? <Link to="?part=checks">All {all.length}</Link> : `${all.length}`}>
-            {rows.length ? <Table label="Checks" columns={COLUMNS} rows={rows} keyOf={(one) => `${one.node} ${one.check}`} /> : <Empty>{wanted ? "It has no check of that name." : <>Nothing is checked of it but its shape. <code>{`headrace checks suggest ${name}`}</code> says which checks its past allows.</>}</Empty>}
+          <Panel
+            title="Checks"
+            aside={check ? <Link to="?part=checks">All {all.length}</Link> : `${all.length}`}
+          >
+            {rows.length ? (
+              <Table
+                label="Checks"
+                columns={COLUMNS}
+                rows={rows}
+                keyOf={(row) => `${row.node} ${row.check}`}
+              />
+            ) : (
+              <Empty>
+                {check ? (
+                  "It has no check of that name."
+                ) : (
+                  <>
+                    Nothing is checked of it but its shape.{" "}
+                    <code>{`headrace checks suggest ${name}`}</code> says which checks its past
+                    allows.
+                  </>
+                )}
+              </Empty>
+            )}
           </Panel>
         );
       }}
@@ -39,10 +91,14 @@ export function Checks({ name }: { name: string }) {
 }
 
 function Outcomes({ rows }: { rows: Check["history"] }) {
-  const said = rows.map((row) => `${row.partition} ${wordOf(row.outcome)}`).join(", ");
+  const label = rows.map((row) => `${row.partition} ${labelOf(row.outcome)}`).join(", ");
   return (
-    <span className="outcomes" role="img" aria-label={said || "never ran"} title={said}>
-      {rows.map((row) => <span key={row.attempt + row.partition} className={`tone-${toneOf(row.outcome)}`}><Shape of={toneOf(row.outcome)} state={row.outcome} size={12} /></span>)}
+    <span className="outcomes" role="img" aria-label={label || "never ran"} title={label}>
+      {rows.map((row) => (
+        <span key={row.attempt + row.partition} className={`tone-${toneOf(row.outcome)}`}>
+          <Shape of={toneOf(row.outcome)} state={row.outcome} size={12} />
+        </span>
+      ))}
     </span>
   );
 }

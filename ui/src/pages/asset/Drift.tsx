@@ -9,24 +9,68 @@ import { Time } from "../../parts/Time";
 type Change = Schema["ContractChangeRow"];
 
 const COLUMNS: readonly Column<Change>[] = [
-  { name: "What", cell: (one) => <>{one.kind}{one.policy === "block" && <div className="small tone-bad">blocks</div>}</> },
-  { name: "Column", cell: (one) => <span className="mono">{one.column}{one.to !== null && <> → {one.to}</>}</span> },
-  { name: "Why it is thought so", className: "why", cell: (one) => <>{one.evidence.join("; ")}{one.score !== null && <div className="muted small">score {one.score}</div>}</> },
-  { name: "Used by", className: "why", cell: (one) => one.used_by.join(", ") },
+  {
+    name: "What",
+    cell: (row) => (
+      <>
+        {row.kind}
+        {row.policy === "block" && <div className="small tone-bad">blocks</div>}
+      </>
+    ),
+  },
+  {
+    name: "Column",
+    cell: (row) => (
+      <span className="mono">
+        {row.column}
+        {row.to !== null && <> → {row.to}</>}
+      </span>
+    ),
+  },
+  {
+    name: "Why it is thought so",
+    className: "why",
+    cell: (row) => (
+      <>
+        {row.evidence.join("; ")}
+        {row.score !== null && <div className="muted small">score {row.score}</div>}
+      </>
+    ),
+  },
+  { name: "Used by", className: "why", cell: (row) => row.used_by.join(", ") },
 ];
 
 export function Drift({ name }: { name: string }) {
-  const history = <Link to={`/contracts/${encodeURIComponent(name)}`}>What it is held to, and how that changed</Link>;
+  const history = (
+    <Link to={`/contracts/${encodeURIComponent(name)}`}>
+      What it is held to, and how that changed
+    </Link>
+  );
   return (
     <Loaded document={useResponse("/api/v1/contract/{node}/diff", { path: { node: name } })}>
       {({ changes, partition, at }) => (
         <Panel title="Schema against what was expected" aside={history}>
           {changes.length ? (
             <>
-              {partition && at && <p className="body">The newest delivery that differed: <span className="mono">{partition}</span>, <Time at={at} />.</p>}
-              <Table label="Schema against what was expected" columns={COLUMNS} rows={changes} keyOf={(one) => `${one.kind} ${one.column} ${one.to}`} />
+              {partition && at && (
+                <p className="body">
+                  The newest delivery that differed: <span className="mono">{partition}</span>,{" "}
+                  <Time at={at} />.
+                </p>
+              )}
+              <Table
+                label="Schema against what was expected"
+                columns={COLUMNS}
+                rows={changes}
+                keyOf={(row) => `${row.kind} ${row.column} ${row.to ?? ""}`}
+              />
             </>
-          ) : <Empty><strong>No delivery has differed.</strong> A column that is renamed, dropped, added or of another type stands here, with why it is thought so and who uses it.</Empty>}
+          ) : (
+            <Empty>
+              <strong>No delivery has differed.</strong> A column that is renamed, dropped, added or
+              of another type stands here, with why it is thought so and who uses it.
+            </Empty>
+          )}
         </Panel>
       )}
     </Loaded>

@@ -4,21 +4,40 @@ import { useResponse } from "../../api/responses";
 import { Table, type Column } from "../../parts/Table";
 
 type Row = Schema["QuarantineRow"];
-const SAID: Record<string, string> = { dropped: "Dropped", accepted: "An exception" };
+const TITLES: Record<string, string> = { dropped: "Dropped", accepted: "An exception" };
 
 /** What waits of a partition. */
 export function useHeld(node: string, partition: string, enabled: boolean): readonly Row[] {
-  const found = useResponse("/api/v1/quarantine", { query: { target: partition === "*" ? node : `${node}@${partition}` } }, enabled);
-  return enabled && found.data && !found.isPlaceholderData ? found.data : [];
+  const response = useResponse(
+    "/api/v1/quarantine",
+    { query: { target: partition === "*" ? node : `${node}@${partition}` } },
+    enabled,
+  );
+  return enabled && response.data && !response.isPlaceholderData ? response.data : [];
 }
 
 export function Held({ row }: { row: Row }) {
   return (
     <div className="notice tone-warn">
       <div className="stack" style={{ flex: 1 }}>
-        <p><strong>{SAID[row.state] ?? "In quarantine"}:</strong> {row.reason}{row.delivery && <>, from <code>{row.delivery}</code></>}</p>
-        {row.checks.map((check) => <p key={check.name} className="small"><code>{check.name}</code>: {check.detail}</p>)}
-        {row.repair?.first && <p><strong>First, a person’s:</strong> {row.repair.first}</p>}
+        <p>
+          <strong>{TITLES[row.state] ?? "In quarantine"}:</strong> {row.reason}
+          {row.delivery && (
+            <>
+              , from <code>{row.delivery}</code>
+            </>
+          )}
+        </p>
+        {row.checks.map((check) => (
+          <p key={check.name} className="small">
+            <code>{check.name}</code>: {check.detail}
+          </p>
+        ))}
+        {row.repair?.first && (
+          <p>
+            <strong>First, a person’s:</strong> {row.repair.first}
+          </p>
+        )}
         {row.sample.length > 0 && <Sample rows={row.sample} />}
       </div>
     </div>
@@ -26,11 +45,18 @@ export function Held({ row }: { row: Row }) {
 }
 
 function Sample({ rows }: { rows: Row["sample"] }) {
-  const columns: readonly Column<Record<string, unknown>>[] = Object.keys(rows[0] ?? {}).map((name) => ({ name, cell: (row) => <code>{text(row[name])}</code> }));
+  const columns: readonly Column<Record<string, unknown>>[] = Object.keys(rows[0] ?? {}).map(
+    (name) => ({ name, cell: (row) => <code>{text(row[name])}</code> }),
+  );
   return (
     <details>
       <summary>Some of its rows ({rows.length})</summary>
-      <Table label="Some of its rows" columns={columns} rows={rows.map((row) => row as Record<string, unknown>)} keyOf={(row) => JSON.stringify(row)} />
+      <Table
+        label="Some of its rows"
+        columns={columns}
+        rows={rows.map((row) => row as Record<string, unknown>)}
+        keyOf={(_, index) => `${index}`}
+      />
     </details>
   );
 }

@@ -14,24 +14,54 @@ const COLUMNS: readonly Column<Row>[] = [
 ];
 const keyOf = (row: Row) => `${row.column} ${row.via} ${row.transformation}`;
 
-export function Lineage({ name, columns }: { name: string; columns: readonly Schema["NodeColumnRow"][] }) {
+export function Lineage({
+  name,
+  columns,
+}: {
+  name: string;
+  columns: readonly Schema["NodeColumnRow"][];
+}) {
   const [params, setParams] = useSearchParams();
   const column = params.get("column") ?? "";
-  const found = useResponse("/api/v1/lineage/{column}", { path: { column: column ? `${name}.${column}` : name } });
-  const choose = (wanted: string) => setParams(wanted ? { part: "lineage", column: wanted } : { part: "lineage" }, { replace: true, preventScrollReset: true });
+  const response = useResponse("/api/v1/lineage/{column}", {
+    path: { column: column ? `${name}.${column}` : name },
+  });
+  const choose = (next: string) =>
+    setParams(next ? { part: "lineage", column: next } : { part: "lineage" }, {
+      replace: true,
+      preventScrollReset: true,
+    });
   return (
     <>
-      <label className="row">Column
-        <select className="input" style={{ width: "auto", maxWidth: "100%" }} value={column} onChange={(event) => choose(event.target.value)}>
+      <label className="row">
+        Column
+        <select
+          className="input"
+          style={{ width: "auto", maxWidth: "100%" }}
+          value={column}
+          onChange={(event) => choose(event.target.value)}
+        >
           <option value="">all of them</option>
-          {columns.map((one) => <option key={one.name} value={one.name}>{one.name}</option>)}
+          {columns.map((column) => (
+            <option key={column.name} value={column.name}>
+              {column.name}
+            </option>
+          ))}
         </select>
       </label>
-      <Loaded document={found}>
+      <Loaded document={response}>
         {(document) => (
           <>
-            <Side title="Comes from" rows={document.upstream ?? []} nothing="Nothing is known before it: it comes from outside, or code makes it that can’t be read." />
-            <Side title="Goes into" rows={document.downstream ?? []} nothing="No column that is known is made of it." />
+            <Side
+              title="Comes from"
+              rows={document.upstream ?? []}
+              nothing="Nothing is known before it: it comes from outside, or code makes it that can’t be read."
+            />
+            <Side
+              title="Goes into"
+              rows={document.downstream ?? []}
+              nothing="No column that is known is made of it."
+            />
           </>
         )}
       </Loaded>
@@ -40,12 +70,27 @@ export function Lineage({ name, columns }: { name: string; columns: readonly Sch
 }
 
 function Side({ title, rows, nothing }: { title: string; rows: readonly Row[]; nothing: string }) {
-  return <Panel title={title} aside={`${rows.length}`}>{rows.length ? <Table label={title} columns={COLUMNS} rows={rows} keyOf={keyOf} /> : <Empty>{nothing}</Empty>}</Panel>;
+  return (
+    <Panel title={title} aside={`${rows.length}`}>
+      {rows.length ? (
+        <Table label={title} columns={COLUMNS} rows={rows} keyOf={keyOf} />
+      ) : (
+        <Empty>{nothing}</Empty>
+      )}
+    </Panel>
+  );
 }
 
 /** A node's name has no dot; a column's may. */
 function ColumnLink({ of }: { of: string }) {
   const dot = of.indexOf(".");
   if (dot < 0) return <code>{of}</code>;
-  return <Link className="mono" to={`/assets/${encodeURIComponent(of.slice(0, dot))}?${new URLSearchParams({ part: "lineage", column: of.slice(dot + 1) })}`}>{of}</Link>;
+  return (
+    <Link
+      className="mono"
+      to={`/assets/${encodeURIComponent(of.slice(0, dot))}?${new URLSearchParams({ part: "lineage", column: of.slice(dot + 1) })}`}
+    >
+      {of}
+    </Link>
+  );
 }

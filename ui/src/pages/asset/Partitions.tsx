@@ -3,13 +3,14 @@ import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse, usePages } from "../../api/responses";
 import { Command } from "../../parts/Command";
-import { Ledger, type Ledgered } from "../../parts/Ledger";
+import { Ledger, type LedgerData } from "../../parts/Ledger";
 import { Empty, Loaded, Panel, Refusal } from "../../parts/Page";
-import { Shape, State, toneOf, wordOf } from "../../parts/State";
+import { MoreButton } from "../../parts/MoreButton";
+import { Shape, State, toneOf, labelOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { many } from "../../parts/words";
-import { Acts, AGAIN, type ActName } from "./acts";
+import { Acts, RETRYABLE, type ActName } from "./acts";
 import { HeatMap } from "./HeatMap";
 import { Held, useHeld } from "./Held";
 import { ordered, within, type Range } from "./range";
@@ -19,49 +20,108 @@ type Partition = Schema["PartitionRow"];
 const LIST_OPEN_MAX = 12;
 const WAITING = ["held", "rejected"];
 
-export function Partitions({ name, source, counted }: { name: string; source: boolean; counted: readonly Schema["CountedRow"][] }) {
+export function Partitions({
+  name,
+  source,
+  counted,
+}: {
+  name: string;
+  source: boolean;
+  counted: readonly Schema["CountedRow"][];
+}) {
   const [params, setParams] = useSearchParams();
-  const found = usePages("/api/v1/assets/{name}/partitions", (cursor) => ({ path: { name }, query: cursor ? { cursor } : {} }));
-  if (!found.data) return found.error ? <Refusal problem={found.error as never} /> : <p className="empty" role="status">Loading…</p>;
-  const partitions = found.pages.flatMap((page) => page.partitions);
+  const response = usePages("/api/v1/assets/{name}/partitions", (cursor) => ({
+    path: { name },
+    query: cursor ? { cursor } : {},
+  }));
+  if (!response.pages.length)
+    return response.error ? (
+      <Refusal problem={response.error} />
+    ) : (
+      <p className="empty" role="status">
+        Loading…
+      </p>
+    );
+  const partitions = response.pages.flatMap((page) => page.partitions);
   const from = params.get("partition");
   const chosen = from === null ? null : { from, to: params.get("to") ?? from };
-  const choose = (to: string, further = false) => setParams((last) => {
-    const { to: _, ...rest } = Object.fromEntries(last);
-    return further && from !== null ? { ...rest, to } : { ...rest, partition: to };
-  }, { replace: true, preventScrollReset: true });
-  const several = chosen && chosen.from !== chosen.to ? partitions.filter((row) => within(chosen, row.partition)) : [];
-  const one = several.length ? undefined : partitions.find((row) => row.partition === from);
+  const choose = (to: string, further = false) =>
+    setParams(
+      (last) => {
+        const next = new URLSearchParams(last);
+        next.delete("to");
+        next.set(further && from !== null ? "to" : "partition", to);
+        return next;
+      },
+      { replace: true, preventScrollReset: true },
+    );
+  const several =
+    chosen && chosen.from !== chosen.to
+      ? partitions.filter((row) => within(chosen, row.partition))
+      : [];
+  const item = several.length ? undefined : partitions.find((row) => row.partition === from);
   return (
     <Panel title="Partitions" aside={<Legend counted={counted} />}>
       {partitions.length ? (
         <>
           <HeatMap partitions={partitions} chosen={chosen} choose={choose} />
-          {one && <Chosen name={name} source={source} one={one} />}
-          {chosen && several.length > 0 && <Several name={name} chosen={chosen} />}
+          {item && <SelectedPartition name={name} source={source} partition={item} />}
+          {chosen && several.length > 0 && <SelectedRange name={name} chosen={chosen} />}
           <details open={partitions.length <= LIST_OPEN_MAX}>
-            <summary>As a list ({found.hasNextPage ? `the newest ${partitions.length}` : partitions.length})</summary>
-            <Table label="Partitions" columns={columnsOf(choose)} rows={partitions} keyOf={(row) => row.partition} />
+            <summary>
+              As a list (
+              {response.hasNextPage ? `the newest ${partitions.length}` : partitions.length})
+            </summary>
+            <Table
+              label="Partitions"
+              columns={columnsOf(choose)}
+              rows={partitions}
+              keyOf={(row) => row.partition}
+            />
           </details>
-          {found.hasNextPage && <p className="body"><button type="button" className="button" onClick={() => void found.fetchNextPage()}>Older ones</button></p>}
+          <MoreButton of={response} label="Older ones" />
         </>
       ) : (
-        <Empty>{source ? "Nothing was delivered yet. The first partition comes with the first delivery; " : "Nothing has been made of it yet. The first partition comes when what it reads is there; "}<code>{`headrace why ${name}`}</code> says what it waits for.</Empty>
+        <Empty>
+          {source
+            ? "Nothing was delivered yet. The first partition comes with the first delivery; "
+            : "Nothing has been made of it yet. The first partition comes when what it reads is there; "}
+          <code>{`headrace why ${name}`}</code> says what it waits for.
+        </Empty>
       )}
     </Panel>
   );
 }
 
 function Legend({ counted }: { counted: readonly Schema["CountedRow"][] }) {
-  return <span className="row">{counted.map((one) => <span key={one.value} className={`tone-${toneOf(one.value)} legend`}><Shape of={toneOf(one.value)} state={one.value} />{one.count.toLocaleString("en")} {wordOf(one.value)}</span>)}</span>;
+  return (
+    <span className="row">
+      {counted.map((row) => (
+        <span key={row.value} className={`tone-${toneOf(row.value)} legend`}>
+          <Shape of={toneOf(row.value)} state={row.value} />
+          {row.count.toLocaleString("en")} {labelOf(row.value)}
+        </span>
+      ))}
+    </span>
+  );
 }
 
 function columnsOf(choose: (partition: string) => void): readonly Column<Partition>[] {
   return [
-    { name: "Partition", cell: (row) => <button type="button" className="button plain mono" onClick={() => choose(row.partition)}>{row.partition === "*" ? "all of it" : row.partition}</button> },
+    {
+      name: "Partition",
+      cell: (row) => (
+        <button type="button" className="button plain mono" onClick={() => choose(row.partition)}>
+          {row.partition === "*" ? "all of it" : row.partition}
+        </button>
+      ),
+    },
     { name: "State", cell: (row) => <State of={row.state} /> },
     { name: "Rows", className: "number", cell: (row) => row.rows?.toLocaleString("en") ?? "" },
-    { name: "Published", cell: (row) => (row.published_at ? <Time at={row.published_at} /> : "not yet") },
+    {
+      name: "Published",
+      cell: (row) => (row.published_at ? <Time at={row.published_at} /> : "not yet"),
+    },
     { name: "Why", className: "why", cell: (row) => row.reason ?? "" },
   ];
 }
@@ -69,50 +129,118 @@ function columnsOf(choose: (partition: string) => void): readonly Column<Partiti
 /** Whether a repair begins with accepting the names that the delivery came with. */
 const acceptsNames = (command: string) => command.startsWith("headrace contract accept ");
 
-function Chosen({ name, source, one }: { name: string; source: boolean; one: Partition }) {
-  const seen = one.seen && !one.stale;
-  const why = useResponse("/api/v1/why/{subject}", { path: { subject: `${name}@${one.partition}` } });
-  const held = useHeld(name, one.partition, WAITING.includes(one.state));
+function SelectedPartition({
+  name,
+  source,
+  partition: item,
+}: {
+  name: string;
+  source: boolean;
+  partition: Partition;
+}) {
+  const seen = item.seen && !item.stale;
+  const why = useResponse("/api/v1/why/{subject}", {
+    path: { subject: `${name}@${item.partition}` },
+  });
+  const held = useHeld(name, item.partition, WAITING.includes(item.state));
   const names: ActName[] = [];
-  if (AGAIN.includes(one.state)) names.push("retry");
+  if (RETRYABLE.includes(item.state)) names.push("retry");
   if (held.some((row) => row.repair?.commands.some(acceptsNames))) names.push("names");
-  for (const word of ["accept", "drop"] as const) if (held.some((row) => row.decide.some((command) => command.startsWith(`headrace quarantine ${word} `)))) names.push(word);
-  if (!source) names.push(one.seen ? "again" : "run");
+  for (const word of ["accept", "drop"] as const)
+    if (
+      held.some((row) =>
+        row.decide.some((command) => command.startsWith(`headrace quarantine ${word} `)),
+      )
+    )
+      names.push(word);
+  if (!source) names.push(item.seen ? "again" : "run");
   return (
-    <div className="body chosen" role="region" aria-label={`Partition ${one.partition}`}>
-      <h3 className="row"><span className="mono">{one.partition === "*" ? "all of it" : one.partition}</span> <State of={one.state} /></h3>
-      {one.reason && <p>{one.reason}</p>}
-      {!seen && <Loaded document={why}>{(document) => <><p>{document.verdict}</p>{document.next && <Command text={document.next} />}</>}</Loaded>}
+    <div className="body chosen" role="region" aria-label={`Partition ${item.partition}`}>
+      <h3 className="row">
+        <span className="mono">{item.partition === "*" ? "all of it" : item.partition}</span>{" "}
+        <State of={item.state} />
+      </h3>
+      {item.reason && <p>{item.reason}</p>}
+      {!seen && (
+        <Loaded document={why}>
+          {(document) => (
+            <>
+              <p>{document.verdict}</p>
+              {document.next && <Command text={document.next} />}
+            </>
+          )}
+        </Loaded>
+      )}
       <p className="muted">
-        {one.rows !== null && `${many(one.rows, "row")}${one.bytes === null ? "" : `, ${many(Math.ceil(one.bytes / 1000), "kB", "kB")}`}`}
-        {one.published_at && <>{one.rows !== null && ", "}published <Time at={one.published_at} /></>}
-        {one.failures > 0 && `; failed ${many(one.failures, "time")} in a row`}
+        {item.rows !== null &&
+          `${many(item.rows, "row")}${item.bytes === null ? "" : `, ${many(Math.ceil(item.bytes / 1000), "kB", "kB")}`}`}
+        {item.published_at && (
+          <>
+            {item.rows !== null && ", "}published <Time at={item.published_at} />
+          </>
+        )}
+        {item.failures > 0 && `; failed ${many(item.failures, "time")} in a row`}
       </p>
       {why.data?.segments && !why.isPlaceholderData && (
         <details>
           <summary>Where the time went</summary>
-          <Ledger ledger={why.data as Ledgered} />
+          <Ledger ledger={why.data as LedgerData} />
         </details>
       )}
-      {held.map((row) => <Held key={`${row.attempt} ${row.partition}`} row={row} />)}
+      {held.map((row) => (
+        <Held key={`${row.attempt} ${row.partition}`} row={row} />
+      ))}
       <div className="row">
-        {one.seen && <Link className="button" to={`?${new URLSearchParams({ part: "preview", partition: one.partition })}`}>See its data</Link>}
-        <Acts names={names} node={name} partition={one.partition} />
-        {one.partition !== "*" && <Link className="button" to={backfillOf(name, { from: one.partition, to: one.partition })}>Backfill from here…</Link>}
+        {item.seen && (
+          <Link
+            className="button"
+            to={`?${new URLSearchParams({ part: "preview", partition: item.partition })}`}
+          >
+            See its data
+          </Link>
+        )}
+        <Acts names={names} node={name} partition={item.partition} />
+        {item.partition !== "*" && (
+          <Link
+            className="button"
+            to={backfillOf(name, { from: item.partition, to: item.partition })}
+          >
+            Backfill from here…
+          </Link>
+        )}
       </div>
     </div>
   );
 }
 
 /** From one to another: what they are together, and what can be done about all of them. */
-function Several({ name, chosen }: { name: string; chosen: Range }) {
+function SelectedRange({ name, chosen }: { name: string; chosen: Range }) {
   const { from, to } = ordered(chosen);
-  const found = useResponse("/api/v1/assets/{name}/partitions", { path: { name }, query: { from, to } });
+  const response = useResponse("/api/v1/assets/{name}/partitions", {
+    path: { name },
+    query: { from, to },
+  });
   return (
     <div className="body chosen" role="region" aria-label="Chosen partitions">
-      <h3 className="mono">{from} – {to}</h3>
-      <Loaded document={found}>{({ counted }) => <p className="row">{many((counted ?? []).reduce((sum, one) => sum + one.count, 0), "partition")}: <Legend counted={counted ?? []} /></p>}</Loaded>
-      <div className="row"><Link className="button main" to={backfillOf(name, chosen)}>Backfill these…</Link></div>
+      <h3 className="mono">
+        {from} – {to}
+      </h3>
+      <Loaded document={response}>
+        {({ counted }) => (
+          <p className="row">
+            {many(
+              counted.reduce((sum, row) => sum + row.count, 0),
+              "partition",
+            )}
+            : <Legend counted={counted} />
+          </p>
+        )}
+      </Loaded>
+      <div className="row">
+        <Link className="button main" to={backfillOf(name, chosen)}>
+          Backfill these…
+        </Link>
+      </div>
     </div>
   );
 }

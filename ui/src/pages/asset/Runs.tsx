@@ -6,7 +6,7 @@ import { addressOf } from "../../parts/addresses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { lasting } from "../../parts/durations";
+import { formatDuration } from "../../parts/durations";
 import { Time } from "../../parts/Time";
 
 type Run = Schema["RunRow"];
@@ -16,9 +16,23 @@ const SHOWN = 200;
 const RUNS: readonly Column<Run>[] = [
   { name: "State", cell: (row) => <State of={row.state} /> },
   { name: "Partition", cell: (row) => <span className="mono asset-grain">{row.partition}</span> },
-  { name: "Run", cell: (row) => <div><Link to={addressOf("run", row.run_id)}>{row.run_id}</Link><div className="muted small">{row.run_kind}, {row.actor}</div></div> },
+  {
+    name: "Run",
+    cell: (row) => (
+      <div>
+        <Link to={addressOf("run", row.run_id)}>{row.run_id}</Link>
+        <div className="muted small">
+          {row.run_kind}, {row.actor}
+        </div>
+      </div>
+    ),
+  },
   { name: "At", cell: (row) => <Time at={row.at} /> },
-  { name: "Took", className: "number", cell: (row) => (row.seconds === null ? "" : lasting(row.seconds)) },
+  {
+    name: "Took",
+    className: "number",
+    cell: (row) => (row.seconds === null ? "" : formatDuration(row.seconds)),
+  },
   { name: "Rows", className: "number", cell: (row) => row.rows?.toLocaleString("en") ?? "" },
   { name: "Why", className: "why", cell: (row) => row.reason ?? row.error?.message ?? "" },
 ];
@@ -28,7 +42,18 @@ export function Runs({ name }: { name: string }) {
     <Loaded document={useResponse("/api/v1/runs", { query: { node: name, limit: SHOWN } })}>
       {(rows) => (
         <Panel title="Runs" aside={rows.length < SHOWN ? `${rows.length}` : `the newest ${SHOWN}`}>
-          {rows.length ? <Table label="Runs" columns={RUNS} rows={rows} keyOf={(row) => `${row.attempt} ${row.partition}`} /> : <Empty>Nothing of it was attempted lately. <code>{`headrace run ${name}`}</code> does it now.</Empty>}
+          {rows.length ? (
+            <Table
+              label="Runs"
+              columns={RUNS}
+              rows={rows}
+              keyOf={(row) => `${row.attempt ?? ""} ${row.partition ?? ""}`}
+            />
+          ) : (
+            <Empty>
+              Nothing of it was attempted lately. <code>{`headrace run ${name}`}</code> does it now.
+            </Empty>
+          )}
         </Panel>
       )}
     </Loaded>

@@ -9,12 +9,24 @@ type Row = Schema["SourceScoreRow"];
 
 export function Scores({ name }: { name: string }) {
   return (
-    <Loaded document={useResponse("/api/v1/figures/{figure}", { path: { figure: "sources" }, query: { select: [name] } })}>
-      {({ rows, said, window }) => {
-        const row = (rows as Row[]).find((one) => one.source === name);
+    <Loaded
+      document={useResponse("/api/v1/figures/{figure}", {
+        path: { figure: "sources" },
+        query: { select: [name] },
+      })}
+    >
+      {({ rows, said: notes, window }) => {
+        const row = (rows as Row[]).find((row) => row.source === name);
         return (
-          <Panel title="How far it can be relied on" aside={<Link to="/figures/sources">All sources, last {window}</Link>}>
-            {row ? <Of row={row} said={said} /> : <Empty>Nothing is scored of it: nobody is served by it.</Empty>}
+          <Panel
+            title="How far it can be relied on"
+            aside={<Link to="/figures/sources">All sources, last {window}</Link>}
+          >
+            {row ? (
+              <Of row={row} notes={notes} />
+            ) : (
+              <Empty>Nothing is scored of it: nobody is served by it.</Empty>
+            )}
           </Panel>
         );
       }}
@@ -22,20 +34,47 @@ export function Scores({ name }: { name: string }) {
   );
 }
 
-function Of({ row, said }: { row: Row; said: readonly string[] }) {
+function Of({ row, notes }: { row: Row; notes: readonly string[] }) {
   const deliveries = `?${new URLSearchParams({ part: "deliveries" })}`;
   return (
     <div className="body stack">
       <dl className="facts">
-        <dt>Utility</dt><dd>{many(row.consumers, "consumer")} {row.consumers === 1 ? "needs" : "need"} it; {many(row.reads, "read")} seen. <Link to="?part=around">Who reads it</Link></dd>
-        <dt>Stability</dt><dd><Score of={row.stability} />{row.on_time} of {row.expected} on time, {row.missing} missing; {row.changed} of {many(row.deliveries, "delivery", "deliveries")} changed in shape or restated. <Link to={deliveries}>Which</Link></dd>
-        <dt>Quality</dt><dd><Score of={row.quality} />{row.rows_accepted.toLocaleString("en")} rows accepted, {row.rows_refused.toLocaleString("en")} held or rejected, about {row.rows_missing.toLocaleString("en")} missing. <Link to="?part=partitions">Partitions</Link></dd>
+        <dt>Utility</dt>
+        <dd>
+          {many(row.consumers, "consumer")} {row.consumers === 1 ? "needs" : "need"} it;{" "}
+          {many(row.reads, "read")} seen. <Link to="?part=around">Who reads it</Link>
+        </dd>
+        <dt>Stability</dt>
+        <dd>
+          <Score of={row.stability} />
+          {row.on_time} of {row.expected} on time, {row.missing} missing; {row.changed} of{" "}
+          {many(row.deliveries, "delivery", "deliveries")} changed in shape or restated.{" "}
+          <Link to={deliveries}>Which</Link>
+        </dd>
+        <dt>Quality</dt>
+        <dd>
+          <Score of={row.quality} />
+          {row.rows_accepted.toLocaleString("en")} rows accepted,{" "}
+          {row.rows_refused.toLocaleString("en")} held or rejected, about{" "}
+          {row.rows_missing.toLocaleString("en")} missing.{" "}
+          <Link to="?part=partitions">Partitions</Link>
+        </dd>
       </dl>
-      {said.map((line) => <p key={line} className="muted small">{line}</p>)}
+      {notes.map((line) => (
+        <p key={line} className="muted small">
+          {line}
+        </p>
+      ))}
     </div>
   );
 }
 
 function Score({ of }: { of: string | null }) {
-  return of === null ? <>not scored yet; </> : <><strong>at least {of}</strong>; </>;
+  return of === null ? (
+    <>not scored yet; </>
+  ) : (
+    <>
+      <strong>at least {of}</strong>;{" "}
+    </>
+  );
 }

@@ -4,138 +4,317 @@ import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { Confirm } from "../../parts/Confirm";
 import { Loaded } from "../../parts/Page";
-import { Reaches } from "../../parts/Reaches";
+import { Impact } from "../../parts/Impact";
 import { RunOutcome } from "../../parts/RunOutcome";
 import { State } from "../../parts/State";
 import { Time } from "../../parts/Time";
-import { Names } from "./Names";
+import { AcceptNames } from "./AcceptNames";
 
 type Run = Schema["RunResponse"];
 export type ActName = "run" | "again" | "retry" | "pause" | "resume" | "names" | "accept" | "drop";
 type Props = { act: ActName; node: string; partition?: string; close: () => void };
 
 /** What is said of an act on its button. */
-export const SAID: Record<ActName, string> = {
-  run: "Run…", again: "Make it again…", retry: "Retry…", pause: "Pause…", resume: "Resume…", names: "Accept names…", accept: "Publish as it is…", drop: "Drop it…",
+export const LABELS: Record<ActName, string> = {
+  run: "Run…",
+  again: "Make it again…",
+  retry: "Retry…",
+  pause: "Pause…",
+  resume: "Resume…",
+  names: "Accept names…",
+  accept: "Publish as it is…",
+  drop: "Drop it…",
 };
 /** The states of partitions that a retry takes. */
-export const AGAIN = ["failed", "rejected", "lost"];
+export const RETRYABLE = ["failed", "rejected", "lost"];
 
-const placeOf = (node: string, partition: string | undefined) => (partition === undefined || partition === "*" ? node : `${node}@${partition}`);
+const targetOf = (node: string, partition: string | undefined) =>
+  partition === undefined || partition === "*" ? node : `${node}@${partition}`;
 
 /** Buttons, and the question that each asks. */
-export function Acts({ names, node, partition }: { names: readonly ActName[]; node: string; partition?: string }) {
-  const [asked, ask] = useState<ActName | null>(null);
+export function Acts({
+  names,
+  node,
+  partition,
+}: {
+  names: readonly ActName[];
+  node: string;
+  partition?: string;
+}) {
+  const [dialog, setDialog] = useState<ActName | null>(null);
   return (
     <>
-      {names.map((name) => <button key={name} type="button" className="button" onClick={() => ask(name)}>{SAID[name]}</button>)}
-      {asked && <Act act={asked} node={node} {...(partition === undefined ? {} : { partition })} close={() => ask(null)} />}
+      {names.map((name) => (
+        <button key={name} type="button" className="button" onClick={() => setDialog(name)}>
+          {LABELS[name]}
+        </button>
+      ))}
+      {dialog && (
+        <Act
+          act={dialog}
+          node={node}
+          {...(partition === undefined ? {} : { partition })}
+          close={() => setDialog(null)}
+        />
+      )}
     </>
   );
 }
 
 function Act(props: Props) {
   switch (props.act) {
-    case "run": case "again": case "retry": return <RunIt {...props} />;
-    case "pause": return <Pause {...props} />;
-    case "resume": return <Resume {...props} />;
-    case "names": return <Names place={placeOf(props.node, props.partition)} close={props.close} />;
-    case "accept": case "drop": return <Decide {...props} />;
+    case "run":
+    case "again":
+    case "retry":
+      return <RunIt {...props} />;
+    case "pause":
+      return <Pause {...props} />;
+    case "resume":
+      return <Resume {...props} />;
+    case "names":
+      return <AcceptNames target={targetOf(props.node, props.partition)} close={props.close} />;
+    case "accept":
+    case "drop":
+      return <Decide {...props} />;
   }
 }
 
 const RUNS = {
-  run: { verb: "Run it", said: "What is due of it is made now, and what it comes from is looked at first. What is published and would be the same again isn’t made." },
-  again: { verb: "Recompute", said: "It is recomputed from what is there now, and replaces what readers see, if it passes its checks." },
-  retry: { verb: "Retry", said: "What failed, was rejected or lost of it and hasn’t been published since is tried again; nothing else." },
+  run: {
+    verb: "Run it",
+    said: "What is due of it is made now, and what it comes from is looked at first. What is published and would be the same again isn’t made.",
+  },
+  again: {
+    verb: "Recompute",
+    said: "It is recomputed from what is there now, and replaces what readers see, if it passes its checks.",
+  },
+  retry: {
+    verb: "Retry",
+    said: "What failed, was rejected or lost of it and hasn’t been published since is tried again; nothing else.",
+  },
 } as const;
 
 function RunIt({ act, node, partition, close }: Props) {
-  const place = placeOf(node, partition);
+  const target = targetOf(node, partition);
   const { verb, said } = RUNS[act as keyof typeof RUNS];
-  const body = act === "retry" ? { target: place } : { select: [node], ...(partition === undefined ? {} : { partitions: [partition] }), ...(act === "again" ? { again: true } : {}) };
-  const effect = <><p>{said}</p><Reaches select={[node]} /></>;
+  const body =
+    act === "retry"
+      ? { target }
+      : {
+          select: [node],
+          ...(partition === undefined ? {} : { partitions: [partition] }),
+          ...(act === "again" ? { again: true } : {}),
+        };
+  const effect = (
+    <>
+      <p>{said}</p>
+      <Impact select={[node]} />
+    </>
+  );
   const done = (document: Run) => <RunOutcome document={document} close={close} />;
-  return <Confirm<Run> title={`${verb}: ${place}`} verb={verb} path={act === "retry" ? "/api/v1/retry" : "/api/v1/runs"} body={body} reasoned={act === "again"} effect={effect} done={done} close={close} />;
+  return (
+    <Confirm<Run>
+      title={`${verb}: ${target}`}
+      verb={verb}
+      path={act === "retry" ? "/api/v1/retry" : "/api/v1/runs"}
+      body={body}
+      reasoned={act === "again"}
+      effect={effect}
+      done={done}
+      close={close}
+    />
+  );
 }
 
-const PAUSES = { "": "until somebody resumes it", "1h": "for an hour", "8h": "for eight hours", "1d": "for a day", "7d": "for a week" };
+const PAUSES = {
+  "": "until somebody resumes it",
+  "1h": "for an hour",
+  "8h": "for eight hours",
+  "1d": "for a day",
+  "7d": "for a week",
+};
 const EXCEPTIONS = { "1d": "for a day", "7d": "for a week", "30d": "for a month", "": "for good" };
 
 function Pause({ node, close }: Props) {
   const [until, setUntil] = useState("");
   const effect = (
     <>
-      <p>Nothing of it is begun any more; what runs goes on. Whoever waits for it waits on, and it stands as the reason.</p>
-      <Lasts until={until} choose={setUntil} choices={PAUSES} />
-      <Reaches select={[node]} />
+      <p>
+        Nothing of it is begun any more; what runs goes on. Whoever waits for it waits on, and it
+        stands as the reason.
+      </p>
+      <DurationField until={until} choose={setUntil} choices={PAUSES} />
+      <Impact select={[node]} />
     </>
   );
-  return <Confirm<Paused> title={`Pause ${node}`} verb="Pause it" path="/api/v1/pause" body={{ select: [node], ...(until && { until }) }} reasoned effect={effect} done={(document) => <Changed node={node} document={document} />} close={close} />;
+  return (
+    <Confirm<Paused>
+      title={`Pause ${node}`}
+      verb="Pause it"
+      path="/api/v1/pause"
+      body={{ select: [node], ...(until && { until }) }}
+      reasoned
+      effect={effect}
+      done={(document) => <Changed node={node} document={document} />}
+      close={close}
+    />
+  );
 }
 
 function Resume({ node, close }: Props) {
-  const paused = useResponse("/api/v1/paused", {}).data?.paused.find((one) => one.node === node);
+  const paused = useResponse("/api/v1/paused", {}).data?.paused.find((row) => row.node === node);
   const effect = (
     <>
-      {paused && <p>Paused by {paused.by}, <Time at={paused.since} />: {paused.reason}{paused.until && <>. It ends by itself <Time at={paused.until} /></>}</p>}
+      {paused && (
+        <p>
+          Paused by {paused.by}, <Time at={paused.since} />: {paused.reason}
+          {paused.until && (
+            <>
+              . It ends by itself <Time at={paused.until} />
+            </>
+          )}
+        </p>
+      )}
       <p>It runs again as its schedule says; what was due meanwhile is made now.</p>
-      <Reaches select={[node]} />
+      <Impact select={[node]} />
     </>
   );
-  return <Confirm<Paused> title={`Resume ${node}`} verb="Resume it" path="/api/v1/resume" body={{ select: [node] }} effect={effect} done={(document) => <Changed node={node} document={document} />} close={close} />;
+  return (
+    <Confirm<Paused>
+      title={`Resume ${node}`}
+      verb="Resume it"
+      path="/api/v1/resume"
+      body={{ select: [node] }}
+      effect={effect}
+      done={(document) => <Changed node={node} document={document} />}
+      close={close}
+    />
+  );
 }
 
 type Paused = Schema["PauseResponse"];
 
 function Changed({ node, document }: { node: string; document: Paused }) {
-  const paused = document.paused.find((one) => one.node === node);
+  const paused = document.paused.find((row) => row.node === node);
   if (!paused) return <p>It runs again.</p>;
-  return <p className="row"><State of="paused" /> {paused.until ? <>until <Time at={paused.until} /></> : "until somebody resumes it"}</p>;
+  return (
+    <p className="row">
+      <State of="paused" />{" "}
+      {paused.until ? (
+        <>
+          until <Time at={paused.until} />
+        </>
+      ) : (
+        "until somebody resumes it"
+      )}
+    </p>
+  );
 }
 
 /** Publish what is held as an exception, or say that it never will be: with what is wrong with it before one's eyes. */
 function Decide({ act, node, partition, close }: Props) {
   const [until, setUntil] = useState("7d");
-  const place = placeOf(node, partition);
+  const target = targetOf(node, partition);
   const accepts = act === "accept";
   const effect = (
     <>
-      <p>{accepts ? "Readers see it as it is, marked as an exception by you, and what is made of it is made. No check is called passed by that." : "It will never be published. What readers see stays, and who waits for it is told why it doesn’t come."}</p>
-      <Waiting place={place} />
-      {accepts && <Lasts until={until} choose={setUntil} choices={EXCEPTIONS} />}
-      <Reaches select={[node]} />
+      <p>
+        {accepts
+          ? "Readers see it as it is, marked as an exception by you, and what is made of it is made. No check is called passed by that."
+          : "It will never be published. What readers see stays, and who waits for it is told why it doesn’t come."}
+      </p>
+      <HeldData target={target} />
+      {accepts && <DurationField until={until} choose={setUntil} choices={EXCEPTIONS} />}
+      <Impact select={[node]} />
     </>
   );
   const done = (document: Schema["DecisionResponse"]) => (
     <div className="stack">
-      <p className="row"><State of={document.state} /> {document.asset} {document.partitions.join(", ")}{document.until && <span>as an exception until <Time at={document.until} /></span>}</p>
-      {document.rejected.map((one) => <p key={`${one.asset}@${one.partition}`}><State of={one.state} /> {one.asset} {one.partition}: {one.reason}</p>)}
+      <p className="row">
+        <State of={document.state} /> {document.asset} {document.partitions.join(", ")}
+        {document.until && (
+          <span>
+            as an exception until <Time at={document.until} />
+          </span>
+        )}
+      </p>
+      {document.rejected.map((row) => (
+        <p key={`${row.asset}@${row.partition}`}>
+          <State of={row.state} /> {row.asset} {row.partition}: {row.reason}
+        </p>
+      ))}
     </div>
   );
-  return <Confirm title={`${accepts ? "Publish" : "Drop"} ${place}`} verb={accepts ? "Publish it" : "Drop it"} path={`/api/v1/quarantine/${act}`} body={{ target: place, ...(accepts && until && { until }) }} reasoned effect={effect} done={done} close={close} />;
+  return (
+    <Confirm
+      title={`${accepts ? "Publish" : "Drop"} ${target}`}
+      verb={accepts ? "Publish it" : "Drop it"}
+      path={`/api/v1/quarantine/${act}`}
+      body={{ target, ...(accepts && until && { until }) }}
+      reasoned
+      effect={effect}
+      done={done}
+      close={close}
+    />
+  );
 }
 
-function Waiting({ place }: { place: string }) {
+function HeldData({ target }: { target: string }) {
   return (
-    <Loaded document={useResponse("/api/v1/quarantine", { query: { target: place } })}>
-      {([row]) => row ? (
-        <dl className="facts">
-          <dt>Waits because</dt><dd>{row.reason}</dd>
-          {row.checks.map((check) => <div key={check.name} style={{ display: "contents" }}><dt>Check</dt><dd><code>{check.name}</code>: {check.detail}</dd></div>)}
-          <dt>Rows</dt><dd>{row.rows?.toLocaleString("en") ?? "it couldn’t be read as rows"}</dd>
-          {row.repair?.first && <><dt>Instead</dt><dd>{row.repair.first}</dd></>}
-        </dl>
-      ) : <p>Nothing of it waits any more.</p>}
+    <Loaded document={useResponse("/api/v1/quarantine", { query: { target } })}>
+      {([row]) =>
+        row ? (
+          <dl className="facts">
+            <dt>Waits because</dt>
+            <dd>{row.reason}</dd>
+            {row.checks.map((check) => (
+              <div key={check.name} style={{ display: "contents" }}>
+                <dt>Check</dt>
+                <dd>
+                  <code>{check.name}</code>: {check.detail}
+                </dd>
+              </div>
+            ))}
+            <dt>Rows</dt>
+            <dd>{row.rows?.toLocaleString("en") ?? "it couldn’t be read as rows"}</dd>
+            {row.repair?.first && (
+              <>
+                <dt>Instead</dt>
+                <dd>{row.repair.first}</dd>
+              </>
+            )}
+          </dl>
+        ) : (
+          <p>Nothing of it waits any more.</p>
+        )
+      }
     </Loaded>
   );
 }
 
-function Lasts({ until, choose, choices }: { until: string; choose: (until: string) => void; choices: Record<string, string> }) {
+function DurationField({
+  until,
+  choose,
+  choices,
+}: {
+  until: string;
+  choose: (until: string) => void;
+  choices: Record<string, string>;
+}) {
   return (
-    <label className="row">How long
-      <select className="input" style={{ width: "auto" }} value={until} onChange={(event) => choose(event.target.value)}>
-        {Object.entries(choices).map(([value, said]) => <option key={value} value={value}>{said}</option>)}
+    <label className="row">
+      How long
+      <select
+        className="input"
+        style={{ width: "auto" }}
+        value={until}
+        onChange={(event) => choose(event.target.value)}
+      >
+        {Object.entries(choices).map(([value, said]) => (
+          <option key={value} value={value}>
+            {said}
+          </option>
+        ))}
       </select>
     </label>
   );

@@ -4,7 +4,7 @@ import { useResponse } from "../../api/responses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { lasting } from "../../parts/durations";
+import { formatDuration } from "../../parts/durations";
 import { Time } from "../../parts/Time";
 
 type Row = Schema["PlanRowResponse"];
@@ -12,38 +12,90 @@ const page = (row: Row) => `/backfills/${encodeURIComponent(row.id)}`;
 
 const COLUMNS: readonly Column<Row>[] = [
   { name: "State", cell: (row) => <State of={row.state} /> },
-  { name: "Backfill", className: "why", cell: (row) => <div><Link to={page(row)}><strong>{row.id}: {named(row.assets)}</strong></Link><div className="muted small">{row.reason}</div></div> },
-  { name: "Published", cell: (row) => <Made row={row} /> },
+  {
+    name: "Backfill",
+    className: "why",
+    cell: (row) => (
+      <div>
+        <Link to={page(row)}>
+          <strong>
+            {row.id}: {nameOf(row.assets)}
+          </strong>
+        </Link>
+        <div className="muted small">{row.reason}</div>
+      </div>
+    ),
+  },
+  { name: "Published", cell: (row) => <Progress row={row} /> },
   { name: "By", cell: (row) => row.by },
   { name: "Planned", cell: (row) => <Time at={row.created_at} /> },
-  { name: "Ends", cell: (row) => (row.finished_at ? <Time at={row.finished_at} /> : row.remaining ? `in ${lasting(row.remaining.seconds)}` : "") },
+  {
+    name: "Ends",
+    cell: (row) =>
+      row.finished_at ? (
+        <Time at={row.finished_at} />
+      ) : row.remaining ? (
+        `in ${formatDuration(row.remaining.seconds)}`
+      ) : (
+        ""
+      ),
+  },
 ];
 
 export function Backfills() {
   usePageTitle("Backfills");
   return (
     <div className="stack">
-      <Heading title="Backfills" said="The past recomputed, alongside production, and published at once. Readers see the old until then."><Link className="button main" to="/backfills/new">New backfill</Link></Heading>
+      <Heading
+        title="Backfills"
+        subtitle="The past recomputed, alongside production, and published at once. Readers see the old until then."
+      >
+        <Link className="button main" to="/backfills/new">
+          New backfill
+        </Link>
+      </Heading>
       <Panel title="The newest first">
         <Loaded document={useResponse("/api/v1/backfills", {})}>
-          {({ backfills }) => backfills.length ? <Table label="Backfills" columns={COLUMNS} rows={backfills} keyOf={(row) => row.id} opens={page} keys /> : (
-            <Empty><strong>There is none.</strong> <Link to="/backfills/new">Plan one</Link>, or <code>headrace backfill ASSET --from DAY --to DAY --reason TEXT</code>: what would be made, how long it takes and whom it reaches is said before anything is done (<code>--dry-run</code>: only said).</Empty>
-          )}
+          {({ backfills }) =>
+            backfills.length ? (
+              <Table
+                label="Backfills"
+                columns={COLUMNS}
+                rows={backfills}
+                keyOf={(row) => row.id}
+                opens={page}
+                keys
+              />
+            ) : (
+              <Empty>
+                <strong>There is none.</strong> <Link to="/backfills/new">Plan one</Link>, or{" "}
+                <code>headrace backfill ASSET --from DAY --to DAY --reason TEXT</code>: what would
+                be made, how long it takes and whom it reaches is said before anything is done (
+                <code>--dry-run</code>: only said).
+              </Empty>
+            )
+          }
         </Loaded>
       </Panel>
     </div>
   );
 }
 
-function Made({ row }: { row: Row }) {
+function Progress({ row }: { row: Row }) {
   return (
     <>
-      <span className="number">{row.published.toLocaleString("en")} of {row.partitions_total.toLocaleString("en")}</span>
-      {row.failed > 0 && <div className="muted small">{row.failed.toLocaleString("en")} couldn’t be made</div>}
+      <span className="number">
+        {row.published.toLocaleString("en")} of {row.partitions_total.toLocaleString("en")}
+      </span>
+      {row.failed > 0 && (
+        <div className="muted small">{row.failed.toLocaleString("en")} couldn’t be made</div>
+      )}
     </>
   );
 }
 
-function named(assets: readonly string[]): string {
-  return assets.length > 3 ? `${assets.slice(0, 2).join(", ")} and ${assets.length - 2} more` : assets.join(", ");
+function nameOf(assets: readonly string[]): string {
+  return assets.length > 3
+    ? `${assets.slice(0, 2).join(", ")} and ${assets.length - 2} more`
+    : assets.join(", ");
 }

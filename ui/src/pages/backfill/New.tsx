@@ -1,5 +1,5 @@
 // A backfill is planned: by clicking partitions or by typing. What would be done is shown, and only exactly that is started.
-import { useState, type FormEvent } from "react";
+import { useState, type SubmitEvent } from "react";
 import { useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { usePlan } from "../../api/acts";
@@ -15,108 +15,317 @@ import { Start } from "./Start";
 import { Planned, Skipped } from "./tables";
 import "./backfill.css";
 
-const MODES = { missing: "what is missing or stale", failed: "what failed or was rejected", all: "all of it, again" };
+const MODES = {
+  missing: "what is missing or stale",
+  failed: "what failed or was rejected",
+  all: "all of it, again",
+};
 const FIELDS = ["select", "exclude", "from", "to", "since", "mode", "only", "partial"] as const;
-type Said = Record<(typeof FIELDS)[number], string>;
+type Fields = Record<(typeof FIELDS)[number], string>;
 
-const readFrom = (params: URLSearchParams): Said => ({ select: "", exclude: "", from: "", to: "", since: "", mode: "missing", only: "", partial: "", ...Object.fromEntries(params) });
+const readFrom = (params: URLSearchParams): Fields => ({
+  select: "",
+  exclude: "",
+  from: "",
+  to: "",
+  since: "",
+  mode: "missing",
+  only: "",
+  partial: "",
+  ...Object.fromEntries(params),
+});
 
 export function New() {
   usePageTitle("New backfill");
   const [params, setParams] = useSearchParams();
-  const [edits, setEdits] = useState<Partial<Said>>({});
-  const said = readFrom(params);
-  const draft = { ...said, ...edits };
-  const plan = (said: Said) => {
-    const wanted = said.mode === "failed" && said.since ? { ...said, from: "", to: "" } : { ...said, since: "" };
+  const [edits, setEdits] = useState<Partial<Fields>>({});
+  const fields = readFrom(params);
+  const draft = { ...fields, ...edits };
+  const plan = (fields: Fields) => {
+    const consistent =
+      fields.mode === "failed" && fields.since
+        ? { ...fields, from: "", to: "" }
+        : { ...fields, since: "" };
     setEdits({});
-    setParams(Object.fromEntries(FIELDS.flatMap((name) => (wanted[name] ? [[name, wanted[name]]] : []))), { replace: true, preventScrollReset: true });
+    setParams(
+      Object.fromEntries(
+        FIELDS.flatMap((name) => (consistent[name] ? [[name, consistent[name]]] : [])),
+      ),
+      { replace: true, preventScrollReset: true },
+    );
   };
   return (
     <div className="stack">
-      <Heading title="New backfill" said="The past is recomputed alongside production, and published at once. What would be done is shown before anything is." />
+      <Heading
+        title="New backfill"
+        subtitle="The past is recomputed alongside production, and published at once. What would be done is shown before anything is."
+      />
       <Panel title="Which partitions">
-        <Form draft={draft} set={(name, value) => setEdits({ ...edits, [name]: value })} plan={() => plan(draft)} />
-        <Calendar said={said} choose={(from, to) => plan({ ...draft, since: "", ...ordered({ from, to }) })} />
+        <Form
+          draft={draft}
+          set={(name, value) => setEdits({ ...edits, [name]: value })}
+          plan={() => plan(draft)}
+        />
+        <Calendar
+          fields={fields}
+          choose={(from, to) => plan({ ...draft, since: "", ...ordered({ from, to }) })}
+        />
       </Panel>
-      {said.select.trim() && (said.since || (said.from && said.to)) ? <Plan key={params.toString()} said={said} /> : <Panel title="Plan"><Empty>Say what is to be recomputed, and from when to when: <strong>click two partitions</strong>, or type. Then it says here which partitions that are, how long it takes and whom it reaches.</Empty></Panel>}
+      {fields.select.trim() && (fields.since || (fields.from && fields.to)) ? (
+        <Plan key={params.toString()} fields={fields} />
+      ) : (
+        <Panel title="Plan">
+          <Empty>
+            Say what is to be recomputed, and from when to when:{" "}
+            <strong>click two partitions</strong>, or type. Then it says here which partitions that
+            are, how long it takes and whom it reaches.
+          </Empty>
+        </Panel>
+      )}
     </div>
   );
 }
 
 /** Of one asset: the first click begins a range, the second ends it. */
-function Calendar({ said, choose }: { said: Said; choose: (from: string, to: string) => void }) {
-  const name = said.select.trim();
-  const found = useResponse("/api/v1/assets/{name}/partitions", { path: { name } }, /^[^\s,*+:@]+$/.test(name));
-  const partitions = found.data && !found.isPlaceholderData && found.data.node === name ? found.data.partitions : [];
+function Calendar({
+  fields,
+  choose,
+}: {
+  fields: Fields;
+  choose: (from: string, to: string) => void;
+}) {
+  const name = fields.select.trim();
+  const response = useResponse(
+    "/api/v1/assets/{name}/partitions",
+    { path: { name } },
+    /^[^\s,*+:@]+$/.test(name),
+  );
+  const partitions =
+    response.data && !response.isPlaceholderData && response.data.node === name
+      ? response.data.partitions
+      : [];
   if (!partitions.length) return null;
-  const chosen = said.from && said.to ? { from: said.from, to: said.to } : null;
+  const chosen = fields.from && fields.to ? { from: fields.from, to: fields.to } : null;
   const open = chosen !== null && chosen.from === chosen.to;
   return (
     <>
-      <HeatMap partitions={partitions} chosen={chosen} choose={(to, further) => choose(chosen && (open || further) ? chosen.from : to, to)} />
-      <p className="body muted small" role="status">{open ? "Another click says up to where; both are included." : chosen ? "A click begins anew; with Shift it says up to where." : "A click says from where, another one up to where."}</p>
+      <HeatMap
+        partitions={partitions}
+        chosen={chosen}
+        choose={(to, further) => choose(chosen && (open || further) ? chosen.from : to, to)}
+      />
+      <p className="body muted small" role="status">
+        {open
+          ? "Another click says up to where; both are included."
+          : chosen
+            ? "A click begins anew; with Shift it says up to where."
+            : "A click says from where, another one up to where."}
+      </p>
     </>
   );
 }
 
-function Form({ draft, set, plan }: { draft: Said; set: (name: keyof Said, value: string) => void; plan: () => void }) {
-  const submit = (event: FormEvent) => {
+function Form({
+  draft,
+  set,
+  plan,
+}: {
+  draft: Fields;
+  set: (name: keyof Fields, value: string) => void;
+  plan: () => void;
+}) {
+  const submit = (event: SubmitEvent) => {
     event.preventDefault();
     plan();
   };
   const since = draft.mode === "failed" ? draft.since.trim() : "";
-  const names = useResponse("/api/v1/ls", {}).data?.filter((one) => one.kind === "asset") ?? [];
+  const names = useResponse("/api/v1/ls", {}).data?.filter((row) => row.kind === "asset") ?? [];
   return (
     <form className="body plan" onSubmit={submit}>
-      <label className="wide">Assets<input className="input" required value={draft.select} list="assets" autoComplete="off" placeholder="name, name+, tag:…, owner:…" onChange={(event) => set("select", event.target.value)} /></label>
-      <datalist id="assets">{names.map((one) => <option key={one.name} value={one.name} />)}</datalist>
-      <label>From<input className="input" required={!since} disabled={!!since} value={since ? "" : draft.from} placeholder="2025-03-01" onChange={(event) => set("from", event.target.value)} /></label>
-      <label>To, included<input className="input" required={!since} disabled={!!since} value={since ? "" : draft.to} placeholder="2025-03-31" onChange={(event) => set("to", event.target.value)} /></label>
-      <label>What of it
-        <select className="input" value={draft.mode} onChange={(event) => set("mode", event.target.value)}>
-          {Object.entries(MODES).map(([mode, text]) => <option key={mode} value={mode}>{text}</option>)}
+      <label className="wide">
+        Assets
+        <input
+          className="input"
+          required
+          value={draft.select}
+          list="assets"
+          autoComplete="off"
+          placeholder="name, name+, tag:…, owner:…"
+          onChange={(event) => set("select", event.target.value)}
+        />
+      </label>
+      <datalist id="assets">
+        {names.map((name) => (
+          <option key={name.name} value={name.name} />
+        ))}
+      </datalist>
+      <label>
+        From
+        <input
+          className="input"
+          required={!since}
+          disabled={!!since}
+          value={since ? "" : draft.from}
+          placeholder="2025-03-01"
+          onChange={(event) => set("from", event.target.value)}
+        />
+      </label>
+      <label>
+        To, included
+        <input
+          className="input"
+          required={!since}
+          disabled={!!since}
+          value={since ? "" : draft.to}
+          placeholder="2025-03-31"
+          onChange={(event) => set("to", event.target.value)}
+        />
+      </label>
+      <label>
+        What of it
+        <select
+          className="input"
+          value={draft.mode}
+          onChange={(event) => set("mode", event.target.value)}
+        >
+          {Object.entries(MODES).map(([mode, text]) => (
+            <option key={mode} value={mode}>
+              {text}
+            </option>
+          ))}
         </select>
       </label>
-      <label>Without<input className="input" value={draft.exclude} list="assets" autoComplete="off" placeholder="nothing left out" onChange={(event) => set("exclude", event.target.value)} /></label>
-      {draft.mode === "failed" && <label>Or: what failed since<input className="input" value={draft.since} placeholder="2d, 2025-03-01" onChange={(event) => set("since", event.target.value)} /></label>}
+      <label>
+        Without
+        <input
+          className="input"
+          value={draft.exclude}
+          list="assets"
+          autoComplete="off"
+          placeholder="nothing left out"
+          onChange={(event) => set("exclude", event.target.value)}
+        />
+      </label>
+      {draft.mode === "failed" && (
+        <label>
+          Or: what failed since
+          <input
+            className="input"
+            value={draft.since}
+            placeholder="2d, 2025-03-01"
+            onChange={(event) => set("since", event.target.value)}
+          />
+        </label>
+      )}
       <div className="wide row">
-        <label><input type="checkbox" checked={!!draft.only} onChange={(event) => set("only", event.target.checked ? "1" : "")} /> only these, not what is made of them</label>
-        <label><input type="checkbox" checked={!!draft.partial} onChange={(event) => set("partial", event.target.checked ? "1" : "")} /> publish what could be made, even if some of it fails</label>
-        <button type="submit" className="button">Show the plan</button>
+        <label>
+          <input
+            type="checkbox"
+            checked={!!draft.only}
+            onChange={(event) => set("only", event.target.checked ? "1" : "")}
+          />{" "}
+          only these, not what is made of them
+        </label>
+        <label>
+          <input
+            type="checkbox"
+            checked={!!draft.partial}
+            onChange={(event) => set("partial", event.target.checked ? "1" : "")}
+          />{" "}
+          publish what could be made, even if some of it fails
+        </label>
+        <button type="submit" className="button">
+          Show the plan
+        </button>
       </div>
     </form>
   );
 }
 
-function Plan({ said }: { said: Said }) {
-  const [starting, start] = useState(false);
-  const range = said.since ? { since: said.since.trim() } : { from: said.from, to: said.to };
-  const without = said.exclude.trim();
-  const asked = { select: said.select.trim().split(/\s+/), ...(without ? { exclude: without.split(/\s+/) } : {}), ...range, mode: said.mode, only: !!said.only, allow_partial: !!said.partial };
-  const plan = usePlan("/api/v1/backfills/preview", { query: asked });
+function Plan({ fields }: { fields: Fields }) {
+  const [starting, setStarting] = useState(false);
+  const range = fields.since
+    ? { since: fields.since.trim() }
+    : { from: fields.from, to: fields.to };
+  const without = fields.exclude.trim();
+  const request = {
+    select: fields.select.trim().split(/\s+/),
+    ...(without ? { exclude: without.split(/\s+/) } : {}),
+    ...range,
+    mode: fields.mode,
+    only: !!fields.only,
+    allow_partial: !!fields.partial,
+  };
+  const plan = usePlan("/api/v1/backfills/preview", { query: request });
   const listed = useResponse("/api/v1/backfills", {}); // what is there before: the new one is known by it (`Start`)
   const refused = plan.error ?? (listed.data ? null : listed.error);
   if (refused) return <Refusal problem={refused} />;
-  if (!plan.data || !listed.data) return <p role="status" className="empty">Working out what would be made…</p>;
+  if (!plan.data || !listed.data)
+    return (
+      <p role="status" className="empty">
+        Working out what would be made…
+      </p>
+    );
   const row = plan.data.document;
-  if (row.state === "nothing_due") return <Panel title="Plan"><Nothing row={row} /></Panel>;
+  if (row.state === "nothing_due")
+    return (
+      <Panel title="Plan">
+        <Nothing row={row} />
+      </Panel>
+    );
   return (
     <div className="columns">
       <div className="stack">
         <div className="notice">
           <div className="row spread" style={{ flex: 1 }}>
-            <p><strong>{many(row.partitions_total, "partition")} would be made</strong>{row.skipped.length > 0 && <>, {row.skipped.reduce((sum, one) => sum + one.partitions, 0).toLocaleString("en")} left out</>}. {row.needs_approval && "It waits for an approval before it begins."}</p>
-            <button type="button" className="button main" onClick={() => start(true)}>{row.needs_approval ? "Ask for approval…" : "Start it…"}</button>
+            <p>
+              <strong>{many(row.partitions_total, "partition")} would be made</strong>
+              {row.skipped.length > 0 && (
+                <>
+                  , {row.skipped.reduce((sum, row) => sum + row.partitions, 0).toLocaleString("en")}{" "}
+                  left out
+                </>
+              )}
+              . {row.needs_approval && "It waits for an approval before it begins."}
+            </p>
+            <button type="button" className="button main" onClick={() => setStarting(true)}>
+              {row.needs_approval ? "Ask for approval…" : "Start it…"}
+            </button>
           </div>
         </div>
-        {row.notes.map((note) => <div key={note} className="notice"><p>{note}</p></div>)}
-        <Panel title="Plan" aside={`${row.counts.text}; ${row.mode}`}><Planned rows={row.assets} /></Panel>
-        {row.skipped.length > 0 && <Panel title="Left out, and why" aside={many(row.skipped.reduce((sum, one) => sum + one.partitions, 0), "partition")}><Skipped rows={row.skipped} /></Panel>}
-        <PreviewedPartitions asked={asked} total={row.partitions_total} />
+        {row.notes.map((note) => (
+          <div key={note} className="notice">
+            <p>{note}</p>
+          </div>
+        ))}
+        <Panel title="Plan" aside={`${row.counts.text}; ${row.mode}`}>
+          <Planned rows={row.assets} />
+        </Panel>
+        {row.skipped.length > 0 && (
+          <Panel
+            title="Left out, and why"
+            aside={many(
+              row.skipped.reduce((sum, row) => sum + row.partitions, 0),
+              "partition",
+            )}
+          >
+            <Skipped rows={row.skipped} />
+          </Panel>
+        )}
+        <PreviewedPartitions request={request} total={row.partitions_total} />
       </div>
       <Facts row={row} />
-      {starting && <Start row={row} body={{ ...asked, agreed: plan.data.agreed }} anew={() => { start(false); void plan.refetch(); }} close={() => start(false)} />}
+      {starting && (
+        <Start
+          row={row}
+          body={{ ...request, agreed: plan.data.agreed }}
+          replan={() => {
+            setStarting(false);
+            void plan.refetch();
+          }}
+          close={() => setStarting(false)}
+        />
+      )}
     </div>
   );
 }
@@ -124,7 +333,12 @@ function Plan({ said }: { said: Said }) {
 function Nothing({ row }: { row: Schema["BackfillResponse"] }) {
   return (
     <>
-      <Empty><strong>Nothing of it has to be made.</strong> {row.mode === "missing" ? "All of it is published and fresh; “all of it, again” makes it anew nevertheless." : "Nothing of it is like that."}</Empty>
+      <Empty>
+        <strong>Nothing of it has to be made.</strong>{" "}
+        {row.mode === "missing"
+          ? "All of it is published and fresh; “all of it, again” makes it anew nevertheless."
+          : "Nothing of it is like that."}
+      </Empty>
       {row.skipped.length > 0 && <Skipped rows={row.skipped} />}
     </>
   );

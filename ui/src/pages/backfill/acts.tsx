@@ -1,7 +1,7 @@
 // Pause, go on, cancel: what each comes to is said before; each needs a reason.
 import { Confirm } from "../../parts/Confirm";
 import { State } from "../../parts/State";
-import { lasting } from "../../parts/durations";
+import { formatDuration } from "../../parts/durations";
 import { many } from "../../parts/words";
 import type { Row } from "./Backfill";
 
@@ -18,23 +18,60 @@ export function actsOf(state: string): readonly ActName[] {
 const VERBS = { pause: "Pause it", resume: "Go on with it", cancel: "Cancel it" } as const;
 const TITLES = { pause: "Pause", resume: "Go on with", cancel: "Cancel" } as const;
 
-export function Act({ act, plan, row, close }: { act: ActName; plan: string; row: Row; close: () => void }) {
+export function Act({
+  act,
+  plan,
+  row,
+  close,
+}: {
+  act: ActName;
+  plan: string;
+  row: Row;
+  close: () => void;
+}) {
   const reaches = [...row.affects.consumers, ...row.affects.owners];
   const effect = (
     <>
-      <p>{saidOf(act, row)}</p>
+      <p>{effectOf(act, row)}</p>
       <dl className="facts">
-        <dt>Touches</dt><dd>{reaches.join(", ") || "nobody"}</dd>
-        <dt>Stands</dt><dd>{row.published} of {many(row.partitions_total, "partition")} published{row.remaining && `; ${lasting(row.remaining.seconds)} still to go`}</dd>
+        <dt>Touches</dt>
+        <dd>{reaches.join(", ") || "nobody"}</dd>
+        <dt>Stands</dt>
+        <dd>
+          {row.published} of {many(row.partitions_total, "partition")} published
+          {row.remaining && `; ${formatDuration(row.remaining.seconds)} still to go`}
+        </dd>
       </dl>
     </>
   );
-  const done = (document: Row) => <p className="row"><State of={document.state} /> {document.published} of {many(document.partitions_total, "partition")} published{document.failed > 0 && `, ${document.failed} couldn’t be made`}.</p>;
-  return <Confirm title={`${TITLES[act]} backfill ${plan}`} verb={VERBS[act]} path={`/api/v1/backfills/${encodeURIComponent(plan)}/${act}`} reasoned effect={effect} done={done} close={close} />;
+  const done = (document: Row) => (
+    <p className="row">
+      <State of={document.state} /> {document.published} of{" "}
+      {many(document.partitions_total, "partition")} published
+      {document.failed > 0 && `, ${document.failed} couldn’t be made`}.
+    </p>
+  );
+  return (
+    <Confirm
+      title={`${TITLES[act]} backfill ${plan}`}
+      verb={VERBS[act]}
+      path={`/api/v1/backfills/${encodeURIComponent(plan)}/${act}`}
+      reasoned
+      effect={effect}
+      done={done}
+      close={close}
+    />
+  );
 }
 
-function saidOf(act: ActName, row: Row): string {
-  if (act === "pause") return "What is being made is finished; nothing more of it is begun until somebody goes on with it.";
-  if (act === "cancel") return row.published ? "It ends. What is published stays; what was made and isn’t published is thrown away." : "It ends, and nothing of what it made is left. Readers see what they saw before.";
-  return row.state === "failed" || row.state === "partial" ? "What couldn’t be made is tried again; nothing else." : "What isn’t made yet is made and published, to its end.";
+function effectOf(act: ActName, row: Row): string {
+  if (act === "pause")
+    return "What is being made is finished; nothing more of it is begun until somebody goes on with it.";
+  if (act === "cancel")
+    return row.published
+      ? "It ends. What is published stays; what was made and isn’t published is thrown away."
+      : "It ends, and nothing of what it made is left. Readers see what they saw before.";
+  return row.state === "failed" || row.state === "partial"
+    ? "What couldn’t be made is tried again; nothing else."
+    : "What isn’t made yet is made and published, to its end.";
 }

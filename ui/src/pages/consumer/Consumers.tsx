@@ -8,9 +8,18 @@ export function Consumers() {
     <Loaded document={useStatus()} heading="Consumers">
       {({ consumers }) => (
         <div className="stack">
-          <Heading title="Consumers" said="Who reads the data, what they were promised, and whether they have it." />
+          <Heading
+            title="Consumers"
+            subtitle="Who reads the data, what they were promised, and whether they have it."
+          />
           <Panel title="All consumers" aside={`${consumers.length}`}>
-            {consumers.length ? <ConsumerTable rows={consumers} keys /> : <Empty>None is declared yet: <code>consumers.yaml</code> says who needs what by when.</Empty>}
+            {consumers.length ? (
+              <ConsumerTable rows={consumers} keys />
+            ) : (
+              <Empty>
+                None is declared yet: <code>consumers.yaml</code> says who needs what by when.
+              </Empty>
+            )}
           </Panel>
         </div>
       )}

@@ -10,7 +10,7 @@ import { many } from "../../parts/words";
 import "../../parts/filters.css";
 import "./contract.css";
 
-type Shown = Schema["ContractShowResponse"];
+type ContractShow = Schema["ContractShowResponse"];
 type History = Schema["ContractHistoryResponse"];
 type Promised = Schema["ContractColumnRow"];
 
@@ -18,53 +18,134 @@ type Promised = Schema["ContractColumnRow"];
 const USERS_SHOWN = 3;
 
 const COLUMNS: readonly Column<Promised>[] = [
-  { name: "Column", cell: (one) => <span className="mono promised">{one.name}</span> },
-  { name: "Type", cell: (one) => one.type ?? "" },
-  { name: "Promised", className: "promised", cell: (one) => [one.primary_key && "key", one.unique && "unique", one.required && "never empty", one.classification].filter(Boolean).join(", ") },
-  { name: "Files call it", cell: (one) => one.names.map((name) => [name.name, name.from && `from ${name.from}`].filter(Boolean).join(" ")).join("; ") },
-  { name: "Used by", className: "why", cell: (one) => <Users names={one.used_by} /> },
+  { name: "Column", cell: (row) => <span className="mono promised">{row.name}</span> },
+  { name: "Type", cell: (row) => row.type ?? "" },
+  {
+    name: "Promised",
+    className: "promised",
+    cell: (row) =>
+      [
+        row.primary_key && "key",
+        row.unique && "unique",
+        row.required && "never empty",
+        row.classification,
+      ]
+        .filter(Boolean)
+        .join(", "),
+  },
+  {
+    name: "Files call it",
+    cell: (row) =>
+      row.names
+        .map((name) => [name.name, name.from && `from ${name.from}`].filter(Boolean).join(" "))
+        .join("; "),
+  },
+  { name: "Used by", className: "why", cell: (row) => <Users names={row.used_by} /> },
 ];
 const CHANGES: readonly Column<Schema["ContractChangeRow"]>[] = [
-  { name: "What", cell: (one) => one.kind },
-  { name: "Column", cell: (one) => <span className="mono">{one.column}{one.to && ` → ${one.to}`}</span> },
-  { name: "Said", className: "why", cell: (one) => one.evidence.join("; ") },
-  { name: "Takes", cell: (one) => one.takes && `a ${one.takes} version` },
+  { name: "What", cell: (row) => row.kind },
+  {
+    name: "Column",
+    cell: (row) => (
+      <span className="mono">
+        {row.column}
+        {row.to && ` → ${row.to}`}
+      </span>
+    ),
+  },
+  { name: "Said", className: "why", cell: (row) => row.evidence.join("; ") },
+  { name: "Takes", cell: (row) => row.takes && `a ${row.takes} version` },
 ];
 
 function Users({ names }: { names: readonly string[] }) {
   if (!names.length) return <span className="muted">nobody</span>;
   const more = names.length - USERS_SHOWN;
-  return <span title={names.join(", ")}>{names.slice(0, USERS_SHOWN).join(", ")}{more > 0 && <span className="muted"> and {more} more</span>}</span>;
+  return (
+    <span title={names.join(", ")}>
+      {names.slice(0, USERS_SHOWN).join(", ")}
+      {more > 0 && <span className="muted"> and {more} more</span>}
+    </span>
+  );
 }
 
 export function Contract() {
   const { node = "" } = useParams();
   const [params] = useSearchParams();
   usePageTitle(`Contract of ${node}`);
-  const chosen = Object.fromEntries(["earlier", "later"].flatMap((name) => (params.get(name) ? [[name, Number(params.get(name))]] : [])));
+  const chosen = Object.fromEntries(
+    ["earlier", "later"].flatMap((name) =>
+      params.get(name) ? [[name, Number(params.get(name))]] : [],
+    ),
+  );
   return (
     <div className="stack">
-      <Heading title={`Contract of ${node}`} said={<Link to={addressOf("asset", node)}>All of {node}</Link>} />
-      <Loaded document={useResponse("/api/v1/contract/{node}", { path: { node } })}>{(shown) => <Promises shown={shown} />}</Loaded>
-      <Loaded document={useResponse("/api/v1/contract/{node}/versions", { path: { node }, query: chosen })}>{(history) => (history.contract ? <Versions history={history} /> : null)}</Loaded>
+      <Heading
+        title={`Contract of ${node}`}
+        subtitle={<Link to={addressOf("asset", node)}>All of {node}</Link>}
+      />
+      <Loaded document={useResponse("/api/v1/contract/{node}", { path: { node } })}>
+        {(contract) => <Promises contract={contract} />}
+      </Loaded>
+      <Loaded
+        document={useResponse("/api/v1/contract/{node}/versions", {
+          path: { node },
+          query: chosen,
+        })}
+      >
+        {(history) => (history.contract ? <Versions history={history} /> : null)}
+      </Loaded>
     </div>
   );
 }
 
-function Promises({ shown }: { shown: Shown }) {
+function Promises({ contract }: { contract: ContractShow }) {
   return (
     <>
-      {shown.contract
-        ? <p>{shown.contract}, version <strong>{shown.version}</strong>, {shown.status}; in <code>{shown.file}</code>.</p>
-        : <div className="notice"><div><p><strong>It has no contract.</strong> {shown.kind === "source" ? "Each delivery is held to what the first one had." : "Nothing is promised of it but its checks."}</p>{shown.kind === "source" && <p className="muted"><code>{`headrace contract infer ${shown.node}`}</code> writes one from what has arrived so far.</p>}</div></div>}
-      <Panel title="Columns" aside={shown.columns.length}>
-        {shown.columns.length ? <Table label="Columns" columns={COLUMNS} rows={shown.columns} keyOf={(one) => one.name} keys /> : <Empty>No column is promised.</Empty>}
+      {contract.contract ? (
+        <p>
+          {contract.contract}, version <strong>{contract.version}</strong>, {contract.status}; in{" "}
+          <code>{contract.file}</code>.
+        </p>
+      ) : (
+        <div className="notice">
+          <div>
+            <p>
+              <strong>It has no contract.</strong>{" "}
+              {contract.kind === "source"
+                ? "Each delivery is held to what the first one had."
+                : "Nothing is promised of it but its checks."}
+            </p>
+            {contract.kind === "source" && (
+              <p className="muted">
+                <code>{`headrace contract infer ${contract.node}`}</code> writes one from what has
+                arrived so far.
+              </p>
+            )}
+          </div>
+        </div>
+      )}
+      <Panel title="Columns" aside={contract.columns.length}>
+        {contract.columns.length ? (
+          <Table
+            label="Columns"
+            columns={COLUMNS}
+            rows={contract.columns}
+            keyOf={(row) => row.name}
+            keys
+          />
+        ) : (
+          <Empty>No column is promised.</Empty>
+        )}
       </Panel>
-      {(shown.rules.length > 0 || shown.service.length > 0) && (
+      {(contract.rules.length > 0 || contract.service.length > 0) && (
         <Panel title="Besides">
           <dl className="facts body">
-            {shown.rules.map((one) => <Fact key={one.name} name={one.name} said={`${one.kind}, ${one.severity}`} />)}
-            {shown.service.map((one) => <Fact key={one.property} name={one.property} said={`${one.value} ${one.unit}`} />)}
+            {contract.rules.map((rule) => (
+              <Fact key={rule.name} name={rule.name} text={`${rule.kind}, ${rule.severity}`} />
+            ))}
+            {contract.service.map((row) => (
+              <Fact key={row.property} name={row.property} text={`${row.value} ${row.unit}`} />
+            ))}
           </dl>
         </Panel>
       )}
@@ -72,25 +153,86 @@ function Promises({ shown }: { shown: Shown }) {
   );
 }
 
-function Fact({ name, said }: { name: string; said: string }) {
-  return <><dt>{name}</dt><dd>{said}</dd></>;
+function Fact({ name, text }: { name: string; text: string }) {
+  return (
+    <>
+      <dt>{name}</dt>
+      <dd>{text}</dd>
+    </>
+  );
 }
 
 function Versions({ history }: { history: History }) {
   const [, setParams] = useSearchParams();
   const { versions, earlier, later } = history;
-  const choose = (name: "earlier" | "later", value: string) => setParams((last) => ({ ...Object.fromEntries(last), [name]: value }), { replace: true, preventScrollReset: true });
-  if (!versions.length) return <Panel title="History"><Empty>It isn’t applied yet: <code>headrace apply</code>.</Empty></Panel>;
-  const named = versions.map((one) => ({ ...one, said: `${one.declared ?? "no contract"} (version ${one.version} of the project)` }));
+  const choose = (name: "earlier" | "later", value: string) =>
+    setParams((last) => ({ ...Object.fromEntries(last), [name]: value }), {
+      replace: true,
+      preventScrollReset: true,
+    });
+  if (!versions.length)
+    return (
+      <Panel title="History">
+        <Empty>
+          It isn’t applied yet: <code>headrace apply</code>.
+        </Empty>
+      </Panel>
+    );
+  const named = versions.map((version) => ({
+    ...version,
+    said: `${version.declared ?? "no contract"} (version ${version.version} of the project)`,
+  }));
   return (
     <Panel title="History" aside={many(versions.length, "version")}>
       <ol className="versions body">
-        {named.map((one) => <li key={one.version}><strong>{one.declared ?? "no contract"}</strong> {one.status}, <Time at={one.at} /> by {one.by} {one.version !== versions.at(-1)!.version && <Link to={`?${new URLSearchParams({ later: String(one.version) })}`} replace preventScrollReset aria-current={one.version === later ? "true" : undefined}>what changed</Link>}</li>)}
+        {named.map((row) => (
+          <li key={row.version}>
+            <strong>{row.declared ?? "no contract"}</strong> {row.status}, <Time at={row.at} /> by{" "}
+            {row.by}{" "}
+            {row.version !== versions.at(-1)?.version && (
+              <Link
+                to={`?${new URLSearchParams({ later: String(row.version) })}`}
+                replace
+                preventScrollReset
+                aria-current={row.version === later ? "true" : undefined}
+              >
+                what changed
+              </Link>
+            )}
+          </li>
+        ))}
       </ol>
       {versions.length > 1 && (
         <div className="row body">
-          <label>From <select className="input inline" value={earlier ?? ""} onChange={(event) => choose("earlier", event.target.value)}>{earlier === null && <option value="">nothing</option>}{named.map((one) => <option key={one.version} value={one.version}>{one.said}</option>)}</select></label>
-          <label>to <select className="input inline" value={later ?? ""} onChange={(event) => choose("later", event.target.value)}>{named.map((one) => <option key={one.version} value={one.version}>{one.said}</option>)}</select></label>
+          <label>
+            From{" "}
+            <select
+              className="input inline"
+              value={earlier ?? ""}
+              onChange={(event) => choose("earlier", event.target.value)}
+            >
+              {earlier === null && <option value="">nothing</option>}
+              {named.map((row) => (
+                <option key={row.version} value={row.version}>
+                  {row.said}
+                </option>
+              ))}
+            </select>
+          </label>
+          <label>
+            to{" "}
+            <select
+              className="input inline"
+              value={later ?? ""}
+              onChange={(event) => choose("later", event.target.value)}
+            >
+              {named.map((row) => (
+                <option key={row.version} value={row.version}>
+                  {row.said}
+                </option>
+              ))}
+            </select>
+          </label>
         </div>
       )}
       {earlier !== null && <Compared history={history} />}
@@ -101,12 +243,36 @@ function Versions({ history }: { history: History }) {
 function Compared({ history: { changes, breaking, lines } }: { history: History }) {
   return (
     <>
-      <p className="body" role="status">{changes.length ? <>{many(changes.length, "promise")} changed{breaking ? <strong>, which breaks who relies on it</strong> : ", which breaks nobody"}.</> : "It promises the same."}</p>
-      {changes.length > 0 && <Table label="What changed" columns={CHANGES} rows={changes} keyOf={(one) => `${one.kind} ${one.column} ${one.evidence.join()}`} />}
-      {lines.some((one) => one.kind !== "same") && (
+      <p className="body" role="status">
+        {changes.length ? (
+          <>
+            {many(changes.length, "promise")} changed
+            {breaking ? <strong>, which breaks who relies on it</strong> : ", which breaks nobody"}.
+          </>
+        ) : (
+          "It promises the same."
+        )}
+      </p>
+      {changes.length > 0 && (
+        <Table
+          label="What changed"
+          columns={CHANGES}
+          rows={changes}
+          keyOf={(row) => `${row.kind} ${row.column} ${row.evidence.join()}`}
+        />
+      )}
+      {lines.some((line) => line.kind !== "same") && (
         <details className="body" open={lines.length < 200}>
           <summary>The text, line by line</summary>
-          <pre className="diff" tabIndex={0} aria-label="The text, line by line">{lines.map((one, index) => <span key={index} className={one.kind}>{MARKS[one.kind]} {one.text}{"\n"}</span>)}</pre>
+          <pre className="diff" tabIndex={0} role="group" aria-label="The text, line by line">
+            {lines.map((line, index) => (
+              // eslint-disable-next-line @eslint-react/no-array-index-key -- a line of a text has nothing but its number
+              <span key={index} className={line.kind}>
+                {MARKS[line.kind]} {line.text}
+                {"\n"}
+              </span>
+            ))}
+          </pre>
         </details>
       )}
     </>

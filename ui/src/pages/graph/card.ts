@@ -1,6 +1,6 @@
 // What a card says, for those who see it and those who hear it.
 import type { Schema } from "../../api/client";
-import { wordOf } from "../../parts/State";
+import { labelOf } from "../../parts/State";
 import { addressOf } from "../../parts/addresses";
 import { many } from "../../parts/words";
 
@@ -18,21 +18,30 @@ export function nameOf(card: Card): string {
 }
 
 export function detailOf(card: Card): string {
-  if (isGroup(card)) return card.states.map((one) => `${one.count} ${wordOf(one.value)}`).join(", ");
-  const parts = [card.incident, card.paused && "paused", card.quarantined && "quarantine", card.kind !== "asset" && card.kind, card.data_through && `through ${card.data_through}`];
+  if (isGroup(card))
+    return card.states.map((state) => `${state.count} ${labelOf(state.value)}`).join(", ");
+  const parts = [
+    card.incident,
+    card.paused && "paused",
+    card.quarantined && "quarantine",
+    card.kind !== "asset" && card.kind,
+    card.data_through && `through ${card.data_through}`,
+  ];
   return parts.filter(Boolean).join(" · ");
 }
 
-export function saidOf(card: Card): string {
+export function descriptionOf(card: Card): string {
   const hidden = card.hidden_above + card.hidden_below;
-  return `${nameOf(card)}, ${wordOf(stateOf(card))}, ${detailOf(card)}${hidden ? `, ${many(hidden, "neighbour")} not shown` : ""}`;
+  return `${nameOf(card)}, ${labelOf(stateOf(card))}, ${detailOf(card)}${hidden ? `, ${many(hidden, "neighbour")} not shown` : ""}`;
 }
 
 /** What opening a card shows: around a node, or the list of a group. */
-export function opened(card: Card): string {
-  return isGroup(card) ? `/assets?${new URLSearchParams({ domain: card.name })}` : `/graph?${new URLSearchParams({ mode: "focus", root: card.name })}`;
+export function targetOf(card: Card): string {
+  return isGroup(card)
+    ? `/assets?${new URLSearchParams({ domain: card.name })}`
+    : `/graph?${new URLSearchParams({ mode: "focus", root: card.name })}`;
 }
 
 export function pageOf(card: Card): string {
-  return isGroup(card) ? opened(card) : addressOf(card.kind, card.name);
+  return isGroup(card) ? targetOf(card) : addressOf(card.kind, card.name);
 }

@@ -4,7 +4,12 @@ import workerUrl from "elkjs/lib/elk-worker.min.js?url";
 import type { Schema } from "../../api/client";
 
 export const CARD = { width: 208, height: 56 };
-export type Placed = Map<string, { x: number; y: number }>;
+/** What the layout depends on; a view has more. */
+type View = {
+  cards: readonly Pick<Schema["CardView"], "id">[];
+  edges: readonly Pick<Schema["EdgeView"], "from" | "to">[];
+};
+export type Positions = Map<string, { x: number; y: number }>;
 
 const OPTIONS = {
   "elk.algorithm": "layered",
@@ -13,18 +18,31 @@ const OPTIONS = {
   "elk.layered.spacing.nodeNodeBetweenLayers": "72",
   "elk.layered.considerModelOrder.strategy": "NODES_AND_EDGES", // the same cards stand in the same places again
 };
-let elk: InstanceType<typeof ELK> | undefined;
+let worker: Engine | undefined;
 
-/** Each card's place, by its id. */
-export async function layout(view: Schema["GraphView"]): Promise<Placed> {
-  elk ??= new ELK({ workerFactory: () => new Worker(workerUrl) });
+/** What lays out: elk, in a worker or in this thread. */
+export type Engine = Pick<InstanceType<typeof ELK>, "layout">;
+
+/** Each card's place, by its id. The same cards get the same places, in whatever order they come. */
+export async function layout(view: View, engine = workerEngine()): Promise<Positions> {
   const cards = view.cards.toSorted((a, b) => a.id.localeCompare(b.id));
   const graph: ElkNode = {
     id: "view",
     layoutOptions: OPTIONS,
     children: cards.map((card) => ({ id: card.id, ...CARD })),
-    edges: view.edges.map((edge, index) => ({ id: `${index}`, sources: [edge.from], targets: [edge.to] })),
+    edges: view.edges.map((edge, index) => ({
+      id: `${index}`,
+      sources: [edge.from],
+      targets: [edge.to],
+    })),
   };
-  const done = await elk.layout(graph);
-  return new Map((done.children ?? []).map((child) => [child.id, { x: child.x ?? 0, y: child.y ?? 0 }]));
+  const result = await engine.layout(graph);
+  return new Map(
+    (result.children ?? []).map((child) => [child.id, { x: child.x ?? 0, y: child.y ?? 0 }]),
+  );
+}
+
+function workerEngine(): Engine {
+  worker ??= new ELK({ workerFactory: () => new Worker(workerUrl) });
+  return worker;
 }

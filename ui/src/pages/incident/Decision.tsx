@@ -18,7 +18,7 @@ type Props = {
 
 /** Nothing where the values of every accepted name are what they were. */
 export function Decision({ rows, refused, decided, decide }: Props) {
-  const differing = rows.filter((one) => one.differs.length > 0);
+  const differing = rows.filter((row) => row.differs.length > 0);
   if (!differing.length) return null;
   const open = refused?.code === VALUES_DIFFER;
   return (
@@ -26,9 +26,15 @@ export function Decision({ rows, refused, decided, decide }: Props) {
       <div className="stack" style={{ flex: 1 }}>
         <p>
           <strong>{open ? "The values differ. Decide what they mean:" : "Decided:"}</strong>{" "}
-          {!open && <button type="button" className="button plain" onClick={() => decide(UNDECIDED)}>Decide anew</button>}
+          {!open && (
+            <button type="button" className="button plain" onClick={() => decide(UNDECIDED)}>
+              Decide anew
+            </button>
+          )}
         </p>
-        {differing.map((one) => <Differs key={one.column} row={one} />)}
+        {differing.map((row) => (
+          <Differs key={row.column} row={row} />
+        ))}
         {open && <Choice key={decided.convert.join()} rows={differing} decide={decide} />}
         {open && refused.commands.map((text) => <Command key={text} text={text} />)}
       </div>
@@ -40,38 +46,60 @@ function Differs({ row }: { row: Mapping }) {
   return (
     <div>
       <code>{row.column}</code> ← <code>{row.convert ?? row.to}</code>
-      <ul className="small muted">{row.differs.map((one) => <li key={one.text}>{one.text}</li>)}</ul>
+      <ul className="small muted">
+        {row.differs.map((differ) => (
+          <li key={differ.text}>{differ.text}</li>
+        ))}
+      </ul>
     </div>
   );
 }
 
-function Choice({ rows, decide }: { rows: readonly Mapping[]; decide: (decided: Decided) => void }) {
-  const [texts, setTexts] = useState(() => Object.fromEntries(rows.map((one) => [one.to, one.proposed ?? ""])));
+function Choice({
+  rows,
+  decide,
+}: {
+  rows: readonly Mapping[];
+  decide: (decided: Decided) => void;
+}) {
+  const [texts, setTexts] = useState(() =>
+    Object.fromEntries(rows.map((row) => [row.to, row.proposed ?? ""])),
+  );
   const id = useId();
-  const said = Object.values(texts).map((text) => text.trim()).filter(Boolean);
+  const expressions = Object.values(texts)
+    .map((text) => text.trim())
+    .filter(Boolean);
   return (
     <form
       className="stack"
       onSubmit={(event) => {
         event.preventDefault();
-        decide({ convert: said, as_is: false });
+        decide({ convert: expressions, as_is: false });
       }}
     >
-      {rows.map((one, index) => (
-        <div key={one.to}>
-          <label htmlFor={`${id}${index}`}>Convert {one.to} by</label>
+      {rows.map((row, index) => (
+        <div key={row.to}>
+          <label htmlFor={`${id}${index}`}>Convert {row.to} by</label>
           <input
             id={`${id}${index}`}
             className="input mono"
-            value={texts[one.to] ?? ""}
-            placeholder={`${one.to} / 100`}
-            onChange={(event) => setTexts({ ...texts, [one.to]: event.target.value })}
+            value={texts[row.to] ?? ""}
+            placeholder={`${row.to} / 100`}
+            onChange={(event) => setTexts({ ...texts, [row.to]: event.target.value })}
           />
         </div>
       ))}
       <span className="row">
-        <button type="submit" className="button" disabled={said.length < rows.length}>Convert</button>
-        <button type="button" className="button" onClick={() => decide({ convert: [], as_is: true })}>Accept as is</button>
+        <button type="submit" className="button" disabled={expressions.length < rows.length}>
+          Convert
+        </button>
+        <button
+          type="button"
+          className="button"
+          onClick={() => decide({ convert: [], as_is: true })}
+        >
+          Accept as is
+        </button>
       </span>
     </form>
   );

@@ -8,7 +8,15 @@ import { Why } from "../log/Log";
 
 type Row = Schema["IncidentRow"];
 type Run = Schema["RunRow"];
-const FAILURES = ["code_error", "resource_exhausted", "worker_lost", "configuration_error", "destination_unavailable", "poison_delivery", "unknown"];
+const FAILURES = [
+  "code_error",
+  "resource_exhausted",
+  "worker_lost",
+  "configuration_error",
+  "destination_unavailable",
+  "poison_delivery",
+  "unknown",
+];
 /** The end of a log that is shown here; the page of the run has all of it. */
 const LINES = 40;
 
@@ -20,28 +28,56 @@ export function Failed({ row }: { row: Row }) {
 function FailedOf({ row: { cause, affected } }: { row: Row }) {
   const keys = new Set([cause.partition ?? "*", ...affected.partitions]);
   return (
-    <Loaded document={useResponse("/api/v1/runs", { query: { node: cause.node, failed: true, limit: 50 } })}>
+    <Loaded
+      document={useResponse("/api/v1/runs", {
+        query: { node: cause.node, failed: true, limit: 50 },
+      })}
+    >
       {(rows) => {
-        const found = rows.find((one) => one.attempt && one.error && keys.has(one.partition ?? "*"));
-        return found && <Attempt run={found} />;
+        const failed = rows.find(
+          (row) => row.attempt && row.error && keys.has(row.partition ?? "*"),
+        );
+        return failed?.attempt && <Attempt run={failed} attempt={failed.attempt} />;
       }}
     </Loaded>
   );
 }
 
-function Attempt({ run }: { run: Run }) {
-  const log = useResponse("/api/v1/attempts/{attempt}/logs", { path: { attempt: run.attempt! }, query: { line: -LINES, limit: LINES } });
-  const whole = `/runs/${encodeURIComponent(run.run_id)}?${new URLSearchParams({ attempt: run.attempt! })}`;
+function Attempt({ run, attempt }: { run: Run; attempt: string }) {
+  const log = useResponse("/api/v1/attempts/{attempt}/logs", {
+    path: { attempt },
+    query: { line: -LINES, limit: LINES },
+  });
+  const whole = `/runs/${encodeURIComponent(run.run_id)}?${new URLSearchParams({ attempt })}`;
   return (
-    <Panel title="What failed" aside={<>{run.node} {run.partition}, <Link to={whole}>attempt {run.attempt}, the whole log</Link></>}>
+    <Panel
+      title="What failed"
+      aside={
+        <>
+          {run.node} {run.partition}, <Link to={whole}>attempt {attempt}, the whole log</Link>
+        </>
+      }
+    >
       {run.error && <Why error={run.error} />}
       <Loaded document={log}>
-        {({ lines, total }) => lines.length > 0 && (
-          <div className="body">
-            <p className="muted small">The last {many(lines.length, "line")} of {total.toLocaleString("en")}</p>
-            <pre className="mono small" style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }} tabIndex={0} aria-label="End of the log">{lines.map((line) => line.text).join("\n")}</pre>
-          </div>
-        )}
+        {({ lines, total }) =>
+          lines.length > 0 && (
+            <div className="body">
+              <p className="muted small">
+                The last {many(lines.length, "line")} of {total.toLocaleString("en")}
+              </p>
+              <pre
+                className="mono small"
+                style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}
+                tabIndex={0}
+                role="group"
+                aria-label="End of the log"
+              >
+                {lines.map((line) => line.text).join("\n")}
+              </pre>
+            </div>
+          )
+        }
       </Loaded>
     </Panel>
   );

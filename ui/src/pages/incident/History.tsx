@@ -2,10 +2,10 @@
 import { useNavigate } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
-import { Against } from "../../parts/Against";
+import { DeviationChart } from "../../parts/DeviationChart";
 import { Loaded, Panel } from "../../parts/Page";
 import { Series } from "../../parts/Series";
-import { lasting } from "../../parts/durations";
+import { formatDuration } from "../../parts/durations";
 import { many } from "../../parts/words";
 
 type Row = Schema["IncidentRow"];
@@ -26,16 +26,51 @@ export function History({ row }: { row: Row }) {
 
 function Arrivals({ row: { cause, affected } }: { row: Row }) {
   const navigate = useNavigate();
-  const awaited = [...new Set([...(cause.partition === null ? [] : [cause.partition]), ...affected.partitions])].toSorted().toReversed();
+  const awaited = [
+    ...new Set([...(cause.partition === null ? [] : [cause.partition]), ...affected.partitions]),
+  ]
+    .toSorted()
+    .toReversed();
   return (
-    <Loaded document={useResponse("/api/v1/deliveries/{source}", { path: { source: cause.node }, query: { limit: POINTS } })}>
+    <Loaded
+      document={useResponse("/api/v1/deliveries/{source}", {
+        path: { source: cause.node },
+        query: { limit: POINTS },
+      })}
+    >
       {(rows) => {
-        const marks = rows.flatMap((one) => (one.expected_at ? [{ key: `${one.partition} ${one.path} ${one.observed_at}`, name: one.partition, state: one.state, seconds: (Date.parse(one.at) - Date.parse(one.expected_at)) / 1000 }] : []));
-        const missing = awaited.filter((key) => !rows.some((one) => one.partition === key)).map((key) => ({ key, name: key, state: "missing", seconds: null }));
+        const marks = rows.flatMap((row) =>
+          row.expected_at
+            ? [
+                {
+                  key: `${row.partition} ${row.path} ${row.observed_at}`,
+                  name: row.partition,
+                  state: row.state,
+                  seconds: (Date.parse(row.at) - Date.parse(row.expected_at)) / 1000,
+                },
+              ]
+            : [],
+        );
+        const missing = awaited
+          .filter((key) => !rows.some((row) => row.partition === key))
+          .map((key) => ({ key, name: key, state: "missing", seconds: null }));
         const all = [...missing, ...marks];
         if (!marks.length) return null;
-        const open = (delivery: string) => void navigate(`/sources/${encodeURIComponent(cause.node)}?${new URLSearchParams({ part: "deliveries", delivery })}`);
-        return <Panel title="When it came before" aside="the newest at the right"><Against label="Arrivals against expectation" line={rows[0]!.promised ? "promised time" : "usual time"} marks={all} chosen={missing[0]?.key ?? null} choose={open} /></Panel>;
+        const open = (delivery: string) =>
+          void navigate(
+            `/sources/${encodeURIComponent(cause.node)}?${new URLSearchParams({ part: "deliveries", delivery })}`,
+          );
+        return (
+          <Panel title="When it came before" aside="the newest at the right">
+            <DeviationChart
+              label="Arrivals against expectation"
+              line={rows[0]?.promised ? "promised time" : "usual time"}
+              marks={all}
+              chosen={missing[0]?.key ?? null}
+              choose={open}
+            />
+          </Panel>
+        );
       }}
     </Loaded>
   );
@@ -44,43 +79,99 @@ function Arrivals({ row: { cause, affected } }: { row: Row }) {
 function Rows({ row: { cause, affected } }: { row: Row }) {
   const marked = new Set([cause.partition, ...affected.partitions]);
   return (
-    <Loaded document={useResponse("/api/v1/assets/{name}/partitions", { path: { name: cause.node }, query: { limit: POINTS } })}>
-      {({ partitions }) => partitions.length > 1 && (
-        <Panel title="Rows before" aside="of what readers see">
-          <Series label={`Rows of ${cause.node}`} of="Rows" said={(value) => many(value, "row")} points={partitions.toReversed().map((one) => ({ name: one.partition, value: one.rows, marked: marked.has(one.partition) }))} />
-        </Panel>
-      )}
+    <Loaded
+      document={useResponse("/api/v1/assets/{name}/partitions", {
+        path: { name: cause.node },
+        query: { limit: POINTS },
+      })}
+    >
+      {({ partitions }) =>
+        partitions.length > 1 && (
+          <Panel title="Rows before" aside="of what readers see">
+            <Series
+              label={`Rows of ${cause.node}`}
+              quantity="Rows"
+              format={(value) => many(value, "row")}
+              points={partitions.toReversed().map((partition) => ({
+                name: partition.partition,
+                value: partition.rows,
+                marked: marked.has(partition.partition),
+              }))}
+            />
+          </Panel>
+        )
+      }
     </Loaded>
   );
 }
 
 const FAMILIES: Record<string, string> = {
-  rows: "Rows", nulls: "Nulls", empty: "Empty texts", negative: "Negative values", zero: "Zeros", share: "Share", location: "Size of the values", spread: "Spread of the values",
-  distinct: "Distinct values", length: "Characters on average", hour_mean: "Hour of the day on average", hour_q95: "Hour until which nearly all are",
+  rows: "Rows",
+  nulls: "Nulls",
+  empty: "Empty texts",
+  negative: "Negative values",
+  zero: "Zeros",
+  share: "Share",
+  location: "Size of the values",
+  spread: "Spread of the values",
+  distinct: "Distinct values",
+  length: "Characters on average",
+  hour_mean: "Hour of the day on average",
+  hour_q95: "Hour until which nearly all are",
 };
 const UNITS: Record<string, (value: number) => string> = {
   share: (value) => `${(100 * value).toFixed(value >= 0.095 || value === 0 ? 0 : 1)} %`,
   hours: (value) => `${value.toFixed(1)} h`,
-  number: (value) => value.toLocaleString("en", value < 100 ? { maximumSignificantDigits: 3 } : { maximumFractionDigits: 0 }),
+  number: (value) =>
+    value.toLocaleString(
+      "en",
+      value < 100 ? { maximumSignificantDigits: 3 } : { maximumFractionDigits: 0 },
+    ),
 };
 
 /** What the evidence is of: the history, what was expected of the odd partition, and what it came to. */
 function Figures({ row: { id } }: { row: Row }) {
   return (
-    <Loaded document={useResponse("/api/v1/incidents/{incident}/figures", { path: { incident: id } })}>
-      {(rows) => <>{rows.map((one) => <Figure key={one.column} one={one} />)}</>}
+    <Loaded
+      document={useResponse("/api/v1/incidents/{incident}/figures", { path: { incident: id } })}
+    >
+      {(rows) => (
+        <>
+          {rows.map((row) => (
+            <Figure key={row.column} incidentFigure={row} />
+          ))}
+        </>
+      )}
     </Loaded>
   );
 }
 
-function Figure({ one }: { one: Schema["IncidentFigureRow"] }) {
-  const said = UNITS[one.unit] ?? String;
-  const family = FAMILIES[one.figure] ?? one.figure;
-  const of = one.category === null ? family : `${family} of “${one.category}”`;
-  const title = one.column === null ? of : `${of} in ${one.column}`;
+function Figure({ incidentFigure: row }: { incidentFigure: Schema["IncidentFigureRow"] }) {
+  const format = UNITS[row.unit] ?? String;
+  const family = FAMILIES[row.figure] ?? row.figure;
+  const quantity = row.category === null ? family : `${family} of “${row.category}”`;
+  const title = row.column === null ? quantity : `${quantity} in ${row.column}`;
   return (
-    <Panel title={title} aside={<>{one.partition}: expected <strong>{said(one.expected)}</strong>, observed <strong>{said(one.observed)}</strong></>}>
-      <Series label={title} of={of} said={said} expected={one.expected} points={one.points.map((point) => ({ name: point.partition, value: point.value, marked: point.odd }))} />
+    <Panel
+      title={title}
+      aside={
+        <>
+          {row.partition}: expected <strong>{format(row.expected)}</strong>, observed{" "}
+          <strong>{format(row.observed)}</strong>
+        </>
+      }
+    >
+      <Series
+        label={title}
+        quantity={quantity}
+        format={format}
+        expected={row.expected}
+        points={row.points.map((point) => ({
+          name: point.partition,
+          value: point.value,
+          marked: point.odd,
+        }))}
+      />
     </Panel>
   );
 }
@@ -89,11 +180,22 @@ function Seconds({ row: { cause, affected } }: { row: Row }) {
   const marked = new Set([cause.partition, ...affected.partitions]);
   return (
     <Loaded document={useResponse("/api/v1/runs", { query: { node: cause.node, limit: POINTS } })}>
-      {(rows) => rows.length > 1 && (
-        <Panel title="How long it took before">
-          <Series label={`How long ${cause.node} took`} of="Took" said={lasting} points={rows.toReversed().map((one) => ({ name: `${one.partition} (${one.attempt})`, value: one.seconds, marked: marked.has(one.partition) }))} />
-        </Panel>
-      )}
+      {(rows) =>
+        rows.length > 1 && (
+          <Panel title="How long it took before">
+            <Series
+              label={`How long ${cause.node} took`}
+              quantity="Took"
+              format={formatDuration}
+              points={rows.toReversed().map((row) => ({
+                name: `${row.partition ?? "*"} (${row.attempt ?? "no attempt"})`,
+                value: row.seconds,
+                marked: marked.has(row.partition),
+              }))}
+            />
+          </Panel>
+        )
+      }
     </Loaded>
   );
 }

@@ -8,7 +8,7 @@ import { Confirm } from "../../parts/Confirm";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { lasting } from "../../parts/durations";
+import { formatDuration } from "../../parts/durations";
 import { Since, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 import { Failed } from "./Failed";
@@ -20,7 +20,14 @@ type Row = Schema["IncidentRow"];
 export function Incident() {
   const { incident = "" } = useParams();
   usePageTitle(incident);
-  return <Loaded document={useResponse("/api/v1/incidents/{incident}", { path: { incident } })} heading={incident}>{(row) => <IncidentOf row={row} />}</Loaded>;
+  return (
+    <Loaded
+      document={useResponse("/api/v1/incidents/{incident}", { path: { incident } })}
+      heading={incident}
+    >
+      {(row) => <IncidentOf row={row} />}
+    </Loaded>
+  );
 }
 
 function IncidentOf({ row }: { row: Row }) {
@@ -28,13 +35,33 @@ function IncidentOf({ row }: { row: Row }) {
   const { cause } = row;
   return (
     <div className="stack">
-      <Heading title={<span className="row">{cause.node}: {cause.summary} <State of={row.state} /></span>} said={<Summary row={row} />}>
-        {row.repair && row.state === "open" && !row.repair.automatic && !row.repair.first && <button type="button" className="button main" onClick={() => setRepairing(true)}>Repair…</button>}
-        <Link className="button" to={`/graph?mode=blast&root=${encodeURIComponent(row.id)}`}>Blast radius</Link>
+      <Heading
+        title={
+          <span className="row">
+            {cause.node}: {cause.summary} <State of={row.state} />
+          </span>
+        }
+        subtitle={<Summary row={row} />}
+      >
+        {row.repair && row.state === "open" && !row.repair.automatic && !row.repair.first && (
+          <button type="button" className="button main" onClick={() => setRepairing(true)}>
+            Repair…
+          </button>
+        )}
+        <Link className="button" to={`/graph?mode=blast&root=${encodeURIComponent(row.id)}`}>
+          Blast radius
+        </Link>
       </Heading>
-      <RepairSaid row={row} again={() => setRepairing(true)} />
+      <RepairNotice row={row} again={() => setRepairing(true)} />
       {row.before && (
-        <div className="notice tone-warn"><p><strong>It happened before:</strong> <Link to={`/incidents/${encodeURIComponent(row.before.id)}`}>{row.before.id}</Link>, <Time at={row.before.began_at} />. What was done then: {row.before.done.join("; ") || "nothing by hand"}.</p></div>
+        <div className="notice tone-warn">
+          <p>
+            <strong>It happened before:</strong>{" "}
+            <Link to={`/incidents/${encodeURIComponent(row.before.id)}`}>{row.before.id}</Link>,{" "}
+            <Time at={row.before.began_at} />. What was done then:{" "}
+            {row.before.done.join("; ") || "nothing by hand"}.
+          </p>
+        </div>
       )}
       <div className="columns">
         <div className="stack">
@@ -44,7 +71,7 @@ function IncidentOf({ row }: { row: Row }) {
           <Timeline incident={row.id} lines={row.timeline} />
         </div>
         <div className="stack">
-          <Holds affected={row.affected} />
+          <Affected affected={row.affected} />
           {row.symptoms.length > 0 && <Symptoms rows={row.symptoms} />}
         </div>
       </div>
@@ -56,29 +83,82 @@ function IncidentOf({ row }: { row: Row }) {
 function Summary({ row }: { row: Row }) {
   return (
     <>
-      {row.id} · {row.cause.kind.replaceAll("_", " ")} · owner <strong>{row.owner}</strong> · began <Time at={row.began_at} />
-      {row.state === "resolved" && row.restore_seconds !== null ? `, restored after ${lasting(row.restore_seconds)}` : <Since said="ago" at={row.began_at} after=", " />}
-      {" "}· found {lasting(row.detect_seconds)} later
-      {row.opened_again_at && <> · opened again <Time at={row.opened_again_at} /></>}
+      {row.id} · {row.cause.kind.replaceAll("_", " ")} · owner <strong>{row.owner}</strong> · began{" "}
+      <Time at={row.began_at} />
+      {row.state === "resolved" && row.restore_seconds !== null ? (
+        `, restored after ${formatDuration(row.restore_seconds)}`
+      ) : (
+        <Since at={row.began_at} suffix="ago" before=", " />
+      )}{" "}
+      · found {formatDuration(row.detect_seconds)} later
+      {row.opened_again_at && (
+        <>
+          {" "}
+          · opened again <Time at={row.opened_again_at} />
+        </>
+      )}
     </>
   );
 }
 
-function RepairSaid({ row, again }: { row: Row; again: () => void }) {
+function RepairNotice({ row, again }: { row: Row; again: () => void }) {
   if (row.state === "resolved") {
-    return <div className="notice tone-good"><p><strong>Resolved.</strong> {row.ended}</p></div>;
+    return (
+      <div className="notice tone-good">
+        <p>
+          <strong>Resolved.</strong> {row.ended}
+        </p>
+      </div>
+    );
   }
-  if (row.state === "recovering") return <div className="notice"><p><strong>Recovering.</strong> The cause is gone; it closes when its repair is published and those affected are served.</p></div>;
-  if (!row.repair) return <div className="notice tone-warn"><p><strong>No repair is known.</strong> It closes by itself once service is back.</p></div>;
+  if (row.state === "recovering")
+    return (
+      <div className="notice">
+        <p>
+          <strong>Recovering.</strong> The cause is gone; it closes when its repair is published and
+          those affected are served.
+        </p>
+      </div>
+    );
+  if (!row.repair)
+    return (
+      <div className="notice tone-warn">
+        <p>
+          <strong>No repair is known.</strong> It closes by itself once service is back.
+        </p>
+      </div>
+    );
   const { first, automatic, commands, note } = row.repair;
   return (
     <div className="notice">
       <div>
-        <p>{note ? <><strong>Nothing has to be done.</strong> {note}.</> : automatic ? <><strong>Headrace goes on by itself</strong> as soon as it can: no command is needed. {row.owner} answers for the cause.</> : first ? <><strong>A person does this first:</strong> {first}. Then:</> : <><strong>A machine can repair it.</strong> The preview says what will be done before anything is.</>}</p>
+        <p>
+          {note ? (
+            <>
+              <strong>Nothing has to be done.</strong> {note}.
+            </>
+          ) : automatic ? (
+            <>
+              <strong>Headrace goes on by itself</strong> as soon as it can: no command is needed.{" "}
+              {row.owner} answers for the cause.
+            </>
+          ) : first ? (
+            <>
+              <strong>A person does this first:</strong> {first}. Then:
+            </>
+          ) : (
+            <>
+              <strong>A machine can repair it.</strong> The preview says what will be done before
+              anything is.
+            </>
+          )}
+        </p>
         {!automatic && commands.map((text) => <Command key={text} text={text} />)}
         {first && row.repair.same && (
           <p>
-            <button type="button" className="button" onClick={again}>Compute it again…</button>
+            <button type="button" className="button" onClick={again}>
+              Compute it again…
+            </button>
           </p>
         )}
       </div>
@@ -87,44 +167,93 @@ function RepairSaid({ row, again }: { row: Row; again: () => void }) {
 }
 
 const EVIDENCE: readonly Column<Schema["EvidenceRow"]>[] = [
-  { name: "What", cell: (one) => one.what },
-  { name: "Expected", cell: (one) => <code>{one.expected}</code> },
-  { name: "Observed", cell: (one) => <code>{one.observed}</code> },
-  { name: "Seen", cell: (one) => <Time at={one.at} /> },
+  { name: "What", cell: (row) => row.what },
+  { name: "Expected", cell: (row) => <code>{row.expected}</code> },
+  { name: "Observed", cell: (row) => <code>{row.observed}</code> },
+  { name: "Seen", cell: (row) => <Time at={row.at} /> },
 ];
 
 function Evidence({ cause }: { cause: Schema["CauseRow"] }) {
   const seen = new Map<string, Schema["EvidenceRow"] & { times: number }>();
-  for (const one of cause.evidence) {
-    const key = JSON.stringify([one.what, one.expected, one.observed]);
+  for (const row of cause.evidence) {
+    const key = JSON.stringify([row.what, row.expected, row.observed]);
     const before = seen.get(key);
-    const attempts = [...new Set([...(before?.attempts ?? []), ...one.attempts])];
-    seen.set(key, { ...(before ?? one), attempts, times: attempts.length || (before?.times ?? 0) + 1 });
+    const attempts = [...new Set([...(before?.attempts ?? []), ...row.attempts])];
+    seen.set(key, {
+      ...(before ?? row),
+      attempts,
+      times: attempts.length || (before?.times ?? 0) + 1,
+    });
   }
-  const columns = [...EVIDENCE, { name: "Times", className: "number", cell: (one: { times: number }) => (one.times > 1 ? `${one.times}${cause.evidence_limited ? " or more" : ""}` : "") }] as Column<Schema["EvidenceRow"] & { times: number }>[];
+  const columns = [
+    ...EVIDENCE,
+    {
+      name: "Times",
+      className: "number",
+      cell: (row: { times: number }) =>
+        row.times > 1 ? `${row.times}${cause.evidence_limited ? " or more" : ""}` : "",
+    },
+  ] as Column<Schema["EvidenceRow"] & { times: number }>[];
   return (
-    <Panel title="Evidence" aside={`cause ${cause.certainty}, confidence ${Math.floor(cause.confidence * 100)} %`}>
-      <Table label="Evidence" columns={columns} rows={[...seen.values()]} keyOf={(one) => `${one.what}|${one.expected}|${one.observed}`} />
+    <Panel
+      title="Evidence"
+      aside={`cause ${cause.certainty}, confidence ${Math.floor(cause.confidence * 100)} %`}
+    >
+      <Table
+        label="Evidence"
+        columns={columns}
+        rows={[...seen.values()]}
+        keyOf={(row) => `${row.what}|${row.expected}|${row.observed}`}
+      />
     </Panel>
   );
 }
 
-function Timeline({ incident, lines }: { incident: string; lines: readonly Schema["HappenedRow"][] }) {
+function Timeline({
+  incident,
+  lines,
+}: {
+  incident: string;
+  lines: readonly Schema["HappenedRow"][];
+}) {
   const [noting, setNoting] = useState(false);
   const columns: readonly Column<Schema["HappenedRow"]>[] = [
-    { name: "When", cell: (one) => <Time at={one.at} /> },
-    { name: "What", className: "why", cell: (one) => one.what },
-    { name: "By", cell: (one) => one.by },
+    { name: "When", cell: (row) => <Time at={row.at} /> },
+    { name: "What", className: "why", cell: (row) => row.what },
+    { name: "By", cell: (row) => row.by },
   ];
   return (
-    <Panel title="Timeline" aside={<button type="button" className="button" onClick={() => setNoting(true)}>Write a note…</button>}>
-      <Table label="Timeline" columns={columns} rows={lines} keyOf={(one) => `${one.at}${one.what}`} />
-      {noting && <Confirm title={`A note about ${incident}`} verb="Write it down" asks="What is known" path={`/api/v1/incidents/${encodeURIComponent(incident)}/note`} reasoned effect={<p>It stands in the timeline with your name, for whoever comes after. Nothing else changes.</p>} done={() => <p>It is written down.</p>} close={() => setNoting(false)} />}
+    <Panel
+      title="Timeline"
+      aside={
+        <button type="button" className="button" onClick={() => setNoting(true)}>
+          Write a note…
+        </button>
+      }
+    >
+      <Table label="Timeline" columns={columns} rows={lines} keyOf={(_, index) => `${index}`} />
+      {noting && (
+        <Confirm
+          title={`A note about ${incident}`}
+          verb="Write it down"
+          fieldLabel="What is known"
+          path={`/api/v1/incidents/${encodeURIComponent(incident)}/note`}
+          reasoned
+          effect={
+            <p>
+              It stands in the timeline with your name, for whoever comes after. Nothing else
+              changes.
+            </p>
+          }
+          done={() => <p>It is written down.</p>}
+          close={() => setNoting(false)}
+        />
+      )}
     </Panel>
   );
 }
 
-function Holds({ affected }: { affected: Schema["AffectedRow"] }) {
+function Affected({ affected }: { affected: Schema["AffectedRow"] }) {
   const consumers = useStatus().data?.consumers;
   return (
     <Panel title="Whom it holds" aside={rangeOf(affected.partitions)}>
@@ -132,12 +261,27 @@ function Holds({ affected }: { affected: Schema["AffectedRow"] }) {
         {affected.consumers.length === 0 && <Empty>No consumer waits for it.</Empty>}
         <ul className="stack" style={{ gap: "0.375rem" }}>
           {affected.consumers.map((name) => {
-            const row = consumers?.find((one) => one.name === name);
-            return <li key={name} className="row spread"><Link to={`/consumers/${encodeURIComponent(name)}`}>{name}</Link>{row && <State of={row.state} />}</li>;
+            const row = consumers?.find((consumer) => consumer.name === name);
+            return (
+              <li key={name} className="row spread">
+                <Link to={`/consumers/${encodeURIComponent(name)}`}>{name}</Link>
+                {row && <State of={row.state} />}
+              </li>
+            );
           })}
         </ul>
         {affected.assets.length > 0 && (
-          <div><h3>{many(affected.assets.length, "asset")}</h3><p className="small">{affected.assets.map((name, index) => <span key={name}>{index > 0 && ", "}<Link to={`/assets/${encodeURIComponent(name)}`}>{name}</Link></span>)}</p></div>
+          <div>
+            <h3>{many(affected.assets.length, "asset")}</h3>
+            <p className="small">
+              {affected.assets.map((name, index) => (
+                <span key={name}>
+                  {index > 0 && ", "}
+                  <Link to={`/assets/${encodeURIComponent(name)}`}>{name}</Link>
+                </span>
+              ))}
+            </p>
+          </div>
         )}
       </div>
     </Panel>
@@ -146,15 +290,23 @@ function Holds({ affected }: { affected: Schema["AffectedRow"] }) {
 
 /** How many partitions, the first and the last; nothing where there is none yet. */
 function rangeOf(partitions: readonly string[]): string | undefined {
-  if (partitions.length === 0) return undefined;
-  const last = partitions.length > 1 ? ` to ${partitions.at(-1)}` : "";
-  return `${many(partitions.length, "partition")}: ${partitions[0]}${last}`;
+  const first = partitions[0];
+  const last = partitions.at(-1);
+  if (first === undefined || last === undefined) return undefined;
+  return `${many(partitions.length, "partition")}: ${first === last ? first : `${first} to ${last}`}`;
 }
 
 function Symptoms({ rows }: { rows: readonly Schema["SymptomRow"][] }) {
   return (
     <Panel title="What it brought about" aside={`${rows.length}`}>
-      <ul className="body stack">{rows.map((one) => <li key={`${one.node}${one.partition}${one.at}`}>{one.node} {one.partition}<p className="muted small">{one.what}</p></li>)}</ul>
+      <ul className="body stack">
+        {rows.map((row) => (
+          <li key={`${row.node} ${row.partition ?? ""} ${row.at}`}>
+            {row.node} {row.partition}
+            <p className="muted small">{row.what}</p>
+          </li>
+        ))}
+      </ul>
     </Panel>
   );
 }

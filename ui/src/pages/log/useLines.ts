@@ -1,20 +1,22 @@
 // A log of any length: some of its lines at a time, from any place on, followed while it is written. Memory stays bounded.
 import { useCallback, useEffect, useRef, useState } from "react";
-import { read, type Problem, type Schema } from "../../api/client";
+import { read, type Problem } from "../../api/client";
+import {
+  appended,
+  opened,
+  prepended,
+  type Line,
+  type LogWindow,
+  type Page,
+  type Position,
+} from "./window";
 
 /** Asked for at once. */
-export const LINES = 500;
-/** Held at once; what is farther away is fetched again. */
-export const KEPT = 5_000;
+export const PAGE_LINES = 500;
 /** Lines are no changes of the record: nothing tells of them, so they are looked for. */
 const FOLLOW_MS = 1_500;
 /** Shown above a line that a link means. */
-const ABOVE = 100;
-
-type Page = Schema["LogsResponse"];
-type Line = Schema["LogRow"];
-type Place = { cursor: string } | { line: number };
-type Held = { page: Page; lines: readonly Line[]; next: Place | null };
+const CONTEXT_LINES = 100;
 
 export type Lines = {
   page: Page | null;
@@ -30,60 +32,76 @@ export type Lines = {
 
 /** The lines that contain `grep` (all where it is empty), around the line `chosen` where that isn't null. */
 export function useLines(attempt: string, grep: string, chosen: number | null): Lines {
-  const [held, setHeld] = useState<Held | null>(null);
+  const [loaded, setLoaded] = useState<LogWindow | null>(null);
   const [busy, setBusy] = useState(true);
   const [problem, setProblem] = useState<Problem | null>(null);
-  const under = useRef<AbortController | null>(null);
+  const requestRef = useRef<AbortController | null>(null);
 
-  const ask = useCallback(async (place: Place | null, take: (page: Page) => Held, limit = LINES) => {
-    under.current?.abort();
-    const mine = (under.current = new AbortController());
-    setBusy(true);
-    try {
-      const page = await read("/api/v1/attempts/{attempt}/logs", { path: { attempt }, query: { limit, ...(grep ? { grep } : {}), ...place } }, mine.signal);
-      if (mine.signal.aborted) return null;
-      setHeld(take(page));
-      setProblem(null);
-      return page;
-    } catch (error) {
-      if (!mine.signal.aborted) setProblem(error as Problem);
-      return null;
-    } finally {
-      if (!mine.signal.aborted) setBusy(false);
-    }
-  }, [attempt, grep]);
+  const fetchLines = useCallback(
+    async (position: Position | null, merge: (page: Page) => LogWindow, limit = PAGE_LINES) => {
+      requestRef.current?.abort();
+      const request = (requestRef.current = new AbortController());
+      setBusy(true);
+      try {
+        const page = await read(
+          "/api/v1/attempts/{attempt}/logs",
+          { path: { attempt }, query: { limit, ...(grep ? { grep } : {}), ...position } },
+          request.signal,
+        );
+        if (request.signal.aborted) return null;
+        setLoaded(merge(page));
+        setProblem(null);
+        return page;
+      } catch (error) {
+        if (!request.signal.aborted) setProblem(error as Problem);
+        return null;
+      } finally {
+        if (!request.signal.aborted) setBusy(false);
+      }
+    },
+    [attempt, grep],
+  );
 
-  const open = useCallback((line: number) => ask({ line }, begun), [ask]);
-  const within = held !== null && chosen !== null && held.lines.some((one) => one.number === chosen);
-  const wanted = useRef<string | null>(null);
+  const open = useCallback((line: number) => fetchLines({ line }, opened), [fetchLines]);
+  const within =
+    loaded !== null && chosen !== null && loaded.lines.some((line) => line.number === chosen);
+  const openedRef = useRef<string | null>(null);
   useEffect(() => {
-    const asked = `${attempt} ${grep} ${chosen ?? ""}`;
-    if (wanted.current === asked || (within && wanted.current?.startsWith(`${attempt} ${grep} `))) return;
-    wanted.current = asked;
-    setHeld(null);
-    const begin = chosen !== null && !grep ? Math.max(1, chosen - ABOVE) : 1;
+    const openedKey = `${attempt} ${grep} ${chosen ?? ""}`;
+    if (
+      openedRef.current === openedKey ||
+      (within && openedRef.current?.startsWith(`${attempt} ${grep} `))
+    )
+      return;
+    openedRef.current = openedKey;
+    setLoaded(null);
+    const begin = chosen !== null && !grep ? Math.max(1, chosen - CONTEXT_LINES) : 1;
     void open(begin).then((page) => {
       // Of what is being written the end is what is watched.
-      if (page?.open && chosen === null && !grep && page.looked < page.total) void open(-LINES);
+      if (page?.open && chosen === null && !grep && page.looked < page.total)
+        void open(-PAGE_LINES);
     });
   }, [attempt, grep, chosen, within, open]);
-  useEffect(() => () => {
-    under.current?.abort();
-    wanted.current = null;
-  }, []);
+  useEffect(
+    () => () => {
+      requestRef.current?.abort();
+      openedRef.current = null;
+    },
+    [],
+  );
 
   const later = useCallback(() => {
-    if (held?.next) void ask(held.next, (page) => after(held, page));
-  }, [ask, held]);
+    if (loaded?.next) void fetchLines(loaded.next, (page) => appended(loaded, page));
+  }, [fetchLines, loaded]);
   const earlier = useCallback(() => {
-    const top = held?.lines[0]?.number ?? 1;
-    const line = Math.max(1, top - LINES);
-    if (held && top > 1) void ask({ line }, (page) => before(held, page), top - line);
-  }, [ask, held]);
+    const top = loaded?.lines[0]?.number ?? 1;
+    const line = Math.max(1, top - PAGE_LINES);
+    if (loaded && top > 1) void fetchLines({ line }, (page) => prepended(loaded, page), top - line);
+  }, [fetchLines, loaded]);
 
-  const atEnd = held !== null && held.page.looked >= held.page.total;
-  const seeking = held !== null && grep !== "" && !atEnd && held.lines.length < LINES;
-  const following = held !== null && held.page.open && atEnd;
+  const atEnd = loaded !== null && loaded.page.looked >= loaded.page.total;
+  const seeking = loaded !== null && grep !== "" && !atEnd && loaded.lines.length < PAGE_LINES;
+  const following = loaded !== null && loaded.page.open && atEnd;
   useEffect(() => {
     if (problem || busy || !(seeking || following)) return undefined;
     const again = window.setTimeout(later, seeking ? 0 : FOLLOW_MS);
@@ -91,26 +109,13 @@ export function useLines(attempt: string, grep: string, chosen: number | null): 
   }, [busy, seeking, following, later, problem]);
 
   return {
-    page: held?.page ?? null, lines: held?.lines ?? [], busy, problem,
-    earlier: !grep && (held?.lines[0]?.number ?? 1) > 1 ? earlier : null,
-    later: held?.next && !atEnd && !seeking ? later : null,
+    page: loaded?.page ?? null,
+    lines: loaded?.lines ?? [],
+    busy,
+    problem,
+    earlier: !grep && (loaded?.lines[0]?.number ?? 1) > 1 ? earlier : null,
+    later: loaded?.next && !atEnd && !seeking ? later : null,
     first: () => void open(1),
-    last: () => void open(-LINES),
+    last: () => void open(-PAGE_LINES),
   };
-}
-
-function begun(page: Page): Held {
-  return { page, lines: page.lines, next: page.next === null ? null : { cursor: page.next } };
-}
-
-function after(held: Held, page: Page): Held {
-  return { ...begun(page), lines: page.lines.length ? [...held.lines, ...page.lines].slice(-KEPT) : held.lines };
-}
-
-function before(held: Held, page: Page): Held {
-  const lines = [...page.lines, ...held.lines];
-  if (lines.length <= KEPT) return { ...held, lines };
-  const kept = lines.slice(0, KEPT);
-  const looked = kept.at(-1)!.number;
-  return { page: { ...held.page, looked }, lines: kept, next: { line: looked + 1 } };
 }

@@ -1,7 +1,7 @@
 import { Link } from "react-router";
 import { Command } from "../../parts/Command";
 import { Panel } from "../../parts/Page";
-import { likely } from "../../parts/durations";
+import { formatEstimate } from "../../parts/durations";
 import { Time } from "../../parts/Time";
 import type { Row } from "./Plan";
 
@@ -14,28 +14,51 @@ export function Facts({ row }: { row: Row }) {
   return (
     <Panel title="Reach and cost">
       <dl className="facts body">
-        <dt>Plan</dt><dd><code>{row.plan_id}</code></dd>
-        <dt>Starts from</dt><dd>{row.base_version === null ? "nothing" : `version ${row.base_version}`}</dd>
-        <dt>Environment</dt><dd>{row.env}</dd>
-        {row.now && <><dt>As of</dt><dd><Time at={row.now} /></dd></>}
+        <dt>Plan</dt>
+        <dd>
+          <code>{row.plan_id}</code>
+        </dd>
+        <dt>Starts from</dt>
+        <dd>{row.base_version === null ? "nothing" : `version ${row.base_version}`}</dd>
+        <dt>Environment</dt>
+        <dd>{row.env}</dd>
+        {row.now && (
+          <>
+            <dt>As of</dt>
+            <dd>
+              <Time at={row.now} />
+            </dd>
+          </>
+        )}
         <dt>Consumers</dt>
         <dd>
           {consumers.map((name, index) => (
-            <span key={name}>{index > 0 && ", "}<Link to={`/consumers/${encodeURIComponent(name)}`}>{name}</Link></span>
+            <span key={name}>
+              {index > 0 && ", "}
+              <Link to={`/consumers/${encodeURIComponent(name)}`}>{name}</Link>
+            </span>
           ))}
           {!consumers.length && "none"}
         </dd>
-        <dt>Owners</dt><dd>{owners.join(", ") || "nobody"}</dd>
+        <dt>Owners</dt>
+        <dd>{owners.join(", ") || "nobody"}</dd>
         {estimate && (
           <>
             <dt>To recompute</dt>
             <dd>
-              {likely(estimate)}
+              {formatEstimate(estimate)}
               <p className="muted small">{estimate.basis}</p>
             </dd>
           </>
         )}
-        {row.next && <><dt>Command</dt><dd><Command text={row.next} /></dd></>}
+        {row.next && (
+          <>
+            <dt>Command</dt>
+            <dd>
+              <Command text={row.next} />
+            </dd>
+          </>
+        )}
       </dl>
     </Panel>
   );

@@ -7,8 +7,8 @@ import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { many } from "../../parts/words";
 import { Apply } from "./Apply";
 import { Facts } from "./Facts";
-import { Kept } from "./Kept";
-import { Again, Changes, Code, Files, Stale, Steps, Weakened } from "./tables";
+import { KeepPublished } from "./KeepPublished";
+import { NeededBackfills, Changes, Code, Files, Stale, Steps, Weakened } from "./tables";
 
 export type Row = Schema["PlanResponse"];
 
@@ -18,7 +18,7 @@ export function Plan() {
   const keep = params.getAll("keep");
   const plan = usePlan("/api/v1/plan", { query: keep.length ? { keep } : {} });
   const [refused, setRefused] = useState<Problem | null>(null);
-  const look = () => {
+  const refresh = () => {
     setRefused(null);
     void plan.refetch();
   };
@@ -30,8 +30,8 @@ export function Plan() {
     setRefused(null);
     setParams({ keep: [...nodes] }, { replace: true, preventScrollReset: true });
   };
-  const again = (
-    <button type="button" className="button" onClick={look} disabled={plan.isFetching}>
+  const refreshButton = (
+    <button type="button" className="button" onClick={refresh} disabled={plan.isFetching}>
       {plan.isFetching ? "Looking…" : "Look again"}
     </button>
   );
@@ -43,29 +43,45 @@ export function Plan() {
         keep={keep}
         choose={choose}
         changed={changed}
-        look={look}
+        refresh={refresh}
         refused={refused}
-        again={again}
+        refreshButton={refreshButton}
       />
     );
   }
   return (
     <div className="stack">
-      <Heading title="Plan" said="What applying the project’s files does.">{again}</Heading>
-      {plan.error && !plan.isFetching
-        ? <Unplanned problem={plan.error} keep={keep} choose={choose} />
-        : <p role="status" className="empty">Working out what would be done…</p>}
+      <Heading title="Plan" subtitle="What applying the project’s files does.">
+        {refreshButton}
+      </Heading>
+      {plan.error && !plan.isFetching ? (
+        <Unplanned problem={plan.error} keep={keep} choose={choose} />
+      ) : (
+        <p role="status" className="empty">
+          Working out what would be done…
+        </p>
+      )}
     </div>
   );
 }
 
-function Unplanned({ problem, keep, choose }: { problem: Problem; keep: string[]; choose: (nodes: string[]) => void }) {
+function Unplanned({
+  problem,
+  keep,
+  choose,
+}: {
+  problem: Problem;
+  keep: string[];
+  choose: (nodes: string[]) => void;
+}) {
   return (
     <>
       <Refusal problem={problem} />
       {keep.length > 0 && (
         <p>
-          <button type="button" className="button" onClick={() => choose([])}>Plan without keeping</button>
+          <button type="button" className="button" onClick={() => choose([])}>
+            Plan without keeping
+          </button>
         </p>
       )}
     </>
@@ -77,31 +93,42 @@ type Props = {
   keep: string[];
   choose: (nodes: string[]) => void;
   changed: (problem: Problem) => void;
-  look: () => void;
+  refresh: () => void;
   refused: Problem | null;
-  again: React.ReactNode;
+  refreshButton: React.ReactNode;
 };
 
-function Planned({ row, keep, choose, changed, look, refused, again }: Props) {
+function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }: Props) {
   const [applying, setApplying] = useState(false);
   const steps = row.steps.length;
   return (
     <div className="stack">
-      <Heading title={steps ? `${many(steps, "step")} to apply` : "Nothing to apply"} said={<Which row={row} />}>
-        {again}
+      <Heading
+        title={steps ? `${many(steps, "step")} to apply` : "Nothing to apply"}
+        subtitle={<PlanLabel row={row} />}
+      >
+        {refreshButton}
         {steps > 0 && (
-          <button type="button" className="button main" onClick={() => setApplying(true)}>Apply…</button>
+          <button type="button" className="button main" onClick={() => setApplying(true)}>
+            Apply…
+          </button>
         )}
       </Heading>
       {refused && <PlanChanged problem={refused} row={row} />}
       {!steps && (
         <Panel title="Steps">
-          <Empty><strong>The files say what is applied.</strong> Save a file, then look again.</Empty>
+          <Empty>
+            <strong>The files say what is applied.</strong> Save a file, then look again.
+          </Empty>
         </Panel>
       )}
       <div className="columns">
         <div className="stack">
-          {steps > 0 && <Panel title="Steps" aside={many(steps, "step")}><Steps rows={row.steps} /></Panel>}
+          {steps > 0 && (
+            <Panel title="Steps" aside={many(steps, "step")}>
+              <Steps rows={row.steps} />
+            </Panel>
+          )}
           {row.weakens.length > 0 && (
             <Panel title="Weakened promises" aside={many(row.weakens.length, "promise")}>
               <Weakened rows={row.weakens} />
@@ -122,9 +149,11 @@ function Planned({ row, keep, choose, changed, look, refused, again }: Props) {
         </div>
         <div className="stack">
           <Facts row={row} />
-          <Kept row={row} keep={keep} choose={choose} />
+          <KeepPublished row={row} keep={keep} choose={choose} />
           {row.backfills.length > 0 && (
-            <Panel title="Afterwards"><Again rows={row.backfills} /></Panel>
+            <Panel title="Afterwards">
+              <NeededBackfills rows={row.backfills} />
+            </Panel>
           )}
         </div>
       </div>
@@ -139,7 +168,7 @@ function Planned({ row, keep, choose, changed, look, refused, again }: Props) {
           applied={() => {
             setApplying(false);
             if (keep.length) choose([]);
-            else look();
+            else refresh();
           }}
           close={() => setApplying(false)}
         />
@@ -148,10 +177,11 @@ function Planned({ row, keep, choose, changed, look, refused, again }: Props) {
   );
 }
 
-function Which({ row }: { row: Row }) {
+function PlanLabel({ row }: { row: Row }) {
   return (
     <>
-      <code>{row.plan_id}</code> · {row.against ? `compared with ${row.against}` : "nothing is applied yet"} · {row.env}
+      <code>{row.plan_id}</code> ·{" "}
+      {row.against ? `compared with ${row.against}` : "nothing is applied yet"} · {row.env}
     </>
   );
 }
@@ -162,12 +192,23 @@ function PlanChanged({ problem, row }: { problem: Problem; row: Row }) {
   return (
     <div className="notice tone-bad" role="alert">
       <div>
-        <p><strong>Nothing was applied.</strong> The project isn’t what it was in the plan that you agreed to:</p>
+        <p>
+          <strong>Nothing was applied.</strong> The project isn’t what it was in the plan that you
+          agreed to:
+        </p>
         <ul>
-          {files.map((path) => <li key={path}><code>{path}</code> isn’t as it was in the plan</li>)}
-          {changed.map((text) => <li key={text}>{text}</li>)}
+          {files.map((path) => (
+            <li key={path}>
+              <code>{path}</code> isn’t as it was in the plan
+            </li>
+          ))}
+          {changed.map((text) => (
+            <li key={text}>{text}</li>
+          ))}
         </ul>
-        <p>This page shows what would be applied now, <code>{row.plan_id}</code>.</p>
+        <p>
+          This page shows what would be applied now, <code>{row.plan_id}</code>.
+        </p>
       </div>
     </div>
   );

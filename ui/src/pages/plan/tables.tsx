@@ -20,63 +20,97 @@ function Span({ from, to }: { from: string | null; to: string | null }) {
   return (
     <span className="mono">
       <span className="key">{from}</span>
-      {to !== from && <> – <span className="key">{to}</span></>}
+      {to !== from && (
+        <>
+          {" "}
+          – <span className="key">{to}</span>
+        </>
+      )}
     </span>
   );
 }
 
 const STEPS: readonly Column<Schema["StepRow"]>[] = [
-  { name: "Step", className: "number", cell: (one) => one.n },
-  { name: "What", cell: (one) => one.kind },
-  { name: "Node", cell: (one) => <span className="mono">{one.node}</span> },
-  { name: "Partitions", className: "number", cell: (one) => count(one.partitions) },
-  { name: "From – to", cell: (one) => <Span from={one.from} to={one.to} /> },
-  { name: "How", className: "why", cell: (one) => one.detail },
-  { name: "Approval", cell: (one) => (one.needs_approval ? "needed" : "") },
+  { name: "Step", className: "number", cell: (row) => row.n },
+  { name: "What", cell: (row) => row.kind },
+  { name: "Node", cell: (row) => <span className="mono">{row.node}</span> },
+  { name: "Partitions", className: "number", cell: (row) => count(row.partitions) },
+  { name: "From – to", cell: (row) => <Span from={row.from} to={row.to} /> },
+  { name: "How", className: "why", cell: (row) => row.detail },
+  { name: "Approval", cell: (row) => (row.needs_approval ? "needed" : "") },
 ];
 
 export function Steps({ rows }: { rows: readonly Schema["StepRow"][] }) {
-  const columns = rows.some((one) => one.needs_approval) ? STEPS : STEPS.slice(0, -1);
-  return <Table label="Steps" columns={columns} rows={rows} keyOf={(one) => `${one.n}`} keys />;
+  const columns = rows.some((row) => row.needs_approval) ? STEPS : STEPS.slice(0, -1);
+  return <Table label="Steps" columns={columns} rows={rows} keyOf={(row) => `${row.n}`} keys />;
 }
 
 const STALE: readonly Column<StaleRow>[] = [
-  { name: "Node", cell: (one) => <span className="mono">{one.node}</span> },
-  { name: "Partitions", className: "number", cell: (one) => count(one.partitions) },
-  { name: "From – to", cell: (one) => <Span from={one.from} to={one.to} /> },
-  { name: "Because", className: "why", cell: (one) => one.why },
+  { name: "Node", cell: (row) => <span className="mono">{row.node}</span> },
+  { name: "Partitions", className: "number", cell: (row) => count(row.partitions) },
+  { name: "From – to", cell: (row) => <Span from={row.from} to={row.to} /> },
+  { name: "Because", className: "why", cell: (row) => row.why },
 ];
 
 export function Stale({ rows }: { rows: readonly StaleRow[] }) {
-  return <Table label="Invalidated partitions" columns={STALE} rows={rows} keyOf={(one) => one.node} />;
+  return (
+    <Table label="Invalidated partitions" columns={STALE} rows={rows} keyOf={(row) => row.node} />
+  );
 }
 
 const WEAKENED: readonly Column<Schema["WeakenedRow"]>[] = [
-  { name: "Node", cell: (one) => <span className="mono">{one.node}</span> },
-  { name: "Promise", cell: (one) => one.what },
-  { name: "Before", className: "why", cell: (one) => one.before },
-  { name: "After", className: "why", cell: (one) => one.after },
-  { name: "Where", cell: (one) => one.file && <code>{one.file}{one.line && `:${one.line}`}</code> },
+  { name: "Node", cell: (row) => <span className="mono">{row.node}</span> },
+  { name: "Promise", cell: (row) => row.what },
+  { name: "Before", className: "why", cell: (row) => row.before },
+  { name: "After", className: "why", cell: (row) => row.after },
+  {
+    name: "Where",
+    cell: (row) =>
+      row.file && (
+        <code>
+          {row.file}
+          {row.line !== null && `:${row.line}`}
+        </code>
+      ),
+  },
 ];
 
 export function Weakened({ rows }: { rows: readonly Schema["WeakenedRow"][] }) {
-  return <Table label="Weakened promises" columns={WEAKENED} rows={rows} keyOf={(one) => `${one.node} ${one.what}`} />;
+  return (
+    <Table
+      label="Weakened promises"
+      columns={WEAKENED}
+      rows={rows}
+      keyOf={(row) => `${row.node} ${row.what}`}
+    />
+  );
 }
 
 const CHANGES: readonly Column<Change>[] = [
-  { name: "Node", cell: (one) => <span className="mono">{one.node}</span> },
-  { name: "Change", cell: (one) => said(one) },
-  { name: "Columns", className: "why", cell: (one) => <Columns row={one} /> },
-  { name: "Read by", className: "why", cell: (one) => readers(one).join(", ") },
-  { name: "Where", cell: (one) => one.file && <code>{one.file}{one.line && `:${one.line}`}</code> },
+  { name: "Node", cell: (row) => <span className="mono">{row.node}</span> },
+  { name: "Change", cell: (row) => changeText(row) },
+  { name: "Columns", className: "why", cell: (row) => <Columns row={row} /> },
+  { name: "Read by", className: "why", cell: (row) => readers(row).join(", ") },
+  {
+    name: "Where",
+    cell: (row) =>
+      row.file && (
+        <code>
+          {row.file}
+          {row.line !== null && `:${row.line}`}
+        </code>
+      ),
+  },
 ];
 
-function said(one: Change): string {
-  return [one.change, one.breaking && "breaking", one.kept && "published data kept"].filter(Boolean).join(", ");
+function changeText(change: Change): string {
+  return [change.change, change.breaking && "breaking", change.kept && "published data kept"]
+    .filter(Boolean)
+    .join(", ");
 }
 
-function readers(one: Change): string[] {
-  return [...new Set(one.effects.flatMap((effect) => effect.read_by))];
+function readers(change: Change): string[] {
+  return [...new Set(change.effects.flatMap((effect) => effect.read_by))];
 }
 
 function Columns({ row }: { row: Change }) {
@@ -85,18 +119,26 @@ function Columns({ row }: { row: Change }) {
 }
 
 export function Changes({ rows }: { rows: readonly Change[] }) {
-  return <Table label="Changes" columns={CHANGES} rows={rows} keyOf={(one) => `${one.node} ${one.change}`} />;
+  return (
+    <Table
+      label="Changes"
+      columns={CHANGES}
+      rows={rows}
+      keyOf={(row) => `${row.node} ${row.change}`}
+    />
+  );
 }
 
 /** Changed files of code that no node declares, and through which lines each asset uses them. */
 export function Code({ rows }: { rows: readonly Change[] }) {
-  const uses = rows.flatMap((one) => one.code.map((file) => ({ node: one.node, ...file })));
+  const uses = rows.flatMap((row) => row.code.map((file) => ({ node: row.node, ...file })));
   if (!uses.length) return null;
   return (
     <ul className="body stack small">
-      {uses.map((one) => (
-        <li key={`${one.node} ${one.path}`}>
-          <code>{one.path}</code> {one.change}: {one.node} uses it: <span className="mono">{one.via}</span>
+      {uses.map((use) => (
+        <li key={`${use.node} ${use.path}`}>
+          <code>{use.path}</code> {use.change}: {use.node} uses it:{" "}
+          <span className="mono">{use.via}</span>
         </li>
       ))}
     </ul>
@@ -104,9 +146,9 @@ export function Code({ rows }: { rows: readonly Change[] }) {
 }
 
 const FILES: readonly Column<Schema["PlannedFileRow"]>[] = [
-  { name: "File", cell: (one) => <code>{one.path}</code> },
-  { name: "Change", cell: (one) => one.change },
-  { name: "SHA-256", cell: (one) => <Hash of={one.sha256} /> },
+  { name: "File", cell: (row) => <code>{row.path}</code> },
+  { name: "Change", cell: (row) => row.change },
+  { name: "SHA-256", cell: (row) => <Hash of={row.sha256} /> },
 ];
 
 function Hash({ of }: { of: string | null }) {
@@ -114,30 +156,30 @@ function Hash({ of }: { of: string | null }) {
 }
 
 export function Files({ rows }: { rows: readonly Schema["PlannedFileRow"][] }) {
-  const changed = rows.filter((one) => one.change !== "unchanged");
+  const changed = rows.filter((row) => row.change !== "unchanged");
   const same = rows.length - changed.length;
   if (!changed.length) return null;
   return (
     <Panel title="Files" aside={same > 0 && `${many(same, "other file")} unchanged`}>
-      <Table label="Files" columns={FILES} rows={changed} keyOf={(one) => one.path} />
+      <Table label="Files" columns={FILES} rows={changed} keyOf={(row) => row.path} />
     </Panel>
   );
 }
 
 /** The backfills that compute again what a plan invalidates, to be planned on their own page. */
-export function Again({ rows }: { rows: readonly Schema["NeededRow"][] }) {
+export function NeededBackfills({ rows }: { rows: readonly Schema["NeededRow"][] }) {
   return (
     <div className="body stack">
       <p>Readers keep what they see until a backfill computes again what became stale:</p>
-      {rows.map((one) => {
-        const asked = { select: one.select.join(" "), from: one.from, to: one.to, mode: one.mode };
+      {rows.map((row) => {
+        const query = { select: row.select.join(" "), from: row.from, to: row.to, mode: row.mode };
         return (
-          <div key={one.command} className="stack">
-            <Link to={`/backfills/new?${new URLSearchParams(asked)}`}>
-              Backfill {one.select.join(", ")}, {one.from} – {one.to}
+          <div key={row.command} className="stack">
+            <Link to={`/backfills/new?${new URLSearchParams(query)}`}>
+              Backfill {row.select.join(", ")}, {row.from} – {row.to}
             </Link>
-            {one.counts && <p className="muted">Makes {one.counts.text}.</p>}
-            <Command text={one.command} />
+            {row.counts && <p className="muted">Makes {row.counts.text}.</p>}
+            <Command text={row.command} />
           </div>
         );
       })}

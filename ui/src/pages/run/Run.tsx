@@ -3,13 +3,15 @@ import { useState } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { usePages } from "../../api/responses";
-import { Empty, Heading, Instead, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import { Empty, Heading, Placeholder, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import { MoreButton } from "../../parts/MoreButton";
 import { State } from "../../parts/State";
-import { lasting } from "../../parts/durations";
+import { formatDuration } from "../../parts/durations";
 import { Since, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 import { Cancel, Retry } from "./acts";
-import { axisOf, Gantt } from "./Gantt";
+import { axisOf } from "./attempts";
+import { Gantt } from "./Gantt";
 import { Log } from "../log/Log";
 
 type Attempt = Schema["TimedAttempt"];
@@ -19,67 +21,150 @@ const BY_ITSELF = "serve";
 
 /** The attempts of a run in pages; the server filters, because a run may have thousands. */
 const useAttempts = (run: string, failed: boolean) =>
-  usePages("/api/v1/runs/{run}", (cursor) => ({ path: { run }, query: { ...(failed ? { failed } : {}), ...(cursor ? { cursor } : {}) } }));
+  usePages("/api/v1/runs/{run}", (cursor) => ({
+    path: { run },
+    query: { ...(failed ? { failed } : {}), ...(cursor ? { cursor } : {}) },
+  }));
 
 export function Run() {
   const { run = "" } = useParams();
   usePageTitle(`Run ${run}`);
   const [params] = useSearchParams();
-  const found = useAttempts(run, false);
-  const first = found.pages[0];
-  if (!first) return <Instead problem={found.error as never} heading={`Run ${run}`} />;
-  const attempts = found.pages.flatMap((page) => page.attempts);
+  const response = useAttempts(run, false);
+  const first = response.pages[0];
+  if (!first || response.isPlaceholderData)
+    return <Placeholder problem={response.error} heading={`Run ${run}`} />;
+  const attempts = response.pages.flatMap((page) => page.attempts);
   const attempt = params.get("attempt");
   return (
     <div className="stack">
-      {found.error && <Refusal problem={found.error as never} stale />}
+      {response.error && <Refusal problem={response.error} stale />}
       <Top run={first} attempts={attempts} />
       {first.unpublished > 0 && <Failures run={first} />}
-      <Attempts run={first} attempts={attempts} {...(found.hasNextPage ? { later: () => void found.fetchNextPage() } : {})} />
+      <Attempts
+        run={first}
+        attempts={attempts}
+        {...(response.hasNextPage ? { later: response.fetchNextPage } : {})}
+      />
       {attempt && <Log key={attempt} attempt={attempt} />}
     </div>
   );
 }
 
 function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
-  const [asked, ask] = useState<"retry" | "cancel" | null>(null);
+  const [dialog, setDialog] = useState<"retry" | "cancel" | null>(null);
   const over = run.finished_at !== null;
   return (
     <>
-      <Heading title={<span className="row">{run.kind} {run.run_id} <State of={run.state} /></span>} said={<Said run={run} backfill={attempts.find((one) => one.backfill)?.backfill ?? null} />}>
-        {over && run.retryable > 0 && <button type="button" className="button main" onClick={() => ask("retry")}>Retry what failed…</button>}
-        {run.state === "running" && run.kind !== BY_ITSELF && <button type="button" className="button" onClick={() => ask("cancel")}>Cancel…</button>}
+      <Heading
+        title={
+          <span className="row">
+            {run.kind} {run.run_id} <State of={run.state} />
+          </span>
+        }
+        subtitle={
+          <Subtitle
+            run={run}
+            backfill={attempts.find((attempt) => attempt.backfill)?.backfill ?? null}
+          />
+        }
+      >
+        {over && run.retryable > 0 && (
+          <button type="button" className="button main" onClick={() => setDialog("retry")}>
+            Retry what failed…
+          </button>
+        )}
+        {run.state === "running" && run.kind !== BY_ITSELF && (
+          <button type="button" className="button" onClick={() => setDialog("cancel")}>
+            Cancel…
+          </button>
+        )}
       </Heading>
-      {run.cancelled_at && <div className="notice tone-warn"><p><strong>Cancelled</strong> by {run.cancelled_by}, <Time at={run.cancelled_at} />{run.cancel_reason && <>: {run.cancel_reason}</>}. What was published by then stays.</p></div>}
-      {asked === "retry" && <Retry run={run} close={() => ask(null)} />}
-      {asked === "cancel" && <Cancel run={run} close={() => ask(null)} />}
+      {run.cancelled_at && (
+        <div className="notice tone-warn">
+          <p>
+            <strong>Cancelled</strong> by {run.cancelled_by}, <Time at={run.cancelled_at} />
+            {run.cancel_reason && <>: {run.cancel_reason}</>}. What was published by then stays.
+          </p>
+        </div>
+      )}
+      {dialog === "retry" && <Retry run={run} close={() => setDialog(null)} />}
+      {dialog === "cancel" && <Cancel run={run} close={() => setDialog(null)} />}
     </>
   );
 }
 
 /** What ended without a publication, before everything else. */
 function Failures({ run }: { run: About }) {
-  const found = useAttempts(run.run_id, true);
-  const failed = found.pages.flatMap((page) => page.attempts);
+  const response = useAttempts(run.run_id, true);
+  const failed = response.pages.flatMap((page) => page.attempts);
   return (
-    <Panel title="Not published" aside={`${run.unpublished.toLocaleString("en")} of ${many(run.total, "attempt")}`}>
+    <Panel
+      title="Not published"
+      aside={`${run.unpublished.toLocaleString("en")} of ${many(run.total, "attempt")}`}
+    >
       <Reasons attempts={failed} total={run.unpublished} />
-      {found.hasNextPage && <p className="body"><button type="button" className="button" onClick={() => void found.fetchNextPage()}>Show more</button></p>}
+      <MoreButton of={response} label="Show more" />
     </Panel>
   );
 }
 
-function Said({ run, backfill }: { run: About; backfill: string | null }) {
-  const lasted = run.finished_at ? `, lasted ${lasting((Date.parse(run.finished_at) - Date.parse(run.started_at)) / 1000)}` : run.state === "running" ? <Since said="so far" at={run.started_at} after=", " /> : "";
-  return <>Run {run.run_id} · by {run.actor} · began <Time at={run.started_at} />{lasted}{backfill && <> · of <Link to={`/backfills/${encodeURIComponent(backfill)}`}>backfill {backfill}</Link></>}</>;
+function Subtitle({ run, backfill }: { run: About; backfill: string | null }) {
+  const lasted = run.finished_at ? (
+    `, lasted ${formatDuration((Date.parse(run.finished_at) - Date.parse(run.started_at)) / 1000)}`
+  ) : run.state === "running" ? (
+    <Since at={run.started_at} suffix="so far" before=", " />
+  ) : (
+    ""
+  );
+  return (
+    <>
+      Run {run.run_id} · by {run.actor} · began <Time at={run.started_at} />
+      {lasted}
+      {backfill && (
+        <>
+          {" "}
+          · of <Link to={`/backfills/${encodeURIComponent(backfill)}`}>backfill {backfill}</Link>
+        </>
+      )}
+    </>
+  );
 }
 
-function Attempts({ run, attempts, later }: { run: About; attempts: readonly Attempt[]; later?: () => void }) {
-  const loaded = later ? `${attempts.length.toLocaleString("en")} of ${many(run.total, "attempt")}` : many(attempts.length, "attempt");
+function Attempts({
+  run,
+  attempts,
+  later,
+}: {
+  run: About;
+  attempts: readonly Attempt[];
+  later?: () => void;
+}) {
+  const loaded = later
+    ? `${attempts.length.toLocaleString("en")} of ${many(run.total, "attempt")}`
+    : many(attempts.length, "attempt");
   return (
-    <Panel title="Attempts over time" aside={attempts.length > 0 ? `${loaded}, ${lasting(axisOf(attempts).seconds)}` : undefined}>
-      {attempts.length > 0 ? <Gantt attempts={attempts} shown={attempts} /> : <Empty><strong>It attempted nothing.</strong> Nothing was due, or what was due waits for something: <code>headrace why ASSET</code> says for what.</Empty>}
-      {later && <p className="body"><button type="button" className="button" onClick={later}>Later attempts</button></p>}
+    <Panel
+      title="Attempts over time"
+      aside={
+        attempts.length > 0 ? `${loaded}, ${formatDuration(axisOf(attempts).seconds)}` : undefined
+      }
+    >
+      {attempts.length > 0 ? (
+        <Gantt attempts={attempts} shown={attempts} />
+      ) : (
+        <Empty>
+          <strong>It attempted nothing.</strong> Nothing was due, or what was due waits for
+          something: <code>headrace why ASSET</code> says for what.
+        </Empty>
+      )}
+      {later && (
+        <p className="body">
+          <button type="button" className="button" onClick={later}>
+            Later attempts
+          </button>
+        </p>
+      )}
     </Panel>
   );
 }
@@ -87,9 +172,20 @@ function Attempts({ run, attempts, later }: { run: About; attempts: readonly Att
 function Reasons({ attempts, total }: { attempts: readonly Attempt[]; total: number }) {
   return (
     <details open={attempts.length <= 5}>
-      <summary>{attempts.length < total && `${attempts.length.toLocaleString("en")} of `}{many(total, "attempt")} and why</summary>
+      <summary>
+        {attempts.length < total && `${attempts.length.toLocaleString("en")} of `}
+        {many(total, "attempt")} and why
+      </summary>
       <ul className="stack reasons">
-        {attempts.map((one) => <li key={one.id}><span className="row"><State of={one.state} /> {one.node} {one.partitions[0]}{one.partitions.length > 1 && ` and ${one.partitions.length - 1} more`}</span><p style={{ overflowWrap: "anywhere" }}>{one.reason}</p></li>)}
+        {attempts.map((attempt) => (
+          <li key={attempt.id}>
+            <span className="row">
+              <State of={attempt.state} /> {attempt.node} {attempt.partitions[0]}
+              {attempt.partitions.length > 1 && ` and ${attempt.partitions.length - 1} more`}
+            </span>
+            <p style={{ overflowWrap: "anywhere" }}>{attempt.reason}</p>
+          </li>
+        ))}
       </ul>
     </details>
   );

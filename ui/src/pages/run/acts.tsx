@@ -3,7 +3,7 @@ import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { Command } from "../../parts/Command";
 import { Confirm } from "../../parts/Confirm";
-import { Reaches } from "../../parts/Reaches";
+import { Impact } from "../../parts/Impact";
 import { RunOutcome } from "../../parts/RunOutcome";
 import { State } from "../../parts/State";
 import { many } from "../../parts/words";
@@ -11,47 +11,109 @@ import { many } from "../../parts/words";
 type Run = Schema["RunTimeline"];
 type Props = { run: Run; close: () => void };
 /** The states of attempts that a retry takes. */
-const AGAIN = ["failed", "rejected", "lost"];
-const nodesOf = (parts: Run["retries"]) => parts.map((one) => one.node);
+const RETRYABLE = ["failed", "rejected", "lost"];
+const nodesOf = (parts: Run["retries"]) => parts.map((part) => part.node);
 
 export function Retry({ run, close }: Props) {
   const effect = (
     <>
-      <p>What failed, was rejected or lost in this run and hasn’t been published since is tried again, {many(run.retryable, "partition")}; nothing else.</p>
+      <p>
+        What failed, was rejected or lost in this run and hasn’t been published since is tried
+        again, {many(run.retryable, "partition")}; nothing else.
+      </p>
       <Parts rows={run.retries} />
-      <First run={run.run_id} />
-      <Reaches select={nodesOf(run.retries)} />
+      <ManualSteps run={run.run_id} />
+      <Impact select={nodesOf(run.retries)} />
     </>
   );
-  const done = (document: Schema["RunResponse"]) => <RunOutcome document={document} close={close} />;
-  return <Confirm title={`Retry what failed in run ${run.run_id}`} verb="Retry" path="/api/v1/retry" body={{ target: run.run_id }} effect={effect} done={done} close={close} />;
+  const done = (document: Schema["RunResponse"]) => (
+    <RunOutcome document={document} close={close} />
+  );
+  return (
+    <Confirm
+      title={`Retry what failed in run ${run.run_id}`}
+      verb="Retry"
+      path="/api/v1/retry"
+      body={{ target: run.run_id }}
+      effect={effect}
+      done={done}
+      close={close}
+    />
+  );
 }
 
 export function Cancel({ run, close }: Props) {
   const effect = (
     <>
-      <p>What is published stays. {many(run.under_way, "attempt")} under way {run.under_way === 1 ? "is" : "are"} ended, and what only this run wanted isn’t begun.</p>
+      <p>
+        What is published stays. {many(run.under_way, "attempt")} under way{" "}
+        {run.under_way === 1 ? "is" : "are"} ended, and what only this run wanted isn’t begun.
+      </p>
       <Parts rows={run.cancels} />
-      <Reaches select={nodesOf(run.cancels)} />
+      <Impact select={nodesOf(run.cancels)} />
     </>
   );
-  const done = (document: Schema["CancelResponse"]) => <p className="row"><State of={document.state} /> {document.state === "cancelled" ? "It has ended." : "It wasn’t under way any more."}</p>;
-  return <Confirm title={`Cancel run ${run.run_id}`} verb="Cancel the run" path={`/api/v1/runs/${encodeURIComponent(run.run_id)}/cancel`} effect={effect} done={done} close={close} />;
+  const done = (document: Schema["CancelResponse"]) => (
+    <p className="row">
+      <State of={document.state} />{" "}
+      {document.state === "cancelled" ? "It has ended." : "It wasn’t under way any more."}
+    </p>
+  );
+  return (
+    <Confirm
+      title={`Cancel run ${run.run_id}`}
+      verb="Cancel the run"
+      path={`/api/v1/runs/${encodeURIComponent(run.run_id)}/cancel`}
+      effect={effect}
+      done={done}
+      close={close}
+    />
+  );
 }
 
 function Parts({ rows }: { rows: Run["retries"] }) {
-  const keys = (one: Run["retries"][number]) => (one.partitions > 1 ? `${many(one.partitions, "partition")}, ${one.first} to ${one.last}` : one.first);
-  return <ul>{rows.map((one) => <li key={one.node}><strong>{one.node}</strong> <span className="muted">{keys(one)}</span></li>)}</ul>;
+  const keys = (row: Run["retries"][number]) =>
+    row.partitions > 1
+      ? `${many(row.partitions, "partition")}, ${row.first} to ${row.last}`
+      : row.first;
+  return (
+    <ul>
+      {rows.map((row) => (
+        <li key={row.node}>
+          <strong>{row.node}</strong> <span className="muted">{keys(row)}</span>
+        </li>
+      ))}
+    </ul>
+  );
 }
 
 /** What a person has to do before, or it fails again. */
-function First({ run }: { run: string }) {
+function ManualSteps({ run }: { run: string }) {
   const rows = useResponse("/api/v1/runs", { query: { run, failed: true } }).data ?? [];
-  const repairs = [...new Map(rows.filter((row) => AGAIN.includes(row.state)).flatMap((row) => (row.repair?.first ? [[row.repair.first, row.repair] as const] : []))).values()];
+  const repairs = [
+    ...new Map(
+      rows
+        .filter((row) => RETRYABLE.includes(row.state))
+        .flatMap((row) => (row.repair?.first ? [[row.repair.first, row.repair] as const] : [])),
+    ).values(),
+  ];
   if (!repairs.length) return null;
   return (
-    <div className="notice tone-warn"><div className="stack">
-      {repairs.map((one) => <div key={one.first}><strong>First, a person’s: {one.node}: {one.first}</strong>{one.commands.map((text) => <div key={text}><Command text={text} /></div>)}</div>)}
-    </div></div>
+    <div className="notice tone-warn">
+      <div className="stack">
+        {repairs.map((repair) => (
+          <div key={repair.first}>
+            <strong>
+              First, a person’s: {repair.node}: {repair.first}
+            </strong>
+            {repair.commands.map((text) => (
+              <div key={text}>
+                <Command text={text} />
+              </div>
+            ))}
+          </div>
+        ))}
+      </div>
+    </div>
   );
 }

@@ -9,20 +9,28 @@ import { many } from "../../parts/words";
 import { ConsumerTable } from "../consumer/ConsumerTable";
 import { IncidentTable } from "../incident/IncidentTable";
 import { Figures } from "./Figures";
+import { mostHeldFirst, worstFirst } from "./order";
 
 export function Today() {
   const status = useStatus();
   usePageTitle("Today");
-  return <Loaded document={status} heading="Today">{(document) => <TodayOf document={document} />}</Loaded>;
+  return (
+    <Loaded document={status} heading="Today">
+      {(document) => <TodayOf document={document} />}
+    </Loaded>
+  );
 }
 
 function TodayOf({ document }: { document: Schema["StatusResponse"] }) {
   const incidents = useResponse("/api/v1/incidents", {});
-  const risks = document.consumers.filter((one) => one.risk);
+  const risks = document.consumers.filter((consumer) => consumer.risk);
   if (!document.consumers.length) return <NoConsumers />;
   return (
     <div className="stack">
-      <Heading title={<span role="status">{document.headline}</span>} said={<Said document={document} />} />
+      <Heading
+        title={<span role="status">{document.headline}</span>}
+        subtitle={<Subtitle document={document} />}
+      />
       <Panel title="Consumers" aside={`${document.consumers.length}, those that wait first`}>
         <ConsumerTable rows={worstFirst(document.consumers)} keys />
       </Panel>
@@ -30,33 +38,38 @@ function TodayOf({ document }: { document: Schema["StatusResponse"] }) {
       <div className="columns">
         <Panel title="Open incidents" aside="one for each cause">
           <Loaded document={incidents}>
-            {(rows) => rows.length ? <IncidentTable rows={mostHeldFirst(rows)} /> : <Empty>None. An incident opens when something is late, held, wrong or fails, one for each cause.</Empty>}
+            {(rows) =>
+              rows.length ? (
+                <IncidentTable rows={mostHeldFirst(rows)} />
+              ) : (
+                <Empty>
+                  None. An incident opens when something is late, held, wrong or fails, one for each
+                  cause.
+                </Empty>
+              )
+            }
           </Loaded>
         </Panel>
         <div className="stack">
           {risks.length > 0 && <Risks consumers={risks} />}
-          <Holdings document={document} />
+          <Held document={document} />
         </div>
       </div>
     </div>
   );
 }
 
-const ORDER = ["wrong", "late", "never", "unknown", "at_risk", "served"];
-
-function worstFirst(rows: readonly Schema["ConsumerRow"][]): Schema["ConsumerRow"][] {
-  return rows.toSorted((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || (a.since ?? "").localeCompare(b.since ?? ""));
-}
-
-function mostHeldFirst(rows: readonly Schema["IncidentRow"][]): Schema["IncidentRow"][] {
-  return rows.toSorted((a, b) => b.affected.consumers.length - a.affected.consumers.length || b.opened_at.localeCompare(a.opened_at));
-}
-
-function Said({ document }: { document: Schema["StatusResponse"] }) {
+function Subtitle({ document }: { document: Schema["StatusResponse"] }) {
   return (
     <>
-      {document.runtime !== "running" && document.clock === "live" && "The runtime is stopped: nothing runs until headrace serve or headrace tick does. "}
-      {document.observed_at && <>Judged <Time at={document.observed_at} />.</>}
+      {document.runtime !== "running" &&
+        document.clock === "live" &&
+        "The runtime is stopped: nothing runs until headrace serve or headrace tick does. "}
+      {document.observed_at && (
+        <>
+          Judged <Time at={document.observed_at} />.
+        </>
+      )}
     </>
   );
 }
@@ -65,31 +78,61 @@ function Risks({ consumers }: { consumers: readonly Schema["ConsumerRow"][] }) {
   return (
     <Panel title="What will be late">
       <ul className="body stack">
-        {consumers.map((one) => one.risk && (
-          <li key={one.name}>
-            <Link to={`/consumers/${encodeURIComponent(one.name)}`}>{one.name}</Link> {one.risk.interval}, due <Time at={one.risk.due_at} />
-            <p className="muted small">{one.risk.reason}</p>
-          </li>
-        ))}
+        {consumers.map(
+          (consumer) =>
+            consumer.risk && (
+              <li key={consumer.name}>
+                <Link to={`/consumers/${encodeURIComponent(consumer.name)}`}>{consumer.name}</Link>{" "}
+                {consumer.risk.interval}, due <Time at={consumer.risk.due_at} />
+                <p className="muted small">{consumer.risk.reason}</p>
+              </li>
+            ),
+        )}
       </ul>
     </Panel>
   );
 }
 
-function Holdings({ document }: { document: Schema["StatusResponse"] }) {
+function Held({ document }: { document: Schema["StatusResponse"] }) {
   const { assets, quarantine } = document;
   return (
     <Panel title="Assets and data held back">
       <div className="body stack">
         <dl className="facts">
           <dt>Assets</dt>
-          <dd><Link to="/assets">{assets.fresh} fresh · {assets.behind} behind · {assets.stale} stale · {assets.never} never · {assets.unchecked} unchecked</Link></dd>
+          <dd>
+            <Link to="/assets">
+              {assets.fresh} fresh · {assets.behind} behind · {assets.stale} stale · {assets.never}{" "}
+              never · {assets.unchecked} unchecked
+            </Link>
+          </dd>
           <dt>Quarantine</dt>
-          <dd>{many(quarantine.deliveries, "delivery", "deliveries")}, {many(quarantine.partitions, "partition")}, {many(quarantine.rows, "row")}</dd>
-          {document.paused.length > 0 && <><dt>Paused</dt><dd>{document.paused.map((one) => one.node).join(", ")}</dd></>}
-          {!!document.not_applied && <><dt>Not applied</dt><dd>{many(document.not_applied, "node")}; <Link to="/plan">the plan</Link> says what applying the files does</dd></>}
+          <dd>
+            {many(quarantine.deliveries, "delivery", "deliveries")},{" "}
+            {many(quarantine.partitions, "partition")}, {many(quarantine.rows, "row")}
+          </dd>
+          {document.paused.length > 0 && (
+            <>
+              <dt>Paused</dt>
+              <dd>{document.paused.map((row) => row.node).join(", ")}</dd>
+            </>
+          )}
+          {!!document.not_applied && (
+            <>
+              <dt>Not applied</dt>
+              <dd>
+                {many(document.not_applied, "node")}; <Link to="/plan">the plan</Link> says what
+                applying the files does
+              </dd>
+            </>
+          )}
         </dl>
-        {document.next && <div><span className="muted small">The same on the command line</span><Command text={document.next} /></div>}
+        {document.next && (
+          <div>
+            <span className="muted small">The same on the command line</span>
+            <Command text={document.next} />
+          </div>
+        )}
       </div>
     </Panel>
   );
@@ -100,8 +143,15 @@ function NoConsumers() {
     <div className="stack">
       <h1>Nobody is promised anything yet</h1>
       <Empty>
-        <p><strong>Say who needs which data by when</strong>, in <code>consumers.yaml</code>: then this page says whether they have it, since when not, and why.</p>
-        <pre className="mono">{"- consumer: morning-report\n  owner: operations\n  reads: [carrier_delays]\n  due: \"07:00\""}</pre>
+        <p>
+          <strong>Say who needs which data by when</strong>, in <code>consumers.yaml</code>: then
+          this page says whether they have it, since when not, and why.
+        </p>
+        <pre className="mono">
+          {
+            '- consumer: morning-report\n  owner: operations\n  reads: [carrier_delays]\n  due: "07:00"'
+          }
+        </pre>
       </Empty>
     </div>
   );

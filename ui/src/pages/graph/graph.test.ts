@@ -1,0 +1,90 @@
+import ELK from "elkjs/lib/elk.bundled.js";
+import { describe, expect, it } from "vitest";
+import { descriptionOf, detailOf, nameOf, pageOf, targetOf, type Card } from "./card";
+import { CARD, layout } from "./layout";
+
+const card = (values: Partial<Card>): Card =>
+  ({
+    id: "a",
+    name: "a",
+    kind: "asset",
+    count: 1,
+    worst: "fresh",
+    states: [],
+    incident: null,
+    paused: false,
+    quarantined: false,
+    data_through: null,
+    steps: 0,
+    hidden_above: 0,
+    hidden_below: 0,
+    ...values,
+  }) as Card;
+
+describe("a card", () => {
+  it("of a node opens what is around it, of a group the catalog", () => {
+    // Would catch: a name with & or # that opens something else.
+    expect(targetOf(card({ name: "a&b#c" }))).toBe("/graph?mode=focus&root=a%26b%23c");
+    expect(targetOf(card({ kind: "domain", name: "sales & more" }))).toBe(
+      "/assets?domain=sales+%26+more",
+    );
+    expect(pageOf(card({ kind: "source", name: "a/b" }))).toBe("/sources/a%2Fb");
+  });
+
+  it("says what is hidden beside it, and why it is as it is", () => {
+    const row = card({
+      incident: "INC-1",
+      paused: true,
+      data_through: "2025-03-03",
+      hidden_above: 1,
+    });
+    expect(detailOf(row)).toBe("INC-1 · paused · through 2025-03-03");
+    expect(descriptionOf(row)).toBe(
+      "a, fresh, INC-1 · paused · through 2025-03-03, 1 neighbour not shown",
+    );
+  });
+
+  it("of a group counts the states in it", () => {
+    const states = [
+      { value: "at_risk", count: 2 },
+      { value: "fresh", count: 1 },
+    ];
+    const row = card({ kind: "more", name: "", count: 3, states });
+    expect([nameOf(row), detailOf(row)]).toEqual([
+      "3 more in without a domain",
+      "2 at risk, 1 fresh",
+    ]);
+  });
+});
+
+describe("the layout", () => {
+  const engine = new ELK();
+  const view = (ids: string[], edges: [string, string][]) => ({
+    cards: ids.map((id) => ({ id })),
+    edges: edges.map(([from, to]) => ({ from, to })),
+  });
+  const EDGES: [string, string][] = [
+    ["source", "clean"],
+    ["clean", "report"],
+    ["clean", "other"],
+  ];
+
+  it("goes from left to right, and no card lies on another", async () => {
+    const places = await layout(view(["report", "source", "clean", "other"], EDGES), engine);
+    const at = (id: string) => places.get(id) ?? { x: NaN, y: NaN };
+    expect(at("source").x + CARD.width).toBeLessThan(at("clean").x);
+    expect(at("clean").x + CARD.width).toBeLessThan(at("report").x);
+    expect(Math.abs(at("report").y - at("other").y)).toBeGreaterThanOrEqual(CARD.height);
+  });
+
+  it("is the same for the same cards in another order", async () => {
+    // Would catch: cards that jump whenever a document is fetched again.
+    const ids = ["report", "source", "clean", "other"];
+    const places = await layout(view(ids, EDGES), engine);
+    expect(await layout(view(ids.toReversed(), EDGES), engine)).toEqual(places);
+  });
+
+  it("of nothing is nothing", async () => {
+    expect((await layout(view([], []), engine)).size).toBe(0);
+  });
+});

@@ -1,0 +1,53 @@
+import { describe, expect, it } from "vitest";
+import { instantText, secondOf, viewerText } from "./times";
+
+const NEW_YORK = "America/New_York";
+const NOW = "2025-03-03T12:20:00Z";
+
+describe("a point in time", () => {
+  it.each([
+    ["2025-03-03T17:20:00Z", "Mon 12:20"],
+    ["2025-03-02T17:20:00Z", "Sun 03-02 12:20"],
+    ["2024-12-31T17:20:00Z", "Tue 2024-12-31 12:20"],
+  ])("%s is written %s, as far as it is from now", (at, text) => {
+    // Would catch: a date that is left out although the day is another one.
+    expect(instantText(new Date(at), NEW_YORK, NOW)).toBe(text);
+  });
+
+  it("is of the project's day, not of the UTC day or the viewer's", () => {
+    // Would catch: 23:30 on Sunday evening shown as "today" on Monday.
+    expect(instantText(new Date("2025-03-03T04:30:00Z"), NEW_YORK, NOW)).toBe("Sun 03-02 23:30");
+  });
+
+  it("at midnight is 00:00", () => {
+    // Would catch: "24:00", which browsers write for hour12: false.
+    expect(instantText(new Date("2025-03-03T05:00:00Z"), NEW_YORK, NOW)).toBe("Mon 00:00");
+  });
+
+  it("follows the change to summer time", () => {
+    // Would catch: an offset that is added by hand.
+    expect(instantText(new Date("2025-03-09T06:59:00Z"), NEW_YORK)).toBe("Sun 2025-03-09 01:59");
+    expect(instantText(new Date("2025-03-09T07:00:00Z"), NEW_YORK)).toBe("Sun 2025-03-09 03:00");
+  });
+
+  it("of a replay, whose now is unknown yet, has its year", () => {
+    // Would catch: an incident of 2012 that looks like one of today.
+    expect(instantText(new Date("2012-12-31T12:20:00Z"), "UTC")).toBe("Mon 2012-12-31 12:20");
+  });
+});
+
+describe("the viewer's clock", () => {
+  it("is named where it differs from the project's", () => {
+    expect(viewerText(new Date("2025-03-04T07:00:00Z"), "UTC")).toBe("Tue 16:00 GMT+9 here");
+  });
+
+  it("isn't mentioned in the project's own zone", () => {
+    // Would catch: the same time twice on every page.
+    expect(viewerText(new Date("2025-03-04T07:00:00Z"), "Asia/Tokyo")).toBe("");
+  });
+});
+
+it("writes the second of a log line in the project's zone, in UTC while that is unknown", () => {
+  expect(secondOf("2025-03-03T05:00:05Z", NEW_YORK)).toBe("00:00:05");
+  expect(secondOf("2025-03-03T05:00:05Z", undefined)).toBe("05:00:05");
+});

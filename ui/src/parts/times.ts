@@ -1,0 +1,56 @@
+// How a point in time is written, in the project's time zone or in the viewer's.
+
+type Parts = Record<string, string>;
+
+/** The parts of an instant's date and time; of the viewer's own time zone without `zone`. */
+function partsOf(at: Date, zone: string | undefined): Parts {
+  const format = new Intl.DateTimeFormat("en-GB", {
+    weekday: "short",
+    year: "numeric",
+    month: "2-digit",
+    day: "2-digit",
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+    ...(zone ? { timeZone: zone } : {}),
+  });
+  return Object.fromEntries(format.formatToParts(at).map((part) => [part.type, part.value]));
+}
+
+/**
+ * Thu 12:20 on the day of `now`, Tue 02-12 12:20 on another day of its year, Mon 2012-12-31 12:20
+ * in another year, or where `now` isn't known.
+ */
+export function instantText(at: Date, zone: string | undefined, now?: string): string {
+  const {
+    weekday = "",
+    year = "",
+    month = "",
+    day = "",
+    hour = "",
+    minute = "",
+  } = partsOf(at, zone);
+  const today = now === undefined ? {} : partsOf(new Date(now), zone);
+  const time = `${hour}:${minute}`;
+  if (year !== today.year) return `${weekday} ${year}-${month}-${day} ${time}`;
+  if (month !== today.month || day !== today.day) return `${weekday} ${month}-${day} ${time}`;
+  return `${weekday} ${time}`;
+}
+
+/** An instant on the viewer's clock, where that differs from the project's: Tue 16:00 GMT+9 here. */
+export function viewerText(at: Date, zone: string): string {
+  const now = at.toISOString();
+  const viewer = instantText(at, undefined, now);
+  return viewer === instantText(at, zone, now) ? "" : `${viewer} ${zoneName(at)} here`;
+}
+
+/** 07:20:05 in a time zone, UTC without one. */
+export function secondOf(at: string, zone: string | undefined): string {
+  return new Date(at).toLocaleTimeString("en-GB", { timeZone: zone ?? "UTC" });
+}
+
+/** EST, CET: American English has abbreviations for the most zones. */
+function zoneName(at: Date): string {
+  const format = new Intl.DateTimeFormat("en-US", { timeZoneName: "short" });
+  return format.formatToParts(at).find((part) => part.type === "timeZoneName")?.value ?? "";
+}

@@ -114,7 +114,7 @@ def test_a_partition_is_made_again_with_a_reason(shop: tuple[Site, Path]) -> Non
     with site.page() as page:
         open_page(page, "/assets/revenue")
         cell(page, "2025-03-01").click()
-        page.get_by_role("button", name="Make it again…").click()
+        page.get_by_role("button", name="Recompute…").click()
         expect(page.get_by_role("dialog")).to_contain_text("report")
         agree(page, "Recompute", MARKUP)
         page.get_by_role("dialog").get_by_role("link", name="Open run").click()
@@ -191,7 +191,8 @@ def test_a_backfill_goes_from_clicked_partitions_to_what_it_changed(
     shop: tuple[Site, Path],
 ) -> None:
     """Would catch: another plan than the one that was shown, or a person who doesn't learn what
-    came of it."""
+    came of it.
+    """
     site, root = shop
     with site.page() as page:
         open_page(page, "/assets/revenue")
@@ -204,7 +205,7 @@ def test_a_backfill_goes_from_clicked_partitions_to_what_it_changed(
         page.get_by_label("only these").check()
         page.get_by_role("button", name="Show the plan").click()
         expect(page.get_by_text("3 partitions would be made")).to_be_visible()
-        expect(page.get_by_role("region", name="The exact list").locator("strong")).to_have_text(
+        expect(page.get_by_role("region", name="Partition list").locator("strong")).to_have_text(
             ["revenue"] * 3
         )
         page.get_by_role("button", name="Start it…").click()
@@ -228,14 +229,14 @@ def test_a_backfill_leaves_out_what_is_named_and_takes_what_failed_since(
     with site.page() as page:
         open_page(page, "/backfills/new?select=revenue%2B&mode=all&from=2025-03-01&to=2025-03-01")
         expect(
-            page.get_by_role("region", name="The exact list")
+            page.get_by_role("region", name="Partition list")
             .locator("strong")
             .filter(has_text="gated")
         ).to_have_count(1)
         page.get_by_label("Without").fill("gated checked")
         page.get_by_role("button", name="Show the plan").click()
         expect(
-            page.get_by_role("region", name="The exact list")
+            page.get_by_role("region", name="Partition list")
             .locator("strong")
             .filter(has_text="gated")
         ).to_have_count(0)

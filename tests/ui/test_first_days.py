@@ -73,7 +73,7 @@ def test_what_is_wrong_isnt_said_to_wait(wrong: Site) -> None:
         expect(notice).to_contain_text("Wrong since")
         expect(notice).to_contain_text("lapsed")
         page.get_by_role("button", name="2025-03-04: due").click()
-        said = page.get_by_role("region", name="Where the time of 2025-03-04 went")
+        said = page.get_by_role("region", name="Delay ledger of 2025-03-04")
         expect(said).to_contain_text("2025-03-04 waits because of")
         assert axed(page) == []
 
@@ -91,14 +91,17 @@ def test_the_ledger_is_whole_on_a_phone(wrong: Site) -> None:
 
 def test_an_incident_before_anything_came_counts_no_nothing(wrong: Site) -> None:
     """Would catch: `0 partitions:` and `0 assets`, and a consumer that doesn't name what keeps it
-    empty."""
+    empty.
+    """
     with wrong.page() as page:
         open_page(page, "/")
         row = page.get_by_role("row").filter(has=page.get_by_role("link", name="fx", exact=True))
         expect(row).to_contain_text("rates: http")
         row.get_by_role("link", name="Open INC-").click()
-        expect(page.get_by_role("region", name="Whom it holds")).to_contain_text("fx")
-        expect(page.get_by_role("region", name="Whom it holds")).not_to_contain_text("0 partitions")
+        expect(page.get_by_role("region", name="Affected consumers")).to_contain_text("fx")
+        expect(page.get_by_role("region", name="Affected consumers")).not_to_contain_text(
+            "0 partitions"
+        )
         open_page(page, "/incidents")
         expect(page.get_by_role("group", name="Incidents")).not_to_contain_text("0 assets")
 
@@ -121,7 +124,7 @@ def test_an_empty_project_has_no_chart_and_says_what_comes_first(
     write(root / "consumers.yaml", PROMISED)
     with serving(root) as server, Site(chromium, server).page() as page:
         open_page(page, "/consumers/report")
-        panel = page.get_by_role("region", name="Deliveries against the deadline")
+        panel = page.get_by_role("region", name="Deliveries and deadlines")
         expect(panel).to_contain_text("No delivery is expected or was made yet")
         expect(panel).not_to_contain_text("1 min")
         open_page(page, "/sources/orders")

@@ -1,5 +1,6 @@
 """A project whose every word is markup or a control character: no page runs it, and every page can
-be read."""
+be read.
+"""
 
 from __future__ import annotations
 
@@ -79,10 +80,11 @@ def test_no_page_runs_what_it_shows(hostile: Site) -> None:
 
 def test_the_palette_and_the_graph_show_it_as_words(hostile: Site) -> None:
     """Would catch: a result of the search, a card of the graph or its accessible name that is made
-    of markup."""
+    of markup.
+    """
     with hostile.page() as page:
         open_page(page, "/graph")
-        expect(page.get_by_label("The graph as a list")).to_contain_text(MARKUP)
+        expect(page.get_by_label("Graph as list")).to_contain_text(MARKUP)
         unharmed(page, "/graph")
         page.keyboard.press("Control+k")
         page.get_by_role("combobox").fill("<img")

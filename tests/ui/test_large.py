@@ -33,15 +33,16 @@ def entered(chromium: Browser, url: str) -> Page:
 
 def test_the_graph_is_never_all_of_it(large: tuple[Browser, str]) -> None:
     """Would catch: a view of thousands of cards, a focus without its neighbours, or a node that the
-    search doesn't find."""
+    search doesn't find.
+    """
     page = entered(*large)
     for path in ("/graph", "/graph?mode=focus&root=a50_7", "/graph?mode=blast&root=s7"):
         open_page(page, path)
         page.locator(".react-flow__node").first.wait_for()
         assert 1 < page.locator(".react-flow__node").count() <= CARDS_MAX, path
     open_page(page, "/graph?mode=focus&root=a50_7")
-    expect(page.get_by_label("The graph as a list")).to_contain_text("a49_7")
-    expect(page.get_by_label("The graph as a list")).to_contain_text("a51_7")
+    expect(page.get_by_label("Graph as list")).to_contain_text("a49_7")
+    expect(page.get_by_label("Graph as list")).to_contain_text("a51_7")
     page.keyboard.press("Control+k")
     page.get_by_role("combobox").fill("a99_99")
     expect(page.get_by_role("option").filter(has_text="a99_99").first).to_be_visible()

@@ -1,5 +1,6 @@
 """Plans in the browser: what applying the files does, and only exactly that; what somebody decides
-about a repair."""
+about a repair.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +61,7 @@ def test_exactly_the_plan_that_is_shown_is_applied(  # noqa: PLR0915 - one story
     planned = response(root, "plan")
     with site.page() as page:
         open_page(page, "/")
-        expect(page.get_by_role("region", name="Assets and data held back")).to_contain_text(
+        expect(page.get_by_role("region", name="Assets and quarantine")).to_contain_text(
             "1 node; the plan"
         )
         page.get_by_role("link", name="the plan").click()
@@ -105,7 +106,8 @@ def test_exactly_the_plan_that_is_shown_is_applied(  # noqa: PLR0915 - one story
 
 def test_published_data_is_kept_under_new_code(shop: tuple[Site, Path]) -> None:
     """Would catch: a choice on the page that makes another plan than `apply --keep`, or needs no
-    reason."""
+    reason.
+    """
     site, root = shop
     edit(root, "sum(amount)", "sum(amount) * 2")
     plain = response(root, "plan")["plan_id"]
@@ -179,7 +181,7 @@ def test_values_that_differ_are_converted_as_somebody_decides(cents: tuple[Site,
         expression.fill("read_text('/etc/passwd')")
         decide.get_by_role("button", name="Convert", exact=True).click()
         expect(dialog(page).get_by_role("alert")).to_contain_text("can't be used")
-        dialog(page).get_by_role("button", name="Decide anew").click()
+        dialog(page).get_by_role("button", name="Reset decision").click()
         decide.get_by_role("button", name="Convert", exact=True).click()
         expect(decide).to_contain_text("amount ← amount_cents / 100")
         dialog(page).get_by_label("Why").fill("the shop says cents")

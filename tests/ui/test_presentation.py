@@ -78,7 +78,7 @@ def test_the_newest_delivery_is_in_sight_with_dates_and_a_scale(shop: Site, widt
     with shop.page(width=width) as page:
         many_deliveries(page)
         open_page(page, "/consumers/report")
-        chart = page.get_by_role("group", name="Deliveries against the deadline")
+        chart = page.get_by_role("group", name="Deliveries and deadlines")
         newest = chart.get_by_role("button").last
         expect(newest).to_have_attribute(
             "aria-label", re.compile("2025-02-22: .*, 2 h 00 min after the deadline")
@@ -103,7 +103,8 @@ def test_the_newest_delivery_is_in_sight_with_dates_and_a_scale(shop: Site, widt
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_the_page_names_its_day_and_its_time_zone(shop: Site, width: int) -> None:
     """Would catch: an hour of which nobody knows whose it is, a replay without its day, a phone
-    without a clock."""
+    without a clock.
+    """
     with shop.page(zone="Asia/Tokyo", width=width) as page:
         open_page(page, "/")
         clock = page.get_by_role("banner").locator("time")
@@ -223,7 +224,8 @@ def test_a_page_that_hears_nothing_looks_stale_after_thirty_seconds(
     shop: Site, tmp_path: Path
 ) -> None:
     """Would catch: `Connecting` for ever above figures of an hour ago, which look as
-    fresh as ever."""
+    fresh as ever.
+    """
     with serving(waiting(tmp_path / "shop")) as server, Site(shop.browser, server).page() as page:
         page.clock.install()
         open_page(page, "/")
@@ -251,7 +253,8 @@ def test_a_page_that_hears_nothing_looks_stale_after_thirty_seconds(
 
 def test_a_page_whose_responses_still_come_isnt_called_stale(shop: Site) -> None:
     """Would catch: figures of this second that are called old, because a proxy lets no stream
-    through."""
+    through.
+    """
     with shop.page() as page:
         page.route(re.compile("/api/v1/events"), lambda route: route.abort())
         page.clock.install()

@@ -37,7 +37,8 @@ command: [sh, -c, 'echo begun; while [ ! -e "{go}" ]; do sleep 0.05; done; echo 
 
 def shop(root: Path) -> Path:
     """A day that is published, a check that can't fail, a contract that changed, a log of many
-    lines, and somebody who has read."""
+    lines, and somebody who has read.
+    """
     project(root)
     asset, source = root / "assets/revenue.sql", root / "sources/orders.yaml"
     checks = "column: day}\nchecks: [{unique: [day]}, {row_count: {min: 0}}]\n"
@@ -94,7 +95,8 @@ def test_a_hit_keeps_its_number_and_leads_to_the_line_among_its_neighbours(
     seen: tuple[Site, Path],
 ) -> None:
     """Would catch: a link to line 2 for what stands in line 59,996, a search that ends with the
-    first page, or a log that runs markup."""
+    first page, or a log that runs markup.
+    """
     site, root = seen
     site.problems.clear()
     where = long_log(root)
@@ -183,7 +185,7 @@ def test_use_says_who_reads_and_what_is_for_nobody(seen: tuple[Site, Path]) -> N
         expect(page.locator("tbody tr").first).to_contain_text("revenue")
         open_page(page, "/assets?sort=use")
         expect(page.locator("tbody tr").first).to_contain_text("revenue")
-        expect(page.get_by_role("columnheader", name="It took")).to_be_visible()
+        expect(page.get_by_role("columnheader", name="Duration")).to_be_visible()
 
 
 def test_the_trail_is_narrowed_by_the_address_and_verified(seen: tuple[Site, Path]) -> None:
@@ -192,7 +194,7 @@ def test_the_trail_is_narrowed_by_the_address_and_verified(seen: tuple[Site, Pat
         open_page(page, "/audit?action=lease.*")
         expect(page.locator("tbody tr").first).to_contain_text("lease.")
         assert all("lease." in text for text in page.locator("tbody tr").all_inner_texts())
-        page.get_by_role("button", name="Has anybody changed the record?").click()
+        page.get_by_role("button", name="Verify audit trail").click()
         expect(page.get_by_text("fit together")).to_be_visible()
 
 
@@ -240,7 +242,8 @@ def test_a_run_shows_what_failed_first_however_long_it_is(
     seen: tuple[Site, Path], tmp_path: Path
 ) -> None:
     """Would catch: "All of them got through" over a page of attempts, and no retry, while a later
-    one failed."""
+    one failed.
+    """
     root = project(tmp_path / "shop")
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
@@ -327,7 +330,7 @@ def test_what_isnt_there_is_marked_day_by_day(seen: tuple[Site, Path], tmp_path:
         incident = response(root, "incidents")[0]
         assert incident["affected"]["partitions"] == ["2025-03-03", "2025-03-04"]
         open_page(page, f"/incidents/{incident['id']}")
-        chart = page.get_by_role("group", name="Arrivals against expectation")
+        chart = page.get_by_role("group", name="Expected arrivals")
         for day in incident["affected"]["partitions"]:
             expect(chart.get_by_role("button", name=re.compile(f"{day}: missing"))).to_be_visible()
         expect(page.get_by_text("Headrace goes on by itself")).to_be_visible()
@@ -335,7 +338,7 @@ def test_what_isnt_there_is_marked_day_by_day(seen: tuple[Site, Path], tmp_path:
         open_page(page, "/consumers/report")
         assert told["interval"] == "2025-03-03"
         expect(
-            page.get_by_role("heading", name=f"Where the time of {told['interval']} went")
+            page.get_by_role("heading", name=f"Delay ledger of {told['interval']}")
         ).to_be_visible()
         expect(page.get_by_text(told["verdict"], exact=True)).to_be_visible()
 
@@ -363,7 +366,7 @@ def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(
     headrace(root, "tick", "--now", NOW)
     with serving(root) as server, Site(seen[0].browser, server).page() as page:
         open_page(page, "/incidents/INC-1")
-        panel = page.get_by_role("region", name="What failed")
+        panel = page.get_by_role("region", name="Failed attempt")
         expect(panel).to_contain_text("no such <b>thing</b>")
         expect(panel).to_contain_text("assets/breaks.py:6")
         expect(panel).to_contain_text("breaks 2025-03-01")

@@ -15,7 +15,7 @@ export function ActProgress({ progress }: { progress: Act | null }) {
         <span className="muted">{ahead}</span>
       </p>
       <progress
-        aria-label="How far it is"
+        aria-label="Progress"
         max={total ?? undefined}
         value={total ? done : undefined}
         style={{ width: "100%" }}

@@ -17,13 +17,13 @@ const SHOWN_MAX = 60;
 
 /** `marks` are the newest first; they are drawn with the newest at the right, which is what is in sight where they are too many. */
 export function DeviationChart({ label, line, marks, chosen, choose }: Props) {
-  const shown = marks.slice(0, SHOWN_MAX).toReversed();
-  const latest = Math.max(...shown.map((row) => row.seconds ?? 0), 60);
-  const soonest = Math.max(...shown.map((row) => -(row.seconds ?? 0)), 60);
+  const drawn = marks.slice(0, SHOWN_MAX).toReversed();
+  const latest = Math.max(...drawn.map((row) => row.seconds ?? 0), 60);
+  const soonest = Math.max(...drawn.map((row) => -(row.seconds ?? 0)), 60);
   const scrollerRef = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
     if (scrollerRef.current) scrollerRef.current.scrollLeft = scrollerRef.current.scrollWidth;
-  }, [shown.length]);
+  }, [drawn.length]);
   return (
     <div className="against" role="group" aria-label={label}>
       <div className="scale muted small" aria-hidden="true">
@@ -35,9 +35,9 @@ export function DeviationChart({ label, line, marks, chosen, choose }: Props) {
         <div className="drawn">
           <div
             className="marks"
-            style={{ gridTemplateColumns: `repeat(${shown.length}, minmax(24px, 1fr))` }}
+            style={{ gridTemplateColumns: `repeat(${drawn.length}, minmax(24px, 1fr))` }}
           >
-            {shown.map((row) => (
+            {drawn.map((row) => (
               <Point
                 key={row.key}
                 mark={row}
@@ -49,7 +49,7 @@ export function DeviationChart({ label, line, marks, chosen, choose }: Props) {
               />
             ))}
           </div>
-          <Dates marks={shown} />
+          <Dates marks={drawn} />
         </div>
       </div>
     </div>

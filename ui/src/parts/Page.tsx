@@ -11,7 +11,7 @@ export function usePageTitle(title: string): void {
   }, [title]);
 }
 
-/** The heading, with what can be done at its end. `said` is one line under it. */
+/** The heading, with what can be done at its end. `subtitle` is one line under it. */
 export function Heading({
   title,
   subtitle,

@@ -28,7 +28,7 @@ export function Table<R>({ label, columns, rows, keyOf, opens, keys = false }: P
   const navigate = useNavigate();
   const [chosen, setChosen] = useState<string | null>(null);
   const scrollerRef = useRef<HTMLDivElement>(null);
-  const shown = useWindow(scrollerRef, rows.length);
+  const visible = useWindow(scrollerRef, rows.length);
 
   useKeys((key) => {
     if (!keys) return false;
@@ -38,7 +38,7 @@ export function Table<R>({ label, columns, rows, keyOf, opens, keys = false }: P
       const row = rows[next];
       if (row === undefined) return false;
       setChosen(keyOf(row, next));
-      shown.show(next);
+      visible.show(next);
       return true;
     }
     const row = rows[at];
@@ -59,14 +59,14 @@ export function Table<R>({ label, columns, rows, keyOf, opens, keys = false }: P
   };
   return (
     <div
-      className={shown.partial ? "scroll many" : "scroll"}
+      className={visible.partial ? "scroll many" : "scroll"}
       ref={scrollerRef}
-      onScroll={shown.scrolled}
+      onScroll={visible.scrolled}
       tabIndex={0}
       role="group"
       aria-label={label}
     >
-      <table className="cards" aria-rowcount={shown.partial ? rows.length + 1 : undefined}>
+      <table className="cards" aria-rowcount={visible.partial ? rows.length + 1 : undefined}>
         <thead>
           <tr>
             {columns.map((column) => (
@@ -80,12 +80,12 @@ export function Table<R>({ label, columns, rows, keyOf, opens, keys = false }: P
             ))}
           </tr>
         </thead>
-        <Space height={shown.above} />
+        <Space height={visible.above} />
         {/* A click anywhere in a row is a convenience: the link in it is what the keyboard reaches. */}
         {/* eslint-disable-next-line jsx-a11y-x/click-events-have-key-events, jsx-a11y-x/no-noninteractive-element-interactions */}
         <tbody onClick={open}>
-          {rows.slice(shown.from, shown.to).map((row, offset) => {
-            const index = shown.from + offset;
+          {rows.slice(visible.from, visible.to).map((row, offset) => {
+            const index = visible.from + offset;
             const key = keyOf(row, index);
             return (
               <Row
@@ -93,14 +93,14 @@ export function Table<R>({ label, columns, rows, keyOf, opens, keys = false }: P
                 row={row}
                 columns={columns}
                 index={index}
-                partial={shown.partial}
+                partial={visible.partial}
                 opens={!!opens?.(row)}
                 chosen={key === chosen}
               />
             );
           })}
         </tbody>
-        <Space height={shown.below} />
+        <Space height={visible.below} />
       </table>
     </div>
   );

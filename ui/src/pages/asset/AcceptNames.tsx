@@ -37,7 +37,7 @@ export function AcceptNames({ target, close }: { target: string; close: () => vo
         </button>
         {mutation.error && (
           <button type="button" className="button" onClick={replan}>
-            Show the plan anew
+            Refresh plan
           </button>
         )}
         {plan.data && !mutation.isPending && (
@@ -64,7 +64,7 @@ export function AcceptNames({ target, close }: { target: string; close: () => vo
       {plan.error && decided !== UNDECIDED && (
         <p>
           <button type="button" className="button" onClick={() => setDecided(UNDECIDED)}>
-            Decide anew
+            Reset decision
           </button>
         </p>
       )}

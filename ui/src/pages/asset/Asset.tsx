@@ -82,25 +82,25 @@ function AssetOf({ document }: { document: Node }) {
     (params.has("column") ? "lineage" : params.has("check") ? "checks" : "partitions");
   const { node } = document;
   const parts = PARTS.filter(({ of }) => of === undefined || of === node.kind);
-  const shown = parts.find(({ part }) => part === requested) ?? PARTITIONS;
+  const selected = parts.find(({ part }) => part === requested) ?? PARTITIONS;
   return (
     <div className="stack">
       <About document={document} />
       {node.state !== "fresh" && <Why name={node.name} incident={node.incident} />}
-      <nav className="parts" aria-label="Parts of this page">
+      <nav className="parts" aria-label="Page sections">
         {parts.map(({ part, name }) => (
           <Link
             key={part}
             to={`?part=${part}`}
             replace
             preventScrollReset
-            aria-current={part === shown.part ? "page" : undefined}
+            aria-current={part === selected.part ? "page" : undefined}
           >
             {name}
           </Link>
         ))}
       </nav>
-      {shown.show(document)}
+      {selected.show(document)}
     </div>
   );
 }
@@ -244,16 +244,16 @@ const keyOf = (edge: Schema["EdgeRow"]) => `${edge.node} ${edge.mode}`;
 function ReadsAndReaders({ document: { node, reads, read_by: readers } }: { document: Node }) {
   return (
     <>
-      <Panel title="What it reads" aside={`${reads.length}`}>
+      <Panel title="Upstream nodes" aside={`${reads.length}`}>
         {reads.length ? (
-          <Table label="What it reads" columns={EDGES} rows={reads} keyOf={keyOf} />
+          <Table label="Upstream nodes" columns={EDGES} rows={reads} keyOf={keyOf} />
         ) : (
           <Empty>{node.kind === "source" ? "It comes from outside." : "It reads nothing."}</Empty>
         )}
       </Panel>
-      <Panel title="Who reads it" aside={`${readers.length}`}>
+      <Panel title="Readers" aside={`${readers.length}`}>
         {readers.length ? (
-          <Table label="Who reads it" columns={EDGES} rows={readers} keyOf={keyOf} />
+          <Table label="Readers" columns={EDGES} rows={readers} keyOf={keyOf} />
         ) : (
           <Empty>
             Nobody does that Headrace knows of: no asset reads it, and no consumer in{" "}

@@ -51,7 +51,7 @@ const COLUMNS: readonly Column<Card>[] = [
       ),
   },
   {
-    name: "Held back by",
+    name: "Held by",
     cell: (card) => (
       <div>
         {card.incident && (
@@ -75,7 +75,7 @@ const USED: readonly Column<Card>[] = [
     cell: (card) => card.reads?.toLocaleString("en"),
   },
   {
-    name: "It took",
+    name: "Duration",
     className: "number",
     cell: (card) => card.seconds !== null && formatDuration(card.seconds),
   },

@@ -44,7 +44,7 @@ const COLUMNS: readonly Column<Check>[] = [
         : `${row.failing.toLocaleString("en")}${row.rows === null ? "" : ` of ${row.rows.toLocaleString("en")}`}`,
   },
   { name: "At", cell: (row) => row.at && <Time at={row.at} /> },
-  { name: "Before, newest first", cell: (row) => <Outcomes rows={row.history} /> },
+  { name: "Earlier outcomes", cell: (row) => <Outcomes rows={row.history} /> },
   { name: "Failed", className: "number", cell: (row) => `${row.failures} of ${row.runs}` },
   { name: "Why", className: "why", cell: (row) => row.reason ?? "" },
 ];

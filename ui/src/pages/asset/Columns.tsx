@@ -94,7 +94,7 @@ const COLUMNS: readonly Column<Row>[] = [
     cell: (row) => row.published?.classification ?? row.promised?.classification ?? "",
   },
   {
-    name: "Called in files",
+    name: "Names in files",
     cell: (row) =>
       row.promised?.names
         .map((name) =>
@@ -109,7 +109,7 @@ const COLUMNS: readonly Column<Row>[] = [
 
 function Promises({ contract }: { contract: Contract }) {
   return (
-    <Panel title="What else the contract promises">
+    <Panel title="Other promises">
       <dl className="facts body">
         {contract.service.map((row) => (
           <div key={row.property} style={{ display: "contents" }}>

@@ -59,7 +59,7 @@ function Arrivals({ rows }: { rows: readonly Row[] }) {
     <Panel title="Deliveries" aside="the newest at the right">
       {awaited && (
         <DeviationChart
-          label="Arrivals against expectation"
+          label="Expected arrivals"
           line={rows[0]?.promised ? "promised time" : "usual time"}
           marks={rows.map(markOf)}
           chosen={item ? keyOf(item) : null}
@@ -102,7 +102,7 @@ const COLUMNS: readonly Column<Row>[] = [
   { name: "State", cell: (row) => <State of={row.state} /> },
   { name: "Partition", cell: (row) => <span className="mono asset-grain">{row.partition}</span> },
   { name: "Arrived", cell: (row) => <Time at={row.at} /> },
-  { name: "Against expectation", className: "number", cell: distance },
+  { name: "Deviation", className: "number", cell: distance },
   { name: "File", className: "why", cell: (row) => <File row={row} /> },
   { name: "Rows", className: "number", cell: (row) => row.rows?.toLocaleString("en") ?? "" },
   { name: "Why", className: "why", cell: (row) => row.reason ?? "" },

@@ -28,7 +28,7 @@ const COLUMNS: readonly Column<Change>[] = [
     ),
   },
   {
-    name: "Why it is thought so",
+    name: "Evidence",
     className: "why",
     cell: (row) => (
       <>
@@ -49,7 +49,7 @@ export function Drift({ name }: { name: string }) {
   return (
     <Loaded document={useResponse("/api/v1/contract/{node}/diff", { path: { node: name } })}>
       {({ changes, partition, at }) => (
-        <Panel title="Schema against what was expected" aside={history}>
+        <Panel title="Schema drift" aside={history}>
           {changes.length ? (
             <>
               {partition && at && (
@@ -59,7 +59,7 @@ export function Drift({ name }: { name: string }) {
                 </p>
               )}
               <Table
-                label="Schema against what was expected"
+                label="Schema drift"
                 columns={COLUMNS}
                 rows={changes}
                 keyOf={(row) => `${row.kind} ${row.column} ${row.to ?? ""}`}

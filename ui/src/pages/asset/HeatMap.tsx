@@ -57,7 +57,8 @@ export function HeatMap({ partitions, chosen, choose }: Props) {
       <div
         className="heat"
         role="group"
-        aria-label="Partitions as a calendar; arrows move, with Shift they choose from one to another"
+        aria-label="Partition calendar"
+        aria-description="Arrows move; with Shift they choose a range."
         onKeyDown={pressed}
       >
         {calendar.columns.map(({ at, name }) => (

@@ -50,9 +50,9 @@ function Sample({ rows }: { rows: Row["sample"] }) {
   );
   return (
     <details>
-      <summary>Some of its rows ({rows.length})</summary>
+      <summary>Sample rows ({rows.length})</summary>
       <Table
-        label="Some of its rows"
+        label="Sample rows"
         columns={columns}
         rows={rows.map((row) => row as Record<string, unknown>)}
         keyOf={(_, index) => `${index}`}

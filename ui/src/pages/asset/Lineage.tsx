@@ -9,7 +9,7 @@ type Row = Schema["LineageRow"];
 
 const COLUMNS: readonly Column<Row>[] = [
   { name: "Column", cell: (row) => <ColumnLink of={row.column} /> },
-  { name: "By way of", cell: (row) => <ColumnLink of={row.via} /> },
+  { name: "Via", cell: (row) => <ColumnLink of={row.via} /> },
   { name: "How", cell: (row) => row.transformation },
 ];
 const keyOf = (row: Row) => `${row.column} ${row.via} ${row.transformation}`;

@@ -183,7 +183,7 @@ function SelectedPartition({
       </p>
       {why.data?.segments && !why.isPlaceholderData && (
         <details>
-          <summary>Where the time went</summary>
+          <summary>Delay ledger</summary>
           <Ledger ledger={why.data as LedgerData} />
         </details>
       )}

@@ -29,7 +29,7 @@ const RUNS: readonly Column<Run>[] = [
   },
   { name: "At", cell: (row) => <Time at={row.at} /> },
   {
-    name: "Took",
+    name: "Duration",
     className: "number",
     cell: (row) => (row.seconds === null ? "" : formatDuration(row.seconds)),
   },

@@ -19,7 +19,7 @@ export function Scores({ name }: { name: string }) {
         const row = (rows as Row[]).find((row) => row.source === name);
         return (
           <Panel
-            title="How far it can be relied on"
+            title="Reliability"
             aside={<Link to="/figures/sources">All sources, last {window}</Link>}
           >
             {row ? (

@@ -14,10 +14,10 @@ type Run = Schema["RunResponse"];
 export type ActName = "run" | "again" | "retry" | "pause" | "resume" | "names" | "accept" | "drop";
 type Props = { act: ActName; node: string; partition?: string; close: () => void };
 
-/** What is said of an act on its button. */
+/** The labels of the buttons. */
 export const LABELS: Record<ActName, string> = {
   run: "Run…",
-  again: "Make it again…",
+  again: "Recompute…",
   retry: "Retry…",
   pause: "Pause…",
   resume: "Resume…",
@@ -82,21 +82,24 @@ function Act(props: Props) {
 const RUNS = {
   run: {
     verb: "Run it",
-    said: "What is due of it is made now, and what it comes from is looked at first. What is published and would be the same again isn’t made.",
+    explanation:
+      "What is due of it is made now, and what it comes from is looked at first. What is published and would be the same again isn’t made.",
   },
   again: {
     verb: "Recompute",
-    said: "It is recomputed from what is there now, and replaces what readers see, if it passes its checks.",
+    explanation:
+      "It is recomputed from what is there now, and replaces what readers see, if it passes its checks.",
   },
   retry: {
     verb: "Retry",
-    said: "What failed, was rejected or lost of it and hasn’t been published since is tried again; nothing else.",
+    explanation:
+      "What failed, was rejected or lost of it and hasn’t been published since is tried again; nothing else.",
   },
 } as const;
 
 function RunIt({ act, node, partition, close }: Props) {
   const target = targetOf(node, partition);
-  const { verb, said } = RUNS[act as keyof typeof RUNS];
+  const { verb, explanation } = RUNS[act as keyof typeof RUNS];
   const body =
     act === "retry"
       ? { target }
@@ -107,7 +110,7 @@ function RunIt({ act, node, partition, close }: Props) {
         };
   const effect = (
     <>
-      <p>{said}</p>
+      <p>{explanation}</p>
       <Impact select={[node]} />
     </>
   );
@@ -310,9 +313,9 @@ function DurationField({
         value={until}
         onChange={(event) => choose(event.target.value)}
       >
-        {Object.entries(choices).map(([value, said]) => (
+        {Object.entries(choices).map(([value, label]) => (
           <option key={value} value={value}>
-            {said}
+            {label}
           </option>
         ))}
       </select>

@@ -14,9 +14,9 @@ type Entry = Schema["AuditRow"];
 const FILTERS = ["action", "object", "actor", "since"] as const;
 /** Filters that take a pattern, with their labels. */
 const PATTERNS = [
-  ["action", "What was done"],
-  ["object", "To what"],
-  ["actor", "By whom"],
+  ["action", "Action"],
+  ["object", "Object"],
+  ["actor", "Actor"],
 ] as const;
 const SPANS = { "": "ever", "1d": "in a day", "7d": "in 7 days", "30d": "in 30 days" };
 const STEP = 100;
@@ -26,7 +26,7 @@ const COLUMNS: readonly Column<Entry>[] = [
   { name: "No.", className: "number", cell: (row) => row.seq },
   { name: "At", cell: (row) => <Time at={row.at} /> },
   {
-    name: "Who",
+    name: "Actor",
     cell: (row) => (
       <div>
         {row.actor}
@@ -35,7 +35,7 @@ const COLUMNS: readonly Column<Entry>[] = [
     ),
   },
   {
-    name: "Did",
+    name: "Action",
     cell: (row) => (
       <div className="mono action">
         {row.action}
@@ -43,7 +43,7 @@ const COLUMNS: readonly Column<Entry>[] = [
       </div>
     ),
   },
-  { name: "To", className: "why", cell: (row) => <span className="mono">{row.object}</span> },
+  { name: "Object", className: "why", cell: (row) => <span className="mono">{row.object}</span> },
   {
     name: "Why",
     className: "why",
@@ -157,7 +157,7 @@ function Verified() {
     return (
       <p>
         <button type="button" className="button" onClick={() => setVerifying(true)}>
-          Has anybody changed the record?
+          Verify audit trail
         </button>
       </p>
     );

@@ -80,7 +80,7 @@ function BackfillOf({ plan, row }: { plan: string; row: Row }) {
           {row.failures.length > 0 && <Failures rows={row.failures} />}
           {attempt && <Log key={attempt} attempt={attempt} />}
           {row.made && (
-            <Panel title="What was published" aside={row.made.text}>
+            <Panel title="Published partitions" aside={row.made.text}>
               <PublishedNodes rows={row.assets} changes={row.changes} />
             </Panel>
           )}
@@ -104,7 +104,7 @@ function BackfillOf({ plan, row }: { plan: string; row: Row }) {
           </Panel>
           {row.skipped.length > 0 && (
             <Panel
-              title="Left out, and why"
+              title="Skipped partitions"
               aside={many(
                 row.skipped.reduce((sum, row) => sum + row.partitions, 0),
                 "partition",

@@ -54,7 +54,7 @@ export function Backfills() {
           New backfill
         </Link>
       </Heading>
-      <Panel title="The newest first">
+      <Panel title="All backfills">
         <Loaded document={useResponse("/api/v1/backfills", {})}>
           {({ backfills }) =>
             backfills.length ? (

@@ -8,7 +8,7 @@ import { formatDuration, formatEstimate } from "../../parts/durations";
 export function Facts({ row }: { row: Schema["BackfillResponse"] }) {
   const { consumers, owners } = row.affects;
   return (
-    <Panel title="Whom it reaches, what it takes">
+    <Panel title="Reach and cost">
       <dl className="facts body">
         <dt>Consumers</dt>
         <dd>

@@ -60,7 +60,7 @@ export function New() {
         title="New backfill"
         subtitle="The past is recomputed alongside production, and published at once. What would be done is shown before anything is."
       />
-      <Panel title="Which partitions">
+      <Panel title="Partition selection">
         <Form
           draft={draft}
           set={(name, value) => setEdits({ ...edits, [name]: value })}
@@ -303,7 +303,7 @@ function Plan({ fields }: { fields: Fields }) {
         </Panel>
         {row.skipped.length > 0 && (
           <Panel
-            title="Left out, and why"
+            title="Skipped partitions"
             aside={many(
               row.skipped.reduce((sum, row) => sum + row.partitions, 0),
               "partition",

@@ -1,4 +1,4 @@
-// The exact list of a backfill's partitions: as each stands before it is begun, and what came of it after.
+// Partition list of a backfill's partitions: as each stands before it is begun, and what came of it after.
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
 import { usePages, type Pages } from "../../api/responses";
@@ -29,7 +29,7 @@ export function PreviewedPartitions({
 }) {
   return (
     <List
-      title="The exact list"
+      title="Partition list"
       subtitle="as each stands now"
       total={total}
       response={usePages(
@@ -44,7 +44,7 @@ export function PreviewedPartitions({
 export function PlannedPartitions({ plan, total }: { plan: string; total: number }) {
   return (
     <List
-      title="The exact list"
+      title="Partition list"
       subtitle="what came of each"
       total={total}
       response={usePages("/api/v1/backfills/{plan}/partitions", (cursor) => ({

@@ -42,7 +42,7 @@ export function Start({ row, body, replan, close }: Props) {
         </button>
         {mutation.error?.status === CHANGED && (
           <button type="button" className="button" onClick={replan}>
-            Show the plan anew
+            Refresh plan
           </button>
         )}
         {!mutation.isPending && (

@@ -72,6 +72,6 @@ function effectOf(act: ActName, row: Row): string {
       ? "It ends. What is published stays; what was made and isn’t published is thrown away."
       : "It ends, and nothing of what it made is left. Readers see what they saw before.";
   return row.state === "failed" || row.state === "partial"
-    ? "What couldn’t be made is tried again; nothing else."
+    ? "Failed partitions is tried again; nothing else."
     : "What isn’t made yet is made and published, to its end.";
 }

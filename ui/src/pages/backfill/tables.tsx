@@ -43,7 +43,9 @@ const PLANNED: readonly Column<Schema["BackfillRow"]>[] = [
 ];
 
 export function Planned({ rows }: { rows: readonly Schema["BackfillRow"][] }) {
-  return <Table label="What is made" columns={PLANNED} rows={rows} keyOf={(row) => row.asset} />;
+  return (
+    <Table label="Planned partitions" columns={PLANNED} rows={rows} keyOf={(row) => row.asset} />
+  );
 }
 
 type Change = Schema["ChangedRow"];
@@ -88,7 +90,7 @@ export function PublishedNodes({
   }));
   return (
     <Table
-      label="What was published"
+      label="Published partitions"
       columns={PUBLISHED}
       rows={published}
       keyOf={(row) => row.asset}
@@ -99,13 +101,13 @@ export function PublishedNodes({
 const SKIPPED: readonly Column<Schema["SkippedRow"]>[] = [
   asset,
   { name: "Partitions", className: "number", cell: (row) => count(row.partitions) },
-  { name: "Why not", className: "why", cell: (row) => row.why },
+  { name: "Reason", className: "why", cell: (row) => row.why },
 ];
 
 export function Skipped({ rows }: { rows: readonly Schema["SkippedRow"][] }) {
   return (
     <Table
-      label="What is left out"
+      label="Skipped partitions"
       columns={SKIPPED}
       rows={rows}
       keyOf={(row) => `${row.asset}|${row.why}`}
@@ -155,9 +157,9 @@ const FAILURES: readonly Column<Schema["FailureRow"]>[] = [
 
 export function Failures({ rows }: { rows: readonly Schema["FailureRow"][] }) {
   return (
-    <Panel title="What couldn’t be made" aside={many(rows.length, "partition")}>
+    <Panel title="Failed partitions" aside={many(rows.length, "partition")}>
       <Table
-        label="What couldn’t be made"
+        label="Failed partitions"
         columns={FAILURES}
         rows={rows}
         keyOf={(row) => `${row.asset}@${row.partition}`}

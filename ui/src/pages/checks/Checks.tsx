@@ -81,7 +81,7 @@ const COLUMNS: readonly Column<Row>[] = [
   },
   { name: "Failed", className: "number", cell: (row) => `${row.failures} of ${row.runs}` },
   { name: "Failing rows", className: "number", cell: (row) => failing(row).toLocaleString("en") },
-  { name: "Can it fail?", className: "why", cell: (row) => <Verdict row={row} /> },
+  { name: "Challenge verdict", className: "why", cell: (row) => <Verdict row={row} /> },
   {
     name: "Cost",
     className: "number",

@@ -106,7 +106,7 @@ function Deliveries({ consumer, deliveries, older }: Props) {
   const why = useResponse("/api/v1/why/{subject}", {
     path: { subject: interval ? `${consumer}@${interval}` : consumer },
   });
-  const shown = interval ?? why.data?.interval ?? null;
+  const selected = interval ?? why.data?.interval ?? null;
   const choose = (interval: string) =>
     setParams((last) => ({ ...Object.fromEntries(last), interval }), {
       replace: true,
@@ -125,7 +125,7 @@ function Deliveries({ consumer, deliveries, older }: Props) {
         <button
           type="button"
           className="button plain mono"
-          aria-pressed={row.interval === shown}
+          aria-pressed={row.interval === selected}
           onClick={() => choose(row.interval)}
         >
           {row.interval}
@@ -136,7 +136,7 @@ function Deliveries({ consumer, deliveries, older }: Props) {
     { name: "Due", cell: (row) => <Time at={row.due_at} /> },
     { name: "Readable", cell: (row) => (row.met_at ? <Time at={row.met_at} /> : "not yet") },
     {
-      name: "Against the deadline",
+      name: "Deviation",
       className: "number",
       cell: (row) => distance(row.late_seconds),
     },
@@ -148,14 +148,14 @@ function Deliveries({ consumer, deliveries, older }: Props) {
   ];
   return (
     <>
-      <Panel title="Deliveries against the deadline" aside="the newest at the right">
+      <Panel title="Deliveries and deadlines" aside="the newest at the right">
         {deliveries.length > 0 ? (
           <>
             <DeviationChart
-              label="Deliveries against the deadline"
+              label="Deliveries and deadlines"
               line="deadline"
               marks={marks}
-              chosen={shown}
+              chosen={selected}
               choose={choose}
             />
             <details>
@@ -189,7 +189,7 @@ function TimeLedger({ why }: { why: UseQueryResult<Schema["WhyResponse"], Proble
   const interval = why.isPlaceholderData ? null : why.data?.interval;
   return (
     <Panel
-      title={interval ? `Where the time of ${interval} went` : "Where the time went"}
+      title={interval ? `Delay ledger of ${interval}` : "Delay ledger"}
       aside={why.data?.frozen ? "as kept at the time" : undefined}
     >
       <Loaded document={why}>
@@ -220,7 +220,7 @@ function Reads({
     { name: "Data through", cell: (row) => row.data_through ?? "nothing yet" },
   ];
   return (
-    <Panel title="What it reads" aside={`${many(upstream.length, "node")} before it in all`}>
+    <Panel title="Upstream nodes" aside={`${many(upstream.length, "node")} before it in all`}>
       <Table label="Reads" columns={columns} rows={consumer.reads} keyOf={(row) => row.asset} />
     </Panel>
   );

@@ -34,7 +34,7 @@ const COLUMNS: readonly Column<Promised>[] = [
         .join(", "),
   },
   {
-    name: "Files call it",
+    name: "Names in files",
     cell: (row) =>
       row.names
         .map((name) => [name.name, name.from && `from ${name.from}`].filter(Boolean).join(" "))
@@ -53,7 +53,7 @@ const CHANGES: readonly Column<Schema["ContractChangeRow"]>[] = [
       </span>
     ),
   },
-  { name: "Said", className: "why", cell: (row) => row.evidence.join("; ") },
+  { name: "Evidence", className: "why", cell: (row) => row.evidence.join("; ") },
   { name: "Takes", cell: (row) => row.takes && `a ${row.takes} version` },
 ];
 
@@ -138,7 +138,7 @@ function Promises({ contract }: { contract: ContractShow }) {
         )}
       </Panel>
       {(contract.rules.length > 0 || contract.service.length > 0) && (
-        <Panel title="Besides">
+        <Panel title="Other promises">
           <dl className="facts body">
             {contract.rules.map((rule) => (
               <Fact key={rule.name} name={rule.name} text={`${rule.kind}, ${rule.severity}`} />
@@ -180,7 +180,7 @@ function Versions({ history }: { history: History }) {
     );
   const named = versions.map((version) => ({
     ...version,
-    said: `${version.declared ?? "no contract"} (version ${version.version} of the project)`,
+    label: `${version.declared ?? "no contract"} (version ${version.version} of the project)`,
   }));
   return (
     <Panel title="History" aside={many(versions.length, "version")}>
@@ -214,7 +214,7 @@ function Versions({ history }: { history: History }) {
               {earlier === null && <option value="">nothing</option>}
               {named.map((row) => (
                 <option key={row.version} value={row.version}>
-                  {row.said}
+                  {row.label}
                 </option>
               ))}
             </select>
@@ -228,7 +228,7 @@ function Versions({ history }: { history: History }) {
             >
               {named.map((row) => (
                 <option key={row.version} value={row.version}>
-                  {row.said}
+                  {row.label}
                 </option>
               ))}
             </select>
@@ -263,8 +263,8 @@ function Compared({ history: { changes, breaking, lines } }: { history: History 
       )}
       {lines.some((line) => line.kind !== "same") && (
         <details className="body" open={lines.length < 200}>
-          <summary>The text, line by line</summary>
-          <pre className="diff" tabIndex={0} role="group" aria-label="The text, line by line">
+          <summary>Line differences</summary>
+          <pre className="diff" tabIndex={0} role="group" aria-label="Line differences">
             {lines.map((line, index) => (
               // eslint-disable-next-line @eslint-react/no-array-index-key -- a line of a text has nothing but its number
               <span key={index} className={line.kind}>

@@ -103,15 +103,17 @@ function InitialViewport({ view, positions }: { view: Schema["GraphView"]; posit
     void fitView({ minZoom: READABLE, maxZoom: 1, padding: 0.06 }).then(() => {
       const { zoom } = getViewport();
       const all = getNodesBounds([...positions.keys()]);
-      const shown = document.querySelector(".react-flow")?.getBoundingClientRect();
+      const viewport = document.querySelector(".react-flow")?.getBoundingClientRect();
       if (
         !begin ||
-        !shown ||
-        (all.width * zoom <= shown.width && all.height * zoom <= shown.height)
+        !viewport ||
+        (all.width * zoom <= viewport.width && all.height * zoom <= viewport.height)
       )
         return;
       const x =
-        view.mode === "focus" ? begin.x + CARD.width / 2 : begin.x + shown.width / zoom / 2 - EDGE; // what is below a node is to the right of it
+        view.mode === "focus"
+          ? begin.x + CARD.width / 2
+          : begin.x + viewport.width / zoom / 2 - EDGE; // what is below a node is to the right of it
       void setCenter(x, begin.y + CARD.height / 2, { zoom });
     });
   }, [positions, view.root, view.mode, fitView, getViewport, getNodesBounds, setCenter]);

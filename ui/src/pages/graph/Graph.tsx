@@ -160,7 +160,7 @@ function GraphList({
   ] as const;
   const root = view.cards.find((card) => card.id === view.root);
   return (
-    <nav className="panel mirror" aria-label="The graph as a list">
+    <nav className="panel mirror" aria-label="Graph as list">
       {root && (
         <section>
           <h2>{root.kind}</h2>

@@ -28,7 +28,7 @@ export function Decision({ rows, refused, decided, decide }: Props) {
           <strong>{open ? "The values differ. Decide what they mean:" : "Decided:"}</strong>{" "}
           {!open && (
             <button type="button" className="button plain" onClick={() => decide(UNDECIDED)}>
-              Decide anew
+              Reset decision
             </button>
           )}
         </p>

@@ -51,7 +51,7 @@ function Attempt({ run, attempt }: { run: Run; attempt: string }) {
   const whole = `/runs/${encodeURIComponent(run.run_id)}?${new URLSearchParams({ attempt })}`;
   return (
     <Panel
-      title="What failed"
+      title="Failed attempt"
       aside={
         <>
           {run.node} {run.partition}, <Link to={whole}>attempt {attempt}, the whole log</Link>
@@ -71,7 +71,7 @@ function Attempt({ run, attempt }: { run: Run; attempt: string }) {
                 style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}
                 tabIndex={0}
                 role="group"
-                aria-label="End of the log"
+                aria-label="Log end"
               >
                 {lines.map((line) => line.text).join("\n")}
               </pre>

@@ -61,9 +61,9 @@ function Arrivals({ row: { cause, affected } }: { row: Row }) {
             `/sources/${encodeURIComponent(cause.node)}?${new URLSearchParams({ part: "deliveries", delivery })}`,
           );
         return (
-          <Panel title="When it came before" aside="the newest at the right">
+          <Panel title="Earlier arrivals" aside="the newest at the right">
             <DeviationChart
-              label="Arrivals against expectation"
+              label="Expected arrivals"
               line={rows[0]?.promised ? "promised time" : "usual time"}
               marks={all}
               chosen={missing[0]?.key ?? null}
@@ -87,7 +87,7 @@ function Rows({ row: { cause, affected } }: { row: Row }) {
     >
       {({ partitions }) =>
         partitions.length > 1 && (
-          <Panel title="Rows before" aside="of what readers see">
+          <Panel title="Earlier row counts" aside="of what readers see">
             <Series
               label={`Rows of ${cause.node}`}
               quantity="Rows"
@@ -182,10 +182,10 @@ function Seconds({ row: { cause, affected } }: { row: Row }) {
     <Loaded document={useResponse("/api/v1/runs", { query: { node: cause.node, limit: POINTS } })}>
       {(rows) =>
         rows.length > 1 && (
-          <Panel title="How long it took before">
+          <Panel title="Earlier durations">
             <Series
               label={`How long ${cause.node} took`}
-              quantity="Took"
+              quantity="Duration"
               format={formatDuration}
               points={rows.toReversed().map((row) => ({
                 name: `${row.partition ?? "*"} (${row.attempt ?? "no attempt"})`,

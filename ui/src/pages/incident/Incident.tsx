@@ -256,7 +256,7 @@ function Timeline({
 function Affected({ affected }: { affected: Schema["AffectedRow"] }) {
   const consumers = useStatus().data?.consumers;
   return (
-    <Panel title="Whom it holds" aside={rangeOf(affected.partitions)}>
+    <Panel title="Affected consumers" aside={rangeOf(affected.partitions)}>
       <div className="body stack">
         {affected.consumers.length === 0 && <Empty>No consumer waits for it.</Empty>}
         <ul className="stack" style={{ gap: "0.375rem" }}>
@@ -298,7 +298,7 @@ function rangeOf(partitions: readonly string[]): string | undefined {
 
 function Symptoms({ rows }: { rows: readonly Schema["SymptomRow"][] }) {
   return (
-    <Panel title="What it brought about" aside={`${rows.length}`}>
+    <Panel title="Symptoms" aside={`${rows.length}`}>
       <ul className="body stack">
         {rows.map((row) => (
           <li key={`${row.node} ${row.partition ?? ""} ${row.at}`}>

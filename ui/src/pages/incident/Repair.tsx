@@ -78,7 +78,7 @@ export function Repair({ incident, close }: { incident: string; close: () => voi
         </button>
         {changed && (
           <button type="button" className="button main" onClick={replan}>
-            Show the plan anew
+            Refresh plan
           </button>
         )}
         {plan.data && !changed && !mutation.isPending && (
@@ -111,7 +111,7 @@ export function Repair({ incident, close }: { incident: string; close: () => voi
       {plan.error && (options.as_is || options.convert.length > 0) && (
         <p>
           <button type="button" className="button" onClick={() => change(UNDECIDED)}>
-            Decide anew
+            Reset decision
           </button>
         </p>
       )}

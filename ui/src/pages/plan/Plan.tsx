@@ -151,7 +151,7 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
           <Facts row={row} />
           <KeepPublished row={row} keep={keep} choose={choose} />
           {row.backfills.length > 0 && (
-            <Panel title="Afterwards">
+            <Panel title="Backfills needed">
               <NeededBackfills rows={row.backfills} />
             </Panel>
           )}

@@ -16,13 +16,7 @@ const PHASES = {
   publish: "is published",
 } as const;
 
-export function Gantt({
-  attempts,
-  shown,
-}: {
-  attempts: readonly Attempt[];
-  shown: readonly Attempt[];
-}) {
+export function Gantt({ attempts }: { attempts: readonly Attempt[] }) {
   const [params] = useSearchParams();
   const axis = axisOf(attempts);
   const tries = triesOf(attempts);
@@ -48,7 +42,7 @@ export function Gantt({
       cell: (row) => <Bar attempt={row} axis={axis} />,
     },
     {
-      name: "Took",
+      name: "Duration",
       className: "number",
       cell: (row) => formatDuration(row.phases.reduce((sum, phase) => sum + phase.seconds, 0)),
     },
@@ -72,7 +66,7 @@ export function Gantt({
       <Table
         label="Attempts"
         columns={columns}
-        rows={shown}
+        rows={attempts}
         keyOf={(row) => row.id}
         opens={(row) => log(row)}
         keys

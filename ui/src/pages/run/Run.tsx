@@ -151,7 +151,7 @@ function Attempts({
       }
     >
       {attempts.length > 0 ? (
-        <Gantt attempts={attempts} shown={attempts} />
+        <Gantt attempts={attempts} />
       ) : (
         <Empty>
           <strong>It attempted nothing.</strong> Nothing was due, or what was due waits for

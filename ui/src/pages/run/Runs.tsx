@@ -34,7 +34,7 @@ const COLUMNS: readonly Column<Row>[] = [
   { name: "By", cell: (row) => row.actor },
   { name: "Began", cell: (row) => <Time at={row.started_at} /> },
   {
-    name: "Lasted",
+    name: "Duration",
     className: "number",
     cell: (row) =>
       row.finished_at ? (

@@ -67,7 +67,7 @@ function Subtitle({ document }: { document: Schema["StatusResponse"] }) {
         "The runtime is stopped: nothing runs until headrace serve or headrace tick does. "}
       {document.observed_at && (
         <>
-          Judged <Time at={document.observed_at} />.
+          Evaluated <Time at={document.observed_at} />.
         </>
       )}
     </>
@@ -76,7 +76,7 @@ function Subtitle({ document }: { document: Schema["StatusResponse"] }) {
 
 function Risks({ consumers }: { consumers: readonly Schema["ConsumerRow"][] }) {
   return (
-    <Panel title="What will be late">
+    <Panel title="Consumers at risk">
       <ul className="body stack">
         {consumers.map(
           (consumer) =>
@@ -96,7 +96,7 @@ function Risks({ consumers }: { consumers: readonly Schema["ConsumerRow"][] }) {
 function Held({ document }: { document: Schema["StatusResponse"] }) {
   const { assets, quarantine } = document;
   return (
-    <Panel title="Assets and data held back">
+    <Panel title="Assets and quarantine">
       <div className="body stack">
         <dl className="facts">
           <dt>Assets</dt>

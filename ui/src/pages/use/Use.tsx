@@ -73,7 +73,7 @@ const COLUMNS: readonly Column<Used>[] = [
         </div>
       ),
   },
-  { name: "It took", className: "number", cell: (row) => formatDuration(row.seconds) },
+  { name: "Duration", className: "number", cell: (row) => formatDuration(row.seconds) },
 ];
 
 export function Use() {
@@ -146,7 +146,7 @@ export function Use() {
 export function UsedBy({ name }: { name: string }) {
   return (
     <Panel
-      title="Who read it, and what it costs"
+      title="Use and cost"
       aside={
         <>
           of 30 days; <Link to="/use">all nodes</Link>

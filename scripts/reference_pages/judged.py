@@ -8,7 +8,8 @@ from importlib import import_module
 
 from headrace.connect.connectors import MODULES
 from headrace.connect.formats.registry import readers
-from headrace.model.checks import COMMON_ARGUMENTS, SHAPES
+from headrace.model.check_kinds import built_in_checks
+from headrace.model.checks import COMMON_ARGUMENTS
 from headrace.model.field_descriptions import SOURCE
 from headrace.services.explain import codes
 from headrace.services.explain import page as explained
@@ -29,9 +30,9 @@ def checks() -> str:
         " about."
     )
     parts = []
-    for kind, shape in SHAPES.items():
-        said = inspect.getdoc(import_module(f"headrace.checks.kinds.{kind}")) or ""
-        parts.append([f"## {kind}", "", *said.splitlines(), "", f"    - {shape.example}"])
+    for kind in built_in_checks():
+        text = inspect.getdoc(type(kind)) or ""
+        parts.append([f"## {kind.name}", "", *text.splitlines(), "", f"    - {kind.example}"])
     return written("Checks", lead, *parts)
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from headrace.checks.challenge import mutations, suggestions
 from headrace.checks.challenge.gate import About, ChallengeGate, Usual
-from headrace.checks.challenge.mutations import TABLE, MutationKind
-from headrace.checks.challenge.suggestions import Remembered, remember
+from headrace.checks.challenge.mutations import TABLE
+from headrace.checks.challenge.proposals import MutationKind, Remembered
+from headrace.checks.challenge.suggestions import remember
 from headrace.checks.challenge.trials import (
     Challenged,
     ChallengeSubject,
@@ -25,6 +26,8 @@ from headrace.checks.challenge.trials import (
     duplicate,
     verdict_on,
 )
+from headrace.checks.check_kinds import kind
+from headrace.checks.kinds import range as range_kind
 from headrace.checks.metrics import StoredMetrics as Measured
 from headrace.checks.metrics import encoded
 from headrace.checks.results import CheckResult, CheckState
@@ -308,7 +311,7 @@ def test_suggestions_hold_and_notice(session: DuckDBSession) -> None:
         frozenset(),
     )
     assert months is not None
-    assert suggestions._accepted("month", months) is None, "February comes"
+    assert list(kind("accepted_values").proposed("month", months)) == [], "February comes"
     again = challenge(session, subject(*(item.check for item in suggested)), 60, lambda: None)
     assert all(
         asked.first and asked.first.outcome is CheckState.PASSED for asked in again.asked.values()
@@ -435,16 +438,16 @@ def test_suggestions_end_in_time(session: DuckDBSession) -> None:
 
 def test_bounds_are_wide_and_round() -> None:
     """Would catch: a range that a record breaks, or the first frost."""
-    assert suggestions._bounds(Remembered(0, 10.9, 64.4)) == {"max": 700}
-    assert suggestions._bounds(Remembered(0, 0.0, 0.41)) == {"min": 0, "max": 5}
-    assert suggestions._bounds(Remembered(0, Decimal("1.50"), Decimal("87.50"))) == {
+    assert range_kind._bounds(Remembered(0, 10.9, 64.4)) == {"max": 700}
+    assert range_kind._bounds(Remembered(0, 0.0, 0.41)) == {"min": 0, "max": 5}
+    assert range_kind._bounds(Remembered(0, Decimal("1.50"), Decimal("87.50"))) == {
         "min": 0,
         "max": 900,
     }
-    assert suggestions._bounds(Remembered(0, -33, 853)) == {"min": -400, "max": 9_000}
-    assert suggestions._bounds(Remembered(0, float("nan"), float("inf"))) == {}
-    assert suggestions._bounds(Remembered(0, 0, 0)) == {"min": 0}
-    assert [suggestions._wide(value) for value in (4983, 1, 0.05, 99.9, 87.5)] == [
+    assert range_kind._bounds(Remembered(0, -33, 853)) == {"min": -400, "max": 9_000}
+    assert range_kind._bounds(Remembered(0, float("nan"), float("inf"))) == {}
+    assert range_kind._bounds(Remembered(0, 0, 0)) == {"min": 0}
+    assert [range_kind._wide(value) for value in (4983, 1, 0.05, 99.9, 87.5)] == [
         50_000,
         10,
         0.5,

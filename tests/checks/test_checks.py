@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pkgutil
 import random
 from typing import Any
 
@@ -7,9 +8,9 @@ import pyarrow as pa
 import pytest
 from quality_bench import Bench, check
 
-from headrace.checks import CheckState, Verdict
-from headrace.checks.check_kinds import kinds
-from headrace.model.checks import SHAPES
+from headrace.checks import CheckState, Verdict, kinds
+from headrace.checks.check_kinds import kind
+from headrace.model.check_kinds import BUILT_IN
 
 ROWS = """SELECT * FROM (VALUES
     (1, 'EWR', 10.5, DATE '2013-02-11', 'N1'), (2, 'JFK', -1, DATE '2013-02-11', NULL),
@@ -17,9 +18,13 @@ ROWS = """SELECT * FROM (VALUES
 ) v(id, origin, distance, day, tail)"""
 
 
-def test_what_the_model_reads_and_what_the_audit_measures_are_the_same_kinds() -> None:
-    """Would catch: a kind that validates and can't run, or runs and can't be declared."""
-    assert set(kinds()) == set(SHAPES)
+def test_the_table_of_kinds_names_every_module_and_each_class_by_its_name() -> None:
+    """Would catch: a kind that validates and can't run, or a module that no declaration reaches."""
+    modules = {module.name for module in pkgutil.iter_modules(kinds.__path__)}
+    assert modules == set(BUILT_IN)
+    for name in BUILT_IN:
+        assert kind(name).name == name
+        assert kind(name).__doc__
 
 
 @pytest.mark.parametrize(

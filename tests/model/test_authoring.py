@@ -18,8 +18,8 @@ from headrace import Context, asset
 from headrace.model import Grain, InputMode, Severity, authoring
 from headrace.model.assets import ASSET_FIELDS, MATERIALIZATIONS
 from headrace.model.authoring import MARK
+from headrace.model.check_kinds import BUILT_IN, built_in_checks
 from headrace.model.checks import COMMON_ARGUMENTS as CHECK_COMMON
-from headrace.model.checks import SHAPES
 from headrace.model.common_fields import (
     CATCH_UP,
     ON_ANOMALY,
@@ -58,13 +58,13 @@ def test_words_are_those_that_files_may_say(alias: str, known: tuple[str, ...]) 
 
 def test_checks_and_triggers_have_the_keys_that_files_may_have() -> None:
     """Would catch: a kind of check or trigger that an editor doesn't know."""
-    assert set(authoring.Check.__annotations__) == {*SHAPES, *CHECK_COMMON}
-    for kind, shape in SHAPES.items():
-        hint = get_type_hints(authoring.Check)[kind]
+    assert set(authoring.Check.__annotations__) == {*BUILT_IN, *CHECK_COMMON}
+    for kind in built_in_checks():
+        hint = get_type_hints(authoring.Check)[kind.name]
         structures = [item for item in (hint, *get_args(hint)) if hasattr(item, "__total__")]
         assert [set(structure.__annotations__) for structure in structures] == [
-            {*shape.fields, *CHECK_COMMON}
-        ], kind
+            {*kind.fields, *CHECK_COMMON}
+        ], kind.name
     assert set(authoring.Trigger.__annotations__) == {*TRIGGERS, "catch_up", "timezone"}
     assert set(get_args(get_type_hints(authoring.Trigger)["catch_up"])) == set(CATCH_UP)
     severity = get_type_hints(authoring.Check)["severity"]

@@ -16,7 +16,7 @@ from modellab import parse_file
 
 from headrace.compiler.project_files import scan
 from headrace.model import ProblemLevel
-from headrace.model.checks import SHAPES
+from headrace.model.check_kinds import built_in_checks
 from headrace.model.file_descriptions import SECTIONS
 from headrace.model.files import FileKind, ProjectFile
 from headrace.model.parsing import Declared
@@ -164,7 +164,7 @@ def _matters(error: jsonschema.ValidationError) -> bool:
 
 
 def test_every_check_of_the_page_fits(declared: Callable[[str, Any], Declared]) -> None:
-    for shape in SHAPES.values():
+    for shape in built_in_checks():
         check = as_text(yaml.safe_load("{" + shape.example + "}"))
         candidate = {**LEAST["assets"], "checks": [check, {**check, "severity": "warning"}]}
         assert valid("assets", candidate), shape.example

@@ -24,8 +24,10 @@ from headrace.checks.check_kinds import (
     AggregateCheck,
     CheckedPartition,
     CheckFinding,
+    CheckKind,
     CheckSubject,
     StagedScanner,
+    known_kind,
     rows,
 )
 from headrace.checks.evaluation import Concluded, Item, conclude, declare, guarded, measure
@@ -467,14 +469,6 @@ def _verdict(results: Sequence[CheckResult], rows: int, on_fail: str) -> Verdict
 
 # Failed checks as facts, so that one list has all anomalies of a partition.
 
-_KINDS_OF_CHECKS = {
-    "unique": "duplicate_rows",
-    "not_null": "null_spike",
-    "references": "reference_broken",
-    "row_count": "volume_anomaly",
-    "freshness": "stale_data",
-}
-
 
 def facts_of_failed_checks(
     results: Iterable[CheckResult], partition: str, *, holds: bool
@@ -488,10 +482,11 @@ def facts_of_failed_checks(
         if result.outcome is not CheckState.FAILED:
             continue
         outside = result.kind == NAME
+        checked = known_kind(result.kind)
         kind = (
             "stale_data"
             if outside and result.failing == result.rows > 0
-            else _KINDS_OF_CHECKS.get(result.kind, "distribution_shift")
+            else (CheckKind.cause if checked is None else checked.cause)
         )
         yield Fact(
             kind=kind,
@@ -501,21 +496,21 @@ def facts_of_failed_checks(
                 else FactSeverity.WARN
             ),
             expected=f"{result.name} holds",
-            observed=_observed_text(result),
+            observed=_observed_text(result, checked),
             strength=EXACT,
             detail=f"check {result.name}",
             partition=partition,
         )
 
 
-def _observed_text(result: CheckResult) -> str:
+def _observed_text(result: CheckResult, checked: CheckKind | None) -> str:
     """Return how many rows fail.
 
-    For `sql`, `row_count` and checks that couldn't be measured, return the detail: their number of
-    failing rows isn't a number of the node's rows.
+    Return the detail for checks that couldn't be measured, and for kinds whose number of failing
+    rows isn't a number of the node's rows.
     """
     return (
         result.detail
-        if result.kind in ("sql", "row_count") or not result.failing
+        if not result.failing or (checked is not None and not checked.counts_rows)
         else f"{result.failing:,} of {result.rows:,} rows fail"
     )

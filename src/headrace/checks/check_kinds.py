@@ -1,22 +1,20 @@
 """Check kinds: turn a declared check into SQL, and its measurements into a finding.
 
-A kind is one function in `checks/kinds`, registered with `@check_kind("name")`. The function reads
-no data: it returns the aggregates that the audit computes in its one scan, or a query that returns
-the failing rows. Other packages register kinds through the entry point group `headrace.check_kind`;
-the entry point is the function.
+A kind is one subclass of `CheckKind` in `checks/kinds`, or in an installed package with an entry
+point in the group `headrace.checks`. It reads no data: it returns the aggregates that the audit
+computes in its one scan, or a query that returns the failing rows.
 """
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from headrace.checks.challenge.proposals import Memory, MutationKind, Proposal
 from headrace.lake import (
     PARTITION_COLUMN,
     ColumnLookup,
@@ -28,6 +26,8 @@ from headrace.lake import (
 )
 from headrace.lake.sqltext import Readable, literal, numbered_sql, quote, relation_sql, source_sql
 from headrace.model import CheckSpec, HeadraceError
+from headrace.model.check_kinds import BUILT_IN, CheckDeclaration, check_declaration
+from headrace.model.plugins import CHECKS, BrokenPlugin, plugin_names
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -112,6 +112,8 @@ class AggregateCheck(msgspec.Struct, frozen=True):
     """The column of the failing rows whose values the detail names."""
     staged_rows: bool = True
     """Whether `failing` returns the staged columns, so that its columns needn't be looked up."""
+    faulty_rows: str = ""
+    """A query over `__self__` of all faulty rows, if `failing` returns something about them."""
     proof: Callable[[StagedScanner], bool] | None = None
     """A test that is cheaper than the aggregates for large files: True only if no row can fail."""
     judges_empty: bool = False
@@ -134,49 +136,115 @@ class QueryCheck(msgspec.Struct, frozen=True):
 
 
 Measurement = AggregateCheck | QueryCheck
-Kind = Callable[[CheckSpec, CheckSubject], Measurement]
-
-_KINDS: dict[str, Kind] = {}
 
 
-def check_kind(name: str) -> Callable[[Kind], Kind]:
-    """Register the decorated function as the kind `name`."""
+class CheckKind(CheckDeclaration):
+    """One check kind: its declaration, its measurement, and what a challenge needs to know."""
 
-    def register(kind: Kind) -> Kind:
-        _KINDS[name] = kind
-        return kind
+    cause: ClassVar[str] = "distribution_shift"
+    """The kind of cause (`headrace.model.causes`) that a failure is evidence of."""
+    of_single_rows: ClassVar[bool] = True
+    """Whether some of the rows pass wherever all of them pass."""
+    counts_rows: ClassVar[bool] = True
+    """Whether `CheckFinding.failing` is a number of the node's rows."""
+    reads_only_rows: ClassVar[bool] = False
+    """Whether the result depends only on the rows and on the time that ages are measured from.
 
-    return register
+    Rows that passed such a check once can fail only a changed declaration.
+    """
+
+    declared_once: ClassVar[bool] = False
+    """Whether a challenge proposes no check of this kind to a node that declares one already."""
+    notices: ClassVar[frozenset[MutationKind]] = frozenset()
+    """Faults of a challenge for which `proposed` may return a check that notices them."""
+
+    @abstractmethod
+    def measure(self, check: CheckSpec, subject: CheckSubject) -> Measurement:
+        """Return the aggregates or the query that decide the check; read no data.
+
+        Raises CheckUnusable.
+        """
+
+    def implied(self, arguments: Mapping[str, Any], by: Mapping[str, Any]) -> bool:
+        """Return whether, by the arguments, rows that pass `by` also pass `arguments`.
+
+        A challenge reports such a check as a duplicate. By default, equal arguments.
+        """
+        return dict(arguments) == dict(by)
+
+    def proposed(self, column: str, memory: Memory) -> Iterator[Proposal]:
+        """Return checks that the newest partitions pass, about a column or, if empty, all rows."""
+        del column, memory
+        return iter(())
+
+    def merged_by(self, arguments: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Return the key by which proposed checks become one check; None for separate checks."""
+        del arguments
+        return None
+
+    def merged(self, several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the arguments of one check in place of several with the same `merged_by`."""
+        return {name: value for arguments in several for name, value in arguments.items()}
+
+    def over_partitions(
+        self, arguments: Mapping[str, Any], partition: str
+    ) -> Mapping[str, Any] | None:
+        """Return the arguments that decide the check for the rows of many partitions at once.
+
+        `partition` is the column with each row's partition. None if the check needs only the
+        number of a partition's rows, and passes if it does in the smallest one.
+        """
+        del partition
+        return arguments
 
 
-@cache
-def _load() -> None:
-    package = importlib.import_module("headrace.checks.kinds")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"headrace.checks.kinds.{module.name}")
+def kind(name: str) -> CheckKind:
+    """Return the kind `name`.
+
+    Raises CheckUnusable if no installed package has it, and BrokenPlugin.
+    """
+    results = check_declaration(name)
+    if not isinstance(results, CheckKind):
+        raise CheckUnusable(
+            f"there is no check kind `{name}`",
+            hint=f"kinds: {', '.join((*BUILT_IN, *plugin_names(CHECKS)))}",
+        )
+    return results
 
 
-def kinds() -> tuple[str, ...]:
-    """Return the names of the built-in kinds."""
-    _load()
-    return tuple(sorted(_KINDS))
+def known_kind(name: str) -> CheckKind | None:
+    """Return the kind of a stored result; None if its package is broken or no longer installed."""
+    try:
+        return kind(name)
+    except (CheckUnusable, BrokenPlugin):
+        return None
 
 
-def kind(name: str) -> Kind:
-    """Return the kind `name`. Raises `CheckUnusable` if no installed package has it."""
-    _load()
-    return _KINDS.get(name) or _from_entry_points(name)
+# What kinds share: arguments compared, and conditions on rows.
 
 
-def _from_entry_points(name: str) -> Kind:
-    from importlib.metadata import (
-        entry_points,
-    )  # costs 10 ms, paid only for kinds of other packages
+def same_column(arguments: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Return whether two checks are about the same column; SQL ignores case."""
+    return str(arguments["column"]).lower() == str(others["column"]).lower()
 
-    for entry in entry_points(group="headrace.check_kind", name=name):
-        loaded: Kind = entry.load()
-        return loaded
-    raise CheckUnusable(f"there is no check kind `{name}`", hint=f"kinds: {', '.join(kinds())}")
+
+def lowered(columns: Sequence[Any]) -> frozenset[str]:
+    """Return the names of columns as SQL compares them."""
+    return frozenset(str(column).lower() for column in columns)
+
+
+def within(arguments: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Return whether the bounds of `others` lie within ours; bounds of texts must be equal."""
+    for name, sign in (("min", 1), ("max", -1)):
+        ours, theirs = arguments.get(name), others.get(name)
+        if ours is None:
+            continue
+        if isinstance(ours, int | float) and isinstance(theirs, int | float):
+            if sign * ours > sign * theirs:
+                return False
+        elif ours != theirs:
+            return False
+    return True
 
 
 def condition(check: CheckSpec, bad: str) -> str:

@@ -22,7 +22,6 @@ from headrace.checks.check_kinds import (
     columns_of,
     examples,
     kind,
-    scope,
 )
 from headrace.checks.results import Audit, CheckResult, CheckState
 from headrace.lake import LakeTable, StagedFile
@@ -68,7 +67,7 @@ class Concluded(msgspec.Struct, frozen=True):
 
 def declare(check: CheckSpec, subject: CheckSubject) -> Item:
     """Return the check with its measurement, or with the error that prevents one."""
-    return guarded(Item(check), lambda: kind(check.kind)(check, subject))
+    return guarded(Item(check), lambda: kind(check.kind).measure(check, subject))
 
 
 def guarded(item: Item, measurement: Callable[[], Measurement]) -> Item:
@@ -405,11 +404,11 @@ def split_rows(
 
 
 def _rows(check: CheckSpec, subject: CheckSubject, reader: StagedScanner) -> str:
-    measurement = kind(check.kind)(check, subject)
+    measurement = kind(check.kind).measure(check, subject)
     if isinstance(measurement, QueryCheck):
         return _selected_rows(check, measurement, reader)
-    if check.kind == "unique":
-        return _repeated(check, subject, measurement)
+    if measurement.faulty_rows:
+        return measurement.faulty_rows
     if not measurement.failing or not measurement.staged_rows:
         raise NotOfRows(f"{check.name} isn't about single rows")
     return measurement.failing
@@ -428,13 +427,3 @@ def _selected_rows(check: CheckSpec, measurement: QueryCheck, reader: StagedScan
                 f"{check.name} doesn't return the rows that are wrong, but something about them"
             )
     return query
-
-
-def _repeated(check: CheckSpec, subject: CheckSubject, measurement: AggregateCheck) -> str:
-    """Return all rows that share a key, since nothing says which of them is right."""
-    names = [quote(subject.column(name)) for name in check.arguments["columns"]]
-    same = " AND ".join(f"mine.{name} = their.{name}" for name in names)
-    mine = f"SELECT * FROM {quote(SELF)} WHERE {scope(check)}"
-    return (
-        f"SELECT mine.* FROM ({mine}) AS mine SEMI JOIN ({measurement.failing}) AS their ON {same}"
-    )

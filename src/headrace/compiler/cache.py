@@ -28,7 +28,7 @@ from headrace.plan.schemas import AssetTextAnalysis, BindResult, KeptLines, Outp
 
 # Cache files and their contents.
 
-CACHE_SCHEMA = 4
+CACHE_SCHEMA = 5
 """Increase it when the cached values or their meaning change."""
 RACY_NS = 2_000_000_000
 """A file modified within this time before it was read may change again within the same tick of the
@@ -105,13 +105,15 @@ class KeptCode(msgspec.Struct, frozen=True, array_like=True):
 class KeptCompilation(msgspec.Struct, frozen=True, array_like=True):
     """A whole compilation, with digests of its files' metadata and of their contents.
 
-    It includes what was examined for code files, with the versions of packages that count.
+    It includes what was examined for code files, with the versions of packages that count, and the
+    installed kinds that declarations name.
     """
 
     header: CacheHeader
     files: bytes
     contents: bytes
     code: CodeSeen
+    plugins: dict[str, dict[str, str]]
     compilation: Compilation
 
 

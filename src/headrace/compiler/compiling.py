@@ -41,6 +41,7 @@ from headrace.model.errors import Report
 from headrace.model.files import Content, ProjectFile, Scan
 from headrace.model.linking import link
 from headrace.model.parsing import Declared
+from headrace.model.plugins import plugin_state
 from headrace.model.settings import PRODUCTION
 from headrace.plan.closure import find
 from headrace.plan.compiled import Code, Compilation, LearntColumns
@@ -213,7 +214,12 @@ class _Compiling:
             self._cache.keep(KeptCode(self._cache.header, code_seen, looked.facts_by_hash))
             self._cache.keep(
                 KeptCompilation(
-                    self._cache.header, self._as_seen(seen), contents, code_seen, compilation
+                    self._cache.header,
+                    self._as_seen(seen),
+                    contents,
+                    code_seen,
+                    _plugins([file.declared for file in known.values()]),
+                    compilation,
                 )
             )
             hashes = {path: known[path].sha256 for path in unsettled}
@@ -221,12 +227,13 @@ class _Compiling:
         return compilation
 
     def _same_code(self, compilation: KeptCompilation, *, exactly: bool) -> bool:
-        """Return whether code files and counted packages equal those of the cached compilation."""
+        """Return whether code files, counted packages and used plugins equal the cached ones."""
         compiled = compilation.compilation.compiled
         packages = compiled.code.installed if compiled is not None else {}
         return (
             code_unchanged(self._files.root, compilation.code, self._read_code, exactly=exactly)
             and installed_versions(packages) == packages
+            and _same_plugins(compilation.plugins)
         )
 
     def _code(
@@ -309,7 +316,7 @@ class _Compiling:
         return known, reads
 
     def _unchanged(self, entry: KeptFile, file: ProjectFile, exactly: bool) -> bool:
-        if entry.file != file:
+        if entry.file != file or not _same_plugins(entry.declared.plugins):
             return False
         return self._sha256(file) == entry.sha256 if exactly or entry.racy else True
 
@@ -348,6 +355,24 @@ class _Compiling:
 
         self._workers.read_files(messages, take)
         return reads
+
+
+def _plugins(declared: Sequence[Declared]) -> dict[str, dict[str, str]]:
+    """Return the installed kinds that any of the files names, as `Declared.plugins`."""
+    results: dict[str, dict[str, str]] = {}
+    for file in declared:
+        for group, states in file.plugins.items():
+            results.setdefault(group, {}).update(states)
+    return results
+
+
+def _same_plugins(states: Mapping[str, Mapping[str, str]]) -> bool:
+    """Return whether the names stand for the same installed classes as when they were read."""
+    return all(
+        plugin_state(group, name) == state
+        for group, names in states.items()
+        for name, state in names.items()
+    )
 
 
 def _not_installed(asset: Asset, name: str) -> Problem:

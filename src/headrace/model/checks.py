@@ -2,35 +2,20 @@
 
 A check is a mapping with its kind as the key: `unique: [flight_id]`,
 `range: {column: delay, min: -60}`. `name`, `severity` and `where` are arguments, or keys next to
-the kind. `CheckSpec.arguments` by kind:
-
-    unique, not_null    {"columns": [text, …]}  (short: a list, or one name)
-    accepted_values     {"column": text, "values": [scalar, …]}
-    range               {"column": text, "min": number or text, "max": …}  at least one of the two
-    regex               {"column": text, "pattern": text}
-    references          {"column": text, "to": "node.column"}
-    freshness           {"column": text, "max_age": duration}
-    row_count           {"min": whole number, "max": …}  at least one of the two
-    sql                 {"query": text}  rows that the query returns break the rule
+the kind. Each kind reads its own arguments (`headrace.model.check_kinds`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from headrace.model.errors import CHECKS, Report, did_you_mean, one_of, shown
-from headrace.model.fields import (
-    COLUMN_CHARACTERS_MAX,
-    Fields,
-    Items,
-    LocatedMapping,
-    kind_of,
-    plain,
-)
+from headrace.model.check_kinds import BUILT_IN, CheckDeclaration, check_declaration
+from headrace.model.errors import CHECKS as HINTS
+from headrace.model.errors import Report, did_you_mean, one_of, shown
+from headrace.model.fields import Fields, Items, LocatedMapping, kind_of, plain
 from headrace.model.nodes import (
     ACCUMULATING,
     Asset,
@@ -39,223 +24,13 @@ from headrace.model.nodes import (
     InputSpec,
     PartitionSpec,
     Severity,
-    Value,
 )
+from headrace.model.plugins import CHECKS, BrokenPlugin, plugin_names, running
 
-# Arguments of each check kind. The checks package turns them into SQL.
+# Checks of every kind: `headrace.model.check_kinds` has the kinds and their arguments.
 
-ROWS_MAX = 10**15
-VALUES_MAX = 10_000
 NAME_CHARACTERS_MAX = 120
 COMMON_ARGUMENTS = ("name", "severity", "where")
-
-
-class Shape(Value, kw_only=True):
-    """Arguments of a check kind.
-
-    `fields` are the names of its arguments. `read` converts them to `CheckSpec.arguments`, or
-    reports problems and returns None. `short` is the only argument in the short form.
-    """
-
-    fields: tuple[str, ...]
-    read: Callable[[Fields], dict[str, Any] | None]
-    short: str | None = None
-    example: str
-
-
-def _columns(fields: Fields) -> dict[str, Any] | None:
-    columns = fields.texts("columns")
-    if not columns and "columns" not in fields:
-        fields.report.error(
-            "bad_check",
-            fields.block.line,
-            f"{fields.what} names no columns",
-            "write a list of columns",
-        )
-    elif not columns:
-        fields.refuse(
-            "columns",
-            f"{fields.what} names no columns",
-            "write a list of columns",
-            code="bad_check",
-        )
-    good = [column for column in columns if _is_column(fields, "columns", column)]
-    return {"columns": good} if good and len(good) == len(columns) else None
-
-
-def _is_column(fields: Fields, name: str, column: str) -> bool:
-    if len(column) <= COLUMN_CHARACTERS_MAX and column.isprintable():
-        return True
-    fields.refuse(name, f"{shown(column)} can't be a column's name", "", code="bad_check")
-    return False
-
-
-def _column(fields: Fields) -> str | None:
-    column = fields.required("column")
-    return column if column is not None and _is_column(fields, "column", column) else None
-
-
-def _accepted_values(fields: Fields) -> dict[str, Any] | None:
-    column, values = _column(fields), fields.raw("values")
-    if not isinstance(values, list) or not values:
-        fields.report.error(
-            "bad_check",
-            fields.line("values"),
-            f"{fields.what} has no list of `values`",
-            "write values: [EWR, JFK]",
-        )
-        return None
-    if len(values) > VALUES_MAX:
-        fields.refuse(
-            "values",
-            f"{len(values):,} values are too many",
-            f"at most {VALUES_MAX:,}; use `references` to a table",
-            code="bad_check",
-        )
-        return None
-    if any(isinstance(value, (dict, list)) for value in values):
-        fields.refuse(
-            "values",
-            "`values` holds a list or a mapping",
-            "texts, numbers, true or false",
-            code="bad_check",
-        )
-        return None
-    return None if column is None else {"column": column, "values": list(values)}
-
-
-def _range(fields: Fields) -> dict[str, Any] | None:
-    column = _column(fields)
-    bounds = {name: fields.raw(name) for name in ("min", "max") if name in fields}
-    for name, bound in bounds.items():
-        if isinstance(bound, bool) or not isinstance(bound, (int, float, str)):
-            fields.wrong(name, "a number, or a date or time as text")
-            return None
-    if not bounds:
-        fields.report.error(
-            "bad_check",
-            fields.block.line,
-            f"{fields.what} has neither `min` nor `max`",
-            "give at least one",
-        )
-        return None
-    if len(bounds) == 2 and not _in_order(fields, bounds["min"], bounds["max"]):
-        return None
-    return None if column is None else {"column": column, **bounds}
-
-
-def _in_order(fields: Fields, low: Any, high: Any) -> bool:
-    if isinstance(low, str) != isinstance(high, str):
-        fields.refuse(
-            "max",
-            "`min` and `max` are of different types",
-            "two numbers, or two texts",
-            code="bad_check",
-        )
-        return False
-    if not isinstance(low, str) and low > high:
-        fields.refuse(
-            "max",
-            f"`min` ({low}) is above `max` ({high}): nothing can pass",
-            "swap them",
-            code="bad_check",
-        )
-        return False
-    return True
-
-
-def _regex(fields: Fields) -> dict[str, Any] | None:
-    column, pattern = _column(fields), fields.required("pattern")
-    return None if column is None or pattern is None else {"column": column, "pattern": pattern}
-
-
-def _references(fields: Fields) -> dict[str, Any] | None:
-    column, to = _column(fields), fields.required("to", "write to: planes.tailnum")
-    if to is None:
-        return None
-    node, _, target = to.partition(".")
-    if not node or not target:
-        fields.refuse(
-            "to",
-            f"{shown(to)} names no column of a node",
-            "write to: planes.tailnum",
-            code="bad_check",
-        )
-        return None
-    return None if column is None else {"column": column, "to": to}
-
-
-def _freshness(fields: Fields) -> dict[str, Any] | None:
-    column, max_age = _column(fields), fields.duration("max_age", "")
-    if "max_age" not in fields:
-        fields.required("max_age", "write max_age: 2d")
-    return {"column": column, "max_age": max_age} if column and max_age else None
-
-
-def _row_count(fields: Fields) -> dict[str, Any] | None:
-    bounds = {
-        name: fields.whole(name, minimum=0, maximum=ROWS_MAX)
-        for name in ("min", "max")
-        if name in fields
-    }
-    if not bounds:
-        fields.report.error(
-            "bad_check",
-            fields.block.line,
-            "`row_count` has neither `min` nor `max`",
-            "give at least one",
-        )
-        return None
-    if None in bounds.values() or (
-        len(bounds) == 2 and not _in_order(fields, bounds["min"], bounds["max"])
-    ):
-        return None
-    return dict(bounds)
-
-
-def _sql(fields: Fields) -> dict[str, Any] | None:
-    query = fields.required("query", 'write query: "select * from $self where …"')
-    return None if query is None else {"query": query}
-
-
-SHAPES: dict[str, Shape] = {
-    "unique": Shape(
-        fields=("columns",), read=_columns, short="columns", example="unique: [flight_id]"
-    ),
-    "not_null": Shape(
-        fields=("columns",), read=_columns, short="columns", example="not_null: [carrier]"
-    ),
-    "accepted_values": Shape(
-        fields=("column", "values"),
-        read=_accepted_values,
-        example="accepted_values: {column: origin, values: [EWR, JFK]}",
-    ),
-    "range": Shape(
-        fields=("column", "min", "max"), read=_range, example="range: {column: distance, min: 0}"
-    ),
-    "regex": Shape(
-        fields=("column", "pattern"),
-        read=_regex,
-        example="regex: {column: tailnum, pattern: 'N[0-9A-Z]+'}",
-    ),
-    "references": Shape(
-        fields=("column", "to"),
-        read=_references,
-        example="references: {column: tailnum, to: planes.tailnum}",
-    ),
-    "freshness": Shape(
-        fields=("column", "max_age"),
-        read=_freshness,
-        example="freshness: {column: time_hour, max_age: 2d}",
-    ),
-    "row_count": Shape(fields=("min", "max"), read=_row_count, example="row_count: {min: 100}"),
-    "sql": Shape(
-        fields=("query",),
-        read=_sql,
-        example='sql: {name: no_negatives, query: "select * from $self where x < 0"}',
-    ),
-}
-_KNOWN = {kind: frozenset((*shape.fields, *COMMON_ARGUMENTS)) for kind, shape in SHAPES.items()}
 
 
 def read_checks(fields: Fields) -> tuple[CheckSpec, ...]:
@@ -277,12 +52,13 @@ def read_checks(fields: Fields) -> tuple[CheckSpec, ...]:
 
 
 def _read(item: Any, line: int, report: Report) -> CheckSpec | None:
-    if isinstance(item, str) and item in SHAPES:
+    if isinstance(item, str) and item in BUILT_IN:
+        kind = check_declaration(item)
         report.error(
             "bad_check",
             line,
             f"the check {shown(item)} has no arguments",
-            f"write {SHAPES[item].example}",
+            f"write {kind.example}" if kind is not None else "",
         )
         return None
     if not isinstance(item, LocatedMapping):
@@ -297,26 +73,52 @@ def _read(item: Any, line: int, report: Report) -> CheckSpec | None:
     if len(kinds) != 1:
         text = "no kind" if not kinds else f"more than one kind ({', '.join(map(shown, kinds))})"
         report.error(
-            "bad_check", line, f"a check has {text}", f"one of {', '.join(SHAPES)} an item"
-        )
-        return None
-    if kinds[0] not in SHAPES:
-        elsewhere = CHECKS.get(kinds[0].rpartition(".")[2], "")
-        hint = elsewhere or did_you_mean(kinds[0], SHAPES) or f"known checks: {', '.join(SHAPES)}"
-        report.error(
-            "unknown_check", item.lines[kinds[0]], f"unknown check {shown(kinds[0])}", hint
+            "bad_check", line, f"a check has {text}", f"one of {', '.join(BUILT_IN)} an item"
         )
         return None
     return _of_kind(kinds[0], item, report)
 
 
-def _of_kind(kind: str, item: LocatedMapping, report: Report) -> CheckSpec | None:
-    shape, line = SHAPES[kind], item.lines[kind]
-    arguments = _arguments(kind, shape, item, report)
+def _of_kind(name: str, item: LocatedMapping, report: Report) -> CheckSpec | None:
+    line = item.lines[name]
+    if name in BUILT_IN:
+        kind = check_declaration(name)
+        return _spec(kind, item, report) if kind is not None else None
+    try:
+        report.uses_plugin(CHECKS, name)
+        kind = check_declaration(name)
+        if kind is not None:
+            return _of_plugin(kind, item, report)
+    except BrokenPlugin as error:
+        report.error("broken_plugin", line, str(error), error.hint)
+        return None
+    known = (*BUILT_IN, *plugin_names(CHECKS))
+    hint = HINTS.get(name.rpartition(".")[2], "") or did_you_mean(name, known)
+    report.error(
+        "unknown_check",
+        line,
+        f"unknown check {shown(name)}",
+        hint or f"known checks: {', '.join(known)}",
+    )
+    return None
+
+
+def _of_plugin(kind: CheckDeclaration, item: LocatedMapping, report: Report) -> CheckSpec | None:
+    """Return the check as the package's class reads it. Raises BrokenPlugin for its exceptions."""
+    with running(CHECKS, kind.name):
+        spec = _spec(kind, item, report)
+        msgspec.json.encode(spec)  # arguments are stored
+        return spec
+
+
+def _spec(kind: CheckDeclaration, item: LocatedMapping, report: Report) -> CheckSpec | None:
+    line = item.lines[kind.name]
+    arguments = _arguments(kind, item, report)
     if arguments is None:
         return None
-    fields = Fields(arguments, report, _KNOWN[kind], what=f"the check `{kind}`")
-    kept = shape.read(fields)
+    known = frozenset((*kind.fields, *COMMON_ARGUMENTS))
+    fields = Fields(arguments, report, known, what=f"the check `{kind.name}`")
+    read = kind.read(fields)
     severity = Severity(fields.choice("severity", tuple(Severity), Severity.BLOCKING))
     name, where = (
         fields.text(common) if common in fields else None for common in ("name", "where")
@@ -328,12 +130,12 @@ def _of_kind(kind: str, item: LocatedMapping, report: Report) -> CheckSpec | Non
             f"one line of at most {NAME_CHARACTERS_MAX} characters",
             code="bad_check",
         )
-    if kept is None:
+    if read is None:
         return None
     return CheckSpec(
-        kind=kind,
+        kind=kind.name,
         name=name or "",
-        arguments=plain(kept),
+        arguments=plain(read),
         severity=severity,
         where=where,
         place=report.place(line),
@@ -341,22 +143,22 @@ def _of_kind(kind: str, item: LocatedMapping, report: Report) -> CheckSpec | Non
 
 
 def _arguments(
-    kind: str, shape: Shape, item: LocatedMapping, report: Report
+    kind: CheckDeclaration, item: LocatedMapping, report: Report
 ) -> LocatedMapping | None:
     """Merge the long or short form with `name`, `severity` and `where` next to the kind."""
-    line, written = item.lines[kind], item[kind]
+    line, written = item.lines[kind.name], item[kind.name]
     arguments = LocatedMapping(line)
     if isinstance(written, LocatedMapping):
         for name, value in written.items():
             arguments.put(name, value, written.lines[name])
-    elif shape.short is not None and written is not None:
-        arguments.put(shape.short, written, line)
+    elif kind.short is not None and written is not None:
+        arguments.put(kind.short, written, line)
     else:
         report.error(
             "bad_check",
             line,
-            f"the arguments of {shown(kind)} must be a mapping, not {kind_of(written)}",
-            f"write {shape.example}",
+            f"the arguments of {shown(kind.name)} must be a mapping, not {kind_of(written)}",
+            f"write {kind.example}",
         )
         return None
     for name in COMMON_ARGUMENTS:

@@ -140,6 +140,12 @@ class Report:
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
+        self.plugins: set[tuple[str, str]] = set()
+        """Names that aren't built in, by group of entry points (`headrace.model.plugins`)."""
+
+    def uses_plugin(self, group: str, name: str) -> None:
+        """Record that the file's meaning depends on which installed package has this name."""
+        self.plugins.add((group, name))
 
     def place(self, line: int) -> Place:
         """Return the location of a line in this file."""

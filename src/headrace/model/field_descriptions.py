@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from headrace.model.assets import ATTEMPTS_MAX, MATERIALIZATIONS
+from headrace.model.check_kinds import CheckDeclaration, built_in_checks
 from headrace.model.checks import COMMON_ARGUMENTS as CHECK_COMMON
-from headrace.model.checks import DELETES, SHAPES
+from headrace.model.checks import DELETES
 from headrace.model.common_fields import (
     CATCH_UP,
     CONCURRENCY_MAX,
@@ -130,18 +131,22 @@ COMMON = (
 )
 
 
-def _check(kind: str) -> Schema:
+def checks_schema(kinds: Iterable[CheckDeclaration]) -> Schema:
+    """Checks of these kinds, in a list."""
+    return {"type": "array", "items": {"anyOf": [_check(kind) for kind in kinds]}}
+
+
+def _check(kind: CheckDeclaration) -> Schema:
     """A check of one kind: its arguments, and what may stand beside them or in them."""
-    shape = SHAPES[kind]
     beside: dict[str, Schema] = {"name": TEXT, "severity": one_of(Severity), "where": TEXT}
     assert set(beside) == set(CHECK_COMMON)
-    inner: list[Schema] = [closed({**dict.fromkeys(shape.fields, ANYTHING), **beside})]
-    if shape.short is not None:
+    inner: list[Schema] = [closed({**kind.schema(), **beside})]
+    if kind.short is not None:
         inner += [TEXT, {"type": "array", "items": TEXT, "minItems": 1}]
-    return closed({kind: {"anyOf": inner}, **beside}, kind)
+    return closed({kind.name: {"anyOf": inner}, **beside}, kind.name)
 
 
-CHECKS: Schema = {"type": "array", "items": {"anyOf": [_check(kind) for kind in SHAPES]}}
+CHECKS: Schema = checks_schema(built_in_checks())
 
 _ANOMALY: Schema = {"anyOf": [one_of(ON_ANOMALY), texts_by_name(one_of(ON_ANOMALY))]}
 CHECKED = (

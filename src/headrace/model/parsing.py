@@ -37,6 +37,7 @@ from headrace.model.nodes import (
     SqlBody,
     Value,
 )
+from headrace.model.plugins import plugin_state
 from headrace.model.python_code import ModuleFacts
 from headrace.model.settings import read_settings
 from headrace.model.yaml_files import (
@@ -487,6 +488,8 @@ class Declared(Value, kw_only=True):
     sql: SqlBody | None = None
     facts: ModuleFacts | None = None
     """Facts about the code of a Python file."""
+    plugins: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+    """Kinds that aren't built in: group of entry points → name in the file → `plugin_state`."""
     problems: tuple[Problem, ...] = ()
 
 
@@ -502,7 +505,10 @@ def parse_bytes(file: ProjectFile, data: bytes) -> Declared:
 def parse_text(kind: FileKind, text: str, report: Report) -> Declared:
     """Parse the current or a former text of the file of `report`."""
     results = _READERS[kind](text, report)
-    return Declared(path=report.file, problems=tuple(report.problems), **results)
+    plugins: dict[str, dict[str, str]] = {}
+    for group, name in sorted(report.plugins):
+        plugins.setdefault(group, {})[name] = plugin_state(group, name)
+    return Declared(path=report.file, plugins=plugins, problems=tuple(report.problems), **results)
 
 
 def _settings(text: str, report: Report) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from headrace.model import (
     Asset,
@@ -16,8 +16,10 @@ from headrace.model import (
     UsageError,
     Value,
 )
+from headrace.model.check_kinds import CheckDeclaration, check_declaration, wider
 from headrace.model.common_fields import anomaly_policies
 from headrace.model.intervals import GRAINS, bounds_us
+from headrace.model.plugins import BrokenPlugin
 from headrace.model.times import Duration, Offset, days_off
 from headrace.plan.comparison import as_in, renames
 from headrace.plan.compiled import Compiled
@@ -206,7 +208,7 @@ def _of_source(
         (was.expect.rows_min, was.expect.rows_max),
         (now.expect.rows_min, now.expect.rows_max),
     )
-    if _wider(
+    if wider(
         {"min": bounds[0][0], "max": bounds[0][1]}, {"min": bounds[1][0], "max": bounds[1][1]}
     ):
         yield less("expected rows", _range(*bounds[0]), _range(*bounds[1]))
@@ -276,18 +278,24 @@ def _after(check: CheckSpec, now: Sequence[CheckSpec]) -> CheckSpec | None:
     alike = [spec for spec in now if spec.kind == check.kind]
     same = [spec for spec in alike if _rule(spec) == _rule(check)]
     named = [spec for spec in alike if spec.name == check.name]
-    about = [spec for spec in alike if check.kind != "sql" and _columns(spec) & _columns(check)]
+    about = [spec for spec in alike if _columns(spec) & _columns(check)]
     return next(
         iter([*sorted(same, key=lambda spec: spec.severity is Severity.WARNING), *named, *about]),
         None,
     )
 
 
-def _columns(check: CheckSpec) -> set[str]:
-    return {
-        str(name)
-        for name in check.arguments.get("columns") or (check.arguments.get("column", "*"),)
-    }
+def _columns(check: CheckSpec) -> frozenset[str]:
+    kind = _kind(check)
+    return kind.columns(check.arguments) if kind is not None else frozenset()
+
+
+def _kind(check: CheckSpec) -> CheckDeclaration | None:
+    """Return a check's kind; None if its package is broken or no longer installed."""
+    try:
+        return check_declaration(check.kind)
+    except BrokenPlugin:
+        return None
 
 
 def _rule(check: CheckSpec) -> str:
@@ -300,31 +308,8 @@ def _looser(was: CheckSpec, now: CheckSpec) -> bool:
     before, after = was.arguments, now.arguments
     if was.where is None and now.where is not None:
         return True
-    if was.kind in ("range", "row_count"):
-        return before.get("column") == after.get("column") and _wider(before, after)
-    if was.kind == "accepted_values":
-        return set(map(repr, after["values"])) > set(map(repr, before["values"]))
-    if was.kind == "freshness":
-        return _shortened_duration(after["max_age"]) > _shortened_duration(before["max_age"])
-    if was.kind == "not_null":
-        return set(after["columns"]) < set(before["columns"])
-    if was.kind == "unique":  # more columns together are unique more easily
-        return set(after["columns"]) > set(before["columns"])
-    return False
-
-
-def _wider(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Return whether bounds admit values that they didn't."""
-    least, most = before.get("min"), before.get("max")
-    try:
-        lower = least is not None and (after.get("min") is None or after["min"] < least)
-        return lower or (most is not None and (after.get("max") is None or after["max"] > most))
-    except TypeError:  # a number and a date
-        return False
-
-
-def _shortened_duration(duration: str) -> int:
-    return Duration.parse(duration).after_us(0, "UTC")
+    kind = _kind(was)
+    return kind is not None and kind.looser(before, after)
 
 
 def _differing_arguments(check: CheckSpec, other: CheckSpec) -> str:

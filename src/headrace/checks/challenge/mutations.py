@@ -5,12 +5,12 @@ They imitate what vendors, joins and changes of units do to data.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace.checks.challenge.proposals import CATEGORIES_MAX, MutationKind
 from headrace.lake.sqltext import literal, quote
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ TABLE = "__challenged__"
 BEFORE = "__before__"
 """The rows of the previous partition, which a vendor may send again."""
 POSITION = "pos"
-CATEGORIES_MAX = 20
-"""The maximum number of distinct values of a categorical text or integer column."""
 SCANNED_AT_ONCE = 20
 ROWS_A_CATEGORY = 5
 """The minimum mean number of rows per category, so that a few rows don't count as categories."""
@@ -164,23 +162,6 @@ KEPT_PERCENT = 60
 OLD_DAYS = 400
 UNSEEN = "\ufffd"
 """The replacement for a character that couldn't be decoded."""
-
-
-class MutationKind(enum.StrEnum):
-    """The kinds of mutations, in the order in which they are tried."""
-
-    NULLS = "nulls"
-    DUPLICATES = "duplicates"
-    SCALE = "scale"
-    TRUNCATION = "truncation"
-    CATEGORY = "category"
-    REFERENCE = "reference"
-    DAY = "off_by_one_day"
-    ENCODING = "encoding"
-    DEFAULT = "default"
-    SIGN = "sign"
-    STALE = "stale"
-    SWAPPED = "swapped"
 
 
 class Mutation(msgspec.Struct, frozen=True):

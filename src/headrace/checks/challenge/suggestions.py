@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.checks.challenge.gate import ask
-from headrace.checks.challenge.mutations import (
-    CATEGORIES_MAX,
-    TABLE,
-    MutationKind,
-    SampleColumnKind,
-    count,
-    kind_of,
-)
+from headrace.checks.challenge.gate import About, ask
+from headrace.checks.challenge.mutations import TABLE, SampleColumnKind, count, kind_of
+from headrace.checks.challenge.proposals import CATEGORIES_MAX, Memory, Remembered
 from headrace.checks.challenge.trials import ChallengeSubject, Deadline, MutationTrial, as_is
+from headrace.checks.check_kinds import AggregateCheck, CheckedPartition, CheckSubject, kind
 from headrace.checks.results import CheckState
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec, Place
+from headrace.model.check_kinds import BUILT_IN
 
 if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
@@ -36,45 +30,6 @@ KEYED_ROWS_MIN = 20
 """The minimum mean number of rows per partition for a column without duplicates to be a key."""
 PAIRED_MAX = 4
 """The number of columns of which pairs are tried as keys, if no single column is a key."""
-
-
-class Remembered(msgspec.Struct, frozen=True):
-    """One column over all remembered partitions.
-
-    `values` are all distinct values, for texts and integers with few. `of_partition`: each
-    partition has exactly one value, such as the year of a day; the value of the next partition may
-    then be new.
-    """
-
-    nulls: int
-    minimum: Any = None
-    maximum: Any = None
-    values: tuple[Any, ...] = ()
-    of_partition: bool = False
-
-
-class Memory(msgspec.Struct, frozen=True):
-    """Common properties of the newest partitions.
-
-    These are their number, their rows, the rows of the smallest, each column, and a key that holds
-    in each of them.
-    """
-
-    partitions: int
-    rows: int
-    least_rows: int
-    columns: dict[str, Remembered]
-    key: tuple[str, ...] = ()
-
-    @property
-    def said(self) -> str:
-        """Return `3,210 rows of 30 partitions`."""
-        return f"{counted(self.rows, 'row')} of {counted(self.partitions, 'partition')}"
-
-
-def counted(number: int, what: str) -> str:
-    """Return `1 row`, `3,210 rows`."""
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def remember(
@@ -183,17 +138,6 @@ def _richest(session: DuckDBSession, able: Sequence[tuple[int, str]]) -> list[tu
 # Proposals follow from the common properties of all these partitions and are then tried on the
 # mutations.
 
-MARGIN = 10
-"""The factor from observed values to the bounds of a range: it finds wrong units, not records."""
-LEAST_SHARE = 0.7
-"""The share of the smallest partition's rows below which rows are missing."""
-ROWS_MIN = 10
-"""The minimum number of rows for conclusions about values."""
-ROWS_A_VALUE = 10
-"""The minimum mean number of rows per value for observed values to count as all values."""
-PARTITIONS_MIN = 3
-"""The minimum number of partitions for conclusions about the number of rows."""
-
 
 class Suggested(msgspec.Struct, frozen=True):
     """A suggested check, the evidence for it, and the unnoticed mutations that it notices."""
@@ -221,7 +165,7 @@ def suggest(
     proposals = {
         check.name: (check, why)
         for check, why in _proposals(unnoticed, memory)
-        if check.kind not in declared & _ONCE
+        if not (check.kind in declared and kind(check.kind).declared_once)
     }
     checks = [check for check, _ in proposals.values()]
     if not checks:
@@ -253,7 +197,13 @@ def _holding(
     about = msgspec.structs.replace(
         subject.about, columns={**subject.about.columns, PARTITION_COLUMN: "VARCHAR"}
     )
-    by_partition = [_by_partition(check) for check in checks if check.kind != "row_count"]
+    by_partition, of_partition = [], []
+    for check in checks:
+        over = kind(check.kind).over_partitions(check.arguments, PARTITION_COLUMN)
+        if over is None:
+            of_partition.append(check)
+        else:
+            by_partition.append(msgspec.structs.replace(check, arguments=dict(over)))
     counting = (
         f"SELECT sum(rows), min(rows) FROM (SELECT count(*) AS rows FROM ({everything}) GROUP BY"
         f" {quote(PARTITION_COLUMN)})"
@@ -266,19 +216,19 @@ def _holding(
     if deadline.over:
         return set()
     found = {result.name for result in results if result.outcome is CheckState.PASSED}
-    return found | {
-        check.name
-        for check in checks
-        if check.kind == "row_count" and least >= check.arguments["min"]
-    }
+    smallest = CheckedPartition(about.key, int(least or 0), about.as_of_us)
+    return found | {check.name for check in of_partition if _holds_by_count(check, about, smallest)}
 
 
-def _by_partition(check: CheckSpec) -> CheckSpec:
-    """Return the check for many partitions at once: unique keys then include the partition."""
-    if check.kind != "unique":
-        return check
-    arguments = {**check.arguments, "columns": [*check.arguments["columns"], PARTITION_COLUMN]}
-    return msgspec.structs.replace(check, arguments=arguments)
+def _holds_by_count(check: CheckSpec, about: About, partition: CheckedPartition) -> bool:
+    """Return whether a check that needs only the number of rows passes in the partition."""
+    subject = CheckSubject(about.columns, {}, partition.rows, about.timezone)
+    measurement = kind(check.kind).measure(check, subject)
+    return (
+        isinstance(measurement, AggregateCheck)
+        and not measurement.aggregates
+        and not measurement.judge(partition, ()).failing
+    )
 
 
 def _passing(
@@ -323,173 +273,46 @@ def _caught(
 
 
 def _together(results: Sequence[Suggested]) -> list[Suggested]:
-    """Merge all `not_null` checks into one, and both bounds of a column into one `range`."""
+    """Merge the checks that their kinds declare as one: all `not_null`, both bounds of a column."""
     groups: dict[tuple[str, ...], list[Suggested]] = {}
     for item in results:
-        kind = item.check.kind
-        own = (
-            (kind,)
-            if kind == "not_null"
-            else (
-                (kind, item.check.arguments["column"])
-                if kind == "range"
-                else (kind, item.check.name)
-            )
-        )
-        groups.setdefault(own, []).append(item)
+        merged_by = kind(item.check.kind).merged_by(item.check.arguments)
+        key = (item.check.name,) if merged_by is None else merged_by
+        groups.setdefault((item.check.kind, *key), []).append(item)
     return [_merged(group) for group in groups.values()]
 
 
 def _merged(group: Sequence[Suggested]) -> Suggested:
-    first = group[0]
-    if first.check.kind not in ("not_null", "range"):
+    first, checked = group[0], kind(group[0].check.kind)
+    if checked.merged_by(first.check.arguments) is None:
         return first
-    arguments: dict[str, Any] = {}
-    for item in group:
-        arguments |= item.check.arguments
-    if first.check.kind == "not_null":
-        arguments = {
-            "columns": [column for item in group for column in item.check.arguments["columns"]]
-        }
-    else:
-        arguments = {
-            name: arguments[name] for name in ("column", "min", "max") if name in arguments
-        }
+    arguments = checked.merged([item.check.arguments for item in group])
     catches = tuple({id(tried): tried for item in group for tried in item.catches}.values())
-    return Suggested(_check(first.check.kind, arguments), first.evidence, catches)
+    return Suggested(_check(checked.name, arguments), first.evidence, catches)
 
 
 def _proposals(
     unnoticed: Iterable[MutationTrial], memory: Memory
-) -> Iterable[tuple[CheckSpec, str]]:
+) -> Iterator[tuple[CheckSpec, str]]:
+    """Return what the kinds propose for each fault. Kinds of installed packages propose nothing."""
+    kinds = [kind(name) for name in BUILT_IN]
     for trial in unnoticed:
-        for make in _BY_FAULT.get(trial.mutation.fault, ()):
-            if trial.mutation.columns:
-                yield from (
-                    made
-                    for column in trial.mutation.columns
-                    if (made := make(column, memory)) is not None
-                )
-            elif (made := make("", memory)) is not None:
-                yield made
-        if trial.mutation.fault in _BOUNDED:
-            yield from (
-                made for column in trial.mutation.columns for made in _ranges(column, memory)
-            )
+        for checked in kinds:
+            if trial.mutation.fault not in checked.notices:
+                continue
+            for column in trial.mutation.columns or ("",):
+                for proposal in checked.proposed(column, memory):
+                    check = _check(checked.name, proposal.arguments)
+                    if proposal.part:
+                        name = f"{check.name}_{proposal.part}"
+                        check = msgspec.structs.replace(check, name=name)
+                    yield check, proposal.evidence
 
 
-def _check(kind: str, arguments: Mapping[str, Any]) -> CheckSpec:
+def _check(name: str, arguments: Mapping[str, Any]) -> CheckSpec:
     named = arguments.get("columns") or [
         arguments[name] for name in ("column",) if name in arguments
     ]
     return CheckSpec(
-        kind=kind, name="_".join([kind, *named]), arguments=dict(arguments), place=Place(file="")
+        kind=name, name="_".join([name, *named]), arguments=dict(arguments), place=Place(file="")
     )
-
-
-def _not_null(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
-    known = memory.columns.get(column)
-    if known is None or known.nulls or memory.rows < ROWS_MIN:
-        return None
-    return _check("not_null", {"columns": [column]}), f"never null in {memory.said}"
-
-
-def _unique(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
-    if not memory.key or (column and (column,) != memory.key):
-        return None
-    return (
-        _check("unique", {"columns": list(memory.key)}),
-        f"no two rows of a partition share it, in {memory.said}",
-    )
-
-
-def _row_count(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
-    if column or memory.least_rows < 1:
-        return None
-    least = (
-        1
-        if memory.partitions < PARTITIONS_MIN
-        else max(1, math.floor(memory.least_rows * LEAST_SHARE))
-    )
-    return _check("row_count", {"min": least}), _smallest(memory)
-
-
-def _smallest(memory: Memory) -> str:
-    return (
-        memory.said
-        if memory.partitions == 1
-        else (
-            f"{counted(memory.least_rows, 'row')} in the smallest of {memory.partitions:,}"
-            " partitions"
-        )
-    )
-
-
-def _accepted(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
-    known = memory.columns.get(column)
-    if (
-        known is None
-        or not known.values
-        or len(known.values) * ROWS_A_VALUE > memory.rows
-        or not isinstance(known.values[0], str)
-    ):
-        return None
-    return (
-        _check("accepted_values", {"column": column, "values": list(known.values)}),
-        f"no other value in {memory.said}",
-    )
-
-
-def _ranges(column: str, memory: Memory) -> Iterator[tuple[CheckSpec, str]]:
-    """Return a lower and an upper bound as separate checks: only a useful one is suggested."""
-    known = memory.columns.get(column)
-    if (
-        known is None or memory.rows < ROWS_MIN or column in memory.key or known.of_partition
-    ):  # keys and times grow
-        return
-    for name, value in _bounds(known).items():
-        check = _check("range", {"column": column, name: value})
-        yield (
-            msgspec.structs.replace(check, name=f"{check.name}_{name}"),
-            f"from {known.minimum} to {known.maximum} in {memory.said}",
-        )
-
-
-def _bounds(known: Remembered) -> dict[str, int | float]:
-    if not isinstance(known.minimum, int | float | Decimal) or not isinstance(
-        known.maximum, int | float | Decimal
-    ):
-        return {}
-    low, high = float(known.minimum), float(known.maximum)
-    if not (math.isfinite(low) and math.isfinite(high)) or max(abs(low), abs(high)) > 1e15:
-        return {}
-    bounds: dict[str, int | float] = {}
-    if low < 0:
-        bounds["min"] = -_wide(-low)
-    elif low == 0 or not isinstance(known.minimum, float):  # a measured value may become negative
-        bounds["min"] = 0
-    return {**bounds, "max": _wide(high)} if high > 0 else bounds
-
-
-def _wide(value: float) -> int | float:
-    """Return `MARGIN` times the value, rounded up to one significant digit: 4,983 → 50,000."""
-    wide = value * MARGIN
-    unit = 10.0 ** math.floor(math.log10(wide))
-    up = math.ceil(wide / unit - 1e-9) * unit
-    return int(up) if up >= 1 else float(f"{up:.1g}")
-
-
-_ONCE = frozenset({"unique", "row_count"})
-"""Kinds that aren't suggested if the node declares one: the declaration is better informed."""
-_Maker = Callable[[str, Memory], tuple[CheckSpec, str] | None]
-_BY_FAULT: dict[MutationKind, tuple[_Maker, ...]] = {
-    MutationKind.NULLS: (_not_null,),
-    MutationKind.DUPLICATES: (_unique,),
-    MutationKind.TRUNCATION: (_row_count,),
-    MutationKind.DEFAULT: (_accepted,),
-    MutationKind.ENCODING: (_accepted,),
-    MutationKind.CATEGORY: (_accepted,),
-    MutationKind.SWAPPED: (_accepted,),
-}
-_BOUNDED = (MutationKind.SCALE, MutationKind.SIGN, MutationKind.SWAPPED)
-"""Faults that a range notices."""

@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import msgspec
 
 from headrace.checks.challenge import mutations
 from headrace.checks.challenge.gate import About, ChallengeGate, Usual, ask, is_routed
 from headrace.checks.challenge.mutations import BEFORE, TABLE, ColumnFacts, Mutation
+from headrace.checks.challenge.proposals import MutationKind
+from headrace.checks.check_kinds import known_kind
 from headrace.checks.results import CheckResult, CheckState
 from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec, Severity
@@ -228,7 +230,7 @@ def _asked(
 
 def as_is(about: About) -> str:
     """Return a SELECT of the rows as published."""
-    return Mutation(mutations.MutationKind.NULLS, "").select(list(about.columns))
+    return Mutation(MutationKind.NULLS, "").select(list(about.columns))
 
 
 def _planned(
@@ -484,72 +486,12 @@ def duplicate(check: CheckSpec, others: Sequence[CheckSpec], result: Challenged)
 
 def _implied(check: CheckSpec, by: CheckSpec) -> bool:
     """Return whether, by the arguments, rows that pass `by` also pass the check."""
-    if check.kind != by.kind or check.kind not in _IMPLIES:
+    checked = known_kind(check.kind)
+    if checked is None or check.kind != by.kind:
         return False
-    if by.where != check.where and (by.where is not None or check.kind in _OF_ALL_ROWS):
+    if by.where != check.where and (by.where is not None or not checked.of_single_rows):
         return False
-    return _IMPLIES[check.kind](check.arguments, by.arguments)
-
-
-def _same_column(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
-    return str(ours["column"]).lower() == str(theirs["column"]).lower()
-
-
-def _columns(arguments: Mapping[str, Any]) -> frozenset[str]:
-    columns = arguments["columns"]
-    return (
-        frozenset(str(column).lower() for column in columns)
-        if isinstance(columns, list | tuple)
-        else frozenset()
-    )
-
-
-def _wider(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
-    """Return whether our bounds accept all that theirs do; bounds of texts must be equal."""
-    for name, sign in (("min", 1), ("max", -1)):
-        own, other = ours.get(name), theirs.get(name)
-        if own is None:
-            continue
-        if isinstance(own, int | float) and isinstance(other, int | float):
-            if sign * own > sign * other:
-                return False
-        elif own != other:
-            return False
-    return True
-
-
-def _values(arguments: Mapping[str, Any]) -> frozenset[str]:
-    values = arguments["values"]
-    return (
-        frozenset(repr(value) for value in values)
-        if isinstance(values, list | tuple)
-        else frozenset()
-    )
-
-
-_IMPLIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], bool]] = {
-    "not_null": lambda ours, theirs: _columns(ours) <= _columns(theirs),
-    "unique": lambda ours, theirs: _columns(ours) >= _columns(theirs),
-    "range": lambda ours, theirs: _same_column(ours, theirs) and _wider(ours, theirs),
-    "row_count": _wider,
-    "accepted_values": lambda ours, theirs: (
-        _same_column(ours, theirs) and _values(ours) >= _values(theirs)
-    ),
-    "regex": lambda ours, theirs: (
-        _same_column(ours, theirs) and bool(ours["pattern"] == theirs["pattern"])
-    ),
-    "references": lambda ours, theirs: (
-        _same_column(ours, theirs) and bool(ours["to"] == theirs["to"])
-    ),
-    "freshness": lambda ours, theirs: (
-        _same_column(ours, theirs) and bool(ours["max_age"] == theirs["max_age"])
-    ),
-    "sql": lambda ours, theirs: bool(ours["query"] == theirs["query"]),
-}
-
-
-_OF_ALL_ROWS = ("row_count", "freshness")
-"""Kinds of checks that some of the rows may fail although all rows together pass."""
+    return checked.implied(check.arguments, by.arguments)
 
 
 def _alike(check: CheckSpec, other: CheckSpec, result: Challenged) -> bool:

@@ -1,4 +1,5 @@
-"""The built-in check kinds; each registers itself (see `headrace.checks.check_kinds`).
+"""The built-in check kinds, one class per module (see `headrace.checks.check_kinds`).
 
-The first lookup of a kind imports every module of this package.
+`BUILT_IN` of `headrace.model.check_kinds` lists them; a module is imported when a declaration names
+its kind.
 """

@@ -1,12 +1,8 @@
-"""`freshness: {column: time_hour, max_age: 2d}`: the newest value is no older than that.
-
-Age is measured from now, or from the end of the partition's interval where that is earlier:
-rebuilding last year's partition must not fail for being last year's. A date counts from its first
-instant, a time without zone is local.
-"""
+"""The check kind `freshness`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,48 +10,84 @@ from headrace.checks.check_kinds import (
     AggregateCheck,
     CheckedPartition,
     CheckFinding,
+    CheckKind,
     CheckSubject,
     CheckUnusable,
-    check_kind,
+    same_column,
     scope,
 )
 from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec
+from headrace.model.check_kinds import read_column
+from headrace.model.fields import Fields
 from headrace.model.intervals import EPOCH, from_us, local_us, to_us
-from headrace.model.times import parse_duration
+from headrace.model.times import Duration, parse_duration
 
 
-@check_kind("freshness")
-def freshness(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
-    """Find the newest value in the audit's scan and compare its age with `max_age`."""
-    column = subject.column(check.arguments["column"])
-    max_age = parse_duration(check.arguments["max_age"])
-    zoned = _zoned(column, subject.columns[column])
-    newest = f"max({quote(column)}) FILTER (WHERE isfinite({quote(column)}) AND {scope(check)})"
+class Freshness(CheckKind):
+    """`freshness: {column: time_hour, max_age: 2d}`: the newest value is no older than that.
 
-    def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
-        looked_at, newest_us = int(values[0]), values[1]
-        if newest_us is None:
-            return CheckFinding(
-                looked_at,
-                looked_at,
-                f"{column}: no value, so its age is unknown" if looked_at else "",
+    Age is measured from now, or from the end of the partition's interval where that is earlier:
+    rebuilding last year's partition must not fail for being last year's. A date counts from its
+    first instant, a time without zone is local.
+    """
+
+    name = "freshness"
+    fields = ("column", "max_age")
+    example = "freshness: {column: time_hour, max_age: 2d}"
+    cause = "stale_data"
+    of_single_rows = False
+    reads_only_rows = True
+
+    def read(self, fields: Fields) -> dict[str, Any] | None:
+        """Return the column and the duration."""
+        column, max_age = read_column(fields), fields.duration("max_age", "")
+        if "max_age" not in fields:
+            fields.required("max_age", "write max_age: 2d")
+        return {"column": column, "max_age": max_age} if column and max_age else None
+
+    def measure(self, check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
+        """Find the newest value in the audit's scan and compare its age with `max_age`."""
+        column = subject.column(check.arguments["column"])
+        max_age = parse_duration(check.arguments["max_age"])
+        zoned = _zoned(column, subject.columns[column])
+        newest = f"max({quote(column)}) FILTER (WHERE isfinite({quote(column)}) AND {scope(check)})"
+
+        def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
+            looked_at, newest_us = int(values[0]), values[1]
+            if newest_us is None:
+                return CheckFinding(
+                    looked_at,
+                    looked_at,
+                    f"{column}: no value, so its age is unknown" if looked_at else "",
+                )
+            at = _instant(int(newest_us), zoned, subject.timezone)
+            age = timedelta(microseconds=part.as_of_us - to_us(at))
+            return (
+                CheckFinding(looked_at)
+                if age <= max_age
+                else CheckFinding(looked_at, 1, _too_old(column, at, age, max_age))
             )
-        at = _instant(int(newest_us), zoned, subject.timezone)
-        age = timedelta(microseconds=part.as_of_us - to_us(at))
-        return (
-            CheckFinding(looked_at)
-            if age <= max_age
-            else CheckFinding(looked_at, 1, _too_old(column, at, age, max_age))
+
+        return AggregateCheck(
+            judge,
+            (
+                f"count(*) FILTER (WHERE {scope(check)})",
+                f"epoch_us({newest}{'' if zoned else '::TIMESTAMP'})",
+            ),
         )
 
-    return AggregateCheck(
-        judge,
-        (
-            f"count(*) FILTER (WHERE {scope(check)})",
-            f"epoch_us({newest}{'' if zoned else '::TIMESTAMP'})",
-        ),
-    )
+    def looser(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        """Return whether the age may be greater."""
+        return _length_us(after["max_age"]) > _length_us(before["max_age"])
+
+    def implied(self, arguments: Mapping[str, Any], by: Mapping[str, Any]) -> bool:
+        """Return whether the other check of the column allows the same age."""
+        return same_column(arguments, by) and bool(arguments["max_age"] == by["max_age"])
+
+
+def _length_us(duration: str) -> int:
+    return Duration.parse(duration).after_us(0, "UTC")
 
 
 def _too_old(column: str, at: datetime, age: timedelta, max_age: timedelta) -> str:

@@ -1,38 +1,86 @@
-"""`not_null: [carrier, origin]`: no row has a null there."""
+"""The check kind `not_null`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from headrace.checks.challenge.proposals import (
+    ROWS_MIN,
+    Memory,
+    MutationKind,
+    Proposal,
+)
 from headrace.checks.check_kinds import (
     LISTED_VALUES_MAX,
     AggregateCheck,
     CheckedPartition,
     CheckFinding,
+    CheckKind,
     CheckSubject,
-    check_kind,
     condition,
+    lowered,
     rows,
     rows_breaking,
 )
 from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec
+from headrace.model.check_kinds import read_columns
+from headrace.model.fields import Fields
 
 
-@check_kind("not_null")
-def not_null(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
-    """Count rows with nulls in the scan, unless the file's statistics prove that there are none."""
-    declared = [subject.column(name) for name in check.arguments["columns"]]
-    columns = [column for column in declared if subject.nulls(column) != 0]
-    if not columns and check.where is None:
-        return AggregateCheck(_none)
-    columns = columns or declared
-    any_null = " OR ".join(f"{quote(column)} IS NULL" for column in columns)
-    counted = rows_breaking(check, any_null, lambda count: f"{columns[0]}: {rows(count)} with null")
-    return counted if len(columns) == 1 else _by_column(check, columns, counted)
+class NotNull(CheckKind):
+    """`not_null: [carrier, origin]`: no row has a null there."""
+
+    name = "not_null"
+    fields = ("columns",)
+    short = "columns"
+    example = "not_null: [carrier]"
+    cause = "null_spike"
+    reads_only_rows = True
+    notices = frozenset({MutationKind.NULLS})
+
+    def read(self, fields: Fields) -> dict[str, Any] | None:
+        """Return the columns."""
+        return read_columns(fields)
+
+    def measure(self, check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
+        """Count rows with nulls in the scan, unless the file's statistics prove there are none."""
+        declared = [subject.column(name) for name in check.arguments["columns"]]
+        columns = [column for column in declared if subject.nulls(column) != 0]
+        if not columns and check.where is None:
+            return AggregateCheck(_none)
+        columns = columns or declared
+        any_null = " OR ".join(f"{quote(column)} IS NULL" for column in columns)
+        counted = rows_breaking(
+            check, any_null, lambda count: f"{columns[0]}: {rows(count)} with null"
+        )
+        return counted if len(columns) == 1 else _by_column(check, columns, counted)
+
+    def looser(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        """Return whether columns were removed and none added."""
+        return set(after["columns"]) < set(before["columns"])
+
+    def implied(self, arguments: Mapping[str, Any], by: Mapping[str, Any]) -> bool:
+        """Return whether the other check is about all of the columns."""
+        return lowered(arguments["columns"]) <= lowered(by["columns"])
+
+    def proposed(self, column: str, memory: Memory) -> Iterator[Proposal]:
+        """Propose it for a column that is never null."""
+        known = memory.columns.get(column)
+        if known is not None and not known.nulls and memory.rows >= ROWS_MIN:
+            yield Proposal({"columns": [column]}, f"never null in {memory.said}")
+
+    def merged_by(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+        """Merge all proposals into one check."""
+        del arguments
+        return ()
+
+    def merged(self, several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return all columns."""
+        return {"columns": [column for arguments in several for column in arguments["columns"]]}
 
 
 def _by_column(check: CheckSpec, columns: Sequence[str], counted: AggregateCheck) -> AggregateCheck:

@@ -1,28 +1,53 @@
-"""`regex: {column: tailnum, pattern: "N[0-9A-Z]{1,5}"}`: the whole value matches (RE2 syntax). Null
-passes.
-
-The whole value, not a part of it: a pattern that forgets its anchors then fails loudly, where a
-search would pass silently.
-"""
+"""The check kind `regex`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from headrace.checks.check_kinds import (
     AggregateCheck,
+    CheckKind,
     CheckSubject,
-    check_kind,
     rows,
     rows_breaking,
+    same_column,
 )
 from headrace.lake.sqltext import literal, quote
 from headrace.model import CheckSpec
+from headrace.model.check_kinds import read_column
+from headrace.model.fields import Fields
 
 
-@check_kind("regex")
-def regex(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
-    """Count rows that don't match, in the audit's scan."""
-    column, pattern = subject.column(check.arguments["column"]), str(check.arguments["pattern"])
-    bad = f"NOT regexp_full_match(CAST({quote(column)} AS VARCHAR), {literal(pattern)})"
-    return rows_breaking(
-        check, bad, lambda count: f"{column}: {rows(count)} not matching {pattern}", examples=column
-    )
+class Regex(CheckKind):
+    """`regex: {column: tailnum, pattern: "N[0-9A-Z]{1,5}"}`: the whole value matches (RE2 syntax).
+    Null passes.
+
+    The whole value, not a part of it: a pattern that forgets its anchors then fails loudly, where a
+    search would pass silently.
+    """
+
+    name = "regex"
+    fields = ("column", "pattern")
+    example = "regex: {column: tailnum, pattern: 'N[0-9A-Z]+'}"
+    reads_only_rows = True
+
+    def read(self, fields: Fields) -> dict[str, Any] | None:
+        """Return the column and the pattern."""
+        column, pattern = read_column(fields), fields.required("pattern")
+        return None if column is None or pattern is None else {"column": column, "pattern": pattern}
+
+    def measure(self, check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
+        """Count rows that don't match, in the audit's scan."""
+        column, pattern = subject.column(check.arguments["column"]), str(check.arguments["pattern"])
+        bad = f"NOT regexp_full_match(CAST({quote(column)} AS VARCHAR), {literal(pattern)})"
+        return rows_breaking(
+            check,
+            bad,
+            lambda count: f"{column}: {rows(count)} not matching {pattern}",
+            examples=column,
+        )
+
+    def implied(self, arguments: Mapping[str, Any], by: Mapping[str, Any]) -> bool:
+        """Return whether the other check of the column has the same pattern."""
+        return same_column(arguments, by) and bool(arguments["pattern"] == by["pattern"])

@@ -1,20 +1,24 @@
-"""`unique: [flight_id]`: no two rows of a partition share the key. Exact. Keys with a null in them
-equal nothing, as in SQL.
-"""
+"""The check kind `unique`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from headrace.checks.challenge.proposals import (
+    Memory,
+    MutationKind,
+    Proposal,
+)
 from headrace.checks.check_kinds import (
     SELF,
     AggregateCheck,
     CheckedPartition,
     CheckFinding,
+    CheckKind,
     CheckSubject,
-    check_kind,
+    lowered,
     rows,
     scope,
 )
@@ -22,6 +26,8 @@ from headrace.checks.values import INTEGERS
 from headrace.lake import ColumnStatistics
 from headrace.lake.sqltext import literal, quote
 from headrace.model import CheckSpec
+from headrace.model.check_kinds import read_columns
+from headrace.model.fields import Fields
 
 if TYPE_CHECKING:
     from headrace.checks.check_kinds import StagedScanner
@@ -151,43 +157,91 @@ def _no_key_repeats(
     return not results
 
 
-@check_kind("unique")
-def unique(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
-    """Count keys and distinct keys in the scan, unless a large file's keys are proved unique.
-
-    The proofs are `unique_by_bitmap` and `unique_by_order`.
+class Unique(CheckKind):
+    """`unique: [flight_id]`: no two rows of a partition share the key. Exact. Keys with a null in
+    them equal nothing, as in SQL.
     """
-    columns = [subject.column(name) for name in check.arguments["columns"]]
-    names = [quote(column) for column in columns]
-    key = names[0] if len(names) == 1 else f"({', '.join(names)})"
-    known = " AND ".join(
-        [
-            *(f"{quote(column)} IS NOT NULL" for column in columns if subject.nulls(column) != 0),
-            scope(check),
-        ]
-    )
-    filtered = f" FILTER (WHERE {known})" if known != "(true)" else ""
 
-    def judge(_: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
-        keys, distinct = int(values[0]), int(values[1])
-        repeated = keys - distinct
-        return CheckFinding(
-            keys,
-            repeated,
-            f"{', '.join(columns)}: {rows(repeated)} repeating a key" if repeated else "",
+    name = "unique"
+    fields = ("columns",)
+    short = "columns"
+    example = "unique: [flight_id]"
+    cause = "duplicate_rows"
+    reads_only_rows = True
+    declared_once = True
+    notices = frozenset({MutationKind.DUPLICATES})
+
+    def read(self, fields: Fields) -> dict[str, Any] | None:
+        """Return the columns of the key."""
+        return read_columns(fields)
+
+    def measure(self, check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
+        """Count keys and distinct keys in the scan, unless a large file's keys are proved unique.
+
+        The proofs are `unique_by_bitmap` and `unique_by_order`.
+        """
+        columns = [subject.column(name) for name in check.arguments["columns"]]
+        names = [quote(column) for column in columns]
+        key = names[0] if len(names) == 1 else f"({', '.join(names)})"
+        known = " AND ".join(
+            [
+                *(
+                    f"{quote(column)} IS NOT NULL"
+                    for column in columns
+                    if subject.nulls(column) != 0
+                ),
+                scope(check),
+            ]
         )
+        filtered = f" FILTER (WHERE {known})" if known != "(true)" else ""
 
-    return AggregateCheck(
-        judge,
-        aggregates=(f"count(*){filtered}", f"count(DISTINCT {key}){filtered}"),
-        failing=(
+        def judge(_: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
+            keys, distinct = int(values[0]), int(values[1])
+            repeated = keys - distinct
+            return CheckFinding(
+                keys,
+                repeated,
+                f"{', '.join(columns)}: {rows(repeated)} repeating a key" if repeated else "",
+            )
+
+        failing = (
             f"SELECT {', '.join(names)}, count(*) AS rows FROM {quote(SELF)} WHERE {known} "
             "GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL"
-        ),
-        examples=columns[0] if len(columns) == 1 else "",
-        staged_rows=False,
-        proof=_proof(check, subject, columns),
-    )
+        )
+        return AggregateCheck(
+            judge,
+            aggregates=(f"count(*){filtered}", f"count(DISTINCT {key}){filtered}"),
+            failing=failing,
+            examples=columns[0] if len(columns) == 1 else "",
+            staged_rows=False,
+            faulty_rows=_sharing_a_key(check, names, failing),
+            proof=_proof(check, subject, columns),
+        )
+
+    def looser(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        """Return whether columns were added: more columns together are unique more easily."""
+        return set(after["columns"]) > set(before["columns"])
+
+    def implied(self, arguments: Mapping[str, Any], by: Mapping[str, Any]) -> bool:
+        """Return whether the other check's key is a part of this one."""
+        return lowered(arguments["columns"]) >= lowered(by["columns"])
+
+    def proposed(self, column: str, memory: Memory) -> Iterator[Proposal]:
+        """Propose the key of the newest partitions."""
+        if memory.key and (not column or (column,) == memory.key):
+            evidence = f"no two rows of a partition share it, in {memory.said}"
+            yield Proposal({"columns": list(memory.key)}, evidence)
+
+    def over_partitions(self, arguments: Mapping[str, Any], partition: str) -> dict[str, Any]:
+        """Return the key with the partition as a part of it."""
+        return {**arguments, "columns": [*arguments["columns"], partition]}
+
+
+def _sharing_a_key(check: CheckSpec, names: Sequence[str], repeated: str) -> str:
+    """Return a query of all rows that share a key, since nothing says which of them is right."""
+    same = " AND ".join(f"mine.{name} = their.{name}" for name in names)
+    mine = f"SELECT * FROM {quote(SELF)} WHERE {scope(check)}"
+    return f"SELECT mine.* FROM ({mine}) AS mine SEMI JOIN ({repeated}) AS their ON {same}"
 
 
 def _proof(

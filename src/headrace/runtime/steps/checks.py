@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.checks import Audit, Verdict
 from headrace.checks.audit import TableContents, audit
+from headrace.checks.check_kinds import known_kind
 from headrace.checks.evaluation import NotOfRows, faulty_rows, split_rows
 from headrace.checks.facts import Fact
 from headrace.checks.results import CheckResult, CheckState
@@ -27,14 +28,6 @@ from headrace.runtime.steps.worker_context import WorkerContext
 
 # Checks that published rows would fail as well, because the checks were declared or tightened since
 # these rows were published.
-
-_JUDGED_ALIKE = frozenset(
-    {"range", "not_null", "accepted_values", "regex", "unique", "row_count", "freshness"}
-)
-"""Kinds whose result depends only on the rows and on the time that ages are measured from.
-
-Rows that passed once can fail only a changed check.
-"""
 
 
 class DeclaredChecks(NamedTuple):
@@ -84,7 +77,10 @@ def with_own_checks(
     specs = [
         check
         for check in checks
-        if check.name in failed and check.kind in _JUDGED_ALIKE and check.name not in earlier.failed
+        if check.name in failed
+        and check.name not in earlier.failed
+        and (checked := known_kind(check.kind)) is not None
+        and checked.reads_only_rows
     ]
     data = earlier.data
     if not specs or data is None or not data.files or len(earlier.keys) != 1:

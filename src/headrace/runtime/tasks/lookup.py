@@ -26,6 +26,7 @@ from headrace.model import (
     Severity,
     Source,
 )
+from headrace.model.check_kinds import BUILT_IN
 from headrace.model.intervals import start_us
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
@@ -308,8 +309,8 @@ def _own(source: Source) -> Iterator[str]:
 
 
 def _checked(check: CheckSpec) -> Iterator[str]:
-    if check.kind == "sql" or check.where:
-        yield ALL_COLUMNS  # the text may name any column
+    if check.kind == "sql" or check.where or check.kind not in BUILT_IN:
+        yield ALL_COLUMNS  # a text, or an argument of a package's kind, may name any column
     for field in ("column", "columns"):
         said = check.arguments.get(field)
         yield from [said] if isinstance(said, str) else said or ()

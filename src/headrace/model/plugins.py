@@ -1,0 +1,148 @@
+"""Kinds that installed packages add: check kinds, sources, file formats, export formats, channels.
+
+A package names its class in an entry point of the group `headrace.<kind>`. Importing the packages'
+metadata and reading it takes tens of milliseconds, so callers ask only for names that aren't built
+in (docs/decisions/0108-extension-by-entry-points.md).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from headrace.model.errors import HeadraceError, shown
+from headrace.model.nodes import Value
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+CHECKS = "headrace.checks"
+SOURCES = "headrace.sources"
+FORMATS = "headrace.formats"
+EXPORTS = "headrace.exports"
+CHANNELS = "headrace.channels"
+GROUPS = (CHECKS, SOURCES, FORMATS, EXPORTS, CHANNELS)
+"""The groups of entry points, one per kind of thing that a package can add."""
+
+
+class Plugin(Value, kw_only=True):
+    """One entry point of an installed package. `package` is its name and version, as pip has it."""
+
+    group: str
+    name: str
+    package: str
+    target: str
+
+
+class BrokenPlugin(HeadraceError):
+    """An installed package has an entry point that can't be used; the message names the package."""
+
+    def __init__(self, plugin: Plugin, reason: str, *, hint: str = "") -> None:
+        super().__init__(
+            f"{shown(plugin.name)} of the installed package {plugin.package} can't be used:"
+            f" {reason}",
+            hint=hint or f"repair the package's entry point in {plugin.group}, or uninstall it",
+        )
+        self.plugin = plugin
+
+
+def plugins(group: str) -> tuple[Plugin, ...]:
+    """Return the entry points of a group, by name and package."""
+    return tuple(
+        sorted(
+            {plugin for plugin, _ in _entry_points(group)},
+            key=lambda plugin: (plugin.name, plugin.package),
+        )
+    )
+
+
+def plugin_names(group: str) -> tuple[str, ...]:
+    """Return the names of a group's entry points."""
+    return tuple(dict.fromkeys(plugin.name for plugin in plugins(group)))
+
+
+Kind = TypeVar("Kind")
+
+
+def load_plugin(group: str, name: str, base: type[Kind]) -> Kind | None:
+    """Return an instance of the class that an installed package has under `name`.
+
+    None if no package has one. Raises BrokenPlugin if the class can't be imported, isn't a subclass
+    of `base`, or if two packages have the name.
+    """
+    matching = [item for item in _entry_points(group) if item[0].name == name]
+    if not matching:
+        return None
+    (plugin, entry), *others = matching
+    if others:
+        packages = " and ".join(sorted(item[0].package for item in matching))
+        raise BrokenPlugin(
+            plugin, f"{packages} both have it", hint="uninstall all but one of these packages"
+        )
+    return _instance(plugin, entry, base)
+
+
+def _instance(plugin: Plugin, entry: EntryPoint, base: type[Kind]) -> Kind:
+    without_duckdb = "duckdb" not in sys.modules
+    try:
+        loaded: Any = entry.load()
+    except Exception as error:
+        raise BrokenPlugin(plugin, f"{type(error).__name__}: {error}") from error
+    if without_duckdb and "duckdb" in sys.modules:
+        # The leader has the state database open; DuckDB in the same process brings a second SQLite.
+        raise BrokenPlugin(
+            plugin,
+            "its module imports duckdb, which a process that reads declarations must not",
+            hint="import duckdb inside the methods that run in workers",
+        )
+    if not (isinstance(loaded, type) and issubclass(loaded, base)):
+        raise BrokenPlugin(
+            plugin, f"{plugin.target} isn't a subclass of {base.__module__}.{base.__qualname__}"
+        )
+    if getattr(loaded, "name", None) != plugin.name:
+        raise BrokenPlugin(
+            plugin,
+            f"{plugin.target} has the name {shown(getattr(loaded, 'name', None))}",
+            hint="the class's `name` and the entry point's must be equal",
+        )
+    try:
+        return loaded()
+    except Exception as error:
+        raise BrokenPlugin(plugin, f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def running(group: str, name: str) -> Iterator[None]:
+    """Run code of a plugin: any exception becomes BrokenPlugin with the package's name."""
+    try:
+        yield
+    except HeadraceError:
+        raise
+    except Exception as error:
+        plugin = next((plugin for plugin in plugins(group) if plugin.name == name), None)
+        if plugin is None:
+            raise
+        raise BrokenPlugin(plugin, f"{type(error).__name__}: {error}") from error
+
+
+def plugin_state(group: str, name: str) -> str:
+    """Return the package, version and class that a name stands for; empty if none is installed."""
+    return "; ".join(
+        f"{plugin.package} {plugin.target}" for plugin in plugins(group) if plugin.name == name
+    )
+
+
+@cache
+def _entry_points(group: str) -> tuple[tuple[Plugin, EntryPoint], ...]:
+    """Read the metadata of installed packages, once per process and group."""
+    from importlib.metadata import entry_points  # 10 ms, paid for names that aren't built in
+
+    results = {}
+    for entry in entry_points(group=group):
+        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "unknown"
+        plugin = Plugin(group=group, name=entry.name, package=package, target=entry.value)
+        results[plugin] = entry
+    return tuple(results.items())

@@ -121,6 +121,7 @@ class RemoteBench:
             source=self.remote.source,
             connection=self.remote.connection,
             secrets=self.secrets,
+            project=self.bench.root,
             temporary=self.bench.temporary,
             now_us=time.time_ns() // 1000,
         )
@@ -376,6 +377,7 @@ def _fetch_alone(told: str) -> None:
         source=source,
         connection=connection,
         secrets=Secrets(Path(temporary)),
+        project=Path(temporary),
         temporary=Path(temporary),
         now_us=0,
     )

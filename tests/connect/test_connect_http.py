@@ -72,6 +72,7 @@ class Far:
             source=source,
             connection={},
             secrets=Secrets(self.bench.root),
+            project=self.bench.root,
             temporary=self.bench.temporary,
             now_us=now,
         )

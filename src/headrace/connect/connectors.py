@@ -1,13 +1,17 @@
 """Source connectors: the kinds of sources that aren't local folders, one class per file.
 
-A class registers itself with `@connects`. Both of its methods run in a worker: `observe` lists the
-available deliveries without reading them, `fetch` downloads the bytes of one delivery, which are
-then stored by content and read like any file.
+A class of Headrace registers itself with `@connects`. A package's class is a `SourceKind` with an
+entry point in the group `headrace.sources`; its name is the field of sources that it reads. Both
+methods of a connector run in a worker: `observe` lists the available deliveries without reading
+them, `fetch` downloads the bytes of one delivery, which are then stored by content and read like
+any file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +20,16 @@ import msgspec
 
 from headrace.connect.deliveries import DetectedDelivery, Observation
 from headrace.model import Source
+from headrace.model.connectors import READERS
+from headrace.model.plugin_fields import SourceDeclaration
+from headrace.model.plugins import (
+    FORMATS,
+    SOURCES,
+    BrokenPlugin,
+    load_plugin,
+    plugin_names,
+    running,
+)
 from headrace.security.secrets import Secrets
 
 MODULES = {"http": "http", "connection": "databases", "url": "filesystems"}
@@ -29,6 +43,8 @@ class Access(msgspec.Struct, frozen=True):
     connection: Mapping[str, Any]
     """`[connections.X]` as declared, or empty; `secrets.resolved` replaces its references."""
     secrets: Secrets
+    project: Path
+    """The project's folder, which relative paths of a declaration begin at."""
     temporary: Path
     """A folder for the files of this task only."""
     now_us: int
@@ -91,6 +107,29 @@ class SourceConnector(Protocol):
         """
 
 
+class SourceKind(SourceDeclaration):
+    """A source of an installed package: its field, and its connector.
+
+    Its instances have no state; the methods run in workers.
+    """
+
+    @abstractmethod
+    def observe(
+        self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
+    ) -> Observation:
+        """Return the intervals in `wanted` that are new or have another version than in `known`.
+
+        `known` maps an interval to its path and version. Raises Unavailable.
+        """
+
+    @abstractmethod
+    def fetch(self, access: Access, found: DetectedDelivery) -> Fetched:
+        """Fetch one delivery into a file below `access.temporary`.
+
+        Raises Unavailable, and CannotRead if the source's answer isn't a delivery.
+        """
+
+
 _KINDS: dict[str, SourceConnector] = {}
 
 
@@ -105,10 +144,21 @@ def connects(name: str) -> Callable[[type[SourceConnector]], type[SourceConnecto
 
 
 def connector_name(source: Source) -> str | None:
-    """Return the key of a source's connector in `MODULES`; None for files of a local folder."""
+    """Return the name of a source's connector; None for files of a local folder.
+
+    It is a key of `MODULES`, or the field of an installed package's source.
+    """
     if source.files is not None:
         return "url" if "://" in source.files else None
-    return next((name for name in MODULES if name in source.connector), None)
+    built_in = next((name for name in MODULES if name in source.connector), None)
+    return built_in or next(
+        (
+            name
+            for name in source.connector
+            if name not in READERS and name not in plugin_names(FORMATS)
+        ),
+        None,
+    )
 
 
 def is_routed_by_rows(source: Source) -> bool:
@@ -125,6 +175,49 @@ def connector_of(source: Source) -> SourceConnector:
     """Return the connector that observes and fetches a source."""
     name = connector_name(source)
     assert name is not None, "files of a local folder are looked at by `connect.files`"
+    if name not in MODULES:
+        return _added(name)
     if name not in _KINDS:
         import_module(f"headrace.connect.{MODULES[name]}")
     return _KINDS[name]
+
+
+def _added(name: str) -> SourceConnector:
+    try:
+        kind = load_plugin(SOURCES, name, SourceKind)  # type: ignore[type-abstract]
+    except BrokenPlugin as error:
+        raise _unusable(str(error)) from error
+    if kind is None:
+        raise _unusable(f"no installed package has the source `{name}`")
+    return _Added(kind)
+
+
+def _unusable(message: str) -> Unavailable:
+    return Unavailable(message, code="configuration_error", transient=False)
+
+
+class _Added:
+    """A package's connector: what it raises unexpectedly is the source's error, not Headrace's."""
+
+    def __init__(self, kind: SourceKind) -> None:
+        self._kind = kind
+
+    def observe(
+        self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
+    ) -> Observation:
+        """Observe, and name the package in errors."""
+        with self._named():
+            return self._kind.observe(access, wanted, known)
+
+    def fetch(self, access: Access, found: DetectedDelivery) -> Fetched:
+        """Fetch, and name the package in errors."""
+        with self._named():
+            return self._kind.fetch(access, found)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            with running(SOURCES, self._kind.name):
+                yield
+        except BrokenPlugin as error:
+            raise Unavailable(str(error)) from error

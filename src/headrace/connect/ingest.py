@@ -51,7 +51,10 @@ from headrace.connect.text_files import mislabelled, other_encoding
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import quote
 from headrace.lake.types import UnsupportedType
+from headrace.model.connectors import READERS
 from headrace.model.nodes import ContractColumn
+from headrace.model.plugin_fields import format_by_ending
+from headrace.model.plugins import FORMATS, plugin_names
 
 if TYPE_CHECKING:
     import duckdb
@@ -323,6 +326,9 @@ def _explained(
 def _kind_of(opened: Opened) -> str:
     """Return the declared format, else detect it from magic bytes, ending or first character."""
     declared = next((name for name in readers() if name in opened.options), None)
+    if declared is None:
+        others = [name for name in opened.options if name not in READERS]
+        declared = next((name for name in others if name in plugin_names(FORMATS)), None)
     if declared:
         return declared
     with Path(opened.path).open("rb") as file:
@@ -335,7 +341,11 @@ def _kind_of(opened: Opened) -> str:
     if ending == ".json" and start.lstrip().startswith(b"["):
         return "json"
     endings = {ending: kind.kind for kind in readers().values() for ending in kind.endings}
-    return endings.get(ending) or ("jsonl" if start.lstrip().startswith(b"{") else "csv")
+    if ending in endings:
+        return endings[ending]
+    if ending and (added := format_by_ending(ending)) is not None:
+        return added.name
+    return "jsonl" if start.lstrip().startswith(b"{") else "csv"
 
 
 def _other_kind(result: str, pinned: str, name: str) -> Drift | None:

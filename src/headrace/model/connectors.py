@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -23,6 +23,13 @@ from headrace.model.locations import (
     read_table,
 )
 from headrace.model.nodes import PartitionSpec, Source
+from headrace.model.plugin_fields import (
+    SourceDeclaration,
+    SourceField,
+    read_source_field,
+    source_field,
+)
+from headrace.model.plugins import FORMATS, SOURCES, BrokenPlugin, plugin_names
 from headrace.model.secrets import check_headers, check_url
 
 # Paths into a JSON document: `$`, `$.items`, `$.meta.next`, `$["odd key"].rows`. They consist of
@@ -495,12 +502,29 @@ def origin_of(source: Source) -> str:
     return hashlib.sha256(declared).hexdigest()[:32]
 
 
-def read_connectors(fields: Fields, partition: PartitionSpec) -> dict[str, Any]:
+def added_fields(block: LocatedMapping, known: Collection[str], report: Report) -> frozenset[str]:
+    """Return the fields of a source that installed packages add.
+
+    Packages are looked for only if the source has a field that isn't `known`.
+    """
+    unknown = [name for name in block if name not in known]
+    for name in unknown:
+        report.uses_plugin(SOURCES, name)
+        report.uses_plugin(FORMATS, name)
+    names = {*plugin_names(SOURCES), *plugin_names(FORMATS)} if unknown else set()
+    return frozenset(name for name in unknown if name in names)
+
+
+def read_connectors(
+    fields: Fields, partition: PartitionSpec, added: Collection[str] = ()
+) -> dict[str, Any]:
     """Return all connector fields of a source, as written; report problems.
 
-    A source must have exactly one origin.
+    A source must have exactly one origin. `added` are the fields of installed packages.
     """
-    _one_origin(fields)
+    plugins = _plugins(fields, added)
+    sources = [name for name, field in plugins.items() if isinstance(field, SourceDeclaration)]
+    _one_origin(fields, (*ORIGINS, *sources), broken=len(plugins) < len(added))
     for name in ("query", "table"):
         if name in fields and "connection" not in fields:
             fields.refuse(
@@ -514,13 +538,32 @@ def read_connectors(fields: Fields, partition: PartitionSpec) -> dict[str, Any]:
         if name in fields:
             read(fields, partition)
             results[name] = plain(fields.raw(name))
+    for name, field in plugins.items():
+        if (value := read_source_field(field, fields, partition)) is not None:
+            results[name] = value
     return results
 
 
-def _one_origin(fields: Fields) -> None:
+def _plugins(fields: Fields, added: Collection[str]) -> dict[str, SourceField]:
+    results: dict[str, SourceField] = {}
+    for name in added:
+        try:
+            field = source_field(name)
+        except BrokenPlugin as error:
+            fields.report.error("broken_plugin", fields.line(name), str(error), error.hint)
+        else:
+            if field is not None:
+                results[name] = field
+    return results
+
+
+def _one_origin(fields: Fields, among: Collection[str], *, broken: bool) -> None:
+    """Report a source without an origin, unless that may be a broken plugin, or with several."""
     origins = [
-        name for name in ORIGINS if name in fields and (name != "connection" or is_database(fields))
+        name for name in among if name in fields and (name != "connection" or is_database(fields))
     ]
+    if not origins and broken:
+        return
     if not origins:
         fields.report.error(
             "missing_field",

@@ -30,6 +30,8 @@ from headrace.model.nodes import (
     Source,
     Value,
 )
+from headrace.model.plugin_fields import export_by_ending, export_declaration
+from headrace.model.plugins import ANY, EXPORTS, BrokenPlugin, plugin_names
 
 # The field `export:`: a file, or rows of a table, for each interval.
 
@@ -80,7 +82,8 @@ class Export(Value, kw_only=True):
     """
 
     path: str | None = None
-    format: ExportFormat | None = None
+    format: str | None = None
+    """An ExportFormat, or the name of an installed package's format."""
     connection: str | None = None
     table: str | None = None
     interval_column: str | None = INTERVAL_COLUMN
@@ -138,8 +141,10 @@ def export_of(consumer: Consumer) -> Export | None:
     )
 
 
-def _format(path: str, said: str | None) -> ExportFormat | None:
-    return ExportFormat(said) if said is not None else ENDINGS.get(path.rpartition(".")[2].lower())
+def _format(path: str, said: str | None) -> str | None:
+    if said is None:
+        return ENDINGS.get(path.rpartition(".")[2].lower())
+    return ExportFormat(said) if said in tuple(ExportFormat) else said
 
 
 def export_partition(consumer: Consumer, reads: Collection[PartitionSpec]) -> PartitionSpec:
@@ -208,7 +213,10 @@ def read_export(fields: Fields, reads: Collection[str], per: Grain) -> dict[str,
     if not good:
         return None
     place = fields.report.place(fields.line("export"))
-    return {**plain(block), "place": {"file": place.file, "line": place.line}}
+    written = {**plain(block), "place": {"file": place.file, "line": place.line}}
+    if isinstance(target, str) and "format" not in block and _format(target, None) is None:
+        written["format"] = _read_format(inner, target)  # workers needn't look for the package
+    return written
 
 
 def _long_form(block: LocatedMapping) -> LocatedMapping:
@@ -283,7 +291,7 @@ def _read_file(export: Fields, reads: Collection[str], per: Grain) -> bool:
     )
 
 
-def _csv(export: Fields, kind: ExportFormat) -> bool:
+def _csv(export: Fields, kind: str) -> bool:
     """Return whether `csv: {escape_formulas: true}` is valid or absent; report problems."""
     if "csv" not in export:
         return True
@@ -302,13 +310,16 @@ def _csv(export: Fields, kind: ExportFormat) -> bool:
     return "escape_formulas" not in inner or inner.flag("escape_formulas") is not None
 
 
-def _read_format(export: Fields, path: str) -> ExportFormat | None:
+def _read_format(export: Fields, path: str) -> str | None:
     if "format" in export:
-        text = export.choice("format", tuple(ExportFormat), "")
-        return ExportFormat(text) if text else None
+        return _declared_format(export)
     result = _format(path, None)
     if result is None:
         ending = path.rpartition(".")[2].lower() if "." in path else ""
+        export.report.uses_plugin(EXPORTS, ANY)
+        added = export_by_ending(ending)
+        if added is not None:
+            return added.name
         hint = (
             ending and did_you_mean(ending, ENDINGS)
         ) or f"write format: {one_of(tuple(ExportFormat))}, or end the path in .csv"
@@ -319,6 +330,23 @@ def _read_format(export: Fields, path: str) -> ExportFormat | None:
             code="unknown_export_format",
         )
     return result
+
+
+def _declared_format(export: Fields) -> str | None:
+    text = export.text("format")
+    known: tuple[str, ...] = tuple(ExportFormat)
+    if text is not None and text not in known:
+        export.report.uses_plugin(EXPORTS, text)
+        known += plugin_names(EXPORTS)
+    text = export.choice("format", known, "") if text is not None else None
+    if not text or text in tuple(ExportFormat):
+        return ExportFormat(text) if text else None
+    try:
+        export_declaration(text)
+    except BrokenPlugin as error:
+        export.report.error("broken_plugin", export.line("format"), str(error), error.hint)
+        return None
+    return text
 
 
 def _is_path(export: Fields, path: str) -> bool:
@@ -402,13 +430,16 @@ def _has_asset(fields: Fields, name: str, written: str, reads: Collection[str]) 
     return False
 
 
-def _options(export: Fields, kind: ExportFormat) -> bool:
+def _options(export: Fields, kind: str) -> bool:
     if "options" not in export:
         return True
     block = export.block_of("options")
     if block is None:
         return False
-    known = _OPTIONS[kind]
+    added = None if kind in _OPTIONS else export_declaration(kind)
+    known: Mapping[str, tuple[str, ...]] = (
+        added.options if added is not None else _OPTIONS[ExportFormat(kind)]
+    )
     inner = Fields(block, export.report, tuple(known), what=f"`options` of {kind}")
     return all(inner.choice(name, values, "") for name, values in known.items() if name in inner)
 

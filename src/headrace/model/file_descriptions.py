@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from headrace.model import assets, yaml_files
+from headrace.model.check_kinds import (
+    BUILT_IN,
+    CheckDeclaration,
+    built_in_checks,
+    check_declaration,
+)
 from headrace.model.common_fields import CONCURRENCY_MAX
+from headrace.model.exports import ExportFormat
 from headrace.model.field_descriptions import (
     ASSET,
     CHECKED,
@@ -26,12 +35,22 @@ from headrace.model.field_descriptions import (
     FieldDescription,
     Schema,
     Section,
+    checks_schema,
     closed,
     one_of,
     texts_by_name,
     whole,
 )
 from headrace.model.nodes import Grain
+from headrace.model.plugin_fields import SourceField, source_field
+from headrace.model.plugins import (
+    CHECKS,
+    EXPORTS,
+    FORMATS,
+    SOURCES,
+    BrokenPlugin,
+    plugin_names,
+)
 from headrace.model.settings import (
     _ENVIRONMENT_FIELDS,
     _RETENTION_FIELDS,
@@ -176,22 +195,27 @@ _OWNER = (
 _TABLE_FIELDS = {"connection": TEXT, "table": TEXT, "interval_column": {"type": ["string", "null"]}}
 _TABLE = closed(_TABLE_FIELDS, "connection", "table")
 _ON_RESTATEMENT = one_of(("redeliver", "tell"))
-_EXPORT = {
-    "anyOf": [
-        closed(
-            {
-                "to": {"anyOf": [TEXT, _TABLE]},
-                "format": one_of(("csv", "parquet", "excel", "json", "jsonl")),
-                "connection": TEXT,
-                "on_restatement": _ON_RESTATEMENT,
-                "options": {"type": "object"},
-                "csv": closed({"escape_formulas": {"type": "boolean"}}),
-            },
-            "to",
-        ),
-        closed({**_TABLE_FIELDS, "on_restatement": _ON_RESTATEMENT}, "connection", "table"),
-    ]
-}
+
+
+def _export(formats: Iterable[str]) -> Schema:
+    return {
+        "anyOf": [
+            closed(
+                {
+                    "to": {"anyOf": [TEXT, _TABLE]},
+                    "format": one_of(formats),
+                    "connection": TEXT,
+                    "on_restatement": _ON_RESTATEMENT,
+                    "options": {"type": "object"},
+                    "csv": closed({"escape_formulas": {"type": "boolean"}}),
+                },
+                "to",
+            ),
+            closed({**_TABLE_FIELDS, "on_restatement": _ON_RESTATEMENT}, "connection", "table"),
+        ]
+    }
+
+
 _CONSUMER = (
     FieldDescription("consumer", TEXT, "its name", required=True),
     *COMMON,
@@ -207,7 +231,7 @@ _CONSUMER = (
     ),
     FieldDescription(
         "export",
-        _EXPORT,
+        _export(ExportFormat),
         "where what it reads is written: a file, a URL, or a table of a connection",
     ),
     FieldDescription("importance", TEXT, "how much depends on it, in your own words"),
@@ -311,3 +335,48 @@ SECTIONS: tuple[Section, ...] = (
     ),
 )
 """All kinds of declaration files except contracts, which follow the schema of ODCS v3."""
+
+
+# What installed packages add. A class that can't be used is left out: `validate` reports it where
+# a declaration names it.
+
+
+def with_plugins(section: Section) -> Section:
+    """Return a kind of file with the checks, fields and formats of installed packages."""
+    fields = tuple(_with_plugins(field) for field in section.fields)
+    if section.name != "sources":
+        return section._replace(fields=fields)
+    added = tuple(
+        FieldDescription(item.name, closed(item.schema()), item.meaning)
+        for item in _source_fields()
+    )
+    known = frozenset((*section.known, *(field.name for field in added)))
+    return section._replace(fields=(*fields, *added), known=known)
+
+
+def _with_plugins(field: FieldDescription) -> FieldDescription:
+    if field.name == "checks":
+        return field._replace(schema=checks_schema((*built_in_checks(), *_added_checks())))
+    if field.name == "export":
+        return field._replace(schema=_export((*ExportFormat, *plugin_names(EXPORTS))))
+    return field
+
+
+def _added_checks() -> Iterable[CheckDeclaration]:
+    for name in plugin_names(CHECKS):
+        try:
+            kind = check_declaration(name)
+        except BrokenPlugin:
+            continue
+        if kind is not None and name not in BUILT_IN:
+            yield kind
+
+
+def _source_fields() -> Iterable[SourceField]:
+    for name in dict.fromkeys((*plugin_names(SOURCES), *plugin_names(FORMATS))):
+        try:
+            field = source_field(name)
+        except BrokenPlugin:
+            continue
+        if field is not None and name not in yaml_files._SOURCE_FIELDS:
+            yield field

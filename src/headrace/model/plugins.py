@@ -1,4 +1,4 @@
-"""Kinds that installed packages add: check kinds, sources, file formats, export formats, channels.
+"""Kinds that installed packages add: check kinds, sources, file formats and export formats.
 
 A package names its class in an entry point of the group `headrace.<kind>`. Importing the packages'
 metadata and reading it takes tens of milliseconds, so callers ask only for names that aren't built
@@ -23,9 +23,10 @@ CHECKS = "headrace.checks"
 SOURCES = "headrace.sources"
 FORMATS = "headrace.formats"
 EXPORTS = "headrace.exports"
-CHANNELS = "headrace.channels"
-GROUPS = (CHECKS, SOURCES, FORMATS, EXPORTS, CHANNELS)
+GROUPS = (CHECKS, SOURCES, FORMATS, EXPORTS)
 """The groups of entry points, one per kind of thing that a package can add."""
+ANY = "*"
+"""Stands for all names of a group, where a declaration depends on which endings they have."""
 
 
 class Plugin(Value, kw_only=True):
@@ -129,9 +130,14 @@ def running(group: str, name: str) -> Iterator[None]:
 
 
 def plugin_state(group: str, name: str) -> str:
-    """Return the package, version and class that a name stands for; empty if none is installed."""
+    """Return the package, version and class that a name stands for; empty if none is installed.
+
+    `ANY` stands for all of the group.
+    """
     return "; ".join(
-        f"{plugin.package} {plugin.target}" for plugin in plugins(group) if plugin.name == name
+        f"{plugin.package} {plugin.target}"
+        for plugin in plugins(group)
+        if name in (plugin.name, ANY)
     )
 
 

@@ -17,7 +17,7 @@ from headrace.model.common_fields import (
     read_partition,
     read_start,
 )
-from headrace.model.connectors import READERS, read_connectors
+from headrace.model.connectors import READERS, added_fields, read_connectors
 from headrace.model.errors import FILES, Report, shown
 from headrace.model.exports import read_export
 from headrace.model.fields import (
@@ -42,6 +42,8 @@ from headrace.model.nodes import (
     PartitionSpec,
     Source,
 )
+from headrace.model.plugin_fields import format_by_ending
+from headrace.model.plugins import ANY, FORMATS
 from headrace.model.secrets import check_channel, is_address, read_parameters
 from headrace.model.times import Quiet, time_of_day
 
@@ -108,16 +110,17 @@ def read_sources(document: object, report: Report) -> tuple[Source, ...]:
 
 def _source(block: LocatedMapping, report: Report) -> Source | None:
     name = block.get("source")
+    added = added_fields(block, _SOURCE_FIELDS, report)
     fields = Fields(
         block,
         report,
-        _SOURCE_FIELDS,
+        _SOURCE_FIELDS | added,
         what=f"the source {shown(name)}" if isinstance(name, str) else "a source",
     )
     name = fields.required("source", "add `source:` with the name")
     named = name is not None and check_node(name, fields.line("source"), report, "source")
     common = read_common(fields)
-    results = _parts(fields)
+    results = _parts(fields, added)
     if name is None or not named or "owner" not in common:
         return None
     return Source(name=name, place=report.place(fields.line("source")), **common, **results)
@@ -130,7 +133,7 @@ def _files(fields: Fields, partition: PartitionSpec) -> str | None:
         return None
     endings = [ending.lower() for ending in pattern.rpartition("/")[2].split(".")[1:]]
     for ending in endings[-2:]:
-        if ending in FILES:
+        if ending in FILES and not _is_added(ending, fields.report):
             fields.refuse(
                 "files",
                 f"{shown(pattern)}: no reader for `.{ending}` files",
@@ -141,14 +144,20 @@ def _files(fields: Fields, partition: PartitionSpec) -> str | None:
     return pattern
 
 
-def _parts(fields: Fields) -> dict[str, Any]:
+def _is_added(ending: str, report: Report) -> bool:
+    """Return whether an installed package reads files with this ending."""
+    report.uses_plugin(FORMATS, ANY)
+    return format_by_ending(f".{ending}") is not None
+
+
+def _parts(fields: Fields, added: frozenset[str]) -> dict[str, Any]:
     """Return all fields except the common ones, as keyword arguments of `Source`."""
     partition = read_partition(fields)
     return {
         "partition": partition,
         "start": read_start(fields),
         "files": _files(fields, partition) if "files" in fields else None,
-        "connector": read_connectors(fields, partition),
+        "connector": read_connectors(fields, partition, added),
         "every": fields.duration("every", "") or None,
         "expect": _expect(fields),
         "complete": _complete(fields),

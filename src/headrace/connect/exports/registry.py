@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
@@ -14,6 +15,8 @@ from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.types import parse
 from headrace.model.exports import Export, ExportFormat
+from headrace.model.plugin_fields import ExportDeclaration
+from headrace.model.plugins import EXPORTS, BrokenPlugin, load_plugin, running
 from headrace.security.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -156,10 +159,57 @@ def exports_to(database: str) -> Callable[[TableWriter], TableWriter]:
     return register
 
 
-def file_writer(kind: ExportFormat) -> FileWriter:
-    """Return the writer for files of a format."""
-    import_module(f"headrace.connect.exports.{FORMATS[kind]}")
-    return _FILES[kind]
+class ExportKind(ExportDeclaration, ABC):
+    """A format of an installed package: entry point in the group `headrace.exports`."""
+
+    @abstractmethod
+    def write(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        portion: Portion,
+        path: Path,
+        options: Mapping[str, Any],
+    ) -> None:
+        """Write the rows of a portion into a new file.
+
+        Raises ExportFailed; any other exception fails the export, too, with the package's name.
+        """
+
+
+def file_writer(kind: str) -> FileWriter:
+    """Return the writer for files of a format, Headrace's or a package's. Raises ExportFailed."""
+    if kind not in FORMATS:
+        return _added(kind)
+    known = ExportFormat(kind)
+    import_module(f"headrace.connect.exports.{FORMATS[known]}")
+    return _FILES[known]
+
+
+def _added(name: str) -> FileWriter:
+    try:
+        kind = load_plugin(EXPORTS, name, ExportKind)  # type: ignore[type-abstract]
+    except BrokenPlugin as error:
+        raise ExportFailed(str(error), hint=error.hint) from error
+    if kind is None:
+        raise ExportFailed(
+            f"no installed package writes the format {name}",
+            hint="install it where workers run, or write another `format:`",
+        )
+
+    def write(
+        connection: duckdb.DuckDBPyConnection,
+        portions: Sequence[Portion],
+        path: Path,
+        options: Mapping[str, Any],
+    ) -> None:
+        (portion,) = portions
+        try:
+            with running(EXPORTS, name):
+                kind.write(connection, portion, path, options)
+        except BrokenPlugin as error:
+            raise ExportFailed(str(error), hint=error.hint) from error
+
+    return write
 
 
 def table_writer(connection_type: str) -> TableWriter:

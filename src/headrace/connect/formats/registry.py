@@ -1,7 +1,8 @@
 """The kinds of files that can be ingested, and what each must answer.
 
 To add a format, add a module to this package with a class decorated by `@reads` (and its test, a
-subclass of the contract suite); modules are found by listing the folder.
+subclass of the contract suite); modules are found by listing the folder. An installed package adds
+one by a `formats.records.RecordFormat` in the group of entry points `headrace.formats`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import msgspec
 from headrace.connect.deliveries import AlmostTyped, Format, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.lake import LakeColumn
+from headrace.model.plugin_fields import FormatDeclaration
+from headrace.model.plugins import FORMATS, load_plugin
 
 if TYPE_CHECKING:
     import duckdb
@@ -142,5 +145,21 @@ def _load_all() -> None:
 
 
 def reader(kind: str) -> FormatReader:
-    """Return the reader of one format; raise KeyError for an unknown one."""
-    return readers()[kind]
+    """Return the reader of one format, Headrace's or a package's.
+
+    Raises KeyError for an unknown one, and BrokenPlugin.
+    """
+    if kind in readers():
+        return readers()[kind]
+    added = load_plugin(FORMATS, kind, FormatDeclaration)
+    if added is None:
+        raise KeyError(kind)
+    return as_reader(added)
+
+
+def as_reader(added: FormatDeclaration) -> FormatReader:
+    """Return a package's format, which must be a `RecordFormat`, as the reader that it is."""
+    from headrace.connect.formats.records import RecordFormat
+
+    assert isinstance(added, RecordFormat), f"{type(added)} isn't a RecordFormat"
+    return added

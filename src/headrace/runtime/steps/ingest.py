@@ -207,6 +207,7 @@ def _fetch_one(
         source=task.source,
         connection=task.connection,
         secrets=context.secrets,
+        project=context.folders.project,
         temporary=context.folders.temporary,
         now_us=task.now_us,
     )

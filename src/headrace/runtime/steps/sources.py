@@ -53,6 +53,7 @@ def observe(task: ObserveTask, context: WorkerContext) -> SourceObserved:
         source=task.source,
         connection=task.connection,
         secrets=context.secrets,
+        project=context.folders.project,
         temporary=context.folders.temporary,
         now_us=task.now_us,
     )

@@ -1,0 +1,1 @@
+"""Kinds for Headrace: the check `check_digit`, the source `mailbox`, `.ini` files, Markdown."""

@@ -1,0 +1,127 @@
+"""The contract suite for sources."""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from headrace.connect.connectors import Access, SourceKind, Unavailable
+from headrace.connect.deliveries import DetectedDelivery
+from headrace.connect.ingest import PreparedDelivery
+from headrace.model import Source
+from headrace.model.errors import Report
+from headrace.model.parsing import load_yaml
+from headrace.model.plugins import SOURCES
+from headrace.model.yaml_files import read_sources
+from headrace.security.secrets import Secrets
+from headrace.testing.format_contract import read_delivery
+from headrace.testing.plugin_contract import check_plugin
+
+Row = Mapping[str, Any]
+FIRST, SECOND = "2026-03-01", "2026-03-02"
+ROWS: tuple[Row, ...] = ({"id": 1, "who": "ann"}, {"id": 2, "who": "bob"})
+
+
+class SourceContract(ABC):
+    """Abstract: a subclass has the source, declares it, and delivers rows to it."""
+
+    kind: ClassVar[type[SourceKind]]
+
+    @abstractmethod
+    def declared(self, folder: Path) -> dict[str, Any]:
+        """Return the fields of a source that is cut by day, besides its name and owner.
+
+        `folder` is the project's.
+        """
+
+    @abstractmethod
+    def deliver(self, folder: Path, day: str, rows: Sequence[Row]) -> None:
+        """Make the rows a day's delivery, in place of an earlier one."""
+
+    @abstractmethod
+    def break_it(self, folder: Path) -> None:
+        """Make the source unreachable."""
+
+    def _source(self, folder: Path) -> Source:
+        report = Report("sources/s.yaml")
+        text = json.dumps({"source": "s", "owner": "core", **self.declared(folder)})
+        sources = read_sources(load_yaml(text, report), report)
+        assert not report.problems, report.problems
+        return sources[0]
+
+    def _access(self, folder: Path) -> Access:
+        temporary = folder / "temporary"
+        temporary.mkdir(exist_ok=True)
+        return Access(
+            source=self._source(folder),
+            connection={},
+            secrets=Secrets(folder),
+            project=folder,
+            temporary=temporary,
+            now_us=time.time_ns() // 1000,
+        )
+
+    def _found(
+        self, folder: Path, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
+    ) -> dict[str, DetectedDelivery]:
+        observation = self.kind().observe(self._access(folder), wanted, known)
+        return {delivery.partition: delivery for delivery in observation.found}
+
+    def test_the_package_has_the_entry_point(self) -> None:
+        """Would catch: a class that no declaration finds, or that brings DuckDB to the leader."""
+        check_plugin(SOURCES, self.kind, SourceKind)
+
+    def test_unknown_names_are_refused(self, tmp_path: Path) -> None:
+        """Would catch: a misspelt name that is ignored."""
+        declared = self.declared(tmp_path)
+        declared[self.kind.name] = {**declared[self.kind.name], "no_such_name": 1}
+        report = Report("sources/s.yaml")
+        text = json.dumps({"source": "s", "owner": "core", **declared})
+        read_sources(load_yaml(text, report), report)
+        assert [problem.code for problem in report.problems] == ["unknown_field"]
+
+    def test_only_wanted_days_that_are_there_are_found(self, tmp_path: Path) -> None:
+        """Would catch: a delivery for a day without data, or for one that nobody asked for."""
+        self.deliver(tmp_path, FIRST, ROWS)
+        self.deliver(tmp_path, SECOND, ROWS)
+        assert set(self._found(tmp_path, [FIRST, "2026-03-09"], {})) == {FIRST}
+        assert self._found(tmp_path, [], {}) == {}
+
+    def test_a_known_version_is_no_news_and_another_one_is(self, tmp_path: Path) -> None:
+        """Would catch: a source that is ingested again at each observation, or never again."""
+        self.deliver(tmp_path, FIRST, ROWS)
+        first = self._found(tmp_path, [FIRST], {})[FIRST]
+        assert first.version
+        known = {FIRST: (first.path, first.version)}
+        assert self._found(tmp_path, [FIRST], known) == {}
+        self.deliver(tmp_path, FIRST, ROWS[:1])
+        second = self._found(tmp_path, [FIRST], known)
+        assert second[FIRST].version != first.version
+
+    def test_a_delivery_is_a_file_that_headrace_reads(self, tmp_path: Path) -> None:
+        """Would catch: lost rows, or a name whose ending no reader knows."""
+        self.deliver(tmp_path, FIRST, ROWS)
+        found = self._found(tmp_path, [FIRST], {})[FIRST]
+        access = self._access(tmp_path)
+        fetched = self.kind().fetch(access, found)
+        assert fetched.path.resolve().is_relative_to(access.temporary.resolve())
+        options = dict(access.source.connector)
+        result, rows = read_delivery(fetched.path, fetched.name, **options)
+        assert isinstance(result, PreparedDelivery), result
+        assert sorted((row["id"], row["who"]) for row in rows) == [(1, "ann"), (2, "bob")]
+
+    def test_an_unreachable_source_is_unavailable(self, tmp_path: Path) -> None:
+        """Would catch: an exception without words, or an observation that says nothing is there."""
+        self.deliver(tmp_path, FIRST, ROWS)
+        self.break_it(tmp_path)
+        found: dict[str, DetectedDelivery] = {}
+        message = ""
+        try:
+            found = self._found(tmp_path, [FIRST], {})
+        except Unavailable as error:
+            message = str(error)
+        assert message, f"an unreachable source isn't Unavailable, but found {found}"

@@ -1,0 +1,183 @@
+"""`examples/plugin`: a package with kinds of its own, installed by pip into a folder, and packages
+that are broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from example_lab import EXAMPLES
+
+PLUGIN = EXAMPLES / "plugin"
+SECONDS_MAX = 200
+WRONG_MAIL = """\
+From tills@example.com Wed Mar  4 03:00:00 2026
+From: tills@example.com
+Subject: Sales of 2026-03-03
+Message-ID: <2026-03-03.1@example.com>
+Content-Type: text/csv
+Content-Disposition: attachment; filename="sales.csv"
+
+day,till,ean,amount
+2026-03-03,north,4006381333939,1.00
+
+"""
+
+
+class Shop:
+    """A copy of the example's project, and a folder of packages besides the environment's own."""
+
+    def __init__(self, folder: Path, packages: Path) -> None:
+        self.root, self.packages = folder / "project", packages
+        shutil.copytree(PLUGIN / "project", self.root)
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """The output of a command, which is a new process, as its packages are found once."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "headrace", *arguments],
+            cwd=self.root,
+            env={**kept, "PYTHONPATH": str(self.packages), "NO_COLOR": "1", "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS_MAX,
+            check=False,
+        )
+        assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        return json.loads(self.run(*arguments, "--json", code=code))
+
+    def problems(self) -> dict[str, str]:
+        """The messages of `validate` by code and place."""
+        found = self.json("validate", code=1)["problems"]
+        return {f"{item['code']} {item['file']}:{item['line']}": item["message"] for item in found}
+
+
+def install(package: Path, target: Path) -> None:
+    """What `pip install` does, without a network and into a folder."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run(
+        [*command, "--no-build-isolation", "--target", str(target), str(package)],
+        check=True,
+        timeout=SECONDS_MAX,
+    )
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("packages")
+    copy = tmp_path_factory.mktemp("source") / "plugin"
+    shutil.copytree(PLUGIN, copy)
+    install(copy, target)
+    return target
+
+
+def add_package(packages: Path, name: str, entry_points: str, code: str) -> None:
+    """Install a package by hand: a module, and the metadata that pip writes."""
+    metadata = packages / f"{name}-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(entry_points)
+    (packages / f"{name}.py").write_text(code)
+
+
+def test_its_kinds_are_declared_ingested_checked_and_exported(
+    tmp_path: Path, installed: Path
+) -> None:
+    """Would catch: a kind that validates and doesn't run in workers, a check that can't fail, an
+    editor's schema without the kinds, or a cache that outlives the package.
+    """
+    shop = Shop(tmp_path, installed)
+    assert shop.json("validate")["problems"] == []
+    schema = json.dumps(shop.json("schema", "sources"))
+    assert all(f'"{name}"' in schema for name in ("mailbox", "ini", "check_digit"))
+    assert '"markdown"' in json.dumps(shop.json("schema", "consumers"))
+
+    assert shop.json("tick", "--now", "2026-03-03T05:00+01:00")["state"] == "succeeded"
+    assert (shop.root / "exports/takings_2026-03-02.md").read_text() == (
+        "| day | ean | town | amount |\n"
+        "| --- | --- | --- | --- |\n"
+        "| 2026-03-02 | 4006381333931 | Kiel | 4.0 |\n"
+        "| 2026-03-02 | 4006381333931 | Ulm | 9.75 |\n"
+    ).replace("---", "---:")
+
+    with (shop.root / "inbox.mbox").open("a") as box:
+        box.write(WRONG_MAIL)
+    tick = shop.json("tick", "--now", "2026-03-04T05:00+01:00")
+    assert "wrong check digit (4006381333939)" in json.dumps(tick)
+    assert not (shop.root / "exports/takings_2026-03-03.md").exists()
+
+    shop.packages = tmp_path / "nothing"
+    assert set(shop.problems()) >= {
+        "unknown_check assets/takings.sql:6",
+        "unknown_field sources/sales.yaml:5",
+        "unknown_field sources/tills.yaml:4",
+        "unknown_export_format consumers.yaml:6",
+    }
+
+
+def test_its_own_tests_pass(installed: Path, tmp_path: Path) -> None:
+    """Would catch: a contract suite that packages can't use, or an example that breaks it."""
+    shutil.copytree(PLUGIN / "tests", tmp_path / "tests")
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        timeout=SECONDS_MAX,
+        check=True,
+    )
+
+
+BROKEN = {
+    "gone": "import no_such_module\n",
+    "wrong": "class Kind:\n    name = 'check_digit'\n",
+    "raising": (
+        "from headrace.checks.check_kinds import CheckKind\n"
+        "class Kind(CheckKind):\n"
+        "    name, fields, example = 'check_digit', ('column',), 'check_digit: {column: ean}'\n"
+        "    def read(self, fields):\n"
+        "        raise ValueError('not today')\n"
+        "    def measure(self, check, subject): ...\n"
+    ),
+    "heavy": "import duckdb\nfrom headrace.checks.check_kinds import CheckKind as Kind\n",
+}
+REASONS = {
+    "gone": "ModuleNotFoundError: No module named 'no_such_module'",
+    "wrong": "wrong:Kind isn't a subclass of headrace.model.check_kinds.CheckDeclaration",
+    "raising": "ValueError: not today",
+    "heavy": "its module imports duckdb, which a process that reads declarations must not",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_package_is_named_and_nothing_else_breaks(tmp_path: Path, name: str) -> None:
+    """Would catch: a traceback, a message that doesn't say which package, or other checks lost."""
+    packages = tmp_path / "packages"
+    points = f"[headrace.checks]\ncheck_digit = {name}:Kind\n"
+    add_package(packages, name, points, BROKEN[name])
+    shop = Shop(tmp_path, packages)
+    message = shop.problems()["broken_plugin assets/takings.sql:6"]
+    assert message == (
+        f"`check_digit` of the installed package {name} 1.0 can't be used: {REASONS[name]}"
+    )
+    (shop.root / "assets/takings.sql").write_text(
+        "/* headrace\nowner: shop\nchecks: [{not_null: [till]}]\n*/\nselect 'a' as till\n"
+    )
+    assert not any(problem.startswith("broken_plugin") for problem in shop.problems())
+
+
+def test_two_packages_with_one_name_are_both_named(tmp_path: Path) -> None:
+    """Would catch: a kind that depends on the order of folders."""
+    packages = tmp_path / "packages"
+    for name in ("first", "second"):
+        add_package(packages, name, f"[headrace.checks]\ncheck_digit = {name}:Kind\n", "")
+    message = Shop(tmp_path, packages).problems()["broken_plugin assets/takings.sql:6"]
+    assert "first 1.0 and second 1.0 both have it" in message

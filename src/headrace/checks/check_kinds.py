@@ -155,7 +155,7 @@ class CheckKind(CheckDeclaration):
 
     declared_once: ClassVar[bool] = False
     """Whether a challenge proposes no check of this kind to a node that declares one already."""
-    notices: ClassVar[frozenset[MutationKind]] = frozenset()
+    detects: ClassVar[frozenset[MutationKind]] = frozenset()
     """Faults of a challenge for which `proposed` may return a check that notices them."""
 
     @abstractmethod

@@ -298,7 +298,7 @@ def _proposals(
     kinds = [kind(name) for name in BUILT_IN]
     for trial in unnoticed:
         for checked in kinds:
-            if trial.mutation.fault not in checked.notices:
+            if trial.mutation.fault not in checked.detects:
                 continue
             for column in trial.mutation.columns or ("",):
                 for proposal in checked.proposed(column, memory):

@@ -38,7 +38,7 @@ class AcceptedValues(CheckKind):
     fields = ("column", "values")
     example = "accepted_values: {column: origin, values: [EWR, JFK]}"
     reads_only_rows = True
-    notices = frozenset(
+    detects = frozenset(
         {
             MutationKind.DEFAULT,
             MutationKind.ENCODING,

@@ -40,7 +40,7 @@ class NotNull(CheckKind):
     example = "not_null: [carrier]"
     cause = "null_spike"
     reads_only_rows = True
-    notices = frozenset({MutationKind.NULLS})
+    detects = frozenset({MutationKind.NULLS})
 
     def read(self, fields: Fields) -> dict[str, Any] | None:
         """Return the columns."""

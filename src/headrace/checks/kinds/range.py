@@ -56,7 +56,7 @@ class Range(CheckKind):
     fields = ("column", "min", "max")
     example = "range: {column: distance, min: 0}"
     reads_only_rows = True
-    notices = frozenset({MutationKind.SCALE, MutationKind.SIGN, MutationKind.SWAPPED})
+    detects = frozenset({MutationKind.SCALE, MutationKind.SIGN, MutationKind.SWAPPED})
 
     def read(self, fields: Fields) -> dict[str, Any] | None:
         """Return the column and one or both bounds: numbers, or dates and times as texts."""

@@ -42,7 +42,7 @@ class RowCount(CheckKind):
     counts_rows = False
     reads_only_rows = True
     declared_once = True
-    notices = frozenset({MutationKind.TRUNCATION})
+    detects = frozenset({MutationKind.TRUNCATION})
 
     def read(self, fields: Fields) -> dict[str, Any] | None:
         """Return one or both bounds."""

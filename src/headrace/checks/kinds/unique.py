@@ -169,7 +169,7 @@ class Unique(CheckKind):
     cause = "duplicate_rows"
     reads_only_rows = True
     declared_once = True
-    notices = frozenset({MutationKind.DUPLICATES})
+    detects = frozenset({MutationKind.DUPLICATES})
 
     def read(self, fields: Fields) -> dict[str, Any] | None:
         """Return the columns of the key."""

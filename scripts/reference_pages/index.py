@@ -35,6 +35,7 @@ HOW_TO = {
     "Schedule and operate": ("schedule", "operate", "incidents", "notify", "figures", "audit"),
     "Deploy": ("deploy", "postgresql", "backup", "dask", "metrics", "traces"),
     "Deliver data": ("exports", "openlineage"),
+    "Extend": ("extend",),
 }
 """Task → the pages of docs/how-to. `make docs` fails for a page that is missing here."""
 

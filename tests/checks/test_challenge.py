@@ -13,7 +13,6 @@ import pytest
 from headrace.checks.challenge import mutations, suggestions
 from headrace.checks.challenge.gate import About, ChallengeGate, Usual
 from headrace.checks.challenge.mutations import TABLE
-from headrace.checks.challenge.proposals import MutationKind, Remembered
 from headrace.checks.challenge.suggestions import remember
 from headrace.checks.challenge.trials import (
     Challenged,
@@ -30,6 +29,7 @@ from headrace.checks.check_kinds import kind
 from headrace.checks.kinds import range as range_kind
 from headrace.checks.metrics import StoredMetrics as Measured
 from headrace.checks.metrics import encoded
+from headrace.checks.proposals import MutationKind, Remembered
 from headrace.checks.results import CheckResult, CheckState
 from headrace.lake.session import DuckDBSession
 from headrace.model import CheckSpec, Grain, Place, Severity

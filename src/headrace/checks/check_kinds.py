@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from headrace.checks.challenge.proposals import Memory, MutationKind, Proposal
+from headrace.checks.proposals import Memory, MutationKind, Proposal
 from headrace.lake import (
     PARTITION_COLUMN,
     ColumnLookup,

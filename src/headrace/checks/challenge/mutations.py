@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.checks.challenge.proposals import CATEGORIES_MAX, MutationKind
+from headrace.checks.proposals import CATEGORIES_MAX, MutationKind
 from headrace.lake.sqltext import literal, quote
 
 if TYPE_CHECKING:

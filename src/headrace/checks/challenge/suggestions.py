@@ -10,9 +10,9 @@ import msgspec
 
 from headrace.checks.challenge.gate import About, ask
 from headrace.checks.challenge.mutations import TABLE, SampleColumnKind, count, kind_of
-from headrace.checks.challenge.proposals import CATEGORIES_MAX, Memory, Remembered
 from headrace.checks.challenge.trials import ChallengeSubject, Deadline, MutationTrial, as_is
 from headrace.checks.check_kinds import AggregateCheck, CheckedPartition, CheckSubject, kind
+from headrace.checks.proposals import CATEGORIES_MAX, Memory, Remembered
 from headrace.checks.results import CheckState
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake.sqltext import quote

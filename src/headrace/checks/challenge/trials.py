@@ -15,8 +15,8 @@ import msgspec
 from headrace.checks.challenge import mutations
 from headrace.checks.challenge.gate import About, ChallengeGate, Usual, ask, is_routed
 from headrace.checks.challenge.mutations import BEFORE, TABLE, ColumnFacts, Mutation
-from headrace.checks.challenge.proposals import MutationKind
 from headrace.checks.check_kinds import known_kind
+from headrace.checks.proposals import MutationKind
 from headrace.checks.results import CheckResult, CheckState
 from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec, Severity

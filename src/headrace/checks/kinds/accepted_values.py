@@ -5,12 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from headrace.checks.challenge.proposals import (
-    ROWS_A_VALUE,
-    Memory,
-    MutationKind,
-    Proposal,
-)
 from headrace.checks.check_kinds import (
     AggregateCheck,
     CheckKind,
@@ -20,6 +14,12 @@ from headrace.checks.check_kinds import (
     rows_breaking,
     same_column,
     value,
+)
+from headrace.checks.proposals import (
+    ROWS_A_VALUE,
+    Memory,
+    MutationKind,
+    Proposal,
 )
 from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec

@@ -7,12 +7,6 @@ from typing import Any
 
 import msgspec
 
-from headrace.checks.challenge.proposals import (
-    ROWS_MIN,
-    Memory,
-    MutationKind,
-    Proposal,
-)
 from headrace.checks.check_kinds import (
     LISTED_VALUES_MAX,
     AggregateCheck,
@@ -24,6 +18,12 @@ from headrace.checks.check_kinds import (
     lowered,
     rows,
     rows_breaking,
+)
+from headrace.checks.proposals import (
+    ROWS_MIN,
+    Memory,
+    MutationKind,
+    Proposal,
 )
 from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec

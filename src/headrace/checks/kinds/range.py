@@ -7,14 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from headrace.checks.challenge.proposals import (
-    MARGIN,
-    ROWS_MIN,
-    Memory,
-    MutationKind,
-    Proposal,
-    Remembered,
-)
 from headrace.checks.check_kinds import (
     FLOATS,
     AggregateCheck,
@@ -27,6 +19,14 @@ from headrace.checks.check_kinds import (
     same_column,
     value,
     within,
+)
+from headrace.checks.proposals import (
+    MARGIN,
+    ROWS_MIN,
+    Memory,
+    MutationKind,
+    Proposal,
+    Remembered,
 )
 from headrace.lake import ColumnStatistics
 from headrace.lake.sqltext import quote

@@ -6,14 +6,6 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from headrace.checks.challenge.proposals import (
-    LEAST_SHARE,
-    PARTITIONS_MIN,
-    Memory,
-    MutationKind,
-    Proposal,
-    counted,
-)
 from headrace.checks.check_kinds import (
     AggregateCheck,
     CheckedPartition,
@@ -23,6 +15,14 @@ from headrace.checks.check_kinds import (
     rows,
     scope,
     within,
+)
+from headrace.checks.proposals import (
+    LEAST_SHARE,
+    PARTITIONS_MIN,
+    Memory,
+    MutationKind,
+    Proposal,
+    counted,
 )
 from headrace.model import CheckSpec
 from headrace.model.check_kinds import in_order, wider

@@ -6,11 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from headrace.checks.challenge.proposals import (
-    Memory,
-    MutationKind,
-    Proposal,
-)
 from headrace.checks.check_kinds import (
     SELF,
     AggregateCheck,
@@ -21,6 +16,11 @@ from headrace.checks.check_kinds import (
     lowered,
     rows,
     scope,
+)
+from headrace.checks.proposals import (
+    Memory,
+    MutationKind,
+    Proposal,
 )
 from headrace.checks.values import INTEGERS
 from headrace.lake import ColumnStatistics

@@ -10,8 +10,8 @@ from typing import Any
 
 from headrace.connect.deliveries import CannotRead, SourceSchema
 from headrace.connect.formats.json import JsonRecordReader
+from headrace.connect.formats.type_inference import INSTANT
 from headrace.connect.raw_files import Opened, UnpackLimits, written
-from headrace.connect.type_inference import INSTANT
 from headrace.model.errors import HeadraceError
 from headrace.model.plugin_fields import FormatDeclaration
 from headrace.model.plugins import FORMATS, running

@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -60,6 +60,7 @@ class FileHeader(msgspec.Struct, frozen=True):
     """Text columns that only a few values keep from another type, if inferred from text."""
 
 
+@runtime_checkable
 class FormatReader(Protocol):
     """A reader of one format. All methods raise CannotRead for an unreadable file."""
 
@@ -154,12 +155,5 @@ def reader(kind: str) -> FormatReader:
     added = load_plugin(FORMATS, kind, FormatDeclaration)
     if added is None:
         raise KeyError(kind)
-    return as_reader(added)
-
-
-def as_reader(added: FormatDeclaration) -> FormatReader:
-    """Return a package's format, which must be a `RecordFormat`, as the reader that it is."""
-    from headrace.connect.formats.records import RecordFormat
-
-    assert isinstance(added, RecordFormat), f"{type(added)} isn't a RecordFormat"
+    assert isinstance(added, FormatReader), f"{type(added)} isn't a RecordFormat"
     return added

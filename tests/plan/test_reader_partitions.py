@@ -68,6 +68,11 @@ def keys(item: GraphNode, extent: Extent) -> set[str]:
          {"2024-02-10/EMEA", "2024-02-10/NA"}),
         ({**LISTED, **DAY}, DAY, {}, {"2024-02-10"}, set(), {"2024-02-10/x", "2024-02-10/y"}),
         (DAY, DAY, {}, set(), {"2024-02-10"}, set()),
+        (LISTED, {}, {}, {WHOLE}, set(), {"x", "y"}),
+        (LISTED, {}, {"optional": True}, {WHOLE}, set(), set()),
+        (LISTED, {}, {"mode": InputMode.ALL}, {WHOLE}, set(), set()),
+        (REGION, {}, {}, {WHOLE}, {"EMEA"}, set()),
+        ({**LISTED, **DAY}, {}, {}, {WHOLE}, set(), set()),
     ],
 )  # fmt: skip
 def test_partitions_that_read_a_changed_one(

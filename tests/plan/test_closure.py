@@ -455,3 +455,12 @@ def test_versions_are_those_of_installed_distributions() -> None:
     assert {name.lower(): version for name, version in found.packages.items()} == {
         "msgspec": metadata.version("msgspec"), "pyyaml": metadata.version("pyyaml"), "no-such-package": None,
     }  # fmt: skip
+
+
+def test_a_file_that_is_imported_twice_is_used_once(tmp_path: Path) -> None:
+    """Would catch: two reasons for one file, of which each would be told as a change of its own."""
+    text = "import lib\nfrom lib import rates\nimport lib\n"
+    files = {"assets/a.py": text, "lib.py": "import assets.a\nrates = 1\n"}
+    found, _ = closure.find([python()], project(tmp_path, files))
+    uses = [(use.path, use.line) for use in found.files["assets/a.py"].uses]
+    assert uses == [("lib.py", 1)]

@@ -471,3 +471,32 @@ def _holds(problems: tuple[object, ...], path: str) -> None:
 def test_the_good_ones_are_good(parse: Parse, path: str) -> None:
     """Else the damaged ones would prove nothing."""
     assert parse(path, _good(path)).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "usable"),
+    [
+        ("s3://bucket/in/o_{date:%Y-%m-%d}.csv", True),
+        ("gs://bucket/o_{date:%Y-%m-%d}.csv", True),
+        ("sftp://host/in/o_{date:%Y-%m-%d}.csv", True),
+        ("s3://bucket/../o_{date:%Y-%m-%d}.csv", False),
+        ("s3://bucket/a..b/o_{date:%Y-%m-%d}.csv", True),
+        ("s3://bucket/in\\\\o_{date:%Y-%m-%d}.csv", False),
+        ("s3://bucket/in\\to_{date:%Y-%m-%d}.csv", False),
+        ("s3://bucket/in/o.csv", False),
+        ("s3://bucket/", False),
+        ("s3:///o_{date:%Y-%m-%d}.csv", False),
+        ("s3://b*t/o_{date:%Y-%m-%d}.csv", False),
+        ("s3://user@bucket/o_{date:%Y-%m-%d}.csv", False),
+        ("https://example.com/o_{date:%Y-%m-%d}.csv", False),
+        ("zip://a.csv::s3://bucket/o_{date:%Y-%m-%d}.zip", False),
+        ("ftp2://host/o_{date:%Y-%m-%d}.csv", False),
+    ],
+)
+def test_files_elsewhere_are_those_of_one_bucket(parse: Parse, url: str, usable: bool) -> None:
+    """Catches a pattern that leaves its folder, names another host, or can't be a path."""
+    declared = parse(
+        "sources/orders.yaml", f'source: orders\nowner: acme\npartition: day\nfiles: "{url}"\n'
+    )
+    assert ([problem.code for problem in declared.problems] == []) is usable, declared.problems
+    assert (declared.sources[0].files is not None) is usable

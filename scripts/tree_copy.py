@@ -90,8 +90,10 @@ class Copy:
             try:
                 code: int | None = process.wait(seconds_max)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
                 code = None
+            finally:  # also when somebody presses Ctrl-C
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
             output.seek(0)
             return code, output.read()

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from projects import compiled, contract, of, source, sql, write
 
+from headrace.compiler.compiling import compile_project
 from headrace.model import CheckSpec, Contract, ContractColumn, Place, Severity
 from headrace.model.nodes import ServiceLevel
-from headrace.plan import compile_project
 from headrace.plan.contracts import (
     VersionLevel,
     contract_breaks,

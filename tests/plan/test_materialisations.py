@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from projects import compiled, contract, source, sql, write
 
+from headrace.compiler.compiling import compile_project
 from headrace.model import InputMode, InputSpec, Place
-from headrace.plan import Compilation, compile_project
+from headrace.plan import Compilation
 from headrace.plan.compiled import composed, expand_view_names, expand_views, is_view
 from headrace.plan.schemas import ColumnLineage, is_join_key
 from headrace.sql.values import Edge, Transformation

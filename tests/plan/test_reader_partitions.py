@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from projects import compiled, contract, of, python, source, sql, write
 
+from headrace.compiler.compiling import compile_project
+from headrace.compiler.lineage import compile_lineage
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.partitions import WHOLE
-from headrace.plan import ChangeKind, changes, compile_lineage, compile_project
+from headrace.plan import ChangeKind, changes
 from headrace.plan.compiled import NodeChange
 from headrace.plan.impact import impacts
 from headrace.plan.partition_ranges import (
